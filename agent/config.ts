@@ -1,0 +1,109 @@
+import { readFile } from "node:fs/promises";
+import { isIP } from "node:net";
+import { isAbsolute } from "node:path";
+import { KhwError } from "../proto/errors.ts";
+import { parseIPv4, parseNodeName, show } from "../proto/validate.ts";
+
+/** The agent's own configuration: /etc/khw-agent/config.yaml. Every key may be left out. */
+export interface AgentConfig {
+  readonly listen: { readonly host: string; readonly port: number };
+  readonly identity: { readonly ca: string; readonly certificate: string; readonly key: string };
+  /** Who the machine is, for machines without a metadata server; both or neither. */
+  readonly machine: { readonly name: string; readonly internalIp: string } | undefined;
+  readonly metadataUrl: string;
+  readonly stateFolder: string;
+}
+
+const shape = {
+  listen: ["host", "port"],
+  identity: ["ca", "certificate", "key"],
+  machine: ["name", "internalIp"],
+  metadataUrl: [],
+  stateFolder: [],
+} as const satisfies Record<keyof AgentConfig, readonly string[]>;
+
+/** @throws KhwError CONFIG_INVALID naming file, place and remedy; a missing file means the defaults. */
+export async function loadConfig(path: string): Promise<AgentConfig> {
+  const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return "";
+    throw new KhwError("CONFIG_INVALID", `${path}: ${error.message}`, { cause: error });
+  });
+  const { parse, YAMLParseError } = await import("yaml");
+  try {
+    return parseConfig(parse(text));
+  } catch (error) {
+    if (error instanceof YAMLParseError)
+      throw new KhwError("CONFIG_INVALID", `${path}: ${error.message}`, { cause: error });
+    if (error instanceof KhwError)
+      throw new KhwError("CONFIG_INVALID", `${path}: ${error.message}`, { hint: error.hint, cause: error });
+    throw error;
+  }
+}
+
+function parseConfig(value: unknown): AgentConfig {
+  const root = section("", value, Object.keys(shape));
+  const { listen, identity, machine } = {
+    listen: section("listen", root["listen"], shape.listen),
+    identity: section("identity", root["identity"], shape.identity),
+    machine: section("machine", root["machine"], shape.machine),
+  };
+  const host = text("listen.host", listen["host"], "0.0.0.0");
+  if (isIP(host) === 0) invalid("listen.host", `${show(host)} is not an IP address`);
+  return {
+    listen: { host, port: port(listen["port"]) },
+    identity: {
+      ca: path("identity.ca", identity["ca"], "/etc/khw-agent/pki/ca.pem"),
+      certificate: path("identity.certificate", identity["certificate"], "/etc/khw-agent/pki/agent.pem"),
+      key: path("identity.key", identity["key"], "/etc/khw-agent/pki/agent-key.pem"),
+    },
+    machine:
+      Object.keys(machine).length === 0
+        ? undefined
+        : {
+            name: parseNodeName("machine.name", text("machine.name", machine["name"])),
+            internalIp: parseIPv4("machine.internalIp", text("machine.internalIp", machine["internalIp"])),
+          },
+    metadataUrl: url("metadataUrl", root["metadataUrl"], "http://metadata.google.internal"),
+    stateFolder: path("stateFolder", root["stateFolder"], "/var/lib/khw-agent"),
+  };
+}
+
+function section(place: string, value: unknown, known: readonly string[]): Record<string, unknown> {
+  if (value === undefined || value === null) return {};
+  if (typeof value !== "object" || Array.isArray(value)) invalid(place || "the file", "is not a mapping");
+  const entries = Object.entries(value);
+  const unknown = entries.find(([key]) => !known.includes(key));
+  if (unknown !== undefined)
+    invalid(place === "" ? unknown[0] : `${place}.${unknown[0]}`, `is not a key; known are ${known.join(", ")}`);
+  return Object.fromEntries(entries);
+}
+
+function text(place: string, value: unknown, fallback?: string): string {
+  if (value === undefined && fallback !== undefined) return fallback;
+  return typeof value === "string" && value !== ""
+    ? value
+    : invalid(place, value === undefined ? "is missing" : "is not a text");
+}
+
+function path(place: string, value: unknown, fallback: string): string {
+  const given = text(place, value, fallback);
+  return isAbsolute(given) ? given : invalid(place, `${show(given)} is not an absolute path`);
+}
+
+function url(place: string, value: unknown, fallback: string): string {
+  const given = text(place, value, fallback);
+  return /^https?:$/.test(URL.parse(given)?.protocol ?? "")
+    ? given.replace(/\/+$/, "")
+    : invalid(place, `${show(given)} is not a URL of kind http or https`);
+}
+
+function port(value: unknown): number {
+  if (value === undefined) return 7443;
+  return typeof value === "number" && Number.isInteger(value) && value > 0 && value < 65_536
+    ? value
+    : invalid("listen.port", "is not a port");
+}
+
+function invalid(place: string, message: string): never {
+  throw new KhwError("CONFIG_INVALID", `${place}: ${message}`, { hint: "man khw-agent lists every key" });
+}

@@ -1,0 +1,119 @@
+import { parseArgs } from "node:util";
+import { Server } from "@grpc/grpc-js";
+import { exitCode, formatError, KhwError, toKhwError } from "../proto/errors.ts";
+import { AgentServiceService, type Identity } from "../proto/gen/khw/agent/v1/agent.ts";
+import { type AgentConfig, loadConfig } from "./config.ts";
+import { checkIdentity } from "./identity-files.ts";
+import { nodeOpener } from "./node.ts";
+import { createNotifier } from "./notify.ts";
+import { createClock } from "./os/clock.ts";
+import { createOs } from "./os/real.ts";
+import { authorize } from "./rpc/authorize.ts";
+import { handlers } from "./rpc/handlers.ts";
+import { listen } from "./rpc/listener.ts";
+
+/** Set by the build from package.json. */
+declare const KHW_VERSION: string;
+
+/** Shorter than a client waits for its first answer, so that the answer is the reason. */
+const metadataMillis = 8_000;
+
+const usage = `usage: khw-agent [--config FILE] [--check-config] [--version]
+
+Runs on a Kubernetes controller and makes it what khw-client asks for.
+
+  --config FILE    the configuration (default /etc/khw-agent/config.yaml)
+  --check-config   check the configuration and the identity, and end
+  --version        print the version, and end
+`;
+
+async function main(argv: readonly string[]): Promise<void> {
+  const options = parseOptions(argv);
+  if (options.help) return void process.stdout.write(usage);
+  if (options.version) return void process.stdout.write(`khw-agent ${KHW_VERSION}\n`);
+  const config = await loadConfig(options.config);
+  await checkIdentity(config.identity);
+  if (options["check-config"]) return void process.stdout.write(`${options.config}: ok\n`);
+  await serve(config);
+}
+
+function parseOptions(argv: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...argv],
+      options: {
+        config: { type: "string", default: "/etc/khw-agent/config.yaml" },
+        "check-config": { type: "boolean", default: false },
+        version: { type: "boolean", default: false },
+        help: { type: "boolean", short: "h", default: false },
+      },
+    }).values;
+  } catch (cause) {
+    const message = cause instanceof Error ? cause.message : String(cause);
+    throw new KhwError("INVALID_ARGUMENT", message, { hint: "khw-agent --help lists the options", cause });
+  }
+}
+
+/** Serves until SIGTERM or SIGINT. */
+async function serve(config: AgentConfig): Promise<void> {
+  const ending = new AbortController();
+  const { signal } = ending;
+  const notifier = createNotifier({ env: process.env, log, signal });
+  const ended = new Promise<string>((resolve) => {
+    for (const name of ["SIGTERM", "SIGINT"] as const) process.once(name, resolve);
+  });
+
+  const node = nodeOpener({
+    identity: () => findIdentity(config, signal),
+    open: (identity) => {
+      log(`this is ${identity.name} at ${identity.internalIp}`);
+      notifier.status("serving");
+      return createOs({ identity });
+    },
+    stateFolder: config.stateFolder,
+    status: notifier.status,
+    log,
+    failed: (error) => {
+      log(formatError(error));
+      notifier.status("does not know which machine this is");
+    },
+    signal,
+  });
+  const server = new Server({ interceptors: [authorize(log)] });
+  server.addService(AgentServiceService, handlers({ node, agentVersion: KHW_VERSION, signal, log }));
+  const listener = await listen(server, { ...config.listen, identity: config.identity, log });
+  log(`khw-agent ${KHW_VERSION} serves on port ${listener.port}`);
+  await notifier.ready();
+  // Now rather than at the first call, which must not wait for it; a failure has been told, and the next call tries again.
+  node().catch(() => {});
+
+  log(`ending: ${await ended}`);
+  await notifier.stopping();
+  ending.abort(new KhwError("INTERRUPTED", "the agent was stopped", { hint: "run the command again to converge" }));
+  await node().then(
+    ({ operations }) => operations.idle(),
+    () => {},
+  );
+  await listener.close();
+}
+
+/** As the configuration says, else as the metadata server does. */
+async function findIdentity({ machine, metadataUrl }: AgentConfig, signal: AbortSignal): Promise<Identity> {
+  if (machine !== undefined) return { ...machine, zone: "", region: "", project: "" };
+  const { readIdentity } = await import("./os/metadata.ts");
+  return readIdentity({ baseUrl: metadataUrl, clock: createClock(), deadlineMillis: metadataMillis, signal });
+}
+
+function log(line: string): void {
+  process.stderr.write(`${line}\n`);
+}
+
+try {
+  await main(process.argv.slice(2));
+  process.exit(0);
+} catch (thrown) {
+  const error = toKhwError(thrown);
+  log(formatError(error));
+  if (error.code === "INTERNAL" && error.stack !== undefined) log(error.stack);
+  process.exit(exitCode(error));
+}

@@ -1,0 +1,20 @@
+/** A signal that aborts with the caller's, or, after a time, with a reason of its own. */
+export interface Deadline extends Disposable {
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Disposing of it aborts the signal too, so that nothing which was begun under it goes on.
+ * @param expired makes the reason when the time is up, so that it can tell what was last seen.
+ */
+export function deadline(signal: AbortSignal, millis: number, expired: () => unknown): Deadline {
+  const controller = new AbortController();
+  const timer = setTimeout(() => controller.abort(expired()), millis);
+  return {
+    signal: AbortSignal.any([signal, controller.signal]),
+    [Symbol.dispose]: () => {
+      clearTimeout(timer);
+      controller.abort();
+    },
+  };
+}

@@ -1,0 +1,130 @@
+import type { Dispatcher } from "undici";
+import { KhwError } from "../../proto/errors.ts";
+import { createDispatcher } from "./downloads/dispatcher.ts";
+import { openFileSink } from "./downloads/file-sink.ts";
+import { createHttpTransfer, type HttpTransfer } from "./downloads/http.ts";
+import { copyLocal } from "./downloads/local.ts";
+import { locate, MirrorFailure, showMirror } from "./downloads/mirror.ts";
+import type { Sink } from "./downloads/sink.ts";
+import { createTextSink } from "./downloads/text-sink.ts";
+import type { Clock, DownloadRequest, Downloads } from "./os.ts";
+
+export interface DownloadsOptions {
+  readonly clock: Clock;
+  /** How long a mirror may send nothing. */
+  readonly stallMillis?: number;
+  /** How often one mirror may fail in a row, without a byte more than before. */
+  readonly attempts?: number;
+}
+
+const connectMillis = 10_000;
+/** How long a mirror may bring nothing new before the next is asked. */
+const patienceMillis = 30_000;
+const firstPauseMillis = 500;
+const longestPauseMillis = 8000;
+
+/** Files from mirrors over HTTP, or from folders of this machine. */
+export function createDownloads(options: DownloadsOptions): Downloads {
+  return {
+    text: (request) =>
+      fromMirrors(request, options, async (fill) => {
+        const sink = createTextSink();
+        await fill(sink);
+        return sink.text();
+      }),
+    file: ({ to, sha256, progress, ...request }) =>
+      fromMirrors(request, options, async (fill) => {
+        await using sink = await openFileSink(to, progress);
+        await fill(sink);
+        const digest = sink.digest();
+        if (digest !== sha256) throw new MirrorFailure("wrong bytes", `SHA-256 is ${digest}, not ${sha256}`);
+        await sink.finish(0o755);
+      }),
+  };
+}
+
+type Fill = (sink: Sink) => Promise<void>;
+
+/** Has `take` try each mirror until one delivers. */
+async function fromMirrors<T>(
+  request: DownloadRequest,
+  options: DownloadsOptions,
+  take: (fill: Fill) => Promise<T>,
+): Promise<T> {
+  const { path, mirrors, proxy, caPem } = request;
+  let dispatcher: Promise<Dispatcher> | undefined;
+  const http = (): Promise<Dispatcher> => (dispatcher ??= createDispatcher({ proxy, caPem, connectMillis }));
+  const failures: { readonly mirror: string; readonly failure: MirrorFailure }[] = [];
+  try {
+    for (const mirror of mirrors) {
+      try {
+        return await take((sink) => fill(sink, mirror, { ...options, request, http }));
+      } catch (error) {
+        if (!(error instanceof MirrorFailure)) throw error;
+        failures.push({ mirror, failure: error });
+      }
+    }
+  } finally {
+    await (await dispatcher)?.destroy();
+  }
+  const said = failures.map(({ mirror, failure }) => `${showMirror(mirror)}: ${failure.message}`).join("; ");
+  if (failures.some(({ failure }) => failure.kind === "wrong bytes")) {
+    throw new KhwError("DIGEST_MISMATCH", `${path}: ${said}`, {
+      hint: "the file was thrown away: what the mirror has is not what the release published; use another mirror",
+    });
+  }
+  throw new KhwError("DOWNLOAD_FAILED", `${path}: ${said}`, {
+    hint: "does this version exist, and does the node reach the mirrors? see the mirrors and the proxy in khw.yaml",
+  });
+}
+
+interface FillOptions extends DownloadsOptions {
+  readonly request: DownloadRequest;
+  readonly http: () => Promise<Dispatcher>;
+}
+
+async function fill(sink: Sink, mirror: string, options: FillOptions): Promise<void> {
+  const { clock, stallMillis = 15_000, attempts = 5, request, http } = options;
+  const { signal, path } = request;
+  signal.throwIfAborted();
+  const location = locate(mirror, path);
+  switch (location.kind) {
+    case "local":
+      return copyLocal(location.path, sink, signal);
+    case "http": {
+      const transfer = createHttpTransfer(location.url, sink, { dispatcher: await http(), signal, stallMillis });
+      return persist(transfer, sink, { clock, signal, attempts });
+    }
+  }
+}
+
+interface PersistOptions {
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+  readonly attempts: number;
+}
+
+/**
+ * Attempts again after failures that can pass, for as long as that brings the transfer on: so and so many times, or, where
+ * each takes long because the mirror says nothing, for so long.
+ */
+async function persist(transfer: HttpTransfer, sink: Sink, { clock, signal, attempts }: PersistOptions): Promise<void> {
+  let furthest = 0;
+  let since = clock.now();
+  for (let failed = 1; ; failed++) {
+    try {
+      return await transfer.attempt();
+    } catch (error) {
+      if (!(error instanceof MirrorFailure) || error.kind !== "passing") throw error;
+      if (sink.received > furthest) {
+        failed = 1;
+        since = clock.now();
+      }
+      furthest = Math.max(furthest, sink.received);
+      if (failed >= attempts || clock.now() - since >= patienceMillis)
+        throw new MirrorFailure("lasting", `${error.message} (tried ${failed} times)`, { cause: error });
+      const pause = Math.min(firstPauseMillis * 2 ** (failed - 1), longestPauseMillis);
+      await clock.delay(pause * (0.5 + Math.random() / 2), signal);
+    }
+  }
+}

@@ -1,0 +1,46 @@
+/** The program that downloads for the agent (separate.ts starts it), over Node's IPC channel; it ends when the agent hangs up. */
+import { toDetail, toKhwError } from "../../../proto/errors.ts";
+import { createClock } from "../clock.ts";
+import { createDownloads } from "../downloads.ts";
+import type { Order, Report, Work } from "./messages.ts";
+
+const downloads = createDownloads({ clock: createClock() });
+const running = new Map<number, AbortController>();
+
+process.on("message", ({ id, ...order }: Order) => {
+  switch (order.kind) {
+    case "start":
+      return void start(id, order.work);
+    case "abort":
+      return running.get(id)?.abort();
+  }
+});
+process.on("disconnect", () => process.exit());
+
+/** Never rejects: whatever goes wrong is reported. */
+async function start(id: number, work: Work): Promise<void> {
+  const controller = new AbortController();
+  running.set(id, controller);
+  try {
+    const text = await download(work, controller.signal, (progress) => tell({ kind: "progress", id, text: progress }));
+    tell({ kind: "done", id, text });
+  } catch (error) {
+    tell({ kind: "failed", id, error: toDetail(toKhwError(error)) });
+  } finally {
+    running.delete(id);
+  }
+}
+
+async function download(
+  { file, ...source }: Work,
+  signal: AbortSignal,
+  progress: (text: string) => void,
+): Promise<string> {
+  if (file === undefined) return downloads.text({ ...source, signal });
+  await downloads.file({ ...source, ...file, signal, progress });
+  return "";
+}
+
+function tell(report: Report): void {
+  process.send?.(report);
+}

@@ -1,0 +1,135 @@
+import type { Dispatcher } from "undici";
+import { KhwError } from "../../../proto/errors.ts";
+import { codeOf } from "../io.ts";
+import { MirrorFailure } from "./mirror.ts";
+import { amount, type Sink } from "./sink.ts";
+
+export interface HttpOptions {
+  readonly dispatcher: Dispatcher;
+  readonly signal: AbortSignal;
+  /** How long the mirror may send nothing. */
+  readonly stallMillis: number;
+}
+
+/** A transfer that can go on after a cut: call `attempt` again. */
+export interface HttpTransfer {
+  /** Gets the rest of the file into the sink, or all of it anew. @throws MirrorFailure */
+  attempt(): Promise<void>;
+}
+
+const maxRedirects = 5;
+
+export function createHttpTransfer(url: URL, sink: Sink, options: HttpOptions): HttpTransfer {
+  // Names the very bytes that the sink has the start of; without it a rest cannot be asked for.
+  let validator: string | undefined;
+  let total: number | undefined;
+
+  const get = async (): Promise<void> => {
+    const resumed = sink.received > 0 && validator !== undefined;
+    if (!resumed) await sink.restart();
+    const { statusCode, headers, body } = await follow(url, options, {
+      ...(resumed && { range: `bytes=${sink.received}-`, "if-range": validator }),
+    });
+    const rest = statusCode === 206 && resumed;
+    if (rest) {
+      const from = /^bytes (\d+)-/.exec(text(headers["content-range"]))?.[1];
+      if (Number(from) !== sink.received) {
+        validator = undefined;
+        throw new MirrorFailure("passing", `sent another range than was asked for`);
+      }
+    } else {
+      if (sink.received > 0) await sink.restart();
+      if (statusCode !== 200) {
+        await body.dump();
+        throw statusFailure(statusCode);
+      }
+      validator = strongValidator(headers);
+      const length = Number(headers["content-length"] ?? Number.NaN);
+      total = Number.isSafeInteger(length) ? length : undefined;
+      sink.expect(total);
+    }
+    for await (const chunk of body) await sink.write(chunk);
+    if (total !== undefined && sink.received !== total) {
+      throw new MirrorFailure("passing", `ended after ${sink.received} of ${total} bytes`);
+    }
+  };
+
+  return {
+    attempt: async () => {
+      try {
+        await get();
+      } catch (error) {
+        options.signal.throwIfAborted();
+        if (error instanceof MirrorFailure || error instanceof KhwError) throw error;
+        const after = sink.received > 0 ? ` after ${amount(sink.received, total)}` : "";
+        throw transferFailure(error, options.stallMillis, after);
+      }
+    },
+  };
+}
+
+async function follow(
+  url: URL,
+  { dispatcher, signal, stallMillis }: HttpOptions,
+  headers: Record<string, string | undefined>,
+): Promise<Dispatcher.ResponseData> {
+  const { request } = await import("undici");
+  let at = url;
+  for (let hop = 0; hop <= maxRedirects; hop++) {
+    const answer = await request(at, {
+      dispatcher,
+      signal,
+      headers,
+      headersTimeout: stallMillis,
+      bodyTimeout: stallMillis,
+    });
+    const location = text(answer.headers.location);
+    if (answer.statusCode < 300 || answer.statusCode > 399 || location === "") return answer;
+    await answer.body.dump();
+    if (!URL.canParse(location, at.href)) throw new MirrorFailure("lasting", "redirects to what is not a URL");
+    const next = new URL(location, at);
+    if (next.protocol !== "https:" && (at.protocol === "https:" || next.protocol !== "http:")) {
+      throw new MirrorFailure("lasting", `redirects to ${next.protocol}//${next.host}, which is not encrypted`);
+    }
+    at = next;
+  }
+  throw new MirrorFailure("lasting", `redirects more than ${maxRedirects} times`);
+}
+
+function text(header: string | string[] | undefined): string {
+  return typeof header === "string" ? header : "";
+}
+
+/** What may stand in If-Range (RFC 9110, 13.1.5): a strong ETag, or else the date. */
+function strongValidator(headers: Dispatcher.ResponseData["headers"]): string | undefined {
+  const etag = text(headers.etag);
+  const date = text(headers["last-modified"]);
+  return (etag.startsWith('"') ? etag : date) || undefined;
+}
+
+function statusFailure(status: number): MirrorFailure {
+  const passing = status >= 500 || status === 429 || status === 408 || status === 416;
+  return new MirrorFailure(passing ? "passing" : "lasting", `HTTP ${status}`);
+}
+
+function transferFailure(error: unknown, stallMillis: number, after: string): MirrorFailure {
+  const code = codeOf(error);
+  const message = error instanceof Error ? error.message : "";
+  const because = { cause: error };
+  switch (code) {
+    case "UND_ERR_HEADERS_TIMEOUT":
+    case "UND_ERR_BODY_TIMEOUT":
+      return new MirrorFailure("passing", `no byte for ${stallMillis / 1000} s${after}`, because);
+    case "UND_ERR_CONNECT_TIMEOUT":
+      return new MirrorFailure("passing", "no connection in time", because);
+    case "UND_ERR_SOCKET":
+    case "ECONNRESET":
+      return new MirrorFailure("passing", `the connection was cut${after}`, because);
+  }
+  // Node adds advice to its message, for those who write programs.
+  const [what = ""] = message.split(";");
+  if (/^(CERT_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|ERR_TLS_CERT_)/.test(code)) {
+    return new MirrorFailure("lasting", `its certificate is not trusted: ${what}`, because);
+  }
+  return new MirrorFailure("passing", what || code || "failed", because);
+}

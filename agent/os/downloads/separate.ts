@@ -1,0 +1,103 @@
+import { type ChildProcess, fork } from "node:child_process";
+import { extname } from "node:path";
+import { fromDetail, KhwError } from "../../../proto/errors.ts";
+import type { Downloads } from "../os.ts";
+import type { Order, Report, Work } from "./messages.ts";
+
+/** Longer than from the end of a text to the start of the file that it tells of. */
+const lingerMillis = 1_000;
+
+/** Beside this module, in the sources and in the bundle. */
+const program = new URL(`downloader${extname(import.meta.filename)}`, import.meta.url);
+
+/**
+ * Downloads in a process of its own, which starts with the first of them and ends a second after the last: what they take
+ * (undici, the system's certificates, buffers: some 30 MB) the agent would otherwise hold from one upgrade to the next.
+ */
+export function createSeparateDownloads(): Downloads {
+  let downloader: Downloader | undefined;
+  const ask: Downloader["ask"] = (work, options) => {
+    if (downloader?.connected() !== true) downloader = startDownloader();
+    return downloader.ask(work, options);
+  };
+  return {
+    text: ({ signal, ...work }) => ask(work, { signal }),
+    file: async ({ to, sha256, signal, progress, ...source }) => {
+      await ask({ ...source, file: { to, sha256 } }, { signal, progress });
+    },
+  };
+}
+
+interface AskOptions {
+  readonly signal: AbortSignal;
+  readonly progress?: (text: string) => void;
+}
+
+interface Downloader {
+  connected(): boolean;
+  /** The text that was downloaded; empty for a file. An abort is answered when nothing of the download is left. */
+  ask(work: Work, options: AskOptions): Promise<string>;
+}
+
+interface Pending extends AskOptions {
+  readonly resolve: (text: string) => void;
+  readonly reject: (reason: unknown) => void;
+}
+
+function startDownloader(): Downloader {
+  const child = fork(program, { stdio: ["ignore", "inherit", "inherit", "ipc"] });
+  const pending = new Map<number, Pending>();
+  let last = 0;
+  let linger: NodeJS.Timeout | undefined;
+
+  child.on("message", (report: Report) => {
+    const asked = pending.get(report.id);
+    switch (report.kind) {
+      case "progress":
+        return asked?.progress?.(report.text);
+      case "done":
+        return asked?.resolve(report.text);
+      case "failed":
+        return asked?.reject(asked.signal.aborted ? asked.signal.reason : fromDetail(report.error));
+    }
+  });
+  const fail = (why: string, cause?: Error): void => {
+    for (const { reject } of pending.values()) reject(ended(why, cause));
+  };
+  child.once("error", (error) => fail(error.message, error));
+  child.once("exit", (code, by) => fail(by === null ? `exit status ${code}` : by));
+
+  return {
+    connected: () => child.connected && child.exitCode === null && child.signalCode === null,
+    ask: async (work, options) => {
+      const { signal } = options;
+      signal.throwIfAborted();
+      clearTimeout(linger);
+      const id = ++last;
+      const abort = (): void => tell(child, { kind: "abort", id });
+      signal.addEventListener("abort", abort, { once: true });
+      try {
+        return await new Promise<string>((resolve, reject) => {
+          pending.set(id, { ...options, resolve, reject });
+          tell(child, { kind: "start", id, work });
+        });
+      } finally {
+        signal.removeEventListener("abort", abort);
+        pending.delete(id);
+        if (pending.size === 0) linger = setTimeout(() => child.connected && child.disconnect(), lingerMillis);
+      }
+    },
+  };
+}
+
+function tell(child: ChildProcess, order: Order): void {
+  // A downloader that is gone is told of by its exit.
+  if (child.connected) child.send(order, () => {});
+}
+
+function ended(why: string, cause: Error | undefined): KhwError {
+  return new KhwError("DOWNLOAD_FAILED", `the process that downloads ended: ${why}`, {
+    hint: "`journalctl --unit=khw-agent` on the node says more; run the command again to converge",
+    cause,
+  });
+}

@@ -1,0 +1,25 @@
+import { MirrorFailure } from "./mirror.ts";
+import type { Sink } from "./sink.ts";
+
+const maxBytes = 4096;
+
+/** Keeps a small text in memory, and refuses a long one. */
+export function createTextSink(): Sink & { text(): string } {
+  let content = Buffer.alloc(0);
+  return {
+    get received() {
+      return content.length;
+    },
+    expect: () => undefined,
+    write: async (chunk) => {
+      if (content.length + chunk.length > maxBytes) {
+        throw new MirrorFailure("lasting", `longer than the ${maxBytes} bytes that such a file may have`);
+      }
+      content = Buffer.concat([content, chunk]);
+    },
+    restart: async () => {
+      content = Buffer.alloc(0);
+    },
+    text: () => content.toString("utf8"),
+  };
+}

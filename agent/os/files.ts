@@ -1,0 +1,114 @@
+import {
+  chmod,
+  chown,
+  link,
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  readlink,
+  rename,
+  rm,
+  rmdir,
+  statfs,
+  symlink,
+  unlink,
+} from "node:fs/promises";
+import type { BigIntStats } from "node:fs";
+import { dirname } from "node:path";
+import { createDigests } from "./digests.ts";
+import { replace, syncFolder, temporaryOf } from "./durable.ts";
+import { io, isErrno, orAbsent } from "./io.ts";
+import type { FileFacts, Files } from "./os.ts";
+
+/** The machine's file system. */
+export function createFiles(): Files {
+  const digests = createDigests();
+  return {
+    stat: (path) => io(path, "cannot look", () => orAbsent(() => stat(path))),
+    read: (path) => io(path, "cannot read", () => orAbsent(() => readFile(path))),
+    sha256: (path) => io(path, "cannot read", () => orAbsent(() => digests.sha256(path))),
+    write: (path, content, mode) =>
+      io(path, "cannot write", () => replace(path, (temporary) => writeWhole(temporary, content, mode))),
+    chmod: (path, mode) => io(path, "cannot change its mode", () => chmod(path, mode)),
+    chown: (path, uid, gid) => io(path, "cannot change its owner", () => chown(path, uid, gid)),
+    mkdir: (path, mode) => io(path, "cannot make the folder", () => makeFolder(path, mode)),
+    symlink: (target, path) => io(path, "cannot link", () => replace(path, (temporary) => symlink(target, temporary))),
+    link: (from, to) => io(to, "cannot link", () => linkOver(from, to)),
+    rename: (from, to) => io(to, `cannot move ${from} there`, () => renameDurably(from, to)),
+    list: (path) => io(path, "cannot list", async () => (await orAbsent(() => readdir(path))) ?? []),
+    remove: (path) => io(path, "cannot remove", () => remove(path)),
+    available: (path) => io(path, "cannot look for free space", () => available(path)),
+  };
+}
+
+async function stat(path: string): Promise<FileFacts> {
+  const stats = await lstat(path, { bigint: true });
+  const kind = kindOf(stats);
+  return {
+    kind,
+    mode: Number(stats.mode & 0o7777n),
+    uid: Number(stats.uid),
+    gid: Number(stats.gid),
+    size: Number(stats.size),
+    changedAt: Number(stats.ctimeMs),
+    inode: stats.ino,
+    device: stats.dev,
+    ...(kind === "symlink" && { target: await readlink(path) }),
+  };
+}
+
+function kindOf(stats: BigIntStats): FileFacts["kind"] {
+  if (stats.isFile()) return "file";
+  if (stats.isDirectory()) return "directory";
+  return stats.isSymbolicLink() ? "symlink" : "other";
+}
+
+async function writeWhole(temporary: string, content: string | Uint8Array, mode: number): Promise<void> {
+  await using handle = await open(temporary, "wx", 0o600);
+  await handle.writeFile(content);
+  // Only now: a file that all may read must not be seen before it is whole, nor may the umask take bits away.
+  await handle.chmod(mode);
+  await handle.sync();
+}
+
+async function makeFolder(path: string, mode: number): Promise<void> {
+  const first = await mkdir(path, { recursive: true, mode });
+  if (first === undefined) return;
+  for (let made = path; made.length >= first.length; made = dirname(made)) {
+    // The umask took bits away, of the folders between as well.
+    await chmod(made, mode);
+    await syncFolder(dirname(made));
+  }
+}
+
+async function linkOver(from: string, to: string): Promise<void> {
+  await replace(to, (temporary) => link(from, temporary));
+  // rename(2) does nothing where both names are of one inode already, and leaves the temporary one.
+  await rm(temporaryOf(to), { force: true });
+}
+
+async function renameDurably(from: string, to: string): Promise<void> {
+  await rename(from, to);
+  await syncFolder(dirname(to));
+  if (dirname(from) !== dirname(to)) await syncFolder(dirname(from));
+}
+
+/** Removes a file, a link, or an empty folder. */
+async function remove(path: string): Promise<void> {
+  try {
+    await unlink(path);
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ENOTDIR")) return;
+    if (!isErrno(error, "EISDIR", "EPERM")) throw error;
+    await rmdir(path);
+  }
+  await syncFolder(dirname(path));
+}
+
+async function available(path: string): Promise<number> {
+  const stats = await orAbsent(() => statfs(path));
+  // bfree, not bavail: what is reserved for root is the agent's to use.
+  return stats === undefined ? available(dirname(path)) : stats.bfree * stats.bsize;
+}

@@ -1,0 +1,57 @@
+import { readdir, readFile, readlink } from "node:fs/promises";
+import { isErrno, orAbsent } from "./io.ts";
+
+/** A process that has a socket. */
+export interface Listener {
+  readonly pid: number;
+  readonly name: string;
+}
+
+const listening = "0A";
+
+/** The process that listens on a TCP port of any address: the first of those that share the socket. */
+export async function findListener(port: number): Promise<Listener | undefined> {
+  const tables = await Promise.all(["/proc/net/tcp", "/proc/net/tcp6"].map((path) => listeningSockets(path, port)));
+  const sockets = new Set(tables.flat());
+  if (sockets.size === 0) return undefined;
+  const pids = (await readdir("/proc")).filter((name) => /^[0-9]+$/.test(name)).map(Number);
+  for (const pid of pids.toSorted((a, b) => a - b)) {
+    if (await holdsOneOf(pid, sockets)) {
+      const name = await whileItLives(() => readFile(`/proc/${pid}/comm`, "utf8"));
+      if (name !== undefined) return { pid, name: name.trim() };
+    }
+  }
+  return { pid: 0, name: "a process that this one cannot see" };
+}
+
+/** Links as /proc/PID/fd shows them ("socket:[4711]") of the table's sockets that listen on the port. */
+async function listeningSockets(table: string, port: number): Promise<string[]> {
+  const text = (await orAbsent(() => readFile(table, "utf8"))) ?? "";
+  const suffix = `:${port.toString(16).toUpperCase().padStart(4, "0")}`;
+  return text
+    .split("\n")
+    .slice(1)
+    .map((line) => line.trim().split(/\s+/))
+    .filter(([, local, , state]) => local?.endsWith(suffix) === true && state === listening)
+    .map((columns) => `socket:[${columns[9]}]`);
+}
+
+async function holdsOneOf(pid: number, sockets: ReadonlySet<string>): Promise<boolean> {
+  const folder = `/proc/${pid}/fd`;
+  const descriptors = (await whileItLives(() => readdir(folder))) ?? [];
+  for (const descriptor of descriptors) {
+    const target = await whileItLives(() => readlink(`${folder}/${descriptor}`));
+    if (target !== undefined && sockets.has(target)) return true;
+  }
+  return false;
+}
+
+/** Undefined when the process (or its descriptor) went away meanwhile. */
+async function whileItLives<T>(look: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await look();
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ESRCH", "EACCES")) return undefined;
+    throw error;
+  }
+}

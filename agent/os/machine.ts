@@ -1,0 +1,45 @@
+import { readFile, statfs } from "node:fs/promises";
+import { availableParallelism, loadavg, uptime } from "node:os";
+import type { Machine } from "../../proto/gen/khw/agent/v1/agent.ts";
+import { io } from "./io.ts";
+import type { MachineFacts } from "./os.ts";
+
+const diskPath = "/var/lib";
+
+/** The machine's facts: what does not change is asked once, what does comes from the kernel. */
+export function createMachineFacts(): MachineFacts {
+  let system: Promise<{ readonly name: string; readonly kernel: string }> | undefined;
+  return {
+    read: async (): Promise<Machine> => {
+      const [{ name, kernel }, memory, disk] = await Promise.all([
+        (system ??= readSystem()),
+        readMemory(),
+        io(diskPath, "cannot look for free space", () => statfs(diskPath)),
+      ]);
+      return {
+        operatingSystem: name,
+        kernel,
+        cpus: availableParallelism(),
+        load: loadavg(),
+        memoryTotal: memory.total,
+        memoryAvailable: memory.available,
+        diskTotal: disk.blocks * disk.bsize,
+        diskAvailable: disk.bavail * disk.bsize,
+        uptimeSeconds: Math.floor(uptime()),
+      };
+    },
+  };
+}
+
+/** systeminformation knows the distributions' ways to name themselves; it starts processes, so it is asked only once. */
+async function readSystem(): Promise<{ name: string; kernel: string }> {
+  const { osInfo } = await import("systeminformation");
+  const { distro, release, kernel } = await osInfo();
+  return { name: `${distro} ${release}`.trim(), kernel };
+}
+
+async function readMemory(): Promise<{ total: number; available: number }> {
+  const text = await io("/proc/meminfo", "cannot read", () => readFile("/proc/meminfo", "utf8"));
+  const bytes = (name: string): number => 1024 * Number(new RegExp(`^${name}: +(\\d+) kB$`, "m").exec(text)?.[1] ?? 0);
+  return { total: bytes("MemTotal"), available: bytes("MemAvailable") };
+}

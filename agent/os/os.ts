@@ -1,0 +1,181 @@
+import type { Architecture } from "../../proto/components.ts";
+import type { Identity, Machine } from "../../proto/gen/khw/agent/v1/agent.ts";
+
+/** All of the machine that steps see: the seam between what khw decides and what the machine does. */
+export interface Os {
+  readonly files: Files;
+  readonly systemd: Systemd;
+  readonly packages: Packages;
+  readonly downloads: Downloads;
+  readonly probes: Probes;
+  readonly machine: MachineFacts;
+  readonly identity: Identity;
+  readonly architecture: Architecture;
+  readonly clock: Clock;
+}
+
+/** What status tells of the machine itself. */
+export interface MachineFacts {
+  read(): Promise<Machine>;
+}
+
+export interface FileFacts {
+  readonly kind: "file" | "directory" | "symlink" | "other";
+  /** Permission bits, for example 0o600. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly size: number;
+  /** Milliseconds since the epoch of the last change of content or attributes (ctime). */
+  readonly changedAt: number;
+  readonly inode: bigint;
+  readonly device: bigint;
+  /** Where a symbolic link points; absent for anything else. */
+  readonly target?: string | undefined;
+}
+
+/** Paths are absolute. Failures are KhwErrors IO_FAILED naming the path, with a hint where the disk is full or read-only. */
+export interface Files {
+  /** Undefined when there is none. Does not follow a symbolic link. */
+  stat(path: string): Promise<FileFacts | undefined>;
+  /** Undefined when there is none. */
+  read(path: string): Promise<Buffer | undefined>;
+  /** SHA-256 in hex, undefined when there is none; remembered for as long as the file's inode, size and change time stay. */
+  sha256(path: string): Promise<string | undefined>;
+  /** Puts the whole content there, or nothing: temporary file, fsync, rename, fsync of the folder. Owner root. */
+  write(path: string, content: string | Uint8Array, mode: number): Promise<void>;
+  chmod(path: string, mode: number): Promise<void>;
+  chown(path: string, uid: number, gid: number): Promise<void>;
+  /** Makes the folder and its parents; those that exist keep their modes. */
+  mkdir(path: string, mode: number): Promise<void>;
+  /** Replaces whatever file or link was there. */
+  symlink(target: string, path: string): Promise<void>;
+  /** Puts the same inode at `to`, atomically, replacing what was there; both on one file system. */
+  link(from: string, to: string): Promise<void>;
+  rename(from: string, to: string): Promise<void>;
+  /** Names in a folder; empty when there is none. */
+  list(path: string): Promise<string[]>;
+  /** No error when there is none. */
+  remove(path: string): Promise<void>;
+  /** Bytes that root may still write to the file system that holds the (perhaps not yet existing) path. */
+  available(path: string): Promise<number>;
+}
+
+export interface UnitStatus {
+  readonly loadState: string;
+  readonly activeState: string;
+  readonly subState: string;
+  /** "enabled", "disabled", ...; empty when there is no unit file. */
+  readonly unitFileState: string;
+  /** systemd's word for how it last ended: "success", "exit-code", "start-limit-hit", ... */
+  readonly result: string;
+  /** The unit's files on disk are not those that systemd has loaded. */
+  readonly needsReload: boolean;
+  readonly mainPid: number;
+  /** Milliseconds since the epoch when it became active; 0 when it did not. */
+  readonly activeSince: number;
+  /** Milliseconds since the epoch of its last change of state: a start, a stop, or a reload (StateChangeTimestamp). */
+  readonly stateSince: number;
+  readonly restarts: number;
+}
+
+/** The service manager, over D-Bus. Unit names carry their suffix. */
+export interface Systemd {
+  unit(name: string): Promise<UnitStatus>;
+  /** daemon-reload; calls made while one runs share the next. */
+  reload(): Promise<void>;
+  enable(name: string): Promise<void>;
+  /** Waits for the job's end. @throws KhwError SERVICE_FAILED with the job's result. */
+  start(name: string, signal: AbortSignal): Promise<void>;
+  restart(name: string, signal: AbortSignal): Promise<void>;
+  stop(name: string, signal: AbortSignal): Promise<void>;
+  /** Has the service read its configuration again (ExecReload). */
+  reloadService(name: string, signal: AbortSignal): Promise<void>;
+  /** Resolves at the unit's next change of state (or at the signal's abort, with its reason). */
+  changed(name: string, signal: AbortSignal): Promise<void>;
+  /** The last lines of the unit's journal since its last start, oldest first. */
+  journal(name: string, lines: number): Promise<string[]>;
+  /** What a running process was started as; undefined when it is gone. */
+  process(pid: number): Promise<RunningProcess | undefined>;
+}
+
+export interface RunningProcess {
+  readonly environment: Readonly<Record<string, string>>;
+  /** The inode and device that it executes. */
+  readonly inode: bigint;
+  readonly device: bigint;
+}
+
+/** The distribution's packages. */
+export interface Packages {
+  /** The installed version, undefined when it is not (wholly) installed. */
+  installed(name: string): Promise<string | undefined>;
+  /**
+   * Updates apt's lists and installs, in a transient unit of its own, waiting for a lock that another holds.
+   * @throws KhwError PACKAGE_FAILED with apt's last lines.
+   */
+  install(
+    name: string,
+    options: { readonly signal: AbortSignal; readonly progress: (text: string) => void },
+  ): Promise<void>;
+  /** Runs `nginx -t` in a transient unit. @throws KhwError SERVICE_FAILED with what it says. */
+  testNginx(signal: AbortSignal): Promise<void>;
+}
+
+export interface DownloadRequest {
+  /** Base URLs (https, http, file) or absolute folders, in order. */
+  readonly mirrors: readonly string[];
+  /** Below a mirror, for example "v1.21.0/bin/linux/amd64/kubectl". */
+  readonly path: string;
+  readonly proxy: string;
+  readonly caPem: string;
+  readonly signal: AbortSignal;
+}
+
+export interface Downloads {
+  /** A small text file, at most 4 KiB; from the first mirror that has it. @throws KhwError DOWNLOAD_FAILED naming what each mirror said. */
+  text(request: DownloadRequest): Promise<string>;
+  /**
+   * Streams a file to `to` (mode 0755, whole or not at all), hashing as it streams; resumes after a cut by Range, retries
+   * what can pass, goes on to the next mirror. @throws KhwError DOWNLOAD_FAILED or DIGEST_MISMATCH.
+   */
+  file(
+    request: DownloadRequest & {
+      readonly to: string;
+      readonly sha256: string;
+      readonly progress: (text: string) => void;
+    },
+  ): Promise<void>;
+}
+
+export interface ProbeResult {
+  /** The HTTP status; 0 when nothing answered. */
+  readonly status: number;
+  /** The answer's first 4 KiB, or why there was none. */
+  readonly body: string;
+}
+
+/** Looks from the machine itself; a failure to connect is a result, not an error. */
+export interface Probes {
+  /** GET; `caPem` undefined: the server's certificate is not checked. `host` replaces the Host header. */
+  http(
+    url: string,
+    options: {
+      readonly signal: AbortSignal;
+      readonly timeoutMillis: number;
+      readonly host?: string;
+      readonly caPem?: string;
+      readonly certPem?: string;
+      readonly keyPem?: string;
+    },
+  ): Promise<ProbeResult>;
+  /** The process that listens on a TCP port of any address ("nginx", pid), or undefined. */
+  listener(port: number): Promise<{ readonly pid: number; readonly name: string } | undefined>;
+}
+
+export interface Clock {
+  /** Milliseconds since the epoch. */
+  now(): number;
+  /** Resolves after the time, or rejects with the signal's reason. */
+  delay(millis: number, signal: AbortSignal): Promise<void>;
+}

@@ -1,0 +1,143 @@
+import { KhwError } from "../../proto/errors.ts";
+import { refuse, show } from "../../proto/validate.ts";
+import { deadline } from "./deadline.ts";
+import type { Clock, Packages, Systemd } from "./os.ts";
+import { run, type Ended } from "./run.ts";
+import { runTransient } from "./transient.ts";
+
+export interface PackagesOptions {
+  readonly systemd: Pick<Systemd, "stop">;
+  readonly clock: Clock;
+  /** How long to wait for a lock that another package manager holds. */
+  readonly lockMillis?: number;
+  /** How long an installation may take, waiting included. */
+  readonly installMillis?: number;
+}
+
+interface Apt {
+  /** Runs one command of the package manager, each time anew while another holds its lock. */
+  (argv: readonly string[]): Promise<Ended>;
+}
+
+const lockPollMillis = 2000;
+
+const environment = {
+  DEBIAN_FRONTEND: "noninteractive",
+  // Ubuntu's needrestart would otherwise restart services that are none of this step's business.
+  NEEDRESTART_SUSPEND: "1",
+};
+
+/** apt and dpkg of Debian and Ubuntu. */
+export function createPackages(options: PackagesOptions): Packages {
+  const { systemd, installMillis = 900_000 } = options;
+  return {
+    installed,
+    install: async (name, { signal, progress }) => {
+      parsePackageName(name);
+      let last = "nothing";
+      using limit = deadline(signal, installMillis, () => overdue(name, installMillis, last));
+      const tell = (text: string): void => {
+        last = text;
+        progress(text);
+      };
+      await install(name, waitingApt(options, limit.signal, tell));
+    },
+    testNginx: async (signal) => {
+      const { code, lines } = await runTransient(["/usr/sbin/nginx", "-t"], { systemd, purpose: "nginx-test", signal });
+      if (code === 0) return;
+      throw new KhwError("SERVICE_FAILED", `nginx refuses its configuration: ${tail(lines, 5)}`, {
+        hint: "`nginx -t` on the node shows the same; sites other than khw's may be at fault",
+      });
+    },
+  };
+}
+
+async function installed(name: string): Promise<string | undefined> {
+  // The braces are for dpkg-query: no shell sees them.
+  const format = "${db:Status-Status} ${Version}\n";
+  const { code, lines } = await run(["dpkg-query", "--show", `--showformat=${format}`, parsePackageName(name)], {
+    signal: AbortSignal.timeout(30_000),
+  });
+  const unknown = code === 1;
+  if (code !== 0 && !unknown) throw new KhwError("PACKAGE_FAILED", `dpkg-query ${name}: ${tail(lines, 5)}`);
+  const [status, version] = lines[0]?.split(" ") ?? [];
+  return status === "installed" ? version : undefined;
+}
+
+async function install(name: string, apt: Apt): Promise<void> {
+  // A repository of somebody else's that fails must not stop what the others have: the installation decides.
+  const update = await apt(["apt-get", "--quiet", "update"]);
+  let ended = await apt(installCommand(name));
+  if (ended.lines.some((line) => line.includes("dpkg was interrupted"))) {
+    await apt(["dpkg", "--configure", "--pending", "--force-confdef", "--force-confold"]);
+    ended = await apt(installCommand(name));
+  }
+  if (ended.code === 0) return;
+  const complaints = update.lines.filter((line) => /^[EW]: /.test(line));
+  throw new KhwError("PACKAGE_FAILED", `apt-get install ${name}: ${tail([...complaints, ...ended.lines], 10)}`, {
+    hint: `run \`apt-get update && apt-get install ${name}\` on the node to see all of it, then run the command again`,
+  });
+}
+
+function installCommand(name: string): string[] {
+  const keepFiles = ["--option=Dpkg::Options::=--force-confdef", "--option=Dpkg::Options::=--force-confold"];
+  return ["apt-get", "--quiet", "--yes", "--no-install-recommends", ...keepFiles, "install", name];
+}
+
+/** apt waits for dpkg's lock if told so, but never for that of its lists, and says nothing while it does: so khw waits. */
+function waitingApt(options: PackagesOptions, signal: AbortSignal, progress: (text: string) => void): Apt {
+  const { systemd, clock, lockMillis = 300_000 } = options;
+  const onLine = (line: string): void => {
+    if (/^(Get:|Unpacking|Setting up|Processing)/.test(line)) progress(line.trim());
+  };
+  return async (argv) => {
+    const since = clock.now();
+    for (;;) {
+      const ended = await runTransient(argv, { systemd, purpose: "apt", environment, signal, onLine });
+      const holder = ended.code === 0 ? undefined : lockHolder(ended.lines);
+      if (holder === undefined) return ended;
+      if (clock.now() - since >= lockMillis) throw locked(holder, lockMillis);
+      progress(`waiting for ${holder}`);
+      await clock.delay(lockPollMillis, signal);
+    }
+  };
+}
+
+/** Who holds a lock, as apt ("held by process 812 (unattended-upgr)") or dpkg ("locked by ... pid 812") says it. */
+function lockHolder(lines: readonly string[]): string | undefined {
+  for (const line of lines) {
+    const [, file, pid, name] =
+      /Could not get lock (\S+?)\. It is held by process (\d+) \((.+)\)/.exec(line) ??
+      /dpkg (.*lock) was locked by another process with pid (\d+)/.exec(line) ??
+      [];
+    if (pid !== undefined) return `${name ?? "process"} (pid ${pid}), which holds ${file}`;
+    if (line.includes("Could not get lock")) return line.replace(/^E: /, "");
+  }
+  return undefined;
+}
+
+function locked(holder: string, millis: number): KhwError {
+  return new KhwError("PACKAGE_FAILED", `after ${millis / 1000} s still waiting for ${holder}`, {
+    hint: "let it finish (a machine's first boot often upgrades itself), then run the command again",
+  });
+}
+
+function overdue(name: string, millis: number, last: string): KhwError {
+  return new KhwError("PACKAGE_FAILED", `apt-get install ${name}: not done after ${millis / 1000} s; last: ${last}`, {
+    hint: "can the node reach its package mirrors? run the command again when it can",
+  });
+}
+
+function tail(lines: readonly string[], count: number): string {
+  return (
+    lines
+      .filter((line) => line.trim() !== "")
+      .slice(-count)
+      .join(" | ") || "it said nothing"
+  );
+}
+
+function parsePackageName(name: string): string {
+  if (!/^[a-z0-9][a-z0-9+.-]+$/.test(name)) refuse("package", `${show(name)} cannot be a package's name`);
+  return name;
+}

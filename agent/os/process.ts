@@ -1,0 +1,30 @@
+import { readFile, stat } from "node:fs/promises";
+import { io, isErrno } from "./io.ts";
+import type { RunningProcess } from "./os.ts";
+
+/** What a running process was started as, from /proc; undefined when it is gone, and for the kernel's own threads. */
+export async function readProcess(pid: number): Promise<RunningProcess | undefined> {
+  const folder = `/proc/${pid}`;
+  return io(folder, "cannot read", async () => {
+    try {
+      const [environ, program] = await Promise.all([
+        readFile(`${folder}/environ`, "utf8"),
+        stat(`${folder}/exe`, { bigint: true }),
+      ]);
+      return { environment: parseEnvironment(environ), inode: program.ino, device: program.dev };
+    } catch (error) {
+      if (isErrno(error, "ENOENT", "ESRCH")) return undefined;
+      throw error;
+    }
+  });
+}
+
+function parseEnvironment(environ: string): Record<string, string> {
+  const variables = environ.split("\0").filter((variable) => variable.includes("="));
+  return Object.fromEntries(
+    variables.map((variable) => {
+      const equals = variable.indexOf("=");
+      return [variable.slice(0, equals), variable.slice(equals + 1)];
+    }),
+  );
+}

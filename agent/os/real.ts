@@ -1,0 +1,42 @@
+import { arch } from "node:process";
+import type { Architecture } from "../../proto/components.ts";
+import { KhwError } from "../../proto/errors.ts";
+import type { Identity } from "../../proto/gen/khw/agent/v1/agent.ts";
+import { createClock } from "./clock.ts";
+import { createSeparateDownloads } from "./downloads/separate.ts";
+import { createFiles } from "./files.ts";
+import { createMachineFacts } from "./machine.ts";
+import type { Os } from "./os.ts";
+import { createPackages } from "./packages.ts";
+import { createProbes } from "./probes.ts";
+import { createSystemd } from "./systemd.ts";
+
+export interface OsOptions {
+  readonly identity: Identity;
+}
+
+/** The machine that this process runs on. Disposing of it closes its connection to systemd. */
+export function createOs({ identity }: OsOptions): Os & AsyncDisposable {
+  const clock = createClock();
+  const systemd = createSystemd();
+  return {
+    files: createFiles(),
+    systemd,
+    packages: createPackages({ systemd, clock }),
+    downloads: createSeparateDownloads(),
+    probes: createProbes(),
+    machine: createMachineFacts(),
+    identity,
+    architecture: architecture(),
+    clock,
+    [Symbol.asyncDispose]: () => systemd[Symbol.asyncDispose](),
+  };
+}
+
+function architecture(): Architecture {
+  if (arch === "x64") return "amd64";
+  if (arch === "arm64") return "arm64";
+  throw new KhwError("PREFLIGHT_FAILED", `khw does not install Kubernetes on ${arch}`, {
+    hint: "use a machine of type amd64 or arm64",
+  });
+}

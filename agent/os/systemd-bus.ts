@@ -1,0 +1,138 @@
+import { AbortError, createClient, DBusError } from "dbus-native";
+import type { CallOptions, Message } from "dbus-native";
+import { KhwError } from "../../proto/errors.ts";
+import { listen } from "./listen.ts";
+
+const service = "org.freedesktop.systemd1";
+const managerPath = "/org/freedesktop/systemd1";
+const properties = "org.freedesktop.DBus.Properties";
+const signalType = 4;
+
+/** A connection to systemd's manager object that comes back by itself when the bus does. */
+export interface SystemdBus extends AsyncDisposable {
+  /** Calls a method of the manager. @throws KhwError SERVICE_FAILED with what systemd says. */
+  call<T>(member: string, signature: string, body: readonly unknown[], options?: CallOptions): Promise<T>;
+  /** All properties of one interface of a unit ("Unit", "Service"); an unknown unit has them too, as not found. */
+  properties(unit: string, kind: "Unit" | "Service"): Promise<Readonly<Record<string, unknown>>>;
+  /** Hears of every job's end, until the returned function is called. */
+  onJobRemoved(listener: (job: string, result: string) => void): () => void;
+  /** Hears when the connection was lost (and with it every event since), until the returned function is called. */
+  onLost(listener: () => void): () => void;
+  /** Resolves at the next change of the unit's state, or when the connection comes back after a loss. */
+  changed(unit: string, signal: AbortSignal): Promise<void>;
+}
+
+/** @param address a D-Bus address, for example "unix:path=/run/dbus/system_bus_socket". */
+export function connectSystemd(address: string): SystemdBus {
+  const bus = createClient({ busAddress: address, reconnect: { maxDelay: 2000 } });
+  // A lost connection fails the calls in flight, each with its cause: nothing is left for these events to tell.
+  bus.connection.on("error", ignore);
+  bus.on("reconnectError", ignore);
+
+  const invoke = <T>(message: Message & { member: string }, options: CallOptions = {}): Promise<T> =>
+    explain(message.member, bus.invoke<T>({ destination: service, ...message }, options));
+  // systemd sends its signals only to those who subscribed, and forgets them with the connection.
+  const subscribe = (): void => {
+    void bus.invoke({
+      destination: service,
+      path: managerPath,
+      interface: `${service}.Manager`,
+      member: "Subscribe",
+    });
+  };
+  void bus.addMatch(`type='signal',sender='${service}',interface='${service}.Manager',member='JobRemoved'`);
+  subscribe();
+  bus.on("reconnected", subscribe);
+
+  const onSignal = (member: string, listener: (message: Message) => void): (() => void) => {
+    const hear = (message: Message): void => {
+      if (message.type === signalType && message.member === member) listener(message);
+    };
+    bus.connection.on("message", hear);
+    return () => void bus.connection.off("message", hear);
+  };
+  const onLost = (listener: () => void): (() => void) => {
+    bus.connection.on("close", listener);
+    return () => void bus.connection.off("close", listener);
+  };
+
+  return {
+    call: (member, signature, body, options) =>
+      invoke(
+        {
+          path: managerPath,
+          interface: `${service}.Manager`,
+          member,
+          ...(signature !== "" && { signature, body: [...body] }),
+        },
+        options,
+      ),
+    properties: (unit, kind) =>
+      invoke({
+        path: unitPath(unit),
+        interface: properties,
+        member: "GetAll",
+        signature: "s",
+        body: [`${service}.${kind}`],
+      }),
+    onJobRemoved: (listener) =>
+      onSignal("JobRemoved", ({ body = [] }) => {
+        const [, job, , result] = body;
+        listener(String(job), String(result));
+      }),
+    onLost,
+    changed: async (unit, signal) => {
+      signal.throwIfAborted();
+      const path = unitPath(unit);
+      using change = listen<void>(signal, ({ resolve }) => {
+        const again = (): void => resolve();
+        bus.on("reconnected", again);
+        return [
+          onSignal("PropertiesChanged", (message) => {
+            if (message.path === path && message.body?.[0] === `${service}.Unit`) resolve();
+          }),
+          () => void bus.off("reconnected", again),
+        ];
+      });
+      // Goes out before anything that the caller asks next: nothing that happens after that answer is missed.
+      const watching = bus.watch(
+        `type='signal',sender='${service}',path='${path}',interface='${properties}',member='PropertiesChanged'`,
+      );
+      const watch = await explain("AddMatch", watching);
+      try {
+        await change.outcome;
+      } finally {
+        // A rule that cannot be removed went with its connection.
+        watch.remove().catch(ignore);
+      }
+    },
+    [Symbol.asyncDispose]: () => bus.close(),
+  };
+}
+
+function ignore(): void {}
+
+/** The call's answer; its failure becomes SERVICE_FAILED with what systemd (or the bus) says. */
+async function explain<T>(member: string, call: PromiseLike<T>): Promise<T> {
+  try {
+    return await call;
+  } catch (error) {
+    if (error instanceof AbortError) throw error.cause;
+    if (!(error instanceof DBusError)) throw error;
+    const lost = error.dbusName === "org.freedesktop.DBus.Error.Disconnected";
+    const what = lost ? "the system bus cannot be reached" : error.message;
+    throw new KhwError("SERVICE_FAILED", `systemd: ${member}: ${what}`, {
+      hint: lost ? "is dbus running on the machine? see `systemctl status dbus`" : undefined,
+      cause: error,
+    });
+  }
+}
+
+/** A unit's object path: systemd writes all but letters and digits (and a leading digit) as _XX. */
+function unitPath(unit: string): string {
+  const escaped = unit.replaceAll(
+    /^[0-9]|[^A-Za-z0-9]/g,
+    (character) => `_${character.charCodeAt(0).toString(16).padStart(2, "0")}`,
+  );
+  return `${managerPath}/unit/${escaped}`;
+}

@@ -1,0 +1,131 @@
+import { KhwError } from "../../proto/errors.ts";
+import { refuse, show } from "../../proto/validate.ts";
+import { coalesce } from "./coalesce.ts";
+import { readJournal } from "./journal.ts";
+import { listen } from "./listen.ts";
+import type { Systemd, UnitStatus } from "./os.ts";
+import { readProcess } from "./process.ts";
+import { connectSystemd, type SystemdBus } from "./systemd-bus.ts";
+
+export interface SystemdOptions {
+  /** A D-Bus address. */
+  readonly address?: string;
+  /** How long a job may take; systemd itself ends a start that hangs (TimeoutStartSec), so this only guards against a queue that is stuck. */
+  readonly jobMillis?: number;
+}
+
+/** systemd, over one D-Bus connection that lives until it is disposed of. */
+export function createSystemd(options: SystemdOptions = {}): Systemd & AsyncDisposable {
+  const { address = "unix:path=/run/dbus/system_bus_socket", jobMillis = 300_000 } = options;
+  const bus = connectSystemd(address);
+  const reload = coalesce(() => bus.call<void>("Reload", "", [], { timeout: 120_000 }));
+  const job = (member: string, name: string, signal: AbortSignal): Promise<void> =>
+    runJob(bus, { member, name: parseUnitName(name), signal, deadlineMillis: jobMillis });
+
+  return {
+    unit: (name) => readUnit(bus, parseUnitName(name)),
+    reload,
+    enable: async (name) => {
+      const runtimeOnly = false;
+      const force = true;
+      await bus.call("EnableUnitFiles", "asbb", [[parseUnitName(name)], runtimeOnly, force]);
+      await reload();
+    },
+    start: (name, signal) => job("StartUnit", name, signal),
+    restart: (name, signal) => job("RestartUnit", name, signal),
+    stop: (name, signal) => job("StopUnit", name, signal),
+    reloadService: (name, signal) => job("ReloadUnit", name, signal),
+    changed: (name, signal) => bus.changed(parseUnitName(name), signal),
+    journal: async (name, lines) => {
+      const { InvocationID: invocation } = await bus.properties(parseUnitName(name), "Unit");
+      const never = !Buffer.isBuffer(invocation) || invocation.every((byte) => byte === 0);
+      return never ? [] : readJournal(invocation.toString("hex"), lines);
+    },
+    process: readProcess,
+    [Symbol.asyncDispose]: () => bus[Symbol.asyncDispose](),
+  };
+}
+
+/** A unit's name as systemd allows it, so that it cannot mean anything else in a match rule or a command line. */
+export function parseUnitName(name: string): string {
+  if (!/^[A-Za-z0-9][A-Za-z0-9:_.@\\-]*\.(service|socket|target|timer|path|mount|slice|scope)$/.test(name)) {
+    refuse("unit", `${show(name)} cannot be a unit's name`);
+  }
+  return name;
+}
+
+const noProperties: Readonly<Record<string, unknown>> = {};
+
+async function readUnit(bus: SystemdBus, name: string): Promise<UnitStatus> {
+  const [unit, service] = await Promise.all([
+    bus.properties(name, "Unit"),
+    name.endsWith(".service") ? bus.properties(name, "Service") : noProperties,
+  ]);
+  return {
+    loadState: text(unit["LoadState"]),
+    activeState: text(unit["ActiveState"]),
+    subState: text(unit["SubState"]),
+    unitFileState: text(unit["UnitFileState"]),
+    result: text(service["Result"]),
+    needsReload: unit["NeedDaemonReload"] === true,
+    mainPid: Number(service["MainPID"] ?? 0),
+    activeSince: millis(unit["ActiveEnterTimestamp"]),
+    stateSince: millis(unit["StateChangeTimestamp"]),
+    restarts: Number(service["NRestarts"] ?? 0),
+  };
+}
+
+function text(value: unknown): string {
+  return typeof value === "string" ? value : "";
+}
+
+/** From systemd's microseconds since the epoch. */
+function millis(value: unknown): number {
+  return typeof value === "bigint" ? Number(value / 1000n) : 0;
+}
+
+interface Job {
+  readonly member: string;
+  readonly name: string;
+  readonly signal: AbortSignal;
+  readonly deadlineMillis: number;
+}
+
+/** Stands in for a job's result where it did not end in time. */
+const overdue = "overdue";
+
+/** Queues a job and waits for its end. An abort leaves the job to systemd, which ends it by its own time-outs. */
+async function runJob(bus: SystemdBus, { member, name, signal, deadlineMillis }: Job): Promise<void> {
+  signal.throwIfAborted();
+  const ended = new Map<string, string>();
+  let job: string | undefined;
+  using end = listen<string>(signal, ({ resolve, reject }) => {
+    const timer = setTimeout(() => resolve(overdue), deadlineMillis);
+    return [
+      () => clearTimeout(timer),
+      bus.onLost(() => reject(failed(name, "the connection to systemd was lost while its job ran"))),
+      bus.onJobRemoved((path, result) => {
+        ended.set(path, result);
+        if (path === job) resolve(result);
+      }),
+    ];
+  });
+  job = await bus.call<string>(member, "ss", [name, "replace"], { signal });
+  const result = ended.get(job) ?? (await end.outcome);
+  if (result === "done") return;
+  const { activeState, subState, result: why } = await readUnit(bus, name);
+  if (result === overdue) throw late(name, deadlineMillis, `${activeState} (${subState})`);
+  throw failed(name, `its job ended as "${result}"; it is ${activeState} (${subState}), result "${why}"`);
+}
+
+function late(name: string, deadlineMillis: number, state: string): KhwError {
+  return new KhwError("TIMEOUT", `${name}: its job is not done after ${deadlineMillis / 1000} s; it is ${state}`, {
+    hint: "`systemctl list-jobs` on the node shows what it waits for",
+  });
+}
+
+function failed(name: string, message: string): KhwError {
+  return new KhwError("SERVICE_FAILED", `${name}: ${message}`, {
+    hint: `\`journalctl --unit=${name}\` on the node says why`,
+  });
+}

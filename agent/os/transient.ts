@@ -1,0 +1,45 @@
+import { randomBytes } from "node:crypto";
+import { KhwError } from "../../proto/errors.ts";
+import type { Systemd } from "./os.ts";
+import { run, type Ended } from "./run.ts";
+
+export interface TransientOptions {
+  readonly systemd: Pick<Systemd, "stop">;
+  /** What the unit's name tells: khw-PURPOSE-XXXXXXXX. */
+  readonly purpose: string;
+  readonly environment?: Readonly<Record<string, string>>;
+  readonly signal: AbortSignal;
+  readonly onLine?: (line: string) => void;
+}
+
+const stopMillis = 60_000;
+
+/**
+ * Runs a program in a unit of its own: outside the agent's sandbox, and not killed when the agent restarts. The unit is
+ * stopped at the signal's abort, and the abort's reason thrown.
+ */
+export async function runTransient(argv: readonly string[], options: TransientOptions): Promise<Ended> {
+  const { systemd, purpose, environment = {}, signal, onLine } = options;
+  const unit = `khw-${purpose}-${randomBytes(4).toString("hex")}.service`;
+  const variables = Object.entries({ LC_ALL: "C.UTF-8", ...environment }).map(
+    ([name, value]) => `--setenv=${name}=${value}`,
+  );
+  try {
+    return await run(
+      ["systemd-run", "--quiet", "--wait", "--collect", "--pipe", `--unit=${unit}`, ...variables, "--", ...argv],
+      { signal, ...(onLine !== undefined && { onLine }) },
+    );
+  } catch (error) {
+    if (signal.aborted) await stop(systemd, unit);
+    throw error;
+  }
+}
+
+async function stop(systemd: Pick<Systemd, "stop">, unit: string): Promise<void> {
+  try {
+    await systemd.stop(unit, AbortSignal.timeout(stopMillis));
+  } catch (error) {
+    // It has ended meanwhile, and systemd no longer knows it.
+    if (!(error instanceof KhwError)) throw error;
+  }
+}

@@ -1,0 +1,32 @@
+import type { CredentialName, Program } from "../proto/components.ts";
+
+/** Where things are on a controller: the lab's places, and khw's own. */
+export const kubernetesFolder = "/var/lib/kubernetes";
+export const configFolder = "/etc/kubernetes/config";
+export const unitFolder = "/etc/systemd/system";
+export const nginxSite = "/etc/nginx/sites-available/kubernetes.default.svc.cluster.local";
+export const nginxLink = "/etc/nginx/sites-enabled/kubernetes.default.svc.cluster.local";
+
+/** Every installed release stays here for a way back; /usr/local/bin holds links to the inodes of the wanted one. */
+export const releasesFolder = "/usr/local/lib/khw/kubernetes";
+
+export function credentialFile(name: CredentialName): string {
+  return `${kubernetesFolder}/${name}`;
+}
+
+export function installedProgram(program: Program): string {
+  return `/usr/local/bin/${program}`;
+}
+
+export function releasedProgram(version: string, program: Program): string {
+  return `${releasesFolder}/${version}/${program}`;
+}
+
+export function releaseFolder(version: string): string {
+  return `${releasesFolder}/${version}`;
+}
+
+/** The drop-in through which a service carries the digest of its inputs. */
+export function inputsDropIn(unit: string): string {
+  return `${unitFolder}/${unit}.d/50-khw-inputs.conf`;
+}

@@ -1,0 +1,52 @@
+import { type DesiredState, ownController } from "../../proto/desired.ts";
+import { credentialFile } from "../paths.ts";
+import { effectiveFlags, type Flag } from "./flags.ts";
+import { renderUnit } from "./unit.ts";
+
+/** The text of kube-apiserver.service. */
+export function renderKubeApiserver(desired: DesiredState): string {
+  return renderUnit(
+    "kube-apiserver",
+    "Kubernetes API Server",
+    effectiveFlags("kube-apiserver", labFlags(desired), desired),
+  );
+}
+
+/** The lab's flags in the lab's order. */
+function labFlags(desired: DesiredState): Flag[] {
+  const { controllers, etcdServers, nodePortRange, publicAddress, serviceCidr } = desired.cluster;
+  return [
+    ["advertise-address", ownController(desired).internalIp],
+    ["allow-privileged", "true"],
+    ["apiserver-count", String(controllers.length)],
+    ["audit-log-maxage", "30"],
+    ["audit-log-maxbackup", "3"],
+    ["audit-log-maxsize", "100"],
+    ["audit-log-path", "/var/log/audit.log"],
+    ["authorization-mode", "Node,RBAC"],
+    ["bind-address", "0.0.0.0"],
+    ["client-ca-file", credentialFile("ca.pem")],
+    [
+      "enable-admission-plugins",
+      "NamespaceLifecycle,NodeRestriction,LimitRanger,ServiceAccount,DefaultStorageClass,ResourceQuota",
+    ],
+    ["etcd-cafile", credentialFile("ca.pem")],
+    ["etcd-certfile", credentialFile("kubernetes.pem")],
+    ["etcd-keyfile", credentialFile("kubernetes-key.pem")],
+    ["etcd-servers", etcdServers.join(",")],
+    ["event-ttl", "1h"],
+    ["encryption-provider-config", credentialFile("encryption-config.yaml")],
+    ["kubelet-certificate-authority", credentialFile("ca.pem")],
+    ["kubelet-client-certificate", credentialFile("kubernetes.pem")],
+    ["kubelet-client-key", credentialFile("kubernetes-key.pem")],
+    ["runtime-config", "api/all=true"],
+    ["service-account-key-file", credentialFile("service-account.pem")],
+    ["service-account-signing-key-file", credentialFile("service-account-key.pem")],
+    ["service-account-issuer", `https://${publicAddress}:6443`],
+    ["service-cluster-ip-range", serviceCidr],
+    ["service-node-port-range", nodePortRange],
+    ["tls-cert-file", credentialFile("kubernetes.pem")],
+    ["tls-private-key-file", credentialFile("kubernetes-key.pem")],
+    ["v", "2"],
+  ];
+}

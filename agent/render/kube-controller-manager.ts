@@ -1,0 +1,28 @@
+import type { DesiredState } from "../../proto/desired.ts";
+import { credentialFile } from "../paths.ts";
+import { effectiveFlags, type Flag } from "./flags.ts";
+import { renderUnit } from "./unit.ts";
+
+/** The text of kube-controller-manager.service. */
+export function renderKubeControllerManager(desired: DesiredState): string {
+  const flags = effectiveFlags("kube-controller-manager", labFlags(desired), desired);
+  return renderUnit("kube-controller-manager", "Kubernetes Controller Manager", flags);
+}
+
+/** The lab's flags in the lab's order. */
+function labFlags({ cluster }: DesiredState): Flag[] {
+  return [
+    ["bind-address", "0.0.0.0"],
+    ["cluster-cidr", cluster.clusterCidr],
+    ["cluster-name", cluster.name],
+    ["cluster-signing-cert-file", credentialFile("ca.pem")],
+    ["cluster-signing-key-file", credentialFile("ca-key.pem")],
+    ["kubeconfig", credentialFile("kube-controller-manager.kubeconfig")],
+    ["leader-elect", "true"],
+    ["root-ca-file", credentialFile("ca.pem")],
+    ["service-account-private-key-file", credentialFile("service-account-key.pem")],
+    ["service-cluster-ip-range", cluster.serviceCidr],
+    ["use-service-account-credentials", "true"],
+    ["v", "2"],
+  ];
+}

@@ -1,0 +1,15 @@
+import type { DesiredState } from "../../proto/desired.ts";
+import { configFolder } from "../paths.ts";
+import { effectiveFlags, type Flag } from "./flags.ts";
+import { renderUnit } from "./unit.ts";
+
+/** The lab's flags in the lab's order. */
+const labFlags: readonly Flag[] = [
+  ["config", `${configFolder}/kube-scheduler.yaml`],
+  ["v", "2"],
+];
+
+/** The text of kube-scheduler.service. */
+export function renderKubeScheduler(desired: DesiredState): string {
+  return renderUnit("kube-scheduler", "Kubernetes Scheduler", effectiveFlags("kube-scheduler", labFlags, desired));
+}

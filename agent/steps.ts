@@ -1,0 +1,113 @@
+import { components, type Component, credentialsOf, programs } from "../proto/components.ts";
+import type { Credential, DesiredState } from "../proto/desired.ts";
+import type { Step } from "../proto/step.ts";
+import { healthCheckOf } from "./health.ts";
+import type { Os } from "./os/os.ts";
+import { configFolder, installedProgram, kubernetesFolder, nginxLink, nginxSite, unitFolder } from "./paths.ts";
+import { renderKubeApiserver } from "./render/kube-apiserver.ts";
+import { renderKubeControllerManager } from "./render/kube-controller-manager.ts";
+import { renderKubeScheduler } from "./render/kube-scheduler.ts";
+import { renderNginxSite } from "./render/nginx.ts";
+import { renderSchedulerConfig } from "./render/scheduler-config.ts";
+import { binary } from "./steps/binary.ts";
+import { file, folder, link, textFile } from "./steps/files.ts";
+import { identity } from "./steps/identity.ts";
+import { nginxPackage, nginxService } from "./steps/nginx.ts";
+import { ready } from "./steps/ready.ts";
+import { service } from "./steps/service.ts";
+
+const render: Readonly<Record<Component, (desired: DesiredState) => string>> = {
+  "kube-apiserver": renderKubeApiserver,
+  "kube-controller-manager": renderKubeControllerManager,
+  "kube-scheduler": renderKubeScheduler,
+};
+
+const schedulerConfig = "config/kube-scheduler.yaml";
+/**
+ * What goes with a release waits for all of its programs: where one cannot be had, the machine must still start as it was.
+ */
+const installed = programs.map((program) => `binary/${program}`);
+const [kubernetes, config] = [`folder${kubernetesFolder}`, `folder${configFolder}`];
+
+/** All that makes a machine a controller: lab 08, from its first line to its last, in the order of the lab. */
+export function controllerSteps(desired: DesiredState): Step<Os>[] {
+  return [
+    identity(desired),
+    folder(configFolder, 0o755),
+    ...programs.map((program) => binary(program, desired)),
+    folder(kubernetesFolder, 0o755),
+    ...desired.credentials.map(credential),
+    textFile({
+      id: schedulerConfig,
+      path: `${configFolder}/kube-scheduler.yaml`,
+      mode: 0o644,
+      content: renderSchedulerConfig(desired),
+      needs: [config, ...installed],
+    }),
+    ...components.map((component) => unit(component, desired)),
+    ...components.flatMap((component) => [componentService(component, desired), readyStep(component)]),
+    nginxPackage(),
+    textFile({ id: "nginx/site", path: nginxSite, mode: 0o644, content: renderNginxSite(), needs: ["package/nginx"] }),
+    link({ id: "nginx/link", path: nginxLink, target: nginxSite, needs: ["package/nginx"] }),
+    nginxService(
+      [nginxSite, nginxLink, `${kubernetesFolder}/ca.pem`],
+      ["nginx/site", "nginx/link", "credential/ca.pem"],
+    ),
+    readyStep("nginx"),
+  ];
+}
+
+/**
+ * Whatever asks the API server waits until it answers: its clients give up and start again when it is not there soon, must
+ * not be of a newer release than it is, and on a small machine take from it the processor that it starts with.
+ */
+const apiserverReady = "ready/kube-apiserver";
+
+function readyStep(component: string): Step<Os> {
+  const needs = component === "kube-apiserver" ? [] : [apiserverReady];
+  return ready(healthCheckOf(component), [`service/${component}`, ...needs]);
+}
+
+/** Keys, and files that hold keys, are root's alone. */
+function credential({ name, sha256, content }: Credential): Step<Os> {
+  const mode = name.endsWith(".pem") && !name.endsWith("-key.pem") ? 0o644 : 0o600;
+  return file({
+    id: `credential/${name}`,
+    path: `${kubernetesFolder}/${name}`,
+    mode,
+    sha256,
+    content,
+    needs: [kubernetes],
+  });
+}
+
+function unit(component: Component, desired: DesiredState): Step<Os> {
+  return textFile({
+    id: `unit/${component}`,
+    path: `${unitFolder}/${component}.service`,
+    mode: 0o644,
+    content: render[component](desired),
+    needs: installed,
+  });
+}
+
+function componentService(component: Component, desired: DesiredState): Step<Os> {
+  const scheduler = component === "kube-scheduler";
+  const credentials = desired.credentials.filter(({ name }) => credentialsOf[component].includes(name));
+  return service({
+    unit: `${component}.service`,
+    binary: installedProgram(component),
+    inputs: [
+      desired.kubernetesVersion,
+      render[component](desired),
+      ...(scheduler ? [renderSchedulerConfig(desired)] : []),
+      ...credentials.map(({ name, sha256 }) => `${name} ${sha256}`),
+    ],
+    needs: [
+      `unit/${component}`,
+      ...(scheduler ? [schedulerConfig] : []),
+      ...credentials.map(({ name }) => `credential/${name}`),
+      ...(component === "kube-apiserver" ? [] : [apiserverReady]),
+    ],
+  });
+}

@@ -1,0 +1,93 @@
+import { createHash } from "node:crypto";
+import type { Step } from "../../proto/step.ts";
+import type { Files, Os } from "../os/os.ts";
+
+/** The folder exists. */
+export function folder(path: string, mode: number): Step<Os> {
+  return {
+    id: `folder${path}`,
+    title: `${path} exists`,
+    needs: ["identity"],
+    check: async ({ files }) =>
+      (await files.stat(path))?.kind === "directory" ? null : { summary: "there is no such folder" },
+    apply: async ({ files }) => files.mkdir(path, mode),
+  };
+}
+
+export interface WantedFile {
+  readonly id: string;
+  readonly path: string;
+  readonly mode: number;
+  readonly sha256: string;
+  /** Absent where only a plan is asked for. */
+  readonly content: string | Uint8Array | undefined;
+  readonly needs: readonly string[];
+}
+
+/** The file is there with just this content, this mode, and owned by root. */
+export function file({ id, path, mode, sha256, content, needs }: WantedFile): Step<Os> {
+  return {
+    id,
+    title: `${path} is as wanted`,
+    needs,
+    check: async ({ files }) => {
+      const summary = await fileDrift(files, { path, mode, sha256 });
+      return summary === null ? null : { summary };
+    },
+    apply: async ({ files }) => {
+      if ((await files.sha256(path)) !== sha256 || (await files.stat(path))?.kind !== "file") {
+        if (content === undefined) throw new TypeError(`${id} was applied without its content`);
+        await files.write(path, content, mode);
+      }
+      await files.chown(path, 0, 0);
+      await files.chmod(path, mode);
+    },
+  };
+}
+
+/** A file whose content is known in full. */
+export function textFile(wanted: Omit<WantedFile, "sha256" | "content"> & { readonly content: string }): Step<Os> {
+  return file({ ...wanted, sha256: sha256(wanted.content) });
+}
+
+/** What differs about a file's kind, content, mode and owner; null when nothing does. */
+export async function fileDrift(
+  files: Files,
+  { path, mode, sha256: wanted }: { readonly path: string; readonly mode: number; readonly sha256: string },
+): Promise<string | null> {
+  const facts = await files.stat(path);
+  if (facts === undefined) return "is missing";
+  if (facts.kind !== "file") return `is a ${facts.kind}, not a file`;
+  if ((await files.sha256(path)) !== wanted) return "its content differs";
+  if (facts.mode !== mode) return `its mode is ${octal(facts.mode)}, not ${octal(mode)}`;
+  return facts.uid === 0 && facts.gid === 0 ? null : `it belongs to ${facts.uid}:${facts.gid}, not to root`;
+}
+
+/** The symbolic link is there and points at the target. */
+export function link(wanted: {
+  readonly id: string;
+  readonly path: string;
+  readonly target: string;
+  readonly needs: readonly string[];
+}): Step<Os> {
+  const { id, path, target, needs } = wanted;
+  return {
+    id,
+    title: `${path} points at ${target}`,
+    needs,
+    check: async ({ files }) => {
+      const facts = await files.stat(path);
+      if (facts === undefined) return { summary: "is missing" };
+      return facts.target === target ? null : { summary: `points at ${facts.target ?? "nothing: it is no link"}` };
+    },
+    apply: async ({ files }) => files.symlink(target, path),
+  };
+}
+
+export function sha256(content: string | Uint8Array): string {
+  return createHash("sha256").update(content).digest("hex");
+}
+
+function octal(mode: number): string {
+  return mode.toString(8).padStart(4, "0");
+}

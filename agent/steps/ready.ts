@@ -1,0 +1,50 @@
+import { KhwError } from "../../proto/errors.ts";
+import type { Step } from "../../proto/step.ts";
+import { type HealthCheck, probeHealth } from "../health.ts";
+import type { Os } from "../os/os.ts";
+
+const deadlineMillis = 180_000;
+const intervalMillis = 500;
+const crashesBeforeGivingUp = 4;
+const journalLines = 8;
+
+/** The component answers its health check. Waits for it, and on failure says why: the failing check and the journal's last lines. */
+export function ready(check: HealthCheck, needs: readonly string[]): Step<Os> {
+  return {
+    id: `ready/${check.component}`,
+    title: `${check.component} answers ${check.path}`,
+    needs,
+    check: async (os, signal) => {
+      const reason = await probeHealth(check, os, signal);
+      return reason === null ? null : { summary: reason };
+    },
+    apply: async (os, { signal, progress }) => {
+      const { systemd, clock } = os;
+      const deadline = clock.now() + deadlineMillis;
+      const { restarts: before } = await systemd.unit(check.unit);
+      for (;;) {
+        const reason = await probeHealth(check, os, signal);
+        if (reason === null) return;
+        const { activeState, result, restarts } = await systemd.unit(check.unit);
+        if (activeState === "failed" || activeState === "inactive" || restarts - before >= crashesBeforeGivingUp) {
+          throw await failure(os, check, `does not stay up (${result}): ${reason}`);
+        }
+        if (clock.now() >= deadline)
+          throw await failure(os, check, `is not ready after ${deadlineMillis / 1000} s: ${reason}`);
+        progress(reason);
+        await clock.delay(intervalMillis, signal);
+      }
+    },
+  };
+}
+
+async function failure({ systemd }: Os, { unit, component }: HealthCheck, what: string): Promise<KhwError> {
+  const journal = await systemd.journal(unit, journalLines);
+  const last =
+    journal.length === 0
+      ? "its journal is empty"
+      : `its journal ends:\n${journal.map((line) => `  ${line}`).join("\n")}`;
+  return new KhwError("NOT_READY", `${component} ${what}; ${last}`, {
+    hint: `journalctl -u ${unit} on the node tells more`,
+  });
+}

@@ -1,0 +1,133 @@
+import type { Controller } from "../proto/desired.ts";
+import { KhwError, toKhwError } from "../proto/errors.ts";
+import type { GetInfoResponse } from "../proto/gen/khw/agent/v1/agent.ts";
+import { computeConnection, loadBalancerConfig } from "./config/load-balancer.ts";
+import type { ClusterConfig } from "./config/schema.ts";
+import type { Compute } from "./gce/compute.ts";
+import type { LoadBalancerConfig } from "./gce/config.ts";
+import type { ResolvedInstance } from "./gce/instances.ts";
+import { type AgentNode, connectNode, readManagementIdentity } from "./node.ts";
+import type { NodeSpec } from "./nodes.ts";
+
+/** The cloud's side of a cluster; absent where khw is told to leave the load balancer alone. */
+export interface Cloud {
+  readonly compute: Compute;
+  readonly loadBalancer: LoadBalancerConfig;
+}
+
+/** A controller, and what its agent said when it was asked who it is. */
+export interface Member {
+  readonly node: AgentNode;
+  /** Undefined when it could not be reached. */
+  readonly info?: GetInfoResponse;
+  readonly error?: KhwError;
+}
+
+/** Everything that a command on a cluster works with: found out once, at the start. */
+export interface OpenCluster extends AsyncDisposable {
+  readonly config: ClusterConfig;
+  readonly members: readonly Member[];
+  readonly cloud: Cloud | undefined;
+  readonly instances: readonly ResolvedInstance[];
+}
+
+/** @throws KhwError when the nodes' addresses cannot be found out; an agent that does not answer is no error here. */
+export async function openCluster(config: ClusterConfig, signal: AbortSignal): Promise<OpenCluster> {
+  if (config.nodes.length === 0) {
+    throw new KhwError("INVALID_ARGUMENT", "no nodes are named", {
+      hint: "for example --nodes controller-0,1,2, or `nodes` in khw.yaml",
+    });
+  }
+  const identity = await readManagementIdentity(config.management);
+  const compute = await openCloud(config);
+  const instances = compute === undefined ? [] : await findInstances(compute, config, signal);
+  const members = await Promise.all(
+    config.nodes.map((spec) => {
+      const instance = instances.find(({ name }) => name === spec.name);
+      const address = { name: spec.name, host: hostOf(spec, instance, config), port: spec.port };
+      return greet(connectNode(address, identity), instance, signal);
+    }),
+  );
+  return {
+    config,
+    members,
+    cloud: compute === undefined ? undefined : { compute, loadBalancer: loadBalancerConfig(config, instances) },
+    instances,
+    [Symbol.asyncDispose]: async () => {
+      for (const { node } of members) node.close();
+      await compute?.[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/**
+ * Every controller with its address among the others: from khw.yaml, else what its agent says of itself, else what the
+ * Compute API says. @throws KhwError UNREACHABLE for a node that nobody knows the address of.
+ */
+export function controllersOf({ config, members, instances }: OpenCluster): Controller[] {
+  return config.nodes.map(({ name, internalIp }, index) => {
+    const known =
+      internalIp ??
+      members[index]?.info?.identity?.internalIp ??
+      instances.find((instance) => instance.name === name)?.internalIp;
+    if (known !== undefined) return { name, internalIp: known };
+    throw new KhwError(
+      "UNREACHABLE",
+      `its internal address is not known: ${members[index]?.error?.message ?? "the agent names none"}`,
+      {
+        node: name,
+        hint: "bring the agent up, or give the node's `internalIp` in khw.yaml",
+      },
+    );
+  });
+}
+
+async function openCloud(config: ClusterConfig): Promise<(Compute & AsyncDisposable) | undefined> {
+  if (config.loadBalancer === "none") return undefined;
+  const connection = computeConnection(config);
+  const { openCompute } = await import("./gce/open.ts");
+  return openCompute(connection, config.timeouts.compute);
+}
+
+async function findInstances(
+  compute: Compute,
+  config: ClusterConfig,
+  signal: AbortSignal,
+): Promise<ResolvedInstance[]> {
+  const { resolveInstances } = await import("./gce/instances.ts");
+  const { project, region } = loadBalancerConfig(config, []);
+  const place = { project, region, zone: config.gce.zone };
+  return resolveInstances(
+    compute,
+    config.nodes.map(({ name }) => name),
+    { place, signal },
+  );
+}
+
+function hostOf(spec: NodeSpec, instance: ResolvedInstance | undefined, { gce }: ClusterConfig): string {
+  const host = spec.host ?? (gce.nodeAddresses === "internal" ? instance?.internalIp : instance?.externalIp);
+  if (host !== undefined) return host;
+  // An ephemeral external address goes with the machine's power; nobody will be called there.
+  if (instance !== undefined && instance.status !== "RUNNING") return instance.internalIp;
+  throw new KhwError(
+    "INVALID_ARGUMENT",
+    instance === undefined ? "no address is known" : `the instance has no ${gce.nodeAddresses} address`,
+    {
+      node: spec.name,
+      hint: `write it as --nodes ${spec.name}=ADDRESS, or choose the other kind with --node-addresses`,
+    },
+  );
+}
+
+async function greet(node: AgentNode, instance: ResolvedInstance | undefined, signal: AbortSignal): Promise<Member> {
+  const { name } = node.address;
+  if (instance !== undefined && instance.status !== "RUNNING") {
+    const hint = `gcloud compute instances start ${name} --zone ${instance.zone}`;
+    return { node, error: new KhwError("UNREACHABLE", `the instance is ${instance.status}`, { node: name, hint }) };
+  }
+  try {
+    return { node, info: await node.info(signal) };
+  } catch (error) {
+    return { node, error: toKhwError(error) };
+  }
+}

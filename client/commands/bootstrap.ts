@@ -1,0 +1,143 @@
+import { KhwError, toKhwError } from "../../proto/errors.ts";
+import { applySteps } from "../../proto/step.ts";
+import { type Cloud, openCluster, type OpenCluster } from "../cluster.ts";
+import type { ClusterConfig } from "../config/schema.ts";
+import type { Context } from "../context.ts";
+import { prepare, type Prepared } from "../prepare.ts";
+import { openProgress, type Output } from "../progress/open.ts";
+import { loadBalancerTrack, type Progress } from "../progress/progress.ts";
+import { type NodeOutcome, preflight, rollout, type RolloutOptions } from "../rollout.ts";
+import { nodesToSpare } from "../serving.ts";
+import { several } from "../several.ts";
+import { busyFindings, tellUnderWay } from "../under-way.ts";
+import { verification } from "../verification.ts";
+import { verify } from "../verify.ts";
+
+export interface BootstrapOptions {
+  readonly output: Output;
+}
+
+/** Turns the nodes into a control plane behind a load balancer, and proves that it works. Exit code 0, or an error. */
+export async function bootstrap(
+  config: ClusterConfig,
+  context: Context,
+  { output }: BootstrapOptions,
+): Promise<number> {
+  const { signal } = context;
+  const progress = await openProgress(output, context);
+  await using cluster = await openCluster(config, signal);
+  const prepared = await prepare(cluster, { signal, mayCreateAddress: true });
+  for (const text of tellUnderWay(cluster.members)) progress.emit({ kind: "note", text });
+  refuse(busyFindings(cluster.members, prepared.work));
+  const [findings, spare] = await Promise.all([preflight(prepared.work, signal), nodesToSpare(prepared.work, signal)]);
+  refuse(findings);
+
+  const { nodes, loadBalancer } = await converge(cluster, prepared, { progress, signal, spare });
+  if (signal.aborted) return detached(progress);
+  const errors = [
+    ...prepared.unreachable,
+    ...nodes.flatMap(({ error }) => error ?? []),
+    ...(loadBalancer === null ? [] : [loadBalancer]),
+  ];
+  const done = nodes.filter(({ error }) => error === undefined);
+  if (done.length > 0) {
+    const rbac = await applyRbac(done, prepared, { progress, signal }).catch(toKhwError);
+    if (rbac !== undefined) errors.push(rbac);
+    const proven = {
+      ...prepared,
+      work: prepared.work.filter(({ node }) => done.some((outcome) => outcome.node === node)),
+    };
+    const results = await verify(verification(cluster, proven), {
+      signal,
+      waitMillis: loadBalancer === null ? config.timeouts.verify : 0,
+      report: (check) => progress.emit({ kind: "check", ...check }),
+    });
+    errors.push(
+      ...results.flatMap(({ title, error }) =>
+        error === undefined ? [] : [new KhwError(error.code, `${title}: ${error.message}`, error)],
+      ),
+    );
+  }
+  if (signal.aborted) return detached(progress);
+  conclude(errors, done.length);
+  progress.emit({ kind: "note", text: `the control plane answers at https://${prepared.publicAddress}:6443` });
+  return 0;
+}
+
+/** All nodes and the load balancer at once: neither waits for the other. */
+async function converge(
+  { config, cloud }: OpenCluster,
+  { work, unreachable }: Prepared,
+  { progress, signal, spare }: Pick<RolloutOptions, "progress" | "signal" | "spare">,
+): Promise<{ nodes: NodeOutcome[]; loadBalancer: KhwError | null }> {
+  const tracks = [...work.map(({ node }) => node.address.name), ...unreachable.map(({ node = "?" }) => node)];
+  progress.emit({ kind: "begin", tracks: cloud === undefined ? tracks : [...tracks, loadBalancerTrack] });
+  for (const error of unreachable) progress.emit({ kind: "end", track: error.node ?? "?", changed: 0, error });
+  const [nodes, loadBalancer] = await Promise.all([
+    rollout(work, { progress, signal, spare, timeoutMillis: config.timeouts.node }),
+    cloud === undefined ? null : applyLoadBalancer(cloud, progress, signal),
+  ]);
+  await progress.settled();
+  return { nodes, loadBalancer };
+}
+
+async function applyLoadBalancer(
+  { compute, loadBalancer }: Cloud,
+  progress: Progress,
+  signal: AbortSignal,
+): Promise<KhwError | null> {
+  const { loadBalancerSteps } = await import("../gce/load-balancer.ts");
+  const results = await applySteps(loadBalancerSteps(loadBalancer), compute, {
+    signal,
+    emit: (event) => progress.emit({ kind: "loadBalancer", event }),
+  });
+  const changed = results.filter(({ outcome }) => outcome === "changed").length;
+  const failed = results.find((result) => result.outcome === "failed");
+  const error = failed?.error.at({ node: loadBalancerTrack });
+  progress.emit({ kind: "end", track: loadBalancerTrack, changed, error });
+  return error ?? null;
+}
+
+/**
+ * Through the first node that is done: the objects are the cluster's, one node is enough. What goes wrong is one error among
+ * those of the nodes, and hides none of them.
+ */
+async function applyRbac(
+  [first]: readonly NodeOutcome[],
+  { admin }: Prepared,
+  { progress, signal }: { readonly progress: Progress; readonly signal: AbortSignal },
+): Promise<void> {
+  if (first === undefined) return;
+  const { ca, certificate, key } = admin;
+  const changed = await first.node.applyRbac({ ca, certificate, key }, signal);
+  for (const name of changed) progress.emit({ kind: "note", text: `RBAC: ${name} applied` });
+}
+
+/** Everything that stands in the way, in one error; nothing was touched. */
+function refuse(findings: readonly KhwError[]): void {
+  const [first, ...others] = findings;
+  if (first === undefined) return;
+  if (others.length === 0) throw first;
+  const headline = "nothing was touched, since on these nodes something stands in the way";
+  throw several(findings, { code: first.code, headline });
+}
+
+/** One error is that error; several, or some where others are done, are told together. */
+function conclude(errors: readonly KhwError[], nodesDone: number): void {
+  const [first, ...others] = errors;
+  if (first === undefined) return;
+  if (others.length === 0 && nodesDone === 0) throw first;
+  throw several(errors, {
+    code: nodesDone > 0 ? "PARTIAL" : first.code,
+    headline: "not everything is done",
+    hint: "see to that, then run the command again: it goes on from here",
+  });
+}
+
+function detached(progress: Progress): number {
+  progress.emit({
+    kind: "note",
+    text: "detached: the agents finish what they have begun; run the command again to attach, and to go on",
+  });
+  return 130;
+}

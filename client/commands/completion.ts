@@ -1,0 +1,27 @@
+import type { Command } from "commander";
+import { refuse, show } from "../../proto/validate.ts";
+import { bashCompletion } from "../completion/bash.ts";
+import { fishCompletion } from "../completion/fish.ts";
+import { describeProgram } from "../completion/words.ts";
+import { zshCompletion } from "../completion/zsh.ts";
+import type { Context } from "../context.ts";
+
+/** Prints a script that completes the program's commands and options in a shell. */
+export async function completion(context: Context, program: Command, shell: string): Promise<number> {
+  context.write(scriptFor(shell, program));
+  return 0;
+}
+
+function scriptFor(shell: string, program: Command): string {
+  const commands = describeProgram(program);
+  switch (shell) {
+    case "bash":
+      return bashCompletion(commands);
+    case "zsh":
+      return zshCompletion(commands);
+    case "fish":
+      return fishCompletion(commands);
+    default:
+      return refuse("completion", `${show(shell)} is no shell known here`, "bash, zsh or fish");
+  }
+}

@@ -1,0 +1,71 @@
+import { join } from "node:path";
+import { parseRole } from "../../proto/roles.ts";
+import type { Role } from "../../proto/roles.ts";
+import { parseNodeName, refuse, show } from "../../proto/validate.ts";
+import type { Context } from "../context.ts";
+import { addFiles, identityFiles, makeFolder, readAuthority } from "../pki/folder.ts";
+import type { NewFiles } from "../pki/folder.ts";
+import { authorityDays, createAuthority, describe, identityDays, issue } from "../pki/issue.ts";
+
+export interface PkiInitOptions {
+  readonly folder: string;
+}
+
+/** Makes the management CA and the first administrator's identity. */
+export async function pkiInit(context: Context, { folder }: PkiInitOptions): Promise<number> {
+  const now = new Date();
+  const authority = await createAuthority(now);
+  const admin = await issue(authority, { name: "admin", role: "admin", days: identityDays }, now);
+  const files = { ...identityFiles("ca", authority), ...identityFiles("admin", admin) };
+  await makeFolder(folder);
+  await addFiles(folder, files);
+  report(context, folder, files);
+  return 0;
+}
+
+export interface PkiIssueOptions {
+  readonly folder: string;
+  readonly names: readonly string[];
+  /** As the user wrote it: admin, viewer or agent. */
+  readonly role: string;
+  /** How long the certificates are valid, in days; one year unless given. */
+  readonly days?: number | undefined;
+}
+
+/** Issues an identity for each name, all of them or none. */
+export async function pkiIssue(context: Context, options: PkiIssueOptions): Promise<number> {
+  const role = parseRole("--role", options.role);
+  const names = options.names.map((name) => parseName(name, role));
+  if (names.length === 0) refuse("pki issue", "a name is missing", "give NAME, or --nodes for several agents");
+  const days = parseDays(options.days ?? identityDays);
+  const authority = await readAuthority(options.folder);
+  const now = new Date();
+  const identities = await Promise.all(
+    names.map(async (name) => identityFiles(name, await issue(authority, { name, role, days }, now))),
+  );
+  const files: NewFiles = Object.assign({}, ...identities);
+  await addFiles(options.folder, files);
+  report(context, options.folder, files);
+  return 0;
+}
+
+/** A name that is a file's too: an agent's is its instance's, a person's may be an e-mail address. */
+function parseName(name: string, role: Role): string {
+  if (role === "agent") return parseNodeName("name", name);
+  if (!/^[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}$/.test(name)) {
+    refuse("name", `${show(name)} cannot be an identity's name`, "letters, digits and . _ @ + -, at most 64");
+  }
+  return name;
+}
+
+function parseDays(days: number): number {
+  if (Number.isInteger(days) && days >= 1 && days <= authorityDays) return days;
+  return refuse("--days", `${days} is not a number of days`, `from 1 to ${authorityDays}`);
+}
+
+function report(context: Context, folder: string, files: NewFiles): void {
+  for (const [name, content] of Object.entries(files)) {
+    const what = name.endsWith("-key.pem") ? "private key" : describe(content);
+    context.write(`${join(folder, name)}: ${what}\n`);
+  }
+}

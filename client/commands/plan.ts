@@ -1,0 +1,85 @@
+import { fromDetail, type KhwError, toDetail } from "../../proto/errors.ts";
+import { planSteps } from "../../proto/step.ts";
+import { openCluster, type OpenCluster } from "../cluster.ts";
+import { withoutContent } from "../config/desired.ts";
+import type { ClusterConfig } from "../config/schema.ts";
+import type { Context } from "../context.ts";
+import { prepare, type Prepared } from "../prepare.ts";
+import type { Output } from "../progress/open.ts";
+import { loadBalancerTrack } from "../progress/progress.ts";
+
+export interface PlanOptions {
+  readonly output: Output;
+}
+
+/** A step that does not hold, or whose check failed. */
+interface Difference {
+  readonly track: string;
+  readonly step: string;
+  readonly title: string;
+  readonly drift?: string | undefined;
+  readonly error?: KhwError | undefined;
+}
+
+const somethingToDo = 2;
+
+/** What bootstrap would do on each node and in the Compute API; changes nothing. Exit code 0: nothing; 2: something. */
+export async function plan(
+  config: ClusterConfig,
+  { signal, write }: Context,
+  { output }: PlanOptions,
+): Promise<number> {
+  await using cluster = await openCluster(config, signal);
+  const prepared = await prepare(cluster, { signal, mayCreateAddress: false });
+  const differences = (await Promise.all([planNodes(prepared, signal), planLoadBalancer(cluster, signal)])).flat();
+  if (output === "json") {
+    const rows = differences.map(({ error, ...rest }) => ({
+      ...rest,
+      ...(error === undefined ? {} : { error: toDetail(error) }),
+    }));
+    write(`${JSON.stringify({ differences: rows, unreachable: prepared.unreachable.map(toDetail) }, null, 2)}\n`);
+  } else {
+    for (const { track, step, drift, error } of differences)
+      write(`${track}: ${step}: ${error?.message ?? drift ?? ""}\n`);
+    if (differences.length === 0 && prepared.unreachable.length === 0) write("nothing to do\n");
+  }
+  const [failed] = [...prepared.unreachable, ...differences.flatMap(({ error }) => error ?? [])];
+  if (failed !== undefined) throw failed;
+  return differences.length === 0 ? 0 : somethingToDo;
+}
+
+async function planNodes({ work }: Prepared, signal: AbortSignal): Promise<Difference[]> {
+  const planned = await Promise.all(
+    work.map(async ({ node, desired }) => {
+      const { steps } = await node.plan(withoutContent(desired), signal);
+      return steps
+        .filter(({ drift, error }) => drift !== undefined || error !== undefined)
+        .map(({ id, title, drift, error }): Difference => {
+          const track = node.address.name;
+          return {
+            track,
+            step: id,
+            title,
+            drift,
+            error: error === undefined ? undefined : fromDetail(error).at({ node: track }),
+          };
+        });
+    }),
+  );
+  return planned.flat();
+}
+
+async function planLoadBalancer({ cloud }: OpenCluster, signal: AbortSignal): Promise<Difference[]> {
+  if (cloud === undefined) return [];
+  const { loadBalancerSteps } = await import("../gce/load-balancer.ts");
+  const planned = await planSteps(loadBalancerSteps(cloud.loadBalancer), cloud.compute, signal);
+  return planned
+    .filter(({ drift, error }) => drift !== null || error !== null)
+    .map(({ step, drift, error }) => ({
+      track: loadBalancerTrack,
+      step: step.id,
+      title: step.title,
+      drift: drift?.summary,
+      error: error === null ? undefined : error.at({ node: loadBalancerTrack }),
+    }));
+}

@@ -1,0 +1,85 @@
+import { readFile } from "node:fs/promises";
+import type { Controller, Credential } from "../../proto/desired.ts";
+import { parseDesiredState } from "../../proto/desired.ts";
+import { KhwError } from "../../proto/errors.ts";
+import type * as wire from "../../proto/gen/khw/agent/v1/agent.ts";
+import { ipv4ToNumber } from "../../proto/validate.ts";
+import type { ClusterConfig, FlagChanges } from "./schema.ts";
+
+/** What the configuration alone does not know. */
+export interface Resolved {
+  /** Every controller, in any order. */
+  readonly controllers: readonly Controller[];
+  readonly publicAddress: string;
+}
+
+/**
+ * The desired state of each controller, by its name. The order in which the nodes were named makes no difference to it:
+ * it would restart every API server for nothing.
+ * @throws KhwError INVALID_ARGUMENT when an agent would refuse it; CONFIG_INVALID when kubernetes.caFile cannot be read.
+ */
+export async function toDesired(
+  config: ClusterConfig,
+  { controllers: named, publicAddress }: Resolved,
+  credentials: readonly Credential[],
+): Promise<ReadonlyMap<string, wire.DesiredState>> {
+  const { kubernetes, cluster } = config;
+  const controllers = named.toSorted((a, b) => ipv4ToNumber(a.internalIp) - ipv4ToNumber(b.internalIp));
+  const common = {
+    kubernetesVersion: kubernetes.version,
+    binaries: {
+      mirrors: [...kubernetes.mirrors],
+      proxy: kubernetes.proxy ?? "",
+      caPem: kubernetes.caFile === undefined ? "" : await readCertificates(kubernetes.caFile),
+      sha256: { ...kubernetes.sha256 },
+    },
+    cluster: {
+      name: cluster.name,
+      publicAddress,
+      controllers: controllers.map(({ name, internalIp }) => ({ name, internalIp })),
+      etcdServers: [...(cluster.etcdServers ?? controllers.map(({ internalIp }) => `https://${internalIp}:2379`))],
+      serviceCidr: cluster.serviceCidr,
+      clusterCidr: cluster.clusterCidr,
+      nodePortRange: cluster.nodePortRange,
+    },
+    flags: Object.fromEntries(
+      Object.entries(kubernetes.flags)
+        .map(([component, changes]) => [component, toOverrides(changes)] as const)
+        .filter(([, { set, remove }]) => Object.keys(set).length > 0 || remove.length > 0),
+    ),
+    credentials: credentials.map(({ name, sha256, content }) => ({
+      name,
+      sha256,
+      content: content === undefined ? undefined : Buffer.from(content),
+    })),
+  };
+  const states = controllers.map(({ name }): wire.DesiredState => ({ node: name, ...common }));
+  for (const state of states) parseDesiredState(state);
+  return new Map(states.map((state) => [state.node, state]));
+}
+
+/** The same state with credentials by digest alone, as Plan and Preflight want it. */
+export function withoutContent(state: wire.DesiredState): wire.DesiredState {
+  return {
+    ...state,
+    credentials: state.credentials.map(({ name, sha256 }) => ({ name, sha256, content: undefined })),
+  };
+}
+
+function toOverrides(changes: FlagChanges): wire.FlagOverrides {
+  // In an order of their own: the operation's id is made of the state's bytes, and the same state is the same operation.
+  const entries = Object.entries(changes).toSorted(([a], [b]) => (a < b ? -1 : 1));
+  return {
+    set: Object.fromEntries(entries.filter((entry): entry is [string, string] => entry[1] !== null)),
+    remove: entries.filter(([, value]) => value === null).map(([flag]) => flag),
+  };
+}
+
+async function readCertificates(file: string): Promise<string> {
+  try {
+    return await readFile(file, "utf8");
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new KhwError("CONFIG_INVALID", `kubernetes.caFile: ${file} cannot be read: ${reason}`, { cause: error });
+  }
+}

@@ -1,0 +1,108 @@
+import { readFile } from "node:fs/promises";
+import { dirname, resolve } from "node:path";
+import { KhwError } from "../../proto/errors.ts";
+import { cidrsOverlap, parseCidr } from "../../proto/validate.ts";
+import { withGcloudDefaults } from "./gcloud.ts";
+import { entriesOf, refuseUnknown } from "./parsers.ts";
+import { type ClusterConfig, schema } from "./schema.ts";
+import { type Group, isGroup, type Setting } from "./setting.ts";
+import { type Data, type Origin, toValue, type Value } from "./value.ts";
+
+export interface ConfigSources {
+  /** The file that --config names; absent: khw.yaml in the folder, where there is one. */
+  readonly file?: string | undefined;
+  /** What the command line gives, by flag ("--nodes"). */
+  readonly flags: ReadonlyMap<string, Data>;
+  /** The current folder. */
+  readonly folder: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+}
+
+/**
+ * The configuration: defaults, then khw.yaml, then flags, then (for project, region and zone alone) gcloud's own settings.
+ * @throws KhwError CONFIG_INVALID or INVALID_ARGUMENT that lists everything wrong, each with its line or flag.
+ */
+export async function loadConfig(sources: ConfigSources): Promise<ClusterConfig> {
+  const written = await readConfigFile(sources);
+  return withGcloudDefaults(parseConfig(written, sources), sources.env);
+}
+
+/** The configuration without a look at any file but the one already read. */
+export function parseConfig(written: Value, { flags, folder }: Pick<ConfigSources, "flags" | "folder">): ClusterConfig {
+  const errors: KhwError[] = [];
+  const attempt = <T>(read: () => T): T | undefined => {
+    try {
+      return read();
+    } catch (error) {
+      if (!(error instanceof KhwError)) throw error;
+      errors.push(error);
+      return undefined;
+    }
+  };
+
+  const readGroup = (group: Group, value: Value): Record<string, unknown> => {
+    const entries = value.kind === "empty" ? [] : (attempt(() => entriesOf(value)) ?? []);
+    attempt(() => refuseUnknown(entries, Object.keys(group.keys)));
+    return Object.fromEntries(
+      Object.entries(group.keys).map(([key, member]) => {
+        const inner = entries.find((entry) => entry.key === key)?.value ?? { kind: "empty", origin: value.origin };
+        return [key, isGroup(member) ? readGroup(member, inner) : attempt(() => readSetting(member, inner))];
+      }),
+    );
+  };
+
+  const readSetting = (setting: Setting<unknown>, value: Value): unknown => {
+    const base = setting.parse(value.kind === "empty" ? toValue(setting.default, value.origin) : value);
+    const given = flags.get(setting.flag.name);
+    if (given === undefined) return base;
+    const fromFlag = setting.parse(toValue(given, flagOrigin(setting.flag.name, folder)));
+    return setting.merge === undefined ? fromFlag : setting.merge(base, fromFlag);
+  };
+
+  const config = readGroup(schema, written);
+  if (errors.length > 0) throw together(errors);
+  // oxlint-disable-next-line no-unsafe-type-assertion -- the type is made from the very table that was just walked
+  return refuseOverlap(config as unknown as ClusterConfig);
+}
+
+async function readConfigFile({ file, folder }: ConfigSources): Promise<Value> {
+  const name = file ?? "khw.yaml";
+  const path = resolve(folder, name);
+  try {
+    const text = await readFile(path, "utf8");
+    const { parseYaml } = await import("./yaml.ts");
+    return parseYaml(text, { name, folder: dirname(path) });
+  } catch (error) {
+    if (error instanceof KhwError) throw error;
+    if (file === undefined && error instanceof Error && "code" in error && error.code === "ENOENT") {
+      return { kind: "empty", origin: { label: "defaults", code: "CONFIG_INVALID", folder } };
+    }
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new KhwError("CONFIG_INVALID", `${name} cannot be read: ${reason}`, { cause: error });
+  }
+}
+
+function flagOrigin(flag: string, folder: string): Origin {
+  return { label: flag, code: "INVALID_ARGUMENT", folder };
+}
+
+function refuseOverlap(config: ClusterConfig): ClusterConfig {
+  const { serviceCidr, clusterCidr } = config.cluster;
+  if (cidrsOverlap(parseCidr("serviceCidr", serviceCidr), parseCidr("clusterCidr", clusterCidr))) {
+    throw new KhwError(
+      "CONFIG_INVALID",
+      `cluster.serviceCidr ${serviceCidr} overlaps cluster.clusterCidr ${clusterCidr}`,
+      {
+        hint: "services and pods need networks of their own",
+      },
+    );
+  }
+  return config;
+}
+
+function together(errors: readonly KhwError[]): KhwError {
+  const [first] = errors;
+  if (first !== undefined && errors.length === 1) return first;
+  const lines = errors.map(({ message, hint }) => (hint === undefined ? message : `${message} (${hint})`));
+  return new KhwError(first?.code ?? "CONFIG_INVALID", lines.join("\n"));
+}

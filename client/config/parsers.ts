@@ -1,0 +1,113 @@
+import { resolve } from "node:path";
+import { show } from "../../proto/validate.ts";
+import { didYouMean } from "./suggest.ts";
+import { type Entry, refuseAt, validateAt, type Value } from "./value.ts";
+
+/** Makes of what the user wrote what the program uses. @throws KhwError of the value's origin. */
+export type Parser<T> = (value: Value) => T;
+
+export function text(value: Value): string {
+  if (value.kind !== "text") return refuseAt(value.origin, `expected a text, found ${kindInWords(value)}`);
+  return value.text;
+}
+
+/** A text that one of the shared validations accepts. */
+export function checked<T>(validate: (field: string, text: string) => T): Parser<T> {
+  return (value) => {
+    const found = text(value);
+    return validateAt(value.origin, (field) => validate(field, found));
+  };
+}
+
+/** Undefined where nothing was given. */
+export function optional<T>(parse: Parser<T>): Parser<T | undefined> {
+  return (value) => (value.kind === "empty" ? undefined : parse(value));
+}
+
+export function boolean(value: Value): boolean {
+  const found = text(value);
+  if (found !== "true" && found !== "false") refuseAt(value.origin, `${show(found)} is neither true nor false`);
+  return found === "true";
+}
+
+export function oneOf<const T extends string>(choices: readonly T[]): Parser<T> {
+  return (value) => {
+    const found = text(value);
+    return (
+      choices.find((choice) => choice === found) ??
+      refuseAt(value.origin, `${show(found)} is none of ${choices.join(", ")}`, didYouMean(found, choices))
+    );
+  };
+}
+
+/** An absolute path: a relative one is relative to the configuration's folder (or to the current one for a flag). */
+export function path(value: Value): string {
+  const found = text(value);
+  if (found === "" || found.includes("\0")) refuseAt(value.origin, `${show(found)} is no path`);
+  return resolve(value.origin.folder, found);
+}
+
+const units = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 } as const;
+
+/** Milliseconds, of "90s", "10m", "1h" or "500ms". */
+export function duration(value: Value): number {
+  const found = text(value);
+  const [, count = "", unit = ""] = /^(\d{1,6})(ms|s|m|h)$/.exec(found) ?? [];
+  if (unit !== "ms" && unit !== "s" && unit !== "m" && unit !== "h") {
+    return refuseAt(value.origin, `${show(found)} is not a duration`, "for example 90s, 10m or 1h");
+  }
+  const millis = Number(count) * units[unit];
+  if (millis === 0 || millis > 24 * units.h) refuseAt(value.origin, `${show(found)} is not between 1ms and 24h`);
+  return millis;
+}
+
+/** A list with at least one item; a lone text is a list of one. */
+export function list<T>(parse: Parser<T>): Parser<readonly T[]> {
+  return (value) => {
+    if (value.kind === "text") return [parse(value)];
+    if (value.kind !== "list") return refuseAt(value.origin, `expected a list, found ${kindInWords(value)}`);
+    if (value.items.length === 0) refuseAt(value.origin, "the list is empty");
+    return value.items.map(parse);
+  };
+}
+
+/** A map from keys that `parseKey` accepts. */
+export function record<T>(
+  parseKey: (field: string, key: string) => string,
+  parse: Parser<T>,
+): Parser<Readonly<Record<string, T>>> {
+  return (value) =>
+    Object.fromEntries(
+      entriesOf(value).map(({ key, origin, value: item }) => [
+        validateAt(origin, (field) => parseKey(field, key)),
+        parse(item),
+      ]),
+    );
+}
+
+/** For settings that are maps: the command line adds to khw.yaml's keys. */
+export function mergeRecords<T>(
+  fromFile: Readonly<Record<string, T>>,
+  fromFlag: Readonly<Record<string, T>>,
+): Readonly<Record<string, T>> {
+  return { ...fromFile, ...fromFlag };
+}
+
+export function entriesOf(value: Value): readonly Entry[] {
+  if (value.kind !== "map") return refuseAt(value.origin, `expected a map, found ${kindInWords(value)}`);
+  return value.entries;
+}
+
+/** Refuses every entry whose key is none of `known`, and says which one may have been meant. */
+export function refuseUnknown(entries: readonly Entry[], known: readonly string[]): void {
+  const unknown = entries.find(({ key }) => !known.includes(key));
+  if (unknown === undefined) return;
+  const suggestion = didYouMean(unknown.key, known) ?? `known here: ${known.join(", ")}`;
+  refuseAt(unknown.origin, "there is no such key", suggestion);
+}
+
+function kindInWords(value: Value): string {
+  return value.kind === "text"
+    ? `the text ${show(value.text)}`
+    : { empty: "nothing", list: "a list", map: "a map" }[value.kind];
+}

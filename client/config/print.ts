@@ -1,0 +1,62 @@
+import { stringify } from "yaml";
+import { schema } from "./schema.ts";
+import { type Group, isGroup, type Setting, settingsOf } from "./setting.ts";
+import type { Data } from "./value.ts";
+
+const width = 100;
+
+/** A khw.yaml of all defaults, each with its comment; it reads as the defaults. */
+export function defaultYaml(): string {
+  return [...comment(schema.title, ""), "", ...groupYaml(schema, "")].join("\n") + "\n";
+}
+
+function groupYaml(group: Group, indent: string): string[] {
+  return Object.entries(group.keys).flatMap(([key, member], index) => {
+    const gap = index > 0 && (indent === "" || isGroup(member)) ? [""] : [];
+    if (isGroup(member)) {
+      return [...gap, ...comment(member.title, indent), `${indent}${key}:`, ...groupYaml(member, `${indent}  `)];
+    }
+    return [...gap, ...comment(member.help, indent), ...settingYaml(key, member, indent)];
+  });
+}
+
+function settingYaml(key: string, setting: Setting<unknown>, indent: string): string[] {
+  if (setting.default === null) return [`${indent}${key}:`];
+  return stringify({ [key]: setting.default })
+    .trimEnd()
+    .split("\n")
+    .map((line) => indent + line);
+}
+
+function comment(text: string, indent: string): string[] {
+  return wrap(text, width - indent.length - 2).map((line) => `${indent}# ${line}`);
+}
+
+function wrap(text: string, columns: number): string[] {
+  const lines: string[] = [];
+  for (const word of text.split(" ")) {
+    const last = lines.at(-1);
+    if (last === undefined || last.length + 1 + word.length > columns) lines.push(word);
+    else lines[lines.length - 1] = `${last} ${word}`;
+  }
+  return lines;
+}
+
+/** Every key, flag and default as Markdown: the body of docs/configuration.md. */
+export function referenceMarkdown(): string {
+  const rows = settingsOf(schema).map(({ path, setting: { help, flag, default: value } }) => {
+    const spelling = flag.value === undefined ? flag.name : `${flag.name} <${flag.value}>`;
+    const cells = [code(path.join(".")), code(spelling), showDefault(value), help];
+    return `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`;
+  });
+  return ["| key | flag | default | what it decides |", "|---|---|---|---|", ...rows].join("\n") + "\n";
+}
+
+function showDefault(value: Data): string {
+  if (value === null) return "";
+  return code(typeof value === "object" ? JSON.stringify(value) : String(value));
+}
+
+function code(text: string): string {
+  return `\`${text}\``;
+}

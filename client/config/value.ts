@@ -1,0 +1,54 @@
+import { KhwError } from "../../proto/errors.ts";
+
+/** Where a value stands, for errors about it and for what it is relative to. */
+export interface Origin {
+  /** How an error names the place: "khw.yaml:3:12: kubernetes.version" or "--kubernetes-version". */
+  readonly label: string;
+  readonly code: "CONFIG_INVALID" | "INVALID_ARGUMENT";
+  /** Relative paths are relative to this folder. */
+  readonly folder: string;
+}
+
+/** What the user wrote, before anything is known about what it means: all scalars are text, as on a command line. */
+export type Value =
+  | { readonly kind: "empty"; readonly origin: Origin }
+  | { readonly kind: "text"; readonly origin: Origin; readonly text: string }
+  | { readonly kind: "list"; readonly origin: Origin; readonly items: readonly Value[] }
+  | { readonly kind: "map"; readonly origin: Origin; readonly entries: readonly Entry[] };
+
+export interface Entry {
+  readonly key: string;
+  /** Where the key itself stands. */
+  readonly origin: Origin;
+  readonly value: Value;
+}
+
+/** Plain data as a default or a flag gives it. */
+export type Data = null | string | number | boolean | readonly Data[] | { readonly [key: string]: Data };
+
+/** The data as a value that stands, whole, at one place. */
+export function toValue(data: Data, origin: Origin): Value {
+  if (data === null) return { kind: "empty", origin };
+  if (isList(data)) return { kind: "list", origin, items: data.map((item) => toValue(item, origin)) };
+  if (typeof data !== "object") return { kind: "text", origin, text: String(data) };
+  const entries = Object.entries(data).map(([key, item]) => ({ key, origin, value: toValue(item, origin) }));
+  return { kind: "map", origin, entries };
+}
+
+function isList(data: Data): data is readonly Data[] {
+  return Array.isArray(data);
+}
+
+export function refuseAt(origin: Origin, message: string, hint?: string): never {
+  throw new KhwError(origin.code, `${origin.label}: ${message}`, { hint });
+}
+
+/** Runs one of the shared validations, whose refusals say INVALID_ARGUMENT, so that its error is that of the place. */
+export function validateAt<T>(origin: Origin, validate: (field: string) => T): T {
+  try {
+    return validate(origin.label);
+  } catch (error) {
+    if (!(error instanceof KhwError) || error.code !== "INVALID_ARGUMENT") throw error;
+    throw new KhwError(origin.code, error.message, { hint: error.hint, cause: error });
+  }
+}

@@ -1,0 +1,53 @@
+import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from "yaml";
+import { KhwError } from "../../proto/errors.ts";
+import { type Entry, type Origin, refuseAt, type Value } from "./value.ts";
+
+/**
+ * The text of a configuration file as a value that knows the line and column of its every part.
+ * @throws KhwError CONFIG_INVALID for what is not YAML, holds a key twice, or uses tags.
+ */
+export function parseYaml(text: string, file: { readonly name: string; readonly folder: string }): Value {
+  // The failsafe schema leaves all scalars as they are written: a version 1.20 must not become the number 1.2.
+  const lines = new LineCounter();
+  const document = parseDocument(text, { schema: "failsafe", lineCounter: lines, prettyErrors: false });
+  const originAt = (offset: number, path: string): Origin => {
+    const { line, col } = lines.linePos(offset);
+    const place = `${file.name}:${Math.max(line, 1)}:${Math.max(col, 1)}`;
+    return { label: path === "" ? place : `${place}: ${path}`, code: "CONFIG_INVALID", folder: file.folder };
+  };
+
+  const problems = [...document.errors, ...document.warnings].map(
+    ({ code, message, pos: [offset] }) =>
+      `${originAt(offset, "").label}: ${code === "DUPLICATE_KEY" ? "this key stands there twice" : message}`,
+  );
+  if (problems.length > 0) throw new KhwError("CONFIG_INVALID", problems.join("\n"));
+
+  const convert = (node: Node | null, path: string, offset: number): Value => {
+    const origin = originAt(node?.range?.[0] ?? offset, path);
+    if (isAlias(node))
+      return convert(node.resolve(document) ?? refuseAt(origin, "there is no such anchor"), path, offset);
+    if (node?.tag !== undefined) refuseAt(origin, `the tag ${node.tag} has no meaning here`);
+    if (isSeq<Node>(node)) {
+      return {
+        kind: "list",
+        origin,
+        items: node.items.map((item, index) => convert(item, `${path}[${index}]`, offset)),
+      };
+    }
+    if (isMap<Node, Node | null>(node)) {
+      const entries = node.items.map(({ key, value }): Entry => {
+        const start = key.range?.[0] ?? offset;
+        if (!isScalar(key)) return refuseAt(originAt(start, path), "a key must be a text");
+        const name = String(key.value);
+        const inner = path === "" ? name : `${path}.${name}`;
+        return { key: name, origin: originAt(start, inner), value: convert(value, inner, start) };
+      });
+      return { kind: "map", origin, entries };
+    }
+    const written = isScalar(node) ? String(node.value) : "";
+    const plain = !isScalar(node) || node.type === "PLAIN";
+    if (plain && ["", "~", "null"].includes(written)) return { kind: "empty", origin };
+    return { kind: "text", origin, text: written };
+  };
+  return convert(document.contents, "", 0);
+}

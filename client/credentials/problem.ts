@@ -1,0 +1,22 @@
+/** What is wrong with a credential file; never holds a part of its content. */
+export interface Problem {
+  /** The file's name. */
+  readonly file: string;
+  /** The field in it, for example "subjectAltName"; absent: the file as a whole. */
+  readonly field?: string;
+  readonly what: string;
+  readonly remedy: string;
+}
+
+/** Yields what is wrong, and returns what could be read in spite of it. */
+export type Findings<T = void> = Generator<Problem, T, void>;
+
+/** All that a check finds, and its result. */
+export function collect<T>(findings: Findings<T>): { readonly problems: readonly Problem[]; readonly result: T } {
+  const problems: Problem[] = [];
+  for (;;) {
+    const next = findings.next();
+    if (next.done === true) return { problems, result: next.value };
+    problems.push(next.value);
+  }
+}

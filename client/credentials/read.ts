@@ -1,0 +1,86 @@
+import { createHash } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { credentialNames } from "../../proto/components.ts";
+import type { Controller, Credential } from "../../proto/desired.ts";
+import { KhwError } from "../../proto/errors.ts";
+import type { ClusterConfig } from "../config/schema.ts";
+import { checkCredentials, type Files } from "./check.ts";
+import { collect, type Problem } from "./problem.ts";
+
+/** What the admin's kubeconfig holds, as PEM. */
+export interface AdminCredentials {
+  readonly ca: Buffer;
+  readonly certificate: Buffer;
+  readonly key: Buffer;
+  readonly server: string;
+}
+
+export interface Credentials {
+  /** The lab's nine files, with their content, in the lab's order. */
+  readonly credentials: readonly Credential[];
+  readonly admin: AdminCredentials;
+}
+
+/** The cluster that the credentials must fit. */
+export interface CredentialUse {
+  readonly controllers: readonly Controller[];
+  readonly publicAddress: string;
+}
+
+const adminName = "admin.kubeconfig";
+
+/**
+ * The cluster's credentials on this workstation, proven to fit the cluster.
+ * @throws KhwError CREDENTIAL_INVALID that lists every problem with its file and field; never a part of a file's content
+ */
+export async function readCredentials(config: ClusterConfig, use: CredentialUse): Promise<Credentials> {
+  const { folder, adminKubeconfig = join(folder, adminName) } = config.credentials;
+  const sources = [
+    ...credentialNames.map((name) => ({ name, path: join(folder, name) })),
+    { name: adminName, path: adminKubeconfig } as const,
+  ];
+  const read = await Promise.all(sources.map(async ({ name, path }) => ({ name, found: await readIfThere(path) })));
+  const missing = read.flatMap(({ name, found }) => ("reason" in found ? [missingProblem(name, found.reason)] : []));
+  const files: Files = new Map(
+    read.flatMap(({ name, found }) => ("reason" in found ? [] : [[name, found.content] as const])),
+  );
+  const cluster = { ...use, serviceCidr: config.cluster.serviceCidr };
+  const { problems, result: admin } = collect(checkCredentials(files, cluster, new Date()));
+
+  const all = [...missing, ...problems];
+  if (all.length > 0 || admin === undefined) throw toError(folder, all);
+  const credentials = credentialNames.flatMap((name): Credential[] => {
+    const content = files.get(name);
+    return content === undefined ? [] : [{ name, sha256: createHash("sha256").update(content).digest("hex"), content }];
+  });
+  return { credentials, admin };
+}
+
+async function readIfThere(path: string): Promise<{ readonly content: Buffer } | { readonly reason: string }> {
+  try {
+    return { content: await readFile(path) };
+  } catch (error) {
+    if (!(error instanceof Error) || !("code" in error)) throw error;
+    return { reason: error.code === "ENOENT" ? "is missing" : `cannot be read (${String(error.code)})` };
+  }
+}
+
+function missingProblem(file: string, what: string): Problem {
+  const remedy =
+    file === adminName ? "--admin-kubeconfig names it" : "labs 04 to 06 make it; --credentials names its folder";
+  return { file, what, remedy };
+}
+
+function toError(folder: string, problems: readonly Problem[]): KhwError {
+  const where = `credentials in ${folder}`;
+  const lines = problems.map(({ file, field, what }) =>
+    [file, field, what].filter((part) => part !== undefined).join(": "),
+  );
+  const [only] = problems;
+  if (only !== undefined && problems.length === 1) {
+    return new KhwError("CREDENTIAL_INVALID", `${where}: ${lines.join("")}`, { hint: only.remedy });
+  }
+  const told = lines.map((line, index) => `  ${line} (${problems[index]?.remedy ?? ""})`);
+  return new KhwError("CREDENTIAL_INVALID", `${where}: ${problems.length} problems\n${told.join("\n")}`);
+}

@@ -1,0 +1,67 @@
+/** The load balancer of lab 08: which resources, with which values, in front of which instances. */
+export interface LoadBalancerConfig {
+  readonly project: string;
+  readonly region: string;
+  /** The VPC network's name, in the same project. */
+  readonly network: string;
+  /** The name of the regional static address that clients use. */
+  readonly addressName: string;
+  /** Reserve the address when there is none; otherwise its absence is an error. */
+  readonly createAddress: boolean;
+  readonly healthCheck: {
+    readonly name: string;
+    /** The Host header of a probe. */
+    readonly host: string;
+    readonly requestPath: string;
+    readonly port: number;
+  };
+  readonly firewallRule: {
+    readonly name: string;
+    /** Where probes come from, in CIDR notation. */
+    readonly sourceRanges: readonly string[];
+  };
+  readonly targetPool: string;
+  readonly forwardingRule: string;
+  /** The TCP port that is forwarded, the same on both sides. */
+  readonly port: number;
+  readonly instances: readonly InstanceName[];
+}
+
+export interface InstanceName {
+  readonly name: string;
+  readonly zone: string;
+}
+
+/** Where the API is and who asks it. */
+export interface ComputeConnection {
+  readonly project: string;
+  /** Base URL up to and with the version. */
+  readonly endpoint: string;
+  /**
+   * `auto`: application default credentials, else gcloud's; `gcloud`: gcloud's; `none`: no authentication;
+   * anything else: the path of a service account's key file.
+   */
+  readonly auth: string;
+}
+
+export const defaultEndpoint = "https://compute.googleapis.com/compute/v1/";
+
+/** All that lab 08 fixes; project, region and instances are the reader's own. */
+export const labLoadBalancer = {
+  network: "kubernetes-the-hard-way",
+  addressName: "kubernetes-the-hard-way",
+  createAddress: false,
+  healthCheck: {
+    name: "kubernetes",
+    host: "kubernetes.default.svc.cluster.local",
+    requestPath: "/healthz",
+    port: 80,
+  },
+  firewallRule: {
+    name: "kubernetes-the-hard-way-allow-health-check",
+    sourceRanges: ["209.85.152.0/22", "209.85.204.0/22", "35.191.0.0/16"],
+  },
+  targetPool: "kubernetes-target-pool",
+  forwardingRule: "kubernetes-forwarding-rule",
+  port: 6443,
+} as const satisfies Omit<LoadBalancerConfig, "project" | "region" | "instances">;

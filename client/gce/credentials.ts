@@ -1,0 +1,96 @@
+import { execFile } from "node:child_process";
+import { readFile } from "node:fs/promises";
+import { KhwError } from "../../proto/errors.ts";
+import { isFields } from "./fields.ts";
+
+/** The headers that authenticate a request; none where there is no authentication. Called for every request. */
+export type Credentials = (signal: AbortSignal) => Promise<Readonly<Record<string, string>>>;
+
+const scopes = ["https://www.googleapis.com/auth/compute"];
+const lookupMillis = 30_000;
+const signIn = "sign in: gcloud auth application-default login; or name a service account's key file in gce.auth";
+
+/** Credentials as `gce.auth` names them (see ComputeConnection); looked up at the first request, kept for the process. */
+export function openCredentials(auth: string, project: string): Credentials {
+  let source: Promise<Credentials> | undefined;
+  return async (signal) => {
+    source ??= find(auth, project, AbortSignal.any([signal, AbortSignal.timeout(lookupMillis)]));
+    return (await source)(signal);
+  };
+}
+
+async function find(auth: string, project: string, signal: AbortSignal): Promise<Credentials> {
+  switch (auth) {
+    case "none":
+      return async () => ({});
+    case "gcloud":
+      return gcloudToken(signal);
+    case "auto":
+      return (await applicationDefault(project)) ?? gcloudToken(signal);
+    default:
+      return serviceAccount(auth);
+  }
+}
+
+/** Undefined when there are none. */
+async function applicationDefault(project: string): Promise<Credentials | undefined> {
+  const { GoogleAuth } = await import("google-auth-library");
+  try {
+    // Without the project's id the library runs gcloud to find one.
+    return headersOf(await new GoogleAuth({ scopes, projectId: project }).getClient());
+  } catch (error) {
+    if (error instanceof Error && error.message.startsWith("Could not load the default credentials")) return undefined;
+    throw unusable("application default credentials", error);
+  }
+}
+
+async function serviceAccount(file: string): Promise<Credentials> {
+  const { JWT } = await import("google-auth-library");
+  try {
+    const key: unknown = JSON.parse(await readFile(file, "utf8"));
+    if (!isServiceAccount(key)) throw new Error("it is not a service account's key file");
+    return headersOf(new JWT({ email: key.client_email, key: key.private_key, scopes }));
+  } catch (error) {
+    // A parser's message quotes what it read, which is a secret here.
+    const shown = error instanceof SyntaxError ? new Error("it is not JSON") : error;
+    throw unusable(`gce.auth: ${file}`, shown);
+  }
+}
+
+function isServiceAccount(key: unknown): key is { client_email: string; private_key: string } {
+  return (
+    isFields(key) &&
+    key["type"] === "service_account" &&
+    typeof key["client_email"] === "string" &&
+    typeof key["private_key"] === "string"
+  );
+}
+
+function headersOf(client: { getRequestHeaders(): Promise<Headers> }): Credentials {
+  return async () => {
+    try {
+      return Object.fromEntries(await client.getRequestHeaders());
+    } catch (error) {
+      throw unusable("Google's token service", error);
+    }
+  };
+}
+
+/** The token is read from a pipe and stays in memory: it is never an argument. */
+async function gcloudToken(signal: AbortSignal): Promise<Credentials> {
+  const token = await new Promise<string>((resolve, reject) => {
+    execFile("gcloud", ["auth", "print-access-token", "--quiet"], { signal }, (error, stdout, stderr) => {
+      if (error === null) resolve(stdout.trim());
+      else reject(unusable("gcloud auth print-access-token", stderr.trim() === "" ? error : new Error(stderr.trim())));
+    });
+  });
+  return async () => ({ authorization: `Bearer ${token}` });
+}
+
+function unusable(source: string, error: unknown): KhwError {
+  const message = error instanceof Error ? error.message : String(error);
+  return new KhwError("COMPUTE_FAILED", `no credentials for the Compute Engine API: ${source}: ${message}`, {
+    hint: signIn,
+    cause: error,
+  });
+}

@@ -1,0 +1,89 @@
+import { KhwError } from "../../proto/errors.ts";
+import type { Step } from "../../proto/step.ts";
+import type { Compute } from "./compute.ts";
+import type { LoadBalancerConfig } from "./config.ts";
+import { loadBalancerReferences } from "./load-balancer.ts";
+import { foreignInstances, poolMembers } from "./pool-members.ts";
+import { pathOf, type Reference } from "./references.ts";
+import { refusedBecause } from "./refusal.ts";
+import { pause } from "./retry.ts";
+
+export interface DeleteOptions {
+  /** Give the static address back too: certificates that name it become useless. */
+  readonly address: boolean;
+}
+
+/**
+ * The load balancer's resources are gone, users before what they use. What serves others is left as it is and reported as
+ * COMPUTE_DRIFT: a pool that holds other instances, with all around it; a forwarding rule that leads elsewhere.
+ */
+export function deleteLoadBalancerSteps(config: LoadBalancerConfig, options: DeleteOptions): Step<Compute>[] {
+  const { address, healthCheck, firewall, pool, forwardingRule } = loadBalancerReferences(config);
+  const first = "instances";
+  return [
+    onlyControllers(first, config),
+    absent("firewall", firewall, [first]),
+    { ...absent("forwarding-rule", forwardingRule, [first]), check: leadsToPool },
+    absent("target-pool", pool, ["forwarding-rule"]),
+    absent("health-check", healthCheck, ["target-pool"]),
+    ...(options.address ? [absent("address", address, ["forwarding-rule"])] : []),
+  ];
+
+  async function leadsToPool(compute: Compute, signal: AbortSignal) {
+    const found = await compute.get(forwardingRule, signal);
+    if (found === undefined) return null;
+    if (pathOf(found.target) === pool.path) return { summary: "exists" };
+    throw new KhwError(
+      "COMPUTE_DRIFT",
+      `forwardingRules/${forwardingRule.name} leads to ${pathOf(found.target) || "a backend service"}, not ${pool.path}`,
+      { hint: "khw did not make it so; delete it yourself if nobody needs it" },
+    );
+  }
+}
+
+/** Nothing is deleted while others are in the pool. */
+function onlyControllers(id: string, config: LoadBalancerConfig): Step<Compute> {
+  return {
+    id,
+    title: `target pool ${config.targetPool} serves the controllers only`,
+    needs: [],
+    async check(compute, signal) {
+      const { foreign } = await poolMembers(compute, config, signal);
+      if (foreign.length > 0) throw foreignInstances(config, foreign);
+      return null;
+    },
+    // The check holds or throws: who else is in the pool is not khw's to change.
+    apply: async () => {},
+  };
+}
+
+function absent(id: string, reference: Reference, needs: readonly string[]): Step<Compute> {
+  return {
+    id,
+    title: `${reference.kind}/${reference.name} is gone`,
+    needs,
+    check: async (compute, signal) => ((await compute.get(reference, signal)) ? { summary: "exists" } : null),
+    apply: (compute, { signal, progress }) => deleteOnceFree(compute, reference, { signal, progress }),
+  };
+}
+
+/** How long Google may take to notice that the user of a resource, deleted just now, is gone. */
+const settleMillis = 20_000;
+
+async function deleteOnceFree(
+  compute: Compute,
+  reference: Reference,
+  { signal, progress }: { signal: AbortSignal; progress: (text: string) => void },
+): Promise<void> {
+  const deadline = performance.now() + settleMillis;
+  for (;;) {
+    try {
+      return await compute.delete(reference, signal);
+    } catch (error) {
+      if (refusedBecause(error, "notFound")) return;
+      if (!refusedBecause(error, "inUse") || performance.now() >= deadline) throw error;
+      progress("still in use");
+      await pause(1000, signal);
+    }
+  }
+}

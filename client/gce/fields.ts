@@ -1,0 +1,37 @@
+import { KhwError } from "../../proto/errors.ts";
+
+/** What an answer's JSON object holds, not yet looked at. The readers below throw COMPUTE_FAILED for another type. */
+export type Fields = Readonly<Record<string, unknown>>;
+
+export function text(fields: Fields, field: string, absent = ""): string {
+  const value = fields[field] ?? absent;
+  return typeof value === "string" ? value : unreadable(field, "a text");
+}
+
+export function number(fields: Fields, field: string, absent = 0): number {
+  const value = fields[field] ?? absent;
+  return typeof value === "number" ? value : unreadable(field, "a number");
+}
+
+export function texts(fields: Fields, field: string): string[] {
+  return list(fields, field).map((value) => (typeof value === "string" ? value : unreadable(field, "a list of texts")));
+}
+
+export function objects(fields: Fields, field: string): Fields[] {
+  return list(fields, field).map((value) => (isFields(value) ? value : unreadable(field, "a list of objects")));
+}
+
+export function isFields(value: unknown): value is Fields {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function list(fields: Fields, field: string): unknown[] {
+  const value = fields[field] ?? [];
+  return Array.isArray(value) ? value : unreadable(field, "a list");
+}
+
+function unreadable(field: string, wanted: string): never {
+  throw new KhwError("COMPUTE_FAILED", `the answer cannot be read: ${field} is not ${wanted}`, {
+    hint: "does gce.endpoint lead to the Compute Engine API, version 1?",
+  });
+}

@@ -1,0 +1,85 @@
+import { KhwError } from "../../proto/errors.ts";
+import type { Compute } from "./compute.ts";
+import type { InstanceName } from "./config.ts";
+import { instanceReference, nameOf, type Place } from "./references.ts";
+import type { Instance } from "./resources.ts";
+
+/** A controller's machine as Compute Engine knows it. */
+export interface ResolvedInstance extends InstanceName {
+  /** The first interface's address in its network. */
+  readonly internalIp: string;
+  /** Undefined when it has none. */
+  readonly externalIp: string | undefined;
+  /** RUNNING, TERMINATED, ... */
+  readonly status: string;
+}
+
+export interface InstancePlace extends Place {
+  /** Where all of them are; undefined: anywhere in the region. */
+  readonly zone?: string | undefined;
+}
+
+/**
+ * The instances of those names, in that order.
+ * @throws KhwError COMPUTE_FAILED naming all that are missing or in several zones
+ */
+export async function resolveInstances(
+  compute: Compute,
+  names: readonly string[],
+  options: { readonly place: InstancePlace; readonly signal: AbortSignal },
+): Promise<ResolvedInstance[]> {
+  const { place, signal } = options;
+  const candidates = await Promise.all(
+    names.map(async (name) => ({ name, found: await instancesOf(compute, name, { place, signal }) })),
+  );
+  const problems = candidates.flatMap(({ name, found }) => problemOf(name, found) ?? []);
+  if (problems.length > 0) {
+    throw new KhwError("COMPUTE_FAILED", `in ${placeName(place)}: ${problems.join("; ")}`, {
+      hint: `gcloud compute instances list --project ${place.project}; then check --nodes, gce.region and gce.zone`,
+    });
+  }
+  return candidates.flatMap(({ found }) => found.map(toResolved));
+}
+
+/** Where the instances of those names are, in that order; asks only when no zone is known. @throws as resolveInstances */
+export async function locateInstances(
+  compute: Compute,
+  names: readonly string[],
+  options: { readonly place: InstancePlace; readonly signal: AbortSignal },
+): Promise<InstanceName[]> {
+  const { zone } = options.place;
+  if (zone !== undefined) return names.map((name) => ({ name, zone }));
+  const resolved = await resolveInstances(compute, names, options);
+  return resolved.map(({ name, zone }) => ({ name, zone }));
+}
+
+async function instancesOf(
+  compute: Compute,
+  name: string,
+  { place, signal }: { place: InstancePlace; signal: AbortSignal },
+): Promise<readonly Instance[]> {
+  if (place.zone !== undefined) {
+    const found = await compute.get(instanceReference(place.project, { name, zone: place.zone }), signal);
+    return found === undefined ? [] : [found];
+  }
+  // A target pool takes instances of its own region only.
+  const everywhere = await compute.instancesNamed(place.project, name, signal);
+  return everywhere.filter(({ zone }) => nameOf(zone).startsWith(`${place.region}-`));
+}
+
+function problemOf(name: string, found: readonly Instance[]): string | undefined {
+  const [instance] = found;
+  if (instance === undefined) return `there is no instance ${name}`;
+  if (found.length > 1) return `${name} is in several zones: ${found.map(({ zone }) => nameOf(zone)).join(", ")}`;
+  return undefined;
+}
+
+function toResolved({ name, zone, networkInterfaces, status }: Instance): ResolvedInstance {
+  const [nic] = networkInterfaces;
+  const natIP = nic?.accessConfigs.find((access) => access.natIP !== "")?.natIP;
+  return { name, zone: nameOf(zone), internalIp: nic?.networkIP ?? "", externalIp: natIP, status };
+}
+
+function placeName({ project, region, zone }: InstancePlace): string {
+  return `project ${project}, ${zone === undefined ? `region ${region}` : `zone ${zone}`}`;
+}

@@ -1,0 +1,60 @@
+import { KhwError } from "../../proto/errors.ts";
+import { show } from "../../proto/validate.ts";
+import { type Fields, number, text } from "./fields.ts";
+import type { Http } from "./http.ts";
+import { pathOf } from "./references.ts";
+import { operationRefusal, refused } from "./refusal.ts";
+import { pause } from "./retry.ts";
+
+export interface WaitOptions {
+  /** What the operation does, as messages name it. */
+  readonly what: string;
+  /** The path of the resource that it changes. */
+  readonly path: string;
+  readonly deadlineMillis: number;
+  readonly signal: AbortSignal;
+}
+
+/** `wait` blocks for up to two minutes. */
+const waitMillis = 150_000;
+
+/** A wait that comes back at once, not done, must not become a busy loop. */
+const shortestWaitMillis = 200;
+
+/**
+ * Waits until the operation, as a mutation answered it, is done.
+ * @throws KhwError COMPUTE_FAILED with the operation's own code and message; TIMEOUT with the last state seen
+ */
+export async function awaitOperation(http: Http, started: Fields, options: WaitOptions): Promise<void> {
+  const { what, path, deadlineMillis, signal } = options;
+  const wait = `${operationPath(started)}/wait`;
+  const deadline = performance.now() + deadlineMillis;
+  let operation = started;
+  while (text(operation, "status") !== "DONE") {
+    const left = deadline - performance.now();
+    if (left <= 0) throw unfinished(what, operation, deadlineMillis);
+    const asked = performance.now();
+    const timeoutMillis = Math.min(waitMillis, Math.max(left, 1000));
+    operation = await http.send({ method: "POST", path: wait, what: `wait for ${what}`, timeoutMillis }, signal);
+    const rest = shortestWaitMillis - (performance.now() - asked);
+    if (text(operation, "status") !== "DONE" && rest > 0) await pause(rest, signal);
+  }
+  const refusal = operationRefusal(operation);
+  if (refusal !== undefined) throw refused(what, path, refusal);
+}
+
+function operationPath(operation: Fields): string {
+  const path = pathOf(text(operation, "selfLink"));
+  if (/^projects\/[\w.:-]+\/(global|(regions|zones)\/[\w-]+)\/operations\/[\w-]+$/.test(path)) return path;
+  throw new KhwError("COMPUTE_FAILED", `the answer is no operation: its selfLink is ${show(path)}`, {
+    hint: "does gce.endpoint lead to the Compute Engine API, version 1?",
+  });
+}
+
+function unfinished(what: string, operation: Fields, deadlineMillis: number): KhwError {
+  const seen = `${text(operation, "status")}, ${number(operation, "progress")} %`;
+  const name = text(operation, "name");
+  return new KhwError("TIMEOUT", `${what}: operation ${name} is still ${seen} after ${deadlineMillis / 1000} s`, {
+    hint: "Google goes on with it: run the command again to see the result",
+  });
+}

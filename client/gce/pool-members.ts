@@ -1,0 +1,76 @@
+import { KhwError } from "../../proto/errors.ts";
+import type { Step } from "../../proto/step.ts";
+import type { Compute } from "./compute.ts";
+import type { InstanceName, LoadBalancerConfig } from "./config.ts";
+import { instanceReference, nameOf, pathOf, regionalReference } from "./references.ts";
+
+/** What a target pool holds beside what it shall hold; paths. */
+interface Members {
+  readonly missing: readonly string[];
+  readonly foreign: readonly string[];
+}
+
+/**
+ * The controllers are in the target pool, and nobody else. Missing ones are added. Others get the API's traffic but may be
+ * in use: they are reported as COMPUTE_DRIFT and never removed.
+ */
+export function poolMembersStep(config: LoadBalancerConfig): Step<Compute> {
+  const pool = regionalReference(config, "targetPools", config.targetPool);
+  return {
+    id: "instances",
+    title: `the controllers are in target pool ${pool.name}`,
+    needs: ["target-pool"],
+    async check(compute, signal) {
+      const { missing, foreign } = await poolMembers(compute, config, signal);
+      if (missing.length === 0 && foreign.length > 0) throw foreignInstances(config, foreign);
+      if (missing.length === 0) return null;
+      const others = foreign.length === 0 ? "" : `; it holds ${foreign.map(nameOf).join(", ")} besides`;
+      return { summary: `${missing.map(nameOf).join(", ")} not in it${others}` };
+    },
+    async apply(compute, { signal }) {
+      const { missing } = await poolMembers(compute, config, signal);
+      if (missing.length > 0) await compute.changePool(pool, { verb: "addInstance", instances: missing }, signal);
+    },
+  };
+}
+
+/** A pool that does not exist holds nobody. */
+export async function poolMembers(compute: Compute, config: LoadBalancerConfig, signal: AbortSignal): Promise<Members> {
+  const found = await compute.get(regionalReference(config, "targetPools", config.targetPool), signal);
+  const held = new Set(found?.instances.map(pathOf));
+  const wanted = new Set(config.instances.map((instance) => instanceReference(config.project, instance).path));
+  return {
+    missing: [...wanted].filter((path) => !held.has(path)),
+    foreign: [...held].filter((path) => !wanted.has(path)),
+  };
+}
+
+/** The members of those names, wherever they are: also machines that are no more. */
+export async function membersNamed(
+  compute: Compute,
+  config: LoadBalancerConfig,
+  options: { readonly names: readonly string[]; readonly signal: AbortSignal },
+): Promise<InstanceName[]> {
+  const { foreign } = await poolMembers(compute, { ...config, instances: [] }, options.signal);
+  const members = foreign.map((path) => ({ name: nameOf(path), zone: zoneOf(path) }));
+  return members.filter(({ name }) => options.names.includes(name));
+}
+
+function zoneOf(path: string): string {
+  return path.split("/")[3] ?? "";
+}
+
+export function foreignInstances(config: LoadBalancerConfig, foreign: readonly string[]): KhwError {
+  const { targetPool, region, project } = config;
+  const [zone = ""] = foreign.map(zoneOf);
+  const names = foreign.map(nameOf).join(",");
+  return new KhwError(
+    "COMPUTE_DRIFT",
+    `targetPools/${targetPool} holds ${foreign.join(", ")}, which ${foreign.length === 1 ? "is not one" : "are not"} of the controllers`,
+    {
+      hint:
+        `if they do not belong there: gcloud compute target-pools remove-instances ${targetPool} --project ${project} ` +
+        `--region ${region} --instances-zone ${zone} --instances ${names}`,
+    },
+  );
+}

@@ -1,0 +1,56 @@
+import { refuse, show } from "../../proto/validate.ts";
+import type { Kind } from "./resources.ts";
+
+/** A resource by its kind and its path from `projects/` on, which is also how other resources may refer to it. */
+export interface Reference<K extends Kind = Kind> {
+  readonly kind: K;
+  readonly name: string;
+  readonly path: string;
+}
+
+export interface Place {
+  readonly project: string;
+  readonly region: string;
+}
+
+type GlobalKind = "httpHealthChecks" | "firewalls";
+type RegionalKind = "addresses" | "targetPools" | "forwardingRules";
+
+export function globalReference<K extends GlobalKind>({ project }: Place, kind: K, name: string): Reference<K> {
+  return { kind, name, path: `projects/${segment("project", project)}/global/${kind}/${segment(kind, name)}` };
+}
+
+export function regionalReference<K extends RegionalKind>(place: Place, kind: K, name: string): Reference<K> {
+  const scope = `projects/${segment("project", place.project)}/regions/${segment("region", place.region)}`;
+  return { kind, name, path: `${scope}/${kind}/${segment(kind, name)}` };
+}
+
+export function instanceReference(
+  project: string,
+  { name, zone }: { name: string; zone: string },
+): Reference<"instances"> {
+  const scope = `projects/${segment("project", project)}/zones/${segment("zone", zone)}`;
+  return { kind: "instances", name, path: `${scope}/instances/${segment("instances", name)}` };
+}
+
+/** A network is only referred to, never read. */
+export function networkPath(project: string, name: string): string {
+  return `projects/${segment("project", project)}/global/networks/${segment("network", name)}`;
+}
+
+/** What a link leads to, from `projects/` on: hosts and API versions differ between equal links. The link itself when it has no such part. */
+export function pathOf(link: string): string {
+  return /(?:^|\/)(projects\/.+)$/.exec(link)?.[1] ?? link;
+}
+
+/** The last part of a link: an instance's, zone's or pool's name. */
+export function nameOf(link: string): string {
+  return link.slice(link.lastIndexOf("/") + 1);
+}
+
+/** Project ids may have a domain in front (`example.com:project`); all other names are RFC 1035 labels. */
+function segment(field: string, value: string): string {
+  if (!/^[a-z0-9]([-a-z0-9.:]{0,98}[a-z0-9])?$/.test(value))
+    refuse(field, `${show(value)} cannot be a name in Compute Engine`);
+  return value;
+}

@@ -1,0 +1,80 @@
+import { KhwError } from "../../proto/errors.ts";
+import { type Fields, isFields, number, objects, text } from "./fields.ts";
+
+/** How the API said no: in an answer, or at the end of an operation. */
+export class Refusal extends Error {
+  override readonly name = "Refusal";
+  /** The HTTP status code. */
+  readonly status: number;
+  /** Google's word: `alreadyExists` in answers, `RESOURCE_ALREADY_EXISTS` in operations. */
+  readonly reason: string;
+  /** How long Google asks to wait before the next try; 0: it does not say. */
+  readonly retryAfterMillis: number;
+
+  constructor(status: number, reason: string, message: string, retryAfterMillis = 0) {
+    super(message);
+    this.status = status;
+    this.reason = reason;
+    this.retryAfterMillis = retryAfterMillis;
+  }
+}
+
+/** The refusals that khw acts on, by both of Google's spellings. */
+const reasons = {
+  alreadyExists: ["alreadyExists", "RESOURCE_ALREADY_EXISTS"],
+  notFound: ["notFound", "RESOURCE_NOT_FOUND"],
+  inUse: ["resourceInUseByAnotherResource", "RESOURCE_IN_USE_BY_ANOTHER_RESOURCE"],
+  notReady: ["resourceNotReady", "RESOURCE_NOT_READY"],
+  rateLimit: ["rateLimitExceeded", "userRateLimitExceeded", "RATE_LIMIT_EXCEEDED"],
+  quota: ["quotaExceeded", "QUOTA_EXCEEDED"],
+  disabled: ["accessNotConfigured", "SERVICE_DISABLED"],
+} as const;
+
+export function refusedBecause(error: unknown, why: keyof typeof reasons): boolean {
+  const refusal = error instanceof KhwError ? error.cause : error;
+  return refusal instanceof Refusal && (reasons[why] as readonly string[]).includes(refusal.reason);
+}
+
+/** The refusal in an answer: Google's error JSON, or whatever a proxy in between sent. `retryAfter` is the header. */
+export function readRefusal(status: number, body: unknown, retryAfter: unknown): Refusal {
+  const error = isFields(body) && isFields(body["error"]) ? body["error"] : {};
+  const [first = {}] = objects(error, "errors");
+  const reason = text(first, "reason") || text(error, "status");
+  const message = text(error, "message") || text(first, "message") || "no explanation";
+  return new Refusal(status, reason, message, Number(retryAfter) > 0 ? Number(retryAfter) * 1000 : 0);
+}
+
+/** The refusal in an operation that is done, or undefined when it succeeded. */
+export function operationRefusal(operation: Fields): Refusal | undefined {
+  const { error } = operation;
+  if (!isFields(error)) return undefined;
+  const [first = {}] = objects(error, "errors");
+  return new Refusal(number(operation, "httpErrorStatusCode"), text(first, "code"), text(first, "message"));
+}
+
+/** The refusal as khw reports it. `what` is the request in words, for example `insert firewalls/allow-health-check`. */
+export function refused(what: string, path: string, refusal: Refusal): KhwError {
+  const code = [refusal.status || "", refusal.reason].filter((part) => part !== "").join(" ");
+  return new KhwError("COMPUTE_FAILED", `${what}: ${code}: ${refusal.message}`, {
+    hint: hintFor(refusal, path),
+    cause: refusal,
+  });
+}
+
+function hintFor(refusal: Refusal, path: string): string | undefined {
+  const project = path.split("/")[1] ?? "";
+  if (refusal.status === 401) return "sign in: gcloud auth application-default login";
+  if (refusedBecause(refusal, "quota"))
+    return `delete what is no longer used, or ask for more: https://console.cloud.google.com/iam-admin/quotas?project=${project}`;
+  if (refusedBecause(refusal, "rateLimit"))
+    return "others are using up the project's request rate: wait a minute and run it again";
+  if (refusedBecause(refusal, "disabled")) return `gcloud services enable compute.googleapis.com --project ${project}`;
+  if (refusedBecause(refusal, "inUse")) return "something that is not khw's uses it: remove that first";
+  if (refusal.status === 403) {
+    const role = path.includes("/firewalls") ? "roles/compute.securityAdmin" : "roles/compute.loadBalancerAdmin";
+    return `the account needs ${role} in project ${project}`;
+  }
+  if (refusal.status === 404)
+    return "check gce.project, gce.region, gce.zone and gce.network, and that the instances exist";
+  return undefined;
+}

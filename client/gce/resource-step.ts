@@ -1,0 +1,117 @@
+import { KhwError } from "../../proto/errors.ts";
+import type { Step } from "../../proto/step.ts";
+import type { Body, Compute } from "./compute.ts";
+import type { Reference } from "./references.ts";
+import { refusedBecause } from "./refusal.ts";
+import type { Kind, Resources } from "./resources.ts";
+import { pause } from "./retry.ts";
+
+/** How long the operation of another may take that creates the same resource. */
+const appearMillis = 30_000;
+
+/** A field that is not as it shall be. */
+export interface Difference {
+  readonly field: string;
+  readonly found: string;
+  readonly wanted: string;
+}
+
+export interface ResourceStep<K extends Kind> {
+  readonly id: string;
+  readonly title: string;
+  readonly needs?: readonly string[];
+  readonly reference: Reference<K>;
+  /** What to create it with when there is none. */
+  body(compute: Compute, signal: AbortSignal): Promise<Body<K>>;
+  /** What differs and cannot be changed in place. */
+  fixed?(found: Resources[K], compute: Compute, signal: AbortSignal): Promise<readonly Difference[]>;
+  /** What differs and `repair` puts right. */
+  repairable?(found: Resources[K]): readonly Difference[];
+  repair?(found: Resources[K], compute: Compute, signal: AbortSignal): Promise<void>;
+}
+
+/**
+ * A resource of the Compute API as a step: created when there is none, repaired where Google allows it in place. Check and
+ * apply throw COMPUTE_DRIFT, with fields and both values, for what only deleting and creating it again would change.
+ */
+export function resourceStep<K extends Kind>(wanted: ResourceStep<K>): Step<Compute> {
+  const { id, title, needs = [], reference } = wanted;
+
+  async function differences(
+    found: Resources[K],
+    compute: Compute,
+    signal: AbortSignal,
+  ): Promise<readonly Difference[]> {
+    const fixed = (await wanted.fixed?.(found, compute, signal)) ?? [];
+    if (fixed.length > 0) throw unrepairable(reference, fixed);
+    return wanted.repairable?.(found) ?? [];
+  }
+
+  /** The resource that stood there already, undefined when this call made it. */
+  async function createUnlessThere(compute: Compute, signal: AbortSignal): Promise<Resources[K] | undefined> {
+    try {
+      await compute.insert(reference, await wanted.body(compute, signal), signal);
+      return undefined;
+    } catch (error) {
+      // A request of ours that was cut off, or another client, makes it just now: it shows when that operation is done.
+      if (!refusedBecause(error, "alreadyExists")) throw error;
+      return await untilThere(compute, signal, error);
+    }
+  }
+
+  async function untilThere(compute: Compute, signal: AbortSignal, refusal: unknown): Promise<Resources[K]> {
+    const deadline = performance.now() + appearMillis;
+    for (;;) {
+      const found = await compute.get(reference, signal);
+      if (found !== undefined) return found;
+      if (performance.now() >= deadline) throw refusal;
+      await pause(250, signal);
+    }
+  }
+
+  return {
+    id,
+    title,
+    needs,
+    async check(compute, signal) {
+      const found = await compute.get(reference, signal);
+      if (found === undefined) return { summary: "does not exist" };
+      const differing = await differences(found, compute, signal);
+      return differing.length === 0 ? null : { summary: describe(differing) };
+    },
+    async apply(compute, { signal }) {
+      const found = (await compute.get(reference, signal)) ?? (await createUnlessThere(compute, signal));
+      if (found === undefined) return;
+      const differing = await differences(found, compute, signal);
+      if (differing.length > 0) await wanted.repair?.(found, compute, signal);
+    },
+  };
+}
+
+/** One difference when the values are not equal, none when they are. */
+export function compare(
+  field: string,
+  found: string | number | boolean,
+  wanted: string | number | boolean,
+): Difference[] {
+  return found === wanted ? [] : [{ field, found: shown(found), wanted: shown(wanted) }];
+}
+
+/** Lists whose order means nothing. */
+export function compareSets(field: string, found: readonly string[], wanted: readonly string[]): Difference[] {
+  return compare(field, found.toSorted().join(", "), wanted.toSorted().join(", "));
+}
+
+function shown(value: string | number | boolean): string {
+  return value === "" ? "empty" : String(value);
+}
+
+function describe(differing: readonly Difference[]): string {
+  return differing.map(({ field, found, wanted }) => `${field} is ${found}, not ${wanted}`).join("; ");
+}
+
+function unrepairable({ kind, name }: Reference, differing: readonly Difference[]): KhwError {
+  return new KhwError("COMPUTE_DRIFT", `${kind}/${name}: ${describe(differing)}`, {
+    hint: "Google cannot change this in place: delete the resource if nothing else needs it, or give khw another name for its own",
+  });
+}

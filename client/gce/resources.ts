@@ -1,0 +1,117 @@
+import { type Fields, number, objects, text, texts } from "./fields.ts";
+
+/** The resources that khw reads, each with the fields it looks at, by Google's names (Compute Engine v1). */
+export interface Resources {
+  readonly addresses: Address;
+  readonly httpHealthChecks: HttpHealthCheck;
+  readonly firewalls: Firewall;
+  readonly targetPools: TargetPool;
+  readonly forwardingRules: ForwardingRule;
+  readonly instances: Instance;
+}
+
+export type Kind = keyof Resources;
+
+export interface Address {
+  readonly address: string;
+  readonly addressType: string;
+}
+
+export interface HttpHealthCheck {
+  readonly host: string;
+  readonly requestPath: string;
+  readonly port: number;
+}
+
+export interface Firewall {
+  readonly network: string;
+  readonly direction: string;
+  readonly sourceRanges: readonly string[];
+  readonly allowed: readonly Allowed[];
+  readonly disabled: boolean;
+}
+
+export interface Allowed {
+  readonly IPProtocol: string;
+  /** Absent or empty: all. */
+  readonly ports?: readonly string[];
+}
+
+export interface TargetPool {
+  /** Links; at most one. */
+  readonly healthChecks: readonly string[];
+  /** Links. */
+  readonly instances: readonly string[];
+}
+
+export interface ForwardingRule {
+  readonly IPAddress: string;
+  readonly IPProtocol: string;
+  /** First and last port: `6443-6443`. */
+  readonly portRange: string;
+  /** A link; empty for a rule that leads to a backend service. */
+  readonly target: string;
+}
+
+export interface Instance {
+  readonly name: string;
+  /** A link. */
+  readonly zone: string;
+  readonly status: string;
+  readonly networkInterfaces: readonly NetworkInterface[];
+}
+
+export interface NetworkInterface {
+  readonly networkIP: string;
+  readonly accessConfigs: readonly { readonly natIP: string }[];
+}
+
+/** One answer of a pool about one of its instances. */
+export interface HealthStatus {
+  readonly healthState: string;
+  /** The forwarding rule's address that the health is for. */
+  readonly ipAddress: string;
+}
+
+/** How each kind is read from an answer. Google leaves out what is empty. */
+export const readers: { readonly [K in Kind]: (fields: Fields) => Resources[K] } = {
+  addresses: (f) => ({ address: text(f, "address"), addressType: text(f, "addressType", "EXTERNAL") }),
+  httpHealthChecks: (f) => ({
+    host: text(f, "host"),
+    requestPath: text(f, "requestPath", "/"),
+    port: number(f, "port", 80),
+  }),
+  firewalls: (f) => ({
+    network: text(f, "network"),
+    direction: text(f, "direction", "INGRESS"),
+    sourceRanges: texts(f, "sourceRanges"),
+    allowed: objects(f, "allowed").map((rule) => ({
+      IPProtocol: text(rule, "IPProtocol"),
+      ports: texts(rule, "ports"),
+    })),
+    disabled: f["disabled"] === true,
+  }),
+  targetPools: (f) => ({ healthChecks: texts(f, "healthChecks"), instances: texts(f, "instances") }),
+  forwardingRules: (f) => ({
+    IPAddress: text(f, "IPAddress"),
+    IPProtocol: text(f, "IPProtocol"),
+    portRange: text(f, "portRange"),
+    target: text(f, "target"),
+  }),
+  instances: (f) => ({
+    name: text(f, "name"),
+    zone: text(f, "zone"),
+    status: text(f, "status"),
+    networkInterfaces: objects(f, "networkInterfaces").map((nic) => ({
+      networkIP: text(nic, "networkIP"),
+      accessConfigs: objects(nic, "accessConfigs").map((access) => ({ natIP: text(access, "natIP") })),
+    })),
+  }),
+};
+
+export function readHealth(answer: Fields): HealthStatus[] {
+  return objects(answer, "healthStatus").map((status) => ({
+    healthState: text(status, "healthState"),
+    ipAddress: text(status, "ipAddress"),
+  }));
+}

@@ -1,0 +1,185 @@
+import { spawn } from "node:child_process";
+import type { ChildProcessWithoutNullStreams } from "node:child_process";
+import { createReadStream } from "node:fs";
+import { createInterface } from "node:readline";
+import type { Writable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { type ErrorCode, KhwError } from "../../proto/errors.ts";
+import type { NodeSpec } from "../nodes.ts";
+import { describe } from "../pki/issue.ts";
+import type { Identity } from "../pki/issue.ts";
+import type { Deb } from "./deb.ts";
+import { explain, keepEnd, lastLines, printable } from "./explain.ts";
+import { identityFor, whyNew } from "./identity.ts";
+import type { Present } from "./identity.ts";
+import { remoteCommand } from "./script.ts";
+import { commandFor } from "./transport.ts";
+import type { TransportOptions } from "./transport.ts";
+
+export interface InstallRequest {
+  readonly deb: Deb;
+  /** The folder of the management identities. */
+  readonly folder: string;
+  /** The management CA's certificate in PEM. */
+  readonly ca: string;
+  readonly transport: TransportOptions;
+  /** For ssh and gcloud: PATH, HOME, SSH_AUTH_SOCK and the rest of the user's environment. */
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly signal: AbortSignal;
+  /** How long one node may take, in milliseconds. */
+  readonly timeout: number;
+}
+
+export interface Installed {
+  /** False when the node had this very package and a good identity already. */
+  readonly changed: boolean;
+  readonly version: string;
+}
+
+/** How the script on the node ended, in its own words; undefined when it did not come to its end. */
+type Verdict = Installed | KhwError | undefined;
+
+/** The codes that the script gives to its failures, with what to do about them. */
+const failures: readonly (readonly [code: ErrorCode, hint: string])[] = [
+  ["INVALID_ARGUMENT", "npm run deb builds the package for each architecture into build/deb"],
+  ["UNREACHABLE", "run the command again"],
+  ["PACKAGE_FAILED", "apt on the node must be in order: try sudo apt-get update there, then the command again"],
+  ["IO_FAILED", "see that the node's disk is neither full nor read-only"],
+  ["SERVICE_FAILED", "on the node, journalctl --unit khw-agent and khw-agent --check-config say more"],
+];
+
+/**
+ * Brings the package and, where the node has no good one, an identity to a node, and waits until its agent runs; progress tells
+ * how far it is. Throws a KhwError that holds what ssh, apt or the agent said.
+ */
+export async function installOn(
+  node: NodeSpec,
+  request: InstallRequest,
+  progress: (text: string) => void,
+): Promise<Installed> {
+  const deadline = AbortSignal.timeout(request.timeout);
+  const [program, ...argv] = commandFor(node, remoteCommand, request.transport);
+  const child = spawn(program, argv, {
+    env: { ...request.env },
+    signal: AbortSignal.any([request.signal, deadline]),
+  });
+  let stderr = "";
+  child.stderr.setEncoding("utf8").on("data", (more: string) => (stderr = keepEnd(stderr, more)));
+  const ended = new Promise<NodeJS.ErrnoException | undefined>((resolve) => {
+    child.once("error", resolve);
+    child.once("close", () => resolve(undefined));
+  });
+  let last = "connecting";
+  const tell = (text: string): void => progress((last = text));
+  // The connection is waited for even when the conversation throws: the node removes what it got before it lets go.
+  const [spoken] = await Promise.allSettled([converse(node, child, request, tell), ended]);
+  if (spoken.status === "rejected") throw spoken.reason;
+  const { begun, verdict } = spoken.value;
+  if (verdict !== undefined && !(verdict instanceof KhwError)) return verdict;
+
+  request.signal.throwIfAborted();
+  if (deadline.aborted) throw new KhwError("TIMEOUT", `not done after ${request.timeout / 1000} s; last: ${last}`);
+  if (verdict !== undefined) {
+    throw new KhwError(verdict.code, `${verdict.message}: ${lastLines(stderr)}`, { hint: verdict.hint });
+  }
+  throw disconnected(begun ? `${program} ended while ${last}` : program, stderr, await ended);
+}
+
+/** The connection ended before the script did, or never came about. */
+function disconnected(what: string, stderr: string, cause: NodeJS.ErrnoException | undefined): KhwError {
+  if (cause?.code === "ENOENT") {
+    const hint = "install it, or choose another way with --via";
+    return new KhwError("PREFLIGHT_FAILED", `${what} is not on this workstation`, { hint, cause });
+  }
+  const { message, hint } = explain(stderr);
+  return new KhwError("UNREACHABLE", `${what}: ${message}`, { hint, cause });
+}
+
+/** Talks with the script on the node to its end. `begun` is false when it never said a word. */
+async function converse(
+  node: NodeSpec,
+  child: ChildProcessWithoutNullStreams,
+  request: InstallRequest,
+  progress: (text: string) => void,
+): Promise<{ readonly begun: boolean; readonly verdict: Verdict }> {
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  try {
+    const present = await readPresent(lines);
+    if (present === undefined) return { begun: false, verdict: undefined };
+    const identity = await chooseIdentity(node, present, request, progress);
+    progress(`copying ${request.deb.name} (${(request.deb.size / 1e6).toFixed(1)} MB)`);
+    await answer(child.stdin, request, identity);
+    return { begun: true, verdict: await readVerdict(lines, progress) };
+  } finally {
+    child.stdin.destroy();
+  }
+}
+
+/** What the node has, up to the line `ready`; undefined when the script did not get so far. */
+async function readPresent(lines: AsyncIterator<string>): Promise<Present | undefined> {
+  const facts = new Map<string, string>();
+  for (let line = await lines.next(); line.done !== true; line = await lines.next()) {
+    const [word, value] = splitLine(line.value);
+    if (word === "ready") {
+      return { ca: facts.get("ca.pem"), certificate: facts.get("agent.pem"), hasKey: facts.has("agent-key.pem") };
+    }
+    facts.set(word, Buffer.from(value, "base64").toString());
+  }
+  return undefined;
+}
+
+async function chooseIdentity(
+  node: NodeSpec,
+  present: Present,
+  { folder, ca }: InstallRequest,
+  progress: (text: string) => void,
+): Promise<Identity | undefined> {
+  const reason = whyNew(node.name, present, ca);
+  if (reason === undefined) return undefined;
+  const identity = await identityFor(node.name, folder);
+  progress(`new identity, since ${reason}: ${describe(identity.certificate)}`);
+  return identity;
+}
+
+/** Sends what the script reads. A script that ends early says why itself, so a pipe that it closed is no error here. */
+async function answer(stdin: Writable, { deb, ca }: InstallRequest, identity: Identity | undefined): Promise<void> {
+  const files = identity === undefined ? ["", "", ""] : [ca, identity.certificate, identity.key];
+  const head = [`${deb.size}`, ...files.map((pem) => Buffer.from(pem).toString("base64"))].join("\n");
+  async function* bytes(): AsyncGenerator<string | Buffer> {
+    yield `${head}\n`;
+    yield* createReadStream(deb.path);
+  }
+  try {
+    await pipeline(bytes, stdin);
+  } catch (error) {
+    if (!isClosedPipe(error)) throw error;
+  }
+}
+
+async function readVerdict(lines: AsyncIterator<string>, progress: (text: string) => void): Promise<Verdict> {
+  let verdict: Verdict;
+  for (let line = await lines.next(); line.done !== true; line = await lines.next()) {
+    const [word, value] = splitLine(line.value);
+    const [first, rest] = splitLine(value);
+    if (word === "progress") progress(value);
+    if (word === "done") verdict = { changed: first === "installed", version: rest };
+    if (word === "failed") {
+      const [code, hint] = failures.find(([code]) => code === first) ?? (["INTERNAL", undefined] as const);
+      verdict = new KhwError(code, rest, { hint });
+    }
+  }
+  return verdict;
+}
+
+function splitLine(line: string): readonly [string, string] {
+  const [word = "", ...rest] = printable(line).split(" ");
+  return [word, rest.join(" ")];
+}
+
+function isClosedPipe(error: unknown): boolean {
+  return (
+    error instanceof Error &&
+    "code" in error &&
+    (error.code === "EPIPE" || error.code === "ERR_STREAM_PREMATURE_CLOSE" || error.code === "ECONNRESET")
+  );
+}

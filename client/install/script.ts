@@ -1,0 +1,90 @@
+/**
+ * What runs on a node, as root. It says on standard output what it finds, a word and a value a line, ends that with `ready`, and
+ * then reads the answer from standard input: the size of the .deb, the three files of the identity in base64 (all empty: what is
+ * there stays), a line each, and the .deb itself. So nothing secret is ever in an argument, and one connection does it all.
+ *
+ * `read` takes a line byte by byte and leaves the rest of the input to `cat`, as POSIX wants it. agent.pem is removed first and
+ * comes back last: where it stands, its key and CA do too.
+ *
+ * apt writes to a file, since a connection that breaks would else take dpkg with it half-way; what an earlier break left
+ * unconfigured is configured first, or apt would refuse.
+ */
+const script = `
+set -eu
+umask 077
+export LC_ALL=C DEBIAN_FRONTEND=noninteractive PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+pki=/etc/khw-agent/pki
+folder=$(mktemp -d /tmp/khw-agent.XXXXXXXX)
+deb=$folder/khw-agent.deb
+trap 'rm -rf "$folder"' EXIT
+trap 'exit 1' HUP INT TERM
+
+fail() { echo "failed $1 $2"; exit 1; }
+field() { dpkg-deb --field "$deb" "$1"; }
+place() { printf %s "$2" | base64 --decode >"$pki/.$1" && sync "$pki/.$1" && mv -f "$pki/.$1" "$pki/$1"; }
+
+for file in ca.pem agent.pem; do
+  if [ -f "$pki/$file" ]; then echo "$file $(base64 --wrap=0 "$pki/$file")"; fi
+done
+if [ -f "$pki/agent-key.pem" ]; then echo "agent-key.pem present"; fi
+echo ready
+
+read -r size
+read -r ca
+read -r certificate
+read -r key
+cat >"$deb"
+[ "$(stat --format=%s "$deb")" = "$size" ] || fail UNREACHABLE "the .deb did not arrive whole"
+chmod 0755 "$folder"
+chmod 0644 "$deb"
+
+package=$(field Package) || fail INVALID_ARGUMENT "dpkg-deb cannot read the .deb"
+[ "$package" = khw-agent ] || fail INVALID_ARGUMENT "the .deb is the package $package, not khw-agent"
+machine=$(dpkg --print-architecture)
+[ "$(field Architecture)" = "$machine" ] || fail INVALID_ARGUMENT "the .deb is for $(field Architecture), the node is $machine"
+
+result=unchanged
+version=$(field Version)
+installed=$(dpkg-query --show --showformat='\${db:Status-Status} \${Version}' khw-agent 2>/dev/null || true)
+if [ "$installed" != "installed $version" ] ||
+  ! dpkg-deb --info "$deb" md5sums | cmp --quiet - /var/lib/dpkg/info/khw-agent.md5sums; then
+  result=installed
+  echo "progress installing khw-agent $version"
+  [ -z "$(dpkg --audit)" ] || dpkg --configure --pending >"$folder/log" 2>&1 || true
+  if ! apt-get install --yes --quiet --reinstall --allow-downgrades --no-install-recommends \\
+    -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confold "$deb" </dev/null >"$folder/log" 2>&1; then
+    tail --lines=10 "$folder/log" >&2
+    fail PACKAGE_FAILED "apt-get could not install khw-agent $version"
+  fi
+fi
+
+start=start
+if [ -n "$certificate" ]; then
+  result=installed
+  start=restart
+  mkdir -p "$pki"
+  chmod 0700 "$pki"
+  rm -f "$pki/agent.pem"
+  { place ca.pem "$ca" && place agent-key.pem "$key" && place agent.pem "$certificate" && sync "$pki"; } ||
+    fail IO_FAILED "the identity could not be written to $pki"
+fi
+
+echo "progress starting khw-agent $version"
+systemctl "$start" khw-agent.service >&2 || true
+if ! systemctl --quiet is-active khw-agent.service; then
+  journalctl --unit=khw-agent.service --lines=10 --output=cat --no-pager >&2 || true
+  fail SERVICE_FAILED "khw-agent $version does not run"
+fi
+echo "done $result $version"
+`;
+
+/** Runs its first argument as root: at once when the user is root, by sudo without a password otherwise. */
+const asRoot = `if [ "$(id -u)" = 0 ]; then exec sh -c "$1"; else exec sudo -n sh -c "$1"; fi`;
+
+/** The one command line that ssh takes to the node; the same for every node, and nothing in it is secret. */
+export const remoteCommand = `sh -c ${quote(asRoot)} khw ${quote(script.trim())}`;
+
+/** The text as one word of a POSIX shell. */
+export function quote(text: string): string {
+  return `'${text.replaceAll("'", `'\\''`)}'`;
+}

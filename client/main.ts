@@ -1,0 +1,33 @@
+import { exitCode, formatError, KhwError, toKhwError } from "../proto/errors.ts";
+import { run } from "./args.ts";
+import type { Context } from "./context.ts";
+
+const interrupt = new AbortController();
+for (const name of ["SIGINT", "SIGTERM"] as const) {
+  // The second Ctrl-C finds no handler left and ends the process at once.
+  process.once(name, () => interrupt.abort(new KhwError("CANCELLED", `ended by ${name}`)));
+}
+
+const context: Context = {
+  write: (text) => void process.stdout.write(text),
+  warn: (text) => void process.stderr.write(text),
+  terminal: process.stdout.isTTY,
+  env: process.env,
+  signal: interrupt.signal,
+};
+
+const argv = process.argv.slice(2);
+try {
+  process.exitCode = await run(argv, context);
+} catch (thrown) {
+  const error = toKhwError(thrown);
+  context.warn(`${formatError(error)}\n`);
+  if (argv.includes("--debug") || error.code === "INTERNAL") context.warn(`${causes(error).join("\ncaused by: ")}\n`);
+  process.exitCode = exitCode(error);
+}
+
+/** The stack traces of an error and of all that caused it. */
+function causes(error: unknown): string[] {
+  if (!(error instanceof Error)) return [];
+  return [error.stack ?? error.message, ...causes(error.cause)];
+}

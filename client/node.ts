@@ -1,0 +1,223 @@
+import { readFile } from "node:fs/promises";
+import { createSecureContext } from "node:tls";
+import { type ClientReadableStream, credentials, Metadata, type ServiceError, status } from "@grpc/grpc-js";
+import { type ErrorCode, KhwError, toKhwError } from "../proto/errors.ts";
+import { fromServiceError } from "../proto/errors-wire.ts";
+import {
+  AgentServiceClient,
+  type ApplyRbacRequest,
+  type DesiredState,
+  type Event,
+  type GetInfoResponse,
+  type GetStatusResponse,
+  type PlanResponse,
+  type PreflightResponse,
+} from "../proto/gen/khw/agent/v1/agent.ts";
+
+/** Where a node's agent is, and the name that its certificate must be for. */
+export interface NodeAddress {
+  readonly name: string;
+  readonly host: string;
+  readonly port: number;
+}
+
+/** Who the client is to the agents; all PEM. */
+export interface ManagementIdentity {
+  readonly ca: Buffer;
+  readonly certificate: Buffer;
+  readonly key: Buffer;
+}
+
+/** One node's agent. Every failure is a KhwError that names the node. */
+export interface AgentNode {
+  readonly address: NodeAddress;
+  info(signal: AbortSignal): Promise<GetInfoResponse>;
+  readonly status: (signal: AbortSignal) => Promise<GetStatusResponse>;
+  preflight(desired: DesiredState, signal: AbortSignal): Promise<PreflightResponse>;
+  plan(desired: DesiredState, signal: AbortSignal): Promise<PlanResponse>;
+  /** The operation's events up to its last. An abort of the signal only ends the listening: the node goes on. */
+  apply(desired: DesiredState, operationId: string, signal: AbortSignal): AsyncIterable<Event>;
+  /** The names of the RBAC objects that were created or changed. */
+  applyRbac(request: ApplyRbacRequest, signal: AbortSignal): Promise<string[]>;
+  close(): void;
+}
+
+const millis = { info: 10_000, status: 30_000, preflight: 30_000, plan: 60_000, rbac: 60_000 };
+
+/** @throws KhwError CREDENTIAL_INVALID when a file of the identity cannot be read, or key and certificate are no pair. */
+export async function readManagementIdentity(paths: {
+  readonly ca: string;
+  readonly certificate: string;
+  readonly key: string;
+}): Promise<ManagementIdentity> {
+  const read = async (path: string): Promise<Buffer> =>
+    readFile(path).catch((cause: Error) => {
+      throw new KhwError("CREDENTIAL_INVALID", `management identity: ${cause.message}`, {
+        hint: "`khw-client pki init` makes one; `management` in khw.yaml names its files",
+        cause,
+      });
+    });
+  const [ca, certificate, key] = await Promise.all([read(paths.ca), read(paths.certificate), read(paths.key)]);
+  try {
+    createSecureContext({ ca, cert: certificate, key });
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    const what = `${paths.ca}, ${paths.certificate} and ${paths.key} cannot be used together: ${reason}`;
+    throw new KhwError("CREDENTIAL_INVALID", `management identity: ${what}`, {
+      hint: "`management` in khw.yaml names the files; `khw-client pki issue` makes a certificate and its key",
+      cause,
+    });
+  }
+  return { ca, certificate, key };
+}
+
+/** A connection is made at the first call. The server's certificate must be for the node's name, whatever its address. */
+export function connectNode(address: NodeAddress, identity: ManagementIdentity): AgentNode {
+  const { name, host, port } = address;
+  const client = new AgentServiceClient(
+    `${host.includes(":") ? `[${host}]` : host}:${port}`,
+    credentials.createSsl(identity.ca, identity.key, identity.certificate),
+    {
+      "grpc.ssl_target_name_override": name,
+      "grpc.default_authority": name,
+      "grpc.enable_retries": 0,
+      "grpc.keepalive_time_ms": 20_000,
+      "grpc.keepalive_timeout_ms": 10_000,
+    },
+  );
+
+  const call = <Response>(
+    timeout: number,
+    signal: AbortSignal,
+    begin: (
+      options: { deadline: number },
+      done: (error: ServiceError | null, response: Response) => void,
+    ) => { cancel(): void },
+  ): Promise<Response> =>
+    new Promise((resolve, reject) => {
+      const running = begin({ deadline: Date.now() + timeout }, (error, response) => {
+        signal.removeEventListener("abort", cancel);
+        if (error === null) resolve(response);
+        else reject(nodeError(address, error));
+      });
+      const cancel = (): void => running.cancel();
+      signal.addEventListener("abort", cancel, { once: true });
+      if (signal.aborted) cancel();
+    });
+
+  return {
+    address,
+    info: (signal) => call(millis.info, signal, (options, done) => client.getInfo({}, new Metadata(), options, done)),
+    status: (signal) =>
+      call(millis.status, signal, (options, done) => client.getStatus({}, new Metadata(), options, done)),
+    preflight: (desired, signal) =>
+      call(millis.preflight, signal, (options, done) => client.preflight({ desired }, new Metadata(), options, done)),
+    plan: (desired, signal) =>
+      call(millis.plan, signal, (options, done) => client.plan({ desired }, new Metadata(), options, done)),
+    applyRbac: async (request, signal) =>
+      (
+        await call(
+          millis.rbac,
+          signal,
+          (options, done: (error: ServiceError | null, response: { changed: string[] }) => void) =>
+            client.applyRbac(request, new Metadata(), options, done),
+        )
+      ).changed,
+    apply: (desired, operationId, signal) => events(address, client.apply({ desired, operationId }), signal),
+    close: () => client.close(),
+  };
+}
+
+async function* events(
+  address: NodeAddress,
+  stream: ClientReadableStream<Event>,
+  signal: AbortSignal,
+): AsyncGenerator<Event> {
+  const cancel = (): void => stream.cancel();
+  signal.addEventListener("abort", cancel, { once: true });
+  try {
+    if (signal.aborted) cancel();
+    for await (const event of stream as AsyncIterable<Event>) yield event;
+  } catch (error) {
+    throw isServiceError(error) ? nodeError(address, error) : toKhwError(error).at({ node: address.name });
+  } finally {
+    signal.removeEventListener("abort", cancel);
+    // A caller that has heard enough leaves before the call's status has come, and an open call keeps the connection open.
+    stream.cancel();
+  }
+}
+
+function isServiceError(error: unknown): error is ServiceError {
+  return error instanceof Error && "code" in error && "details" in error && "metadata" in error;
+}
+
+/** What the agent said, or else what the call's or the connection's failure means. */
+function nodeError({ name, host, port }: NodeAddress, error: ServiceError): KhwError {
+  const said = fromServiceError(error);
+  if (said !== undefined) return said.at({ node: name });
+  const { code, message, hint } = explain(error, `${host}:${port}`);
+  return new KhwError(code, message, { node: name, hint, cause: error });
+}
+
+interface Explanation {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly hint: string;
+}
+
+function explain({ code, details }: ServiceError, where: string): Explanation {
+  const ofCode: Partial<Record<status, Explanation>> = {
+    [status.CANCELLED]: {
+      code: "CANCELLED",
+      message: "detached; the node goes on by itself",
+      hint: "run the command again to attach",
+    },
+    [status.DEADLINE_EXCEEDED]: {
+      code: "UNREACHABLE",
+      message: `the agent at ${where} does not answer in time`,
+      hint: "is the machine up, and its port open to here?",
+    },
+    [status.RESOURCE_EXHAUSTED]: {
+      code: "INVALID_ARGUMENT",
+      message: `the agent does not take so much at once: ${details}`,
+      hint: "is one of the credentials, or kubernetes.caFile, far larger than it need be?",
+    },
+    [status.UNIMPLEMENTED]: {
+      code: "INTERNAL",
+      message: `the agent does not know this call: ${details}`,
+      hint: "install the agent's newest package on the node",
+    },
+  };
+  return ofCode[code] ?? explainConnection(plain(details), where);
+}
+
+/** grpc-js's account of a failed connection without what only programmers of it or of Node understand. */
+function plain(details: string): string {
+  return details
+    .replace(/^No connection established\. Last error: /, "")
+    .replace(/^Error(?: \[\w+\])?: /, "")
+    .replace(/\.? ?Resolution note: *$/, "")
+    .replace(/; if the root CA is installed locally, try running Node\.js with .*$/, "");
+}
+
+function explainConnection(details: string, where: string): Explanation {
+  if (/altnames|Hostname\/IP does not match/.test(details)) {
+    return {
+      code: "WRONG_NODE",
+      message: `what answers at ${where} has a certificate for another node: ${details}`,
+      hint: "correct the node's address, or issue a certificate for its name",
+    };
+  }
+  if (/certificate|self.signed|issuer/i.test(details)) {
+    return {
+      code: "WRONG_NODE",
+      message: `what answers at ${where} is not trusted: ${details}`,
+      hint: "its certificate must be of the management CA (`management.ca` in khw.yaml)",
+    };
+  }
+  return {
+    code: "UNREACHABLE",
+    message: `no connection to the agent at ${where}: ${details}`,
+    hint: "is khw-agent running there, and its port open to here?",
+  };
+}

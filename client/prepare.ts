@@ -1,0 +1,71 @@
+import type { Controller } from "../proto/desired.ts";
+import { KhwError } from "../proto/errors.ts";
+import type { DesiredState } from "../proto/gen/khw/agent/v1/agent.ts";
+import { applySteps } from "../proto/step.ts";
+import { controllersOf, type OpenCluster } from "./cluster.ts";
+import { toDesired } from "./config/desired.ts";
+import { type AdminCredentials, readCredentials } from "./credentials/read.ts";
+import type { NodeWork } from "./rollout.ts";
+import { several } from "./several.ts";
+
+/** What shall be, worked out in full and found sound, before anything is touched. */
+export interface Prepared {
+  readonly controllers: readonly Controller[];
+  readonly publicAddress: string;
+  readonly admin: AdminCredentials;
+  /** The nodes whose agents answered, each with its desired state. */
+  readonly work: readonly NodeWork[];
+  /** Why each of the others did not. */
+  readonly unreachable: readonly KhwError[];
+}
+
+export interface PrepareOptions {
+  readonly signal: AbortSignal;
+  /** Reserve the static address now, where the configuration allows it; else its absence is an error. */
+  readonly mayCreateAddress: boolean;
+}
+
+/** @throws KhwError CREDENTIAL_INVALID, COMPUTE_FAILED, UNREACHABLE (no node answers), INVALID_ARGUMENT */
+export async function prepare(cluster: OpenCluster, { signal, mayCreateAddress }: PrepareOptions): Promise<Prepared> {
+  const { config, members } = cluster;
+  const unreachable = members.flatMap(({ error }) => error ?? []);
+  const [first, ...others] = unreachable;
+  if (first !== undefined && unreachable.length === members.length) {
+    throw others.length === 0
+      ? first
+      : several(unreachable, { code: first.code, headline: "no node can be worked on" });
+  }
+  const controllers = controllersOf(cluster);
+  const publicAddress = await findPublicAddress(cluster, { signal, mayCreateAddress });
+  const { credentials, admin } = await readCredentials(config, { controllers, publicAddress });
+  const desired = await toDesired(config, { controllers, publicAddress }, credentials);
+  const work = members
+    .filter(({ info }) => info !== undefined)
+    .map(({ node }): NodeWork => ({ node, desired: stateOf(desired, node.address.name) }));
+  return { controllers, publicAddress, admin, work, unreachable };
+}
+
+async function findPublicAddress(
+  { config, cloud }: OpenCluster,
+  { signal, mayCreateAddress }: PrepareOptions,
+): Promise<string> {
+  if (config.cluster.publicAddress !== undefined) return config.cluster.publicAddress;
+  if (cloud === undefined) {
+    throw new KhwError("CONFIG_INVALID", "cluster.publicAddress is not known", {
+      hint: "without a load balancer of khw's, say where the API servers are reached: --public-address",
+    });
+  }
+  const { loadBalancerSteps, publicAddress } = await import("./gce/load-balancer.ts");
+  if (mayCreateAddress && cloud.loadBalancer.createAddress) {
+    const step = loadBalancerSteps(cloud.loadBalancer).filter(({ id }) => id === "address");
+    const [result] = await applySteps(step, cloud.compute, { signal, emit: () => {} });
+    if (result?.outcome === "failed") throw result.error;
+  }
+  return publicAddress(cloud.compute, cloud.loadBalancer, signal);
+}
+
+function stateOf(states: ReadonlyMap<string, DesiredState>, name: string): DesiredState {
+  const state = states.get(name);
+  if (state === undefined) throw new TypeError(`no desired state was made for ${name}`);
+  return state;
+}

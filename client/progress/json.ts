@@ -1,0 +1,46 @@
+import { type KhwError, toDetail } from "../../proto/errors.ts";
+import type { StepEvent } from "../../proto/step.ts";
+import type { Progress, ProgressEvent } from "./progress.ts";
+
+/** One JSON object a line, for programs. Its shape is documented in docs/output.md. */
+export function jsonProgress(write: (text: string) => void): Progress {
+  return {
+    emit: (event) => write(`${JSON.stringify({ time: new Date().toISOString(), ...toJson(event) })}\n`),
+    settled: async () => {},
+  };
+}
+
+function toJson(event: ProgressEvent): Record<string, unknown> {
+  switch (event.kind) {
+    case "note":
+    case "begin":
+      return event;
+    case "node": {
+      const { kind } = event.event;
+      return { kind: "node", node: event.node, event: kind?.$case, ...kind?.value };
+    }
+    case "loadBalancer":
+      return { kind: "loadBalancer", ...stepJson(event.event) };
+    case "end":
+    case "check":
+      return { ...event, ...errorJson(event.error) };
+  }
+}
+
+function stepJson(event: StepEvent): Record<string, unknown> {
+  switch (event.kind) {
+    case "started":
+      return { event: "stepStarted", step: event.step, drift: event.drift.summary };
+    case "progress":
+      return { event: "stepProgress", step: event.step, text: event.text };
+    case "finished": {
+      const { outcome, millis } = event.result;
+      const error = event.result.outcome === "failed" ? event.result.error : undefined;
+      return { event: "stepFinished", step: event.step, outcome, durationMillis: millis, ...errorJson(error) };
+    }
+  }
+}
+
+function errorJson(error: KhwError | undefined): Record<string, unknown> {
+  return error === undefined ? {} : { error: toDetail(error) };
+}

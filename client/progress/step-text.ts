@@ -1,0 +1,46 @@
+import { StepOutcome, type Event } from "../../proto/gen/khw/agent/v1/agent.ts";
+import type { StepEvent } from "../../proto/step.ts";
+
+/** What happens to one step, in the words of every display; undefined for what is not worth a line. */
+export interface StepText {
+  readonly step: string;
+  readonly text: string;
+  readonly phase: "working" | "progress" | "done" | "failed";
+}
+
+export function agentStepText({ kind }: Event): StepText | undefined {
+  switch (kind?.$case) {
+    case "stepStarted":
+      return { step: kind.value.step, text: kind.value.drift, phase: "working" };
+    case "stepProgress":
+      return { step: kind.value.step, text: kind.value.text, phase: "progress" };
+    case "stepFinished": {
+      const { step, outcome, durationMillis, error } = kind.value;
+      if (outcome === StepOutcome.STEP_OUTCOME_CHANGED) return { step, text: done(durationMillis), phase: "done" };
+      return error === undefined ? undefined : { step, text: error.message, phase: "failed" };
+    }
+    case "operationStarted":
+    case "operationFinished":
+    case undefined:
+      return undefined;
+  }
+}
+
+export function stepText(event: StepEvent): StepText | undefined {
+  const { step } = event;
+  switch (event.kind) {
+    case "started":
+      return { step, text: event.drift.summary, phase: "working" };
+    case "progress":
+      return { step, text: event.text, phase: "progress" };
+    case "finished": {
+      const { result } = event;
+      if (result.outcome === "changed") return { step, text: done(result.millis), phase: "done" };
+      return result.outcome === "failed" ? { step, text: result.error.message, phase: "failed" } : undefined;
+    }
+  }
+}
+
+function done(millis: number): string {
+  return `done in ${(millis / 1000).toFixed(1)} s`;
+}

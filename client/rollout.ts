@@ -1,0 +1,178 @@
+import { createHash } from "node:crypto";
+import { fromDetail, KhwError, toKhwError } from "../proto/errors.ts";
+import { DesiredState, type Event, type GetInfoResponse } from "../proto/gen/khw/agent/v1/agent.ts";
+import type { AgentNode } from "./node.ts";
+import type { Progress } from "./progress/progress.ts";
+
+const largestClockDifference = 30_000;
+
+/** A node whose agent answered, and what it said. */
+export interface LiveNode {
+  readonly node: AgentNode;
+  readonly info: GetInfoResponse;
+}
+
+export interface NodeWork {
+  readonly node: AgentNode;
+  readonly desired: DesiredState;
+}
+
+export interface RolloutOptions {
+  readonly progress: Progress;
+  /** Ctrl-C: ends the listening, not the nodes' work. */
+  readonly signal: AbortSignal;
+  /** For one node's whole operation. */
+  readonly timeoutMillis: number;
+  /** The nodes to work on one at a time. */
+  readonly spare: ReadonlySet<AgentNode>;
+}
+
+/** How a node's operation ended. */
+export interface NodeOutcome {
+  readonly node: AgentNode;
+  readonly changed: number;
+  readonly error?: KhwError;
+}
+
+/** Everything that stands in the way on any of the nodes, all of it at once; changes nothing. */
+export async function preflight(work: readonly NodeWork[], signal: AbortSignal): Promise<KhwError[]> {
+  const answers = await Promise.all(
+    work.map(async ({ node, desired }) => {
+      const start = Date.now();
+      const { findings, clockUnixMillis } = await node.preflight(desired, signal);
+      // The agent read its clock at some instant of the call; the middle is the best guess, half the call its error.
+      const [elapsed, middle] = [Date.now() - start, (start + Date.now()) / 2];
+      return { node, findings, ahead: clockUnixMillis - middle, uncertainty: elapsed / 2 };
+    }),
+  );
+  const findings = answers.flatMap(({ node, findings: found }) =>
+    found.map((detail) => fromDetail(detail).at({ node: node.address.name })),
+  );
+  return [...findings, ...clockFindings(answers)];
+}
+
+/** Certificates, leases and tokens need clocks that agree; told against the first node, since the workstation is not in the cluster. */
+function clockFindings(
+  answers: readonly { readonly node: AgentNode; readonly ahead: number; readonly uncertainty: number }[],
+): KhwError[] {
+  const [first, ...others] = answers;
+  if (first === undefined) return [];
+  return others.flatMap(({ node, ahead, uncertainty }) => {
+    const difference = ahead - first.ahead;
+    if (Math.abs(difference) - uncertainty - first.uncertainty <= largestClockDifference) return [];
+    const seconds = Math.round(Math.abs(difference) / 1000);
+    const message = `its clock is ${seconds} s ${difference > 0 ? "ahead of" : "behind"} that of ${first.node.address.name}`;
+    return [
+      new KhwError("PREFLIGHT_FAILED", message, {
+        node: node.address.name,
+        step: "preflight",
+        hint: "switch time synchronisation on: timedatectl set-ntp true",
+      }),
+    ];
+  });
+}
+
+/**
+ * Applies to all nodes at once and waits for each; one node's failure is no other's. But those to spare follow one after
+ * the other, and only for as long as nothing failed: a change that breaks one API server does not get to the next.
+ */
+export async function rollout(work: readonly NodeWork[], options: RolloutOptions): Promise<NodeOutcome[]> {
+  const { progress, signal, spare } = options;
+  const apply = async (item: NodeWork): Promise<NodeOutcome> => tell(await applyToNode(item, options));
+  const tell = (outcome: NodeOutcome): NodeOutcome => {
+    const { node, changed, error } = outcome;
+    progress.emit({ kind: "end", track: node.address.name, changed, error });
+    return outcome;
+  };
+  const outcomes = await Promise.all(work.filter(({ node }) => !spare.has(node)).map(apply));
+  for (const item of work.filter(({ node }) => spare.has(node))) {
+    const failed = outcomes.find(({ error }) => error !== undefined)?.node.address.name;
+    const error = signal.aborted ? notBegun(item) : failed === undefined ? undefined : spared(item, failed);
+    outcomes.push(error === undefined ? await apply(item) : tell({ node: item.node, changed: 0, error }));
+  }
+  return outcomes;
+}
+
+function spared({ node }: NodeWork, failed: string): KhwError {
+  return new KhwError("PREFLIGHT_FAILED", `left as it was, since ${failed} failed: its API server serves on`, {
+    node: node.address.name,
+    hint: `mend ${failed} first`,
+  });
+}
+
+function notBegun({ node }: NodeWork): KhwError {
+  return new KhwError("CANCELLED", "not begun: its turn had not come", {
+    node: node.address.name,
+    hint: "run the command again to go on",
+  });
+}
+
+async function applyToNode(
+  { node, desired }: NodeWork,
+  { progress, signal, timeoutMillis }: RolloutOptions,
+): Promise<NodeOutcome> {
+  const { name } = node.address;
+  const timeout = AbortSignal.timeout(timeoutMillis);
+  let last: Seen | undefined;
+  try {
+    for await (const event of node.apply(desired, operationId(desired), AbortSignal.any([signal, timeout]))) {
+      progress.emit({ kind: "node", node: name, event });
+      last = describe(event) ?? last;
+      if (event.kind?.$case !== "operationFinished") continue;
+      const { error, changedSteps: changed } = event.kind.value;
+      return error === undefined ? { node, changed } : { node, changed, error: fromDetail(error).at({ node: name }) };
+    }
+    throw new KhwError("UNREACHABLE", "the agent ended the conversation");
+  } catch (thrown) {
+    const error = toKhwError(thrown);
+    const late = timeout.aborted && !signal.aborted;
+    const told = late ? overdue(timeoutMillis, last, error) : error.code === "UNREACHABLE" ? lost(last, error) : error;
+    return { node, changed: 0, error: told.at({ node: name }) };
+  }
+}
+
+/** What a node was last seen doing. */
+interface Seen {
+  readonly step: string;
+  readonly text: string;
+}
+
+function describe({ kind }: Event): Seen | undefined {
+  switch (kind?.$case) {
+    case "stepStarted":
+      return { step: kind.value.step, text: kind.value.drift };
+    case "stepProgress":
+      return { step: kind.value.step, text: kind.value.text };
+    case "operationStarted":
+    case "stepFinished":
+    case "operationFinished":
+    case undefined:
+      return undefined;
+  }
+}
+
+function overdue(timeoutMillis: number, last: Seen | undefined, cause: KhwError): KhwError {
+  const seen = last === undefined ? "nothing yet" : `${last.step}: ${last.text}`;
+  return new KhwError("TIMEOUT", `not done after ${timeoutMillis / 1000} s, last seen: ${seen}`, {
+    hint: "the node goes on; run the command again to attach",
+    cause,
+  });
+}
+
+/** A connection that was never made is no more than that; one that was lost says where the node was. */
+function lost(last: Seen | undefined, cause: KhwError): KhwError {
+  if (last === undefined) return cause;
+  return new KhwError("INTERRUPTED", `the agent went away at "${last.text}": ${cause.message}`, {
+    step: last.step,
+    hint: "when the machine and its khw-agent run again, run the command again: it takes up where this one ended",
+    cause,
+  });
+}
+
+/** A UUID that is the desired state's own: the same state asked for again attaches to the operation that already runs. */
+export function operationId(desired: DesiredState): string {
+  const hex = createHash("sha256").update(DesiredState.encode(desired).finish()).digest("hex");
+  return [hex.slice(0, 8), hex.slice(8, 12), `8${hex.slice(13, 16)}`, `a${hex.slice(17, 20)}`, hex.slice(20, 32)].join(
+    "-",
+  );
+}

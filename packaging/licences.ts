@@ -1,0 +1,27 @@
+import { globSync, readFileSync } from "node:fs";
+
+/**
+ * The notice that the licences of bundled packages ask for.
+ *
+ * @param inputs the bundle's source files, relative to the current folder.
+ * @returns name, version, declared licence and licence text of every package among them, by name.
+ * @throws Error when a package neither carries nor declares a licence: such a bundle must not be shipped.
+ */
+export function licencesOf(inputs: readonly string[]): string {
+  const folders = new Set(inputs.flatMap((input) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(input)?.[0] ?? []));
+  return [...folders]
+    .sort()
+    .map(noticeOf)
+    .join(`\n${"-".repeat(80)}\n\n`);
+}
+
+function noticeOf(folder: string): string {
+  const { name, version, license }: { name: string; version: string; license?: string } = JSON.parse(
+    readFileSync(`${folder}/package.json`, "utf8"),
+  );
+  const texts = globSync(`${folder}/{LICEN[CS]E,licen[cs]e,NOTICE,COPYING}*`)
+    .sort()
+    .map((file) => readFileSync(file, "utf8").trim());
+  if (license === undefined && texts.length === 0) throw new Error(`${name} ${version} carries no licence`);
+  return [`${name} ${version} (${license ?? "licence below"})`, ...texts].join("\n\n") + "\n";
+}

@@ -1,0 +1,219 @@
+import { createHash } from "node:crypto";
+import { isAbsolute } from "node:path";
+import {
+  type Component,
+  components,
+  type CredentialName,
+  credentialNames,
+  type Program,
+  programs,
+} from "./components.ts";
+import type * as wire from "./gen/khw/agent/v1/agent.ts";
+import { parseKubernetesVersion } from "./kubernetes-versions.ts";
+import {
+  cidrsOverlap,
+  type Cidr,
+  ipv4ToNumber,
+  parseCidr,
+  parseFlagName,
+  parseFlagValue,
+  parseIPv4,
+  parseNodeName,
+  parseSha256,
+  refuse,
+  show,
+} from "./validate.ts";
+
+/** All that one controller shall be: the wire's DesiredState, proven sound. The only way to one is parseDesiredState. */
+export interface DesiredState {
+  readonly node: string;
+  readonly kubernetesVersion: string;
+  readonly binaries: BinarySource;
+  readonly cluster: Cluster;
+  readonly flags: Readonly<Partial<Record<Component, FlagOverrides>>>;
+  readonly credentials: readonly Credential[];
+}
+
+export interface BinarySource {
+  /** Base URLs or absolute folders, tried in order. */
+  readonly mirrors: readonly string[];
+  /** Empty: none. */
+  readonly proxy: string;
+  /** PEM; empty: only the system's. */
+  readonly caPem: string;
+  readonly sha256: Readonly<Partial<Record<Program, string>>>;
+}
+
+export interface Cluster {
+  readonly name: string;
+  readonly publicAddress: string;
+  readonly controllers: readonly Controller[];
+  readonly etcdServers: readonly string[];
+  readonly serviceCidr: string;
+  readonly clusterCidr: string;
+  readonly nodePortRange: string;
+}
+
+export interface Controller {
+  readonly name: string;
+  readonly internalIp: string;
+}
+
+export interface FlagOverrides {
+  readonly set: Readonly<Record<string, string>>;
+  readonly remove: readonly string[];
+}
+
+export interface Credential {
+  readonly name: CredentialName;
+  readonly sha256: string;
+  /** Absent where only a plan is asked for. */
+  readonly content?: Uint8Array | undefined;
+}
+
+/** The controller that a desired state is for. */
+export function ownController(desired: DesiredState): Controller {
+  const own = desired.cluster.controllers.find(({ name }) => name === desired.node);
+  if (own === undefined) refuse("node", `${show(desired.node)} is not among the cluster's controllers`);
+  return own;
+}
+
+/** @throws KhwError INVALID_ARGUMENT naming the field, for anything that could not stand on a machine. */
+export function parseDesiredState(state: wire.DesiredState | undefined): DesiredState {
+  if (state?.binaries === undefined || state.cluster === undefined) return refuse("desired", "is incomplete");
+  const desired: DesiredState = {
+    node: parseNodeName("node", state.node),
+    kubernetesVersion: parseKubernetesVersion("kubernetes_version", state.kubernetesVersion).text,
+    binaries: parseBinarySource(state.binaries),
+    cluster: parseCluster(state.cluster),
+    flags: Object.fromEntries(
+      Object.entries(state.flags).map(([component, overrides]) => [
+        parseComponent("flags", component),
+        parseFlagOverrides(`flags.${component}`, overrides),
+      ]),
+    ),
+    credentials: parseCredentials(state.credentials),
+  };
+  ownController(desired);
+  return desired;
+}
+
+function parseBinarySource(source: wire.BinarySource): BinarySource {
+  if (source.mirrors.length === 0) refuse("binaries.mirrors", "is empty");
+  if (source.proxy !== "") parseUrl("binaries.proxy", source.proxy, ["http:", "https:"]);
+  return {
+    mirrors: source.mirrors.map((mirror) =>
+      isAbsolute(mirror)
+        ? parseFlagValue("binaries.mirrors", mirror)
+        : parseUrl("binaries.mirrors", mirror, ["https:", "http:", "file:"]),
+    ),
+    proxy: source.proxy,
+    caPem: source.caPem,
+    sha256: Object.fromEntries(
+      Object.entries(source.sha256).map(([name, digest]) => [
+        programs.find((program) => program === name) ??
+          refuse("binaries.sha256", `${show(name)} is no program that khw installs`),
+        parseSha256(`binaries.sha256.${name}`, digest),
+      ]),
+    ),
+  };
+}
+
+function parseCluster(cluster: wire.Cluster): Cluster {
+  const { publicAddress, controllers, etcdServers } = cluster;
+  const services = parseCidr("cluster.service_cidr", cluster.serviceCidr);
+  const pods = parseCidr("cluster.cluster_cidr", cluster.clusterCidr);
+  if (cidrsOverlap(services, pods))
+    refuse("cluster.service_cidr", `${services.text} overlaps the cluster CIDR ${pods.text}`);
+  if (controllers.length === 0) refuse("cluster.controllers", "is empty");
+  if (etcdServers.length === 0) refuse("cluster.etcd_servers", "is empty");
+  refuseDoubles(
+    "cluster.controllers",
+    controllers.map(({ name }) => name),
+  );
+  refuseDoubles(
+    "cluster.controllers",
+    controllers.map(({ internalIp }) => internalIp),
+  );
+  return {
+    name: parseNodeName("cluster.name", cluster.name),
+    publicAddress: parseIPv4("cluster.public_address", publicAddress),
+    controllers: controllers.map(({ name, internalIp }) => ({
+      name: parseNodeName("cluster.controllers", name),
+      internalIp: outside(parseIPv4(`cluster.controllers.${name}`, internalIp), [services, pods]),
+    })),
+    etcdServers: etcdServers.map((url) => parseUrl("cluster.etcd_servers", url, ["https:"])),
+    serviceCidr: services.text,
+    clusterCidr: pods.text,
+    nodePortRange: parsePortRange("cluster.node_port_range", cluster.nodePortRange),
+  };
+}
+
+function parseFlagOverrides(field: string, overrides: wire.FlagOverrides): FlagOverrides {
+  return {
+    set: Object.fromEntries(
+      Object.entries(overrides.set).map(([name, value]) => [
+        parseFlagName(field, name),
+        parseFlagValue(`${field}.${name}`, value),
+      ]),
+    ),
+    remove: overrides.remove.map((name) => parseFlagName(field, name)),
+  };
+}
+
+function parseCredentials(credentials: readonly wire.Credential[]): Credential[] {
+  const parsed = credentials.map(({ name, sha256, content }): Credential => {
+    const known =
+      credentialNames.find((credential) => credential === name) ??
+      refuse("credentials", `${show(name)} is none of the nine files`);
+    parseSha256(`credentials.${name}`, sha256);
+    if (content !== undefined && createHash("sha256").update(content).digest("hex") !== sha256) {
+      refuse(`credentials.${name}`, "the content is not that of its digest");
+    }
+    return { name: known, sha256, content };
+  });
+  refuseDoubles(
+    "credentials",
+    parsed.map(({ name }) => name),
+  );
+  return credentialNames.map(
+    (name) => parsed.find((credential) => credential.name === name) ?? refuse(`credentials.${name}`, "is missing"),
+  );
+}
+
+export function parseComponent(field: string, name: string): Component {
+  return (
+    components.find((component) => component === name) ??
+    refuse(field, `${show(name)} is no component`, `one of ${components.join(", ")}`)
+  );
+}
+
+/** A URL of one of these kinds ("https:", ...), without slashes at its end. What is refused is shown without user and password. */
+export function parseUrl(field: string, text: string, protocols: readonly string[]): string {
+  const shown = show(text.replace(/\/\/[^/]*@/, "//"));
+  if (/[\s\p{Cc}"'\\,]/u.test(text)) refuse(field, `${shown} holds a character that no URL here may hold`);
+  const url = URL.parse(text) ?? refuse(field, `${shown} is not a URL`);
+  if (!protocols.includes(url.protocol)) refuse(field, `${shown} is not a URL of kind ${protocols.join(" or ")}`);
+  return text.replace(/\/+$/, "");
+}
+
+export function parsePortRange(field: string, text: string): string {
+  const [, from = "", to = ""] = /^(\d{1,5})-(\d{1,5})$/.exec(text) ?? [];
+  if (from === "" || Number(from) < 1 || Number(from) > Number(to) || Number(to) > 65_535) {
+    refuse(field, `${show(text)} is not a range of ports`, "for example 30000-32767");
+  }
+  return text;
+}
+
+function outside(address: string, networks: readonly Cidr[]): string {
+  const number = ipv4ToNumber(address);
+  const holder = networks.find(({ first, last }) => first <= number && number <= last);
+  if (holder !== undefined)
+    refuse("cluster.controllers", `${address} lies in the cluster's own network ${holder.text}`);
+  return address;
+}
+
+function refuseDoubles(field: string, values: readonly string[]): void {
+  const double = values.find((value, index) => values.indexOf(value) !== index);
+  if (double !== undefined) refuse(field, `${show(double)} stands there twice`);
+}

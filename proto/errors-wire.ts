@@ -1,0 +1,18 @@
+import { Metadata, type ServiceError, status } from "@grpc/grpc-js";
+import { fromDetail, grpcStatus, type KhwError, toDetail } from "./errors.ts";
+import { ErrorDetail } from "./gen/khw/agent/v1/agent.ts";
+
+const trailer = "khw-error-bin";
+
+/** The error as grpc-js sends it: status and message, and the whole detail in the trailer. */
+export function toServiceError(error: KhwError): Partial<ServiceError> & { code: status } {
+  const metadata = new Metadata();
+  metadata.set(trailer, Buffer.from(ErrorDetail.encode(toDetail(error)).finish()));
+  return { code: status[grpcStatus(error)], details: error.message, metadata };
+}
+
+/** The KhwError in a failed call's trailer, or undefined when the peer (or the transport) sent none. */
+export function fromServiceError(error: ServiceError): KhwError | undefined {
+  const [detail] = error.metadata?.get(trailer) ?? [];
+  return Buffer.isBuffer(detail) ? fromDetail(ErrorDetail.decode(detail)) : undefined;
+}

@@ -1,0 +1,147 @@
+import type { status } from "@grpc/grpc-js";
+import type { ErrorDetail } from "./gen/khw/agent/v1/agent.ts";
+
+/**
+ * Every code that khw reports, with its gRPC status and the client's exit code (after sysexits.h where one fits).
+ * Exit codes 0 (done), 2 (`plan`: there is something to do) and 130 (detached by Ctrl-C) belong to no error.
+ */
+const codes = {
+  /** A flag or argument, or a field of a request, is not acceptable. */
+  INVALID_ARGUMENT: { grpc: "INVALID_ARGUMENT", exit: 64 },
+  /** khw.yaml or the agent's configuration is not acceptable. */
+  CONFIG_INVALID: { grpc: "INVALID_ARGUMENT", exit: 78 },
+  /** A certificate, key, kubeconfig or encryption config is missing, expired or does not fit. */
+  CREDENTIAL_INVALID: { grpc: "INVALID_ARGUMENT", exit: 65 },
+  /** The caller has no certificate of the management CA, or it has expired. */
+  UNAUTHENTICATED: { grpc: "UNAUTHENTICATED", exit: 77 },
+  /** The caller's role does not allow the call. */
+  PERMISSION_DENIED: { grpc: "PERMISSION_DENIED", exit: 77 },
+  /** Another operation holds the node. */
+  BUSY: { grpc: "ABORTED", exit: 75 },
+  /** Something on the machine stands in the way; nothing was touched. */
+  PREFLIGHT_FAILED: { grpc: "FAILED_PRECONDITION", exit: 69 },
+  /** The machine is not the one that the desired state is for. */
+  IDENTITY_MISMATCH: { grpc: "FAILED_PRECONDITION", exit: 65 },
+  /** The metadata server does not answer, or not as Google's does. */
+  METADATA_UNAVAILABLE: { grpc: "UNAVAILABLE", exit: 69 },
+  /** No mirror delivered the file. */
+  DOWNLOAD_FAILED: { grpc: "UNAVAILABLE", exit: 69 },
+  /** The bytes are not those that the release published. */
+  DIGEST_MISMATCH: { grpc: "DATA_LOSS", exit: 65 },
+  /** apt could not install a package. */
+  PACKAGE_FAILED: { grpc: "FAILED_PRECONDITION", exit: 69 },
+  /** systemd could not start a service, or it ended by itself. */
+  SERVICE_FAILED: { grpc: "FAILED_PRECONDITION", exit: 70 },
+  /** A component runs, but did not become ready in time. */
+  NOT_READY: { grpc: "DEADLINE_EXCEEDED", exit: 75 },
+  /** A step was applied, and its check still finds a difference. */
+  POSTCONDITION_FAILED: { grpc: "INTERNAL", exit: 70 },
+  /** A file could not be read or written. */
+  IO_FAILED: { grpc: "INTERNAL", exit: 74 },
+  /** A node's agent cannot be reached. */
+  UNREACHABLE: { grpc: "UNAVAILABLE", exit: 69 },
+  /** What answered is not the node that was asked for. */
+  WRONG_NODE: { grpc: "UNAVAILABLE", exit: 77 },
+  /** Some nodes are done and others are not. */
+  PARTIAL: { grpc: "ABORTED", exit: 3 },
+  /** The Compute Engine API refused, or an operation of it ended in an error. */
+  COMPUTE_FAILED: { grpc: "UNAVAILABLE", exit: 69 },
+  /** A Compute Engine resource differs in a way that cannot be repaired in place. */
+  COMPUTE_DRIFT: { grpc: "FAILED_PRECONDITION", exit: 65 },
+  /** The cluster does not answer as it should. */
+  VERIFY_FAILED: { grpc: "FAILED_PRECONDITION", exit: 1 },
+  /** The agent ended before the operation did. */
+  INTERRUPTED: { grpc: "ABORTED", exit: 75 },
+  /** A deadline passed. */
+  TIMEOUT: { grpc: "DEADLINE_EXCEEDED", exit: 75 },
+  /** Cancelled by its caller. */
+  CANCELLED: { grpc: "CANCELLED", exit: 130 },
+  /** A bug in khw. */
+  INTERNAL: { grpc: "INTERNAL", exit: 70 },
+} as const satisfies Record<string, { grpc: keyof typeof status; exit: number }>;
+
+export type ErrorCode = keyof typeof codes;
+
+function isErrorCode(code: string): code is ErrorCode {
+  return Object.hasOwn(codes, code);
+}
+
+export interface KhwErrorOptions {
+  /** What to do about it. */
+  readonly hint?: string | undefined;
+  readonly node?: string | undefined;
+  /** The id of the step that failed. */
+  readonly step?: string | undefined;
+  readonly cause?: unknown;
+}
+
+/** The one error that khw's programs report: what happened, where, and what to do about it. Never holds a secret. */
+export class KhwError extends Error {
+  override readonly name = "KhwError";
+  readonly code: ErrorCode;
+  readonly hint: string | undefined;
+  readonly node: string | undefined;
+  readonly step: string | undefined;
+
+  constructor(code: ErrorCode, message: string, options: KhwErrorOptions = {}) {
+    super(message, options.cause === undefined ? {} : { cause: options.cause });
+    this.code = code;
+    this.hint = options.hint;
+    this.node = options.node;
+    this.step = options.step;
+  }
+
+  /** The same error with a place added, where none was named yet. */
+  at(place: { readonly node?: string; readonly step?: string }): KhwError {
+    const located = new KhwError(this.code, this.message, {
+      hint: this.hint,
+      node: this.node ?? place.node,
+      step: this.step ?? place.step,
+      cause: this.cause,
+    });
+    if (this.stack !== undefined) located.stack = this.stack;
+    return located;
+  }
+}
+
+/** Whatever was thrown, as a KhwError; what is none already is a bug and says so. */
+export function toKhwError(error: unknown): KhwError {
+  if (error instanceof KhwError) return error;
+  const message = error instanceof Error ? error.message : String(error);
+  return new KhwError("INTERNAL", `unexpected: ${message}`, {
+    hint: "this is a bug in khw: please report it",
+    cause: error,
+  });
+}
+
+export function exitCode(error: KhwError): number {
+  return codes[error.code].exit;
+}
+
+/** The name of the gRPC status that the error travels under. */
+export function grpcStatus(error: KhwError): keyof typeof status {
+  return codes[error.code].grpc;
+}
+
+/** The error as people read it: `controller-1: kube-apiserver: what happened`, then a line with the hint. */
+export function formatError(error: KhwError): string {
+  const place = [error.node, error.step].filter((part) => part !== undefined && part !== "");
+  const hint = error.hint === undefined ? "" : `\nhint: ${error.hint}`;
+  return [...place, error.message].join(": ") + hint;
+}
+
+/** The error as a message, for events and answers that report it without failing. */
+export function toDetail(error: KhwError): ErrorDetail {
+  const { code, message, hint = "", node = "", step = "" } = error;
+  return { code, message, hint, node, step };
+}
+
+/** The KhwError that a peer described; a code this version does not know becomes INTERNAL, its message kept. */
+export function fromDetail(detail: ErrorDetail): KhwError {
+  const code = isErrorCode(detail.code) ? detail.code : "INTERNAL";
+  return new KhwError(code, detail.message, {
+    hint: detail.hint || undefined,
+    node: detail.node || undefined,
+    step: detail.step || undefined,
+  });
+}

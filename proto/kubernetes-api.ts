@@ -1,0 +1,109 @@
+import { request } from "node:https";
+import { createSecureContext } from "node:tls";
+import { KhwError } from "./errors.ts";
+
+export interface KubernetesApiOptions {
+  /** For example "https://127.0.0.1:6443". */
+  readonly server: string;
+  /** PEM: the cluster's CA, and the caller's certificate and key where it needs to be somebody. */
+  readonly ca: Uint8Array;
+  readonly certificate?: Uint8Array;
+  readonly key?: Uint8Array;
+  /** For one request. */
+  readonly timeoutMillis: number;
+}
+
+export interface KubernetesAnswer {
+  readonly status: number;
+  readonly body: unknown;
+}
+
+/** One request to an API server. */
+export type KubernetesApi = (
+  method: "GET" | "PATCH",
+  path: string,
+  options: { readonly signal: AbortSignal; readonly body?: unknown },
+) => Promise<KubernetesAnswer>;
+
+const maxAnswerBytes = 4 * 1024 * 1024;
+
+/**
+ * A small client of the Kubernetes API over mutual TLS. A PATCH is a forced server-side apply as field manager "khw".
+ * Any HTTP status is an answer. @throws KhwError UNREACHABLE when there is none; CREDENTIAL_INVALID, at once, for a certificate
+ * and key that are no pair in PEM.
+ */
+export function createKubernetesApi({
+  server,
+  ca,
+  certificate,
+  key,
+  timeoutMillis,
+}: KubernetesApiOptions): KubernetesApi {
+  const credentials = {
+    ca: Buffer.from(ca),
+    ...(certificate === undefined ? {} : { cert: Buffer.from(certificate) }),
+    ...(key === undefined ? {} : { key: Buffer.from(key) }),
+  };
+  refuseUnusable(credentials);
+  return (method, path, { signal, body }) =>
+    new Promise((resolve, reject) => {
+      const fail = (cause: Error): void =>
+        reject(
+          new KhwError("UNREACHABLE", `${server} does not answer: ${cause.message}`, {
+            hint: "is the API server up and reachable from here?",
+            cause,
+          }),
+        );
+      const outgoing = request(
+        new URL(method === "PATCH" ? `${path}?fieldManager=khw&force=true` : path, server),
+        {
+          method,
+          agent: false,
+          ...credentials,
+          headers: {
+            accept: "application/json",
+            ...(method === "PATCH" ? { "content-type": "application/apply-patch+yaml" } : {}),
+          },
+          signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMillis)]),
+        },
+        (incoming) => {
+          const chunks: Buffer[] = [];
+          let bytes = 0;
+          incoming.on("data", (chunk: Buffer) => {
+            bytes += chunk.length;
+            if (bytes > maxAnswerBytes)
+              outgoing.destroy(new Error(`the answer is longer than ${maxAnswerBytes} bytes`));
+            else chunks.push(chunk);
+          });
+          incoming.on("error", fail);
+          incoming.on("end", () =>
+            resolve({ status: incoming.statusCode ?? 0, body: parseBody(Buffer.concat(chunks)) }),
+          );
+        },
+      );
+      outgoing.on("error", fail);
+      outgoing.end(body === undefined ? undefined : JSON.stringify(body));
+    });
+}
+
+function refuseUnusable(credentials: { readonly ca: Buffer; readonly cert?: Buffer; readonly key?: Buffer }): void {
+  try {
+    createSecureContext(credentials);
+  } catch (cause) {
+    throw new KhwError("CREDENTIAL_INVALID", "the certificate and key for the API server are no pair in PEM", {
+      hint: "give a certificate and its own key, as an admin kubeconfig holds them",
+      cause,
+    });
+  }
+}
+
+/** JSON where it is JSON (every Kubernetes object), else the text. */
+function parseBody(bytes: Buffer): unknown {
+  const text = bytes.toString("utf8");
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    if (error instanceof SyntaxError) return text;
+    throw error;
+  }
+}

@@ -1,0 +1,88 @@
+import type { Component } from "./components.ts";
+import { refuse, show } from "./validate.ts";
+
+/** A Kubernetes release. */
+export interface KubernetesVersion {
+  /** With its v: "v1.21.0". */
+  readonly text: string;
+  readonly minor: number;
+}
+
+const oldestMinor = 20;
+const newestMinor = 37;
+
+/** A version of the API group kubescheduler.config.k8s.io. */
+export type SchedulerConfigVersion = "v1beta1" | "v1beta3" | "v1";
+
+/** What releases from a minor on want otherwise than the lab's text has it. */
+export type Difference = { readonly from: number; readonly why: string; readonly source: string } & (
+  | { readonly kind: "scheduler-config"; readonly apiVersion: SchedulerConfigVersion }
+  | { readonly kind: "flag-gone"; readonly component: Component; readonly flag: string }
+);
+
+/**
+ * Every difference from the lab's text, which was written for 1.21, in the order of releases; each holds until a later row
+ * takes its place. What was looked at and needs no row stands in docs/kubernetes-versions.md.
+ */
+export const differences: readonly Difference[] = [
+  {
+    from: 20,
+    kind: "scheduler-config",
+    apiVersion: "v1beta1",
+    why: "the lab's own; read by 1.19 to 1.22",
+    source:
+      "https://github.com/kubernetes/enhancements/tree/master/keps/sig-scheduling/785-scheduler-component-config-api",
+  },
+  {
+    from: 23,
+    kind: "scheduler-config",
+    apiVersion: "v1beta3",
+    why: "1.23 brought it and reads v1beta1 no more; 1.28 is the last to read it",
+    source: "https://github.com/kubernetes/kubernetes/pull/119994",
+  },
+  {
+    from: 24,
+    kind: "flag-gone",
+    component: "kube-apiserver",
+    flag: "apiserver-count",
+    why: "deprecated; only the master-count endpoint reconciler reads it, and the default is lease",
+    source: "https://github.com/kubernetes/kubernetes/pull/108062",
+  },
+  {
+    from: 25,
+    kind: "scheduler-config",
+    apiVersion: "v1",
+    why: "stable from 1.25 on, and from 1.29 on the only one",
+    source: "https://kubernetes.io/docs/reference/scheduling/config/",
+  },
+];
+
+/** @throws KhwError INVALID_ARGUMENT for what is no release, or one that khw does not know how to run. */
+export function parseKubernetesVersion(field: string, text: string): KubernetesVersion {
+  const [, major, minor] = /^v(\d{1,3})\.(\d{1,3})\.(\d{1,3})(?:-(?:alpha|beta|rc)\.\d{1,3})?$/.exec(text) ?? [];
+  if (major === undefined) return refuse(field, `${show(text)} is not a Kubernetes release`, "for example v1.21.0");
+  if (major !== "1" || Number(minor) < oldestMinor || Number(minor) > newestMinor) {
+    refuse(field, `${show(text)} is not a release that khw can run`, `v1.${oldestMinor} to v1.${newestMinor}`);
+  }
+  return { text, minor: Number(minor) };
+}
+
+/** The version of KubeSchedulerConfiguration to write for a release. */
+export function schedulerConfigVersion(kubernetesVersion: string): SchedulerConfigVersion {
+  return rowsOf(kubernetesVersion).reduce<SchedulerConfigVersion>(
+    (version, row) => (row.kind === "scheduler-config" ? row.apiVersion : version),
+    "v1beta1",
+  );
+}
+
+/** The lab's flags that a component of a release is started without. */
+export function goneFlags(component: Component, kubernetesVersion: string): string[] {
+  return rowsOf(kubernetesVersion).flatMap((row) =>
+    row.kind === "flag-gone" && row.component === component ? [row.flag] : [],
+  );
+}
+
+function rowsOf(kubernetesVersion: string): Difference[] {
+  const { minor } = parseKubernetesVersion("kubernetes_version", kubernetesVersion);
+  return differences.filter(({ from }) => from <= minor);
+}

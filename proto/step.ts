@@ -1,0 +1,123 @@
+import { KhwError, toKhwError } from "./errors.ts";
+
+/** What differs from what shall be, in words; never a secret. */
+export interface Drift {
+  /** One line, for example "mode is 0644, not 0600". */
+  readonly summary: string;
+}
+
+/** What an apply may use beside its Os. */
+export interface ApplyContext {
+  readonly signal: AbortSignal;
+  /** Tells how far it is, for example "63 of 118 MB". */
+  readonly progress: (text: string) => void;
+}
+
+/**
+ * One truth about a machine (or a project in the cloud), how to see whether it holds, and how to establish it.
+ * `check` is read-only. `apply` may assume that all steps in `needs` hold. What a step wants comes from the desired state
+ * alone, never from another step's output, so that a plan needs no execution.
+ */
+export interface Step<Os> {
+  readonly id: string;
+  /** The truth, for people: "kube-apiserver v1.21.0 is installed". */
+  readonly title: string;
+  readonly needs: readonly string[];
+  check(os: Os, signal: AbortSignal): Promise<Drift | null>;
+  apply(os: Os, context: ApplyContext): Promise<void>;
+}
+
+export type StepEvent =
+  | { readonly kind: "started"; readonly step: string; readonly drift: Drift }
+  | { readonly kind: "progress"; readonly step: string; readonly text: string }
+  | { readonly kind: "finished"; readonly step: string; readonly result: StepResult };
+
+export type StepResult =
+  | { readonly outcome: "unchanged"; readonly millis: number }
+  | { readonly outcome: "changed"; readonly millis: number; readonly drift: Drift }
+  | { readonly outcome: "failed"; readonly millis: number; readonly drift: Drift | null; readonly error: KhwError }
+  | { readonly outcome: "skipped"; readonly millis: 0 };
+
+export interface RunOptions {
+  readonly signal: AbortSignal;
+  readonly emit: (event: StepEvent) => void;
+}
+
+/**
+ * Checks every step, applies those that differ, and checks those again; each as soon as the steps it needs hold.
+ * Never throws for a step's failure: what needs it is skipped, the rest goes on. Results are in the order of the list.
+ */
+export async function applySteps<Os>(steps: readonly Step<Os>[], os: Os, options: RunOptions): Promise<StepResult[]> {
+  refuseDisorder(steps);
+  const running = new Map<string, Promise<StepResult>>();
+  for (const step of steps) {
+    running.set(
+      step.id,
+      Promise.all(step.needs.flatMap((id) => running.get(id) ?? [])).then(async (results) => {
+        const held = results.every(({ outcome }) => outcome === "unchanged" || outcome === "changed");
+        const result: StepResult = held ? await applyStep(step, os, options) : { outcome: "skipped", millis: 0 };
+        options.emit({ kind: "finished", step: step.id, result });
+        return result;
+      }),
+    );
+  }
+  return Promise.all(running.values());
+}
+
+/** A step needs only steps that stand before it: so there is no circle, and each id is one step's. */
+function refuseDisorder(steps: readonly Step<never>[]): void {
+  const known = new Set<string>();
+  for (const { id, needs } of steps) {
+    const missing = needs.find((need) => !known.has(need));
+    if (missing !== undefined) {
+      throw new KhwError("INTERNAL", `step ${id} needs ${missing}, which does not stand before it`);
+    }
+    if (known.has(id)) throw new KhwError("INTERNAL", `two steps have the id ${id}`);
+    known.add(id);
+  }
+}
+
+async function applyStep<Os>(step: Step<Os>, os: Os, { signal, emit }: RunOptions): Promise<StepResult> {
+  const start = performance.now();
+  const millis = (): number => Math.round(performance.now() - start);
+  let drift: Drift | null = null;
+  try {
+    signal.throwIfAborted();
+    drift = await step.check(os, signal);
+    if (drift === null) return { outcome: "unchanged", millis: millis() };
+    emit({ kind: "started", step: step.id, drift });
+    await step.apply(os, { signal, progress: (text) => emit({ kind: "progress", step: step.id, text }) });
+    const rest = await step.check(os, signal);
+    if (rest !== null) {
+      throw new KhwError("POSTCONDITION_FAILED", `applied, and yet: ${rest.summary}`, {
+        hint: "something else may be changing the machine at the same time; run the command again",
+      });
+    }
+    return { outcome: "changed", millis: millis(), drift };
+  } catch (error) {
+    return { outcome: "failed", millis: millis(), drift, error: toKhwError(error).at({ step: step.id }) };
+  }
+}
+
+export type PlannedStep<Os> = {
+  readonly step: Step<Os>;
+  readonly drift: Drift | null;
+  readonly error: KhwError | null;
+};
+
+/** Checks every step, all at once, and changes nothing. Results are in the order of the list. */
+export async function planSteps<Os>(
+  steps: readonly Step<Os>[],
+  os: Os,
+  signal: AbortSignal,
+): Promise<PlannedStep<Os>[]> {
+  return Promise.all(
+    steps.map(async (step): Promise<PlannedStep<Os>> => {
+      try {
+        return { step, drift: await step.check(os, signal), error: null };
+      } catch (error) {
+        return { step, drift: null, error: toKhwError(error).at({ step: step.id }) };
+      }
+    }),
+  );
+}

@@ -1,0 +1,83 @@
+import { isIPv4 } from "node:net";
+import { KhwError } from "./errors.ts";
+
+/** Refuses a value: `field: message`, with the remedy. */
+export function refuse(field: string, message: string, hint?: string): never {
+  throw new KhwError("INVALID_ARGUMENT", `${field}: ${message}`, { hint });
+}
+
+/** The value as it may stand in a message: quoted, control characters escaped, cut at 80 characters. */
+export function show(value: string): string {
+  return JSON.stringify(value.length > 80 ? `${value.slice(0, 77)}...` : value);
+}
+
+/** A name as Compute Engine allows it for instances and for most else (RFC 1035 label, at most 63 characters). */
+export function parseNodeName(field: string, value: string, what = "an instance's name"): string {
+  if (!/^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$/.test(value)) {
+    refuse(
+      field,
+      `${show(value)} cannot be ${what}`,
+      "lower-case letters, digits and hyphens, starting with a letter, at most 63",
+    );
+  }
+  return value;
+}
+
+export function parseIPv4(field: string, value: string): string {
+  if (!isIPv4(value)) refuse(field, `${show(value)} is not an IPv4 address`);
+  return value;
+}
+
+export interface Cidr {
+  readonly text: string;
+  /** The first and the last address as numbers. */
+  readonly first: number;
+  readonly last: number;
+}
+
+/** An IPv4 network in CIDR notation whose host bits are zero. */
+export function parseCidr(field: string, text: string): Cidr {
+  const [address = "", bits = "", ...rest] = text.split("/");
+  if (!isIPv4(address) || !/^([0-9]|[12][0-9]|3[0-2])$/.test(bits) || rest.length > 0) {
+    refuse(field, `${show(text)} is not a network in CIDR notation`, "for example 10.32.0.0/24");
+  }
+  const first = ipv4ToNumber(address);
+  const size = 2 ** (32 - Number(bits));
+  if (first % size !== 0) {
+    refuse(field, `${show(text)} has host bits set`, `the network is ${numberToIPv4(first - (first % size))}/${bits}`);
+  }
+  return { text, first, last: first + size - 1 };
+}
+
+export function cidrsOverlap(a: Cidr, b: Cidr): boolean {
+  return a.first <= b.last && b.first <= a.last;
+}
+
+export function ipv4ToNumber(address: string): number {
+  return address.split(".").reduce((number, octet) => number * 256 + Number(octet), 0);
+}
+
+export function numberToIPv4(number: number): string {
+  return [24, 16, 8, 0].map((shift) => Math.floor(number / 2 ** shift) % 256).join(".");
+}
+
+/** A value that goes into a command line: one line, no control characters, no quotation marks. */
+export function parseFlagValue(field: string, value: string): string {
+  // oxlint-disable-next-line no-control-regex -- control characters are just what must be found
+  if (/[\u0000-\u001f\u007f]/.test(value))
+    refuse(field, `${show(value)} holds a control character or a line break`, "write the value on one line");
+  if (/['"]/.test(value)) refuse(field, `${show(value)} holds a quotation mark`, "write the value without quotes");
+  return value;
+}
+
+/** A flag's name without dashes, as Kubernetes' programs spell them. */
+export function parseFlagName(field: string, name: string): string {
+  if (!/^[a-z][a-z0-9-]*$/.test(name))
+    refuse(field, `${show(name)} cannot be a flag's name`, "write it without leading dashes, for example event-ttl");
+  return name;
+}
+
+export function parseSha256(field: string, value: string): string {
+  if (!/^[0-9a-f]{64}$/.test(value)) refuse(field, `${show(value)} is not a SHA-256 digest in lower-case hex`);
+  return value;
+}

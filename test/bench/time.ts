@@ -1,0 +1,14 @@
+/** How long work takes, in seconds from the call; the work's error passes. */
+export async function secondsOf(work: Promise<unknown>): Promise<number> {
+  const start = performance.now();
+  await work;
+  return (performance.now() - start) / 1000;
+}
+
+/** The middle of what was measured; of an even number the mean of the two middle ones. */
+export function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const middle = sorted.length / 2;
+  const around = sorted.slice(Math.ceil(middle) - 1, Math.floor(middle) + 1);
+  return around.reduce((sum, value) => sum + value, 0) / around.length;
+}

@@ -1,0 +1,300 @@
+import { existsSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+
+import t from "tap";
+
+import { components, credentialNames } from "../../proto/components.ts";
+import { labFile } from "../lab/lab.ts";
+import { must } from "../testbed/command.ts";
+import { gcloudEnvironment } from "../testbed/gcloud.ts";
+import { startTestbed } from "../testbed/index.ts";
+import type { TestbedNode } from "../testbed/index.ts";
+import { agentPackage, installAgents, makeWorkstation, realVersion } from "../testbed/workstation.ts";
+
+const nodes = ["--nodes", "controller-0,1,2"];
+const site = "kubernetes.default.svc.cluster.local";
+const units = [...components, "nginx"];
+
+/** Every file of the lab on a node with its digest, mode and inode, and every service's process: what a no-op leaves alone. */
+async function fingerprint(node: TestbedNode): Promise<string> {
+  const folders =
+    "/etc/kubernetes /etc/systemd/system /var/lib/kubernetes /usr/local/bin /usr/local/lib/khw /etc/nginx";
+  return node.must([
+    "sh",
+    "-ec",
+    `find ${folders} -printf '%p %y %m %u %i %T@ %l\\n' | sort; find ${folders} -type f -exec sha256sum {} + | sort; systemctl show -P MainPID -P ExecMainStartTimestamp ${units.join(" ")}`,
+  ]);
+}
+
+function seconds(since: number): string {
+  return `${((performance.now() - since) / 1000).toFixed(1)} s`;
+}
+
+t.test("one command turns three machines into a highly available control plane", async (t) => {
+  const testbed = await startTestbed();
+  t.teardown(() => testbed.stop());
+  const workstation = await makeWorkstation(testbed);
+  await installAgents(workstation, testbed.nodes, agentPackage);
+
+  await t.test("a plan tells what there is to do, and changes nothing", async (t) => {
+    const before = await testbed.compute.mutations();
+    const { code, stdout } = await workstation.khw(["plan", ...nodes]);
+    t.equal(code, 2);
+    t.match(stdout, `controller-1: binary/kube-apiserver: ${realVersion} is not installed`);
+    t.match(stdout, "load balancer: forwarding-rule: does not exist");
+    t.equal(await testbed.compute.mutations(), before);
+    t.equal((await testbed.nodes[0]?.run(["ls", "/usr/local/bin/kubectl"]))?.code, 2);
+  });
+
+  await t.test("bootstrap brings it up and proves it", async (t) => {
+    const start = performance.now();
+    const { code, stdout, stderr } = await workstation.khw(["bootstrap", ...nodes]);
+    t.comment(`bootstrap of three nodes: ${seconds(start)}`);
+    t.equal(code, 0, stderr);
+    t.match(stdout, `https://${testbed.publicAddress}:6443/version answers ${realVersion}`);
+  });
+
+  await t.test("on every node stand the lab's files with the lab's content, flag for flag", async (t) => {
+    for (const node of testbed.nodes) {
+      const variables = { INTERNAL_IP: node.address, KUBERNETES_PUBLIC_ADDRESS: testbed.publicAddress };
+      for (const component of components) {
+        const path = `/etc/systemd/system/${component}.service`;
+        t.equal(await node.must(["cat", path]), labFile(path, variables), `${node.name}: ${path}`);
+      }
+      const config = "/etc/kubernetes/config/kube-scheduler.yaml";
+      t.equal(await node.must(["cat", config]), labFile(config), `${node.name}: ${config}`);
+
+      const served = (await node.must(["cat", `/etc/nginx/sites-enabled/${site}`])).split("\n");
+      const lines = labFile(site).split("\n");
+      t.strictSame(
+        served.filter((line) => lines.includes(line)),
+        lines,
+        `${node.name}: nginx's site is the lab's`,
+      );
+      t.strictSame(
+        served.filter((line) => !lines.includes(line)).map((line) => line.trim().split(/ +/)[0]),
+        ["proxy_ssl_verify", "proxy_ssl_name"],
+        "and verification is on",
+      );
+    }
+  });
+
+  await t.test(
+    "credentials are there as they were sent, keys for root alone; programs are those of the release",
+    async (t) => {
+      for (const node of testbed.nodes) {
+        for (const name of credentialNames) {
+          const path = `/var/lib/kubernetes/${name}`;
+          const expected = await must(["sha256sum", join(testbed.credentials, name)]);
+          t.equal((await node.must(["sha256sum", path])).split(" ")[0], expected.split(" ")[0], path);
+          const secret = !name.endsWith(".pem") || name.endsWith("-key.pem");
+          t.equal(await node.must(["stat", "-c", "%a %U:%G", path]), `${secret ? 600 : 644} root:root\n`, path);
+        }
+        for (const program of [...components, "kubectl"]) {
+          const published = await must(["cat", join(testbed.kubernetes, realVersion, `${program}.sha256`)]);
+          const [digest] = (await node.must(["sha256sum", `/usr/local/bin/${program}`])).split(" ");
+          t.equal(digest, published.trim(), `${node.name}: ${program}`);
+          t.equal(await node.must(["stat", "-c", "%a", `/usr/local/bin/${program}`]), "755\n");
+        }
+      }
+    },
+  );
+
+  await t.test("every unit is active and enabled, and the health check answers as in the lab", async (t) => {
+    for (const node of testbed.nodes) {
+      t.equal(await node.must(["systemctl", "is-active", ...units]), "active\n".repeat(units.length), node.name);
+      t.equal(await node.must(["systemctl", "is-enabled", ...units]), "enabled\n".repeat(units.length), node.name);
+      t.equal(await node.must(["curl", "-sSH", `Host: ${site}`, "http://127.0.0.1/healthz"]), "ok");
+    }
+  });
+
+  await t.test("kubectl works through the public address, and a Secret is encrypted in etcd", async (t) => {
+    const namespaces = await workstation.kubectl(["get", "namespaces", "-o", "name"]);
+    t.match(namespaces.stdout, "namespace/kube-system", namespaces.stderr);
+    const created = await workstation.kubectl([
+      "create",
+      "secret",
+      "generic",
+      "proof",
+      "--from-literal=key=in-the-clear",
+    ]);
+    t.equal(created.code, 0, created.stderr);
+    const [first] = testbed.nodes;
+    const stored = await first?.must([
+      "sh",
+      "-ec",
+      "ETCDCTL_API=3 etcdctl get /registry/secrets/default/proof --print-value-only --endpoints=https://127.0.0.1:2379 --cacert=/etc/etcd/ca.pem --cert=/etc/etcd/kubernetes.pem --key=/etc/etcd/kubernetes-key.pem",
+    ]);
+    t.match(stored, /^k8s:enc:aescbc:v1:/);
+    t.notMatch(stored, "in-the-clear");
+  });
+
+  await t.test("status, verify and plan agree that all is well", async (t) => {
+    const { code, stdout } = await workstation.khw(["status", ...nodes, "--output", "json"]);
+    t.equal(code, 0, stdout);
+    const status = JSON.parse(stdout);
+    t.strictSame(
+      status.nodes.map(
+        ({
+          node,
+          components: found,
+        }: {
+          node: string;
+          components: { name: string; health: string; version: string }[];
+        }) => [
+          node,
+          ...found.map(({ name, health, version }) => `${name} ${health} ${name === "nginx" ? "" : version}`.trim()),
+        ],
+      ),
+      testbed.nodes.map(({ name }) => [
+        name,
+        ...components.map((component) => `${component} healthy ${realVersion}`),
+        "nginx healthy",
+      ]),
+    );
+    t.strictSame(
+      status.loadBalancer.backends.map(({ name, state }: { name: string; state: string }) => `${name} ${state}`),
+      testbed.nodes.map(({ name }) => `${name} HEALTHY`),
+    );
+    t.equal((await workstation.khw(["verify", ...nodes])).code, 0);
+    const plan = await workstation.khw(["plan", ...nodes]);
+    t.equal(plan.code, 0, plan.stdout);
+  });
+
+  await t.test("a second run changes nothing: no file, no process, no Compute mutation", async (t) => {
+    const before = await Promise.all(testbed.nodes.map(fingerprint));
+    const mutations = await testbed.compute.mutations();
+    const start = performance.now();
+    const { code, stdout, stderr } = await workstation.khw(["bootstrap", ...nodes]);
+    t.comment(`a second bootstrap: ${seconds(start)}`);
+    t.equal(code, 0, stderr);
+    t.match(stdout, "controller-0: nothing to do");
+    t.strictSame(await Promise.all(testbed.nodes.map(fingerprint)), before);
+    t.equal(await testbed.compute.mutations(), mutations);
+  });
+
+  const gcloud = "/usr/bin/gcloud";
+  await t.test(
+    "real gcloud sees the load balancer",
+    { skip: existsSync(gcloud) ? false : "there is no gcloud here" },
+    async (t) => {
+      const config = join(testbed.folder, "gcloud");
+      await mkdir(config, { recursive: true });
+      const ask = async (...args: string[]): Promise<string> =>
+        testbed.must([gcloud, "compute", ...args], {
+          env: gcloudEnvironment(testbed.computeUrl, config),
+        });
+      const rule = await ask(
+        "forwarding-rules",
+        "describe",
+        "kubernetes-forwarding-rule",
+        "--format",
+        "value(IPAddress,portRange,target.basename())",
+      );
+      t.strictSame(rule.trim().split("\t"), [testbed.publicAddress, "6443-6443", "kubernetes-target-pool"]);
+      const health = await ask(
+        "target-pools",
+        "get-health",
+        "kubernetes-target-pool",
+        "--format",
+        "value(healthStatus[].healthState)",
+      );
+      t.strictSame(health.match(/HEALTHY/g), ["HEALTHY", "HEALTHY", "HEALTHY"]);
+      t.match(await ask("firewall-rules", "describe", "kubernetes-the-hard-way-allow-health-check"), "35.191.0.0/16");
+    },
+  );
+
+  await t.test("another flag restarts the component that has it, and no other", async (t) => {
+    const pids = (): Promise<string[]> =>
+      Promise.all(
+        testbed.nodes.map((node) =>
+          node.must(["systemctl", "show", "-P", "MainPID", "kube-apiserver", "kube-controller-manager", "nginx"]),
+        ),
+      );
+    const before = await pids();
+    const changed = await workstation.khw(["bootstrap", ...nodes, "--kube-scheduler-flag", "v=3"]);
+    t.equal(changed.code, 0, changed.stderr);
+    t.strictSame(await pids(), before, "the others were left alone");
+    for (const node of testbed.nodes) {
+      t.match(
+        await node.must(["sh", "-ec", "tr '\\0' ' ' </proc/$(systemctl show -P MainPID kube-scheduler)/cmdline"]),
+        "--v=3",
+      );
+    }
+  });
+
+  await t.test(
+    "another release is installed beside the old one, and the old one needs no second download",
+    async (t) => {
+      const forward = await workstation.khw(["bootstrap", ...nodes, "--kubernetes-version", "v1.21.0"]);
+      t.equal(forward.code, 0, forward.stderr);
+      t.match(
+        (await workstation.kubectl(["version", "-o", "json"])).stdout,
+        /"serverVersion".*"gitVersion": "v1\.21\.0"/s,
+      );
+      await testbed.mirror.clearLog();
+      const back = await workstation.khw(["bootstrap", ...nodes]);
+      t.equal(back.code, 0, back.stderr);
+      t.strictSame(await testbed.mirror.log(), [], "nothing was asked of the mirror");
+    },
+  );
+
+  await t.test("after all three nodes lose power everything comes back without a client", async (t) => {
+    const files = async (): Promise<string[]> =>
+      Promise.all(
+        testbed.nodes.map(async (node) =>
+          (await fingerprint(node))
+            .split("\n")
+            .filter((line) => line.includes("/"))
+            .join("\n"),
+        ),
+      );
+    const before = await files();
+    await Promise.all(testbed.nodes.map((node) => node.powerOff()));
+    await Promise.all(testbed.nodes.map((node) => node.powerOn()));
+    const start = performance.now();
+    await Promise.all(
+      testbed.nodes.map((node) =>
+        node.must(["sh", "-c", "systemctl is-system-running --wait; systemctl is-active khw-agent"]),
+      ),
+    );
+    const { code, stdout, stderr } = await workstation.khw(["bootstrap", ...nodes]);
+    t.comment(`healthy again: ${seconds(start)}`);
+    t.equal(code, 0, `${stdout}${stderr}`);
+    t.notMatch(stdout, /(binary|credential|unit|config|package)\//, "no file was written anew");
+    t.strictSame(await files(), before);
+    for (const node of testbed.nodes) {
+      t.equal(await node.must(["systemctl", "is-active", ...units]), "active\n".repeat(units.length), node.name);
+    }
+  });
+
+  await t.test("lb delete removes just what lb create made", async (t) => {
+    const deleted = await workstation.khw(["lb", "delete", ...nodes]);
+    t.equal(deleted.code, 0, deleted.stderr);
+    const made = /\/(addresses|firewalls|forwardingRules|httpHealthChecks|targetPools)\//;
+    const left = Object.keys((await testbed.compute.state()).resources).filter((path) => made.test(path));
+    t.strictSame(left, ["projects/khw-testbed/regions/us-west1/addresses/kubernetes-the-hard-way"]);
+  });
+});
+
+for (const count of [1, 5]) {
+  t.test(`the same with ${count} ${count === 1 ? "controller" : "controllers"}`, async (t) => {
+    const testbed = await startTestbed({ nodes: count });
+    t.teardown(() => testbed.stop());
+    const workstation = await makeWorkstation(testbed);
+    await installAgents(workstation, testbed.nodes, agentPackage);
+    const start = performance.now();
+    const { code, stderr } = await workstation.khw([
+      "bootstrap",
+      "--nodes",
+      testbed.nodes.map(({ name }) => name).join(","),
+    ]);
+    t.comment(`bootstrap of ${count}: ${seconds(start)}`);
+    t.equal(code, 0, stderr);
+    const unit = await testbed.nodes[0]?.must(["cat", "/etc/systemd/system/kube-apiserver.service"]);
+    t.match(unit, `--apiserver-count=${count} `);
+    t.match(unit, `--etcd-servers=${testbed.nodes.map(({ address }) => `https://${address}:2379`).join(",")} `);
+    t.match((await workstation.kubectl(["get", "namespaces", "-o", "name"])).stdout, "namespace/default");
+  });
+}

@@ -1,0 +1,71 @@
+/** A machine that cannot be reached, a second client, and an operator who leaves. */
+import t from "tap";
+
+import { controllerFiles, downloading, failsWith, openScene, scenario } from "../fixtures/faults.ts";
+
+t.test("one controller that is late", async (t) => {
+  await using scene = await openScene(3);
+  const { testbed, bootstrap, begin, node } = scene;
+  const late = node(2);
+
+  await scenario(t, "one that cannot be reached is named, and the others are done", async (t) => {
+    await late.disconnect();
+    const result = await bootstrap();
+    failsWith(t, result, "PARTIAL", [
+      // Silence, or the kernel's word that nobody answers to the address: whichever comes first.
+      /^ {2}controller-2: .*agent at 10\.240\.0\.12:7443.*(does not answer in time|EHOSTUNREACH).* \(.+\)$/m,
+      /^hint: .*run the command again/m,
+    ]);
+    for (const name of ["controller-0", "controller-1"]) {
+      t.match(result.stdout, new RegExp(`^${name}: done, \\d+ steps applied$`, "m"));
+      t.match(result.stdout, new RegExp(`^ok +${name} is HEALTHY`, "m"));
+    }
+    t.equal((await scene.workstation.kubectl(["get", "namespaces"])).code, 0, "and the cluster serves");
+    await late.connect();
+    t.equal((await late.run(["ls", "/usr/local/bin/kube-apiserver"])).code, 2);
+  });
+
+  const others = [node(0), node(1)];
+  const processes = async (): Promise<readonly string[]> =>
+    Promise.all(
+      others.map((each) =>
+        each.must(["systemctl", "show", "--property=Id,MainPID", "kube-apiserver", "kube-scheduler", "nginx"]),
+      ),
+    );
+  const before = await processes();
+
+  await testbed.mirror.clearLog();
+  // So slow that the download outlasts what two more clients do.
+  await testbed.mirror.setFaults({ kind: "throttle", rate: 1_500_000, path: "kube-scheduler$" });
+  const first = begin();
+  await downloading(testbed, late, { of: first, ending: "/kube-scheduler" });
+
+  await scenario(t, "a second client that wants something else is told who is at it, and since when", async (t) => {
+    const second = await bootstrap("--kube-scheduler-flag", "v=3");
+    failsWith(t, second, "BUSY", [
+      /controller-2: admin from 10\.240\.0\.1:\d+ has been at it since 20\d\d-\d\d-\d\dT[\d:.]+Z/,
+      /wait for that operation to end, then run the command again/,
+    ]);
+    t.match(second.stdout, /^controller-2: an operation begun by admin from 10\.240\.0\.1:\d+ at .* is running$/m);
+    t.strictSame(await processes(), before, "and nothing is done elsewhere");
+  });
+
+  await scenario(t, "Ctrl-C detaches: the agent goes on, and the same command attaches again", async (t) => {
+    first.interrupt();
+    const left = await first.ended;
+    t.equal(left.code, 130, left.stderr);
+    t.match(left.stdout, /detached: the agents finish what they have begun; run the command again to attach/);
+
+    const { code, stdout, stderr } = await bootstrap();
+    t.equal(code, 0, stderr);
+    t.match(stdout, /^controller-2: an operation begun by admin from 10\.240\.0\.1:\d+ at .* is running$/m);
+    t.match(stdout, /^controller-2: binary\/kube-scheduler: done in /m);
+    const asked = (await testbed.mirror.log()).filter(({ path }) => path.endsWith("/kube-scheduler"));
+    t.equal(asked.length, 1, "it was one and the same operation");
+  });
+
+  await scenario(t, "in the end the machine is as the others are, and those ran on all the while", async (t) => {
+    t.equal(await controllerFiles(late), await controllerFiles(node(0)));
+    t.strictSame(await processes(), before);
+  });
+});

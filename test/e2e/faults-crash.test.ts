@@ -1,0 +1,69 @@
+/** The agent killed and the plug pulled in the middle of an operation: both machines come back, tell of it, and converge. */
+import t from "tap";
+
+import { controllerFiles, downloading, failsWith, openScene, scenario, temporaries } from "../fixtures/faults.ts";
+
+t.test("what ends in mid-apply", async (t) => {
+  await using scene = await openScene(3);
+  const { testbed, workstation, bootstrap, begin, node } = scene;
+  const [well, killed, unplugged] = [node(0), node(1), node(2)];
+
+  await scenario(
+    t,
+    "an agent is killed, another machine loses its power: both are named, the third is done",
+    async (t) => {
+      // Slow enough to be in the middle, quick enough that the third machine need not wait long.
+      await testbed.mirror.setFaults({ kind: "throttle", rate: 12_000_000, path: "kube-controller-manager$" });
+      const running = begin();
+      const middle = { of: running, ending: "/kube-controller-manager" };
+      await Promise.all([killed, unplugged].map((each) => downloading(testbed, each, middle)));
+      await killed.must(["systemctl", "kill", "--signal=KILL", "--kill-whom=main", "khw-agent.service"]);
+      // A machine without power says nothing any more, not even that its connections are closed.
+      await unplugged.disconnect();
+      await unplugged.powerOff();
+
+      const result = await running.ended;
+      failsWith(t, result, "PARTIAL", [
+        /^ {2}controller-1: \S+: the agent went away at ".+": .* \(.*run the command again.*\)$/m,
+        /^ {2}controller-2: \S+: the agent went away at ".+": .* \(.*run the command again.*\)$/m,
+      ]);
+      t.match(result.stdout, /^controller-0: done, \d+ steps applied$/m);
+      t.match(result.stdout, /^ok +controller-0 is HEALTHY/m);
+      await testbed.mirror.setFaults();
+    },
+  );
+
+  await scenario(t, "no program is half there", async (t) => {
+    await unplugged.connect();
+    await unplugged.powerOn();
+    await unplugged.must(["systemctl", "start", "khw-agent.service", "etcd.service"]);
+    for (const machine of [killed, unplugged]) {
+      t.equal((await machine.run(["ls", "/usr/local/bin/kube-controller-manager"])).code, 2, machine.name);
+      t.match(await temporaries(machine), "/.kube-controller-manager.khw-new", "where it was going to be");
+    }
+  });
+
+  await scenario(t, "each tells of the interrupted operation, and the same command completes it", async (t) => {
+    t.match(
+      (await workstation.khw(["status", "--nodes", "controller-0,1,2", "--output", "json"])).stdout,
+      /INTERRUPTED|interrupted/,
+    );
+    const { code, stdout, stderr } = await bootstrap();
+    t.equal(code, 0, stderr);
+    for (const { name } of [killed, unplugged]) {
+      t.match(
+        stdout,
+        new RegExp(`^${name}: the operation begun by admin from 10\\.240\\.0\\.1:\\d+ at \\S+Z was interrupted; `, "m"),
+      );
+    }
+    t.match(stdout, /^controller-0: nothing to do$/m);
+  });
+
+  await scenario(t, "to the same files, byte for byte, with nothing left over", async (t) => {
+    const wanted = await controllerFiles(well);
+    for (const machine of [killed, unplugged]) {
+      t.equal(await controllerFiles(machine), wanted, machine.name);
+      t.equal(await temporaries(machine), "", machine.name);
+    }
+  });
+});

@@ -1,0 +1,121 @@
+/** What a release mirror can do wrong, and what the agent makes of it: one machine that downloads the same program again and again. */
+import t from "tap";
+
+import { controllerFiles, failsWith, openScene, scenario, temporaries } from "../fixtures/faults.ts";
+import type { LogEntry } from "../testbed/servers/control.ts";
+
+const installed = "/usr/local/bin/kube-scheduler";
+const program = "kube-scheduler$";
+const firstMirror = "^/release/.*/kube-scheduler";
+const byFirst = /^\/release\//;
+const bySecond = /^\/kubernetes-release\/release\//;
+
+t.test("a mirror that fails", async (t) => {
+  await using scene = await openScene(1);
+  const { testbed, bootstrap, node } = scene;
+  const machine = node(0);
+  const both = [`--mirror=${testbed.mirrorUrl}`, `--mirror=${testbed.secondMirrorUrl}`];
+
+  /** Takes the scheduler's program away, so that the next bootstrap downloads it anew. */
+  const forget = async (): Promise<void> => {
+    await machine.must(["sh", "-c", `rm ${installed} /usr/local/lib/khw/kubernetes/*/kube-scheduler*`]);
+    await testbed.mirror.clearLog();
+  };
+  /** The downloads of the program itself since then. */
+  const downloads = async (): Promise<readonly LogEntry[]> =>
+    (await testbed.mirror.log()).filter(({ path }) => path.endsWith("/kube-scheduler"));
+
+  await scenario(t, "wrong bytes are never installed", async (t) => {
+    await testbed.mirror.setFaults({ kind: "corrupt", path: program });
+    failsWith(t, await bootstrap(), "DIGEST_MISMATCH", [
+      /controller-0: binary\/kube-scheduler: v1\.20\.2\/bin\/linux\/\w+\/kube-scheduler: .*: SHA-256 is \w{64}, not \w{64}/,
+      /another mirror/,
+    ]);
+    t.equal(
+      (await machine.run(["sh", "-c", `ls ${installed} /usr/local/lib/khw/kubernetes/*/kube-scheduler*`])).stdout,
+      "",
+    );
+    t.equal(await temporaries(machine), "");
+    t.equal(
+      (await machine.run(["sh", "-c", "ls /etc/systemd/system/kube-*.service"])).stdout,
+      "",
+      "nothing is made to run from a release that is not whole",
+    );
+    t.equal(await machine.must(["systemctl", "is-active", "nginx"]), "active\n", "the rest was done");
+  });
+
+  await scenario(t, "the same command, with a sound mirror, does what was left", async (t) => {
+    await testbed.mirror.setFaults();
+    await testbed.mirror.clearLog();
+    const { code, stdout, stderr } = await bootstrap();
+    t.equal(code, 0, stderr);
+    t.match(stdout, "controller-0: binary/kube-scheduler: done");
+    t.equal((await testbed.mirror.log()).length, 2, "nothing that was there is downloaded again");
+  });
+  const sound = await controllerFiles(machine);
+
+  for (const [fault, title] of [
+    [{ kind: "status", status: 404 }, "a mirror without the release"],
+    [{ kind: "corrupt" }, "a mirror with wrong bytes"],
+  ] as const) {
+    await scenario(t, `${title} is passed over for the next`, async (t) => {
+      await forget();
+      const path = fault.kind === "corrupt" ? `${firstMirror}$` : firstMirror;
+      await testbed.mirror.setFaults({ ...fault, path });
+      const { code, stderr } = await bootstrap(...both);
+      t.equal(code, 0, stderr);
+      t.match((await downloads()).at(-1), { path: bySecond, status: 200 });
+      t.equal(await controllerFiles(machine), sound);
+    });
+  }
+
+  await scenario(t, "a download that is cut in the middle goes on where it was", async (t) => {
+    await forget();
+    await testbed.mirror.setFaults({ kind: "cut", after: 5_000_000, path: program, times: 2 });
+    const { code, stderr } = await bootstrap();
+    t.equal(code, 0, stderr);
+    t.match(await downloads(), [
+      { range: null, status: 200, bytes: 5_000_000 },
+      { range: "bytes=5000000-", status: 206, bytes: 5_000_000 },
+      { range: "bytes=10000000-", status: 206 },
+    ]);
+    t.equal(await controllerFiles(machine), sound);
+  });
+
+  await scenario(t, "a mirror that is overloaded is asked again", async (t) => {
+    await forget();
+    await testbed.mirror.setFaults({ kind: "status", status: 503, path: program, times: 2 });
+    const { code, stderr } = await bootstrap(...both);
+    t.equal(code, 0, stderr);
+    t.match(await downloads(), [
+      { path: byFirst, status: 503 },
+      { path: byFirst, status: 503 },
+      { path: byFirst, status: 200 },
+    ]);
+  });
+
+  await scenario(t, "a mirror that stalls is left for the next", async (t) => {
+    await forget();
+    await testbed.mirror.setFaults({ kind: "stall", after: 0, path: `${firstMirror}$` });
+    const { code, stderr } = await bootstrap(...both);
+    t.equal(code, 0, stderr);
+    t.match((await downloads()).at(-1), { path: bySecond, status: 200 });
+    t.equal(await controllerFiles(machine), sound);
+  });
+
+  await scenario(t, "when no mirror delivers, the end tells what each of them said", async (t) => {
+    await forget();
+    await testbed.mirror.setFaults(
+      { kind: "status", status: 404, path: firstMirror },
+      { kind: "drop", path: "kube-scheduler" },
+    );
+    failsWith(t, await bootstrap(...both), "DOWNLOAD_FAILED", [
+      /controller-0: binary\/kube-scheduler: .*\/release: HTTP 404; .*\/kubernetes-release\/release: the connection was cut/,
+      /mirrors/,
+    ]);
+    t.equal(await temporaries(machine), "");
+    await testbed.mirror.setFaults();
+    t.equal((await bootstrap(...both)).code, 0);
+    t.equal(await controllerFiles(machine), sound);
+  });
+});

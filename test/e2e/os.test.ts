@@ -1,0 +1,264 @@
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { build } from "esbuild";
+import t from "tap";
+import type { UnitStatus } from "../../agent/os/os.ts";
+import type { Call, Outcome } from "../fixtures/os-driver.ts";
+import { startTestbed } from "../testbed/index.ts";
+
+const testbed = await startTestbed({ nodes: 1, withEtcd: false });
+t.teardown(() => testbed.stop());
+const node = only(testbed.nodes);
+
+function only<Value>([value]: readonly (Value | undefined)[]): Value {
+  if (value === undefined) throw new Error("there is none");
+  return value;
+}
+
+const bundle = join(t.testdir(), "driver.mjs");
+await build({
+  entryPoints: [join(import.meta.dirname, "../fixtures/os-driver.ts")],
+  outfile: bundle,
+  bundle: true,
+  platform: "node",
+  format: "esm",
+  banner: { js: 'import { createRequire } from "node:module"; const require = createRequire(import.meta.url);' },
+});
+await node.copyIn(process.execPath, "/opt/khw-test/node");
+await node.copyIn(bundle, "/opt/khw-test/driver.mjs");
+
+/** Makes the calls on the machine, by one process. */
+async function make<Result>(...calls: readonly Call[]): Promise<readonly Outcome<Result>[]> {
+  // tap gives every process that a test starts options for Node of its own.
+  const driver = ["env", "-i", "/opt/khw-test/node", "/opt/khw-test/driver.mjs"];
+  return JSON.parse(await node.must([...driver, JSON.stringify(calls)]));
+}
+
+const systemd = (method: string, ...args: readonly unknown[]): Call => ({ adapter: "systemd", method, args });
+const packages = (method: string, ...args: readonly unknown[]): Call => ({ adapter: "packages", method, args });
+
+async function statusOf(name: string): Promise<UnitStatus> {
+  const outcomes = await make<UnitStatus>(systemd("unit", name));
+  return only(outcomes.map(({ result }) => result));
+}
+
+async function journalOf(name: string): Promise<readonly string[]> {
+  const outcomes = await make<string[]>(systemd("journal", name, 10));
+  return only(outcomes.map(({ result }) => result));
+}
+
+/** Puts a file onto the machine, as a hand at it would. */
+async function put(path: string, content: string): Promise<void> {
+  const file = join(t.testdirName, "content");
+  await writeFile(file, content, { mode: 0o644 });
+  await node.copyIn(file, path);
+}
+
+const service = (lines: readonly string[]): string =>
+  ["[Service]", ...lines, "[Install]", "WantedBy=multi-user.target", ""].join("\n");
+const unit = "khw-trial.service";
+const unitFile = `/etc/systemd/system/${unit}`;
+
+t.test("a unit's life", async (t) => {
+  t.same(await journalOf(unit), []);
+  t.match(await statusOf(unit), {
+    loadState: "not-found",
+    activeState: "inactive",
+    unitFileState: "",
+    mainPid: 0,
+    activeSince: 0,
+  });
+
+  const lines = ["Type=exec", "ExecStart=/bin/sleep infinity", "ExecReload=/bin/true"];
+  await put(unitFile, service([...lines, "Environment=KHW_INPUTS=sha256:1"]));
+  const began = Date.now();
+  const begun = await make(systemd("reload"), systemd("enable", unit), systemd("start", unit));
+  t.same(
+    begun.map(({ error }) => error),
+    [undefined, undefined, undefined],
+  );
+  const running = await statusOf(unit);
+  t.match(running, {
+    loadState: "loaded",
+    activeState: "active",
+    subState: "running",
+    unitFileState: "enabled",
+    result: "success",
+    needsReload: false,
+    restarts: 0,
+  });
+  t.ok(Math.abs(running.activeSince - began) < 10_000);
+
+  const [program] = await make(systemd("process", running.mainPid));
+  const [inode, device] = (await node.must(["stat", "-L", "-c", "%i %d", "/bin/sleep"])).trim().split(" ");
+  t.match(program?.result, { inode, device, environment: { KHW_INPUTS: "sha256:1" } });
+
+  await t.test("a file changed on disk is seen, and loaded by a reload", async (t) => {
+    await put(unitFile, service([...lines, "Environment=KHW_INPUTS=sha256:2"]));
+    t.equal((await statusOf(unit)).needsReload, true);
+    await make({ ...systemd("reload"), background: true }, systemd("reload"), systemd("restart", unit));
+    const { mainPid, needsReload } = await statusOf(unit);
+    t.equal(needsReload, false);
+    t.not(mainPid, running.mainPid);
+    const [restarted] = await make(systemd("process", mainPid));
+    t.match(restarted?.result, { environment: { KHW_INPUTS: "sha256:2" } });
+  });
+
+  await t.test("a reload of the service moves the time of its last change of state, not its process", async (t) => {
+    const before = await statusOf(unit);
+    const [reloaded] = await make(systemd("reloadService", unit));
+    t.equal(reloaded?.error, undefined);
+    const after = await statusOf(unit);
+    t.equal(after.mainPid, before.mainPid);
+    t.equal(after.activeSince, before.activeSince);
+    t.ok(after.stateSince > before.stateSince);
+  });
+
+  await t.test("a change is heard, and its absence ends with the abort", async (t) => {
+    const [changed] = await make({ ...systemd("changed", unit), background: true }, systemd("restart", unit));
+    t.equal(changed?.error, undefined);
+    const [nothing] = await make({ ...systemd("changed", unit), abortAfterMillis: 300 });
+    t.match(nothing?.error, { message: /aborted/ });
+  });
+
+  await t.test("it stops", async (t) => {
+    const [stopped] = await make(systemd("stop", unit));
+    t.equal(stopped?.error, undefined);
+    t.match(await statusOf(unit), { activeState: "inactive", mainPid: 0 });
+  });
+});
+
+t.test("a start that fails says why, and the journal of that start alone tells more", async (t) => {
+  const failing = "khw-failing.service";
+  await put(
+    `/etc/systemd/system/${failing}`,
+    service(["Type=notify", "ExecStart=/bin/sh -c 'echo no such etcd; exit 3'"]),
+  );
+  await make(systemd("reload"), systemd("start", failing));
+  const [started] = await make(systemd("start", failing));
+  t.match(started?.error, { code: "SERVICE_FAILED", message: /"failed"; it is failed \(failed\), result "exit-code"/ });
+  const lines = await journalOf(failing);
+  t.same(
+    lines.filter((line) => line === "no such etcd"),
+    ["no such etcd"],
+  );
+  t.ok(
+    lines.some((line) => line.includes("status=3")),
+    "systemd's own words are among them",
+  );
+
+  const absent = "khw-absent.service";
+  await put(`/etc/systemd/system/${absent}`, service(["Type=exec", "ExecStart=/no/such/program"]));
+  const [, missing] = await make(systemd("reload"), systemd("start", absent));
+  t.match(missing?.error, { code: "SERVICE_FAILED" });
+  t.match((await journalOf(absent)).join("\n"), /No such file or directory/);
+});
+
+t.test("what systemd refuses is an error with its words; what is no name is not even asked for", async (t) => {
+  const [unknown, masked, name] = await make(
+    systemd("start", "khw-none.service"),
+    systemd("enable", "khw-none.service"),
+    systemd("start", "a.service'; x"),
+  );
+  t.match(unknown?.error, { code: "SERVICE_FAILED", message: /khw-none\.service not found/ });
+  t.match(masked?.error, { code: "SERVICE_FAILED" });
+  t.match(name?.error, { code: "INVALID_ARGUMENT" });
+});
+
+t.test("a start that does not end is left at the abort", async (t) => {
+  const slow = "khw-slow.service";
+  await put(`/etc/systemd/system/${slow}`, service(["Type=notify", "ExecStart=/bin/sleep infinity"]));
+  const [, started] = await make(systemd("reload"), { ...systemd("start", slow), abortAfterMillis: 500 });
+  t.match(started?.error, { message: /aborted/ });
+  await make(systemd("stop", slow));
+});
+
+t.test("a restart of the bus fails what it meets, and what comes after finds it again", async (t) => {
+  const wait: Call = { adapter: "clock", method: "delay", args: [3000] };
+  const [changed, restarted, , found, started] = await make(
+    { ...systemd("changed", unit), background: true },
+    systemd("restart", "dbus.service"),
+    wait,
+    systemd("unit", unit),
+    systemd("start", unit),
+  );
+  t.match(restarted?.error, { code: "SERVICE_FAILED", message: /lost|cannot be reached/ });
+  t.match(found?.result, { loadState: "loaded" });
+  t.equal(started?.error, undefined, "jobs' ends are heard again");
+  t.equal(changed?.error, undefined, "whoever waited is told to look again");
+});
+
+t.test("who listens is found in the machine", async (t) => {
+  const [nobody] = await make({ adapter: "probes", method: "listener", args: [80] });
+  t.equal(nobody?.result, undefined);
+});
+
+t.test("a package", async (t) => {
+  t.equal((await make(packages("installed", "nginx")))[0]?.result, undefined);
+
+  await t.test("waits for a held lock, and names who holds it, up to a deadline", async (t) => {
+    // As dpkg and apt lock: by fcntl, with a struct flock as 64-bit Linux has it.
+    const lock = "my $lock = pack('s s x4 q q i x4', F_WRLCK, 0, 0, 0, 0); fcntl(F, F_SETLK, $lock) or die;";
+    const hold = `use Fcntl; open(F, '+>>', $ARGV[0]); ${lock} system('systemd-notify', '--ready'); sleep 60`;
+    const asHolder = ["systemd-run", "--quiet", "--collect", "--unit=holder"];
+    const readyFirst = ["--property=Type=notify", "--property=NotifyAccess=all"];
+    for (const file of ["/var/lib/dpkg/lock-frontend", "/var/lib/apt/lists/lock"]) {
+      await node.must([...asHolder, ...readyFirst, "perl", "-e", hold, file]);
+      const [installed] = await make(packages("install", "nginx"));
+      await node.must(["systemctl", "stop", "holder.service"]);
+      const who = String.raw`perl \(pid \d+\), which holds ${file}`;
+      t.match(installed?.error, { code: "PACKAGE_FAILED", message: new RegExp(`after 4 s still waiting for ${who}`) });
+      t.match(installed?.said.at(-1), new RegExp(`waiting for ${who}`));
+    }
+  });
+
+  await t.test("whose installation is aborted leaves no unit behind, and can be installed after", async (t) => {
+    await testbed.packages.setFaults({ kind: "stall", path: String.raw`\.deb$`, after: 1000 });
+    const [aborted] = await make({ ...packages("install", "nginx"), abortAfterMillis: 3000 });
+    await testbed.packages.setFaults();
+    t.match(aborted?.error, { message: /aborted/ });
+    t.equal(await node.must(["systemctl", "list-units", "--all", "--plain", "--no-legend", "khw-apt-*"]), "");
+  });
+
+  await t.test("is installed, tells how far it is, and tests its configuration", async (t) => {
+    const [installed, version, tested] = await make(
+      packages("install", "nginx"),
+      packages("installed", "nginx"),
+      packages("testNginx"),
+    );
+    t.equal(installed?.error, undefined);
+    t.match(installed?.said.join("\n"), /Setting up nginx/);
+    t.match(version?.result, /^1\.\d+/);
+    t.equal(tested?.error, undefined);
+    const [listener] = await make({ adapter: "probes", method: "listener", args: [80] });
+    t.match(listener?.result, { name: "nginx" });
+  });
+
+  await t.test("at which dpkg was interrupted is repaired first", async (t) => {
+    // Just what a kill of dpkg leaves: a change of state that has not made it into the main file yet.
+    const entry = "Package: nginx\nStatus: install ok half-configured\n";
+    const status = await node.must(["dpkg-query", "--show", "--showformat=Version: ${Version}\n", "nginx"]);
+    await put("/var/lib/dpkg/updates/0001", `${entry}Architecture: all\n${status}`);
+    const [before, installed, after] = await make(
+      packages("installed", "nginx"),
+      packages("install", "nginx"),
+      packages("installed", "nginx"),
+    );
+    t.equal(before?.result, undefined);
+    t.equal(installed?.error, undefined);
+    t.match(after?.result, /^1\.\d+/);
+    t.equal(await node.must(["ls", "/var/lib/dpkg/updates"]), "");
+  });
+
+  await t.test("whose configuration is broken is said with nginx's words", async (t) => {
+    await put("/etc/nginx/conf.d/broken.conf", "nonsense on;\n");
+    const [tested] = await make(packages("testNginx"));
+    t.match(tested?.error, { code: "SERVICE_FAILED", message: /unknown directive "nonsense"/ });
+    await node.must(["rm", "/etc/nginx/conf.d/broken.conf"]);
+  });
+
+  await t.test("that nobody has is an error with apt's words", async (t) => {
+    const [installed] = await make(packages("install", "khw-no-such-package"));
+    t.match(installed?.error, { code: "PACKAGE_FAILED", message: /Unable to locate package khw-no-such-package/ });
+  });
+});

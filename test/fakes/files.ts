@@ -1,0 +1,140 @@
+import { createHash } from "node:crypto";
+import { basename, dirname } from "node:path";
+import type { FileFacts, Files } from "../../agent/os/os.ts";
+import { KhwError } from "../../proto/errors.ts";
+
+interface Entry {
+  readonly kind: FileFacts["kind"];
+  readonly inode: bigint;
+  content: Buffer;
+  mode: number;
+  uid: number;
+  gid: number;
+  changedAt: number;
+  target?: string;
+}
+
+export interface FakeFiles extends Files {
+  /** Puts a file (and its folders) there without leaving a trace in `changes`. */
+  put(path: string, content: string | Uint8Array, mode?: number): void;
+  text(path: string): string | undefined;
+  /** What was written, removed, ... since the start, for example "write /etc/hosts". */
+  readonly changes: readonly string[];
+  /** Free bytes; settable. */
+  free: number;
+}
+
+/** A file system in memory: paths to entries, where hard links share one entry. */
+export function createFakeFiles(now: () => number): FakeFiles {
+  const entries = new Map<string, Entry>();
+  const changes: string[] = [];
+  let inodes = 0n;
+
+  const make = (kind: Entry["kind"], mode: number, content: string | Uint8Array = ""): Entry => ({
+    kind,
+    inode: ++inodes,
+    content: Buffer.from(content),
+    mode,
+    uid: 0,
+    gid: 0,
+    changedAt: now(),
+  });
+  const follow = (path: string): Entry | undefined => {
+    const entry = entries.get(path);
+    return entry?.target === undefined ? entry : follow(entry.target);
+  };
+  const existing = (path: string): Entry => {
+    const entry = follow(path);
+    if (entry === undefined) throw new KhwError("IO_FAILED", `${path}: no such file or directory`);
+    return entry;
+  };
+  const inFolder = (path: string): void => {
+    if (entries.get(dirname(path))?.kind !== "directory") {
+      throw new KhwError("IO_FAILED", `${path}: no such file or directory`);
+    }
+  };
+  const makeFolders = (path: string, mode: number): void => {
+    if (entries.has(path)) return;
+    makeFolders(dirname(path), mode);
+    entries.set(path, make("directory", mode));
+  };
+  const change = (what: string): void => void changes.push(what);
+  entries.set("/", make("directory", 0o755));
+
+  return {
+    changes,
+    free: 100e9,
+    put: (path, content, mode = 0o644) => {
+      makeFolders(dirname(path), 0o755);
+      entries.set(path, make("file", mode, content));
+    },
+    text: (path) => follow(path)?.content.toString("utf8"),
+    stat: async (path) => {
+      const entry = entries.get(path);
+      if (entry === undefined) return undefined;
+      const { kind, mode, uid, gid, inode, changedAt, target, content } = entry;
+      return {
+        kind,
+        mode,
+        uid,
+        gid,
+        inode,
+        changedAt,
+        size: content.length,
+        device: 1n,
+        ...(target !== undefined && { target }),
+      };
+    },
+    read: async (path) => follow(path)?.content,
+    sha256: async (path) => {
+      const entry = follow(path);
+      return entry && createHash("sha256").update(entry.content).digest("hex");
+    },
+    write: async (path, content, mode) => {
+      inFolder(path);
+      change(`write ${path}`);
+      entries.set(path, make("file", mode, content));
+    },
+    chmod: async (path, mode) => {
+      change(`chmod ${path}`);
+      Object.assign(existing(path), { mode, changedAt: now() });
+    },
+    chown: async (path, uid, gid) => {
+      change(`chown ${path}`);
+      Object.assign(existing(path), { uid, gid, changedAt: now() });
+    },
+    mkdir: async (path, mode) => {
+      if (!entries.has(path)) change(`mkdir ${path}`);
+      makeFolders(path, mode);
+    },
+    symlink: async (target, path) => {
+      inFolder(path);
+      change(`symlink ${path}`);
+      entries.set(path, { ...make("symlink", 0o777), target });
+    },
+    link: async (from, to) => {
+      inFolder(to);
+      change(`link ${to}`);
+      entries.set(to, existing(from));
+    },
+    rename: async (from, to) => {
+      inFolder(to);
+      change(`rename ${from} ${to}`);
+      entries.set(to, existing(from));
+      entries.delete(from);
+    },
+    list: async (path) =>
+      [...entries.keys()].filter((name) => name !== "/" && dirname(name) === path).map((name) => basename(name)),
+    remove: async (path) => {
+      if (!entries.has(path)) return;
+      if ([...entries.keys()].some((name) => name !== path && dirname(name) === path)) {
+        throw new KhwError("IO_FAILED", `${path}: directory not empty`);
+      }
+      change(`remove ${path}`);
+      entries.delete(path);
+    },
+    async available() {
+      return this.free;
+    },
+  };
+}

@@ -1,0 +1,106 @@
+/** Mirrors of a release, and other servers on loopback, that answer as badly as a test wants them to. */
+import { execFile } from "node:child_process";
+import { createHash, randomBytes } from "node:crypto";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from "node:http";
+import { createServer as createTlsServer } from "node:https";
+import type { Server, Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import type { Test } from "tap";
+
+/** What the mirrors have. */
+export const content = randomBytes(3_000_000);
+export const sha256 = createHash("sha256").update(content).digest("hex");
+export const etag = '"one"';
+
+/** A folder that goes with the test. */
+export async function temporaryFolder(t: Test): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), "khw-downloads-"));
+  t.teardown(() => rm(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** Has a server listen on loopback until the test ends; its port. */
+export async function listening(t: Test, server: Server, address = "127.0.0.1"): Promise<number> {
+  server.listen(0, address);
+  await new Promise((resolve) => server.once("listening", resolve));
+  const sockets = new Set<Socket>();
+  server.on("connection", (socket: Socket) => sockets.add(socket));
+  t.teardown(() => {
+    server.close();
+    for (const socket of sockets) socket.destroy();
+  });
+  const bound = server.address();
+  if (typeof bound !== "object" || bound === null) throw new Error("it listens on no port");
+  return bound.port;
+}
+
+export interface Mirror {
+  readonly url: string;
+  readonly requests: IncomingMessage[];
+}
+
+/** A mirror over HTTP that answers its n-th request (from 1) as told. */
+export async function mirror(
+  t: Test,
+  answer: (request: IncomingMessage, response: ServerResponse, n: number) => void,
+): Promise<Mirror> {
+  const requests: IncomingMessage[] = [];
+  const handle: RequestListener = (request, response) => {
+    requests.push(request);
+    answer(request, response, requests.length);
+  };
+  return { url: `http://127.0.0.1:${await listening(t, createServer(handle))}/release`, requests };
+}
+
+/** As a good mirror answers: ranges, validators, lengths. */
+export function good(request: IncomingMessage, response: ServerResponse): void {
+  send(content, request, response);
+}
+
+/** A mirror whose file has these bytes. */
+export function send(bytes: Buffer, request: IncomingMessage, response: ServerResponse): void {
+  const from = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? "")?.[1] ?? 0);
+  const partial = from > 0 && request.headers["if-range"] === etag;
+  const body = partial ? bytes.subarray(from) : bytes;
+  response.writeHead(partial ? 206 : 200, {
+    etag,
+    "content-length": body.length,
+    ...(partial && { "content-range": `bytes ${from}-${bytes.length - 1}/${bytes.length}` }),
+  });
+  response.end(body);
+}
+
+/** Announces all, sends the first bytes, then does as told. */
+export function begin(response: ServerResponse, bytes: number, then: () => void, headers: object = { etag }): void {
+  response.writeHead(200, { "content-length": content.length, ...headers });
+  response.write(content.subarray(0, bytes), then);
+}
+
+export interface TlsMirror extends Mirror {
+  readonly caPem: string;
+}
+
+/** A certificate for 127.0.0.1 that is its own CA, and its key. */
+export async function selfSigned(t: Test): Promise<{ readonly key: string; readonly cert: string }> {
+  const folder = await temporaryFolder(t);
+  const [keyFile, certFile] = [join(folder, "key.pem"), join(folder, "cert.pem")];
+  const kind = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"];
+  const subject = ["-subj", "/CN=mirror", "-addext", "subjectAltName=IP:127.0.0.1"];
+  await promisify(execFile)("openssl", ["req", ...kind, ...subject, "-keyout", keyFile, "-out", certFile]);
+  const [key, cert] = await Promise.all([readFile(keyFile, "utf8"), readFile(certFile, "utf8")]);
+  return { key, cert };
+}
+
+/** A mirror over TLS 1.2, which is all that some of other people's servers have. */
+export async function tlsMirror(t: Test, answer: RequestListener): Promise<TlsMirror> {
+  const { key, cert } = await selfSigned(t);
+  const requests: IncomingMessage[] = [];
+  const server = createTlsServer({ key, cert, maxVersion: "TLSv1.2" }, (request, response) => {
+    requests.push(request);
+    answer(request, response);
+  });
+  return { url: `https://127.0.0.1:${await listening(t, server)}/release`, requests, caPem: cert };
+}

@@ -1,0 +1,162 @@
+import { EventEmitter, once } from "node:events";
+import type { RunningProcess, Systemd, UnitStatus } from "../../agent/os/os.ts";
+import { KhwError } from "../../proto/errors.ts";
+import type { FakeFiles } from "./files.ts";
+
+interface Unit {
+  status: UnitStatus;
+  /** Its file as it was when systemd last loaded it. */
+  loaded: string;
+}
+
+export interface FakeSystemd extends Systemd {
+  /** Units whose start fails, with systemd's word for why ("exit-code"). */
+  readonly failing: Map<string, string>;
+  readonly journals: Map<string, string[]>;
+  /** What was asked of it since the start, for example "restart nginx.service". */
+  readonly changes: readonly string[];
+  /** Lets a running service end by itself. */
+  crash(name: string, result: string): void;
+}
+
+const folders = ["/etc/systemd/system", "/lib/systemd/system"];
+
+const none: UnitStatus = {
+  loadState: "not-found",
+  activeState: "inactive",
+  subState: "dead",
+  unitFileState: "",
+  result: "success",
+  needsReload: false,
+  mainPid: 0,
+  activeSince: 0,
+  stateSince: 0,
+  restarts: 0,
+};
+
+/**
+ * A service manager over fake files: units are loaded from their files at a reload, a start gives a process with the
+ * loaded file's (and drop-ins') environment and the inode that ExecStart's program has at that moment.
+ */
+export function createFakeSystemd(files: FakeFiles, now: () => number): FakeSystemd {
+  const units = new Map<string, Unit>();
+  const processes = new Map<number, RunningProcess>();
+  const failing = new Map<string, string>();
+  const journals = new Map<string, string[]>();
+  const changes: string[] = [];
+  const events = new EventEmitter();
+  let pids = 1000;
+
+  const fileOf = async (name: string): Promise<string | undefined> => {
+    const text = folders.map((folder) => files.text(`${folder}/${name}`)).find((text) => text !== undefined);
+    if (text === undefined) return undefined;
+    const dropIns = `/etc/systemd/system/${name}.d`;
+    const names = (await files.list(dropIns)).toSorted();
+    return [text, ...names.map((dropIn) => files.text(`${dropIns}/${dropIn}`))].join("\n");
+  };
+  const load = async (name: string): Promise<Unit | undefined> => {
+    const known = units.get(name);
+    const text = await fileOf(name);
+    if (known !== undefined || text === undefined) return known;
+    const unit = { status: { ...none, loadState: "loaded", unitFileState: "disabled" }, loaded: text };
+    units.set(name, unit);
+    return unit;
+  };
+  const set = (name: string, unit: Unit, status: Partial<UnitStatus>): void => {
+    unit.status = { ...unit.status, ...status, stateSince: now() };
+    events.emit(name);
+  };
+  const loadedUnit = async (name: string): Promise<Unit> => {
+    const unit = await load(name);
+    if (unit === undefined) throw new KhwError("SERVICE_FAILED", `systemd: Unit ${name} not found.`);
+    return unit;
+  };
+  const end = (name: string, unit: Unit, status: Partial<UnitStatus>): void => {
+    processes.delete(unit.status.mainPid);
+    set(name, unit, { mainPid: 0, ...status });
+  };
+  const begin = async (name: string, unit: Unit): Promise<void> => {
+    end(name, unit, { activeState: "inactive", subState: "dead" });
+    const result = failing.get(name);
+    if (result !== undefined) {
+      set(name, unit, { activeState: "failed", subState: "failed", result });
+      throw new KhwError("SERVICE_FAILED", `${name}: its job ended as "failed"; result "${result}"`);
+    }
+    const pid = ++pids;
+    processes.set(pid, await processOf(unit.loaded, files));
+    set(name, unit, {
+      activeState: "active",
+      subState: "running",
+      result: "success",
+      mainPid: pid,
+      activeSince: now(),
+      restarts: 0,
+    });
+  };
+
+  return {
+    failing,
+    journals,
+    changes,
+    crash: (name, result) => {
+      const unit = units.get(name);
+      if (unit === undefined) throw new Error(`${name} is not loaded`);
+      end(name, unit, { activeState: "failed", subState: "failed", result });
+    },
+    unit: async (name) => {
+      const unit = await load(name);
+      return unit === undefined ? none : { ...unit.status, needsReload: unit.loaded !== (await fileOf(name)) };
+    },
+    reload: async () => {
+      changes.push("daemon-reload");
+      for (const [name, unit] of units) {
+        const text = await fileOf(name);
+        if (text !== undefined) unit.loaded = text;
+        else units.delete(name);
+      }
+    },
+    enable: async (name) => {
+      changes.push(`enable ${name}`);
+      const unit = await loadedUnit(name);
+      unit.status = { ...unit.status, unitFileState: "enabled" };
+    },
+    start: async (name) => {
+      changes.push(`start ${name}`);
+      const unit = await loadedUnit(name);
+      if (unit.status.activeState !== "active") await begin(name, unit);
+    },
+    restart: async (name) => {
+      changes.push(`restart ${name}`);
+      await begin(name, await loadedUnit(name));
+    },
+    stop: async (name) => {
+      changes.push(`stop ${name}`);
+      end(name, await loadedUnit(name), { activeState: "inactive", subState: "dead" });
+    },
+    reloadService: async (name) => {
+      changes.push(`reload ${name}`);
+      const unit = await loadedUnit(name);
+      if (unit.status.activeState !== "active") throw new KhwError("SERVICE_FAILED", `${name} is not active`);
+      set(name, unit, {});
+    },
+    changed: async (name, signal) => {
+      try {
+        await once(events, name, { signal });
+      } catch (error) {
+        signal.throwIfAborted();
+        throw error;
+      }
+    },
+    journal: async (name, lines) => (journals.get(name) ?? []).slice(-lines),
+    process: async (pid) => processes.get(pid),
+  };
+}
+
+/** The process that a unit file's ExecStart and Environment lines make. */
+async function processOf(unit: string, files: FakeFiles): Promise<RunningProcess> {
+  const program = /^ExecStart=(\S+)/m.exec(unit)?.[1] ?? "";
+  const assignments = [...unit.matchAll(/^Environment="?(\w+)=([^"\n]*)"?$/gm)];
+  const environment = Object.fromEntries(assignments.map(([, name = "", value = ""]) => [name, value]));
+  const facts = await files.stat(program);
+  return { environment, inode: facts?.inode ?? 0n, device: facts?.device ?? 0n };
+}

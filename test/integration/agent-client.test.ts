@@ -1,0 +1,265 @@
+import { once } from "node:events";
+import { createServer } from "node:net";
+import t, { type Test } from "tap";
+import { controllerSteps } from "../../agent/steps.ts";
+import { type AgentNode, connectNode, readManagementIdentity } from "../../client/node.ts";
+import { createAuthority, type Identity, issue } from "../../client/pki/issue.ts";
+import type { ProgressEvent } from "../../client/progress/progress.ts";
+import { operationId, preflight, rollout } from "../../client/rollout.ts";
+import { KhwError } from "../../proto/errors.ts";
+import { type AgentServer, startAgent } from "../fixtures/agent-server.ts";
+import { labState } from "../fixtures/lab-cluster.ts";
+import { applyAll, labDesired, labMachine, never } from "../fixtures/machine.ts";
+
+interface Dial {
+  readonly name?: string;
+  readonly port?: number;
+  readonly authority?: string;
+  readonly identity?: Identity;
+}
+
+/** The client's own connection to the agent, as its administrator unless the test says otherwise. */
+async function dial(t: Test, agent: AgentServer, changes: Dial = {}): Promise<AgentNode> {
+  const { certificate, key } = changes.identity ?? (await agent.identity("admin", "alice"));
+  const node = connectNode(
+    { name: changes.name ?? "controller-0", host: "127.0.0.1", port: changes.port ?? agent.port },
+    {
+      ca: Buffer.from(changes.authority ?? agent.authority.certificate),
+      certificate: Buffer.from(certificate),
+      key: Buffer.from(key),
+    },
+  );
+  t.teardown(() => node.close());
+  return node;
+}
+
+const none: ReadonlySet<AgentNode> = new Set();
+
+async function start(t: Test, os = labMachine()): Promise<AgentServer> {
+  const agent = await startAgent(os);
+  t.teardown(() => agent[Symbol.asyncDispose]());
+  return agent;
+}
+
+t.test("an agent answers its node's client", async (t) => {
+  const node = await dial(t, await start(t));
+  t.match(await node.info(never), { agentVersion: "1.2.3", identity: { name: "controller-0" } });
+  t.match(await node.status(never), { machine: { cpus: 2 } });
+  t.equal((await node.plan(labState(), never)).steps[1]?.drift, "there is no such folder");
+});
+
+t.test("another node's certificate, or one of another CA, is not the node that was asked for", async (t) => {
+  const agent = await start(t);
+  const other = await dial(t, agent, { name: "controller-1" });
+  await t.rejects(other.info(never), {
+    code: "WRONG_NODE",
+    node: "controller-1",
+    message: /has a certificate for another node/,
+  });
+  const { certificate } = await createAuthority(new Date());
+  const stranger = await dial(t, agent, { authority: certificate });
+  await t.rejects(stranger.info(never), { code: "WRONG_NODE", message: /is not trusted/ });
+});
+
+t.test("a port on which nobody listens is unreachable, at once", async (t) => {
+  const agent = await start(t);
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  const port = typeof address === "object" && address !== null ? address.port : 0;
+  server.close();
+  await once(server, "close");
+  const node = await dial(t, agent, { port });
+  const began = Date.now();
+  await t.rejects(node.info(never), { code: "UNREACHABLE", node: "controller-0", message: new RegExp(`:${port}`) });
+  t.ok(Date.now() - began < 5_000);
+});
+
+t.test("a caller who is refused is told by the agent's own words", async (t) => {
+  const agent = await start(t);
+  const now = new Date();
+  const stranger = await issue(await createAuthority(now), { name: "eve", role: "admin", days: 1 }, now);
+  const unknown = await dial(t, agent, { identity: stranger });
+  await t.rejects(unknown.info(never), { code: "UNAUTHENTICATED", node: "controller-0", hint: /pki issue/ });
+  const viewer = await dial(t, agent, { identity: await agent.identity("viewer") });
+  await t.rejects(viewer.preflight(labState(), never), { code: "PERMISSION_DENIED", hint: /khw:admin/ });
+});
+
+t.test("an agent's error arrives whole, with the node's name", async (t) => {
+  const agent = await start(t);
+  const node = await dial(t, agent);
+  await t.rejects(node.plan(labState({ kubernetesVersion: "v9.99.0" }), never), {
+    code: "INVALID_ARGUMENT",
+    node: "controller-0",
+    message: /^kubernetes_version: /,
+    hint: /./,
+  });
+});
+
+t.test("a caller that gives up, before or in a call, has detached", async (t) => {
+  const os = labMachine();
+  const { promise: asked, resolve: ask } = Promise.withResolvers<void>();
+  const agent = await start(t, {
+    ...os,
+    machine: {
+      read: () => {
+        ask();
+        return new Promise(() => {});
+      },
+    },
+  });
+  const node = await dial(t, agent);
+  await t.rejects(node.info(AbortSignal.abort()), { code: "CANCELLED", node: "controller-0" });
+  const giving = new AbortController();
+  const call = node.status(giving.signal);
+  await asked;
+  giving.abort();
+  await t.rejects(call, { code: "CANCELLED" });
+});
+
+t.test("a management identity that cannot be read is named", async (t) => {
+  const path = "/nonexistent/admin.pem";
+  await t.rejects(readManagementIdentity({ ca: path, certificate: path, key: path }), {
+    code: "CREDENTIAL_INVALID",
+    message: /\/nonexistent\/admin\.pem/,
+    hint: /pki init/,
+  });
+});
+
+t.test("a rollout shows every event, and answers each node's outcome", async (t) => {
+  const good = await dial(t, await start(t));
+  const os = labMachine();
+  os.mirror.clear();
+  const bad = await dial(t, await start(t, os));
+  const shown: ProgressEvent[] = [];
+  const progress = { emit: (event: ProgressEvent) => void shown.push(event), settled: async () => {} };
+  const outcomes = await rollout(
+    [good, bad].map((node) => ({ node, desired: labState() })),
+    { progress, signal: never, spare: none, timeoutMillis: 30_000 },
+  );
+  t.match(outcomes[0], { node: good, changed: Number, error: undefined });
+  t.match(outcomes[1], {
+    node: bad,
+    error: { code: "DOWNLOAD_FAILED", node: "controller-0", step: "binary/kube-apiserver" },
+  });
+  t.equal(shown.filter(({ kind }) => kind === "end").length, 2);
+  const sequence = shown.flatMap((event) => (event.kind === "node" ? event.event.kind?.$case : []));
+  t.equal(sequence.filter((kind) => kind === "operationStarted").length, 2);
+  t.equal(sequence.filter((kind) => kind === "operationFinished").length, 2);
+});
+
+t.test("nodes to spare follow one at a time, and only for as long as nothing failed", async (t) => {
+  const broken = labMachine();
+  broken.mirror.clear();
+  const machines = [labMachine(), labMachine(), broken, labMachine()];
+  const nodes = await Promise.all(machines.map(async (os) => dial(t, await start(t, os))));
+  const order: (string | undefined)[] = [];
+  const emit = (event: ProgressEvent): void => {
+    const kind = event.kind === "node" ? event.event.kind?.$case : event.kind;
+    if (kind === "operationStarted" || kind === "end") order.push(kind);
+  };
+  const outcomes = await rollout(
+    nodes.map((node) => ({ node, desired: labState() })),
+    { progress: { emit, settled: async () => {} }, signal: never, spare: new Set(nodes), timeoutMillis: 30_000 },
+  );
+  t.strictSame(
+    outcomes.map(({ error }) => error?.code),
+    [undefined, undefined, "DOWNLOAD_FAILED", "PREFLIGHT_FAILED"],
+  );
+  t.strictSame(order, [...Array.from({ length: 3 }, () => ["operationStarted", "end"]).flat(), "end"]);
+  t.strictSame(machines[3]?.changes(), [], "the last one is left as it was");
+});
+
+t.test("a rollout that takes too long says what was last seen, and the node goes on", async (t) => {
+  const os = labMachine();
+  const nginx = os.repository.get("nginx");
+  os.repository.delete("nginx");
+  await applyAll(controllerSteps(labDesired()), os);
+  if (nginx !== undefined) os.repository.set("nginx", nginx);
+  const { promise: end, resolve: finish } = Promise.withResolvers<void>();
+  const agent = await start(t, {
+    ...os,
+    packages: {
+      ...os.packages,
+      install: async (...[name, context]: Parameters<typeof os.packages.install>) => {
+        context.progress("Unpacking nginx");
+        await end;
+        await os.packages.install(name, context);
+      },
+    },
+  });
+  const node = await dial(t, agent);
+  const progress = { emit: () => {}, settled: async () => {} };
+  const work = [{ node, desired: labState() }];
+  const [late] = await rollout(work, { progress, signal: never, spare: none, timeoutMillis: 1_000 });
+  t.match(late?.error, {
+    code: "TIMEOUT",
+    node: "controller-0",
+    message: /^not done after 1 s, last seen: package\/nginx: Unpacking nginx$/,
+  });
+  const leaving = new AbortController();
+  const detached = rollout(work, { progress, signal: leaving.signal, spare: none, timeoutMillis: 30_000 });
+  leaving.abort();
+  t.match((await detached)[0]?.error, { code: "CANCELLED" });
+  const attached = rollout(work, { progress, signal: never, spare: none, timeoutMillis: 30_000 });
+  finish();
+  t.match((await attached)[0], { error: undefined });
+});
+
+t.test("the same desired state is the same operation, any other is another", async (t) => {
+  t.match(operationId(labState()), /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/);
+  t.equal(operationId(labState()), operationId(labState()));
+  t.not(operationId(labState()), operationId(labState({ kubernetesVersion: "v1.21.1" })));
+});
+
+/** A node that answers Preflight with a clock that is ahead by so much, and after so long. */
+function clockNode(name: string, aheadMillis: number, findings: readonly string[] = []): AgentNode {
+  const unused = () => Promise.reject(new Error("not asked for"));
+  return {
+    address: { name, host: "127.0.0.1", port: 1 },
+    info: unused,
+    status: unused,
+    plan: unused,
+    applyRbac: unused,
+    preflight: async () => ({
+      findings: findings.map((message) => ({ code: "PREFLIGHT_FAILED", message, hint: "", node: "", step: "" })),
+      clockUnixMillis: Math.round(Date.now() + aheadMillis),
+    }),
+    apply: () => {
+      throw new Error("not asked for");
+    },
+    close: () => {},
+  };
+}
+
+t.test("clocks that differ by more than 30 s are found, against the first node and not the workstation", async (t) => {
+  const found = async (...aheads: number[]): Promise<string[]> => {
+    const nodes = aheads.map((ahead, index) => clockNode(`controller-${index}`, ahead));
+    const findings = await preflight(
+      nodes.map((node) => ({ node, desired: labState() })),
+      never,
+    );
+    return findings.map(({ code, node, message }) => `${code} ${node}: ${message}`);
+  };
+  t.strictSame(await found(0, 0, 0), []);
+  t.strictSame(await found(0, 29_000, -29_000), []);
+  t.strictSame(await found(3_600_000, 3_600_000), [], "all alike wrong");
+  t.strictSame(await found(90_000), [], "one alone");
+  t.strictSame(await found(0, 32_000, -60_000), [
+    "PREFLIGHT_FAILED controller-1: its clock is 32 s ahead of that of controller-0",
+    "PREFLIGHT_FAILED controller-2: its clock is 60 s behind that of controller-0",
+  ]);
+});
+
+t.test("what stands in the way on any node is told of all, by node", async (t) => {
+  const nodes = [clockNode("controller-0", 0, ["a", "b"]), clockNode("controller-1", 0, ["c"])];
+  const findings = await preflight(
+    nodes.map((node) => ({ node, desired: labState() })),
+    never,
+  );
+  t.ok(findings.every((finding) => finding instanceof KhwError));
+  t.strictSame(
+    findings.map(({ node, message }) => `${node}: ${message}`),
+    ["controller-0: a", "controller-0: b", "controller-1: c"],
+  );
+});

@@ -1,0 +1,510 @@
+import { createHash } from "node:crypto";
+import { once } from "node:events";
+import { connect as connectTcp } from "node:net";
+import { setTimeout } from "node:timers/promises";
+import { connect, type ConnectionOptions } from "node:tls";
+import {
+  type ClientReadableStream,
+  credentials,
+  makeClientConstructor,
+  Metadata,
+  type ServiceError,
+  status,
+} from "@grpc/grpc-js";
+import { type AnyDefinition, load, type ServiceDefinition } from "@grpc/proto-loader";
+import t, { type Test } from "tap";
+import { createAuthority, type Identity, issue } from "../../client/pki/issue.ts";
+import { fromServiceError } from "../../proto/errors-wire.ts";
+import { KhwError } from "../../proto/errors.ts";
+import {
+  AgentServiceClient,
+  type DesiredState,
+  type Event,
+  OperationState,
+  StepOutcome,
+} from "../../proto/gen/khw/agent/v1/agent.ts";
+import { labMachine } from "../fixtures/machine.ts";
+import { labState } from "../fixtures/lab-cluster.ts";
+import { type AgentServer, startAgent } from "../fixtures/agent-server.ts";
+
+const ids = Array.from({ length: 9 }, (_, digit) => `${String(digit).repeat(8)}-0000-4000-8000-000000000000`);
+const [id = "", otherId = ""] = ids;
+
+function clientOf(agent: AgentServer, identity?: Identity, name = "controller-0"): AgentServiceClient {
+  const channel =
+    identity === undefined
+      ? credentials.createSsl(Buffer.from(agent.authority.certificate))
+      : credentials.createSsl(
+          Buffer.from(agent.authority.certificate),
+          Buffer.from(identity.key),
+          Buffer.from(identity.certificate),
+        );
+  return new AgentServiceClient(`127.0.0.1:${agent.port}`, channel, { "grpc.ssl_target_name_override": name });
+}
+
+/** Opens an agent and its administrator's client; both go when the test ends. */
+async function open(t: Test, os = labMachine()) {
+  const agent = await startAgent(os);
+  const client = clientOf(agent, await agent.identity("admin", "alice"));
+  t.teardown(async () => {
+    client.close();
+    await agent[Symbol.asyncDispose]();
+  });
+  return { agent, client, os };
+}
+
+type Call<Response> = (done: (error: ServiceError | null, response: Response) => void) => unknown;
+
+function answer<Response>(call: Call<Response>): Promise<Response> {
+  return new Promise((resolve, reject) => {
+    call((error, response) => (error === null ? resolve(response) : reject(error)));
+  });
+}
+
+/** The failure that a call ended with: its gRPC status, and khw's own code. */
+async function failure<Response>(call: Call<Response>): Promise<{ code: status; khw: KhwError | undefined }> {
+  try {
+    await answer(call);
+  } catch (error) {
+    return describeFailure(error);
+  }
+  throw new Error("the call succeeded");
+}
+
+function describeFailure(error: unknown): { code: status; khw: KhwError | undefined } {
+  if (!isServiceError(error)) throw error;
+  return { code: error.code, khw: fromServiceError(error) };
+}
+
+function isMessage(definition: AnyDefinition): definition is Exclude<AnyDefinition, ServiceDefinition> {
+  return "format" in definition;
+}
+
+function isServiceError(error: unknown): error is ServiceError {
+  return error instanceof Error && "code" in error && "metadata" in error;
+}
+
+async function collect(stream: ClientReadableStream<Event>): Promise<Event[]> {
+  const events: Event[] = [];
+  for await (const event of stream as AsyncIterable<Event>) events.push(event);
+  return events;
+}
+
+async function refusal(stream: ClientReadableStream<Event>) {
+  try {
+    await collect(stream);
+  } catch (error) {
+    return describeFailure(error);
+  }
+  throw new Error("the call succeeded");
+}
+
+const kinds = (events: readonly Event[]) => events.map(({ kind }) => kind?.$case);
+
+/** A machine whose nginx takes as long to install as the test wants. */
+function slowMachine() {
+  const os = labMachine();
+  const { promise: begun, resolve: begin } = Promise.withResolvers<(text: string) => void>();
+  const { promise: end, resolve: finish } = Promise.withResolvers<void>();
+  const slow = {
+    ...os,
+    packages: {
+      ...os.packages,
+      install: async (...[name, context]: Parameters<typeof os.packages.install>) => {
+        begin(context.progress);
+        await end;
+        context.signal.throwIfAborted();
+        await os.packages.install(name, context);
+      },
+    },
+  };
+  return { os: slow, begun, finish };
+}
+
+/** Waits for what another side of a connection does in its own time. */
+async function eventually(what: string, holds: () => boolean): Promise<void> {
+  const deadline = Date.now() + 10_000;
+  while (!holds()) {
+    if (Date.now() > deadline) throw new Error(`not within 10 s: ${what}`);
+    await setTimeout(5);
+  }
+}
+
+t.test("nobody gets in without TLS 1.3", async (t) => {
+  const { agent } = await open(t);
+  const dial = async (options: ConnectionOptions): Promise<string> => {
+    const socket = connect({ host: "127.0.0.1", port: agent.port, ca: agent.authority.certificate, ...options });
+    try {
+      await once(socket, "secureConnect");
+      return socket.getProtocol() ?? "";
+    } catch (error) {
+      return String(error);
+    } finally {
+      socket.destroy();
+    }
+  };
+  const servername = "controller-0";
+  t.equal(await dial({ servername, ALPNProtocols: ["h2"] }), "TLSv1.3");
+  t.match(await dial({ servername, ALPNProtocols: ["h2"], maxVersion: "TLSv1.2" }), /protocol version/);
+  t.match(await dial({ servername, ALPNProtocols: ["http/1.1"] }), /no application protocol/);
+  await eventually("both are logged with the peer", () => {
+    return agent.lines.filter((line) => /^no TLS connection with 127\.0\.0\.1:\d+: /.test(line)).length === 2;
+  });
+
+  const plain = connectTcp(agent.port, "127.0.0.1");
+  plain.write("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+  const [said] = await Promise.race([once(plain, "data"), once(plain, "close")]);
+  t.notMatch(String(said), "HTTP");
+  plain.destroy();
+});
+
+t.test("whoever breaks off in mid-handshake or speaks no HTTP/2 does the agent no harm", async (t) => {
+  const { agent, client } = await open(t);
+  const cut = connectTcp(agent.port, "127.0.0.1");
+  cut.write(Buffer.from("1603010200010001fc0303", "hex"));
+  await setTimeout(20);
+  cut.resetAndDestroy();
+  const babbler = connect({ host: "127.0.0.1", port: agent.port, rejectUnauthorized: false });
+  babbler.on("error", () => {}).resume();
+  await once(babbler, "secureConnect");
+  babbler.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n".repeat(100));
+  await once(babbler, "close");
+  t.match(await answer((done) => client.getInfo({}, done)), { agentVersion: "1.2.3" });
+});
+
+t.test("a caller without a valid certificate is told so, logged with its address, and does nothing", async (t) => {
+  const { agent, os } = await open(t);
+  const now = new Date();
+  const stranger = await issue(await createAuthority(now), { name: "eve", role: "admin", days: 1 }, now);
+  const expired = await issue(
+    agent.authority,
+    { name: "late", role: "admin", days: 1 },
+    new Date(now.getTime() - 2 * 86_400_000),
+  );
+  for (const [who, identity] of Object.entries({
+    "no certificate": undefined,
+    "one of another CA": stranger,
+    "an expired one": expired,
+    "an agent's own": agent.own,
+  })) {
+    const client = clientOf(agent, identity);
+    const logged = agent.lines.length;
+    for (const call of [
+      () => failure((done) => client.getInfo({}, done)),
+      () => failure((done) => client.preflight({ desired: labState() }, done)),
+      () => failure((done) => client.applyRbac({ ca: Buffer.of(), certificate: Buffer.of(), key: Buffer.of() }, done)),
+      () => refusal(client.apply({ desired: labState(), operationId: id })),
+      () => refusal(client.watchOperation({ operationId: "" })),
+    ]) {
+      t.match(await call(), { code: status.UNAUTHENTICATED, khw: { code: "UNAUTHENTICATED", hint: /pki issue/ } }, who);
+    }
+    client.close();
+    const lines = agent.lines.slice(logged);
+    t.match(lines[0], /^no valid certificate from 127\.0\.0\.1:\d+: /, who);
+    t.equal(lines.filter((line) => /^refused \/khw\.agent\.v1\.AgentService\/\w+ from 127/.test(line)).length, 5, who);
+  }
+  t.strictSame(os.changes(), []);
+});
+
+t.test("a viewer reads and changes nothing; a certificate without a role of khw's does neither", async (t) => {
+  const { agent, os } = await open(t);
+  const viewer = clientOf(agent, await agent.identity("viewer", "bob"));
+  t.teardown(() => viewer.close());
+  t.match(await answer((done) => viewer.getInfo({}, done)), { identity: { name: "controller-0" } });
+  t.match(await answer((done) => viewer.getStatus({}, done)), { components: [{ name: "kube-apiserver" }] });
+  t.ok((await answer<{ steps: unknown[] }>((done) => viewer.plan({ desired: labState() }, done))).steps.length > 20);
+  t.match(await refusal(viewer.watchOperation({ operationId: "" })), { khw: { code: "INVALID_ARGUMENT" } });
+
+  const denied = { code: status.PERMISSION_DENIED, khw: { code: "PERMISSION_DENIED", hint: /khw:admin/ } };
+  const rbac = { ca: Buffer.of(), certificate: Buffer.of(), key: Buffer.of() };
+  t.match(await failure((done) => viewer.preflight({ desired: labState() }, done)), denied);
+  t.match(await failure((done) => viewer.applyRbac(rbac, done)), denied);
+  t.match(await refusal(viewer.apply({ desired: labState(), operationId: id })), denied);
+  t.match(agent.lines.at(-1), /Apply from 127\.0\.0\.1:\d+: bob \(role viewer\) may not call Apply$/);
+  t.strictSame(os.changes(), []);
+  t.match(await answer((done) => viewer.getInfo({}, done)), { operation: undefined });
+});
+
+t.test("a client that knows nothing but the .proto file is served alike", async (t) => {
+  const { agent } = await open(t);
+  const viewer = await agent.identity("viewer");
+  const definition = await load("khw/agent/v1/agent.proto", {
+    includeDirs: [new URL("../../proto", import.meta.url).pathname],
+    keepCase: true,
+    longs: String,
+    enums: String,
+  });
+  const service = definition["khw.agent.v1.AgentService"];
+  if (service === undefined || isMessage(service)) throw new Error("the .proto file has no AgentService");
+  const Client = makeClientConstructor(service, "AgentService");
+  const client = new Client(
+    `127.0.0.1:${agent.port}`,
+    credentials.createSsl(
+      Buffer.from(agent.authority.certificate),
+      Buffer.from(viewer.key),
+      Buffer.from(viewer.certificate),
+    ),
+    { "grpc.ssl_target_name_override": "controller-0" },
+  );
+  t.teardown(() => client.close());
+  const call = (method: string, request: object): Promise<Record<string, unknown>> =>
+    answer((done) => client[method]?.(request, done));
+
+  t.match(await call("GetInfo", {}), {
+    agent_version: "1.2.3",
+    architecture: "amd64",
+    identity: { name: "controller-0", internal_ip: "10.240.0.10", zone: "us-west1-c" },
+    clock_unix_millis: /^\d{13}$/,
+  });
+  const state = labState();
+  const desired = {
+    node: "controller-0",
+    kubernetes_version: "v1.21.0",
+    binaries: { mirrors: ["https://dl.k8s.io/release"] },
+    cluster: {
+      name: "kubernetes",
+      public_address: "203.0.113.10",
+      controllers: [{ name: "controller-0", internal_ip: "10.240.0.10" }],
+      etcd_servers: ["https://10.240.0.10:2379"],
+      service_cidr: "10.32.0.0/24",
+      cluster_cidr: "10.200.0.0/16",
+      node_port_range: "30000-32767",
+    },
+    credentials: state.credentials.map(({ name, sha256 }) => ({ name, sha256 })),
+  };
+  const { steps } = await call("Plan", { desired });
+  t.match(steps, [{ id: "identity" }, { id: "folder/etc/kubernetes/config", drift: "there is no such folder" }]);
+  t.notOk(Array.isArray(steps) && "drift" in steps[0], "a step that holds has no drift");
+  await t.rejects(call("Plan", { desired: { ...desired, kubernetes_version: "v9.99.0" } }), {
+    code: status.INVALID_ARGUMENT,
+    details: /v9\.99\.0/,
+  });
+  const denied = await new Promise<ServiceError>((resolve) => {
+    client["Apply"]?.({ desired, operation_id: id })
+      .on("data", () => {})
+      .on("error", resolve);
+  });
+  const [detail] = denied.metadata.get("khw-error-bin");
+  // Field 1 of ErrorDetail, length-delimited: read by hand, for a proof that needs none of khw's own code.
+  t.ok(Buffer.isBuffer(detail) && detail.subarray(0, 2).equals(Buffer.from([0x0a, 17])));
+  t.equal(Buffer.isBuffer(detail) && detail.subarray(2, 19).toString(), "PERMISSION_DENIED");
+});
+
+t.test("an Apply tells each step in order, and leaves the machine converged", async (t) => {
+  const { client, os } = await open(t);
+  const events = await collect(client.apply({ desired: labState(), operationId: id }));
+  t.equal(events[0]?.kind?.$case, "operationStarted");
+  t.match(events[0], { operationId: id, sequence: 1, kind: { value: { holder: /^alice from 127\.0\.0\.1:\d+$/ } } });
+  t.match(events.at(-1), { kind: { $case: "operationFinished", value: { error: undefined } } });
+  const counted = events.filter(({ kind }) => kind?.$case !== "stepProgress");
+  t.strictSame(
+    counted.map(({ sequence }) => sequence),
+    counted.map((_, index) => index + 1),
+  );
+  t.equal(os.files.text("/var/lib/kubernetes/ca.pem"), "content of ca.pem");
+  t.match(await answer((done) => client.getInfo({}, done)), {
+    operation: { id, state: OperationState.OPERATION_STATE_SUCCEEDED },
+  });
+  const changes = () => os.changes().filter((change) => change !== "write /var/lib/khw-agent/operation");
+  const before = changes();
+  const again = await collect(client.apply({ desired: labState(), operationId: otherId }));
+  t.match(again.at(-1), { kind: { value: { changedSteps: 0 } } });
+  t.strictSame(changes(), before);
+});
+
+t.test("no event, log line or record holds a credential", async (t) => {
+  const { agent, client, os } = await open(t);
+  os.mirror.clear();
+  const events = await collect(client.apply({ desired: labState(), operationId: id }));
+  const failed = events.filter(
+    ({ kind }) => kind?.$case === "stepFinished" && kind.value.outcome === StepOutcome.STEP_OUTCOME_FAILED,
+  );
+  t.equal(failed.length, 4);
+  const told = [JSON.stringify(events), ...agent.lines, os.files.text("/var/lib/khw-agent/operation")].join("\n");
+  t.notMatch(told, "content of");
+  t.notMatch(told, Buffer.from("content of").toString("base64").slice(0, 12));
+});
+
+t.test("an operation outlives its caller, refuses another, and takes the same one back", async (t) => {
+  const { os, begun, finish } = slowMachine();
+  const { agent, client } = await open(t, os);
+  const mallory = clientOf(agent, await agent.identity("admin", "mallory"));
+  t.teardown(() => mallory.close());
+
+  const first = client.apply({ desired: labState(), operationId: id });
+  const cancelled = refusal(first);
+  const progress = await begun;
+  first.cancel();
+  t.match(await cancelled, { code: status.CANCELLED });
+
+  const busy = await refusal(mallory.apply({ desired: labState(), operationId: otherId }));
+  t.match(busy, {
+    code: status.ABORTED,
+    khw: { code: "BUSY", message: /^alice from 127\.0\.0\.1:\d+ has been at it since 20/ },
+  });
+  t.match(await answer((done) => client.getInfo({}, done)), {
+    operation: { id, state: OperationState.OPERATION_STATE_RUNNING },
+  });
+
+  const attached = client.apply({ desired: labState(), operationId: id });
+  const watched = mallory.watchOperation({ operationId: "" });
+  await Promise.all([once(attached, "metadata"), once(watched, "metadata")]);
+  progress("Unpacking nginx");
+  finish();
+  const [events, seen] = await Promise.all([collect(attached), collect(watched)]);
+  const steps = (of: readonly Event[]) => of.filter(({ kind }) => kind?.$case !== "stepProgress");
+  t.equal(events[0]?.sequence, 1, "from the first event on");
+  t.match(events.at(-1), { kind: { $case: "operationFinished", value: { error: undefined } } });
+  t.strictSame(steps(seen), steps(events));
+  t.strictSame(steps(await collect(mallory.watchOperation({ operationId: id }))), steps(events), "and after its end");
+});
+
+t.test("a caller whose connection breaks leaves the operation running", async (t) => {
+  const { os, begun, finish } = slowMachine();
+  const { agent, client } = await open(t, os);
+  const leaving = clientOf(agent, await agent.identity("admin"));
+  const stream = leaving.apply({ desired: labState(), operationId: id });
+  stream.on("error", () => {});
+  stream.resume();
+  await begun;
+  leaving.close();
+  stream.cancel();
+  finish();
+  const events = await collect(client.watchOperation({ operationId: id }));
+  t.match(events.at(-1), { kind: { value: { error: undefined } } });
+});
+
+t.test("a stopped agent tells its callers before it goes", async (t) => {
+  const { os, begun, finish } = slowMachine();
+  const { agent, client } = await open(t, os);
+  const stream = collect(client.apply({ desired: labState(), operationId: id }));
+  await begun;
+  const stopped = agent.stop(new KhwError("INTERRUPTED", "the agent was stopped"));
+  finish();
+  const events = await stream;
+  await stopped;
+  t.match(events.at(-1), {
+    kind: { $case: "operationFinished", value: { error: { code: "INTERRUPTED", message: "the agent was stopped" } } },
+  });
+});
+
+t.test("an unacceptable request is refused by field, and nothing is written", async (t) => {
+  const { agent, client, os } = await open(t);
+  const state = labState();
+  const { cluster } = state;
+  if (cluster === undefined) throw new Error("the fixture has no cluster");
+  const flag = (value: string): Partial<DesiredState> => ({
+    flags: { "kube-apiserver": { set: { "event-ttl": value }, remove: [] } },
+  });
+  const credential = (changes: object): Partial<DesiredState> => ({
+    credentials: state.credentials.map((given) => (given.name === "ca-key.pem" ? { ...given, ...changes } : given)),
+  });
+  const sha256 = createHash("sha256").update("x").digest("hex");
+  const cases: readonly (readonly [Partial<DesiredState>, RegExp])[] = [
+    [{ kubernetesVersion: "v9.99.0" }, /^kubernetes_version: .*v9\.99\.0/],
+    [{ kubernetesVersion: "1.21.0; rm -rf /" }, /^kubernetes_version: .*rm -rf/],
+    [{ kubernetesVersion: "v1.21.0/../../etc" }, /^kubernetes_version: /],
+    [{ node: "controller-9" }, /^node: /],
+    [{ node: "../controller-0" }, /^node: /],
+    [{ cluster: { ...cluster, clusterCidr: "10.32.0.0/16" } }, /^cluster\.service_cidr: .* overlaps/],
+    [{ cluster: { ...cluster, publicAddress: "203.0.113.10\n" } }, /^cluster\.public_address: /],
+    [{ cluster: { ...cluster, etcdServers: ["https://10.240.0.10:2379 --x=y"] } }, /^cluster\.etcd_servers: /],
+    [flag("1h\nExecStartPost=/bin/sh"), /^flags\.kube-apiserver\.event-ttl: .*control character/],
+    [flag("1h' --insecure-port='8080"), /^flags\.kube-apiserver\.event-ttl: .*quotation/],
+    [{ flags: { "kube-apiserver": { set: { "v=2 --x": "" }, remove: [] } } }, /^flags\.kube-apiserver: /],
+    [{ flags: { kubelet: { set: {}, remove: [] } } }, /^flags: "kubelet"/],
+    [credential({ content: Buffer.from("not its digest's") }), /^credentials\.ca-key\.pem: the content is not/],
+    [credential({ name: "../../../etc/shadow" }), /^credentials: .* is none of the nine files/],
+    [credential({ sha256: sha256.toUpperCase() }), /^credentials\.ca-key\.pem: .* is not a SHA-256/],
+    [credential({ content: undefined }), /^credentials\.ca-key\.pem: has no content/],
+    [{ credentials: state.credentials.slice(1) }, /^credentials\.ca\.pem: is missing/],
+    [{ binaries: { mirrors: ["ftp://mirror"], proxy: "", caPem: "", sha256: {} } }, /^binaries\.mirrors: /],
+    [
+      { binaries: { mirrors: ["https://m"], proxy: "socks://me:hunter2@proxy:1", caPem: "", sha256: {} } },
+      /^binaries\.proxy: "socks:\/\/proxy:1" is not a URL of kind/,
+    ],
+    [{ binaries: { mirrors: [], proxy: "", caPem: "", sha256: {} } }, /^binaries\.mirrors: is empty/],
+  ];
+  for (const [changes, message] of cases) {
+    const refused = await refusal(client.apply({ desired: labState(changes), operationId: id }));
+    t.match(refused, { code: status.INVALID_ARGUMENT, khw: { code: "INVALID_ARGUMENT", message } });
+  }
+  t.match(await refusal(client.apply({ desired: undefined, operationId: id })), { khw: { code: "INVALID_ARGUMENT" } });
+  for (const operationId of ["", "../../x", `${id}\n`]) {
+    t.match(await refusal(client.apply({ desired: state, operationId })), {
+      khw: { code: "INVALID_ARGUMENT", message: "operation_id: is not a UUID" },
+    });
+  }
+  t.strictSame(os.changes(), []);
+  t.notMatch(agent.lines.join("\n"), /not its digest's|hunter2/);
+  t.match(await answer((done) => client.getInfo({}, done)), { operation: undefined });
+});
+
+t.test("what stands in the way crosses the wire whole", async (t) => {
+  const { client, os } = await open(t);
+  os.listeners.set(80, { pid: 4, name: "apache2" });
+  const { findings, clockUnixMillis } = await answer<{ findings: object[]; clockUnixMillis: number }>((done) =>
+    client.preflight({ desired: labState() }, done),
+  );
+  t.match(findings, [
+    { code: "PREFLIGHT_FAILED", message: "port 80 is taken by apache2 (pid 4)", hint: /nginx/, node: "controller-0" },
+    { code: "PREFLIGHT_FAILED", message: /^etcd has no healthy majority/ },
+  ]);
+  t.equal(clockUnixMillis, os.clock.now());
+});
+
+t.test("credentials for RBAC that are none are the caller's error, and are not shown", async (t) => {
+  const { agent, client } = await open(t);
+  const bytes = Buffer.from("my secret key");
+  t.match(await failure((done) => client.applyRbac({ ca: bytes, certificate: bytes, key: bytes }, done)), {
+    code: status.INVALID_ARGUMENT,
+    khw: { code: "CREDENTIAL_INVALID" },
+  });
+  t.notMatch(agent.lines.join("\n"), "secret");
+});
+
+t.test("an answer that cannot be sent is that call's error, not the agent's end", async (t) => {
+  const os = labMachine();
+  const machine = { read: async () => ({ ...(await os.machine.read()), cpus: Number.NaN }) };
+  const { client } = await open(t, { ...os, machine });
+  t.match(await failure((done) => client.getStatus({}, done)), { code: status.INTERNAL });
+  t.match(await answer((done) => client.getInfo({}, done)), { agentVersion: "1.2.3" });
+});
+
+t.test("a message larger than any desired state is refused, and the agent goes on", async (t) => {
+  const { client, os } = await open(t);
+  const [given, ...others] = labState().credentials;
+  if (given === undefined) throw new Error("the fixture has no credentials");
+  const credentials = [{ ...given, content: Buffer.alloc(5 * 1024 * 1024) }, ...others];
+  t.match(await refusal(client.apply({ desired: labState({ credentials }), operationId: id })), {
+    code: status.RESOURCE_EXHAUSTED,
+  });
+  t.strictSame(os.changes(), []);
+  t.match(await answer((done) => client.getInfo({}, done)), { agentVersion: "1.2.3" });
+});
+
+t.test(
+  "a caller that does not read is spared most of the progress, so that nothing piles up, and gets every step in the end",
+  async (t) => {
+    const { os, begun, finish } = slowMachine();
+    const { client } = await open(t, os);
+    const stream = client.apply({ desired: labState(), operationId: id }, new Metadata());
+    stream.pause();
+    const progress = await begun;
+    const text = "x".repeat(1000);
+    for (let round = 0; round < 100; round++) {
+      for (let line = 0; line < 500; line++) progress(`${text} ${round} ${line}`);
+      await setTimeout(1);
+    }
+    finish();
+    const events = await collect(stream);
+    t.ok(events.length < 10_000, `${events.length} events of 50000`);
+    t.strictSame(
+      new Set(kinds(events)),
+      new Set(["operationStarted", "stepStarted", "stepProgress", "stepFinished", "operationFinished"]),
+    );
+    const [started] = events;
+    const steps = started?.kind?.$case === "operationStarted" ? started.kind.value.steps.length : 0;
+    t.equal(events.filter(({ kind }) => kind?.$case === "stepFinished").length, steps);
+  },
+);

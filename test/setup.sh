@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# Makes a fresh Debian 12 (with Node, npm and root) ready for the build, the tests and the demo. Does only what is missing.
+#
+# usage: setup.sh
+# What is slow to make goes to ${KHW_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/khw} and is made once.
+set -euo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cache=${KHW_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/khw}
+packages=(
+  # the testbed's machines and network
+  mmdebstrap debian-archive-keyring systemd-container iproute2 util-linux procps openssl curl openssh-client
+  # Kubernetes from Debian's source
+  golang-1.19-go dpkg-dev make rsync
+  # the project's own package
+  debhelper lintian binutils-aarch64-linux-gnu
+)
+
+say() { echo "setup: $*" >&2; }
+[ "$(id -u)" = 0 ] || { say "run this as root: it installs packages and boots machines"; exit 77; }
+mkdir -p "$cache"
+exec 8>"$cache/setup.lock"
+flock --nonblock 8 || { say "waiting for another run to end"; flock 8; }
+
+# npm writes node_modules/.package-lock.json last.
+if [ ! node_modules/.package-lock.json -nt package-lock.json ]; then
+  say "npm packages"
+  # Errors alone: the machine's own Node, which runs npm, is older than what some packages ask for, and runs none of them.
+  npm ci --no-fund --no-audit --loglevel=error >&2
+  touch node_modules/.package-lock.json
+fi
+
+missing=()
+for package in "${packages[@]}"; do
+  [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
+done
+if [ ${#missing[@]} -gt 0 ]; then
+  say "Debian packages: ${missing[*]}"
+  apt-get -qq update >&2
+  DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install "${missing[@]}" >&2
+fi
+
+for suite in bookworm bullseye trixie; do
+  root=$(bash test/testbed/base.sh "$cache" "$suite")
+  bash test/testbed/packages.sh "$cache" "$root" "$suite" >/dev/null
+done
+bash test/testbed/kubernetes.sh "$cache" >/dev/null
+say "ready"

@@ -1,0 +1,80 @@
+/** Boots a machine's disk with real systemd, in a container of its own. */
+import { spawn } from "node:child_process";
+import { constants, openSync, readFileSync } from "node:fs";
+import { open, readFile, rm, writeFile } from "node:fs/promises";
+import { Socket } from "node:net";
+import { join } from "node:path";
+
+import { inGroup, makeGroup } from "./cgroup.ts";
+import { must, plainEnvironment } from "./command.ts";
+import { readyPipe } from "./disk.ts";
+import { hasCode } from "./errors.ts";
+import { groupOf, namespaceOf, namespacePath, nodeFolder } from "./layout.ts";
+
+/** How long a boot may take before it counts as failed: two or three seconds are usual. */
+const bootTimeoutMs = 60_000;
+
+/** Boots a machine whose disk is mounted and waits until its PID 1 takes orders; throws with its console's last lines. */
+export async function boot(id: string, name: string): Promise<void> {
+  const folder = nodeFolder(id, name);
+  const [pipe, consoleLog] = [join(folder, "ready"), join(folder, "console.log")];
+  await rm(pipe, { force: true });
+  await must(["mkfifo", "--mode=600", pipe]);
+  const groups = await makeGroup(groupOf(id, name));
+  const log = await open(consoleLog, "w");
+  // Both ends at once, so that opening waits for nobody; reading through a socket makes it an event.
+  const ready = new Socket({ fd: openSync(pipe, constants.O_RDWR | constants.O_NONBLOCK), readable: true });
+
+  try {
+    const argv = [
+      "systemd-nspawn",
+      "--quiet",
+      "--boot",
+      "--register=no",
+      "--keep-unit",
+      "--link-journal=no",
+      "--resolv-conf=off",
+      "--timezone=off",
+      "--capability=all",
+      `--machine=${name}`,
+      `--directory=${join(folder, "root")}`,
+      `--network-namespace-path=${namespacePath(namespaceOf(id, name))}`,
+      `--bind=${pipe}:${readyPipe}`,
+    ];
+    const [file = "", ...args] = inGroup(groups, argv);
+    const supervisor = spawn(file, args, {
+      detached: true,
+      env: plainEnvironment,
+      stdio: ["ignore", log.fd, log.fd],
+    });
+    await new Promise<void>((resolve, reject) => {
+      const deadline = AbortSignal.timeout(bootTimeoutMs);
+      deadline.addEventListener("abort", () => reject(new Error(`not up after ${bootTimeoutMs / 1000} s`)));
+      supervisor.once("error", reject);
+      supervisor.once("exit", (code, signal) => reject(new Error(`systemd-nspawn ended: ${signal ?? code}`)));
+      ready.once("data", () => resolve());
+    });
+    supervisor.removeAllListeners("exit");
+    supervisor.unref();
+    await writeFile(join(folder, "supervisor"), String(supervisor.pid));
+  } catch (cause) {
+    const last = (await readFile(consoleLog, "utf8")).trim().split("\n").slice(-15).join("\n");
+    throw new Error(`${name} does not boot; its console's last lines:\n${last}`, { cause });
+  } finally {
+    ready.destroy();
+    await log.close();
+  }
+}
+
+/** The host's process id of a machine's PID 1; throws while the machine is off. */
+export function leaderOf(id: string, name: string): number {
+  // Looked up each time: a reboot from within gives the same supervisor a new child.
+  try {
+    const supervisor = readFileSync(join(nodeFolder(id, name), "supervisor"), "utf8");
+    const leader = Number(readFileSync(`/proc/${supervisor}/task/${supervisor}/children`, "utf8").split(" ")[0]);
+    if (leader > 0 && readFileSync(`/proc/${leader}/cgroup`, "utf8").includes(groupOf(id, name))) return leader;
+  } catch (error) {
+    if (!hasCode(error, "ENOENT")) throw error;
+  }
+  throw new Error(`${name} is off`);
+}

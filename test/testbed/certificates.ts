@@ -1,0 +1,97 @@
+/** Certificates with the subjects of lab 04, right or with one thing wrong. */
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { must } from "./command.ts";
+
+/** Common name and organization of each certificate of lab 04 that the control plane uses. */
+const subjects = {
+  admin: { commonName: "admin", organization: "system:masters" },
+  "kube-controller-manager": {
+    commonName: "system:kube-controller-manager",
+    organization: "system:kube-controller-manager",
+  },
+  "kube-scheduler": { commonName: "system:kube-scheduler", organization: "system:kube-scheduler" },
+  kubernetes: { commonName: "kubernetes", organization: "Kubernetes" },
+  "service-account": { commonName: "service-accounts", organization: "Kubernetes" },
+} as const;
+
+/** A certificate's name: its file is `NAME.pem`, its key's `NAME-key.pem`. */
+export type CertificateName = keyof typeof subjects;
+
+/** How a certificate is made. */
+export interface IssueOptions {
+  /** Subject alternative names as `DNS:...` or `IP:...`; none without it. */
+  readonly names?: readonly string[];
+  /** Days until it ends; 365, as in the lab, without it. Less than zero: it has ended. */
+  readonly days?: number;
+  /** The folder of the authority that signs (`ca.pem`, `ca-key.pem`); the folder itself without it. */
+  readonly authority?: string;
+}
+
+/** Makes a certificate authority in the folder, which is made if it is missing: `ca.pem`, `ca-key.pem`. */
+export async function makeAuthority(folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const key = await makeKey(folder, "ca");
+  const subject = distinguishedName({ commonName: "Kubernetes", organization: "Kubernetes", unit: "CA" });
+  const extensions = ["-addext", "keyUsage=critical,keyCertSign,cRLSign"];
+  const pem = join(folder, "ca.pem");
+  await must([
+    "openssl",
+    "req",
+    "-x509",
+    "-new",
+    "-key",
+    key,
+    "-subj",
+    subject,
+    "-days",
+    "1825",
+    ...extensions,
+    "-out",
+    pem,
+  ]);
+}
+
+/**
+ * Issues one certificate with a new key into the folder, in place of the one that is there. What tests ask for wrong:
+ * ended (`days: -1`), of a strange authority (`authority`), without a name (`names`).
+ */
+export async function issue(folder: string, name: CertificateName, options: IssueOptions = {}): Promise<void> {
+  const { names = [], days = 365, authority = folder } = options;
+  const key = await makeKey(folder, name);
+  const subject = distinguishedName({ ...subjects[name], unit: "Kubernetes The Hard Way" });
+  const request = await must(["openssl", "req", "-new", "-key", key, "-subj", subject]);
+  const work = await mkdtemp(join(tmpdir(), "certificate-"));
+  try {
+    const extensions = join(work, "extensions");
+    await writeFile(
+      extensions,
+      [
+        "basicConstraints=critical,CA:FALSE",
+        "keyUsage=critical,digitalSignature,keyEncipherment",
+        "extendedKeyUsage=serverAuth,clientAuth",
+        ...(names.length === 0 ? [] : [`subjectAltName=${names.join(",")}`]),
+        "",
+      ].join("\n"),
+    );
+    const signer = ["-CA", join(authority, "ca.pem"), "-CAkey", join(authority, "ca-key.pem")];
+    const argv = ["openssl", "x509", "-req", ...signer, "-days", String(days), "-extfile", extensions];
+    await must([...argv, "-out", join(folder, `${name}.pem`)], { input: request });
+  } finally {
+    await rm(work, { recursive: true });
+  }
+}
+
+/** Makes a private key in the form that the labs' tool gives (RSA of 2048 bits, PKCS #1, mode 0600); a test's mismatched key, too. */
+export async function makeKey(folder: string, name: CertificateName | "ca"): Promise<string> {
+  const file = join(folder, `${name}-key.pem`);
+  await must(["openssl", "genrsa", "-traditional", "-out", file, "2048"]);
+  return file;
+}
+
+function distinguishedName(subject: { commonName: string; organization: string; unit: string }): string {
+  const { commonName, organization, unit } = subject;
+  return `/C=US/ST=Oregon/L=Portland/O=${organization}/OU=${unit}/CN=${commonName}`;
+}

@@ -1,0 +1,90 @@
+import type { Discovery, Schema } from "./discovery.ts";
+
+/** Where a value is not what its schema says, and how. */
+export interface Violation {
+  readonly at: string;
+  readonly problem: "type" | "unknown" | "pattern" | "enum" | "format" | "missing";
+  readonly value: unknown;
+  /** What the schema wants: a type, a pattern, the values of an enum. */
+  readonly wanted: string;
+}
+
+/** What a check needs to know beside the value: the document, and the method whose required fields count. */
+export interface CheckOptions {
+  readonly discovery: Discovery;
+  /** E.g. `compute.addresses.insert`; absent for answers, which Google does not promise any field of. */
+  readonly methodId?: string;
+}
+
+type Check = (value: unknown, schema: Schema, at: string) => readonly Violation[];
+
+const formats: Readonly<Record<string, RegExp>> = {
+  uint64: /^\d{1,20}$/,
+  int64: /^-?\d{1,19}$/,
+  byte: /^[A-Za-z0-9+/_-]*={0,2}$/,
+};
+
+/** Holds a value to a schema of the discovery document. Unknown fields are violations, as they are to Google. */
+export function checkValue(value: unknown, schema: Schema, options: CheckOptions): readonly Violation[] {
+  const wrong = (problem: Violation["problem"], at: string, value: unknown, wanted: string): Violation[] => [
+    { at, problem, value, wanted },
+  ];
+
+  const checkString: Check = (value, schema, at) => {
+    if (typeof value !== "string") return wrong("type", at, value, "string");
+    if (schema.enum && !schema.enum.includes(value)) return wrong("enum", at, value, schema.enum.join(", "));
+    if (schema.pattern !== undefined && !new RegExp(`^(?:${schema.pattern})$`).test(value))
+      return wrong("pattern", at, value, schema.pattern);
+    if (schema.readOnly && value !== (schema.default ?? value)) return wrong("enum", at, value, schema.default ?? "");
+    const format = formats[schema.format ?? ""];
+    return format && !format.test(value) ? wrong("format", at, value, schema.format ?? "") : [];
+  };
+
+  const checkObject: Check = (value, schema, at) => {
+    if (typeof value !== "object" || value === null || Array.isArray(value)) return wrong("type", at, value, "object");
+    const properties = schema.properties ?? {};
+    const missing = Object.entries(properties)
+      .filter(([name, property]) => isRequired(property, options.methodId) && !(name in value))
+      .flatMap(([name]) => wrong("missing", `${at}.${name}`, undefined, "a value"));
+    const present = Object.entries(value).flatMap(([name, item]) => {
+      const property = Object.hasOwn(properties, name) ? properties[name] : schema.additionalProperties;
+      return property
+        ? check(item, property, `${at}.${name}`)
+        : wrong("unknown", `${at}.${name}`, item, "no such field");
+    });
+    return [...missing, ...present];
+  };
+
+  const check: Check = (value, schema, at) => {
+    if (schema.$ref !== undefined) {
+      const target = options.discovery.schemas[schema.$ref];
+      if (!target) throw new Error(`schema.json: ${schema.$ref} at ${at} is not in the document`);
+      return check(value, target, at);
+    }
+    switch (schema.type) {
+      case "string":
+        return checkString(value, schema, at);
+      case "integer":
+        return Number.isInteger(value) ? [] : wrong("type", at, value, "integer");
+      case "number":
+      case "boolean":
+        return typeof value === schema.type ? [] : wrong("type", at, value, schema.type);
+      case "array":
+        if (!Array.isArray(value)) return wrong("type", at, value, "array");
+        return value.flatMap((item, index) => check(item, schema.items ?? {}, `${at}[${index}]`));
+      case "object":
+        return checkObject(value, schema, at);
+      case "any":
+      case undefined:
+        return [];
+      default:
+        throw new Error(`schema.json: the type ${schema.type} at ${at} is not known`);
+    }
+  };
+
+  return check(value, schema, "resource");
+}
+
+function isRequired(schema: Schema, methodId: string | undefined): boolean {
+  return methodId !== undefined && (schema.annotations?.required ?? []).includes(methodId);
+}

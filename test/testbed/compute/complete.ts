@@ -1,0 +1,35 @@
+import { timestamp } from "./clock.ts";
+import { resolveReferences, type World } from "./kind.ts";
+import { kinds } from "./kinds.ts";
+import { collectionOf, linkTo, nameOf, scopeOf } from "./references.ts";
+import { textOf, type Fields, type Resource } from "./resources.ts";
+
+/** What a new resource is made with, beside what its kind's rules look at. */
+export interface CompletionContext extends World {
+  readonly nextId: () => string;
+  /** The `kind` of a collection's resources, e.g. `compute#address`. */
+  readonly kindOf: (collection: string) => string;
+}
+
+/** A whole resource from a caller's fields: references resolved, defaults and the API's own fields added. */
+export function completeResource(path: string, given: Fields, context: CompletionContext): Resource {
+  const [collection, scope] = [collectionOf(path), scopeOf(path)];
+  const own = {
+    kind: context.kindOf(collection),
+    id: textOf(given.id ?? context.nextId()),
+    creationTimestamp: textOf(given.creationTimestamp ?? timestamp()),
+    name: nameOf(path),
+    selfLink: linkTo(path),
+    ...(collectionOf(scope) === "regions" && { region: linkTo(scope) }),
+  };
+  const kind = kinds[collection];
+  if (!kind) return { ...given, ...own };
+  const resolved = resolveReferences(kind, given, context);
+  const fields = { ...kind.defaults, ...(kind.complete?.(resolved, { path, scope }, context) ?? resolved) };
+  return { ...Object.fromEntries(Object.entries(fields).filter(([, value]) => !isEmptyList(value))), ...own };
+}
+
+/** Google's API leaves empty lists out. */
+function isEmptyList(value: unknown): boolean {
+  return Array.isArray(value) && value.length === 0;
+}

@@ -1,0 +1,80 @@
+import { readFileSync } from "node:fs";
+
+/** A type as Google's discovery documents describe it: the JSON Schema of its draft 3, nearly. */
+export interface Schema {
+  readonly $ref?: string;
+  readonly type?: string;
+  readonly format?: string;
+  readonly enum?: readonly string[];
+  readonly pattern?: string;
+  /** Of a `kind`, the only value there is. */
+  readonly default?: string;
+  readonly readOnly?: boolean;
+  readonly required?: boolean;
+  readonly location?: "path" | "query";
+  readonly annotations?: { readonly required?: readonly string[] };
+  readonly items?: Schema;
+  readonly properties?: Readonly<Record<string, Schema>>;
+  readonly additionalProperties?: Schema;
+}
+
+/** One method of the API, e.g. `compute.targetPools.addInstance`. */
+export interface Method {
+  readonly id: string;
+  readonly httpMethod: string;
+  readonly path: string;
+  readonly parameters: Readonly<Record<string, Schema>>;
+  readonly request?: Schema;
+  readonly response?: Schema;
+}
+
+/** Google's description of the API (schema.json), cut to what is emulated. It is the routing table and the type check. */
+export interface Discovery {
+  readonly parameters: Readonly<Record<string, Schema>>;
+  readonly resources: Readonly<Record<string, { readonly methods: Readonly<Record<string, Method>> }>>;
+  readonly schemas: Readonly<Record<string, Schema>>;
+}
+
+/** A request's method, and the values of the placeholders in its path. */
+export interface Route {
+  readonly method: Method;
+  readonly collection: string;
+  readonly verb: string;
+  readonly params: Readonly<Record<string, string>>;
+}
+
+/** Finds the method of a request, by HTTP method and the path from `projects/` on. */
+export type Router = (httpMethod: string, path: string) => Route | undefined;
+
+/** Reads the discovery document that stands beside this file. */
+export function loadDiscovery(): Discovery {
+  const discovery: Discovery = JSON.parse(readFileSync(new URL("./schema.json", import.meta.url), "utf8"));
+  return discovery;
+}
+
+/** Makes the router of all methods in the document. */
+export function makeRouter(discovery: Discovery): Router {
+  const entries = Object.entries(discovery.resources).flatMap(([collection, { methods }]) =>
+    Object.entries(methods).map(([verb, method]) => ({
+      collection,
+      verb,
+      method,
+      pattern: new RegExp(`^${method.path.replace(/\{(\w+)\}/g, "(?<$1>[^/]+)")}$`),
+    })),
+  );
+  return (httpMethod, path) => {
+    for (const { pattern, method, collection, verb } of entries) {
+      const match = method.httpMethod === httpMethod ? pattern.exec(path) : null;
+      if (match) return { method, collection, verb, params: { ...match.groups } };
+    }
+    return undefined;
+  };
+}
+
+/** The `kind` of a collection's resources: `compute#address` for `addresses`. */
+export function kindOf(discovery: Discovery, collection: string): string {
+  const schema = discovery.resources[collection]?.methods.get?.response?.$ref ?? "";
+  const kind = discovery.schemas[schema]?.properties?.kind?.default;
+  if (kind === undefined) throw new Error(`schema.json: ${collection} has no kind`);
+  return kind;
+}

@@ -1,0 +1,108 @@
+import { STATUS_CODES } from "node:http";
+import type { Violation } from "./check.ts";
+import { textOf } from "./resources.ts";
+
+/** A refusal of the API: `reason` is Google's word for it in an answer, its capitals are the code in an operation. */
+export class ApiError extends Error {
+  readonly status: number;
+  readonly reason: string;
+  override readonly name = "ApiError";
+
+  constructor(status: number, reason: string, message: string) {
+    super(message);
+    this.status = status;
+    this.reason = reason;
+  }
+
+  /** The body of an answer, in the form of Google's JSON APIs. */
+  toBody(): object {
+    const { status, reason, message } = this;
+    return { error: { code: status, message, errors: [{ message, domain: "global", reason }] } };
+  }
+
+  /** The same refusal as the end of an operation. */
+  toOperation(): OperationError {
+    return { code: operationCodes[this.reason] ?? "INTERNAL_ERROR", message: this.message, httpStatus: this.status };
+  }
+}
+
+/** How an operation ended that did not succeed. */
+export interface OperationError {
+  readonly code: string;
+  readonly message: string;
+  readonly httpStatus: number;
+}
+
+const operationCodes: Readonly<Record<string, string>> = {
+  alreadyExists: "RESOURCE_ALREADY_EXISTS",
+  notFound: "RESOURCE_NOT_FOUND",
+  resourceInUseByAnotherResource: "RESOURCE_IN_USE_BY_ANOTHER_RESOURCE",
+  resourceNotReady: "RESOURCE_NOT_READY",
+  quotaExceeded: "QUOTA_EXCEEDED",
+  invalid: "INVALID_FIELD_VALUE",
+};
+
+/** The fields that a failed operation carries. */
+export function operationFailure({ code, message, httpStatus }: OperationError): object {
+  return {
+    error: { errors: [{ code, message }] },
+    httpErrorStatusCode: httpStatus,
+    httpErrorMessage: (STATUS_CODES[httpStatus] ?? "").toUpperCase(),
+  };
+}
+
+/** 404: `path` is the resource's, from `projects/` on. */
+export function notFound(path: string): ApiError {
+  return new ApiError(404, "notFound", `The resource '${path}' was not found`);
+}
+
+/** 409: an insert of a name that is taken. */
+export function alreadyExists(path: string): ApiError {
+  return new ApiError(409, "alreadyExists", `The resource '${path}' already exists`);
+}
+
+/** 400: another operation on the resource is under way, or has only just ended. */
+export function notReady(path: string): ApiError {
+  return new ApiError(400, "resourceNotReady", `The resource '${path}' is not ready`);
+}
+
+/** 400: a delete of what another resource refers to. */
+export function inUse(noun: string, path: string, user: string): ApiError {
+  const message = `The ${noun} resource '${path}' is already being used by '${user}'`;
+  return new ApiError(400, "resourceInUseByAnotherResource", message);
+}
+
+/** 400: a field's value is not allowed. `why` is a sentence. */
+export function invalid(field: string, value: unknown, why: string): ApiError {
+  return new ApiError(400, "invalid", `Invalid value for field '${field}': '${textOf(value)}'. ${why}`);
+}
+
+/** 403: more than the project may have. */
+export function quotaExceeded(metric: string, limit: number, scope: string): ApiError {
+  const where = scope.replace(/^projects\/[^/]+\//, "").replace("regions/", "region ");
+  return new ApiError(403, "quotaExceeded", `Quota '${metric}' exceeded.  Limit: ${limit.toFixed(1)} in ${where}.`);
+}
+
+/** 501: real in Google's API, absent here. Never answered by Google, so that a test cannot mistake it for a behaviour. */
+export function notEmulated(what: string): ApiError {
+  return new ApiError(501, "notImplemented", `${what} is not emulated`);
+}
+
+/** The refusal of a request body that its schema does not allow. */
+export function violationError(violation: Violation): ApiError {
+  return violationErrors[violation.problem](violation);
+}
+
+const violationErrors: Readonly<Record<Violation["problem"], (violation: Violation) => ApiError>> = {
+  missing: ({ at }) => new ApiError(400, "required", `Required field '${at}' not specified`),
+  unknown: ({ at }) => unknownName(at.slice(at.lastIndexOf(".") + 1), "Cannot find field."),
+  pattern: ({ at, value, wanted }) => invalid(at, value, `Must be a match of regex '${wanted}'`),
+  enum: ({ at, value, wanted }) => invalid(at, value, `Must be one of: ${wanted}`),
+  type: ({ at, value, wanted }) => invalid(at, value, `Must be of type ${wanted}`),
+  format: ({ at, value, wanted }) => invalid(at, value, `Must be of format ${wanted}`),
+};
+
+/** 400: a field or parameter that the API does not have. */
+export function unknownName(name: string, why: string): ApiError {
+  return new ApiError(400, "badRequest", `Invalid JSON payload received. Unknown name "${name}": ${why}`);
+}

@@ -1,0 +1,66 @@
+import { get } from "node:http";
+import { setTimeout as delay } from "node:timers/promises";
+import type { HttpHealthCheck } from "./resources.ts";
+
+/** What the prober makes of an instance. */
+export interface Health {
+  readonly state: "HEALTHY" | "UNHEALTHY";
+  /** Why the last probe failed. */
+  readonly reason?: string;
+}
+
+/** One instance to probe. */
+export interface ProbeOptions {
+  readonly address: string;
+  readonly check: HttpHealthCheck;
+  /** Divides the check's interval, so that tests need not wait as long as Google. */
+  readonly scale: number;
+  /** What was known of the instance before, under an earlier form of the check. */
+  readonly initial: Health["state"];
+  /** Why the network would not let a probe through just now, or nothing. */
+  readonly obstacle: () => string | undefined;
+  /** Ends the probing. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Probes as Google does: every interval, one GET of the path with the check's Host; only a 200 within the time-out is a
+ * success. The state changes after so many successes or failures in a row as the check says. Yields after every probe.
+ */
+export async function* probe({
+  address,
+  check,
+  scale,
+  initial,
+  obstacle,
+  signal,
+}: ProbeOptions): AsyncGenerator<Health> {
+  let state = initial;
+  let run = { succeeded: false, length: 0 };
+  while (!signal.aborted) {
+    const next = delay((check.checkIntervalSec * 1000) / scale, undefined, { ref: false });
+    const reason = obstacle() ?? (await probeOnce(address, check, signal));
+    const succeeded = reason === undefined;
+    run = { succeeded, length: succeeded === run.succeeded ? run.length + 1 : 1 };
+    if (run.length >= (succeeded ? check.healthyThreshold : check.unhealthyThreshold))
+      state = succeeded ? "HEALTHY" : "UNHEALTHY";
+    yield { state, ...(reason !== undefined && { reason }) };
+    await next;
+  }
+}
+
+/** Why a probe failed, or nothing when it succeeded. */
+async function probeOnce(address: string, check: HttpHealthCheck, stop: AbortSignal): Promise<string | undefined> {
+  const { port, requestPath: path, host, timeoutSec } = check;
+  const signal = AbortSignal.any([stop, AbortSignal.timeout(timeoutSec * 1000)]);
+  // Google: without a host, the Host header is the address that is probed.
+  const headers = { host: host === undefined || host === "" ? address : host, "user-agent": "GoogleHC/1.0" };
+  return new Promise((resolve) => {
+    const request = get({ host: address, port, path, headers, agent: false, signal }, (response) => {
+      response.resume();
+      response.once("end", () => resolve(response.statusCode === 200 ? undefined : `status ${response.statusCode}`));
+      response.once("error", (error) => resolve(error.message));
+    });
+    request.once("error", (error) => resolve(error.message));
+  });
+}

@@ -1,0 +1,73 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { connectControl, type ComputeControl } from "./control.ts";
+
+/** What to emulate, and where. */
+export interface ComputeOptions {
+  /** `HOST:PORT` of the API. */
+  readonly listen: string;
+  /** Path of the control socket. */
+  readonly socket: string;
+  /** The static address's number. */
+  readonly address: string;
+  /** `NAME=INTERNAL` or `NAME=INTERNAL/EXTERNAL`, each. */
+  readonly instances: readonly string[];
+  /** Whether the static address exists at the start; true unless said otherwise. */
+  readonly withAddress?: boolean;
+  /** Divides the intervals of health checks; 1 unless said otherwise. */
+  readonly probeScale?: number;
+  readonly project?: string;
+  readonly region?: string;
+  readonly zone?: string;
+  /** A command that runs the emulator somewhere else, such as `ip netns exec NAME`. */
+  readonly within?: readonly string[];
+}
+
+/** A running emulator; disposing of it ends the process and waits for that. */
+export interface Compute extends AsyncDisposable {
+  /** The API's base URL, with the slash at the end that gcloud wants. */
+  readonly url: string;
+  readonly control: ComputeControl;
+  readonly pid: number;
+}
+
+/** Starts an emulator as a process of its own, and returns when it serves. Rejects with its words when it cannot. */
+export async function startCompute(options: ComputeOptions): Promise<Compute> {
+  const { listen, socket, address, instances, within = [], withAddress = true, probeScale = 1 } = options;
+  const { project = "khw-testbed", region = "us-west1", zone = "us-west1-c" } = options;
+  const flags = { listen, control: socket, address, project, region, zone };
+  const argv = [
+    ...within,
+    process.execPath,
+    fileURLToPath(new URL("./main.ts", import.meta.url)),
+    ...Object.entries(flags).flatMap(([name, value]) => [`--${name}`, value]),
+    "--instances",
+    instances.join(","),
+    "--probe-scale",
+    String(probeScale),
+    ...(withAddress ? [] : ["--no-address"]),
+  ];
+  const [command = "", ...rest] = argv;
+  // The environment is left behind: test runners put loaders in it.
+  const child = spawn(command, rest, { stdio: ["ignore", "pipe", "pipe"], env: { PATH: process.env.PATH } });
+  const exited = once(child, "exit");
+  const complaints: string[] = [];
+  child.stderr.setEncoding("utf8").on("data", (text: string) => complaints.push(text));
+  const [first] = await Promise.race([once(createInterface({ input: child.stdout }), "line"), exited]);
+  if (first !== "ready" || child.pid === undefined) throw new Error(`The emulator ended: ${complaints.join("")}`);
+
+  const control = connectControl(socket);
+  return {
+    url: `http://${listen}/compute/v1/`,
+    control,
+    pid: child.pid,
+    [Symbol.asyncDispose]: async () => {
+      await control[Symbol.asyncDispose]();
+      child.kill("SIGTERM");
+      await exited;
+      if (complaints.length > 0) throw new Error(`The emulator complained: ${complaints.join("")}`);
+    },
+  };
+}

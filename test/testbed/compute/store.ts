@@ -1,0 +1,56 @@
+import { collectionOf } from "./references.ts";
+import type { Collections, Resource } from "./resources.ts";
+
+/** A resource under its path, e.g. `projects/P/regions/R/addresses/A`. */
+export type Entry<T extends Resource> = readonly [path: string, resource: T];
+
+/** All resources. Their types are what the schema, to which every body and answer is held, and the kinds make of them. */
+export class Store {
+  readonly #resources = new Map<string, Resource>();
+  readonly #listeners = new Set<() => void>();
+
+  get(path: string): Resource | undefined {
+    return this.#resources.get(path);
+  }
+
+  /** The resource at a path of a known collection. */
+  find<C extends keyof Collections>(collection: C, path: string): Collections[C] | undefined {
+    return this.all<C>(collection).find(([other]) => other === path)?.[1];
+  }
+
+  /** Every resource of a collection with its path, in the order of the paths. */
+  all<C extends keyof Collections>(collection: C): readonly Entry<Collections[C]>[];
+  all(collection: string): readonly Entry<Resource>[];
+  all(collection: string): readonly Entry<Resource>[] {
+    return this.entries().filter(([path]) => collectionOf(path) === collection);
+  }
+
+  /** Every resource by path, in the order of the paths. */
+  entries(): readonly Entry<Resource>[] {
+    return [...this.#resources].toSorted(([a], [b]) => (a < b ? -1 : 1));
+  }
+
+  set(path: string, resource: Resource): void {
+    this.#resources.set(path, resource);
+    this.#changed();
+  }
+
+  delete(path: string): void {
+    if (this.#resources.delete(path)) this.#changed();
+  }
+
+  clear(): void {
+    this.#resources.clear();
+    this.#changed();
+  }
+
+  /** Calls `listener` after every change, until the signal ends it. */
+  onChange(listener: () => void, signal: AbortSignal): void {
+    this.#listeners.add(listener);
+    signal.addEventListener("abort", () => this.#listeners.delete(listener), { once: true });
+  }
+
+  #changed(): void {
+    for (const listener of this.#listeners) listener();
+  }
+}

@@ -1,0 +1,81 @@
+/**
+ * The demo: three controllers, a cloud around them, and one command that makes them a control plane.
+ *
+ * usage: demo.ts [--nodes N] | down
+ */
+import { spawn } from "node:child_process";
+import { parseArgs } from "node:util";
+
+import { findTestbed, startTestbed } from "./index.ts";
+import type { Testbed } from "./index.ts";
+import { namespaceOf, namespacePath } from "./layout.ts";
+import { agentPackage, clientProgram, installAgents, kubectlCommand, makeWorkstation } from "./workstation.ts";
+
+const name = "demo";
+
+const { values, positionals } = parseArgs({
+  options: { nodes: { type: "string", default: "3" } },
+  allowPositionals: true,
+});
+if (positionals[0] === "down") await down();
+else await up(Number(values.nodes));
+
+async function up(count: number): Promise<void> {
+  await (await findTestbed(name))?.stop();
+  say(`booting ${count} controllers with systemd and etcd, a metadata server, a Compute API and a release mirror`);
+  const testbed = await startTestbed({ name, nodes: count, keep: true });
+  try {
+    const workstation = await makeWorkstation(testbed);
+    say("installing khw-agent on each with apt");
+    await installAgents(workstation, testbed.nodes, agentPackage);
+    const nodes = ["--nodes", `controller-${testbed.nodes.map((_, index) => index).join(",")}`];
+    say(`khw-client bootstrap ${nodes.join(" ")}`);
+    await inTerminal(testbed, [clientProgram, "bootstrap", ...nodes], workstation.folder);
+    say(`khw-client status ${nodes.join(" ")}`);
+    await inTerminal(testbed, [clientProgram, "status", ...nodes], workstation.folder);
+    process.stdout.write(whatNow(testbed, workstation.folder, nodes));
+  } catch (error) {
+    await testbed.stop();
+    throw error;
+  }
+}
+
+async function down(): Promise<void> {
+  const testbed = await findTestbed(name);
+  await testbed?.stop();
+  say(testbed === undefined ? "no demo is up" : "gone, without a trace");
+}
+
+/** The lines to go on with, to be copied as they are. */
+function whatNow(testbed: Testbed, folder: string, nodes: readonly string[]): string {
+  const enter = `nsenter --net=${namespacePath(namespaceOf(testbed.id))}`;
+  const [first] = testbed.nodes;
+  return `
+The control plane is up, behind ${testbed.publicAddress}. To go on:
+
+  # Kubernetes, through the load balancer
+  ${enter} ${kubectlCommand(testbed, ["get", "namespaces"]).join(" ")}
+
+  # khw-client, on the workstation
+  cd ${folder} && ${enter} ${clientProgram} status ${nodes.join(" ")}
+
+  # a shell on ${first?.name ?? "a node"}
+  nsenter --target ${first?.leaderPid ?? 0} --all
+
+  # away with it all
+  npm run demo -- down
+`;
+}
+
+/** Runs a command of the workstation on this terminal; throws unless it succeeds. */
+async function inTerminal({ id }: Testbed, argv: readonly string[], cwd: string): Promise<void> {
+  const child = spawn("nsenter", [`--net=${namespacePath(namespaceOf(id))}`, "--", ...argv], { cwd, stdio: "inherit" });
+  const code = await new Promise<number | null>((resolve, reject) =>
+    child.once("error", reject).once("close", resolve),
+  );
+  if (code !== 0) throw new Error(`${argv.join(" ")}: exit status ${code}`);
+}
+
+function say(text: string): void {
+  process.stdout.write(`\n==> ${text}\n`);
+}

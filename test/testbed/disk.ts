@@ -1,0 +1,79 @@
+/** A machine's disk: an overlay on the shared base, with what makes the machine itself. */
+import { randomBytes } from "node:crypto";
+import { chmod, mkdir, rm, symlink, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+
+import { must, run } from "./command.ts";
+import { diskFolder, gateway, metadataAddress, nodeFolder, ports, project } from "./layout.ts";
+import type { Place } from "./layout.ts";
+
+/** The file in a machine whose writing tells the host that PID 1 takes orders (the host binds a pipe there). */
+export const readyPipe = "/run/testbed-ready";
+
+// Opened for reading as well, so that a reboot from within, which nobody waits for, does not block here.
+const readyUnit = `[Unit]
+Description=Tells the testbed that this machine takes orders
+After=basic.target dbus.service
+
+[Service]
+Type=oneshot
+ExecStart=/bin/sh -c 'echo ready 1<>${readyPipe}'
+
+[Install]
+WantedBy=multi-user.target
+`;
+
+/** What a machine's disk is made of. */
+export interface Disk {
+  readonly id: string;
+  readonly place: Place;
+  /** All machines of the testbed: each knows the names of the others. */
+  readonly all: readonly Place[];
+  /** The shared root, never written. */
+  readonly base: string;
+}
+
+/** Mounts a fresh disk for a machine and writes its identity; gives the root. */
+export async function makeDisk({ id, place, all, base }: Disk): Promise<string> {
+  const layers = join(diskFolder(id), place.name);
+  const [upper, work] = [join(layers, "upper"), join(layers, "work")];
+  const root = join(nodeFolder(id, place.name), "root");
+  for (const folder of [upper, work, root]) await mkdir(folder, { recursive: true });
+  // The upper layer's own mode becomes the root's.
+  await chmod(upper, 0o755);
+  await must(["mount", "-t", "overlay", "-o", `lowerdir=${base},upperdir=${upper},workdir=${work}`, "overlay", root]);
+
+  const write = (path: string, text: string, mode = 0o644): Promise<void> =>
+    writeFile(join(root, path), text, { mode });
+  await write("etc/hostname", `${place.name}\n`);
+  await write("etc/machine-id", `${randomBytes(16).toString("hex")}\n`);
+  await write("etc/hosts", hosts(all));
+  await write("etc/apt/sources.list", `deb [trusted=yes] http://${gateway}:${ports.packages}/ ./\n`);
+  await write("etc/systemd/system/testbed-ready.service", readyUnit);
+  await symlink(
+    "../testbed-ready.service",
+    join(root, "etc/systemd/system/multi-user.target.wants/testbed-ready.service"),
+  );
+  return root;
+}
+
+/** Unmounts and deletes what {@link makeDisk} made; fine when nothing is there. */
+export async function removeDisk(id: string, place: Place): Promise<void> {
+  const root = join(nodeFolder(id, place.name), "root");
+  // Lazily: the mount leaves this machine's view at once, whoever still looks at it from elsewhere.
+  const unmounted = await run(["umount", "--lazy", root]);
+  if (unmounted.code !== 0 && !/not mounted|not found|no mount point/.test(unmounted.stderr)) {
+    throw new Error(`${root}: ${unmounted.stderr.trim()}`);
+  }
+  await rm(join(diskFolder(id), place.name), { recursive: true, force: true });
+}
+
+function hosts(all: readonly Place[]): string {
+  const domain = `c.${project.id}.internal`;
+  return [
+    "127.0.0.1 localhost",
+    `${metadataAddress} metadata.google.internal metadata`,
+    ...all.map(({ name, address }) => `${address} ${name}.${domain} ${name}`),
+    "",
+  ].join("\n");
+}

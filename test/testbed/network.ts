@@ -1,0 +1,60 @@
+/** The testbed's network: a bridge in a namespace of its own, and a namespace for each machine, joined to it. */
+import { must, run } from "./command.ts";
+import { gateway, metadataAddress, namespaceOf, publicAddress, subnet } from "./layout.ts";
+import type { Place } from "./layout.ts";
+
+/**
+ * Makes the namespaces, the bridge and the links. All links are born inside the namespaces, so the machine's own
+ * network never sees them, and deleting the namespaces deletes everything.
+ */
+export async function makeNetwork(id: string, nodes: readonly Place[]): Promise<void> {
+  const bridge = namespaceOf(id);
+  for (const namespace of namespacesOf(id, nodes)) await must(["ip", "netns", "add", namespace]);
+  await configure(bridge, [
+    "link set lo up",
+    `address add ${metadataAddress}/32 dev lo`,
+    `address add ${publicAddress}/32 dev lo`,
+    "link add br0 type bridge",
+    `address add ${gateway}/${subnet.length} dev br0`,
+    "link set br0 up",
+    ...nodes.flatMap(({ name, address, externalAddress }) => [
+      `link add ${name} type veth peer name eth0 netns ${namespaceOf(id, name)}`,
+      `link set ${name} master br0 up`,
+      `route add ${externalAddress}/32 via ${address} dev br0`,
+    ]),
+  ]);
+  await Promise.all(
+    nodes.map(({ name, address, externalAddress }) =>
+      configure(namespaceOf(id, name), [
+        "link set lo up",
+        `address add ${externalAddress}/32 dev lo`,
+        `address add ${address}/${subnet.length} dev eth0`,
+        "link set eth0 up",
+        `route add default via ${gateway}`,
+      ]),
+    ),
+  );
+}
+
+/** Removes the namespaces of a testbed, as many of them as there are. */
+export async function removeNetwork(id: string, nodes: readonly Place[]): Promise<void> {
+  for (const namespace of namespacesOf(id, nodes)) {
+    const deleted = await run(["ip", "netns", "delete", namespace]);
+    if (deleted.code !== 0 && !deleted.stderr.includes("No such file")) throw new Error(deleted.stderr.trim());
+  }
+}
+
+/** Takes a machine off the network (its cable pulled), or puts it back. */
+export async function setLink(id: string, name: string, state: "up" | "down"): Promise<void> {
+  await must(["ip", "-netns", namespaceOf(id), "link", "set", name, state]);
+}
+
+function namespacesOf(id: string, nodes: readonly Place[]): readonly string[] {
+  return [namespaceOf(id), ...nodes.map(({ name }) => namespaceOf(id, name))];
+}
+
+async function configure(namespace: string, commands: readonly string[]): Promise<void> {
+  const argv = ["ip", "-netns", namespace, "-batch", "-"];
+  const result = await run(argv, { input: `${commands.join("\n")}\n` });
+  if (result.code !== 0) throw new Error(`network namespace ${namespace}: ${result.stderr.trim()}`);
+}

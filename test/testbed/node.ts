@@ -1,0 +1,91 @@
+/** One machine of the testbed, and what a hand at the machine can do to it. */
+import { rm, stat } from "node:fs/promises";
+import { join } from "node:path";
+
+import { boot, leaderOf } from "./boot.ts";
+import { destroyGroup } from "./cgroup.ts";
+import { must, run, succeeded } from "./command.ts";
+import type { RunOptions, RunResult } from "./command.ts";
+import { groupOf, nodeFolder } from "./layout.ts";
+import type { Place } from "./layout.ts";
+import { setLink } from "./network.ts";
+
+/** A machine of the testbed. */
+export interface TestbedNode extends Place {
+  /** The machine's root as the host sees it; there even while the machine is off. */
+  readonly root: string;
+  /** The host's process id of the machine's PID 1; throws while the machine is off. */
+  readonly leaderPid: number;
+  /** Runs a command in the machine, as root. A non-zero exit status is a result, not an error. */
+  run(argv: readonly string[], options?: RunOptions): Promise<RunResult>;
+  /** Runs a command in the machine that must succeed, and gives its standard output. */
+  must(argv: readonly string[], options?: RunOptions): Promise<string>;
+  /** Copies a file or a folder of the host to this path of the running machine; owner root, modes kept. */
+  copyIn(from: string, to: string): Promise<void>;
+  /** Pulls the plug: every process of the machine is gone at once, what it wrote to its disk stays. */
+  powerOff(): Promise<void>;
+  /** Boots from the same disk and waits until PID 1 takes orders; services may still be starting. */
+  powerOn(): Promise<void>;
+  /** Pulls the network cable; the machine goes on running. */
+  disconnect(): Promise<void>;
+  /** Puts the network cable back. */
+  connect(): Promise<void>;
+  /**
+   * Makes the clock that one service sees wrong by so many seconds, from the service's next start until the machine's
+   * next boot; 0 makes it right again. The machines share the kernel's clock, so none has one of its own to set.
+   */
+  skewClock(unit: string, seconds: number): Promise<void>;
+}
+
+/** How long the processes of a machine without power may take to be gone. */
+const powerOffTimeoutMs = 20_000;
+
+/** The handle of a machine whose disk is made, in this process or in an earlier one. */
+export function nodeAt(id: string, place: Place): TestbedNode {
+  const { name } = place;
+  const enter = (argv: readonly string[]): readonly string[] => {
+    return ["nsenter", "--target", String(leaderOf(id, name)), "--all", "--", ...argv];
+  };
+  const node: TestbedNode = {
+    ...place,
+    root: join(nodeFolder(id, name), "root"),
+    get leaderPid() {
+      return leaderOf(id, name);
+    },
+    run: async (argv, options) => run(enter(argv), options),
+    must: async (argv, options) => succeeded([`${name}:`, ...argv], await node.run(argv, options)),
+    // Written by the machine itself: its /tmp and /run are not on its disk, and its links are not the host's.
+    copyIn: async (from, to) => {
+      const source = await stat(from);
+      const [read, write] = source.isDirectory()
+        ? ['tar -C "$from" -c .', ["/bin/sh", "-ec", 'mkdir -p "$0" && tar --no-same-owner -C "$0" -x', to]]
+        : ['cat "$from"', ["install", "-D", "-m", (source.mode & 0o7777).toString(8), "/dev/stdin", to]];
+      await must([
+        "/bin/bash",
+        "-ec",
+        `set -o pipefail; from=$1; shift; ${read} | "$@"`,
+        "bash",
+        from,
+        ...enter(write),
+      ]);
+    },
+    powerOff: async () => {
+      await destroyGroup(groupOf(id, name), AbortSignal.timeout(powerOffTimeoutMs));
+      await rm(join(nodeFolder(id, name), "supervisor"), { force: true });
+    },
+    powerOn: async () => boot(id, name),
+    disconnect: async () => setLink(id, name, "down"),
+    connect: async () => setLink(id, name, "up"),
+    skewClock: async (unit, seconds) => {
+      const dropIn = `/run/systemd/system/${unit}.d/testbed-clock.conf`;
+      // ld.so, not systemd, replaces $LIB by the architecture's library folder.
+      const environment = `LD_PRELOAD=/usr/$LIB/faketime/libfaketime.so.1 FAKETIME=${seconds < 0 ? "" : "+"}${seconds}s DONT_FAKE_MONOTONIC=1`;
+      const script =
+        seconds === 0
+          ? 'rm -f "$0"'
+          : 'mkdir -p "$(dirname "$0")" && printf "[Service]\\nEnvironment=%s\\n" "$1" >"$0"';
+      await node.must(["/bin/sh", "-ec", `${script}; systemctl daemon-reload`, dropIn, environment]);
+    },
+  };
+  return node;
+}

@@ -1,0 +1,31 @@
+/** What is slow to make and made once: the cached folders that a testbed is started from. */
+import { join } from "node:path";
+
+import { must } from "./command.ts";
+import { cacheFolder } from "./layout.ts";
+
+/** The Debian releases that machines can be made of. */
+export type Suite = "bullseye" | "bookworm" | "trixie";
+
+/** The cached folders that a testbed needs. */
+export interface Prepared {
+  /** The machines' root. */
+  readonly base: string;
+  /** The apt repository with nginx. */
+  readonly packages: string;
+  /** The Kubernetes releases: a folder for each version. */
+  readonly kubernetes: string;
+}
+
+/** Long enough to build Kubernetes on two slow processors. */
+const buildTimeoutMs = 45 * 60_000;
+
+/** Finds the folders in the cache, or makes what is missing: that takes minutes, `test/setup.sh` does it beforehand. */
+export async function prepare(suite: Suite): Promise<Prepared> {
+  const make = async (script: string, ...args: readonly string[]): Promise<string> => {
+    const argv = ["bash", join(import.meta.dirname, script), cacheFolder(), ...args];
+    return (await must(argv, { timeoutMs: buildTimeoutMs })).trim();
+  };
+  const [kubernetes, base] = await Promise.all([make("kubernetes.sh"), make("base.sh", suite)]);
+  return { base, kubernetes, packages: await make("packages.sh", base, suite) };
+}

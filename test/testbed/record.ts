@@ -1,0 +1,92 @@
+/** The record of each testbed on this machine: enough to take it down without whoever started it. */
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+
+import { destroyGroup } from "./cgroup.ts";
+import { removeDisk } from "./disk.ts";
+import { hasCode } from "./errors.ts";
+import { diskFolder, groupOf, stateFolder, stateRoot } from "./layout.ts";
+import type { Place } from "./layout.ts";
+import { removeNetwork } from "./network.ts";
+
+/** What is written down of a testbed before anything of it is made; all names of its resources derive from the id. */
+export interface TestbedRecord {
+  readonly id: string;
+  /** Whether it outlives its owner. */
+  readonly keep: boolean;
+  /** The process that started it; the start time tells it from a later process of the same id. */
+  readonly owner: { readonly pid: number; readonly startTime: string };
+  /** The boot of the machine that it belongs to: nothing of it but its disks outlives that. */
+  readonly bootId: string;
+  readonly nodes: readonly Place[];
+  /** The folder of the Kubernetes releases that its mirror serves. */
+  readonly kubernetes: string;
+}
+
+/** How long all processes of a testbed may take to be gone. */
+const stopTimeoutMs = 30_000;
+
+/** Writes a testbed's record into a state folder of its own; throws when one of that id exists. */
+export async function register(testbed: Pick<TestbedRecord, "id" | "keep" | "nodes" | "kubernetes">): Promise<void> {
+  const owner = { pid: process.pid, startTime: (await startTime(process.pid)) ?? "" };
+  const record: TestbedRecord = { ...testbed, owner, bootId: await bootId() };
+  await mkdir(stateRoot, { recursive: true, mode: 0o700 });
+  // Appears under its name with the record inside, so a sweep never meets a folder that it cannot judge.
+  const fresh = await mkdtemp(join(stateRoot, ".new-"));
+  await writeFile(join(fresh, "record.json"), `${JSON.stringify(record, null, 2)}\n`);
+  try {
+    await rename(fresh, stateFolder(testbed.id));
+  } catch (cause) {
+    await rm(fresh, { recursive: true });
+    throw new Error(`the testbed ${testbed.id} exists already`, { cause });
+  }
+}
+
+/** The record of a testbed, or undefined when there is none of that id. */
+export async function recordOf(id: string): Promise<TestbedRecord | undefined> {
+  try {
+    const record: TestbedRecord = JSON.parse(await readFile(join(stateFolder(id), "record.json"), "utf8"));
+    return record;
+  } catch (error) {
+    if (hasCode(error, "ENOENT")) return undefined;
+    throw error;
+  }
+}
+
+/** Ends a testbed's processes and removes all that it made. The record goes last, so that a failure can be repeated. */
+export async function destroy({ id, nodes }: Pick<TestbedRecord, "id" | "nodes">): Promise<void> {
+  await destroyGroup(groupOf(id), AbortSignal.timeout(stopTimeoutMs));
+  await Promise.all([removeNetwork(id, nodes), ...nodes.map((place) => removeDisk(id, place))]);
+  await rm(diskFolder(id), { recursive: true, force: true });
+  await rm(stateFolder(id), { recursive: true, force: true });
+}
+
+/** Destroys every testbed that nobody owns any more: its owner has ended and it was not to be kept, or the machine booted. */
+export async function sweep(): Promise<void> {
+  await mkdir(stateRoot, { recursive: true, mode: 0o700 });
+  for (const id of await readdir(stateRoot)) {
+    const record = await recordOf(id);
+    if (record && (await isLeftOver(record))) await destroy(record);
+  }
+}
+
+async function isLeftOver({ keep, owner, bootId: born }: TestbedRecord): Promise<boolean> {
+  if (born !== (await bootId())) return true;
+  return !keep && (await startTime(owner.pid)) !== owner.startTime;
+}
+
+/** When a process started, in clock ticks since boot as `proc(5)` gives it; undefined when there is no such process. */
+async function startTime(pid: number): Promise<string | undefined> {
+  try {
+    const stat = await readFile(`/proc/${pid}/stat`, "utf8");
+    // The name, in parentheses, may hold anything; the fields after it are plain. starttime is the 22nd of all.
+    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19];
+  } catch (error) {
+    if (hasCode(error, "ENOENT")) return undefined;
+    throw error;
+  }
+}
+
+async function bootId(): Promise<string> {
+  return (await readFile("/proc/sys/kernel/random/boot_id", "utf8")).trim();
+}

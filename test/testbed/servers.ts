@@ -1,0 +1,96 @@
+/** The testbed's servers: programs of Node's in the bridge's network namespace, owned by the testbed's control group. */
+import { spawn } from "node:child_process";
+import { open, readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+
+import { inGroup, makeGroup } from "./cgroup.ts";
+import { plainEnvironment } from "./command.ts";
+import {
+  gateway,
+  groupOf,
+  metadataAddress,
+  namespaceOf,
+  namespacePath,
+  ports,
+  project,
+  publicAddress,
+  stateFolder,
+} from "./layout.ts";
+import type { Place } from "./layout.ts";
+import type { Prepared } from "./prepare.ts";
+import { together } from "./together.ts";
+
+/** How long a server may take to say that it is ready. */
+const readyTimeoutMs = 60_000;
+
+/** The control socket of a testbed's server. */
+export function controlSocket(id: string, name: string): string {
+  return join(stateFolder(id), `${name}.sock`);
+}
+
+/** Starts a server and waits for its line `ready`. Its errors go to `NAME.log` in the state folder. */
+async function startServer(id: string, name: string, argv: readonly string[]): Promise<void> {
+  const logFile = join(stateFolder(id), `${name}.log`);
+  const log = await open(logFile, "w");
+  const namespace = `--net=${namespacePath(namespaceOf(id))}`;
+  const program = ["nsenter", namespace, "--", process.execPath, ...argv, "--control", controlSocket(id, name)];
+  const [file = "", ...args] = inGroup(await makeGroup(groupOf(id, "servers")), program);
+  const child = spawn(file, args, { detached: true, env: plainEnvironment, stdio: ["ignore", "pipe", log.fd] });
+  try {
+    await new Promise<void>((resolve, reject) => {
+      const deadline = AbortSignal.timeout(readyTimeoutMs);
+      deadline.addEventListener("abort", () => reject(new Error(`not ready after ${readyTimeoutMs / 1000} s`)));
+      child.once("error", reject);
+      child.once("exit", (code, signal) => reject(new Error(`ended: ${signal ?? code}`)));
+      child.stdout?.once("data", () => resolve());
+    });
+  } catch (cause) {
+    throw new Error(`the testbed's ${name} server does not start: ${await readFile(logFile, "utf8")}`, { cause });
+  } finally {
+    await log.close();
+  }
+  // From here on it belongs to the group alone: it neither holds this process nor ends with it.
+  child.removeAllListeners("exit");
+  child.stdout?.destroy();
+  child.unref();
+}
+
+/** Starts the metadata server, the release mirror, the apt repository and Compute Engine; waits until all of them serve. */
+export async function startServers(id: string, nodes: readonly Place[], prepared: Prepared): Promise<void> {
+  const program = (path: string): string => join(import.meta.dirname, path);
+  const instances = nodes
+    .map(({ name, address, externalAddress }) => `${name}=${address}/${externalAddress}`)
+    .join(",");
+  const versions = (await readdir(prepared.kubernetes)).filter((name) => name.startsWith("v"));
+  const releases = ["release", "kubernetes-release/release"].flatMap((mirror) =>
+    versions.map((version) => `/${mirror}/${version}/bin/linux/${architecture}/=${join(prepared.kubernetes, version)}`),
+  );
+  const files = (port: number, served: readonly string[]): readonly string[] => [
+    program("servers/files.ts"),
+    `--listen=${gateway}:${port}`,
+    ...served.map((each) => `--serve=${each}`),
+  ];
+  await together(
+    startServer(id, "metadata", [
+      program("servers/metadata.ts"),
+      `--listen=${metadataAddress}:80`,
+      `--project=${project.id}/${project.number}`,
+      `--zone=${project.region}/${project.zone}`,
+      `--instances=${instances}`,
+    ]),
+    startServer(id, "mirror", files(ports.mirror, releases)),
+    startServer(id, "packages", files(ports.packages, [`/=${prepared.packages}`])),
+    startServer(id, "compute", [
+      program("compute/main.ts"),
+      `--listen=${gateway}:${ports.compute}`,
+      `--project=${project.id}`,
+      `--region=${project.region}`,
+      `--zone=${project.zone}`,
+      `--address=${publicAddress}`,
+      `--instances=${instances}`,
+    ]),
+  );
+}
+
+/** The machine's architecture, which the programs in the cache are built for, by Kubernetes' name. */
+const architecture = process.arch === "arm64" ? "arm64" : "amd64";

@@ -1,0 +1,126 @@
+/** A server of the testbed: answers, except where a fault strikes, and remembers what it was asked. */
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import { Readable } from "node:stream";
+import { text } from "node:stream/consumers";
+import { setTimeout as sleep } from "node:timers/promises";
+
+import type { LogEntry } from "./control.ts";
+import type { Answer } from "./answer.ts";
+import { createFaults, disturbed, paced } from "./faults.ts";
+import type { Fault } from "./faults.ts";
+
+/** Where and what to serve. */
+export interface ServeOptions {
+  /** `ADDRESS:PORT`. */
+  readonly listen: string;
+  /** The Unix socket of the remote control (control.ts). */
+  readonly control: string;
+  readonly answer: (request: IncomingMessage) => Answer | Promise<Answer>;
+}
+
+/** Serves until SIGTERM or SIGINT; prints `ready` on standard output when it does. */
+export async function serve({ listen, control, answer }: ServeOptions): Promise<void> {
+  const faults = createFaults();
+  const log: LogEntry[] = [];
+  const server = createServer((request, response) => {
+    const entry = newEntry(request);
+    log.push(entry);
+    respond(request, response, { fault: faults.take(entry.path), answer, entry }).catch((error: unknown) => {
+      process.stderr.write(`${entry.method} ${entry.path}: ${String(error)}\n`);
+      response.destroy();
+    });
+  });
+  const controls = createControlServer({
+    "PUT /faults": (body) => {
+      const wanted: readonly Fault[] = JSON.parse(body);
+      faults.set(wanted);
+    },
+    "GET /log": () => log,
+    "DELETE /log": () => void log.splice(0),
+  });
+
+  const [, host, port] = /^(.+):(\d+)$/.exec(listen) ?? [];
+  await Promise.all([
+    once(server.listen(Number(port), host), "listening"),
+    once(controls.listen(control), "listening"),
+  ]);
+  const stopped = Promise.race([once(process, "SIGTERM"), once(process, "SIGINT")]);
+  process.stdout.write("ready\n");
+  await stopped;
+  for (const each of [server, controls]) {
+    each.close();
+    each.closeAllConnections();
+  }
+}
+
+/** The names of the options of every server's command line, for `parseArgs`. */
+export const serveOptions = { listen: { type: "string" }, control: { type: "string" } } as const;
+
+interface Response {
+  readonly fault: Fault | undefined;
+  readonly answer: ServeOptions["answer"];
+  readonly entry: Writable<LogEntry>;
+}
+
+type Writable<T> = { -readonly [K in keyof T]: T[K] };
+
+/** Answers, and writes down before the caller can see it what it will have seen. */
+async function respond(request: IncomingMessage, response: ServerResponse, how: Response): Promise<void> {
+  const { fault, entry } = how;
+  if (fault?.kind === "drop") return void response.destroy();
+  if (fault?.kind === "delay") {
+    if (fault.millis === undefined) return;
+    await sleep(fault.millis);
+  }
+
+  const answer = await how.answer(request);
+  const { status, headers, body } = disturbed(answer, fault);
+  if (answer.body !== body && typeof answer.body !== "string") answer.body.destroy();
+  entry.status = status;
+  response.writeHead(status, {
+    ...headers,
+    ...(typeof body === "string" && { "Content-Length": Buffer.byteLength(body) }),
+  });
+  const stream = typeof body === "string" ? Readable.from([Buffer.from(body)]) : body;
+  if (request.method === "HEAD") {
+    stream.destroy();
+  } else {
+    for await (const chunk of paced(stream, fault)) {
+      // A caller that went away is no error of the server's.
+      if (response.destroyed) break;
+      entry.bytes += chunk.length;
+      // Waited for one by one: a cut must not take back what came before it.
+      await new Promise<void>((written) => response.write(chunk, () => written()));
+    }
+  }
+  if (fault?.kind === "cut") response.destroy();
+  else if (fault?.kind !== "stall") response.end();
+}
+
+function newEntry(request: IncomingMessage): Writable<LogEntry> {
+  return {
+    at: new Date().toISOString(),
+    method: request.method ?? "",
+    path: request.url ?? "",
+    caller: request.socket.remoteAddress ?? "",
+    range: request.headers.range ?? null,
+    status: null,
+    bytes: 0,
+  };
+}
+
+function createControlServer(handlers: Readonly<Record<string, (body: string) => unknown>>): Server {
+  return createServer((request, response) => {
+    const handler = handlers[`${request.method} ${request.url}`];
+    const answer = async (): Promise<string> => {
+      if (!handler) throw new Error(`no such control: ${request.method} ${request.url}`);
+      return JSON.stringify(handler(await text(request)) ?? null);
+    };
+    answer().then(
+      (body) => response.end(body),
+      (error: unknown) => response.writeHead(400).end(String(error)),
+    );
+  });
+}

@@ -1,0 +1,124 @@
+/** The operator's side of a testbed: khw-client with its files, and the agents brought to the machines. */
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+
+import packageJson from "../../package.json" with { type: "json" };
+import { succeeded } from "./command.ts";
+import type { RunOptions, RunResult } from "./command.ts";
+import type { TestbedNode } from "./node.ts";
+import type { Testbed } from "./testbed.ts";
+
+/** A folder with khw.yaml and management identities, and khw-client in it, on the bridge's network. */
+export interface Workstation {
+  readonly folder: string;
+  /** Runs khw-client; a non-zero exit status is a result. */
+  khw(args: readonly string[], options?: RunOptions): Promise<RunResult>;
+  /** Runs khw-client, which must succeed, and gives its standard output. */
+  mustKhw(args: readonly string[], options?: RunOptions): Promise<string>;
+  /** Runs the release's kubectl as the cluster's administrator, through the load balancer. */
+  kubectl(args: readonly string[], options?: RunOptions): Promise<RunResult>;
+}
+
+const { version: projectVersion } = packageJson;
+
+const repository = join(import.meta.dirname, "../..");
+
+/** The client as `npm run build` made it. */
+export const clientProgram = join(repository, "build/client/khw-client");
+
+/** The agent's package as `npm run deb` made it. */
+export const agentPackage = join(
+  repository,
+  `build/deb/khw-agent_${projectVersion}_${process.arch === "arm64" ? "arm64" : "amd64"}.deb`,
+);
+
+/** What Debian's source is; the testbed's mirror serves it under its own name. */
+export const realVersion = "v1.20.2";
+
+/**
+ * Makes the workstation's folder: khw.yaml for this testbed, a management CA with an administrator and one identity a node.
+ * `settings` are further lines of khw.yaml.
+ */
+export async function makeWorkstation(testbed: Testbed, settings = ""): Promise<Workstation> {
+  const folder = join(testbed.folder, "workstation");
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await writeFile(join(folder, "khw.yaml"), khwYaml(testbed) + settings);
+  const workstation = openWorkstation(testbed);
+  await workstation.mustKhw(["pki", "init"]);
+  await workstation.mustKhw([
+    "pki",
+    "issue",
+    "--role",
+    "agent",
+    "--nodes",
+    testbed.nodes.map(({ name }) => name).join(","),
+  ]);
+  return workstation;
+}
+
+/** A workstation that is there already. */
+export function openWorkstation(testbed: Testbed): Workstation {
+  const folder = join(testbed.folder, "workstation");
+  const khw = (args: readonly string[], options: RunOptions = {}): Promise<RunResult> =>
+    testbed.run([clientProgram, ...args], { timeoutMs: 600_000, cwd: folder, ...options });
+  return {
+    folder,
+    khw,
+    mustKhw: async (args, options) => succeeded(["khw-client", ...args], await khw(args, options)),
+    kubectl: (args, options) => testbed.run(kubectlCommand(testbed, args), options),
+  };
+}
+
+/** The administrator's kubectl, through the load balancer. */
+export function kubectlCommand(testbed: Testbed, args: readonly string[]): readonly string[] {
+  return [
+    join(testbed.kubernetes, realVersion, "kubectl"),
+    `--kubeconfig=${join(testbed.credentials, "admin.kubeconfig")}`,
+    `--server=https://${testbed.publicAddress}:6443`,
+    ...args,
+  ];
+}
+
+function khwYaml({ mirrorUrl, computeUrl, credentials }: Testbed): string {
+  return `# This testbed stands in for Compute Engine and for the release mirror.
+kubernetes:
+  # What Debian's source package is, and so what the testbed's mirror can truly serve.
+  version: ${realVersion}
+  mirrors: [${mirrorUrl}]
+credentials:
+  folder: ${credentials}
+gce:
+  project: khw-testbed
+  region: us-west1
+  zone: us-west1-c
+  endpoint: ${computeUrl}
+  auth: none
+  nodeAddresses: internal
+`;
+}
+
+/** Installs the agent's package on the machines with apt and gives each its identity, all at once. */
+export async function installAgents(
+  { folder }: Workstation,
+  nodes: readonly TestbedNode[],
+  packageFile: string,
+): Promise<void> {
+  await Promise.all(
+    nodes.map(async (node) => {
+      await node.copyIn(packageFile, "/var/tmp/khw-agent.deb");
+      await node.must(["apt-get", "install", "-qq", "-y", "/var/tmp/khw-agent.deb"], {
+        env: { DEBIAN_FRONTEND: "noninteractive" },
+      });
+      await giveIdentity(folder, node);
+    }),
+  );
+}
+
+/** Brings a node its identity; the package's path unit starts the agent. Resolves when the agent serves. */
+async function giveIdentity(folder: string, node: TestbedNode): Promise<void> {
+  const pki = join(folder, "khw-pki");
+  await node.copyIn(join(pki, "ca.pem"), "/etc/khw-agent/pki/ca.pem");
+  await node.copyIn(join(pki, `${node.name}-key.pem`), "/etc/khw-agent/pki/agent-key.pem");
+  await node.copyIn(join(pki, `${node.name}.pem`), "/etc/khw-agent/pki/agent.pem");
+  await node.must(["systemctl", "start", "khw-agent.service"]);
+}

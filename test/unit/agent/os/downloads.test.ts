@@ -1,0 +1,294 @@
+import { execFile } from "node:child_process";
+import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import { connect } from "node:net";
+import { dirname, join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { promisify } from "node:util";
+import t, { type Test } from "tap";
+import { createDownloads } from "../../../../agent/os/downloads.ts";
+import { KhwError } from "../../../../proto/errors.ts";
+import type { Clock } from "../../../../agent/os/os.ts";
+import {
+  begin,
+  content,
+  etag,
+  good,
+  listening,
+  mirror,
+  send,
+  sha256,
+  temporaryFolder,
+  tlsMirror,
+} from "../../../fakes/mirror.ts";
+
+const path = "v1.21.0/bin/linux/amd64/kubectl";
+
+/** Waits without waiting: what is retried is tried again at once. */
+const clock: Clock = {
+  now: () => Date.now(),
+  delay: async (_millis, signal) => signal.throwIfAborted(),
+};
+
+interface Tried {
+  readonly to: string;
+  readonly said: readonly string[];
+  readonly outcome: unknown;
+}
+
+async function download(t: Test, mirrors: readonly string[], options: object = {}): Promise<Tried> {
+  const to = join(await temporaryFolder(t), "kubectl");
+  const said: string[] = [];
+  const downloads = createDownloads({ clock, stallMillis: 300, attempts: 3 });
+  const outcome = await downloads
+    .file({
+      mirrors,
+      path,
+      proxy: "",
+      caPem: "",
+      sha256,
+      to,
+      signal: new AbortController().signal,
+      progress: (text) => said.push(text),
+      ...options,
+    })
+    .catch((error: unknown) => error);
+  return { to, said, outcome };
+}
+
+async function arrived(t: Test, { to, outcome }: Tried): Promise<void> {
+  t.equal(outcome, undefined);
+  t.ok((await readFile(to)).equals(content));
+  t.equal((await stat(to)).mode & 0o7777, 0o755);
+  t.same(await readdir(dirname(to)), ["kubectl"]);
+}
+
+async function nothingStays(t: Test, { to }: Tried): Promise<void> {
+  t.same(await readdir(dirname(to)), []);
+}
+
+t.test("a file arrives whole, with its mode, and tells how far it is", async (t) => {
+  const { url, requests } = await mirror(t, good);
+  const tried = await download(t, [url]);
+  await arrived(t, tried);
+  t.equal(requests.length, 1);
+  t.equal(requests[0]?.url, `/release/${path}`);
+  t.match(tried.said[0], /^[0-3] of 3 MB$/);
+});
+
+t.test("a cut transfer goes on where it was cut", async (t) => {
+  const { url, requests } = await mirror(t, (request, response, n) => {
+    if (n === 1) begin(response, 1_000_000, () => response.destroy());
+    else good(request, response);
+  });
+  await arrived(t, await download(t, [url]));
+  t.equal(requests.length, 2);
+  t.match(requests[1]?.headers, { range: /^bytes=[1-9]\d+-$/, "if-range": etag });
+});
+
+t.test("a mirror that cuts every answer short still delivers, bit by bit", async (t) => {
+  const { url, requests } = await mirror(t, (request, response, n) => {
+    const from = Number(/\d+/.exec(request.headers.range ?? "0")?.[0]);
+    const rest = content.subarray(from);
+    response.writeHead(n === 1 ? 200 : 206, {
+      etag,
+      "content-length": rest.length,
+      "content-range": `bytes ${from}-${content.length - 1}/${content.length}`,
+    });
+    if (rest.length <= 400_000) response.end(rest);
+    else response.write(rest.subarray(0, 400_000), () => setTimeout(() => response.destroy(), 20));
+  });
+  await arrived(t, await download(t, [url]));
+  t.ok(requests.length > 3, `${requests.length} requests, though only 3 attempts may fail in a row`);
+});
+
+for (const [name, headers] of [
+  ["the mirror ignores ranges", { etag }],
+  ["the mirror gives no validator", {}],
+  ["the validator is weak", { etag: 'W/"one"' }],
+] as const) {
+  t.test(`a cut transfer begins anew where ${name}`, async (t) => {
+    const { url, requests } = await mirror(t, (_request, response, n) => {
+      if (n === 1) begin(response, 1_000_000, () => response.destroy(), headers);
+      else response.writeHead(200, headers).end(content);
+    });
+    await arrived(t, await download(t, [url]));
+    t.equal(requests.length, 2);
+    t.equal(requests[1]?.headers.range !== undefined, "etag" in headers && headers.etag === etag);
+  });
+}
+
+t.test("a file that changed meanwhile is not glued together from two", async (t) => {
+  const { url } = await mirror(t, (request, response, n) => {
+    if (n === 1) begin(response, 1_000_000, () => response.destroy(), { etag: '"older"' });
+    else good(request, response);
+  });
+  await arrived(t, await download(t, [url]));
+});
+
+t.test("an answer with another range than was asked for is not taken", async (t) => {
+  const { url, requests } = await mirror(t, (request, response, n) => {
+    if (n === 1) begin(response, 1_000_000, () => response.destroy());
+    else if (n === 2) {
+      response.writeHead(206, { "content-range": `bytes 7-${content.length - 1}/${content.length}` });
+      response.end(content.subarray(7));
+    } else good(request, response);
+  });
+  await arrived(t, await download(t, [url]));
+  t.equal(requests.length, 3);
+});
+
+t.test("5xx and 429 pass", async (t) => {
+  const { url, requests } = await mirror(t, (request, response, n) => {
+    if (n <= 2) response.writeHead(n === 1 ? 503 : 429).end();
+    else good(request, response);
+  });
+  await arrived(t, await download(t, [url]));
+  t.equal(requests.length, 3);
+});
+
+t.test("a mirror that stalls is given up, and the next one asked", async (t) => {
+  const stalling = await mirror(t, (_request, response) => begin(response, 1_000_000, () => undefined, {}));
+  const silent = await mirror(t, () => undefined);
+  const last = await mirror(t, good);
+  await arrived(t, await download(t, [stalling.url, silent.url, last.url]));
+  t.equal(stalling.requests.length, 3);
+  t.equal(silent.requests.length, 3);
+});
+
+t.test("what a mirror does not have the next one may", async (t) => {
+  const none = await mirror(t, (_request, response) => response.writeHead(404).end());
+  const last = await mirror(t, good);
+  await arrived(t, await download(t, [none.url, last.url]));
+  t.equal(none.requests.length, 1, "a 404 is not asked for again");
+});
+
+t.test("wrong bytes are thrown away, and the next mirror asked", async (t) => {
+  const wrong = Buffer.from(content);
+  wrong.writeUInt8(wrong.readUInt8(17) ^ 1, 17);
+  const bad = await mirror(t, (request, response) => send(wrong, request, response));
+  const last = await mirror(t, good);
+  await arrived(t, await download(t, [bad.url, last.url]));
+  const tried = await download(t, [bad.url]);
+  t.match(tried.outcome, { code: "DIGEST_MISMATCH", message: new RegExp(`SHA-256 is [0-9a-f]{64}, not ${sha256}`) });
+  await nothingStays(t, tried);
+});
+
+t.test("when no mirror delivers, the error tells what each said, and keeps their passwords", async (t) => {
+  const none = await mirror(t, (_request, response) => response.writeHead(404).end());
+  const down = await mirror(t, (_request, response) => response.writeHead(503).end());
+  const stalling = await mirror(t, (_request, response) => begin(response, 1_000_000, () => undefined));
+  const withPassword = down.url.replace("http://", "http://user:hunter2@");
+  const tried = await download(t, [none.url, withPassword, stalling.url, "http://127.0.0.1:9", "/no/such/folder"]);
+  const error = tried.outcome;
+  if (!(error instanceof KhwError)) throw error;
+  const { code, message, hint } = error;
+  t.equal(code, "DOWNLOAD_FAILED");
+  t.match(
+    message,
+    `${path}: ${none.url}: HTTP 404; ${down.url}: HTTP 503 (tried 3 times); ${stalling.url}: no byte for 0.3 s`,
+  );
+  t.match(message, /after 1 of 3 MB/);
+  t.match(message, /127\.0\.0\.1:9\/?: .*ECONNREFUSED/);
+  t.match(message, "/no/such/folder: no such file or directory");
+  t.match(hint, /mirrors/);
+  t.notMatch(message, /hunter2/);
+  await nothingStays(t, tried);
+});
+
+t.test("redirects are followed, but never from https to http, nor in circles", async (t) => {
+  const real = await mirror(t, good);
+  const pointing = await mirror(t, (request, response) =>
+    response.writeHead(302, { location: `${real.url}${request.url?.replace("/release", "")}` }).end(),
+  );
+  await arrived(t, await download(t, [pointing.url]));
+  const circle = await mirror(t, (request, response) => response.writeHead(302, { location: request.url }).end());
+  t.match((await download(t, [circle.url])).outcome, { message: /redirects more than 5 times/ });
+  const tls = await tlsMirror(t, (_request, response) => response.writeHead(302, { location: real.url }).end());
+  t.match((await download(t, [tls.url], { caPem: tls.caPem })).outcome, { message: /which is not encrypted/ });
+});
+
+t.test("file URLs and folders are copied, and checked like any other", async (t) => {
+  const folder = await temporaryFolder(t);
+  await mkdir(dirname(join(folder, path)), { recursive: true });
+  await writeFile(join(folder, path), content);
+  await arrived(t, await download(t, [folder]));
+  await arrived(t, await download(t, [pathToFileURL(folder).href]));
+  await writeFile(join(folder, path), "other");
+  const tried = await download(t, [folder]);
+  t.match(tried.outcome, { code: "DIGEST_MISMATCH" });
+  await nothingStays(t, tried);
+});
+
+t.test("a short text comes from the first mirror that has it; a long one is refused", async (t) => {
+  const none = await mirror(t, (_request, response) => response.writeHead(404).end());
+  const long = await mirror(t, (_request, response) => response.end("a".repeat(5000)));
+  const last = await mirror(t, (_request, response) => response.end(`${sha256}\n`));
+  const downloads = createDownloads({ clock });
+  const request = { path: `${path}.sha256`, proxy: "", caPem: "", signal: new AbortController().signal };
+  t.equal(await downloads.text({ ...request, mirrors: [none.url, long.url, last.url] }), `${sha256}\n`);
+  await t.rejects(downloads.text({ ...request, mirrors: [long.url] }), { code: "DOWNLOAD_FAILED", message: /longer/ });
+  await t.rejects(downloads.text({ ...request, path: "../../etc/passwd", mirrors: ["/"] }), {
+    code: "INVALID_ARGUMENT",
+  });
+});
+
+t.test("an abort ends it with its reason, and nothing stays", async (t) => {
+  const reason = new Error("stop");
+  const controller = new AbortController();
+  const stalling = await mirror(t, (_request, response) =>
+    begin(response, 1_000_000, () => setTimeout(() => controller.abort(reason), 50)),
+  );
+  const tried = await download(t, [stalling.url], { signal: controller.signal });
+  t.equal(tried.outcome, reason);
+  await nothingStays(t, tried);
+});
+
+t.test("a full disk is an error of the disk, not of the mirror", async (t) => {
+  const { url, requests } = await mirror(t, good);
+  const folder = await temporaryFolder(t);
+  await promisify(execFile)("mount", ["-t", "tmpfs", "-o", "size=1m", "tmpfs", folder]);
+  t.teardown(() => promisify(execFile)("umount", [folder]));
+  const tried = await download(t, [url, url], { to: join(folder, "kubectl") });
+  t.match(tried.outcome, { code: "IO_FAILED", message: /no space left/, hint: /disk is full/ });
+  t.equal(requests.length, 1);
+  t.same(await readdir(folder), []);
+});
+
+t.test("a mirror with a certificate of one's own CA is trusted only when told to, and not asked again", async (t) => {
+  const { url, requests, caPem } = await tlsMirror(t, good);
+  await arrived(t, await download(t, [url], { caPem }));
+  t.equal(requests.length, 1);
+  const { outcome } = await download(t, [url]);
+  t.match(outcome, { code: "DOWNLOAD_FAILED", message: /its certificate is not trusted: self-signed certificate$/ });
+});
+
+t.test("a proxy is used when named, by request and by environment", async (t) => {
+  const seen: string[] = [];
+  const proxy = createServer();
+  proxy.on("connect", (request, client, head) => {
+    seen.push(`CONNECT ${request.headers["proxy-authorization"] ?? "nobody"}`);
+    const [host, port] = request.url?.split(":") ?? [];
+    const server = connect(Number(port), host, () => {
+      client.write("HTTP/1.1 200 OK\r\n\r\n");
+      server.write(head);
+      server.pipe(client).pipe(server);
+    });
+    server.on("error", () => client.destroy());
+    client.on("error", () => server.destroy());
+  });
+  const address = `127.0.0.1:${await listening(t, proxy)}`;
+  const { url, caPem } = await tlsMirror(t, good);
+  const tried = await download(t, [url], { caPem, proxy: `http://user:hunter2@${address}` });
+  await arrived(t, tried);
+  t.same(seen, [`CONNECT Basic ${Buffer.from("user:hunter2").toString("base64")}`]);
+
+  process.env["HTTPS_PROXY"] = `http://${address}`;
+  t.teardown(() => delete process.env["HTTPS_PROXY"]);
+  const before = process.env["NO_PROXY"];
+  process.env["NO_PROXY"] = "";
+  process.env["no_proxy"] = "";
+  await arrived(t, await download(t, [url], { caPem }));
+  t.equal(seen.length, 2);
+  process.env["NO_PROXY"] = process.env["no_proxy"] = before ?? "";
+});

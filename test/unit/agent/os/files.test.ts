@@ -1,0 +1,153 @@
+import { execFile } from "node:child_process";
+import { createHash } from "node:crypto";
+import { appendFile, mkdtemp, readdir, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
+import { promisify } from "node:util";
+import t, { type Test } from "tap";
+import { createFiles } from "../../../../agent/os/files.ts";
+import type { KhwError } from "../../../../proto/errors.ts";
+
+const run = promisify(execFile);
+
+async function folderFor(t: Test): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), "khw-files-"));
+  t.teardown(() => rm(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+const sha256 = (text: string): string => createHash("sha256").update(text).digest("hex");
+
+t.test("a write replaces the whole file, with the mode whatever the umask, and leaves no temporary", async (t) => {
+  const folder = await folderFor(t);
+  const path = join(folder, "a.txt");
+  const files = createFiles();
+  await files.write(path, "one", 0o666);
+  const before = await files.stat(path);
+  await files.write(path, Buffer.from("two"), 0o600);
+  const after = await files.stat(path);
+  t.equal(before?.mode, 0o666);
+  t.match(after, { kind: "file", mode: 0o600, size: 3, uid: 0, gid: 0 });
+  t.not(after?.inode, before?.inode, "readers of the old file keep it");
+  t.equal((await files.read(path))?.toString(), "two");
+  t.same(await readdir(folder), ["a.txt"]);
+});
+
+t.test("what a crash left as temporary does not stand in the way", async (t) => {
+  const folder = await folderFor(t);
+  await writeFile(join(folder, ".a.txt.khw-new"), "half");
+  await createFiles().write(join(folder, "a.txt"), "whole", 0o644);
+  t.same(await readdir(folder), ["a.txt"]);
+});
+
+t.test("what is not there is undefined, empty, or no error", async (t) => {
+  const files = createFiles();
+  const path = join(await folderFor(t), "none", "at all");
+  t.equal(await files.stat(path), undefined);
+  t.equal(await files.read(path), undefined);
+  t.equal(await files.sha256(path), undefined);
+  t.same(await files.list(path), []);
+  await files.remove(path);
+  t.ok((await files.available(path)) > 0, "free space is that of the nearest folder there is");
+});
+
+t.test("failures name the path that was asked for, and the remedy", async (t) => {
+  const files = createFiles();
+  const path = join(await folderFor(t), "none", "a.txt");
+  await t.rejects(files.write(path, "x", 0o644), {
+    code: "IO_FAILED",
+    message: `${path}: cannot write: no such file or directory`,
+  });
+  await t.rejects(files.write("/proc/version", "x", 0o644), { code: "IO_FAILED" });
+});
+
+t.test("a full disk is said so, and nothing half-made stays", async (t) => {
+  const folder = await folderFor(t);
+  await run("mount", ["-t", "tmpfs", "-o", "size=64k", "tmpfs", folder]);
+  t.teardown(() => run("umount", [folder]));
+  const files = createFiles();
+  const path = join(folder, "big");
+  await files.write(path, "small", 0o644);
+  const error = await files.write(path, Buffer.alloc(1024 * 1024), 0o644).catch((error: KhwError) => error);
+  t.match(error, {
+    code: "IO_FAILED",
+    message: `${path}: cannot write: no space left on device`,
+    hint: /disk is full/,
+  });
+  t.equal((await files.read(path))?.toString(), "small");
+  t.same(await readdir(folder), ["big"]);
+  await run("mount", ["-o", "remount,ro", folder]);
+  await t.rejects(files.write(path, "x", 0o644), { code: "IO_FAILED", hint: /read-only/ });
+});
+
+t.test("the digest follows every change, and one of the same size at once", async (t) => {
+  const path = join(await folderFor(t), "a.txt");
+  const files = createFiles();
+  await writeFile(path, "one");
+  t.equal(await files.sha256(path), sha256("one"));
+  await writeFile(path, "two");
+  t.equal(await files.sha256(path), sha256("two"), "within one tick of the kernel's clock");
+  await setTimeout(50);
+  t.equal(await files.sha256(path), sha256("two"));
+  const { atime, mtime } = await stat(path);
+  await writeFile(path, "six");
+  await utimes(path, atime, mtime);
+  t.equal(await files.sha256(path), sha256("six"), "even where the modification time was put back");
+  await appendFile(path, "teen");
+  t.equal(await files.sha256(path), sha256("sixteen"));
+});
+
+t.test("a digest is not computed again while the file stays, whichever of its names is asked for", async (t) => {
+  const folder = await folderFor(t);
+  const [path, other] = [join(folder, "a"), join(folder, "b")];
+  const files = createFiles();
+  const size = 64 * 1024 * 1024;
+  await files.write(path, Buffer.alloc(size, 1), 0o644);
+  await files.link(path, other);
+  await setTimeout(50);
+  const time = async (path: string): Promise<number> => {
+    const start = performance.now();
+    await files.sha256(path);
+    return performance.now() - start;
+  };
+  const first = await time(path);
+  const second = Math.min(await time(other), await time(path), await time(other));
+  t.ok(second < first / 5, `${first.toFixed(1)} ms, then ${second.toFixed(2)} ms`);
+});
+
+t.test("links: symbolic ones are seen as such, hard ones share an inode, both replace what was there", async (t) => {
+  const folder = await folderFor(t);
+  const files = createFiles();
+  const [file, soft, hard] = [join(folder, "file"), join(folder, "soft"), join(folder, "hard")];
+  await files.write(file, "x", 0o755);
+  await files.write(soft, "old", 0o644);
+  await files.write(hard, "old", 0o644);
+  for (let times = 0; times < 2; times++) {
+    await files.symlink(file, soft);
+    await files.link(file, hard);
+  }
+  t.match(await files.stat(soft), { kind: "symlink", target: file });
+  t.equal((await files.stat(hard))?.inode, (await files.stat(file))?.inode);
+  t.equal((await files.read(soft))?.toString(), "x");
+  t.same((await readdir(folder)).toSorted(), ["file", "hard", "soft"]);
+});
+
+t.test(
+  "folders are made with their parents; files, links and empty folders are removed, full ones are not",
+  async (t) => {
+    const folder = await folderFor(t);
+    const files = createFiles();
+    const deep = join(folder, "a", "b");
+    await files.mkdir(deep, 0o700);
+    await files.mkdir(deep, 0o755);
+    t.equal((await files.stat(join(folder, "a")))?.mode, 0o700, "one between has the same mode");
+    t.equal((await files.stat(deep))?.mode, 0o700, "one that exists keeps its mode");
+    await files.write(join(deep, "x"), "", 0o644);
+    await t.rejects(files.remove(deep), { code: "IO_FAILED", message: /not empty/ });
+    await files.rename(join(deep, "x"), join(folder, "y"));
+    await files.remove(deep);
+    await files.remove(join(folder, "y"));
+    t.same(await files.list(folder), ["a"]);
+  },
+);

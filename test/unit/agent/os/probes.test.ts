@@ -1,0 +1,75 @@
+import { createServer } from "node:http";
+import { createServer as createTlsServer } from "node:https";
+import { TLSSocket } from "node:tls";
+import t from "tap";
+import { createProbes } from "../../../../agent/os/probes.ts";
+import { listening, selfSigned } from "../../../fakes/mirror.ts";
+
+const probes = createProbes();
+const options = { signal: new AbortController().signal, timeoutMillis: 2000 };
+
+t.test("tells the status and the answer's beginning, whatever the status is", async (t) => {
+  const server = createServer((request, response) => {
+    response.writeHead(500);
+    response.end(`[-]etcd failed for ${request.headers.host}\n${"x".repeat(100_000)}`);
+  });
+  const url = `http://127.0.0.1:${await listening(t, server)}/healthz`;
+  const { status, body } = await probes.http(url, { ...options, host: "kubernetes.default.svc.cluster.local" });
+  t.equal(status, 500);
+  t.match(body, /^\[-\]etcd failed for kubernetes\.default\.svc\.cluster\.local\n/);
+  t.equal(body.length, 4096);
+});
+
+t.test("a failure to connect, or silence, is a result", async (t) => {
+  const silent = createServer(() => undefined);
+  const trickling = createServer((_request, response) => {
+    response.writeHead(200);
+    response.write("o");
+  });
+  t.match(await probes.http("http://127.0.0.1:9/", options), { status: 0, body: /ECONNREFUSED/ });
+  for (const server of [silent, trickling]) {
+    const url = `http://127.0.0.1:${await listening(t, server)}/`;
+    t.same(await probes.http(url, { ...options, timeoutMillis: 100 }), {
+      status: 0,
+      body: "no answer within 0.1 s",
+    });
+  }
+  const reason = new Error("stop");
+  const controller = new AbortController();
+  const probe = probes.http(
+    `http://127.0.0.1:${await listening(
+      t,
+      createServer(() => undefined),
+    )}/`,
+    {
+      ...options,
+      signal: controller.signal,
+    },
+  );
+  controller.abort(reason);
+  await t.rejects(probe, reason);
+});
+
+t.test("a certificate is checked against the CA that is given, and one's own is shown", async (t) => {
+  const [own, other] = await Promise.all([selfSigned(t), selfSigned(t)]);
+  const server = createTlsServer(
+    { ...own, ca: own.cert, requestCert: true, rejectUnauthorized: false },
+    (request, response) => {
+      response.end(request.socket instanceof TLSSocket && request.socket.authorized ? "known" : "unknown");
+    },
+  );
+  const url = `https://127.0.0.1:${await listening(t, server)}/health`;
+  t.match(await probes.http(url, { ...options, caPem: own.cert }), { status: 200, body: "unknown" });
+  t.match(await probes.http(url, { ...options, caPem: own.cert, certPem: own.cert, keyPem: own.key }), {
+    body: "known",
+  });
+  t.match(await probes.http(url, { ...options, caPem: other.cert }), { status: 0, body: /certificate/ });
+  t.match(await probes.http(url, options), { status: 200 }, "without a CA it is not checked");
+  const misnamed = url.replace("127.0.0.1", "localhost");
+  t.match(await probes.http(misnamed, { ...options, caPem: own.cert }), { status: 0, body: /localhost/ });
+  t.match(
+    await probes.http(misnamed, { ...options, caPem: own.cert, host: "127.0.0.1" }),
+    { status: 0, body: /localhost/ },
+    "the Host header is not the name that is verified",
+  );
+});

@@ -1,0 +1,580 @@
+import t, { type Test } from "tap";
+import { controllerSteps } from "../../../agent/steps.ts";
+import { binary } from "../../../agent/steps/binary.ts";
+import { file, folder, link, textFile } from "../../../agent/steps/files.ts";
+import { identity } from "../../../agent/steps/identity.ts";
+import { nginxPackage, nginxService } from "../../../agent/steps/nginx.ts";
+import { ready } from "../../../agent/steps/ready.ts";
+import { service } from "../../../agent/steps/service.ts";
+import { components } from "../../../proto/components.ts";
+import { healthChecks } from "../../../agent/health.ts";
+import type { Os } from "../../../agent/os/os.ts";
+import { KhwError } from "../../../proto/errors.ts";
+import type { Step } from "../../../proto/step.ts";
+import { createFakeOs, fakeIdentity } from "../../fakes/os.ts";
+import { labState } from "../../fixtures/lab-cluster.ts";
+import { applyAll, digest, labDesired, labMachine, never, planAll, release } from "../../fixtures/machine.ts";
+
+const quiet = { signal: never, progress: () => {} };
+
+/** Checks, applies, and proves that the check then holds; answers what the check said. */
+async function repair(t: Test, step: Step<Os>, os: Os): Promise<string | undefined> {
+  const drift = await step.check(os, never);
+  await step.apply(os, quiet);
+  t.equal(await step.check(os, never), null, `${step.id} holds after its apply`);
+  return drift?.summary;
+}
+
+t.test("a folder is made where there is none, and a file in its place is no folder", async (t) => {
+  const os = createFakeOs();
+  t.equal(await repair(t, folder("/var/lib/kubernetes", 0o755), os), "there is no such folder");
+  os.files.put("/etc/kubernetes", "a file");
+  t.match(await folder("/etc/kubernetes", 0o755).check(os, never), { summary: "there is no such folder" });
+});
+
+t.test("a file's content, mode, owner and kind are told and put right", async (t) => {
+  const os = createFakeOs();
+  const wanted = { id: "f", path: "/etc/f", mode: 0o600, content: "wanted", needs: [] };
+  const step = textFile(wanted);
+  os.files.put("/etc/other", "wanted");
+
+  t.equal(await repair(t, step, os), "is missing");
+  os.files.put("/etc/f", "changed", 0o600);
+  t.equal(await repair(t, step, os), "its content differs");
+  await os.files.chmod("/etc/f", 0o644);
+  t.equal(await repair(t, step, os), "its mode is 0644, not 0600");
+  await os.files.chown("/etc/f", 33, 33);
+  t.equal(await repair(t, step, os), "it belongs to 33:33, not to root");
+  await os.files.symlink("/etc/other", "/etc/f");
+  t.equal(await repair(t, step, os), "is a symlink, not a file");
+  t.equal(os.files.text("/etc/other"), "wanted", "what the link pointed at is not touched");
+  t.match(await os.files.stat("/etc/other"), { mode: 0o644 });
+});
+
+t.test("a right file whose mode alone is wrong is not written anew", async (t) => {
+  const os = createFakeOs();
+  os.files.put("/etc/f", "wanted", 0o644);
+  await repair(t, textFile({ id: "f", path: "/etc/f", mode: 0o600, content: "wanted", needs: [] }), os);
+  t.notOk(os.files.changes.includes("write /etc/f"));
+});
+
+t.test("a file known by its digest alone can be planned, and never be written", async (t) => {
+  const os = createFakeOs();
+  const step = file({ id: "f", path: "/f", mode: 0o600, sha256: digest("x"), content: undefined, needs: [] });
+  t.match(await step.check(os, never), { summary: "is missing" });
+  await t.rejects(step.apply(os, quiet), { name: "TypeError" });
+  t.strictSame(os.files.changes, []);
+});
+
+t.test("a link points where it shall, whatever was there", async (t) => {
+  const os = createFakeOs();
+  await os.files.mkdir("/etc/enabled", 0o755);
+  const step = link({ id: "l", path: "/etc/enabled/site", target: "/etc/available/site", needs: [] });
+  t.equal(await repair(t, step, os), "is missing");
+  await os.files.symlink("/elsewhere", "/etc/enabled/site");
+  t.equal(await repair(t, step, os), "points at /elsewhere");
+  os.files.put("/etc/enabled/site", "a copy");
+  t.equal(await repair(t, step, os), "points at nothing: it is no link");
+});
+
+t.test("on another machine than the wanted one nothing is tried", async (t) => {
+  for (const [changes, summary] of [
+    [{ name: "controller-1" }, "this machine is controller-1, not controller-0"],
+    [{ internalIp: "10.240.0.11" }, "its address is 10.240.0.11, not 10.240.0.10"],
+  ] as const) {
+    const os = createFakeOs({ identity: { ...fakeIdentity, ...changes } });
+    t.match(await identity(labDesired()).check(os, never), { summary });
+    const { results, errors } = await applyAll(controllerSteps(labDesired()), os);
+    t.match(errors, [{ code: "IDENTITY_MISMATCH", step: "identity", hint: /khw.yaml/ }]);
+    t.ok(results.slice(1).every(({ outcome }) => outcome === "skipped"));
+    t.strictSame(os.changes(), []);
+  }
+});
+
+t.test("a program", async (t) => {
+  const path = "/usr/local/bin/kubectl";
+  const released = "/usr/local/lib/khw/kubernetes/v1.21.0/kubectl";
+  const record = `${released}.sha256`;
+  const published = "v1.21.0/bin/linux/amd64/kubectl";
+  const content = "kubectl of v1.21.0";
+  const downloads = (os: { files: { changes: readonly string[] } }): number =>
+    os.files.changes.filter((change) => change === `write ${released}`).length;
+  const step = binary("kubectl", labDesired());
+
+  t.test("is downloaded, recorded with its published digest, and linked into its place", async (t) => {
+    const os = labMachine();
+    t.equal(await repair(t, step, os), "v1.21.0 is not installed");
+    t.equal(os.files.text(path), content);
+    t.equal(os.files.text(record), `${digest(content)}\n`);
+    t.match(await os.files.stat(path), { mode: 0o755, uid: 0, inode: (await os.files.stat(released))?.inode });
+    os.mirror.clear();
+    t.equal(await step.check(os, never), null, "a check needs no mirror");
+  });
+
+  t.test("that is there already with the right digest is adopted, not downloaded", async (t) => {
+    const os = labMachine();
+    os.files.put(path, content, 0o700);
+    t.equal(await repair(t, step, os), "v1.21.0 is not installed");
+    t.equal(downloads(os), 0);
+    t.match(await os.files.stat(path), { mode: 0o755, inode: (await os.files.stat(released))?.inode });
+  });
+
+  t.test("that is a link to a right one becomes a file", async (t) => {
+    const os = labMachine();
+    os.files.put("/opt/kubectl", content, 0o755);
+    await os.files.symlink("/opt/kubectl", path);
+    await repair(t, step, os);
+    t.match(await os.files.stat(path), { kind: "file" });
+  });
+
+  t.test("that was spoilt in place, replaced or made unrunnable is put right", async (t) => {
+    const os = labMachine();
+    await repair(t, step, os);
+    os.files.put(path, "something else", 0o755);
+    t.equal(await repair(t, step, os), "is not the one that v1.21.0 published");
+    t.equal(downloads(os), 1, "the release's own copy is still good");
+    os.files.put(released, "spoilt", 0o755);
+    await os.files.link(released, path);
+    t.equal(await repair(t, step, os), "is not the one that v1.21.0 published");
+    t.equal(downloads(os), 2);
+    await os.files.chmod(path, 0o644);
+    t.equal(await repair(t, step, os), "its mode is 0644, not 0755");
+    await os.files.remove(path);
+    t.equal(await repair(t, step, os), "is missing");
+    t.equal(downloads(os), 2);
+  });
+
+  t.test("whose record is spoilt is asked for anew", async (t) => {
+    const os = labMachine();
+    await repair(t, step, os);
+    os.files.put(record, "");
+    t.equal(await repair(t, step, os), "v1.21.0 is not installed");
+    t.equal(os.files.text(record), `${digest(content)}\n`);
+  });
+
+  t.test("of an earlier release stays, so that the way back needs no download", async (t) => {
+    const os = labMachine();
+    release(os, "v1.22.0");
+    await repair(t, step, os);
+    await repair(t, binary("kubectl", labDesired({ kubernetesVersion: "v1.22.0" })), os);
+    t.equal(os.files.text(path), "kubectl of v1.22.0");
+    os.mirror.clear();
+    await repair(t, step, os);
+    t.equal(os.files.text(path), content);
+  });
+
+  t.test("with a pinned digest is held to that one, which is not taken for the published", async (t) => {
+    const os = labMachine();
+    const own = "a build of one's own";
+    const pinned = (sha256: string) =>
+      binary(
+        "kubectl",
+        labDesired({
+          binaries: { mirrors: ["https://dl.k8s.io/release"], proxy: "", caPem: "", sha256: { kubectl: sha256 } },
+        }),
+      );
+    await t.rejects(pinned(digest(own)).apply(os, quiet), { code: "DIGEST_MISMATCH" });
+    t.equal(os.files.text(path), undefined, "wrong bytes are never installed");
+    os.mirror.set(published, own);
+    os.mirror.delete(`${published}.sha256`);
+    await repair(t, pinned(digest(own)), os);
+    t.equal(os.files.text(path), own);
+    t.equal(os.files.text(record), undefined);
+    release(os, "v1.21.0");
+    t.equal(await repair(t, step, os), "v1.21.0 is not installed", "without the pin the published one is wanted again");
+    t.equal(os.files.text(path), content);
+  });
+
+  t.test("whose published digest is none, or not that of the bytes, is never installed", async (t) => {
+    const os = labMachine();
+    for (const text of ["<html>404</html>", "", "d".repeat(63), digest(content).toUpperCase()]) {
+      os.mirror.set(`${published}.sha256`, text);
+      await t.rejects(step.apply(os, quiet), { code: "DOWNLOAD_FAILED", hint: /mirrors/ }, text);
+    }
+    os.mirror.set(`${published}.sha256`, digest("other bytes"));
+    await t.rejects(step.apply(os, quiet), { code: "DIGEST_MISMATCH" });
+    os.mirror.delete(published);
+    await t.rejects(step.apply(os, quiet), { code: "DOWNLOAD_FAILED" });
+    t.equal(os.files.text(path), undefined);
+    t.equal(os.files.text(record), undefined);
+    os.mirror.set(published, content);
+    os.mirror.set(`${published}.sha256`, `${digest(content)}  kubectl\n`);
+    await repair(t, step, os);
+  });
+});
+
+t.test("a service", async (t) => {
+  const unit = "kube-scheduler.service";
+  const program = "/usr/local/bin/kube-scheduler";
+  const wanted = { unit, binary: program, inputs: ["v1.21.0", "unit", "key 1"], needs: [] };
+  const step = service(wanted);
+  const fresh = () => {
+    const os = createFakeOs();
+    os.files.put(program, "scheduler", 0o755);
+    os.files.put(`/etc/systemd/system/${unit}`, `[Service]\nExecStart=${program}\n`);
+    return os;
+  };
+  const running = async (t: Test) => {
+    const os = fresh();
+    await repair(t, step, os);
+    return { os, pid: (await os.systemd.unit(unit)).mainPid };
+  };
+  const restarts = (os: ReturnType<typeof fresh>): number =>
+    os.systemd.changes.filter((change) => /^(start|restart) /.test(change)).length - 1;
+
+  t.test("is enabled and started from its inputs", async (t) => {
+    const os = fresh();
+    t.equal(await repair(t, step, os), "its inputs change");
+    t.strictSame(os.systemd.changes, ["daemon-reload", `enable ${unit}`, `start ${unit}`]);
+  });
+
+  t.test("restarts when an input differs, and only then", async (t) => {
+    const { os, pid } = await running(t);
+    t.equal(await service(wanted).check(os, never), null, "the same inputs are the same service");
+    t.equal(await repair(t, service({ ...wanted, inputs: ["v1.21.0", "unit", "key 2"] }), os), "its inputs change");
+    t.not((await os.systemd.unit(unit)).mainPid, pid);
+    t.equal(restarts(os), 1);
+  });
+
+  t.test("that runs as wanted but is not enabled is enabled without a restart", async (t) => {
+    const { os, pid } = await running(t);
+    let enabled = false;
+    const disabled = {
+      ...os,
+      systemd: {
+        ...os.systemd,
+        unit: async (name: string) => ({
+          ...(await os.systemd.unit(name)),
+          unitFileState: enabled ? "enabled" : "disabled",
+        }),
+        enable: async () => void (enabled = true),
+      },
+    };
+    t.equal(await repair(t, step, disabled), "it is disabled, not enabled");
+    t.equal((await os.systemd.unit(unit)).mainPid, pid);
+  });
+
+  t.test("that was started from other inputs before a crash is restarted after it", async (t) => {
+    const { os } = await running(t);
+    const next = service({ ...wanted, inputs: ["v1.22.0"] });
+    const crashing = { ...os, systemd: { ...os.systemd, restart: () => Promise.reject(new Error("power lost")) } };
+    await t.rejects(next.apply(crashing, quiet), { message: "power lost" });
+    t.equal(await repair(t, next, os), "it runs from other inputs");
+  });
+
+  t.test("whose program was replaced under it is restarted", async (t) => {
+    const { os } = await running(t);
+    await os.files.write(program, "scheduler", 0o755);
+    t.equal(await repair(t, step, os), `it runs another file than ${program}`);
+    t.equal(restarts(os), 1);
+  });
+
+  t.test("whose unit changed on disk is loaded and restarted", async (t) => {
+    const { os } = await running(t);
+    os.files.put(`/etc/systemd/system/${unit}`, `[Service]\nExecStart=${program}\nRestartSec=1\n`);
+    t.equal(await repair(t, step, os), "systemd has not loaded its unit as it is on disk");
+    t.equal(restarts(os), 1);
+  });
+
+  t.test("that failed is started again", async (t) => {
+    const { os } = await running(t);
+    os.systemd.crash(unit, "exit-code");
+    t.equal(await repair(t, step, os), "it is failed (failed)");
+  });
+
+  t.test("that does not start fails its step with systemd's word", async (t) => {
+    const os = fresh();
+    os.systemd.failing.set(unit, "exit-code");
+    await t.rejects(step.apply(os, quiet), { code: "SERVICE_FAILED", message: /exit-code/ });
+    os.systemd.failing.clear();
+    await repair(t, step, os);
+  });
+});
+
+t.test("nginx", async (t) => {
+  const site = "/etc/nginx/sites-available/site";
+  const step = nginxService([site], []);
+  const installed = async (t: Test) => {
+    const os = labMachine();
+    t.equal(await repair(t, nginxPackage(), os), "is not installed");
+    os.clock.advance(1000);
+    os.files.put(site, "server {}");
+    return os;
+  };
+
+  t.test("is reloaded, not restarted, when its files changed after its last start or reload", async (t) => {
+    const os = await installed(t);
+    const { mainPid } = await os.systemd.unit("nginx.service");
+    t.equal(await repair(t, step, os), "it has not read its site as it is now");
+    t.equal((await os.systemd.unit("nginx.service")).mainPid, mainPid);
+    os.clock.advance(1000);
+    os.files.put(site, "server { listen 80; }");
+    t.equal(await repair(t, step, os), "it has not read its site as it is now");
+    t.equal(os.systemd.changes.filter((change) => change === "reload nginx.service").length, 2);
+    t.notOk(os.systemd.changes.includes("restart nginx.service"));
+  });
+
+  t.test("is not touched when its configuration is refused", async (t) => {
+    const os = await installed(t);
+    os.nginxComplaint = "unknown directive";
+    const before = os.systemd.changes.length;
+    await t.rejects(step.apply(os, quiet), { code: "SERVICE_FAILED", message: "unknown directive" });
+    t.equal(os.systemd.changes.length, before);
+  });
+
+  t.test("that ended is started", async (t) => {
+    const os = await installed(t);
+    await repair(t, step, os);
+    os.systemd.crash("nginx.service", "signal");
+    t.equal(await repair(t, step, os), "it is failed (failed)");
+  });
+
+  t.test("whose site is missing has not read it", async (t) => {
+    const os = await installed(t);
+    await os.files.remove(site);
+    t.match(await step.check(os, never), { summary: "it has not read its site as it is now" });
+  });
+
+  t.test("that apt cannot install fails with apt's words", async (t) => {
+    await t.rejects(nginxPackage().apply(createFakeOs(), quiet), {
+      code: "PACKAGE_FAILED",
+      message: /Unable to locate package nginx/,
+    });
+  });
+});
+
+t.test("readiness", async (t) => {
+  const [apiserver] = healthChecks;
+  if (apiserver === undefined) throw new Error("no health checks");
+  const step = ready(apiserver, []);
+  const failing = { status: 500, body: "[+]ping ok\n[-]etcd failed: reason withheld\n[-]poststarthook/x failed\n" };
+  const bootstrapped = async () => {
+    const os = labMachine();
+    await applyAll(controllerSteps(labDesired()), os);
+    return os;
+  };
+
+  t.test("is waited for, telling what it waits for", async (t) => {
+    const os = await bootstrapped();
+    const texts: string[] = [];
+    let asked = 0;
+    const slow = {
+      ...os,
+      probes: { ...os.probes, http: async () => (++asked > 20 ? { status: 200, body: "ok" } : failing) },
+    };
+    await step.apply(slow, { signal: never, progress: (text) => texts.push(text) });
+    t.equal(asked, 21);
+    t.strictSame([...new Set(texts)], ["/readyz answers 500, failing: etcd, poststarthook/x"]);
+  });
+
+  t.test("that does not come fails at its deadline with the failing checks and the journal's end", async (t) => {
+    const os = await bootstrapped();
+    os.answers.set(apiserver.url, failing);
+    os.systemd.journals.set(
+      apiserver.unit,
+      Array.from({ length: 20 }, (_, line) => `line ${line}`),
+    );
+    const error = await step.apply(os, quiet).catch((thrown: unknown) => thrown);
+    t.ok(error instanceof KhwError);
+    t.match(error, { code: "NOT_READY", hint: "journalctl -u kube-apiserver.service on the node tells more" });
+    t.match(
+      String(error),
+      /kube-apiserver is not ready after 180 s: \/readyz answers 500, failing: etcd, poststarthook\/x; its journal ends:\n {2}line 12\n/,
+    );
+    t.match(String(error), / {2}line 19$/);
+    t.notMatch(String(error), "line 11");
+  });
+
+  t.test("is given up early when the service ended or crashes again and again", async (t) => {
+    const os = await bootstrapped();
+    os.answers.delete(apiserver.url);
+    const start = os.clock.now();
+    os.systemd.crash(apiserver.unit, "exit-code");
+    await t.rejects(step.apply(os, quiet), {
+      code: "NOT_READY",
+      message:
+        "kube-apiserver does not stay up (exit-code): /readyz does not answer: connect ECONNREFUSED; its journal is empty",
+    });
+    let restarts = 7;
+    const unit = async (name: string) => ({
+      ...(await os.systemd.unit(name)),
+      activeState: "activating",
+      restarts: restarts++,
+    });
+    await t.rejects(step.apply({ ...os, systemd: { ...os.systemd, unit } }, quiet), {
+      message: /^kube-apiserver does not stay up/,
+    });
+    t.ok(os.clock.now() - start < 10_000);
+  });
+
+  t.test("stops being waited for when the agent ends", async (t) => {
+    const os = await bootstrapped();
+    os.answers.set(apiserver.url, failing);
+    const ending = new AbortController();
+    const reason = new KhwError("INTERRUPTED", "the agent was stopped");
+    await t.rejects(step.apply(os, { signal: ending.signal, progress: () => ending.abort(reason) }), reason);
+  });
+
+  t.test("of the API server is never believed without the CA that proves who answers", async (t) => {
+    t.match(await step.check(labMachine(), never), { summary: "/readyz cannot be verified: there is no ca.pem" });
+  });
+});
+
+t.test("a controller", async (t) => {
+  const steps = controllerSteps(labDesired());
+  const restarted = (changes: readonly string[]) => changes.filter((change) => /^(start|restart|reload) /.test(change));
+
+  t.test("has every file of the lab, and every service, in steps whose needs stand before them", async (t) => {
+    const ids = steps.map(({ id }) => id);
+    for (const [index, { needs }] of steps.entries()) {
+      for (const need of needs) t.ok(ids.indexOf(need) >= 0 && ids.indexOf(need) < index);
+    }
+    const os = labMachine();
+    t.strictSame((await applyAll(steps, os)).errors, []);
+    for (const [path, mode] of Object.entries({
+      "/usr/local/bin/kube-apiserver": 0o755,
+      "/usr/local/bin/kube-controller-manager": 0o755,
+      "/usr/local/bin/kube-scheduler": 0o755,
+      "/usr/local/bin/kubectl": 0o755,
+      "/var/lib/kubernetes/ca.pem": 0o644,
+      "/var/lib/kubernetes/ca-key.pem": 0o600,
+      "/var/lib/kubernetes/kubernetes.pem": 0o644,
+      "/var/lib/kubernetes/kubernetes-key.pem": 0o600,
+      "/var/lib/kubernetes/service-account.pem": 0o644,
+      "/var/lib/kubernetes/service-account-key.pem": 0o600,
+      "/var/lib/kubernetes/encryption-config.yaml": 0o600,
+      "/var/lib/kubernetes/kube-controller-manager.kubeconfig": 0o600,
+      "/var/lib/kubernetes/kube-scheduler.kubeconfig": 0o600,
+      "/etc/kubernetes/config/kube-scheduler.yaml": 0o644,
+      "/etc/systemd/system/kube-apiserver.service": 0o644,
+      "/etc/systemd/system/kube-controller-manager.service": 0o644,
+      "/etc/systemd/system/kube-scheduler.service": 0o644,
+      "/etc/nginx/sites-available/kubernetes.default.svc.cluster.local": 0o644,
+    })) {
+      t.match(await os.files.stat(path), { kind: "file", mode, uid: 0, gid: 0 }, path);
+    }
+    t.match(await os.files.stat("/etc/nginx/sites-enabled/kubernetes.default.svc.cluster.local"), {
+      target: "/etc/nginx/sites-available/kubernetes.default.svc.cluster.local",
+    });
+    for (const unit of ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "nginx"]) {
+      const status = await os.systemd.unit(`${unit}.service`);
+      t.match(status, { activeState: "active", unitFileState: "enabled", needsReload: false }, unit);
+    }
+  });
+
+  t.test("is planned in full on an empty machine, and not at all on a converged one", async (t) => {
+    const os = createFakeOs();
+    t.strictSame(Object.keys(await planAll(steps, os)), steps.map(({ id }) => id).slice(1));
+    t.strictSame(os.changes(), [], "a plan changes nothing");
+    const done = labMachine();
+    await applyAll(steps, done);
+    t.strictSame(await planAll(steps, done), {});
+    const byDigest = labState().credentials.map(({ name, sha256 }) => ({ name, sha256, content: undefined }));
+    t.strictSame(await planAll(controllerSteps(labDesired({ credentials: byDigest })), done), {});
+  });
+
+  t.test("is changed by a second run in nothing", async (t) => {
+    const os = labMachine();
+    await applyAll(steps, os);
+    const before = [...os.changes()];
+    const { changed, errors } = await applyAll(controllerSteps(labDesired()), os);
+    t.strictSame([changed, errors, os.changes()], [[], [], before]);
+  });
+
+  t.test("restarts just the components that read a credential that changed", async (t) => {
+    const readers = {
+      "ca.pem": ["kube-apiserver", "kube-controller-manager"],
+      "ca-key.pem": ["kube-controller-manager"],
+      "kubernetes-key.pem": ["kube-apiserver"],
+      "service-account-key.pem": ["kube-apiserver", "kube-controller-manager"],
+      "encryption-config.yaml": ["kube-apiserver"],
+      "kube-scheduler.kubeconfig": ["kube-scheduler"],
+    };
+    for (const [name, components] of Object.entries(readers)) {
+      const os = labMachine();
+      await applyAll(steps, os);
+      const before = os.systemd.changes.length;
+      os.clock.advance(1000);
+      const content = Buffer.from("renewed");
+      const credentials = labState().credentials.map((credential) =>
+        credential.name === name ? { name, content, sha256: digest("renewed") } : credential,
+      );
+      const { errors, changed } = await applyAll(controllerSteps(labDesired({ credentials })), os);
+      t.strictSame(errors, []);
+      const nginx = name === "ca.pem" ? ["reload nginx.service"] : [];
+      t.strictSame(
+        restarted(os.systemd.changes.slice(before)).toSorted(),
+        [...nginx, ...components.map((component) => `restart ${component}.service`)].toSorted(),
+        name,
+      );
+      t.ok(changed.includes(`credential/${name}`));
+    }
+  });
+
+  t.test("restarts just the component whose flags changed, and all three for a new release", async (t) => {
+    const os = labMachine();
+    await applyAll(steps, os);
+    let before = os.systemd.changes.length;
+    const flags = { "kube-scheduler": { set: { v: "4" }, remove: [] } };
+    t.strictSame((await applyAll(controllerSteps(labDesired({ flags })), os)).changed, [
+      "unit/kube-scheduler",
+      "service/kube-scheduler",
+    ]);
+    t.strictSame(restarted(os.systemd.changes.slice(before)), ["restart kube-scheduler.service"]);
+    before = os.systemd.changes.length;
+    release(os, "v1.21.1");
+    t.strictSame((await applyAll(controllerSteps(labDesired({ kubernetesVersion: "v1.21.1", flags })), os)).errors, []);
+    t.strictSame(restarted(os.systemd.changes.slice(before)).toSorted(), [
+      "restart kube-apiserver.service",
+      "restart kube-controller-manager.service",
+      "restart kube-scheduler.service",
+    ]);
+  });
+
+  t.test("goes on with all that does not need what failed, and a second run completes it", async (t) => {
+    const os = labMachine();
+    os.repository.delete("nginx");
+    const scheduler = os.mirror.get("v1.21.0/bin/linux/amd64/kube-scheduler") ?? "";
+    os.mirror.delete("v1.21.0/bin/linux/amd64/kube-scheduler");
+    const first = await applyAll(steps, os);
+    t.match(first.errors, [
+      { code: "DOWNLOAD_FAILED", step: "binary/kube-scheduler" },
+      { code: "PACKAGE_FAILED", step: "package/nginx" },
+    ]);
+    t.ok(first.changed.includes("credential/ca.pem"));
+    t.strictSame(
+      steps.filter((_, index) => first.results[index]?.outcome === "skipped").map(({ id }) => id),
+      [
+        "config/kube-scheduler.yaml",
+        ...components.map((component) => `unit/${component}`),
+        ...components.flatMap((component) => [`service/${component}`, `ready/${component}`]),
+        "nginx/site",
+        "nginx/link",
+        "service/nginx",
+        "ready/nginx",
+      ],
+    );
+    os.repository.set("nginx", labMachine().repository.get("nginx") ?? { version: "" });
+    os.mirror.set("v1.21.0/bin/linux/amd64/kube-scheduler", scheduler);
+    t.strictSame((await applyAll(steps, os)).errors, []);
+    t.strictSame(await planAll(steps, os), {});
+  });
+
+  t.test("a release that cannot be had leaves units and configuration as the running one reads them", async (t) => {
+    const os = labMachine();
+    await applyAll(steps, os);
+    const before = os.files.changes.length;
+    const { errors } = await applyAll(controllerSteps(labDesired({ kubernetesVersion: "v1.25.0" })), os);
+    t.match(errors[0], { code: "DOWNLOAD_FAILED" });
+    t.notMatch(os.files.changes.slice(before).join(), /kube-scheduler\.yaml|\.service/);
+  });
+
+  t.test("shows no key in anything that it tells", async (t) => {
+    const os = labMachine();
+    os.files.put("/var/lib/kubernetes/ca-key.pem", "an older secret", 0o644);
+    const secrets = ["content of ca-key.pem", "content of encryption-config.yaml", "an older secret"];
+    const told = JSON.stringify([await planAll(steps, os), await applyAll(steps, os)]);
+    for (const secret of secrets) t.notOk(told.includes(secret), secret);
+    t.match(await os.files.stat("/var/lib/kubernetes/ca-key.pem"), { mode: 0o600 });
+  });
+});

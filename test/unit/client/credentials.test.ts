@@ -1,0 +1,328 @@
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import t from "tap";
+import { parseConfig } from "../../../client/config/load.ts";
+import { checkCredentials } from "../../../client/credentials/check.ts";
+import { collect } from "../../../client/credentials/problem.ts";
+import { readCredentials } from "../../../client/credentials/read.ts";
+import { credentialNames } from "../../../proto/components.ts";
+import { KhwError } from "../../../proto/errors.ts";
+import { issue, makeAuthority } from "../../testbed/certificates.ts";
+import { makeCredentials, subjectAlternativeNames } from "../../testbed/credentials.ts";
+
+const publicAddress = "203.0.113.10";
+const controllers = [0, 1, 2].map((number) => ({ name: `controller-${number}`, internalIp: `10.240.0.1${number}` }));
+const cluster = { nodes: controllers.map(({ internalIp: address }) => ({ address })), publicAddress };
+
+const root = await mkdtemp(join(tmpdir(), "khw-credentials-"));
+t.teardown(() => rm(root, { recursive: true }));
+const sound = join(root, "sound");
+const strange = join(root, "strange");
+await mkdir(strange);
+await Promise.all([makeCredentials(sound, cluster), makeAuthority(strange)]);
+
+let copies = 0;
+
+/** A copy of the sound files with something done to it. */
+async function spoilt(change: (folder: string) => Promise<unknown>): Promise<string> {
+  const folder = join(root, `copy-${copies++}`);
+  await cp(sound, folder, { recursive: true });
+  await change(folder);
+  return folder;
+}
+
+function read(folder: string) {
+  const origin = { label: "", code: "CONFIG_INVALID", folder } as const;
+  const flags = new Map([["--credentials", folder]]);
+  return readCredentials(parseConfig({ kind: "empty", origin }, { flags, folder }), { controllers, publicAddress });
+}
+
+async function refusal(folder: string): Promise<KhwError> {
+  try {
+    await read(folder);
+  } catch (error) {
+    if (error instanceof KhwError) return error;
+    throw error;
+  }
+  throw new Error("the credentials were accepted");
+}
+
+async function edit(folder: string, file: string, change: (text: string) => string): Promise<void> {
+  const text = await readFile(join(folder, file), "utf8");
+  const changed = change(text);
+  if (changed === text) throw new Error(`nothing was changed in ${file}`);
+  await writeFile(join(folder, file), changed);
+}
+
+/** Puts another certificate and key into a kubeconfig. */
+async function embed(folder: string, kubeconfig: string, pem: string): Promise<void> {
+  const data = async (file: string) => (await readFile(join(folder, file))).toString("base64");
+  const [certificate, key] = await Promise.all([data(`${pem}.pem`), data(`${pem}-key.pem`)]);
+  await edit(folder, kubeconfig, (text) =>
+    text
+      .replace(/client-certificate-data: .*/, `client-certificate-data: ${certificate}`)
+      .replace(/client-key-data: .*/, `client-key-data: ${key}`),
+  );
+}
+
+t.test("the lab's own files are accepted as they are", async (t) => {
+  const { credentials, admin } = await read(sound);
+  t.same(
+    credentials.map(({ name }) => name),
+    credentialNames,
+  );
+  for (const { name, content } of credentials) t.same(content, await readFile(join(sound, name)));
+  t.same(admin.certificate, await readFile(join(sound, "admin.pem")));
+  t.same(admin.key, await readFile(join(sound, "admin-key.pem")));
+  t.same(admin.ca, await readFile(join(sound, "ca.pem")));
+  t.equal(admin.server, "https://127.0.0.1:6443");
+});
+
+const serving = { names: subjectAlternativeNames(cluster) };
+const without = (address: string) => ({ names: serving.names.filter((name) => name !== `IP:${address}`) });
+
+const cases: readonly [title: string, change: (folder: string) => Promise<unknown>, message: RegExp][] = [
+  ["a file is missing", (folder) => rm(join(folder, "ca-key.pem")), /: ca-key\.pem: is missing$/],
+  [
+    "the admin's kubeconfig is missing",
+    (folder) => rm(join(folder, "admin.kubeconfig")),
+    /: admin\.kubeconfig: is missing$/,
+  ],
+  [
+    "a folder stands in a file's place",
+    async (folder) => {
+      await rm(join(folder, "kubernetes-key.pem"));
+      await mkdir(join(folder, "kubernetes-key.pem"));
+    },
+    /: kubernetes-key\.pem: cannot be read \(EISDIR\)$/,
+  ],
+  [
+    "a certificate is not PEM",
+    (folder) => writeFile(join(folder, "kubernetes.pem"), "x"),
+    /kubernetes\.pem: is no certificate in PEM/,
+  ],
+  [
+    "a key is not PEM",
+    (folder) => writeFile(join(folder, "kubernetes-key.pem"), "x"),
+    /kubernetes-key\.pem: is no unencrypted private key in PEM/,
+  ],
+  [
+    "key and certificate do not match",
+    (folder) => cp(join(folder, "admin-key.pem"), join(folder, "kubernetes-key.pem")),
+    /: kubernetes-key\.pem: is not the key of kubernetes\.pem$/,
+  ],
+  [
+    "the CA's key is another's",
+    (folder) => cp(join(folder, "admin-key.pem"), join(folder, "ca-key.pem")),
+    /: ca-key\.pem: is not the key of ca\.pem$/,
+  ],
+  [
+    "a certificate has expired",
+    (folder) => issue(folder, "kubernetes", { ...serving, days: -1 }),
+    /: kubernetes\.pem: notAfter: expired on \d{4}-\d\d-\d\dT/,
+  ],
+  [
+    "a certificate is another CA's",
+    (folder) => issue(folder, "kubernetes", { ...serving, authority: strange }),
+    /: kubernetes\.pem: issuer: was not issued by the CA in ca\.pem$/,
+  ],
+  [
+    "the certificate lacks the public address",
+    (folder) => issue(folder, "kubernetes", without(publicAddress)),
+    /: kubernetes\.pem: subjectAltName: lacks 203\.0\.113\.10 \(the public address\)$/,
+  ],
+  [
+    "the certificate lacks a controller's address",
+    (folder) => issue(folder, "kubernetes", without("10.240.0.11")),
+    /: kubernetes\.pem: subjectAltName: lacks 10\.240\.0\.11 \(controller-1\)$/,
+  ],
+  [
+    "the certificate lacks the loopback address",
+    (folder) => issue(folder, "kubernetes", without("127.0.0.1")),
+    /kubernetes\.pem: subjectAltName: lacks 127\.0\.0\.1 /,
+  ],
+  [
+    "the certificate lacks the service's address",
+    (folder) => issue(folder, "kubernetes", without("10.32.0.1")),
+    /: kubernetes\.pem: subjectAltName: lacks 10\.32\.0\.1 \(the service kubernetes\)$/,
+  ],
+  [
+    "ca.pem is no authority",
+    (folder) => cp(join(folder, "admin.pem"), join(folder, "ca.pem")),
+    /ca\.pem: basicConstraints: is not a CA's certificate/,
+  ],
+  [
+    "the service-account files are no pair",
+    (folder) => cp(join(folder, "admin-key.pem"), join(folder, "service-account-key.pem")),
+    /: service-account-key\.pem: is not the key of service-account\.pem$/,
+  ],
+  [
+    "service-account.pem is a private key",
+    (folder) => cp(join(folder, "service-account-key.pem"), join(folder, "service-account.pem")),
+    /service-account\.pem: is neither a certificate nor a public key in PEM/,
+  ],
+  [
+    "a kubeconfig is not YAML",
+    (folder) => writeFile(join(folder, "kube-scheduler.kubeconfig"), "a: *b\nclient-key-data: c2VjcmV0"),
+    /: kube-scheduler\.kubeconfig: is no kubeconfig$/,
+  ],
+  [
+    "a kubeconfig has no current context",
+    (folder) =>
+      edit(folder, "kube-scheduler.kubeconfig", (text) =>
+        text.replace("current-context: default", "current-context: other"),
+      ),
+    /: kube-scheduler\.kubeconfig: current-context: leads to no context$/,
+  ],
+  [
+    "a kubeconfig names files",
+    (folder) =>
+      edit(folder, "kube-scheduler.kubeconfig", (text) =>
+        text.replace(/client-key-data: .*/, "client-key: kube-scheduler-key.pem"),
+      ),
+    /: kube-scheduler\.kubeconfig: users\.system:kube-scheduler\.client-key: names a file/,
+  ],
+  [
+    "a kubeconfig's data is not base64",
+    (folder) =>
+      edit(folder, "kube-scheduler.kubeconfig", (text) =>
+        text.replace(/client-key-data: .*/, "client-key-data: '%%%'"),
+      ),
+    /: kube-scheduler\.kubeconfig: users\.system:kube-scheduler\.client-key-data: is not base64$/,
+  ],
+  [
+    "a kubeconfig is another component's",
+    (folder) => embed(folder, "kube-scheduler.kubeconfig", "kube-controller-manager"),
+    /: kube-scheduler\.kubeconfig: users\.system:kube-scheduler\.client-certificate-data: subject\.CN: is system:kube-controller-manager, not system:kube-scheduler$/,
+  ],
+  [
+    "the admin is no master",
+    (folder) => embed(folder, "admin.kubeconfig", "kube-scheduler"),
+    /: admin\.kubeconfig: users\.admin\.client-certificate-data: subject\.O: is system:kube-scheduler, not system:masters$/,
+  ],
+  [
+    "a kubeconfig's certificate has expired",
+    async (folder) => {
+      await issue(folder, "kube-scheduler", { days: -1 });
+      await embed(folder, "kube-scheduler.kubeconfig", "kube-scheduler");
+    },
+    /: kube-scheduler\.kubeconfig: users\.system:kube-scheduler\.client-certificate-data: notAfter: expired on /,
+  ],
+  [
+    "a kubeconfig trusts another CA",
+    async (folder) => {
+      const ca = (await readFile(join(strange, "ca.pem"))).toString("base64");
+      await edit(folder, "kube-scheduler.kubeconfig", (text) =>
+        text.replace(/certificate-authority-data: .*/, `certificate-authority-data: ${ca}`),
+      );
+    },
+    /: kube-scheduler\.kubeconfig: clusters\.kubernetes-the-hard-way\.certificate-authority-data: is not the CA in ca\.pem$/,
+  ],
+  [
+    "a kubeconfig's server is not the API server",
+    (folder) =>
+      edit(folder, "kube-scheduler.kubeconfig", (text) => text.replace("127.0.0.1:6443", "198.51.100.1:6443")),
+    /: kube-scheduler\.kubeconfig: clusters\.kubernetes-the-hard-way\.server: 198\.51\.100\.1 is no name that kubernetes\.pem is valid for$/,
+  ],
+  [
+    "a kubeconfig's server speaks plaintext",
+    (folder) => edit(folder, "kube-scheduler.kubeconfig", (text) => text.replace("https://", "http://")),
+    /\.server: is no https URL$/,
+  ],
+  [
+    "the encryption config is of another kind",
+    (folder) =>
+      edit(folder, "encryption-config.yaml", (text) => text.replace("kind: EncryptionConfig", "kind: Secret")),
+    /: encryption-config\.yaml: kind: is none of EncryptionConfig, EncryptionConfiguration$/,
+  ],
+  [
+    "the encryption key has a wrong length",
+    (folder) => edit(folder, "encryption-config.yaml", (text) => text.replace(/secret: .*/, "secret: c2hvcnQ=")),
+    /: encryption-config\.yaml: resources\[0\]\.providers\[0\]\.aescbc\.keys\[0\]\.secret: has 5 bytes, not 16 or 24 or 32$/,
+  ],
+  [
+    "the shell left the encryption key out",
+    (folder) =>
+      edit(folder, "encryption-config.yaml", (text) => text.replace(/secret: .*/, "secret: ${ENCRYPTION_KEY}")),
+    /secret: is not base64$/,
+  ],
+  [
+    "nothing is encrypted, as identity comes first",
+    (folder) =>
+      edit(folder, "encryption-config.yaml", (text) =>
+        text.replace("      - identity: {}\n", "").replace("providers:\n", "providers:\n      - identity: {}\n"),
+      ),
+    /: encryption-config\.yaml: resources\[0\]\.providers\[0\]: is identity: /,
+  ],
+  [
+    "secrets are not among what is encrypted",
+    (folder) => edit(folder, "encryption-config.yaml", (text) => text.replace("- secrets", "- configmaps")),
+    /: encryption-config\.yaml: resources: encrypts no secrets$/,
+  ],
+];
+
+for (const [title, change, message] of cases) {
+  t.test(`${title}: refused with file and field, and nothing of its content`, async (t) => {
+    const error = await refusal(await spoilt(change));
+    t.equal(error.code, "CREDENTIAL_INVALID");
+    t.match(error.message, message);
+    for (const secret of await secretsIn(sound)) t.notOk(error.message.includes(secret), "no secret");
+  });
+}
+
+t.test("all problems are told together, each with its remedy", async (t) => {
+  const folder = await spoilt(async (folder) => {
+    await rm(join(folder, "service-account.pem"));
+    await issue(folder, "kubernetes", { days: -1, authority: strange });
+    await writeFile(join(folder, "kube-scheduler.kubeconfig"), "");
+  });
+  const { message } = await refusal(folder);
+  const [first, ...lines] = message.split("\n");
+  t.equal(first, `credentials in ${folder}: 5 problems`);
+  t.match(lines, [
+    /^ {2}service-account\.pem: is missing \(.+\)$/,
+    /^ {2}kubernetes\.pem: notAfter: expired on .+ \(.+\)$/,
+    /^ {2}kubernetes\.pem: issuer: .+ \(.+\)$/,
+    /^ {2}kubernetes\.pem: subjectAltName: lacks 203\.0\.113\.10 \(the public address\), 10\.240\.0\.10 .+ \(.+\)$/,
+    /^ {2}kube-scheduler\.kubeconfig: is no kubeconfig \(.+\)$/,
+  ]);
+});
+
+t.test("a certificate that is not valid yet is told with the time here", async (t) => {
+  const names = [...credentialNames, "admin.kubeconfig"] as const;
+  const files = new Map(
+    await Promise.all(names.map(async (name) => [name, await readFile(join(sound, name))] as const)),
+  );
+  const findings = checkCredentials(files, { controllers, publicAddress, serviceCidr: "10.32.0.0/24" }, new Date(0));
+  const early = collect(findings).problems.filter(({ field }) => field?.endsWith("notBefore"));
+  t.equal(early.length, 8, "the CA, kubernetes.pem, and both certificates of each kubeconfig");
+  t.match(early[0], { file: "ca.pem", what: /^is not valid before .+, and here it is 1970-01-01T00:00:00\.000Z$/ });
+});
+
+t.test("another authority of the same name is not taken for the cluster's", async (t) => {
+  const folder = await spoilt((folder) => cp(strange, folder, { recursive: true }));
+  const { message } = await refusal(folder);
+  t.match(message, /kubernetes\.pem: issuer: was not issued by the CA in ca\.pem/);
+});
+
+t.test("the admin's kubeconfig may stand elsewhere", async (t) => {
+  const folder = await spoilt((folder) => rm(join(folder, "admin.kubeconfig")));
+  const origin = { label: "", code: "CONFIG_INVALID", folder } as const;
+  const flags = new Map([["--admin-kubeconfig", join(sound, "admin.kubeconfig")]]);
+  const config = parseConfig({ kind: "empty", origin }, { flags, folder });
+  t.same(
+    (await readCredentials(config, { controllers, publicAddress })).admin.key,
+    await readFile(join(sound, "admin-key.pem")),
+  );
+});
+
+/** Pieces of every private key and of the encryption key. */
+async function secretsIn(folder: string): Promise<readonly string[]> {
+  const keys = (await readdir(folder)).filter((name) => name.endsWith("-key.pem"));
+  const pieces = await Promise.all(
+    keys.map(async (name) => (await readFile(join(folder, name), "utf8")).split("\n")[3] ?? ""),
+  );
+  const [, secret = ""] = /secret: (.*)/.exec(await readFile(join(folder, "encryption-config.yaml"), "utf8")) ?? [];
+  return [...pieces, secret].filter((piece) => piece !== "");
+}

@@ -1,0 +1,250 @@
+import t from "tap";
+import { ownController, parseDesiredState } from "../../../proto/desired.ts";
+import type { Cluster, DesiredState } from "../../../proto/gen/khw/agent/v1/agent.ts";
+import { differences, parseKubernetesVersion } from "../../../proto/kubernetes-versions.ts";
+import { controllers, labState } from "../../fixtures/lab-cluster.ts";
+
+function withCluster(changes: Partial<Cluster>): DesiredState {
+  const { cluster } = labState();
+  if (cluster === undefined) throw new Error("the lab has a cluster");
+  return labState({ cluster: { ...cluster, ...changes } });
+}
+
+function withFlag(name: string, value: string): DesiredState {
+  return labState({ flags: { "kube-apiserver": { set: { [name]: value }, remove: [] } } });
+}
+
+function withBinaries(changes: Partial<NonNullable<DesiredState["binaries"]>>): DesiredState {
+  return labState({
+    binaries: { mirrors: ["https://dl.k8s.io/release"], proxy: "", caPem: "", sha256: {}, ...changes },
+  });
+}
+
+t.test("the lab's state is sound, and stays as it is", async (t) => {
+  const state = labState();
+  const desired = parseDesiredState(state);
+  t.strictSame(desired, state);
+  t.strictSame(ownController(desired), controllers[0]);
+});
+
+t.test("credentials come in one order, with or without content", async (t) => {
+  const { credentials } = labState();
+  const bare = credentials.map(({ name, sha256 }) => ({ name, sha256 }));
+  t.strictSame(
+    parseDesiredState(labState({ credentials: bare.toReversed() })).credentials.map(({ name }) => name),
+    bare.map(({ name }) => name),
+  );
+});
+
+t.test("mirrors may be of any kind that can be read; a trailing slash makes no difference", async (t) => {
+  const mirrors = ["https://dl.k8s.io/release/", "http://mirror:8080/k8s", "file:///srv/k8s", "/srv/k8s"];
+  t.strictSame(parseDesiredState(withBinaries({ mirrors, proxy: "http://proxy:3128" })).binaries.mirrors, [
+    "https://dl.k8s.io/release",
+    ...mirrors.slice(1),
+  ]);
+});
+
+const digest = "0".repeat(64);
+const [first] = labState().credentials;
+if (first === undefined) throw new Error("the lab has credentials");
+
+/** What is refused, and how the message begins: with the field's name. */
+const refused: readonly (readonly [what: string, state: DesiredState | undefined, message: string | RegExp])[] = [
+  ["no state at all", undefined, "desired: is incomplete"],
+  ["no cluster", labState({ cluster: undefined }), "desired: is incomplete"],
+  ["no source of binaries", labState({ binaries: undefined }), "desired: is incomplete"],
+  ["a node that is no name", labState({ node: "../etc" }), 'node: "../etc" cannot be an instance\'s name'],
+  ["a node outside the cluster", labState({ node: "controller-9" }), /^node: "controller-9" is not among/],
+
+  ["a version out of range", labState({ kubernetesVersion: "v9.99.0" }), /^kubernetes_version: "v9\.99\.0"/],
+  [
+    "a version with a command",
+    labState({ kubernetesVersion: "1.21.0; rm -rf /" }),
+    /^kubernetes_version: "1\.21\.0; rm -rf \/"/,
+  ],
+  ["a version with a path", labState({ kubernetesVersion: "v1.21.0/../../x" }), /^kubernetes_version: /],
+  ["a version with a line break", labState({ kubernetesVersion: "v1.21.0\n" }), /^kubernetes_version: "v1\.21\.0\\n"/],
+  ["a version without its v", labState({ kubernetesVersion: "1.21.0" }), /^kubernetes_version: /],
+  ["a minor before the oldest", labState({ kubernetesVersion: "v1.19.16" }), /^kubernetes_version: /],
+  ["a minor after the newest", labState({ kubernetesVersion: "v1.38.0" }), /^kubernetes_version: /],
+
+  [
+    "networks that overlap",
+    withCluster({ serviceCidr: "10.200.4.0/24" }),
+    /^cluster\.service_cidr: 10\.200\.4\.0\/24 overlaps/,
+  ],
+  ["networks that are one", withCluster({ serviceCidr: "10.200.0.0/16" }), /^cluster\.service_cidr: .*overlaps/],
+  ["a network in a network", withCluster({ clusterCidr: "10.0.0.0/8" }), /^cluster\.service_cidr: .*overlaps/],
+  [
+    "host bits",
+    withCluster({ serviceCidr: "10.32.0.1/24" }),
+    /^cluster\.service_cidr: "10\.32\.0\.1\/24" has host bits/,
+  ],
+  ["no CIDR", withCluster({ clusterCidr: "10.200.0.0" }), /^cluster\.cluster_cidr: /],
+  ["an IPv6 network", withCluster({ clusterCidr: "fd00::/64" }), /^cluster\.cluster_cidr: /],
+  ["a mask of 33 bits", withCluster({ clusterCidr: "10.200.0.0/33" }), /^cluster\.cluster_cidr: /],
+  ["a mask with a sign", withCluster({ clusterCidr: "10.200.0.0/+16" }), /^cluster\.cluster_cidr: /],
+  ["two masks", withCluster({ clusterCidr: "10.200.0.0/16/16" }), /^cluster\.cluster_cidr: /],
+
+  ["a name that is none", withCluster({ name: "my cluster" }), /^cluster\.name: /],
+  [
+    "a public name for an address",
+    withCluster({ publicAddress: "example.org" }),
+    /^cluster\.public_address: "example\.org"/,
+  ],
+  ["no controllers", withCluster({ controllers: [] }), "cluster.controllers: is empty"],
+  [
+    "a name twice",
+    withCluster({ controllers: controllers.map(({ internalIp }) => ({ name: "controller-0", internalIp })) }),
+    /"controller-0" stands there twice/,
+  ],
+  [
+    "an address twice",
+    withCluster({ controllers: controllers.map(({ name }) => ({ name, internalIp: "10.240.0.10" })) }),
+    /"10\.240\.0\.10" stands there twice/,
+  ],
+  [
+    "an address that is none",
+    withCluster({ controllers: [{ name: "controller-0", internalIp: "10.240.0.256" }] }),
+    /^cluster\.controllers\.controller-0: /,
+  ],
+  [
+    "a controller among the pods",
+    withCluster({ controllers: [{ name: "controller-0", internalIp: "10.200.0.10" }] }),
+    /^cluster\.controllers: 10\.200\.0\.10 lies in/,
+  ],
+  ["no etcd", withCluster({ etcdServers: [] }), "cluster.etcd_servers: is empty"],
+  ["etcd without TLS", withCluster({ etcdServers: ["http://10.240.0.10:2379"] }), /^cluster\.etcd_servers: /],
+  [
+    "two etcd servers in one",
+    withCluster({ etcdServers: ["https://10.240.0.10:2379,https://evil"] }),
+    /^cluster\.etcd_servers: /,
+  ],
+  ["etcd that is no URL", withCluster({ etcdServers: ["10.240.0.10"] }), /^cluster\.etcd_servers: .*is not a URL/],
+  ["ports the wrong way round", withCluster({ nodePortRange: "32767-30000" }), /^cluster\.node_port_range: /],
+  ["ports that do not exist", withCluster({ nodePortRange: "30000-70000" }), /^cluster\.node_port_range: /],
+  ["ports with a command", withCluster({ nodePortRange: "30000-32767;reboot" }), /^cluster\.node_port_range: /],
+
+  [
+    "a flag's value with a line break",
+    withFlag("event-ttl", "1h\nExecStartPre=/bin/sh"),
+    /^flags\.kube-apiserver\.event-ttl: "1h\\nExecStartPre/,
+  ],
+  ["a flag's value with a carriage return", withFlag("event-ttl", "1h\r"), /^flags\.kube-apiserver\.event-ttl: /],
+  ["a flag's value with a NUL", withFlag("event-ttl", "1h\0"), /^flags\.kube-apiserver\.event-ttl: /],
+  [
+    "a flag's value with a quote",
+    withFlag("event-ttl", "1h' --v='9"),
+    /^flags\.kube-apiserver\.event-ttl: .*quotation mark/,
+  ],
+  [
+    "a flag's value with a double quote",
+    withFlag("event-ttl", '1h"'),
+    /^flags\.kube-apiserver\.event-ttl: .*quotation mark/,
+  ],
+  ["a flag's name with dashes", withFlag("--event-ttl", "1h"), /^flags\.kube-apiserver: "--event-ttl" cannot be/],
+  ["a flag's name with a value", withFlag("v=9 --event-ttl", "1h"), /^flags\.kube-apiserver: /],
+  [
+    "the removal of what is no name",
+    labState({ flags: { "kube-scheduler": { set: {}, remove: ["*"] } } }),
+    /^flags\.kube-scheduler: "\*" cannot be/,
+  ],
+  [
+    "flags of what is no component",
+    labState({ flags: { kubelet: { set: {}, remove: [] } } }),
+    'flags: "kubelet" is no component',
+  ],
+
+  ["no mirror", withBinaries({ mirrors: [] }), "binaries.mirrors: is empty"],
+  ["a mirror that is no URL", withBinaries({ mirrors: ["dl.k8s.io/release"] }), /^binaries\.mirrors: /],
+  ["a mirror of another kind", withBinaries({ mirrors: ["ftp://mirror/"] }), /^binaries\.mirrors: /],
+  ["a mirror's folder with a line break", withBinaries({ mirrors: ["/srv\n/k8s"] }), /^binaries\.mirrors: /],
+  ["a proxy of another kind", withBinaries({ proxy: "socks://proxy" }), /^binaries\.proxy: /],
+  ["a digest of what is not installed", withBinaries({ sha256: { kubelet: digest } }), /^binaries\.sha256: "kubelet"/],
+  ["a digest that is none", withBinaries({ sha256: { kubectl: "abc" } }), /^binaries\.sha256\.kubectl: /],
+
+  [
+    "a credential too few",
+    labState({ credentials: labState().credentials.slice(1) }),
+    "credentials.ca.pem: is missing",
+  ],
+  [
+    "a credential twice",
+    labState({ credentials: [...labState().credentials, first] }),
+    'credentials: "ca.pem" stands there twice',
+  ],
+  [
+    "a credential of another name",
+    labState({ credentials: [{ ...first, name: "../../etc/shadow" }] }),
+    /^credentials: "\.\.\/\.\.\/etc\/shadow"/,
+  ],
+  [
+    "a credential with another's digest",
+    labState({ credentials: [{ ...first, sha256: digest }] }),
+    /^credentials\.ca\.pem: /,
+  ],
+  [
+    "a credential's digest that is none",
+    labState({ credentials: [{ ...first, sha256: "" }] }),
+    /^credentials\.ca\.pem: /,
+  ],
+];
+
+t.test("what could not stand on a machine is refused, by its field's name", async (t) => {
+  for (const [what, state, message] of refused) {
+    t.throws(() => parseDesiredState(state), { code: "INVALID_ARGUMENT", message }, what);
+  }
+});
+
+t.test("a refusal neither repeats a long value whole nor shows a credential's content", async (t) => {
+  const long = withFlag("event-ttl", `${"x".repeat(5000)}\n`);
+  const content = Buffer.from("-----BEGIN PRIVATE KEY-----");
+  for (const state of [long, labState({ credentials: [{ ...first, content }] })]) {
+    try {
+      parseDesiredState(state);
+      t.fail("is refused");
+    } catch (error) {
+      const message = String(error);
+      t.ok(message.length < 200);
+      t.notMatch(message, "PRIVATE KEY");
+    }
+  }
+});
+
+t.test("releases and their release candidates are versions; the minor is read from them", async (t) => {
+  for (const [text, minor] of [
+    ["v1.20.2", 20],
+    ["v1.21.0", 21],
+    ["v1.37.1", 37],
+    ["v1.37.0-rc.1", 37],
+    ["v1.22.0-alpha.3", 22],
+  ] as const) {
+    t.strictSame(parseKubernetesVersion("version", text), { text, minor });
+  }
+  for (const text of [
+    "",
+    "v1",
+    "v1.21",
+    "v1.21.0-rc",
+    "v1.21.0+k3s1",
+    "v1.21.0-gke.1",
+    "V1.21.0",
+    " v1.21.0",
+    "v0.21.0",
+    "v2.21.0",
+  ]) {
+    t.throws(() => parseKubernetesVersion("version", text), { code: "INVALID_ARGUMENT", message: /^version: / }, text);
+  }
+});
+
+t.test("the table of differences is in order, and every row has its reason and its source", async (t) => {
+  t.strictSame(
+    differences.map(({ from }) => from),
+    differences.map(({ from }) => from).toSorted((a, b) => a - b),
+  );
+  for (const { from, why, source } of differences) {
+    t.ok(why.length > 0, `1.${from} has a reason`);
+    t.match(source, /^https:\/\/(github\.com\/kubernetes|kubernetes\.io)\//);
+    parseKubernetesVersion("from", `v1.${from}.0`);
+  }
+});

@@ -1,0 +1,175 @@
+import t from "tap";
+import { KhwError } from "../../../proto/errors.ts";
+import { applySteps, planSteps, type Step, type StepEvent } from "../../../proto/step.ts";
+
+/** A machine of named truths, with a record of what was done to it. */
+interface Machine {
+  readonly holds: Set<string>;
+  readonly calls: string[];
+}
+
+function machine(...holds: string[]): Machine {
+  return { holds: new Set(holds), calls: [] };
+}
+
+function step(id: string, needs: readonly string[] = [], changes: Partial<Step<Machine>> = {}): Step<Machine> {
+  return {
+    id,
+    title: `${id} holds`,
+    needs,
+    check: async ({ holds, calls }) => {
+      calls.push(`check ${id}`);
+      return holds.has(id) ? null : { summary: `${id} is missing` };
+    },
+    apply: async ({ holds, calls }) => {
+      calls.push(`apply ${id}`);
+      holds.add(id);
+    },
+    ...changes,
+  };
+}
+
+function failing(id: string, needs: readonly string[] = []): Step<Machine> {
+  return step(id, needs, {
+    apply: async () => {
+      throw new KhwError("IO_FAILED", "the disk is full", { hint: "make room" });
+    },
+  });
+}
+
+async function run(steps: readonly Step<Machine>[], os: Machine, signal = new AbortController().signal) {
+  const events: StepEvent[] = [];
+  const results = await applySteps(steps, os, { signal, emit: (event) => events.push(event) });
+  return { results, events, outcomes: results.map(({ outcome }) => outcome) };
+}
+
+t.test("a step is checked, applied where it differs, and checked again", async (t) => {
+  const os = machine("a");
+  const { results, outcomes, events } = await run([step("a"), step("b", ["a"])], os);
+  t.strictSame(outcomes, ["unchanged", "changed"]);
+  t.strictSame(os.calls, ["check a", "check b", "apply b", "check b"]);
+  t.match(results[1], { drift: { summary: "b is missing" } });
+  t.strictSame(
+    events.map(({ kind, step }) => `${kind} ${step}`),
+    ["finished a", "started b", "finished b"],
+  );
+});
+
+t.test("a second run changes nothing", async (t) => {
+  const steps = [step("a"), step("b", ["a"])];
+  const os = machine();
+  await run(steps, os);
+  os.calls.length = 0;
+  t.strictSame((await run(steps, os)).outcomes, ["unchanged", "unchanged"]);
+  t.strictSame(os.calls, ["check a", "check b"]);
+});
+
+t.test("an apply that leaves a difference has failed", async (t) => {
+  const { results } = await run([step("a", [], { apply: async () => undefined })], machine());
+  t.match(results[0], {
+    outcome: "failed",
+    drift: { summary: "a is missing" },
+    error: { code: "POSTCONDITION_FAILED", step: "a", message: "applied, and yet: a is missing" },
+  });
+});
+
+t.test("what needs a failed step is skipped with all that follows from it; the rest goes on", async (t) => {
+  const os = machine();
+  const steps = [failing("a"), step("b", ["a"]), step("c", ["b"]), step("d")];
+  const { results, outcomes } = await run(steps, os);
+  t.strictSame(outcomes, ["failed", "skipped", "skipped", "changed"]);
+  t.match(results[0], { error: { code: "IO_FAILED", step: "a", hint: "make room" } });
+  t.notOk(os.calls.some((call) => call.endsWith("b") || call.endsWith("c")));
+});
+
+t.test("a check that throws fails its step, and a bug says that it is one", async (t) => {
+  const broken = step("a", [], {
+    check: async () => {
+      throw new TypeError("undefined is not a function");
+    },
+  });
+  const { results } = await run([broken], machine());
+  t.match(results[0], {
+    outcome: "failed",
+    drift: null,
+    error: { code: "INTERNAL", step: "a", message: /^unexpected: / },
+  });
+});
+
+t.test("steps that need nothing of each other run at once, a step that does waits", async (t) => {
+  const { promise: bothRun, resolve: meet } = Promise.withResolvers<void>();
+  let waiting = 0;
+  const meeting: Partial<Step<Machine>> = {
+    apply: async ({ holds }, { signal }) => {
+      signal.throwIfAborted();
+      if (++waiting === 2) meet();
+      await bothRun;
+      holds.add("a").add("b");
+    },
+  };
+  const after = step("c", ["a", "b"], {
+    check: async ({ holds }) => {
+      t.ok(holds.has("a") && holds.has("b"), "c sees what it needs");
+      return null;
+    },
+  });
+  t.strictSame((await run([step("a", [], meeting), step("b", [], meeting), after], machine())).outcomes, [
+    "changed",
+    "changed",
+    "unchanged",
+  ]);
+});
+
+t.test("progress is told between a step's start and its end", async (t) => {
+  const slow = step("a", [], {
+    apply: async ({ holds }, { progress }) => {
+      progress("63 of 118 MB");
+      holds.add("a");
+    },
+  });
+  const { events } = await run([slow], machine());
+  t.match(events, [{ kind: "started" }, { kind: "progress", step: "a", text: "63 of 118 MB" }, { kind: "finished" }]);
+});
+
+t.test("after a cancellation nothing more is begun, and every step says why", async (t) => {
+  const cancel = new AbortController();
+  const os = machine();
+  const first = step("a", [], {
+    apply: async ({ holds }) => {
+      holds.add("a");
+      cancel.abort(new KhwError("CANCELLED", "the agent is stopping"));
+    },
+  });
+  const { results, outcomes } = await run([first, step("b", ["a"]), step("c", ["b"])], os, cancel.signal);
+  t.strictSame(outcomes, ["changed", "failed", "skipped"]);
+  t.match(results[1], { error: { code: "CANCELLED", step: "b", message: "the agent is stopping" } });
+  t.notOk(os.holds.has("b"));
+});
+
+t.test("a list out of order, or with an id twice, is refused before anything runs", async (t) => {
+  for (const [steps, message] of [
+    [[step("a"), step("b", ["c"]), step("c")], "step b needs c, which does not stand before it"],
+    [[step("a"), step("a")], "two steps have the id a"],
+    [[step("a", ["a"])], "step a needs a, which does not stand before it"],
+  ] as const) {
+    const os = machine();
+    await t.rejects(run(steps, os), { code: "INTERNAL", message });
+    t.strictSame(os.calls, []);
+  }
+});
+
+t.test("a plan checks every step, whatever it needs, and applies none", async (t) => {
+  const os = machine("b");
+  const broken = step("c", [], {
+    check: async () => {
+      throw new KhwError("IO_FAILED", "cannot read");
+    },
+  });
+  const plan = await planSteps([step("a"), step("b", ["a"]), broken], os, new AbortController().signal);
+  t.match(plan, [
+    { step: { id: "a" }, drift: { summary: "a is missing" }, error: null },
+    { step: { id: "b" }, drift: null, error: null },
+    { step: { id: "c" }, drift: null, error: { code: "IO_FAILED", step: "c" } },
+  ]);
+  t.notOk(os.calls.some((call) => call.startsWith("apply")));
+});
