@@ -1,5 +1,5 @@
 /**
- * Says how many assertions passed and failed, alone on the last line.
+ * Names what failed, and says how many assertions passed and failed, alone on the last line.
  *
  * usage: tally.ts STATUS FOLDER     STATUS: how the test run ended; FOLDER: raw TAP, a file a test file
  *
@@ -10,7 +10,8 @@ import { globSync, readFileSync } from "node:fs";
 import { Parser } from "tap-parser";
 
 const [status = "", folder = ""] = process.argv.slice(2);
-let [passed, failed, skipped] = [0, 0, 0];
+let [passed, skipped] = [0, 0];
+const failures: string[] = [];
 
 for (const file of globSync(`${folder}/**/*.tap`)) {
   let [failedHere, whole] = [0, false];
@@ -20,16 +21,19 @@ for (const file of globSync(`${folder}/**/*.tap`)) {
     if (event !== "assert") continue;
     if (data.skip !== false || data.todo !== false) skipped += 1;
     else if (data.ok) passed += 1;
-    else failedHere += 1;
+    else {
+      failedHere += 1;
+      failures.push(`${file}: ${data.fullname} > ${data.name}`);
+    }
   }
   // A file that broke off may have no failed assertion, but then it has no plan.
-  failed += failedHere === 0 && !whole ? 1 : failedHere;
+  if (failedHere === 0 && !whole) failures.push(`${file}: holds no test, or broke off`);
 }
-if (status !== "0" && failed === 0) {
-  console.log(`the run ended with status ${status} outside of any assertion`);
-  failed = 1;
-}
+if (status !== "0" && failures.length === 0)
+  failures.push(`the run ended with status ${status} outside of any assertion`);
+
+for (const failure of failures) console.log(`failed: ${failure}`);
 
 if (skipped > 0) console.log(`${skipped} skipped`);
-console.log(`${passed} passed, ${failed} failed`);
-process.exitCode = failed === 0 ? 0 : 1;
+console.log(`${passed} passed, ${failures.length} failed`);
+process.exitCode = failures.length === 0 ? 0 : 1;

@@ -14,8 +14,8 @@ import type { Context } from "../../client/context.ts";
 import { readAuthority } from "../../client/pki/folder.ts";
 import { issue } from "../../client/pki/issue.ts";
 import { KhwError } from "../../proto/errors.ts";
-import { prepareSsh, startMachine } from "./ssh-machine.ts";
-import type { SshMachine } from "./ssh-machine.ts";
+import { prepareSsh, startMachine } from "../fixtures/ssh-machine.ts";
+import type { SshMachine } from "../fixtures/ssh-machine.ts";
 
 const run = promisify(execFile);
 const base = await mkdtemp(join(tmpdir(), "khw-install-test-"));
