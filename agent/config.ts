@@ -12,6 +12,17 @@ export interface AgentConfig {
   readonly machine: { readonly name: string; readonly internalIp: string } | undefined;
   readonly metadataUrl: string;
   readonly stateFolder: string;
+  readonly supervision: Supervision;
+  /** Where the Prometheus metrics are served, on 127.0.0.1; 0: nowhere. */
+  readonly metricsPort: number;
+}
+
+/** How often the agent looks after the machine by itself; in milliseconds. */
+export interface Supervision {
+  /** Between two probes of a component. */
+  readonly probeMillis: number;
+  /** Between two checks of every step, where no file event asks for one earlier. */
+  readonly reconcileMillis: number;
 }
 
 const shape = {
@@ -20,6 +31,8 @@ const shape = {
   machine: ["name", "internalIp"],
   metadataUrl: [],
   stateFolder: [],
+  supervision: ["probeSeconds", "reconcileSeconds"],
+  metricsPort: [],
 } as const satisfies Record<keyof AgentConfig, readonly string[]>;
 
 /** @throws KhwError CONFIG_INVALID naming file, place and remedy; a missing file means the defaults. */
@@ -42,15 +55,16 @@ export async function loadConfig(path: string): Promise<AgentConfig> {
 
 function parseConfig(value: unknown): AgentConfig {
   const root = section("", value, Object.keys(shape));
-  const { listen, identity, machine } = {
+  const { listen, identity, machine, supervision } = {
     listen: section("listen", root["listen"], shape.listen),
     identity: section("identity", root["identity"], shape.identity),
     machine: section("machine", root["machine"], shape.machine),
+    supervision: section("supervision", root["supervision"], shape.supervision),
   };
   const host = text("listen.host", listen["host"], "0.0.0.0");
   if (isIP(host) === 0) invalid("listen.host", `${show(host)} is not an IP address`);
   return {
-    listen: { host, port: port(listen["port"]) },
+    listen: { host, port: port("listen.port", listen["port"], 7443) },
     identity: {
       ca: path("identity.ca", identity["ca"], "/etc/khw-agent/pki/ca.pem"),
       certificate: path("identity.certificate", identity["certificate"], "/etc/khw-agent/pki/agent.pem"),
@@ -65,6 +79,11 @@ function parseConfig(value: unknown): AgentConfig {
           },
     metadataUrl: url("metadataUrl", root["metadataUrl"], "http://metadata.google.internal"),
     stateFolder: path("stateFolder", root["stateFolder"], "/var/lib/khw-agent"),
+    supervision: {
+      probeMillis: seconds("supervision.probeSeconds", supervision["probeSeconds"], 5) * 1000,
+      reconcileMillis: seconds("supervision.reconcileSeconds", supervision["reconcileSeconds"], 60) * 1000,
+    },
+    metricsPort: root["metricsPort"] === 0 ? 0 : port("metricsPort", root["metricsPort"], 7444),
   };
 }
 
@@ -97,11 +116,18 @@ function url(place: string, value: unknown, fallback: string): string {
     : invalid(place, `${show(given)} is not a URL of kind http or https`);
 }
 
-function port(value: unknown): number {
-  if (value === undefined) return 7443;
+function port(place: string, value: unknown, fallback: number): number {
+  if (value === undefined) return fallback;
   return typeof value === "number" && Number.isInteger(value) && value > 0 && value < 65_536
     ? value
-    : invalid("listen.port", "is not a port");
+    : invalid(place, "is not a port");
+}
+
+function seconds(place: string, value: unknown, fallback: number): number {
+  if (value === undefined) return fallback;
+  return typeof value === "number" && value >= 0.05 && value <= 86_400
+    ? value
+    : invalid(place, "is not a number of seconds from 0.05 to 86400");
 }
 
 function invalid(place: string, message: string): never {

@@ -71,6 +71,7 @@ async function serve(config: AgentConfig): Promise<void> {
       return createOs({ identity });
     },
     stateFolder: config.stateFolder,
+    supervision: config.supervision,
     status: notifier.status,
     log,
     failed: (error) => {

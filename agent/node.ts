@@ -1,20 +1,38 @@
-import { type KhwError, toKhwError } from "../proto/errors.ts";
-import type { Identity } from "../proto/gen/khw/agent/v1/agent.ts";
+import type { DesiredState } from "../proto/desired.ts";
+import { formatError, fromDetail, type KhwError, toKhwError } from "../proto/errors.ts";
+import { HistoryKind, type Identity, type Operation, OperationState } from "../proto/gen/khw/agent/v1/agent.ts";
+import { applySteps } from "../proto/step.ts";
+import { type Board, createBoard } from "./board.ts";
+import type { Supervision } from "./config.ts";
+import { type Entry, type History, openHistory } from "./history.ts";
+import { type Maintenance, openMaintenance } from "./maintenance.ts";
 import { createOperations, type Operations } from "./operations.ts";
 import type { Os } from "./os/os.ts";
+import { createReconciler, type Reconciler } from "./reconcile.ts";
 import { controllerSteps } from "./steps.ts";
 import { fileStore, recoverInterrupted } from "./store.ts";
+import { createRestartLease } from "./supervise/lease.ts";
+import { createSupervisor, type Supervisor } from "./supervise/supervisor.ts";
+import { openTarget } from "./target.ts";
+import { createWriter, type Writer } from "./writer.ts";
 
-/** The machine and its one writer, once it is known which machine this is. */
+/** The machine, and all that works on it and watches it, once it is known which machine this is. */
 export interface Node {
   readonly os: Os;
+  readonly writer: Writer;
+  readonly board: Board;
+  readonly history: History;
   readonly operations: Operations;
+  readonly maintenance: Maintenance;
+  readonly supervisor: Supervisor;
+  readonly reconciler: Reconciler;
 }
 
 export interface NodeOptions {
   readonly identity: () => Promise<Identity>;
   readonly open: (identity: Identity) => Os;
   readonly stateFolder: string;
+  readonly supervision: Supervision;
   readonly status: (text: string) => void;
   readonly log: (line: string) => void;
   readonly failed: (error: KhwError) => void;
@@ -37,9 +55,61 @@ export function nodeOpener(options: NodeOptions): () => Promise<Node> {
   };
 }
 
-async function openNode({ identity, open, stateFolder, status, log, signal }: NodeOptions): Promise<Node> {
+async function openNode(options: NodeOptions): Promise<Node> {
+  const { identity, open, stateFolder: folder, supervision, status, log, signal } = options;
   const os = open(await identity());
-  const store = fileStore(os.files, stateFolder);
+  const { files, clock } = os;
+  const store = fileStore(files, folder);
   const last = await recoverInterrupted(store);
-  return { os, operations: createOperations({ os, store, steps: controllerSteps, last, status, log, signal }) };
+  const target = await openTarget(files, { folder, log });
+  const history = await openHistory({ files, clock, folder, log });
+  const board = createBoard(last);
+  const writer = createWriter({ clock, signal });
+
+  const steps = (desired: DesiredState) => controllerSteps(desired, maintenance.current());
+  const maintenance: Maintenance = await openMaintenance({
+    os,
+    folder,
+    writer,
+    board,
+    history,
+    apply: async () => {
+      const desired = target.current()?.desired;
+      if (desired === undefined) return;
+      const site = steps(desired).filter(({ id }) =>
+        ["identity", "package/nginx", "nginx/site", "service/nginx"].includes(id),
+      );
+      const results = await applySteps(site, os, { signal, emit: () => {} });
+      for (const result of results) if (result.outcome === "failed") throw result.error;
+    },
+  });
+  const changed = (operation: Operation): void => {
+    board.post({ operation });
+    history.append(operationEntry(operation));
+  };
+  const operations = createOperations({
+    os,
+    store,
+    writer,
+    steps,
+    established: (operationId, desired) => target.adopt(operationId, desired),
+    changed,
+    last,
+    status,
+    log,
+    signal,
+  });
+  const lease = createRestartLease({ os, target });
+  const { probeMillis, reconcileMillis } = supervision;
+  const shared = { os, writer, board, history, lease, log, signal };
+  const supervisor = createSupervisor({ ...shared, intervalMillis: probeMillis });
+  const reconciler = createReconciler({ ...shared, steps, target, intervalMillis: reconcileMillis });
+  return { os, writer, board, history, operations, maintenance, supervisor, reconciler };
+}
+
+function operationEntry({ id, holder, state, error }: Operation): Entry {
+  const entry = { kind: HistoryKind.HISTORY_KIND_OPERATION, subject: id };
+  if (state === OperationState.OPERATION_STATE_RUNNING) return { ...entry, message: `begun by ${holder}` };
+  if (error === undefined) return { ...entry, message: "done" };
+  return { ...entry, message: "failed", cause: formatError(fromDetail(error)), problem: true };
 }

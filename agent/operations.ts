@@ -6,11 +6,17 @@ import { applySteps, type Step, type StepEvent, type StepResult } from "../proto
 import { show } from "../proto/validate.ts";
 import type { Os } from "./os/os.ts";
 import type { Store } from "./store.ts";
+import type { Writer } from "./writer.ts";
 
 export interface OperationsOptions {
   readonly os: Os;
   readonly store: Store;
+  readonly writer: Writer;
   readonly steps: (desired: DesiredState) => Step<Os>[];
+  /** Told of each operation that succeeded, before it ends: what it established is what the machine shall stay. */
+  readonly established: (operationId: string, desired: DesiredState) => Promise<void>;
+  /** Told of each operation at its begin and at its end. */
+  readonly changed: (operation: Operation) => void;
   /** The last operation of an earlier agent. */
   readonly last: Operation | undefined;
   /** Told what the agent is doing, in one line. */
@@ -35,7 +41,7 @@ export interface Operations {
   current(): Operation | undefined;
   /**
    * Begins an operation; it goes on whoever listens. The id of the operation that runs attaches to it.
-   * @throws KhwError BUSY when another runs.
+   * @throws KhwError BUSY when another holds the machine.
    */
   start(request: OperationRequest): void;
   /** Listens to an operation (empty id: the current one) until the returned function is called. @throws KhwError INVALID_ARGUMENT when it is not known. */
@@ -55,7 +61,8 @@ interface Run {
   readonly listeners: Set<Listener>;
 }
 
-export function createOperations({ os, store, steps, last, status, log, signal }: OperationsOptions): Operations {
+export function createOperations(options: OperationsOptions): Operations {
+  const { os, store, writer, steps, established, changed, last, status, log, signal } = options;
   let run: Run | undefined;
   let previous = last;
   let done = Promise.resolve();
@@ -103,6 +110,7 @@ export function createOperations({ os, store, steps, last, status, log, signal }
       const failed = results.find((result) => result.outcome === "failed");
       error = failed === undefined ? undefined : toDetail(failed.error);
       changedSteps = results.filter(({ outcome }) => outcome === "changed").length;
+      if (failed === undefined) await established(of.operation.id, desired);
       await store.save(ended(of.operation, error));
     } catch (thrown) {
       error ??= toDetail(toKhwError(thrown));
@@ -110,6 +118,7 @@ export function createOperations({ os, store, steps, last, status, log, signal }
     // Only now may another begin: its record and this one's must not be written at once.
     of.operation = ended(of.operation, error);
     previous = of.operation;
+    changed(of.operation);
     status("serving");
     const outcome = error === undefined ? `done, ${changedSteps} steps applied` : formatError(fromDetail(error));
     log(`operation ${of.operation.id}: ${outcome}`);
@@ -119,13 +128,7 @@ export function createOperations({ os, store, steps, last, status, log, signal }
   return {
     current: () => run?.operation ?? previous,
     start: ({ id, holder, desired }) => {
-      if (run?.operation.state === OperationState.OPERATION_STATE_RUNNING) {
-        if (run.operation.id === id) return;
-        const { holder: other, startedUnixMillis } = run.operation;
-        throw new KhwError("BUSY", `${other} has been at it since ${new Date(startedUnixMillis).toISOString()}`, {
-          hint: "wait for that operation to end, then run the command again",
-        });
-      }
+      if (run?.operation.state === OperationState.OPERATION_STATE_RUNNING && run.operation.id === id) return;
       const operation: Operation = {
         id,
         holder,
@@ -133,9 +136,11 @@ export function createOperations({ os, store, steps, last, status, log, signal }
         state: OperationState.OPERATION_STATE_RUNNING,
         error: undefined,
       };
+      const begun: Run = { operation, events: [], progress: new Map(), listeners: new Set() };
+      done = writer.hold(holder, () => execute(begun, desired));
+      run = begun;
       log(`operation ${id}: begun by ${holder}`);
-      run = { operation, events: [], progress: new Map(), listeners: new Set() };
-      done = execute(run, desired);
+      changed(operation);
     },
     listen: (id, listener) => {
       if (run === undefined || (id !== "" && run.operation.id !== id)) {

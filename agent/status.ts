@@ -28,6 +28,9 @@ async function readComponent(check: HealthCheck, os: Os, signal: AbortSignal): P
     restarts: status.restarts,
     health: reason === null ? Health.HEALTH_HEALTHY : Health.HEALTH_UNHEALTHY,
     reason: reason ?? "",
+    diagnosis: undefined,
+    supervisedRestarts: 0,
+    nextRestartUnixMillis: 0,
   };
 }
 

@@ -29,8 +29,14 @@ const schedulerConfig = "config/kube-scheduler.yaml";
 const installed = programs.map((program) => `binary/${program}`);
 const [kubernetes, config] = [`folder${kubernetesFolder}`, `folder${configFolder}`];
 
+/** What is decided on the node itself, beside the desired state. */
+export interface Local {
+  /** nginx answers the load balancer's health check with 503. */
+  readonly drained: boolean;
+}
+
 /** All that makes a machine a controller: lab 08, from its first line to its last, in the order of the lab. */
-export function controllerSteps(desired: DesiredState): Step<Os>[] {
+export function controllerSteps(desired: DesiredState, { drained }: Local): Step<Os>[] {
   return [
     identity(desired),
     folder(configFolder, 0o755),
@@ -47,7 +53,13 @@ export function controllerSteps(desired: DesiredState): Step<Os>[] {
     ...components.map((component) => unit(component, desired)),
     ...components.flatMap((component) => [componentService(component, desired), readyStep(component)]),
     nginxPackage(),
-    textFile({ id: "nginx/site", path: nginxSite, mode: 0o644, content: renderNginxSite(), needs: ["package/nginx"] }),
+    textFile({
+      id: "nginx/site",
+      path: nginxSite,
+      mode: 0o644,
+      content: renderNginxSite({ drained }),
+      needs: ["package/nginx"],
+    }),
     link({ id: "nginx/link", path: nginxLink, target: nginxSite, needs: ["package/nginx"] }),
     nginxService(
       [nginxSite, nginxLink, `${kubernetesFolder}/ca.pem`],

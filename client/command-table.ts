@@ -44,6 +44,7 @@ const desired = [
   "kubernetes",
   "cluster",
   "credentials",
+  "supervision",
   "management",
   "loadBalancer",
   "gce",

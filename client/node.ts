@@ -9,9 +9,19 @@ import {
   type DesiredState,
   type Event,
   type GetInfoResponse,
+  type GetPlanResponse,
   type GetStatusResponse,
+  type HistoryEvent,
+  type ListEventsRequest,
+  type LogEntry,
+  type Maintenance,
   type PlanResponse,
   type PreflightResponse,
+  type RestartComponentRequest,
+  type RestartComponentResponse,
+  type SetMaintenanceResponse,
+  type StreamLogsRequest,
+  type WatchStatusResponse,
 } from "../proto/gen/khw/agent/v1/agent.ts";
 
 /** Where a node's agent is, and the name that its certificate must be for. */
@@ -39,10 +49,29 @@ export interface AgentNode {
   apply(desired: DesiredState, operationId: string, signal: AbortSignal): AsyncIterable<Event>;
   /** The names of the RBAC objects that were created or changed. */
   applyRbac(request: ApplyRbacRequest, signal: AbortSignal): Promise<string[]>;
+  /** What differs from the state that the agent keeps. */
+  drift(signal: AbortSignal): Promise<GetPlanResponse>;
+  restart(request: RestartComponentRequest, signal: AbortSignal): Promise<RestartComponentResponse>;
+  /** Takes the node out of the load balancer's rotation, or back in. */
+  setMaintenance(drained: boolean, signal: AbortSignal): Promise<Maintenance>;
+  /** The status, then its changes, until the signal aborts. */
+  watch(signal: AbortSignal): AsyncIterable<WatchStatusResponse>;
+  logs(request: StreamLogsRequest, signal: AbortSignal): AsyncIterable<LogEntry>;
+  /** What the agent remembers. */
+  history(request: ListEventsRequest, signal: AbortSignal): AsyncIterable<HistoryEvent>;
   close(): void;
 }
 
-const millis = { info: 10_000, status: 30_000, preflight: 30_000, plan: 60_000, rbac: 60_000 };
+const millis = {
+  info: 10_000,
+  status: 30_000,
+  preflight: 30_000,
+  plan: 60_000,
+  rbac: 60_000,
+  /** An API server may take a minute to answer again on a small machine; its agent gives up before this. */
+  restart: 240_000,
+  maintenance: 60_000,
+};
 
 /** @throws KhwError CREDENTIAL_INVALID when a file of the identity cannot be read, or key and certificate are no pair. */
 export async function readManagementIdentity(paths: {
@@ -123,21 +152,36 @@ export function connectNode(address: NodeAddress, identity: ManagementIdentity):
             client.applyRbac(request, new Metadata(), options, done),
         )
       ).changed,
-    apply: (desired, operationId, signal) => events(address, client.apply({ desired, operationId }), signal),
+    drift: (signal) => call(millis.plan, signal, (options, done) => client.getPlan({}, new Metadata(), options, done)),
+    restart: (request, signal) =>
+      call(millis.restart, signal, (options, done) => client.restartComponent(request, new Metadata(), options, done)),
+    setMaintenance: async (drained, signal) => {
+      const { maintenance } = await call(
+        millis.maintenance,
+        signal,
+        (options, done: (error: ServiceError | null, response: SetMaintenanceResponse) => void) =>
+          client.setMaintenance({ drained }, new Metadata(), options, done),
+      );
+      return maintenance ?? { drained, holder: "", sinceUnixMillis: 0 };
+    },
+    apply: (desired, operationId, signal) => messages(address, client.apply({ desired, operationId }), signal),
+    watch: (signal) => messages(address, client.watchStatus({}), signal),
+    logs: (request, signal) => messages(address, client.streamLogs(request), signal),
+    history: (request, signal) => messages(address, client.listEvents(request), signal),
     close: () => client.close(),
   };
 }
 
-async function* events(
+async function* messages<Message>(
   address: NodeAddress,
-  stream: ClientReadableStream<Event>,
+  stream: ClientReadableStream<Message>,
   signal: AbortSignal,
-): AsyncGenerator<Event> {
+): AsyncGenerator<Message> {
   const cancel = (): void => stream.cancel();
   signal.addEventListener("abort", cancel, { once: true });
   try {
     if (signal.aborted) cancel();
-    for await (const event of stream as AsyncIterable<Event>) yield event;
+    for await (const message of stream as AsyncIterable<Message>) yield message;
   } catch (error) {
     throw isServiceError(error) ? nodeError(address, error) : toKhwError(error).at({ node: address.name });
   } finally {

@@ -9,6 +9,7 @@ import {
   programs,
 } from "./components.ts";
 import type * as wire from "./gen/khw/agent/v1/agent.ts";
+import { DriftPolicy } from "./gen/khw/agent/v1/agent.ts";
 import { parseKubernetesVersion } from "./kubernetes-versions.ts";
 import {
   cidrsOverlap,
@@ -32,6 +33,8 @@ export interface DesiredState {
   readonly cluster: Cluster;
   readonly flags: Readonly<Partial<Record<Component, FlagOverrides>>>;
   readonly credentials: readonly Credential[];
+  /** What the agent does about drift once the state has been applied. */
+  readonly driftPolicy: "repair" | "report";
 }
 
 export interface BinarySource {
@@ -93,6 +96,7 @@ export function parseDesiredState(state: wire.DesiredState | undefined): Desired
       ]),
     ),
     credentials: parseCredentials(state.credentials),
+    driftPolicy: state.supervision?.driftPolicy === DriftPolicy.DRIFT_POLICY_REPORT ? "report" : "repair",
   };
   ownController(desired);
   return desired;

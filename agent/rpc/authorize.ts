@@ -10,6 +10,10 @@ const readOnly: ReadonlySet<string> = new Set([
   AgentServiceService.getStatus.path,
   AgentServiceService.plan.path,
   AgentServiceService.watchOperation.path,
+  AgentServiceService.watchStatus.path,
+  AgentServiceService.getPlan.path,
+  AgentServiceService.streamLogs.path,
+  AgentServiceService.listEvents.path,
 ]);
 
 type AuthContext = ReturnType<ServerUnaryCall<unknown, unknown>["getAuthContext"]>;

@@ -1,16 +1,24 @@
-import type { handleServerStreamingCall, handleUnaryCall, ServerWritableStream } from "@grpc/grpc-js";
+import type { handleServerStreamingCall, handleUnaryCall, ServerUnaryCall, ServerWritableStream } from "@grpc/grpc-js";
 import { parseDesiredState } from "../../proto/desired.ts";
-import { type KhwError, toDetail, toKhwError } from "../../proto/errors.ts";
+import { KhwError, toDetail, toKhwError } from "../../proto/errors.ts";
 import { toServiceError } from "../../proto/errors-wire.ts";
 import type {
   AgentServiceServer,
   ApplyRequest,
   Event,
+  GetStatusResponse,
+  HistoryEvent,
+  ListEventsRequest,
+  LogEntry,
+  StreamLogsRequest,
   WatchOperationRequest,
+  WatchStatusRequest,
+  WatchStatusResponse,
 } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { createKubernetesApi } from "../../proto/kubernetes-api.ts";
 import { planSteps } from "../../proto/step.ts";
-import { refuse } from "../../proto/validate.ts";
+import { refuse, show } from "../../proto/validate.ts";
+import { healthChecks } from "../health.ts";
 import type { Node } from "../node.ts";
 import type { Operations } from "../operations.ts";
 import { preflight } from "../preflight.ts";
@@ -34,6 +42,16 @@ const rbacMillis = 30_000;
 /** Every RPC: parse, call what does the work, answer. Who may call is decided before (authorize.ts). */
 export function handlers({ node, agentVersion, signal, log }: HandlerOptions): AgentServiceServer {
   const info = ({ os, operations }: Node) => ({ agentVersion, identity: os.identity, operation: operations.current() });
+  const fullStatus = ({ os, board }: Node): GetStatusResponse => {
+    const { components, certificates, ...rest } = board.read();
+    return {
+      agentVersion,
+      identity: os.identity,
+      ...rest,
+      components: [...components],
+      certificates: [...certificates],
+    };
+  };
   return {
     getInfo: unary(log, async () => {
       const open = await node();
@@ -42,7 +60,8 @@ export function handlers({ node, agentVersion, signal, log }: HandlerOptions): A
     getStatus: unary(log, async () => {
       const open = await node();
       const [machine, components] = await Promise.all([open.os.machine.read(), readComponents(open.os, signal)]);
-      return { ...info(open), machine, components };
+      open.board.post({ machine, components });
+      return fullStatus(open);
     }),
     preflight: unary(log, async (request) => {
       const { os } = await node();
@@ -50,8 +69,9 @@ export function handlers({ node, agentVersion, signal, log }: HandlerOptions): A
       return { findings: findings.map(toDetail), clockUnixMillis: os.clock.now() };
     }),
     plan: unary(log, async (request) => {
-      const { os } = await node();
-      const planned = await planSteps(controllerSteps(parseDesiredState(request.desired)), os, signal);
+      const { os, maintenance } = await node();
+      const list = controllerSteps(parseDesiredState(request.desired), maintenance.current());
+      const planned = await planSteps(list, os, signal);
       const steps = planned.map(({ step, drift, error }) => ({
         id: step.id,
         title: step.title,
@@ -59,6 +79,37 @@ export function handlers({ node, agentVersion, signal, log }: HandlerOptions): A
         error: error === null ? undefined : toDetail(error),
       }));
       return { steps };
+    }),
+    getPlan: unary(log, async () => (await node()).reconciler.plan(signal)),
+    restartComponent: unary(log, async ({ component, reason }, call) => {
+      const { supervisor, writer } = await node();
+      const name = parseComponentName(component);
+      const durationMillis = await writer.hold(holderOf(call), () =>
+        supervisor.restart(name, { reason: `${holderOf(call)}${reason === "" ? "" : `: ${reason}`}`, signal }),
+      );
+      return { durationMillis: Math.round(durationMillis) };
+    }),
+    setMaintenance: unary(log, async ({ drained }, call) => {
+      const { maintenance } = await node();
+      return { maintenance: await maintenance.set(drained, holderOf(call)) };
+    }),
+    watchStatus: streaming(log, async (call: ServerWritableStream<WatchStatusRequest, WatchStatusResponse>) => {
+      const open = await node();
+      await new Promise<void>((resolve) => {
+        call.write({ kind: { $case: "full", value: fullStatus(open) } });
+        const stop = open.board.listen((change) => call.write({ kind: { $case: "change", value: change } }));
+        call.once("cancelled", () => {
+          stop();
+          resolve();
+        });
+      });
+    }),
+    streamLogs: streaming(log, async (_: ServerWritableStream<StreamLogsRequest, LogEntry>) => {
+      throw new KhwError("INTERNAL", "not written yet");
+    }),
+    listEvents: streaming(log, async (call: ServerWritableStream<ListEventsRequest, HistoryEvent>) => {
+      const { history } = await node();
+      for (const event of await history.list(call.request)) call.write(event);
     }),
     applyRbac: unary(log, async ({ ca, certificate, key }) => {
       const api = createKubernetesApi({ server: apiServer, ca, certificate, key, timeoutMillis: rbacMillis });
@@ -74,7 +125,7 @@ export function handlers({ node, agentVersion, signal, log }: HandlerOptions): A
       const { operations } = await node();
       operations.start({
         id,
-        holder: `${callerOf(call.getAuthContext())?.name ?? "?"} from ${call.getPeer()}`,
+        holder: holderOf(call),
         desired,
       });
       await follow(operations, id, call);
@@ -83,6 +134,18 @@ export function handlers({ node, agentVersion, signal, log }: HandlerOptions): A
       follow((await node()).operations, call.request.operationId, call),
     ),
   };
+}
+
+/** Who calls, for people. */
+function holderOf(call: Pick<ServerUnaryCall<unknown, unknown>, "getAuthContext" | "getPeer">): string {
+  return `${callerOf(call.getAuthContext())?.name ?? "?"} from ${call.getPeer()}`;
+}
+
+function parseComponentName(name: string): string {
+  const known = healthChecks.map(({ component }) => component);
+  return known.includes(name)
+    ? name
+    : refuse("component", `${show(name)} is no component`, `one of ${known.join(", ")}`);
 }
 
 function parseOperationId(id: string): string {
@@ -114,10 +177,10 @@ function follow<Request>(
 
 function unary<Request, Response>(
   log: (line: string) => void,
-  answer: (request: Request) => Promise<Response>,
+  answer: (request: Request, call: ServerUnaryCall<Request, Response>) => Promise<Response>,
 ): handleUnaryCall<Request, Response> {
   return (call, callback) => {
-    answer(call.request).then(
+    answer(call.request, call).then(
       (response) => callback(null, response),
       (error: unknown) => callback(toServiceError(report(log, call.getPath(), error))),
     );

@@ -3,6 +3,7 @@ import type { Controller, Credential } from "../../proto/desired.ts";
 import { parseDesiredState } from "../../proto/desired.ts";
 import { KhwError } from "../../proto/errors.ts";
 import type * as wire from "../../proto/gen/khw/agent/v1/agent.ts";
+import { DriftPolicy } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { ipv4ToNumber } from "../../proto/validate.ts";
 import type { ClusterConfig, FlagChanges } from "./schema.ts";
 
@@ -52,6 +53,10 @@ export async function toDesired(
       sha256,
       content: content === undefined ? undefined : Buffer.from(content),
     })),
+    supervision: {
+      driftPolicy:
+        config.supervision.drift === "report" ? DriftPolicy.DRIFT_POLICY_REPORT : DriftPolicy.DRIFT_POLICY_REPAIR,
+    },
   };
   const states = controllers.map(({ name }): wire.DesiredState => ({ node: name, ...common }));
   for (const state of states) parseDesiredState(state);

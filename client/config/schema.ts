@@ -159,6 +159,17 @@ export const schema = {
         },
       },
     },
+    supervision: {
+      title: "What the agents do by themselves after bootstrap.",
+      keys: {
+        drift: {
+          help: "repair: a file, program or service that was changed on a node is put right again; report: it is only told of.",
+          default: "repair",
+          flag: { name: "--drift", value: "repair|report" },
+          parse: oneOf(["repair", "report"]),
+        },
+      },
+    },
     loadBalancer: {
       help: "gce: the lab's network load balancer; none: khw leaves the way to the API servers to you.",
       default: "gce",

@@ -3,6 +3,7 @@ import t from "tap";
 import { nodeOpener } from "../../../agent/node.ts";
 import { createOperations, type Operations, type OperationsOptions } from "../../../agent/operations.ts";
 import type { Os } from "../../../agent/os/os.ts";
+import { createWriter } from "../../../agent/writer.ts";
 import { fileStore, recoverInterrupted } from "../../../agent/store.ts";
 import { KhwError } from "../../../proto/errors.ts";
 import { type Event, type Operation, OperationState } from "../../../proto/gen/khw/agent/v1/agent.ts";
@@ -41,7 +42,10 @@ function operationsOf(steps: readonly Step<Os>[], options: Partial<OperationsOpt
   const operations = createOperations({
     os,
     store,
+    writer: createWriter({ clock: os.clock, signal: never }),
     steps: () => [...steps],
+    established: async () => {},
+    changed: () => {},
     last: undefined,
     status: (text) => states.push(text),
     log: (line) => lines.push(line),
@@ -296,6 +300,7 @@ t.test(
       },
       open: (identity): FakeOs => ({ ...os, identity }),
       stateFolder: folder,
+      supervision: { probeMillis: 3_600_000, reconcileMillis: 3_600_000 },
       status: () => {},
       log: () => {},
       failed: ({ message }) => failures.push(message),

@@ -144,7 +144,7 @@ t.test("status: a fresh machine has nothing, and says so", async (t) => {
 
 t.test("status: a controller's components with their versions, since when they run, and how they are", async (t) => {
   const os = labMachine();
-  await applyAll(controllerSteps(labDesired()), os);
+  await applyAll(controllerSteps(labDesired(), { drained: false }), os);
   const since = os.clock.now();
   os.clock.advance(60_000);
   os.systemd.crash("kube-scheduler.service", "exit-code");

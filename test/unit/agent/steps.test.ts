@@ -84,7 +84,7 @@ t.test("on another machine than the wanted one nothing is tried", async (t) => {
   ] as const) {
     const os = createFakeOs({ identity: { ...fakeIdentity, ...changes } });
     t.match(await identity(labDesired()).check(os, never), { summary });
-    const { results, errors } = await applyAll(controllerSteps(labDesired()), os);
+    const { results, errors } = await applyAll(controllerSteps(labDesired(), { drained: false }), os);
     t.match(errors, [{ code: "IDENTITY_MISMATCH", step: "identity", hint: /khw.yaml/ }]);
     t.ok(results.slice(1).every(({ outcome }) => outcome === "skipped"));
     t.strictSame(os.changes(), []);
@@ -350,7 +350,7 @@ t.test("readiness", async (t) => {
   const failing = { status: 500, body: "[+]ping ok\n[-]etcd failed: reason withheld\n[-]poststarthook/x failed\n" };
   const bootstrapped = async () => {
     const os = labMachine();
-    await applyAll(controllerSteps(labDesired()), os);
+    await applyAll(controllerSteps(labDesired(), { drained: false }), os);
     return os;
   };
 
@@ -421,7 +421,7 @@ t.test("readiness", async (t) => {
 });
 
 t.test("a controller", async (t) => {
-  const steps = controllerSteps(labDesired());
+  const steps = controllerSteps(labDesired(), { drained: false });
   const restarted = (changes: readonly string[]) => changes.filter((change) => /^(start|restart|reload) /.test(change));
 
   t.test("has every file of the lab, and every service, in steps whose needs stand before them", async (t) => {
@@ -470,14 +470,14 @@ t.test("a controller", async (t) => {
     await applyAll(steps, done);
     t.strictSame(await planAll(steps, done), {});
     const byDigest = labState().credentials.map(({ name, sha256 }) => ({ name, sha256, content: undefined }));
-    t.strictSame(await planAll(controllerSteps(labDesired({ credentials: byDigest })), done), {});
+    t.strictSame(await planAll(controllerSteps(labDesired({ credentials: byDigest }), { drained: false }), done), {});
   });
 
   t.test("is changed by a second run in nothing", async (t) => {
     const os = labMachine();
     await applyAll(steps, os);
     const before = [...os.changes()];
-    const { changed, errors } = await applyAll(controllerSteps(labDesired()), os);
+    const { changed, errors } = await applyAll(controllerSteps(labDesired(), { drained: false }), os);
     t.strictSame([changed, errors, os.changes()], [[], [], before]);
   });
 
@@ -499,7 +499,7 @@ t.test("a controller", async (t) => {
       const credentials = labState().credentials.map((credential) =>
         credential.name === name ? { name, content, sha256: digest("renewed") } : credential,
       );
-      const { errors, changed } = await applyAll(controllerSteps(labDesired({ credentials })), os);
+      const { errors, changed } = await applyAll(controllerSteps(labDesired({ credentials }), { drained: false }), os);
       t.strictSame(errors, []);
       const nginx = name === "ca.pem" ? ["reload nginx.service"] : [];
       t.strictSame(
@@ -516,14 +516,18 @@ t.test("a controller", async (t) => {
     await applyAll(steps, os);
     let before = os.systemd.changes.length;
     const flags = { "kube-scheduler": { set: { v: "4" }, remove: [] } };
-    t.strictSame((await applyAll(controllerSteps(labDesired({ flags })), os)).changed, [
+    t.strictSame((await applyAll(controllerSteps(labDesired({ flags }), { drained: false }), os)).changed, [
       "unit/kube-scheduler",
       "service/kube-scheduler",
     ]);
     t.strictSame(restarted(os.systemd.changes.slice(before)), ["restart kube-scheduler.service"]);
     before = os.systemd.changes.length;
     release(os, "v1.21.1");
-    t.strictSame((await applyAll(controllerSteps(labDesired({ kubernetesVersion: "v1.21.1", flags })), os)).errors, []);
+    t.strictSame(
+      (await applyAll(controllerSteps(labDesired({ kubernetesVersion: "v1.21.1", flags }), { drained: false }), os))
+        .errors,
+      [],
+    );
     t.strictSame(restarted(os.systemd.changes.slice(before)).toSorted(), [
       "restart kube-apiserver.service",
       "restart kube-controller-manager.service",
@@ -564,7 +568,10 @@ t.test("a controller", async (t) => {
     const os = labMachine();
     await applyAll(steps, os);
     const before = os.files.changes.length;
-    const { errors } = await applyAll(controllerSteps(labDesired({ kubernetesVersion: "v1.25.0" })), os);
+    const { errors } = await applyAll(
+      controllerSteps(labDesired({ kubernetesVersion: "v1.25.0" }), { drained: false }),
+      os,
+    );
     t.match(errors[0], { code: "DOWNLOAD_FAILED" });
     t.notMatch(os.files.changes.slice(before).join(), /kube-scheduler\.yaml|\.service/);
   });

@@ -1,0 +1,47 @@
+import { HistoryKind, Maintenance as MaintenanceState } from "../proto/gen/khw/agent/v1/agent.ts";
+import type { Board } from "./board.ts";
+import type { History } from "./history.ts";
+import type { Os } from "./os/os.ts";
+import type { Writer } from "./writer.ts";
+
+/** Whether the node is drained: kept on disk, and a part of what the steps want (agent/steps.ts). */
+export interface Maintenance {
+  current(): MaintenanceState;
+  /** Durable, and nginx answers accordingly, when it resolves. @throws KhwError BUSY while another holds the machine. */
+  set(drained: boolean, holder: string): Promise<MaintenanceState>;
+}
+
+export interface MaintenanceOptions {
+  readonly os: Os;
+  readonly folder: string;
+  readonly writer: Writer;
+  readonly board: Board;
+  readonly history: History;
+  /** Makes nginx's site and nginx what they shall be now. */
+  readonly apply: () => Promise<void>;
+}
+
+export async function openMaintenance(options: MaintenanceOptions): Promise<Maintenance> {
+  const { os, folder, writer, board, history, apply } = options;
+  const path = `${folder}/maintenance`;
+  const bytes = await os.files.read(path);
+  let state = bytes === undefined ? board.read().maintenance : MaintenanceState.decode(bytes);
+  board.post({ maintenance: state });
+  return {
+    current: () => state,
+    set: (drained, holder) =>
+      writer.hold(holder, async () => {
+        if (drained !== state.drained) {
+          const wanted = { drained, holder, sinceUnixMillis: os.clock.now() };
+          await os.files.mkdir(folder, 0o700);
+          await os.files.write(path, MaintenanceState.encode(wanted).finish(), 0o600);
+          state = wanted;
+          board.post({ maintenance: state });
+          const message = drained ? `drained by ${holder}` : `taken back in by ${holder}`;
+          history.append({ kind: HistoryKind.HISTORY_KIND_MAINTENANCE, subject: "nginx", message });
+        }
+        await apply();
+        return state;
+      }),
+  };
+}
