@@ -1,16 +1,17 @@
 import { parseArgs } from "node:util";
-import { Server } from "@grpc/grpc-js";
 import { exitCode, formatError, KhwError, toKhwError } from "../proto/errors.ts";
-import { AgentServiceService, type Identity } from "../proto/gen/khw/agent/v1/agent.ts";
+import { HistoryKind, type Identity } from "../proto/gen/khw/agent/v1/agent.ts";
 import { type AgentConfig, loadConfig } from "./config.ts";
+import { watchCertificates } from "./certificate-watch.ts";
 import { checkIdentity } from "./identity-files.ts";
-import { nodeOpener } from "./node.ts";
+import { createMetrics } from "./metrics.ts";
+import { serveMetrics } from "./metrics-server.ts";
+import { type Node, nodeOpener, openInTheEnd } from "./node.ts";
 import { createNotifier } from "./notify.ts";
 import { createClock } from "./os/clock.ts";
 import { createOs } from "./os/real.ts";
-import { authorize } from "./rpc/authorize.ts";
-import { handlers } from "./rpc/handlers.ts";
 import { listen } from "./rpc/listener.ts";
+import { createRpcServer } from "./rpc/server.ts";
 
 /** Set by the build from package.json. */
 declare const KHW_VERSION: string;
@@ -58,7 +59,9 @@ function parseOptions(argv: readonly string[]) {
 async function serve(config: AgentConfig): Promise<void> {
   const ending = new AbortController();
   const { signal } = ending;
-  const notifier = createNotifier({ env: process.env, log, signal });
+  let known: Node | undefined;
+  const stuck = (): string | undefined => known?.reconciler.stuck();
+  const notifier = createNotifier({ env: process.env, log, stuck, signal });
   const ended = new Promise<string>((resolve) => {
     for (const name of ["SIGTERM", "SIGINT"] as const) process.once(name, resolve);
   });
@@ -80,13 +83,19 @@ async function serve(config: AgentConfig): Promise<void> {
     },
     signal,
   });
-  const server = new Server({ interceptors: [authorize(log)] });
-  server.addService(AgentServiceService, handlers({ node, agentVersion: KHW_VERSION, signal, log }));
+  const server = createRpcServer({ node, agentVersion: KHW_VERSION, signal, log });
   const listener = await listen(server, { ...config.listen, identity: config.identity, log });
   log(`khw-agent ${KHW_VERSION} serves on port ${listener.port}`);
   await notifier.ready();
-  // Now rather than at the first call, which must not wait for it; a failure has been told, and the next call tries again.
-  node().catch(() => {});
+  // Now rather than at the first call, which must not wait for it, and may never come: after a boot the machine is looked after
+  // all the same.
+  openInTheEnd(node, { clock: createClock(), signal }).then(
+    (open) => {
+      known = open;
+      return begin(open, { config, signal });
+    },
+    () => {},
+  );
 
   log(`ending: ${await ended}`);
   await notifier.stopping();
@@ -95,7 +104,24 @@ async function serve(config: AgentConfig): Promise<void> {
     ({ operations }) => operations.idle(),
     () => {},
   );
+  known?.history.append({ ...agentEntry, message: "the agent was stopped" });
+  await known?.history.settled();
   await listener.close();
+}
+
+const agentEntry = { kind: HistoryKind.HISTORY_KIND_AGENT, subject: "khw-agent" };
+
+/** What is told of the node beside what is asked for: its history, its certificates, its metrics. */
+function begin(node: Node, { config, signal }: { readonly config: AgentConfig; readonly signal: AbortSignal }): void {
+  const { os, board, history } = node;
+  const { identity, metricsPort } = config;
+  history.append({ ...agentEntry, message: `khw-agent ${KHW_VERSION} started` });
+  watchCertificates({ os, board, history, own: [identity.certificate, identity.ca], log, signal });
+  if (metricsPort === 0) return;
+  const startSeconds = Math.round(Date.now() / 1000 - process.uptime());
+  const residentBytes = (): number => process.memoryUsage.rss();
+  const metrics = createMetrics({ node, version: KHW_VERSION, startSeconds, residentBytes, signal });
+  void serveMetrics({ port: metricsPort, metrics, log, signal });
 }
 
 /** As the configuration says, else as the metadata server does. */

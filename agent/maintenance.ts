@@ -25,7 +25,7 @@ export async function openMaintenance(options: MaintenanceOptions): Promise<Main
   const { os, folder, writer, board, history, apply } = options;
   const path = `${folder}/maintenance`;
   const bytes = await os.files.read(path);
-  let state = bytes === undefined ? board.read().maintenance : MaintenanceState.decode(bytes);
+  let state = decode(bytes) ?? board.read().maintenance;
   board.post({ maintenance: state });
   return {
     current: () => state,
@@ -44,4 +44,15 @@ export async function openMaintenance(options: MaintenanceOptions): Promise<Main
         return state;
       }),
   };
+}
+
+/** A record that cannot be read counts as none: a node that serves by mistake is seen, one that is out of rotation is not. */
+function decode(bytes: Uint8Array | undefined): MaintenanceState | undefined {
+  if (bytes === undefined) return undefined;
+  try {
+    return MaintenanceState.decode(bytes);
+  } catch {
+    // Whatever the decoder says, it says of the bytes.
+    return undefined;
+  }
 }

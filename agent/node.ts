@@ -1,13 +1,13 @@
 import type { DesiredState } from "../proto/desired.ts";
 import { formatError, fromDetail, type KhwError, toKhwError } from "../proto/errors.ts";
 import { HistoryKind, type Identity, type Operation, OperationState } from "../proto/gen/khw/agent/v1/agent.ts";
-import { applySteps } from "../proto/step.ts";
+import { applySteps, withoutSteps } from "../proto/step.ts";
 import { type Board, createBoard } from "./board.ts";
 import type { Supervision } from "./config.ts";
 import { type Entry, type History, openHistory } from "./history.ts";
 import { type Maintenance, openMaintenance } from "./maintenance.ts";
 import { createOperations, type Operations } from "./operations.ts";
-import type { Os } from "./os/os.ts";
+import type { Clock, Os } from "./os/os.ts";
 import { createReconciler, type Reconciler } from "./reconcile.ts";
 import { controllerSteps } from "./steps.ts";
 import { fileStore, recoverInterrupted } from "./store.ts";
@@ -55,6 +55,24 @@ export function nodeOpener(options: NodeOptions): () => Promise<Node> {
   };
 }
 
+const firstRetryMillis = 2_000;
+const maxRetryMillis = 60_000;
+
+/** The node as soon as it can be opened, which is tried ever anew: after a boot nobody calls. Rejects when the signal aborts. */
+export async function openInTheEnd(
+  open: () => Promise<Node>,
+  { clock, signal }: { readonly clock: Clock; readonly signal: AbortSignal },
+): Promise<Node> {
+  for (let wait = firstRetryMillis; ; wait = Math.min(wait * 2, maxRetryMillis)) {
+    try {
+      return await open();
+    } catch {
+      // It has been told (NodeOptions.failed).
+      await clock.delay(wait, signal);
+    }
+  }
+}
+
 async function openNode(options: NodeOptions): Promise<Node> {
   const { identity, open, stateFolder: folder, supervision, status, log, signal } = options;
   const os = open(await identity());
@@ -76,9 +94,8 @@ async function openNode(options: NodeOptions): Promise<Node> {
     apply: async () => {
       const desired = target.current()?.desired;
       if (desired === undefined) return;
-      const site = steps(desired).filter(({ id }) =>
-        ["identity", "package/nginx", "nginx/site", "service/nginx"].includes(id),
-      );
+      // The site and its reading alone: which credentials are wanted is not decided by who drains a node.
+      const site = withoutSteps(steps(desired), (id) => id !== "nginx/site" && id !== "service/nginx");
       const results = await applySteps(site, os, { signal, emit: () => {} });
       for (const result of results) if (result.outcome === "failed") throw result.error;
     },
@@ -99,10 +116,10 @@ async function openNode(options: NodeOptions): Promise<Node> {
     log,
     signal,
   });
-  const lease = createRestartLease({ os, target });
+  const lease = createRestartLease({ os, target, log });
   const { probeMillis, reconcileMillis } = supervision;
   const shared = { os, writer, board, history, lease, log, signal };
-  const supervisor = createSupervisor({ ...shared, intervalMillis: probeMillis });
+  const supervisor = createSupervisor({ ...shared, target, intervalMillis: probeMillis });
   const reconciler = createReconciler({ ...shared, steps, target, intervalMillis: reconcileMillis });
   return { os, writer, board, history, operations, maintenance, supervisor, reconciler };
 }

@@ -15,15 +15,17 @@ const run = promisify(execFile);
 export interface NotifierOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly log: (line: string) => void;
+  /** Why the agent is of no use although its event loop turns: for as long as there is such a reason, no keep-alive is sent. */
+  readonly stuck?: () => string | undefined;
   /** Ends the keep-alive. */
   readonly signal: AbortSignal;
 }
 
 /**
  * Speaks to systemd by its own program, systemd-notify (docs/decisions/sd-notify.md). The watchdog's keep-alive hangs on the
- * event loop: a loop that no longer turns no longer sends it, and systemd starts the agent anew.
+ * event loop and on the reconciler: when either no longer gets anywhere it is no longer sent, and systemd starts the agent anew.
  */
-export function createNotifier({ env, log, signal }: NotifierOptions): Notifier {
+export function createNotifier({ env, log, stuck = () => undefined, signal }: NotifierOptions): Notifier {
   const { NOTIFY_SOCKET: socket, WATCHDOG_USEC: watchdog } = env;
   if (socket === undefined) return { ready: async () => {}, status: () => {}, stopping: async () => {} };
 
@@ -42,7 +44,8 @@ export function createNotifier({ env, log, signal }: NotifierOptions): Notifier 
   const sendStatus = coalesce(() => send(`--status=${newest}`));
   if (watchdog !== undefined) {
     // Ready along with it: systemd before 246 can miss a message whose sender has already ended.
-    const timer = setInterval(() => void send("READY=1", "WATCHDOG=1"), Number(watchdog) / 1000 / 3);
+    const beat = keepAlive({ stuck, log, send: () => void send("READY=1", "WATCHDOG=1") });
+    const timer = setInterval(beat, Number(watchdog) / 1000 / 3);
     timer.unref();
     signal.addEventListener("abort", () => clearInterval(timer), { once: true });
   }
@@ -53,5 +56,22 @@ export function createNotifier({ env, log, signal }: NotifierOptions): Notifier 
       void sendStatus();
     },
     stopping: () => send("STOPPING=1", "--status=stopping"),
+  };
+}
+
+export interface KeepAliveOptions {
+  readonly stuck: () => string | undefined;
+  readonly send: () => void;
+  readonly log: (line: string) => void;
+}
+
+/** One beat of the keep-alive: sends, or says once why it does not. */
+export function keepAlive({ stuck, send, log }: KeepAliveOptions): () => void {
+  let said: string | undefined;
+  return () => {
+    const reason = stuck();
+    if (reason === undefined) send();
+    else if (reason !== said) log(`no longer tells the watchdog that all is well: ${reason}`);
+    said = reason;
   };
 }

@@ -2,10 +2,16 @@ import type { CredentialName, Program } from "../proto/components.ts";
 
 /** Where things are on a controller: the lab's places, and khw's own. */
 export const kubernetesFolder = "/var/lib/kubernetes";
+/** Where lab 07 puts the certificates of an etcd on the same machine. */
+export const etcdFolder = "/etc/etcd";
 export const configFolder = "/etc/kubernetes/config";
 export const unitFolder = "/etc/systemd/system";
 export const nginxSite = "/etc/nginx/sites-available/kubernetes.default.svc.cluster.local";
 export const nginxLink = "/etc/nginx/sites-enabled/kubernetes.default.svc.cluster.local";
+
+/** Where systemd keeps what `systemctl enable` makes of the units. */
+export const wantsFolder = `${unitFolder}/multi-user.target.wants`;
+export const installedFolder = "/usr/local/bin";
 
 /** Every installed release stays here for a way back; /usr/local/bin holds links to the inodes of the wanted one. */
 export const releasesFolder = "/usr/local/lib/khw/kubernetes";
@@ -15,7 +21,7 @@ export function credentialFile(name: CredentialName): string {
 }
 
 export function installedProgram(program: Program): string {
-  return `/usr/local/bin/${program}`;
+  return `${installedFolder}/${program}`;
 }
 
 export function releasedProgram(version: string, program: Program): string {

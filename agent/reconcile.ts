@@ -1,12 +1,19 @@
 import type { DesiredState } from "../proto/desired.ts";
-import { KhwError, toDetail } from "../proto/errors.ts";
+import { formatError, KhwError, toDetail, toKhwError } from "../proto/errors.ts";
 import type { GetPlanResponse } from "../proto/gen/khw/agent/v1/agent.ts";
 import { planSteps, type Step } from "../proto/step.ts";
 import type { Board } from "./board.ts";
 import type { History } from "./history.ts";
+import { coalesce } from "./os/coalesce.ts";
 import type { Os } from "./os/os.ts";
+import { createLedger } from "./reconcile/ledger.ts";
+import { pausedBecause } from "./reconcile/paused.ts";
+import { createProgress } from "./reconcile/progress.ts";
+import { checkedByItself, repairSteps } from "./reconcile/repair.ts";
+import { createSchedule } from "./reconcile/schedule.ts";
+import { createTriggers } from "./reconcile/triggers.ts";
 import type { RestartLease } from "./supervise/lease.ts";
-import type { Target } from "./target.ts";
+import type { Kept, Target } from "./target.ts";
 import type { Writer } from "./writer.ts";
 
 /** Keeps the machine as the target wants it: every step's check on a timer and on file events, and a repair where one differs. */
@@ -30,26 +37,86 @@ export interface ReconcilerOptions {
   readonly signal: AbortSignal;
 }
 
-export function createReconciler({ os, steps, target }: ReconcilerOptions): Reconciler {
+/** When another controller's API server is being restarted, this one's waits so long. */
+const busyMillis = 15_000;
+/** However often files change, checks do not begin closer to each other (but where the interval itself is shorter). */
+const closestMillis = 1_000;
+
+export function createReconciler(options: ReconcilerOptions): Reconciler {
+  const { os, steps, target, writer, board, history, lease, intervalMillis, log, signal } = options;
+  const { clock } = os;
+  const ledger = createLedger({ board, history, log, now: () => clock.now() });
+  const progress = createProgress(() => clock.now());
+  let nextMillis = intervalMillis;
+
+  const paused = (): string =>
+    pausedBecause({ kept: target.current(), holder: writer.holder(), operation: board.read().operation });
+
+  const reconcile = async ({ desired, operationId }: Kept, ending: AbortSignal): Promise<void> => {
+    const list = checkedByItself(steps(desired));
+    triggers.watch(list);
+    const planned = await planSteps(list, os, ending);
+    progress.made("its checks");
+    if (ending.aborted) return;
+    const { due, waiting } = ledger.checked(planned, desired.driftPolicy);
+    if (due.length === 0) return;
+    const apiserver = steps(desired).find(({ id }) => id === "ready/kube-apiserver");
+    const results = await repairSteps(list, os, { signal: ending, lease, waiting, ready: apiserver, progress });
+    if (ending.aborted) return;
+    const { postponed } = ledger.repaired(results, operationId);
+    if (postponed) nextMillis = busyMillis;
+  };
+
+  const run = coalesce(async () => {
+    progress.begun();
+    nextMillis = intervalMillis;
+    try {
+      await writer.yielding(async (ending) => {
+        progress.made("its turn");
+        const kept = target.current();
+        const because = paused();
+        if (kept === undefined || because !== "") ledger.paused(because, kept?.desired.driftPolicy);
+        else await reconcile(kept, ending);
+      });
+      if (writer.holder() !== undefined) ledger.paused(paused(), target.current()?.desired.driftPolicy);
+    } catch (error) {
+      log(`drift cannot be looked for: ${formatError(toKhwError(error))}`);
+    } finally {
+      progress.ended();
+      schedule.within(Math.min(nextMillis, ledger.nextDueMillis()));
+    }
+  });
+  const schedule = createSchedule(run, { closestMillis: Math.min(closestMillis, intervalMillis), signal });
+  const triggers = createTriggers({ os, writer, board, signal, within: (millis) => schedule.within(millis) });
+  schedule.within(0);
+
   return {
-    plan: async (signal) => {
+    plan: async (asked) => {
       const kept = target.current();
       if (kept === undefined) {
         throw new KhwError("PREFLIGHT_FAILED", "this agent keeps no state yet: no operation has succeeded here", {
           hint: "run `khw-client bootstrap`",
         });
       }
-      const planned = await planSteps(steps(kept.desired), os, signal);
-      return {
-        steps: planned.map(({ step: { id, title }, drift, error }) => ({
-          id,
-          title,
-          drift: drift?.summary,
-          error: error === null ? undefined : toDetail(error),
-        })),
-        differences: [],
-      };
+      return plan(steps(kept.desired), os, asked);
     },
-    stuck: () => undefined,
+    stuck: () => progress.stuck(),
+  };
+}
+
+async function plan(steps: readonly Step<Os>[], os: Os, signal: AbortSignal): Promise<GetPlanResponse> {
+  const planned = await planSteps(steps, os, signal);
+  const differing = planned.filter(({ drift }) => drift !== null);
+  const texts = await Promise.all(differing.map(async ({ step }) => ({ step: step.id, ...(await step.text?.(os)) })));
+  return {
+    steps: planned.map(({ step: { id, title }, drift, error }) => ({
+      id,
+      title,
+      drift: drift?.summary,
+      error: error === null ? undefined : toDetail(error),
+    })),
+    differences: texts.flatMap(({ step, path, found, wanted }) =>
+      path === undefined || wanted === undefined || found === wanted ? [] : { step, path, found, wanted },
+    ),
   };
 }

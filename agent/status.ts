@@ -1,43 +1,71 @@
 import { programs } from "../proto/components.ts";
-import { type Component, Health } from "../proto/gen/khw/agent/v1/agent.ts";
-import { type HealthCheck, healthChecks, probeHealth } from "./health.ts";
-import type { Os } from "./os/os.ts";
+import { type Component, type Diagnosis, Health } from "../proto/gen/khw/agent/v1/agent.ts";
+import { askHealth, type HealthCheck, healthChecks, probeHealth } from "./health.ts";
+import type { Os, UnitStatus } from "./os/os.ts";
 import { installedProgram, releasedProgram, releasesFolder } from "./paths.ts";
 
-/** Every component as it is now. */
-export function readComponents(os: Os, signal: AbortSignal): Promise<Component[]> {
-  return Promise.all(healthChecks.map((check) => readComponent(check, os, signal)));
+/** All that is known of a component. */
+export interface ComponentFacts {
+  readonly name: string;
+  readonly unit: UnitStatus;
+  readonly version: string;
+  /** Why it is not well; null when it is. */
+  readonly reason: string | null;
+  readonly diagnosis: Diagnosis | undefined;
+  readonly supervisedRestarts: number;
+  readonly nextRestartUnixMillis: number;
 }
 
-async function readComponent(check: HealthCheck, os: Os, signal: AbortSignal): Promise<Component> {
-  const { component: name, unit } = check;
-  const status = await os.systemd.unit(unit);
-  const installed = status.loadState !== "not-found";
-  const active = status.activeState === "active";
-  const reason = active
-    ? await probeHealth(check, os, signal)
-    : `it is ${installed ? status.activeState : "not installed"}`;
+export function toComponent({ unit, reason, ...facts }: ComponentFacts): Component {
+  const installed = unit.loadState !== "not-found";
   return {
-    name,
-    activeState: installed ? status.activeState : "not-found",
-    subState: status.subState,
-    enabled: status.unitFileState === "enabled",
-    version: await installedVersion(name, os),
-    pid: status.mainPid,
-    sinceUnixMillis: active ? status.activeSince : 0,
-    restarts: status.restarts,
+    ...facts,
+    activeState: installed ? unit.activeState : "not-found",
+    subState: unit.subState,
+    enabled: unit.unitFileState === "enabled",
+    pid: unit.mainPid,
+    sinceUnixMillis: unit.activeState === "active" ? unit.activeSince : 0,
+    restarts: unit.restarts,
     health: reason === null ? Health.HEALTH_HEALTHY : Health.HEALTH_UNHEALTHY,
     reason: reason ?? "",
-    diagnosis: undefined,
-    supervisedRestarts: 0,
-    nextRestartUnixMillis: 0,
   };
 }
 
-/** The release whose inode the program in /usr/local/bin is; a package's version for what apt installed; empty for neither. */
-async function installedVersion(name: string, { files, packages }: Os): Promise<string> {
-  const program = programs.find((known) => known === name);
-  if (program === undefined) return (await packages.installed(name)) ?? "";
+/** Every component as it is now, without what only the supervisor knows. etcd is among them where it is on the machine. */
+export async function readComponents(os: Os, signal: AbortSignal): Promise<Component[]> {
+  const components = await Promise.all(
+    healthChecks.map(async (check) => {
+      const unit = await os.systemd.unit(check.unit);
+      if (!isHere(check, unit)) return [];
+      const active = unit.activeState === "active";
+      const reason = active ? await probeHealth(check, os, signal) : inactiveReason(unit);
+      const version = await installedVersion(check, os);
+      const known = { diagnosis: undefined, supervisedRestarts: 0, nextRestartUnixMillis: 0 };
+      return toComponent({ name: check.component, unit, version, reason, ...known });
+    }),
+  );
+  return components.flat();
+}
+
+/** etcd may well be on other machines; what lab 08 installs is told of even where it is missing. */
+export function isHere({ component }: HealthCheck, { loadState }: UnitStatus): boolean {
+  return component !== "etcd" || loadState !== "not-found";
+}
+
+/** Why a unit that is not active is not well. */
+export function inactiveReason({ loadState, activeState }: UnitStatus): string {
+  return `it is ${loadState === "not-found" ? "not installed" : activeState}`;
+}
+
+/**
+ * The release whose inode the program in /usr/local/bin is; a package's version for what apt installed; of etcd, which khw
+ * does not install, what it says itself. Empty where there is none to be told.
+ */
+export async function installedVersion(check: HealthCheck, os: Os): Promise<string> {
+  const { files, packages } = os;
+  if (check.component === "etcd") return etcdVersion(check, os);
+  const program = programs.find((known) => known === check.component);
+  if (program === undefined) return (await packages.installed(check.component)) ?? "";
   const installed = await files.stat(installedProgram(program));
   if (installed === undefined) return "";
   for (const version of await files.list(releasesFolder)) {
@@ -46,3 +74,11 @@ async function installedVersion(name: string, { files, packages }: Os): Promise<
   }
   return "";
 }
+
+async function etcdVersion(check: HealthCheck, os: Os): Promise<string> {
+  const url = new URL("/version", check.url).href;
+  const asked = await askHealth({ ...check, url }, os, { signal: AbortSignal.timeout(askMillis), keepAlive: true });
+  return typeof asked === "string" ? "" : (/"etcdserver"\s*:\s*"([0-9.]+)"/.exec(asked.body)?.[1] ?? "");
+}
+
+const askMillis = 5_000;

@@ -3,13 +3,15 @@ import type { Credential, DesiredState } from "../proto/desired.ts";
 import type { Step } from "../proto/step.ts";
 import { healthCheckOf } from "./health.ts";
 import type { Os } from "./os/os.ts";
-import { configFolder, installedProgram, kubernetesFolder, nginxLink, nginxSite, unitFolder } from "./paths.ts";
-import { renderKubeApiserver } from "./render/kube-apiserver.ts";
-import { renderKubeControllerManager } from "./render/kube-controller-manager.ts";
-import { renderKubeScheduler } from "./render/kube-scheduler.ts";
+import { configFolder, kubernetesFolder, nginxLink, nginxSite, unitFolder } from "./paths.ts";
+import type { Flag } from "./render/flags.ts";
+import { kubeApiserverFlags, renderKubeApiserver } from "./render/kube-apiserver.ts";
+import { kubeControllerManagerFlags, renderKubeControllerManager } from "./render/kube-controller-manager.ts";
+import { kubeSchedulerFlags, renderKubeScheduler } from "./render/kube-scheduler.ts";
 import { renderNginxSite } from "./render/nginx.ts";
 import { renderSchedulerConfig } from "./render/scheduler-config.ts";
-import { binary } from "./steps/binary.ts";
+import { commandOf } from "./render/unit.ts";
+import { binary, released } from "./steps/binary.ts";
 import { file, folder, link, textFile } from "./steps/files.ts";
 import { identity } from "./steps/identity.ts";
 import { nginxPackage, nginxService } from "./steps/nginx.ts";
@@ -22,10 +24,17 @@ const render: Readonly<Record<Component, (desired: DesiredState) => string>> = {
   "kube-scheduler": renderKubeScheduler,
 };
 
+const flags: Readonly<Record<Component, (desired: DesiredState) => Flag[]>> = {
+  "kube-apiserver": kubeApiserverFlags,
+  "kube-controller-manager": kubeControllerManagerFlags,
+  "kube-scheduler": kubeSchedulerFlags,
+};
+
 const schedulerConfig = "config/kube-scheduler.yaml";
 /**
  * What goes with a release waits for all of its programs: where one cannot be had, the machine must still start as it was.
  */
+const downloaded = programs.map((program) => `release/${program}`);
 const installed = programs.map((program) => `binary/${program}`);
 const [kubernetes, config] = [`folder${kubernetesFolder}`, `folder${configFolder}`];
 
@@ -40,7 +49,8 @@ export function controllerSteps(desired: DesiredState, { drained }: Local): Step
   return [
     identity(desired),
     folder(configFolder, 0o755),
-    ...programs.map((program) => binary(program, desired)),
+    ...programs.map((program) => released(program, desired)),
+    ...programs.map((program) => binary(program, desired, downloaded)),
     folder(kubernetesFolder, 0o755),
     ...desired.credentials.map(credential),
     textFile({
@@ -51,7 +61,7 @@ export function controllerSteps(desired: DesiredState, { drained }: Local): Step
       needs: [config, ...installed],
     }),
     ...components.map((component) => unit(component, desired)),
-    ...components.flatMap((component) => [componentService(component, desired), readyStep(component)]),
+    ...components.flatMap((component) => [componentService(component, desired), readyStep(component, drained)]),
     nginxPackage(),
     textFile({
       id: "nginx/site",
@@ -65,7 +75,7 @@ export function controllerSteps(desired: DesiredState, { drained }: Local): Step
       [nginxSite, nginxLink, `${kubernetesFolder}/ca.pem`],
       ["nginx/site", "nginx/link", "credential/ca.pem"],
     ),
-    readyStep("nginx"),
+    readyStep("nginx", drained),
   ];
 }
 
@@ -75,9 +85,9 @@ export function controllerSteps(desired: DesiredState, { drained }: Local): Step
  */
 const apiserverReady = "ready/kube-apiserver";
 
-function readyStep(component: string): Step<Os> {
+function readyStep(component: string, drained: boolean): Step<Os> {
   const needs = component === "kube-apiserver" ? [] : [apiserverReady];
-  return ready(healthCheckOf(component), [`service/${component}`, ...needs]);
+  return ready(healthCheckOf(component, { drained }), [`service/${component}`, ...needs]);
 }
 
 /** Keys, and files that hold keys, are root's alone. */
@@ -108,7 +118,7 @@ function componentService(component: Component, desired: DesiredState): Step<Os>
   const credentials = desired.credentials.filter(({ name }) => credentialsOf[component].includes(name));
   return service({
     unit: `${component}.service`,
-    binary: installedProgram(component),
+    command: commandOf(component, flags[component](desired)),
     inputs: [
       desired.kubernetesVersion,
       render[component](desired),

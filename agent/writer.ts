@@ -15,6 +15,8 @@ export interface Writer {
    * the machine. Undefined when it was not begun, or had to give way.
    */
   yielding<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T | undefined>;
+  /** Hears that nobody holds the machine any more, each time, until the returned function is called. */
+  whenFree(listener: () => void): () => void;
 }
 
 export interface Holder {
@@ -28,6 +30,7 @@ export function createWriter({ clock, signal }: { readonly clock: Clock; readonl
   let giveWay = new AbortController();
   /** The end of the agent's own work that was begun or waits, in a row. */
   let own: Promise<unknown> = Promise.resolve();
+  const listeners = new Set<() => void>();
 
   return {
     holder: () => holder,
@@ -44,7 +47,12 @@ export function createWriter({ clock, signal }: { readonly clock: Clock; readonl
       return turn.finally(() => {
         holder = undefined;
         giveWay = new AbortController();
+        for (const listener of listeners) listener();
       });
+    },
+    whenFree: (listener) => {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
     },
     yielding: (work) => {
       const turn = own.then(async () => {

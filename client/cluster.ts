@@ -6,7 +6,7 @@ import type { ClusterConfig } from "./config/schema.ts";
 import type { Compute } from "./gce/compute.ts";
 import type { LoadBalancerConfig } from "./gce/config.ts";
 import type { ResolvedInstance } from "./gce/instances.ts";
-import { type AgentNode, connectNode, readManagementIdentity } from "./node.ts";
+import { type AgentNode, channelCredentials, connectNode, readManagementIdentity } from "./node.ts";
 import type { NodeSpec } from "./nodes.ts";
 
 /** The cloud's side of a cluster; absent where khw is told to leave the load balancer alone. */
@@ -18,7 +18,7 @@ export interface Cloud {
 /** A controller, and what its agent said when it was asked who it is. */
 export interface Member {
   readonly node: AgentNode;
-  /** Undefined when it could not be reached. */
+  /** Undefined when it could not be reached, or was not asked. */
   readonly info?: GetInfoResponse;
   readonly error?: KhwError;
 }
@@ -31,8 +31,17 @@ export interface OpenCluster extends AsyncDisposable {
   readonly instances: readonly ResolvedInstance[];
 }
 
+export interface OpenClusterOptions {
+  /** Asks every agent who it is; what asks them something else at once has no need of it. True where not given. */
+  readonly greet?: boolean;
+}
+
 /** @throws KhwError when the nodes' addresses cannot be found out; an agent that does not answer is no error here. */
-export async function openCluster(config: ClusterConfig, signal: AbortSignal): Promise<OpenCluster> {
+export async function openCluster(
+  config: ClusterConfig,
+  signal: AbortSignal,
+  { greet: greeting = true }: OpenClusterOptions = {},
+): Promise<OpenCluster> {
   if (config.nodes.length === 0) {
     throw new KhwError("INVALID_ARGUMENT", "no nodes are named", {
       hint: "for example --nodes controller-0,1,2, or `nodes` in khw.yaml",
@@ -41,13 +50,16 @@ export async function openCluster(config: ClusterConfig, signal: AbortSignal): P
   const identity = await readManagementIdentity(config.management);
   const compute = await openCloud(config);
   const instances = compute === undefined ? [] : await findInstances(compute, config, signal);
-  const members = await Promise.all(
-    config.nodes.map((spec) => {
-      const instance = instances.find(({ name }) => name === spec.name);
-      const address = { name: spec.name, host: hostOf(spec, instance, config), port: spec.port };
-      return greet(connectNode(address, identity), instance, signal);
-    }),
-  );
+  const channel = channelCredentials(identity);
+  const connect = (spec: NodeSpec): Member => {
+    const instance = instances.find(({ name }) => name === spec.name);
+    const address = { name: spec.name, host: hostOf(spec, instance, config), port: spec.port };
+    const node = connectNode(address, identity, channel);
+    const error = instance === undefined ? undefined : powerError(instance);
+    return error === undefined ? { node } : { node, error };
+  };
+  const connected = config.nodes.map(connect);
+  const members = greeting ? await Promise.all(connected.map((member) => greet(member, signal))) : connected;
   return {
     config,
     members,
@@ -119,15 +131,18 @@ function hostOf(spec: NodeSpec, instance: ResolvedInstance | undefined, { gce }:
   );
 }
 
-async function greet(node: AgentNode, instance: ResolvedInstance | undefined, signal: AbortSignal): Promise<Member> {
-  const { name } = node.address;
-  if (instance !== undefined && instance.status !== "RUNNING") {
-    const hint = `gcloud compute instances start ${name} --zone ${instance.zone}`;
-    return { node, error: new KhwError("UNREACHABLE", `the instance is ${instance.status}`, { node: name, hint }) };
-  }
+/** Nobody answers on a machine that is off. */
+function powerError({ name, status, zone }: ResolvedInstance): KhwError | undefined {
+  if (status === "RUNNING") return undefined;
+  const hint = `gcloud compute instances start ${name} --zone ${zone}`;
+  return new KhwError("UNREACHABLE", `the instance is ${status}`, { node: name, hint });
+}
+
+async function greet({ node, error }: Member, signal: AbortSignal): Promise<Member> {
+  if (error !== undefined) return { node, error };
   try {
     return { node, info: await node.info(signal) };
-  } catch (error) {
-    return { node, error: toKhwError(error) };
+  } catch (thrown) {
+    return { node, error: toKhwError(thrown) };
   }
 }

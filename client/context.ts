@@ -6,6 +6,8 @@ export interface Context {
   readonly warn: (text: string) => void;
   /** Standard output is a terminal. */
   readonly terminal: boolean;
+  /** The terminal's size, asked anew each time; absent where there is none. */
+  readonly size?: () => { readonly rows: number; readonly columns: number };
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Aborted by the first Ctrl-C (or SIGTERM). */
   readonly signal: AbortSignal;

@@ -8,10 +8,14 @@ for (const name of ["SIGINT", "SIGTERM"] as const) {
   process.once(name, () => interrupt.abort(new KhwError("CANCELLED", `ended by ${name}`)));
 }
 
+// Whoever read the output has seen enough (`khw-client logs | head`): as SIGPIPE would end it, without a word.
+process.stdout.once("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 141 : 74));
+
 const context: Context = {
   write: (text) => void process.stdout.write(text),
   warn: (text) => void process.stderr.write(text),
   terminal: process.stdout.isTTY,
+  size: () => ({ rows: process.stdout.rows ?? 24, columns: process.stdout.columns ?? 80 }),
   env: process.env,
   signal: interrupt.signal,
 };

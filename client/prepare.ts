@@ -45,7 +45,8 @@ export async function prepare(cluster: OpenCluster, { signal, mayCreateAddress }
   return { controllers, publicAddress, admin, work, unreachable };
 }
 
-async function findPublicAddress(
+/** @throws KhwError CONFIG_INVALID, COMPUTE_FAILED */
+export async function findPublicAddress(
   { config, cloud }: OpenCluster,
   { signal, mayCreateAddress }: PrepareOptions,
 ): Promise<string> {

@@ -1,12 +1,18 @@
 import { Command, CommanderError, Option } from "commander";
 import { KhwError } from "../proto/errors.ts";
+import { refuse, show } from "../proto/validate.ts";
 import { type Call, commands, type CommandSpec, families } from "./command-table.ts";
 import { clientVersion } from "./commands/version.ts";
 import { addFlags, givenFlags } from "./config/flags.ts";
 import { loadConfig } from "./config/load.ts";
 import type { Context } from "./context.ts";
+import type { Form } from "./form.ts";
 
 const usageError = 64;
+
+/** What any command can tell its results in, and then what some can. */
+const forms: readonly Form[] = ["text", "json", "yaml", "wide"];
+const commonForms: readonly Form[] = ["text", "json"];
 
 /** Runs the command that the arguments name. @throws KhwError INVALID_ARGUMENT, or whatever the command throws */
 export async function runProgram(argv: readonly string[], context: Context): Promise<number> {
@@ -38,7 +44,7 @@ export function createProgram(context: Context, { version, done }: ProgramOption
   const program = new Command("khw-client")
     .description("Turns machines that you already have into a highly available Kubernetes control plane.")
     .option("--config <file>", "read this file; without it khw.yaml in the current folder, where there is one")
-    .addOption(new Option("--output <form>", "how results are told").choices(["text", "json"]).default("text"))
+    .addOption(new Option("-o, --output <form>", "how results are told").choices(forms).default("text"))
     .option("--debug", "tell where in the program an error came from")
     .version(`khw-client ${version}`, "-V, --version", "tell this client's version")
     .helpOption("-h, --help", "show this")
@@ -63,7 +69,7 @@ export function createProgram(context: Context, { version, done }: ProgramOption
     for (const option of spec.options ?? []) command.addOption(option);
     addFlags(command, spec.settings ?? []);
     if (spec.examples !== undefined) command.addHelpText("after", `\nExamples:\n  ${spec.examples.join("\n  ")}`);
-    command.action(async () => done(await spec.run(callOf(command, program, context))));
+    command.action(async () => done(await spec.run(callOf(command, program, { context, spec }))));
   }
 }
 
@@ -72,7 +78,12 @@ function describe({ summary, details }: CommandSpec): string {
   return details === undefined ? sentence : `${sentence} ${details}`;
 }
 
-function callOf(command: Command, program: Command, context: Context): Call {
+interface CallOptions {
+  readonly context: Context;
+  readonly spec: CommandSpec;
+}
+
+function callOf(command: Command, program: Command, { context, spec }: CallOptions): Call {
   const options: Readonly<Record<string, unknown>> = command.optsWithGlobals();
   const text = (name: string): string => {
     const value = options[name];
@@ -81,6 +92,7 @@ function callOf(command: Command, program: Command, context: Context): Call {
   return {
     context,
     output: options["output"] === "json" ? "json" : "text",
+    form: parseForm(text("output"), spec),
     config: () =>
       loadConfig({
         file: text("config") || undefined,
@@ -97,6 +109,11 @@ function callOf(command: Command, program: Command, context: Context): Call {
     flag: (name) => options[name] === true,
     program,
   };
+}
+
+function parseForm(text: string, { path, forms: known = commonForms }: CommandSpec): Form {
+  const hint = `${path.join(" ")} knows ${known.join(", ")}`;
+  return known.find((form) => form === text) ?? refuse("--output", `${show(text)} is for other commands`, hint);
 }
 
 /** commander's own words, without its prefix, and its suggestion as the hint. */

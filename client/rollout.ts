@@ -1,10 +1,14 @@
 import { createHash } from "node:crypto";
 import { fromDetail, KhwError, toKhwError } from "../proto/errors.ts";
-import { DesiredState, type Event, type GetInfoResponse } from "../proto/gen/khw/agent/v1/agent.ts";
+import { DesiredState, type Event, type GetInfoResponse, OperationState } from "../proto/gen/khw/agent/v1/agent.ts";
+import type { StepEvent } from "../proto/step.ts";
+import { clockFindings, readClock } from "./clocks.ts";
+import type { Member } from "./cluster.ts";
 import type { AgentNode } from "./node.ts";
 import type { Progress } from "./progress/progress.ts";
-
-const largestClockDifference = 30_000;
+import type { RotationOptions } from "./rotation/rotation.ts";
+import { readStandings } from "./rotation/standing.ts";
+import { whileDrained } from "./rotation/while-drained.ts";
 
 /** A node whose agent answered, and what it said. */
 export interface LiveNode {
@@ -25,6 +29,13 @@ export interface RolloutOptions {
   readonly timeoutMillis: number;
   /** The nodes to work on one at a time. */
   readonly spare: ReadonlySet<AgentNode>;
+  /** What those are taken out of meanwhile; undefined: nothing. */
+  readonly rotation?: Rotation | undefined;
+}
+
+/** The load balancer's, and who is in it. */
+export interface Rotation extends Pick<RotationOptions, "cloud" | "timeouts"> {
+  readonly members: readonly Member[];
 }
 
 /** How a node's operation ended. */
@@ -38,43 +49,20 @@ export interface NodeOutcome {
 export async function preflight(work: readonly NodeWork[], signal: AbortSignal): Promise<KhwError[]> {
   const answers = await Promise.all(
     work.map(async ({ node, desired }) => {
-      const start = Date.now();
-      const { findings, clockUnixMillis } = await node.preflight(desired, signal);
-      // The agent read its clock at some instant of the call; the middle is the best guess, half the call its error.
-      const [elapsed, middle] = [Date.now() - start, (start + Date.now()) / 2];
-      return { node, findings, ahead: clockUnixMillis - middle, uncertainty: elapsed / 2 };
+      const { answer, clock } = await readClock(node.address.name, () => node.preflight(desired, signal));
+      return { node, findings: answer.findings, clock };
     }),
   );
   const findings = answers.flatMap(({ node, findings: found }) =>
     found.map((detail) => fromDetail(detail).at({ node: node.address.name })),
   );
-  return [...findings, ...clockFindings(answers)];
-}
-
-/** Certificates, leases and tokens need clocks that agree; told against the first node, since the workstation is not in the cluster. */
-function clockFindings(
-  answers: readonly { readonly node: AgentNode; readonly ahead: number; readonly uncertainty: number }[],
-): KhwError[] {
-  const [first, ...others] = answers;
-  if (first === undefined) return [];
-  return others.flatMap(({ node, ahead, uncertainty }) => {
-    const difference = ahead - first.ahead;
-    if (Math.abs(difference) - uncertainty - first.uncertainty <= largestClockDifference) return [];
-    const seconds = Math.round(Math.abs(difference) / 1000);
-    const message = `its clock is ${seconds} s ${difference > 0 ? "ahead of" : "behind"} that of ${first.node.address.name}`;
-    return [
-      new KhwError("PREFLIGHT_FAILED", message, {
-        node: node.address.name,
-        step: "preflight",
-        hint: "switch time synchronisation on: timedatectl set-ntp true",
-      }),
-    ];
-  });
+  return [...findings, ...clockFindings(answers.map(({ clock }) => clock))];
 }
 
 /**
  * Applies to all nodes at once and waits for each; one node's failure is no other's. But those to spare follow one after
- * the other, and only for as long as nothing failed: a change that breaks one API server does not get to the next.
+ * the other, out of rotation, and only for as long as nothing failed: a change that breaks one API server does not get to the
+ * next.
  */
 export async function rollout(work: readonly NodeWork[], options: RolloutOptions): Promise<NodeOutcome[]> {
   const { progress, signal, spare } = options;
@@ -88,9 +76,38 @@ export async function rollout(work: readonly NodeWork[], options: RolloutOptions
   for (const item of work.filter(({ node }) => spare.has(node))) {
     const failed = outcomes.find(({ error }) => error !== undefined)?.node.address.name;
     const error = signal.aborted ? notBegun(item) : failed === undefined ? undefined : spared(item, failed);
-    outcomes.push(error === undefined ? await apply(item) : tell({ node: item.node, changed: 0, error }));
+    outcomes.push(
+      tell(error === undefined ? await applySpared(item, options) : { node: item.node, changed: 0, error }),
+    );
   }
   return outcomes;
+}
+
+/** A node that cannot be drained is not changed. */
+async function applySpared(item: NodeWork, options: RolloutOptions): Promise<NodeOutcome> {
+  const { rotation, progress, signal } = options;
+  const { node } = item;
+  if (rotation === undefined || isUnderWay(item, rotation)) return applyToNode(item, options);
+  const track = node.address.name;
+  const emit = (event: StepEvent): void => progress.emit({ kind: "step", track, event });
+  let outcome: NodeOutcome = { node, changed: 0 };
+  const work = async (): Promise<void> => {
+    outcome = await applyToNode(item, options);
+    if (outcome.error !== undefined) throw outcome.error;
+  };
+  try {
+    const standings = await readStandings(rotation, signal);
+    await whileDrained(work, { ...rotation, node, standings, signal, emit });
+    return outcome;
+  } catch (thrown) {
+    return { ...outcome, error: toKhwError(thrown).at({ node: track }) };
+  }
+}
+
+/** The node is at it already: there is nothing left to do but to listen. */
+function isUnderWay({ node, desired }: NodeWork, { members }: Rotation): boolean {
+  const operation = members.find((member) => member.node === node)?.info?.operation;
+  return operation?.state === OperationState.OPERATION_STATE_RUNNING && operation.id === operationId(desired);
 }
 
 function spared({ node }: NodeWork, failed: string): KhwError {

@@ -2,17 +2,31 @@ import type { AgentNode } from "./node.ts";
 import type { NodeWork } from "./rollout.ts";
 import { withoutContent } from "./config/desired.ts";
 
+/** What an existing cluster is spared. */
+export interface Serving {
+  /** To be worked on one after the other. */
+  readonly spare: ReadonlySet<AgentNode>;
+  /** Taken out of rotation before, by whoever asked for it: they stay so. */
+  readonly drained: ReadonlySet<AgentNode>;
+}
+
 /**
- * The nodes whose API server serves now and would be restarted: were all of these worked on at once, a cluster that is in
+ * Spared are the nodes whose API server serves now and would be restarted: were all of these worked on at once, a cluster that is in
  * use would be without an API for as long as they take.
  */
-export async function nodesToSpare(work: readonly NodeWork[], signal: AbortSignal): Promise<ReadonlySet<AgentNode>> {
-  const serving = await Promise.all(
+export async function nodesToSpare(work: readonly NodeWork[], signal: AbortSignal): Promise<Serving> {
+  const nodes = await Promise.all(
     work.map(async ({ node, desired }) => {
       const { steps } = await node.plan(withoutContent(desired), signal);
       const differs = (id: string): boolean => steps.some((step) => step.id === id && step.drift !== undefined);
-      return differs("service/kube-apiserver") && !differs("ready/kube-apiserver") ? [node] : [];
+      const serves = !differs("ready/kube-apiserver");
+      // A machine that is no controller yet is not drained either.
+      const drained = serves && (await node.status(signal)).maintenance?.drained === true;
+      return { node, spare: serves && differs("service/kube-apiserver"), drained };
     }),
   );
-  return new Set(serving.flat());
+  return {
+    spare: new Set(nodes.flatMap(({ node, spare }) => (spare ? node : []))),
+    drained: new Set(nodes.flatMap(({ node, drained }) => (drained ? node : []))),
+  };
 }

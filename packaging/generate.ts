@@ -2,21 +2,26 @@
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, globSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { describeFiles } from "./descriptors.ts";
 
 process.chdir(`${import.meta.dirname}/..`);
 
 const stamp = "proto/gen/.inputs";
+const buf = "node_modules/.bin/buf";
 const inputs = digest([
   "buf.gen.yaml",
+  "packaging/descriptors.ts",
   "node_modules/@bufbuild/buf/package.json",
   "node_modules/ts-proto/package.json",
-  ...globSync("proto/khw/**/*.proto").sort(),
+  ...globSync("proto/{khw,grpc}/**/*.proto").sort(),
 ]);
 
 if (!existsSync(stamp) || readFileSync(stamp, "utf8") !== inputs) {
   // A stamp that outlived a failed run would vouch for half of the output.
   rmSync(stamp, { force: true });
-  execFileSync("node_modules/.bin/buf", ["generate"], { stdio: "inherit" });
+  execFileSync(buf, ["generate"], { stdio: "inherit" });
+  const set = execFileSync(buf, ["build", "proto", "--as-file-descriptor-set", "--exclude-source-info", "--output=-"]);
+  writeFileSync("proto/gen/descriptors.ts", describeFiles(set));
   writeFileSync(stamp, inputs);
 }
 

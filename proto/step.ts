@@ -4,6 +4,19 @@ import { KhwError, toKhwError } from "./errors.ts";
 export interface Drift {
   /** One line, for example "mode is 0644, not 0600". */
   readonly summary: string;
+  /**
+   * What it means for a process. "restart": to put this right ends one that runs. "down": none runs, and nothing else is
+   * wrong; to whoever supervises processes this is no drift.
+   */
+  readonly process?: "restart" | "down";
+}
+
+/** A text file as it is and as it shall be; never one that holds a secret. */
+export interface TextDifference {
+  readonly path: string;
+  /** Absent when there is no such file. */
+  readonly found: string | undefined;
+  readonly wanted: string;
 }
 
 /** What an apply may use beside its Os. */
@@ -23,8 +36,12 @@ export interface Step<Os> {
   /** The truth, for people: "kube-apiserver v1.21.0 is installed". */
   readonly title: string;
   readonly needs: readonly string[];
+  /** Folders in which a change may make the step differ: what to watch between two checks. */
+  readonly watches?: readonly string[];
   check(os: Os, signal: AbortSignal): Promise<Drift | null>;
   apply(os: Os, context: ApplyContext): Promise<void>;
+  /** Where the step is about a text file without secrets: its two texts, for people to compare. Read-only. */
+  text?(os: Os): Promise<TextDifference>;
 }
 
 export type StepEvent =
@@ -97,6 +114,22 @@ async function applyStep<Os>(step: Step<Os>, os: Os, { signal, emit }: RunOption
   } catch (error) {
     return { outcome: "failed", millis: millis(), drift, error: toKhwError(error).at({ step: step.id }) };
   }
+}
+
+/** The steps that neither are excluded nor need one that is, directly or not; in the order of the list. */
+export function withoutDependents<Os>(steps: readonly Step<Os>[], excluded: ReadonlySet<string>): Step<Os>[] {
+  const out = new Set(excluded);
+  return steps.filter(({ id, needs }) => {
+    if (needs.some((need) => out.has(need))) out.add(id);
+    return !out.has(id);
+  });
+}
+
+/** The steps but for the excluded ones, whose holding the others no longer wait for. */
+export function withoutSteps<Os>(steps: readonly Step<Os>[], excluded: (id: string) => boolean): Step<Os>[] {
+  return steps
+    .filter(({ id }) => !excluded(id))
+    .map((step) => ({ ...step, needs: step.needs.filter((id) => !excluded(id)) }));
 }
 
 export type PlannedStep<Os> = {

@@ -12,6 +12,8 @@ packages=(
   mmdebstrap debian-archive-keyring systemd-container iproute2 util-linux procps openssl curl openssh-client
   # Kubernetes from Debian's source
   golang-1.19-go dpkg-dev make rsync
+  # another language's gRPC and Prometheus, to ask the agent with
+  python3-grpcio python3-protobuf protobuf-compiler python3-prometheus-client
   # the project's own package
   debhelper lintian binutils-aarch64-linux-gnu
 )

@@ -1,8 +1,20 @@
+import { formatError, toKhwError } from "../../proto/errors.ts";
 import type { Diagnosis } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { Os } from "../os/os.ts";
+import { look } from "./look.ts";
+import { match, unknownCause } from "./match.ts";
 
 /** Why a unit does not stay up, from its journal and from what systemd says of it; never fails: what it cannot tell is "unknown". */
 export async function diagnose(component: string, unit: string, os: Os): Promise<Diagnosis> {
-  const lines = await os.systemd.journal(unit, 8);
-  return { cause: "unknown", message: `${component} ends by itself`, remedy: "", lines };
+  try {
+    return match(await look(component, unit, os));
+  } catch (error) {
+    const why = formatError(toKhwError(error));
+    return {
+      cause: unknownCause,
+      message: `${component} ends by itself, and why cannot be looked into: ${why}`,
+      remedy: "",
+      lines: [],
+    };
+  }
 }

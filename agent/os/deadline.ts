@@ -4,16 +4,21 @@ export interface Deadline extends Disposable {
 }
 
 /**
- * Disposing of it aborts the signal too, so that nothing which was begun under it goes on.
+ * Disposing of it aborts the signal too, so that nothing which was begun under it goes on; and it leaves nothing at the
+ * caller's signal, which may live as long as the process.
  * @param expired makes the reason when the time is up, so that it can tell what was last seen.
  */
 export function deadline(signal: AbortSignal, millis: number, expired: () => unknown): Deadline {
   const controller = new AbortController();
   const timer = setTimeout(() => controller.abort(expired()), millis);
+  const abort = (): void => controller.abort(signal.reason);
+  if (signal.aborted) abort();
+  else signal.addEventListener("abort", abort, { once: true });
   return {
-    signal: AbortSignal.any([signal, controller.signal]),
+    signal: controller.signal,
     [Symbol.dispose]: () => {
       clearTimeout(timer);
+      signal.removeEventListener("abort", abort);
       controller.abort();
     },
   };

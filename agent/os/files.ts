@@ -21,6 +21,7 @@ import { createDigests } from "./digests.ts";
 import { replace, syncFolder, temporaryOf } from "./durable.ts";
 import { io, isErrno, orAbsent } from "./io.ts";
 import type { FileFacts, Files } from "./os.ts";
+import { watchFolders } from "./watch.ts";
 
 /** The machine's file system. */
 export function createFiles(): Files {
@@ -31,6 +32,7 @@ export function createFiles(): Files {
     sha256: (path) => io(path, "cannot read", () => orAbsent(() => digests.sha256(path))),
     write: (path, content, mode) =>
       io(path, "cannot write", () => replace(path, (temporary) => writeWhole(temporary, content, mode))),
+    append: (path, content, mode) => io(path, "cannot write", () => append(path, content, mode)),
     chmod: (path, mode) => io(path, "cannot change its mode", () => chmod(path, mode)),
     chown: (path, uid, gid) => io(path, "cannot change its owner", () => chown(path, uid, gid)),
     mkdir: (path, mode) => io(path, "cannot make the folder", () => makeFolder(path, mode)),
@@ -39,6 +41,7 @@ export function createFiles(): Files {
     rename: (from, to) => io(to, `cannot move ${from} there`, () => renameDurably(from, to)),
     list: (path) => io(path, "cannot list", async () => (await orAbsent(() => readdir(path))) ?? []),
     remove: (path) => io(path, "cannot remove", () => remove(path)),
+    watch: watchFolders,
     available: (path) => io(path, "cannot look for free space", () => available(path)),
   };
 }
@@ -71,6 +74,15 @@ async function writeWhole(temporary: string, content: string | Uint8Array, mode:
   // Only now: a file that all may read must not be seen before it is whole, nor may the umask take bits away.
   await handle.chmod(mode);
   await handle.sync();
+}
+
+async function append(path: string, content: Uint8Array, mode: number): Promise<void> {
+  await using handle = await open(path, "a", mode);
+  const { size } = await handle.stat();
+  await handle.writeFile(content);
+  await handle.sync();
+  // It may just have been made, and its name must outlive a loss of power, too.
+  if (size === 0) await syncFolder(dirname(path));
 }
 
 async function makeFolder(path: string, mode: number): Promise<void> {

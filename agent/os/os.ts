@@ -1,10 +1,11 @@
 import type { Architecture } from "../../proto/components.ts";
-import type { Identity, Machine } from "../../proto/gen/khw/agent/v1/agent.ts";
+import type { Identity, LogEntry, Machine } from "../../proto/gen/khw/agent/v1/agent.ts";
 
 /** All of the machine that steps see: the seam between what khw decides and what the machine does. */
 export interface Os {
   readonly files: Files;
   readonly systemd: Systemd;
+  readonly logs: Logs;
   readonly packages: Packages;
   readonly downloads: Downloads;
   readonly probes: Probes;
@@ -44,6 +45,8 @@ export interface Files {
   sha256(path: string): Promise<string | undefined>;
   /** Puts the whole content there, or nothing: temporary file, fsync, rename, fsync of the folder. Owner root. */
   write(path: string, content: string | Uint8Array, mode: number): Promise<void>;
+  /** Adds to the end of a file, which it makes where there is none; durable when it resolves. */
+  append(path: string, content: Uint8Array, mode: number): Promise<void>;
   chmod(path: string, mode: number): Promise<void>;
   chown(path: string, uid: number, gid: number): Promise<void>;
   /** Makes the folder and its parents; those that exist keep their modes. */
@@ -57,6 +60,11 @@ export interface Files {
   list(path: string): Promise<string[]>;
   /** No error when there is none. */
   remove(path: string): Promise<void>;
+  /**
+   * Hears, soon after, that something in one of these folders changed (its files' content, mode, owner or names), also when
+   * the folder itself goes and comes back, until the returned function is called. Many changes at once are told as one. Told once at the beginning, too: from then on nothing is missed.
+   */
+  watch(folders: readonly string[], listener: () => void): () => void;
   /** Bytes that root may still write to the file system that holds the (perhaps not yet existing) path. */
   available(path: string): Promise<number>;
 }
@@ -79,6 +87,13 @@ export interface UnitStatus {
   readonly restarts: number;
 }
 
+/** A unit changed; where the news itself tell to which state, they are told one by one, though a later look may miss some. */
+export interface UnitChange {
+  readonly name: string;
+  readonly activeState?: string;
+  readonly subState?: string;
+}
+
 /** The service manager, over D-Bus. Unit names carry their suffix. */
 export interface Systemd {
   unit(name: string): Promise<UnitStatus>;
@@ -93,14 +108,47 @@ export interface Systemd {
   reloadService(name: string, signal: AbortSignal): Promise<void>;
   /** Resolves at the unit's next change of state (or at the signal's abort, with its reason). */
   changed(name: string, signal: AbortSignal): Promise<void>;
+  /**
+   * Hears of every change of these units until the returned function is called, and of all of them when changes may have been
+   * missed: the connection came back, or systemd has read its files anew.
+   */
+  watch(names: readonly string[], listener: (change: UnitChange) => void): () => void;
+  /** Sends SIGKILL to all processes of the unit; no error when it has none. */
+  kill(name: string): Promise<void>;
+  /** Lets a unit that systemd gave up on be started again; no error when it is not loaded. */
+  resetFailed(name: string): Promise<void>;
   /** The last lines of the unit's journal since its last start, oldest first. */
   journal(name: string, lines: number): Promise<string[]>;
+  /**
+   * The lines of the unit's last starts, a list each, oldest first, out of so many of its journal's last lines; without the
+   * flags and stacks that programs print at length.
+   */
+  starts(name: string, lines: number): Promise<string[][]>;
   /** What a running process was started as; undefined when it is gone. */
   process(pid: number): Promise<RunningProcess | undefined>;
 }
 
+/** What units have written. */
+export interface Logs {
+  /** Oldest first, as fast as it is read. It ends at the signal's abort, with its reason. @throws KhwError IO_FAILED. */
+  stream(request: LogsRequest, signal: AbortSignal): AsyncIterable<LogEntry>;
+}
+
+export interface LogsRequest {
+  /** With its suffix. */
+  readonly unit: string;
+  /** At most so many of those that are there, the newest; 0: all. */
+  readonly lines: number;
+  /** Nothing older, in milliseconds since the epoch; 0: no bound. */
+  readonly sinceUnixMillis: number;
+  /** Goes on with what is written from now on. */
+  readonly follow: boolean;
+}
+
 export interface RunningProcess {
   readonly environment: Readonly<Record<string, string>>;
+  /** Its command line, or the title that it gave itself instead. */
+  readonly argv: readonly string[];
   /** The inode and device that it executes. */
   readonly inode: bigint;
   readonly device: bigint;
@@ -153,6 +201,8 @@ export interface ProbeResult {
   readonly status: number;
   /** The answer's first 4 KiB, or why there was none. */
   readonly body: string;
+  /** Nothing was heard within the time: neither an answer nor a refusal. */
+  readonly silent?: boolean;
 }
 
 /** Looks from the machine itself; a failure to connect is a result, not an error. */
@@ -167,6 +217,8 @@ export interface Probes {
       readonly caPem?: string;
       readonly certPem?: string;
       readonly keyPem?: string;
+      /** Asked again soon: the connection is kept for the next time. */
+      readonly keepAlive?: boolean;
     },
   ): Promise<ProbeResult>;
   /** The process that listens on a TCP port of any address ("nginx", pid), or undefined. */

@@ -1,7 +1,8 @@
-import { request as httpRequest } from "node:http";
+import { Agent as HttpAgent, request as httpRequest } from "node:http";
 import type { ClientRequest, IncomingMessage } from "node:http";
-import { request as httpsRequest } from "node:https";
+import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 import { isIP } from "node:net";
+import { deadline } from "./deadline.ts";
 import { codeOf } from "./io.ts";
 import { findListener } from "./listener.ts";
 import type { ProbeResult, Probes } from "./os.ts";
@@ -10,30 +11,50 @@ const maxBodyBytes = 4096;
 
 type ProbeOptions = Parameters<Probes["http"]>[1];
 
-export function createProbes(): Probes {
-  return { http: probe, listener: findListener };
+/** Of the connections that are kept for the next probe. */
+interface Kept {
+  readonly http: HttpAgent;
+  readonly https: HttpsAgent;
 }
 
-async function probe(url: string, options: ProbeOptions): Promise<ProbeResult> {
-  const { signal, timeoutMillis } = options;
+/** A kept connection ends when nobody has asked for so long. */
+const keptMillis = 60_000;
+
+export function createProbes(): Probes {
+  const options = { keepAlive: true, timeout: keptMillis, maxFreeSockets: 1 };
+  const kept = { http: new HttpAgent(options), https: new HttpsAgent(options) };
+  return { http: (url, options) => probe(url, options, kept), listener: findListener };
+}
+
+async function probe(url: string, options: ProbeOptions, kept: Kept): Promise<ProbeResult> {
+  const { signal, timeoutMillis, keepAlive } = options;
   signal.throwIfAborted();
-  const timeout = AbortSignal.timeout(timeoutMillis);
+  using timeout = deadline(signal, timeoutMillis, () => late);
   try {
-    return await answer(open(new URL(url), options, AbortSignal.any([signal, timeout])));
+    const request = open(new URL(url), { ...options, signal: timeout.signal }, keepAlive === true ? kept : undefined);
+    return await answer(request).catch((error: unknown) => {
+      // The server had ended the kept connection meanwhile, and did not see the request.
+      if (!request.reusedSocket || timeout.signal.aborted) throw error;
+      return answer(open(new URL(url), { ...options, signal: timeout.signal }, undefined));
+    });
   } catch (error) {
     signal.throwIfAborted();
     if (!(error instanceof Error)) throw error;
-    if (timeout.aborted) return { status: 0, body: `no answer within ${timeoutMillis / 1000} s` };
+    if (timeout.signal.aborted) return { status: 0, body: `no answer within ${timeoutMillis / 1000} s`, silent: true };
     return { status: 0, body: error.message || codeOf(error) };
   }
 }
 
-function open(url: URL, options: ProbeOptions, signal: AbortSignal): ClientRequest {
-  const { host, caPem, certPem, keyPem } = options;
-  const common = { signal, agent: false, headers: host === undefined ? {} : { host } };
-  if (url.protocol !== "https:") return httpRequest(url, common);
+const late = new Error("no answer in time");
+
+function open(url: URL, options: ProbeOptions, kept: Kept | undefined): ClientRequest {
+  const { signal, host, caPem, certPem, keyPem } = options;
+  const headers = host === undefined ? {} : { host };
+  if (url.protocol !== "https:") return httpRequest(url, { signal, headers, agent: kept?.http ?? false });
   return httpsRequest(url, {
-    ...common,
+    signal,
+    headers,
+    agent: kept?.https ?? false,
     // Otherwise Node takes the name to verify from the Host header.
     servername: isIP(url.hostname) === 0 ? url.hostname : "",
     rejectUnauthorized: caPem !== undefined,

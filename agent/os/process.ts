@@ -7,11 +7,18 @@ export async function readProcess(pid: number): Promise<RunningProcess | undefin
   const folder = `/proc/${pid}`;
   return io(folder, "cannot read", async () => {
     try {
-      const [environ, program] = await Promise.all([
+      const [environ, cmdline, program] = await Promise.all([
         readFile(`${folder}/environ`, "utf8"),
+        readFile(`${folder}/cmdline`, "utf8"),
         stat(`${folder}/exe`, { bigint: true }),
       ]);
-      return { environment: parseEnvironment(environ), inode: program.ino, device: program.dev };
+      return {
+        environment: parseEnvironment(environ),
+        // Each argument ends in a zero byte.
+        argv: cmdline.split("\0").slice(0, -1),
+        inode: program.ino,
+        device: program.dev,
+      };
     } catch (error) {
       if (isErrno(error, "ENOENT", "ESRCH")) return undefined;
       throw error;

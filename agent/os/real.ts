@@ -5,6 +5,7 @@ import type { Identity } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { createClock } from "./clock.ts";
 import { createSeparateDownloads } from "./downloads/separate.ts";
 import { createFiles } from "./files.ts";
+import { createLogs } from "./journal-stream.ts";
 import { createMachineFacts } from "./machine.ts";
 import type { Os } from "./os.ts";
 import { createPackages } from "./packages.ts";
@@ -22,6 +23,7 @@ export function createOs({ identity }: OsOptions): Os & AsyncDisposable {
   return {
     files: createFiles(),
     systemd,
+    logs: createLogs(),
     packages: createPackages({ systemd, clock }),
     downloads: createSeparateDownloads(),
     probes: createProbes(),

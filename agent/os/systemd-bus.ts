@@ -2,6 +2,7 @@ import { AbortError, createClient, DBusError } from "dbus-native";
 import type { CallOptions, Message } from "dbus-native";
 import { KhwError } from "../../proto/errors.ts";
 import { listen } from "./listen.ts";
+import type { UnitChange } from "./os.ts";
 
 const service = "org.freedesktop.systemd1";
 const managerPath = "/org/freedesktop/systemd1";
@@ -20,6 +21,8 @@ export interface SystemdBus extends AsyncDisposable {
   onLost(listener: () => void): () => void;
   /** Resolves at the next change of the unit's state, or when the connection comes back after a loss. */
   changed(unit: string, signal: AbortSignal): Promise<void>;
+  /** Hears of every change of these units, and of all of them when changes may have been missed, until the returned function is called. */
+  watch(units: readonly string[], listener: (change: UnitChange) => void): () => void;
 }
 
 /** @param address a D-Bus address, for example "unix:path=/run/dbus/system_bus_socket". */
@@ -106,11 +109,48 @@ export function connectSystemd(address: string): SystemdBus {
         watch.remove().catch(ignore);
       }
     },
+    watch: (units, listener) => {
+      const names = new Map(units.map((unit) => [unitPath(unit), unit]));
+      const missed = (): void => {
+        for (const name of units) listener({ name });
+      };
+      const stops = [
+        onSignal("PropertiesChanged", ({ path = "", body = [] }) => {
+          const name = names.get(path);
+          if (name !== undefined) listener({ name, ...statesIn(body) });
+        }),
+        onSignal("Reloading", ({ body = [] }) => {
+          if (body[0] === false) missed();
+        }),
+      ];
+      bus.on("reconnected", missed);
+      // A rule that cannot be added now is added with the connection, when that comes back.
+      for (const path of names.keys())
+        bus.addMatch(`type='signal',path='${path}',member='PropertiesChanged'`).catch(ignore);
+      bus.addMatch(`type='signal',interface='${service}.Manager',member='Reloading'`).catch(ignore);
+      return () => {
+        bus.off("reconnected", missed);
+        for (const stop of stops) stop();
+        for (const path of names.keys()) {
+          bus.removeMatch(`type='signal',path='${path}',member='PropertiesChanged'`).catch(ignore);
+        }
+      };
+    },
     [Symbol.asyncDispose]: () => bus.close(),
   };
 }
 
 function ignore(): void {}
+
+/** The states that a PropertiesChanged of a unit tells of. */
+function statesIn([kind, changed]: readonly unknown[]): Omit<UnitChange, "name"> {
+  if (kind !== `${service}.Unit` || typeof changed !== "object" || changed === null) return {};
+  const [activeState, subState] = ["ActiveState", "SubState"].map((key): unknown => Reflect.get(changed, key));
+  return {
+    ...(typeof activeState === "string" && { activeState }),
+    ...(typeof subState === "string" && { subState }),
+  };
+}
 
 /** The call's answer; its failure becomes SERVICE_FAILED with what systemd (or the bus) says. */
 async function explain<T>(member: string, call: PromiseLike<T>): Promise<T> {

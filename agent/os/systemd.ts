@@ -1,7 +1,9 @@
+import { constants } from "node:os";
+import { DBusError } from "dbus-native";
 import { KhwError } from "../../proto/errors.ts";
 import { refuse, show } from "../../proto/validate.ts";
 import { coalesce } from "./coalesce.ts";
-import { readJournal } from "./journal.ts";
+import { readJournal, readStarts } from "./journal.ts";
 import { listen } from "./listen.ts";
 import type { Systemd, UnitStatus } from "./os.ts";
 import { readProcess } from "./process.ts";
@@ -36,11 +38,16 @@ export function createSystemd(options: SystemdOptions = {}): Systemd & AsyncDisp
     stop: (name, signal) => job("StopUnit", name, signal),
     reloadService: (name, signal) => job("ReloadUnit", name, signal),
     changed: (name, signal) => bus.changed(parseUnitName(name), signal),
+    watch: (names, listener) => bus.watch(names.map(parseUnitName), listener),
+    kill: (name) =>
+      unlessGone(() => bus.call("KillUnit", "ssi", [parseUnitName(name), "all", constants.signals.SIGKILL])),
+    resetFailed: (name) => unlessGone(() => bus.call("ResetFailedUnit", "s", [parseUnitName(name)])),
     journal: async (name, lines) => {
       const { InvocationID: invocation } = await bus.properties(parseUnitName(name), "Unit");
       const never = !Buffer.isBuffer(invocation) || invocation.every((byte) => byte === 0);
       return never ? [] : readJournal(invocation.toString("hex"), lines);
     },
+    starts: (name, lines) => readStarts(parseUnitName(name), lines),
     process: readProcess,
     [Symbol.asyncDispose]: () => bus[Symbol.asyncDispose](),
   };
@@ -53,6 +60,21 @@ export function parseUnitName(name: string): string {
   }
   return name;
 }
+
+/** What systemd has no process or no loaded unit for is as it shall be. */
+async function unlessGone(call: () => Promise<void>): Promise<void> {
+  try {
+    await call();
+  } catch (error) {
+    const name = error instanceof KhwError && error.cause instanceof DBusError ? error.cause.dbusName : undefined;
+    if (name === undefined || !nothingThere.has(name)) throw error;
+  }
+}
+
+const nothingThere: ReadonlySet<string> = new Set([
+  "org.freedesktop.systemd1.NoSuchUnit",
+  "org.freedesktop.systemd1.NoSuchProcess",
+]);
 
 const noProperties: Readonly<Record<string, unknown>> = {};
 

@@ -5,11 +5,12 @@ import { renderUnit } from "./unit.ts";
 
 /** The text of kube-apiserver.service. */
 export function renderKubeApiserver(desired: DesiredState): string {
-  return renderUnit(
-    "kube-apiserver",
-    "Kubernetes API Server",
-    effectiveFlags("kube-apiserver", labFlags(desired), desired),
-  );
+  return renderUnit("kube-apiserver", "Kubernetes API Server", kubeApiserverFlags(desired));
+}
+
+/** The flags of its process. */
+export function kubeApiserverFlags(desired: DesiredState): Flag[] {
+  return effectiveFlags("kube-apiserver", labFlags(desired), desired);
 }
 
 /** The lab's flags in the lab's order. */

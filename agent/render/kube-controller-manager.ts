@@ -5,8 +5,12 @@ import { renderUnit } from "./unit.ts";
 
 /** The text of kube-controller-manager.service. */
 export function renderKubeControllerManager(desired: DesiredState): string {
-  const flags = effectiveFlags("kube-controller-manager", labFlags(desired), desired);
-  return renderUnit("kube-controller-manager", "Kubernetes Controller Manager", flags);
+  return renderUnit("kube-controller-manager", "Kubernetes Controller Manager", kubeControllerManagerFlags(desired));
+}
+
+/** The flags of its process. */
+export function kubeControllerManagerFlags(desired: DesiredState): Flag[] {
+  return effectiveFlags("kube-controller-manager", labFlags(desired), desired);
 }
 
 /** The lab's flags in the lab's order. */

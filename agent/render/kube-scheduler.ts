@@ -11,5 +11,10 @@ const labFlags: readonly Flag[] = [
 
 /** The text of kube-scheduler.service. */
 export function renderKubeScheduler(desired: DesiredState): string {
-  return renderUnit("kube-scheduler", "Kubernetes Scheduler", effectiveFlags("kube-scheduler", labFlags, desired));
+  return renderUnit("kube-scheduler", "Kubernetes Scheduler", kubeSchedulerFlags(desired));
+}
+
+/** The flags of its process. */
+export function kubeSchedulerFlags(desired: DesiredState): Flag[] {
+  return effectiveFlags("kube-scheduler", labFlags, desired);
 }

@@ -2,9 +2,17 @@ import type { Component } from "../../proto/components.ts";
 import { installedProgram } from "../paths.ts";
 import type { Flag } from "./flags.ts";
 
+/** The arguments, the program's own path first, that a component's process is started with: what its unit says. */
+export function commandOf(component: Component, flags: readonly Flag[]): [program: string, ...flags: string[]] {
+  return [installedProgram(component), ...flags.map(([name, value]) => `--${name}=${value}`)];
+}
+
 /** The lab's unit of a component, whose process gets exactly these flags whatever their values hold. */
 export function renderUnit(component: Component, description: string, flags: readonly Flag[]): string {
-  const command = [installedProgram(component), ...flags.map(([name, value]) => `--${name}=${quote(value)}`)];
+  const command = commandOf(
+    component,
+    flags.map(([name, value]) => [name, quote(value)]),
+  );
   return `[Unit]
 Description=${description}
 Documentation=https://github.com/kubernetes/kubernetes

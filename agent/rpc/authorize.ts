@@ -16,6 +16,9 @@ const readOnly: ReadonlySet<string> = new Set([
   AgentServiceService.listEvents.path,
 ]);
 
+/** What every role may call, an agent's too: how the server is, and what it offers. */
+const anyRole = /^\/grpc\.(?:health|reflection)\.v1(?:alpha)?\./;
+
 type AuthContext = ReturnType<ServerUnaryCall<unknown, unknown>["getAuthContext"]>;
 
 export interface Caller {
@@ -50,6 +53,7 @@ function refuse(path: string, caller: Caller | undefined): KhwError | undefined 
     });
   }
   if (caller.role === "admin" || (caller.role === "viewer" && readOnly.has(path))) return undefined;
+  if (caller.role !== undefined && anyRole.test(path)) return undefined;
   return new KhwError(
     "PERMISSION_DENIED",
     `${caller.name} (role ${caller.role ?? "none"}) may not call ${path.split("/").at(-1) ?? path}`,

@@ -1,65 +1,104 @@
 import type { Program } from "../../proto/components.ts";
 import type { DesiredState } from "../../proto/desired.ts";
 import { KhwError } from "../../proto/errors.ts";
-import type { Step } from "../../proto/step.ts";
+import type { Drift, Step } from "../../proto/step.ts";
 import { show } from "../../proto/validate.ts";
 import type { Os } from "../os/os.ts";
-import { installedProgram, releasedProgram, releaseFolder } from "../paths.ts";
+import { installedFolder, installedProgram, releasedProgram, releaseFolder } from "../paths.ts";
 import { fileDrift } from "./files.ts";
 
 const mode = 0o755;
 
 /**
- * The program of the wanted release is in /usr/local/bin, with the digest that the release published.
+ * The program of the wanted release is in the release's folder, with the digest that the release published.
  *
  * Each release keeps a folder of its own with the published digest beside each program, so that a check needs no network
- * and an earlier release is a link away. Both names are of one inode: a program spoilt in place is spoilt in both, seen in
- * both, and downloaded again.
+ * and an earlier release is a link away.
  */
-export function binary(program: Program, desired: DesiredState): Step<Os> {
+export function released(program: Program, desired: DesiredState): Step<Os> {
   const version = desired.kubernetesVersion;
-  const path = installedProgram(program);
-  const released = releasedProgram(version, program);
-  const record = `${released}.sha256`;
-
+  const installed = installedProgram(program);
+  const path = releasedProgram(version, program);
   const pinned = desired.binaries.sha256[program];
 
-  /** The digest as far as it is known without asking a mirror; a record that is none counts for nothing. */
-  const knownDigest = async ({ files }: Os): Promise<string | undefined> =>
-    pinned ?? digestIn((await files.read(record))?.toString("utf8") ?? "");
-
   return {
-    id: `binary/${program}`,
-    title: `${program} ${version} is installed`,
+    id: `release/${program}`,
+    title: `${program} ${version} is downloaded`,
     needs: ["identity"],
+    watches: [releaseFolder(version)],
     check: async (os) => {
-      const digest = await knownDigest(os);
-      if (digest === undefined) return { summary: `${version} is not installed` };
-      const drift = await fileDrift(os.files, { path, mode, sha256: digest });
-      return drift === null
-        ? null
-        : { summary: drift === "its content differs" ? `is not the one that ${version} published` : drift };
+      const digest = await knownDigest(program, desired, os);
+      return digest === undefined
+        ? { summary: `${version} is not downloaded` }
+        : drift(os, { path, version, sha256: digest });
     },
     apply: async (os, { signal, progress }) => {
       const { files, downloads } = os;
       const source = { ...desired.binaries, path: `${version}/bin/linux/${os.architecture}/${program}`, signal };
       const digest =
-        (await knownDigest(os)) ??
+        (await knownDigest(program, desired, os)) ??
         parsePublished(await downloads.text({ ...source, path: `${source.path}.sha256` }), source.path);
       const holds = async (name: string): Promise<boolean> =>
         (await files.stat(name))?.kind === "file" && (await files.sha256(name)) === digest;
       await files.mkdir(releaseFolder(version), 0o755);
-      if (!(await holds(released))) {
-        if (await holds(path)) await files.link(path, released);
-        else await downloads.file({ ...source, to: released, sha256: digest, progress });
+      if (!(await holds(path))) {
+        if (await holds(installed)) await files.link(installed, path);
+        else await downloads.file({ ...source, to: path, sha256: digest, progress });
       }
       // What is pinned is the desired state's to say, today and tomorrow: only what was published is recorded.
-      if (pinned === undefined) await files.write(record, `${digest}\n`, 0o644);
-      await files.chown(released, 0, 0);
-      await files.chmod(released, mode);
-      await files.link(released, path);
+      if (pinned === undefined) await files.write(recordOf(path), `${digest}\n`, 0o644);
+      await files.chown(path, 0, 0);
+      await files.chmod(path, mode);
     },
   };
+}
+
+/**
+ * The program in /usr/local/bin is that of the wanted release's folder.
+ *
+ * Both names are of one inode: a program spoilt in place is spoilt in both and seen in both. It needs all of the release's
+ * programs: where one cannot be had, /usr/local/bin stays as it was.
+ */
+export function binary(program: Program, desired: DesiredState, needs: readonly string[]): Step<Os> {
+  const version = desired.kubernetesVersion;
+  const path = installedProgram(program);
+  const source = releasedProgram(version, program);
+  return {
+    id: `binary/${program}`,
+    title: `${program} ${version} is installed`,
+    needs,
+    watches: [installedFolder],
+    check: async (os) => {
+      const digest = await knownDigest(program, desired, os);
+      if (digest === undefined) return { summary: `${version} is not installed` };
+      const differs = await drift(os, { path, version, sha256: digest });
+      if (differs !== null) return differs;
+      const [own, its] = await Promise.all([os.files.stat(path), os.files.stat(source)]);
+      const same = its === undefined || (own?.inode === its.inode && own.device === its.device);
+      return same ? null : { summary: "is a copy, not the release's own file" };
+    },
+    apply: ({ files }) => files.link(source, path),
+  };
+}
+
+async function drift(
+  { files }: Os,
+  { path, version, sha256 }: { readonly path: string; readonly version: string; readonly sha256: string },
+): Promise<Drift | null> {
+  const summary = await fileDrift(files, { path, mode, sha256 });
+  if (summary === null) return null;
+  return { summary: summary === "its content differs" ? `is not the one that ${version} published` : summary };
+}
+
+function recordOf(path: string): string {
+  return `${path}.sha256`;
+}
+
+/** The digest as far as it is known without asking a mirror; a record that is none counts for nothing. */
+async function knownDigest(program: Program, desired: DesiredState, { files }: Os): Promise<string | undefined> {
+  const { binaries, kubernetesVersion } = desired;
+  const record = recordOf(releasedProgram(kubernetesVersion, program));
+  return binaries.sha256[program] ?? digestIn((await files.read(record))?.toString("utf8") ?? "");
 }
 
 /** The digest in a release's .sha256 file: the digest alone, or followed by the file's name. */

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
-import type { Step } from "../../proto/step.ts";
+import { dirname } from "node:path";
+import type { Step, TextDifference } from "../../proto/step.ts";
 import type { Files, Os } from "../os/os.ts";
 
 /** The folder exists. */
@@ -8,6 +9,7 @@ export function folder(path: string, mode: number): Step<Os> {
     id: `folder${path}`,
     title: `${path} exists`,
     needs: ["identity"],
+    watches: [path],
     check: async ({ files }) =>
       (await files.stat(path))?.kind === "directory" ? null : { summary: "there is no such folder" },
     apply: async ({ files }) => files.mkdir(path, mode),
@@ -30,6 +32,7 @@ export function file({ id, path, mode, sha256, content, needs }: WantedFile): St
     id,
     title: `${path} is as wanted`,
     needs,
+    watches: [dirname(path)],
     check: async ({ files }) => {
       const summary = await fileDrift(files, { path, mode, sha256 });
       return summary === null ? null : { summary };
@@ -45,9 +48,23 @@ export function file({ id, path, mode, sha256, content, needs }: WantedFile): St
   };
 }
 
-/** A file whose content is known in full. */
+/** A file whose content is known in full, and holds no secret. */
 export function textFile(wanted: Omit<WantedFile, "sha256" | "content"> & { readonly content: string }): Step<Os> {
-  return file({ ...wanted, sha256: sha256(wanted.content) });
+  const { path, content } = wanted;
+  return {
+    ...file({ ...wanted, sha256: sha256(content) }),
+    text: ({ files }) => textDifference(files, path, content),
+  };
+}
+
+/** More than any text that khw writes, and little enough for an answer. */
+const maxTextBytes = 128 * 1024;
+
+/** What is there in the place of a text; a link is not followed, since what it leads to may be anything. */
+export async function textDifference(files: Files, path: string, wanted: string): Promise<TextDifference> {
+  const regular = (await files.stat(path))?.kind === "file";
+  const found = regular ? await files.read(path) : undefined;
+  return { path, found: found?.subarray(0, maxTextBytes).toString("utf8"), wanted };
 }
 
 /** What differs about a file's kind, content, mode and owner; null when nothing does. */
@@ -75,6 +92,7 @@ export function link(wanted: {
     id,
     title: `${path} points at ${target}`,
     needs,
+    watches: [dirname(path)],
     check: async ({ files }) => {
       const facts = await files.stat(path);
       if (facts === undefined) return { summary: "is missing" };

@@ -1,5 +1,8 @@
-import type { Step } from "../../proto/step.ts";
+import { dirname } from "node:path";
+import { KhwError } from "../../proto/errors.ts";
+import type { Drift, Step } from "../../proto/step.ts";
 import type { Os } from "../os/os.ts";
+import { wantsFolder } from "../paths.ts";
 
 const unit = "nginx.service";
 
@@ -26,20 +29,58 @@ export function nginxService(paths: readonly string[], needs: readonly string[])
     id: "service/nginx",
     title: "nginx is enabled and serves the health check's site",
     needs,
-    check: async ({ files, systemd }) => {
-      const status = await systemd.unit(unit);
-      if (status.unitFileState !== "enabled")
-        return { summary: `it is ${status.unitFileState || "not there"}, not enabled` };
-      if (status.activeState !== "active") return { summary: `it is ${status.activeState} (${status.subState})` };
+    watches: [...paths.map((path) => dirname(path)), wantsFolder],
+    check: async ({ files, systemd }): Promise<Drift | null> => {
+      const { unitFileState, activeState, subState, stateSince } = await systemd.unit(unit);
+      if (unitFileState !== "enabled") return { summary: `it is ${unitFileState || "not there"}, not enabled` };
+      if (activeState !== "active") return { summary: `it is ${activeState} (${subState})`, process: "down" };
       const changes = await Promise.all(paths.map(async (path) => (await files.stat(path))?.changedAt ?? Infinity));
-      return Math.max(...changes) <= status.stateSince ? null : { summary: "it has not read its site as it is now" };
+      return Math.max(...changes) <= stateSince ? null : { summary: "it has not read its site as it is now" };
     },
-    apply: async ({ packages, systemd }, { signal }) => {
+    apply: async (os, { signal }) => {
+      const { packages, systemd } = os;
       await packages.testNginx(signal);
       await systemd.enable(unit);
       const { activeState } = await systemd.unit(unit);
-      if (activeState === "active") await systemd.reloadService(unit, signal);
+      if (activeState === "active") await reload(os, signal);
       else await systemd.restart(unit, signal);
     },
   };
+}
+
+/** Of the workers that nginx is about to replace: a new configuration that it cannot use (a taken port) leaves them at work. */
+const takeoverMillis = 10_000;
+const lookMillis = 20;
+
+/** Resolves when no worker that reads the old configuration accepts connections any more: a reload's job ends before that. */
+async function reload(os: Os, signal: AbortSignal): Promise<void> {
+  const { systemd, clock } = os;
+  const { mainPid } = await systemd.unit(unit);
+  const before = await workers(os, mainPid);
+  await systemd.reloadService(unit, signal);
+  const deadline = clock.now() + takeoverMillis;
+  for (;;) {
+    const serving = await workers(os, mainPid);
+    if (!before.some((pid) => serving.includes(pid))) return;
+    if (clock.now() >= deadline) {
+      throw new KhwError(
+        "SERVICE_FAILED",
+        `nginx still serves its old site ${takeoverMillis / 1000} s after a reload`,
+        {
+          hint: "`journalctl --unit=nginx` and /var/log/nginx/error.log on the node say why",
+        },
+      );
+    }
+    await clock.delay(lookMillis, signal);
+  }
+}
+
+/** The processes that nginx's master has for connections; one that only ends those it has says so in its title. */
+async function workers({ files, systemd }: Os, master: number): Promise<number[]> {
+  const children = (await files.read(`/proc/${master}/task/${master}/children`))?.toString("utf8") ?? "";
+  const pids = children.split(" ").filter(Boolean).map(Number);
+  const titles = await Promise.all(pids.map(async (pid) => (await systemd.process(pid))?.argv.join(" ") ?? ""));
+  return pids.filter(
+    (_, index) => titles[index]?.startsWith("nginx: worker process") && !/shutting/.test(titles[index]),
+  );
 }

@@ -1,14 +1,16 @@
 import { dirname } from "node:path";
-import { sha256 as digestOf } from "./files.ts";
-import type { Step } from "../../proto/step.ts";
-import type { Os } from "../os/os.ts";
-import { inputsDropIn } from "../paths.ts";
+import { KhwError } from "../../proto/errors.ts";
+import type { Drift, Step } from "../../proto/step.ts";
+import type { Os, UnitStatus } from "../os/os.ts";
+import { inputsDropIn, unitFolder, wantsFolder } from "../paths.ts";
 import { inputsVariable, renderInputsDropIn } from "../render/drop-in.ts";
+import { sha256 as digestOf, textDifference } from "./files.ts";
 
 export interface WantedService {
   /** The unit, with its suffix. */
   readonly unit: string;
-  readonly binary: string;
+  /** What its process is started with, the program's path first: what its unit says. */
+  readonly command: readonly [program: string, ...flags: string[]];
   /** All that the process is made from, from the desired state alone; their digest is the process's own. */
   readonly inputs: readonly string[];
   readonly needs: readonly string[];
@@ -18,49 +20,80 @@ export interface WantedService {
  * The service runs, from just these inputs, and will after a boot.
  *
  * The digest of its inputs goes into the process's environment by a drop-in, so what a process runs from is read off the
- * process itself: no record that a crash could leave behind, and a restart by systemd in between is seen as what it is.
+ * process itself: no record that a crash could leave behind, and a restart by systemd in between is seen as what it is. Its
+ * command line is compared as well: a unit that was edited, loaded and put back by hand has left its trace there alone.
  */
-export function service({ unit, binary, inputs, needs }: WantedService): Step<Os> {
+export function service({ unit, command, inputs, needs }: WantedService): Step<Os> {
   const digest = digestOf(JSON.stringify(inputs));
   const dropIn = renderInputsDropIn(digest);
   const dropInPath = inputsDropIn(unit);
-  /** Null when the process that runs is just the wanted one. */
-  const processDrift = async ({ files, systemd }: Os): Promise<string | null> => {
+
+  /** Null when what systemd would start is just the wanted service, and at every boot. */
+  const unitDrift = async ({ files }: Os, status: UnitStatus): Promise<string | null> => {
     if ((await files.sha256(dropInPath)) !== digestOf(dropIn)) return "its inputs change";
-    const status = await systemd.unit(unit);
     if (status.needsReload) return "systemd has not loaded its unit as it is on disk";
-    if (status.activeState !== "active") return `it is ${status.activeState} (${status.subState})`;
-    const running = await systemd.process(status.mainPid);
-    if (running?.environment[inputsVariable] !== `sha256:${digest}`) return "it runs from other inputs";
-    const program = await files.stat(binary);
+    return status.unitFileState === "enabled" ? null : `it is ${status.unitFileState || "not there"}, not enabled`;
+  };
+
+  /** Null when the process that runs is just the wanted one; undefined when none does. */
+  const processDrift = async ({ files, systemd }: Os, status: UnitStatus): Promise<string | null | undefined> => {
+    const running = status.activeState === "active" ? await systemd.process(status.mainPid) : undefined;
+    if (running === undefined) return undefined;
+    if (running.environment[inputsVariable] !== `sha256:${digest}`) return "it runs from other inputs";
+    if (running.argv.join("\0") !== command.join("\0")) return "it runs with other flags than its unit's";
+    const program = await files.stat(command[0]);
     return program?.inode === running.inode && program.device === running.device
       ? null
-      : `it runs another file than ${binary}`;
+      : `it runs another file than ${command[0]}`;
   };
 
   return {
     id: `service/${unit.replace(/\.service$/, "")}`,
     title: `${unit} is enabled and runs from the wanted inputs`,
     needs,
-    check: async (os) => {
-      const summary = await processDrift(os);
-      if (summary !== null) return { summary };
-      const { unitFileState } = await os.systemd.unit(unit);
-      return unitFileState === "enabled" ? null : { summary: `it is ${unitFileState || "not there"}, not enabled` };
+    watches: [dirname(dropInPath), unitFolder, wantsFolder],
+    text: ({ files }) => textDifference(files, dropInPath, dropIn),
+    check: async (os): Promise<Drift | null> => {
+      const status = await os.systemd.unit(unit);
+      const process = await processDrift(os, status);
+      const summary = (await unitDrift(os, status)) ?? process;
+      if (summary === undefined)
+        return { summary: `it is ${status.activeState} (${status.subState})`, process: "down" };
+      if (summary === null) return null;
+      return { summary, ...(typeof process === "string" && { process: "restart" }) };
     },
     apply: async (os, { signal }) => {
       const { files, systemd } = os;
-      const drift = await processDrift(os);
       if ((await files.sha256(dropInPath)) !== digestOf(dropIn)) {
         await files.mkdir(dirname(dropInPath), 0o755);
         await files.write(dropInPath, dropIn, 0o644);
       }
       await systemd.reload();
       await systemd.enable(unit);
+      const status = await systemd.unit(unit);
+      const drift = await processDrift(os, status);
       if (drift === null) return;
-      const { activeState } = await systemd.unit(unit);
-      if (activeState === "inactive" || activeState === "failed") await systemd.start(unit, signal);
+      if (drift !== undefined) await refuseInVain(os, unit, status);
+      if (status.activeState === "inactive" || status.activeState === "failed") await systemd.start(unit, signal);
       else await systemd.restart(unit, signal);
     },
   };
+}
+
+/**
+ * A process that was started after the last change of its unit and of somebody's own drop-ins, and differs, will differ again
+ * after a restart: these drop-ins make it differ.
+ */
+async function refuseInVain({ files }: Os, unit: string, { activeSince }: UnitStatus): Promise<void> {
+  const own = inputsDropIn(unit);
+  const folder = dirname(own);
+  const others = (await files.list(folder)).map((name) => `${folder}/${name}`).filter((path) => path !== own);
+  if (!others.some((path) => path.endsWith(".conf"))) return;
+  const changes = [own, `${unitFolder}/${unit}`, ...others].map(
+    async (path) => (await files.stat(path))?.changedAt ?? 0,
+  );
+  if (Math.max(...(await Promise.all(changes))) >= activeSince) return;
+  throw new KhwError("SERVICE_FAILED", `${others.join(", ")} makes it run otherwise than wanted`, {
+    hint: "remove that file, and set flags in khw.yaml instead",
+  });
 }

@@ -1,8 +1,7 @@
-import type { Board } from "../board.ts";
-import type { History } from "../history.ts";
-import type { Os } from "../os/os.ts";
-import type { Writer } from "../writer.ts";
-import type { RestartLease } from "./lease.ts";
+import { formatError, toKhwError } from "../../proto/errors.ts";
+import type { Component } from "../../proto/gen/khw/agent/v1/agent.ts";
+import { healthChecks } from "../health.ts";
+import { superviseComponent, type Supervised, type SupervisedOptions } from "./component.ts";
 
 /** Watches the components: hears of every change of their units, probes that they are alive, and restarts those that hang. */
 export interface Supervisor {
@@ -11,30 +10,72 @@ export interface Supervisor {
    * @throws KhwError BUSY when another controller's API server is being restarted; NOT_READY with the diagnosis.
    */
   restart(component: string, options: { readonly reason: string; readonly signal: AbortSignal }): Promise<number>;
+  /** Every component as it is now, and posts it. etcd is among them where it is on the machine. */
+  read(): Promise<Component[]>;
   /** How long each component's last probe took to be answered, in milliseconds, by name. */
   latencies(): ReadonlyMap<string, number>;
 }
 
-export interface SupervisorOptions {
-  readonly os: Os;
-  readonly writer: Writer;
-  readonly board: Board;
-  readonly history: History;
-  readonly lease: RestartLease;
+export interface SupervisorOptions extends Omit<SupervisedOptions, "random"> {
   /** Between two probes of a component. */
   readonly intervalMillis: number;
-  readonly log: (line: string) => void;
-  readonly signal: AbortSignal;
 }
 
-export function createSupervisor({ os, lease }: SupervisorOptions): Supervisor {
+export function createSupervisor({ intervalMillis, ...shared }: SupervisorOptions): Supervisor {
+  const { os, log, signal } = shared;
+  const all = new Map<string, Supervised>(
+    healthChecks.map((check) => [check.component, superviseComponent(check, { ...shared, random: Math.random })]),
+  );
+  const units = new Map([...all.values()].map((supervised, index) => [healthChecks[index]?.unit ?? "", supervised]));
+
+  const stop = os.systemd.watch([...units.keys()], (change) => units.get(change.name)?.changed(change));
+  signal.addEventListener("abort", stop, { once: true });
+  let index = 0;
+  for (const [name, supervised] of all) {
+    const beat = (): void =>
+      void supervised.beat().catch((error: unknown) => {
+        if (!signal.aborted) log(`${name}: ${formatError(toKhwError(error))}`);
+      });
+    beat();
+    // Spread over the interval: together they would be felt on a small machine.
+    every(intervalMillis, { afterMillis: (intervalMillis * index++) / all.size, signal, call: beat });
+  }
+
   return {
-    restart: async (component, { signal }) => {
-      await using _ = await lease.take(signal);
-      const start = performance.now();
-      await os.systemd.restart(`${component}.service`, signal);
-      return performance.now() - start;
+    restart: async (component, options) => {
+      const supervised = all.get(component);
+      if (supervised === undefined) throw new TypeError(`${component} is not supervised`);
+      return supervised.restart(options);
     },
-    latencies: () => new Map(),
+    read: async () => {
+      const components = await Promise.all(
+        [...all.values()].map(async (supervised) => {
+          const { watched } = supervised;
+          await watched.look();
+          await Promise.all([supervised.inquire(), watched.refresh()]);
+          return watched.component() ?? [];
+        }),
+      );
+      return components.flat();
+    },
+    latencies: () => {
+      const latencies = [...all].map(([name, supervised]) => [name, supervised.latency()] as const);
+      return new Map(latencies.flatMap(([name, latency]) => (latency === undefined ? [] : [[name, latency]])));
+    },
   };
+}
+
+interface Every {
+  readonly afterMillis: number;
+  readonly signal: AbortSignal;
+  readonly call: () => void;
+}
+
+/** Calls at an interval until the signal aborts; the timers keep no process alive. */
+function every(millis: number, { afterMillis, signal, call }: Every): void {
+  let timer = setTimeout(() => {
+    call();
+    timer = setInterval(call, millis).unref();
+  }, afterMillis).unref();
+  signal.addEventListener("abort", () => clearInterval(timer), { once: true });
 }

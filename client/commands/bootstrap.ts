@@ -29,8 +29,12 @@ export async function bootstrap(
   const prepared = await prepare(cluster, { signal, mayCreateAddress: true });
   for (const text of tellUnderWay(cluster.members)) progress.emit({ kind: "note", text });
   refuse(busyFindings(cluster.members, prepared.work));
-  const [findings, spare] = await Promise.all([preflight(prepared.work, signal), nodesToSpare(prepared.work, signal)]);
+  const [findings, { spare, drained }] = await Promise.all([
+    preflight(prepared.work, signal),
+    nodesToSpare(prepared.work, signal),
+  ]);
   refuse(findings);
+  for (const { address } of drained) progress.emit({ kind: "note", text: tellDrained(address.name) });
 
   const { nodes, loadBalancer } = await converge(cluster, prepared, { progress, signal, spare });
   if (signal.aborted) return detached(progress);
@@ -47,7 +51,7 @@ export async function bootstrap(
       ...prepared,
       work: prepared.work.filter(({ node }) => done.some((outcome) => outcome.node === node)),
     };
-    const results = await verify(verification(cluster, proven), {
+    const results = await verify(verification(cluster, proven, drained), {
       signal,
       waitMillis: loadBalancer === null ? config.timeouts.verify : 0,
       report: (check) => progress.emit({ kind: "check", ...check }),
@@ -66,7 +70,7 @@ export async function bootstrap(
 
 /** All nodes and the load balancer at once: neither waits for the other. */
 async function converge(
-  { config, cloud }: OpenCluster,
+  { config, cloud, members }: OpenCluster,
   { work, unreachable }: Prepared,
   { progress, signal, spare }: Pick<RolloutOptions, "progress" | "signal" | "spare">,
 ): Promise<{ nodes: NodeOutcome[]; loadBalancer: KhwError | null }> {
@@ -74,7 +78,13 @@ async function converge(
   progress.emit({ kind: "begin", tracks: cloud === undefined ? tracks : [...tracks, loadBalancerTrack] });
   for (const error of unreachable) progress.emit({ kind: "end", track: error.node ?? "?", changed: 0, error });
   const [nodes, loadBalancer] = await Promise.all([
-    rollout(work, { progress, signal, spare, timeoutMillis: config.timeouts.node }),
+    rollout(work, {
+      progress,
+      signal,
+      spare,
+      timeoutMillis: config.timeouts.node,
+      rotation: { cloud, members, timeouts: config.timeouts },
+    }),
     cloud === undefined ? null : applyLoadBalancer(cloud, progress, signal),
   ]);
   await progress.settled();
@@ -132,6 +142,10 @@ function conclude(errors: readonly KhwError[], nodesDone: number): void {
     headline: "not everything is done",
     hint: "see to that, then run the command again: it goes on from here",
   });
+}
+
+function tellDrained(name: string): string {
+  return `${name} was drained before, and stays so: khw-client undrain ${name} takes it back into rotation`;
 }
 
 function detached(progress: Progress): number {

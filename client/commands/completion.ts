@@ -4,11 +4,18 @@ import { bashCompletion } from "../completion/bash.ts";
 import { fishCompletion } from "../completion/fish.ts";
 import { describeProgram } from "../completion/words.ts";
 import { zshCompletion } from "../completion/zsh.ts";
+import type { ClusterConfig } from "../config/schema.ts";
 import type { Context } from "../context.ts";
 
 /** Prints a script that completes the program's commands and options in a shell. */
 export async function completion(context: Context, program: Command, shell: string): Promise<number> {
   context.write(scriptFor(shell, program));
+  return 0;
+}
+
+/** Prints the names of the nodes in khw.yaml, a line each. */
+export async function completeNodes({ write }: Context, { nodes }: ClusterConfig): Promise<number> {
+  write(nodes.map(({ name }) => `${name}\n`).join(""));
   return 0;
 }
 

@@ -4,7 +4,7 @@ import type { ClusterConfig } from "../config/schema.ts";
 import type { Context } from "../context.ts";
 import { prepare } from "../prepare.ts";
 import { openProgress, type Output } from "../progress/open.ts";
-import { verification } from "../verification.ts";
+import { findDrained, verification } from "../verification.ts";
 import { verify as run } from "../verify.ts";
 
 export interface VerifyCommandOptions {
@@ -23,7 +23,8 @@ export async function verify(
   const prepared = await prepare(cluster, { signal, mayCreateAddress: false });
   for (const error of prepared.unreachable)
     progress.emit({ kind: "check", title: `${error.node ?? "?"}: the agent answers`, error });
-  const results = await run(verification(cluster, prepared), {
+  const drained = await findDrained(cluster.members, signal);
+  const results = await run(verification(cluster, prepared, drained), {
     signal,
     waitMillis: 0,
     report: (check) => progress.emit({ kind: "check", ...check }),

@@ -1,4 +1,4 @@
-import { type CompletedCommand, optionValues, pathWord, pathWords, quote } from "./words.ts";
+import { askNodes, type CompletedCommand, optionValues, pathWord, pathWords, quote } from "./words.ts";
 
 /** A completion function for bash 4 and later. */
 export function bashCompletion(commands: readonly CompletedCommand[]): string {
@@ -7,9 +7,9 @@ export function bashCompletion(commands: readonly CompletedCommand[]): string {
     ([name, words]) =>
       `    ${name}) mapfile -t COMPREPLY < <(compgen -W ${quote(words.join(" "))} -- "$current") && return ;;`,
   );
-  const words = commands.map(({ path, words, options }) => {
+  const words = commands.map(({ path, words, options, nodes }) => {
     const all = [...words.map(({ word }) => word), ...options.map(({ name }) => name)];
-    return `    ${quote(pathWord(path))}) words=${quote(all.join(" "))} ;;`;
+    return `    ${quote(pathWord(path))}) words=${quote(all.join(" "))}${nodes ? `" $(${askNodes})"` : ""} ;;`;
   });
   return `# bash completion for khw-client
 _khw_client() {

@@ -1,10 +1,11 @@
-import { type CompletedCommand, type CompletedOption, pathWord, pathWords, quote } from "./words.ts";
+import { askNodes, type CompletedCommand, type CompletedOption, pathWord, pathWords, quote } from "./words.ts";
 
 /** Completions for fish. */
 export function fishCompletion(commands: readonly CompletedCommand[]): string {
-  const lines = commands.flatMap(({ path, words, options }) => {
+  const lines = commands.flatMap(({ path, words, options, nodes }) => {
     const start = `complete -c khw-client -n 'test (__khw_client_path) = "${pathWord(path)}"'`;
     return [
+      ...(nodes ? [`${start} -a '(${askNodes})' -d node`] : []),
       ...words.map(({ word, summary }) => `${start} -a ${word} -d ${quote(summary)}`),
       ...options.map(
         (option) => `${start} -l ${option.name.slice(2)}${argumentOf(option)} -d ${quote(option.summary)}`,

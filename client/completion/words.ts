@@ -7,6 +7,8 @@ export interface CompletedCommand {
   readonly summary: string;
   /** Its subcommands' names, or its argument's choices. */
   readonly words: readonly CompletedWord[];
+  /** It takes names of nodes, which are in khw.yaml: they are asked for when they are wanted. */
+  readonly nodes: boolean;
   readonly options: readonly CompletedOption[];
 }
 
@@ -36,6 +38,7 @@ export function describeProgram(program: Command): readonly CompletedCommand[] {
           .flatMap(({ argChoices }) => argChoices ?? [])
           .map((word) => ({ word, summary: "" })),
       ],
+      nodes: command.registeredArguments.some((argument) => /^nodes?$/.test(argument.name())),
       options: [
         ...command.options.filter(({ hidden }) => !hidden && command !== program).map(describeOption),
         ...global,
@@ -46,6 +49,9 @@ export function describeProgram(program: Command): readonly CompletedCommand[] {
   ];
   return describe(program, []);
 }
+
+/** Prints the nodes' names, and nothing where there are none. */
+export const askNodes = "khw-client completion nodes 2>/dev/null";
 
 function describeOption(option: Option): CompletedOption {
   return { name: option.long ?? option.flags, summary: firstSentence(option.description), value: valueOf(option) };

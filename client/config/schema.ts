@@ -275,9 +275,15 @@ export const schema = {
           parse: duration,
         },
         verify: {
-          help: "After bootstrap, for the cluster to answer through its public address and for Google to see each backend healthy.",
+          help: "After bootstrap, for the cluster to answer through its public address and for Google to see each backend healthy; after drain and undrain, for Google to agree.",
           default: "3m",
           flag: { name: "--verify-timeout", value: "duration" },
+          parse: duration,
+        },
+        drain: {
+          help: "From when the health check has taken a drained node out until it is worked on: for the connections of the last moment to come to their requests.",
+          default: "5s",
+          flag: { name: "--drain-time", value: "duration" },
           parse: duration,
         },
       },

@@ -30,11 +30,31 @@ export interface CredentialUse {
 
 const adminName = "admin.kubeconfig";
 
+/** The files as they were found. */
+export interface ExaminedCredentials {
+  /** Empty: they fit the cluster. */
+  readonly problems: readonly Problem[];
+  /** Undefined where the admin's kubeconfig cannot be read. */
+  readonly admin: AdminCredentials | undefined;
+  readonly files: Files;
+}
+
 /**
  * The cluster's credentials on this workstation, proven to fit the cluster.
  * @throws KhwError CREDENTIAL_INVALID that lists every problem with its file and field; never a part of a file's content
  */
 export async function readCredentials(config: ClusterConfig, use: CredentialUse): Promise<Credentials> {
+  const { problems, admin, files } = await examineCredentials(config, use);
+  if (problems.length > 0 || admin === undefined) throw toError(config.credentials.folder, problems);
+  const credentials = credentialNames.flatMap((name): Credential[] => {
+    const content = files.get(name);
+    return content === undefined ? [] : [{ name, sha256: createHash("sha256").update(content).digest("hex"), content }];
+  });
+  return { credentials, admin };
+}
+
+/** The same files, with all that is wrong with them as a result. */
+export async function examineCredentials(config: ClusterConfig, use: CredentialUse): Promise<ExaminedCredentials> {
   const { folder, adminKubeconfig = join(folder, adminName) } = config.credentials;
   const sources = [
     ...credentialNames.map((name) => ({ name, path: join(folder, name) })),
@@ -47,14 +67,7 @@ export async function readCredentials(config: ClusterConfig, use: CredentialUse)
   );
   const cluster = { ...use, serviceCidr: config.cluster.serviceCidr };
   const { problems, result: admin } = collect(checkCredentials(files, cluster, new Date()));
-
-  const all = [...missing, ...problems];
-  if (all.length > 0 || admin === undefined) throw toError(folder, all);
-  const credentials = credentialNames.flatMap((name): Credential[] => {
-    const content = files.get(name);
-    return content === undefined ? [] : [{ name, sha256: createHash("sha256").update(content).digest("hex"), content }];
-  });
-  return { credentials, admin };
+  return { problems: [...missing, ...problems], admin, files };
 }
 
 async function readIfThere(path: string): Promise<{ readonly content: Buffer } | { readonly reason: string }> {

@@ -21,6 +21,8 @@ function toJson(event: ProgressEvent): Record<string, unknown> {
     }
     case "loadBalancer":
       return { kind: "loadBalancer", ...stepJson(event.event) };
+    case "step":
+      return { kind: "step", track: event.track, ...stepJson(event.event) };
     case "end":
     case "check":
       return { ...event, ...errorJson(event.error) };

@@ -62,6 +62,8 @@ export async function liveProgress(write: (text: string) => void): Promise<Progr
           return step(event.node, agentStepText(event.event));
         case "loadBalancer":
           return step(loadBalancerTrack, stepText(event.event));
+        case "step":
+          return step(event.track, stepText(event.event));
         case "end":
           return rows.get(event.track)?.end(event);
         case "check":

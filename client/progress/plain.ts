@@ -23,6 +23,8 @@ function describe(event: ProgressEvent): string | undefined {
       return describeStep(event.node, agentStepText(event.event));
     case "loadBalancer":
       return describeStep(loadBalancerTrack, stepText(event.event));
+    case "step":
+      return describeStep(event.track, stepText(event.event));
     case "end":
       return describeEnd(event);
     case "check":

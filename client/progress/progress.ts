@@ -12,6 +12,8 @@ export type ProgressEvent =
   | { readonly kind: "node"; readonly node: string; readonly event: Event }
   /** A step of the load balancer. */
   | { readonly kind: "loadBalancer"; readonly event: StepEvent }
+  /** A part of a track's work that the client itself does. */
+  | { readonly kind: "step"; readonly track: string; readonly event: StepEvent }
   /** One of the tracks is done; without an error it succeeded. */
   | { readonly kind: "end"; readonly track: string; readonly changed: number; readonly error?: KhwError | undefined }
   /** One line of the verification. */

@@ -41,7 +41,7 @@ t.test("one command turns three machines into a highly available control plane",
     const before = await testbed.compute.mutations();
     const { code, stdout } = await workstation.khw(["plan", ...nodes]);
     t.equal(code, 2);
-    t.match(stdout, `controller-1: binary/kube-apiserver: ${realVersion} is not installed`);
+    t.match(stdout, `controller-1: release/kube-apiserver: ${realVersion} is not downloaded`);
     t.match(stdout, "load balancer: forwarding-rule: does not exist");
     t.equal(await testbed.compute.mutations(), before);
     t.equal((await testbed.nodes[0]?.run(["ls", "/usr/local/bin/kubectl"]))?.code, 2);
@@ -144,12 +144,15 @@ t.test("one command turns three machines into a highly available control plane",
           components: { name: string; health: string; version: string }[];
         }) => [
           node,
-          ...found.map(({ name, health, version }) => `${name} ${health} ${name === "nginx" ? "" : version}`.trim()),
+          ...found.map(({ name, health, version }) =>
+            `${name} ${health} ${components.some((component) => component === name) ? version : ""}`.trim(),
+          ),
         ],
       ),
       testbed.nodes.map(({ name }) => [
         name,
         ...components.map((component) => `${component} healthy ${realVersion}`),
+        "etcd healthy",
         "nginx healthy",
       ]),
     );
@@ -224,22 +227,6 @@ t.test("one command turns three machines into a highly available control plane",
     }
   });
 
-  await t.test(
-    "another release is installed beside the old one, and the old one needs no second download",
-    async (t) => {
-      const forward = await workstation.khw(["bootstrap", ...nodes, "--kubernetes-version", "v1.21.0"]);
-      t.equal(forward.code, 0, forward.stderr);
-      t.match(
-        (await workstation.kubectl(["version", "-o", "json"])).stdout,
-        /"serverVersion".*"gitVersion": "v1\.21\.0"/s,
-      );
-      await testbed.mirror.clearLog();
-      const back = await workstation.khw(["bootstrap", ...nodes]);
-      t.equal(back.code, 0, back.stderr);
-      t.strictSame(await testbed.mirror.log(), [], "nothing was asked of the mirror");
-    },
-  );
-
   await t.test("after all three nodes lose power everything comes back without a client", async (t) => {
     const files = async (): Promise<string[]> =>
       Promise.all(
@@ -285,16 +272,30 @@ for (const count of [1, 5]) {
     const workstation = await makeWorkstation(testbed);
     await installAgents(workstation, testbed.nodes, agentPackage);
     const start = performance.now();
-    const { code, stderr } = await workstation.khw([
-      "bootstrap",
-      "--nodes",
-      testbed.nodes.map(({ name }) => name).join(","),
-    ]);
+    const all = ["--nodes", testbed.nodes.map(({ name }) => name).join(",")];
+    const { code, stderr } = await workstation.khw(["bootstrap", ...all]);
     t.comment(`bootstrap of ${count}: ${seconds(start)}`);
     t.equal(code, 0, stderr);
     const unit = await testbed.nodes[0]?.must(["cat", "/etc/systemd/system/kube-apiserver.service"]);
     t.match(unit, `--apiserver-count=${count} `);
     t.match(unit, `--etcd-servers=${testbed.nodes.map(({ address }) => `https://${address}:2379`).join(",")} `);
     t.match((await workstation.kubectl(["get", "namespaces", "-o", "name"])).stdout, "namespace/default");
+    if (count > 1) return;
+
+    await t.test(
+      "another release is installed beside the old one, and the old one needs no second download",
+      async (t) => {
+        const forward = await workstation.khw(["bootstrap", ...all, "--kubernetes-version", "v1.21.0"]);
+        t.equal(forward.code, 0, forward.stderr);
+        t.match(
+          (await workstation.kubectl(["version", "-o", "json"])).stdout,
+          /"serverVersion".*"gitVersion": "v1\.21\.0"/s,
+        );
+        await testbed.mirror.clearLog();
+        const back = await workstation.khw(["bootstrap", ...all]);
+        t.equal(back.code, 0, back.stderr);
+        t.strictSame(await testbed.mirror.log(), [], "nothing was asked of the mirror");
+      },
+    );
   });
 }

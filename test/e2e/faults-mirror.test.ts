@@ -28,7 +28,7 @@ t.test("a mirror that fails", async (t) => {
   await scenario(t, "wrong bytes are never installed", async (t) => {
     await testbed.mirror.setFaults({ kind: "corrupt", path: program });
     failsWith(t, await bootstrap(), "DIGEST_MISMATCH", [
-      /controller-0: binary\/kube-scheduler: v1\.20\.2\/bin\/linux\/\w+\/kube-scheduler: .*: SHA-256 is \w{64}, not \w{64}/,
+      /controller-0: release\/kube-scheduler: v1\.20\.2\/bin\/linux\/\w+\/kube-scheduler: .*: SHA-256 is \w{64}, not \w{64}/,
       /another mirror/,
     ]);
     t.equal(

@@ -121,6 +121,43 @@ t.test("a unit's life", async (t) => {
     t.match(nothing?.error, { message: /aborted/ });
   });
 
+  await t.test("its end is heard of at once, and that its files were read anew", async (t) => {
+    const [killed, again, reloaded] = await make<{ millis: number; subState: string } & number>(
+      { adapter: "watch", method: "kill", args: [unit] },
+      systemd("start", unit),
+      { adapter: "watch", method: "reload", args: [unit] },
+    );
+    t.equal(killed?.result?.subState, "failed");
+    t.ok((killed?.result?.millis ?? Infinity) < 100);
+    t.comment(`heard and read after ${killed?.result?.millis.toFixed(1)} ms`);
+    t.equal(again?.error, undefined);
+    t.ok((reloaded?.result ?? 0) > 0);
+  });
+
+  await t.test(
+    "a process that does not react is killed with all that it started, and starts again at once",
+    async (t) => {
+      const { mainPid } = await statusOf(unit);
+      await node.must(["kill", "-STOP", String(mainPid)]);
+      const begun = Date.now();
+      const done = await make(systemd("kill", unit), systemd("resetFailed", unit), systemd("restart", unit));
+      t.same(
+        done.map(({ error }) => error),
+        [undefined, undefined, undefined],
+      );
+      t.ok(Date.now() - begun < 10_000);
+      t.not((await statusOf(unit)).mainPid, mainPid);
+    },
+  );
+
+  await t.test("what is not there needs no kill", async (t) => {
+    const done = await make(systemd("kill", "khw-none.service"), systemd("resetFailed", "khw-none.service"));
+    t.same(
+      done.map(({ error }) => error),
+      [undefined, undefined],
+    );
+  });
+
   await t.test("it stops", async (t) => {
     const [stopped] = await make(systemd("stop", unit));
     t.equal(stopped?.error, undefined);

@@ -20,6 +20,10 @@ export interface FakeFiles extends Files {
   text(path: string): string | undefined;
   /** What was written, removed, ... since the start, for example "write /etc/hosts". */
   readonly changes: readonly string[];
+  /** Tells whoever watches this folder that something changed in it; nobody is told of anything without this. */
+  tell(folder: string): void;
+  /** The folders that are being watched. */
+  watched(): readonly string[];
   /** Free bytes; settable. */
   free: number;
 }
@@ -58,6 +62,7 @@ export function createFakeFiles(now: () => number): FakeFiles {
     makeFolders(dirname(path), mode);
     entries.set(path, make("directory", mode));
   };
+  const watchers = new Set<{ readonly folders: readonly string[]; readonly listener: () => void }>();
   const change = (what: string): void => void changes.push(what);
   entries.set("/", make("directory", 0o755));
 
@@ -94,6 +99,13 @@ export function createFakeFiles(now: () => number): FakeFiles {
       inFolder(path);
       change(`write ${path}`);
       entries.set(path, make("file", mode, content));
+    },
+    append: async (path, content, mode) => {
+      inFolder(path);
+      change(`append ${path}`);
+      const known = entries.get(path);
+      const whole = Buffer.concat([known?.content ?? Buffer.alloc(0), content]);
+      entries.set(path, { ...make("file", known?.mode ?? mode, whole), inode: known?.inode ?? ++inodes });
     },
     chmod: async (path, mode) => {
       change(`chmod ${path}`);
@@ -132,6 +144,15 @@ export function createFakeFiles(now: () => number): FakeFiles {
       }
       change(`remove ${path}`);
       entries.delete(path);
+    },
+    tell: (folder) => {
+      for (const { folders, listener } of watchers) if (folders.includes(folder)) listener();
+    },
+    watched: () => [...watchers].flatMap(({ folders }) => folders),
+    watch: (folders, listener) => {
+      const watcher = { folders, listener };
+      watchers.add(watcher);
+      return () => watchers.delete(watcher);
     },
     async available() {
       return this.free;

@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
+import { once } from "node:events";
 import type { Clock, Os, ProbeResult } from "../../agent/os/os.ts";
 import { KhwError } from "../../proto/errors.ts";
-import type { Identity, Machine } from "../../proto/gen/khw/agent/v1/agent.ts";
+import type { Identity, LogEntry, Machine } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { createFakeFiles, type FakeFiles } from "./files.ts";
 import { createFakeSystemd, type FakeSystemd } from "./systemd.ts";
 
@@ -26,6 +27,8 @@ export interface FakeOs extends Os {
   readonly mirror: Map<string, string | Uint8Array>;
   /** Answers by URL; a URL that is not here refuses the connection. */
   readonly answers: Map<string, ProbeResult>;
+  /** Lines of the journal, by unit. */
+  readonly journal: Map<string, readonly LogEntry[]>;
   /** Processes by the port that they listen on. */
   readonly listeners: Map<number, { readonly pid: number; readonly name: string }>;
   /** All that changed the machine, in the order of each part. */
@@ -76,6 +79,14 @@ export function createFakeOs(options: { readonly identity?: Identity } = {}): Fa
     mirror: new Map(),
     answers: new Map(),
     listeners: new Map(),
+    journal: new Map(),
+    logs: {
+      async *stream({ unit, lines, sinceUnixMillis, follow }, signal) {
+        const kept = (os.journal.get(unit) ?? []).filter(({ timeUnixMillis }) => timeUnixMillis >= sinceUnixMillis);
+        yield* kept.slice(-lines || undefined);
+        if (follow) await once(signal, "abort");
+      },
+    },
     changes: () => [...files.changes, ...systemd.changes, ...changes],
     machine: { read: async () => machine },
     packages: {

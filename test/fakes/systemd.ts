@@ -1,5 +1,5 @@
 import { EventEmitter, once } from "node:events";
-import type { RunningProcess, Systemd, UnitStatus } from "../../agent/os/os.ts";
+import type { RunningProcess, Systemd, UnitChange, UnitStatus } from "../../agent/os/os.ts";
 import { KhwError } from "../../proto/errors.ts";
 import type { FakeFiles } from "./files.ts";
 
@@ -15,8 +15,10 @@ export interface FakeSystemd extends Systemd {
   readonly journals: Map<string, string[]>;
   /** What was asked of it since the start, for example "restart nginx.service". */
   readonly changes: readonly string[];
-  /** Lets a running service end by itself. */
-  crash(name: string, result: string): void;
+  /** Lets a running service end by itself, for good or until systemd starts it again. */
+  crash(name: string, result: string, subState?: "failed" | "auto-restart"): void;
+  /** systemd starts a service again that ended by itself. */
+  autoRestart(name: string): Promise<void>;
 }
 
 const folders = ["/etc/systemd/system", "/lib/systemd/system"];
@@ -45,6 +47,7 @@ export function createFakeSystemd(files: FakeFiles, now: () => number): FakeSyst
   const journals = new Map<string, string[]>();
   const changes: string[] = [];
   const events = new EventEmitter();
+  const watchers = new Set<(change: UnitChange) => void>();
   let pids = 1000;
 
   const fileOf = async (name: string): Promise<string | undefined> => {
@@ -65,6 +68,7 @@ export function createFakeSystemd(files: FakeFiles, now: () => number): FakeSyst
   const set = (name: string, unit: Unit, status: Partial<UnitStatus>): void => {
     unit.status = { ...unit.status, ...status, stateSince: now() };
     events.emit(name);
+    for (const watcher of watchers) watcher({ name, ...pick(unit.status) });
   };
   const loadedUnit = async (name: string): Promise<Unit> => {
     const unit = await load(name);
@@ -75,8 +79,8 @@ export function createFakeSystemd(files: FakeFiles, now: () => number): FakeSyst
     processes.delete(unit.status.mainPid);
     set(name, unit, { mainPid: 0, ...status });
   };
-  const begin = async (name: string, unit: Unit): Promise<void> => {
-    end(name, unit, { activeState: "inactive", subState: "dead" });
+  const begin = async (name: string, unit: Unit, restarts = 0): Promise<void> => {
+    if (unit.status.mainPid !== 0) end(name, unit, { activeState: "inactive", subState: "dead" });
     const result = failing.get(name);
     if (result !== undefined) {
       set(name, unit, { activeState: "failed", subState: "failed", result });
@@ -90,7 +94,7 @@ export function createFakeSystemd(files: FakeFiles, now: () => number): FakeSyst
       result: "success",
       mainPid: pid,
       activeSince: now(),
-      restarts: 0,
+      restarts,
     });
   };
 
@@ -98,10 +102,14 @@ export function createFakeSystemd(files: FakeFiles, now: () => number): FakeSyst
     failing,
     journals,
     changes,
-    crash: (name, result) => {
+    crash: (name, result, subState = "failed") => {
       const unit = units.get(name);
       if (unit === undefined) throw new Error(`${name} is not loaded`);
-      end(name, unit, { activeState: "failed", subState: "failed", result });
+      end(name, unit, { activeState: subState === "failed" ? "failed" : "activating", subState, result });
+    },
+    autoRestart: async (name) => {
+      const unit = await loadedUnit(name);
+      await begin(name, unit, unit.status.restarts + 1);
     },
     unit: async (name) => {
       const unit = await load(name);
@@ -147,16 +155,40 @@ export function createFakeSystemd(files: FakeFiles, now: () => number): FakeSyst
         throw error;
       }
     },
+    watch: (names, listener) => {
+      const watcher = (change: UnitChange): void => {
+        if (names.includes(change.name)) listener(change);
+      };
+      watchers.add(watcher);
+      return () => watchers.delete(watcher);
+    },
+    kill: async (name) => {
+      changes.push(`kill ${name}`);
+      const unit = units.get(name);
+      if (unit?.status.activeState === "active")
+        end(name, unit, { activeState: "failed", subState: "failed", result: "signal" });
+    },
+    resetFailed: async (name) => {
+      changes.push(`reset-failed ${name}`);
+      const unit = units.get(name);
+      if (unit?.status.activeState === "failed") set(name, unit, { activeState: "inactive", subState: "dead" });
+    },
     journal: async (name, lines) => (journals.get(name) ?? []).slice(-lines),
+    starts: async (name, lines) => [(journals.get(name) ?? []).slice(-lines)],
     process: async (pid) => processes.get(pid),
   };
 }
 
-/** The process that a unit file's ExecStart and Environment lines make. */
+function pick({ activeState, subState }: UnitStatus): Omit<UnitChange, "name"> {
+  return { activeState, subState };
+}
+
+/** The process that a unit file's ExecStart and Environment lines make; its flags are read as far as they hold no blanks or escapes. */
 async function processOf(unit: string, files: FakeFiles): Promise<RunningProcess> {
-  const program = /^ExecStart=(\S+)/m.exec(unit)?.[1] ?? "";
+  const argv = (/^ExecStart=(.+)/m.exec(unit.replaceAll("\\\n", " "))?.[1] ?? "").replaceAll("'", "").split(/\s+/);
+  const [program = ""] = argv;
   const assignments = [...unit.matchAll(/^Environment="?(\w+)=([^"\n]*)"?$/gm)];
   const environment = Object.fromEntries(assignments.map(([, name = "", value = ""]) => [name, value]));
   const facts = await files.stat(program);
-  return { environment, inode: facts?.inode ?? 0n, device: facts?.device ?? 0n };
+  return { environment, argv, inode: facts?.inode ?? 0n, device: facts?.device ?? 0n };
 }

@@ -140,7 +140,7 @@ t.test("a rollout shows every event, and answers each node's outcome", async (t)
   t.match(outcomes[0], { node: good, changed: Number, error: undefined });
   t.match(outcomes[1], {
     node: bad,
-    error: { code: "DOWNLOAD_FAILED", node: "controller-0", step: "binary/kube-apiserver" },
+    error: { code: "DOWNLOAD_FAILED", node: "controller-0", step: "release/kube-apiserver" },
   });
   t.equal(shown.filter(({ kind }) => kind === "end").length, 2);
   const sequence = shown.flatMap((event) => (event.kind === "node" ? event.event.kind?.$case : []));

@@ -30,6 +30,7 @@ async function config(name: string, changes: object = {}): Promise<string> {
     identity: paths,
     machine: { name: "rack-4", internalIp: "192.0.2.7" },
     stateFolder: join(folder, "state"),
+    metricsPort: 0,
     ...changes,
   };
   await writeFile(path, JSON.stringify(whole));

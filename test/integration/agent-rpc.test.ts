@@ -3,100 +3,21 @@ import { once } from "node:events";
 import { connect as connectTcp } from "node:net";
 import { setTimeout } from "node:timers/promises";
 import { connect, type ConnectionOptions } from "node:tls";
-import {
-  type ClientReadableStream,
-  credentials,
-  makeClientConstructor,
-  Metadata,
-  type ServiceError,
-  status,
-} from "@grpc/grpc-js";
+import { credentials, makeClientConstructor, Metadata, type ServiceError, status } from "@grpc/grpc-js";
 import { type AnyDefinition, load, type ServiceDefinition } from "@grpc/proto-loader";
-import t, { type Test } from "tap";
-import { createAuthority, type Identity, issue } from "../../client/pki/issue.ts";
-import { fromServiceError } from "../../proto/errors-wire.ts";
+import t from "tap";
+import { createAuthority, issue } from "../../client/pki/issue.ts";
 import { KhwError } from "../../proto/errors.ts";
-import {
-  AgentServiceClient,
-  type DesiredState,
-  type Event,
-  OperationState,
-  StepOutcome,
-} from "../../proto/gen/khw/agent/v1/agent.ts";
+import { type DesiredState, type Event, OperationState, StepOutcome } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { labMachine } from "../fixtures/machine.ts";
 import { labState } from "../fixtures/lab-cluster.ts";
-import { type AgentServer, startAgent } from "../fixtures/agent-server.ts";
+import { answer, clientOf, collect, failure, open, refusal } from "../fixtures/agent-calls.ts";
 
 const ids = Array.from({ length: 9 }, (_, digit) => `${String(digit).repeat(8)}-0000-4000-8000-000000000000`);
 const [id = "", otherId = ""] = ids;
 
-function clientOf(agent: AgentServer, identity?: Identity, name = "controller-0"): AgentServiceClient {
-  const channel =
-    identity === undefined
-      ? credentials.createSsl(Buffer.from(agent.authority.certificate))
-      : credentials.createSsl(
-          Buffer.from(agent.authority.certificate),
-          Buffer.from(identity.key),
-          Buffer.from(identity.certificate),
-        );
-  return new AgentServiceClient(`127.0.0.1:${agent.port}`, channel, { "grpc.ssl_target_name_override": name });
-}
-
-/** Opens an agent and its administrator's client; both go when the test ends. */
-async function open(t: Test, os = labMachine()) {
-  const agent = await startAgent(os);
-  const client = clientOf(agent, await agent.identity("admin", "alice"));
-  t.teardown(async () => {
-    client.close();
-    await agent[Symbol.asyncDispose]();
-  });
-  return { agent, client, os };
-}
-
-type Call<Response> = (done: (error: ServiceError | null, response: Response) => void) => unknown;
-
-function answer<Response>(call: Call<Response>): Promise<Response> {
-  return new Promise((resolve, reject) => {
-    call((error, response) => (error === null ? resolve(response) : reject(error)));
-  });
-}
-
-/** The failure that a call ended with: its gRPC status, and khw's own code. */
-async function failure<Response>(call: Call<Response>): Promise<{ code: status; khw: KhwError | undefined }> {
-  try {
-    await answer(call);
-  } catch (error) {
-    return describeFailure(error);
-  }
-  throw new Error("the call succeeded");
-}
-
-function describeFailure(error: unknown): { code: status; khw: KhwError | undefined } {
-  if (!isServiceError(error)) throw error;
-  return { code: error.code, khw: fromServiceError(error) };
-}
-
 function isMessage(definition: AnyDefinition): definition is Exclude<AnyDefinition, ServiceDefinition> {
   return "format" in definition;
-}
-
-function isServiceError(error: unknown): error is ServiceError {
-  return error instanceof Error && "code" in error && "metadata" in error;
-}
-
-async function collect(stream: ClientReadableStream<Event>): Promise<Event[]> {
-  const events: Event[] = [];
-  for await (const event of stream as AsyncIterable<Event>) events.push(event);
-  return events;
-}
-
-async function refusal(stream: ClientReadableStream<Event>) {
-  try {
-    await collect(stream);
-  } catch (error) {
-    return describeFailure(error);
-  }
-  throw new Error("the call succeeded");
 }
 
 const kinds = (events: readonly Event[]) => events.map(({ kind }) => kind?.$case);
@@ -305,7 +226,7 @@ t.test("an Apply tells each step in order, and leaves the machine converged", as
   t.match(await answer((done) => client.getInfo({}, done)), {
     operation: { id, state: OperationState.OPERATION_STATE_SUCCEEDED },
   });
-  const changes = () => os.changes().filter((change) => change !== "write /var/lib/khw-agent/operation");
+  const changes = () => os.changes().filter((change) => !change.includes(" /var/lib/khw-agent/"));
   const before = changes();
   const again = await collect(client.apply({ desired: labState(), operationId: otherId }));
   t.match(again.at(-1), { kind: { value: { changedSteps: 0 } } });
@@ -320,7 +241,12 @@ t.test("no event, log line or record holds a credential", async (t) => {
     ({ kind }) => kind?.$case === "stepFinished" && kind.value.outcome === StepOutcome.STEP_OUTCOME_FAILED,
   );
   t.equal(failed.length, 4);
-  const told = [JSON.stringify(events), ...agent.lines, os.files.text("/var/lib/khw-agent/operation")].join("\n");
+  const told = [
+    JSON.stringify(events),
+    ...agent.lines,
+    os.files.text("/var/lib/khw-agent/operation"),
+    os.files.text("/var/lib/khw-agent/history"),
+  ].join("\n");
   t.notMatch(told, "content of");
   t.notMatch(told, Buffer.from("content of").toString("base64").slice(0, 12));
 });

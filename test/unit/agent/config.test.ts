@@ -27,6 +27,8 @@ const defaults = {
   machine: undefined,
   metadataUrl: "http://metadata.google.internal",
   stateFolder: "/var/lib/khw-agent",
+  supervision: { probeMillis: 5_000, reconcileMillis: 60_000 },
+  metricsPort: 7444,
 };
 
 t.test("without a file, or with an empty one, everything has its default", async (t) => {
@@ -43,6 +45,8 @@ identity: { ca: /pki/ca.pem, certificate: /pki/me.pem, key: /pki/me-key.pem }
 machine: { name: rack-4, internalIp: 192.0.2.7 }
 metadataUrl: http://127.0.0.1:8080/
 stateFolder: /srv/khw
+supervision: { probeSeconds: 0.5, reconcileSeconds: 10 }
+metricsPort: 0
 `;
   t.strictSame(await load(text), {
     listen: { host: "::1", port: 8443 },
@@ -50,6 +54,8 @@ stateFolder: /srv/khw
     machine: { name: "rack-4", internalIp: "192.0.2.7" },
     metadataUrl: "http://127.0.0.1:8080",
     stateFolder: "/srv/khw",
+    supervision: { probeMillis: 500, reconcileMillis: 10_000 },
+    metricsPort: 0,
   });
 });
 
@@ -57,7 +63,12 @@ t.test("what is not acceptable is refused by file, key and reason", async (t) =>
   for (const [text, message] of [
     ["- a list", "the file: is not a mapping"],
     ["listen: 7443", "listen: is not a mapping"],
-    ["lissen: {}", "lissen: is not a key; known are listen, identity, machine, metadataUrl, stateFolder"],
+    ["metricsPort: -1", "metricsPort: is not a port"],
+    ["supervision: { probeSeconds: 0 }", "supervision.probeSeconds: is not a number of seconds from 0.05 to 86400"],
+    [
+      "lissen: {}",
+      "lissen: is not a key; known are listen, identity, machine, metadataUrl, stateFolder, supervision, metricsPort",
+    ],
     ["listen: { adress: ::1 }", "listen.adress: is not a key; known are host, port"],
     ["identity: { cert: /x }", "identity.cert: is not a key; known are ca, certificate, key"],
     ["machine: { ip: 10.0.0.1 }", "machine.ip: is not a key; known are name, internalIp"],

@@ -1,12 +1,12 @@
 import t, { type Test } from "tap";
 import { controllerSteps } from "../../../agent/steps.ts";
-import { binary } from "../../../agent/steps/binary.ts";
+import { binary, released as releasedProgram } from "../../../agent/steps/binary.ts";
 import { file, folder, link, textFile } from "../../../agent/steps/files.ts";
 import { identity } from "../../../agent/steps/identity.ts";
 import { nginxPackage, nginxService } from "../../../agent/steps/nginx.ts";
 import { ready } from "../../../agent/steps/ready.ts";
 import { service } from "../../../agent/steps/service.ts";
-import { components } from "../../../proto/components.ts";
+import { components, programs } from "../../../proto/components.ts";
 import { healthChecks } from "../../../agent/health.ts";
 import type { Os } from "../../../agent/os/os.ts";
 import { KhwError } from "../../../proto/errors.ts";
@@ -99,22 +99,31 @@ t.test("a program", async (t) => {
   const content = "kubectl of v1.21.0";
   const downloads = (os: { files: { changes: readonly string[] } }): number =>
     os.files.changes.filter((change) => change === `write ${released}`).length;
-  const step = binary("kubectl", labDesired());
+  const download = releasedProgram("kubectl", labDesired());
+  const step = binary("kubectl", labDesired(), []);
+  /** What the checks of both said before they were put right, the download first. */
+  const repairBoth = async (t: Test, os: Os, steps = [download, step]): Promise<(string | undefined)[]> => {
+    const said = await Promise.all(steps.map(async (each) => (await each.check(os, never))?.summary));
+    for (const each of steps) await repair(t, each, os);
+    return said;
+  };
 
-  t.test("is downloaded, recorded with its published digest, and linked into its place", async (t) => {
+  t.test("is downloaded, recorded with its published digest, and then linked into its place", async (t) => {
     const os = labMachine();
-    t.equal(await repair(t, step, os), "v1.21.0 is not installed");
+    t.equal(await repair(t, download, os), "v1.21.0 is not downloaded");
+    t.equal(os.files.text(path), undefined);
+    t.equal(await repair(t, step, os), "is missing");
     t.equal(os.files.text(path), content);
     t.equal(os.files.text(record), `${digest(content)}\n`);
     t.match(await os.files.stat(path), { mode: 0o755, uid: 0, inode: (await os.files.stat(released))?.inode });
     os.mirror.clear();
-    t.equal(await step.check(os, never), null, "a check needs no mirror");
+    t.strictSame([await download.check(os, never), await step.check(os, never)], [null, null], "without a mirror");
   });
 
   t.test("that is there already with the right digest is adopted, not downloaded", async (t) => {
     const os = labMachine();
     os.files.put(path, content, 0o700);
-    t.equal(await repair(t, step, os), "v1.21.0 is not installed");
+    t.strictSame(await repairBoth(t, os), ["v1.21.0 is not downloaded", "v1.21.0 is not installed"]);
     t.equal(downloads(os), 0);
     t.match(await os.files.stat(path), { mode: 0o755, inode: (await os.files.stat(released))?.inode });
   });
@@ -123,43 +132,57 @@ t.test("a program", async (t) => {
     const os = labMachine();
     os.files.put("/opt/kubectl", content, 0o755);
     await os.files.symlink("/opt/kubectl", path);
-    await repair(t, step, os);
+    await repairBoth(t, os);
     t.match(await os.files.stat(path), { kind: "file" });
   });
 
   t.test("that was spoilt in place, replaced or made unrunnable is put right", async (t) => {
     const os = labMachine();
-    await repair(t, step, os);
+    await repairBoth(t, os);
     os.files.put(path, "something else", 0o755);
-    t.equal(await repair(t, step, os), "is not the one that v1.21.0 published");
+    t.strictSame(await repairBoth(t, os), [undefined, "is not the one that v1.21.0 published"]);
     t.equal(downloads(os), 1, "the release's own copy is still good");
     os.files.put(released, "spoilt", 0o755);
     await os.files.link(released, path);
-    t.equal(await repair(t, step, os), "is not the one that v1.21.0 published");
+    const spoilt = "is not the one that v1.21.0 published";
+    t.strictSame(await repairBoth(t, os), [spoilt, spoilt]);
     t.equal(downloads(os), 2);
     await os.files.chmod(path, 0o644);
-    t.equal(await repair(t, step, os), "its mode is 0644, not 0755");
+    const unrunnable = "its mode is 0644, not 0755";
+    t.strictSame(await repairBoth(t, os), [unrunnable, unrunnable]);
     await os.files.remove(path);
-    t.equal(await repair(t, step, os), "is missing");
+    t.strictSame(await repairBoth(t, os), [undefined, "is missing"]);
+    os.files.put(path, content, 0o755);
+    t.strictSame(await repairBoth(t, os), [undefined, "is a copy, not the release's own file"]);
     t.equal(downloads(os), 2);
+  });
+
+  t.test("whose copy in the release's folder is gone is taken from its place", async (t) => {
+    const os = labMachine();
+    await repairBoth(t, os);
+    await os.files.remove(released);
+    os.mirror.clear();
+    t.equal(await repair(t, download, os), "is missing");
+    t.equal(await step.check(os, never), null);
   });
 
   t.test("whose record is spoilt is asked for anew", async (t) => {
     const os = labMachine();
-    await repair(t, step, os);
+    await repairBoth(t, os);
     os.files.put(record, "");
-    t.equal(await repair(t, step, os), "v1.21.0 is not installed");
+    t.strictSame(await repairBoth(t, os), ["v1.21.0 is not downloaded", "v1.21.0 is not installed"]);
     t.equal(os.files.text(record), `${digest(content)}\n`);
   });
 
   t.test("of an earlier release stays, so that the way back needs no download", async (t) => {
     const os = labMachine();
     release(os, "v1.22.0");
-    await repair(t, step, os);
-    await repair(t, binary("kubectl", labDesired({ kubernetesVersion: "v1.22.0" })), os);
+    await repairBoth(t, os);
+    const next = labDesired({ kubernetesVersion: "v1.22.0" });
+    await repairBoth(t, os, [releasedProgram("kubectl", next), binary("kubectl", next, [])]);
     t.equal(os.files.text(path), "kubectl of v1.22.0");
     os.mirror.clear();
-    await repair(t, step, os);
+    await repairBoth(t, os);
     t.equal(os.files.text(path), content);
   });
 
@@ -167,51 +190,51 @@ t.test("a program", async (t) => {
     const os = labMachine();
     const own = "a build of one's own";
     const pinned = (sha256: string) =>
-      binary(
+      releasedProgram(
         "kubectl",
         labDesired({
           binaries: { mirrors: ["https://dl.k8s.io/release"], proxy: "", caPem: "", sha256: { kubectl: sha256 } },
         }),
       );
     await t.rejects(pinned(digest(own)).apply(os, quiet), { code: "DIGEST_MISMATCH" });
-    t.equal(os.files.text(path), undefined, "wrong bytes are never installed");
+    t.equal(os.files.text(released), undefined, "wrong bytes are never kept");
     os.mirror.set(published, own);
     os.mirror.delete(`${published}.sha256`);
     await repair(t, pinned(digest(own)), os);
-    t.equal(os.files.text(path), own);
+    t.equal(os.files.text(released), own);
     t.equal(os.files.text(record), undefined);
     release(os, "v1.21.0");
-    t.equal(await repair(t, step, os), "v1.21.0 is not installed", "without the pin the published one is wanted again");
-    t.equal(os.files.text(path), content);
+    t.equal(await repair(t, download, os), "v1.21.0 is not downloaded", "without the pin the published one is wanted");
+    t.equal(os.files.text(released), content);
   });
 
-  t.test("whose published digest is none, or not that of the bytes, is never installed", async (t) => {
+  t.test("whose published digest is none, or not that of the bytes, is never kept", async (t) => {
     const os = labMachine();
     for (const text of ["<html>404</html>", "", "d".repeat(63), digest(content).toUpperCase()]) {
       os.mirror.set(`${published}.sha256`, text);
-      await t.rejects(step.apply(os, quiet), { code: "DOWNLOAD_FAILED", hint: /mirrors/ }, text);
+      await t.rejects(download.apply(os, quiet), { code: "DOWNLOAD_FAILED", hint: /mirrors/ }, text);
     }
     os.mirror.set(`${published}.sha256`, digest("other bytes"));
-    await t.rejects(step.apply(os, quiet), { code: "DIGEST_MISMATCH" });
+    await t.rejects(download.apply(os, quiet), { code: "DIGEST_MISMATCH" });
     os.mirror.delete(published);
-    await t.rejects(step.apply(os, quiet), { code: "DOWNLOAD_FAILED" });
-    t.equal(os.files.text(path), undefined);
+    await t.rejects(download.apply(os, quiet), { code: "DOWNLOAD_FAILED" });
+    t.equal(os.files.text(released), undefined);
     t.equal(os.files.text(record), undefined);
     os.mirror.set(published, content);
     os.mirror.set(`${published}.sha256`, `${digest(content)}  kubectl\n`);
-    await repair(t, step, os);
+    await repair(t, download, os);
   });
 });
 
 t.test("a service", async (t) => {
   const unit = "kube-scheduler.service";
   const program = "/usr/local/bin/kube-scheduler";
-  const wanted = { unit, binary: program, inputs: ["v1.21.0", "unit", "key 1"], needs: [] };
+  const wanted = { unit, command: [program, "--v=2"], inputs: ["v1.21.0", "unit", "key 1"], needs: [] } as const;
   const step = service(wanted);
   const fresh = () => {
     const os = createFakeOs();
     os.files.put(program, "scheduler", 0o755);
-    os.files.put(`/etc/systemd/system/${unit}`, `[Service]\nExecStart=${program}\n`);
+    os.files.put(`/etc/systemd/system/${unit}`, `[Service]\nExecStart=${program} --v=2\n`);
     return os;
   };
   const running = async (t: Test) => {
@@ -269,10 +292,46 @@ t.test("a service", async (t) => {
     t.equal(restarts(os), 1);
   });
 
-  t.test("whose unit changed on disk is loaded and restarted", async (t) => {
+  t.test("whose unit changed on disk in what its process does not show is loaded, not restarted", async (t) => {
     const { os } = await running(t);
-    os.files.put(`/etc/systemd/system/${unit}`, `[Service]\nExecStart=${program}\nRestartSec=1\n`);
+    os.files.put(`/etc/systemd/system/${unit}`, `[Service]\nExecStart=${program} --v=2\nRestartSec=1\n`);
     t.equal(await repair(t, step, os), "systemd has not loaded its unit as it is on disk");
+    t.equal(restarts(os), 0);
+  });
+
+  t.test("that was restarted with an edited flag is restarted when the unit is as it was, loaded or not", async (t) => {
+    for (const loaded of [false, true]) {
+      const { os } = await running(t);
+      const own = os.files.text(`/etc/systemd/system/${unit}`) ?? "";
+      os.files.put(`/etc/systemd/system/${unit}`, own.replace("--v=2", "--v=9"));
+      await os.systemd.reload();
+      await os.systemd.restart(unit, never);
+      t.match(await step.check(os, never), { summary: /other flags/, process: "restart" });
+      os.files.put(`/etc/systemd/system/${unit}`, own);
+      if (loaded) await os.systemd.reload();
+      await repair(t, step, os);
+      t.equal(restarts(os), 2, "by hand, and by the repair");
+    }
+  });
+
+  t.test("whose flags somebody's own drop-in changes is not restarted in vain", async (t) => {
+    const { os } = await running(t);
+    const own = `/etc/systemd/system/${unit}.d/override.conf`;
+    os.clock.advance(1000);
+    os.files.put(own, `[Service]\nExecStart=${program} --v=9\n`);
+    const overridden = {
+      ...os,
+      systemd: {
+        ...os.systemd,
+        process: async (pid: number) => {
+          const own = await os.systemd.process(pid);
+          return own === undefined ? undefined : { ...own, argv: [program, "--v=9"] };
+        },
+      },
+    };
+    os.clock.advance(1000);
+    await step.apply(overridden, quiet);
+    await t.rejects(step.apply(overridden, quiet), { code: "SERVICE_FAILED", message: own });
     t.equal(restarts(os), 1);
   });
 
@@ -542,13 +601,14 @@ t.test("a controller", async (t) => {
     os.mirror.delete("v1.21.0/bin/linux/amd64/kube-scheduler");
     const first = await applyAll(steps, os);
     t.match(first.errors, [
-      { code: "DOWNLOAD_FAILED", step: "binary/kube-scheduler" },
+      { code: "DOWNLOAD_FAILED", step: "release/kube-scheduler" },
       { code: "PACKAGE_FAILED", step: "package/nginx" },
     ]);
     t.ok(first.changed.includes("credential/ca.pem"));
     t.strictSame(
       steps.filter((_, index) => first.results[index]?.outcome === "skipped").map(({ id }) => id),
       [
+        ...programs.map((program) => `binary/${program}`),
         "config/kube-scheduler.yaml",
         ...components.map((component) => `unit/${component}`),
         ...components.flatMap((component) => [`service/${component}`, `ready/${component}`]),
@@ -573,7 +633,7 @@ t.test("a controller", async (t) => {
       os,
     );
     t.match(errors[0], { code: "DOWNLOAD_FAILED" });
-    t.notMatch(os.files.changes.slice(before).join(), /kube-scheduler\.yaml|\.service/);
+    t.notMatch(os.files.changes.slice(before).join(), /kube-scheduler\.yaml|\.service|usr\/local\/bin/);
   });
 
   t.test("shows no key in anything that it tells", async (t) => {

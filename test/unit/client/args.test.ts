@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -96,7 +96,7 @@ const wrong: readonly [argv: readonly string[], message: RegExp, hint: RegExp][]
   [["bootstrap", "controller-0"], /^too many arguments for 'bootstrap'/, /--help/],
   [["pki", "issue", "jane"], /^required option '--role <role>' not specified$/, /--help/],
   [["pki", "issue", "jane", "--role", "root"], /^option '--role <role>' argument 'root' is invalid/, /--help/],
-  [["version", "--output", "xml"], /^option '--output <form>' argument 'xml' is invalid/, /--help/],
+  [["version", "--output", "xml"], /^option '-o, --output <form>' argument 'xml' is invalid/, /--help/],
   [["completion", "tcsh"], /'tcsh' is invalid for argument 'shell'/, /--help/],
 ];
 
@@ -180,6 +180,21 @@ t.test("bash completes commands, options, choices and files", async (t) => {
   t.same(await complete("khw-client", "bootstrap", "--credentials", `${root}/compl`), [script]);
   t.same(await complete("khw-client", "completion", "f"), ["fish"]);
   t.same(await complete("khw-client", "bootstrap", "--nodes", ""), [""]);
+  t.same(await complete("khw-client", "logs", "kube-s"), ["kube-scheduler"]);
+});
+
+t.test("bash asks for the names of nodes when they are wanted", async (t) => {
+  const folder = join(root, "with-nodes");
+  await mkdir(folder);
+  const file = join(folder, "khw.yaml");
+  await writeFile(file, "nodes: controller-0,1\n");
+  t.equal((await client("completion", "nodes", "--config", file)).out, "controller-0\ncontroller-1\n");
+  await writeFile(join(folder, "names"), "controller-0\ncontroller-1\n");
+  await writeFile(join(folder, "completion"), (await client("completion", "bash")).out);
+  const code = `khw-client() { test "$*" = "completion nodes" && cat ${folder}/names; }
+    . ${folder}/completion; COMP_WORDS=(khw-client status contr); COMP_CWORD=2; _khw_client; echo "\${COMPREPLY[@]}"`;
+  const { stdout } = await promisify(execFile)("bash", ["--norc", "-c", code], { env: process.env });
+  t.equal(stdout, "controller-0 controller-1\n");
 });
 
 t.test("the scripts for zsh and fish name every command", async (t) => {

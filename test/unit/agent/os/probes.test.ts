@@ -1,5 +1,6 @@
 import { createServer } from "node:http";
 import { createServer as createTlsServer } from "node:https";
+import type { Socket } from "node:net";
 import { TLSSocket } from "node:tls";
 import t from "tap";
 import { createProbes } from "../../../../agent/os/probes.ts";
@@ -32,6 +33,7 @@ t.test("a failure to connect, or silence, is a result", async (t) => {
     t.same(await probes.http(url, { ...options, timeoutMillis: 100 }), {
       status: 0,
       body: "no answer within 0.1 s",
+      silent: true,
     });
   }
   const reason = new Error("stop");
@@ -49,6 +51,28 @@ t.test("a failure to connect, or silence, is a result", async (t) => {
   controller.abort(reason);
   await t.rejects(probe, reason);
 });
+
+t.test(
+  "a connection is kept for the next probe where that is asked for, and replaced where the server ended it",
+  async (t) => {
+    const sockets = new Set<Socket>();
+    const server = createServer((request, response) => {
+      sockets.add(request.socket);
+      response.end("ok");
+    });
+    const url = `http://127.0.0.1:${await listening(t, server)}/`;
+    const ask = () => probes.http(url, { ...options, keepAlive: true });
+    t.match(await ask(), { status: 200 });
+    t.match(await ask(), { status: 200 });
+    t.equal(sockets.size, 1);
+    // In this very turn: the probe begins before it can hear of the end.
+    for (const socket of sockets) socket.destroy();
+    t.match(await ask(), { status: 200, body: "ok" });
+    t.equal(sockets.size, 2);
+    t.match(await probes.http(url, options), { status: 200 });
+    t.equal(sockets.size, 3, "one that is not kept is its own");
+  },
+);
 
 t.test("a certificate is checked against the CA that is given, and one's own is shown", async (t) => {
   const [own, other] = await Promise.all([selfSigned(t), selfSigned(t)]);

@@ -1,0 +1,33 @@
+import type { Cause } from "../evidence.ts";
+
+/** Files that a program is told to read and cannot, whatever they are; the particular ones come before. */
+export const certificates: readonly Cause[] = [
+  {
+    id: "key-mismatch",
+    pattern: /tls: private key (?:type )?does not match public key/,
+    message: "a private key does not belong to its certificate",
+    remedy:
+      "give {component} the key that its certificate was issued with: compare --tls-cert-file ({tls_cert_file}) with --tls-private-key-file ({tls_private_key_file})",
+  },
+  {
+    id: "certificate-not-pem",
+    pattern:
+      /tls: failed to find (?:any PEM data|"\S+" PEM block|PEM block).*in (?<what>certificate|key) input|tls: failed to parse (?:private|certificate)/,
+    message: "a certificate or key that it reads is not PEM",
+    remedy:
+      "replace the file by the {what} in PEM (`openssl x509 -in FILE -noout` accepts it): --tls-cert-file is {tls_cert_file}, --tls-private-key-file {tls_private_key_file}",
+  },
+  {
+    id: "file-unreadable",
+    pattern: /(?:open|stat|read) (?<file>\/\S+): permission denied/,
+    message: "it may not read {file}",
+    remedy: "let root own {file} ({flag}) and its folder, and run {unit} as root: no User= in the unit",
+  },
+  {
+    id: "file-missing",
+    pattern: /(?:open|stat|read) (?<file>\/\S+): no such file or directory/,
+    message: "{file}, which {flag} names, is not there",
+    remedy:
+      "put the file at {file}, or correct {flag}; `khw-client bootstrap` brings the credentials of khw.yaml to the nodes",
+  },
+];

@@ -1,0 +1,90 @@
+import type { Cause } from "../evidence.ts";
+
+const clientComponents = ["kube-controller-manager", "kube-scheduler"];
+
+/** The controller manager and the scheduler: the API server's clients, and what they read. */
+export const clients: readonly Cause[] = [
+  {
+    id: "service-account-key-invalid",
+    components: ["kube-apiserver", "kube-controller-manager"],
+    pattern:
+      /(?:error reading public key file (?<file>\S+):|failed to parse service-account-issuer-key-file: |error reading key for service account token controller: )(?!.*permission denied)/,
+    message: "a key that service accounts are signed or verified with is missing, or is no key",
+    remedy:
+      "put the service accounts' key pair of lab 04 back: see --service-account-key-file ({service_account_key_file}), --service-account-signing-key-file ({service_account_signing_key_file}) and --service-account-private-key-file ({service_account_private_key_file})",
+  },
+  {
+    id: "root-ca-invalid",
+    components: ["kube-controller-manager"],
+    pattern: /error (?:parsing|reading) root-ca-file at (?<file>[^:\s]+)/,
+    message: "there is no certificate in {file}, which shall hold the cluster's CA",
+    remedy: "put the cluster's CA certificate into {file} (--root-ca-file)",
+  },
+  {
+    id: "signing-key-invalid",
+    components: ["kube-controller-manager"],
+    pattern:
+      /(?:failed to start|error starting).*(?:certificate controller|csrsigning|signing).*|error reading CA (?:cert|key) file|cluster-signing/i,
+    message: "it cannot sign certificates: the cluster's CA certificate or key cannot be used",
+    remedy:
+      "put the cluster's CA back: --cluster-signing-cert-file ({cluster_signing_cert_file}) and its key --cluster-signing-key-file ({cluster_signing_key_file})",
+  },
+  {
+    id: "kubeconfig-reference-missing",
+    components: clientComponents,
+    pattern: /invalid configuration: .*unable to read (?<what>[\w-]+) (?<file>\S+) for/,
+    message: "its kubeconfig names {file} as {what}, which cannot be read",
+    remedy: "put the file at {file}, or make the kubeconfig anew with --embed-certs=true, as in lab 05",
+  },
+  {
+    id: "kubeconfig-missing",
+    components: clientComponents,
+    pattern:
+      /stat (?<file>\/\S+): no such file or directory|(?:open|read) (?<opened>\/\S+\.kubeconfig): no such file or directory/,
+    message: "its kubeconfig {file} is not there",
+    remedy:
+      "put the kubeconfig of lab 05 at {file}, or correct {flag}; `khw-client bootstrap` brings those of khw.yaml to the nodes",
+  },
+  {
+    id: "kubeconfig-invalid",
+    components: clientComponents,
+    pattern: /error loading config file "(?<file>[^"]+)"|invalid configuration: |no configuration has been provided/,
+    message: "its kubeconfig is not one, or is not whole",
+    remedy:
+      "make the kubeconfig anew as in lab 05 (--kubeconfig is {kubeconfig}; the scheduler's stands in {config}): a cluster, a user, a context of both, and current-context",
+  },
+  {
+    id: "scheduler-config-version",
+    components: ["kube-scheduler"],
+    pattern: /no kind "(?<kind>[^"]+)" is registered for version "(?<version>[^"]+)"/,
+    message: "its configuration is a {kind} of {version}, which this release does not read",
+    remedy:
+      "correct apiVersion in {config}: 1.19 to 1.22 read kubescheduler.config.k8s.io/v1beta1, later ones v1beta2, v1beta3 or v1",
+  },
+  {
+    id: "scheduler-config-invalid",
+    components: ["kube-scheduler"],
+    pattern:
+      /KubeSchedulerConfiguration.*(?:unknown field|cannot unmarshal|ReadObject)|found unknown field: (?<field>\w+)|couldn't (?:get version\/kind|decode)|error (?:parsing|converting YAML)|Object 'Kind' is missing|strict decod/,
+    message: "its configuration {config} is not one that it can read",
+    remedy: "correct {config} (--config) as in lab 08; the line names the field",
+  },
+  {
+    id: "api-server-unreachable",
+    components: clientComponents,
+    pattern:
+      /^F.*(?:unable to get any supported resources from server|failed to wait for apiserver being healthy|connect: connection refused)/,
+    shows: /^E.*dial tcp \S+: connect: connection refused/,
+    message: "the API server that its kubeconfig names does not answer",
+    remedy:
+      "see to kube-apiserver on this node: it starts again by itself, and all is well once that answers; if it does, correct the server in the kubeconfig (lab 05 has https://127.0.0.1:6443)",
+  },
+  {
+    id: "leader-election-lost",
+    components: clientComponents,
+    pattern: /leader ?election lost/,
+    message: "it led, and lost the lead: the API server did not let it renew its lease in time",
+    remedy:
+      "see to kube-apiserver and etcd on this node: it starts again by itself, and all is well once they answer in time",
+  },
+];

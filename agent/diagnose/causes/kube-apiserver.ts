@@ -1,0 +1,130 @@
+import type { Cause, Evidence } from "../evidence.ts";
+
+const components = ["kube-apiserver"];
+
+/** How the API server (1.20) ends when etcd did not answer for 20 seconds, in its own words and in a newer one's. */
+const gaveUp = /^Error: (?:.*: )?context deadline exceeded|Unable to create storage backend|error while dialing.*:2379/;
+
+const said = (pattern: RegExp) => (_: Evidence, start: readonly string[]) => start.some((line) => pattern.test(line));
+
+const connecting = "authentication handshake failed: .*x509: ";
+const unknownAuthority = new RegExp(`${connecting}certificate signed by unknown authority`);
+const otherName = new RegExp(`${connecting}(?:certificate is valid for|cannot validate certificate)`);
+const expired = new RegExp(`${connecting}certificate has expired`);
+const refused = /remote error: tls: (?:bad|unknown) certificate/;
+const notThere = /Error while dialing|connection refused|no route to host/;
+const notInTime = /createTransport failed to connect to .*(?:context deadline exceeded|i\/o timeout)/;
+
+/** The API server that ends because of etcd: it says only that the time was over, so what it was refused with decides. */
+export const etcdClient: readonly Cause[] = [
+  {
+    id: "etcd-authority-unknown",
+    components,
+    pattern: gaveUp,
+    shows: unknownAuthority,
+    when: said(unknownAuthority),
+    message: "etcd's certificate is not of the authority that it trusts, {etcd_cafile}",
+    remedy: "put the CA that signed etcd's certificates into {etcd_cafile} (--etcd-cafile)",
+  },
+  {
+    id: "etcd-certificate-name",
+    components,
+    pattern: gaveUp,
+    shows: otherName,
+    when: said(otherName),
+    message: "etcd's certificate is not for the address in --etcd-servers",
+    remedy:
+      "issue etcd's certificate for the address of {server}, or correct etcd.servers in khw.yaml (--etcd-servers)",
+  },
+  {
+    id: "etcd-certificate-expired",
+    components,
+    pattern: gaveUp,
+    shows: expired,
+    when: said(expired),
+    message: "etcd's own certificate has expired",
+    remedy: "renew the certificate that etcd serves with (its --cert-file) at {server}, and restart etcd there",
+  },
+  {
+    id: "client-certificate-expired",
+    components,
+    pattern: gaveUp,
+    when: ({ etcdCertificate }) => etcdCertificate?.ended !== undefined,
+    message: "etcd refuses its certificate {etcd_certfile}: it expired on {day}",
+    remedy: "renew {etcd_certfile} (--etcd-certfile) and run `khw-client bootstrap` to bring it to the nodes",
+  },
+  {
+    id: "client-certificate-refused",
+    components,
+    pattern: gaveUp,
+    shows: refused,
+    when: (evidence, start) => evidence.etcdCertificate?.foreign === true || said(refused)(evidence, start),
+    message: "etcd refuses its certificate {etcd_certfile}: it is not of the authority that etcd trusts",
+    remedy:
+      "issue {etcd_certfile} and {etcd_keyfile} (--etcd-certfile, --etcd-keyfile) by the CA that etcd trusts (its --trusted-ca-file)",
+  },
+  {
+    id: "etcd-unreachable",
+    components,
+    pattern: gaveUp,
+    shows: notThere,
+    // Where some answer and some do not, it is for want of a quorum.
+    when: ({ etcd = [] }, start) =>
+      start.some((line) => notThere.test(line)) &&
+      !etcd.some(({ body }) => /no answer within|"health":\s*"false"/.test(body)),
+    message: "no etcd server answers: {server}",
+    remedy:
+      "start etcd there (`systemctl status etcd`), and see that --etcd-servers ({etcd_servers}) is right and port 2379 is open",
+  },
+  {
+    id: "etcd-no-quorum",
+    components,
+    pattern: gaveUp,
+    shows: notInTime,
+    message: "etcd does not answer in time: it has no quorum (too few of its members run), or is overloaded: {server}",
+    remedy:
+      "start etcd on the other controllers until more than half of its members run; `etcdctl endpoint health --cluster` lists them",
+  },
+];
+
+/** The API server's own files. */
+export const apiServer: readonly Cause[] = [
+  {
+    id: "encryption-config-missing",
+    components,
+    pattern: /error opening encryption provider configuration file "(?<file>[^"]+)"/,
+    message: "its encryption configuration {file} cannot be opened",
+    remedy:
+      "put the encryption configuration of lab 06 at {file} (--encryption-provider-config), the same on all controllers",
+  },
+  {
+    id: "encryption-key-invalid",
+    components,
+    pattern: /encryption provider configuration file "(?<file>[^"]+)".*\.secret: .*(?:expected length|base64|required)/,
+    message: "a key in its encryption configuration {file} is not 16, 24 or 32 bytes in base64",
+    remedy:
+      "put the cluster's own key back into {file} (--encryption-provider-config), the same on all controllers; a new key (`head -c 32 /dev/urandom | base64`) cannot read what the old one encrypted",
+  },
+  {
+    id: "encryption-config-invalid",
+    components,
+    pattern: /(?:error while parsing|error decoding) encryption provider configuration(?: file "(?<file>[^"]+)")?/,
+    message: "its encryption configuration {encryption_provider_config} is not one",
+    remedy:
+      "correct {encryption_provider_config} (--encryption-provider-config) as in lab 06: YAML of kind EncryptionConfig or EncryptionConfiguration",
+  },
+  {
+    id: "audit-policy-invalid",
+    components,
+    pattern: /loading audit policy file: .*(?:"(?<file>\/[^"]+)")?/,
+    message: "its audit policy {audit_policy_file} cannot be used",
+    remedy: "correct {audit_policy_file}, or remove --audit-policy-file from the flags of kube-apiserver",
+  },
+  {
+    id: "client-ca-invalid",
+    components,
+    pattern: /(?:missing content for|unable to load.*) CA bundle "client-ca-bundle::(?<file>[^"]+)"/,
+    message: "there is no certificate in {file}, which shall hold the clients' authority",
+    remedy: "put the cluster's CA certificate into {file} (--client-ca-file)",
+  },
+];

@@ -1,0 +1,100 @@
+import type { Diagnosis } from "../../proto/gen/khw/agent/v1/agent.ts";
+import { causes } from "./causes.ts";
+import type { Cause, Evidence } from "./evidence.ts";
+
+const toldLines = 8;
+const maxLineLength = 400;
+
+/**
+ * Names the cause: of the newest start that shows a known one (the current start can be seconds old), the first of the table,
+ * so that what follows from another is not taken for it.
+ */
+export function match(evidence: Evidence): Diagnosis {
+  for (const start of evidence.starts.toReversed()) {
+    for (const cause of causes) {
+      const { components, when } = cause;
+      if (components !== undefined && !components.includes(evidence.component)) continue;
+      const line = start.findLast((line) => cause.pattern.test(line));
+      if (line === undefined || (when !== undefined && !when(evidence, start))) continue;
+      const more = cause.shows;
+      const lines = [more && start.findLast((each) => more.test(each)), line];
+      return tell(
+        cause,
+        lines.filter((each) => each !== undefined),
+        evidence,
+      );
+    }
+  }
+  return unknown(evidence);
+}
+
+function tell({ id, pattern, message, remedy }: Cause, lines: readonly string[], evidence: Evidence): Diagnosis {
+  const values = { ...pattern.exec(lines.at(-1) ?? "")?.groups };
+  const fill = (text: string): string =>
+    text.replace(/\{(\w+)\}/g, (_, name: string) => values[name] ?? derived(name, values["file"], evidence));
+  return { cause: id, message: fill(message), remedy: fill(remedy), lines: lines.map(cut) };
+}
+
+/** What a text can say beside its pattern's groups. */
+function derived(name: string, file: string | undefined, evidence: Evidence): string {
+  const { component, unit, flags, listener, etcd = [], etcdCertificate, full } = evidence;
+  switch (name) {
+    case "component":
+      return component;
+    case "unit":
+      return unit;
+    case "listener":
+      return listener ?? "a process that has gone meanwhile";
+    case "flag":
+      return (
+        [...flags].find(([, value]) => value === file)?.map((part, index) => (index === 0 ? `--${part}` : ""))[0] ??
+        "the component's configuration"
+      );
+    case "server":
+      return (
+        etcd
+          .filter(({ status }) => status !== 200)
+          .map(({ server }) => server)
+          .join(", ") ||
+        flags.get("etcd-servers") ||
+        "etcd"
+      );
+    case "day":
+      return etcdCertificate?.ended ?? "its last day";
+    case "folder":
+      return full ?? "the disk";
+    case "config":
+      return flags.get("config") ?? "the file that --config names";
+    case "kubeconfig":
+      return flags.get("kubeconfig") ?? "the kubeconfig";
+    case "data":
+      return flags.get("data-dir") ?? "etcd's data folder";
+    default:
+      // A flag's value: {tls_cert_file}.
+      return flags.get(name.replaceAll("_", "-")) ?? `the file that --${name.replaceAll("_", "-")} names`;
+  }
+}
+
+const complaint =
+  /^[EF]\d{4} |^panic: |^fatal error: |\[(?:emerg|alert|crit)\]|^(?:Error|error|failed)\b|: Failed (?:at|to) |code=(?:killed|dumped)/;
+const systemdsOwn =
+  /^(?:Start(?:ed|ing)|Stopp(?:ed|ing)) |: (?:Scheduled restart job|Deactivated successfully|Consumed )/;
+
+/** No row fits: the last lines that complain, or else the last lines, of the newest start that has any to show. */
+function unknown({ component, starts }: Evidence): Diagnosis {
+  const complaints = starts.findLast((start) => start.some((line) => complaint.test(line)));
+  const said = starts.findLast((start) => start.some((line) => !systemdsOwn.test(line))) ?? [];
+  const lines = complaints?.filter((line) => complaint.test(line)) ?? said;
+  return {
+    cause: unknownCause,
+    message: `${component} ends by itself, for a reason that is not known`,
+    remedy: "",
+    lines: lines.slice(-toldLines).map(cut),
+  };
+}
+
+export const unknownCause = "unknown";
+
+function cut(line: string): string {
+  return line.slice(0, maxLineLength);
+}

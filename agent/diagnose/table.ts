@@ -1,0 +1,17 @@
+import type { Cause } from "./evidence.ts";
+
+/** The causes as docs/crash-loops.md lists them; what depends on the machine stands there in capitals. */
+export function causeTable(causes: readonly Cause[]): string {
+  const rows = new Map(causes.map((cause) => [cause.id, row(cause)]));
+  return ["| cause | components | what it means | what to do |", "|---|---|---|---|", ...rows.values(), ""].join("\n");
+}
+
+function row({ id, components, message, remedy }: Cause): string {
+  return `| \`${id}\` | ${components?.join(", ") ?? "all"} | ${general(message)} | ${general(remedy)} |`;
+}
+
+function general(text: string): string {
+  return text
+    .replace(/\{(\w+)\}/g, (_, name: string) => name.replaceAll("_", "-").toUpperCase())
+    .replaceAll("|", "\\|");
+}

@@ -1,0 +1,43 @@
+import type { LogEntry } from "../../proto/gen/khw/agent/v1/agent.ts";
+
+/** What a terminal can still show; longer lines are cut. */
+const maxTextLength = 16_384;
+/** syslog's "info": what a process writes without saying how important it is. */
+const defaultPriority = 6;
+
+/** One line of `journalctl --output=json`; undefined for what is none. */
+export function parseJournalLine(line: string): LogEntry | undefined {
+  const fields = parse(line);
+  if (fields === undefined) return undefined;
+  const number = (name: string): number | undefined => {
+    const value = fields.get(name);
+    return typeof value === "string" && /^\d{1,19}$/.test(value) ? Number(value) : undefined;
+  };
+  const micros = number("__REALTIME_TIMESTAMP");
+  if (micros === undefined) return undefined;
+  return {
+    timeUnixMillis: Math.floor(micros / 1000),
+    text: textOf(fields.get("MESSAGE")).slice(0, maxTextLength),
+    priority: Math.min(number("PRIORITY") ?? defaultPriority, 7),
+    pid: number("_PID") ?? number("SYSLOG_PID") ?? 0,
+  };
+}
+
+function parse(line: string): Map<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(line);
+    return typeof value === "object" && value !== null ? new Map(Object.entries(value)) : undefined;
+  } catch {
+    // A line that was cut when journalctl was ended.
+    return undefined;
+  }
+}
+
+/** A text; its bytes where it is no UTF-8; a list of these where the field was given more than once. */
+function textOf(message: unknown): string {
+  if (typeof message === "string") return message;
+  if (!Array.isArray(message)) return "";
+  return message.every((byte) => typeof byte === "number")
+    ? Buffer.from(message).toString("utf8")
+    : message.map(textOf).join("\n");
+}

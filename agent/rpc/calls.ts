@@ -1,0 +1,86 @@
+import { once } from "node:events";
+import {
+  type handleServerStreamingCall,
+  type handleUnaryCall,
+  Metadata,
+  type ServerUnaryCall,
+  type ServerWritableStream,
+} from "@grpc/grpc-js";
+import { type KhwError, toKhwError } from "../../proto/errors.ts";
+import { toServiceError } from "../../proto/errors-wire.ts";
+import { callerOf } from "./authorize.ts";
+
+export interface CallOptions {
+  /** Aborted when the agent ends. */
+  readonly signal: AbortSignal;
+  readonly log: (line: string) => void;
+}
+
+/** Who calls, for people. */
+export function holderOf(call: Pick<ServerUnaryCall<unknown, unknown>, "getAuthContext" | "getPeer">): string {
+  return `${callerOf(call.getAuthContext())?.name ?? "?"} from ${call.getPeer()}`;
+}
+
+/** One question, one answer; what is thrown becomes the call's failure, and a line in the log. */
+export function unary<Request, Response>(
+  { log }: CallOptions,
+  answer: (request: Request, call: ServerUnaryCall<Request, Response>) => Promise<Response>,
+): handleUnaryCall<Request, Response> {
+  return (call, callback) => {
+    answer(call.request, call).then(
+      (response) => callback(null, response),
+      (error: unknown) => callback(toServiceError(report(log, call.getPath(), error))),
+    );
+  };
+}
+
+/** The call ends with the answer's promise. Its signal aborts when the caller goes away, and when the agent ends. */
+export function streaming<Request, Response>(
+  { signal, log }: CallOptions,
+  answer: (call: ServerWritableStream<Request, Response>, gone: AbortSignal) => Promise<void>,
+): handleServerStreamingCall<Request, Response> {
+  return (call) => {
+    const gone = new AbortController();
+    const end = (): void => gone.abort(signal.reason);
+    signal.addEventListener("abort", end, { once: true });
+    call.once("cancelled", () => gone.abort());
+    if (signal.aborted || call.cancelled) end();
+    answer(call, gone.signal)
+      .then(
+        () => call.end(),
+        (error: unknown) => {
+          // Nobody is there to be told, and to go away is no failure.
+          if (call.cancelled) return;
+          const reason: unknown = signal.aborted ? signal.reason : error;
+          call.emit("error", toServiceError(report(log, call.getPath(), reason)));
+        },
+      )
+      .finally(() => {
+        signal.removeEventListener("abort", end);
+        // What still works for this call ends with it.
+        gone.abort();
+      });
+  };
+}
+
+/** Tells the caller that its call was accepted, where the first message may be long in coming. */
+export function accept<Request, Response>(call: ServerWritableStream<Request, Response>): void {
+  call.sendMetadata(new Metadata());
+}
+
+/** Resolves when the caller can be sent more: whoever reads slowly makes the source wait, instead of the agent grow. */
+export async function send<Request, Response>(
+  call: ServerWritableStream<Request, Response>,
+  message: Response,
+  gone: AbortSignal,
+): Promise<void> {
+  gone.throwIfAborted();
+  if (!call.write(message)) await once(call, "drain", { signal: gone });
+}
+
+function report(log: (line: string) => void, path: string, thrown: unknown): KhwError {
+  const error = toKhwError(thrown);
+  log(`${path}: ${error.code}: ${error.message}`);
+  if (error.code === "INTERNAL" && error.stack !== undefined) log(error.stack);
+  return error;
+}

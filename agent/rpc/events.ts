@@ -1,0 +1,38 @@
+import type { AgentServiceServer, HistoryEvent, ListEventsRequest } from "../../proto/gen/khw/agent/v1/agent.ts";
+import type { History } from "../history.ts";
+import { listen } from "../os/listen.ts";
+import { accept, send, streaming } from "./calls.ts";
+import type { HandlerOptions } from "./handlers.ts";
+
+/** What the agent remembers, page by page from disk, so that a caller who reads slowly holds one page and no more. */
+export function eventHandlers(options: HandlerOptions): Pick<AgentServiceServer, "listEvents"> {
+  return {
+    listEvents: streaming<ListEventsRequest, HistoryEvent>(options, async (call, gone) => {
+      const { sinceUnixMillis, limit, follow } = call.request;
+      const { history } = await options.node();
+      if (follow) accept(call);
+      // Ids count up by one.
+      let afterId = limit === 0 ? 0 : Math.max(0, history.newest() - limit);
+      for (;;) {
+        const newest = history.newest();
+        const page = await history.list({ afterId, sinceUnixMillis });
+        for (const event of page) await send(call, event, gone);
+        // An empty page has passed over what is too old, or could not be written.
+        afterId = page.at(-1)?.id ?? newest;
+        if (page.length > 0) continue;
+        if (!follow) return;
+        await appended(history, { afterId, gone });
+      }
+    }),
+  };
+}
+
+/** Resolves when there is an event after this one. */
+async function appended(
+  history: History,
+  { afterId, gone }: { readonly afterId: number; readonly gone: AbortSignal },
+): Promise<void> {
+  gone.throwIfAborted();
+  using heard = listen<void>(gone, ({ resolve }) => [history.listen(() => resolve())]);
+  if (history.newest() === afterId) await heard.outcome;
+}

@@ -1,0 +1,38 @@
+import { formatError, toKhwError } from "../../proto/errors.ts";
+import type { Node } from "../node.ts";
+
+const betweenMillis = 30_000;
+
+/** Posts the machine's load from time to time, while somebody watches and only then. */
+export interface MachineFigures {
+  /** Somebody watches until the returned value is disposed of. */
+  watch(node: Pick<Node, "os" | "board">): Disposable;
+}
+
+export function createMachineFigures(options: {
+  readonly log: (line: string) => void;
+  readonly signal: AbortSignal;
+}): MachineFigures {
+  const { log, signal } = options;
+  let watchers = 0;
+  let timer: NodeJS.Timeout | undefined;
+  return {
+    watch: ({ os, board }) => {
+      watchers++;
+      timer ??= setInterval(() => {
+        if (signal.aborted) return;
+        os.machine.read().then(
+          (machine) => board.post({ machine }),
+          (error: unknown) => log(`the machine's load cannot be read: ${formatError(toKhwError(error))}`),
+        );
+      }, betweenMillis).unref();
+      return {
+        [Symbol.dispose]: () => {
+          if (--watchers > 0) return;
+          clearInterval(timer);
+          timer = undefined;
+        },
+      };
+    },
+  };
+}

@@ -1,0 +1,96 @@
+import type { ServerWritableStream } from "@grpc/grpc-js";
+import { parseDesiredState } from "../../proto/desired.ts";
+import { toDetail } from "../../proto/errors.ts";
+import type {
+  AgentServiceServer,
+  ApplyRequest,
+  Event,
+  WatchOperationRequest,
+} from "../../proto/gen/khw/agent/v1/agent.ts";
+import { createKubernetesApi } from "../../proto/kubernetes-api.ts";
+import { planSteps } from "../../proto/step.ts";
+import { refuse } from "../../proto/validate.ts";
+import type { Operations } from "../operations.ts";
+import { preflight } from "../preflight.ts";
+import { applyRbac } from "../rbac.ts";
+import { controllerSteps } from "../steps.ts";
+import { holderOf, streaming, unary } from "./calls.ts";
+import type { HandlerOptions } from "./handlers.ts";
+
+/** This node's own. */
+const apiServer = "https://127.0.0.1:6443";
+const rbacMillis = 30_000;
+
+/** What brings a machine to a desired state: looking ahead, applying, listening to it. */
+export function operationHandlers(
+  options: HandlerOptions,
+): Pick<AgentServiceServer, "preflight" | "plan" | "apply" | "watchOperation" | "applyRbac"> {
+  const { node, signal } = options;
+  return {
+    preflight: unary(options, async (request) => {
+      const { os } = await node();
+      const findings = await preflight(parseDesiredState(request.desired), os, signal);
+      return { findings: findings.map(toDetail), clockUnixMillis: os.clock.now() };
+    }),
+    plan: unary(options, async (request) => {
+      const { os, maintenance } = await node();
+      const list = controllerSteps(parseDesiredState(request.desired), maintenance.current());
+      const planned = await planSteps(list, os, signal);
+      const steps = planned.map(({ step, drift, error }) => ({
+        id: step.id,
+        title: step.title,
+        drift: drift?.summary,
+        error: error === null ? undefined : toDetail(error),
+      }));
+      return { steps };
+    }),
+    apply: streaming<ApplyRequest, Event>(options, async (call) => {
+      const { desired: state, operationId } = call.request;
+      const desired = parseDesiredState(state);
+      for (const { name, content } of desired.credentials) {
+        if (content === undefined) refuse(`credentials.${name}`, "has no content");
+      }
+      const id = parseOperationId(operationId);
+      const { operations } = await node();
+      operations.start({ id, holder: holderOf(call), desired });
+      await follow(operations, id, call);
+    }),
+    watchOperation: streaming<WatchOperationRequest, Event>(options, async (call) =>
+      follow((await node()).operations, call.request.operationId, call),
+    ),
+    applyRbac: unary(options, async ({ ca, certificate, key }) => {
+      const api = createKubernetesApi({ server: apiServer, ca, certificate, key, timeoutMillis: rbacMillis });
+      return { changed: await applyRbac(api, signal) };
+    }),
+  };
+}
+
+function parseOperationId(id: string): string {
+  return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(id) ? id : refuse("operation_id", "is not a UUID");
+}
+
+/**
+ * Sends an operation's events until its last one, or until the caller goes away; an agent that ends ends the operation first.
+ * A slow caller is spared the progress.
+ */
+function follow<Request>(
+  operations: Operations,
+  id: string,
+  call: ServerWritableStream<Request, Event>,
+): Promise<void> {
+  return new Promise((resolve) => {
+    let stop = (): void => {};
+    let finished = false;
+    const end = (): void => {
+      finished = true;
+      stop();
+      resolve();
+    };
+    call.once("cancelled", end);
+    stop = operations.listen(id, (event) => {
+      if (event.kind?.$case !== "stepProgress" || !call.writableNeedDrain) call.write(event);
+      if (event.kind?.$case === "operationFinished") end();
+    });
+    if (finished || call.cancelled) end();
+  });
+}

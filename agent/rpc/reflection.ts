@@ -1,0 +1,78 @@
+import { once } from "node:events";
+import { type handleBidiStreamingCall, type ServerDuplexStream, type ServiceDefinition, status } from "@grpc/grpc-js";
+import type * as descriptors from "../../proto/gen/descriptors.ts";
+import {
+  type ServerReflectionRequest,
+  type ServerReflectionResponse,
+  ServerReflectionService,
+} from "../../proto/gen/grpc/reflection/v1/reflection.ts";
+
+type Question = NonNullable<ServerReflectionRequest["messageRequest"]>;
+type Answer = NonNullable<ServerReflectionResponse["messageResponse"]>;
+type Files = typeof descriptors.files;
+
+const { serverReflectionInfo } = ServerReflectionService;
+
+/** Of the older name of the same service, with the same messages, which many programs still ask first. */
+export const reflectionAlphaService = {
+  serverReflectionInfo: {
+    ...serverReflectionInfo,
+    path: "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+  },
+} as const satisfies ServiceDefinition;
+
+/** gRPC's standard server reflection: the contract, from the agent itself. */
+export const reflectionHandlers: {
+  readonly serverReflectionInfo: handleBidiStreamingCall<ServerReflectionRequest, ServerReflectionResponse>;
+} = {
+  serverReflectionInfo: (call) => {
+    // A caller that goes away has its answers left unsent.
+    converse(call).catch(() => call.end());
+  },
+};
+
+type Call = ServerDuplexStream<ServerReflectionRequest, ServerReflectionResponse>;
+
+/** No further question is read as long as an answer is not taken. */
+async function converse(call: Call): Promise<void> {
+  const questions: AsyncIterable<ServerReflectionRequest> = call;
+  for await (const originalRequest of questions) {
+    const messageResponse = await answer(originalRequest.messageRequest);
+    const written = call.write({ validHost: originalRequest.host, originalRequest, messageResponse });
+    if (!written) await once(call, "drain");
+  }
+  call.end();
+}
+
+async function answer(question: Question | undefined): Promise<Answer> {
+  // Only now: hardly anybody asks, and everybody would pay with the agent's memory.
+  const { files } = await import("../../proto/gen/descriptors.ts");
+  switch (question?.$case) {
+    case "listServices":
+      return listServices(files);
+    case "fileByFilename":
+      return fileWhere(files, ({ name }) => name === question.value);
+    case "fileContainingSymbol":
+      return fileWhere(files, ({ symbols }) => symbols.includes(question.value));
+    case "fileContainingExtension":
+    case "allExtensionNumbersOfType":
+      return refusal(status.NOT_FOUND, "there are no extensions in proto3");
+    case undefined:
+      return refusal(status.INVALID_ARGUMENT, "nothing is asked");
+  }
+}
+
+function listServices(files: Files): Answer {
+  const service = files.flatMap(({ services }) => services.map((name) => ({ name })));
+  return { $case: "listServicesResponse", value: { service } };
+}
+
+function fileWhere(files: Files, wanted: (file: Files[number]) => boolean): Answer {
+  const found = files.find(wanted);
+  if (found === undefined) return refusal(status.NOT_FOUND, "it is in no file of this agent");
+  return { $case: "fileDescriptorResponse", value: { fileDescriptorProto: [Buffer.from(found.base64, "base64")] } };
+}
+
+function refusal(errorCode: status, errorMessage: string): Answer {
+  return { $case: "errorResponse", value: { errorCode, errorMessage } };
+}

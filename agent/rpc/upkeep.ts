@@ -1,0 +1,35 @@
+import type { AgentServiceServer } from "../../proto/gen/khw/agent/v1/agent.ts";
+import { refuse, show } from "../../proto/validate.ts";
+import { healthChecks } from "../health.ts";
+import { holderOf, unary } from "./calls.ts";
+import type { HandlerOptions } from "./handlers.ts";
+
+/** What is asked of a machine that is a controller already. */
+export function upkeepHandlers(
+  options: HandlerOptions,
+): Pick<AgentServiceServer, "getPlan" | "restartComponent" | "setMaintenance"> {
+  const { node, signal } = options;
+  return {
+    getPlan: unary(options, async () => (await node()).reconciler.plan(signal)),
+    restartComponent: unary(options, async ({ component, reason }, call) => {
+      const name = parseComponentName(component);
+      const { supervisor, writer } = await node();
+      const holder = holderOf(call);
+      const durationMillis = await writer.hold(holder, () =>
+        supervisor.restart(name, { reason: `${holder}${reason === "" ? "" : `: ${reason}`}`, signal }),
+      );
+      return { durationMillis: Math.round(durationMillis) };
+    }),
+    setMaintenance: unary(options, async ({ drained }, call) => {
+      const { maintenance } = await node();
+      return { maintenance: await maintenance.set(drained, holderOf(call)) };
+    }),
+  };
+}
+
+function parseComponentName(name: string): string {
+  const known = healthChecks.map(({ component }) => component);
+  return known.includes(name)
+    ? name
+    : refuse("component", `${show(name)} is no component`, `one of ${known.join(", ")}`);
+}

@@ -1,0 +1,50 @@
+import type { ServerWritableStream } from "@grpc/grpc-js";
+import type {
+  GetStatusResponse,
+  StatusChange,
+  WatchStatusRequest,
+  WatchStatusResponse,
+} from "../../proto/gen/khw/agent/v1/agent.ts";
+import { type Board, mergeChanges } from "../board.ts";
+
+export interface Watching {
+  readonly board: Board;
+  readonly call: Pick<ServerWritableStream<WatchStatusRequest, WatchStatusResponse>, "write">;
+  /** Aborts when the caller goes away, and when the agent ends. */
+  readonly gone: AbortSignal;
+}
+
+/**
+ * Sends the full state, then each change as soon as it is posted. One message is under way at a time; what happens meanwhile
+ * is merged into one change that waits. So a caller that reads slowly, or not at all, costs two messages of memory.
+ * Rejects when `gone` aborts.
+ */
+export async function sendChanges(full: GetStatusResponse, { board, call, gone }: Watching): Promise<void> {
+  const { promise: ended, reject } = Promise.withResolvers<never>();
+  let waiting: StatusChange | undefined;
+  let underWay = false;
+
+  const write = (message: NonNullable<WatchStatusResponse["kind"]>): void => {
+    underWay = true;
+    call.write({ kind: message }, () => {
+      underWay = false;
+      const next = waiting;
+      waiting = undefined;
+      if (next !== undefined && !gone.aborted) write({ $case: "change", value: next });
+    });
+  };
+  const stop = board.listen((change) => {
+    if (underWay) waiting = waiting === undefined ? change : mergeChanges(waiting, change);
+    else write({ $case: "change", value: change });
+  });
+  const leave = (): void => reject(gone.reason);
+  gone.addEventListener("abort", leave, { once: true });
+  try {
+    write({ $case: "full", value: full });
+    if (gone.aborted) leave();
+    await ended;
+  } finally {
+    gone.removeEventListener("abort", leave);
+    stop();
+  }
+}

@@ -1,0 +1,98 @@
+import { diagnose } from "../diagnose/diagnose.ts";
+import type { KhwError } from "../../proto/errors.ts";
+import { type Diagnosis, HistoryKind } from "../../proto/gen/khw/agent/v1/agent.ts";
+import type { Entry, History } from "../history.ts";
+import type { Os, UnitStatus } from "../os/os.ts";
+import { isTold } from "./backoff.ts";
+import { describeEnd } from "./crash.ts";
+import { afterCrash, afterRecovery, noEpisode } from "./crash-log.ts";
+import type { Need } from "./mend.ts";
+import type { Watched } from "./watched.ts";
+
+/** Writes down what happens to a component, with its cause: in the history and the log, without flooding either. */
+export interface Chronicle {
+  crashed(end: UnitStatus): void;
+  well(): void;
+  /** The agent is about to restart it by itself, for the count-th time in a row. */
+  mending(need: Need, count: number): void;
+  /** Somebody had it restarted. */
+  restarted(reason: string, error?: KhwError): void;
+}
+
+export interface ChronicleOptions {
+  readonly name: string;
+  readonly unit: string;
+  readonly os: Os;
+  readonly history: History;
+  readonly log: (line: string) => void;
+  readonly tell: Watched["tell"];
+}
+
+/** A diagnosis reads the journal: no more often than this, however fast it crashes. */
+const diagnoseMillis = 3_000;
+
+const { HISTORY_KIND_COMPONENT, HISTORY_KIND_RESTART } = HistoryKind;
+
+export function createChronicle({ name, unit, os, history, log, tell }: ChronicleOptions): Chronicle {
+  const { clock } = os;
+  let episode = noEpisode;
+  let diagnosis: Diagnosis | undefined;
+  let diagnosedAt = 0;
+  /** One thing after the other: a diagnosis takes its time, and what came later must not be told before. */
+  let telling: Promise<void> = Promise.resolve();
+
+  const write = (entry: Omit<Entry, "subject">): void => {
+    const { message, cause = "" } = entry;
+    log(`${name}: ${message}${cause === "" ? "" : `: ${cause}`}`);
+    history.append({ ...entry, subject: name });
+  };
+  const then = (work: () => void | Promise<void>): void => {
+    telling = telling.then(work).catch((error: unknown) => log(`${name}: ${String(error)}`));
+  };
+
+  return {
+    crashed: (end) => {
+      const { episode: after, news } = afterCrash(episode, clock.now());
+      episode = after;
+      then(async () => {
+        if (diagnosis === undefined || clock.now() - diagnosedAt >= diagnoseMillis) {
+          diagnosis = await diagnose(name, unit, os);
+          diagnosedAt = clock.now();
+        }
+        if (episode.downSince !== 0) tell({ diagnosis });
+        if (news.kind !== "crashed") return;
+        const again = news.count === 1 ? "" : `, ${news.count} times in a row`;
+        const { cause, message } = diagnosis;
+        const kind = HISTORY_KIND_COMPONENT;
+        write({ kind, message: `${describeEnd(end)}${again}`, cause: `${cause}: ${message}`, problem: true });
+      });
+    },
+    well: () => {
+      const { episode: after, news } = afterRecovery(episode, clock.now());
+      if (after === episode) return;
+      episode = after;
+      then(() => {
+        diagnosis = undefined;
+        tell({ diagnosis });
+        if (news.kind !== "back") return;
+        write({
+          kind: HISTORY_KIND_COMPONENT,
+          message: `is well again after ${(news.downMillis / 1000).toFixed(1)} s`,
+        });
+      });
+    },
+    mending: ({ kind, reason }, count) => {
+      const told = isTold(count);
+      if (episode.downSince === 0) episode = { ...episode, downSince: clock.now(), told };
+      if (!told) return;
+      const times = count === 1 ? "" : `, ${count} times in a row`;
+      const message = `${kind === "hung" ? "restarted by the agent" : "started again by the agent"}${times}`;
+      then(() => write({ kind: HISTORY_KIND_RESTART, message, cause: reason, problem: true }));
+    },
+    restarted: (reason, error) => {
+      const kind = HISTORY_KIND_RESTART;
+      if (error === undefined) return then(() => write({ kind, message: "restarted", cause: reason }));
+      then(() => write({ kind, message: `restarted, and not well: ${error.message}`, cause: reason, problem: true }));
+    },
+  };
+}

@@ -1,0 +1,81 @@
+import { fromDetail, type KhwError, toDetail } from "../../proto/errors.ts";
+import type { GetPlanResponse } from "../../proto/gen/khw/agent/v1/agent.ts";
+import { chooseMembers } from "../chosen.ts";
+import { openCluster, type OpenCluster } from "../cluster.ts";
+import type { ClusterConfig } from "../config/schema.ts";
+import type { Context } from "../context.ts";
+import { type Answer, nodesAtOnce, onNodes } from "../on-nodes.ts";
+import type { Output } from "../progress/open.ts";
+import { several } from "../several.ts";
+import { unifiedDiff } from "../unified-diff.ts";
+
+export interface DiffOptions {
+  readonly output: Output;
+  /** As the arguments name them; none: all. */
+  readonly nodes: readonly string[];
+}
+
+interface NodeDrift {
+  readonly node: string;
+  readonly plan?: GetPlanResponse;
+  readonly errors: readonly KhwError[];
+}
+
+/** As diffNodes has it. */
+export async function diff(config: ClusterConfig, context: Context, options: DiffOptions): Promise<number> {
+  await using cluster = await openCluster(config, context.signal);
+  return await diffNodes(cluster, context, options);
+}
+
+/**
+ * What differs on the nodes from the state that their agents keep: a line a step, and texts as a unified diff from what is there to
+ * what shall be. Exit code 0: nothing; 1: something, as diff(1) has it.
+ */
+export async function diffNodes(
+  cluster: OpenCluster,
+  context: Context,
+  { output, nodes }: DiffOptions,
+): Promise<number> {
+  const { signal, write } = context;
+  const chosen = nodes.length === 0 ? cluster.members : chooseMembers(cluster.members, nodes);
+  const drifts = (await onNodes(chosen, nodesAtOnce, (node) => node.drift(signal))).map(toDrift);
+  write(output === "json" ? toJson(drifts) : drifts.map((drift) => toText(drift, context)).join(""));
+  const errors = drifts.flatMap((drift) => drift.errors);
+  const [first, ...others] = errors;
+  if (first !== undefined) {
+    throw others.length === 0 ? first : several(errors, { code: first.code, headline: "not everything was compared" });
+  }
+  return drifts.every(({ plan }) => differing(plan).length === 0) ? 0 : 1;
+}
+
+function toDrift({ name: node, value: plan, error }: Answer<GetPlanResponse>): NodeDrift {
+  if (plan === undefined) return { node, errors: [error] };
+  const errors = plan.steps.flatMap(({ error }) => (error === undefined ? [] : [fromDetail(error).at({ node })]));
+  return { node, plan, errors };
+}
+
+function differing(plan: GetPlanResponse | undefined): readonly { id: string; title: string; drift: string }[] {
+  return (plan?.steps ?? []).flatMap(({ id, title, drift }) => (drift === undefined ? [] : [{ id, title, drift }]));
+}
+
+function toText({ node, plan }: NodeDrift, { terminal, env }: Context): string {
+  const colours = terminal && (env["NO_COLOR"] ?? "") === "";
+  const lines = differing(plan).map(({ id, drift }) => {
+    const texts = (plan?.differences ?? []).filter(({ step }) => step === id);
+    return `${node}: ${id}: ${drift}\n${texts.map((text) => unifiedDiff(text, { node, colours })).join("")}`;
+  });
+  return lines.join("");
+}
+
+function toJson(drifts: readonly NodeDrift[]): string {
+  const nodes = drifts.map(({ node, plan, errors }) => ({
+    node,
+    steps: differing(plan),
+    differences: (plan?.differences ?? []).map((difference) => ({
+      ...difference,
+      diff: unifiedDiff(difference, { node, colours: false }),
+    })),
+    errors: errors.map(toDetail),
+  }));
+  return `${JSON.stringify({ nodes }, null, 2)}\n`;
+}

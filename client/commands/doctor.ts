@@ -1,0 +1,29 @@
+import { painter } from "../colour.ts";
+import type { ClusterConfig } from "../config/schema.ts";
+import type { Context } from "../context.ts";
+import { examine, isSound } from "../doctor/doctor.ts";
+import { reportDocument, reportText } from "../doctor/report.ts";
+import type { Output } from "../progress/open.ts";
+import { clientVersion } from "./version.ts";
+
+export interface DoctorOptions {
+  readonly output: Output;
+  /** Lists the checks that found nothing, too. */
+  readonly verbose: boolean;
+}
+
+/** Runs every check there is and tells what it finds. Exit code 0: no error was found, and all checks ran; else 1. */
+export async function doctor(
+  load: () => Promise<ClusterConfig>,
+  context: Context,
+  { output, verbose }: DoctorOptions,
+): Promise<number> {
+  const { signal, write } = context;
+  const results = await examine(load, { signal, clientVersion: await clientVersion() });
+  write(
+    output === "json"
+      ? `${JSON.stringify(reportDocument(results), null, 2)}\n`
+      : reportText(results, { paint: painter(context), verbose }),
+  );
+  return isSound(results) ? 0 : 1;
+}

@@ -1,0 +1,102 @@
+import { type KhwError, toKhwError } from "../../proto/errors.ts";
+import type { StepEvent } from "../../proto/step.ts";
+import { chooseMembers } from "../chosen.ts";
+import { type Member, openCluster, type OpenCluster } from "../cluster.ts";
+import type { ClusterConfig } from "../config/schema.ts";
+import type { Context } from "../context.ts";
+import { openProgress, type Output } from "../progress/open.ts";
+import type { Progress } from "../progress/progress.ts";
+import { enter, leave, type RotationOptions } from "../rotation/rotation.ts";
+import { readStandings, refusalToLeave } from "../rotation/standing.ts";
+import { several } from "../several.ts";
+
+export interface DrainOptions {
+  readonly output: Output;
+  /** As the arguments name them. */
+  readonly nodes: readonly string[];
+  /** Even when no other node would serve. */
+  readonly force: boolean;
+}
+
+/** As drainNodes has it. */
+export async function drain(config: ClusterConfig, context: Context, options: DrainOptions): Promise<number> {
+  await using cluster = await openCluster(config, context.signal);
+  return await drainNodes(cluster, context, options);
+}
+
+/** As undrainNodes has it. */
+export async function undrain(
+  config: ClusterConfig,
+  context: Context,
+  options: Omit<DrainOptions, "force">,
+): Promise<number> {
+  await using cluster = await openCluster(config, context.signal);
+  return await undrainNodes(cluster, context, options);
+}
+
+/**
+ * Takes nodes out of the load balancer's rotation, and waits until its health check agrees. Exit code 0, or an error.
+ * @throws KhwError PREFLIGHT_FAILED, with nothing touched, when no other node would be left to serve
+ */
+export async function drainNodes(cluster: OpenCluster, context: Context, options: DrainOptions): Promise<number> {
+  const chosen = chooseMembers(cluster.members, options.nodes);
+  const standings = await readStandings(cluster, context.signal);
+  const refusal = refusalToLeave(standings, new Set(chosen.map(({ node }) => node.address.name)));
+  if (refusal !== undefined && !options.force) throw refusal;
+  return turn(chosen, { ...cluster, context, output: options.output, drained: true });
+}
+
+/** Takes nodes back into rotation, and waits until the load balancer's health check agrees. Exit code 0, or an error. */
+export async function undrainNodes(
+  cluster: OpenCluster,
+  context: Context,
+  { nodes, output }: Omit<DrainOptions, "force">,
+): Promise<number> {
+  return turn(chooseMembers(cluster.members, nodes), { ...cluster, context, output, drained: false });
+}
+
+interface Turn extends Pick<RotationOptions, "cloud"> {
+  readonly config: ClusterConfig;
+  readonly context: Context;
+  readonly output: Output;
+  readonly drained: boolean;
+}
+
+/** All of them at once; one node's failure is no other's. */
+async function turn(chosen: readonly Member[], { config, cloud, context, output, drained }: Turn): Promise<number> {
+  const { signal } = context;
+  const progress = await openProgress(output, context);
+  progress.emit({ kind: "begin", tracks: chosen.map(({ node }) => node.address.name) });
+  const errors = await Promise.all(
+    chosen.map(async ({ node, error }) => {
+      const emit = (event: StepEvent): void => progress.emit({ kind: "step", track: node.address.name, event });
+      try {
+        if (error !== undefined) throw error;
+        await (drained ? leave : enter)(node, { cloud, timeouts: config.timeouts, signal, emit });
+        return end(progress, node.address.name);
+      } catch (thrown) {
+        return end(progress, node.address.name, toKhwError(thrown).at({ node: node.address.name }));
+      }
+    }),
+  );
+  await progress.settled();
+  if (cloud === undefined) progress.emit({ kind: "note", text: nobodyAsked(drained) });
+  conclude(errors.flatMap((error) => error ?? []));
+  return 0;
+}
+
+function end(progress: Progress, track: string, error?: KhwError): KhwError | undefined {
+  progress.emit({ kind: "end", track, changed: error === undefined ? 1 : 0, error });
+  return error;
+}
+
+function nobodyAsked(drained: boolean): string {
+  const answer = drained ? "with 503" : "as the API server does";
+  return `the nodes answer the health check ${answer}; khw has no load balancer here, so nobody was asked whether it has seen that`;
+}
+
+function conclude(errors: readonly KhwError[]): void {
+  const [first, ...others] = errors;
+  if (first === undefined) return;
+  throw others.length === 0 ? first : several(errors, { code: first.code, headline: "not every node is done" });
+}

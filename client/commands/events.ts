@@ -1,0 +1,61 @@
+import { chooseMembers } from "../chosen.ts";
+import { openCluster } from "../cluster.ts";
+import { painter } from "../colour.ts";
+import type { ClusterConfig } from "../config/schema.ts";
+import type { Context } from "../context.ts";
+import { harmless } from "../harmless.ts";
+import type { Output } from "../progress/open.ts";
+import { parseSince } from "../since.ts";
+import { historyName } from "../status/words.ts";
+import { answering, collectFailures } from "../streams/failures.ts";
+import { historySource, type NodeEvent } from "../streams/history.ts";
+import { mergeByTime } from "../streams/merge-by-time.ts";
+import { readAll } from "../streams/read-all.ts";
+
+export interface EventsOptions {
+  /** As the arguments name them; empty: all. */
+  readonly nodes: readonly string[];
+  readonly since: string;
+  readonly follow: boolean;
+  readonly output: Output;
+}
+
+const defaultLimit = 50;
+const patienceMillis = { follow: 300, once: 3_000 };
+
+/** What the agents remember, in one order of time. Exit code 0, or 3 when some node did not answer. */
+export async function events(config: ClusterConfig, context: Context, options: EventsOptions): Promise<number> {
+  const { nodes, follow, output } = options;
+  const { signal } = context;
+  const sinceUnixMillis = parseSince(options.since, Date.now());
+  const limit = sinceUnixMillis === 0 ? defaultLimit : 0;
+  await using cluster = await openCluster(config, signal, { greet: false });
+  const chosen = nodes.length === 0 ? cluster.members : chooseMembers(cluster.members, nodes);
+  const failures = collectFailures(context);
+  const sources = answering(chosen, failures).map(({ node }) =>
+    readAll(historySource(node, { sinceUnixMillis, limit, follow }), { follow, signal, failed: failures.failed }),
+  );
+  const width = Math.max(...chosen.map(({ node }) => node.address.name.length));
+  const show = output === "json" ? jsonWriter(context) : textWriter(context, width);
+  const patience = follow ? patienceMillis.follow : patienceMillis.once;
+  const merged = mergeByTime(sources, { timeOf: ({ timeUnixMillis }) => timeUnixMillis, patienceMillis: patience });
+  for await (const event of merged) show(event);
+  return signal.aborted ? 0 : failures.conclude(chosen.length);
+}
+
+function jsonWriter({ write }: Context): (event: NodeEvent) => void {
+  return (event) => {
+    const time = new Date(event.timeUnixMillis).toISOString();
+    write(`${JSON.stringify({ time, ...event, kind: historyName(event.kind) })}\n`);
+  };
+}
+
+function textWriter(context: Context, width: number): (event: NodeEvent) => void {
+  const paint = painter(context);
+  return ({ node, timeUnixMillis, kind, subject, message, cause, problem }) => {
+    const text = [subject, message, cause].filter((part) => part !== "").map(harmless);
+    const mark = problem ? paint("red", "✖") : " ";
+    const time = new Date(timeUnixMillis).toISOString();
+    context.write(`${time} ${node.padEnd(width)} ${mark} ${historyName(kind).padEnd(11)} ${text.join(": ")}\n`);
+  };
+}

@@ -1,0 +1,109 @@
+import { KhwError } from "../../proto/errors.ts";
+import { show } from "../../proto/validate.ts";
+import { chooseMembers } from "../chosen.ts";
+import { type Member, openCluster } from "../cluster.ts";
+import { type Colour, type Paint, painter } from "../colour.ts";
+import type { ClusterConfig } from "../config/schema.ts";
+import { didYouMean } from "../config/suggest.ts";
+import type { Context } from "../context.ts";
+import { harmless } from "../harmless.ts";
+import { journals } from "../journals.ts";
+import type { Output } from "../progress/open.ts";
+import { parseSince } from "../since.ts";
+import { answering, collectFailures } from "../streams/failures.ts";
+import { type LogLine, logSource } from "../streams/logs.ts";
+import { mergeByTime } from "../streams/merge-by-time.ts";
+import { readAll } from "../streams/read-all.ts";
+
+export { journals };
+
+export interface LogsOptions {
+  /** As the arguments and options give them; empty where not given. */
+  readonly nodes: string;
+  readonly component: string;
+  readonly since: string;
+  readonly lines: string;
+  readonly follow: boolean;
+  readonly output: Output;
+}
+
+const defaultLines = 100;
+const mostLines = 1_000_000;
+/** How long a line waits for an older one of another node; while following, readers wait for it. */
+const patienceMillis = { follow: 300, once: 3_000 };
+
+/** Lines of journals of many nodes in one order of time. Exit code 0, or 3 when some node did not answer. */
+export async function logs(config: ClusterConfig, context: Context, options: LogsOptions): Promise<number> {
+  const { follow, output } = options;
+  const { nodes, components } = chooseJournals(options);
+  const sinceUnixMillis = parseSince(options.since, Date.now());
+  const lines = parseLines(options.lines, sinceUnixMillis);
+  await using cluster = await openCluster(config, context.signal, { greet: false });
+  const chosen = nodes === "" ? cluster.members : chooseMembers(cluster.members, [nodes]);
+  const failures = collectFailures(context);
+  const requests = answering(chosen, failures).flatMap(({ node }) =>
+    components.map((component) => logSource(node, { component, lines, sinceUnixMillis, follow })),
+  );
+  const sources = requests.map((source) =>
+    readAll(source, { follow, signal: context.signal, failed: failures.failed }),
+  );
+  const show = lineWriter(chosen, { context, components, output });
+  const patience = follow ? patienceMillis.follow : patienceMillis.once;
+  const merged = mergeByTime(sources, { timeOf: ({ timeUnixMillis }) => timeUnixMillis, patienceMillis: patience });
+  for await (const line of merged) show(line);
+  if (context.signal.aborted) return 0;
+  return failures.conclude(requests.length + chosen.filter(({ error }) => error !== undefined).length);
+}
+
+/** A lone argument that names a journal is one, and not a node. */
+function chooseJournals({ nodes, component }: LogsOptions): { nodes: string; components: readonly string[] } {
+  if (component === "" && journals.includes(nodes)) return { nodes: "", components: [nodes] };
+  if (component === "") return { nodes, components: journals };
+  if (journals.includes(component)) return { nodes, components: [component] };
+  throw new KhwError("INVALID_ARGUMENT", `${show(component)} has no journal that is known here`, {
+    hint: didYouMean(component, journals) ?? `one of ${journals.join(", ")}`,
+  });
+}
+
+function parseLines(text: string, since: number): number {
+  if (text === "") return since === 0 ? defaultLines : 0;
+  const lines = Number(text);
+  if (/^\d+$/.test(text) && lines >= 1 && lines <= mostLines) return lines;
+  throw new KhwError("INVALID_ARGUMENT", `--lines: ${show(text)} is no number between 1 and ${mostLines}`);
+}
+
+interface WriterOptions {
+  readonly context: Context;
+  readonly components: readonly string[];
+  readonly output: Output;
+}
+
+function lineWriter(
+  members: readonly Member[],
+  { context, components, output }: WriterOptions,
+): (line: LogLine) => void {
+  const { write } = context;
+  if (output === "json") return (line) => write(`${JSON.stringify({ time: iso(line), ...line })}\n`);
+  const paint = painter(context);
+  const names = members.map(({ node }) => node.address.name);
+  const nodeWidth = Math.max(...names.map((name) => name.length));
+  const componentWidth = Math.max(...components.map((name) => name.length));
+  return (line) => {
+    const colour = nodeColours[names.indexOf(line.node) % nodeColours.length] ?? "cyan";
+    const place = paint(colour, `${line.node.padEnd(nodeWidth)} ${line.component.padEnd(componentWidth)}`);
+    write(`${iso(line)} ${place}  ${describeText(line, paint)}\n`);
+  };
+}
+
+const nodeColours: readonly Colour[] = ["cyan", "magenta", "blue", "green", "yellow"];
+
+/** syslog's "error" and what is worse. */
+const errorPriority = 3;
+
+function describeText({ text, priority }: LogLine, paint: Paint): string {
+  return priority <= errorPriority ? paint("red", harmless(text)) : harmless(text);
+}
+
+function iso({ timeUnixMillis }: LogLine): string {
+  return new Date(timeUnixMillis).toISOString();
+}

@@ -1,0 +1,54 @@
+import { basename, resolve } from "node:path";
+import { KhwError } from "../../proto/errors.ts";
+import type { ClusterConfig } from "../config/schema.ts";
+import type { Context } from "../context.ts";
+import { journals } from "../journals.ts";
+import type { Output } from "../progress/open.ts";
+import { parseSince } from "../since.ts";
+import { type Entry, writeArchive } from "../support/archive.ts";
+import { bundleEntries } from "../support/entries.ts";
+import { clientVersion } from "./version.ts";
+
+export interface SupportBundleOptions {
+  readonly output: Output;
+  /** As the options give them; empty where not given. */
+  readonly file: string;
+  readonly since: string;
+  /** Replaces a file of that name. */
+  readonly force: boolean;
+}
+
+/** Writes all that helps to find out what is wrong into one file, without secrets. Exit code 0 when the file is written. */
+export async function supportBundle(
+  load: () => Promise<ClusterConfig>,
+  context: Context,
+  { output, file, since, force }: SupportBundleOptions,
+): Promise<number> {
+  const { signal, warn, write } = context;
+  const now = new Date();
+  const name = file || `khw-support-${now.toISOString().replaceAll(/[-:]|\.\d+/g, "")}.tar.gz`;
+  const folder = basename(name).replace(/\.(tar\.gz|tgz)$/, "");
+  if (folder === "" || folder === "." || folder === "..") {
+    throw new KhwError("INVALID_ARGUMENT", "--file: this names no file", { hint: "for example --file khw.tar.gz" });
+  }
+  const sinceUnixMillis = parseSince(since || "24h", now.getTime());
+  const options = { sinceUnixMillis, journals, signal, clientVersion: await clientVersion() };
+  const unreachable: string[] = [];
+  const counted = async function* (entries: AsyncIterable<Entry>): AsyncGenerator<Entry, void> {
+    for await (const entry of entries) {
+      const [, node] = /^nodes\/(.+)\/unreachable\.txt$/.exec(entry.path) ?? [];
+      if (node !== undefined) {
+        unreachable.push(node);
+        warn(`${node} does not answer: the bundle says so, and holds nothing else of it\n`);
+      }
+      yield entry;
+    }
+  };
+  const { bytes } = await writeArchive(resolve(name), counted(bundleEntries(load, options)), { folder, force, signal });
+  write(
+    output === "json"
+      ? `${JSON.stringify({ file: resolve(name), bytes, unreachable })}\n`
+      : `${name} is written (${Math.ceil(bytes / 1024)} KiB). Secrets are masked; look it through before you give it away.\n`,
+  );
+  return 0;
+}

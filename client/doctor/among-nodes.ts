@@ -1,0 +1,106 @@
+import { components as kubernetesComponents } from "../../proto/components.ts";
+import { type GetStatusResponse, Health } from "../../proto/gen/khw/agent/v1/agent.ts";
+import { clockFindings } from "../clocks.ts";
+import { type DoctorCheck, type Finding, findingOf, places } from "./check.ts";
+import { answered, type Facts } from "./facts.ts";
+
+const { cluster: where } = places;
+
+interface Named {
+  readonly name: string;
+  readonly status: GetStatusResponse;
+}
+
+/** What the nodes must have in common. */
+export function amongNodesChecks(facts: Facts): DoctorCheck[] {
+  const { config, clientVersion } = facts;
+  return [
+    {
+      where,
+      title: `the agents are ${clientVersion}, as this client is`,
+      run: async () => agentVersions(await answered(facts), clientVersion),
+    },
+    {
+      where,
+      title: "all nodes run the same Kubernetes",
+      run: async () => componentVersions(await answered(facts)),
+    },
+    {
+      where,
+      title: "the nodes' clocks agree",
+      run: async () =>
+        clockFindings((await answered(facts)).map(({ clock }) => clock)).map((error) => ({
+          ...findingOf(error, error.node ?? where),
+          subject: "clock",
+        })),
+    },
+    {
+      where,
+      title: "etcd has a quorum, and an odd number of members",
+      run: async () => etcdFindings(await answered(facts), config.cluster.etcdServers?.length ?? config.nodes.length),
+    },
+  ];
+}
+
+export function agentVersions(nodes: readonly Named[], clientVersion: string): Finding[] {
+  const versions = groups(nodes.map(({ name, status }) => ({ name, version: status.agentVersion })));
+  const found: Finding[] = [];
+  if (versions.size > 1) {
+    const message = `differ among the nodes: ${told(versions)}`;
+    const remedy = "khw-client install --deb FILE brings all of them the same";
+    found.push({ severity: "warning", where, subject: "agents", message, remedy });
+  }
+  for (const [version, names] of versions) {
+    if (version === clientVersion) continue;
+    const message = `${version} on ${names.join(", ")}, where this client is ${clientVersion}`;
+    const remedy = "khw-client install --deb FILE brings the agents of this client's release";
+    found.push({ severity: "warning", where, subject: "agents", message, remedy });
+  }
+  return found;
+}
+
+export function componentVersions(nodes: readonly Named[]): Finding[] {
+  return [...kubernetesComponents, "etcd"].flatMap((component): Finding[] => {
+    const versions = groups(
+      nodes.flatMap(({ name, status }) => {
+        const { version = "" } = status.components.find((one) => one.name === component) ?? {};
+        return version === "" ? [] : [{ name, version }];
+      }),
+    );
+    if (versions.size < 2) return [];
+    const message = `differs among the nodes: ${told(versions)}`;
+    const remedy = component === "etcd" ? "bring the members to one release" : "khw-client bootstrap";
+    return [{ severity: "warning", where, subject: component, message, remedy }];
+  });
+}
+
+/** By the members on the controllers; where none of them has etcd, it is elsewhere and nobody here knows of it. */
+export function etcdFindings(nodes: readonly Named[], members: number): Finding[] {
+  const known = nodes.flatMap(({ name, status }) => {
+    const etcd = status.components.find((component) => component.name === "etcd");
+    return etcd === undefined ? [] : [{ name, healthy: etcd.health === Health.HEALTH_HEALTHY }];
+  });
+  if (known.length === 0) return [];
+  const healthy = known.filter((member) => member.healthy).length;
+  const found: Finding[] = [];
+  if (healthy <= members / 2) {
+    const message = `${healthy} of ${members} members are known to be healthy: more than half must be for the API to work`;
+    const remedy = "bring members back first: khw-client status, then khw-client logs etcd --since 1h";
+    found.push({ severity: "error", where, subject: "etcd", message, remedy });
+  }
+  if (members % 2 === 0) {
+    const message = `has ${members} members: it bears the loss of no more of them than ${members - 1} would`;
+    found.push({ severity: "warning", where, subject: "etcd", message, remedy: "add a member, or remove one" });
+  }
+  return found;
+}
+
+function groups(items: readonly { readonly name: string; readonly version: string }[]): Map<string, string[]> {
+  const found = new Map<string, string[]>();
+  for (const { name, version } of items) found.set(version, [...(found.get(version) ?? []), name]);
+  return found;
+}
+
+function told(versions: ReadonlyMap<string, readonly string[]>): string {
+  return [...versions].map(([version, names]) => `${version} on ${names.join(", ")}`).join("; ");
+}

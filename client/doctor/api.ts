@@ -1,0 +1,133 @@
+import { request } from "node:https";
+import { KhwError, toKhwError } from "../../proto/errors.ts";
+import { Health } from "../../proto/gen/khw/agent/v1/agent.ts";
+import { createKubernetesApi, type KubernetesApi } from "../../proto/kubernetes-api.ts";
+import type { AdminCredentials } from "../credentials/read.ts";
+import { clusterChecks, publicAddressChecks, type Check } from "../verify.ts";
+import { type DoctorCheck, type Finding, findingOf, places } from "./check.ts";
+import { type Facts, saidBy } from "./facts.ts";
+
+const requestMillis = 10_000;
+/** A name in every API server's certificate, whatever address it is reached at. */
+const nameOfAll = "kubernetes.default.svc";
+
+/** The API answers at the public address and through each node, with what the cluster cannot do without in it. */
+export function apiChecks(facts: Facts): DoctorCheck[] {
+  const { version } = facts.config.kubernetes;
+  // The list of checks does not depend on who asks: titles come from one that is never run.
+  const titled = (make: (api: KubernetesApi, address: string, ca: Buffer) => Check[], where: string): DoctorCheck[] =>
+    make(async () => ({ status: 0, body: "" }), "the public address", Buffer.of()).map(({ title }, index) => ({
+      where,
+      title,
+      run: async (signal) => {
+        const [address, admin] = await Promise.all([facts.publicAddress(), administrator(facts)]);
+        const { ca, certificate, key } = admin;
+        const server = `https://${address}:6443`;
+        const api = createKubernetesApi({ server, ca, certificate, key, timeoutMillis: requestMillis });
+        return proven(make(api, address, ca)[index], { where, signal });
+      },
+    }));
+  return [
+    ...titled((api, address, ca) => publicAddressChecks(api, { address, ca, version }), places.loadBalancer),
+    ...titled(clusterChecks, places.cluster),
+    ...facts.config.nodes.map(({ name }) => throughNode(name, facts)),
+  ];
+}
+
+async function administrator({ credentials }: Facts): Promise<AdminCredentials> {
+  const { admin } = await credentials();
+  if (admin !== undefined) return admin;
+  throw new KhwError("CREDENTIAL_INVALID", "the admin kubeconfig cannot be read");
+}
+
+/** That nobody answers at the public address is said once; what is asked there cannot be found out then. */
+async function proven(
+  check: Check | undefined,
+  { where, signal }: { readonly where: string; readonly signal: AbortSignal },
+): Promise<Finding[]> {
+  try {
+    await check?.run(signal);
+    return [];
+  } catch (thrown) {
+    const error = toKhwError(thrown);
+    if (error.code === "INTERNAL" || (where === places.cluster && error.code === "UNREACHABLE")) throw error;
+    const cut = error.message.includes("self-signed") || error.message.includes("unable to verify");
+    const hint = cut ? "is another cluster behind that address, or ca.pem of another one here?" : error.hint;
+    return [findingOf(new KhwError(error.code, `${check?.title ?? ""}: ${error.message}`, { hint }), where, "API")];
+  }
+}
+
+function throughNode(name: string, facts: Facts): DoctorCheck {
+  return {
+    where: name,
+    title: "its API server answers from here, with a certificate of the cluster's CA",
+    run: async (signal) => {
+      const admin = await administrator(facts);
+      const { host } = facts.cluster.members.find(({ node }) => node.address.name === name)?.node.address ?? {};
+      if (host === undefined) throw new KhwError("UNREACHABLE", "its address is not known");
+      try {
+        const status = await askVersion(host, admin, signal);
+        if (status === 200) return [];
+        const remedy = `khw-client logs ${name} kube-apiserver`;
+        const message = `answers ${status} to GET /version`;
+        return [{ severity: "error", where: name, subject: "kube-apiserver", message, remedy }];
+      } catch (error) {
+        return [await unanswered(toAnswerError(error), name, facts)];
+      }
+    },
+  };
+}
+
+/** The API server may well be up, and only its port closed to here. */
+async function unanswered(
+  error: { readonly tls: boolean; readonly message: string },
+  name: string,
+  facts: Facts,
+): Promise<Finding> {
+  const at = { where: name, subject: "kube-apiserver" };
+  if (error.tls) {
+    const remedy = "compare ca.pem here with /var/lib/kubernetes/ca.pem there; khw-client bootstrap brings these files";
+    return { ...at, severity: "error", message: `its certificate is not accepted: ${error.message}`, remedy };
+  }
+  const said = await saidBy(facts, name);
+  const own = said?.status.components.find((component) => component.name === "kube-apiserver");
+  const message = `port 6443 does not answer from here: ${error.message}`;
+  if (own?.health !== Health.HEALTH_HEALTHY) {
+    return { ...at, severity: "error", message, remedy: `khw-client status ${name}` };
+  }
+  const remedy = "the node says that it is healthy: does the firewall let clients in to port 6443?";
+  return { ...at, severity: "warning", message, remedy };
+}
+
+/** Node's and OpenSSL's codes for a certificate that is not accepted; all others are about the connection. */
+function toAnswerError(error: unknown): { readonly tls: boolean; readonly message: string } {
+  if (!(error instanceof Error)) return { tls: false, message: String(error) };
+  const code = "code" in error ? String(error.code) : "";
+  return { tls: /CERT|ALTNAME|ISSUER|SIGNATURE|SSL/.test(code), message: error.message };
+}
+
+function askVersion(host: string, { ca, certificate, key }: AdminCredentials, signal: AbortSignal): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const asking = request(
+      {
+        host,
+        port: 6443,
+        path: "/version",
+        servername: nameOfAll,
+        agent: false,
+        ca,
+        cert: certificate,
+        key,
+        headers: { host: nameOfAll },
+        signal: AbortSignal.any([signal, AbortSignal.timeout(requestMillis)]),
+      },
+      (answer) => {
+        answer.resume();
+        answer.on("error", reject);
+        answer.on("end", () => resolve(answer.statusCode ?? 0));
+      },
+    );
+    asking.on("error", reject);
+    asking.end();
+  });
+}

@@ -1,0 +1,44 @@
+import { KhwError } from "../../proto/errors.ts";
+import { toDesired, withoutContent } from "../config/desired.ts";
+import { controllersOf } from "../cluster.ts";
+import { readCredentials } from "../credentials/read.ts";
+import type { DoctorCheck } from "./check.ts";
+import { type Facts, factsOf, greeted } from "./facts.ts";
+
+const mostNamed = 5;
+
+/** What bootstrap would change on each node: a note, since it may be what somebody is just about to do. */
+export function desiredChecks(facts: Facts): DoctorCheck[] {
+  return facts.config.nodes.map(({ name: where }) => ({
+    where,
+    title: "bootstrap would change nothing",
+    run: async (signal) => {
+      await factsOf(facts, where).catch((cause: unknown) => {
+        throw new KhwError("UNREACHABLE", "its agent does not answer", { node: where, cause });
+      });
+      const { desired, node } = await wanted(facts, where);
+      const { steps } = await node.plan(withoutContent(desired), signal);
+      const differing = steps.filter(({ drift, error }) => drift !== undefined || error !== undefined);
+      if (differing.length === 0) return [];
+      const names = differing.slice(0, mostNamed).map(({ id }) => id);
+      const more = differing.length > mostNamed ? ` and ${differing.length - mostNamed} more` : "";
+      const message = `khw.yaml wants ${differing.length} ${differing.length === 1 ? "step" : "steps"} otherwise: ${names.join(", ")}${more}`;
+      const remedy = "khw-client plan tells more; khw-client bootstrap does it";
+      return [{ severity: "note", where, subject: "bootstrap", message, remedy }];
+    },
+  }));
+}
+
+async function wanted(facts: Facts, name: string) {
+  const { config, cluster } = facts;
+  const members = greeted(cluster, await facts.nodes());
+  const [controllers, publicAddress] = [controllersOf({ ...cluster, members }), await facts.publicAddress()];
+  const use = { controllers, publicAddress };
+  const { credentials } = await readCredentials(config, use).catch((cause: unknown) => {
+    throw new KhwError("CREDENTIAL_INVALID", "the cluster's credentials are not sound", { cause });
+  });
+  const desired = (await toDesired(config, use, credentials)).get(name);
+  const node = cluster.members.find((member) => member.node.address.name === name)?.node;
+  if (desired === undefined || node === undefined) throw new KhwError("INVALID_ARGUMENT", `${name} is no node`);
+  return { desired, node };
+}

@@ -1,0 +1,76 @@
+import { KhwError, toKhwError } from "../../proto/errors.ts";
+import type { ClusterConfig } from "../config/schema.ts";
+import { amongNodesChecks } from "./among-nodes.ts";
+import { apiChecks } from "./api.ts";
+import { type CheckResult, type DoctorCheck, findingOf, places, runChecks } from "./check.ts";
+import { desiredChecks } from "./desired.ts";
+import { collectFacts } from "./facts.ts";
+import { loadBalancerChecks } from "./load-balancer.ts";
+import { nodeChecks } from "./nodes.ts";
+import { openAnyway } from "./open.ts";
+import { fileChecks, workstationChecks } from "./workstation.ts";
+
+/** An agent that hangs has this long, and then costs its own checks only. */
+const deadlineMillis = 60_000;
+
+export interface ExamineOptions {
+  readonly signal: AbortSignal;
+  readonly clientVersion: string;
+}
+
+/** Runs every check there is. What keeps the cluster from being opened at all is a finding, and its checks did not run. */
+export async function examine(
+  load: () => Promise<ClusterConfig>,
+  { signal, clientVersion }: ExamineOptions,
+): Promise<CheckResult[]> {
+  const settings: DoctorCheck = {
+    where: places.workstation,
+    title: "khw.yaml and the flags can be read",
+    run: async () => [],
+  };
+  let config: ClusterConfig;
+  try {
+    config = await load();
+  } catch (error) {
+    return [failed(settings, toKhwError(error)), ...notRun("every other check", "the configuration cannot be read")];
+  }
+  const first = await runChecks([settings, ...fileChecks(config)], { signal, deadlineMillis });
+  const { cluster: opening, error } = await openAnyway(config, signal);
+  const opened: DoctorCheck = { where: places.cluster, title: "the nodes' addresses are known", run: async () => [] };
+  if (error !== undefined) first.push(failed(opened, error));
+  if (opening === undefined) {
+    return [...first, ...notRun("every check of nodes and load balancer", "the nodes' addresses are not known")];
+  }
+  await using cluster = opening;
+  const facts = collectFacts({ cluster, clientVersion, signal });
+  const checks = [
+    ...workstationChecks(facts),
+    ...nodeChecks(facts),
+    ...amongNodesChecks(facts),
+    ...(await loadBalancerChecks(facts)),
+    ...apiChecks(facts),
+    ...desiredChecks(facts),
+  ];
+  const results = await runChecks(checks, { signal, deadlineMillis });
+  signal.throwIfAborted();
+  const unseen =
+    error === undefined ? [] : notRun("every check of the load balancer", "the Compute Engine API was not reached");
+  return [...first, ...results, ...unseen];
+}
+
+function failed({ where, title }: DoctorCheck, error: KhwError): CheckResult {
+  return { where, title, outcome: "found", findings: [findingOf(error, error.node ?? where)] };
+}
+
+function notRun(title: string, reason: string): CheckResult[] {
+  return [{ where: places.cluster, title, outcome: "not run", reason: new KhwError("PREFLIGHT_FAILED", reason) }];
+}
+
+/** Nothing is broken as far as can be known, and all could be known. */
+export function isSound(results: readonly CheckResult[]): boolean {
+  return results.every(
+    (result) =>
+      result.outcome === "passed" ||
+      (result.outcome === "found" && result.findings.every(({ severity }) => severity !== "error")),
+  );
+}

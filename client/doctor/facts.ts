@@ -1,0 +1,94 @@
+import type { Controller } from "../../proto/desired.ts";
+import { KhwError } from "../../proto/errors.ts";
+import type { GetInfoResponse, GetStatusResponse } from "../../proto/gen/khw/agent/v1/agent.ts";
+import { type ClockReading, readClock } from "../clocks.ts";
+import { controllersOf, type OpenCluster } from "../cluster.ts";
+import type { ClusterConfig } from "../config/schema.ts";
+import { type ExaminedCredentials, examineCredentials } from "../credentials/read.ts";
+import type { BackendHealth } from "../gce/health.ts";
+import type { AgentNode } from "../node.ts";
+import { type Answer, nodesAtOnce, onNodes } from "../on-nodes.ts";
+import { findPublicAddress } from "../prepare.ts";
+
+/** What a node said of itself. */
+export interface NodeFacts {
+  readonly info: GetInfoResponse;
+  readonly clock: ClockReading;
+  readonly status: GetStatusResponse;
+}
+
+/** What several checks look at: each is asked for once, when the first of them wants it, and rejects for all of them. */
+export interface Facts {
+  readonly config: ClusterConfig;
+  readonly clientVersion: string;
+  readonly cluster: OpenCluster;
+  /** All nodes' answers, in the order of the config. */
+  readonly nodes: () => Promise<readonly Answer<NodeFacts>[]>;
+  readonly publicAddress: () => Promise<string>;
+  readonly credentials: () => Promise<ExaminedCredentials>;
+  /** Each node as the load balancer sees it; none where khw leaves it alone. */
+  readonly backends: () => Promise<readonly BackendHealth[]>;
+}
+
+export interface FactsOptions {
+  readonly cluster: OpenCluster;
+  readonly clientVersion: string;
+  readonly signal: AbortSignal;
+}
+
+export function collectFacts({ cluster, clientVersion, signal }: FactsOptions): Facts {
+  const { config, cloud, members } = cluster;
+  const nodes = once(() => onNodes(members, nodesAtOnce, (node) => readNode(node, signal)));
+  const publicAddress = once(() => findPublicAddress(cluster, { signal, mayCreateAddress: false }));
+  const backends = once(async () => {
+    if (cloud === undefined) return [];
+    const { poolHealth } = await import("../gce/health.ts");
+    return poolHealth(cloud.compute, cloud.loadBalancer, signal);
+  });
+  const credentials = once(async () => {
+    const [controllers, address] = await Promise.all([nodes().then(addressed), publicAddress()]);
+    return examineCredentials(config, { controllers, publicAddress: address });
+  });
+  const addressed = (answers: readonly Answer<NodeFacts>[]): readonly Controller[] =>
+    controllersOf({ ...cluster, members: greeted(cluster, answers) });
+  return { config, clientVersion, cluster, nodes, publicAddress, credentials, backends };
+}
+
+/** The members with what they have said about who they are. */
+export function greeted({ members }: OpenCluster, answers: readonly Answer<NodeFacts>[]): OpenCluster["members"] {
+  return members.map(({ node }, index) => {
+    const { value, error } = answers[index] ?? {};
+    if (value !== undefined) return { node, info: value.info };
+    return error === undefined ? { node } : { node, error };
+  });
+}
+
+/** Who the agent is comes first: one that is away costs no more than that. */
+async function readNode(node: AgentNode, signal: AbortSignal): Promise<NodeFacts> {
+  const { answer: info, clock } = await readClock(node.address.name, () => node.info(signal));
+  return { info, clock, status: await node.status(signal) };
+}
+
+/** What the node of that name has said. @throws KhwError why it did not answer */
+export async function factsOf({ nodes }: Facts, name: string): Promise<NodeFacts> {
+  const answer = (await nodes()).find((one) => one.name === name);
+  if (answer?.value !== undefined) return answer.value;
+  throw answer?.error ?? new KhwError("UNREACHABLE", "it was not asked", { node: name });
+}
+
+/** The same, and nothing for a node that did not answer. */
+export async function saidBy({ nodes }: Facts, name: string): Promise<NodeFacts | undefined> {
+  return (await nodes()).find((one) => one.name === name)?.value;
+}
+
+/** The nodes that answered. @throws KhwError UNREACHABLE when none did */
+export async function answered({ nodes }: Facts): Promise<readonly (NodeFacts & { readonly name: string })[]> {
+  const found = (await nodes()).flatMap(({ name, value }) => (value === undefined ? [] : [{ name, ...value }]));
+  if (found.length > 0) return found;
+  throw new KhwError("UNREACHABLE", "no agent answers");
+}
+
+function once<Value>(ask: () => Promise<Value>): () => Promise<Value> {
+  let asked: Promise<Value> | undefined;
+  return () => (asked ??= ask());
+}

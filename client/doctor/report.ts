@@ -1,0 +1,61 @@
+import { toDetail } from "../../proto/errors.ts";
+import type { Colour, Paint } from "../colour.ts";
+import { harmless } from "../harmless.ts";
+import { type CheckResult, ranked, severities, type Severity } from "./check.ts";
+import { isSound } from "./doctor.ts";
+
+export interface ReportOptions {
+  readonly paint: Paint;
+  /** With the checks that found nothing, too. */
+  readonly verbose: boolean;
+}
+
+const colours: Readonly<Record<Severity, Colour>> = { error: "red", warning: "yellow", note: "cyan" };
+
+/** Findings, worst first, each with its remedy; what could not be found out; the count of all. */
+export function reportText(results: readonly CheckResult[], { paint, verbose }: ReportOptions): string {
+  const passed = results.filter(({ outcome }) => outcome === "passed");
+  const findings = ranked(results).map(({ severity, where, subject, message, remedy }) => {
+    const place = [where, subject].filter((part) => part !== "").join(": ");
+    const lines = message.split("\n").map(harmless).join("\n         ");
+    const what = `${paint(colours[severity], severity.padEnd(7))}  ${place}: ${lines}\n`;
+    return remedy === "" ? what : `${what}         remedy: ${remedy}\n`;
+  });
+  const open = results.flatMap((result) =>
+    result.outcome === "not run"
+      ? `${paint("yellow", "not run")}  ${result.where}: ${result.title}: ${result.reason.message.split("\n").map(harmless).join(" ")}\n`
+      : [],
+  );
+  const fine = verbose ? passed.map(({ where, title }) => `${paint("green", "passed ")}  ${where}: ${title}\n`) : [];
+  const blocks = [findings, open, fine].filter((block) => block.length > 0).map((block) => block.join(""));
+  return [...blocks, `${summary(results)}\n`].join("\n");
+}
+
+function summary(results: readonly CheckResult[]): string {
+  const findings = ranked(results);
+  const counted = severities.map((severity) =>
+    count(findings.filter((one) => one.severity === severity).length, severity),
+  );
+  const passed = results.filter(({ outcome }) => outcome === "passed").length;
+  const open = results.filter(({ outcome }) => outcome === "not run").length;
+  const rest = open === 0 ? "" : `; ${count(open, "check")} could not run`;
+  return `${count(results.length, "check")}: ${passed} passed; ${counted.join(", ")}${rest}`;
+}
+
+function count(number: number, word: string): string {
+  return `${number} ${word}${number === 1 ? "" : "s"}`;
+}
+
+/** The same for programs: docs/doctor.md tells its shape. */
+export function reportDocument(results: readonly CheckResult[]): Record<string, unknown> {
+  return {
+    well: isSound(results),
+    findings: ranked(results),
+    notRun: results.flatMap((result) =>
+      result.outcome === "not run"
+        ? [{ where: result.where, title: result.title, reason: toDetail(result.reason) }]
+        : [],
+    ),
+    passed: results.flatMap(({ outcome, where, title }) => (outcome === "passed" ? [{ where, title }] : [])),
+  };
+}

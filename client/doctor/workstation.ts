@@ -1,0 +1,183 @@
+import type { X509Certificate } from "node:crypto";
+import { readFile, stat } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { credentialNames } from "../../proto/components.ts";
+import { KhwError, toKhwError } from "../../proto/errors.ts";
+import { roleOf } from "../../proto/roles.ts";
+import { largestClockDifference } from "../clocks.ts";
+import type { ClusterConfig } from "../config/schema.ts";
+import { collect } from "../credentials/problem.ts";
+import { kubeconfigIn } from "../credentials/kubeconfig.ts";
+import { readCertificates } from "../credentials/pem.ts";
+import { readManagementIdentity } from "../node.ts";
+import { instant } from "../time.ts";
+import { type DoctorCheck, type Finding, findingOf, places } from "./check.ts";
+import { answered, type Facts } from "./facts.ts";
+
+const { workstation: where } = places;
+const day = 24 * 60 * 60 * 1000;
+const issueManagement = "khw-client pki issue --role admin NAME makes a new one; `management` in khw.yaml names it";
+
+/** What can be looked at without any node. */
+export function fileChecks(config: ClusterConfig): DoctorCheck[] {
+  return [
+    {
+      where,
+      title: "the management identity can be used",
+      run: async () => managementFindings(config, Date.now()),
+    },
+    {
+      where,
+      title: "private keys are their owner's alone",
+      run: async () => (await Promise.all(keyFiles(config).map(openKey))).flat(),
+    },
+    {
+      where,
+      title: "no certificate of the cluster ends within 30 days",
+      run: async () => expiryFindings(config, Date.now()),
+    },
+  ];
+}
+
+/** What needs the nodes' answers, too. */
+export function workstationChecks(facts: Facts): DoctorCheck[] {
+  return [
+    {
+      where,
+      title: "the cluster's credentials fit the cluster",
+      run: async () => {
+        const { problems } = await facts.credentials();
+        return problems.map(({ file, field, what, remedy }) => ({
+          severity: "error",
+          where,
+          subject: join(facts.config.credentials.folder, file),
+          message: field === undefined ? what : `${field}: ${what}`,
+          remedy,
+        }));
+      },
+    },
+    {
+      where,
+      title: "the clock agrees with the agents'",
+      run: async () => clockFinding((await answered(facts)).map(({ clock: { ahead } }) => ahead)),
+    },
+    ...(facts.cluster.cloud === undefined ? [] : [computeCheck(facts)]),
+  ];
+}
+
+async function managementFindings({ management }: ClusterConfig, now: number): Promise<Finding[]> {
+  try {
+    const identity = await readManagementIdentity(management);
+    const [authority] = readCertificates(identity.ca);
+    const [own] = readCertificates(identity.certificate);
+    if (authority === undefined || own === undefined) {
+      const file = authority === undefined ? management.ca : management.certificate;
+      return [{ severity: "error", where, subject: file, message: "is no certificate", remedy: issueManagement }];
+    }
+    const findings = [...ending(management.ca, authority, now), ...ending(management.certificate, own, now)];
+    const problem = (message: string): Finding => ({
+      severity: "error",
+      where,
+      subject: management.certificate,
+      message,
+      remedy: issueManagement,
+    });
+    if (!own.checkIssued(authority) || !own.verify(authority.publicKey)) {
+      findings.push(problem(`was not issued by the CA in ${management.ca}`));
+    }
+    const role = roleOf(/^O=(.*)$/m.exec(own.subject)?.[1]);
+    if (role !== "admin" && role !== "viewer") findings.push(problem("has no role that an agent answers to"));
+    return findings;
+  } catch (error) {
+    return [findingOf(toKhwError(error), where, "management identity")];
+  }
+}
+
+/** Nothing for a certificate that is good for 30 days more. */
+function ending(subject: string, { validFrom, validTo }: X509Certificate, now: number): Finding[] {
+  const [from, to] = [Date.parse(validFrom), Date.parse(validTo)];
+  const remedy = "issue a new one in time, and then khw-client bootstrap";
+  if (from > now) {
+    const message = `is not valid before ${instant(from)} UTC`;
+    return [{ severity: "error", where, subject, message, remedy: "is this machine's clock right?" }];
+  }
+  if (to - now > 30 * day) return [];
+  const message = `${to < now ? "expired" : "expires"} on ${instant(to)} UTC`;
+  return [{ severity: to - now > 7 * day ? "warning" : "error", where, subject, message, remedy }];
+}
+
+/** All that whoever reads it could act as the cluster, or as its administrator, with. */
+function keyFiles({ management, credentials }: ClusterConfig): string[] {
+  const { folder, adminKubeconfig = join(folder, "admin.kubeconfig") } = credentials;
+  const secret = credentialNames.filter((name) => !name.endsWith(".pem") || name.endsWith("-key.pem"));
+  return [
+    management.key,
+    join(dirname(management.ca), "ca-key.pem"),
+    ...secret.map((name) => join(folder, name)),
+    adminKubeconfig,
+  ];
+}
+
+/** A file that is not there is another check's finding. */
+async function openKey(path: string): Promise<Finding[]> {
+  try {
+    const { mode } = await stat(path);
+    if ((mode & 0o077) === 0) return [];
+    const message = `others may read or change it (mode ${(mode & 0o777).toString(8).padStart(4, "0")})`;
+    return [{ severity: "warning", where, subject: path, message, remedy: `chmod 600 ${path}` }];
+  } catch (error) {
+    if (isMissing(error)) return [];
+    throw error;
+  }
+}
+
+async function expiryFindings({ credentials }: ClusterConfig, now: number): Promise<Finding[]> {
+  const { folder, adminKubeconfig = join(folder, "admin.kubeconfig") } = credentials;
+  const files = ["ca.pem", "kubernetes.pem", "kube-controller-manager.kubeconfig", "kube-scheduler.kubeconfig"];
+  const paths = [...files.map((name) => join(folder, name)), adminKubeconfig];
+  const found = await Promise.all(
+    paths.map(async (path) => {
+      try {
+        const content = await readFile(path);
+        const pem = path.endsWith(".pem") ? content : collect(kubeconfigIn(path, content)).result?.certificate;
+        return readCertificates(pem ?? Buffer.of()).flatMap((certificate) => ending(path, certificate, now));
+      } catch (error) {
+        if (isMissing(error)) return undefined;
+        throw error;
+      }
+    }),
+  );
+  const read = found.filter((findings) => findings !== undefined);
+  if (read.length > 0) return read.flat();
+  throw new KhwError("CREDENTIAL_INVALID", `there are no certificates in ${folder}`);
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "ENOENT";
+}
+
+/** Against the agents' median: one machine with a wrong clock is that machine's finding. */
+function clockFinding(ahead: readonly number[]): Finding[] {
+  const median = ahead.toSorted((one, other) => one - other)[Math.floor(ahead.length / 2)] ?? 0;
+  if (Math.abs(median) <= largestClockDifference) return [];
+  const message = `is ${Math.round(Math.abs(median) / 1000)} s ${median > 0 ? "behind" : "ahead of"} the agents'`;
+  const remedy = "switch time synchronisation on: timedatectl set-ntp true";
+  return [{ severity: "warning", where, subject: "clock", message, remedy }];
+}
+
+function computeCheck({ cluster: { cloud, config } }: Facts): DoctorCheck {
+  return {
+    where,
+    title: "the credentials for the Compute Engine API are accepted",
+    run: async (signal) => {
+      if (cloud === undefined) return [];
+      const { loadBalancerReferences } = await import("../gce/load-balancer.ts");
+      try {
+        await cloud.compute.get(loadBalancerReferences(cloud.loadBalancer).address, signal);
+        return [];
+      } catch (error) {
+        return [findingOf(toKhwError(error), where, `Compute Engine API (gce.auth: ${config.gce.auth})`)];
+      }
+    },
+  };
+}

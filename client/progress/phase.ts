@@ -1,0 +1,29 @@
+import { toKhwError } from "../../proto/errors.ts";
+import type { StepEvent } from "../../proto/step.ts";
+
+/** A part of a node's work that the client itself does or asks for. */
+export interface Phase {
+  readonly id: string;
+  /** What happens to the node, in a few words. */
+  readonly summary: string;
+}
+
+/** Does the work and tells of it as of a step. @throws what the work throws, as a KhwError that names the step */
+export async function phase<T>(
+  { id, summary }: Phase,
+  emit: (event: StepEvent) => void,
+  work: (progress: (text: string) => void) => Promise<T>,
+): Promise<T> {
+  const [start, drift] = [performance.now(), { summary }];
+  const millis = (): number => Math.round(performance.now() - start);
+  emit({ kind: "started", step: id, drift });
+  try {
+    const result = await work((text) => emit({ kind: "progress", step: id, text }));
+    emit({ kind: "finished", step: id, result: { outcome: "changed", millis: millis(), drift } });
+    return result;
+  } catch (thrown) {
+    const error = toKhwError(thrown).at({ step: id });
+    emit({ kind: "finished", step: id, result: { outcome: "failed", millis: millis(), drift, error } });
+    throw error;
+  }
+}

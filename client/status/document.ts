@@ -1,0 +1,75 @@
+import { toDetail } from "../../proto/errors.ts";
+import type {
+  Certificate,
+  Component,
+  DriftStatus,
+  GetStatusResponse,
+  Operation,
+  StatusChange,
+} from "../../proto/gen/khw/agent/v1/agent.ts";
+import { isWell, problemsOf } from "./problems.ts";
+import type { ClusterState, LoadBalancerState, NodeState } from "./state.ts";
+import { certificateName, healthName, operationName, policyName } from "./words.ts";
+
+/** The whole as programs read it. Its shape is documented in docs/output.md. */
+export function statusDocument(cluster: ClusterState): Record<string, unknown> {
+  const { nodes, loadBalancer } = cluster;
+  return {
+    well: isWell(cluster),
+    nodes: nodes.map(nodeDocument),
+    ...(loadBalancer === undefined ? {} : { loadBalancer: loadBalancerDocument(loadBalancer) }),
+    problems: problemsOf(cluster),
+  };
+}
+
+export function nodeDocument({ node, status, error }: NodeState): Record<string, unknown> {
+  return {
+    node,
+    ...(error === undefined ? {} : { error: toDetail(error) }),
+    ...(status === undefined ? {} : statusFields(status)),
+  };
+}
+
+export function statusFields(status: GetStatusResponse): Record<string, unknown> {
+  const { operation, components, certificates, drift } = status;
+  return {
+    ...status,
+    operation: operation === undefined ? null : operationFields(operation),
+    components: components.map(componentFields),
+    certificates: certificates.map(certificateFields),
+    drift: drift === undefined ? null : driftFields(drift),
+  };
+}
+
+/** Only what a change holds. */
+export function changeFields(change: StatusChange): Record<string, unknown> {
+  const { operation, components, certificates, drift, maintenance, machine } = change;
+  return {
+    ...(operation && { operation: operationFields(operation) }),
+    ...(components.length > 0 && { components: components.map(componentFields) }),
+    ...(certificates.length > 0 && { certificates: certificates.map(certificateFields) }),
+    ...(drift && { drift: driftFields(drift) }),
+    ...(maintenance && { maintenance }),
+    ...(machine && { machine }),
+  };
+}
+
+export function loadBalancerDocument({ backends, error }: LoadBalancerState): Record<string, unknown> {
+  return { backends, ...(error === undefined ? {} : { error: toDetail(error) }) };
+}
+
+function operationFields({ state, ...rest }: Operation): Record<string, unknown> {
+  return { ...rest, state: operationName(state) };
+}
+
+function componentFields({ health, ...rest }: Component): Record<string, unknown> {
+  return { ...rest, health: healthName(health) };
+}
+
+function certificateFields({ state, ...rest }: Certificate): Record<string, unknown> {
+  return { ...rest, state: certificateName(state) };
+}
+
+function driftFields({ policy, ...rest }: DriftStatus): Record<string, unknown> {
+  return { ...rest, policy: policyName(policy) };
+}

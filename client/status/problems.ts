@@ -1,0 +1,155 @@
+import {
+  type Certificate,
+  CertificateState,
+  type Component,
+  type DriftedStep,
+  DriftPolicy,
+  type GetStatusResponse,
+  Health,
+  OperationState,
+} from "../../proto/gen/khw/agent/v1/agent.ts";
+import { clock, instant } from "../time.ts";
+import type { ClusterState, LoadBalancerState, NodeState } from "./state.ts";
+
+/** Something that is not as it shall be. While there is one of severity "error", not all is well. */
+export interface Problem {
+  /** Empty where it concerns no one node. */
+  readonly node: string;
+  /** The component, step, file, or else the part of the whole that it is about. */
+  readonly subject: string;
+  readonly severity: "error" | "warning";
+  readonly message: string;
+  /** What to do about it; empty where nobody can tell. */
+  readonly hint: string;
+}
+
+/** What is wrong, worst first in each node. */
+export function problemsOf({ nodes, loadBalancer }: ClusterState): Problem[] {
+  const drained = new Set(nodes.filter(({ status }) => status?.maintenance?.drained).map(({ node }) => node));
+  return [
+    ...nodes.flatMap(nodeProblems),
+    ...(loadBalancer === undefined ? [] : loadBalancerProblems(loadBalancer, drained)),
+  ];
+}
+
+/** Every node has answered, and nothing is wrong with any, or with the load balancer. */
+export function isWell(cluster: ClusterState): boolean {
+  return (
+    cluster.nodes.every(({ status }) => status !== undefined) &&
+    problemsOf(cluster).every(({ severity }) => severity === "warning")
+  );
+}
+
+export function nodeProblems({ node, status, error }: NodeState): Problem[] {
+  if (error !== undefined) {
+    const { message, hint = "" } = error;
+    return [{ node, subject: "khw-agent", severity: "error", message, hint }];
+  }
+  if (status === undefined) return [];
+  const found = [
+    ...maintenance(node, status),
+    ...components(node, status),
+    ...(status.drift?.steps ?? []).map((step) => drift(node, step, status.drift?.policy)),
+    ...status.certificates.flatMap(certificate),
+    ...operation(status),
+    ...pausedDrift(status),
+  ];
+  return found
+    .map((problem) => ({ node, ...problem }))
+    .sort((one, other) => Number(one.severity === "warning") - Number(other.severity === "warning"));
+}
+
+type Found = Omit<Problem, "node">;
+
+function maintenance(node: string, { maintenance: at }: GetStatusResponse): Found[] {
+  if (at === undefined || !at.drained) return [];
+  const message = `drained by ${at.holder || "somebody"} since ${instant(at.sinceUnixMillis)}: the load balancer sends nobody here`;
+  const hint = `khw-client undrain ${node}`;
+  return [{ subject: "maintenance", severity: "error", message, hint }];
+}
+
+function components(node: string, { components: known }: GetStatusResponse): Found[] {
+  if (known.length > 0) return known.flatMap((one) => component(node, one));
+  const message = "the agent has not looked at its components yet";
+  return [{ subject: "khw-agent", severity: "error", message, hint: "it has just started: ask again" }];
+}
+
+function component(node: string, one: Component): Found[] {
+  const { name: subject, health, enabled, reason, diagnosis, nextRestartUnixMillis } = one;
+  const severity = "error";
+  if (health !== Health.HEALTH_HEALTHY) {
+    const unknown = diagnosis === undefined || diagnosis.cause === "unknown";
+    const [line] = unknown ? (diagnosis?.lines.slice(-1) ?? []) : [];
+    const told = unknown ? reason || "it is not healthy" : diagnosis.message;
+    const message = [told, line && `its journal says: ${line}`].filter(Boolean).join("; ");
+    const again = nextRestartUnixMillis === 0 ? "" : `the agent restarts it at ${clock(nextRestartUnixMillis)} UTC`;
+    const remedy = diagnosis?.remedy || (unknown ? `khw-client logs ${node} ${subject}` : "");
+    return [{ subject, severity, message, hint: [remedy, again].filter((part) => part !== "").join("; ") }];
+  }
+  if (enabled) return [];
+  const message = "is not enabled: it does not come back after a reboot";
+  return [{ subject, severity, message, hint: "khw-client bootstrap enables it" }];
+}
+
+function drift(node: string, step: DriftedStep, policy?: DriftPolicy): Found {
+  const { id: subject, repairs, error, nextRepairUnixMillis } = step;
+  const times = repairs === 0 ? "" : `; it was repaired ${repairs} ${repairs === 1 ? "time" : "times"} and came back`;
+  const failed = error === undefined ? "" : `; its repair failed: ${error.message}`;
+  const next =
+    policy === DriftPolicy.DRIFT_POLICY_REPORT
+      ? "the policy is to report only: khw-client bootstrap puts it right"
+      : nextRepairUnixMillis === 0
+        ? ""
+        : `the agent repairs it at ${clock(nextRepairUnixMillis)} UTC`;
+  const hint = [error?.hint ?? "", `khw-client diff ${node} shows it`, next].filter((part) => part !== "").join("; ");
+  return { subject, severity: "error", message: `${step.drift}${times}${failed}`, hint };
+}
+
+function certificate({ path: subject, state, reason, expiresUnixMillis }: Certificate): Found[] {
+  if (state !== CertificateState.CERTIFICATE_STATE_WARNING && state !== CertificateState.CERTIFICATE_STATE_ERROR) {
+    return [];
+  }
+  const severity = state === CertificateState.CERTIFICATE_STATE_ERROR ? "error" : "warning";
+  const message = reason || `expires on ${instant(expiresUnixMillis)}`;
+  const hint = subject.startsWith("/var/lib/kubernetes/")
+    ? "issue a new one into the folder of the credentials, then khw-client bootstrap"
+    : subject.includes("/khw")
+      ? "khw-client pki issue --role agent makes a new one, khw-client install brings it"
+      : "issue a new one, and restart what reads it";
+  return [{ subject, severity, message, hint }];
+}
+
+function operation({ operation: last }: GetStatusResponse): Found[] {
+  const subject = "operation";
+  const hint = "khw-client bootstrap tries again";
+  if (last?.state === OperationState.OPERATION_STATE_FAILED) {
+    const { error } = last;
+    const why = [error?.step, error?.message].filter(Boolean).join(": ");
+    return [{ subject, severity: "warning", message: `the last one failed: ${why}`, hint: error?.hint || hint }];
+  }
+  if (last?.state !== OperationState.OPERATION_STATE_INTERRUPTED) return [];
+  return [{ subject, severity: "warning", message: "the last one was interrupted by the agent's end", hint }];
+}
+
+function pausedDrift({ drift: found }: GetStatusResponse): Found[] {
+  if (found === undefined || found.paused === "") return [];
+  return [{ subject: "drift", severity: "warning", message: `is not looked for: ${found.paused}`, hint: "" }];
+}
+
+function loadBalancerProblems({ backends, error }: LoadBalancerState, drained: ReadonlySet<string>): Problem[] {
+  const subject = "load balancer";
+  const severity = "error";
+  if (error !== undefined) return [{ node: "", subject, severity, message: error.message, hint: error.hint ?? "" }];
+  return backends
+    .filter(({ name, state }) => state !== "HEALTHY" && !drained.has(name))
+    .map(({ name, state }) => ({
+      node: name,
+      subject,
+      severity,
+      message: `says ${state}`,
+      hint:
+        state === "MISSING"
+          ? "khw-client lb create puts it into the target pool"
+          : "is nginx up there, and does the firewall let Google's health checks in?",
+    }));
+}

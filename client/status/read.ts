@@ -1,0 +1,52 @@
+import { toKhwError } from "../../proto/errors.ts";
+import type { GetStatusResponse } from "../../proto/gen/khw/agent/v1/agent.ts";
+import type { Cloud, Member } from "../cluster.ts";
+import type { AgentNode } from "../node.ts";
+import { nodesAtOnce, onNodes } from "../on-nodes.ts";
+import type { ClusterState, LoadBalancerState } from "./state.ts";
+
+/** Asks all nodes and the load balancer at once. Never rejects: what does not answer is told of in its place. */
+export async function readCluster(
+  members: readonly Member[],
+  cloud: Cloud | undefined,
+  signal: AbortSignal,
+): Promise<ClusterState> {
+  const [answers, loadBalancer] = await Promise.all([
+    onNodes(members, nodesAtOnce, (node) => readNode(node, signal)),
+    cloud === undefined ? undefined : readLoadBalancer(cloud, members, signal),
+  ]);
+  return { nodes: answers.map(({ name, value, error }) => ({ node: name, status: value, error })), loadBalancer };
+}
+
+/**
+ * The status itself may take an agent its time, as when a component hangs. So it is asked who it is beside that: one that
+ * cannot answer even this in its far shorter time is away.
+ */
+async function readNode(node: AgentNode, signal: AbortSignal): Promise<GetStatusResponse> {
+  const leaving = new AbortController();
+  const asking = AbortSignal.any([signal, leaving.signal]);
+  const away = Promise.withResolvers<never>();
+  node.info(asking).catch((error: unknown) => away.reject(toKhwError(error)));
+  try {
+    return await Promise.race([node.status(asking), away.promise]);
+  } finally {
+    leaving.abort();
+    away.promise.catch(() => {});
+  }
+}
+
+/** How the load balancer sees the members. */
+export async function readLoadBalancer(
+  { compute, loadBalancer }: Cloud,
+  members: readonly Member[],
+  signal: AbortSignal,
+): Promise<LoadBalancerState> {
+  const names = new Set(members.map(({ node }) => node.address.name));
+  const instances = loadBalancer.instances.filter(({ name }) => names.has(name));
+  try {
+    const { poolHealth } = await import("../gce/health.ts");
+    return { backends: await poolHealth(compute, { ...loadBalancer, instances }, signal) };
+  } catch (error) {
+    return { backends: [], error: toKhwError(error) };
+  }
+}

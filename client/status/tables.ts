@@ -1,0 +1,119 @@
+import { type Component, type GetStatusResponse, Health } from "../../proto/gen/khw/agent/v1/agent.ts";
+import type { Paint } from "../colour.ts";
+import { cut, harmless } from "../harmless.ts";
+import { textTable } from "../table.ts";
+import { instant } from "../time.ts";
+import { isWell, type Problem, problemsOf } from "./problems.ts";
+import type { ClusterState, LoadBalancerState, NodeState } from "./state.ts";
+import { operationName } from "./words.ts";
+
+export interface TablesOptions {
+  /** With all there is to tell, however wide. */
+  readonly wide: boolean;
+  readonly paint: Paint;
+}
+
+/** Nodes, components, backends, and then what is wrong with its remedy. */
+export async function statusTables(cluster: ClusterState, { wide, paint }: TablesOptions): Promise<string> {
+  const { nodes, loadBalancer } = cluster;
+  const parts = [
+    await textTable(
+      [...machineHead, ...(wide ? wideMachineHead : [])],
+      nodes.map((node) => machineRow(node, wide)),
+    ),
+    await textTable(
+      wide ? wideComponentHead : componentHead,
+      nodes.flatMap(({ node, status }) =>
+        (status?.components ?? []).map((component) => componentRow(node, component, { wide, paint })),
+      ),
+    ),
+    ...(loadBalancer === undefined || loadBalancer.error !== undefined ? [] : [await backendTable(loadBalancer, wide)]),
+    problemText(problemsOf(cluster), paint) || (isWell(cluster) ? "All is well." : ""),
+  ];
+  return `${parts.filter((part) => part !== "").join("\n\n")}\n`;
+}
+
+/** What is wrong, a line each, and under it what to do. */
+export function problemText(problems: readonly Problem[], paint: Paint): string {
+  return problems
+    .flatMap(({ node, subject, severity, message, hint }) => {
+      const text = `${[node, subject].filter((part) => part !== "").join(": ")}: ${harmless(message)}`;
+      const mark = severity === "error" ? paint("red", "✖") : paint("yellow", "!");
+      return [`${mark} ${text}`, ...(hint === "" ? [] : [`    hint: ${harmless(hint)}`])];
+    })
+    .join("\n");
+}
+
+const machineHead = ["NODE", "ADDRESS", "ZONE", "AGENT", "LOAD", "MEMORY", "DISK", "LAST OPERATION"];
+const wideMachineHead = ["OPERATING SYSTEM", "KERNEL", "CPUS", "UP", "DRIFT CHECKED", "CERTIFICATES UNTIL"];
+
+function machineRow({ node, status, error }: NodeState, wide: boolean): string[] {
+  if (error !== undefined || status?.identity === undefined) return [node, "does not answer"];
+  const { identity, machine, agentVersion, operation } = status;
+  const row = [
+    node,
+    identity.internalIp,
+    identity.zone || "-",
+    agentVersion,
+    (machine?.load[0] ?? 0).toFixed(2),
+    machine === undefined ? "-" : usage(machine.memoryTotal, machine.memoryAvailable),
+    machine === undefined ? "-" : usage(machine.diskTotal, machine.diskAvailable),
+    operation === undefined ? "none" : operationName(operation.state),
+  ];
+  return wide ? [...row, ...wideMachine(status)] : row;
+}
+
+function wideMachine({ machine, drift, certificates }: GetStatusResponse): string[] {
+  const expiries = certificates.map(({ expiresUnixMillis }) => expiresUnixMillis).filter((expiry) => expiry > 0);
+  return [
+    machine?.operatingSystem ?? "-",
+    machine?.kernel ?? "-",
+    String(machine?.cpus ?? "-"),
+    machine === undefined ? "-" : `${(machine.uptimeSeconds / 86_400).toFixed(1)} d`,
+    instant(drift?.checkedUnixMillis ?? 0),
+    expiries.length === 0 ? "-" : instant(Math.min(...expiries)).slice(0, 10),
+  ];
+}
+
+function usage(total: number, available: number): string {
+  return `${gib(total - available)} of ${gib(total)} GiB`;
+}
+
+function gib(bytes: number): string {
+  return (bytes / 1024 ** 3).toFixed(1);
+}
+
+const componentHead = ["NODE", "COMPONENT", "STATE", "VERSION", "RESTARTS", "HEALTH"];
+const wideComponentHead = ["NODE", "COMPONENT", "STATE", "VERSION", "PID", "SINCE", "RESTARTS", "BY AGENT", "HEALTH"];
+
+/** So that a row fits 100 columns; what is wrong stands in full below. */
+const plainReason = 40;
+
+function componentRow(node: string, component: Component, { wide, paint }: TablesOptions): string[] {
+  const { name, activeState, enabled, version, pid, sinceUnixMillis, restarts, supervisedRestarts } = component;
+  const state = `${activeState}${enabled ? "" : ", not enabled"}`;
+  const health = componentHealth(component, wide ? 200 : plainReason, paint);
+  if (!wide) return [node, name, state, version || "-", String(restarts + supervisedRestarts), health];
+  return [
+    node,
+    name,
+    state,
+    version || "-",
+    pid === 0 ? "-" : String(pid),
+    instant(sinceUnixMillis),
+    String(restarts),
+    String(supervisedRestarts),
+    health,
+  ];
+}
+
+/** Whether it is healthy, and in so many characters why not. */
+export function componentHealth({ health, reason, diagnosis }: Component, length: number, paint: Paint): string {
+  if (health === Health.HEALTH_HEALTHY) return "healthy";
+  return paint("red", cut(harmless(diagnosis?.message || reason || "unhealthy"), length));
+}
+
+function backendTable({ backends }: LoadBalancerState, wide: boolean): Promise<string> {
+  const rows = backends.map(({ name, state, address }) => [name, state, ...(wide ? [address || "-"] : [])]);
+  return textTable(["BACKEND", "LOAD BALANCER SAYS", ...(wide ? ["FOR"] : [])], rows);
+}

@@ -1,0 +1,93 @@
+export interface MergeOptions<Message> {
+  /** In milliseconds since the epoch; each source's own messages are in order of it. */
+  readonly timeOf: (message: Message) => number;
+  /** How long a message waits for a source that might still have an older one. */
+  readonly patienceMillis: number;
+}
+
+/** A source with the message that it wants to get rid of, if it has one now. */
+interface Lane<Message> {
+  head: { readonly message: Message; readonly since: number } | undefined;
+  taken: () => void;
+  open: boolean;
+}
+
+/**
+ * The messages of all sources in one order of time, each source read no further than its next message. One that has nothing
+ * to say for long holds the others up for no longer than the patience; what it then says late comes late. A source must not
+ * throw: it reports its failure and ends.
+ */
+export async function* mergeByTime<Message>(
+  sources: readonly AsyncIterable<Message>[],
+  { timeOf, patienceMillis }: MergeOptions<Message>,
+): AsyncGenerator<Message, void> {
+  let changed = Promise.withResolvers<void>();
+  const lanes: Lane<Message>[] = sources.map(() => ({ head: undefined, taken: () => {}, open: true }));
+  let ended = false;
+
+  const pump = async (source: AsyncIterable<Message>, lane: Lane<Message>): Promise<void> => {
+    for await (const message of source) {
+      const taken = Promise.withResolvers<void>();
+      [lane.head, lane.taken] = [{ message, since: performance.now() }, taken.resolve];
+      changed.resolve();
+      await taken.promise;
+      if (ended) break;
+    }
+  };
+  const pumps = sources.map(async (source, index) => {
+    const lane = lanes[index];
+    if (lane === undefined) return;
+    try {
+      await pump(source, lane);
+    } finally {
+      lane.open = false;
+      changed.resolve();
+    }
+  });
+  const failure = Promise.all(pumps);
+  failure.catch(() => changed.resolve());
+
+  try {
+    while (lanes.some(({ open, head }) => open || head !== undefined)) {
+      const oldest = oldestOf(lanes, timeOf);
+      const silent = lanes.some(({ open, head }) => open && head === undefined);
+      const patience = oldest?.head === undefined ? Infinity : oldest.head.since + patienceMillis - performance.now();
+      if (oldest?.head !== undefined && (!silent || patience <= 0)) {
+        const { message } = oldest.head;
+        oldest.head = undefined;
+        yield message;
+        oldest.taken();
+        // The source whose turn it was has the word again before the next is chosen.
+        await Promise.resolve();
+        continue;
+      }
+      await within(patience, changed.promise);
+      changed = Promise.withResolvers();
+    }
+    await failure;
+  } finally {
+    ended = true;
+    for (const { taken } of lanes) taken();
+  }
+}
+
+function oldestOf<Message>(
+  lanes: readonly Lane<Message>[],
+  timeOf: (message: Message) => number,
+): Lane<Message> | undefined {
+  let oldest: Lane<Message> | undefined;
+  let time = Infinity;
+  for (const lane of lanes) {
+    if (lane.head === undefined || timeOf(lane.head.message) >= time) continue;
+    [oldest, time] = [lane, timeOf(lane.head.message)];
+  }
+  return oldest;
+}
+
+async function within(millis: number, promise: Promise<void>): Promise<void> {
+  if (millis === Infinity) return promise;
+  const { promise: passed, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, millis);
+  await Promise.race([promise, passed]);
+  clearTimeout(timer);
+}

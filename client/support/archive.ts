@@ -1,0 +1,87 @@
+import { link, open, rename, rm, stat } from "node:fs/promises";
+import { pipeline } from "node:stream/promises";
+import { createGzip } from "node:zlib";
+import type { Pack } from "tar-stream";
+import { KhwError } from "../../proto/errors.ts";
+
+/** One file of the archive; its text is masked already. */
+export interface Entry {
+  readonly path: string;
+  readonly text: string;
+}
+
+export interface ArchiveOptions {
+  /** Every entry's first folder. */
+  readonly folder: string;
+  /** In place of a file that is there already. */
+  readonly force: boolean;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Writes the entries, as they come, into a tar.gz that only its owner may read. The file has its name when it is whole, and not
+ * before. @throws KhwError INVALID_ARGUMENT when there is such a file and it is not to be replaced; IO_FAILED
+ */
+export async function writeArchive(
+  file: string,
+  entries: AsyncIterable<Entry>,
+  { folder, force, signal }: ArchiveOptions,
+): Promise<{ readonly bytes: number }> {
+  if (!force) await refuseExisting(file);
+  const { pack: createPack } = await import("tar-stream");
+  const temporary = `${file}.${process.pid}.part`;
+  try {
+    const handle = await open(temporary, "wx", 0o600);
+    const pack = createPack();
+    const filling = fill(pack, entries, folder);
+    filling.catch((error: unknown) => pack.destroy(error instanceof Error ? error : new Error(String(error))));
+    const written = pipeline(pack, createGzip(), handle.createWriteStream({ flush: true }), { signal });
+    // Both are waited for: what the entries hold open is closed when they have ended.
+    const [first] = (await Promise.allSettled([written, filling])).filter(({ status }) => status === "rejected");
+    if (first?.status === "rejected") throw first.reason;
+    if (force) await rename(temporary, file);
+    else await link(temporary, file);
+    return { bytes: (await stat(file)).size };
+  } catch (error) {
+    signal.throwIfAborted();
+    throw ioError(file, error);
+  } finally {
+    await rm(temporary, { force: true });
+  }
+}
+
+/** An entry is made when the one before it has been taken, and no more of them when nobody takes any. */
+async function fill(pack: Pack, entries: AsyncIterable<Entry>, folder: string): Promise<void> {
+  const closed = Promise.withResolvers<never>();
+  pack.once("close", () => closed.reject(new Error("the archive cannot be written")));
+  closed.promise.catch(() => {});
+  for await (const { path, text } of entries) {
+    const taken = Promise.withResolvers<void>();
+    const header = { name: `${folder}/${path}`, mode: 0o600, mtime: new Date() };
+    pack.entry(header, text, (error) => (error ? taken.reject(error) : taken.resolve()));
+    await Promise.race([taken.promise, closed.promise]);
+  }
+  pack.finalize();
+}
+
+async function refuseExisting(file: string): Promise<void> {
+  try {
+    await stat(file);
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return;
+    throw ioError(file, error);
+  }
+  throw existing(file);
+}
+
+function existing(file: string): KhwError {
+  return new KhwError("INVALID_ARGUMENT", `${file} is there already`, {
+    hint: "name another with --file, or give --force to replace it",
+  });
+}
+
+function ioError(file: string, error: unknown): unknown {
+  if (error instanceof KhwError || !(error instanceof Error) || !("code" in error)) return error;
+  if (error.code === "EEXIST") return existing(file);
+  return new KhwError("IO_FAILED", `${file}: ${error.message}`, { cause: error });
+}

@@ -1,0 +1,107 @@
+/** What stands in the place of a secret. */
+function marker(what: string): string {
+  return `[masked: ${what}]`;
+}
+
+/**
+ * The text without what looks like a secret. It takes more rather than less: a long run of base64 goes, whatever it is, and so do
+ * certificates. Digests in hexadecimal stay. Masking twice is masking once.
+ */
+export function mask(text: string): string {
+  const masked = lineMasker();
+  return text.split("\n").flatMap(masked).join("\n");
+}
+
+/** Masks the lines of one text in their order; a key's further lines become none. */
+export function lineMasker(): (line: string) => readonly string[] {
+  let inKey = false;
+  let foreign = 0;
+  return (line) => {
+    if (!inKey) {
+      const opened = maskWholeKeys(line);
+      const begin = opened.search(keyBegin);
+      if (begin === -1) return [maskLine(opened)];
+      [inKey, foreign] = [true, 0];
+      return [maskLine(opened.slice(0, begin)) + marker("private key")];
+    }
+    const end = keyEnd.exec(line);
+    if (end !== null) {
+      inKey = false;
+      const rest = maskLine(line.slice(end.index + end[0].length));
+      return rest.trim() === "" ? [] : [rest];
+    }
+    if (keyLine.test(line)) return [];
+    // Another process's line may stand between two of a key; a key that is cut off must not swallow all that follows.
+    foreign += 1;
+    if (foreign > longestInterruption) inKey = false;
+    return [maskLine(line)];
+  };
+}
+
+/** The data with every text in it masked, and whatever stands under a name that secrets are kept under. */
+export function maskData(data: unknown): unknown {
+  if (typeof data === "string") return mask(data);
+  if (Array.isArray(data)) return data.map(maskData);
+  if (data instanceof Uint8Array) return marker("bytes");
+  if (typeof data !== "object" || data === null) return data;
+  return Object.fromEntries(
+    Object.entries(data).map(([key, value]) => [
+      key,
+      secretName.test(key) && typeof value === "string" && value !== "" ? marker("secret") : maskData(value),
+    ]),
+  );
+}
+
+const longestInterruption = 50;
+const keyBegin = /-----BEGIN [A-Z0-9 ]*PRIVATE KEY( BLOCK)?-----/;
+const keyEnd = /-----END [A-Z0-9 ]*PRIVATE KEY( BLOCK)?-----/;
+/** Whatever may stand before it in a journal: its last word is one that can be a part of a key, or a header of one. */
+const keyLine = /(^|[\s"'>|:])[A-Za-z0-9+/=_-]+[\s"',\\]*$|(Proc-Type|DEK-Info):|^\s*$/;
+
+function maskWholeKeys(line: string): string {
+  return line.replaceAll(
+    /-----BEGIN [A-Z0-9 ]*PRIVATE KEY( BLOCK)?-----.*?-----END [A-Z0-9 ]*PRIVATE KEY( BLOCK)?-----/g,
+    marker("private key"),
+  );
+}
+
+const secretNames =
+  "(?:[a-z0-9_-]{0,40}[_-])?(?:secret|token|password|passwd|passphrase|api[_-]?key|private[_-]?key|client-key-data|secret[_-]?access[_-]?key)";
+const secretName = new RegExp(`^${secretNames}$|^(?:access|refresh|id)Token$|^authorization$`, "i");
+const value = String.raw`(?:"(?:[^"\\]|\\.)*"|'[^']*'|[^\s"',;&}\]]+)`;
+
+/** In this order: the first that takes a text has the say about what it was. */
+const rules: readonly (readonly [pattern: RegExp, replacement: string])[] = [
+  [/(\bauthorization\b["']?\s*[:=]\s*["']?)(?!\s|\[masked)[^"'\r\n]+/gi, `$1${marker("authorization")}`],
+  [
+    /\b([Bb]earer|[Bb]asic|BEARER|BASIC)[ \t]+(?!\[masked)(?=\S*[A-Z0-9._=])[A-Za-z0-9._~+/-]{8,}=*/g,
+    `$1 ${marker("token")}`,
+  ],
+  [/\b([a-z][a-z0-9+.-]{1,20}:\/\/)(?!\[masked)[^\s/@"'<>]{1,512}@/gi, `$1${marker("user and password")}@`],
+  [/\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]*)?/g, marker("token")],
+  [/\bya29\.[A-Za-z0-9._-]+/g, marker("Google token")],
+  [/\b1\/\/[A-Za-z0-9_-]{20,}/g, marker("Google token")],
+  [/\bAIza[A-Za-z0-9_-]{30,}/g, marker("Google key")],
+  [/\bGOCSPX-[A-Za-z0-9_-]{10,}/g, marker("Google secret")],
+  [/\b(?:AKIA|ASIA)[A-Z0-9]{16}\b/g, marker("AWS key")],
+  [/\b[a-z0-9]{6}\.[a-z0-9]{16}\b/g, marker("bootstrap token")],
+  [
+    new RegExp(String.raw`(\b${secretNames}\\?["']?[ \t]*[:=][ \t]*)(?!["'\\]*\[masked)\\?${value}`, "gi"),
+    `$1${marker("secret")}`,
+  ],
+  [/(?<![A-Za-z0-9+/])(?:[A-Za-z0-9+/]{43}=|[A-Za-z0-9+/]{22}==)(?![A-Za-z0-9+/=])/g, marker("key")],
+];
+
+const longRun = /[A-Za-z0-9+/]{56,}={0,2}|[A-Za-z0-9_-]{56,}={0,2}/g;
+
+function maskLine(line: string): string {
+  let text = line;
+  for (const [pattern, replacement] of rules) text = text.replaceAll(pattern, replacement);
+  text = text.replaceAll(longRun, (run) => (isEncoded(run) ? marker("base64") : run));
+  return text;
+}
+
+/** Random bytes in base64 have all of these in 56 characters; words, paths and digests in hexadecimal have not. */
+function isEncoded(run: string): boolean {
+  return /[A-Z]/.test(run) && /[a-z]/.test(run) && /[0-9]/.test(run);
+}

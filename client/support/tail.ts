@@ -1,0 +1,36 @@
+import { lineMasker } from "./mask.ts";
+
+/** The newest lines of a text of any length, masked as they come. */
+export interface Tail {
+  add(line: string): void;
+  /** What is left, under a line that tells how many older ones are not. */
+  text(): string;
+}
+
+export function createTail(largestBytes: number): Tail {
+  const masked = lineMasker();
+  let lines: string[] = [];
+  let first = 0;
+  let bytes = 0;
+  let dropped = 0;
+  return {
+    add: (line) => {
+      for (const part of masked(line)) {
+        lines.push(part);
+        bytes += Buffer.byteLength(part) + 1;
+      }
+      while (bytes > largestBytes && first < lines.length) {
+        bytes -= Buffer.byteLength(lines[first] ?? "") + 1;
+        first += 1;
+        dropped += 1;
+      }
+      if (first < lines.length / 2) return;
+      lines = lines.slice(first);
+      first = 0;
+    },
+    text: () => {
+      const head = dropped === 0 ? [] : [`[${dropped} older lines are left out]`];
+      return [...head, ...lines.slice(first), ""].join("\n");
+    },
+  };
+}

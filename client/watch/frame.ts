@@ -1,0 +1,144 @@
+import { type Component, Health } from "../../proto/gen/khw/agent/v1/agent.ts";
+import type { Paint } from "../colour.ts";
+import { harmless } from "../harmless.ts";
+import { nodeProblems, type Problem } from "../status/problems.ts";
+import type { ClusterState, LoadBalancerState, NodeState } from "../status/state.ts";
+import { clock } from "../time.ts";
+
+export interface FrameOptions {
+  readonly rows: number;
+  readonly now: number;
+  readonly paint: Paint;
+}
+
+/** A node with what is wrong with it, found out once a frame. */
+interface Row {
+  readonly state: NodeState;
+  readonly problems: readonly Problem[];
+  /** 0: does not answer; 1: an error; 2: a warning; 3: has not answered yet; 4: well. */
+  readonly rank: number;
+}
+
+/**
+ * The cluster in at most so many lines, worst first. Where there is room the components of every node are told of, else only
+ * those that are not well, else without hints, and in the end the nodes that nothing is left for are counted.
+ */
+export function frame(cluster: ClusterState, { rows, now, paint }: FrameOptions): string[] {
+  const sorted = cluster.nodes.map(toRow).sort((one, other) => one.rank - other.rank);
+  const head = [headline(sorted, cluster.loadBalancer, now), ""];
+  const room = rows - head.length;
+  const width = Math.max(4, ...cluster.nodes.map(({ node }) => node.length));
+  const most = sorted.slice(0, Math.max(0, room));
+  for (const detail of ["all", "hints", "problems"] as const) {
+    const lines = most.flatMap((row) => describeRow(row, { detail, width, paint }));
+    if (most.length === sorted.length && lines.length <= room) return [...head, ...lines];
+  }
+  return [...head, ...cutRows(sorted, room, (row) => describeRow(row, { detail: "problems", width, paint }))];
+}
+
+function toRow(state: NodeState): Row {
+  const problems = nodeProblems(state);
+  const rank =
+    state.error !== undefined
+      ? 0
+      : state.status === undefined
+        ? 3
+        : problems.length === 0
+          ? 4
+          : errors(problems)
+            ? 1
+            : 2;
+  return { state, problems, rank };
+}
+
+function errors(problems: readonly Problem[]): boolean {
+  return problems.some(({ severity }) => severity === "error");
+}
+
+function headline(rows: readonly Row[], loadBalancer: LoadBalancerState | undefined, now: number): string {
+  const count = (...ranks: number[]): number => rows.filter(({ rank }) => ranks.includes(rank)).length;
+  const parts = [
+    `${rows.length} ${rows.length === 1 ? "node" : "nodes"}`,
+    `${count(2, 4)} well`,
+    ...(count(1) > 0 ? [`${count(1)} not well`] : []),
+    ...(count(0) > 0 ? [`${count(0)} away`] : []),
+    ...(count(3) > 0 ? [`${count(3)} not heard of yet`] : []),
+    ...(loadBalancer === undefined ? [] : [describeLoadBalancer(loadBalancer)]),
+  ];
+  return `${clock(now)} UTC   ${parts.join(", ")}`;
+}
+
+function describeLoadBalancer({ backends, error }: LoadBalancerState): string {
+  if (error !== undefined) return `load balancer: ${harmless(error.message)}`;
+  const healthy = backends.filter(({ state }) => state === "HEALTHY").length;
+  return `load balancer: ${healthy} of ${backends.length} HEALTHY`;
+}
+
+interface DescribeOptions {
+  readonly detail: "all" | "hints" | "problems";
+  readonly width: number;
+  readonly paint: Paint;
+}
+
+function describeRow({ state, problems, rank }: Row, { detail, width, paint }: DescribeOptions): string[] {
+  const name = state.node.padEnd(width);
+  const summary = summarise(state);
+  const line = rank === 4 ? `${paint("green", "✔")} ${name}  ${summary}` : `${mark(rank, paint)} ${name}  ${summary}`;
+  const told = problems.flatMap(({ subject, severity, message, hint }) => [
+    `    ${paint(severity === "error" ? "red" : "yellow", `${subject}: ${harmless(message)}`)}`,
+    ...(hint === "" || detail === "problems" ? [] : [`      hint: ${harmless(hint)}`]),
+  ]);
+  return [line, ...told, ...(detail === "all" ? (state.status?.components ?? []).map(describeComponent) : [])];
+}
+
+function mark(rank: number, paint: Paint): string {
+  return rank === 3 ? "…" : rank === 2 ? paint("yellow", "!") : paint("red", "✖");
+}
+
+function summarise({ status, error }: NodeState): string {
+  if (error !== undefined) return "does not answer";
+  if (status === undefined) return "";
+  const { components, machine, maintenance } = status;
+  const healthy = components.filter(({ health }) => health === Health.HEALTH_HEALTHY).length;
+  const load = machine === undefined ? [] : [`load ${(machine.load[0] ?? 0).toFixed(2)}`];
+  return [`${healthy} of ${components.length} healthy`, ...load, ...(maintenance?.drained ? ["drained"] : [])].join(
+    ", ",
+  );
+}
+
+function describeComponent({
+  name,
+  activeState,
+  version,
+  pid,
+  restarts,
+  supervisedRestarts,
+  health,
+}: Component): string {
+  const again = restarts + supervisedRestarts;
+  const parts = [
+    name.padEnd(24),
+    activeState.padEnd(12),
+    (version || "-").padEnd(10),
+    (pid === 0 ? "-" : String(pid)).padEnd(8),
+    (health === Health.HEALTH_HEALTHY ? "healthy" : "not healthy").padEnd(12),
+    again === 0 ? "" : `restarted ${again} ${again === 1 ? "time" : "times"}`,
+  ];
+  return `    ${parts.join(" ")}`.trimEnd();
+}
+
+/** As many rows as there is room for, and a last line that counts the others. */
+function cutRows(rows: readonly Row[], room: number, describe: (row: Row) => readonly string[]): string[] {
+  const lines: string[] = [];
+  for (const [index, row] of rows.entries()) {
+    const more = describe(row);
+    if (lines.length + more.length <= room - 1) {
+      lines.push(...more);
+      continue;
+    }
+    const left = rows.slice(index);
+    const well = left.filter(({ rank }) => rank === 4).length;
+    return [...lines, `… and ${left.length} more ${left.length === 1 ? "node" : "nodes"}, ${well} of them well`];
+  }
+  return lines;
+}

@@ -1,0 +1,49 @@
+import type { Paint } from "../colour.ts";
+import type { ClusterState } from "../status/state.ts";
+import type { Display } from "./events.ts";
+import { frame } from "./frame.ts";
+import { openScreen, type Size } from "./screen.ts";
+
+export interface LiveOptions {
+  readonly write: (text: string) => void;
+  readonly size: () => Size;
+  readonly paint: Paint;
+}
+
+/** However much changes, nobody reads faster; and a table of many nodes is not drawn for nothing. */
+const drawMillis = 250;
+/** The clock shows that it is alive, and a terminal's new size is seen. */
+const idleMillis = 1_000;
+
+/** A table that is redrawn in place, for terminals. */
+export function liveDisplay({ write, size, paint }: LiveOptions): Display {
+  const screen = openScreen(write);
+  let latest: (() => ClusterState) | undefined;
+  let last = -Infinity;
+  let due = Infinity;
+  let timer: NodeJS.Timeout | undefined;
+  const drawAt = (time: number): void => {
+    if (time >= due) return;
+    due = time;
+    clearTimeout(timer);
+    timer = setTimeout(draw, Math.max(0, time - performance.now()));
+  };
+  const draw = (): void => {
+    last = performance.now();
+    due = Infinity;
+    drawAt(last + idleMillis);
+    if (latest === undefined) return;
+    const { rows, columns } = size();
+    screen.draw(frame(latest(), { rows: rows - 1, now: Date.now(), paint }), { rows, columns });
+  };
+  return {
+    hear: (_, cluster) => {
+      latest = cluster;
+      drawAt(last + drawMillis);
+    },
+    close: () => {
+      clearTimeout(timer);
+      screen.close();
+    },
+  };
+}

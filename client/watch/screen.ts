@@ -1,0 +1,63 @@
+import { cut } from "../harmless.ts";
+
+export interface Size {
+  readonly rows: number;
+  readonly columns: number;
+}
+
+/** A part of the terminal that is drawn over in place. */
+export interface Screen {
+  draw(lines: readonly string[], size: Size): void;
+  /** Leaves the last frame standing, and the cursor below it. */
+  close(): void;
+}
+
+const escape = "\u{1b}[";
+const hideCursor = `${escape}?25l`;
+const showCursor = `${escape}?25h`;
+/** Terminals that know it show a frame at once or not at all; others ignore it. */
+const beginFrame = `${escape}?2026h`;
+const endFrame = `${escape}?2026l`;
+const eraseLine = `${escape}K`;
+const eraseBelow = `${escape}J`;
+const clear = `${escape}2J${escape}H`;
+
+/**
+ * Each frame is one write that overwrites the one before line by line and never clears first, so nothing flickers. No line
+ * wraps, and no frame is higher than the terminal: the way back to its first line is always known.
+ */
+export function openScreen(write: (text: string) => void): Screen {
+  let drawn = 0;
+  let last = "";
+  let lastSize: Size | undefined;
+  return {
+    draw: (lines, size) => {
+      const resized = lastSize !== undefined && (lastSize.rows !== size.rows || lastSize.columns !== size.columns);
+      const shown = lines.slice(0, Math.max(1, size.rows - 1)).map((line) => cutLine(line, size.columns));
+      const frame = shown.map((line) => `${line}${eraseLine}\n`).join("");
+      if (frame === last && !resized) return;
+      // What a terminal of another width makes of the lines that stand there is its own secret.
+      const home = resized ? clear : drawn === 0 ? "" : `${escape}${drawn}A\r`;
+      write(`${beginFrame}${hideCursor}${home}${frame}${eraseBelow}${endFrame}`);
+      [drawn, last, lastSize] = [shown.length, frame, size];
+    },
+    close: () => {
+      if (lastSize !== undefined) write(showCursor);
+    },
+  };
+}
+
+// oxlint-disable-next-line no-control-regex -- a colour is made of control characters
+const colour = /(\u{1b}\[[\d;]*m)/u;
+
+/** The line's first characters, its colours not counted; a colour that was begun is ended. */
+export function cutLine(line: string, columns: number): string {
+  let room = columns;
+  const kept = line.split(colour).map((piece) => {
+    if (colour.test(piece)) return piece;
+    const shown = room <= 0 ? "" : cut(piece, room);
+    room -= piece.length;
+    return shown;
+  });
+  return kept.join("");
+}

@@ -1,0 +1,112 @@
+import { setTimeout as wait } from "node:timers/promises";
+import type { WatchStatusResponse } from "../../proto/gen/khw/agent/v1/agent.ts";
+import type { Cloud, Member } from "../cluster.ts";
+import { painter } from "../colour.ts";
+import type { Context } from "../context.ts";
+import type { Form } from "../form.ts";
+import { readLoadBalancer } from "../status/read.ts";
+import type { LoadBalancerState, NodeState } from "../status/state.ts";
+import { createGate, type Gate } from "../streams/gate.ts";
+import { reconnecting } from "../streams/reconnecting.ts";
+import { documentDisplay } from "./documents.ts";
+import { type Display, nodeAfter, type NodeEvent } from "./events.ts";
+import { lineDisplay } from "./lines.ts";
+import { liveDisplay } from "./live.ts";
+
+export interface WatchOptions {
+  readonly members: readonly Member[];
+  readonly cloud: Cloud | undefined;
+  readonly form: Form;
+  readonly context: Context;
+}
+
+/** The agent sends what it knows at once; this is for the connection. */
+const firstMillis = 10_000;
+/** So that a slow workstation with very many nodes does not take its own slowness for theirs. */
+const connectingAtOnce = 100;
+const loadBalancerMillis = 5_000;
+
+/** Shows all nodes and the load balancer, and each change as it comes, until the context's signal aborts. */
+export async function watchStatus({ members, cloud, form, context }: WatchOptions): Promise<void> {
+  const display = openDisplay(form, context);
+  const gate = createGate(connectingAtOnce);
+  const states = new Map<string, NodeState>(
+    members.map(({ node: { address } }) => [address.name, { node: address.name }]),
+  );
+  let loadBalancer: LoadBalancerState | undefined;
+  const cluster = () => ({ nodes: [...states.values()], loadBalancer });
+  const hear = (event: NodeEvent): void => {
+    const before = states.get(event.node) ?? { node: event.node };
+    const after = nodeAfter(before, event);
+    states.set(event.node, after);
+    display.hear({ kind: "node", event, before, after }, cluster);
+  };
+  const hearLoadBalancer = (after: LoadBalancerState): void => {
+    const before = loadBalancer;
+    loadBalancer = after;
+    display.hear({ kind: "loadBalancer", before, after }, cluster);
+  };
+  try {
+    await Promise.all([
+      ...members.map((member) => watchNode(member, { hear, gate, signal: context.signal })),
+      cloud === undefined
+        ? undefined
+        : watchLoadBalancer({ cloud, members, hear: hearLoadBalancer, signal: context.signal }),
+    ]);
+  } finally {
+    display.close();
+  }
+}
+
+function openDisplay(form: Form, context: Context): Display {
+  switch (form) {
+    case "json":
+    case "yaml":
+      return documentDisplay(form, context.write);
+    case "text":
+    case "wide":
+      return context.terminal && context.size !== undefined
+        ? liveDisplay({ write: context.write, size: context.size, paint: painter(context) })
+        : lineDisplay(context.write);
+  }
+}
+
+interface WatchNode {
+  readonly hear: (event: NodeEvent) => void;
+  readonly gate: Gate;
+  readonly signal: AbortSignal;
+}
+
+async function watchNode({ node, error }: Member, { hear, gate, signal }: WatchNode): Promise<void> {
+  const { name } = node.address;
+  if (error !== undefined) hear({ kind: "away", node: name, error, retryMillis: 0 });
+  const messages = reconnecting<WatchStatusResponse>({
+    open: (opened) => node.watch(opened),
+    lost: (error, retryMillis) => hear({ kind: "away", node: name, error, retryMillis }),
+    passing: () => true,
+    firstMillis,
+    gate,
+    signal,
+  });
+  for await (const { kind } of messages) {
+    if (kind?.$case === "full") hear({ kind: "status", node: name, status: kind.value });
+    else if (kind?.$case === "change") hear({ kind: "change", node: name, change: kind.value });
+  }
+}
+
+interface WatchLoadBalancer {
+  readonly cloud: Cloud;
+  readonly members: readonly Member[];
+  readonly hear: (state: LoadBalancerState) => void;
+  readonly signal: AbortSignal;
+}
+
+/** The Compute API tells nobody of a change: it has to be asked. */
+async function watchLoadBalancer({ cloud, members, hear, signal }: WatchLoadBalancer): Promise<void> {
+  while (!signal.aborted) {
+    const state = await readLoadBalancer(cloud, members, signal);
+    if (signal.aborted) return;
+    hear(state);
+    await wait(loadBalancerMillis, undefined, { signal }).catch(() => {});
+  }
+}

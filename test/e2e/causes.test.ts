@@ -1,0 +1,35 @@
+/** Crash loops, each for its own cause: the real program with the real mistake, under systemd, named by the agent's own code. */
+import t from "tap";
+
+import { makeController } from "../fixtures/causes/machine.ts";
+import { mistakes } from "../fixtures/causes/mistakes.ts";
+import { installDriver, provoke } from "../fixtures/causes/provoke.ts";
+import { startTestbed } from "../testbed/index.ts";
+
+const testbed = await startTestbed({ nodes: 1 });
+t.teardown(() => testbed.stop());
+const [node] = testbed.nodes;
+if (node === undefined) throw new Error("the testbed has no machine");
+
+await Promise.all([makeController(testbed, node), installDriver(node)]);
+await node.must(["sh", "-ec", "systemctl daemon-reload; systemctl start kube-apiserver"]);
+const verdicts = await provoke(node, mistakes);
+
+for (const [index, { name, cause, component, line, says }] of mistakes.entries()) {
+  t.test(`${component}: ${name ?? cause}`, (t) => {
+    const verdict = verdicts[index];
+    if (verdict === undefined) throw new Error("there is no verdict");
+    const { diagnosis, endedMillis, diagnoseMillis } = verdict;
+    t.equal(diagnosis.cause, cause);
+    t.match(diagnosis.lines.join("\n"), line, "the line that tells");
+    t.match(`${diagnosis.message}\n${diagnosis.remedy}`, says, "what it is about, and what to do");
+    t.notMatch(`${diagnosis.message}${diagnosis.remedy}`, /[{}]|undefined/, "nothing is left to fill in");
+    t.comment(`ended after ${(endedMillis / 1000).toFixed(1)} s, diagnosed in ${Math.round(diagnoseMillis)} ms`);
+    t.end();
+  });
+}
+
+t.test("at least 24 causes are provoked", (t) => {
+  t.ok(new Set(mistakes.map(({ cause }) => cause)).size >= 24);
+  t.end();
+});

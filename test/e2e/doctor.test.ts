@@ -1,0 +1,92 @@
+/** The doctor and the support bundle on a cluster that works, and then has its faults. */
+import { mkdir, readdir, readFile, stat } from "node:fs/promises";
+import { join } from "node:path";
+
+import t from "tap";
+
+import { openScene, scenario } from "../fixtures/faults.ts";
+import { secretsOf } from "../fixtures/secrets.ts";
+import { must } from "../testbed/command.ts";
+
+interface Report {
+  readonly well: boolean;
+  readonly findings: readonly {
+    readonly severity: string;
+    readonly where: string;
+    readonly subject: string;
+    readonly message: string;
+  }[];
+  readonly notRun: readonly object[];
+  readonly passed: readonly object[];
+}
+
+const all = ["--nodes", "controller-0,1,2"];
+
+t.test("three controllers", async (t) => {
+  await using scene = await openScene(3);
+  const { testbed, workstation, bootstrap, node } = scene;
+  const first = await bootstrap();
+  t.equal(first.code, 0, first.stderr);
+
+  const examine = async (): Promise<Report & { readonly code: number }> => {
+    const { code, stdout, stderr } = await workstation.khw(["doctor", "-o", "json", ...all]);
+    t.equal(stderr, "");
+    const report: Report = JSON.parse(stdout);
+    return { ...report, code };
+  };
+
+  await scenario(t, "a cluster that works has no errors, and nothing is left unknown", async (t) => {
+    const report = await examine();
+    t.strictSame(report.notRun, []);
+    t.strictSame(
+      report.findings.filter(({ severity }) => severity === "error"),
+      [],
+    );
+    t.comment(`${report.passed.length} checks passed; ${JSON.stringify(report.findings)}`);
+    t.strictSame([report.code, report.well], [0, true]);
+  });
+
+  await scenario(t, "faults on node, load balancer and workstation are found at once", async (t) => {
+    await node(2).must(["systemctl", "disable", "--now", "khw-agent.service"]);
+    await node(2).must(["systemctl", "stop", "nginx.service"]);
+    await workstation.mustKhw(["drain", "controller-1", ...all]);
+    const { code, findings, notRun } = await examine();
+    t.equal(code, 1);
+    const found = findings.map(({ severity, where, subject }) => `${severity} ${where}: ${subject}`);
+    t.ok(found.includes("error controller-2: khw-agent"), found.join("; "));
+    t.ok(found.includes("warning controller-1: maintenance"));
+    t.ok(notRun.length > 5, "and what only that agent can tell is not known");
+  });
+
+  await scenario(t, "the bundle holds what is known, and no secret of the cluster", async (t) => {
+    const { code, stdout, stderr } = await workstation.khw(["support-bundle", "--file", "b.tar.gz", ...all]);
+    t.equal(code, 0, stderr);
+    t.comment(stdout);
+    const file = join(workstation.folder, "b.tar.gz");
+    t.equal((await stat(file)).mode & 0o777, 0o600);
+    const into = join(testbed.folder, "unpacked");
+    await mkdir(into);
+    await must(["tar", "xzf", file, "-C", into]);
+    const names = (await readdir(into, { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile());
+    const files = await Promise.all(names.map(({ parentPath, name }) => readFile(join(parentPath, name), "utf8")));
+    const secrets = [
+      ...(await secretsOf(testbed.credentials)),
+      ...(await secretsOf(join(workstation.folder, "khw-pki"))),
+    ];
+    t.ok(secrets.length > 200, `${secrets.length} secrets`);
+    t.strictSame(
+      secrets.filter((secret) => files.some((text) => text.includes(secret))),
+      [],
+    );
+    const paths = names.map(({ parentPath, name }) => join(parentPath, name).slice(into.length + 1));
+    for (const path of [
+      "nodes/controller-0/journal/kube-apiserver.log",
+      "nodes/controller-2/unreachable.txt",
+      "load-balancer.json",
+      "doctor.txt",
+    ]) {
+      t.ok(paths.includes(join("b", path)), path);
+    }
+    t.ok(files.every((text) => text.length > 0));
+  });
+});

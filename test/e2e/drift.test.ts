@@ -1,0 +1,161 @@
+/** A machine that somebody changes by hand: each change is seen and put right, with no client about. */
+import t, { type Test } from "tap";
+
+import { controllerFiles, journal, openScene, scenario } from "../fixtures/faults.ts";
+import type { TestbedNode } from "../testbed/index.ts";
+
+const units = ["kube-apiserver", "kube-controller-manager", "kube-scheduler"] as const;
+const unitFile = (unit: string): string => `/etc/systemd/system/${unit}.service`;
+const key = "/var/lib/kubernetes/kube-scheduler.kubeconfig";
+
+/** All that a change by hand may spoil: the files, what runs with which flags and from which file, and what starts at a boot. */
+async function state(machine: TestbedNode): Promise<string> {
+  const script = `for unit in ${units.join(" ")} nginx; do
+      systemctl is-enabled $unit; systemctl is-active $unit
+    done
+    for unit in ${units.join(" ")}; do
+      pid=$(systemctl show --property=MainPID --value $unit)
+      tr '\\0' ' ' </proc/$pid/cmdline; [ /proc/$pid/exe -ef /usr/local/bin/$unit ] && echo its own
+    done; true`;
+  return (await controllerFiles(machine)) + (await machine.must(["sh", "-c", script]));
+}
+
+async function pids(machine: TestbedNode): Promise<string> {
+  return machine.must(["systemctl", "show", "--property=MainPID", "--value", ...units]);
+}
+
+/** Waits until what is so becomes so; the seconds that it took. */
+async function until(what: string, holds: () => Promise<boolean>, millis = 30_000): Promise<string> {
+  const start = performance.now();
+  while (!(await holds())) {
+    if (performance.now() - start > millis) throw new Error(`${what}: not within ${millis / 1000} s`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  return ((performance.now() - start) / 1000).toFixed(1);
+}
+
+interface Change {
+  readonly what: string;
+  readonly script: string;
+  /** What the agent says of it. */
+  readonly said: RegExp;
+  readonly restarts?: boolean;
+}
+
+const changes: readonly Change[] = [
+  ...units.map((unit) => ({
+    what: `the unit file of ${unit} is removed`,
+    script: `rm ${unitFile(unit)}`,
+    said: new RegExp(`^unit/${unit}: is missing: put right`, "m"),
+  })),
+  {
+    what: "a flag is edited",
+    script: `sed -i 's/--v=2/--v=3/' ${unitFile("kube-scheduler")}`,
+    said: /^unit\/kube-scheduler: its content differs: put right/m,
+  },
+  {
+    // Otherwise the agent puts it right before it is loaded.
+    what: "a flag is edited, loaded, and the service restarted, while the agent is away",
+    script: `systemctl stop khw-agent
+      sed -i 's/--v=2/--v=3/' ${unitFile("kube-scheduler")}
+      systemctl daemon-reload; systemctl restart kube-scheduler; systemctl start khw-agent`,
+    said: /^service\/kube-scheduler: .*: put right/m,
+    restarts: true,
+  },
+  {
+    what: "a program is removed",
+    script: "rm /usr/local/bin/kube-scheduler",
+    said: /^binary\/kube-scheduler: is missing: put right/m,
+  },
+  {
+    what: "a program is replaced",
+    script: "cp /bin/true /usr/local/bin/.new; mv /usr/local/bin/.new /usr/local/bin/kube-scheduler",
+    said: /^binary\/kube-scheduler: is not the one that v1\.20\.2 published: put right/m,
+  },
+  {
+    what: "a key is made readable for all",
+    script: "chmod 644 /var/lib/kubernetes/ca-key.pem",
+    said: /^credential\/ca-key\.pem: its mode is 0644, not 0600: put right/m,
+  },
+  {
+    what: "a credential is changed",
+    script: `echo >>${key}`,
+    said: /^credential\/kube-scheduler\.kubeconfig: its content differs: put right/m,
+  },
+  {
+    what: "a folder is removed",
+    script: "rm -r /etc/kubernetes/config",
+    said: /^config\/kube-scheduler\.yaml: is missing: put right/m,
+  },
+  {
+    what: "a service is disabled",
+    script: "systemctl disable kube-scheduler",
+    said: /^service\/kube-scheduler: it is disabled, not enabled: put right/m,
+  },
+  {
+    what: "nginx is disabled",
+    script: "systemctl disable nginx",
+    said: /^service\/nginx: it is disabled, not enabled: put right/m,
+  },
+  {
+    what: "nginx's link is deleted",
+    script: "rm /etc/nginx/sites-enabled/kubernetes.default.svc.cluster.local",
+    said: /^nginx\/link: is missing: put right/m,
+  },
+];
+
+async function mended(t: Test, machine: TestbedNode, { what, script, said, restarts = false }: Change): Promise<void> {
+  const [wanted, before] = await Promise.all([state(machine), pids(machine)]);
+  const saidBefore = (await journal(machine)).length;
+  await machine.must(["sh", "-ec", script]);
+  const seconds = await until(what, async () => said.test((await journal(machine)).slice(saidBefore)));
+  t.comment(`${what}: mended after ${seconds} s`);
+  await until(`${what}: the same state`, async () => (await state(machine)) === wanted);
+  t.equal((await pids(machine)) === before, !restarts, restarts ? "the process is another" : "nothing was restarted");
+}
+
+t.test("a machine that is changed by hand", async (t) => {
+  await using scene = await openScene(1);
+  const { bootstrap, node } = scene;
+  const machine = node(0);
+  const first = await bootstrap();
+  t.equal(first.code, 0, first.stderr);
+
+  await scenario(t, "is put right", async (t) => {
+    for (const change of changes) await mended(t, machine, change);
+  });
+
+  await scenario(t, "is put right again after a boot, and the agent looks after it by itself", async (t) => {
+    const wanted = await state(machine);
+    await machine.powerOff();
+    await machine.powerOn();
+    const seconds = await until("all runs as before", async () => {
+      return (await machine.run(["systemctl", "is-active", "khw-agent", ...units, "nginx"])).code === 0;
+    });
+    t.comment(`all is active ${seconds} s after the boot`);
+    await until("the same state", async () => (await state(machine)) === wanted);
+    await mended(t, machine, {
+      what: "a flag is edited after a boot",
+      script: `sed -i 's/--v=2/--v=3/' ${unitFile("kube-controller-manager")}`,
+      said: /^unit\/kube-controller-manager: its content differs: put right/m,
+    });
+  });
+
+  await scenario(t, "is left as it is where that is wanted, and told of once", async (t) => {
+    const folder = scene.workstation.folder;
+    await scene.testbed.must(["sh", "-c", `printf 'supervision:\\n  drift: report\\n' >>${folder}/khw.yaml`]);
+    const again = await bootstrap();
+    t.equal(again.code, 0, again.stderr);
+    const wanted = await state(machine);
+    await machine.must(["sed", "-i", "s/--v=2/--v=3/", unitFile("kube-scheduler")]);
+    const said = /^unit\/kube-scheduler: its content differs$/gm;
+    const seconds = await until("it is told", async () => said.test(await journal(machine)));
+    t.comment(`told after ${seconds} s`);
+    t.not(await state(machine), wanted);
+    await machine.must(["sed", "-i", "s/--v=3/--v=2/", unitFile("kube-scheduler")]);
+    await until("its end is told", async () =>
+      /^unit\/kube-scheduler: is as wanted again$/m.test(await journal(machine)),
+    );
+    t.equal((await journal(machine)).match(said)?.length, 1);
+  });
+});

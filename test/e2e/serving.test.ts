@@ -1,0 +1,69 @@
+/** Clients of the load balancer while API servers come and go. */
+import t from "tap";
+
+import { openScene, scenario } from "../fixtures/faults.ts";
+import { loseApiServer, startLoad, tell } from "../fixtures/serving.ts";
+
+const all = ["--nodes", "controller-0,1,2"];
+const rate = 20;
+
+t.test("three API servers behind a load balancer", async (t) => {
+  await using scene = await openScene(3);
+  const { testbed, workstation, bootstrap, node } = scene;
+  const first = await bootstrap();
+  t.equal(first.code, 0, first.stderr);
+
+  await scenario(t, "nothing is done when nobody would be left to serve", async (t) => {
+    const refused = await workstation.khw(["drain", "controller-0,1,2", ...all]);
+    t.equal(refused.code, 69, refused.stdout);
+    t.match(refused.stderr, /no other node with a healthy API server would be in rotation: there is no other/);
+    const { code, stdout, stderr } = await workstation.khw(["diff", ...all]);
+    t.strictSame([code, stdout], [0, ""], stderr);
+  });
+
+  await scenario(t, "restart takes each out of rotation first: no write fails", async (t) => {
+    const pid = (): Promise<string> => node(1).must(["systemctl", "show", "-P", "MainPID", "kube-apiserver"]);
+    const before = await pid();
+    const load = await startLoad(testbed, { rate });
+    const { code, stdout, stderr } = await workstation.khw(["restart", "controller-0,1,2", ...all]);
+    const report = await load.stop();
+    t.comment(tell("new connections", report.fresh));
+    t.comment(tell("a kept connection", report.kept));
+    t.equal(code, 0, stdout + stderr);
+    t.match(
+      stdout,
+      /^controller-1: drain: .*\ncontroller-1: drain: done in [\d.]+ s\ncontroller-1: restart\/kube-apiserver/m,
+    );
+    t.strictSame([report.fresh.failed, report.kept.failed], [[], []]);
+    t.ok(report.fresh.sent > 200, `${report.fresh.sent} writes`);
+    t.not(await pid(), before, "it is another process");
+  });
+
+  await scenario(t, "a roll-out of another flag does the same: no write fails", async (t) => {
+    const load = await startLoad(testbed, { rate });
+    const { code, stdout, stderr } = await bootstrap("--kube-apiserver-flag", "v=1");
+    const report = await load.stop();
+    t.comment(tell("new connections", report.fresh));
+    t.comment(tell("a kept connection", report.kept));
+    t.equal(code, 0, stdout + stderr);
+    t.match(stdout, /^controller-2: undrain: done in/m);
+    t.strictSame([report.fresh.failed, report.kept.failed], [[], []]);
+  });
+
+  await scenario(
+    t,
+    "an API server that is lost fails requests until the health check has seen it, and none after",
+    async (t) => {
+      const loss = await loseApiServer(testbed, node(1), { rate: 25 });
+      t.comment(
+        `out of rotation after ${(loss.outAfterMillis / 1000).toFixed(1)} s; of ${loss.sent} requests ${loss.failedBefore} failed before, ${loss.failedAfter} after`,
+      );
+      t.comment(tell("a kept connection", loss.report.kept));
+      t.ok(loss.failedBefore > 0, "the load reached the node that was lost");
+      t.equal(loss.failedAfter, 0);
+      const refused = await workstation.khw(["drain", "controller-0,2", ...all]);
+      t.equal(refused.code, 69, "and the others may not go now");
+      t.match(refused.stderr, /controller-1 is not reached/);
+    },
+  );
+});

@@ -1,0 +1,146 @@
+/** What happens to a control plane that stands, and what its agents make of it: a fault of each kind, etcd without quorum, a lost plug. */
+import t from "tap";
+
+import { components } from "../../proto/components.ts";
+import { type Fault, faults } from "../faults/faults.ts";
+import { measure, untilWell } from "../faults/measure.ts";
+import { ailments, watchNodes } from "../faults/watch.ts";
+import { openScene, scenario } from "../fixtures/faults.ts";
+import type { TestbedNode } from "../testbed/index.ts";
+
+const deadlineMillis = 120_000;
+/** How long etcd is away: far longer than an API server takes to be called dead. */
+const withoutQuorumMillis = 60_000;
+
+/** Each kind of fault once. */
+const kinds: readonly (readonly [node: number, fault: string])[] = [
+  [0, "`kill -9` of kube-scheduler"],
+  [1, "`kill -STOP` of kube-controller-manager"],
+  [2, "`kill -STOP` of nginx and its workers"],
+  [0, "`chmod 644` of ca-key.pem"],
+  [1, "`systemctl disable` of kube-scheduler"],
+  [2, "kube-scheduler's unit file removed"],
+  [0, "a flag of kube-controller-manager edited, reloaded and restarted"],
+  [1, "kubectl removed from /usr/local/bin"],
+  [2, "kube-controller-manager replaced by the first half of itself, in both its places"],
+  [0, "nginx's link deleted, and nginx reloaded"],
+  [1, "kube-scheduler.kubeconfig changed"],
+  [2, "`systemctl stop` of kube-scheduler"],
+  [0, "`kill -9` of kube-apiserver"],
+];
+
+/** What would be another after a restart by anybody. */
+async function processes(node: TestbedNode, units: readonly string[]): Promise<string> {
+  return node.must(["systemctl", "show", "-p", "Id,MainPID,NRestarts,ExecMainStartTimestampMonotonic", ...units]);
+}
+
+t.test("the agent that stays", async (t) => {
+  await using scene = await openScene(3);
+  const { testbed, workstation, node } = scene;
+  const bootstrapped = await scene.bootstrap();
+  t.equal(bootstrapped.code, 0, bootstrapped.stderr);
+  await using watch = watchNodes(testbed, workstation);
+  const settled = async (): Promise<void> => {
+    const signal = AbortSignal.timeout(deadlineMillis);
+    await Promise.all(testbed.nodes.map((node) => untilWell(node, watch, signal)));
+  };
+  await settled();
+
+  await scenario(t, "a fault of each kind is seen and mended", async (t) => {
+    await Promise.all(
+      testbed.nodes.map(async (node, index) => {
+        for (const [, name] of kinds.filter(([at]) => at === index)) {
+          const outcome = await measure(faultNamed(name), node, { watch, deadlineMillis });
+          if ("problem" in outcome) t.fail(`${node.name}: ${name}: ${outcome.problem}`);
+          else t.pass(`${node.name}: ${name}: seen after ${outcome.seen} ms, healthy after ${outcome.healthy} ms`);
+        }
+      }),
+    );
+    await settled();
+  });
+
+  await scenario(t, "etcd without quorum: no API server is restarted for it, and status says why", async (t) => {
+    const stopped = [node(1), node(2)];
+    const before = await Promise.all(testbed.nodes.map((node) => processes(node, ["kube-apiserver", "nginx"])));
+    const supervised = () =>
+      testbed.nodes.map(({ name }) => watch.view(name).components.get("kube-apiserver")?.supervisedRestarts);
+    const restarts = supervised();
+    await Promise.all(stopped.map((node) => node.must(["systemctl", "stop", "etcd"])));
+    const signal = AbortSignal.timeout(withoutQuorumMillis);
+    await Promise.all(
+      testbed.nodes.map(({ name }) =>
+        watch.until(
+          () => (/etcd/.test(watch.view(name).components.get("kube-apiserver")?.reason ?? "") ? true : undefined),
+          signal,
+        ),
+      ),
+    ).catch(() => t.fail(`not every status names etcd: ${unwell()}`));
+    t.comment(unwell());
+    // The rest of the minute: nothing more shall happen in it.
+    await watch.until(() => undefined, signal).catch(() => {});
+    for (const node of stopped) {
+      t.equal(
+        (await node.run(["systemctl", "is-active", "etcd"])).stdout,
+        "inactive\n",
+        "what somebody stopped stays so",
+      );
+    }
+    await Promise.all(stopped.map((node) => node.must(["systemctl", "start", "etcd"])));
+    const back = performance.now();
+    await settled();
+    t.comment(`all well ${((performance.now() - back) / 1000).toFixed(1)} s after etcd was back`);
+    t.strictSame(
+      await Promise.all(testbed.nodes.map((node) => processes(node, ["kube-apiserver", "nginx"]))),
+      before,
+      "the same processes as before",
+    );
+    t.strictSame(supervised(), restarts, "and no restart by the agent");
+  });
+
+  await scenario(t, "a node that lost its power comes back without a client", async (t) => {
+    const first = node(0);
+    const start = performance.now();
+    const lost = gone(first);
+    await first.powerOff();
+    await first.powerOn();
+    await lost;
+    await settled();
+    t.comment(`healthy ${((performance.now() - start) / 1000).toFixed(1)} s after the plug was pulled`);
+    t.equal(await first.must(["systemctl", "is-active", ...components, "nginx", "etcd"]), "active\n".repeat(5));
+  });
+
+  await scenario(
+    t,
+    "an agent that was killed comes back, knows its history, and left the control plane alone",
+    async (t) => {
+      const first = node(1);
+      const units = [...components, "nginx", "etcd"];
+      const before = await processes(first, units);
+      const { history } = await watch.ask(first.name);
+      const lost = gone(first);
+      await first.must(["systemctl", "kill", "--signal=KILL", "--kill-whom=main", "khw-agent.service"]);
+      await lost;
+      await settled();
+      t.equal(await processes(first, units), before);
+      const { history: after } = await watch.ask(first.name);
+      t.ok(history.length > 0, "there is a history");
+      t.strictSame(after.slice(0, history.length), history, "what happened before is remembered as it was");
+      t.ok(after.length > history.length, "and that the agent began anew was added");
+    },
+  );
+
+  function gone({ name }: TestbedNode): Promise<true> {
+    const signal = AbortSignal.timeout(60_000);
+    return watch.until((word) => (word?.kind === "lost" && word.node === name ? true : undefined), signal);
+  }
+
+  function unwell(): string {
+    return testbed.nodes.map(({ name }) => `${name}: ${ailments(watch.view(name)).join("; ") || "well"}`).join(" | ");
+  }
+});
+
+function faultNamed(wanted: string): Fault {
+  const found = faults.find(({ name }) => name === wanted);
+  if (found === undefined) throw new Error(`there is no fault named ${wanted}`);
+  return found;
+}

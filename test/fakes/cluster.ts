@@ -1,0 +1,139 @@
+/** Controllers and a load balancer in memory: a node is in rotation as long as it is not drained and its API server is well. */
+import type { OpenCluster } from "../../client/cluster.ts";
+import { loadConfig } from "../../client/config/load.ts";
+import type { Compute } from "../../client/gce/compute.ts";
+import { labLoadBalancer } from "../../client/gce/config.ts";
+import type { Reference } from "../../client/gce/references.ts";
+import type { Kind, Resources } from "../../client/gce/resources.ts";
+import type { AgentNode } from "../../client/node.ts";
+import { KhwError } from "../../proto/errors.ts";
+import { type GetPlanResponse, GetStatusResponse, Health } from "../../proto/gen/khw/agent/v1/agent.ts";
+
+export interface FakeNode {
+  readonly name: string;
+  drained: boolean;
+  /** Its API server, and with it nginx's answer. */
+  well: boolean;
+  /** Its agent answers. */
+  reachable: boolean;
+  /** What the health check says whatever the node answers. */
+  stuck?: "HEALTHY" | "UNHEALTHY";
+  /** An operation runs on it: it may not be changed. */
+  busy: boolean;
+  /** What a restart ends in; without it the API server is well again. */
+  restart?: () => Promise<void>;
+  plan?: GetPlanResponse;
+}
+
+export interface FakeCluster extends OpenCluster {
+  readonly nodes: readonly FakeNode[];
+  /** What was done, in order: "controller-0 drained". */
+  readonly log: string[];
+}
+
+export async function createFakeCluster(names: readonly string[], loadBalancer = true): Promise<FakeCluster> {
+  const nodes = names.map((name): FakeNode => ({ name, drained: false, well: true, reachable: true, busy: false }));
+  const log: string[] = [];
+  const config = await loadConfig({ file: undefined, flags: new Map(), folder: "/", env: {} });
+  const instances = names.map((name) => ({ name, zone: "us-west1-c" }));
+  const place = { project: "khw-testbed", region: "us-west1", instances };
+  return {
+    nodes,
+    log,
+    config: { ...config, timeouts: { ...config.timeouts, verify: 1_000, drain: 1 } },
+    members: nodes.map((node) => ({ node: agentOf(node, log), info: infoOf() })),
+    cloud: loadBalancer ? { compute: computeOf(nodes), loadBalancer: { ...labLoadBalancer, ...place } } : undefined,
+    instances: [],
+    [Symbol.asyncDispose]: async () => {},
+  };
+}
+
+function infoOf() {
+  return { agentVersion: "0.1.0", identity: undefined, architecture: "amd64", clockUnixMillis: 0 };
+}
+
+function agentOf(node: FakeNode, log: string[]): AgentNode {
+  const { name } = node;
+  const unused = (): never => {
+    throw new Error("not asked for");
+  };
+  const answer = (signal: AbortSignal): void => {
+    signal.throwIfAborted();
+    if (!node.reachable) throw new KhwError("UNREACHABLE", "no answer", { node: name });
+  };
+  return {
+    address: { name, host: "127.0.0.1", port: 1 },
+    info: unused,
+    preflight: unused,
+    plan: unused,
+    apply: unused,
+    applyRbac: unused,
+    watch: unused,
+    logs: unused,
+    history: unused,
+    status: async (signal) => {
+      answer(signal);
+      const health = node.well ? Health.HEALTH_HEALTHY : Health.HEALTH_UNHEALTHY;
+      const reason = node.well ? "" : "/readyz answers 500";
+      return GetStatusResponse.fromPartial({
+        components: ["kube-apiserver", "kube-scheduler", "etcd"].map((component) => ({
+          name: component,
+          health: component === "kube-scheduler" ? Health.HEALTH_HEALTHY : health,
+          reason,
+        })),
+        maintenance: { drained: node.drained },
+      });
+    },
+    drift: async (signal) => {
+      answer(signal);
+      return node.plan ?? { steps: [], differences: [] };
+    },
+    restart: async ({ component }, signal) => {
+      answer(signal);
+      log.push(`${name} ${component} restarted${node.drained ? " while drained" : ""}`);
+      await node.restart?.();
+      node.well = true;
+      return { durationMillis: 1 };
+    },
+    setMaintenance: async (drained, signal) => {
+      answer(signal);
+      if (node.busy) throw new KhwError("BUSY", "jane is at it", { node: name });
+      if (drained !== node.drained) log.push(`${name} ${drained ? "drained" : "undrained"}`);
+      node.drained = drained;
+      return { drained, holder: "", sinceUnixMillis: 0 };
+    },
+    close: () => {},
+  };
+}
+
+function computeOf(nodes: readonly FakeNode[]): Compute {
+  const unused = (): never => {
+    throw new Error("not asked for");
+  };
+  return {
+    insert: unused,
+    patch: unused,
+    delete: unused,
+    changePool: unused,
+    instancesNamed: unused,
+    ...poolOf(nodes),
+  };
+}
+
+function poolOf(nodes: readonly FakeNode[]): Pick<Compute, "get" | "health"> {
+  const path = (name: string): string => `projects/khw-testbed/zones/us-west1-c/instances/${name}`;
+  const pool = { instances: nodes.map(({ name }) => path(name)), healthChecks: [] };
+  return {
+    get: async <K extends Kind>(reference: Reference<K>, signal: AbortSignal) => {
+      signal.throwIfAborted();
+      const resources: Partial<Resources> = { targetPools: pool };
+      return resources[reference.kind];
+    },
+    health: async (_, instance, signal) => {
+      signal.throwIfAborted();
+      const node = nodes.find(({ name }) => path(name) === instance);
+      const healthy = node?.stuck ?? (node?.well === true && !node.drained ? "HEALTHY" : "UNHEALTHY");
+      return [{ healthState: healthy, ipAddress: "192.0.2.9" }];
+    },
+  };
+}

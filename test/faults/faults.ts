@@ -1,0 +1,107 @@
+/** What may befall a controller, each as a command that does it: the rows of docs/faults.md. */
+import { components, programs } from "../../proto/components.ts";
+
+/** One fault. */
+export interface Fault {
+  /** For people, in Markdown; the same for every node. */
+  readonly name: string;
+  /** Shell that readies the machine, before the clock starts. */
+  readonly prepare?: string;
+  /** Shell that does it, as root of the machine. */
+  readonly strike: string;
+  /** Components and steps: a status or a history that names one of them has seen the fault. */
+  readonly about: readonly string[];
+  /** It harms more than its own node, so nothing else may be broken meanwhile. */
+  readonly alone?: true;
+}
+
+const units = [...components, "nginx", "etcd"];
+const secrets = ["ca-key.pem", "kubernetes-key.pem", "service-account-key.pem", "encryption-config.yaml"];
+const site = "kubernetes.default.svc.cluster.local";
+
+/** All of them, in the order of the table. */
+export const faults: readonly Fault[] = [
+  ...units.map((unit) =>
+    process(unit, {
+      name: `\`kill -9\` of ${unit}`,
+      prepare: `pid=$(systemctl show -P MainPID ${unit})`,
+      strike: "kill -9 $pid",
+    }),
+  ),
+  ...units.map((unit) =>
+    process(unit, {
+      name: `\`kill -STOP\` of ${unit}${unit === "nginx" ? " and its workers" : ""}`,
+      prepare: `pids=$(cat /sys/fs/cgroup/systemd/system.slice/${unit}.service/cgroup.procs 2>/dev/null || cat /sys/fs/cgroup/system.slice/${unit}.service/cgroup.procs)`,
+      strike: "kill -STOP $pids",
+    }),
+  ),
+  // An etcd that somebody stopped is left to them: khw did not make it.
+  ...[...components, "nginx"].map((unit) =>
+    process(unit, { name: `\`systemctl stop\` of ${unit}`, strike: `systemctl stop ${unit}` }),
+  ),
+  ...[...components, "nginx"].map((unit) => ({
+    name: `\`systemctl disable\` of ${unit}`,
+    strike: `systemctl disable --quiet ${unit}`,
+    about: [`service/${unit}`, unit],
+  })),
+  ...components.map((unit) => ({
+    name: `${unit}'s unit file removed`,
+    strike: `rm /etc/systemd/system/${unit}.service`,
+    about: [`unit/${unit}`],
+  })),
+  ...components.map((unit) => ({
+    name: `a flag of ${unit} edited, in the file alone`,
+    strike: `sed -i 's/--v=2/--v=1/' /etc/systemd/system/${unit}.service`,
+    about: [`unit/${unit}`],
+  })),
+  ...components.map((unit) => ({
+    name: `a flag of ${unit} edited, reloaded and restarted`,
+    strike: `sed -i 's/--v=2/--v=1/' /etc/systemd/system/${unit}.service; systemctl daemon-reload; systemctl restart ${unit}`,
+    about: [`unit/${unit}`, `service/${unit}`],
+  })),
+  ...programs.map((program) => ({
+    name: `${program} removed from /usr/local/bin`,
+    strike: `rm /usr/local/bin/${program}`,
+    about: [`binary/${program}`, `service/${program}`],
+  })),
+  // A program that runs cannot be written to (ETXTBSY): what breaks off in the middle, a copy, stands under its name.
+  ...programs.map((program) => ({
+    name: `${program} replaced by the first half of itself, in both its places`,
+    prepare: `half() { head -c 20000000 "$1" >"$1.half"; chmod 755 "$1.half"; }
+      half /usr/local/bin/${program}; released=$(echo /usr/local/lib/khw/kubernetes/*/${program}); half "$released"`,
+    strike: `mv "$released.half" "$released"; mv /usr/local/bin/${program}.half /usr/local/bin/${program}`,
+    about: [`binary/${program}`, `service/${program}`],
+  })),
+  {
+    name: "kubectl truncated in place",
+    strike: "truncate --size=1000 /usr/local/bin/kubectl",
+    about: ["binary/kubectl"],
+  },
+  ...secrets.map((name) => ({
+    name: `\`chmod 644\` of ${name}`,
+    strike: `chmod 644 /var/lib/kubernetes/${name}`,
+    about: [`credential/${name}`],
+  })),
+  ...["encryption-config.yaml", "kube-scheduler.kubeconfig", "ca.pem"].map((name) => ({
+    name: `${name} changed`,
+    strike: `echo '# changed' >>/var/lib/kubernetes/${name}`,
+    about: [`credential/${name}`],
+  })),
+  {
+    name: "kube-scheduler.yaml changed",
+    strike: "echo '# changed' >>/etc/kubernetes/config/kube-scheduler.yaml",
+    about: ["config/kube-scheduler.yaml"],
+  },
+  { name: "nginx's link deleted", strike: `rm /etc/nginx/sites-enabled/${site}`, about: ["nginx/link"] },
+  {
+    name: "nginx's link deleted, and nginx reloaded",
+    strike: `rm /etc/nginx/sites-enabled/${site}; systemctl reload nginx`,
+    about: ["nginx/link", "service/nginx", "ready/nginx"],
+  },
+  { name: "nginx's site emptied", strike: `: >/etc/nginx/sites-available/${site}`, about: ["nginx/site"] },
+];
+
+function process(unit: string, { name, prepare = "", strike }: Pick<Fault, "name" | "prepare" | "strike">): Fault {
+  // Two of three members of etcd away at once are no fault of one node any more.
+  return { name, prepare, strike, about: [unit, `service/${unit}`], ...(unit === "etcd" && { alone: true }) };
+}

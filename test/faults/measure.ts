@@ -1,0 +1,114 @@
+/** One fault on one node: done, seen, mended; by the clock that all machines of a testbed share. */
+import { setTimeout as delay } from "node:timers/promises";
+
+import type { TestbedNode } from "../testbed/index.ts";
+import type { Fault } from "./faults.ts";
+import { ailments, type View, type Watch, type Word } from "./watch.ts";
+import { wellByItself } from "./well.ts";
+
+/** Milliseconds from the fault on. */
+export interface Mended {
+  readonly fault: string;
+  readonly node: string;
+  /** Until a client outside heard a status or a history event that names what was broken. */
+  readonly seen: number;
+  /** Until all was well: by the agent's word, and by what the machine shows without it. */
+  readonly healthy: number;
+}
+
+export interface NotMended {
+  readonly fault: string;
+  readonly node: string;
+  readonly problem: string;
+}
+
+export type Outcome = Mended | NotMended;
+
+export interface MeasureOptions {
+  readonly watch: Watch;
+  /** For all of it: seen and mended. */
+  readonly deadlineMillis: number;
+}
+
+/** Between two looks at a machine that is not well yet, where its agent has nothing new to say. */
+const lookAgainMillis = 500;
+
+/** Breaks the node and measures; what is not mended is an outcome, too. */
+export async function measure(fault: Fault, node: TestbedNode, options: MeasureOptions): Promise<Outcome> {
+  const { watch, deadlineMillis } = options;
+  const of = { fault: fault.name, node: node.name };
+  const signal = AbortSignal.timeout(deadlineMillis);
+  const before = watch.view(node.name);
+  const words: Word[] = [];
+  const stop = watch.listen((word) => word.node === node.name && words.push(word));
+  try {
+    const struck = await strike(fault, node);
+    const told = (word: Word | undefined): number | undefined =>
+      word !== undefined && word.node === node.name && word.at >= struck && names(word, fault, before)
+        ? word.at
+        : undefined;
+    const early = words.map(told).find((at) => at !== undefined);
+    const seen = early ?? (await watch.until(told, signal).catch(() => undefined));
+    const healthy = await untilWell(node, watch, signal);
+    if (seen === undefined) return { ...of, problem: "it was mended, and no status or event named it" };
+    return { ...of, seen: seen - struck, healthy: Math.max(seen, healthy) - struck };
+  } catch (error) {
+    return { ...of, problem: error instanceof Error ? error.message : String(error) };
+  } finally {
+    stop();
+  }
+}
+
+/** Answers when all is well with the node, by every account. @throws Error with what is not, when the signal aborts. */
+export async function untilWell(node: TestbedNode, watch: Watch, signal: AbortSignal): Promise<number> {
+  let last = "nothing was seen yet";
+  while (!signal.aborted) {
+    const ill = ailments(watch.view(node.name));
+    if (ill.length === 0) {
+      const at = Date.now();
+      const differing = await watch.ask(node.name).then(
+        ({ plan }) =>
+          plan.steps.flatMap(({ id, drift, error }) => {
+            const what = drift ?? error?.message;
+            return what === undefined ? [] : [`${id}: ${what}`];
+          }),
+        (error: unknown) => [String(error)],
+      );
+      const unwell = differing.length === 0 ? await wellByItself(node) : "";
+      if (differing.length === 0 && unwell === "") return at;
+      last = [...differing, unwell].join("; ");
+      await delay(lookAgainMillis);
+    } else {
+      last = ill.join("; ");
+      const looking = AbortSignal.any([signal, AbortSignal.timeout(lookAgainMillis)]);
+      await watch.until((word) => (word?.node === node.name ? true : undefined), looking).catch(() => {});
+    }
+  }
+  throw new Error(`not well in time: ${last}`);
+}
+
+/** When the machine began to do it: the machines' clock is this one's. */
+async function strike({ prepare = "", strike: doing }: Fault, node: TestbedNode): Promise<number> {
+  const [at] = (await node.must(["bash", "-ec", `${prepare}\ndate +%s%3N\n${doing}`])).split("\n");
+  return Number(at);
+}
+
+/** Whether a word tells of the fault: a component that is not as it was, a step that differs, an event about either. */
+function names(word: Word, { about }: Fault, before: View): boolean {
+  switch (word.kind) {
+    case "lost":
+      return false;
+    case "event":
+      return about.includes(word.event.subject);
+    case "status": {
+      const { kind } = word.message;
+      const changed = (kind?.value.components ?? []).filter((now) => {
+        const was = before.components.get(now.name);
+        const same = ["pid", "activeState", "subState", "health", "enabled", "restarts"] as const;
+        return was === undefined || same.some((key) => was[key] !== now[key]);
+      });
+      const steps = kind?.value.drift?.steps ?? [];
+      return [...changed.map(({ name }) => name), ...steps.map(({ id }) => id)].some((name) => about.includes(name));
+    }
+  }
+}

@@ -1,0 +1,103 @@
+/**
+ * Listens to agents, in a process of its own on the testbed's network, and passes on what they say with the time at which it
+ * came. Started by watch.ts, which is told over the process's channel.
+ *
+ * usage: observer.ts FOLDER NAME=HOST...     FOLDER: where the management identity is
+ */
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+
+import { type AgentNode, connectNode, readManagementIdentity } from "../../client/node.ts";
+import type { GetPlanResponse, HistoryEvent, WatchStatusResponse } from "../../proto/gen/khw/agent/v1/agent.ts";
+
+/** What the observer says. Times are in milliseconds since the epoch. */
+export type Heard =
+  | { readonly kind: "status"; readonly node: string; readonly at: number; readonly message: WatchStatusResponse }
+  | { readonly kind: "event"; readonly node: string; readonly at: number; readonly event: HistoryEvent }
+  | { readonly kind: "lost"; readonly node: string; readonly at: number; readonly reason: string }
+  | { readonly kind: "answer"; readonly id: number; readonly answer: Answer | { readonly error: string } };
+
+/** What the observer is asked. */
+export interface Question {
+  readonly id: number;
+  readonly node: string;
+}
+
+/** What differs on the node now, and all that its agent remembers. */
+export interface Answer {
+  readonly plan: GetPlanResponse;
+  readonly history: readonly HistoryEvent[];
+}
+
+/** Between two tries to reach an agent that went away. */
+const againMillis = 200;
+
+const [folder = "", ...places] = process.argv.slice(2);
+const identity = await readManagementIdentity({
+  ca: join(folder, "ca.pem"),
+  certificate: join(folder, "admin.pem"),
+  key: join(folder, "admin-key.pem"),
+});
+const ending = new AbortController();
+const nodes = new Map(
+  places.map((place) => {
+    const [name = "", host = ""] = place.split("=");
+    return [name, connectNode({ name, host, port: 7443 }, identity)];
+  }),
+);
+
+process.on("message", (question: Question) => void answer(question));
+process.once("disconnect", () => {
+  ending.abort();
+  process.exit(0);
+});
+const since = Date.now();
+await Promise.all([...nodes.values()].flatMap((node) => [forEver(node, status), forEver(node, history())]));
+
+/** Listens anew whenever an agent goes away, until the process ends. */
+async function forEver(node: AgentNode, listen: (node: AgentNode) => Promise<void>): Promise<void> {
+  while (!ending.signal.aborted) {
+    const reason = await listen(node).then(
+      () => "the agent ended the stream",
+      (error: unknown) => String(error),
+    );
+    // Both streams are lost together, and only the status is told again in full: so its word is the last one.
+    if (listen === status) tell({ kind: "lost", node: node.address.name, at: Date.now(), reason });
+    await delay(againMillis);
+  }
+}
+
+async function status(node: AgentNode): Promise<void> {
+  for await (const message of node.watch(ending.signal)) {
+    tell({ kind: "status", node: node.address.name, at: Date.now(), message });
+  }
+}
+
+/** Each event once, whatever is heard again after the agent went away. */
+function history(): (node: AgentNode) => Promise<void> {
+  let last = 0;
+  return async (node) => {
+    for await (const event of node.history({ sinceUnixMillis: since, limit: 0, follow: true }, ending.signal)) {
+      if (event.id > last) tell({ kind: "event", node: node.address.name, at: Date.now(), event });
+      last = Math.max(last, event.id);
+    }
+  };
+}
+
+async function answer({ id, node: name }: Question): Promise<void> {
+  tell({ kind: "answer", id, answer: await ask(name).catch((error: unknown) => ({ error: String(error) })) });
+}
+
+async function ask(name: string): Promise<Answer> {
+  const node = nodes.get(name);
+  if (node === undefined) throw new Error(`no node ${name}`);
+  const signal = AbortSignal.timeout(30_000);
+  const plan = await node.drift(signal);
+  const history: HistoryEvent[] = [];
+  for await (const event of node.history({ sinceUnixMillis: 0, limit: 0, follow: false }, signal)) history.push(event);
+  return { plan, history };
+}
+
+function tell(heard: Heard): void {
+  process.send?.(heard);
+}

@@ -1,0 +1,28 @@
+/**
+ * What clients of the load balancer meet while API servers restart one after the other, and when one is lost: prints the figures.
+ *
+ * usage: serving.ts (after npm run build and npm run deb)
+ */
+import { openScene } from "../fixtures/faults.ts";
+import { loseApiServer, startLoad, tell } from "../fixtures/serving.ts";
+import { succeeded } from "../testbed/command.ts";
+
+const all = ["--nodes", "controller-0,1,2"];
+
+await using scene = await openScene(3);
+const { testbed, workstation, bootstrap, node } = scene;
+const say = (text: string): void => void process.stdout.write(`${text}\n`);
+
+succeeded(["bootstrap"], await bootstrap());
+const load = await startLoad(testbed, { rate: 20 });
+const start = performance.now();
+await workstation.mustKhw(["restart", "controller-0,1,2", ...all]);
+say(`rolling restart of three API servers: ${((performance.now() - start) / 1000).toFixed(1)} s`);
+const report = await load.stop();
+say(tell("  new connections", report.fresh));
+say(tell("  a kept connection", report.kept));
+
+const loss = await loseApiServer(testbed, node(1), { rate: 25 });
+say(`one API server lost: out of rotation after ${(loss.outAfterMillis / 1000).toFixed(1)} s`);
+say(`  of ${loss.sent} requests ${loss.failedBefore} failed before that, ${loss.failedAfter} after`);
+say(tell("  a kept connection", loss.report.kept));

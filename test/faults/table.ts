@@ -1,0 +1,116 @@
+/**
+ * Breaks a control plane of a testbed in every way of faults.ts, on every node, and measures how long until somebody outside
+ * knows and until all is well again; writes docs/faults.md's table. Takes about a quarter of an hour.
+ *
+ * usage: table.ts [--nodes N] [--only PATTERN] [--deadline SECONDS]
+ *   --only      just the faults whose name fits; the table is printed, and docs/faults.md left alone
+ *   --deadline  for each fault, from the fault to health; 180 without it
+ *
+ * Exit status: 0 when every fault was seen and mended in time; else 1, and nothing is written.
+ */
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+
+import { machine } from "../bench/report.ts";
+import type { TestbedNode } from "../testbed/index.ts";
+import { openScene } from "../fixtures/faults.ts";
+import { type Fault, faults } from "./faults.ts";
+import { measure, type MeasureOptions, type Mended, type Outcome, untilWell } from "./measure.ts";
+import { replaceGenerated, table } from "./report.ts";
+import { watchNodes } from "./watch.ts";
+
+const document = join(import.meta.dirname, "../../docs/faults.md");
+/** For a control plane to settle before something is broken. */
+const settleMillis = 240_000;
+
+const { values } = parseArgs({
+  options: {
+    nodes: { type: "string", default: "3" },
+    only: { type: "string" },
+    deadline: { type: "string", default: "180" },
+  },
+});
+const only = new RegExp(values.only ?? "");
+const chosen = faults.filter(({ name }) => only.test(name));
+
+const start = performance.now();
+const before = await machine();
+await using scene = await openScene(Number(values.nodes));
+const { testbed, workstation } = scene;
+const { code, stderr } = await scene.bootstrap();
+if (code !== 0) throw new Error(`bootstrap ended with ${code}: ${stderr}`);
+await using watch = watchNodes(testbed, workstation);
+const options: MeasureOptions = { watch, deadlineMillis: Number(values.deadline) * 1000 };
+
+const outcomes: Outcome[] = [];
+const [alone, independent] = [chosen.filter((fault) => fault.alone), chosen.filter((fault) => !fault.alone)];
+await settled();
+// Each node begins elsewhere in the list, so that hardly ever the same is broken on two.
+await Promise.all(testbed.nodes.map((node, index) => inTurn(rotated(independent, index), node)));
+for (const fault of alone) {
+  for (const node of testbed.nodes) {
+    await afresh(node);
+    await settled();
+    tell(await measure(fault, node, options));
+  }
+}
+
+const mended = outcomes.filter((outcome): outcome is Mended => "healthy" in outcome);
+const minutes = ((performance.now() - start) / 60_000).toFixed(0);
+const figures = `${table(
+  chosen.map(({ name }) => name),
+  mended,
+)}\n${outcomes.length} faults in ${minutes} minutes on ${before}.\n`;
+process.stdout.write(figures);
+if (mended.length < outcomes.length || mended.length < chosen.length * testbed.nodes.length) {
+  process.stderr.write("faults: not all were seen and mended: nothing is written\n");
+  process.exitCode = 1;
+} else if (values.only === undefined) {
+  await replaceGenerated(document, figures);
+}
+
+/** One fault after the other, each on a node that is well; a node that stays broken ends its turn. */
+async function inTurn(list: readonly Fault[], node: TestbedNode): Promise<void> {
+  for (const fault of list) {
+    try {
+      await afresh(node);
+      await untilWell(node, watch, AbortSignal.timeout(settleMillis));
+    } catch (error) {
+      process.stderr.write(`faults: ${node.name} is given up before "${fault.name}": ${String(error)}\n`);
+      return;
+    }
+    tell(await measure(fault, node, options));
+  }
+}
+
+/**
+ * Each fault meets an agent that has mended nothing yet: what is broken again and again is mended ever less often, and the list
+ * breaks the same thing in several ways. The control plane is not touched.
+ */
+async function afresh(node: TestbedNode): Promise<void> {
+  const lost = watch.until(
+    (word) => (word?.kind === "lost" && word.node === node.name ? true : undefined),
+    AbortSignal.timeout(settleMillis),
+  );
+  await Promise.all([lost, node.must(["systemctl", "restart", "khw-agent"])]);
+  await watch.until(
+    () => (watch.view(node.name).lost === undefined ? true : undefined),
+    AbortSignal.timeout(settleMillis),
+  );
+}
+
+async function settled(): Promise<void> {
+  await Promise.all(testbed.nodes.map((node) => untilWell(node, watch, AbortSignal.timeout(settleMillis))));
+}
+
+function rotated(list: readonly Fault[], index: number): Fault[] {
+  const from = Math.floor((list.length * index) / testbed.nodes.length);
+  return [...list.slice(from), ...list.slice(0, from)];
+}
+
+function tell(outcome: Outcome): void {
+  outcomes.push(outcome);
+  const end =
+    "healthy" in outcome ? `seen ${outcome.seen} ms, healthy ${outcome.healthy} ms` : `FAILED: ${outcome.problem}`;
+  process.stderr.write(`faults: ${outcome.node}: ${outcome.fault}: ${end}\n`);
+}

@@ -1,0 +1,53 @@
+import { fork } from "node:child_process";
+import { once } from "node:events";
+import t from "tap";
+import { startAgents } from "../fixtures/many-agents.ts";
+
+/**
+ * 1,000 agents of one process, watched by the client in another. What is asserted leaves room for busy machines; what was
+ * measured is in the test's output, and on a quiet machine in docs/bench.md.
+ */
+const count = 1_000;
+const changes = 100;
+
+interface Measured {
+  readonly rowsMillis: number;
+  readonly rowsCpuMillis: number;
+  readonly rssBefore: number;
+  readonly rss: number;
+  /** The heap after a collection, and what hangs on it. */
+  readonly held: number;
+}
+
+t.test(`${count} agents watched by one client`, { timeout: 300_000 }, async (t) => {
+  const many = await startAgents(count);
+  t.teardown(() => many[Symbol.asyncDispose]());
+  const program = new URL("../fixtures/watching-client.ts", import.meta.url);
+  const watcher = fork(program, { env: { PATH: process.env["PATH"] }, execArgv: ["--expose-gc"] });
+  t.teardown(() => watcher.kill("SIGKILL"));
+  const ended = once(watcher, "exit").then(() => Promise.reject(new Error("the client ended")));
+  ended.catch(() => {});
+  const next = async (): Promise<Measured> => {
+    const [message]: Measured[] = await Promise.race([once(watcher, "message"), ended]);
+    if (message === undefined) throw new Error("an empty message");
+    return message;
+  };
+  watcher.send({ ca: many.ca, admin: many.admin, agents: many.agents });
+  const rows = await next();
+  t.comment(`all rows after ${rows.rowsMillis} ms, with ${rows.rowsCpuMillis} ms of the client's CPU`);
+  t.ok(rows.rowsCpuMillis < 12_000, "the client's CPU until all rows stand");
+
+  const began = Date.now();
+  const seen = next();
+  await many.change(changes);
+  const first = await seen;
+  const again = next();
+  await many.change(changes);
+  const second = await again;
+  t.comment(`2 x ${count * changes} changes after ${Date.now() - began} ms`);
+  const megabytes = (bytes: number) => Math.round(bytes / 1e6);
+  const list = (of: "rss" | "held") => [rows, first, second].map((measured) => megabytes(measured[of])).join(", ");
+  t.comment(`MB of RSS: ${megabytes(rows.rssBefore)}, ${list("rss")}; held: ${list("held")}`);
+  t.ok(second.held - first.held < 20e6, "as many changes again are not held");
+  t.ok(second.rss < 1.5e9, "and the process stays of a size");
+});

@@ -1,0 +1,248 @@
+import { stripVTControlCharacters } from "node:util";
+import t, { type Test } from "tap";
+import { CertificateState, DriftPolicy, Health, type GetStatusResponse } from "../../proto/gen/khw/agent/v1/agent.ts";
+import { KhwError } from "../../proto/errors.ts";
+import { eventually } from "../fixtures/eventually.ts";
+import { startScripted, type ScriptedCluster } from "../fixtures/scripted-agents.ts";
+import { component, wellStatus } from "../fixtures/status.ts";
+
+const names = ["controller-0", "controller-1", "controller-2"];
+
+async function start(
+  t: Test,
+  changes: Readonly<Record<string, Partial<GetStatusResponse>>> = {},
+): Promise<ScriptedCluster> {
+  const scripts = names.map((name) => [name, { status: wellStatus(name, changes[name]) }] as const);
+  const cluster = await startScripted(Object.fromEntries(scripts));
+  t.teardown(() => cluster[Symbol.asyncDispose]());
+  return cluster;
+}
+
+const crashing = component("kube-apiserver", {
+  activeState: "activating",
+  health: Health.HEALTH_UNHEALTHY,
+  reason: "it does not answer",
+  restarts: 7,
+  diagnosis: {
+    cause: "port-in-use",
+    message: "its port 6443 is taken by another process",
+    remedy: "end what listens there: ss -ltnp 'sport = :6443'",
+    lines: ["listen tcp 0.0.0.0:6443: bind: address already in use"],
+  },
+});
+
+t.test("a cluster that is well: short, exit code 0, etcd among the components", async (t) => {
+  const cluster = await start(t);
+  const client = cluster.client(["status"]);
+  t.equal(await client.code, 0);
+  t.match(client.out(), /^controller-1 +etcd +active +v1\.21\.0 +0 +healthy$/m);
+  t.match(client.out(), /All is well\.\n$/);
+  t.ok(
+    client
+      .out()
+      .split("\n")
+      .every((line) => line.length <= 120),
+    "fits 120 columns",
+  );
+});
+
+t.test("what is wrong is told of with its remedy, and the exit code is 1", async (t) => {
+  const cluster = await start(t, {
+    "controller-0": { components: [crashing, component("nginx", { enabled: false })] },
+    "controller-1": {
+      maintenance: {
+        drained: true,
+        holder: "alice from 192.0.2.7",
+        sinceUnixMillis: Date.parse("2026-11-23T21:00:00Z"),
+      },
+      drift: {
+        policy: DriftPolicy.DRIFT_POLICY_REPORT,
+        checkedUnixMillis: 1,
+        paused: "",
+        steps: [
+          {
+            id: "unit/kube-scheduler",
+            title: "the unit of kube-scheduler",
+            drift: "the file differs",
+            sinceUnixMillis: 1,
+            repairs: 3,
+            nextRepairUnixMillis: 0,
+          },
+        ],
+      },
+    },
+  });
+  await cluster.agents[2]?.stop();
+  const client = cluster.client(["status"]);
+  t.equal(await client.code, 1);
+  const out = client.out();
+  t.match(
+    out,
+    "✖ controller-0: kube-apiserver: its port 6443 is taken by another process\n    hint: end what listens there",
+  );
+  t.match(
+    out,
+    "✖ controller-0: nginx: is not enabled: it does not come back after a reboot\n    hint: khw-client bootstrap",
+  );
+  t.match(out, "✖ controller-1: maintenance: drained by alice from 192.0.2.7 since 2026-11-23 21:00:00");
+  t.match(out, "hint: khw-client undrain controller-1");
+  t.match(out, "✖ controller-1: unit/kube-scheduler: the file differs; it was repaired 3 times and came back");
+  t.match(out, "khw-client diff controller-1 shows it; the policy is to report only");
+  t.match(
+    out,
+    /✖ controller-2: khw-agent: no connection to the agent at 127\.0\.0\.1:.*\n {4}hint: is khw-agent running/,
+  );
+  t.match(out, /^controller-2 +does not answer$/m);
+});
+
+const ends = (state: CertificateState, reason: string) => ({
+  certificates: [
+    { path: "/var/lib/kubernetes/kubernetes.pem", subject: "CN=kubernetes", expiresUnixMillis: 1, state, reason },
+  ],
+});
+
+const verdicts: readonly [what: string, changes: Partial<GetStatusResponse>, code: number][] = [
+  ["a certificate that ends within 30 days", ends(CertificateState.CERTIFICATE_STATE_WARNING, "ends in 20 days"), 0],
+  ["a certificate that ends within 7 days", ends(CertificateState.CERTIFICATE_STATE_ERROR, "ends in 2 days"), 1],
+  ["a component that is not enabled", { components: [component("etcd", { enabled: false })] }, 1],
+  ["an unhealthy component", { components: [crashing] }, 1],
+  ["a drained node", { maintenance: { drained: true, holder: "a", sinceUnixMillis: 1 } }, 1],
+  ["an agent that knows of no component yet", { components: [] }, 1],
+];
+
+for (const [what, changes, code] of verdicts) {
+  t.test(`${what}: exit code ${code}`, async (t) => {
+    const cluster = await start(t, { "controller-1": changes });
+    t.equal(await cluster.client(["status"]).code, code);
+    t.equal(await cluster.client(["status", "controller-0,2"]).code, 0, "the others are well");
+  });
+}
+
+t.test("JSON and YAML say the same, with words for states", async (t) => {
+  const cluster = await start(t, { "controller-0": { components: [crashing] } });
+  const json = cluster.client(["status", "-o", "json"]);
+  t.equal(await json.code, 1);
+  const document: unknown = JSON.parse(json.out());
+  t.match(document, {
+    well: false,
+    nodes: [
+      { node: "controller-0", components: [{ health: "unhealthy", diagnosis: { cause: "port-in-use" } }] },
+      {
+        certificates: [{ state: "ok" }],
+        drift: { policy: "repair" },
+        maintenance: { drained: false },
+        operation: null,
+      },
+      {},
+    ],
+    problems: [{ node: "controller-0", subject: "kube-apiserver", severity: "error" }],
+  });
+  const yaml = cluster.client(["status", "--output", "yaml"]);
+  t.equal(await yaml.code, 1);
+  const { parse } = await import("yaml");
+  t.same(parse(yaml.out()), document);
+});
+
+t.test("wide tells more", async (t) => {
+  const cluster = await start(t);
+  const client = cluster.client(["status", "-o", "wide", "controller-2"]);
+  t.equal(await client.code, 0);
+  t.match(client.out(), /^NODE +COMPONENT +STATE +VERSION +PID +SINCE/m);
+  t.match(client.out(), / 4711 +2026-11-23 20:00:00 /);
+  t.notMatch(client.out(), "controller-1");
+});
+
+t.test("a node that is none of the cluster's is refused", async (t) => {
+  const cluster = await start(t);
+  await t.rejects(cluster.client(["status", "controller-7"]).code, {
+    code: "INVALID_ARGUMENT",
+    hint: "these are: controller-0, controller-1, controller-2",
+  });
+  await t.rejects(cluster.client(["logs", "-o", "yaml"]).code, {
+    code: "INVALID_ARGUMENT",
+    hint: "logs knows text, json",
+  });
+});
+
+t.test("Ctrl-C detaches from a status", async (t) => {
+  const cluster = await start(t);
+  const client = cluster.client(["status"], { signal: AbortSignal.abort(new KhwError("CANCELLED", "ended")) });
+  await t.rejects(client.code, { code: "CANCELLED" });
+});
+
+t.test("a watch without a terminal: a line a change, and Ctrl-C ends it with 0", async (t) => {
+  const cluster = await start(t);
+  const client = cluster.client(["status", "--watch"]);
+  const shows = (text: string | RegExp) =>
+    eventually(
+      String(text),
+      () => (typeof text === "string" ? client.out().includes(text) : text.test(client.out())),
+      () => client.out(),
+    );
+  for (const name of names) await shows(`${name}: 5 of 5 components are well\n`);
+  const [first, second] = cluster.agents;
+  first?.change({ components: [crashing] });
+  await shows("controller-0: kube-apiserver: its port 6443 is taken by another process (end what listens there");
+  first?.change({ components: [component("kube-apiserver", { pid: 99 })] });
+  await shows("controller-0: kube-apiserver: runs anew, as process 99\n");
+  await shows("controller-0: kube-apiserver: is well again\n");
+  await second?.stop();
+  await shows(/controller-1: does not answer: /);
+  await second?.start();
+  await shows("controller-1: answers again\n");
+  client.interrupt();
+  t.equal(await client.code, 0);
+  await eventually("no stream stays open", () => cluster.agents.every((agent) => agent.open() === 0));
+});
+
+t.test("a watch in JSON: an object a line", async (t) => {
+  const cluster = await start(t);
+  const client = cluster.client(["status", "-w", "-o", "json", "controller-0"]);
+  await eventually("the first", () => client.out().endsWith("\n"));
+  cluster.agents[0]?.change({ components: [crashing] });
+  await eventually("the change", () => client.out().includes('"change"'));
+  client.interrupt();
+  t.equal(await client.code, 0);
+  const lines = client.out().trim().split("\n");
+  t.equal(lines.length, 2);
+  const [full, change]: unknown[] = lines.map((line) => JSON.parse(line));
+  t.match(full, {
+    time: /Z$/,
+    kind: "status",
+    node: "controller-0",
+    status: { components: [{ name: "etcd" }, {}, {}, {}, {}] },
+  });
+  t.match(change, {
+    kind: "change",
+    node: "controller-0",
+    change: { components: [{ name: "kube-apiserver", health: "unhealthy" }] },
+  });
+});
+
+t.test("a watch on a terminal is redrawn in place, worst first, no higher than the terminal", async (t) => {
+  const cluster = await start(t);
+  let frames: string[] = [];
+  const client = cluster.client(["status", "--watch"], {
+    terminal: true,
+    size: () => ({ rows: 12, columns: 60 }),
+    write: (text) => void frames.push(text),
+  });
+  const last = () => stripVTControlCharacters(frames.at(-1) ?? "");
+  await eventually("all rows", () => last().includes("3 well"), last);
+  frames = [];
+  cluster.agents[2]?.change({ components: [crashing] });
+  await eventually("the change", () => last().includes("1 not well"), last);
+  const lines = last().trimEnd().split("\n");
+  t.ok(lines.length < 12 && lines.every((line) => line.length <= 60), last());
+  t.match(lines[2], /^✖ controller-2 {2}4 of 5 healthy/);
+  t.match(lines[3], /^ {4}kube-apiserver: its port 6443/);
+  const esc = "\u{1b}";
+  t.ok(
+    frames.every((frame) => !frame.includes(`${esc}[2J`)),
+    "never cleared",
+  );
+  t.ok(frames[0]?.includes(`${esc}[`), "goes back to its first line");
+  client.interrupt();
+  t.equal(await client.code, 0);
+  t.equal(frames.at(-1), `${esc}[?25h`, "the cursor is back");
+});

@@ -1,0 +1,67 @@
+/** What a soak makes of its samples. */
+import { growth } from "./fit.ts";
+import type { Sample } from "./sample.ts";
+
+/** A sample, and when it was taken. */
+export interface Taken extends Sample {
+  /** Seconds since the beginning. */
+  readonly at: number;
+}
+
+/** One line of docs/soak.md. */
+export interface Verdict {
+  readonly what: string;
+  readonly unit: string;
+  readonly first: number;
+  readonly last: number;
+  readonly most: number;
+  readonly growth: number;
+  readonly bound: number;
+  readonly holds: boolean;
+}
+
+/** What may not grow by more than its bound over the last two thirds of the run, which is noise; with the bound's reason. */
+const bounds: readonly {
+  readonly what: string;
+  readonly unit: string;
+  readonly key: keyof Sample;
+  readonly bound: number;
+}[] = [
+  // What the collector leaves for later comes and goes by some megabytes.
+  { what: "resident memory", unit: "MB", key: "resident", bound: 4 },
+  { what: "memory of its own", unit: "MB", key: "anonymous", bound: 4 },
+  // Probes and files that happen to be open while somebody looks.
+  { what: "descriptors", unit: "", key: "descriptors", bound: 2 },
+  { what: "threads", unit: "", key: "threads", bound: 1 },
+  // The history is written to its bound and then to the same bound again.
+  { what: "/var/lib/khw-agent", unit: "kB", key: "stateDisk", bound: 256 },
+  { what: "files in it", unit: "", key: "stateFiles", bound: 1 },
+  { what: "temporary files left over", unit: "", key: "leftovers", bound: 1 },
+];
+
+/** One verdict for each thing that is not to grow. */
+export function verdicts(samples: readonly Taken[]): Verdict[] {
+  return bounds.map(({ what, unit, key, bound }) => {
+    const values = samples.map((sample) => sample[key]);
+    const grown = growth(samples.map((sample) => ({ at: sample.at, value: sample[key] })));
+    const [first = 0, last = 0] = [values[0], values.at(-1)];
+    return { what, unit, first, last, most: Math.max(...values), growth: grown, bound, holds: grown <= bound };
+  });
+}
+
+/** The verdicts as Markdown. */
+export function table(list: readonly Verdict[]): string {
+  const show = (value: number, unit: string): string => `${value.toFixed(unit === "" ? 0 : 1)}${unit && ` ${unit}`}`;
+  return [
+    "| | at first | at last | most | growth over the last two thirds | at most | |\n",
+    "|---|---:|---:|---:|---:|---:|---|\n",
+    ...list.map(({ what, unit, first, last, most, growth, bound, holds }) => {
+      const cells = [
+        what,
+        ...[first, last, most].map((value) => show(value, unit)),
+        `${growth.toFixed(2)} ${unit}`.trim(),
+      ];
+      return `| ${[...cells, `${bound} ${unit}`.trim(), holds ? "holds" : "**grows**"].join(" | ")} |\n`;
+    }),
+  ].join("");
+}

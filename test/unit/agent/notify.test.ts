@@ -1,0 +1,31 @@
+import t from "tap";
+import { keepAlive } from "../../../agent/notify.ts";
+import { createProgress } from "../../../agent/reconcile/progress.ts";
+import { createFakeClock } from "../../fakes/os.ts";
+
+t.test("the keep-alive stops for as long as the reconciler hangs, and its reason is logged once", async (t) => {
+  const clock = createFakeClock(0);
+  const progress = createProgress(() => clock.now());
+  const lines: string[] = [];
+  let sent = 0;
+  const beat = keepAlive({ stuck: () => progress.stuck(), send: () => sent++, log: (line) => lines.push(line) });
+  beat();
+  clock.advance(3_600_000);
+  beat();
+  t.equal(sent, 2, "that it has nothing to do is no reason");
+  progress.begun();
+  clock.advance(500_000);
+  progress.made("service/nginx");
+  clock.advance(500_000);
+  beat();
+  t.equal(sent, 3, "slow is not stuck");
+  clock.advance(500_000);
+  beat();
+  beat();
+  t.equal(sent, 3);
+  t.match(lines, [/no longer tells the watchdog.*service\/nginx/]);
+  t.equal(lines.length, 1);
+  progress.ended();
+  beat();
+  t.equal(sent, 4);
+});

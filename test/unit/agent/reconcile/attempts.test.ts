@@ -1,0 +1,57 @@
+import t from "tap";
+import {
+  appeared,
+  type Attempts,
+  dueAt,
+  failed,
+  fresh,
+  repaired,
+  undoneAgain,
+  vanished,
+} from "../../../../agent/reconcile/attempts.ts";
+
+const minute = 60_000;
+const start = 1_000_000_000;
+
+/** A drift that comes back as soon as it is put right: minutes between one repair and the next. */
+function undoneAtOnce(times: number): { readonly pauses: number[]; readonly attempts: Attempts } {
+  let attempts = fresh;
+  let now = start;
+  const pauses: number[] = [];
+  for (let time = 0; time < times; time++) {
+    attempts = appeared(attempts, now);
+    pauses.push(Math.max(0, dueAt(attempts) - now) / minute);
+    now = Math.max(now, dueAt(attempts));
+    attempts = repaired(attempts, now);
+  }
+  return { pauses, attempts: appeared(attempts, now) };
+}
+
+t.test(
+  "what differs is put right at once, three times; then ever more seldom, and never less than every half hour",
+  async (t) => {
+    const { pauses, attempts } = undoneAtOnce(11);
+    t.strictSame(pauses, [0, 0, 0, 1, 2, 4, 8, 16, 30, 30, 30]);
+    t.ok(undoneAgain(attempts));
+    t.notOk(undoneAgain(undoneAtOnce(2).attempts));
+  },
+);
+
+t.test("a repair that held for ten minutes is not held against the next", async (t) => {
+  const { attempts } = undoneAtOnce(6);
+  const later = attempts.lastAttempt + 10 * minute;
+  const next = appeared(vanished(attempts), later);
+  t.strictSame([dueAt(next), undoneAgain(next), next.repairs.length], [later, false, 0]);
+});
+
+t.test("a repair that fails is tried again after 1, 2, 4 minutes, however long the drift stands", async (t) => {
+  let attempts = appeared(fresh, start);
+  let now = start;
+  for (const minutes of [1, 2, 4, 8, 16, 30, 30]) {
+    attempts = failed(attempts, now);
+    t.equal(dueAt(attempts) - now, minutes * minute);
+    now = dueAt(attempts);
+    t.equal(appeared(attempts, now), attempts, "it stands as it stood");
+  }
+  t.equal(attempts.since, start);
+});

@@ -1,0 +1,31 @@
+import t from "tap";
+import { pausedBecause } from "../../../../agent/reconcile/paused.ts";
+import { type Operation, OperationState } from "../../../../proto/gen/khw/agent/v1/agent.ts";
+import { labDesired } from "../../../fixtures/machine.ts";
+
+const kept = { operationId: "kept", desired: labDesired() };
+
+function operation(id: string, state: OperationState): Operation {
+  return { id, holder: "admin", startedUnixMillis: 0, state, error: undefined };
+}
+
+t.test("drift is looked for when a state is kept and nothing leaves open whether it is still wanted", async (t) => {
+  for (const [id, state] of [
+    ["kept", OperationState.OPERATION_STATE_SUCCEEDED],
+    ["kept", OperationState.OPERATION_STATE_FAILED],
+    ["kept", OperationState.OPERATION_STATE_INTERRUPTED],
+  ] as const) {
+    t.equal(pausedBecause({ kept, holder: undefined, operation: operation(id, state) }), "", `${state}`);
+  }
+  t.equal(pausedBecause({ kept, holder: undefined, operation: undefined }), "");
+});
+
+t.test("it is not while somebody works, nor after another operation than the kept state's ended badly", async (t) => {
+  const because = (state: OperationState): string =>
+    pausedBecause({ kept, holder: undefined, operation: operation("another", state) });
+  t.match(because(OperationState.OPERATION_STATE_FAILED), /admin began at 1970.* failed/);
+  t.match(because(OperationState.OPERATION_STATE_INTERRUPTED), /interrupted/);
+  t.match(because(OperationState.OPERATION_STATE_RUNNING), /runs/);
+  t.match(pausedBecause({ kept, holder: { name: "ops", sinceUnixMillis: 0 }, operation: undefined }), /ops is at work/);
+  t.match(pausedBecause({ kept: undefined, holder: undefined, operation: undefined }), /no state is kept/);
+});

@@ -1,0 +1,144 @@
+/** What the supervisor decides, without a machine. */
+import t from "tap";
+import { healthCheckOf } from "../../../../agent/health.ts";
+import type { ProbeResult, UnitStatus } from "../../../../agent/os/os.ts";
+import { backoffMillis, isTold } from "../../../../agent/supervise/backoff.ts";
+import { crashed } from "../../../../agent/supervise/crash.ts";
+import { afterCrash, afterRecovery, noEpisode } from "../../../../agent/supervise/crash-log.ts";
+import { lifeOf } from "../../../../agent/supervise/examine.ts";
+import { judge, noRecord } from "../../../../agent/supervise/failures.ts";
+import { turnAfter } from "../../../../agent/supervise/turns.ts";
+
+t.test("restarts in a row come ever later, up to five minutes, never in one beat", async (t) => {
+  t.strictSame(
+    [0, 1, 2, 3, 4, 5, 6, 7, 5000].map((attempts) => backoffMillis(attempts, 0.5)),
+    [0, 10_000, 20_000, 40_000, 80_000, 160_000, 300_000, 300_000, 300_000],
+  );
+  t.strictSame([backoffMillis(1, 0), backoffMillis(1, 1)], [8000, 12_000]);
+  t.strictSame(Array.from({ length: 20 }, (_, count) => count).filter(isTold), [1, 2, 4, 8, 16]);
+});
+
+t.test("by the clock, no two controllers begin within a restart's time of each other", async (t) => {
+  const count = 3;
+  const start = Date.UTC(2024, 0, 1, 12, 34, 56);
+  const turns = Array.from({ length: 3000 }, (_, second) => start + second * 1000).map((now) =>
+    [0, 1, 2].map((index) => now + turnAfter(now, { index, count })),
+  );
+  for (const [first = 0, second = 0, third = 0] of turns) {
+    for (const apart of [second - first, third - second, third - first]) {
+      if (Math.abs(apart) < 45_000) t.fail(`${apart} ms apart`);
+    }
+  }
+  t.ok(turns.every((at, second) => at.every((turn) => turn - (start + second * 1000) <= 180_000)));
+  t.equal(turnAfter(0, { index: 0, count: 1 }), 0);
+});
+
+const ok: ProbeResult = { status: 200, body: "ok" };
+const silent: ProbeResult = { status: 0, body: "no answer within 3 s", silent: true };
+const refused: ProbeResult = { status: 0, body: "connect ECONNREFUSED" };
+const answers = (status: number, ...failing: readonly string[]): ProbeResult => ({
+  status,
+  body: failing.map((name) => `[-]${name} failed: reason withheld\n`).join(""),
+});
+
+t.test("what is alive, and what is not", async (t) => {
+  const life = (
+    component: string,
+    health: ProbeResult,
+    { second, apiServerWell = true }: { second?: ProbeResult; apiServerWell?: boolean } = {},
+  ) => lifeOf(healthCheckOf(component), { health, second, apiServerWell });
+  const hung = { kind: "dead", silent: true };
+  const alive = { kind: "alive" };
+
+  t.match(life("kube-apiserver", silent, { second: silent }), hung);
+  t.match(life("kube-apiserver", refused), { kind: "dead", silent: false });
+  t.match(life("kube-apiserver", silent, { second: ok }), alive, "readiness never restarts");
+  t.match(life("kube-apiserver", answers(500, "etcd"), { second: ok }), alive, "nor does etcd's loss");
+  t.match(
+    life("kube-apiserver", answers(500, "etcd", "poststarthook/x"), { second: answers(500, "poststarthook/x") }),
+    alive,
+    "nor what waits for etcd",
+  );
+  t.match(life("kube-apiserver", answers(500, "ping"), { second: answers(500, "ping") }), {
+    kind: "dead",
+    reason: "/livez answers 500, failing: ping",
+  });
+  t.match(life("kube-apiserver", answers(429), { second: answers(429) }), alive, "a busy server lives");
+
+  for (const component of ["kube-controller-manager", "kube-scheduler"]) {
+    t.match(life(component, answers(500, "leaderElection")), { kind: "dead", silent: false });
+    t.match(life(component, answers(500, "leaderElection"), { apiServerWell: false }), alive);
+    t.match(life(component, silent, { apiServerWell: false }), hung);
+  }
+  for (const status of [404, 502, 503]) t.match(life("nginx", answers(status)), alive);
+  t.match(life("nginx", silent), hung);
+  t.match(life("etcd", answers(503)), alive);
+  t.match(life("etcd", silent, { second: ok }), alive, "one that waits for its quorum answers for itself");
+  t.match(life("etcd", silent, { second: silent }), hung);
+});
+
+t.test("failures count in a row, of one process, that has lived or had its time to start", async (t) => {
+  const dead = { kind: "dead", reason: "", silent: false } as const;
+  const row = (...beats: readonly { pid: number; life: "dead" | "alive"; activeMillis: number }[]) =>
+    beats.reduce(
+      (record, beat) => judge(record, { ...beat, life: beat.life === "dead" ? dead : { kind: "alive" } }),
+      noRecord,
+    ).failures;
+  const young = { pid: 7, life: "dead", activeMillis: 5000 } as const;
+  const lived = { ...young, life: "alive" } as const;
+  t.equal(row(young, young, young), 0);
+  t.equal(row(lived, young, young), 2);
+  t.equal(row(lived, young, lived, young), 1);
+  t.equal(row(lived, young, { ...young, pid: 8 }), 0);
+  t.equal(row({ ...young, activeMillis: 120_000 }, { ...young, activeMillis: 125_000 }), 2);
+});
+
+const running: UnitStatus = {
+  loadState: "loaded",
+  activeState: "active",
+  subState: "running",
+  unitFileState: "enabled",
+  result: "success",
+  needsReload: false,
+  mainPid: 7,
+  activeSince: 1,
+  stateSince: 1,
+  restarts: 0,
+};
+
+t.test("what ends by itself is told from what is stopped", async (t) => {
+  const stopped = { ...running, activeState: "inactive", subState: "dead", mainPid: 0 };
+  const failed = { ...stopped, activeState: "failed", subState: "failed", result: "exit-code" };
+  const waiting = { ...stopped, activeState: "activating", subState: "auto-restart", result: "signal" };
+  const again = { ...running, mainPid: 8, restarts: 1 };
+  const [ordered, byItself] = [true, false];
+
+  t.equal(crashed(running, waiting, byItself), true);
+  t.equal(crashed(waiting, again, byItself), false, "once a crash");
+  t.equal(crashed(running, again, byItself), true, "also when the wait was not seen");
+  t.equal(crashed(again, { ...waiting, restarts: 1 }, byItself), true, "and the next one");
+  t.equal(crashed({ ...again, restarts: 9 }, running, byItself), false, "a start by order counts anew");
+  t.equal(crashed(running, failed, byItself), true);
+  t.equal(crashed(failed, failed, byItself), false);
+  t.equal(crashed(running, failed, ordered), false, "some exit with a code when they are stopped");
+  t.equal(crashed(running, { ...failed, result: "signal" }, ordered), true);
+  t.equal(crashed(running, stopped, byItself), true, "SIGTERM from elsewhere");
+  t.equal(crashed(running, stopped, ordered), false);
+  t.equal(crashed(undefined, failed, byItself), true, "one that lay there when the agent came");
+  t.equal(crashed(undefined, running, byItself), false);
+});
+
+t.test("a crash every five seconds for a week is some lines, not a flood", async (t) => {
+  let [episode, told, now] = [noEpisode, 0, 1];
+  for (let count = 0; count < (7 * 86_400) / 5; count++) {
+    for (const after of [afterCrash, afterRecovery]) {
+      const { episode: next, news } = after(episode, (now += 2500));
+      episode = next;
+      if (news.kind !== "none") told += 1;
+    }
+  }
+  t.equal(told, 34);
+  const later = afterCrash(episode, now + 200_000);
+  t.match(later.news, { kind: "crashed", count: 1 }, "after a quiet time the next is a first one");
+  t.match(afterRecovery(later.episode, now + 206_200).news, { kind: "back", downMillis: 6200 });
+});

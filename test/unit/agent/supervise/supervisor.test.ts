@@ -1,0 +1,190 @@
+import { setTimeout } from "node:timers/promises";
+import t, { type Test } from "tap";
+import { createBoard } from "../../../../agent/board.ts";
+import { healthChecks } from "../../../../agent/health.ts";
+import type { Entry, History } from "../../../../agent/history.ts";
+import type { RestartLease } from "../../../../agent/supervise/lease.ts";
+import { createSupervisor } from "../../../../agent/supervise/supervisor.ts";
+import { createWriter } from "../../../../agent/writer.ts";
+import { KhwError } from "../../../../proto/errors.ts";
+import { type Component, DriftPolicy, Health, type StatusChange } from "../../../../proto/gen/khw/agent/v1/agent.ts";
+import { createFakeOs } from "../../../fakes/os.ts";
+import { labDesired } from "../../../fixtures/machine.ts";
+
+const silent = { status: 0, body: "no answer within 3 s", silent: true };
+const livez = "https://127.0.0.1:6443/livez?verbose&exclude=etcd";
+
+/** A machine on which all runs and is well, and its supervisor, which a test gives as many beats as it wants. */
+async function supervised(
+  t: Test,
+  { intervalMillis = 20, lease }: { intervalMillis?: number; lease?: RestartLease } = {},
+) {
+  const os = createFakeOs();
+  const ending = new AbortController();
+  const { signal } = ending;
+  t.teardown(() => ending.abort(new Error("the test is over")));
+  os.files.put("/var/lib/kubernetes/ca.pem", "ca");
+  for (const { component, unit, url } of healthChecks) {
+    if (component === "etcd") continue;
+    os.files.put(`/etc/systemd/system/${unit}`, `[Service]\nExecStart=/usr/local/bin/${component}\n`);
+    await os.systemd.enable(unit);
+    await os.systemd.start(unit, signal);
+    os.answers.set(url, { status: 200, body: "ok" });
+  }
+  const lines: string[] = [];
+  const log = (line: string): void => void lines.push(line);
+  const board = createBoard(undefined);
+  const told: Entry[] = [];
+  const history: History = {
+    append: (entry) => void told.push(entry),
+    newest: () => told.length,
+    list: async () => [],
+    listen: () => () => {},
+    settled: async () => {},
+  };
+  const writer = createWriter({ clock: os.clock, signal });
+  const target = { current: () => ({ operationId: "1", desired: labDesired() }), adopt: async () => {} };
+  const free: RestartLease = { take: async () => ({ [Symbol.asyncDispose]: async () => {} }) };
+  const supervisor = createSupervisor({
+    os,
+    board,
+    history,
+    writer,
+    target,
+    lease: lease ?? free,
+    intervalMillis,
+    log,
+    signal,
+  });
+  const component = (name: string): Component | undefined =>
+    board.read().components.find((component) => component.name === name);
+  await eventually("all are well", () => board.read().components.filter(({ reason }) => reason === "").length === 4);
+  const restarts = () => os.systemd.changes.filter((change) => /^(kill|restart|reset)/.test(change));
+  return { os, board, writer, supervisor, component, told, restarts, lines, signal };
+}
+
+async function eventually(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
+  const deadline = Date.now() + 10_000;
+  while (!(await holds())) {
+    if (Date.now() > deadline) throw new Error(`not within 10 s: ${what}`);
+    await setTimeout(5);
+  }
+}
+
+t.test("a crash is on the board at once, with its cause, and told; so is its end", async (t) => {
+  const { os, component, told } = await supervised(t);
+  os.systemd.journals.set("kube-scheduler.service", ["F1 it broke"]);
+  os.systemd.crash("kube-scheduler.service", "exit-code", "auto-restart");
+  await eventually("it is seen", () => component("kube-scheduler")?.subState === "auto-restart");
+  t.match(component("kube-scheduler"), { health: Health.HEALTH_UNHEALTHY, reason: "it is activating", pid: 0 });
+  await eventually("its cause is told", () => component("kube-scheduler")?.diagnosis !== undefined);
+  os.clock.advance(6200);
+  await os.systemd.autoRestart("kube-scheduler.service");
+  await eventually("it is well", () => component("kube-scheduler")?.reason === "");
+  await eventually("both are told", () => told.length === 2);
+  t.match(told, [
+    { subject: "kube-scheduler", message: "failed (exit-code)", problem: true },
+    { subject: "kube-scheduler", message: "is well again after 6.2 s" },
+  ]);
+  t.match(component("kube-scheduler"), { restarts: 1, supervisedRestarts: 0, diagnosis: undefined });
+});
+
+t.test("what does not answer three times in a row is killed and started anew, and that is no crash", async (t) => {
+  const { os, component, told, restarts } = await supervised(t);
+  os.answers.set("http://127.0.0.1:80/healthz", silent);
+  await eventually("it is restarted", () => component("nginx")?.supervisedRestarts === 1);
+  os.answers.set("http://127.0.0.1:80/healthz", { status: 200, body: "ok" });
+  await eventually("it is well", () => component("nginx")?.reason === "");
+  t.strictSame(restarts(), ["kill nginx.service", "reset-failed nginx.service", "restart nginx.service"]);
+  await eventually("its end is told", () => told.length === 2);
+  t.match(told, [
+    { message: "restarted by the agent", cause: "/healthz does not answer: no answer within 3 s", problem: true },
+    { message: /^is well again after/ },
+  ]);
+});
+
+t.test("an API server without etcd is not restarted for it", async (t) => {
+  const { os, component, restarts } = await supervised(t);
+  os.answers.set("https://127.0.0.1:6443/readyz?verbose", { status: 500, body: "[-]etcd failed: reason withheld\n" });
+  os.answers.set(livez, { status: 200, body: "ok" });
+  await eventually("it is seen", () => component("kube-apiserver")?.reason === "/readyz answers 500, failing: etcd");
+  await setTimeout(300);
+  t.strictSame(restarts(), []);
+});
+
+t.test("of two API servers one waits: it is not restarted without the lease", async (t) => {
+  let asked = 0;
+  const take = async (): Promise<AsyncDisposable> => {
+    asked += 1;
+    throw new KhwError("BUSY", "controller-1 restarts its API server");
+  };
+  const { os, restarts, lines } = await supervised(t, { lease: { take } });
+  os.answers.set("https://127.0.0.1:6443/readyz?verbose", silent);
+  os.answers.set(livez, silent);
+  await eventually("it asks", () => asked === 1);
+  await setTimeout(200);
+  t.strictSame(restarts(), []);
+  t.equal(asked, 1, "and not again on each beat");
+  t.match(lines, ["kube-apiserver: controller-1 restarts its API server"]);
+});
+
+t.test("nothing is restarted while an operation runs", async (t) => {
+  const { os, writer, component, restarts } = await supervised(t);
+  const { promise: end, resolve } = Promise.withResolvers<void>();
+  const held = writer.hold("alice", () => end);
+  os.answers.set("http://127.0.0.1:80/healthz", silent);
+  os.systemd.crash("kube-scheduler.service", "exit-code");
+  await eventually("it is seen", () => component("kube-scheduler")?.activeState === "failed");
+  await setTimeout(1300);
+  t.strictSame(restarts(), []);
+  resolve();
+  await held;
+});
+
+t.test("what systemd gave up on is started again", async (t) => {
+  const { os, component, restarts } = await supervised(t);
+  os.systemd.crash("kube-scheduler.service", "start-limit-hit");
+  await eventually("its next start is planned", () => (component("kube-scheduler")?.nextRestartUnixMillis ?? 0) > 0);
+  await eventually("it runs", () => component("kube-scheduler")?.reason === "");
+  t.strictSame(restarts(), ["reset-failed kube-scheduler.service", "restart kube-scheduler.service"]);
+  t.match(component("kube-scheduler"), { supervisedRestarts: 1, nextRestartUnixMillis: 0 });
+});
+
+t.test("what was stopped is started again, but not on a drained node nor where drift is only reported", async (t) => {
+  for (const [change, starts] of [
+    [{}, 1],
+    [{ maintenance: { drained: true, holder: "alice", sinceUnixMillis: 1 } }, 0],
+    [{ drift: { policy: DriftPolicy.DRIFT_POLICY_REPORT, checkedUnixMillis: 0, steps: [], paused: "" } }, 0],
+  ] satisfies [Partial<StatusChange>, number][]) {
+    const { os, board, restarts, signal } = await supervised(t);
+    board.post(change);
+    await os.systemd.stop("kube-scheduler.service", signal);
+    await setTimeout(1500);
+    t.equal(restarts().filter((done) => done.startsWith("restart")).length, starts);
+  }
+});
+
+t.test("a restart that is asked for waits until it answers, and is told with who asked", async (t) => {
+  const { supervisor, told, restarts, signal } = await supervised(t);
+  const millis = await supervisor.restart("kube-controller-manager", { reason: "alice: new flags", signal });
+  t.ok(millis >= 0);
+  t.ok(restarts().includes("restart kube-controller-manager.service"));
+  await eventually("it is told", () => told.length === 1);
+  t.match(told, [{ message: "restarted", cause: "alice: new flags" }]);
+  await t.rejects(supervisor.restart("etcd", { reason: "", signal }), { code: "PREFLIGHT_FAILED" });
+});
+
+t.test("status knows what supervision knows, and how long the answers took", async (t) => {
+  const { supervisor } = await supervised(t);
+  const components = await supervisor.read();
+  t.strictSame(
+    components.map(({ name }) => name),
+    ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "nginx"],
+    "etcd is not on this machine",
+  );
+  t.ok(components.every(({ health }) => health === Health.HEALTH_HEALTHY));
+  t.strictSame(
+    [...supervisor.latencies().keys()],
+    components.map(({ name }) => name),
+  );
+});

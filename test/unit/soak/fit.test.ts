@@ -1,0 +1,28 @@
+import t from "tap";
+
+import { growth } from "../../soak/fit.ts";
+
+const points = (value: (at: number) => number) =>
+  Array.from({ length: 301 }, (_, index) => ({ at: index * 10, value: value(index * 10) }));
+/** As uneven as a collector makes it, and the same each time. */
+const noise = (at: number): number => ((at * 7919) % 101) / 101 - 0.5;
+
+t.test("a slow leak under noise is growth", async (t) => {
+  const grown = growth(points((at) => 80 + at * 0.005 + 4 * noise(at)));
+  t.ok(Math.abs(grown - 10) < 1, `${grown} of 10`);
+});
+
+t.test("a warm-up in the first third is none", async (t) => {
+  const grown = growth(points((at) => 80 + Math.min(at, 900) * 0.02));
+  t.ok(Math.abs(grown) < 0.01, `${grown}`);
+});
+
+t.test("noise alone, and what shrinks, are none", async (t) => {
+  t.ok(Math.abs(growth(points((at) => 80 + 4 * noise(at)))) < 0.5);
+  t.ok(growth(points((at) => 80 - at * 0.001)) < 0);
+});
+
+t.test("a single look tells nothing", async (t) => {
+  t.throws(() => growth([{ at: 0, value: 1 }]), /too few points/);
+  t.throws(() => growth([]), /too few points/);
+});
