@@ -13,22 +13,27 @@ const nameOfAll = "kubernetes.default.svc";
 
 /** The API answers at the public address and through each node, with what the cluster cannot do without in it. */
 export function apiChecks(facts: Facts): DoctorCheck[] {
-  const { version } = facts.config.kubernetes;
+  const { cluster, kubernetes } = facts.config;
   // The list of checks does not depend on who asks: titles come from one that is never run.
   const titled = (make: (api: KubernetesApi, address: string, ca: Buffer) => Check[], where: string): DoctorCheck[] =>
-    make(async () => ({ status: 0, body: "" }), "the public address", Buffer.of()).map(({ title }, index) => ({
-      where,
-      title,
-      run: async (signal) => {
-        const [address, admin] = await Promise.all([facts.publicAddress(), administrator(facts)]);
-        const { ca, certificate, key } = admin;
-        const server = `https://${address}:6443`;
-        const api = createKubernetesApi({ server, ca, certificate, key, timeoutMillis: requestMillis });
-        return proven(make(api, address, ca)[index], { where, signal });
-      },
-    }));
+    make(async () => ({ status: 0, body: "" }), cluster.publicAddress ?? "PUBLIC_ADDRESS", Buffer.of()).map(
+      ({ title }, index) => ({
+        where,
+        title,
+        run: async (signal) => {
+          const [address, admin] = await Promise.all([facts.publicAddress(), administrator(facts)]);
+          const { ca, certificate, key } = admin;
+          const server = `https://${address}:6443`;
+          const api = createKubernetesApi({ server, ca, certificate, key, timeoutMillis: requestMillis });
+          return proven(make(api, address, ca)[index], { where, signal });
+        },
+      }),
+    );
   return [
-    ...titled((api, address, ca) => publicAddressChecks(api, { address, ca, version }), places.loadBalancer),
+    ...titled(
+      (api, address, ca) => publicAddressChecks(api, { address, ca, version: kubernetes.version }),
+      places.loadBalancer,
+    ),
     ...titled(clusterChecks, places.cluster),
     ...facts.config.nodes.map(({ name }) => throughNode(name, facts)),
   ];

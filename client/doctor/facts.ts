@@ -25,7 +25,8 @@ export interface Facts {
   /** All nodes' answers, in the order of the config. */
   readonly nodes: () => Promise<readonly Answer<NodeFacts>[]>;
   readonly publicAddress: () => Promise<string>;
-  readonly credentials: () => Promise<ExaminedCredentials>;
+  /** Held against the nodes whose addresses are known. */
+  readonly credentials: () => Promise<ExaminedCredentials & { readonly unknown: readonly string[] }>;
   /** Each node as the load balancer sees it; none where khw leaves it alone. */
   readonly backends: () => Promise<readonly BackendHealth[]>;
 }
@@ -46,11 +47,10 @@ export function collectFacts({ cluster, clientVersion, signal }: FactsOptions): 
     return poolHealth(cloud.compute, cloud.loadBalancer, signal);
   });
   const credentials = once(async () => {
-    const [controllers, address] = await Promise.all([nodes().then(addressed), publicAddress()]);
-    return examineCredentials(config, { controllers, publicAddress: address });
+    const [answers, address] = await Promise.all([nodes(), publicAddress()]);
+    const { controllers, unknown } = addressed(cluster, answers);
+    return { ...(await examineCredentials(config, { controllers, publicAddress: address })), unknown };
   });
-  const addressed = (answers: readonly Answer<NodeFacts>[]): readonly Controller[] =>
-    controllersOf({ ...cluster, members: greeted(cluster, answers) });
   return { config, clientVersion, cluster, nodes, publicAddress, credentials, backends };
 }
 
@@ -61,6 +61,25 @@ export function greeted({ members }: OpenCluster, answers: readonly Answer<NodeF
     if (value !== undefined) return { node, info: value.info };
     return error === undefined ? { node } : { node, error };
   });
+}
+
+/** The nodes whose addresses among the others are known, and the names of the rest. */
+function addressed(
+  cluster: OpenCluster,
+  answers: readonly Answer<NodeFacts>[],
+): { readonly controllers: readonly Controller[]; readonly unknown: readonly string[] } {
+  const members = greeted(cluster, answers);
+  const unknown: string[] = [];
+  const controllers = cluster.config.nodes.flatMap((node, index) => {
+    const config = { ...cluster.config, nodes: [node] };
+    try {
+      return controllersOf({ ...cluster, config, members: members.slice(index, index + 1) });
+    } catch {
+      unknown.push(node.name);
+      return [];
+    }
+  });
+  return { controllers, unknown };
 }
 
 /** Who the agent is comes first: one that is away costs no more than that. */

@@ -21,14 +21,30 @@ export function reportText(results: readonly CheckResult[], { paint, verbose }: 
     const what = `${paint(colours[severity], severity.padEnd(7))}  ${place}: ${lines}\n`;
     return remedy === "" ? what : `${what}         remedy: ${remedy}\n`;
   });
-  const open = results.flatMap((result) =>
-    result.outcome === "not run"
-      ? `${paint("yellow", "not run")}  ${result.where}: ${result.title}: ${result.reason.message.split("\n").map(harmless).join(" ")}\n`
-      : [],
+  const open = unknown(results, verbose).map(
+    ([place, reason]) => `${paint("yellow", "not run")}  ${place}: ${reason}\n`,
   );
   const fine = verbose ? passed.map(({ where, title }) => `${paint("green", "passed ")}  ${where}: ${title}\n`) : [];
   const blocks = [findings, open, fine].filter((block) => block.length > 0).map((block) => block.join(""));
   return [...blocks, `${summary(results)}\n`].join("\n");
+}
+
+/** What could not be found out, and why; without `verbose` the checks of one place and one reason together. */
+function unknown(results: readonly CheckResult[], verbose: boolean): (readonly [place: string, reason: string])[] {
+  const groups = new Map<string, { where: string; reason: string; titles: string[] }>();
+  for (const result of results) {
+    if (result.outcome !== "not run") continue;
+    const { where, title } = result;
+    const reason = result.reason.message.split("\n").map(harmless).join(" ");
+    const key = JSON.stringify([where, reason, verbose ? title : ""]);
+    const group = groups.get(key) ?? { where, reason, titles: [] };
+    group.titles.push(title);
+    groups.set(key, group);
+  }
+  return [...groups.values()].map(({ where, reason, titles: [first = "", ...others] }) => [
+    others.length === 0 ? `${where}: ${first}` : `${where}: ${others.length + 1} checks`,
+    reason,
+  ]);
 }
 
 function summary(results: readonly CheckResult[]): string {

@@ -46,7 +46,11 @@ export function workstationChecks(facts: Facts): DoctorCheck[] {
       where,
       title: "the cluster's credentials fit the cluster",
       run: async () => {
-        const { problems } = await facts.credentials();
+        const { problems, unknown } = await facts.credentials();
+        if (problems.length === 0 && unknown.length > 0) {
+          const message = `the address of ${unknown.join(", ")} is not known: whether kubernetes.pem names it cannot be told`;
+          throw new KhwError("UNREACHABLE", message);
+        }
         return problems.map(({ file, field, what, remedy }) => ({
           severity: "error",
           where,

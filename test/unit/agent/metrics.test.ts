@@ -68,7 +68,12 @@ t.test("labels cannot break out of their quotes", async (t) => {
 
 t.test("they are served on loopback, at one path, to be read only, until the agent ends", async (t) => {
   const ending = new AbortController();
-  const port = await serveMetrics({ port: 0, metrics: () => "a 1\n", log: t.fail, signal: ending.signal });
+  const port = await serveMetrics({
+    port: 0,
+    metrics: () => "a 1\n",
+    log: (line) => t.fail(line),
+    signal: ending.signal,
+  });
   const url = `http://127.0.0.1:${port}`;
   const response = await fetch(`${url}/metrics`);
   t.equal(await response.text(), "a 1\n");
