@@ -30,6 +30,9 @@ try {
   process.exitCode = exitCode(error);
 }
 
+// A connection that is being made to a machine that is silent cannot be called back, and would keep the process for minutes.
+process.stdout.write("", () => process.stderr.write("", () => process.exit(process.exitCode)));
+
 /** The stack traces of an error and of all that caused it. */
 function causes(error: unknown): string[] {
   if (!(error instanceof Error)) return [];

@@ -37,7 +37,7 @@ export async function writeArchive(
     filling.catch((error: unknown) => pack.destroy(error instanceof Error ? error : new Error(String(error))));
     const written = pipeline(pack, createGzip(), handle.createWriteStream({ flush: true }), { signal });
     // Both are waited for: what the entries hold open is closed when they have ended.
-    const [first] = (await Promise.allSettled([written, filling])).filter(({ status }) => status === "rejected");
+    const first = (await Promise.allSettled([written, filling])).find(({ status }) => status === "rejected");
     if (first?.status === "rejected") throw first.reason;
     if (force) await rename(temporary, file);
     else await link(temporary, file);

@@ -80,7 +80,7 @@ const rules: readonly (readonly [pattern: RegExp, replacement: string])[] = [
   [/\b([a-z][a-z0-9+.-]{1,20}:\/\/)(?!\[masked)[^\s/@"'<>]{1,512}@/gi, `$1${marker("user and password")}@`],
   [/\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]*)?/g, marker("token")],
   [/\bya29\.[A-Za-z0-9._-]+/g, marker("Google token")],
-  [/\b1\/\/[A-Za-z0-9_-]{20,}/g, marker("Google token")],
+  [/(?<![A-Za-z0-9+/])1\/\/0[A-Za-z0-9_+/-]{20,}/g, marker("Google token")],
   [/\bAIza[A-Za-z0-9_-]{30,}/g, marker("Google key")],
   [/\bGOCSPX-[A-Za-z0-9_-]{10,}/g, marker("Google secret")],
   [/\b(?:AKIA|ASIA)[A-Z0-9]{16}\b/g, marker("AWS key")],
@@ -101,7 +101,7 @@ function maskLine(line: string): string {
   return text;
 }
 
-/** Random bytes in base64 have all of these in 56 characters; words, paths and digests in hexadecimal have not. */
+/** Random bytes in base64 have both in any 56 characters, but for one time in a hundred million; words, paths and digests have not. */
 function isEncoded(run: string): boolean {
-  return /[A-Z]/.test(run) && /[a-z]/.test(run) && /[0-9]/.test(run);
+  return run.replaceAll(/[^A-Z]/g, "").length >= 4 && run.replaceAll(/[^a-z]/g, "").length >= 4;
 }

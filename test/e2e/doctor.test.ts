@@ -78,14 +78,14 @@ t.test("three controllers", async (t) => {
       secrets.filter((secret) => files.some((text) => text.includes(secret))),
       [],
     );
-    const paths = names.map(({ parentPath, name }) => join(parentPath, name).slice(into.length + 1));
+    const paths = new Set(names.map(({ parentPath, name }) => join(parentPath, name).slice(into.length + 1)));
     for (const path of [
       "nodes/controller-0/journal/kube-apiserver.log",
       "nodes/controller-2/unreachable.txt",
       "load-balancer.json",
       "doctor.txt",
     ]) {
-      t.ok(paths.includes(join("b", path)), path);
+      t.ok(paths.has(join("b", path)), path);
     }
     t.ok(files.every((text) => text.length > 0));
   });

@@ -39,17 +39,6 @@ t.test("three API servers behind a load balancer", async (t) => {
     t.not(await pid(), before, "it is another process");
   });
 
-  await scenario(t, "a roll-out of another flag does the same: no write fails", async (t) => {
-    const load = await startLoad(testbed, { rate });
-    const { code, stdout, stderr } = await bootstrap("--kube-apiserver-flag", "v=1");
-    const report = await load.stop();
-    t.comment(tell("new connections", report.fresh));
-    t.comment(tell("a kept connection", report.kept));
-    t.equal(code, 0, stdout + stderr);
-    t.match(stdout, /^controller-2: undrain: done in/m);
-    t.strictSame([report.fresh.failed, report.kept.failed], [[], []]);
-  });
-
   await scenario(
     t,
     "an API server that is lost fails requests until the health check has seen it, and none after",

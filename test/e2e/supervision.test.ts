@@ -10,7 +10,7 @@ import type { TestbedNode } from "../testbed/index.ts";
 
 const deadlineMillis = 120_000;
 /** How long etcd is away: far longer than an API server takes to be called dead. */
-const withoutQuorumMillis = 60_000;
+const withoutQuorumMillis = 30_000;
 
 /** Each kind of fault once. */
 const kinds: readonly (readonly [node: number, fault: string])[] = [

@@ -1,5 +1,5 @@
 /**
- * What clients of the load balancer meet while API servers restart one after the other, and when one is lost: prints the figures.
+ * What clients of the load balancer meet while API servers restart one after the other, by `restart` and by a roll-out, and when one is lost: prints the figures.
  *
  * usage: serving.ts (after npm run build and npm run deb)
  */
@@ -14,13 +14,21 @@ const { testbed, workstation, bootstrap, node } = scene;
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
 
 succeeded(["bootstrap"], await bootstrap());
-const load = await startLoad(testbed, { rate: 20 });
+const loadOfRestart = await startLoad(testbed, { rate: 20 });
 const start = performance.now();
 await workstation.mustKhw(["restart", "controller-0,1,2", ...all]);
 say(`rolling restart of three API servers: ${((performance.now() - start) / 1000).toFixed(1)} s`);
-const report = await load.stop();
+const report = await loadOfRestart.stop();
 say(tell("  new connections", report.fresh));
 say(tell("  a kept connection", report.kept));
+
+const loadOfRollout = await startLoad(testbed, { rate: 20 });
+const startOfRollout = performance.now();
+succeeded(["bootstrap"], await bootstrap("--kube-apiserver-flag", "v=1"));
+say(`roll-out of another flag to three API servers: ${((performance.now() - startOfRollout) / 1000).toFixed(1)} s`);
+const rollout = await loadOfRollout.stop();
+say(tell("  new connections", rollout.fresh));
+say(tell("  a kept connection", rollout.kept));
 
 const loss = await loseApiServer(testbed, node(1), { rate: 25 });
 say(`one API server lost: out of rotation after ${(loss.outAfterMillis / 1000).toFixed(1)} s`);
