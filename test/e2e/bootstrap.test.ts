@@ -225,6 +225,9 @@ t.test("one command turns three machines into a highly available control plane",
         "--v=3",
       );
     }
+    const back = await workstation.khw(["bootstrap", ...nodes]);
+    t.equal(back.code, 0, back.stderr);
+    t.strictSame(await pids(), before, "nor on the way back");
   });
 
   await t.test("after all three nodes lose power everything comes back without a client", async (t) => {
