@@ -8,7 +8,7 @@ export interface UnifiedDiffOptions {
 }
 
 /** Lines that may differ: what goes beyond takes long to compare, and nobody reads it. */
-const mostEdits = 5_000;
+const mostEdits = 1_000;
 
 /**
  * From the text that was found to the one that is wanted, as diff -u has it. What a terminal would act on is made visible: the

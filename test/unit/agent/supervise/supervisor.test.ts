@@ -92,6 +92,7 @@ t.test("a crash is on the board at once, with its cause, and told; so is its end
 t.test("what does not answer three times in a row is killed and started anew, and that is no crash", async (t) => {
   const { os, component, told, restarts } = await supervised(t);
   os.answers.set("http://127.0.0.1:80/healthz", silent);
+  os.answers.set("http://127.0.0.1:80/", silent);
   await eventually("it is restarted", () => component("nginx")?.supervisedRestarts === 1);
   os.answers.set("http://127.0.0.1:80/healthz", { status: 200, body: "ok" });
   await eventually("it is well", () => component("nginx")?.reason === "");
