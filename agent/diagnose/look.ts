@@ -4,7 +4,8 @@ import type { Os } from "../os/os.ts";
 import { unitFolder } from "../paths.ts";
 import type { CertificateFacts, EtcdAnswer, Evidence } from "./evidence.ts";
 
-const journalLines = 6000;
+/** A program that ends by klog.Fatal prints the stacks of all its goroutines after the line that tells: thousands of lines. */
+const journalLines = 20_000;
 const etcdMillis = 3_000;
 /** A disk with less is full: nothing of use can be written. */
 const fullBytes = 256 * 1024;

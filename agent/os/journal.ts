@@ -47,7 +47,10 @@ export async function readStarts(unit: string, lines: number): Promise<string[][
   // On a busy machine the journal is behind: what the program said last may still be on its way.
   await run(["journalctl", "--sync"], { signal: AbortSignal.timeout(20_000), keep: 1 });
   const fields = "--output-fields=MESSAGE,INVOCATION_ID,_SYSTEMD_INVOCATION_ID";
-  await run(["journalctl", "--no-pager", "--quiet", "--output=json", fields, `--lines=${lines}`, `--unit=${unit}`], {
+  // What systemd's child says when it cannot execute the program carries the unit's name, and comes from a process that is gone
+  // before the journal has found out whose it was: `--unit` would miss it.
+  const matches = [`_SYSTEMD_UNIT=${unit}`, "+", `UNIT=${unit}`, "_UID=0"];
+  await run(["journalctl", "--no-pager", "--quiet", "--output=json", fields, `--lines=${lines}`, ...matches], {
     signal: AbortSignal.timeout(20_000),
     keep: 1,
     onLine: (line) => {
