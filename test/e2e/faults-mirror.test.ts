@@ -110,7 +110,7 @@ t.test("a mirror that fails", async (t) => {
       { kind: "drop", path: "kube-scheduler" },
     );
     failsWith(t, await bootstrap(...both), "DOWNLOAD_FAILED", [
-      /controller-0: binary\/kube-scheduler: .*\/release: HTTP 404; .*\/kubernetes-release\/release: the connection was cut/,
+      /controller-0: release\/kube-scheduler: .*\/release: HTTP 404; .*\/kubernetes-release\/release: the connection was cut/,
       /mirrors/,
     ]);
     t.equal(await temporaries(machine), "");
