@@ -5,7 +5,7 @@ import { startAgents } from "../fixtures/many-agents.ts";
 
 /**
  * 1,000 agents of one process, watched by the client in another. What is asserted leaves room for busy machines; what was
- * measured is in the test's output, and on a quiet machine in docs/bench.md.
+ * measured is in the test's output, and in docs/soak.md.
  */
 const count = 1_000;
 const changes = 100;
