@@ -1,6 +1,6 @@
 import { programs } from "../proto/components.ts";
 import { type Component, type Diagnosis, Health } from "../proto/gen/khw/agent/v1/agent.ts";
-import { askHealth, type HealthCheck, healthChecks, probeHealth } from "./health.ts";
+import { askHealth, type HealthCheck } from "./health.ts";
 import type { Os, UnitStatus } from "./os/os.ts";
 import { installedProgram, releasedProgram, releasesFolder } from "./paths.ts";
 
@@ -29,22 +29,6 @@ export function toComponent({ unit, reason, ...facts }: ComponentFacts): Compone
     health: reason === null ? Health.HEALTH_HEALTHY : Health.HEALTH_UNHEALTHY,
     reason: reason ?? "",
   };
-}
-
-/** Every component as it is now, without what only the supervisor knows. etcd is among them where it is on the machine. */
-export async function readComponents(os: Os, signal: AbortSignal): Promise<Component[]> {
-  const components = await Promise.all(
-    healthChecks.map(async (check) => {
-      const unit = await os.systemd.unit(check.unit);
-      if (!isHere(check, unit)) return [];
-      const active = unit.activeState === "active";
-      const reason = active ? await probeHealth(check, os, signal) : inactiveReason(unit);
-      const version = await installedVersion(check, os);
-      const known = { diagnosis: undefined, supervisedRestarts: 0, nextRestartUnixMillis: 0 };
-      return toComponent({ name: check.component, unit, version, reason, ...known });
-    }),
-  );
-  return components.flat();
 }
 
 /** etcd may well be on other machines; what lab 08 installs is told of even where it is missing. */

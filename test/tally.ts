@@ -14,20 +14,18 @@ let [passed, skipped] = [0, 0];
 const failures: string[] = [];
 
 for (const file of globSync(`${folder}/**/*.tap`)) {
-  let [failedHere, whole] = [0, false];
+  const failedBefore = failures.length;
+  let whole = false;
   // Flat: what a test within a test asserts counts, their summaries do not count again.
   for (const [event, data] of Parser.parse(readFileSync(file, "utf8"), { flat: true })) {
     if (event === "complete") whole = data.ok && data.plan.skipReason !== "no tests found";
     if (event !== "assert") continue;
     if (data.skip !== false || data.todo !== false) skipped += 1;
     else if (data.ok) passed += 1;
-    else {
-      failedHere += 1;
-      failures.push(`${file}: ${data.fullname} > ${data.name}`);
-    }
+    else failures.push(`${file}: ${data.fullname}`);
   }
   // A file that broke off may have no failed assertion, but then it has no plan.
-  if (failedHere === 0 && !whole) failures.push(`${file}: holds no test, or broke off`);
+  if (failures.length === failedBefore && !whole) failures.push(`${file}: holds no test, or broke off`);
 }
 if (status !== "0" && failures.length === 0)
   failures.push(`the run ended with status ${status} outside of any assertion`);

@@ -54,7 +54,7 @@ async function* stream(request: LogsRequest, signal: AbortSignal): AsyncGenerato
 
 const maxComplaint = 500;
 
-export function journalctlArguments({ unit, lines, sinceUnixMillis, follow }: LogsRequest): string[] {
+function journalctlArguments({ unit, lines, sinceUnixMillis, follow }: LogsRequest): string[] {
   return [
     "--output=json",
     // Without this, a field of more than 4096 bytes comes as null.

@@ -23,7 +23,7 @@ export interface LeaseOptions {
 }
 
 /** In the cluster's etcd, beside what Kubernetes keeps below /registry. */
-export const leaseKey = "/khw/restart/kube-apiserver";
+const leaseKey = "/khw/restart/kube-apiserver";
 /** When its holder dies, the key goes after this time. */
 const ttlSeconds = 60;
 const keepAliveMillis = (ttlSeconds / 3) * 1000;

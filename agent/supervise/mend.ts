@@ -13,8 +13,6 @@ export type Need =
 export interface Mender {
   /** Tells what is needed now; undefined: nothing. */
   need(need: Need | undefined): void;
-  /** An attempt is under way. */
-  busy(): boolean;
 }
 
 export interface MenderOptions {
@@ -89,6 +87,5 @@ export function createMender({ clock, random, attempt, planned, failed, signal }
       }
       if (due === 0) plan(Math.max(now + (need.kind === "down" ? downMillis : 0), notBefore));
     },
-    busy: () => busy,
   };
 }

@@ -1,12 +1,9 @@
 import t from "tap";
 import { preflight } from "../../../agent/preflight.ts";
 import { renderKubeApiserver } from "../../../agent/render/kube-apiserver.ts";
-import { readComponents } from "../../../agent/status.ts";
-import { controllerSteps } from "../../../agent/steps.ts";
-import { Health } from "../../../proto/gen/khw/agent/v1/agent.ts";
 import { createFakeOs, fakeIdentity, type FakeOs } from "../../fakes/os.ts";
 import { controllers, labState } from "../../fixtures/lab-cluster.ts";
-import { applyAll, labDesired, labMachine, never } from "../../fixtures/machine.ts";
+import { labDesired, never } from "../../fixtures/machine.ts";
 
 const mebibyte = 1024 ** 2;
 const etcd = controllers.map(({ internalIp }) => `https://${internalIp}:2379/health`);
@@ -126,49 +123,4 @@ t.test("everything that stands in the way is told at once, and no key with it", 
   const found = await findings(os);
   t.equal(found.length, 7);
   t.notMatch(found.join(), "content of");
-});
-
-t.test("status: a fresh machine has nothing, and says so", async (t) => {
-  const components = await readComponents(createFakeOs(), never);
-  t.strictSame(
-    components.map(({ name, activeState, version, health, reason }) => [name, activeState, version, health, reason]),
-    ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "nginx"].map((name) => [
-      name,
-      "not-found",
-      "",
-      Health.HEALTH_UNHEALTHY,
-      "it is not installed",
-    ]),
-  );
-});
-
-t.test("status: a controller's components with their versions, since when they run, and how they are", async (t) => {
-  const os = labMachine();
-  await applyAll(controllerSteps(labDesired(), { drained: false }), os);
-  const since = os.clock.now();
-  os.clock.advance(60_000);
-  os.systemd.crash("kube-scheduler.service", "exit-code");
-  os.answers.set("https://127.0.0.1:10257/healthz", { status: 500, body: "[-]leaderElection failed: x\n" });
-  os.files.put("/usr/local/bin/kube-controller-manager", "a build of one's own", 0o755);
-  const healthy = { activeState: "active", enabled: true, health: Health.HEALTH_HEALTHY, reason: "" };
-  t.match(await readComponents(os, never), [
-    { ...healthy, name: "kube-apiserver", version: "v1.21.0", sinceUnixMillis: since, pid: Number },
-    {
-      name: "kube-controller-manager",
-      activeState: "active",
-      version: "",
-      health: Health.HEALTH_UNHEALTHY,
-      reason: "/healthz answers 500, failing: leaderElection",
-    },
-    {
-      name: "kube-scheduler",
-      activeState: "failed",
-      version: "v1.21.0",
-      sinceUnixMillis: 0,
-      pid: 0,
-      health: Health.HEALTH_UNHEALTHY,
-      reason: "it is failed",
-    },
-    { ...healthy, name: "nginx", version: "1.22.1-9" },
-  ]);
 });
