@@ -1,7 +1,7 @@
 import { KhwError, toKhwError } from "../../proto/errors.ts";
 import type { Os } from "../os/os.ts";
 import type { Target } from "../target.ts";
-import { createEtcd, type Etcd, type HeldKey } from "./etcd.ts";
+import { createEtcdLock, type EtcdLock, type HeldKey } from "../etcd/lock.ts";
 import { turnAfter } from "./turns.ts";
 
 /** One restart of an API server at a time, among all controllers of the cluster. */
@@ -19,7 +19,7 @@ export interface LeaseOptions {
   readonly os: Os;
   readonly target: Target;
   readonly log?: (line: string) => void;
-  readonly etcd?: Etcd;
+  readonly etcd?: EtcdLock;
 }
 
 /** In the cluster's etcd, beside what Kubernetes keeps below /registry. */
@@ -32,7 +32,7 @@ export function createRestartLease({
   os,
   target,
   log = () => {},
-  etcd = createEtcd(os.files),
+  etcd = createEtcdLock(os.files),
 }: LeaseOptions): RestartLease {
   const { clock, identity } = os;
 

@@ -1,5 +1,5 @@
 import t from "tap";
-import type { Etcd } from "../../../../agent/supervise/etcd.ts";
+import type { EtcdLock } from "../../../../agent/etcd/lock.ts";
 import { createRestartLease } from "../../../../agent/supervise/lease.ts";
 import { KhwError } from "../../../../proto/errors.ts";
 import { createFakeOs } from "../../../fakes/os.ts";
@@ -12,7 +12,7 @@ const away = new KhwError("NOT_READY", "https://10.240.0.10:2379: connect ECONNR
 function fakeEtcd(answering: (server: string) => boolean) {
   const holders: string[] = [];
   const asked: string[] = [];
-  const etcd: Etcd = {
+  const etcd: EtcdLock = {
     hold: async (server, { value }) => {
       asked.push(server);
       if (!answering(server)) throw away;

@@ -1,0 +1,85 @@
+import { request } from "node:https";
+import { isIP } from "node:net";
+import { KhwError } from "../../proto/errors.ts";
+import { show } from "../../proto/validate.ts";
+import { deadline } from "../os/deadline.ts";
+
+/** One etcd server by the JSON gateway of its v3 API: what has no stream of its own. */
+export interface Gateway {
+  /**
+   * The answer's object; 64-bit numbers are decimal strings in it, bytes are Base64.
+   * @param path for example "/v3/kv/range"
+   * @throws KhwError NOT_READY when the server cannot be asked, or refuses.
+   */
+  readonly post: (path: string, body: unknown, signal: AbortSignal) => Promise<Answer>;
+}
+
+export type Answer = Readonly<Record<string, unknown>>;
+
+/** Whom etcd is asked as; PEM. */
+export interface GatewayIdentity {
+  readonly ca: Buffer | string;
+  readonly cert: Buffer | string;
+  readonly key: Buffer | string;
+}
+
+export interface GatewayOptions {
+  /** For each call; 3 s without it. */
+  readonly callMillis?: number;
+}
+
+const maxAnswerBytes = 1_048_576;
+
+/** @param server its client URL, for example "https://10.240.0.10:2379" */
+export function openGateway(server: string, identity: GatewayIdentity, options: GatewayOptions = {}): Gateway {
+  const { callMillis = 3_000 } = options;
+  return {
+    post: async (path, body, signal) => {
+      using limit = deadline(signal, callMillis, () => unavailable(server, `no answer within ${callMillis / 1000} s`));
+      const url = new URL(path, server);
+      const servername = isIP(url.hostname) === 0 ? url.hostname : "";
+      const call = { method: "POST", ...identity, servername, agent: false, signal: limit.signal };
+      try {
+        return await exchange(url, call, JSON.stringify(body));
+      } catch (error) {
+        limit.signal.throwIfAborted();
+        throw error instanceof KhwError ? error : unavailable(server, error instanceof Error ? error.message : "?");
+      }
+    },
+  };
+}
+
+/** As the gateway wants bytes. */
+export function base64(text: string): string {
+  return Buffer.from(text).toString("base64");
+}
+
+export function unavailable(server: string, why: string): KhwError {
+  return new KhwError("NOT_READY", `${server}: ${why}`, { hint: "see `systemctl status etcd` on the controllers" });
+}
+
+function exchange(url: URL, options: Parameters<typeof request>[1], body: string): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const call = request(url, options, (response) => {
+      let text = "";
+      response.setEncoding("utf8");
+      response.on("data", (chunk: string) => {
+        if (text.length < maxAnswerBytes) text += chunk;
+      });
+      response.once("error", reject);
+      response.once("end", () => {
+        if (response.statusCode !== 200) {
+          return reject(unavailable(url.origin, `answers ${response.statusCode} ${show(text.trim())}`));
+        }
+        try {
+          const answer: unknown = JSON.parse(text);
+          if (typeof answer !== "object" || answer === null) throw new TypeError("is no object");
+          resolve({ ...answer });
+        } catch {
+          reject(unavailable(url.origin, `answers ${show(text)}`));
+        }
+      });
+    });
+    call.once("error", reject).end(body);
+  });
+}
