@@ -91,6 +91,7 @@ export function createFakeFiles(now: () => number): FakeFiles {
       };
     },
     read: async (path) => follow(path)?.content,
+    readOften: async (path) => follow(path)?.content,
     sha256: async (path) => {
       const entry = follow(path);
       return entry && createHash("sha256").update(entry.content).digest("hex");
