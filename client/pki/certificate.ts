@@ -3,7 +3,7 @@ import { isIP } from "node:net";
 import type { Extension, X509Certificate } from "@peculiar/x509";
 import { KhwError } from "../../proto/errors.ts";
 import { date } from "./describe.ts";
-import { exportKey, generateKeys, importSigner, type KeyAlgorithm } from "./keys.ts";
+import { exportKey, generateKeys, importPublicKey, importSigner, type KeyAlgorithm } from "./keys.ts";
 import { loadX509 } from "./x509.ts";
 
 /** A certificate and its private key, both in PEM; the key as PKCS #8. */
@@ -65,12 +65,22 @@ export async function createAuthority({ subject, days, algorithm }: NewAuthority
   return { certificate: toPem(certificate), key: exportKey(keys.privateKey) };
 }
 
-/** A new key and its certificate. @throws KhwError as signCertificate does */
+export interface IdentityRequest extends Leaf {
+  readonly algorithm: KeyAlgorithm;
+  /** The private key that the certificate is for, in PEM; a new one where absent. */
+  readonly key?: string | undefined;
+}
+
+/** A certificate with its key. @throws KhwError as signCertificate does */
 export async function issueIdentity(
   authority: Identity,
-  leaf: Leaf & { readonly algorithm: KeyAlgorithm },
+  leaf: IdentityRequest,
   context: IssueContext,
 ): Promise<Identity> {
+  if (leaf.key !== undefined) {
+    const publicKey = await importPublicKey(leaf.key);
+    return { certificate: await signCertificate(authority, { ...leaf, publicKey }, context), key: leaf.key };
+  }
   const keys = await generateKeys(leaf.algorithm);
   const certificate = await signCertificate(authority, { ...leaf, publicKey: keys.publicKey }, context);
   return { certificate, key: exportKey(keys.privateKey) };

@@ -1,4 +1,4 @@
-import { createPrivateKey, KeyObject, webcrypto } from "node:crypto";
+import { createPrivateKey, createPublicKey, KeyObject, webcrypto } from "node:crypto";
 import { KhwError } from "../../proto/errors.ts";
 
 /** The kinds of keys that are made: RSA of 2048 bits, as the labs have it, or ECDSA on P-256. */
@@ -40,21 +40,28 @@ export async function generateKeys(kind: KeyAlgorithm): Promise<webcrypto.Crypto
 /** The private key of an authority, in whatever form of PEM it stands. @throws KhwError CREDENTIAL_INVALID for a kind that khw cannot sign with */
 export async function importSigner(pem: string): Promise<Signer> {
   const key = createPrivateKey(pem);
-  const algorithm = key.asymmetricKeyType === "rsa" ? rsa : curves[key.asymmetricKeyDetails?.namedCurve ?? ""];
-  if (algorithm === undefined) {
-    throw new KhwError(
-      "CREDENTIAL_INVALID",
-      `the authority's key is of a kind that khw does not sign with: ${key.asymmetricKeyType ?? "a secret"}`,
-      {
-        hint: "RSA, or ECDSA on P-256, P-384 or P-521",
-      },
-    );
-  }
+  const algorithm = algorithmOf(key);
   const der = key.export({ type: "pkcs8", format: "der" });
   return { key: await webcrypto.subtle.importKey("pkcs8", new Uint8Array(der), algorithm, false, ["sign"]), algorithm };
+}
+
+/** The public key to a private one, or that of a PEM text that holds one. @throws KhwError as importSigner does */
+export async function importPublicKey(pem: string): Promise<webcrypto.CryptoKey> {
+  const key = createPublicKey(pem);
+  const der = key.export({ type: "spki", format: "der" });
+  return webcrypto.subtle.importKey("spki", new Uint8Array(der), algorithmOf(key), true, ["verify"]);
 }
 
 /** In PEM, as PKCS #8. */
 export function exportKey(key: webcrypto.CryptoKey): string {
   return KeyObject.from(key).export({ type: "pkcs8", format: "pem" }).toString();
+}
+
+function algorithmOf(key: KeyObject): SigningAlgorithm {
+  const algorithm = key.asymmetricKeyType === "rsa" ? rsa : curves[key.asymmetricKeyDetails?.namedCurve ?? ""];
+  if (algorithm !== undefined) return algorithm;
+  const kind = key.asymmetricKeyType ?? "secret";
+  throw new KhwError("CREDENTIAL_INVALID", `a key is of a kind that khw does not make certificates with: ${kind}`, {
+    hint: "RSA, or ECDSA on P-256, P-384 or P-521",
+  });
 }

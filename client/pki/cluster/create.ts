@@ -1,3 +1,4 @@
+import { refuse, show } from "../../../proto/validate.ts";
 import type { Identity } from "../certificate.ts";
 import { identityFiles, type NewFiles } from "../folder.ts";
 import type { KeyAlgorithm } from "../keys.ts";
@@ -69,16 +70,19 @@ export async function createMissing(present: PresentFiles, pki: ClusterPki, now:
   return made;
 }
 
+export interface LeafRequest extends ClusterPki {
+  readonly name: string;
+  /** The private key that it is for, in PEM; a new one where absent. */
+  readonly key?: string | undefined;
+}
+
 /** The certificate of that name: one of the lab's, or a worker's. @throws KhwError as signCertificate does */
-export async function issueLeaf(
-  authority: Identity,
-  { name, algorithm, days, cluster, extraNames, workers }: ClusterPki & { readonly name: string },
-  now: Date,
-): Promise<Identity> {
+export async function issueLeaf(authority: Identity, request: LeafRequest, now: Date): Promise<Identity> {
+  const { name, workers, cluster, extraNames, ...leaf } = request;
   const context = { now, daysField: "pki.days" };
   const worker = workers.find((candidate) => candidate.name === name);
-  if (worker !== undefined) return issueForWorker(authority, { ...worker, algorithm, days }, context);
-  return issueForCluster(authority, { name: certificateName(name), cluster, extraNames, algorithm, days }, context);
+  if (worker !== undefined) return issueForWorker(authority, { ...leaf, ...worker }, context);
+  return issueForCluster(authority, { ...leaf, name: certificateName(name), cluster, extraNames }, context);
 }
 
 /** The kubeconfig around a certificate of the folder. */
@@ -98,7 +102,12 @@ export function renderLabKubeconfig(
 }
 
 function certificateName(name: string): CertificateName {
-  const known = certificateNames.find((candidate) => candidate === name);
-  if (known === undefined) throw new TypeError(`${name} is no certificate of the cluster's`);
-  return known;
+  return (
+    certificateNames.find((candidate) => candidate === name) ??
+    refuse(
+      "certificate",
+      `${show(name)} is none of the cluster's`,
+      `one of ${certificateNames.join(", ")}, or a worker`,
+    )
+  );
 }

@@ -16,12 +16,14 @@ export interface ClusterLeaf {
   readonly algorithm: KeyAlgorithm;
   /** From now. */
   readonly days: number;
+  /** The private key that it is for, in PEM; a new one where absent. */
+  readonly key?: string | undefined;
 }
 
 /** "cluster" signs all certificates of the lab; "signing" those that Kubernetes itself issues, where the two are kept apart. */
 export async function createClusterAuthority(
   kind: "cluster" | "signing",
-  { algorithm, days }: ClusterLeaf,
+  { algorithm, days }: Pick<ClusterLeaf, "algorithm" | "days">,
   now: Date,
 ): Promise<Identity> {
   return createAuthority(
@@ -43,19 +45,23 @@ export async function issueForCluster(
   request: ClusterRequest,
   context: IssueContext,
 ): Promise<Identity> {
-  const { name, cluster, extraNames, algorithm, days } = request;
+  const { name, cluster, extraNames, algorithm, days, key } = request;
   const names = name === "kubernetes" ? servingNames(cluster, extraNames) : [];
-  return issueIdentity(authority, { subject: subjects[name], usages: labUsages, names, days, algorithm }, context);
+  return issueIdentity(authority, { subject: subjects[name], usages: labUsages, names, days, algorithm, key }, context);
 }
 
 /** The same for a worker's kubelet. */
 export async function issueForWorker(
   authority: Identity,
-  { name, addresses, algorithm, days }: Worker & ClusterLeaf,
+  { name, addresses, algorithm, days, key }: Worker & ClusterLeaf,
   context: IssueContext,
 ): Promise<Identity> {
   const names = [...new Set([name, ...addresses])];
-  return issueIdentity(authority, { subject: workerSubject(name), usages: labUsages, names, days, algorithm }, context);
+  return issueIdentity(
+    authority,
+    { subject: workerSubject(name), usages: labUsages, names, days, algorithm, key },
+    context,
+  );
 }
 
 /** The one profile of lab 04's ca-config.json: servers are clients, too, as the API server is etcd's and the kubelets'. */
