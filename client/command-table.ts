@@ -42,7 +42,7 @@ export interface Call {
 /** The families of commands: the first of two words. */
 export const families: Readonly<Record<string, string>> = {
   lb: "the load balancer alone",
-  pki: "the authority over who may command the agents",
+  pki: "the cluster's certificates, and the authority over who may command the agents",
   config: "what khw.yaml may hold",
 };
 
@@ -51,6 +51,7 @@ const desired = [
   "kubernetes",
   "cluster",
   "credentials",
+  "pki",
   "supervision",
   "management",
   "loadBalancer",
@@ -60,6 +61,8 @@ const desired = [
 const reaching = ["nodes", "management", "loadBalancer", "gce", "timeouts.compute"];
 const rotating = [...reaching, "timeouts.verify", "timeouts.drain"];
 const balancing = ["nodes", "loadBalancer", "gce", "timeouts.compute"];
+
+const addressing = ["nodes", "cluster", "credentials.folder", "management", "loadBalancer", "gce", "timeouts.compute"];
 
 const pkiFolder = new Option("--folder <folder>", "where the identities are kept").default("khw-pki");
 
@@ -333,6 +336,27 @@ export const commands: readonly CommandSpec[] = [
         role: call.text("role"),
         days: days === "" ? undefined : Number(days),
       });
+    },
+  },
+  {
+    path: ["pki", "create"],
+    summary: "make the cluster's certificates, kubeconfigs and encryption key, or what is missing of them",
+    details:
+      "The files of labs 04 to 06, with their names. What is there is kept, and its CA signs what is missing, whoever made it. --renew issues certificates anew, here alone: the old files stay in a folder beside them.",
+    examples: [
+      "khw-client pki create --nodes controller-0,1,2 --credentials ~/khw-files",
+      "khw-client pki create --algorithm ecdsa --worker worker-0=10.240.0.20",
+      "khw-client pki create --renew admin,kubernetes",
+    ],
+    settings: [...addressing, "pki"],
+    options: [new Option("--renew <names>", "issue these certificates anew: all, or for example admin,kubernetes")],
+    run: async (call) => {
+      const { pkiCreate } = await import("./commands/pki-create.ts");
+      const renew = call
+        .text("renew")
+        .split(",")
+        .filter((name) => name !== "");
+      return pkiCreate(await call.config(), call.context, { output: call.output, renew });
     },
   },
   {

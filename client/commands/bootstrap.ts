@@ -26,7 +26,8 @@ export async function bootstrap(
   const { signal } = context;
   const progress = await openProgress(output, context);
   await using cluster = await openCluster(config, signal);
-  const prepared = await prepare(cluster, { signal, mayCreateAddress: true });
+  const prepared = await prepare(cluster, { signal, mayCreateAddress: true, newCredentials: "write" });
+  if (prepared.made.length > 0) progress.emit({ kind: "note", text: tellMade(prepared.made, config) });
   for (const text of tellUnderWay(cluster.members)) progress.emit({ kind: "note", text });
   refuse(busyFindings(cluster.members, prepared.work));
   const [findings, { spare, drained }] = await Promise.all([
@@ -142,6 +143,10 @@ function conclude(errors: readonly KhwError[], nodesDone: number): void {
     headline: "not everything is done",
     hint: "see to that, then run the command again: it goes on from here",
   });
+}
+
+function tellMade(made: readonly string[], { credentials: { folder } }: ClusterConfig): string {
+  return `made the cluster's certificates, kubeconfigs and encryption key, ${made.length} files in ${folder}: keep them, and keep them safe`;
 }
 
 function tellDrained(name: string): string {

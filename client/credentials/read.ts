@@ -40,11 +40,15 @@ export interface ExaminedCredentials {
 }
 
 /**
- * The cluster's credentials on this workstation, proven to fit the cluster.
+ * The cluster's credentials on this workstation, or those that were `made` and stand nowhere yet, proven to fit the cluster.
  * @throws KhwError CREDENTIAL_INVALID that lists every problem with its file and field; never a part of a file's content
  */
-export async function readCredentials(config: ClusterConfig, use: CredentialUse): Promise<Credentials> {
-  const { problems, admin, files } = await examineCredentials(config, use);
+export async function readCredentials(
+  config: ClusterConfig,
+  use: CredentialUse,
+  made?: Readonly<Record<string, string>>,
+): Promise<Credentials> {
+  const { problems, admin, files } = await examineCredentials(config, use, made);
   if (problems.length > 0 || admin === undefined) throw toError(config.credentials.folder, problems);
   const credentials = credentialNames.flatMap((name): Credential[] => {
     const content = files.get(name);
@@ -54,13 +58,22 @@ export async function readCredentials(config: ClusterConfig, use: CredentialUse)
 }
 
 /** The same files, with all that is wrong with them as a result. */
-export async function examineCredentials(config: ClusterConfig, use: CredentialUse): Promise<ExaminedCredentials> {
+export async function examineCredentials(
+  config: ClusterConfig,
+  use: CredentialUse,
+  made?: Readonly<Record<string, string>>,
+): Promise<ExaminedCredentials> {
   const { folder, adminKubeconfig = join(folder, adminName) } = config.credentials;
   const sources = [
     ...credentialNames.map((name) => ({ name, path: join(folder, name) })),
     { name: adminName, path: adminKubeconfig } as const,
   ];
-  const read = await Promise.all(sources.map(async ({ name, path }) => ({ name, found: await readIfThere(path) })));
+  const read = await Promise.all(
+    sources.map(async ({ name, path }) => {
+      const content = made?.[name];
+      return { name, found: content === undefined ? await readIfThere(path) : { content: Buffer.from(content) } };
+    }),
+  );
   const missing = read.flatMap(({ name, found }) => ("reason" in found ? [missingProblem(name, found.reason)] : []));
   const files: Files = new Map(
     read.flatMap(({ name, found }) => ("reason" in found ? [] : [[name, found.content] as const])),
@@ -81,7 +94,9 @@ async function readIfThere(path: string): Promise<{ readonly content: Buffer } |
 
 function missingProblem(file: string, what: string): Problem {
   const remedy =
-    file === adminName ? "--admin-kubeconfig names it" : "labs 04 to 06 make it; --credentials names its folder";
+    what === "is missing"
+      ? `khw-client pki create makes what is missing; ${file === adminName ? "--admin-kubeconfig names it" : "--credentials names its folder"}`
+      : "let it be a file that you may read";
   return { file, what, remedy };
 }
 
