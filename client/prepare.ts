@@ -6,6 +6,7 @@ import { controllersOf, type OpenCluster } from "./cluster.ts";
 import { toDesired } from "./config/desired.ts";
 import { provideCredentials } from "./credentials/provide.ts";
 import { type AdminCredentials, readCredentials } from "./credentials/read.ts";
+import type { Problem } from "./credentials/problem.ts";
 import type { NodeWork } from "./rollout.ts";
 import { several } from "./several.ts";
 
@@ -20,6 +21,8 @@ export interface Prepared {
   readonly unreachable: readonly KhwError[];
   /** The names of the credentials that were made, or would be; empty where there are some. */
   readonly made: readonly string[];
+  /** What is not as it should be with the credentials, and works. */
+  readonly warnings: readonly Problem[];
 }
 
 export interface PrepareOptions {
@@ -46,12 +49,12 @@ export async function prepare(cluster: OpenCluster, options: PrepareOptions): Pr
   const { newCredentials } = options;
   const provide = { addresses, members, write: newCredentials === "write" };
   const made = newCredentials === "refuse" ? undefined : await provideCredentials(config, provide);
-  const { credentials, admin } = await readCredentials(config, addresses, made);
+  const { credentials, admin, warnings } = await readCredentials(config, addresses, made);
   const desired = await toDesired(config, { controllers, publicAddress }, credentials);
   const work = members
     .filter(({ info }) => info !== undefined)
     .map(({ node }): NodeWork => ({ node, desired: stateOf(desired, node.address.name) }));
-  return { controllers, publicAddress, admin, work, unreachable, made: Object.keys(made ?? {}) };
+  return { controllers, publicAddress, admin, work, unreachable, made: Object.keys(made ?? {}), warnings };
 }
 
 /** @throws KhwError CONFIG_INVALID, COMPUTE_FAILED */

@@ -3,6 +3,7 @@ import { applySteps } from "../../proto/step.ts";
 import { type Cloud, openCluster, type OpenCluster } from "../cluster.ts";
 import type { ClusterConfig } from "../config/schema.ts";
 import type { Context } from "../context.ts";
+import { tellProblem } from "../credentials/problem.ts";
 import { prepare, type Prepared } from "../prepare.ts";
 import { openProgress, type Output } from "../progress/open.ts";
 import { loadBalancerTrack, type Progress } from "../progress/progress.ts";
@@ -28,6 +29,7 @@ export async function bootstrap(
   await using cluster = await openCluster(config, signal);
   const prepared = await prepare(cluster, { signal, mayCreateAddress: true, newCredentials: "write" });
   if (prepared.made.length > 0) progress.emit({ kind: "note", text: tellMade(prepared.made, config) });
+  for (const text of prepared.warnings.map(tellProblem)) progress.emit({ kind: "note", text });
   for (const text of tellUnderWay(cluster.members)) progress.emit({ kind: "note", text });
   refuse(busyFindings(cluster.members, prepared.work));
   const [findings, { spare, drained }] = await Promise.all([

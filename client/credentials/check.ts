@@ -1,7 +1,7 @@
 import type { X509Certificate } from "node:crypto";
 import type { CredentialName } from "../../proto/components.ts";
 import type { Controller } from "../../proto/desired.ts";
-import { numberToIPv4, parseCidr } from "../../proto/validate.ts";
+import { serviceAddress } from "../pki/cluster/certificates.ts";
 import {
   authoritiesIn,
   certificateIn,
@@ -25,8 +25,10 @@ export type Files = ReadonlyMap<CredentialName | "admin.kubeconfig", Uint8Array>
 /** The cluster that the credentials must fit. */
 export interface Cluster {
   readonly controllers: readonly Controller[];
-  readonly publicAddress: string;
+  /** Undefined where it is not known: then nothing is said about it. */
+  readonly publicAddress: string | undefined;
   readonly serviceCidr: string;
+  readonly kubernetesVersion: string;
 }
 
 /** nginx verifies the API server by it: see the agent's site for the health check. */
@@ -53,7 +55,8 @@ export function* checkCredentials(files: Files, cluster: Cluster, now: Date): Fi
 
   yield* serviceAccountPair(pem("service-account.pem"), pem("service-account-key.pem"));
   const encryption = files.get("encryption-config.yaml");
-  if (encryption !== undefined) yield* encryptionConfigIsSound("encryption-config.yaml", encryption);
+  if (encryption !== undefined)
+    yield* encryptionConfigIsSound("encryption-config.yaml", encryption, cluster.kubernetesVersion);
 
   const context = { trust, server, names };
   for (const component of ["kube-controller-manager", "kube-scheduler"] as const) {
@@ -67,10 +70,10 @@ export function* checkCredentials(files: Files, cluster: Cluster, now: Date): Fi
 /** All names that the API server is called by. */
 function servingNames({ controllers, publicAddress, serviceCidr }: Cluster): readonly WantedName[] {
   return [
-    { name: publicAddress, whose: "the public address" },
+    ...(publicAddress === undefined ? [] : [{ name: publicAddress, whose: "the public address" }]),
     ...controllers.map(({ name, internalIp }) => ({ name: internalIp, whose: name })),
     { name: "127.0.0.1", whose: "the controllers' own way to it" },
-    { name: numberToIPv4(parseCidr("serviceCidr", serviceCidr).first + 1), whose: "the service kubernetes" },
+    { name: serviceAddress(serviceCidr), whose: "the service kubernetes" },
     { name: healthCheckName, whose: "the health check's proxy" },
   ];
 }

@@ -6,7 +6,7 @@ import type { Controller, Credential } from "../../proto/desired.ts";
 import { KhwError } from "../../proto/errors.ts";
 import type { ClusterConfig } from "../config/schema.ts";
 import { checkCredentials, type Files } from "./check.ts";
-import { collect, type Problem } from "./problem.ts";
+import { collect, type Problem, tellProblem } from "./problem.ts";
 
 /** What the admin's kubeconfig holds, as PEM. */
 export interface AdminCredentials {
@@ -20,6 +20,8 @@ export interface Credentials {
   /** The lab's nine files, with their content, in the lab's order. */
   readonly credentials: readonly Credential[];
   readonly admin: AdminCredentials;
+  /** What is not as it should be, and works. */
+  readonly warnings: readonly Problem[];
 }
 
 /** The cluster that the credentials must fit. */
@@ -32,7 +34,7 @@ const adminName = "admin.kubeconfig";
 
 /** The files as they were found. */
 export interface ExaminedCredentials {
-  /** Empty: they fit the cluster. */
+  /** Empty but for warnings: they fit the cluster. */
   readonly problems: readonly Problem[];
   /** Undefined where the admin's kubeconfig cannot be read. */
   readonly admin: AdminCredentials | undefined;
@@ -48,13 +50,14 @@ export async function readCredentials(
   use: CredentialUse,
   made?: Readonly<Record<string, string>>,
 ): Promise<Credentials> {
-  const { problems, admin, files } = await examineCredentials(config, use, made);
+  const { problems: all, admin, files } = await examineCredentials(config, use, made);
+  const problems = all.filter(({ severity }) => severity === undefined);
   if (problems.length > 0 || admin === undefined) throw toError(config.credentials.folder, problems);
   const credentials = credentialNames.flatMap((name): Credential[] => {
     const content = files.get(name);
     return content === undefined ? [] : [{ name, sha256: createHash("sha256").update(content).digest("hex"), content }];
   });
-  return { credentials, admin };
+  return { credentials, admin, warnings: all };
 }
 
 /** The same files, with all that is wrong with them as a result. */
@@ -78,7 +81,11 @@ export async function examineCredentials(
   const files: Files = new Map(
     read.flatMap(({ name, found }) => ("reason" in found ? [] : [[name, found.content] as const])),
   );
-  const cluster = { ...use, serviceCidr: config.cluster.serviceCidr };
+  const {
+    cluster: { serviceCidr },
+    kubernetes,
+  } = config;
+  const cluster = { ...use, serviceCidr, kubernetesVersion: kubernetes.version };
   const { problems, result: admin } = collect(checkCredentials(files, cluster, new Date()));
   return { problems: [...missing, ...problems], admin, files };
 }
@@ -102,9 +109,7 @@ function missingProblem(file: string, what: string): Problem {
 
 function toError(folder: string, problems: readonly Problem[]): KhwError {
   const where = `credentials in ${folder}`;
-  const lines = problems.map(({ file, field, what }) =>
-    [file, field, what].filter((part) => part !== undefined).join(": "),
-  );
+  const lines = problems.map(tellProblem);
   const [only] = problems;
   if (only !== undefined && problems.length === 1) {
     return new KhwError("CREDENTIAL_INVALID", `${where}: ${lines.join("")}`, { hint: only.remedy });

@@ -47,12 +47,16 @@ export function workstationChecks(facts: Facts): DoctorCheck[] {
       title: "the cluster's credentials fit the cluster",
       run: async () => {
         const { problems, unknown } = await facts.credentials();
-        if (problems.length === 0 && unknown.length > 0) {
+        if (!problems.some(({ severity }) => severity === undefined) && unknown.length > 0) {
           const message = `the address of ${unknown.join(", ")} is not known: whether kubernetes.pem names it cannot be told`;
           throw new KhwError("UNREACHABLE", message);
         }
-        return problems.map(({ file, field, what, remedy }) => ({
-          severity: "error",
+        // What ends soon is the next check's finding.
+        const others = problems.filter(
+          ({ severity, field }) => severity === undefined || field?.endsWith("notAfter") !== true,
+        );
+        return others.map(({ file, field, what, remedy, severity }) => ({
+          severity: severity ?? "error",
           where,
           subject: join(facts.config.credentials.folder, file),
           message: field === undefined ? what : `${field}: ${what}`,
