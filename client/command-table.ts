@@ -64,6 +64,7 @@ const balancing = ["nodes", "loadBalancer", "gce", "timeouts.compute"];
 
 const addressing = ["nodes", "cluster", "credentials.folder", "management", "loadBalancer", "gce", "timeouts.compute"];
 
+const folderArgument = new Argument("[folder]", "of the cluster's files; credentials.folder where none is given");
 const pkiFolder = new Option("--folder <folder>", "where the identities are kept").default("khw-pki");
 
 /** Every command, in the order of the help. */
@@ -357,6 +358,55 @@ export const commands: readonly CommandSpec[] = [
         .split(",")
         .filter((name) => name !== "");
       return pkiCreate(await call.config(), call.context, { output: call.output, renew });
+    },
+  },
+  {
+    path: ["pki", "check"],
+    summary: "hold the cluster's files to every rule that bootstrap applies",
+    details:
+      "The exit code is 0 when all rules hold, and 2 when something is found: errors, which keep a cluster from working, and warnings, which do not. Each names file, field and remedy.",
+    examples: [
+      "khw-client pki check",
+      "khw-client pki check ~/khw-files --nodes controller-0,1,2",
+      "khw-client pki check -o json",
+    ],
+    arguments: [folderArgument],
+    settings: [...addressing, "credentials", "kubernetes.version"],
+    run: async (call) => {
+      const { pkiCheck } = await import("./commands/pki-check.ts");
+      return pkiCheck(await call.config(), call.context, { output: call.output, folder: call.arguments[0] });
+    },
+  },
+  {
+    path: ["pki", "show"],
+    summary: "show the cluster's certificates: whose they are, who issued them, when they end",
+    examples: ["khw-client pki show", "khw-client pki show ~/khw-files"],
+    arguments: [folderArgument],
+    settings: ["credentials"],
+    run: async (call) => {
+      const { pkiShow } = await import("./commands/pki-show.ts");
+      return pkiShow(await call.config(), call.context, { output: call.output, folder: call.arguments[0] });
+    },
+  },
+  {
+    path: ["kubeconfig"],
+    summary: "let kubectl here be the cluster's administrator, through the public address",
+    details:
+      "Writes a context named for the cluster into the file, and leaves all else in it as it is; a context, cluster or user of that name that is another's is refused. It becomes the current context where there is none, or with --use.",
+    examples: ["khw-client kubeconfig", "khw-client kubeconfig --kubeconfig ./prod.kubeconfig --context prod --use"],
+    settings: ["cluster.name", "cluster.publicAddress", "credentials", "loadBalancer", "gce", "timeouts.compute"],
+    options: [
+      new Option("--kubeconfig <file>", "the file; where not given, the first of $KUBECONFIG, else ~/.kube/config"),
+      new Option("--context <name>", "the context's name; where not given, the cluster's"),
+      new Option("--use", "make it the current context"),
+    ],
+    run: async (call) => {
+      const { kubeconfig } = await import("./commands/kubeconfig.ts");
+      return kubeconfig(await call.config(), call.context, {
+        file: call.text("kubeconfig") || undefined,
+        context: call.text("context") || undefined,
+        use: call.flag("use"),
+      });
     },
   },
   {

@@ -26,10 +26,19 @@ export async function findAddresses(config: ClusterConfig, signal: AbortSignal):
     const publicAddress = await findPublicAddress(open, { signal, mayCreateAddress: false });
     return { controllers: controllersOf(open), publicAddress };
   }
-
   await using compute = await openCloud(config);
   const instances = await findInstances(compute, config, signal);
   const cloud = { compute, loadBalancer: loadBalancerConfig(config, instances) };
   const publicAddress = await findPublicAddress({ config, cloud }, { signal, mayCreateAddress: false });
   return { controllers: controllersOf({ config, members: [], instances }), publicAddress };
+}
+
+/** The public address alone: no node need be named or be there. @throws KhwError when it cannot be found out */
+export async function findPublicAddressOf(config: ClusterConfig, signal: AbortSignal): Promise<string> {
+  const options = { signal, mayCreateAddress: false };
+  if (config.cluster.publicAddress !== undefined || config.loadBalancer === "none") {
+    return findPublicAddress({ config, cloud: undefined }, options);
+  }
+  await using compute = await openCloud(config);
+  return findPublicAddress({ config, cloud: { compute, loadBalancer: loadBalancerConfig(config, []) } }, options);
 }

@@ -68,7 +68,7 @@ export function* checkCredentials(files: Files, cluster: Cluster, now: Date): Fi
 }
 
 /** All names that the API server is called by. */
-function servingNames({ controllers, publicAddress, serviceCidr }: Cluster): readonly WantedName[] {
+export function servingNames({ controllers, publicAddress, serviceCidr }: Cluster): readonly WantedName[] {
   return [
     ...(publicAddress === undefined ? [] : [{ name: publicAddress, whose: "the public address" }]),
     ...controllers.map(({ name, internalIp }) => ({ name: internalIp, whose: name })),
@@ -109,7 +109,7 @@ function* serviceAccountPair(publicPem: Pem | undefined, privatePem: Pem | undef
   };
 }
 
-interface ClientContext {
+export interface ClientContext {
   readonly trust: Trust;
   /** The API server's certificate, which the kubeconfig's server address must fit. */
   readonly server: X509Certificate | undefined;
@@ -118,7 +118,8 @@ interface ClientContext {
   readonly subject: { CN?: string; O?: string };
 }
 
-function* clientIn(
+/** A kubeconfig whose current context leads whom it is for to the API server. */
+export function* clientIn(
   file: string,
   content: Uint8Array | undefined,
   { trust, server, names, subject }: ClientContext,

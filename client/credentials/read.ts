@@ -27,7 +27,8 @@ export interface Credentials {
 /** The cluster that the credentials must fit. */
 export interface CredentialUse {
   readonly controllers: readonly Controller[];
-  readonly publicAddress: string;
+  /** Undefined where it is not known: then nothing is said about it. */
+  readonly publicAddress: string | undefined;
 }
 
 const adminName = "admin.kubeconfig";
