@@ -55,7 +55,10 @@ function refuseOthers(document: Document, { name, user, server }: KubeconfigEntr
   );
 }
 
-function put(document: Document, list: string, item: { readonly name: string }): void {
+/** An item of one of a kubeconfig's lists: its name, and what it is of that name. */
+type Item = { readonly name: string } & Readonly<Record<string, unknown>>;
+
+function put(document: Document, list: string, item: Item): void {
   const items = document.get(list);
   if (!isSeq(items)) {
     document.set(list, document.createNode([item]));
