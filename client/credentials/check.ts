@@ -45,6 +45,7 @@ export function* checkCredentials(files: Files, cluster: Cluster, now: Date): Fi
   const trust: Trust = { authorities, now };
   const caKey = pem("ca-key.pem");
   if (caKey !== undefined) yield* keyIn(caKey, authorities[0], "ca.pem");
+  yield* signingAuthority(pem("signing-ca.pem"), pem("signing-ca-key.pem"), now);
 
   const serving = pem("kubernetes.pem");
   const server = serving === undefined ? undefined : yield* certificateIn(serving, trust);
@@ -65,6 +66,12 @@ export function* checkCredentials(files: Files, cluster: Cluster, now: Date): Fi
   }
   const admin = { ...context, subject: { O: "system:masters" } };
   return yield* clientIn("admin.kubeconfig", files.get("admin.kubeconfig"), admin);
+}
+
+/** The authority of what Kubernetes itself signs, where it has one of its own. */
+function* signingAuthority(certificate: Pem | undefined, key: Pem | undefined, now: Date): Findings {
+  const authorities = certificate === undefined ? [] : yield* authoritiesIn(certificate, now);
+  if (key !== undefined) yield* keyIn(key, authorities[0], "signing-ca.pem");
 }
 
 /** All names that the API server is called by. */

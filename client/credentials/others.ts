@@ -1,15 +1,6 @@
 import type { X509Certificate } from "node:crypto";
 import { certificateNames, subjects, workerSubject } from "../pki/cluster/certificates.ts";
-import {
-  certificateIn,
-  authoritiesIn,
-  keyIn,
-  type Pem,
-  subjectIs,
-  type Trust,
-  usable,
-  validFor,
-} from "./certificate.ts";
+import { certificateIn, keyIn, type Pem, subjectIs, type Trust, usable, validFor } from "./certificate.ts";
 import { clientIn, type Cluster, servingNames } from "./check.ts";
 import { readCertificates } from "./pem.ts";
 import type { Findings } from "./problem.ts";
@@ -29,10 +20,6 @@ export function* checkOthers(folder: Folder, cluster: Cluster, now: Date): Findi
     const content = folder.get(file);
     return content === undefined ? undefined : { file, content };
   };
-  const signing = pem("signing-ca.pem");
-  const signingAuthorities = signing === undefined ? [] : yield* authoritiesIn(signing, now);
-  const signingKey = pem("signing-ca-key.pem");
-  if (signingKey !== undefined) yield* keyIn(signingKey, signingAuthorities[0], "signing-ca.pem");
 
   const [server] = readCertificates(folder.get("kubernetes.pem") ?? Buffer.of());
   const context = { trust, server, names: servingNames(cluster) };

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { credentialNames } from "../../proto/components.ts";
+import { type CredentialName, credentialSet } from "../../proto/components.ts";
 import type { Controller, Credential } from "../../proto/desired.ts";
 import { KhwError } from "../../proto/errors.ts";
 import type { ClusterConfig } from "../config/schema.ts";
@@ -17,7 +17,7 @@ export interface AdminCredentials {
 }
 
 export interface Credentials {
-  /** The lab's nine files, with their content, in the lab's order. */
+  /** The lab's nine files, or those of a cluster with a signing CA, with their content, in the lab's order. */
   readonly credentials: readonly Credential[];
   readonly admin: AdminCredentials;
   /** What is not as it should be, and works. */
@@ -54,8 +54,9 @@ export async function readCredentials(
   const { problems: all, admin, files } = await examineCredentials(config, use, made);
   const problems = all.filter(({ severity }) => severity === undefined);
   if (problems.length > 0 || admin === undefined) throw toError(config.credentials.folder, problems);
-  const credentials = credentialNames.flatMap((name): Credential[] => {
-    const content = files.get(name);
+  const set = credentialSet(files.has("signing-ca.pem"));
+  const credentials = set.flatMap((name): Credential[] => {
+    const content = name === "ca-bundle.pem" ? bundle(files) : files.get(name);
     return content === undefined ? [] : [{ name, sha256: createHash("sha256").update(content).digest("hex"), content }];
   });
   return { credentials, admin, warnings: all };
@@ -68,16 +69,13 @@ export async function examineCredentials(
   made?: Readonly<Record<string, string>>,
 ): Promise<ExaminedCredentials> {
   const { folder, adminKubeconfig = join(folder, adminName) } = config.credentials;
-  const sources = [
-    ...credentialNames.map((name) => ({ name, path: join(folder, name) })),
-    { name: adminName, path: adminKubeconfig } as const,
-  ];
-  const read = await Promise.all(
-    sources.map(async ({ name, path }) => {
-      const content = made?.[name];
-      return { name, found: content === undefined ? await readIfThere(path) : { content: Buffer.from(content) } };
-    }),
-  );
+  const find = async (name: CredentialName | typeof adminName, path = join(folder, name)): Promise<Read> => {
+    const content = made?.[name];
+    return { name, found: content === undefined ? await readIfThere(path) : { content: Buffer.from(content) } };
+  };
+  const signing = await find("signing-ca.pem");
+  const names = credentialSet("content" in signing.found).filter((name) => name !== "ca-bundle.pem");
+  const read = await Promise.all([...names.map(async (name) => find(name)), find(adminName, adminKubeconfig)]);
   const missing = read.flatMap(({ name, found }) => ("reason" in found ? [missingProblem(name, found.reason)] : []));
   const files: Files = new Map(
     read.flatMap(({ name, found }) => ("reason" in found ? [] : [[name, found.content] as const])),
@@ -91,7 +89,22 @@ export async function examineCredentials(
   return { problems: [...missing, ...problems], admin, files };
 }
 
-async function readIfThere(path: string): Promise<{ readonly content: Buffer } | { readonly reason: string }> {
+type Found = { readonly content: Buffer } | { readonly reason: string };
+
+interface Read {
+  readonly name: CredentialName | typeof adminName;
+  readonly found: Found;
+}
+
+/** The certificates of both authorities; no file of the folder, since it is always just this. */
+function bundle(files: Files): Buffer {
+  const texts = (["ca.pem", "signing-ca.pem"] as const).map((name) =>
+    Buffer.from(files.get(name) ?? "").toString("utf8"),
+  );
+  return Buffer.from(texts.map((text) => `${text.trimEnd()}\n`).join(""));
+}
+
+async function readIfThere(path: string): Promise<Found> {
   try {
     return { content: await readFile(path) };
   } catch (error) {

@@ -117,7 +117,9 @@ function ending(subject: string, { validFrom, validTo }: X509Certificate, now: n
 /** All that whoever reads it could act as the cluster, or as its administrator, with. */
 function keyFiles({ management, credentials }: ClusterConfig): string[] {
   const { folder, adminKubeconfig = join(folder, "admin.kubeconfig") } = credentials;
-  const secret = credentialNames.filter((name) => !name.endsWith(".pem") || name.endsWith("-key.pem"));
+  const secret = [...credentialNames, "signing-ca-key.pem"].filter(
+    (name) => !name.endsWith(".pem") || name.endsWith("-key.pem"),
+  );
   return [
     management.key,
     join(dirname(management.ca), "ca-key.pem"),

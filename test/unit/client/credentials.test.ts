@@ -7,7 +7,8 @@ import { checkCredentials } from "../../../client/credentials/check.ts";
 import { collect } from "../../../client/credentials/problem.ts";
 import { encryptionConfigIsSound } from "../../../client/credentials/encryption-config.ts";
 import { readCredentials } from "../../../client/credentials/read.ts";
-import { credentialNames } from "../../../proto/components.ts";
+import { createClusterAuthority } from "../../../client/pki/cluster/issue.ts";
+import { credentialNames, credentialSet } from "../../../proto/components.ts";
 import { KhwError } from "../../../proto/errors.ts";
 import { issue, makeAuthority } from "../../testbed/certificates.ts";
 import { makeCredentials, subjectAlternativeNames } from "../../testbed/credentials.ts";
@@ -327,6 +328,26 @@ for (const [title, change, message] of cases) {
     for (const secret of await secretsIn(sound)) t.notOk(error.message.includes(secret), "no secret");
   });
 }
+
+t.test("with a signing CA in the folder the CA's key stays where it is, or may be missing", async (t) => {
+  const folder = await spoilt(async (folder) => {
+    const { certificate, key } = await createClusterAuthority("signing", { algorithm: "ecdsa", days: 100 }, new Date());
+    await writeFile(join(folder, "signing-ca.pem"), certificate);
+    await writeFile(join(folder, "signing-ca-key.pem"), key);
+  });
+  const { credentials } = await read(folder);
+  t.same(
+    credentials.map(({ name }) => name),
+    credentialSet(true),
+  );
+  const bundle = String(credentials.find(({ name }) => name === "ca-bundle.pem")?.content);
+  const text = async (name: string) => readFile(join(folder, name), "utf8");
+  t.equal(bundle, `${await text("ca.pem")}${await text("signing-ca.pem")}`);
+  await rm(join(folder, "ca-key.pem"));
+  t.equal((await read(folder)).credentials.length, 11);
+  await cp(join(folder, "admin-key.pem"), join(folder, "signing-ca-key.pem"));
+  t.match((await refusal(folder)).message, /: signing-ca-key\.pem: is not the key of signing-ca\.pem$/);
+});
 
 t.test("what works, and is not as it should be, is a warning and no refusal", async (t) => {
   const folder = await spoilt(async (folder) => {
