@@ -1,5 +1,7 @@
 /** Files that were made by hand, as labs 04 to 06 say, in a running cluster, and khw's among them. */
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 
 import t from "tap";
 
@@ -61,4 +63,60 @@ t.test("a cluster of cfssl's certificates, and of cfssl's and khw's together", a
     const { stdout, stderr } = await testbed.run([kubectl, `--kubeconfig=${file}`, "get", "namespaces", "-o", "name"]);
     t.match(stdout, "namespace/kube-system", stderr);
   });
+
+  await t.test(
+    "with a signing CA of its own no controller holds the CA's key, and whom Kubernetes certifies is let in",
+    async (t) => {
+      await workstation.mustKhw(["pki", "create", ...nodes, "--separate-signing-ca"]);
+      const { code, stdout, stderr } = await workstation.khw(["bootstrap", ...nodes]);
+      t.equal(code, 0, stdout + stderr);
+      for (const node of testbed.nodes) {
+        const files = (await node.must(["ls", "/var/lib/kubernetes"])).split("\n");
+        t.notOk(files.includes("ca-key.pem"), node.name);
+        t.ok(files.includes("signing-ca-key.pem"), node.name);
+      }
+      const folder = workstation.folder;
+      const [key, csr, pem] = ["jane-key.pem", "jane.csr", "jane.pem"].map((name) => join(folder, name));
+      await must([
+        "openssl",
+        "req",
+        "-new",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-keyout",
+        key ?? "",
+        "-subj",
+        "/CN=jane",
+        "-out",
+        csr ?? "",
+      ]);
+      const request = {
+        apiVersion: "certificates.k8s.io/v1",
+        kind: "CertificateSigningRequest",
+        metadata: { name: "jane" },
+        spec: {
+          request: (await readFile(csr ?? "")).toString("base64"),
+          signerName: "kubernetes.io/kube-apiserver-client",
+          usages: ["client auth"],
+        },
+      };
+      const applied = await workstation.kubectl(["create", "-f", "-"], { input: JSON.stringify(request) });
+      t.equal(applied.code, 0, applied.stderr);
+      const approved = await workstation.kubectl(["certificate", "approve", "jane"]);
+      t.equal(approved.code, 0, approved.stderr);
+      let issued = "";
+      for (let tries = 0; issued === "" && tries < 60; tries++) {
+        await setTimeout(500);
+        issued = (await workstation.kubectl(["get", "csr", "jane", "-o", "jsonpath={.status.certificate}"])).stdout;
+      }
+      await writeFile(pem ?? "", Buffer.from(issued, "base64"));
+      const shown = await must(["openssl", "x509", "-in", pem ?? "", "-noout", "-issuer"]);
+      t.match(shown, "CN = Kubernetes signing");
+      const ca = join(testbed.credentials, "ca.pem");
+      const url = `https://${testbed.publicAddress}:6443/api/v1/namespaces`;
+      const asked = await testbed.run(["curl", "-sS", "--cacert", ca, "--cert", pem ?? "", "--key", key ?? "", url]);
+      t.match(asked.stdout, /User \\?"jane\\?" cannot list/, asked.stderr);
+    },
+  );
 });
