@@ -124,7 +124,7 @@ export const schema = {
       title: "The cluster's certificates, keys and kubeconfigs on this workstation.",
       keys: {
         folder: {
-          help: "Holds the lab's nine files: ca.pem, ca-key.pem, kubernetes.pem, kubernetes-key.pem, service-account.pem, service-account-key.pem, encryption-config.yaml, kube-controller-manager.kubeconfig, kube-scheduler.kubeconfig.",
+          help: "Holds the lab's nine files: ca.pem, ca-key.pem, kubernetes.pem, kubernetes-key.pem, service-account.pem, service-account-key.pem, encryption-config.yaml, kube-controller-manager.kubeconfig, kube-scheduler.kubeconfig. Where none of them is there, bootstrap makes them.",
           default: ".",
           flag: { name: "--credentials", value: "folder" },
           parse: path,
