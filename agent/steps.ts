@@ -1,9 +1,9 @@
 import { components, type Component, credentialsOf, programs } from "../proto/components.ts";
-import type { Credential, DesiredState } from "../proto/desired.ts";
+import { type Credential, type DesiredState, signsSeparately } from "../proto/desired.ts";
 import type { Step } from "../proto/step.ts";
 import { healthCheckOf } from "./health.ts";
 import type { Os } from "./os/os.ts";
-import { configFolder, kubernetesFolder, nginxLink, nginxSite, unitFolder } from "./paths.ts";
+import { configFolder, credentialFile, kubernetesFolder, nginxLink, nginxSite, unitFolder } from "./paths.ts";
 import type { Flag } from "./render/flags.ts";
 import { kubeApiserverFlags, renderKubeApiserver } from "./render/kube-apiserver.ts";
 import { kubeControllerManagerFlags, renderKubeControllerManager } from "./render/kube-controller-manager.ts";
@@ -12,7 +12,7 @@ import { renderNginxSite } from "./render/nginx.ts";
 import { renderSchedulerConfig } from "./render/scheduler-config.ts";
 import { commandOf } from "./render/unit.ts";
 import { binary, released } from "./steps/binary.ts";
-import { file, folder, link, textFile } from "./steps/files.ts";
+import { absent, file, folder, link, textFile } from "./steps/files.ts";
 import { identity } from "./steps/identity.ts";
 import { nginxPackage, nginxService } from "./steps/nginx.ts";
 import { ready } from "./steps/ready.ts";
@@ -62,6 +62,7 @@ export function controllerSteps(desired: DesiredState, { drained }: Local): Step
     }),
     ...components.map((component) => unit(component, desired)),
     ...components.flatMap((component) => [componentService(component, desired), readyStep(component, drained)]),
+    ...(signsSeparately(desired) ? [caKeyIsGone()] : []),
     nginxPackage(),
     textFile({
       id: "nginx/site",
@@ -101,6 +102,12 @@ function credential({ name, sha256, content }: Credential): Step<Os> {
     content,
     needs: [kubernetes],
   });
+}
+
+/** A controller that held the key of the cluster's CA before holds it no more, once nobody on it signs with it. */
+function caKeyIsGone(): Step<Os> {
+  const needs = ["service/kube-controller-manager"];
+  return absent({ id: "credential/ca-key.pem", path: credentialFile("ca-key.pem"), needs });
 }
 
 function unit(component: Component, desired: DesiredState): Step<Os> {

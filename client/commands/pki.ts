@@ -5,7 +5,8 @@ import { parseNodeName, refuse, show } from "../../proto/validate.ts";
 import type { Context } from "../context.ts";
 import { addFiles, identityFiles, makeFolder, readAuthority } from "../pki/folder.ts";
 import type { NewFiles } from "../pki/folder.ts";
-import { authorityDays, createAuthority, describe, identityDays, issue } from "../pki/issue.ts";
+import { describe } from "../pki/describe.ts";
+import { authorityDays, createAuthority, identityDays, issue } from "../pki/issue.ts";
 
 export interface PkiInitOptions {
   readonly folder: string;

@@ -3,7 +3,8 @@ import { join } from "node:path";
 import { KhwError } from "../../proto/errors.ts";
 import { roleOf } from "../../proto/roles.ts";
 import { isPair, readAuthority, readAuthorityCertificate, readIdentity } from "../pki/folder.ts";
-import { date, identityDays, issue } from "../pki/issue.ts";
+import { date } from "../pki/describe.ts";
+import { identityDays, issue } from "../pki/issue.ts";
 import type { Identity } from "../pki/issue.ts";
 
 /** An identity that ends sooner than this is renewed by the next install: 30 days. */

@@ -12,7 +12,7 @@ import type { Os } from "../../../agent/os/os.ts";
 import { KhwError } from "../../../proto/errors.ts";
 import type { Step } from "../../../proto/step.ts";
 import { createFakeOs, fakeIdentity } from "../../fakes/os.ts";
-import { labState } from "../../fixtures/lab-cluster.ts";
+import { credentialsOf, labState } from "../../fixtures/lab-cluster.ts";
 import { applyAll, digest, labDesired, labMachine, never, planAll, release } from "../../fixtures/machine.ts";
 
 const quiet = { signal: never, progress: () => {} };
@@ -539,6 +539,37 @@ t.test("a controller", async (t) => {
     const { changed, errors } = await applyAll(controllerSteps(labDesired(), { drained: false }), os);
     t.strictSame([changed, errors, os.changes()], [[], [], before]);
   });
+
+  t.test(
+    "of a cluster with a signing CA holds no key of the cluster's CA, and signs and trusts as it shall",
+    async (t) => {
+      const os = labMachine();
+      await applyAll(steps, os);
+      t.match(await os.files.stat("/var/lib/kubernetes/ca-key.pem"), { kind: "file" }, "it was as in the lab before");
+      const separate = controllerSteps(labDesired({ credentials: credentialsOf(true) }), { drained: false });
+      const before = os.systemd.changes.length;
+      t.strictSame((await applyAll(separate, os)).errors, []);
+      t.equal(await os.files.stat("/var/lib/kubernetes/ca-key.pem"), undefined);
+      t.match(await os.files.stat("/var/lib/kubernetes/signing-ca-key.pem"), { kind: "file", mode: 0o600 });
+      t.match(await os.files.stat("/var/lib/kubernetes/ca-bundle.pem"), { kind: "file", mode: 0o644 });
+      const unit = async (name: string) => String(await os.files.read(`/etc/systemd/system/${name}.service`));
+      const apiserver = await unit("kube-apiserver");
+      t.match(apiserver, "--client-ca-file=/var/lib/kubernetes/ca-bundle.pem ");
+      t.match(apiserver, "--kubelet-certificate-authority=/var/lib/kubernetes/ca-bundle.pem ");
+      t.match(apiserver, "--etcd-cafile=/var/lib/kubernetes/ca.pem ");
+      const manager = await unit("kube-controller-manager");
+      t.match(manager, "--cluster-signing-cert-file=/var/lib/kubernetes/signing-ca.pem ");
+      t.match(manager, "--cluster-signing-key-file=/var/lib/kubernetes/signing-ca-key.pem ");
+      t.match(manager, "--root-ca-file=/var/lib/kubernetes/ca.pem ");
+      t.strictSame(restarted(os.systemd.changes.slice(before)), [
+        "restart kube-apiserver.service",
+        "restart kube-controller-manager.service",
+      ]);
+      t.strictSame(await planAll(separate, os), {});
+      os.files.put("/var/lib/kubernetes/ca-key.pem", "back", 0o600);
+      t.strictSame(await planAll(separate, os), { "credential/ca-key.pem": "is there" });
+    },
+  );
 
   t.test("restarts just the components that read a credential that changed", async (t) => {
     const readers = {
