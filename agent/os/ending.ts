@@ -1,0 +1,21 @@
+import { constants } from "node:os";
+
+/** waitid(2)'s codes, as systemd names them. */
+const codes: Readonly<Record<number, string>> = { 1: "exited", 2: "killed", 3: "dumped" };
+
+const signalNames = new Map(
+  Object.entries(constants.signals).map(([name, number]) => [number, name.slice("SIG".length)]),
+);
+
+/**
+ * How a service's last process ended, from its properties, in the words in which systemd writes of it to the journal: it
+ * waits no longer than 10 ms for a journal that is busy, and drops the line. Undefined while a process runs, and where none
+ * has ended or the last one ended well.
+ */
+export function describeEnding(unit: string, service: Readonly<Record<string, unknown>>): string | undefined {
+  const { MainPID: pid, Result: result, ExecMainCode: code, ExecMainStatus: status } = service;
+  const ended = codes[Number(code)];
+  if (pid !== 0 || result === "success" || ended === undefined) return undefined;
+  const name = ended === "exited" ? undefined : signalNames.get(Number(status));
+  return `${unit}: Main process exited, code=${ended}, status=${Number(status)}${name === undefined ? "" : `/${name}`}`;
+}
