@@ -38,14 +38,16 @@ export async function look(component: string, unit: string, os: Os): Promise<Evi
   };
 }
 
-/** What the journal missed of the last start's end. */
-function withEnding(starts: readonly (readonly string[])[], ending: string | undefined) {
+/** With what the journal missed of the last start's end. */
+function withEnding(starts: readonly (readonly string[])[], ending: readonly string[]) {
   const newest = starts.at(-1) ?? [];
-  if (ending === undefined || newest.some((line) => ended.test(line))) return starts;
-  return [...starts.slice(0, -1), [...newest, ending]];
+  const missed = ending.filter((line) => !newest.some((known) => kindOfEnd(known) === kindOfEnd(line)));
+  return missed.length === 0 ? starts : [...starts.slice(0, -1), [...newest, ...missed]];
 }
 
-const ended = /process exited, code=/;
+function kindOfEnd(line: string): string | undefined {
+  return /Main process exited|Failed with result/.exec(line)?.[0];
+}
 
 function last(lines: readonly string[], pattern: RegExp): string | undefined {
   const line = lines.findLast((line) => pattern.test(line));

@@ -9,13 +9,17 @@ const signalNames = new Map(
 
 /**
  * How a service's last process ended, from its properties, in the words in which systemd writes of it to the journal: it
- * waits no longer than 10 ms for a journal that is busy, and drops the line. Undefined while a process runs, and where none
- * has ended or the last one ended well.
+ * waits no longer than 10 ms for a journal that is busy, and drops the line. Nothing while a process runs, nor where none has
+ * ended or the last one ended well.
  */
-export function describeEnding(unit: string, service: Readonly<Record<string, unknown>>): string | undefined {
+export function describeEnding(unit: string, service: Readonly<Record<string, unknown>>): string[] {
   const { MainPID: pid, Result: result, ExecMainCode: code, ExecMainStatus: status } = service;
+  if (pid !== 0 || typeof result !== "string" || result === "success") return [];
   const ended = codes[Number(code)];
-  if (pid !== 0 || result === "success" || ended === undefined) return undefined;
   const name = ended === "exited" ? undefined : signalNames.get(Number(status));
-  return `${unit}: Main process exited, code=${ended}, status=${Number(status)}${name === undefined ? "" : `/${name}`}`;
+  const how = `code=${ended}, status=${Number(status)}${name === undefined ? "" : `/${name}`}`;
+  return [
+    ...(ended === undefined ? [] : [`${unit}: Main process exited, ${how}`]),
+    `${unit}: Failed with result '${result}'.`,
+  ];
 }

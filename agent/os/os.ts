@@ -125,10 +125,10 @@ export interface Systemd {
    */
   starts(name: string, lines: number): Promise<string[][]>;
   /**
-   * How the service's last process ended, as systemd words it in the journal, also where the journal missed it; undefined
-   * while one runs, and where it ended well.
+   * How the service's last process ended, as systemd words it in the journal, also where the journal missed it; nothing while
+   * one runs, and where it ended well.
    */
-  ending(name: string): Promise<string | undefined>;
+  ending(name: string): Promise<string[]>;
   /** What a running process was started as; undefined when it is gone. */
   process(pid: number): Promise<RunningProcess | undefined>;
 }

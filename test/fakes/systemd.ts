@@ -14,7 +14,7 @@ export interface FakeSystemd extends Systemd {
   readonly failing: Map<string, string>;
   readonly journals: Map<string, string[]>;
   /** How units' last processes ended, in systemd's words. */
-  readonly endings: Map<string, string>;
+  readonly endings: Map<string, string[]>;
   /** What was asked of it since the start, for example "restart nginx.service". */
   readonly changes: readonly string[];
   /** Lets a running service end by itself, for good or until systemd starts it again. */
@@ -48,7 +48,7 @@ export function createFakeSystemd(files: FakeFiles, now: () => number): FakeSyst
   const processes = new Map<number, RunningProcess>();
   const failing = new Map<string, string>();
   const journals = new Map<string, string[]>();
-  const endings = new Map<string, string>();
+  const endings = new Map<string, string[]>();
   const changes: string[] = [];
   const events = new EventEmitter();
   const watchers = new Set<(change: UnitChange) => void>();
@@ -183,7 +183,7 @@ export function createFakeSystemd(files: FakeFiles, now: () => number): FakeSyst
     },
     journal: async (name, lines) => (journals.get(name) ?? []).slice(-lines),
     starts: async (name, lines) => [(journals.get(name) ?? []).slice(-lines)],
-    ending: async (name) => endings.get(name),
+    ending: async (name) => endings.get(name) ?? [],
     process: async (pid) => processes.get(pid),
   };
 }

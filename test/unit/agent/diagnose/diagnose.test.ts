@@ -90,7 +90,7 @@ t.test(
     const killed = `${unit}: Main process exited, code=killed, status=9/KILL`;
     for (const journal of [["Started kube-apiserver.service."], ["Started kube-apiserver.service.", killed], []]) {
       const os = machine(...journal);
-      os.systemd.endings.set(unit, killed);
+      os.systemd.endings.set(unit, [killed, `${unit}: Failed with result 'signal'.`]);
       t.match(await diagnose("kube-apiserver", unit, os), { cause: "killed", lines: [killed] });
       t.equal((await look("kube-apiserver", unit, os)).starts.flat().filter((line) => line === killed).length, 1);
     }
