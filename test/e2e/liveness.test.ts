@@ -39,13 +39,12 @@ async function untilFound(
 }
 
 const ask = async (path: string): Promise<string> => {
+  const options = ["--silent", "--max-time", "5", "--output", "/dev/null", "--write-out", "%{http_code}"];
   const { stdout } = await node.run([
     "curl",
-    "--silent",
-    "--max-time=5",
-    "--output=/dev/null",
-    "--write-out=%{http_code}",
-    "--cacert=/var/lib/kubernetes/ca.pem",
+    ...options,
+    "--cacert",
+    "/var/lib/kubernetes/ca.pem",
     `https://127.0.0.1:6443${path}`,
   ]);
   return stdout;
