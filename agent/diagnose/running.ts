@@ -32,7 +32,7 @@ export async function diagnoseRunning(
   for await (const entry of os.logs.stream(request, signal)) if (entry.pid === pid) lines.push(entry.text);
   if (reason !== null) lines.push(reason);
   const flags = await readFlags(unit, os);
-  const etcd = reason !== null && component === "kube-apiserver";
+  const etcd = component === "kube-apiserver" && /\betcd\b/.test(reason ?? "");
   const [etcdCertificate, answers] = await Promise.all([
     etcd ? readEtcdCertificate(flags, os) : undefined,
     etcd ? askEtcd(flags, os) : undefined,

@@ -49,7 +49,8 @@ export function createAsking({ check, os, board, watched, chronicle, log, signal
   const askOnce = async (): Promise<Examination | undefined> => {
     const found = await watched.examine(async (unit) => {
       const examined = await question();
-      const ailment = await ailing.look(examined.reason, unit);
+      // What does not live is restarted, and not kept waiting for a look into its journal.
+      const ailment = examined.life.kind === "dead" ? undefined : await ailing.look(examined.reason, unit);
       return { ...examined, ailment, reason: examined.reason ?? ailment?.message ?? null };
     });
     const unit = watched.unit();
