@@ -126,6 +126,11 @@ export interface Systemd {
    * flags and stacks that programs print at length.
    */
   starts(name: string, lines: number): Promise<string[][]>;
+  /**
+   * How the service's last process ended, as systemd words it in the journal, also where the journal missed it; nothing while
+   * one runs, and where it ended well.
+   */
+  ending(name: string): Promise<string[]>;
   /** What a running process was started as; undefined when it is gone. */
   process(pid: number): Promise<RunningProcess | undefined>;
 }

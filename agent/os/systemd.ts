@@ -3,6 +3,7 @@ import { DBusError } from "dbus-native";
 import { KhwError } from "../../proto/errors.ts";
 import { refuse, show } from "../../proto/validate.ts";
 import { coalesce } from "./coalesce.ts";
+import { describeEnding, endingProperties } from "./ending.ts";
 import { readJournal, readStarts } from "./journal.ts";
 import { listen } from "./listen.ts";
 import type { Systemd, UnitStatus } from "./os.ts";
@@ -48,6 +49,8 @@ export function createSystemd(options: SystemdOptions = {}): Systemd & AsyncDisp
       return never ? [] : readJournal(invocation.toString("hex"), lines);
     },
     starts: (name, lines) => readStarts(parseUnitName(name), lines),
+    ending: async (name) =>
+      describeEnding(name, await bus.properties(parseUnitName(name), "Service", endingProperties)),
     process: readProcess,
     [Symbol.asyncDispose]: () => bus[Symbol.asyncDispose](),
   };

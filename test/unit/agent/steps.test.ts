@@ -341,6 +341,43 @@ t.test("a service", async (t) => {
     t.equal(await repair(t, step, os), "it is failed (failed)");
   });
 
+  t.test("whose files were changed around a restart by hand, and put back, is restarted; and only then", async (t) => {
+    const key = "/var/lib/kubernetes/kube-scheduler.kubeconfig";
+    const reads = [{ path: key, sha256: digest("own") }];
+    const reading = service({ ...wanted, reads });
+    const os = fresh();
+    os.files.put(key, "own", 0o600);
+    await repair(t, reading, os);
+    const quietly = async (what: string): Promise<void> => void t.equal(await reading.check(os, never), null, what);
+
+    os.clock.advance(1000);
+    await os.files.chmod(key, 0o600);
+    await quietly("another mode is no other content");
+    os.files.put(key, "another's", 0o600);
+    os.files.put(key, "own", 0o600);
+    await quietly("nobody started it meanwhile");
+
+    os.files.put(key, "another's", 0o600);
+    await os.systemd.restart(unit, never);
+    os.files.put(key, "own", 0o600);
+    const override = `/etc/systemd/system/${unit}.d/override.conf`;
+    os.files.put(override, "[Service]\nLimitNOFILE=65536\n");
+    await os.systemd.reload();
+    os.clock.advance(1000);
+    t.match(await reading.check(os, never), { process: "restart" });
+    t.equal(await repair(t, reading, os), `it was started while ${key} held something else`);
+    t.equal(restarts(os), 2, "by hand, and by the repair; somebody's own drop-in is not to blame");
+  });
+
+  t.test("that was started before its unit wrote down its files is left alone", async (t) => {
+    const { os } = await running(t);
+    const path = "/var/lib/kubernetes/kube-scheduler.kubeconfig";
+    os.files.put(path, "own", 0o600);
+    const reading = service({ ...wanted, reads: [{ path, sha256: digest("own") }] });
+    t.equal(await repair(t, reading, os), "its inputs change");
+    t.equal(restarts(os), 0);
+  });
+
   t.test("that does not start fails its step with systemd's word", async (t) => {
     const os = fresh();
     os.systemd.failing.set(unit, "exit-code");
