@@ -1,3 +1,4 @@
+import { constants } from "node:crypto";
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { createServer, type Server as TlsServer, type TLSSocket } from "node:tls";
@@ -35,6 +36,8 @@ export async function listen(server: Server, { host, port, identity, log }: List
     ...(cert === undefined ? {} : { cert }),
     ...(key === undefined ? {} : { key }),
     minVersion: "TLSv1.3",
+    // Every connection is a full handshake, with its certificates looked at: nothing to resume one by is made or kept.
+    secureOptions: constants.SSL_OP_NO_TICKET,
     ALPNProtocols: ["h2"],
     requestCert: true,
     rejectUnauthorized: false,
