@@ -1,5 +1,5 @@
 /** Files that were made by hand, as labs 04 to 06 say, in a running cluster, and khw's among them. */
-import { readFile, writeFile } from "node:fs/promises";
+import { readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 
@@ -7,6 +7,7 @@ import t from "tap";
 
 import { components } from "../../proto/components.ts";
 import { makeByTheLabs } from "../fixtures/cfssl.ts";
+import { exitOf } from "../fixtures/faults.ts";
 import { must } from "../testbed/command.ts";
 import { startTestbed } from "../testbed/index.ts";
 import { agentPackage, installAgents, makeWorkstation, realVersion } from "../testbed/workstation.ts";
@@ -26,10 +27,26 @@ t.test("a cluster of cfssl's certificates, and of cfssl's and khw's together", a
   });
 
   await installAgents(workstation, testbed.nodes, agentPackage);
+  const empty = join(workstation.folder, "empty");
+  await t.test("a plan with a folder without any imagines them all, and writes none", async (t) => {
+    const { code, stdout, stderr } = await workstation.khw(["plan", ...nodes, "--credentials", empty]);
+    t.equal(code, 2, stderr);
+    t.match(stdout, `workstation: credentials: none is in ${empty}: 19 files would be made\n`);
+    t.match(stdout, "controller-1: credential/ca.pem: is missing\n");
+    await t.rejects(stat(empty), { code: "ENOENT" });
+  });
+
   await t.test("bootstrap makes a control plane with them", async (t) => {
     const { code, stdout, stderr } = await workstation.khw(["bootstrap", ...nodes]);
     t.equal(code, 0, stderr);
     t.match(stdout, `https://${testbed.publicAddress}:6443/version answers ${realVersion}`);
+  });
+
+  await t.test("from a folder without any it makes no second CA for the cluster that is there", async (t) => {
+    const { code, stderr } = await workstation.khw(["bootstrap", ...nodes, "--credentials", empty]);
+    t.equal(code, exitOf("CREDENTIAL_INVALID"));
+    t.match(stderr, /there are none, and controller-\d has been worked on with some before/);
+    await t.rejects(stat(empty), { code: "ENOENT" });
   });
 
   const create = ["create", "secret", "generic", "proof", "--from-literal=key=value"];
