@@ -113,6 +113,27 @@ t.test("null removes a program's flag, and the command line adds to khw.yaml's",
   });
 });
 
+t.test("workers in khw.yaml and on the command line, with addresses and without", async (t) => {
+  const text =
+    "pki: {workers: {worker-0: [10.0.0.1, worker-0.example], worker-1: 10.0.0.2, worker-2: }, extraNames: api.example.com}";
+  const { config } = await load(text, { "--worker": { "worker-1": "10.0.0.3, 10.0.0.4", "worker-3": null } });
+  t.same(config.pki.workers, {
+    "worker-0": ["10.0.0.1", "worker-0.example"],
+    "worker-1": ["10.0.0.3", "10.0.0.4"],
+    "worker-2": [],
+    "worker-3": [],
+  });
+  t.same(config.pki.extraNames, ["api.example.com"]);
+  t.same((await load("")).config.pki, {
+    algorithm: "rsa",
+    days: 365,
+    caDays: 1825,
+    extraNames: [],
+    workers: {},
+    separateSigningCa: false,
+  });
+});
+
 t.test("nodes as a shorthand, as a list, as maps", async (t) => {
   const short = await load("nodes: controller-0,1,2");
   t.same(
@@ -178,6 +199,32 @@ const refused: readonly [title: string, text: string, message: string, hint?: st
     "zzzzzzzz: 1",
     "khw.yaml:1:1: zzzzzzzz: there is no such key",
     "known here: nodes, kubernetes, cluster, credentials, pki, management, supervision, loadBalancer, gce, timeouts",
+  ],
+  [
+    "a worker whose certificate would be another's",
+    "pki: {workers: {kube-proxy: []}}",
+    "khw.yaml:1:17: pki.workers.kube-proxy: \"kube-proxy\" cannot be a worker's name: kube-proxy.pem is another file of the cluster's",
+  ],
+  [
+    "a worker whose certificate would be another's key",
+    "pki: {workers: {admin-key: []}}",
+    "khw.yaml:1:17: pki.workers.admin-key: \"admin-key\" cannot be a worker's name: admin-key.pem is another file of the cluster's",
+  ],
+  [
+    "a worker's address that is none",
+    "pki: {workers: {worker-0: [10.0.0.1, a_b]}}",
+    'khw.yaml:1:38: pki.workers.worker-0[1]: "a_b" is neither an IP address nor a DNS name',
+  ],
+  [
+    "an extra name that is none",
+    "pki: {extraNames: ['*.example.com']}",
+    'khw.yaml:1:20: pki.extraNames[0]: "*.example.com" is neither an IP address nor a DNS name',
+  ],
+  ["days that are none", "pki: {days: 0}", 'khw.yaml:1:13: pki.days: "0" is not a number of days', "from 1 to 36500"],
+  [
+    "an algorithm that there is not",
+    "pki: {algorithm: ed25519}",
+    'khw.yaml:1:18: pki.algorithm: "ed25519" is none of rsa, ecdsa',
   ],
   [
     "an unknown component",
