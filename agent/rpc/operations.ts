@@ -30,7 +30,7 @@ export function operationHandlers(
     preflight: unary(options, async (request) => {
       const { os } = await node();
       const findings = await preflight(parseDesiredState(request.desired), os, signal);
-      return { findings: findings.map(toDetail), clockUnixMillis: os.clock.now() };
+      return { findings: findings.map(toDetail), warnings: [], clockUnixMillis: os.clock.now() };
     }),
     plan: unary(options, async (request) => {
       const { os, maintenance } = await node();

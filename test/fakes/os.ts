@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { once } from "node:events";
+import { basename } from "node:path";
 import type { Clock, Os, ProbeResult } from "../../agent/os/os.ts";
 import { KhwError } from "../../proto/errors.ts";
 import type { Identity, LogEntry, Machine } from "../../proto/gen/khw/agent/v1/agent.ts";
@@ -115,6 +116,17 @@ export function createFakeOs(options: { readonly identity?: Identity } = {}): Fa
         const digest = createHash("sha256").update(content).digest("hex");
         if (digest !== sha256) throw new KhwError("DIGEST_MISMATCH", `${path}: SHA-256 is ${digest}, not ${sha256}`);
         await files.write(to, content, 0o755);
+      },
+    },
+    archives: {
+      extract: async ({ archive, members, to }) => {
+        for (const member of members)
+          files.put(`${to}/${basename(member)}`, `${member} of ${files.text(archive)}`, 0o755);
+      },
+    },
+    etcd: {
+      post: async (server) => {
+        throw new KhwError("NOT_READY", `${server}: connect ECONNREFUSED`);
       },
     },
     probes: {
