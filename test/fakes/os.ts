@@ -4,6 +4,7 @@ import { basename } from "node:path";
 import type { Clock, Os, ProbeResult } from "../../agent/os/os.ts";
 import { KhwError } from "../../proto/errors.ts";
 import type { Identity, LogEntry, Machine } from "../../proto/gen/khw/agent/v1/agent.ts";
+import { createFakeEtcd, type FakeEtcd } from "./etcd.ts";
 import { createFakeFiles, type FakeFiles } from "./files.ts";
 import { createFakeSystemd, type FakeSystemd } from "./systemd.ts";
 
@@ -20,6 +21,7 @@ export interface FakeOs extends Os {
   readonly files: FakeFiles;
   readonly systemd: FakeSystemd;
   readonly clock: FakeClock;
+  readonly etcd: FakeEtcd;
   /** What apt can install, by name. */
   readonly repository: Map<string, FakePackage>;
   /** What `nginx -t` complains about; empty: nothing. */
@@ -124,11 +126,7 @@ export function createFakeOs(options: { readonly identity?: Identity } = {}): Fa
           files.put(`${to}/${basename(member)}`, `${member} of ${files.text(archive)}`, 0o755);
       },
     },
-    etcd: {
-      post: async (server) => {
-        throw new KhwError("NOT_READY", `${server}: connect ECONNREFUSED`);
-      },
-    },
+    etcd: createFakeEtcd(),
     probes: {
       http: async (url) => os.answers.get(url) ?? { status: 0, body: "connect ECONNREFUSED" },
       listener: async (port) => os.listeners.get(port),
