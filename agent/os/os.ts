@@ -259,6 +259,16 @@ export interface Probes {
       readonly keepAlive?: boolean;
     },
   ): Promise<ProbeResult>;
+  /**
+   * How long each of so many small writes takes, in milliseconds, until the file system that holds the (perhaps not yet
+   * existing) folder has it on disk, as etcd writes its log (fdatasync). Leaves nothing behind.
+   */
+  writes(folder: string, options: { readonly count: number; readonly signal: AbortSignal }): Promise<number[]>;
+  /** Milliseconds until a host accepts or refuses a TCP connection; undefined when it does neither within the time. */
+  roundTrip(
+    host: string,
+    options: { readonly port: number; readonly timeoutMillis: number; readonly signal: AbortSignal },
+  ): Promise<number | undefined>;
   /** The process that listens on a TCP port of any address ("nginx", pid), or undefined. */
   listener(port: number): Promise<{ readonly pid: number; readonly name: string } | undefined>;
 }

@@ -34,6 +34,10 @@ export interface FakeOs extends Os {
   readonly journal: Map<string, readonly LogEntry[]>;
   /** Processes by the port that they listen on. */
   readonly listeners: Map<number, { readonly pid: number; readonly name: string }>;
+  /** How long small writes take, in milliseconds. */
+  writes: number[];
+  /** How far hosts are, in milliseconds; undefined: they do not answer. Others are 1 ms away. */
+  readonly distant: Map<string, number | undefined>;
   /** All that changed the machine, in the order of each part. */
   changes(): readonly string[];
 }
@@ -82,6 +86,8 @@ export function createFakeOs(options: { readonly identity?: Identity } = {}): Fa
     mirror: new Map(),
     answers: new Map(),
     listeners: new Map(),
+    writes: [1],
+    distant: new Map(),
     journal: new Map(),
     logs: {
       async *stream({ unit, lines, sinceUnixMillis, follow }, signal) {
@@ -130,6 +136,8 @@ export function createFakeOs(options: { readonly identity?: Identity } = {}): Fa
     probes: {
       http: async (url) => os.answers.get(url) ?? { status: 0, body: "connect ECONNREFUSED" },
       listener: async (port) => os.listeners.get(port),
+      writes: async () => os.writes,
+      roundTrip: async (host) => (os.distant.has(host) ? os.distant.get(host) : 1),
     },
   };
   return os;
