@@ -1,3 +1,4 @@
+import { dirname } from "node:path";
 import { ownController } from "../../proto/desired.ts";
 import { KhwError } from "../../proto/errors.ts";
 import { clientUrl, peerUrl, type WithEtcd } from "../../proto/etcd.ts";
@@ -53,6 +54,7 @@ async function join(
     (await goesOn(record, quorum.members, files)) ?? (await begin(desired, os, { record, quorum, signal }));
   const members = withOwnName(quorum.members, { ...joining, name: desired.node, url: peerUrl(ownController(desired)) });
 
+  await files.mkdir(dirname(etcdJoinDropIn), 0o755);
   await files.write(etcdJoinDropIn, renderEtcdJoin(desired, members), 0o644);
   await systemd.reload();
   if ((await systemd.unit(unit)).activeState !== "active") await systemd.restart(unit, signal);

@@ -40,11 +40,12 @@ export function etcdCommand(desired: DesiredState): [program: string, ...flags: 
 
 /** A drop-in for the time of a join: the member takes its data from the others. Its unit stays the lab's. */
 export function renderEtcdJoin(desired: DesiredState, members: InitialCluster): string {
-  // The first line takes back what renderEtcdGuard demands, the second the unit's own command.
+  // The empty ones take back what renderEtcdGuard demands, and the unit's own command. A start does not wait for its end.
   return `[Unit]
 ConditionPathExists=
 
 [Service]
+Type=exec
 ExecStart=
 ${execStart(desired, { state: "existing", members })}
 `;

@@ -3,6 +3,7 @@ import { clientUrl, type WithEtcd } from "../../proto/etcd.ts";
 import { KhwError } from "../../proto/errors.ts";
 import type { Step } from "../../proto/step.ts";
 import { listMembers, serverStatus, type ServerStatus } from "../etcd/api.ts";
+import { knownToOthers } from "../etcd/known.ts";
 import { hexId, readMemberRecord, writeMemberRecord } from "../etcd/record.ts";
 import { hasData, rejoin } from "../etcd/rejoin.ts";
 import { standsInTheWay } from "../etcd/standing.ts";
@@ -33,17 +34,24 @@ export function etcdData(): Step<Os> {
 }
 
 /** It is written down, before anything is started, of which cluster this machine's member is. No other is begun here after. */
-export function etcdBegun(desired: WithEtcd): Step<Os> {
+export function etcdBegun(desired: WithEtcd, needs: readonly string[]): Step<Os> {
   return {
     id: "etcd/begun",
     title: "this machine's etcd is a member of the wanted cluster, and of no other",
-    needs: ["identity"],
+    needs,
     check: async (os) => {
       const obstacle = await standsInTheWay(desired, os);
       if (obstacle !== null) throw obstacle;
       return (await readMemberRecord(os.files)) === undefined ? { summary: "no member was begun here yet" } : null;
     },
-    apply: ({ files }) => writeMemberRecord(files, { stage: "forming", members: initialCluster(desired) }),
+    apply: async (os, { signal }) => {
+      const members = initialCluster(desired);
+      const known = (await hasData(os.files)) ? undefined : await knownToOthers(desired, os, signal);
+      await writeMemberRecord(
+        os.files,
+        known === undefined ? { stage: "forming", members } : { stage: "member", members, ...known },
+      );
+    },
   };
 }
 
@@ -84,7 +92,7 @@ export function etcdRemembered(desired: WithEtcd, needs: readonly string[]): Ste
     id: "etcd/remembered",
     title: "its member and its cluster are remembered, and no other is begun",
     needs,
-    watches: [dirname(etcdRecordFile), dirname(etcdGuardDropIn)],
+    watches: [dirname(etcdGuardDropIn)],
     check: async (os, signal) => {
       const record = await readMemberRecord(os.files);
       if (record?.stage !== "member") return { summary: "they are not remembered yet" };

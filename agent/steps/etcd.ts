@@ -30,7 +30,7 @@ export function etcdSteps(desired: WithEtcd): Step<Os>[] {
       return file({ id, path: etcdFile(known), mode, sha256, content, needs: [`folder${etcdFolder}`] });
     }),
     etcdData(),
-    etcdBegun(desired),
+    etcdBegun(desired, askedWith),
     textFile({
       id: "unit/etcd",
       path: `${unitFolder}/etcd.service`,

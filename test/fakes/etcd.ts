@@ -6,6 +6,8 @@ export interface FakeMember {
   name: string;
   peerUrl: string;
   learner: boolean;
+  /** It was started once, and told where its clients find it. */
+  started: boolean;
 }
 
 /** An etcd cluster as its API tells of it. */
@@ -33,6 +35,7 @@ export function createFakeEtcd(addresses = ["10.240.0.10", "10.240.0.11", "10.24
     name: `controller-${index}`,
     peerUrl: `https://${address}:2380`,
     learner: false,
+    started: true,
   }));
   const fake: FakeEtcd = {
     clusterId: "4711",
@@ -53,10 +56,11 @@ export function createFakeEtcd(addresses = ["10.240.0.10", "10.240.0.11", "10.24
 
 function answer(fake: FakeEtcd, server: string, path: string, body: Readonly<Record<string, unknown>>) {
   const own = fake.members.find(({ peerUrl }) => addressOf(peerUrl) === addressOf(server));
-  const wire = ({ id, name, peerUrl, learner }: FakeMember) => ({
+  const wire = ({ id, name, peerUrl, learner, started }: FakeMember) => ({
     ID: id,
     peerURLs: [peerUrl],
-    ...(name !== "" && { name, clientURLs: [peerUrl.replace("2380", "2379")] }),
+    ...(name !== "" && { name }),
+    ...(name !== "" && started && { clientURLs: [peerUrl.replace("2380", "2379")] }),
     ...(learner && { isLearner: true }),
   });
   const id = String(body["ID"]);
@@ -81,7 +85,13 @@ function answer(fake: FakeEtcd, server: string, path: string, body: Readonly<Rec
       if (fake.members.some((member) => member.peerUrl === peerUrl)) {
         throw new KhwError("NOT_READY", "Peer URLs already exists");
       }
-      const added = { id: `2${fake.changes.length}`, name: "", peerUrl, learner: body["isLearner"] === true };
+      const added = {
+        id: `2${fake.changes.length}`,
+        name: "",
+        peerUrl,
+        learner: body["isLearner"] === true,
+        started: true,
+      };
       fake.changes.push(`add ${added.id}`);
       fake.members.push(added);
       return { member: wire(added) };

@@ -46,7 +46,7 @@ t.test("its process has just the arguments of its unit", async (t) => {
 t.test("the guard is a condition, which the drop-in of a join takes back", async (t) => {
   t.equal(renderEtcdGuard(), "[Unit]\nConditionPathExists=/var/lib/etcd/member\n");
   const join = renderEtcdJoin(desired, new Map([["a", "https://192.0.2.1:2380"]]));
-  t.match(join, "[Unit]\nConditionPathExists=\n\n[Service]\nExecStart=\nExecStart=/usr/local/bin/etcd \\\n");
+  t.match(join, "[Unit]\nConditionPathExists=\n\n[Service]\nType=exec\nExecStart=\nExecStart=/usr/local/bin/etcd \\\n");
   const wanted = lab07
     .split("\n")
     .filter((line) => line.startsWith("  --"))

@@ -14,8 +14,10 @@ const [record, guard, joinDropIn] = [
   "/etc/systemd/system/etcd.service.d/60-khw-join.conf",
 ];
 
+/** Where no cluster has been yet. */
 function bareMachine(): FakeOs {
   const os = labMachine();
+  for (const one of os.etcd.members) one.started = false;
   etcdRelease(os, "v3.4.99");
   os.answers.set("https://127.0.0.1:2379/health", { status: 200, body: '{"health":"true"}' });
   return os;
@@ -26,6 +28,7 @@ async function member(t: Test): Promise<FakeOs> {
   const os = bareMachine();
   t.strictSame((await applyAll(steps, os)).errors, []);
   os.files.put("/var/lib/etcd/member/wal/0.wal", "data");
+  for (const one of os.etcd.members) one.started = true;
   t.strictSame(await planAll(steps, os), {}, "nothing is left to do");
   return os;
 }
@@ -37,7 +40,7 @@ async function wiped(t: Test): Promise<FakeOs> {
   await os.systemd.stop("etcd.service", AbortSignal.timeout(1000));
   // Its process, were it asked, is none: only the others answer until it is started again.
   os.etcd.up.delete("10.240.0.10");
-  const { restart } = os.systemd;
+  const restart = os.systemd.restart.bind(os.systemd);
   os.systemd.restart = async (name, signal) => {
     if (name === "etcd.service") startsJoined(os);
     await restart(name, signal);
@@ -67,6 +70,20 @@ t.test("a bare machine becomes a member, which is remembered before the API serv
   const started = os.systemd.changes.filter((change) => /^start (etcd|kube)/.test(change));
   t.strictSame(started.slice(0, 2), ["start etcd.service", "start kube-apiserver.service"]);
   t.match(await os.systemd.unit("etcd.service"), { unitFileState: "enabled", activeState: "active" });
+});
+
+t.test("a machine made anew is not mistaken for a fresh one by a cluster that it was a member of", async (t) => {
+  const os = bareMachine();
+  for (const one of os.etcd.members) one.started = true;
+  os.etcd.up.delete("10.240.0.10");
+  const restart = os.systemd.restart.bind(os.systemd);
+  os.systemd.restart = async (name, signal) => {
+    if (name === "etcd.service") startsJoined(os);
+    await restart(name, signal);
+  };
+  t.strictSame((await applyAll(steps, os)).errors, []);
+  t.strictSame(os.etcd.changes, ["remove 10", "add 21", "promote 21"]);
+  t.match(await readMemberRecord(os.files), { stage: "member", memberId: "21" });
 });
 
 t.test("an API server is not begun for a member that is not well", async (t) => {
@@ -121,13 +138,16 @@ t.test(
 t.test("while it joins, it is started with the cluster's members as they are", async (t) => {
   const os = await wiped(t);
   const seen: string[] = [];
-  const { restart } = os.systemd;
+  const restart = os.systemd.restart.bind(os.systemd);
   os.systemd.restart = async (name, signal) => {
     seen.push(os.files.text(joinDropIn) ?? "");
     await restart(name, signal);
   };
   await applyAll(steps, os);
-  t.match(seen[0], /^\[Unit\]\nConditionPathExists=\n\n\[Service\]\nExecStart=\nExecStart=\/usr\/local\/bin\/etcd/);
+  t.match(
+    seen[0],
+    /^\[Unit\]\nConditionPathExists=\n\n\[Service\]\nType=exec\nExecStart=\nExecStart=\/usr\/local\/bin\/etcd/,
+  );
   t.match(seen[0], "--initial-cluster-state existing");
   t.match(
     seen[0],
