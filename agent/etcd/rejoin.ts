@@ -87,7 +87,9 @@ async function begin(
 ): Promise<Identified> {
   const { server, members } = quorum;
   const url = peerUrl(ownController(desired));
-  await systemd.stop(unit, signal);
+  const { activeState } = await systemd.unit(unit);
+  if (activeState !== "inactive" && activeState !== "failed") await systemd.stop(unit, signal);
+  await systemd.resetFailed(unit);
   await removeTree(files, etcdMemberFolder);
   const old = members.find(({ peerUrls }) => peerUrls.includes(url));
   if (old !== undefined) await removeMember(etcd, server, { id: old.id, signal });
