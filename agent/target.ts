@@ -51,7 +51,7 @@ function decode(bytes: Uint8Array | undefined, log: (line: string) => void): Kep
   }
 }
 
-function toWire({ driftPolicy, binaries, cluster, flags, credentials, ...state }: DesiredState): WireState {
+function toWire({ driftPolicy, binaries, cluster, flags, credentials, etcd, ...state }: DesiredState): WireState {
   const report = driftPolicy === "report";
   return {
     ...state,
@@ -65,6 +65,7 @@ function toWire({ driftPolicy, binaries, cluster, flags, credentials, ...state }
       sha256,
       content: content === undefined ? undefined : Buffer.from(content),
     })),
+    etcd: etcd === undefined ? undefined : { ...etcd, mirrors: [...etcd.mirrors], sha256: { ...etcd.sha256 } },
     supervision: { driftPolicy: report ? DriftPolicy.DRIFT_POLICY_REPORT : DriftPolicy.DRIFT_POLICY_REPAIR },
   };
 }

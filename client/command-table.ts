@@ -49,6 +49,7 @@ export const families: Readonly<Record<string, string>> = {
 const desired = [
   "nodes",
   "kubernetes",
+  "etcd",
   "cluster",
   "credentials",
   "pki",

@@ -11,8 +11,8 @@ export interface Serving {
 }
 
 /**
- * Spared are the nodes whose API server serves now and would be restarted: were all of these worked on at once, a cluster that is in
- * use would be without an API for as long as they take.
+ * Spared are the nodes whose API server (or member of etcd) serves now and would be restarted: were all of these worked on at
+ * once, a cluster that is in use would be without an API (or a quorum) for as long as they take.
  */
 export async function nodesToSpare(work: readonly NodeWork[], signal: AbortSignal): Promise<Serving> {
   const nodes = await Promise.all(
@@ -22,7 +22,9 @@ export async function nodesToSpare(work: readonly NodeWork[], signal: AbortSigna
       const serves = !differs("ready/kube-apiserver");
       // A machine that is no controller yet is not drained either.
       const drained = serves && (await node.status(signal)).maintenance?.drained === true;
-      return { node, spare: serves && differs("service/kube-apiserver"), drained };
+      const restarts = (component: string): boolean =>
+        !differs(`ready/${component}`) && differs(`service/${component}`);
+      return { node, spare: restarts("kube-apiserver") || restarts("etcd"), drained };
     }),
   );
   return {

@@ -8,6 +8,8 @@ export interface Os {
   readonly logs: Logs;
   readonly packages: Packages;
   readonly downloads: Downloads;
+  readonly archives: Archives;
+  readonly etcd: EtcdServers;
   readonly probes: Probes;
   readonly machine: MachineFacts;
   readonly identity: Identity;
@@ -87,6 +89,8 @@ export interface UnitStatus {
   /** Milliseconds since the epoch of its last change of state: a start, a stop, or a reload (StateChangeTimestamp). */
   readonly stateSince: number;
   readonly restarts: number;
+  /** Its last start was not begun, since a condition of its unit did not hold; absent when it was. */
+  readonly unmet?: boolean;
 }
 
 /** A unit changed; where the news itself tell to which state, they are told one by one, though a later look may miss some. */
@@ -203,6 +207,33 @@ export interface Downloads {
   ): Promise<void>;
 }
 
+/** Archives as releases are packed. */
+export interface Archives {
+  /**
+   * Puts files of a .tar.gz into a folder that exists, without their own folder; they are on disk when it resolves.
+   * @throws KhwError IO_FAILED with the archiver's last lines.
+   */
+  extract(request: {
+    readonly archive: string;
+    /** As the archive names them: "FOLDER/FILE". */
+    readonly members: readonly string[];
+    readonly to: string;
+    readonly signal: AbortSignal;
+  }): Promise<void>;
+}
+
+/** The cluster's etcd servers, asked with the API server's own certificate. */
+export interface EtcdServers {
+  /**
+   * What a server of the v3 API answers: 64-bit numbers are decimal strings in it, bytes are Base64.
+   * @param server its client URL. @throws KhwError NOT_READY when it cannot be asked, or refuses.
+   */
+  post(
+    server: string,
+    request: { readonly path: string; readonly body: unknown; readonly signal: AbortSignal },
+  ): Promise<Readonly<Record<string, unknown>>>;
+}
+
 export interface ProbeResult {
   /** The HTTP status; 0 when nothing answered. */
   readonly status: number;
@@ -228,6 +259,16 @@ export interface Probes {
       readonly keepAlive?: boolean;
     },
   ): Promise<ProbeResult>;
+  /**
+   * How long each of so many small writes takes, in milliseconds, until the file system that holds the (perhaps not yet
+   * existing) folder has it on disk, as etcd writes its log (fdatasync). Leaves nothing behind.
+   */
+  writes(folder: string, options: { readonly count: number; readonly signal: AbortSignal }): Promise<number[]>;
+  /** Milliseconds until a host accepts or refuses a TCP connection; undefined when it does neither within the time. */
+  roundTrip(
+    host: string,
+    options: { readonly port: number; readonly timeoutMillis: number; readonly signal: AbortSignal },
+  ): Promise<number | undefined>;
   /** The process that listens on a TCP port of any address ("nginx", pid), or undefined. */
   listener(port: number): Promise<{ readonly pid: number; readonly name: string } | undefined>;
 }

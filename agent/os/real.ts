@@ -2,8 +2,10 @@ import { arch } from "node:process";
 import type { Architecture } from "../../proto/components.ts";
 import { KhwError } from "../../proto/errors.ts";
 import type { Identity } from "../../proto/gen/khw/agent/v1/agent.ts";
+import { createArchives } from "./archives.ts";
 import { createClock } from "./clock.ts";
 import { createSeparateDownloads } from "./downloads/separate.ts";
+import { createEtcdServers } from "./etcd-servers.ts";
 import { createFiles } from "./files.ts";
 import { createLogs } from "./journal-stream.ts";
 import { createMachineFacts } from "./machine.ts";
@@ -20,12 +22,15 @@ export interface OsOptions {
 export function createOs({ identity }: OsOptions): Os & AsyncDisposable {
   const clock = createClock();
   const systemd = createSystemd();
+  const files = createFiles();
   return {
-    files: createFiles(),
+    files,
     systemd,
     logs: createLogs(),
     packages: createPackages({ systemd, clock }),
     downloads: createSeparateDownloads(),
+    archives: createArchives(),
+    etcd: createEtcdServers(files),
     probes: createProbes(),
     machine: createMachineFacts(),
     identity,

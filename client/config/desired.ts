@@ -57,10 +57,20 @@ export async function toDesired(
       driftPolicy:
         config.supervision.drift === "report" ? DriftPolicy.DRIFT_POLICY_REPORT : DriftPolicy.DRIFT_POLICY_REPAIR,
     },
+    etcd: isManaged(config) ? toEtcd(config.etcd) : undefined,
   };
   const states = controllers.map(({ name }): wire.DesiredState => ({ node: name, ...common }));
   for (const state of states) parseDesiredState(state);
   return new Map(states.map((state) => [state.node, state]));
+}
+
+/** khw's etcd, or somebody else's. */
+function isManaged({ etcd, cluster }: ClusterConfig): boolean {
+  return (etcd.mode ?? (cluster.etcdServers === undefined ? "managed" : "external")) === "managed";
+}
+
+function toEtcd({ version, mirrors, sha256, strict }: ClusterConfig["etcd"]): wire.Etcd {
+  return { version, mirrors: [...mirrors], sha256: { ...sha256 }, strict };
 }
 
 /** The same state with credentials by digest alone, as Plan and Preflight want it. */

@@ -226,6 +226,7 @@ function clockNode(name: string, aheadMillis: number, findings: readonly string[
     applyRbac: unused,
     preflight: async () => ({
       findings: findings.map((message) => ({ code: "PREFLIGHT_FAILED", message, hint: "", node: "", step: "" })),
+      warnings: [],
       clockUnixMillis: Math.round(Date.now() + aheadMillis),
     }),
     apply: unheard,

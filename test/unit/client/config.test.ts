@@ -17,6 +17,13 @@ import { controllers, labState, publicAddress } from "../../fixtures/lab-cluster
 const root = await mkdtemp(join(tmpdir(), "khw-config-"));
 t.teardown(() => rm(root, { recursive: true }));
 
+const labEtcd = {
+  version: "v3.4.15",
+  mirrors: ["https://github.com/etcd-io/etcd/releases/download", "https://storage.googleapis.com/etcd"],
+  sha256: {},
+  strict: false,
+};
+
 /** The configuration of a khw.yaml with this text (none: no such file) and these flags, far from anybody's gcloud. */
 async function load(text?: string, flags: Readonly<Record<string, Data>> = {}, more: Partial<ConfigSources> = {}) {
   const folder = await mkdtemp(join(root, "case-"));
@@ -198,7 +205,7 @@ const refused: readonly [title: string, text: string, message: string, hint?: st
     "an unknown key far from all",
     "zzzzzzzz: 1",
     "khw.yaml:1:1: zzzzzzzz: there is no such key",
-    "known here: nodes, kubernetes, cluster, credentials, pki, management, supervision, loadBalancer, gce, timeouts",
+    "known here: nodes, kubernetes, cluster, etcd, credentials, pki, management, supervision, loadBalancer, gce, timeouts",
   ],
   [
     "a worker whose certificate would be another's",
@@ -434,8 +441,26 @@ t.test("the desired state of each node is what its agent accepts", async (t) => 
   const desired = await toDesired(config, { controllers, publicAddress }, credentials);
   t.same([...desired.keys()], ["controller-0", "controller-1", "controller-2"]);
   const flags = { "kube-apiserver": { set: { "event-ttl": "2h" }, remove: ["audit-log-path"] } };
-  for (const [node, state] of desired) t.same(state, labState({ node, flags }));
+  for (const [node, state] of desired) t.same(state, labState({ node, flags, etcd: labEtcd }));
   for (const { content } of withoutContent(labState()).credentials) t.equal(content, undefined);
+});
+
+t.test("etcd is khw's, but where another is named or khw.yaml says so", async (t) => {
+  const { credentials } = parseDesiredState(labState());
+  const etcdOf = async (text: string) => {
+    const { config } = await load(text);
+    return (await toDesired(config, { controllers, publicAddress }, credentials)).get("controller-0")?.etcd;
+  };
+  t.match(await etcdOf(""), labEtcd);
+  t.match(await etcdOf("etcd: {mode: managed, version: v3.5.9, strict: true}"), { version: "v3.5.9", strict: true });
+  t.equal(await etcdOf("etcd: {mode: external}"), undefined);
+  t.equal(await etcdOf("cluster: {etcdServers: 'https://192.0.2.1:2379'}"), undefined);
+  await t.rejects(load("etcd: {mode: managed}\ncluster: {etcdServers: 'https://192.0.2.1:2379'}"), {
+    code: "CONFIG_INVALID",
+    message: /etcd\.mode is managed, and cluster\.etcdServers names another/,
+  });
+  await t.rejects(load("etcd: {version: v2.3.8}"), { message: /v2\.3\.8.* is not a release that khw can run/ });
+  await t.rejects(load("etcd: {sha256: {mips: 0}}"), { message: /"mips" is no architecture/ });
 });
 
 t.test("the order in which the nodes are named makes no difference to what they become", async (t) => {

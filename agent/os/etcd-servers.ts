@@ -1,0 +1,11 @@
+import { openGateway } from "../etcd/gateway.ts";
+import { readEtcdIdentity } from "../etcd/identity.ts";
+import type { EtcdServers, Files } from "./os.ts";
+
+/** etcd's servers by their JSON gateways. */
+export function createEtcdServers(files: Pick<Files, "read">): EtcdServers {
+  return {
+    post: async (server, { path, body, signal }) =>
+      openGateway(server, await readEtcdIdentity(server, files)).post(path, body, signal),
+  };
+}
