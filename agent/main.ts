@@ -1,3 +1,5 @@
+import { hostname } from "node:os";
+import { text } from "node:stream/consumers";
 import { parseArgs } from "node:util";
 import { exitCode, formatError, KhwError, toKhwError } from "../proto/errors.ts";
 import { HistoryKind, type Identity } from "../proto/gen/khw/agent/v1/agent.ts";
@@ -19,12 +21,16 @@ declare const KHW_VERSION: string;
 /** Shorter than a client waits for its first answer, so that the answer is the reason. */
 const metadataMillis = 8_000;
 
-const usage = `usage: khw-agent [--config FILE] [--check-config] [--version]
+const pemBlock = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----\n?/g;
+
+const usage = `usage: khw-agent [--config FILE] [--check-config | --request | --accept | --version]
 
 Runs on a Kubernetes controller and makes it what khw-client asks for.
 
   --config FILE    the configuration (default /etc/khw-agent/config.yaml)
   --check-config   check the configuration and the identity, and end
+  --request        make the agent's next key where there is none, print a signing request for it, and end
+  --accept         take the management CA's certificate and the agent's from standard input, and end
   --version        print the version, and end
 `;
 
@@ -33,6 +39,8 @@ async function main(argv: readonly string[]): Promise<void> {
   if (options.help) return void process.stdout.write(usage);
   if (options.version) return void process.stdout.write(`khw-agent ${KHW_VERSION}\n`);
   const config = await loadConfig(options.config);
+  if (options.request) return printRequest(config);
+  if (options.accept) return acceptCertificate(config);
   await checkIdentity(config.identity);
   if (options["check-config"]) return void process.stdout.write(`${options.config}: ok\n`);
   await serve(config);
@@ -45,6 +53,8 @@ function parseOptions(argv: readonly string[]) {
       options: {
         config: { type: "string", default: "/etc/khw-agent/config.yaml" },
         "check-config": { type: "boolean", default: false },
+        request: { type: "boolean", default: false },
+        accept: { type: "boolean", default: false },
         version: { type: "boolean", default: false },
         help: { type: "boolean", short: "h", default: false },
       },
@@ -53,6 +63,24 @@ function parseOptions(argv: readonly string[]) {
     const message = cause instanceof Error ? cause.message : String(cause);
     throw new KhwError("INVALID_ARGUMENT", message, { hint: "khw-agent --help lists the options", cause });
   }
+}
+
+/** For whoever brings the request to the management CA: `khw-client install`, over ssh. */
+async function printRequest({ identity, machine }: AgentConfig): Promise<void> {
+  const { proveKey } = await import("./enrolment/request.ts");
+  const { request } = await proveKey(identity, machine?.name ?? hostname());
+  process.stdout.write(request);
+}
+
+async function acceptCertificate({ identity, machine }: AgentConfig): Promise<void> {
+  const { adoptCertificate } = await import("./enrolment/adopt.ts");
+  const [ca, certificate, ...more] = (await text(process.stdin)).match(pemBlock) ?? [];
+  if (ca === undefined || certificate === undefined || more.length > 0) {
+    throw new KhwError("INVALID_ARGUMENT", "standard input does not hold two certificates", {
+      hint: "the management CA's first, then the agent's, both PEM",
+    });
+  }
+  await adoptCertificate(identity, { ca, certificate, name: machine?.name });
 }
 
 /** Serves until SIGTERM or SIGINT. */

@@ -342,7 +342,15 @@ export const commands: readonly CommandSpec[] = [
       "khw-client install --nodes controller-0,1,2 --deb khw-agent_0.1.0_amd64.deb",
       "khw-client install --nodes a=192.0.2.1 --ssh-user debian --deb khw-agent_0.1.0_amd64.deb",
     ],
-    settings: ["nodes", "management.ca", "gce.project", "gce.zone", "gce.nodeAddresses", "timeouts.node"],
+    settings: [
+      "nodes",
+      "management.ca",
+      "enrolment.days",
+      "gce.project",
+      "gce.zone",
+      "gce.nodeAddresses",
+      "timeouts.node",
+    ],
     options: [
       new Option("--deb <file>", "the agent's package").makeOptionMandatory(),
       new Option(

@@ -1,4 +1,5 @@
 import { createPrivateKey, KeyObject, webcrypto, X509Certificate } from "node:crypto";
+import type * as X509 from "@peculiar/x509";
 import { KhwError } from "../../proto/errors.ts";
 import { organizations } from "../../proto/roles.ts";
 import type { Role } from "../../proto/roles.ts";
@@ -50,6 +51,23 @@ export async function createAuthority(now: Date): Promise<Identity> {
  * the CA.
  */
 export async function issue(authority: Identity, request: Request, now: Date): Promise<Identity> {
+  const keys = await generateKeys();
+  return toPem(await sign(authority, { ...request, publicKey: keys.publicKey }, now), keys.privateKey);
+}
+
+/** The certificate of a key that is elsewhere, in PEM: as `issue` makes it. @throws KhwError as `issue` */
+export async function issueFor(
+  publicKey: webcrypto.CryptoKey,
+  { authority, request, now }: { readonly authority: Identity; readonly request: Request; readonly now: Date },
+): Promise<string> {
+  return certificatePem(await sign(authority, { ...request, publicKey }, now));
+}
+
+async function sign(
+  authority: Identity,
+  request: Request & { readonly publicKey: webcrypto.CryptoKey },
+  now: Date,
+): Promise<X509.X509Certificate> {
   const x509 = await loadX509();
   const issuer = new x509.X509Certificate(authority.certificate);
   const { notBefore, notAfter } = validity(now, request.days);
@@ -62,14 +80,13 @@ export async function issue(authority: Identity, request: Request, now: Date): P
       },
     );
   }
-  const keys = await generateKeys();
   const usage = request.role === "agent" ? x509.ExtendedKeyUsage.serverAuth : x509.ExtendedKeyUsage.clientAuth;
-  const certificate = await x509.X509CertificateGenerator.create({
+  return x509.X509CertificateGenerator.create({
     subject: [{ CN: [request.name] }, { O: [organizations[request.role]] }],
     issuer: issuer.subjectName,
     notBefore,
     notAfter,
-    publicKey: keys.publicKey,
+    publicKey: request.publicKey,
     signingKey: await importSigningKey(authority.key),
     signingAlgorithm: algorithm,
     extensions: [
@@ -79,11 +96,10 @@ export async function issue(authority: Identity, request: Request, now: Date): P
       ...(request.role === "agent"
         ? [new x509.SubjectAlternativeNameExtension([{ type: "dns", value: request.name }])]
         : []),
-      await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
+      await x509.SubjectKeyIdentifierExtension.create(request.publicKey),
       await x509.AuthorityKeyIdentifierExtension.create(issuer.publicKey),
     ],
   });
-  return toPem(certificate, keys.privateKey);
 }
 
 /** `CN=controller-0, O=khw:agent, valid until 2027-01-31`: what people are told about a certificate. */
@@ -110,9 +126,13 @@ async function importSigningKey(pem: string): Promise<webcrypto.CryptoKey> {
   return webcrypto.subtle.importKey("pkcs8", new Uint8Array(der), algorithm, false, ["sign"]);
 }
 
-function toPem(certificate: { toString(format: "pem"): string }, key: webcrypto.CryptoKey): Identity {
+function certificatePem(certificate: X509.X509Certificate): string {
+  return `${certificate.toString("pem").trimEnd()}\n`;
+}
+
+function toPem(certificate: X509.X509Certificate, key: webcrypto.CryptoKey): Identity {
   return {
-    certificate: `${certificate.toString("pem").trimEnd()}\n`,
+    certificate: certificatePem(certificate),
     key: KeyObject.from(key).export({ type: "pkcs8", format: "pem" }).toString(),
   };
 }
