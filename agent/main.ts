@@ -1,18 +1,17 @@
-import { hostname } from "node:os";
-import { text } from "node:stream/consumers";
 import { parseArgs } from "node:util";
 import { exitCode, formatError, KhwError, toKhwError } from "../proto/errors.ts";
 import { HistoryKind, type Identity } from "../proto/gen/khw/agent/v1/agent.ts";
 import { type AgentConfig, loadConfig } from "./config.ts";
 import { watchCertificates } from "./certificate-watch.ts";
 import { checkIdentity } from "./identity-files.ts";
+import { openDoor } from "./enrolment/door.ts";
+import { enrolmentSources } from "./enrolment/sources.ts";
 import { createMetrics } from "./metrics.ts";
 import { serveMetrics } from "./metrics-server.ts";
 import { type Node, nodeOpener, openInTheEnd } from "./node.ts";
 import { createNotifier } from "./notify.ts";
 import { createClock } from "./os/clock.ts";
 import { createOs } from "./os/real.ts";
-import { listen } from "./rpc/listener.ts";
 import { createRpcServer } from "./rpc/server.ts";
 
 /** Set by the build from package.json. */
@@ -20,8 +19,6 @@ declare const KHW_VERSION: string;
 
 /** Shorter than a client waits for its first answer, so that the answer is the reason. */
 const metadataMillis = 8_000;
-
-const pemBlock = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----\n?/g;
 
 const usage = `usage: khw-agent [--config FILE] [--check-config | --request | --accept | --version]
 
@@ -39,10 +36,14 @@ async function main(argv: readonly string[]): Promise<void> {
   if (options.help) return void process.stdout.write(usage);
   if (options.version) return void process.stdout.write(`khw-agent ${KHW_VERSION}\n`);
   const config = await loadConfig(options.config);
-  if (options.request) return printRequest(config);
-  if (options.accept) return acceptCertificate(config);
-  await checkIdentity(config.identity);
-  if (options["check-config"]) return void process.stdout.write(`${options.config}: ok\n`);
+  if (options.request || options.accept) {
+    const { acceptCertificate, printRequest } = await import("./enrolment/commands.ts");
+    return options.request ? printRequest(config) : acceptCertificate(config);
+  }
+  if (options["check-config"]) {
+    await checkIdentity(config.identity);
+    return void process.stdout.write(`${options.config}: ok\n`);
+  }
   await serve(config);
 }
 
@@ -65,24 +66,6 @@ function parseOptions(argv: readonly string[]) {
   }
 }
 
-/** For whoever brings the request to the management CA: `khw-client install`, over ssh. */
-async function printRequest({ identity, machine }: AgentConfig): Promise<void> {
-  const { proveKey } = await import("./enrolment/request.ts");
-  const { request } = await proveKey(identity, machine?.name ?? hostname());
-  process.stdout.write(request);
-}
-
-async function acceptCertificate({ identity, machine }: AgentConfig): Promise<void> {
-  const { adoptCertificate } = await import("./enrolment/adopt.ts");
-  const [ca, certificate, ...more] = (await text(process.stdin)).match(pemBlock) ?? [];
-  if (ca === undefined || certificate === undefined || more.length > 0) {
-    throw new KhwError("INVALID_ARGUMENT", "standard input does not hold two certificates", {
-      hint: "the management CA's first, then the agent's, both PEM",
-    });
-  }
-  await adoptCertificate(identity, { ca, certificate, name: machine?.name });
-}
-
 /** Serves until SIGTERM or SIGINT. */
 async function serve(config: AgentConfig): Promise<void> {
   const ending = new AbortController();
@@ -94,11 +77,13 @@ async function serve(config: AgentConfig): Promise<void> {
     for (const name of ["SIGTERM", "SIGINT"] as const) process.once(name, resolve);
   });
 
+  let enrolled = false;
+  const tellStatus = (): void => notifier.status(enrolled ? "serving" : "waits to be enrolled: khw-client enrol");
   const node = nodeOpener({
     identity: () => findIdentity(config, signal),
     open: (identity) => {
       log(`this is ${identity.name} at ${identity.internalIp}`);
-      notifier.status("serving");
+      tellStatus();
       return createOs({ identity });
     },
     stateFolder: config.stateFolder,
@@ -111,10 +96,22 @@ async function serve(config: AgentConfig): Promise<void> {
     },
     signal,
   });
-  const server = createRpcServer({ node, agentVersion: KHW_VERSION, signal, log });
-  const listener = await listen(server, { ...config.listen, identity: config.identity, log });
-  log(`khw-agent ${KHW_VERSION} serves on port ${listener.port}`);
+  const door = await openDoor({
+    ...config.listen,
+    identity: config.identity,
+    serve: (enrolment) => createRpcServer({ node, enrolment, agentVersion: KHW_VERSION, signal, log }),
+    name: async () => (await node()).os.identity.name,
+    ...enrolmentSources(config, { log, signal }),
+    changed: (now) => {
+      enrolled = now;
+      tellStatus();
+    },
+    log,
+    signal,
+  });
+  log(`khw-agent ${KHW_VERSION} serves on port ${door.port}`);
   await notifier.ready();
+  tellStatus();
   // Now rather than at the first call, which must not wait for it, and may never come: after a boot the machine is looked after
   // all the same.
   openInTheEnd(node, { clock: createClock(), signal }).then(
@@ -134,7 +131,7 @@ async function serve(config: AgentConfig): Promise<void> {
   );
   known?.history.append({ ...agentEntry, message: "the agent was stopped" });
   await known?.history.settled();
-  await listener.close();
+  await door.close();
 }
 
 const agentEntry = { kind: HistoryKind.HISTORY_KIND_AGENT, subject: "khw-agent" };
