@@ -336,6 +336,40 @@ export const commands: readonly CommandSpec[] = [
     },
   },
   {
+    path: ["pki", "revoke"],
+    summary: "shut nodes out: their certificates are not accepted any more, and they get no others",
+    details:
+      "It is written down beside the management CA, in agents.jsonl, which every workstation needs a copy of. khw-client enrol --readmit takes a name back.",
+    examples: ["khw-client pki revoke controller-1"],
+    arguments: [new Argument("<name...>", "instances' names")],
+    options: [pkiFolder],
+    run: async (call) => {
+      const { pkiRevoke } = await import("./commands/pki-revoke.ts");
+      return pkiRevoke(call.context, { folder: call.text("folder"), names: call.arguments });
+    },
+  },
+  {
+    path: ["enrol"],
+    summary: "give every node's agent its certificate without ssh: Google vouches for the instance",
+    details:
+      "The agent's package must be installed, or be about to be. The management CA goes into the instance's metadata; the agent makes its key, and its certificate is signed once Google's identity token proves which instance asks for it. A node that is enrolled is left alone.",
+    examples: [
+      "khw-client enrol --nodes controller-0,1,2",
+      "khw-client enrol --renew",
+      "khw-client enrol --readmit --nodes controller-1",
+    ],
+    settings: [...reaching, "enrolment", "timeouts.node"],
+    options: [
+      new Option("--renew", "only renew certificates past two thirds of their life, over the agents' own channel"),
+      new Option("--readmit", "let nodes that were revoked have a certificate again"),
+    ],
+    run: async (call) => {
+      const { enrol } = await import("./commands/enrol.ts");
+      const options = { renew: call.flag("renew"), readmit: call.flag("readmit") };
+      return enrol(await call.config(), call.context, options);
+    },
+  },
+  {
     path: ["install"],
     summary: "bring the agent's package and identity to every node",
     examples: [
