@@ -310,7 +310,7 @@ function explainConnection(details: string, where: string): Explanation {
     return {
       code: "WRONG_NODE",
       message: `what answers at ${where} is not trusted: ${details}`,
-      hint: "khw-client enrol --readmit gives the node a new certificate, if it is to be trusted again",
+      hint: "if it is to be trusted again: khw-client enrol --readmit, and for a new certificate khw-client install",
     };
   }
   if (/certificate|issuer/i.test(details)) {

@@ -5,6 +5,7 @@ import { roleOf } from "../../proto/roles.ts";
 import { isPair, readAuthorityCertificate, readIdentity } from "../pki/folder.ts";
 import { date } from "../pki/issue.ts";
 import type { Identity } from "../pki/issue.ts";
+import type { Register } from "../pki/register.ts";
 import { isDue } from "../pki/sign-agent.ts";
 
 /** What a node has in its folder of identities; certificates in PEM. */
@@ -22,6 +23,11 @@ export function whyNew(name: string, present: Present, ca: string): string | und
     ? (whyUnfit(name, present.certificate, ca) ?? whyOld(present.certificate))
     : "is of another management CA";
   return unfit === undefined ? undefined : `the present one ${unfit}`;
+}
+
+export function whyRevoked({ certificate }: Present, { revokedSerials }: Register): string | undefined {
+  const serial = certificate === undefined ? undefined : parse(certificate)?.serialNumber;
+  return serial !== undefined && revokedSerials.has(serial) ? "the present one was revoked" : undefined;
 }
 
 /**

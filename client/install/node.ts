@@ -13,7 +13,7 @@ import { openSigner } from "../pki/sign-agent.ts";
 import type { Signer } from "../pki/sign-agent.ts";
 import type { Deb } from "./deb.ts";
 import { explain, keepEnd, lastLines, printable } from "./explain.ts";
-import { issuedBeforehand, whyNew } from "./identity.ts";
+import { issuedBeforehand, whyNew, whyRevoked } from "./identity.ts";
 import type { Present } from "./identity.ts";
 import { remoteCommand } from "./script.ts";
 import { commandFor } from "./transport.ts";
@@ -153,11 +153,12 @@ async function chooseIdentity(
   { folder, ca, days }: InstallRequest,
   progress: (text: string) => void,
 ): Promise<Choice> {
-  const reason = whyNew(name, present, ca);
+  const register = await readRegister(folder);
+  const reason = whyNew(name, present, ca) ?? whyRevoked(present, register);
   if (reason === undefined) return { kind: "keep" };
   const identity = await issuedBeforehand(name, folder);
   if (identity === undefined) {
-    refuseRevoked(await readRegister(folder), name);
+    refuseRevoked(register, name);
     return { kind: "request", reason, signer: await openSigner({ folder, days }) };
   }
   progress(`the identity that was issued beforehand, since ${reason}: ${describe(identity.certificate)}`);
