@@ -92,6 +92,7 @@ export async function openDoor(options: DoorOptions): Promise<Door> {
     if (own !== undefined) return;
     options.watchCa(
       (ca) => {
+        if (waiting !== now) return;
         now.ca = ca;
         listener?.admit(admission(ca));
         log(`the management CA ${new X509Certificate(ca).fingerprint256} may enrol this agent`);

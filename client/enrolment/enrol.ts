@@ -7,8 +7,9 @@ import { instanceReference } from "../gce/references.ts";
 import type { ManagementIdentity, NodeAddress } from "../node.ts";
 import { describe } from "../pki/issue.ts";
 import type { Signer } from "../pki/sign-agent.ts";
-import { type Answered, connectEnrolment, type EnrolmentNode } from "./connect.ts";
+import { connectEnrolment, type EnrolmentNode } from "./connect.ts";
 import type { KeySet } from "./jwks.ts";
+import { probeCertificate } from "./probe.ts";
 import { prove } from "./prove.ts";
 import { publishCa } from "./publish.ts";
 import { verifyAnswer } from "./verify.ts";
@@ -45,12 +46,13 @@ export async function enrolNode(
     signal,
   });
   if (changed) say("its metadata name the management CA now");
-  const { node, peer } = await greet(address, options);
+  const shown = await probeCertificate(address, options);
+  if (isOf(shown, identity)) {
+    await prove(address, identity, { serial: shown.serialNumber, signal });
+    return `is enrolled already: ${describe(shown.toString())}`;
+  }
+  const node = await greet(address, shown, options);
   try {
-    if (isOf(peer, identity)) {
-      await prove(address, identity, { serial: peer.serialNumber, signal });
-      return `is enrolled already: ${describe(peer.toString())}`;
-    }
     const nonce = randomBytes(nonceBytes);
     const answer = await node.request(nonce, signal);
     const expected = { project, zone, name, id: instance.id };
@@ -71,14 +73,24 @@ export async function enrolNode(
  */
 async function greet(
   address: NodeAddress,
+  shown: X509Certificate,
   { identity, waitMillis, signal }: EnrolOptions,
-): Promise<Answered<{ readonly node: EnrolmentNode }>> {
+): Promise<EnrolmentNode> {
+  if (!shown.verify(shown.publicKey)) {
+    throw new KhwError(
+      "WRONG_NODE",
+      `its certificate is of another management CA: ${shown.issuer.replaceAll("\n", ", ")}`,
+      {
+        hint: "khw-client install gives it one of this CA, over ssh",
+      },
+    );
+  }
   const end = Date.now() + Math.min(knownMillis, waitMillis);
   for (;;) {
-    const node = connectEnrolment(address, identity, { trust: "anybody", waitMillis });
+    const node = connectEnrolment(address, identity, shown);
     try {
-      const { peer } = await node.enrolment(signal);
-      return { node, peer };
+      await node.enrolment(signal);
+      return node;
     } catch (error) {
       node.close();
       if (!(error instanceof KhwError) || error.code !== "UNAUTHENTICATED" || isOver(end)) throw explained(error);
@@ -100,7 +112,6 @@ function explained(error: unknown): unknown {
   });
 }
 
-/** The certificate is of our CA; a node that is enrolled with another's is told so by what it then answers. */
 function isOf(peer: X509Certificate, { ca }: ManagementIdentity): boolean {
   const authority = new X509Certificate(ca);
   return peer.checkIssued(authority) && peer.verify(authority.publicKey);

@@ -2,15 +2,13 @@ import { KhwError } from "../../proto/errors.ts";
 import type { ManagementIdentity, NodeAddress } from "../node.ts";
 import { connectEnrolment } from "./connect.ts";
 
-const waitMillis = 30_000;
-
 /** The agent serves with the certificate of that serial number, on a connection made anew. @throws KhwError WRONG_NODE, UNREACHABLE */
 export async function prove(
   address: NodeAddress,
   identity: ManagementIdentity,
   { serial, signal }: { readonly serial: string; readonly signal: AbortSignal },
 ): Promise<void> {
-  const node = connectEnrolment(address, identity, { trust: "management", waitMillis });
+  const node = connectEnrolment(address, identity, "management");
   try {
     const { peer } = await node.enrolment(signal);
     if (peer.serialNumber === serial) return;

@@ -12,8 +12,6 @@ export interface RenewOptions {
   readonly signal: AbortSignal;
 }
 
-const waitMillis = 10_000;
-
 /**
  * The node's agent has a certificate that is not past two thirds of its life: a new one for a new key, where the present one is,
  * asked for and brought over the connection that the present one vouches for. Answers the new one in words; undefined where
@@ -23,7 +21,7 @@ export async function renewNode(
   address: NodeAddress,
   { identity, signer, signal }: RenewOptions,
 ): Promise<string | undefined> {
-  const node = connectEnrolment(address, identity, { trust: "management", waitMillis });
+  const node = connectEnrolment(address, identity, "management");
   try {
     const { peer } = await node.enrolment(signal);
     if (!isDue(peer, Date.now())) return undefined;
