@@ -83,7 +83,7 @@ export async function askHealth(
   options: { readonly signal: AbortSignal; readonly keepAlive?: boolean; readonly timeoutMillis?: number },
 ): Promise<ProbeResult | string> {
   const text = async (name: CredentialName, wanted = false): Promise<string | undefined> =>
-    wanted ? (await files.read(credentialFile(name)))?.toString("utf8") : undefined;
+    wanted ? (await files.readOften(credentialFile(name)))?.toString("utf8") : undefined;
   const [caPem, certPem, keyPem] = await Promise.all([
     text("ca.pem", check.clusterCa),
     text("kubernetes.pem", check.clientCertificate),

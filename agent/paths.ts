@@ -36,3 +36,9 @@ export function releaseFolder(version: string): string {
 export function inputsDropIn(unit: string): string {
   return `${unitFolder}/${unit}.d/50-khw-inputs.conf`;
 }
+
+/** Below /run: where a service writes down what it was started from; systemd empties it with each end of its process. */
+export function startFolder(unit: string): string {
+  return `khw/${unit.replace(/\.service$/, "")}`;
+}
+export const startFile = "started-from";

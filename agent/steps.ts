@@ -1,9 +1,9 @@
 import { components, type Component, credentialsOf, programs } from "../proto/components.ts";
-import type { Credential, DesiredState } from "../proto/desired.ts";
+import { type Credential, type DesiredState, signsSeparately } from "../proto/desired.ts";
 import type { Step } from "../proto/step.ts";
 import { healthCheckOf } from "./health.ts";
 import type { Os } from "./os/os.ts";
-import { configFolder, kubernetesFolder, nginxLink, nginxSite, unitFolder } from "./paths.ts";
+import { configFolder, credentialFile, kubernetesFolder, nginxLink, nginxSite, unitFolder } from "./paths.ts";
 import type { Flag } from "./render/flags.ts";
 import { kubeApiserverFlags, renderKubeApiserver } from "./render/kube-apiserver.ts";
 import { kubeControllerManagerFlags, renderKubeControllerManager } from "./render/kube-controller-manager.ts";
@@ -12,7 +12,7 @@ import { renderNginxSite } from "./render/nginx.ts";
 import { renderSchedulerConfig } from "./render/scheduler-config.ts";
 import { commandOf } from "./render/unit.ts";
 import { binary, released } from "./steps/binary.ts";
-import { file, folder, link, textFile } from "./steps/files.ts";
+import { absent, file, folder, link, sha256, textFile } from "./steps/files.ts";
 import { identity } from "./steps/identity.ts";
 import { nginxPackage, nginxService } from "./steps/nginx.ts";
 import { ready } from "./steps/ready.ts";
@@ -31,6 +31,7 @@ const flags: Readonly<Record<Component, (desired: DesiredState) => Flag[]>> = {
 };
 
 const schedulerConfig = "config/kube-scheduler.yaml";
+const schedulerFile = `${configFolder}/kube-scheduler.yaml`;
 /**
  * What goes with a release waits for all of its programs: where one cannot be had, the machine must still start as it was.
  */
@@ -55,13 +56,14 @@ export function controllerSteps(desired: DesiredState, { drained }: Local): Step
     ...desired.credentials.map(credential),
     textFile({
       id: schedulerConfig,
-      path: `${configFolder}/kube-scheduler.yaml`,
+      path: schedulerFile,
       mode: 0o644,
       content: renderSchedulerConfig(desired),
       needs: [config, ...installed],
     }),
     ...components.map((component) => unit(component, desired)),
     ...components.flatMap((component) => [componentService(component, desired), readyStep(component, drained)]),
+    ...(signsSeparately(desired) ? [caKeyIsGone()] : []),
     nginxPackage(),
     textFile({
       id: "nginx/site",
@@ -95,7 +97,7 @@ function credential({ name, sha256, content }: Credential): Step<Os> {
   const mode = name.endsWith(".pem") && !name.endsWith("-key.pem") ? 0o644 : 0o600;
   return file({
     id: `credential/${name}`,
-    path: `${kubernetesFolder}/${name}`,
+    path: credentialFile(name),
     mode,
     sha256,
     content,
@@ -103,10 +105,20 @@ function credential({ name, sha256, content }: Credential): Step<Os> {
   });
 }
 
+/** A controller that held the key of the cluster's CA before holds it no more, once nobody on it signs with it. */
+function caKeyIsGone(): Step<Os> {
+  const needs = ["service/kube-controller-manager"];
+  return absent({ id: "credential/ca-key.pem", path: credentialFile("ca-key.pem"), needs });
+}
+
+function unitFile(component: Component): string {
+  return `${unitFolder}/${component}.service`;
+}
+
 function unit(component: Component, desired: DesiredState): Step<Os> {
   return textFile({
     id: `unit/${component}`,
-    path: `${unitFolder}/${component}.service`,
+    path: unitFile(component),
     mode: 0o644,
     content: render[component](desired),
     needs: installed,
@@ -124,6 +136,11 @@ function componentService(component: Component, desired: DesiredState): Step<Os>
       render[component](desired),
       ...(scheduler ? [renderSchedulerConfig(desired)] : []),
       ...credentials.map(({ name, sha256 }) => `${name} ${sha256}`),
+    ],
+    reads: [
+      { path: unitFile(component), sha256: sha256(render[component](desired)) },
+      ...(scheduler ? [{ path: schedulerFile, sha256: sha256(renderSchedulerConfig(desired)) }] : []),
+      ...credentials.map(({ name, sha256 }) => ({ path: credentialFile(name), sha256 })),
     ],
     needs: [
       `unit/${component}`,

@@ -48,7 +48,7 @@ export async function openCluster(
     });
   }
   const identity = await readManagementIdentity(config.management);
-  const compute = await openCloud(config);
+  const compute = config.loadBalancer === "none" ? undefined : await openCloud(config);
   const instances = compute === undefined ? [] : await findInstances(compute, config, signal);
   const channel = channelCredentials(identity);
   const connect = (spec: NodeSpec): Member => {
@@ -76,7 +76,11 @@ export async function openCluster(
  * Every controller with its address among the others: from khw.yaml, else what its agent says of itself, else what the
  * Compute API says. @throws KhwError UNREACHABLE for a node that nobody knows the address of.
  */
-export function controllersOf({ config, members, instances }: OpenCluster): Controller[] {
+export function controllersOf({
+  config,
+  members,
+  instances,
+}: Pick<OpenCluster, "config" | "members" | "instances">): Controller[] {
   return config.nodes.map(({ name, internalIp }, index) => {
     const known =
       internalIp ??
@@ -94,14 +98,15 @@ export function controllersOf({ config, members, instances }: OpenCluster): Cont
   });
 }
 
-async function openCloud(config: ClusterConfig): Promise<(Compute & AsyncDisposable) | undefined> {
-  if (config.loadBalancer === "none") return undefined;
+/** The Compute API of the cluster's project. */
+export async function openCloud(config: ClusterConfig): Promise<Compute & AsyncDisposable> {
   const connection = computeConnection(config);
   const { openCompute } = await import("./gce/open.ts");
   return openCompute(connection, config.timeouts.compute);
 }
 
-async function findInstances(
+/** The controllers' machines. @throws KhwError COMPUTE_FAILED */
+export async function findInstances(
   compute: Compute,
   config: ClusterConfig,
   signal: AbortSignal,

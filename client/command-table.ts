@@ -42,7 +42,7 @@ export interface Call {
 /** The families of commands: the first of two words. */
 export const families: Readonly<Record<string, string>> = {
   lb: "the load balancer alone",
-  pki: "the authority over who may command the agents",
+  pki: "the cluster's certificates, and the authority over who may command the agents",
   config: "what khw.yaml may hold",
 };
 
@@ -51,6 +51,7 @@ const desired = [
   "kubernetes",
   "cluster",
   "credentials",
+  "pki",
   "supervision",
   "management",
   "loadBalancer",
@@ -61,6 +62,9 @@ const reaching = ["nodes", "management", "loadBalancer", "gce", "timeouts.comput
 const rotating = [...reaching, "timeouts.verify", "timeouts.drain"];
 const balancing = ["nodes", "loadBalancer", "gce", "timeouts.compute"];
 
+const addressing = ["nodes", "cluster", "credentials.folder", "management", "loadBalancer", "gce", "timeouts.compute"];
+
+const folderArgument = new Argument("[folder]", "of the cluster's files; credentials.folder where none is given");
 const pkiFolder = new Option("--folder <folder>", "where the identities are kept").default("khw-pki");
 
 /** Every command, in the order of the help. */
@@ -367,6 +371,76 @@ export const commands: readonly CommandSpec[] = [
       const { enrol } = await import("./commands/enrol.ts");
       const options = { renew: call.flag("renew"), readmit: call.flag("readmit") };
       return enrol(await call.config(), call.context, options);
+    },
+  },
+  {
+    path: ["pki", "create"],
+    summary: "make the cluster's certificates, kubeconfigs and encryption key, or what is missing of them",
+    details:
+      "The files of labs 04 to 06, with their names. What is there is kept, and its CA signs what is missing, whoever made it. --renew issues certificates anew, here alone: the old files stay in a folder beside them.",
+    examples: [
+      "khw-client pki create --nodes controller-0,1,2 --credentials ~/khw-files",
+      "khw-client pki create --algorithm ecdsa --worker worker-0=10.240.0.20",
+      "khw-client pki create --renew admin,kubernetes",
+    ],
+    settings: [...addressing, "pki"],
+    options: [new Option("--renew <names>", "issue these certificates anew: all, or for example admin,kubernetes")],
+    run: async (call) => {
+      const { pkiCreate } = await import("./commands/pki-create.ts");
+      const renew = call
+        .text("renew")
+        .split(",")
+        .filter((name) => name !== "");
+      return pkiCreate(await call.config(), call.context, { output: call.output, renew });
+    },
+  },
+  {
+    path: ["pki", "check"],
+    summary: "hold the cluster's files to every rule that bootstrap applies",
+    details:
+      "The exit code is 0 when all rules hold, and 2 when something is found: errors, which keep a cluster from working, and warnings, which do not. Each names file, field and remedy.",
+    examples: [
+      "khw-client pki check",
+      "khw-client pki check ~/khw-files --nodes controller-0,1,2",
+      "khw-client pki check -o json",
+    ],
+    arguments: [folderArgument],
+    settings: [...addressing, "credentials", "kubernetes.version"],
+    run: async (call) => {
+      const { pkiCheck } = await import("./commands/pki-check.ts");
+      return pkiCheck(await call.config(), call.context, { output: call.output, folder: call.arguments[0] });
+    },
+  },
+  {
+    path: ["pki", "show"],
+    summary: "show the cluster's certificates: whose they are, who issued them, when they end",
+    examples: ["khw-client pki show", "khw-client pki show ~/khw-files"],
+    arguments: [folderArgument],
+    settings: ["credentials"],
+    run: async (call) => {
+      const { pkiShow } = await import("./commands/pki-show.ts");
+      return pkiShow(await call.config(), call.context, { output: call.output, folder: call.arguments[0] });
+    },
+  },
+  {
+    path: ["kubeconfig"],
+    summary: "let kubectl here be the cluster's administrator, through the public address",
+    details:
+      "Writes a context named for the cluster into the file, and leaves all else in it as it is; a context, cluster or user of that name that is another's is refused. It becomes the current context where there is none, or with --use.",
+    examples: ["khw-client kubeconfig", "khw-client kubeconfig --kubeconfig ./prod.kubeconfig --context prod --use"],
+    settings: ["cluster.name", "cluster.publicAddress", "credentials", "loadBalancer", "gce", "timeouts.compute"],
+    options: [
+      new Option("--kubeconfig <file>", "the file; where not given, the first of $KUBECONFIG, else ~/.kube/config"),
+      new Option("--context <name>", "the context's name; where not given, the cluster's"),
+      new Option("--use", "make it the current context"),
+    ],
+    run: async (call) => {
+      const { kubeconfig } = await import("./commands/kubeconfig.ts");
+      return kubeconfig(await call.config(), call.context, {
+        file: call.text("kubeconfig") || undefined,
+        context: call.text("context") || undefined,
+        use: call.flag("use"),
+      });
     },
   },
   {

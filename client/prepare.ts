@@ -4,7 +4,9 @@ import type { DesiredState } from "../proto/gen/khw/agent/v1/agent.ts";
 import { applySteps } from "../proto/step.ts";
 import { controllersOf, type OpenCluster } from "./cluster.ts";
 import { toDesired } from "./config/desired.ts";
+import { provideCredentials } from "./credentials/provide.ts";
 import { type AdminCredentials, readCredentials } from "./credentials/read.ts";
+import type { Problem } from "./credentials/problem.ts";
 import type { NodeWork } from "./rollout.ts";
 import { several } from "./several.ts";
 
@@ -17,16 +19,22 @@ export interface Prepared {
   readonly work: readonly NodeWork[];
   /** Why each of the others did not. */
   readonly unreachable: readonly KhwError[];
+  /** The names of the credentials that were made, or would be; empty where there are some. */
+  readonly made: readonly string[];
+  /** What is not as it should be with the credentials, and works. */
+  readonly warnings: readonly Problem[];
 }
 
 export interface PrepareOptions {
   readonly signal: AbortSignal;
   /** Reserve the static address now, where the configuration allows it; else its absence is an error. */
   readonly mayCreateAddress: boolean;
+  /** What becomes of a folder without any credentials: new ones are written, or only imagined, or their absence is an error. */
+  readonly newCredentials: "write" | "imagine" | "refuse";
 }
 
 /** @throws KhwError CREDENTIAL_INVALID, COMPUTE_FAILED, UNREACHABLE (no node answers), INVALID_ARGUMENT */
-export async function prepare(cluster: OpenCluster, { signal, mayCreateAddress }: PrepareOptions): Promise<Prepared> {
+export async function prepare(cluster: OpenCluster, options: PrepareOptions): Promise<Prepared> {
   const { config, members } = cluster;
   const unreachable = members.flatMap(({ error }) => error ?? []);
   const [first, ...others] = unreachable;
@@ -36,19 +44,23 @@ export async function prepare(cluster: OpenCluster, { signal, mayCreateAddress }
       : several(unreachable, { code: first.code, headline: "no node can be worked on" });
   }
   const controllers = controllersOf(cluster);
-  const publicAddress = await findPublicAddress(cluster, { signal, mayCreateAddress });
-  const { credentials, admin } = await readCredentials(config, { controllers, publicAddress });
+  const publicAddress = await findPublicAddress(cluster, options);
+  const addresses = { controllers, publicAddress };
+  const { newCredentials } = options;
+  const provide = { addresses, members, write: newCredentials === "write" };
+  const made = newCredentials === "refuse" ? undefined : await provideCredentials(config, provide);
+  const { credentials, admin, warnings } = await readCredentials(config, addresses, made);
   const desired = await toDesired(config, { controllers, publicAddress }, credentials);
   const work = members
     .filter(({ info }) => info !== undefined)
     .map(({ node }): NodeWork => ({ node, desired: stateOf(desired, node.address.name) }));
-  return { controllers, publicAddress, admin, work, unreachable };
+  return { controllers, publicAddress, admin, work, unreachable, made: Object.keys(made ?? {}), warnings };
 }
 
 /** @throws KhwError CONFIG_INVALID, COMPUTE_FAILED */
 export async function findPublicAddress(
-  { config, cloud }: OpenCluster,
-  { signal, mayCreateAddress }: PrepareOptions,
+  { config, cloud }: Pick<OpenCluster, "config" | "cloud">,
+  { signal, mayCreateAddress }: Pick<PrepareOptions, "signal" | "mayCreateAddress">,
 ): Promise<string> {
   if (config.cluster.publicAddress !== undefined) return config.cluster.publicAddress;
   if (cloud === undefined) {

@@ -20,18 +20,38 @@ export const credentialNames = [
   "kube-controller-manager.kubeconfig",
   "kube-scheduler.kubeconfig",
 ] as const;
-export type CredentialName = (typeof credentialNames)[number];
+/**
+ * What stands there in place of ca-key.pem when what Kubernetes itself signs has an authority of its own: that authority, and
+ * the certificates of both, which clients and kubelets may be of.
+ */
+export const signingCredentialNames = ["signing-ca.pem", "signing-ca-key.pem", "ca-bundle.pem"] as const;
+
+export type CredentialName = (typeof credentialNames)[number] | (typeof signingCredentialNames)[number];
+
+/** The files of a cluster whose controllers hold the key of its CA, as the lab has it, or of one that keeps it elsewhere. */
+export function credentialSet(separateSigning: boolean): readonly CredentialName[] {
+  if (!separateSigning) return credentialNames;
+  return credentialNames.flatMap((name) => (name === "ca-key.pem" ? signingCredentialNames : [name]));
+}
 
 /** What each component reads from /var/lib/kubernetes: a change of any of these restarts it. */
 export const credentialsOf: Readonly<Record<Component, readonly CredentialName[]>> = {
   "kube-apiserver": [
     "ca.pem",
+    "ca-bundle.pem",
     "kubernetes.pem",
     "kubernetes-key.pem",
     "service-account.pem",
     "service-account-key.pem",
     "encryption-config.yaml",
   ],
-  "kube-controller-manager": ["ca.pem", "ca-key.pem", "service-account-key.pem", "kube-controller-manager.kubeconfig"],
+  "kube-controller-manager": [
+    "ca.pem",
+    "ca-key.pem",
+    "signing-ca.pem",
+    "signing-ca-key.pem",
+    "service-account-key.pem",
+    "kube-controller-manager.kubeconfig",
+  ],
   "kube-scheduler": ["kube-scheduler.kubeconfig"],
 };

@@ -5,8 +5,10 @@ import {
   components,
   type CredentialName,
   credentialNames,
+  credentialSet,
   type Program,
   programs,
+  signingCredentialNames,
 } from "./components.ts";
 import type * as wire from "./gen/khw/agent/v1/agent.ts";
 import { DriftPolicy } from "./gen/khw/agent/v1/agent.ts";
@@ -168,7 +170,7 @@ function parseFlagOverrides(field: string, overrides: wire.FlagOverrides): FlagO
 function parseCredentials(credentials: readonly wire.Credential[]): Credential[] {
   const parsed = credentials.map(({ name, sha256, content }): Credential => {
     const known =
-      credentialNames.find((credential) => credential === name) ??
+      [...credentialNames, ...signingCredentialNames].find((credential) => credential === name) ??
       refuse("credentials", `${show(name)} is none of the nine files`);
     parseSha256(`credentials.${name}`, sha256);
     if (content !== undefined && createHash("sha256").update(content).digest("hex") !== sha256) {
@@ -180,9 +182,21 @@ function parseCredentials(credentials: readonly wire.Credential[]): Credential[]
     "credentials",
     parsed.map(({ name }) => name),
   );
-  return credentialNames.map(
+  const separate = signsSeparately({ credentials: parsed });
+  const wanted = credentialSet(separate);
+  const stray = parsed.find(({ name }) => !wanted.includes(name));
+  if (stray !== undefined) {
+    const why = separate ? "must not leave the workstation" : "needs signing-ca.pem beside it";
+    refuse(`credentials.${stray.name}`, why);
+  }
+  return wanted.map(
     (name) => parsed.find((credential) => credential.name === name) ?? refuse(`credentials.${name}`, "is missing"),
   );
+}
+
+/** What Kubernetes itself signs has an authority of its own, and the key of the cluster's CA is on no controller. */
+export function signsSeparately({ credentials }: Pick<DesiredState, "credentials">): boolean {
+  return credentials.some(({ name }) => name === "signing-ca.pem");
 }
 
 export function parseComponent(field: string, name: string): Component {

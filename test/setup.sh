@@ -14,6 +14,8 @@ packages=(
   golang-1.19-go dpkg-dev make rsync
   # another language's gRPC and Prometheus, to ask the agent with
   python3-grpcio python3-protobuf protobuf-compiler python3-prometheus-client
+  # the tool that lab 04 makes certificates with
+  golang-cfssl
   # the project's own package
   debhelper lintian binutils-aarch64-linux-gnu
 )

@@ -10,8 +10,13 @@ const maxLineLength = 400;
  * so that what follows from another is not taken for it.
  */
 export function match(evidence: Evidence): Diagnosis {
+  return known(evidence, causes) ?? unknown(evidence);
+}
+
+/** The same of another table; undefined where no row fits. */
+export function known(evidence: Evidence, table: readonly Cause[]): Diagnosis | undefined {
   for (const start of evidence.starts.toReversed()) {
-    for (const cause of causes) {
+    for (const cause of table) {
       const { components, when } = cause;
       if (components !== undefined && !components.includes(evidence.component)) continue;
       const line = start.findLast((line) => cause.pattern.test(line));
@@ -25,7 +30,7 @@ export function match(evidence: Evidence): Diagnosis {
       );
     }
   }
-  return unknown(evidence);
+  return undefined;
 }
 
 function tell({ id, pattern, message, remedy }: Cause, lines: readonly string[], evidence: Evidence): Diagnosis {

@@ -3,6 +3,9 @@ export interface Deadline extends Disposable {
   readonly signal: AbortSignal;
 }
 
+/** Nobody is left to see it: one for all spares an exception with its stack each time. */
+const over = new Error("what this was the deadline of is over");
+
 /**
  * Disposing of it aborts the signal too, so that nothing which was begun under it goes on; and it leaves nothing at the
  * caller's signal, which may live as long as the process.
@@ -19,7 +22,7 @@ export function deadline(signal: AbortSignal, millis: number, expired: () => unk
     [Symbol.dispose]: () => {
       clearTimeout(timer);
       signal.removeEventListener("abort", abort);
-      controller.abort();
+      controller.abort(over);
     },
   };
 }

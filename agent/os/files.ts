@@ -17,19 +17,23 @@ import {
 } from "node:fs/promises";
 import type { BigIntStats } from "node:fs";
 import { dirname } from "node:path";
-import { createDigests } from "./digests.ts";
+import { digestOf } from "./digests.ts";
 import { replace, syncFolder, temporaryOf } from "./durable.ts";
 import { io, isErrno, orAbsent } from "./io.ts";
 import type { FileFacts, Files } from "./os.ts";
+import { createRemembered } from "./remembered.ts";
 import { watchFolders } from "./watch.ts";
 
 /** The machine's file system. */
 export function createFiles(): Files {
-  const digests = createDigests();
+  // More than khw looks at.
+  const sha256 = createRemembered({ derive: digestOf, most: 256 });
+  const small = createRemembered({ derive: (handle) => handle.readFile(), most: 16 });
   return {
     stat: (path) => io(path, "cannot look", () => orAbsent(() => stat(path))),
     read: (path) => io(path, "cannot read", () => orAbsent(() => readFile(path))),
-    sha256: (path) => io(path, "cannot read", () => orAbsent(() => digests.sha256(path))),
+    readOften: (path) => io(path, "cannot read", () => orAbsent(() => small(path))),
+    sha256: (path) => io(path, "cannot read", () => orAbsent(() => sha256(path))),
     write: (path, content, mode) =>
       io(path, "cannot write", () => replace(path, (temporary) => writeWhole(temporary, content, mode))),
     append: (path, content, mode) => io(path, "cannot write", () => append(path, content, mode)),

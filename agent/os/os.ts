@@ -41,6 +41,8 @@ export interface Files {
   stat(path: string): Promise<FileFacts | undefined>;
   /** Undefined when there is none. */
   read(path: string): Promise<Buffer | undefined>;
+  /** As `read`, for the few small files that are asked for every other second: remembered for as long as `sha256` is. */
+  readOften(path: string): Promise<Buffer | undefined>;
   /** SHA-256 in hex, undefined when there is none; remembered for as long as the file's inode, size and change time stay. */
   sha256(path: string): Promise<string | undefined>;
   /** Puts the whole content there, or nothing: temporary file, fsync, rename, fsync of the folder. Owner root. */
@@ -124,6 +126,11 @@ export interface Systemd {
    * flags and stacks that programs print at length.
    */
   starts(name: string, lines: number): Promise<string[][]>;
+  /**
+   * How the service's last process ended, as systemd words it in the journal, also where the journal missed it; nothing while
+   * one runs, and where it ended well.
+   */
+  ending(name: string): Promise<string[]>;
   /** What a running process was started as; undefined when it is gone. */
   process(pid: number): Promise<RunningProcess | undefined>;
 }

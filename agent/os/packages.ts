@@ -1,6 +1,8 @@
+import { stat } from "node:fs/promises";
 import { KhwError } from "../../proto/errors.ts";
 import { refuse, show } from "../../proto/validate.ts";
 import { deadline } from "./deadline.ts";
+import { orAbsent } from "./io.ts";
 import type { Clock, Packages, Systemd } from "./os.ts";
 import { run, type Ended } from "./run.ts";
 import { runTransient } from "./transient.ts";
@@ -31,7 +33,7 @@ const environment = {
 export function createPackages(options: PackagesOptions): Packages {
   const { systemd, installMillis = 900_000 } = options;
   return {
-    installed,
+    installed: rememberInstalled(),
     install: async (name, { signal, progress }) => {
       parsePackageName(name);
       let last = "nothing";
@@ -49,6 +51,26 @@ export function createPackages(options: PackagesOptions): Packages {
         hint: "`nginx -t` on the node shows the same; sites other than khw's may be at fault",
       });
     },
+  };
+}
+
+/** dpkg's database, which it replaces whole at every change. */
+const database = "/var/lib/dpkg/status";
+
+/** Answers from memory for as long as dpkg's database is the same file: asking dpkg starts a process, every minute anew. */
+function rememberInstalled(): Packages["installed"] {
+  const answers = new Map<string, string | undefined>();
+  let known = "";
+  return async (name) => {
+    const facts = await orAbsent(() => stat(database, { bigint: true }));
+    const now = facts === undefined ? "" : [facts.dev, facts.ino, facts.size, facts.mtimeNs, facts.ctimeNs].join(" ");
+    if (now !== known) answers.clear();
+    known = now;
+    if (now !== "" && answers.has(name)) return answers.get(name);
+    const answer = await installed(name);
+    // What changed while dpkg was asked is asked anew.
+    if (now === known) answers.set(name, answer);
+    return answer;
   };
 }
 

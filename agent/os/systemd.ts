@@ -3,6 +3,7 @@ import { DBusError } from "dbus-native";
 import { KhwError } from "../../proto/errors.ts";
 import { refuse, show } from "../../proto/validate.ts";
 import { coalesce } from "./coalesce.ts";
+import { describeEnding, endingProperties } from "./ending.ts";
 import { readJournal, readStarts } from "./journal.ts";
 import { listen } from "./listen.ts";
 import type { Systemd, UnitStatus } from "./os.ts";
@@ -43,11 +44,13 @@ export function createSystemd(options: SystemdOptions = {}): Systemd & AsyncDisp
       unlessGone(() => bus.call("KillUnit", "ssi", [parseUnitName(name), "all", constants.signals.SIGKILL])),
     resetFailed: (name) => unlessGone(() => bus.call("ResetFailedUnit", "s", [parseUnitName(name)])),
     journal: async (name, lines) => {
-      const { InvocationID: invocation } = await bus.properties(parseUnitName(name), "Unit");
+      const { InvocationID: invocation } = await bus.properties(parseUnitName(name), "Unit", ["InvocationID"]);
       const never = !Buffer.isBuffer(invocation) || invocation.every((byte) => byte === 0);
       return never ? [] : readJournal(invocation.toString("hex"), lines);
     },
     starts: (name, lines) => readStarts(parseUnitName(name), lines),
+    ending: async (name) =>
+      describeEnding(name, await bus.properties(parseUnitName(name), "Service", endingProperties)),
     process: readProcess,
     [Symbol.asyncDispose]: () => bus[Symbol.asyncDispose](),
   };
@@ -76,24 +79,33 @@ const nothingThere: ReadonlySet<string> = new Set([
   "org.freedesktop.systemd1.NoSuchProcess",
 ]);
 
-const noProperties: Readonly<Record<string, unknown>> = {};
+const unitProperties = [
+  "LoadState",
+  "ActiveState",
+  "SubState",
+  "UnitFileState",
+  "NeedDaemonReload",
+  "ActiveEnterTimestamp",
+  "StateChangeTimestamp",
+];
+const serviceProperties = ["Result", "MainPID", "NRestarts"];
 
 async function readUnit(bus: SystemdBus, name: string): Promise<UnitStatus> {
   const [unit, service] = await Promise.all([
-    bus.properties(name, "Unit"),
-    name.endsWith(".service") ? bus.properties(name, "Service") : noProperties,
+    bus.properties(name, "Unit", unitProperties),
+    name.endsWith(".service") ? bus.properties(name, "Service", serviceProperties) : undefined,
   ]);
   return {
     loadState: text(unit["LoadState"]),
     activeState: text(unit["ActiveState"]),
     subState: text(unit["SubState"]),
     unitFileState: text(unit["UnitFileState"]),
-    result: text(service["Result"]),
+    result: text(service?.["Result"]),
     needsReload: unit["NeedDaemonReload"] === true,
-    mainPid: Number(service["MainPID"] ?? 0),
+    mainPid: Number(service?.["MainPID"] ?? 0),
     activeSince: millis(unit["ActiveEnterTimestamp"]),
     stateSince: millis(unit["StateChangeTimestamp"]),
-    restarts: Number(service["NRestarts"] ?? 0),
+    restarts: Number(service?.["NRestarts"] ?? 0),
   };
 }
 

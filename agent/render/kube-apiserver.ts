@@ -1,4 +1,4 @@
-import { type DesiredState, ownController } from "../../proto/desired.ts";
+import { type DesiredState, ownController, signsSeparately } from "../../proto/desired.ts";
 import { credentialFile } from "../paths.ts";
 import { effectiveFlags, type Flag } from "./flags.ts";
 import { renderUnit } from "./unit.ts";
@@ -16,6 +16,8 @@ export function kubeApiserverFlags(desired: DesiredState): Flag[] {
 /** The lab's flags in the lab's order. */
 function labFlags(desired: DesiredState): Flag[] {
   const { controllers, etcdServers, nodePortRange, publicAddress, serviceCidr } = desired.cluster;
+  // Whom the signing CA gives a certificate, a client or a kubelet, is trusted as if the cluster's CA had.
+  const authorities = credentialFile(signsSeparately(desired) ? "ca-bundle.pem" : "ca.pem");
   return [
     ["advertise-address", ownController(desired).internalIp],
     ["allow-privileged", "true"],
@@ -26,7 +28,7 @@ function labFlags(desired: DesiredState): Flag[] {
     ["audit-log-path", "/var/log/audit.log"],
     ["authorization-mode", "Node,RBAC"],
     ["bind-address", "0.0.0.0"],
-    ["client-ca-file", credentialFile("ca.pem")],
+    ["client-ca-file", authorities],
     [
       "enable-admission-plugins",
       "NamespaceLifecycle,NodeRestriction,LimitRanger,ServiceAccount,DefaultStorageClass,ResourceQuota",
@@ -37,7 +39,7 @@ function labFlags(desired: DesiredState): Flag[] {
     ["etcd-servers", etcdServers.join(",")],
     ["event-ttl", "1h"],
     ["encryption-provider-config", credentialFile("encryption-config.yaml")],
-    ["kubelet-certificate-authority", credentialFile("ca.pem")],
+    ["kubelet-certificate-authority", authorities],
     ["kubelet-client-certificate", credentialFile("kubernetes.pem")],
     ["kubelet-client-key", credentialFile("kubernetes-key.pem")],
     ["runtime-config", "api/all=true"],

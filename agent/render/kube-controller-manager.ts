@@ -1,4 +1,4 @@
-import type { DesiredState } from "../../proto/desired.ts";
+import { type DesiredState, signsSeparately } from "../../proto/desired.ts";
 import { credentialFile } from "../paths.ts";
 import { effectiveFlags, type Flag } from "./flags.ts";
 import { renderUnit } from "./unit.ts";
@@ -14,13 +14,15 @@ export function kubeControllerManagerFlags(desired: DesiredState): Flag[] {
 }
 
 /** The lab's flags in the lab's order. */
-function labFlags({ cluster }: DesiredState): Flag[] {
+function labFlags(desired: DesiredState): Flag[] {
+  const { cluster } = desired;
+  const signer = signsSeparately(desired) ? "signing-ca" : "ca";
   return [
     ["bind-address", "0.0.0.0"],
     ["cluster-cidr", cluster.clusterCidr],
     ["cluster-name", cluster.name],
-    ["cluster-signing-cert-file", credentialFile("ca.pem")],
-    ["cluster-signing-key-file", credentialFile("ca-key.pem")],
+    ["cluster-signing-cert-file", credentialFile(`${signer}.pem`)],
+    ["cluster-signing-key-file", credentialFile(`${signer}-key.pem`)],
     ["kubeconfig", credentialFile("kube-controller-manager.kubeconfig")],
     ["leader-elect", "true"],
     ["root-ca-file", credentialFile("ca.pem")],

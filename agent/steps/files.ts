@@ -80,6 +80,18 @@ export async function fileDrift(
   return facts.uid === 0 && facts.gid === 0 ? null : `it belongs to ${facts.uid}:${facts.gid}, not to root`;
 }
 
+/** Nothing is at the path, nor what would lead to a file. */
+export function absent({ id, path, needs }: Pick<WantedFile, "id" | "path" | "needs">): Step<Os> {
+  return {
+    id,
+    title: `${path} is not there`,
+    needs,
+    watches: [dirname(path)],
+    check: async ({ files }) => ((await files.stat(path)) === undefined ? null : { summary: "is there" }),
+    apply: async ({ files }) => files.remove(path),
+  };
+}
+
 /** The symbolic link is there and points at the target. */
 export function link(wanted: {
   readonly id: string;

@@ -5,6 +5,7 @@ import type { Os, UnitStatus } from "../os/os.ts";
 import { inputsDropIn, unitFolder, wantsFolder } from "../paths.ts";
 import { inputsVariable, renderInputsDropIn } from "../render/drop-in.ts";
 import { sha256 as digestOf, textDifference } from "./files.ts";
+import { type ReadFile, recordOf, startDrift } from "./started-from.ts";
 
 export interface WantedService {
   /** The unit, with its suffix. */
@@ -13,6 +14,8 @@ export interface WantedService {
   readonly command: readonly [program: string, ...flags: string[]];
   /** All that the process is made from, from the desired state alone; their digest is the process's own. */
   readonly inputs: readonly string[];
+  /** The files among them, its unit's too, which somebody could change and put back around a restart. */
+  readonly reads?: readonly ReadFile[];
   readonly needs: readonly string[];
 }
 
@@ -21,11 +24,12 @@ export interface WantedService {
  *
  * The digest of its inputs goes into the process's environment by a drop-in, so what a process runs from is read off the
  * process itself: no record that a crash could leave behind, and a restart by systemd in between is seen as what it is. Its
- * command line is compared as well: a unit that was edited, loaded and put back by hand has left its trace there alone.
+ * command line is compared as well: a unit that was edited, loaded and put back by hand has left its trace there alone. What
+ * files it found is read off what its start wrote down.
  */
-export function service({ unit, command, inputs, needs }: WantedService): Step<Os> {
+export function service({ unit, command, inputs, reads = [], needs }: WantedService): Step<Os> {
   const digest = digestOf(JSON.stringify(inputs));
-  const dropIn = renderInputsDropIn(digest);
+  const dropIn = renderInputsDropIn(digest, recordOf(unit, reads));
   const dropInPath = inputsDropIn(unit);
 
   /** Null when what systemd would start is just the wanted service, and at every boot. */
@@ -35,7 +39,7 @@ export function service({ unit, command, inputs, needs }: WantedService): Step<O
     return status.unitFileState === "enabled" ? null : `it is ${status.unitFileState || "not there"}, not enabled`;
   };
 
-  /** Null when the process that runs is just the wanted one; undefined when none does. */
+  /** Null when the process that runs looks just as wanted; undefined when none does. */
   const processDrift = async ({ files, systemd }: Os, status: UnitStatus): Promise<string | null | undefined> => {
     const running = status.activeState === "active" ? await systemd.process(status.mainPid) : undefined;
     if (running === undefined) return undefined;
@@ -55,7 +59,8 @@ export function service({ unit, command, inputs, needs }: WantedService): Step<O
     text: ({ files }) => textDifference(files, dropInPath, dropIn),
     check: async (os): Promise<Drift | null> => {
       const status = await os.systemd.unit(unit);
-      const process = await processDrift(os, status);
+      const shown = await processDrift(os, status);
+      const process = shown === null ? await startDrift(os.files, unit, reads) : shown;
       const summary = (await unitDrift(os, status)) ?? process;
       if (summary === undefined)
         return { summary: `it is ${status.activeState} (${status.subState})`, process: "down" };
@@ -72,8 +77,8 @@ export function service({ unit, command, inputs, needs }: WantedService): Step<O
       await systemd.enable(unit);
       const status = await systemd.unit(unit);
       const drift = await processDrift(os, status);
-      if (drift === null) return;
-      if (drift !== undefined) await refuseInVain(os, unit, status);
+      if (drift === null && (await startDrift(files, unit, reads)) === null) return;
+      if (typeof drift === "string") await refuseInVain(os, unit, status);
       if (status.activeState === "inactive" || status.activeState === "failed") await systemd.start(unit, signal);
       else await systemd.restart(unit, signal);
     },

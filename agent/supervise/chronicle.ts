@@ -13,6 +13,8 @@ import type { Watched } from "./watched.ts";
 export interface Chronicle {
   crashed(end: UnitStatus): void;
   well(): void;
+  /** What keeps it from its work though it runs; undefined: nothing that is known. */
+  ails(ailment: Diagnosis | undefined): void;
   /** The agent is about to restart it by itself, for the count-th time in a row. */
   mending(need: Need, count: number): void;
   /** Somebody had it restarted. */
@@ -36,6 +38,8 @@ const { HISTORY_KIND_COMPONENT, HISTORY_KIND_RESTART } = HistoryKind;
 export function createChronicle({ name, unit, os, history, log, tell }: ChronicleOptions): Chronicle {
   const { clock } = os;
   let episode = noEpisode;
+  let illness = noEpisode;
+  let ailment: Diagnosis | undefined;
   let diagnosis: Diagnosis | undefined;
   let diagnosedAt = 0;
   /** One thing after the other: a diagnosis takes its time, and what came later must not be told before. */
@@ -61,10 +65,14 @@ export function createChronicle({ name, unit, os, history, log, tell }: Chronicl
         }
         if (episode.downSince !== 0) tell({ diagnosis });
         if (news.kind !== "crashed") return;
-        const again = news.count === 1 ? "" : `, ${news.count} times in a row`;
         const { cause, message } = diagnosis;
         const kind = HISTORY_KIND_COMPONENT;
-        write({ kind, message: `${describeEnd(end)}${again}`, cause: `${cause}: ${message}`, problem: true });
+        write({
+          kind,
+          message: `${describeEnd(end)}${times(news.count)}`,
+          cause: `${cause}: ${message}`,
+          problem: true,
+        });
       });
     },
     well: () => {
@@ -75,18 +83,37 @@ export function createChronicle({ name, unit, os, history, log, tell }: Chronicl
         diagnosis = undefined;
         tell({ diagnosis });
         if (news.kind !== "back") return;
-        write({
-          kind: HISTORY_KIND_COMPONENT,
-          message: `is well again after ${(news.downMillis / 1000).toFixed(1)} s`,
-        });
+        write({ kind: HISTORY_KIND_COMPONENT, message: `is well again after ${seconds(news.downMillis)}` });
+      });
+    },
+    ails: (found) => {
+      if (found?.cause === ailment?.cause) return;
+      const before = ailment;
+      ailment = found;
+      const now = clock.now();
+      const { episode: after, news } =
+        found === undefined
+          ? afterRecovery(illness, now)
+          : before === undefined
+            ? afterCrash(illness, now)
+            : { episode: illness, news: { kind: "none" } as const };
+      illness = after;
+      then(() => {
+        tell({ diagnosis: found ?? diagnosis });
+        // What has crashed is told of as that, and so is its end.
+        if (episode.downSince !== 0) return;
+        const kind = HISTORY_KIND_COMPONENT;
+        if (news.kind === "back") write({ kind, message: `is well again after ${seconds(news.downMillis)}` });
+        if (news.kind !== "crashed" || found === undefined) return;
+        const message = `runs, and cannot work${times(news.count)}`;
+        write({ kind, message, cause: `${found.cause}: ${found.message}`, problem: true });
       });
     },
     mending: ({ kind, reason }, count) => {
       const told = isTold(count);
       if (episode.downSince === 0) episode = { ...episode, downSince: clock.now(), told };
       if (!told) return;
-      const times = count === 1 ? "" : `, ${count} times in a row`;
-      const message = `${kind === "hung" ? "restarted by the agent" : "started again by the agent"}${times}`;
+      const message = `${kind === "hung" ? "restarted by the agent" : "started again by the agent"}${times(count)}`;
       then(() => write({ kind: HISTORY_KIND_RESTART, message, cause: reason, problem: true }));
     },
     restarted: (reason, error) => {
@@ -95,4 +122,12 @@ export function createChronicle({ name, unit, os, history, log, tell }: Chronicl
       then(() => write({ kind, message: `restarted, and not well: ${error.message}`, cause: reason, problem: true }));
     },
   };
+}
+
+function times(count: number): string {
+  return count === 1 ? "" : `, ${count} times in a row`;
+}
+
+function seconds(millis: number): string {
+  return `${(millis / 1000).toFixed(1)} s`;
 }

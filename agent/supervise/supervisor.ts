@@ -52,7 +52,7 @@ export function createSupervisor({ intervalMillis, ...shared }: SupervisorOption
         [...all.values()].map(async (supervised) => {
           const { watched } = supervised;
           await watched.look();
-          await Promise.all([supervised.inquire(), watched.refresh()]);
+          await Promise.all([supervised.ask(), watched.refresh()]);
           return watched.component() ?? [];
         }),
       );

@@ -3,7 +3,6 @@ import type { HealthCheck } from "../health.ts";
 import { coalesce } from "../os/coalesce.ts";
 import type { Os, UnitStatus } from "../os/os.ts";
 import { type ComponentFacts, inactiveReason, installedVersion, isHere, toComponent } from "../status.ts";
-import { examine, type Examination, type ExamineOptions } from "./examine.ts";
 
 /** One component as it was last seen, and how to see it anew. */
 export interface Watched {
@@ -12,8 +11,10 @@ export interface Watched {
   unit(): UnitStatus | undefined;
   /** Reads its unit, and posts what is new at once. A call made while one reads waits for the next reading. */
   look(): Promise<void>;
-  /** Asks it how it is, and posts that. Undefined when it does not run, or was replaced by another process meanwhile. */
-  examine(check: HealthCheck, options: ExamineOptions): Promise<Examination | undefined>;
+  /** Asks its process how it is, and posts why not well. Undefined when none runs, or another one meanwhile. */
+  examine<Found extends { readonly reason: string | null }>(
+    ask: (unit: UnitStatus) => Promise<Found>,
+  ): Promise<Found | undefined>;
   /** Reads anew which version is installed. */
   refresh(): Promise<void>;
   /** What the supervisor has to say of it. */
@@ -64,10 +65,10 @@ export function watchComponent({ os, check, post, seen }: WatchedOptions): Watch
     component: () => posted,
     unit: () => facts?.unit,
     look,
-    examine: async (check, options) => {
+    examine: async (ask) => {
       const unit = facts?.unit;
       if (unit?.activeState !== "active") return undefined;
-      const found = await examine(check, os, options);
+      const found = await ask(unit);
       if (facts?.unit.mainPid !== unit.mainPid || facts.unit.activeState !== "active") return undefined;
       set({ reason: found.reason });
       return found;

@@ -3,6 +3,7 @@ import { applySteps } from "../../proto/step.ts";
 import { type Cloud, openCluster, type OpenCluster } from "../cluster.ts";
 import type { ClusterConfig } from "../config/schema.ts";
 import type { Context } from "../context.ts";
+import { tellProblem } from "../credentials/problem.ts";
 import { prepare, type Prepared } from "../prepare.ts";
 import { openProgress, type Output } from "../progress/open.ts";
 import { loadBalancerTrack, type Progress } from "../progress/progress.ts";
@@ -26,7 +27,9 @@ export async function bootstrap(
   const { signal } = context;
   const progress = await openProgress(output, context);
   await using cluster = await openCluster(config, signal);
-  const prepared = await prepare(cluster, { signal, mayCreateAddress: true });
+  const prepared = await prepare(cluster, { signal, mayCreateAddress: true, newCredentials: "write" });
+  if (prepared.made.length > 0) progress.emit({ kind: "note", text: tellMade(prepared.made, config) });
+  for (const text of prepared.warnings.map(tellProblem)) progress.emit({ kind: "note", text });
   for (const text of tellUnderWay(cluster.members)) progress.emit({ kind: "note", text });
   refuse(busyFindings(cluster.members, prepared.work));
   const [findings, { spare, drained }] = await Promise.all([
@@ -142,6 +145,10 @@ function conclude(errors: readonly KhwError[], nodesDone: number): void {
     headline: "not everything is done",
     hint: "see to that, then run the command again: it goes on from here",
   });
+}
+
+function tellMade(made: readonly string[], { credentials: { folder } }: ClusterConfig): string {
+  return `made the cluster's certificates, kubeconfigs and encryption key, ${made.length} files in ${folder}: keep them, and keep them safe`;
 }
 
 function tellDrained(name: string): string {

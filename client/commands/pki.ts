@@ -6,7 +6,8 @@ import { parseNodeName, refuse, show } from "../../proto/validate.ts";
 import type { Context } from "../context.ts";
 import { addFiles, identityFiles, makeFolder, readAuthority } from "../pki/folder.ts";
 import type { NewFiles } from "../pki/folder.ts";
-import { authorityDays, createAuthority, describe, identityDays, issue } from "../pki/issue.ts";
+import { describe } from "../pki/describe.ts";
+import { authorityDays, createAuthority, identityDays, issue } from "../pki/issue.ts";
 import { addToRegister, readRegister, refuseRevoked } from "../pki/register.ts";
 
 export interface PkiInitOptions {

@@ -30,8 +30,11 @@ export async function plan(
   { output }: PlanOptions,
 ): Promise<number> {
   await using cluster = await openCluster(config, signal);
-  const prepared = await prepare(cluster, { signal, mayCreateAddress: false });
-  const differences = (await Promise.all([planNodes(prepared, signal), planLoadBalancer(cluster, signal)])).flat();
+  const prepared = await prepare(cluster, { signal, mayCreateAddress: false, newCredentials: "imagine" });
+  const differences = [
+    ...planCredentials(prepared, config),
+    ...(await Promise.all([planNodes(prepared, signal), planLoadBalancer(cluster, signal)])).flat(),
+  ];
   if (output === "json") {
     const rows = differences.map(({ error, ...rest }) => ({
       ...rest,
@@ -46,6 +49,19 @@ export async function plan(
   const [failed] = [...prepared.unreachable, ...differences.flatMap(({ error }) => error ?? [])];
   if (failed !== undefined) throw failed;
   return differences.length === 0 ? 0 : somethingToDo;
+}
+
+function planCredentials({ made }: Prepared, { credentials: { folder } }: ClusterConfig): Difference[] {
+  if (made.length === 0) return [];
+  const title = `the cluster's credentials are in ${folder}`;
+  return [
+    {
+      track: "workstation",
+      step: "credentials",
+      title,
+      drift: `none is in ${folder}: ${made.length} files would be made`,
+    },
+  ];
 }
 
 async function planNodes({ work }: Prepared, signal: AbortSignal): Promise<Difference[]> {

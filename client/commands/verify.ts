@@ -20,7 +20,7 @@ export async function verify(
   const { signal } = context;
   const progress = await openProgress(output, context);
   await using cluster = await openCluster(config, signal);
-  const prepared = await prepare(cluster, { signal, mayCreateAddress: false });
+  const prepared = await prepare(cluster, { signal, mayCreateAddress: false, newCredentials: "refuse" });
   for (const error of prepared.unreachable)
     progress.emit({ kind: "check", title: `${error.node ?? "?"}: the agent answers`, error });
   const drained = await findDrained(cluster.members, signal);

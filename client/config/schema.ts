@@ -13,6 +13,7 @@ import { defaultEndpoint, labLoadBalancer } from "../gce/config.ts";
 import { authentication, mergeNodes, mirror, nodes, programName, projectId } from "./domain.ts";
 import { keySource, parseAgentDays } from "./enrolment.ts";
 import { boolean, checked, duration, list, mergeRecords, oneOf, optional, path, record } from "./parsers.ts";
+import { pkiSettings } from "./pki.ts";
 import type { Group, Read, Setting } from "./setting.ts";
 
 /** Every setting of a cluster. The defaults are the lab's. */
@@ -124,7 +125,7 @@ export const schema = {
       title: "The cluster's certificates, keys and kubeconfigs on this workstation.",
       keys: {
         folder: {
-          help: "Holds the lab's nine files: ca.pem, ca-key.pem, kubernetes.pem, kubernetes-key.pem, service-account.pem, service-account-key.pem, encryption-config.yaml, kube-controller-manager.kubeconfig, kube-scheduler.kubeconfig.",
+          help: "Holds the lab's nine files: ca.pem, ca-key.pem, kubernetes.pem, kubernetes-key.pem, service-account.pem, service-account-key.pem, encryption-config.yaml, kube-controller-manager.kubeconfig, kube-scheduler.kubeconfig. Where none of them is there, bootstrap makes them.",
           default: ".",
           flag: { name: "--credentials", value: "folder" },
           parse: path,
@@ -137,6 +138,7 @@ export const schema = {
         },
       },
     },
+    pki: pkiSettings,
     management: {
       title: "The identity that this client shows to the agents, and the authority that they have theirs from.",
       keys: {

@@ -2,6 +2,7 @@ import type { KeyObject, X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
 import { isPair, readCertificates, readPrivateKey } from "./pem.ts";
 import type { Findings, Problem } from "./problem.ts";
+import { fieldsOf } from "./x509-fields.ts";
 
 /** PEM, and how errors name it: a file of its own, or a field of a kubeconfig. */
 export interface Pem {
@@ -17,13 +18,22 @@ export interface Trust {
   readonly now: Date;
 }
 
-const issueAgain = "issue it again, as in lab 04";
+const issueAgain = "issue it again: khw-client pki create --renew, or as in lab 04";
+const day = 86_400_000;
+/** A certificate that ends sooner is told of. */
+const soon = 30 * day;
+/** OpenSSL, in nginx, and Go take no shorter key, or will not for long. */
+const smallestRsa = 2048;
+/** RSA and ECDSA with SHA-1: Go since 1.18 takes no certificate for good that was signed so. */
+const sha1: ReadonlySet<string> = new Set(["1.2.840.113549.1.1.5", "1.2.840.10045.4.1"]);
 
-/** The certificate, valid now and issued by the cluster's CA. */
+/** The certificate, valid now, issued by the cluster's CA, and fit for TLS. */
 export function* certificateIn(pem: Pem, trust: Trust): Findings<X509Certificate | undefined> {
   const [certificate] = readCertificates(pem.content);
   if (certificate === undefined) return yield* unreadable(pem, "is no certificate in PEM");
   yield* validity(pem, certificate, trust.now);
+  yield* strength(pem, certificate);
+  yield* keyUsageAllows(pem, certificate, "digitalSignature");
   const issued = trust.authorities.some((ca) => certificate.checkIssued(ca) && certificate.verify(ca.publicKey));
   if (!issued && trust.authorities.length > 0) {
     yield problem(pem, "issuer", "was not issued by the CA in ca.pem", "issue it again with this cluster's CA");
@@ -36,9 +46,11 @@ export function* authoritiesIn(pem: Pem, now: Date): Findings<readonly X509Certi
   const authorities = readCertificates(pem.content);
   const [first] = authorities;
   if (first === undefined) yield* unreadable(pem, "is no certificate in PEM");
-  else yield* validity(pem, first, now);
-  if (first?.ca === false) {
-    yield problem(pem, "basicConstraints", "is not a CA's certificate", "take the ca.pem of lab 04");
+  else {
+    yield* validity(pem, first, now);
+    yield* strength(pem, first);
+    if (fieldsOf(first).authority) yield* keyUsageAllows(pem, first, "keyCertSign");
+    else yield problem(pem, "basicConstraints", "is not a CA's certificate", "take the ca.pem of lab 04");
   }
   return authorities;
 }
@@ -108,6 +120,28 @@ function* validity(pem: Pem, { validFromDate, validToDate }: X509Certificate, no
     const what = `is not valid before ${validFromDate.toISOString()}, and here it is ${now.toISOString()}`;
     yield problem(pem, "notBefore", what, `set this machine's clock, or ${issueAgain}`);
   }
+  const left = validToDate.getTime() - now.getTime();
+  if (left >= 0 && left <= soon) {
+    const what = `ends in ${Math.floor(left / day)} days, on ${validToDate.toISOString()}`;
+    yield { ...problem(pem, "notAfter", what, issueAgain), severity: "warning" };
+  }
+}
+
+function* strength(pem: Pem, certificate: X509Certificate): Findings {
+  const bits = certificate.publicKey.asymmetricKeyDetails?.modulusLength;
+  if (bits !== undefined && bits < smallestRsa) {
+    yield problem(pem, "publicKey", `is RSA of ${bits} bits, fewer than ${smallestRsa}`, issueAgain);
+  }
+  if (sha1.has(fieldsOf(certificate).signatureAlgorithm)) {
+    yield problem(pem, "signatureAlgorithm", "is SHA-1, which no current TLS takes", issueAgain);
+  }
+}
+
+/** A certificate that restricts what its key is for allows this. */
+function* keyUsageAllows(pem: Pem, certificate: X509Certificate, wanted: string): Findings {
+  const { keyUsage } = fieldsOf(certificate);
+  if (keyUsage === undefined || keyUsage.includes(wanted)) return;
+  yield problem(pem, "keyUsage", `does not allow ${wanted}`, issueAgain);
 }
 
 function* unreadable(pem: Pem, what: string): Findings<undefined> {

@@ -1,7 +1,7 @@
 import type { X509Certificate } from "node:crypto";
 import type { CredentialName } from "../../proto/components.ts";
 import type { Controller } from "../../proto/desired.ts";
-import { numberToIPv4, parseCidr } from "../../proto/validate.ts";
+import { serviceAddress } from "../pki/cluster/certificates.ts";
 import {
   authoritiesIn,
   certificateIn,
@@ -25,8 +25,10 @@ export type Files = ReadonlyMap<CredentialName | "admin.kubeconfig", Uint8Array>
 /** The cluster that the credentials must fit. */
 export interface Cluster {
   readonly controllers: readonly Controller[];
-  readonly publicAddress: string;
+  /** Undefined where it is not known: then nothing is said about it. */
+  readonly publicAddress: string | undefined;
   readonly serviceCidr: string;
+  readonly kubernetesVersion: string;
 }
 
 /** nginx verifies the API server by it: see the agent's site for the health check. */
@@ -43,6 +45,7 @@ export function* checkCredentials(files: Files, cluster: Cluster, now: Date): Fi
   const trust: Trust = { authorities, now };
   const caKey = pem("ca-key.pem");
   if (caKey !== undefined) yield* keyIn(caKey, authorities[0], "ca.pem");
+  yield* signingAuthority(pem("signing-ca.pem"), pem("signing-ca-key.pem"), now);
 
   const serving = pem("kubernetes.pem");
   const server = serving === undefined ? undefined : yield* certificateIn(serving, trust);
@@ -53,7 +56,8 @@ export function* checkCredentials(files: Files, cluster: Cluster, now: Date): Fi
 
   yield* serviceAccountPair(pem("service-account.pem"), pem("service-account-key.pem"));
   const encryption = files.get("encryption-config.yaml");
-  if (encryption !== undefined) yield* encryptionConfigIsSound("encryption-config.yaml", encryption);
+  if (encryption !== undefined)
+    yield* encryptionConfigIsSound("encryption-config.yaml", encryption, cluster.kubernetesVersion);
 
   const context = { trust, server, names };
   for (const component of ["kube-controller-manager", "kube-scheduler"] as const) {
@@ -64,13 +68,19 @@ export function* checkCredentials(files: Files, cluster: Cluster, now: Date): Fi
   return yield* clientIn("admin.kubeconfig", files.get("admin.kubeconfig"), admin);
 }
 
+/** The authority of what Kubernetes itself signs, where it has one of its own. */
+function* signingAuthority(certificate: Pem | undefined, key: Pem | undefined, now: Date): Findings {
+  const authorities = certificate === undefined ? [] : yield* authoritiesIn(certificate, now);
+  if (key !== undefined) yield* keyIn(key, authorities[0], "signing-ca.pem");
+}
+
 /** All names that the API server is called by. */
-function servingNames({ controllers, publicAddress, serviceCidr }: Cluster): readonly WantedName[] {
+export function servingNames({ controllers, publicAddress, serviceCidr }: Cluster): readonly WantedName[] {
   return [
-    { name: publicAddress, whose: "the public address" },
+    ...(publicAddress === undefined ? [] : [{ name: publicAddress, whose: "the public address" }]),
     ...controllers.map(({ name, internalIp }) => ({ name: internalIp, whose: name })),
     { name: "127.0.0.1", whose: "the controllers' own way to it" },
-    { name: numberToIPv4(parseCidr("serviceCidr", serviceCidr).first + 1), whose: "the service kubernetes" },
+    { name: serviceAddress(serviceCidr), whose: "the service kubernetes" },
     { name: healthCheckName, whose: "the health check's proxy" },
   ];
 }
@@ -106,7 +116,7 @@ function* serviceAccountPair(publicPem: Pem | undefined, privatePem: Pem | undef
   };
 }
 
-interface ClientContext {
+export interface ClientContext {
   readonly trust: Trust;
   /** The API server's certificate, which the kubeconfig's server address must fit. */
   readonly server: X509Certificate | undefined;
@@ -115,7 +125,8 @@ interface ClientContext {
   readonly subject: { CN?: string; O?: string };
 }
 
-function* clientIn(
+/** A kubeconfig whose current context leads whom it is for to the API server. */
+export function* clientIn(
   file: string,
   content: Uint8Array | undefined,
   { trust, server, names, subject }: ClientContext,

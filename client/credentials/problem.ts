@@ -6,6 +6,8 @@ export interface Problem {
   readonly field?: string;
   readonly what: string;
   readonly remedy: string;
+  /** "warning": the cluster works in spite of it; absent: it would not. */
+  readonly severity?: "warning";
 }
 
 /** Yields what is wrong, and returns what could be read in spite of it. */
@@ -19,4 +21,9 @@ export function collect<T>(findings: Findings<T>): { readonly problems: readonly
     if (next.done === true) return { problems, result: next.value };
     problems.push(next.value);
   }
+}
+
+/** "kubernetes.pem: notAfter: ends in 12 days": the file, the field, and what is wrong with it. */
+export function tellProblem({ file, field, what }: Problem): string {
+  return [file, field, what].filter((part) => part !== undefined).join(": ");
 }

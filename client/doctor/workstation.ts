@@ -47,12 +47,16 @@ export function workstationChecks(facts: Facts): DoctorCheck[] {
       title: "the cluster's credentials fit the cluster",
       run: async () => {
         const { problems, unknown } = await facts.credentials();
-        if (problems.length === 0 && unknown.length > 0) {
+        if (!problems.some(({ severity }) => severity === undefined) && unknown.length > 0) {
           const message = `the address of ${unknown.join(", ")} is not known: whether kubernetes.pem names it cannot be told`;
           throw new KhwError("UNREACHABLE", message);
         }
-        return problems.map(({ file, field, what, remedy }) => ({
-          severity: "error",
+        // What ends soon is the next check's finding.
+        const others = problems.filter(
+          ({ severity, field }) => severity === undefined || field?.endsWith("notAfter") !== true,
+        );
+        return others.map(({ file, field, what, remedy, severity }) => ({
+          severity: severity ?? "error",
           where,
           subject: join(facts.config.credentials.folder, file),
           message: field === undefined ? what : `${field}: ${what}`,
@@ -113,7 +117,9 @@ function ending(subject: string, { validFrom, validTo }: X509Certificate, now: n
 /** All that whoever reads it could act as the cluster, or as its administrator, with. */
 function keyFiles({ management, credentials }: ClusterConfig): string[] {
   const { folder, adminKubeconfig = join(folder, "admin.kubeconfig") } = credentials;
-  const secret = credentialNames.filter((name) => !name.endsWith(".pem") || name.endsWith("-key.pem"));
+  const secret = [...credentialNames, "signing-ca-key.pem"].filter(
+    (name) => !name.endsWith(".pem") || name.endsWith("-key.pem"),
+  );
   return [
     management.key,
     join(dirname(management.ca), "ca-key.pem"),

@@ -5,7 +5,7 @@ import { KhwError } from "../../proto/errors.ts";
 import type { Compute } from "../gce/compute.ts";
 import { instanceReference } from "../gce/references.ts";
 import type { ManagementIdentity, NodeAddress } from "../node.ts";
-import { describe } from "../pki/issue.ts";
+import { describe } from "../pki/describe.ts";
 import type { Signer } from "../pki/sign-agent.ts";
 import { connectEnrolment, type EnrolmentNode } from "./connect.ts";
 import type { KeySet } from "./jwks.ts";

@@ -1,6 +1,6 @@
 import { X509Certificate } from "node:crypto";
 import type { ManagementIdentity, NodeAddress } from "../node.ts";
-import { describe } from "../pki/issue.ts";
+import { describe } from "../pki/describe.ts";
 import { isDue, type Signer } from "../pki/sign-agent.ts";
 import { connectEnrolment } from "./connect.ts";
 import { prove } from "./prove.ts";

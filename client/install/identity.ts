@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { KhwError } from "../../proto/errors.ts";
 import { roleOf } from "../../proto/roles.ts";
 import { isPair, readAuthorityCertificate, readIdentity } from "../pki/folder.ts";
-import { date } from "../pki/issue.ts";
+import { date } from "../pki/describe.ts";
 import type { Identity } from "../pki/issue.ts";
 import type { Register } from "../pki/register.ts";
 import { isDue } from "../pki/sign-agent.ts";

@@ -6,7 +6,7 @@ import type { Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { type ErrorCode, KhwError } from "../../proto/errors.ts";
 import type { NodeSpec } from "../nodes.ts";
-import { describe } from "../pki/issue.ts";
+import { describe } from "../pki/describe.ts";
 import type { Identity } from "../pki/issue.ts";
 import { readRegister, refuseRevoked } from "../pki/register.ts";
 import { openSigner } from "../pki/sign-agent.ts";

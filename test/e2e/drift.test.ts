@@ -15,7 +15,7 @@ async function state(machine: TestbedNode): Promise<string> {
     done
     for unit in ${units.join(" ")}; do
       pid=$(systemctl show --property=MainPID --value $unit)
-      tr '\\0' ' ' </proc/$pid/cmdline; [ /proc/$pid/exe -ef /usr/local/bin/$unit ] && echo its own
+      tr '\\0' ' ' </proc/$pid/cmdline; cat /run/khw/$unit/started-from; [ /proc/$pid/exe -ef /usr/local/bin/$unit ] && echo its own
     done; true`;
   return (await controllerFiles(machine)) + (await machine.must(["sh", "-c", script]));
 }
@@ -81,6 +81,22 @@ const changes: readonly Change[] = [
     what: "a credential is changed",
     script: `echo >>${key}`,
     said: /^credential\/kube-scheduler\.kubeconfig: its content differs: put right/m,
+  },
+  {
+    what: "a credential is changed, and the service restarted, while the agent is away",
+    script: `systemctl stop khw-agent
+      echo >>${key}; systemctl restart kube-scheduler; systemctl start khw-agent`,
+    said: /^service\/kube-scheduler: it was started while \S+kube-scheduler\.kubeconfig held something else: put right/m,
+    restarts: true,
+  },
+  {
+    what: "a setting of a unit is changed, the service restarted, and the unit put back, while the agent is away",
+    script: `systemctl stop khw-agent; cp ${unitFile("kube-scheduler")} /root/own
+      sed -i 's/^RestartSec=.*/&\\nLimitNOFILE=4096/' ${unitFile("kube-scheduler")}
+      systemctl daemon-reload; systemctl restart kube-scheduler
+      mv /root/own ${unitFile("kube-scheduler")}; systemctl daemon-reload; systemctl start khw-agent`,
+    said: /^service\/kube-scheduler: it was started while \S+kube-scheduler\.service held something else: put right/m,
+    restarts: true,
   },
   {
     what: "a folder is removed",

@@ -134,6 +134,20 @@ t.test("a unit's life", async (t) => {
     t.ok((reloaded?.result ?? 0) > 0);
   });
 
+  await t.test("how it ended is told just as the journal has it, until it runs again", async (t) => {
+    await node.must(["systemctl", "kill", "--signal=KILL", unit]);
+    await node.must(["sh", "-c", `until systemctl is-failed --quiet ${unit}; do sleep 0.1; done; journalctl --sync`]);
+    const [ended, , running] = await make<string[]>(
+      systemd("ending", unit),
+      systemd("start", unit),
+      systemd("ending", unit),
+    );
+    t.equal(ended?.result?.length, 2);
+    const said = await node.must(["journalctl", "--output=cat", "--unit", unit]);
+    for (const line of ended?.result ?? []) t.ok(said.includes(line), line);
+    t.same(running?.result, []);
+  });
+
   await t.test(
     "a process that does not react is killed with all that it started, and starts again at once",
     async (t) => {

@@ -69,10 +69,10 @@ t.test("the agent that stays", async (t) => {
     const signal = AbortSignal.timeout(withoutQuorumMillis);
     await Promise.all(
       testbed.nodes.map(({ name }) =>
-        watch.until(
-          () => (/etcd/.test(watch.view(name).components.get("kube-apiserver")?.reason ?? "") ? true : undefined),
-          signal,
-        ),
+        watch.until(() => {
+          const { reason, diagnosis } = watch.view(name).components.get("kube-apiserver") ?? {};
+          return /etcd/.test(reason ?? "") && diagnosis?.cause === "etcd-no-quorum" ? true : undefined;
+        }, signal),
       ),
     ).catch(() => t.fail(`not every status names etcd: ${unwell()}`));
     t.comment(unwell());

@@ -17,6 +17,8 @@ interface Entry {
 export interface FakeFiles extends Files {
   /** Puts a file (and its folders) there without leaving a trace in `changes`. */
   put(path: string, content: string | Uint8Array, mode?: number): void;
+  /** Takes a file away without leaving a trace either. */
+  drop(path: string): void;
   text(path: string): string | undefined;
   /** What was written, removed, ... since the start, for example "write /etc/hosts". */
   readonly changes: readonly string[];
@@ -73,6 +75,7 @@ export function createFakeFiles(now: () => number): FakeFiles {
       makeFolders(dirname(path), 0o755);
       entries.set(path, make("file", mode, content));
     },
+    drop: (path) => void entries.delete(path),
     text: (path) => follow(path)?.content.toString("utf8"),
     stat: async (path) => {
       const entry = entries.get(path);
@@ -91,6 +94,7 @@ export function createFakeFiles(now: () => number): FakeFiles {
       };
     },
     read: async (path) => follow(path)?.content,
+    readOften: async (path) => follow(path)?.content,
     sha256: async (path) => {
       const entry = follow(path);
       return entry && createHash("sha256").update(entry.content).digest("hex");

@@ -13,6 +13,8 @@ export interface FakeSystemd extends Systemd {
   /** Units whose start fails, with systemd's word for why ("exit-code"). */
   readonly failing: Map<string, string>;
   readonly journals: Map<string, string[]>;
+  /** How units' last processes ended, in systemd's words. */
+  readonly endings: Map<string, string[]>;
   /** What was asked of it since the start, for example "restart nginx.service". */
   readonly changes: readonly string[];
   /** Lets a running service end by itself, for good or until systemd starts it again. */
@@ -38,13 +40,15 @@ const none: UnitStatus = {
 
 /**
  * A service manager over fake files: units are loaded from their files at a reload, a start gives a process with the
- * loaded file's (and drop-ins') environment and the inode that ExecStart's program has at that moment.
+ * loaded file's (and drop-ins') environment and the inode that ExecStart's program has at that moment, and first writes down
+ * the files that it finds where its drop-in says so.
  */
 export function createFakeSystemd(files: FakeFiles, now: () => number): FakeSystemd {
   const units = new Map<string, Unit>();
   const processes = new Map<number, RunningProcess>();
   const failing = new Map<string, string>();
   const journals = new Map<string, string[]>();
+  const endings = new Map<string, string[]>();
   const changes: string[] = [];
   const events = new EventEmitter();
   const watchers = new Set<(change: UnitChange) => void>();
@@ -77,6 +81,8 @@ export function createFakeSystemd(files: FakeFiles, now: () => number): FakeSyst
   };
   const end = (name: string, unit: Unit, status: Partial<UnitStatus>): void => {
     processes.delete(unit.status.mainPid);
+    const [, record] = startRecord.exec(unit.loaded)?.slice(1) ?? [];
+    if (record !== undefined) files.drop(record);
     set(name, unit, { mainPid: 0, ...status });
   };
   const begin = async (name: string, unit: Unit, restarts = 0): Promise<void> => {
@@ -86,6 +92,7 @@ export function createFakeSystemd(files: FakeFiles, now: () => number): FakeSyst
       set(name, unit, { activeState: "failed", subState: "failed", result });
       throw new KhwError("SERVICE_FAILED", `${name}: its job ended as "failed"; result "${result}"`);
     }
+    await writeRecord(unit.loaded, files);
     const pid = ++pids;
     processes.set(pid, await processOf(unit.loaded, files));
     set(name, unit, {
@@ -101,6 +108,7 @@ export function createFakeSystemd(files: FakeFiles, now: () => number): FakeSyst
   return {
     failing,
     journals,
+    endings,
     changes,
     crash: (name, result, subState = "failed") => {
       const unit = units.get(name);
@@ -175,12 +183,24 @@ export function createFakeSystemd(files: FakeFiles, now: () => number): FakeSyst
     },
     journal: async (name, lines) => (journals.get(name) ?? []).slice(-lines),
     starts: async (name, lines) => [(journals.get(name) ?? []).slice(-lines)],
+    ending: async (name) => endings.get(name) ?? [],
     process: async (pid) => processes.get(pid),
   };
 }
 
 function pick({ activeState, subState }: UnitStatus): Omit<UnitChange, "name"> {
   return { activeState, subState };
+}
+
+/** What a drop-in has a service write down before each start. */
+const startRecord = /^ExecStartPre=.*sha256sum (.+) >(\S+)/m;
+
+async function writeRecord(unit: string, files: FakeFiles): Promise<void> {
+  const [paths = "", record] = startRecord.exec(unit)?.slice(1) ?? [];
+  if (record === undefined) return;
+  const digests = await Promise.all(paths.split(" ").map(async (path) => [await files.sha256(path), path] as const));
+  const found = digests.filter(([digest]) => digest !== undefined);
+  files.put(record, found.map((line) => `${line.join("  ")}\n`).join(""), 0o600);
 }
 
 /** The process that a unit file's ExecStart and Environment lines make; its flags are read as far as they hold no blanks or escapes. */

@@ -3,7 +3,7 @@ import t from "tap";
 
 import { makeController } from "../fixtures/causes/machine.ts";
 import { mistakes } from "../fixtures/causes/mistakes.ts";
-import { installDriver, provoke } from "../fixtures/causes/provoke.ts";
+import { installProvoker, provoke } from "../fixtures/causes/provoke.ts";
 import { startTestbed } from "../testbed/index.ts";
 
 const testbed = await startTestbed({ nodes: 1 });
@@ -11,9 +11,9 @@ t.teardown(() => testbed.stop());
 const [node] = testbed.nodes;
 if (node === undefined) throw new Error("the testbed has no machine");
 
-await Promise.all([makeController(testbed, node), installDriver(node)]);
+const [drive] = await Promise.all([installProvoker(node), makeController(testbed, node)]);
 await node.must(["sh", "-ec", "systemctl daemon-reload; systemctl start kube-apiserver"]);
-const verdicts = await provoke(node, mistakes);
+const verdicts = await provoke(node, drive, mistakes);
 
 for (const [index, { name, cause, component, line, says }] of mistakes.entries()) {
   t.test(`${component}: ${name ?? cause}`, (t) => {

@@ -28,14 +28,20 @@ export interface IssueOptions {
   readonly days?: number;
   /** The folder of the authority that signs (`ca.pem`, `ca-key.pem`); the folder itself without it. */
   readonly authority?: string;
+  /** The length of its RSA key; 2048, as in the lab, without it. */
+  readonly bits?: number;
+  /** Extensions that differ from the lab's, in OpenSSL's words: `{ keyUsage: "keyEncipherment" }`. */
+  readonly extensions?: Readonly<Record<string, string>>;
+  /** What it is signed with; SHA-256 without it. */
+  readonly digest?: string;
 }
 
 /** Makes a certificate authority in the folder, which is made if it is missing: `ca.pem`, `ca-key.pem`. */
-export async function makeAuthority(folder: string): Promise<void> {
+export async function makeAuthority(folder: string, keyUsage = "keyCertSign,cRLSign"): Promise<void> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const key = await makeKey(folder, "ca");
   const subject = distinguishedName({ commonName: "Kubernetes", organization: "Kubernetes", unit: "CA" });
-  const extensions = ["-addext", "keyUsage=critical,keyCertSign,cRLSign"];
+  const extensions = ["-addext", `keyUsage=critical,${keyUsage}`];
   const pem = join(folder, "ca.pem");
   await must([
     "openssl",
@@ -59,25 +65,24 @@ export async function makeAuthority(folder: string): Promise<void> {
  * ended (`days: -1`), of a strange authority (`authority`), without a name (`names`).
  */
 export async function issue(folder: string, name: CertificateName, options: IssueOptions = {}): Promise<void> {
-  const { names = [], days = 365, authority = folder } = options;
-  const key = await makeKey(folder, name);
+  const { names = [], days = 365, authority = folder, bits = 2048, digest = "sha256" } = options;
+  const key = await makeKey(folder, name, bits);
   const subject = distinguishedName({ ...subjects[name], unit: "Kubernetes The Hard Way" });
   const request = await must(["openssl", "req", "-new", "-key", key, "-subj", subject]);
   const work = await mkdtemp(join(tmpdir(), "certificate-"));
   try {
     const extensions = join(work, "extensions");
-    await writeFile(
-      extensions,
-      [
-        "basicConstraints=critical,CA:FALSE",
-        "keyUsage=critical,digitalSignature,keyEncipherment",
-        "extendedKeyUsage=serverAuth,clientAuth",
-        ...(names.length === 0 ? [] : [`subjectAltName=${names.join(",")}`]),
-        "",
-      ].join("\n"),
-    );
+    const wanted: Readonly<Record<string, string>> = {
+      basicConstraints: "critical,CA:FALSE",
+      keyUsage: "critical,digitalSignature,keyEncipherment",
+      extendedKeyUsage: "serverAuth,clientAuth",
+      ...(names.length === 0 ? {} : { subjectAltName: names.join(",") }),
+      ...options.extensions,
+    };
+    const lines = Object.entries(wanted).map(([extension, value]) => `${extension}=${value}\n`);
+    await writeFile(extensions, lines.join(""));
     const signer = ["-CA", join(authority, "ca.pem"), "-CAkey", join(authority, "ca-key.pem")];
-    const argv = ["openssl", "x509", "-req", ...signer, "-days", String(days), "-extfile", extensions];
+    const argv = ["openssl", "x509", "-req", `-${digest}`, ...signer, "-days", String(days), "-extfile", extensions];
     await must([...argv, "-out", join(folder, `${name}.pem`)], { input: request });
   } finally {
     await rm(work, { recursive: true });
@@ -85,9 +90,9 @@ export async function issue(folder: string, name: CertificateName, options: Issu
 }
 
 /** Makes a private key in the form that the labs' tool gives (RSA of 2048 bits, PKCS #1, mode 0600); a test's mismatched key, too. */
-export async function makeKey(folder: string, name: CertificateName | "ca"): Promise<string> {
+export async function makeKey(folder: string, name: CertificateName | "ca", bits = 2048): Promise<string> {
   const file = join(folder, `${name}-key.pem`);
-  await must(["openssl", "genrsa", "-traditional", "-out", file, "2048"]);
+  await must(["openssl", "genrsa", "-traditional", "-out", file, String(bits)]);
   return file;
 }
 

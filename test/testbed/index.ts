@@ -36,6 +36,8 @@ export interface TestbedOptions {
   readonly withEtcd?: boolean;
   /** The machines' Debian release; bookworm without it. */
   readonly suite?: Suite;
+  /** Makes the files of labs 04 to 06 in a folder; without it they are made with openssl. */
+  readonly credentials?: typeof makeCredentials;
 }
 
 /**
@@ -44,6 +46,7 @@ export interface TestbedOptions {
  */
 export async function startTestbed(options: TestbedOptions = {}): Promise<Testbed> {
   const { nodes: count = 3, keep = false, withEtcd = true, suite = "bookworm" } = options;
+  const make = options.credentials ?? makeCredentials;
   const id = options.name ?? randomBytes(4).toString("hex");
   if (!/^[a-z0-9][a-z0-9-]{0,19}$/.test(id)) throw new Error(`not a testbed's name: ${JSON.stringify(id)}`);
   const [prepared] = await Promise.all([prepare(suite), sweep()]);
@@ -54,7 +57,7 @@ export async function startTestbed(options: TestbedOptions = {}): Promise<Testbe
   const guard = stopOnSignal(testbed);
   try {
     await together(
-      makeCredentials(testbed.credentials, { nodes: all, publicAddress: testbed.publicAddress }),
+      make(testbed.credentials, { nodes: all, publicAddress: testbed.publicAddress }),
       makeNetwork(id, all),
       ...all.map((place) => makeDisk({ id, place, all, base: prepared.base })),
     );

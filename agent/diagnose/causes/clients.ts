@@ -1,6 +1,6 @@
 import type { Cause } from "../evidence.ts";
 
-const clientComponents = ["kube-controller-manager", "kube-scheduler"];
+export const clientComponents: readonly string[] = ["kube-controller-manager", "kube-scheduler"];
 
 /** The controller manager and the scheduler: the API server's clients, and what they read. */
 export const clients: readonly Cause[] = [

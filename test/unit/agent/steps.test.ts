@@ -12,7 +12,7 @@ import type { Os } from "../../../agent/os/os.ts";
 import { KhwError } from "../../../proto/errors.ts";
 import type { Step } from "../../../proto/step.ts";
 import { createFakeOs, fakeIdentity } from "../../fakes/os.ts";
-import { labState } from "../../fixtures/lab-cluster.ts";
+import { credentialsOf, labState } from "../../fixtures/lab-cluster.ts";
 import { applyAll, digest, labDesired, labMachine, never, planAll, release } from "../../fixtures/machine.ts";
 
 const quiet = { signal: never, progress: () => {} };
@@ -341,6 +341,43 @@ t.test("a service", async (t) => {
     t.equal(await repair(t, step, os), "it is failed (failed)");
   });
 
+  t.test("whose files were changed around a restart by hand, and put back, is restarted; and only then", async (t) => {
+    const key = "/var/lib/kubernetes/kube-scheduler.kubeconfig";
+    const reads = [{ path: key, sha256: digest("own") }];
+    const reading = service({ ...wanted, reads });
+    const os = fresh();
+    os.files.put(key, "own", 0o600);
+    await repair(t, reading, os);
+    const quietly = async (what: string): Promise<void> => void t.equal(await reading.check(os, never), null, what);
+
+    os.clock.advance(1000);
+    await os.files.chmod(key, 0o600);
+    await quietly("another mode is no other content");
+    os.files.put(key, "another's", 0o600);
+    os.files.put(key, "own", 0o600);
+    await quietly("nobody started it meanwhile");
+
+    os.files.put(key, "another's", 0o600);
+    await os.systemd.restart(unit, never);
+    os.files.put(key, "own", 0o600);
+    const override = `/etc/systemd/system/${unit}.d/override.conf`;
+    os.files.put(override, "[Service]\nLimitNOFILE=65536\n");
+    await os.systemd.reload();
+    os.clock.advance(1000);
+    t.match(await reading.check(os, never), { process: "restart" });
+    t.equal(await repair(t, reading, os), `it was started while ${key} held something else`);
+    t.equal(restarts(os), 2, "by hand, and by the repair; somebody's own drop-in is not to blame");
+  });
+
+  t.test("that was started before its unit wrote down its files is left alone", async (t) => {
+    const { os } = await running(t);
+    const path = "/var/lib/kubernetes/kube-scheduler.kubeconfig";
+    os.files.put(path, "own", 0o600);
+    const reading = service({ ...wanted, reads: [{ path, sha256: digest("own") }] });
+    t.equal(await repair(t, reading, os), "its inputs change");
+    t.equal(restarts(os), 0);
+  });
+
   t.test("that does not start fails its step with systemd's word", async (t) => {
     const os = fresh();
     os.systemd.failing.set(unit, "exit-code");
@@ -539,6 +576,37 @@ t.test("a controller", async (t) => {
     const { changed, errors } = await applyAll(controllerSteps(labDesired(), { drained: false }), os);
     t.strictSame([changed, errors, os.changes()], [[], [], before]);
   });
+
+  t.test(
+    "of a cluster with a signing CA holds no key of the cluster's CA, and signs and trusts as it shall",
+    async (t) => {
+      const os = labMachine();
+      await applyAll(steps, os);
+      t.match(await os.files.stat("/var/lib/kubernetes/ca-key.pem"), { kind: "file" }, "it was as in the lab before");
+      const separate = controllerSteps(labDesired({ credentials: credentialsOf(true) }), { drained: false });
+      const before = os.systemd.changes.length;
+      t.strictSame((await applyAll(separate, os)).errors, []);
+      t.equal(await os.files.stat("/var/lib/kubernetes/ca-key.pem"), undefined);
+      t.match(await os.files.stat("/var/lib/kubernetes/signing-ca-key.pem"), { kind: "file", mode: 0o600 });
+      t.match(await os.files.stat("/var/lib/kubernetes/ca-bundle.pem"), { kind: "file", mode: 0o644 });
+      const unit = async (name: string) => String(await os.files.read(`/etc/systemd/system/${name}.service`));
+      const apiserver = await unit("kube-apiserver");
+      t.match(apiserver, "--client-ca-file=/var/lib/kubernetes/ca-bundle.pem ");
+      t.match(apiserver, "--kubelet-certificate-authority=/var/lib/kubernetes/ca-bundle.pem ");
+      t.match(apiserver, "--etcd-cafile=/var/lib/kubernetes/ca.pem ");
+      const manager = await unit("kube-controller-manager");
+      t.match(manager, "--cluster-signing-cert-file=/var/lib/kubernetes/signing-ca.pem ");
+      t.match(manager, "--cluster-signing-key-file=/var/lib/kubernetes/signing-ca-key.pem ");
+      t.match(manager, "--root-ca-file=/var/lib/kubernetes/ca.pem ");
+      t.strictSame(restarted(os.systemd.changes.slice(before)), [
+        "restart kube-apiserver.service",
+        "restart kube-controller-manager.service",
+      ]);
+      t.strictSame(await planAll(separate, os), {});
+      os.files.put("/var/lib/kubernetes/ca-key.pem", "back", 0o600);
+      t.strictSame(await planAll(separate, os), { "credential/ca-key.pem": "is there" });
+    },
+  );
 
   t.test("restarts just the components that read a credential that changed", async (t) => {
     const readers = {

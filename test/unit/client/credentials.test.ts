@@ -5,8 +5,10 @@ import t from "tap";
 import { parseConfig } from "../../../client/config/load.ts";
 import { checkCredentials } from "../../../client/credentials/check.ts";
 import { collect } from "../../../client/credentials/problem.ts";
+import { encryptionConfigIsSound } from "../../../client/credentials/encryption-config.ts";
 import { readCredentials } from "../../../client/credentials/read.ts";
-import { credentialNames } from "../../../proto/components.ts";
+import { createClusterAuthority } from "../../../client/pki/cluster/issue.ts";
+import { credentialNames, credentialSet } from "../../../proto/components.ts";
 import { KhwError } from "../../../proto/errors.ts";
 import { issue, makeAuthority } from "../../testbed/certificates.ts";
 import { makeCredentials, subjectAlternativeNames } from "../../testbed/credentials.ts";
@@ -248,12 +250,68 @@ const cases: readonly [title: string, change: (folder: string) => Promise<unknow
     /secret: is not base64$/,
   ],
   [
-    "nothing is encrypted, as identity comes first",
+    "the encryption config's kind is of another group",
     (folder) =>
       edit(folder, "encryption-config.yaml", (text) =>
-        text.replace("      - identity: {}\n", "").replace("providers:\n", "providers:\n      - identity: {}\n"),
+        text.replace("apiVersion: v1", "apiVersion: apiserver.config.k8s.io/v1"),
       ),
-    /: encryption-config\.yaml: resources\[0\]\.providers\[0\]: is identity: /,
+    /: encryption-config\.yaml: apiVersion: is not v1, which EncryptionConfig belongs to$/,
+  ],
+  [
+    "an encryption key has no name",
+    (folder) => edit(folder, "encryption-config.yaml", (text) => text.replace("- name: key1", "- nome: key1")),
+    /: encryption-config\.yaml: resources\[0\]\.providers\[0\]\.aescbc\.keys\[0\]\.name: is missing$/,
+  ],
+  [
+    "a provider is none that there is",
+    (folder) => edit(folder, "encryption-config.yaml", (text) => text.replace("- aescbc:", "- aesxyz:")),
+    /: encryption-config\.yaml: resources\[0\]\.providers\[0\]: must hold just one of aescbc, aesgcm, /,
+  ],
+  [
+    "a provider has no keys",
+    (folder) =>
+      edit(folder, "encryption-config.yaml", (text) => text.replace(/keys:\n[^]*?( {6}- identity)/, "keys: []\n$1")),
+    /: encryption-config\.yaml: resources\[0\]\.providers\[0\]\.aescbc: has no keys$/,
+  ],
+  [
+    "all resources are named by a wildcard that the release does not know",
+    (folder) => edit(folder, "encryption-config.yaml", (text) => text.replace("- secrets", "- '*.*'")),
+    /: encryption-config\.yaml: resources: encrypts no secrets$/,
+  ],
+  [
+    "KMS is of a version that the release does not take",
+    (folder) =>
+      edit(folder, "encryption-config.yaml", (text) =>
+        text.replace("- identity: {}", "- kms: {name: x, apiVersion: v2, endpoint: 'unix:///run/x'}"),
+      ),
+    /: encryption-config\.yaml: resources\[0\]\.providers\[1\]\.kms\.apiVersion: is v2, which 1\.21 does not take$/,
+  ],
+  [
+    "a certificate's key is too short",
+    (folder) => issue(folder, "kubernetes", { ...serving, bits: 1024 }),
+    /: kubernetes\.pem: publicKey: is RSA of 1024 bits, fewer than 2048$/,
+  ],
+  [
+    "a certificate is signed with SHA-1",
+    (folder) => issue(folder, "kubernetes", { ...serving, digest: "sha1" }),
+    /: kubernetes\.pem: signatureAlgorithm: is SHA-1, which no current TLS takes$/,
+  ],
+  [
+    "a certificate's key may not sign a handshake",
+    (folder) => issue(folder, "kubernetes", { ...serving, extensions: { keyUsage: "critical,keyEncipherment" } }),
+    /: kubernetes\.pem: keyUsage: does not allow digitalSignature$/,
+  ],
+  [
+    "the API server's certificate is for servers alone",
+    (folder) => issue(folder, "kubernetes", { ...serving, extensions: { extendedKeyUsage: "serverAuth" } }),
+    /: kubernetes\.pem: extendedKeyUsage: does not allow clientAuth$/,
+  ],
+  [
+    "the authority may not sign certificates",
+    async (folder) => {
+      await makeAuthority(folder, "cRLSign");
+    },
+    /ca\.pem: keyUsage: does not allow keyCertSign/,
   ],
   [
     "secrets are not among what is encrypted",
@@ -270,6 +328,62 @@ for (const [title, change, message] of cases) {
     for (const secret of await secretsIn(sound)) t.notOk(error.message.includes(secret), "no secret");
   });
 }
+
+t.test("with a signing CA in the folder the CA's key stays where it is, or may be missing", async (t) => {
+  const folder = await spoilt(async (folder) => {
+    const { certificate, key } = await createClusterAuthority("signing", { algorithm: "ecdsa", days: 100 }, new Date());
+    await writeFile(join(folder, "signing-ca.pem"), certificate);
+    await writeFile(join(folder, "signing-ca-key.pem"), key);
+  });
+  const { credentials } = await read(folder);
+  t.same(
+    credentials.map(({ name }) => name),
+    credentialSet(true),
+  );
+  const bundle = String(credentials.find(({ name }) => name === "ca-bundle.pem")?.content);
+  const text = async (name: string) => readFile(join(folder, name), "utf8");
+  t.equal(bundle, `${await text("ca.pem")}${await text("signing-ca.pem")}`);
+  await rm(join(folder, "ca-key.pem"));
+  t.equal((await read(folder)).credentials.length, 11);
+  await cp(join(folder, "admin-key.pem"), join(folder, "signing-ca-key.pem"));
+  t.match((await refusal(folder)).message, /: signing-ca-key\.pem: is not the key of signing-ca\.pem$/);
+});
+
+t.test("what works, and is not as it should be, is a warning and no refusal", async (t) => {
+  const folder = await spoilt(async (folder) => {
+    await issue(folder, "kubernetes", { ...serving, days: 12 });
+    await edit(folder, "encryption-config.yaml", (text) =>
+      text.replace("      - identity: {}\n", "").replace("providers:\n", "providers:\n      - identity: {}\n"),
+    );
+  });
+  const { warnings } = await read(folder);
+  t.match(warnings, [
+    { file: "kubernetes.pem", field: "notAfter", what: /^ends in 1[12] days, on /, severity: "warning" },
+    { file: "encryption-config.yaml", field: "resources[0].providers[0]", what: /^is identity: /, severity: "warning" },
+  ]);
+  t.equal(warnings.length, 2);
+  t.same((await read(sound)).warnings, []);
+});
+
+t.test("what the encryption config may hold goes by the release", (t) => {
+  const config = (resource: string, provider: string) =>
+    Buffer.from(
+      `kind: EncryptionConfiguration\napiVersion: apiserver.config.k8s.io/v1\nresources: [{resources: ['${resource}'], providers: [${provider}]}]`,
+    );
+  const found = (content: Buffer, version: string) =>
+    collect(encryptionConfigIsSound("f", content, version)).problems.map(({ what }) => what);
+  const kms = (version: string) => config("secrets", `{kms: {apiVersion: ${version}, name: x, endpoint: "unix:///x"}}`);
+  const secretbox = `{secretbox: {keys: [{name: a, secret: ${Buffer.alloc(32).toString("base64")}}]}}`;
+  t.same(found(config("*.*", secretbox), "v1.26.0"), ["encrypts no secrets"]);
+  t.same(found(config("*.*", secretbox), "v1.27.0"), []);
+  t.same(found(kms("v1"), "v1.28.0"), []);
+  t.same(found(kms("v1"), "v1.29.0"), ["is v1, which 1.29 takes only with the feature gate KMSv1"]);
+  t.same(found(kms("v2"), "v1.27.0"), []);
+  t.same(found(config("secrets", `{secretbox: {keys: [{name: a, secret: AAAA}]}}`), "v1.21.0"), [
+    "has 3 bytes, not 32",
+  ]);
+  t.end();
+});
 
 t.test("all problems are told together, each with its remedy", async (t) => {
   const folder = await spoilt(async (folder) => {
@@ -294,7 +408,11 @@ t.test("a certificate that is not valid yet is told with the time here", async (
   const files = new Map(
     await Promise.all(names.map(async (name) => [name, await readFile(join(sound, name))] as const)),
   );
-  const findings = checkCredentials(files, { controllers, publicAddress, serviceCidr: "10.32.0.0/24" }, new Date(0));
+  const findings = checkCredentials(
+    files,
+    { controllers, publicAddress, serviceCidr: "10.32.0.0/24", kubernetesVersion: "v1.21.0" },
+    new Date(0),
+  );
   const early = collect(findings).problems.filter(({ field }) => field?.endsWith("notBefore"));
   t.equal(early.length, 8, "the CA, kubernetes.pem, and both certificates of each kubeconfig");
   t.match(early[0], { file: "ca.pem", what: /^is not valid before .+, and here it is 1970-01-01T00:00:00\.000Z$/ });

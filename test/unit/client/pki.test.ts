@@ -82,7 +82,7 @@ t.test("validity is ten years for the CA, a year unless told otherwise, and neve
   const now = Date.now();
   const old = await createAuthority(new Date(now - 3600 * 86_400_000));
   const beyond = issue(old, { name: "late", role: "admin", days: 365 }, new Date(now));
-  await t.rejects(beyond, { code: "INVALID_ARGUMENT", message: /longer than the management CA is valid/ });
+  await t.rejects(beyond, { code: "INVALID_ARGUMENT", message: /longer than the CA is valid/ });
 });
 
 t.test("nothing is overwritten, and of several files all are made or none", async (t) => {

@@ -1,8 +1,8 @@
 import t from "tap";
-import { ownController, parseDesiredState } from "../../../proto/desired.ts";
+import { ownController, parseDesiredState, signsSeparately } from "../../../proto/desired.ts";
 import type { Cluster, DesiredState } from "../../../proto/gen/khw/agent/v1/agent.ts";
 import { differences, parseKubernetesVersion } from "../../../proto/kubernetes-versions.ts";
-import { controllers, labState } from "../../fixtures/lab-cluster.ts";
+import { controllers, credentialsOf, labState } from "../../fixtures/lab-cluster.ts";
 
 function withCluster(changes: Partial<Cluster>): DesiredState {
   const { cluster } = labState();
@@ -189,6 +189,25 @@ const refused: readonly (readonly [what: string, state: DesiredState | undefined
     /^credentials\.ca\.pem: /,
   ],
 ];
+
+t.test("the key of the cluster's CA and a signing CA's files exclude each other", async (t) => {
+  const separate = credentialsOf(true);
+  t.ok(signsSeparately(parseDesiredState(labState({ credentials: separate }))));
+  t.notOk(signsSeparately(parseDesiredState(labState())));
+  const caKey = credentialsOf(false).filter(({ name }) => name === "ca-key.pem");
+  const named = (...names: string[]) => separate.filter(({ name }) => names.includes(name));
+  for (const [credentials, message] of [
+    [[...separate, ...caKey], "credentials.ca-key.pem: must not leave the workstation"],
+    [[...credentialsOf(false), ...named("ca-bundle.pem")], "credentials.ca-bundle.pem: needs signing-ca.pem beside it"],
+    [separate.filter(({ name }) => name !== "ca-bundle.pem"), "credentials.ca-bundle.pem: is missing"],
+    [separate.filter(({ name }) => name !== "signing-ca-key.pem"), "credentials.signing-ca-key.pem: is missing"],
+  ] as const) {
+    t.throws(() => parseDesiredState(labState({ credentials: [...credentials] })), {
+      code: "INVALID_ARGUMENT",
+      message,
+    });
+  }
+});
 
 t.test("what could not stand on a machine is refused, by its field's name", async (t) => {
   for (const [what, state, message] of refused) {

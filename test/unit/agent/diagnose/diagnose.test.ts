@@ -84,6 +84,19 @@ t.test("a full disk is told even where the program leaves no word", async (t) =>
   });
 });
 
+t.test(
+  "an end that the journal missed is told from systemd's properties, and one that it has is told once",
+  async (t) => {
+    const killed = `${unit}: Main process exited, code=killed, status=9/KILL`;
+    for (const journal of [["Started kube-apiserver.service."], ["Started kube-apiserver.service.", killed], []]) {
+      const os = machine(...journal);
+      os.systemd.endings.set(unit, [killed, `${unit}: Failed with result 'signal'.`]);
+      t.match(await diagnose("kube-apiserver", unit, os), { cause: "killed", lines: [killed] });
+      t.equal((await look("kube-apiserver", unit, os)).starts.flat().filter((line) => line === killed).length, 1);
+    }
+  },
+);
+
 t.test("a journal that cannot be read is told, and is no failure", async (t) => {
   const os = machine();
   const starts = async (): Promise<string[][]> => {

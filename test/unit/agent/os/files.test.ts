@@ -98,6 +98,24 @@ t.test("the digest follows every change, and one of the same size at once", asyn
   t.equal(await files.sha256(path), sha256("sixteen"));
 });
 
+t.test("a file that is read often is read anew when it changed, or was replaced", async (t) => {
+  const folder = await folderFor(t);
+  const path = join(folder, "ca.pem");
+  const files = createFiles();
+  t.equal(await files.readOften(path), undefined);
+  await writeFile(path, "one");
+  await setTimeout(30);
+  const first = await files.readOften(path);
+  t.equal(first?.toString(), "one");
+  t.equal(await files.readOften(path), first, "from memory");
+  await writeFile(path, "two");
+  t.equal((await files.readOften(path))?.toString(), "two");
+  await files.write(path, "new", 0o600);
+  t.equal((await files.readOften(path))?.toString(), "new");
+  await rm(path);
+  t.equal(await files.readOften(path), undefined);
+});
+
 t.test("a digest is not computed again while the file stays, whichever of its names is asked for", async (t) => {
   const folder = await folderFor(t);
   const [path, other] = [join(folder, "a"), join(folder, "b")];

@@ -113,6 +113,46 @@ t.test("an API server without etcd is not restarted for it", async (t) => {
   t.strictSame(restarts(), []);
 });
 
+t.test("what runs and cannot work is told with its cause for as long as it is so", async (t) => {
+  const { os, component, told, restarts } = await supervised(t);
+  os.answers.set("https://127.0.0.1:6443/readyz?verbose", { status: 500, body: "[-]etcd failed: reason withheld\n" });
+  os.answers.set(livez, { status: 200, body: "ok" });
+  await eventually("it is seen", () => component("kube-apiserver")?.reason === "/readyz answers 500, failing: etcd");
+  os.clock.advance(20_000);
+  await eventually("its cause is told", () => component("kube-apiserver")?.diagnosis?.cause === "etcd-unreachable");
+  os.answers.set("https://127.0.0.1:6443/readyz?verbose", { status: 200, body: "ok" });
+  await eventually("it is well", () => component("kube-apiserver")?.reason === "");
+  await eventually("and nothing is left of it", () => component("kube-apiserver")?.diagnosis === undefined);
+  await eventually("both are told", () => told.length === 2);
+  t.match(told, [
+    { subject: "kube-apiserver", message: "runs, and cannot work", cause: /^etcd-unreachable: /, problem: true },
+    { subject: "kube-apiserver", message: /^is well again after/ },
+  ]);
+  t.strictSame(restarts(), []);
+});
+
+t.test("a client that says it is well, and is not let in, is not well", async (t) => {
+  const { os, component, restarts } = await supervised(t);
+  const pid = component("kube-scheduler")?.pid ?? 0;
+  const complain = (): void => {
+    const timeUnixMillis = os.clock.now();
+    const text = "E1125 leaderelection.go:325] error retrieving resource lock kube-system/kube-scheduler: Unauthorized";
+    os.journal.set("kube-scheduler.service", [{ timeUnixMillis, text, priority: 3, pid }]);
+  };
+  os.clock.advance(20_000);
+  complain();
+  await eventually("it is seen", () => component("kube-scheduler")?.diagnosis?.cause === "client-unauthorized");
+  t.match(component("kube-scheduler"), {
+    health: Health.HEALTH_UNHEALTHY,
+    reason: "the API server does not accept its credentials",
+  });
+  await setTimeout(200);
+  t.strictSame(restarts(), [], "a restart would not help");
+  os.journal.delete("kube-scheduler.service");
+  os.clock.advance(20_000);
+  await eventually("it is well", () => component("kube-scheduler")?.health === Health.HEALTH_HEALTHY);
+});
+
 t.test("of two API servers one waits: it is not restarted without the lease", async (t) => {
   let asked = 0;
   const take = async (): Promise<AsyncDisposable> => {

@@ -1,0 +1,64 @@
+import { clientComponents } from "./causes/clients.ts";
+import { etcdClient } from "./causes/kube-apiserver.ts";
+import type { Cause, Evidence } from "./evidence.ts";
+
+/** What its health check says is a line of the evidence, too. */
+const withoutEtcd = /failing: .*\betcd\b/;
+
+const someAnswer = ({ etcd = [] }: Evidence): boolean => etcd.some(({ status }) => status !== 0);
+const noneIsWell = ({ etcd = [] }: Evidence): boolean =>
+  !etcd.some(({ status, body }) => status === 200 && /"health"\s*:\s*"?true/.test(body));
+
+/** The causes of a crash for want of etcd keep an API server that runs from its work, where etcd's own answers agree. */
+const etcdAilments = etcdClient.map((cause): Cause => ({ ...cause, pattern: withoutEtcd, when: agrees(cause) }));
+
+function agrees({ id, when = () => true }: Cause): NonNullable<Cause["when"]> {
+  if (id === "etcd-unreachable") return (evidence) => !someAnswer(evidence);
+  if (id === "etcd-no-quorum") return (evidence) => someAnswer(evidence) && noneIsWell(evidence);
+  return when;
+}
+
+const asked = "(?:error retrieving resource lock|[Ff]ailed to (?:list|watch|update lock)|error initially creating)";
+
+/** What keeps a component that runs from its work, in the order in which it is looked for. */
+export const ailments: readonly Cause[] = [
+  ...etcdAilments,
+  {
+    id: "client-unauthorized",
+    components: clientComponents,
+    pattern: new RegExp(`^E.*${asked}.*: Unauthorized`),
+    message: "the API server does not accept its credentials",
+    remedy:
+      "make its kubeconfig anew as in lab 05, with a client certificate of the cluster's CA that has not expired, and run `khw-client bootstrap`",
+  },
+  {
+    id: "client-forbidden",
+    components: clientComponents,
+    pattern: new RegExp(
+      `^E.*${asked}.* is forbidden: User "(?<user>[^"]*)" cannot (?<verb>\\w+) resource "(?<resource>[^"]+)"`,
+    ),
+    message: "the API server knows it as {user}, who may not {verb} {resource}",
+    remedy:
+      "issue the certificate in its kubeconfig for system:{component}, as in lab 04; if it is, restart an API server: that puts back the roles that belong to the name",
+  },
+  {
+    id: "api-server-authority-unknown",
+    components: clientComponents,
+    pattern: new RegExp(`^E.*${asked}.*x509: certificate signed by unknown authority`),
+    message: "the API server's certificate is not of the authority in its kubeconfig",
+    remedy: "make its kubeconfig anew as in lab 05, with the CA that signed the API server's certificate",
+  },
+  {
+    id: "api-server-unreachable",
+    components: clientComponents,
+    pattern: new RegExp(
+      `^E.*${asked}.*(?:dial tcp \\S+: |context deadline exceeded|Client\\.Timeout exceeded|TLS handshake timeout)`,
+    ),
+    message: "the API server that its kubeconfig names does not answer",
+    remedy:
+      "see to kube-apiserver on this node; if that answers, correct the server in the kubeconfig (lab 05 has https://127.0.0.1:6443)",
+  },
+];
+
+/** These say that they are well however little they can do: what they write tells more. */
+export const quietlyAiling: ReadonlySet<string> = new Set(clientComponents);

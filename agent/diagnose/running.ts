@@ -1,0 +1,41 @@
+import type { Diagnosis } from "../../proto/gen/khw/agent/v1/agent.ts";
+import type { HealthCheck } from "../health.ts";
+import type { Os } from "../os/os.ts";
+import { ailments } from "./ailments.ts";
+import { askEtcd, readEtcdCertificate } from "./etcd-facts.ts";
+import { readFlags } from "./flags.ts";
+import { known } from "./match.ts";
+
+/** Whoever waits for the API server or for etcd says so again within this time. */
+const recentMillis = 12_000;
+const recentLines = 200;
+const deadlineMillis = 10_000;
+
+export interface Running {
+  readonly pid: number;
+  /** What its health check says; null when that is well. */
+  readonly reason: string | null;
+}
+
+/**
+ * What keeps a component that runs from its work, by what it wrote in the last seconds; undefined where nothing known does.
+ * @throws KhwError IO_FAILED when its journal cannot be read.
+ */
+export async function diagnoseRunning(
+  { component, unit }: HealthCheck,
+  { pid, reason }: Running,
+  os: Os,
+): Promise<Diagnosis | undefined> {
+  const signal = AbortSignal.timeout(deadlineMillis);
+  const request = { unit, lines: recentLines, sinceUnixMillis: os.clock.now() - recentMillis, follow: false };
+  const lines: string[] = [];
+  for await (const entry of os.logs.stream(request, signal)) if (entry.pid === pid) lines.push(entry.text);
+  if (reason !== null) lines.push(reason);
+  const flags = await readFlags(unit, os);
+  const etcd = component === "kube-apiserver" && /\betcd\b/.test(reason ?? "");
+  const [etcdCertificate, answers] = await Promise.all([
+    etcd ? readEtcdCertificate(flags, os) : undefined,
+    etcd ? askEtcd(flags, os) : undefined,
+  ]);
+  return known({ component, unit, flags, starts: [lines], etcdCertificate, etcd: answers }, ailments);
+}

@@ -1,0 +1,37 @@
+import type { BigIntStats } from "node:fs";
+import { open, stat } from "node:fs/promises";
+import type { FileHandle } from "node:fs/promises";
+
+export interface RememberedOptions<T> {
+  readonly derive: (handle: FileHandle) => Promise<T>;
+  /** How many files to remember it of; what was replaced since goes first. */
+  readonly most: number;
+}
+
+/** The kernel stamps times by its tick (at most 10 ms): a change within the same one would go unseen. */
+const tickNanos = 20_000_000n;
+
+/**
+ * What is derived from a file's content, once for as long as the file stays as it is, whatever names it has; until then asking
+ * costs a single stat(2). Follows a symbolic link.
+ */
+export function createRemembered<T>({ derive, most }: RememberedOptions<T>): (path: string) => Promise<T> {
+  const known = new Map<string, { readonly value: T }>();
+  return async (path) => {
+    const remembered = known.get(identityOf(await stat(path, { bigint: true })));
+    if (remembered !== undefined) return remembered.value;
+
+    await using handle = await open(path, "r");
+    const before = await handle.stat({ bigint: true });
+    const value = await derive(handle);
+    const after = await handle.stat({ bigint: true });
+    const settled = BigInt(Date.now()) * 1_000_000n - after.ctimeNs > tickNanos;
+    if (settled && identityOf(before) === identityOf(after)) known.set(identityOf(after), { value });
+    if (known.size > most) known.delete(known.keys().next().value ?? "");
+    return value;
+  };
+}
+
+function identityOf({ dev, ino, size, mtimeNs, ctimeNs }: BigIntStats): string {
+  return [dev, ino, size, mtimeNs, ctimeNs].join(" ");
+}

@@ -1,0 +1,26 @@
+import { DriftPolicy } from "../../proto/gen/khw/agent/v1/agent.ts";
+import type { BoardState } from "../board.ts";
+import type { UnitStatus } from "../os/os.ts";
+import type { Examination } from "./examine.ts";
+import { failuresAllowed } from "./failures.ts";
+import type { Need } from "./mend.ts";
+
+/** What a component's unit, and what is wanted of its node, call for when it does not run. */
+export function downNeed(
+  component: string,
+  { loadState, unitFileState, activeState, result }: UnitStatus,
+  { maintenance, drift }: Pick<BoardState, "maintenance" | "drift">,
+): Need | undefined {
+  if (loadState !== "loaded" || unitFileState !== "enabled") return undefined;
+  const report = drift.policy === DriftPolicy.DRIFT_POLICY_REPORT;
+  // Who stops etcd, or anything on a drained node, does so on purpose; elsewhere it is drift.
+  const unwanted = activeState === "inactive" && component !== "etcd" && !maintenance.drained && !report;
+  if (activeState !== "failed" && !unwanted) return undefined;
+  return { kind: "down", reason: `it was ${activeState} (${result})` };
+}
+
+/** What an answer that is one of so many failures in a row calls for. */
+export function hungNeed(component: string, found: Examination | undefined, failures: number): Need | undefined {
+  if (found?.life.kind !== "dead" || failures < failuresAllowed(component)) return undefined;
+  return { ...found.life, kind: "hung" };
+}

@@ -1,0 +1,69 @@
+import { readFile } from "node:fs/promises";
+import { homedir } from "node:os";
+import { delimiter, join, resolve } from "node:path";
+import { KhwError } from "../../proto/errors.ts";
+import type { ClusterConfig } from "../config/schema.ts";
+import type { Context } from "../context.ts";
+import { kubeconfigIn } from "../credentials/kubeconfig.ts";
+import { collect, tellProblem } from "../credentials/problem.ts";
+import { mergeKubeconfig } from "../kubeconfig/merge.ts";
+import { readKubeconfig, writeKubeconfig } from "../kubeconfig/write.ts";
+import { findPublicAddressOf } from "../serving-cluster.ts";
+
+export interface KubeconfigOptions {
+  /** The file to write to; undefined: the first of $KUBECONFIG, else ~/.kube/config. */
+  readonly file: string | undefined;
+  /** The context's name; undefined: the cluster's. */
+  readonly context: string | undefined;
+  /** Make it the current context. */
+  readonly use: boolean;
+}
+
+/** Lets kubectl on this workstation be the cluster's administrator, through the public address: lab 10. Exit code 0. */
+export async function kubeconfig(
+  config: ClusterConfig,
+  { env, signal, write }: Context,
+  { file, context, use }: KubeconfigOptions,
+): Promise<number> {
+  const { ca, certificate, key } = await readAdmin(config);
+  const server = `https://${await findPublicAddressOf(config, signal)}:6443`;
+  const name = context ?? config.cluster.name;
+  const path = resolve(file ?? kubeconfigPath(env));
+  const entry = {
+    name,
+    user: `${name}-admin`,
+    server,
+    ca: ca.toString("base64"),
+    certificate: certificate.toString("base64"),
+    key: key.toString("base64"),
+  };
+  const before = await readKubeconfig(path);
+  const after = mergeKubeconfig(before, entry, { file: path, use });
+  if (after !== before) await writeKubeconfig(path, after);
+  write(`${path}: context ${name} leads to ${server} as admin${after === before ? ", as before" : ""}\n`);
+  return 0;
+}
+
+/** Where kubectl writes: the first file of the list, which may have empty items. */
+function kubeconfigPath(env: Context["env"]): string {
+  const first = (env["KUBECONFIG"] ?? "").split(delimiter).find((path) => path !== "");
+  return first ?? join(env["HOME"] ?? homedir(), ".kube", "config");
+}
+
+async function readAdmin({
+  credentials: { folder, adminKubeconfig = join(folder, "admin.kubeconfig") },
+}: ClusterConfig) {
+  const content = await readFile(adminKubeconfig).catch((cause: unknown) => {
+    const missing = cause instanceof Error && "code" in cause && cause.code === "ENOENT";
+    throw new KhwError("CREDENTIAL_INVALID", `${adminKubeconfig}: ${missing ? "is missing" : "cannot be read"}`, {
+      hint: "khw-client pki create makes it; --credentials or --admin-kubeconfig say where it is",
+      cause,
+    });
+  });
+  const { problems, result } = collect(kubeconfigIn(adminKubeconfig, content));
+  if (result !== undefined) return result;
+  const [first] = problems;
+  throw new KhwError("CREDENTIAL_INVALID", first === undefined ? adminKubeconfig : tellProblem(first), {
+    hint: first?.remedy,
+  });
+}

@@ -1,0 +1,91 @@
+import { resolve } from "node:path";
+import { toKhwError } from "../../proto/errors.ts";
+import { painter } from "../colour.ts";
+import type { ClusterConfig } from "../config/schema.ts";
+import type { Context } from "../context.ts";
+import { openFiles, readFolder } from "../credentials/folder.ts";
+import { checkOthers } from "../credentials/others.ts";
+import { collect, type Problem, tellProblem } from "../credentials/problem.ts";
+import { examineCredentials } from "../credentials/read.ts";
+import type { Output } from "../progress/open.ts";
+import { type Addresses, findAddresses } from "../serving-cluster.ts";
+
+export interface PkiFolderOptions {
+  readonly output: Output;
+  /** As the user names it; khw.yaml's `credentials.folder` where undefined. */
+  readonly folder: string | undefined;
+}
+
+const findings = 2;
+
+/** Every rule that bootstrap applies to the cluster's files, and those for the others among them. Exit code 0: all hold; 2: not. */
+export async function pkiCheck(
+  config: ClusterConfig,
+  context: Context,
+  { output, folder = config.credentials.folder }: PkiFolderOptions,
+): Promise<number> {
+  const credentials = { ...config.credentials, folder: resolve(folder) };
+  const files = await readFolder(credentials.folder);
+  const { addresses, unknown } = await addressesIfKnown(config, context.signal);
+  const { problems } = await examineCredentials({ ...config, credentials }, addresses);
+  const cluster = {
+    ...addresses,
+    serviceCidr: config.cluster.serviceCidr,
+    kubernetesVersion: config.kubernetes.version,
+  };
+  const others = collect(checkOthers(files, cluster, new Date())).problems;
+  const all = [...problems, ...others, ...(await openFiles(credentials.folder, files.keys()))];
+  const ranked = all.toSorted(
+    (one, other) => Number(one.severity !== undefined) - Number(other.severity !== undefined),
+  );
+  const report: Report = { folder: credentials.folder, files: files.size, problems: ranked, notChecked: unknown };
+  context.write(output === "json" ? `${JSON.stringify(toDocument(report), null, 2)}\n` : toText(report, context));
+  return all.length === 0 ? 0 : findings;
+}
+
+interface Report {
+  readonly folder: string;
+  readonly files: number;
+  readonly problems: readonly Problem[];
+  /** What could not be held against anything, and why. */
+  readonly notChecked: string | undefined;
+}
+
+/** The addresses that kubernetes.pem must name, as far as anybody knows them here. */
+async function addressesIfKnown(
+  config: ClusterConfig,
+  signal: AbortSignal,
+): Promise<{ addresses: Addresses | { controllers: []; publicAddress: string | undefined }; unknown?: string }> {
+  const { publicAddress } = config.cluster;
+  const without = { controllers: [], publicAddress } as const;
+  const what = "whether kubernetes.pem names the controllers and the public address";
+  if (config.nodes.length === 0)
+    return { addresses: { ...without, controllers: [] }, unknown: `${what}: no nodes are named` };
+  try {
+    return { addresses: await findAddresses(config, signal) };
+  } catch (error) {
+    return { addresses: { ...without, controllers: [] }, unknown: `${what}: ${toKhwError(error).message}` };
+  }
+}
+
+function toDocument({ folder, files, problems, notChecked }: Report): Record<string, unknown> {
+  const rows = problems.map(({ severity = "error", file, field = null, what, remedy }) => ({
+    severity,
+    file,
+    field,
+    what,
+    remedy,
+  }));
+  return { folder, files, sound: problems.length === 0, findings: rows, notChecked: notChecked ?? null };
+}
+
+function toText({ folder, files, problems, notChecked }: Report, context: Context): string {
+  const paint = painter(context);
+  const lines = problems.map((problem) => {
+    const label = problem.severity === undefined ? paint("red", "error  ") : paint("yellow", "warning");
+    return `${label}  ${tellProblem(problem)}\n         remedy: ${problem.remedy}\n`;
+  });
+  const open = notChecked === undefined ? [] : [`${paint("yellow", "not run")}  ${notChecked}\n`];
+  const count = problems.length === 1 ? "1 finding" : `${problems.length === 0 ? "no" : problems.length} findings`;
+  return [...lines, ...open, `${folder}: ${files} files, ${count}\n`].join("");
+}

@@ -1,0 +1,87 @@
+import { join } from "node:path";
+import { clusterPki } from "../config/cluster-pki.ts";
+import type { ClusterConfig } from "../config/schema.ts";
+import type { Context } from "../context.ts";
+import { type ClusterPki, clusterFiles, createMissing, leafNames } from "../pki/cluster/create.ts";
+import { readPresent, replaceFiles, writeNew } from "../pki/cluster/folder.ts";
+import { renewLeaves } from "../pki/cluster/renew.ts";
+import { describe } from "../pki/describe.ts";
+import type { NewFiles } from "../pki/folder.ts";
+import type { Output } from "../progress/open.ts";
+import { findAddresses } from "../serving-cluster.ts";
+
+export interface PkiCreateOptions {
+  readonly output: Output;
+  /** The certificates to issue anew, as the user names them; "all" for all. */
+  readonly renew: readonly string[];
+}
+
+/** Makes of the labs' files what is missing, and issues anew what it is told to. Exit code 0. */
+export async function pkiCreate(
+  config: ClusterConfig,
+  { signal, write }: Context,
+  { output, renew }: PkiCreateOptions,
+): Promise<number> {
+  const { folder } = config.credentials;
+  const pki = clusterPki(config, await findAddresses(config, signal));
+  const names = clusterFiles(pki);
+  const now = new Date();
+  const present = await readPresent(folder, names);
+  const renewed = await renewLeaves(present, renew.includes("all") ? leafNames(pki) : renew, { pki, now });
+  const standing = new Map([...present, ...Object.entries(renewed)]);
+  const made = await createMissing(standing, pki, now);
+  if (Object.keys(made).length > 0) await writeNew(folder, made);
+  const kept = Object.keys(renewed).length === 0 ? undefined : await replaceFiles(folder, renewed, now);
+
+  const files = { ...made, ...renewed };
+  if (output === "json") {
+    const rows = Object.entries(files).map(([file, content]) => ({ file, what: describeFile(file, content) }));
+    write(
+      `${JSON.stringify({ folder, files: rows, replaced: kept ?? null, present: [...present.keys()] }, null, 2)}\n`,
+    );
+    return 0;
+  }
+  for (const [file, content] of Object.entries(files)) write(`${join(folder, file)}: ${describeFile(file, content)}\n`);
+  for (const note of notes({ made, present: present.size, folder, kept, pki })) write(`note: ${note}\n`);
+  return 0;
+}
+
+function describeFile(file: string, content: string): string {
+  if (file.endsWith("-key.pem")) return "private key";
+  if (file.endsWith(".pem")) return describe(content);
+  if (!file.endsWith(".kubeconfig")) return "a new key for what is secret in etcd";
+  return `kubeconfig for ${/^ +server: (.*)$/m.exec(content)?.[1] ?? "no server"}`;
+}
+
+interface Outcome {
+  readonly made: NewFiles;
+  readonly present: number;
+  readonly folder: string;
+  readonly kept: string | undefined;
+  readonly pki: ClusterPki;
+}
+
+/** What whoever called for this must know. */
+function notes({ made, present, folder, kept, pki }: Outcome): string[] {
+  const has = (file: string): boolean => Object.hasOwn(made, file);
+  const count = Object.keys(made).length;
+  const secrets = ["ca.pem", "encryption-config.yaml", "service-account.pem"].filter(
+    (file) => present > 0 && has(file),
+  );
+  return [
+    ...(count === 0 && kept === undefined ? [`nothing is missing in ${folder}`] : []),
+    ...(kept === undefined
+      ? []
+      : [`what was there before is in ${kept}; khw-client bootstrap brings the new files to the nodes`]),
+    ...(secrets.length === 0
+      ? []
+      : [
+          `${secrets.join(", ")}: new. If a cluster runs already, it cannot read what it has written with another: take its own from /var/lib/kubernetes of a controller`,
+        ]),
+    ...(has("ca-key.pem") && !pki.separateSigningCa
+      ? [
+          "ca-key.pem goes to the controllers, as in lab 08: their controller manager signs with it. --separate-signing-ca keeps it here",
+        ]
+      : []),
+  ];
+}

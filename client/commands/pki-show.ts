@@ -1,0 +1,89 @@
+import type { X509Certificate } from "node:crypto";
+import { resolve } from "node:path";
+import { harmless } from "../harmless.ts";
+import type { ClusterConfig } from "../config/schema.ts";
+import type { Context } from "../context.ts";
+import { readFolder } from "../credentials/folder.ts";
+import { kubeconfigIn } from "../credentials/kubeconfig.ts";
+import { readCertificates } from "../credentials/pem.ts";
+import { collect } from "../credentials/problem.ts";
+import { textTable } from "../table.ts";
+import type { PkiFolderOptions } from "./pki-check.ts";
+
+interface Row {
+  readonly file: string;
+  readonly subject: string;
+  readonly names: readonly string[];
+  readonly issuer: string;
+  readonly expires: Date;
+  readonly key: string;
+}
+
+/** A table of all certificates in the folder, those in kubeconfigs among them. Exit code 0. */
+export async function pkiShow(
+  config: ClusterConfig,
+  { write }: Context,
+  { output, folder = config.credentials.folder }: PkiFolderOptions,
+): Promise<number> {
+  const files = await readFolder(resolve(folder));
+  const rows = [...files].flatMap(([file, content]) =>
+    certificatesIn(file, content).map((found) => toRow(file, found)),
+  );
+  if (output === "json") {
+    write(`${JSON.stringify({ folder: resolve(folder), certificates: rows }, null, 2)}\n`);
+    return 0;
+  }
+  const now = Date.now();
+  const cells = rows.map(({ file, subject, names, issuer, expires, key }) => [
+    ...[file, subject, issuer, key, expiresIn(expires, now)].map(harmless),
+    lines(names.map(harmless)) || "-",
+  ]);
+  write(`${await textTable(["FILE", "SUBJECT", "ISSUER", "KEY", "EXPIRES IN", "NAMES"], cells)}\n`);
+  return 0;
+}
+
+function certificatesIn(file: string, content: Uint8Array): readonly X509Certificate[] {
+  if (!file.endsWith(".kubeconfig")) return readCertificates(content);
+  const { result } = collect(kubeconfigIn(file, content));
+  return result === undefined ? [] : readCertificates(result.certificate);
+}
+
+function toRow(file: string, certificate: X509Certificate): Row {
+  const { subject, issuer, subjectAltName, validToDate } = certificate;
+  const names = subjectAltName?.split(", ").map((name) => name.replace(/^(DNS|IP Address):/, "")) ?? [];
+  return {
+    file,
+    subject: oneLine(subject),
+    names,
+    issuer: oneLine(issuer),
+    expires: validToDate,
+    key: keyOf(certificate),
+  };
+}
+
+/** `CN=admin, O=system:masters`: what Kubernetes knows its holder by; what else the labs' names hold tells nobody apart. */
+function oneLine(name: string): string {
+  const parts = name.split("\n").filter((part) => /^(CN|O)=/.test(part));
+  return parts.toSorted().join(", ");
+}
+
+/** The words in lines of at most 60 characters, where a word is no longer. */
+function lines(words: readonly string[]): string {
+  const found: string[] = [];
+  for (const word of words) {
+    const last = found.at(-1);
+    if (last === undefined || last.length + 1 + word.length > 60) found.push(word);
+    else found[found.length - 1] = `${last} ${word}`;
+  }
+  return found.join("\n");
+}
+
+function keyOf({ publicKey: { asymmetricKeyType, asymmetricKeyDetails } }: X509Certificate): string {
+  const size = asymmetricKeyDetails?.modulusLength ?? asymmetricKeyDetails?.namedCurve ?? "";
+  return `${asymmetricKeyType ?? "?"} ${size}`;
+}
+
+function expiresIn(expires: Date, now: number): string {
+  const days = Math.floor((expires.getTime() - now) / 86_400_000);
+  return days < 0 ? `expired on ${expires.toISOString().slice(0, 10)}` : `${days} days`;
+}

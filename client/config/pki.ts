@@ -1,0 +1,92 @@
+import { isIP } from "node:net";
+import { parseNodeName, refuse, show } from "../../proto/validate.ts";
+import { certificateNames } from "../pki/cluster/certificates.ts";
+import { keyAlgorithms } from "../pki/keys.ts";
+import { boolean, checked, list, mergeRecords, oneOf, record } from "./parsers.ts";
+import type { Group, Setting } from "./setting.ts";
+import type { Value } from "./value.ts";
+
+/** A century: what is longer is a slip of the finger. */
+const longest = 36_500;
+
+/** How the cluster's certificates are made, where khw makes them. */
+export const pkiSettings = {
+  title: "How `pki create` and bootstrap make the cluster's certificates, where you do not bring your own.",
+  keys: {
+    algorithm: {
+      help: "The kind of keys: rsa (2048 bits, as the labs have it) or ecdsa (P-256).",
+      default: "rsa",
+      flag: { name: "--algorithm", value: "rsa|ecdsa" },
+      parse: oneOf(keyAlgorithms),
+    },
+    days: {
+      help: "How many days a certificate is valid; never longer than its CA.",
+      default: 365,
+      flag: { name: "--certificate-days", value: "number" },
+      parse: checked(parseDays),
+    },
+    caDays: {
+      help: "How many days a new CA is valid.",
+      default: 1825,
+      flag: { name: "--ca-days", value: "number" },
+      parse: checked(parseDays),
+    },
+    extraNames: {
+      help: "Names and addresses that the API server is called by beside the cluster's own.",
+      default: [],
+      flag: { name: "--extra-name", value: "name", repeat: "list" },
+      parse: (value) => (isEmpty(value) ? [] : list(checked(parseServingName))(value)),
+    },
+    workers: {
+      help: "Workers to make a kubelet's certificate and kubeconfig for, each with the further names and addresses that it is called by: {worker-0: [10.240.0.20, 203.0.113.20]}.",
+      default: {},
+      flag: { name: "--worker", value: "name=address,...", repeat: "map" },
+      parse: record(parseWorkerName, addresses),
+      merge: mergeRecords<readonly string[]>,
+    } satisfies Setting<Readonly<Record<string, readonly string[]>>>,
+    separateSigningCa: {
+      help: "Make a CA of its own, signing-ca.pem, for what Kubernetes itself signs (kubelets' requests): ca-key.pem then never leaves this workstation.",
+      default: false,
+      flag: { name: "--separate-signing-ca" },
+      parse: boolean,
+    },
+  },
+} as const satisfies Group;
+
+function parseDays(field: string, text: string): number {
+  const days = /^\d{1,5}$/.test(text) ? Number(text) : 0;
+  return days >= 1 && days <= longest
+    ? days
+    : refuse(field, `${show(text)} is not a number of days`, `from 1 to ${longest}`);
+}
+
+/** An IP address, or a DNS name in lower case. */
+export function parseServingName(field: string, name: string): string {
+  if (
+    isIP(name) !== 0 ||
+    (name.length <= 253 && /^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*$/.test(name))
+  ) {
+    return name;
+  }
+  return refuse(field, `${show(name)} is neither an IP address nor a DNS name`);
+}
+
+/** An instance's name whose files are nobody else's. */
+function parseWorkerName(field: string, name: string): string {
+  const taken: readonly string[] = ["ca", "signing-ca", ...certificateNames];
+  if (taken.includes(name) || name.endsWith("-key")) {
+    refuse(field, `${show(name)} cannot be a worker's name: ${name}.pem is another file of the cluster's`);
+  }
+  return parseNodeName(field, name);
+}
+
+function addresses(value: Value): readonly string[] {
+  if (isEmpty(value)) return [];
+  const parse = checked(parseServingName);
+  if (value.kind !== "text") return list(parse)(value);
+  return value.text.split(",").map((text) => parse({ ...value, text: text.trim() }));
+}
+
+function isEmpty(value: Value): boolean {
+  return value.kind === "empty" || (value.kind === "list" && value.items.length === 0);
+}

@@ -1,0 +1,49 @@
+import { mkdir, open, readFile, realpath, rename, rm } from "node:fs/promises";
+import { dirname } from "node:path";
+import { KhwError } from "../../proto/errors.ts";
+
+/** The text of the file; empty where there is none. @throws KhwError IO_FAILED */
+export async function readKubeconfig(path: string): Promise<string> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (cause) {
+    if (isMissing(cause)) return "";
+    throw failed(path, "read", cause);
+  }
+}
+
+/**
+ * The text as the file's whole content, for its owner alone: at any instant the file is the old one or the new one. A link
+ * stays one, and what it leads to is replaced. @throws KhwError IO_FAILED
+ */
+export async function writeKubeconfig(path: string, text: string): Promise<void> {
+  let temporary: string | undefined;
+  try {
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    const target = await realpath(path).catch((error: unknown) => {
+      if (isMissing(error)) return path;
+      throw error;
+    });
+    temporary = `${target}.khw-${process.pid}`;
+    const file = await open(temporary, "wx", 0o600);
+    try {
+      await file.writeFile(text);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, target);
+  } catch (cause) {
+    if (temporary !== undefined) await rm(temporary, { force: true });
+    throw failed(path, "written", cause);
+  }
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "ENOENT";
+}
+
+function failed(path: string, what: "read" | "written", cause: unknown): KhwError {
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new KhwError("IO_FAILED", `${path}: cannot be ${what}: ${reason}`, { cause });
+}

@@ -1,0 +1,156 @@
+import type { webcrypto } from "node:crypto";
+import { isIP } from "node:net";
+import type { Extension, X509Certificate } from "@peculiar/x509";
+import { KhwError } from "../../proto/errors.ts";
+import { date } from "./describe.ts";
+import { exportKey, generateKeys, importPublicKey, importSigner, type KeyAlgorithm } from "./keys.ts";
+import { loadX509 } from "./x509.ts";
+
+/** A certificate and its private key, both in PEM; the key as PKCS #8. */
+export interface Identity {
+  readonly certificate: string;
+  readonly key: string;
+}
+
+export interface Subject {
+  readonly CN: string;
+  readonly O: string;
+}
+
+/** What a holder may do with its certificate in TLS. */
+export type Usage = "serverAuth" | "clientAuth";
+
+/** What a certificate says of its holder. */
+export interface Leaf {
+  readonly subject: Subject;
+  readonly usages: readonly Usage[];
+  /** IP addresses and DNS names that its holder is called by. */
+  readonly names: readonly string[];
+  /** How long it is valid, from now. */
+  readonly days: number;
+}
+
+export interface NewAuthority {
+  readonly subject: Subject;
+  readonly days: number;
+  readonly algorithm: KeyAlgorithm;
+}
+
+/** When, and how an error names what says for how many days. */
+export interface IssueContext {
+  readonly now: Date;
+  /** For example "--days". */
+  readonly daysField: string;
+}
+
+const day = 86_400_000;
+/** A certificate is good at once on a machine whose clock is behind by less than this. */
+const clockSkew = 5 * 60_000;
+
+/** A new authority: it signs certificates of its own, never another authority's. */
+export async function createAuthority({ subject, days, algorithm }: NewAuthority, now: Date): Promise<Identity> {
+  const x509 = await loadX509();
+  const keys = await generateKeys(algorithm);
+  const certificate = await x509.X509CertificateGenerator.createSelfSigned({
+    name: toName(subject),
+    ...validity(now, days),
+    keys,
+    signingAlgorithm: keys.signer.algorithm,
+    extensions: [
+      new x509.BasicConstraintsExtension(true, 0, true),
+      new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
+      await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
+    ],
+  });
+  return { certificate: toPem(certificate), key: exportKey(keys.privateKey) };
+}
+
+export interface IdentityRequest extends Leaf {
+  readonly algorithm: KeyAlgorithm;
+  /** The private key that the certificate is for, in PEM; a new one where absent. */
+  readonly key?: string | undefined;
+}
+
+/** A certificate with its key. @throws KhwError as signCertificate does */
+export async function issueIdentity(
+  authority: Identity,
+  leaf: IdentityRequest,
+  context: IssueContext,
+): Promise<Identity> {
+  if (leaf.key !== undefined) {
+    const publicKey = await importPublicKey(leaf.key);
+    return { certificate: await signCertificate(authority, { ...leaf, publicKey }, context), key: leaf.key };
+  }
+  const keys = await generateKeys(leaf.algorithm);
+  const certificate = await signCertificate(authority, { ...leaf, publicKey: keys.publicKey }, context);
+  return { certificate, key: exportKey(keys.privateKey) };
+}
+
+/**
+ * The certificate, in PEM, of whoever has the private key to `publicKey`.
+ * @throws KhwError INVALID_ARGUMENT when it would outlive the authority; CREDENTIAL_INVALID for an authority that cannot sign
+ */
+export async function signCertificate(
+  authority: Identity,
+  leaf: Leaf & { readonly publicKey: webcrypto.CryptoKey },
+  { now, daysField }: IssueContext,
+): Promise<string> {
+  const x509 = await loadX509();
+  const issuer = new x509.X509Certificate(authority.certificate);
+  const { notBefore, notAfter } = validity(now, leaf.days);
+  if (notAfter > issuer.notAfter) {
+    throw new KhwError("INVALID_ARGUMENT", `${daysField}: ${leaf.days} days is longer than the CA is valid itself`, {
+      hint: `it ends on ${date(issuer.notAfter)}`,
+    });
+  }
+  const signer = await importSigner(authority.key);
+  const names = leaf.names.map((value) => ({ type: isIP(value) === 0 ? "dns" : "ip", value }) as const);
+  const extensions: Extension[] = [
+    new x509.BasicConstraintsExtension(false, undefined, true),
+    new x509.KeyUsagesExtension(keyUsageOf(leaf.publicKey, x509.KeyUsageFlags), true),
+    new x509.ExtendedKeyUsageExtension(leaf.usages.map((usage) => x509.ExtendedKeyUsage[usage])),
+    ...(names.length === 0 ? [] : [new x509.SubjectAlternativeNameExtension(names)]),
+    await x509.SubjectKeyIdentifierExtension.create(leaf.publicKey),
+    ...authorityKeyIdentifier(issuer, x509),
+  ];
+  const certificate = await x509.X509CertificateGenerator.create({
+    subject: toName(leaf.subject),
+    issuer: issuer.subjectName,
+    notBefore,
+    notAfter,
+    publicKey: leaf.publicKey,
+    signingKey: signer.key,
+    signingAlgorithm: signer.algorithm,
+    extensions,
+  });
+  return toPem(certificate);
+}
+
+/** Only an RSA key enciphers other keys; for an elliptic one RFC 8813 forbids to say so. */
+function keyUsageOf(
+  { algorithm }: webcrypto.CryptoKey,
+  flags: { readonly digitalSignature: number; readonly keyEncipherment: number },
+): number {
+  return algorithm.name === "ECDSA" ? flags.digitalSignature : flags.digitalSignature | flags.keyEncipherment;
+}
+
+/** The name that the authority gives its own key: other tools derive it otherwise than this library would. */
+function authorityKeyIdentifier(
+  issuer: X509Certificate,
+  x509: Awaited<ReturnType<typeof loadX509>>,
+): readonly Extension[] {
+  const own = issuer.getExtension(x509.SubjectKeyIdentifierExtension);
+  return own === null ? [] : [new x509.AuthorityKeyIdentifierExtension(own.keyId)];
+}
+
+function toName({ CN, O }: Subject): { [type: string]: string[] }[] {
+  return [{ CN: [CN] }, { O: [O] }];
+}
+
+function validity(now: Date, days: number): { readonly notBefore: Date; readonly notAfter: Date } {
+  return { notBefore: new Date(now.getTime() - clockSkew), notAfter: new Date(now.getTime() + days * day) };
+}
+
+function toPem(certificate: { toString(format: "pem"): string }): string {
+  return `${certificate.toString("pem").trimEnd()}\n`;
+}

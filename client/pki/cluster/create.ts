@@ -1,0 +1,113 @@
+import { refuse, show } from "../../../proto/validate.ts";
+import type { Identity } from "../certificate.ts";
+import { identityFiles, type NewFiles } from "../folder.ts";
+import type { KeyAlgorithm } from "../keys.ts";
+import { type CertificateName, certificateNames, type ServingCluster, type Worker } from "./certificates.ts";
+import { newEncryptionKey, renderEncryptionConfig } from "./encryption-config.ts";
+import { createClusterAuthority, issueForCluster, issueForWorker } from "./issue.ts";
+import { kubeconfigsOf, type LabKubeconfig, renderKubeconfig } from "./kubeconfig.ts";
+import { authorityIn, pairIn, type PresentFiles } from "./present.ts";
+
+/** What the cluster's files are made for, and how. */
+export interface ClusterPki {
+  /** What kubeconfigs call the cluster. */
+  readonly clusterName: string;
+  readonly cluster: ServingCluster;
+  readonly algorithm: KeyAlgorithm;
+  readonly days: number;
+  readonly caDays: number;
+  /** Further names of the API server. */
+  readonly extraNames: readonly string[];
+  readonly workers: readonly Worker[];
+  /** What Kubernetes issues by itself is signed by a CA of its own, and the cluster's CA stays where it is. */
+  readonly separateSigningCa: boolean;
+}
+
+/** The names of all that the cluster's CA signs: each is NAME.pem and NAME-key.pem. */
+export function leafNames({ workers }: Pick<ClusterPki, "workers">): string[] {
+  return [...certificateNames, ...workers.map(({ name }) => name)];
+}
+
+/** Every file of labs 04 to 06 for this cluster. */
+export function clusterFiles(pki: Pick<ClusterPki, "workers" | "separateSigningCa">): string[] {
+  const pairs = ["ca", ...(pki.separateSigningCa ? ["signing-ca"] : []), ...leafNames(pki)];
+  return [
+    ...pairs.flatMap((name) => [`${name}.pem`, `${name}-key.pem`]),
+    ...kubeconfigsOf(pki).map(({ name }) => `${name}.kubeconfig`),
+    "encryption-config.yaml",
+  ];
+}
+
+/**
+ * The files that are missing, made to fit those that are there; writes nothing.
+ * @throws KhwError CREDENTIAL_INVALID for files that are there and do not belong together; as signCertificate does
+ */
+export async function createMissing(present: PresentFiles, pki: ClusterPki, now: Date): Promise<NewFiles> {
+  const { algorithm, caDays } = pki;
+  const names = leafNames(pki);
+  const toSign = names.filter((name) => pairIn(present, name) === undefined);
+  const authority = authorityIn(present, { toSign, signed: names.filter((name) => !toSign.includes(name)) });
+  const made: Record<string, string> = {};
+
+  const ca = authority ?? (await createClusterAuthority("cluster", { algorithm, days: caDays }, now));
+  if (!present.has("ca.pem")) Object.assign(made, identityFiles("ca", ca));
+  if (pki.separateSigningCa && pairIn(present, "signing-ca") === undefined) {
+    const signing = await createClusterAuthority("signing", { algorithm, days: caDays }, now);
+    Object.assign(made, identityFiles("signing-ca", signing));
+  }
+  const issued = await Promise.all(
+    toSign.map(async (name) => identityFiles(name, await issueLeaf(ca, { ...pki, name }, now))),
+  );
+  Object.assign(made, ...issued);
+
+  const content = (file: string): string => made[file] ?? present.get(file) ?? "";
+  for (const kubeconfig of kubeconfigsOf(pki)) {
+    const file = `${kubeconfig.name}.kubeconfig`;
+    if (!present.has(file)) made[file] = renderLabKubeconfig(kubeconfig, pki, content);
+  }
+  const encryption = "encryption-config.yaml";
+  if (!present.has(encryption)) made[encryption] = renderEncryptionConfig([newEncryptionKey("key1")]);
+  return made;
+}
+
+export interface LeafRequest extends ClusterPki {
+  readonly name: string;
+  /** The private key that it is for, in PEM; a new one where absent. */
+  readonly key?: string | undefined;
+}
+
+/** The certificate of that name: one of the lab's, or a worker's. @throws KhwError as signCertificate does */
+export async function issueLeaf(authority: Identity, request: LeafRequest, now: Date): Promise<Identity> {
+  const { name, workers, cluster, extraNames, ...leaf } = request;
+  const context = { now, daysField: "pki.days" };
+  const worker = workers.find((candidate) => candidate.name === name);
+  if (worker !== undefined) return issueForWorker(authority, { ...leaf, ...worker }, context);
+  return issueForCluster(authority, { ...leaf, name: certificateName(name), cluster, extraNames }, context);
+}
+
+/** The kubeconfig around a certificate of the folder. */
+export function renderLabKubeconfig(
+  { name, user, at }: LabKubeconfig,
+  { clusterName, cluster: { publicAddress } }: Pick<ClusterPki, "clusterName" | "cluster">,
+  content: (file: string) => string,
+): string {
+  return renderKubeconfig({
+    server: `https://${at === "loopback" ? "127.0.0.1" : publicAddress}:6443`,
+    cluster: clusterName,
+    user,
+    context: "default",
+    ca: content("ca.pem"),
+    identity: { certificate: content(`${name}.pem`), key: content(`${name}-key.pem`) },
+  });
+}
+
+function certificateName(name: string): CertificateName {
+  return (
+    certificateNames.find((candidate) => candidate === name) ??
+    refuse(
+      "certificate",
+      `${show(name)} is none of the cluster's`,
+      `one of ${certificateNames.join(", ")}, or a worker`,
+    )
+  );
+}

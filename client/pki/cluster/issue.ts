@@ -1,0 +1,68 @@
+import { createAuthority, type Identity, type IssueContext, issueIdentity } from "../certificate.ts";
+import type { KeyAlgorithm } from "../keys.ts";
+import {
+  authoritySubject,
+  type CertificateName,
+  servingNames,
+  type ServingCluster,
+  signingAuthoritySubject,
+  subjects,
+  type Worker,
+  workerSubject,
+} from "./certificates.ts";
+
+/** How long, and with what kind of key. */
+export interface ClusterLeaf {
+  readonly algorithm: KeyAlgorithm;
+  /** From now. */
+  readonly days: number;
+  /** The private key that it is for, in PEM; a new one where absent. */
+  readonly key?: string | undefined;
+}
+
+/** "cluster" signs all certificates of the lab; "signing" those that Kubernetes itself issues, where the two are kept apart. */
+export async function createClusterAuthority(
+  kind: "cluster" | "signing",
+  { algorithm, days }: Pick<ClusterLeaf, "algorithm" | "days">,
+  now: Date,
+): Promise<Identity> {
+  return createAuthority(
+    { subject: kind === "cluster" ? authoritySubject : signingAuthoritySubject, days, algorithm },
+    now,
+  );
+}
+
+export interface ClusterRequest extends ClusterLeaf {
+  readonly name: CertificateName;
+  /** Who kubernetes.pem is for; the others name no machine. */
+  readonly cluster: ServingCluster;
+  readonly extraNames: readonly string[];
+}
+
+/** A new key and certificate of the lab's name. @throws KhwError as signCertificate does */
+export async function issueForCluster(
+  authority: Identity,
+  request: ClusterRequest,
+  context: IssueContext,
+): Promise<Identity> {
+  const { name, cluster, extraNames, algorithm, days, key } = request;
+  const names = name === "kubernetes" ? servingNames(cluster, extraNames) : [];
+  return issueIdentity(authority, { subject: subjects[name], usages: labUsages, names, days, algorithm, key }, context);
+}
+
+/** The same for a worker's kubelet. */
+export async function issueForWorker(
+  authority: Identity,
+  { name, addresses, algorithm, days, key }: Worker & ClusterLeaf,
+  context: IssueContext,
+): Promise<Identity> {
+  const names = [...new Set([name, ...addresses])];
+  return issueIdentity(
+    authority,
+    { subject: workerSubject(name), usages: labUsages, names, days, algorithm, key },
+    context,
+  );
+}
+
+/** The one profile of lab 04's ca-config.json: servers are clients, too, as the API server is etcd's and the kubelets'. */
+const labUsages = ["serverAuth", "clientAuth"] as const;

@@ -1,0 +1,63 @@
+import { stringify } from "yaml";
+import type { Identity } from "../certificate.ts";
+import { subjects, type Worker, workerSubject } from "./certificates.ts";
+
+/** A kubeconfig of lab 05: NAME.kubeconfig, around the certificate NAME.pem. */
+export interface LabKubeconfig {
+  readonly name: string;
+  /** The user's name in the file: the certificate's own. */
+  readonly user: string;
+  /** Where it finds the API server: on its own machine, or at the public address. */
+  readonly at: "loopback" | "public";
+}
+
+/** All of them: who runs on a controller asks the API server there, whoever runs elsewhere through the load balancer. */
+export function kubeconfigsOf({ workers }: { readonly workers: readonly Worker[] }): readonly LabKubeconfig[] {
+  const lab = (["admin", "kube-controller-manager", "kube-proxy", "kube-scheduler"] as const).map((name) => ({
+    name,
+    user: subjects[name].CN,
+    at: name === "kube-proxy" ? ("public" as const) : ("loopback" as const),
+  }));
+  return [...lab, ...workers.map(({ name }) => ({ name, user: workerSubject(name).CN, at: "public" as const }))];
+}
+
+/** What a kubeconfig leads to. */
+export interface KubeconfigContent {
+  /** For example "https://127.0.0.1:6443". */
+  readonly server: string;
+  /** What the kubeconfig calls the cluster. */
+  readonly cluster: string;
+  readonly user: string;
+  readonly context: string;
+  /** The cluster's CA, in PEM. */
+  readonly ca: string;
+  readonly identity: Identity;
+}
+
+/** The file of lab 05, with everything embedded, as `kubectl config ... --embed-certs=true` writes it. */
+export function renderKubeconfig({ server, cluster, user, context, ca, identity }: KubeconfigContent): string {
+  return stringify(
+    {
+      apiVersion: "v1",
+      clusters: [{ cluster: { "certificate-authority-data": toBase64(ca), server }, name: cluster }],
+      contexts: [{ context: { cluster, user }, name: context }],
+      "current-context": context,
+      kind: "Config",
+      preferences: {},
+      users: [
+        {
+          name: user,
+          user: {
+            "client-certificate-data": toBase64(identity.certificate),
+            "client-key-data": toBase64(identity.key),
+          },
+        },
+      ],
+    },
+    { lineWidth: 0 },
+  );
+}
+
+function toBase64(text: string): string {
+  return Buffer.from(text).toString("base64");
+}

@@ -1,0 +1,30 @@
+import { identityFiles, type NewFiles } from "../folder.ts";
+import { type ClusterPki, issueLeaf, renderLabKubeconfig } from "./create.ts";
+import { kubeconfigsOf } from "./kubeconfig.ts";
+import { authorityIn, type PresentFiles } from "./present.ts";
+
+/**
+ * New certificates in the place of those of these names, and the kubeconfigs around them; writes nothing. Each gets a new key,
+ * but for the service accounts': with another one every token of the cluster's would be worth nothing.
+ * @throws KhwError CREDENTIAL_INVALID where the CA cannot sign; INVALID_ARGUMENT for a name that is none of the cluster's
+ */
+export async function renewLeaves(
+  present: PresentFiles,
+  names: readonly string[],
+  { pki, now }: { readonly pki: ClusterPki; readonly now: Date },
+): Promise<NewFiles> {
+  const authority = authorityIn(present, { toSign: names, signed: names });
+  if (authority === undefined) return {};
+  const issued = await Promise.all(
+    names.map(async (name) => {
+      const key = name === "service-account" ? present.get("service-account-key.pem") : undefined;
+      return identityFiles(name, await issueLeaf(authority, { ...pki, name, key }, now));
+    }),
+  );
+  const made: Record<string, string> = Object.assign({}, ...issued);
+  const content = (file: string): string => made[file] ?? present.get(file) ?? "";
+  for (const kubeconfig of kubeconfigsOf(pki).filter(({ name }) => names.includes(name))) {
+    made[`${kubeconfig.name}.kubeconfig`] = renderLabKubeconfig(kubeconfig, pki, content);
+  }
+  return made;
+}

@@ -1,0 +1,117 @@
+/** Whether components live, and what keeps those that do from their work: the agent's own code about the real things. */
+import t from "tap";
+
+import { makeController } from "../fixtures/causes/machine.ts";
+import { installDriver } from "../fixtures/drivers.ts";
+import { scenario } from "../fixtures/faults.ts";
+import type { Finding, Order } from "../fixtures/examination-driver.ts";
+import { startTestbed } from "../testbed/index.ts";
+
+/** Far longer than three beats, after which what does not live is restarted. */
+const withoutEtcdSeconds = 40;
+
+const testbed = await startTestbed({ nodes: 1 });
+t.teardown(() => testbed.stop());
+const [node] = testbed.nodes;
+if (node === undefined) throw new Error("the testbed has no machine");
+
+const [drive] = await Promise.all([installDriver(node, "examination-driver.ts"), makeController(testbed, node)]);
+await node.must(["sh", "-ec", "systemctl daemon-reload; systemctl start kube-apiserver"]);
+
+/** What is found on each look, once a second. */
+async function findings(seconds: number, component = "kube-apiserver"): Promise<readonly Finding[]> {
+  const order: Order = { component, seconds };
+  const lines = (await drive(JSON.stringify(order), { timeoutMs: (seconds + 60) * 1000 })).trim().split("\n");
+  return lines.map((line): Finding => JSON.parse(line));
+}
+
+async function untilFound(
+  what: string,
+  holds: (found: Finding) => boolean,
+  component = "kube-apiserver",
+): Promise<Finding> {
+  const deadline = Date.now() + 90_000;
+  for (;;) {
+    const [found] = await findings(0, component);
+    if (found !== undefined && holds(found)) return found;
+    if (Date.now() > deadline) throw new Error(`${what}: ${JSON.stringify(found)}`);
+  }
+}
+
+const ask = async (path: string): Promise<string> => {
+  const options = ["--silent", "--max-time", "5", "--output", "/dev/null", "--write-out", "%{http_code}"];
+  const { stdout } = await node.run([
+    "curl",
+    ...options,
+    "--cacert",
+    "/var/lib/kubernetes/ca.pem",
+    `https://127.0.0.1:6443${path}`,
+  ]);
+  return stdout;
+};
+
+await untilFound("it is well", ({ reason }) => reason === null);
+
+await scenario(t, "an API server whose etcd is stopped lives, and is not ready", async (t) => {
+  await node.must(["systemctl", "stop", "etcd"]);
+  const all = await findings(withoutEtcdSeconds);
+  t.strictSame(
+    all.filter(({ life }) => life.kind !== "alive"),
+    [],
+    "it is never called dead",
+  );
+  t.match(all.at(-1)?.reason, /failing: .*\betcd\b/);
+  t.match(all.at(-1)?.ailment, { cause: "etcd-unreachable", message: /10\.240\.0\.10:2379/ });
+  t.equal(await ask("/livez?exclude=etcd"), "200");
+  t.equal(await ask("/livez"), "500", "it is the exclusion that tells");
+  await node.must(["systemctl", "start", "etcd"]);
+  await untilFound("it is well with etcd", ({ reason }) => reason === null);
+});
+
+await scenario(t, "an API server that hangs does not live, and one that goes on does", async (t) => {
+  const pid = (await node.must(["systemctl", "show", "--property=MainPID", "--value", "kube-apiserver"])).trim();
+  await node.must(["kill", "-STOP", pid]);
+  const found = await findings(0);
+  t.match(found, [{ life: { kind: "dead", silent: true, reason: /^\/readyz does not answer/ } }]);
+  await node.must(["kill", "-CONT", pid]);
+  await untilFound("it is well again", ({ life, reason }) => life.kind === "alive" && reason === null);
+});
+
+/** Shell that gives the kubeconfig a client certificate of this subject; of the cluster's CA, or of nobody's. */
+const issued = (kubeconfig: string, subject: string, signedBy: string): string => `cd /root
+openssl req -newkey rsa:2048 -nodes -subj ${subject} -keyout key.pem -out request.pem 2>/dev/null
+openssl x509 -req -in request.pem ${signedBy} -days 30 -out certificate.pem 2>/dev/null
+sed -i "s|client-certificate-data: .*|client-certificate-data: $(base64 -w0 certificate.pem)|
+  s|client-key-data: .*|client-key-data: $(base64 -w0 key.pem)|" /var/lib/kubernetes/${kubeconfig}.kubeconfig`;
+const byCluster = "-CA /var/lib/kubernetes/ca.pem -CAkey /var/lib/kubernetes/ca-key.pem -CAcreateserial";
+
+const ailing = [
+  {
+    what: "whose certificate names somebody else",
+    component: "kube-scheduler",
+    script: issued("kube-scheduler", "/CN=mallory", byCluster),
+    expected: { cause: "client-forbidden", message: /mallory/ },
+  },
+  {
+    what: "whose certificate is of no authority that the API server knows",
+    component: "kube-controller-manager",
+    script: issued("kube-controller-manager", "/CN=system:kube-controller-manager", "-signkey key.pem"),
+    expected: { cause: "client-unauthorized" },
+  },
+  {
+    what: "whose kubeconfig names a server that is not there",
+    component: "kube-controller-manager",
+    script: "sed -i s,127.0.0.1:6443,127.0.0.1:6444, /var/lib/kubernetes/kube-controller-manager.kubeconfig",
+    expected: { cause: "api-server-unreachable", lines: [/:6444: connect: connection refused/] },
+  },
+] as const;
+
+for (const { what, component, script, expected } of ailing) {
+  await scenario(t, `a ${component} ${what} says that it is well, and is told for what it is`, async (t) => {
+    const own = `/var/lib/kubernetes/${component}.kubeconfig`;
+    await node.must(["sh", "-ec", `cp ${own} /root/own\n${script}\nsystemctl start ${component}`]);
+    const found = await untilFound(what, ({ ailment }) => ailment !== undefined, component);
+    t.match(found, { life: { kind: "alive" }, reason: null, ailment: expected });
+    await node.must(["sh", "-ec", `systemctl stop ${component}; mv /root/own ${own}`]);
+  });
+}

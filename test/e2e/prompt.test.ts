@@ -1,0 +1,60 @@
+/** How soon a client that watches hears of a unit's change: systemd's time of the change against the client's of the news. */
+import { setTimeout as delay } from "node:timers/promises";
+
+import t from "tap";
+
+import { watchNodes, type Word } from "../faults/watch.ts";
+import { openScene } from "../fixtures/faults.ts";
+import { unitTimes } from "../fixtures/unit-times.ts";
+
+const unit = "kube-scheduler";
+const rounds = 20;
+/** systemd refuses more than five starts in ten seconds. */
+const apartMillis = 2_600;
+const medianMillis = 100;
+/** The machine that runs all of this may be at something else just then. */
+const maxMillis = 1_000;
+
+function componentIn(word: Word) {
+  return word.kind === "status" ? word.message.kind?.value.components.find(({ name }) => name === unit) : undefined;
+}
+
+function spread(values: readonly number[]): { readonly min: number; readonly median: number; readonly max: number } {
+  const sorted = values.toSorted((one, other) => one - other);
+  const at = (index: number): number => Math.round((sorted[index] ?? NaN) * 10) / 10;
+  return { min: at(0), median: at(Math.floor(sorted.length / 2)), max: at(sorted.length - 1) };
+}
+
+t.test("a watching client hears of a stop and of a start within 100 ms", async (t) => {
+  await using scene = await openScene(1);
+  const { testbed, workstation, node, bootstrap } = scene;
+  const machine = node(0);
+  const first = await bootstrap();
+  t.equal(first.code, 0, first.stderr);
+  await using watch = watchNodes(testbed, workstation);
+  await watch.until(() => watch.view(machine.name).components.get(unit), AbortSignal.timeout(30_000));
+
+  const words: Word[] = [];
+  watch.listen((word) => void words.push(word));
+  const late: Record<"stop" | "start", number[]> = { stop: [], start: [] };
+  for (let round = 0; round < rounds; round++) {
+    words.length = 0;
+    await machine.must(["systemctl", "restart", unit]);
+    await delay(apartMillis);
+    const { activeEnter, activeExit } = await unitTimes(machine, `${unit}.service`);
+    const news = { stop: activeExit, start: activeEnter };
+    const stop = words.find((word) => (componentIn(word)?.activeState ?? "active") !== "active");
+    const start = words.find((word) => componentIn(word)?.sinceUnixMillis === Math.floor(activeEnter));
+    for (const [kind, word] of Object.entries({ stop, start } as const)) {
+      const of = kind === "stop" ? "stop" : "start";
+      if (word === undefined) t.fail(`round ${round}: no news of the ${of}`);
+      else late[of].push(word.at - news[of]);
+    }
+  }
+  for (const kind of ["stop", "start"] as const) {
+    const { min, median, max } = spread(late[kind]);
+    t.comment(`${kind}: ${late[kind].length} times, min ${min} ms, median ${median} ms, max ${max} ms`);
+    t.ok(median <= medianMillis, `half of the news of a ${kind} come within ${medianMillis} ms`);
+    t.ok(max <= maxMillis, `all news of a ${kind} come within ${maxMillis} ms`);
+  }
+});

@@ -1,0 +1,115 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import t from "tap";
+import { ailments } from "../../../../agent/diagnose/ailments.ts";
+import { diagnoseRunning } from "../../../../agent/diagnose/running.ts";
+import { causeTable } from "../../../../agent/diagnose/table.ts";
+import { healthCheckOf } from "../../../../agent/health.ts";
+import type { ProbeResult } from "../../../../agent/os/os.ts";
+import { renderKubeApiserver } from "../../../../agent/render/kube-apiserver.ts";
+import { createFakeOs } from "../../../fakes/os.ts";
+import { labDesired } from "../../../fixtures/machine.ts";
+
+const pid = 7;
+const refused: ProbeResult = { status: 0, body: "connect ECONNREFUSED 10.240.0.10:2379" };
+const servers = ["https://10.240.0.10:2379", "https://10.240.0.11:2379", "https://10.240.0.12:2379"];
+
+interface Situation {
+  readonly lines?: readonly string[];
+  readonly reason?: string;
+  readonly agoMillis?: number;
+  readonly writer?: number;
+  /** What the etcd servers answer. */
+  readonly etcd?: readonly ProbeResult[];
+}
+
+async function causeOf(component: string, situation: Situation) {
+  const { lines = [], reason = null, agoMillis = 1000, writer = pid, etcd = [] } = situation;
+  const os = createFakeOs();
+  const check = healthCheckOf(component);
+  os.files.put("/etc/systemd/system/kube-apiserver.service", renderKubeApiserver(labDesired()));
+  const timeUnixMillis = os.clock.now() - agoMillis;
+  os.journal.set(
+    check.unit,
+    lines.map((text) => ({ timeUnixMillis, text, priority: 6, pid: writer })),
+  );
+  for (const [index, answer] of etcd.entries()) os.answers.set(`${servers[index]}/health`, answer);
+  return diagnoseRunning(check, { pid, reason }, os);
+}
+
+const withoutEtcd = "/readyz answers 500, failing: etcd";
+
+t.test("an API server without etcd is told why, by what etcd's servers answer", async (t) => {
+  const dialing = `W1125 1 clientconn.go:1223] grpc: Err :connection error: desc = "transport: Error while dialing dial tcp 10.240.0.10:2379: connect: connection refused". Reconnecting...`;
+  const away = await causeOf("kube-apiserver", {
+    reason: withoutEtcd,
+    lines: [dialing],
+    etcd: [refused, refused, refused],
+  });
+  t.match(away, { cause: "etcd-unreachable", lines: [dialing, withoutEtcd], remedy: /systemctl status etcd/ });
+  t.match(away?.message, servers.join(", "));
+
+  const alone: ProbeResult = { status: 503, body: '{"health":"false"}' };
+  const minority = await causeOf("kube-apiserver", {
+    reason: withoutEtcd,
+    lines: [dialing],
+    etcd: [alone, refused, refused],
+  });
+  t.match(minority, { cause: "etcd-no-quorum", lines: [withoutEtcd] });
+
+  const well: ProbeResult = { status: 200, body: '{"health":"true"}' };
+  t.equal(
+    await causeOf("kube-apiserver", { reason: withoutEtcd, etcd: [well, well, well] }),
+    undefined,
+    "etcd is well",
+  );
+
+  const foreign = `W1125 1 clientconn.go:1223] Err :connection error: desc = "transport: authentication handshake failed: x509: certificate signed by unknown authority"`;
+  const refusing = await causeOf("kube-apiserver", { reason: withoutEtcd, lines: [foreign], etcd: [well, well, well] });
+  t.match(refusing, { cause: "etcd-authority-unknown", lines: [foreign, withoutEtcd] });
+
+  const other = "/readyz answers 500, failing: poststarthook/rbac/bootstrap-roles";
+  t.equal(await causeOf("kube-apiserver", { reason: other, etcd: [refused, refused, refused] }), undefined);
+});
+
+const lock = "E1125 22:57:44.020021    1755 leaderelection.go:325] error retrieving resource lock kube-system";
+
+t.test("a client of the API server that cannot work is told why, though it says that it is well", async (t) => {
+  const cases = [
+    [
+      "kube-controller-manager",
+      "api-server-unreachable",
+      `${lock}/kube-controller-manager: Get "https://127.0.0.1:6443/apis": dial tcp 127.0.0.1:6443: connect: connection refused`,
+    ],
+    [
+      "kube-scheduler",
+      "api-server-unreachable",
+      `${lock}/kube-scheduler: Get "https://127.0.0.1:6443/apis": context deadline exceeded`,
+    ],
+    ["kube-controller-manager", "client-unauthorized", `${lock}/kube-controller-manager: Unauthorized`],
+    [
+      "kube-scheduler",
+      "client-forbidden",
+      `${lock}/kube-scheduler: leases.coordination.k8s.io "kube-scheduler" is forbidden: User "mallory" cannot get resource "leases" in API group "coordination.k8s.io" in the namespace "kube-system"`,
+    ],
+    [
+      "kube-scheduler",
+      "api-server-authority-unknown",
+      `${lock}/kube-scheduler: Get "https://127.0.0.1:6443/apis": x509: certificate signed by unknown authority`,
+    ],
+  ] as const;
+  for (const [component, cause, line] of cases) {
+    const diagnosis = await causeOf(component, { lines: ["I1125 begun", line, "I1125 goes on"] });
+    t.match(diagnosis, { cause, lines: [line] }, line);
+    t.notMatch(`${diagnosis?.message}${diagnosis?.remedy}`, /[{}]|undefined/);
+    t.equal(await causeOf(component, { lines: [line], agoMillis: 20_000 }), undefined, "that was some time ago");
+    t.equal(await causeOf(component, { lines: [line], writer: 6 }), undefined, "another process wrote that");
+  }
+  const [, , , [, , forbidden]] = cases;
+  t.match((await causeOf("kube-scheduler", { lines: [forbidden] }))?.message, "as mallory, who may not get leases");
+});
+
+t.test("every ailment is in the documentation, with its own words", async (t) => {
+  const text = await readFile(join(import.meta.dirname, "../../../../docs/crash-loops.md"), "utf8");
+  t.ok(text.includes(causeTable(ailments)), `docs/crash-loops.md shall hold this table:\n${causeTable(ailments)}`);
+});
