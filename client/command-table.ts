@@ -79,7 +79,7 @@ export const commands: readonly CommandSpec[] = [
       "khw-client bootstrap --nodes a=192.0.2.1,b=192.0.2.2,c=192.0.2.3 --load-balancer none --public-address 192.0.2.9",
       "khw-client bootstrap --kubernetes-version v1.22.0 --kube-apiserver-flag event-ttl=2h",
     ],
-    settings: [...desired, "timeouts"],
+    settings: [...desired, "enrolment.days", "timeouts"],
     run: async (call) => {
       const { bootstrap } = await import("./commands/bootstrap.ts");
       return bootstrap(await call.config(), call.context, { output: call.output });

@@ -5,6 +5,7 @@ import type { Server } from "@grpc/grpc-js";
 import { formatError, KhwError, toKhwError } from "../../proto/errors.ts";
 import { lookAtIdentity } from "../identity-files.ts";
 import { coalesce } from "../os/coalesce.ts";
+import { inTurn } from "../os/in-turn.ts";
 import { orAbsent } from "../os/io.ts";
 import { watchFolders } from "../os/watch.ts";
 import { createEnrolmentServer, type Enrolment } from "../rpc/enrolment.ts";
@@ -47,15 +48,17 @@ export async function openDoor(options: DoorOptions): Promise<Door> {
   /** Of the enrolment that is waited for; what calls are then checked against. */
   let waiting: { readonly stop: AbortController; ca: string | undefined } | undefined;
   let listener: Listener | undefined;
+  const turn = inTurn();
 
   const enrolment: Enrolment = {
     certificate: () => serving?.toString(),
-    request: async () => (await options.proveKey()).request,
+    request: async () => (await turn(options.proveKey)).request,
     token: options.token,
     install: async (certificate) => {
       const ca = waiting === undefined ? await readFile(identity.ca, "utf8") : waiting.ca;
       if (ca === undefined) throw new KhwError("CREDENTIAL_INVALID", "no management CA is known here");
-      await adoptCertificate(identity, { ca, certificate, name: await options.name() });
+      const name = await options.name();
+      await turn(() => adoptCertificate(identity, { ca, certificate, name }));
       await look();
     },
   };
@@ -101,14 +104,15 @@ export async function openDoor(options: DoorOptions): Promise<Door> {
     );
   };
 
-  const look = coalesce(async () => {
+  const lookNow = async (): Promise<void> => {
     if (signal.aborted) return;
     await settleIdentity(identity);
     const state = await lookAtIdentity(identity);
     if (state.kind === "good") {
       if (serving?.fingerprint256 !== state.certificate.fingerprint256) await serve(state.certificate);
     } else if (waiting === undefined && (serving === undefined || hasEnded(serving))) await wait(state.kind);
-  });
+  };
+  const look = coalesce(() => turn(lookNow));
   const lookAgain = (): void =>
     void look().catch((error: unknown) => log(`keeps its present identity: ${formatError(toKhwError(error))}`));
 

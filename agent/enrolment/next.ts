@@ -21,7 +21,7 @@ export function nextOf({ ca, certificate, key }: IdentityPaths): IdentityPaths {
 
 /**
  * Puts the next identity in the present one's place, where that was decided: also what a crash left half-way. Afterwards there
- * is no next certificate.
+ * is no next certificate. Another process may be at the same: what is gone has been put in place.
  */
 export async function settleIdentity(paths: IdentityPaths): Promise<void> {
   const next = nextOf(paths);
@@ -30,9 +30,9 @@ export async function settleIdentity(paths: IdentityPaths): Promise<void> {
   const key = await orAbsent(() => readFile(next.key));
   // A key that was made since then is for a later certificate.
   if (key !== undefined && new X509Certificate(certificate).checkPrivateKey(createPrivateKey(key))) {
-    await rename(next.key, paths.key);
+    await orAbsent(() => rename(next.key, paths.key));
   }
   await orAbsent(() => rename(next.ca, paths.ca));
-  await rename(next.certificate, paths.certificate);
+  await orAbsent(() => rename(next.certificate, paths.certificate));
   await syncFolder(dirname(paths.certificate));
 }
