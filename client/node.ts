@@ -299,7 +299,8 @@ function explainConnection(details: string, where: string): Explanation {
       hint: "correct the node's address, or issue a certificate for its name",
     };
   }
-  if (/self.signed/i.test(details)) {
+  // Not "self-signed certificate in certificate chain", which is what another CA looks like.
+  if (/self.signed certificate(?! in)/i.test(details)) {
     return {
       code: "WRONG_NODE",
       message: `what answers at ${where} has no certificate of the management CA`,
