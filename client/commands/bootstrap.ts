@@ -149,8 +149,9 @@ function conclude(errors: readonly KhwError[], nodesDone: number): void {
   });
 }
 
-function tellMade(made: readonly string[], { credentials: { folder } }: ClusterConfig): string {
-  return `made the cluster's certificates, kubeconfigs and encryption key, ${made.length} files in ${folder}: keep them, and keep them safe`;
+function tellMade(made: readonly string[], { credentials: { folder }, pki }: ClusterConfig): string {
+  const what = `made the cluster's certificates, kubeconfigs and encryption key, ${made.length} files in ${folder}: keep them, and keep them safe`;
+  return pki.separateSigningCa ? what : `${what}. ca-key.pem goes to the controllers, as in lab 08`;
 }
 
 function tellDrained(name: string): string {

@@ -1,7 +1,8 @@
 import type { X509Certificate } from "node:crypto";
 import { certificateNames, subjects, workerSubject } from "../pki/cluster/certificates.ts";
 import { certificateIn, keyIn, type Pem, subjectIs, type Trust, usable, validFor } from "./certificate.ts";
-import { clientIn, type Cluster, servingNames } from "./check.ts";
+import { type Cluster, servingNames } from "./check.ts";
+import { clientIn } from "./client.ts";
 import { readCertificates } from "./pem.ts";
 import type { Findings } from "./problem.ts";
 

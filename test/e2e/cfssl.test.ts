@@ -1,5 +1,5 @@
 /** Files that were made by hand, as labs 04 to 06 say, in a running cluster, and khw's among them. */
-import { readFile, writeFile } from "node:fs/promises";
+import { readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 
@@ -7,14 +7,15 @@ import t from "tap";
 
 import { components } from "../../proto/components.ts";
 import { makeByTheLabs } from "../fixtures/cfssl.ts";
+import { exitOf } from "../fixtures/faults.ts";
 import { must } from "../testbed/command.ts";
 import { startTestbed } from "../testbed/index.ts";
 import { agentPackage, installAgents, makeWorkstation, realVersion } from "../testbed/workstation.ts";
 
-const nodes = ["--nodes", "controller-0,1,2"];
+const nodes = ["--nodes", "controller-0,1"];
 
 t.test("a cluster of cfssl's certificates, and of cfssl's and khw's together", async (t) => {
-  const testbed = await startTestbed({ credentials: makeByTheLabs });
+  const testbed = await startTestbed({ nodes: 2, credentials: makeByTheLabs });
   t.teardown(() => testbed.stop());
   const workstation = await makeWorkstation(testbed);
 
@@ -26,10 +27,26 @@ t.test("a cluster of cfssl's certificates, and of cfssl's and khw's together", a
   });
 
   await installAgents(workstation, testbed.nodes, agentPackage);
+  const empty = join(workstation.folder, "empty");
+  await t.test("a plan with a folder without any imagines them all, and writes none", async (t) => {
+    const { code, stdout, stderr } = await workstation.khw(["plan", ...nodes, "--credentials", empty]);
+    t.equal(code, 2, stderr);
+    t.match(stdout, `workstation: credentials: none is in ${empty}: 19 files would be made\n`);
+    t.match(stdout, "controller-1: credential/ca.pem: is missing\n");
+    await t.rejects(stat(empty), { code: "ENOENT" });
+  });
+
   await t.test("bootstrap makes a control plane with them", async (t) => {
     const { code, stdout, stderr } = await workstation.khw(["bootstrap", ...nodes]);
     t.equal(code, 0, stderr);
     t.match(stdout, `https://${testbed.publicAddress}:6443/version answers ${realVersion}`);
+  });
+
+  await t.test("from a folder without any it makes no second CA for the cluster that is there", async (t) => {
+    const { code, stderr } = await workstation.khw(["bootstrap", ...nodes, "--credentials", empty]);
+    t.equal(code, exitOf("CREDENTIAL_INVALID"));
+    t.match(stderr, /there are none, and controller-\d has been worked on with some before/);
+    await t.rejects(stat(empty), { code: "ENOENT" });
   });
 
   const create = ["create", "secret", "generic", "proof", "--from-literal=key=value"];
@@ -39,8 +56,10 @@ t.test("a cluster of cfssl's certificates, and of cfssl's and khw's together", a
   await t.test(
     "khw renews some of them with cfssl's CA; the rest, and etcd's, stay cfssl's, and the cluster goes on",
     async (t) => {
-      const renew = ["pki", "create", ...nodes, "--renew", "kubernetes,kube-scheduler,admin"];
-      t.match(await workstation.mustKhw(renew), /kubernetes\.pem: CN=kubernetes, O=Kubernetes, valid until /);
+      const renew = ["--renew", "kubernetes,kube-scheduler,admin", "--separate-signing-ca"];
+      const told = await workstation.mustKhw(["pki", "create", ...nodes, ...renew]);
+      t.match(told, /kubernetes\.pem: CN=kubernetes, O=Kubernetes, valid until /);
+      t.match(told, /signing-ca\.pem: CN=Kubernetes signing, O=Kubernetes, valid until /);
       t.match(await workstation.mustKhw(["pki", "check", ...nodes]), /no findings\n$/);
       const { code, stdout, stderr } = await workstation.khw(["bootstrap", ...nodes]);
       t.equal(code, 0, stdout + stderr);
@@ -56,20 +75,9 @@ t.test("a cluster of cfssl's certificates, and of cfssl's and khw's together", a
     },
   );
 
-  await t.test("kubectl goes through the public address with the kubeconfig that khw writes", async (t) => {
-    const file = join(workstation.folder, "kubeconfig");
-    t.match(await workstation.mustKhw(["kubeconfig", "--kubeconfig", file]), `https://${testbed.publicAddress}:6443`);
-    const kubectl = join(testbed.kubernetes, realVersion, "kubectl");
-    const { stdout, stderr } = await testbed.run([kubectl, `--kubeconfig=${file}`, "get", "namespaces", "-o", "name"]);
-    t.match(stdout, "namespace/kube-system", stderr);
-  });
-
   await t.test(
-    "with a signing CA of its own no controller holds the CA's key, and whom Kubernetes certifies is let in",
+    "with the signing CA no controller holds the CA's key, and whom Kubernetes certifies is let in",
     async (t) => {
-      await workstation.mustKhw(["pki", "create", ...nodes, "--separate-signing-ca"]);
-      const { code, stdout, stderr } = await workstation.khw(["bootstrap", ...nodes]);
-      t.equal(code, 0, stdout + stderr);
       for (const node of testbed.nodes) {
         const files = (await node.must(["ls", "/var/lib/kubernetes"])).split("\n");
         t.notOk(files.includes("ca-key.pem"), node.name);
@@ -119,4 +127,12 @@ t.test("a cluster of cfssl's certificates, and of cfssl's and khw's together", a
       t.match(asked.stdout, /User \\?"jane\\?" cannot list/, asked.stderr);
     },
   );
+
+  await t.test("kubectl goes through the public address with the kubeconfig that khw writes", async (t) => {
+    const file = join(workstation.folder, "kubeconfig");
+    t.match(await workstation.mustKhw(["kubeconfig", "--kubeconfig", file]), `https://${testbed.publicAddress}:6443`);
+    const kubectl = join(testbed.kubernetes, realVersion, "kubectl");
+    const { stdout, stderr } = await testbed.run([kubectl, `--kubeconfig=${file}`, "get", "namespaces", "-o", "name"]);
+    t.match(stdout, "namespace/kube-system", stderr);
+  });
 });

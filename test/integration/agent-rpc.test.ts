@@ -79,6 +79,35 @@ t.test("nobody gets in without TLS 1.3", async (t) => {
   plain.destroy();
 });
 
+t.test("no connection is the continuation of another: every caller shows its certificate anew", async (t) => {
+  const { agent } = await open(t);
+  const { certificate, key } = await agent.identity("admin");
+  const dial = (session?: Buffer) =>
+    connect({
+      host: "127.0.0.1",
+      port: agent.port,
+      servername: "controller-0",
+      ca: agent.authority.certificate,
+      cert: certificate,
+      key,
+      ALPNProtocols: ["h2"],
+      ...(session === undefined ? {} : { session }),
+    });
+  const first = dial();
+  const sessions: Buffer[] = [];
+  first.on("session", (session) => sessions.push(session));
+  // The server's settings: what TLS had to say was said before.
+  await once(first, "data");
+  first.destroy();
+  for (const session of sessions) {
+    const again = dial(session);
+    await once(again, "secureConnect");
+    t.notOk(again.isSessionReused());
+    again.destroy();
+  }
+  t.pass(`${sessions.length} sessions were offered`);
+});
+
 t.test("whoever breaks off in mid-handshake or speaks no HTTP/2 does the agent no harm", async (t) => {
   const { agent, client } = await open(t);
   const cut = connectTcp(agent.port, "127.0.0.1");
