@@ -4,13 +4,14 @@ import { HistoryKind, type Identity } from "../proto/gen/khw/agent/v1/agent.ts";
 import { type AgentConfig, loadConfig } from "./config.ts";
 import { watchCertificates } from "./certificate-watch.ts";
 import { checkIdentity } from "./identity-files.ts";
+import { openDoor } from "./enrolment/door.ts";
+import { enrolmentSources } from "./enrolment/sources.ts";
 import { createMetrics } from "./metrics.ts";
 import { serveMetrics } from "./metrics-server.ts";
 import { type Node, nodeOpener, openInTheEnd } from "./node.ts";
 import { createNotifier } from "./notify.ts";
 import { createClock } from "./os/clock.ts";
 import { createOs } from "./os/real.ts";
-import { listen } from "./rpc/listener.ts";
 import { createRpcServer } from "./rpc/server.ts";
 
 /** Set by the build from package.json. */
@@ -19,12 +20,14 @@ declare const KHW_VERSION: string;
 /** Shorter than a client waits for its first answer, so that the answer is the reason. */
 const metadataMillis = 8_000;
 
-const usage = `usage: khw-agent [--config FILE] [--check-config] [--version]
+const usage = `usage: khw-agent [--config FILE] [--check-config | --request | --accept | --version]
 
 Runs on a Kubernetes controller and makes it what khw-client asks for.
 
   --config FILE    the configuration (default /etc/khw-agent/config.yaml)
   --check-config   check the configuration and the identity, and end
+  --request        make the agent's next key where there is none, print a signing request for it, and end
+  --accept         take the management CA's certificate and the agent's from standard input, and end
   --version        print the version, and end
 `;
 
@@ -33,8 +36,14 @@ async function main(argv: readonly string[]): Promise<void> {
   if (options.help) return void process.stdout.write(usage);
   if (options.version) return void process.stdout.write(`khw-agent ${KHW_VERSION}\n`);
   const config = await loadConfig(options.config);
-  await checkIdentity(config.identity);
-  if (options["check-config"]) return void process.stdout.write(`${options.config}: ok\n`);
+  if (options.request || options.accept) {
+    const { acceptCertificate, printRequest } = await import("./enrolment/commands.ts");
+    return options.request ? printRequest(config) : acceptCertificate(config);
+  }
+  if (options["check-config"]) {
+    await checkIdentity(config.identity);
+    return void process.stdout.write(`${options.config}: ok\n`);
+  }
   await serve(config);
 }
 
@@ -45,6 +54,8 @@ function parseOptions(argv: readonly string[]) {
       options: {
         config: { type: "string", default: "/etc/khw-agent/config.yaml" },
         "check-config": { type: "boolean", default: false },
+        request: { type: "boolean", default: false },
+        accept: { type: "boolean", default: false },
         version: { type: "boolean", default: false },
         help: { type: "boolean", short: "h", default: false },
       },
@@ -66,11 +77,13 @@ async function serve(config: AgentConfig): Promise<void> {
     for (const name of ["SIGTERM", "SIGINT"] as const) process.once(name, resolve);
   });
 
+  let enrolled = false;
+  const tellStatus = (): void => notifier.status(enrolled ? "serving" : "waits to be enrolled: khw-client enrol");
   const node = nodeOpener({
     identity: () => findIdentity(config, signal),
     open: (identity) => {
       log(`this is ${identity.name} at ${identity.internalIp}`);
-      notifier.status("serving");
+      tellStatus();
       return createOs({ identity });
     },
     stateFolder: config.stateFolder,
@@ -83,10 +96,22 @@ async function serve(config: AgentConfig): Promise<void> {
     },
     signal,
   });
-  const server = createRpcServer({ node, agentVersion: KHW_VERSION, signal, log });
-  const listener = await listen(server, { ...config.listen, identity: config.identity, log });
-  log(`khw-agent ${KHW_VERSION} serves on port ${listener.port}`);
+  const door = await openDoor({
+    ...config.listen,
+    identity: config.identity,
+    serve: (enrolment) => createRpcServer({ node, enrolment, agentVersion: KHW_VERSION, signal, log }),
+    name: async () => (await node()).os.identity.name,
+    ...enrolmentSources(config, { log, signal }),
+    changed: (now) => {
+      enrolled = now;
+      tellStatus();
+    },
+    log,
+    signal,
+  });
+  log(`khw-agent ${KHW_VERSION} serves on port ${door.port}`);
   await notifier.ready();
+  tellStatus();
   // Now rather than at the first call, which must not wait for it, and may never come: after a boot the machine is looked after
   // all the same.
   openInTheEnd(node, { clock: createClock(), signal }).then(
@@ -106,7 +131,7 @@ async function serve(config: AgentConfig): Promise<void> {
   );
   known?.history.append({ ...agentEntry, message: "the agent was stopped" });
   await known?.history.settled();
-  await listener.close();
+  await door.close();
 }
 
 const agentEntry = { kind: HistoryKind.HISTORY_KIND_AGENT, subject: "khw-agent" };

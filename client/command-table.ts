@@ -80,7 +80,7 @@ export const commands: readonly CommandSpec[] = [
       "khw-client bootstrap --nodes a=192.0.2.1,b=192.0.2.2,c=192.0.2.3 --load-balancer none --public-address 192.0.2.9",
       "khw-client bootstrap --kubernetes-version v1.22.0 --kube-apiserver-flag event-ttl=2h",
     ],
-    settings: [...desired, "timeouts"],
+    settings: [...desired, "enrolment.days", "timeouts"],
     run: async (call) => {
       const { bootstrap } = await import("./commands/bootstrap.ts");
       return bootstrap(await call.config(), call.context, { output: call.output });
@@ -341,6 +341,40 @@ export const commands: readonly CommandSpec[] = [
     },
   },
   {
+    path: ["pki", "revoke"],
+    summary: "shut nodes out: their certificates are not accepted any more, and they get no others",
+    details:
+      "It is written down beside the management CA, in agents.jsonl, which every workstation needs a copy of. khw-client enrol --readmit takes a name back.",
+    examples: ["khw-client pki revoke controller-1"],
+    arguments: [new Argument("<name...>", "instances' names")],
+    options: [pkiFolder],
+    run: async (call) => {
+      const { pkiRevoke } = await import("./commands/pki-revoke.ts");
+      return pkiRevoke(call.context, { folder: call.text("folder"), names: call.arguments });
+    },
+  },
+  {
+    path: ["enrol"],
+    summary: "give every node's agent its certificate without ssh: Google vouches for the instance",
+    details:
+      "The agent's package must be installed, or be about to be. The management CA goes into the instance's metadata; the agent makes its key, and its certificate is signed once Google's identity token proves which instance asks for it. A node that is enrolled is left alone.",
+    examples: [
+      "khw-client enrol --nodes controller-0,1,2",
+      "khw-client enrol --renew",
+      "khw-client enrol --readmit --nodes controller-1",
+    ],
+    settings: [...reaching, "enrolment", "timeouts.node"],
+    options: [
+      new Option("--renew", "only renew certificates past two thirds of their life, over the agents' own channel"),
+      new Option("--readmit", "let nodes that were revoked have a certificate again"),
+    ],
+    run: async (call) => {
+      const { enrol } = await import("./commands/enrol.ts");
+      const options = { renew: call.flag("renew"), readmit: call.flag("readmit") };
+      return enrol(await call.config(), call.context, options);
+    },
+  },
+  {
     path: ["pki", "create"],
     summary: "make the cluster's certificates, kubeconfigs and encryption key, or what is missing of them",
     details:
@@ -417,7 +451,15 @@ export const commands: readonly CommandSpec[] = [
       "khw-client install --nodes controller-0,1,2 --deb khw-agent_0.1.0_amd64.deb",
       "khw-client install --nodes a=192.0.2.1 --ssh-user debian --deb khw-agent_0.1.0_amd64.deb",
     ],
-    settings: ["nodes", "management.ca", "gce.project", "gce.zone", "gce.nodeAddresses", "timeouts.node"],
+    settings: [
+      "nodes",
+      "management.ca",
+      "enrolment.days",
+      "gce.project",
+      "gce.zone",
+      "gce.nodeAddresses",
+      "timeouts.node",
+    ],
     options: [
       new Option("--deb <file>", "the agent's package").makeOptionMandatory(),
       new Option(

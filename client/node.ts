@@ -1,7 +1,9 @@
 import { readFile } from "node:fs/promises";
-import { createSecureContext } from "node:tls";
+import { dirname } from "node:path";
+import { checkServerIdentity, createSecureContext } from "node:tls";
 import {
   type ChannelCredentials,
+  type ChannelOptions,
   type ClientReadableStream,
   credentials,
   Metadata,
@@ -30,6 +32,7 @@ import {
   type StreamLogsRequest,
   type WatchStatusResponse,
 } from "../proto/gen/khw/agent/v1/agent.ts";
+import { readRegister, type Register } from "./pki/register.ts";
 
 /** Where a node's agent is, and the name that its certificate must be for. */
 export interface NodeAddress {
@@ -43,6 +46,8 @@ export interface ManagementIdentity {
   readonly ca: Buffer;
   readonly certificate: Buffer;
   readonly key: Buffer;
+  /** Which agents' certificates are not accepted although the CA signed them; none where it is left out. */
+  readonly register?: Pick<Register, "revokedNames" | "revokedSerials">;
 }
 
 /** One node's agent. Every failure is a KhwError that names the node. */
@@ -80,7 +85,10 @@ const millis = {
   maintenance: 60_000,
 };
 
-/** @throws KhwError CREDENTIAL_INVALID when a file of the identity cannot be read, or key and certificate are no pair. */
+/**
+ * With the register of agents beside the CA's certificate, where there is one.
+ * @throws KhwError CREDENTIAL_INVALID when a file of the identity cannot be read, or key and certificate are no pair.
+ */
 export async function readManagementIdentity(paths: {
   readonly ca: string;
   readonly certificate: string;
@@ -93,7 +101,12 @@ export async function readManagementIdentity(paths: {
         cause,
       });
     });
-  const [ca, certificate, key] = await Promise.all([read(paths.ca), read(paths.certificate), read(paths.key)]);
+  const [ca, certificate, key, register] = await Promise.all([
+    read(paths.ca),
+    read(paths.certificate),
+    read(paths.key),
+    readRegister(dirname(paths.ca)),
+  ]);
   try {
     createSecureContext({ ca, cert: certificate, key });
   } catch (cause) {
@@ -104,26 +117,28 @@ export async function readManagementIdentity(paths: {
       cause,
     });
   }
-  return { ca, certificate, key };
+  return { ca, certificate, key, register };
 }
 
 /**
  * What all connections of one identity have in common. To be made once for many nodes: certificates and key are parsed here,
  * which costs about a millisecond.
  */
-export function channelCredentials({ ca, certificate, key }: ManagementIdentity): ChannelCredentials {
+export function channelCredentials({ ca, certificate, key, register }: ManagementIdentity): ChannelCredentials {
   const context = createSecureContext({ ca, cert: certificate, key, minVersion: "TLSv1.3" });
-  return credentials.createFromSecureContext(context);
+  return credentials.createFromSecureContext(context, {
+    checkServerIdentity: (name, peer) => {
+      const revoked = register?.revokedNames.has(name) === true || register?.revokedSerials.has(peer.serialNumber);
+      return revoked === true
+        ? new Error(`the certificate ${peer.serialNumber} of ${name} was revoked`)
+        : checkServerIdentity(name, peer);
+    },
+  });
 }
 
-/** A connection is made at the first call. The server's certificate must be for the node's name, whatever its address. */
-export function connectNode(
-  address: NodeAddress,
-  identity: ManagementIdentity,
-  channel: ChannelCredentials = channelCredentials(identity),
-): AgentNode {
-  const { name, host, port } = address;
-  const client = new AgentServiceClient(`${host.includes(":") ? `[${host}]` : host}:${port}`, channel, {
+/** Of every connection to the agent of that name. */
+export function channelOptions(name: string): ChannelOptions {
+  return {
     "grpc.ssl_target_name_override": name,
     "grpc.default_authority": name,
     "grpc.enable_retries": 0,
@@ -134,7 +149,18 @@ export function connectNode(
     "grpc.max_reconnect_backoff_ms": 5_000,
     "grpc.enable_channelz": 0,
     "grpc.service_config_disable_resolution": 1,
-  });
+  };
+}
+
+/** A connection is made at the first call. The server's certificate must be for the node's name, whatever its address. */
+export function connectNode(
+  address: NodeAddress,
+  identity: ManagementIdentity,
+  channel: ChannelCredentials = channelCredentials(identity),
+): AgentNode {
+  const { name, host, port } = address;
+  const target = `${host.includes(":") ? `[${host}]` : host}:${port}`;
+  const client = new AgentServiceClient(target, channel, channelOptions(name));
 
   const call = <Response>(
     timeout: number,
@@ -217,7 +243,7 @@ function isServiceError(error: unknown): error is ServiceError {
 }
 
 /** What the agent said, or else what the call's or the connection's failure means. */
-function nodeError({ name, host, port }: NodeAddress, error: ServiceError): KhwError {
+export function nodeError({ name, host, port }: NodeAddress, error: ServiceError): KhwError {
   const said = fromServiceError(error);
   if (said !== undefined) return said.at({ node: name });
   const { code, message, hint } = explain(error, `${host}:${port}`);
@@ -273,7 +299,22 @@ function explainConnection(details: string, where: string): Explanation {
       hint: "correct the node's address, or issue a certificate for its name",
     };
   }
-  if (/certificate|self.signed|issuer/i.test(details)) {
+  // Not "self-signed certificate in certificate chain", which is what another CA looks like.
+  if (/self.signed certificate(?! in)/i.test(details)) {
+    return {
+      code: "WRONG_NODE",
+      message: `what answers at ${where} has no certificate of the management CA`,
+      hint: "where its agent waits to be enrolled: khw-client enrol",
+    };
+  }
+  if (/revoked/.test(details)) {
+    return {
+      code: "WRONG_NODE",
+      message: `what answers at ${where} is not trusted: ${details}`,
+      hint: "if it is to be trusted again: khw-client enrol --readmit, and for a new certificate khw-client install",
+    };
+  }
+  if (/certificate|issuer/i.test(details)) {
     return {
       code: "WRONG_NODE",
       message: `what answers at ${where} is not trusted: ${details}`,

@@ -12,7 +12,11 @@ process.chdir(`${import.meta.dirname}/..`);
 const { version }: { version: string } = JSON.parse(readFileSync("package.json", "utf8"));
 
 const entryPoints = {
-  agent: { main: "agent/main.ts", downloader: "agent/os/downloads/downloader.ts" },
+  agent: {
+    main: "agent/main.ts",
+    downloader: "agent/os/downloads/downloader.ts",
+    requester: "agent/enrolment/requester.ts",
+  },
   client: { main: "client/main.ts" },
 };
 

@@ -1,5 +1,5 @@
 import type { Plugin } from "esbuild";
-import { loadX509 } from "../client/pki/x509.ts";
+import { loadX509 } from "../proto/x509.ts";
 
 const namespace = "lazy-package";
 

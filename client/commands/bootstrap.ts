@@ -31,6 +31,8 @@ export async function bootstrap(
   if (prepared.made.length > 0) progress.emit({ kind: "note", text: tellMade(prepared.made, config) });
   for (const text of prepared.warnings.map(tellProblem)) progress.emit({ kind: "note", text });
   for (const text of tellUnderWay(cluster.members)) progress.emit({ kind: "note", text });
+  const { renewDue } = await import("../enrolment/renew-due.ts");
+  for (const text of await renewDue(cluster, signal)) progress.emit({ kind: "note", text });
   refuse(busyFindings(cluster.members, prepared.work));
   const [findings, { spare, drained }] = await Promise.all([
     preflight(prepared.work, signal, (warning) =>

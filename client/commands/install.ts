@@ -31,6 +31,7 @@ export async function install(config: ClusterConfig, context: Context, options: 
     deb: await findDeb(options.deb),
     folder,
     ca: await readAuthorityCertificate(folder),
+    days: config.enrolment.days,
     transport: toTransport(config, options),
     env: context.env,
     signal: context.signal,

@@ -1,3 +1,4 @@
+import { X509Certificate } from "node:crypto";
 import { join } from "node:path";
 import { parseRole } from "../../proto/roles.ts";
 import type { Role } from "../../proto/roles.ts";
@@ -7,6 +8,7 @@ import { addFiles, identityFiles, makeFolder, readAuthority } from "../pki/folde
 import type { NewFiles } from "../pki/folder.ts";
 import { describe } from "../pki/describe.ts";
 import { authorityDays, createAuthority, identityDays, issue } from "../pki/issue.ts";
+import { addToRegister, readRegister, refuseRevoked } from "../pki/register.ts";
 
 export interface PkiInitOptions {
   readonly folder: string;
@@ -40,14 +42,22 @@ export async function pkiIssue(context: Context, options: PkiIssueOptions): Prom
   if (names.length === 0) refuse("pki issue", "a name is missing", "give NAME, or --nodes for several agents");
   const days = parseDays(options.days ?? identityDays);
   const authority = await readAuthority(options.folder);
+  const register = await readRegister(options.folder);
+  if (role === "agent") for (const name of names) refuseRevoked(register, name);
   const now = new Date();
   const identities = await Promise.all(
     names.map(async (name) => identityFiles(name, await issue(authority, { name, role, days }, now))),
   );
   const files: NewFiles = Object.assign({}, ...identities);
   await addFiles(options.folder, files);
+  if (role === "agent") for (const name of names) await enter(options.folder, name, files);
   report(context, options.folder, files);
   return 0;
+}
+
+async function enter(folder: string, name: string, files: NewFiles): Promise<void> {
+  const serial = new X509Certificate(files[`${name}.pem`] ?? "").serialNumber;
+  await addToRegister(folder, { event: "issued", at: new Date().toISOString(), name, serial });
 }
 
 /** A name that is a file's too: an agent's is its instance's, a person's may be an e-mail address. */

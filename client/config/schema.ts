@@ -13,6 +13,7 @@ import {
 import { etcd } from "./etcd.ts";
 import { defaultEndpoint, labLoadBalancer } from "../gce/config.ts";
 import { authentication, mergeNodes, mirror, nodes, programName, projectId } from "./domain.ts";
+import { keySource, parseAgentDays } from "./enrolment.ts";
 import { boolean, checked, duration, list, mergeRecords, oneOf, optional, path, record } from "./parsers.ts";
 import { pkiSettings } from "./pki.ts";
 import type { Group, Read, Setting } from "./setting.ts";
@@ -161,6 +162,23 @@ export const schema = {
           default: "khw-pki/admin-key.pem",
           flag: { name: "--management-key", value: "file" },
           parse: path,
+        },
+      },
+    },
+    enrolment: {
+      title: "How agents come by their certificates of the management CA.",
+      keys: {
+        days: {
+          help: "How many days a certificate that a node's own key is signed for is valid, 1 to 825. It is renewed past two thirds of them.",
+          default: 90,
+          flag: { name: "--agent-days", value: "number" },
+          parse: checked(parseAgentDays),
+        },
+        jwks: {
+          help: "The keys that Google signs instances' identity tokens with: an https URL, or a file on this workstation.",
+          default: "https://www.googleapis.com/oauth2/v3/certs",
+          flag: { name: "--identity-jwks", value: "url|file" },
+          parse: keySource,
         },
       },
     },

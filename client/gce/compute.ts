@@ -1,5 +1,5 @@
 import type { Reference } from "./references.ts";
-import type { HealthStatus, Kind, Resources } from "./resources.ts";
+import type { HealthStatus, InstanceMetadata, Kind, Resources } from "./resources.ts";
 
 /** What an insert or patch sends: fields by Google's names; the name comes from the reference. */
 export type Body<K extends Kind> = Partial<Resources[K]> & { readonly description?: string };
@@ -26,6 +26,8 @@ export interface Compute {
   ): Promise<void>;
   delete(reference: Reference, signal: AbortSignal): Promise<void>;
   changePool(pool: Reference<"targetPools">, change: PoolChange, signal: AbortSignal): Promise<void>;
+  /** Replaces all of an instance's metadata, unless they changed since the fingerprint was read (conditionNotMet). */
+  setMetadata(instance: Reference<"instances">, metadata: InstanceMetadata, signal: AbortSignal): Promise<void>;
   /** The health of one instance of the pool, by forwarding rule; empty while no rule leads to the pool. */
   health(pool: Reference<"targetPools">, instance: string, signal: AbortSignal): Promise<HealthStatus[]>;
   /** All of the project's instances of that name, in any zone. */

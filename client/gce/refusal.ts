@@ -28,6 +28,7 @@ const reasons = {
   rateLimit: ["rateLimitExceeded", "userRateLimitExceeded", "RATE_LIMIT_EXCEEDED"],
   quota: ["quotaExceeded", "QUOTA_EXCEEDED"],
   disabled: ["accessNotConfigured", "SERVICE_DISABLED"],
+  changed: ["conditionNotMet", "CONDITION_NOT_MET"],
 } as const;
 
 export function refusedBecause(error: unknown, why: keyof typeof reasons): boolean {
@@ -70,6 +71,9 @@ function hintFor(refusal: Refusal, path: string): string | undefined {
     return "others are using up the project's request rate: wait a minute and run it again";
   if (refusedBecause(refusal, "disabled")) return `gcloud services enable compute.googleapis.com --project ${project}`;
   if (refusedBecause(refusal, "inUse")) return "something that is not khw's uses it: remove that first";
+  if (refusal.status === 403 && path.includes("/instances/")) {
+    return `the account needs roles/compute.instanceAdmin.v1 in project ${project}, and roles/iam.serviceAccountUser on the instance's service account`;
+  }
   if (refusal.status === 403) {
     const role = path.includes("/firewalls") ? "roles/compute.securityAdmin" : "roles/compute.loadBalancerAdmin";
     return `the account needs ${role} in project ${project}`;

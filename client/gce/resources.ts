@@ -1,4 +1,4 @@
-import { type Fields, number, objects, text, texts } from "./fields.ts";
+import { type Fields, isFields, number, objects, text, texts } from "./fields.ts";
 
 /** The resources that khw reads, each with the fields it looks at, by Google's names (Compute Engine v1). */
 export interface Resources {
@@ -55,10 +55,20 @@ export interface ForwardingRule {
 
 export interface Instance {
   readonly name: string;
+  /** Its number, which no other instance has or will have. */
+  readonly id: string;
   /** A link. */
   readonly zone: string;
   readonly status: string;
   readonly networkInterfaces: readonly NetworkInterface[];
+  readonly metadata: InstanceMetadata;
+}
+
+/** What an instance's metadata server tells it beside Google's own. */
+export interface InstanceMetadata {
+  /** Names this state of it: a change is made of just this one, or refused. */
+  readonly fingerprint: string;
+  readonly items: readonly { readonly key: string; readonly value: string }[];
 }
 
 export interface NetworkInterface {
@@ -100,14 +110,22 @@ export const readers: { readonly [K in Kind]: (fields: Fields) => Resources[K] }
   }),
   instances: (f) => ({
     name: text(f, "name"),
+    id: text(f, "id"),
     zone: text(f, "zone"),
     status: text(f, "status"),
     networkInterfaces: objects(f, "networkInterfaces").map((nic) => ({
       networkIP: text(nic, "networkIP"),
       accessConfigs: objects(nic, "accessConfigs").map((access) => ({ natIP: text(access, "natIP") })),
     })),
+    metadata: readMetadata(f["metadata"]),
   }),
 };
+
+function readMetadata(value: unknown): InstanceMetadata {
+  const fields = isFields(value) ? value : {};
+  const items = objects(fields, "items").map((item) => ({ key: text(item, "key"), value: text(item, "value") }));
+  return { fingerprint: text(fields, "fingerprint"), items };
+}
 
 export function readHealth(answer: Fields): HealthStatus[] {
   return objects(answer, "healthStatus").map((status) => ({

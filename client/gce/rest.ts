@@ -64,6 +64,11 @@ export function restCompute(options: RestOptions): Compute & AsyncDisposable {
       await mutate({ method: "POST", path, body: poolBody(change), what: phrase(change.verb, pool) }, signal);
     },
 
+    async setMetadata(instance, metadata, signal) {
+      const path = `${instance.path}/setMetadata`;
+      await mutate({ method: "POST", path, body: metadata, what: phrase("setMetadata", instance) }, signal);
+    },
+
     async health(pool, instance, signal) {
       const path = `${pool.path}/getHealth`;
       const what = phrase("getHealth", pool);

@@ -2,13 +2,11 @@ import { X509Certificate } from "node:crypto";
 import { join } from "node:path";
 import { KhwError } from "../../proto/errors.ts";
 import { roleOf } from "../../proto/roles.ts";
-import { isPair, readAuthority, readAuthorityCertificate, readIdentity } from "../pki/folder.ts";
+import { isPair, readAuthorityCertificate, readIdentity } from "../pki/folder.ts";
 import { date } from "../pki/describe.ts";
-import { identityDays, issue } from "../pki/issue.ts";
 import type { Identity } from "../pki/issue.ts";
-
-/** An identity that ends sooner than this is renewed by the next install: 30 days. */
-const renewBefore = 30 * 86_400_000;
+import type { Register } from "../pki/register.ts";
+import { isDue } from "../pki/sign-agent.ts";
 
 /** What a node has in its folder of identities; certificates in PEM. */
 export interface Present {
@@ -21,36 +19,47 @@ export interface Present {
 export function whyNew(name: string, present: Present, ca: string): string | undefined {
   if (present.certificate === undefined || present.ca === undefined || !present.hasKey) return "there is none yet";
   const sameCa = parse(present.ca)?.fingerprint256 === parse(ca)?.fingerprint256;
-  const unfit = sameCa ? whyUnfit(name, present.certificate, ca, renewBefore) : "is of another management CA";
+  const unfit = sameCa
+    ? (whyUnfit(name, present.certificate, ca) ?? whyOld(present.certificate))
+    : "is of another management CA";
   return unfit === undefined ? undefined : `the present one ${unfit}`;
 }
 
+export function whyRevoked({ certificate }: Present, { revokedSerials }: Register): string | undefined {
+  const serial = certificate === undefined ? undefined : parse(certificate)?.serialNumber;
+  return serial !== undefined && revokedSerials.has(serial) ? "the present one was revoked" : undefined;
+}
+
 /**
- * The identity for a node that needs one: the one in the folder if it is there, and otherwise a new one, whose key is then on
- * the node and nowhere else.
+ * The identity that was issued for the node beforehand, with a key made here; undefined when there is none, or one that is too
+ * old to begin with.
  */
-export async function identityFor(name: string, folder: string): Promise<Identity> {
+export async function issuedBeforehand(name: string, folder: string): Promise<Identity | undefined> {
   const existing = await readIdentity(folder, name);
-  if (existing === undefined) {
-    return issue(await readAuthority(folder), { name, role: "agent", days: identityDays }, new Date());
-  }
+  if (existing === undefined) return undefined;
   const ca = await readAuthorityCertificate(folder);
-  const unfit = isPair(existing) ? whyUnfit(name, existing.certificate, ca, 0) : "does not fit its key";
-  if (unfit === undefined) return existing;
+  const unfit = isPair(existing) ? whyUnfit(name, existing.certificate, ca) : "does not fit its key";
+  if (unfit === undefined) return whyOld(existing.certificate) === undefined ? existing : undefined;
   throw new KhwError("CREDENTIAL_INVALID", `${join(folder, `${name}.pem`)}: ${unfit}`, {
-    hint: `move ${name}.pem and ${name}-key.pem away, and install makes a new identity`,
+    hint: `move ${name}.pem and ${name}-key.pem away, and the node makes a key of its own`,
   });
 }
 
-/** What is wrong with a certificate that should be an agent's of this name and CA for `remaining` more milliseconds. */
-function whyUnfit(name: string, pem: string, caPem: string, remaining: number): string | undefined {
+function whyOld(pem: string): string | undefined {
+  const certificate = parse(pem);
+  return certificate !== undefined && isDue(certificate, Date.now())
+    ? `ends on ${date(certificate.validToDate)}`
+    : undefined;
+}
+
+/** What is wrong with a certificate that should be an agent's of this name and CA. */
+function whyUnfit(name: string, pem: string, caPem: string): string | undefined {
   const certificate = parse(pem);
   const ca = parse(caPem);
   if (certificate === undefined || ca === undefined) return "cannot be read";
   if (!certificate.checkIssued(ca) || !certificate.verify(ca.publicKey)) return "is of another management CA";
   if (roleOf(certificate.toLegacyObject().subject.O) !== "agent") return "is not an agent's";
   if (certificate.checkHost(name, { subject: "never" }) === undefined) return "is for another name";
-  if (certificate.validToDate.getTime() - Date.now() <= remaining) return `ends on ${date(certificate.validToDate)}`;
   return undefined;
 }
 

@@ -8,9 +8,12 @@ import { type ErrorCode, KhwError } from "../../proto/errors.ts";
 import type { NodeSpec } from "../nodes.ts";
 import { describe } from "../pki/describe.ts";
 import type { Identity } from "../pki/issue.ts";
+import { readRegister, refuseRevoked } from "../pki/register.ts";
+import { openSigner } from "../pki/sign-agent.ts";
+import type { Signer } from "../pki/sign-agent.ts";
 import type { Deb } from "./deb.ts";
 import { explain, keepEnd, lastLines, printable } from "./explain.ts";
-import { identityFor, whyNew } from "./identity.ts";
+import { issuedBeforehand, whyNew, whyRevoked } from "./identity.ts";
 import type { Present } from "./identity.ts";
 import { remoteCommand } from "./script.ts";
 import { commandFor } from "./transport.ts";
@@ -22,6 +25,8 @@ export interface InstallRequest {
   readonly folder: string;
   /** The management CA's certificate in PEM. */
   readonly ca: string;
+  /** How long a node's new certificate is valid. */
+  readonly days: number;
   readonly transport: TransportOptions;
   /** For ssh and gcloud: PATH, HOME, SSH_AUTH_SOCK and the rest of the user's environment. */
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -36,6 +41,12 @@ export interface Installed {
   readonly version: string;
 }
 
+/** What becomes of the node's identity: it stays; the node makes a key and has it signed; or it is one that was issued beforehand. */
+type Choice =
+  | { readonly kind: "keep" }
+  | { readonly kind: "request"; readonly reason: string; readonly signer: Signer }
+  | { readonly kind: "given"; readonly identity: Identity };
+
 /** How the script on the node ended, in its own words; undefined when it did not come to its end. */
 type Verdict = Installed | KhwError | undefined;
 
@@ -45,6 +56,7 @@ const failures: readonly (readonly [code: ErrorCode, hint: string])[] = [
   ["UNREACHABLE", "run the command again"],
   ["PACKAGE_FAILED", "apt on the node must be in order: try sudo apt-get update there, then the command again"],
   ["IO_FAILED", "see that the node's disk is neither full nor read-only"],
+  ["CREDENTIAL_INVALID", "is the .deb of this client's version? On the node, khw-agent --request says more"],
   ["SERVICE_FAILED", "on the node, journalctl --unit khw-agent and khw-agent --check-config say more"],
 ];
 
@@ -106,10 +118,16 @@ async function converse(
   try {
     const present = await readPresent(lines);
     if (present === undefined) return { begun: false, verdict: undefined };
-    const identity = await chooseIdentity(node, present, request, progress);
+    const choice = await chooseIdentity(node, present, request, progress);
     progress(`copying ${request.deb.name} (${(request.deb.size / 1e6).toFixed(1)} MB)`);
-    await answer(child.stdin, request, identity);
-    return { begun: true, verdict: await readVerdict(lines, progress) };
+    await answer(child.stdin, request, choice);
+    const sign = async (asked: string): Promise<void> => {
+      if (choice.kind !== "request") throw new TypeError("the node asks for a certificate that was not offered");
+      const certificate = await choice.signer.sign(node.name, asked);
+      progress(`new identity, since ${choice.reason}: ${describe(certificate)}`);
+      await send(child.stdin, lineOf(choice.signer.ca, certificate));
+    };
+    return { begun: true, verdict: await readVerdict(lines, progress, sign) };
   } finally {
     child.stdin.destroy();
   }
@@ -128,40 +146,60 @@ async function readPresent(lines: AsyncIterator<string>): Promise<Present | unde
   return undefined;
 }
 
+/** Decided, and the CA's key read, before anything is copied. */
 async function chooseIdentity(
-  node: NodeSpec,
+  { name }: NodeSpec,
   present: Present,
-  { folder, ca }: InstallRequest,
+  { folder, ca, days }: InstallRequest,
   progress: (text: string) => void,
-): Promise<Identity | undefined> {
-  const reason = whyNew(node.name, present, ca);
-  if (reason === undefined) return undefined;
-  const identity = await identityFor(node.name, folder);
-  progress(`new identity, since ${reason}: ${describe(identity.certificate)}`);
-  return identity;
+): Promise<Choice> {
+  const register = await readRegister(folder);
+  const reason = whyNew(name, present, ca) ?? whyRevoked(present, register);
+  if (reason === undefined) return { kind: "keep" };
+  const identity = await issuedBeforehand(name, folder);
+  if (identity === undefined) {
+    refuseRevoked(register, name);
+    return { kind: "request", reason, signer: await openSigner({ folder, days }) };
+  }
+  progress(`the identity that was issued beforehand, since ${reason}: ${describe(identity.certificate)}`);
+  return { kind: "given", identity };
 }
 
-/** Sends what the script reads. A script that ends early says why itself, so a pipe that it closed is no error here. */
-async function answer(stdin: Writable, { deb, ca }: InstallRequest, identity: Identity | undefined): Promise<void> {
-  const files = identity === undefined ? ["", "", ""] : [ca, identity.certificate, identity.key];
-  const head = [`${deb.size}`, ...files.map((pem) => Buffer.from(pem).toString("base64"))].join("\n");
+/** Sends what the script reads first. */
+async function answer(stdin: Writable, { deb, ca }: InstallRequest, choice: Choice): Promise<void> {
+  const given = choice.kind === "given" ? lineOf(ca, choice.identity.certificate, choice.identity.key) : "";
   async function* bytes(): AsyncGenerator<string | Buffer> {
-    yield `${head}\n`;
+    yield `${deb.size}\n${choice.kind}\n${given}`;
     yield* createReadStream(deb.path);
   }
+  await send(stdin, bytes());
+}
+
+/** Each text in base64, on a line of its own. */
+function lineOf(...texts: readonly string[]): string {
+  return texts.map((text) => `${Buffer.from(text).toString("base64")}\n`).join("");
+}
+
+/** A script that ends early says why itself, so a pipe that it closed is no error here. */
+async function send(stdin: Writable, bytes: string | AsyncIterable<string | Buffer>): Promise<void> {
   try {
-    await pipeline(bytes, stdin);
+    await pipeline(typeof bytes === "string" ? [bytes] : bytes, stdin, { end: false });
   } catch (error) {
     if (!isClosedPipe(error)) throw error;
   }
 }
 
-async function readVerdict(lines: AsyncIterator<string>, progress: (text: string) => void): Promise<Verdict> {
+async function readVerdict(
+  lines: AsyncIterator<string>,
+  progress: (text: string) => void,
+  sign: (request: string) => Promise<void>,
+): Promise<Verdict> {
   let verdict: Verdict;
   for (let line = await lines.next(); line.done !== true; line = await lines.next()) {
     const [word, value] = splitLine(line.value);
     const [first, rest] = splitLine(value);
     if (word === "progress") progress(value);
+    if (word === "request") await sign(Buffer.from(value, "base64").toString());
     if (word === "done") verdict = { changed: first === "installed", version: rest };
     if (word === "failed") {
       const [code, hint] = failures.find(([code]) => code === first) ?? (["INTERNAL", undefined] as const);

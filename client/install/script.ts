@@ -1,10 +1,11 @@
 /**
  * What runs on a node, as root. It says on standard output what it finds, a word and a value a line, ends that with `ready`, and
- * then reads the answer from standard input: the size of the .deb, the three files of the identity in base64 (all empty: what is
- * there stays), a line each, and the .deb itself. So nothing secret is ever in an argument, and one connection does it all.
+ * then reads the answer from standard input: the size of the .deb, whether the node needs a new identity (keep, request or
+ * given), and the .deb itself. For `request` the agent on the node makes its key and says its request, in base64; the CA's
+ * certificate and the node's come back, a line each, in base64. For `given` three lines stand before the .deb: the three files of
+ * an identity that was issued beforehand. So nothing secret is ever in an argument, and one connection does it all.
  *
- * `read` takes a line byte by byte and leaves the rest of the input to `cat`, as POSIX wants it. agent.pem is removed first and
- * comes back last: where it stands, its key and CA do too.
+ * `read` takes a line byte by byte and leaves the rest of the input to `head`, which reads no further than it is told.
  *
  * apt writes to a file, since a connection that breaks would else take dpkg with it half-way; what an earlier break left
  * unconfigured is configured first, or apt would refuse.
@@ -30,10 +31,13 @@ if [ -f "$pki/agent-key.pem" ]; then echo "agent-key.pem present"; fi
 echo ready
 
 read -r size
-read -r ca
-read -r certificate
-read -r key
-cat >"$deb"
+read -r identity
+if [ "$identity" = given ]; then
+  read -r ca
+  read -r certificate
+  read -r key
+fi
+head --bytes="$size" >"$deb"
 [ "$(stat --format=%s "$deb")" = "$size" ] || fail UNREACHABLE "the .deb did not arrive whole"
 chmod 0755 "$folder"
 chmod 0644 "$deb"
@@ -59,14 +63,23 @@ if [ "$installed" != "installed $version" ] ||
 fi
 
 start=start
-if [ -n "$certificate" ]; then
+if [ "$identity" != keep ]; then
   result=installed
   start=restart
   mkdir -p "$pki"
   chmod 0700 "$pki"
+fi
+if [ "$identity" = given ]; then
   rm -f "$pki/agent.pem"
   { place ca.pem "$ca" && place agent-key.pem "$key" && place agent.pem "$certificate" && sync "$pki"; } ||
     fail IO_FAILED "the identity could not be written to $pki"
+elif [ "$identity" = request ]; then
+  request=$(khw-agent --request) || fail CREDENTIAL_INVALID "the agent could not make its key"
+  echo "request $(echo "$request" | base64 --wrap=0)"
+  read -r ca
+  read -r certificate
+  { echo "$ca" | base64 --decode; echo "$certificate" | base64 --decode; } | khw-agent --accept ||
+    fail CREDENTIAL_INVALID "the agent did not take its certificate"
 fi
 
 echo "progress starting khw-agent $version"

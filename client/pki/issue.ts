@@ -1,6 +1,13 @@
+import type { webcrypto } from "node:crypto";
 import { organizations } from "../../proto/roles.ts";
 import type { Role } from "../../proto/roles.ts";
-import { createAuthority as createAnyAuthority, type Identity, issueIdentity } from "./certificate.ts";
+import {
+  createAuthority as createAnyAuthority,
+  type Identity,
+  issueIdentity,
+  type Leaf,
+  signCertificate,
+} from "./certificate.ts";
 
 export type { Identity } from "./certificate.ts";
 
@@ -27,13 +34,23 @@ export async function createAuthority(now: Date): Promise<Identity> {
  * agent's for being called only, so that a stolen node cannot command the others. Throws INVALID_ARGUMENT when it would outlive
  * the CA.
  */
-export async function issue(authority: Identity, { name, role, days }: Request, now: Date): Promise<Identity> {
-  const leaf = {
+export async function issue(authority: Identity, request: Request, now: Date): Promise<Identity> {
+  return issueIdentity(authority, { ...leafOf(request), algorithm }, { now, daysField: "--days" });
+}
+
+/** The certificate, in PEM, of a key that is elsewhere: as `issue` makes it. @throws KhwError as `issue` */
+export async function issueFor(
+  publicKey: webcrypto.CryptoKey,
+  { authority, request, now }: { readonly authority: Identity; readonly request: Request; readonly now: Date },
+): Promise<string> {
+  return signCertificate(authority, { ...leafOf(request), publicKey }, { now, daysField: "enrolment.days" });
+}
+
+function leafOf({ name, role, days }: Request): Leaf {
+  return {
     subject: { CN: name, O: organizations[role] },
     usages: [role === "agent" ? "serverAuth" : "clientAuth"],
     names: role === "agent" ? [name] : [],
     days,
-    algorithm,
-  } as const;
-  return issueIdentity(authority, leaf, { now, daysField: "--days" });
+  };
 }

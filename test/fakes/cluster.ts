@@ -115,6 +115,7 @@ function computeOf(nodes: readonly FakeNode[]): Compute {
     patch: unused,
     delete: unused,
     changePool: unused,
+    setMetadata: unused,
     instancesNamed: unused,
     ...poolOf(nodes),
   };

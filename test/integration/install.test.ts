@@ -13,6 +13,7 @@ import { loadConfig } from "../../client/config/load.ts";
 import type { Context } from "../../client/context.ts";
 import { readAuthority } from "../../client/pki/folder.ts";
 import { issue } from "../../client/pki/issue.ts";
+import { addToRegister, readRegister } from "../../client/pki/register.ts";
 import { KhwError } from "../../proto/errors.ts";
 import { prepareSsh, startMachine } from "../fixtures/ssh-machine.ts";
 import type { SshMachine } from "../fixtures/ssh-machine.ts";
@@ -39,7 +40,27 @@ function context(signal = new AbortController().signal, env: Context["env"] = {}
 
 await pkiInit(context(), { folder: pki });
 
-/** A .deb with nothing in it but a file that tells its version. */
+/** Stands in for the agent's program, which needs a Node of the machine's own: a key, a request, and what comes in answer. */
+const agentProgram = `#!/bin/sh
+set -eu
+umask 077
+cd /etc/khw-agent/pki
+case $1 in
+  --request)
+    [ -f agent-key.pem.next ] || openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out agent-key.pem.next
+    openssl req -new -key agent-key.pem.next -subj "/CN=not-its-name/O=khw:admin"
+    ;;
+  --accept)
+    csplit --quiet --prefix=part - '/BEGIN CERTIFICATE/' '{*}'
+    mv part01 ca.pem
+    mv agent-key.pem.next agent-key.pem
+    mv part02 agent.pem
+    rm part00
+    ;;
+esac
+`;
+
+/** A .deb with nothing in it but a file that tells its version, and the program above. */
 async function buildDeb(fields: Readonly<Record<string, string>>, content = "agent"): Promise<string> {
   const control = {
     Package: "khw-agent",
@@ -52,12 +73,15 @@ async function buildDeb(fields: Readonly<Record<string, string>>, content = "age
   const tree = await mkdtemp(join(base, "deb-"));
   await mkdir(join(tree, "DEBIAN"));
   await mkdir(join(tree, "usr/share/khw-agent"), { recursive: true });
+  await mkdir(join(tree, "usr/sbin"));
+  await writeFile(join(tree, "usr/sbin/khw-agent"), agentProgram, { mode: 0o755 });
   await writeFile(join(tree, "usr/share/khw-agent/agent"), `${content}\n`);
   const lines = Object.entries(control).map(([field, value]) => `${field}: ${value}\n`);
   await writeFile(join(tree, "DEBIAN/control"), lines.join(""));
   const { stdout } = await run("md5sum", ["usr/share/khw-agent/agent"], { cwd: tree });
   await writeFile(join(tree, "DEBIAN/md5sums"), stdout);
   await run("chmod", ["-R", "u=rwX,go=rX", tree]);
+  await run("chmod", ["0755", join(tree, "usr/sbin/khw-agent")]);
   const deb = `${tree}.deb`;
   await run("dpkg-deb", ["--root-owner-group", "-Znone", "--build", tree, deb]);
   return deb;
@@ -136,9 +160,12 @@ t.test("the node has the package and an identity of its own, for root only, and 
   t.equal((await certificateOf(second)).subjectAltName, "DNS:controller-2");
   t.same(
     (await readdir(pki)).sort(),
-    ["admin-key.pem", "admin.pem", "ca-key.pem", "ca.pem"],
+    ["admin-key.pem", "admin.pem", "agents.jsonl", "ca-key.pem", "ca.pem"],
     "the key is nowhere else",
   );
+  t.equal(certificate.subject, "CN=controller-0\nO=khw:agent", "of the request, its key alone is taken");
+  const register = await readRegister(pki);
+  t.same(register.issued.get("controller-0"), [certificate.serialNumber]);
   t.same(await readdir(first.path("tmp")), []);
   const restart = ["restart khw-agent.service", "--quiet is-active khw-agent.service"];
   t.same(await first.systemctlCalls(), restart);
@@ -215,9 +242,10 @@ t.test("an identity of another CA, for another name, or soon to end is replaced"
     await run("openssl", ["verify", "-CAfile", join(pki, "ca.pem"), identity(first, "agent.pem")]);
     t.match((await first.systemctlCalls()).at(-2), "restart khw-agent.service");
   };
-  const put = async (folder: string, name: string, days: number): Promise<void> => {
+  const put = async (folder: string, name: string, daysAgo = 0): Promise<void> => {
     const authority = await readAuthority(folder);
-    const other = await issue(authority, { name, role: "agent", days }, new Date());
+    const begun = new Date(Date.now() - daysAgo * 86_400_000);
+    const other = await issue(authority, { name, role: "agent", days: 90 }, begun);
     await writeFile(identity(first, "agent.pem"), other.certificate);
     await writeFile(identity(first, "agent-key.pem"), other.key);
     await writeFile(identity(first, "ca.pem"), authority.certificate);
@@ -225,16 +253,26 @@ t.test("an identity of another CA, for another name, or soon to end is replaced"
   const foreign = join(base, "foreign");
   await pkiInit(context(), { folder: foreign });
 
-  await put(foreign, "controller-0", 365);
+  await put(foreign, "controller-0");
   await replaced(/since the present one is of another management CA/);
-  await put(pki, "controller-9", 365);
+  await put(pki, "controller-9");
   await replaced(/since the present one is for another name/);
-  await put(pki, "controller-0", 29);
+  await put(pki, "controller-0", 61);
   await replaced(/since the present one ends on \d{4}-/);
   await writeFile(identity(first, "agent.pem"), "garbage");
   await replaced(/since the present one cannot be read/);
   await rm(identity(first, "agent-key.pem"));
   await replaced(/since there is none yet/);
+});
+
+t.test("a node that was revoked gets no identity, and keeps what it has", async (t) => {
+  await addToRegister(pki, { event: "revoked", at: new Date().toISOString(), name: "controller-7", serials: [] });
+  const before = await fingerprint(first);
+  const watched = context();
+  const refused = tryInstall({ nodes: "controller-7=127.0.0.2", context: watched });
+  await t.rejects(refused, { code: "PERMISSION_DENIED" });
+  t.match(watched.said(), /^controller-7: controller-7 was revoked, and gets no certificate\nhint: .*--readmit/m);
+  t.same(await fingerprint(first), before);
 });
 
 t.test("an identity issued beforehand is used, and the CA's key may be elsewhere", async (t) => {

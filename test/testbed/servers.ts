@@ -80,6 +80,7 @@ export async function startServers(id: string, nodes: readonly Place[], prepared
       `--listen=${metadataAddress}:80`,
       `--project=${project.id}/${project.number}`,
       `--zone=${project.region}/${project.zone}`,
+      `--compute=${controlSocket(id, "compute")}`,
       `--instances=${instances}`,
     ]),
     startServer(id, "mirror", files(ports.mirror, [...releases, ...etcd])),

@@ -124,11 +124,11 @@ export async function installAgents(
   );
 }
 
-/** Brings a node its identity; the package's path unit starts the agent. Resolves when the agent serves. */
+/** Brings a node its identity. Resolves when the agent serves with it. */
 async function giveIdentity(folder: string, node: TestbedNode): Promise<void> {
   const pki = join(folder, "khw-pki");
   await node.copyIn(join(pki, "ca.pem"), "/etc/khw-agent/pki/ca.pem");
   await node.copyIn(join(pki, `${node.name}-key.pem`), "/etc/khw-agent/pki/agent-key.pem");
   await node.copyIn(join(pki, `${node.name}.pem`), "/etc/khw-agent/pki/agent.pem");
-  await node.must(["systemctl", "start", "khw-agent.service"]);
+  await node.must(["systemctl", "restart", "khw-agent.service"]);
 }

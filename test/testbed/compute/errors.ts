@@ -40,6 +40,7 @@ const operationCodes: Readonly<Record<string, string>> = {
   resourceNotReady: "RESOURCE_NOT_READY",
   quotaExceeded: "QUOTA_EXCEEDED",
   invalid: "INVALID_FIELD_VALUE",
+  conditionNotMet: "CONDITION_NOT_MET",
 };
 
 /** The fields that a failed operation carries. */

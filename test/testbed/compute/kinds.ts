@@ -1,5 +1,6 @@
 import { completeForwardingRule, fingerprintOf } from "./forwarding-rule.ts";
 import type { Kind } from "./kind.ts";
+import { metadataOf } from "./metadata.ts";
 import { addressUse, allotAddress, checkInstances, checkTimes, checkTraffic } from "./rules.ts";
 
 /** The label fingerprint of a resource without labels, as Google answers it. */
@@ -13,6 +14,11 @@ export const kinds: Readonly<Record<string, Kind>> = {
     references: [],
     complete: allotAddress,
     derived: addressUse,
+  },
+  instances: {
+    noun: "instance",
+    defaults: { metadata: metadataOf([]) },
+    references: [],
   },
   httpHealthChecks: {
     noun: "http_health_check",

@@ -2,6 +2,7 @@ import { completeResource, type CompletionContext } from "./complete.ts";
 import { alreadyExists, ApiError, inUse, invalid, notEmulated, notFound } from "./errors.ts";
 import { referencesOf, type Kind } from "./kind.ts";
 import { kinds } from "./kinds.ts";
+import { withMetadata } from "./metadata.ts";
 import type { Mutation, Operations } from "./operations.ts";
 import { collectionOf, linkTo, parseReference, pathOf } from "./references.ts";
 import { fieldsOf, textOf, textsOf, type Fields, type Resource } from "./resources.ts";
@@ -33,6 +34,7 @@ const verbs: Readonly<Record<string, Make>> = {
   removeInstance: modifyList("instances", "instance", difference),
   addHealthCheck: modifyList("healthChecks", "healthCheck", union),
   removeHealthCheck: modifyList("healthChecks", "healthCheck", difference),
+  setMetadata: modify((old, { body }) => withMetadata(old, body)),
   setTarget: modify((old, { body: { target } }) => ({ ...old, target })),
 };
 

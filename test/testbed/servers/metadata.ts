@@ -1,13 +1,19 @@
 /**
  * Compute Engine's metadata server: answers each machine by the address that it asks from.
  *
- * usage: node metadata.ts --listen ADDRESS:PORT --control SOCKET --project ID/NUMBER --zone REGION/ZONE --instances NAME=INTERNAL/EXTERNAL,...
+ * Custom metadata and an instance's number are those of the Compute Engine API, whose control socket it asks. It signs identity
+ * tokens with a key of its own, whose public part is at /oauth2/v3/certs.
+ *
+ * usage: node metadata.ts --listen ADDRESS:PORT --control SOCKET --project ID/NUMBER --zone REGION/ZONE --compute SOCKET
+ *          --instances NAME=INTERNAL/EXTERNAL,...
  * Behaviour: https://cloud.google.com/compute/docs/metadata/querying-metadata
  */
 import type { IncomingMessage } from "node:http";
 import { parseArgs } from "node:util";
 
 import type { Answer } from "./answer.ts";
+import { openCloud, type Wait } from "./cloud.ts";
+import { createTokenSigner, type TokenInstance, type TokenSigner } from "./identity-token.ts";
 import { serve, serveOptions } from "./serve.ts";
 
 /** A folder of the metadata, or a value in it. */
@@ -36,6 +42,7 @@ async function main(): Promise<void> {
       project: { type: "string", default: "" },
       zone: { type: "string", default: "" },
       instances: { type: "string", default: "" },
+      compute: { type: "string", default: "" },
     },
   });
   const { listen = "", control = "" } = values;
@@ -46,17 +53,34 @@ async function main(): Promise<void> {
     const [name = "", internal = "", external = ""] = text.split(/[=/]/);
     return { name, internal, external };
   });
+  const cloud = openCloud(values.compute, platform);
+  const signer = createTokenSigner(platform);
   await serve({
     listen,
     control,
-    answer: (request) => {
+    answer: async (request) => {
+      if (request.url === "/oauth2/v3/certs") return success("application/json", JSON.stringify(signer.jwks()));
       const instance = instances.find(({ internal }) => internal === request.socket.remoteAddress);
+      const refused = refusedAtOnce(request);
+      if (refused !== undefined || instance === undefined) return refused ?? answer(request, metadataOf(platform));
+      if (isFor(request, "instance/service-accounts/default/identity")) {
+        return tokenAnswer(request, { ...instance, id: (await cloud.instance(instance.name)).id }, signer);
+      }
+      if (isFor(request, "instance/attributes")) {
+        const attributes = await cloud.attributes(instance.name, waitOf(request));
+        const found = answer(request, metadataOf(platform, instance, attributes.values));
+        return { ...found, headers: { ...found.headers, ETag: attributes.etag } };
+      }
       return answer(request, metadataOf(platform, instance));
     },
   });
 }
 
-function metadataOf({ project, projectNumber, region, zone }: Platform, instance: Instance | undefined): Metadata {
+function metadataOf(
+  { project, projectNumber, region, zone }: Platform,
+  instance?: Instance,
+  attributes: Metadata = {},
+): Metadata {
   const account = {
     aliases: "default\n",
     email: `${projectNumber}-compute@developer.gserviceaccount.com`,
@@ -66,7 +90,7 @@ function metadataOf({ project, projectNumber, region, zone }: Platform, instance
   return {
     instance: {
       ...(instance && {
-        attributes: {},
+        attributes,
         hostname: `${instance.name}.c.${project}.internal`,
         name: instance.name,
         "network-interfaces": {
@@ -85,11 +109,40 @@ function metadataOf({ project, projectNumber, region, zone }: Platform, instance
   };
 }
 
-function answer(request: IncomingMessage, metadata: Metadata): Answer {
-  const { pathname, searchParams } = new URL(request.url ?? "", "http://metadata");
+function refusedAtOnce(request: IncomingMessage): Answer | undefined {
   if (request.headers["metadata-flavor"] !== "Google") return refusal(403, "Missing Metadata-Flavor:Google header.");
   // Any proxy in between adds this header: a request that carries it did not come from the machine itself.
   if (request.headers["x-forwarded-for"] !== undefined) return refusal(403, "X-Forwarded-For is not allowed.");
+  return undefined;
+}
+
+function urlOf({ url }: IncomingMessage): URL {
+  return new URL(url ?? "", "http://metadata");
+}
+
+/** The request is for this value or folder, or for something in it. */
+function isFor(request: IncomingMessage, path: string): boolean {
+  return `${urlOf(request).pathname}/`.startsWith(`${root}${path}/`);
+}
+
+/** What a caller that waits for a change has seen last, and for how long it waits. */
+function waitOf(request: IncomingMessage): Wait | undefined {
+  const { searchParams } = urlOf(request);
+  if (searchParams.get("wait_for_change") !== "true") return undefined;
+  return { etag: searchParams.get("last_etag") ?? "0", millis: Number(searchParams.get("timeout_sec") ?? 60) * 1000 };
+}
+
+function tokenAnswer(request: IncomingMessage, instance: TokenInstance, signer: TokenSigner): Answer {
+  const audience = urlOf(request).searchParams.get("audience");
+  if (audience === null) return refusal(400, "non-empty audience parameter required");
+  const full = urlOf(request).searchParams.get("format") === "full";
+  return success("text/html", signer.sign(audience, full ? instance : undefined));
+}
+
+function answer(request: IncomingMessage, metadata: Metadata): Answer {
+  const refused = refusedAtOnce(request);
+  if (refused !== undefined) return refused;
+  const { pathname, searchParams } = urlOf(request);
   if (!pathname.startsWith(root)) return refusal(404, "Not found.");
   const path = pathname.slice(root.length);
   const found = path

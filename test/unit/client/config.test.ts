@@ -205,7 +205,7 @@ const refused: readonly [title: string, text: string, message: string, hint?: st
     "an unknown key far from all",
     "zzzzzzzz: 1",
     "khw.yaml:1:1: zzzzzzzz: there is no such key",
-    "known here: nodes, kubernetes, cluster, etcd, credentials, pki, management, supervision, loadBalancer, gce, timeouts",
+    "known here: nodes, kubernetes, cluster, etcd, credentials, pki, management, enrolment, supervision, loadBalancer, gce, timeouts",
   ],
   [
     "a worker whose certificate would be another's",

@@ -77,6 +77,10 @@ class FakeCompute implements Compute {
     return this.resources.has(rulePath) ? [{ healthState: this.healthState, ipAddress: "203.0.113.9" }] : [];
   }
 
+  async setMetadata(): Promise<void> {
+    throw new Error("not asked for");
+  }
+
   async instancesNamed(_project: string, name: string): Promise<Instance[]> {
     return this.instances.filter((instance) => instance.name === name);
   }
@@ -252,8 +256,10 @@ t.test("instances are found by name in the region, and every problem is told at 
   const add = (name: string, inZone: string, status = "RUNNING") =>
     compute.instances.push({
       name,
+      id: "1",
       zone: `${host}projects/lab/zones/${inZone}`,
       status,
+      metadata: { fingerprint: "", items: [] },
       networkInterfaces: [{ networkIP: "10.240.0.10", accessConfigs: [{ natIP: "" }, { natIP: "198.51.100.7" }] }],
     });
   add("controller-0", "us-west1-b");

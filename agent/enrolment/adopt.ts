@@ -1,0 +1,73 @@
+import { createPrivateKey, X509Certificate } from "node:crypto";
+import { open, readFile } from "node:fs/promises";
+import { KhwError } from "../../proto/errors.ts";
+import { roleOf } from "../../proto/roles.ts";
+import { replace } from "../os/durable.ts";
+import { io, orAbsent } from "../os/io.ts";
+import { type IdentityPaths, nextOf, settleIdentity } from "./next.ts";
+
+/** The extended key usage of a TLS server (RFC 5280, id-kp-serverAuth). */
+const serverUsage = "1.3.6.1.5.5.7.3.1";
+
+/** What came in answer to the request; both PEM. */
+export interface NewCertificate {
+  readonly ca: string;
+  readonly certificate: string;
+  /** The node's name; undefined where nobody here knows it. */
+  readonly name?: string | undefined;
+}
+
+/**
+ * The certificate is the agent's identity from now on: it is for the key that waits, of the CA, for an agent of that name, and
+ * valid now. All of the new identity is there afterwards, or all of the old: a crash between is mended at the next start.
+ * @throws KhwError CREDENTIAL_INVALID saying what does not fit, with nothing changed; IO_FAILED
+ */
+export async function adoptCertificate(paths: IdentityPaths, { ca, certificate, name }: NewCertificate): Promise<void> {
+  await settleIdentity(paths);
+  const next = nextOf(paths);
+  const key = await orAbsent(() => readFile(next.key));
+  if (key === undefined) throw invalid("no key waits for a certificate here");
+  const unfit = whyUnfit(parse(certificate), parse(ca), name);
+  if (unfit !== undefined) throw invalid(unfit);
+  if (!parse(certificate).checkPrivateKey(createPrivateKey(key))) throw invalid("it is not for this node's key");
+  await write(next.ca, ca);
+  await write(next.certificate, certificate);
+  await io(paths.certificate, "replace", () => settleIdentity(paths));
+}
+
+function whyUnfit(own: X509Certificate, ca: X509Certificate, name: string | undefined): string | undefined {
+  const now = new Date();
+  if (!ca.ca) return "the other certificate is no CA's";
+  if (!own.checkIssued(ca) || !own.verify(ca.publicKey)) return "it is not of the management CA";
+  if (roleOf(own.toLegacyObject().subject.O) !== "agent") return "it is not an agent's";
+  if (!(own.keyUsage ?? []).includes(serverUsage)) return "it is for calling agents, not for being one";
+  if (name !== undefined && own.checkHost(name, { subject: "never" }) === undefined) return `it is not for ${name}`;
+  if (own.validToDate < now) return `it expired on ${own.validToDate.toISOString()}`;
+  if (own.validFromDate > now) return `it is valid only from ${own.validFromDate.toISOString()}`;
+  return undefined;
+}
+
+function parse(pem: string): X509Certificate {
+  try {
+    return new X509Certificate(pem);
+  } catch (cause) {
+    throw invalid("it cannot be read", cause);
+  }
+}
+
+async function write(path: string, content: string): Promise<void> {
+  await io(path, "write", () =>
+    replace(path, async (temporary) => {
+      await using file = await open(temporary, "wx", 0o600);
+      await file.writeFile(content);
+      await file.sync();
+    }),
+  );
+}
+
+function invalid(what: string, cause?: unknown): KhwError {
+  return new KhwError("CREDENTIAL_INVALID", `the certificate is not taken: ${what}`, {
+    hint: "run the command again: it asks for a new request",
+    cause,
+  });
+}

@@ -1,0 +1,25 @@
+import { hostname } from "node:os";
+import { text } from "node:stream/consumers";
+import { KhwError } from "../../proto/errors.ts";
+import type { AgentConfig } from "../config.ts";
+import { adoptCertificate } from "./adopt.ts";
+import { proveKey } from "./request.ts";
+
+const pemBlock = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----\n?/g;
+
+/** For whoever brings the request to the management CA: `khw-client install`, over ssh. */
+export async function printRequest({ identity, machine }: AgentConfig): Promise<void> {
+  const { request } = await proveKey(identity, machine?.name ?? hostname());
+  process.stdout.write(request);
+}
+
+/** For whoever brings back the certificate. */
+export async function acceptCertificate({ identity, machine }: AgentConfig): Promise<void> {
+  const [ca, certificate, ...more] = (await text(process.stdin)).match(pemBlock) ?? [];
+  if (ca === undefined || certificate === undefined || more.length > 0) {
+    throw new KhwError("INVALID_ARGUMENT", "standard input does not hold two certificates", {
+      hint: "the management CA's first, then the agent's, both PEM",
+    });
+  }
+  await adoptCertificate(identity, { ca, certificate, name: machine?.name });
+}

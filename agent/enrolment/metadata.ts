@@ -1,0 +1,77 @@
+import { X509Certificate } from "node:crypto";
+import { managementCaAttribute } from "../../proto/enrolment.ts";
+import { formatError, toKhwError } from "../../proto/errors.ts";
+import { deadline } from "../os/deadline.ts";
+import { type MetadataOptions, readValue, unavailable } from "../os/metadata-http.ts";
+
+export interface SourceOptions extends Pick<MetadataOptions, "clock" | "signal"> {
+  readonly baseUrl: string;
+}
+
+/** All custom metadata of an instance has half a megabyte (Google: 512 KB in total). */
+const mostBytes = 1_048_576;
+/** How long the server may hold a question for the next change, in seconds. */
+const holdSeconds = 60;
+const againMillis = 30_000;
+const tokenMillis = 20_000;
+
+/** The instance's identity token for the audience, as Google signed it. @throws KhwError METADATA_UNAVAILABLE */
+export async function readIdentityToken(audience: string, options: SourceOptions): Promise<string> {
+  const seen = new Map<string, string>();
+  using limit = deadline(options.signal, tokenMillis, () =>
+    unavailable(`no identity token within ${tokenMillis / 1000} s; last: ${[...seen.values()].join("; ")}`),
+  );
+  const path = `instance/service-accounts/default/identity?audience=${encodeURIComponent(audience)}&format=full`;
+  const token = await readValue(path, { ...options, seen, signal: limit.signal, maxBytes: 16_384 });
+  if (token !== undefined) return token.text.trim();
+  throw unavailable("it gives no identity token: the instance has no service account");
+}
+
+export interface CaWatchOptions extends SourceOptions {
+  /** Told the CA's certificate (PEM) that the metadata hold, and each that comes in its place. */
+  readonly found: (ca: string) => void;
+  readonly log: (line: string) => void;
+}
+
+/** Waits, until the signal aborts, for the management CA's certificate in the instance's metadata, and for each later one. */
+export async function watchManagementCa({ found, log, ...options }: CaWatchOptions): Promise<void> {
+  const { clock, signal } = options;
+  let etag: string | undefined;
+  let known: string | undefined;
+  while (!signal.aborted) {
+    try {
+      const wait = etag === undefined ? "" : `&wait_for_change=true&timeout_sec=${holdSeconds}&last_etag=${etag}`;
+      const attributes = await readValue(`instance/attributes/?recursive=true&alt=json${wait}`, {
+        ...options,
+        seen: new Map(),
+        maxBytes: mostBytes,
+        attemptMillis: (holdSeconds + 10) * 1000,
+      });
+      etag = attributes?.etag || undefined;
+      const ca = attributes === undefined ? undefined : certificateIn(attributes.text);
+      if (ca !== undefined && ca !== known) found((known = ca));
+      // A server that names no state of it can be waited for only by asking again.
+      if (etag === undefined) await clock.delay(againMillis, signal);
+    } catch (error) {
+      if (signal.aborted) return;
+      log(formatError(toKhwError(error)));
+      etag = undefined;
+      await clock.delay(againMillis, signal).catch(() => {});
+    }
+  }
+}
+
+/** @throws KhwError METADATA_UNAVAILABLE for what stands there and is no certificate */
+function certificateIn(json: string): string | undefined {
+  const attributes: unknown = JSON.parse(json);
+  const pem =
+    typeof attributes === "object" && attributes !== null
+      ? new Map(Object.entries(attributes)).get(managementCaAttribute)
+      : undefined;
+  if (pem === undefined) return undefined;
+  try {
+    return new X509Certificate(String(pem)).toString();
+  } catch (cause) {
+    throw unavailable(`instance/attributes/${managementCaAttribute} is no certificate`, cause);
+  }
+}

@@ -1,0 +1,34 @@
+import { hostname } from "node:os";
+import { KhwError } from "../../proto/errors.ts";
+import type { AgentConfig } from "../config.ts";
+import { createClock } from "../os/clock.ts";
+import type { DoorOptions } from "./door.ts";
+
+/** What the door asks of the machine; the metadata server only where that says who the machine is. */
+export function enrolmentSources(
+  { identity, machine, metadataUrl }: AgentConfig,
+  { log, signal }: Pick<DoorOptions, "log" | "signal">,
+): Pick<DoorOptions, "proveKey" | "token" | "watchCa"> {
+  const source = { baseUrl: metadataUrl, clock: createClock() };
+  return {
+    proveKey: async () => {
+      const { proveKeySeparately } = await import("./separate.ts");
+      return proveKeySeparately(identity, machine?.name ?? hostname(), signal);
+    },
+    token: async (audience) => {
+      if (machine !== undefined) {
+        throw new KhwError("METADATA_UNAVAILABLE", "this machine has no metadata server to vouch for it", {
+          hint: "give it its identity over ssh: khw-client install",
+        });
+      }
+      const { readIdentityToken } = await import("./metadata.ts");
+      return readIdentityToken(audience, { ...source, signal });
+    },
+    watchCa: (found, signal) => {
+      if (machine !== undefined) return;
+      void import("./metadata.ts").then(({ watchManagementCa }) =>
+        watchManagementCa({ ...source, found, log, signal }),
+      );
+    },
+  };
+}

@@ -1,0 +1,44 @@
+import { Server } from "@grpc/grpc-js";
+import { derOf, nonceBytes, tokenAudience } from "../../proto/enrolment.ts";
+import { type EnrolmentServiceServer, EnrolmentServiceService } from "../../proto/gen/khw/agent/v1/enrolment.ts";
+import { refuse } from "../../proto/validate.ts";
+import { authorize } from "./authorize.ts";
+import { type CallOptions, unary } from "./calls.ts";
+
+/** The agent's certificate, as the calls see it. */
+export interface Enrolment {
+  /** The certificate (PEM) that the agent serves with; undefined where it is a provisional one. */
+  certificate(): string | undefined;
+  /** A signing request (PEM) for the next key. */
+  request(): Promise<string>;
+  /** The instance's identity token for the audience. */
+  token(audience: string): Promise<string>;
+  /** Puts the certificate to use. */
+  install(certificate: string): Promise<void>;
+}
+
+export function enrolmentHandlers(enrolment: Enrolment, options: CallOptions): EnrolmentServiceServer {
+  return {
+    getEnrolment: unary(options, async () => {
+      const certificate = enrolment.certificate();
+      return { enrolled: certificate !== undefined, certificate: certificate ?? "" };
+    }),
+    getSigningRequest: unary(options, async ({ nonce }) => {
+      const vouched = enrolment.certificate() !== undefined;
+      if (!vouched && nonce.length !== nonceBytes) refuse("nonce", `is not ${nonceBytes} bytes long`);
+      const request = await enrolment.request();
+      return { request, identityToken: vouched ? "" : await enrolment.token(tokenAudience(nonce, derOf(request))) };
+    }),
+    installCertificate: unary(options, async ({ certificate }) => {
+      await enrolment.install(certificate);
+      return {};
+    }),
+  };
+}
+
+/** All that an agent answers as long as it has no valid certificate. */
+export function createEnrolmentServer(enrolment: Enrolment, options: CallOptions): Server {
+  const server = new Server({ interceptors: [authorize(options.log)] });
+  server.addService(EnrolmentServiceService, enrolmentHandlers(enrolment, options));
+  return server;
+}

@@ -1,0 +1,107 @@
+import { dirname } from "node:path";
+import { formatError, KhwError, toKhwError } from "../../proto/errors.ts";
+import { openCluster, type OpenCluster } from "../cluster.ts";
+import { computeConnection } from "../config/load-balancer.ts";
+import type { ClusterConfig } from "../config/schema.ts";
+import type { Context } from "../context.ts";
+import { enrolNode } from "../enrolment/enrol.ts";
+import { readKeySet } from "../enrolment/jwks.ts";
+import { renewNode } from "../enrolment/renew.ts";
+import { once } from "../enrolment/once.ts";
+import { type ManagementIdentity, type NodeAddress, readManagementIdentity } from "../node.ts";
+import { addToRegister, readRegister, refuseRevoked } from "../pki/register.ts";
+import { openSigner } from "../pki/sign-agent.ts";
+
+export interface EnrolCommandOptions {
+  /** Renews what is past two thirds of its life, over the agents' authenticated channel, and enrols nobody. */
+  readonly renew: boolean;
+  /** Lets nodes that were revoked have a certificate again. */
+  readonly readmit: boolean;
+}
+
+/** Gives each node's agent its certificate, all at once. What one node refuses does not keep the others from being done. */
+export async function enrol(
+  config: ClusterConfig,
+  context: Context,
+  { renew, readmit }: EnrolCommandOptions,
+): Promise<number> {
+  const folder = dirname(config.management.ca);
+  if (readmit) await readmitAll(config, folder);
+  const register = await readRegister(folder);
+  for (const { name } of config.nodes) refuseRevoked(register, name);
+  const identity = await readManagementIdentity(config.management);
+  const { signal } = context;
+  // Only the Compute API knows which instance an agent must prove to be, also where khw leaves the load balancer alone.
+  const reached: ClusterConfig = renew ? config : { ...config, loadBalancer: "gce" };
+  await using cluster = await openCluster(reached, signal, { greet: false });
+  const work = renew ? renewing(config, { identity, signal }) : await enrolling(cluster, { identity, context });
+  const errors = await Promise.all(
+    cluster.members.map(async ({ node: { address }, error }): Promise<KhwError | undefined> => {
+      try {
+        if (error !== undefined) throw error;
+        context.write(`${address.name}: ${await work(address)}\n`);
+        return undefined;
+      } catch (thrown) {
+        const located = toKhwError(thrown).at({ node: address.name });
+        context.warn(`${formatError(located)}\n`);
+        return located;
+      }
+    }),
+  );
+  return toVerdict(
+    errors.filter((error) => error !== undefined),
+    errors.length,
+  );
+}
+
+/** What is done to one node; answers what came of it, in words. */
+type Work = (address: NodeAddress) => Promise<string>;
+
+function renewing(
+  { management, enrolment }: ClusterConfig,
+  { identity, signal }: { readonly identity: ManagementIdentity; readonly signal: AbortSignal },
+): Work {
+  const signer = once(() => openSigner({ folder: dirname(management.ca), days: enrolment.days }));
+  return async (address) => {
+    const renewed = await renewNode(address, { identity, signer, signal });
+    return renewed === undefined ? "its certificate is not due yet" : `renewed: ${renewed}`;
+  };
+}
+
+async function enrolling(
+  { config, cloud, instances }: OpenCluster,
+  { identity, context }: { readonly identity: ManagementIdentity; readonly context: Context },
+): Promise<Work> {
+  if (cloud === undefined) throw new TypeError("no Compute API");
+  const { management, enrolment, timeouts } = config;
+  const { signal } = context;
+  const [signer, keys] = await Promise.all([
+    openSigner({ folder: dirname(management.ca), days: enrolment.days }),
+    readKeySet(enrolment.jwks, signal),
+  ]);
+  const { project } = computeConnection(config);
+  const shared = { compute: cloud.compute, project, identity, signer, keys, waitMillis: timeouts.node, signal };
+  return async (address) => {
+    const { zone = "" } = instances.find(({ name }) => name === address.name) ?? {};
+    const say = (text: string): void => context.write(`${address.name}: ${text}\n`);
+    return enrolNode({ address, zone }, { ...shared, say });
+  };
+}
+
+async function readmitAll({ nodes }: ClusterConfig, folder: string): Promise<void> {
+  const { revokedNames } = await readRegister(folder);
+  for (const { name } of nodes) {
+    if (!revokedNames.has(name)) continue;
+    await addToRegister(folder, { event: "readmitted", at: new Date().toISOString(), name });
+  }
+}
+
+function toVerdict(errors: readonly KhwError[], nodes: number): number {
+  const [first] = errors;
+  if (first === undefined) return 0;
+  const names = errors.map(({ node }) => node).join(", ");
+  const code = errors.length < nodes ? "PARTIAL" : first.code;
+  throw new KhwError(code, `${errors.length} of ${nodes} nodes not done: ${names}`, {
+    hint: "mend what is said above and run the command again: what is done stays as it is",
+  });
+}

@@ -1,0 +1,22 @@
+import { refuse, show } from "../../proto/validate.ts";
+import { path, text } from "./parsers.ts";
+import { refuseAt, type Value } from "./value.ts";
+
+/** As long as browsers let a server's certificate live before they shortened it: nothing here is meant to last longer. */
+const mostDays = 825;
+
+export function parseAgentDays(field: string, value: string): number {
+  const days = Number(value);
+  if (/^\d{1,3}$/.test(value) && days >= 1 && days <= mostDays) return days;
+  return refuse(field, `${show(value)} is not a number of days`, `from 1 to ${mostDays}`);
+}
+
+/** An https URL (http on this very workstation), or the absolute path of a file: whoever can change the keys can be any instance. */
+export function keySource(value: Value): string {
+  const found = text(value);
+  if (!/^[a-z]+:\/\//i.test(found)) return path(value);
+  const url = URL.parse(found);
+  const local = url?.hostname === "127.0.0.1" || url?.hostname === "localhost";
+  if (url?.protocol === "https:" || (url?.protocol === "http:" && local)) return found;
+  return refuseAt(value.origin, `${show(found)} is not an https URL`, "or give the path of a file with the keys");
+}

@@ -1,0 +1,79 @@
+import { X509Certificate } from "node:crypto";
+import { createSecureContext } from "node:tls";
+import { credentials, Metadata, type ServiceError } from "@grpc/grpc-js";
+import { EnrolmentServiceClient } from "../../proto/gen/khw/agent/v1/enrolment.ts";
+import { channelCredentials, channelOptions, type ManagementIdentity, type NodeAddress, nodeError } from "../node.ts";
+
+/** An agent's EnrolmentService. Every failure is a KhwError that names the node. */
+export interface EnrolmentNode {
+  readonly address: NodeAddress;
+  /** How it stands with the agent's certificate, in the agent's own words. */
+  enrolment(signal: AbortSignal): Promise<Answered<{ readonly enrolled: boolean; readonly certificate: string }>>;
+  request(nonce: Buffer, signal: AbortSignal): Promise<Answered<SignedRequest>>;
+  install(certificate: string, signal: AbortSignal): Promise<void>;
+  close(): void;
+}
+
+export interface SignedRequest {
+  readonly request: string;
+  readonly identityToken: string;
+}
+
+/** An answer, and the certificate that the connection was made with, on which it came. */
+export type Answered<Value> = Value & { readonly peer: X509Certificate };
+
+/** Whose certificate the agent must have: one of the management CA's for its name; or just this one, whoever signed it. */
+export type Trust = "management" | X509Certificate;
+
+const callMillis = 60_000;
+
+/** Connects at the first call. Who is trusted for nothing but his key must be known by what he answers. */
+export function connectEnrolment(address: NodeAddress, identity: ManagementIdentity, trust: Trust): EnrolmentNode {
+  const { name, host, port } = address;
+  const channel = trust === "management" ? channelCredentials(identity) : pinned(identity, trust);
+  const target = `${host.includes(":") ? `[${host}]` : host}:${port}`;
+  const client = new EnrolmentServiceClient(target, channel, channelOptions(name));
+
+  const call = async <Response>(
+    begin: (options: { deadline: number }, done: (error: ServiceError | null, response: Response) => void) => Call,
+    signal: AbortSignal,
+  ): Promise<Response & { readonly peer: X509Certificate }> =>
+    new Promise((resolve, reject) => {
+      const running = begin({ deadline: Date.now() + callMillis }, (error, response) => {
+        signal.removeEventListener("abort", cancel);
+        if (error !== null) return reject(nodeError(address, error));
+        const peer = running.getAuthContext()?.sslPeerCertificate;
+        if (peer === undefined) return reject(new TypeError("a connection without a certificate"));
+        return resolve({ ...response, peer: new X509Certificate(peer.raw) });
+      });
+      const cancel = (): void => running.cancel();
+      signal.addEventListener("abort", cancel, { once: true });
+      if (signal.aborted) cancel();
+    });
+
+  return {
+    address,
+    enrolment: (signal) => call((options, done) => client.getEnrolment({}, new Metadata(), options, done), signal),
+    request: (nonce, signal) =>
+      call((options, done) => client.getSigningRequest({ nonce }, new Metadata(), options, done), signal),
+    install: async (certificate, signal) =>
+      void (await call(
+        (options, done) => client.installCertificate({ certificate }, new Metadata(), options, done),
+        signal,
+      )),
+    close: () => client.close(),
+  };
+}
+
+interface Call {
+  cancel(): void;
+  getAuthContext(): { readonly sslPeerCertificate?: { readonly raw: Buffer } } | null;
+}
+
+/** Good for a certificate that is signed with its own key, as a provisional one is. */
+function pinned({ certificate, key }: ManagementIdentity, pin: X509Certificate) {
+  const context = createSecureContext({ ca: pin.toString(), cert: certificate, key, minVersion: "TLSv1.3" });
+  return credentials.createFromSecureContext(context, {
+    checkServerIdentity: (_name, { raw }) => (raw.equals(pin.raw) ? undefined : new Error("another certificate")),
+  });
+}

@@ -1,0 +1,118 @@
+import { randomBytes, X509Certificate } from "node:crypto";
+import { setTimeout as delay } from "node:timers/promises";
+import { nonceBytes } from "../../proto/enrolment.ts";
+import { KhwError } from "../../proto/errors.ts";
+import type { Compute } from "../gce/compute.ts";
+import { instanceReference } from "../gce/references.ts";
+import type { ManagementIdentity, NodeAddress } from "../node.ts";
+import { describe } from "../pki/describe.ts";
+import type { Signer } from "../pki/sign-agent.ts";
+import { connectEnrolment, type EnrolmentNode } from "./connect.ts";
+import type { KeySet } from "./jwks.ts";
+import { probeCertificate } from "./probe.ts";
+import { prove } from "./prove.ts";
+import { publishCa } from "./publish.ts";
+import { verifyAnswer } from "./verify.ts";
+
+export interface EnrolOptions {
+  readonly compute: Pick<Compute, "get" | "setMetadata">;
+  readonly project: string;
+  readonly identity: ManagementIdentity;
+  readonly signer: Signer;
+  readonly keys: KeySet;
+  /** How long to wait for an agent to listen, in milliseconds. */
+  readonly waitMillis: number;
+  readonly signal: AbortSignal;
+  readonly say: (text: string) => void;
+}
+
+/** How long an agent may take to hear from its metadata server which CA may enrol it. */
+const knownMillis = 60_000;
+const againMillis = 500;
+
+/**
+ * The node's agent has a certificate of the management CA: one that it has already, or a new one, signed once it is proven which
+ * instance asks for it. Answers how the certificate stands, in words.
+ * @throws KhwError
+ */
+export async function enrolNode(
+  { address, zone }: { readonly address: NodeAddress; readonly zone: string },
+  options: EnrolOptions,
+): Promise<string> {
+  const { compute, project, identity, signer, keys, signal, say } = options;
+  const { name } = address;
+  const { instance, changed } = await publishCa(compute, instanceReference(project, { name, zone }), {
+    ca: signer.ca,
+    signal,
+  });
+  if (changed) say("its metadata name the management CA now");
+  const shown = await probeCertificate(address, options);
+  if (isOf(shown, identity)) {
+    await prove(address, identity, { serial: shown.serialNumber, signal });
+    return `is enrolled already: ${describe(shown.toString())}`;
+  }
+  const node = await greet(address, shown, options);
+  try {
+    const nonce = randomBytes(nonceBytes);
+    const answer = await node.request(nonce, signal);
+    const expected = { project, zone, name, id: instance.id };
+    const request = await verifyAnswer(answer, { nonce, keys, instance: expected });
+    say(`Google vouches for instance ${instance.id} of ${project}`);
+    const certificate = await signer.sign(name, request);
+    await node.install(certificate, signal);
+    await prove(address, identity, { serial: new X509Certificate(certificate).serialNumber, signal });
+    return `enrolled: ${describe(certificate)}`;
+  } finally {
+    node.close();
+  }
+}
+
+/**
+ * The agent, as soon as it lets us in: one that has only just started first has to hear of the CA, which it judges each new
+ * connection by.
+ */
+async function greet(
+  address: NodeAddress,
+  shown: X509Certificate,
+  { identity, waitMillis, signal }: EnrolOptions,
+): Promise<EnrolmentNode> {
+  if (!shown.verify(shown.publicKey)) {
+    throw new KhwError(
+      "WRONG_NODE",
+      `its certificate is of another management CA: ${shown.issuer.replaceAll("\n", ", ")}`,
+      {
+        hint: "khw-client install gives it one of this CA, over ssh",
+      },
+    );
+  }
+  const end = Date.now() + Math.min(knownMillis, waitMillis);
+  for (;;) {
+    const node = connectEnrolment(address, identity, shown);
+    try {
+      await node.enrolment(signal);
+      return node;
+    } catch (error) {
+      node.close();
+      if (!(error instanceof KhwError) || error.code !== "UNAUTHENTICATED" || isOver(end)) throw explained(error);
+      await delay(againMillis, undefined, { signal }).catch(() => signal.throwIfAborted());
+    }
+  }
+}
+
+function isOver(end: number): boolean {
+  return Date.now() >= end;
+}
+
+function explained(error: unknown): unknown {
+  if (!(error instanceof KhwError) || error.code !== "UNAUTHENTICATED") return error;
+  return new KhwError("UNAUTHENTICATED", `its agent does not know this management CA: ${error.message}`, {
+    node: error.node,
+    hint: "it may have another CA already (/etc/khw-agent/pki/ca.pem on the node): khw-client install gives it this one",
+    cause: error,
+  });
+}
+
+function isOf(peer: X509Certificate, { ca }: ManagementIdentity): boolean {
+  const authority = new X509Certificate(ca);
+  return peer.checkIssued(authority) && peer.verify(authority.publicKey);
+}

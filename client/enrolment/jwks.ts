@@ -1,0 +1,68 @@
+import { readFile } from "node:fs/promises";
+import type { JSONWebKeySet, JWTVerifyGetKey } from "jose";
+import { KhwError } from "../../proto/errors.ts";
+import { isFields } from "../gce/fields.ts";
+
+/** The keys that identity tokens are verified with. */
+export type KeySet = JWTVerifyGetKey;
+
+const fetchMillis = 20_000;
+const mostBytes = 262_144;
+
+/**
+ * The key set (JWKS) at an https URL, or in a file. @throws KhwError IO_FAILED, UNREACHABLE, CREDENTIAL_INVALID
+ */
+export async function readKeySet(source: string, signal: AbortSignal): Promise<KeySet> {
+  const text = /^https?:\/\//i.test(source) ? await fetchText(source, signal) : await readText(source);
+  const { createLocalJWKSet } = await import("jose");
+  try {
+    const keys: unknown = JSON.parse(text);
+    if (!isKeySet(keys)) throw new Error("it has no keys");
+    return createLocalJWKSet(keys);
+  } catch (cause) {
+    throw new KhwError("CREDENTIAL_INVALID", `${source}: is no JSON Web Key Set: ${reasonOf(cause)}`, {
+      hint: "enrolment.jwks in khw.yaml says where the keys are",
+      cause,
+    });
+  }
+}
+
+function isKeySet(value: unknown): value is JSONWebKeySet {
+  return isFields(value) && Array.isArray(value["keys"]) && value["keys"].every(isFields);
+}
+
+async function readText(path: string): Promise<string> {
+  return readFile(path, "utf8").catch((cause: unknown) => {
+    throw new KhwError("IO_FAILED", `${path}: cannot be read: ${reasonOf(cause)}`, {
+      hint: "enrolment.jwks in khw.yaml names it",
+      cause,
+    });
+  });
+}
+
+/** By way of HTTPS_PROXY and NO_PROXY where they are set, as all that is asked of Google. */
+async function fetchText(url: string, signal: AbortSignal): Promise<string> {
+  const { EnvHttpProxyAgent, request } = await import("undici");
+  const dispatcher = new EnvHttpProxyAgent({ maxResponseSize: mostBytes });
+  try {
+    const answer = await request(url, {
+      dispatcher,
+      signal: AbortSignal.any([signal, AbortSignal.timeout(fetchMillis)]),
+    });
+    const text = await answer.body.text();
+    if (answer.statusCode !== 200) throw new Error(`HTTP ${answer.statusCode}`);
+    return text;
+  } catch (cause) {
+    signal.throwIfAborted();
+    throw new KhwError("UNREACHABLE", `${url}: the keys of identity tokens cannot be had: ${reasonOf(cause)}`, {
+      hint: "check the network and HTTPS_PROXY; enrolment.jwks may name a file instead",
+      cause,
+    });
+  } finally {
+    await dispatcher.destroy();
+  }
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,22 @@
+import { KhwError } from "../../proto/errors.ts";
+import type { ManagementIdentity, NodeAddress } from "../node.ts";
+import { connectEnrolment } from "./connect.ts";
+
+/** The agent serves with the certificate of that serial number, on a connection made anew. @throws KhwError WRONG_NODE, UNREACHABLE */
+export async function prove(
+  address: NodeAddress,
+  identity: ManagementIdentity,
+  { serial, signal }: { readonly serial: string; readonly signal: AbortSignal },
+): Promise<void> {
+  const node = connectEnrolment(address, identity, "management");
+  try {
+    const { peer } = await node.enrolment(signal);
+    if (peer.serialNumber === serial) return;
+    throw new KhwError("WRONG_NODE", `it serves with the certificate ${peer.serialNumber}, not with ${serial}`, {
+      node: address.name,
+      hint: "run the command again; journalctl --unit khw-agent on the node says more",
+    });
+  } finally {
+    node.close();
+  }
+}

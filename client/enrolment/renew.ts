@@ -1,0 +1,37 @@
+import { X509Certificate } from "node:crypto";
+import type { ManagementIdentity, NodeAddress } from "../node.ts";
+import { describe } from "../pki/describe.ts";
+import { isDue, type Signer } from "../pki/sign-agent.ts";
+import { connectEnrolment } from "./connect.ts";
+import { prove } from "./prove.ts";
+
+export interface RenewOptions {
+  readonly identity: ManagementIdentity;
+  /** Opened when the first node is due: the CA's key is not read before. */
+  readonly signer: () => Promise<Signer>;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * The node's agent has a certificate that is not past two thirds of its life: a new one for a new key, where the present one is,
+ * asked for and brought over the connection that the present one vouches for. Answers the new one in words; undefined where
+ * nothing was to do. @throws KhwError
+ */
+export async function renewNode(
+  address: NodeAddress,
+  { identity, signer, signal }: RenewOptions,
+): Promise<string | undefined> {
+  const node = connectEnrolment(address, identity, "management");
+  try {
+    const { peer } = await node.enrolment(signal);
+    if (!isDue(peer, Date.now())) return undefined;
+    const authority = await signer();
+    const { request } = await node.request(Buffer.alloc(0), signal);
+    const certificate = await authority.sign(address.name, request);
+    await node.install(certificate, signal);
+    await prove(address, identity, { serial: new X509Certificate(certificate).serialNumber, signal });
+    return describe(certificate);
+  } finally {
+    node.close();
+  }
+}

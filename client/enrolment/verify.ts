@@ -1,0 +1,39 @@
+import type { X509Certificate } from "node:crypto";
+import { tokenAudience } from "../../proto/enrolment.ts";
+import { KhwError } from "../../proto/errors.ts";
+import { readRequest, type SigningRequest } from "../pki/request.ts";
+import type { KeySet } from "./jwks.ts";
+import { type ExpectedToken, verifyIdentityToken } from "./token.ts";
+
+/** What an agent answered to the question for its signing request, and with which certificate the connection was made. */
+export interface Answer {
+  readonly request: string;
+  readonly identityToken: string;
+  readonly peer: X509Certificate;
+}
+
+export interface Question {
+  /** The random bytes that were sent. */
+  readonly nonce: Buffer;
+  readonly keys: KeySet;
+  readonly instance: Omit<ExpectedToken, "audience">;
+}
+
+/**
+ * The request, once it is proven that the instance itself made it: Google's token binds the instance to the request and to our
+ * nonce, and the connection was made with the request's key, so nobody sits in between.
+ * @throws KhwError CREDENTIAL_INVALID, WRONG_NODE, IDENTITY_MISMATCH
+ */
+export async function verifyAnswer(
+  { request: pem, identityToken, peer }: Answer,
+  { nonce, keys, instance }: Question,
+): Promise<SigningRequest> {
+  const request = await readRequest(pem);
+  if (!peer.publicKey.export({ type: "spki", format: "der" }).equals(request.spki)) {
+    throw new KhwError("WRONG_NODE", "the connection was not made with the key that a certificate is asked for", {
+      hint: "somebody may sit between here and the node; nothing was signed",
+    });
+  }
+  await verifyIdentityToken(identityToken, keys, { ...instance, audience: tokenAudience(nonce, request.der) });
+  return request;
+}

@@ -1,0 +1,60 @@
+/** What the metadata server knows from the Compute Engine API beside it: instances' numbers and their custom metadata. */
+import { createHash } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+
+import { controlCalls } from "../control-call.ts";
+
+/** What a caller has seen last, and how long it waits for something else. */
+export interface Wait {
+  readonly etag: string;
+  readonly millis: number;
+}
+
+export interface Attributes {
+  readonly values: Readonly<Record<string, string>>;
+  readonly etag: string;
+}
+
+interface InstanceState {
+  readonly id: string;
+  readonly metadata?: { readonly items?: readonly { readonly key: string; readonly value: string }[] };
+}
+
+export interface Cloud {
+  instance(name: string): Promise<InstanceState>;
+  /** The instance's custom metadata: now, or when they are no longer what the caller has seen. */
+  attributes(name: string, wait?: Wait): Promise<Attributes>;
+}
+
+const againMillis = 50;
+
+/** Asks by the control socket, so that it is neither in the API's log nor struck by its faults. */
+export function openCloud(
+  socket: string,
+  { project, zone }: { readonly project: string; readonly zone: string },
+): Cloud {
+  const { call } = controlCalls(socket);
+  const instance = async (name: string): Promise<InstanceState> => {
+    const { resources } = await call<{ resources: Readonly<Record<string, InstanceState>> }>("GET", "/state");
+    const found = resources[`projects/${project}/zones/${zone}/instances/${name}`];
+    if (found === undefined) throw new Error(`the Compute Engine API has no instance ${name}`);
+    return found;
+  };
+  const look = async (name: string): Promise<Attributes> => {
+    const { metadata } = await instance(name);
+    const values = Object.fromEntries((metadata?.items ?? []).map(({ key, value }) => [key, value]));
+    const etag = createHash("sha256").update(JSON.stringify(values)).digest("hex").slice(0, 16);
+    return { values, etag };
+  };
+  return {
+    instance,
+    attributes: async (name, wait) => {
+      const end = Date.now() + (wait?.millis ?? 0);
+      for (;;) {
+        const now = await look(name);
+        if (wait === undefined || now.etag !== wait.etag || Date.now() >= end) return now;
+        await sleep(againMillis);
+      }
+    },
+  };
+}
