@@ -8,6 +8,7 @@ export const etcdFolder = "/etc/etcd";
 export const etcdDataFolder = "/var/lib/etcd";
 /** Where etcd itself keeps its member's data: there when, and only when, the member was started once. */
 export const etcdMemberFolder = `${etcdDataFolder}/member`;
+export const etcdctlProgram = "/usr/local/bin/etcdctl";
 export const etcdReleasesFolder = "/usr/local/lib/khw/etcd";
 /** What the agent remembers of this machine's member, beside what it remembers of itself. */
 export const etcdRecordFile = "/var/lib/khw-agent/etcd-member";

@@ -34,6 +34,9 @@ import {
 } from "../proto/gen/khw/agent/v1/agent.ts";
 import { readRegister, type Register } from "./pki/register.ts";
 
+import { EtcdServiceClient } from "../proto/gen/khw/agent/v1/etcd.ts";
+import { type EtcdCalls, etcdCalls } from "./etcd/calls.ts";
+
 /** Where a node's agent is, and the name that its certificate must be for. */
 export interface NodeAddress {
   readonly name: string;
@@ -69,9 +72,25 @@ export interface AgentNode {
   /** The status, then its changes, until the signal aborts. */
   watch(signal: AbortSignal): AsyncIterable<WatchStatusResponse>;
   logs(request: StreamLogsRequest, signal: AbortSignal): AsyncIterable<LogEntry>;
+  /** What it does for the etcd member on its machine. */
+  readonly etcd: EtcdCalls;
   /** What the agent remembers. */
   history(request: ListEventsRequest, signal: AbortSignal): AsyncIterable<HistoryEvent>;
   close(): void;
+}
+
+/** How calls are made to one agent: with a deadline, cancelled by the caller's signal, failures in khw's words. */
+export interface ClientCalls {
+  readonly call: <Response>(
+    timeout: number,
+    signal: AbortSignal,
+    begin: (
+      options: { deadline: number },
+      done: (error: ServiceError | null, response: Response) => void,
+    ) => { cancel(): void },
+  ) => Promise<Response>;
+  readonly messages: <Message>(stream: ClientReadableStream<Message>, signal: AbortSignal) => AsyncIterable<Message>;
+  readonly failure: (error: ServiceError) => KhwError;
 }
 
 const millis = {
@@ -162,14 +181,7 @@ export function connectNode(
   const target = `${host.includes(":") ? `[${host}]` : host}:${port}`;
   const client = new AgentServiceClient(target, channel, channelOptions(name));
 
-  const call = <Response>(
-    timeout: number,
-    signal: AbortSignal,
-    begin: (
-      options: { deadline: number },
-      done: (error: ServiceError | null, response: Response) => void,
-    ) => { cancel(): void },
-  ): Promise<Response> =>
+  const call: ClientCalls["call"] = (timeout, signal, begin) =>
     new Promise((resolve, reject) => {
       const running = begin({ deadline: Date.now() + timeout }, (error, response) => {
         signal.removeEventListener("abort", cancel);
@@ -181,8 +193,16 @@ export function connectNode(
       if (signal.aborted) cancel();
     });
 
+  const etcd = new EtcdServiceClient(client.getChannel().getTarget(), channel, {
+    channelOverride: client.getChannel(),
+  });
   return {
     address,
+    etcd: etcdCalls(etcd, {
+      call,
+      messages: (stream, signal) => messages(address, stream, signal),
+      failure: (error) => nodeError(address, error),
+    }),
     info: (signal) => call(millis.info, signal, (options, done) => client.getInfo({}, new Metadata(), options, done)),
     status: (signal) =>
       call(millis.status, signal, (options, done) => client.getStatus({}, new Metadata(), options, done)),

@@ -1,5 +1,6 @@
 import { type Architecture, architectures, type CredentialName } from "./components.ts";
 import type { Controller, DesiredState } from "./desired.ts";
+import { parseSnapshotPolicy, type SnapshotPolicy } from "./etcd-snapshots.ts";
 import { parseEtcdVersion } from "./etcd-versions.ts";
 import type * as wire from "./gen/khw/agent/v1/agent.ts";
 import { parseMirror, parseSha256, refuse, show } from "./validate.ts";
@@ -13,6 +14,8 @@ export interface Etcd {
   readonly sha256: Readonly<Partial<Record<Architecture, string>>>;
   /** What preflight measures and finds too slow stands in the way. */
   readonly strict: boolean;
+  /** Undefined: none are taken by themselves. */
+  readonly snapshots: SnapshotPolicy | undefined;
 }
 
 /** A desired state whose etcd is khw's. */
@@ -34,7 +37,7 @@ export type EtcdProgram = (typeof etcdPrograms)[number];
 export const etcdPorts = { client: 2379, peer: 2380 } as const;
 
 /** @throws KhwError INVALID_ARGUMENT naming the field. */
-export function parseEtcd({ version, mirrors, sha256, strict }: wire.Etcd): Etcd {
+export function parseEtcd({ version, mirrors, sha256, strict, snapshots }: wire.Etcd): Etcd {
   if (mirrors.length === 0) refuse("etcd.mirrors", "is empty");
   return {
     version: parseEtcdVersion("etcd.version", version),
@@ -46,6 +49,7 @@ export function parseEtcd({ version, mirrors, sha256, strict }: wire.Etcd): Etcd
       ]),
     ),
     strict,
+    snapshots: snapshots === undefined ? undefined : parseSnapshotPolicy("etcd.snapshots", snapshots),
   };
 }
 

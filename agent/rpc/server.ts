@@ -5,6 +5,8 @@ import { AgentServiceService } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { EnrolmentServiceService } from "../../proto/gen/khw/agent/v1/enrolment.ts";
 import { authorize } from "./authorize.ts";
 import { type Enrolment, enrolmentHandlers } from "./enrolment.ts";
+import { EtcdServiceService } from "../../proto/gen/khw/agent/v1/etcd.ts";
+import { etcdHandlers } from "./etcd.ts";
 import { type HandlerOptions, handlers } from "./handlers.ts";
 import { healthHandlers } from "./health.ts";
 import { reflectionAlphaService, reflectionHandlers } from "./reflection.ts";
@@ -14,6 +16,7 @@ export function createRpcServer(options: HandlerOptions & { readonly enrolment: 
   const server = new Server({ interceptors: [authorize(options.log)] });
   server.addService(AgentServiceService, handlers(options));
   server.addService(EnrolmentServiceService, enrolmentHandlers(options.enrolment, options));
+  server.addService(EtcdServiceService, etcdHandlers(options));
   server.addService(HealthService, healthHandlers(options));
   server.addService(ServerReflectionService, { ...reflectionHandlers });
   server.addService(reflectionAlphaService, { ...reflectionHandlers });

@@ -4,6 +4,7 @@ import { parseSha256 } from "../../proto/validate.ts";
 import { mirror } from "./domain.ts";
 import { boolean, checked, list, mergeRecords, oneOf, optional, record } from "./parsers.ts";
 import type { Group } from "./setting.ts";
+import { snapshots } from "./snapshots.ts";
 
 /** The group `etcd` of khw.yaml. */
 export const etcd = {
@@ -40,5 +41,6 @@ export const etcd = {
       flag: { name: "--etcd-strict" },
       parse: boolean,
     },
+    snapshots,
   },
 } as const satisfies Group;

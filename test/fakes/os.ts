@@ -5,6 +5,8 @@ import type { Clock, Os, ProbeResult } from "../../agent/os/os.ts";
 import { KhwError } from "../../proto/errors.ts";
 import type { Identity, LogEntry, Machine } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { createFakeEtcd, type FakeEtcd } from "./etcd.ts";
+import { createFakeBulk } from "./bulk.ts";
+import { createFakeEtcdctl, type FakeEtcdctl } from "./etcdctl.ts";
 import { createFakeFiles, type FakeFiles } from "./files.ts";
 import { createFakeSystemd, type FakeSystemd } from "./systemd.ts";
 
@@ -22,6 +24,7 @@ export interface FakeOs extends Os {
   readonly systemd: FakeSystemd;
   readonly clock: FakeClock;
   readonly etcd: FakeEtcd;
+  readonly etcdctl: FakeEtcdctl;
   /** What apt can install, by name. */
   readonly repository: Map<string, FakePackage>;
   /** What `nginx -t` complains about; empty: nothing. */
@@ -79,6 +82,8 @@ export function createFakeOs(options: { readonly identity?: Identity } = {}): Fa
     files,
     systemd,
     clock,
+    bulk: createFakeBulk(files),
+    etcdctl: createFakeEtcdctl(files),
     identity: options.identity ?? fakeIdentity,
     architecture: "amd64",
     repository: new Map(),
