@@ -30,6 +30,7 @@ import {
   type StreamLogsRequest,
   type WatchStatusResponse,
 } from "../proto/gen/khw/agent/v1/agent.ts";
+import { EncryptionServiceClient, type StoredValues } from "../proto/gen/khw/agent/v1/encryption.ts";
 
 /** Where a node's agent is, and the name that its certificate must be for. */
 export interface NodeAddress {
@@ -59,6 +60,8 @@ export interface AgentNode {
   /** What differs from the state that the agent keeps. */
   drift(signal: AbortSignal): Promise<GetPlanResponse>;
   restart(request: RestartComponentRequest, signal: AbortSignal): Promise<RestartComponentResponse>;
+  /** How many values etcd holds, by the key that each is stored under. */
+  storedValues(signal: AbortSignal): Promise<StoredValues[]>;
   /** Takes the node out of the load balancer's rotation, or back in. */
   setMaintenance(drained: boolean, signal: AbortSignal): Promise<Maintenance>;
   /** The status, then its changes, until the signal aborts. */
@@ -78,6 +81,8 @@ const millis = {
   /** An API server may take a minute to answer again on a small machine; its agent gives up before this. */
   restart: 240_000,
   maintenance: 60_000,
+  /** All that Kubernetes keeps in etcd is read. */
+  storedValues: 300_000,
 };
 
 /** @throws KhwError CREDENTIAL_INVALID when a file of the identity cannot be read, or key and certificate are no pair. */
@@ -123,7 +128,8 @@ export function connectNode(
   channel: ChannelCredentials = channelCredentials(identity),
 ): AgentNode {
   const { name, host, port } = address;
-  const client = new AgentServiceClient(`${host.includes(":") ? `[${host}]` : host}:${port}`, channel, {
+  const where = `${host.includes(":") ? `[${host}]` : host}:${port}`;
+  const client = new AgentServiceClient(where, channel, {
     "grpc.ssl_target_name_override": name,
     "grpc.default_authority": name,
     "grpc.enable_retries": 0,
@@ -135,6 +141,7 @@ export function connectNode(
     "grpc.enable_channelz": 0,
     "grpc.service_config_disable_resolution": 1,
   });
+  const encryption = new EncryptionServiceClient(where, channel, { channelOverride: client.getChannel() });
 
   const call = <Response>(
     timeout: number,
@@ -176,6 +183,15 @@ export function connectNode(
     drift: (signal) => call(millis.plan, signal, (options, done) => client.getPlan({}, new Metadata(), options, done)),
     restart: (request, signal) =>
       call(millis.restart, signal, (options, done) => client.restartComponent(request, new Metadata(), options, done)),
+    storedValues: async (signal) => {
+      const { groups } = await call(
+        millis.storedValues,
+        signal,
+        (options, done: (error: ServiceError | null, response: { groups: StoredValues[] }) => void) =>
+          encryption.countStoredValues({}, new Metadata(), options, done),
+      );
+      return groups;
+    },
     setMaintenance: async (drained, signal) => {
       const { maintenance } = await call(
         millis.maintenance,

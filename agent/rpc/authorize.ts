@@ -2,6 +2,7 @@ import { type ServerInterceptor, ServerInterceptingCall, type ServerUnaryCall } 
 import { KhwError } from "../../proto/errors.ts";
 import { toServiceError } from "../../proto/errors-wire.ts";
 import { AgentServiceService } from "../../proto/gen/khw/agent/v1/agent.ts";
+import { EncryptionServiceService } from "../../proto/gen/khw/agent/v1/encryption.ts";
 import { type Role, roleOf } from "../../proto/roles.ts";
 
 /** The methods that a viewer may call; every other, known or not, is for khw:admin alone. */
@@ -14,6 +15,7 @@ const readOnly: ReadonlySet<string> = new Set([
   AgentServiceService.getPlan.path,
   AgentServiceService.streamLogs.path,
   AgentServiceService.listEvents.path,
+  EncryptionServiceService.countStoredValues.path,
 ]);
 
 /** What every role may call, an agent's too: how the server is, and what it offers. */

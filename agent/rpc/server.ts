@@ -2,7 +2,9 @@ import { Server } from "@grpc/grpc-js";
 import { HealthService } from "../../proto/gen/grpc/health/v1/health.ts";
 import { ServerReflectionService } from "../../proto/gen/grpc/reflection/v1/reflection.ts";
 import { AgentServiceService } from "../../proto/gen/khw/agent/v1/agent.ts";
+import { EncryptionServiceService } from "../../proto/gen/khw/agent/v1/encryption.ts";
 import { authorize } from "./authorize.ts";
+import { encryptionHandlers } from "./encryption.ts";
 import { type HandlerOptions, handlers } from "./handlers.ts";
 import { healthHandlers } from "./health.ts";
 import { reflectionAlphaService, reflectionHandlers } from "./reflection.ts";
@@ -11,6 +13,7 @@ import { reflectionAlphaService, reflectionHandlers } from "./reflection.ts";
 export function createRpcServer(options: HandlerOptions): Server {
   const server = new Server({ interceptors: [authorize(options.log)] });
   server.addService(AgentServiceService, handlers(options));
+  server.addService(EncryptionServiceService, encryptionHandlers(options));
   server.addService(HealthService, healthHandlers(options));
   server.addService(ServerReflectionService, { ...reflectionHandlers });
   server.addService(reflectionAlphaService, { ...reflectionHandlers });

@@ -71,6 +71,7 @@ function agentOf(node: FakeNode, log: string[]): AgentNode {
     watch: unused,
     logs: unused,
     history: unused,
+    storedValues: unused,
     status: async (signal) => {
       answer(signal);
       const health = node.well ? Health.HEALTH_HEALTHY : Health.HEALTH_UNHEALTHY;

@@ -236,6 +236,7 @@ function clockNode(name: string, aheadMillis: number, findings: readonly string[
     drift: unused,
     restart: unused,
     setMaintenance: unused,
+    storedValues: unused,
     close: () => {},
   };
 }
