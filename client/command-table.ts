@@ -42,6 +42,7 @@ export interface Call {
 /** The families of commands: the first of two words. */
 export const families: Readonly<Record<string, string>> = {
   lb: "the load balancer alone",
+  encryption: "the keys that Kubernetes encrypts Secrets with in etcd",
   pki: "the cluster's certificates, and the authority over who may command the agents",
   config: "what khw.yaml may hold",
 };
@@ -275,6 +276,26 @@ export const commands: readonly CommandSpec[] = [
     run: async (call) => {
       const { verify } = await import("./commands/verify.ts");
       return verify(await call.config(), call.context, { output: call.output });
+    },
+  },
+  {
+    path: ["encryption", "rotate"],
+    summary: "replace the key that Secrets are encrypted with in etcd, without anybody noticing",
+    details:
+      "A new key is added, made the first, everything is stored anew with it, the old ones are dropped; between each two of these every API server is brought to it, one after the other, drained. encryption-config.yaml in credentials.folder says how far that is, and its older versions stay beside it. Cut short anywhere, the same command goes on from there; Ctrl-C finishes the node in hand. Where Secrets are not encrypted yet, they are afterwards.",
+    examples: ["khw-client encryption rotate", "khw-client encryption rotate --provider secretbox"],
+    settings: [...desired, "timeouts"],
+    options: [
+      new Option("--provider <kind>", "the new key's; as the present one's where not given").choices([
+        "aescbc",
+        "aesgcm",
+        "secretbox",
+      ]),
+    ],
+    run: async (call) => {
+      const { encryptionRotate } = await import("./commands/encryption.ts");
+      const options = { output: call.output, provider: call.text("provider") || undefined };
+      return encryptionRotate(await call.config(), call.context, options);
     },
   },
   {

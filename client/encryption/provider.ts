@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { KhwError } from "../../proto/errors.ts";
+import { refuse, show } from "../../proto/validate.ts";
 import { fieldOf, listOf, textOf } from "../credentials/yaml.ts";
 
 /** The providers that have keys of their own. */
@@ -10,6 +11,12 @@ export interface Key {
   readonly name: string;
   /** Base64. */
   readonly secret: string;
+}
+
+export function parseKeyedKind(text: string): KeyedKind {
+  return (
+    keyedKinds.find((kind) => kind === text) ?? refuse("--provider", `${show(text)} is none`, keyedKinds.join(", "))
+  );
 }
 
 /** One way to store a value, as the encryption configuration lists them: the first writes, all read. */
