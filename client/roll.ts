@@ -21,15 +21,15 @@ export interface RollOptions {
 const never = new AbortController().signal;
 
 /**
- * Brings every node to what khw.yaml and the credentials say now, strictly one after the other: drained where its API server
- * serves and would be restarted, verified, back in; and proves in the end that the cluster works. The first failure is the
- * last node. Ctrl-C finishes the node in hand.
+ * Brings every node to what khw.yaml and the credentials say now: those that serve one after the other, drained where the API
+ * server would be restarted, and then back in; and proves in the end that the cluster works. The first failure is the last
+ * node. Ctrl-C finishes the node in hand.
  * @throws KhwError UNREACHABLE or PREFLIGHT_FAILED, with no node touched; PARTIAL; VERIFY_FAILED; CANCELLED after Ctrl-C
  */
 export async function roll(opened: OpenCluster, { context, progress }: RollOptions): Promise<Prepared> {
   const { signal } = context;
   const cluster = await greetAgain(opened, signal);
-  const prepared = await prepare(cluster, { signal, mayCreateAddress: false });
+  const prepared = await prepare(cluster, { signal, mayCreateAddress: false, newCredentials: "refuse" });
   refuse(prepared.unreachable);
   refuse(busyFindings(cluster.members, prepared.work));
   const [findings, serving] = await Promise.all([
@@ -63,10 +63,12 @@ async function workThrough(
   progress.emit({ kind: "begin", tracks: work.map(({ node }) => node.address.name) });
   const finishing = (): void => progress.emit({ kind: "note", text: interruptedNote });
   signal.addEventListener("abort", finishing, { once: true });
-  const outcomes: NodeOutcome[] = [];
-  // Those that serve nobody first: what they cannot be told, the others are spared.
-  const order = work.toSorted((a, b) => Number(serving.spare.has(a.node)) - Number(serving.spare.has(b.node)));
-  for (const item of order) {
+  const rotation = { cloud, members, timeouts: config.timeouts };
+  const options = { progress, signal: never, timeoutMillis: config.timeouts.node, rotation };
+  // Those that serve nobody first, and at once: they may need each other, and what breaks them the others are spared.
+  const down = work.filter(({ node }) => !serving.serving.has(node));
+  const outcomes = await rollout(down, { ...options, spare: new Set() });
+  for (const item of work.filter(({ node }) => serving.serving.has(node))) {
     const { node } = item;
     const error = signal.aborted ? notBegun(node) : leftAlone(node, outcomes);
     if (error !== undefined) {
@@ -75,9 +77,7 @@ async function workThrough(
       continue;
     }
     const spare = new Set(serving.spare.has(node) ? [node] : []);
-    const rotation = { cloud, members, timeouts: config.timeouts };
-    const options = { progress, signal: never, timeoutMillis: config.timeouts.node, spare, rotation };
-    outcomes.push(...(await rollout([item], options)));
+    outcomes.push(...(await rollout([item], { ...options, spare })));
   }
   signal.removeEventListener("abort", finishing);
   await progress.settled();

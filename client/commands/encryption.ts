@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { KhwError } from "../../proto/errors.ts";
+import { KhwError, toKhwError } from "../../proto/errors.ts";
 import type { StoredValues } from "../../proto/gen/khw/agent/v1/encryption.ts";
 import type { StepEvent } from "../../proto/step.ts";
 import { openCluster, type OpenCluster } from "../cluster.ts";
@@ -76,7 +76,7 @@ async function readConfig(path: string): Promise<string> {
 
 /** What a bootstrap would change on the nodes now. @throws KhwError where a node cannot be asked */
 async function differences(cluster: OpenCluster, signal: AbortSignal): Promise<NodeDifference[]> {
-  const { work, unreachable } = await prepare(cluster, { signal, mayCreateAddress: false });
+  const { work, unreachable } = await prepare(cluster, { signal, mayCreateAddress: false, newCredentials: "refuse" });
   const [first] = unreachable;
   if (first !== undefined) {
     throw several(unreachable, { code: first.code, headline: "every API server must learn of the new key" });
@@ -112,20 +112,27 @@ async function rewriteThrough(
   resources: readonly string[],
   { progress, signal }: { readonly progress: Progress; readonly signal: AbortSignal },
 ): Promise<void> {
-  const { admin, publicAddress } = await prepare(cluster, { signal, mayCreateAddress: false });
+  const { admin, publicAddress } = await prepare(cluster, {
+    signal,
+    mayCreateAddress: false,
+    newCredentials: "refuse",
+  });
   await using api = await openAdminApi(admin, publicAddress);
   const emit = (event: StepEvent): void => progress.emit({ kind: "step", track: apiTrack, event });
   progress.emit({ kind: "begin", tracks: [apiTrack] });
+  let error: KhwError | undefined;
   try {
     for (const resource of await findResources(api, resources, signal)) {
       await phase({ id: resource.name, summary: "are stored anew, with the new key" }, emit, (told) =>
         rewrite(api, resource, { signal, progress: told, atOnce: writesAtOnce }),
       );
     }
-  } finally {
-    progress.emit({ kind: "end", track: apiTrack, changed: 1 });
-    await progress.settled();
+  } catch (thrown) {
+    error = toKhwError(thrown);
   }
+  progress.emit({ kind: "end", track: apiTrack, changed: 1, error });
+  await progress.settled();
+  if (error !== undefined) throw error;
 }
 
 function openAdminApi({ ca, certificate, key }: AdminCredentials, publicAddress: string) {

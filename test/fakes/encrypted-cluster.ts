@@ -51,7 +51,7 @@ export function encryptedCluster(file: string, nodeCount = 3): EncryptedCluster 
           }
         },
         rewrite: async () => {
-          for (const index of [...cluster.values.keys()]) {
+          for (const index of cluster.values.slice().keys()) {
             act("rewrite", () => (cluster.values[index] = writes(cluster.nodes[index % cluster.nodes.length] ?? "")));
           }
         },
