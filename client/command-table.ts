@@ -383,6 +383,21 @@ export const commands: readonly CommandSpec[] = [
     },
   },
   {
+    path: ["pki", "renew"],
+    summary: "issue the cluster's certificates anew, and bring them to the nodes without anybody noticing",
+    details:
+      "The CA in the credentials' folder signs them; what was there before stays in a folder beside them. Then one node after the other is drained, given its new files, restarted where they are used, verified, and taken back in. The service accounts' key stays the same, so that no token dies; the CA is not renewed.",
+    examples: ["khw-client pki renew --all", "khw-client pki renew kubernetes admin"],
+    arguments: [new Argument("[name...]", "of the certificates: kubernetes, kube-scheduler, admin, ...")],
+    settings: [...desired, "pki", "timeouts"],
+    options: [new Option("--all", "every certificate of the folder that the cluster's CA signs")],
+    run: async (call) => {
+      const { pkiRenew } = await import("./commands/pki-renew.ts");
+      const options = { output: call.output, names: call.arguments, all: call.flag("all") };
+      return pkiRenew(await call.config(), call.context, options);
+    },
+  },
+  {
     path: ["pki", "check"],
     summary: "hold the cluster's files to every rule that bootstrap applies",
     details:

@@ -2,7 +2,7 @@ import { KhwError } from "../../proto/errors.ts";
 
 /** The Kubernetes API, as far as it tells of objects without their content. */
 export interface MetadataApi extends AsyncDisposable {
-  /** Of a list or an object only the metadata; of anything else (discovery) all. Any status is an answer. */
+  /** Of a list only the objects' metadata; of discovery all. Any status is an answer. */
   get(path: string, signal: AbortSignal): Promise<MetadataAnswer>;
   /** An update that changes nothing: the API server stores the object anew, as it stores objects now. */
   touch(path: string, signal: AbortSignal): Promise<MetadataAnswer>;
@@ -26,8 +26,10 @@ export interface MetadataApiOptions {
 }
 
 const requestMillis = 30_000;
-const kinds = ["PartialObjectMetadataList", "PartialObjectMetadata"];
-const accept = [...kinds.map((kind) => `application/json;as=${kind};g=meta.k8s.io;v=v1`), "application/json"].join(",");
+/** The plain form for what has no metadata: discovery, and errors. */
+const metadataOf = (kind: string): string => `application/json;as=${kind};g=meta.k8s.io;v=v1,application/json`;
+const reading = { accept: metadataOf("PartialObjectMetadataList") };
+const touching = { accept: metadataOf("PartialObjectMetadata"), "content-type": "application/merge-patch+json" };
 
 /** Over mutual TLS. @throws KhwError UNREACHABLE when there is no answer */
 export async function openMetadataApi(options: MetadataApiOptions): Promise<MetadataApi> {
@@ -39,7 +41,7 @@ export async function openMetadataApi(options: MetadataApiOptions): Promise<Meta
       const answer = await request(new URL(path, server), {
         dispatcher,
         method: body === null ? "GET" : "PATCH",
-        headers: { accept, ...(body === null ? {} : { "content-type": "application/merge-patch+json" }) },
+        headers: body === null ? reading : touching,
         body,
         signal: AbortSignal.any([signal, AbortSignal.timeout(requestMillis)]),
       });
