@@ -1,11 +1,11 @@
 import { KhwError, toKhwError } from "../proto/errors.ts";
 import type { Member, OpenCluster } from "./cluster.ts";
 import type { Context } from "./context.ts";
-import type { AgentNode } from "./node.ts";
 import { nodesAtOnce, onNodes } from "./on-nodes.ts";
 import { prepare, type Prepared } from "./prepare.ts";
 import type { Progress } from "./progress/progress.ts";
-import { type NodeOutcome, type NodeWork, preflight, rollout } from "./rollout.ts";
+import { rollNodes } from "./roll-nodes.ts";
+import { type NodeOutcome, preflight } from "./rollout.ts";
 import { nodesToSpare, type Serving } from "./serving.ts";
 import { several } from "./several.ts";
 import { busyFindings } from "./under-way.ts";
@@ -16,9 +16,6 @@ export interface RollOptions {
   readonly context: Context;
   readonly progress: Progress;
 }
-
-/** What was begun is ended by its own deadline, not by Ctrl-C. */
-const never = new AbortController().signal;
 
 /**
  * Brings every node to what khw.yaml and the credentials say now: those that serve one after the other, drained where the API
@@ -37,7 +34,7 @@ export async function roll(opened: OpenCluster, { context, progress }: RollOptio
     nodesToSpare(prepared.work, signal),
   ]);
   refuse(findings);
-  conclude(await workThrough(cluster, prepared.work, { context, progress, serving }));
+  conclude(await rollNodes(cluster, prepared.work, { signal, progress, serving }));
   await prove(cluster, prepared, { context, progress, drained: serving.drained });
   return prepared;
 }
@@ -52,36 +49,6 @@ async function greetAgain(cluster: OpenCluster, signal: AbortSignal): Promise<Op
     return { node, ...(info === undefined ? {} : { info }), ...(error === undefined ? {} : { error }) };
   });
   return { ...cluster, members };
-}
-
-async function workThrough(
-  { config, cloud, members }: OpenCluster,
-  work: readonly NodeWork[],
-  { context: { signal }, progress, serving }: RollOptions & { readonly serving: Serving },
-): Promise<NodeOutcome[]> {
-  if (work.length === 1 && serving.spare.size === 1) progress.emit({ kind: "note", text: aloneNote });
-  progress.emit({ kind: "begin", tracks: work.map(({ node }) => node.address.name) });
-  const finishing = (): void => progress.emit({ kind: "note", text: interruptedNote });
-  signal.addEventListener("abort", finishing, { once: true });
-  const rotation = { cloud, members, timeouts: config.timeouts };
-  const options = { progress, signal: never, timeoutMillis: config.timeouts.node, rotation };
-  // Those that serve nobody first, and at once: they may need each other, and what breaks them the others are spared.
-  const down = work.filter(({ node }) => !serving.serving.has(node));
-  const outcomes = await rollout(down, { ...options, spare: new Set() });
-  for (const item of work.filter(({ node }) => serving.serving.has(node))) {
-    const { node } = item;
-    const error = signal.aborted ? notBegun(node) : leftAlone(node, outcomes);
-    if (error !== undefined) {
-      progress.emit({ kind: "end", track: node.address.name, changed: 0, error });
-      outcomes.push({ node, changed: 0, error });
-      continue;
-    }
-    const spare = new Set(serving.spare.has(node) ? [node] : []);
-    outcomes.push(...(await rollout([item], { ...options, spare })));
-  }
-  signal.removeEventListener("abort", finishing);
-  await progress.settled();
-  return outcomes;
 }
 
 async function prove(
@@ -105,25 +72,8 @@ async function prove(
   );
 }
 
-const aloneNote =
-  "there is no other API server: the API is away for as long as this one takes to restart, some seconds";
-const interruptedNote = "interrupted: the node in hand is finished and taken back in first";
-
 function drainedNote(name: string): string {
   return `${name} was drained before, and stays so: khw-client undrain ${name} takes it back into rotation`;
-}
-
-function notBegun({ address }: AgentNode): KhwError {
-  return new KhwError("CANCELLED", "not begun: its turn had not come", { node: address.name });
-}
-
-function leftAlone({ address }: AgentNode, outcomes: readonly NodeOutcome[]): KhwError | undefined {
-  const failed = outcomes.find(({ error }) => error !== undefined)?.node.address.name;
-  if (failed === undefined) return undefined;
-  return new KhwError("PREFLIGHT_FAILED", `left as it was, since ${failed} failed: its API server serves on`, {
-    node: address.name,
-    hint: `mend ${failed} first`,
-  });
 }
 
 function conclude(outcomes: readonly NodeOutcome[]): void {
