@@ -293,9 +293,19 @@ export const commands: readonly CommandSpec[] = [
       ]),
     ],
     run: async (call) => {
-      const { encryptionRotate } = await import("./commands/encryption.ts");
+      const { encryptionRotate } = await import("./commands/encryption-rotate.ts");
       const options = { output: call.output, provider: call.text("provider") || undefined };
       return encryptionRotate(await call.config(), call.context, options);
+    },
+  },
+  {
+    path: ["encryption", "status"],
+    summary: "show under which keys etcd holds what is encrypted",
+    examples: ["khw-client encryption status --nodes controller-0,1,2"],
+    settings: [...reaching, "credentials"],
+    run: async (call) => {
+      const { encryptionStatus } = await import("./commands/encryption-status.ts");
+      return encryptionStatus(await call.config(), call.context, { output: call.output });
     },
   },
   {

@@ -38,6 +38,9 @@ t.test("a control plane of one", async (t) => {
     t.strictSame(others, []);
     t.match(await storedSecret(node(0), "secret-3"), new RegExp(`^k8s:enc:${key}:`));
     t.strictSame(await readSecrets(workstation), numbers);
+    const status = await workstation.mustKhw(["encryption", "status", ...all]);
+    t.match(status, new RegExp(`secrets +${key.replace(":v1:", " ")} +\\d+`));
+    t.match(status, /^no rotation is under way$/m);
   });
 
   await scenario(t, "an older file than the cluster's is refused before anything is touched", async (t) => {

@@ -1,13 +1,12 @@
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { KhwError, toKhwError } from "../../proto/errors.ts";
-import type { StoredValues } from "../../proto/gen/khw/agent/v1/encryption.ts";
 import type { StepEvent } from "../../proto/step.ts";
 import { openCluster, type OpenCluster } from "../cluster.ts";
 import { withoutContent } from "../config/desired.ts";
 import type { ClusterConfig } from "../config/schema.ts";
 import type { Context } from "../context.ts";
 import type { AdminCredentials } from "../credentials/read.ts";
+import { askStoredValues, readConfig } from "../encryption/ask.ts";
 import { openMetadataApi } from "../encryption/metadata-api.ts";
 import { parseKeyedKind } from "../encryption/provider.ts";
 import { findResources } from "../encryption/resources.ts";
@@ -48,7 +47,7 @@ export async function encryptionRotate(
   };
   await rotate(
     {
-      read: () => readConfig(join(folder, configFile)),
+      read: () => readConfig(folder),
       replace: async (text) => {
         goOn();
         const kept = await replaceFiles(folder, { [configFile]: text }, new Date());
@@ -57,21 +56,12 @@ export async function encryptionRotate(
       differences: () => differences(cluster, signal),
       roll: async () => void (await roll(cluster, { context, progress })),
       rewrite: (resources) => rewriteThrough(cluster, resources, { progress, signal }),
-      stored: () => storedValues(cluster, signal),
+      stored: () => askStoredValues(cluster, signal),
       note,
     },
     { kind, now: new Date() },
   );
   return 0;
-}
-
-async function readConfig(path: string): Promise<string> {
-  return readFile(path, "utf8").catch((cause: Error) => {
-    throw new KhwError("CREDENTIAL_INVALID", `${path} cannot be read: ${cause.message}`, {
-      hint: "credentials.folder in khw.yaml (--credentials) names the folder that it is in",
-      cause,
-    });
-  });
 }
 
 /** What a bootstrap would change on the nodes now. @throws KhwError where a node cannot be asked */
@@ -91,20 +81,6 @@ async function differences(cluster: OpenCluster, signal: AbortSignal): Promise<N
     }),
   );
   return plans.flat();
-}
-
-/** By the first agent whose etcd answers. */
-async function storedValues({ members }: OpenCluster, signal: AbortSignal): Promise<StoredValues[]> {
-  let failure: unknown;
-  for (const { node } of members) {
-    try {
-      return await node.storedValues(signal);
-    } catch (error) {
-      signal.throwIfAborted();
-      failure = error;
-    }
-  }
-  throw failure;
 }
 
 async function rewriteThrough(
