@@ -65,3 +65,49 @@ function checkEnd(t: Test, { file, nodes, values }: ReturnType<typeof encryptedC
     "one key is left",
   );
 }
+
+t.test("one that was cut short in its last roll is finished, and no further key is made", async (t) => {
+  const whole = encryptedCluster(starts["the lab's"]);
+  await rotate(whole.parts(), { now });
+  for (const fromEnd of [1, 2, 3]) {
+    const cluster = encryptedCluster(starts["the lab's"]);
+    await t.rejects(rotate(cluster.parts(whole.log.length - fromEnd), { now }), { name: "Killed" });
+    await rotate(cluster.parts(), { now: later });
+    checkEnd(t, cluster, "key-20260131T120000Z");
+  }
+});
+
+t.test("a file that lacks a key of etcd's is refused, and nothing is touched", async (t) => {
+  const cluster = encryptedCluster(config(keys("aescbc", "key1"), "identity: {}"));
+  cluster.file = config(keys("aescbc", "key0"), "identity: {}");
+  await t.rejects(rotate(cluster.parts(), { now }), {
+    code: "PREFLIGHT_FAILED",
+    message: "etcd holds what this encryption-config.yaml has no key for: 1 secrets under aescbc key1",
+  });
+  t.strictSame(cluster.log, []);
+});
+
+t.test("where nodes have another file, and it is not a rotation's, nothing is begun", async (t) => {
+  const cluster = encryptedCluster(config(keys("aescbc", "key1"), "identity: {}"));
+  cluster.file = config(keys("aescbc", "key2", "key1"), "identity: {}");
+  await t.rejects(rotate(cluster.parts(), { now }), {
+    code: "PREFLIGHT_FAILED",
+    node: "controller-0",
+    hint: /khw-client bootstrap/,
+  });
+  t.strictSame(cluster.log, []);
+});
+
+t.test("old keys are kept for as long as something is stored under them", async (t) => {
+  const cluster = encryptedCluster(starts["the lab's"]);
+  const parts = { ...cluster.parts(), rewrite: async () => {} };
+  await t.rejects(rotate(parts, { now }), { code: "VERIFY_FAILED", message: /1 secrets under aescbc key1/ });
+  t.match(cluster.file, "name: key1");
+});
+
+t.test("a key of another provider takes over in the same way", async (t) => {
+  const cluster = encryptedCluster(starts["the lab's"]);
+  await rotate(cluster.parts(), { now, kind: "secretbox" });
+  t.strictSame(new Set(cluster.values), new Set(["secretbox key-20260131T120000Z"]));
+  t.notMatch(cluster.file, "aescbc");
+});
