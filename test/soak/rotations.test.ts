@@ -63,7 +63,7 @@ async function underLoad(t: Test, { testbed, workstation }: Scene, command: read
   for (const line of stdout.split("\n")) t.comment(line);
   t.comment(tell("new connections", report.fresh));
   t.comment(tell("a kept connection", report.kept));
-  t.strictSame([report.fresh.failed, report.kept.failed], [[], []]);
+  t.strictSame([report.fresh.failed.slice(0, 5), report.kept.failed.slice(0, 5)], [[], []]);
   t.ok(report.fresh.sent > 1000, `${report.fresh.sent} requests`);
 }
 
