@@ -1,5 +1,5 @@
 /** Keys and certificates of a cluster are replaced, also where that was cut short; what cannot be done is refused. */
-import { copyFile, readdir, readFile } from "node:fs/promises";
+import { copyFile, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
 import t from "tap";
@@ -52,15 +52,8 @@ t.test("a control plane of one", async (t) => {
     failsWith(t, refused, "PREFLIGHT_FAILED", [
       /etcd holds what this encryption-config.yaml has no key for: \d+ secrets under aescbc key-/,
     ]);
-    await copyFile(join(testbed.credentials, backups[2] ?? "", "encryption-config.yaml"), file);
-    t.not(await readFile(file, "utf8"), current, "the version before the last one has the old key, too:");
-  });
-
-  await scenario(t, "and from the version before the last one it comes to the same end", async (t) => {
-    const { code, stdout, stderr } = await workstation.khw(["encryption", "rotate", ...all]);
-    t.equal(code, 0, stdout + stderr);
-    t.equal((await readFile(file, "utf8")).match(/name: /g)?.length, 1);
-    t.strictSame(await readSecrets(workstation), numbers);
+    await writeFile(file, current);
+    t.equal((await workstation.khw(["plan", ...all])).code, 0, "the nodes run with the current one");
   });
 
   await scenario(t, "pki renew of one certificate", async (t) => {
