@@ -139,7 +139,7 @@ function refuseUnreadable(stored: readonly StoredValues[], entries: readonly Ent
     "PREFLIGHT_FAILED",
     `etcd holds what this encryption-config.yaml has no key for: ${tellStored(lost)}`,
     {
-      hint: "is it the cluster's file? older ones stand in the folders backup-* beside it",
+      hint: "is it the cluster's file? older ones stand in the folders replaced-* beside it",
     },
   );
 }

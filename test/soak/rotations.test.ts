@@ -44,7 +44,6 @@ t.test("three API servers behind a load balancer", async (t) => {
     const after = await Promise.all(testbed.nodes.map((node) => servedCertificate(testbed, node)));
     t.strictSame(new Set(after.map(({ serialNumber }) => serialNumber)).size, 1);
     for (const [index, { serialNumber }] of after.entries()) t.not(serialNumber, before[index]?.serialNumber);
-    t.equal(after[0]?.subjectAltName, before[0]?.subjectAltName, "for the same names");
     t.strictSame(await readSecrets(workstation), numbers);
     t.equal(await serviceAccountToken(scene), token);
     t.match((await whoIs(scene, token)).stdout, /system:serviceaccount:default:default/, "a token of before is known");
