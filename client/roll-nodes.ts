@@ -30,10 +30,13 @@ export async function rollNodes(
   signal.addEventListener("abort", finishing, { once: true });
   const rotation = { cloud, members, timeouts: config.timeouts };
   const options = { progress, signal: never, timeoutMillis: config.timeouts.node, rotation };
-  // Those that serve nobody first, and at once: they may need each other, and what breaks them the others are spared.
-  const down = work.filter(({ node }) => !serving.serving.has(node));
-  const outcomes = await rollout(down, { ...options, spare: new Set() });
-  for (const item of work.filter(({ node }) => serving.serving.has(node))) {
+  const inTurn = ({ node }: NodeWork): boolean => serving.serving.has(node) || serving.spare.has(node);
+  // The others first, and at once: they may need each other, and what breaks them these are spared.
+  const outcomes = await rollout(
+    work.filter((item) => !inTurn(item)),
+    { ...options, spare: new Set() },
+  );
+  for (const item of work.filter(inTurn)) {
     const { node } = item;
     const error = signal.aborted ? notBegun(node) : leftAlone(node, outcomes);
     if (error !== undefined) {

@@ -8,7 +8,7 @@ import { readPresent, replaceFiles } from "../pki/cluster/folder.ts";
 import { renewLeaves } from "../pki/cluster/renew.ts";
 import { onControllers, presentNames } from "../pki/cluster/rollable.ts";
 import { describe } from "../pki/describe.ts";
-import { findPublicAddress } from "../prepare.ts";
+import { findPublicAddress, type Prepared } from "../prepare.ts";
 import { openProgress, type Output } from "../progress/open.ts";
 import type { Progress } from "../progress/progress.ts";
 import { roll } from "../roll.ts";
@@ -41,8 +41,9 @@ export async function pkiRenew(
     }
   }
   progress.emit({ kind: "note", text: `what was there before is kept in ${kept}` });
-  if (onControllers(files).length > 0) await bring(cluster, { context, progress });
-  for (const text of leftToDo(Object.keys(files))) progress.emit({ kind: "note", text });
+  const work = onControllers(files).length > 0 ? (await bring(cluster, { context, progress })).work : [];
+  const ownEtcd = work.some(({ desired }) => desired.etcd === undefined);
+  for (const text of leftToDo(Object.keys(files), ownEtcd)) progress.emit({ kind: "note", text });
   return 0;
 }
 
@@ -69,9 +70,9 @@ async function issueAnew(cluster: OpenCluster, { names, all, signal }: Wanted) {
 async function bring(
   cluster: OpenCluster,
   { context, progress }: { readonly context: Context; readonly progress: Progress },
-): Promise<void> {
+): Promise<Prepared> {
   try {
-    await roll(cluster, { context, progress });
+    return await roll(cluster, { context, progress });
   } catch (thrown) {
     const { code, message, hint, node, step, cause } = toKhwError(thrown);
     const rest =
@@ -86,7 +87,7 @@ async function bring(
 }
 
 /** What khw does not do, and somebody must. */
-function leftToDo(files: readonly string[]): string[] {
+function leftToDo(files: readonly string[], ownEtcd: boolean): string[] {
   const has = (name: string): boolean => files.includes(name);
   const elsewhere = files.filter(
     (name) => name.endsWith(".kubeconfig") && !/^(admin|kube-(scheduler|controller-manager))\./.test(name),
@@ -94,6 +95,11 @@ function leftToDo(files: readonly string[]): string[] {
   return [
     ...(has("service-account.pem")
       ? ["service-account.pem certifies the same key as before: every token of the cluster's goes on to be valid"]
+      : []),
+    ...(has("kubernetes.pem") && ownEtcd
+      ? [
+          "etcd is not khw's: its own copies of kubernetes.pem and kubernetes-key.pem (/etc/etcd in lab 07) are yours to replace",
+        ]
       : []),
     ...(has("admin.pem") ? ["who has the admin's former key is an administrator until its certificate ends"] : []),
     ...(elsewhere.length > 0 ? [`${elsewhere.join(", ")}: for machines that khw does not run; bring them there`] : []),
