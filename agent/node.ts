@@ -15,7 +15,7 @@ import { controllerSteps } from "./steps.ts";
 import { fileStore, recoverInterrupted } from "./store.ts";
 import { createRestartLease } from "./supervise/lease.ts";
 import { createSupervisor, type Supervisor } from "./supervise/supervisor.ts";
-import { openTarget } from "./target.ts";
+import { openTarget, type Target } from "./target.ts";
 import { createWriter, type Writer } from "./writer.ts";
 
 /** The machine, and all that works on it and watches it, once it is known which machine this is. */
@@ -24,6 +24,7 @@ export interface Node {
   readonly writer: Writer;
   readonly board: Board;
   readonly history: History;
+  readonly target: Target;
   readonly operations: Operations;
   readonly maintenance: Maintenance;
   readonly supervisor: Supervisor;
@@ -127,7 +128,7 @@ async function openNode(options: NodeOptions): Promise<Node> {
   const shared = { os, writer, board, history, lease, log, signal };
   const supervisor = createSupervisor({ ...shared, target, intervalMillis: probeMillis });
   const reconciler = createReconciler({ ...shared, steps, target, intervalMillis: reconcileMillis });
-  return { os, writer, board, history, operations, maintenance, supervisor, reconciler, etcd };
+  return { os, writer, board, history, target, operations, maintenance, supervisor, reconciler, etcd };
 }
 
 function operationEntry({ id, holder, state, error }: Operation): Entry {

@@ -42,6 +42,7 @@ export interface Call {
 /** The families of commands: the first of two words. */
 export const families: Readonly<Record<string, string>> = {
   lb: "the load balancer alone",
+  encryption: "the keys that Kubernetes encrypts Secrets with in etcd",
   pki: "the cluster's certificates, and the authority over who may command the agents",
   config: "what khw.yaml may hold",
   etcd: "the cluster's etcd: how it is, snapshots, restore",
@@ -279,6 +280,36 @@ export const commands: readonly CommandSpec[] = [
     },
   },
   {
+    path: ["encryption", "rotate"],
+    summary: "replace the key that Secrets are encrypted with in etcd, without anybody noticing",
+    details:
+      "A new key is added, made the first, everything is stored anew with it, the old ones are dropped; between each two of these every API server is brought to it, one after the other, drained. encryption-config.yaml in credentials.folder says how far that is, and its older versions stay beside it. Cut short anywhere, the same command goes on from there; Ctrl-C finishes the node in hand. Where Secrets are not encrypted yet, they are afterwards.",
+    examples: ["khw-client encryption rotate", "khw-client encryption rotate --provider secretbox"],
+    settings: [...desired, "timeouts"],
+    options: [
+      new Option("--provider <kind>", "the new key's; as the present one's where not given").choices([
+        "aescbc",
+        "aesgcm",
+        "secretbox",
+      ]),
+    ],
+    run: async (call) => {
+      const { encryptionRotate } = await import("./commands/encryption-rotate.ts");
+      const options = { output: call.output, provider: call.text("provider") || undefined };
+      return encryptionRotate(await call.config(), call.context, options);
+    },
+  },
+  {
+    path: ["encryption", "status"],
+    summary: "show under which keys etcd holds what is encrypted",
+    examples: ["khw-client encryption status --nodes controller-0,1,2"],
+    settings: [...reaching, "credentials"],
+    run: async (call) => {
+      const { encryptionStatus } = await import("./commands/encryption-status.ts");
+      return encryptionStatus(await call.config(), call.context, { output: call.output });
+    },
+  },
+  {
     path: ["lb", "create"],
     summary: "make the load balancer, or what is missing of it",
     examples: ["khw-client lb create --nodes controller-0,1,2 --create-address"],
@@ -394,6 +425,21 @@ export const commands: readonly CommandSpec[] = [
         .split(",")
         .filter((name) => name !== "");
       return pkiCreate(await call.config(), call.context, { output: call.output, renew });
+    },
+  },
+  {
+    path: ["pki", "renew"],
+    summary: "issue the cluster's certificates anew, and bring them to the nodes without anybody noticing",
+    details:
+      "The CA in the credentials' folder signs them; what was there before stays in a folder beside them. Then one node after the other is drained, given its new files, restarted where they are used, verified, and taken back in. The service accounts' key stays the same, so that no token dies; the CA is not renewed.",
+    examples: ["khw-client pki renew --all", "khw-client pki renew kubernetes admin"],
+    arguments: [new Argument("[name...]", "of the certificates: kubernetes, kube-scheduler, admin, ...")],
+    settings: [...desired, "pki", "timeouts"],
+    options: [new Option("--all", "every certificate of the folder that the cluster's CA signs")],
+    run: async (call) => {
+      const { pkiRenew } = await import("./commands/pki-renew.ts");
+      const options = { output: call.output, names: call.arguments, all: call.flag("all") };
+      return pkiRenew(await call.config(), call.context, options);
     },
   },
   {

@@ -32,10 +32,10 @@ import {
   type StreamLogsRequest,
   type WatchStatusResponse,
 } from "../proto/gen/khw/agent/v1/agent.ts";
-import { readRegister, type Register } from "./pki/register.ts";
-
+import { EncryptionServiceClient, type StoredValues } from "../proto/gen/khw/agent/v1/encryption.ts";
 import { EtcdServiceClient } from "../proto/gen/khw/agent/v1/etcd.ts";
 import { type EtcdCalls, etcdCalls } from "./etcd/calls.ts";
+import { readRegister, type Register } from "./pki/register.ts";
 
 /** Where a node's agent is, and the name that its certificate must be for. */
 export interface NodeAddress {
@@ -67,6 +67,8 @@ export interface AgentNode {
   /** What differs from the state that the agent keeps. */
   drift(signal: AbortSignal): Promise<GetPlanResponse>;
   restart(request: RestartComponentRequest, signal: AbortSignal): Promise<RestartComponentResponse>;
+  /** How many values etcd holds, by the key that each is stored under. */
+  storedValues(signal: AbortSignal): Promise<StoredValues[]>;
   /** Takes the node out of the load balancer's rotation, or back in. */
   setMaintenance(drained: boolean, signal: AbortSignal): Promise<Maintenance>;
   /** The status, then its changes, until the signal aborts. */
@@ -102,6 +104,8 @@ const millis = {
   /** An API server may take a minute to answer again on a small machine; its agent gives up before this. */
   restart: 240_000,
   maintenance: 60_000,
+  /** All that Kubernetes keeps in etcd is read. */
+  storedValues: 300_000,
 };
 
 /**
@@ -193,7 +197,8 @@ export function connectNode(
       if (signal.aborted) cancel();
     });
 
-  const etcd = new EtcdServiceClient(client.getChannel().getTarget(), channel, {
+  const encryption = new EncryptionServiceClient(target, channel, { channelOverride: client.getChannel() });
+  const etcd = new EtcdServiceClient(target, channel, {
     channelOverride: client.getChannel(),
   });
   return {
@@ -222,6 +227,15 @@ export function connectNode(
     drift: (signal) => call(millis.plan, signal, (options, done) => client.getPlan({}, new Metadata(), options, done)),
     restart: (request, signal) =>
       call(millis.restart, signal, (options, done) => client.restartComponent(request, new Metadata(), options, done)),
+    storedValues: async (signal) => {
+      const { groups } = await call(
+        millis.storedValues,
+        signal,
+        (options, done: (error: ServiceError | null, response: { groups: StoredValues[] }) => void) =>
+          encryption.countStoredValues({}, new Metadata(), options, done),
+      );
+      return groups;
+    },
     setMaintenance: async (drained, signal) => {
       const { maintenance } = await call(
         millis.maintenance,

@@ -4,6 +4,8 @@ import { withoutContent } from "./config/desired.ts";
 
 /** What an existing cluster is spared. */
 export interface Serving {
+  /** Those whose API server serves now. */
+  readonly serving: ReadonlySet<AgentNode>;
   /** To be worked on one after the other. */
   readonly spare: ReadonlySet<AgentNode>;
   /** Taken out of rotation before, by whoever asked for it: they stay so. */
@@ -24,10 +26,11 @@ export async function nodesToSpare(work: readonly NodeWork[], signal: AbortSigna
       const drained = serves && (await node.status(signal)).maintenance?.drained === true;
       const restarts = (component: string): boolean =>
         !differs(`ready/${component}`) && differs(`service/${component}`);
-      return { node, spare: restarts("kube-apiserver") || restarts("etcd"), drained };
+      return { node, serves, spare: restarts("kube-apiserver") || restarts("etcd"), drained };
     }),
   );
   return {
+    serving: new Set(nodes.flatMap(({ node, serves }) => (serves ? node : []))),
     spare: new Set(nodes.flatMap(({ node, spare }) => (spare ? node : []))),
     drained: new Set(nodes.flatMap(({ node, drained }) => (drained ? node : []))),
   };

@@ -1,4 +1,4 @@
-import { formatError, toKhwError } from "../../proto/errors.ts";
+import { toKhwError } from "../../proto/errors.ts";
 import { HistoryKind } from "../../proto/gen/khw/agent/v1/agent.ts";
 import {
   type AdvanceRestoreRequest,

@@ -7,6 +7,8 @@ import { authorize } from "./authorize.ts";
 import { type Enrolment, enrolmentHandlers } from "./enrolment.ts";
 import { EtcdServiceService } from "../../proto/gen/khw/agent/v1/etcd.ts";
 import { etcdHandlers } from "./etcd.ts";
+import { EncryptionServiceService } from "../../proto/gen/khw/agent/v1/encryption.ts";
+import { encryptionHandlers } from "./encryption.ts";
 import { type HandlerOptions, handlers } from "./handlers.ts";
 import { healthHandlers } from "./health.ts";
 import { reflectionAlphaService, reflectionHandlers } from "./reflection.ts";
@@ -17,6 +19,7 @@ export function createRpcServer(options: HandlerOptions & { readonly enrolment: 
   server.addService(AgentServiceService, handlers(options));
   server.addService(EnrolmentServiceService, enrolmentHandlers(options.enrolment, options));
   server.addService(EtcdServiceService, etcdHandlers(options));
+  server.addService(EncryptionServiceService, encryptionHandlers(options));
   server.addService(HealthService, healthHandlers(options));
   server.addService(ServerReflectionService, { ...reflectionHandlers });
   server.addService(reflectionAlphaService, { ...reflectionHandlers });

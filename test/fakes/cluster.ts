@@ -73,6 +73,7 @@ function agentOf(node: FakeNode, log: string[]): AgentNode {
     logs: unused,
     etcd: unusedEtcd,
     history: unused,
+    storedValues: unused,
     status: async (signal) => {
       answer(signal);
       const health = node.well ? Health.HEALTH_HEALTHY : Health.HEALTH_UNHEALTHY;

@@ -238,6 +238,7 @@ function clockNode(name: string, aheadMillis: number, findings: readonly string[
     restart: unused,
     setMaintenance: unused,
     etcd: unusedEtcd,
+    storedValues: unused,
     close: () => {},
   };
 }
