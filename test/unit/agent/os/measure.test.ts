@@ -24,8 +24,7 @@ t.test("an accepted and a refused connection are both an answer", async (t) => {
   t.type(await roundTrip("127.0.0.1", to), "number");
 });
 
-t.test("who says nothing is not waited for longer than that; an abort is none of that", async (t) => {
-  t.equal(await roundTrip("203.0.113.1", { port: 9, timeoutMillis: 50, signal }), undefined);
+t.test("an abort is no answer", async (t) => {
   const ended = AbortSignal.abort(new Error("enough"));
   await t.rejects(roundTrip("127.0.0.1", { port: 9, timeoutMillis: 5_000, signal: ended }), { message: "enough" });
 });
