@@ -4,6 +4,7 @@
  * usage: demo.ts [--nodes N] | down
  */
 import { spawn } from "node:child_process";
+import { mkdir } from "node:fs/promises";
 import { parseArgs } from "node:util";
 
 import { findTestbed, startTestbed } from "./index.ts";
@@ -23,7 +24,9 @@ else await up(Number(values.nodes));
 async function up(count: number): Promise<void> {
   await (await findTestbed(name))?.stop();
   say(`booting ${count} bare controllers with systemd, a metadata server, a Compute API and a release mirror`);
-  const testbed = await startTestbed({ name, nodes: count, keep: true, withEtcd: false });
+  // Nothing is prepared: certificates, kubeconfigs and etcd are khw's to make.
+  const credentials = async (folder: string): Promise<void> => void (await mkdir(folder, { recursive: true }));
+  const testbed = await startTestbed({ name, nodes: count, keep: true, withEtcd: false, credentials });
   try {
     const workstation = await makeWorkstation(testbed);
     say("installing khw-agent on each with apt");
