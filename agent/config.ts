@@ -11,6 +11,8 @@ export interface AgentConfig {
   /** Who the machine is, for machines without a metadata server; both or neither. */
   readonly machine: { readonly name: string; readonly internalIp: string } | undefined;
   readonly metadataUrl: string;
+  /** Cloud Storage, where snapshots of etcd are uploaded to. */
+  readonly storageUrl: string;
   readonly stateFolder: string;
   readonly supervision: Supervision;
   /** Where the Prometheus metrics are served, on 127.0.0.1; 0: nowhere. */
@@ -30,6 +32,7 @@ const shape = {
   identity: ["ca", "certificate", "key"],
   machine: ["name", "internalIp"],
   metadataUrl: [],
+  storageUrl: [],
   stateFolder: [],
   supervision: ["probeSeconds", "reconcileSeconds"],
   metricsPort: [],
@@ -78,6 +81,7 @@ function parseConfig(value: unknown): AgentConfig {
             internalIp: parseIPv4("machine.internalIp", text("machine.internalIp", machine["internalIp"])),
           },
     metadataUrl: url("metadataUrl", root["metadataUrl"], "http://metadata.google.internal"),
+    storageUrl: url("storageUrl", root["storageUrl"], "https://storage.googleapis.com"),
     stateFolder: path("stateFolder", root["stateFolder"], "/var/lib/khw-agent"),
     supervision: {
       probeMillis: seconds("supervision.probeSeconds", supervision["probeSeconds"], 5) * 1000,

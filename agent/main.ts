@@ -10,8 +10,11 @@ import { createMetrics } from "./metrics.ts";
 import { serveMetrics } from "./metrics-server.ts";
 import { type Node, nodeOpener, openInTheEnd } from "./node.ts";
 import { createNotifier } from "./notify.ts";
+import { createBulk } from "./os/bulk.ts";
 import { createClock } from "./os/clock.ts";
 import { createOs } from "./os/real.ts";
+import { readAccessToken } from "./os/service-account.ts";
+import { createStorage, type Storage } from "./os/storage.ts";
 import { createRpcServer } from "./rpc/server.ts";
 
 /** Set by the build from package.json. */
@@ -88,6 +91,7 @@ async function serve(config: AgentConfig): Promise<void> {
     },
     stateFolder: config.stateFolder,
     supervision: config.supervision,
+    storage: openStorage(config),
     status: notifier.status,
     log,
     failed: (error) => {
@@ -154,6 +158,13 @@ async function findIdentity({ machine, metadataUrl }: AgentConfig, signal: Abort
   if (machine !== undefined) return { ...machine, zone: "", region: "", project: "" };
   const { readIdentity } = await import("./os/metadata.ts");
   return readIdentity({ baseUrl: metadataUrl, clock: createClock(), deadlineMillis: metadataMillis, signal });
+}
+
+/** Of the instance's own service account. */
+function openStorage({ storageUrl: baseUrl, metadataUrl }: AgentConfig): Storage {
+  const clock = createClock();
+  const token = (signal: AbortSignal): Promise<string> => readAccessToken({ baseUrl: metadataUrl, clock, signal });
+  return createStorage({ baseUrl, bulk: createBulk(), clock, token });
 }
 
 function log(line: string): void {

@@ -5,17 +5,23 @@ import {
   type Operation,
   OperationState,
 } from "../proto/gen/khw/agent/v1/agent.ts";
+import type { Snapshot } from "../proto/gen/khw/agent/v1/etcd.ts";
 import { type Metric, render } from "./metrics-text.ts";
 import type { Node } from "./node.ts";
 
 export interface MetricsOptions {
-  readonly node: Pick<Node, "board" | "history" | "supervisor">;
+  readonly node: Pick<Node, "board" | "history" | "supervisor"> & { readonly etcd?: SnapshotFacts };
   readonly version: string;
   /** When the agent started, in seconds since the epoch. */
   readonly startSeconds: number;
   /** The agent's resident memory, in bytes. */
   readonly residentBytes: () => number;
   readonly signal: AbortSignal;
+}
+
+/** What is told of snapshots of etcd. */
+export interface SnapshotFacts {
+  readonly snapshots: { newest(): Snapshot | undefined };
 }
 
 /** How an operation ended, by its state. */
@@ -30,7 +36,7 @@ const outcomes = new Map<OperationState, string>([
  * zero with each agent; Prometheus knows how to go on from there.
  */
 export function createMetrics({ node, version, startSeconds, residentBytes, signal }: MetricsOptions): () => string {
-  const { board, history, supervisor } = node;
+  const { board, history, supervisor, etcd } = node;
   const operations = new Map([...outcomes.values()].map((outcome) => [outcome, 0]));
   let repairs = 0;
   let operation = board.read().operation;
@@ -101,11 +107,27 @@ export function createMetrics({ node, version, startSeconds, residentBytes, sign
         "Operations that ended, by their outcome.",
         [...operations].map(([outcome, count]) => [{ outcome }, count]),
       ),
+      ...snapshotGauges(etcd?.snapshots.newest()),
       gauge("khw_drained", "1 while the node is taken out of the load balancer's rotation.", [
         [{}, bit(maintenance.drained)],
       ]),
     ]);
   };
+}
+
+/** Nothing where this machine has taken none. */
+function snapshotGauges(newest: Snapshot | undefined): Metric[] {
+  if (newest === undefined) return [];
+  const { takenUnixMillis, size, revision } = newest;
+  return [
+    gauge(
+      "khw_etcd_snapshot_timestamp_seconds",
+      "When the newest proved snapshot of etcd that this machine took was taken, in seconds since the epoch.",
+      [[{}, takenUnixMillis / 1000]],
+    ),
+    gauge("khw_etcd_snapshot_size_bytes", "Its size.", [[{}, size]]),
+    gauge("khw_etcd_snapshot_revision", "The newest revision in it.", [[{}, revision]]),
+  ];
 }
 
 function gauge(name: string, help: string, samples: Metric["samples"]): Metric {

@@ -4,16 +4,18 @@ import { HistoryKind, type Identity, type Operation, OperationState } from "../p
 import { applySteps, withoutSteps } from "../proto/step.ts";
 import { type Board, createBoard } from "./board.ts";
 import type { Supervision } from "./config.ts";
+import { type Etcd, openEtcd } from "./etcd/etcd.ts";
 import { type Entry, type History, openHistory } from "./history.ts";
 import { type Maintenance, openMaintenance } from "./maintenance.ts";
 import { createOperations, type Operations } from "./operations.ts";
 import type { Clock, Os } from "./os/os.ts";
+import type { Storage } from "./os/storage.ts";
 import { createReconciler, type Reconciler } from "./reconcile.ts";
 import { controllerSteps } from "./steps.ts";
 import { fileStore, recoverInterrupted } from "./store.ts";
 import { createRestartLease } from "./supervise/lease.ts";
 import { createSupervisor, type Supervisor } from "./supervise/supervisor.ts";
-import { openTarget } from "./target.ts";
+import { openTarget, type Target } from "./target.ts";
 import { createWriter, type Writer } from "./writer.ts";
 
 /** The machine, and all that works on it and watches it, once it is known which machine this is. */
@@ -22,10 +24,12 @@ export interface Node {
   readonly writer: Writer;
   readonly board: Board;
   readonly history: History;
+  readonly target: Target;
   readonly operations: Operations;
   readonly maintenance: Maintenance;
   readonly supervisor: Supervisor;
   readonly reconciler: Reconciler;
+  readonly etcd: Etcd;
 }
 
 export interface NodeOptions {
@@ -33,6 +37,7 @@ export interface NodeOptions {
   readonly open: (identity: Identity) => Os;
   readonly stateFolder: string;
   readonly supervision: Supervision;
+  readonly storage: Pick<Storage, "upload">;
   readonly status: (text: string) => void;
   readonly log: (line: string) => void;
   readonly failed: (error: KhwError) => void;
@@ -74,7 +79,7 @@ export async function openInTheEnd(
 }
 
 async function openNode(options: NodeOptions): Promise<Node> {
-  const { identity, open, stateFolder: folder, supervision, status, log, signal } = options;
+  const { identity, open, stateFolder: folder, supervision, storage, status, log, signal } = options;
   const os = open(await identity());
   const { files, clock } = os;
   const store = fileStore(files, folder);
@@ -83,6 +88,8 @@ async function openNode(options: NodeOptions): Promise<Node> {
   const history = await openHistory({ files, clock, folder, log });
   const board = createBoard(last);
   const writer = createWriter({ clock, signal });
+  // Before anything that works on the machine by itself: a restore that was begun may hold it.
+  const etcd = await openEtcd({ os, writer, history, target, folder, storage, log, signal });
 
   const steps = (desired: DesiredState) => controllerSteps(desired, maintenance.current());
   const maintenance: Maintenance = await openMaintenance({
@@ -121,7 +128,7 @@ async function openNode(options: NodeOptions): Promise<Node> {
   const shared = { os, writer, board, history, lease, log, signal };
   const supervisor = createSupervisor({ ...shared, target, intervalMillis: probeMillis });
   const reconciler = createReconciler({ ...shared, steps, target, intervalMillis: reconcileMillis });
-  return { os, writer, board, history, operations, maintenance, supervisor, reconciler };
+  return { os, writer, board, history, target, operations, maintenance, supervisor, reconciler, etcd };
 }
 
 function operationEntry({ id, holder, state, error }: Operation): Entry {

@@ -1,9 +1,17 @@
 import type { CredentialName, Program } from "../proto/components.ts";
+import type { EtcdCredential, EtcdProgram } from "../proto/etcd.ts";
 
 /** Where things are on a controller: the lab's places, and khw's own. */
 export const kubernetesFolder = "/var/lib/kubernetes";
 /** Where lab 07 puts the certificates of an etcd on the same machine. */
 export const etcdFolder = "/etc/etcd";
+export const etcdDataFolder = "/var/lib/etcd";
+/** Where etcd itself keeps its member's data: there when, and only when, the member was started once. */
+export const etcdMemberFolder = `${etcdDataFolder}/member`;
+export const etcdctlProgram = "/usr/local/bin/etcdctl";
+export const etcdReleasesFolder = "/usr/local/lib/khw/etcd";
+/** What the agent remembers of this machine's member, beside what it remembers of itself. */
+export const etcdRecordFile = "/var/lib/khw-agent/etcd-member";
 export const configFolder = "/etc/kubernetes/config";
 export const unitFolder = "/etc/systemd/system";
 export const nginxSite = "/etc/nginx/sites-available/kubernetes.default.svc.cluster.local";
@@ -20,7 +28,11 @@ export function credentialFile(name: CredentialName): string {
   return `${kubernetesFolder}/${name}`;
 }
 
-export function installedProgram(program: Program): string {
+export function etcdFile(name: EtcdCredential): string {
+  return `${etcdFolder}/${name}`;
+}
+
+export function installedProgram(program: Program | EtcdProgram): string {
   return `${installedFolder}/${program}`;
 }
 
@@ -42,3 +54,8 @@ export function startFolder(unit: string): string {
   return `khw/${unit.replace(/\.service$/, "")}`;
 }
 export const startFile = "started-from";
+
+/** Keeps systemd from starting a member of etcd whose data is gone. */
+export const etcdGuardDropIn = `${unitFolder}/etcd.service.d/40-khw-member.conf`;
+/** There while a member joins the cluster anew; it comes after the guard, which it takes back. */
+export const etcdJoinDropIn = `${unitFolder}/etcd.service.d/60-khw-join.conf`;

@@ -1,7 +1,9 @@
 import type { DesiredState } from "../proto/desired.ts";
 import { ownController } from "../proto/desired.ts";
 import { KhwError } from "../proto/errors.ts";
+import { etcdPorts, hasEtcd, type WithEtcd } from "../proto/etcd.ts";
 import { show } from "../proto/validate.ts";
+import { standsInTheWay } from "./etcd/standing.ts";
 import type { Os } from "./os/os.ts";
 import { installedProgram, kubernetesFolder, releaseFolder, releasesFolder, unitFolder } from "./paths.ts";
 
@@ -11,6 +13,10 @@ const ports = [
   { port: 10257, holder: "kube-controller-manager" },
   { port: 10259, holder: "kube-scheduler" },
   { port: 80, holder: "nginx" },
+] as const;
+const memberPorts = [
+  { port: etcdPorts.client, holder: "etcd" },
+  { port: etcdPorts.peer, holder: "etcd" },
 ] as const;
 
 const apiserverUnit = `${unitFolder}/kube-apiserver.service`;
@@ -31,7 +37,9 @@ export async function preflight(desired: DesiredState, os: Os, signal: AbortSign
     shrinkFinding(desired, os),
     ...ports.map((port) => portFinding(port, os)),
     ...spaceFindings(desired, os),
-    etcdFinding(desired, os, signal),
+    ...(hasEtcd(desired)
+      ? [memberFinding(desired, os), ...memberPorts.map((port) => portFinding(port, os))]
+      : [etcdFinding(desired, os, signal)]),
   ]);
   return findings
     .filter((finding) => finding !== null)
@@ -65,7 +73,22 @@ async function shrinkFinding(desired: DesiredState, { files }: Os): Promise<KhwE
   });
 }
 
-async function portFinding({ port, holder }: (typeof ports)[number], { probes }: Os): Promise<KhwError | null> {
+/** A record that cannot be read stands in the way, too. */
+async function memberFinding(desired: WithEtcd, os: Os): Promise<KhwError | null> {
+  try {
+    return await standsInTheWay(desired, os);
+  } catch (error) {
+    if (error instanceof KhwError) return error;
+    throw error;
+  }
+}
+
+interface Port {
+  readonly port: number;
+  readonly holder: string;
+}
+
+async function portFinding({ port, holder }: Port, { probes }: Os): Promise<KhwError | null> {
   const listener = await probes.listener(port);
   // The kernel cuts a process's name at 15 characters.
   if (listener === undefined || listener.name === holder.slice(0, 15)) return null;

@@ -60,8 +60,8 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
     if (ending.aborted) return;
     const { due, waiting } = ledger.checked(planned, desired.driftPolicy);
     if (due.length === 0) return;
-    const apiserver = steps(desired).find(({ id }) => id === "ready/kube-apiserver");
-    const results = await repairSteps(list, os, { signal: ending, lease, waiting, ready: apiserver, progress });
+    const ready = steps(desired).filter(({ id }) => id.startsWith("ready/"));
+    const results = await repairSteps(list, os, { signal: ending, lease, waiting, ready, progress });
     if (ending.aborted) return;
     const { postponed } = ledger.repaired(results, operationId);
     if (postponed) nextMillis = busyMillis;

@@ -1,5 +1,6 @@
 import { components, type Component, credentialsOf, programs } from "../proto/components.ts";
 import { type Credential, type DesiredState, signsSeparately } from "../proto/desired.ts";
+import { hasEtcd } from "../proto/etcd.ts";
 import type { Step } from "../proto/step.ts";
 import { healthCheckOf } from "./health.ts";
 import type { Os } from "./os/os.ts";
@@ -11,6 +12,7 @@ import { kubeSchedulerFlags, renderKubeScheduler } from "./render/kube-scheduler
 import { renderNginxSite } from "./render/nginx.ts";
 import { renderSchedulerConfig } from "./render/scheduler-config.ts";
 import { commandOf } from "./render/unit.ts";
+import { etcdReady, etcdSteps } from "./steps/etcd.ts";
 import { binary, released } from "./steps/binary.ts";
 import { absent, file, folder, link, sha256, textFile } from "./steps/files.ts";
 import { identity } from "./steps/identity.ts";
@@ -45,7 +47,10 @@ export interface Local {
   readonly drained: boolean;
 }
 
-/** All that makes a machine a controller: lab 08, from its first line to its last, in the order of the lab. */
+/**
+ * All that makes a machine a controller: lab 08, from its first line to its last, in the order of the lab; and lab 07 where
+ * etcd is khw's.
+ */
 export function controllerSteps(desired: DesiredState, { drained }: Local): Step<Os>[] {
   return [
     identity(desired),
@@ -54,6 +59,7 @@ export function controllerSteps(desired: DesiredState, { drained }: Local): Step
     ...programs.map((program) => binary(program, desired, downloaded)),
     folder(kubernetesFolder, 0o755),
     ...desired.credentials.map(credential),
+    ...(hasEtcd(desired) ? etcdSteps(desired) : []),
     textFile({
       id: schedulerConfig,
       path: schedulerFile,
@@ -146,7 +152,7 @@ function componentService(component: Component, desired: DesiredState): Step<Os>
       `unit/${component}`,
       ...(scheduler ? [schedulerConfig] : []),
       ...credentials.map(({ name }) => `credential/${name}`),
-      ...(component === "kube-apiserver" ? [] : [apiserverReady]),
+      ...(component !== "kube-apiserver" ? [apiserverReady] : hasEtcd(desired) ? [etcdReady] : []),
     ],
   });
 }

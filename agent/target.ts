@@ -1,5 +1,12 @@
 import { type DesiredState, parseDesiredState } from "../proto/desired.ts";
-import { ApplyRequest, type DesiredState as WireState, DriftPolicy } from "../proto/gen/khw/agent/v1/agent.ts";
+import { type Etcd } from "../proto/etcd.ts";
+import { toWireSnapshotPolicy } from "../proto/etcd-snapshots.ts";
+import {
+  ApplyRequest,
+  type DesiredState as WireState,
+  DriftPolicy,
+  type Etcd as WireEtcd,
+} from "../proto/gen/khw/agent/v1/agent.ts";
 import { formatError, toKhwError } from "../proto/errors.ts";
 import type { Files } from "./os/os.ts";
 
@@ -51,7 +58,7 @@ function decode(bytes: Uint8Array | undefined, log: (line: string) => void): Kep
   }
 }
 
-function toWire({ driftPolicy, binaries, cluster, flags, credentials, ...state }: DesiredState): WireState {
+function toWire({ driftPolicy, binaries, cluster, flags, credentials, etcd, ...state }: DesiredState): WireState {
   const report = driftPolicy === "report";
   return {
     ...state,
@@ -65,6 +72,16 @@ function toWire({ driftPolicy, binaries, cluster, flags, credentials, ...state }
       sha256,
       content: content === undefined ? undefined : Buffer.from(content),
     })),
+    etcd: etcd === undefined ? undefined : toWireEtcd(etcd),
     supervision: { driftPolicy: report ? DriftPolicy.DRIFT_POLICY_REPORT : DriftPolicy.DRIFT_POLICY_REPAIR },
+  };
+}
+
+function toWireEtcd({ mirrors, sha256, snapshots, ...etcd }: Etcd): WireEtcd {
+  return {
+    ...etcd,
+    mirrors: [...mirrors],
+    sha256: { ...sha256 },
+    snapshots: snapshots === undefined ? undefined : toWireSnapshotPolicy(snapshots),
   };
 }

@@ -42,13 +42,16 @@ export interface Call {
 /** The families of commands: the first of two words. */
 export const families: Readonly<Record<string, string>> = {
   lb: "the load balancer alone",
+  encryption: "the keys that Kubernetes encrypts Secrets with in etcd",
   pki: "the cluster's certificates, and the authority over who may command the agents",
   config: "what khw.yaml may hold",
+  etcd: "the cluster's etcd: how it is, snapshots, restore",
 };
 
 const desired = [
   "nodes",
   "kubernetes",
+  "etcd",
   "cluster",
   "credentials",
   "pki",
@@ -277,6 +280,36 @@ export const commands: readonly CommandSpec[] = [
     },
   },
   {
+    path: ["encryption", "rotate"],
+    summary: "replace the key that Secrets are encrypted with in etcd, without anybody noticing",
+    details:
+      "A new key is added, made the first, everything is stored anew with it, the old ones are dropped; between each two of these every API server is brought to it, one after the other, drained. encryption-config.yaml in credentials.folder says how far that is, and its older versions stay beside it. Cut short anywhere, the same command goes on from there; Ctrl-C finishes the node in hand. Where Secrets are not encrypted yet, they are afterwards.",
+    examples: ["khw-client encryption rotate", "khw-client encryption rotate --provider secretbox"],
+    settings: [...desired, "timeouts"],
+    options: [
+      new Option("--provider <kind>", "the new key's; as the present one's where not given").choices([
+        "aescbc",
+        "aesgcm",
+        "secretbox",
+      ]),
+    ],
+    run: async (call) => {
+      const { encryptionRotate } = await import("./commands/encryption-rotate.ts");
+      const options = { output: call.output, provider: call.text("provider") || undefined };
+      return encryptionRotate(await call.config(), call.context, options);
+    },
+  },
+  {
+    path: ["encryption", "status"],
+    summary: "show under which keys etcd holds what is encrypted",
+    examples: ["khw-client encryption status --nodes controller-0,1,2"],
+    settings: [...reaching, "credentials"],
+    run: async (call) => {
+      const { encryptionStatus } = await import("./commands/encryption-status.ts");
+      return encryptionStatus(await call.config(), call.context, { output: call.output });
+    },
+  },
+  {
     path: ["lb", "create"],
     summary: "make the load balancer, or what is missing of it",
     examples: ["khw-client lb create --nodes controller-0,1,2 --create-address"],
@@ -395,6 +428,21 @@ export const commands: readonly CommandSpec[] = [
     },
   },
   {
+    path: ["pki", "renew"],
+    summary: "issue the cluster's certificates anew, and bring them to the nodes without anybody noticing",
+    details:
+      "The CA in the credentials' folder signs them; what was there before stays in a folder beside them. Then one node after the other is drained, given its new files, restarted where they are used, verified, and taken back in. The service accounts' key stays the same, so that no token dies; the CA is not renewed.",
+    examples: ["khw-client pki renew --all", "khw-client pki renew kubernetes admin"],
+    arguments: [new Argument("[name...]", "of the certificates: kubernetes, kube-scheduler, admin, ...")],
+    settings: [...desired, "pki", "timeouts"],
+    options: [new Option("--all", "every certificate of the folder that the cluster's CA signs")],
+    run: async (call) => {
+      const { pkiRenew } = await import("./commands/pki-renew.ts");
+      const options = { output: call.output, names: call.arguments, all: call.flag("all") };
+      return pkiRenew(await call.config(), call.context, options);
+    },
+  },
+  {
     path: ["pki", "check"],
     summary: "hold the cluster's files to every rule that bootstrap applies",
     details:
@@ -476,6 +524,70 @@ export const commands: readonly CommandSpec[] = [
         sshUser: call.text("sshUser") || undefined,
         sshOptions: call.texts("sshOption"),
       });
+    },
+  },
+  {
+    path: ["etcd", "status"],
+    summary: "show every member of etcd by its own account",
+    details:
+      "The exit code is 0 when all members answer, are of one cluster with one leader, and complain of nothing; else 1.",
+    examples: ["khw-client etcd status --nodes controller-0,1,2", "khw-client etcd status -o json"],
+    settings: reaching,
+    run: async (call) => {
+      const { etcdStatus } = await import("./commands/etcd.ts");
+      return etcdStatus(await call.config(), call.context, { output: call.output });
+    },
+  },
+  {
+    path: ["etcd", "snapshot"],
+    summary: "take, list or verify snapshots of etcd on the nodes",
+    details:
+      "Every snapshot is proved before it counts: restored into a scratch folder, and its revision read there. save takes one on the node that is named, else on a follower; verify proves the one that is named, else the newest, anew on every node that has it.",
+    examples: [
+      "khw-client etcd snapshot save",
+      "khw-client etcd snapshot list -o json",
+      "khw-client etcd snapshot verify 20260131T120000Z-controller-0",
+    ],
+    arguments: [
+      new Argument("<action>").choices(["save", "list", "verify"]),
+      new Argument("[subject]", "for save a node, for verify a snapshot"),
+    ],
+    settings: reaching,
+    run: async (call) => {
+      const { snapshotList, snapshotSave, snapshotVerify } = await import("./commands/etcd-snapshot.ts");
+      const [action = "", subject = ""] = call.arguments;
+      const options = { output: call.output, subject };
+      const run = action === "save" ? snapshotSave : action === "verify" ? snapshotVerify : snapshotList;
+      return run(await call.config(), call.context, options);
+    },
+  },
+  {
+    path: ["etcd", "restore"],
+    summary: "restore the whole cluster's etcd from a snapshot",
+    details:
+      "All nodes must answer. The snapshot is brought to each and proved there; then API servers and etcd are stopped on all, etcd's data replaced (those of before are kept aside on each node), etcd started on all, and Kubernetes after it. A restore that was interrupted, at whatever point, is gone on with by the same command.",
+    examples: ["khw-client etcd restore --yes", "khw-client etcd restore ./snapshot.db --yes"],
+    arguments: [
+      new Argument("[snapshot]", "its name, or a file of this workstation as ./FILE").default("latest", "the newest"),
+    ],
+    settings: [...reaching, "timeouts.verify"],
+    options: [new Option("--yes", "do it: what was written after the snapshot is gone from the cluster")],
+    run: async (call) => {
+      const { etcdRestore } = await import("./commands/etcd-restore.ts");
+      const [snapshot = "latest"] = call.arguments;
+      return etcdRestore(await call.config(), call.context, { output: call.output, snapshot, yes: call.flag("yes") });
+    },
+  },
+  {
+    path: ["etcd", "defrag"],
+    summary: "give back the room that etcd's databases do not use, one member at a time",
+    details: "The leader is the last. Each member's turn comes only while all members are well.",
+    examples: ["khw-client etcd defrag", "khw-client etcd defrag --threshold 0"],
+    settings: reaching,
+    options: [new Option("--threshold <percent>", "only members with so much of their database unused").default("50")],
+    run: async (call) => {
+      const { etcdDefrag } = await import("./commands/etcd-defrag.ts");
+      return etcdDefrag(await call.config(), call.context, { output: call.output, threshold: call.text("threshold") });
     },
   },
   {

@@ -32,6 +32,9 @@ import {
   type StreamLogsRequest,
   type WatchStatusResponse,
 } from "../proto/gen/khw/agent/v1/agent.ts";
+import { EncryptionServiceClient, type StoredValues } from "../proto/gen/khw/agent/v1/encryption.ts";
+import { EtcdServiceClient } from "../proto/gen/khw/agent/v1/etcd.ts";
+import { type EtcdCalls, etcdCalls } from "./etcd/calls.ts";
 import { readRegister, type Register } from "./pki/register.ts";
 
 /** Where a node's agent is, and the name that its certificate must be for. */
@@ -64,14 +67,32 @@ export interface AgentNode {
   /** What differs from the state that the agent keeps. */
   drift(signal: AbortSignal): Promise<GetPlanResponse>;
   restart(request: RestartComponentRequest, signal: AbortSignal): Promise<RestartComponentResponse>;
+  /** How many values etcd holds, by the key that each is stored under. */
+  storedValues(signal: AbortSignal): Promise<StoredValues[]>;
   /** Takes the node out of the load balancer's rotation, or back in. */
   setMaintenance(drained: boolean, signal: AbortSignal): Promise<Maintenance>;
   /** The status, then its changes, until the signal aborts. */
   watch(signal: AbortSignal): AsyncIterable<WatchStatusResponse>;
   logs(request: StreamLogsRequest, signal: AbortSignal): AsyncIterable<LogEntry>;
+  /** What it does for the etcd member on its machine. */
+  readonly etcd: EtcdCalls;
   /** What the agent remembers. */
   history(request: ListEventsRequest, signal: AbortSignal): AsyncIterable<HistoryEvent>;
   close(): void;
+}
+
+/** How calls are made to one agent: with a deadline, cancelled by the caller's signal, failures in khw's words. */
+export interface ClientCalls {
+  readonly call: <Response>(
+    timeout: number,
+    signal: AbortSignal,
+    begin: (
+      options: { deadline: number },
+      done: (error: ServiceError | null, response: Response) => void,
+    ) => { cancel(): void },
+  ) => Promise<Response>;
+  readonly messages: <Message>(stream: ClientReadableStream<Message>, signal: AbortSignal) => AsyncIterable<Message>;
+  readonly failure: (error: ServiceError) => KhwError;
 }
 
 const millis = {
@@ -83,6 +104,8 @@ const millis = {
   /** An API server may take a minute to answer again on a small machine; its agent gives up before this. */
   restart: 240_000,
   maintenance: 60_000,
+  /** All that Kubernetes keeps in etcd is read. */
+  storedValues: 300_000,
 };
 
 /**
@@ -162,14 +185,7 @@ export function connectNode(
   const target = `${host.includes(":") ? `[${host}]` : host}:${port}`;
   const client = new AgentServiceClient(target, channel, channelOptions(name));
 
-  const call = <Response>(
-    timeout: number,
-    signal: AbortSignal,
-    begin: (
-      options: { deadline: number },
-      done: (error: ServiceError | null, response: Response) => void,
-    ) => { cancel(): void },
-  ): Promise<Response> =>
+  const call: ClientCalls["call"] = (timeout, signal, begin) =>
     new Promise((resolve, reject) => {
       const running = begin({ deadline: Date.now() + timeout }, (error, response) => {
         signal.removeEventListener("abort", cancel);
@@ -181,8 +197,17 @@ export function connectNode(
       if (signal.aborted) cancel();
     });
 
+  const encryption = new EncryptionServiceClient(target, channel, { channelOverride: client.getChannel() });
+  const etcd = new EtcdServiceClient(target, channel, {
+    channelOverride: client.getChannel(),
+  });
   return {
     address,
+    etcd: etcdCalls(etcd, {
+      call,
+      messages: (stream, signal) => messages(address, stream, signal),
+      failure: (error) => nodeError(address, error),
+    }),
     info: (signal) => call(millis.info, signal, (options, done) => client.getInfo({}, new Metadata(), options, done)),
     status: (signal) =>
       call(millis.status, signal, (options, done) => client.getStatus({}, new Metadata(), options, done)),
@@ -202,6 +227,15 @@ export function connectNode(
     drift: (signal) => call(millis.plan, signal, (options, done) => client.getPlan({}, new Metadata(), options, done)),
     restart: (request, signal) =>
       call(millis.restart, signal, (options, done) => client.restartComponent(request, new Metadata(), options, done)),
+    storedValues: async (signal) => {
+      const { groups } = await call(
+        millis.storedValues,
+        signal,
+        (options, done: (error: ServiceError | null, response: { groups: StoredValues[] }) => void) =>
+          encryption.countStoredValues({}, new Metadata(), options, done),
+      );
+      return groups;
+    },
     setMaintenance: async (drained, signal) => {
       const { maintenance } = await call(
         millis.maintenance,

@@ -45,11 +45,16 @@ export interface NodeOutcome {
   readonly error?: KhwError;
 }
 
-/** Everything that stands in the way on any of the nodes, all of it at once; changes nothing. */
-export async function preflight(work: readonly NodeWork[], signal: AbortSignal): Promise<KhwError[]> {
+/** Everything that stands in the way on any of the nodes, all of it at once; changes nothing. `warn` is told of what does not. */
+export async function preflight(
+  work: readonly NodeWork[],
+  signal: AbortSignal,
+  warn: (warning: KhwError) => void = () => {},
+): Promise<KhwError[]> {
   const answers = await Promise.all(
     work.map(async ({ node, desired }) => {
       const { answer, clock } = await readClock(node.address.name, () => node.preflight(desired, signal));
+      for (const detail of answer.warnings) warn(fromDetail(detail).at({ node: node.address.name }));
       return { node, findings: answer.findings, clock };
     }),
   );

@@ -6,7 +6,8 @@ export type Component = (typeof components)[number];
 export const programs = [...components, "kubectl"] as const;
 export type Program = (typeof programs)[number];
 
-export type Architecture = "amd64" | "arm64";
+export const architectures = ["amd64", "arm64"] as const;
+export type Architecture = (typeof architectures)[number];
 
 /** The lab's nine files, below /var/lib/kubernetes. */
 export const credentialNames = [

@@ -1,5 +1,4 @@
 import { createHash } from "node:crypto";
-import { isAbsolute } from "node:path";
 import {
   type Component,
   components,
@@ -10,6 +9,7 @@ import {
   programs,
   signingCredentialNames,
 } from "./components.ts";
+import { type Etcd, parseEtcd } from "./etcd.ts";
 import type * as wire from "./gen/khw/agent/v1/agent.ts";
 import { DriftPolicy } from "./gen/khw/agent/v1/agent.ts";
 import { parseKubernetesVersion } from "./kubernetes-versions.ts";
@@ -21,8 +21,10 @@ import {
   parseFlagName,
   parseFlagValue,
   parseIPv4,
+  parseMirror,
   parseNodeName,
   parseSha256,
+  parseUrl,
   refuse,
   show,
 } from "./validate.ts";
@@ -37,6 +39,8 @@ export interface DesiredState {
   readonly credentials: readonly Credential[];
   /** What the agent does about drift once the state has been applied. */
   readonly driftPolicy: "repair" | "report";
+  /** Undefined: etcd is not khw's. */
+  readonly etcd: Etcd | undefined;
 }
 
 export interface BinarySource {
@@ -99,6 +103,7 @@ export function parseDesiredState(state: wire.DesiredState | undefined): Desired
     ),
     credentials: parseCredentials(state.credentials),
     driftPolicy: state.supervision?.driftPolicy === DriftPolicy.DRIFT_POLICY_REPORT ? "report" : "repair",
+    etcd: state.etcd === undefined ? undefined : parseEtcd(state.etcd),
   };
   ownController(desired);
   return desired;
@@ -108,11 +113,7 @@ function parseBinarySource(source: wire.BinarySource): BinarySource {
   if (source.mirrors.length === 0) refuse("binaries.mirrors", "is empty");
   if (source.proxy !== "") parseUrl("binaries.proxy", source.proxy, ["http:", "https:"]);
   return {
-    mirrors: source.mirrors.map((mirror) =>
-      isAbsolute(mirror)
-        ? parseFlagValue("binaries.mirrors", mirror)
-        : parseUrl("binaries.mirrors", mirror, ["https:", "http:", "file:"]),
-    ),
+    mirrors: source.mirrors.map((mirror) => parseMirror("binaries.mirrors", mirror)),
     proxy: source.proxy,
     caPem: source.caPem,
     sha256: Object.fromEntries(
@@ -204,15 +205,6 @@ export function parseComponent(field: string, name: string): Component {
     components.find((component) => component === name) ??
     refuse(field, `${show(name)} is no component`, `one of ${components.join(", ")}`)
   );
-}
-
-/** A URL of one of these kinds ("https:", ...), without slashes at its end. What is refused is shown without user and password. */
-export function parseUrl(field: string, text: string, protocols: readonly string[]): string {
-  const shown = show(text.replace(/\/\/[^/]*@/, "//"));
-  if (/[\s\p{Cc}"'\\,]/u.test(text)) refuse(field, `${shown} holds a character that no URL here may hold`);
-  const url = URL.parse(text) ?? refuse(field, `${shown} is not a URL`);
-  if (!protocols.includes(url.protocol)) refuse(field, `${shown} is not a URL of kind ${protocols.join(" or ")}`);
-  return text.replace(/\/+$/, "");
 }
 
 export function parsePortRange(field: string, text: string): string {

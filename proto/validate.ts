@@ -1,4 +1,5 @@
 import { isIPv4 } from "node:net";
+import { isAbsolute } from "node:path";
 import { KhwError } from "./errors.ts";
 
 /** Refuses a value: `field: message`, with the remedy. */
@@ -80,4 +81,20 @@ export function parseFlagName(field: string, name: string): string {
 export function parseSha256(field: string, value: string): string {
   if (!/^[0-9a-f]{64}$/.test(value)) refuse(field, `${show(value)} is not a SHA-256 digest in lower-case hex`);
   return value;
+}
+
+/** A URL of one of these kinds ("https:", ...), without slashes at its end. What is refused is shown without user and password. */
+export function parseUrl(field: string, text: string, protocols: readonly string[]): string {
+  const shown = show(text.replace(/\/\/[^/]*@/, "//"));
+  if (/[\s\p{Cc}"'\\,]/u.test(text)) refuse(field, `${shown} holds a character that no URL here may hold`);
+  const url = URL.parse(text) ?? refuse(field, `${shown} is not a URL`);
+  if (!protocols.includes(url.protocol)) refuse(field, `${shown} is not a URL of kind ${protocols.join(" or ")}`);
+  return text.replace(/\/+$/, "");
+}
+
+/** Where releases come from: a URL (https, http, file), without slashes at its end, or an absolute folder. */
+export function parseMirror(field: string, location: string): string {
+  return isAbsolute(location)
+    ? parseFlagValue(field, location)
+    : parseUrl(field, location, ["https:", "http:", "file:"]);
 }

@@ -48,5 +48,6 @@ for suite in bookworm bullseye trixie; do
   root=$(bash test/testbed/base.sh "$cache" "$suite")
   bash test/testbed/packages.sh "$cache" "$root" "$suite" >/dev/null
 done
+bash test/testbed/etcd.sh "$cache" >/dev/null
 bash test/testbed/kubernetes.sh "$cache" >/dev/null
 say "ready"

@@ -26,13 +26,13 @@ export interface GatewayIdentity {
 export interface GatewayOptions {
   /** For each call; 3 s without it. */
   readonly callMillis?: number;
+  /** Of one answer; 1 MiB without it. */
+  readonly maxAnswerBytes?: number;
 }
-
-const maxAnswerBytes = 1_048_576;
 
 /** @param server its client URL, for example "https://10.240.0.10:2379" */
 export function openGateway(server: string, identity: GatewayIdentity, options: GatewayOptions = {}): Gateway {
-  const { callMillis = 3_000 } = options;
+  const { callMillis = 3_000, maxAnswerBytes = 1_048_576 } = options;
   return {
     post: async (path, body, signal) => {
       using limit = deadline(signal, callMillis, () => unavailable(server, `no answer within ${callMillis / 1000} s`));
@@ -40,7 +40,7 @@ export function openGateway(server: string, identity: GatewayIdentity, options: 
       const servername = isIP(url.hostname) === 0 ? url.hostname : "";
       const call = { method: "POST", ...identity, servername, agent: false, signal: limit.signal };
       try {
-        return await exchange(url, call, JSON.stringify(body));
+        return await exchange(url, call, { body: JSON.stringify(body), maxAnswerBytes });
       } catch (error) {
         limit.signal.throwIfAborted();
         throw error instanceof KhwError ? error : unavailable(server, error instanceof Error ? error.message : "?");
@@ -58,7 +58,11 @@ export function unavailable(server: string, why: string): KhwError {
   return new KhwError("NOT_READY", `${server}: ${why}`, { hint: "see `systemctl status etcd` on the controllers" });
 }
 
-function exchange(url: URL, options: Parameters<typeof request>[1], body: string): Promise<Answer> {
+function exchange(
+  url: URL,
+  options: Parameters<typeof request>[1],
+  { body, maxAnswerBytes }: { readonly body: string; readonly maxAnswerBytes: number },
+): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const call = request(url, options, (response) => {
       let text = "";

@@ -1,7 +1,6 @@
 import { KhwError } from "../../proto/errors.ts";
-import type { Files } from "../os/os.ts";
-import { credentialFile } from "../paths.ts";
-import { type Answer, base64, openGateway, unavailable } from "./gateway.ts";
+import type { EtcdServers } from "../os/os.ts";
+import { type Answer, base64 } from "./gateway.ts";
 
 /** A key that is there for as long as it is held, by one holder at a time. */
 export interface HeldKey {
@@ -17,6 +16,8 @@ export interface EtcdLock {
       readonly key: string;
       /** Who holds it: whoever finds himself there takes it over, for he has begun anew. */
       readonly value: string;
+      /** What whoever holds it does, for who does not get it: "restarts its API server". */
+      readonly doing: string;
       readonly ttlSeconds: number;
       readonly signal: AbortSignal;
     },
@@ -24,15 +25,16 @@ export interface EtcdLock {
 }
 
 /** In the cluster's etcd, with the API server's own certificate. */
-export function createEtcdLock(files: Pick<Files, "read">): EtcdLock {
+export function createEtcdLock(etcd: EtcdServers): EtcdLock {
   return {
-    hold: async (server, { key, value, ttlSeconds, signal }) => {
-      const { post } = openGateway(server, await readIdentity(server, files));
+    hold: async (server, { key, value, doing, ttlSeconds, signal }) => {
+      const post = (path: string, body: unknown, until: AbortSignal): Promise<Answer> =>
+        etcd.post(server, { path, body, signal: until });
       const { ID: lease } = await post("/v3/lease/grant", { TTL: ttlSeconds }, signal);
       const own = { key: base64(key), value: base64(value) };
       // Not the caller's signal: what was taken is given back also when he goes away.
       const release = async (): Promise<void> => {
-        await post("/v3/lease/revoke", { ID: lease }, new AbortController().signal);
+        await post("/v3/lease/revoke", { ID: lease }, noSignal());
       };
       const put = [{ requestPut: { ...own, lease } }];
       const read = [{ requestRange: { key: own.key } }];
@@ -44,7 +46,7 @@ export function createEtcdLock(files: Pick<Files, "read">): EtcdLock {
         (await post("/v3/kv/txn", { compare: [mine], success: put }, signal))["succeeded"] === true;
       if (!taken) {
         await release();
-        throw new KhwError("BUSY", `${holderIn(first)} restarts its API server`, {
+        throw new KhwError("BUSY", `${holderIn(first)} ${doing}`, {
           hint: "wait for that to end, then run the command again",
         });
       }
@@ -56,18 +58,10 @@ export function createEtcdLock(files: Pick<Files, "read">): EtcdLock {
   };
 }
 
-async function readIdentity(server: string, files: Pick<Files, "read">) {
-  const [ca, cert, key] = await Promise.all(
-    (["ca.pem", "kubernetes.pem", "kubernetes-key.pem"] as const).map((name) => files.read(credentialFile(name))),
-  );
-  if (ca === undefined || cert === undefined || key === undefined) {
-    throw unavailable(server, "the certificates to ask it with are not there");
-  }
-  return { ca, cert, key };
-}
-
 /** Whose name stands in the key that another holds. */
 function holderIn({ responses }: Answer): string {
   const value = /"value":"([A-Za-z0-9+/=]+)"/.exec(JSON.stringify(responses ?? ""))?.[1];
   return value === undefined ? "another controller" : Buffer.from(value, "base64").toString("utf8");
 }
+
+const noSignal = (): AbortSignal => new AbortController().signal;

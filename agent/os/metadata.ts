@@ -22,6 +22,20 @@ export async function readIdentity(options: MetadataOptions): Promise<Identity> 
   return await parseIdentity(read);
 }
 
+/**
+ * One value below /computeMetadata/v1/; undefined when the server has none of that name.
+ * @throws KhwError METADATA_UNAVAILABLE when it does not answer in time, or not as Google's does.
+ */
+export async function readMetadata(name: string, options: MetadataOptions): Promise<string | undefined> {
+  const { signal, baseUrl = "http://metadata.google.internal", deadlineMillis = 10_000 } = options;
+  const seen = new Map<string, string>();
+  using limit = deadline(signal, deadlineMillis, () => {
+    const last = seen.get(name) ?? "no answer";
+    return unavailable(`${baseUrl} did not tell ${name} within ${deadlineMillis / 1000} s; last: ${last}`);
+  });
+  return (await readValue(name, { ...options, baseUrl, seen, signal: limit.signal }))?.text;
+}
+
 async function parseIdentity(read: Read): Promise<Identity> {
   const required = async (name: string): Promise<string> =>
     (await read(name)) ?? refuse(name, "the metadata server has no such value");

@@ -8,7 +8,11 @@ export interface Os {
   readonly logs: Logs;
   readonly packages: Packages;
   readonly downloads: Downloads;
+  readonly archives: Archives;
+  readonly etcd: EtcdServers;
   readonly probes: Probes;
+  readonly bulk: Bulk;
+  readonly etcdctl: Etcdctl;
   readonly machine: MachineFacts;
   readonly identity: Identity;
   readonly architecture: Architecture;
@@ -87,6 +91,8 @@ export interface UnitStatus {
   /** Milliseconds since the epoch of its last change of state: a start, a stop, or a reload (StateChangeTimestamp). */
   readonly stateSince: number;
   readonly restarts: number;
+  /** Its last start was not begun, since a condition of its unit did not hold; absent when it was. */
+  readonly unmet?: boolean;
 }
 
 /** A unit changed; where the news itself tell to which state, they are told one by one, though a later look may miss some. */
@@ -203,6 +209,39 @@ export interface Downloads {
   ): Promise<void>;
 }
 
+/** Archives as releases are packed. */
+export interface Archives {
+  /**
+   * Puts files of a .tar.gz into a folder that exists, without their own folder; they are on disk when it resolves.
+   * @throws KhwError IO_FAILED with the archiver's last lines.
+   */
+  extract(request: {
+    readonly archive: string;
+    /** As the archive names them: "FOLDER/FILE". */
+    readonly members: readonly string[];
+    readonly to: string;
+    readonly signal: AbortSignal;
+  }): Promise<void>;
+}
+
+/** The cluster's etcd servers, asked with the API server's own certificate. */
+export interface EtcdServers {
+  /**
+   * What a server of the v3 API answers: 64-bit numbers are decimal strings in it, bytes are Base64.
+   * @param server its client URL. @throws KhwError NOT_READY when it cannot be asked, or refuses.
+   */
+  post(
+    server: string,
+    request: {
+      readonly path: string;
+      readonly body: unknown;
+      readonly signal: AbortSignal;
+      /** 3 s where not given. */
+      readonly timeoutMillis?: number;
+    },
+  ): Promise<Readonly<Record<string, unknown>>>;
+}
+
 export interface ProbeResult {
   /** The HTTP status; 0 when nothing answered. */
   readonly status: number;
@@ -228,8 +267,77 @@ export interface Probes {
       readonly keepAlive?: boolean;
     },
   ): Promise<ProbeResult>;
+  /**
+   * How long each of so many small writes takes, in milliseconds, until the file system that holds the (perhaps not yet
+   * existing) folder has it on disk, as etcd writes its log (fdatasync). Leaves nothing behind.
+   */
+  writes(folder: string, options: { readonly count: number; readonly signal: AbortSignal }): Promise<number[]>;
+  /** Milliseconds until a host accepts or refuses a TCP connection; undefined when it does neither within the time. */
+  roundTrip(
+    host: string,
+    options: { readonly port: number; readonly timeoutMillis: number; readonly signal: AbortSignal },
+  ): Promise<number | undefined>;
   /** The process that listens on a TCP port of any address ("nginx", pid), or undefined. */
   listener(port: number): Promise<{ readonly pid: number; readonly name: string } | undefined>;
+}
+
+/** Files that are too large to be held in memory, and folders with all that is in them. */
+export interface Bulk {
+  /** The file's bytes from the offset on, in chunks. @throws KhwError IO_FAILED. */
+  read(path: string, options?: { readonly from?: number; readonly to?: number }): AsyncIterable<Buffer>;
+  /** Durable when it resolves, with mode 0600. What was there is replaced; a failure leaves a part. Answers its SHA-256 in hex. */
+  write(path: string, chunks: AsyncIterable<Uint8Array>, maxBytes: number): Promise<string>;
+  /** No error when there is none. */
+  removeTree(path: string): Promise<void>;
+}
+
+/** What etcdctl says of a database: its newest revision, how many keys, and a checksum of them in hex. */
+export interface SnapshotFacts {
+  readonly revision: number;
+  readonly keys: number;
+  readonly hash: string;
+}
+
+/** Whom the restored data are for. */
+export interface RestoreOptions {
+  readonly name: string;
+  readonly peerUrl: string;
+  /** For example "controller-0=https://10.240.0.10:2380,...". */
+  readonly initialCluster: string;
+  readonly token: string;
+}
+
+/** etcd's own program for snapshots. Failures are KhwErrors IO_FAILED with its last words, PREFLIGHT_FAILED where it is missing. */
+export interface Etcdctl {
+  /** Saves a member's database, whole or not at all. Certificates and key are paths. */
+  save(
+    path: string,
+    options: {
+      readonly server: string;
+      readonly ca: string;
+      readonly certificate: string;
+      readonly key: string;
+      readonly signal: AbortSignal;
+    },
+  ): Promise<void>;
+  /** Reads a snapshot, or a database that was restored from one. */
+  inspect(path: string, signal: AbortSignal): Promise<SnapshotFacts>;
+  /** Makes a data folder (which must not be there) of a snapshot, whose own digest is checked. */
+  restore(snapshot: string, folder: string, options: RestoreOptions & { readonly signal: AbortSignal }): Promise<void>;
+  /**
+   * Puts what a snapshot restores in the place of a stopped member's data, which are moved `aside`, both in the folder `data`.
+   * `fresh`, in there too, tells an interrupted run from one that was not begun: it stays until it is tidied.
+   */
+  replaceData(
+    snapshot: string,
+    options: RestoreOptions & {
+      readonly data: string;
+      readonly aside: string;
+      readonly fresh: string;
+      readonly signal: AbortSignal;
+    },
+  ): Promise<void>;
+  tidyData(fresh: string, signal: AbortSignal): Promise<void>;
 }
 
 export interface Clock {

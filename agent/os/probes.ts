@@ -5,6 +5,7 @@ import { isIP } from "node:net";
 import { deadline } from "./deadline.ts";
 import { codeOf } from "./io.ts";
 import { findListener } from "./listener.ts";
+import { roundTrip, writes } from "./measure.ts";
 import type { ProbeResult, Probes } from "./os.ts";
 
 const maxBodyBytes = 4096;
@@ -23,7 +24,7 @@ const keptMillis = 60_000;
 export function createProbes(): Probes {
   const options = { keepAlive: true, timeout: keptMillis, maxFreeSockets: 1 };
   const kept = { http: new HttpAgent(options), https: new HttpsAgent(options) };
-  return { http: (url, options) => probe(url, options, kept), listener: findListener };
+  return { http: (url, options) => probe(url, options, kept), listener: findListener, writes, roundTrip };
 }
 
 async function probe(url: string, options: ProbeOptions, kept: Kept): Promise<ProbeResult> {

@@ -2,8 +2,12 @@ import { arch } from "node:process";
 import type { Architecture } from "../../proto/components.ts";
 import { KhwError } from "../../proto/errors.ts";
 import type { Identity } from "../../proto/gen/khw/agent/v1/agent.ts";
+import { createArchives } from "./archives.ts";
+import { createBulk } from "./bulk.ts";
 import { createClock } from "./clock.ts";
 import { createSeparateDownloads } from "./downloads/separate.ts";
+import { createEtcdServers } from "./etcd-servers.ts";
+import { createEtcdctl } from "./etcdctl.ts";
 import { createFiles } from "./files.ts";
 import { createLogs } from "./journal-stream.ts";
 import { createMachineFacts } from "./machine.ts";
@@ -20,13 +24,18 @@ export interface OsOptions {
 export function createOs({ identity }: OsOptions): Os & AsyncDisposable {
   const clock = createClock();
   const systemd = createSystemd();
+  const files = createFiles();
   return {
-    files: createFiles(),
+    files,
     systemd,
     logs: createLogs(),
     packages: createPackages({ systemd, clock }),
     downloads: createSeparateDownloads(),
+    archives: createArchives(),
+    etcd: createEtcdServers(files),
     probes: createProbes(),
+    bulk: createBulk(),
+    etcdctl: createEtcdctl({ systemd }),
     machine: createMachineFacts(),
     identity,
     architecture: architecture(),

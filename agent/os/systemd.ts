@@ -87,6 +87,8 @@ const unitProperties = [
   "NeedDaemonReload",
   "ActiveEnterTimestamp",
   "StateChangeTimestamp",
+  "ConditionResult",
+  "ConditionTimestamp",
 ];
 const serviceProperties = ["Result", "MainPID", "NRestarts"];
 
@@ -106,6 +108,7 @@ async function readUnit(bus: SystemdBus, name: string): Promise<UnitStatus> {
     activeSince: millis(unit["ActiveEnterTimestamp"]),
     stateSince: millis(unit["StateChangeTimestamp"]),
     restarts: Number(service?.["NRestarts"] ?? 0),
+    ...(unit["ConditionResult"] === false && millis(unit["ConditionTimestamp"]) > 0 && { unmet: true }),
   };
 }
 

@@ -24,8 +24,8 @@ export interface RepairOptions {
   readonly lease: RestartLease;
   /** Differ, and are not to be repaired yet. */
   readonly waiting: ReadonlySet<string>;
-  /** The API server answers. */
-  readonly ready: Step<Os> | undefined;
+  /** The components answer: the steps of that name of all. */
+  readonly ready: readonly Step<Os>[];
   readonly progress: Pick<Progress, "made">;
 }
 
@@ -38,7 +38,7 @@ export interface Repaired {
 export async function repairSteps(steps: readonly Step<Os>[], os: Os, options: RepairOptions): Promise<Repaired[]> {
   const { signal, lease, waiting, ready, progress } = options;
   const list = withoutDependents(steps, waiting).map((step) =>
-    step.id === "service/kube-apiserver" ? oneAtATime(step, { lease, ready }) : step,
+    spared.has(step.id) ? oneAtATime(step, { lease, ready }) : step,
   );
   const results = await applySteps(list, os, { signal, emit: ({ step }) => progress.made(step) });
   return list.flatMap((step, index) => {
@@ -47,16 +47,23 @@ export async function repairSteps(steps: readonly Step<Os>[], os: Os, options: R
   });
 }
 
-/** Of a cluster's API servers one is restarted at a time, and the next only when that one answers again. */
+/** What of a cluster's is restarted one at a time, by the step of its service. */
+const spared: ReadonlyMap<string, "kube-apiserver" | "etcd"> = new Map([
+  ["service/kube-apiserver", "kube-apiserver"],
+  ["service/etcd", "etcd"],
+]);
+
+/** Of a cluster's API servers (and members of etcd) one is restarted at a time, and the next only when that one answers again. */
 function oneAtATime(step: Step<Os>, { lease, ready }: Pick<RepairOptions, "lease" | "ready">): Step<Os> {
+  const of = spared.get(step.id);
   return {
     ...step,
     apply: async (os, context) => {
       const drift = await step.check(os, context.signal);
       if (drift?.process !== "restart") return step.apply(os, context);
-      await using _ = await lease.take(context.signal);
+      await using _ = await lease.take(context.signal, of === undefined ? {} : { of });
       await step.apply(os, context);
-      await ready?.apply(os, context);
+      await ready.find(({ id }) => id === `ready/${of}`)?.apply(os, context);
     },
   };
 }

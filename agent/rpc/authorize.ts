@@ -3,6 +3,8 @@ import { KhwError } from "../../proto/errors.ts";
 import { toServiceError } from "../../proto/errors-wire.ts";
 import { AgentServiceService } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { EnrolmentServiceService } from "../../proto/gen/khw/agent/v1/enrolment.ts";
+import { EtcdServiceService } from "../../proto/gen/khw/agent/v1/etcd.ts";
+import { EncryptionServiceService } from "../../proto/gen/khw/agent/v1/encryption.ts";
 import { type Role, roleOf } from "../../proto/roles.ts";
 
 /** The methods that a viewer may call; every other, known or not, is for khw:admin alone. */
@@ -16,6 +18,9 @@ const readOnly: ReadonlySet<string> = new Set([
   AgentServiceService.streamLogs.path,
   AgentServiceService.listEvents.path,
   EnrolmentServiceService.getEnrolment.path,
+  EtcdServiceService.getEtcdStatus.path,
+  EtcdServiceService.listSnapshots.path,
+  EncryptionServiceService.countStoredValues.path,
 ]);
 
 /** What every role may call, an agent's too: how the server is, and what it offers. */

@@ -2,11 +2,13 @@ import { once } from "node:events";
 import {
   type handleServerStreamingCall,
   type handleUnaryCall,
+  type handleClientStreamingCall,
   Metadata,
+  type ServerReadableStream,
   type ServerUnaryCall,
   type ServerWritableStream,
 } from "@grpc/grpc-js";
-import { type KhwError, toKhwError } from "../../proto/errors.ts";
+import { KhwError, toKhwError } from "../../proto/errors.ts";
 import { toServiceError } from "../../proto/errors-wire.ts";
 import { callerOf } from "./authorize.ts";
 
@@ -60,6 +62,21 @@ export function streaming<Request, Response>(
         // What still works for this call ends with it.
         gone.abort();
       });
+  };
+}
+
+/** Many messages, one answer, which may come before the last of them is read. The signal aborts when the caller goes away. */
+export function receiving<Request, Response>(
+  { signal, log }: CallOptions,
+  answer: (call: ServerReadableStream<Request, Response>, gone: AbortSignal) => Promise<Response>,
+): handleClientStreamingCall<Request, Response> {
+  return (call, callback) => {
+    const gone = new AbortController();
+    call.once("cancelled", () => gone.abort(new KhwError("CANCELLED", "the caller went away")));
+    answer(call, AbortSignal.any([signal, gone.signal])).then(
+      (response) => callback(null, response),
+      (error: unknown) => callback(toServiceError(report(log, call.getPath(), error))),
+    );
   };
 }
 

@@ -1,6 +1,7 @@
 import type { ServerWritableStream } from "@grpc/grpc-js";
 import { parseDesiredState } from "../../proto/desired.ts";
 import { toDetail } from "../../proto/errors.ts";
+import { hasEtcd } from "../../proto/etcd.ts";
 import type {
   AgentServiceServer,
   ApplyRequest,
@@ -10,6 +11,7 @@ import type {
 import { createKubernetesApi } from "../../proto/kubernetes-api.ts";
 import { planSteps } from "../../proto/step.ts";
 import { refuse } from "../../proto/validate.ts";
+import { tooSlow } from "../etcd/pace.ts";
 import type { Operations } from "../operations.ts";
 import { preflight } from "../preflight.ts";
 import { applyRbac } from "../rbac.ts";
@@ -29,8 +31,15 @@ export function operationHandlers(
   return {
     preflight: unary(options, async (request) => {
       const { os } = await node();
-      const findings = await preflight(parseDesiredState(request.desired), os, signal);
-      return { findings: findings.map(toDetail), clockUnixMillis: os.clock.now() };
+      const desired = parseDesiredState(request.desired);
+      const findings = await preflight(desired, os, signal);
+      const slow = hasEtcd(desired) ? await tooSlow(desired, os, signal) : [];
+      const strict = desired.etcd?.strict === true;
+      return {
+        findings: [...findings, ...(strict ? slow : [])].map(toDetail),
+        warnings: (strict ? [] : slow).map(toDetail),
+        clockUnixMillis: os.clock.now(),
+      };
     }),
     plan: unary(options, async (request) => {
       const { os, maintenance } = await node();

@@ -92,7 +92,7 @@ export function service({ unit, command, inputs, reads = [], needs }: WantedServ
 async function refuseInVain({ files }: Os, unit: string, { activeSince }: UnitStatus): Promise<void> {
   const own = inputsDropIn(unit);
   const folder = dirname(own);
-  const others = (await files.list(folder)).map((name) => `${folder}/${name}`).filter((path) => path !== own);
+  const others = (await files.list(folder)).filter((name) => !isOwn(name)).map((name) => `${folder}/${name}`);
   if (!others.some((path) => path.endsWith(".conf"))) return;
   const changes = [own, `${unitFolder}/${unit}`, ...others].map(
     async (path) => (await files.stat(path))?.changedAt ?? 0,
@@ -101,4 +101,8 @@ async function refuseInVain({ files }: Os, unit: string, { activeSince }: UnitSt
   throw new KhwError("SERVICE_FAILED", `${others.join(", ")} makes it run otherwise than wanted`, {
     hint: "remove that file, and set flags in khw.yaml instead",
   });
+}
+
+function isOwn(dropIn: string): boolean {
+  return /^\d\d-khw-/.test(dropIn);
 }

@@ -43,7 +43,8 @@ export function superviseComponent(check: HealthCheck, options: SupervisedOption
   let failed = 0;
 
   const wanted = (need: Need | undefined): Need | undefined => (target.current() === undefined ? undefined : need);
-  const ifDown = (now: UnitStatus): Need | undefined => wanted(downNeed(name, now, board.read()));
+  const ifDown = (now: UnitStatus): Need | undefined =>
+    wanted(downNeed(name, now, { ...board.read(), etcdIsOwn: target.current()?.desired.etcd !== undefined }));
   const down = (): boolean => {
     const now = watched.unit();
     return now !== undefined && ifDown(now) !== undefined;

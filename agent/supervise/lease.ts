@@ -1,18 +1,26 @@
-import { KhwError, toKhwError } from "../../proto/errors.ts";
+import { toKhwError } from "../../proto/errors.ts";
+import { clientUrl } from "../../proto/etcd.ts";
 import type { Os } from "../os/os.ts";
 import type { Target } from "../target.ts";
+import { keeping } from "../etcd/held.ts";
 import { createEtcdLock, type EtcdLock, type HeldKey } from "../etcd/lock.ts";
 import { turnAfter } from "./turns.ts";
 
-/** One restart of an API server at a time, among all controllers of the cluster. */
+/** One restart of an API server at a time, among all controllers of the cluster; and one of a member of etcd. */
 export interface RestartLease {
   /**
    * Takes the lease for as long as what it answers is not disposed of. Where the cluster's etcd cannot be asked, the
    * controllers take turns by time instead: it may be minutes until it resolves. @throws KhwError BUSY naming the controller
    * that holds it.
    * @param options.asked Somebody asked for the restart and sees to the order himself: without etcd it resolves at once.
+   * @param options.of What is restarted; an API server where not given.
    */
-  take(signal: AbortSignal, options?: { readonly asked?: boolean }): Promise<AsyncDisposable>;
+  take(signal: AbortSignal, options?: TakeOptions): Promise<AsyncDisposable>;
+}
+
+export interface TakeOptions {
+  readonly asked?: boolean;
+  readonly of?: "kube-apiserver" | "etcd";
 }
 
 export interface LeaseOptions {
@@ -23,24 +31,30 @@ export interface LeaseOptions {
 }
 
 /** In the cluster's etcd, beside what Kubernetes keeps below /registry. */
-const leaseKey = "/khw/restart/kube-apiserver";
+const leases = {
+  "kube-apiserver": { key: "/khw/restart/kube-apiserver", doing: "restarts its API server" },
+  etcd: { key: "/khw/restart/etcd", doing: "restarts its etcd" },
+} as const;
 /** When its holder dies, the key goes after this time. */
 const ttlSeconds = 60;
-const keepAliveMillis = (ttlSeconds / 3) * 1000;
 
 export function createRestartLease({
   os,
   target,
   log = () => {},
-  etcd = createEtcdLock(os.files),
+  etcd = createEtcdLock(os.etcd),
 }: LeaseOptions): RestartLease {
   const { clock, identity } = os;
 
-  const acquire = async (servers: readonly string[], signal: AbortSignal): Promise<HeldKey | undefined> => {
+  const acquire = async (
+    servers: readonly string[],
+    { key, doing }: { readonly key: string; readonly doing: string },
+    signal: AbortSignal,
+  ): Promise<HeldKey | undefined> => {
     let why = "no state is kept that names them";
     for (const server of servers) {
       try {
-        return await etcd.hold(server, { key: leaseKey, value: identity.name, ttlSeconds, signal });
+        return await etcd.hold(server, { key, value: identity.name, doing, ttlSeconds, signal });
       } catch (error) {
         signal.throwIfAborted();
         const failure = toKhwError(error);
@@ -48,35 +62,23 @@ export function createRestartLease({
         why = failure.message;
       }
     }
-    log(`none of etcd's servers gives the lease for a restart of the API server: ${why}`);
+    log(`none of etcd's servers gives the lease ${key}: ${why}`);
     return undefined;
   };
 
   return {
-    take: async (signal, { asked = false } = {}) => {
+    take: async (signal, { asked = false, of = "kube-apiserver" } = {}) => {
       const cluster = target.current()?.desired.cluster;
-      const held = await acquire(cluster?.etcdServers ?? [], signal);
-      if (held !== undefined) return keeping(held);
+      // The server that is restarted cannot keep its own lease.
+      const own = of === "etcd" ? clientUrl(identity) : "";
+      const servers = (cluster?.etcdServers ?? []).filter((server) => server !== own);
+      const held = await acquire(servers, leases[of], signal);
+      if (held !== undefined) return keeping(held, ttlSeconds);
       if (!asked && cluster !== undefined) {
         const index = cluster.controllers.findIndex(({ name }) => name === identity.name);
         await clock.delay(turnAfter(clock.now(), { index, count: cluster.controllers.length }), signal);
       }
       return { [Symbol.asyncDispose]: async () => {} };
-    },
-  };
-}
-
-/** Keeps the key until it is disposed of. A keep-alive that fails is no failure of the restart, which is under way. */
-function keeping(held: HeldKey): AsyncDisposable {
-  const timer = setInterval(() => void held.keepAlive().catch(() => undefined), keepAliveMillis);
-  timer.unref();
-  return {
-    [Symbol.asyncDispose]: async () => {
-      clearInterval(timer);
-      // What cannot be given back ends by itself.
-      await held.release().catch((error: unknown) => {
-        if (!(error instanceof KhwError)) throw error;
-      });
     },
   };
 }

@@ -1,4 +1,4 @@
-import { KhwError, toKhwError } from "../../proto/errors.ts";
+import { formatError, KhwError, toKhwError } from "../../proto/errors.ts";
 import { applySteps } from "../../proto/step.ts";
 import { type Cloud, openCluster, type OpenCluster } from "../cluster.ts";
 import type { ClusterConfig } from "../config/schema.ts";
@@ -35,7 +35,9 @@ export async function bootstrap(
   for (const text of await renewDue(cluster, signal)) progress.emit({ kind: "note", text });
   refuse(busyFindings(cluster.members, prepared.work));
   const [findings, { spare, drained }] = await Promise.all([
-    preflight(prepared.work, signal),
+    preflight(prepared.work, signal, (warning) =>
+      progress.emit({ kind: "note", text: `warning: ${formatError(warning)}` }),
+    ),
     nodesToSpare(prepared.work, signal),
   ]);
   refuse(findings);

@@ -4,6 +4,7 @@ import { parseDesiredState } from "../../proto/desired.ts";
 import { KhwError } from "../../proto/errors.ts";
 import type * as wire from "../../proto/gen/khw/agent/v1/agent.ts";
 import { DriftPolicy } from "../../proto/gen/khw/agent/v1/agent.ts";
+import { toWireSnapshotPolicy } from "../../proto/etcd-snapshots.ts";
 import { ipv4ToNumber } from "../../proto/validate.ts";
 import type { ClusterConfig, FlagChanges } from "./schema.ts";
 
@@ -57,10 +58,27 @@ export async function toDesired(
       driftPolicy:
         config.supervision.drift === "report" ? DriftPolicy.DRIFT_POLICY_REPORT : DriftPolicy.DRIFT_POLICY_REPAIR,
     },
+    etcd: isManaged(config) ? toEtcd(config.etcd) : undefined,
   };
   const states = controllers.map(({ name }): wire.DesiredState => ({ node: name, ...common }));
   for (const state of states) parseDesiredState(state);
   return new Map(states.map((state) => [state.node, state]));
+}
+
+/** khw's etcd, or somebody else's. */
+function isManaged({ etcd, cluster }: ClusterConfig): boolean {
+  return (etcd.mode ?? (cluster.etcdServers === undefined ? "managed" : "external")) === "managed";
+}
+
+function toEtcd({ version, mirrors, sha256, strict, snapshots }: ClusterConfig["etcd"]): wire.Etcd {
+  const { interval, keep, bucket = "" } = snapshots;
+  return {
+    version,
+    mirrors: [...mirrors],
+    sha256: { ...sha256 },
+    strict,
+    snapshots: interval === undefined ? undefined : toWireSnapshotPolicy({ intervalMillis: interval, keep, bucket }),
+  };
 }
 
 /** The same state with credentials by digest alone, as Plan and Preflight want it. */

@@ -1,7 +1,5 @@
-import { isAbsolute } from "node:path";
 import { programs } from "../../proto/components.ts";
-import { parseUrl } from "../../proto/desired.ts";
-import { parseFlagValue, parseIPv4, parseNodeName, refuse, show } from "../../proto/validate.ts";
+import { parseIPv4, parseMirror, parseNodeName, refuse, show } from "../../proto/validate.ts";
 import { agentPort, findDouble, isPort, type NodeSpec, parseHostPort, parseNodes } from "../nodes.ts";
 import { checked, entriesOf, path, refuseUnknown, text } from "./parsers.ts";
 import { refuseAt, type Value } from "./value.ts";
@@ -58,9 +56,7 @@ function port(field: string, digits: string): number {
   return Number(digits);
 }
 
-export const mirror = checked((field, location) =>
-  isAbsolute(location) ? parseFlagValue(field, location) : parseUrl(field, location, ["https:", "http:", "file:"]),
-);
+export const mirror = checked(parseMirror);
 
 export function programName(field: string, name: string): string {
   return (

@@ -62,7 +62,7 @@ export function parseConfig(written: Value, { flags, folder }: Pick<ConfigSource
   const config = readGroup(schema, written);
   if (errors.length > 0) throw together(errors);
   // oxlint-disable-next-line no-unsafe-type-assertion -- the type is made from the very table that was just walked
-  return refuseOverlap(config as unknown as ClusterConfig);
+  return refuseTwoEtcds(refuseOverlap(config as unknown as ClusterConfig));
 }
 
 async function readConfigFile({ file, folder }: ConfigSources): Promise<Value> {
@@ -96,6 +96,15 @@ function refuseOverlap(config: ClusterConfig): ClusterConfig {
         hint: "services and pods need networks of their own",
       },
     );
+  }
+  return config;
+}
+
+function refuseTwoEtcds(config: ClusterConfig): ClusterConfig {
+  if (config.etcd.mode === "managed" && config.cluster.etcdServers !== undefined) {
+    throw new KhwError("CONFIG_INVALID", "etcd.mode is managed, and cluster.etcdServers names another etcd", {
+      hint: "leave one of them out",
+    });
   }
   return config;
 }

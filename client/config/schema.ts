@@ -1,5 +1,5 @@
 import type { Component } from "../../proto/components.ts";
-import { parsePortRange, parseUrl } from "../../proto/desired.ts";
+import { parsePortRange } from "../../proto/desired.ts";
 import { parseKubernetesVersion } from "../../proto/kubernetes-versions.ts";
 import {
   parseCidr,
@@ -8,7 +8,9 @@ import {
   parseIPv4,
   parseNodeName,
   parseSha256,
+  parseUrl,
 } from "../../proto/validate.ts";
+import { etcd } from "./etcd.ts";
 import { defaultEndpoint, labLoadBalancer } from "../gce/config.ts";
 import { authentication, mergeNodes, mirror, nodes, programName, projectId } from "./domain.ts";
 import { keySource, parseAgentDays } from "./enrolment.ts";
@@ -114,13 +116,14 @@ export const schema = {
           parse: optional(checked(parseIPv4)),
         },
         etcdServers: {
-          help: "Client URLs of etcd; left out: https://INTERNAL_IP:2379 of every controller.",
+          help: "Client URLs of an etcd that is not khw's; left out: https://INTERNAL_IP:2379 of every controller.",
           default: null,
           flag: { name: "--etcd-server", value: "url", repeat: "list" },
           parse: optional(list(checked((field, text) => parseUrl(field, text, ["https:"])))),
         },
       },
     },
+    etcd,
     credentials: {
       title: "The cluster's certificates, keys and kubeconfigs on this workstation.",
       keys: {

@@ -108,7 +108,8 @@ async function writeSynced(path: string, content: string): Promise<void> {
   }
 }
 
-async function syncFolder(folder: string): Promise<void> {
+/** What was renamed in the folder stays so, whatever happens to the machine. */
+export async function syncFolder(folder: string): Promise<void> {
   const handle = await open(folder);
   try {
     await handle.sync();

@@ -8,6 +8,7 @@ import type { Kind, Resources } from "../../client/gce/resources.ts";
 import type { AgentNode } from "../../client/node.ts";
 import { KhwError } from "../../proto/errors.ts";
 import { type GetPlanResponse, GetStatusResponse, Health } from "../../proto/gen/khw/agent/v1/agent.ts";
+import { unusedEtcd } from "./etcd-calls.ts";
 
 export interface FakeNode {
   readonly name: string;
@@ -70,7 +71,9 @@ function agentOf(node: FakeNode, log: string[]): AgentNode {
     applyRbac: unused,
     watch: unused,
     logs: unused,
+    etcd: unusedEtcd,
     history: unused,
+    storedValues: unused,
     status: async (signal) => {
       answer(signal);
       const health = node.well ? Health.HEALTH_HEALTHY : Health.HEALTH_UNHEALTHY;

@@ -1,8 +1,12 @@
 import { createHash } from "node:crypto";
 import { once } from "node:events";
+import { basename } from "node:path";
 import type { Clock, Os, ProbeResult } from "../../agent/os/os.ts";
 import { KhwError } from "../../proto/errors.ts";
 import type { Identity, LogEntry, Machine } from "../../proto/gen/khw/agent/v1/agent.ts";
+import { createFakeEtcd, type FakeEtcd } from "./etcd.ts";
+import { createFakeBulk } from "./bulk.ts";
+import { createFakeEtcdctl, type FakeEtcdctl } from "./etcdctl.ts";
 import { createFakeFiles, type FakeFiles } from "./files.ts";
 import { createFakeSystemd, type FakeSystemd } from "./systemd.ts";
 
@@ -19,6 +23,8 @@ export interface FakeOs extends Os {
   readonly files: FakeFiles;
   readonly systemd: FakeSystemd;
   readonly clock: FakeClock;
+  readonly etcd: FakeEtcd;
+  readonly etcdctl: FakeEtcdctl;
   /** What apt can install, by name. */
   readonly repository: Map<string, FakePackage>;
   /** What `nginx -t` complains about; empty: nothing. */
@@ -31,6 +37,10 @@ export interface FakeOs extends Os {
   readonly journal: Map<string, readonly LogEntry[]>;
   /** Processes by the port that they listen on. */
   readonly listeners: Map<number, { readonly pid: number; readonly name: string }>;
+  /** How long small writes take, in milliseconds. */
+  writes: number[];
+  /** How far hosts are, in milliseconds; undefined: they do not answer. Others are 1 ms away. */
+  readonly distant: Map<string, number | undefined>;
   /** All that changed the machine, in the order of each part. */
   changes(): readonly string[];
 }
@@ -72,6 +82,8 @@ export function createFakeOs(options: { readonly identity?: Identity } = {}): Fa
     files,
     systemd,
     clock,
+    bulk: createFakeBulk(files),
+    etcdctl: createFakeEtcdctl(files),
     identity: options.identity ?? fakeIdentity,
     architecture: "amd64",
     repository: new Map(),
@@ -79,6 +91,8 @@ export function createFakeOs(options: { readonly identity?: Identity } = {}): Fa
     mirror: new Map(),
     answers: new Map(),
     listeners: new Map(),
+    writes: [1],
+    distant: new Map(),
     journal: new Map(),
     logs: {
       async *stream({ unit, lines, sinceUnixMillis, follow }, signal) {
@@ -117,9 +131,18 @@ export function createFakeOs(options: { readonly identity?: Identity } = {}): Fa
         await files.write(to, content, 0o755);
       },
     },
+    archives: {
+      extract: async ({ archive, members, to }) => {
+        for (const member of members)
+          files.put(`${to}/${basename(member)}`, `${member} of ${files.text(archive)}`, 0o755);
+      },
+    },
+    etcd: createFakeEtcd(),
     probes: {
       http: async (url) => os.answers.get(url) ?? { status: 0, body: "connect ECONNREFUSED" },
       listener: async (port) => os.listeners.get(port),
+      writes: async () => os.writes,
+      roundTrip: async (host) => (os.distant.has(host) ? os.distant.get(host) : 1),
     },
   };
   return os;

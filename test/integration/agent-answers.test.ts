@@ -339,6 +339,7 @@ t.test("the agent tells its contract by reflection", async (t) => {
         { name: "grpc.health.v1.Health" },
         { name: "grpc.reflection.v1.ServerReflection" },
         { name: "khw.agent.v1.AgentService" },
+        { name: "khw.agent.v1.EncryptionService" },
       ],
     },
   });

@@ -7,6 +7,7 @@ import { createAuthority, type Identity, issue } from "../../client/pki/issue.ts
 import type { ProgressEvent } from "../../client/progress/progress.ts";
 import { operationId, preflight, rollout } from "../../client/rollout.ts";
 import { KhwError } from "../../proto/errors.ts";
+import { unusedEtcd } from "../fakes/etcd-calls.ts";
 import { type AgentServer, startAgent } from "../fixtures/agent-server.ts";
 import { labState } from "../fixtures/lab-cluster.ts";
 import { applyAll, labDesired, labMachine, never } from "../fixtures/machine.ts";
@@ -226,6 +227,7 @@ function clockNode(name: string, aheadMillis: number, findings: readonly string[
     applyRbac: unused,
     preflight: async () => ({
       findings: findings.map((message) => ({ code: "PREFLIGHT_FAILED", message, hint: "", node: "", step: "" })),
+      warnings: [],
       clockUnixMillis: Math.round(Date.now() + aheadMillis),
     }),
     apply: unheard,
@@ -235,6 +237,8 @@ function clockNode(name: string, aheadMillis: number, findings: readonly string[
     drift: unused,
     restart: unused,
     setMaintenance: unused,
+    etcd: unusedEtcd,
+    storedValues: unused,
     close: () => {},
   };
 }

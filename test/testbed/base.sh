@@ -8,8 +8,8 @@ set -euo pipefail
 cache=$1
 suite=${2:-bookworm}
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# What a stock Debian image on Compute Engine has and the labs' commands use, etcd (lab 07), and libfaketime for wrong clocks.
-packages=systemd,systemd-sysv,dbus,iproute2,procps,ca-certificates,openssl,curl,wget,sudo,openssh-server,etcd-server,etcd-client,libfaketime
+# What a stock Debian image on Compute Engine has and the labs' commands use, and libfaketime for wrong clocks.
+packages=systemd,systemd-sysv,dbus,iproute2,procps,ca-certificates,openssl,curl,wget,sudo,openssh-server,libfaketime
 case $suite in
   bullseye | bookworm | trixie) ;;
   *) echo "base: no such suite: $suite" >&2; exit 64 ;;
@@ -35,9 +35,8 @@ mmdebstrap --quiet --variant=minbase --include="$packages" \
   "$suite" "$work/root" "deb $mirror $suite main" >&2
 
 root=$work/root
-# The labs install etcd under /usr/local/bin and bring their own unit; ssh starts only where a test asks for it.
-ln -s /usr/bin/etcd "$root/usr/local/bin/etcd"
-systemctl --root="$root" --quiet disable etcd.service ssh.service
+# It starts only where a test asks for it.
+systemctl --root="$root" --quiet disable ssh.service
 systemctl --root="$root" --quiet mask apt-daily.timer apt-daily-upgrade.timer
 rm -f "$root"/etc/ssh/ssh_host_*
 # Nothing of the machine that built it may shine through.

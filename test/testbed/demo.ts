@@ -22,8 +22,8 @@ else await up(Number(values.nodes));
 
 async function up(count: number): Promise<void> {
   await (await findTestbed(name))?.stop();
-  say(`booting ${count} controllers with systemd and etcd, a metadata server, a Compute API and a release mirror`);
-  const testbed = await startTestbed({ name, nodes: count, keep: true });
+  say(`booting ${count} bare controllers with systemd, a metadata server, a Compute API and a release mirror`);
+  const testbed = await startTestbed({ name, nodes: count, keep: true, withEtcd: false });
   try {
     const workstation = await makeWorkstation(testbed);
     say("installing khw-agent on each with apt");

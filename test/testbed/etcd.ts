@@ -5,12 +5,29 @@ import { join } from "node:path";
 import type { Place } from "./layout.ts";
 import type { TestbedNode } from "./node.ts";
 
+/** What Debian's packages are; the testbed's mirror serves it under its own name. */
+export const realEtcdVersion = "v3.4.23";
+
 /** How long etcd may take from boot to a healthy cluster; a second or two are usual. */
 const startTimeoutMs = 60_000;
 
-/** Puts the lab's unit, certificates and data folder on a machine's disk, to start with its next boot. */
-export async function installEtcd(node: TestbedNode, all: readonly Place[], credentials: string): Promise<void> {
+/** What a machine's etcd is made of. */
+export interface EtcdSource {
+  /** The folder of the etcd releases. */
+  readonly etcd: string;
+  readonly credentials: string;
+}
+
+/** Puts the lab's programs, unit, certificates and data folder on a machine's disk, to start with its next boot. */
+export async function installEtcd(
+  node: TestbedNode,
+  all: readonly Place[],
+  { etcd, credentials }: EtcdSource,
+): Promise<void> {
   const at = (path: string): string => join(node.root, path);
+  for (const program of ["etcd", "etcdctl"]) {
+    await copyFile(join(etcd, realEtcdVersion, "programs", program), at(`usr/local/bin/${program}`));
+  }
   await mkdir(at("etc/etcd"), { recursive: true });
   await mkdir(at("var/lib/etcd"), { recursive: true, mode: 0o700 });
   for (const file of ["ca.pem", "kubernetes.pem", "kubernetes-key.pem"]) {

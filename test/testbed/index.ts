@@ -32,7 +32,7 @@ export interface TestbedOptions {
   readonly keep?: boolean;
   /** Its id: at most 20 lower-case letters, digits and dashes; one of its own without it. */
   readonly name?: string;
-  /** Whether an etcd cluster runs on the controllers, as after lab 07; true without it. */
+  /** Whether an etcd cluster runs on the controllers, as after lab 07 (else they have no etcd at all); true without it. */
   readonly withEtcd?: boolean;
   /** The machines' Debian release; bookworm without it. */
   readonly suite?: Suite;
@@ -52,8 +52,10 @@ export async function startTestbed(options: TestbedOptions = {}): Promise<Testbe
   const [prepared] = await Promise.all([prepare(suite), sweep()]);
 
   const all = places(count);
-  await register({ id, keep, nodes: all, kubernetes: prepared.kubernetes });
-  const testbed = testbedOf({ id, nodes: all, kubernetes: prepared.kubernetes });
+  const { kubernetes, etcd } = prepared;
+  const made = { id, nodes: all, kubernetes, etcd, withEtcd };
+  await register({ ...made, keep });
+  const testbed = testbedOf(made);
   const guard = stopOnSignal(testbed);
   try {
     await together(
@@ -61,7 +63,10 @@ export async function startTestbed(options: TestbedOptions = {}): Promise<Testbe
       makeNetwork(id, all),
       ...all.map((place) => makeDisk({ id, place, all, base: prepared.base })),
     );
-    if (withEtcd) await together(...testbed.nodes.map((node) => installEtcd(node, all, testbed.credentials)));
+    if (withEtcd)
+      await together(
+        ...testbed.nodes.map((node) => installEtcd(node, all, { etcd, credentials: testbed.credentials })),
+      );
     await together(startServers(id, all, prepared), ...testbed.nodes.map((node) => node.powerOn()));
     if (withEtcd) await waitForEtcd(testbed.nodes);
   } catch (error) {

@@ -15,6 +15,8 @@ export interface Prepared {
   readonly packages: string;
   /** The Kubernetes releases: a folder for each version. */
   readonly kubernetes: string;
+  /** The etcd releases: a folder for each version. */
+  readonly etcd: string;
 }
 
 /** Long enough to build Kubernetes on two slow processors. */
@@ -26,6 +28,6 @@ export async function prepare(suite: Suite): Promise<Prepared> {
     const argv = ["bash", join(import.meta.dirname, script), cacheFolder(), ...args];
     return (await must(argv, { timeoutMs: buildTimeoutMs })).trim();
   };
-  const [kubernetes, base] = await Promise.all([make("kubernetes.sh"), make("base.sh", suite)]);
-  return { base, kubernetes, packages: await make("packages.sh", base, suite) };
+  const [kubernetes, etcd, base] = await Promise.all([make("kubernetes.sh"), make("etcd.sh"), make("base.sh", suite)]);
+  return { base, kubernetes, etcd, packages: await make("packages.sh", base, suite) };
 }

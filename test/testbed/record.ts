@@ -21,13 +21,17 @@ export interface TestbedRecord {
   readonly nodes: readonly Place[];
   /** The folder of the Kubernetes releases that its mirror serves. */
   readonly kubernetes: string;
+  /** The folder of the etcd releases that its mirror serves. */
+  readonly etcd: string;
+  /** Whether the machines had an etcd cluster from the start. */
+  readonly withEtcd: boolean;
 }
 
 /** How long all processes of a testbed may take to be gone. */
 const stopTimeoutMs = 30_000;
 
 /** Writes a testbed's record into a state folder of its own; throws when one of that id exists. */
-export async function register(testbed: Pick<TestbedRecord, "id" | "keep" | "nodes" | "kubernetes">): Promise<void> {
+export async function register(testbed: Omit<TestbedRecord, "owner" | "bootId">): Promise<void> {
   const owner = { pid: process.pid, startTime: (await startTime(process.pid)) ?? "" };
   const record: TestbedRecord = { ...testbed, owner, bootId: await bootId() };
   await mkdir(stateRoot, { recursive: true, mode: 0o700 });

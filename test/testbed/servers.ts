@@ -5,6 +5,7 @@ import { join } from "node:path";
 
 import { inGroup, makeGroup } from "./cgroup.ts";
 import { plainEnvironment } from "./command.ts";
+import { realEtcdVersion } from "./etcd.ts";
 import {
   gateway,
   groupOf,
@@ -65,6 +66,9 @@ export async function startServers(id: string, nodes: readonly Place[], prepared
   const releases = ["release", "kubernetes-release/release"].flatMap((mirror) =>
     versions.map((version) => `/${mirror}/${version}/bin/linux/${architecture}/=${join(prepared.kubernetes, version)}`),
   );
+  const etcd = ["etcd-io/etcd/releases/download", "etcd"].map(
+    (mirror) => `/${mirror}/${realEtcdVersion}/=${join(prepared.etcd, realEtcdVersion)}`,
+  );
   const files = (port: number, served: readonly string[]): readonly string[] => [
     program("servers/files.ts"),
     `--listen=${gateway}:${port}`,
@@ -79,7 +83,7 @@ export async function startServers(id: string, nodes: readonly Place[], prepared
       `--compute=${controlSocket(id, "compute")}`,
       `--instances=${instances}`,
     ]),
-    startServer(id, "mirror", files(ports.mirror, releases)),
+    startServer(id, "mirror", files(ports.mirror, [...releases, ...etcd])),
     startServer(id, "packages", files(ports.packages, [`/=${prepared.packages}`])),
     startServer(id, "compute", [
       program("compute/main.ts"),

@@ -27,6 +27,12 @@ export interface Testbed extends AsyncDisposable {
   readonly mirrorUrl: string;
   /** The same releases at the path of the labs' mirror: a second one for lists of mirrors. */
   readonly secondMirrorUrl: string;
+  /** The base URL of etcd's releases: `.../VERSION/etcd-VERSION-linux-ARCH.tar.gz` is below it. */
+  readonly etcdMirrorUrl: string;
+  /** The folder of these on this machine. */
+  readonly etcd: string;
+  /** Whether the machines had an etcd cluster from the start. */
+  readonly withEtcd: boolean;
   /** The Compute Engine API's base URL, from machines and workstation alike. */
   readonly computeUrl: string;
   /** The folder with this cluster's files of labs 04 to 06, `admin.kubeconfig` among them. */
@@ -58,8 +64,8 @@ export function credentialsFolder(id: string): string {
 }
 
 /** The handle of a testbed that has a record. */
-export function testbedOf(record: Pick<TestbedRecord, "id" | "nodes" | "kubernetes">): Testbed {
-  const { id, nodes, kubernetes } = record;
+export function testbedOf(record: Omit<TestbedRecord, "keep" | "owner" | "bootId">): Testbed {
+  const { id, nodes, kubernetes, etcd, withEtcd } = record;
   const network = `--net=${layout.namespacePath(layout.namespaceOf(id))}`;
   const testbed: Testbed = {
     id,
@@ -68,9 +74,12 @@ export function testbedOf(record: Pick<TestbedRecord, "id" | "nodes" | "kubernet
     publicAddress: layout.publicAddress,
     mirrorUrl: `http://${layout.gateway}:${layout.ports.mirror}/release`,
     secondMirrorUrl: `http://${layout.gateway}:${layout.ports.mirror}/kubernetes-release/release`,
+    etcdMirrorUrl: `http://${layout.gateway}:${layout.ports.mirror}/etcd-io/etcd/releases/download`,
     computeUrl: `http://${layout.gateway}:${layout.ports.compute}/compute/v1/`,
     credentials: credentialsFolder(id),
     kubernetes,
+    etcd,
+    withEtcd,
     metadata: connectControl(controlSocket(id, "metadata")),
     mirror: connectControl(controlSocket(id, "mirror")),
     packages: connectControl(controlSocket(id, "packages")),

@@ -1,10 +1,11 @@
 /** The operator's side of a testbed: khw-client with its files, and the agents brought to the machines. */
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
 import packageJson from "../../package.json" with { type: "json" };
 import { succeeded } from "./command.ts";
 import type { RunOptions, RunResult } from "./command.ts";
+import { realEtcdVersion } from "./etcd.ts";
 import type { TestbedNode } from "./node.ts";
 import type { Testbed } from "./testbed.ts";
 
@@ -20,6 +21,7 @@ export interface Workstation {
 }
 
 const { version: projectVersion } = packageJson;
+const architecture = process.arch === "arm64" ? "arm64" : "amd64";
 
 const repository = join(import.meta.dirname, "../..");
 
@@ -27,10 +29,7 @@ const repository = join(import.meta.dirname, "../..");
 export const clientProgram = join(repository, "build/client/khw-client");
 
 /** The agent's package as `npm run deb` made it. */
-export const agentPackage = join(
-  repository,
-  `build/deb/khw-agent_${projectVersion}_${process.arch === "arm64" ? "arm64" : "amd64"}.deb`,
-);
+export const agentPackage = join(repository, `build/deb/khw-agent_${projectVersion}_${architecture}.deb`);
 
 /** What Debian's source is; the testbed's mirror serves it under its own name. */
 export const realVersion = "v1.20.2";
@@ -42,7 +41,7 @@ export const realVersion = "v1.20.2";
 export async function makeWorkstation(testbed: Testbed, settings = ""): Promise<Workstation> {
   const folder = join(testbed.folder, "workstation");
   await mkdir(folder, { recursive: true, mode: 0o700 });
-  await writeFile(join(folder, "khw.yaml"), khwYaml(testbed) + settings);
+  await writeFile(join(folder, "khw.yaml"), khwYaml(testbed, await etcdSettings(testbed)) + settings);
   const workstation = openWorkstation(testbed);
   await workstation.mustKhw(["pki", "init"]);
   await workstation.mustKhw([
@@ -79,13 +78,24 @@ export function kubectlCommand(testbed: Testbed, args: readonly string[]): reado
   ];
 }
 
-function khwYaml({ mirrorUrl, computeUrl, credentials }: Testbed): string {
+/** khw makes etcd of the mirror's release where the machines have none. Debian's build is not the published one, and has its own digest. */
+async function etcdSettings({ withEtcd, etcd, etcdMirrorUrl }: Testbed): Promise<string> {
+  if (withEtcd) return "etcd:\n  mode: external\n";
+  const [digest = ""] = (await readFile(join(etcd, realEtcdVersion, "SHA256SUMS"), "utf8")).split(" ");
+  return `etcd:
+  version: ${realEtcdVersion}
+  mirrors: [${etcdMirrorUrl}]
+  sha256: {${architecture}: ${digest}}
+`;
+}
+
+function khwYaml({ mirrorUrl, computeUrl, credentials }: Testbed, etcd: string): string {
   return `# This testbed stands in for Compute Engine and for the release mirror.
 kubernetes:
   # What Debian's source package is, and so what the testbed's mirror can truly serve.
   version: ${realVersion}
   mirrors: [${mirrorUrl}]
-credentials:
+${etcd}credentials:
   folder: ${credentials}
 gce:
   project: khw-testbed

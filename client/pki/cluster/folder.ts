@@ -1,7 +1,7 @@
 import { copyFile, link, mkdir, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { KhwError } from "../../../proto/errors.ts";
-import { addFiles, makeFolder, type NewFiles } from "../folder.ts";
+import { addFiles, makeFolder, type NewFiles, syncFolder } from "../folder.ts";
 import type { PresentFiles } from "./present.ts";
 
 /** The content of those of the files that the folder has; none where there is no such folder. @throws KhwError IO_FAILED */
@@ -30,6 +30,7 @@ export async function replaceFiles(folder: string, files: NewFiles, now: Date): 
     await mkdir(staging, { mode: 0o700 });
     await addFiles(staging, files);
     for (const name of Object.keys(files)) await rename(join(staging, name), join(folder, name));
+    await syncFolder(folder);
     return backup;
   } catch (error) {
     if (error instanceof KhwError) throw error;

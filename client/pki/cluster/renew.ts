@@ -1,6 +1,7 @@
 import { identityFiles, type NewFiles } from "../folder.ts";
 import { type ClusterPki, issueLeaf, renderLabKubeconfig } from "./create.ts";
 import { kubeconfigsOf } from "./kubeconfig.ts";
+import { withNewIdentity } from "./renew-kubeconfig.ts";
 import { authorityIn, type PresentFiles } from "./present.ts";
 
 /**
@@ -24,7 +25,10 @@ export async function renewLeaves(
   const made: Record<string, string> = Object.assign({}, ...issued);
   const content = (file: string): string => made[file] ?? present.get(file) ?? "";
   for (const kubeconfig of kubeconfigsOf(pki).filter(({ name }) => names.includes(name))) {
-    made[`${kubeconfig.name}.kubeconfig`] = renderLabKubeconfig(kubeconfig, pki, content);
+    const [file, old] = [`${kubeconfig.name}.kubeconfig`, present.get(`${kubeconfig.name}.kubeconfig`)];
+    const identity = { certificate: content(`${kubeconfig.name}.pem`), key: content(`${kubeconfig.name}-key.pem`) };
+    const changed = old === undefined ? undefined : withNewIdentity(old, identity);
+    made[file] = changed ?? renderLabKubeconfig(kubeconfig, pki, content);
   }
   return made;
 }

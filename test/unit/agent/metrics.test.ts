@@ -7,6 +7,7 @@ import { serveMetrics } from "../../../agent/metrics-server.ts";
 import { render } from "../../../agent/metrics-text.ts";
 import { createMetrics } from "../../../agent/metrics.ts";
 import { Health, HistoryKind, type Operation, OperationState } from "../../../proto/gen/khw/agent/v1/agent.ts";
+import { Snapshot } from "../../../proto/gen/khw/agent/v1/etcd.ts";
 import { createFakeOs } from "../../fakes/os.ts";
 import { component } from "../../fixtures/status.ts";
 
@@ -17,7 +18,9 @@ async function start() {
   const supervisor = { restart: async () => 0, read: async () => [], latencies: () => new Map([["nginx", 1.5]]) };
   const { signal } = new AbortController();
   const options = { version: "1.2.3", startSeconds: 5, residentBytes: () => 7, signal };
-  return { history, board, metrics: createMetrics({ node: { board, history, supervisor }, ...options }) };
+  const newest = Snapshot.fromPartial({ takenUnixMillis: 5_000, size: 20_480, revision: 7 });
+  const etcd = { snapshots: { newest: () => newest } };
+  return { history, board, metrics: createMetrics({ node: { board, history, supervisor, etcd }, ...options }) };
 }
 
 const operation = (id: string, state: OperationState): Operation => ({
@@ -53,6 +56,9 @@ t.test("the metrics tell what the board and the history do", async (t) => {
     'khw_component_supervised_restarts_total{component="nginx"} 2',
     "khw_repairs_total 1",
     "khw_drained 1",
+    "khw_etcd_snapshot_timestamp_seconds 5",
+    "khw_etcd_snapshot_size_bytes 20480",
+    "khw_etcd_snapshot_revision 7",
     'khw_operations_total{outcome="succeeded"} 1',
     'khw_operations_total{outcome="failed"} 1',
     'khw_operations_total{outcome="interrupted"} 0',

@@ -300,6 +300,7 @@ t.test(
       },
       open: (identity): FakeOs => ({ ...os, identity }),
       stateFolder: folder,
+      storage: { upload: async () => {} },
       supervision: { probeMillis: 3_600_000, reconcileMillis: 3_600_000 },
       status: () => {},
       log: () => {},

@@ -17,6 +17,13 @@ import { controllers, labState, publicAddress } from "../../fixtures/lab-cluster
 const root = await mkdtemp(join(tmpdir(), "khw-config-"));
 t.teardown(() => rm(root, { recursive: true }));
 
+const labEtcd = {
+  version: "v3.4.15",
+  mirrors: ["https://github.com/etcd-io/etcd/releases/download", "https://storage.googleapis.com/etcd"],
+  sha256: {},
+  strict: false,
+};
+
 /** The configuration of a khw.yaml with this text (none: no such file) and these flags, far from anybody's gcloud. */
 async function load(text?: string, flags: Readonly<Record<string, Data>> = {}, more: Partial<ConfigSources> = {}) {
   const folder = await mkdtemp(join(root, "case-"));
@@ -113,6 +120,27 @@ t.test("null removes a program's flag, and the command line adds to khw.yaml's",
   });
 });
 
+t.test("workers in khw.yaml and on the command line, with addresses and without", async (t) => {
+  const text =
+    "pki: {workers: {worker-0: [10.0.0.1, worker-0.example], worker-1: 10.0.0.2, worker-2: }, extraNames: api.example.com}";
+  const { config } = await load(text, { "--worker": { "worker-1": "10.0.0.3, 10.0.0.4", "worker-3": null } });
+  t.same(config.pki.workers, {
+    "worker-0": ["10.0.0.1", "worker-0.example"],
+    "worker-1": ["10.0.0.3", "10.0.0.4"],
+    "worker-2": [],
+    "worker-3": [],
+  });
+  t.same(config.pki.extraNames, ["api.example.com"]);
+  t.same((await load("")).config.pki, {
+    algorithm: "rsa",
+    days: 365,
+    caDays: 1825,
+    extraNames: [],
+    workers: {},
+    separateSigningCa: false,
+  });
+});
+
 t.test("nodes as a shorthand, as a list, as maps", async (t) => {
   const short = await load("nodes: controller-0,1,2");
   t.same(
@@ -177,7 +205,33 @@ const refused: readonly [title: string, text: string, message: string, hint?: st
     "an unknown key far from all",
     "zzzzzzzz: 1",
     "khw.yaml:1:1: zzzzzzzz: there is no such key",
-    "known here: nodes, kubernetes, cluster, credentials, pki, management, enrolment, supervision, loadBalancer, gce, timeouts",
+    "known here: nodes, kubernetes, cluster, etcd, credentials, pki, management, enrolment, supervision, loadBalancer, gce, timeouts",
+  ],
+  [
+    "a worker whose certificate would be another's",
+    "pki: {workers: {kube-proxy: []}}",
+    "khw.yaml:1:17: pki.workers.kube-proxy: \"kube-proxy\" cannot be a worker's name: kube-proxy.pem is another file of the cluster's",
+  ],
+  [
+    "a worker whose certificate would be another's key",
+    "pki: {workers: {admin-key: []}}",
+    "khw.yaml:1:17: pki.workers.admin-key: \"admin-key\" cannot be a worker's name: admin-key.pem is another file of the cluster's",
+  ],
+  [
+    "a worker's address that is none",
+    "pki: {workers: {worker-0: [10.0.0.1, a_b]}}",
+    'khw.yaml:1:38: pki.workers.worker-0[1]: "a_b" is neither an IP address nor a DNS name',
+  ],
+  [
+    "an extra name that is none",
+    "pki: {extraNames: ['*.example.com']}",
+    'khw.yaml:1:20: pki.extraNames[0]: "*.example.com" is neither an IP address nor a DNS name',
+  ],
+  ["days that are none", "pki: {days: 0}", 'khw.yaml:1:13: pki.days: "0" is not a number of days', "from 1 to 36500"],
+  [
+    "an algorithm that there is not",
+    "pki: {algorithm: ed25519}",
+    'khw.yaml:1:18: pki.algorithm: "ed25519" is none of rsa, ecdsa',
   ],
   [
     "an unknown component",
@@ -387,8 +441,26 @@ t.test("the desired state of each node is what its agent accepts", async (t) => 
   const desired = await toDesired(config, { controllers, publicAddress }, credentials);
   t.same([...desired.keys()], ["controller-0", "controller-1", "controller-2"]);
   const flags = { "kube-apiserver": { set: { "event-ttl": "2h" }, remove: ["audit-log-path"] } };
-  for (const [node, state] of desired) t.same(state, labState({ node, flags }));
+  for (const [node, state] of desired) t.same(state, labState({ node, flags, etcd: labEtcd }));
   for (const { content } of withoutContent(labState()).credentials) t.equal(content, undefined);
+});
+
+t.test("etcd is khw's, but where another is named or khw.yaml says so", async (t) => {
+  const { credentials } = parseDesiredState(labState());
+  const etcdOf = async (text: string) => {
+    const { config } = await load(text);
+    return (await toDesired(config, { controllers, publicAddress }, credentials)).get("controller-0")?.etcd;
+  };
+  t.match(await etcdOf(""), labEtcd);
+  t.match(await etcdOf("etcd: {mode: managed, version: v3.5.9, strict: true}"), { version: "v3.5.9", strict: true });
+  t.equal(await etcdOf("etcd: {mode: external}"), undefined);
+  t.equal(await etcdOf("cluster: {etcdServers: 'https://192.0.2.1:2379'}"), undefined);
+  await t.rejects(load("etcd: {mode: managed}\ncluster: {etcdServers: 'https://192.0.2.1:2379'}"), {
+    code: "CONFIG_INVALID",
+    message: /etcd\.mode is managed, and cluster\.etcdServers names another/,
+  });
+  await t.rejects(load("etcd: {version: v2.3.8}"), { message: /v2\.3\.8.* is not a release that khw can run/ });
+  await t.rejects(load("etcd: {sha256: {mips: 0}}"), { message: /"mips" is no architecture/ });
 });
 
 t.test("the order in which the nodes are named makes no difference to what they become", async (t) => {

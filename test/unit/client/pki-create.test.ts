@@ -172,6 +172,24 @@ t.test("a CA whose key is elsewhere is enough where nothing is to be signed", as
   t.match(await create(folder), /^[^\n]*worker-0\.kubeconfig: kubeconfig for https:\/\/203\.0\.113\.10:6443\n$/);
 });
 
+t.test("pki create tells in JSON what it made, what it replaced and what was there", async (t) => {
+  const folder = await copy();
+  await rm(join(folder, "admin.kubeconfig"));
+  const told = context();
+  await pkiCreate(configOf(folder), told, { output: "json", renew: ["kube-proxy"] });
+  const { files, present, replaced, ...rest } = JSON.parse(told.written());
+  t.same(rest, { folder });
+  t.same(files.map(({ file }: { file: string }) => file).sort(), [
+    "admin.kubeconfig",
+    "kube-proxy-key.pem",
+    "kube-proxy.kubeconfig",
+    "kube-proxy.pem",
+  ]);
+  t.equal(present.length, 21);
+  t.match(replaced, /\/replaced-/);
+  for (const secret of await secretsOf(folder)) t.notOk(told.written().includes(secret));
+});
+
 t.test("a certificate that would outlive its CA is refused by its setting", async (t) => {
   const config = configOf(join(base, "short"), { "--ca-days": "30" });
   const refused = pkiCreate(config, context(), { output: "text", renew: [] });

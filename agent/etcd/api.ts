@@ -1,0 +1,95 @@
+import { KhwError } from "../../proto/errors.ts";
+import { show } from "../../proto/validate.ts";
+import type { EtcdServers } from "../os/os.ts";
+import type { Identified } from "./record.ts";
+
+/** One etcd server as it tells of itself. IDs are decimal. */
+export interface ServerStatus extends Identified {
+  /** 0 when there is none. */
+  readonly leader: string;
+  readonly learner: boolean;
+}
+
+export interface Member {
+  readonly id: string;
+  /** Empty until it was started once. */
+  readonly name: string;
+  readonly peerUrls: readonly string[];
+  readonly clientUrls: readonly string[];
+  readonly learner: boolean;
+}
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/** Needs no quorum. @throws KhwError NOT_READY */
+export async function serverStatus(etcd: EtcdServers, server: string, signal: AbortSignal): Promise<ServerStatus> {
+  const answer = await etcd.post(server, { path: "/v3/maintenance/status", body: {}, signal });
+  const header = fieldsOf(answer["header"]);
+  return {
+    clusterId: idOf(header["cluster_id"]),
+    memberId: idOf(header["member_id"]),
+    leader: typeof answer["leader"] === "string" ? answer["leader"] : "0",
+    learner: answer["isLearner"] === true,
+  };
+}
+
+/** As this server knows them. @throws KhwError NOT_READY */
+export async function listMembers(etcd: EtcdServers, server: string, signal: AbortSignal): Promise<Member[]> {
+  const answer = await etcd.post(server, { path: "/v3/cluster/member/list", body: {}, signal });
+  return listOf(answer["members"]).map(memberOf);
+}
+
+/** Adds a member that takes its data from the others before it has a vote. @throws KhwError NOT_READY */
+export async function addLearner(
+  etcd: EtcdServers,
+  server: string,
+  { peerUrl, signal }: { readonly peerUrl: string; readonly signal: AbortSignal },
+): Promise<Member> {
+  const body = { peerURLs: [peerUrl], isLearner: true };
+  const answer = await etcd.post(server, { path: "/v3/cluster/member/add", body, signal });
+  return memberOf(fieldsOf(answer["member"]));
+}
+
+export interface ChangeOptions {
+  readonly id: string;
+  readonly signal: AbortSignal;
+}
+
+/** @throws KhwError NOT_READY */
+export async function removeMember(etcd: EtcdServers, server: string, { id, signal }: ChangeOptions): Promise<void> {
+  await etcd.post(server, { path: "/v3/cluster/member/remove", body: { ID: id }, signal });
+}
+
+/** Gives a learner its vote. @throws KhwError NOT_READY, also when it is not in step with the leader yet. */
+export async function promoteMember(etcd: EtcdServers, server: string, { id, signal }: ChangeOptions): Promise<void> {
+  await etcd.post(server, { path: "/v3/cluster/member/promote", body: { ID: id }, signal });
+}
+
+function memberOf(fields: Fields): Member {
+  return {
+    id: idOf(fields["ID"]),
+    name: typeof fields["name"] === "string" ? fields["name"] : "",
+    peerUrls: textsOf(fields["peerURLs"]),
+    clientUrls: textsOf(fields["clientURLs"]),
+    learner: fields["isLearner"] === true,
+  };
+}
+
+function fieldsOf(value: unknown): Fields {
+  return typeof value === "object" && value !== null ? { ...value } : {};
+}
+
+function listOf(value: unknown): Fields[] {
+  return Array.isArray(value) ? value.map(fieldsOf) : [];
+}
+
+function textsOf(value: unknown): string[] {
+  return Array.isArray(value) ? value.filter((item) => typeof item === "string") : [];
+}
+
+function idOf(value: unknown): string {
+  if (typeof value === "string" && /^\d{1,20}$/.test(value)) return value;
+  throw new KhwError("NOT_READY", `etcd names a member or a cluster ${show(JSON.stringify(value) ?? "nothing")}`, {
+    hint: "is it an etcd of version 3.4 or later?",
+  });
+}

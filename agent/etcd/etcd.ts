@@ -1,0 +1,153 @@
+import { toKhwError } from "../../proto/errors.ts";
+import { HistoryKind } from "../../proto/gen/khw/agent/v1/agent.ts";
+import {
+  type AdvanceRestoreRequest,
+  type DefragmentResponse,
+  type EtcdMember,
+  type GetEtcdStatusResponse,
+  type Restore,
+  RestorePhase,
+  type Snapshot,
+  SnapshotOrigin,
+} from "../../proto/gen/khw/agent/v1/etcd.ts";
+import type { History } from "../history.ts";
+import type { Os } from "../os/os.ts";
+import type { Storage } from "../os/storage.ts";
+import type { Target } from "../target.ts";
+import type { Writer } from "../writer.ts";
+import { defragment } from "./defragment.ts";
+import { readMember } from "./member.ts";
+import { readMemberRecord, writeMemberRecord } from "./record.ts";
+import { openRestoreMark } from "./restore/mark.ts";
+import { createRestorer } from "./restore/restore.ts";
+import { type Schedule, createSchedule } from "./snapshots/schedule.ts";
+import { openShelf } from "./snapshots/shelf.ts";
+import { createSnapshots, type Snapshots } from "./snapshots/snapshots.ts";
+
+/** The member on this machine, and what the agent does for it beside keeping it running. */
+export interface Etcd {
+  readonly snapshots: Snapshots;
+  readonly schedule: Schedule;
+  /** Takes one for whom asks. @throws KhwError POSTCONDITION_FAILED, with nothing kept, when it cannot be proved. */
+  saveSnapshot(holder: string): Promise<Snapshot>;
+  /** Never throws for a member that does not answer. */
+  status(signal: AbortSignal): Promise<GetEtcdStatusResponse>;
+  advanceRestore(request: AdvanceRestoreRequest, holder: string): Promise<Restore>;
+  /** A restore that was begun here and not finished. */
+  unfinishedRestore(): Restore | undefined;
+  /** @throws KhwError BUSY while another holds the machine. */
+  defragment(holder: string): Promise<DefragmentResponse>;
+}
+
+export interface EtcdOptions {
+  readonly os: Os;
+  readonly writer: Writer;
+  readonly history: History;
+  /** The agent's own. */
+  readonly folder: string;
+  readonly target: Target;
+  readonly storage: Pick<Storage, "upload">;
+  readonly log: (line: string) => void;
+  readonly signal: AbortSignal;
+}
+
+/** How often it is asked whether a snapshot is due. */
+const beatMillis = 10_000;
+
+/** An unfinished restore of an earlier agent holds the machine from now on. */
+export async function openEtcd(options: EtcdOptions): Promise<Etcd> {
+  const { os, writer, history, folder, target, storage, log, signal } = options;
+  const { files, bulk, clock, identity } = os;
+  const mark = await openRestoreMark(files, folder);
+  const shelf = await openShelf({ files, bulk, folder: `${folder}/snapshots` });
+  const member = (asked: AbortSignal): Promise<EtcdMember> => readMember(os.etcd, asked);
+  const inUse = (): readonly string[] => [mark.unfinished()?.snapshotId].flatMap((id) => id ?? []);
+  const snapshots = createSnapshots({ os, shelf, member, inUse });
+  const entry = { kind: HistoryKind.HISTORY_KIND_ETCD, subject: "etcd" };
+  const restorer = createRestorer({
+    os,
+    mark,
+    writer,
+    snapshots,
+    member,
+    joined: async ({ clusterId, memberId }, { peers: members }) => {
+      // An etcd that is not khw's is not remembered: its guard is its owner's.
+      if (target.current()?.desired.etcd === undefined && (await readMemberRecord(files)) === undefined) return;
+      const ids = { clusterId: decimalId(clusterId), memberId: decimalId(memberId) };
+      await writeMemberRecord(files, { stage: "member", members, ...ids });
+    },
+    told: (restore) => history.append({ ...entry, message: describe(restore) }),
+    signal,
+  });
+  const schedule = createSchedule({
+    clock,
+    snapshots,
+    policy: () => target.current()?.desired.etcd?.snapshots,
+    place: () => {
+      const { controllers = [] } = target.current()?.desired.cluster ?? {};
+      return { index: controllers.findIndex(({ name }) => name === identity.name), count: controllers.length };
+    },
+    paused: () => mark.unfinished() !== undefined,
+    upload: async (snapshot, bucket) => {
+      const name = `${target.current()?.desired.cluster.name ?? "kubernetes"}/${snapshot.id}.db`;
+      await storage.upload({ bucket, name, file: shelf.fileOf(snapshot.id), size: snapshot.size, signal });
+      return `gs://${bucket}/${name}`;
+    },
+    told: (message, cause = "") => {
+      history.append({ ...entry, message, cause, problem: cause !== "" });
+      if (cause !== "") log(`etcd: ${message}: ${cause}`);
+    },
+    signal,
+  });
+  // For the metrics, which do not wait for a look.
+  await snapshots.list();
+  const timer = setInterval(() => void schedule.beat(), beatMillis).unref();
+  signal.addEventListener("abort", () => clearInterval(timer), { once: true });
+  return {
+    snapshots,
+    schedule,
+    saveSnapshot: async (holder) => {
+      const { id } = await snapshots.save(SnapshotOrigin.SNAPSHOT_ORIGIN_REQUESTED, signal);
+      history.append({ ...entry, message: `snapshot ${id} was taken and proved, for ${holder}` });
+      await schedule.taken();
+      return snapshots.find(id);
+    },
+    status: async (asked) => {
+      const restore = mark.current();
+      try {
+        return { member: await member(asked), reason: "", restore };
+      } catch (error) {
+        return { member: undefined, reason: toKhwError(error).message, restore };
+      }
+    },
+    advanceRestore: (request, holder) => restorer.advance(request, holder),
+    unfinishedRestore: () => mark.unfinished(),
+    defragment: (holder) =>
+      writer.hold(holder, async () => {
+        const done = await defragment(os, signal);
+        const message = `defragmented by ${holder}: ${done.sizeBefore} bytes became ${done.sizeAfter}`;
+        history.append({ ...entry, message });
+        return done;
+      }),
+  };
+}
+
+function decimalId(hex: string): string {
+  return BigInt(`0x${hex}`).toString();
+}
+
+const phaseWords: Readonly<Record<number, string>> = {
+  [RestorePhase.RESTORE_PHASE_UNSPECIFIED]: "is begun",
+  [RestorePhase.RESTORE_PHASE_HELD]: "holds the machine",
+  [RestorePhase.RESTORE_PHASE_ABANDONED]: "is given up, with nothing touched",
+  [RestorePhase.RESTORE_PHASE_KUBERNETES_STOPPED]: "has stopped Kubernetes",
+  [RestorePhase.RESTORE_PHASE_ETCD_STOPPED]: "has stopped etcd",
+  [RestorePhase.RESTORE_PHASE_RESTORED]: "has replaced its data",
+  [RestorePhase.RESTORE_PHASE_ETCD_STARTED]: "has started etcd",
+  [RestorePhase.RESTORE_PHASE_FINISHED]: "is finished",
+};
+
+function describe({ snapshotId, holder, phase, keptAside }: Restore): string {
+  const aside = phase === RestorePhase.RESTORE_PHASE_RESTORED && keptAside !== "" ? `; before: ${keptAside}` : "";
+  return `the restore of ${snapshotId} by ${holder} ${phaseWords[phase]}${aside}`;
+}

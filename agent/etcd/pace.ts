@@ -1,0 +1,67 @@
+import { ownController } from "../../proto/desired.ts";
+import { KhwError } from "../../proto/errors.ts";
+import { etcdPorts, type WithEtcd } from "../../proto/etcd.ts";
+import type { Os } from "../os/os.ts";
+import { etcdDataFolder } from "../paths.ts";
+
+/** What etcd's own documentation wants of a disk: the 99th percentile of wal_fsync_duration_seconds. */
+const writeLimitMillis = 10;
+const writeCount = 100;
+/** etcd's --heartbeat-interval, with the lab's flags; it should not be shorter than a round-trip. */
+const heartbeatMillis = 100;
+const trips = 5;
+const tripMillis = 2_000;
+
+/** Where this machine's disk, or its network to the other controllers, is slower than etcd can bear. Leaves nothing behind. */
+export async function tooSlow(desired: WithEtcd, os: Os, signal: AbortSignal): Promise<KhwError[]> {
+  const own = ownController(desired).name;
+  const others = desired.cluster.controllers.filter(({ name }) => name !== own);
+  const found = [
+    await slowDisk(os, signal),
+    ...(await Promise.all(others.map((other) => slowNetwork(other, os, signal)))),
+  ];
+  return found
+    .filter((finding) => finding !== null)
+    .map((finding) => finding.at({ node: os.identity.name, step: "preflight" }));
+}
+
+async function slowDisk({ probes }: Os, signal: AbortSignal): Promise<KhwError | null> {
+  const times = await probes.writes(etcdDataFolder, { count: writeCount, signal });
+  const worst = percentile(times, 0.99);
+  if (worst <= writeLimitMillis) return null;
+  return new KhwError(
+    "PREFLIGHT_FAILED",
+    `a small write to ${etcdDataFolder} is on disk after ${worst.toFixed(1)} ms (99th percentile of ${times.length}), and etcd wants that within ${writeLimitMillis} ms`,
+    { hint: "give the machine an SSD persistent disk: on a slower one etcd loses its leader under load" },
+  );
+}
+
+async function slowNetwork(
+  { name, internalIp }: { readonly name: string; readonly internalIp: string },
+  { probes }: Os,
+  signal: AbortSignal,
+): Promise<KhwError | null> {
+  const { peer: port } = etcdPorts;
+  const times: number[] = [];
+  for (let trip = 0; trip < trips; trip++) {
+    const millis = await probes.roundTrip(internalIp, { port, timeoutMillis: tripMillis, signal });
+    if (millis === undefined) {
+      return new KhwError("PREFLIGHT_FAILED", `${name} does not answer at ${internalIp}:${port}`, {
+        hint: `let the controllers reach each other at ports ${etcdPorts.client} and ${port}, as the lab's firewall rule for internal traffic does`,
+      });
+    }
+    times.push(millis);
+  }
+  const median = percentile(times, 0.5);
+  if (median <= heartbeatMillis) return null;
+  return new KhwError(
+    "PREFLIGHT_FAILED",
+    `${name} answers after ${median.toFixed(0)} ms (median of ${trips}), and etcd's heartbeat is ${heartbeatMillis} ms`,
+    { hint: "put the controllers into one region" },
+  );
+}
+
+/** The smallest value that so large a part of them does not exceed. */
+function percentile(values: readonly number[], part: number): number {
+  return values.toSorted((a, b) => a - b)[Math.max(Math.ceil(values.length * part) - 1, 0)] ?? 0;
+}

@@ -1,0 +1,51 @@
+import { KhwError } from "../../proto/errors.ts";
+import type { EtcdServers } from "../os/os.ts";
+import { listMembers, type Member, serverStatus } from "./api.ts";
+
+export interface Quorum {
+  /** One of those that make it up. */
+  readonly server: string;
+  readonly members: readonly Member[];
+}
+
+/**
+ * The cluster as the other controllers' servers know it, when enough of them have a leader to change its membership.
+ * @throws KhwError NOT_READY that says who answers and who does not.
+ */
+export async function findQuorum(
+  etcd: EtcdServers,
+  servers: readonly string[],
+  { clusterId, signal }: { readonly clusterId: string; readonly signal: AbortSignal },
+): Promise<Quorum> {
+  const told: string[] = [];
+  const ask = async (server: string): Promise<string[]> => {
+    try {
+      const status = await serverStatus(etcd, server, signal);
+      if (status.clusterId !== clusterId) told.push(`${server} is of another cluster`);
+      else if (status.leader === "0") told.push(`${server} has no leader`);
+      else if (!status.learner) return [server];
+      return [];
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!(error instanceof KhwError)) throw error;
+      told.push(error.message);
+      return [];
+    }
+  };
+  const well = (await Promise.all(servers.map(ask))).flat();
+  const [server] = well;
+  if (server === undefined) throw none("none of the other members of etcd can be asked", told);
+  const members = await listMembers(etcd, server, signal);
+  const voters = members.filter(({ learner }) => !learner).length;
+  const needed = Math.floor(voters / 2) + 1;
+  if (well.length < needed) {
+    throw none(`${well.length} other members of etcd are well, and ${needed} of ${voters} make its quorum`, told);
+  }
+  return { server, members };
+}
+
+function none(what: string, told: readonly string[]): KhwError {
+  return new KhwError("NOT_READY", [what, ...told].join("; "), {
+    hint: "bring the other controllers' etcd back first; where their data is gone too, restore a snapshot",
+  });
+}

@@ -1,0 +1,69 @@
+import { dirname } from "node:path";
+import { KhwError } from "../../proto/errors.ts";
+import type { Files } from "../os/os.ts";
+import { etcdRecordFile } from "../paths.ts";
+import type { InitialCluster } from "../render/etcd.ts";
+
+/**
+ * What the agent durably remembers of this machine's member of etcd, so that a cluster is never begun twice.
+ * forming: it may be started with --initial-cluster-state new; member: it was healthy once, and without its data it can only
+ * join anew; joining: it was added to the cluster anew, and takes its data from the others.
+ */
+export type MemberRecord =
+  | { readonly stage: "forming"; readonly members: InitialCluster }
+  | (Identified & { readonly stage: "member" | "joining"; readonly members: InitialCluster });
+
+/** As etcd's API writes them: decimal. */
+export interface Identified {
+  readonly clusterId: string;
+  readonly memberId: string;
+}
+
+/** @throws KhwError IO_FAILED for a record that is none: what is not known must not be taken for a fresh machine. */
+export async function readMemberRecord(files: Pick<Files, "read">): Promise<MemberRecord | undefined> {
+  const text = (await files.read(etcdRecordFile))?.toString("utf8");
+  return text === undefined ? undefined : parse(text);
+}
+
+/** Durable when it resolves. */
+export async function writeMemberRecord(files: Pick<Files, "mkdir" | "write">, record: MemberRecord): Promise<void> {
+  await files.mkdir(dirname(etcdRecordFile), 0o700);
+  const written = { ...record, members: Object.fromEntries(record.members) };
+  await files.write(etcdRecordFile, `${JSON.stringify(written, null, 2)}\n`, 0o600);
+}
+
+/** A member's or cluster's ID as etcd's own tools print it. */
+export function hexId(decimal: string): string {
+  return BigInt(decimal).toString(16);
+}
+
+function parse(text: string): MemberRecord {
+  const { stage, members, clusterId, memberId } = parseJson(text);
+  if (typeof members !== "object" || members === null) return refuseRecord();
+  const urls = new Map(
+    Object.entries(members).map(([name, url]: [string, unknown]) => [name, typeof url === "string" ? url : ""]),
+  );
+  if (stage === "forming") return { stage, members: urls };
+  if ((stage !== "member" && stage !== "joining") || !isId(clusterId) || !isId(memberId)) return refuseRecord();
+  return { stage, members: urls, clusterId, memberId };
+}
+
+function isId(value: unknown): value is string {
+  return typeof value === "string" && /^\d{1,20}$/.test(value);
+}
+
+function parseJson(text: string): Readonly<Record<string, unknown>> {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === "object" && value !== null ? { ...value } : refuseRecord();
+  } catch (error) {
+    return error instanceof KhwError ? refuseRecord() : refuseRecord(error);
+  }
+}
+
+function refuseRecord(cause?: unknown): never {
+  throw new KhwError("IO_FAILED", `${etcdRecordFile} is not what the agent wrote`, {
+    hint: "where this machine's member of etcd is well, remove that file, and run `khw-client bootstrap`: it is adopted",
+    cause,
+  });
+}

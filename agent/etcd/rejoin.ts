@@ -1,0 +1,159 @@
+import { dirname } from "node:path";
+import { ownController } from "../../proto/desired.ts";
+import { KhwError } from "../../proto/errors.ts";
+import { clientUrl, peerUrl, type WithEtcd } from "../../proto/etcd.ts";
+import type { ApplyContext } from "../../proto/step.ts";
+import type { Files, Os } from "../os/os.ts";
+import { etcdJoinDropIn, etcdMemberFolder } from "../paths.ts";
+import { type InitialCluster, renderEtcdJoin } from "../render/etcd.ts";
+import { addLearner, type Member, promoteMember, removeMember, serverStatus } from "./api.ts";
+import { keeping } from "./held.ts";
+import { createEtcdLock } from "./lock.ts";
+import { findQuorum } from "./quorum.ts";
+import { hexId, type Identified, type MemberRecord, readMemberRecord, writeMemberRecord } from "./record.ts";
+
+const unit = "etcd.service";
+/** Of a cluster's members one joins anew at a time: while it does, it counts for nothing. */
+const lock = { key: "/khw/etcd/join", doing: "joins etcd anew", ttlSeconds: 60 };
+/** A snapshot of some gigabytes is sent in less. */
+const catchUpMillis = 600_000;
+const intervalMillis = 500;
+
+type Known = Extract<MemberRecord, { readonly stage: "member" | "joining" }>;
+
+/**
+ * Brings this machine's member back whose data is gone: the cluster forgets the old one, takes a new one in as a learner, and
+ * gives it its vote when it has caught up. May be begun anew at any point. The others' quorum is counted first.
+ * @throws KhwError NOT_READY without a quorum of the others; BUSY while another controller's member joins.
+ */
+export async function rejoin(desired: WithEtcd, os: Os, context: ApplyContext): Promise<void> {
+  const { files, systemd } = os;
+  const record = await readMemberRecord(files);
+  if (record === undefined || record.stage === "forming") throw new TypeError("no member was here to join anew");
+  if (record.stage === "joining" || !(await hasData(files))) await join(desired, os, { ...context, record });
+  await files.remove(etcdJoinDropIn);
+  await systemd.reload();
+}
+
+async function join(
+  desired: WithEtcd,
+  os: Os,
+  { record, signal, progress }: ApplyContext & { readonly record: Known },
+): Promise<void> {
+  const { etcd, files, systemd, identity } = os;
+  const { clusterId } = record;
+  const others = desired.cluster.controllers.filter(({ name }) => name !== desired.node).map(clientUrl);
+  const ask = (): ReturnType<typeof findQuorum> => findQuorum(etcd, others, { clusterId, signal });
+
+  const { server } = await ask();
+  const held = await createEtcdLock(etcd).hold(server, { ...lock, value: identity.name, signal });
+  await using _ = keeping(held, lock.ttlSeconds);
+  // Another may have joined while the lock was waited for.
+  const quorum = await ask();
+  const joining =
+    (await goesOn(record, quorum.members, files)) ?? (await begin(desired, os, { record, quorum, signal }));
+  const members = withOwnName(quorum.members, { ...joining, name: desired.node, url: peerUrl(ownController(desired)) });
+
+  await files.mkdir(dirname(etcdJoinDropIn), 0o755);
+  await files.write(etcdJoinDropIn, renderEtcdJoin(desired, members), 0o644);
+  await systemd.reload();
+  if ((await systemd.unit(unit)).activeState !== "active") await systemd.restart(unit, signal);
+  await caughtUp(os, joining, { server: quorum.server, own: clientUrl(identity), signal, progress });
+  await writeMemberRecord(files, { ...record, ...joining, stage: "member" });
+}
+
+/** The member that an interrupted join added, where it is still good. */
+async function goesOn(
+  record: Known,
+  members: readonly Member[],
+  files: Pick<Files, "stat">,
+): Promise<Identified | undefined> {
+  const added = members.find(({ id }) => id === record.memberId);
+  if (record.stage !== "joining" || added === undefined) return undefined;
+  // Started once, it has promised things to the others that only its data knows of.
+  return added.name === "" || (await hasData(files)) ? record : undefined;
+}
+
+interface Begin {
+  readonly record: Known;
+  readonly quorum: { readonly server: string; readonly members: readonly Member[] };
+  readonly signal: AbortSignal;
+}
+
+async function begin(
+  desired: WithEtcd,
+  { etcd, files, systemd }: Os,
+  { record, quorum, signal }: Begin,
+): Promise<Identified> {
+  const { server, members } = quorum;
+  const url = peerUrl(ownController(desired));
+  const { activeState } = await systemd.unit(unit);
+  if (activeState !== "inactive" && activeState !== "failed") await systemd.stop(unit, signal);
+  await systemd.resetFailed(unit);
+  await removeTree(files, etcdMemberFolder);
+  const old = members.find(({ peerUrls }) => peerUrls.includes(url));
+  if (old !== undefined) await removeMember(etcd, server, { id: old.id, signal });
+  const { id } = await addLearner(etcd, server, { peerUrl: url, signal });
+  const joining = { clusterId: record.clusterId, memberId: id };
+  await writeMemberRecord(files, { ...record, ...joining, stage: "joining" });
+  return joining;
+}
+
+/** The members as --initial-cluster wants them: those that are there, and this one. */
+function withOwnName(
+  members: readonly Member[],
+  { memberId, name, url }: { readonly memberId: string; readonly name: string; readonly url: string },
+): InitialCluster {
+  const others = members.filter(({ id, peerUrls }) => id !== memberId && !peerUrls.includes(url));
+  return new Map([...others.map((member) => [member.name, member.peerUrls[0] ?? ""] as const), [name, url]]);
+}
+
+interface CatchUp extends ApplyContext {
+  readonly server: string;
+  readonly own: string;
+}
+
+async function caughtUp(
+  { etcd, clock, systemd }: Os,
+  { memberId }: Identified,
+  { server, own, signal, progress }: CatchUp,
+): Promise<void> {
+  const deadline = clock.now() + catchUpMillis;
+  for (;;) {
+    const lacks = await lacking();
+    if (lacks === undefined) return;
+    const { activeState } = await systemd.unit(unit);
+    if (activeState === "failed" || clock.now() >= deadline) {
+      throw new KhwError("NOT_READY", `the member ${hexId(memberId)} does not catch up: ${lacks}`, {
+        hint: `\`journalctl --unit=${unit}\` on the node says why; it is tried again`,
+      });
+    }
+    progress(lacks);
+    await clock.delay(intervalMillis, signal);
+  }
+
+  async function lacking(): Promise<string | undefined> {
+    try {
+      const status = await serverStatus(etcd, own, signal);
+      if (status.memberId !== memberId) return `another member, ${hexId(status.memberId)}, answers`;
+      if (status.leader === "0") return "it has found no leader";
+      if (status.learner) await promoteMember(etcd, server, { id: memberId, signal });
+      return undefined;
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!(error instanceof KhwError)) throw error;
+      return error.message;
+    }
+  }
+}
+
+export async function hasData(files: Pick<Files, "stat">): Promise<boolean> {
+  return (await files.stat(etcdMemberFolder))?.kind === "directory";
+}
+
+async function removeTree(files: Files, path: string): Promise<void> {
+  if ((await files.stat(path))?.kind === "directory") {
+    for (const name of await files.list(path)) await removeTree(files, `${path}/${name}`);
+  }
+  await files.remove(path);
+}

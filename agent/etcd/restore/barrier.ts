@@ -1,0 +1,34 @@
+import type { Files, Systemd } from "../../os/os.ts";
+import { unitFolder } from "../../paths.ts";
+
+/**
+ * Units that must not start before their turn, whoever starts them, and over a boot too: a drop-in with a condition that never
+ * holds. systemd then skips the start, which is no failure of the unit.
+ */
+export interface Barrier {
+  readonly close: (units: readonly string[]) => Promise<void>;
+  readonly open: (units: readonly string[]) => Promise<void>;
+}
+
+const text = `# etcd is being restored, and this unit's turn has not come: \`khw-client etcd restore\` goes on with it.
+[Unit]
+ConditionPathExists=/nonexistent/until-etcd-is-restored
+`;
+
+export function createBarrier({ files, systemd }: { readonly files: Files; readonly systemd: Systemd }): Barrier {
+  // After every other: a later drop-in can take a condition back.
+  const dropIn = (unit: string): string => `${unitFolder}/${unit}.d/90-khw-restoring.conf`;
+  return {
+    close: async (units) => {
+      for (const unit of units) {
+        await files.mkdir(`${unitFolder}/${unit}.d`, 0o755);
+        await files.write(dropIn(unit), text, 0o644);
+      }
+      await systemd.reload();
+    },
+    open: async (units) => {
+      for (const unit of units) await files.remove(dropIn(unit));
+      await systemd.reload();
+    },
+  };
+}

@@ -1,0 +1,77 @@
+import { KhwError } from "../../../proto/errors.ts";
+import { peerUrl as peerUrlOf } from "../../../proto/etcd.ts";
+import type { AdvanceRestoreRequest } from "../../../proto/gen/khw/agent/v1/etcd.ts";
+import { parseIPv4, parseNodeName, refuse, show } from "../../../proto/validate.ts";
+import type { Files } from "../../os/os.ts";
+import { etcdDataFolder, unitFolder } from "../../paths.ts";
+import { parseSnapshotId } from "../snapshots/record.ts";
+
+/** What one machine restores, and as whom. */
+export interface RestorePlan {
+  readonly restoreId: string;
+  readonly snapshotId: string;
+  readonly name: string;
+  readonly peerUrl: string;
+  readonly initialCluster: string;
+  /** Peer URLs by name. */
+  readonly peers: ReadonlyMap<string, string>;
+}
+
+/** @throws KhwError INVALID_ARGUMENT for what names no members, or not this machine. */
+export function parseRestorePlan(
+  { restoreId, snapshotId, members }: AdvanceRestoreRequest,
+  identity: { readonly name: string; readonly internalIp: string },
+): RestorePlan {
+  if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(restoreId)) refuse("restore_id", "is not a UUID");
+  const peers = members.map(({ name, internalIp }) => ({
+    name: parseNodeName("members", name),
+    peerUrl: peerUrlOf({ internalIp: parseIPv4(`members.${name}`, internalIp) }),
+  }));
+  const own = peers.find(({ name }) => name === identity.name);
+  if (own === undefined) return refuse("members", `${show(identity.name)} is not among them`);
+  if (own.peerUrl !== peerUrlOf(identity)) {
+    refuse("members", `${own.name} is at ${identity.internalIp}, and not at ${own.peerUrl}`);
+  }
+  return {
+    restoreId,
+    snapshotId: parseSnapshotId(snapshotId),
+    name: own.name,
+    peerUrl: own.peerUrl,
+    peers: new Map(peers.map(({ name, peerUrl }) => [name, peerUrl])),
+    initialCluster: peers.map(({ name, peerUrl }) => `${name}=${peerUrl}`).join(","),
+  };
+}
+
+/**
+ * The unit starts the member that the plan is for, from the folder that is restored: else the restored data would be another's.
+ * @throws KhwError PREFLIGHT_FAILED naming what differs.
+ */
+export async function refuseOtherUnit({ name, peerUrl, initialCluster }: RestorePlan, files: Files): Promise<void> {
+  const path = `${unitFolder}/etcd.service`;
+  const unit = (await files.read(path))?.toString("utf8");
+  if (unit === undefined) throw unfit(`${path} is not there`);
+  const flags = new Map(
+    [...unit.matchAll(/--([a-z-]+)[= ]+"?([^\s"\\]+)/g)].map(([, flag = "", value = ""]) => [flag, value]),
+  );
+  const wanted = {
+    name,
+    "data-dir": etcdDataFolder,
+    "initial-advertise-peer-urls": peerUrl,
+    "initial-cluster": initialCluster,
+  };
+  for (const [flag, value] of Object.entries(wanted)) {
+    const found = flags.get(flag) ?? "nothing";
+    if (sorted(found) !== sorted(value)) throw unfit(`--${flag} in ${path} is ${found}, not ${value}`);
+  }
+}
+
+/** Members in whatever order are the same cluster. */
+function sorted(list: string): string {
+  return list.split(",").sort().join(",");
+}
+
+function unfit(why: string): KhwError {
+  return new KhwError("PREFLIGHT_FAILED", `etcd on this machine is not as lab 07 sets it up: ${why}`, {
+    hint: "restore such an etcd by hand, with `etcdctl snapshot restore` on each of its members",
+  });
+}

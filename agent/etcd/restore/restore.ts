@@ -1,0 +1,165 @@
+import { KhwError } from "../../../proto/errors.ts";
+import {
+  type AdvanceRestoreRequest,
+  type EtcdMember,
+  Restore,
+  RestorePhase,
+} from "../../../proto/gen/khw/agent/v1/etcd.ts";
+import { refuse } from "../../../proto/validate.ts";
+import type { Os } from "../../os/os.ts";
+import { etcdDataFolder, etcdJoinDropIn } from "../../paths.ts";
+import type { Writer } from "../../writer.ts";
+import { compactTime } from "../snapshots/record.ts";
+import type { Snapshots } from "../snapshots/snapshots.ts";
+import { createBarrier } from "./barrier.ts";
+import { createHold } from "./hold.ts";
+import type { RestoreMark } from "./mark.ts";
+import { parseRestorePlan, refuseOtherUnit, type RestorePlan } from "./plan.ts";
+import { startEtcd, startKubernetes, stopUnit } from "./services.ts";
+
+/** The machine's part in a restore of the whole cluster, phase by phase. */
+export interface Restorer {
+  /** One call after the other. @throws KhwError BUSY, PREFLIGHT_FAILED for a phase whose turn has not come, or why the phase failed. */
+  advance(request: AdvanceRestoreRequest, holder: string): Promise<Restore>;
+}
+
+export interface RestorerOptions {
+  readonly os: Os;
+  readonly mark: RestoreMark;
+  readonly writer: Writer;
+  readonly snapshots: Pick<Snapshots, "list" | "fileOf">;
+  readonly member: (signal: AbortSignal) => Promise<EtcdMember>;
+  /** Told of the member once it is one of the restored cluster, with ids that are others than before. */
+  readonly joined: (member: EtcdMember, plan: Pick<RestorePlan, "peers">) => Promise<void>;
+  readonly told: (restore: Restore) => void;
+  readonly signal: AbortSignal;
+}
+
+const kubernetesUnits = ["kube-apiserver.service", "kube-controller-manager.service", "kube-scheduler.service"];
+const etcdUnit = "etcd.service";
+
+/** An unfinished restore of an earlier agent holds the machine from now on. */
+export function createRestorer(options: RestorerOptions): Restorer {
+  const { os, mark, writer, snapshots, member, joined, told, signal } = options;
+  const barrier = createBarrier(os);
+  const machine = createHold(writer);
+  let turn: Promise<unknown> = Promise.resolve();
+
+  const hold = (holder: string): Promise<void> => machine.take(`a restore of etcd that ${holder} began`);
+  const phases: Readonly<Record<number, (plan: RestorePlan, restore: Restore) => Promise<Partial<Restore>>>> = {
+    // It was begun, and so it is held.
+    [RestorePhase.RESTORE_PHASE_HELD]: async () => ({}),
+    [RestorePhase.RESTORE_PHASE_ABANDONED]: async () => ({}),
+    [RestorePhase.RESTORE_PHASE_KUBERNETES_STOPPED]: async () => {
+      await barrier.close([...kubernetesUnits, etcdUnit]);
+      for (const unit of kubernetesUnits) await stopUnit(unit, os.systemd, signal);
+      return {};
+    },
+    [RestorePhase.RESTORE_PHASE_ETCD_STOPPED]: async () => {
+      await stopUnit(etcdUnit, os.systemd, signal);
+      return {};
+    },
+    [RestorePhase.RESTORE_PHASE_RESTORED]: async (plan, { begunUnixMillis }) => {
+      const { snapshotId, restoreId, name, peerUrl, initialCluster } = plan;
+      const aside = `${etcdDataFolder}/before-restore-${compactTime(begunUnixMillis)}`;
+      await os.etcdctl.replaceData(snapshots.fileOf(snapshotId), {
+        name,
+        peerUrl,
+        initialCluster,
+        // Another than any before: no member that still has the data of before can mistake these for its own cluster's.
+        token: `khw-restore-${restoreId}`,
+        data: etcdDataFolder,
+        fresh: freshFolder(restoreId),
+        aside,
+        signal,
+      });
+      await os.files.remove(etcdJoinDropIn);
+      return { keptAside: (await os.files.stat(aside)) === undefined ? "" : aside };
+    },
+    [RestorePhase.RESTORE_PHASE_ETCD_STARTED]: async ({ snapshotId, ...plan }) => {
+      await barrier.open([etcdUnit]);
+      const now = await startEtcd({ os, member, signal });
+      const revision = (await snapshots.list()).find(({ id }) => id === snapshotId)?.revision ?? 0;
+      if (now.revision < revision) throw notRestored(now, revision);
+      await joined(now, plan);
+      return {};
+    },
+    [RestorePhase.RESTORE_PHASE_FINISHED]: async ({ restoreId }) => {
+      await barrier.open(kubernetesUnits);
+      await startKubernetes(os, signal);
+      await os.etcdctl.tidyData(freshFolder(restoreId), signal);
+      return {};
+    },
+  };
+
+  const begin = async (plan: RestorePlan, holder: string): Promise<Restore> => {
+    await refuseOtherUnit(plan, os.files);
+    if (!(await snapshots.list()).some(({ id }) => id === plan.snapshotId)) {
+      refuse(
+        "snapshot_id",
+        `there is no proved snapshot ${plan.snapshotId} here`,
+        "bring it here first (WriteSnapshot)",
+      );
+    }
+    await hold(holder);
+    const { restoreId: id, snapshotId } = plan;
+    const restore = Restore.fromPartial({ id, snapshotId, holder, begunUnixMillis: os.clock.now() });
+    await mark.set(restore);
+    told(restore);
+    return restore;
+  };
+
+  const advance = async (request: AdvanceRestoreRequest, holder: string): Promise<Restore> => {
+    const plan = parseRestorePlan(request, os.identity);
+    const work = phases[request.phase] ?? refuse("phase", "is none of a restore's");
+    const known = mark.current();
+    const same = known?.id === plan.restoreId && known.snapshotId === plan.snapshotId;
+    if (!same && request.phase !== RestorePhase.RESTORE_PHASE_HELD) {
+      throw outOfTurn("this machine has not begun that restore");
+    }
+    const restore = same ? known : await begin(plan, holder);
+    refuseOutOfTurn(restore.phase, request.phase);
+    if (restore.phase >= request.phase) return restore;
+    await hold(restore.holder);
+    const done = { ...restore, ...(await work(plan, restore)), phase: request.phase };
+    await mark.set(done);
+    told(done);
+    if (mark.unfinished() === undefined) machine.release();
+    return done;
+  };
+
+  const unfinished = mark.unfinished();
+  if (unfinished !== undefined) void hold(unfinished.holder);
+
+  return {
+    advance: (request, holder) => {
+      const mine = turn.then(() => advance(request, holder));
+      turn = mine.catch(() => undefined);
+      return mine;
+    },
+  };
+}
+
+function freshFolder(restoreId: string): string {
+  return `${etcdDataFolder}/.khw-restore-${restoreId}`;
+}
+
+function refuseOutOfTurn(reached: RestorePhase, wanted: RestorePhase): void {
+  const { RESTORE_PHASE_ABANDONED: abandoned, RESTORE_PHASE_HELD: held } = RestorePhase;
+  if (reached === abandoned && wanted !== abandoned) throw outOfTurn("this one was given up on this machine");
+  const next = wanted === abandoned ? reached <= held : wanted <= reached + 1;
+  if (!next && reached !== wanted) throw outOfTurn(`this machine is at phase ${reached}, not before ${wanted}`);
+}
+
+function outOfTurn(why: string): KhwError {
+  return new KhwError("PREFLIGHT_FAILED", `the restore's phases go in their order, and ${why}`, {
+    hint: "run `khw-client etcd restore` again: it goes on from where each machine is",
+  });
+}
+
+function notRestored({ revision }: EtcdMember, wanted: number): KhwError {
+  const what = `is at revision ${revision}, before the snapshot's ${wanted}`;
+  return new KhwError("POSTCONDITION_FAILED", `the restored etcd ${what}`, {
+    hint: "run `khw-client etcd restore` again; `journalctl -u etcd` on the nodes tells more",
+  });
+}

@@ -1,0 +1,77 @@
+import { components } from "../../../proto/components.ts";
+import { deadline } from "../../os/deadline.ts";
+import { KhwError, toKhwError } from "../../../proto/errors.ts";
+import type { EtcdMember } from "../../../proto/gen/khw/agent/v1/etcd.ts";
+import { healthCheckOf } from "../../health.ts";
+import type { Os, Systemd } from "../../os/os.ts";
+import { ready } from "../../steps/ready.ts";
+
+const startMillis = 180_000;
+const intervalMillis = 500;
+
+/** The unit does not run. */
+export async function stopUnit(unit: string, systemd: Systemd, signal: AbortSignal): Promise<void> {
+  const { loadState, activeState } = await systemd.unit(unit);
+  if (loadState !== "loaded" || activeState === "inactive") return;
+  await systemd.stop(unit, signal);
+}
+
+export interface StartOptions {
+  readonly os: Pick<Os, "systemd" | "clock">;
+  /** Asks the machine's member. */
+  readonly member: (signal: AbortSignal) => Promise<EtcdMember>;
+  readonly signal: AbortSignal;
+}
+
+/** etcd runs, and its member has a leader. The others are started at the same time, and may be a while later. */
+export async function startEtcd({ os, member, signal }: StartOptions): Promise<EtcdMember> {
+  const { systemd, clock } = os;
+  let last = "it was not asked yet";
+  using limit = deadline(signal, startMillis, () => {
+    return new KhwError("TIMEOUT", `etcd has no quorum after ${startMillis / 1000} s: ${last}`, {
+      hint: "see `khw-client etcd status`, then run `khw-client etcd restore` again",
+    });
+  });
+  await systemd.resetFailed("etcd.service");
+  await systemd.start("etcd.service", limit.signal);
+  for (;;) {
+    try {
+      const now = await member(limit.signal);
+      if (now.leaderId !== "") return now;
+      last = "it has no leader";
+    } catch (error) {
+      limit.signal.throwIfAborted();
+      last = toKhwError(error).message;
+    }
+    await clock.delay(intervalMillis, limit.signal);
+  }
+}
+
+/** What asks the API server gives up and starts again when it is not there soon. */
+const patienceMillis = 60_000;
+
+/**
+ * API server, controller manager and scheduler run, as far as they belong to this machine. Whether they are well is for whoever
+ * looks after: a machine whose API server lacks something else must not be held for it.
+ */
+export async function startKubernetes(os: Os, signal: AbortSignal): Promise<void> {
+  const { systemd } = os;
+  for (const component of components) {
+    const unit = `${component}.service`;
+    const { loadState, unitFileState } = await systemd.unit(unit);
+    if (loadState !== "loaded" || unitFileState !== "enabled") continue;
+    await systemd.resetFailed(unit);
+    await systemd.start(unit, signal);
+    if (component === "kube-apiserver") await readyOrNot(component, os, signal);
+  }
+}
+
+async function readyOrNot(component: string, os: Os, signal: AbortSignal): Promise<void> {
+  using limit = deadline(signal, patienceMillis, () => new KhwError("TIMEOUT", `${component} is not ready yet`));
+  try {
+    await ready(healthCheckOf(component), []).apply(os, { signal: limit.signal, progress: () => {} });
+  } catch (error) {
+    signal.throwIfAborted();
+    if (!(error instanceof KhwError)) throw error;
+  }
+}

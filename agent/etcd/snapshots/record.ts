@@ -1,0 +1,72 @@
+import { Snapshot, SnapshotOrigin } from "../../../proto/gen/khw/agent/v1/etcd.ts";
+import { refuse, show } from "../../../proto/validate.ts";
+
+const words = {
+  [SnapshotOrigin.SNAPSHOT_ORIGIN_UNSPECIFIED]: "unknown",
+  [SnapshotOrigin.SNAPSHOT_ORIGIN_SCHEDULED]: "scheduled",
+  [SnapshotOrigin.SNAPSHOT_ORIGIN_REQUESTED]: "requested",
+  [SnapshotOrigin.SNAPSHOT_ORIGIN_COPIED]: "copied",
+} as const satisfies Record<number, string>;
+
+/** The small JSON beside a snapshot: what was proved of it, and when. */
+export function encodeRecord(snapshot: Snapshot): string {
+  const { takenUnixMillis, provedUnixMillis, origin, ...rest } = snapshot;
+  const record = {
+    ...rest,
+    origin: wordOf(origin),
+    taken: new Date(takenUnixMillis).toISOString(),
+    proved: new Date(provedUnixMillis).toISOString(),
+  };
+  return `${JSON.stringify(record, null, 2)}\n`;
+}
+
+/** Undefined for what is no record of a snapshot of this name: one without a record is not known to be good. */
+export function decodeRecord(id: string, text: string): Snapshot | undefined {
+  try {
+    const { taken, proved, origin, ...rest }: Record<string, unknown> = JSON.parse(text);
+    const snapshot = Snapshot.fromPartial({
+      ...strings(rest, ["node", "sha256", "hash", "restoredHash", "clusterId", "etcdVersion", "uploaded"]),
+      ...numbers(rest, ["size", "revision", "keys"]),
+      id,
+      origin: originOf(origin),
+      takenUnixMillis: Date.parse(String(taken)),
+      provedUnixMillis: Date.parse(String(proved)),
+    });
+    return Number.isNaN(snapshot.takenUnixMillis) || snapshot.sha256 === "" ? undefined : snapshot;
+  } catch {
+    // Whatever the parser says, it says of the text.
+    return undefined;
+  }
+}
+
+/** A name that is a file's: no path, nothing hidden. @throws KhwError INVALID_ARGUMENT. */
+export function parseSnapshotId(id: string): string {
+  return /^[A-Za-z0-9][A-Za-z0-9._-]{0,120}$/.test(id) ? id : refuse("snapshot", `${show(id)} is no snapshot's name`);
+}
+
+/** Names sort as their times do. */
+export function snapshotId(unixMillis: number, node: string): string {
+  return `${compactTime(unixMillis)}-${node}`;
+}
+
+/** "20260131T120000Z" */
+export function compactTime(unixMillis: number): string {
+  return new Date(unixMillis).toISOString().replaceAll(/[-:]|\.\d+/g, "");
+}
+
+function wordOf(origin: SnapshotOrigin): string {
+  return Object.entries(words).find(([key]) => Number(key) === origin)?.[1] ?? "unknown";
+}
+
+function originOf(word: unknown): SnapshotOrigin {
+  const found = Object.values(SnapshotOrigin).find((origin) => wordOf(origin) === word);
+  return found ?? SnapshotOrigin.SNAPSHOT_ORIGIN_UNSPECIFIED;
+}
+
+function strings(from: Record<string, unknown>, keys: readonly string[]): Record<string, string> {
+  return Object.fromEntries(keys.map((key) => [key, typeof from[key] === "string" ? from[key] : ""]));
+}
+
+function numbers(from: Record<string, unknown>, keys: readonly string[]): Record<string, number> {
+  return Object.fromEntries(keys.map((key) => [key, Number(from[key] ?? 0)]));
+}

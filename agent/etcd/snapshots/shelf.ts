@@ -1,0 +1,94 @@
+import type { Snapshot, SnapshotOrigin } from "../../../proto/gen/khw/agent/v1/etcd.ts";
+import { KhwError } from "../../../proto/errors.ts";
+import type { Bulk, Files } from "../../os/os.ts";
+import { decodeRecord, encodeRecord, parseSnapshotId } from "./record.ts";
+
+/**
+ * The folder of proved snapshots: ID.db, and ID.json beside it, which is written last. What has no record is not known to be
+ * good, and is nobody's.
+ */
+export interface Shelf {
+  /** Oldest first. */
+  list(): Promise<Snapshot[]>;
+  /** @throws KhwError INVALID_ARGUMENT when there is none of that name. */
+  find(id: string): Promise<Snapshot>;
+  fileOf(id: string): string;
+  /** The folder is there. */
+  readonly prepare: () => Promise<void>;
+  /** Where a snapshot is made before it is proved, and where it is restored to for the proof. */
+  draft(id: string): { readonly file: string; readonly scratch: string };
+  /** Gives the draft its name, and the record its file. Durable when it resolves. */
+  adopt(snapshot: Snapshot): Promise<void>;
+  /** Writes the record anew. */
+  note(snapshot: Snapshot): Promise<void>;
+  /** Removes what is left of a draft. */
+  discard(id: string): Promise<void>;
+  /** Takes its record away: it counts as good no more. The file stays. */
+  disown(id: string): Promise<void>;
+  /** Removes the oldest of this origin beyond so many, but for those that are spared. Answers their ids. */
+  prune(origin: SnapshotOrigin, keep: number, spared: readonly string[]): Promise<string[]>;
+}
+
+export interface ShelfOptions {
+  readonly files: Files;
+  readonly bulk: Bulk;
+  readonly folder: string;
+}
+
+/** What an agent that was killed left of drafts is removed. */
+export async function openShelf({ files, bulk, folder }: ShelfOptions): Promise<Shelf> {
+  const fileOf = (id: string): string => `${folder}/${parseSnapshotId(id)}.db`;
+  const recordOf = (id: string): string => `${folder}/${parseSnapshotId(id)}.json`;
+  const draft = (id: string) => ({ file: `${folder}/.${id}.db.draft`, scratch: `${folder}/.${id}.scratch` });
+
+  for (const name of await files.list(folder)) if (name.startsWith(".")) await bulk.removeTree(`${folder}/${name}`);
+
+  const read = async (id: string): Promise<Snapshot | undefined> => {
+    const [record, facts] = await Promise.all([files.read(recordOf(id)), files.stat(fileOf(id))]);
+    if (record === undefined || facts === undefined) return undefined;
+    return decodeRecord(id, record.toString("utf8"));
+  };
+  const list = async (): Promise<Snapshot[]> => {
+    const ids = (await files.list(folder)).flatMap((name) => /^([^.].*)\.json$/.exec(name)?.[1] ?? []);
+    const found = await Promise.all(ids.map(read));
+    return found.flatMap((one) => one ?? []).toSorted((a, b) => a.takenUnixMillis - b.takenUnixMillis);
+  };
+  const note = (snapshot: Snapshot): Promise<void> => files.write(recordOf(snapshot.id), encodeRecord(snapshot), 0o600);
+  const remove = async (id: string): Promise<void> => {
+    // The record first: a file without one counts as none.
+    await files.remove(recordOf(id));
+    await files.remove(fileOf(id));
+  };
+
+  return {
+    list,
+    find: async (id) =>
+      (await read(id)) ??
+      Promise.reject(
+        new KhwError("INVALID_ARGUMENT", `there is no proved snapshot ${id} here`, {
+          hint: "`khw-client etcd snapshot list` shows those that there are",
+        }),
+      ),
+    fileOf,
+    prepare: () => files.mkdir(folder, 0o700),
+    draft,
+    adopt: async (snapshot) => {
+      await files.rename(draft(snapshot.id).file, fileOf(snapshot.id));
+      await note(snapshot);
+    },
+    note,
+    disown: (id) => files.remove(recordOf(id)),
+    discard: async (id) => {
+      await bulk.removeTree(draft(id).file);
+      // etcdctl's own name for what it has not wholly saved.
+      await bulk.removeTree(`${draft(id).file}.part`);
+      await bulk.removeTree(draft(id).scratch);
+    },
+    prune: async (origin, keep, spared) => {
+      const own = (await list()).filter((snapshot) => snapshot.origin === origin && !spared.includes(snapshot.id));
+      const surplus = own.slice(0, Math.max(0, own.length - keep)).map(({ id }) => id);
+      for (const id of surplus) await remove(id);
+      return surplus;
+    },
+  };
+}

@@ -1,0 +1,147 @@
+import { KhwError } from "../../../proto/errors.ts";
+import { type EtcdMember, Snapshot, SnapshotOrigin } from "../../../proto/gen/khw/agent/v1/etcd.ts";
+import { parseSha256, refuse } from "../../../proto/validate.ts";
+import type { Os } from "../../os/os.ts";
+import { etcdCredentials, localServer } from "../member.ts";
+import { type Proof, proveSnapshot, refuseWithoutRoom, unproven } from "./prove.ts";
+import { parseSnapshotId, snapshotId } from "./record.ts";
+import type { Shelf } from "./shelf.ts";
+
+/** The proved snapshots of a machine, and how more come to be. What takes long is done one after the other. */
+export interface Snapshots {
+  /** Oldest first. */
+  list(): Promise<Snapshot[]>;
+  /** @throws KhwError INVALID_ARGUMENT when there is none of that name. */
+  find(id: string): Promise<Snapshot>;
+  /** The newest that this machine took itself, as far as it was seen; for metrics, which do not wait. */
+  newest(): Snapshot | undefined;
+  /** Takes one from the machine's member. @throws KhwError POSTCONDITION_FAILED, with nothing kept, when it cannot be proved. */
+  save(origin: SnapshotOrigin, signal: AbortSignal): Promise<Snapshot>;
+  /** Proves one anew. @throws KhwError DIGEST_MISMATCH or POSTCONDITION_FAILED: then it counts as good no more. */
+  verify(id: string, signal: AbortSignal): Promise<Snapshot>;
+  read(id: string): Promise<AsyncIterable<Buffer>>;
+  fileOf(id: string): string;
+  /** Takes in one that comes from elsewhere, and proves it. @param announced what is known of it: id, size and digest at least */
+  receive(announced: Snapshot, chunks: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<Snapshot>;
+  /** Keeps the newest so many of each origin. */
+  prune(keep: number): Promise<void>;
+  /** Notes where it was uploaded to. */
+  noteUpload(id: string, url: string): Promise<void>;
+}
+
+export interface SnapshotsOptions {
+  readonly os: Pick<Os, "files" | "bulk" | "etcdctl" | "clock" | "identity">;
+  readonly shelf: Shelf;
+  readonly member: (signal: AbortSignal) => Promise<EtcdMember>;
+  /** The ids of those that somebody relies on now. */
+  readonly inUse: () => readonly string[];
+}
+
+export function createSnapshots({ os, shelf, member, inUse }: SnapshotsOptions): Snapshots {
+  const { files, bulk, etcdctl, clock, identity } = os;
+  let newest: Snapshot | undefined;
+  const list = async (): Promise<Snapshot[]> => {
+    const all = await shelf.list();
+    newest = all.findLast(({ origin }) => origin !== SnapshotOrigin.SNAPSHOT_ORIGIN_COPIED);
+    return all;
+  };
+  let turn: Promise<unknown> = Promise.resolve();
+  const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
+    const mine = turn.then(work);
+    turn = mine.catch(() => undefined);
+    return mine;
+  };
+  const prove = (file: string, id: string, signal: AbortSignal): Promise<Proof> =>
+    proveSnapshot(file, shelf.draft(id).scratch, { etcdctl, files, bulk, signal });
+
+  const save = async (origin: SnapshotOrigin, signal: AbortSignal): Promise<Snapshot> => {
+    const takenUnixMillis = clock.now();
+    const id = snapshotId(takenUnixMillis, identity.name);
+    const { dbSize, revision, clusterId, version } = await member(signal);
+    const { file } = shelf.draft(id);
+    await refuseWithoutRoom(file, dbSize, files);
+    await shelf.prepare();
+    try {
+      await etcdctl.save(file, { server: localServer, ...etcdCredentials, signal });
+      const proof = await prove(file, id, signal);
+      if (proof.revision < revision) throw unproven(`it ends at revision ${proof.revision}, before ${revision}`);
+      const facts = { id, origin, takenUnixMillis, provedUnixMillis: clock.now(), node: identity.name };
+      const snapshot = Snapshot.fromPartial({ ...facts, ...proof, clusterId, etcdVersion: version });
+      await shelf.adopt(snapshot);
+      newest = snapshot;
+      return snapshot;
+    } finally {
+      await shelf.discard(id);
+    }
+  };
+
+  const verify = async (id: string, signal: AbortSignal): Promise<Snapshot> => {
+    const known = await shelf.find(id);
+    const file = shelf.fileOf(id);
+    let proof: Proof;
+    try {
+      const sha256 = await files.sha256(file);
+      if (sha256 !== known.sha256) throw changed(id, "its SHA-256 is another than when it was proved");
+      proof = await prove(file, id, signal);
+    } catch (error) {
+      const bad =
+        error instanceof KhwError && (error.code === "DIGEST_MISMATCH" || error.code === "POSTCONDITION_FAILED");
+      if (bad) await shelf.disown(id);
+      throw error;
+    }
+    // Another etcdctl may restore other bytes of the same file, and these of now are those that were looked at.
+    const proved = { ...known, ...proof, provedUnixMillis: clock.now() };
+    await shelf.note(proved);
+    return proved;
+  };
+
+  const receive = async (
+    announced: Snapshot,
+    chunks: AsyncIterable<Uint8Array>,
+    signal: AbortSignal,
+  ): Promise<Snapshot> => {
+    const { id, size, sha256 } = announced;
+    const there = (await shelf.list()).find((known) => known.id === id && known.sha256 === sha256);
+    if (there !== undefined) return there;
+    const { file } = shelf.draft(id);
+    await refuseWithoutRoom(file, size, files);
+    await shelf.prepare();
+    try {
+      const received = await bulk.write(file, chunks, size);
+      if (received !== sha256) throw changed(id, "it did not arrive as it was sent");
+      const proof = await prove(file, id, signal);
+      const origin = SnapshotOrigin.SNAPSHOT_ORIGIN_COPIED;
+      const snapshot = { ...announced, ...proof, origin, provedUnixMillis: clock.now() };
+      await shelf.adopt(snapshot);
+      return snapshot;
+    } finally {
+      await shelf.discard(id);
+    }
+  };
+
+  return {
+    list,
+    find: (id) => shelf.find(id),
+    newest: () => newest,
+    save: (origin, signal) => inTurn(() => save(origin, signal)),
+    verify: (id, signal) => inTurn(() => verify(parseSnapshotId(id), signal)),
+    fileOf: (id) => shelf.fileOf(id),
+    read: async (id) => bulk.read(shelf.fileOf((await shelf.find(id)).id)),
+    receive: (announced, chunks, signal) => inTurn(() => receive(parseAnnounced(announced), chunks, signal)),
+    prune: async (keep) => {
+      for (const origin of Object.values(SnapshotOrigin)) await shelf.prune(origin, keep, inUse());
+    },
+    noteUpload: async (id, uploaded) => shelf.note({ ...(await shelf.find(id)), uploaded }),
+  };
+}
+
+function parseAnnounced(announced: Snapshot): Snapshot {
+  if (announced.size <= 0) refuse("snapshot", "is empty");
+  return { ...announced, id: parseSnapshotId(announced.id), sha256: parseSha256("snapshot", announced.sha256) };
+}
+
+function changed(id: string, what: string): KhwError {
+  return new KhwError("DIGEST_MISMATCH", `snapshot ${id}: ${what}`, {
+    hint: "it counts as good no more; use another (`khw-client etcd snapshot list`)",
+  });
+}

@@ -1,0 +1,31 @@
+import { open } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { KhwError } from "../../proto/errors.ts";
+import { io } from "./io.ts";
+import type { Archives } from "./os.ts";
+import { run } from "./run.ts";
+
+const toldLines = 3;
+
+/** Archives, by the system's tar. */
+export function createArchives(): Archives {
+  return {
+    extract: async ({ archive, members, to, signal }) => {
+      const how = ["--extract", "--gzip", "--strip-components=1", "--no-same-owner", `--directory=${to}`];
+      const { code, lines } = await run(["tar", ...how, `--file=${archive}`, "--", ...members], { signal });
+      if (code !== 0) {
+        throw new KhwError("IO_FAILED", `${archive} cannot be unpacked: ${lines.slice(-toldLines).join("; ")}`, {
+          hint: "is it an archive of this release, and has the disk room for it?",
+        });
+      }
+      for (const member of members) await sync(join(to, basename(member)));
+    },
+  };
+}
+
+async function sync(path: string): Promise<void> {
+  await io(path, "cannot write", async () => {
+    await using handle = await open(path, "r");
+    await handle.sync();
+  });
+}

@@ -1,0 +1,44 @@
+import { createHash } from "node:crypto";
+import { open, rm } from "node:fs/promises";
+import { KhwError } from "../../proto/errors.ts";
+import { io } from "./io.ts";
+import type { Bulk } from "./os.ts";
+
+const chunkBytes = 256 * 1024;
+
+/** The machine's file system. */
+export function createBulk(): Bulk {
+  return {
+    read: (path, { from = 0, to = Infinity } = {}) => readChunks(path, from, to),
+    write: (path, chunks, maxBytes) => io(path, "cannot write", () => writeChunks(path, chunks, maxBytes)),
+    removeTree: (path) => io(path, "cannot remove", () => rm(path, { recursive: true, force: true })),
+  };
+}
+
+async function* readChunks(path: string, from: number, to: number): AsyncGenerator<Buffer> {
+  await using handle = await io(path, "cannot read", () => open(path, "r"));
+  for (let position = from; position < to;) {
+    const length = Math.min(chunkBytes, to - position);
+    // Each its own: whoever takes it may keep it for a while.
+    const chunk = Buffer.allocUnsafe(length);
+    const { bytesRead } = await io(path, "cannot read", () => handle.read(chunk, 0, length, position));
+    if (bytesRead === 0) return;
+    position += bytesRead;
+    yield chunk.subarray(0, bytesRead);
+  }
+}
+
+async function writeChunks(path: string, chunks: AsyncIterable<Uint8Array>, maxBytes: number): Promise<string> {
+  await rm(path, { force: true });
+  await using handle = await open(path, "wx", 0o600);
+  const sum = createHash("sha256");
+  let size = 0;
+  for await (const chunk of chunks) {
+    size += chunk.length;
+    if (size > maxBytes) throw new KhwError("INVALID_ARGUMENT", `more than the ${maxBytes} bytes that were announced`);
+    sum.update(chunk);
+    await handle.write(chunk);
+  }
+  await handle.sync();
+  return sum.digest("hex");
+}

@@ -1,0 +1,49 @@
+import { open, rm, stat } from "node:fs/promises";
+import { connect } from "node:net";
+import { dirname, join } from "node:path";
+import { io, isErrno, orAbsent } from "./io.ts";
+import type { Probes } from "./os.ts";
+
+/** As long as what etcd writes for one small request. */
+const writeBytes = 2300;
+
+export const writes: Probes["writes"] = async (folder, { count, signal }) => {
+  const path = join(await existing(folder), ".khw-writes");
+  return io(path, "cannot write", async () => {
+    const times: number[] = [];
+    try {
+      await using handle = await open(path, "w", 0o600);
+      for (const data = Buffer.alloc(writeBytes); times.length < count; signal.throwIfAborted()) {
+        const begun = performance.now();
+        await handle.write(data);
+        await handle.datasync();
+        times.push(performance.now() - begun);
+      }
+    } finally {
+      await rm(path, { force: true });
+    }
+    return times;
+  });
+};
+
+export const roundTrip: Probes["roundTrip"] = (host, { port, timeoutMillis, signal }) => {
+  const begun = performance.now();
+  return new Promise((resolve, reject) => {
+    const limit = AbortSignal.any([signal, AbortSignal.timeout(timeoutMillis)]);
+    const socket = connect({ host, port, signal: limit });
+    const answered = (): void => resolve(performance.now() - begun);
+    socket.once("connect", () => {
+      answered();
+      socket.destroy();
+    });
+    socket.once("error", (error) => {
+      if (signal.aborted) reject(signal.reason);
+      else if (isErrno(error, "ECONNREFUSED")) answered();
+      else resolve(undefined);
+    });
+  });
+};
+
+async function existing(folder: string): Promise<string> {
+  return (await orAbsent(() => stat(folder))) === undefined ? existing(dirname(folder)) : folder;
+}

@@ -1,0 +1,25 @@
+import { KhwError } from "../../proto/errors.ts";
+import { readMetadata } from "./metadata.ts";
+import type { MetadataOptions } from "./metadata-http.ts";
+
+/**
+ * An access token of the instance's service account: a secret, for the Authorization header and nothing else.
+ * @throws KhwError METADATA_UNAVAILABLE when the instance has no service account, or its metadata server does not answer.
+ */
+export async function readAccessToken(options: MetadataOptions): Promise<string> {
+  const answer = await readMetadata("instance/service-accounts/default/token", options);
+  if (answer === undefined) throw unavailable("the instance has no service account");
+  try {
+    const { access_token: token }: { access_token?: unknown } = JSON.parse(answer);
+    if (typeof token === "string" && /^[\x21-\x7e]+$/.test(token)) return token;
+  } catch {
+    // What the parser says would hold a part of the answer, and with it of the token.
+  }
+  throw unavailable("the metadata server's answer holds no token");
+}
+
+function unavailable(why: string): KhwError {
+  return new KhwError("METADATA_UNAVAILABLE", `no access token: ${why}`, {
+    hint: "give the instance a service account with the scope devstorage.read_write",
+  });
+}

@@ -1,0 +1,140 @@
+import { createHash } from "node:crypto";
+import { KhwError } from "../../proto/errors.ts";
+import { show } from "../../proto/validate.ts";
+import { exchange, type HttpAnswer } from "./exchange.ts";
+import { codeOf } from "./io.ts";
+import type { Bulk, Clock } from "./os.ts";
+
+export interface StorageOptions {
+  /** For example "https://storage.googleapis.com". */
+  readonly baseUrl: string;
+  readonly bulk: Pick<Bulk, "read">;
+  readonly clock: Clock;
+  /** An access token, asked for once an upload. */
+  readonly token: (signal: AbortSignal) => Promise<string>;
+}
+
+export interface Upload {
+  readonly bucket: string;
+  readonly name: string;
+  readonly file: string;
+  readonly size: number;
+  readonly signal: AbortSignal;
+}
+
+/** Cloud Storage, by its JSON API. */
+export interface Storage {
+  /**
+   * Uploads a file, in parts that are resumed after a cut, and compares what has arrived by size and MD5. An object of that
+   * name that is the same is left; none is ever replaced. @throws KhwError IO_FAILED with what Cloud Storage says.
+   */
+  upload(upload: Upload): Promise<void>;
+}
+
+/** A multiple of 256 KiB, as Cloud Storage wants it. */
+const partBytes = 8 * 1024 * 1024;
+/** Of failures in a row that can pass: the next one tries it anew at another time. */
+const maxFailures = 5;
+const firstPauseMillis = 1_000;
+
+export function createStorage(options: StorageOptions): Storage {
+  const { baseUrl, bulk, clock, token } = options;
+  const ask = async (
+    url: string,
+    request: Omit<Parameters<typeof exchange>[1], "signal">,
+    { bucket, name, signal }: Upload,
+  ) => {
+    try {
+      return await exchange(new URL(url), { ...request, signal });
+    } catch (error) {
+      signal.throwIfAborted();
+      throw failed(`gs://${bucket}/${name}`, codeOf(error) || String(error), true);
+    }
+  };
+
+  const begin = async (upload: Upload, headers: Record<string, string>): Promise<string | undefined> => {
+    const { bucket, name, size } = upload;
+    const query = new URLSearchParams({ uploadType: "resumable", name, ifGenerationMatch: "0" });
+    const url = `${baseUrl}/upload/storage/v1/b/${encodeURIComponent(bucket)}/o?${query.toString()}`;
+    const answer = await ask(
+      url,
+      { method: "POST", headers: { ...headers, "x-upload-content-length": String(size), "content-length": "0" } },
+      upload,
+    );
+    if (answer.status === 412) return undefined;
+    const session = answer.headers["location"];
+    if (answer.status !== 200 || session === undefined) throw refused(upload, answer);
+    return session;
+  };
+  /** How many bytes are there; undefined: all of them, and the object is made. */
+  const sendPart = async (session: string, from: number, upload: Upload): Promise<number | undefined> => {
+    const to = Math.min(from + partBytes, upload.size);
+    const range = `bytes ${from}-${to - 1}/${upload.size}`;
+    const headers = { "content-range": range, "content-length": String(to - from) };
+    const body = bulk.read(upload.file, { from, to });
+    return progressOf(await ask(session, { method: "PUT", headers, body }, upload), upload);
+  };
+  const askProgress = async (session: string, upload: Upload): Promise<number | undefined> => {
+    const headers = { "content-range": `bytes */${upload.size}`, "content-length": "0" };
+    return progressOf(await ask(session, { method: "PUT", headers }, upload), upload);
+  };
+  const sendAll = async (session: string, upload: Upload): Promise<void> => {
+    /** In a row, without a byte more there. */
+    let failures = 0;
+    let lost = false;
+    for (let at: number | undefined = 0; at !== undefined;) {
+      try {
+        const now: number | undefined = lost ? await askProgress(session, upload) : await sendPart(session, at, upload);
+        if (now === undefined || now > at) failures = 0;
+        [at, lost] = [now, false];
+      } catch (error) {
+        if (!(error instanceof Passing) || ++failures > maxFailures) throw error;
+        lost = true;
+        await clock.delay(firstPauseMillis * 2 ** failures, upload.signal);
+      }
+    }
+  };
+
+  return {
+    upload: async (upload) => {
+      const authorization = { authorization: `Bearer ${await token(upload.signal)}` };
+      const session = await begin(upload, authorization);
+      if (session !== undefined) await sendAll(session, upload);
+      await compare(upload, authorization);
+    },
+  };
+
+  async function compare(upload: Upload, headers: Record<string, string>): Promise<void> {
+    const { bucket, name, file, size } = upload;
+    const object = `${baseUrl}/storage/v1/b/${encodeURIComponent(bucket)}/o/${encodeURIComponent(name)}`;
+    const answer = await ask(object, { method: "GET", headers }, upload);
+    if (answer.status !== 200) throw refused(upload, answer);
+    const { md5Hash, size: arrived }: { md5Hash?: unknown; size?: unknown } = JSON.parse(answer.body);
+    const sum = createHash("md5");
+    for await (const chunk of bulk.read(file)) sum.update(chunk);
+    if (md5Hash === sum.digest("base64") && Number(arrived) === size) return;
+    throw failed(`gs://${bucket}/${name}`, "what is there is not what was to be uploaded", false);
+  }
+}
+
+/** A failure that can pass by itself. */
+class Passing extends KhwError {}
+
+function progressOf(answer: HttpAnswer, upload: Upload): number | undefined {
+  const { status, headers } = answer;
+  if (status === 200 || status === 201) return undefined;
+  if (status !== 308) throw refused(upload, answer);
+  const [, last] = /^bytes=0-(\d+)$/.exec(headers["range"] ?? "") ?? [];
+  return last === undefined ? 0 : Number(last) + 1;
+}
+
+function refused({ bucket, name }: Upload, { status, body }: HttpAnswer): KhwError {
+  const passing = status === 429 || status === 408 || status >= 500;
+  return failed(`gs://${bucket}/${name}`, `Cloud Storage answers ${status} ${show(body.trim())}`, passing);
+}
+
+function failed(where: string, why: string, passing: boolean): KhwError {
+  const hint =
+    "the instance's service account must be allowed to make and read objects there, with the scope devstorage.read_write";
+  return new (passing ? Passing : KhwError)("IO_FAILED", `${where}: ${why}`, { hint });
+}

@@ -1,0 +1,89 @@
+import { type Controller, type DesiredState, ownController } from "../../proto/desired.ts";
+import { clientUrl, etcdPorts, peerUrl } from "../../proto/etcd.ts";
+import { etcdDataFolder, etcdFile, etcdMemberFolder, installedProgram } from "../paths.ts";
+
+/** The members of a cluster as --initial-cluster names them: peer URLs by member name. */
+export type InitialCluster = ReadonlyMap<string, string>;
+
+/** The members that the controllers are. */
+export function initialCluster({ cluster }: DesiredState): InitialCluster {
+  return new Map(cluster.controllers.map((controller) => [controller.name, peerUrl(controller)]));
+}
+
+/** How a member that has no data yet comes to it. */
+export interface Beginning {
+  readonly state: "new" | "existing";
+  readonly members: InitialCluster;
+}
+
+/** The text of etcd.service: lab 07's. */
+export function renderEtcd(desired: DesiredState): string {
+  return `[Unit]
+Description=etcd
+Documentation=https://github.com/coreos
+
+[Service]
+Type=notify
+${execStart(desired)}
+Restart=on-failure
+RestartSec=5
+
+[Install]
+WantedBy=multi-user.target
+`;
+}
+
+/** The arguments of its process, the program's own path first. */
+export function etcdCommand(desired: DesiredState): [program: string, ...flags: string[]] {
+  return [installedProgram("etcd"), ...labFlags(ownController(desired), beginningOf(desired)).flat()];
+}
+
+/** A drop-in for the time of a join: the member takes its data from the others. Its unit stays the lab's. */
+export function renderEtcdJoin(desired: DesiredState, members: InitialCluster): string {
+  // The empty ones take back what renderEtcdGuard demands, and the unit's own command. A start does not wait for its end.
+  return `[Unit]
+ConditionPathExists=
+
+[Service]
+Type=exec
+ExecStart=
+${execStart(desired, { state: "existing", members })}
+`;
+}
+
+/** A drop-in that keeps systemd from starting a member whose data is gone: by the lab's flags it would begin anew. */
+export function renderEtcdGuard(): string {
+  return `[Unit]\nConditionPathExists=${etcdMemberFolder}\n`;
+}
+
+function execStart(desired: DesiredState, beginning: Beginning = beginningOf(desired)): string {
+  const flags = labFlags(ownController(desired), beginning);
+  return `ExecStart=${[installedProgram("etcd"), ...flags.map((words) => words.join(" "))].join(" \\\n  ")}`;
+}
+
+function beginningOf(desired: DesiredState): Beginning {
+  return { state: "new", members: initialCluster(desired) };
+}
+
+/** The lab's flags in the lab's order, each as the words that it is written in. */
+function labFlags(own: Controller, { state, members }: Beginning): string[][] {
+  return [
+    ["--name", own.name],
+    [`--cert-file=${etcdFile("kubernetes.pem")}`],
+    [`--key-file=${etcdFile("kubernetes-key.pem")}`],
+    [`--peer-cert-file=${etcdFile("kubernetes.pem")}`],
+    [`--peer-key-file=${etcdFile("kubernetes-key.pem")}`],
+    [`--trusted-ca-file=${etcdFile("ca.pem")}`],
+    [`--peer-trusted-ca-file=${etcdFile("ca.pem")}`],
+    ["--peer-client-cert-auth"],
+    ["--client-cert-auth"],
+    ["--initial-advertise-peer-urls", peerUrl(own)],
+    ["--listen-peer-urls", peerUrl(own)],
+    ["--listen-client-urls", `${clientUrl(own)},https://127.0.0.1:${etcdPorts.client}`],
+    ["--advertise-client-urls", clientUrl(own)],
+    ["--initial-cluster-token", "etcd-cluster-0"],
+    ["--initial-cluster", [...members].map(([name, url]) => `${name}=${url}`).join(",")],
+    ["--initial-cluster-state", state],
+    [`--data-dir=${etcdDataFolder}`],
+  ];
+}

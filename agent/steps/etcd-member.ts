@@ -1,0 +1,149 @@
+import { dirname } from "node:path";
+import { clientUrl, type WithEtcd } from "../../proto/etcd.ts";
+import { KhwError } from "../../proto/errors.ts";
+import type { Step } from "../../proto/step.ts";
+import { listMembers, serverStatus, type ServerStatus } from "../etcd/api.ts";
+import { knownToOthers } from "../etcd/known.ts";
+import { hexId, readMemberRecord, writeMemberRecord } from "../etcd/record.ts";
+import { hasData, rejoin } from "../etcd/rejoin.ts";
+import { standsInTheWay } from "../etcd/standing.ts";
+import type { Os } from "../os/os.ts";
+import { etcdDataFolder, etcdGuardDropIn, etcdJoinDropIn, etcdRecordFile } from "../paths.ts";
+import { initialCluster, renderEtcdGuard } from "../render/etcd.ts";
+
+const mode = 0o700;
+
+/** The folder of etcd's data is there, and root's alone. */
+export function etcdData(): Step<Os> {
+  return {
+    id: "etcd/data",
+    title: `${etcdDataFolder} exists, and is root's alone`,
+    needs: ["identity"],
+    watches: [etcdDataFolder],
+    check: async ({ files }) => {
+      const facts = await files.stat(etcdDataFolder);
+      if (facts?.kind !== "directory") return { summary: "there is no such folder" };
+      return facts.mode === mode && facts.uid === 0 && facts.gid === 0 ? null : { summary: "others may look into it" };
+    },
+    apply: async ({ files }) => {
+      await files.mkdir(etcdDataFolder, mode);
+      await files.chown(etcdDataFolder, 0, 0);
+      await files.chmod(etcdDataFolder, mode);
+    },
+  };
+}
+
+/** It is written down, before anything is started, of which cluster this machine's member is. No other is begun here after. */
+export function etcdBegun(desired: WithEtcd, needs: readonly string[]): Step<Os> {
+  return {
+    id: "etcd/begun",
+    title: "this machine's etcd is a member of the wanted cluster, and of no other",
+    needs,
+    check: async (os) => {
+      const obstacle = await standsInTheWay(desired, os);
+      if (obstacle !== null) throw obstacle;
+      return (await readMemberRecord(os.files)) === undefined ? { summary: "no member was begun here yet" } : null;
+    },
+    apply: async (os, { signal }) => {
+      const members = initialCluster(desired);
+      const known = (await hasData(os.files)) ? undefined : await knownToOthers(desired, os, signal);
+      await writeMemberRecord(
+        os.files,
+        known === undefined ? { stage: "forming", members } : { stage: "member", members, ...known },
+      );
+    },
+  };
+}
+
+/** A member that was there once has its data. One whose data is gone joins the cluster anew. */
+export function etcdMember(desired: WithEtcd, needs: readonly string[]): Step<Os> {
+  return {
+    id: "etcd/member",
+    title: "its member of etcd has its data",
+    needs,
+    watches: [etcdDataFolder],
+    check: async ({ files }) => {
+      const record = await readMemberRecord(files);
+      switch (record?.stage) {
+        case undefined:
+        case "forming":
+          return null;
+        case "joining":
+          return { summary: `the member ${hexId(record.memberId)} is joining the cluster` };
+        case "member":
+          if (!(await hasData(files))) {
+            return {
+              summary: `the data of the member ${hexId(record.memberId)} is gone: it must join the cluster anew`,
+            };
+          }
+          return (await files.stat(etcdJoinDropIn)) === undefined ? null : { summary: "its way to join is still open" };
+      }
+    },
+    apply: (os, context) => rejoin(desired, os, context),
+  };
+}
+
+/**
+ * The IDs of the member and of its cluster are remembered, and from then on systemd starts it with its data only: by the
+ * lab's flags a member without data would begin a cluster anew, or pose as one that has promised what it knows no more.
+ */
+export function etcdRemembered(desired: WithEtcd, needs: readonly string[]): Step<Os> {
+  return {
+    id: "etcd/remembered",
+    title: "its member and its cluster are remembered, and no other is begun",
+    needs,
+    watches: [dirname(etcdGuardDropIn)],
+    check: async (os, signal) => {
+      const record = await readMemberRecord(os.files);
+      if (record?.stage !== "member") return { summary: "they are not remembered yet" };
+      const guard = (await os.files.read(etcdGuardDropIn))?.toString("utf8");
+      if (guard !== renderEtcdGuard()) return { summary: "systemd would start it without its data" };
+      const status = await ownStatus(os, signal);
+      // Whether it answers is the supervisor's.
+      if (status === undefined) return null;
+      if (status.clusterId === record.clusterId && status.memberId === record.memberId) return null;
+      throw new KhwError(
+        "SERVICE_FAILED",
+        `it is the member ${hexId(status.memberId)} of the cluster ${hexId(status.clusterId)}, and not ${hexId(record.memberId)} of ${hexId(record.clusterId)} as remembered`,
+        {
+          hint: `put its own data back; or, where this is what you want, remove ${etcdRecordFile} on the node and run \`khw-client bootstrap\``,
+        },
+      );
+    },
+    apply: async (os, { signal }) => {
+      const { etcd, files, systemd, identity } = os;
+      const record = await readMemberRecord(files);
+      if (record?.stage !== "member") {
+        const own = clientUrl(identity);
+        const { clusterId, memberId } = await serverStatus(etcd, own, signal);
+        await refuseHalf(desired, os, signal);
+        const members = initialCluster(desired);
+        await writeMemberRecord(files, { stage: "member", members, clusterId, memberId });
+      }
+      await files.mkdir(dirname(etcdGuardDropIn), 0o755);
+      await files.write(etcdGuardDropIn, renderEtcdGuard(), 0o644);
+      await systemd.reload();
+    },
+  };
+}
+
+async function ownStatus({ etcd, identity }: Os, signal: AbortSignal): Promise<ServerStatus | undefined> {
+  try {
+    return await serverStatus(etcd, clientUrl(identity), signal);
+  } catch (error) {
+    signal.throwIfAborted();
+    if (error instanceof KhwError && error.code === "NOT_READY") return undefined;
+    throw error;
+  }
+}
+
+/** The cluster that it is a member of is the wanted one, member by member. */
+async function refuseHalf(desired: WithEtcd, { etcd, identity }: Os, signal: AbortSignal): Promise<void> {
+  const members = await listMembers(etcd, clientUrl(identity), signal);
+  const found = members.flatMap(({ peerUrls }) => peerUrls).toSorted();
+  const wanted = [...initialCluster(desired).values()].toSorted();
+  if (found.join() === wanted.join()) return;
+  throw new KhwError("SERVICE_FAILED", `etcd's members are ${found.join(", ")}, not ${wanted.join(", ")}`, {
+    hint: "make the members those that are wanted (`etcdctl member list`), or name in khw.yaml those that are there",
+  });
+}

@@ -1,0 +1,120 @@
+import type { Architecture } from "../../proto/components.ts";
+import { publishedEtcdDigest } from "../../proto/etcd-versions.ts";
+import { type EtcdProgram, etcdPrograms, type WithEtcd } from "../../proto/etcd.ts";
+import { KhwError } from "../../proto/errors.ts";
+import type { Step } from "../../proto/step.ts";
+import { show } from "../../proto/validate.ts";
+import type { Os } from "../os/os.ts";
+import { etcdReleasesFolder, installedFolder, installedProgram } from "../paths.ts";
+import { fileDrift } from "./files.ts";
+
+const mode = 0o755;
+
+/**
+ * The programs of the wanted etcd are in the release's folder, as they came out of the archive that the release published.
+ *
+ * Published is the archive's digest. Those of its programs are recorded when it is unpacked, so that a check needs neither the
+ * archive nor a network.
+ */
+export function etcdReleased({ etcd, binaries: { proxy, caPem } }: WithEtcd): Step<Os> {
+  const { version, mirrors, sha256 } = etcd;
+  const folder = releaseFolder(version);
+  const known = (architecture: Architecture): string | undefined =>
+    sha256[architecture] ?? publishedEtcdDigest(version, architecture);
+
+  return {
+    id: "release/etcd",
+    title: `etcd ${version} is downloaded`,
+    needs: ["identity"],
+    watches: [folder],
+    check: async (os) => {
+      const { files, architecture } = os;
+      const record = await readRecord(version, os);
+      const archive = record.get(archiveName(version, architecture));
+      if (archive === undefined) return { summary: `${version} is not downloaded` };
+      if (archive !== (known(architecture) ?? archive)) return { summary: `its archive was not that of ${version}` };
+      for (const program of etcdPrograms) {
+        const wanted = { path: `${folder}/${program}`, mode, sha256: record.get(program) ?? "" };
+        const summary = await fileDrift(files, wanted);
+        if (summary !== null) return { summary: `${program}: ${summary}` };
+      }
+      return null;
+    },
+    apply: async ({ files, downloads, archives, architecture }, { signal, progress }) => {
+      const name = archiveName(version, architecture);
+      const source = { mirrors, proxy, caPem, signal };
+      const sums = { ...source, path: `${version}/SHA256SUMS` };
+      const digest = known(architecture) ?? publishedDigest(await downloads.text(sums), name, sums.path);
+      const [archive, unpacked] = [`${folder}/${name}`, `${folder}/.unpacked`];
+      await files.mkdir(unpacked, 0o755);
+      await downloads.file({ ...source, path: `${version}/${name}`, to: archive, sha256: digest, progress });
+      progress("unpacking");
+      const inside = name.replace(/\.tar\.gz$/, "");
+      const members = etcdPrograms.map((program) => `${inside}/${program}`);
+      await archives.extract({ archive, members, to: unpacked, signal });
+      const lines = [`${digest}  ${name}`];
+      for (const program of etcdPrograms) {
+        const fresh = `${unpacked}/${program}`;
+        await files.chown(fresh, 0, 0);
+        await files.chmod(fresh, mode);
+        lines.push(`${(await files.sha256(fresh)) ?? ""}  ${program}`);
+        await files.rename(fresh, `${folder}/${program}`);
+      }
+      await files.write(recordOf(version), `${lines.join("\n")}\n`, 0o644);
+      await files.remove(archive);
+      await files.remove(unpacked);
+    },
+  };
+}
+
+/** The program in /usr/local/bin is that of the wanted release's folder: both names are of one inode. */
+export function etcdBinary(program: EtcdProgram, { etcd: { version } }: WithEtcd): Step<Os> {
+  const path = installedProgram(program);
+  const source = `${releaseFolder(version)}/${program}`;
+  return {
+    id: `binary/${program}`,
+    title: `${program} ${version} is installed`,
+    needs: ["release/etcd"],
+    watches: [installedFolder],
+    check: async (os) => {
+      const digest = (await readRecord(version, os)).get(program);
+      if (digest === undefined) return { summary: `${version} is not installed` };
+      const summary = await fileDrift(os.files, { path, mode, sha256: digest });
+      if (summary !== null) return { summary };
+      const [own, its] = await Promise.all([os.files.stat(path), os.files.stat(source)]);
+      const same = its === undefined || (own?.inode === its.inode && own.device === its.device);
+      return same ? null : { summary: "is a copy, not the release's own file" };
+    },
+    apply: ({ files }) => files.link(source, path),
+  };
+}
+
+function releaseFolder(version: string): string {
+  return `${etcdReleasesFolder}/${version}`;
+}
+
+function archiveName(version: string, architecture: Architecture): string {
+  return `etcd-${version}-linux-${architecture}.tar.gz`;
+}
+
+function recordOf(version: string): string {
+  return `${releaseFolder(version)}/SHA256SUMS`;
+}
+
+async function readRecord(version: string, { files }: Os): Promise<ReadonlyMap<string, string>> {
+  return parseSums((await files.read(recordOf(version)))?.toString("utf8") ?? "");
+}
+
+/** Digests by file name, of lines as sha256sum writes them. */
+function parseSums(text: string): ReadonlyMap<string, string> {
+  const lines = [...text.matchAll(/^([0-9a-f]{64}) [ *](?:\.\/)?(\S+)$/gm)];
+  return new Map(lines.map(([, digest = "", name = ""]) => [name, digest]));
+}
+
+function publishedDigest(text: string, name: string, path: string): string {
+  const digest = parseSums(text).get(name);
+  if (digest !== undefined) return digest;
+  throw new KhwError("DOWNLOAD_FAILED", `${path} names no ${name}: ${show(text)}`, {
+    hint: "the mirror does not serve etcd releases at this place; check `etcd.mirrors`",
+  });
+}

@@ -1,0 +1,56 @@
+import { etcdCredentials, etcdPrograms, type WithEtcd } from "../../proto/etcd.ts";
+import type { Step } from "../../proto/step.ts";
+import { healthCheckOf } from "../health.ts";
+import type { Os } from "../os/os.ts";
+import { etcdFile, etcdFolder, unitFolder } from "../paths.ts";
+import { etcdCommand, renderEtcd } from "../render/etcd.ts";
+import { etcdBegun, etcdData, etcdMember, etcdRemembered } from "./etcd-member.ts";
+import { etcdBinary, etcdReleased } from "./etcd-release.ts";
+import { file, folder, textFile } from "./files.ts";
+import { ready } from "./ready.ts";
+import { service } from "./service.ts";
+
+/** What must hold before anything is stored in etcd. */
+export const etcdReady = "etcd/remembered";
+
+/** All that makes a machine a member of etcd: lab 07, and what keeps the cluster one. */
+export function etcdSteps(desired: WithEtcd): Step<Os>[] {
+  const files = etcdCredentials.map((name) => `etcd/${name}`);
+  const binaries = etcdPrograms.map((program) => `binary/${program}`);
+  const askedWith = etcdCredentials.map((name) => `credential/${name}`);
+  return [
+    etcdReleased(desired),
+    ...etcdPrograms.map((program) => etcdBinary(program, desired)),
+    folder(etcdFolder, 0o755),
+    ...desired.credentials.flatMap(({ name, sha256, content }) => {
+      const known = etcdCredentials.find((wanted) => wanted === name);
+      if (known === undefined) return [];
+      const mode = known === "kubernetes-key.pem" ? 0o600 : 0o644;
+      const id = `etcd/${known}`;
+      return file({ id, path: etcdFile(known), mode, sha256, content, needs: [`folder${etcdFolder}`] });
+    }),
+    etcdData(),
+    etcdBegun(desired, askedWith),
+    textFile({
+      id: "unit/etcd",
+      path: `${unitFolder}/etcd.service`,
+      mode: 0o644,
+      content: renderEtcd(desired),
+      needs: ["etcd/begun", ...binaries],
+    }),
+    etcdMember(desired, ["unit/etcd", "etcd/data", ...files, ...askedWith]),
+    service({
+      unit: "etcd.service",
+      command: etcdCommand(desired),
+      inputs: [desired.etcd.version, renderEtcd(desired), ...readAtStart(desired)],
+      needs: ["etcd/member"],
+    }),
+    ready(healthCheckOf("etcd"), ["service/etcd"]),
+    etcdRemembered(desired, ["ready/etcd"]),
+  ];
+}
+
+/** etcd reads its certificate and key anew at each handshake, and the CA's at its start only. */
+function readAtStart({ credentials }: WithEtcd): string[] {
+  return credentials.filter(({ name }) => name === "ca.pem").map(({ name, sha256 }) => `${name} ${sha256}`);
+}

@@ -1,0 +1,117 @@
+import { join } from "node:path";
+import { KhwError, toKhwError } from "../../proto/errors.ts";
+import type { StepEvent } from "../../proto/step.ts";
+import { openCluster, type OpenCluster } from "../cluster.ts";
+import { withoutContent } from "../config/desired.ts";
+import type { ClusterConfig } from "../config/schema.ts";
+import type { Context } from "../context.ts";
+import type { AdminCredentials } from "../credentials/read.ts";
+import { askStoredValues, readConfig } from "../encryption/ask.ts";
+import { openMetadataApi } from "../encryption/metadata-api.ts";
+import { parseKeyedKind } from "../encryption/provider.ts";
+import { findResources } from "../encryption/resources.ts";
+import { rewrite } from "../encryption/rewrite.ts";
+import { type NodeDifference, rotate } from "../encryption/rotate.ts";
+import { replaceFiles } from "../pki/cluster/folder.ts";
+import { prepare } from "../prepare.ts";
+import { openProgress, type Output } from "../progress/open.ts";
+import { phase } from "../progress/phase.ts";
+import type { Progress } from "../progress/progress.ts";
+import { roll } from "../roll.ts";
+import { several } from "../several.ts";
+
+export interface EncryptionRotateOptions {
+  readonly output: Output;
+  /** As the user wrote it. */
+  readonly provider?: string | undefined;
+}
+
+const configFile = "encryption-config.yaml";
+const apiTrack = "Kubernetes API";
+const writesAtOnce = 8;
+
+/** Replaces the keys of Kubernetes' encryption at rest, as `rotate` has it. Exit code 0, or an error. */
+export async function encryptionRotate(
+  config: ClusterConfig,
+  context: Context,
+  { output, provider }: EncryptionRotateOptions,
+): Promise<number> {
+  const { signal } = context;
+  const kind = provider === undefined ? undefined : parseKeyedKind(provider);
+  const progress = await openProgress(output, context);
+  await using cluster = await openCluster(config, signal);
+  const { folder } = config.credentials;
+  const note = (text: string): void => progress.emit({ kind: "note", text });
+  const goOn = (): void => {
+    if (signal.aborted) throw new KhwError("CANCELLED", "stopped", { hint: "run the command again: it goes on" });
+  };
+  await rotate(
+    {
+      read: () => readConfig(folder),
+      replace: async (text) => {
+        goOn();
+        const kept = await replaceFiles(folder, { [configFile]: text }, new Date());
+        note(`${join(folder, configFile)} is written; the one before it is kept in ${kept}`);
+      },
+      differences: () => differences(cluster, signal),
+      roll: async () => void (await roll(cluster, { context, progress })),
+      rewrite: (resources) => rewriteThrough(cluster, resources, { progress, signal }),
+      stored: () => askStoredValues(cluster, signal),
+      note,
+    },
+    { kind, now: new Date() },
+  );
+  return 0;
+}
+
+/** What a bootstrap would change on the nodes now. @throws KhwError where a node cannot be asked */
+async function differences(cluster: OpenCluster, signal: AbortSignal): Promise<NodeDifference[]> {
+  const { work, unreachable } = await prepare(cluster, { signal, mayCreateAddress: false, newCredentials: "refuse" });
+  const [first] = unreachable;
+  if (first !== undefined) {
+    throw several(unreachable, { code: first.code, headline: "every API server must learn of the new key" });
+  }
+  const plans = await Promise.all(
+    work.map(async ({ node, desired }) => {
+      const { steps } = await node.plan(withoutContent(desired), signal);
+      return steps.flatMap(({ id: step, drift, error }): NodeDifference[] => {
+        const what = drift ?? error?.message;
+        return what === undefined ? [] : [{ node: node.address.name, step, what }];
+      });
+    }),
+  );
+  return plans.flat();
+}
+
+async function rewriteThrough(
+  cluster: OpenCluster,
+  resources: readonly string[],
+  { progress, signal }: { readonly progress: Progress; readonly signal: AbortSignal },
+): Promise<void> {
+  const { admin, publicAddress } = await prepare(cluster, {
+    signal,
+    mayCreateAddress: false,
+    newCredentials: "refuse",
+  });
+  await using api = await openAdminApi(admin, publicAddress);
+  const emit = (event: StepEvent): void => progress.emit({ kind: "step", track: apiTrack, event });
+  progress.emit({ kind: "begin", tracks: [apiTrack] });
+  let error: KhwError | undefined;
+  try {
+    for (const resource of await findResources(api, resources, signal)) {
+      await phase({ id: resource.name, summary: "are stored anew, with the new key" }, emit, (told) =>
+        rewrite(api, resource, { signal, progress: told, atOnce: writesAtOnce }),
+      );
+    }
+  } catch (thrown) {
+    error = toKhwError(thrown);
+  }
+  progress.emit({ kind: "end", track: apiTrack, changed: 1, error });
+  await progress.settled();
+  if (error !== undefined) throw error;
+}
+
+function openAdminApi({ ca, certificate, key }: AdminCredentials, publicAddress: string) {
+  const server = `https://${publicAddress}:6443`;
+  return openMetadataApi({ server, ca, certificate, key, connections: writesAtOnce });
+}

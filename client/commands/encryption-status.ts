@@ -1,0 +1,43 @@
+import type { StoredValues } from "../../proto/gen/khw/agent/v1/encryption.ts";
+import { openCluster } from "../cluster.ts";
+import type { ClusterConfig } from "../config/schema.ts";
+import type { Context } from "../context.ts";
+import { askStoredValues, readConfig } from "../encryption/ask.ts";
+import { parseEncryptionConfig } from "../encryption/config.ts";
+import { type Stage, stageOfAll } from "../encryption/stage.ts";
+import { outdated, tellStored, unreadable } from "../encryption/stored.ts";
+import { harmless } from "../harmless.ts";
+import type { Output } from "../progress/open.ts";
+import { textTable } from "../table.ts";
+
+const words: Readonly<Record<Stage, string>> = {
+  settled: "no rotation is under way",
+  added: "a rotation is under way: the new key is added, and does not write yet",
+  first: "a rotation is under way: the new key writes, and the old ones are still there",
+};
+
+/** Shows under which keys etcd holds what is encrypted, and what of it is not as it would be stored now. Exit code 0. */
+export async function encryptionStatus(
+  config: ClusterConfig,
+  { signal, write }: Context,
+  { output }: { readonly output: Output },
+): Promise<number> {
+  await using cluster = await openCluster(config, signal);
+  const { entries } = parseEncryptionConfig(await readConfig(config.credentials.folder));
+  const stored = await askStoredValues(cluster, signal);
+  const stage = stageOfAll(entries.map(({ providers }) => providers));
+  const [old, lost] = [outdated(stored, entries), unreadable(stored, entries)];
+  const shown = stored.filter((group) => group.provider !== "" || old.includes(group));
+  if (output === "json") {
+    write(`${JSON.stringify({ stored: shown, stage, outdated: old, unreadable: lost }, null, 2)}\n`);
+    return 0;
+  }
+  write(`${await textTable(["RESOURCE", "STORED UNDER", "VALUES"], shown.map(toRow))}\n${words[stage]}\n`);
+  if (old.length > 0) write(`not as they would be stored now: ${harmless(tellStored(old))}\n`);
+  if (lost.length > 0) write(`no key in encryption-config.yaml is theirs: ${harmless(tellStored(lost))}\n`);
+  return 0;
+}
+
+function toRow({ resource, provider, key, count }: StoredValues): string[] {
+  return [resource, provider === "" ? "in the clear" : `${provider} ${key}`, String(count)].map(harmless);
+}

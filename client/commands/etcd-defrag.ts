@@ -1,0 +1,115 @@
+import { KhwError, toKhwError } from "../../proto/errors.ts";
+import type { EtcdMember } from "../../proto/gen/khw/agent/v1/etcd.ts";
+import { refuse, show } from "../../proto/validate.ts";
+import { openCluster, type Member } from "../cluster.ts";
+import type { ClusterConfig } from "../config/schema.ts";
+import type { Context } from "../context.ts";
+import { etcdProblems, memberOf, type NodeEtcd, readEtcd } from "../etcd/overview.ts";
+import { megabytes } from "../etcd/tables.ts";
+import { openProgress, type Output } from "../progress/open.ts";
+import { phase } from "../progress/phase.ts";
+
+export interface DefragOptions {
+  readonly output: Output;
+  /** In percent of the database: as much must be unused. As the user wrote it. */
+  readonly threshold: string;
+}
+
+/** What was begun is ended by its own deadline, not by Ctrl-C. */
+const never = new AbortController().signal;
+
+/**
+ * Defragments the members with much unused room, one after the other, the leader last, each only while all members are well.
+ * Exit code 0, 130 when Ctrl-C came before the last, or an error.
+ */
+export async function etcdDefrag(config: ClusterConfig, context: Context, options: DefragOptions): Promise<number> {
+  await using cluster = await openCluster(config, context.signal, { greet: false });
+  return await defragMembers(cluster.members, context, options);
+}
+
+/** As etcdDefrag has it. */
+export async function defragMembers(
+  members: readonly Member[],
+  context: Context,
+  options: DefragOptions,
+): Promise<number> {
+  const threshold = parseThreshold(options.threshold);
+  const { signal } = context;
+  const due = leaderLast(refuseIll(await readEtcd(members, signal))).filter(
+    ({ member }) => unused(member) >= threshold,
+  );
+  const progress = await openProgress(options.output, context);
+  if (due.length === 0) progress.emit({ kind: "note", text: `no member has ${threshold} % of its database unused` });
+  progress.emit({ kind: "begin", tracks: due.map(({ node }) => node) });
+  for (const { node: name, member } of due) {
+    if (signal.aborted) return 130;
+    const error = await defragmentOne(members, { name, member, progress }).then(
+      () => undefined,
+      (thrown: unknown) => toKhwError(thrown).at({ node: name }),
+    );
+    progress.emit({ kind: "end", track: name, changed: 1, error });
+    if (error === undefined) continue;
+    await progress.settled();
+    throw error;
+  }
+  await progress.settled();
+  return 0;
+}
+
+interface One {
+  readonly name: string;
+  readonly member: EtcdMember;
+  readonly progress: Awaited<ReturnType<typeof openProgress>>;
+}
+
+/** While it rewrites its database a member answers nobody: the others must be able to do without it. */
+async function defragmentOne(members: readonly Member[], { name, member, progress }: One): Promise<void> {
+  const node = members.find((one) => one.node.address.name === name)?.node;
+  if (node === undefined) throw new TypeError(`${name} is no node`);
+  refuseIll(await readEtcd(members, never));
+  const summary = `${Math.round(unused(member))} % of ${megabytes(member.dbSize)} are unused`;
+  await phase(
+    { id: "defragment", summary },
+    (event) => progress.emit({ kind: "step", track: name, event }),
+    async (tell) => {
+      const { sizeBefore, sizeAfter, durationMillis } = await node.etcd.defragment(never);
+      tell(`${megabytes(sizeBefore)} became ${megabytes(sizeAfter)} in ${(durationMillis / 1000).toFixed(1)} s`);
+    },
+  );
+}
+
+interface Placed {
+  readonly node: string;
+  readonly member: EtcdMember;
+}
+
+/** An alarm for want of space is no hindrance: it is what defragmentation is for. */
+function refuseIll(nodes: readonly NodeEtcd[]): Placed[] {
+  const problems = etcdProblems(nodes).filter((problem) => !problem.includes("NOSPACE"));
+  if (problems.length === 0) {
+    return nodes.flatMap((node) => {
+      const member = memberOf(node);
+      return member === undefined ? [] : { node: node.node, member };
+    });
+  }
+  throw new KhwError("PREFLIGHT_FAILED", `not every member of etcd is well: ${problems.join("; ")}`, {
+    hint: "a member is defragmented only while all others are well; see `khw-client etcd status`",
+  });
+}
+
+function leaderLast(nodes: readonly Placed[]): Placed[] {
+  const leads = ({ member }: Placed): boolean => member.leaderId === member.memberId;
+  return [...nodes.filter((node) => !leads(node)), ...nodes.filter(leads)];
+}
+
+/** In percent. */
+function unused({ dbSize, dbSizeInUse }: EtcdMember): number {
+  return dbSize === 0 ? 0 : (100 * (dbSize - dbSizeInUse)) / dbSize;
+}
+
+function parseThreshold(text: string): number {
+  const percent = Number(text);
+  return text !== "" && percent >= 0 && percent <= 100
+    ? percent
+    : refuse("--threshold", `${show(text)} is no percentage`, "from 0 to 100; 0: every member");
+}

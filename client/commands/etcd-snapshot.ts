@@ -1,0 +1,98 @@
+import { KhwError } from "../../proto/errors.ts";
+import type { Snapshot } from "../../proto/gen/khw/agent/v1/etcd.ts";
+import { chooseMembers } from "../chosen.ts";
+import { type Member, openCluster } from "../cluster.ts";
+import type { ClusterConfig } from "../config/schema.ts";
+import type { Context } from "../context.ts";
+import { memberOf, readEtcd } from "../etcd/overview.ts";
+import { chooseSnapshot, heldSnapshots, readSnapshots } from "../etcd/snapshots.ts";
+import { megabytes, roleOf, snapshotTable } from "../etcd/tables.ts";
+import { nodesAtOnce, onNodes } from "../on-nodes.ts";
+import type { Output } from "../progress/open.ts";
+import { answering, collectFailures } from "../streams/failures.ts";
+import { several } from "../several.ts";
+
+export interface SnapshotOptions {
+  readonly output: Output;
+  /** For save a node, for verify a snapshot; empty: khw chooses. */
+  readonly subject: string;
+}
+
+/** Has one member's agent take a snapshot and prove it. Exit code 0, or an error. */
+export async function snapshotSave(config: ClusterConfig, context: Context, options: SnapshotOptions): Promise<number> {
+  const { signal, write } = context;
+  await using cluster = await openCluster(config, signal, { greet: false });
+  const [chosen] =
+    options.subject === ""
+      ? [await chooseMember(cluster.members, signal)]
+      : chooseMembers(cluster.members, [options.subject]);
+  if (chosen === undefined) throw new KhwError("INVALID_ARGUMENT", "no node is named");
+  if (chosen.error !== undefined) throw chosen.error;
+  const snapshot = await chosen.node.etcd.save(signal);
+  write(tell(snapshot, options.output, `on ${chosen.node.address.name}, taken and proved`));
+  return 0;
+}
+
+/** A follower where there is one: the leader has enough to do. */
+async function chooseMember(members: readonly Member[], signal: AbortSignal): Promise<Member> {
+  const nodes = await readEtcd(members, signal);
+  const answering = nodes.flatMap((node, index) => {
+    const [status, member] = [memberOf(node), members[index]];
+    return status === undefined || member === undefined ? [] : { member, role: roleOf(status) };
+  });
+  const chosen = answering.find(({ role }) => role === "follower") ?? answering[0];
+  if (chosen !== undefined) return chosen.member;
+  const reason = nodes.map(({ node, status, error }) => `${node}: ${error?.message ?? status?.reason ?? "?"}`);
+  throw new KhwError("NOT_READY", `no member of etcd answers: ${reason.join("; ")}`, {
+    hint: "see `khw-client etcd status`",
+  });
+}
+
+/** The proved snapshots of all nodes. Exit code 0, or 3 when some node did not answer. */
+export async function snapshotList(
+  config: ClusterConfig,
+  context: Context,
+  { output }: Pick<SnapshotOptions, "output">,
+): Promise<number> {
+  await using cluster = await openCluster(config, context.signal, { greet: false });
+  const failures = collectFailures(context);
+  const members = answering(cluster.members, failures);
+  const answers = await readSnapshots(members, context.signal);
+  for (const { error, name } of answers) if (error !== undefined) failures.failed(name, error);
+  const held = heldSnapshots(answers);
+  const problems = answers.flatMap(({ name, value }) =>
+    value?.lastRun === undefined || value.lastRun.problem === "" ? [] : `${name}: ${value.lastRun.problem}`,
+  );
+  if (output === "json") context.write(`${JSON.stringify({ snapshots: held, problems }, null, 2)}\n`);
+  else context.write(held.length === 0 ? "There is no proved snapshot.\n" : `${await snapshotTable(held)}\n`);
+  if (output === "text") for (const problem of problems) context.warn(`the last scheduled snapshot: ${problem}\n`);
+  return failures.conclude(cluster.members.length);
+}
+
+/** Proves a snapshot anew on every node that has it. Exit code 0, or an error. */
+export async function snapshotVerify(
+  config: ClusterConfig,
+  context: Context,
+  { output, subject }: SnapshotOptions,
+): Promise<number> {
+  const { signal, write } = context;
+  await using cluster = await openCluster(config, signal, { greet: false });
+  const answers = await readSnapshots(cluster.members, signal);
+  const { snapshot, nodes } = chooseSnapshot(heldSnapshots(answers), subject || "latest");
+  const holders = cluster.members.filter(({ node }) => nodes.includes(node.address.name));
+  const verified = await onNodes(holders, nodesAtOnce, (node) => node.etcd.verify(snapshot.id, signal));
+  for (const { name, value } of verified) {
+    if (value !== undefined) write(tell(value, output, `on ${name}, proved`));
+  }
+  const errors = verified.flatMap(({ error }) => error ?? []);
+  if (errors.length > 0)
+    throw several(errors, { code: errors[0]?.code ?? "INTERNAL", headline: "it is not good everywhere" });
+  return 0;
+}
+
+function tell(snapshot: Snapshot, output: Output, how: string): string {
+  if (output === "json") return `${JSON.stringify(snapshot)}\n`;
+  const { id, size, revision, keys, hash, uploaded } = snapshot;
+  const where = uploaded === "" ? "" : `, uploaded to ${uploaded}`;
+  return `${id}: ${how}: ${megabytes(size)}, ${keys} keys at revision ${revision}, hash ${hash}${where}\n`;
+}

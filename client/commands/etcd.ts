@@ -1,0 +1,40 @@
+import { openCluster } from "../cluster.ts";
+import { painter } from "../colour.ts";
+import type { ClusterConfig } from "../config/schema.ts";
+import type { Context } from "../context.ts";
+import { etcdProblems, memberOf, type NodeEtcd, readEtcd, unfinishedRestore } from "../etcd/overview.ts";
+import { memberTable } from "../etcd/tables.ts";
+import { harmless } from "../harmless.ts";
+import type { Output } from "../progress/open.ts";
+
+/** Every member as it answers itself. Exit code 0 when all are well, of one cluster with one leader, else 1. */
+export async function etcdStatus(
+  config: ClusterConfig,
+  context: Context,
+  { output }: { readonly output: Output },
+): Promise<number> {
+  await using cluster = await openCluster(config, context.signal, { greet: false });
+  const nodes = await readEtcd(cluster.members, context.signal);
+  context.signal.throwIfAborted();
+  const problems = etcdProblems(nodes);
+  context.write(output === "json" ? document(nodes, problems) : await text(nodes, problems, context));
+  return problems.length === 0 ? 0 : 1;
+}
+
+function document(nodes: readonly NodeEtcd[], problems: readonly string[]): string {
+  const told = nodes.map((node) => ({
+    node: node.node,
+    member: memberOf(node) ?? null,
+    reason: node.error?.message ?? node.status?.reason ?? "",
+    unfinishedRestore: unfinishedRestore(node)?.snapshotId ?? null,
+  }));
+  return `${JSON.stringify({ healthy: problems.length === 0, problems, nodes: told }, null, 2)}\n`;
+}
+
+async function text(nodes: readonly NodeEtcd[], problems: readonly string[], context: Context): Promise<string> {
+  const paint = painter(context);
+  const [member] = nodes.flatMap((node) => memberOf(node) ?? []);
+  const lines = problems.map((problem) => `${paint("red", "✖")} ${harmless(problem)}`);
+  const end = lines.length === 0 ? [`All is well: cluster ${member?.clusterId ?? "?"}.`] : lines;
+  return `${[await memberTable(nodes), "", ...end].join("\n")}\n`;
+}

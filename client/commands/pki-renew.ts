@@ -1,0 +1,134 @@
+import { KhwError, toKhwError } from "../../proto/errors.ts";
+import { controllersOf, openCluster, type OpenCluster } from "../cluster.ts";
+import { clusterPki } from "../config/cluster-pki.ts";
+import type { ClusterConfig } from "../config/schema.ts";
+import type { Context } from "../context.ts";
+import { clusterFiles, leafNames } from "../pki/cluster/create.ts";
+import { readPresent, replaceFiles } from "../pki/cluster/folder.ts";
+import { renewLeaves } from "../pki/cluster/renew.ts";
+import { onControllers, presentNames } from "../pki/cluster/rollable.ts";
+import { describe } from "../pki/describe.ts";
+import { findPublicAddress, type Prepared } from "../prepare.ts";
+import { openProgress, type Output } from "../progress/open.ts";
+import type { Progress } from "../progress/progress.ts";
+import { roll } from "../roll.ts";
+import { several } from "../several.ts";
+
+export interface PkiRenewOptions {
+  readonly output: Output;
+  /** As the arguments name them. */
+  readonly names: readonly string[];
+  /** Every certificate of the folder that the cluster's CA signs. */
+  readonly all: boolean;
+}
+
+/**
+ * Issues certificates anew from the CA in the credentials' folder and brings them to the nodes. Exit code 0, or an error: the
+ * folder then has the new files, and a bootstrap brings them to the nodes that do not have them yet.
+ */
+export async function pkiRenew(
+  config: ClusterConfig,
+  context: Context,
+  { output, names, all }: PkiRenewOptions,
+): Promise<number> {
+  const { signal } = context;
+  const progress = await openProgress(output, context);
+  await using cluster = await openCluster(config, signal);
+  const { files, kept } = await issueAnew(cluster, { names, all, signal });
+  for (const [name, content] of Object.entries(files)) {
+    if (name.endsWith(".pem") && !name.endsWith("-key.pem")) {
+      progress.emit({ kind: "note", text: `${name} is issued anew: ${describe(content)}` });
+    }
+  }
+  progress.emit({ kind: "note", text: `what was there before is kept in ${kept}` });
+  const work = onControllers(files).length > 0 ? (await bring(cluster, { context, progress })).work : [];
+  const ownEtcd = work.some(({ desired }) => desired.etcd === undefined);
+  for (const text of leftToDo(Object.keys(files), ownEtcd)) progress.emit({ kind: "note", text });
+  return 0;
+}
+
+interface Wanted extends Pick<PkiRenewOptions, "names" | "all"> {
+  readonly signal: AbortSignal;
+}
+
+async function issueAnew(cluster: OpenCluster, { names, all, signal }: Wanted) {
+  const { config } = cluster;
+  const { folder } = config.credentials;
+  const publicAddress = await findPublicAddress(cluster, { signal, mayCreateAddress: false });
+  const pki = clusterPki(config, { controllers: controllersOf(cluster), publicAddress });
+  const present = await readPresent(folder, clusterFiles(pki));
+  const known = leafNames(pki).filter((name) => present.has(`${name}.pem`));
+  const chosen = all ? known : names;
+  refuseUnknown(chosen, known);
+  refuseUnreachable(cluster);
+  const extraNames = [...new Set([...pki.extraNames, ...presentNames(present)])];
+  const now = new Date();
+  const files = await renewLeaves(present, chosen, { pki: { ...pki, extraNames }, now });
+  return { files, kept: await replaceFiles(folder, files, now) };
+}
+
+async function bring(
+  cluster: OpenCluster,
+  { context, progress }: { readonly context: Context; readonly progress: Progress },
+): Promise<Prepared> {
+  try {
+    return await roll(cluster, { context, progress });
+  } catch (thrown) {
+    const { code, message, hint, node, step, cause } = toKhwError(thrown);
+    const rest =
+      "the folder has the new files: khw-client bootstrap brings them to the nodes that do not have them yet";
+    throw new KhwError(code, message, {
+      hint: hint === undefined ? rest : `${hint}; ${rest}`,
+      node,
+      step,
+      cause,
+    });
+  }
+}
+
+/** What khw does not do, and somebody must. */
+function leftToDo(files: readonly string[], ownEtcd: boolean): string[] {
+  const has = (name: string): boolean => files.includes(name);
+  const elsewhere = files.filter(
+    (name) => name.endsWith(".kubeconfig") && !/^(admin|kube-(scheduler|controller-manager))\./.test(name),
+  );
+  return [
+    ...(has("service-account.pem")
+      ? ["service-account.pem certifies the same key as before: every token of the cluster's goes on to be valid"]
+      : []),
+    ...(has("kubernetes.pem") && ownEtcd
+      ? [
+          "etcd is not khw's: its own copies of kubernetes.pem and kubernetes-key.pem (/etc/etcd in lab 07) are yours to replace",
+        ]
+      : []),
+    ...(has("admin.pem") ? ["who has the admin's former key is an administrator until its certificate ends"] : []),
+    ...(elsewhere.length > 0 ? [`${elsewhere.join(", ")}: for machines that khw does not run; bring them there`] : []),
+  ];
+}
+
+function refuseUnknown(chosen: readonly string[], known: readonly string[]): void {
+  const hint = `--all, or some of: ${known.join(", ")}`;
+  if (chosen.length === 0) throw new KhwError("INVALID_ARGUMENT", "pki renew: no certificate is named", { hint });
+  const unknown = chosen.find((name) => !known.includes(name));
+  if (unknown === undefined) return;
+  if (unknown === "ca" || unknown === "signing-ca") {
+    throw new KhwError(
+      "INVALID_ARGUMENT",
+      `pki renew: ${unknown} is an authority, and all that it signed would go with it`,
+      {
+        hint: "docs/rotations.md says what a new CA takes",
+      },
+    );
+  }
+  throw new KhwError("INVALID_ARGUMENT", `pki renew: ${unknown}.pem is none of the folder's certificates`, { hint });
+}
+
+/** A controller that misses the new certificate would go on with one that ends. */
+function refuseUnreachable({ members }: OpenCluster): void {
+  const errors = members.flatMap(({ error }) => error ?? []);
+  const [first] = errors;
+  if (first === undefined) return;
+  throw errors.length === 1
+    ? first
+    : several(errors, { code: first.code, headline: "nothing was touched, since every controller must be there" });
+}

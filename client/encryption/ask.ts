@@ -1,0 +1,30 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { KhwError } from "../../proto/errors.ts";
+import type { StoredValues } from "../../proto/gen/khw/agent/v1/encryption.ts";
+import type { OpenCluster } from "../cluster.ts";
+
+/** How etcd holds what Kubernetes stores, by the first agent whose etcd answers. @throws KhwError the last one's */
+export async function askStoredValues({ members }: OpenCluster, signal: AbortSignal): Promise<StoredValues[]> {
+  let failure: unknown;
+  for (const { node } of members) {
+    try {
+      return await node.storedValues(signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      failure = error;
+    }
+  }
+  throw failure;
+}
+
+/** The text of the credentials' encryption-config.yaml. @throws KhwError CREDENTIAL_INVALID */
+export async function readConfig(folder: string): Promise<string> {
+  const path = join(folder, "encryption-config.yaml");
+  return readFile(path, "utf8").catch((cause: Error) => {
+    throw new KhwError("CREDENTIAL_INVALID", `${path} cannot be read: ${cause.message}`, {
+      hint: "credentials.folder in khw.yaml (--credentials) names the folder that it is in",
+      cause,
+    });
+  });
+}

@@ -1,0 +1,58 @@
+import { type Document, parseDocument } from "yaml";
+import { listOf } from "../credentials/yaml.ts";
+import { invalid, parseProvider, type Provider, toPlain } from "./provider.ts";
+
+/** What becomes of some resources' values. */
+export interface Entry {
+  /** For example "secrets", "widgets.example.com". */
+  readonly resources: readonly string[];
+  readonly providers: readonly Provider[];
+  /** Where it stands in the file's list. */
+  readonly index: number;
+}
+
+/** The encryption configuration, as far as its keys are rotated. */
+export interface EncryptionConfig {
+  /** Those with keys, and that of Secrets; what somebody leaves in the clear beside them stays so. */
+  readonly entries: readonly Entry[];
+  /** The file's text with other providers in some entries; all else, comments too, stands as it was. */
+  readonly withProviders: (change: (entry: Entry) => readonly Provider[]) => string;
+}
+
+const kinds = ["EncryptionConfig", "EncryptionConfiguration"];
+
+/** @throws KhwError CREDENTIAL_INVALID naming the field; never a part of a key */
+export function parseEncryptionConfig(text: string): EncryptionConfig {
+  const document = read(text);
+  const root: unknown = document?.toJS();
+  if (document === undefined || typeof root !== "object" || root === null) throw invalid("the file", "is not YAML");
+  if (!kinds.includes(String(Reflect.get(root, "kind")))) throw invalid("kind", `is none of ${kinds.join(", ")}`);
+  const entries = listOf(root, "resources").flatMap((entry, index): Entry[] => {
+    const resources = listOf(entry, "resources").map(String);
+    const found = listOf(entry, "providers");
+    const providers = found.map((provider, number) =>
+      parseProvider(provider, `resources[${index}].providers[${number}]`),
+    );
+    const encrypts = providers.some(({ kind }) => kind !== "identity") || resources.includes("secrets");
+    return encrypts ? [{ resources, providers, index }] : [];
+  });
+  if (entries.length === 0) throw invalid("resources", "encrypts nothing, and names no secrets");
+  return {
+    entries,
+    withProviders: (change) => {
+      const copy = document.clone();
+      for (const entry of entries) {
+        const providers = change(entry);
+        if (providers === entry.providers) continue;
+        copy.setIn(["resources", entry.index, "providers"], copy.createNode(providers.map(toPlain)));
+      }
+      return copy.toString({ lineWidth: 0 });
+    },
+  };
+}
+
+/** Undefined for what is not YAML: the parser's own message might quote a key. */
+function read(text: string): Document | undefined {
+  const document = parseDocument(text, { logLevel: "silent" });
+  return document.errors.length === 0 ? document : undefined;
+}

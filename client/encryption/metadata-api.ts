@@ -1,0 +1,72 @@
+import { KhwError } from "../../proto/errors.ts";
+
+/** The Kubernetes API, as far as it tells of objects without their content. */
+export interface MetadataApi extends AsyncDisposable {
+  /** Of a list only the objects' metadata; of discovery all. Any status is an answer. */
+  get(path: string, signal: AbortSignal): Promise<MetadataAnswer>;
+  /** An update that changes nothing: the API server stores the object anew, as it stores objects now. */
+  touch(path: string, signal: AbortSignal): Promise<MetadataAnswer>;
+}
+
+export interface MetadataAnswer {
+  readonly status: number;
+  /** Parsed JSON; undefined for what is none. */
+  readonly body: unknown;
+}
+
+export interface MetadataApiOptions {
+  /** For example "https://192.0.2.9:6443". */
+  readonly server: string;
+  /** PEM. */
+  readonly ca: Buffer;
+  readonly certificate: Buffer;
+  readonly key: Buffer;
+  /** Of connections that are kept. */
+  readonly connections: number;
+}
+
+const requestMillis = 30_000;
+/** The plain form for what has no metadata: discovery, and errors. */
+const metadataOf = (kind: string): string => `application/json;as=${kind};g=meta.k8s.io;v=v1,application/json`;
+const reading = { accept: metadataOf("PartialObjectMetadataList") };
+const touching = { accept: metadataOf("PartialObjectMetadata"), "content-type": "application/merge-patch+json" };
+
+/** Over mutual TLS. @throws KhwError UNREACHABLE when there is no answer */
+export async function openMetadataApi(options: MetadataApiOptions): Promise<MetadataApi> {
+  const { server, ca, certificate: cert, key, connections } = options;
+  const { Agent, request } = await import("undici");
+  const dispatcher = new Agent({ connect: { ca, cert, key }, connections });
+  const send = async (path: string, body: string | null, signal: AbortSignal): Promise<MetadataAnswer> => {
+    try {
+      const answer = await request(new URL(path, server), {
+        dispatcher,
+        method: body === null ? "GET" : "PATCH",
+        headers: body === null ? reading : touching,
+        body,
+        signal: AbortSignal.any([signal, AbortSignal.timeout(requestMillis)]),
+      });
+      return { status: answer.statusCode, body: parse(await answer.body.text()) };
+    } catch (cause) {
+      signal.throwIfAborted();
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      throw new KhwError("UNREACHABLE", `${server} does not answer: ${reason}`, {
+        hint: "is the API server up and reachable from here?",
+        cause,
+      });
+    }
+  };
+  return {
+    get: (path, signal) => send(path, null, signal),
+    touch: (path, signal) => send(path, "{}", signal),
+    [Symbol.asyncDispose]: () => dispatcher.destroy(),
+  };
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,81 @@
+import { KhwError } from "../../proto/errors.ts";
+import { fieldOf, listOf, textOf } from "../credentials/yaml.ts";
+import type { MetadataApi } from "./metadata-api.ts";
+
+/** A resource as the API serves it. */
+export interface ServedResource {
+  /** As the encryption configuration names it: "secrets", "widgets.example.com". */
+  readonly name: string;
+  /** "/api/v1", "/apis/example.com/v1". */
+  readonly base: string;
+  readonly plural: string;
+}
+
+/**
+ * The resources of these names, in the API's preferred versions; "*.apps", "*." and "*.*" are all of a group, of the core, of
+ * everything. What the API does not serve has no objects that it could be asked for, and is left out.
+ * @throws KhwError VERIFY_FAILED for an API that does not answer as it should
+ */
+export async function findResources(
+  api: MetadataApi,
+  names: readonly string[],
+  signal: AbortSignal,
+): Promise<ServedResource[]> {
+  const found = new Map<string, ServedResource>();
+  for (const name of names) {
+    for (const base of await basesFor(api, name, signal)) {
+      const wanted = pluralOf(name);
+      for (const plural of await pluralsAt(api, base, signal)) {
+        if (wanted !== "*" && wanted !== plural) continue;
+        found.set(`${base}/${plural}`, { name: qualified(plural, base), base, plural });
+      }
+    }
+  }
+  return [...found.values()];
+}
+
+function pluralOf(name: string): string {
+  return name.split(".", 1)[0] ?? name;
+}
+
+function groupOf(name: string): string {
+  return name.includes(".") ? name.slice(name.indexOf(".") + 1) : "";
+}
+
+function qualified(plural: string, base: string): string {
+  const [, , group] = base.split("/");
+  return base === "/api/v1" || group === undefined ? plural : `${plural}.${group}`;
+}
+
+/** The API's roots that a name may mean. */
+async function basesFor(api: MetadataApi, name: string, signal: AbortSignal): Promise<string[]> {
+  const group = groupOf(name);
+  if (group === "") return ["/api/v1"];
+  const { status, body } = await api.get("/apis", signal);
+  if (status !== 200) throw unexpected("/apis", status);
+  const groups = listOf(body, "groups").flatMap((entry) => {
+    const version = textOf(fieldOf(entry, "preferredVersion"), "groupVersion");
+    const matches = group === "*" || textOf(entry, "name") === group;
+    return version !== undefined && matches ? [`/apis/${version}`] : [];
+  });
+  return group === "*" ? ["/api/v1", ...groups] : groups;
+}
+
+/** Those that can be listed and written; subresources are none. */
+async function pluralsAt(api: MetadataApi, base: string, signal: AbortSignal): Promise<string[]> {
+  const { status, body } = await api.get(base, signal);
+  // An aggregated API that is down keeps its objects elsewhere.
+  if (status === 503 || status === 404) return [];
+  if (status !== 200) throw unexpected(base, status);
+  return listOf(body, "resources").flatMap((resource) => {
+    const [name, verbs] = [textOf(resource, "name"), new Set(listOf(resource, "verbs"))];
+    const stored = name !== undefined && !name.includes("/") && verbs.has("list") && verbs.has("patch");
+    return stored ? [name] : [];
+  });
+}
+
+export function unexpected(path: string, status: number): KhwError {
+  return new KhwError("VERIFY_FAILED", `the API server answers ${status} to ${path}`, {
+    hint: "admin.kubeconfig must be of a user who may do everything (system:masters)",
+  });
+}

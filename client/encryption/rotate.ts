@@ -1,0 +1,149 @@
+import { KhwError } from "../../proto/errors.ts";
+import type { StoredValues } from "../../proto/gen/khw/agent/v1/encryption.ts";
+import { type EncryptionConfig, type Entry, parseEncryptionConfig } from "./config.ts";
+import { type KeyedKind, newKey, type Provider } from "./provider.ts";
+import {
+  addKey,
+  currentKind,
+  dropOldKeys,
+  isOwnName,
+  keyName,
+  promoteKey,
+  stageOf,
+  stageOfAll,
+  writingKey,
+} from "./stage.ts";
+import { outdated, tellStored, unreadable } from "./stored.ts";
+
+/** What a rotation is made of: each part does the whole of it, or throws. */
+export interface RotationParts {
+  /** The configuration on this workstation, as it is now. */
+  read(): Promise<string>;
+  /** Durable when it resolves. */
+  replace(text: string): Promise<void>;
+  /** What differs on the nodes from the files here, in words; empty: nothing. @throws where a node cannot be asked */
+  differences(): Promise<readonly NodeDifference[]>;
+  /** Every API server runs with the configuration when it resolves. */
+  roll(): Promise<void>;
+  /** Every object of these resources is stored as it is written now. */
+  rewrite(resources: readonly string[]): Promise<void>;
+  stored(): Promise<readonly StoredValues[]>;
+  note(text: string): void;
+}
+
+export interface NodeDifference {
+  readonly node: string;
+  /** The step's id. */
+  readonly step: string;
+  readonly what: string;
+}
+
+export interface RotateOptions {
+  /** The provider of the new key; as the configuration has it where not given. */
+  readonly kind?: KeyedKind | undefined;
+  readonly now: Date;
+}
+
+const configStep = "credential/encryption-config.yaml";
+
+/**
+ * Replaces the keys that Kubernetes encrypts with: a new key is added, made the one that writes, everything is written with it,
+ * the old ones are dropped; between each two all API servers are brought to it. How far it has come is told by the configuration
+ * file, the nodes and etcd, so a rotation that was cut short anywhere is brought to its end by the same call.
+ * @throws KhwError CREDENTIAL_INVALID for a configuration it cannot rotate; PREFLIGHT_FAILED, with nothing touched
+ */
+export async function rotate(parts: RotationParts, { kind, now }: RotateOptions): Promise<void> {
+  let config = parseEncryptionConfig(await parts.read());
+  refuseUnreadable(await parts.stored(), config.entries);
+  let stage = stageOfAll(config.entries.map(({ providers }) => providers));
+  if (stage === "settled" && (await isUnfinished(parts, config))) stage = "first";
+  else if (stage === "settled") {
+    config = await change(parts, config, ({ providers }) =>
+      addKey(providers, { kind: kind ?? currentKind(providers), key: newKey(keyName(now)) }),
+    );
+    parts.note("the new key is added: every API server learns to read with it");
+    stage = "added";
+  } else parts.note("a rotation is under way: it is brought to its end");
+
+  if (stage === "added") {
+    await parts.roll();
+    config = await change(parts, config, ({ providers }) =>
+      stageOf(providers) === "added" ? promoteKey(providers) : providers,
+    );
+    parts.note("the new key is the first: every API server begins to write with it");
+  }
+  await parts.roll();
+  await rewriteAll(parts, config.entries);
+  const last = await change(parts, config, ({ providers }) => dropOldKeys(providers));
+  if (last !== config) {
+    parts.note("nothing is stored under the old keys any more: they are dropped");
+    await parts.roll();
+  }
+  parts.note(`done: ${tellStored(encrypted(await parts.stored()))}; no other key is in use`);
+}
+
+/** Writes the changed configuration; the same one when nothing changed. */
+async function change(
+  parts: RotationParts,
+  config: EncryptionConfig,
+  to: (entry: Entry) => readonly Provider[],
+): Promise<EncryptionConfig> {
+  const text = config.withProviders(to);
+  const changed = parseEncryptionConfig(text);
+  if (JSON.stringify(changed.entries) === JSON.stringify(config.entries)) return config;
+  await parts.replace(text);
+  return changed;
+}
+
+/**
+ * The configuration is that of a rotation's end, and nodes or etcd are not: the rotation was cut short in its last part. With a
+ * configuration that is not khw's, nothing may differ.
+ */
+async function isUnfinished(parts: RotationParts, { entries }: EncryptionConfig): Promise<boolean> {
+  const [differences, stored] = [await parts.differences(), await parts.stored()];
+  const own = entries.every(({ providers }) => isOwnName(writingKey(providers)?.name ?? ""));
+  const unfinished =
+    own && (differences.some(({ step }) => step === configStep) || outdated(stored, entries).length > 0);
+  if (unfinished) {
+    parts.note(
+      "an earlier rotation was cut short near its end: it is finished now; run the command again for another key",
+    );
+    return true;
+  }
+  const [first] = differences;
+  if (first === undefined) return false;
+  throw new KhwError("PREFLIGHT_FAILED", `${first.step}: ${first.what}, and a rotation begins where nothing differs`, {
+    node: first.node,
+    hint: "khw-client plan tells all that differs; khw-client bootstrap puts it right",
+  });
+}
+
+async function rewriteAll(parts: RotationParts, entries: readonly Entry[]): Promise<void> {
+  if (outdated(await parts.stored(), entries).length === 0) return;
+  await parts.rewrite(entries.flatMap(({ resources }) => resources));
+  const left = outdated(await parts.stored(), entries);
+  if (left.length === 0) return;
+  throw new KhwError(
+    "VERIFY_FAILED",
+    `not everything was stored anew, and the old keys are kept: ${tellStored(left)}`,
+    {
+      hint: "objects that the API does not serve any more cannot be: delete them, or bring their resource back; then run the command again",
+    },
+  );
+}
+
+function refuseUnreadable(stored: readonly StoredValues[], entries: readonly Entry[]): void {
+  const lost = unreadable(stored, entries);
+  if (lost.length === 0) return;
+  throw new KhwError(
+    "PREFLIGHT_FAILED",
+    `etcd holds what this encryption-config.yaml has no key for: ${tellStored(lost)}`,
+    {
+      hint: "is it the cluster's file? older ones stand in the folders replaced-* beside it",
+    },
+  );
+}
+
+function encrypted(stored: readonly StoredValues[]): StoredValues[] {
+  return stored.filter(({ provider }) => provider !== "");
+}

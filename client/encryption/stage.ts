@@ -1,0 +1,100 @@
+import type { Key, KeyedKind, Provider } from "./provider.ts";
+
+/**
+ * How far a rotation has come, by the configuration alone:
+ * - "settled": none is under way;
+ * - "added": the new key is there and reads, and another one writes;
+ * - "first": the new key writes, and older ones are still there to read.
+ */
+export type Stage = "settled" | "added" | "first";
+
+type Providers = readonly Provider[];
+
+/** The names of khw's own keys tell their age: that is what tells "added" from "first". */
+const ownName = /^key-\d{8}T\d{6}Z$/;
+
+/** "key-20260131T120000Z". */
+export function keyName(now: Date): string {
+  return `key-${now.toISOString().slice(0, 19).replaceAll(/[-:]/g, "")}Z`;
+}
+
+export function isOwnName(name: string): boolean {
+  return ownName.test(name);
+}
+
+export function stageOf(providers: Providers): Stage {
+  const newest = newestOf(providers);
+  if (newest === undefined) return "settled";
+  if (!writes(providers, newest)) return "added";
+  return keysOf(providers).length > 1 ? "first" : "settled";
+}
+
+/** What is under way in any of them is to be brought to its end. */
+export function stageOfAll(all: readonly Providers[]): Stage {
+  const stages = new Set(all.map(stageOf));
+  return (["added", "first"] as const).find((stage) => stages.has(stage)) ?? "settled";
+}
+
+/**
+ * The new key reads, and does not write yet. A kind stands in the list but once: the API server asks the first of a kind alone
+ * about what that kind encrypted.
+ */
+export function addKey(providers: Providers, { kind, key }: { kind: KeyedKind; key: Key }): Providers {
+  const [first, ...others] = providers;
+  if (!providers.some((provider) => provider.kind === kind)) {
+    return [...providers.slice(0, 1), { kind, keys: [key] }, ...others];
+  }
+  return providers.map((provider) => {
+    if (provider.kind !== kind) return provider;
+    const [current, ...older] = provider.keys;
+    return provider === first ? { kind, keys: [current, key, ...older] } : { kind, keys: [key, current, ...older] };
+  });
+}
+
+/** The kind that a new key is of unless somebody asks for another: as those that are there, else the lab's. */
+export function currentKind(providers: Providers): KeyedKind {
+  return providers.map(({ kind }) => kind).find((kind) => kind !== "identity") ?? "aescbc";
+}
+
+/** The newest key writes. */
+export function promoteKey(providers: Providers): Providers {
+  const newest = newestOf(providers);
+  const index = providers.findIndex((provider) => has(provider, newest));
+  const holder = providers[index];
+  if (newest === undefined || holder === undefined || holder.kind === "identity") return providers;
+  const keys = [newest, ...holder.keys.filter((key) => key !== newest)] as const;
+  const others = providers.filter((provider) => provider !== holder);
+  // What is stored in the clear is read in the end, where it stood first before.
+  const clear = others.filter(({ kind }) => kind === "identity");
+  return [{ kind: holder.kind, keys: [...keys] }, ...others.filter(({ kind }) => kind !== "identity"), ...clear];
+}
+
+/** The key that writes is the only one. What is stored in the clear can be read on, where it could before. */
+export function dropOldKeys(providers: Providers): Providers {
+  const [first, ...others] = providers;
+  if (first === undefined || first.kind === "identity") return providers;
+  return [{ kind: first.kind, keys: [first.keys[0]] }, ...others.filter(({ kind }) => kind === "identity")];
+}
+
+/** The key that writes; undefined where values are stored in the clear. */
+export function writingKey([first]: Providers): { readonly kind: KeyedKind; readonly name: string } | undefined {
+  return first === undefined || first.kind === "identity" ? undefined : { kind: first.kind, name: first.keys[0].name };
+}
+
+function keysOf(providers: Providers): Key[] {
+  return providers.flatMap((provider) => (provider.kind === "identity" ? [] : provider.keys));
+}
+
+function newestOf(providers: Providers): Key | undefined {
+  return keysOf(providers)
+    .filter(({ name }) => isOwnName(name))
+    .toSorted((a, b) => (a.name < b.name ? 1 : -1))[0];
+}
+
+function writes([first]: Providers, key: Key): boolean {
+  return first !== undefined && first.kind !== "identity" && first.keys[0] === key;
+}
+
+function has(provider: Provider, key: Key | undefined): boolean {
+  return provider.kind !== "identity" && provider.keys.some((candidate) => candidate === key);
+}

@@ -1,0 +1,68 @@
+import type { KhwError } from "../../proto/errors.ts";
+import { type EtcdMember, type GetEtcdStatusResponse, RestorePhase } from "../../proto/gen/khw/agent/v1/etcd.ts";
+import type { Member } from "../cluster.ts";
+import { nodesAtOnce, onNodes } from "../on-nodes.ts";
+
+/** What one node's agent tells of its member. */
+export interface NodeEtcd {
+  readonly node: string;
+  /** Absent when the agent could not be asked. */
+  readonly status?: GetEtcdStatusResponse;
+  readonly error?: KhwError;
+}
+
+export async function readEtcd(members: readonly Member[], signal: AbortSignal): Promise<NodeEtcd[]> {
+  const answers = await onNodes(members, nodesAtOnce, (node) => node.etcd.status(signal));
+  return answers.map(({ name: node, value, error }) =>
+    error === undefined ? { node, status: value } : { node, error },
+  );
+}
+
+/** All that is wrong, a sentence each; empty: every member is well, and of one cluster with one leader. */
+export function etcdProblems(nodes: readonly NodeEtcd[]): string[] {
+  return [...nodes.flatMap(problemsOfNode), ...problemsTogether(nodes)];
+}
+
+export function memberOf({ status }: NodeEtcd): EtcdMember | undefined {
+  return status?.member;
+}
+
+const ended: ReadonlySet<RestorePhase> = new Set([
+  RestorePhase.RESTORE_PHASE_FINISHED,
+  RestorePhase.RESTORE_PHASE_ABANDONED,
+]);
+
+export function unfinishedRestore({ status }: NodeEtcd): GetEtcdStatusResponse["restore"] {
+  const restore = status?.restore;
+  return restore === undefined || ended.has(restore.phase) ? undefined : restore;
+}
+
+function problemsOfNode(node: NodeEtcd): string[] {
+  const { node: name, status, error } = node;
+  if (error !== undefined) return [`${name}: its agent was not heard: ${error.message}`];
+  const restore = unfinishedRestore(node);
+  const restoring =
+    restore === undefined
+      ? []
+      : [
+          `${name}: a restore of ${restore.snapshotId} is not finished: \`khw-client etcd restore --yes\` goes on with it`,
+        ];
+  const member = status?.member;
+  if (member === undefined) return [`${name}: etcd does not answer: ${status?.reason ?? ""}`, ...restoring];
+  return [
+    ...(member.leaderId === "" ? [`${name}: it knows of no leader: less than a majority of the members is there`] : []),
+    ...(member.learner ? [`${name}: it is a learner: it has no vote yet`] : []),
+    ...member.errors.map((told) => `${name}: ${told}`),
+    ...restoring,
+  ];
+}
+
+function problemsTogether(nodes: readonly NodeEtcd[]): string[] {
+  const members = nodes.flatMap((node) => memberOf(node) ?? []);
+  const clusters = new Set(members.map(({ clusterId }) => clusterId));
+  const leaders = new Set(members.flatMap(({ leaderId }) => (leaderId === "" ? [] : leaderId)));
+  return [
+    ...(clusters.size > 1 ? [`the members are of ${clusters.size} clusters: ${[...clusters].join(", ")}`] : []),
+    ...(leaders.size > 1 ? [`the members do not agree on the leader: ${[...leaders].join(", ")}`] : []),
+  ];
+}

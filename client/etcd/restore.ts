@@ -1,0 +1,151 @@
+import { randomUUID } from "node:crypto";
+import { KhwError, toKhwError } from "../../proto/errors.ts";
+import { type AdvanceRestoreRequest, RestorePhase } from "../../proto/gen/khw/agent/v1/etcd.ts";
+import type { Controller } from "../../proto/desired.ts";
+import type { Member } from "../cluster.ts";
+import { phase } from "../progress/phase.ts";
+import type { Progress } from "../progress/progress.ts";
+import { several } from "../several.ts";
+import type { NodeEtcd } from "./overview.ts";
+import { unfinishedRestore } from "./overview.ts";
+import { bringTo, type Source } from "./spread.ts";
+
+/** A restore as it is begun, or gone on with. */
+export interface RestoreRun {
+  readonly id: string;
+  readonly source: Source;
+  readonly members: readonly Member[];
+  readonly controllers: readonly Controller[];
+}
+
+export interface RunOptions {
+  readonly progress: Progress;
+  /** Ctrl-C: the phase in hand is ended, and no other begun. */
+  readonly signal: AbortSignal;
+}
+
+/** What was begun on the nodes is ended by its own deadline, not by Ctrl-C. */
+const never = new AbortController().signal;
+
+const phases = [
+  [RestorePhase.RESTORE_PHASE_KUBERNETES_STOPPED, "kubernetes", "its API server is stopped"],
+  [RestorePhase.RESTORE_PHASE_ETCD_STOPPED, "stop", "etcd is stopped"],
+  [RestorePhase.RESTORE_PHASE_RESTORED, "data", "etcd's data are replaced; those of before are kept"],
+  [RestorePhase.RESTORE_PHASE_ETCD_STARTED, "start", "etcd is started"],
+  [RestorePhase.RESTORE_PHASE_FINISHED, "finish", "its API server is started"],
+] as const;
+
+/** The id of the restore that some node has begun and not finished, for this snapshot; else a new one. */
+export function restoreIdFor(snapshotId: string, nodes: readonly NodeEtcd[]): string {
+  const begun = nodes.map(unfinishedRestore).find((restore) => restore?.snapshotId === snapshotId);
+  return begun?.id ?? randomUUID();
+}
+
+/**
+ * Restores the cluster: the snapshot is brought to every node and proved there, and only then is anything stopped. Each phase
+ * begins when all nodes have ended the one before: no member starts while another has the data of before. Answers false when
+ * Ctrl-C came between two phases.
+ * @throws KhwError what the nodes of a phase failed with; the same command goes on from there
+ */
+export async function runRestore(run: RestoreRun, options: RunOptions): Promise<boolean> {
+  const { source, members } = run;
+  await together(members, options, {
+    id: "snapshot",
+    summary: `${source.snapshot.id} is brought there and proved`,
+    work: (member) => bringTo(member, source, options.signal),
+  });
+  await holdAll(run, options);
+  for (const [reached, id, summary] of phases) {
+    if (options.signal.aborted) return false;
+    const request = requestOf(run, reached);
+    await together(members, options, { id, summary, work: ({ node }) => node.etcd.advance(request, never) });
+  }
+  return true;
+}
+
+/** Everybody is held, or nobody: while one of them is busy, the others go on serving. */
+async function holdAll(run: RestoreRun, options: RunOptions): Promise<void> {
+  const { members } = run;
+  const request = requestOf(run, RestorePhase.RESTORE_PHASE_HELD);
+  try {
+    const work: Work["work"] = ({ node }) => node.etcd.advance(request, never);
+    await together(members, options, { id: "hold", summary: "nobody else may change it", work });
+  } catch (error) {
+    const given = requestOf(run, RestorePhase.RESTORE_PHASE_ABANDONED);
+    // Whoever is further than that refuses: there it goes on when the command is run again.
+    await Promise.allSettled(members.map(({ node }) => node.etcd.advance(given, never)));
+    throw error;
+  }
+}
+
+function requestOf({ id, source, controllers }: RestoreRun, reached: RestorePhase): AdvanceRestoreRequest {
+  return {
+    restoreId: id,
+    snapshotId: source.snapshot.id,
+    members: controllers.map(({ name, internalIp }) => ({ name, internalIp })),
+    phase: reached,
+  };
+}
+
+interface Work {
+  readonly id: string;
+  readonly summary: string;
+  readonly work: (member: Member) => Promise<unknown>;
+}
+
+/** On all nodes at once; resolves when all have done it. */
+async function together(
+  members: readonly Member[],
+  { progress }: RunOptions,
+  { id, summary, work }: Work,
+): Promise<void> {
+  const errors = await Promise.all(
+    members.map(async (member) => {
+      const track = member.node.address.name;
+      try {
+        await phase(
+          { id: `restore/${id}`, summary },
+          (event) => progress.emit({ kind: "step", track, event }),
+          () => work(member),
+        );
+        return [];
+      } catch (thrown) {
+        return toKhwError(thrown).at({ node: track });
+      }
+    }),
+  );
+  const failed = errors.flat();
+  const [first] = failed;
+  if (first === undefined) return;
+  throw several(failed, {
+    code: failed.length === members.length ? first.code : "PARTIAL",
+    headline: "the restore is not finished",
+    hint: "see to that, then run the same command again: it goes on from here",
+  });
+}
+
+/** Nobody is left out: a member with the data of before would be another cluster's. */
+export function refuseAbsent(members: readonly Member[], nodes: readonly NodeEtcd[]): void {
+  const errors = [...members.flatMap(({ error }) => error ?? []), ...nodes.flatMap(({ error }) => error ?? [])];
+  const [first] = errors;
+  if (first === undefined) return;
+  const byNode = [...new Map(errors.map((error) => [error.node, error])).values()];
+  throw several(byNode, {
+    code: first.code,
+    headline: "nothing was touched: all nodes must answer, since all are restored together",
+  });
+}
+
+/** What is asked before anything is touched. */
+export function confirmation({ source: { snapshot }, members }: RestoreRun): KhwError {
+  const taken =
+    snapshot.node === ""
+      ? "the file"
+      : `taken from ${snapshot.node} at ${new Date(snapshot.takenUnixMillis).toISOString()}`;
+  const names = members.map(({ node }) => node.address.name).join(", ");
+  return new KhwError(
+    "INVALID_ARGUMENT",
+    `this replaces all that etcd on ${names} holds by ${snapshot.id} (${taken}): what was written later is gone from the cluster, and its API is away for a minute or so. What is there now is kept aside on each node`,
+    { hint: "if that is what you want, give --yes" },
+  );
+}

@@ -1,0 +1,37 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { KhwError } from "../../proto/errors.ts";
+import { Health } from "../../proto/gen/khw/agent/v1/agent.ts";
+import type { Member } from "../cluster.ts";
+import { nodesAtOnce, onNodes } from "../on-nodes.ts";
+import { several } from "../several.ts";
+
+const intervalMillis = 1_000;
+
+/** Every API server is well. @throws KhwError VERIFY_FAILED, after the time, with what each lacks. */
+export async function servingAgain(
+  members: readonly Member[],
+  { signal, timeoutMillis }: { readonly signal: AbortSignal; readonly timeoutMillis: number },
+): Promise<void> {
+  const until = Date.now() + timeoutMillis;
+  for (;;) {
+    const answers = await onNodes(members, nodesAtOnce, async (node) => {
+      const { components } = await node.status(signal);
+      return components.find(({ name }) => name === "kube-apiserver");
+    });
+    const errors = answers.flatMap(({ name, value, error }) => {
+      if (error !== undefined) return error;
+      // Etcd may be all that there is yet.
+      if (value === undefined || value.activeState === "not-found" || value.health === Health.HEALTH_HEALTHY) return [];
+      return new KhwError("NOT_READY", `kube-apiserver: ${value.reason}`, { node: name });
+    });
+    if (errors.length === 0) return;
+    if (Date.now() >= until) {
+      throw several(errors, {
+        code: "VERIFY_FAILED",
+        headline: "etcd is restored, and these API servers are not well yet",
+        hint: "see `khw-client status` and `khw-client doctor`",
+      });
+    }
+    await delay(intervalMillis, undefined, { signal });
+  }
+}

@@ -1,0 +1,65 @@
+import { KhwError } from "../../proto/errors.ts";
+import { type ListSnapshotsResponse, type Snapshot, SnapshotOrigin } from "../../proto/gen/khw/agent/v1/etcd.ts";
+import type { Member } from "../cluster.ts";
+import { type Answer, nodesAtOnce, onNodes } from "../on-nodes.ts";
+
+/** A proved snapshot, and who has it. */
+export interface HeldSnapshot {
+  readonly snapshot: Snapshot;
+  readonly nodes: readonly string[];
+}
+
+export function readSnapshots(
+  members: readonly Member[],
+  signal: AbortSignal,
+): Promise<Answer<ListSnapshotsResponse>[]> {
+  return onNodes(members, nodesAtOnce, (node) => node.etcd.list(signal));
+}
+
+/** Each once, oldest first; the same name with other bytes is another. */
+export function heldSnapshots(answers: readonly Answer<ListSnapshotsResponse>[]): HeldSnapshot[] {
+  const held = new Map<string, HeldSnapshot>();
+  for (const { name, value } of answers) {
+    for (const snapshot of value?.snapshots ?? []) {
+      const key = `${snapshot.id} ${snapshot.sha256}`;
+      const known = held.get(key);
+      const original = known === undefined || isCopy(known.snapshot) ? snapshot : known.snapshot;
+      held.set(key, { snapshot: original, nodes: [...(known?.nodes ?? []), name] });
+    }
+  }
+  return [...held.values()].toSorted((a, b) => a.snapshot.takenUnixMillis - b.snapshot.takenUnixMillis);
+}
+
+function isCopy({ origin }: Snapshot): boolean {
+  return origin === SnapshotOrigin.SNAPSHOT_ORIGIN_COPIED;
+}
+
+/**
+ * The snapshot of that name, or the newest.
+ * @throws KhwError INVALID_ARGUMENT when there is none, or when the newest holds less than an older one of the same cluster:
+ * then etcd was emptied in between, and whoever wants that must name it.
+ */
+export function chooseSnapshot(held: readonly HeldSnapshot[], name: string): HeldSnapshot {
+  const hint = "`khw-client etcd snapshot list` shows those that there are; a file is given as ./FILE";
+  if (name !== "latest") {
+    const found = held.find(({ snapshot }) => snapshot.id === name);
+    if (found !== undefined) return found;
+    throw new KhwError("INVALID_ARGUMENT", `no node has a proved snapshot ${name}`, { hint });
+  }
+  const newest = held.at(-1);
+  if (newest === undefined) throw new KhwError("INVALID_ARGUMENT", "no node has a proved snapshot", { hint });
+  const { clusterId, revision, id } = newest.snapshot;
+  const fuller = held.findLast(({ snapshot }) => snapshot.clusterId === clusterId && snapshot.revision > revision);
+  if (fuller === undefined) return newest;
+  const [now, before] = [
+    `${id} (revision ${revision})`,
+    `${fuller.snapshot.id} (revision ${fuller.snapshot.revision})`,
+  ];
+  throw new KhwError(
+    "INVALID_ARGUMENT",
+    `the newest snapshot ${now} holds less than the older ${before}: etcd was emptied`,
+    {
+      hint: `name the one that you want: \`khw-client etcd restore ${fuller.snapshot.id}\``,
+    },
+  );
+}

@@ -1,0 +1,57 @@
+import type { EtcdMember, Snapshot } from "../../proto/gen/khw/agent/v1/etcd.ts";
+import { SnapshotOrigin } from "../../proto/gen/khw/agent/v1/etcd.ts";
+import { cut, harmless } from "../harmless.ts";
+import { textTable } from "../table.ts";
+import { instant } from "../time.ts";
+import { memberOf, type NodeEtcd } from "./overview.ts";
+import type { HeldSnapshot } from "./snapshots.ts";
+
+const memberHead = ["NODE", "MEMBER", "ROLE", "TERM", "INDEX", "APPLIED", "REVISION", "DB SIZE", "IN USE", "VERSION"];
+
+/** A line a node. */
+export function memberTable(nodes: readonly NodeEtcd[]): Promise<string> {
+  return textTable(
+    memberHead,
+    nodes.map((node) => {
+      const member = memberOf(node);
+      if (member === undefined) return [node.node, "does not answer"];
+      const { memberId, raftTerm, raftIndex, appliedIndex, revision, dbSize, dbSizeInUse, version } = member;
+      const counts = [raftTerm, raftIndex, appliedIndex, revision].map(String);
+      return [node.node, memberId, roleOf(member), ...counts, megabytes(dbSize), megabytes(dbSizeInUse), version];
+    }),
+  );
+}
+
+export function roleOf({ memberId, leaderId, learner }: EtcdMember): string {
+  if (learner) return "learner";
+  if (leaderId === "") return "no leader";
+  return leaderId === memberId ? "leader" : "follower";
+}
+
+const snapshotHead = ["SNAPSHOT", "TAKEN", "SIZE", "REVISION", "KEYS", "ORIGIN", "ON", "UPLOADED TO"];
+
+/** Newest last. */
+export function snapshotTable(held: readonly HeldSnapshot[]): Promise<string> {
+  return textTable(
+    snapshotHead,
+    held.map(({ snapshot, nodes }) => [
+      snapshot.id,
+      instant(snapshot.takenUnixMillis),
+      megabytes(snapshot.size),
+      String(snapshot.revision),
+      String(snapshot.keys),
+      originName(snapshot),
+      nodes.join(","),
+      snapshot.uploaded === "" ? "-" : cut(harmless(snapshot.uploaded), 80),
+    ]),
+  );
+}
+
+export function originName({ origin, node }: Snapshot): string {
+  if (node === "") return "a file";
+  return origin === SnapshotOrigin.SNAPSHOT_ORIGIN_SCHEDULED ? `${node}, scheduled` : node;
+}
+
+export function megabytes(bytes: number): string {
+  return `${(bytes / 1_000_000).toFixed(1)} MB`;
+}

@@ -1,0 +1,27 @@
+import { isMap, isScalar, isSeq, parseDocument, YAMLMap } from "yaml";
+import type { Identity } from "../certificate.ts";
+
+/**
+ * The kubeconfig with another certificate and key for the user of its current context, all else as it stood: server, names and
+ * comments are its owner's. Undefined where it has no such user with both embedded.
+ */
+export function withNewIdentity(text: string, { certificate, key }: Identity): string | undefined {
+  const document = parseDocument(text, { logLevel: "silent" });
+  if (document.errors.length > 0) return undefined;
+  const context = named(document.get("contexts"), document.get("current-context"))?.get("context");
+  const user = isMap(context) ? named(document.get("users"), context.get("user"))?.get("user") : undefined;
+  if (!(user instanceof YAMLMap)) return undefined;
+  if (!user.has("client-certificate-data") || !user.has("client-key-data")) return undefined;
+  user.set("client-certificate-data", Buffer.from(certificate).toString("base64"));
+  user.set("client-key-data", Buffer.from(key).toString("base64"));
+  return document.toString({ lineWidth: 0 });
+}
+
+function named(list: unknown, name: unknown): YAMLMap | undefined {
+  if (!isSeq(list)) return undefined;
+  return list.items.find((item): item is YAMLMap => {
+    if (!(item instanceof YAMLMap)) return false;
+    const found = item.get("name", true);
+    return isScalar(found) && found.value === name;
+  });
+}

@@ -1,0 +1,34 @@
+import type * as wire from "./gen/khw/agent/v1/agent.ts";
+import { refuse, show } from "./validate.ts";
+
+/** Which snapshots of etcd the agent takes by itself. */
+export interface SnapshotPolicy {
+  /** 0: none. */
+  readonly intervalMillis: number;
+  /** How many of each kind stay on the machine. */
+  readonly keep: number;
+  /** A bucket of Cloud Storage that each is uploaded to; empty: none. */
+  readonly bucket: string;
+}
+
+/** @throws KhwError INVALID_ARGUMENT naming the field. */
+export function parseSnapshotPolicy(field: string, policy: wire.SnapshotPolicy): SnapshotPolicy {
+  const { intervalSeconds, keep, bucket } = policy;
+  if (intervalSeconds !== 0 && intervalSeconds < 10) refuse(`${field}.interval_seconds`, "is less than 10 s");
+  if (keep < 1) refuse(`${field}.keep`, "is less than 1");
+  return {
+    intervalMillis: intervalSeconds * 1000,
+    keep,
+    bucket: bucket === "" ? "" : parseBucket(`${field}.bucket`, bucket),
+  };
+}
+
+/** As Cloud Storage wants a bucket's name to be. */
+export function parseBucket(field: string, name: string): string {
+  const wellFormed = /^[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$/.test(name) && !name.includes("..");
+  return wellFormed ? name : refuse(field, `${show(name)} is no bucket's name`, "without gs:// and without a path");
+}
+
+export function toWireSnapshotPolicy({ intervalMillis, keep, bucket }: SnapshotPolicy): wire.SnapshotPolicy {
+  return { intervalSeconds: Math.round(intervalMillis / 1000), keep, bucket };
+}

@@ -1,0 +1,69 @@
+import { type Architecture, architectures, type CredentialName } from "./components.ts";
+import type { Controller, DesiredState } from "./desired.ts";
+import { parseSnapshotPolicy, type SnapshotPolicy } from "./etcd-snapshots.ts";
+import { parseEtcdVersion } from "./etcd-versions.ts";
+import type * as wire from "./gen/khw/agent/v1/agent.ts";
+import { parseMirror, parseSha256, refuse, show } from "./validate.ts";
+
+/** etcd as a member on each controller. */
+export interface Etcd {
+  readonly version: string;
+  /** Base URLs or absolute folders, tried in order. */
+  readonly mirrors: readonly string[];
+  /** Of the release's archive. */
+  readonly sha256: Readonly<Partial<Record<Architecture, string>>>;
+  /** What preflight measures and finds too slow stands in the way. */
+  readonly strict: boolean;
+  /** Undefined: none are taken by themselves. */
+  readonly snapshots: SnapshotPolicy | undefined;
+}
+
+/** A desired state whose etcd is khw's. */
+export type WithEtcd = DesiredState & { readonly etcd: Etcd };
+
+export function hasEtcd(desired: DesiredState): desired is WithEtcd {
+  return desired.etcd !== undefined;
+}
+
+/** What etcd reads of the cluster's nine files; lab 07 has copies of them in /etc/etcd. */
+export const etcdCredentials = ["ca.pem", "kubernetes.pem", "kubernetes-key.pem"] as const satisfies CredentialName[];
+
+export type EtcdCredential = (typeof etcdCredentials)[number];
+
+/** The programs of an etcd release that khw installs. */
+export const etcdPrograms = ["etcd", "etcdctl"] as const;
+export type EtcdProgram = (typeof etcdPrograms)[number];
+
+export const etcdPorts = { client: 2379, peer: 2380 } as const;
+
+/** @throws KhwError INVALID_ARGUMENT naming the field. */
+export function parseEtcd({ version, mirrors, sha256, strict, snapshots }: wire.Etcd): Etcd {
+  if (mirrors.length === 0) refuse("etcd.mirrors", "is empty");
+  return {
+    version: parseEtcdVersion("etcd.version", version),
+    mirrors: mirrors.map((mirror) => parseMirror("etcd.mirrors", mirror)),
+    sha256: Object.fromEntries(
+      Object.entries(sha256).map(([name, digest]) => [
+        parseArchitecture("etcd.sha256", name),
+        parseSha256(`etcd.sha256.${name}`, digest),
+      ]),
+    ),
+    strict,
+    snapshots: snapshots === undefined ? undefined : parseSnapshotPolicy("etcd.snapshots", snapshots),
+  };
+}
+
+export function parseArchitecture(field: string, name: string): Architecture {
+  return (
+    architectures.find((architecture) => architecture === name) ??
+    refuse(field, `${show(name)} is no architecture that khw knows`, `one of ${architectures.join(", ")}`)
+  );
+}
+
+export function peerUrl({ internalIp }: Pick<Controller, "internalIp">): string {
+  return `https://${internalIp}:${etcdPorts.peer}`;
+}
+
+export function clientUrl({ internalIp }: Pick<Controller, "internalIp">): string {
+  return `https://${internalIp}:${etcdPorts.client}`;
+}

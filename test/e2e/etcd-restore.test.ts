@@ -1,0 +1,178 @@
+/** Snapshots of a managed etcd, and a cluster that has lost the majority of its members restored from one by one command. */
+import { spawn } from "node:child_process";
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+
+import t, { type Test } from "tap";
+
+import { journal, scenario } from "../fixtures/faults.ts";
+import { plainEnvironment } from "../testbed/command.ts";
+import type { RunResult } from "../testbed/command.ts";
+import { startTestbed } from "../testbed/index.ts";
+import type { TestbedNode } from "../testbed/index.ts";
+import { namespaceOf, namespacePath } from "../testbed/layout.ts";
+import { agentPackage, clientProgram, installAgents, makeWorkstation } from "../testbed/workstation.ts";
+
+const testbed = await startTestbed({ nodes: 3, withEtcd: false });
+t.teardown(() => testbed.stop());
+const workstation = await makeWorkstation(testbed, "nodes: controller-0,1,2\n");
+const { nodes } = testbed;
+const [first, second, third] = nodes;
+if (first === undefined || second === undefined || third === undefined)
+  throw new TypeError("three machines are wanted");
+
+/** Runs the client; what it said is in the test's output. */
+async function khw(t: Test, ...args: readonly string[]): Promise<RunResult> {
+  const result = await workstation.khw(args);
+  t.comment(`khw-client ${args.join(" ")}: ${result.code}\n${result.stdout}${result.stderr}`);
+  return result;
+}
+
+async function write(name: string): Promise<void> {
+  const { code, stderr } = await workstation.kubectl(["create", "configmap", name, "--from-literal=a=b"]);
+  if (code !== 0) throw new Error(stderr);
+}
+
+async function stored(): Promise<string> {
+  return (await workstation.kubectl(["get", "configmaps", "--output=name"])).stdout;
+}
+
+interface Status {
+  readonly healthy: boolean;
+  readonly nodes: readonly { readonly member: { readonly clusterId: string; readonly revision: number } | null }[];
+}
+
+async function status(): Promise<Status> {
+  return JSON.parse((await workstation.khw(["etcd", "status", "--output=json"])).stdout);
+}
+
+async function clusterIds(): Promise<Set<string>> {
+  return new Set((await status()).nodes.map(({ member }) => member?.clusterId ?? "none"));
+}
+
+async function until(what: string, holds: () => Promise<boolean>, seconds: number): Promise<void> {
+  const deadline = Date.now() + seconds * 1000;
+  while (!(await holds())) {
+    if (Date.now() > deadline) throw new Error(`${what}: not within ${seconds} s`);
+    await new Promise((resolve) => setTimeout(resolve, 500));
+  }
+}
+
+async function agentsAnswer(): Promise<boolean> {
+  return !(await workstation.khw(["etcd", "status"])).stdout.includes("its agent was not heard");
+}
+
+/** The disk is lost while the machine is off. */
+async function wipe(machines: readonly TestbedNode[]): Promise<void> {
+  await Promise.all(
+    machines.map(async (machine) => {
+      await machine.powerOff();
+      await rm(join(machine.root, "var/lib/etcd"), { recursive: true });
+      await machine.powerOn();
+    }),
+  );
+}
+
+await installAgents(workstation, nodes, agentPackage);
+const bootstrapped = await workstation.khw(["bootstrap"]);
+t.equal(bootstrapped.code, 0, `${bootstrapped.stdout}${bootstrapped.stderr}`);
+
+await scenario(t, "every member is told of, and each controller has taken a first snapshot by itself", async (t) => {
+  const { code, stdout } = await khw(t, "etcd", "status");
+  t.equal(code, 0);
+  t.match(stdout, /leader/);
+  t.equal((await clusterIds()).size, 1);
+  const all = async (): Promise<boolean> => {
+    const { stdout } = await workstation.khw(["etcd", "snapshot", "list"]);
+    return nodes.every(({ name }) => stdout.includes(`-${name} `));
+  };
+  await until("a snapshot of each controller", all, 90);
+  await khw(t, "etcd", "snapshot", "list");
+  const files = await first.must(["sh", "-c", "find /var/lib/khw-agent/snapshots -printf '%M %f\\n'"]);
+  t.match(files, /^drwx------ snapshots$/m);
+  t.notMatch(files, /^-(?!rw-------)/m, "for root alone");
+  t.notMatch(files, /scratch|draft/, "nothing is left of the proofs");
+});
+
+await scenario(t, "members are defragmented one after the other, the leader last", async (t) => {
+  const { code, stdout } = await khw(t, "etcd", "defrag", "--threshold", "0");
+  t.equal(code, 0);
+  for (const { name } of nodes) t.match(stdout, name);
+  t.equal((await status()).healthy, true);
+});
+
+await scenario(t, "a snapshot that was changed on the disk is told, and is none any more", async (t) => {
+  const saved = await khw(t, "etcd", "snapshot", "save", third.name);
+  t.equal(saved.code, 0);
+  const [id = ""] = saved.stdout.split(":");
+  t.equal((await khw(t, "etcd", "snapshot", "verify", id)).code, 0);
+  const spoil = `printf X | dd of=/var/lib/khw-agent/snapshots/${id}.db bs=1 seek=9000 conv=notrunc`;
+  await third.must(["sh", "-c", spoil]);
+  const verified = await khw(t, "etcd", "snapshot", "verify", id);
+  t.equal(verified.code, 65);
+  t.match(verified.stderr, /SHA-256/);
+  t.notMatch((await khw(t, "etcd", "snapshot", "list")).stdout, id);
+});
+
+await scenario(t, "two of three disks are lost: one command restores what the last snapshot has", async (t) => {
+  await write("before");
+  t.equal((await khw(t, "etcd", "snapshot", "save", first.name)).code, 0);
+  const old = await clusterIds();
+  await wipe([second, third]);
+  await until("the agents are back", agentsAnswer, 60);
+  t.equal((await khw(t, "etcd", "status")).code, 1);
+  const asked = await khw(t, "etcd", "restore");
+  t.equal(asked.code, 64, "not without --yes");
+  t.match(asked.stderr, /--yes/);
+
+  const restored = await khw(t, "etcd", "restore", "latest", "--yes");
+  t.equal(restored.code, 0);
+  t.match(await stored(), /configmap\/before$/m, "what was written before the snapshot is there");
+  t.equal((await khw(t, "etcd", "status")).code, 0);
+  const now = await clusterIds();
+  t.equal(now.size, 1);
+  t.notOk(
+    [...now].some((id) => old.has(id)),
+    "it is a cluster of its own",
+  );
+  const kept = await first.must(["sh", "-c", "ls -d /var/lib/etcd/before-restore-*/wal"]);
+  t.match(kept, /before-restore-\d{8}T\d{6}Z/, "the surviving member's data are kept aside");
+  await write("since");
+  await until("all is well", async () => (await workstation.khw(["status"])).code === 0, 120);
+});
+
+await scenario(t, "killed clients, a killed agent and a pulled plug: run again it ends, in one cluster", async (t) => {
+  await write("kept");
+  const saved = await khw(t, "etcd", "snapshot", "save", second.name);
+  const [id = ""] = saved.stdout.split(":");
+  await write("after-the-snapshot");
+  const argv = [`--net=${namespacePath(namespaceOf(testbed.id))}`, "--", clientProgram, "etcd", "restore", id, "--yes"];
+  for (const millis of [4_000, 8_000, 12_000]) {
+    const child = spawn("nsenter", argv, { cwd: workstation.folder, env: plainEnvironment, stdio: "ignore" });
+    const ended = new Promise((resolve) => child.once("close", resolve));
+    await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, millis))]);
+    child.kill("SIGKILL");
+    await ended;
+    await second.run(["systemctl", "kill", "--signal=KILL", "khw-agent.service"]);
+  }
+  await third.powerOff();
+  const without = await khw(t, "etcd", "restore", id, "--yes");
+  t.not(without.code, 0, "not without one of them");
+  await third.powerOn();
+  await until("the agents are back", agentsAnswer, 60);
+  await until("it is restored", async () => (await khw(t, "etcd", "restore", id, "--yes")).code === 0, 300);
+  t.equal((await clusterIds()).size, 1);
+  const names = await stored();
+  for (const name of ["before", "since", "kept"]) t.match(names, new RegExp(`configmap/${name}$`, "m"));
+  t.notMatch(names, /after-the-snapshot/);
+  await until("all is well", async () => (await workstation.khw(["status"])).code === 0, 120);
+  const left = await first.must(["sh", "-c", "find /etc/systemd/system /var/lib/etcd -name '*khw-resto*'"]);
+  t.equal(left, "", "nothing is left in the way");
+});
+
+t.teardown(async () => {
+  if (t.passing()) return;
+  const { stdout } = await workstation.khw(["events"]);
+  process.stderr.write(stdout);
+  for (const machine of nodes) process.stderr.write(`${machine.name}:\n${await journal(machine).catch(String)}`);
+});

@@ -1,0 +1,134 @@
+/** etcd as khw makes it on bare machines: one cluster whatever is killed, and a member without data is brought back. */
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+
+import t from "tap";
+
+import { issue, subjectAlternativeNames, type TestbedNode } from "../testbed/index.ts";
+import { etcdctl, etcdPid, memberStatus } from "../fixtures/etcd.ts";
+import { failsWith, openScene, scenario } from "../fixtures/faults.ts";
+
+const rounds = 10;
+/** The longest that a round lets etcd form before it kills. */
+const momentMillis = 12_000;
+/** For what the agents do by themselves. */
+const waitMillis = 180_000;
+
+t.test("etcd on bare machines", async (t) => {
+  await using scene = await openScene(3, "", { withEtcd: false });
+  const { testbed, workstation, bootstrap, begin, node } = scene;
+  const all = testbed.nodes;
+  const [first, second] = [node(0), node(1)];
+
+  await scenario(t, "client and agents killed at ten random moments while it forms: one cluster, one ID", async (t) => {
+    for (let round = 1; round <= rounds; round++) {
+      const victim = node(round % all.length);
+      const millis = Math.round(Math.random() * momentMillis);
+      const running = begin();
+      await sleep(millis);
+      running.kill();
+      await victim.must(["systemctl", "kill", "--signal=KILL", "--kill-whom=main", "khw-agent.service"]);
+      await running.ended;
+      await victim.must(["systemctl", "start", "khw-agent.service"]);
+      t.comment(`round ${round}: after ${millis} ms, ${victim.name}`);
+    }
+    const { code, stdout, stderr } = await bootstrap();
+    t.equal(code, 0, stdout + stderr);
+    await oneCluster(all);
+  });
+
+  await scenario(t, "a second run changes nothing", async (t) => {
+    const { stdout } = await bootstrap();
+    for (const { name } of all) t.match(stdout, `${name}: nothing to do`);
+  });
+
+  await scenario(t, "renewed certificates are served without a restart", async (t) => {
+    const before = await Promise.all(all.map(etcdPid));
+    const names = subjectAlternativeNames({ nodes: all, publicAddress: testbed.publicAddress });
+    await issue(testbed.credentials, "kubernetes", { names });
+    const { code, stdout, stderr } = await bootstrap();
+    t.equal(code, 0, stdout + stderr);
+    const wanted = await testbed.must([
+      "openssl",
+      "x509",
+      "-serial",
+      "-noout",
+      "-in",
+      join(testbed.credentials, "kubernetes.pem"),
+    ]);
+    for (const machine of all) t.equal(await servedSerial(machine), wanted, machine.name);
+    t.strictSame(await Promise.all(all.map(etcdPid)), before);
+  });
+
+  await scenario(
+    t,
+    "a member's disk is wiped while its machine is off: it comes back by itself, nothing is lost",
+    async (t) => {
+      const made = await workstation.kubectl(["create", "configmap", "kept", "--from-literal=a=b"]);
+      t.equal(made.code, 0, made.stderr);
+      const before = await memberStatus(second);
+      await second.powerOff();
+      await rm(join(second.root, "var/lib/etcd"), { recursive: true });
+      await second.powerOn();
+      const after = await given("three members that vote", async () => {
+        const status = await memberStatus(second);
+        return status?.members.length === 3 && status.members.every((line) => line.endsWith("false"))
+          ? status
+          : undefined;
+      });
+      t.equal(after.clusterId, before?.clusterId);
+      t.not(after.memberId, before?.memberId, "as another member");
+      const read = await etcdctl(second, [
+        "get",
+        "/registry/configmaps/default/kept",
+        "--consistency=s",
+        "--keys-only",
+      ]);
+      t.match(read.stdout, "/registry/configmaps/default/kept");
+      await given("all is well", async () => {
+        const { code } = await workstation.khw(["status", "--nodes", nodes]);
+        return code === 0 ? code : undefined;
+      });
+      t.equal(
+        (await workstation.khw(["diff", "--nodes", nodes])).code,
+        0,
+        "nothing differs, the way to join is closed",
+      );
+    },
+  );
+
+  await scenario(t, "fewer controllers than it was begun with are refused", async (t) => {
+    const refused = await workstation.khw(["bootstrap", "--nodes", "controller-0,1"]);
+    failsWith(t, refused, "PREFLIGHT_FAILED", [/etcd is a member here of the cluster controller-0=/]);
+    t.match(await memberStatus(first), { members: { length: 3 } });
+  });
+});
+
+const nodes = "controller-0,1,2";
+
+/** Every server names the same cluster and the same three members, each itself among them. */
+async function oneCluster(all: readonly TestbedNode[]): Promise<void> {
+  const states = await Promise.all(all.map(memberStatus));
+  t.equal(new Set(states.map((state) => state?.clusterId)).size, 1, "one cluster ID");
+  t.equal(new Set(states.map((state) => state?.memberId)).size, all.length, "each member is one of its own");
+  t.equal(new Set(states.map((state) => state?.members.toSorted().join("\n"))).size, 1, "one list of members");
+  t.equal(states[0]?.members.length, all.length);
+}
+
+/** What is asked for again and again until it is there. */
+async function given<T>(what: string, ask: () => Promise<T | undefined>): Promise<T> {
+  const deadline = Date.now() + waitMillis;
+  for (;;) {
+    const answer = await ask();
+    if (answer !== undefined) return answer;
+    if (Date.now() > deadline) throw new Error(`not within ${waitMillis / 1000} s: ${what}`);
+    await sleep(500);
+  }
+}
+
+async function servedSerial(machine: TestbedNode): Promise<string> {
+  const keys = ["-cert", "/etc/etcd/kubernetes.pem", "-key", "/etc/etcd/kubernetes-key.pem"].join(" ");
+  const connect = `openssl s_client -connect ${machine.address}:2379 ${keys} </dev/null 2>/dev/null`;
+  return machine.must(["sh", "-ec", `${connect} | openssl x509 -serial -noout`]);
+}

@@ -1,0 +1,76 @@
+/** Keys and certificates of a cluster are replaced, also where that was cut short; what cannot be done is refused. */
+import { copyFile, readdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+
+import t from "tap";
+
+import { failsWith, openScene, scenario } from "../fixtures/faults.ts";
+import { makeSecrets, readSecrets } from "../fixtures/secrets-kept.ts";
+import { namesOf, servedCertificate } from "../fixtures/served.ts";
+import { storedKeys, storedSecret } from "../fixtures/stored-keys.ts";
+
+const all = ["--nodes", "controller-0"];
+const numbers = [0, 1, 2, 3, 4, 5];
+
+t.test("a control plane of one", async (t) => {
+  await using scene = await openScene(1);
+  const { testbed, workstation, bootstrap, node, start } = scene;
+  const file = join(testbed.credentials, "encryption-config.yaml");
+  const first = await bootstrap();
+  t.equal(first.code, 0, first.stderr);
+  await makeSecrets(workstation, numbers.length);
+
+  await scenario(t, "a client killed while the new key is rolled out; the same command goes on", async (t) => {
+    const killed = start("encryption", "rotate", ...all);
+    await killed.said(/service\/kube-apiserver: its inputs change/);
+    killed.kill();
+    await killed.ended;
+    t.equal((await readFile(file, "utf8")).match(/name: /g)?.length, 2, "the new key is beside the old one");
+    t.strictSame(await storedKeys(node(0)), ["aescbc:v1:key1"], "which everything is under");
+
+    const { code, stdout, stderr } = await workstation.khw(["encryption", "rotate", ...all]);
+    t.equal(code, 0, stdout + stderr);
+    t.match(stdout, /^a rotation is under way: it is brought to its end$/m);
+    t.match(stdout, /^there is no other API server/m, "and it tells that the API is away");
+    t.match(stdout, /^done: \d+ secrets under aescbc key-\w+; no other key is in use$/m);
+    const [key = "", ...others] = await storedKeys(node(0));
+    t.match(key, /^aescbc:v1:key-\d{8}T\d{6}Z$/);
+    t.strictSame(others, []);
+    t.match(await storedSecret(node(0), "secret-3"), new RegExp(`^k8s:enc:${key}:`));
+    t.strictSame(await readSecrets(workstation), numbers);
+    const status = await workstation.mustKhw(["encryption", "status", ...all]);
+    t.match(status, new RegExp(`secrets +${key.replace(":v1:", " ")} +\\d+`));
+    t.match(status, /^no rotation is under way$/m);
+  });
+
+  await scenario(t, "an older file than the cluster's is refused before anything is touched", async (t) => {
+    const backups = (await readdir(testbed.credentials)).filter((name) => name.startsWith("replaced-")).toSorted();
+    t.equal(backups.length, 3, "each version of the file is kept");
+    const current = await readFile(file, "utf8");
+    await copyFile(join(testbed.credentials, backups[0] ?? "", "encryption-config.yaml"), file);
+    const refused = await workstation.khw(["encryption", "rotate", ...all]);
+    failsWith(t, refused, "PREFLIGHT_FAILED", [
+      /etcd holds what this encryption-config.yaml has no key for: \d+ secrets under aescbc key-/,
+    ]);
+    await writeFile(file, current);
+    t.equal((await workstation.khw(["plan", ...all])).code, 0, "the nodes run with the current one");
+  });
+
+  await scenario(t, "pki renew of one certificate", async (t) => {
+    const before = await servedCertificate(testbed, node(0));
+    const refused = await workstation.khw(["pki", "renew", "ca", ...all]);
+    failsWith(t, refused, "INVALID_ARGUMENT", [/ca is an authority/]);
+    const { code, stdout, stderr } = await workstation.khw(["pki", "renew", "kubernetes", ...all]);
+    t.equal(code, 0, stdout + stderr);
+    t.match(stdout, /^kubernetes.pem is issued anew: CN=kubernetes, O=Kubernetes, valid until \d{4}-/m);
+    t.notMatch(stdout, /kube-scheduler: .*restart|service\/kube-scheduler: its inputs/, "who does not use it goes on");
+    const after = await servedCertificate(testbed, node(0));
+    t.not(after.serialNumber, before.serialNumber);
+    t.strictSame(
+      namesOf(before).filter((name) => !namesOf(after).includes(name)),
+      [],
+      "it keeps the names of the one before",
+    );
+    t.strictSame(await readSecrets(workstation), numbers);
+  });
+});

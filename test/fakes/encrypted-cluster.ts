@@ -1,0 +1,98 @@
+import { type EncryptionConfig, parseEncryptionConfig } from "../../client/encryption/config.ts";
+import type { NodeDifference, RotationParts } from "../../client/encryption/rotate.ts";
+import { writingKey } from "../../client/encryption/stage.ts";
+import type { StoredValues } from "../../proto/gen/khw/agent/v1/encryption.ts";
+
+/** The client is killed. */
+export class Killed extends Error {
+  override readonly name = "Killed";
+}
+
+/** API servers, each with its own configuration, over one etcd, which all of them write to and read from all the time. */
+export interface EncryptedCluster {
+  /** The file on the workstation. */
+  file: string;
+  readonly nodes: string[];
+  /** How each value is stored: "aescbc key1", or "" for in the clear. */
+  readonly values: string[];
+  /** Everything that was done, in order. */
+  readonly log: string[];
+  /** What a rotation does to it; killed before its action of that number, where one is given. */
+  parts(killBefore?: number): RotationParts;
+}
+
+/** @throws whenever an API server meets a value that it cannot read */
+export function encryptedCluster(file: string, nodeCount = 3): EncryptedCluster {
+  const cluster: EncryptedCluster = {
+    file,
+    nodes: Array.from({ length: nodeCount }, () => file),
+    values: [],
+    log: [],
+    parts: (killBefore = Infinity) => {
+      let actions = 0;
+      const act = (what: string, action: () => void): void => {
+        if (actions++ === killBefore) throw new Killed(what);
+        action();
+        cluster.log.push(what);
+        live(cluster);
+      };
+      return {
+        read: async () => cluster.file,
+        replace: async (text) => act("replace", () => (cluster.file = text)),
+        differences: async () =>
+          cluster.nodes.flatMap((text, index): NodeDifference[] =>
+            text === cluster.file
+              ? []
+              : [{ node: `controller-${index}`, step: "credential/encryption-config.yaml", what: "differs" }],
+          ),
+        roll: async () => {
+          for (const index of cluster.nodes.keys()) {
+            act(`controller-${index}`, () => (cluster.nodes[index] = cluster.file));
+          }
+        },
+        rewrite: async () => {
+          for (const index of cluster.values.slice().keys()) {
+            act("rewrite", () => (cluster.values[index] = writes(cluster.nodes[index % cluster.nodes.length] ?? "")));
+          }
+        },
+        stored: async () => count(cluster.values),
+        note: () => {},
+      };
+    },
+  };
+  live(cluster);
+  return cluster;
+}
+
+/** Each API server stores a value where none is stored so yet, and reads all. */
+function live({ nodes, values }: EncryptedCluster): void {
+  const writers = new Map([...new Set(nodes)].map((text) => [text, parseEncryptionConfig(text)]));
+  for (const text of writers.keys()) if (!values.includes(writes(text))) values.push(writes(text));
+  for (const [index, text] of nodes.entries()) {
+    const known = reads(writers.get(text) ?? parseEncryptionConfig(text));
+    const lost = values.find((value) => !known.has(value));
+    if (lost !== undefined) throw new Error(`controller-${index} cannot read what is stored as "${lost}"`);
+  }
+}
+
+function writes(text: string): string {
+  const [entry] = parseEncryptionConfig(text).entries;
+  const key = writingKey(entry?.providers ?? []);
+  return key === undefined ? "" : `${key.kind} ${key.name}`;
+}
+
+function reads({ entries: [entry] }: EncryptionConfig): Set<string> {
+  const providers = entry?.providers ?? [];
+  return new Set(
+    providers.flatMap((provider) =>
+      provider.kind === "identity" ? [""] : provider.keys.map(({ name }) => `${provider.kind} ${name}`),
+    ),
+  );
+}
+
+function count(values: readonly string[]): StoredValues[] {
+  return [...new Set(values)].map((value) => {
+    const [provider = "", key = ""] = value.split(" ");
+    return { resource: "secrets", provider, key, count: values.filter((other) => other === value).length };
+  });
+}

@@ -1,0 +1,133 @@
+import type { EtcdServers } from "../../agent/os/os.ts";
+import { KhwError } from "../../proto/errors.ts";
+
+export interface FakeMember {
+  id: string;
+  name: string;
+  peerUrl: string;
+  learner: boolean;
+  /** It was started once, and told where its clients find it. */
+  started: boolean;
+}
+
+/** An etcd cluster as its API tells of it. */
+export interface FakeEtcd extends EtcdServers {
+  readonly clusterId: string;
+  readonly members: FakeMember[];
+  /** The addresses whose servers answer. */
+  readonly up: Set<string>;
+  /** Without a leader nobody can change the membership. */
+  leader: boolean;
+  /** How often a learner is not in step yet when it is to be promoted. */
+  behind: number;
+  /** Who holds which key. */
+  readonly keys: Map<string, string>;
+  /** What was asked of it that changes it, for example "remove 11". */
+  readonly changes: string[];
+}
+
+const addressOf = (url: string): string => new URL(url).hostname;
+
+/** A cluster of the lab's controllers whose members have the ids 10, 11, 12. */
+export function createFakeEtcd(addresses = ["10.240.0.10", "10.240.0.11", "10.240.0.12"]): FakeEtcd {
+  const members = addresses.map((address, index) => ({
+    id: `1${index}`,
+    name: `controller-${index}`,
+    peerUrl: `https://${address}:2380`,
+    learner: false,
+    started: true,
+  }));
+  const fake: FakeEtcd = {
+    clusterId: "4711",
+    members,
+    up: new Set(addresses),
+    leader: true,
+    behind: 0,
+    keys: new Map(),
+    changes: [],
+    post: async (server, { path, body, signal }) => {
+      signal.throwIfAborted();
+      if (!fake.up.has(addressOf(server))) throw new KhwError("NOT_READY", `${server}: connect ECONNREFUSED`);
+      return answer(fake, server, path, { ...(typeof body === "object" ? body : {}) });
+    },
+  };
+  return fake;
+}
+
+function answer(fake: FakeEtcd, server: string, path: string, body: Readonly<Record<string, unknown>>) {
+  const own = fake.members.find(({ peerUrl }) => addressOf(peerUrl) === addressOf(server));
+  const wire = ({ id, name, peerUrl, learner, started }: FakeMember) => ({
+    ID: id,
+    peerURLs: [peerUrl],
+    ...(name !== "" && { name }),
+    ...(name !== "" && started && { clientURLs: [peerUrl.replace("2380", "2379")] }),
+    ...(learner && { isLearner: true }),
+  });
+  const id = String(body["ID"]);
+  const named = fake.members.find((member) => member.id === id);
+  switch (path) {
+    case "/v3/maintenance/status":
+      return {
+        header: { cluster_id: fake.clusterId, member_id: own?.id },
+        ...(fake.leader && { leader: fake.members[0]?.id }),
+        ...(own?.learner === true && { isLearner: true }),
+      };
+    case "/v3/cluster/member/list":
+      return { members: fake.members.map(wire) };
+    case "/v3/cluster/member/remove":
+      if (named === undefined) throw new KhwError("NOT_READY", "member not found");
+      fake.changes.push(`remove ${id}`);
+      fake.members.splice(fake.members.indexOf(named), 1);
+      return {};
+    case "/v3/cluster/member/add": {
+      const urls: unknown = body["peerURLs"];
+      const peerUrl = Array.isArray(urls) ? String(urls[0]) : "";
+      if (fake.members.some((member) => member.peerUrl === peerUrl)) {
+        throw new KhwError("NOT_READY", "Peer URLs already exists");
+      }
+      const added = {
+        id: `2${fake.changes.length}`,
+        name: "",
+        peerUrl,
+        learner: body["isLearner"] === true,
+        started: true,
+      };
+      fake.changes.push(`add ${added.id}`);
+      fake.members.push(added);
+      return { member: wire(added) };
+    }
+    case "/v3/cluster/member/promote":
+      if (fake.behind-- > 0) {
+        throw new KhwError("NOT_READY", "can only promote a learner member which is in sync with leader");
+      }
+      fake.changes.push(`promote ${id}`);
+      if (named !== undefined) named.learner = false;
+      return {};
+    case "/v3/lease/grant":
+      return { ID: "7" };
+    case "/v3/lease/revoke":
+      fake.keys.clear();
+      return {};
+    case "/v3/lease/keepalive":
+      return {};
+    case "/v3/kv/txn":
+      return take(fake, JSON.parse(JSON.stringify(body)));
+    default:
+      throw new Error(`the fake etcd knows no ${path}`);
+  }
+}
+
+interface Txn {
+  readonly compare: readonly { readonly target: string; readonly key: string; readonly value?: string }[];
+  readonly success: readonly { readonly requestPut: { readonly key: string; readonly value: string } }[];
+}
+
+function take({ keys }: FakeEtcd, { compare: [condition], success: [put] }: Txn) {
+  const held = keys.get(condition?.key ?? "");
+  const holds = condition?.target === "CREATE" ? held === undefined : held === condition?.value;
+  if (holds && put !== undefined) {
+    keys.set(put.requestPut.key, put.requestPut.value);
+    return { succeeded: true };
+  }
+  return { responses: [{ responseRange: { kvs: [{ value: held }] } }] };
+}

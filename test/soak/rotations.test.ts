@@ -1,0 +1,88 @@
+/** Keys and certificates are replaced while clients read Secrets and write through the load balancer. */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+
+import t, { type Test } from "tap";
+
+import { openScene, type Scene, scenario } from "../fixtures/faults.ts";
+import { makeSecrets, readSecrets } from "../fixtures/secrets-kept.ts";
+import { servedCertificate } from "../fixtures/served.ts";
+import { startLoad, tell } from "../fixtures/serving.ts";
+import { storedKeys, storedSecret } from "../fixtures/stored-keys.ts";
+
+const all = ["--nodes", "controller-0,1,2"];
+const load = { rate: 20, reads: "/api/v1/namespaces/default/secrets/secret-7" };
+const numbers = Array.from({ length: 40 }, (_, number) => number);
+
+t.test("three API servers behind a load balancer", async (t) => {
+  await using scene = await openScene(3);
+  const { testbed, workstation, bootstrap, node } = scene;
+  const first = await bootstrap();
+  t.equal(first.code, 0, first.stderr);
+  await makeSecrets(workstation, numbers.length);
+
+  await scenario(t, "encryption rotate: no request fails, and the old key is gone", async (t) => {
+    t.strictSame(await storedKeys(node(0)), ["aescbc:v1:key1"]);
+    t.match(await storedSecret(node(0), "secret-7"), /^k8s:enc:aescbc:v1:key1:/);
+    await underLoad(t, scene, ["encryption", "rotate", ...all]);
+    const [key = "", ...others] = await storedKeys(node(0));
+    t.match(key, /^aescbc:v1:key-\d{8}T\d{6}Z$/);
+    t.strictSame(others, []);
+    t.match(await storedSecret(node(0), "secret-7"), new RegExp(`^k8s:enc:${key}:`));
+    t.strictSame(await readSecrets(workstation), numbers);
+    const file = await readFile(join(testbed.credentials, "encryption-config.yaml"), "utf8");
+    t.strictSame(file.match(/name: .*/g), [`name: ${key.split(":").at(-1)}`], "one key is left in the file");
+    for (const node of testbed.nodes) {
+      t.equal(await node.must(["cat", "/var/lib/kubernetes/encryption-config.yaml"]), file, `and on ${node.name}`);
+    }
+  });
+
+  await scenario(t, "pki renew --all: no request fails, and every API server shows its new certificate", async (t) => {
+    const before = await Promise.all(testbed.nodes.map((node) => servedCertificate(testbed, node)));
+    const token = await serviceAccountToken(scene);
+    await underLoad(t, scene, ["pki", "renew", "--all", ...all]);
+    const after = await Promise.all(testbed.nodes.map((node) => servedCertificate(testbed, node)));
+    t.strictSame(new Set(after.map(({ serialNumber }) => serialNumber)).size, 1);
+    for (const [index, { serialNumber }] of after.entries()) t.not(serialNumber, before[index]?.serialNumber);
+    t.strictSame(await readSecrets(workstation), numbers);
+    t.equal(await serviceAccountToken(scene), token);
+    t.match((await whoIs(scene, token)).stdout, /system:serviceaccount:default:default/, "a token of before is known");
+    const { code, stdout } = await workstation.khw(["status", ...all]);
+    t.equal(code, 0, stdout);
+  });
+});
+
+async function underLoad(t: Test, { testbed, workstation }: Scene, command: readonly string[]): Promise<void> {
+  const running = await startLoad(testbed, load);
+  const start = performance.now();
+  const { code, stdout, stderr } = await workstation.khw(command, { timeoutMs: 800_000 });
+  t.comment(`${command.slice(0, 2).join(" ")}: ${((performance.now() - start) / 1000).toFixed(1)} s`);
+  const report = await running.stop();
+  t.equal(code, 0, stdout + stderr);
+  for (const line of stdout.split("\n")) t.comment(line);
+  t.comment(tell("new connections", report.fresh));
+  t.comment(tell("a kept connection", report.kept));
+  t.strictSame([report.fresh.failed.slice(0, 5), report.kept.failed.slice(0, 5)], [[], []]);
+  t.ok(report.fresh.sent > 1000, `${report.fresh.sent} requests`);
+}
+
+/** That of the service account default. */
+async function serviceAccountToken({ workstation }: Scene): Promise<string> {
+  const template = '{range .items[?(@.type=="kubernetes.io/service-account-token")]}{.data.token}{"\\n"}{end}';
+  const { stdout } = await workstation.kubectl(["get", "secrets", "-o", `jsonpath=${template}`]);
+  return Buffer.from(stdout.split("\n")[0] ?? "", "base64").toString("utf8");
+}
+
+/** What the API says to the bearer of a token: forbidden to whom it knows, unauthorized to a stranger. */
+async function whoIs({ testbed }: Scene, token: string) {
+  const url = `https://${testbed.publicAddress}:6443/api/v1/namespaces/default/secrets`;
+  return testbed.run([
+    "curl",
+    "--silent",
+    "--cacert",
+    join(testbed.credentials, "ca.pem"),
+    "--header",
+    `Authorization: Bearer ${token}`,
+    url,
+  ]);
+}

@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Makes an etcd release of Debian's packages as the etcd project packs its own, unless it is in the cache.
+#
+# usage: etcd.sh CACHE_FOLDER
+# Prints the folder that holds v3.4.23/ (what Debian's bookworm has): the archive, SHA256SUMS, and the programs unpacked.
+set -euo pipefail
+
+cache=$1
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+version=v3.4.23
+
+key=$(sha256sum "$here/etcd.sh" | cut -c1-16)
+out=$cache/etcd-$key
+[ -e "$out/.complete" ] && { echo "$out"; exit 0; }
+
+mkdir -p "$cache"
+exec 9>"$cache/etcd.lock"
+flock 9
+[ -e "$out/.complete" ] && { echo "$out"; exit 0; }
+
+mirror=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' 2>/dev/null | sort -u | grep -v security | head -n 1)
+[ -n "$mirror" ] || { echo "etcd: apt knows no Debian mirror (is this Debian 12?)" >&2; exit 1; }
+
+echo "etcd: fetching etcd" >&2
+work=$(mktemp -d "$cache/etcd-build.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+mkdir -p "$work/apt/lists/partial" "$work/debs" "$work/out/$version"
+echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror bookworm main" >"$work/apt/sources.list"
+# The machine's own apt configuration is left alone.
+apt_private=(-o "Dir::Etc::SourceList=$work/apt/sources.list" -o "Dir::Etc::SourceParts=/dev/null"
+  -o "Dir::State::Lists=$work/apt/lists" -o "Dir::Cache::pkgcache=" -o "Dir::Cache::srcpkgcache=" -o "APT::Sandbox::User=root")
+apt-get "${apt_private[@]}" -qq update >&2
+(cd "$work/debs" && apt-get "${apt_private[@]}" -qq download etcd-server etcd-client >&2)
+for deb in "$work"/debs/*.deb; do dpkg-deb -x "$deb" "$work/root"; done
+
+name=etcd-$version-linux-$(dpkg --print-architecture)
+mkdir "$work/$name"
+cp "$work/root/usr/bin/etcd" "$work/root/usr/bin/etcdctl" "$work/$name/"
+"$work/$name/etcd" --version | grep -qx "etcd Version: ${version#v}" || { echo "etcd: bookworm has no etcd $version" >&2; exit 1; }
+tar --directory="$work" --create --owner=0 --group=0 --numeric-owner --sort=name --mtime=@0 "$name" |
+  gzip -1n >"$work/out/$version/$name.tar.gz"
+(cd "$work/out/$version" && sha256sum "$name.tar.gz" >SHA256SUMS)
+mv "$work/$name" "$work/out/$version/programs"
+
+touch "$work/out/.complete"
+chmod 755 "$work/out"
+rm -rf "$out"
+mv "$work/out" "$out"
+echo "$out"

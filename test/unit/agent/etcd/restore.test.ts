@@ -1,0 +1,234 @@
+import t from "tap";
+import { openRestoreMark } from "../../../../agent/etcd/restore/mark.ts";
+import { createRestorer } from "../../../../agent/etcd/restore/restore.ts";
+import { createWriter } from "../../../../agent/writer.ts";
+import {
+  type AdvanceRestoreRequest,
+  EtcdMember,
+  RestorePhase,
+  Snapshot,
+} from "../../../../proto/gen/khw/agent/v1/etcd.ts";
+import { labMachine, never } from "../../../fixtures/machine.ts";
+
+const phase = {
+  held: RestorePhase.RESTORE_PHASE_HELD,
+  kubernetes: RestorePhase.RESTORE_PHASE_KUBERNETES_STOPPED,
+  stopped: RestorePhase.RESTORE_PHASE_ETCD_STOPPED,
+  restored: RestorePhase.RESTORE_PHASE_RESTORED,
+  started: RestorePhase.RESTORE_PHASE_ETCD_STARTED,
+  finished: RestorePhase.RESTORE_PHASE_FINISHED,
+} as const;
+const inOrder = Object.values(phase);
+const folder = "/var/lib/khw-agent";
+const units = ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd"];
+const peers = ["controller-0=https://10.240.0.10:2380", "controller-1=https://10.240.0.11:2380"];
+
+const request = (reached: RestorePhase, changes: Partial<AdvanceRestoreRequest> = {}): AdvanceRestoreRequest => ({
+  restoreId: "00000000-0000-4000-8000-000000000001",
+  snapshotId: "good",
+  members: [
+    { name: "controller-0", internalIp: "10.240.0.10" },
+    { name: "controller-1", internalIp: "10.240.0.11" },
+  ],
+  phase: reached,
+  ...changes,
+});
+
+/** A controller of two, with all units running, and a snapshot "good". */
+async function controller() {
+  const os = labMachine();
+  const unitText = (unit: string): string =>
+    unit === "etcd"
+      ? `[Service]\nExecStart=/usr/local/bin/etcd \\\n  --name controller-0 \\\n  --initial-advertise-peer-urls https://10.240.0.10:2380 \\\n  --initial-cluster ${peers.join(",")} \\\n  --data-dir=/var/lib/etcd\n`
+      : `[Service]\nExecStart=/usr/local/bin/${unit}\n`;
+  for (const unit of units) {
+    os.files.put(`/etc/systemd/system/${unit}.service`, unitText(unit));
+    await os.systemd.enable(`${unit}.service`);
+    await os.systemd.start(`${unit}.service`, never);
+  }
+  os.files.put("/var/lib/kubernetes/ca.pem", "");
+  os.files.put("/var/lib/etcd/member/snap/db", "of before");
+  os.files.put(`${folder}/snapshots/good.db`, "restored");
+  const joined: string[] = [];
+  const member = { leaderId: "a", revision: 8 };
+  /** As an agent that has just started. */
+  const agent = async () => {
+    const writer = createWriter({ clock: os.clock, signal: never });
+    const mark = await openRestoreMark(os.files, folder);
+    const restorer = createRestorer({
+      os,
+      mark,
+      writer,
+      snapshots: {
+        list: async () => [Snapshot.fromPartial({ id: "good", revision: 8 })],
+        fileOf: (id) => `${folder}/snapshots/${id}.db`,
+      },
+      member: async () => EtcdMember.fromPartial(member),
+      joined: async ({ memberId }) => void joined.push(memberId),
+      told: () => {},
+      signal: never,
+    });
+    return { writer, mark, advance: (asked: AdvanceRestoreRequest) => restorer.advance(asked, "admin") };
+  };
+  const running = async (): Promise<string[]> => {
+    const states = await Promise.all(
+      units.map(async (unit) => ((await os.systemd.unit(`${unit}.service`)).activeState === "active" ? unit : [])),
+    );
+    return states.flat();
+  };
+  const barred = (): string[] =>
+    units.filter((unit) => os.files.text(`/etc/systemd/system/${unit}.service.d/90-khw-restoring.conf`) !== undefined);
+  return { os, agent, running, barred, joined, member };
+}
+
+t.test("a machine is restored phase by phase, and held meanwhile", async (t) => {
+  const { os, agent, running, barred, joined } = await controller();
+  const { writer, advance } = await agent();
+
+  await advance(request(phase.held));
+  t.same(await running(), units);
+  t.match(writer.holder()?.name, /restore of etcd that admin began/);
+
+  await advance(request(phase.kubernetes));
+  t.same(await running(), ["etcd"]);
+  t.same(barred(), units, "not even a boot starts any");
+
+  await advance(request(phase.stopped));
+  t.same(await running(), []);
+
+  const { keptAside } = await advance(request(phase.restored));
+  t.equal(os.files.text("/var/lib/etcd/member/snap/db"), "restored");
+  t.match(keptAside, /^\/var\/lib\/etcd\/before-restore-\d{8}T\d{6}Z$/);
+  t.equal(os.files.text(`${keptAside}/snap/db`), "of before");
+
+  await advance(request(phase.started));
+  t.same(await running(), ["etcd"]);
+  t.same(barred(), ["kube-apiserver", "kube-controller-manager", "kube-scheduler"]);
+  t.equal(joined.length, 1);
+
+  await advance(request(phase.finished));
+  t.same(await running(), units);
+  t.same(barred(), []);
+  await new Promise((resolve) => setImmediate(resolve));
+  t.equal(writer.holder(), undefined);
+});
+
+t.test(
+  "an agent that is killed after any phase holds the machine again, and the same calls end the restore",
+  async (t) => {
+    for (let killed = 1; killed <= inOrder.length; killed++) {
+      const { os, agent, running } = await controller();
+      const first = await agent();
+      for (const reached of inOrder.slice(0, killed)) await first.advance(request(reached));
+      const second = await agent();
+      t.equal(second.writer.holder() !== undefined, killed < inOrder.length, `killed after phase ${killed}`);
+      for (const reached of inOrder) await second.advance(request(reached));
+      t.same(await running(), units);
+      t.same(os.etcdctl.calls.filter((call) => call.startsWith("replace")).length, 1, "its data were replaced once");
+    }
+  },
+);
+
+t.test("a finished restore is not done again, though another machine still goes through it", async (t) => {
+  const { os, agent, running } = await controller();
+  const { advance } = await agent();
+  for (const reached of inOrder) await advance(request(reached));
+  const before = os.changes().length;
+  t.equal((await advance(request(phase.kubernetes))).phase, phase.finished);
+  t.same(await running(), units);
+  t.equal(os.changes().length, before);
+});
+
+t.test("a phase whose turn has not come is refused", async (t) => {
+  const { agent, running } = await controller();
+  const { advance } = await agent();
+  await t.rejects(advance(request(phase.restored)), { code: "PREFLIGHT_FAILED" });
+  await advance(request(phase.held));
+  await advance(request(phase.kubernetes));
+  await t.rejects(advance(request(phase.restored)), { code: "PREFLIGHT_FAILED" });
+  await t.rejects(advance(request(RestorePhase.UNRECOGNIZED)), { code: "INVALID_ARGUMENT" });
+  t.same(await running(), ["etcd"]);
+});
+
+t.test("a restore is given up while the machine is only held, and no later", async (t) => {
+  const { agent, running } = await controller();
+  const { advance, writer } = await agent();
+  const abandon = () => advance(request(RestorePhase.RESTORE_PHASE_ABANDONED));
+  await t.rejects(abandon(), { code: "PREFLIGHT_FAILED" }, "not before it was begun");
+  await advance(request(phase.held));
+  await abandon();
+  await new Promise((resolve) => setImmediate(resolve));
+  t.equal(writer.holder(), undefined);
+  t.same(await running(), units);
+  await t.rejects(advance(request(phase.kubernetes)), { code: "PREFLIGHT_FAILED" }, "it does not go on");
+  t.equal((await agent()).writer.holder(), undefined, "an agent that comes back does not hold it");
+  const other = { restoreId: "00000000-0000-4000-8000-000000000002" };
+  for (const reached of inOrder.slice(0, 2)) await advance(request(reached, other));
+  await t.rejects(advance(request(RestorePhase.RESTORE_PHASE_ABANDONED, other)), { code: "PREFLIGHT_FAILED" });
+  t.same(await running(), ["etcd"]);
+});
+
+t.test("another restore takes the place of one that was not finished", async (t) => {
+  const { os, agent } = await controller();
+  const { advance, mark } = await agent();
+  for (const reached of inOrder.slice(0, 4)) await advance(request(reached));
+  os.clock.advance(60_000);
+  const other = { restoreId: "00000000-0000-4000-8000-000000000002" };
+  await advance(request(phase.held, other));
+  t.equal(mark.current()?.id, other.restoreId);
+  for (const reached of inOrder) await advance(request(reached, other));
+  t.equal((await os.files.list("/var/lib/etcd")).filter((name) => name.startsWith("before-restore")).length, 2);
+});
+
+t.test("nothing is begun where it would not fit", async (t) => {
+  const { os, agent, running } = await controller();
+  const { advance, writer } = await agent();
+  const first = (changes: Partial<AdvanceRestoreRequest>) => advance(request(phase.held, changes));
+  const elsewhere = [{ name: "controller-0", internalIp: "10.240.0.99" }];
+  await t.rejects(first({ snapshotId: "none" }), { code: "INVALID_ARGUMENT" }, "no such snapshot");
+  await t.rejects(first({ snapshotId: "../../etc/shadow" }), { code: "INVALID_ARGUMENT" }, "a path");
+  await t.rejects(first({ restoreId: "1" }), { code: "INVALID_ARGUMENT" }, "no UUID");
+  await t.rejects(first({ members: [] }), { code: "INVALID_ARGUMENT" }, "without this machine");
+  await t.rejects(first({ members: elsewhere }), { code: "INVALID_ARGUMENT" }, "at another address");
+  await t.rejects(
+    first({ members: [{ name: "controller-0", internalIp: "10.240.0.10" }] }),
+    { code: "PREFLIGHT_FAILED", message: /initial-cluster/ },
+    "with other members than the unit has",
+  );
+  os.files.put("/etc/systemd/system/etcd.service", "[Service]\nExecStart=/usr/bin/etcd --data-dir /data\n");
+  await t.rejects(first({}), { code: "PREFLIGHT_FAILED" }, "an etcd that is not the lab's");
+  t.equal(writer.holder(), undefined);
+  t.same(await running(), units);
+});
+
+t.test("a machine that somebody holds is left to him", async (t) => {
+  const { agent, running } = await controller();
+  const { writer, advance } = await agent();
+  let end = (): void => {};
+  const held = writer.hold("somebody", () => new Promise<void>((resolve) => (end = resolve)));
+  await t.rejects(advance(request(phase.held)), { code: "BUSY" });
+  t.same(await running(), units);
+  end();
+  await held;
+  await advance(request(phase.held));
+});
+
+t.test("a machine whose API server lacks something else is not held for it", async (t) => {
+  const { os, agent, running } = await controller();
+  os.answers.set("https://127.0.0.1:6443/readyz?verbose", { status: 500, body: "[-]poststarthook failed" });
+  const { advance, writer } = await agent();
+  for (const reached of inOrder) await advance(request(reached));
+  t.same(await running(), units);
+  await new Promise((resolve) => setImmediate(resolve));
+  t.equal(writer.holder(), undefined);
+});
+
+t.test("an etcd that comes up with less than the snapshot is no success", async (t) => {
+  const { agent, member } = await controller();
+  const { advance } = await agent();
+  for (const reached of inOrder.slice(0, 4)) await advance(request(reached));
+  member.revision = 1;
+  await t.rejects(advance(request(phase.started)), { code: "POSTCONDITION_FAILED" });
+  member.revision = 9;
+  t.equal((await advance(request(phase.started))).phase, phase.started);
+});

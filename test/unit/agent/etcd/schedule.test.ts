@@ -1,0 +1,136 @@
+import t from "tap";
+import { createSchedule, isDue, type ScheduleOptions } from "../../../../agent/etcd/snapshots/schedule.ts";
+import { KhwError } from "../../../../proto/errors.ts";
+import { Snapshot, SnapshotOrigin } from "../../../../proto/gen/khw/agent/v1/etcd.ts";
+import { createFakeClock } from "../../../fakes/os.ts";
+import { never } from "../../../fixtures/machine.ts";
+
+const hour = 3_600_000;
+
+/** A schedule over snapshots in memory, with what it told. */
+function schedule(changes: Partial<ScheduleOptions> = {}) {
+  const clock = createFakeClock();
+  const shelf: Snapshot[] = [];
+  const told: string[] = [];
+  const uploaded: string[] = [];
+  const faults = { save: "", upload: "" };
+  const made = createSchedule({
+    clock,
+    snapshots: {
+      list: async () => shelf,
+      save: async (origin) => {
+        if (faults.save !== "") throw new KhwError("NOT_READY", faults.save);
+        const snapshot = Snapshot.fromPartial({ id: `s${shelf.length}`, origin, takenUnixMillis: clock.now() });
+        shelf.push(snapshot);
+        return snapshot;
+      },
+      prune: async () => {},
+      noteUpload: async (id, url) => {
+        const index = shelf.findIndex((one) => one.id === id);
+        shelf[index] = { ...(shelf[index] ?? Snapshot.fromPartial({})), uploaded: url };
+      },
+    },
+    policy: () => ({ intervalMillis: hour, keep: 2, bucket: "b" }),
+    place: () => ({ index: 0, count: 3 }),
+    paused: () => false,
+    upload: async ({ id }) => {
+      if (faults.upload !== "") throw new KhwError("IO_FAILED", faults.upload);
+      uploaded.push(id);
+      return `gs://b/${id}`;
+    },
+    told: (message, cause) => void told.push(cause === undefined ? message : `${message}: ${cause}`),
+    signal: never,
+    ...changes,
+  });
+  return { clock, shelf, told, uploaded, faults, ...made };
+}
+
+t.test("one an interval is taken, and the first at once", async (t) => {
+  const { clock, shelf, beat } = schedule();
+  await beat();
+  await beat();
+  t.equal(shelf.length, 1);
+  clock.advance(hour - 1);
+  await beat();
+  t.equal(shelf.length, 1);
+  clock.advance(1);
+  await beat();
+  t.equal(shelf.length, 2);
+  t.equal(shelf[1]?.origin, SnapshotOrigin.SNAPSHOT_ORIGIN_SCHEDULED);
+});
+
+t.test("three controllers take turns: each its own part of the interval", async (t) => {
+  const due = (index: number, last: number, now: number): boolean =>
+    isDue(last, now, { intervalMillis: hour, index, count: 3 });
+  const [first, second, third] = [100 * hour, 100 * hour + hour / 3, 100 * hour + (2 * hour) / 3];
+  t.same(
+    [0, 1, 2].map((index) => due(index, first - 1, first)),
+    [true, false, false],
+  );
+  t.same(
+    [0, 1, 2].map((index) => due(index, first, second)),
+    [false, true, false],
+  );
+  t.same(
+    [0, 1, 2].map((index) => due(index, second, third)),
+    [false, false, true],
+  );
+});
+
+t.test("an agent that comes back goes on with the turns of the one before", async (t) => {
+  const clock = createFakeClock();
+  const earlier = Snapshot.fromPartial({
+    origin: SnapshotOrigin.SNAPSHOT_ORIGIN_SCHEDULED,
+    takenUnixMillis: clock.now(),
+    uploaded: "gs://b/x",
+  });
+  const { shelf, beat } = schedule({ clock });
+  shelf.push(earlier);
+  await beat();
+  t.equal(shelf.length, 1);
+});
+
+t.test("nothing is taken without a policy, nor while etcd is restored", async (t) => {
+  for (const change of [{ policy: () => undefined }, { paused: () => true }]) {
+    const { shelf, beat } = schedule(change);
+    await beat();
+    t.equal(shelf.length, 0);
+  }
+});
+
+t.test("a failure is told and tried again, ever less often", async (t) => {
+  const { clock, shelf, told, faults, beat, lastRun } = schedule();
+  faults.save = "etcd does not answer";
+  await beat();
+  t.match(told, [/was not taken: etcd does not answer/]);
+  t.match(lastRun(), { problem: /does not answer/ });
+  await beat();
+  t.equal(told.length, 1, "not at once");
+  clock.advance(60_000);
+  await beat();
+  t.equal(told.length, 2);
+  clock.advance(60_000);
+  await beat();
+  t.equal(told.length, 2, "two minutes after the second");
+  faults.save = "";
+  clock.advance(60_000);
+  await beat();
+  t.equal(shelf.length, 1);
+  t.match(lastRun(), { problem: "" });
+});
+
+t.test("what could not be uploaded is kept, told, and uploaded with the next", async (t) => {
+  const { clock, shelf, told, uploaded, faults, beat, lastRun } = schedule();
+  faults.upload = "403";
+  await beat();
+  t.match(told.at(-1), /s0 is here, and was not uploaded to gs:\/\/b: 403/);
+  t.match(lastRun(), { problem: "403" });
+  faults.upload = "";
+  clock.advance(hour);
+  await beat();
+  t.same(uploaded, ["s0", "s1"]);
+  t.same(
+    shelf.map((one) => one.uploaded),
+    ["gs://b/s0", "gs://b/s1"],
+  );
+});

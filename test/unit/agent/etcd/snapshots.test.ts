@@ -1,0 +1,141 @@
+import t from "tap";
+import { openShelf } from "../../../../agent/etcd/snapshots/shelf.ts";
+import { createSnapshots } from "../../../../agent/etcd/snapshots/snapshots.ts";
+import { KhwError } from "../../../../proto/errors.ts";
+import { EtcdMember, Snapshot, SnapshotOrigin } from "../../../../proto/gen/khw/agent/v1/etcd.ts";
+import { createFakeOs } from "../../../fakes/os.ts";
+import { digest, never } from "../../../fixtures/machine.ts";
+
+const folder = "/var/lib/khw-agent/snapshots";
+const { SNAPSHOT_ORIGIN_REQUESTED: requested, SNAPSHOT_ORIGIN_SCHEDULED: scheduled } = SnapshotOrigin;
+
+/** A machine whose member is at this revision. */
+async function machine({ revision = 1, inUse = [] as string[] } = {}) {
+  const os = createFakeOs();
+  const open = async () => {
+    const shelf = await openShelf({ files: os.files, bulk: os.bulk, folder });
+    const member = async () => EtcdMember.fromPartial({ revision, dbSize: 10, clusterId: "c1", version: "3.4.23" });
+    return createSnapshots({ os, shelf, member, inUse: () => inUse });
+  };
+  return { os, snapshots: await open(), reopen: open };
+}
+
+async function* bytes(...texts: string[]): AsyncGenerator<Uint8Array> {
+  for (const text of texts) yield Buffer.from(text);
+}
+
+t.test("a snapshot is kept with what its proof found, for root alone", async (t) => {
+  const { os, snapshots, reopen } = await machine();
+  os.etcdctl.content = "content";
+  const taken = await snapshots.save(requested, never);
+  t.match(taken, { node: "controller-0", revision: 7, keys: 1, clusterId: "c1", sha256: digest("content"), size: 7 });
+  t.equal(taken.id, "20240101T000000Z-controller-0");
+  t.same(await (await reopen()).list(), [taken], "an agent that comes back knows it");
+  t.equal((await os.files.stat(`${folder}/${taken.id}.db`))?.mode, 0o600);
+  t.equal((await os.files.stat(`${folder}/${taken.id}.json`))?.mode, 0o600);
+  t.equal((await os.files.stat(folder))?.mode, 0o700);
+  t.same(
+    (await os.files.list(folder)).filter((name) => name.startsWith(".")),
+    [],
+    "nothing is left of the proof",
+  );
+  t.equal(snapshots.newest()?.id, taken.id);
+});
+
+t.test("what cannot be proved is told, and not kept", async (t) => {
+  const cases = [
+    ["what is restored is of another revision", { restoring: (content: string) => `${content}+` }, 1],
+    ["it ends before where the member was", {}, 99],
+  ] as const;
+  for (const [title, fault, revision] of cases) {
+    const { os, snapshots } = await machine({ revision });
+    Object.assign(os.etcdctl, fault);
+    await t.rejects(snapshots.save(requested, never), { code: "POSTCONDITION_FAILED" }, title);
+    t.same(await os.files.list(folder), [], title);
+  }
+});
+
+t.test("a save that fails leaves nothing, and the next one works", async (t) => {
+  const { os, snapshots } = await machine();
+  os.etcdctl.complaint = "etcdctl ended with 5: Error: context deadline exceeded";
+  await t.rejects(snapshots.save(requested, never), { code: "IO_FAILED" });
+  os.etcdctl.complaint = "";
+  await snapshots.save(requested, never);
+  t.equal((await snapshots.list()).length, 1);
+});
+
+t.test("without room for the proof nothing is begun", async (t) => {
+  const { os, snapshots } = await machine();
+  os.files.free = 5;
+  await t.rejects(snapshots.save(requested, never), { code: "IO_FAILED", message: /need/ });
+  t.same(os.etcdctl.calls, []);
+});
+
+t.test("a snapshot that was changed on the disk counts as good no more", async (t) => {
+  const { os, snapshots } = await machine();
+  const { id } = await snapshots.save(requested, never);
+  t.equal((await snapshots.verify(id, never)).id, id);
+  os.files.put(`${folder}/${id}.db`, "tampered");
+  await t.rejects(snapshots.verify(id, never), { code: "DIGEST_MISMATCH" });
+  t.same(await snapshots.list(), []);
+  await t.rejects(snapshots.verify(id, never), { code: "INVALID_ARGUMENT" });
+  t.equal(os.files.text(`${folder}/${id}.db`), "tampered", "its bytes stay");
+});
+
+t.test("one that is proved anew keeps its record when the tools are at fault", async (t) => {
+  const { os, snapshots } = await machine();
+  const { id } = await snapshots.save(requested, never);
+  os.etcdctl.restore = async () => {
+    throw new KhwError("IO_FAILED", "no space left on device");
+  };
+  await t.rejects(snapshots.verify(id, never), { code: "IO_FAILED" });
+  t.equal((await snapshots.list()).length, 1);
+});
+
+t.test("what arrives is what was announced, or is not kept", async (t) => {
+  const { os, snapshots } = await machine();
+  const announced = Snapshot.fromPartial({ id: "from-afar", size: 6, sha256: digest("abcdef"), node: "controller-2" });
+  await t.rejects(snapshots.receive(announced, bytes("abc", "deX"), never), { code: "DIGEST_MISMATCH" });
+  await t.rejects(snapshots.receive(announced, bytes("abc", "defg"), never), { code: "INVALID_ARGUMENT" });
+  t.same(await os.files.list(folder), []);
+  const received = await snapshots.receive(announced, bytes("abc", "def"), never);
+  t.match(received, { node: "controller-2", revision: 6, origin: SnapshotOrigin.SNAPSHOT_ORIGIN_COPIED });
+  t.same(await snapshots.receive(announced, bytes(), never), received, "a second time it is there already");
+  t.equal(snapshots.newest(), undefined, "a copy is none that this machine took");
+});
+
+t.test("a name that is a path is refused", async (t) => {
+  const { snapshots } = await machine();
+  for (const id of ["../target", ".hidden", "", "a/b"]) {
+    const announced = Snapshot.fromPartial({ id, size: 1, sha256: digest("a") });
+    await t.rejects(snapshots.receive(announced, bytes("a"), never), { code: "INVALID_ARGUMENT" }, id);
+    await t.rejects(snapshots.verify(id, never), { code: "INVALID_ARGUMENT" }, id);
+    await t.rejects(snapshots.read(id), { code: "INVALID_ARGUMENT" }, id);
+  }
+});
+
+t.test("of each origin the newest are kept, and what somebody relies on", async (t) => {
+  const inUse: string[] = [];
+  const { os, snapshots } = await machine({ inUse });
+  const ids: string[] = [];
+  for (const origin of [scheduled, scheduled, requested, scheduled]) {
+    ids.push((await snapshots.save(origin, never)).id);
+    os.clock.advance(60_000);
+  }
+  inUse.push(ids[0] ?? "");
+  await snapshots.prune(1);
+  t.same(
+    (await snapshots.list()).map(({ id }) => id),
+    [ids[0], ids[2], ids[3]],
+  );
+});
+
+t.test("what a killed agent left half done is removed, and a file without a record is nobody's", async (t) => {
+  const { os, reopen } = await machine();
+  os.files.put(`${folder}/.x.db.draft`, "half");
+  os.files.put(`${folder}/.x.scratch/member/snap/db`, "half");
+  os.files.put(`${folder}/y.db`, "whole, but not proved");
+  os.files.put(`${folder}/z.json`, "{}");
+  t.same(await (await reopen()).list(), []);
+  t.same((await os.files.list(folder)).toSorted(), ["y.db", "z.json"]);
+});

@@ -1,0 +1,257 @@
+import t, { type Test } from "tap";
+import { readMemberRecord } from "../../../../agent/etcd/record.ts";
+import { renderEtcd, renderEtcdGuard } from "../../../../agent/render/etcd.ts";
+import { controllerSteps } from "../../../../agent/steps.ts";
+import type { FakeOs } from "../../../fakes/os.ts";
+import { controllers, labState } from "../../../fixtures/lab-cluster.ts";
+import { applyAll, digest, etcdRelease, labDesiredWithEtcd, labMachine, planAll } from "../../../fixtures/machine.ts";
+
+const desired = labDesiredWithEtcd();
+const steps = controllerSteps(desired, { drained: false });
+const [record, guard, joinDropIn] = [
+  "/var/lib/khw-agent/etcd-member",
+  "/etc/systemd/system/etcd.service.d/40-khw-member.conf",
+  "/etc/systemd/system/etcd.service.d/60-khw-join.conf",
+];
+
+/** Where no cluster has been yet. */
+function bareMachine(): FakeOs {
+  const os = labMachine();
+  for (const one of os.etcd.members) one.started = false;
+  etcdRelease(os, "v3.4.99");
+  os.answers.set("https://127.0.0.1:2379/health", { status: 200, body: '{"health":"true"}' });
+  return os;
+}
+
+/** A member that was begun, is remembered, and has data. */
+async function member(t: Test): Promise<FakeOs> {
+  const os = bareMachine();
+  t.strictSame((await applyAll(steps, os)).errors, []);
+  os.files.put("/var/lib/etcd/member/wal/0.wal", "data");
+  for (const one of os.etcd.members) one.started = true;
+  t.strictSame(await planAll(steps, os), {}, "nothing is left to do");
+  return os;
+}
+
+/** The member's data is gone, as after `rm -rf`; the machine was booted, and systemd did not start etcd. */
+async function wiped(t: Test): Promise<FakeOs> {
+  const os = await member(t);
+  for (const path of ["member/wal/0.wal", "member/wal", "member"]) await os.files.remove(`/var/lib/etcd/${path}`);
+  await os.systemd.stop("etcd.service", AbortSignal.timeout(1000));
+  // Its process, were it asked, is none: only the others answer until it is started again.
+  os.etcd.up.delete("10.240.0.10");
+  const restart = os.systemd.restart.bind(os.systemd);
+  os.systemd.restart = async (name, signal) => {
+    if (name === "etcd.service") startsJoined(os);
+    await restart(name, signal);
+  };
+  return os;
+}
+
+/** As etcd does when it is started with the drop-in of a join. */
+function startsJoined(os: FakeOs): void {
+  const own = os.etcd.members.find(({ peerUrl }) => peerUrl.includes("10.240.0.10"));
+  if (own === undefined) throw new Error("it is started before it was added");
+  own.name = "controller-0";
+  os.etcd.up.add("10.240.0.10");
+  os.files.put("/var/lib/etcd/member/wal/0.wal", "data of the others");
+}
+
+t.test("a bare machine becomes a member, which is remembered before the API server stores anything", async (t) => {
+  const os = await member(t);
+  t.match(await readMemberRecord(os.files), { stage: "member", clusterId: "4711", memberId: "10" });
+  t.match(await os.files.stat(record), { mode: 0o600 });
+  t.match(await os.files.stat("/var/lib/etcd"), { mode: 0o700 });
+  t.match(await os.files.stat("/etc/etcd/kubernetes-key.pem"), { mode: 0o600 });
+  t.equal(os.files.text("/etc/etcd/kubernetes.pem"), "content of kubernetes.pem");
+  t.equal(os.files.text(guard), renderEtcdGuard());
+  const { changes } = os.files;
+  t.ok(changes.indexOf(`write ${record}`) < changes.indexOf("write /etc/systemd/system/etcd.service"));
+  const started = os.systemd.changes.filter((change) => /^start (etcd|kube)/.test(change));
+  t.strictSame(started.slice(0, 2), ["start etcd.service", "start kube-apiserver.service"]);
+  t.match(await os.systemd.unit("etcd.service"), { unitFileState: "enabled", activeState: "active" });
+});
+
+t.test("a machine made anew is not mistaken for a fresh one by a cluster that it was a member of", async (t) => {
+  const os = bareMachine();
+  for (const one of os.etcd.members) one.started = true;
+  os.etcd.up.delete("10.240.0.10");
+  const restart = os.systemd.restart.bind(os.systemd);
+  os.systemd.restart = async (name, signal) => {
+    if (name === "etcd.service") startsJoined(os);
+    await restart(name, signal);
+  };
+  t.strictSame((await applyAll(steps, os)).errors, []);
+  t.strictSame(os.etcd.changes, ["remove 10", "add 21", "promote 21"]);
+  t.match(await readMemberRecord(os.files), { stage: "member", memberId: "21" });
+});
+
+t.test("an API server is not begun for a member that is not well", async (t) => {
+  const os = bareMachine();
+  os.answers.delete("https://127.0.0.1:2379/health");
+  const { errors } = await applyAll(steps, os);
+  t.match(errors, [{ code: "NOT_READY", step: "ready/etcd" }]);
+  t.notOk(os.systemd.changes.includes("start kube-apiserver.service"));
+  t.match(await readMemberRecord(os.files), { stage: "forming" });
+});
+
+t.test("the certificates of etcd are put right without a restart; another CA needs one", async (t) => {
+  const os = await member(t);
+  const before = (await os.systemd.unit("etcd.service")).mainPid;
+  const replaced = (...names: readonly string[]) =>
+    labState().credentials.map(({ name, sha256, content }) => {
+      const renewed = Buffer.from(`another ${name}`);
+      return names.includes(name)
+        ? { name, sha256: digest(`another ${name}`), content: renewed }
+        : { name, sha256, content };
+    });
+  const leaf = labDesiredWithEtcd({ credentials: replaced("kubernetes.pem", "kubernetes-key.pem") });
+  t.strictSame((await applyAll(controllerSteps(leaf, { drained: false }), os)).errors, []);
+  t.equal(os.files.text("/etc/etcd/kubernetes.pem"), "another kubernetes.pem");
+  t.equal((await os.systemd.unit("etcd.service")).mainPid, before);
+  const ca = labDesiredWithEtcd({ credentials: replaced("ca.pem") });
+  t.strictSame((await applyAll(controllerSteps(ca, { drained: false }), os)).errors, []);
+  t.not((await os.systemd.unit("etcd.service")).mainPid, before);
+});
+
+t.test(
+  "a member whose data is gone is removed, joins as a learner, and is promoted when it has caught up",
+  async (t) => {
+    const os = await wiped(t);
+    t.match(await planAll(steps, os), {
+      "etcd/member": /^the data of the member a is gone/,
+      "service/etcd": /inactive/,
+    });
+    os.etcd.behind = 3;
+    const { errors, events } = await applyAll(steps, os);
+    t.strictSame(errors, []);
+    t.strictSame(os.etcd.changes, ["remove 10", "add 21", "promote 21"]);
+    t.match(events, [{ kind: "progress", step: "etcd/member", text: /in sync with leader/ }].slice(0, 0));
+    t.match(await readMemberRecord(os.files), { stage: "member", clusterId: "4711", memberId: "21" });
+    t.equal(os.files.text(joinDropIn), undefined, "the way to join is closed again");
+    t.equal(os.files.text("/etc/systemd/system/etcd.service"), renderEtcd(desired), "its unit stays the lab's");
+    t.strictSame([...os.etcd.keys], [], "the lock is given back");
+    t.strictSame(await planAll(steps, os), {});
+  },
+);
+
+t.test("while it joins, it is started with the cluster's members as they are", async (t) => {
+  const os = await wiped(t);
+  const seen: string[] = [];
+  const restart = os.systemd.restart.bind(os.systemd);
+  os.systemd.restart = async (name, signal) => {
+    seen.push(os.files.text(joinDropIn) ?? "");
+    await restart(name, signal);
+  };
+  await applyAll(steps, os);
+  t.match(
+    seen[0],
+    /^\[Unit\]\nConditionPathExists=\n\n\[Service\]\nType=exec\nExecStart=\nExecStart=\/usr\/local\/bin\/etcd/,
+  );
+  t.match(seen[0], "--initial-cluster-state existing");
+  t.match(
+    seen[0],
+    "--initial-cluster controller-1=https://10.240.0.11:2380,controller-2=https://10.240.0.12:2380,controller-0=https://10.240.0.10:2380",
+  );
+});
+
+t.test("without a quorum of the others nothing is removed", async (t) => {
+  for (const [what, spoil] of [
+    ["1 other members of etcd are well, and 2 of 3 make its quorum", (os: FakeOs) => os.etcd.up.delete("10.240.0.12")],
+    ["none of the other members of etcd can be asked", (os: FakeOs) => os.etcd.up.clear()],
+    ["has no leader", (os: FakeOs) => Object.assign(os.etcd, { leader: false })],
+    ["is of another cluster", (os: FakeOs) => Object.assign(os.etcd, { clusterId: "4712" })],
+  ] as const) {
+    const os = await wiped(t);
+    spoil(os);
+    const { errors } = await applyAll(steps, os);
+    t.match(errors, [{ code: "NOT_READY", step: "etcd/member", hint: /restore a snapshot/ }]);
+    t.match(errors[0]?.message, what);
+    t.strictSame(os.etcd.changes, []);
+    t.notOk(os.systemd.changes.slice(-1).includes("start etcd.service"), "and it is not begun anew");
+  }
+});
+
+t.test("one member joins at a time", async (t) => {
+  const os = await wiped(t);
+  os.etcd.keys.set(Buffer.from("/khw/etcd/join").toString("base64"), Buffer.from("controller-2").toString("base64"));
+  const { errors } = await applyAll(steps, os);
+  t.match(errors, [{ code: "BUSY", message: "controller-2 joins etcd anew" }]);
+  t.strictSame(os.etcd.changes, []);
+});
+
+t.test("a join that was interrupted goes on, wherever that was", async (t) => {
+  t.test("before it was started", async (t) => {
+    const os = await wiped(t);
+    os.systemd.restart = async () => Promise.reject(new Error("the plug was pulled"));
+    await applyAll(steps, os);
+    t.match(await readMemberRecord(os.files), { stage: "joining", memberId: "21" });
+    t.strictSame(os.etcd.changes, ["remove 10", "add 21"]);
+    os.systemd.restart = async (name) => {
+      if (name === "etcd.service") startsJoined(os);
+      await os.systemd.start(name, AbortSignal.timeout(1000));
+    };
+    t.strictSame((await applyAll(steps, os)).errors, []);
+    t.strictSame(os.etcd.changes, ["remove 10", "add 21", "promote 21"], "and no second member is added");
+  });
+
+  t.test("after it was started, and its data went again", async (t) => {
+    const os = await wiped(t);
+    os.etcd.behind = Infinity;
+    t.match((await applyAll(steps, os)).errors, [{ code: "NOT_READY", message: /does not catch up/ }]);
+    for (const path of ["member/wal/0.wal", "member/wal", "member"]) await os.files.remove(`/var/lib/etcd/${path}`);
+    os.etcd.behind = 0;
+    t.strictSame((await applyAll(steps, os)).errors, []);
+    t.strictSame(os.etcd.changes, ["remove 10", "add 21", "remove 21", "add 23", "promote 23"]);
+  });
+
+  t.test("after it was promoted", async (t) => {
+    const os = await wiped(t);
+    await applyAll(steps, os);
+    os.files.put(joinDropIn, "left there");
+    t.match(await planAll(steps, os), { "etcd/member": "its way to join is still open" });
+    t.strictSame((await applyAll(steps, os)).errors, []);
+    t.equal(os.files.text(joinDropIn), undefined);
+    t.strictSame(os.etcd.changes, ["remove 10", "add 21", "promote 21"]);
+  });
+});
+
+t.test(
+  "a list of controllers other than the one that the cluster was begun with is refused, half-formed or not",
+  async (t) => {
+    const { cluster } = labState();
+    if (cluster === undefined) throw new Error("the lab has a cluster");
+    const fewer = labDesiredWithEtcd({ cluster: { ...cluster, controllers: controllers.slice(0, 2) } });
+    const half = bareMachine();
+    half.answers.delete("https://127.0.0.1:2379/health");
+    await applyAll(steps, half);
+    for (const [os, what] of [
+      [await member(t), /^etcd is a member here of the cluster controller-0=.*controller-2=/],
+      [half, /^etcd was begun here of the cluster controller-0=.*controller-2=/],
+    ] as const) {
+      const before = os.systemd.changes.length;
+      const { errors } = await applyAll(controllerSteps(fewer, { drained: false }), os);
+      t.match(errors, [{ code: "PREFLIGHT_FAILED", step: "etcd/begun", message: what }]);
+      t.notOk(os.systemd.changes.slice(before).some((change) => change.endsWith("start etcd.service")));
+    }
+  },
+);
+
+t.test("a member that answers as another than the remembered one is told of", async (t) => {
+  const os = await member(t);
+  Object.assign(os.etcd, { clusterId: "4712" });
+  t.match(await planAll(steps, os), {
+    "etcd/remembered": "it is the member a of the cluster 1268, and not a of 1267 as remembered",
+  });
+  os.etcd.up.clear();
+  t.strictSame(await planAll(steps, os), {}, "one that does not answer is the supervisor's");
+});
+
+t.test("a record that is none is no fresh machine", async (t) => {
+  const os = await member(t);
+  for (const text of ["", "{}", '{"stage":"member","members":{}}', "[]", '{"stage":"other","members":{}}']) {
+    os.files.put(record, text);
+    const { errors } = await applyAll(steps, os);
+    t.match(errors[0], { code: "IO_FAILED", message: /is not what the agent wrote/ }, text);
+  }
+});

@@ -1,0 +1,134 @@
+import t from "tap";
+
+import { parseEncryptionConfig } from "../../../../client/encryption/config.ts";
+import type { Provider } from "../../../../client/encryption/provider.ts";
+import {
+  addKey,
+  currentKind,
+  dropOldKeys,
+  keyName,
+  promoteKey,
+  stageOf,
+  stageOfAll,
+} from "../../../../client/encryption/stage.ts";
+
+const secret = Buffer.alloc(32, 7).toString("base64");
+const [january, february] = ["key-20260131T120000Z", "key-20260228T120000Z"];
+
+const lab = `# mine
+kind: EncryptionConfig
+apiVersion: v1
+resources:
+  - resources:
+      - secrets
+    providers:
+      - aescbc:
+          keys:
+            - name: key1
+              secret: ${secret}
+      - identity: {}
+  - resources:
+      - events # nothing secret in them
+    providers:
+      - identity: {}
+`;
+
+t.test("providers are replaced in their place, and all else in the file stays as it was", async (t) => {
+  const config = parseEncryptionConfig(lab);
+  t.strictSame(
+    config.entries.map(({ resources }) => resources),
+    [["secrets"]],
+    "what is in the clear on purpose is left alone",
+  );
+  const text = config.withProviders(({ providers }) => providers.toReversed());
+  t.match(text, /^# mine\nkind: EncryptionConfig\n/);
+  t.match(text, /\n      - events # nothing secret in them\n/);
+  t.strictSame(
+    parseEncryptionConfig(text).entries[0]?.providers.map(({ kind }) => kind),
+    ["identity", "aescbc"],
+  );
+  t.equal(
+    config.withProviders(({ providers }) => providers),
+    lab,
+  );
+});
+
+t.test("what cannot be rotated is refused by its place, and no key is told", async (t) => {
+  const cases: Readonly<Record<string, RegExp>> = {
+    [lab.replace("aescbc:", "kms:")]: /providers\[0\]\.kms: has its keys elsewhere/,
+    [lab.replace("aescbc:", "rot13:")]: /providers\[0\]: is no provider that khw knows/,
+    [lab.replace("EncryptionConfig", "Secret")]: /kind: is none of/,
+    [lab.replace("- secrets", "- events").replace(/- aescbc:[^]*- identity: {}\n  - res/, "- identity: {}\n  - res")]:
+      /encrypts nothing/,
+    [lab.replace("name: key1", "nome: key1")]: /keys\[0\]: has no name or no secret/,
+    [`${lab}}`]: /is not YAML/,
+  };
+  for (const [text, message] of Object.entries(cases)) {
+    t.throws(() => parseEncryptionConfig(text), { code: "CREDENTIAL_INVALID", message });
+    try {
+      parseEncryptionConfig(text);
+    } catch (error) {
+      t.notMatch(String(error), secret.slice(0, 10));
+    }
+  }
+});
+
+const key = (name: string) => ({ name, secret });
+const aescbc = (first: string, ...others: string[]): Provider => ({
+  kind: "aescbc",
+  keys: [key(first), ...others.map(key)],
+});
+const identity: Provider = { kind: "identity" };
+const secretbox = (name: string): Provider => ({ kind: "secretbox", keys: [key(name)] });
+
+t.test("how far a rotation is, is told by the names of the keys", async (t) => {
+  t.equal(keyName(new Date("2026-01-31T12:00:00.500Z")), january);
+  t.equal(stageOf([aescbc("key1"), identity]), "settled");
+  t.equal(stageOf([aescbc("key2", "key1"), identity]), "settled", "somebody else's keys tell nothing");
+  t.equal(stageOf([aescbc("key1", january)]), "added");
+  t.equal(stageOf([aescbc(january, "key1")]), "first");
+  t.equal(stageOf([aescbc(january), identity]), "settled");
+  t.equal(stageOf([aescbc(january, february)]), "added");
+  t.equal(stageOf([aescbc(february, january)]), "first");
+  t.equal(stageOf([identity, aescbc(january)]), "added");
+  t.equal(stageOf([aescbc("key1"), secretbox(january)]), "added");
+  t.equal(stageOf([secretbox(january), aescbc("key1")]), "first");
+  t.equal(stageOfAll([[aescbc("key1")], [aescbc(january, "key1")]]), "first");
+  t.equal(stageOfAll([[aescbc("key1", january)], [aescbc(january, "key1")]]), "added");
+});
+
+t.test("the new key is added so that it reads, then writes, then is alone", async (t) => {
+  const steps = (start: readonly Provider[], kind = currentKind(start)) => {
+    const added = addKey(start, { kind, key: key(january) });
+    const first = promoteKey(added);
+    return [added, first, dropOldKeys(first)].map((providers) =>
+      providers.map((provider) =>
+        "keys" in provider ? `${provider.kind} ${provider.keys.map(({ name }) => name).join(" ")}` : provider.kind,
+      ),
+    );
+  };
+  t.strictSame(steps([aescbc("b", "a"), identity]), [
+    [`aescbc b ${january} a`, "identity"],
+    [`aescbc ${january} b a`, "identity"],
+    [`aescbc ${january}`, "identity"],
+  ]);
+  t.strictSame(steps([identity]), [
+    ["identity", `aescbc ${january}`],
+    [`aescbc ${january}`, "identity"],
+    [`aescbc ${january}`, "identity"],
+  ]);
+  t.strictSame(steps([aescbc("a")], "secretbox"), [
+    ["aescbc a", `secretbox ${january}`],
+    [`secretbox ${january}`, "aescbc a"],
+    [`secretbox ${january}`],
+  ]);
+  t.strictSame(
+    steps([identity, aescbc("a")]),
+    [
+      ["identity", `aescbc ${january} a`],
+      [`aescbc ${january} a`, "identity"],
+      [`aescbc ${january}`, "identity"],
+    ],
+    "no kind stands there twice: the API server would ask the first of them alone",
+  );
+});

@@ -1,0 +1,113 @@
+/** Rotations of a cluster that writes and reads all the time, cut short at every point. */
+import t, { type Test } from "tap";
+
+import { parseEncryptionConfig } from "../../../../client/encryption/config.ts";
+import { rotate } from "../../../../client/encryption/rotate.ts";
+import { writingKey } from "../../../../client/encryption/stage.ts";
+import { encryptedCluster } from "../../../fakes/encrypted-cluster.ts";
+
+const secret = Buffer.alloc(32, 7).toString("base64");
+const now = new Date("2026-01-31T12:00:00Z");
+const later = new Date("2026-02-28T12:00:00Z");
+
+function config(...providers: readonly string[]): string {
+  const lines = [
+    "kind: EncryptionConfig",
+    "apiVersion: v1",
+    "resources:",
+    "  - resources: [secrets]",
+    "    providers:",
+  ];
+  return [...lines, ...providers.map((provider) => `      - ${provider}`), ""].join("\n");
+}
+
+function keys(kind: string, ...names: readonly string[]): string {
+  return `${kind}: {keys: [${names.map((name) => `{name: ${name}, secret: ${secret}}`).join(", ")}]}`;
+}
+
+const starts = {
+  "the lab's": config(keys("aescbc", "key1"), "identity: {}"),
+  "with no way to read what is in the clear": config(keys("secretbox", "key1")),
+  "of several keys": config(keys("aesgcm", "b", "a"), keys("secretbox", "old"), "identity: {}"),
+  "in the clear, with a key to read": config("identity: {}", keys("aescbc", "key1")),
+  "in the clear": config("identity: {}"),
+};
+
+for (const [what, start] of Object.entries(starts)) {
+  t.test(`a configuration ${what}`, async (t) => {
+    const whole = encryptedCluster(start);
+    await rotate(whole.parts(), { now });
+    checkEnd(t, whole, "key-20260131T120000Z");
+    t.comment(`${whole.log.length} actions`);
+
+    for (let action = 0; action < whole.log.length; action++) {
+      const cluster = encryptedCluster(start);
+      await t.rejects(rotate(cluster.parts(action), { now }), { name: "Killed" }, `killed before action ${action}`);
+      await rotate(cluster.parts(), { now: later });
+      const [entry] = parseEncryptionConfig(cluster.file).entries;
+      checkEnd(t, cluster, writingKey(entry?.providers ?? [])?.name ?? "none");
+    }
+  });
+}
+
+function checkEnd(t: Test, { file, nodes, values }: ReturnType<typeof encryptedCluster>, key: string): void {
+  const [entry] = parseEncryptionConfig(file).entries;
+  t.ok(
+    nodes.every((node) => node === file),
+    "every API server runs with the file",
+  );
+  t.match(key, /^key-2026/);
+  t.equal(new Set(values).size, 1, "all is stored alike");
+  t.match(values[0], new RegExp(` ${key}$`));
+  t.equal(
+    entry?.providers.flatMap((provider) => ("keys" in provider ? provider.keys : [])).length,
+    1,
+    "one key is left",
+  );
+}
+
+t.test("one that was cut short in its last roll is finished, and no further key is made", async (t) => {
+  const whole = encryptedCluster(starts["the lab's"]);
+  await rotate(whole.parts(), { now });
+  for (const fromEnd of [1, 2, 3]) {
+    const cluster = encryptedCluster(starts["the lab's"]);
+    await t.rejects(rotate(cluster.parts(whole.log.length - fromEnd), { now }), { name: "Killed" });
+    await rotate(cluster.parts(), { now: later });
+    checkEnd(t, cluster, "key-20260131T120000Z");
+  }
+});
+
+t.test("a file that lacks a key of etcd's is refused, and nothing is touched", async (t) => {
+  const cluster = encryptedCluster(config(keys("aescbc", "key1"), "identity: {}"));
+  cluster.file = config(keys("aescbc", "key0"), "identity: {}");
+  await t.rejects(rotate(cluster.parts(), { now }), {
+    code: "PREFLIGHT_FAILED",
+    message: "etcd holds what this encryption-config.yaml has no key for: 1 secrets under aescbc key1",
+  });
+  t.strictSame(cluster.log, []);
+});
+
+t.test("where nodes have another file, and it is not a rotation's, nothing is begun", async (t) => {
+  const cluster = encryptedCluster(config(keys("aescbc", "key1"), "identity: {}"));
+  cluster.file = config(keys("aescbc", "key2", "key1"), "identity: {}");
+  await t.rejects(rotate(cluster.parts(), { now }), {
+    code: "PREFLIGHT_FAILED",
+    node: "controller-0",
+    hint: /khw-client bootstrap/,
+  });
+  t.strictSame(cluster.log, []);
+});
+
+t.test("old keys are kept for as long as something is stored under them", async (t) => {
+  const cluster = encryptedCluster(starts["the lab's"]);
+  const parts = { ...cluster.parts(), rewrite: async () => {} };
+  await t.rejects(rotate(parts, { now }), { code: "VERIFY_FAILED", message: /1 secrets under aescbc key1/ });
+  t.match(cluster.file, "name: key1");
+});
+
+t.test("a key of another provider takes over in the same way", async (t) => {
+  const cluster = encryptedCluster(starts["the lab's"]);
+  await rotate(cluster.parts(), { now, kind: "secretbox" });
+  t.strictSame(new Set(cluster.values), new Set(["secretbox key-20260131T120000Z"]));
+  t.notMatch(cluster.file, "aescbc");
+});

@@ -1,0 +1,50 @@
+import t from "tap";
+
+import type { Entry } from "../../../../client/encryption/config.ts";
+import { outdated, tellStored, unreadable } from "../../../../client/encryption/stored.ts";
+
+const key = (name: string) => ({ name, secret: "" });
+const entries: readonly Entry[] = [
+  {
+    index: 0,
+    resources: ["secrets", "widgets.example.com", "deployments.apps", "nodes"],
+    providers: [{ kind: "aescbc", keys: [key("new"), key("old")] }, { kind: "identity" }],
+  },
+];
+const stored = (resource: string, provider: string, name: string) => ({ resource, provider, key: name, count: 1 });
+
+t.test("values under a key that the configuration does not have cannot be read with it", async (t) => {
+  const lost = [stored("secrets", "aescbc", "other"), stored("secrets", "secretbox", "old"), stored("x", "kms", "p")];
+  const known = [stored("secrets", "aescbc", "old"), stored("secrets", "aescbc", "new"), stored("pods", "", "")];
+  t.strictSame(unreadable([...known, ...lost], entries), lost);
+});
+
+t.test("values that would be stored otherwise now are outdated, wherever etcd keeps them", async (t) => {
+  const old = [
+    stored("secrets", "aescbc", "old"),
+    stored("configmaps", "aescbc", "old"),
+    stored("secrets", "", ""),
+    stored("example.com/widgets", "", ""),
+    stored("deployments", "", ""),
+    stored("minions", "", ""),
+  ];
+  const current = [
+    stored("secrets", "aescbc", "new"),
+    stored("configmaps", "", ""),
+    stored("widgets", "secretbox", "new"),
+  ];
+  t.strictSame(outdated([...old, ...current.slice(0, 2)], entries), old);
+  t.equal(outdated(current, entries).length, 1, "a key of another kind is another key");
+});
+
+t.test("where nothing is encrypted nothing in the clear is outdated", async (t) => {
+  const clear: readonly Entry[] = [{ index: 0, resources: ["secrets"], providers: [{ kind: "identity" }] }];
+  t.strictSame(outdated([stored("secrets", "", "")], clear), []);
+});
+
+t.test("they are told in words", async (t) => {
+  t.equal(
+    tellStored([stored("secrets", "aescbc", "old"), stored("pods", "", "")]),
+    "1 secrets under aescbc old, 1 pods in the clear",
+  );
+});

@@ -1,0 +1,128 @@
+import t from "tap";
+import type { Member } from "../../../../client/cluster.ts";
+import type { EtcdCalls } from "../../../../client/etcd/calls.ts";
+import { restoreIdFor, runRestore } from "../../../../client/etcd/restore.ts";
+import { bringTo, type Source } from "../../../../client/etcd/spread.ts";
+import { KhwError } from "../../../../proto/errors.ts";
+import { Restore, RestorePhase, Snapshot } from "../../../../proto/gen/khw/agent/v1/etcd.ts";
+import { createFakeCluster } from "../../../fakes/cluster.ts";
+import { unusedEtcd } from "../../../fakes/etcd-calls.ts";
+import { never } from "../../../fixtures/machine.ts";
+
+const names = ["controller-0", "controller-1", "controller-2"];
+const snapshot = Snapshot.fromPartial({ id: "good", sha256: "aa", size: 3 });
+const progress = { emit: () => {}, settled: async () => {} };
+
+/** Three nodes, of which controller-0 has the snapshot; what they were asked, in order. */
+async function cluster(fail: (node: string, phase: RestorePhase) => KhwError | undefined = () => undefined) {
+  const { members: plain } = await createFakeCluster(names);
+  const log: string[] = [];
+  const calls = (name: string): EtcdCalls => ({
+    ...unusedEtcd,
+    verify: async (id) => {
+      log.push(`${name} verify ${id}`);
+      return snapshot;
+    },
+    write: async (announced, chunks) => {
+      let text = "";
+      for await (const chunk of chunks) text += Buffer.from(chunk).toString("utf8");
+      log.push(`${name} write ${announced.id} ${text}`);
+      return announced;
+    },
+    advance: async ({ phase }) => {
+      // Each as slow as it likes.
+      await new Promise((resolve) => setTimeout(resolve, names.indexOf(name) * 5));
+      const error = fail(name, phase);
+      if (error !== undefined) throw error;
+      log.push(`${name} phase ${phase}`);
+      return Restore.fromPartial({ phase });
+    },
+  });
+  const members = plain.map(({ node, ...rest }): Member => ({
+    ...rest,
+    node: { ...node, etcd: calls(node.address.name) },
+  }));
+  const source: Source = {
+    snapshot,
+    nodes: ["controller-0"],
+    read: async function* () {
+      yield Buffer.from("abc");
+    },
+  };
+  const controllers = names.map((name, index) => ({ name, internalIp: `10.240.0.1${index}` }));
+  return { log, members, run: { id: "r", source, members, controllers } };
+}
+
+t.test(
+  "everybody has proved the snapshot before anything is stopped, and no phase begins before all have ended the one before",
+  async (t) => {
+    const { log, run } = await cluster();
+    t.equal(await runRestore(run, { progress, signal: never }), true);
+    t.same(log.slice(0, 3).toSorted(), [
+      "controller-0 verify good",
+      "controller-1 write good abc",
+      "controller-2 write good abc",
+    ]);
+    const phases = log.slice(3).map((line) => Number(line.split(" ").at(-1)));
+    t.same(phases, [1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4, 5, 5, 5, 6, 6, 6]);
+  },
+);
+
+t.test("when one fails, nobody goes on to the next phase, and the error says what to do", async (t) => {
+  const failing = (node: string, phase: RestorePhase) =>
+    node === "controller-1" && phase === RestorePhase.RESTORE_PHASE_RESTORED
+      ? new KhwError("IO_FAILED", "no space left on device")
+      : undefined;
+  const { log, run } = await cluster(failing);
+  const expected = { code: "PARTIAL", message: /controller-1.*no space left/s, hint: /run the same command again/ };
+  await t.rejects(runRestore(run, { progress, signal: never }), expected);
+  t.notOk(log.some((line) => line.endsWith("phase 5")));
+});
+
+t.test("Ctrl-C ends the phase in hand and begins no other", async (t) => {
+  const interrupted = new AbortController();
+  const { log, run } = await cluster((_, phase) => {
+    if (phase === RestorePhase.RESTORE_PHASE_ETCD_STOPPED) interrupted.abort();
+    return undefined;
+  });
+  t.equal(await runRestore(run, { progress, signal: interrupted.signal }), false);
+  t.equal(log.filter((line) => line.endsWith("phase 3")).length, 3);
+  t.notOk(log.some((line) => line.endsWith("phase 4")));
+});
+
+t.test("while one of them is busy, nobody stops, and the others are released", async (t) => {
+  const busy = (node: string, phase: RestorePhase) =>
+    node === "controller-2" && phase === RestorePhase.RESTORE_PHASE_HELD
+      ? new KhwError("BUSY", "somebody has been at it since noon")
+      : undefined;
+  const { log, run } = await cluster(busy);
+  await t.rejects(runRestore(run, { progress, signal: never }), { message: /controller-2.*somebody/s });
+  const phases = log.filter((line) => line.includes("phase")).map((line) => Number(line.split(" ").at(-1)));
+  t.same([...new Set(phases)], [1, RestorePhase.RESTORE_PHASE_ABANDONED]);
+});
+
+t.test("who cannot take the snapshot in stops all before anything is stopped", async (t) => {
+  const { log, members, run } = await cluster();
+  const [first, second, third] = members;
+  if (first === undefined || second === undefined || third === undefined) throw new TypeError("they are three");
+  const write = async () => {
+    throw new KhwError("IO_FAILED", "its disk is full");
+  };
+  const full: Member = { ...third, node: { ...third.node, etcd: { ...third.node.etcd, write } } };
+  await t.rejects(runRestore({ ...run, members: [first, second, full] }, { progress, signal: never }), {
+    code: "PARTIAL",
+  });
+  t.notOk(log.some((line) => line.includes("phase")));
+  await t.resolves(bringTo(first, run.source, never), "who has it proves it anew");
+});
+
+t.test("a restore that some node has begun is gone on with, a finished one is not", async (t) => {
+  const begun = (phase: RestorePhase, snapshotId = "good") => ({
+    node: "controller-1",
+    status: { member: undefined, reason: "", restore: Restore.fromPartial({ id: "begun", snapshotId, phase }) },
+  });
+  t.equal(restoreIdFor("good", [begun(RestorePhase.RESTORE_PHASE_ETCD_STOPPED)]), "begun");
+  t.not(restoreIdFor("good", [begun(RestorePhase.RESTORE_PHASE_FINISHED)]), "begun");
+  t.not(restoreIdFor("good", [begun(RestorePhase.RESTORE_PHASE_ETCD_STOPPED, "other")]), "begun");
+  t.match(restoreIdFor("good", []), /^[0-9a-f-]{36}$/);
+});
