@@ -76,6 +76,12 @@ t.test("install brings the agent to machines that run nothing of khw's yet", asy
       t.match(result.stdout, new RegExp(`^${node.name}: khw-agent .* runs$`, "m"));
       t.match(await whoAnswers(testbed, node, pki), /TLSv1\.3[^]*Verification: OK/);
     }
+    const made = ["admin-key.pem", "admin.pem", "agents.jsonl", "ca-key.pem", "ca.pem"];
+    t.same((await readdir(pki)).sort(), made, "the nodes' keys are on the nodes alone");
+    for (const node of [first, last]) {
+      const files = (await node.must(["ls", "-A", "/etc/khw-agent/pki"])).trim().split("\n");
+      t.same(files, ["agent-key.pem", "agent.pem", "ca.pem"]);
+    }
     await middle.connect();
   });
 
