@@ -336,7 +336,7 @@ function explainConnection(details: string, where: string): Explanation {
   // Not "self-signed certificate in certificate chain", which is what another CA looks like.
   if (/self.signed certificate(?! in)/i.test(details)) {
     return {
-      code: "WRONG_NODE",
+      code: "NOT_ENROLLED",
       message: `what answers at ${where} has no certificate of the management CA`,
       hint: "where its agent waits to be enrolled: khw-client enrol",
     };

@@ -42,6 +42,8 @@ const codes = {
   UNREACHABLE: { grpc: "UNAVAILABLE", exit: 69 },
   /** What answered is not the node that was asked for. */
   WRONG_NODE: { grpc: "UNAVAILABLE", exit: 77 },
+  /** The node's agent has no certificate of the management CA yet: it waits to be enrolled. */
+  NOT_ENROLLED: { grpc: "UNAVAILABLE", exit: 77 },
   /** Some nodes are done and others are not. */
   PARTIAL: { grpc: "ABORTED", exit: 3 },
   /** The Compute Engine API refused, or an operation of it ended in an error. */

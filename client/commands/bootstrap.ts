@@ -1,6 +1,6 @@
 import { formatError, KhwError, toKhwError } from "../../proto/errors.ts";
 import { applySteps } from "../../proto/step.ts";
-import { type Cloud, openCluster, type OpenCluster } from "../cluster.ts";
+import type { Cloud, OpenCluster } from "../cluster.ts";
 import type { ClusterConfig } from "../config/schema.ts";
 import type { Context } from "../context.ts";
 import { tellProblem } from "../credentials/problem.ts";
@@ -26,7 +26,11 @@ export async function bootstrap(
 ): Promise<number> {
   const { signal } = context;
   const progress = await openProgress(output, context);
-  await using cluster = await openCluster(config, signal);
+  const say = (text: string): void => progress.emit({ kind: "note", text });
+  const { provideManagement } = await import("../pki/management.ts");
+  for (const path of await provideManagement(config.management)) say(`${path}: made, for this client and the agents`);
+  const { openAdmitted } = await import("../enrolment/admit.ts");
+  await using cluster = await openAdmitted(config, { say, signal });
   const prepared = await prepare(cluster, { signal, mayCreateAddress: true, newCredentials: "write" });
   if (prepared.made.length > 0) progress.emit({ kind: "note", text: tellMade(prepared.made, config) });
   for (const text of prepared.warnings.map(tellProblem)) progress.emit({ kind: "note", text });

@@ -1,14 +1,12 @@
 import { dirname } from "node:path";
 import { formatError, KhwError, toKhwError } from "../../proto/errors.ts";
-import { openCluster, type OpenCluster } from "../cluster.ts";
-import { computeConnection } from "../config/load-balancer.ts";
+import { openCluster } from "../cluster.ts";
 import type { ClusterConfig } from "../config/schema.ts";
 import type { Context } from "../context.ts";
-import { enrolNode } from "../enrolment/enrol.ts";
-import { readKeySet } from "../enrolment/jwks.ts";
+import { type Enroller, openEnroller } from "../enrolment/enroller.ts";
 import { renewNode } from "../enrolment/renew.ts";
 import { once } from "../enrolment/once.ts";
-import { type ManagementIdentity, type NodeAddress, readManagementIdentity } from "../node.ts";
+import { type ManagementIdentity, readManagementIdentity } from "../node.ts";
 import { addToRegister, readRegister, refuseRevoked } from "../pki/register.ts";
 import { openSigner } from "../pki/sign-agent.ts";
 
@@ -34,7 +32,8 @@ export async function enrol(
   // Only the Compute API knows which instance an agent must prove to be, also where khw leaves the load balancer alone.
   const reached: ClusterConfig = renew ? config : { ...config, loadBalancer: "gce" };
   await using cluster = await openCluster(reached, signal, { greet: false });
-  const work = renew ? renewing(config, { identity, signal }) : await enrolling(cluster, { identity, context });
+  const say = (node: string, text: string): void => context.write(`${node}: ${text}\n`);
+  const work = renew ? renewing(config, { identity, signal }) : await openEnroller(cluster, { say, signal });
   const errors = await Promise.all(
     cluster.members.map(async ({ node: { address }, error }): Promise<KhwError | undefined> => {
       try {
@@ -54,37 +53,14 @@ export async function enrol(
   );
 }
 
-/** What is done to one node; answers what came of it, in words. */
-type Work = (address: NodeAddress) => Promise<string>;
-
 function renewing(
   { management, enrolment }: ClusterConfig,
   { identity, signal }: { readonly identity: ManagementIdentity; readonly signal: AbortSignal },
-): Work {
+): Enroller {
   const signer = once(() => openSigner({ folder: dirname(management.ca), days: enrolment.days }));
   return async (address) => {
     const renewed = await renewNode(address, { identity, signer, signal });
     return renewed === undefined ? "its certificate is not due yet" : `renewed: ${renewed}`;
-  };
-}
-
-async function enrolling(
-  { config, cloud, instances }: OpenCluster,
-  { identity, context }: { readonly identity: ManagementIdentity; readonly context: Context },
-): Promise<Work> {
-  if (cloud === undefined) throw new TypeError("no Compute API");
-  const { management, enrolment, timeouts } = config;
-  const { signal } = context;
-  const [signer, keys] = await Promise.all([
-    openSigner({ folder: dirname(management.ca), days: enrolment.days }),
-    readKeySet(enrolment.jwks, signal),
-  ]);
-  const { project } = computeConnection(config);
-  const shared = { compute: cloud.compute, project, identity, signer, keys, waitMillis: timeouts.node, signal };
-  return async (address) => {
-    const { zone = "" } = instances.find(({ name }) => name === address.name) ?? {};
-    const say = (text: string): void => context.write(`${address.name}: ${text}\n`);
-    return enrolNode({ address, zone }, { ...shared, say });
   };
 }
 

@@ -7,7 +7,8 @@ import type { Context } from "../context.ts";
 import { addFiles, identityFiles, makeFolder, readAuthority } from "../pki/folder.ts";
 import type { NewFiles } from "../pki/folder.ts";
 import { describe } from "../pki/describe.ts";
-import { authorityDays, createAuthority, identityDays, issue } from "../pki/issue.ts";
+import { authorityDays, identityDays, issue } from "../pki/issue.ts";
+import { newManagement } from "../pki/management.ts";
 import { addToRegister, readRegister, refuseRevoked } from "../pki/register.ts";
 
 export interface PkiInitOptions {
@@ -16,10 +17,7 @@ export interface PkiInitOptions {
 
 /** Makes the management CA and the first administrator's identity. */
 export async function pkiInit(context: Context, { folder }: PkiInitOptions): Promise<number> {
-  const now = new Date();
-  const authority = await createAuthority(now);
-  const admin = await issue(authority, { name: "admin", role: "admin", days: identityDays }, now);
-  const files = { ...identityFiles("ca", authority), ...identityFiles("admin", admin) };
+  const files = await newManagement(new Date());
   await makeFolder(folder);
   await addFiles(folder, files);
   report(context, folder, files);

@@ -148,7 +148,7 @@ t.test("an agent with nothing but its package is enrolled, and goes on as the ag
   const agent = startAgent();
   await agent.says(/waits to be enrolled\n/);
   t.same(await readdir(own), ["agent-key.pem.next"]);
-  await t.rejects(askInfo(), { code: "WRONG_NODE", hint: /khw-client enrol/ });
+  await t.rejects(askInfo(), { code: "NOT_ENROLLED", hint: /khw-client enrol/ });
 
   t.match(
     await runEnrol(),

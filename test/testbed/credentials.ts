@@ -1,6 +1,6 @@
 /** The files of labs 04 to 06 for one cluster: certificates, kubeconfigs and the encryption configuration. */
 import { randomBytes } from "node:crypto";
-import { readFile, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
 import { issue, makeAuthority } from "./certificates.ts";
@@ -42,6 +42,11 @@ export async function makeCredentials(folder: string, cluster: Cluster): Promise
     writeFile(join(folder, "encryption-config.yaml"), encryptionConfig(), { mode: 0o600 }),
   ]);
   for (const [name, user] of Object.entries(kubeconfigUsers)) await writeKubeconfig(folder, name, user);
+}
+
+/** An empty folder: certificates, kubeconfigs and the encryption key are khw's to make. */
+export async function noCredentials(folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true, mode: 0o700 });
 }
 
 /** File name (without its ending) and user of each kubeconfig of lab 05 that a controller or an operator needs. */

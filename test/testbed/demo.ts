@@ -4,13 +4,12 @@
  * usage: demo.ts [--nodes N] | down
  */
 import { spawn } from "node:child_process";
-import { mkdir } from "node:fs/promises";
 import { parseArgs } from "node:util";
 
-import { findTestbed, startTestbed } from "./index.ts";
+import { findTestbed, noCredentials, startTestbed } from "./index.ts";
 import type { Testbed } from "./index.ts";
 import { namespaceOf, namespacePath } from "./layout.ts";
-import { agentPackage, clientProgram, installAgents, kubectlCommand, makeWorkstation } from "./workstation.ts";
+import { agentPackage, clientProgram, installPackage, kubectlCommand, makeBareWorkstation } from "./workstation.ts";
 
 const name = "demo";
 
@@ -24,13 +23,11 @@ else await up(Number(values.nodes));
 async function up(count: number): Promise<void> {
   await (await findTestbed(name))?.stop();
   say(`booting ${count} bare controllers with systemd, a metadata server, a Compute API and a release mirror`);
-  // Nothing is prepared: certificates, kubeconfigs and etcd are khw's to make.
-  const credentials = async (folder: string): Promise<void> => void (await mkdir(folder, { recursive: true }));
-  const testbed = await startTestbed({ name, nodes: count, keep: true, withEtcd: false, credentials });
+  const testbed = await startTestbed({ name, nodes: count, keep: true, withEtcd: false, credentials: noCredentials });
   try {
-    const workstation = await makeWorkstation(testbed);
-    say("installing khw-agent on each with apt");
-    await installAgents(workstation, testbed.nodes, agentPackage);
+    const workstation = await makeBareWorkstation(testbed);
+    say("installing khw-agent on each with apt, and nothing else");
+    await installPackage(testbed.nodes, agentPackage);
     const nodes = ["--nodes", `controller-${testbed.nodes.map((_, index) => index).join(",")}`];
     say(`khw-client bootstrap ${nodes.join(" ")}`);
     await inTerminal(testbed, [clientProgram, "bootstrap", ...nodes], workstation.folder);

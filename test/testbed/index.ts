@@ -19,7 +19,7 @@ import { together } from "./together.ts";
 
 export { findTestbed } from "./testbed.ts";
 export { issue, makeAuthority, makeKey } from "./certificates.ts";
-export { makeCredentials, subjectAlternativeNames } from "./credentials.ts";
+export { makeCredentials, noCredentials, subjectAlternativeNames } from "./credentials.ts";
 export type { RunOptions, RunResult } from "./command.ts";
 export type { TestbedNode } from "./node.ts";
 export type { Testbed } from "./testbed.ts";

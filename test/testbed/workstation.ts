@@ -6,6 +6,7 @@ import packageJson from "../../package.json" with { type: "json" };
 import { succeeded } from "./command.ts";
 import type { RunOptions, RunResult } from "./command.ts";
 import { realEtcdVersion } from "./etcd.ts";
+import { metadataAddress } from "./layout.ts";
 import type { TestbedNode } from "./node.ts";
 import type { Testbed } from "./testbed.ts";
 
@@ -35,14 +36,23 @@ export const agentPackage = join(repository, `build/deb/khw-agent_${projectVersi
 export const realVersion = "v1.20.2";
 
 /**
- * Makes the workstation's folder: khw.yaml for this testbed, a management CA with an administrator and one identity a node.
+ * Makes the workstation's folder with khw.yaml for this testbed, and nothing else: what bootstrap needs it makes itself.
  * `settings` are further lines of khw.yaml.
  */
-export async function makeWorkstation(testbed: Testbed, settings = ""): Promise<Workstation> {
+export async function makeBareWorkstation(testbed: Testbed, settings = ""): Promise<Workstation> {
   const folder = join(testbed.folder, "workstation");
   await mkdir(folder, { recursive: true, mode: 0o700 });
-  await writeFile(join(folder, "khw.yaml"), khwYaml(testbed, await etcdSettings(testbed)) + settings);
-  const workstation = openWorkstation(testbed);
+  // The testbed's metadata server signs identity tokens in Google's place.
+  const keys = join(folder, "identity-keys.json");
+  await writeFile(keys, await testbed.must(["curl", "-sSf", `http://${metadataAddress}/oauth2/v3/certs`]));
+  const enrolment = `enrolment:\n  jwks: ${keys}\n`;
+  await writeFile(join(folder, "khw.yaml"), khwYaml(testbed, await etcdSettings(testbed)) + enrolment + settings);
+  return openWorkstation(testbed);
+}
+
+/** As makeBareWorkstation, with a management CA, an administrator and one identity a node. */
+export async function makeWorkstation(testbed: Testbed, settings = ""): Promise<Workstation> {
+  const workstation = await makeBareWorkstation(testbed, settings);
   await workstation.mustKhw(["pki", "init"]);
   await workstation.mustKhw([
     "pki",
@@ -107,21 +117,26 @@ gce:
 `;
 }
 
-/** Installs the agent's package on the machines with apt and gives each its identity, all at once. */
-export async function installAgents(
-  { folder }: Workstation,
-  nodes: readonly TestbedNode[],
-  packageFile: string,
-): Promise<void> {
+/** Installs the agent's package on the machines with apt, and no more, all at once. */
+export async function installPackage(nodes: readonly TestbedNode[], packageFile: string): Promise<void> {
   await Promise.all(
     nodes.map(async (node) => {
       await node.copyIn(packageFile, "/var/tmp/khw-agent.deb");
       await node.must(["apt-get", "install", "-qq", "-y", "/var/tmp/khw-agent.deb"], {
         env: { DEBIAN_FRONTEND: "noninteractive" },
       });
-      await giveIdentity(folder, node);
     }),
   );
+}
+
+/** Installs the agent's package on the machines and gives each its identity, all at once. */
+export async function installAgents(
+  { folder }: Workstation,
+  nodes: readonly TestbedNode[],
+  packageFile: string,
+): Promise<void> {
+  await installPackage(nodes, packageFile);
+  await Promise.all(nodes.map((node) => giveIdentity(folder, node)));
 }
 
 /** Brings a node its identity. Resolves when the agent serves with it. */

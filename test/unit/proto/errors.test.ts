@@ -32,6 +32,7 @@ const contract: Readonly<Record<ErrorCode, readonly [exit: number, grpc: keyof t
   IO_FAILED: [74, "INTERNAL"],
   UNREACHABLE: [69, "UNAVAILABLE"],
   WRONG_NODE: [77, "UNAVAILABLE"],
+  NOT_ENROLLED: [77, "UNAVAILABLE"],
   PARTIAL: [3, "ABORTED"],
   COMPUTE_FAILED: [69, "UNAVAILABLE"],
   COMPUTE_DRIFT: [65, "FAILED_PRECONDITION"],

@@ -1,0 +1,35 @@
+import { dirname } from "node:path";
+import type { OpenCluster } from "../cluster.ts";
+import { computeConnection } from "../config/load-balancer.ts";
+import { type NodeAddress, readManagementIdentity } from "../node.ts";
+import { openSigner } from "../pki/sign-agent.ts";
+import { enrolNode } from "./enrol.ts";
+import { readKeySet } from "./jwks.ts";
+
+export interface EnrollerOptions {
+  readonly say: (node: string, text: string) => void;
+  readonly signal: AbortSignal;
+}
+
+/** Enrols one node; answers how its certificate stands, in words. */
+export type Enroller = (address: NodeAddress) => Promise<string>;
+
+/** What enrolling takes, read once for all of a cluster's nodes: the management CA, Google's keys, the Compute API. */
+export async function openEnroller(
+  { config, cloud, instances }: Pick<OpenCluster, "config" | "cloud" | "instances">,
+  { say, signal }: EnrollerOptions,
+): Promise<Enroller> {
+  if (cloud === undefined) throw new TypeError("no Compute API");
+  const { management, enrolment, timeouts } = config;
+  const [identity, signer, keys] = await Promise.all([
+    readManagementIdentity(management),
+    openSigner({ folder: dirname(management.ca), days: enrolment.days }),
+    readKeySet(enrolment.jwks, signal),
+  ]);
+  const { project } = computeConnection(config);
+  const shared = { compute: cloud.compute, project, identity, signer, keys, waitMillis: timeouts.node, signal };
+  return async (address) => {
+    const { zone = "" } = instances.find(({ name }) => name === address.name) ?? {};
+    return enrolNode({ address, zone }, { ...shared, say: (text) => say(address.name, text) });
+  };
+}

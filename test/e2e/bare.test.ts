@@ -1,0 +1,43 @@
+/** One command and three machines with the package: what the demo shows, held to it. */
+import { readdir, rename, stat } from "node:fs/promises";
+import { join } from "node:path";
+
+import t from "tap";
+
+import { noCredentials, startTestbed } from "../testbed/index.ts";
+import { agentPackage, installPackage, makeBareWorkstation } from "../testbed/workstation.ts";
+
+t.test("bootstrap needs nothing but machines with the package", async (t) => {
+  await using testbed = await startTestbed({ withEtcd: false, credentials: noCredentials });
+  const workstation = await makeBareWorkstation(testbed);
+  await installPackage(testbed.nodes, agentPackage);
+  const bootstrap = ["bootstrap", "--nodes", "controller-0,1,2"];
+
+  const plan = await workstation.khw(["plan", "--nodes", "controller-0,1,2"]);
+  t.equal(plan.code, 65, "a plan makes no management CA, and says what does");
+  t.match(plan.stderr, /khw-pki\/ca\.pem.*\n.*khw-client pki init/s);
+
+  const first = await workstation.khw(bootstrap);
+  t.equal(first.code, 0, first.stdout + first.stderr);
+  t.match(first.stdout, /khw-pki\/ca\.pem: made/);
+  for (const { name } of testbed.nodes) t.match(first.stdout, new RegExp(`${name}: enrolled: CN=${name}, O=khw:agent`));
+  t.match(first.stdout, /made the cluster's certificates, kubeconfigs and encryption key, \d+ files/);
+  const folders = [testbed.credentials, join(workstation.folder, "khw-pki")];
+  for (const folder of folders) {
+    t.equal((await stat(folder)).mode & 0o777, 0o700, folder);
+    for (const name of await readdir(folder)) t.equal((await stat(join(folder, name))).mode & 0o777, 0o600, name);
+  }
+
+  t.equal((await workstation.khw(["status", "--nodes", "controller-0,1,2"])).code, 0);
+  const secret = ["create", "secret", "generic", "bare", "--from-literal=key=value"];
+  t.equal((await workstation.kubectl(secret)).code, 0, "through the load balancer");
+
+  const again = await workstation.khw(bootstrap);
+  t.equal(again.code, 0, again.stdout + again.stderr);
+  for (const { name } of testbed.nodes) t.match(again.stdout, `${name}: nothing to do`);
+
+  await rename(testbed.credentials, `${testbed.credentials}.away`);
+  const lost = await workstation.khw(bootstrap);
+  t.equal(lost.code, 65, "no second CA for a cluster that has one");
+  t.match(lost.stderr, /has been worked on with some before/);
+});
