@@ -1,5 +1,6 @@
 /** Snapshots of a managed etcd, and a cluster that has lost the majority of its members restored from one by one command. */
 import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 
@@ -60,6 +61,24 @@ async function until(what: string, holds: () => Promise<boolean>, seconds: numbe
 
 async function agentsAnswer(): Promise<boolean> {
   return !(await workstation.khw(["etcd", "status"])).stdout.includes("its agent was not heard");
+}
+
+/** Begins a restore and kills the client as soon as it has said this. */
+async function killedWhen(said: string, snapshot: string): Promise<void> {
+  const argv = [`--net=${namespacePath(namespaceOf(testbed.id))}`, "--", clientProgram];
+  const child = spawn("nsenter", [...argv, "etcd", "restore", snapshot, "--yes"], {
+    cwd: workstation.folder,
+    env: plainEnvironment,
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const ended = once(child, "close");
+  let told = "";
+  for await (const chunk of child.stdout) {
+    told += String(chunk);
+    if (told.includes(said)) child.kill("SIGKILL");
+  }
+  await ended;
+  if (!told.includes(said)) throw new Error(`the client never said "${said}", but:\n${told}`);
 }
 
 /** The disk is lost while the machine is off. */
@@ -146,15 +165,15 @@ await scenario(t, "killed clients, a killed agent and a pulled plug: run again i
   const saved = await khw(t, "etcd", "snapshot", "save", second.name);
   const [id = ""] = saved.stdout.split(":");
   await write("after-the-snapshot");
-  const argv = [`--net=${namespacePath(namespaceOf(testbed.id))}`, "--", clientProgram, "etcd", "restore", id, "--yes"];
-  for (const millis of [4_000, 8_000, 12_000]) {
-    const child = spawn("nsenter", argv, { cwd: workstation.folder, env: plainEnvironment, stdio: "ignore" });
-    const ended = new Promise((resolve) => child.once("close", resolve));
-    await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, millis))]);
-    child.kill("SIGKILL");
-    await ended;
+  for (const said of ["restore/hold: done", "restore/kubernetes: done", "restore/data: etcd", "restore/start: etcd"]) {
+    await killedWhen(said, id);
     await second.run(["systemctl", "kill", "--signal=KILL", "khw-agent.service"]);
+    await until("the agents are back", agentsAnswer, 60);
   }
+  t.equal((await khw(t, "etcd", "status")).code, 1, "it is told that a restore is not finished");
+  const busy = await khw(t, "bootstrap");
+  t.not(busy.code, 0);
+  t.match(`${busy.stdout}${busy.stderr}`, /a restore of etcd that .* began has been at it since/);
   await third.powerOff();
   const without = await khw(t, "etcd", "restore", id, "--yes");
   t.not(without.code, 0, "not without one of them");
@@ -162,6 +181,8 @@ await scenario(t, "killed clients, a killed agent and a pulled plug: run again i
   await until("the agents are back", agentsAnswer, 60);
   await until("it is restored", async () => (await khw(t, "etcd", "restore", id, "--yes")).code === 0, 300);
   t.equal((await clusterIds()).size, 1);
+  const aside = await first.must(["sh", "-c", "ls -d /var/lib/etcd/before-restore-* | wc -l"]);
+  t.equal(aside.trim(), "2", "one was gone on with: its data were put aside once");
   const names = await stored();
   for (const name of ["before", "since", "kept"]) t.match(names, new RegExp(`configmap/${name}$`, "m"));
   t.notMatch(names, /after-the-snapshot/);
