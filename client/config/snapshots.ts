@@ -2,16 +2,17 @@ import { parseBucket } from "../../proto/etcd-snapshots.ts";
 import { refuse, show } from "../../proto/validate.ts";
 import { checked, duration, optional } from "./parsers.ts";
 import type { Group } from "./setting.ts";
+import type { Value } from "./value.ts";
 
 /** The group `etcd.snapshots` of khw.yaml. */
 export const snapshots = {
   title: "What the agents take of a managed etcd by themselves, each of its own member, proved before it counts.",
   keys: {
     interval: {
-      help: "Between two snapshots of one controller; null: none are taken.",
+      help: "Between two snapshots of one controller; never: none are taken.",
       default: "1h",
-      flag: { name: "--etcd-snapshot-interval", value: "duration" },
-      parse: optional(duration),
+      flag: { name: "--etcd-snapshot-interval", value: "duration|never" },
+      parse: (value: Value) => (value.kind === "text" && value.text === "never" ? undefined : duration(value)),
     },
     keep: {
       help: "How many of each kind (scheduled, asked for, brought from another machine) stay on a controller.",

@@ -26,6 +26,7 @@ const defaults = {
   },
   machine: undefined,
   metadataUrl: "http://metadata.google.internal",
+  storageUrl: "https://storage.googleapis.com",
   stateFolder: "/var/lib/khw-agent",
   supervision: { probeMillis: 5_000, reconcileMillis: 60_000 },
   metricsPort: 7444,
@@ -44,6 +45,7 @@ listen: { host: "::1", port: 8443 }
 identity: { ca: /pki/ca.pem, certificate: /pki/me.pem, key: /pki/me-key.pem }
 machine: { name: rack-4, internalIp: 192.0.2.7 }
 metadataUrl: http://127.0.0.1:8080/
+storageUrl: https://storage-psc.p.googleapis.com
 stateFolder: /srv/khw
 supervision: { probeSeconds: 0.5, reconcileSeconds: 10 }
 metricsPort: 0
@@ -53,6 +55,7 @@ metricsPort: 0
     identity: { ca: "/pki/ca.pem", certificate: "/pki/me.pem", key: "/pki/me-key.pem" },
     machine: { name: "rack-4", internalIp: "192.0.2.7" },
     metadataUrl: "http://127.0.0.1:8080",
+    storageUrl: "https://storage-psc.p.googleapis.com",
     stateFolder: "/srv/khw",
     supervision: { probeMillis: 500, reconcileMillis: 10_000 },
     metricsPort: 0,
@@ -67,7 +70,7 @@ t.test("what is not acceptable is refused by file, key and reason", async (t) =>
     ["supervision: { probeSeconds: 0 }", "supervision.probeSeconds: is not a number of seconds from 0.05 to 86400"],
     [
       "lissen: {}",
-      "lissen: is not a key; known are listen, identity, machine, metadataUrl, stateFolder, supervision, metricsPort",
+      "lissen: is not a key; known are listen, identity, machine, metadataUrl, storageUrl, stateFolder, supervision, metricsPort",
     ],
     ["listen: { adress: ::1 }", "listen.adress: is not a key; known are host, port"],
     ["identity: { cert: /x }", "identity.cert: is not a key; known are ca, certificate, key"],
@@ -87,6 +90,7 @@ t.test("what is not acceptable is refused by file, key and reason", async (t) =>
     ["machine: { name: c, internalIp: fe80::1 }", 'machine.internalIp: "fe80::1" is not an IPv4 address'],
     ["metadataUrl: metadata.google.internal", /^metadataUrl: .* is not a URL of kind http or https/],
     ["metadataUrl: file:///etc/shadow", /^metadataUrl: .* is not a URL of kind http or https/],
+    ["storageUrl: gs://bucket", /^storageUrl: .* is not a URL of kind http or https/],
     ["stateFolder: var/lib", 'stateFolder: "var/lib" is not an absolute path'],
     ["listen: { host: ::1, host: ::1 }", /unique/],
     ["listen: [", /at line 1/],

@@ -22,6 +22,7 @@ const labEtcd = {
   mirrors: ["https://github.com/etcd-io/etcd/releases/download", "https://storage.googleapis.com/etcd"],
   sha256: {},
   strict: false,
+  snapshots: { intervalSeconds: 3600, keep: 24, bucket: "" },
 };
 
 /** The configuration of a khw.yaml with this text (none: no such file) and these flags, far from anybody's gcloud. */
@@ -459,6 +460,17 @@ t.test("etcd is khw's, but where another is named or khw.yaml says so", async (t
     code: "CONFIG_INVALID",
     message: /etcd\.mode is managed, and cluster\.etcdServers names another/,
   });
+  const snapshots = async (text: string) => (await etcdOf(`etcd: {snapshots: ${text}}`))?.snapshots;
+  t.match(await snapshots("{interval: 90s, keep: 3, bucket: my-bucket}"), {
+    intervalSeconds: 90,
+    keep: 3,
+    bucket: "my-bucket",
+  });
+  t.equal(await snapshots("{interval: never}"), undefined);
+  await t.rejects(load("etcd: {snapshots: {interval: sometimes}}"), { message: /"sometimes" is not a duration/ });
+  await t.rejects(snapshots("{interval: 1s}"), { code: "INVALID_ARGUMENT", message: /interval/ });
+  await t.rejects(load("etcd: {snapshots: {keep: 0}}"), { message: /"0" is no number of snapshots/ });
+  await t.rejects(load("etcd: {snapshots: {bucket: 'gs://b/path'}}"), { message: /is no bucket's name/ });
   await t.rejects(load("etcd: {version: v2.3.8}"), { message: /v2\.3\.8.* is not a release that khw can run/ });
   await t.rejects(load("etcd: {sha256: {mips: 0}}"), { message: /"mips" is no architecture/ });
 });
