@@ -76,13 +76,13 @@ export const commands: readonly CommandSpec[] = [
     path: ["bootstrap"],
     summary: "make the nodes a control plane behind a load balancer, and verify it",
     details:
-      "Whatever holds already is left alone: a change of version or flags, a repair, and a second try are the same command. Ctrl-C detaches: the agents finish by themselves, and the same command attaches again.",
+      "It needs nothing but machines with the package: the management CA, the cluster's certificates and etcd are made where there are none, and agents that wait for it are enrolled. Whatever holds already is left alone: a change of version or flags, a repair, and a second try are the same command. Ctrl-C detaches: the agents finish by themselves, and the same command attaches again.",
     examples: [
       "khw-client bootstrap --nodes controller-0,1,2",
       "khw-client bootstrap --nodes a=192.0.2.1,b=192.0.2.2,c=192.0.2.3 --load-balancer none --public-address 192.0.2.9",
       "khw-client bootstrap --kubernetes-version v1.22.0 --kube-apiserver-flag event-ttl=2h",
     ],
-    settings: [...desired, "enrolment.days", "timeouts"],
+    settings: [...desired, "enrolment", "timeouts"],
     run: async (call) => {
       const { bootstrap } = await import("./commands/bootstrap.ts");
       return bootstrap(await call.config(), call.context, { output: call.output });
