@@ -5,6 +5,7 @@ import { join } from "node:path";
 import t, { type Test } from "tap";
 
 import { openScene, type Scene, scenario } from "../fixtures/faults.ts";
+import type { Report } from "../fixtures/load.ts";
 import { makeSecrets, readSecrets } from "../fixtures/secrets-kept.ts";
 import { servedCertificate } from "../fixtures/served.ts";
 import { startLoad, tell } from "../fixtures/serving.ts";
@@ -54,7 +55,7 @@ t.test("three API servers behind a load balancer", async (t) => {
 
 async function underLoad(t: Test, { testbed, workstation }: Scene, command: readonly string[]): Promise<void> {
   const running = await startLoad(testbed, load);
-  const start = performance.now();
+  const [start, begun] = [performance.now(), Date.now()];
   const { code, stdout, stderr } = await workstation.khw(command, { timeoutMs: 800_000 });
   t.comment(`${command.slice(0, 2).join(" ")}: ${((performance.now() - start) / 1000).toFixed(1)} s`);
   const report = await running.stop();
@@ -62,8 +63,20 @@ async function underLoad(t: Test, { testbed, workstation }: Scene, command: read
   for (const line of stdout.split("\n")) t.comment(line);
   t.comment(tell("new connections", report.fresh));
   t.comment(tell("a kept connection", report.kept));
+  for (const line of whenFailed(report, begun)) t.comment(line);
   t.strictSame([report.fresh.failed.slice(0, 5), report.kept.failed.slice(0, 5)], [[], []]);
   t.ok(report.fresh.sent > 1000, `${report.fresh.sent} requests`);
+}
+
+/** How many failed in each ten seconds of the load, and why: what is about a node in turn is told from a machine that is busy. */
+function whenFailed({ fresh, kept }: Report, begun: number): string[] {
+  const bins = Map.groupBy([...fresh.failed, ...kept.failed], ({ at }) => Math.floor((at - begun) / 10_000));
+  return [...bins]
+    .toSorted(([a], [b]) => a - b)
+    .map(([bin, failures]) => {
+      const reasons = [...new Set(failures.map(({ why }) => why))].join(" | ");
+      return `after ${bin * 10} s: ${failures.length} failed (${reasons})`;
+    });
 }
 
 /** That of the service account default. */
