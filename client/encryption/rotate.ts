@@ -7,7 +7,7 @@ import {
   currentKind,
   dropOldKeys,
   isOwnName,
-  keyName,
+  newestKeyName,
   promoteKey,
   stageOf,
   stageOfAll,
@@ -58,8 +58,10 @@ export async function rotate(parts: RotationParts, { kind, now }: RotateOptions)
   let stage = stageOfAll(config.entries.map(({ providers }) => providers));
   if (stage === "settled" && (await isUnfinished(parts, config))) stage = "first";
   else if (stage === "settled") {
+    const all = config.entries.map(({ providers }) => providers);
+    const name = newestKeyName(all, now);
     config = await change(parts, config, ({ providers }) =>
-      addKey(providers, { kind: kind ?? currentKind(providers), key: newKey(keyName(now)) }),
+      addKey(providers, { kind: kind ?? currentKind(providers), key: newKey(name) }),
     );
     parts.note("the new key is added: every API server learns to read with it");
     stage = "added";

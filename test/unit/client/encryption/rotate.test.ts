@@ -77,6 +77,12 @@ t.test("one that was cut short in its last roll is finished, and no further key 
   }
 });
 
+t.test("a key that was named by a clock ahead of this one gives way to a newer one all the same", async (t) => {
+  const cluster = encryptedCluster(config(keys("aescbc", "key-20260601T235959Z"), "identity: {}"));
+  await rotate(cluster.parts(), { now });
+  checkEnd(t, cluster, "key-20260602T000000Z");
+});
+
 t.test("a file that lacks a key of etcd's is refused, and nothing is touched", async (t) => {
   const cluster = encryptedCluster(config(keys("aescbc", "key1"), "identity: {}"));
   cluster.file = config(keys("aescbc", "key0"), "identity: {}");
