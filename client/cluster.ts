@@ -36,17 +36,21 @@ export interface OpenClusterOptions {
   readonly greet?: boolean;
 }
 
+/** @throws KhwError INVALID_ARGUMENT where no node is named */
+export function refuseNoNodes({ nodes }: Pick<ClusterConfig, "nodes">): void {
+  if (nodes.length > 0) return;
+  throw new KhwError("INVALID_ARGUMENT", "no nodes are named", {
+    hint: "for example --nodes controller-0,1,2, or `nodes` in khw.yaml",
+  });
+}
+
 /** @throws KhwError when the nodes' addresses cannot be found out; an agent that does not answer is no error here. */
 export async function openCluster(
   config: ClusterConfig,
   signal: AbortSignal,
   { greet: greeting = true }: OpenClusterOptions = {},
 ): Promise<OpenCluster> {
-  if (config.nodes.length === 0) {
-    throw new KhwError("INVALID_ARGUMENT", "no nodes are named", {
-      hint: "for example --nodes controller-0,1,2, or `nodes` in khw.yaml",
-    });
-  }
+  refuseNoNodes(config);
   const identity = await readManagementIdentity(config.management);
   const compute = config.loadBalancer === "none" ? undefined : await openCloud(config);
   const instances = compute === undefined ? [] : await findInstances(compute, config, signal);

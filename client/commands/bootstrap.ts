@@ -1,6 +1,6 @@
 import { formatError, KhwError, toKhwError } from "../../proto/errors.ts";
 import { applySteps } from "../../proto/step.ts";
-import type { Cloud, OpenCluster } from "../cluster.ts";
+import { type Cloud, type OpenCluster, refuseNoNodes } from "../cluster.ts";
 import type { ClusterConfig } from "../config/schema.ts";
 import type { Context } from "../context.ts";
 import { tellProblem } from "../credentials/problem.ts";
@@ -24,6 +24,7 @@ export async function bootstrap(
   context: Context,
   { output }: BootstrapOptions,
 ): Promise<number> {
+  refuseNoNodes(config);
   const { signal } = context;
   const progress = await openProgress(output, context);
   const say = (text: string): void => progress.emit({ kind: "note", text });

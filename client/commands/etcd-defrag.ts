@@ -23,22 +23,22 @@ const never = new AbortController().signal;
  * Exit code 0, 130 when Ctrl-C came before the last, or an error.
  */
 export async function etcdDefrag(config: ClusterConfig, context: Context, options: DefragOptions): Promise<number> {
+  const threshold = parseThreshold(options.threshold);
   await using cluster = await openCluster(config, context.signal, { greet: false });
-  return await defragMembers(cluster.members, context, options);
+  return await defragMembers(cluster.members, context, { ...options, threshold });
 }
 
-/** As etcdDefrag has it. */
+/** As etcdDefrag has it; the threshold in percent. */
 export async function defragMembers(
   members: readonly Member[],
   context: Context,
-  options: DefragOptions,
+  { output, threshold }: Pick<DefragOptions, "output"> & { readonly threshold: number },
 ): Promise<number> {
-  const threshold = parseThreshold(options.threshold);
   const { signal } = context;
   const due = leaderLast(refuseIll(await readEtcd(members, signal))).filter(
     ({ member }) => unused(member) >= threshold,
   );
-  const progress = await openProgress(options.output, context);
+  const progress = await openProgress(output, context);
   if (due.length === 0) progress.emit({ kind: "note", text: `no member has ${threshold} % of its database unused` });
   progress.emit({ kind: "begin", tracks: due.map(({ node }) => node) });
   for (const { node: name, member } of due) {
@@ -109,7 +109,7 @@ function unused({ dbSize, dbSizeInUse }: EtcdMember): number {
 
 function parseThreshold(text: string): number {
   const percent = Number(text);
-  return text !== "" && percent >= 0 && percent <= 100
+  return text.trim() !== "" && percent >= 0 && percent <= 100
     ? percent
     : refuse("--threshold", `${show(text)} is no percentage`, "from 0 to 100; 0: every member");
 }

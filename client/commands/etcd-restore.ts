@@ -22,11 +22,12 @@ export interface RestoreOptions {
  */
 export async function etcdRestore(config: ClusterConfig, context: Context, options: RestoreOptions): Promise<number> {
   const { signal } = context;
+  const file = options.snapshot.includes("/") ? await fileSource(options.snapshot) : undefined;
   await using cluster = await openCluster(config, signal);
   const { members } = cluster;
   const nodes = await readEtcd(members, signal);
   refuseAbsent(members, nodes);
-  const source = await chooseSource(cluster, { nodes, wanted: options.snapshot, signal });
+  const source = file ?? (await chooseSource(cluster, { nodes, wanted: options.snapshot, signal }));
   const run: RestoreRun = {
     id: restoreIdFor(source.snapshot.id, nodes),
     source,
@@ -60,7 +61,6 @@ interface Choice {
 }
 
 async function chooseSource({ members }: OpenCluster, { nodes, wanted, signal }: Choice): Promise<Source> {
-  if (wanted.includes("/")) return fileSource(wanted);
   const answers = await readSnapshots(members, signal);
   const [failed] = answers.flatMap(({ error }) => error ?? []);
   if (failed !== undefined) throw failed;

@@ -1,8 +1,8 @@
 import { join } from "node:path";
-import { clusterPki } from "../config/cluster-pki.ts";
+import { clusterPki, workersOf } from "../config/cluster-pki.ts";
 import type { ClusterConfig } from "../config/schema.ts";
 import type { Context } from "../context.ts";
-import { type ClusterPki, clusterFiles, createMissing, leafNames } from "../pki/cluster/create.ts";
+import { type ClusterPki, clusterFiles, createMissing, leafNames, parseLeafName } from "../pki/cluster/create.ts";
 import { readPresent, replaceFiles, writeNew } from "../pki/cluster/folder.ts";
 import { renewLeaves } from "../pki/cluster/renew.ts";
 import { describe } from "../pki/describe.ts";
@@ -23,11 +23,13 @@ export async function pkiCreate(
   { output, renew }: PkiCreateOptions,
 ): Promise<number> {
   const { folder } = config.credentials;
+  const workers = workersOf(config.pki.workers);
+  const wanted = renew.flatMap((name) => (name === "all" ? leafNames({ workers }) : parseLeafName(name, { workers })));
   const pki = clusterPki(config, await findAddresses(config, signal));
   const names = clusterFiles(pki);
   const now = new Date();
   const present = await readPresent(folder, names);
-  const renewed = await renewLeaves(present, renew.includes("all") ? leafNames(pki) : renew, { pki, now });
+  const renewed = await renewLeaves(present, [...new Set(wanted)], { pki, now });
   const standing = new Map([...present, ...Object.entries(renewed)]);
   const made = await createMissing(standing, pki, now);
   if (Object.keys(made).length > 0) await writeNew(folder, made);

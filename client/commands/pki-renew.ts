@@ -1,11 +1,12 @@
 import { KhwError, toKhwError } from "../../proto/errors.ts";
 import { controllersOf, openCluster, type OpenCluster } from "../cluster.ts";
-import { clusterPki } from "../config/cluster-pki.ts";
+import { clusterPki, workersOf } from "../config/cluster-pki.ts";
 import type { ClusterConfig } from "../config/schema.ts";
 import type { Context } from "../context.ts";
 import { clusterFiles, leafNames } from "../pki/cluster/create.ts";
 import { readPresent, replaceFiles } from "../pki/cluster/folder.ts";
 import { renewLeaves } from "../pki/cluster/renew.ts";
+import type { PresentFiles } from "../pki/cluster/present.ts";
 import { onControllers, presentNames } from "../pki/cluster/rollable.ts";
 import { describe } from "../pki/describe.ts";
 import { findPublicAddress, type Prepared } from "../prepare.ts";
@@ -32,9 +33,15 @@ export async function pkiRenew(
   { output, names, all }: PkiRenewOptions,
 ): Promise<number> {
   const { signal } = context;
+  const workers = workersOf(config.pki.workers);
+  const present = await readPresent(config.credentials.folder, clusterFiles({ ...config.pki, workers }));
+  const chosen = choose(
+    leafNames({ workers }).filter((name) => present.has(`${name}.pem`)),
+    { names, all },
+  );
   const progress = await openProgress(output, context);
   await using cluster = await openCluster(config, signal);
-  const { files, kept } = await issueAnew(cluster, { names, all, signal });
+  const { files, kept } = await issueAnew(cluster, { present, chosen, signal });
   for (const [name, content] of Object.entries(files)) {
     if (name.endsWith(".pem") && !name.endsWith("-key.pem")) {
       progress.emit({ kind: "note", text: `${name} is issued anew: ${describe(content)}` });
@@ -47,24 +54,21 @@ export async function pkiRenew(
   return 0;
 }
 
-interface Wanted extends Pick<PkiRenewOptions, "names" | "all"> {
+interface Wanted {
+  readonly present: PresentFiles;
+  readonly chosen: readonly string[];
   readonly signal: AbortSignal;
 }
 
-async function issueAnew(cluster: OpenCluster, { names, all, signal }: Wanted) {
+async function issueAnew(cluster: OpenCluster, { present, chosen, signal }: Wanted) {
   const { config } = cluster;
-  const { folder } = config.credentials;
   const publicAddress = await findPublicAddress(cluster, { signal, mayCreateAddress: false });
   const pki = clusterPki(config, { controllers: controllersOf(cluster), publicAddress });
-  const present = await readPresent(folder, clusterFiles(pki));
-  const known = leafNames(pki).filter((name) => present.has(`${name}.pem`));
-  const chosen = all ? known : names;
-  refuseUnknown(chosen, known);
   refuseUnreachable(cluster);
   const extraNames = [...new Set([...pki.extraNames, ...presentNames(present)])];
   const now = new Date();
   const files = await renewLeaves(present, chosen, { pki: { ...pki, extraNames }, now });
-  return { files, kept: await replaceFiles(folder, files, now) };
+  return { files, kept: await replaceFiles(config.credentials.folder, files, now) };
 }
 
 async function bring(
@@ -104,6 +108,22 @@ function leftToDo(files: readonly string[], ownEtcd: boolean): string[] {
     ...(has("admin.pem") ? ["who has the admin's former key is an administrator until its certificate ends"] : []),
     ...(elsewhere.length > 0 ? [`${elsewhere.join(", ")}: for machines that khw does not run; bring them there`] : []),
   ];
+}
+
+/** Those of the folder's certificates that the arguments name. @throws KhwError INVALID_ARGUMENT */
+function choose(known: readonly string[], { names, all }: Pick<PkiRenewOptions, "names" | "all">): readonly string[] {
+  if (all && names.length > 0) {
+    throw new KhwError(
+      "INVALID_ARGUMENT",
+      `pki renew: --all leaves nothing to name, and ${names.join(", ")} is named`,
+      {
+        hint: "give one or the other",
+      },
+    );
+  }
+  const chosen = all ? known : names;
+  refuseUnknown(chosen, known);
+  return chosen;
 }
 
 function refuseUnknown(chosen: readonly string[], known: readonly string[]): void {

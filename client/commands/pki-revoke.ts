@@ -1,5 +1,6 @@
 import { X509Certificate } from "node:crypto";
-import { parseNodeName, refuse } from "../../proto/validate.ts";
+import { roleOf } from "../../proto/roles.ts";
+import { parseNodeName, refuse, show } from "../../proto/validate.ts";
 import type { Context } from "../context.ts";
 import { readAuthorityCertificate, readIdentity } from "../pki/folder.ts";
 import { addToRegister, readRegister } from "../pki/register.ts";
@@ -9,19 +10,38 @@ export interface PkiRevokeOptions {
   readonly names: readonly string[];
 }
 
-/** Shuts nodes out: their certificates are not accepted any more, and they get no others. */
+/**
+ * Shuts nodes out: their certificates are not accepted any more, and they get no others.
+ * @throws KhwError INVALID_ARGUMENT, with nobody shut out, for a name that is a person's
+ */
 export async function pkiRevoke(context: Context, { folder, names }: PkiRevokeOptions): Promise<number> {
   if (names.length === 0) refuse("pki revoke", "a name is missing", "for example khw-client pki revoke controller-1");
   for (const name of names) parseNodeName("name", name);
   // A folder that is none of a management CA's would keep a register that nobody reads.
   await readAuthorityCertificate(folder);
   const { issued } = await readRegister(folder);
+  const beforehand = new Map<string, string>();
   for (const name of names) {
-    const beforehand = await readIdentity(folder, name);
-    const serials = new Set(issued.get(name));
-    if (beforehand !== undefined) serials.add(new X509Certificate(beforehand.certificate).serialNumber);
+    const identity = await readIdentity(folder, name);
+    if (identity !== undefined) beforehand.set(name, agentSerial(name, identity.certificate));
+  }
+  for (const name of names) {
+    const serial = beforehand.get(name);
+    const serials = new Set([...(issued.get(name) ?? []), ...(serial === undefined ? [] : [serial])]);
     await addToRegister(folder, { event: "revoked", at: new Date().toISOString(), name, serials: [...serials] });
     context.write(`${name}: revoked, with ${serials.size} certificate${serials.size === 1 ? "" : "s"} of its\n`);
+    if (serials.size === 0) context.warn(`${name}: nothing was ever signed for it here; is that the node's name?\n`);
   }
   return 0;
+}
+
+/** Only agents are looked up in the register: it would keep no administrator from anything. */
+function agentSerial(name: string, pem: string): string {
+  const certificate = new X509Certificate(pem);
+  if (roleOf(certificate.toLegacyObject().subject.O) === "agent") return certificate.serialNumber;
+  return refuse(
+    "name",
+    `${show(name)} is no agent's identity, and only agents' can be revoked`,
+    "for who commands the agents a new management CA is made: docs/security.md",
+  );
 }

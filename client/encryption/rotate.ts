@@ -7,13 +7,13 @@ import {
   currentKind,
   dropOldKeys,
   isOwnName,
-  keyName,
+  newestKeyName,
   promoteKey,
   stageOf,
   stageOfAll,
   writingKey,
 } from "./stage.ts";
-import { outdated, tellStored, unreadable } from "./stored.ts";
+import { encryptsByWildcard, outdated, tellStored, unreadable } from "./stored.ts";
 
 /** What a rotation is made of: each part does the whole of it, or throws. */
 export interface RotationParts {
@@ -58,8 +58,10 @@ export async function rotate(parts: RotationParts, { kind, now }: RotateOptions)
   let stage = stageOfAll(config.entries.map(({ providers }) => providers));
   if (stage === "settled" && (await isUnfinished(parts, config))) stage = "first";
   else if (stage === "settled") {
+    const all = config.entries.map(({ providers }) => providers);
+    const name = newestKeyName(all, now);
     config = await change(parts, config, ({ providers }) =>
-      addKey(providers, { kind: kind ?? currentKind(providers), key: newKey(keyName(now)) }),
+      addKey(providers, { kind: kind ?? currentKind(providers), key: newKey(name) }),
     );
     parts.note("the new key is added: every API server learns to read with it");
     stage = "added";
@@ -79,7 +81,8 @@ export async function rotate(parts: RotationParts, { kind, now }: RotateOptions)
     parts.note("nothing is stored under the old keys any more: they are dropped");
     await parts.roll();
   }
-  parts.note(`done: ${tellStored(encrypted(await parts.stored()))}; no other key is in use`);
+  const told = tellStored(encrypted(await parts.stored()));
+  parts.note(`done: ${told === "" ? "etcd holds nothing encrypted yet" : told}; no other key is in use`);
 }
 
 /** Writes the changed configuration; the same one when nothing changed. */
@@ -119,7 +122,7 @@ async function isUnfinished(parts: RotationParts, { entries }: EncryptionConfig)
 }
 
 async function rewriteAll(parts: RotationParts, entries: readonly Entry[]): Promise<void> {
-  if (outdated(await parts.stored(), entries).length === 0) return;
+  if (!encryptsByWildcard(entries) && outdated(await parts.stored(), entries).length === 0) return;
   await parts.rewrite(entries.flatMap(({ resources }) => resources));
   const left = outdated(await parts.stored(), entries);
   if (left.length === 0) return;

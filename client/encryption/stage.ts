@@ -11,15 +11,27 @@ export type Stage = "settled" | "added" | "first";
 type Providers = readonly Provider[];
 
 /** The names of khw's own keys tell their age: that is what tells "added" from "first". */
-const ownName = /^key-\d{8}T\d{6}Z$/;
+const ownName = /^key-(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/;
 
 /** "key-20260131T120000Z". */
 export function keyName(now: Date): string {
   return `key-${now.toISOString().slice(0, 19).replaceAll(/[-:]/g, "")}Z`;
 }
 
+/** Of a key that is newer than all of khw's own that are there, whatever the clocks said that these were named by. */
+export function newestKeyName(all: readonly Providers[], now: Date): string {
+  const newest = newestOf(all.flat());
+  const after = newest === undefined ? 0 : timeOf(newest.name) + 1000;
+  return keyName(new Date(Math.max(now.getTime(), after)));
+}
+
 export function isOwnName(name: string): boolean {
-  return ownName.test(name);
+  return !Number.isNaN(timeOf(name));
+}
+
+/** When a key of khw's own was made, in milliseconds; NaN for the name of another's. */
+function timeOf(name: string): number {
+  return ownName.test(name) ? Date.parse(name.replace(ownName, "$1-$2-$3T$4:$5:$6Z")) : Number.NaN;
 }
 
 export function stageOf(providers: Providers): Stage {

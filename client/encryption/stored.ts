@@ -29,16 +29,25 @@ export function outdated(stored: readonly StoredValues[], entries: readonly Entr
       return key === undefined ? [] : [`${key.kind} ${key.name}`];
     }),
   );
-  const encrypted = entries.filter(({ providers }) => writingKey(providers) !== undefined);
-  return stored.filter(({ resource, provider, key }) =>
-    provider === ""
-      ? encrypted.some(({ resources }) => resources.some((name) => isAt(name, resource)))
-      : !writing.has(`${provider} ${key}`),
+  return stored.filter(({ resource, provider, key }) => {
+    if (provider !== "") return !writing.has(`${provider} ${key}`);
+    // The first entry that names a resource is the one that counts.
+    const entry = entries.find(({ resources }) => resources.some((name) => isAt(name, resource)));
+    return entry !== undefined && writingKey(entry.providers) !== undefined;
+  });
+}
+
+/** Whether more is encrypted than what `outdated` can tell of: it knows of a wildcard's Secrets alone. */
+export function encryptsByWildcard(entries: readonly Entry[]): boolean {
+  return entries.some(
+    ({ resources, providers }) =>
+      writingKey(providers) !== undefined && resources.some((name) => name.startsWith("*.")),
   );
 }
 
-/** A wildcard names more than is ever encrypted, so nothing is said of what stands in the clear there. */
+/** A wildcard names more than is ever encrypted, so of what stands in the clear there only Secrets are spoken of. */
 function isAt(name: string, place: string): boolean {
+  if (name === "*." || name === "*.*") return place === "secrets";
   const [plural = "", ...group] = name.split(".");
   return [plural, places[plural], `${group.join(".")}/${plural}`].includes(place);
 }

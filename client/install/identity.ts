@@ -25,21 +25,29 @@ export function whyNew(name: string, present: Present, ca: string): string | und
   return unfit === undefined ? undefined : `the present one ${unfit}`;
 }
 
-export function whyRevoked({ certificate }: Present, { revokedSerials }: Register): string | undefined {
+export function whyRevoked(
+  { certificate }: Pick<Present, "certificate">,
+  { revokedSerials }: Register,
+): string | undefined {
   const serial = certificate === undefined ? undefined : parse(certificate)?.serialNumber;
   return serial !== undefined && revokedSerials.has(serial) ? "the present one was revoked" : undefined;
 }
 
 /**
  * The identity that was issued for the node beforehand, with a key made here; undefined when there is none, or one that is too
- * old to begin with.
+ * old to begin with, or was revoked.
  */
-export async function issuedBeforehand(name: string, folder: string): Promise<Identity | undefined> {
+export async function issuedBeforehand(
+  name: string,
+  folder: string,
+  register: Register,
+): Promise<Identity | undefined> {
   const existing = await readIdentity(folder, name);
   if (existing === undefined) return undefined;
   const ca = await readAuthorityCertificate(folder);
   const unfit = isPair(existing) ? whyUnfit(name, existing.certificate, ca) : "does not fit its key";
-  if (unfit === undefined) return whyOld(existing.certificate) === undefined ? existing : undefined;
+  const useless = whyRevoked(existing, register) ?? whyOld(existing.certificate);
+  if (unfit === undefined) return useless === undefined ? existing : undefined;
   throw new KhwError("CREDENTIAL_INVALID", `${join(folder, `${name}.pem`)}: ${unfit}`, {
     hint: `move ${name}.pem and ${name}-key.pem away, and the node makes a key of its own`,
   });

@@ -154,13 +154,11 @@ async function chooseIdentity(
   progress: (text: string) => void,
 ): Promise<Choice> {
   const register = await readRegister(folder);
+  refuseRevoked(register, name);
   const reason = whyNew(name, present, ca) ?? whyRevoked(present, register);
   if (reason === undefined) return { kind: "keep" };
-  const identity = await issuedBeforehand(name, folder);
-  if (identity === undefined) {
-    refuseRevoked(register, name);
-    return { kind: "request", reason, signer: await openSigner({ folder, days }) };
-  }
+  const identity = await issuedBeforehand(name, folder, register);
+  if (identity === undefined) return { kind: "request", reason, signer: await openSigner({ folder, days }) };
   progress(`the identity that was issued beforehand, since ${reason}: ${describe(identity.certificate)}`);
   return { kind: "given", identity };
 }

@@ -9,6 +9,7 @@ import { promisify } from "node:util";
 import t from "tap";
 import { install } from "../../client/commands/install.ts";
 import { pkiInit, pkiIssue } from "../../client/commands/pki.ts";
+import { pkiRevoke } from "../../client/commands/pki-revoke.ts";
 import { loadConfig } from "../../client/config/load.ts";
 import type { Context } from "../../client/context.ts";
 import { readAuthority } from "../../client/pki/folder.ts";
@@ -290,6 +291,31 @@ t.test("an identity issued beforehand is used, and the CA's key may be elsewhere
   t.match(watched.said(), /^controller-5: .*ca-key\.pem: is missing/m);
   t.equal(await readFile(identity(first, "agent.pem"), "utf8"), issued, "the node keeps what it has");
   t.same(await readdir(first.path("tmp")), []);
+});
+
+t.test("one that was revoked is given to nobody, not even where the name is readmitted", async (t) => {
+  const folder = join(base, "revoked");
+  await pkiInit(context(), { folder });
+  await pkiIssue(context(), { folder, names: ["controller-0"], role: "agent" });
+  t.equal(await tryInstall({ folder }), 0);
+  const issued = await readFile(join(folder, "controller-0.pem"), "utf8");
+  t.equal(await readFile(identity(first, "agent.pem"), "utf8"), issued);
+  await pkiRevoke(context(), { folder, names: ["controller-0"] });
+
+  const before = await fingerprint(first);
+  const keeps = context();
+  await t.rejects(tryInstall({ folder, context: keeps }), { code: "PERMISSION_DENIED" }, "where it has one");
+  t.match(keeps.said(), /^controller-0: controller-0 was revoked, and gets no certificate/m);
+  t.same(await fingerprint(first), before);
+  await rm(identity(first, "agent.pem"));
+  await t.rejects(tryInstall({ folder }), { code: "PERMISSION_DENIED" }, "where it has none");
+
+  const at = new Date().toISOString();
+  await addToRegister(folder, { event: "readmitted", at, name: "controller-0" });
+  t.equal(await tryInstall({ folder }), 0);
+  const { serialNumber } = await certificateOf(first);
+  t.not(serialNumber, new X509Certificate(issued).serialNumber);
+  t.notOk((await readRegister(folder)).revokedSerials.has(serialNumber));
 });
 
 t.test("what is no khw-agent for this machine is refused before anything is touched", async (t) => {

@@ -101,6 +101,11 @@ export function renderLabKubeconfig(
   });
 }
 
+/** @throws KhwError INVALID_ARGUMENT for what is none of the names of leafNames */
+export function parseLeafName(name: string, pki: Pick<ClusterPki, "workers">): string {
+  return leafNames(pki).includes(name) ? name : certificateName(name);
+}
+
 function certificateName(name: string): CertificateName {
   return (
     certificateNames.find((candidate) => candidate === name) ??

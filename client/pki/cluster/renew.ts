@@ -6,7 +6,8 @@ import { authorityIn, type PresentFiles } from "./present.ts";
 
 /**
  * New certificates in the place of those of these names, and the kubeconfigs around them; writes nothing. Each gets a new key,
- * but for the service accounts': with another one every token of the cluster's would be worth nothing.
+ * but for the service accounts': with another one every token of the cluster's would be worth nothing. Nothing where there is
+ * neither the CA nor any of them.
  * @throws KhwError CREDENTIAL_INVALID where the CA cannot sign; INVALID_ARGUMENT for a name that is none of the cluster's
  */
 export async function renewLeaves(
@@ -14,7 +15,8 @@ export async function renewLeaves(
   names: readonly string[],
   { pki, now }: { readonly pki: ClusterPki; readonly now: Date },
 ): Promise<NewFiles> {
-  const authority = authorityIn(present, { toSign: names, signed: names });
+  const signed = names.filter((name) => present.has(`${name}.pem`));
+  const authority = authorityIn(present, { toSign: names, signed });
   if (authority === undefined) return {};
   const issued = await Promise.all(
     names.map(async (name) => {

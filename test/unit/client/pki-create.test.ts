@@ -123,6 +123,15 @@ t.test("--renew all renews every certificate, and a name that is none is refused
   await t.rejects(wrong, { code: "INVALID_ARGUMENT", message: /certificate: "nobody" is none of the cluster's/ });
 });
 
+t.test("--renew all of nothing makes everything, and a name that is none is refused there too", async (t) => {
+  const folder = join(base, "renew-nothing");
+  const wrong = pkiCreate(configOf(folder), context(), { output: "text", renew: ["nobody"] });
+  await t.rejects(wrong, { code: "INVALID_ARGUMENT", message: /certificate: "nobody" is none of the cluster's/ });
+  await t.rejects(readdir(folder), { code: "ENOENT" });
+  await create(folder, ["all"]);
+  t.equal((await check(folder)).code, 0);
+});
+
 const refusals: readonly [title: string, change: (folder: string) => Promise<unknown>, message: RegExp][] = [
   [
     "a certificate without its key",

@@ -77,6 +77,30 @@ t.test("one that was cut short in its last roll is finished, and no further key 
   }
 });
 
+t.test("a key that was named by a clock ahead of this one gives way to a newer one all the same", async (t) => {
+  const cluster = encryptedCluster(config(keys("aescbc", "key-20260601T235959Z"), "identity: {}"));
+  await rotate(cluster.parts(), { now });
+  checkEnd(t, cluster, "key-20260602T000000Z");
+});
+
+t.test("what a wildcard names is stored anew, also where the count can say nothing of it", async (t) => {
+  const everything = config("identity: {}", keys("aescbc", "key1")).replace("[secrets]", '["*.*"]');
+  for (const resource of ["secrets", "configmaps"]) {
+    const cluster = encryptedCluster(everything);
+    const parts = cluster.parts();
+    const stored = async () => (await parts.stored()).map((values) => ({ ...values, resource }));
+    await rotate({ ...parts, stored }, { now });
+    checkEnd(t, cluster, "key-20260131T120000Z");
+  }
+});
+
+t.test("where nothing is encrypted yet in the end, it says so", async (t) => {
+  const notes: string[] = [];
+  const parts = { ...encryptedCluster(starts["in the clear"]).parts(), stored: async () => [] };
+  await rotate({ ...parts, note: (text) => void notes.push(text) }, { now });
+  t.equal(notes.at(-1), "done: etcd holds nothing encrypted yet; no other key is in use");
+});
+
 t.test("a file that lacks a key of etcd's is refused, and nothing is touched", async (t) => {
   const cluster = encryptedCluster(config(keys("aescbc", "key1"), "identity: {}"));
   cluster.file = config(keys("aescbc", "key0"), "identity: {}");

@@ -1,7 +1,7 @@
 import t from "tap";
 
 import type { Entry } from "../../../../client/encryption/config.ts";
-import { outdated, tellStored, unreadable } from "../../../../client/encryption/stored.ts";
+import { encryptsByWildcard, outdated, tellStored, unreadable } from "../../../../client/encryption/stored.ts";
 
 const key = (name: string) => ({ name, secret: "" });
 const entries: readonly Entry[] = [
@@ -40,6 +40,23 @@ t.test("values that would be stored otherwise now are outdated, wherever etcd ke
 t.test("where nothing is encrypted nothing in the clear is outdated", async (t) => {
   const clear: readonly Entry[] = [{ index: 0, resources: ["secrets"], providers: [{ kind: "identity" }] }];
   t.strictSame(outdated([stored("secrets", "", "")], clear), []);
+});
+
+t.test("a wildcard's Secrets are outdated in the clear, unless an earlier entry leaves them so", async (t) => {
+  const clear = [stored("secrets", "", ""), stored("ranges/serviceips", "", "")];
+  const providers = [{ kind: "aescbc", keys: [key("new")] }] as const;
+  const kept: Entry = { index: 0, resources: ["secrets"], providers: [{ kind: "identity" }] };
+  for (const name of ["*.*", "*."]) {
+    const all: Entry = { index: 1, resources: [name], providers };
+    t.strictSame(outdated(clear, [all]), clear.slice(0, 1), name);
+    t.strictSame(outdated(clear, [kept, all]), []);
+    t.ok(encryptsByWildcard([kept, all]));
+  }
+  const apps: Entry = { index: 0, resources: ["*.apps"], providers };
+  t.strictSame(outdated(clear, [apps]), []);
+  t.ok(encryptsByWildcard([apps]));
+  t.notOk(encryptsByWildcard(entries));
+  t.notOk(encryptsByWildcard([{ ...apps, providers: [{ kind: "identity" }] }]));
 });
 
 t.test("they are told in words", async (t) => {

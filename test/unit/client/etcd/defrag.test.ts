@@ -25,7 +25,7 @@ async function cluster(changes: Readonly<Record<string, Partial<EtcdMember>>> = 
     };
     return { ...rest, node: { ...node, etcd } };
   });
-  const run = (threshold = "50", signal = never): Promise<number> => {
+  const run = (threshold = 50, signal = never): Promise<number> => {
     const context = { write: () => {}, warn: () => {}, terminal: false, env: {}, signal };
     return defragMembers(members, context, { output: "text", threshold });
   };
@@ -42,9 +42,8 @@ t.test("only those with as much unused room", async (t) => {
   const { done, run } = await cluster({ "controller-1": { dbSizeInUse: 60 } });
   t.equal(await run(), 0);
   t.same(done, ["controller-2", "controller-0"]);
-  t.equal(await run("90"), 0);
+  t.equal(await run(90), 0);
   t.equal(done.length, 2);
-  await t.rejects(run("much"), { code: "INVALID_ARGUMENT" });
 });
 
 t.test("nobody while a member is not well, but for want of room", async (t) => {
@@ -58,6 +57,6 @@ t.test("nobody while a member is not well, but for want of room", async (t) => {
 
 t.test("Ctrl-C spares those whose turn has not come", async (t) => {
   const { done, run } = await cluster();
-  t.equal(await run("50", AbortSignal.abort()), 130);
+  t.equal(await run(50, AbortSignal.abort()), 130);
   t.same(done, []);
 });
