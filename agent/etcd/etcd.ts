@@ -20,6 +20,7 @@ import { readMember } from "./member.ts";
 import { readMemberRecord, writeMemberRecord } from "./record.ts";
 import { openRestoreMark } from "./restore/mark.ts";
 import { createRestorer } from "./restore/restore.ts";
+import { objectName } from "./snapshots/record.ts";
 import { type Schedule, createSchedule } from "./snapshots/schedule.ts";
 import { openShelf } from "./snapshots/shelf.ts";
 import { createSnapshots, type Snapshots } from "./snapshots/snapshots.ts";
@@ -89,7 +90,7 @@ export async function openEtcd(options: EtcdOptions): Promise<Etcd> {
     },
     paused: () => mark.unfinished() !== undefined,
     upload: async (snapshot, bucket) => {
-      const name = `${target.current()?.desired.cluster.name ?? "kubernetes"}/${snapshot.id}.db`;
+      const name = objectName(target.current()?.desired.cluster.name ?? "kubernetes", snapshot);
       await storage.upload({ bucket, name, file: shelf.fileOf(snapshot.id), size: snapshot.size, signal });
       return `gs://${bucket}/${name}`;
     },

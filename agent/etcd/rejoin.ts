@@ -3,6 +3,7 @@ import { ownController } from "../../proto/desired.ts";
 import { KhwError } from "../../proto/errors.ts";
 import { clientUrl, peerUrl, type WithEtcd } from "../../proto/etcd.ts";
 import type { ApplyContext } from "../../proto/step.ts";
+import { show } from "../../proto/validate.ts";
 import type { Files, Os } from "../os/os.ts";
 import { etcdJoinDropIn, etcdMemberFolder } from "../paths.ts";
 import { type InitialCluster, renderEtcdJoin } from "../render/etcd.ts";
@@ -42,17 +43,18 @@ async function join(
 ): Promise<void> {
   const { etcd, files, systemd, identity } = os;
   const { clusterId } = record;
-  const others = desired.cluster.controllers.filter(({ name }) => name !== desired.node).map(clientUrl);
-  const ask = (): ReturnType<typeof findQuorum> => findQuorum(etcd, others, { clusterId, signal });
+  const servers = desired.cluster.controllers.filter(({ name }) => name !== desired.node).map(clientUrl);
+  const ask = (): ReturnType<typeof findQuorum> => findQuorum(etcd, servers, { clusterId, signal });
 
   const { server } = await ask();
   const held = await createEtcdLock(etcd).hold(server, { ...lock, value: identity.name, signal });
   await using _ = keeping(held, lock.ttlSeconds);
   // Another may have joined while the lock was waited for.
   const quorum = await ask();
+  const others = otherMembers(desired, quorum.members);
   const joining =
     (await goesOn(record, quorum.members, files)) ?? (await begin(desired, os, { record, quorum, signal }));
-  const members = withOwnName(quorum.members, { ...joining, name: desired.node, url: peerUrl(ownController(desired)) });
+  const members = new Map([...others, [desired.node, peerUrl(ownController(desired))]]);
 
   await files.mkdir(dirname(etcdJoinDropIn), 0o755);
   await files.write(etcdJoinDropIn, renderEtcdJoin(desired, members), 0o644);
@@ -99,13 +101,27 @@ async function begin(
   return joining;
 }
 
-/** The members as --initial-cluster wants them: those that are there, and this one. */
-function withOwnName(
-  members: readonly Member[],
-  { memberId, name, url }: { readonly memberId: string; readonly name: string; readonly url: string },
-): InitialCluster {
-  const others = members.filter(({ id, peerUrls }) => id !== memberId && !peerUrls.includes(url));
-  return new Map([...others.map((member) => [member.name, member.peerUrls[0] ?? ""] as const), [name, url]]);
+/**
+ * The members beside this one as --initial-cluster wants them: those that are there, by the names of the controllers that they
+ * are. What etcd says of them would become a command of root's.
+ * @throws KhwError SERVICE_FAILED for one that is none of the controllers
+ */
+function otherMembers(desired: WithEtcd, members: readonly Member[]): InitialCluster {
+  const { controllers } = desired.cluster;
+  const own = peerUrl(ownController(desired));
+  const entries = members
+    .filter(({ peerUrls }) => !peerUrls.includes(own))
+    .map(({ id, peerUrls }): [string, string] => {
+      const [url = ""] = peerUrls;
+      const controller = controllers.find((one) => peerUrl(one) === url);
+      if (controller !== undefined && peerUrls.length === 1) return [controller.name, url];
+      throw new KhwError(
+        "SERVICE_FAILED",
+        `etcd has a member ${hexId(id)} at ${show(peerUrls.join(", "))}: that is none of the controllers`,
+        { hint: "remove it (`etcdctl member remove`), or name in khw.yaml the controllers that are members" },
+      );
+    });
+  return new Map(entries);
 }
 
 interface CatchUp extends ApplyContext {

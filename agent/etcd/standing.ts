@@ -1,7 +1,7 @@
 import { KhwError } from "../../proto/errors.ts";
 import type { WithEtcd } from "../../proto/etcd.ts";
-import type { Os } from "../os/os.ts";
-import { etcdMemberFolder, unitFolder } from "../paths.ts";
+import type { Files, Os } from "../os/os.ts";
+import { etcdMemberFolder, etcdRecordFile, unitFolder } from "../paths.ts";
 import { type InitialCluster, initialCluster, renderEtcd } from "../render/etcd.ts";
 import { type MemberRecord, readMemberRecord } from "./record.ts";
 import { hasData } from "./rejoin.ts";
@@ -15,6 +15,11 @@ const unit = "etcd.service";
 export async function standsInTheWay(desired: WithEtcd, os: Os): Promise<KhwError | null> {
   const record = await readMemberRecord(os.files);
   return record === undefined ? foreign(desired, os) : otherMembers(record, initialCluster(desired));
+}
+
+/** A member was begun on this machine. A record that cannot be read is of one, too. */
+export async function memberBegun(files: Pick<Files, "stat">): Promise<boolean> {
+  return (await files.stat(etcdRecordFile)) !== undefined || (await hasData(files));
 }
 
 async function foreign(desired: WithEtcd, { files, systemd }: Os): Promise<KhwError | null> {

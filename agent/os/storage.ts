@@ -120,6 +120,11 @@ export function createStorage(options: StorageOptions): Storage {
 /** A failure that can pass by itself. */
 class Passing extends KhwError {}
 
+/** Why an upload failed may pass, and stands in every other's way until then. */
+export function mayPass(error: unknown): boolean {
+  return error instanceof Passing || !(error instanceof KhwError) || error.code !== "IO_FAILED";
+}
+
 function progressOf(answer: HttpAnswer, upload: Upload): number | undefined {
   const { status, headers } = answer;
   if (status === 200 || status === 201) return undefined;

@@ -4,6 +4,7 @@ import type {
   WatchStatusRequest,
   WatchStatusResponse,
 } from "../../proto/gen/khw/agent/v1/agent.ts";
+import { memberBegun } from "../etcd/standing.ts";
 import type { Node } from "../node.ts";
 import { streaming, unary } from "./calls.ts";
 import type { HandlerOptions } from "./handlers.ts";
@@ -42,6 +43,7 @@ export function statusHandlers(
         operation: operations.current(),
         architecture: os.architecture,
         clockUnixMillis: os.clock.now(),
+        etcdBegun: await memberBegun(os.files),
       };
     }),
     getStatus: unary(options, async () => {

@@ -4,6 +4,7 @@ import { type Cloud, type OpenCluster, refuseNoNodes } from "../cluster.ts";
 import type { ClusterConfig } from "../config/schema.ts";
 import type { Context } from "../context.ts";
 import { tellProblem } from "../credentials/problem.ts";
+import { uncertainBeginnings } from "../etcd/beginnings.ts";
 import { prepare, type Prepared } from "../prepare.ts";
 import { openProgress, type Output } from "../progress/open.ts";
 import { loadBalancerTrack, type Progress } from "../progress/progress.ts";
@@ -39,6 +40,7 @@ export async function bootstrap(
   const { renewDue } = await import("../enrolment/renew-due.ts");
   for (const text of await renewDue(cluster, signal)) progress.emit({ kind: "note", text });
   refuse(busyFindings(cluster.members, prepared.work));
+  refuse(uncertainBeginnings(cluster.members, prepared.work));
   const [findings, { spare, drained }] = await Promise.all([
     preflight(prepared.work, signal, (warning) =>
       progress.emit({ kind: "note", text: `warning: ${formatError(warning)}` }),

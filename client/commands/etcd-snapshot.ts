@@ -1,15 +1,15 @@
 import { KhwError } from "../../proto/errors.ts";
-import type { Snapshot } from "../../proto/gen/khw/agent/v1/etcd.ts";
+import type { ListSnapshotsResponse, Snapshot } from "../../proto/gen/khw/agent/v1/etcd.ts";
 import { chooseMembers } from "../chosen.ts";
-import { type Member, openCluster } from "../cluster.ts";
+import { type Member, type OpenCluster, openCluster } from "../cluster.ts";
 import type { ClusterConfig } from "../config/schema.ts";
 import type { Context } from "../context.ts";
 import { memberOf, readEtcd } from "../etcd/overview.ts";
 import { chooseSnapshot, heldSnapshots, readSnapshots } from "../etcd/snapshots.ts";
 import { megabytes, roleOf, snapshotTable } from "../etcd/tables.ts";
-import { nodesAtOnce, onNodes } from "../on-nodes.ts";
+import { type Answer, nodesAtOnce, onNodes } from "../on-nodes.ts";
 import type { Output } from "../progress/open.ts";
-import { answering, collectFailures } from "../streams/failures.ts";
+import { answering, collectFailures, type Failures } from "../streams/failures.ts";
 import { several } from "../several.ts";
 
 export interface SnapshotOptions {
@@ -55,10 +55,7 @@ export async function snapshotList(
   { output }: Pick<SnapshotOptions, "output">,
 ): Promise<number> {
   await using cluster = await openCluster(config, context.signal, { greet: false });
-  const failures = collectFailures(context);
-  const members = answering(cluster.members, failures);
-  const answers = await readSnapshots(members, context.signal);
-  for (const { error, name } of answers) if (error !== undefined) failures.failed(name, error);
+  const { answers, failures } = await hear(cluster, context);
   const held = heldSnapshots(answers);
   const problems = answers.flatMap(({ name, value }) =>
     value?.lastRun === undefined || value.lastRun.problem === "" ? [] : `${name}: ${value.lastRun.problem}`,
@@ -69,7 +66,18 @@ export async function snapshotList(
   return failures.conclude(cluster.members.length);
 }
 
-/** Proves a snapshot anew on every node that has it. Exit code 0, or an error. */
+/** What all nodes have; who does not answer is told of. */
+async function hear(
+  { members }: OpenCluster,
+  context: Context,
+): Promise<{ readonly answers: Answer<ListSnapshotsResponse>[]; readonly failures: Failures }> {
+  const failures = collectFailures(context);
+  const answers = await readSnapshots(answering(members, failures), context.signal);
+  for (const { error, name } of answers) if (error !== undefined) failures.failed(name, error);
+  return { answers, failures };
+}
+
+/** Proves a snapshot anew on every node that has it. Exit code 0, 3 when some node did not answer, or an error. */
 export async function snapshotVerify(
   config: ClusterConfig,
   context: Context,
@@ -77,7 +85,10 @@ export async function snapshotVerify(
 ): Promise<number> {
   const { signal, write } = context;
   await using cluster = await openCluster(config, signal, { greet: false });
-  const answers = await readSnapshots(cluster.members, signal);
+  const { answers, failures } = await hear(cluster, context);
+  const count = cluster.members.length;
+  // Whether one has it is not known when nobody answers.
+  if (answers.every(({ error }) => error !== undefined)) return failures.conclude(count);
   const { snapshot, nodes } = chooseSnapshot(heldSnapshots(answers), subject || "latest");
   const holders = cluster.members.filter(({ node }) => nodes.includes(node.address.name));
   const verified = await onNodes(holders, nodesAtOnce, (node) => node.etcd.verify(snapshot.id, signal));
@@ -87,7 +98,7 @@ export async function snapshotVerify(
   const errors = verified.flatMap(({ error }) => error ?? []);
   if (errors.length > 0)
     throw several(errors, { code: errors[0]?.code ?? "INTERNAL", headline: "it is not good everywhere" });
-  return 0;
+  return failures.conclude(count);
 }
 
 function tell(snapshot: Snapshot, output: Output, how: string): string {

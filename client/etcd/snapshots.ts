@@ -35,7 +35,7 @@ function isCopy({ origin }: Snapshot): boolean {
 }
 
 /**
- * The snapshot of that name, or the newest.
+ * The snapshot of that name, or the newest that was taken from a member: when a file's was taken is not known.
  * @throws KhwError INVALID_ARGUMENT when there is none, or when the newest holds less than an older one of the same cluster:
  * then etcd was emptied in between, and whoever wants that must name it.
  */
@@ -46,10 +46,15 @@ export function chooseSnapshot(held: readonly HeldSnapshot[], name: string): Hel
     if (found !== undefined) return found;
     throw new KhwError("INVALID_ARGUMENT", `no node has a proved snapshot ${name}`, { hint });
   }
-  const newest = held.at(-1);
-  if (newest === undefined) throw new KhwError("INVALID_ARGUMENT", "no node has a proved snapshot", { hint });
+  const taken = held.filter(({ snapshot }) => snapshot.node !== "");
+  const newest = taken.at(-1);
+  if (newest === undefined) {
+    const what =
+      held.length === 0 ? "no node has a proved snapshot" : "the proved snapshots are all of files: name one";
+    throw new KhwError("INVALID_ARGUMENT", what, { hint });
+  }
   const { clusterId, revision, id } = newest.snapshot;
-  const fuller = held.findLast(({ snapshot }) => snapshot.clusterId === clusterId && snapshot.revision > revision);
+  const fuller = taken.findLast(({ snapshot }) => snapshot.clusterId === clusterId && snapshot.revision > revision);
   if (fuller === undefined) return newest;
   const [now, before] = [
     `${id} (revision ${revision})`,

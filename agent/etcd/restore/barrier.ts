@@ -8,6 +8,8 @@ import { unitFolder } from "../../paths.ts";
 export interface Barrier {
   readonly close: (units: readonly string[]) => Promise<void>;
   readonly open: (units: readonly string[]) => Promise<void>;
+  /** Any of them is kept from starting. */
+  readonly isClosed: (units: readonly string[]) => Promise<boolean>;
 }
 
 const text = `# etcd is being restored, and this unit's turn has not come: \`khw-client etcd restore\` goes on with it.
@@ -29,6 +31,10 @@ export function createBarrier({ files, systemd }: { readonly files: Files; reado
     open: async (units) => {
       for (const unit of units) await files.remove(dropIn(unit));
       await systemd.reload();
+    },
+    isClosed: async (units) => {
+      for (const unit of units) if ((await files.stat(dropIn(unit))) !== undefined) return true;
+      return false;
     },
   };
 }

@@ -49,7 +49,12 @@ export function createRestorer(options: RestorerOptions): Restorer {
   const phases: Readonly<Record<number, (plan: RestorePlan, restore: Restore) => Promise<Partial<Restore>>>> = {
     // It was begun, and so it is held.
     [RestorePhase.RESTORE_PHASE_HELD]: async () => ({}),
-    [RestorePhase.RESTORE_PHASE_ABANDONED]: async () => ({}),
+    [RestorePhase.RESTORE_PHASE_ABANDONED]: async () => {
+      // By a restore whose place this one took, or by a phase that failed halfway.
+      if (await barrier.isClosed([...kubernetesUnits, etcdUnit]))
+        throw outOfTurn("what was stopped here is not started");
+      return {};
+    },
     [RestorePhase.RESTORE_PHASE_KUBERNETES_STOPPED]: async () => {
       await barrier.close([...kubernetesUnits, etcdUnit]);
       for (const unit of kubernetesUnits) await stopUnit(unit, os.systemd, signal);
@@ -117,7 +122,10 @@ export function createRestorer(options: RestorerOptions): Restorer {
     if (!same && request.phase !== RestorePhase.RESTORE_PHASE_HELD) {
       throw outOfTurn("this machine has not begun that restore");
     }
-    const restore = same ? known : await begin(plan, holder);
+    // Elsewhere it was not given up, and so goes on.
+    const again =
+      known?.phase === RestorePhase.RESTORE_PHASE_ABANDONED && request.phase === RestorePhase.RESTORE_PHASE_HELD;
+    const restore = same && !again ? known : await begin(plan, holder);
     refuseOutOfTurn(restore.phase, request.phase);
     if (restore.phase >= request.phase) return restore;
     await hold(restore.holder);

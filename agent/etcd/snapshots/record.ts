@@ -49,6 +49,11 @@ export function snapshotId(unixMillis: number, node: string): string {
   return `${compactTime(unixMillis)}-${node}`;
 }
 
+/** Its name in a bucket, below its cluster: others may have the same snapshots' names, by nodes of the same names. */
+export function objectName(cluster: string, { clusterId, id }: Pick<Snapshot, "clusterId" | "id">): string {
+  return `${cluster}/${clusterId}/${id}.db`;
+}
+
 /** "20260131T120000Z" */
 export function compactTime(unixMillis: number): string {
   return new Date(unixMillis).toISOString().replaceAll(/[-:]|\.\d+/g, "");

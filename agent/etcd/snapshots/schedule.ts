@@ -3,6 +3,7 @@ import type { SnapshotPolicy } from "../../../proto/etcd-snapshots.ts";
 import { type Snapshot, SnapshotOrigin, type SnapshotRun } from "../../../proto/gen/khw/agent/v1/etcd.ts";
 import { coalesce } from "../../os/coalesce.ts";
 import type { Clock } from "../../os/os.ts";
+import { mayPass } from "../../os/storage.ts";
 import type { Snapshots } from "./snapshots.ts";
 
 /** Snapshots that nobody asks for. */
@@ -50,16 +51,20 @@ export function createSchedule(options: ScheduleOptions): Schedule {
   /** What is not in the bucket yet is uploaded, also what an earlier attempt failed for. Why not; empty when all is there. */
   const uploadAll = async (bucket: string): Promise<string> => {
     const own = (await snapshots.list()).filter(({ origin }) => origin !== SnapshotOrigin.SNAPSHOT_ORIGIN_COPIED);
+    const failed: { readonly id: string; readonly problem: string }[] = [];
     for (const snapshot of own.filter(({ uploaded }) => uploaded === "")) {
       try {
         await snapshots.noteUpload(snapshot.id, await upload(snapshot, bucket));
       } catch (error) {
-        const problem = formatError(toKhwError(error));
-        told(`snapshot ${snapshot.id} is here, and was not uploaded to gs://${bucket}`, problem);
-        return problem;
+        failed.push({ id: snapshot.id, problem: formatError(toKhwError(error)) });
+        if (mayPass(error)) break;
       }
     }
-    return "";
+    const [first, ...others] = failed;
+    if (first === undefined) return "";
+    const more = others.length === 0 ? "" : `, nor ${others.map(({ id }) => id).join(", ")}`;
+    told(`snapshot ${first.id} is here, and was not uploaded to gs://${bucket}${more}`, first.problem);
+    return first.problem;
   };
   const taken = async (): Promise<string> => {
     const { bucket = "", keep = defaultKeep } = policy() ?? {};

@@ -180,6 +180,33 @@ t.test("another restore takes the place of one that was not finished", async (t)
   t.equal((await os.files.list("/var/lib/etcd")).filter((name) => name.startsWith("before-restore")).length, 2);
 });
 
+t.test("one that took the place of a restore that had stopped something is not given up", async (t) => {
+  const { agent, barred } = await controller();
+  const { advance } = await agent();
+  for (const reached of inOrder.slice(0, 3)) await advance(request(reached));
+  const other = { restoreId: "00000000-0000-4000-8000-000000000002" };
+  await advance(request(phase.held, other));
+  const again = await agent();
+  const abandon = again.advance(request(RestorePhase.RESTORE_PHASE_ABANDONED, other));
+  await t.rejects(abandon, { code: "PREFLIGHT_FAILED", hint: /again: it goes on/ });
+  t.same(barred(), units);
+  t.ok(again.writer.holder(), "it stays held");
+  for (const reached of inOrder) await again.advance(request(reached, other));
+  t.same(barred(), []);
+});
+
+t.test("one that was given up here only is held anew, and ends with the others", async (t) => {
+  const { agent, running } = await controller();
+  const { advance, writer } = await agent();
+  await advance(request(phase.held));
+  await advance(request(RestorePhase.RESTORE_PHASE_ABANDONED));
+  await new Promise((resolve) => setImmediate(resolve));
+  await advance(request(phase.held));
+  t.ok(writer.holder());
+  for (const reached of inOrder) await advance(request(reached));
+  t.same(await running(), units);
+});
+
 t.test("nothing is begun where it would not fit", async (t) => {
   const { os, agent, running } = await controller();
   const { advance, writer } = await agent();

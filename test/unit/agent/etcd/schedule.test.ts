@@ -13,7 +13,7 @@ function schedule(changes: Partial<ScheduleOptions> = {}) {
   const shelf: Snapshot[] = [];
   const told: string[] = [];
   const uploaded: string[] = [];
-  const faults = { save: "", upload: "" };
+  const faults = { save: "", upload: "", refused: "" };
   const made = createSchedule({
     clock,
     snapshots: {
@@ -34,6 +34,7 @@ function schedule(changes: Partial<ScheduleOptions> = {}) {
     place: () => ({ index: 0, count: 3 }),
     paused: () => false,
     upload: async ({ id }) => {
+      if (faults.refused === id) throw new KhwError("IO_FAILED", "it is there already, and another");
       if (faults.upload !== "") throw new KhwError("IO_FAILED", faults.upload);
       uploaded.push(id);
       return `gs://b/${id}`;
@@ -133,4 +134,33 @@ t.test("what could not be uploaded is kept, told, and uploaded with the next", a
     shelf.map((one) => one.uploaded),
     ["gs://b/s0", "gs://b/s1"],
   );
+});
+
+t.test("one that is refused holds up no other, and is told", async (t) => {
+  const { clock, told, uploaded, faults, beat, lastRun } = schedule();
+  faults.refused = "s0";
+  await beat();
+  clock.advance(hour);
+  await beat();
+  t.same(uploaded, ["s1"]);
+  t.match(told.at(-1), /s0 is here, and was not uploaded to gs:\/\/b: it is there already/);
+  t.match(lastRun(), { problem: /there already/ });
+});
+
+t.test("several that are refused are told of once; what stands in every one's way is met once", async (t) => {
+  const { clock, shelf, told, faults, beat } = schedule();
+  faults.upload = "403";
+  await beat();
+  clock.advance(hour);
+  await beat();
+  t.match(told.at(-1), /s0 is here, and was not uploaded to gs:\/\/b, nor s1: 403/);
+  let asked = 0;
+  const upload = async () => {
+    asked++;
+    throw new KhwError("METADATA_UNAVAILABLE", "no answer");
+  };
+  const other = schedule({ upload });
+  other.shelf.push(...shelf);
+  await other.taken();
+  t.equal(asked, 1);
 });

@@ -1,4 +1,5 @@
 import t from "tap";
+import { objectName } from "../../../../agent/etcd/snapshots/record.ts";
 import { openShelf } from "../../../../agent/etcd/snapshots/shelf.ts";
 import { createSnapshots } from "../../../../agent/etcd/snapshots/snapshots.ts";
 import { KhwError } from "../../../../proto/errors.ts";
@@ -138,4 +139,11 @@ t.test("what a killed agent left half done is removed, and a file without a reco
   os.files.put(`${folder}/z.json`, "{}");
   t.same(await (await reopen()).list(), []);
   t.same((await os.files.list(folder)).toSorted(), ["y.db", "z.json"]);
+});
+
+t.test("clusters of one name have their snapshots in a bucket apart", (t) => {
+  const snapshot = { id: "20240101T000000Z-controller-0", clusterId: "c1" };
+  t.equal(objectName("kubernetes", snapshot), "kubernetes/c1/20240101T000000Z-controller-0.db");
+  t.not(objectName("kubernetes", snapshot), objectName("kubernetes", { ...snapshot, clusterId: "c2" }));
+  t.end();
 });

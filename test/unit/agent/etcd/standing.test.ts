@@ -1,4 +1,5 @@
 import t from "tap";
+import { memberBegun } from "../../../../agent/etcd/standing.ts";
 import { preflight } from "../../../../agent/preflight.ts";
 import { renderEtcd } from "../../../../agent/render/etcd.ts";
 import { controllerSteps } from "../../../../agent/steps.ts";
@@ -59,4 +60,13 @@ t.test("a record that cannot be read stands in the way", async (t) => {
   const os = createFakeOs();
   os.files.put("/var/lib/khw-agent/etcd-member", "spoilt");
   t.strictSame(await findings(os), ["/var/lib/khw-agent/etcd-member is not what the agent wrote"]);
+});
+
+t.test("a member was begun where there is a record, whatever it says, or data", async (t) => {
+  t.equal(await memberBegun(createFakeOs().files), false);
+  for (const path of ["/var/lib/khw-agent/etcd-member", "/var/lib/etcd/member/wal/0.wal"]) {
+    const { files } = createFakeOs();
+    files.put(path, "spoilt");
+    t.equal(await memberBegun(files), true, path);
+  }
 });

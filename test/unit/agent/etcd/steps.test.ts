@@ -155,6 +155,34 @@ t.test("while it joins, it is started with the cluster's members as they are", a
   );
 });
 
+t.test("what etcd calls its members does not get into the unit of the join", async (t) => {
+  const os = await wiped(t);
+  const other = os.etcd.members.find(({ id }) => id === "11");
+  if (other === undefined) throw new TypeError("there is such a member");
+  other.name = "x=y\nExecStartPre=/bin/false";
+  const seen: string[] = [];
+  const restart = os.systemd.restart.bind(os.systemd);
+  os.systemd.restart = async (name, signal) => {
+    seen.push(os.files.text(joinDropIn) ?? "");
+    await restart(name, signal);
+  };
+  t.strictSame((await applyAll(steps, os)).errors, []);
+  t.match(seen[0], "--initial-cluster controller-1=https://10.240.0.11:2380,controller-2=");
+  t.notMatch(seen[0], "ExecStartPre");
+});
+
+t.test("a member that is none of the controllers is told of before anything is removed", async (t) => {
+  const os = await wiped(t);
+  const peerUrl = "https://10.240.0.99:2380";
+  os.etcd.members.push({ id: "13", name: "stranger", peerUrl, learner: true, started: true });
+  const { errors } = await applyAll(steps, os);
+  t.match(errors, [
+    { code: "SERVICE_FAILED", step: "etcd/member", message: /member d at "https:\/\/10\.240\.0\.99:2380"/ },
+  ]);
+  t.strictSame(os.etcd.changes, []);
+  t.equal(os.files.text(joinDropIn), undefined);
+});
+
 t.test("without a quorum of the others nothing is removed", async (t) => {
   for (const [what, spoil] of [
     ["1 other members of etcd are well, and 2 of 3 make its quorum", (os: FakeOs) => os.etcd.up.delete("10.240.0.12")],

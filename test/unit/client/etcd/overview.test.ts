@@ -49,6 +49,7 @@ const taken = (id: string, minute: number, changes: Partial<Snapshot> = {}): Sna
   Snapshot.fromPartial({
     id,
     sha256: id,
+    node: "controller-0",
     takenUnixMillis: minute * 60_000,
     revision: minute,
     clusterId: "c",
@@ -75,6 +76,15 @@ t.test("latest is the newest, and a name is that one", async (t) => {
   t.equal(chooseSnapshot(held, "a").snapshot.id, "a");
   t.throws(() => chooseSnapshot(held, "c"), { code: "INVALID_ARGUMENT" });
   t.throws(() => chooseSnapshot([], "latest"), { code: "INVALID_ARGUMENT" });
+});
+
+t.test("a file that was brought there is not the latest, whenever that was", async (t) => {
+  const file = taken("file-old", 900, { node: "", clusterId: "" });
+  const held = heldSnapshots([on("controller-0", taken("a", 1), file)]);
+  t.equal(chooseSnapshot(held, "latest").snapshot.id, "a");
+  t.equal(chooseSnapshot(held, "file-old").snapshot.id, "file-old");
+  const files = heldSnapshots([on("controller-0", file)]);
+  t.throws(() => chooseSnapshot(files, "latest"), { code: "INVALID_ARGUMENT", message: /all of files/ });
 });
 
 t.test("the newest is not taken for the one that is wanted when etcd was emptied before it", async (t) => {

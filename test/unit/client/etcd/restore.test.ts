@@ -1,7 +1,7 @@
 import t from "tap";
 import type { Member } from "../../../../client/cluster.ts";
 import type { EtcdCalls } from "../../../../client/etcd/calls.ts";
-import { restoreIdFor, runRestore } from "../../../../client/etcd/restore.ts";
+import { confirmation, restoreIdFor, runRestore } from "../../../../client/etcd/restore.ts";
 import { bringTo, type Source } from "../../../../client/etcd/spread.ts";
 import { KhwError } from "../../../../proto/errors.ts";
 import { Restore, RestorePhase, Snapshot } from "../../../../proto/gen/khw/agent/v1/etcd.ts";
@@ -125,4 +125,12 @@ t.test("a restore that some node has begun is gone on with, a finished one is no
   t.not(restoreIdFor("good", [begun(RestorePhase.RESTORE_PHASE_FINISHED)]), "begun");
   t.not(restoreIdFor("good", [begun(RestorePhase.RESTORE_PHASE_ETCD_STOPPED, "other")]), "begun");
   t.match(restoreIdFor("good", []), /^[0-9a-f-]{36}$/);
+});
+
+t.test("who is asked for consent is told what is lost, and that old Secrets need their old key", async (t) => {
+  const { run } = await cluster();
+  const { message, hint } = confirmation(run);
+  t.match(message, /controller-0, controller-1, controller-2 holds by good/);
+  t.match(message, /Secrets .* only if encryption-config\.yaml still has the keys/);
+  t.match(hint, /--yes/);
 });

@@ -1,0 +1,49 @@
+import t, { type Test } from "tap";
+import { type ListSnapshotsResponse, Snapshot } from "../../proto/gen/khw/agent/v1/etcd.ts";
+import { startScripted } from "../fixtures/scripted-agents.ts";
+import { wellStatus } from "../fixtures/status.ts";
+
+const names = ["controller-0", "controller-1"];
+const good = Snapshot.fromPartial({ id: "good", sha256: "aa", node: "controller-0", hash: "h", takenUnixMillis: 1 });
+
+/** Agents that have this snapshot, and find it good. */
+async function start(t: Test, snapshot = good, lastRun?: ListSnapshotsResponse["lastRun"]) {
+  const script = (name: string) => ({
+    status: wellStatus(name),
+    etcd: {
+      listSnapshots: (_: unknown, done: (error: null, answer: ListSnapshotsResponse) => void) =>
+        done(null, { snapshots: [snapshot], lastRun }),
+      verifySnapshot: (_: unknown, done: (error: null, answer: { snapshot: Snapshot }) => void) =>
+        done(null, { snapshot }),
+    },
+  });
+  const cluster = await startScripted(Object.fromEntries(names.map((name) => [name, script(name)])));
+  t.teardown(() => cluster[Symbol.asyncDispose]());
+  const run = async (...argv: readonly string[]) => {
+    const client = cluster.client(["etcd", "snapshot", ...argv]);
+    return { code: await client.code, out: client.out(), err: client.err() };
+  };
+  return { agents: cluster.agents, run };
+}
+
+t.test("a snapshot is proved anew on every node that has it", async (t) => {
+  const { run } = await start(t);
+  const { code, out } = await run("verify");
+  t.equal(code, 0);
+  t.match(out, /^good: on controller-0, proved.*\ngood: on controller-1, proved/);
+});
+
+t.test("when one node is away, the others prove it, and the exit code is 3", async (t) => {
+  const { agents, run } = await start(t);
+  await agents[1]?.stop();
+  const { code, out, err } = await run("verify");
+  t.equal(code, 3);
+  t.match(out, /^good: on controller-0, proved/);
+  t.match(err, /controller-1/);
+});
+
+t.test("when no agent answers, that is what is told", async (t) => {
+  const { agents, run } = await start(t);
+  for (const agent of agents) await agent.stop();
+  await t.rejects(run("verify"), { code: "UNREACHABLE", message: /^no node answers:.*controller-0.*controller-1/s });
+});
