@@ -153,6 +153,18 @@ const refusals: readonly [title: string, change: (folder: string) => Promise<unk
     },
     /^ca\.pem and ca-key\.pem: are missing, and their CA issued kube-controller-manager, /,
   ],
+  [
+    "no CA, where all of its certificates are there",
+    async (folder) => {
+      for (const name of ["ca.pem", "ca-key.pem"]) await rm(join(folder, name));
+    },
+    /^ca\.pem and ca-key\.pem: are missing, and their CA issued admin, /,
+  ],
+  [
+    "the CA's key alone, where all of its certificates are there",
+    (folder) => rm(join(folder, "ca.pem")),
+    /^ca\.pem: is missing, and ca-key\.pem stands there without it$/,
+  ],
 ];
 for (const [title, change, message] of refusals) {
   t.test(`${title}: refused, and nothing is made`, async (t) => {
