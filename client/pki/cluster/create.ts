@@ -1,4 +1,5 @@
 import { refuse, show } from "../../../proto/validate.ts";
+import { keyName } from "../../encryption/stage.ts";
 import type { Identity } from "../certificate.ts";
 import { identityFiles, type NewFiles } from "../folder.ts";
 import type { KeyAlgorithm } from "../keys.ts";
@@ -67,7 +68,7 @@ export async function createMissing(present: PresentFiles, pki: ClusterPki, now:
     if (!present.has(file)) made[file] = renderLabKubeconfig(kubeconfig, pki, content);
   }
   const encryption = "encryption-config.yaml";
-  if (!present.has(encryption)) made[encryption] = renderEncryptionConfig([newEncryptionKey("key1")]);
+  if (!present.has(encryption)) made[encryption] = renderEncryptionConfig([newEncryptionKey(keyName(now))]);
   return made;
 }
 
