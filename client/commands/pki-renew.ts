@@ -6,7 +6,7 @@ import type { Context } from "../context.ts";
 import { clusterFiles, leafNames } from "../pki/cluster/create.ts";
 import { readPresent, replaceFiles } from "../pki/cluster/folder.ts";
 import { renewLeaves } from "../pki/cluster/renew.ts";
-import { onControllers, presentNames } from "../pki/cluster/rollable.ts";
+import { onControllers } from "../pki/cluster/rollable.ts";
 import { describe } from "../pki/describe.ts";
 import { findPublicAddress, type Prepared } from "../prepare.ts";
 import { openProgress, type Output } from "../progress/open.ts";
@@ -61,9 +61,8 @@ async function issueAnew(cluster: OpenCluster, { names, all, signal }: Wanted) {
   const chosen = all ? known : names;
   refuseUnknown(chosen, known);
   refuseUnreachable(cluster);
-  const extraNames = [...new Set([...pki.extraNames, ...presentNames(present)])];
   const now = new Date();
-  const files = await renewLeaves(present, chosen, { pki: { ...pki, extraNames }, now });
+  const files = await renewLeaves(present, chosen, { pki, now });
   return { files, kept: await replaceFiles(folder, files, now) };
 }
 
