@@ -13,6 +13,7 @@ import { planSteps } from "../../proto/step.ts";
 import { refuse } from "../../proto/validate.ts";
 import { tooSlow } from "../etcd/pace.ts";
 import type { Operations } from "../operations.ts";
+import { otherCluster } from "../other-cluster.ts";
 import { preflight } from "../preflight.ts";
 import { applyRbac } from "../rbac.ts";
 import { controllerSteps } from "../steps.ts";
@@ -30,9 +31,12 @@ export function operationHandlers(
   const { node, signal } = options;
   return {
     preflight: unary(options, async (request) => {
-      const { os } = await node();
+      const { os, target } = await node();
       const desired = parseDesiredState(request.desired);
-      const findings = await preflight(desired, os, signal);
+      const findings = [
+        ...(await otherCluster(desired, os, target.current()?.desired)),
+        ...(await preflight(desired, os, signal)),
+      ];
       const slow = hasEtcd(desired) ? await tooSlow(desired, os, signal) : [];
       const strict = desired.etcd?.strict === true;
       return {

@@ -7,7 +7,7 @@ import type { Context } from "../context.ts";
 import { kubeconfigIn } from "../credentials/kubeconfig.ts";
 import { collect, tellProblem } from "../credentials/problem.ts";
 import { mergeKubeconfig } from "../kubeconfig/merge.ts";
-import { readKubeconfig, writeKubeconfig } from "../kubeconfig/write.ts";
+import { keepPrivate, readKubeconfig, writeKubeconfig } from "../kubeconfig/write.ts";
 import { findPublicAddressOf } from "../serving-cluster.ts";
 
 export interface KubeconfigOptions {
@@ -39,7 +39,7 @@ export async function kubeconfig(
   };
   const before = await readKubeconfig(path);
   const after = mergeKubeconfig(before, entry, { file: path, use });
-  if (after !== before) await writeKubeconfig(path, after);
+  await (after === before ? keepPrivate(path) : writeKubeconfig(path, after));
   write(`${path}: context ${name} leads to ${server} as admin${after === before ? ", as before" : ""}\n`);
   return 0;
 }

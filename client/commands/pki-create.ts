@@ -6,7 +6,7 @@ import { type ClusterPki, clusterFiles, createMissing, leafNames, parseLeafName 
 import { readPresent, replaceFiles, writeNew } from "../pki/cluster/folder.ts";
 import { renewLeaves } from "../pki/cluster/renew.ts";
 import { describe } from "../pki/describe.ts";
-import type { NewFiles } from "../pki/folder.ts";
+import { completeFolder, type NewFiles } from "../pki/folder.ts";
 import type { Output } from "../progress/open.ts";
 import { findAddresses } from "../serving-cluster.ts";
 
@@ -28,6 +28,7 @@ export async function pkiCreate(
   const pki = clusterPki(config, await findAddresses(config, signal));
   const names = clusterFiles(pki);
   const now = new Date();
+  await completeFolder(folder);
   const present = await readPresent(folder, names);
   const renewed = await renewLeaves(present, [...new Set(wanted)], { pki, now });
   const standing = new Map([...present, ...Object.entries(renewed)]);

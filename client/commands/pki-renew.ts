@@ -7,7 +7,7 @@ import { clusterFiles, leafNames } from "../pki/cluster/create.ts";
 import { readPresent, replaceFiles } from "../pki/cluster/folder.ts";
 import { renewLeaves } from "../pki/cluster/renew.ts";
 import type { PresentFiles } from "../pki/cluster/present.ts";
-import { onControllers, presentNames } from "../pki/cluster/rollable.ts";
+import { onControllers } from "../pki/cluster/rollable.ts";
 import { describe } from "../pki/describe.ts";
 import { findPublicAddress, type Prepared } from "../prepare.ts";
 import { openProgress, type Output } from "../progress/open.ts";
@@ -65,9 +65,8 @@ async function issueAnew(cluster: OpenCluster, { present, chosen, signal }: Want
   const publicAddress = await findPublicAddress(cluster, { signal, mayCreateAddress: false });
   const pki = clusterPki(config, { controllers: controllersOf(cluster), publicAddress });
   refuseUnreachable(cluster);
-  const extraNames = [...new Set([...pki.extraNames, ...presentNames(present)])];
   const now = new Date();
-  const files = await renewLeaves(present, chosen, { pki: { ...pki, extraNames }, now });
+  const files = await renewLeaves(present, chosen, { pki, now });
   return { files, kept: await replaceFiles(config.credentials.folder, files, now) };
 }
 

@@ -4,7 +4,7 @@ import { clusterPki, workersOf } from "../config/cluster-pki.ts";
 import type { ClusterConfig } from "../config/schema.ts";
 import { clusterFiles, createMissing } from "../pki/cluster/create.ts";
 import { readPresent, writeNew } from "../pki/cluster/folder.ts";
-import type { NewFiles } from "../pki/folder.ts";
+import { completeFolder, type NewFiles } from "../pki/folder.ts";
 import type { Addresses } from "../serving-cluster.ts";
 
 export interface ProvideOptions {
@@ -27,6 +27,7 @@ export async function provideCredentials(
   const { folder, adminKubeconfig } = config.credentials;
   if (adminKubeconfig !== undefined) return undefined;
   const names = clusterFiles({ workers: workersOf(config.pki.workers), separateSigningCa: true });
+  if (write) await completeFolder(folder);
   if ((await readPresent(folder, names)).size > 0) return undefined;
   const worked = members.find(({ info }) => info?.operation !== undefined);
   if (worked !== undefined) {

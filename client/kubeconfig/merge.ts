@@ -22,7 +22,7 @@ export interface MergeOptions {
 
 /**
  * The kubeconfig's text with the entry in it. All else in it stays as it is, comments too; the entry takes the place of its own
- * former self, known by the server's address, and of nobody else's.
+ * former self, known by the server's address, and of nobody else's; what is not khw's in it, a namespace or a proxy, stays too.
  * @throws KhwError CONFIG_INVALID for what is no kubeconfig, or has another cluster by that name
  */
 export function mergeKubeconfig(text: string, entry: KubeconfigEntry, { file, use }: MergeOptions): string {
@@ -32,9 +32,13 @@ export function mergeKubeconfig(text: string, entry: KubeconfigEntry, { file, us
   }
   refuseOthers(document, entry, file);
   const { name, user, server, ca, certificate, key } = entry;
-  put(document, "clusters", { name, cluster: { "certificate-authority-data": ca, server } });
-  put(document, "users", { name: user, user: { "client-certificate-data": certificate, "client-key-data": key } });
-  put(document, "contexts", { name, context: { cluster: name, user } });
+  const cluster = { "certificate-authority-data": ca, server };
+  put(document, "clusters", { name, kind: "cluster", fields: cluster });
+  // kubectl refuses to be both given a CA and told to trust anybody.
+  find(document, "clusters", name)?.deleteIn(["cluster", "insecure-skip-tls-verify"]);
+  const identity = { "client-certificate-data": certificate, "client-key-data": key };
+  put(document, "users", { name: user, kind: "user", fields: identity });
+  put(document, "contexts", { name, kind: "context", fields: { cluster: name, user } });
   if (use || !document.get("current-context")) document.set("current-context", name);
   return document.toString({ lineWidth: 0 });
 }
@@ -55,19 +59,28 @@ function refuseOthers(document: Document, { name, user, server }: KubeconfigEntr
   );
 }
 
-/** An item of one of a kubeconfig's lists: its name, and what it is of that name. */
-type Item = { readonly name: string } & Readonly<Record<string, unknown>>;
+/** An item of one of a kubeconfig's lists: its name, what it is, and what khw says of it. */
+interface Item {
+  readonly name: string;
+  readonly kind: "cluster" | "user" | "context";
+  readonly fields: Readonly<Record<string, string>>;
+}
 
-function put(document: Document, list: string, item: Item): void {
-  const items = document.get(list);
-  if (!isSeq(items)) {
-    document.set(list, document.createNode([item]));
+function put(document: Document, list: string, { name, kind, fields }: Item): void {
+  const found = find(document, list, name);
+  const body = found?.get(kind);
+  if (isMap(body)) {
+    for (const [field, value] of Object.entries(fields)) body.set(field, value);
     return;
   }
-  const node = document.createNode(item);
-  const index = items.items.findIndex((candidate) => isMap(candidate) && candidate.get("name") === item.name);
-  if (index === -1) items.add(node);
-  else items.set(index, node);
+  if (found !== undefined) {
+    found.set(kind, document.createNode(fields));
+    return;
+  }
+  const item = { name, [kind]: fields };
+  const items = document.get(list);
+  if (isSeq(items)) items.add(document.createNode(item));
+  else document.set(list, document.createNode([item]));
 }
 
 function find(document: Document, list: string, name: string): YAMLMap | undefined {

@@ -1,5 +1,5 @@
-import { mkdir, open, readFile, realpath, rename, rm } from "node:fs/promises";
-import { dirname } from "node:path";
+import { chmod, mkdir, open, readFile, readlink, realpath, rename, rm, stat } from "node:fs/promises";
+import { dirname, resolve } from "node:path";
 import { KhwError } from "../../proto/errors.ts";
 
 /** The text of the file; empty where there is none. @throws KhwError IO_FAILED */
@@ -14,16 +14,12 @@ export async function readKubeconfig(path: string): Promise<string> {
 
 /**
  * The text as the file's whole content, for its owner alone: at any instant the file is the old one or the new one. A link
- * stays one, and what it leads to is replaced. @throws KhwError IO_FAILED
+ * stays one, and what it leads to is replaced, or made. @throws KhwError IO_FAILED
  */
 export async function writeKubeconfig(path: string, text: string): Promise<void> {
   let temporary: string | undefined;
   try {
-    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-    const target = await realpath(path).catch((error: unknown) => {
-      if (isMissing(error)) return path;
-      throw error;
-    });
+    const target = await targetOf(path);
     temporary = `${target}.khw-${process.pid}`;
     const file = await open(temporary, "wx", 0o600);
     try {
@@ -36,6 +32,27 @@ export async function writeKubeconfig(path: string, text: string): Promise<void>
   } catch (cause) {
     if (temporary !== undefined) await rm(temporary, { force: true });
     throw failed(path, "written", cause);
+  }
+}
+
+/** Takes from others what they may do with the file. @throws KhwError IO_FAILED */
+export async function keepPrivate(path: string): Promise<void> {
+  try {
+    if (((await stat(path)).mode & 0o077) !== 0) await chmod(path, 0o600);
+  } catch (cause) {
+    throw failed(path, "written", cause);
+  }
+}
+
+/** Where links lead to in the end, also where nothing is there yet but the folder, which is made. */
+async function targetOf(path: string): Promise<string> {
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  try {
+    return await realpath(path);
+  } catch (error) {
+    if (!isMissing(error)) throw error;
+    const next = await readlink(path).catch(() => undefined);
+    return next === undefined ? path : targetOf(resolve(await realpath(dirname(path)), next));
   }
 }
 

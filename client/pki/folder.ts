@@ -1,8 +1,9 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import { link, mkdir, mkdtemp, open, readFile, rm } from "node:fs/promises";
+import { link, mkdir, open, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { KhwError } from "../../proto/errors.ts";
 import type { Identity } from "./issue.ts";
+import { finishInterrupted, makeStaging } from "./staging.ts";
 
 /** Where the management identities stand unless the user says otherwise; relative to the current folder. */
 export const defaultFolder = "khw-pki";
@@ -25,13 +26,15 @@ export async function makeFolder(folder: string): Promise<void> {
 /**
  * Adds the files to the folder, each of mode 0600: all of them, or none. What is there already is never touched: INVALID_ARGUMENT
  * names it. Each is written and synced under a temporary name, then linked to its own: a link, unlike a rename, cannot replace.
+ * Killed between the links, it is brought to its end by `completeFolder`.
  */
 export async function addFiles(folder: string, files: NewFiles): Promise<void> {
   const added: string[] = [];
   let staging: string | undefined;
   try {
-    staging = await mkdtemp(join(folder, ".new-"));
+    staging = await makeStaging(folder);
     for (const [name, content] of Object.entries(files)) await writeSynced(join(staging, name), content);
+    await syncFolder(staging);
     for (const name of Object.keys(files)) {
       await link(join(staging, name), join(folder, name));
       added.push(join(folder, name));
@@ -43,6 +46,13 @@ export async function addFiles(folder: string, files: NewFiles): Promise<void> {
   } finally {
     if (staging !== undefined) await rm(staging, { recursive: true, force: true });
   }
+}
+
+/** Before it is looked at what the folder has: the files that a killed run did not get to add are there, too. @throws KhwError IO_FAILED */
+export async function completeFolder(folder: string): Promise<void> {
+  await finishInterrupted(folder).catch((cause: unknown) => {
+    throw new KhwError("IO_FAILED", `${folder}: what was begun in it cannot be finished: ${reason(cause)}`, { cause });
+  });
 }
 
 /** The management CA in the folder. Throws CREDENTIAL_INVALID where it is missing, unreadable, or no pair. */

@@ -1,7 +1,7 @@
 import { access } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { ClusterConfig } from "../config/schema.ts";
-import { addFiles, identityFiles, makeFolder, type NewFiles } from "./folder.ts";
+import { addFiles, completeFolder, identityFiles, makeFolder, type NewFiles } from "./folder.ts";
 import { createAuthority, identityDays, issue } from "./issue.ts";
 
 /** A new management CA and its first administrator, by the files' names. */
@@ -22,6 +22,7 @@ export async function provideManagement({ ca, certificate, key }: ClusterConfig[
   const left =
     ca === join(folder, own.ca) && certificate === join(folder, own.certificate) && key === join(folder, own.key);
   const paths = [ca, certificate, key, join(folder, "ca-key.pem")];
+  if (left) await completeFolder(folder);
   if (!left || (await Promise.all(paths.map(isThere))).includes(true)) return [];
   const files = await newManagement(new Date());
   await makeFolder(folder);

@@ -398,10 +398,12 @@ t.test("an unacceptable request is refused by field, and nothing is written", as
 t.test("what stands in the way crosses the wire whole", async (t) => {
   const { client, os } = await open(t);
   os.listeners.set(80, { pid: 4, name: "apache2" });
+  os.files.put("/var/lib/kubernetes/encryption-config.yaml", "keys: [{name: key1, secret: b2xk}]");
   const { findings, clockUnixMillis } = await answer<{ findings: object[]; clockUnixMillis: number }>((done) =>
     client.preflight({ desired: labState() }, done),
   );
   t.match(findings, [
+    { code: "PREFLIGHT_FAILED", message: /encryption-config\.yaml has encryption keys/, hint: /--credentials/ },
     { code: "PREFLIGHT_FAILED", message: "port 80 is taken by apache2 (pid 4)", hint: /nginx/, node: "controller-0" },
     { code: "PREFLIGHT_FAILED", message: /^etcd has no healthy majority/ },
   ]);

@@ -1,4 +1,5 @@
 import { refuse, show } from "../../../proto/validate.ts";
+import { keyName } from "../../encryption/stage.ts";
 import type { Identity } from "../certificate.ts";
 import { identityFiles, type NewFiles } from "../folder.ts";
 import type { KeyAlgorithm } from "../keys.ts";
@@ -49,16 +50,17 @@ export async function createMissing(present: PresentFiles, pki: ClusterPki, now:
   const authority = authorityIn(present, { toSign, signed: names.filter((name) => !toSign.includes(name)) });
   const made: Record<string, string> = {};
 
-  const ca = authority ?? (await createClusterAuthority("cluster", { algorithm, days: caDays }, now));
-  if (!present.has("ca.pem")) Object.assign(made, identityFiles("ca", ca));
+  const newAuthority = (): Promise<Identity> => createClusterAuthority("cluster", { algorithm, days: caDays }, now);
+  const ca = authority ?? (present.has("ca.pem") ? undefined : await newAuthority());
+  if (ca !== undefined && authority === undefined) Object.assign(made, identityFiles("ca", ca));
   if (pki.separateSigningCa && pairIn(present, "signing-ca") === undefined) {
     const signing = await createClusterAuthority("signing", { algorithm, days: caDays }, now);
     Object.assign(made, identityFiles("signing-ca", signing));
   }
-  const issued = await Promise.all(
-    toSign.map(async (name) => identityFiles(name, await issueLeaf(ca, { ...pki, name }, now))),
-  );
-  Object.assign(made, ...issued);
+  if (ca !== undefined) {
+    const issue = async (name: string) => identityFiles(name, await issueLeaf(ca, { ...pki, name }, now));
+    Object.assign(made, ...(await Promise.all(toSign.map(issue))));
+  }
 
   const content = (file: string): string => made[file] ?? present.get(file) ?? "";
   for (const kubeconfig of kubeconfigsOf(pki)) {
@@ -66,7 +68,7 @@ export async function createMissing(present: PresentFiles, pki: ClusterPki, now:
     if (!present.has(file)) made[file] = renderLabKubeconfig(kubeconfig, pki, content);
   }
   const encryption = "encryption-config.yaml";
-  if (!present.has(encryption)) made[encryption] = renderEncryptionConfig([newEncryptionKey("key1")]);
+  if (!present.has(encryption)) made[encryption] = renderEncryptionConfig([newEncryptionKey(keyName(now))]);
   return made;
 }
 

@@ -35,7 +35,7 @@ export function authorityIn(
   present: PresentFiles,
   { toSign, signed }: { readonly toSign: readonly string[]; readonly signed: readonly string[] },
 ): Identity | undefined {
-  if (toSign.length === 0) return undefined;
+  if (present.has("ca.pem") && toSign.length === 0) return undefined;
   if (present.has("ca.pem") && !present.has("ca-key.pem")) {
     throw new KhwError("CREDENTIAL_INVALID", `ca-key.pem: is missing, and must sign ${toSign.join(", ")}`, {
       hint: "bring the CA's key to the folder for as long as this takes",

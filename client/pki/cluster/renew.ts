@@ -3,11 +3,12 @@ import { type ClusterPki, issueLeaf, renderLabKubeconfig } from "./create.ts";
 import { kubeconfigsOf } from "./kubeconfig.ts";
 import { withNewIdentity } from "./renew-kubeconfig.ts";
 import { authorityIn, type PresentFiles } from "./present.ts";
+import { presentNames } from "./rollable.ts";
 
 /**
  * New certificates in the place of those of these names, and the kubeconfigs around them; writes nothing. Each gets a new key,
- * but for the service accounts': with another one every token of the cluster's would be worth nothing. Nothing where there is
- * neither the CA nor any of them.
+ * but for the service accounts': with another one every token of the cluster's would be worth nothing. The API server keeps the
+ * names that its certificate has. Nothing where there is neither the CA nor any of them.
  * @throws KhwError CREDENTIAL_INVALID where the CA cannot sign; INVALID_ARGUMENT for a name that is none of the cluster's
  */
 export async function renewLeaves(
@@ -18,10 +19,11 @@ export async function renewLeaves(
   const signed = names.filter((name) => present.has(`${name}.pem`));
   const authority = authorityIn(present, { toSign: names, signed });
   if (authority === undefined) return {};
+  const extraNames = [...new Set([...pki.extraNames, ...presentNames(present)])];
   const issued = await Promise.all(
     names.map(async (name) => {
       const key = name === "service-account" ? present.get("service-account-key.pem") : undefined;
-      return identityFiles(name, await issueLeaf(authority, { ...pki, name, key }, now));
+      return identityFiles(name, await issueLeaf(authority, { ...pki, extraNames, name, key }, now));
     }),
   );
   const made: Record<string, string> = Object.assign({}, ...issued);

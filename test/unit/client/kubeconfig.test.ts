@@ -1,8 +1,12 @@
-import { mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { chmod, lstat, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import t from "tap";
-import { parse } from "yaml";
+import { parse, stringify } from "yaml";
+import { kubeconfig } from "../../../client/commands/kubeconfig.ts";
+import { parseConfig } from "../../../client/config/load.ts";
+import { parseYaml } from "../../../client/config/yaml.ts";
+import { createMissing } from "../../../client/pki/cluster/create.ts";
 import { mergeKubeconfig } from "../../../client/kubeconfig/merge.ts";
 import { readKubeconfig, writeKubeconfig } from "../../../client/kubeconfig/write.ts";
 
@@ -72,6 +76,20 @@ t.test("a second time it takes its own place, with whatever is new", (t) => {
   t.end();
 });
 
+t.test("what the user has set in it stays as he set it", (t) => {
+  const mine = parse(merged(""));
+  mine.contexts[0].context.namespace = "work";
+  Object.assign(mine.clusters[0].cluster, { "proxy-url": "http://proxy:3128", "tls-server-name": "kubernetes" });
+  const renewed = { ca: "bmV3", certificate: "bmV3" };
+  const after = parse(merged(stringify(mine), renewed));
+  mine.clusters[0].cluster["certificate-authority-data"] = "bmV3";
+  mine.users[0].user["client-certificate-data"] = "bmV3";
+  t.strictSame(after, mine);
+  mine.clusters[0].cluster["insecure-skip-tls-verify"] = true;
+  t.strictSame(parse(merged(stringify(mine), renewed)), after, "but nobody is trusted unseen");
+  t.end();
+});
+
 t.test("lists that kubectl left empty are filled", (t) => {
   const text = "apiVersion: v1\nkind: Config\nclusters: null\ncontexts: []\nusers:\ncurrent-context: ''\n";
   t.same(parse(merged(text)), parse(merged("")));
@@ -110,6 +128,44 @@ t.test("the file is its owner's alone, replaced as a whole, and a link stays one
   t.equal(await readFile(join(folder, "open"), "utf8"), "three");
   t.equal((await stat(join(folder, "open"))).mode & 0o777, 0o600);
   t.same((await readdir(folder)).sort(), ["link", "made", "open"], "nothing temporary");
+
+  await symlink(join("later", "config"), join(folder, "second"));
+  await symlink("second", join(folder, "first"));
+  await writeKubeconfig(join(folder, "first"), "four");
+  t.equal(await readFile(join(folder, "later", "config"), "utf8"), "four", "what a link leads to is made");
+  t.ok((await lstat(join(folder, "first"))).isSymbolicLink() && (await lstat(join(folder, "second"))).isSymbolicLink());
   await t.rejects(writeKubeconfig(folder, "x"), { code: "IO_FAILED" });
   await t.rejects(readKubeconfig(folder), { code: "IO_FAILED" });
+});
+
+t.test("a file that is as wanted becomes its owner's alone, too", async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), "khw-kubeconfig-"));
+  t.teardown(() => rm(folder, { recursive: true }));
+  const files = await createMissing(
+    new Map(),
+    {
+      clusterName: "kubernetes",
+      cluster: { controllers: [], publicAddress: "203.0.113.10", serviceCidr: "10.32.0.0/24" },
+      algorithm: "ecdsa",
+      days: 1,
+      caDays: 2,
+      extraNames: [],
+      workers: [],
+      separateSigningCa: false,
+    },
+    new Date(),
+  );
+  await writeFile(join(folder, "admin.kubeconfig"), files["admin.kubeconfig"] ?? "", { mode: 0o600 });
+  const yaml = parseYaml("cluster: {publicAddress: 203.0.113.10}\n", { name: "khw.yaml", folder });
+  const config = parseConfig(yaml, { flags: new Map([["--credentials", folder]]), folder });
+  const file = join(folder, "config");
+  let told = "";
+  const write = (text: string): void => void (told += text);
+  const context = { write, warn: write, terminal: false, env: {}, signal: new AbortController().signal };
+  const options = { file, context: undefined, use: false };
+  t.equal(await kubeconfig(config, context, options), 0);
+  await chmod(file, 0o644);
+  t.equal(await kubeconfig(config, context, options), 0);
+  t.match(told, /as before\n$/);
+  t.equal((await stat(file)).mode & 0o777, 0o600);
 });

@@ -141,3 +141,12 @@ t.test("what is there is kept, and what is missing is signed by the CA that is t
   all.delete("kubernetes-key.pem");
   t.same(Object.keys(await createMissing(all, pki, new Date())).sort(), ["kubernetes-key.pem", "kubernetes.pem"]);
 });
+
+t.test("an encryption key is named by its time: another one that was lost is not taken for it", async (t) => {
+  const first = await createMissing(none, { ...pki, algorithm: "ecdsa" }, new Date("2026-01-31T12:00:00Z"));
+  t.match(first["encryption-config.yaml"], /name: key-20260131T120000Z\n/);
+  const left = new Map(Object.entries(first).filter(([name]) => name !== "encryption-config.yaml"));
+  const second = await createMissing(left, { ...pki, algorithm: "ecdsa" }, new Date("2026-02-01T12:00:00Z"));
+  t.strictSame(Object.keys(second), ["encryption-config.yaml"]);
+  t.match(second["encryption-config.yaml"], /name: key-20260201T120000Z\n/);
+});

@@ -1,5 +1,7 @@
+import { spawn } from "node:child_process";
 import { X509Certificate } from "node:crypto";
-import { chmod, cp, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { once } from "node:events";
+import { chmod, cp, link, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import t from "tap";
@@ -162,6 +164,18 @@ const refusals: readonly [title: string, change: (folder: string) => Promise<unk
     },
     /^ca\.pem and ca-key\.pem: are missing, and their CA issued kube-controller-manager, /,
   ],
+  [
+    "no CA, where all of its certificates are there",
+    async (folder) => {
+      for (const name of ["ca.pem", "ca-key.pem"]) await rm(join(folder, name));
+    },
+    /^ca\.pem and ca-key\.pem: are missing, and their CA issued admin, /,
+  ],
+  [
+    "the CA's key alone, where all of its certificates are there",
+    (folder) => rm(join(folder, "ca.pem")),
+    /^ca\.pem: is missing, and ca-key\.pem stands there without it$/,
+  ],
 ];
 for (const [title, change, message] of refusals) {
   t.test(`${title}: refused, and nothing is made`, async (t) => {
@@ -299,6 +313,51 @@ t.test("bootstrap makes no second authority for nodes that have a cluster's alre
     message: /there are none, and controller-0 has been worked on/,
   });
   await t.rejects(stat(folder), { code: "ENOENT" });
+});
+
+/** As a run leaves the folder that was killed when it had added just these files. */
+async function killed(added: readonly string[], pid: number): Promise<string> {
+  const folder = await copy();
+  const staging = join(folder, `.new-${pid}-abc`);
+  await mkdir(staging);
+  for (const name of await readdir(sound)) {
+    await link(join(folder, name), join(staging, name));
+    if (!added.includes(name)) await rm(join(folder, name));
+  }
+  return folder;
+}
+
+async function deadPid(): Promise<number> {
+  const child = spawn("true");
+  await once(child, "exit");
+  return child.pid ?? 0;
+}
+
+for (const added of [["ca-key.pem"], ["ca-key.pem", "ca.pem", "admin.pem"]]) {
+  t.test(`what a killed run added of its files, ${added.join(", ")}, is completed with the others`, async (t) => {
+    const folder = await killed(added, await deadPid());
+    t.equal(await create(folder), `note: nothing is missing in ${folder}\n`);
+    t.same(await fingerprint(folder), await fingerprint(sound));
+    t.equal((await readdir(folder)).length, 22, "nothing temporary is left");
+
+    const again = await killed(added, await deadPid());
+    const options = { addresses, members: [member(false)] };
+    await provideCredentials(configOf(again), { ...options, write: false });
+    t.equal((await readdir(again)).length, added.length + 1, "a plan completes nothing");
+    t.equal(await provideCredentials(configOf(again), { ...options, write: true }), undefined);
+    t.same(await fingerprint(again), await fingerprint(sound));
+  });
+}
+
+t.test("what a killed run had added nothing of goes, and what one that lives is at is left alone", async (t) => {
+  const folder = await killed([], await deadPid());
+  await create(folder);
+  t.equal((await readdir(folder)).length, 22);
+  t.not((await fingerprint(folder))["ca.pem"], (await fingerprint(sound))["ca.pem"], "they are other files");
+
+  const busy = await killed(["ca-key.pem"], process.ppid);
+  await t.rejects(create(busy), { code: "CREDENTIAL_INVALID", message: /^ca\.pem: is missing/ });
+  t.equal((await readdir(busy)).length, 2);
 });
 
 async function copy(): Promise<string> {

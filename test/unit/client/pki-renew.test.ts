@@ -44,6 +44,13 @@ t.test("the service accounts' key outlives its certificate: no token dies", asyn
 });
 
 t.test("the names that the API server is called by are kept", async (t) => {
+  const files = await renewLeaves(present, ["kubernetes"], { pki: { ...pki, extraNames: ["more.example.com"] }, now });
+  const names = presentNames(new Map(Object.entries(files)));
+  t.strictSame(
+    names.filter((name) => name.endsWith("example.com")),
+    ["more.example.com", "api.example.com"],
+  );
+  t.equal(new Set(names).size, names.length, "each is named once");
   t.ok(presentNames(present).includes("api.example.com") && presentNames(present).includes("203.0.113.10"));
   t.strictSame(presentNames(new Map()), []);
   t.strictSame(presentNames(new Map([["kubernetes.pem", "no certificate"]])), []);
