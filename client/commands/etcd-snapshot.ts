@@ -7,6 +7,7 @@ import type { Context } from "../context.ts";
 import { memberOf, readEtcd } from "../etcd/overview.ts";
 import { chooseSnapshot, heldSnapshots, readSnapshots } from "../etcd/snapshots.ts";
 import { megabytes, roleOf, snapshotTable } from "../etcd/tables.ts";
+import { harmless, harmlessLines } from "../harmless.ts";
 import { type Answer, nodesAtOnce, onNodes } from "../on-nodes.ts";
 import type { Output } from "../progress/open.ts";
 import { answering, collectFailures, type Failures } from "../streams/failures.ts";
@@ -62,7 +63,8 @@ export async function snapshotList(
   );
   if (output === "json") context.write(`${JSON.stringify({ snapshots: held, problems }, null, 2)}\n`);
   else context.write(held.length === 0 ? "There is no proved snapshot.\n" : `${await snapshotTable(held)}\n`);
-  if (output === "text") for (const problem of problems) context.warn(`the last scheduled snapshot: ${problem}\n`);
+  if (output === "text")
+    for (const problem of problems) context.warn(`the last scheduled snapshot: ${harmlessLines(problem)}\n`);
   return failures.conclude(cluster.members.length);
 }
 
@@ -105,5 +107,6 @@ function tell(snapshot: Snapshot, output: Output, how: string): string {
   if (output === "json") return `${JSON.stringify(snapshot)}\n`;
   const { id, size, revision, keys, hash, uploaded } = snapshot;
   const where = uploaded === "" ? "" : `, uploaded to ${uploaded}`;
-  return `${id}: ${how}: ${megabytes(size)}, ${keys} keys at revision ${revision}, hash ${hash}${where}\n`;
+  const proved = `${megabytes(size)}, ${keys} keys at revision ${revision}, hash ${hash}`;
+  return `${harmless(`${id}: ${how}: ${proved}${where}`)}\n`;
 }

@@ -35,6 +35,6 @@ async function text(nodes: readonly NodeEtcd[], problems: readonly string[], con
   const paint = painter(context);
   const [member] = nodes.flatMap((node) => memberOf(node) ?? []);
   const lines = problems.map((problem) => `${paint("red", "✖")} ${harmless(problem)}`);
-  const end = lines.length === 0 ? [`All is well: cluster ${member?.clusterId ?? "?"}.`] : lines;
+  const end = lines.length === 0 ? [`All is well: cluster ${harmless(member?.clusterId ?? "?")}.`] : lines;
   return `${[await memberTable(nodes), "", ...end].join("\n")}\n`;
 }

@@ -17,7 +17,8 @@ export function memberTable(nodes: readonly NodeEtcd[]): Promise<string> {
       if (member === undefined) return [node.node, "does not answer"];
       const { memberId, raftTerm, raftIndex, appliedIndex, revision, dbSize, dbSizeInUse, version } = member;
       const counts = [raftTerm, raftIndex, appliedIndex, revision].map(String);
-      return [node.node, memberId, roleOf(member), ...counts, megabytes(dbSize), megabytes(dbSizeInUse), version];
+      const sizes = [dbSize, dbSizeInUse].map(megabytes);
+      return [node.node, harmless(memberId), roleOf(member), ...counts, ...sizes, harmless(version)];
     }),
   );
 }
@@ -35,12 +36,12 @@ export function snapshotTable(held: readonly HeldSnapshot[]): Promise<string> {
   return textTable(
     snapshotHead,
     held.map(({ snapshot, nodes }) => [
-      snapshot.id,
+      harmless(snapshot.id),
       instant(snapshot.takenUnixMillis),
       megabytes(snapshot.size),
       String(snapshot.revision),
       String(snapshot.keys),
-      originName(snapshot),
+      harmless(originName(snapshot)),
       nodes.join(","),
       snapshot.uploaded === "" ? "-" : cut(harmless(snapshot.uploaded), 80),
     ]),
