@@ -75,19 +75,11 @@ t.test("a mirror that fails", async (t) => {
     await testbed.mirror.setFaults({ kind: "cut", after: 5_000_000, path: program, times: 2 });
     const { code, stderr } = await bootstrap();
     t.equal(code, 0, stderr);
-    const asked = await downloads();
-    t.match(asked, [
+    t.match(await downloads(), [
       { range: null, status: 200, bytes: 5_000_000 },
-      { range: /^bytes=\d+-$/, status: 206, bytes: 5_000_000 },
-      { range: /^bytes=\d+-$/, status: 206 },
+      { range: "bytes=5000000-", status: 206, bytes: 5_000_000 },
+      { range: "bytes=10000000-", status: 206 },
     ]);
-    const starts = asked.map(({ range }) => Number(/\d+/.exec(range ?? "")?.[0] ?? 0));
-    // A connection that is cut may take its last packets with it.
-    const arrived = starts.slice(1).map((start, index) => start - (starts[index] ?? 0));
-    t.ok(
-      arrived.every((bytes) => bytes > 4_500_000 && bytes <= 5_000_000),
-      arrived.join(", "),
-    );
     t.equal(await controllerFiles(machine), sound);
   });
 
