@@ -115,7 +115,6 @@ async function serve(config: AgentConfig): Promise<void> {
   });
   log(`khw-agent ${KHW_VERSION} serves on port ${door.port}`);
   await notifier.ready();
-  tellStatus();
   // Now rather than at the first call, which must not wait for it, and may never come: after a boot the machine is looked after
   // all the same.
   openInTheEnd(node, { clock: createClock(), signal }).then(

@@ -50,7 +50,8 @@ export function createNotifier({ env, log, stuck = () => undefined, signal }: No
     signal.addEventListener("abort", () => clearInterval(timer), { once: true });
   }
   return {
-    ready: () => send("--ready", "--status=serving"),
+    // With the last word told of it: what is shown from now on is true from the first moment.
+    ready: () => send("--ready", `--status=${newest}`),
     status: (text) => {
       newest = text;
       void sendStatus();
