@@ -31,13 +31,19 @@ async function probe(url: string, options: ProbeOptions, kept: Kept): Promise<Pr
   const { signal, timeoutMillis, keepAlive } = options;
   signal.throwIfAborted();
   using timeout = deadline(signal, timeoutMillis, () => late);
+  const begin = (agents?: Kept): ClientRequest => open(new URL(url), { ...options, signal: timeout.signal }, agents);
   try {
-    const request = open(new URL(url), { ...options, signal: timeout.signal }, keepAlive === true ? kept : undefined);
-    return await answer(request).catch((error: unknown) => {
+    if (keepAlive !== true) return await answer(begin());
+    const request = begin(kept);
+    const released = new Promise((resolve) => request.once("close", resolve));
+    const result = await answer(request).catch((error: unknown) => {
       // The server had ended the kept connection meanwhile, and did not see the request.
       if (!request.reusedSocket || timeout.signal.aborted) throw error;
-      return answer(open(new URL(url), { ...options, signal: timeout.signal }, undefined));
+      return answer(begin());
     });
+    // What has not ended ends with the deadline: a connection that is kept is to be back in its place by then.
+    await released;
+    return result;
   } catch (error) {
     signal.throwIfAborted();
     if (!(error instanceof Error)) throw error;

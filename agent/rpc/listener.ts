@@ -9,8 +9,6 @@ import type { IdentityPaths } from "../enrolment/next.ts";
 export interface ListenerOptions {
   readonly host: string;
   readonly port: number;
-  /** Paths of the management CA's certificate, the agent's certificate, and its key. */
-  readonly identity: IdentityPaths;
   readonly log: (line: string) => void;
 }
 
@@ -37,11 +35,7 @@ type Injector = ReturnType<Server["createConnectionInjector"]>;
 
 const graceMillis = 2_000;
 
-/** As `openListener`, with the identity in these files. */
-export async function listen(server: Server, { host, port, identity, log }: ListenerOptions): Promise<Listener> {
-  return openListener({ server, ...(await readAdmission(identity)) }, { host, port, log });
-}
-
+/** The identity in these files: of the management CA's certificate, the agent's certificate, and its key. */
 export async function readAdmission(paths: IdentityPaths): Promise<Omit<Admission, "server">> {
   const [ca, certificate, key] = await Promise.all([
     readFile(paths.ca),
@@ -56,10 +50,7 @@ export async function readAdmission(paths: IdentityPaths): Promise<Omit<Admissio
  * authorization of its first call, which tells it so; grpc-js's own listener could neither insist on 1.3 nor log who it
  * turned away.
  */
-export async function openListener(
-  admission: Admission,
-  { host, port, log }: Omit<ListenerOptions, "identity">,
-): Promise<Listener> {
+export async function openListener(admission: Admission, { host, port, log }: ListenerOptions): Promise<Listener> {
   const injectors = new Map<Server, Injector>();
   const injectorOf = (server: Server): Injector => {
     const known = injectors.get(server);

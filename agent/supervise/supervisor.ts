@@ -30,16 +30,17 @@ export function createSupervisor({ intervalMillis, ...shared }: SupervisorOption
 
   const stop = os.systemd.watch([...units.keys()], (change) => units.get(change.name)?.changed(change));
   signal.addEventListener("abort", stop, { once: true });
-  let index = 0;
-  for (const [name, supervised] of all) {
-    const beat = (): void =>
-      void supervised.beat().catch((error: unknown) => {
+  const beat = (): void => {
+    for (const [name, supervised] of all) {
+      supervised.beat().catch((error: unknown) => {
         if (!signal.aborted) log(`${name}: ${formatError(toKhwError(error))}`);
       });
-    beat();
-    // Spread over the interval: together they would be felt on a small machine.
-    every(intervalMillis, { afterMillis: (intervalMillis * index++) / all.size, signal, call: beat });
-  }
+    }
+  };
+  beat();
+  // All at once: an idle process pays more for being woken than for a question.
+  const timer = setInterval(beat, intervalMillis).unref();
+  signal.addEventListener("abort", () => clearInterval(timer), { once: true });
 
   return {
     restart: async (component, options) => {
@@ -63,19 +64,4 @@ export function createSupervisor({ intervalMillis, ...shared }: SupervisorOption
       return new Map(latencies.flatMap(([name, latency]) => (latency === undefined ? [] : [[name, latency]])));
     },
   };
-}
-
-interface Every {
-  readonly afterMillis: number;
-  readonly signal: AbortSignal;
-  readonly call: () => void;
-}
-
-/** Calls at an interval until the signal aborts; the timers keep no process alive. */
-function every(millis: number, { afterMillis, signal, call }: Every): void {
-  let timer = setTimeout(() => {
-    call();
-    timer = setInterval(call, millis).unref();
-  }, afterMillis).unref();
-  signal.addEventListener("abort", () => clearInterval(timer), { once: true });
 }

@@ -1,7 +1,10 @@
+import { once } from "node:events";
 import { createServer } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import type { Socket } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
 import { TLSSocket } from "node:tls";
+import { Worker } from "node:worker_threads";
 import t from "tap";
 import { createProbes } from "../../../../agent/os/probes.ts";
 import { listening, selfSigned } from "../../../fakes/mirror.ts";
@@ -73,6 +76,27 @@ t.test(
     t.equal(sockets.size, 3, "one that is not kept is its own");
   },
 );
+
+/** A server in a thread of its own, as another process is: what ends in which order is not the prober's to say. */
+const separate = `
+const { parentPort, workerData } = require("node:worker_threads");
+let connections = 0;
+const server = require("node:https").createServer(workerData, (request, response) => response.end(String(connections)));
+server.on("secureConnection", () => connections++).listen(0, "127.0.0.1", () => parentPort.postMessage(server.address().port));
+`;
+
+t.test("probe after probe goes over one connection", async (t) => {
+  const { cert, key } = await selfSigned(t);
+  const worker = new Worker(separate, { eval: true, workerData: { cert, key } });
+  t.teardown(() => worker.terminate());
+  const [port]: number[] = await once(worker, "message");
+  const ask = () => probes.http(`https://127.0.0.1:${port}/`, { ...options, caPem: cert, keepAlive: true });
+  for (let probe = 0; probe < 100; probe++) {
+    t.match(await ask(), { status: 200, body: "1" });
+    // Long enough for both sides to be waiting for each other.
+    await delay(5);
+  }
+});
 
 t.test("a certificate is checked against the CA that is given, and one's own is shown", async (t) => {
   const [own, other] = await Promise.all([selfSigned(t), selfSigned(t)]);
