@@ -5,7 +5,7 @@ import type { IdentityPaths } from "./enrolment/next.ts";
 import { orAbsent } from "./os/io.ts";
 
 /** The extended key usage of a TLS server (RFC 5280, id-kp-serverAuth). */
-const serverUsage = "1.3.6.1.5.5.7.3.1";
+export const serverUsage = "1.3.6.1.5.5.7.3.1";
 
 /** How it stands with an identity whose files, where they are there, fit together. */
 export type IdentityState =

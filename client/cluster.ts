@@ -6,7 +6,8 @@ import type { ClusterConfig } from "./config/schema.ts";
 import type { Compute } from "./gce/compute.ts";
 import type { LoadBalancerConfig } from "./gce/config.ts";
 import type { ResolvedInstance } from "./gce/instances.ts";
-import { type AgentNode, channelCredentials, connectNode, readManagementIdentity } from "./node.ts";
+import { channelCredentials, readManagementIdentity } from "./channel.ts";
+import { type AgentNode, connectNode } from "./node.ts";
 import type { NodeSpec } from "./nodes.ts";
 
 /** The cloud's side of a cluster; absent where khw is told to leave the load balancer alone. */

@@ -1,17 +1,5 @@
-import { readFile } from "node:fs/promises";
-import { dirname } from "node:path";
-import { checkServerIdentity, createSecureContext } from "node:tls";
-import {
-  type ChannelCredentials,
-  type ChannelOptions,
-  type ClientReadableStream,
-  credentials,
-  Metadata,
-  type ServiceError,
-  status,
-} from "@grpc/grpc-js";
-import { type ErrorCode, KhwError, toKhwError } from "../proto/errors.ts";
-import { fromServiceError } from "../proto/errors-wire.ts";
+import { type ChannelCredentials, type ClientReadableStream, Metadata, type ServiceError } from "@grpc/grpc-js";
+import { type KhwError, toKhwError } from "../proto/errors.ts";
 import {
   AgentServiceClient,
   type ApplyRbacRequest,
@@ -34,24 +22,9 @@ import {
 } from "../proto/gen/khw/agent/v1/agent.ts";
 import { EncryptionServiceClient, type StoredValues } from "../proto/gen/khw/agent/v1/encryption.ts";
 import { EtcdServiceClient } from "../proto/gen/khw/agent/v1/etcd.ts";
+import { channelCredentials, channelOptions, type ManagementIdentity, type NodeAddress } from "./channel.ts";
 import { type EtcdCalls, etcdCalls } from "./etcd/calls.ts";
-import { readRegister, type Register } from "./pki/register.ts";
-
-/** Where a node's agent is, and the name that its certificate must be for. */
-export interface NodeAddress {
-  readonly name: string;
-  readonly host: string;
-  readonly port: number;
-}
-
-/** Who the client is to the agents; all PEM. */
-export interface ManagementIdentity {
-  readonly ca: Buffer;
-  readonly certificate: Buffer;
-  readonly key: Buffer;
-  /** Which agents' certificates are not accepted although the CA signed them; none where it is left out. */
-  readonly register?: Pick<Register, "revokedNames" | "revokedSerials">;
-}
+import { isServiceError, nodeError } from "./node-errors.ts";
 
 /** One node's agent. Every failure is a KhwError that names the node. */
 export interface AgentNode {
@@ -107,73 +80,6 @@ const millis = {
   /** All that Kubernetes keeps in etcd is read. */
   storedValues: 300_000,
 };
-
-/**
- * With the register of agents beside the CA's certificate, where there is one.
- * @throws KhwError CREDENTIAL_INVALID when a file of the identity cannot be read, or key and certificate are no pair.
- */
-export async function readManagementIdentity(paths: {
-  readonly ca: string;
-  readonly certificate: string;
-  readonly key: string;
-}): Promise<ManagementIdentity> {
-  const read = async (path: string): Promise<Buffer> =>
-    readFile(path).catch((cause: Error) => {
-      throw new KhwError("CREDENTIAL_INVALID", `management identity: ${cause.message}`, {
-        hint: "`khw-client pki init` makes one; `management` in khw.yaml names its files",
-        cause,
-      });
-    });
-  const [ca, certificate, key, register] = await Promise.all([
-    read(paths.ca),
-    read(paths.certificate),
-    read(paths.key),
-    readRegister(dirname(paths.ca)),
-  ]);
-  try {
-    createSecureContext({ ca, cert: certificate, key });
-  } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    const what = `${paths.ca}, ${paths.certificate} and ${paths.key} cannot be used together: ${reason}`;
-    throw new KhwError("CREDENTIAL_INVALID", `management identity: ${what}`, {
-      hint: "`management` in khw.yaml names the files; `khw-client pki issue` makes a certificate and its key",
-      cause,
-    });
-  }
-  return { ca, certificate, key, register };
-}
-
-/**
- * What all connections of one identity have in common. To be made once for many nodes: certificates and key are parsed here,
- * which costs about a millisecond.
- */
-export function channelCredentials({ ca, certificate, key, register }: ManagementIdentity): ChannelCredentials {
-  const context = createSecureContext({ ca, cert: certificate, key, minVersion: "TLSv1.3" });
-  return credentials.createFromSecureContext(context, {
-    checkServerIdentity: (name, peer) => {
-      const revoked = register?.revokedNames.has(name) === true || register?.revokedSerials.has(peer.serialNumber);
-      return revoked === true
-        ? new Error(`the certificate ${peer.serialNumber} of ${name} was revoked`)
-        : checkServerIdentity(name, peer);
-    },
-  });
-}
-
-/** Of every connection to the agent of that name. */
-export function channelOptions(name: string): ChannelOptions {
-  return {
-    "grpc.ssl_target_name_override": name,
-    "grpc.default_authority": name,
-    "grpc.enable_retries": 0,
-    "grpc.keepalive_time_ms": 20_000,
-    "grpc.keepalive_timeout_ms": 10_000,
-    // A node that comes back is to be seen soon, and not after grpc-js's two minutes.
-    "grpc.initial_reconnect_backoff_ms": 500,
-    "grpc.max_reconnect_backoff_ms": 5_000,
-    "grpc.enable_channelz": 0,
-    "grpc.service_config_disable_resolution": 1,
-  };
-}
 
 /** A connection is made at the first call. The server's certificate must be for the node's name, whatever its address. */
 export function connectNode(
@@ -270,94 +176,4 @@ async function* messages<Message>(
     // A caller that has heard enough leaves before the call's status has come, and an open call keeps the connection open.
     stream.cancel();
   }
-}
-
-function isServiceError(error: unknown): error is ServiceError {
-  return error instanceof Error && "code" in error && "details" in error && "metadata" in error;
-}
-
-/** What the agent said, or else what the call's or the connection's failure means. */
-export function nodeError({ name, host, port }: NodeAddress, error: ServiceError): KhwError {
-  const said = fromServiceError(error);
-  if (said !== undefined) return said.at({ node: name });
-  const { code, message, hint } = explain(error, `${host}:${port}`);
-  return new KhwError(code, message, { node: name, hint, cause: error });
-}
-
-interface Explanation {
-  readonly code: ErrorCode;
-  readonly message: string;
-  readonly hint: string;
-}
-
-function explain({ code, details }: ServiceError, where: string): Explanation {
-  const ofCode: Partial<Record<status, Explanation>> = {
-    [status.CANCELLED]: {
-      code: "CANCELLED",
-      message: "detached; the node goes on by itself",
-      hint: "run the command again to attach",
-    },
-    [status.DEADLINE_EXCEEDED]: {
-      code: "UNREACHABLE",
-      message: `the agent at ${where} does not answer in time`,
-      hint: "is the machine up, and its port open to here?",
-    },
-    [status.RESOURCE_EXHAUSTED]: {
-      code: "INVALID_ARGUMENT",
-      message: `the agent does not take so much at once: ${details}`,
-      hint: "is one of the credentials, or kubernetes.caFile, far larger than it need be?",
-    },
-    [status.UNIMPLEMENTED]: {
-      code: "INTERNAL",
-      message: `the agent does not know this call: ${details}`,
-      hint: "install the agent's newest package on the node",
-    },
-  };
-  return ofCode[code] ?? explainConnection(plain(details), where);
-}
-
-/** grpc-js's account of a failed connection without what only programmers of it or of Node understand. */
-function plain(details: string): string {
-  return details
-    .replace(/^No connection established\. Last error: /, "")
-    .replace(/^Error(?: \[\w+\])?: /, "")
-    .replace(/\.? ?Resolution note: *$/, "")
-    .replace(/; if the root CA is installed locally, try running Node\.js with .*$/, "");
-}
-
-function explainConnection(details: string, where: string): Explanation {
-  if (/altnames|Hostname\/IP does not match/.test(details)) {
-    return {
-      code: "WRONG_NODE",
-      message: `what answers at ${where} has a certificate for another node: ${details}`,
-      hint: "correct the node's address, or issue a certificate for its name",
-    };
-  }
-  // Not "self-signed certificate in certificate chain", which is what another CA looks like.
-  if (/self.signed certificate(?! in)/i.test(details)) {
-    return {
-      code: "NOT_ENROLLED",
-      message: `what answers at ${where} has no certificate of the management CA`,
-      hint: "where its agent waits to be enrolled: khw-client enrol",
-    };
-  }
-  if (/revoked/.test(details)) {
-    return {
-      code: "WRONG_NODE",
-      message: `what answers at ${where} is not trusted: ${details}`,
-      hint: "if it is to be trusted again: khw-client enrol --readmit, and for a new certificate khw-client install",
-    };
-  }
-  if (/certificate|issuer/i.test(details)) {
-    return {
-      code: "WRONG_NODE",
-      message: `what answers at ${where} is not trusted: ${details}`,
-      hint: "its certificate must be of the management CA (`management.ca` in khw.yaml)",
-    };
-  }
-  return {
-    code: "UNREACHABLE",
-    message: `no connection to the agent at ${where}: ${details}`,
-    hint: "is khw-agent running there, and its port open to here?",
-  };
 }

@@ -1,7 +1,8 @@
 import { Command, CommanderError, Option } from "commander";
 import { KhwError } from "../proto/errors.ts";
 import { refuse, show } from "../proto/validate.ts";
-import { type Call, commands, type CommandSpec, families } from "./command-table.ts";
+import type { Call, CommandSpec } from "./command-spec.ts";
+import { commands, families } from "./command-table.ts";
 import { clientVersion } from "./commands/version.ts";
 import { addFlags, givenFlags } from "./config/flags.ts";
 import { loadConfig } from "./config/load.ts";

@@ -1,6 +1,5 @@
-import { KhwError } from "../proto/errors.ts";
 import type { OpenCluster } from "./cluster.ts";
-import type { AgentNode } from "./node.ts";
+import { whyNotBegun } from "./not-begun.ts";
 import type { Progress } from "./progress/progress.ts";
 import { type NodeOutcome, type NodeWork, rollout } from "./rollout.ts";
 import type { Serving } from "./serving.ts";
@@ -38,7 +37,7 @@ export async function rollNodes(
   );
   for (const item of work.filter(inTurn)) {
     const { node } = item;
-    const error = signal.aborted ? notBegun(node) : leftAlone(node, outcomes);
+    const error = whyNotBegun(node, { outcomes, signal });
     if (error !== undefined) {
       progress.emit({ kind: "end", track: node.address.name, changed: 0, error });
       outcomes.push({ node, changed: 0, error });
@@ -55,16 +54,3 @@ export async function rollNodes(
 const aloneNote =
   "there is no other API server: the API is away for as long as this one takes to restart, some seconds";
 const interruptedNote = "interrupted: the node in hand is finished and taken back in first";
-
-function notBegun({ address }: AgentNode): KhwError {
-  return new KhwError("CANCELLED", "not begun: its turn had not come", { node: address.name });
-}
-
-function leftAlone({ address }: AgentNode, outcomes: readonly NodeOutcome[]): KhwError | undefined {
-  const failed = outcomes.find(({ error }) => error !== undefined)?.node.address.name;
-  if (failed === undefined) return undefined;
-  return new KhwError("PREFLIGHT_FAILED", `left as it was, since ${failed} failed: its API server serves on`, {
-    node: address.name,
-    hint: `mend ${failed} first`,
-  });
-}

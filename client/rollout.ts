@@ -4,6 +4,7 @@ import { DesiredState, type Event, type GetInfoResponse, OperationState } from "
 import type { StepEvent } from "../proto/step.ts";
 import { clockFindings, readClock } from "./clocks.ts";
 import type { Member } from "./cluster.ts";
+import { whyNotBegun } from "./not-begun.ts";
 import type { AgentNode } from "./node.ts";
 import type { Progress } from "./progress/progress.ts";
 import type { RotationOptions } from "./rotation/rotation.ts";
@@ -79,8 +80,7 @@ export async function rollout(work: readonly NodeWork[], options: RolloutOptions
   };
   const outcomes = await Promise.all(work.filter(({ node }) => !spare.has(node)).map(apply));
   for (const item of work.filter(({ node }) => spare.has(node))) {
-    const failed = outcomes.find(({ error }) => error !== undefined)?.node.address.name;
-    const error = signal.aborted ? notBegun(item) : failed === undefined ? undefined : spared(item, failed);
+    const error = whyNotBegun(item.node, { outcomes, signal });
     outcomes.push(
       tell(error === undefined ? await applySpared(item, options) : { node: item.node, changed: 0, error }),
     );
@@ -113,20 +113,6 @@ async function applySpared(item: NodeWork, options: RolloutOptions): Promise<Nod
 function isUnderWay({ node, desired }: NodeWork, { members }: Rotation): boolean {
   const operation = members.find((member) => member.node === node)?.info?.operation;
   return operation?.state === OperationState.OPERATION_STATE_RUNNING && operation.id === operationId(desired);
-}
-
-function spared({ node }: NodeWork, failed: string): KhwError {
-  return new KhwError("PREFLIGHT_FAILED", `left as it was, since ${failed} failed: its API server serves on`, {
-    node: node.address.name,
-    hint: `mend ${failed} first`,
-  });
-}
-
-function notBegun({ node }: NodeWork): KhwError {
-  return new KhwError("CANCELLED", "not begun: its turn had not come", {
-    node: node.address.name,
-    hint: "run the command again to go on",
-  });
 }
 
 async function applyToNode(

@@ -2,12 +2,10 @@ import { createPrivateKey, X509Certificate } from "node:crypto";
 import { open, readFile } from "node:fs/promises";
 import { KhwError } from "../../proto/errors.ts";
 import { roleOf } from "../../proto/roles.ts";
+import { serverUsage } from "../identity-files.ts";
 import { replace } from "../os/durable.ts";
 import { io, orAbsent } from "../os/io.ts";
 import { type IdentityPaths, nextOf, settleIdentity } from "./next.ts";
-
-/** The extended key usage of a TLS server (RFC 5280, id-kp-serverAuth). */
-const serverUsage = "1.3.6.1.5.5.7.3.1";
 
 /** What came in answer to the request; both PEM. */
 export interface NewCertificate {

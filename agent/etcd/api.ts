@@ -1,6 +1,8 @@
 import { KhwError } from "../../proto/errors.ts";
 import { show } from "../../proto/validate.ts";
 import type { EtcdServers } from "../os/os.ts";
+import { fieldsOf, listOf, textOf, textsOf } from "./answer.ts";
+import type { Answer } from "./gateway.ts";
 import type { Identified } from "./record.ts";
 
 /** One etcd server as it tells of itself. IDs are decimal. */
@@ -19,8 +21,6 @@ export interface Member {
   readonly learner: boolean;
 }
 
-type Fields = Readonly<Record<string, unknown>>;
-
 /** Needs no quorum. @throws KhwError NOT_READY */
 export async function serverStatus(etcd: EtcdServers, server: string, signal: AbortSignal): Promise<ServerStatus> {
   const answer = await etcd.post(server, { path: "/v3/maintenance/status", body: {}, signal });
@@ -28,7 +28,7 @@ export async function serverStatus(etcd: EtcdServers, server: string, signal: Ab
   return {
     clusterId: idOf(header["cluster_id"]),
     memberId: idOf(header["member_id"]),
-    leader: typeof answer["leader"] === "string" ? answer["leader"] : "0",
+    leader: textOf(answer["leader"]) || "0",
     learner: answer["isLearner"] === true,
   };
 }
@@ -65,26 +65,14 @@ export async function promoteMember(etcd: EtcdServers, server: string, { id, sig
   await etcd.post(server, { path: "/v3/cluster/member/promote", body: { ID: id }, signal });
 }
 
-function memberOf(fields: Fields): Member {
+function memberOf(fields: Answer): Member {
   return {
     id: idOf(fields["ID"]),
-    name: typeof fields["name"] === "string" ? fields["name"] : "",
+    name: textOf(fields["name"]),
     peerUrls: textsOf(fields["peerURLs"]),
     clientUrls: textsOf(fields["clientURLs"]),
     learner: fields["isLearner"] === true,
   };
-}
-
-function fieldsOf(value: unknown): Fields {
-  return typeof value === "object" && value !== null ? { ...value } : {};
-}
-
-function listOf(value: unknown): Fields[] {
-  return Array.isArray(value) ? value.map(fieldsOf) : [];
-}
-
-function textsOf(value: unknown): string[] {
-  return Array.isArray(value) ? value.filter((item) => typeof item === "string") : [];
 }
 
 function idOf(value: unknown): string {

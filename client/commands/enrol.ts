@@ -6,7 +6,7 @@ import type { Context } from "../context.ts";
 import { type Enroller, openEnroller } from "../enrolment/enroller.ts";
 import { renewNode } from "../enrolment/renew.ts";
 import { once } from "../enrolment/once.ts";
-import { type ManagementIdentity, readManagementIdentity } from "../node.ts";
+import { type ManagementIdentity, readManagementIdentity } from "../channel.ts";
 import { addToRegister, readRegister, refuseRevoked } from "../pki/register.ts";
 import { openSigner } from "../pki/sign-agent.ts";
 

@@ -9,7 +9,7 @@ import type { ClusterConfig } from "../config/schema.ts";
 import { collect } from "../credentials/problem.ts";
 import { kubeconfigIn } from "../credentials/kubeconfig.ts";
 import { readCertificates } from "../credentials/pem.ts";
-import { readManagementIdentity } from "../node.ts";
+import { readManagementIdentity } from "../channel.ts";
 import { instant } from "../time.ts";
 import { type DoctorCheck, type Finding, findingOf, places } from "./check.ts";
 import { answered, type Facts } from "./facts.ts";

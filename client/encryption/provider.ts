@@ -24,7 +24,7 @@ export type Provider =
   | { readonly kind: KeyedKind; readonly keys: readonly [Key, ...Key[]] }
   | { readonly kind: "identity" };
 
-/** A new key, of 32 bytes: what every provider takes. */
+/** A new key, of 32 bytes (lab 06's `head -c 32 /dev/urandom | base64`): what every provider takes. */
 export function newKey(name: string): Key {
   return { name, secret: randomBytes(32).toString("base64") };
 }

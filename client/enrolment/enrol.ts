@@ -4,7 +4,7 @@ import { nonceBytes } from "../../proto/enrolment.ts";
 import { KhwError } from "../../proto/errors.ts";
 import type { Compute } from "../gce/compute.ts";
 import { instanceReference } from "../gce/references.ts";
-import type { ManagementIdentity, NodeAddress } from "../node.ts";
+import type { ManagementIdentity, NodeAddress } from "../channel.ts";
 import { describe } from "../pki/describe.ts";
 import type { Signer } from "../pki/sign-agent.ts";
 import { connectEnrolment, type EnrolmentNode } from "./connect.ts";

@@ -1,7 +1,7 @@
 import { dirname } from "node:path";
 import type { OpenCluster } from "../cluster.ts";
 import { computeConnection } from "../config/load-balancer.ts";
-import { type NodeAddress, readManagementIdentity } from "../node.ts";
+import { type NodeAddress, readManagementIdentity } from "../channel.ts";
 import { openSigner } from "../pki/sign-agent.ts";
 import { enrolNode } from "./enrol.ts";
 import { readKeySet } from "./jwks.ts";

@@ -1,7 +1,7 @@
 import { dirname } from "node:path";
 import { toKhwError } from "../../proto/errors.ts";
 import type { OpenCluster } from "../cluster.ts";
-import { readManagementIdentity } from "../node.ts";
+import { readManagementIdentity } from "../channel.ts";
 import { openSigner } from "../pki/sign-agent.ts";
 import { once } from "./once.ts";
 import { renewNode } from "./renew.ts";

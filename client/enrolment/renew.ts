@@ -1,5 +1,5 @@
 import { X509Certificate } from "node:crypto";
-import type { ManagementIdentity, NodeAddress } from "../node.ts";
+import type { ManagementIdentity, NodeAddress } from "../channel.ts";
 import { describe } from "../pki/describe.ts";
 import { isDue, type Signer } from "../pki/sign-agent.ts";
 import { connectEnrolment } from "./connect.ts";

@@ -10,7 +10,7 @@ import { connectEnrolment } from "../../client/enrolment/connect.ts";
 import { enrolNode } from "../../client/enrolment/enrol.ts";
 import { probeCertificate } from "../../client/enrolment/probe.ts";
 import { renewNode } from "../../client/enrolment/renew.ts";
-import { readManagementIdentity } from "../../client/node.ts";
+import { readManagementIdentity } from "../../client/channel.ts";
 import { readAuthority } from "../../client/pki/folder.ts";
 import { type Identity, issue } from "../../client/pki/issue.ts";
 import { addToRegister } from "../../client/pki/register.ts";

@@ -2,7 +2,7 @@ import { KhwError } from "../../../proto/errors.ts";
 import { type EtcdMember, Snapshot, SnapshotOrigin } from "../../../proto/gen/khw/agent/v1/etcd.ts";
 import { parseSha256, refuse } from "../../../proto/validate.ts";
 import type { Os } from "../../os/os.ts";
-import { etcdCredentials, localServer } from "../member.ts";
+import { etcdctlIdentity, localServer } from "../member.ts";
 import { type Proof, proveSnapshot, refuseWithoutRoom, unproven } from "./prove.ts";
 import { parseSnapshotId, snapshotId } from "./record.ts";
 import type { Shelf } from "./shelf.ts";
@@ -62,7 +62,7 @@ export function createSnapshots({ os, shelf, member, inUse }: SnapshotsOptions):
     await refuseWithoutRoom(file, dbSize, files);
     await shelf.prepare();
     try {
-      await etcdctl.save(file, { server: localServer, ...etcdCredentials, signal });
+      await etcdctl.save(file, { server: localServer, ...etcdctlIdentity, signal });
       const proof = await prove(file, id, signal);
       if (proof.revision < revision) throw unproven(`it ends at revision ${proof.revision}, before ${revision}`);
       const facts = { id, origin, takenUnixMillis, provedUnixMillis: clock.now(), node: identity.name };

@@ -4,7 +4,8 @@ import type { Identity } from "../certificate.ts";
 import { identityFiles, type NewFiles } from "../folder.ts";
 import type { KeyAlgorithm } from "../keys.ts";
 import { type CertificateName, certificateNames, type ServingCluster, type Worker } from "./certificates.ts";
-import { newEncryptionKey, renderEncryptionConfig } from "./encryption-config.ts";
+import { newKey } from "../../encryption/provider.ts";
+import { renderEncryptionConfig } from "./encryption-config.ts";
 import { createClusterAuthority, issueForCluster, issueForWorker } from "./issue.ts";
 import { kubeconfigsOf, type LabKubeconfig, renderKubeconfig } from "./kubeconfig.ts";
 import { authorityIn, pairIn, type PresentFiles } from "./present.ts";
@@ -68,7 +69,7 @@ export async function createMissing(present: PresentFiles, pki: ClusterPki, now:
     if (!present.has(file)) made[file] = renderLabKubeconfig(kubeconfig, pki, content);
   }
   const encryption = "encryption-config.yaml";
-  if (!present.has(encryption)) made[encryption] = renderEncryptionConfig([newEncryptionKey(keyName(now))]);
+  if (!present.has(encryption)) made[encryption] = renderEncryptionConfig(newKey(keyName(now)));
   return made;
 }
 

@@ -1,0 +1,28 @@
+/** The keys of khw.yaml that several commands have the flags of. */
+
+export const desired = [
+  "nodes",
+  "kubernetes",
+  "etcd",
+  "cluster",
+  "credentials",
+  "pki",
+  "supervision",
+  "management",
+  "loadBalancer",
+  "gce",
+  "timeouts.compute",
+];
+export const reaching = ["nodes", "management", "loadBalancer", "gce", "timeouts.compute"];
+export const rotating = [...reaching, "timeouts.verify", "timeouts.drain"];
+export const balancing = ["nodes", "loadBalancer", "gce", "timeouts.compute"];
+
+export const addressing = [
+  "nodes",
+  "cluster",
+  "credentials.folder",
+  "management",
+  "loadBalancer",
+  "gce",
+  "timeouts.compute",
+];
