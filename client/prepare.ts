@@ -7,6 +7,7 @@ import { toDesired } from "./config/desired.ts";
 import { provideCredentials } from "./credentials/provide.ts";
 import { type AdminCredentials, readCredentials } from "./credentials/read.ts";
 import type { Problem } from "./credentials/problem.ts";
+import type { NewFiles } from "./pki/folder.ts";
 import type { NodeWork } from "./rollout.ts";
 import { several } from "./several.ts";
 
@@ -19,8 +20,8 @@ export interface Prepared {
   readonly work: readonly NodeWork[];
   /** Why each of the others did not. */
   readonly unreachable: readonly KhwError[];
-  /** The names of the credentials that were made, or would be; empty where there are some. */
-  readonly made: readonly string[];
+  /** The credentials that were made, and are written nowhere yet; none where the folder has some. */
+  readonly made: NewFiles;
   /** What is not as it should be with the credentials, and works. */
   readonly warnings: readonly Problem[];
 }
@@ -29,8 +30,8 @@ export interface PrepareOptions {
   readonly signal: AbortSignal;
   /** Reserve the static address now, where the configuration allows it; else its absence is an error. */
   readonly mayCreateAddress: boolean;
-  /** What becomes of a folder without any credentials: new ones are written, or only imagined, or their absence is an error. */
-  readonly newCredentials: "write" | "imagine" | "refuse";
+  /** What becomes of a folder without any credentials: new ones are made to be kept, or only imagined, or their absence is an error. */
+  readonly newCredentials: "keep" | "imagine" | "refuse";
 }
 
 /** @throws KhwError CREDENTIAL_INVALID, COMPUTE_FAILED, UNREACHABLE (no node answers), INVALID_ARGUMENT */
@@ -47,14 +48,14 @@ export async function prepare(cluster: OpenCluster, options: PrepareOptions): Pr
   const publicAddress = await findPublicAddress(cluster, options);
   const addresses = { controllers, publicAddress };
   const { newCredentials } = options;
-  const provide = { addresses, members, write: newCredentials === "write" };
+  const provide = { addresses, members, complete: newCredentials === "keep" };
   const made = newCredentials === "refuse" ? undefined : await provideCredentials(config, provide);
   const { credentials, admin, warnings } = await readCredentials(config, addresses, made);
   const desired = await toDesired(config, { controllers, publicAddress }, credentials);
   const work = members
     .filter(({ info }) => info !== undefined)
     .map(({ node }): NodeWork => ({ node, desired: stateOf(desired, node.address.name) }));
-  return { controllers, publicAddress, admin, work, unreachable, made: Object.keys(made ?? {}), warnings };
+  return { controllers, publicAddress, admin, work, unreachable, made: made ?? {}, warnings };
 }
 
 /** @throws KhwError CONFIG_INVALID, COMPUTE_FAILED */

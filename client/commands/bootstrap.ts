@@ -33,8 +33,7 @@ export async function bootstrap(
   for (const path of await provideManagement(config.management)) say(`${path}: made, for this client and the agents`);
   const { openAdmitted } = await import("../enrolment/admit.ts");
   await using cluster = await openAdmitted(config, { say, signal });
-  const prepared = await prepare(cluster, { signal, mayCreateAddress: true, newCredentials: "write" });
-  if (prepared.made.length > 0) progress.emit({ kind: "note", text: tellMade(prepared.made, config) });
+  const prepared = await prepare(cluster, { signal, mayCreateAddress: true, newCredentials: "keep" });
   for (const text of prepared.warnings.map(tellProblem)) progress.emit({ kind: "note", text });
   for (const text of tellUnderWay(cluster.members)) progress.emit({ kind: "note", text });
   const { renewDue } = await import("../enrolment/renew-due.ts");
@@ -48,6 +47,7 @@ export async function bootstrap(
     nodesToSpare(prepared.work, signal),
   ]);
   refuse(findings);
+  await keepMade(prepared, config, say);
   for (const { address } of drained) progress.emit({ kind: "note", text: tellDrained(address.name) });
 
   const { nodes, loadBalancer } = await converge(cluster, prepared, { progress, signal, spare });
@@ -158,9 +158,23 @@ function conclude(errors: readonly KhwError[], nodesDone: number): void {
   });
 }
 
-function tellMade(made: readonly string[], { credentials: { folder }, pki }: ClusterConfig): string {
-  const what = `made the cluster's certificates, kubeconfigs and encryption key, ${made.length} files in ${folder}: keep them, and keep them safe`;
-  return pki.separateSigningCa ? what : `${what}. ca-key.pem goes to the controllers, as in lab 08`;
+/** Before a node gets any of them, and not before nothing stands in the way any more. */
+async function keepMade({ made }: Prepared, config: ClusterConfig, say: (text: string) => void): Promise<void> {
+  const { folder } = config.credentials;
+  const count = Object.keys(made).length;
+  if (count === 0) return;
+  const { writeNew } = await import("../pki/cluster/folder.ts");
+  await writeNew(folder, made).catch((thrown: unknown) => {
+    const error = toKhwError(thrown);
+    if (error.code !== "INVALID_ARGUMENT") throw error;
+    // There was none when the run began.
+    throw new KhwError("BUSY", error.message, {
+      hint: "somebody else put it there meanwhile: run the command again, it uses what is there",
+      cause: error,
+    });
+  });
+  const what = `made the cluster's certificates, kubeconfigs and encryption key, ${count} files in ${folder}: keep them, and keep them safe`;
+  say(config.pki.separateSigningCa ? what : `${what}. ca-key.pem goes to the controllers, as in lab 08`);
 }
 
 function tellDrained(name: string): string {

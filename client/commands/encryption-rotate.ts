@@ -13,6 +13,7 @@ import { findResources } from "../encryption/resources.ts";
 import { rewrite } from "../encryption/rewrite.ts";
 import { type NodeDifference, rotate } from "../encryption/rotate.ts";
 import { replaceFiles } from "../pki/cluster/folder.ts";
+import { completeFolder } from "../pki/folder.ts";
 import { prepare } from "../prepare.ts";
 import { openProgress, type Output } from "../progress/open.ts";
 import { phase } from "../progress/phase.ts";
@@ -39,8 +40,9 @@ export async function encryptionRotate(
   const { signal } = context;
   const kind = provider === undefined ? undefined : parseKeyedKind(provider);
   const progress = await openProgress(output, context);
-  await using cluster = await openCluster(config, signal);
   const { folder } = config.credentials;
+  await completeFolder(folder);
+  await using cluster = await openCluster(config, signal);
   const note = (text: string): void => progress.emit({ kind: "note", text });
   const goOn = (): void => {
     if (signal.aborted) throw new KhwError("CANCELLED", "stopped", { hint: "run the command again: it goes on" });

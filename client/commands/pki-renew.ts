@@ -9,6 +9,7 @@ import { renewLeaves } from "../pki/cluster/renew.ts";
 import type { PresentFiles } from "../pki/cluster/present.ts";
 import { onControllers } from "../pki/cluster/rollable.ts";
 import { describe } from "../pki/describe.ts";
+import { completeFolder } from "../pki/folder.ts";
 import { findPublicAddress, type Prepared } from "../prepare.ts";
 import { openProgress, type Output } from "../progress/open.ts";
 import type { Progress } from "../progress/progress.ts";
@@ -34,6 +35,7 @@ export async function pkiRenew(
 ): Promise<number> {
   const { signal } = context;
   const workers = workersOf(config.pki.workers);
+  await completeFolder(config.credentials.folder);
   const present = await readPresent(config.credentials.folder, clusterFiles({ ...config.pki, workers }));
   const chosen = choose(
     leafNames({ workers }).filter((name) => present.has(`${name}.pem`)),

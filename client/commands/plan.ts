@@ -52,14 +52,15 @@ export async function plan(
 }
 
 function planCredentials({ made }: Prepared, { credentials: { folder } }: ClusterConfig): Difference[] {
-  if (made.length === 0) return [];
+  const count = Object.keys(made).length;
+  if (count === 0) return [];
   const title = `the cluster's credentials are in ${folder}`;
   return [
     {
       track: "workstation",
       step: "credentials",
       title,
-      drift: `none is in ${folder}: ${made.length} files would be made`,
+      drift: `none is in ${folder}: ${count} files would be made`,
     },
   ];
 }

@@ -33,8 +33,7 @@ export async function addFiles(folder: string, files: NewFiles): Promise<void> {
   let staging: string | undefined;
   try {
     staging = await makeStaging(folder);
-    for (const [name, content] of Object.entries(files)) await writeSynced(join(staging, name), content);
-    await syncFolder(staging);
+    await writeWhole(staging, files);
     for (const name of Object.keys(files)) {
       await link(join(staging, name), join(folder, name));
       added.push(join(folder, name));
@@ -48,9 +47,16 @@ export async function addFiles(folder: string, files: NewFiles): Promise<void> {
   }
 }
 
-/** Before it is looked at what the folder has: the files that a killed run did not get to add are there, too. @throws KhwError IO_FAILED */
+/** Durably, each of mode 0600. */
+export async function writeWhole(staging: string, files: NewFiles): Promise<void> {
+  for (const [name, content] of Object.entries(files)) await writeSynced(join(staging, name), content);
+  await syncFolder(staging);
+}
+
+/** Before it is looked at what the folder has: the files that a killed run did not get to put there are there, too. @throws KhwError IO_FAILED */
 export async function completeFolder(folder: string): Promise<void> {
   await finishInterrupted(folder).catch((cause: unknown) => {
+    if (cause instanceof KhwError) throw cause;
     throw new KhwError("IO_FAILED", `${folder}: what was begun in it cannot be finished: ${reason(cause)}`, { cause });
   });
 }

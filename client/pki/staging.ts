@@ -1,7 +1,11 @@
-import { link, mkdtemp, readdir, rm, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { link, mkdtemp, readdir, rename, rm, stat } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { KhwError } from "../../proto/errors.ts";
 
-const prefix = /^\.new-(\d+)-/;
+const addition = /^\.new-(\d+)-/;
+/** Folders of what was replaced, and within one the files that are to replace it, until they have. */
+const replaced = /^replaced-/;
+const replacement = /^\.replace-(\d+)$/;
 
 /** A new folder within the folder, in which this process gets files ready to be linked to their places. */
 export async function makeStaging(folder: string): Promise<string> {
@@ -9,19 +13,82 @@ export async function makeStaging(folder: string): Promise<string> {
 }
 
 /**
- * Brings to its end what a process that was killed had begun to add to the folder; what it had not begun to add is gone. Every
- * file was whole before the first was linked, so that they all are there then. A process that lives is left alone.
+ * Says that the staging folder's files are whole, and are to take the places of those of the same names, whatever happens to
+ * this process; the folder's new path. `backup`, within the folder, has those of before under the same names.
+ */
+export async function decideReplacement(staging: string, backup: string): Promise<string> {
+  const decided = join(backup, `.replace-${process.pid}`);
+  await rename(staging, decided);
+  return decided;
+}
+
+/** Puts the files in their places. They stay in `decided`, too, until all of them are there: that is how one tells how far it came. */
+export async function replaceFrom(decided: string): Promise<void> {
+  const folder = dirname(dirname(decided));
+  for (const name of await readdir(decided)) {
+    const step = join(folder, `.${name}.replacing`);
+    await rm(step, { force: true });
+    await link(join(decided, name), step);
+    await rename(step, join(folder, name));
+    // Where the file was in its place already, a rename does nothing.
+    await rm(step, { force: true });
+  }
+  await rm(decided, { recursive: true, force: true });
+}
+
+/**
+ * Brings to its end what a process that was killed had begun to add to the folder, or to replace in it; what it had not begun is
+ * gone. Every file was whole before the first got its place, so that they all are there then. A process that lives is left alone.
+ * @throws KhwError CREDENTIAL_INVALID where the files are neither those of before nor those that were to replace them
  */
 export async function finishInterrupted(folder: string): Promise<void> {
   for (const name of await namesIn(folder)) {
-    const pid = prefix.exec(name)?.[1];
-    if (pid === undefined || isAlive(Number(pid))) continue;
-    const staging = join(folder, name);
-    const files = await readdir(staging);
-    const begun = await Promise.all(files.map((file) => isSame(join(staging, file), join(folder, file))));
-    if (begun.includes(true)) for (const file of files) await linkNew(join(staging, file), join(folder, file));
-    await rm(staging, { recursive: true, force: true });
+    if (replaced.test(name)) await finishReplacements(join(folder, name));
+    if (isLeft(addition.exec(name))) await finishAddition(folder, join(folder, name));
   }
+}
+
+function isLeft(match: RegExpExecArray | null): boolean {
+  return match !== null && !isAlive(Number(match[1]));
+}
+
+async function finishReplacements(backup: string): Promise<void> {
+  for (const name of await namesIn(backup)) {
+    if (!isLeft(replacement.exec(name))) continue;
+    const decided = join(backup, name);
+    for (const file of await readdir(decided)) await refuseOther(file, { decided, backup });
+    await replaceFrom(decided);
+  }
+}
+
+async function refuseOther(
+  name: string,
+  { decided, backup }: { readonly decided: string; readonly backup: string },
+): Promise<void> {
+  const place = join(dirname(backup), name);
+  if ((await isSame(place, join(decided, name))) || (await isSame(place, join(backup, name)))) return;
+  if (!(await isThere(place)) && !(await isThere(join(backup, name)))) return;
+  throw new KhwError(
+    "CREDENTIAL_INVALID",
+    `${place}: a run that was killed had begun to replace it, and it was changed since`,
+    {
+      hint: `the files of before are in ${backup}, those that were to replace them in ${decided}: put the right ones in place, and remove the latter folder`,
+    },
+  );
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+async function finishAddition(folder: string, staging: string): Promise<void> {
+  const files = await readdir(staging);
+  const begun = await Promise.all(files.map((file) => isSame(join(staging, file), join(folder, file))));
+  if (begun.includes(true)) for (const file of files) await linkNew(join(staging, file), join(folder, file));
+  await rm(staging, { recursive: true, force: true });
 }
 
 async function linkNew(from: string, to: string): Promise<void> {

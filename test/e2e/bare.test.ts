@@ -5,6 +5,7 @@ import { join } from "node:path";
 import t from "tap";
 
 import { noCredentials, startTestbed } from "../testbed/index.ts";
+import { createAuthority } from "../../client/pki/issue.ts";
 import { agentPackage, installPackage, makeBareWorkstation } from "../testbed/workstation.ts";
 
 t.test("bootstrap needs nothing but machines with the package", async (t) => {
@@ -17,10 +18,23 @@ t.test("bootstrap needs nothing but machines with the package", async (t) => {
   t.equal(plan.code, 65, "a plan makes no management CA, and says what does");
   t.match(plan.stderr, /khw-pki\/ca\.pem.*\n.*khw-client pki init/s);
 
+  // What it cannot work on it refuses before it makes a file for the cluster; the agents it may know by then.
+  const [foreign] = testbed.nodes;
+  const authority = "/var/lib/kubernetes/ca.pem";
+  await foreign?.must(["sh", "-ec", `mkdir -p /var/lib/kubernetes; cat > ${authority}`], {
+    input: (await createAuthority(new Date())).certificate,
+  });
+  const refused = await workstation.khw(bootstrap);
+  t.equal(refused.code, 69, refused.stdout + refused.stderr);
+  t.match(refused.stderr, /ca\.pem is another cluster's CA/);
+  t.match(refused.stdout, /khw-pki\/ca\.pem: made/);
+  for (const { name } of testbed.nodes)
+    t.match(refused.stdout, new RegExp(`${name}: enrolled: CN=${name}, O=khw:agent`));
+  t.same(await readdir(testbed.credentials), []);
+  await foreign?.must(["rm", authority]);
+
   const first = await workstation.khw(bootstrap);
   t.equal(first.code, 0, first.stdout + first.stderr);
-  t.match(first.stdout, /khw-pki\/ca\.pem: made/);
-  for (const { name } of testbed.nodes) t.match(first.stdout, new RegExp(`${name}: enrolled: CN=${name}, O=khw:agent`));
   t.match(first.stdout, /made the cluster's certificates, kubeconfigs and encryption key, \d+ files/);
   const folders = [testbed.credentials, join(workstation.folder, "khw-pki")];
   for (const folder of folders) {

@@ -1,7 +1,8 @@
-import { copyFile, link, mkdir, readFile, rename, rm } from "node:fs/promises";
+import { copyFile, link, mkdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { KhwError } from "../../../proto/errors.ts";
-import { addFiles, makeFolder, type NewFiles, syncFolder } from "../folder.ts";
+import { addFiles, makeFolder, type NewFiles, syncFolder, writeWhole } from "../folder.ts";
+import { decideReplacement, makeStaging, replaceFrom } from "../staging.ts";
 import type { PresentFiles } from "./present.ts";
 
 /** The content of those of the files that the folder has; none where there is no such folder. @throws KhwError IO_FAILED */
@@ -18,25 +19,31 @@ export async function writeNew(folder: string, files: NewFiles): Promise<void> {
 
 /**
  * Puts the files in the place of those of the same names, which stay in a folder of their own beside them; answers that
- * folder's path. Interrupted at any instant, each file is the old one or the new one, and the old ones are all there.
+ * folder's path. Killed at any instant, the old ones are all there, and where some have been replaced `completeFolder` replaces the
+ * others.
  * @throws KhwError IO_FAILED
  */
 export async function replaceFiles(folder: string, files: NewFiles, now: Date): Promise<string> {
   const backup = join(folder, `replaced-${now.toISOString().replaceAll(/[:.]/g, "-")}`);
-  const staging = `${backup}.new`;
+  let staging: string | undefined;
+  let decided: string | undefined;
   try {
     await mkdir(backup, { mode: 0o700 });
     for (const name of Object.keys(files)) await keepOld(join(folder, name), join(backup, name));
-    await mkdir(staging, { mode: 0o700 });
-    await addFiles(staging, files);
-    for (const name of Object.keys(files)) await rename(join(staging, name), join(folder, name));
+    staging = await makeStaging(folder);
+    await writeWhole(staging, files);
+    await syncFolder(backup);
+    decided = await decideReplacement(staging, backup);
+    await syncFolder(backup);
+    await replaceFrom(decided);
     await syncFolder(folder);
     return backup;
   } catch (error) {
-    if (error instanceof KhwError) throw error;
+    // What is decided on is to be finished, not taken back.
+    if (decided !== undefined)
+      throw failed(folder, `not all files are replaced (those of before are in ${backup})`, error);
+    if (staging !== undefined) await rm(staging, { recursive: true, force: true });
     throw failed(folder, "cannot be written", error);
-  } finally {
-    await rm(staging, { recursive: true, force: true });
   }
 }
 
@@ -62,6 +69,7 @@ async function readIfThere(path: string): Promise<string | undefined> {
 
 function failed(path: string, what: string, cause: unknown): KhwError {
   return new KhwError("IO_FAILED", `${path}: ${what}: ${cause instanceof Error ? cause.message : String(cause)}`, {
+    hint: "see to that, then run the command again: what was begun is finished first",
     cause,
   });
 }

@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { X509Certificate } from "node:crypto";
 import { once } from "node:events";
-import { chmod, cp, link, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, cp, link, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import t from "tap";
@@ -14,6 +14,8 @@ import { parseYaml } from "../../../client/config/yaml.ts";
 import type { Context } from "../../../client/context.ts";
 import { provideCredentials } from "../../../client/credentials/provide.ts";
 import type { Member } from "../../../client/cluster.ts";
+import { replaceFiles, writeNew } from "../../../client/pki/cluster/folder.ts";
+import { completeFolder } from "../../../client/pki/folder.ts";
 import { secretsOf } from "../../fixtures/secrets.ts";
 
 const base = await mkdtemp(join(tmpdir(), "khw-pki-create-"));
@@ -286,19 +288,19 @@ function member(worked: boolean): Member {
 t.test("bootstrap of an empty folder makes all files; where one is there, none", async (t) => {
   const folder = join(base, "provided");
   const options = { addresses, members: [member(false)] };
-  const imagined = await provideCredentials(configOf(folder), { ...options, write: false });
-  t.equal(Object.keys(imagined ?? {}).length, 22);
-  await t.rejects(stat(folder), { code: "ENOENT" }, "a plan writes nothing");
-  await provideCredentials(configOf(folder), { ...options, write: true });
+  const made = await provideCredentials(configOf(folder), { ...options, complete: true });
+  t.equal(Object.keys(made ?? {}).length, 22);
+  await t.rejects(stat(folder), { code: "ENOENT" }, "they are written when nothing stands in the way");
+  await writeNew(folder, made ?? {});
   t.equal((await readdir(folder)).length, 22);
-  t.equal(await provideCredentials(configOf(folder), { ...options, write: true }), undefined);
+  t.equal(await provideCredentials(configOf(folder), { ...options, complete: true }), undefined);
 
   const partial = await mkdtemp(join(base, "partial-"));
   await writeFile(join(partial, "ca.pem"), "x");
-  t.equal(await provideCredentials(configOf(partial), { ...options, write: true }), undefined);
+  t.equal(await provideCredentials(configOf(partial), { ...options, complete: true }), undefined);
   t.same(await readdir(partial), ["ca.pem"]);
   const elsewhere = configOf(join(base, "none"), { "--admin-kubeconfig": join(folder, "admin.kubeconfig") });
-  t.equal(await provideCredentials(elsewhere, { ...options, write: true }), undefined);
+  t.equal(await provideCredentials(elsewhere, { ...options, complete: true }), undefined);
 });
 
 t.test("bootstrap makes no second authority for nodes that have a cluster's already", async (t) => {
@@ -306,7 +308,7 @@ t.test("bootstrap makes no second authority for nodes that have a cluster's alre
   const refused = provideCredentials(configOf(folder), {
     addresses,
     members: [member(false), member(true)],
-    write: true,
+    complete: true,
   });
   await t.rejects(refused, {
     code: "CREDENTIAL_INVALID",
@@ -342,9 +344,9 @@ for (const added of [["ca-key.pem"], ["ca-key.pem", "ca.pem", "admin.pem"]]) {
 
     const again = await killed(added, await deadPid());
     const options = { addresses, members: [member(false)] };
-    await provideCredentials(configOf(again), { ...options, write: false });
+    await provideCredentials(configOf(again), { ...options, complete: false });
     t.equal((await readdir(again)).length, added.length + 1, "a plan completes nothing");
-    t.equal(await provideCredentials(configOf(again), { ...options, write: true }), undefined);
+    t.equal(await provideCredentials(configOf(again), { ...options, complete: true }), undefined);
     t.same(await fingerprint(again), await fingerprint(sound));
   });
 }
@@ -376,3 +378,79 @@ async function fingerprint(folder: string): Promise<Record<string, string>> {
   );
   return Object.fromEntries(contents);
 }
+
+const renewed = ["kubernetes.pem", "kubernetes-key.pem", "admin.pem", "admin-key.pem"];
+
+/** As a run leaves the folder that was killed when it had put just these of its four new files in their places. */
+async function killedReplacing(placed: readonly string[]) {
+  const folder = await copy();
+  const backup = join(folder, "replaced-2026-01-31T12-00-00-000Z");
+  const decided = join(backup, `.replace-${await deadPid()}`);
+  await mkdir(decided, { recursive: true });
+  for (const name of renewed) {
+    await link(join(folder, name), join(backup, name));
+    await writeFile(join(decided, name), `new ${name}`);
+  }
+  for (const name of placed) {
+    await rm(join(folder, name));
+    await link(join(decided, name), join(folder, name));
+  }
+  return { folder, backup, decided };
+}
+
+for (const placed of [[], ["kubernetes.pem"], ["kubernetes.pem", "kubernetes-key.pem", "admin.pem"]]) {
+  t.test(`a replacement that was cut off after ${placed.length} of its files is finished, all of it`, async (t) => {
+    const { folder, backup } = await killedReplacing(placed);
+    const undecided = join(folder, `.new-${await deadPid()}-def`);
+    await mkdir(undecided);
+    await writeFile(join(undecided, "ca.pem"), "never decided on");
+    const authority = await readFile(join(folder, "ca.pem"), "utf8");
+    await completeFolder(folder);
+    for (const name of renewed) t.equal(await readFile(join(folder, name), "utf8"), `new ${name}`);
+    t.equal(await readFile(join(folder, "ca.pem"), "utf8"), authority);
+    t.same(
+      (await readdir(folder)).filter((name) => name.startsWith(".")),
+      [],
+      "nothing temporary is left",
+    );
+    t.same((await readdir(backup)).sort(), renewed.toSorted());
+  });
+}
+
+t.test("files that came after a replacement that was cut off are not replaced: that is told", async (t) => {
+  const { folder, backup } = await killedReplacing(["kubernetes.pem"]);
+  // Somebody has put the one before back by hand.
+  await cp(join(backup, "kubernetes.pem"), `${folder}/by-hand`);
+  await rename(`${folder}/by-hand`, join(folder, "kubernetes.pem"));
+  const before = await fingerprint(folder);
+  const refused = {
+    code: "CREDENTIAL_INVALID",
+    message: /kubernetes\.pem: a run that was killed had begun to replace it/,
+  };
+  await t.rejects(completeFolder(folder), refused);
+  await t.rejects(create(folder), refused);
+  t.same(await fingerprint(folder), before);
+});
+
+t.test("a replacement that fails leaves everything as it was, or is finished by the next run", async (t) => {
+  const folder = await copy();
+  const before = await fingerprint(folder);
+  const now = new Date("2026-01-31T12:00:00Z");
+  // A name that cannot be written: the old file of that name is kept, the new one is not to be had.
+  await t.rejects(replaceFiles(folder, { "admin.pem": "new", "no/such/folder": "" }, now), { code: "IO_FAILED" });
+  t.same(await fingerprint(folder), before);
+  t.same(
+    (await readdir(folder)).filter((name) => name.startsWith(".")),
+    [],
+  );
+
+  // A folder is in the way of the second file: the replacement is decided on by then.
+  const later = new Date("2026-01-31T13:00:00Z");
+  await mkdir(join(folder, ".new.pem.replacing"));
+  const half = replaceFiles(folder, { "admin.pem": "new", "new.pem": "new" }, later);
+  await t.rejects(half, { code: "IO_FAILED", message: /not all files are replaced \(those of before are in/ });
+  await rm(join(folder, ".new.pem.replacing"), { recursive: true });
+  await completeFolder(folder);
+  t.equal(await readFile(join(folder, "admin.pem"), "utf8"), "new");
+  t.equal(await readFile(join(folder, "new.pem"), "utf8"), "new");
+});
