@@ -3,6 +3,7 @@ import { ownController } from "../proto/desired.ts";
 import { KhwError } from "../proto/errors.ts";
 import { etcdPorts, hasEtcd, type WithEtcd } from "../proto/etcd.ts";
 import { show } from "../proto/validate.ts";
+import { missingDisk } from "./etcd/disk.ts";
 import { standsInTheWay } from "./etcd/standing.ts";
 import type { Os } from "./os/os.ts";
 import { installedProgram, kubernetesFolder, releaseFolder, releasesFolder, unitFolder } from "./paths.ts";
@@ -38,7 +39,7 @@ export async function preflight(desired: DesiredState, os: Os, signal: AbortSign
     ...ports.map((port) => portFinding(port, os)),
     ...spaceFindings(desired, os),
     ...(hasEtcd(desired)
-      ? [memberFinding(desired, os), ...memberPorts.map((port) => portFinding(port, os))]
+      ? [memberFinding(desired, os), diskFinding(desired, os), ...memberPorts.map((port) => portFinding(port, os))]
       : [etcdFinding(desired, os, signal)]),
   ]);
   return findings
@@ -81,6 +82,10 @@ async function memberFinding(desired: WithEtcd, os: Os): Promise<KhwError | null
     if (error instanceof KhwError) return error;
     throw error;
   }
+}
+
+async function diskFinding({ etcd }: WithEtcd, { files }: Os): Promise<KhwError | null> {
+  return etcd.dedicatedDisk ? missingDisk(files) : null;
 }
 
 interface Port {

@@ -14,6 +14,8 @@ export interface Etcd {
   readonly sha256: Readonly<Partial<Record<Architecture, string>>>;
   /** What preflight measures and finds too slow stands in the way. */
   readonly strict: boolean;
+  /** Its data is on a disk of its own, which is mounted there; without it no member is begun, started or replaced. */
+  readonly dedicatedDisk: boolean;
   /** Undefined: none are taken by themselves. */
   readonly snapshots: SnapshotPolicy | undefined;
 }
@@ -37,7 +39,7 @@ export type EtcdProgram = (typeof etcdPrograms)[number];
 export const etcdPorts = { client: 2379, peer: 2380 } as const;
 
 /** @throws KhwError INVALID_ARGUMENT naming the field. */
-export function parseEtcd({ version, mirrors, sha256, strict, snapshots }: wire.Etcd): Etcd {
+export function parseEtcd({ version, mirrors, sha256, strict, dedicatedDisk, snapshots }: wire.Etcd): Etcd {
   if (mirrors.length === 0) refuse("etcd.mirrors", "is empty");
   return {
     version: parseEtcdVersion("etcd.version", version),
@@ -49,6 +51,7 @@ export function parseEtcd({ version, mirrors, sha256, strict, snapshots }: wire.
       ]),
     ),
     strict,
+    dedicatedDisk,
     snapshots: snapshots === undefined ? undefined : parseSnapshotPolicy("etcd.snapshots", snapshots),
   };
 }

@@ -16,6 +16,7 @@ import type { Storage } from "../os/storage.ts";
 import type { Target } from "../target.ts";
 import type { Writer } from "../writer.ts";
 import { defragment } from "./defragment.ts";
+import { missingDisk } from "./disk.ts";
 import { readMember } from "./member.ts";
 import { readMemberRecord, writeMemberRecord } from "./record.ts";
 import { openRestoreMark } from "./restore/mark.ts";
@@ -71,6 +72,7 @@ export async function openEtcd(options: EtcdOptions): Promise<Etcd> {
     writer,
     snapshots,
     member,
+    missingDisk: async () => (target.current()?.desired.etcd?.dedicatedDisk === true ? missingDisk(files) : null),
     joined: async ({ clusterId, memberId }, { peers: members }) => {
       // An etcd that is not khw's is not remembered: its guard is its owner's.
       if (target.current()?.desired.etcd === undefined && (await readMemberRecord(files)) === undefined) return;

@@ -8,6 +8,7 @@ import type { Files, Os } from "../os/os.ts";
 import { etcdJoinDropIn, etcdMemberFolder } from "../paths.ts";
 import { type InitialCluster, renderEtcdJoin } from "../render/etcd.ts";
 import { addLearner, type Member, promoteMember, removeMember, serverStatus } from "./api.ts";
+import { demandDisk } from "./disk.ts";
 import { keeping } from "./held.ts";
 import { createEtcdLock } from "./lock.ts";
 import { findQuorum } from "./quorum.ts";
@@ -92,6 +93,7 @@ async function begin(
   const { activeState } = await systemd.unit(unit);
   if (activeState !== "inactive" && activeState !== "failed") await systemd.stop(unit, signal);
   await systemd.resetFailed(unit);
+  await demandDisk(desired, files);
   await removeTree(files, etcdMemberFolder);
   const old = members.find(({ peerUrls }) => peerUrls.includes(url));
   if (old !== undefined) await removeMember(etcd, server, { id: old.id, signal });

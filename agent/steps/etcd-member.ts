@@ -3,6 +3,7 @@ import { clientUrl, type WithEtcd } from "../../proto/etcd.ts";
 import { KhwError } from "../../proto/errors.ts";
 import type { Step } from "../../proto/step.ts";
 import { listMembers, serverStatus, type ServerStatus } from "../etcd/api.ts";
+import { demandDisk } from "../etcd/disk.ts";
 import { knownToOthers } from "../etcd/known.ts";
 import { hexId, readMemberRecord, writeMemberRecord } from "../etcd/record.ts";
 import { hasData, rejoin } from "../etcd/rejoin.ts";
@@ -12,13 +13,37 @@ import { etcdDataFolder, etcdGuardDropIn, etcdJoinDropIn, etcdRecordFile } from 
 import { initialCluster, renderEtcdGuard } from "../render/etcd.ts";
 
 const mode = 0o700;
+const unit = "etcd.service";
+
+/** Whoever keeps the machine has mounted a disk of its own for etcd's data; khw formats and mounts none. */
+export function etcdDisk(desired: WithEtcd): Step<Os> {
+  return {
+    id: "etcd/disk",
+    title: `a disk of its own is mounted at ${etcdDataFolder}`,
+    needs: ["identity"],
+    check: async (os) => {
+      await demandDisk(desired, os.files);
+      return (await isKeptDown(os)) ? { summary: "it is back, and etcd was not started while it was away" } : null;
+    },
+    apply: async (os, { signal }) => {
+      await demandDisk(desired, os.files);
+      if (await isKeptDown(os)) await os.systemd.start(unit, signal);
+    },
+  };
+}
+
+/** The guard kept systemd from starting it without its data, which is there now: nobody else starts it for that. */
+async function isKeptDown({ files, systemd }: Os): Promise<boolean> {
+  const { activeState, unmet } = await systemd.unit(unit);
+  return activeState === "inactive" && unmet === true && (await hasData(files));
+}
 
 /** The folder of etcd's data is there, and root's alone. */
-export function etcdData(): Step<Os> {
+export function etcdData(needs: readonly string[]): Step<Os> {
   return {
     id: "etcd/data",
     title: `${etcdDataFolder} exists, and is root's alone`,
-    needs: ["identity"],
+    needs: ["identity", ...needs],
     watches: [etcdDataFolder],
     check: async ({ files }) => {
       const facts = await files.stat(etcdDataFolder);
@@ -45,6 +70,7 @@ export function etcdBegun(desired: WithEtcd, needs: readonly string[]): Step<Os>
       return (await readMemberRecord(os.files)) === undefined ? { summary: "no member was begun here yet" } : null;
     },
     apply: async (os, { signal }) => {
+      await demandDisk(desired, os.files);
       const members = initialCluster(desired);
       const known = (await hasData(os.files)) ? undefined : await knownToOthers(desired, os, signal);
       await writeMemberRecord(
@@ -63,6 +89,7 @@ export function etcdMember(desired: WithEtcd, needs: readonly string[]): Step<Os
     needs,
     watches: [etcdDataFolder],
     check: async ({ files }) => {
+      await demandDisk(desired, files);
       const record = await readMemberRecord(files);
       switch (record?.stage) {
         case undefined:

@@ -2,9 +2,9 @@ import { etcdCredentials, etcdPrograms, type WithEtcd } from "../../proto/etcd.t
 import type { Step } from "../../proto/step.ts";
 import { healthCheckOf } from "../health.ts";
 import type { Os } from "../os/os.ts";
-import { etcdFile, etcdFolder, unitFolder } from "../paths.ts";
+import { etcdDataFolder, etcdFile, etcdFolder, unitFolder } from "../paths.ts";
 import { etcdCommand, renderEtcd } from "../render/etcd.ts";
-import { etcdBegun, etcdData, etcdMember, etcdRemembered } from "./etcd-member.ts";
+import { etcdBegun, etcdData, etcdDisk, etcdMember, etcdRemembered } from "./etcd-member.ts";
 import { etcdBinary, etcdReleased } from "./etcd-release.ts";
 import { file, folder, textFile } from "./files.ts";
 import { ready } from "./ready.ts";
@@ -18,6 +18,8 @@ export function etcdSteps(desired: WithEtcd): Step<Os>[] {
   const files = etcdCredentials.map((name) => `etcd/${name}`);
   const binaries = etcdPrograms.map((program) => `binary/${program}`);
   const askedWith = etcdCredentials.map((name) => `credential/${name}`);
+  const disk = desired.etcd.dedicatedDisk ? [etcdDisk(desired)] : [];
+  const needsDisk = disk.map(({ id }) => id);
   return [
     etcdReleased(desired),
     ...etcdPrograms.map((program) => etcdBinary(program, desired)),
@@ -29,8 +31,9 @@ export function etcdSteps(desired: WithEtcd): Step<Os>[] {
       const id = `etcd/${known}`;
       return file({ id, path: etcdFile(known), mode, sha256, content, needs: [`folder${etcdFolder}`] });
     }),
-    etcdData(),
-    etcdBegun(desired, askedWith),
+    ...disk,
+    etcdData(needsDisk),
+    etcdBegun(desired, [...needsDisk, ...askedWith]),
     textFile({
       id: "unit/etcd",
       path: `${unitFolder}/etcd.service`,
@@ -44,6 +47,7 @@ export function etcdSteps(desired: WithEtcd): Step<Os>[] {
       command: etcdCommand(desired),
       inputs: [desired.etcd.version, renderEtcd(desired), ...readAtStart(desired)],
       needs: ["etcd/member"],
+      ...(desired.etcd.dedicatedDisk && { mounts: [etcdDataFolder] }),
     }),
     ready(healthCheckOf("etcd"), ["service/etcd"]),
     etcdRemembered(desired, ["ready/etcd"]),

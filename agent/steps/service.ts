@@ -17,6 +17,8 @@ export interface WantedService {
   /** The files among them, its unit's too, which somebody could change and put back around a restart. */
   readonly reads?: readonly ReadFile[];
   readonly needs: readonly string[];
+  /** Where something must be mounted before it starts. */
+  readonly mounts?: readonly string[];
 }
 
 /**
@@ -27,9 +29,9 @@ export interface WantedService {
  * command line is compared as well: a unit that was edited, loaded and put back by hand has left its trace there alone. What
  * files it found is read off what its start wrote down.
  */
-export function service({ unit, command, inputs, reads = [], needs }: WantedService): Step<Os> {
+export function service({ unit, command, inputs, reads = [], needs, mounts }: WantedService): Step<Os> {
   const digest = digestOf(JSON.stringify(inputs));
-  const dropIn = renderInputsDropIn(digest, recordOf(unit, reads));
+  const dropIn = renderInputsDropIn(digest, { record: recordOf(unit, reads), mounts });
   const dropInPath = inputsDropIn(unit);
 
   /** Null when what systemd would start is just the wanted service, and at every boot. */

@@ -70,13 +70,14 @@ function isManaged({ etcd, cluster }: ClusterConfig): boolean {
   return (etcd.mode ?? (cluster.etcdServers === undefined ? "managed" : "external")) === "managed";
 }
 
-function toEtcd({ version, mirrors, sha256, strict, snapshots }: ClusterConfig["etcd"]): wire.Etcd {
+function toEtcd({ version, mirrors, sha256, strict, dedicatedDisk, snapshots }: ClusterConfig["etcd"]): wire.Etcd {
   const { interval, keep, bucket = "" } = snapshots;
   return {
     version,
     mirrors: [...mirrors],
     sha256: { ...sha256 },
     strict,
+    dedicatedDisk,
     snapshots: interval === undefined ? undefined : toWireSnapshotPolicy({ intervalMillis: interval, keep, bucket }),
   };
 }

@@ -41,6 +41,12 @@ export const etcd = {
       flag: { name: "--etcd-strict" },
       parse: boolean,
     },
+    dedicatedDisk: {
+      help: "Its data has a disk of its own, which you have mounted at /var/lib/etcd on each controller: without it no member is begun, started or replaced.",
+      default: false,
+      flag: { name: "--etcd-dedicated-disk" },
+      parse: boolean,
+    },
     snapshots,
   },
 } as const satisfies Group;

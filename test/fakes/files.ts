@@ -28,6 +28,8 @@ export interface FakeFiles extends Files {
   watched(): readonly string[];
   /** Free bytes; settable. */
   free: number;
+  /** Folders that are file systems of their own. */
+  readonly mounts: Set<string>;
 }
 
 /** A file system in memory: paths to entries, where hard links share one entry. */
@@ -68,8 +70,13 @@ export function createFakeFiles(now: () => number): FakeFiles {
   const change = (what: string): void => void changes.push(what);
   entries.set("/", make("directory", 0o755));
 
+  const mounts = new Set<string>();
+  const deviceOf = (path: string): bigint =>
+    [...mounts].some((mount) => path === mount || path.startsWith(`${mount}/`)) ? 2n : 1n;
+
   return {
     changes,
+    mounts,
     free: 100e9,
     put: (path, content, mode = 0o644) => {
       makeFolders(dirname(path), 0o755);
@@ -89,7 +96,7 @@ export function createFakeFiles(now: () => number): FakeFiles {
         inode,
         changedAt,
         size: content.length,
-        device: 1n,
+        device: deviceOf(path),
         ...(target !== undefined && { target }),
       };
     },

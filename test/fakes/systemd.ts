@@ -19,6 +19,8 @@ export interface FakeSystemd extends Systemd {
   readonly changes: readonly string[];
   /** Lets a running service end by itself, for good or until systemd starts it again. */
   crash(name: string, result: string, subState?: "failed" | "auto-restart"): void;
+  /** A start was asked for, and a condition of the unit was not met. */
+  keptDown(name: string): Promise<void>;
   /** systemd starts a service again that ended by itself. */
   autoRestart(name: string): Promise<void>;
 }
@@ -102,6 +104,7 @@ export function createFakeSystemd(files: FakeFiles, now: () => number): FakeSyst
       mainPid: pid,
       activeSince: now(),
       restarts,
+      unmet: false,
     });
   };
 
@@ -110,6 +113,9 @@ export function createFakeSystemd(files: FakeFiles, now: () => number): FakeSyst
     journals,
     endings,
     changes,
+    keptDown: async (name) => {
+      set(name, await loadedUnit(name), { activeState: "inactive", subState: "dead", unmet: true });
+    },
     crash: (name, result, subState = "failed") => {
       const unit = units.get(name);
       if (unit === undefined) throw new Error(`${name} is not loaded`);

@@ -8,12 +8,11 @@ import t, { type Test } from "tap";
 import { issue, subjectAlternativeNames, type TestbedNode } from "../testbed/index.ts";
 import { etcdctl, etcdPid, memberStatus } from "../fixtures/etcd.ts";
 import { failsWith, openScene, scenario } from "../fixtures/faults.ts";
+import { given } from "../fixtures/given.ts";
 
 const rounds = 10;
 /** The longest that a round lets etcd form before it kills. */
 const momentMillis = 6_000;
-/** For what the agents do by themselves. */
-const waitMillis = 180_000;
 
 t.test("etcd on bare machines", async (t) => {
   await using scene = await openScene(3, "", { withEtcd: false });
@@ -114,17 +113,6 @@ async function oneCluster(t: Test, all: readonly TestbedNode[]): Promise<void> {
   t.equal(new Set(states.map((state) => state?.memberId)).size, all.length, "each member is one of its own");
   t.equal(new Set(states.map((state) => state?.members.toSorted().join("\n"))).size, 1, "one list of members");
   t.equal(states[0]?.members.length, all.length);
-}
-
-/** What is asked for again and again until it is there. */
-async function given<T>(what: string, ask: () => Promise<T | undefined>): Promise<T> {
-  const deadline = Date.now() + waitMillis;
-  for (;;) {
-    const answer = await ask();
-    if (answer !== undefined) return answer;
-    if (Date.now() > deadline) throw new Error(`not within ${waitMillis / 1000} s: ${what}`);
-    await sleep(500);
-  }
 }
 
 async function servedSerial(machine: TestbedNode): Promise<string> {

@@ -16,7 +16,7 @@ const load = { rate: 20, reads: "/api/v1/namespaces/default/secrets/secret-7" };
 const numbers = Array.from({ length: 40 }, (_, number) => number);
 
 t.test("three API servers behind a load balancer", async (t) => {
-  await using scene = await openScene(3);
+  await using scene = await openScene(3, "", { withEtcd: false });
   const { testbed, workstation, bootstrap, node } = scene;
   const first = await bootstrap();
   t.equal(first.code, 0, first.stderr);

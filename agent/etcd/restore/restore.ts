@@ -29,6 +29,8 @@ export interface RestorerOptions {
   readonly writer: Writer;
   readonly snapshots: Pick<Snapshots, "list" | "fileOf">;
   readonly member: (signal: AbortSignal) => Promise<EtcdMember>;
+  /** Why etcd's data cannot be replaced here: its disk is away. */
+  readonly missingDisk: () => Promise<KhwError | null>;
   /** Told of the member once it is one of the restored cluster, with ids that are others than before. */
   readonly joined: (member: EtcdMember, plan: Pick<RestorePlan, "peers">) => Promise<void>;
   readonly told: (restore: Restore) => void;
@@ -40,7 +42,7 @@ const etcdUnit = "etcd.service";
 
 /** An unfinished restore of an earlier agent holds the machine from now on. */
 export function createRestorer(options: RestorerOptions): Restorer {
-  const { os, mark, writer, snapshots, member, joined, told, signal } = options;
+  const { os, mark, writer, snapshots, member, missingDisk, joined, told, signal } = options;
   const barrier = createBarrier(os);
   const machine = createHold(writer);
   let turn: Promise<unknown> = Promise.resolve();
@@ -66,6 +68,7 @@ export function createRestorer(options: RestorerOptions): Restorer {
     },
     [RestorePhase.RESTORE_PHASE_RESTORED]: async (plan, { begunUnixMillis }) => {
       const { snapshotId, restoreId, name, peerUrl, initialCluster } = plan;
+      await refuseWithoutDisk();
       const aside = `${etcdDataFolder}/before-restore-${compactTime(begunUnixMillis)}`;
       await os.etcdctl.replaceData(snapshots.fileOf(snapshotId), {
         name,
@@ -82,6 +85,7 @@ export function createRestorer(options: RestorerOptions): Restorer {
       return { keptAside: (await os.files.stat(aside)) === undefined ? "" : aside };
     },
     [RestorePhase.RESTORE_PHASE_ETCD_STARTED]: async ({ snapshotId, ...plan }) => {
+      await refuseWithoutDisk();
       await barrier.open([etcdUnit]);
       const now = await startEtcd({ os, member, signal });
       const revision = (await snapshots.list()).find(({ id }) => id === snapshotId)?.revision ?? 0;
@@ -97,7 +101,12 @@ export function createRestorer(options: RestorerOptions): Restorer {
     },
   };
 
+  const refuseWithoutDisk = async (): Promise<void> => {
+    const missing = await missingDisk();
+    if (missing !== null) throw missing;
+  };
   const begin = async (plan: RestorePlan, holder: string): Promise<Restore> => {
+    await refuseWithoutDisk();
     await refuseOtherUnit(plan, os.files);
     if (!(await snapshots.list()).some(({ id }) => id === plan.snapshotId)) {
       refuse(

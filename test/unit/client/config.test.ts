@@ -22,6 +22,7 @@ const labEtcd = {
   mirrors: ["https://github.com/etcd-io/etcd/releases/download", "https://storage.googleapis.com/etcd"],
   sha256: {},
   strict: false,
+  dedicatedDisk: false,
   snapshots: { intervalSeconds: 3600, keep: 24, bucket: "" },
 };
 

@@ -139,7 +139,7 @@ t.test("the drop-in carries the digest of the inputs", async (t) => {
 t.test("the drop-in has each start write down the files that it finds", async (t) => {
   const record = { files: ["/etc/a.service", "/var/lib/b.pem"], folder: "khw/a", file: "started-from" };
   t.equal(
-    renderInputsDropIn("ab12", record).split("\n").slice(4).join("\n"),
+    renderInputsDropIn("ab12", { record }).split("\n").slice(4).join("\n"),
     `RuntimeDirectory=khw/a
 RuntimeDirectoryMode=0700
 ExecStartPre=-+/bin/sh -c "exec sha256sum /etc/a.service /var/lib/b.pem >/run/khw/a/started-from 2>/dev/null"

@@ -1,6 +1,7 @@
 import t from "tap";
 import { openRestoreMark } from "../../../../agent/etcd/restore/mark.ts";
 import { createRestorer } from "../../../../agent/etcd/restore/restore.ts";
+import { KhwError } from "../../../../proto/errors.ts";
 import { createWriter } from "../../../../agent/writer.ts";
 import {
   type AdvanceRestoreRequest,
@@ -51,6 +52,7 @@ async function controller() {
   os.files.put(`${folder}/snapshots/good.db`, "restored");
   const joined: string[] = [];
   const member = { leaderId: "a", revision: 8 };
+  const missing: { disk: KhwError | null } = { disk: null };
   /** As an agent that has just started. */
   const agent = async () => {
     const writer = createWriter({ clock: os.clock, signal: never });
@@ -64,6 +66,7 @@ async function controller() {
         fileOf: (id) => `${folder}/snapshots/${id}.db`,
       },
       member: async () => EtcdMember.fromPartial(member),
+      missingDisk: async () => missing.disk,
       joined: async ({ memberId }) => void joined.push(memberId),
       told: () => {},
       signal: never,
@@ -78,7 +81,7 @@ async function controller() {
   };
   const barred = (): string[] =>
     units.filter((unit) => os.files.text(`/etc/systemd/system/${unit}.service.d/90-khw-restoring.conf`) !== undefined);
-  return { os, agent, running, barred, joined, member };
+  return { os, agent, running, barred, joined, member, missing };
 }
 
 t.test("a machine is restored phase by phase, and held meanwhile", async (t) => {
@@ -226,6 +229,24 @@ t.test("nothing is begun where it would not fit", async (t) => {
   await t.rejects(first({}), { code: "PREFLIGHT_FAILED" }, "an etcd that is not the lab's");
   t.equal(writer.holder(), undefined);
   t.same(await running(), units);
+});
+
+t.test("nothing is begun, and no data replaced, while etcd's own disk is away", async (t) => {
+  const { os, agent, running, missing } = await controller();
+  const { mark, advance } = await agent();
+  missing.disk = new KhwError("PREFLIGHT_FAILED", "no disk");
+  await t.rejects(advance(request(phase.held)), { code: "PREFLIGHT_FAILED" });
+  t.equal(mark.current(), undefined);
+  t.same(await running(), units);
+
+  missing.disk = null;
+  for (const next of [phase.held, phase.kubernetes, phase.stopped]) await advance(request(next));
+  missing.disk = new KhwError("PREFLIGHT_FAILED", "no disk");
+  await t.rejects(advance(request(phase.restored)), { code: "PREFLIGHT_FAILED" });
+  t.equal(os.files.text("/var/lib/etcd/member/snap/db"), "of before");
+  missing.disk = null;
+  await advance(request(phase.restored));
+  t.equal(os.files.text("/var/lib/etcd/member/snap/db"), "restored");
 });
 
 t.test("a machine that somebody holds is left to him", async (t) => {

@@ -49,6 +49,17 @@ t.test("one that is just what khw would have made is taken over, however its uni
   }
 });
 
+t.test("a disk of its own that is not mounted stands in the way, where one is wanted", async (t) => {
+  const wanted = labDesiredWithEtcd({}, { dedicatedDisk: true });
+  const os = createFakeOs();
+  const found = async () => (await preflight(wanted, os, never)).map(({ message }) => message);
+  t.match(await found(), [/^no disk is mounted at \/var\/lib\/etcd/]);
+  await os.files.mkdir("/var/lib/etcd", 0o755);
+  t.match(await found(), [/^no disk is mounted at \/var\/lib\/etcd/]);
+  os.files.mounts.add("/var/lib/etcd");
+  t.strictSame(await found(), []);
+});
+
 t.test("etcd's ports that another program holds", async (t) => {
   const os = createFakeOs();
   os.listeners.set(2379, { pid: 7, name: "consul" });

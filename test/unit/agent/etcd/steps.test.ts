@@ -4,7 +4,15 @@ import { renderEtcd, renderEtcdGuard } from "../../../../agent/render/etcd.ts";
 import { controllerSteps } from "../../../../agent/steps.ts";
 import type { FakeOs } from "../../../fakes/os.ts";
 import { controllers, labState } from "../../../fixtures/lab-cluster.ts";
-import { applyAll, digest, etcdRelease, labDesiredWithEtcd, labMachine, planAll } from "../../../fixtures/machine.ts";
+import {
+  applyAll,
+  digest,
+  etcdRelease,
+  labDesiredWithEtcd,
+  labMachine,
+  never,
+  planAll,
+} from "../../../fixtures/machine.ts";
 
 const desired = labDesiredWithEtcd();
 const steps = controllerSteps(desired, { drained: false });
@@ -134,6 +142,40 @@ t.test(
     t.strictSame(await planAll(steps, os), {});
   },
 );
+
+t.test("a member whose disk is away is not replaced: its data is on the disk", async (t) => {
+  const os = bareMachine();
+  const wanted = controllerSteps(labDesiredWithEtcd({}, { dedicatedDisk: true }), { drained: false });
+  t.match((await applyAll(wanted, os)).errors, [{ code: "PREFLIGHT_FAILED", step: "etcd/disk" }]);
+  t.equal(await os.files.stat("/var/lib/etcd"), undefined, "nor is anything put where the disk will be");
+  t.equal(await readMemberRecord(os.files), undefined, "nor a member begun");
+
+  await os.files.mkdir("/var/lib/etcd", 0o755);
+  os.files.mounts.add("/var/lib/etcd");
+  t.strictSame((await applyAll(wanted, os)).errors, []);
+  t.match(
+    os.files.text("/etc/systemd/system/etcd.service.d/50-khw-inputs.conf"),
+    /^RequiresMountsFor=\/var\/lib\/etcd\nAssertPathIsMountPoint=\/var\/lib\/etcd$/m,
+  );
+  const remembered = await readMemberRecord(os.files);
+
+  os.files.mounts.clear();
+  await os.systemd.stop("etcd.service", never);
+  t.match((await applyAll(wanted, os)).errors, [{ code: "PREFLIGHT_FAILED", step: "etcd/disk" }]);
+  const plan = await planAll(wanted, os);
+  t.notMatch(JSON.stringify(plan), /is gone/, "nor is it told to be gone");
+  t.strictSame(os.etcd.changes, [], "the cluster's members are as they were");
+  t.strictSame(await readMemberRecord(os.files), remembered);
+
+  // As systemd has it that has found nothing in the folder: whoever waits for a condition is not started by what fulfils it.
+  await os.systemd.keptDown("etcd.service");
+  os.files.mounts.add("/var/lib/etcd");
+  os.files.put("/var/lib/etcd/member/wal/0.wal", "data");
+  const before = os.systemd.changes.length;
+  t.strictSame((await applyAll(wanted, os)).errors, []);
+  t.strictSame(os.systemd.changes.slice(before), ["start etcd.service"]);
+  t.strictSame(os.etcd.changes, []);
+});
 
 t.test("while it joins, it is started with the cluster's members as they are", async (t) => {
   const os = await wiped(t);

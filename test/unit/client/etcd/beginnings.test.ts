@@ -5,8 +5,8 @@ import { createFakeCluster } from "../../../fakes/cluster.ts";
 import { labDesiredWithEtcd } from "../../../fixtures/machine.ts";
 import { labState } from "../../../fixtures/lab-cluster.ts";
 
-const { version, mirrors, strict } = labDesiredWithEtcd().etcd;
-const managed = labState({ etcd: { version, mirrors: [...mirrors], sha256: {}, strict } });
+const { version, mirrors, strict, dedicatedDisk } = labDesiredWithEtcd().etcd;
+const managed = labState({ etcd: { version, mirrors: [...mirrors], sha256: {}, strict, dedicatedDisk } });
 
 /** What is found when each node says this of its member; undefined: it does not answer. */
 async function findings(begun: readonly (boolean | undefined)[], desired = managed) {

@@ -1,0 +1,27 @@
+import { dirname } from "node:path";
+import { KhwError } from "../../proto/errors.ts";
+import type { WithEtcd } from "../../proto/etcd.ts";
+import type { Files } from "../os/os.ts";
+import { etcdDataFolder } from "../paths.ts";
+
+/**
+ * Null when etcd's data folder is a file system of its own. While its disk is away the folder below looks like that of a member
+ * whose data is gone, and is not: the data is on the disk.
+ */
+export async function missingDisk(files: Pick<Files, "stat">): Promise<KhwError | null> {
+  const [own, parent] = await Promise.all([files.stat(etcdDataFolder), files.stat(dirname(etcdDataFolder))]);
+  if (own?.kind === "directory" && own.device !== parent?.device) return null;
+  return new KhwError(
+    "PREFLIGHT_FAILED",
+    `no disk is mounted at ${etcdDataFolder}, and etcd is to have one of its own`,
+    {
+      hint: "attach and mount it, in /etc/fstab too so that it is there after a boot (`etcd.dedicatedDisk` in khw.yaml asks for it)",
+    },
+  );
+}
+
+/** @throws KhwError PREFLIGHT_FAILED where a disk of its own is wanted, and away */
+export async function demandDisk({ etcd }: WithEtcd, files: Pick<Files, "stat">): Promise<void> {
+  const missing = etcd.dedicatedDisk ? await missingDisk(files) : null;
+  if (missing !== null) throw missing;
+}

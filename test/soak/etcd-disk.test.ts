@@ -1,0 +1,106 @@
+/**
+ * etcd's data on a disk of its own. The disk is a file system in the machine's memory that is kept elsewhere while it is "away",
+ * so the machine cannot be switched off meanwhile.
+ */
+import t from "tap";
+
+import { type MemberStatus, memberStatus } from "../fixtures/etcd.ts";
+import { failsWith, openScene, scenario } from "../fixtures/faults.ts";
+import { given } from "../fixtures/given.ts";
+import type { TestbedNode } from "../testbed/index.ts";
+
+const data = "/var/lib/etcd";
+const disk = "/srv/disk";
+const wanted = "--etcd-dedicated-disk";
+const nodes = ["--nodes", "controller-0,1,2"];
+
+t.test("etcd on a disk of its own", async (t) => {
+  await using scene = await openScene(3, "", { withEtcd: false });
+  const { testbed, workstation, bootstrap, node } = scene;
+  const second = node(1);
+
+  await scenario(t, "without a disk nothing is begun", async (t) => {
+    const refused = await bootstrap(wanted);
+    failsWith(t, refused, "PREFLIGHT_FAILED", [/controller-2: preflight: no disk is mounted at \/var\/lib\/etcd/]);
+    for (const machine of testbed.nodes) t.not((await machine.run(["test", "-e", data])).code, 0, machine.name);
+  });
+
+  await scenario(t, "with it, the members' data is there, and the unit waits for it at every boot", async (t) => {
+    for (const machine of testbed.nodes) await attach(machine);
+    const { code, stdout, stderr } = await bootstrap(wanted);
+    t.equal(code, 0, stdout + stderr);
+    for (const machine of testbed.nodes) {
+      await machine.must(["test", "-d", `${disk}/member`]);
+      const mounts = await machine.must(["systemctl", "show", "-P", "RequiresMountsFor", "etcd"]);
+      t.ok(mounts.split(/\s+/).includes(data), machine.name);
+    }
+    t.match((await bootstrap(wanted)).stdout, /controller-1: nothing to do/);
+  });
+
+  await scenario(t, "while it is away the member is not replaced, and says why; then it goes on", async (t) => {
+    const before = await wellMember(second);
+    await second.must(["systemctl", "stop", "khw-agent", "etcd"]);
+    await second.must(["umount", data]);
+    await second.must(["systemctl", "start", "khw-agent"]);
+    const told = await given("a status that says so", async () => {
+      const { stdout } = await workstation.khw(["status", ...nodes]);
+      return stdout.includes("no disk is mounted at") ? stdout : undefined;
+    });
+    t.match(told, /controller-1.*no disk is mounted at/);
+    t.notMatch(told, /is gone/);
+    // The agent has tried to start it by now: what keeps it from starting is not only that nobody tries.
+    await given("a start that the guard kept from happening", async () =>
+      (await second.must(["systemctl", "show", "-P", "ConditionResult", "etcd"])) === "no\n" ? true : undefined,
+    );
+    t.same(await second.must(["ls", data]), "", "nothing was put where the disk will be");
+    t.strictSame((await wellMember(node(0))).members.toSorted(), before.members.toSorted());
+
+    await second.must(["mount", "--bind", disk, data]);
+    await allWell();
+    t.equal((await wellMember(second)).memberId, before.memberId, "it is the same member");
+  });
+
+  await scenario(t, "old data under the mount, left by a move, starts nothing", async (t) => {
+    await second.must(["systemctl", "stop", "khw-agent", "etcd"]);
+    await second.must(["umount", data]);
+    await second.must(["cp", "-a", `${disk}/member`, data]);
+    const started = await second.run(["systemctl", "start", "etcd"]);
+    t.not(started.code, 0, started.stdout);
+    t.match(started.stderr, /[Aa]ssert/);
+    await second.must(["rm", "-r", `${data}/member`]);
+    await second.must(["mount", "--bind", disk, data]);
+    await second.must(["systemctl", "start", "khw-agent"]);
+    await allWell();
+  });
+
+  await scenario(t, "an empty disk in its place is a member without data: it joins anew", async (t) => {
+    const before = await wellMember(second);
+    await second.must(["systemctl", "stop", "khw-agent", "etcd"]);
+    await second.must(["umount", data, disk]);
+    await attach(second);
+    await second.must(["systemctl", "start", "khw-agent"]);
+    await allWell();
+    const after = await wellMember(second);
+    t.equal(after.clusterId, before.clusterId);
+    t.not(after.memberId, before.memberId);
+    t.equal(after.members.length, 3);
+    await second.must(["test", "-d", `${disk}/member`]);
+  });
+
+  async function allWell(): Promise<void> {
+    await given("all is well", async () => {
+      const { code } = await workstation.khw(["status", ...nodes]);
+      return code === 0 ? code : undefined;
+    });
+  }
+});
+
+async function wellMember(machine: TestbedNode): Promise<MemberStatus> {
+  return given(`${machine.name}'s member`, () => memberStatus(machine));
+}
+
+async function attach(machine: TestbedNode): Promise<void> {
+  await machine.must(["mkdir", "-p", disk, data]);
+  await machine.must(["mount", "-t", "tmpfs", "-o", "size=512m", "tmpfs", disk]);
+  await machine.must(["mount", "--bind", disk, data]);
+}
