@@ -44,10 +44,15 @@ if [ ${#missing[@]} -gt 0 ]; then
   DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install "${missing[@]}" >&2
 fi
 
+# Beside the rest, since it takes longest. Whatever else fails, what is being built is kept for the next run.
+bash test/testbed/kubernetes.sh "$cache" >/dev/null &
+building=$!
+trap 'wait "$building"' EXIT
 for suite in bookworm bullseye trixie; do
   root=$(bash test/testbed/base.sh "$cache" "$suite")
   bash test/testbed/packages.sh "$cache" "$root" "$suite" >/dev/null
 done
 bash test/testbed/etcd.sh "$cache" >/dev/null
-bash test/testbed/kubernetes.sh "$cache" >/dev/null
+trap - EXIT
+wait "$building"
 say "ready"
