@@ -1,38 +1,24 @@
 import { run } from "./run.ts";
 
-/**
- * The last lines that one start of a unit wrote, oldest first: the unit's own, and systemd's about it ("Failed at step
- * EXEC ..."), which carry the invocation in a field of their own.
- */
-export async function readJournal(invocation: string, lines: number): Promise<string[]> {
-  const ended = await run(
-    [
-      "journalctl",
-      "--no-pager",
-      "--quiet",
-      "--output=cat",
-      `--lines=${lines}`,
-      `_SYSTEMD_INVOCATION_ID=${invocation}`,
-      "+",
-      `INVOCATION_ID=${invocation}`,
-      "_UID=0",
-    ],
-    { signal: AbortSignal.timeout(10_000), keep: lines },
-  );
-  return [...ended.lines];
-}
-
 /** What Kubernetes' programs and Go print at length and nobody looks for: the value of each flag, and stacks. */
 const noise = /^\t|^\S+\(.*\)$|^created by |^goroutine \d+ \[|^$|\] FLAG: --|^\s+--?\w/;
 const keptLines = 400;
 const keptLength = 2000;
 
+/** What a unit's journal has of one of its starts. */
+export interface StartLines {
+  /** systemd's ID of it in hex; empty where the journal does not have its beginning. */
+  readonly invocation: string;
+  /** The oldest first: the unit's own, and systemd's about it ("Failed at step EXEC ..."). */
+  readonly lines: string[];
+}
+
 /**
- * The lines of a unit's last starts, the oldest start and the oldest line first, out of so many of its journal's last lines;
- * without flags and stacks. A line that came too late for the journal to know its start belongs to the one before it.
+ * The lines of a unit's last starts, the oldest start first, out of so many of its journal's last lines; without flags and
+ * stacks. A line that came too late for the journal to know its start belongs to the one before it.
  */
-export async function readStarts(unit: string, lines: number): Promise<string[][]> {
-  const starts: { readonly invocation: string; readonly lines: string[] }[] = [];
+export async function readStarts(unit: string, lines: number): Promise<StartLines[]> {
+  const starts: StartLines[] = [];
   let kept = 0;
   const take = ({ invocation, message }: Told): void => {
     if (noise.test(message)) return;
@@ -58,7 +44,7 @@ export async function readStarts(unit: string, lines: number): Promise<string[][
       if (told !== undefined) take(told);
     },
   });
-  return starts.map((start) => start.lines);
+  return starts;
 }
 
 interface Told {

@@ -4,7 +4,7 @@ import { KhwError } from "../../proto/errors.ts";
 import { refuse, show } from "../../proto/validate.ts";
 import { coalesce } from "./coalesce.ts";
 import { describeEnding, endingProperties } from "./ending.ts";
-import { readJournal, readStarts } from "./journal.ts";
+import { readStarts } from "./journal.ts";
 import { listen } from "./listen.ts";
 import type { Systemd, UnitStatus } from "./os.ts";
 import { readProcess } from "./process.ts";
@@ -45,10 +45,11 @@ export function createSystemd(options: SystemdOptions = {}): Systemd & AsyncDisp
     resetFailed: (name) => unlessGone(() => bus.call("ResetFailedUnit", "s", [parseUnitName(name)])),
     journal: async (name, lines) => {
       const { InvocationID: invocation } = await bus.properties(parseUnitName(name), "Unit", ["InvocationID"]);
-      const never = !Buffer.isBuffer(invocation) || invocation.every((byte) => byte === 0);
-      return never ? [] : readJournal(invocation.toString("hex"), lines);
+      if (!Buffer.isBuffer(invocation) || invocation.every((byte) => byte === 0)) return [];
+      const last = invocation.toString("hex");
+      return (await readStarts(name, lines)).find((start) => start.invocation === last)?.lines ?? [];
     },
-    starts: (name, lines) => readStarts(parseUnitName(name), lines),
+    starts: async (name, lines) => (await readStarts(parseUnitName(name), lines)).map((start) => start.lines),
     ending: async (name) =>
       describeEnding(name, await bus.properties(parseUnitName(name), "Service", endingProperties)),
     process: readProcess,
