@@ -3,7 +3,7 @@ import t from "tap";
 
 import { components } from "../../proto/components.ts";
 import { type Fault, faults } from "../faults/faults.ts";
-import { measure, untilWell } from "../faults/measure.ts";
+import { allWell, measure } from "../faults/measure.ts";
 import { ailments, watchNodes } from "../faults/watch.ts";
 import { openScene, scenario } from "../fixtures/faults.ts";
 import type { TestbedNode } from "../testbed/index.ts";
@@ -40,10 +40,7 @@ t.test("the agent that stays", async (t) => {
   const bootstrapped = await scene.bootstrap();
   t.equal(bootstrapped.code, 0, bootstrapped.stderr);
   await using watch = watchNodes(testbed, workstation);
-  const settled = async (): Promise<void> => {
-    const signal = AbortSignal.timeout(deadlineMillis);
-    await Promise.all(testbed.nodes.map((node) => untilWell(node, watch, signal)));
-  };
+  const settled = (): Promise<void> => allWell(testbed.nodes, watch, deadlineMillis);
   await settled();
 
   await scenario(t, "a fault of each kind is seen and mended", async (t) => {

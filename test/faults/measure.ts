@@ -59,6 +59,12 @@ export async function measure(fault: Fault, node: TestbedNode, options: MeasureO
   }
 }
 
+/** Answers when all is well with all of the nodes. @throws Error with what is not, after so many milliseconds. */
+export async function allWell(nodes: readonly TestbedNode[], watch: Watch, millis: number): Promise<void> {
+  const signal = AbortSignal.timeout(millis);
+  await Promise.all(nodes.map((node) => untilWell(node, watch, signal)));
+}
+
 /** Answers when all is well with the node, by every account. @throws Error with what is not, when the signal aborts. */
 export async function untilWell(node: TestbedNode, watch: Watch, signal: AbortSignal): Promise<number> {
   let last = "nothing was seen yet";

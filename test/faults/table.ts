@@ -15,7 +15,7 @@ import { machine } from "../bench/report.ts";
 import type { TestbedNode } from "../testbed/index.ts";
 import { openScene } from "../fixtures/faults.ts";
 import { type Fault, faults } from "./faults.ts";
-import { measure, type MeasureOptions, type Mended, type Outcome, untilWell } from "./measure.ts";
+import { allWell, measure, type MeasureOptions, type Mended, type Outcome, untilWell } from "./measure.ts";
 import { replaceGenerated, table } from "./report.ts";
 import { watchNodes } from "./watch.ts";
 
@@ -100,7 +100,7 @@ async function afresh(node: TestbedNode): Promise<void> {
 }
 
 async function settled(): Promise<void> {
-  await Promise.all(testbed.nodes.map((node) => untilWell(node, watch, AbortSignal.timeout(settleMillis))));
+  await allWell(testbed.nodes, watch, settleMillis);
 }
 
 function rotated(list: readonly Fault[], index: number): Fault[] {

@@ -1,7 +1,7 @@
 /** Two API servers of a cluster that hang at the same time are restarted one after the other. */
 import t from "tap";
 
-import { untilWell } from "../faults/measure.ts";
+import { allWell } from "../faults/measure.ts";
 import { watchNodes } from "../faults/watch.ts";
 import { journal, openScene } from "../fixtures/faults.ts";
 import { unitTimes } from "../fixtures/unit-times.ts";
@@ -14,10 +14,7 @@ t.test("two hung API servers are never down by choice at the same time", async (
   const bootstrapped = await scene.bootstrap();
   t.equal(bootstrapped.code, 0, bootstrapped.stderr);
   await using watch = watchNodes(testbed, workstation);
-  const settled = async (): Promise<void> => {
-    const signal = AbortSignal.timeout(deadlineMillis);
-    await Promise.all(testbed.nodes.map((node) => untilWell(node, watch, signal)));
-  };
+  const settled = (): Promise<void> => allWell(testbed.nodes, watch, deadlineMillis);
   await settled();
 
   const hung = [node(0), node(1)];
