@@ -2,21 +2,21 @@ import type { DesiredState } from "../proto/desired.ts";
 import { formatError, fromDetail, type KhwError, toKhwError } from "../proto/errors.ts";
 import { HistoryKind, type Identity, type Operation, OperationState } from "../proto/gen/khw/agent/v1/agent.ts";
 import { applySteps, withoutSteps } from "../proto/step.ts";
-import { type Board, createBoard } from "./board.ts";
+import { type Board, createBoard } from "./state/status-store.ts";
 import type { Supervision } from "./config.ts";
 import { type Etcd, openEtcd } from "./etcd/etcd.ts";
-import { type Entry, type History, openHistory } from "./history.ts";
-import { type Maintenance, openMaintenance } from "./maintenance.ts";
-import { createOperations, type Operations } from "./operations.ts";
+import { type Entry, type History, openHistory } from "./history/history.ts";
+import { type Maintenance, openMaintenance } from "./state/maintenance.ts";
+import { createOperations, type Operations } from "./state/operations.ts";
 import type { Clock, Os } from "./os/os.ts";
 import type { Storage } from "./os/storage.ts";
-import { createReconciler, type Reconciler } from "./reconcile.ts";
+import { createReconciler, type Reconciler } from "./reconcile/reconciler.ts";
 import { controllerSteps } from "./steps.ts";
-import { fileStore, recoverInterrupted } from "./store.ts";
-import { createRestartLease } from "./supervise/lease.ts";
+import { fileStore, recoverInterrupted } from "./state/operation-record.ts";
+import { createRestartLease } from "./supervise/restart-lease.ts";
 import { createSupervisor, type Supervisor } from "./supervise/supervisor.ts";
-import { openTarget, type Target } from "./target.ts";
-import { createWriter, type Writer } from "./writer.ts";
+import { openTarget, type Target } from "./state/desired-state.ts";
+import { createWriter, type Writer } from "./state/machine-lock.ts";
 
 /** The machine, and all that works on it and watches it, once it is known which machine this is. */
 export interface Node {

@@ -2,7 +2,7 @@ import { components, type Component, credentialsOf, programs } from "../proto/co
 import { type Credential, type DesiredState, signsSeparately } from "../proto/desired.ts";
 import { hasEtcd } from "../proto/etcd.ts";
 import type { Step } from "../proto/step.ts";
-import { healthCheckOf } from "./health.ts";
+import { healthCheckOf } from "./health/health.ts";
 import type { Os } from "./os/os.ts";
 import { configFolder, credentialFile, kubernetesFolder, nginxLink, nginxSite, unitFolder } from "./paths.ts";
 import type { Flag } from "./render/flags.ts";

@@ -1,6 +1,6 @@
 import { exitCode, formatError, KhwError, toKhwError } from "../proto/errors.ts";
-import { run } from "./args.ts";
-import type { Context } from "./context.ts";
+import { run } from "./cli/run.ts";
+import type { Context } from "./terminal/context.ts";
 
 const interrupt = new AbortController();
 for (const name of ["SIGINT", "SIGTERM"] as const) {

@@ -15,7 +15,7 @@ const entryPoints = {
   agent: {
     main: "agent/main.ts",
     downloader: "agent/os/downloads/downloader.ts",
-    requester: "agent/enrolment/requester.ts",
+    "key-worker": "agent/enrolment/key-worker.ts",
   },
   client: { main: "client/main.ts" },
 };

@@ -1,7 +1,7 @@
 import type { Diagnosis } from "../../proto/gen/khw/agent/v1/agent.ts";
-import type { HealthCheck } from "../health.ts";
+import type { HealthCheck } from "../health/health.ts";
 import type { Os } from "../os/os.ts";
-import { ailments } from "./ailments.ts";
+import { ailments } from "./degraded.ts";
 import { askEtcd, readEtcdCertificate } from "./etcd-facts.ts";
 import { readFlags } from "./flags.ts";
 import { known } from "./match.ts";

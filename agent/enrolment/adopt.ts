@@ -2,10 +2,10 @@ import { createPrivateKey, X509Certificate } from "node:crypto";
 import { open, readFile } from "node:fs/promises";
 import { KhwError } from "../../proto/errors.ts";
 import { roleOf } from "../../proto/roles.ts";
-import { serverUsage } from "../identity-files.ts";
+import { serverUsage } from "../certificates/identity-files.ts";
 import { replace } from "../os/durable.ts";
 import { io, orAbsent } from "../os/io.ts";
-import { type IdentityPaths, nextOf, settleIdentity } from "./next.ts";
+import { type IdentityPaths, nextOf, settleIdentity } from "../certificates/next.ts";
 
 /** What came in answer to the request; both PEM. */
 export interface NewCertificate {

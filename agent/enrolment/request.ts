@@ -5,7 +5,7 @@ import { KhwError } from "../../proto/errors.ts";
 import { loadX509 } from "../../proto/x509.ts";
 import { syncFolder } from "../os/durable.ts";
 import { io, isErrno, orAbsent } from "../os/io.ts";
-import { type IdentityPaths, nextOf, settleIdentity } from "./next.ts";
+import { type IdentityPaths, nextOf, settleIdentity } from "../certificates/next.ts";
 
 /** What a node shows of its next key; all PEM. */
 export interface KeyProof {

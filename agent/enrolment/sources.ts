@@ -2,7 +2,7 @@ import { hostname } from "node:os";
 import { KhwError } from "../../proto/errors.ts";
 import type { AgentConfig } from "../config.ts";
 import { createClock } from "../os/clock.ts";
-import type { DoorOptions } from "./door.ts";
+import type { DoorOptions } from "./endpoint.ts";
 
 /** What the door asks of the machine; the metadata server only where that says who the machine is. */
 export function enrolmentSources(
@@ -12,7 +12,7 @@ export function enrolmentSources(
   const source = { baseUrl: metadataUrl, clock: createClock() };
   return {
     proveKey: async () => {
-      const { proveKeySeparately } = await import("./separate.ts");
+      const { proveKeySeparately } = await import("./child-process.ts");
       return proveKeySeparately(identity, machine?.name ?? hostname(), signal);
     },
     token: async (audience) => {

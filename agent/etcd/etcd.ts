@@ -10,20 +10,20 @@ import {
   type Snapshot,
   SnapshotOrigin,
 } from "../../proto/gen/khw/agent/v1/etcd.ts";
-import type { History } from "../history.ts";
+import type { History } from "../history/history.ts";
 import type { Os } from "../os/os.ts";
 import type { Storage } from "../os/storage.ts";
-import type { Target } from "../target.ts";
-import type { Writer } from "../writer.ts";
+import type { Target } from "../state/desired-state.ts";
+import type { Writer } from "../state/machine-lock.ts";
 import { defragment } from "./defragment.ts";
 import { missingDisk } from "./disk.ts";
 import { readMember } from "./member.ts";
 import { readMemberRecord, writeMemberRecord } from "./record.ts";
-import { openRestoreMark } from "./restore/mark.ts";
+import { openRestoreMark } from "./restore/record.ts";
 import { createRestorer } from "./restore/restore.ts";
 import { objectName } from "./snapshots/record.ts";
 import { type Schedule, createSchedule } from "./snapshots/schedule.ts";
-import { openShelf } from "./snapshots/shelf.ts";
+import { openShelf } from "./snapshots/store.ts";
 import { createSnapshots, type Snapshots } from "./snapshots/snapshots.ts";
 
 /** The member on this machine, and what the agent does for it beside keeping it running. */

@@ -9,7 +9,7 @@ import { etcdJoinDropIn, etcdMemberFolder } from "../paths.ts";
 import { type InitialCluster, renderEtcdJoin } from "../render/etcd.ts";
 import { addLearner, type Member, promoteMember, removeMember, serverStatus } from "./api.ts";
 import { demandDisk } from "./disk.ts";
-import { keeping } from "./held.ts";
+import { keeping } from "./keep-alive.ts";
 import { createEtcdLock } from "./lock.ts";
 import { findQuorum } from "./quorum.ts";
 import { hexId, type Identified, type MemberRecord, readMemberRecord, writeMemberRecord } from "./record.ts";

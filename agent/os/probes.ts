@@ -5,7 +5,7 @@ import { isIP } from "node:net";
 import { deadline } from "./deadline.ts";
 import { codeOf } from "./io.ts";
 import { findListener } from "./listener.ts";
-import { roundTrip, writes } from "./measure.ts";
+import { roundTrip, writes } from "./time-writes.ts";
 import type { ProbeResult, Probes } from "./os.ts";
 
 const maxBodyBytes = 4096;

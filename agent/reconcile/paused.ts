@@ -1,6 +1,6 @@
 import { type Operation, OperationState } from "../../proto/gen/khw/agent/v1/agent.ts";
-import type { Kept } from "../target.ts";
-import type { Holder } from "../writer.ts";
+import type { Kept } from "../state/desired-state.ts";
+import type { Holder } from "../state/machine-lock.ts";
 
 export interface Situation {
   readonly kept: Kept | undefined;

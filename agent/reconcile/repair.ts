@@ -1,6 +1,6 @@
 import { applySteps, type Step, type StepResult, withoutDependents, withoutSteps } from "../../proto/step.ts";
 import type { Os } from "../os/os.ts";
-import type { RestartLease } from "../supervise/lease.ts";
+import type { RestartLease } from "../supervise/restart-lease.ts";
 import type { Progress } from "./progress.ts";
 
 /** What is checked and repaired without being asked: all but whether components answer, which is the supervisor's. */

@@ -1,8 +1,8 @@
 import { OperationState } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { Step } from "../../proto/step.ts";
-import type { Board } from "../board.ts";
+import type { Board } from "../state/status-store.ts";
 import type { Os } from "../os/os.ts";
-import type { Writer } from "../writer.ts";
+import type { Writer } from "../state/machine-lock.ts";
 
 export interface TriggerOptions {
   readonly os: Os;

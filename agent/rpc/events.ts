@@ -1,5 +1,5 @@
 import type { AgentServiceServer, HistoryEvent, ListEventsRequest } from "../../proto/gen/khw/agent/v1/agent.ts";
-import type { History } from "../history.ts";
+import type { History } from "../history/history.ts";
 import { listen } from "../os/listen.ts";
 import { accept, send, streaming } from "./calls.ts";
 import type { HandlerOptions } from "./handlers.ts";

@@ -4,7 +4,7 @@ import { readFile } from "node:fs/promises";
 import { createServer, type SecureContextOptions, type Server as TlsServer, type TLSSocket } from "node:tls";
 import { type Server, ServerCredentials } from "@grpc/grpc-js";
 import { KhwError } from "../../proto/errors.ts";
-import type { IdentityPaths } from "../enrolment/next.ts";
+import type { IdentityPaths } from "../certificates/next.ts";
 
 export interface ListenerOptions {
   readonly host: string;

@@ -1,7 +1,7 @@
 import { KhwError } from "../../proto/errors.ts";
 import type { AgentServiceServer, LogEntry, StreamLogsRequest } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { refuse, show } from "../../proto/validate.ts";
-import { healthChecks } from "../health.ts";
+import { healthChecks } from "../health/health.ts";
 import { accept, send, streaming } from "./calls.ts";
 import type { HandlerOptions } from "./handlers.ts";
 

@@ -11,10 +11,10 @@ import type {
 import { createKubernetesApi } from "../../proto/kubernetes-api.ts";
 import { planSteps } from "../../proto/step.ts";
 import { refuse } from "../../proto/validate.ts";
-import { tooSlow } from "../etcd/pace.ts";
-import type { Operations } from "../operations.ts";
-import { otherCluster } from "../other-cluster.ts";
-import { preflight } from "../preflight.ts";
+import { tooSlow } from "../preflight/etcd-latency.ts";
+import type { Operations } from "../state/operations.ts";
+import { otherCluster } from "../preflight/other-cluster.ts";
+import { preflight } from "../preflight/preflight.ts";
 import { applyRbac } from "../rbac.ts";
 import { controllerSteps } from "../steps.ts";
 import { holderOf, streaming, unary } from "./calls.ts";

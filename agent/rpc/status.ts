@@ -4,7 +4,7 @@ import type {
   WatchStatusRequest,
   WatchStatusResponse,
 } from "../../proto/gen/khw/agent/v1/agent.ts";
-import { memberBegun } from "../etcd/standing.ts";
+import { memberBegun } from "../preflight/etcd-conflict.ts";
 import type { Node } from "../node.ts";
 import { streaming, unary } from "./calls.ts";
 import type { HandlerOptions } from "./handlers.ts";

@@ -1,6 +1,6 @@
 import type { AgentServiceServer } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { refuse, show } from "../../proto/validate.ts";
-import { healthChecks } from "../health.ts";
+import { healthChecks } from "../health/health.ts";
 import { holderOf, unary } from "./calls.ts";
 import type { HandlerOptions } from "./handlers.ts";
 

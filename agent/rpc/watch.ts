@@ -5,7 +5,7 @@ import type {
   WatchStatusRequest,
   WatchStatusResponse,
 } from "../../proto/gen/khw/agent/v1/agent.ts";
-import { type Board, mergeChanges } from "../board.ts";
+import { type Board, mergeChanges } from "../state/status-store.ts";
 
 export interface Watching {
   readonly board: Board;

@@ -1,6 +1,6 @@
 import { etcdCredentials, etcdPrograms, type WithEtcd } from "../../proto/etcd.ts";
 import type { Step } from "../../proto/step.ts";
-import { healthCheckOf } from "../health.ts";
+import { healthCheckOf } from "../health/health.ts";
 import type { Os } from "../os/os.ts";
 import { etcdDataFolder, etcdFile, etcdFolder, unitFolder } from "../paths.ts";
 import { etcdCommand, renderEtcd } from "../render/etcd.ts";

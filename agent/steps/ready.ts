@@ -2,7 +2,7 @@ import { KhwError } from "../../proto/errors.ts";
 import type { Step } from "../../proto/step.ts";
 import { diagnose } from "../diagnose/diagnose.ts";
 import { unknownCause } from "../diagnose/match.ts";
-import { type HealthCheck, probeHealth } from "../health.ts";
+import { type HealthCheck, probeHealth } from "../health/health.ts";
 import type { Os } from "../os/os.ts";
 
 const deadlineMillis = 180_000;

@@ -1,19 +1,19 @@
 import { formatError, toKhwError } from "../../proto/errors.ts";
-import type { Board } from "../board.ts";
-import type { HealthCheck } from "../health.ts";
-import type { History } from "../history.ts";
+import type { Board } from "../state/status-store.ts";
+import type { HealthCheck } from "../health/health.ts";
+import type { History } from "../history/history.ts";
 import type { Os, UnitChange, UnitStatus } from "../os/os.ts";
-import type { Target } from "../target.ts";
-import type { Writer } from "../writer.ts";
-import { type Asking, createAsking } from "./asking.ts";
+import type { Target } from "../state/desired-state.ts";
+import type { Writer } from "../state/machine-lock.ts";
+import { type Asking, createAsking } from "./liveness-probe.ts";
 import { isTold } from "./backoff.ts";
-import { createChronicle } from "./chronicle.ts";
+import { createChronicle } from "./incident-log.ts";
 import { crashed } from "./crash.ts";
-import type { RestartLease } from "./lease.ts";
-import { createMender, type Need } from "./mend.ts";
-import { downNeed, hungNeed } from "./needs.ts";
-import { createRestarting, type Restarting } from "./restarting.ts";
-import { type Watched, watchComponent } from "./watched.ts";
+import type { RestartLease } from "./restart-lease.ts";
+import { createMender, type Need } from "./restarter.ts";
+import { downNeed, hungNeed } from "./restart-decision.ts";
+import { createRestarting, type Restarting } from "./restart.ts";
+import { type Watched, watchComponent } from "./unit-watch.ts";
 
 /** One component under supervision. */
 export interface Supervised extends Pick<Asking, "ask" | "latency">, Pick<Restarting, "restart"> {

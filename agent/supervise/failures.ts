@@ -1,4 +1,4 @@
-import type { Life } from "./examine.ts";
+import type { Life } from "./liveness.ts";
 
 /** What a row of examinations says of one process. */
 export interface Record {

@@ -1,6 +1,6 @@
 import { formatError, toKhwError } from "../../proto/errors.ts";
 import type { Component } from "../../proto/gen/khw/agent/v1/agent.ts";
-import { healthChecks } from "../health.ts";
+import { healthChecks } from "../health/health.ts";
 import { superviseComponent, type Supervised, type SupervisedOptions } from "./component.ts";
 
 /** Watches the components: hears of every change of their units, probes that they are alive, and restarts those that hang. */

@@ -1,19 +1,19 @@
 import { formatError, KhwError, toKhwError } from "../../proto/errors.ts";
 import { applySteps } from "../../proto/step.ts";
-import { type Cloud, type OpenCluster, refuseNoNodes } from "../cluster.ts";
+import { type Cloud, type OpenCluster, refuseNoNodes } from "../cluster/open.ts";
 import type { ClusterConfig } from "../config/schema.ts";
-import type { Context } from "../context.ts";
-import { tellProblem } from "../credentials/problem.ts";
-import { uncertainBeginnings } from "../etcd/beginnings.ts";
-import { prepare, type Prepared } from "../prepare.ts";
+import type { Context } from "../terminal/context.ts";
+import { tellProblem } from "../pki/check/problem.ts";
+import { uncertainBeginnings } from "../etcd/first-start.ts";
+import { prepare, type Prepared } from "../rollout/plan.ts";
 import { openProgress, type Output } from "../progress/open.ts";
 import { loadBalancerTrack, type Progress } from "../progress/progress.ts";
-import { type NodeOutcome, preflight, rollout, type RolloutOptions } from "../rollout.ts";
-import { nodesToSpare } from "../serving.ts";
-import { several } from "../several.ts";
-import { busyFindings, tellUnderWay } from "../under-way.ts";
-import { verification } from "../verification.ts";
-import { verify } from "../verify.ts";
+import { type NodeOutcome, preflight, rollout, type RolloutOptions } from "../rollout/apply.ts";
+import { nodesToSpare } from "../rollout/restart-order.ts";
+import { several } from "../cluster/combine-errors.ts";
+import { busyFindings, tellUnderWay } from "../rollout/running-operations.ts";
+import { verification } from "../verify/verification.ts";
+import { verify } from "../verify/verify.ts";
 
 export interface BootstrapOptions {
   readonly output: Output;
@@ -29,9 +29,9 @@ export async function bootstrap(
   const { signal } = context;
   const progress = await openProgress(output, context);
   const say = (text: string): void => progress.emit({ kind: "note", text });
-  const { provideManagement } = await import("../pki/management.ts");
+  const { provideManagement } = await import("../pki/management/management.ts");
   for (const path of await provideManagement(config.management)) say(`${path}: made, for this client and the agents`);
-  const { openAdmitted } = await import("../enrolment/admit.ts");
+  const { openAdmitted } = await import("../enrolment/enrol-waiting-agents.ts");
   await using cluster = await openAdmitted(config, { say, signal });
   const prepared = await prepare(cluster, { signal, mayCreateAddress: true, newCredentials: "keep" });
   for (const text of prepared.warnings.map(tellProblem)) progress.emit({ kind: "note", text });

@@ -5,7 +5,7 @@ import { fishCompletion } from "../completion/fish.ts";
 import { describeProgram } from "../completion/words.ts";
 import { zshCompletion } from "../completion/zsh.ts";
 import type { ClusterConfig } from "../config/schema.ts";
-import type { Context } from "../context.ts";
+import type { Context } from "../terminal/context.ts";
 
 /** Prints a script that completes the program's commands and options in a shell. */
 export async function completion(context: Context, program: Command, shell: string): Promise<number> {

@@ -1,5 +1,5 @@
 import { defaultYaml, referenceMarkdown } from "../config/print.ts";
-import type { Context } from "../context.ts";
+import type { Context } from "../terminal/context.ts";
 
 /** Prints a commented khw.yaml of all defaults. */
 export async function configDefault(context: Context): Promise<number> {

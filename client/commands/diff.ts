@@ -1,13 +1,13 @@
 import { fromDetail, type KhwError, toDetail } from "../../proto/errors.ts";
 import type { GetPlanResponse } from "../../proto/gen/khw/agent/v1/agent.ts";
-import { chooseMembers } from "../chosen.ts";
-import { openCluster, type OpenCluster } from "../cluster.ts";
+import { chooseMembers } from "../cluster/select-nodes.ts";
+import { openCluster, type OpenCluster } from "../cluster/open.ts";
 import type { ClusterConfig } from "../config/schema.ts";
-import type { Context } from "../context.ts";
-import { type Answer, nodesAtOnce, onNodes } from "../on-nodes.ts";
+import type { Context } from "../terminal/context.ts";
+import { type Answer, nodesAtOnce, onNodes } from "../cluster/for-each-node.ts";
 import type { Output } from "../progress/open.ts";
-import { several } from "../several.ts";
-import { unifiedDiff } from "../unified-diff.ts";
+import { several } from "../cluster/combine-errors.ts";
+import { unifiedDiff } from "../terminal/unified-diff.ts";
 
 export interface DiffOptions {
   readonly output: Output;

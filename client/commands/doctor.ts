@@ -1,6 +1,6 @@
-import { painter } from "../colour.ts";
+import { painter } from "../terminal/colour.ts";
 import type { ClusterConfig } from "../config/schema.ts";
-import type { Context } from "../context.ts";
+import type { Context } from "../terminal/context.ts";
 import { examine, isSound } from "../doctor/doctor.ts";
 import { reportDocument, reportText } from "../doctor/report.ts";
 import type { Output } from "../progress/open.ts";

@@ -1,14 +1,14 @@
 import { type KhwError, toKhwError } from "../../proto/errors.ts";
 import type { StepEvent } from "../../proto/step.ts";
-import { chooseMembers } from "../chosen.ts";
-import { type Member, openCluster, type OpenCluster } from "../cluster.ts";
+import { chooseMembers } from "../cluster/select-nodes.ts";
+import { type Member, openCluster, type OpenCluster } from "../cluster/open.ts";
 import type { ClusterConfig } from "../config/schema.ts";
-import type { Context } from "../context.ts";
+import type { Context } from "../terminal/context.ts";
 import { openProgress, type Output } from "../progress/open.ts";
 import type { Progress } from "../progress/progress.ts";
-import { enter, leave, type RotationOptions } from "../rotation/rotation.ts";
-import { readStandings, refusalToLeave } from "../rotation/standing.ts";
-import { several } from "../several.ts";
+import { enter, leave, type RotationOptions } from "../drain/drain.ts";
+import { readStandings, refusalToLeave } from "../drain/serving-state.ts";
+import { several } from "../cluster/combine-errors.ts";
 
 export interface DrainOptions {
   readonly output: Output;

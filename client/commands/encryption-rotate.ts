@@ -1,25 +1,25 @@
 import { join } from "node:path";
 import { KhwError, toKhwError } from "../../proto/errors.ts";
 import type { StepEvent } from "../../proto/step.ts";
-import { openCluster, type OpenCluster } from "../cluster.ts";
+import { openCluster, type OpenCluster } from "../cluster/open.ts";
 import { withoutContent } from "../config/desired.ts";
 import type { ClusterConfig } from "../config/schema.ts";
-import type { Context } from "../context.ts";
-import type { AdminCredentials } from "../credentials/read.ts";
+import type { Context } from "../terminal/context.ts";
+import type { AdminCredentials } from "../pki/check/read.ts";
 import { askStoredValues, readConfig } from "../encryption/ask.ts";
 import { openMetadataApi } from "../encryption/metadata-api.ts";
-import { parseKeyedKind } from "../encryption/provider.ts";
+import { parseKeyedKind } from "../pki/encryption/provider.ts";
 import { findResources } from "../encryption/resources.ts";
 import { rewrite } from "../encryption/rewrite.ts";
 import { type NodeDifference, rotate } from "../encryption/rotate.ts";
 import { replaceFiles } from "../pki/cluster/folder.ts";
 import { completeFolder } from "../pki/folder.ts";
-import { prepare } from "../prepare.ts";
+import { prepare } from "../rollout/plan.ts";
 import { openProgress, type Output } from "../progress/open.ts";
 import { phase } from "../progress/phase.ts";
 import type { Progress } from "../progress/progress.ts";
-import { roll } from "../roll.ts";
-import { several } from "../several.ts";
+import { roll } from "../rollout/rolling-update.ts";
+import { several } from "../cluster/combine-errors.ts";
 
 export interface EncryptionRotateOptions {
   readonly output: Output;

@@ -1,14 +1,14 @@
 import type { StoredValues } from "../../proto/gen/khw/agent/v1/encryption.ts";
-import { openCluster } from "../cluster.ts";
+import { openCluster } from "../cluster/open.ts";
 import type { ClusterConfig } from "../config/schema.ts";
-import type { Context } from "../context.ts";
+import type { Context } from "../terminal/context.ts";
 import { askStoredValues, readConfig } from "../encryption/ask.ts";
 import { parseEncryptionConfig } from "../encryption/config.ts";
-import { type Stage, stageOfAll } from "../encryption/stage.ts";
+import { type Stage, stageOfAll } from "../pki/encryption/stage.ts";
 import { outdated, tellStored, unreadable } from "../encryption/stored.ts";
-import { harmless } from "../harmless.ts";
+import { harmless } from "../terminal/sanitize.ts";
 import type { Output } from "../progress/open.ts";
-import { textTable } from "../table.ts";
+import { textTable } from "../terminal/table.ts";
 
 const words: Readonly<Record<Stage, string>> = {
   settled: "no rotation is under way",

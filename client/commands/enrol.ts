@@ -1,14 +1,14 @@
 import { dirname } from "node:path";
 import { formatError, KhwError, toKhwError } from "../../proto/errors.ts";
-import { openCluster } from "../cluster.ts";
+import { openCluster } from "../cluster/open.ts";
 import type { ClusterConfig } from "../config/schema.ts";
-import type { Context } from "../context.ts";
+import type { Context } from "../terminal/context.ts";
 import { type Enroller, openEnroller } from "../enrolment/enroller.ts";
 import { renewNode } from "../enrolment/renew.ts";
 import { once } from "../enrolment/once.ts";
-import { type ManagementIdentity, readManagementIdentity } from "../channel.ts";
-import { addToRegister, readRegister, refuseRevoked } from "../pki/register.ts";
-import { openSigner } from "../pki/sign-agent.ts";
+import { type ManagementIdentity, readManagementIdentity } from "../cluster/channel.ts";
+import { addToRegister, readRegister, refuseRevoked } from "../pki/management/register.ts";
+import { openSigner } from "../pki/management/sign-agent.ts";
 
 export interface EnrolCommandOptions {
   /** Renews what is past two thirds of its life, over the agents' authenticated channel, and enrols nobody. */

@@ -1,9 +1,9 @@
 import { KhwError, toKhwError } from "../../proto/errors.ts";
 import type { EtcdMember } from "../../proto/gen/khw/agent/v1/etcd.ts";
 import { refuse, show } from "../../proto/validate.ts";
-import { openCluster, type Member } from "../cluster.ts";
+import { openCluster, type Member } from "../cluster/open.ts";
 import type { ClusterConfig } from "../config/schema.ts";
-import type { Context } from "../context.ts";
+import type { Context } from "../terminal/context.ts";
 import { etcdProblems, memberOf, type NodeEtcd, readEtcd } from "../etcd/overview.ts";
 import { megabytes } from "../etcd/tables.ts";
 import { openProgress, type Output } from "../progress/open.ts";

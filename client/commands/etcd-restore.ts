@@ -1,13 +1,13 @@
 import { toKhwError, KhwError } from "../../proto/errors.ts";
-import { controllersOf, openCluster, type OpenCluster } from "../cluster.ts";
+import { controllersOf, openCluster, type OpenCluster } from "../cluster/open.ts";
 import type { ClusterConfig } from "../config/schema.ts";
-import type { Context } from "../context.ts";
+import type { Context } from "../terminal/context.ts";
 import { etcdProblems, memberOf, type NodeEtcd, readEtcd, unfinishedRestore } from "../etcd/overview.ts";
 import { confirmation, refuseAbsent, type RestoreRun, restoreIdFor, runRestore } from "../etcd/restore.ts";
 import { chooseSnapshot, heldSnapshots, readSnapshots } from "../etcd/snapshots.ts";
-import { fileSource, nodeSource, type Source } from "../etcd/spread.ts";
+import { fileSource, nodeSource, type Source } from "../etcd/distribute.ts";
 import { servingAgain } from "../etcd/serving-again.ts";
-import { harmless } from "../harmless.ts";
+import { harmless } from "../terminal/sanitize.ts";
 import { openProgress, type Output } from "../progress/open.ts";
 
 export interface RestoreOptions {

@@ -1,17 +1,17 @@
 import { KhwError } from "../../proto/errors.ts";
 import type { ListSnapshotsResponse, Snapshot } from "../../proto/gen/khw/agent/v1/etcd.ts";
-import { chooseMembers } from "../chosen.ts";
-import { type Member, type OpenCluster, openCluster } from "../cluster.ts";
+import { chooseMembers } from "../cluster/select-nodes.ts";
+import { type Member, type OpenCluster, openCluster } from "../cluster/open.ts";
 import type { ClusterConfig } from "../config/schema.ts";
-import type { Context } from "../context.ts";
+import type { Context } from "../terminal/context.ts";
 import { memberOf, readEtcd } from "../etcd/overview.ts";
 import { chooseSnapshot, heldSnapshots, readSnapshots } from "../etcd/snapshots.ts";
 import { megabytes, roleOf, snapshotTable } from "../etcd/tables.ts";
-import { harmless, harmlessLines } from "../harmless.ts";
-import { type Answer, nodesAtOnce, onNodes } from "../on-nodes.ts";
+import { harmless, harmlessLines } from "../terminal/sanitize.ts";
+import { type Answer, nodesAtOnce, onNodes } from "../cluster/for-each-node.ts";
 import type { Output } from "../progress/open.ts";
-import { answering, collectFailures, type Failures } from "../streams/failures.ts";
-import { several } from "../several.ts";
+import { answering, collectFailures, type Failures } from "../logs/failures.ts";
+import { several } from "../cluster/combine-errors.ts";
 
 export interface SnapshotOptions {
   readonly output: Output;

@@ -1,10 +1,10 @@
-import { openCluster } from "../cluster.ts";
-import { painter } from "../colour.ts";
+import { openCluster } from "../cluster/open.ts";
+import { painter } from "../terminal/colour.ts";
 import type { ClusterConfig } from "../config/schema.ts";
-import type { Context } from "../context.ts";
+import type { Context } from "../terminal/context.ts";
 import { etcdProblems, memberOf, type NodeEtcd, readEtcd, unfinishedRestore } from "../etcd/overview.ts";
 import { memberTable } from "../etcd/tables.ts";
-import { harmless } from "../harmless.ts";
+import { harmless } from "../terminal/sanitize.ts";
 import type { Output } from "../progress/open.ts";
 
 /** Every member as it answers itself. Exit code 0 when all are well, of one cluster with one leader, else 1. */

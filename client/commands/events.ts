@@ -1,16 +1,16 @@
-import { chooseMembers } from "../chosen.ts";
-import { openCluster } from "../cluster.ts";
-import { painter } from "../colour.ts";
+import { chooseMembers } from "../cluster/select-nodes.ts";
+import { openCluster } from "../cluster/open.ts";
+import { painter } from "../terminal/colour.ts";
 import type { ClusterConfig } from "../config/schema.ts";
-import type { Context } from "../context.ts";
-import { harmless } from "../harmless.ts";
+import type { Context } from "../terminal/context.ts";
+import { harmless } from "../terminal/sanitize.ts";
 import type { Output } from "../progress/open.ts";
-import { parseSince } from "../since.ts";
+import { parseSince } from "../config/since.ts";
 import { historyName } from "../status/words.ts";
-import { answering, collectFailures } from "../streams/failures.ts";
-import { historySource, type NodeEvent } from "../streams/history.ts";
-import { mergeByTime } from "../streams/merge-by-time.ts";
-import { readAll } from "../streams/read-all.ts";
+import { answering, collectFailures } from "../logs/failures.ts";
+import { historySource, type NodeEvent } from "../logs/history.ts";
+import { mergeByTime } from "../logs/merge-by-time.ts";
+import { readAll } from "../logs/read-all.ts";
 
 export interface EventsOptions {
   /** As the arguments name them; empty: all. */

@@ -2,13 +2,13 @@ import { dirname } from "node:path";
 import { formatError, KhwError, toKhwError } from "../../proto/errors.ts";
 import { refuse } from "../../proto/validate.ts";
 import type { ClusterConfig } from "../config/schema.ts";
-import type { Context } from "../context.ts";
+import type { Context } from "../terminal/context.ts";
 import { findDeb } from "../install/deb.ts";
 import { installOn } from "../install/node.ts";
 import type { InstallRequest } from "../install/node.ts";
 import { parseSshOption, parseUser, parseVia } from "../install/transport.ts";
 import type { TransportOptions } from "../install/transport.ts";
-import type { NodeSpec } from "../nodes.ts";
+import type { NodeSpec } from "../config/nodes.ts";
 import { readAuthorityCertificate } from "../pki/folder.ts";
 
 export interface InstallOptions {

@@ -3,12 +3,12 @@ import { homedir } from "node:os";
 import { delimiter, join, resolve } from "node:path";
 import { KhwError } from "../../proto/errors.ts";
 import type { ClusterConfig } from "../config/schema.ts";
-import type { Context } from "../context.ts";
-import { kubeconfigIn } from "../credentials/kubeconfig.ts";
-import { collect, tellProblem } from "../credentials/problem.ts";
+import type { Context } from "../terminal/context.ts";
+import { kubeconfigIn } from "../pki/check/kubeconfig.ts";
+import { collect, tellProblem } from "../pki/check/problem.ts";
 import { mergeKubeconfig } from "../kubeconfig/merge.ts";
 import { keepPrivate, readKubeconfig, writeKubeconfig } from "../kubeconfig/write.ts";
-import { findPublicAddressOf } from "../serving-cluster.ts";
+import { findPublicAddressOf } from "../rollout/addresses.ts";
 
 export interface KubeconfigOptions {
   /** The file to write to; undefined: the first of $KUBECONFIG, else ~/.kube/config. */

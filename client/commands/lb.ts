@@ -2,7 +2,7 @@ import { formatError, KhwError, toDetail } from "../../proto/errors.ts";
 import { applySteps, planSteps, type PlannedStep, type Step, type StepResult } from "../../proto/step.ts";
 import { computeConnection, loadBalancerConfig } from "../config/load-balancer.ts";
 import type { ClusterConfig } from "../config/schema.ts";
-import type { Context } from "../context.ts";
+import type { Context } from "../terminal/context.ts";
 import type { Compute } from "../gce/compute.ts";
 import type { LoadBalancerConfig } from "../gce/config.ts";
 import { deleteLoadBalancerSteps } from "../gce/delete-load-balancer.ts";

@@ -1,19 +1,19 @@
 import { KhwError } from "../../proto/errors.ts";
 import { show } from "../../proto/validate.ts";
-import { chooseMembers } from "../chosen.ts";
-import { type Member, openCluster } from "../cluster.ts";
-import { type Colour, type Paint, painter } from "../colour.ts";
+import { chooseMembers } from "../cluster/select-nodes.ts";
+import { type Member, openCluster } from "../cluster/open.ts";
+import { type Colour, type Paint, painter } from "../terminal/colour.ts";
 import type { ClusterConfig } from "../config/schema.ts";
 import { didYouMean } from "../config/suggest.ts";
-import type { Context } from "../context.ts";
-import { harmless } from "../harmless.ts";
-import { journals } from "../journals.ts";
+import type { Context } from "../terminal/context.ts";
+import { harmless } from "../terminal/sanitize.ts";
+import { journals } from "../config/journals.ts";
 import type { Output } from "../progress/open.ts";
-import { parseSince } from "../since.ts";
-import { answering, collectFailures } from "../streams/failures.ts";
-import { type LogLine, logSource } from "../streams/logs.ts";
-import { mergeByTime } from "../streams/merge-by-time.ts";
-import { readAll } from "../streams/read-all.ts";
+import { parseSince } from "../config/since.ts";
+import { answering, collectFailures } from "../logs/failures.ts";
+import { type LogLine, logSource } from "../logs/logs.ts";
+import { mergeByTime } from "../logs/merge-by-time.ts";
+import { readAll } from "../logs/read-all.ts";
 
 export { journals };
 

@@ -1,14 +1,14 @@
 import { resolve } from "node:path";
 import { toKhwError } from "../../proto/errors.ts";
-import { painter } from "../colour.ts";
+import { painter } from "../terminal/colour.ts";
 import type { ClusterConfig } from "../config/schema.ts";
-import type { Context } from "../context.ts";
-import { openFiles, readFolder } from "../credentials/folder.ts";
-import { checkOthers } from "../credentials/others.ts";
-import { collect, type Problem, tellProblem } from "../credentials/problem.ts";
-import { examineCredentials } from "../credentials/read.ts";
+import type { Context } from "../terminal/context.ts";
+import { openFiles, readFolder } from "../pki/check/folder.ts";
+import { checkOthers } from "../pki/check/others.ts";
+import { collect, type Problem, tellProblem } from "../pki/check/problem.ts";
+import { examineCredentials } from "../pki/check/read.ts";
 import type { Output } from "../progress/open.ts";
-import { type Addresses, findAddresses } from "../serving-cluster.ts";
+import { type Addresses, findAddresses } from "../rollout/addresses.ts";
 
 export interface PkiFolderOptions {
   readonly output: Output;

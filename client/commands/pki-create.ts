@@ -1,14 +1,14 @@
 import { join } from "node:path";
 import { clusterPki, workersOf } from "../config/cluster-pki.ts";
 import type { ClusterConfig } from "../config/schema.ts";
-import type { Context } from "../context.ts";
+import type { Context } from "../terminal/context.ts";
 import { type ClusterPki, clusterFiles, createMissing, leafNames, parseLeafName } from "../pki/cluster/create.ts";
 import { readPresent, replaceFiles, writeNew } from "../pki/cluster/folder.ts";
 import { renewLeaves } from "../pki/cluster/renew.ts";
 import { describe } from "../pki/describe.ts";
 import { completeFolder, type NewFiles } from "../pki/folder.ts";
 import type { Output } from "../progress/open.ts";
-import { findAddresses } from "../serving-cluster.ts";
+import { findAddresses } from "../rollout/addresses.ts";
 
 export interface PkiCreateOptions {
   readonly output: Output;

@@ -1,8 +1,8 @@
 import { KhwError, toKhwError } from "../../proto/errors.ts";
-import { controllersOf, openCluster, type OpenCluster } from "../cluster.ts";
+import { controllersOf, openCluster, type OpenCluster } from "../cluster/open.ts";
 import { clusterPki, workersOf } from "../config/cluster-pki.ts";
 import type { ClusterConfig } from "../config/schema.ts";
-import type { Context } from "../context.ts";
+import type { Context } from "../terminal/context.ts";
 import { clusterFiles, leafNames } from "../pki/cluster/create.ts";
 import { readPresent, replaceFiles } from "../pki/cluster/folder.ts";
 import { renewLeaves } from "../pki/cluster/renew.ts";
@@ -10,11 +10,11 @@ import type { PresentFiles } from "../pki/cluster/present.ts";
 import { onControllers } from "../pki/cluster/rollable.ts";
 import { describe } from "../pki/describe.ts";
 import { completeFolder } from "../pki/folder.ts";
-import { findPublicAddress, type Prepared } from "../prepare.ts";
+import { findPublicAddress, type Prepared } from "../rollout/plan.ts";
 import { openProgress, type Output } from "../progress/open.ts";
 import type { Progress } from "../progress/progress.ts";
-import { roll } from "../roll.ts";
-import { several } from "../several.ts";
+import { roll } from "../rollout/rolling-update.ts";
+import { several } from "../cluster/combine-errors.ts";
 
 export interface PkiRenewOptions {
   readonly output: Output;

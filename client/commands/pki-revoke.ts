@@ -1,9 +1,9 @@
 import { X509Certificate } from "node:crypto";
 import { roleOf } from "../../proto/roles.ts";
 import { parseNodeName, refuse, show } from "../../proto/validate.ts";
-import type { Context } from "../context.ts";
+import type { Context } from "../terminal/context.ts";
 import { readAuthorityCertificate, readIdentity } from "../pki/folder.ts";
-import { addToRegister, readRegister } from "../pki/register.ts";
+import { addToRegister, readRegister } from "../pki/management/register.ts";
 
 export interface PkiRevokeOptions {
   readonly folder: string;

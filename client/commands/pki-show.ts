@@ -1,13 +1,13 @@
 import type { X509Certificate } from "node:crypto";
 import { resolve } from "node:path";
-import { harmless } from "../harmless.ts";
+import { harmless } from "../terminal/sanitize.ts";
 import type { ClusterConfig } from "../config/schema.ts";
-import type { Context } from "../context.ts";
-import { readFolder } from "../credentials/folder.ts";
-import { kubeconfigIn } from "../credentials/kubeconfig.ts";
-import { readCertificates } from "../credentials/pem.ts";
-import { collect } from "../credentials/problem.ts";
-import { textTable } from "../table.ts";
+import type { Context } from "../terminal/context.ts";
+import { readFolder } from "../pki/check/folder.ts";
+import { kubeconfigIn } from "../pki/check/kubeconfig.ts";
+import { readCertificates } from "../pki/check/pem.ts";
+import { collect } from "../pki/check/problem.ts";
+import { textTable } from "../terminal/table.ts";
 import type { PkiFolderOptions } from "./pki-check.ts";
 
 interface Row {

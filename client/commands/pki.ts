@@ -3,13 +3,13 @@ import { join } from "node:path";
 import { parseRole } from "../../proto/roles.ts";
 import type { Role } from "../../proto/roles.ts";
 import { parseNodeName, refuse, show } from "../../proto/validate.ts";
-import type { Context } from "../context.ts";
+import type { Context } from "../terminal/context.ts";
 import { addFiles, identityFiles, makeFolder, readAuthority } from "../pki/folder.ts";
 import type { NewFiles } from "../pki/folder.ts";
 import { describe } from "../pki/describe.ts";
-import { authorityDays, identityDays, issue } from "../pki/issue.ts";
-import { newManagement } from "../pki/management.ts";
-import { addToRegister, readRegister, refuseRevoked } from "../pki/register.ts";
+import { authorityDays, identityDays, issue } from "../pki/management/issue.ts";
+import { newManagement } from "../pki/management/management.ts";
+import { addToRegister, readRegister, refuseRevoked } from "../pki/management/register.ts";
 
 export interface PkiInitOptions {
   readonly folder: string;

@@ -1,10 +1,10 @@
 import { fromDetail, type KhwError, toDetail } from "../../proto/errors.ts";
 import { planSteps } from "../../proto/step.ts";
-import { openCluster, type OpenCluster } from "../cluster.ts";
+import { openCluster, type OpenCluster } from "../cluster/open.ts";
 import { withoutContent } from "../config/desired.ts";
 import type { ClusterConfig } from "../config/schema.ts";
-import type { Context } from "../context.ts";
-import { prepare, type Prepared } from "../prepare.ts";
+import type { Context } from "../terminal/context.ts";
+import { prepare, type Prepared } from "../rollout/plan.ts";
 import type { Output } from "../progress/open.ts";
 import { loadBalancerTrack } from "../progress/progress.ts";
 

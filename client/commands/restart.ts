@@ -1,15 +1,15 @@
 import { KhwError, toKhwError } from "../../proto/errors.ts";
 import type { StepEvent } from "../../proto/step.ts";
-import { chooseMembers } from "../chosen.ts";
-import { type Member, openCluster, type OpenCluster } from "../cluster.ts";
+import { chooseMembers } from "../cluster/select-nodes.ts";
+import { type Member, openCluster, type OpenCluster } from "../cluster/open.ts";
 import type { ClusterConfig } from "../config/schema.ts";
-import type { Context } from "../context.ts";
+import type { Context } from "../terminal/context.ts";
 import { openProgress, type Output } from "../progress/open.ts";
 import { phase } from "../progress/phase.ts";
 import type { Progress } from "../progress/progress.ts";
-import { isDrained, readStandings, refusalToRestart, type Standing } from "../rotation/standing.ts";
-import { whileDrained } from "../rotation/while-drained.ts";
-import { several } from "../several.ts";
+import { isDrained, readStandings, refusalToRestart, type Standing } from "../drain/serving-state.ts";
+import { whileDrained } from "../drain/while-drained.ts";
+import { several } from "../cluster/combine-errors.ts";
 
 export interface RestartOptions {
   readonly output: Output;

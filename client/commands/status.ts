@@ -1,9 +1,9 @@
-import { chooseMembers } from "../chosen.ts";
-import { openCluster } from "../cluster.ts";
-import { painter } from "../colour.ts";
+import { chooseMembers } from "../cluster/select-nodes.ts";
+import { openCluster } from "../cluster/open.ts";
+import { painter } from "../terminal/colour.ts";
 import type { ClusterConfig } from "../config/schema.ts";
-import type { Context } from "../context.ts";
-import type { Form } from "../form.ts";
+import type { Context } from "../terminal/context.ts";
+import type { Form } from "../terminal/output-format.ts";
 import { statusDocument } from "../status/document.ts";
 import { isWell } from "../status/problems.ts";
 import { readCluster } from "../status/read.ts";

@@ -1,12 +1,12 @@
 import { basename, resolve } from "node:path";
 import { KhwError } from "../../proto/errors.ts";
 import type { ClusterConfig } from "../config/schema.ts";
-import type { Context } from "../context.ts";
-import { journals } from "../journals.ts";
+import type { Context } from "../terminal/context.ts";
+import { journals } from "../config/journals.ts";
 import type { Output } from "../progress/open.ts";
-import { parseSince } from "../since.ts";
-import { type Entry, writeArchive } from "../support/archive.ts";
-import { bundleEntries } from "../support/entries.ts";
+import { parseSince } from "../config/since.ts";
+import { type Entry, writeArchive } from "../support-bundle/archive.ts";
+import { bundleEntries } from "../support-bundle/entries.ts";
 import { clientVersion } from "./version.ts";
 
 export interface SupportBundleOptions {

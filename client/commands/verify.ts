@@ -1,11 +1,11 @@
 import { KhwError } from "../../proto/errors.ts";
-import { openCluster } from "../cluster.ts";
+import { openCluster } from "../cluster/open.ts";
 import type { ClusterConfig } from "../config/schema.ts";
-import type { Context } from "../context.ts";
-import { prepare } from "../prepare.ts";
+import type { Context } from "../terminal/context.ts";
+import { prepare } from "../rollout/plan.ts";
 import { openProgress, type Output } from "../progress/open.ts";
-import { findDrained, verification } from "../verification.ts";
-import { verify as run } from "../verify.ts";
+import { findDrained, verification } from "../verify/verification.ts";
+import { verify as run } from "../verify/verify.ts";
 
 export interface VerifyCommandOptions {
   readonly output: Output;

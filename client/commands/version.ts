@@ -1,5 +1,5 @@
 import { readFile } from "node:fs/promises";
-import type { Context } from "../context.ts";
+import type { Context } from "../terminal/context.ts";
 
 /** Put in by the build; not there when the sources are run. */
 declare const KHW_VERSION: string | undefined;

@@ -1,6 +1,6 @@
 import { programs } from "../../proto/components.ts";
 import { parseIPv4, parseMirror, parseNodeName, refuse, show } from "../../proto/validate.ts";
-import { agentPort, findDouble, isPort, type NodeSpec, parseHostPort, parseNodes } from "../nodes.ts";
+import { agentPort, findDouble, isPort, type NodeSpec, parseHostPort, parseNodes } from "./nodes.ts";
 import { checked, entriesOf, path, refuseUnknown, text } from "./parsers.ts";
 import { refuseAt, type Value } from "./value.ts";
 

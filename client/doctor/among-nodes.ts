@@ -1,6 +1,6 @@
 import { components as kubernetesComponents } from "../../proto/components.ts";
 import { type GetStatusResponse, Health } from "../../proto/gen/khw/agent/v1/agent.ts";
-import { clockFindings } from "../clocks.ts";
+import { clockFindings } from "../cluster/clock-skew.ts";
 import { type DoctorCheck, type Finding, findingOf, places } from "./check.ts";
 import { answered, type Facts } from "./facts.ts";
 

@@ -2,8 +2,8 @@ import { request } from "node:https";
 import { KhwError, toKhwError } from "../../proto/errors.ts";
 import { Health } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { createKubernetesApi, type KubernetesApi } from "../../proto/kubernetes-api.ts";
-import type { AdminCredentials } from "../credentials/read.ts";
-import { clusterChecks, publicAddressChecks, type Check } from "../verify.ts";
+import type { AdminCredentials } from "../pki/check/read.ts";
+import { clusterChecks, publicAddressChecks, type Check } from "../verify/verify.ts";
 import { type DoctorCheck, type Finding, findingOf, places } from "./check.ts";
 import { type Facts, saidBy } from "./facts.ts";
 

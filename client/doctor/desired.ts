@@ -1,7 +1,7 @@
 import { KhwError } from "../../proto/errors.ts";
 import { toDesired, withoutContent } from "../config/desired.ts";
-import { controllersOf } from "../cluster.ts";
-import { readCredentials } from "../credentials/read.ts";
+import { controllersOf } from "../cluster/open.ts";
+import { readCredentials } from "../pki/check/read.ts";
 import type { DoctorCheck } from "./check.ts";
 import { type Facts, factsOf, greeted } from "./facts.ts";
 

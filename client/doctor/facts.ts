@@ -1,14 +1,14 @@
 import type { Controller } from "../../proto/desired.ts";
 import { KhwError } from "../../proto/errors.ts";
 import type { GetInfoResponse, GetStatusResponse } from "../../proto/gen/khw/agent/v1/agent.ts";
-import { type ClockReading, readClock } from "../clocks.ts";
-import { controllersOf, type OpenCluster } from "../cluster.ts";
+import { type ClockReading, readClock } from "../cluster/clock-skew.ts";
+import { controllersOf, type OpenCluster } from "../cluster/open.ts";
 import type { ClusterConfig } from "../config/schema.ts";
-import { type ExaminedCredentials, examineCredentials } from "../credentials/read.ts";
+import { type ExaminedCredentials, examineCredentials } from "../pki/check/read.ts";
 import type { BackendHealth } from "../gce/health.ts";
-import type { AgentNode } from "../node.ts";
-import { type Answer, nodesAtOnce, onNodes } from "../on-nodes.ts";
-import { findPublicAddress } from "../prepare.ts";
+import type { AgentNode } from "../cluster/agent-client.ts";
+import { type Answer, nodesAtOnce, onNodes } from "../cluster/for-each-node.ts";
+import { findPublicAddress } from "../rollout/plan.ts";
 
 /** What a node said of itself. */
 export interface NodeFacts {

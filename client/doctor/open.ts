@@ -1,5 +1,5 @@
 import { type KhwError, toKhwError } from "../../proto/errors.ts";
-import { openCluster, type OpenCluster } from "../cluster.ts";
+import { openCluster, type OpenCluster } from "../cluster/open.ts";
 import type { ClusterConfig } from "../config/schema.ts";
 
 /** What could be opened, and why it is not the whole. */

@@ -1,6 +1,6 @@
 import { toDetail } from "../../proto/errors.ts";
-import type { Colour, Paint } from "../colour.ts";
-import { harmless } from "../harmless.ts";
+import type { Colour, Paint } from "../terminal/colour.ts";
+import { harmless } from "../terminal/sanitize.ts";
 import { type CheckResult, ranked, severities, type Severity } from "./check.ts";
 import { isSound } from "./doctor.ts";
 

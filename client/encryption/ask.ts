@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { KhwError } from "../../proto/errors.ts";
 import type { StoredValues } from "../../proto/gen/khw/agent/v1/encryption.ts";
-import type { OpenCluster } from "../cluster.ts";
+import type { OpenCluster } from "../cluster/open.ts";
 
 /** How etcd holds what Kubernetes stores, by the first agent whose etcd answers. @throws KhwError the last one's */
 export async function askStoredValues({ members }: OpenCluster, signal: AbortSignal): Promise<StoredValues[]> {

@@ -1,6 +1,6 @@
 import { type Document, parseDocument } from "yaml";
-import { listOf } from "../credentials/yaml.ts";
-import { invalid, parseProvider, type Provider, toPlain } from "./provider.ts";
+import { listOf } from "../pki/check/yaml.ts";
+import { invalid, parseProvider, type Provider, toPlain } from "../pki/encryption/provider.ts";
 
 /** What becomes of some resources' values. */
 export interface Entry {

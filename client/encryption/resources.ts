@@ -1,5 +1,5 @@
 import { KhwError } from "../../proto/errors.ts";
-import { fieldOf, listOf, textOf } from "../credentials/yaml.ts";
+import { fieldOf, listOf, textOf } from "../pki/check/yaml.ts";
 import type { MetadataApi } from "./metadata-api.ts";
 
 /** A resource as the API serves it. */

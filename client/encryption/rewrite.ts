@@ -1,7 +1,7 @@
 import { KhwError, toKhwError } from "../../proto/errors.ts";
-import { fieldOf, listOf, textOf } from "../credentials/yaml.ts";
+import { fieldOf, listOf, textOf } from "../pki/check/yaml.ts";
 import { pause } from "../gce/retry.ts";
-import { several } from "../several.ts";
+import { several } from "../cluster/combine-errors.ts";
 import type { MetadataApi } from "./metadata-api.ts";
 import { type ServedResource, unexpected } from "./resources.ts";
 

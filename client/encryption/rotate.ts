@@ -1,7 +1,7 @@
 import { KhwError } from "../../proto/errors.ts";
 import type { StoredValues } from "../../proto/gen/khw/agent/v1/encryption.ts";
 import { type EncryptionConfig, type Entry, parseEncryptionConfig } from "./config.ts";
-import { type KeyedKind, newKey, type Provider } from "./provider.ts";
+import { type KeyedKind, newKey, type Provider } from "../pki/encryption/provider.ts";
 import {
   addKey,
   currentKind,
@@ -12,7 +12,7 @@ import {
   stageOf,
   stageOfAll,
   writingKey,
-} from "./stage.ts";
+} from "../pki/encryption/stage.ts";
 import { encryptsByWildcard, outdated, tellStored, unreadable } from "./stored.ts";
 
 /** What a rotation is made of: each part does the whole of it, or throws. */

@@ -1,6 +1,6 @@
 import type { StoredValues } from "../../proto/gen/khw/agent/v1/encryption.ts";
 import type { Entry } from "./config.ts";
-import { writingKey } from "./stage.ts";
+import { writingKey } from "../pki/encryption/stage.ts";
 
 /** Where etcd keeps core resources that do not stand under their own names. */
 const places: Readonly<Record<string, string>> = {

@@ -2,8 +2,8 @@ import { X509Certificate } from "node:crypto";
 import { createSecureContext } from "node:tls";
 import { credentials, Metadata, type ServiceError } from "@grpc/grpc-js";
 import { EnrolmentServiceClient } from "../../proto/gen/khw/agent/v1/enrolment.ts";
-import { channelCredentials, channelOptions, type ManagementIdentity, type NodeAddress } from "../channel.ts";
-import { nodeError } from "../node-errors.ts";
+import { channelCredentials, channelOptions, type ManagementIdentity, type NodeAddress } from "../cluster/channel.ts";
+import { nodeError } from "../cluster/call-errors.ts";
 
 /** An agent's EnrolmentService. Every failure is a KhwError that names the node. */
 export interface EnrolmentNode {

@@ -1,8 +1,8 @@
 import { dirname } from "node:path";
-import type { OpenCluster } from "../cluster.ts";
+import type { OpenCluster } from "../cluster/open.ts";
 import { computeConnection } from "../config/load-balancer.ts";
-import { type NodeAddress, readManagementIdentity } from "../channel.ts";
-import { openSigner } from "../pki/sign-agent.ts";
+import { type NodeAddress, readManagementIdentity } from "../cluster/channel.ts";
+import { openSigner } from "../pki/management/sign-agent.ts";
 import { enrolNode } from "./enrol.ts";
 import { readKeySet } from "./jwks.ts";
 

@@ -2,7 +2,7 @@ import type { X509Certificate } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import { connect } from "node:tls";
 import { KhwError } from "../../proto/errors.ts";
-import type { NodeAddress } from "../channel.ts";
+import type { NodeAddress } from "../cluster/channel.ts";
 
 export interface ProbeOptions {
   /** How long to wait for somebody to listen there, in milliseconds. */

@@ -1,5 +1,5 @@
 import { KhwError } from "../../proto/errors.ts";
-import type { ManagementIdentity, NodeAddress } from "../channel.ts";
+import type { ManagementIdentity, NodeAddress } from "../cluster/channel.ts";
 import { connectEnrolment } from "./connect.ts";
 
 /** The agent serves with the certificate of that serial number, on a connection made anew. @throws KhwError WRONG_NODE, UNREACHABLE */

@@ -1,8 +1,8 @@
 import { dirname } from "node:path";
 import { toKhwError } from "../../proto/errors.ts";
-import type { OpenCluster } from "../cluster.ts";
-import { readManagementIdentity } from "../channel.ts";
-import { openSigner } from "../pki/sign-agent.ts";
+import type { OpenCluster } from "../cluster/open.ts";
+import { readManagementIdentity } from "../cluster/channel.ts";
+import { openSigner } from "../pki/management/sign-agent.ts";
 import { once } from "./once.ts";
 import { renewNode } from "./renew.ts";
 

@@ -1,7 +1,7 @@
 import { X509Certificate } from "node:crypto";
-import type { ManagementIdentity, NodeAddress } from "../channel.ts";
+import type { ManagementIdentity, NodeAddress } from "../cluster/channel.ts";
 import { describe } from "../pki/describe.ts";
-import { isDue, type Signer } from "../pki/sign-agent.ts";
+import { isDue, type Signer } from "../pki/management/sign-agent.ts";
 import { connectEnrolment } from "./connect.ts";
 import { prove } from "./prove.ts";
 

@@ -1,7 +1,7 @@
 import type { X509Certificate } from "node:crypto";
 import { tokenAudience } from "../../proto/enrolment.ts";
 import { KhwError } from "../../proto/errors.ts";
-import { readRequest, type SigningRequest } from "../pki/request.ts";
+import { readRequest, type SigningRequest } from "../pki/management/request.ts";
 import type { KeySet } from "./jwks.ts";
 import { type ExpectedToken, verifyIdentityToken } from "./token.ts";
 

@@ -1,7 +1,7 @@
 import type { KhwError } from "../../proto/errors.ts";
 import { type EtcdMember, type GetEtcdStatusResponse, RestorePhase } from "../../proto/gen/khw/agent/v1/etcd.ts";
-import type { Member } from "../cluster.ts";
-import { nodesAtOnce, onNodes } from "../on-nodes.ts";
+import type { Member } from "../cluster/open.ts";
+import { nodesAtOnce, onNodes } from "../cluster/for-each-node.ts";
 
 /** What one node's agent tells of its member. */
 export interface NodeEtcd {

@@ -2,14 +2,14 @@ import { randomUUID } from "node:crypto";
 import { KhwError, toKhwError } from "../../proto/errors.ts";
 import { type AdvanceRestoreRequest, RestorePhase } from "../../proto/gen/khw/agent/v1/etcd.ts";
 import type { Controller } from "../../proto/desired.ts";
-import type { Member } from "../cluster.ts";
-import { harmless } from "../harmless.ts";
+import type { Member } from "../cluster/open.ts";
+import { harmless } from "../terminal/sanitize.ts";
 import { phase } from "../progress/phase.ts";
 import type { Progress } from "../progress/progress.ts";
-import { several } from "../several.ts";
+import { several } from "../cluster/combine-errors.ts";
 import type { NodeEtcd } from "./overview.ts";
 import { unfinishedRestore } from "./overview.ts";
-import { bringTo, type Source } from "./spread.ts";
+import { bringTo, type Source } from "./distribute.ts";
 
 /** A restore as it is begun, or gone on with. */
 export interface RestoreRun {

@@ -1,9 +1,9 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { KhwError } from "../../proto/errors.ts";
 import { Health } from "../../proto/gen/khw/agent/v1/agent.ts";
-import type { Member } from "../cluster.ts";
-import { nodesAtOnce, onNodes } from "../on-nodes.ts";
-import { several } from "../several.ts";
+import type { Member } from "../cluster/open.ts";
+import { nodesAtOnce, onNodes } from "../cluster/for-each-node.ts";
+import { several } from "../cluster/combine-errors.ts";
 
 const intervalMillis = 1_000;
 

@@ -1,7 +1,7 @@
 import { KhwError } from "../../proto/errors.ts";
 import { type ListSnapshotsResponse, type Snapshot, SnapshotOrigin } from "../../proto/gen/khw/agent/v1/etcd.ts";
-import type { Member } from "../cluster.ts";
-import { type Answer, nodesAtOnce, onNodes } from "../on-nodes.ts";
+import type { Member } from "../cluster/open.ts";
+import { type Answer, nodesAtOnce, onNodes } from "../cluster/for-each-node.ts";
 
 /** A proved snapshot, and who has it. */
 export interface HeldSnapshot {

@@ -1,8 +1,8 @@
 import type { EtcdMember, Snapshot } from "../../proto/gen/khw/agent/v1/etcd.ts";
 import { SnapshotOrigin } from "../../proto/gen/khw/agent/v1/etcd.ts";
-import { cut, harmless } from "../harmless.ts";
-import { textTable } from "../table.ts";
-import { instant } from "../time.ts";
+import { cut, harmless } from "../terminal/sanitize.ts";
+import { textTable } from "../terminal/table.ts";
+import { instant } from "../terminal/time.ts";
 import { memberOf, type NodeEtcd } from "./overview.ts";
 import type { HeldSnapshot } from "./snapshots.ts";
 

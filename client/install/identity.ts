@@ -4,9 +4,9 @@ import { KhwError } from "../../proto/errors.ts";
 import { roleOf } from "../../proto/roles.ts";
 import { isPair, readAuthorityCertificate, readIdentity } from "../pki/folder.ts";
 import { date } from "../pki/describe.ts";
-import type { Identity } from "../pki/issue.ts";
-import type { Register } from "../pki/register.ts";
-import { isDue } from "../pki/sign-agent.ts";
+import type { Identity } from "../pki/management/issue.ts";
+import type { Register } from "../pki/management/register.ts";
+import { isDue } from "../pki/management/sign-agent.ts";
 
 /** What a node has in its folder of identities; certificates in PEM. */
 export interface Present {

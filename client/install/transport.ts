@@ -1,5 +1,5 @@
 import { refuse, show } from "../../proto/validate.ts";
-import type { NodeSpec } from "../nodes.ts";
+import type { NodeSpec } from "../config/nodes.ts";
 
 /** How a node's shell is reached: `ssh` by the user's own configuration, or through gcloud, which brings its keys to the instance. */
 export type Via = "ssh" | "gcloud";

@@ -2,7 +2,7 @@ import { createPrivateKey, X509Certificate } from "node:crypto";
 import { link, mkdir, open, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { KhwError } from "../../proto/errors.ts";
-import type { Identity } from "./issue.ts";
+import type { Identity } from "./management/issue.ts";
 import { finishInterrupted, makeStaging } from "./staging.ts";
 
 /** Where the management identities stand unless the user says otherwise; relative to the current folder. */

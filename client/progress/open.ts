@@ -1,4 +1,4 @@
-import type { Context } from "../context.ts";
+import type { Context } from "../terminal/context.ts";
 import { jsonProgress } from "./json.ts";
 import { plainProgress } from "./plain.ts";
 import type { Progress } from "./progress.ts";

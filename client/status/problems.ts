@@ -8,7 +8,7 @@ import {
   Health,
   OperationState,
 } from "../../proto/gen/khw/agent/v1/agent.ts";
-import { clock, instant } from "../time.ts";
+import { clock, instant } from "../terminal/time.ts";
 import type { ClusterState, LoadBalancerState, NodeState } from "./state.ts";
 
 /** Something that is not as it shall be. While there is one of severity "error", not all is well. */

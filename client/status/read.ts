@@ -1,8 +1,8 @@
 import { toKhwError } from "../../proto/errors.ts";
 import type { GetStatusResponse } from "../../proto/gen/khw/agent/v1/agent.ts";
-import type { Cloud, Member } from "../cluster.ts";
-import type { AgentNode } from "../node.ts";
-import { nodesAtOnce, onNodes } from "../on-nodes.ts";
+import type { Cloud, Member } from "../cluster/open.ts";
+import type { AgentNode } from "../cluster/agent-client.ts";
+import { nodesAtOnce, onNodes } from "../cluster/for-each-node.ts";
 import type { ClusterState, LoadBalancerState } from "./state.ts";
 
 /** Asks all nodes and the load balancer at once. Never rejects: what does not answer is told of in its place. */

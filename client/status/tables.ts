@@ -1,8 +1,8 @@
 import { type Component, type GetStatusResponse, Health } from "../../proto/gen/khw/agent/v1/agent.ts";
-import type { Paint } from "../colour.ts";
-import { cut, harmless } from "../harmless.ts";
-import { textTable } from "../table.ts";
-import { instant } from "../time.ts";
+import type { Paint } from "../terminal/colour.ts";
+import { cut, harmless } from "../terminal/sanitize.ts";
+import { textTable } from "../terminal/table.ts";
+import { instant } from "../terminal/time.ts";
 import { isWell, type Problem, problemsOf } from "./problems.ts";
 import type { ClusterState, LoadBalancerState, NodeState } from "./state.ts";
 import { operationName } from "./words.ts";

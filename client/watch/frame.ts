@@ -1,9 +1,9 @@
 import { type Component, Health } from "../../proto/gen/khw/agent/v1/agent.ts";
-import type { Paint } from "../colour.ts";
-import { harmless } from "../harmless.ts";
+import type { Paint } from "../terminal/colour.ts";
+import { harmless } from "../terminal/sanitize.ts";
 import { nodeProblems, type Problem } from "../status/problems.ts";
 import type { ClusterState, LoadBalancerState, NodeState } from "../status/state.ts";
-import { clock } from "../time.ts";
+import { clock } from "../terminal/time.ts";
 
 export interface FrameOptions {
   readonly rows: number;

@@ -1,6 +1,6 @@
 import type { KhwError } from "../../proto/errors.ts";
 import type { Component, GetStatusResponse } from "../../proto/gen/khw/agent/v1/agent.ts";
-import { harmless } from "../harmless.ts";
+import { harmless } from "../terminal/sanitize.ts";
 import { nodeProblems, type Problem } from "../status/problems.ts";
 import type { LoadBalancerState, NodeState } from "../status/state.ts";
 import { operationName } from "../status/words.ts";

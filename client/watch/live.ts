@@ -1,4 +1,4 @@
-import type { Paint } from "../colour.ts";
+import type { Paint } from "../terminal/colour.ts";
 import type { ClusterState } from "../status/state.ts";
 import type { Display } from "./events.ts";
 import { frame } from "./frame.ts";

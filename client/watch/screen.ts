@@ -1,4 +1,4 @@
-import { cut } from "../harmless.ts";
+import { cut } from "../terminal/sanitize.ts";
 
 export interface Size {
   readonly rows: number;

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import t from "tap";
 
 import { noCredentials, startTestbed } from "../testbed/index.ts";
-import { createAuthority } from "../../client/pki/issue.ts";
+import { createAuthority } from "../../client/pki/management/issue.ts";
 import { agentPackage, installPackage, makeBareWorkstation } from "../testbed/workstation.ts";
 
 t.test("bootstrap needs nothing but machines with the package", async (t) => {

@@ -3,7 +3,7 @@ import { basename, join } from "node:path";
 
 import t from "tap";
 
-import { createAuthority, issue } from "../../client/pki/issue.ts";
+import { createAuthority, issue } from "../../client/pki/management/issue.ts";
 import { must, run } from "../testbed/command.ts";
 import { startTestbed } from "../testbed/index.ts";
 import type { TestbedNode } from "../testbed/index.ts";

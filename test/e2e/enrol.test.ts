@@ -7,7 +7,7 @@ import { join } from "node:path";
 import t from "tap";
 
 import { readAuthority } from "../../client/pki/folder.ts";
-import { issue } from "../../client/pki/issue.ts";
+import { issue } from "../../client/pki/management/issue.ts";
 import { plainEnvironment } from "../testbed/command.ts";
 import type { RunResult } from "../testbed/command.ts";
 import { startTestbed } from "../testbed/index.ts";

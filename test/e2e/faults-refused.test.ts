@@ -4,7 +4,7 @@ import { join } from "node:path";
 
 import t, { type Test } from "tap";
 
-import { issue as issueIdentity } from "../../client/pki/issue.ts";
+import { issue as issueIdentity } from "../../client/pki/management/issue.ts";
 import { addFiles, identityFiles, readAuthority } from "../../client/pki/folder.ts";
 import type { ErrorCode } from "../../proto/errors.ts";
 import { failsWith, fingerprint, journal, openScene, scenario } from "../fixtures/faults.ts";

@@ -1,11 +1,11 @@
 /** Controllers and a load balancer in memory: a node is in rotation as long as it is not drained and its API server is well. */
-import type { OpenCluster } from "../../client/cluster.ts";
+import type { OpenCluster } from "../../client/cluster/open.ts";
 import { loadConfig } from "../../client/config/load.ts";
 import type { Compute } from "../../client/gce/compute.ts";
 import { labLoadBalancer } from "../../client/gce/config.ts";
 import type { Reference } from "../../client/gce/references.ts";
 import type { Kind, Resources } from "../../client/gce/resources.ts";
-import type { AgentNode } from "../../client/node.ts";
+import type { AgentNode } from "../../client/cluster/agent-client.ts";
 import { KhwError } from "../../proto/errors.ts";
 import { type GetPlanResponse, GetStatusResponse, Health } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { unusedEtcd } from "./etcd-calls.ts";

@@ -1,6 +1,6 @@
 import { type EncryptionConfig, parseEncryptionConfig } from "../../client/encryption/config.ts";
 import type { NodeDifference, RotationParts } from "../../client/encryption/rotate.ts";
-import { writingKey } from "../../client/encryption/stage.ts";
+import { writingKey } from "../../client/pki/encryption/stage.ts";
 import type { StoredValues } from "../../proto/gen/khw/agent/v1/encryption.ts";
 
 /** The client is killed. */

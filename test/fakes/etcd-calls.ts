@@ -1,4 +1,4 @@
-import type { EtcdCalls } from "../../client/etcd/calls.ts";
+import type { EtcdCalls } from "../../client/cluster/etcd-client.ts";
 
 const unused = (): never => {
   throw new Error("not asked for");

@@ -7,8 +7,8 @@
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 
-import { readManagementIdentity } from "../../client/channel.ts";
-import { type AgentNode, connectNode } from "../../client/node.ts";
+import { readManagementIdentity } from "../../client/cluster/channel.ts";
+import { type AgentNode, connectNode } from "../../client/cluster/agent-client.ts";
 import type { GetPlanResponse, HistoryEvent, WatchStatusResponse } from "../../proto/gen/khw/agent/v1/agent.ts";
 
 /** What the observer says. Times are in milliseconds since the epoch. */

@@ -1,6 +1,6 @@
 import t, { type Test } from "tap";
 import type { EtcdServers } from "../../agent/os/os.ts";
-import { connectNode } from "../../client/node.ts";
+import { connectNode } from "../../client/cluster/agent-client.ts";
 import { RestorePhase, Snapshot, SnapshotOrigin } from "../../proto/gen/khw/agent/v1/etcd.ts";
 import type { Role } from "../../proto/roles.ts";
 import { startAgent } from "../fixtures/agent-server.ts";

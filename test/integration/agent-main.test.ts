@@ -5,8 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import t from "tap";
-import { connectNode } from "../../client/node.ts";
-import { createAuthority, issue } from "../../client/pki/issue.ts";
+import { connectNode } from "../../client/cluster/agent-client.ts";
+import { createAuthority, issue } from "../../client/pki/management/issue.ts";
 import { labState } from "../fixtures/lab-cluster.ts";
 import { never } from "../fixtures/machine.ts";
 

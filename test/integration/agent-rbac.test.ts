@@ -5,7 +5,7 @@ import type { TLSSocket } from "node:tls";
 import { json } from "node:stream/consumers";
 import t, { type Test } from "tap";
 import { applyRbac } from "../../agent/rbac.ts";
-import { createAuthority, type Identity, issue } from "../../client/pki/issue.ts";
+import { createAuthority, type Identity, issue } from "../../client/pki/management/issue.ts";
 import { createKubernetesApi } from "../../proto/kubernetes-api.ts";
 import { never } from "../fixtures/machine.ts";
 

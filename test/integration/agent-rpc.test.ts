@@ -6,7 +6,7 @@ import { connect, type ConnectionOptions } from "node:tls";
 import { credentials, makeClientConstructor, Metadata, type ServiceError, status } from "@grpc/grpc-js";
 import { type AnyDefinition, load, type ServiceDefinition } from "@grpc/proto-loader";
 import t from "tap";
-import { createAuthority, issue } from "../../client/pki/issue.ts";
+import { createAuthority, issue } from "../../client/pki/management/issue.ts";
 import { KhwError } from "../../proto/errors.ts";
 import { type DesiredState, type Event, OperationState, StepOutcome } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { labMachine } from "../fixtures/machine.ts";

@@ -10,7 +10,7 @@ import { pkiCreate } from "../../client/commands/pki-create.ts";
 import { parseConfig } from "../../client/config/load.ts";
 import type { ClusterConfig } from "../../client/config/schema.ts";
 import { parseYaml } from "../../client/config/yaml.ts";
-import type { Context } from "../../client/context.ts";
+import type { Context } from "../../client/terminal/context.ts";
 import { issueByCfssl, makeByTheLabs } from "../fixtures/cfssl.ts";
 import { must } from "../testbed/command.ts";
 

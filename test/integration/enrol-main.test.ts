@@ -8,11 +8,11 @@ import t from "tap";
 import { enrol } from "../../client/commands/enrol.ts";
 import { pkiInit } from "../../client/commands/pki.ts";
 import { loadConfig } from "../../client/config/load.ts";
-import type { Context } from "../../client/context.ts";
-import { readManagementIdentity } from "../../client/channel.ts";
-import { connectNode } from "../../client/node.ts";
+import type { Context } from "../../client/terminal/context.ts";
+import { readManagementIdentity } from "../../client/cluster/channel.ts";
+import { connectNode } from "../../client/cluster/agent-client.ts";
 import { readAuthority } from "../../client/pki/folder.ts";
-import { issue } from "../../client/pki/issue.ts";
+import { issue } from "../../client/pki/management/issue.ts";
 import { never } from "../fixtures/machine.ts";
 import { startCompute } from "../testbed/compute/start.ts";
 

@@ -7,7 +7,7 @@ import t from "tap";
 import { publishCa } from "../../client/enrolment/publish.ts";
 import { instanceReference } from "../../client/gce/references.ts";
 import { restCompute } from "../../client/gce/rest.ts";
-import { createAuthority } from "../../client/pki/issue.ts";
+import { createAuthority } from "../../client/pki/management/issue.ts";
 import { managementCaAttribute } from "../../proto/enrolment.ts";
 import { never } from "../fixtures/machine.ts";
 import { startCompute } from "../testbed/compute/start.ts";

@@ -9,7 +9,7 @@ import { applySteps, planSteps, type Step, type StepResult } from "../../proto/s
 import { lbCreate, lbDelete, lbStatus } from "../../client/commands/lb.ts";
 import { loadConfig } from "../../client/config/load.ts";
 import type { ClusterConfig } from "../../client/config/schema.ts";
-import type { Context } from "../../client/context.ts";
+import type { Context } from "../../client/terminal/context.ts";
 import type { Compute } from "../../client/gce/compute.ts";
 import { labLoadBalancer, type LoadBalancerConfig } from "../../client/gce/config.ts";
 import { deleteLoadBalancerSteps } from "../../client/gce/delete-load-balancer.ts";

@@ -1,5 +1,5 @@
 import t, { type Test } from "tap";
-import { journals } from "../../client/journals.ts";
+import { journals } from "../../client/config/journals.ts";
 import type { LogEntry } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { eventually } from "../fixtures/eventually.ts";
 import { type Script, type ScriptedCluster, startScripted } from "../fixtures/scripted-agents.ts";

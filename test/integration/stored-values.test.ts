@@ -3,8 +3,8 @@ import { createServer } from "node:https";
 import { json } from "node:stream/consumers";
 import t, { type Test } from "tap";
 import { countStoredValues } from "../../agent/etcd/stored-values.ts";
-import { fieldOf, textOf } from "../../client/credentials/yaml.ts";
-import { createAuthority, issue } from "../../client/pki/issue.ts";
+import { fieldOf, textOf } from "../../client/pki/check/yaml.ts";
+import { createAuthority, issue } from "../../client/pki/management/issue.ts";
 import { never } from "../fixtures/machine.ts";
 
 const now = new Date();

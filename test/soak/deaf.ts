@@ -6,7 +6,7 @@
 import { join } from "node:path";
 import { credentials } from "@grpc/grpc-js";
 
-import { readManagementIdentity } from "../../client/channel.ts";
+import { readManagementIdentity } from "../../client/cluster/channel.ts";
 import { AgentServiceClient } from "../../proto/gen/khw/agent/v1/agent.ts";
 
 const [folder = "", name = "", host = ""] = process.argv.slice(2);

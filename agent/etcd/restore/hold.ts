@@ -1,4 +1,4 @@
-import type { Writer } from "../../writer.ts";
+import type { Writer } from "../../state/machine-lock.ts";
 
 /** The machine, held from one call to another. */
 export interface Hold {

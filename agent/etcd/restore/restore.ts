@@ -8,12 +8,12 @@ import {
 import { refuse } from "../../../proto/validate.ts";
 import type { Os } from "../../os/os.ts";
 import { etcdDataFolder, etcdJoinDropIn } from "../../paths.ts";
-import type { Writer } from "../../writer.ts";
+import type { Writer } from "../../state/machine-lock.ts";
 import { compactTime } from "../snapshots/record.ts";
 import type { Snapshots } from "../snapshots/snapshots.ts";
-import { createBarrier } from "./barrier.ts";
+import { createBarrier } from "./start-guard.ts";
 import { createHold } from "./hold.ts";
-import type { RestoreMark } from "./mark.ts";
+import type { RestoreMark } from "./record.ts";
 import { parseRestorePlan, refuseOtherUnit, type RestorePlan } from "./plan.ts";
 import { startEtcd, startKubernetes, stopUnit } from "./services.ts";
 

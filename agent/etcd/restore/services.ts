@@ -2,7 +2,7 @@ import { components } from "../../../proto/components.ts";
 import { deadline } from "../../os/deadline.ts";
 import { KhwError, toKhwError } from "../../../proto/errors.ts";
 import type { EtcdMember } from "../../../proto/gen/khw/agent/v1/etcd.ts";
-import { healthCheckOf } from "../../health.ts";
+import { healthCheckOf } from "../../health/health.ts";
 import type { Os, Systemd } from "../../os/os.ts";
 import { ready } from "../../steps/ready.ts";
 

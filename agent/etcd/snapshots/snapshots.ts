@@ -3,9 +3,9 @@ import { type EtcdMember, Snapshot, SnapshotOrigin } from "../../../proto/gen/kh
 import { parseSha256, refuse } from "../../../proto/validate.ts";
 import type { Os } from "../../os/os.ts";
 import { etcdctlIdentity, localServer } from "../member.ts";
-import { type Proof, proveSnapshot, refuseWithoutRoom, unproven } from "./prove.ts";
+import { type Proof, proveSnapshot, refuseWithoutRoom, unproven } from "./verify.ts";
 import { parseSnapshotId, snapshotId } from "./record.ts";
-import type { Shelf } from "./shelf.ts";
+import type { Shelf } from "./store.ts";
 
 /** The proved snapshots of a machine, and how more come to be. What takes long is done one after the other. */
 export interface Snapshots {

@@ -1,10 +1,10 @@
 import { refuse, show } from "../../../proto/validate.ts";
-import { keyName } from "../../encryption/stage.ts";
+import { keyName } from "../encryption/stage.ts";
 import type { Identity } from "../certificate.ts";
 import { identityFiles, type NewFiles } from "../folder.ts";
 import type { KeyAlgorithm } from "../keys.ts";
 import { type CertificateName, certificateNames, type ServingCluster, type Worker } from "./certificates.ts";
-import { newKey } from "../../encryption/provider.ts";
+import { newKey } from "../encryption/provider.ts";
 import { renderEncryptionConfig } from "./encryption-config.ts";
 import { createClusterAuthority, issueForCluster, issueForWorker } from "./issue.ts";
 import { kubeconfigsOf, type LabKubeconfig, renderKubeconfig } from "./kubeconfig.ts";

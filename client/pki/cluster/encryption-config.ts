@@ -1,5 +1,5 @@
 import { stringify } from "yaml";
-import { type Key, toPlain } from "../../encryption/provider.ts";
+import { type Key, toPlain } from "../encryption/provider.ts";
 
 /**
  * Lab 06's file: Secrets are written with the key, and read with it, or as they were before there was one. The kind is

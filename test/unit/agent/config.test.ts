@@ -4,9 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import t, { type Test } from "tap";
 import { loadConfig } from "../../../agent/config.ts";
-import { checkIdentity } from "../../../agent/identity-files.ts";
+import { checkIdentity } from "../../../agent/certificates/identity-files.ts";
 import { createNotifier } from "../../../agent/notify.ts";
-import { createAuthority, issue } from "../../../client/pki/issue.ts";
+import { createAuthority, issue } from "../../../client/pki/management/issue.ts";
 
 const base = await mkdtemp(join(tmpdir(), "khw-agent-config-test-"));
 t.teardown(() => rm(base, { recursive: true }));

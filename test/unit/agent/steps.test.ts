@@ -7,7 +7,7 @@ import { nginxPackage, nginxService } from "../../../agent/steps/nginx.ts";
 import { ready } from "../../../agent/steps/ready.ts";
 import { service } from "../../../agent/steps/service.ts";
 import { components, programs } from "../../../proto/components.ts";
-import { healthChecks } from "../../../agent/health.ts";
+import { healthChecks } from "../../../agent/health/health.ts";
 import type { Os } from "../../../agent/os/os.ts";
 import { KhwError } from "../../../proto/errors.ts";
 import type { Step } from "../../../proto/step.ts";

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import t from "tap";
 import { diagnose } from "../../../../agent/diagnose/diagnose.ts";
 import { look } from "../../../../agent/diagnose/look.ts";
-import { healthCheckOf } from "../../../../agent/health.ts";
+import { healthCheckOf } from "../../../../agent/health/health.ts";
 import { ready } from "../../../../agent/steps/ready.ts";
 import { renderKubeApiserver } from "../../../../agent/render/kube-apiserver.ts";
 import { KhwError } from "../../../../proto/errors.ts";

@@ -1,10 +1,10 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import t from "tap";
-import { ailments } from "../../../../agent/diagnose/ailments.ts";
+import { ailments } from "../../../../agent/diagnose/degraded.ts";
 import { diagnoseRunning } from "../../../../agent/diagnose/running.ts";
 import { causeTable } from "../../../../agent/diagnose/table.ts";
-import { healthCheckOf } from "../../../../agent/health.ts";
+import { healthCheckOf } from "../../../../agent/health/health.ts";
 import type { ProbeResult } from "../../../../agent/os/os.ts";
 import { renderKubeApiserver } from "../../../../agent/render/kube-apiserver.ts";
 import { createFakeOs } from "../../../fakes/os.ts";

@@ -4,11 +4,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import t from "tap";
 import { adoptCertificate } from "../../../../agent/enrolment/adopt.ts";
-import { type IdentityPaths, nextOf, settleIdentity } from "../../../../agent/enrolment/next.ts";
+import { type IdentityPaths, nextOf, settleIdentity } from "../../../../agent/certificates/next.ts";
 import { proveKey } from "../../../../agent/enrolment/request.ts";
-import { checkIdentity } from "../../../../agent/identity-files.ts";
-import { createAuthority, type Identity, issue, issueFor } from "../../../../client/pki/issue.ts";
-import { readRequest } from "../../../../client/pki/request.ts";
+import { checkIdentity } from "../../../../agent/certificates/identity-files.ts";
+import { createAuthority, type Identity, issue, issueFor } from "../../../../client/pki/management/issue.ts";
+import { readRequest } from "../../../../client/pki/management/request.ts";
 import type { Role } from "../../../../proto/roles.ts";
 
 const authority = await createAuthority(new Date());

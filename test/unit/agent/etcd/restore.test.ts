@@ -1,8 +1,8 @@
 import t from "tap";
-import { openRestoreMark } from "../../../../agent/etcd/restore/mark.ts";
+import { openRestoreMark } from "../../../../agent/etcd/restore/record.ts";
 import { createRestorer } from "../../../../agent/etcd/restore/restore.ts";
 import { KhwError } from "../../../../proto/errors.ts";
-import { createWriter } from "../../../../agent/writer.ts";
+import { createWriter } from "../../../../agent/state/machine-lock.ts";
 import {
   type AdvanceRestoreRequest,
   EtcdMember,

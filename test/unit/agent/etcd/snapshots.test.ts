@@ -1,6 +1,6 @@
 import t from "tap";
 import { objectName } from "../../../../agent/etcd/snapshots/record.ts";
-import { openShelf } from "../../../../agent/etcd/snapshots/shelf.ts";
+import { openShelf } from "../../../../agent/etcd/snapshots/store.ts";
 import { createSnapshots } from "../../../../agent/etcd/snapshots/snapshots.ts";
 import { KhwError } from "../../../../proto/errors.ts";
 import { EtcdMember, Snapshot, SnapshotOrigin } from "../../../../proto/gen/khw/agent/v1/etcd.ts";

@@ -4,7 +4,7 @@ import type { RequestListener } from "node:http";
 import { dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import t, { type Test } from "tap";
-import { createSeparateDownloads } from "../../../../agent/os/downloads/separate.ts";
+import { createSeparateDownloads } from "../../../../agent/os/downloads/child-process.ts";
 import { KhwError } from "../../../../proto/errors.ts";
 import { begin, content, good, mirror, sha256, temporaryFolder } from "../../../fakes/mirror.ts";
 

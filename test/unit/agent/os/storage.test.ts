@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { portOf } from "../../../fixtures/port-of.ts";
 import { join } from "node:path";
 import t, { type Test } from "tap";
-import { createBulk } from "../../../../agent/os/bulk.ts";
+import { createBulk } from "../../../../agent/os/large-files.ts";
 import { readAccessToken } from "../../../../agent/os/service-account.ts";
 import { createStorage } from "../../../../agent/os/storage.ts";
 import { formatError, toKhwError } from "../../../../proto/errors.ts";

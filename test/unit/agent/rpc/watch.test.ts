@@ -1,5 +1,5 @@
 import t from "tap";
-import { createBoard } from "../../../../agent/board.ts";
+import { createBoard } from "../../../../agent/state/status-store.ts";
 import { sendChanges } from "../../../../agent/rpc/watch.ts";
 import { GetStatusResponse, type WatchStatusResponse } from "../../../../proto/gen/khw/agent/v1/agent.ts";
 import { component } from "../../../fixtures/status.ts";

@@ -1,13 +1,13 @@
 /** What the supervisor decides, without a machine. */
 import t from "tap";
-import { healthCheckOf } from "../../../../agent/health.ts";
+import { healthCheckOf } from "../../../../agent/health/health.ts";
 import type { ProbeResult, UnitStatus } from "../../../../agent/os/os.ts";
 import { backoffMillis, isTold } from "../../../../agent/supervise/backoff.ts";
 import { crashed } from "../../../../agent/supervise/crash.ts";
 import { afterCrash, afterRecovery, noEpisode } from "../../../../agent/supervise/crash-log.ts";
-import { lifeOf } from "../../../../agent/supervise/examine.ts";
+import { lifeOf } from "../../../../agent/supervise/liveness.ts";
 import { judge, noRecord } from "../../../../agent/supervise/failures.ts";
-import { turnAfter } from "../../../../agent/supervise/turns.ts";
+import { turnAfter } from "../../../../agent/supervise/turn-clock.ts";
 
 t.test("restarts in a row come ever later, up to five minutes, never in one beat", async (t) => {
   t.strictSame(

@@ -1,11 +1,11 @@
 import { setTimeout } from "node:timers/promises";
 import t, { type Test } from "tap";
-import { createBoard } from "../../../../agent/board.ts";
-import { healthChecks } from "../../../../agent/health.ts";
-import type { Entry, History } from "../../../../agent/history.ts";
-import type { RestartLease } from "../../../../agent/supervise/lease.ts";
+import { createBoard } from "../../../../agent/state/status-store.ts";
+import { healthChecks } from "../../../../agent/health/health.ts";
+import type { Entry, History } from "../../../../agent/history/history.ts";
+import type { RestartLease } from "../../../../agent/supervise/restart-lease.ts";
 import { createSupervisor } from "../../../../agent/supervise/supervisor.ts";
-import { createWriter } from "../../../../agent/writer.ts";
+import { createWriter } from "../../../../agent/state/machine-lock.ts";
 import { KhwError } from "../../../../proto/errors.ts";
 import { type Component, DriftPolicy, Health, type StatusChange } from "../../../../proto/gen/khw/agent/v1/agent.ts";
 import { createFakeOs } from "../../../fakes/os.ts";

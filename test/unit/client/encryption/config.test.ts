@@ -1,7 +1,7 @@
 import t from "tap";
 
 import { parseEncryptionConfig } from "../../../../client/encryption/config.ts";
-import type { Provider } from "../../../../client/encryption/provider.ts";
+import type { Provider } from "../../../../client/pki/encryption/provider.ts";
 import {
   addKey,
   currentKind,
@@ -10,7 +10,7 @@ import {
   promoteKey,
   stageOf,
   stageOfAll,
-} from "../../../../client/encryption/stage.ts";
+} from "../../../../client/pki/encryption/stage.ts";
 
 const secret = Buffer.alloc(32, 7).toString("base64");
 const [january, february] = ["key-20260131T120000Z", "key-20260228T120000Z"];

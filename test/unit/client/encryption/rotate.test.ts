@@ -3,7 +3,7 @@ import t, { type Test } from "tap";
 
 import { parseEncryptionConfig } from "../../../../client/encryption/config.ts";
 import { rotate } from "../../../../client/encryption/rotate.ts";
-import { writingKey } from "../../../../client/encryption/stage.ts";
+import { writingKey } from "../../../../client/pki/encryption/stage.ts";
 import { encryptedCluster } from "../../../fakes/encrypted-cluster.ts";
 
 const secret = Buffer.alloc(32, 7).toString("base64");

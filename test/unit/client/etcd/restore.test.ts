@@ -1,8 +1,8 @@
 import t from "tap";
-import type { Member } from "../../../../client/cluster.ts";
-import type { EtcdCalls } from "../../../../client/etcd/calls.ts";
+import type { Member } from "../../../../client/cluster/open.ts";
+import type { EtcdCalls } from "../../../../client/cluster/etcd-client.ts";
 import { confirmation, restoreIdFor, runRestore } from "../../../../client/etcd/restore.ts";
-import { bringTo, type Source } from "../../../../client/etcd/spread.ts";
+import { bringTo, type Source } from "../../../../client/etcd/distribute.ts";
 import { KhwError } from "../../../../proto/errors.ts";
 import { Restore, RestorePhase, Snapshot } from "../../../../proto/gen/khw/agent/v1/etcd.ts";
 import { createFakeCluster } from "../../../fakes/cluster.ts";

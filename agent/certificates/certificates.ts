@@ -1,0 +1,77 @@
+import { X509Certificate } from "node:crypto";
+import { type Certificate, CertificateState } from "../../proto/gen/khw/agent/v1/agent.ts";
+
+const dayMillis = 86_400_000;
+const warningDays = 30;
+const errorDays = 7;
+
+const pemBlock = /-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g;
+const kubeconfigData = /"?(?:certificate-authority|client-certificate)-data"?:\s*"?([A-Za-z0-9+/=]+)/g;
+
+/** Whether a file is one that holds certificates, by its name alone: keys are not even opened. */
+export function holdsCertificates(name: string): boolean {
+  return name.endsWith(".kubeconfig") || (name.endsWith(".pem") && !name.endsWith("-key.pem"));
+}
+
+/** The certificates in a PEM file, or inside a kubeconfig; one that says why, where it has none or none that can be read. */
+export function certificatesIn(path: string, content: string, now: number): Certificate[] {
+  const pems = path.endsWith(".kubeconfig") ? embedded(content) : (content.match(pemBlock) ?? []);
+  if (pems.length === 0) return [unreadable(path, "there is no certificate in it")];
+  const bySubject = new Map<string, Certificate>();
+  for (const pem of pems) {
+    const certificate = readOne(path, pem, now);
+    const known = bySubject.get(certificate.subject);
+    // Of those for one subject the one that ends first counts.
+    if (known === undefined || certificate.expiresUnixMillis < known.expiresUnixMillis) {
+      bySubject.set(certificate.subject, certificate);
+    }
+  }
+  return [...bySubject.values()];
+}
+
+export function unreadable(path: string, why: string): Certificate {
+  const state = CertificateState.CERTIFICATE_STATE_ERROR;
+  return { path, subject: "", expiresUnixMillis: 0, state, reason: `it cannot be read: ${why}` };
+}
+
+function embedded(kubeconfig: string): string[] {
+  return [...kubeconfig.matchAll(kubeconfigData)].flatMap(([, data = ""]) => {
+    const pem = Buffer.from(data, "base64").toString("latin1");
+    return pem.match(pemBlock) ?? [pem];
+  });
+}
+
+function readOne(path: string, pem: string, now: number): Certificate {
+  let parsed: X509Certificate;
+  try {
+    parsed = new X509Certificate(pem);
+  } catch {
+    // OpenSSL's account of it helps nobody.
+    return unreadable(path, "it is damaged");
+  }
+  // OpenSSL lists the name from its root on; people write it the other way.
+  const subject = parsed.subject.split("\n").toReversed().join(",");
+  const [from, expiresUnixMillis] = [parsed.validFromDate.getTime(), parsed.validToDate.getTime()];
+  return { path, subject, expiresUnixMillis, ...judge({ from, to: expiresUnixMillis, now }) };
+}
+
+/** All in milliseconds since the epoch. */
+function judge({
+  from,
+  to,
+  now,
+}: Readonly<Record<"from" | "to" | "now", number>>): Pick<Certificate, "state" | "reason"> {
+  const date = (millis: number): string => new Date(millis).toISOString().slice(0, 10);
+  if (to <= now) return { state: CertificateState.CERTIFICATE_STATE_ERROR, reason: `it expired on ${date(to)}` };
+  if (from > now) {
+    return { state: CertificateState.CERTIFICATE_STATE_ERROR, reason: `it is not valid before ${date(from)}` };
+  }
+  const left = to - now;
+  if (left > warningDays * dayMillis) return { state: CertificateState.CERTIFICATE_STATE_OK, reason: "" };
+  const reason = `it expires on ${date(to)}`;
+  const near = left <= errorDays * dayMillis;
+  return {
+    state: near ? CertificateState.CERTIFICATE_STATE_ERROR : CertificateState.CERTIFICATE_STATE_WARNING,
+    reason,
+  };
+}

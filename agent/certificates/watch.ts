@@ -1,0 +1,98 @@
+import { dirname } from "node:path";
+import { formatError, toKhwError } from "../../proto/errors.ts";
+import { type Certificate, CertificateState } from "../../proto/gen/khw/agent/v1/agent.ts";
+import type { Board } from "../state/status-store.ts";
+import { createTeller } from "./history.ts";
+import { certificatesIn, holdsCertificates, unreadable } from "./certificates.ts";
+import type { History } from "../history/history.ts";
+import { coalesce } from "../os/coalesce.ts";
+import type { Files, Os } from "../os/os.ts";
+import { etcdFolder, kubernetesFolder } from "../paths.ts";
+
+export interface CertificateWatchOptions {
+  readonly os: Pick<Os, "files" | "clock">;
+  readonly board: Board;
+  readonly history: History;
+  /** Paths of the agent's own certificate, and of the management CA's. */
+  readonly own: readonly string[];
+  readonly log: (line: string) => void;
+  readonly signal: AbortSignal;
+}
+
+const hourMillis = 3_600_000;
+const dayMillis = 24 * hourMillis;
+
+/**
+ * Keeps the board's certificates: all that the cluster or the agent lives by. They are read when a file of them changes, and
+ * every hour, since they grow older by themselves. The returned function looks now.
+ */
+export function watchCertificates(options: CertificateWatchOptions): () => Promise<void> {
+  const { os, board, history, own, log, signal } = options;
+  const { files, clock } = os;
+  const tell = createTeller(history);
+  let remindedAt = 0;
+  let seen = "";
+  let readAt = 0;
+
+  const look = coalesce(async () => {
+    if (signal.aborted) return;
+    const paths = await present(files, own);
+    const facts = await Promise.all(paths.map(async (path) => factsOf(files, path)));
+    // A clock that was put right counts as a change: whoever was valid may no longer be.
+    const young = Math.abs(clock.now() - readAt) < hourMillis;
+    if (young && facts.join("\n") === seen) return;
+    const certificates = (await Promise.all(paths.map(async (path) => read(os, path)))).flat();
+    [seen, readAt] = [facts.join("\n"), clock.now()];
+    board.post({ certificates });
+    await tell(certificates);
+    const ending = certificates.filter(
+      ({ path, state }) => own.includes(path) && state > CertificateState.CERTIFICATE_STATE_OK,
+    );
+    if (ending.length > 0 && clock.now() - remindedAt >= dayMillis) {
+      remindedAt = clock.now();
+      for (const { path, reason } of ending) log(`${path}: ${reason}: nobody can command this agent without it`);
+    }
+  });
+  const lookAgain = (): void =>
+    void look().catch((error: unknown) =>
+      log(`the certificates cannot be looked at: ${formatError(toKhwError(error))}`),
+    );
+
+  const folders = [kubernetesFolder, etcdFolder, ...own.map((path) => dirname(path))];
+  const stop = files.watch([...new Set(folders)], lookAgain);
+  const timer = setInterval(lookAgain, hourMillis).unref();
+  signal.addEventListener(
+    "abort",
+    () => {
+      stop();
+      clearInterval(timer);
+    },
+    { once: true },
+  );
+  lookAgain();
+  return look;
+}
+
+async function present(files: Files, own: readonly string[]): Promise<string[]> {
+  const found = await Promise.all(
+    [kubernetesFolder, etcdFolder].map(async (folder) =>
+      (await files.list(folder)).filter(holdsCertificates).map((name) => `${folder}/${name}`),
+    ),
+  );
+  return [...found.flat().sort(), ...own];
+}
+
+async function factsOf(files: Files, path: string): Promise<string> {
+  const facts = await files.stat(path);
+  return facts === undefined ? path : [path, facts.device, facts.inode, facts.size, facts.changedAt].join(" ");
+}
+
+async function read({ files, clock }: Pick<Os, "files" | "clock">, path: string): Promise<Certificate[]> {
+  try {
+    const content = await files.read(path);
+    if (content === undefined) return [unreadable(path, "there is no such file")];
+    return certificatesIn(path, content.toString("latin1"), clock.now());
+  } catch (error) {
+    return [unreadable(path, toKhwError(error).message)];
+  }
+}

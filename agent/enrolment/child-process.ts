@@ -1,0 +1,42 @@
+import { fork } from "node:child_process";
+import { extname } from "node:path";
+import { fromDetail, KhwError } from "../../proto/errors.ts";
+import type { IdentityPaths } from "../certificates/next.ts";
+import type { KeyProof } from "./request.ts";
+import type { Question, Reply } from "./key-worker.ts";
+
+/** Beside this module, in the sources and in the bundle. */
+const program = new URL(`key-worker${extname(import.meta.filename)}`, import.meta.url);
+
+const deadlineMillis = 30_000;
+
+/**
+ * `proveKey` (request.ts) in a process of its own, which ends with the answer: the X.509 library would otherwise stay in the
+ * agent's memory for ever, for one request in months.
+ * @throws KhwError as `proveKey`, TIMEOUT
+ */
+export async function proveKeySeparately(paths: IdentityPaths, name: string, signal: AbortSignal): Promise<KeyProof> {
+  const child = fork(program, { stdio: ["ignore", "inherit", "inherit", "ipc"] });
+  const limit = AbortSignal.any([signal, AbortSignal.timeout(deadlineMillis)]);
+  const question: Question = { paths, name };
+  try {
+    const reply = await new Promise<Reply>((resolve, reject) => {
+      const fail = (why: string): void => reject(new KhwError("INTERNAL", `the process that makes keys ended: ${why}`));
+      child.once("message", (reply: Reply) => resolve(reply));
+      child.once("error", reject);
+      child.once("exit", (code, by) => fail(by ?? `exit status ${code}`));
+      limit.addEventListener("abort", () => reject(signal.aborted ? signal.reason : late()), { once: true });
+      child.send(question, (error) => error !== null && fail(error.message));
+    });
+    if ("error" in reply) throw fromDetail(reply.error);
+    return reply.proof;
+  } finally {
+    if (child.exitCode === null && child.signalCode === null && limit.aborted) child.kill("SIGKILL");
+  }
+}
+
+function late(): KhwError {
+  return new KhwError("TIMEOUT", `no key and request were made within ${deadlineMillis / 1000} s`, {
+    hint: "is the machine overloaded? Run the command again",
+  });
+}

@@ -1,0 +1,139 @@
+import { X509Certificate } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { dirname } from "node:path";
+import type { Server } from "@grpc/grpc-js";
+import { formatError, KhwError, toKhwError } from "../../proto/errors.ts";
+import { lookAtIdentity } from "../certificates/identity-files.ts";
+import { coalesce } from "../os/coalesce.ts";
+import { inTurn } from "../os/in-turn.ts";
+import { orAbsent } from "../os/io.ts";
+import { watchFolders } from "../os/watch.ts";
+import { createEnrolmentServer, type Enrolment } from "../rpc/enrolment.ts";
+import { type Admission, type Listener, openListener, readAdmission } from "../rpc/listener.ts";
+import { adoptCertificate } from "./adopt.ts";
+import { type IdentityPaths, nextOf, settleIdentity } from "../certificates/next.ts";
+import type { KeyProof } from "./request.ts";
+
+export interface DoorOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly identity: IdentityPaths;
+  /** What is served as soon as there is a valid certificate; it offers the enrolment, too. */
+  readonly serve: (enrolment: Enrolment) => Server;
+  /** The node's name; rejects while nobody knows it. */
+  readonly name: () => Promise<string>;
+  readonly proveKey: () => Promise<KeyProof>;
+  readonly token: (audience: string) => Promise<string>;
+  /** Tells, until the signal aborts, each management CA (PEM) that the machine is told of from outside. */
+  readonly watchCa: (found: (ca: string) => void, signal: AbortSignal) => void;
+  /** Told whenever the agent begins to serve (true), or to wait for its enrolment. */
+  readonly changed: (enrolled: boolean) => void;
+  readonly log: (line: string) => void;
+  readonly signal: AbortSignal;
+}
+
+export type Door = Pick<Listener, "port" | "close">;
+
+const hourMillis = 3_600_000;
+
+/**
+ * Listens as what the agent is: with its certificate, or, where there is none yet or it has ended, with a provisional one for
+ * enrolment alone. It changes from the one to the other, and to a newer certificate, while it listens: when one is installed,
+ * when the files change, when the certificate ends.
+ * @throws KhwError CREDENTIAL_INVALID for an identity that enrolment cannot mend, IO_FAILED for a port that is taken
+ */
+export async function openDoor(options: DoorOptions): Promise<Door> {
+  const { host, port, identity, log, signal } = options;
+  let serving: X509Certificate | undefined;
+  /** Of the enrolment that is waited for; what calls are then checked against. */
+  let waiting: { readonly stop: AbortController; ca: string | undefined } | undefined;
+  let listener: Listener | undefined;
+  const turn = inTurn();
+
+  const enrolment: Enrolment = {
+    certificate: () => serving?.toString(),
+    request: async () => (await turn(options.proveKey)).request,
+    token: options.token,
+    install: async (certificate) => {
+      const ca = waiting === undefined ? await readFile(identity.ca, "utf8") : waiting.ca;
+      if (ca === undefined) throw new KhwError("CREDENTIAL_INVALID", "no management CA is known here");
+      const name = await options.name();
+      await turn(() => adoptCertificate(identity, { ca, certificate, name }));
+      await look();
+    },
+  };
+  const server = options.serve(enrolment);
+  let waitingServer: Server | undefined;
+
+  const admit = async (admission: Admission): Promise<void> => {
+    if (listener === undefined) listener = await openListener(admission, { host, port, log });
+    else listener.admit(admission);
+  };
+
+  const serve = async (certificate: X509Certificate): Promise<void> => {
+    waiting?.stop.abort();
+    waiting = undefined;
+    await admit({ server, ...(await readAdmission(identity)) });
+    if (serving !== undefined) log(`serves with the new certificate, valid until ${certificate.validTo}`);
+    serving = certificate;
+    options.changed(true);
+  };
+
+  const wait = async (reason: "absent" | "expired"): Promise<void> => {
+    const { provisional } = await options.proveKey();
+    const key = await readFile(nextOf(identity).key, "utf8");
+    const stop = new AbortController();
+    const own = await orAbsent(() => readFile(identity.ca, "utf8"));
+    const now = (waiting = { stop, ca: own });
+    serving = undefined;
+    const answering = (waitingServer = createEnrolmentServer(enrolment, options));
+    // Until a CA is known nobody is vouched for: the provisional certificate is the CA of none.
+    const admission = (ca = provisional): Admission => ({ server: answering, ca, certificate: provisional, key });
+    await admit(admission(own));
+    log(`${identity.certificate} ${reason === "absent" ? "is not there yet" : "has expired"}: waits to be enrolled`);
+    options.changed(false);
+    if (own !== undefined) return;
+    options.watchCa(
+      (ca) => {
+        if (waiting !== now) return;
+        now.ca = ca;
+        listener?.admit(admission(ca));
+        log(`the management CA ${new X509Certificate(ca).fingerprint256} may enrol this agent`);
+      },
+      AbortSignal.any([signal, stop.signal]),
+    );
+  };
+
+  const lookNow = async (): Promise<void> => {
+    if (signal.aborted) return;
+    await settleIdentity(identity);
+    const state = await lookAtIdentity(identity);
+    if (state.kind === "good") {
+      if (serving?.fingerprint256 !== state.certificate.fingerprint256) await serve(state.certificate);
+    } else if (waiting === undefined && (serving === undefined || hasEnded(serving))) await wait(state.kind);
+  };
+  const look = coalesce(() => turn(lookNow));
+  const lookAgain = (): void =>
+    void look().catch((error: unknown) => log(`keeps its present identity: ${formatError(toKhwError(error))}`));
+
+  await look();
+  const stopWatching = watchFolders([dirname(identity.certificate)], lookAgain);
+  const timer = setInterval(lookAgain, hourMillis).unref();
+  const open: Listener | undefined = listener;
+  if (open === undefined) throw new TypeError("the door is not open");
+  return {
+    port: open.port,
+    close: async () => {
+      stopWatching();
+      clearInterval(timer);
+      waiting?.stop.abort();
+      await open.close();
+      server.forceShutdown();
+      waitingServer?.forceShutdown();
+    },
+  };
+}
+
+function hasEnded({ validToDate }: X509Certificate): boolean {
+  return validToDate < new Date();
+}

@@ -1,0 +1,20 @@
+/** The program that makes keys and requests for the agent (separate.ts starts it): one question over Node's IPC channel. */
+import { toDetail, toKhwError } from "../../proto/errors.ts";
+import type { ErrorDetail } from "../../proto/gen/khw/agent/v1/agent.ts";
+import type { IdentityPaths } from "../certificates/next.ts";
+import { type KeyProof, proveKey } from "./request.ts";
+
+export interface Question {
+  readonly paths: IdentityPaths;
+  readonly name: string;
+}
+
+export type Reply = { readonly proof: KeyProof } | { readonly error: ErrorDetail };
+
+process.once("message", ({ paths, name }: Question) => {
+  const reply = (reply: Reply): void => void process.send?.(reply, () => process.disconnect());
+  proveKey(paths, name).then(
+    (proof) => reply({ proof }),
+    (error: unknown) => reply({ error: toDetail(toKhwError(error)) }),
+  );
+});

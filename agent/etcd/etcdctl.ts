@@ -1,0 +1,108 @@
+import { KhwError } from "../../proto/errors.ts";
+import { etcdctlProgram } from "../paths.ts";
+import type { Etcdctl, RestoreOptions, Systemd } from "../os/os.ts";
+import { runTransient } from "../os/transient.ts";
+
+export interface EtcdctlOptions {
+  readonly systemd: Pick<Systemd, "stop">;
+  readonly program?: string;
+  /** Runs a program to its end, in a unit of its own. */
+  readonly launch?: typeof runTransient;
+}
+
+/** What a snapshot is read for must not take from etcd the disk that it writes its log to. */
+const behindOthers = ["nice", "-n", "10", "ionice", "-c", "3"];
+
+/**
+ * etcdctl, in units of its own: what it needs of memory is not the agent's, and it may write where the agent may not. Keys are
+ * named by their files; none is among the arguments.
+ */
+export function createEtcdctl(options: EtcdctlOptions): Etcdctl {
+  const { systemd, program = etcdctlProgram, launch = runTransient } = options;
+  const runs = async (argv: readonly string[], purpose: string, signal: AbortSignal): Promise<readonly string[]> => {
+    const { code, lines } = await launch(argv, { systemd, purpose, signal, environment: { ETCDCTL_API: "3" } });
+    if (code !== 0) throw failure(code, lines, program);
+    return lines;
+  };
+  return {
+    save: async (path, { server, ca, certificate, key, signal }) => {
+      const tls = [`--cacert=${ca}`, `--cert=${certificate}`, `--key=${key}`];
+      await runs([program, `--endpoints=${server}`, ...tls, "snapshot", "save", path], "etcd-snapshot", signal);
+    },
+    inspect: async (path, signal) => {
+      const argv = [...behindOthers, program, "--write-out=json", "snapshot", "status", path];
+      return parseFacts(await runs(argv, "etcd-inspect", signal));
+    },
+    restore: async (snapshot, folder, { signal, ...options }) => {
+      const flags = restoreFlags(options);
+      await runs(
+        [...behindOthers, program, "snapshot", "restore", snapshot, `--data-dir=${folder}`, ...flags],
+        "etcd-prove",
+        signal,
+      );
+    },
+    replaceData: async (snapshot, { data, aside, fresh, signal, ...options }) => {
+      const argv = ["/bin/sh", "-c", replaceScript, "sh", program, snapshot, data, fresh, aside];
+      await runs([...argv, ...restoreFlags(options)], "etcd-restore", signal);
+    },
+    tidyData: async (fresh, signal) => {
+      await runs(["/bin/rm", "-rf", "--", fresh, `${fresh}.partial`], "etcd-tidy", signal);
+    },
+  };
+}
+
+function restoreFlags({ name, peerUrl, initialCluster, token }: RestoreOptions): string[] {
+  return [
+    `--name=${name}`,
+    `--initial-advertise-peer-urls=${peerUrl}`,
+    `--initial-cluster=${initialCluster}`,
+    `--initial-cluster-token=${token}`,
+  ];
+}
+
+/**
+ * Each line may be the last before the power goes, and the script be run again: the restored data are whole before they get
+ * their name, and of both moves it can be seen whether they were made. All on etcd's own file system, where a move is a rename.
+ */
+const replaceScript = `set -eu
+etcdctl=$1 snapshot=$2 data=$3 fresh=$4 aside=$5
+shift 5
+exec 9>/run/khw-etcd-restore.lock
+flock 9
+install -d -m 0700 "$data"
+if [ ! -e "$fresh" ]; then
+  rm -rf -- "$fresh.partial"
+  "$etcdctl" snapshot restore "$snapshot" --data-dir="$fresh.partial" "$@"
+  sync -f "$fresh.partial"
+  mv -T -- "$fresh.partial" "$fresh"
+fi
+if [ -e "$fresh/member" ]; then
+  if [ -e "$data/member" ]; then mv -T -- "$data/member" "$aside"; fi
+  mv -T -- "$fresh/member" "$data/member"
+fi
+sync -f "$data"
+`;
+
+function parseFacts(lines: readonly string[]) {
+  for (const line of lines) {
+    if (!line.startsWith('{"hash"')) continue;
+    const { hash, revision, totalKey }: { hash?: unknown; revision?: unknown; totalKey?: unknown } = JSON.parse(line);
+    if (typeof hash === "number" && typeof revision === "number" && typeof totalKey === "number") {
+      return { hash: hash.toString(16).padStart(8, "0"), revision, keys: totalKey };
+    }
+  }
+  throw new KhwError("POSTCONDITION_FAILED", `etcdctl does not tell what is in the snapshot: ${lines.at(-1) ?? ""}`);
+}
+
+/** 127 is a shell's for a program that is not there, 203 systemd's; etcdctl's own reason is in its last line that begins so. */
+function failure(code: number, lines: readonly string[], program: string): KhwError {
+  if (code === 127 || code === 203 || lines.some((line) => line.startsWith("Failed to find executable"))) {
+    return new KhwError("PREFLIGHT_FAILED", `${program} is not on this machine`, {
+      hint: "lab 07 puts it there, and so does bootstrap where khw installs etcd",
+    });
+  }
+  const said = lines.findLast((line) => line.startsWith("Error:")) ?? lines.at(-1) ?? "it said nothing";
+  return new KhwError("IO_FAILED", `etcdctl ended with ${code}: ${said}`, {
+    hint: "`khw-client etcd status` shows how etcd is; a full disk is a frequent cause",
+  });
+}

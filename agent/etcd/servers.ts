@@ -1,0 +1,13 @@
+import { openGateway } from "./gateway.ts";
+import { readEtcdIdentity } from "./identity.ts";
+import type { EtcdServers, Files } from "../os/os.ts";
+
+/** etcd's servers by their JSON gateways. */
+export function createEtcdServers(files: Pick<Files, "read">): EtcdServers {
+  return {
+    post: async (server, { path, body, signal, timeoutMillis }) => {
+      const options = timeoutMillis === undefined ? {} : { callMillis: timeoutMillis };
+      return openGateway(server, await readEtcdIdentity(server, files), options).post(path, body, signal);
+    },
+  };
+}

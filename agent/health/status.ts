@@ -1,0 +1,68 @@
+import { programs } from "../../proto/components.ts";
+import { type Component, type Diagnosis, Health } from "../../proto/gen/khw/agent/v1/agent.ts";
+import { askHealth, type HealthCheck } from "./health.ts";
+import type { Os, UnitStatus } from "../os/os.ts";
+import { installedProgram, releasedProgram, releasesFolder } from "../paths.ts";
+
+/** All that is known of a component. */
+export interface ComponentFacts {
+  readonly name: string;
+  readonly unit: UnitStatus;
+  readonly version: string;
+  /** Why it is not well; null when it is. */
+  readonly reason: string | null;
+  readonly diagnosis: Diagnosis | undefined;
+  readonly supervisedRestarts: number;
+  readonly nextRestartUnixMillis: number;
+}
+
+export function toComponent({ unit, reason, ...facts }: ComponentFacts): Component {
+  const installed = unit.loadState !== "not-found";
+  return {
+    ...facts,
+    activeState: installed ? unit.activeState : "not-found",
+    subState: unit.subState,
+    enabled: unit.unitFileState === "enabled",
+    pid: unit.mainPid,
+    sinceUnixMillis: unit.activeState === "active" ? unit.activeSince : 0,
+    restarts: unit.restarts,
+    health: reason === null ? Health.HEALTH_HEALTHY : Health.HEALTH_UNHEALTHY,
+    reason: reason ?? "",
+  };
+}
+
+/** etcd may well be on other machines; what lab 08 installs is told of even where it is missing. */
+export function isHere({ component }: HealthCheck, { loadState }: UnitStatus): boolean {
+  return component !== "etcd" || loadState !== "not-found";
+}
+
+/** Why a unit that is not active is not well. */
+export function inactiveReason({ loadState, activeState }: UnitStatus): string {
+  return `it is ${loadState === "not-found" ? "not installed" : activeState}`;
+}
+
+/**
+ * The release whose inode the program in /usr/local/bin is; a package's version for what apt installed; of etcd, which khw
+ * does not install, what it says itself. Empty where there is none to be told.
+ */
+export async function installedVersion(check: HealthCheck, os: Os): Promise<string> {
+  const { files, packages } = os;
+  if (check.component === "etcd") return etcdVersion(check, os);
+  const program = programs.find((known) => known === check.component);
+  if (program === undefined) return (await packages.installed(check.component)) ?? "";
+  const installed = await files.stat(installedProgram(program));
+  if (installed === undefined) return "";
+  for (const version of await files.list(releasesFolder)) {
+    const released = await files.stat(releasedProgram(version, program));
+    if (released?.inode === installed.inode && released.device === installed.device) return version;
+  }
+  return "";
+}
+
+async function etcdVersion(check: HealthCheck, os: Os): Promise<string> {
+  const url = new URL("/version", check.url).href;
+  const asked = await askHealth({ ...check, url }, os, { signal: AbortSignal.timeout(askMillis), keepAlive: true });
+  return typeof asked === "string" ? "" : (/"etcdserver"\s*:\s*"([0-9.]+)"/.exec(asked.body)?.[1] ?? "");
+}
+
+const askMillis = 5_000;

@@ -1,0 +1,53 @@
+import { arch } from "node:process";
+import type { Architecture } from "../proto/components.ts";
+import { KhwError } from "../proto/errors.ts";
+import type { Identity } from "../proto/gen/khw/agent/v1/agent.ts";
+import { createArchives } from "./os/archives.ts";
+import { createBulk } from "./os/large-files.ts";
+import { createClock } from "./os/clock.ts";
+import { createSeparateDownloads } from "./os/downloads/child-process.ts";
+import { createEtcdServers } from "./etcd/servers.ts";
+import { createEtcdctl } from "./etcd/etcdctl.ts";
+import { createFiles } from "./os/files.ts";
+import { createLogs } from "./os/journal-stream.ts";
+import { createMachineFacts } from "./os/machine.ts";
+import type { Os } from "./os/os.ts";
+import { createPackages } from "./os/packages.ts";
+import { createProbes } from "./os/probes.ts";
+import { createSystemd } from "./os/systemd.ts";
+
+export interface OsOptions {
+  readonly identity: Identity;
+}
+
+/** The machine that this process runs on. Disposing of it closes its connection to systemd. */
+export function createOs({ identity }: OsOptions): Os & AsyncDisposable {
+  const clock = createClock();
+  const systemd = createSystemd();
+  const files = createFiles();
+  return {
+    files,
+    systemd,
+    logs: createLogs(),
+    packages: createPackages({ systemd, clock }),
+    downloads: createSeparateDownloads(),
+    archives: createArchives(),
+    etcd: createEtcdServers(files),
+    probes: createProbes(),
+    bulk: createBulk(),
+    etcdctl: createEtcdctl({ systemd }),
+    machine: createMachineFacts(),
+    identity,
+    architecture: architecture(),
+    clock,
+    [Symbol.asyncDispose]: () => systemd[Symbol.asyncDispose](),
+  };
+}
+
+function architecture(): Architecture {
+  if (arch === "x64") return "amd64";
+  if (arch === "arm64") return "arm64";
+  throw new KhwError("PREFLIGHT_FAILED", `khw does not install Kubernetes on ${arch}`, {
+    hint: "use a machine of type amd64 or arm64",
+  });
+}

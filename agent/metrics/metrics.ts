@@ -1,0 +1,156 @@
+import {
+  type Component,
+  Health,
+  HistoryKind,
+  type Operation,
+  OperationState,
+} from "../../proto/gen/khw/agent/v1/agent.ts";
+import type { Snapshot } from "../../proto/gen/khw/agent/v1/etcd.ts";
+import { type Metric, render } from "./text.ts";
+import type { Node } from "../node.ts";
+
+export interface MetricsOptions {
+  readonly node: Pick<Node, "board" | "history" | "supervisor"> & { readonly etcd?: SnapshotFacts };
+  readonly version: string;
+  /** When the agent started, in seconds since the epoch. */
+  readonly startSeconds: number;
+  /** The agent's resident memory, in bytes. */
+  readonly residentBytes: () => number;
+  readonly signal: AbortSignal;
+}
+
+/** What is told of snapshots of etcd. */
+export interface SnapshotFacts {
+  readonly snapshots: { newest(): Snapshot | undefined };
+}
+
+/** How an operation ended, by its state. */
+const outcomes = new Map<OperationState, string>([
+  [OperationState.OPERATION_STATE_SUCCEEDED, "succeeded"],
+  [OperationState.OPERATION_STATE_FAILED, "failed"],
+  [OperationState.OPERATION_STATE_INTERRUPTED, "interrupted"],
+]);
+
+/**
+ * Counts from now on what happens, and answers with the Prometheus text of all that docs/metrics.md lists. Counters begin at
+ * zero with each agent; Prometheus knows how to go on from there.
+ */
+export function createMetrics({ node, version, startSeconds, residentBytes, signal }: MetricsOptions): () => string {
+  const { board, history, supervisor, etcd } = node;
+  const operations = new Map([...outcomes.values()].map((outcome) => [outcome, 0]));
+  let repairs = 0;
+  let operation = board.read().operation;
+  const ended = (now: Operation): void => {
+    const outcome = outcomes.get(now.state);
+    const same = operation?.id === now.id && operation.startedUnixMillis === now.startedUnixMillis;
+    if (outcome !== undefined && !(same && operation?.state === now.state)) {
+      operations.set(outcome, (operations.get(outcome) ?? 0) + 1);
+    }
+    operation = now;
+  };
+  const stops = [
+    board.listen((change) => {
+      if (change.operation !== undefined) ended(change.operation);
+    }),
+    history.listen(({ kind }) => {
+      if (kind === HistoryKind.HISTORY_KIND_REPAIR) repairs++;
+    }),
+  ];
+  signal.addEventListener("abort", () => stops.forEach((stop) => stop()), { once: true });
+
+  return () => {
+    const { components, certificates, drift, maintenance } = board.read();
+    return render([
+      gauge("khw_agent_build_info", "Always 1; the agent's version is a label.", [[{ version }, 1]]),
+      gauge("khw_agent_start_time_seconds", "When the agent started, in seconds since the epoch.", [
+        [{}, startSeconds],
+      ]),
+      gauge("khw_agent_resident_memory_bytes", "Resident memory of the agent.", [[{}, residentBytes()]]),
+      ofComponents("khw_component_up", "1 while systemd has the component as active.", components, (component) =>
+        bit(component.activeState === "active"),
+      ),
+      ofComponents(
+        "khw_component_healthy",
+        "1 while the component is well by its own health check.",
+        components,
+        (one) => bit(one.health === Health.HEALTH_HEALTHY),
+      ),
+      gauge(
+        "khw_component_probe_duration_seconds",
+        "How long the component's last health check took to be answered.",
+        [...supervisor.latencies()].map(([component, millis]) => [{ component }, millis / 1000]),
+      ),
+      ofComponents(
+        "khw_component_systemd_restarts",
+        "How often systemd restarted the component by itself since its last start by anybody else.",
+        components,
+        ({ restarts }) => restarts,
+      ),
+      counter(
+        "khw_component_supervised_restarts_total",
+        "Restarts of the component by the agent, of its own accord.",
+        components.map(({ name, supervisedRestarts }) => [{ component: name }, supervisedRestarts]),
+      ),
+      counter("khw_repairs_total", "Steps that differed and were put right.", [[{}, repairs]]),
+      gauge("khw_drifted_steps", "Steps that differ and have not been put right.", [[{}, drift.steps.length]]),
+      gauge("khw_drift_paused", "1 while drift is not looked for.", [[{}, bit(drift.paused !== "")]]),
+      gauge("khw_drift_checked_timestamp_seconds", "When every step was last checked; 0: not yet.", [
+        [{}, drift.checkedUnixMillis / 1000],
+      ]),
+      gauge(
+        "khw_certificate_expiry_timestamp_seconds",
+        "When the certificate expires, in seconds since the epoch; 0 where it cannot be read.",
+        certificates.map(({ path, subject, expiresUnixMillis }) => [{ path, subject }, expiresUnixMillis / 1000]),
+      ),
+      counter(
+        "khw_operations_total",
+        "Operations that ended, by their outcome.",
+        [...operations].map(([outcome, count]) => [{ outcome }, count]),
+      ),
+      ...snapshotGauges(etcd?.snapshots.newest()),
+      gauge("khw_drained", "1 while the node is taken out of the load balancer's rotation.", [
+        [{}, bit(maintenance.drained)],
+      ]),
+    ]);
+  };
+}
+
+/** Nothing where this machine has taken none. */
+function snapshotGauges(newest: Snapshot | undefined): Metric[] {
+  if (newest === undefined) return [];
+  const { takenUnixMillis, size, revision } = newest;
+  return [
+    gauge(
+      "khw_etcd_snapshot_timestamp_seconds",
+      "When the newest proved snapshot of etcd that this machine took was taken, in seconds since the epoch.",
+      [[{}, takenUnixMillis / 1000]],
+    ),
+    gauge("khw_etcd_snapshot_size_bytes", "Its size.", [[{}, size]]),
+    gauge("khw_etcd_snapshot_revision", "The newest revision in it.", [[{}, revision]]),
+  ];
+}
+
+function gauge(name: string, help: string, samples: Metric["samples"]): Metric {
+  return { name, help, type: "gauge", samples };
+}
+
+function counter(name: string, help: string, samples: Metric["samples"]): Metric {
+  return { name, help, type: "counter", samples };
+}
+
+function ofComponents(
+  name: string,
+  help: string,
+  components: readonly Component[],
+  value: (component: Component) => number,
+): Metric {
+  return gauge(
+    name,
+    help,
+    components.map((component) => [{ component: component.name }, value(component)]),
+  );
+}
+
+function bit(holds: boolean): 0 | 1 {
+  return holds ? 1 : 0;
+}

@@ -1,0 +1,57 @@
+import { once } from "node:events";
+import { createServer } from "node:http";
+import { contentType } from "./text.ts";
+
+export interface MetricsServerOptions {
+  readonly port: number;
+  /** The metrics' text, as they are now. */
+  readonly metrics: () => string;
+  readonly log: (line: string) => void;
+  /** Ends it. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Serves GET /metrics on loopback, to whoever is on the machine: there is nothing secret in it. An agent whose port is taken
+ * does without, and says so. The port that it listens on, or undefined.
+ */
+export async function serveMetrics({ port, metrics, log, signal }: MetricsServerOptions): Promise<number | undefined> {
+  const server = createServer(
+    { requestTimeout: 5_000, headersTimeout: 5_000, keepAliveTimeout: 5_000 },
+    (request, response) => {
+      const { method, url } = request;
+      if (url !== "/metrics") {
+        response.writeHead(404).end("the metrics are at /metrics\n");
+      } else if (method !== "GET" && method !== "HEAD") {
+        response.writeHead(405, { allow: "GET, HEAD" }).end();
+      } else {
+        response.writeHead(200, { "content-type": contentType }).end(metrics());
+      }
+    },
+  );
+  server.maxConnections = 16;
+  server.listen({ host: "127.0.0.1", port });
+  try {
+    await once(server, "listening", { signal });
+  } catch (error) {
+    server.close();
+    if (!signal.aborted) {
+      const reason = error instanceof Error ? error.message : String(error);
+      log(
+        `no metrics: cannot listen on 127.0.0.1:${port}: ${reason}; \`metricsPort\` in the configuration names another`,
+      );
+    }
+    return undefined;
+  }
+  server.on("error", (error) => log(`metrics: ${error.message}`));
+  signal.addEventListener(
+    "abort",
+    () => {
+      server.close();
+      server.closeAllConnections();
+    },
+    { once: true },
+  );
+  const address = server.address();
+  return typeof address === "object" && address !== null ? address.port : port;
+}

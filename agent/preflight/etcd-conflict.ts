@@ -1,0 +1,63 @@
+import { KhwError } from "../../proto/errors.ts";
+import type { WithEtcd } from "../../proto/etcd.ts";
+import type { Files, Os } from "../os/os.ts";
+import { etcdMemberFolder, etcdRecordFile, unitFolder } from "../paths.ts";
+import { type InitialCluster, initialCluster, renderEtcd } from "../render/etcd.ts";
+import { type MemberRecord, readMemberRecord } from "../etcd/record.ts";
+import { hasData } from "../etcd/rejoin.ts";
+
+const unit = "etcd.service";
+
+/**
+ * What keeps the wanted cluster from being this machine's: it has a member of another list of members, or an etcd that khw
+ * did not make. One that is just what khw would have made is none of these: it is adopted. Null when nothing does.
+ */
+export async function standsInTheWay(desired: WithEtcd, os: Os): Promise<KhwError | null> {
+  const record = await readMemberRecord(os.files);
+  return record === undefined ? foreign(desired, os) : otherMembers(record, initialCluster(desired));
+}
+
+/** A member was begun on this machine. A record that cannot be read is of one, too. */
+export async function memberBegun(files: Pick<Files, "stat">): Promise<boolean> {
+  return (await files.stat(etcdRecordFile)) !== undefined || (await hasData(files));
+}
+
+async function foreign(desired: WithEtcd, { files, systemd }: Os): Promise<KhwError | null> {
+  const text = (await files.read(`${unitFolder}/${unit}`))?.toString("utf8");
+  const [data, { loadState }] = await Promise.all([hasData(files), systemd.unit(unit)]);
+  if (text === undefined && !data && loadState === "not-found") return null;
+  if (text !== undefined && squeezed(text) === squeezed(renderEtcd(desired))) return null;
+  const what =
+    text === undefined ? (data ? `data in ${etcdMemberFolder}` : "a package's etcd.service") : `${unitFolder}/${unit}`;
+  return new KhwError("PREFLIGHT_FAILED", `there is an etcd that khw did not make: ${what}`, {
+    hint: `to leave it as it is, say \`etcd.mode: external\`; one with lab 07's unit for just these controllers is taken over; one that is not needed: systemctl disable --now etcd, and remove its unit and ${etcdMemberFolder}`,
+  });
+}
+
+function otherMembers({ stage, members: known }: MemberRecord, wanted: InitialCluster): KhwError | null {
+  if (spelt(known) === spelt(wanted)) return null;
+  const what = stage === "forming" ? "etcd was begun here" : "etcd is a member here";
+  return new KhwError(
+    "PREFLIGHT_FAILED",
+    `${what} of the cluster ${spelt(known)}, and the controllers wanted are ${spelt(wanted)}`,
+    {
+      hint: "name the controllers that the cluster was begun with; khw does not change who is a member",
+    },
+  );
+}
+
+function spelt(members: InitialCluster): string {
+  return [...members]
+    .map(([name, url]) => `${name}=${url}`)
+    .toSorted()
+    .join(",");
+}
+
+/** How it is laid out makes no difference. */
+function squeezed(text: string): string {
+  return text
+    .replaceAll("\\\n", " ")
+    .replace(/[^\S\n]+/g, " ")
+    .replace(/\s*\n\s*/g, "\n")
+    .trim();
+}

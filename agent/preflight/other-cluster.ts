@@ -1,0 +1,75 @@
+import type { CredentialName } from "../../proto/components.ts";
+import type { DesiredState } from "../../proto/desired.ts";
+import { KhwError } from "../../proto/errors.ts";
+import { hasEtcd } from "../../proto/etcd.ts";
+import type { Os } from "../os/os.ts";
+import { credentialFile, etcdFile } from "../paths.ts";
+
+/**
+ * What of another cluster an Apply of this state would overwrite, and that nobody could bring back: its CA, or keys that its
+ * Secrets are encrypted with. `kept` is the state that khw keeps the machine in. Changes nothing.
+ */
+export async function otherCluster(desired: DesiredState, os: Os, kept: DesiredState | undefined): Promise<KhwError[]> {
+  const authorities = [credentialFile("ca.pem"), ...(hasEtcd(desired) ? [etcdFile("ca.pem")] : [])];
+  const findings = await Promise.all([
+    ...authorities.map((path) => authorityFinding(path, { desired, os, kept })),
+    encryptionFinding({ desired, os, kept }),
+  ]);
+  return findings
+    .filter((finding) => finding !== null)
+    .map((finding) => finding.at({ node: os.identity.name, step: "preflight" }));
+}
+
+interface Situation {
+  readonly desired: DesiredState;
+  readonly os: Os;
+  readonly kept: DesiredState | undefined;
+}
+
+/** Two bundles with a certificate in common are one authority's: that is how one CA follows another. */
+async function authorityFinding(path: string, { desired, os, kept }: Situation): Promise<KhwError | null> {
+  const wanted = contentOf(desired, "ca.pem");
+  if (wanted === undefined || wanted === contentOf(kept, "ca.pem")) return null;
+  const found = certificates(await textAt(path, os));
+  const known = certificates(wanted);
+  if (found.length === 0 || found.some((certificate) => known.includes(certificate))) return null;
+  return new KhwError("PREFLIGHT_FAILED", `${path} is another cluster's CA`, {
+    hint: `${ownFiles}; for a new cluster on this machine, move ${path} away on it first`,
+  });
+}
+
+/** A state that khw keeps explains how keys come and go: they are rotated. */
+async function encryptionFinding({ desired, os, kept }: Situation): Promise<KhwError | null> {
+  const wanted = contentOf(desired, "encryption-config.yaml");
+  if (wanted === undefined || kept !== undefined) return null;
+  const path = credentialFile("encryption-config.yaml");
+  const known = encryptionKeys(wanted);
+  const lost = encryptionKeys(await textAt(path, os)).filter((key) => !known.includes(key));
+  if (lost.length === 0) return null;
+  return new KhwError("PREFLIGHT_FAILED", `${path} has encryption keys that the wanted one lacks: ${lost.length}`, {
+    hint: `what is stored with them could not be read any more: ${ownFiles}; where nothing is, move ${path} away on the machine first`,
+  });
+}
+
+const ownFiles = "--credentials names the folder with the files that the cluster on this machine was made with";
+
+function contentOf(desired: DesiredState | undefined, name: CredentialName): string | undefined {
+  const content = desired?.credentials.find((credential) => credential.name === name)?.content;
+  return content === undefined ? undefined : Buffer.from(content).toString("utf8");
+}
+
+async function textAt(path: string, { files }: Os): Promise<string> {
+  return (await files.read(path))?.toString("utf8") ?? "";
+}
+
+/** The body of each certificate, however its lines are broken. */
+function certificates(pem: string): string[] {
+  const blocks = pem.matchAll(/-----BEGIN CERTIFICATE-----([^-]+)-----END CERTIFICATE-----/g);
+  return [...blocks].map(([, body = ""]) => body.replaceAll(/\s/g, ""));
+}
+
+/** Each key's secret, or the socket of the plugin that holds it. */
+function encryptionKeys(config: string): string[] {
+  const keys = config.matchAll(/\b(?:secret|endpoint)["']?\s*:\s*["']?([^\s"',}]+)/g);
+  return [...keys].map(([, key = ""]) => key);
+}

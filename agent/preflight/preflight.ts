@@ -1,0 +1,163 @@
+import type { DesiredState } from "../../proto/desired.ts";
+import { ownController } from "../../proto/desired.ts";
+import { KhwError } from "../../proto/errors.ts";
+import { etcdPorts, hasEtcd, type WithEtcd } from "../../proto/etcd.ts";
+import { show } from "../../proto/validate.ts";
+import { missingDisk } from "../etcd/disk.ts";
+import { standsInTheWay } from "./etcd-conflict.ts";
+import type { Os } from "../os/os.ts";
+import { installedProgram, kubernetesFolder, releaseFolder, releasesFolder, unitFolder } from "../paths.ts";
+
+/** Each port that a controller serves, and the program that may already hold it. */
+const ports = [
+  { port: 6443, holder: "kube-apiserver" },
+  { port: 10257, holder: "kube-controller-manager" },
+  { port: 10259, holder: "kube-scheduler" },
+  { port: 80, holder: "nginx" },
+] as const;
+const memberPorts = [
+  { port: etcdPorts.client, holder: "etcd" },
+  { port: etcdPorts.peer, holder: "etcd" },
+] as const;
+
+const apiserverUnit = `${unitFolder}/kube-apiserver.service`;
+
+const mebibyte = 1024 ** 2;
+/** A release's four programs are near 500 MB; nginx and the units need little. */
+const spaceForRelease = 700 * mebibyte;
+const spaceForFiles = 50 * mebibyte;
+const etcdTimeoutMillis = 5_000;
+const etcdIntervalMillis = 500;
+/** Longer than an election of etcd's with the lab's settings takes (a time-out of one second, seldom more than one round). */
+const electionMillis = 5_000;
+
+/** What stands in the way of an Apply of this state: all of it, not the first. Changes nothing. */
+export async function preflight(desired: DesiredState, os: Os, signal: AbortSignal): Promise<KhwError[]> {
+  const findings = await Promise.all([
+    identityFinding(desired, os),
+    shrinkFinding(desired, os),
+    ...ports.map((port) => portFinding(port, os)),
+    ...spaceFindings(desired, os),
+    ...(hasEtcd(desired)
+      ? [memberFinding(desired, os), diskFinding(desired, os), ...memberPorts.map((port) => portFinding(port, os))]
+      : [etcdFinding(desired, os, signal)]),
+  ]);
+  return findings
+    .filter((finding) => finding !== null)
+    .map((finding) => finding.at({ node: os.identity.name, step: "preflight" }));
+}
+
+async function identityFinding(desired: DesiredState, { identity }: Os): Promise<KhwError | null> {
+  const { name, internalIp } = ownController(desired);
+  if (identity.name === name && identity.internalIp === internalIp) return null;
+  return new KhwError(
+    "IDENTITY_MISMATCH",
+    `this machine is ${identity.name} at ${identity.internalIp}, not ${name} at ${internalIp}`,
+    {
+      hint: "correct the node's name or address in khw.yaml or --nodes",
+    },
+  );
+}
+
+/**
+ * A cluster of three is not made one of one by a short list of nodes: the API server would know fewer members of etcd than
+ * it does now, and none besides them.
+ */
+async function shrinkFinding(desired: DesiredState, { files }: Os): Promise<KhwError | null> {
+  const unit = (await files.read(apiserverUnit))?.toString("utf8") ?? "";
+  const now = /--etcd-servers=([^\s'"]+)/.exec(unit)?.[1]?.split(",") ?? [];
+  const wanted = desired.flags["kube-apiserver"]?.set["etcd-servers"]?.split(",") ?? desired.cluster.etcdServers;
+  const left = now.filter((server) => !wanted.includes(server));
+  if (left.length === 0 || wanted.some((server) => !now.includes(server))) return null;
+  return new KhwError("PREFLIGHT_FAILED", `its API server would lose ${left.join(", ")} of its etcd servers`, {
+    hint: `name all controllers; to make the cluster smaller on purpose, remove ${apiserverUnit} on the node first`,
+  });
+}
+
+/** A record that cannot be read stands in the way, too. */
+async function memberFinding(desired: WithEtcd, os: Os): Promise<KhwError | null> {
+  try {
+    return await standsInTheWay(desired, os);
+  } catch (error) {
+    if (error instanceof KhwError) return error;
+    throw error;
+  }
+}
+
+async function diskFinding({ etcd }: WithEtcd, { files }: Os): Promise<KhwError | null> {
+  return etcd.dedicatedDisk ? missingDisk(files) : null;
+}
+
+interface Port {
+  readonly port: number;
+  readonly holder: string;
+}
+
+async function portFinding({ port, holder }: Port, { probes }: Os): Promise<KhwError | null> {
+  const listener = await probes.listener(port);
+  // The kernel cuts a process's name at 15 characters.
+  if (listener === undefined || listener.name === holder.slice(0, 15)) return null;
+  return new KhwError("PREFLIGHT_FAILED", `port ${port} is taken by ${listener.name} (pid ${listener.pid})`, {
+    hint: `${holder} needs that port: stop what holds it`,
+  });
+}
+
+function spaceFindings(desired: DesiredState, { files }: Os): Promise<KhwError | null>[] {
+  const require = async (path: string, wanted: number): Promise<KhwError | null> => {
+    const available = await files.available(path);
+    if (available >= wanted) return null;
+    return new KhwError(
+      "PREFLIGHT_FAILED",
+      `${path} has ${Math.floor(available / mebibyte)} MiB left, ${wanted / mebibyte} are needed`,
+      {
+        hint: "free space on that disk, or give the machine a larger one",
+      },
+    );
+  };
+  const release = async (): Promise<KhwError | null> => {
+    const installed = (await files.list(releaseFolder(desired.kubernetesVersion))).length > 0;
+    return require(releasesFolder, installed ? spaceForFiles : spaceForRelease);
+  };
+  return [
+    release(),
+    ...[kubernetesFolder, "/etc/systemd/system", "/var/lib/dpkg", installedProgram("kubectl")].map((path) =>
+      require(path, spaceForFiles),
+    ),
+  ];
+}
+
+/**
+ * etcd answers its health check, with the API server's own certificate, on a majority of its members. A member that came
+ * back a moment ago makes the others elect a leader anew: that is waited for.
+ */
+async function etcdFinding(
+  desired: DesiredState,
+  { probes, clock }: Os,
+  signal: AbortSignal,
+): Promise<KhwError | null> {
+  const pem = (name: string): string | undefined => {
+    const content = desired.credentials.find((credential) => credential.name === name)?.content;
+    return content === undefined ? undefined : Buffer.from(content).toString("utf8");
+  };
+  const [caPem, certPem, keyPem] = [pem("ca.pem"), pem("kubernetes.pem"), pem("kubernetes-key.pem")];
+  if (caPem === undefined || certPem === undefined || keyPem === undefined) return null;
+  const { etcdServers } = desired.cluster;
+  const ask = async (server: string): Promise<string | null> => {
+    const options = { signal, timeoutMillis: etcdTimeoutMillis, caPem, certPem, keyPem };
+    const { status, body } = await probes.http(`${server}/health`, options);
+    if (status === 200 && /"health"\s*:\s*"?true/.test(body)) return null;
+    return `${server}: ${status === 0 ? body : `answers ${status} ${show(body.trim())}`}`;
+  };
+
+  const deadline = clock.now() + electionMillis;
+  for (;;) {
+    const unwell = (await Promise.all(etcdServers.map(ask))).filter((answer) => answer !== null);
+    if (unwell.length < etcdServers.length / 2) return null;
+    if (clock.now() >= deadline) {
+      return new KhwError("PREFLIGHT_FAILED", `etcd has no healthy majority: ${unwell.join("; ")}`, {
+        hint: "start etcd on the controllers (lab 07), and check that its certificates are of the cluster's CA",
+      });
+    }
+    await clock.delay(etcdIntervalMillis, signal);
+  }
+}

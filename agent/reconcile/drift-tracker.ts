@@ -1,0 +1,169 @@
+import type { DesiredState } from "../../proto/desired.ts";
+import { formatError, type KhwError, toDetail } from "../../proto/errors.ts";
+import { type DriftedStep, DriftPolicy, type ErrorDetail, HistoryKind } from "../../proto/gen/khw/agent/v1/agent.ts";
+import type { PlannedStep } from "../../proto/step.ts";
+import type { Board } from "../state/status-store.ts";
+import type { Entry, History } from "../history/history.ts";
+import type { Os } from "../os/os.ts";
+import { appeared, type Attempts, dueAt, failed, fresh, repaired, undoneAgain, vanished } from "./attempts.ts";
+import type { Repaired } from "./repair.ts";
+
+type Policy = DesiredState["driftPolicy"];
+
+/** What differs, since when, and what was tried: kept for the board, told to the history. */
+export interface Ledger {
+  /** Takes down what a check of all steps found. The steps to repair now, and those that differ and wait. */
+  checked(
+    planned: readonly PlannedStep<Os>[],
+    policy: Policy,
+  ): { readonly due: readonly string[]; readonly waiting: ReadonlySet<string> };
+  /** Takes down what repairs came to; whether one could not be begun yet. */
+  repaired(results: readonly Repaired[], operationId: string): { readonly postponed: boolean };
+  /** Drift is not looked for at present. */
+  paused(because: string, policy: Policy | undefined): void;
+  /** How long until a step's next repair is due; Infinity: none is. */
+  nextDueMillis(): number;
+}
+
+/** A step that differs. */
+interface Standing {
+  readonly title: string;
+  readonly drift: string;
+  readonly error: ErrorDetail | undefined;
+}
+
+export interface LedgerOptions {
+  readonly board: Board;
+  readonly history: History;
+  readonly log: (line: string) => void;
+  readonly now: () => number;
+}
+
+export function createLedger({ board, history, log, now }: LedgerOptions): Ledger {
+  const attempts = new Map<string, Attempts>();
+  const standing = new Map<string, Standing>();
+  /** What the history was last told of a step that differs. */
+  const told = new Map<string, string>();
+  let policy: Policy | undefined;
+  let checkedUnixMillis = 0;
+
+  const of = (id: string): Attempts => attempts.get(id) ?? fresh;
+  const tell = (entry: Entry): void => {
+    history.append(entry);
+    log(`${entry.subject}: ${entry.message}${(entry.cause ?? "") === "" ? "" : `: ${entry.cause}`}`);
+  };
+  const tellDrift = (id: string, message: string, cause = ""): void => {
+    if (told.get(id) === message) return;
+    told.set(id, message);
+    tell({ kind: HistoryKind.HISTORY_KIND_DRIFT, subject: id, message, cause, problem: true });
+  };
+  const post = (paused: string): void => {
+    // What differed before a pause may be what is wanted after it.
+    const known = paused === "" ? [...standing] : [];
+    const steps = known.map(([id, { title, drift, error }]): DriftedStep => {
+      const attempt = of(id);
+      const next = policy === "repair" ? dueAt(attempt) : 0;
+      const repairs = attempt.repairs.length;
+      return { id, title, drift, sinceUnixMillis: attempt.since, repairs, nextRepairUnixMillis: next, error };
+    });
+    board.post({ drift: { policy: policyOnWire(policy), checkedUnixMillis, steps, paused } });
+  };
+
+  const finds = (id: string, found: Omit<Standing, "error">, error: KhwError | null): void => {
+    const before = of(id);
+    const after = appeared(before, now());
+    attempts.set(id, after);
+    const detail = error === null ? standing.get(id)?.error : toDetail(error);
+    standing.set(id, { ...found, error: detail });
+    if (policy === "report") return tellDrift(id, found.drift);
+    if (before.since === 0 && undoneAgain(after)) {
+      const next = new Date(dueAt(after)).toISOString();
+      const often = `put right ${after.repairs.length} times lately, and undone each time`;
+      tellDrift(id, `${found.drift}; the next repair is due at ${next}`, often);
+    }
+  };
+  /** The step holds. */
+  const holds = (id: string, byRepair: boolean): void => {
+    if (standing.delete(id) && !byRepair) attempts.set(id, vanished(of(id)));
+    if (!told.delete(id) || byRepair) return;
+    tell({ kind: HistoryKind.HISTORY_KIND_DRIFT, subject: id, message: "is as wanted again" });
+  };
+
+  const concludes = ({ step: { id, title }, result }: Repaired, cause: string): boolean => {
+    switch (result.outcome) {
+      case "unchanged":
+        holds(id, false);
+        return false;
+      case "changed":
+        attempts.set(id, repaired(of(id), now()));
+        holds(id, true);
+        tell({
+          kind: HistoryKind.HISTORY_KIND_REPAIR,
+          subject: id,
+          message: `${result.drift.summary}: put right`,
+          cause,
+        });
+        return false;
+      case "skipped":
+        return false;
+      case "failed": {
+        const { drift, error } = result;
+        const { drift: known = `cannot be checked: ${error.message}` } = standing.get(id) ?? {};
+        attempts.set(id, appeared(of(id), now()));
+        standing.set(id, { title, drift: drift?.summary ?? known, error: toDetail(error) });
+        if (error.code === "BUSY") return true;
+        attempts.set(id, failed(of(id), now()));
+        // Each try is told of: they become ever more seldom.
+        told.delete(id);
+        tellDrift(id, `${drift?.summary ?? known}: cannot be put right`, formatError(error));
+        return false;
+      }
+    }
+  };
+
+  return {
+    checked: (planned, wanted) => {
+      policy = wanted;
+      checkedUnixMillis = now();
+      const listed = new Set(planned.map(({ step }) => step.id));
+      for (const id of standing.keys()) if (!listed.has(id)) standing.delete(id);
+      for (const { step, drift, error } of planned) {
+        if (drift === null && error === null) holds(step.id, false);
+        else {
+          const words = drift?.summary ?? `cannot be checked: ${error?.message ?? ""}`;
+          finds(step.id, { title: step.title, drift: words }, error);
+        }
+      }
+      post("");
+      if (policy === "report") return { due: [], waiting: new Set() };
+      const due = [...standing.keys()].filter((id) => dueAt(of(id)) <= now());
+      return { due, waiting: new Set([...standing.keys()].filter((id) => !due.includes(id))) };
+    },
+    repaired: (results, operationId) => {
+      const cause = `it differed from the state of operation ${operationId}`;
+      const postponed = results.map((result) => concludes(result, cause)).includes(true);
+      post("");
+      return { postponed };
+    },
+    paused: (because, wanted) => {
+      policy = wanted;
+      post(because);
+    },
+    nextDueMillis: () => {
+      if (policy !== "repair") return Infinity;
+      const times = [...standing.keys()].map((id) => dueAt(of(id))).filter((time) => time > now());
+      return Math.min(Infinity, ...times) - now();
+    },
+  };
+}
+
+function policyOnWire(policy: Policy | undefined): DriftPolicy {
+  switch (policy) {
+    case undefined:
+      return DriftPolicy.DRIFT_POLICY_UNSPECIFIED;
+    case "repair":
+      return DriftPolicy.DRIFT_POLICY_REPAIR;
+    case "report":
+      return DriftPolicy.DRIFT_POLICY_REPORT;
+  }
+}

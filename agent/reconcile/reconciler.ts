@@ -1,0 +1,122 @@
+import type { DesiredState } from "../../proto/desired.ts";
+import { formatError, KhwError, toDetail, toKhwError } from "../../proto/errors.ts";
+import type { GetPlanResponse } from "../../proto/gen/khw/agent/v1/agent.ts";
+import { planSteps, type Step } from "../../proto/step.ts";
+import type { Board } from "../state/status-store.ts";
+import type { History } from "../history/history.ts";
+import { coalesce } from "../os/coalesce.ts";
+import type { Os } from "../os/os.ts";
+import { createLedger } from "./drift-tracker.ts";
+import { pausedBecause } from "./paused.ts";
+import { createProgress } from "./progress.ts";
+import { checkedByItself, repairSteps } from "./repair.ts";
+import { createSchedule } from "./schedule.ts";
+import { createTriggers } from "./triggers.ts";
+import type { RestartLease } from "../supervise/restart-lease.ts";
+import type { Kept, Target } from "../state/desired-state.ts";
+import type { Writer } from "../state/machine-lock.ts";
+
+/** Keeps the machine as the target wants it: every step's check on a timer and on file events, and a repair where one differs. */
+export interface Reconciler {
+  /** What differs now. @throws KhwError PREFLIGHT_FAILED when no state is kept yet. */
+  plan(signal: AbortSignal): Promise<GetPlanResponse>;
+  /** Why it makes no progress; undefined when all is well: what the watchdog's keep-alive hangs on. */
+  stuck(): string | undefined;
+}
+
+export interface ReconcilerOptions {
+  readonly os: Os;
+  readonly steps: (desired: DesiredState) => Step<Os>[];
+  readonly target: Target;
+  readonly writer: Writer;
+  readonly board: Board;
+  readonly history: History;
+  readonly lease: RestartLease;
+  readonly intervalMillis: number;
+  readonly log: (line: string) => void;
+  readonly signal: AbortSignal;
+}
+
+/** When another controller's API server is being restarted, this one's waits so long. */
+const busyMillis = 15_000;
+/** However often files change, checks do not begin closer to each other (but where the interval itself is shorter). */
+const closestMillis = 1_000;
+
+export function createReconciler(options: ReconcilerOptions): Reconciler {
+  const { os, steps, target, writer, board, history, lease, intervalMillis, log, signal } = options;
+  const { clock } = os;
+  const ledger = createLedger({ board, history, log, now: () => clock.now() });
+  const progress = createProgress(() => clock.now());
+  let nextMillis = intervalMillis;
+
+  const paused = (): string =>
+    pausedBecause({ kept: target.current(), holder: writer.holder(), operation: board.read().operation });
+
+  const reconcile = async ({ desired, operationId }: Kept, ending: AbortSignal): Promise<void> => {
+    const list = checkedByItself(steps(desired));
+    triggers.watch(list);
+    const planned = await planSteps(list, os, ending);
+    progress.made("its checks");
+    if (ending.aborted) return;
+    const { due, waiting } = ledger.checked(planned, desired.driftPolicy);
+    if (due.length === 0) return;
+    const ready = steps(desired).filter(({ id }) => id.startsWith("ready/"));
+    const results = await repairSteps(list, os, { signal: ending, lease, waiting, ready, progress });
+    if (ending.aborted) return;
+    const { postponed } = ledger.repaired(results, operationId);
+    if (postponed) nextMillis = busyMillis;
+  };
+
+  const run = coalesce(async () => {
+    progress.begun();
+    nextMillis = intervalMillis;
+    try {
+      await writer.yielding(async (ending) => {
+        progress.made("its turn");
+        const kept = target.current();
+        const because = paused();
+        if (kept === undefined || because !== "") ledger.paused(because, kept?.desired.driftPolicy);
+        else await reconcile(kept, ending);
+      });
+      if (writer.holder() !== undefined) ledger.paused(paused(), target.current()?.desired.driftPolicy);
+    } catch (error) {
+      log(`drift cannot be looked for: ${formatError(toKhwError(error))}`);
+    } finally {
+      progress.ended();
+      schedule.within(Math.min(nextMillis, ledger.nextDueMillis()));
+    }
+  });
+  const schedule = createSchedule(run, { closestMillis: Math.min(closestMillis, intervalMillis), signal });
+  const triggers = createTriggers({ os, writer, board, signal, within: (millis) => schedule.within(millis) });
+  schedule.within(0);
+
+  return {
+    plan: async (asked) => {
+      const kept = target.current();
+      if (kept === undefined) {
+        throw new KhwError("PREFLIGHT_FAILED", "this agent keeps no state yet: no operation has succeeded here", {
+          hint: "run `khw-client bootstrap`",
+        });
+      }
+      return plan(steps(kept.desired), os, asked);
+    },
+    stuck: () => progress.stuck(),
+  };
+}
+
+async function plan(steps: readonly Step<Os>[], os: Os, signal: AbortSignal): Promise<GetPlanResponse> {
+  const planned = await planSteps(steps, os, signal);
+  const differing = planned.filter(({ drift }) => drift !== null);
+  const texts = await Promise.all(differing.map(async ({ step }) => ({ step: step.id, ...(await step.text?.(os)) })));
+  return {
+    steps: planned.map(({ step: { id, title }, drift, error }) => ({
+      id,
+      title,
+      drift: drift?.summary,
+      error: error === null ? undefined : toDetail(error),
+    })),
+    differences: texts.flatMap(({ step, path, found, wanted }) =>
+      path === undefined || wanted === undefined || found === wanted ? [] : { step, path, found, wanted },
+    ),
+  };
+}

@@ -1,0 +1,126 @@
+import {
+  Certificate,
+  Component,
+  DriftPolicy,
+  DriftStatus,
+  type Machine,
+  Maintenance,
+  Operation,
+  type StatusChange,
+} from "../../proto/gen/khw/agent/v1/agent.ts";
+
+/**
+ * The node's state as the agent last saw it, part by part: whoever finds out something posts it here, whoever wants to know
+ * reads or listens here, and neither knows the other.
+ */
+export interface Board {
+  read(): BoardState;
+  /** What is as it stands already is no change, and nobody hears of it. */
+  post(change: Partial<StatusChange>): void;
+  /** Hears of each change until the returned function is called. */
+  listen(listener: (change: StatusChange) => void): () => void;
+}
+
+export interface BoardState {
+  readonly operation: Operation | undefined;
+  readonly machine: Machine | undefined;
+  readonly components: readonly Component[];
+  readonly certificates: readonly Certificate[];
+  readonly drift: DriftStatus;
+  readonly maintenance: Maintenance;
+}
+
+const nothing: StatusChange = {
+  operation: undefined,
+  machine: undefined,
+  components: [],
+  certificates: [],
+  drift: undefined,
+  maintenance: undefined,
+};
+
+export function createBoard(operation: Operation | undefined): Board {
+  let state: BoardState = {
+    operation,
+    machine: undefined,
+    components: [],
+    certificates: [],
+    drift: { policy: DriftPolicy.DRIFT_POLICY_UNSPECIFIED, checkedUnixMillis: 0, steps: [], paused: "" },
+    maintenance: { drained: false, holder: "", sinceUnixMillis: 0 },
+  };
+  const listeners = new Set<(change: StatusChange) => void>();
+
+  return {
+    read: () => state,
+    post: (posted) => {
+      const change = differences(state, { ...nothing, ...posted });
+      if (change === undefined) return;
+      state = { ...state, ...defined(change), components: merge(state.components, change.components) };
+      for (const listener of listeners) listener(change);
+    },
+    listen: (listener) => {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+  };
+}
+
+/** Two changes in a row as one: the newest of each part. */
+export function mergeChanges(first: StatusChange, second: StatusChange): StatusChange {
+  const { certificates = first.certificates, ...parts } = defined(second);
+  const components = merge(first.components, second.components);
+  return { ...first, ...parts, certificates: [...certificates], components };
+}
+
+/** The parts of a change that it holds, but for the components. */
+function defined({ operation, machine, certificates, drift, maintenance }: StatusChange): Partial<BoardState> {
+  return {
+    ...(operation !== undefined && { operation }),
+    ...(machine !== undefined && { machine }),
+    ...(certificates.length > 0 && { certificates }),
+    ...(drift !== undefined && { drift }),
+    ...(maintenance !== undefined && { maintenance }),
+  };
+}
+
+function merge(components: readonly Component[], changed: readonly Component[]): Component[] {
+  const byName = new Map([...components, ...changed].map((component) => [component.name, component]));
+  return [...byName.values()];
+}
+
+function differences(state: BoardState, posted: StatusChange): StatusChange | undefined {
+  const components = posted.components.filter((component) => {
+    const known = state.components.find(({ name }) => name === component.name);
+    return known === undefined || !same(Component, known, component);
+  });
+  const change: StatusChange = {
+    components,
+    operation: unless(posted.operation, same(Operation, state.operation, posted.operation)),
+    // The load is never the same twice.
+    machine: posted.machine,
+    certificates: sameList(state.certificates, posted.certificates) ? [] : posted.certificates,
+    drift: unless(posted.drift, same(DriftStatus, state.drift, posted.drift)),
+    maintenance: unless(posted.maintenance, same(Maintenance, state.maintenance, posted.maintenance)),
+  };
+  const parts = [change.operation, change.machine, change.drift, change.maintenance];
+  const empty =
+    components.length === 0 && change.certificates.length === 0 && parts.every((part) => part === undefined);
+  return empty ? undefined : change;
+}
+
+function unless<T>(value: T | undefined, dropped: boolean): T | undefined {
+  return dropped ? undefined : value;
+}
+
+interface Codec<T> {
+  encode(message: T): { finish(): Uint8Array };
+}
+
+function same<T>(codec: Codec<T>, a: T | undefined, b: T | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  return Buffer.from(codec.encode(a).finish()).equals(codec.encode(b).finish());
+}
+
+function sameList(a: readonly Certificate[], b: readonly Certificate[]): boolean {
+  return a.length === b.length && a.every((certificate, index) => same(Certificate, certificate, b[index]));
+}

@@ -1,0 +1,133 @@
+import { diagnose } from "../diagnose/diagnose.ts";
+import type { KhwError } from "../../proto/errors.ts";
+import { type Diagnosis, HistoryKind } from "../../proto/gen/khw/agent/v1/agent.ts";
+import type { Entry, History } from "../history/history.ts";
+import type { Os, UnitStatus } from "../os/os.ts";
+import { isTold } from "./backoff.ts";
+import { describeEnd } from "./crash.ts";
+import { afterCrash, afterRecovery, noEpisode } from "./crash-log.ts";
+import type { Need } from "./restarter.ts";
+import type { Watched } from "./unit-watch.ts";
+
+/** Writes down what happens to a component, with its cause: in the history and the log, without flooding either. */
+export interface Chronicle {
+  crashed(end: UnitStatus): void;
+  well(): void;
+  /** What keeps it from its work though it runs; undefined: nothing that is known. */
+  ails(ailment: Diagnosis | undefined): void;
+  /** The agent is about to restart it by itself, for the count-th time in a row. */
+  mending(need: Need, count: number): void;
+  /** Somebody had it restarted. */
+  restarted(reason: string, error?: KhwError): void;
+}
+
+export interface ChronicleOptions {
+  readonly name: string;
+  readonly unit: string;
+  readonly os: Os;
+  readonly history: History;
+  readonly log: (line: string) => void;
+  readonly tell: Watched["tell"];
+}
+
+/** A diagnosis reads the journal: no more often than this, however fast it crashes. */
+const diagnoseMillis = 3_000;
+
+const { HISTORY_KIND_COMPONENT, HISTORY_KIND_RESTART } = HistoryKind;
+
+export function createChronicle({ name, unit, os, history, log, tell }: ChronicleOptions): Chronicle {
+  const { clock } = os;
+  let episode = noEpisode;
+  let illness = noEpisode;
+  let ailment: Diagnosis | undefined;
+  let diagnosis: Diagnosis | undefined;
+  let diagnosedAt = 0;
+  /** One thing after the other: a diagnosis takes its time, and what came later must not be told before. */
+  let telling: Promise<void> = Promise.resolve();
+
+  const write = (entry: Omit<Entry, "subject">): void => {
+    const { message, cause = "" } = entry;
+    log(`${name}: ${message}${cause === "" ? "" : `: ${cause}`}`);
+    history.append({ ...entry, subject: name });
+  };
+  const then = (work: () => void | Promise<void>): void => {
+    telling = telling.then(work).catch((error: unknown) => log(`${name}: ${String(error)}`));
+  };
+
+  return {
+    crashed: (end) => {
+      const { episode: after, news } = afterCrash(episode, clock.now());
+      episode = after;
+      then(async () => {
+        if (diagnosis === undefined || clock.now() - diagnosedAt >= diagnoseMillis) {
+          diagnosis = await diagnose(name, unit, os);
+          diagnosedAt = clock.now();
+        }
+        if (episode.downSince !== 0) tell({ diagnosis });
+        if (news.kind !== "crashed") return;
+        const { cause, message } = diagnosis;
+        const kind = HISTORY_KIND_COMPONENT;
+        write({
+          kind,
+          message: `${describeEnd(end)}${times(news.count)}`,
+          cause: `${cause}: ${message}`,
+          problem: true,
+        });
+      });
+    },
+    well: () => {
+      const { episode: after, news } = afterRecovery(episode, clock.now());
+      if (after === episode) return;
+      episode = after;
+      then(() => {
+        diagnosis = undefined;
+        tell({ diagnosis });
+        if (news.kind !== "back") return;
+        write({ kind: HISTORY_KIND_COMPONENT, message: `is well again after ${seconds(news.downMillis)}` });
+      });
+    },
+    ails: (found) => {
+      if (found?.cause === ailment?.cause) return;
+      const before = ailment;
+      ailment = found;
+      const now = clock.now();
+      const { episode: after, news } =
+        found === undefined
+          ? afterRecovery(illness, now)
+          : before === undefined
+            ? afterCrash(illness, now)
+            : { episode: illness, news: { kind: "none" } as const };
+      illness = after;
+      then(() => {
+        tell({ diagnosis: found ?? diagnosis });
+        // What has crashed is told of as that, and so is its end.
+        if (episode.downSince !== 0) return;
+        const kind = HISTORY_KIND_COMPONENT;
+        if (news.kind === "back") write({ kind, message: `is well again after ${seconds(news.downMillis)}` });
+        if (news.kind !== "crashed" || found === undefined) return;
+        const message = `runs, and cannot work${times(news.count)}`;
+        write({ kind, message, cause: `${found.cause}: ${found.message}`, problem: true });
+      });
+    },
+    mending: ({ kind, reason }, count) => {
+      const told = isTold(count);
+      if (episode.downSince === 0) episode = { ...episode, downSince: clock.now(), told };
+      if (!told) return;
+      const message = `${kind === "hung" ? "restarted by the agent" : "started again by the agent"}${times(count)}`;
+      then(() => write({ kind: HISTORY_KIND_RESTART, message, cause: reason, problem: true }));
+    },
+    restarted: (reason, error) => {
+      const kind = HISTORY_KIND_RESTART;
+      if (error === undefined) return then(() => write({ kind, message: "restarted", cause: reason }));
+      then(() => write({ kind, message: `restarted, and not well: ${error.message}`, cause: reason, problem: true }));
+    },
+  };
+}
+
+function times(count: number): string {
+  return count === 1 ? "" : `, ${count} times in a row`;
+}
+
+function seconds(millis: number): string {
+  return `${(millis / 1000).toFixed(1)} s`;
+}

@@ -1,0 +1,84 @@
+import { toKhwError } from "../../proto/errors.ts";
+import { clientUrl } from "../../proto/etcd.ts";
+import type { Os } from "../os/os.ts";
+import type { Target } from "../state/desired-state.ts";
+import { keeping } from "../etcd/keep-alive.ts";
+import { createEtcdLock, type EtcdLock, type HeldKey } from "../etcd/lock.ts";
+import { turnAfter } from "./turn-clock.ts";
+
+/** One restart of an API server at a time, among all controllers of the cluster; and one of a member of etcd. */
+export interface RestartLease {
+  /**
+   * Takes the lease for as long as what it answers is not disposed of. Where the cluster's etcd cannot be asked, the
+   * controllers take turns by time instead: it may be minutes until it resolves. @throws KhwError BUSY naming the controller
+   * that holds it.
+   * @param options.asked Somebody asked for the restart and sees to the order himself: without etcd it resolves at once.
+   * @param options.of What is restarted; an API server where not given.
+   */
+  take(signal: AbortSignal, options?: TakeOptions): Promise<AsyncDisposable>;
+}
+
+export interface TakeOptions {
+  readonly asked?: boolean;
+  readonly of?: "kube-apiserver" | "etcd";
+}
+
+export interface LeaseOptions {
+  readonly os: Os;
+  readonly target: Target;
+  readonly log?: (line: string) => void;
+  readonly etcd?: EtcdLock;
+}
+
+/** In the cluster's etcd, beside what Kubernetes keeps below /registry. */
+const leases = {
+  "kube-apiserver": { key: "/khw/restart/kube-apiserver", doing: "restarts its API server" },
+  etcd: { key: "/khw/restart/etcd", doing: "restarts its etcd" },
+} as const;
+/** When its holder dies, the key goes after this time. */
+const ttlSeconds = 60;
+
+export function createRestartLease({
+  os,
+  target,
+  log = () => {},
+  etcd = createEtcdLock(os.etcd),
+}: LeaseOptions): RestartLease {
+  const { clock, identity } = os;
+
+  const acquire = async (
+    servers: readonly string[],
+    { key, doing }: { readonly key: string; readonly doing: string },
+    signal: AbortSignal,
+  ): Promise<HeldKey | undefined> => {
+    let why = "no state is kept that names them";
+    for (const server of servers) {
+      try {
+        return await etcd.hold(server, { key, value: identity.name, doing, ttlSeconds, signal });
+      } catch (error) {
+        signal.throwIfAborted();
+        const failure = toKhwError(error);
+        if (failure.code === "BUSY") throw failure;
+        why = failure.message;
+      }
+    }
+    log(`none of etcd's servers gives the lease ${key}: ${why}`);
+    return undefined;
+  };
+
+  return {
+    take: async (signal, { asked = false, of = "kube-apiserver" } = {}) => {
+      const cluster = target.current()?.desired.cluster;
+      // The server that is restarted cannot keep its own lease.
+      const own = of === "etcd" ? clientUrl(identity) : "";
+      const servers = (cluster?.etcdServers ?? []).filter((server) => server !== own);
+      const held = await acquire(servers, leases[of], signal);
+      if (held !== undefined) return keeping(held, ttlSeconds);
+      if (!asked && cluster !== undefined) {
+        const index = cluster.controllers.findIndex(({ name }) => name === identity.name);
+        await clock.delay(turnAfter(clock.now(), { index, count: cluster.controllers.length }), signal);
+      }
+      return { [Symbol.asyncDispose]: async () => {} };
+    },
+  };
+}

@@ -1,0 +1,79 @@
+import type { Component } from "../../proto/gen/khw/agent/v1/agent.ts";
+import type { HealthCheck } from "../health/health.ts";
+import { coalesce } from "../os/coalesce.ts";
+import type { Os, UnitStatus } from "../os/os.ts";
+import { type ComponentFacts, inactiveReason, installedVersion, isHere, toComponent } from "../health/status.ts";
+
+/** One component as it was last seen, and how to see it anew. */
+export interface Watched {
+  /** Undefined before the first look, and where it does not belong to this machine. */
+  component(): Component | undefined;
+  unit(): UnitStatus | undefined;
+  /** Reads its unit, and posts what is new at once. A call made while one reads waits for the next reading. */
+  look(): Promise<void>;
+  /** Asks its process how it is, and posts why not well. Undefined when none runs, or another one meanwhile. */
+  examine<Found extends { readonly reason: string | null }>(
+    ask: (unit: UnitStatus) => Promise<Found>,
+  ): Promise<Found | undefined>;
+  /** Reads anew which version is installed. */
+  refresh(): Promise<void>;
+  /** What the supervisor has to say of it. */
+  tell(change: Partial<Pick<ComponentFacts, "diagnosis" | "supervisedRestarts" | "nextRestartUnixMillis">>): void;
+}
+
+export interface WatchedOptions {
+  readonly os: Os;
+  readonly check: HealthCheck;
+  readonly post: (component: Component) => void;
+  /** Its unit was read; before is undefined the first time. */
+  readonly seen: (now: UnitStatus, before: UnitStatus | undefined) => void;
+}
+
+const started = "it has just started";
+
+export function watchComponent({ os, check, post, seen }: WatchedOptions): Watched {
+  let facts: ComponentFacts | undefined;
+  let posted: Component | undefined;
+
+  const set = (change: Partial<ComponentFacts>): void => {
+    if (facts === undefined) return;
+    const before = facts;
+    facts = { ...before, ...change };
+    // Nearly every answer is as the last one was.
+    if (posted !== undefined && Object.entries(change).every(([key, value]) => Reflect.get(before, key) === value))
+      return;
+    posted = isHere(check, facts.unit) ? toComponent(facts) : undefined;
+    if (posted !== undefined) post(posted);
+  };
+  const refresh = async (): Promise<void> => set({ version: await installedVersion(check, os) });
+  const look = coalesce(async () => {
+    const unit = await os.systemd.unit(check.unit);
+    const before = facts?.unit;
+    if (facts === undefined) {
+      const version = await installedVersion(check, os);
+      const nothingYet = { diagnosis: undefined, supervisedRestarts: 0, nextRestartUnixMillis: 0 };
+      facts = { name: check.component, unit, version, reason: started, ...nothingYet };
+    }
+    const same = before?.mainPid === unit.mainPid && before.activeState === unit.activeState;
+    const reason = unit.activeState === "active" ? (same ? facts.reason : started) : inactiveReason(unit);
+    set({ unit, reason });
+    seen(unit, before);
+    if (before !== undefined && before.mainPid !== unit.mainPid && unit.mainPid !== 0) await refresh();
+  });
+
+  return {
+    component: () => posted,
+    unit: () => facts?.unit,
+    look,
+    examine: async (ask) => {
+      const unit = facts?.unit;
+      if (unit?.activeState !== "active") return undefined;
+      const found = await ask(unit);
+      if (facts?.unit.mainPid !== unit.mainPid || facts.unit.activeState !== "active") return undefined;
+      set({ reason: found.reason });
+      return found;
+    },
+    refresh,
+    tell: set,
+  };
+}

@@ -1,0 +1,45 @@
+import { Argument } from "commander";
+import type { CommandSpec } from "../command.ts";
+
+/** The client itself. */
+export const clientCommands: readonly CommandSpec[] = [
+  {
+    path: ["config", "default"],
+    summary: "print a commented khw.yaml of all defaults",
+    examples: ["khw-client config default > khw.yaml"],
+    run: async ({ context }) => {
+      const { configDefault } = await import("../../commands/config.ts");
+      return configDefault(context);
+    },
+  },
+  {
+    path: ["config", "reference"],
+    summary: "print every key with its flag and default as Markdown",
+    run: async ({ context }) => {
+      const { configReference } = await import("../../commands/config.ts");
+      return configReference(context);
+    },
+  },
+  {
+    path: ["version"],
+    summary: "tell the versions of this client and of what it runs on",
+    run: async ({ context, output }) => {
+      const { version } = await import("../../commands/version.ts");
+      return version(context, { output });
+    },
+  },
+  {
+    path: ["completion"],
+    summary: "print a completion script for a shell",
+    examples: [
+      "source <(khw-client completion bash)",
+      "khw-client completion fish > ~/.config/fish/completions/khw-client.fish",
+    ],
+    details: "In place of a shell, `nodes` prints the names of the nodes in khw.yaml: the scripts ask for them so.",
+    arguments: [new Argument("<shell>").choices(["bash", "zsh", "fish", "nodes"])],
+    run: async ({ context, program, config, arguments: [shell = ""] }) => {
+      const { completion, completeNodes } = await import("../../commands/completion.ts");
+      return shell === "nodes" ? completeNodes(context, await config()) : completion(context, program, shell);
+    },
+  },
+];

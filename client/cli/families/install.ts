@@ -1,0 +1,46 @@
+import { Option } from "commander";
+import type { CommandSpec } from "../command.ts";
+
+/** The package, brought to machines. */
+export const installCommands: readonly CommandSpec[] = [
+  {
+    path: ["install"],
+    summary: "bring the agent's package and identity to every node",
+    examples: [
+      "khw-client install --nodes controller-0,1,2 --deb khw-agent_0.1.0_amd64.deb",
+      "khw-client install --nodes a=192.0.2.1 --ssh-user debian --deb khw-agent_0.1.0_amd64.deb",
+    ],
+    settings: [
+      "nodes",
+      "management.ca",
+      "enrolment.days",
+      "gce.project",
+      "gce.zone",
+      "gce.nodeAddresses",
+      "timeouts.node",
+    ],
+    options: [
+      new Option("--deb <file>", "the agent's package").makeOptionMandatory(),
+      new Option(
+        "--via <way>",
+        "how shells are reached: ssh when every node has a host of its own, else gcloud",
+      ).choices(["gcloud", "ssh"]),
+      new Option("--ssh-user <name>", "the user on the nodes"),
+      new Option("--ssh-option <key=value>", "a further setting of ssh; may be repeated").argParser(collect),
+    ],
+    run: async (call) => {
+      const { install } = await import("../../commands/install.ts");
+      return install(await call.config(), call.context, {
+        deb: call.text("deb"),
+        via: call.text("via") || undefined,
+        sshUser: call.text("sshUser") || undefined,
+        sshOptions: call.texts("sshOption"),
+      });
+    },
+  },
+];
+
+/** For an option that may be repeated. */
+function collect(item: string, items: unknown): readonly string[] {
+  return [...(Array.isArray(items) ? items.map(String) : []), item];
+}

@@ -1,0 +1,179 @@
+import { type ChannelCredentials, type ClientReadableStream, Metadata, type ServiceError } from "@grpc/grpc-js";
+import { type KhwError, toKhwError } from "../../proto/errors.ts";
+import {
+  AgentServiceClient,
+  type ApplyRbacRequest,
+  type DesiredState,
+  type Event,
+  type GetInfoResponse,
+  type GetPlanResponse,
+  type GetStatusResponse,
+  type HistoryEvent,
+  type ListEventsRequest,
+  type LogEntry,
+  type Maintenance,
+  type PlanResponse,
+  type PreflightResponse,
+  type RestartComponentRequest,
+  type RestartComponentResponse,
+  type SetMaintenanceResponse,
+  type StreamLogsRequest,
+  type WatchStatusResponse,
+} from "../../proto/gen/khw/agent/v1/agent.ts";
+import { EncryptionServiceClient, type StoredValues } from "../../proto/gen/khw/agent/v1/encryption.ts";
+import { EtcdServiceClient } from "../../proto/gen/khw/agent/v1/etcd.ts";
+import { channelCredentials, channelOptions, type ManagementIdentity, type NodeAddress } from "./channel.ts";
+import { type EtcdCalls, etcdCalls } from "./etcd-client.ts";
+import { isServiceError, nodeError } from "./call-errors.ts";
+
+/** One node's agent. Every failure is a KhwError that names the node. */
+export interface AgentNode {
+  readonly address: NodeAddress;
+  info(signal: AbortSignal): Promise<GetInfoResponse>;
+  readonly status: (signal: AbortSignal) => Promise<GetStatusResponse>;
+  preflight(desired: DesiredState, signal: AbortSignal): Promise<PreflightResponse>;
+  plan(desired: DesiredState, signal: AbortSignal): Promise<PlanResponse>;
+  /** The operation's events up to its last. An abort of the signal only ends the listening: the node goes on. */
+  apply(desired: DesiredState, operationId: string, signal: AbortSignal): AsyncIterable<Event>;
+  /** The names of the RBAC objects that were created or changed. */
+  applyRbac(request: ApplyRbacRequest, signal: AbortSignal): Promise<string[]>;
+  /** What differs from the state that the agent keeps. */
+  drift(signal: AbortSignal): Promise<GetPlanResponse>;
+  restart(request: RestartComponentRequest, signal: AbortSignal): Promise<RestartComponentResponse>;
+  /** How many values etcd holds, by the key that each is stored under. */
+  storedValues(signal: AbortSignal): Promise<StoredValues[]>;
+  /** Takes the node out of the load balancer's rotation, or back in. */
+  setMaintenance(drained: boolean, signal: AbortSignal): Promise<Maintenance>;
+  /** The status, then its changes, until the signal aborts. */
+  watch(signal: AbortSignal): AsyncIterable<WatchStatusResponse>;
+  logs(request: StreamLogsRequest, signal: AbortSignal): AsyncIterable<LogEntry>;
+  /** What it does for the etcd member on its machine. */
+  readonly etcd: EtcdCalls;
+  /** What the agent remembers. */
+  history(request: ListEventsRequest, signal: AbortSignal): AsyncIterable<HistoryEvent>;
+  close(): void;
+}
+
+/** How calls are made to one agent: with a deadline, cancelled by the caller's signal, failures in khw's words. */
+export interface ClientCalls {
+  readonly call: <Response>(
+    timeout: number,
+    signal: AbortSignal,
+    begin: (
+      options: { deadline: number },
+      done: (error: ServiceError | null, response: Response) => void,
+    ) => { cancel(): void },
+  ) => Promise<Response>;
+  readonly messages: <Message>(stream: ClientReadableStream<Message>, signal: AbortSignal) => AsyncIterable<Message>;
+  readonly failure: (error: ServiceError) => KhwError;
+}
+
+const millis = {
+  info: 10_000,
+  status: 30_000,
+  preflight: 30_000,
+  plan: 60_000,
+  rbac: 60_000,
+  /** An API server may take a minute to answer again on a small machine; its agent gives up before this. */
+  restart: 240_000,
+  maintenance: 60_000,
+  /** All that Kubernetes keeps in etcd is read. */
+  storedValues: 300_000,
+};
+
+/** A connection is made at the first call. The server's certificate must be for the node's name, whatever its address. */
+export function connectNode(
+  address: NodeAddress,
+  identity: ManagementIdentity,
+  channel: ChannelCredentials = channelCredentials(identity),
+): AgentNode {
+  const { name, host, port } = address;
+  const target = `${host.includes(":") ? `[${host}]` : host}:${port}`;
+  const client = new AgentServiceClient(target, channel, channelOptions(name));
+
+  const call: ClientCalls["call"] = (timeout, signal, begin) =>
+    new Promise((resolve, reject) => {
+      const running = begin({ deadline: Date.now() + timeout }, (error, response) => {
+        signal.removeEventListener("abort", cancel);
+        if (error === null) resolve(response);
+        else reject(nodeError(address, error));
+      });
+      const cancel = (): void => running.cancel();
+      signal.addEventListener("abort", cancel, { once: true });
+      if (signal.aborted) cancel();
+    });
+
+  const encryption = new EncryptionServiceClient(target, channel, { channelOverride: client.getChannel() });
+  const etcd = new EtcdServiceClient(target, channel, {
+    channelOverride: client.getChannel(),
+  });
+  return {
+    address,
+    etcd: etcdCalls(etcd, {
+      call,
+      messages: (stream, signal) => messages(address, stream, signal),
+      failure: (error) => nodeError(address, error),
+    }),
+    info: (signal) => call(millis.info, signal, (options, done) => client.getInfo({}, new Metadata(), options, done)),
+    status: (signal) =>
+      call(millis.status, signal, (options, done) => client.getStatus({}, new Metadata(), options, done)),
+    preflight: (desired, signal) =>
+      call(millis.preflight, signal, (options, done) => client.preflight({ desired }, new Metadata(), options, done)),
+    plan: (desired, signal) =>
+      call(millis.plan, signal, (options, done) => client.plan({ desired }, new Metadata(), options, done)),
+    applyRbac: async (request, signal) =>
+      (
+        await call(
+          millis.rbac,
+          signal,
+          (options, done: (error: ServiceError | null, response: { changed: string[] }) => void) =>
+            client.applyRbac(request, new Metadata(), options, done),
+        )
+      ).changed,
+    drift: (signal) => call(millis.plan, signal, (options, done) => client.getPlan({}, new Metadata(), options, done)),
+    restart: (request, signal) =>
+      call(millis.restart, signal, (options, done) => client.restartComponent(request, new Metadata(), options, done)),
+    storedValues: async (signal) => {
+      const { groups } = await call(
+        millis.storedValues,
+        signal,
+        (options, done: (error: ServiceError | null, response: { groups: StoredValues[] }) => void) =>
+          encryption.countStoredValues({}, new Metadata(), options, done),
+      );
+      return groups;
+    },
+    setMaintenance: async (drained, signal) => {
+      const { maintenance } = await call(
+        millis.maintenance,
+        signal,
+        (options, done: (error: ServiceError | null, response: SetMaintenanceResponse) => void) =>
+          client.setMaintenance({ drained }, new Metadata(), options, done),
+      );
+      return maintenance ?? { drained, holder: "", sinceUnixMillis: 0 };
+    },
+    apply: (desired, operationId, signal) => messages(address, client.apply({ desired, operationId }), signal),
+    watch: (signal) => messages(address, client.watchStatus({}), signal),
+    logs: (request, signal) => messages(address, client.streamLogs(request), signal),
+    history: (request, signal) => messages(address, client.listEvents(request), signal),
+    close: () => client.close(),
+  };
+}
+
+async function* messages<Message>(
+  address: NodeAddress,
+  stream: ClientReadableStream<Message>,
+  signal: AbortSignal,
+): AsyncGenerator<Message> {
+  const cancel = (): void => stream.cancel();
+  signal.addEventListener("abort", cancel, { once: true });
+  try {
+    if (signal.aborted) cancel();
+    for await (const message of stream as AsyncIterable<Message>) yield message;
+  } catch (error) {
+    throw isServiceError(error) ? nodeError(address, error) : toKhwError(error).at({ node: address.name });
+  } finally {
+    signal.removeEventListener("abort", cancel);
+    // A caller that has heard enough leaves before the call's status has come, and an open call keeps the connection open.
+    stream.cancel();
+  }
+}

@@ -1,0 +1,94 @@
+import { type ServiceError, status } from "@grpc/grpc-js";
+import { type ErrorCode, KhwError } from "../../proto/errors.ts";
+import { fromServiceError } from "../../proto/errors-wire.ts";
+import type { NodeAddress } from "./channel.ts";
+
+export function isServiceError(error: unknown): error is ServiceError {
+  return error instanceof Error && "code" in error && "details" in error && "metadata" in error;
+}
+
+/** What the agent said, or else what the call's or the connection's failure means. */
+export function nodeError({ name, host, port }: NodeAddress, error: ServiceError): KhwError {
+  const said = fromServiceError(error);
+  if (said !== undefined) return said.at({ node: name });
+  const { code, message, hint } = explain(error, `${host}:${port}`);
+  return new KhwError(code, message, { node: name, hint, cause: error });
+}
+
+interface Explanation {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly hint: string;
+}
+
+function explain({ code, details }: ServiceError, where: string): Explanation {
+  const ofCode: Partial<Record<status, Explanation>> = {
+    [status.CANCELLED]: {
+      code: "CANCELLED",
+      message: "detached; the node goes on by itself",
+      hint: "run the command again to attach",
+    },
+    [status.DEADLINE_EXCEEDED]: {
+      code: "UNREACHABLE",
+      message: `the agent at ${where} does not answer in time`,
+      hint: "is the machine up, and its port open to here?",
+    },
+    [status.RESOURCE_EXHAUSTED]: {
+      code: "INVALID_ARGUMENT",
+      message: `the agent does not take so much at once: ${details}`,
+      hint: "is one of the credentials, or kubernetes.caFile, far larger than it need be?",
+    },
+    [status.UNIMPLEMENTED]: {
+      code: "INTERNAL",
+      message: `the agent does not know this call: ${details}`,
+      hint: "install the agent's newest package on the node",
+    },
+  };
+  return ofCode[code] ?? explainConnection(plain(details), where);
+}
+
+/** grpc-js's account of a failed connection without what only programmers of it or of Node understand. */
+function plain(details: string): string {
+  return details
+    .replace(/^No connection established\. Last error: /, "")
+    .replace(/^Error(?: \[\w+\])?: /, "")
+    .replace(/\.? ?Resolution note: *$/, "")
+    .replace(/; if the root CA is installed locally, try running Node\.js with .*$/, "");
+}
+
+function explainConnection(details: string, where: string): Explanation {
+  if (/altnames|Hostname\/IP does not match/.test(details)) {
+    return {
+      code: "WRONG_NODE",
+      message: `what answers at ${where} has a certificate for another node: ${details}`,
+      hint: "correct the node's address, or issue a certificate for its name",
+    };
+  }
+  // Not "self-signed certificate in certificate chain", which is what another CA looks like.
+  if (/self.signed certificate(?! in)/i.test(details)) {
+    return {
+      code: "NOT_ENROLLED",
+      message: `what answers at ${where} has no certificate of the management CA`,
+      hint: "where its agent waits to be enrolled: khw-client enrol",
+    };
+  }
+  if (/revoked/.test(details)) {
+    return {
+      code: "WRONG_NODE",
+      message: `what answers at ${where} is not trusted: ${details}`,
+      hint: "if it is to be trusted again: khw-client enrol --readmit, and for a new certificate khw-client install",
+    };
+  }
+  if (/certificate|issuer/i.test(details)) {
+    return {
+      code: "WRONG_NODE",
+      message: `what answers at ${where} is not trusted: ${details}`,
+      hint: "its certificate must be of the management CA (`management.ca` in khw.yaml)",
+    };
+  }
+  return {
+    code: "UNREACHABLE",
+    message: `no connection to the agent at ${where}: ${details}`,
+    hint: "is khw-agent running there, and its port open to here?",
+  };
+}

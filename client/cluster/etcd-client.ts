@@ -1,0 +1,139 @@
+import { Metadata, type ServiceError } from "@grpc/grpc-js";
+import { toKhwError } from "../../proto/errors.ts";
+import type {
+  AdvanceRestoreRequest,
+  AdvanceRestoreResponse,
+  DefragmentResponse,
+  EtcdServiceClient,
+  GetEtcdStatusResponse,
+  ListSnapshotsResponse,
+  ReadSnapshotResponse,
+  Restore,
+  Snapshot,
+} from "../../proto/gen/khw/agent/v1/etcd.ts";
+import type { ClientCalls } from "./agent-client.ts";
+
+/** What an agent does for the etcd member on its machine. Every failure is a KhwError that names the node. */
+export interface EtcdCalls {
+  status(signal: AbortSignal): Promise<GetEtcdStatusResponse>;
+  save(signal: AbortSignal): Promise<Snapshot>;
+  list(signal: AbortSignal): Promise<ListSnapshotsResponse>;
+  verify(id: string, signal: AbortSignal): Promise<Snapshot>;
+  read(id: string, signal: AbortSignal): AsyncIterable<Uint8Array>;
+  /** @param announced what is known of it: id, size and digest at least */
+  write(announced: Snapshot, chunks: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<Snapshot>;
+  advance(request: AdvanceRestoreRequest, signal: AbortSignal): Promise<Restore>;
+  defragment(signal: AbortSignal): Promise<DefragmentResponse>;
+}
+
+const millis = {
+  status: 15_000,
+  list: 30_000,
+  /** A large database is saved, restored for the proof, and uploaded. */
+  save: 900_000,
+  /** A phase that waits for etcd's quorum and the API server gives up before this. */
+  advance: 600_000,
+  defragment: 330_000,
+};
+
+/** On the same connection as the agent's other service. */
+export function etcdCalls(client: EtcdServiceClient, { call, messages, failure }: ClientCalls): EtcdCalls {
+  const none = (): Metadata => new Metadata();
+  return {
+    status: (signal) =>
+      call<GetEtcdStatusResponse>(millis.status, signal, (options, done) =>
+        client.getEtcdStatus({}, none(), options, done),
+      ),
+    save: async (signal) =>
+      present(
+        (
+          await call<{ snapshot?: Snapshot | undefined }>(millis.save, signal, (options, done) =>
+            client.saveSnapshot({}, none(), options, done),
+          )
+        ).snapshot,
+      ),
+    list: (signal) =>
+      call<ListSnapshotsResponse>(millis.list, signal, (options, done) =>
+        client.listSnapshots({}, none(), options, done),
+      ),
+    verify: async (id, signal) =>
+      present(
+        (
+          await call<{ snapshot?: Snapshot | undefined }>(millis.save, signal, (options, done) =>
+            client.verifySnapshot({ id }, none(), options, done),
+          )
+        ).snapshot,
+      ),
+    read: async function* (id, signal) {
+      for await (const { chunk } of messages<ReadSnapshotResponse>(client.readSnapshot({ id }), signal)) yield chunk;
+    },
+    write: (announced, chunks, signal) => write(client, { announced, chunks, signal, failure }),
+    advance: async (request, signal) =>
+      present(
+        (
+          await call<AdvanceRestoreResponse>(millis.advance, signal, (options, done) =>
+            client.advanceRestore(request, none(), options, done),
+          )
+        ).restore,
+      ),
+    defragment: (signal) =>
+      call<DefragmentResponse>(millis.defragment, signal, (options, done) =>
+        client.defragment({}, none(), options, done),
+      ),
+  };
+}
+
+interface Write extends Pick<ClientCalls, "failure"> {
+  readonly announced: Snapshot;
+  readonly chunks: AsyncIterable<Uint8Array>;
+  readonly signal: AbortSignal;
+}
+
+/** As fast as the agent takes it; it may answer before all is sent, and its answer counts. */
+function write(client: EtcdServiceClient, { announced, chunks, signal, failure }: Write): Promise<Snapshot> {
+  return new Promise((resolve, reject) => {
+    const answered = new AbortController();
+    const options = { deadline: Date.now() + millis.save };
+    const stream = client.writeSnapshot(new Metadata(), options, (error: ServiceError | null, response) => {
+      answered.abort();
+      signal.removeEventListener("abort", cancel);
+      if (error !== null) reject(failure(error));
+      else resolve(present(response.snapshot));
+    });
+    const cancel = (): void => stream.cancel();
+    signal.addEventListener("abort", cancel, { once: true });
+    const send = async (): Promise<void> => {
+      stream.write({ part: { $case: "snapshot", value: announced } });
+      for await (const chunk of chunks) {
+        if (answered.signal.aborted) return;
+        const taken = stream.write({ part: { $case: "chunk", value: Buffer.from(chunk) } });
+        if (!taken) await drained(stream, answered.signal);
+      }
+      stream.end();
+    };
+    send().catch((error: unknown) => {
+      // Where the agent has answered, its answer tells more.
+      reject(toKhwError(error));
+      stream.cancel();
+    });
+  });
+}
+
+/** Resolves when more can be sent, or nobody wants it any more. */
+function drained(stream: NodeJS.EventEmitter, answered: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (answered.aborted) return resolve();
+    const done = (): void => {
+      stream.off("drain", done);
+      answered.removeEventListener("abort", done);
+      resolve();
+    };
+    stream.once("drain", done);
+    answered.addEventListener("abort", done, { once: true });
+  });
+}
+
+function present<T>(value: T | undefined): T {
+  if (value === undefined) throw new TypeError("the agent's answer is empty");
+  return value;
+}

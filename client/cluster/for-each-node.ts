@@ -1,0 +1,43 @@
+import { type KhwError, toKhwError } from "../../proto/errors.ts";
+import type { Member } from "./open.ts";
+import type { AgentNode } from "./agent-client.ts";
+
+/** What came of the work on one node: a value, or the error in its place. */
+export type Answer<Value> =
+  | { readonly name: string; readonly value: Value; readonly error?: undefined }
+  | { readonly name: string; readonly error: KhwError; readonly value?: undefined };
+
+/** How many nodes are worked on at once where a command has no reason for another number. */
+export const nodesAtOnce = 50;
+
+/**
+ * Does the work on every member, on at most `limit` at once; the answers in the members' order. A node that could not be
+ * reached before is not tried, and one that fails leaves the others' answers alone. Never rejects.
+ */
+export async function onNodes<Value>(
+  members: readonly Member[],
+  limit: number,
+  work: (node: AgentNode) => Promise<Value>,
+): Promise<Answer<Value>[]> {
+  const answers: Answer<Value>[] = [];
+  const queue = members.entries();
+  const worker = async (): Promise<void> => {
+    for (const [index, { node, error }] of queue) answers[index] = await answer(node, error, work);
+  };
+  await Promise.all(Array.from({ length: Math.min(limit, members.length) }, worker));
+  return answers;
+}
+
+async function answer<Value>(
+  node: AgentNode,
+  error: KhwError | undefined,
+  work: (node: AgentNode) => Promise<Value>,
+): Promise<Answer<Value>> {
+  const { name } = node.address;
+  if (error !== undefined) return { name, error };
+  try {
+    return { name, value: await work(node) };
+  } catch (thrown) {
+    return { name, error: toKhwError(thrown).at({ node: name }) };
+  }
+}

@@ -1,0 +1,158 @@
+import type { Controller } from "../../proto/desired.ts";
+import { KhwError, toKhwError } from "../../proto/errors.ts";
+import type { GetInfoResponse } from "../../proto/gen/khw/agent/v1/agent.ts";
+import { computeConnection, loadBalancerConfig } from "../config/load-balancer.ts";
+import type { ClusterConfig } from "../config/schema.ts";
+import type { Compute } from "../gce/compute.ts";
+import type { LoadBalancerConfig } from "../gce/config.ts";
+import type { ResolvedInstance } from "../gce/instances.ts";
+import { channelCredentials, readManagementIdentity } from "./channel.ts";
+import { type AgentNode, connectNode } from "./agent-client.ts";
+import type { NodeSpec } from "../config/nodes.ts";
+
+/** The cloud's side of a cluster; absent where khw is told to leave the load balancer alone. */
+export interface Cloud {
+  readonly compute: Compute;
+  readonly loadBalancer: LoadBalancerConfig;
+}
+
+/** A controller, and what its agent said when it was asked who it is. */
+export interface Member {
+  readonly node: AgentNode;
+  /** Undefined when it could not be reached, or was not asked. */
+  readonly info?: GetInfoResponse;
+  readonly error?: KhwError;
+}
+
+/** Everything that a command on a cluster works with: found out once, at the start. */
+export interface OpenCluster extends AsyncDisposable {
+  readonly config: ClusterConfig;
+  readonly members: readonly Member[];
+  readonly cloud: Cloud | undefined;
+  readonly instances: readonly ResolvedInstance[];
+}
+
+export interface OpenClusterOptions {
+  /** Asks every agent who it is; what asks them something else at once has no need of it. True where not given. */
+  readonly greet?: boolean;
+}
+
+/** @throws KhwError INVALID_ARGUMENT where no node is named */
+export function refuseNoNodes({ nodes }: Pick<ClusterConfig, "nodes">): void {
+  if (nodes.length > 0) return;
+  throw new KhwError("INVALID_ARGUMENT", "no nodes are named", {
+    hint: "for example --nodes controller-0,1,2, or `nodes` in khw.yaml",
+  });
+}
+
+/** @throws KhwError when the nodes' addresses cannot be found out; an agent that does not answer is no error here. */
+export async function openCluster(
+  config: ClusterConfig,
+  signal: AbortSignal,
+  { greet: greeting = true }: OpenClusterOptions = {},
+): Promise<OpenCluster> {
+  refuseNoNodes(config);
+  const identity = await readManagementIdentity(config.management);
+  const compute = config.loadBalancer === "none" ? undefined : await openCloud(config);
+  const instances = compute === undefined ? [] : await findInstances(compute, config, signal);
+  const channel = channelCredentials(identity);
+  const connect = (spec: NodeSpec): Member => {
+    const instance = instances.find(({ name }) => name === spec.name);
+    const address = { name: spec.name, host: hostOf(spec, instance, config), port: spec.port };
+    const node = connectNode(address, identity, channel);
+    const error = instance === undefined ? undefined : powerError(instance);
+    return error === undefined ? { node } : { node, error };
+  };
+  const connected = config.nodes.map(connect);
+  const members = greeting ? await Promise.all(connected.map((member) => greet(member, signal))) : connected;
+  return {
+    config,
+    members,
+    cloud: compute === undefined ? undefined : { compute, loadBalancer: loadBalancerConfig(config, instances) },
+    instances,
+    [Symbol.asyncDispose]: async () => {
+      for (const { node } of members) node.close();
+      await compute?.[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/**
+ * Every controller with its address among the others: from khw.yaml, else what its agent says of itself, else what the
+ * Compute API says. @throws KhwError UNREACHABLE for a node that nobody knows the address of.
+ */
+export function controllersOf({
+  config,
+  members,
+  instances,
+}: Pick<OpenCluster, "config" | "members" | "instances">): Controller[] {
+  return config.nodes.map(({ name, internalIp }, index) => {
+    const known =
+      internalIp ??
+      members[index]?.info?.identity?.internalIp ??
+      instances.find((instance) => instance.name === name)?.internalIp;
+    if (known !== undefined) return { name, internalIp: known };
+    throw new KhwError(
+      "UNREACHABLE",
+      `its internal address is not known: ${members[index]?.error?.message ?? "the agent names none"}`,
+      {
+        node: name,
+        hint: "bring the agent up, or give the node's `internalIp` in khw.yaml",
+      },
+    );
+  });
+}
+
+/** The Compute API of the cluster's project. */
+export async function openCloud(config: ClusterConfig): Promise<Compute & AsyncDisposable> {
+  const connection = computeConnection(config);
+  const { openCompute } = await import("../gce/open.ts");
+  return openCompute(connection, config.timeouts.compute);
+}
+
+/** The controllers' machines. @throws KhwError COMPUTE_FAILED */
+export async function findInstances(
+  compute: Compute,
+  config: ClusterConfig,
+  signal: AbortSignal,
+): Promise<ResolvedInstance[]> {
+  const { resolveInstances } = await import("../gce/instances.ts");
+  const { project, region } = loadBalancerConfig(config, []);
+  const place = { project, region, zone: config.gce.zone };
+  return resolveInstances(
+    compute,
+    config.nodes.map(({ name }) => name),
+    { place, signal },
+  );
+}
+
+function hostOf(spec: NodeSpec, instance: ResolvedInstance | undefined, { gce }: ClusterConfig): string {
+  const host = spec.host ?? (gce.nodeAddresses === "internal" ? instance?.internalIp : instance?.externalIp);
+  if (host !== undefined) return host;
+  // An ephemeral external address goes with the machine's power; nobody will be called there.
+  if (instance !== undefined && instance.status !== "RUNNING") return instance.internalIp;
+  throw new KhwError(
+    "INVALID_ARGUMENT",
+    instance === undefined ? "no address is known" : `the instance has no ${gce.nodeAddresses} address`,
+    {
+      node: spec.name,
+      hint: `write it as --nodes ${spec.name}=ADDRESS, or choose the other kind with --node-addresses`,
+    },
+  );
+}
+
+/** Nobody answers on a machine that is off. */
+function powerError({ name, status, zone }: ResolvedInstance): KhwError | undefined {
+  if (status === "RUNNING") return undefined;
+  const hint = `gcloud compute instances start ${name} --zone ${zone}`;
+  return new KhwError("UNREACHABLE", `the instance is ${status}`, { node: name, hint });
+}
+
+async function greet({ node, error }: Member, signal: AbortSignal): Promise<Member> {
+  if (error !== undefined) return { node, error };
+  try {
+    return { node, info: await node.info(signal) };
+  } catch (thrown) {
+    return { node, error: toKhwError(thrown) };
+  }
+}

@@ -1,0 +1,19 @@
+import { KhwError } from "../../proto/errors.ts";
+import type { Member } from "./open.ts";
+import { parseNodes } from "../config/nodes.ts";
+
+/**
+ * The members that a command's arguments name, in the order of the arguments and each once: `controller-0,1`, or one name an
+ * argument. @throws KhwError INVALID_ARGUMENT for what is no name, or none of the cluster's.
+ */
+export function chooseMembers(members: readonly Member[], texts: readonly string[]): Member[] {
+  const known = members.map(({ node }) => node.address.name);
+  const names = new Set(texts.flatMap((text) => parseNodes("node", text).map(({ name }) => name)));
+  return [...names].map((name) => {
+    const member = members.find(({ node }) => node.address.name === name);
+    if (member !== undefined) return member;
+    throw new KhwError("INVALID_ARGUMENT", `${name} is none of the cluster's nodes`, {
+      hint: `these are: ${known.join(", ")}`,
+    });
+  });
+}

@@ -1,0 +1,23 @@
+import { KhwError } from "../../proto/errors.ts";
+import { show } from "../../proto/validate.ts";
+
+const units: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
+const iso = /^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,3})?)?(Z|[+-]\d\d:\d\d)?)?$/;
+
+/**
+ * The moment that `10m`, `2h`, `7d` ago was, or that an ISO 8601 time names (without a zone: this machine's), in milliseconds
+ * since the epoch; 0 for an empty text. @throws KhwError INVALID_ARGUMENT
+ */
+export function parseSince(text: string, now: number): number {
+  if (text === "") return 0;
+  const [, count = "", unit = ""] = /^(\d{1,6})([smhdw])$/.exec(text) ?? [];
+  const length = units[unit];
+  if (length !== undefined) return Math.max(1, now - Number(count) * length);
+  const time = iso.test(text) ? Date.parse(text.replace(" ", "T")) : Number.NaN;
+  if (Number.isNaN(time)) {
+    throw new KhwError("INVALID_ARGUMENT", `--since: ${show(text)} is neither a duration nor a time`, {
+      hint: "for example 90s, 10m, 2h, 7d or 2026-01-31T12:00:00Z",
+    });
+  }
+  return Math.max(1, time);
+}

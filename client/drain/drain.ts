@@ -1,0 +1,96 @@
+import { KhwError } from "../../proto/errors.ts";
+import type { StepEvent } from "../../proto/step.ts";
+import type { Cloud } from "../cluster/open.ts";
+import type { HealthState } from "../gce/health.ts";
+import { pause } from "../gce/retry.ts";
+import type { AgentNode } from "../cluster/agent-client.ts";
+import { phase } from "../progress/phase.ts";
+
+/** In milliseconds. */
+export interface RotationTimeouts {
+  /** How long the load balancer's health check may take to agree. */
+  readonly verify: number;
+  /**
+   * From then on, how long a connection that was sent here in the last moment may take to come to its request: an API server that
+   * stops answers the requests that it has, and cuts off whoever has not come that far. Nobody tells when there is none left.
+   */
+  readonly drain: number;
+}
+
+export interface RotationOptions {
+  /** Undefined: there is no load balancer that could be asked. */
+  readonly cloud: Cloud | undefined;
+  readonly timeouts: RotationTimeouts;
+  readonly signal: AbortSignal;
+  readonly emit: (event: StepEvent) => void;
+}
+
+/** The API tells of a changed health to nobody who does not ask. */
+const askMillis = 500;
+
+/**
+ * Takes the node out of rotation, and waits until the load balancer sends it no new connection. Connections that stand go on.
+ * @throws KhwError TIMEOUT with what the health check said last; the node is drained by then.
+ */
+export async function leave(node: AgentNode, options: RotationOptions): Promise<void> {
+  await phase({ id: "drain", summary: "leaves the rotation" }, options.emit, async (progress) => {
+    await node.setMaintenance(true, options.signal);
+    await agreed(node, (state) => state !== "HEALTHY", { ...options, progress });
+    if (options.cloud === undefined) return;
+    progress("requests under way come to their end");
+    await pause(options.timeouts.drain, options.signal);
+  });
+}
+
+/**
+ * Takes the node back into rotation, and waits until the load balancer sends it connections.
+ * @throws KhwError TIMEOUT with what the health check said last; the node is not drained any more by then.
+ */
+export async function enter(node: AgentNode, options: RotationOptions): Promise<void> {
+  await phase({ id: "undrain", summary: "comes back into rotation" }, options.emit, async (progress) => {
+    await node.setMaintenance(false, options.signal);
+    await agreed(node, (state) => state === "HEALTHY", { ...options, progress });
+  });
+}
+
+interface Agreement extends RotationOptions {
+  readonly progress: (text: string) => void;
+}
+
+async function agreed(
+  { address: { name } }: AgentNode,
+  wanted: (state: HealthState) => boolean,
+  { cloud, timeouts, signal, progress }: Agreement,
+): Promise<void> {
+  if (cloud === undefined) return;
+  const { poolHealth } = await import("../gce/health.ts");
+  const loadBalancer = {
+    ...cloud.loadBalancer,
+    instances: cloud.loadBalancer.instances.filter((instance) => instance.name === name),
+  };
+  const deadline = performance.now() + timeouts.verify;
+  let told: HealthState | undefined;
+  for (;;) {
+    const [{ state } = { state: "MISSING" as const }] = await poolHealth(cloud.compute, loadBalancer, signal);
+    if (wanted(state)) return;
+    if (state === "MISSING") throw missing(name, loadBalancer.targetPool);
+    if (performance.now() >= deadline) throw disagrees(name, state, timeouts.verify);
+    if (state !== told) progress(`Google's health check says ${state}`);
+    told = state;
+    await pause(askMillis, signal);
+  }
+}
+
+function missing(node: string, pool: string): KhwError {
+  return new KhwError("COMPUTE_DRIFT", `it is not in the target pool ${pool}`, {
+    node,
+    hint: "khw-client lb create puts it there",
+  });
+}
+
+function disagrees(node: string, state: HealthState, waitMillis: number): KhwError {
+  return new KhwError("TIMEOUT", `Google's health check still says ${state} after ${waitMillis / 1000} s`, {
+    node,
+    hint: "khw-client status shows what nginx and the API server say; --verify-timeout waits longer",
+  });
+}

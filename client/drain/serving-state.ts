@@ -1,0 +1,116 @@
+import { KhwError } from "../../proto/errors.ts";
+import { type GetStatusResponse, Health } from "../../proto/gen/khw/agent/v1/agent.ts";
+import type { Cloud, Member } from "../cluster/open.ts";
+import type { HealthState } from "../gce/health.ts";
+import { nodesAtOnce, onNodes } from "../cluster/for-each-node.ts";
+
+/** A controller as it is now: by its own word, and by the load balancer's. */
+export interface Standing {
+  readonly name: string;
+  /** Undefined when its agent did not answer. */
+  readonly status?: GetStatusResponse | undefined;
+  readonly error?: KhwError | undefined;
+  /** Undefined where khw has no load balancer to ask. */
+  readonly backend?: HealthState | undefined;
+}
+
+/** All controllers at once. An agent that does not answer is no error here; a Compute API that does not is one. */
+export async function readStandings(
+  { members, cloud }: { readonly members: readonly Member[]; readonly cloud: Cloud | undefined },
+  signal: AbortSignal,
+): Promise<Standing[]> {
+  const [answers, backends] = await Promise.all([
+    onNodes(members, nodesAtOnce, (node) => node.status(signal)),
+    cloud === undefined ? [] : readBackends(cloud, signal),
+  ]);
+  signal.throwIfAborted();
+  return answers.map(({ name, value: status, error }) => ({
+    name,
+    status,
+    error,
+    backend: backends.find((backend) => backend.name === name)?.state,
+  }));
+}
+
+async function readBackends({ compute, loadBalancer }: Cloud, signal: AbortSignal) {
+  const { poolHealth } = await import("../gce/health.ts");
+  return poolHealth(compute, loadBalancer, signal);
+}
+
+export function isDrained({ status }: Standing): boolean {
+  return status?.maintenance?.drained === true;
+}
+
+export function isHealthy({ status }: Standing, component: string): boolean {
+  return status?.components.some(({ name, health }) => name === component && health === Health.HEALTH_HEALTHY) === true;
+}
+
+/** Requests reach its API server: it is healthy, not drained, and the load balancer (where there is one) sends it clients. */
+export function serves(standing: Standing): boolean {
+  const { backend = "HEALTHY" } = standing;
+  return isHealthy(standing, "kube-apiserver") && !isDrained(standing) && backend === "HEALTHY";
+}
+
+/** Why no request reaches a node's API server, in words. */
+function whyNot(standing: Standing): string {
+  const { name, status, error, backend } = standing;
+  if (status === undefined) return `${name} is not reached (${error?.message ?? "no answer"})`;
+  if (isDrained(standing)) return `${name} is drained`;
+  const { reason = "not there" } = status.components.find((component) => component.name === "kube-apiserver") ?? {};
+  if (!isHealthy(standing, "kube-apiserver")) return `${name}'s kube-apiserver is not healthy (${reason})`;
+  return `Google's health check says ${backend ?? "nothing"} of ${name}`;
+}
+
+/** Nothing, when clients are served without these nodes too; else why not. */
+export function refusalToLeave(standings: readonly Standing[], leaving: ReadonlySet<string>): KhwError | undefined {
+  const others = standings.filter(({ name }) => !leaving.has(name));
+  if (others.some(serves) || standings.every((standing) => !leaving.has(standing.name) || isDrained(standing)))
+    return undefined;
+  const reasons = others.length === 0 ? "there is no other" : others.map(whyNot).join("; ");
+  return new KhwError("PREFLIGHT_FAILED", `no other node with a healthy API server would be in rotation: ${reasons}`, {
+    hint: "bring another one back first (khw-client undrain, khw-client status), or give --force",
+  });
+}
+
+/** Nothing, when the cluster does without this component of the node for as long as it restarts; else why not. */
+export function refusalToRestart(
+  standings: readonly Standing[],
+  name: string,
+  component: string,
+): KhwError | undefined {
+  const own = standings.find((standing) => standing.name === name);
+  // What does not work takes nothing away by being restarted.
+  if (own === undefined || !isHealthy(own, component)) return undefined;
+  const others = standings.filter((standing) => standing !== own);
+  switch (component) {
+    case "kube-apiserver":
+    case "nginx":
+      return serves(own) ? refusalToLeave(standings, new Set([name])) : refusalWithoutApi(others);
+    case "etcd":
+      return refusalWithoutQuorum(standings, others);
+    default:
+      return undefined;
+  }
+}
+
+function refusalWithoutApi(others: readonly Standing[]): KhwError | undefined {
+  if (others.some((other) => isHealthy(other, "kube-apiserver"))) return undefined;
+  const reasons = others.length === 0 ? "there is no other node" : others.map(whyNot).join("; ");
+  return new KhwError("PREFLIGHT_FAILED", `no healthy API server would be left: ${reasons}`, {
+    hint: "mend another one first (khw-client status), or give --force",
+  });
+}
+
+/** etcd goes on while more than half of its members are there. */
+function refusalWithoutQuorum(standings: readonly Standing[], others: readonly Standing[]): KhwError | undefined {
+  const members = standings.filter(
+    ({ status }) => status === undefined || status.components.some(({ name }) => name === "etcd"),
+  ).length;
+  const left = others.filter((other) => isHealthy(other, "etcd")).length;
+  if (left > members / 2) return undefined;
+  return new KhwError(
+    "PREFLIGHT_FAILED",
+    `etcd would lose its quorum: ${left} of ${members} members would be left healthy`,
+    { hint: "mend another member first (khw-client status), or give --force" },
+  );
+}

@@ -1,0 +1,55 @@
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { basename } from "node:path";
+import { KhwError, toKhwError } from "../../proto/errors.ts";
+import { Snapshot } from "../../proto/gen/khw/agent/v1/etcd.ts";
+import type { Member } from "../cluster/open.ts";
+import type { HeldSnapshot } from "./snapshots.ts";
+
+/** What is restored, and where its bytes come from. */
+export interface Source {
+  readonly snapshot: Snapshot;
+  /** The nodes that have it. */
+  readonly nodes: readonly string[];
+  readonly read: (signal: AbortSignal) => AsyncIterable<Uint8Array>;
+}
+
+/** A snapshot that a node has. */
+export function nodeSource({ snapshot, nodes }: HeldSnapshot, members: readonly Member[]): Source {
+  const holder = members.find(({ node, error }) => error === undefined && nodes.includes(node.address.name));
+  if (holder === undefined) throw new TypeError(`nobody has ${snapshot.id}`);
+  return { snapshot, nodes, read: (signal) => holder.node.etcd.read(snapshot.id, signal) };
+}
+
+/** A file of this workstation. @throws KhwError INVALID_ARGUMENT when it cannot be read. */
+export async function fileSource(path: string): Promise<Source> {
+  const sum = createHash("sha256");
+  let size = 0;
+  try {
+    for await (const chunk of createReadStream(path)) {
+      const bytes: Uint8Array = chunk;
+      sum.update(bytes);
+      size += bytes.length;
+    }
+  } catch (error) {
+    throw new KhwError("INVALID_ARGUMENT", `${path}: ${toKhwError(error).message}`, {
+      hint: "a snapshot on a node is named without a slash: `khw-client etcd snapshot list`",
+      cause: error,
+    });
+  }
+  const sha256 = sum.digest("hex");
+  const name = basename(path)
+    .replace(/\.db$/, "")
+    .replaceAll(/[^A-Za-z0-9._-]/g, "-");
+  const id = `file-${name}-${sha256.slice(0, 12)}`;
+  const snapshot = Snapshot.fromPartial({ id, size, sha256, takenUnixMillis: Date.now() });
+  return { snapshot, nodes: [], read: () => createReadStream(path) };
+}
+
+/** The node has it, and has proved it just now. */
+export async function bringTo({ node }: Member, source: Source, signal: AbortSignal): Promise<Snapshot> {
+  const { snapshot, nodes, read } = source;
+  return nodes.includes(node.address.name)
+    ? node.etcd.verify(snapshot.id, signal)
+    : node.etcd.write(snapshot, read(signal), signal);
+}

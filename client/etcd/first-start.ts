@@ -1,0 +1,22 @@
+import { KhwError } from "../../proto/errors.ts";
+import type { Member } from "../cluster/open.ts";
+import type { NodeWork } from "../rollout/apply.ts";
+
+/**
+ * The nodes on which a member of khw's etcd would be begun while another controller does not answer. That one may have the data
+ * of a cluster which these, made anew, would begin a second time.
+ */
+export function uncertainBeginnings(members: readonly Member[], work: readonly NodeWork[]): KhwError[] {
+  const away = members.filter(({ info }) => info === undefined).map(({ node }) => node.address.name);
+  if (away.length === 0) return [];
+  return work.flatMap(({ node, desired }) => {
+    const begun = members.find((member) => member.node === node)?.info?.etcdBegun;
+    if (desired.etcd === undefined || begun === true) return [];
+    const names = away.join(", ");
+    const what = `no member of etcd was begun here yet, and ${names} cannot be asked whether there is a cluster already`;
+    return new KhwError("PREFLIGHT_FAILED", what, {
+      node: node.address.name,
+      hint: `bring ${names} back, then run the command again; a machine that is lost: put one with its name and address in its place`,
+    });
+  });
+}

@@ -1,0 +1,56 @@
+import type { X509Certificate } from "node:crypto";
+import { certificateNames, subjects, workerSubject } from "../cluster/certificates.ts";
+import { certificateIn, keyIn, type Pem, subjectIs, type Trust, usable, validFor } from "./certificate.ts";
+import { type Cluster, servingNames } from "./check.ts";
+import { clientIn } from "./client.ts";
+import { readCertificates } from "./pem.ts";
+import type { Findings } from "./problem.ts";
+
+/** All files of a folder that may be credentials, by name. */
+export type Folder = ReadonlyMap<string, Uint8Array>;
+
+/** What is looked at with the lab's nine files. */
+const lookedAt: ReadonlySet<string> = new Set(["kubernetes", "service-account"]);
+const prefix = "system:node:";
+
+/** What bootstrap does not need and the cluster's people and workers do: held to the same rules, where it is there. */
+export function* checkOthers(folder: Folder, cluster: Cluster, now: Date): Findings {
+  const authorities = readCertificates(folder.get("ca.pem") ?? Buffer.of());
+  const trust: Trust = { authorities, now };
+  const pem = (file: string): Pem | undefined => {
+    const content = folder.get(file);
+    return content === undefined ? undefined : { file, content };
+  };
+
+  const [server] = readCertificates(folder.get("kubernetes.pem") ?? Buffer.of());
+  const context = { trust, server, names: servingNames(cluster) };
+  for (const name of [...certificateNames.filter((candidate) => !lookedAt.has(candidate)), ...workersIn(folder)]) {
+    const lab = certificateNames.find((candidate) => candidate === name);
+    const subject = lab === undefined ? workerSubject(name) : subjects[lab];
+    const file = pem(`${name}.pem`);
+    const certificate = file === undefined ? undefined : yield* certificateIn(file, trust);
+    if (file !== undefined && certificate !== undefined) {
+      yield* subjectIs(file, certificate, subject);
+      yield* usable(file, certificate, lab === undefined ? ["serverAuth", "clientAuth"] : ["clientAuth"]);
+      if (lab === undefined) yield* validFor(file, certificate, [{ name, whose: "the kubelet" }]);
+    }
+    const key = pem(`${name}-key.pem`);
+    if (key !== undefined) yield* keyIn(key, certificate, `${name}.pem`);
+    if (lab !== undefined && lab !== "kube-proxy") continue;
+    const kubeconfig = `${name}.kubeconfig`;
+    yield* clientIn(kubeconfig, folder.get(kubeconfig), { ...context, subject });
+  }
+}
+
+/** The workers whose certificates are there: those of a kubelet's Common Name. */
+function workersIn(folder: Folder): string[] {
+  return [...folder.keys()].flatMap((file) => {
+    const [certificate] = file.endsWith(".pem") ? readCertificates(folder.get(file) ?? Buffer.of()) : [];
+    return certificate !== undefined && isNode(certificate) ? [file.slice(0, -".pem".length)] : [];
+  });
+}
+
+function isNode(certificate: X509Certificate): boolean {
+  const name: unknown = certificate.toLegacyObject().subject.CN;
+  return typeof name === "string" && name.startsWith(prefix);
+}

@@ -1,0 +1,133 @@
+import { createHash } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { type CredentialName, credentialSet } from "../../../proto/components.ts";
+import type { Controller, Credential } from "../../../proto/desired.ts";
+import { KhwError } from "../../../proto/errors.ts";
+import type { ClusterConfig } from "../../config/schema.ts";
+import { checkCredentials, type Files } from "./check.ts";
+import { collect, type Problem, tellProblem } from "./problem.ts";
+
+/** What the admin's kubeconfig holds, as PEM. */
+export interface AdminCredentials {
+  readonly ca: Buffer;
+  readonly certificate: Buffer;
+  readonly key: Buffer;
+  readonly server: string;
+}
+
+export interface Credentials {
+  /** The lab's nine files, or those of a cluster with a signing CA, with their content, in the lab's order. */
+  readonly credentials: readonly Credential[];
+  readonly admin: AdminCredentials;
+  /** What is not as it should be, and works. */
+  readonly warnings: readonly Problem[];
+}
+
+/** The cluster that the credentials must fit. */
+export interface CredentialUse {
+  readonly controllers: readonly Controller[];
+  /** Undefined where it is not known: then nothing is said about it. */
+  readonly publicAddress: string | undefined;
+}
+
+const adminName = "admin.kubeconfig";
+
+/** The files as they were found. */
+export interface ExaminedCredentials {
+  /** Empty but for warnings: they fit the cluster. */
+  readonly problems: readonly Problem[];
+  /** Undefined where the admin's kubeconfig cannot be read. */
+  readonly admin: AdminCredentials | undefined;
+  readonly files: Files;
+}
+
+/**
+ * The cluster's credentials on this workstation, or those that were `made` and stand nowhere yet, proven to fit the cluster.
+ * @throws KhwError CREDENTIAL_INVALID that lists every problem with its file and field; never a part of a file's content
+ */
+export async function readCredentials(
+  config: ClusterConfig,
+  use: CredentialUse,
+  made?: Readonly<Record<string, string>>,
+): Promise<Credentials> {
+  const { problems: all, admin, files } = await examineCredentials(config, use, made);
+  const problems = all.filter(({ severity }) => severity === undefined);
+  if (problems.length > 0 || admin === undefined) throw toError(config.credentials.folder, problems);
+  const set = credentialSet(files.has("signing-ca.pem"));
+  const credentials = set.flatMap((name): Credential[] => {
+    const content = name === "ca-bundle.pem" ? bundle(files) : files.get(name);
+    return content === undefined ? [] : [{ name, sha256: createHash("sha256").update(content).digest("hex"), content }];
+  });
+  return { credentials, admin, warnings: all };
+}
+
+/** The same files, with all that is wrong with them as a result. */
+export async function examineCredentials(
+  config: ClusterConfig,
+  use: CredentialUse,
+  made?: Readonly<Record<string, string>>,
+): Promise<ExaminedCredentials> {
+  const { folder, adminKubeconfig = join(folder, adminName) } = config.credentials;
+  const find = async (name: CredentialName | typeof adminName, path = join(folder, name)): Promise<Read> => {
+    const content = made?.[name];
+    return { name, found: content === undefined ? await readIfThere(path) : { content: Buffer.from(content) } };
+  };
+  const signing = await find("signing-ca.pem");
+  const names = credentialSet("content" in signing.found).filter((name) => name !== "ca-bundle.pem");
+  const read = await Promise.all([...names.map(async (name) => find(name)), find(adminName, adminKubeconfig)]);
+  const missing = read.flatMap(({ name, found }) => ("reason" in found ? [missingProblem(name, found.reason)] : []));
+  const files: Files = new Map(
+    read.flatMap(({ name, found }) => ("reason" in found ? [] : [[name, found.content] as const])),
+  );
+  const {
+    cluster: { serviceCidr },
+    kubernetes,
+  } = config;
+  const cluster = { ...use, serviceCidr, kubernetesVersion: kubernetes.version };
+  const { problems, result: admin } = collect(checkCredentials(files, cluster, new Date()));
+  return { problems: [...missing, ...problems], admin, files };
+}
+
+type Found = { readonly content: Buffer } | { readonly reason: string };
+
+interface Read {
+  readonly name: CredentialName | typeof adminName;
+  readonly found: Found;
+}
+
+/** The certificates of both authorities; no file of the folder, since it is always just this. */
+function bundle(files: Files): Buffer {
+  const texts = (["ca.pem", "signing-ca.pem"] as const).map((name) =>
+    Buffer.from(files.get(name) ?? "").toString("utf8"),
+  );
+  return Buffer.from(texts.map((text) => `${text.trimEnd()}\n`).join(""));
+}
+
+async function readIfThere(path: string): Promise<Found> {
+  try {
+    return { content: await readFile(path) };
+  } catch (error) {
+    if (!(error instanceof Error) || !("code" in error)) throw error;
+    return { reason: error.code === "ENOENT" ? "is missing" : `cannot be read (${String(error.code)})` };
+  }
+}
+
+function missingProblem(file: string, what: string): Problem {
+  const remedy =
+    what === "is missing"
+      ? `khw-client pki create makes what is missing; ${file === adminName ? "--admin-kubeconfig names it" : "--credentials names its folder"}`
+      : "let it be a file that you may read";
+  return { file, what, remedy };
+}
+
+function toError(folder: string, problems: readonly Problem[]): KhwError {
+  const where = `credentials in ${folder}`;
+  const lines = problems.map(tellProblem);
+  const [only] = problems;
+  if (only !== undefined && problems.length === 1) {
+    return new KhwError("CREDENTIAL_INVALID", `${where}: ${lines.join("")}`, { hint: only.remedy });
+  }
+  const told = lines.map((line, index) => `  ${line} (${problems[index]?.remedy ?? ""})`);
+  return new KhwError("CREDENTIAL_INVALID", `${where}: ${problems.length} problems\n${told.join("\n")}`);
+}

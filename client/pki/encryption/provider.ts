@@ -1,0 +1,62 @@
+import { randomBytes } from "node:crypto";
+import { KhwError } from "../../../proto/errors.ts";
+import { refuse, show } from "../../../proto/validate.ts";
+import { fieldOf, listOf, textOf } from "../check/yaml.ts";
+
+/** The providers that have keys of their own. */
+export const keyedKinds = ["aescbc", "aesgcm", "secretbox"] as const;
+export type KeyedKind = (typeof keyedKinds)[number];
+
+export interface Key {
+  readonly name: string;
+  /** Base64. */
+  readonly secret: string;
+}
+
+export function parseKeyedKind(text: string): KeyedKind {
+  return (
+    keyedKinds.find((kind) => kind === text) ?? refuse("--provider", `${show(text)} is none`, keyedKinds.join(", "))
+  );
+}
+
+/** One way to store a value, as the encryption configuration lists them: the first writes, all read. */
+export type Provider =
+  | { readonly kind: KeyedKind; readonly keys: readonly [Key, ...Key[]] }
+  | { readonly kind: "identity" };
+
+/** A new key, of 32 bytes (lab 06's `head -c 32 /dev/urandom | base64`): what every provider takes. */
+export function newKey(name: string): Key {
+  return { name, secret: randomBytes(32).toString("base64") };
+}
+
+/** @throws KhwError CREDENTIAL_INVALID naming the field, for a provider whose keys khw cannot change */
+export function parseProvider(provider: unknown, field: string): Provider {
+  if (fieldOf(provider, "identity") !== undefined) return { kind: "identity" };
+  const kind = keyedKinds.find((name) => fieldOf(provider, name) !== undefined);
+  if (kind === undefined) throw unknownProvider(provider, field);
+  const [first, ...others] = listOf(fieldOf(provider, kind), "keys").map((key, index): Key => {
+    const [name, secret] = [textOf(key, "name"), textOf(key, "secret")];
+    if (name !== undefined && secret !== undefined) return { name, secret };
+    throw invalid(`${field}.${kind}.keys[${index}]`, "has no name or no secret");
+  });
+  if (first === undefined) throw invalid(`${field}.${kind}.keys`, "is empty");
+  return { kind, keys: [first, ...others] };
+}
+
+/** As it stands in the file. */
+export function toPlain(provider: Provider): unknown {
+  if (provider.kind === "identity") return { identity: {} };
+  return { [provider.kind]: { keys: provider.keys.map(({ name, secret }) => ({ name, secret })) } };
+}
+
+export function invalid(field: string, what: string, hint = "make the file again, as in lab 06"): KhwError {
+  return new KhwError("CREDENTIAL_INVALID", `encryption-config.yaml: ${field}: ${what}`, { hint });
+}
+
+function unknownProvider(provider: unknown, field: string): KhwError {
+  if (fieldOf(provider, "kms") !== undefined) {
+    const hint = "rotate the key in the key management service; its plugin knows how";
+    return invalid(`${field}.kms`, "has its keys elsewhere, and khw cannot rotate them", hint);
+  }
+  return invalid(field, "is no provider that khw knows", `one of ${[...keyedKinds, "identity"].join(", ")}`);
+}

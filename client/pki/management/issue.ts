@@ -1,0 +1,56 @@
+import type { webcrypto } from "node:crypto";
+import { organizations } from "../../../proto/roles.ts";
+import type { Role } from "../../../proto/roles.ts";
+import {
+  createAuthority as createAnyAuthority,
+  type Identity,
+  issueIdentity,
+  type Leaf,
+  signCertificate,
+} from "../certificate.ts";
+
+export type { Identity } from "../certificate.ts";
+
+export interface Request {
+  /** Common Name; an agent's is its instance's name and stands in the certificate as DNS name too. */
+  readonly name: string;
+  readonly role: Role;
+  /** How long it is valid, from now. */
+  readonly days: number;
+}
+
+export const authorityDays = 3650;
+export const identityDays = 365;
+
+const algorithm = "ecdsa";
+
+/** A new management CA: it signs identities of its own, never another CA. */
+export async function createAuthority(now: Date): Promise<Identity> {
+  return createAnyAuthority({ subject: { CN: "khw management CA", O: "khw" }, days: authorityDays, algorithm }, now);
+}
+
+/**
+ * A new key and its certificate, signed by the management CA. A person's certificate is good for calling agents only, an
+ * agent's for being called only, so that a stolen node cannot command the others. Throws INVALID_ARGUMENT when it would outlive
+ * the CA.
+ */
+export async function issue(authority: Identity, request: Request, now: Date): Promise<Identity> {
+  return issueIdentity(authority, { ...leafOf(request), algorithm }, { now, daysField: "--days" });
+}
+
+/** The certificate, in PEM, of a key that is elsewhere: as `issue` makes it. @throws KhwError as `issue` */
+export async function issueFor(
+  publicKey: webcrypto.CryptoKey,
+  { authority, request, now }: { readonly authority: Identity; readonly request: Request; readonly now: Date },
+): Promise<string> {
+  return signCertificate(authority, { ...leafOf(request), publicKey }, { now, daysField: "enrolment.days" });
+}
+
+function leafOf({ name, role, days }: Request): Leaf {
+  return {
+    subject: { CN: name, O: organizations[role] },
+    usages: [role === "agent" ? "serverAuth" : "clientAuth"],
+    names: role === "agent" ? [name] : [],
+    days,
+  };
+}

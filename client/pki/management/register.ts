@@ -1,0 +1,107 @@
+import { appendFile, open, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { KhwError } from "../../../proto/errors.ts";
+
+/** Something that happened to an agent's name; times in ISO 8601, serial numbers in hex as node:crypto writes them. */
+type Entry =
+  | { readonly event: "issued"; readonly at: string; readonly name: string; readonly serial: string }
+  | { readonly event: "revoked"; readonly at: string; readonly name: string; readonly serials: readonly string[] }
+  | { readonly event: "readmitted"; readonly at: string; readonly name: string };
+
+/** What the management CA knows of the agents: whom it signed for, and who is shut out. */
+export interface Register {
+  /** The names that get no certificate. */
+  readonly revokedNames: ReadonlySet<string>;
+  /** Shut out for ever, also where their name was readmitted. */
+  readonly revokedSerials: ReadonlySet<string>;
+  /** The serial numbers of all that was signed for each name. */
+  readonly issued: ReadonlyMap<string, readonly string[]>;
+}
+
+/** Beside the CA's certificate. Every client that shall refuse whom another revoked needs a copy of it. */
+const fileName = "agents.jsonl";
+
+/**
+ * The register in the folder of the management CA; one in which nothing happened where there is none.
+ * @throws KhwError CREDENTIAL_INVALID for one that cannot be read as a whole: who is shut out must not be forgotten
+ */
+export async function readRegister(folder: string): Promise<Register> {
+  const path = join(folder, fileName);
+  const text = await readFile(path, "utf8").catch((cause: NodeJS.ErrnoException) => {
+    if (cause.code === "ENOENT") return "";
+    throw new KhwError("CREDENTIAL_INVALID", `${path}: ${cause.message}`, { cause });
+  });
+  const revokedNames = new Set<string>();
+  const revokedSerials = new Set<string>();
+  const issued = new Map<string, readonly string[]>();
+  for (const [index, line] of text.split("\n").entries()) {
+    if (line === "") continue;
+    const entry = parseEntry(line);
+    if (entry === undefined) throw unreadable(`${path}: line ${index + 1}`);
+    switch (entry.event) {
+      case "issued":
+        issued.set(entry.name, [...(issued.get(entry.name) ?? []), entry.serial]);
+        break;
+      case "revoked":
+        revokedNames.add(entry.name);
+        for (const serial of entry.serials) revokedSerials.add(serial);
+        break;
+      case "readmitted":
+        revokedNames.delete(entry.name);
+        break;
+    }
+  }
+  return { revokedNames, revokedSerials, issued };
+}
+
+/** Adds an event; durable when it resolves. Two processes may do so at once. @throws KhwError IO_FAILED */
+export async function addToRegister(folder: string, entry: Entry): Promise<void> {
+  const path = join(folder, fileName);
+  try {
+    await appendFile(path, `${JSON.stringify(entry)}\n`, { mode: 0o600, flush: true });
+    await using handle = await open(folder);
+    await handle.sync();
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new KhwError("IO_FAILED", `${path}: cannot be written: ${reason}`, { cause });
+  }
+}
+
+/** @throws KhwError PERMISSION_DENIED for a name that is shut out */
+export function refuseRevoked({ revokedNames }: Register, name: string): void {
+  if (!revokedNames.has(name)) return;
+  throw new KhwError("PERMISSION_DENIED", `${name} was revoked, and gets no certificate`, {
+    hint: `where it is a machine to be trusted again: khw-client enrol --readmit --nodes ${name}`,
+  });
+}
+
+function parseEntry(line: string): Entry | undefined {
+  try {
+    const value: unknown = JSON.parse(line);
+    return isEntry(value) ? value : undefined;
+  } catch {
+    // Whatever it is, it is no entry; the caller names the line.
+    return undefined;
+  }
+}
+
+function isEntry(value: unknown): value is Entry {
+  if (typeof value !== "object" || value === null || !("event" in value)) return false;
+  if (!("name" in value) || typeof value.name !== "string") return false;
+  switch (value.event) {
+    case "issued":
+      return "serial" in value && typeof value.serial === "string";
+    case "revoked":
+      return (
+        "serials" in value && Array.isArray(value.serials) && value.serials.every((one) => typeof one === "string")
+      );
+    default:
+      return value.event === "readmitted";
+  }
+}
+
+function unreadable(where: string): KhwError {
+  return new KhwError("CREDENTIAL_INVALID", `${where}: is no entry of the register of agents`, {
+    hint: "put it right, or bring the file back from a copy: it says which nodes are shut out",
+  });
+}

@@ -1,0 +1,35 @@
+import type { webcrypto } from "node:crypto";
+import { KhwError } from "../../../proto/errors.ts";
+import { loadX509 } from "../x509.ts";
+
+/** What is taken from a node's signing request (PKCS #10): its public key, and nothing else. */
+export interface SigningRequest {
+  readonly publicKey: webcrypto.CryptoKey;
+  /** The key as SubjectPublicKeyInfo, and the whole request; both DER. */
+  readonly spki: Buffer;
+  readonly der: Buffer;
+}
+
+const algorithm = { name: "ECDSA", namedCurve: "P-256" };
+
+/**
+ * The request was signed with the key that it is for, which is an ECDSA key on P-256. What it says of names, uses and
+ * extensions is not even looked at: who the node is decides whoever signs.
+ * @throws KhwError CREDENTIAL_INVALID
+ */
+export async function readRequest(pem: string): Promise<SigningRequest> {
+  const x509 = await loadX509();
+  try {
+    const request = new x509.Pkcs10CertificateRequest(pem);
+    const spki = Buffer.from(request.publicKey.rawData);
+    const publicKey = await request.publicKey.export(algorithm, ["verify"]);
+    if (!(await request.verify())) throw new Error("it is not signed with its own key");
+    return { publicKey, spki, der: Buffer.from(request.rawData) };
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new KhwError("CREDENTIAL_INVALID", `the node's signing request cannot be used: ${reason}`, {
+      hint: "is the node's khw-agent the package of this client's version?",
+      cause,
+    });
+  }
+}

@@ -1,0 +1,51 @@
+import { X509Certificate } from "node:crypto";
+import { readAuthority } from "../folder.ts";
+import { issueFor } from "./issue.ts";
+import type { Identity } from "./issue.ts";
+import { addToRegister, readRegister, refuseRevoked } from "./register.ts";
+import { readRequest } from "./request.ts";
+import type { SigningRequest } from "./request.ts";
+
+/** The management CA at work on agents' requests; its key is in memory for as long as this lives. */
+export interface Signer {
+  /** The CA's certificate, in PEM. */
+  readonly ca: string;
+  /**
+   * A certificate (PEM) for the request's key and the node's name, written down before it is given away.
+   * @throws KhwError PERMISSION_DENIED for a revoked name, CREDENTIAL_INVALID for a bad request
+   */
+  sign(name: string, request: string | SigningRequest): Promise<string>;
+}
+
+export interface SignerOptions {
+  /** The folder of the management identities. */
+  readonly folder: string;
+  /** How long a certificate is valid. */
+  readonly days: number;
+}
+
+/** @throws KhwError CREDENTIAL_INVALID where the CA's key is not in the folder */
+export async function openSigner({ folder, days }: SignerOptions): Promise<Signer> {
+  const authority = await readAuthority(folder);
+  return { ca: authority.certificate, sign: (name, request) => signFor(name, request, { authority, folder, days }) };
+}
+
+async function signFor(
+  name: string,
+  request: string | SigningRequest,
+  { authority, folder, days }: SignerOptions & { readonly authority: Identity },
+): Promise<string> {
+  refuseRevoked(await readRegister(folder), name);
+  const { publicKey } = typeof request === "string" ? await readRequest(request) : request;
+  const now = new Date();
+  const certificate = await issueFor(publicKey, { authority, request: { name, role: "agent", days }, now });
+  const serial = new X509Certificate(certificate).serialNumber;
+  await addToRegister(folder, { event: "issued", at: now.toISOString(), name, serial });
+  return certificate;
+}
+
+/** Past two thirds of its life: time for the next one. */
+export function isDue({ validFromDate, validToDate }: X509Certificate, now: number): boolean {
+  const [from, to] = [validFromDate.getTime(), validToDate.getTime()];
+  return now >= from + ((to - from) * 2) / 3;
+}

@@ -1,0 +1,44 @@
+import type { Controller } from "../../proto/desired.ts";
+import { controllersOf, findInstances, openCloud, openCluster } from "../cluster/open.ts";
+import { loadBalancerConfig } from "../config/load-balancer.ts";
+import type { ClusterConfig } from "../config/schema.ts";
+import { findPublicAddress } from "./plan.ts";
+
+/** What the API servers are called by, beside the names that all clusters have. */
+export interface Addresses {
+  readonly controllers: readonly Controller[];
+  readonly publicAddress: string;
+}
+
+/**
+ * The controllers' addresses and the public one: from khw.yaml where they stand there; else, where the cluster is behind a
+ * load balancer of Google's, from the Compute API; else from the agents. So certificates can be made before an agent is there.
+ * @throws KhwError when they cannot be found out
+ */
+export async function findAddresses(config: ClusterConfig, signal: AbortSignal): Promise<Addresses> {
+  const { nodes, cluster, loadBalancer } = config;
+  const known = nodes.flatMap(({ name, internalIp }) => (internalIp === undefined ? [] : [{ name, internalIp }]));
+  if (nodes.length > 0 && known.length === nodes.length && cluster.publicAddress !== undefined) {
+    return { controllers: known, publicAddress: cluster.publicAddress };
+  }
+  if (loadBalancer === "none" || nodes.length === 0) {
+    await using open = await openCluster(config, signal);
+    const publicAddress = await findPublicAddress(open, { signal, mayCreateAddress: false });
+    return { controllers: controllersOf(open), publicAddress };
+  }
+  await using compute = await openCloud(config);
+  const instances = await findInstances(compute, config, signal);
+  const cloud = { compute, loadBalancer: loadBalancerConfig(config, instances) };
+  const publicAddress = await findPublicAddress({ config, cloud }, { signal, mayCreateAddress: false });
+  return { controllers: controllersOf({ config, members: [], instances }), publicAddress };
+}
+
+/** The public address alone: no node need be named or be there. @throws KhwError when it cannot be found out */
+export async function findPublicAddressOf(config: ClusterConfig, signal: AbortSignal): Promise<string> {
+  const options = { signal, mayCreateAddress: false };
+  if (config.cluster.publicAddress !== undefined || config.loadBalancer === "none") {
+    return findPublicAddress({ config, cloud: undefined }, options);
+  }
+  await using compute = await openCloud(config);
+  return findPublicAddress({ config, cloud: { compute, loadBalancer: loadBalancerConfig(config, []) } }, options);
+}

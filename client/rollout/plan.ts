@@ -1,0 +1,85 @@
+import type { Controller } from "../../proto/desired.ts";
+import { KhwError } from "../../proto/errors.ts";
+import type { DesiredState } from "../../proto/gen/khw/agent/v1/agent.ts";
+import { applySteps } from "../../proto/step.ts";
+import { controllersOf, type OpenCluster } from "../cluster/open.ts";
+import { toDesired } from "../config/desired.ts";
+import { provideCredentials } from "./credentials.ts";
+import { type AdminCredentials, readCredentials } from "../pki/check/read.ts";
+import type { Problem } from "../pki/check/problem.ts";
+import type { NewFiles } from "../pki/folder.ts";
+import type { NodeWork } from "./apply.ts";
+import { several } from "../cluster/combine-errors.ts";
+
+/** What shall be, worked out in full and found sound, before anything is touched. */
+export interface Prepared {
+  readonly controllers: readonly Controller[];
+  readonly publicAddress: string;
+  readonly admin: AdminCredentials;
+  /** The nodes whose agents answered, each with its desired state. */
+  readonly work: readonly NodeWork[];
+  /** Why each of the others did not. */
+  readonly unreachable: readonly KhwError[];
+  /** The credentials that were made, and are written nowhere yet; none where the folder has some. */
+  readonly made: NewFiles;
+  /** What is not as it should be with the credentials, and works. */
+  readonly warnings: readonly Problem[];
+}
+
+export interface PrepareOptions {
+  readonly signal: AbortSignal;
+  /** Reserve the static address now, where the configuration allows it; else its absence is an error. */
+  readonly mayCreateAddress: boolean;
+  /** What becomes of a folder without any credentials: new ones are made to be kept, or only imagined, or their absence is an error. */
+  readonly newCredentials: "keep" | "imagine" | "refuse";
+}
+
+/** @throws KhwError CREDENTIAL_INVALID, COMPUTE_FAILED, UNREACHABLE (no node answers), INVALID_ARGUMENT */
+export async function prepare(cluster: OpenCluster, options: PrepareOptions): Promise<Prepared> {
+  const { config, members } = cluster;
+  const unreachable = members.flatMap(({ error }) => error ?? []);
+  const [first, ...others] = unreachable;
+  if (first !== undefined && unreachable.length === members.length) {
+    throw others.length === 0
+      ? first
+      : several(unreachable, { code: first.code, headline: "no node can be worked on" });
+  }
+  const controllers = controllersOf(cluster);
+  const publicAddress = await findPublicAddress(cluster, options);
+  const addresses = { controllers, publicAddress };
+  const { newCredentials } = options;
+  const provide = { addresses, members, complete: newCredentials === "keep" };
+  const made = newCredentials === "refuse" ? undefined : await provideCredentials(config, provide);
+  const { credentials, admin, warnings } = await readCredentials(config, addresses, made);
+  const desired = await toDesired(config, { controllers, publicAddress }, credentials);
+  const work = members
+    .filter(({ info }) => info !== undefined)
+    .map(({ node }): NodeWork => ({ node, desired: stateOf(desired, node.address.name) }));
+  return { controllers, publicAddress, admin, work, unreachable, made: made ?? {}, warnings };
+}
+
+/** @throws KhwError CONFIG_INVALID, COMPUTE_FAILED */
+export async function findPublicAddress(
+  { config, cloud }: Pick<OpenCluster, "config" | "cloud">,
+  { signal, mayCreateAddress }: Pick<PrepareOptions, "signal" | "mayCreateAddress">,
+): Promise<string> {
+  if (config.cluster.publicAddress !== undefined) return config.cluster.publicAddress;
+  if (cloud === undefined) {
+    throw new KhwError("CONFIG_INVALID", "cluster.publicAddress is not known", {
+      hint: "without a load balancer of khw's, say where the API servers are reached: --public-address",
+    });
+  }
+  const { loadBalancerSteps, publicAddress } = await import("../gce/load-balancer.ts");
+  if (mayCreateAddress && cloud.loadBalancer.createAddress) {
+    const step = loadBalancerSteps(cloud.loadBalancer).filter(({ id }) => id === "address");
+    const [result] = await applySteps(step, cloud.compute, { signal, emit: () => {} });
+    if (result?.outcome === "failed") throw result.error;
+  }
+  return publicAddress(cloud.compute, cloud.loadBalancer, signal);
+}
+
+function stateOf(states: ReadonlyMap<string, DesiredState>, name: string): DesiredState {
+  const state = states.get(name);
+  if (state === undefined) throw new TypeError(`no desired state was made for ${name}`);
+  return state;
+}

@@ -1,0 +1,36 @@
+import { KhwError } from "../../proto/errors.ts";
+import { type Operation, OperationState } from "../../proto/gen/khw/agent/v1/agent.ts";
+import type { Member } from "../cluster/open.ts";
+import { type NodeWork, operationId } from "./apply.ts";
+
+/** What the nodes were last told to do, as far as it matters to what is begun now: a sentence each. */
+export function tellUnderWay(members: readonly Member[]): string[] {
+  return members.flatMap(({ node, info }) => {
+    const operation = info?.operation;
+    const since = `begun by ${operation?.holder ?? "?"} at ${startOf(operation)}`;
+    if (operation?.state === OperationState.OPERATION_STATE_INTERRUPTED)
+      return `${node.address.name}: the operation ${since} was interrupted; this one takes up where it ended`;
+    if (operation?.state === OperationState.OPERATION_STATE_RUNNING)
+      return `${node.address.name}: an operation ${since} is running`;
+    return [];
+  });
+}
+
+/**
+ * The nodes on which another runs than what is asked for now. Their agents would refuse it; told before anything is begun,
+ * so that the other nodes do not become something else meanwhile.
+ */
+export function busyFindings(members: readonly Member[], work: readonly NodeWork[]): KhwError[] {
+  return work.flatMap(({ node, desired }) => {
+    const operation = members.find((member) => member.node === node)?.info?.operation;
+    if (operation?.state !== OperationState.OPERATION_STATE_RUNNING || operation.id === operationId(desired)) return [];
+    return new KhwError("BUSY", `${operation.holder} has been at it since ${startOf(operation)}`, {
+      node: node.address.name,
+      hint: "wait for that operation to end, then run the command again",
+    });
+  });
+}
+
+function startOf(operation: Operation | undefined): string {
+  return new Date(operation?.startedUnixMillis ?? 0).toISOString();
+}

@@ -1,0 +1,96 @@
+import { formatError, type KhwError, toDetail, toKhwError } from "../../proto/errors.ts";
+import type { AgentNode } from "../cluster/agent-client.ts";
+import { statusFields } from "../status/document.ts";
+import { historyName } from "../status/words.ts";
+import { unifiedDiff } from "../terminal/unified-diff.ts";
+import type { Entry } from "./archive.ts";
+import { mask, maskData } from "./mask.ts";
+import { createTail } from "./tail.ts";
+
+export interface NodeEntriesOptions {
+  readonly journals: readonly string[];
+  readonly sinceUnixMillis: number;
+  readonly signal: AbortSignal;
+}
+
+const largestBytes = 10 * 1024 * 1024;
+/** For one journal or the history: what has come by then is in the bundle. */
+const streamMillis = 60_000;
+
+/** Everything that a node's agent can tell. What fails is an entry that says why, and costs the others nothing. */
+export async function* nodeEntries(node: AgentNode, options: NodeEntriesOptions): AsyncGenerator<Entry> {
+  const { signal, sinceUnixMillis, journals } = options;
+  const { name } = node.address;
+  const at = (file: string): string => `nodes/${name}/${file}`;
+  try {
+    yield { path: at("info.json"), text: json(await node.info(signal)) };
+  } catch (error) {
+    signal.throwIfAborted();
+    yield unreachableEntry(name, toKhwError(error));
+    return;
+  }
+  yield await entryOf(at("status.json"), signal, async () => json(statusFields(await node.status(signal))));
+  let differences = "";
+  yield await entryOf(at("plan.json"), signal, async () => {
+    const plan = await node.drift(signal);
+    differences = plan.differences.map((text) => unifiedDiff(text, { node: name, colours: false })).join("");
+    return json({ steps: plan.steps });
+  });
+  if (differences !== "") yield { path: at("differences.diff"), text: mask(differences) };
+  yield {
+    path: at("events.jsonl"),
+    text: await collect(
+      (ending) => node.history({ sinceUnixMillis: 0, limit: 0, follow: false }, ending),
+      ({ kind, ...event }) => JSON.stringify(maskData({ ...event, kind: historyName(kind) })),
+      signal,
+    ),
+  };
+  for (const component of journals) {
+    yield {
+      path: at(`journal/${component}.log`),
+      text: await collect(
+        (ending) => node.logs({ component, lines: 0, sinceUnixMillis, follow: false }, ending),
+        ({ timeUnixMillis, priority, pid, text }) =>
+          `${new Date(timeUnixMillis).toISOString()} ${component}[${pid}] <${priority}> ${text}`,
+        signal,
+      ),
+    };
+  }
+}
+
+/** In place of all that an agent that does not answer would have told. */
+export function unreachableEntry(name: string, error: KhwError): Entry {
+  return { path: `nodes/${name}/unreachable.txt`, text: `${mask(formatError(error))}\n` };
+}
+
+/** The masked JSON of the data. */
+export function json(data: unknown): string {
+  return `${JSON.stringify(maskData(data), null, 2)}\n`;
+}
+
+/** What the work answers, or why it could not. */
+export async function entryOf(path: string, signal: AbortSignal, work: () => Promise<string>): Promise<Entry> {
+  try {
+    return { path, text: await work() };
+  } catch (error) {
+    signal.throwIfAborted();
+    return { path, text: json({ error: toDetail(toKhwError(error)) }) };
+  }
+}
+
+async function collect<Message>(
+  open: (signal: AbortSignal) => AsyncIterable<Message>,
+  show: (message: Message) => string,
+  signal: AbortSignal,
+): Promise<string> {
+  const tail = createTail(largestBytes);
+  const late = AbortSignal.timeout(streamMillis);
+  try {
+    for await (const message of open(AbortSignal.any([signal, late]))) tail.add(show(message));
+  } catch (error) {
+    signal.throwIfAborted();
+    const why = late.aborted ? `it was not done after ${streamMillis / 1000} s` : formatError(toKhwError(error));
+    tail.add(`[not the whole: ${why}]`);
+  }
+  return tail.text();
+}

@@ -1,0 +1,163 @@
+import { connect } from "node:tls";
+import { KhwError, toKhwError } from "../../proto/errors.ts";
+import { Health } from "../../proto/gen/khw/agent/v1/agent.ts";
+import type { KubernetesApi } from "../../proto/kubernetes-api.ts";
+import { rbacObjects } from "../../proto/rbac.ts";
+import { show } from "../../proto/validate.ts";
+import type { AgentNode } from "../cluster/agent-client.ts";
+
+/** One thing that holds for a cluster that works. `run` resolves when it does, and says why not otherwise. */
+export interface Check {
+  readonly title: string;
+  readonly run: (signal: AbortSignal) => Promise<void>;
+}
+
+export interface CheckResult {
+  readonly title: string;
+  readonly error?: KhwError;
+}
+
+export interface VerifyOptions {
+  readonly signal: AbortSignal;
+  /** How long a check that fails is tried again; 0: once. */
+  readonly waitMillis: number;
+  /** Called as each check ends. */
+  readonly report: (result: CheckResult) => void;
+}
+
+const pauseMillis = 500;
+const oldestLease = 60_000;
+
+/** Runs all checks at once, each until it holds or the time is over. Results are in the order of the list. */
+export function verify(
+  checks: readonly Check[],
+  { signal, waitMillis, report }: VerifyOptions,
+): Promise<CheckResult[]> {
+  const deadline = Date.now() + waitMillis;
+  return Promise.all(
+    checks.map(async ({ title, run }) => {
+      const error = await settle(run, signal, deadline);
+      const result = error === undefined ? { title } : { title, error };
+      report(result);
+      return result;
+    }),
+  );
+}
+
+async function settle(run: Check["run"], signal: AbortSignal, deadline: number): Promise<KhwError | undefined> {
+  for (;;) {
+    try {
+      await run(signal);
+      return undefined;
+    } catch (thrown) {
+      const error = toKhwError(thrown);
+      // A bug does not pass by waiting.
+      if (signal.aborted || error.code === "INTERNAL" || Date.now() >= deadline) return error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, pauseMillis));
+  }
+}
+
+/** The API answers at the public address, as the wanted version, with a certificate of the cluster's CA for that address. */
+export function publicAddressChecks(
+  api: KubernetesApi,
+  { address, ca, version }: { readonly address: string; readonly ca: Buffer; readonly version: string },
+): Check[] {
+  return [
+    {
+      title: `the API server's certificate is valid for ${address}`,
+      run: (signal) => checkCertificate(address, ca, signal),
+    },
+    {
+      title: `https://${address}:6443/version answers ${version}`,
+      run: async (signal) => {
+        const { status, body } = await api("GET", "/version", { signal });
+        const found = field(body, "gitVersion");
+        if (status !== 200 || found !== version)
+          throw failed(
+            `it answers ${status} ${typeof found === "string" ? found : ""}`,
+            "is another cluster behind that address?",
+          );
+      },
+    },
+  ];
+}
+
+/** RBAC for the kubelet is there, and the scheduler and the controller manager have leaders that live. */
+export function clusterChecks(api: KubernetesApi): Check[] {
+  return [
+    ...rbacObjects.map(({ path, object }) => ({
+      title: `${object.kind} ${object.metadata.name} is there`,
+      run: async (signal: AbortSignal) => {
+        const { status } = await api("GET", path, { signal });
+        if (status !== 200)
+          throw failed(`the API server answers ${status}`, "run `khw-client bootstrap` again: it applies RBAC");
+      },
+    })),
+    ...["kube-controller-manager", "kube-scheduler"].map((name) => ({
+      title: `${name} has a leader`,
+      run: (signal: AbortSignal) => checkLease(api, name, signal),
+    })),
+  ];
+}
+
+/** Every component of the node is well, by its own account: nginx's answer is the whole way of the health check. */
+export function nodeCheck(node: AgentNode): Check {
+  return {
+    title: `${node.address.name}: kube-apiserver, kube-controller-manager, kube-scheduler and nginx are healthy`,
+    run: async (signal) => {
+      const { components } = await node.status(signal);
+      const unwell = components.filter(({ health }) => health !== Health.HEALTH_HEALTHY);
+      if (unwell.length > 0) {
+        throw failed(unwell.map(({ name, reason }) => `${name}: ${reason}`).join("; "), `khw-client status tells more`);
+      }
+    },
+  };
+}
+
+async function checkLease(api: KubernetesApi, name: string, signal: AbortSignal): Promise<void> {
+  const { status, body } = await api("GET", `/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/${name}`, {
+    signal,
+  });
+  if (status !== 200)
+    throw failed(`the API server answers ${status} to its lease`, `is ${name} running? see khw-client status`);
+  const spec = field(body, "spec");
+  const [holder, renewed] = [field(spec, "holderIdentity"), field(spec, "renewTime")];
+  if (typeof holder !== "string" || holder === "")
+    throw failed("nobody holds its lease", `is ${name} running? see khw-client status`);
+  const age = Date.now() - Date.parse(String(renewed));
+  if (!(age < oldestLease))
+    throw failed(
+      `${show(holder)} renewed its lease ${Math.round(age / 1000)} s ago`,
+      `is ${name} running? see khw-client status`,
+    );
+}
+
+function checkCertificate(address: string, ca: Buffer, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({ host: address, port: 6443, ca, timeout: 10_000 }, () => {
+      socket.end();
+      resolve();
+    });
+    const fail = (cause: Error): void => {
+      socket.destroy();
+      reject(
+        new KhwError("VERIFY_FAILED", cause.message, {
+          hint: "does the load balancer lead to the API servers, and their certificate name that address?",
+          cause,
+        }),
+      );
+    };
+    socket.once("error", fail);
+    socket.once("timeout", () => fail(new Error("no TLS connection within 10 s")));
+    signal.addEventListener("abort", () => fail(new Error("cancelled")), { once: true });
+  });
+}
+
+function failed(message: string, hint: string): KhwError {
+  return new KhwError("VERIFY_FAILED", message, { hint });
+}
+
+function field(value: unknown, name: string): unknown {
+  return typeof value === "object" && value !== null ? Reflect.get(value, name) : undefined;
+}

@@ -1,0 +1,119 @@
+import t from "tap";
+import { createBoard } from "../../../../agent/state/status-store.ts";
+import { watchCertificates } from "../../../../agent/certificates/watch.ts";
+import { certificatesIn, holdsCertificates } from "../../../../agent/certificates/certificates.ts";
+import { openHistory } from "../../../../agent/history/history.ts";
+import { createAuthority, issue } from "../../../../client/pki/management/issue.ts";
+import { CertificateState } from "../../../../proto/gen/khw/agent/v1/agent.ts";
+import { createFakeOs } from "../../../fakes/os.ts";
+
+const day = 86_400_000;
+const issued = new Date(Date.UTC(2024, 0, 1));
+const authority = await createAuthority(issued);
+const { certificate: pem } = await issue(authority, { name: "controller-0", role: "agent", days: 100 }, issued);
+const path = "/var/lib/kubernetes/kubernetes.pem";
+const {
+  CERTIFICATE_STATE_OK: ok,
+  CERTIFICATE_STATE_WARNING: warning,
+  CERTIFICATE_STATE_ERROR: error,
+} = CertificateState;
+
+const [healthy] = certificatesIn(path, pem, issued.getTime() + day);
+const end = healthy?.expiresUnixMillis ?? 0;
+
+t.test("a certificate is judged by the time that is left", async (t) => {
+  t.match(healthy, { path, subject: /CN=controller-0/, state: ok, reason: "" });
+  for (const [now, state, reason] of [
+    [end - 31 * day, ok, ""],
+    [end - 30 * day, warning, /^it expires on 2024-04-\d\d$/],
+    [end - 8 * day, warning, /^it expires on/],
+    [end - 7 * day, error, /^it expires on/],
+    [end, error, /^it expired on 2024-04-\d\d$/],
+    [issued.getTime() - 10 * day, error, /^it is not valid before/],
+  ] as const) {
+    t.match(certificatesIn(path, pem, now), [{ state, reason }], `${(end - now) / day} days`);
+  }
+});
+
+t.test("what cannot be read says so, without its content", async (t) => {
+  const broken = pem.replace(/\n.{20}/, "\nAAAAAAAAAAAAAAAAAAAA");
+  for (const content of ["", "secret", broken]) {
+    t.match(certificatesIn(path, content, end), [
+      {
+        path,
+        subject: "",
+        expiresUnixMillis: 0,
+        state: error,
+        reason: /^it cannot be read: (there is no|it is damaged)/,
+      },
+    ]);
+  }
+});
+
+t.test("both certificates of a kubeconfig are found", async (t) => {
+  const data = (text: string): string => Buffer.from(text).toString("base64");
+  const kubeconfig = `clusters:
+- cluster: { certificate-authority-data: ${data(authority.certificate)} }
+users:
+- user:
+    client-certificate-data: "${data(pem)}"
+    client-key-data: ${data("the key")}
+`;
+  const found = certificatesIn("/var/lib/kubernetes/kube-scheduler.kubeconfig", kubeconfig, issued.getTime() + day);
+  t.strictSame(found.map(({ subject }) => /CN=[\w -]+/.exec(subject)?.[0]).length, 2);
+  t.match(found, [{ state: ok }, { subject: /CN=controller-0/, state: ok }]);
+});
+
+t.test("keys are not even opened", async (t) => {
+  const names = ["ca.pem", "ca-key.pem", "kube-scheduler.kubeconfig", "encryption-config.yaml", "kubernetes-key.pem"];
+  t.strictSame(names.filter(holdsCertificates), ["ca.pem", "kube-scheduler.kubeconfig"]);
+});
+
+t.test("what becomes worse, and what is replaced, is told once, over the agent's restarts too", async (t) => {
+  const os = createFakeOs();
+  os.clock.advance(end - 40 * day - os.clock.now());
+  const [own, ca] = ["/etc/khw-agent/pki/agent.pem", "/etc/khw-agent/pki/ca.pem"];
+  for (const file of [path, own]) os.files.put(file, pem);
+  os.files.put(ca, authority.certificate);
+  const lines: string[] = [];
+  const log = (line: string): void => void lines.push(line);
+  const ending = new AbortController();
+  t.teardown(() => ending.abort());
+  const start = async () => {
+    const { files, clock } = os;
+    const history = await openHistory({ files, clock, folder: "/var/lib/khw-agent", log });
+    const board = createBoard(undefined);
+    const look = watchCertificates({ os, board, history, own: [own, ca], log, signal: ending.signal });
+    await look();
+    return { history, board, look };
+  };
+  const { history, board, look } = await start();
+  const told = async () => (await history.list({ sinceUnixMillis: 0 })).map(({ subject }) => subject);
+  t.match(board.read().certificates, [
+    { path, state: ok },
+    { path: own, state: ok },
+    { path: ca, state: ok },
+  ]);
+  t.strictSame(await told(), []);
+
+  os.clock.advance(15 * day);
+  await look();
+  t.match(board.read().certificates, [
+    { path, state: warning },
+    { path: own, state: warning },
+    { path: ca, state: ok },
+  ]);
+  await look();
+  t.strictSame(await told(), [path, own]);
+  t.equal(lines.filter((line) => line.includes(own)).length, 1, "its own is in the log as well");
+  const later = await start();
+  t.equal(later.history.newest(), 2, "an agent that starts anew does not tell it again");
+
+  const { certificate: renewed } = await issue(authority, { name: "controller-0", role: "agent", days: 200 }, issued);
+  os.files.put(path, renewed);
+  await look();
+  t.match((await history.list({ sinceUnixMillis: 0 })).at(-1), {
+    subject: path,
+    message: /was replaced by one that expires/,
+  });
+});

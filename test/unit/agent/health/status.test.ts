@@ -1,0 +1,75 @@
+import t, { type Test } from "tap";
+import { createBoard } from "../../../../agent/state/status-store.ts";
+import { openHistory } from "../../../../agent/history/history.ts";
+import { controllerSteps } from "../../../../agent/steps.ts";
+import { createSupervisor } from "../../../../agent/supervise/supervisor.ts";
+import { createWriter } from "../../../../agent/state/machine-lock.ts";
+import { type Component, Health } from "../../../../proto/gen/khw/agent/v1/agent.ts";
+import { createFakeOs, type FakeOs } from "../../../fakes/os.ts";
+import { applyAll, labDesired, labMachine } from "../../../fixtures/machine.ts";
+
+/** The machine's components by a supervisor that keeps no state yet, and so mends nothing. */
+async function read(t: Test, os: FakeOs): Promise<Component[]> {
+  const ending = new AbortController();
+  const { signal } = ending;
+  t.teardown(() => ending.abort(new Error("the test is over")));
+  const { files, clock } = os;
+  const log = (line: string): void => t.comment(line);
+  const supervisor = createSupervisor({
+    os,
+    board: createBoard(undefined),
+    history: await openHistory({ files, clock, folder: "/var/lib/khw-agent", log }),
+    writer: createWriter({ clock, signal }),
+    target: { current: () => undefined, adopt: async () => {} },
+    lease: { take: async () => ({ [Symbol.asyncDispose]: async () => {} }) },
+    intervalMillis: 3_600_000,
+    log,
+    signal,
+  });
+  return supervisor.read();
+}
+
+t.test("a fresh machine has nothing, and says so", async (t) => {
+  const components = await read(t, createFakeOs());
+  t.strictSame(
+    components.map(({ name, activeState, version, health, reason }) => [name, activeState, version, health, reason]),
+    ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "nginx"].map((name) => [
+      name,
+      "not-found",
+      "",
+      Health.HEALTH_UNHEALTHY,
+      "it is not installed",
+    ]),
+  );
+});
+
+t.test("a controller's components with their versions, since when they run, and how they are", async (t) => {
+  const os = labMachine();
+  await applyAll(controllerSteps(labDesired(), { drained: false }), os);
+  const since = os.clock.now();
+  os.clock.advance(60_000);
+  os.systemd.crash("kube-scheduler.service", "exit-code");
+  os.answers.set("https://127.0.0.1:10257/healthz", { status: 500, body: "[-]leaderElection failed: x\n" });
+  os.files.put("/usr/local/bin/kube-controller-manager", "a build of one's own", 0o755);
+  const healthy = { activeState: "active", enabled: true, health: Health.HEALTH_HEALTHY, reason: "" };
+  t.match(await read(t, os), [
+    { ...healthy, name: "kube-apiserver", version: "v1.21.0", sinceUnixMillis: since, pid: Number },
+    {
+      name: "kube-controller-manager",
+      activeState: "active",
+      version: "",
+      health: Health.HEALTH_UNHEALTHY,
+      reason: "/healthz answers 500, failing: leaderElection",
+    },
+    {
+      name: "kube-scheduler",
+      activeState: "failed",
+      version: "v1.21.0",
+      sinceUnixMillis: 0,
+      pid: 0,
+      health: Health.HEALTH_UNHEALTHY,
+      reason: "it is failed",
+    },
+    { ...healthy, name: "nginx", version: "1.22.1-9" },
+  ]);
+});

@@ -1,0 +1,83 @@
+import t from "tap";
+import { memberBegun } from "../../../../agent/preflight/etcd-conflict.ts";
+import { preflight } from "../../../../agent/preflight/preflight.ts";
+import { renderEtcd } from "../../../../agent/render/etcd.ts";
+import { controllerSteps } from "../../../../agent/steps.ts";
+import { createFakeOs, type FakeOs } from "../../../fakes/os.ts";
+import { applyAll, labDesiredWithEtcd, never } from "../../../fixtures/machine.ts";
+
+const desired = labDesiredWithEtcd();
+const unit = "/etc/systemd/system/etcd.service";
+
+async function findings(os: FakeOs): Promise<string[]> {
+  const found = await preflight(desired, os, never);
+  t.strictSame(os.changes(), [], "nothing is touched");
+  return found.map(({ message }) => message);
+}
+
+t.test("a fresh machine needs no etcd that answers", async (t) => t.strictSame(await findings(createFakeOs()), []));
+
+t.test("an etcd that khw did not make is refused, and told how to be kept", async (t) => {
+  for (const [what, path, content] of [
+    [unit, unit, renderEtcd(desired).replace("--name controller-0", "--name etcd0")],
+    ["data in /var/lib/etcd/member", "/var/lib/etcd/member/wal/0.wal", "data"],
+    ["a package's etcd.service", "/lib/systemd/system/etcd.service", "[Service]\nExecStart=/usr/bin/etcd\n"],
+  ] as const) {
+    const os = createFakeOs();
+    os.files.put(path, content);
+    t.strictSame(await findings(os), [`there is an etcd that khw did not make: ${what}`]);
+    const [finding] = await preflight(desired, os, never);
+    t.match(finding, { code: "PREFLIGHT_FAILED", hint: /etcd\.mode: external/ });
+    const { errors } = await applyAll(controllerSteps(desired, { drained: false }), os);
+    const own = errors.find(({ step }) => step === "etcd/begun");
+    t.equal(own?.code, "PREFLIGHT_FAILED", "and whoever skips preflight is told the same");
+    if (path === unit) t.equal(os.files.text(unit), content, "its unit is not overwritten");
+  }
+});
+
+t.test("one that is just what khw would have made is taken over, however its unit is laid out", async (t) => {
+  for (const text of [
+    renderEtcd(desired),
+    renderEtcd(desired).replaceAll(" \\\n  ", " "),
+    `${renderEtcd(desired)}\n`,
+  ]) {
+    const os = createFakeOs();
+    os.files.put(unit, text);
+    os.files.put("/var/lib/etcd/member/wal/0.wal", "data");
+    os.listeners.set(2379, { pid: 7, name: "etcd" });
+    t.strictSame(await findings(os), []);
+  }
+});
+
+t.test("a disk of its own that is not mounted stands in the way, where one is wanted", async (t) => {
+  const wanted = labDesiredWithEtcd({}, { dedicatedDisk: true });
+  const os = createFakeOs();
+  const found = async () => (await preflight(wanted, os, never)).map(({ message }) => message);
+  t.match(await found(), [/^no disk is mounted at \/var\/lib\/etcd/]);
+  await os.files.mkdir("/var/lib/etcd", 0o755);
+  t.match(await found(), [/^no disk is mounted at \/var\/lib\/etcd/]);
+  os.files.mounts.add("/var/lib/etcd");
+  t.strictSame(await found(), []);
+});
+
+t.test("etcd's ports that another program holds", async (t) => {
+  const os = createFakeOs();
+  os.listeners.set(2379, { pid: 7, name: "consul" });
+  os.listeners.set(2380, { pid: 8, name: "nc" });
+  t.strictSame(await findings(os), ["port 2379 is taken by consul (pid 7)", "port 2380 is taken by nc (pid 8)"]);
+});
+
+t.test("a record that cannot be read stands in the way", async (t) => {
+  const os = createFakeOs();
+  os.files.put("/var/lib/khw-agent/etcd-member", "spoilt");
+  t.strictSame(await findings(os), ["/var/lib/khw-agent/etcd-member is not what the agent wrote"]);
+});
+
+t.test("a member was begun where there is a record, whatever it says, or data", async (t) => {
+  t.equal(await memberBegun(createFakeOs().files), false);
+  for (const path of ["/var/lib/khw-agent/etcd-member", "/var/lib/etcd/member/wal/0.wal"]) {
+    const { files } = createFakeOs();
+    files.put(path, "spoilt");
+    t.equal(await memberBegun(files), true, path);
+  }
+});

@@ -1,0 +1,126 @@
+import t from "tap";
+import { preflight } from "../../../../agent/preflight/preflight.ts";
+import { renderKubeApiserver } from "../../../../agent/render/kube-apiserver.ts";
+import { createFakeOs, fakeIdentity, type FakeOs } from "../../../fakes/os.ts";
+import { controllers, labState } from "../../../fixtures/lab-cluster.ts";
+import { labDesired, never } from "../../../fixtures/machine.ts";
+
+const mebibyte = 1024 ** 2;
+const etcd = controllers.map(({ internalIp }) => `https://${internalIp}:2379/health`);
+
+function ready(): FakeOs {
+  const os = createFakeOs();
+  for (const url of etcd) os.answers.set(url, { status: 200, body: '{"health":"true","reason":""}' });
+  return os;
+}
+
+async function findings(os: FakeOs, desired = labDesired()): Promise<string[]> {
+  const found = await preflight(desired, os, never);
+  for (const { node, step, hint } of found) t.ok(node === os.identity.name && step === "preflight" && hint);
+  t.strictSame(os.changes(), [], "nothing is touched");
+  return found.map(({ code, message }) => `${code}: ${message}`);
+}
+
+t.test("nothing stands in the way of a fresh machine", async (t) => t.strictSame(await findings(ready()), []));
+
+t.test("another machine than the wanted one", async (t) => {
+  for (const identity of [
+    { ...fakeIdentity, name: "controller-1" },
+    { ...fakeIdentity, internalIp: "10.240.0.99" },
+  ]) {
+    const os = { ...ready(), identity };
+    t.strictSame(await findings(os), [
+      `IDENTITY_MISMATCH: this machine is ${identity.name} at ${identity.internalIp}, not controller-0 at 10.240.0.10`,
+    ]);
+  }
+});
+
+t.test("an API server that would know fewer members of etcd than it does", async (t) => {
+  const os = ready();
+  os.files.put("/etc/systemd/system/kube-apiserver.service", renderKubeApiserver(labDesired()));
+  t.strictSame(await findings(os), []);
+  const { cluster } = labState();
+  if (cluster === undefined) throw new Error("the lab has a cluster");
+  const alone = { ...cluster, controllers: controllers.slice(0, 1) };
+  t.strictSame(
+    await findings(os, labDesired({ cluster: { ...alone, etcdServers: cluster.etcdServers.slice(0, 1) } })),
+    [
+      "PREFLIGHT_FAILED: its API server would lose https://10.240.0.11:2379, https://10.240.0.12:2379 of its etcd servers",
+    ],
+  );
+  os.answers.set("https://192.0.2.9:2379/health", { status: 200, body: '{"health":"true","reason":""}' });
+  const elsewhere = { ...alone, etcdServers: ["https://192.0.2.9:2379"] };
+  t.strictSame(await findings(os, labDesired({ cluster: elsewhere })), [], "another etcd is another matter");
+});
+
+t.test("a port that another program holds; the component itself may hold it", async (t) => {
+  const os = ready();
+  os.listeners.set(6443, { pid: 7, name: "haproxy" });
+  os.listeners.set(10257, { pid: 8, name: "kube-controller" });
+  os.listeners.set(10259, { pid: 9, name: "nc" });
+  os.listeners.set(80, { pid: 10, name: "apache2" });
+  t.strictSame(await findings(os), [
+    "PREFLIGHT_FAILED: port 6443 is taken by haproxy (pid 7)",
+    "PREFLIGHT_FAILED: port 10259 is taken by nc (pid 9)",
+    "PREFLIGHT_FAILED: port 80 is taken by apache2 (pid 10)",
+  ]);
+});
+
+t.test("a disk without room for a release, or for the files of one that is there", async (t) => {
+  const os = ready();
+  os.files.free = 699.9 * mebibyte;
+  t.strictSame(await findings(os), [
+    "PREFLIGHT_FAILED: /usr/local/lib/khw/kubernetes has 699 MiB left, 700 are needed",
+  ]);
+  os.files.put("/usr/local/lib/khw/kubernetes/v1.21.0/kubectl", "kubectl");
+  t.strictSame(await findings(os), []);
+  os.files.free = 49 * mebibyte;
+  t.match(await findings(os), [/khw\/kubernetes has 49/, /kubernetes has/, /systemd/, /dpkg/, /bin\/kubectl/]);
+});
+
+t.test("an etcd without a healthy majority, by the reason of each member", async (t) => {
+  const [one = "", two = "", three = ""] = etcd;
+  const os = ready();
+  os.answers.delete(one);
+  t.strictSame(await findings(os), [], "one of three may be away");
+  os.answers.set(two, { status: 503, body: '{"health":"false",\n"reason":"RAFT NO LEADER"}\n' });
+  t.strictSame(await findings(os), [
+    "PREFLIGHT_FAILED: etcd has no healthy majority: https://10.240.0.10:2379: connect ECONNREFUSED; " +
+      'https://10.240.0.11:2379: answers 503 "{\\"health\\":\\"false\\",\\n\\"reason\\":\\"RAFT NO LEADER\\"}"',
+  ]);
+  os.answers.set(three, { status: 200, body: '{"health":"false"}' });
+  t.match(await findings(os), [/10\.240\.0\.12:2379: answers 200/]);
+  const cluster = labState().cluster;
+  if (cluster === undefined) throw new Error("the fixture has no cluster");
+  const pair = labDesired({ cluster: { ...cluster, etcdServers: cluster.etcdServers.slice(1) } });
+  os.answers.set(three, { status: 200, body: '{"health":true}' });
+  t.match(await findings(os, pair), [/no healthy majority/], "one of two is no majority");
+});
+
+t.test("etcd is asked with the API server's own certificate, and not at all without one", async (t) => {
+  const os = ready();
+  const asked: unknown[] = [];
+  const probes = {
+    ...os.probes,
+    http: async (url: string, { caPem, certPem, keyPem }: Readonly<Record<string, unknown>>) => {
+      asked.push([url, caPem, certPem, keyPem]);
+      return { status: 200, body: '{"health":"true"}' };
+    },
+  };
+  await preflight(labDesired(), { ...os, probes }, never);
+  t.strictSame(
+    asked,
+    etcd.map((url) => [url, "content of ca.pem", "content of kubernetes.pem", "content of kubernetes-key.pem"]),
+  );
+  const credentials = labState().credentials.map(({ name, sha256 }) => ({ name, sha256, content: undefined }));
+  t.strictSame(await findings(createFakeOs(), labDesired({ credentials })), []);
+});
+
+t.test("everything that stands in the way is told at once, and no key with it", async (t) => {
+  const os = createFakeOs();
+  os.listeners.set(80, { pid: 10, name: "apache2" });
+  os.files.free = 0;
+  const found = await findings(os);
+  t.equal(found.length, 7);
+  t.notMatch(found.join(), "content of");
+});

@@ -1,0 +1,246 @@
+import t, { type Test } from "tap";
+import { createBoard } from "../../../../agent/state/status-store.ts";
+import type { Entry, History } from "../../../../agent/history/history.ts";
+import { createReconciler } from "../../../../agent/reconcile/reconciler.ts";
+import { controllerSteps } from "../../../../agent/steps.ts";
+import { openTarget } from "../../../../agent/state/desired-state.ts";
+import { createWriter } from "../../../../agent/state/machine-lock.ts";
+import { KhwError } from "../../../../proto/errors.ts";
+import {
+  type DesiredState,
+  DriftPolicy,
+  type DriftStatus,
+  HistoryKind,
+  OperationState,
+} from "../../../../proto/gen/khw/agent/v1/agent.ts";
+import { applyAll, labDesired, labMachine, never } from "../../../fixtures/machine.ts";
+
+const schedulerUnit = "/etc/systemd/system/kube-scheduler.service";
+const report = { supervision: { driftPolicy: DriftPolicy.DRIFT_POLICY_REPORT } };
+
+/** A machine that was bootstrapped, and a reconciler that has checked it once. */
+async function kept(t: Test, changes: Partial<DesiredState> = {}) {
+  const ending = new AbortController();
+  t.teardown(() => ending.abort(new Error("the test is over")));
+  const { signal } = ending;
+  // The reconciler's own timers keep no process alive.
+  const alive = setInterval(() => {}, 1000);
+  t.teardown(() => clearInterval(alive));
+  const os = labMachine();
+  const desired = labDesired(changes);
+  const steps = (state: typeof desired) => controllerSteps(state, { drained: false });
+  await applyAll(steps(desired), os);
+  const target = await openTarget(os.files, { folder: "/var/lib/khw-agent", log: () => {} });
+  await target.adopt("operation-1", desired);
+  const told: Entry[] = [];
+  const history: History = {
+    append: (entry) => void told.push(entry),
+    list: async () => [],
+    newest: () => 0,
+    listen: () => () => {},
+    settled: async () => {},
+  };
+  const board = createBoard(undefined);
+  const writer = createWriter({ clock: os.clock, signal });
+  const lines: string[] = [];
+  const leases = { busy: false, taken: 0 };
+  const lease = {
+    take: async () => {
+      if (leases.busy) throw new KhwError("BUSY", "controller-1 restarts its API server");
+      leases.taken++;
+      return { [Symbol.asyncDispose]: async () => {} };
+    },
+  };
+  const log = (line: string): void => void lines.push(line);
+  const options = { os, steps, target, writer, board, history, lease, intervalMillis: 3_600_000, log, signal };
+  const reconciler = createReconciler(options);
+
+  /** Resolves with the drift on the board as soon as it is so. */
+  const drift = (so: (status: DriftStatus) => boolean): Promise<DriftStatus> =>
+    new Promise((resolve) => {
+      const stop = board.listen(({ drift: changed }) => {
+        if (changed === undefined || !so(changed)) return;
+        stop();
+        resolve(changed);
+      });
+    });
+  /** Has something change on the machine, and waits for a check that finds it so. */
+  const after = async (change: () => void | Promise<void>, so: (status: DriftStatus) => boolean) => {
+    await change();
+    os.clock.advance(1000);
+    const found = drift(so);
+    os.files.tell("/etc/systemd/system");
+    return found;
+  };
+  await drift(({ checkedUnixMillis }) => checkedUnixMillis > 0);
+  return { os, board, writer, target, told, lines, leases, reconciler, drift, after, steps, desired };
+}
+
+const settled = ({ steps, paused }: DriftStatus): boolean => steps.length === 0 && paused === "";
+const standing = ({ steps }: DriftStatus): boolean => steps.length > 0;
+const handEdit = "[Service]\nExecStart=/bin/true\n";
+
+t.test("a machine that is as wanted is left alone", async (t) => {
+  const { os, told, board } = await kept(t);
+  const before = os.changes().length;
+  t.strictSame([os.changes().length, told], [before, []]);
+  t.match(board.read().drift, { policy: DriftPolicy.DRIFT_POLICY_REPAIR, steps: [], paused: "" });
+  t.ok(os.files.watched().includes("/etc/systemd/system/multi-user.target.wants"));
+});
+
+t.test("what somebody changed is put right and told, restarting nothing that runs as wanted", async (t) => {
+  const { os, told, after } = await kept(t);
+  const { mainPid } = await os.systemd.unit("kube-scheduler.service");
+  const wanted = os.files.text(schedulerUnit);
+  const repaired = after(() => os.files.put(schedulerUnit, handEdit), standing);
+  await repaired;
+  await after(() => {}, settled);
+  t.equal(os.files.text(schedulerUnit), wanted);
+  t.equal((await os.systemd.unit("kube-scheduler.service")).mainPid, mainPid);
+  t.match(told, [
+    {
+      kind: HistoryKind.HISTORY_KIND_REPAIR,
+      subject: "unit/kube-scheduler",
+      message: "its content differs: put right",
+      cause: /operation-1/,
+    },
+  ]);
+});
+
+t.test("a process that does not run is not its business", async (t) => {
+  const { os, told, after } = await kept(t);
+  await after(() => os.systemd.crash("kube-scheduler.service", "exit-code"), settled);
+  t.strictSame(told, []);
+  t.match(await os.systemd.unit("kube-scheduler.service"), { activeState: "failed" });
+});
+
+t.test("where it only reports, what differs is left, and told once when it comes and when it goes", async (t) => {
+  const { os, told, after, board } = await kept(t, report);
+  const wanted = os.files.text(schedulerUnit) ?? "";
+  await after(() => os.files.put(schedulerUnit, handEdit), standing);
+  await after(() => {}, standing);
+  t.equal(os.files.text(schedulerUnit), handEdit);
+  t.match(board.read().drift.steps, [
+    { id: "unit/kube-scheduler", drift: "its content differs", nextRepairUnixMillis: 0 },
+    { id: "service/kube-scheduler" },
+  ]);
+  await after(() => os.files.put(schedulerUnit, wanted), settled);
+  const unit = told.filter(({ subject }) => subject === "unit/kube-scheduler");
+  t.match(unit, [
+    { kind: HistoryKind.HISTORY_KIND_DRIFT, message: "its content differs", problem: true },
+    { kind: HistoryKind.HISTORY_KIND_DRIFT, message: "is as wanted again" },
+  ]);
+  t.equal(unit.length, 2);
+});
+
+t.test("a repair that fails is told with its reason, stands on the board, and waits", async (t) => {
+  const { os, told, after, lines } = await kept(t);
+  os.nginxComplaint = "unknown directive";
+  const site = "/etc/nginx/sites-available/kubernetes.default.svc.cluster.local";
+  const status = await after(
+    () => os.files.put(site, "server {}"),
+    ({ steps }) => steps.some(({ error }) => error !== undefined),
+  );
+  t.match(status.steps, [{ id: "service/nginx", error: { message: "unknown directive" } }]);
+  t.equal((status.steps[0]?.nextRepairUnixMillis ?? 0) > os.clock.now(), true);
+  t.match(
+    told.find(({ kind }) => kind === HistoryKind.HISTORY_KIND_DRIFT),
+    { subject: "service/nginx", message: /cannot be put right/, cause: /unknown directive/, problem: true },
+  );
+  t.match(lines.join("\n"), /^service\/nginx: .*cannot be put right.*unknown directive/m);
+  const attempts = told.length;
+  await after(() => {}, standing);
+  t.equal(told.length, attempts, "not tried again before its time");
+  os.nginxComplaint = "";
+  os.clock.advance(120_000);
+  await after(() => {}, settled);
+});
+
+t.test("what is undone again and again is left for a while, and that is told", async (t) => {
+  const { os, told, after } = await kept(t);
+  for (let time = 0; time < 3; time++) {
+    await after(() => os.files.put(schedulerUnit, handEdit), settled);
+    t.not(os.files.text(schedulerUnit), handEdit);
+  }
+  const status = await after(() => os.files.put(schedulerUnit, handEdit), standing);
+  t.match(status.steps[0], { id: "unit/kube-scheduler", repairs: 3 });
+  await after(() => {}, standing);
+  t.equal(os.files.text(schedulerUnit), handEdit);
+  t.match(
+    told.filter(({ kind, subject }) => kind === HistoryKind.HISTORY_KIND_DRIFT && subject === "unit/kube-scheduler"),
+    [{ message: /the next repair is due at/, cause: /3 times/, problem: true }],
+  );
+});
+
+t.test("an API server that would be restarted waits for the cluster's others", async (t) => {
+  const { os, leases, after } = await kept(t);
+  const { mainPid } = await os.systemd.unit("kube-apiserver.service");
+  const unit = "/etc/systemd/system/kube-apiserver.service";
+  const wanted = os.files.text(unit) ?? "";
+  const restartedByHand = async (): Promise<void> => {
+    os.files.put(unit, wanted.replace("--v=2", "--v=9"));
+    await os.systemd.reload();
+    await os.systemd.restart("kube-apiserver.service", never);
+  };
+  leases.busy = true;
+  const busy = await after(restartedByHand, ({ steps }) => steps.some(({ error }) => error?.code === "BUSY"));
+  t.match(busy.steps, [{ id: "service/kube-apiserver" }]);
+  t.equal(os.files.text(unit), wanted, "its unit is put right meanwhile");
+  t.not((await os.systemd.unit("kube-apiserver.service")).mainPid, mainPid);
+  leases.busy = false;
+  const edited = (await os.systemd.unit("kube-apiserver.service")).mainPid;
+  await after(() => {}, settled);
+  t.not((await os.systemd.unit("kube-apiserver.service")).mainPid, edited);
+  t.equal(leases.taken, 1);
+});
+
+t.test("it pauses while somebody holds the machine, and looks as soon as nobody does", async (t) => {
+  const { os, writer, after, drift, told } = await kept(t);
+  let free = (): void => {};
+  const held = writer.hold("admin from 10.240.0.1", () => new Promise<void>((resolve) => (free = resolve)));
+  const status = await after(
+    () => os.files.put(schedulerUnit, handEdit),
+    ({ paused }) => paused !== "",
+  );
+  t.match(status, { paused: /admin from 10\.240\.0\.1 is at work/, steps: [] });
+  t.equal(os.files.text(schedulerUnit), handEdit);
+  const mended = drift(settled);
+  free();
+  await held;
+  await mended;
+  t.ok(told.some(({ subject }) => subject === "unit/kube-scheduler"));
+});
+
+t.test("it pauses after another operation than the kept one failed, and touches nothing", async (t) => {
+  const { os, board, after } = await kept(t);
+  const operation = {
+    id: "operation-2",
+    holder: "admin",
+    startedUnixMillis: 0,
+    state: OperationState.OPERATION_STATE_FAILED,
+    error: undefined,
+  };
+  board.post({ operation });
+  await after(
+    () => os.files.put(schedulerUnit, handEdit),
+    ({ paused }) => /failed/.test(paused),
+  );
+  t.equal(os.files.text(schedulerUnit), handEdit);
+});
+
+t.test("a plan shows the texts that differ, and no secret", async (t) => {
+  const { os, reconciler } = await kept(t, report);
+  os.files.put(schedulerUnit, handEdit);
+  os.files.put("/var/lib/kubernetes/ca-key.pem", "somebody's key", 0o644);
+  await os.files.symlink("/var/lib/kubernetes/ca-key.pem", "/etc/systemd/system/kube-apiserver.service");
+  const { steps, differences } = await reconciler.plan(never);
+  t.match(
+    steps.filter(({ drift }) => drift !== undefined).map(({ id }) => id),
+    ["credential/ca-key.pem", "unit/kube-apiserver", "unit/kube-scheduler", "service/kube-apiserver"],
+  );
+  t.match(differences, [
+    { step: "unit/kube-apiserver", found: undefined, wanted: /kube-apiserver/ },
+    { step: "unit/kube-scheduler", path: schedulerUnit, found: handEdit, wanted: /--v=2/ },
+  ]);
+  t.notMatch(JSON.stringify([steps, differences]), /somebody's key|content of ca-key/);
+});

@@ -1,0 +1,119 @@
+import t from "tap";
+import { createBoard } from "../../../../agent/state/status-store.ts";
+import type { Entry, History } from "../../../../agent/history/history.ts";
+import { openMaintenance } from "../../../../agent/state/maintenance.ts";
+import { controllerSteps } from "../../../../agent/steps.ts";
+import { nginxService } from "../../../../agent/steps/nginx.ts";
+import { createWriter } from "../../../../agent/state/machine-lock.ts";
+import { KhwError } from "../../../../proto/errors.ts";
+import type { FakeOs } from "../../../fakes/os.ts";
+import { createFakeOs } from "../../../fakes/os.ts";
+import { applyAll, labDesired, labMachine, never, planAll } from "../../../fixtures/machine.ts";
+
+const folder = "/var/lib/khw-agent";
+
+/** The node's maintenance, as an agent that starts on this machine has it. */
+async function open(os: FakeOs, apply: () => Promise<void> = async () => {}) {
+  const board = createBoard(undefined);
+  const told: Entry[] = [];
+  const writer = createWriter({ clock: os.clock, signal: never });
+  const history: History = {
+    append: (entry) => void told.push(entry),
+    newest: () => 0,
+    list: async () => [],
+    listen: () => () => {},
+    settled: async () => {},
+  };
+  const maintenance = await openMaintenance({ os, folder, writer, board, history, apply });
+  return { maintenance, board, told, writer };
+}
+
+t.test("a drain is on disk, on the board and told once, and outlives the agent", async (t) => {
+  const os = createFakeOs();
+  let applied = 0;
+  const { maintenance, board, told } = await open(os, async () => void applied++);
+  t.match(maintenance.current(), { drained: false, holder: "" });
+  t.match(await maintenance.set(true, "admin"), { drained: true, holder: "admin", sinceUnixMillis: os.clock.now() });
+  os.clock.advance(1000);
+  t.match(await maintenance.set(true, "another"), { drained: true, holder: "admin" }, "it was so already");
+  t.equal(applied, 2, "nginx is made so again all the same");
+  t.match(told, [{ message: "drained by admin" }]);
+  t.equal(told.length, 1);
+  t.match(board.read().maintenance, { drained: true });
+  t.match(await os.files.stat(`${folder}/maintenance`), { mode: 0o600 });
+
+  const next = await open(os);
+  t.match([next.maintenance.current(), next.board.read().maintenance], [{ drained: true }, { drained: true }]);
+  await next.maintenance.set(false, "admin");
+  t.match((await open(os)).maintenance.current(), { drained: false });
+});
+
+t.test("it stands although nginx could not be made so, and nothing is recorded while another is at work", async (t) => {
+  const os = createFakeOs();
+  const failing = async (): Promise<void> => Promise.reject(new KhwError("SERVICE_FAILED", "nginx is not there"));
+  const { maintenance, writer } = await open(os, failing);
+  await t.rejects(maintenance.set(true, "admin"), { message: "nginx is not there" });
+  t.match((await open(os)).maintenance.current(), { drained: true });
+  let free = (): void => {};
+  const held = writer.hold("admin", () => new Promise<void>((resolve) => (free = resolve)));
+  await t.rejects(async () => maintenance.set(false, "another"), { code: "BUSY" });
+  t.equal(maintenance.current().drained, true);
+  free();
+  await held;
+});
+
+t.test("a record that is none counts as none", async (t) => {
+  const os = createFakeOs();
+  os.files.put(`${folder}/maintenance`, new Uint8Array([0xff, 0xff, 0xff]));
+  t.match((await open(os)).maintenance.current(), { drained: false });
+});
+
+t.test("a drained node answers 503, an operation keeps it so and succeeds, and it is no drift", async (t) => {
+  const os = labMachine();
+  await applyAll(controllerSteps(labDesired(), { drained: false }), os);
+  os.clock.advance(1000);
+  os.answers.set("http://127.0.0.1:80/healthz", { status: 503, body: "" });
+  const drained = controllerSteps(labDesired(), { drained: true });
+  const { errors, changed } = await applyAll(drained, os);
+  t.strictSame([errors, changed], [[], ["nginx/site", "service/nginx"]]);
+  t.strictSame(await planAll(drained, os), {});
+  const back = await planAll(controllerSteps(labDesired(), { drained: false }), os);
+  t.strictSame(Object.keys(back), ["nginx/site", "ready/nginx"]);
+});
+
+t.test("nginx's reload is done when none of the old workers takes connections any more", async (t) => {
+  const site = "/etc/nginx/sites-available/site";
+  const machine = async () => {
+    const os = labMachine();
+    await os.packages.install("nginx", { signal: never, progress: () => {} });
+    os.files.put(site, "server {}");
+    const { mainPid } = await os.systemd.unit("nginx.service");
+    const titles = new Map([[2, "nginx: worker process"]]);
+    const children = `/proc/${mainPid}/task/${mainPid}/children`;
+    os.files.put(children, "2 ");
+    const process = async (pid: number) => ({ argv: [titles.get(pid) ?? ""], environment: {}, inode: 0n, device: 0n });
+    return { os: { ...os, systemd: { ...os.systemd, process } }, titles, children };
+  };
+  const step = nginxService([site], []);
+
+  await t.test("the old one ends only what it has begun", async (t) => {
+    const { os, titles, children } = await machine();
+    let looks = 0;
+    const clock = {
+      ...os.clock,
+      delay: async () => {
+        if (++looks < 3) return;
+        os.files.put(children, "2 3 ");
+        titles.set(2, "nginx: worker process is shutting down").set(3, "nginx: worker process");
+      },
+    };
+    await step.apply({ ...os, clock }, { signal: never, progress: () => {} });
+    t.equal(looks, 3);
+  });
+
+  await t.test("one that goes on serves the old site, and that is an error", async (t) => {
+    const { os } = await machine();
+    const failure = { code: "SERVICE_FAILED", message: /old site/ };
+    await t.rejects(step.apply(os, { signal: never, progress: () => {} }), failure);
+  });
+});

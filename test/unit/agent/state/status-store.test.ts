@@ -1,0 +1,91 @@
+import t from "tap";
+import { createBoard, mergeChanges } from "../../../../agent/state/status-store.ts";
+import {
+  CertificateState,
+  type Component,
+  DriftPolicy,
+  Health,
+  type Operation,
+  OperationState,
+  type StatusChange,
+} from "../../../../proto/gen/khw/agent/v1/agent.ts";
+
+function component(name: string, changes: Partial<Component> = {}): Component {
+  return {
+    name,
+    activeState: "active",
+    subState: "running",
+    enabled: true,
+    version: "v1.21.0",
+    pid: 1,
+    sinceUnixMillis: 1,
+    restarts: 0,
+    health: Health.HEALTH_HEALTHY,
+    reason: "",
+    diagnosis: undefined,
+    supervisedRestarts: 0,
+    nextRestartUnixMillis: 0,
+    ...changes,
+  };
+}
+
+function operation(state: OperationState): Operation {
+  return { id: "1", holder: "alice", startedUnixMillis: 1, state, error: undefined };
+}
+
+const certificate = {
+  path: "/var/lib/kubernetes/ca.pem",
+  subject: "CN=Kubernetes",
+  expiresUnixMillis: 1,
+  state: CertificateState.CERTIFICATE_STATE_OK,
+  reason: "",
+};
+
+t.test("a component's change is told of in full, the others are not", async (t) => {
+  const board = createBoard(undefined);
+  board.post({ components: [component("nginx"), component("etcd")] });
+  const heard: StatusChange[] = [];
+  const stop = board.listen((change) => heard.push(change));
+  board.post({ components: [component("nginx", { pid: 2 }), component("etcd")] });
+  t.strictSame(
+    heard.map(({ components }) => components),
+    [[component("nginx", { pid: 2 })]],
+  );
+  t.strictSame(board.read().components, [component("nginx", { pid: 2 }), component("etcd")]);
+  stop();
+  board.post({ components: [component("nginx")] });
+  t.equal(heard.length, 1, "who has left hears no more");
+});
+
+t.test("what is as it was is no change, whatever part it is of", async (t) => {
+  const board = createBoard(operation(OperationState.OPERATION_STATE_SUCCEEDED));
+  const drift = { policy: DriftPolicy.DRIFT_POLICY_REPAIR, checkedUnixMillis: 5, steps: [], paused: "" };
+  const maintenance = { drained: true, holder: "alice", sinceUnixMillis: 3 };
+  const parts = { components: [component("nginx")], certificates: [certificate], drift, maintenance };
+  board.post(parts);
+  let heard = 0;
+  board.listen(() => heard++);
+  board.post({ ...structuredClone(parts), operation: operation(OperationState.OPERATION_STATE_SUCCEEDED) });
+  t.equal(heard, 0);
+  board.post({ operation: operation(OperationState.OPERATION_STATE_RUNNING) });
+  board.post({ drift: { ...drift, checkedUnixMillis: 6 } });
+  board.post({ maintenance: { ...maintenance, drained: false } });
+  board.post({ certificates: [{ ...certificate, expiresUnixMillis: 2 }] });
+  t.equal(heard, 4);
+});
+
+t.test("changes in a row become one that holds the newest of each part", async (t) => {
+  const board = createBoard(undefined);
+  const heard: StatusChange[] = [];
+  board.listen((change) => heard.push(change));
+  board.post({ components: [component("nginx"), component("etcd")], certificates: [certificate] });
+  board.post({ components: [component("nginx", { pid: 2 })] });
+  board.post({ operation: operation(OperationState.OPERATION_STATE_RUNNING) });
+  board.post({ components: [component("nginx", { pid: 3 })] });
+  const [first, ...rest] = heard;
+  if (first === undefined) throw new Error("nothing was heard");
+  const merged = rest.reduce(mergeChanges, first);
+  t.strictSame(merged.components, [component("nginx", { pid: 3 }), component("etcd")]);
+  t.strictSame(merged.certificates, [certificate], "a part that later changes do not hold stays");
+  t.equal(merged.operation?.state, OperationState.OPERATION_STATE_RUNNING);
+});

@@ -1,0 +1,71 @@
+/** When a component that runs is looked into, and when it is not. */
+import t from "tap";
+import { healthCheckOf } from "../../../../agent/health/health.ts";
+import type { UnitStatus } from "../../../../agent/os/os.ts";
+import { createAiling } from "../../../../agent/supervise/degraded.ts";
+import { createFakeOs } from "../../../fakes/os.ts";
+
+const unauthorized = "E1125 leaderelection.go:325] error retrieving resource lock kube-system/x: Unauthorized";
+
+function looking(component: string) {
+  const os = createFakeOs();
+  const check = healthCheckOf(component);
+  let reads = 0;
+  let [line, mainPid] = ["", 7];
+  const stream: typeof os.logs.stream = async function* () {
+    reads += 1;
+    yield { timeUnixMillis: os.clock.now(), text: line, priority: 3, pid: mainPid };
+  };
+  const log: string[] = [];
+  const ailing = createAiling({ check, os: { ...os, logs: { stream } }, log: (told) => void log.push(told) });
+  return {
+    reads: () => reads,
+    /** What its process writes from now on. */
+    writes: (text: string, pid = mainPid) => void ([line, mainPid] = [text, pid]),
+    /** Asks on every beat for so long; what the last one came to. */
+    after: async (seconds: number, reason: string | null = null): Promise<string | undefined> => {
+      let cause: string | undefined;
+      for (let beat = 0; beat < seconds; beat += 5) {
+        os.clock.advance(5000);
+        const unit: UnitStatus = { ...(await os.systemd.unit(check.unit)), activeState: "active", mainPid };
+        cause = (await ailing.look(reason, unit))?.cause;
+      }
+      return cause;
+    },
+  };
+}
+
+t.test("a client of the API server is looked into some time after its start, and then hardly ever", async (t) => {
+  const { after, reads } = looking("kube-scheduler");
+  await after(10);
+  t.equal(reads(), 0, "it may wait for others that were started with it");
+  await after(600);
+  t.equal(reads(), 1);
+  await after(600);
+  t.equal(reads(), 2);
+});
+
+t.test("what it ails from is told until it no longer says so", async (t) => {
+  const { after, writes } = looking("kube-scheduler");
+  writes(unauthorized);
+  t.equal(await after(25), "client-unauthorized");
+  writes(unauthorized, 8);
+  t.equal(await after(5), "client-unauthorized", "another process is asked before it is called well");
+  writes("I1125 all is quiet");
+  t.equal(await after(10), undefined);
+});
+
+t.test("an API server is looked into for as long as it is not well, and never while it is", async (t) => {
+  const { after, reads } = looking("kube-apiserver");
+  await after(3600);
+  t.equal(reads(), 0);
+  t.equal(await after(30, "/readyz answers 500, failing: etcd"), "etcd-unreachable");
+  t.ok(reads() > 2);
+  t.equal(await after(5), undefined, "with its word that it is well");
+});
+
+t.test("nginx has no ailment that is known, and is not looked into", async (t) => {
+  const { after, reads } = looking("nginx");
+  await after(60, "/healthz answers 502");
+  t.equal(reads(), 0);
+});

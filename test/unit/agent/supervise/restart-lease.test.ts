@@ -1,0 +1,52 @@
+import t from "tap";
+import type { EtcdLock } from "../../../../agent/etcd/lock.ts";
+import { createRestartLease } from "../../../../agent/supervise/restart-lease.ts";
+import { KhwError } from "../../../../proto/errors.ts";
+import { createFakeOs } from "../../../fakes/os.ts";
+import { labDesired, never } from "../../../fixtures/machine.ts";
+
+const target = { current: () => ({ operationId: "1", desired: labDesired() }), adopt: async () => {} };
+const away = new KhwError("NOT_READY", "https://10.240.0.10:2379: connect ECONNREFUSED");
+
+/** A cluster's etcd of which only some servers answer. */
+function fakeEtcd(answering: (server: string) => boolean) {
+  const holders: string[] = [];
+  const asked: string[] = [];
+  const etcd: EtcdLock = {
+    hold: async (server, { value }) => {
+      asked.push(server);
+      if (!answering(server)) throw away;
+      if (holders.length > 0) throw new KhwError("BUSY", `${holders[0]} restarts its API server`);
+      holders.push(value);
+      return { keepAlive: async () => {}, release: async () => void holders.pop() };
+    },
+  };
+  return { etcd, holders, asked };
+}
+
+t.test("the lease is had from the first server that answers, and given back", async (t) => {
+  const { etcd, holders, asked } = fakeEtcd((server) => server.includes("10.240.0.12"));
+  const lease = createRestartLease({ os: createFakeOs(), target, etcd });
+  {
+    await using _ = await lease.take(never);
+    t.strictSame(holders, ["controller-0"]);
+    await t.rejects(lease.take(never), { code: "BUSY", message: /controller-0/ });
+    await t.rejects(lease.take(never, { asked: true }), { code: "BUSY" });
+  }
+  t.strictSame(holders, []);
+  t.strictSame(asked.slice(0, 3), ["https://10.240.0.10:2379", "https://10.240.0.11:2379", "https://10.240.0.12:2379"]);
+});
+
+t.test("without etcd the agent waits for its controller's turn, and who asks is not kept waiting", async (t) => {
+  const { etcd } = fakeEtcd(() => false);
+  const os = createFakeOs();
+  os.clock.advance(30_000);
+  const lines: string[] = [];
+  const lease = createRestartLease({ os, target, etcd, log: (line) => void lines.push(line) });
+  const before = os.clock.now();
+  await lease.take(never, { asked: true });
+  t.equal(os.clock.now(), before);
+  await lease.take(never);
+  t.equal(os.clock.now() - before, 150_000, "the first controller's next minute of three");
+  t.match(lines[0], /^none of etcd's servers gives the lease .*ECONNREFUSED/);
+});

@@ -1,0 +1,52 @@
+/** What is wrong with the arguments is told before anybody is asked and anything is made: here there is not even a management CA. */
+import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import t from "tap";
+import { bootstrap } from "../../../../client/commands/bootstrap.ts";
+import { etcdDefrag } from "../../../../client/commands/etcd-defrag.ts";
+import { etcdRestore } from "../../../../client/commands/etcd-restore.ts";
+import { pkiRenew } from "../../../../client/commands/pki-renew.ts";
+import { loadConfig } from "../../../../client/config/load.ts";
+import type { Context } from "../../../../client/terminal/context.ts";
+import { never } from "../../../fixtures/machine.ts";
+
+const folder = await mkdtemp(join(tmpdir(), "khw-arguments-"));
+t.teardown(() => rm(folder, { recursive: true }));
+const silent: Context = { write: () => {}, warn: () => {}, terminal: false, env: {}, signal: never };
+const output = "text";
+
+const configOf = (nodes?: string) =>
+  loadConfig({ flags: new Map(nodes === undefined ? [] : [["--nodes", nodes]]), folder, env: {} });
+const config = await configOf("controller-0=192.0.2.1");
+
+t.test("bootstrap without nodes makes nothing", async (t) => {
+  const refused = bootstrap(await configOf(), silent, { output });
+  await t.rejects(refused, { code: "INVALID_ARGUMENT", message: "no nodes are named" });
+  t.same(await readdir(folder), []);
+});
+
+t.test("pki renew of nothing, of an authority, of what is not there, and of all and some", async (t) => {
+  const renew = (all: boolean, ...names: readonly string[]) => pkiRenew(config, silent, { output, names, all });
+  const code = "INVALID_ARGUMENT";
+  await t.rejects(renew(false), { code, message: "pki renew: no certificate is named" });
+  await t.rejects(renew(false, "ca"), { code, message: /ca is an authority/ });
+  await t.rejects(renew(false, "admin"), { code, message: /admin\.pem is none of the folder's certificates/ });
+  await t.rejects(renew(true, "admin"), { code, message: /--all leaves nothing to name, and admin is named/ });
+});
+
+t.test("etcd defrag with what is no percentage, nothing but blanks too", async (t) => {
+  for (const threshold of ["much", "", " ", "101"]) {
+    const refused = etcdDefrag(config, silent, { output, threshold });
+    await t.rejects(refused, { code: "INVALID_ARGUMENT", message: /^--threshold: / }, threshold);
+  }
+  await t.rejects(etcdDefrag(config, silent, { output, threshold: "0" }), { code: "CREDENTIAL_INVALID" });
+});
+
+t.test("etcd restore of a file that is not there", async (t) => {
+  const restore = (snapshot: string) => etcdRestore(config, silent, { output, snapshot, yes: true });
+  const path = join(folder, "nosuch.db");
+  await t.rejects(restore(path), { code: "INVALID_ARGUMENT", message: /nosuch\.db/ });
+  await writeFile(path, "");
+  await t.rejects(restore(path), { code: "CREDENTIAL_INVALID" });
+});

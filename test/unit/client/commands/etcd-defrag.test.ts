@@ -1,0 +1,62 @@
+import t from "tap";
+import type { Member } from "../../../../client/cluster/open.ts";
+import { defragMembers } from "../../../../client/commands/etcd-defrag.ts";
+import { EtcdMember } from "../../../../proto/gen/khw/agent/v1/etcd.ts";
+import { createFakeCluster } from "../../../fakes/cluster.ts";
+import { unusedEtcd } from "../../../fakes/etcd-calls.ts";
+import { never } from "../../../fixtures/machine.ts";
+
+/** Three members, of which the first leads; what each is like, and who was defragmented, in order. */
+async function cluster(changes: Readonly<Record<string, Partial<EtcdMember>>> = {}) {
+  const { members: plain } = await createFakeCluster(["controller-0", "controller-1", "controller-2"]);
+  const done: string[] = [];
+  const members = plain.map(({ node, ...rest }): Member => {
+    const { name } = node.address;
+    const sizes = { dbSize: 100, dbSizeInUse: 30 };
+    const common = { memberId: name, clusterId: "c", leaderId: "controller-0" };
+    const member = EtcdMember.fromPartial({ ...common, ...sizes, ...changes[name] });
+    const etcd = {
+      ...unusedEtcd,
+      status: async () => ({ member, reason: "", restore: undefined }),
+      defragment: async () => {
+        done.push(name);
+        return { sizeBefore: 100, sizeAfter: 30, durationMillis: 5 };
+      },
+    };
+    return { ...rest, node: { ...node, etcd } };
+  });
+  const run = (threshold = 50, signal = never): Promise<number> => {
+    const context = { write: () => {}, warn: () => {}, terminal: false, env: {}, signal };
+    return defragMembers(members, context, { output: "text", threshold });
+  };
+  return { done, run };
+}
+
+t.test("one after the other, the leader last", async (t) => {
+  const { done, run } = await cluster();
+  t.equal(await run(), 0);
+  t.same(done, ["controller-1", "controller-2", "controller-0"]);
+});
+
+t.test("only those with as much unused room", async (t) => {
+  const { done, run } = await cluster({ "controller-1": { dbSizeInUse: 60 } });
+  t.equal(await run(), 0);
+  t.same(done, ["controller-2", "controller-0"]);
+  t.equal(await run(90), 0);
+  t.equal(done.length, 2);
+});
+
+t.test("nobody while a member is not well, but for want of room", async (t) => {
+  const ill = await cluster({ "controller-2": { errors: ["memberID:1 alarm:CORRUPT"] } });
+  await t.rejects(ill.run(), { code: "PREFLIGHT_FAILED", message: /CORRUPT/ });
+  t.same(ill.done, []);
+  const full = await cluster({ "controller-2": { errors: ["memberID:1 alarm:NOSPACE"] } });
+  t.equal(await full.run(), 0);
+  t.equal(full.done.length, 3);
+});
+
+t.test("Ctrl-C spares those whose turn has not come", async (t) => {
+  const { done, run } = await cluster();
+  t.equal(await run(50, AbortSignal.abort()), 130);
+  t.same(done, []);
+});

@@ -1,0 +1,291 @@
+import t from "tap";
+import { drainNodes, undrainNodes } from "../../../../client/commands/drain.ts";
+import { restartNodes, type RestartOptions } from "../../../../client/commands/restart.ts";
+import type { Context } from "../../../../client/terminal/context.ts";
+import { type Rotation, rollout } from "../../../../client/rollout/apply.ts";
+import { formatError, KhwError, toDetail } from "../../../../proto/errors.ts";
+import type { DesiredState } from "../../../../proto/gen/khw/agent/v1/agent.ts";
+import { createFakeCluster, type FakeCluster } from "../../../fakes/cluster.ts";
+
+const names = ["controller-0", "controller-1", "controller-2"];
+
+function terminal() {
+  const lines: string[] = [];
+  const interrupt = new AbortController();
+  const context: Context = {
+    write: (text) => void lines.push(text.trimEnd()),
+    warn: () => {},
+    terminal: false,
+    env: {},
+    signal: interrupt.signal,
+  };
+  const ctrlC = (): void => interrupt.abort(new KhwError("CANCELLED", "ended by SIGINT"));
+  return { lines, context, ctrlC };
+}
+
+const output = "text";
+const every: RestartOptions = { output, nodes: names.join(","), component: "kube-apiserver", force: false };
+
+function node({ nodes }: FakeCluster, index: number) {
+  const found = nodes[index];
+  if (found === undefined) throw new Error(`no node ${index}`);
+  return found;
+}
+
+t.test("a node is drained until the health check agrees, and taken back in; both may be said twice", async (t) => {
+  const cluster = await createFakeCluster(names);
+  const { context, lines } = terminal();
+  for (const _ of [1, 2]) {
+    t.equal(await drainNodes(cluster, context, { output, nodes: ["controller-1"], force: false }), 0);
+    t.ok(node(cluster, 1).drained);
+  }
+  for (const _ of [1, 2]) t.equal(await undrainNodes(cluster, context, { output, nodes: ["controller-1"] }), 0);
+  t.strictSame(cluster.log, ["controller-1 drained", "controller-1 undrained"]);
+  t.match(lines[0], "controller-1: drain: leaves the rotation");
+});
+
+t.test("a drain that would leave nobody to serve is refused with the reasons, unless forced", async (t) => {
+  const cluster = await createFakeCluster(names);
+  const { context } = terminal();
+  node(cluster, 0).drained = true;
+  node(cluster, 2).well = false;
+  const options = { output, nodes: ["controller-1"], force: false } as const;
+  const error = await drainNodes(cluster, context, options).catch((thrown: unknown) => thrown);
+  t.match(error, {
+    code: "PREFLIGHT_FAILED",
+    message:
+      "no other node with a healthy API server would be in rotation: controller-0 is drained; controller-2's kube-apiserver is not healthy (/readyz answers 500)",
+    hint: /--force/,
+  });
+  t.strictSame(cluster.log, []);
+  t.equal(await drainNodes(cluster, context, { ...options, force: true }), 0);
+  t.strictSame(cluster.log, ["controller-1 drained"]);
+  t.equal(await drainNodes(cluster, context, options), 0, "it is drained already: nothing is taken away");
+});
+
+t.test("a node that the agent or the load balancer knows nothing good of does not serve", async (t) => {
+  const cluster = await createFakeCluster(names);
+  node(cluster, 1).reachable = false;
+  node(cluster, 2).stuck = "UNHEALTHY";
+  const drained = drainNodes(cluster, terminal().context, { output, nodes: ["controller-0"], force: false });
+  await t.rejects(drained, {
+    message: /controller-1 is not reached \(no answer\); Google's health check says UNHEALTHY of controller-2$/,
+  });
+});
+
+t.test("a health check that does not agree in time is an error that says what it said last", async (t) => {
+  const cluster = await createFakeCluster(names);
+  node(cluster, 1).stuck = "HEALTHY";
+  await t.rejects(drainNodes(cluster, terminal().context, { output, nodes: ["controller-1"], force: false }), {
+    code: "TIMEOUT",
+    node: "controller-1",
+    step: "drain",
+    message: "Google's health check still says HEALTHY after 1 s",
+  });
+});
+
+t.test("without a load balancer nobody is asked, and that is said", async (t) => {
+  const cluster = await createFakeCluster(names, false);
+  const { context, lines } = terminal();
+  t.equal(await drainNodes(cluster, context, { output, nodes: ["controller-0,1"], force: false }), 0);
+  t.match(lines.at(-1), /answer the health check with 503; .* nobody was asked/);
+});
+
+t.test("a name that is none of the cluster's is refused with those that are", async (t) => {
+  const cluster = await createFakeCluster(names);
+  await t.rejects(drainNodes(cluster, terminal().context, { output, nodes: ["controller-7"], force: false }), {
+    code: "INVALID_ARGUMENT",
+    message: "controller-7 is none of the cluster's nodes",
+    hint: "these are: controller-0, controller-1, controller-2",
+  });
+});
+
+t.test("restart takes one node after the other, out of rotation, and back in before the next", async (t) => {
+  const cluster = await createFakeCluster(names);
+  t.equal(await restartNodes(cluster, terminal().context, every), 0);
+  t.strictSame(
+    cluster.log,
+    names.flatMap((name) => [`${name} drained`, `${name} kube-apiserver restarted while drained`, `${name} undrained`]),
+  );
+});
+
+t.test("what no client of the load balancer notices restarts without a drain", async (t) => {
+  const cluster = await createFakeCluster(names);
+  t.equal(await restartNodes(cluster, terminal().context, { ...every, component: "kube-scheduler" }), 0);
+  t.strictSame(
+    cluster.log,
+    names.map((name) => `${name} kube-scheduler restarted`),
+  );
+});
+
+t.test("a node that was drained before stays so, and is told of", async (t) => {
+  const cluster = await createFakeCluster(names);
+  node(cluster, 1).drained = true;
+  const { context, lines } = terminal();
+  t.equal(await restartNodes(cluster, context, { ...every, nodes: "controller-1" }), 0);
+  t.strictSame(cluster.log, ["controller-1 kube-apiserver restarted while drained"]);
+  t.ok(lines.includes("controller-1 was drained before, and stays so: khw-client undrain controller-1"));
+});
+
+t.test("an API server that does not come back stays out of rotation, and the others are left alone", async (t) => {
+  const cluster = await createFakeCluster(names);
+  const broken = node(cluster, 1);
+  broken.restart = async () => {
+    broken.well = false;
+    throw new KhwError("NOT_READY", "kube-apiserver does not stay up", {
+      node: "controller-1",
+      hint: "see its journal",
+    });
+  };
+  const { context, lines } = terminal();
+  const error = await restartNodes(cluster, context, every).catch((thrown: unknown) => thrown);
+  if (!(error instanceof KhwError)) throw new Error("it succeeded");
+  t.equal(error.code, "PARTIAL");
+  t.match(
+    formatError(error),
+    "see its journal; it stays drained: when its API server is well, `khw-client undrain controller-1`",
+  );
+  t.match(formatError(error), "controller-2: not restarted, since controller-1 failed: it serves on");
+  t.ok(broken.drained);
+  t.notOk(cluster.log.some((line) => line.startsWith("controller-2")));
+  t.match(lines.at(-1), /^controller-2: not restarted/);
+});
+
+t.test("a restart that failed and left the API server well is taken back in", async (t) => {
+  const cluster = await createFakeCluster(names);
+  node(cluster, 0).restart = async () => {
+    throw new KhwError("BUSY", "controller-2 restarts its API server now");
+  };
+  await t.rejects(restartNodes(cluster, terminal().context, { ...every, nodes: "controller-0" }), { code: "BUSY" });
+  t.notOk(node(cluster, 0).drained);
+});
+
+t.test("a node that is busy was not drained, and nobody says so", async (t) => {
+  const cluster = await createFakeCluster(names);
+  node(cluster, 0).busy = true;
+  const error = await restartNodes(cluster, terminal().context, { ...every, nodes: "controller-0" }).catch(
+    (thrown: unknown) => thrown,
+  );
+  t.match(error, { code: "BUSY", step: "drain", hint: undefined });
+  t.strictSame(cluster.log, []);
+});
+
+t.test("a restart that would leave no healthy API server is refused, unless forced", async (t) => {
+  const alone = await createFakeCluster(["controller-0"]);
+  const one = { ...every, nodes: "controller-0" };
+  await t.rejects(restartNodes(alone, terminal().context, one), { code: "PREFLIGHT_FAILED", hint: /--force/ });
+  t.strictSame(alone.log, []);
+  t.equal(await restartNodes(alone, terminal().context, { ...one, force: true }), 0);
+  t.strictSame(alone.log, ["controller-0 kube-apiserver restarted"], "and there is nowhere to send its clients to");
+});
+
+t.test("one that is not well takes nothing away by being restarted", async (t) => {
+  const alone = await createFakeCluster(["controller-0"]);
+  node(alone, 0).well = false;
+  t.equal(await restartNodes(alone, terminal().context, { ...every, nodes: "controller-0" }), 0);
+});
+
+t.test("etcd is not restarted when its quorum would be lost", async (t) => {
+  const cluster = await createFakeCluster(names);
+  const etcd = { ...every, nodes: "controller-0", component: "etcd" };
+  t.equal(await restartNodes(cluster, terminal().context, etcd), 0);
+  node(cluster, 2).well = false;
+  await t.rejects(restartNodes(cluster, terminal().context, etcd), {
+    message: "etcd would lose its quorum: 1 of 3 members would be left healthy",
+  });
+});
+
+t.test("Ctrl-C finishes the node in hand, takes it back in, and begins no other", async (t) => {
+  const cluster = await createFakeCluster(names);
+  const { context, lines, ctrlC } = terminal();
+  node(cluster, 0).restart = async () => ctrlC();
+  t.equal(await restartNodes(cluster, context, every), 130);
+  t.strictSame(cluster.log, [
+    "controller-0 drained",
+    "controller-0 kube-apiserver restarted while drained",
+    "controller-0 undrained",
+  ]);
+  t.ok(lines.some((line) => /^interrupted: controller-0 is finished .*khw-client undrain controller-0/.test(line)));
+  t.match(lines.at(-1), "controller-2: not restarted: its turn had not come");
+});
+
+t.test("Ctrl-C while a node is being drained takes it back in, and restarts nothing", async (t) => {
+  const cluster = await createFakeCluster(names);
+  const { context, ctrlC } = terminal();
+  node(cluster, 0).stuck = "HEALTHY";
+  setTimeout(ctrlC, 100);
+  t.equal(await restartNodes(cluster, context, every), 130);
+  t.strictSame(cluster.log, ["controller-0 drained", "controller-0 undrained"]);
+});
+
+/** Rolls out over the fake nodes, whose agents answer that they have changed one step, or fail. */
+async function rollOver(cluster: FakeCluster, error?: KhwError, spared = names) {
+  const members = cluster.members.map(({ node, ...rest }) => ({
+    ...rest,
+    node: {
+      ...node,
+      apply: async function* () {
+        cluster.log.push(`${node.address.name} applied`);
+        const value = {
+          changedSteps: 1,
+          error: error && toDetail(error),
+        };
+        yield { operationId: "", sequence: 1, timeUnixMillis: 0, kind: { $case: "operationFinished" as const, value } };
+      },
+    },
+  }));
+  const rotation: Rotation = { cloud: cluster.cloud, members, timeouts: cluster.config.timeouts };
+  const work = members.map(({ node }) => ({ node, desired: desiredOf(node.address.name) }));
+  return rollout(work, {
+    progress: { emit: () => {}, settled: async () => {} },
+    signal: terminal().context.signal,
+    timeoutMillis: 1_000,
+    spare: new Set(members.filter(({ node }) => spared.includes(node.address.name)).map((member) => member.node)),
+    rotation,
+  });
+}
+
+function desiredOf(node: string): DesiredState {
+  return {
+    node,
+    kubernetesVersion: "",
+    binaries: undefined,
+    cluster: undefined,
+    flags: {},
+    credentials: [],
+    supervision: undefined,
+  };
+}
+
+t.test("a roll-out drains what serves and would restart, and nothing else", async (t) => {
+  const cluster = await createFakeCluster(names);
+  const outcomes = await rollOver(cluster, undefined, ["controller-1"]);
+  t.strictSame(
+    outcomes.map(({ changed, error }) => [changed, error]),
+    names.map(() => [1, undefined]),
+  );
+  t.strictSame(cluster.log, [
+    "controller-0 applied",
+    "controller-2 applied",
+    "controller-1 drained",
+    "controller-1 applied",
+    "controller-1 undrained",
+  ]);
+});
+
+t.test("a roll-out that fails on a node whose API server is well takes that node back in", async (t) => {
+  const cluster = await createFakeCluster(names);
+  const outcomes = await rollOver(cluster, new KhwError("DOWNLOAD_FAILED", "no mirror delivered it"));
+  t.match(outcomes, [
+    { error: { code: "DOWNLOAD_FAILED", node: "controller-0" } },
+    { error: { code: "PREFLIGHT_FAILED" } },
+    { error: { code: "PREFLIGHT_FAILED" } },
+  ]);
+  t.strictSame(cluster.log, ["controller-0 drained", "controller-0 applied", "controller-0 undrained"]);
+});
+
+t.test("a roll-out changes the only node that serves as it is", async (t) => {
+  const cluster = await createFakeCluster(["controller-0"]);
+  t.match(await rollOver(cluster), [{ changed: 1 }]);
+  t.strictSame(cluster.log, ["controller-0 applied"]);
+});

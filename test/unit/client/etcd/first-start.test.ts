@@ -1,0 +1,33 @@
+import t from "tap";
+import { uncertainBeginnings } from "../../../../client/etcd/first-start.ts";
+import { GetInfoResponse } from "../../../../proto/gen/khw/agent/v1/agent.ts";
+import { createFakeCluster } from "../../../fakes/cluster.ts";
+import { labDesiredWithEtcd } from "../../../fixtures/machine.ts";
+import { labState } from "../../../fixtures/lab-cluster.ts";
+
+const { version, mirrors, strict, dedicatedDisk } = labDesiredWithEtcd().etcd;
+const managed = labState({ etcd: { version, mirrors: [...mirrors], sha256: {}, strict, dedicatedDisk } });
+
+/** What is found when each node says this of its member; undefined: it does not answer. */
+async function findings(begun: readonly (boolean | undefined)[], desired = managed) {
+  const { members: plain } = await createFakeCluster(["controller-0", "controller-1", "controller-2"]);
+  const members = plain.map(({ node }, index) => {
+    const etcdBegun = begun[index];
+    return etcdBegun === undefined ? { node } : { node, info: GetInfoResponse.fromPartial({ etcdBegun }) };
+  });
+  const work = members.flatMap(({ node, info }) => (info === undefined ? [] : { node, desired }));
+  return uncertainBeginnings(members, work);
+}
+
+t.test("no member of etcd is begun while a controller that may have the data cannot be asked", async (t) => {
+  const found = await findings([false, true, undefined]);
+  t.match(found, [{ code: "PREFLIGHT_FAILED", node: "controller-0", message: /controller-2/, hint: /controller-2/ }]);
+  t.equal(found.length, 1);
+  t.equal((await findings([false, false, undefined])).length, 2);
+});
+
+t.test("members that were begun are worked on while another is away, and all begin where all answer", async (t) => {
+  t.same(await findings([true, true, undefined]), []);
+  t.same(await findings([false, false, false]), []);
+  t.same(await findings([false, true, undefined], labState()), [], "an etcd that is not khw's");
+});

@@ -1,0 +1,171 @@
+import { chmod, lstat, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import t from "tap";
+import { parse, stringify } from "yaml";
+import { kubeconfig } from "../../../../client/commands/kubeconfig.ts";
+import { parseConfig } from "../../../../client/config/load.ts";
+import { parseYaml } from "../../../../client/config/yaml.ts";
+import { createMissing } from "../../../../client/pki/cluster/create.ts";
+import { mergeKubeconfig } from "../../../../client/kubeconfig/merge.ts";
+import { readKubeconfig, writeKubeconfig } from "../../../../client/kubeconfig/write.ts";
+
+const entry = {
+  name: "kubernetes",
+  user: "kubernetes-admin",
+  server: "https://203.0.113.10:6443",
+  ca: "Y2E=",
+  certificate: "Y2VydA==",
+  key: "a2V5",
+};
+const options = { file: "config", use: false };
+const merged = (text: string, change: Partial<typeof entry> = {}, use = false): string =>
+  mergeKubeconfig(text, { ...entry, ...change }, { ...options, use });
+
+const others = `# mine
+apiVersion: v1
+kind: Config
+preferences: {}
+clusters:
+- cluster: {server: "https://192.0.2.1:6443"} # the old one
+  name: other
+contexts:
+- context:
+    cluster: other
+    namespace: work
+    user: admin
+  name: other
+current-context: other
+users:
+- name: admin
+  user: {token: abc}
+`;
+
+t.test("a file that is not there becomes one with the cluster as current context", (t) => {
+  t.same(parse(merged("")), {
+    apiVersion: "v1",
+    kind: "Config",
+    clusters: [{ name: "kubernetes", cluster: { "certificate-authority-data": "Y2E=", server: entry.server } }],
+    users: [{ name: "kubernetes-admin", user: { "client-certificate-data": "Y2VydA==", "client-key-data": "a2V5" } }],
+    contexts: [{ name: "kubernetes", context: { cluster: "kubernetes", user: "kubernetes-admin" } }],
+    "current-context": "kubernetes",
+  });
+  t.end();
+});
+
+t.test("all else in the file stays as it is, with its comments, and so does the current context", (t) => {
+  const text = merged(others);
+  t.match(text, /^# mine\n/);
+  t.match(text, "# the old one");
+  const [before, after] = [parse(others), parse(text)];
+  t.same(after.clusters[0], before.clusters[0]);
+  t.same(after.contexts[0], before.contexts[0]);
+  t.same(after.users[0], before.users[0]);
+  t.equal(after["current-context"], "other");
+  t.same([after.clusters.length, after.contexts.length, after.users.length], [2, 2, 2]);
+  t.equal(parse(merged(others, {}, true))["current-context"], "kubernetes", "but where it is told to");
+  t.end();
+});
+
+t.test("a second time it takes its own place, with whatever is new", (t) => {
+  const once = merged(others);
+  t.equal(merged(once), once, "nothing changes");
+  const renewed = parse(merged(once, { certificate: "bmV3" }));
+  t.equal(renewed.users.length, 2);
+  t.equal(renewed.users[1].user["client-certificate-data"], "bmV3");
+  t.end();
+});
+
+t.test("what the user has set in it stays as he set it", (t) => {
+  const mine = parse(merged(""));
+  mine.contexts[0].context.namespace = "work";
+  Object.assign(mine.clusters[0].cluster, { "proxy-url": "http://proxy:3128", "tls-server-name": "kubernetes" });
+  const renewed = { ca: "bmV3", certificate: "bmV3" };
+  const after = parse(merged(stringify(mine), renewed));
+  mine.clusters[0].cluster["certificate-authority-data"] = "bmV3";
+  mine.users[0].user["client-certificate-data"] = "bmV3";
+  t.strictSame(after, mine);
+  mine.clusters[0].cluster["insecure-skip-tls-verify"] = true;
+  t.strictSame(parse(merged(stringify(mine), renewed)), after, "but nobody is trusted unseen");
+  t.end();
+});
+
+t.test("lists that kubectl left empty are filled", (t) => {
+  const text = "apiVersion: v1\nkind: Config\nclusters: null\ncontexts: []\nusers:\ncurrent-context: ''\n";
+  t.same(parse(merged(text)), parse(merged("")));
+  t.end();
+});
+
+for (const [title, text] of [
+  ["another cluster of that name", merged("", { server: "https://198.51.100.1:6443" })],
+  ["another's context of that name", others.replace("  name: other\ncurrent", "  name: kubernetes\ncurrent")],
+  ["another's user of that name", others.replace("- name: admin", "- name: kubernetes-admin")],
+] as const) {
+  t.test(`${title} is refused, and never replaced`, (t) => {
+    t.throws(() => merged(text), { code: "CONFIG_INVALID", message: /^config: has a .* kubernetes already/ });
+    t.end();
+  });
+}
+
+t.test("what is no kubeconfig is refused", (t) => {
+  for (const text of ["a: [", "kind: Secret\n", "x", "- a\n"]) {
+    t.throws(() => merged(text), { code: "CONFIG_INVALID", message: "config: is no kubeconfig" }, text);
+  }
+  t.end();
+});
+
+t.test("the file is its owner's alone, replaced as a whole, and a link stays one", async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), "khw-kubeconfig-"));
+  t.teardown(() => rm(folder, { recursive: true }));
+  const path = join(folder, "made", "config");
+  t.equal(await readKubeconfig(path), "");
+  await writeKubeconfig(path, "one");
+  t.equal((await stat(path)).mode & 0o777, 0o600);
+
+  await writeFile(join(folder, "open"), "two", { mode: 0o644 });
+  await symlink(join(folder, "open"), join(folder, "link"));
+  await writeKubeconfig(join(folder, "link"), "three");
+  t.equal(await readFile(join(folder, "open"), "utf8"), "three");
+  t.equal((await stat(join(folder, "open"))).mode & 0o777, 0o600);
+  t.same((await readdir(folder)).sort(), ["link", "made", "open"], "nothing temporary");
+
+  await symlink(join("later", "config"), join(folder, "second"));
+  await symlink("second", join(folder, "first"));
+  await writeKubeconfig(join(folder, "first"), "four");
+  t.equal(await readFile(join(folder, "later", "config"), "utf8"), "four", "what a link leads to is made");
+  t.ok((await lstat(join(folder, "first"))).isSymbolicLink() && (await lstat(join(folder, "second"))).isSymbolicLink());
+  await t.rejects(writeKubeconfig(folder, "x"), { code: "IO_FAILED" });
+  await t.rejects(readKubeconfig(folder), { code: "IO_FAILED" });
+});
+
+t.test("a file that is as wanted becomes its owner's alone, too", async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), "khw-kubeconfig-"));
+  t.teardown(() => rm(folder, { recursive: true }));
+  const files = await createMissing(
+    new Map(),
+    {
+      clusterName: "kubernetes",
+      cluster: { controllers: [], publicAddress: "203.0.113.10", serviceCidr: "10.32.0.0/24" },
+      algorithm: "ecdsa",
+      days: 1,
+      caDays: 2,
+      extraNames: [],
+      workers: [],
+      separateSigningCa: false,
+    },
+    new Date(),
+  );
+  await writeFile(join(folder, "admin.kubeconfig"), files["admin.kubeconfig"] ?? "", { mode: 0o600 });
+  const yaml = parseYaml("cluster: {publicAddress: 203.0.113.10}\n", { name: "khw.yaml", folder });
+  const config = parseConfig(yaml, { flags: new Map([["--credentials", folder]]), folder });
+  const file = join(folder, "config");
+  let told = "";
+  const write = (text: string): void => void (told += text);
+  const context = { write, warn: write, terminal: false, env: {}, signal: new AbortController().signal };
+  const options = { file, context: undefined, use: false };
+  t.equal(await kubeconfig(config, context, options), 0);
+  await chmod(file, 0o644);
+  t.equal(await kubeconfig(config, context, options), 0);
+  t.match(told, /as before\n$/);
+  t.equal((await stat(file)).mode & 0o777, 0o600);
+});

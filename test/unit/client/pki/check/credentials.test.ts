@@ -1,0 +1,446 @@
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import t from "tap";
+import { parseConfig } from "../../../../../client/config/load.ts";
+import { checkCredentials } from "../../../../../client/pki/check/check.ts";
+import { collect } from "../../../../../client/pki/check/problem.ts";
+import { encryptionConfigIsSound } from "../../../../../client/pki/check/encryption-config.ts";
+import { readCredentials } from "../../../../../client/pki/check/read.ts";
+import { createClusterAuthority } from "../../../../../client/pki/cluster/issue.ts";
+import { credentialNames, credentialSet } from "../../../../../proto/components.ts";
+import { KhwError } from "../../../../../proto/errors.ts";
+import { issue, makeAuthority } from "../../../../testbed/certificates.ts";
+import { makeCredentials, subjectAlternativeNames } from "../../../../testbed/credentials.ts";
+
+const publicAddress = "203.0.113.10";
+const controllers = [0, 1, 2].map((number) => ({ name: `controller-${number}`, internalIp: `10.240.0.1${number}` }));
+const cluster = { nodes: controllers.map(({ internalIp: address }) => ({ address })), publicAddress };
+
+const root = await mkdtemp(join(tmpdir(), "khw-credentials-"));
+t.teardown(() => rm(root, { recursive: true }));
+const sound = join(root, "sound");
+const strange = join(root, "strange");
+await mkdir(strange);
+await Promise.all([makeCredentials(sound, cluster), makeAuthority(strange)]);
+
+let copies = 0;
+
+/** A copy of the sound files with something done to it. */
+async function spoilt(change: (folder: string) => Promise<unknown>): Promise<string> {
+  const folder = join(root, `copy-${copies++}`);
+  await cp(sound, folder, { recursive: true });
+  await change(folder);
+  return folder;
+}
+
+function read(folder: string) {
+  const origin = { label: "", code: "CONFIG_INVALID", folder } as const;
+  const flags = new Map([["--credentials", folder]]);
+  return readCredentials(parseConfig({ kind: "empty", origin }, { flags, folder }), { controllers, publicAddress });
+}
+
+async function refusal(folder: string): Promise<KhwError> {
+  try {
+    await read(folder);
+  } catch (error) {
+    if (error instanceof KhwError) return error;
+    throw error;
+  }
+  throw new Error("the credentials were accepted");
+}
+
+async function edit(folder: string, file: string, change: (text: string) => string): Promise<void> {
+  const text = await readFile(join(folder, file), "utf8");
+  const changed = change(text);
+  if (changed === text) throw new Error(`nothing was changed in ${file}`);
+  await writeFile(join(folder, file), changed);
+}
+
+/** Puts another certificate and key into a kubeconfig. */
+async function embed(folder: string, kubeconfig: string, pem: string): Promise<void> {
+  const data = async (file: string) => (await readFile(join(folder, file))).toString("base64");
+  const [certificate, key] = await Promise.all([data(`${pem}.pem`), data(`${pem}-key.pem`)]);
+  await edit(folder, kubeconfig, (text) =>
+    text
+      .replace(/client-certificate-data: .*/, `client-certificate-data: ${certificate}`)
+      .replace(/client-key-data: .*/, `client-key-data: ${key}`),
+  );
+}
+
+t.test("the lab's own files are accepted as they are", async (t) => {
+  const { credentials, admin } = await read(sound);
+  t.same(
+    credentials.map(({ name }) => name),
+    credentialNames,
+  );
+  for (const { name, content } of credentials) t.same(content, await readFile(join(sound, name)));
+  t.same(admin.certificate, await readFile(join(sound, "admin.pem")));
+  t.same(admin.key, await readFile(join(sound, "admin-key.pem")));
+  t.same(admin.ca, await readFile(join(sound, "ca.pem")));
+  t.equal(admin.server, "https://127.0.0.1:6443");
+});
+
+const serving = { names: subjectAlternativeNames(cluster) };
+const without = (address: string) => ({ names: serving.names.filter((name) => name !== `IP:${address}`) });
+
+const cases: readonly [title: string, change: (folder: string) => Promise<unknown>, message: RegExp][] = [
+  ["a file is missing", (folder) => rm(join(folder, "ca-key.pem")), /: ca-key\.pem: is missing$/],
+  [
+    "the admin's kubeconfig is missing",
+    (folder) => rm(join(folder, "admin.kubeconfig")),
+    /: admin\.kubeconfig: is missing$/,
+  ],
+  [
+    "a folder stands in a file's place",
+    async (folder) => {
+      await rm(join(folder, "kubernetes-key.pem"));
+      await mkdir(join(folder, "kubernetes-key.pem"));
+    },
+    /: kubernetes-key\.pem: cannot be read \(EISDIR\)$/,
+  ],
+  [
+    "a certificate is not PEM",
+    (folder) => writeFile(join(folder, "kubernetes.pem"), "x"),
+    /kubernetes\.pem: is no certificate in PEM/,
+  ],
+  [
+    "a key is not PEM",
+    (folder) => writeFile(join(folder, "kubernetes-key.pem"), "x"),
+    /kubernetes-key\.pem: is no unencrypted private key in PEM/,
+  ],
+  [
+    "key and certificate do not match",
+    (folder) => cp(join(folder, "admin-key.pem"), join(folder, "kubernetes-key.pem")),
+    /: kubernetes-key\.pem: is not the key of kubernetes\.pem$/,
+  ],
+  [
+    "the CA's key is another's",
+    (folder) => cp(join(folder, "admin-key.pem"), join(folder, "ca-key.pem")),
+    /: ca-key\.pem: is not the key of ca\.pem$/,
+  ],
+  [
+    "a certificate has expired",
+    (folder) => issue(folder, "kubernetes", { ...serving, days: -1 }),
+    /: kubernetes\.pem: notAfter: expired on \d{4}-\d\d-\d\dT/,
+  ],
+  [
+    "a certificate is another CA's",
+    (folder) => issue(folder, "kubernetes", { ...serving, authority: strange }),
+    /: kubernetes\.pem: issuer: was not issued by the CA in ca\.pem$/,
+  ],
+  [
+    "the certificate lacks the public address",
+    (folder) => issue(folder, "kubernetes", without(publicAddress)),
+    /: kubernetes\.pem: subjectAltName: lacks 203\.0\.113\.10 \(the public address\)$/,
+  ],
+  [
+    "the certificate lacks a controller's address",
+    (folder) => issue(folder, "kubernetes", without("10.240.0.11")),
+    /: kubernetes\.pem: subjectAltName: lacks 10\.240\.0\.11 \(controller-1\)$/,
+  ],
+  [
+    "the certificate lacks the loopback address",
+    (folder) => issue(folder, "kubernetes", without("127.0.0.1")),
+    /kubernetes\.pem: subjectAltName: lacks 127\.0\.0\.1 /,
+  ],
+  [
+    "the certificate lacks the service's address",
+    (folder) => issue(folder, "kubernetes", without("10.32.0.1")),
+    /: kubernetes\.pem: subjectAltName: lacks 10\.32\.0\.1 \(the service kubernetes\)$/,
+  ],
+  [
+    "ca.pem is no authority",
+    (folder) => cp(join(folder, "admin.pem"), join(folder, "ca.pem")),
+    /ca\.pem: basicConstraints: is not a CA's certificate/,
+  ],
+  [
+    "the service-account files are no pair",
+    (folder) => cp(join(folder, "admin-key.pem"), join(folder, "service-account-key.pem")),
+    /: service-account-key\.pem: is not the key of service-account\.pem$/,
+  ],
+  [
+    "service-account.pem is a private key",
+    (folder) => cp(join(folder, "service-account-key.pem"), join(folder, "service-account.pem")),
+    /service-account\.pem: is neither a certificate nor a public key in PEM/,
+  ],
+  [
+    "a kubeconfig is not YAML",
+    (folder) => writeFile(join(folder, "kube-scheduler.kubeconfig"), "a: *b\nclient-key-data: c2VjcmV0"),
+    /: kube-scheduler\.kubeconfig: is no kubeconfig$/,
+  ],
+  [
+    "a kubeconfig has no current context",
+    (folder) =>
+      edit(folder, "kube-scheduler.kubeconfig", (text) =>
+        text.replace("current-context: default", "current-context: other"),
+      ),
+    /: kube-scheduler\.kubeconfig: current-context: leads to no context$/,
+  ],
+  [
+    "a kubeconfig names files",
+    (folder) =>
+      edit(folder, "kube-scheduler.kubeconfig", (text) =>
+        text.replace(/client-key-data: .*/, "client-key: kube-scheduler-key.pem"),
+      ),
+    /: kube-scheduler\.kubeconfig: users\.system:kube-scheduler\.client-key: names a file/,
+  ],
+  [
+    "a kubeconfig's data is not base64",
+    (folder) =>
+      edit(folder, "kube-scheduler.kubeconfig", (text) =>
+        text.replace(/client-key-data: .*/, "client-key-data: '%%%'"),
+      ),
+    /: kube-scheduler\.kubeconfig: users\.system:kube-scheduler\.client-key-data: is not base64$/,
+  ],
+  [
+    "a kubeconfig is another component's",
+    (folder) => embed(folder, "kube-scheduler.kubeconfig", "kube-controller-manager"),
+    /: kube-scheduler\.kubeconfig: users\.system:kube-scheduler\.client-certificate-data: subject\.CN: is system:kube-controller-manager, not system:kube-scheduler$/,
+  ],
+  [
+    "the admin is no master",
+    (folder) => embed(folder, "admin.kubeconfig", "kube-scheduler"),
+    /: admin\.kubeconfig: users\.admin\.client-certificate-data: subject\.O: is system:kube-scheduler, not system:masters$/,
+  ],
+  [
+    "a kubeconfig's certificate has expired",
+    async (folder) => {
+      await issue(folder, "kube-scheduler", { days: -1 });
+      await embed(folder, "kube-scheduler.kubeconfig", "kube-scheduler");
+    },
+    /: kube-scheduler\.kubeconfig: users\.system:kube-scheduler\.client-certificate-data: notAfter: expired on /,
+  ],
+  [
+    "a kubeconfig trusts another CA",
+    async (folder) => {
+      const ca = (await readFile(join(strange, "ca.pem"))).toString("base64");
+      await edit(folder, "kube-scheduler.kubeconfig", (text) =>
+        text.replace(/certificate-authority-data: .*/, `certificate-authority-data: ${ca}`),
+      );
+    },
+    /: kube-scheduler\.kubeconfig: clusters\.kubernetes-the-hard-way\.certificate-authority-data: is not the CA in ca\.pem$/,
+  ],
+  [
+    "a kubeconfig's server is not the API server",
+    (folder) =>
+      edit(folder, "kube-scheduler.kubeconfig", (text) => text.replace("127.0.0.1:6443", "198.51.100.1:6443")),
+    /: kube-scheduler\.kubeconfig: clusters\.kubernetes-the-hard-way\.server: 198\.51\.100\.1 is no name that kubernetes\.pem is valid for$/,
+  ],
+  [
+    "a kubeconfig's server speaks plaintext",
+    (folder) => edit(folder, "kube-scheduler.kubeconfig", (text) => text.replace("https://", "http://")),
+    /\.server: is no https URL$/,
+  ],
+  [
+    "the encryption config is of another kind",
+    (folder) =>
+      edit(folder, "encryption-config.yaml", (text) => text.replace("kind: EncryptionConfig", "kind: Secret")),
+    /: encryption-config\.yaml: kind: is none of EncryptionConfig, EncryptionConfiguration$/,
+  ],
+  [
+    "the encryption key has a wrong length",
+    (folder) => edit(folder, "encryption-config.yaml", (text) => text.replace(/secret: .*/, "secret: c2hvcnQ=")),
+    /: encryption-config\.yaml: resources\[0\]\.providers\[0\]\.aescbc\.keys\[0\]\.secret: has 5 bytes, not 16 or 24 or 32$/,
+  ],
+  [
+    "the shell left the encryption key out",
+    (folder) =>
+      edit(folder, "encryption-config.yaml", (text) => text.replace(/secret: .*/, "secret: ${ENCRYPTION_KEY}")),
+    /secret: is not base64$/,
+  ],
+  [
+    "the encryption config's kind is of another group",
+    (folder) =>
+      edit(folder, "encryption-config.yaml", (text) =>
+        text.replace("apiVersion: v1", "apiVersion: apiserver.config.k8s.io/v1"),
+      ),
+    /: encryption-config\.yaml: apiVersion: is not v1, which EncryptionConfig belongs to$/,
+  ],
+  [
+    "an encryption key has no name",
+    (folder) => edit(folder, "encryption-config.yaml", (text) => text.replace("- name: key1", "- nome: key1")),
+    /: encryption-config\.yaml: resources\[0\]\.providers\[0\]\.aescbc\.keys\[0\]\.name: is missing$/,
+  ],
+  [
+    "a provider is none that there is",
+    (folder) => edit(folder, "encryption-config.yaml", (text) => text.replace("- aescbc:", "- aesxyz:")),
+    /: encryption-config\.yaml: resources\[0\]\.providers\[0\]: must hold just one of aescbc, aesgcm, /,
+  ],
+  [
+    "a provider has no keys",
+    (folder) =>
+      edit(folder, "encryption-config.yaml", (text) => text.replace(/keys:\n[^]*?( {6}- identity)/, "keys: []\n$1")),
+    /: encryption-config\.yaml: resources\[0\]\.providers\[0\]\.aescbc: has no keys$/,
+  ],
+  [
+    "all resources are named by a wildcard that the release does not know",
+    (folder) => edit(folder, "encryption-config.yaml", (text) => text.replace("- secrets", "- '*.*'")),
+    /: encryption-config\.yaml: resources: encrypts no secrets$/,
+  ],
+  [
+    "KMS is of a version that the release does not take",
+    (folder) =>
+      edit(folder, "encryption-config.yaml", (text) =>
+        text.replace("- identity: {}", "- kms: {name: x, apiVersion: v2, endpoint: 'unix:///run/x'}"),
+      ),
+    /: encryption-config\.yaml: resources\[0\]\.providers\[1\]\.kms\.apiVersion: is v2, which 1\.21 does not take$/,
+  ],
+  [
+    "a certificate's key is too short",
+    (folder) => issue(folder, "kubernetes", { ...serving, bits: 1024 }),
+    /: kubernetes\.pem: publicKey: is RSA of 1024 bits, fewer than 2048$/,
+  ],
+  [
+    "a certificate is signed with SHA-1",
+    (folder) => issue(folder, "kubernetes", { ...serving, digest: "sha1" }),
+    /: kubernetes\.pem: signatureAlgorithm: is SHA-1, which no current TLS takes$/,
+  ],
+  [
+    "a certificate's key may not sign a handshake",
+    (folder) => issue(folder, "kubernetes", { ...serving, extensions: { keyUsage: "critical,keyEncipherment" } }),
+    /: kubernetes\.pem: keyUsage: does not allow digitalSignature$/,
+  ],
+  [
+    "the API server's certificate is for servers alone",
+    (folder) => issue(folder, "kubernetes", { ...serving, extensions: { extendedKeyUsage: "serverAuth" } }),
+    /: kubernetes\.pem: extendedKeyUsage: does not allow clientAuth$/,
+  ],
+  [
+    "the authority may not sign certificates",
+    async (folder) => {
+      await makeAuthority(folder, "cRLSign");
+    },
+    /ca\.pem: keyUsage: does not allow keyCertSign/,
+  ],
+  [
+    "secrets are not among what is encrypted",
+    (folder) => edit(folder, "encryption-config.yaml", (text) => text.replace("- secrets", "- configmaps")),
+    /: encryption-config\.yaml: resources: encrypts no secrets$/,
+  ],
+];
+
+for (const [title, change, message] of cases) {
+  t.test(`${title}: refused with file and field, and nothing of its content`, async (t) => {
+    const error = await refusal(await spoilt(change));
+    t.equal(error.code, "CREDENTIAL_INVALID");
+    t.match(error.message, message);
+    for (const secret of await secretsIn(sound)) t.notOk(error.message.includes(secret), "no secret");
+  });
+}
+
+t.test("with a signing CA in the folder the CA's key stays where it is, or may be missing", async (t) => {
+  const folder = await spoilt(async (folder) => {
+    const { certificate, key } = await createClusterAuthority("signing", { algorithm: "ecdsa", days: 100 }, new Date());
+    await writeFile(join(folder, "signing-ca.pem"), certificate);
+    await writeFile(join(folder, "signing-ca-key.pem"), key);
+  });
+  const { credentials } = await read(folder);
+  t.same(
+    credentials.map(({ name }) => name),
+    credentialSet(true),
+  );
+  const bundle = String(credentials.find(({ name }) => name === "ca-bundle.pem")?.content);
+  const text = async (name: string) => readFile(join(folder, name), "utf8");
+  t.equal(bundle, `${await text("ca.pem")}${await text("signing-ca.pem")}`);
+  await rm(join(folder, "ca-key.pem"));
+  t.equal((await read(folder)).credentials.length, 11);
+  await cp(join(folder, "admin-key.pem"), join(folder, "signing-ca-key.pem"));
+  t.match((await refusal(folder)).message, /: signing-ca-key\.pem: is not the key of signing-ca\.pem$/);
+});
+
+t.test("what works, and is not as it should be, is a warning and no refusal", async (t) => {
+  const folder = await spoilt(async (folder) => {
+    await issue(folder, "kubernetes", { ...serving, days: 12 });
+    await edit(folder, "encryption-config.yaml", (text) =>
+      text.replace("      - identity: {}\n", "").replace("providers:\n", "providers:\n      - identity: {}\n"),
+    );
+  });
+  const { warnings } = await read(folder);
+  t.match(warnings, [
+    { file: "kubernetes.pem", field: "notAfter", what: /^ends in 1[12] days, on /, severity: "warning" },
+    { file: "encryption-config.yaml", field: "resources[0].providers[0]", what: /^is identity: /, severity: "warning" },
+  ]);
+  t.equal(warnings.length, 2);
+  t.same((await read(sound)).warnings, []);
+});
+
+t.test("what the encryption config may hold goes by the release", (t) => {
+  const config = (resource: string, provider: string) =>
+    Buffer.from(
+      `kind: EncryptionConfiguration\napiVersion: apiserver.config.k8s.io/v1\nresources: [{resources: ['${resource}'], providers: [${provider}]}]`,
+    );
+  const found = (content: Buffer, version: string) =>
+    collect(encryptionConfigIsSound("f", content, version)).problems.map(({ what }) => what);
+  const kms = (version: string) => config("secrets", `{kms: {apiVersion: ${version}, name: x, endpoint: "unix:///x"}}`);
+  const secretbox = `{secretbox: {keys: [{name: a, secret: ${Buffer.alloc(32).toString("base64")}}]}}`;
+  t.same(found(config("*.*", secretbox), "v1.26.0"), ["encrypts no secrets"]);
+  t.same(found(config("*.*", secretbox), "v1.27.0"), []);
+  t.same(found(kms("v1"), "v1.28.0"), []);
+  t.same(found(kms("v1"), "v1.29.0"), ["is v1, which 1.29 takes only with the feature gate KMSv1"]);
+  t.same(found(kms("v2"), "v1.27.0"), []);
+  t.same(found(config("secrets", `{secretbox: {keys: [{name: a, secret: AAAA}]}}`), "v1.21.0"), [
+    "has 3 bytes, not 32",
+  ]);
+  t.end();
+});
+
+t.test("all problems are told together, each with its remedy", async (t) => {
+  const folder = await spoilt(async (folder) => {
+    await rm(join(folder, "service-account.pem"));
+    await issue(folder, "kubernetes", { days: -1, authority: strange });
+    await writeFile(join(folder, "kube-scheduler.kubeconfig"), "");
+  });
+  const { message } = await refusal(folder);
+  const [first, ...lines] = message.split("\n");
+  t.equal(first, `credentials in ${folder}: 5 problems`);
+  t.match(lines, [
+    /^ {2}service-account\.pem: is missing \(.+\)$/,
+    /^ {2}kubernetes\.pem: notAfter: expired on .+ \(.+\)$/,
+    /^ {2}kubernetes\.pem: issuer: .+ \(.+\)$/,
+    /^ {2}kubernetes\.pem: subjectAltName: lacks 203\.0\.113\.10 \(the public address\), 10\.240\.0\.10 .+ \(.+\)$/,
+    /^ {2}kube-scheduler\.kubeconfig: is no kubeconfig \(.+\)$/,
+  ]);
+});
+
+t.test("a certificate that is not valid yet is told with the time here", async (t) => {
+  const names = [...credentialNames, "admin.kubeconfig"] as const;
+  const files = new Map(
+    await Promise.all(names.map(async (name) => [name, await readFile(join(sound, name))] as const)),
+  );
+  const findings = checkCredentials(
+    files,
+    { controllers, publicAddress, serviceCidr: "10.32.0.0/24", kubernetesVersion: "v1.21.0" },
+    new Date(0),
+  );
+  const early = collect(findings).problems.filter(({ field }) => field?.endsWith("notBefore"));
+  t.equal(early.length, 8, "the CA, kubernetes.pem, and both certificates of each kubeconfig");
+  t.match(early[0], { file: "ca.pem", what: /^is not valid before .+, and here it is 1970-01-01T00:00:00\.000Z$/ });
+});
+
+t.test("another authority of the same name is not taken for the cluster's", async (t) => {
+  const folder = await spoilt((folder) => cp(strange, folder, { recursive: true }));
+  const { message } = await refusal(folder);
+  t.match(message, /kubernetes\.pem: issuer: was not issued by the CA in ca\.pem/);
+});
+
+t.test("the admin's kubeconfig may stand elsewhere", async (t) => {
+  const folder = await spoilt((folder) => rm(join(folder, "admin.kubeconfig")));
+  const origin = { label: "", code: "CONFIG_INVALID", folder } as const;
+  const flags = new Map([["--admin-kubeconfig", join(sound, "admin.kubeconfig")]]);
+  const config = parseConfig({ kind: "empty", origin }, { flags, folder });
+  t.same(
+    (await readCredentials(config, { controllers, publicAddress })).admin.key,
+    await readFile(join(sound, "admin-key.pem")),
+  );
+});
+
+/** Pieces of every private key and of the encryption key. */
+async function secretsIn(folder: string): Promise<readonly string[]> {
+  const keys = (await readdir(folder)).filter((name) => name.endsWith("-key.pem"));
+  const pieces = await Promise.all(
+    keys.map(async (name) => (await readFile(join(folder, name), "utf8")).split("\n")[3] ?? ""),
+  );
+  const [, secret = ""] = /secret: (.*)/.exec(await readFile(join(folder, "encryption-config.yaml"), "utf8")) ?? [];
+  return [...pieces, secret].filter((piece) => piece !== "");
+}

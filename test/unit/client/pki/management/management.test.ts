@@ -1,0 +1,178 @@
+import { execFile } from "node:child_process";
+import { once } from "node:events";
+import { X509Certificate } from "node:crypto";
+import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { connect, createServer } from "node:tls";
+import { promisify } from "node:util";
+import t from "tap";
+import { pkiInit, pkiIssue } from "../../../../../client/commands/pki.ts";
+import { createAuthority, issue } from "../../../../../client/pki/management/issue.ts";
+import type { Identity } from "../../../../../client/pki/management/issue.ts";
+import type { Context } from "../../../../../client/terminal/context.ts";
+import { parseRole, roleOf } from "../../../../../proto/roles.ts";
+
+const run = promisify(execFile);
+const openssl = async (...argv: string[]): Promise<string> => (await run("openssl", argv)).stdout;
+
+const base = await mkdtemp(join(tmpdir(), "khw-pki-test-"));
+t.teardown(() => rm(base, { recursive: true }));
+
+function context(): Context & { readonly written: () => string } {
+  let text = "";
+  const write = (more: string): void => void (text += more);
+  return { write, warn: write, terminal: false, env: {}, signal: AbortSignal.abort(), written: () => text };
+}
+
+const folder = join(base, "made", "khw-pki");
+const initialized = context();
+await pkiInit(initialized, { folder });
+
+t.test("pki init makes the CA and an administrator, for the owner only", async (t) => {
+  t.same((await readdir(folder)).sort(), ["admin-key.pem", "admin.pem", "ca-key.pem", "ca.pem"]);
+  t.equal((await stat(folder)).mode & 0o777, 0o700);
+  for (const name of await readdir(folder)) t.equal((await stat(join(folder, name))).mode & 0o777, 0o600, name);
+  t.match(initialized.written(), /ca\.pem: CN=khw management CA, O=khw, valid until \d{4}-\d\d-\d\d\n/);
+  t.match(initialized.written(), /admin\.pem: CN=admin, O=khw:admin, valid until \d{4}-\d\d-\d\d\n/);
+  t.notMatch(initialized.written(), /PRIVATE KEY/);
+});
+
+t.test("openssl reads in the certificates what khw meant", async (t) => {
+  await pkiIssue(context(), { folder, names: ["controller-0", "controller-1"], role: "agent" });
+  await pkiIssue(context(), { folder, names: ["alice@example.com"], role: "viewer", days: 7 });
+
+  const text = async (name: string): Promise<string> => openssl("x509", "-in", join(folder, name), "-noout", "-text");
+  const ca = await text("ca.pem");
+  t.match(ca, /CA:TRUE, pathlen:0/);
+  t.match(ca, /Key Usage: critical\s+Certificate Sign, CRL Sign\n/);
+  t.match(ca, /NIST CURVE: P-256/);
+
+  const agent = await text("controller-0.pem");
+  t.match(agent, /Subject: CN = controller-0, O = khw:agent\n/);
+  t.match(agent, /Extended Key Usage: \n\s+TLS Web Server Authentication\n/);
+  t.match(agent, /Subject Alternative Name: \n\s+DNS:controller-0\n/);
+  t.match(agent, /Basic Constraints: critical\n\s+CA:FALSE/);
+
+  const viewer = await text("alice@example.com.pem");
+  t.match(viewer, /Subject: CN = alice@example.com, O = khw:viewer\n/);
+  t.match(viewer, /Extended Key Usage: \n\s+TLS Web Client Authentication\n/);
+  t.notMatch(viewer, /Subject Alternative Name/);
+
+  for (const name of ["admin", "controller-0", "controller-1", "alice@example.com"]) {
+    const argv = ["-x509_strict", "-CAfile", join(folder, "ca.pem"), join(folder, `${name}.pem`)];
+    t.match(await openssl("verify", ...argv), /: OK\n$/, name);
+    const fromKey = await openssl("pkey", "-in", join(folder, `${name}-key.pem`), "-pubout");
+    t.equal(await openssl("x509", "-in", join(folder, `${name}.pem`), "-noout", "-pubkey"), fromKey, name);
+  }
+});
+
+t.test("validity is ten years for the CA, a year unless told otherwise, and never beyond the CA's", async (t) => {
+  const days = async (name: string): Promise<number> => {
+    const { validToDate } = new X509Certificate(await readFile(join(folder, name)));
+    return Math.round((validToDate.getTime() - Date.now()) / 86_400_000);
+  };
+  t.equal(await days("ca.pem"), 3650);
+  t.equal(await days("admin.pem"), 365);
+  t.equal(await days("alice@example.com.pem"), 7);
+  for (const days of [0, -1, 1.5, Number.NaN, 3651]) {
+    const refused = pkiIssue(context(), { folder, names: ["late"], role: "admin", days });
+    await t.rejects(refused, { code: "INVALID_ARGUMENT", message: /--days/ });
+  }
+  const now = Date.now();
+  const old = await createAuthority(new Date(now - 3600 * 86_400_000));
+  const beyond = issue(old, { name: "late", role: "admin", days: 365 }, new Date(now));
+  await t.rejects(beyond, { code: "INVALID_ARGUMENT", message: /longer than the CA is valid/ });
+});
+
+t.test("nothing is overwritten, and of several files all are made or none", async (t) => {
+  const before = await readdir(folder);
+  const ca = await readFile(join(folder, "ca.pem"), "utf8");
+  await t.rejects(pkiInit(context(), { folder }), { code: "INVALID_ARGUMENT", message: /ca-key\.pem: exists already/ });
+  const again = pkiIssue(context(), { folder, names: ["controller-2", "controller-1"], role: "agent" });
+  await t.rejects(again, { code: "INVALID_ARGUMENT", message: /controller-1-key\.pem: exists already/ });
+  t.same(await readdir(folder), before, "no controller-2, nothing temporary");
+  t.equal(await readFile(join(folder, "ca.pem"), "utf8"), ca);
+  const posing = pkiIssue(context(), { folder, names: ["ca"], role: "admin" });
+  await t.rejects(posing, { code: "INVALID_ARGUMENT", message: /ca-key\.pem: exists already/ });
+});
+
+t.test("names and roles that cannot be are refused", async (t) => {
+  for (const name of ["../x", "", ".hidden", "a/b", "a b", "x".repeat(65), "-n", "a\nb"]) {
+    await t.rejects(pkiIssue(context(), { folder, names: [name], role: "admin" }), { code: "INVALID_ARGUMENT" }, name);
+  }
+  for (const name of ["Controller", "alice@example.com", "0-controller"]) {
+    await t.rejects(pkiIssue(context(), { folder, names: [name], role: "agent" }), { code: "INVALID_ARGUMENT" }, name);
+  }
+  await t.rejects(pkiIssue(context(), { folder, names: ["bob"], role: "root" }), { message: /"root" is no role/ });
+  await t.rejects(pkiIssue(context(), { folder, names: [], role: "admin" }), { message: /a name is missing/ });
+});
+
+t.test("a folder without a CA, or with one that is no pair, is refused by name", async (t) => {
+  const bare = join(base, "bare");
+  const asked = { folder: bare, names: ["x"], role: "admin" };
+  await t.rejects(pkiIssue(context(), asked), { code: "CREDENTIAL_INVALID", message: /bare\/ca\.pem: is missing/ });
+  await pkiInit(context(), { folder: bare });
+  await chmod(join(bare, "ca-key.pem"), 0o600);
+  await writeFile(join(bare, "ca-key.pem"), await readFile(join(folder, "ca-key.pem")));
+  await t.rejects(pkiIssue(context(), asked), { code: "CREDENTIAL_INVALID", message: /not a certificate and its key/ });
+  await writeFile(join(bare, "ca-key.pem"), "garbage");
+  await t.rejects(pkiIssue(context(), asked), { code: "CREDENTIAL_INVALID", message: /not a certificate and its key/ });
+});
+
+t.test("a role is one Organization of khw's, and only that", async (t) => {
+  t.equal(roleOf("khw:admin"), "admin");
+  t.equal(roleOf("khw:viewer"), "viewer");
+  t.equal(roleOf("khw:agent"), "agent");
+  for (const none of [undefined, "", "khw:root", "system:masters", "constructor", ["khw:admin", "khw:viewer"]]) {
+    t.equal(roleOf(none), undefined);
+  }
+  t.equal(parseRole("--role", "viewer"), "viewer");
+});
+
+/** What either side thinks of the other in a handshake over TLS 1.3 on loopback: who the client is, or why it is refused. */
+async function handshake(ca: string, server: Identity, client: Identity): Promise<string> {
+  // The server lets everybody in, so as to say why it would not: left to reject by itself, Node resets the connection.
+  const asks = { requestCert: true, rejectUnauthorized: false };
+  const listener = createServer({ ca, cert: server.certificate, key: server.key, ...asks });
+  listener.listen(0, "127.0.0.1");
+  await once(listener, "listening");
+  const address = listener.address();
+  const port = typeof address === "object" && address !== null ? address.port : 0;
+  const identity = { ca, cert: client.certificate, key: client.key };
+  const socket = connect({ host: "127.0.0.1", port, servername: "controller-0", minVersion: "TLSv1.3", ...identity });
+  try {
+    return await new Promise<string>((resolve) => {
+      socket.on("error", (error: NodeJS.ErrnoException) => resolve(`client: ${error.code}`));
+      listener.on("secureConnection", (peer) => {
+        const { subject } = peer.getPeerCertificate();
+        const verdict = `${String(subject.CN)} is ${roleOf(subject.O)} over ${peer.getProtocol()}`;
+        resolve(peer.authorized ? verdict : `server: ${String(peer.authorizationError)}`);
+        peer.destroy();
+      });
+    });
+  } finally {
+    socket.destroy();
+    listener.close();
+  }
+}
+
+t.test("agents and people know each other over TLS 1.3, each in its own direction only", async (t) => {
+  const now = new Date();
+  const authority = await createAuthority(now);
+  const ca = authority.certificate;
+  const agent = await issue(authority, { name: "controller-0", role: "agent", days: 1 }, now);
+  const neighbour = await issue(authority, { name: "controller-1", role: "agent", days: 1 }, now);
+  const admin = await issue(authority, { name: "alice", role: "admin", days: 1 }, now);
+
+  t.equal(await handshake(ca, agent, admin), "alice is admin over TLSv1.3");
+  t.equal(await handshake(ca, agent, neighbour), "server: INVALID_PURPOSE", "an agent's is no client's");
+  t.equal(await handshake(ca, admin, admin), "client: INVALID_PURPOSE", "a person's certificate is no server's");
+  t.equal(await handshake(ca, neighbour, admin), "client: ERR_TLS_CERT_ALTNAME_INVALID");
+
+  const stranger = await createAuthority(now);
+  const impostor = await issue(stranger, { name: "alice", role: "admin", days: 1 }, now);
+  t.equal(await handshake(ca, agent, impostor), "server: UNABLE_TO_VERIFY_LEAF_SIGNATURE");
+  const expired = await issue(authority, { name: "alice", role: "admin", days: 1 }, new Date(now.getTime() - 2e8));
+  t.equal(await handshake(ca, agent, expired), "server: CERT_HAS_EXPIRED");
+});

@@ -1,0 +1,89 @@
+import t from "tap";
+
+import type { Member } from "../../../../client/cluster/open.ts";
+import { connectNode } from "../../../../client/cluster/agent-client.ts";
+import { operationId } from "../../../../client/rollout/apply.ts";
+import { several } from "../../../../client/cluster/combine-errors.ts";
+import { busyFindings, tellUnderWay } from "../../../../client/rollout/running-operations.ts";
+import { exitCode, formatError, KhwError } from "../../../../proto/errors.ts";
+import { DesiredState, OperationState } from "../../../../proto/gen/khw/agent/v1/agent.ts";
+import { createAuthority, issue } from "../../../../client/pki/management/issue.ts";
+
+const authority = await createAuthority(new Date());
+const { certificate, key } = await issue(authority, { name: "admin", role: "admin", days: 1 }, new Date());
+const identity = {
+  ca: Buffer.from(authority.certificate),
+  certificate: Buffer.from(certificate),
+  key: Buffer.from(key),
+};
+
+/** A node that was last told to do something. */
+function member(name: string, id: string, state: OperationState): Member {
+  const node = connectNode({ name, host: "127.0.0.1", port: 7443 }, identity);
+  t.teardown(() => node.close());
+  return {
+    node,
+    info: {
+      agentVersion: "0.1.0",
+      identity: undefined,
+      architecture: "amd64",
+      clockUnixMillis: 0,
+      operation: { id, holder: "jane from 192.0.2.1:50000", startedUnixMillis: 0, state, error: undefined },
+    },
+  };
+}
+
+t.test("another operation on a node is a finding; the same one, and one that is over, are not", async (t) => {
+  const desired = DesiredState.fromPartial({ node: "controller-0" });
+  const { OPERATION_STATE_RUNNING: running, OPERATION_STATE_SUCCEEDED: succeeded } = OperationState;
+  const members = [
+    member("controller-0", "another", running),
+    member("controller-1", operationId(desired), running),
+    member("controller-2", "another", succeeded),
+  ];
+  const findings = busyFindings(
+    members,
+    members.map(({ node }) => ({ node, desired })),
+  );
+  t.strictSame(
+    findings.map((finding) => [exitCode(finding), formatError(finding)]),
+    [
+      [
+        75,
+        "controller-0: jane from 192.0.2.1:50000 has been at it since 1970-01-01T00:00:00.000Z\n" +
+          "hint: wait for that operation to end, then run the command again",
+      ],
+    ],
+  );
+});
+
+t.test("what runs and what was interrupted is told", async (t) => {
+  const told = tellUnderWay([
+    member("controller-0", "a", OperationState.OPERATION_STATE_RUNNING),
+    member("controller-1", "b", OperationState.OPERATION_STATE_INTERRUPTED),
+    member("controller-2", "c", OperationState.OPERATION_STATE_FAILED),
+  ]);
+  const begun = "begun by jane from 192.0.2.1:50000 at 1970-01-01T00:00:00.000Z";
+  t.strictSame(told, [
+    `controller-0: an operation ${begun} is running`,
+    `controller-1: the operation ${begun} was interrupted; this one takes up where it ended`,
+  ]);
+});
+
+t.test("several errors are told as one, each with its place and its remedy", async (t) => {
+  const errors = [
+    new KhwError("UNREACHABLE", "no answer", { node: "controller-0", hint: "is it up?" }),
+    new KhwError("NOT_READY", "not ready", { node: "controller-1", step: "ready/nginx" }),
+  ];
+  const error = several(errors, { code: "PARTIAL", headline: "not everything is done", hint: "again" });
+  t.equal(error.code, "PARTIAL");
+  t.equal(
+    formatError(error),
+    [
+      "not everything is done:",
+      "  controller-0: no answer (is it up?)",
+      "  controller-1: ready/nginx: not ready",
+      "hint: again",
+    ].join("\n"),
+  );
+});
