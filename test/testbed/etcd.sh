@@ -18,7 +18,7 @@ exec 9>"$cache/etcd.lock"
 flock 9
 [ -e "$out/.complete" ] && { echo "$out"; exit 0; }
 
-mirror=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' 2>/dev/null | sort -u | grep -v security | head -n 1)
+mirror=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' 2>/dev/null | sort -u | grep -v security | sed -n 1p)
 [ -n "$mirror" ] || { echo "etcd: apt knows no Debian mirror (is this Debian 12?)" >&2; exit 1; }
 
 echo "etcd: fetching etcd" >&2
@@ -36,7 +36,9 @@ for deb in "$work"/debs/*.deb; do dpkg-deb -x "$deb" "$work/root"; done
 name=etcd-$version-linux-$(dpkg --print-architecture)
 mkdir "$work/$name"
 cp "$work/root/usr/bin/etcd" "$work/root/usr/bin/etcdctl" "$work/$name/"
-"$work/$name/etcd" --version | grep -qx "etcd Version: ${version#v}" || { echo "etcd: bookworm has no etcd $version" >&2; exit 1; }
+# Read to the end: a reader that leaves early ends the program by SIGPIPE, which pipefail takes for another version.
+printed=$("$work/$name/etcd" --version)
+[ "${printed%%$'\n'*}" = "etcd Version: ${version#v}" ] || { echo "etcd: bookworm has no etcd $version" >&2; exit 1; }
 tar --directory="$work" --create --owner=0 --group=0 --numeric-owner --sort=name --mtime=@0 "$name" |
   gzip -1n >"$work/out/$version/$name.tar.gz"
 (cd "$work/out/$version" && sha256sum "$name.tar.gz" >SHA256SUMS)
