@@ -2,46 +2,17 @@
  * Bundles the two programs: build/agent/main.mjs, and build/client/main.mjs with the executable build/client/khw-client.
  * Beside each stand the licences of all packages that went into it.
  */
-import { chmodSync, copyFileSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { build } from "esbuild";
-import { lazyPackages } from "./lazy-packages.ts";
+import { chmodSync, copyFileSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { bundle, type Program } from "./bundle.ts";
 import { licencesOf } from "./licences.ts";
 
 process.chdir(`${import.meta.dirname}/..`);
 
-const { version }: { version: string } = JSON.parse(readFileSync("package.json", "utf8"));
+await Promise.all([make("agent"), make("client")]);
 
-const entryPoints = {
-  agent: {
-    main: "agent/main.ts",
-    downloader: "agent/os/downloads/downloader.ts",
-    "key-worker": "agent/enrolment/key-worker.ts",
-  },
-  client: { main: "client/main.ts" },
-};
-
-await Promise.all([bundle("agent"), bundle("client")]);
-
-async function bundle(program: "agent" | "client"): Promise<void> {
+async function make(program: Program): Promise<void> {
   const folder = `build/.${program}.${process.pid}`;
-  const { metafile } = await build({
-    entryPoints: entryPoints[program],
-    outdir: folder,
-    outExtension: { ".js": ".mjs" },
-    bundle: true,
-    // Chunks, so that what is imported lazily is also read lazily.
-    splitting: true,
-    format: "esm",
-    platform: "node",
-    target: "node24",
-    legalComments: "none",
-    metafile: true,
-    define: { KHW_VERSION: JSON.stringify(version) },
-    // The CommonJS packages among those bundled still ask for Node's own modules by require().
-    banner: { js: 'import{createRequire}from"node:module";const require=createRequire(import.meta.url);' },
-    alias: { "@grpc/proto-loader": "./packaging/no-proto-loader.ts" },
-    plugins: [lazyPackages],
-  });
+  const metafile = await bundle(program, folder);
   writeFileSync(`${folder}/third-party-licences.txt`, licencesOf(Object.keys(metafile.inputs)));
   if (program === "client") {
     copyFileSync("packaging/khw-client.sh", `${folder}/khw-client`);

@@ -94,13 +94,17 @@ function callOf(command: Command, program: Command, { context, spec }: CallOptio
     context,
     output: options["output"] === "json" ? "json" : "text",
     form: parseForm(text("output"), spec),
-    config: () =>
-      loadConfig({
+    config: async () => {
+      const config = await loadConfig({
         file: text("config") || undefined,
         flags: givenFlags(command),
         folder: process.cwd(),
         env: context.env,
-      }),
+      });
+      const contradiction = config.loadBalancer === "gce" ? config.place?.contradiction : undefined;
+      if (contradiction !== undefined) context.warn(`warning: ${contradiction}\n`);
+      return config;
+    },
     arguments: command.args,
     text,
     texts: (name) => {

@@ -47,13 +47,15 @@ function explain({ code, details }: ServiceError, where: string): Explanation {
   return ofCode[code] ?? explainConnection(plain(details), where);
 }
 
-/** grpc-js's account of a failed connection without what only programmers of it or of Node understand. */
+/** grpc-js's account of a failed connection without the parts that only programmers of grpc-js or Node understand. */
 function plain(details: string): string {
-  return details
+  const text = details
     .replace(/^No connection established\. Last error: /, "")
     .replace(/^Error(?: \[\w+\])?: /, "")
     .replace(/\.? ?Resolution note: *$/, "")
     .replace(/; if the root CA is installed locally, try running Node\.js with .*$/, "");
+  // grpc-js writes "undefined" for an error without a message.
+  return /^(undefined|null)?$/.test(text.trim()) ? "no reason was given" : text;
 }
 
 function explainConnection(details: string, where: string): Explanation {

@@ -1,58 +1,157 @@
 import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
+import { KhwError } from "../../proto/errors.ts";
+import { parseNodeName, show } from "../../proto/validate.ts";
+import { projectId } from "./domain.ts";
+import { parseProperties, type Properties } from "./gcloud-properties.ts";
 import type { ClusterConfig } from "./schema.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
+type Key = "project" | "region" | "zone";
+
+/** How project, region and zone were found, for the messages about them. */
+export interface PlaceSources {
+  /** Names the source of each value: "gce.zone", "CLOUDSDK_COMPUTE_ZONE", "gcloud's configuration lab". */
+  readonly from: Readonly<Partial<Record<Key, string>>>;
+  /** Says why a value could not be had, though gcloud or the environment should have it. */
+  readonly problems: Readonly<Partial<Record<Key, KhwError>>>;
+  /** Says that another source names another project. */
+  readonly contradiction?: string | undefined;
+}
+
+interface Found {
+  readonly value?: string | undefined;
+  readonly from?: string;
+  readonly problem?: KhwError;
+}
+
+const parsers: Readonly<Record<Key, (field: string, text: string) => string>> = {
+  project: projectId,
+  region: (field, text) => parseNodeName(field, text, "a region's name"),
+  zone: (field, text) => parseNodeName(field, text, "a zone's name"),
+};
+const sections: Readonly<Record<Key, "core" | "compute">> = { project: "core", region: "compute", zone: "compute" };
 
 /**
- * The configuration with the project, region and zone of gcloud where none was given: from its environment variables, then
- * from the file of its active configuration. The lab's commands take them from there too.
+ * Adds project, region and zone where khw.yaml and flags leave them out. gcloud's order holds: its environment variables,
+ * then its active configuration. GOOGLE_CLOUD_PROJECT comes last, since gcloud does not read it.
  */
 export async function withGcloudDefaults(config: ClusterConfig, env: Environment): Promise<ClusterConfig> {
   const { gce } = config;
   if (gce.project !== undefined && gce.region !== undefined && gce.zone !== undefined) return config;
-  const properties = await activeProperties(env);
-  const zone = gce.zone ?? given(env["CLOUDSDK_COMPUTE_ZONE"]) ?? properties.get("compute/zone");
+  const active = await activeConfiguration(env);
+  const look = (key: Key): Found => {
+    const own = gce[key];
+    return own === undefined ? find(key, active, env) : { value: own, from: `gce.${key}` };
+  };
+  const zone = look("zone");
+  const project = orApplicationsProject(look("project"), env);
+  const region = orZonesRegion(look("region"), zone);
+  const found = { project, region, zone };
   return {
     ...config,
-    gce: {
-      ...gce,
-      project:
-        gce.project ??
-        given(env["CLOUDSDK_CORE_PROJECT"]) ??
-        given(env["GOOGLE_CLOUD_PROJECT"]) ??
-        properties.get("core/project"),
-      region:
-        gce.region ??
-        given(env["CLOUDSDK_COMPUTE_REGION"]) ??
-        properties.get("compute/region") ??
-        zone?.replace(/-[a-z]$/, ""),
-      zone,
+    gce: { ...gce, project: project.value, region: region.value, zone: zone.value },
+    place: {
+      from: collect(found, ({ from }) => from),
+      problems: collect(found, ({ problem }) => problem),
+      contradiction: contradictionOf(project, env),
     },
   };
 }
 
-/** Properties as "section/name"; none where gcloud was never set up. */
-async function activeProperties(env: Environment): Promise<ReadonlyMap<string, string>> {
-  const folder = given(env["CLOUDSDK_CONFIG"]) ?? join(given(env["HOME"]) ?? homedir(), ".config", "gcloud");
-  const active = given(env["CLOUDSDK_ACTIVE_CONFIG_NAME"]) ?? (await read(join(folder, "active_config"))) ?? "default";
-  const name = active.trim();
-  // Names as gcloud allows them: nothing else may become part of a path.
-  if (!/^[a-z][-a-z0-9]*$/.test(name)) return new Map();
-  return parseProperties((await read(join(folder, "configurations", `config_${name}`))) ?? "");
+/** In gcloud's order. */
+function find(key: Key, { name, properties, problem }: ActiveConfiguration, env: Environment): Found {
+  const variable = `CLOUDSDK_${sections[key]}_${key}`.toUpperCase();
+  const fromEnv = given(env[variable]);
+  if (fromEnv !== undefined) return checked(key, fromEnv, variable);
+  if (problem !== undefined) return { problem };
+  const value = given(properties?.get(`${sections[key]}/${key}`));
+  return value === undefined ? {} : checked(key, value, `gcloud's configuration ${name}`);
 }
 
-function parseProperties(ini: string): ReadonlyMap<string, string> {
-  const properties = new Map<string, string>();
-  let section = "";
-  for (const line of ini.split("\n")) {
-    const [, header] = /^\s*\[([a-z_]+)\]\s*$/.exec(line) ?? [];
-    const [, name, value] = /^\s*([a-z_]+)\s*=\s*(\S+)\s*$/.exec(line) ?? [];
-    if (header !== undefined) section = header;
-    if (name !== undefined && value !== undefined) properties.set(`${section}/${name}`, value);
+function checked(key: Key, text: string, from: string): Found {
+  try {
+    return { value: parsers[key](`${key} of ${from}`, text), from };
+  } catch (error) {
+    if (!(error instanceof KhwError)) throw error;
+    return { problem: new KhwError("CONFIG_INVALID", error.message, { hint: error.hint, cause: error }) };
   }
-  return properties;
+}
+
+/** A configuration of gcloud's that cannot be read is no reason to take another project than its own. */
+function orApplicationsProject(project: Found, env: Environment): Found {
+  const applications = given(env["GOOGLE_CLOUD_PROJECT"]);
+  if (project.value !== undefined || project.problem !== undefined || applications === undefined) return project;
+  return checked("project", applications, "GOOGLE_CLOUD_PROJECT");
+}
+
+function orZonesRegion(region: Found, zone: Found): Found {
+  if (region.value !== undefined || zone.value === undefined || region.problem !== undefined) return region;
+  return { value: zone.value.replace(/-[a-z]$/, ""), from: `the zone of ${zone.from}` };
+}
+
+function contradictionOf({ value, from }: Found, env: Environment): string | undefined {
+  const applications = given(env["GOOGLE_CLOUD_PROJECT"]);
+  if (applications === undefined || value === undefined || applications === value || from === "gce.project") {
+    return undefined;
+  }
+  return `the project is ${value} (${from}), though GOOGLE_CLOUD_PROJECT names ${show(applications)}, which gcloud does not read; --project decides`;
+}
+
+function collect<T>(found: Readonly<Record<Key, Found>>, get: (found: Found) => T | undefined) {
+  return Object.fromEntries(
+    Object.entries(found).flatMap(([key, value]) => {
+      const wanted = get(value);
+      return wanted === undefined ? [] : [[key, wanted]];
+    }),
+  );
+}
+
+interface ActiveConfiguration {
+  readonly name: string;
+  readonly properties?: Properties;
+  /** Says why it cannot be read. */
+  readonly problem?: KhwError;
+}
+
+/** gcloud's active configuration; without properties if gcloud has never been set up. */
+async function activeConfiguration(env: Environment): Promise<ActiveConfiguration> {
+  const folder = given(env["CLOUDSDK_CONFIG"]) ?? join(given(env["HOME"]) ?? homedir(), ".config", "gcloud");
+  const activeFile = join(folder, "active_config");
+  const variable = "CLOUDSDK_ACTIVE_CONFIG_NAME";
+  const fromEnv = given(env[variable]);
+  let name = fromEnv ?? "default";
+  try {
+    const fromFile = fromEnv === undefined ? given((await read(activeFile))?.trim()) : undefined;
+    name = fromEnv ?? fromFile ?? "default";
+    // gcloud's own name for "no configuration".
+    if (name === "NONE") return { name };
+    // The name becomes part of a path. gcloud allows no other names either.
+    const path = join(folder, "configurations", `config_${name}`);
+    const text = /^[a-z][-a-z0-9]*$/.test(name) ? await read(path) : undefined;
+    if (text !== undefined) return { name, properties: parseProperties(text, path) };
+    const namedBy = fromEnv === undefined ? (fromFile === undefined ? undefined : activeFile) : variable;
+    return namedBy === undefined || (name === "default" && fromEnv === undefined)
+      ? { name }
+      : { name, problem: missing(name, namedBy) };
+  } catch (error) {
+    return { name, problem: error instanceof KhwError ? error : unreadable(error) };
+  }
+}
+
+function missing(name: string, namedBy: string): KhwError {
+  return new KhwError("CONFIG_INVALID", `gcloud has no configuration ${show(name)}, which ${namedBy} names`, {
+    hint: "`gcloud config configurations list` shows the names; or give --project and --region",
+  });
+}
+
+function unreadable(error: unknown): KhwError {
+  const why = error instanceof Error ? error.message : String(error);
+  return new KhwError("CONFIG_INVALID", `gcloud's configuration cannot be read: ${why}`, {
+    hint: "make the file readable, or give --project and --region",
+    cause: error,
+  });
 }
 
 function given(value: string | undefined): string | undefined {

@@ -3,16 +3,24 @@ import { type ComputeConnection, type InstanceName, labLoadBalancer, type LoadBa
 import type { ClusterConfig } from "./schema.ts";
 
 /** Where the Compute API is. @throws KhwError CONFIG_INVALID when no project is named. */
-export function computeConnection({ gce }: ClusterConfig): ComputeConnection {
-  return { project: required("project", gce.project), endpoint: gce.endpoint, auth: gce.auth };
+export function computeConnection(config: ClusterConfig): ComputeConnection {
+  const { gce } = config;
+  return { project: required("project", config), endpoint: gce.endpoint, auth: gce.auth };
 }
 
-/** The load balancer in front of the instances. @throws KhwError CONFIG_INVALID when no project or region is named. */
-export function loadBalancerConfig({ gce }: ClusterConfig, instances: readonly InstanceName[]): LoadBalancerConfig {
+/**
+ * The load balancer in front of the instances.
+ * @throws KhwError CONFIG_INVALID when project or region are not known, or the zone is outside the region.
+ */
+export function loadBalancerConfig(config: ClusterConfig, instances: readonly InstanceName[]): LoadBalancerConfig {
+  const { gce } = config;
+  const project = required("project", config);
+  const region = required("region", config);
+  refuseOtherRegion(region, config);
   return {
     ...labLoadBalancer,
-    project: required("project", gce.project),
-    region: required("region", gce.region),
+    project,
+    region,
     network: gce.network,
     addressName: gce.address,
     createAddress: gce.createAddress,
@@ -24,9 +32,29 @@ export function loadBalancerConfig({ gce }: ClusterConfig, instances: readonly I
   };
 }
 
-function required(key: "project" | "region", value: string | undefined): string {
+function required(key: "project" | "region", { gce, place }: ClusterConfig): string {
+  const value = gce[key];
   if (value !== undefined) return value;
-  throw new KhwError("CONFIG_INVALID", `gce.${key} is not known`, {
+  const problem = place?.problems[key];
+  const message = `gce.${key} is not known`;
+  if (problem !== undefined) {
+    throw new KhwError("CONFIG_INVALID", `${message}: ${problem.message}`, { hint: problem.hint, cause: problem });
+  }
+  throw new KhwError("CONFIG_INVALID", message, {
     hint: `give --${key}, or gce.${key} in khw.yaml, or set it for gcloud; outside Compute Engine use --load-balancer none`,
   });
+}
+
+/** A target pool takes only instances of its own region. */
+function refuseOtherRegion(region: string, { gce: { zone }, place }: ClusterConfig): void {
+  const problem = place?.problems.zone;
+  // Without a zone the instances are found by their names; an unusable zone is an error all the same.
+  if (problem !== undefined && place?.from.region !== "gce.region") throw problem;
+  if (zone === undefined || zone.startsWith(`${region}-`)) return;
+  const source = (key: "region" | "zone"): string => place?.from[key] ?? `gce.${key}`;
+  throw new KhwError(
+    "CONFIG_INVALID",
+    `the zone ${zone} (${source("zone")}) is not in the region ${region} (${source("region")})`,
+    { hint: "give --zone or --region, or correct the one that is wrong" },
+  );
 }

@@ -12,6 +12,7 @@ import {
 } from "../../proto/validate.ts";
 import { etcd } from "./etcd.ts";
 import { defaultEndpoint, labLoadBalancer } from "../gce/config.ts";
+import type { PlaceSources } from "./gcloud.ts";
 import { authentication, mergeNodes, mirror, nodes, programName, projectId } from "./domain.ts";
 import { keySource, parseAgentDays } from "./enrolment.ts";
 import { boolean, checked, duration, list, mergeRecords, oneOf, optional, path, record } from "./parsers.ts";
@@ -19,7 +20,10 @@ import { pkiSettings } from "./pki.ts";
 import type { Group, Read, Setting } from "./setting.ts";
 
 /** Every setting of a cluster. The defaults are the lab's. */
-export type ClusterConfig = Read<typeof schema>;
+export type ClusterConfig = Read<typeof schema> & {
+  /** Absent if khw.yaml and flags name project, region and zone. */
+  readonly place?: PlaceSources;
+};
 
 const resourceName = checked((field, name) => parseNodeName(field, name, "a resource's name"));
 const url = checked((field, text) => parseUrl(field, text, ["https:", "http:"]));
@@ -203,19 +207,19 @@ export const schema = {
       title: "Google Compute Engine: where the machines are, and the names of the load balancer's resources.",
       keys: {
         project: {
-          help: "The project's id; left out: that of gcloud's configuration.",
+          help: "The project's id; left out: gcloud's (CLOUDSDK_CORE_PROJECT, then its active configuration), then GOOGLE_CLOUD_PROJECT.",
           default: null,
           flag: { name: "--project", value: "id" },
           parse: optional(checked(projectId)),
         },
         region: {
-          help: "The load balancer's region; left out: that of gcloud's configuration, or the zone's.",
+          help: "The load balancer's region; left out: gcloud's (CLOUDSDK_COMPUTE_REGION, then its active configuration), then the zone's.",
           default: null,
           flag: { name: "--region", value: "name" },
           parse: optional(checked((field, name) => parseNodeName(field, name, "a region's name"))),
         },
         zone: {
-          help: "The controllers' zone; left out: found by their names.",
+          help: "The controllers' zone; left out: gcloud's (CLOUDSDK_COMPUTE_ZONE, then its active configuration), then found by their names.",
           default: null,
           flag: { name: "--zone", value: "name" },
           parse: optional(checked((field, name) => parseNodeName(field, name, "a zone's name"))),

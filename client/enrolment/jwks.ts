@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises";
 import type { JSONWebKeySet, JWTVerifyGetKey } from "jose";
 import { KhwError } from "../../proto/errors.ts";
 import { isFields } from "../gce/fields.ts";
+import { googleProxy, networkHint } from "../gce/proxy.ts";
 
 /** The keys that identity tokens are verified with. */
 export type KeySet = JWTVerifyGetKey;
@@ -42,6 +43,7 @@ async function readText(path: string): Promise<string> {
 
 /** By way of HTTPS_PROXY and NO_PROXY where they are set, as all that is asked of Google. */
 async function fetchText(url: string, signal: AbortSignal): Promise<string> {
+  googleProxy();
   const { EnvHttpProxyAgent, request } = await import("undici");
   const dispatcher = new EnvHttpProxyAgent({ maxResponseSize: mostBytes });
   try {
@@ -55,7 +57,7 @@ async function fetchText(url: string, signal: AbortSignal): Promise<string> {
   } catch (cause) {
     signal.throwIfAborted();
     throw new KhwError("UNREACHABLE", `${url}: the keys of identity tokens cannot be had: ${reasonOf(cause)}`, {
-      hint: "check the network and HTTPS_PROXY; enrolment.jwks may name a file instead",
+      hint: `${networkHint()}; enrolment.jwks may name a file instead`,
       cause,
     });
   } finally {

@@ -2,12 +2,15 @@ import { execFile } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { KhwError } from "../../proto/errors.ts";
 import { isFields } from "./fields.ts";
+import { googleProxy, networkHint } from "./proxy.ts";
 
 /** The headers that authenticate a request; none where there is no authentication. Called for every request. */
 export type Credentials = (signal: AbortSignal) => Promise<Readonly<Record<string, string>>>;
 
 const scopes = ["https://www.googleapis.com/auth/compute"];
 const lookupMillis = 30_000;
+/** google-auth-library's message for a request that got no answer. */
+const unanswered = /request to \S+ failed, reason: /;
 const signIn = "sign in: gcloud auth application-default login; or name a service account's key file in gce.auth";
 
 /** Credentials as `gce.auth` names them (see ComputeConnection); looked up at the first request, kept for the process. */
@@ -20,6 +23,7 @@ export function openCredentials(auth: string, project: string): Credentials {
 }
 
 async function find(auth: string, project: string, signal: AbortSignal): Promise<Credentials> {
+  googleProxy();
   switch (auth) {
     case "none":
       return async () => ({});
@@ -90,7 +94,7 @@ async function gcloudToken(signal: AbortSignal): Promise<Credentials> {
 function unusable(source: string, error: unknown): KhwError {
   const message = error instanceof Error ? error.message : String(error);
   return new KhwError("COMPUTE_FAILED", `no credentials for the Compute Engine API: ${source}: ${message}`, {
-    hint: signIn,
+    hint: unanswered.test(message) ? networkHint() : signIn,
     cause: error,
   });
 }

@@ -3,6 +3,7 @@ import { KhwError } from "../../proto/errors.ts";
 import { show } from "../../proto/validate.ts";
 import type { Credentials } from "./credentials.ts";
 import { type Fields, isFields } from "./fields.ts";
+import { googleProxy, networkHint } from "./proxy.ts";
 import { readRefusal, refused, Refusal } from "./refusal.ts";
 import { isTransient, pause, pauseMillis, type RetryPolicy } from "./retry.ts";
 
@@ -71,7 +72,11 @@ export function openHttp({ endpoint, credentials, retry }: HttpOptions): Http {
       }
     },
     async [Symbol.asyncDispose]() {
-      await (await undici)?.dispatcher.destroy();
+      // If it could not be loaded, the request has said so.
+      await undici?.then(
+        async ({ dispatcher }) => dispatcher.destroy(),
+        () => undefined,
+      );
     },
   };
 }
@@ -79,6 +84,7 @@ export function openHttp({ endpoint, credentials, retry }: HttpOptions): Http {
 type Undici = Awaited<ReturnType<typeof loadUndici>>;
 
 async function loadUndici() {
+  googleProxy();
   const { EnvHttpProxyAgent, request } = await import("undici");
   return { dispatcher: new EnvHttpProxyAgent(), request };
 }
@@ -118,7 +124,7 @@ function reported({ what, path }: ApiRequest, base: URL, error: unknown): unknow
   const code = connectionFault(error);
   if (code === undefined) return error;
   return new KhwError("COMPUTE_FAILED", `${what}: no answer from ${base.host}: ${code}`, {
-    hint: "check the network and HTTPS_PROXY, then run it again",
+    hint: networkHint(),
     cause: error,
   });
 }

@@ -1,14 +1,13 @@
 /** Mirrors of a release, and other servers on loopback, that answer as badly as a test wants them to. */
-import { execFile } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import type { Server, Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { promisify } from "node:util";
 import type { Test } from "tap";
+import { issueFor } from "./tls.ts";
 
 /** What the mirrors have. */
 export const content = randomBytes(3_000_000);
@@ -85,13 +84,7 @@ export interface TlsMirror extends Mirror {
 
 /** A certificate for 127.0.0.1 that is its own CA, and its key. */
 export async function selfSigned(t: Test): Promise<{ readonly key: string; readonly cert: string }> {
-  const folder = await temporaryFolder(t);
-  const [keyFile, certFile] = [join(folder, "key.pem"), join(folder, "cert.pem")];
-  const kind = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"];
-  const subject = ["-subj", "/CN=mirror", "-addext", "subjectAltName=IP:127.0.0.1"];
-  await promisify(execFile)("openssl", ["req", ...kind, ...subject, "-keyout", keyFile, "-out", certFile]);
-  const [key, cert] = await Promise.all([readFile(keyFile, "utf8"), readFile(certFile, "utf8")]);
-  return { key, cert };
+  return issueFor(await temporaryFolder(t), "IP:127.0.0.1");
 }
 
 /** A mirror over TLS 1.2, which is all that some of other people's servers have. */

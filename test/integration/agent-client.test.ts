@@ -50,6 +50,16 @@ t.test("an agent answers its node's client", async (t) => {
   t.equal((await node.plan(labState(), never)).steps[1]?.drift, "there is no such folder");
 });
 
+t.test("agents are asked directly, whatever proxy the environment names", async (t) => {
+  const agent = await start(t);
+  for (const variable of ["https_proxy", "http_proxy", "grpc_proxy"]) process.env[variable] = "http://127.0.0.1:9";
+  t.teardown(() => {
+    for (const variable of ["https_proxy", "http_proxy", "grpc_proxy"]) Reflect.deleteProperty(process.env, variable);
+  });
+  const node = await dial(t, agent);
+  t.match(await node.info(never), { agentVersion: "1.2.3" });
+});
+
 t.test("another node's certificate, or one of another CA, is not the node that was asked for", async (t) => {
   const agent = await start(t);
   const other = await dial(t, agent, { name: "controller-1" });

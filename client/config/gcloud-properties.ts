@@ -1,0 +1,63 @@
+import { KhwError } from "../../proto/errors.ts";
+
+/** The properties of one file, asked for as "section/name". */
+export interface Properties {
+  get(name: string): string | undefined;
+}
+
+/** An option that later lines may continue. */
+interface Option {
+  readonly key: string;
+  readonly indent: number;
+}
+
+const header = /^\[(.+)\]/;
+const option = /^(.*?)\s*[=:]\s*(.*)$/;
+const comment = /^[#;]/;
+
+/**
+ * Reads a file of gcloud's as gcloud does, which is as Python's `configparser` does: "=" or ":" after a name, names in any
+ * case, values that go on in indented lines, and defaults for every section in `[DEFAULT]`.
+ * @throws KhwError CONFIG_INVALID for a line that Python refuses, too
+ */
+export function parseProperties(text: string, path: string): Properties {
+  const values = new Map<string, string>();
+  const sections = new Set<string>();
+  let section: string | undefined;
+  let last: Option | undefined;
+  const refuseLine = (index: number, why: string): never => {
+    throw new KhwError("CONFIG_INVALID", `${path}:${index + 1}: ${why}`, {
+      hint: "gcloud cannot read this file either: correct the line, or set the property again with `gcloud config set`",
+    });
+  };
+
+  for (const [index, line] of text.split(/\r\n|[\n\r]/).entries()) {
+    const trimmed = line.trim();
+    if (trimmed === "" || comment.test(trimmed)) continue;
+    const indent = line.length - line.trimStart().length;
+    if (last !== undefined && indent > last.indent) {
+      values.set(last.key, `${values.get(last.key) ?? ""}\n${trimmed}`);
+      continue;
+    }
+    last = undefined;
+    const name = header.exec(trimmed)?.[1];
+    if (name !== undefined) {
+      if (sections.has(name)) refuseLine(index, `the section [${name}] is there twice`);
+      sections.add(name);
+      section = name;
+      continue;
+    }
+    if (section === undefined) return refuseLine(index, "no [section] comes before this line");
+    const [, key = "", value = ""] = option.exec(trimmed) ?? [];
+    if (key === "") refuseLine(index, 'the line is neither a [section] nor a name with "=" or ":" and a value');
+    last = { key: `${section}/${key.toLowerCase()}`, indent };
+    if (values.has(last.key)) refuseLine(index, `${key} is there twice in [${section}]`);
+    values.set(last.key, value);
+  }
+  return {
+    get: (name) => {
+      const [of = "", key = ""] = name.split("/");
+      return values.get(name) ?? (sections.has(of) ? values.get(`DEFAULT/${key}`) : undefined);
+    },
+  };
+}

@@ -1,0 +1,35 @@
+import { KhwError } from "../../proto/errors.ts";
+import { show } from "../../proto/validate.ts";
+
+/** In the order in which undici and google-auth-library look for a proxy to a server with TLS. */
+const variables = ["https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY"] as const;
+
+interface Proxy {
+  readonly variable: string;
+  readonly url: URL;
+}
+
+/**
+ * The proxy that requests to Google go through; the libraries that send them read the same variables.
+ * @throws KhwError INVALID_ARGUMENT for a value that is no URL of a proxy
+ */
+export function googleProxy(env: Readonly<Record<string, string | undefined>> = process.env): Proxy | undefined {
+  for (const variable of variables) {
+    const text = env[variable]?.trim();
+    if (text === undefined || text === "") continue;
+    const url = URL.canParse(text) ? new URL(text) : undefined;
+    if (url !== undefined && /^https?:$/.test(url.protocol) && url.hostname !== "") return { variable, url };
+    // The text can hold a password.
+    throw new KhwError("INVALID_ARGUMENT", `${variable}: ${show(text.replace(/^.*@/, ""))} is not the URL of a proxy`, {
+      hint: `write the scheme as well: ${variable}=http://HOST:PORT`,
+    });
+  }
+  return undefined;
+}
+
+/** The hint of an error that came from the network: names the proxy in use, without its password. */
+export function networkHint(): string {
+  const proxy = googleProxy();
+  if (proxy === undefined) return "check the network (behind a proxy, set HTTPS_PROXY), then run it again";
+  return `check the network and the proxy of ${proxy.variable}, ${proxy.url.protocol}//${proxy.url.host}, then run it again`;
+}

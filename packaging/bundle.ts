@@ -1,0 +1,48 @@
+import { readFileSync } from "node:fs";
+import { build, type BuildOptions, type Metafile } from "esbuild";
+import { lazyPackages } from "./lazy-packages.ts";
+
+export type Program = "agent" | "client";
+
+const entryPoints = {
+  agent: {
+    main: "agent/main.ts",
+    downloader: "agent/os/downloads/downloader.ts",
+    "key-worker": "agent/enrolment/key-worker.ts",
+  },
+  client: { main: "client/main.ts" },
+} as const satisfies Record<Program, Readonly<Record<string, string>>>;
+
+const root = `${import.meta.dirname}/..`;
+
+/**
+ * Bundles one program into the folder.
+ * @returns esbuild's account of the bundle, with paths relative to the root of the sources
+ */
+export async function bundle(program: Program, folder: string): Promise<Metafile> {
+  const { version }: { version: string } = JSON.parse(readFileSync(`${root}/package.json`, "utf8"));
+  const { metafile } = await build({
+    ...options,
+    entryPoints: entryPoints[program],
+    outdir: folder,
+    define: { KHW_VERSION: JSON.stringify(version) },
+  });
+  return metafile;
+}
+
+const options = {
+  absWorkingDir: root,
+  outExtension: { ".js": ".mjs" },
+  bundle: true,
+  // Chunks, so that lazily imported code is also read lazily.
+  splitting: true,
+  format: "esm",
+  platform: "node",
+  target: "node24",
+  legalComments: "none",
+  metafile: true,
+  // The CommonJS packages among those bundled still ask for Node's own modules by require().
+  banner: { js: 'import{createRequire}from"node:module";const require=createRequire(import.meta.url);' },
+  alias: { "@grpc/proto-loader": "./packaging/no-proto-loader.ts" },
+  plugins: [lazyPackages],
+} as const satisfies BuildOptions;

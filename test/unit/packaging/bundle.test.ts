@@ -1,0 +1,40 @@
+import { join, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import t from "tap";
+import { bundle } from "../../../packaging/bundle.ts";
+import { loadX509 } from "../../../proto/x509.ts";
+
+const root = resolve(import.meta.dirname, "../../..");
+
+// @peculiar/x509 loads only after this.
+await loadX509();
+
+for (const program of ["agent", "client"] as const) {
+  t.test(
+    `every package that the ${program} imports lazily has in its chunk the names that it has in Node`,
+    async (t) => {
+      const { inputs, outputs } = await bundle(program, t.testdir({}));
+      const lazy = new Set(
+        Object.values(inputs)
+          .flatMap(({ imports }) => imports)
+          .filter(
+            ({ kind, external, path }) => kind === "dynamic-import" && !external && path.includes("node_modules/"),
+          )
+          .map(({ path }) => path),
+      );
+      t.ok(lazy.size > 0);
+      for (const path of lazy) {
+        const [chunk] = Object.entries(outputs).find(([, { entryPoint }]) => entryPoint === path) ?? [];
+        const source: object = await import(pathToFileURL(resolve(root, path.replace(/^lazy-package:/, ""))).href);
+        const bundled: object = await import(pathToFileURL(join(root, chunk ?? "no chunk")).href);
+        t.strictSame(kinds(bundled), kinds(source), path);
+      }
+    },
+  );
+}
+
+/** The names with the kind of each value. Only Node has the whole of a CommonJS package as `module.exports`, too. */
+function kinds(exported: object): Readonly<Record<string, string>> {
+  const named = Object.entries(exported).filter(([name]) => name !== "module.exports");
+  return Object.fromEntries(named.map(([name, value]) => [name, typeof value]));
+}
