@@ -10,8 +10,8 @@ cache=${KHW_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/khw}
 packages=(
   # the testbed's machines and network
   mmdebstrap debian-archive-keyring systemd-container iproute2 util-linux procps openssl curl openssh-client
-  # Kubernetes from Debian's source
-  golang-1.19-go dpkg-dev make rsync
+  # Kubernetes from Debian's source (its Go is unpacked, not installed: testbed/go.sh)
+  dpkg-dev make rsync
   # another language's gRPC and Prometheus, to ask the agent with
   python3-grpcio python3-protobuf protobuf-compiler python3-prometheus-client
   # the tool that lab 04 makes certificates with

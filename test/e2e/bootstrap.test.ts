@@ -5,6 +5,7 @@ import { join } from "node:path";
 import t from "tap";
 
 import { components, credentialNames } from "../../proto/components.ts";
+import { given } from "../fixtures/given.ts";
 import { labFile } from "../lab/lab.ts";
 import { must } from "../testbed/command.ts";
 import { gcloudEnvironment } from "../testbed/gcloud.ts";
@@ -15,6 +16,36 @@ import { agentPackage, installAgents, makeWorkstation, realVersion } from "../te
 const nodes = ["--nodes", "controller-0,1,2"];
 const site = "kubernetes.default.svc.cluster.local";
 const units = [...components, "nginx"];
+
+const widgetDefinition = {
+  apiVersion: "apiextensions.k8s.io/v1",
+  kind: "CustomResourceDefinition",
+  metadata: { name: "widgets.test.khw" },
+  spec: {
+    group: "test.khw",
+    scope: "Namespaced",
+    names: { plural: "widgets", singular: "widget", kind: "Widget" },
+    versions: [
+      {
+        name: "v1",
+        served: true,
+        storage: true,
+        schema: {
+          openAPIV3Schema: {
+            type: "object",
+            properties: { spec: { type: "object", properties: { colour: { type: "string" } } } },
+          },
+        },
+      },
+    ],
+  },
+};
+const widget = {
+  apiVersion: "test.khw/v1",
+  kind: "Widget",
+  metadata: { name: "first" },
+  spec: { colour: "green" },
+};
 
 /** Every file of the lab on a node with its digest, mode and inode, and every service's process: what a no-op leaves alone. */
 async function fingerprint(node: TestbedNode): Promise<string> {
@@ -284,6 +315,24 @@ for (const count of [1, 5]) {
     t.match(unit, `--etcd-servers=${testbed.nodes.map(({ address }) => `https://${address}:2379`).join(",")} `);
     t.match((await workstation.kubectl(["get", "namespaces", "-o", "name"])).stdout, "namespace/default");
     if (count > 1) return;
+
+    await t.test("the API server stores a custom resource, and goes on", async (t) => {
+      const pid = async (): Promise<string | undefined> =>
+        testbed.nodes[0]?.must(["systemctl", "show", "-P", "MainPID", "kube-apiserver"]);
+      const before = await pid();
+      const defined = await workstation.kubectl(["create", "-f", "-"], { input: JSON.stringify(widgetDefinition) });
+      t.equal(defined.code, 0, defined.stderr);
+      const create = ["create", "-f", "-"];
+      await given("a stored custom resource", async () => {
+        // The new kind is served a moment after its definition is stored.
+        const { code, stderr } = await workstation.kubectl(create, { input: JSON.stringify(widget) });
+        if (code !== 0 && !stderr.includes("no matches for kind")) throw new Error(stderr);
+        return code === 0 ? code : undefined;
+      });
+      const read = await workstation.kubectl(["get", "widgets", "first", "-o", "jsonpath={.spec.colour}"]);
+      t.equal(read.stdout, "green", read.stderr);
+      t.equal(await pid(), before, "the API server is the same process");
+    });
 
     await t.test(
       "another release is installed beside the old one, and the old one needs no second download",

@@ -9,7 +9,7 @@ cache=$1
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 version=v3.4.23
 
-key=$(sha256sum "$here/etcd.sh" | cut -c1-16)
+key=$(cat "$here/etcd.sh" "$here/apt.sh" | sha256sum | cut -c1-16)
 out=$cache/etcd-$key
 [ -e "$out/.complete" ] && { echo "$out"; exit 0; }
 
@@ -18,18 +18,12 @@ exec 9>"$cache/etcd.lock"
 flock 9
 [ -e "$out/.complete" ] && { echo "$out"; exit 0; }
 
-mirror=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' 2>/dev/null | sort -u | grep -v security | sed -n 1p)
-[ -n "$mirror" ] || { echo "etcd: apt knows no Debian mirror (is this Debian 12?)" >&2; exit 1; }
-
 echo "etcd: fetching etcd" >&2
 work=$(mktemp -d "$cache/etcd-build.XXXXXX")
 trap 'rm -rf "$work"' EXIT
-mkdir -p "$work/apt/lists/partial" "$work/debs" "$work/out/$version"
-echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror bookworm main" >"$work/apt/sources.list"
-# The machine's own apt configuration is left alone.
-apt_private=(-o "Dir::Etc::SourceList=$work/apt/sources.list" -o "Dir::Etc::SourceParts=/dev/null"
-  -o "Dir::State::Lists=$work/apt/lists" -o "Dir::Cache::pkgcache=" -o "Dir::Cache::srcpkgcache=" -o "APT::Sandbox::User=root")
-apt-get "${apt_private[@]}" -qq update >&2
+mkdir -p "$work/debs" "$work/out/$version"
+. "$here/apt.sh"
+private_apt "$work/apt" bookworm deb
 (cd "$work/debs" && apt-get "${apt_private[@]}" -qq download etcd-server etcd-client >&2)
 for deb in "$work"/debs/*.deb; do dpkg-deb -x "$deb" "$work/root"; done
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the Kubernetes programs from Debian's source package into the cache, unless they are there.
+# Builds the Kubernetes programs from Debian's source package, with upstream's Go, into the cache, unless they are there.
 #
 # usage: kubernetes.sh CACHE_FOLDER
 # Prints the folder that holds v1.20.2/ (what the source is) and v1.21.0/ (the same programs linked
@@ -10,50 +10,32 @@ set -euo pipefail
 cache=$1
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 commands=(kube-apiserver kube-controller-manager kube-scheduler kubectl)
-source_version=1.20.2
 labels=(v1.20.2 v1.21.0)
 
-key=$(sha256sum "$here/kubernetes.sh" | cut -c1-16)
+key=$(cat "$here/kubernetes.sh" "$here/kubernetes-source.sh" "$here/go.sh" "$here/apt.sh" | sha256sum | cut -c1-16)
 out=$cache/kubernetes-$key
-if [ -e "$out/.complete" ]; then
+found() {
+  [ -e "$out/.complete" ] || return 1
+  # The time of the last use: see below.
+  touch "$out/.complete"
   echo "$out"
-  exit 0
-fi
+}
+found && exit 0
 
 say() { echo "kubernetes: $*" >&2; }
 mkdir -p "$cache"
-exec 9>"$cache/kubernetes.lock"
+exec 9>"$out.lock"
 flock 9
-[ -e "$out/.complete" ] && { echo "$out"; exit 0; }
+found && exit 0
 
+goroot=$(bash "$here/go.sh" "$cache")
+gopath=$(bash "$here/kubernetes-source.sh" "$cache")
 work=$(mktemp -d "$cache/kubernetes-build.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 
-# The machine's own apt configuration is left alone: the source entries live in a private one.
-say "fetching Debian's source package"
-mkdir -p "$work/apt/lists/partial" "$work/src"
-mirror=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' 2>/dev/null | sort -u | grep -v security | head -n 1)
-[ -n "$mirror" ] || { say "apt knows no Debian mirror (is this Debian 12?)"; exit 1; }
-keyring=/usr/share/keyrings/debian-archive-keyring.gpg
-echo "deb-src [signed-by=$keyring] $mirror bookworm main" >"$work/apt/sources.list"
-apt_private=(-o "Dir::Etc::SourceList=$work/apt/sources.list" -o "Dir::Etc::SourceParts=/dev/null"
-  -o "Dir::State::Lists=$work/apt/lists" -o "Dir::Cache::pkgcache=" -o "Dir::Cache::srcpkgcache=" -o "APT::Sandbox::User=root")
-apt-get "${apt_private[@]}" -qq update >&2
-version=$(apt-cache "${apt_private[@]}" showsrc --only-source kubernetes | sed -n 's/^Version: //p' | grep -m1 -F "$source_version" || true)
-[ -n "$version" ] || { say "the mirror's bookworm has no kubernetes $source_version"; exit 1; }
-(cd "$work/src" && apt-get "${apt_private[@]}" -qq --download-only source "kubernetes=$version" >&2)
-(cd "$work/src" && dpkg-source --no-check -x kubernetes_*.dsc tree >"$work/unpack.log" 2>&1)
-
-export GOPATH=$work/go GO111MODULE=off CGO_ENABLED=0 GOFLAGS= GOCACHE=$work/gocache
-export PATH=/usr/lib/go-1.19/bin:$PATH
-mkdir -p "$GOPATH/src/k8s.io"
-mv "$work/src/tree" "$work/tree"
-ln -s "$work/tree" "$GOPATH/src/k8s.io/kubernetes"
+# Go keeps what it compiled, shared with test/conformance, and removes what was not used for days.
+export GOROOT=$goroot GOPATH=$gopath GO111MODULE=off CGO_ENABLED=0 GOFLAGS= GOCACHE=$cache/gocache
 cd "$GOPATH/src/k8s.io/kubernetes"
-
-say "generating OpenAPI definitions"
-make gen_openapi >"$work/generate.log" 2>&1 || { tail -n 40 "$work/generate.log" >&2; exit 1; }
-
 for label in "${labels[@]}"; do
   minor=${label#v1.}
   minor=${minor%%.*}
@@ -66,7 +48,7 @@ for label in "${labels[@]}"; do
   mkdir -p "$work/out/$label"
   for command in "${commands[@]}"; do
     say "building $command $label"
-    go build -trimpath -ldflags "$flags" -o "$work/out/$label/$command" "./cmd/$command"
+    "$goroot/bin/go" build -trimpath -ldflags "$flags" -o "$work/out/$label/$command" "./cmd/$command"
     sha256sum "$work/out/$label/$command" | cut -d' ' -f1 >"$work/out/$label/$command.sha256"
   done
 done
@@ -74,9 +56,9 @@ done
 rm -rf "$out"
 touch "$work/out/.complete"
 mv "$work/out" "$out"
-# Keep one build: the caches of earlier recipes only fill the disk.
-for old in "$cache"/kubernetes-*; do
-  [ -d "$old" ] && [ "$old" != "$out" ] && [ "$old" != "$work" ] && rm -rf "$old"
+# Builds of other recipes only fill the disk. A build that was used within a week stays: another checkout may run it now.
+for old in "$cache"/kubernetes-*/.complete; do
+  [ -n "$(find "$old" -mtime +7)" ] && rm -rf "$(dirname "$old")"
 done
 say "built into $out"
 echo "$out"
