@@ -15,6 +15,7 @@ import { createClock } from "./os/clock.ts";
 import { createOs } from "./machine.ts";
 import { readAccessToken } from "./os/service-account.ts";
 import { createStorage, type Storage } from "./os/storage.ts";
+import { guardPeerCertificates } from "../proto/peer-certificate.ts";
 import { createRpcServer } from "./rpc/server.ts";
 
 /** Set by the build from package.json. */
@@ -71,6 +72,7 @@ function parseOptions(argv: readonly string[]) {
 
 /** Serves until SIGTERM or SIGINT. */
 async function serve(config: AgentConfig): Promise<void> {
+  guardPeerCertificates();
   const ending = new AbortController();
   const { signal } = ending;
   let known: Node | undefined;

@@ -19,7 +19,8 @@ const roleNames = ["admin", "viewer", "agent"] as const satisfies readonly Role[
  * A certificate with no Organization of khw's, or with more than one Organization, has none.
  */
 export function roleOf(subjectOrganization: string | readonly string[] | undefined): Role | undefined {
-  return roleNames.find((role) => organizations[role] === subjectOrganization);
+  const [organization, ...others] = [subjectOrganization ?? []].flat();
+  return others.length > 0 ? undefined : roleNames.find((role) => organizations[role] === organization);
 }
 
 export function parseRole(field: string, value: string): Role {

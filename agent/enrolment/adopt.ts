@@ -3,6 +3,7 @@ import { open, readFile } from "node:fs/promises";
 import { KhwError } from "../../proto/errors.ts";
 import { roleOf } from "../../proto/roles.ts";
 import { serverUsage } from "../certificates/identity-files.ts";
+import { subjectOf } from "../../proto/subject.ts";
 import { replace } from "../os/durable.ts";
 import { io, orAbsent } from "../os/io.ts";
 import { type IdentityPaths, nextOf, settleIdentity } from "../certificates/next.ts";
@@ -37,7 +38,7 @@ function whyUnfit(own: X509Certificate, ca: X509Certificate, name: string | unde
   const now = new Date();
   if (!ca.ca) return "the other certificate is no CA's";
   if (!own.checkIssued(ca) || !own.verify(ca.publicKey)) return "it is not of the management CA";
-  if (roleOf(own.toLegacyObject().subject.O) !== "agent") return "it is not an agent's";
+  if (roleOf(subjectOf(own)["O"]) !== "agent") return "it is not an agent's";
   if (!(own.keyUsage ?? []).includes(serverUsage)) return "it is for calling agents, not for being one";
   if (name !== undefined && own.checkHost(name, { subject: "never" }) === undefined) return `it is not for ${name}`;
   if (own.validToDate < now) return `it expired on ${own.validToDate.toISOString()}`;

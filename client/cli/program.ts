@@ -70,7 +70,12 @@ export function createProgram(context: Context, { version, done }: ProgramOption
     for (const option of spec.options ?? []) command.addOption(option);
     addFlags(command, spec.settings ?? []);
     if (spec.examples !== undefined) command.addHelpText("after", `\nExamples:\n  ${spec.examples.join("\n  ")}`);
-    command.action(async () => done(await spec.run(callOf(command, program, { context, spec }))));
+    command.action(async () => {
+      // Loaded here, and not at the top: `--version` needs no TLS.
+      const { guardPeerCertificates } = await import("../../proto/peer-certificate.ts");
+      guardPeerCertificates();
+      done(await spec.run(callOf(command, program, { context, spec })));
+    });
   }
 }
 

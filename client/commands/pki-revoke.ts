@@ -1,5 +1,7 @@
 import { X509Certificate } from "node:crypto";
+import { KhwError } from "../../proto/errors.ts";
 import { roleOf } from "../../proto/roles.ts";
+import { subjectOf } from "../../proto/subject.ts";
 import { parseNodeName, refuse, show } from "../../proto/validate.ts";
 import type { Context } from "../terminal/context.ts";
 import { readAuthorityCertificate, readIdentity } from "../pki/folder.ts";
@@ -37,11 +39,25 @@ export async function pkiRevoke(context: Context, { folder, names }: PkiRevokeOp
 
 /** Only agents are looked up in the register: it would keep no administrator from anything. */
 function agentSerial(name: string, pem: string): string {
-  const certificate = new X509Certificate(pem);
-  if (roleOf(certificate.toLegacyObject().subject.O) === "agent") return certificate.serialNumber;
+  const certificate = parse(pem);
+  if (certificate === undefined) {
+    throw new KhwError("CREDENTIAL_INVALID", `${name}.pem: is not a certificate in PEM`, {
+      hint: `bring the certificate back, or move ${name}.pem and ${name}-key.pem away: the register knows the serial numbers too`,
+    });
+  }
+  if (roleOf(subjectOf(certificate)["O"]) === "agent") return certificate.serialNumber;
   return refuse(
     "name",
     `${show(name)} is no agent's identity, and only agents' can be revoked`,
     "for who commands the agents a new management CA is made: docs/security.md",
   );
+}
+
+function parse(pem: string): X509Certificate | undefined {
+  try {
+    return new X509Certificate(pem);
+  } catch {
+    // Node's reason names neither the file nor the remedy.
+    return undefined;
+  }
 }

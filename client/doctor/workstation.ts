@@ -5,6 +5,7 @@ import { credentialNames } from "../../proto/components.ts";
 import { KhwError, toKhwError } from "../../proto/errors.ts";
 import { roleOf } from "../../proto/roles.ts";
 import { largestClockDifference } from "../cluster/clock-skew.ts";
+import { subjectOf } from "../../proto/subject.ts";
 import type { ClusterConfig } from "../config/schema.ts";
 import { collect } from "../pki/check/problem.ts";
 import { kubeconfigIn } from "../pki/check/kubeconfig.ts";
@@ -93,7 +94,7 @@ async function managementFindings({ management }: ClusterConfig, now: number): P
     if (!own.checkIssued(authority) || !own.verify(authority.publicKey)) {
       findings.push(problem(`was not issued by the CA in ${management.ca}`));
     }
-    const role = roleOf(/^O=(.*)$/m.exec(own.subject)?.[1]);
+    const role = roleOf(subjectOf(own)["O"]);
     if (role !== "admin" && role !== "viewer") findings.push(problem("has no role that an agent answers to"));
     return findings;
   } catch (error) {

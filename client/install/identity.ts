@@ -2,6 +2,7 @@ import { X509Certificate } from "node:crypto";
 import { join } from "node:path";
 import { KhwError } from "../../proto/errors.ts";
 import { roleOf } from "../../proto/roles.ts";
+import { subjectOf } from "../../proto/subject.ts";
 import { isPair, readAuthorityCertificate, readIdentity } from "../pki/folder.ts";
 import { date } from "../pki/describe.ts";
 import type { Identity } from "../pki/management/issue.ts";
@@ -66,7 +67,7 @@ function whyUnfit(name: string, pem: string, caPem: string): string | undefined 
   const ca = parse(caPem);
   if (certificate === undefined || ca === undefined) return "cannot be read";
   if (!certificate.checkIssued(ca) || !certificate.verify(ca.publicKey)) return "is of another management CA";
-  if (roleOf(certificate.toLegacyObject().subject.O) !== "agent") return "is not an agent's";
+  if (roleOf(subjectOf(certificate)["O"]) !== "agent") return "is not an agent's";
   if (certificate.checkHost(name, { subject: "never" }) === undefined) return "is for another name";
   return undefined;
 }

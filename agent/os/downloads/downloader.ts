@@ -1,9 +1,11 @@
 /** The program that downloads for the agent (separate.ts starts it), over Node's IPC channel; it ends when the agent hangs up. */
 import { toDetail, toKhwError } from "../../../proto/errors.ts";
+import { guardPeerCertificates } from "../../../proto/peer-certificate.ts";
 import { createClock } from "../clock.ts";
 import { createDownloads } from "../downloads.ts";
 import type { Order, Report, Work } from "./messages.ts";
 
+guardPeerCertificates();
 const downloads = createDownloads({ clock: createClock() });
 const running = new Map<number, AbortController>();
 

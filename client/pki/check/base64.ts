@@ -1,6 +1,9 @@
-/** Undefined for what is not base64. */
+/**
+ * Decodes base64 as Go's `base64.StdEncoding` does: line breaks are skipped, blanks are not, and the padding must be there.
+ * Undefined for any other text, and for an empty one.
+ */
 export function decodeBase64(text: string): Buffer | undefined {
-  const compact = text.replaceAll(/\s/g, "");
+  const compact = text.replaceAll(/[\r\n]/g, "");
   const sound = /^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/.test(compact) && compact !== "";
   return sound ? Buffer.from(compact, "base64") : undefined;
 }

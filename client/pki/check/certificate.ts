@@ -1,8 +1,13 @@
 import type { KeyObject, X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
-import { isPair, readCertificates, readPrivateKey } from "./pem.ts";
+import { subjectOf } from "../../../proto/subject.ts";
+import { chainProblem, notAuthority, type Usage, usageProblem } from "./chain.ts";
+import { extensionProblems } from "./extensions.ts";
+import { encodingProblem } from "./key-kinds.ts";
+import { certificatesIn, isPair, privateKeyIn } from "./pem.ts";
 import type { Findings, Problem } from "./problem.ts";
-import { fieldsOf } from "./x509-fields.ts";
+import { refusedName } from "./signature-algorithms.ts";
+import { fieldsOf, type X509Fields } from "./x509-fields.ts";
 
 /** PEM, and how errors name it: a file of its own, or a field of a kubeconfig. */
 export interface Pem {
@@ -19,40 +24,68 @@ export interface Trust {
 }
 
 const issueAgain = "issue it again: khw-client pki create --renew, or as in lab 04";
+const makeAgain = "make it again, as in lab 04 to 06";
 const day = 86_400_000;
-/** A certificate that ends sooner is told of. */
+/** A certificate that ends sooner is reported. */
 const soon = 30 * day;
-/** OpenSSL, in nginx, and Go take no shorter key, or will not for long. */
-const smallestRsa = 2048;
-/** RSA and ECDSA with SHA-1: Go since 1.18 takes no certificate for good that was signed so. */
-const sha1: ReadonlySet<string> = new Set(["1.2.840.113549.1.1.5", "1.2.840.10045.4.1"]);
 
-/** The certificate, valid now, issued by the cluster's CA, and fit for TLS. */
-export function* certificateIn(pem: Pem, trust: Trust): Findings<X509Certificate | undefined> {
-  const [certificate] = readCertificates(pem.content);
-  if (certificate === undefined) return yield* unreadable(pem, "is no certificate in PEM");
-  yield* validity(pem, certificate, trust.now);
-  yield* strength(pem, certificate);
-  yield* keyUsageAllows(pem, certificate, "digitalSignature");
-  const issued = trust.authorities.some((ca) => certificate.checkIssued(ca) && certificate.verify(ca.publicKey));
-  if (!issued && trust.authorities.length > 0) {
-    yield problem(pem, "issuer", "was not issued by the CA in ca.pem", "issue it again with this cluster's CA");
-  }
-  return certificate;
+/** A certificate of TLS with those that follow it in its file. */
+export interface Presented {
+  readonly certificate: X509Certificate;
+  readonly intermediates: readonly X509Certificate[];
 }
 
-/** The certificates of the authority itself. */
-export function* authoritiesIn(pem: Pem, now: Date): Findings<readonly X509Certificate[]> {
-  const authorities = readCertificates(pem.content);
-  const [first] = authorities;
-  if (first === undefined) yield* unreadable(pem, "is no certificate in PEM");
-  else {
-    yield* validity(pem, first, now);
-    yield* strength(pem, first);
-    if (fieldsOf(first).authority) yield* keyUsageAllows(pem, first, "keyCertSign");
-    else yield problem(pem, "basicConstraints", "is not a CA's certificate", "take the ca.pem of lab 04");
+/** The first certificate of the text: valid now, issued by the cluster's CA by Go's rules, and fit for TLS. */
+export function* certificateIn(pem: Pem, trust: Trust): Findings<Presented | undefined> {
+  const { value, problem: what } = certificatesIn(pem.content);
+  if (value === undefined) return yield* unreadable(pem, what);
+  const [certificate, ...intermediates] = value;
+  yield* validity(pem, certificate, trust.now);
+  const fields = yield* sound(pem, certificate);
+  if (fields === undefined) return undefined;
+  if (fields.keyUsage?.includes("digitalSignature") === false) {
+    yield problem(pem, "keyUsage", "does not allow digitalSignature", issueAgain);
   }
-  return authorities;
+  for (const intermediate of intermediates) yield* sound(pem, intermediate);
+  const roots = trust.authorities;
+  if (roots.length > 0) {
+    const found = chainProblem(certificate, { intermediates, roots, now: trust.now });
+    if (found !== undefined) yield problem(pem, found.field, found.what, "issue it again with this cluster's CA");
+  }
+  return { certificate, intermediates };
+}
+
+/** The certificates of the authority itself. The first is the one that signs. */
+export function* authoritiesIn(pem: Pem, now: Date): Findings<readonly X509Certificate[]> {
+  const { value, problem: what } = certificatesIn(pem.content);
+  if (value === undefined) {
+    yield* unreadable(pem, what);
+    return [];
+  }
+  for (const authority of value) {
+    yield* validity(pem, authority, now);
+    const fields = yield* sound(pem, authority);
+    const why = fields === undefined ? undefined : notAuthority(fields);
+    if (why === undefined) continue;
+    const field = why.includes("keyCertSign") ? "keyUsage" : "basicConstraints";
+    yield problem(pem, field, why, field === "keyUsage" ? issueAgain : "take the ca.pem of lab 04");
+  }
+  return value;
+}
+
+/**
+ * Every chain of the file ends at a root in it. Go takes an intermediate authority as the end of a chain; OpenSSL, in nginx and in
+ * the agents' probes, goes on to a certificate that is its own issuer.
+ */
+export function* endsAtRoots(pem: Pem, authorities: readonly X509Certificate[]): Findings {
+  for (const authority of authorities) {
+    if (authorities.some((issuer) => authority.checkIssued(issuer) && authority.verify(issuer.publicKey))) continue;
+    const issuer = authority.issuer.split("\n").join(", ");
+    const what = `does not hold the root: ${issuer} issued its certificate, and nginx and the agents verify up to a root`;
+    const remedy =
+      "let ca.pem be the root, and put the intermediate certificate behind each certificate that it issued";
+    yield problem(pem, undefined, what, remedy);
+  }
 }
 
 /** The key, and that it is the certificate's. */
@@ -61,36 +94,42 @@ export function* keyIn(
   certificate: X509Certificate | undefined,
   of: string,
 ): Findings<KeyObject | undefined> {
-  const key = readPrivateKey(pem.content);
-  if (key === undefined) return yield* unreadable(pem, "is no unencrypted private key in PEM");
+  const { value: key, problem: what, remedy } = privateKeyIn(pem.content);
+  if (key === undefined) {
+    yield problem(pem, undefined, what, remedy?.replaceAll("FILE", pem.file) ?? makeAgain);
+    return undefined;
+  }
   if (certificate !== undefined && !isPair(key, certificate.publicKey)) {
     yield problem(pem, undefined, `is not the key of ${of}`, "take both from the same issue");
   }
   return key;
 }
 
-/** The subject's Common Name, and an Organization among its own, are those that Kubernetes knows the holder by. */
+/**
+ * The subject's Common Name, and an Organization among its own, are those that Kubernetes knows the holder by. Go takes the last of
+ * several Common Names.
+ */
 export function* subjectIs(pem: Pem, certificate: X509Certificate, wanted: { CN?: string; O?: string }): Findings {
-  const subject = certificate.toLegacyObject().subject;
+  const subject = subjectOf(certificate);
   for (const [attribute, value] of Object.entries(wanted)) {
-    const found: unknown = Reflect.get(subject, attribute);
-    const values: readonly unknown[] = Array.isArray(found) ? found : [found];
-    if (values.includes(value)) continue;
-    const what =
-      found === undefined ? `has none, not ${value}` : `is ${values.map(String).join(" and ")}, not ${value}`;
+    const values = subject[attribute] ?? [];
+    const fits = attribute === "CN" ? values.at(-1) === value : values.includes(value);
+    if (fits) continue;
+    const last = attribute === "CN" && values.length > 1 ? " (Kubernetes takes the last)" : "";
+    const what = values.length === 0 ? `has none, not ${value}` : `is ${values.join(" and ")}, not ${value}${last}`;
     yield problem(pem, `subject.${attribute}`, what, issueAgain);
   }
 }
 
-const usages = { serverAuth: "1.3.6.1.5.5.7.3.1", clientAuth: "1.3.6.1.5.5.7.3.2" } as const;
-
-/** A certificate that restricts its use allows these. */
-export function* usable(pem: Pem, certificate: X509Certificate, wanted: readonly (keyof typeof usages)[]): Findings {
-  // Node's types call it a list of strings always; a certificate without the extension has none.
-  const allowed: readonly string[] | undefined = certificate.keyUsage;
-  for (const usage of wanted) {
-    if (allowed === undefined || allowed.includes(usages[usage])) continue;
-    yield problem(pem, "extendedKeyUsage", `does not allow ${usage}`, issueAgain);
+/** The certificate and its issuers allow these uses, where they restrict them. */
+export function* usable(
+  pem: Pem,
+  { certificate, intermediates }: Presented,
+  { usages, roots }: { readonly usages: readonly Usage[]; readonly roots: readonly X509Certificate[] },
+): Findings {
+  for (const usage of usages) {
+    const found = usageProblem(certificate, usage, { intermediates, roots });
+    if (found !== undefined) yield problem(pem, found.field, found.what, issueAgain);
   }
 }
 
@@ -127,29 +166,50 @@ function* validity(pem: Pem, { validFromDate, validToDate }: X509Certificate, no
   }
 }
 
-function* strength(pem: Pem, certificate: X509Certificate): Findings {
-  const bits = certificate.publicKey.asymmetricKeyDetails?.modulusLength;
-  if (bits !== undefined && bits < smallestRsa) {
-    yield problem(pem, "publicKey", `is RSA of ${bits} bits, fewer than ${smallestRsa}`, issueAgain);
+/** The structure, the key, the signature and the extensions are what Go and OpenSSL both take. */
+function* sound(pem: Pem, certificate: X509Certificate): Findings<X509Fields | undefined> {
+  const fields = fieldsOf(certificate);
+  const key = publicKeyOf(certificate);
+  if (fields === undefined || key === undefined) {
+    const what = fields === undefined ? "has a structure that cannot be read" : "is of a kind that cannot be read";
+    yield problem(pem, fields === undefined ? undefined : "publicKey", what, issueAgain);
+    return undefined;
   }
-  if (sha1.has(fieldsOf(certificate).signatureAlgorithm)) {
-    yield problem(pem, "signatureAlgorithm", "is SHA-1, which no current TLS takes", issueAgain);
+  const keyFault = encodingProblem(fields.publicKey, key, "tls");
+  if (keyFault !== undefined) yield problem(pem, "publicKey", keyFault, issueAgain);
+  // Nobody verifies the signature of a root with its own key: it is trusted as it is.
+  const root = fields.subject.equals(fields.issuer);
+  if (fields.signature.name === undefined && !root) {
+    const name = refusedName(fields.signature.oid);
+    const what = name.startsWith("SHA-1")
+      ? "is SHA-1, which no current TLS takes"
+      : `is ${name}, which Kubernetes does not take`;
+    yield problem(pem, "signatureAlgorithm", what, issueAgain);
   }
+  if (fields.negativeSerial) yield problem(pem, "serialNumber", "is negative, which Go refuses", issueAgain);
+  if (fields.illegalText !== undefined) {
+    yield problem(pem, "subject", `holds ${fields.illegalText}, which Go refuses`, issueAgain);
+  }
+  for (const what of extensionProblems(fields)) yield problem(pem, "extensions", what, issueAgain);
+  return fields;
 }
 
-/** A certificate that restricts what its key is for allows this. */
-function* keyUsageAllows(pem: Pem, certificate: X509Certificate, wanted: string): Findings {
-  const { keyUsage } = fieldsOf(certificate);
-  if (keyUsage === undefined || keyUsage.includes(wanted)) return;
-  yield problem(pem, "keyUsage", `does not allow ${wanted}`, issueAgain);
+/** OpenSSL cannot make a key object of every kind. */
+function publicKeyOf(certificate: X509Certificate): KeyObject | undefined {
+  try {
+    return certificate.publicKey;
+  } catch {
+    // Its reason is OpenSSL's; the finding names the file and the field.
+    return undefined;
+  }
 }
 
 function* unreadable(pem: Pem, what: string): Findings<undefined> {
-  yield problem(pem, undefined, what, "make it again, as in lab 04 to 06");
+  yield problem(pem, undefined, what, makeAgain);
   return undefined;
 }
 
-function problem(pem: Pem, field: string | undefined, what: string, remedy: string): Problem {
-  const fields = [pem.field, field].filter((part) => part !== undefined).join(": ");
+export function problem(pem: Pem, field: string | undefined, what: string, remedy: string): Problem {
+  const fields = [pem.field, field].filter((part) => part !== undefined && part !== "").join(": ");
   return fields === "" ? { file: pem.file, what, remedy } : { file: pem.file, field: fields, what, remedy };
 }

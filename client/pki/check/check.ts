@@ -1,12 +1,14 @@
-import type { X509Certificate } from "node:crypto";
 import type { CredentialName } from "../../../proto/components.ts";
 import type { Controller } from "../../../proto/desired.ts";
 import { serviceAddress } from "../cluster/certificates.ts";
 import {
   authoritiesIn,
   certificateIn,
+  endsAtRoots,
   keyIn,
   type Pem,
+  type Presented,
+  problem,
   subjectIs,
   type Trust,
   usable,
@@ -16,7 +18,8 @@ import {
 import { encryptionConfigIsSound } from "./encryption-config.ts";
 import { clientIn } from "./client.ts";
 import type { Kubeconfig } from "./kubeconfig.ts";
-import { isPair, readPrivateKey, readPublicKey } from "./pem.ts";
+import { isPair, publicKeysIn } from "./pem.ts";
+import { keyProblem } from "./key-kinds.ts";
 import type { Findings } from "./problem.ts";
 
 /** A file that was read; those that could not be are problems already. */
@@ -31,6 +34,9 @@ export interface Cluster {
   readonly kubernetesVersion: string;
 }
 
+/** nginx's proxy_ssl_verify_depth, which the site leaves at its default. */
+const mostIntermediates = 1;
+
 /** nginx verifies the API server by it: see the agent's site for the health check. */
 const healthCheckName = "kubernetes.default.svc";
 
@@ -42,24 +48,27 @@ export function* checkCredentials(files: Files, cluster: Cluster, now: Date): Fi
   };
   const ca = pem("ca.pem");
   const authorities = ca === undefined ? [] : yield* authoritiesIn(ca, now);
+  if (ca !== undefined) yield* endsAtRoots(ca, authorities);
   const trust: Trust = { authorities, now };
   const caKey = pem("ca-key.pem");
   if (caKey !== undefined) yield* keyIn(caKey, authorities[0], "ca.pem");
-  yield* signingAuthority(pem("signing-ca.pem"), pem("signing-ca-key.pem"), now);
+  const signing = pem("signing-ca.pem");
+  if (signing === undefined && ca !== undefined) yield* signsAlone(ca, authorities.length);
+  yield* signingAuthority(signing, pem("signing-ca-key.pem"), now);
 
   const serving = pem("kubernetes.pem");
   const server = serving === undefined ? undefined : yield* certificateIn(serving, trust);
   const names = servingNames(cluster);
-  if (serving !== undefined && server !== undefined) yield* canServe(serving, server, names);
+  if (serving !== undefined && server !== undefined) yield* canServe(serving, server, { names, roots: authorities });
   const servingKey = pem("kubernetes-key.pem");
-  if (servingKey !== undefined) yield* keyIn(servingKey, server, "kubernetes.pem");
+  if (servingKey !== undefined) yield* keyIn(servingKey, server?.certificate, "kubernetes.pem");
 
   yield* serviceAccountPair(pem("service-account.pem"), pem("service-account-key.pem"));
   const encryption = files.get("encryption-config.yaml");
   if (encryption !== undefined)
     yield* encryptionConfigIsSound("encryption-config.yaml", encryption, cluster.kubernetesVersion);
 
-  const context = { trust, server, names };
+  const context = { trust, server: server?.certificate, names };
   for (const component of ["kube-controller-manager", "kube-scheduler"] as const) {
     const file = `${component}.kubeconfig` as const;
     yield* clientIn(file, files.get(file), { ...context, subject: { CN: `system:${component}` } });
@@ -71,7 +80,22 @@ export function* checkCredentials(files: Files, cluster: Cluster, now: Date): Fi
 /** The authority of what Kubernetes itself signs, where it has one of its own. */
 function* signingAuthority(certificate: Pem | undefined, key: Pem | undefined, now: Date): Findings {
   const authorities = certificate === undefined ? [] : yield* authoritiesIn(certificate, now);
+  if (certificate !== undefined) {
+    yield* signsAlone(certificate, authorities.length);
+    yield* endsAtRoots(certificate, authorities);
+  }
   if (key !== undefined) yield* keyIn(key, authorities[0], "signing-ca.pem");
+}
+
+/** The controller manager signs with a file of just one certificate. */
+function* signsAlone(pem: Pem, count: number): Findings {
+  if (count <= 1) return;
+  const what = `holds ${count} certificates, and the controller manager signs with a file of one`;
+  const remedy =
+    pem.file === "ca.pem"
+      ? "let ca.pem be one certificate, or make a signing CA: khw-client pki create --separate-signing-ca"
+      : `let ${pem.file} be the certificate of ${pem.file.replace(".pem", "-key.pem")} alone`;
+  yield problem(pem, undefined, what, remedy);
 }
 
 /** All names that the API server is called by. */
@@ -85,33 +109,42 @@ export function servingNames({ controllers, publicAddress, serviceCidr }: Cluste
   ];
 }
 
-function* canServe(pem: Pem, certificate: X509Certificate, names: readonly WantedName[]): Findings {
-  yield* validFor(pem, certificate, names);
+function* canServe(
+  pem: Pem,
+  server: Presented,
+  { names, roots }: { readonly names: readonly WantedName[]; readonly roots: Trust["authorities"] },
+): Findings {
+  yield* validFor(pem, server.certificate, names);
   // The API server shows it to etcd and to the kubelets, too: as the user that RBAC's binding names.
-  yield* usable(pem, certificate, ["serverAuth", "clientAuth"]);
-  yield* subjectIs(pem, certificate, { CN: "kubernetes" });
+  yield* usable(pem, server, { usages: ["serverAuth", "clientAuth"], roots });
+  yield* subjectIs(pem, server.certificate, { CN: "kubernetes" });
+  if (server.intermediates.length > mostIntermediates) {
+    const what = `holds ${server.intermediates.length} intermediate certificates, and nginx goes up through ${mostIntermediates}`;
+    yield problem(
+      pem,
+      undefined,
+      what,
+      "leave out those that no chain needs, or issue it with a CA nearer to the root",
+    );
+  }
 }
 
 /**
- * The two are a pair. Of the certificate, where it is one, Kubernetes takes nothing but the public key: its issuer and its
- * dates do not matter.
+ * The private key is that of a key in service-account.pem, which may hold several. Of a certificate Kubernetes takes nothing but the
+ * public key: its issuer and its dates do not matter.
  */
 function* serviceAccountPair(publicPem: Pem | undefined, privatePem: Pem | undefined): Findings {
-  const publicKey = publicPem === undefined ? undefined : readPublicKey(publicPem.content);
-  if (publicPem !== undefined && publicKey === undefined) {
-    yield {
-      file: publicPem.file,
-      what: "is neither a certificate nor a public key in PEM",
-      remedy: "make it again, as in lab 04",
-    };
+  const makeAgain = "make it again, as in lab 04";
+  const found = publicPem === undefined ? undefined : publicKeysIn(publicPem.content);
+  if (publicPem !== undefined && found?.problem !== undefined) {
+    yield problem(publicPem, undefined, found.problem, found.remedy ?? makeAgain);
   }
   if (privatePem === undefined) return;
-  yield* keyIn(privatePem, undefined, "service-account.pem");
-  const privateKey = readPrivateKey(privatePem.content);
-  if (publicKey === undefined || privateKey === undefined || isPair(privateKey, publicKey)) return;
-  yield {
-    file: privatePem.file,
-    what: "is not the key of service-account.pem",
-    remedy: "take both from the same issue",
-  };
+  const privateKey = yield* keyIn(privatePem, undefined, "service-account.pem");
+  if (privateKey === undefined) return;
+  const fault = keyProblem(privateKey, "tokens");
+  if (fault !== undefined) return yield problem(privatePem, undefined, fault, makeAgain);
+  if (found?.value === undefined || found.value.some((publicKey) => isPair(privateKey, publicKey))) return;
+  const [what, remedy] = ["is not the key of service-account.pem", "take both from the same issue"];
+  yield problem(privatePem, undefined, what, remedy);
 }

@@ -34,14 +34,14 @@ export function* clientIn(
   const pem: Pem = { file, field: fields.certificate, content: certificate };
   const parsed = yield* certificateIn(pem, trust);
   if (parsed !== undefined) {
-    yield* subjectIs(pem, parsed, subject);
-    yield* usable(pem, parsed, ["clientAuth"]);
+    yield* subjectIs(pem, parsed.certificate, subject);
+    yield* usable(pem, parsed, { usages: ["clientAuth"], roots: trust.authorities });
   }
-  yield* keyIn({ file, field: fields.key, content: key }, parsed, "its certificate");
+  yield* keyIn({ file, field: fields.key, content: key }, parsed?.certificate, "its certificate");
 
   const embedded = yield* authoritiesIn({ file, field: fields.ca, content: ca }, trust.now);
-  const [authority] = trust.authorities;
-  const same = authority === undefined || embedded.some((found) => found.raw.equals(authority.raw));
+  const { authorities } = trust;
+  const same = authorities.length === 0 || embedded.some((one) => authorities.some(({ raw }) => one.raw.equals(raw)));
   if (embedded.length > 0 && !same) {
     yield { file, field: fields.ca, what: "is not the CA in ca.pem", remedy: "make it again with this cluster's CA" };
   }

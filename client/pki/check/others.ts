@@ -1,5 +1,6 @@
 import type { X509Certificate } from "node:crypto";
 import { certificateNames, subjects, workerSubject } from "../cluster/certificates.ts";
+import { subjectOf } from "../../../proto/subject.ts";
 import { certificateIn, keyIn, type Pem, subjectIs, type Trust, usable, validFor } from "./certificate.ts";
 import { type Cluster, servingNames } from "./check.ts";
 import { clientIn } from "./client.ts";
@@ -30,12 +31,13 @@ export function* checkOthers(folder: Folder, cluster: Cluster, now: Date): Findi
     const file = pem(`${name}.pem`);
     const certificate = file === undefined ? undefined : yield* certificateIn(file, trust);
     if (file !== undefined && certificate !== undefined) {
-      yield* subjectIs(file, certificate, subject);
-      yield* usable(file, certificate, lab === undefined ? ["serverAuth", "clientAuth"] : ["clientAuth"]);
-      if (lab === undefined) yield* validFor(file, certificate, [{ name, whose: "the kubelet" }]);
+      const usages = lab === undefined ? (["serverAuth", "clientAuth"] as const) : (["clientAuth"] as const);
+      yield* subjectIs(file, certificate.certificate, subject);
+      yield* usable(file, certificate, { usages, roots: authorities });
+      if (lab === undefined) yield* validFor(file, certificate.certificate, [{ name, whose: "the kubelet" }]);
     }
     const key = pem(`${name}-key.pem`);
-    if (key !== undefined) yield* keyIn(key, certificate, `${name}.pem`);
+    if (key !== undefined) yield* keyIn(key, certificate?.certificate, `${name}.pem`);
     if (lab !== undefined && lab !== "kube-proxy") continue;
     const kubeconfig = `${name}.kubeconfig`;
     yield* clientIn(kubeconfig, folder.get(kubeconfig), { ...context, subject });
@@ -51,6 +53,5 @@ function workersIn(folder: Folder): string[] {
 }
 
 function isNode(certificate: X509Certificate): boolean {
-  const name: unknown = certificate.toLegacyObject().subject.CN;
-  return typeof name === "string" && name.startsWith(prefix);
+  return subjectOf(certificate)["CN"]?.at(-1)?.startsWith(prefix) === true;
 }

@@ -1,27 +1,101 @@
 import { createPrivateKey, createPublicKey, type KeyObject, X509Certificate } from "node:crypto";
+import { malformation, type PemBlock, readBlocks } from "./pem-blocks.ts";
 
-/** The certificates of a PEM text, the first first; none when there is none or one cannot be read. */
+/** A file's content, or what is wrong with it; never a part of the content. */
+export type Reading<T> =
+  | { readonly value: T; readonly problem?: undefined; readonly remedy?: undefined }
+  | { readonly problem: string; readonly remedy?: string; readonly value?: undefined };
+
+/** The certificates of a PEM text in their order; none if there is none or if one cannot be read. */
 export function readCertificates(pem: Uint8Array): readonly X509Certificate[] {
-  const blocks = Buffer.from(pem)
-    .toString("latin1")
-    .match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g);
-  return attempt(() => (blocks ?? []).map((block) => new X509Certificate(block))) ?? [];
+  return certificatesIn(pem).value ?? [];
 }
 
-/** Undefined when it is no private key in PEM, or an encrypted one. */
-export function readPrivateKey(pem: Uint8Array): KeyObject | undefined {
-  return attempt(() => createPrivateKey({ key: Buffer.from(pem), format: "pem" }));
+/** The certificates of a PEM text in their order: at least one, and all of them can be read. */
+export function certificatesIn(pem: Uint8Array): Reading<readonly [X509Certificate, ...X509Certificate[]]> {
+  const blocks = readBlocks(pem).filter(({ type }) => type === "CERTIFICATE");
+  const certificates = blocks.map(({ der }) => attempt(() => new X509Certificate(der)));
+  const damaged = certificates.indexOf(undefined);
+  if (damaged !== -1) return { problem: `${ordinal(damaged, blocks.length)} is damaged` };
+  const headers = blocks.findIndex(({ headers }) => headers.size > 0);
+  if (headers !== -1) return { problem: `${ordinal(headers, blocks.length)} has headers, and Kubernetes skips it` };
+  const [first, ...others] = certificates.filter((certificate) => certificate !== undefined);
+  return first === undefined ? { problem: whyNone(pem, "certificate") } : { value: [first, ...others] };
 }
 
-/** The public key of a PEM text that holds one or a certificate of one. */
-export function readPublicKey(pem: Uint8Array): KeyObject | undefined {
-  // Node would make a public key of a private one too.
-  if (Buffer.from(pem).includes("PRIVATE KEY")) return undefined;
-  return attempt(() => createPublicKey({ key: Buffer.from(pem), format: "pem" }));
+/** The first private key of a PEM text, as Go's TLS and Kubernetes read it. */
+export function privateKeyIn(pem: Uint8Array): Reading<KeyObject> {
+  const block = readBlocks(pem).find(({ type }) => type === "PRIVATE KEY" || type.endsWith(" PRIVATE KEY"));
+  if (block === undefined) return { problem: whyNone(pem, "private key") };
+  const { type, headers, der } = block;
+  if (type === "ENCRYPTED PRIVATE KEY" || headers.get("Proc-Type")?.includes("ENCRYPTED") === true) {
+    return { problem: "is encrypted with a passphrase, which no program could be asked for", remedy: decrypt };
+  }
+  const form = formOf(block);
+  const label = labels[type];
+  if (label === undefined) return { problem: `is ${type}, not ${Object.keys(labels).join(", ")}` };
+  if (form !== label) return { problem: `is labelled ${type}, and holds ${form ?? "something else"}` };
+  const key = attempt(() => createPrivateKey({ key: der, format: "der", type: label }));
+  return key === undefined ? { problem: "is damaged, or of a kind that cannot be read" } : { value: key };
+}
+
+/** The public keys of a PEM text that Kubernetes verifies service accounts' tokens with: those of certificates among them. */
+export function publicKeysIn(pem: Uint8Array): Reading<readonly KeyObject[]> {
+  const blocks = readBlocks(pem);
+  if (blocks.some(({ type }) => type.endsWith("PRIVATE KEY")))
+    return { problem: "holds a private key; its public key belongs here" };
+  const keys = blocks.flatMap(({ der }) => publicKeyOf(der) ?? []);
+  if (keys.length > 0) return { value: keys };
+  if (!blocks.some(({ type }) => type === "RSA PUBLIC KEY"))
+    return { problem: whyNone(pem, "certificate or public key") };
+  return {
+    problem: "is RSA PUBLIC KEY (PKCS #1), which Kubernetes does not read",
+    remedy: "make PUBLIC KEY of it: openssl rsa -RSAPublicKey_in -in service-account.pem -pubout",
+  };
 }
 
 export function isPair(privateKey: KeyObject, publicKey: KeyObject): boolean {
   return createPublicKey(privateKey).equals(publicKey);
+}
+
+const decrypt = "decrypt it: openssl pkey -in FILE -out NEW-FILE, and put NEW-FILE in its place with mode 600";
+
+type KeyForm = "pkcs1" | "pkcs8" | "sec1";
+
+/** The labels that etcd's Go and Kubernetes both read, each with the form that belongs to it. */
+const labels: Readonly<Record<string, KeyForm>> = {
+  "PRIVATE KEY": "pkcs8",
+  "RSA PRIVATE KEY": "pkcs1",
+  "EC PRIVATE KEY": "sec1",
+};
+
+/** All three are a sequence that begins with a version; then comes an integer, an algorithm, or the key. */
+function formOf({ der }: PemBlock): KeyForm | undefined {
+  const [tag, length = 0] = der;
+  const content = der.subarray(length < 0x80 ? 2 : 2 + (length & 0x7f));
+  if (tag !== 0x30 || content[0] !== 0x02 || content[1] !== 1) return undefined;
+  return ({ 0x02: "pkcs1", 0x30: "pkcs8", 0x04: "sec1" } as const)[content[3] ?? 0];
+}
+
+/** Kubernetes does not look at a block's label here; a PKCS #1 public key is no form that it tries. */
+function publicKeyOf(der: Buffer): KeyObject | undefined {
+  return (
+    attempt(() => new X509Certificate(der).publicKey) ??
+    attempt(() => createPublicKey({ key: der, format: "der", type: "spki" }))
+  );
+}
+
+/** Why there is none, as far as the text lets it be seen. */
+function whyNone(pem: Uint8Array, wanted: string): string {
+  const [first] = readBlocks(pem);
+  if (first !== undefined) return `is no ${wanted}: it holds ${first.type}`;
+  if (pem[0] === 0x30 && pem[1] !== undefined && pem[1] >= 0x80) return `is no ${wanted} in PEM: it is DER`;
+  const why = malformation(pem);
+  return why === undefined ? `is no ${wanted} in PEM` : `is no ${wanted} that Kubernetes can read: it ${why}`;
+}
+
+function ordinal(index: number, count: number): string {
+  return count === 1 ? "its certificate" : `its certificate number ${index + 1}`;
 }
 
 /** OpenSSL's reasons say nothing that helps, and might say something of the content. */

@@ -1,25 +1,86 @@
 import type { X509Certificate } from "node:crypto";
-import { AsnConvert, type OctetString } from "@peculiar/asn1-schema";
-import { BasicConstraints, Certificate, id_ce_basicConstraints, id_ce_keyUsage, KeyUsage } from "@peculiar/asn1-x509";
+import { AsnConvert } from "@peculiar/asn1-schema";
+import {
+  BasicConstraints,
+  Certificate,
+  type Extension,
+  id_ce_basicConstraints,
+  id_ce_keyUsage,
+  id_ce_nameConstraints,
+  id_ce_subjectAltName,
+  KeyUsage,
+  type Name,
+  NameConstraints,
+  SubjectAlternativeName,
+  type SubjectPublicKeyInfo,
+} from "@peculiar/asn1-x509";
+import { signatureName } from "./signature-algorithms.ts";
 
-/** What Node's own X509Certificate does not tell. */
+/** What Node's own X509Certificate does not have. */
 export interface X509Fields {
+  /** 1, 2 or 3. */
+  readonly version: number;
+  readonly negativeSerial: boolean;
   /** For example "digitalSignature"; undefined for a certificate that does not restrict its key's use. */
   readonly keyUsage: readonly string[] | undefined;
-  /** It says that it is an authority's; Node says so only where its key may sign, too. */
-  readonly authority: boolean;
-  /** The OID of what it was signed with. */
-  readonly signatureAlgorithm: string;
+  /** The basic constraints; undefined for a certificate without them. */
+  readonly constraints: { readonly authority: boolean; readonly pathLength: number | undefined } | undefined;
+  readonly signature: { readonly oid: string; readonly name: string | undefined };
+  readonly publicKey: SubjectPublicKeyInfo;
+  readonly extensions: readonly { readonly oid: string; readonly critical: boolean }[];
+  readonly names: SubjectAlternativeName | undefined;
+  readonly nameConstraints: NameConstraints | undefined;
+  /** Subject and issuer as they are encoded: Go compares them byte for byte. */
+  readonly subject: Buffer;
+  readonly issuer: Buffer;
+  /** A text of the subject or issuer that Go refuses to read. */
+  readonly illegalText: string | undefined;
 }
 
-export function fieldsOf({ raw }: X509Certificate): X509Fields {
-  const { tbsCertificate, signatureAlgorithm } = AsnConvert.parse(raw, Certificate);
-  const valueOf = (oid: string): OctetString | undefined =>
-    tbsCertificate.extensions?.find(({ extnID }) => extnID === oid)?.extnValue;
+/** Undefined for a certificate whose structure is damaged. */
+export function fieldsOf({ raw }: X509Certificate): X509Fields | undefined {
+  try {
+    return read(raw);
+  } catch {
+    // Its reason would be about ASN.1; the caller names the file.
+    return undefined;
+  }
+}
+
+function read(raw: Uint8Array): X509Fields {
+  const { tbsCertificate: tbs, signatureAlgorithm } = AsnConvert.parse(raw, Certificate);
+  const extensions: readonly Extension[] = tbs.extensions ?? [];
+  const valueOf = (oid: string): ArrayBuffer | undefined =>
+    extensions.find(({ extnID }) => extnID === oid)?.extnValue.buffer;
   const [usage, constraints] = [valueOf(id_ce_keyUsage), valueOf(id_ce_basicConstraints)];
+  const [names, nameConstraints] = [valueOf(id_ce_subjectAltName), valueOf(id_ce_nameConstraints)];
   return {
+    version: tbs.version + 1,
+    negativeSerial: ((new Uint8Array(tbs.serialNumber)[0] ?? 0) & 0x80) !== 0,
     keyUsage: usage === undefined ? undefined : AsnConvert.parse(usage, KeyUsage).toJSON(),
-    authority: constraints !== undefined && AsnConvert.parse(constraints, BasicConstraints).cA,
-    signatureAlgorithm: signatureAlgorithm.algorithm,
+    constraints: constraints === undefined ? undefined : constraintsIn(AsnConvert.parse(constraints, BasicConstraints)),
+    signature: { oid: signatureAlgorithm.algorithm, name: signatureName(signatureAlgorithm) },
+    publicKey: tbs.subjectPublicKeyInfo,
+    extensions: extensions.map(({ extnID, critical }) => ({ oid: extnID, critical })),
+    names: names === undefined ? undefined : AsnConvert.parse(names, SubjectAlternativeName),
+    nameConstraints: nameConstraints === undefined ? undefined : AsnConvert.parse(nameConstraints, NameConstraints),
+    subject: Buffer.from(AsnConvert.serialize(tbs.subject)),
+    issuer: Buffer.from(AsnConvert.serialize(tbs.issuer)),
+    illegalText: illegalTextIn(tbs.subject) ?? illegalTextIn(tbs.issuer),
   };
+}
+
+function constraintsIn({ cA, pathLenConstraint }: BasicConstraints): NonNullable<X509Fields["constraints"]> {
+  return { authority: cA, pathLength: pathLenConstraint };
+}
+
+/** Go reads only the texts of a name that are of their type: "a_b" is no PrintableString, whatever OpenSSL makes of it. */
+function illegalTextIn(name: Name): string | undefined {
+  for (const { value } of name.flat()) {
+    if (value.universalString !== undefined) return "a UniversalString";
+    const { printableString: text } = value;
+    if (text !== undefined && !/^[A-Za-z0-9 '()+,\-./:=?*&]*$/.test(text))
+      return "a PrintableString with other characters";
+  }
+  return undefined;
 }

@@ -1,0 +1,125 @@
+import type { X509Certificate } from "node:crypto";
+import { violatedConstraint } from "./name-constraints.ts";
+import { fieldsOf, type X509Fields } from "./x509-fields.ts";
+
+/** What a certificate is shown for in TLS. */
+export type Usage = "serverAuth" | "clientAuth";
+
+export const usageIds = { serverAuth: "1.3.6.1.5.5.7.3.1", clientAuth: "1.3.6.1.5.5.7.3.2" } as const;
+const anyUsage = "2.5.29.37.0";
+
+export interface ChainContext {
+  /** The certificates that follow the holder's in its file. */
+  readonly intermediates: readonly X509Certificate[];
+  /** The certificates of ca.pem. */
+  readonly roots: readonly X509Certificate[];
+  readonly now: Date;
+}
+
+/** Why no chain of issuers leads to ca.pem. */
+export interface ChainProblem {
+  readonly field: string;
+  readonly what: string;
+}
+
+interface Link {
+  readonly certificate: X509Certificate;
+  readonly fields: X509Fields;
+}
+
+/** Undefined for a certificate that Go's x509.Verify finds a chain for. Otherwise the reason of the candidate that came nearest. */
+export function chainProblem(certificate: X509Certificate, context: ChainContext): ChainProblem | undefined {
+  const links = (found: readonly X509Certificate[]): Link[] =>
+    found.flatMap((one) => {
+      const fields = fieldsOf(one);
+      return fields === undefined ? [] : [{ certificate: one, fields }];
+    });
+  const [leaf] = links([certificate]);
+  if (leaf === undefined) return { field: "", what: "has a structure that cannot be read" };
+  const { now } = context;
+  const pools: Pools = { roots: links(context.roots), intermediates: links(context.intermediates), now };
+  return search([leaf], pools);
+}
+
+interface Pools {
+  readonly roots: readonly Link[];
+  readonly intermediates: readonly Link[];
+  readonly now: Date;
+}
+
+/** Goes from the last of the chain to its issuer, and on to a root. */
+function search(chain: readonly [Link, ...Link[]], pools: Pools): ChainProblem | undefined {
+  let nearest: ChainProblem | undefined;
+  const last = chain.at(-1) ?? chain[0];
+  const candidates = [
+    ...pools.roots.map((link) => ({ link, root: true })),
+    ...pools.intermediates.map((link) => ({ link, root: false })),
+  ];
+  for (const { link, root } of candidates) {
+    if (chain.some(({ certificate }) => certificate.raw.equals(link.certificate.raw))) continue;
+    if (!link.fields.subject.equals(last.fields.issuer) || !last.certificate.verify(link.certificate.publicKey))
+      continue;
+    const problem =
+      unfitIssuer(link, { chain, root, now: pools.now }) ?? (root ? undefined : search([...chain, link], pools));
+    if (problem === undefined) return undefined;
+    nearest ??= problem;
+  }
+  return nearest ?? { field: "issuer", what: "was not issued by the CA in ca.pem" };
+}
+
+interface Candidacy {
+  readonly chain: readonly [Link, ...Link[]];
+  readonly root: boolean;
+  readonly now: Date;
+}
+
+/** The rules of Go's CheckSignatureFrom and isValid for an issuer that signed the last of the chain. */
+function unfitIssuer({ certificate, fields }: Link, { chain, root, now }: Candidacy): ChainProblem | undefined {
+  const issuer = certificate.subject.split("\n").join(", ");
+  const problem = (field: string, what: string): ChainProblem => ({ field, what: `its issuer ${issuer} ${what}` });
+  const last = chain.at(-1) ?? chain[0];
+  const why = notAuthority(fields);
+  if (why !== undefined) return problem("issuer", why);
+  if (!root && fields.constraints === undefined)
+    return problem("issuer", "is of version 1, and only a root in ca.pem may be");
+  // Go does not look at key identifiers; OpenSSL, in nginx and the agents, does.
+  if (!last.certificate.checkIssued(certificate))
+    return problem("authorityKeyIdentifier", "has another key identifier");
+  if (now > certificate.validToDate) return problem("issuer", `expired on ${certificate.validToDate.toISOString()}`);
+  if (now < certificate.validFromDate)
+    return problem("issuer", `is not valid before ${certificate.validFromDate.toISOString()}`);
+  const pathLength = fields.constraints?.pathLength;
+  if (pathLength !== undefined && chain.length - 1 > pathLength) {
+    return problem("basicConstraints", `allows ${pathLength} authorities below it, and there are more`);
+  }
+  const [leaf] = chain;
+  const violated = violatedConstraint(fields.nameConstraints, leaf.fields.names);
+  return violated === undefined ? undefined : problem("nameConstraints", `does not allow the name ${violated}`);
+}
+
+/** Why a certificate is no authority's by Go's rules; undefined for an authority, one of version 1 among them. */
+export function notAuthority({ version, constraints, keyUsage }: X509Fields): string | undefined {
+  if (constraints === undefined && version === 3) return "is not a CA's certificate";
+  if (constraints?.authority === false) return "is not a CA's certificate";
+  return keyUsage === undefined || keyUsage.includes("keyCertSign") ? undefined : "does not allow keyCertSign";
+}
+
+/** Why the certificate may not be shown for the purpose: its extended key usage, or that of an issuer. */
+export function usageProblem(
+  certificate: X509Certificate,
+  usage: Usage,
+  { intermediates, roots }: Pick<ChainContext, "intermediates" | "roots">,
+): ChainProblem | undefined {
+  // OpenSSL verifies servers, in nginx and the agents, and does not take "any" for a server's usage.
+  const allows = ({ keyUsage }: X509Certificate): boolean =>
+    !Array.isArray(keyUsage) ||
+    keyUsage.includes(usageIds[usage]) ||
+    (usage === "clientAuth" && keyUsage.includes(anyUsage));
+  if (!allows(certificate)) return { field: "extendedKeyUsage", what: `does not allow ${usage}` };
+  const issuer = [...roots, ...intermediates].find(
+    (one) => certificate.checkIssued(one) && certificate.verify(one.publicKey),
+  );
+  if (issuer === undefined || issuer.raw.equals(certificate.raw)) return undefined;
+  const problem = usageProblem(issuer, usage, { intermediates: intermediates.filter((one) => one !== issuer), roots });
+  return problem === undefined ? undefined : { field: "issuer", what: `its issuer ${problem.what}` };
+}

@@ -1,0 +1,39 @@
+import { comparable } from "./name-constraints.ts";
+import type { X509Fields } from "./x509-fields.ts";
+
+/** The extensions that Go and OpenSSL both act upon, so that they may be critical. */
+const handled: Readonly<Record<string, string>> = {
+  "2.5.29.15": "keyUsage",
+  "2.5.29.17": "subjectAltName",
+  "2.5.29.19": "basicConstraints",
+  "2.5.29.30": "nameConstraints",
+  "2.5.29.31": "cRLDistributionPoints",
+  "2.5.29.32": "certificatePolicies",
+  "2.5.29.37": "extendedKeyUsage",
+};
+
+/** The extensions that must not be critical: newer releases of Go refuse a certificate in which they are. */
+const neverCritical: Readonly<Record<string, string>> = {
+  "2.5.29.14": "subjectKeyIdentifier",
+  "2.5.29.35": "authorityKeyIdentifier",
+  "1.3.6.1.5.5.7.1.1": "authorityInfoAccess",
+};
+
+/** What Go refuses in the extensions of a certificate. */
+export function extensionProblems({ extensions, nameConstraints }: X509Fields): string[] {
+  const critical = extensions.filter((extension) => extension.critical);
+  const unknown = critical.filter(({ oid }) => handled[oid] === undefined && neverCritical[oid] === undefined);
+  const oids = extensions.map(({ oid }) => oid);
+  const double = oids.find((oid, index) => oids.indexOf(oid) !== index);
+  const constrained = critical.some(({ oid }) => handled[oid] === "nameConstraints");
+  return [
+    ...unknown.map(({ oid }) => `hold a critical one that Go does not know: ${oid}`),
+    ...critical.flatMap(({ oid }) =>
+      neverCritical[oid] === undefined ? [] : [`hold ${neverCritical[oid]} as critical, which Go refuses`],
+    ),
+    ...(double === undefined ? [] : [`hold ${double} twice`]),
+    ...(constrained && nameConstraints !== undefined && !comparable(nameConstraints)
+      ? ["hold nameConstraints of a kind that Go does not compare"]
+      : []),
+  ];
+}

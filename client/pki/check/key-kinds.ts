@@ -1,0 +1,68 @@
+import { createPublicKey, type KeyObject } from "node:crypto";
+import { AsnConvert } from "@peculiar/asn1-schema";
+import { SubjectPublicKeyInfo } from "@peculiar/asn1-x509";
+
+/** Keys are for TLS, or for the tokens of service accounts. */
+export type KeyPurpose = "tls" | "tokens";
+
+const [rsa, ec, ed25519] = ["1.2.840.113549.1.1.1", "1.2.840.10045.2.1", "1.3.101.112"];
+
+/** The curves of Go's TLS and of Kubernetes' tokens, by the DER of their object identifiers. */
+const curves: readonly string[] = ["06082a8648ce3d030107", "06052b81040022", "06052b81040023"];
+const allowedCurves = "P-256, P-384 or P-521";
+
+const otherKinds: Readonly<Record<string, string>> = {
+  "1.2.840.113549.1.1.10": "RSA-PSS",
+  "1.2.840.10040.4.1": "DSA",
+  "1.3.101.110": "X25519",
+  "1.3.101.111": "X448",
+  "1.3.101.113": "Ed448",
+};
+
+/**
+ * The lengths of RSA keys that are taken. OpenSSL, in nginx, takes no certificate with a shorter key, and Go's TLS none with a
+ * longer one. For tokens there is Go's limit alone, since 1.24.
+ */
+const rsaBits: Readonly<Record<KeyPurpose, readonly [least: number, most: number]>> = {
+  tls: [2048, 8192],
+  tokens: [1024, 16_384],
+};
+/** Go refuses a larger public exponent. */
+const largestExponent = 2n ** 31n - 1n;
+
+/** Why etcd and Kubernetes cannot use a key for the purpose; undefined for a key that they can. */
+export function keyProblem(key: KeyObject, purpose: KeyPurpose): string | undefined {
+  const publicKey = key.type === "private" ? createPublicKey(key) : key;
+  const encoded = publicKey.export({ type: "spki", format: "der" });
+  return encodingProblem(AsnConvert.parse(encoded, SubjectPublicKeyInfo), publicKey, purpose);
+}
+
+/** The same for a key whose encoding is at hand, as in a certificate: OpenSSL would mend some faults that Go refuses. */
+export function encodingProblem(
+  { algorithm: { algorithm, parameters }, subjectPublicKey }: SubjectPublicKeyInfo,
+  key: KeyObject,
+  purpose: KeyPurpose,
+): string | undefined {
+  const encoded = Buffer.from(parameters ?? new ArrayBuffer()).toString("hex");
+  if (algorithm === rsa) return encoded === "0500" ? rsaProblem(key, purpose) : "is RSA without the NULL that Go wants";
+  if (algorithm === ed25519)
+    return purpose === "tls" ? undefined : `is Ed25519, which no token is signed with: RSA, ${allowedCurves}`;
+  if (algorithm !== ec) {
+    return `is ${otherKinds[algorithm] ?? algorithm}, which Kubernetes does not take: RSA, ${allowedCurves}${purpose === "tls" ? ", or Ed25519" : ""}`;
+  }
+  if (encoded.startsWith("30"))
+    return "has explicit curve parameters, which Kubernetes does not take: the curve must be named";
+  if (!curves.includes(encoded)) {
+    return `is on ${key.asymmetricKeyDetails?.namedCurve ?? "another curve"}, which Kubernetes does not take: ${allowedCurves}`;
+  }
+  const compressed = new Uint8Array(subjectPublicKey)[0] !== 4;
+  return compressed ? "is a compressed point, which Kubernetes does not take" : undefined;
+}
+
+function rsaProblem({ asymmetricKeyDetails: details }: KeyObject, purpose: KeyPurpose): string | undefined {
+  const { modulusLength: bits = 0, publicExponent: exponent = 0n } = details ?? {};
+  const [least, most] = rsaBits[purpose];
+  if (bits < least) return `is RSA of ${bits} bits, fewer than ${least}`;
+  if (bits > most) return `is RSA of ${bits} bits, more than ${most}`;
+  return exponent < 2n || exponent > largestExponent ? "has a public exponent that Go does not take" : undefined;
+}

@@ -1,0 +1,61 @@
+import { BlockList, isIP } from "node:net";
+import type { GeneralName, GeneralSubtrees, NameConstraints, SubjectAlternativeName } from "@peculiar/asn1-x509";
+
+/**
+ * A name of the certificate that an authority's constraints do not allow; undefined if they allow all. DNS names and addresses
+ * are compared as Go does; a certificate without alternative names meets every constraint.
+ */
+export function violatedConstraint(
+  constraints: NameConstraints | undefined,
+  names: SubjectAlternativeName | undefined,
+): string | undefined {
+  if (constraints === undefined) return undefined;
+  const { permittedSubtrees: permitted, excludedSubtrees: excluded } = constraints;
+  for (const name of names ?? []) {
+    if (bases(excluded).some((base) => matches(name, base) === true)) return textOf(name);
+    const verdicts = bases(permitted).flatMap((base) => matches(name, base) ?? []);
+    if (verdicts.length > 0 && !verdicts.includes(true)) return textOf(name);
+  }
+  return undefined;
+}
+
+/** Go knows all kinds of the constraints: names of a directory, for example, are no kind that it compares. */
+export function comparable(constraints: NameConstraints): boolean {
+  const all = [...bases(constraints.permittedSubtrees), ...bases(constraints.excludedSubtrees)];
+  return all.every(
+    ({ dNSName, iPAddress, rfc822Name, uniformResourceIdentifier }) =>
+      (dNSName ?? iPAddress ?? rfc822Name ?? uniformResourceIdentifier) !== undefined,
+  );
+}
+
+function bases(subtrees: GeneralSubtrees | undefined): GeneralName[] {
+  return (subtrees ?? []).map(({ base }) => base);
+}
+
+/** Undefined for a name of another kind than the constraint. */
+function matches(name: GeneralName, base: GeneralName): boolean | undefined {
+  if (name.dNSName !== undefined && base.dNSName !== undefined) return inDomain(name.dNSName, base.dNSName);
+  if (name.iPAddress !== undefined && base.iPAddress !== undefined) return inNetwork(name.iPAddress, base.iPAddress);
+  return undefined;
+}
+
+/** An empty constraint is for every name; one with a leading dot for names below it alone. */
+function inDomain(name: string, constraint: string): boolean {
+  const [labels, wanted] = [name.toLowerCase().split("."), constraint.toLowerCase().replace(/^\./, "").split(".")];
+  if (constraint === "") return true;
+  const least = wanted.length + (constraint.startsWith(".") ? 1 : 0);
+  return labels.length >= least && labels.slice(-wanted.length).join(".") === wanted.join(".");
+}
+
+function inNetwork(address: string, network: string): boolean {
+  const [base = "", bits = ""] = network.split("/");
+  if (isIP(base) === 0 || isIP(base) !== isIP(address)) return false;
+  const family = isIP(base) === 4 ? "ipv4" : "ipv6";
+  const list = new BlockList();
+  list.addSubnet(base, Number(bits), family);
+  return list.check(address, family);
+}
+
+function textOf({ dNSName, iPAddress }: GeneralName): string {
+  return dNSName ?? iPAddress ?? "";
+}

@@ -1,0 +1,50 @@
+import type { X509Certificate } from "node:crypto";
+import { type PeerCertificate, TLSSocket } from "node:tls";
+import { parseName } from "./subject.ts";
+
+/**
+ * Makes every TLS connection of this process safe from the peer's certificate.
+ *
+ * Node 24.21 crashes in `getPeerCertificate()` when a certificate of the peer's chain has a key on a curve without a NIST name
+ * (brainpool). Node's own client calls it for every server, and grpc-js calls it for every caller. The replacement reads the same
+ * certificate with `getPeerX509Certificate()`, which does not crash. See docs/decisions/peer-certificates.md.
+ */
+export function guardPeerCertificates(): void {
+  Object.defineProperty(TLSSocket.prototype, "getPeerCertificate", { value: peerCertificate, configurable: true });
+}
+
+/** An empty object when the peer shows no certificate, as Node answers. */
+function peerCertificate(this: TLSSocket): Partial<PeerCertificate> {
+  const certificate = this.getPeerX509Certificate();
+  return certificate === undefined ? {} : toLegacy(certificate);
+}
+
+/** The fields that Node, grpc-js and undici read: neither issuerCertificate nor the parameters of the key. */
+function toLegacy(certificate: X509Certificate): Partial<PeerCertificate> {
+  const { subjectAltName, keyUsage } = certificate;
+  return {
+    subject: nameOf(certificate.subject),
+    issuer: nameOf(certificate.issuer),
+    ...(subjectAltName === undefined ? {} : { subjectaltname: subjectAltName }),
+    ca: certificate.ca,
+    valid_from: certificate.validFrom,
+    valid_to: certificate.validTo,
+    fingerprint: certificate.fingerprint,
+    fingerprint256: certificate.fingerprint256,
+    fingerprint512: certificate.fingerprint512,
+    // Node's types call it a list always; it is undefined for a certificate without the extension.
+    ...(Array.isArray(keyUsage) ? { ext_key_usage: keyUsage } : {}),
+    serialNumber: certificate.serialNumber,
+    raw: certificate.raw,
+  };
+}
+
+/** One value, or a list of several, as Node has it. */
+function nameOf(text: string): PeerCertificate["subject"] {
+  return Object.fromEntries(
+    Object.entries(parseName(text)).map(([attribute, values]): [string, string | string[]] => {
+      const [first = "", ...others] = values;
+      return [attribute, others.length === 0 ? first : [...values]];
+    }),
+  );
+}

@@ -1,0 +1,32 @@
+import type { X509Certificate } from "node:crypto";
+
+/** The attributes of a distinguished name by their short names ("CN", "O"); each with its values in the certificate's order. */
+export type DistinguishedName = Readonly<Record<string, readonly string[]>>;
+
+/**
+ * The subject of a certificate. `X509Certificate.toLegacyObject()` has it too, and must not be called: Node 24.21 crashes there
+ * for a key on a curve without a NIST name (docs/decisions/peer-certificates.md).
+ */
+export function subjectOf({ subject }: Pick<X509Certificate, "subject">): DistinguishedName {
+  return parseName(subject);
+}
+
+/**
+ * A name as Node writes it: an attribute a line, parts of one relative name joined by " + ", special characters escaped as in
+ * RFC 2253.
+ */
+export function parseName(text: string | undefined): DistinguishedName {
+  const name: Record<string, string[]> = {};
+  // A certificate may have no subject at all; Node then has undefined, whatever its types say.
+  for (const part of text?.split(/\n| \+ /) ?? []) {
+    const sign = part.indexOf("=");
+    if (sign > 0) (name[part.slice(0, sign)] ??= []).push(unescape(part.slice(sign + 1)));
+  }
+  return name;
+}
+
+function unescape(value: string): string {
+  return value.replaceAll(/\\(?:([0-9A-F]{2})|(.))/gs, (_match, hex?: string, character?: string) =>
+    hex === undefined ? (character ?? "") : String.fromCharCode(Number.parseInt(hex, 16)),
+  );
+}

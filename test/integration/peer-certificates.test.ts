@@ -1,0 +1,98 @@
+/** Certificates that crash Node's own getPeerCertificate() reach the agent and the client over real TLS. */
+import { once } from "node:events";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createServer } from "node:tls";
+import t from "tap";
+import { adoptCertificate } from "../../agent/enrolment/adopt.ts";
+import { proveKey } from "../../agent/enrolment/request.ts";
+import { connectEnrolment } from "../../client/enrolment/connect.ts";
+import { probeCertificate } from "../../client/enrolment/probe.ts";
+import { whyNew } from "../../client/install/identity.ts";
+import { guardPeerCertificates } from "../../proto/peer-certificate.ts";
+import { clientOf, failure, open } from "../fixtures/agent-calls.ts";
+import { portOf } from "../fixtures/port-of.ts";
+import { must, run } from "../testbed/command.ts";
+
+const folder = await mkdtemp(join(tmpdir(), "khw-peer-"));
+t.teardown(() => rm(folder, { recursive: true }));
+const path = (name: string) => join(folder, name);
+
+/** Makes NAME.pem and NAME-key.pem: signed by the authority in the folder, or with their own key. */
+async function make(name: string, { key, subject, by }: { key: string[]; subject: string; by?: string }) {
+  await must(["openssl", ...key, "-out", path(`${name}-key.pem`)]);
+  await writeFile(path("extensions"), "subjectAltName=DNS:controller-0,IP:127.0.0.1\n");
+  const request = await must(["openssl", "req", "-new", "-key", path(`${name}-key.pem`), "-subj", subject]);
+  const signer =
+    by === undefined
+      ? ["-signkey", path(`${name}-key.pem`)]
+      : ["-CA", path(`${by}.pem`), "-CAkey", path(`${by}-key.pem`), "-CAcreateserial"];
+  const argv = ["openssl", "x509", "-req", ...signer, "-days", "2", "-extfile", path("extensions")];
+  const certificate = await must(argv, { input: request });
+  await writeFile(path(`${name}.pem`), certificate);
+  return { certificate, key: await readFile(path(`${name}-key.pem`), "utf8") };
+}
+
+const brainpool = ["ecparam", "-name", "brainpoolP256r1", "-genkey", "-noout"];
+const rsa = ["genpkey", "-algorithm", "rsa"];
+
+t.test("without the guard this Node crashes: when it no longer does, the guard can go", async (t) => {
+  await make("crash", { key: brainpool, subject: "/CN=crash" });
+  const program = `new (require("crypto").X509Certificate)(require("fs").readFileSync(process.argv[1])).toLegacyObject()`;
+  const { code } = await run([process.execPath, "-e", program, path("crash.pem")]);
+  t.equal(code, 128 + 11);
+});
+
+t.test("an agent answers a caller whose key is on brainpool by its role, and goes on", async (t) => {
+  guardPeerCertificates();
+  const { agent } = await open(t);
+  await writeFile(path("management.pem"), agent.authority.certificate);
+  await writeFile(path("management-key.pem"), agent.authority.key);
+  const refused = async (key: string[], subject: string): Promise<string | undefined> => {
+    const client = clientOf(agent, await make("caller", { key, subject, by: "management" }));
+    t.teardown(() => client.close());
+    return (await failure((done) => client.setMaintenance({ drained: true }, done))).khw?.message;
+  };
+  t.equal(await refused(brainpool, "/CN=bob/O=khw:viewer"), "bob (role viewer) may not call SetMaintenance");
+  t.equal(await refused(rsa, "/CN=eve/O=khw:admin/O=khw:viewer"), "eve (role none) may not call SetMaintenance");
+  t.equal(await refused(rsa, "/CN=a, b = c/O=khw:viewer"), "a, b = c (role viewer) may not call SetMaintenance");
+});
+
+t.test("an agent takes no certificate on brainpool that is not for its key, and says why", async (t) => {
+  const ca = await make("ca", { key: rsa, subject: "/CN=management" });
+  const { certificate } = await make("agent", { key: brainpool, subject: "/CN=controller-0/O=khw:agent", by: "ca" });
+  const paths = { ca: path("own-ca.pem"), certificate: path("own.pem"), key: path("own-key.pem") };
+  await proveKey(paths, "controller-0");
+  await t.rejects(adoptCertificate(paths, { ca: ca.certificate, certificate }), {
+    message: /^the certificate is not taken: /,
+  });
+  const present = { ca: ca.certificate, certificate, hasKey: true };
+  t.type(whyNew("controller-0", present, ca.certificate) ?? "", "string", "and so does the client that installs it");
+});
+
+t.test("a client asks a stranger whose certificate or chain is on brainpool, and goes on", async (t) => {
+  guardPeerCertificates();
+  const authority = await make("authority", { key: rsa, subject: "/CN=management" });
+  const identity = {
+    ca: Buffer.from(authority.certificate),
+    certificate: Buffer.from(authority.certificate),
+    key: Buffer.from(authority.key),
+  };
+  const own = await make("own-brainpool", { key: brainpool, subject: "/CN=controller-0" });
+  const leaf = await make("leaf", { key: rsa, subject: "/CN=controller-0" });
+  const impostor = await make("impostor", { key: brainpool, subject: "/CN=controller-0" });
+  const chain = { certificate: `${leaf.certificate}${impostor.certificate}`, key: leaf.key };
+  for (const { certificate, key } of [own, chain]) {
+    const server = createServer({ cert: certificate, key, ALPNProtocols: ["h2"] }, (socket) => socket.destroy());
+    await once(server.listen(0, "127.0.0.1"), "listening");
+    t.teardown(() => server.close());
+    const address = { name: "controller-0", host: "127.0.0.1", port: portOf(server) };
+    const { signal } = new AbortController();
+    const shown = await probeCertificate(address, { waitMillis: 1000, signal });
+    t.equal(shown.subject, "CN=controller-0");
+    const node = connectEnrolment(address, identity, shown);
+    await t.rejects(node.enrolment(signal), { code: "UNREACHABLE", node: "controller-0" });
+    node.close();
+  }
+});
