@@ -11,6 +11,11 @@ export function subjectOf({ subject }: Pick<X509Certificate, "subject">): Distin
   return parseName(subject);
 }
 
+/** The name on one line, for people. Node has no text for a certificate with an empty subject, whatever its types say. */
+export function nameOnOneLine(text: string | undefined): string {
+  return text?.replaceAll("\n", ", ") ?? "without a name";
+}
+
 /**
  * A name as Node writes it: an attribute a line, parts of one relative name joined by " + ", special characters escaped as in
  * RFC 2253.

@@ -25,7 +25,7 @@ export async function pkiCheck(
   { output, folder = config.credentials.folder }: PkiFolderOptions,
 ): Promise<number> {
   const credentials = { ...config.credentials, folder: resolve(folder) };
-  const files = await readFolder(credentials.folder);
+  const { files, problems: unreadable } = await readFolder(credentials.folder);
   const { addresses, unknown } = await addressesIfKnown(config, context.signal);
   const { problems } = await examineCredentials({ ...config, credentials }, addresses);
   const cluster = {
@@ -34,7 +34,9 @@ export async function pkiCheck(
     kubernetesVersion: config.kubernetes.version,
   };
   const others = collect(checkOthers(files, cluster, new Date())).problems;
-  const all = [...problems, ...others, ...(await openFiles(credentials.folder, files.keys()))];
+  // A file that bootstrap needs is among its problems already.
+  const stray = unreadable.filter(({ file }) => !problems.some((known) => known.file === file));
+  const all = [...problems, ...others, ...stray, ...(await openFiles(credentials.folder, files.keys()))];
   const ranked = all.toSorted(
     (one, other) => Number(one.severity !== undefined) - Number(other.severity !== undefined),
   );

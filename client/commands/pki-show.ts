@@ -5,8 +5,9 @@ import type { ClusterConfig } from "../config/schema.ts";
 import type { Context } from "../terminal/context.ts";
 import { readFolder } from "../pki/check/folder.ts";
 import { kubeconfigIn } from "../pki/check/kubeconfig.ts";
+import { publicKeyOf } from "../pki/check/certificate.ts";
 import { readCertificates } from "../pki/check/pem.ts";
-import { collect } from "../pki/check/problem.ts";
+import { collect, tellProblem } from "../pki/check/problem.ts";
 import { textTable } from "../terminal/table.ts";
 import type { PkiFolderOptions } from "./pki-check.ts";
 
@@ -22,10 +23,11 @@ interface Row {
 /** A table of all certificates in the folder, those in kubeconfigs among them. Exit code 0. */
 export async function pkiShow(
   config: ClusterConfig,
-  { write }: Context,
+  { write, warn }: Context,
   { output, folder = config.credentials.folder }: PkiFolderOptions,
 ): Promise<number> {
-  const files = await readFolder(resolve(folder));
+  const { files, problems } = await readFolder(resolve(folder));
+  for (const problem of problems) warn(`${harmless(tellProblem(problem))}\n`);
   const rows = [...files].flatMap(([file, content]) =>
     certificatesIn(file, content).map((found) => toRow(file, found)),
   );
@@ -62,8 +64,9 @@ function toRow(file: string, certificate: X509Certificate): Row {
 }
 
 /** `CN=admin, O=system:masters`: what Kubernetes knows its holder by; what else the labs' names hold tells nobody apart. */
-function oneLine(name: string): string {
-  const parts = name.split("\n").filter((part) => /^(CN|O)=/.test(part));
+function oneLine(name: string | undefined): string {
+  // A certificate may have no subject; Node then has undefined, whatever its types say.
+  const parts = (name ?? "").split("\n").filter((part) => /^(CN|O)=/.test(part));
   return parts.toSorted().join(", ");
 }
 
@@ -78,7 +81,10 @@ function lines(words: readonly string[]): string {
   return found.join("\n");
 }
 
-function keyOf({ publicKey: { asymmetricKeyType, asymmetricKeyDetails } }: X509Certificate): string {
+function keyOf(certificate: X509Certificate): string {
+  const key = publicKeyOf(certificate);
+  if (key === undefined) return "unknown";
+  const { asymmetricKeyType, asymmetricKeyDetails } = key;
   const size = asymmetricKeyDetails?.modulusLength ?? asymmetricKeyDetails?.namedCurve ?? "";
   return `${asymmetricKeyType ?? "?"} ${size}`;
 }

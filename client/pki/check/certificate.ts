@@ -1,6 +1,6 @@
 import type { KeyObject, X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
-import { subjectOf } from "../../../proto/subject.ts";
+import { nameOnOneLine, subjectOf } from "../../../proto/subject.ts";
 import { chainProblem, notAuthority, type Usage, usageProblem } from "./chain.ts";
 import { extensionProblems } from "./extensions.ts";
 import { encodingProblem } from "./key-kinds.ts";
@@ -80,7 +80,7 @@ export function* authoritiesIn(pem: Pem, now: Date): Findings<readonly X509Certi
 export function* endsAtRoots(pem: Pem, authorities: readonly X509Certificate[]): Findings {
   for (const authority of authorities) {
     if (authorities.some((issuer) => authority.checkIssued(issuer) && authority.verify(issuer.publicKey))) continue;
-    const issuer = authority.issuer.split("\n").join(", ");
+    const issuer = nameOnOneLine(authority.issuer);
     const what = `does not hold the root: ${issuer} issued its certificate, and nginx and the agents verify up to a root`;
     const remedy =
       "let ca.pem be the root, and put the intermediate certificate behind each certificate that it issued";
@@ -195,7 +195,7 @@ function* sound(pem: Pem, certificate: X509Certificate): Findings<X509Fields | u
 }
 
 /** OpenSSL cannot make a key object of every kind. */
-function publicKeyOf(certificate: X509Certificate): KeyObject | undefined {
+export function publicKeyOf(certificate: X509Certificate): KeyObject | undefined {
   try {
     return certificate.publicKey;
   } catch {

@@ -1,4 +1,5 @@
 import type { X509Certificate } from "node:crypto";
+import { nameOnOneLine } from "../../../proto/subject.ts";
 import { violatedConstraint } from "./name-constraints.ts";
 import { fieldsOf, type X509Fields } from "./x509-fields.ts";
 
@@ -75,7 +76,7 @@ interface Candidacy {
 
 /** The rules of Go's CheckSignatureFrom and isValid for an issuer that signed the last of the chain. */
 function unfitIssuer({ certificate, fields }: Link, { chain, root, now }: Candidacy): ChainProblem | undefined {
-  const issuer = certificate.subject.split("\n").join(", ");
+  const issuer = nameOnOneLine(certificate.subject);
   const problem = (field: string, what: string): ChainProblem => ({ field, what: `its issuer ${issuer} ${what}` });
   const last = chain.at(-1) ?? chain[0];
   const why = notAuthority(fields);

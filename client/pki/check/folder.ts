@@ -1,17 +1,45 @@
+import type { Dirent } from "node:fs";
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { KhwError } from "../../../proto/errors.ts";
 import type { Folder } from "./others.ts";
 import type { Problem } from "./problem.ts";
 
-/** Certificates, keys, kubeconfigs and the encryption config of a folder. @throws KhwError CREDENTIAL_INVALID, IO_FAILED */
-export async function readFolder(folder: string): Promise<Folder> {
+/** A folder's files, and those that could not be read. */
+export interface FolderContent {
+  readonly files: Folder;
+  readonly problems: readonly Problem[];
+}
+
+/**
+ * Certificates, keys, kubeconfigs and the encryption config of a folder. Editors' locks and backups, whose names begin with a dot,
+ * are left out, and so are folders. @throws KhwError IO_FAILED for a folder that cannot be listed
+ */
+export async function readFolder(folder: string): Promise<FolderContent> {
+  const names = (await list(folder)).flatMap((entry) => (isCandidate(entry) ? [entry.name] : []));
+  const files = new Map<string, Uint8Array>();
+  const problems: Problem[] = [];
+  for (const name of names.sort()) {
+    try {
+      // A link to a folder is no candidate either.
+      if ((await stat(join(folder, name))).isFile()) files.set(name, await readFile(join(folder, name)));
+    } catch (error) {
+      if (!(error instanceof Error) || !("code" in error)) throw error;
+      const what = error.code === "ENOENT" ? "is a link that leads nowhere" : `cannot be read (${String(error.code)})`;
+      problems.push({
+        file: name,
+        what,
+        remedy: "remove it, or let it be a file that you may read",
+        severity: "warning",
+      });
+    }
+  }
+  return { files, problems };
+}
+
+async function list(folder: string): Promise<Dirent[]> {
   try {
-    const names = (await readdir(folder)).filter((name) => /\.(pem|kubeconfig)$|^encryption-config\.yaml$/.test(name));
-    const read = await Promise.all(
-      names.sort().map(async (name) => [name, await readFile(join(folder, name))] as const),
-    );
-    return new Map(read);
+    return await readdir(folder, { withFileTypes: true });
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new KhwError("IO_FAILED", `${folder}: cannot be read: ${reason}`, {
@@ -19,6 +47,11 @@ export async function readFolder(folder: string): Promise<Folder> {
       cause,
     });
   }
+}
+
+function isCandidate(entry: Dirent): boolean {
+  const named = /^[^.].*\.(?:pem|kubeconfig)$|^encryption-config\.yaml$/.test(entry.name);
+  return named && (entry.isFile() || entry.isSymbolicLink());
 }
 
 /** Keys, and files that hold keys, that others than their owner may read or change. */

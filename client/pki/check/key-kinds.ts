@@ -1,6 +1,7 @@
 import { createPublicKey, type KeyObject } from "node:crypto";
 import { AsnConvert } from "@peculiar/asn1-schema";
 import { SubjectPublicKeyInfo } from "@peculiar/asn1-x509";
+import { parametersOf } from "./signature-algorithms.ts";
 
 /** Keys are for TLS, or for the tokens of service accounts. */
 export type KeyPurpose = "tls" | "tokens";
@@ -8,7 +9,7 @@ export type KeyPurpose = "tls" | "tokens";
 const [rsa, ec, ed25519] = ["1.2.840.113549.1.1.1", "1.2.840.10045.2.1", "1.3.101.112"];
 
 /** The curves of Go's TLS and of Kubernetes' tokens, by the DER of their object identifiers. */
-const curves: readonly string[] = ["06082a8648ce3d030107", "06052b81040022", "06052b81040023"];
+const curves: ReadonlySet<string> = new Set(["06082a8648ce3d030107", "06052b81040022", "06052b81040023"]);
 const allowedCurves = "P-256, P-384 or P-521";
 
 const otherKinds: Readonly<Record<string, string>> = {
@@ -43,7 +44,7 @@ export function encodingProblem(
   key: KeyObject,
   purpose: KeyPurpose,
 ): string | undefined {
-  const encoded = Buffer.from(parameters ?? new ArrayBuffer()).toString("hex");
+  const encoded = parametersOf(parameters);
   if (algorithm === rsa) return encoded === "0500" ? rsaProblem(key, purpose) : "is RSA without the NULL that Go wants";
   if (algorithm === ed25519)
     return purpose === "tls" ? undefined : `is Ed25519, which no token is signed with: RSA, ${allowedCurves}`;
@@ -52,7 +53,7 @@ export function encodingProblem(
   }
   if (encoded.startsWith("30"))
     return "has explicit curve parameters, which Kubernetes does not take: the curve must be named";
-  if (!curves.includes(encoded)) {
+  if (!curves.has(encoded)) {
     return `is on ${key.asymmetricKeyDetails?.namedCurve ?? "another curve"}, which Kubernetes does not take: ${allowedCurves}`;
   }
   const compressed = new Uint8Array(subjectPublicKey)[0] !== 4;

@@ -19,6 +19,15 @@ export function certificatesIn(pem: Uint8Array): Reading<readonly [X509Certifica
   if (damaged !== -1) return { problem: `${ordinal(damaged, blocks.length)} is damaged` };
   const headers = blocks.findIndex(({ headers }) => headers.size > 0);
   if (headers !== -1) return { problem: `${ordinal(headers, blocks.length)} has headers, and Kubernetes skips it` };
+  const markers =
+    Buffer.from(pem)
+      .toString("latin1")
+      .match(/-----BEGIN CERTIFICATE-----/g) ?? [];
+  if (blocks.length > 0 && markers.length > blocks.length) {
+    return {
+      problem: `holds a certificate that Kubernetes does not see: it ${malformation(pem) ?? "has a damaged block"}`,
+    };
+  }
   const [first, ...others] = certificates.filter((certificate) => certificate !== undefined);
   return first === undefined ? { problem: whyNone(pem, "certificate") } : { value: [first, ...others] };
 }

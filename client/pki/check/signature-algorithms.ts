@@ -30,7 +30,7 @@ const pss = "1.2.840.113549.1.1.10";
 /** The name of a signature algorithm that Go verifies; undefined for any other. */
 export function signatureName({ algorithm, parameters }: AlgorithmIdentifier): string | undefined {
   if (algorithm !== pss) return accepted[algorithm];
-  const encoded = Buffer.from(parameters ?? new ArrayBuffer()).toString("hex");
+  const encoded = parametersOf(parameters);
   return pssHashes.find(([, ...forms]) => forms.includes(encoded))?.[0];
 }
 
@@ -60,4 +60,10 @@ function sequence(hex: string): string {
 /** A DER value in hex of less than 128 bytes. */
 function tagged(tag: string, hex: string): string {
   return `${tag}${(hex.length / 2).toString(16).padStart(2, "0")}${hex}`;
+}
+
+/** The DER of an algorithm's parameters in hex; empty if it has none. The library makes null of an ASN.1 NULL. */
+export function parametersOf(parameters: AlgorithmIdentifier["parameters"]): string {
+  if (parameters === undefined) return "";
+  return parameters === null ? "0500" : Buffer.from(parameters).toString("hex");
 }

@@ -48,7 +48,7 @@ export async function createMissing(present: PresentFiles, pki: ClusterPki, now:
   const { algorithm, caDays } = pki;
   const names = leafNames(pki);
   const toSign = names.filter((name) => pairIn(present, name) === undefined);
-  const authority = authorityIn(present, { toSign, signed: names.filter((name) => !toSign.includes(name)) });
+  const authority = authorityIn(present, { toSign, signed: names.filter((name) => !toSign.includes(name)), now });
   const made: Record<string, string> = {};
 
   const newAuthority = (): Promise<Identity> => createClusterAuthority("cluster", { algorithm, days: caDays }, now);

@@ -1,6 +1,8 @@
 import { KhwError } from "../../../proto/errors.ts";
 import type { Identity } from "../certificate.ts";
-import { isPair } from "../folder.ts";
+import { authoritiesIn, endsAtRoots, keyIn } from "../check/certificate.ts";
+import { certificatesIn } from "../check/pem.ts";
+import { collect, type Findings, tellProblem } from "../check/problem.ts";
 
 /** The content of the files that stand in the folder already, by name. */
 export type PresentFiles = ReadonlyMap<string, string>;
@@ -19,11 +21,30 @@ export function pairIn(present: PresentFiles, name: string): Identity | undefine
       hint: `bring ${gone} back, or move ${here} away`,
     });
   }
-  const identity = { certificate, key };
-  if (isPair(identity)) return identity;
-  throw new KhwError("CREDENTIAL_INVALID", `${name}-key.pem: is not the key of ${name}.pem`, {
-    hint: "take both from the same issue",
-  });
+  refuseProblems(pair(name, Buffer.from(certificate), Buffer.from(key)));
+  return { certificate, key };
+}
+
+/** The key is that of the first certificate. */
+function* pair(name: string, certificate: Uint8Array, key: Uint8Array): Findings {
+  const { value: certificates, problem: what } = certificatesIn(certificate);
+  if (certificates === undefined)
+    return yield { file: `${name}.pem`, what, remedy: `move ${name}.pem and ${name}-key.pem away` };
+  yield* keyIn({ file: `${name}-key.pem`, content: key }, certificates[0], `${name}.pem`);
+}
+
+/** A certificate authority that certificates can be signed with: what it signs passes `pki check`. */
+function* signing({ certificate }: Identity, now: Date): Findings {
+  const pem = { file: "ca.pem", content: Buffer.from(certificate) };
+  yield* endsAtRoots(pem, yield* authoritiesIn(pem, now));
+}
+
+/** @throws KhwError CREDENTIAL_INVALID naming all errors among the findings */
+function refuseProblems(findings: Findings): void {
+  const errors = collect(findings).problems.filter(({ severity }) => severity === undefined);
+  const [first] = errors;
+  if (first === undefined) return;
+  throw new KhwError("CREDENTIAL_INVALID", errors.map(tellProblem).join("\n"), { hint: first.remedy });
 }
 
 /**
@@ -33,7 +54,11 @@ export function pairIn(present: PresentFiles, name: string): Identity | undefine
  */
 export function authorityIn(
   present: PresentFiles,
-  { toSign, signed }: { readonly toSign: readonly string[]; readonly signed: readonly string[] },
+  {
+    toSign,
+    signed,
+    now,
+  }: { readonly toSign: readonly string[]; readonly signed: readonly string[]; readonly now: Date },
 ): Identity | undefined {
   if (present.has("ca.pem") && toSign.length === 0) return undefined;
   if (present.has("ca.pem") && !present.has("ca-key.pem")) {
@@ -51,5 +76,6 @@ export function authorityIn(
       },
     );
   }
+  if (authority !== undefined) refuseProblems(signing(authority, now));
   return authority;
 }

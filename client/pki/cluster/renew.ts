@@ -17,7 +17,7 @@ export async function renewLeaves(
   { pki, now }: { readonly pki: ClusterPki; readonly now: Date },
 ): Promise<NewFiles> {
   const signed = names.filter((name) => present.has(`${name}.pem`));
-  const authority = authorityIn(present, { toSign: names, signed });
+  const authority = authorityIn(present, { toSign: names, signed, now });
   if (authority === undefined) return {};
   const extraNames = [...new Set([...pki.extraNames, ...presentNames(present)])];
   const issued = await Promise.all(

@@ -107,7 +107,7 @@ const cases: readonly [title: string, change: (folder: string) => Promise<unknow
   [
     "a key is not PEM",
     (folder) => writeFile(join(folder, "kubernetes-key.pem"), "x"),
-    /kubernetes-key\.pem: is no unencrypted private key in PEM/,
+    /kubernetes-key\.pem: is no private key in PEM/,
   ],
   [
     "key and certificate do not match",
@@ -162,7 +162,7 @@ const cases: readonly [title: string, change: (folder: string) => Promise<unknow
   [
     "service-account.pem is a private key",
     (folder) => cp(join(folder, "service-account-key.pem"), join(folder, "service-account.pem")),
-    /service-account\.pem: is neither a certificate nor a public key in PEM/,
+    /service-account\.pem: holds a private key; its public key belongs here/,
   ],
   [
     "a kubeconfig is not YAML",
