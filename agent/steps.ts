@@ -1,6 +1,5 @@
 import { components, type Component, credentialsOf, programs } from "../proto/components.ts";
-import { type Credential, type DesiredState, signsSeparately } from "../proto/desired.ts";
-import { hasEtcd } from "../proto/etcd.ts";
+import { type Credential, type DesiredState, signsSeparately, hasEtcd } from "../proto/desired.ts";
 import type { Step } from "../proto/step.ts";
 import { healthCheckOf } from "./health/health.ts";
 import type { Os } from "./os/os.ts";

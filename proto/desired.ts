@@ -43,6 +43,13 @@ export interface DesiredState {
   readonly etcd: Etcd | undefined;
 }
 
+/** A desired state whose etcd is khw's. */
+export type WithEtcd = DesiredState & { readonly etcd: Etcd };
+
+export function hasEtcd(desired: DesiredState): desired is WithEtcd {
+  return desired.etcd !== undefined;
+}
+
 export interface BinarySource {
   /** Base URLs or absolute folders, tried in order. */
   readonly mirrors: readonly string[];

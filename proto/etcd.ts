@@ -1,5 +1,4 @@
 import { type Architecture, architectures, type CredentialName } from "./components.ts";
-import type { Controller, DesiredState } from "./desired.ts";
 import { parseSnapshotPolicy, type SnapshotPolicy } from "./etcd-snapshots.ts";
 import { parseEtcdVersion } from "./etcd-versions.ts";
 import type * as wire from "./gen/khw/agent/v1/agent.ts";
@@ -18,13 +17,6 @@ export interface Etcd {
   readonly dedicatedDisk: boolean;
   /** Undefined: none are taken by themselves. */
   readonly snapshots: SnapshotPolicy | undefined;
-}
-
-/** A desired state whose etcd is khw's. */
-export type WithEtcd = DesiredState & { readonly etcd: Etcd };
-
-export function hasEtcd(desired: DesiredState): desired is WithEtcd {
-  return desired.etcd !== undefined;
 }
 
 /** What etcd reads of the cluster's nine files; lab 07 has copies of them in /etc/etcd. */
@@ -63,10 +55,15 @@ export function parseArchitecture(field: string, name: string): Architecture {
   );
 }
 
-export function peerUrl({ internalIp }: Pick<Controller, "internalIp">): string {
+/** A machine with a member, by its address. */
+interface Peer {
+  readonly internalIp: string;
+}
+
+export function peerUrl({ internalIp }: Peer): string {
   return `https://${internalIp}:${etcdPorts.peer}`;
 }
 
-export function clientUrl({ internalIp }: Pick<Controller, "internalIp">): string {
+export function clientUrl({ internalIp }: Peer): string {
   return `https://${internalIp}:${etcdPorts.client}`;
 }

@@ -1,6 +1,6 @@
 import { dirname } from "node:path";
 import { KhwError } from "../../proto/errors.ts";
-import type { WithEtcd } from "../../proto/etcd.ts";
+import type { WithEtcd } from "../../proto/desired.ts";
 import type { Files } from "../os/os.ts";
 import { etcdDataFolder } from "../paths.ts";
 

@@ -1,6 +1,6 @@
-import { ownController } from "../../proto/desired.ts";
+import { ownController, type WithEtcd } from "../../proto/desired.ts";
 import { KhwError } from "../../proto/errors.ts";
-import { clientUrl, peerUrl, type WithEtcd } from "../../proto/etcd.ts";
+import { clientUrl, peerUrl } from "../../proto/etcd.ts";
 import type { Os } from "../os/os.ts";
 import { listMembers, serverStatus } from "./api.ts";
 import type { Identified } from "./record.ts";

@@ -1,7 +1,7 @@
 import { dirname } from "node:path";
-import { ownController } from "../../proto/desired.ts";
+import { ownController, type WithEtcd } from "../../proto/desired.ts";
 import { KhwError } from "../../proto/errors.ts";
-import { clientUrl, peerUrl, type WithEtcd } from "../../proto/etcd.ts";
+import { clientUrl, peerUrl } from "../../proto/etcd.ts";
 import type { ApplyContext } from "../../proto/step.ts";
 import { show } from "../../proto/validate.ts";
 import type { Files, Os } from "../os/os.ts";

@@ -1,5 +1,5 @@
 import { KhwError } from "../../proto/errors.ts";
-import type { WithEtcd } from "../../proto/etcd.ts";
+import type { WithEtcd } from "../../proto/desired.ts";
 import type { Files, Os } from "../os/os.ts";
 import { etcdMemberFolder, etcdRecordFile, unitFolder } from "../paths.ts";
 import { type InitialCluster, initialCluster, renderEtcd } from "../render/etcd.ts";

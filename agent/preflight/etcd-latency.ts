@@ -1,6 +1,6 @@
-import { ownController } from "../../proto/desired.ts";
+import { ownController, type WithEtcd } from "../../proto/desired.ts";
 import { KhwError } from "../../proto/errors.ts";
-import { etcdPorts, type WithEtcd } from "../../proto/etcd.ts";
+import { etcdPorts } from "../../proto/etcd.ts";
 import type { Os } from "../os/os.ts";
 import { etcdDataFolder } from "../paths.ts";
 

@@ -1,7 +1,6 @@
 import type { CredentialName } from "../../proto/components.ts";
-import type { DesiredState } from "../../proto/desired.ts";
+import { type DesiredState, hasEtcd } from "../../proto/desired.ts";
 import { KhwError } from "../../proto/errors.ts";
-import { hasEtcd } from "../../proto/etcd.ts";
 import type { Os } from "../os/os.ts";
 import { credentialFile, etcdFile } from "../paths.ts";
 

@@ -1,7 +1,7 @@
-import type { DesiredState } from "../../proto/desired.ts";
+import { type DesiredState, hasEtcd, type WithEtcd } from "../../proto/desired.ts";
 import { ownController } from "../../proto/desired.ts";
 import { KhwError } from "../../proto/errors.ts";
-import { etcdPorts, hasEtcd, type WithEtcd } from "../../proto/etcd.ts";
+import { etcdPorts } from "../../proto/etcd.ts";
 import { show } from "../../proto/validate.ts";
 import { missingDisk } from "../etcd/disk.ts";
 import { standsInTheWay } from "./etcd-conflict.ts";

@@ -1,7 +1,7 @@
 import type { EncryptionServiceServer } from "../../proto/gen/khw/agent/v1/encryption.ts";
 import { countStoredValues } from "../etcd/stored-values.ts";
 import { unary } from "./calls.ts";
-import type { HandlerOptions } from "./handlers.ts";
+import type { HandlerOptions } from "./handler-options.ts";
 
 /** Under which keys etcd holds what Kubernetes keeps. */
 export function encryptionHandlers(options: HandlerOptions): EncryptionServiceServer {

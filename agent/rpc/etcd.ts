@@ -9,7 +9,7 @@ import {
 } from "../../proto/gen/khw/agent/v1/etcd.ts";
 import { refuse } from "../../proto/validate.ts";
 import { holderOf, receiving, send, streaming, unary } from "./calls.ts";
-import type { HandlerOptions } from "./handlers.ts";
+import type { HandlerOptions } from "./handler-options.ts";
 
 /** What is asked of the etcd member on the machine. */
 export function etcdHandlers(options: HandlerOptions): EtcdServiceServer {

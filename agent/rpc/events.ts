@@ -2,7 +2,7 @@ import type { AgentServiceServer, HistoryEvent, ListEventsRequest } from "../../
 import type { History } from "../history/history.ts";
 import { listen } from "../os/listen.ts";
 import { accept, send, streaming } from "./calls.ts";
-import type { HandlerOptions } from "./handlers.ts";
+import type { HandlerOptions } from "./handler-options.ts";
 
 /** What the agent remembers, page by page from disk, so that a caller who reads slowly holds one page and no more. */
 export function eventHandlers(options: HandlerOptions): Pick<AgentServiceServer, "listEvents"> {

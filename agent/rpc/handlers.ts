@@ -1,16 +1,10 @@
 import type { AgentServiceServer } from "../../proto/gen/khw/agent/v1/agent.ts";
-import type { Node } from "../node.ts";
-import type { CallOptions } from "./calls.ts";
 import { eventHandlers } from "./events.ts";
+import type { HandlerOptions } from "./handler-options.ts";
 import { logHandlers } from "./logs.ts";
 import { operationHandlers } from "./operations.ts";
 import { statusHandlers } from "./status.ts";
 import { upkeepHandlers } from "./upkeep.ts";
-
-export interface HandlerOptions extends CallOptions {
-  readonly node: () => Promise<Node>;
-  readonly agentVersion: string;
-}
 
 /** Every RPC: parse, call what does the work, answer. Who may call is decided before (authorize.ts). */
 export function handlers(options: HandlerOptions): AgentServiceServer {

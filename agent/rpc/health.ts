@@ -8,7 +8,7 @@ import {
 } from "../../proto/gen/grpc/health/v1/health.ts";
 import { AgentServiceService } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { send, streaming } from "./calls.ts";
-import type { HandlerOptions } from "./handlers.ts";
+import type { HandlerOptions } from "./handler-options.ts";
 
 const agentService = AgentServiceService.getInfo.path.split("/")[1] ?? "";
 /** The whole server is as well as its one service. */

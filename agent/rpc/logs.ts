@@ -3,7 +3,7 @@ import type { AgentServiceServer, LogEntry, StreamLogsRequest } from "../../prot
 import { refuse, show } from "../../proto/validate.ts";
 import { healthChecks } from "../health/health.ts";
 import { accept, send, streaming } from "./calls.ts";
-import type { HandlerOptions } from "./handlers.ts";
+import type { HandlerOptions } from "./handler-options.ts";
 
 const units: ReadonlyMap<string, string> = new Map([
   ...healthChecks.map(({ component, unit }) => [component, unit] as const),

@@ -1,7 +1,6 @@
 import type { ServerWritableStream } from "@grpc/grpc-js";
-import { parseDesiredState } from "../../proto/desired.ts";
+import { parseDesiredState, hasEtcd } from "../../proto/desired.ts";
 import { toDetail } from "../../proto/errors.ts";
-import { hasEtcd } from "../../proto/etcd.ts";
 import type {
   AgentServiceServer,
   ApplyRequest,
@@ -18,7 +17,7 @@ import { preflight } from "../preflight/preflight.ts";
 import { applyRbac } from "../rbac.ts";
 import { controllerSteps } from "../steps.ts";
 import { holderOf, streaming, unary } from "./calls.ts";
-import type { HandlerOptions } from "./handlers.ts";
+import type { HandlerOptions } from "./handler-options.ts";
 
 /** This node's own. */
 const apiServer = "https://127.0.0.1:6443";

@@ -9,7 +9,8 @@ import { EtcdServiceService } from "../../proto/gen/khw/agent/v1/etcd.ts";
 import { etcdHandlers } from "./etcd.ts";
 import { EncryptionServiceService } from "../../proto/gen/khw/agent/v1/encryption.ts";
 import { encryptionHandlers } from "./encryption.ts";
-import { type HandlerOptions, handlers } from "./handlers.ts";
+import type { HandlerOptions } from "./handler-options.ts";
+import { handlers } from "./handlers.ts";
 import { healthHandlers } from "./health.ts";
 import { reflectionAlphaService, reflectionHandlers } from "./reflection.ts";
 

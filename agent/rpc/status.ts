@@ -7,7 +7,7 @@ import type {
 import { memberBegun } from "../preflight/etcd-conflict.ts";
 import type { Node } from "../node.ts";
 import { streaming, unary } from "./calls.ts";
-import type { HandlerOptions } from "./handlers.ts";
+import type { HandlerOptions } from "./handler-options.ts";
 import { createMachineFigures } from "./machine-figures.ts";
 import { sendChanges } from "./watch.ts";
 

@@ -2,7 +2,7 @@ import type { AgentServiceServer } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { refuse, show } from "../../proto/validate.ts";
 import { healthChecks } from "../health/health.ts";
 import { holderOf, unary } from "./calls.ts";
-import type { HandlerOptions } from "./handlers.ts";
+import type { HandlerOptions } from "./handler-options.ts";
 
 /** What is asked of a machine that is a controller already. */
 export function upkeepHandlers(

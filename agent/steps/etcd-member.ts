@@ -1,5 +1,6 @@
 import { dirname } from "node:path";
-import { clientUrl, type WithEtcd } from "../../proto/etcd.ts";
+import type { WithEtcd } from "../../proto/desired.ts";
+import { clientUrl } from "../../proto/etcd.ts";
 import { KhwError } from "../../proto/errors.ts";
 import type { Step } from "../../proto/step.ts";
 import { listMembers, serverStatus, type ServerStatus } from "../etcd/api.ts";

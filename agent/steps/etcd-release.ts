@@ -1,6 +1,7 @@
 import type { Architecture } from "../../proto/components.ts";
 import { publishedEtcdDigest } from "../../proto/etcd-versions.ts";
-import { type EtcdProgram, etcdPrograms, type WithEtcd } from "../../proto/etcd.ts";
+import type { WithEtcd } from "../../proto/desired.ts";
+import { type EtcdProgram, etcdPrograms } from "../../proto/etcd.ts";
 import { KhwError } from "../../proto/errors.ts";
 import type { Step } from "../../proto/step.ts";
 import { show } from "../../proto/validate.ts";

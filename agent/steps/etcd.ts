@@ -1,4 +1,5 @@
-import { etcdCredentials, etcdPrograms, type WithEtcd } from "../../proto/etcd.ts";
+import type { WithEtcd } from "../../proto/desired.ts";
+import { etcdCredentials, etcdPrograms } from "../../proto/etcd.ts";
 import type { Step } from "../../proto/step.ts";
 import { healthCheckOf } from "../health/health.ts";
 import type { Os } from "../os/os.ts";

@@ -1,5 +1,5 @@
 import { type ChannelCredentials, type ClientReadableStream, Metadata, type ServiceError } from "@grpc/grpc-js";
-import { type KhwError, toKhwError } from "../../proto/errors.ts";
+import { toKhwError } from "../../proto/errors.ts";
 import {
   AgentServiceClient,
   type ApplyRbacRequest,
@@ -22,6 +22,7 @@ import {
 } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { EncryptionServiceClient, type StoredValues } from "../../proto/gen/khw/agent/v1/encryption.ts";
 import { EtcdServiceClient } from "../../proto/gen/khw/agent/v1/etcd.ts";
+import type { ClientCalls } from "./calls.ts";
 import { channelCredentials, channelOptions, type ManagementIdentity, type NodeAddress } from "./channel.ts";
 import { type EtcdCalls, etcdCalls } from "./etcd-client.ts";
 import { isServiceError, nodeError } from "./call-errors.ts";
@@ -52,20 +53,6 @@ export interface AgentNode {
   /** What the agent remembers. */
   history(request: ListEventsRequest, signal: AbortSignal): AsyncIterable<HistoryEvent>;
   close(): void;
-}
-
-/** How calls are made to one agent: with a deadline, cancelled by the caller's signal, failures in khw's words. */
-export interface ClientCalls {
-  readonly call: <Response>(
-    timeout: number,
-    signal: AbortSignal,
-    begin: (
-      options: { deadline: number },
-      done: (error: ServiceError | null, response: Response) => void,
-    ) => { cancel(): void },
-  ) => Promise<Response>;
-  readonly messages: <Message>(stream: ClientReadableStream<Message>, signal: AbortSignal) => AsyncIterable<Message>;
-  readonly failure: (error: ServiceError) => KhwError;
 }
 
 const millis = {

@@ -11,7 +11,7 @@ import type {
   Restore,
   Snapshot,
 } from "../../proto/gen/khw/agent/v1/etcd.ts";
-import type { ClientCalls } from "./agent-client.ts";
+import type { ClientCalls } from "./calls.ts";
 
 /** What an agent does for the etcd member on its machine. Every failure is a KhwError that names the node. */
 export interface EtcdCalls {

@@ -5,20 +5,10 @@ import { KhwError } from "../../proto/errors.ts";
 import { parseNodeName, show } from "../../proto/validate.ts";
 import { projectId } from "./domain.ts";
 import { parseProperties, type Properties } from "./gcloud-properties.ts";
+import type { PlaceKey as Key } from "./place.ts";
 import type { ClusterConfig } from "./schema.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
-type Key = "project" | "region" | "zone";
-
-/** How project, region and zone were found, for the messages about them. */
-export interface PlaceSources {
-  /** Names the source of each value: "gce.zone", "CLOUDSDK_COMPUTE_ZONE", "gcloud's configuration lab". */
-  readonly from: Readonly<Partial<Record<Key, string>>>;
-  /** Says why a value could not be had, though gcloud or the environment should have it. */
-  readonly problems: Readonly<Partial<Record<Key, KhwError>>>;
-  /** Says that another source names another project. */
-  readonly contradiction?: string | undefined;
-}
 
 interface Found {
   readonly value?: string | undefined;

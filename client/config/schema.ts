@@ -12,7 +12,7 @@ import {
 } from "../../proto/validate.ts";
 import { etcd } from "./etcd.ts";
 import { defaultEndpoint, labLoadBalancer } from "../gce/config.ts";
-import type { PlaceSources } from "./gcloud.ts";
+import type { PlaceSources } from "./place.ts";
 import { authentication, mergeNodes, mirror, nodes, programName, projectId } from "./domain.ts";
 import { keySource, parseAgentDays } from "./enrolment.ts";
 import { boolean, checked, duration, list, mergeRecords, oneOf, optional, path, record } from "./parsers.ts";

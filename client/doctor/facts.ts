@@ -8,7 +8,7 @@ import { type ExaminedCredentials, examineCredentials } from "../pki/check/read.
 import type { BackendHealth } from "../gce/health.ts";
 import type { AgentNode } from "../cluster/agent-client.ts";
 import { type Answer, nodesAtOnce, onNodes } from "../cluster/for-each-node.ts";
-import { findPublicAddress } from "../rollout/plan.ts";
+import { findPublicAddress } from "../rollout/addresses.ts";
 
 /** What a node said of itself. */
 export interface NodeFacts {

@@ -1,6 +1,6 @@
 import { KhwError } from "../../proto/errors.ts";
 import type { Member } from "../cluster/open.ts";
-import type { NodeWork } from "../rollout/apply.ts";
+import type { NodeWork } from "../rollout/node-work.ts";
 
 /**
  * The nodes on which a member of khw's etcd would be begun while another controller does not answer. That one may have the data

@@ -1,8 +1,9 @@
 import type { Controller } from "../../proto/desired.ts";
-import { controllersOf, findInstances, openCloud, openCluster } from "../cluster/open.ts";
+import { KhwError } from "../../proto/errors.ts";
+import { applySteps } from "../../proto/step.ts";
+import { controllersOf, findInstances, openCloud, openCluster, type OpenCluster } from "../cluster/open.ts";
 import { loadBalancerConfig } from "../config/load-balancer.ts";
 import type { ClusterConfig } from "../config/schema.ts";
-import { findPublicAddress } from "./plan.ts";
 
 /** What the API servers are called by, beside the names that all clusters have. */
 export interface Addresses {
@@ -41,4 +42,30 @@ export async function findPublicAddressOf(config: ClusterConfig, signal: AbortSi
   }
   await using compute = await openCloud(config);
   return findPublicAddress({ config, cloud: { compute, loadBalancer: loadBalancerConfig(config, []) } }, options);
+}
+
+interface PublicAddressOptions {
+  readonly signal: AbortSignal;
+  /** Reserve the static address now, if the configuration allows it; otherwise its absence is an error. */
+  readonly mayCreateAddress: boolean;
+}
+
+/** @throws KhwError CONFIG_INVALID, COMPUTE_FAILED */
+export async function findPublicAddress(
+  { config, cloud }: Pick<OpenCluster, "config" | "cloud">,
+  { signal, mayCreateAddress }: PublicAddressOptions,
+): Promise<string> {
+  if (config.cluster.publicAddress !== undefined) return config.cluster.publicAddress;
+  if (cloud === undefined) {
+    throw new KhwError("CONFIG_INVALID", "cluster.publicAddress is not known", {
+      hint: "without a load balancer of khw's, say where the API servers are reached: --public-address",
+    });
+  }
+  const { loadBalancerSteps, publicAddress } = await import("../gce/load-balancer.ts");
+  if (mayCreateAddress && cloud.loadBalancer.createAddress) {
+    const step = loadBalancerSteps(cloud.loadBalancer).filter(({ id }) => id === "address");
+    const [result] = await applySteps(step, cloud.compute, { signal, emit: () => {} });
+    if (result?.outcome === "failed") throw result.error;
+  }
+  return publicAddress(cloud.compute, cloud.loadBalancer, signal);
 }

@@ -4,6 +4,7 @@ import { DesiredState, type Event, type GetInfoResponse, OperationState } from "
 import type { StepEvent } from "../../proto/step.ts";
 import { clockFindings, readClock } from "../cluster/clock-skew.ts";
 import type { Member } from "../cluster/open.ts";
+import type { NodeOutcome, NodeWork } from "./node-work.ts";
 import { whyNotBegun } from "./skipped.ts";
 import type { AgentNode } from "../cluster/agent-client.ts";
 import type { Progress } from "../progress/progress.ts";
@@ -15,11 +16,6 @@ import { whileDrained } from "../drain/while-drained.ts";
 export interface LiveNode {
   readonly node: AgentNode;
   readonly info: GetInfoResponse;
-}
-
-export interface NodeWork {
-  readonly node: AgentNode;
-  readonly desired: DesiredState;
 }
 
 export interface RolloutOptions {
@@ -40,12 +36,6 @@ export interface Rotation extends Pick<RotationOptions, "cloud" | "timeouts"> {
 }
 
 /** How a node's operation ended. */
-export interface NodeOutcome {
-  readonly node: AgentNode;
-  readonly changed: number;
-  readonly error?: KhwError;
-}
-
 /** Everything that stands in the way on any of the nodes, all of it at once; changes nothing. `warn` is told of what does not. */
 export async function preflight(
   work: readonly NodeWork[],

@@ -1,7 +1,8 @@
 import type { OpenCluster } from "../cluster/open.ts";
 import { whyNotBegun } from "./skipped.ts";
 import type { Progress } from "../progress/progress.ts";
-import { type NodeOutcome, type NodeWork, rollout } from "./apply.ts";
+import { rollout } from "./apply.ts";
+import type { NodeOutcome, NodeWork } from "./node-work.ts";
 import type { Serving } from "./restart-order.ts";
 
 export interface RollNodesOptions {

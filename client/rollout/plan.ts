@@ -1,14 +1,14 @@
 import type { Controller } from "../../proto/desired.ts";
-import { KhwError } from "../../proto/errors.ts";
+import type { KhwError } from "../../proto/errors.ts";
 import type { DesiredState } from "../../proto/gen/khw/agent/v1/agent.ts";
-import { applySteps } from "../../proto/step.ts";
 import { controllersOf, type OpenCluster } from "../cluster/open.ts";
 import { toDesired } from "../config/desired.ts";
+import { findPublicAddress } from "./addresses.ts";
 import { provideCredentials } from "./credentials.ts";
 import { type AdminCredentials, readCredentials } from "../pki/check/read.ts";
 import type { Problem } from "../pki/check/problem.ts";
 import type { NewFiles } from "../pki/folder.ts";
-import type { NodeWork } from "./apply.ts";
+import type { NodeWork } from "./node-work.ts";
 import { several } from "../cluster/combine-errors.ts";
 
 /** What shall be, worked out in full and found sound, before anything is touched. */
@@ -56,26 +56,6 @@ export async function prepare(cluster: OpenCluster, options: PrepareOptions): Pr
     .filter(({ info }) => info !== undefined)
     .map(({ node }): NodeWork => ({ node, desired: stateOf(desired, node.address.name) }));
   return { controllers, publicAddress, admin, work, unreachable, made: made ?? {}, warnings };
-}
-
-/** @throws KhwError CONFIG_INVALID, COMPUTE_FAILED */
-export async function findPublicAddress(
-  { config, cloud }: Pick<OpenCluster, "config" | "cloud">,
-  { signal, mayCreateAddress }: Pick<PrepareOptions, "signal" | "mayCreateAddress">,
-): Promise<string> {
-  if (config.cluster.publicAddress !== undefined) return config.cluster.publicAddress;
-  if (cloud === undefined) {
-    throw new KhwError("CONFIG_INVALID", "cluster.publicAddress is not known", {
-      hint: "without a load balancer of khw's, say where the API servers are reached: --public-address",
-    });
-  }
-  const { loadBalancerSteps, publicAddress } = await import("../gce/load-balancer.ts");
-  if (mayCreateAddress && cloud.loadBalancer.createAddress) {
-    const step = loadBalancerSteps(cloud.loadBalancer).filter(({ id }) => id === "address");
-    const [result] = await applySteps(step, cloud.compute, { signal, emit: () => {} });
-    if (result?.outcome === "failed") throw result.error;
-  }
-  return publicAddress(cloud.compute, cloud.loadBalancer, signal);
 }
 
 function stateOf(states: ReadonlyMap<string, DesiredState>, name: string): DesiredState {

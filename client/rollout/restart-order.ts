@@ -1,5 +1,5 @@
 import type { AgentNode } from "../cluster/agent-client.ts";
-import type { NodeWork } from "./apply.ts";
+import type { NodeWork } from "./node-work.ts";
 import { withoutContent } from "../config/desired.ts";
 
 /** What an existing cluster is spared. */

@@ -1,7 +1,8 @@
 import { KhwError } from "../../proto/errors.ts";
 import { type Operation, OperationState } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { Member } from "../cluster/open.ts";
-import { type NodeWork, operationId } from "./apply.ts";
+import { operationId } from "./apply.ts";
+import type { NodeWork } from "./node-work.ts";
 
 /** What the nodes were last told to do, as far as it matters to what is begun now: a sentence each. */
 export function tellUnderWay(members: readonly Member[]): string[] {

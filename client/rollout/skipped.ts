@@ -1,6 +1,6 @@
 import { KhwError } from "../../proto/errors.ts";
 import type { AgentNode } from "../cluster/agent-client.ts";
-import type { NodeOutcome } from "./apply.ts";
+import type { NodeOutcome } from "./node-work.ts";
 
 export interface Turn {
   /** Those that had their turn before. */

@@ -3,15 +3,22 @@ import { createKubernetesApi } from "../../proto/kubernetes-api.ts";
 import type { Cloud, Member, OpenCluster } from "../cluster/open.ts";
 import type { AgentNode } from "../cluster/agent-client.ts";
 import { nodesAtOnce, onNodes } from "../cluster/for-each-node.ts";
-import type { Prepared } from "../rollout/plan.ts";
+import type { AdminCredentials } from "../pki/check/read.ts";
 import { type Check, clusterChecks, nodeCheck, publicAddressChecks } from "./verify.ts";
 
 const requestMillis = 10_000;
 
+/** The part of a plan that verification needs. */
+interface Target {
+  readonly publicAddress: string;
+  readonly admin: AdminCredentials;
+  readonly work: readonly { readonly node: AgentNode }[];
+}
+
 /** All that proves, from outside, that a cluster works. What is drained is in no rotation, and nobody misses it there. */
 export function verification(
   { config, cloud }: OpenCluster,
-  { publicAddress: address, admin, work }: Prepared,
+  { publicAddress: address, admin, work }: Target,
   drained: ReadonlySet<AgentNode>,
 ): Check[] {
   const server = `https://${address}:6443`;
