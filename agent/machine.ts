@@ -33,7 +33,7 @@ export function createOs({ identity }: OsOptions): Os & AsyncDisposable {
     downloads: createSeparateDownloads(),
     archives: createArchives(),
     etcd: createEtcdServers(files),
-    probes: createProbes(),
+    probes: createProbes(clock),
     bulk: createBulk(),
     etcdctl: createEtcdctl({ systemd }),
     machine: createMachineFacts(),

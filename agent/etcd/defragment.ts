@@ -11,10 +11,10 @@ export async function defragment(
   signal: AbortSignal,
 ): Promise<DefragmentResponse> {
   const { dbSize: sizeBefore } = await readMember(etcd, signal);
-  const begun = clock.now();
+  const begun = clock.monotonic();
   const path = "/v3/maintenance/defragment";
   await etcd.post(localServer, { path, body: {}, signal, timeoutMillis: defragmentMillis });
-  const durationMillis = Math.round(clock.now() - begun);
+  const durationMillis = Math.round(clock.monotonic() - begun);
   const { dbSize: sizeAfter } = await readMember(etcd, signal);
   return { sizeBefore, sizeAfter, durationMillis };
 }

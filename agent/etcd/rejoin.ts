@@ -136,12 +136,12 @@ async function caughtUp(
   { memberId }: Identified,
   { server, own, signal, progress }: CatchUp,
 ): Promise<void> {
-  const deadline = clock.now() + catchUpMillis;
+  const deadline = clock.monotonic() + catchUpMillis;
   for (;;) {
     const lacks = await lacking();
     if (lacks === undefined) return;
     const { activeState } = await systemd.unit(unit);
-    if (activeState === "failed" || clock.now() >= deadline) {
+    if (activeState === "failed" || clock.monotonic() >= deadline) {
       throw new KhwError("NOT_READY", `the member ${hexId(memberId)} does not catch up: ${lacks}`, {
         hint: `\`journalctl --unit=${unit}\` on the node says why; it is tried again`,
       });

@@ -1,6 +1,7 @@
 import type { CredentialName } from "../../proto/components.ts";
 import type { Os, ProbeResult } from "../os/os.ts";
 import { credentialFile } from "../paths.ts";
+import { explainTls } from "../tls-failure.ts";
 
 /** How a component tells that it is well. */
 export interface HealthCheck {
@@ -79,7 +80,7 @@ export async function probeHealth(check: HealthCheck, os: Os, signal: AbortSigna
 /** What its endpoint answers; a text where it cannot be asked, which says why. */
 export async function askHealth(
   check: HealthCheck,
-  { files, probes }: Os,
+  { files, probes, clock }: Os,
   options: { readonly signal: AbortSignal; readonly keepAlive?: boolean; readonly timeoutMillis?: number },
 ): Promise<ProbeResult | string> {
   const text = async (name: CredentialName, wanted = false): Promise<string | undefined> =>
@@ -90,7 +91,7 @@ export async function askHealth(
     text("kubernetes-key.pem", check.clientCertificate),
   ]);
   if (check.clusterCa === true && caPem === undefined) return `${check.path} cannot be verified: there is no ca.pem`;
-  return probes.http(check.url, {
+  const result = await probes.http(check.url, {
     timeoutMillis: defaultTimeoutMillis,
     ...options,
     ...(check.host !== undefined && { host: check.host }),
@@ -98,6 +99,9 @@ export async function askHealth(
     ...(certPem !== undefined && { certPem }),
     ...(keyPem !== undefined && { keyPem }),
   });
+  return result.failure === "unverified" || result.failure === "rejected"
+    ? { ...result, body: await explainTls(result, { files, clock }) }
+    : result;
 }
 
 /** Null when this answer tells that the component is well, else why not, in words. */
@@ -106,7 +110,7 @@ export function explainHealth(
   result: ProbeResult,
 ): string | null {
   const { status, body } = result;
-  if (status === 0) return `${path} does not answer: ${body}`;
+  if (status === 0) return `${path} ${unanswered(result)}: ${body}`;
   const told = component === "etcd" ? body.trim().slice(0, maxToldLength) : "";
   if (wellStatuses.includes(status) && (component !== "etcd" || /"health"\s*:\s*"?true/.test(body))) return null;
   const failing = failingChecks(result);
@@ -114,6 +118,11 @@ export function explainHealth(
 }
 
 const maxToldLength = 200;
+
+function unanswered({ failure }: ProbeResult): string {
+  if (failure === "unverified") return "is answered by a server that cannot be verified";
+  return failure === "rejected" ? "is answered by a server that refuses the agent" : "does not answer";
+}
 
 /** Kubernetes lists its sub-checks in the answer, the failing ones as "[-]etcd failed: reason withheld". */
 export function failingChecks({ body }: ProbeResult): string[] {

@@ -5,6 +5,8 @@ import type { Clock } from "./os.ts";
 export function createClock(): Clock {
   return {
     now: () => Date.now(),
+    // CLOCK_MONOTONIC, which systemd tells its monotonic times by.
+    monotonic: () => Number(process.hrtime.bigint() / 1_000n) / 1_000,
     delay: async (millis, signal) => {
       try {
         await setTimeout(millis, undefined, { signal });

@@ -11,8 +11,7 @@ const listening = "0A";
 
 /** The process that listens on a TCP port of any address: the first of those that share the socket. */
 export async function findListener(port: number): Promise<Listener | undefined> {
-  const tables = await Promise.all(["/proc/net/tcp", "/proc/net/tcp6"].map((path) => listeningSockets(path, port)));
-  const sockets = new Set(tables.flat());
+  const sockets = new Set((await listeningSockets(port)).map(({ link }) => link));
   if (sockets.size === 0) return undefined;
   const pids = (await readdir("/proc")).filter((name) => /^[0-9]+$/.test(name)).map(Number);
   for (const pid of pids.toSorted((a, b) => a - b)) {
@@ -24,16 +23,31 @@ export async function findListener(port: number): Promise<Listener | undefined> 
   return { pid: 0, name: "a process that this one cannot see" };
 }
 
-/** Links as /proc/PID/fd shows them ("socket:[4711]") of the table's sockets that listen on the port. */
-async function listeningSockets(table: string, port: number): Promise<string[]> {
-  const text = (await orAbsent(() => readFile(table, "utf8"))) ?? "";
+/** How many connections wait to be accepted at a TCP port of any address; undefined when nobody listens there. */
+export async function waitingConnections(port: number): Promise<number | undefined> {
+  const sockets = await listeningSockets(port);
+  return sockets.length === 0 ? undefined : sockets.reduce((sum, { waiting }) => sum + waiting, 0);
+}
+
+interface ListeningSocket {
+  /** As /proc/PID/fd shows it: "socket:[4711]". */
+  readonly link: string;
+  readonly waiting: number;
+}
+
+/** The sockets of the kernel's tables that listen on the port. */
+async function listeningSockets(port: number): Promise<ListeningSocket[]> {
+  const tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(async (path) => orAbsent(() => readFile(path, "utf8")));
   const suffix = `:${port.toString(16).toUpperCase().padStart(4, "0")}`;
-  return text
-    .split("\n")
-    .slice(1)
+  return (await Promise.all(tables))
+    .flatMap((text = "") => text.split("\n").slice(1))
     .map((line) => line.trim().split(/\s+/))
     .filter(([, local, , state]) => local?.endsWith(suffix) === true && state === listening)
-    .map((columns) => `socket:[${columns[9]}]`);
+    .map((columns) => ({
+      link: `socket:[${columns[9]}]`,
+      // "tx_queue:rx_queue": of a socket that listens the second is the length of its accept queue, in hex.
+      waiting: Number.parseInt(columns[4]?.split(":")[1] ?? "0", 16),
+    }));
 }
 
 async function holdsOneOf(pid: number, sockets: ReadonlySet<string>): Promise<boolean> {

@@ -88,6 +88,8 @@ export interface UnitStatus {
   readonly mainPid: number;
   /** Milliseconds since the epoch when it became active; 0 when it did not. */
   readonly activeSince: number;
+  /** The same moment by Clock.monotonic. */
+  readonly activeMonotonic: number;
   /** Milliseconds since the epoch of its last change of state: a start, a stop, or a reload (StateChangeTimestamp). */
   readonly stateSince: number;
   readonly restarts: number;
@@ -242,13 +244,57 @@ export interface EtcdServers {
   ): Promise<Readonly<Record<string, unknown>>>;
 }
 
+/** Why a question got no HTTP answer, and what that says of the one who was asked. */
+export type ProbeFailure =
+  /** The connection was refused. */
+  | "refused"
+  /** There was no connection within the time. */
+  | "unconnected"
+  /** There was a connection, and no answer within the time. */
+  | "silent"
+  /** The server ended the connection without an answer, or answered no HTTP. */
+  | "closed"
+  /** The server's certificate failed verification: the server lives. */
+  | "unverified"
+  /** The server refused the TLS handshake, for example for the certificate that it was shown: it lives. */
+  | "rejected"
+  /** The asker itself failed (no file descriptors, no route, its event loop was busy): nothing is known of the server. */
+  | "own";
+
 export interface ProbeResult {
-  /** The HTTP status; 0 when nothing answered. */
+  /** The HTTP status; 0 when there was no answer. */
   readonly status: number;
   /** The answer's first 4 KiB, or why there was none. */
   readonly body: string;
-  /** Nothing was heard within the time: neither an answer nor a refusal. */
-  readonly silent?: boolean;
+  /** Why there was no answer; absent where that is not known, which is evidence of nothing. */
+  readonly failure?: ProbeFailure;
+  /** The server's certificate, where it failed verification. */
+  readonly certificate?: ServedCertificate;
+}
+
+/** A certificate that a server showed, and that server's own clock. */
+export interface ServedCertificate {
+  /** For example "CN=kubernetes,O=Kubernetes". */
+  readonly subject: string;
+  /** SHA-256, as X509Certificate writes it. */
+  readonly fingerprint: string;
+  /** In milliseconds since the epoch. */
+  readonly validFrom: number;
+  readonly validTo: number;
+  /** The time in the server's answer (its Date header), in milliseconds since the epoch; absent where it gave none. */
+  readonly serverTime?: number;
+}
+
+/** What the agent finds out about its own ability to see the machine as it is. */
+export interface SelfFacts {
+  /** Why a connection to a listener of the agent's own got no answer; null when it got one. */
+  readonly loopback: string | null;
+  /** How much later than it was due a timer ran, in milliseconds. */
+  readonly lateMillis: number;
+  /** Memory that the machine can still give, in bytes. */
+  readonly freeBytes: number;
+  /** The part that the agent uses of the memory that it may use, from 0 to 1. */
+  readonly memoryShare: number;
 }
 
 /** Looks from the machine itself; a failure to connect is a result, not an error. */
@@ -277,6 +323,10 @@ export interface Probes {
     host: string,
     options: { readonly port: number; readonly timeoutMillis: number; readonly signal: AbortSignal },
   ): Promise<number | undefined>;
+  /** How many connections wait to be accepted at a TCP port of any address, by the kernel's own tables; undefined: nobody listens. */
+  waiting(port: number): Promise<number | undefined>;
+  /** The agent's own condition. */
+  self(signal: AbortSignal): Promise<SelfFacts>;
   /** The process that listens on a TCP port of any address ("nginx", pid), or undefined. */
   listener(port: number): Promise<{ readonly pid: number; readonly name: string } | undefined>;
 }
@@ -341,8 +391,10 @@ export interface Etcdctl {
 }
 
 export interface Clock {
-  /** Milliseconds since the epoch. */
+  /** Milliseconds since the epoch. A person or a time server may set it forward or back at any time. */
   now(): number;
+  /** Milliseconds since the machine's boot (CLOCK_MONOTONIC): it only runs forward, and nobody sets it. For durations. */
+  monotonic(): number;
   /** Resolves after the time, or rejects with the signal's reason. */
   delay(millis: number, signal: AbortSignal): Promise<void>;
 }

@@ -1,12 +1,16 @@
 import { Agent as HttpAgent, request as httpRequest } from "node:http";
 import type { ClientRequest, IncomingMessage } from "node:http";
-import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
-import { isIP } from "node:net";
+import { Agent as HttpsAgent, request as httpsRequest, type RequestOptions } from "node:https";
+import { isIP, type Socket } from "node:net";
+import { TLSSocket } from "node:tls";
 import { deadline } from "./deadline.ts";
+import { failureOf } from "./failure.ts";
 import { codeOf } from "./io.ts";
-import { findListener } from "./listener.ts";
+import { findListener, waitingConnections } from "./listener.ts";
 import { roundTrip, writes } from "./time-writes.ts";
-import type { ProbeResult, Probes } from "./os.ts";
+import type { Clock, ProbeResult, Probes } from "./os.ts";
+import { readSelf } from "./self.ts";
+import { askCertificate, certificateOf } from "./served-certificate.ts";
 
 const maxBodyBytes = 4096;
 
@@ -16,22 +20,37 @@ type ProbeOptions = Parameters<Probes["http"]>[1];
 interface Kept {
   readonly http: HttpAgent;
   readonly https: HttpsAgent;
+  readonly clock: Pick<Clock, "now">;
 }
 
 /** A kept connection ends when nobody has asked for so long. */
 const keptMillis = 60_000;
 
-export function createProbes(): Probes {
+export function createProbes(clock: Pick<Clock, "now">): Probes {
   const options = { keepAlive: true, timeout: keptMillis, maxFreeSockets: 1 };
-  const kept = { http: new HttpAgent(options), https: new HttpsAgent(options) };
-  return { http: (url, options) => probe(url, options, kept), listener: findListener, writes, roundTrip };
+  // A session that is resumed is not verified again: each connection begins with a whole handshake.
+  const kept = { clock, http: new HttpAgent(options), https: new HttpsAgent({ ...options, maxCachedSessions: 0 }) };
+  return {
+    http: (url, options) => probe(url, options, kept),
+    waiting: waitingConnections,
+    self: readSelf,
+    listener: findListener,
+    writes,
+    roundTrip,
+  };
 }
 
 async function probe(url: string, options: ProbeOptions, kept: Kept): Promise<ProbeResult> {
   const { signal, timeoutMillis, keepAlive } = options;
   signal.throwIfAborted();
+  const begun = performance.now();
+  const loop = performance.eventLoopUtilization();
   using timeout = deadline(signal, timeoutMillis, () => late);
-  const begin = (agents?: Kept): ClientRequest => open(new URL(url), { ...options, signal: timeout.signal }, agents);
+  let current: ClientRequest | undefined;
+  const begin = (agents?: Kept): ClientRequest => {
+    current = open(new URL(url), { ...options, signal: timeout.signal }, agents);
+    return current;
+  };
   try {
     if (keepAlive !== true) return await answer(begin());
     const request = begin(kept);
@@ -43,25 +62,74 @@ async function probe(url: string, options: ProbeOptions, kept: Kept): Promise<Pr
     });
     // What has not ended ends with the deadline: a connection that is kept is to be back in its place by then.
     await released;
-    return result;
+    return options.caPem === undefined || isValidAt(kept.clock.now(), request)
+      ? result
+      : await unverified(url, options, "its certificate is not valid now");
   } catch (error) {
     signal.throwIfAborted();
     if (!(error instanceof Error)) throw error;
-    if (timeout.signal.aborted) return { status: 0, body: `no answer within ${timeoutMillis / 1000} s`, silent: true };
-    return { status: 0, body: error.message || codeOf(error) };
+    const socket = current?.socket;
+    if (timeout.signal.aborted) {
+      const { active } = performance.eventLoopUtilization(loop);
+      return noAnswer({ socket, timeoutMillis, tookMillis: performance.now() - begun, activeMillis: active });
+    }
+    const body = error.message || codeOf(error);
+    const failure = failureOf(error, socket);
+    return failure === "unverified" ? unverified(url, options, body) : { status: 0, body, failure };
   }
 }
 
 const late = new Error("no answer in time");
 
+interface NoAnswer {
+  readonly socket: Socket | null | undefined;
+  readonly timeoutMillis: number;
+  readonly tookMillis: number;
+  /** For how long of that the event loop was at work. */
+  readonly activeMillis: number;
+}
+
+/** A timer that ran later than this did not run when it was due. */
+const lateMillis = 1_000;
+
+/** Nothing was heard within the time. A process that was busy itself, or was stopped, may not have listened. */
+function noAnswer({ socket, timeoutMillis, tookMillis, activeMillis }: NoAnswer): ProbeResult {
+  const body = `no answer within ${timeoutMillis / 1000} s`;
+  if (tookMillis - timeoutMillis > lateMillis || activeMillis > Math.max(timeoutMillis / 2, lateMillis)) {
+    return { status: 0, body: `${body}, in which the agent itself was busy or stopped`, failure: "own" };
+  }
+  const connected = socket !== null && socket !== undefined && !socket.connecting;
+  return { status: 0, body, failure: connected ? "silent" : "unconnected" };
+}
+
+/** A kept connection was verified when it was made: its certificate may have expired since then, and is looked at again. */
+function isValidAt(now: number, { socket }: ClientRequest): boolean {
+  const certificate = socket instanceof TLSSocket ? certificateOf(socket) : undefined;
+  if (certificate === undefined || (certificate.validFrom <= now && now <= certificate.validTo)) return true;
+  socket?.destroy();
+  return false;
+}
+
+async function unverified(url: string, options: ProbeOptions, body: string): Promise<ProbeResult> {
+  using timeout = deadline(options.signal, options.timeoutMillis, () => late);
+  const certificate = await askCertificate(
+    new URL(url),
+    tlsOptions(new URL(url), { ...options, signal: timeout.signal }),
+  );
+  return { status: 0, body, failure: "unverified", ...(certificate !== undefined && { certificate }) };
+}
+
 function open(url: URL, options: ProbeOptions, kept: Kept | undefined): ClientRequest {
-  const { signal, host, caPem, certPem, keyPem } = options;
+  const { signal, host } = options;
   const headers = host === undefined ? {} : { host };
   if (url.protocol !== "https:") return httpRequest(url, { signal, headers, agent: kept?.http ?? false });
-  return httpsRequest(url, {
+  return httpsRequest(url, { ...tlsOptions(url, options), agent: kept?.https ?? false });
+}
+
+function tlsOptions(url: URL, { signal, host, caPem, certPem, keyPem }: ProbeOptions): RequestOptions {
+  return {
     signal,
-    headers,
-    agent: kept?.https ?? false,
+    headers: host === undefined ? {} : { host },
     // Otherwise Node takes the name to verify from the Host header.
     servername: isIP(url.hostname) === 0 ? url.hostname : "",
     rejectUnauthorized: caPem !== undefined,
@@ -69,7 +137,7 @@ function open(url: URL, options: ProbeOptions, kept: Kept | undefined): ClientRe
     ...(caPem !== undefined && { ca: caPem }),
     ...(certPem !== undefined && { cert: certPem }),
     ...(keyPem !== undefined && { key: keyPem }),
-  });
+  };
 }
 
 async function answer(request: ClientRequest): Promise<ProbeResult> {

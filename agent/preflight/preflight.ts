@@ -149,11 +149,11 @@ async function etcdFinding(
     return `${server}: ${status === 0 ? body : `answers ${status} ${show(body.trim())}`}`;
   };
 
-  const deadline = clock.now() + electionMillis;
+  const deadline = clock.monotonic() + electionMillis;
   for (;;) {
     const unwell = (await Promise.all(etcdServers.map(ask))).filter((answer) => answer !== null);
     if (unwell.length < etcdServers.length / 2) return null;
-    if (clock.now() >= deadline) {
+    if (clock.monotonic() >= deadline) {
       return new KhwError("PREFLIGHT_FAILED", `etcd has no healthy majority: ${unwell.join("; ")}`, {
         hint: "start etcd on the controllers (lab 07), and check that its certificates are of the cluster's CA",
       });

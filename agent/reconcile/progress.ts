@@ -11,10 +11,11 @@ export interface Progress {
 /** Longer than anything that a repair waits for without a word. */
 const patienceMillis = 600_000;
 
-export function createProgress(now: () => number): Progress {
-  let last: { readonly what: string; readonly time: number } | undefined;
+/** @param monotonic Tells durations; @param now tells the time, for people. */
+export function createProgress(monotonic: () => number, now: () => number): Progress {
+  let last: { readonly what: string; readonly time: number; readonly at: number } | undefined;
   const made = (what: string): void => {
-    last = { what, time: now() };
+    last = { what, time: now(), at: monotonic() };
   };
   return {
     begun: () => made("its begin"),
@@ -23,7 +24,7 @@ export function createProgress(now: () => number): Progress {
       last = undefined;
     },
     stuck: () => {
-      if (last === undefined || now() - last.time < patienceMillis) return undefined;
+      if (last === undefined || monotonic() - last.at < patienceMillis) return undefined;
       return `the reconciler has got no further than ${last.what} since ${new Date(last.time).toISOString()}`;
     },
   };

@@ -46,7 +46,10 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
   const { os, steps, target, writer, board, history, lease, intervalMillis, log, signal } = options;
   const { clock } = os;
   const ledger = createLedger({ board, history, log, now: () => clock.now() });
-  const progress = createProgress(() => clock.now());
+  const progress = createProgress(
+    () => clock.monotonic(),
+    () => clock.now(),
+  );
   let nextMillis = intervalMillis;
 
   const paused = (): string =>

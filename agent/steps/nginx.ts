@@ -58,11 +58,11 @@ async function reload(os: Os, signal: AbortSignal): Promise<void> {
   const { mainPid } = await systemd.unit(unit);
   const before = await workers(os, mainPid);
   await systemd.reloadService(unit, signal);
-  const deadline = clock.now() + takeoverMillis;
+  const deadline = clock.monotonic() + takeoverMillis;
   for (;;) {
     const serving = await workers(os, mainPid);
     if (!before.some((pid) => serving.includes(pid))) return;
-    if (clock.now() >= deadline) {
+    if (clock.monotonic() >= deadline) {
       throw new KhwError(
         "SERVICE_FAILED",
         `nginx still serves its old site ${takeoverMillis / 1000} s after a reload`,

@@ -22,7 +22,7 @@ export function ready(check: HealthCheck, needs: readonly string[]): Step<Os> {
     },
     apply: async (os, { signal, progress }) => {
       const { systemd, clock } = os;
-      const deadline = clock.now() + deadlineMillis;
+      const deadline = clock.monotonic() + deadlineMillis;
       const { restarts: before } = await systemd.unit(check.unit);
       for (;;) {
         const reason = await probeHealth(check, os, signal);
@@ -31,7 +31,7 @@ export function ready(check: HealthCheck, needs: readonly string[]): Step<Os> {
         if (activeState === "failed" || activeState === "inactive" || restarts - before >= crashesBeforeGivingUp) {
           throw await failure(os, check, `does not stay up (${result}): ${reason}`);
         }
-        if (clock.now() >= deadline)
+        if (clock.monotonic() >= deadline)
           throw await failure(os, check, `is not ready after ${deadlineMillis / 1000} s: ${reason}`);
         progress(reason);
         await clock.delay(intervalMillis, signal);

@@ -46,7 +46,7 @@ export function createAiling({ check, os, log }: AilingOptions): Ailing {
 
   return {
     look: async (reason, { mainPid }) => {
-      const now = clock.now();
+      const now = clock.monotonic();
       if (mainPid !== pid) {
         due = now + (standing === undefined ? startMillis : ailingMillis);
         [pid, unwell] = [mainPid, false];

@@ -1,4 +1,4 @@
-import type { Life } from "./liveness.ts";
+import type { Life } from "./life.ts";
 
 /** What a row of examinations says of one process. */
 export interface Record {
@@ -25,6 +25,8 @@ export const noRecord: Record = { pid: 0, livedOnce: false, failures: 0 };
 export function judge(before: Record, { life, pid, activeMillis }: Judging): Record {
   const { livedOnce, failures } = before.pid === pid ? before : noRecord;
   if (life.kind === "alive") return { pid, livedOnce: true, failures: 0 };
+  // An answer that the agent could not ask for says nothing; the row begins again.
+  if (life.kind === "unknown") return { pid, livedOnce, failures: 0 };
   return { pid, livedOnce, failures: livedOnce || activeMillis >= startMillis ? failures + 1 : 0 };
 }
 

@@ -56,12 +56,12 @@ export function createChronicle({ name, unit, os, history, log, tell }: Chronicl
 
   return {
     crashed: (end) => {
-      const { episode: after, news } = afterCrash(episode, clock.now());
+      const { episode: after, news } = afterCrash(episode, clock.monotonic());
       episode = after;
       then(async () => {
-        if (diagnosis === undefined || clock.now() - diagnosedAt >= diagnoseMillis) {
+        if (diagnosis === undefined || clock.monotonic() - diagnosedAt >= diagnoseMillis) {
           diagnosis = await diagnose(name, unit, os);
-          diagnosedAt = clock.now();
+          diagnosedAt = clock.monotonic();
         }
         if (episode.downSince !== 0) tell({ diagnosis });
         if (news.kind !== "crashed") return;
@@ -76,7 +76,7 @@ export function createChronicle({ name, unit, os, history, log, tell }: Chronicl
       });
     },
     well: () => {
-      const { episode: after, news } = afterRecovery(episode, clock.now());
+      const { episode: after, news } = afterRecovery(episode, clock.monotonic());
       if (after === episode) return;
       episode = after;
       then(() => {
@@ -90,7 +90,7 @@ export function createChronicle({ name, unit, os, history, log, tell }: Chronicl
       if (found?.cause === ailment?.cause) return;
       const before = ailment;
       ailment = found;
-      const now = clock.now();
+      const now = clock.monotonic();
       const { episode: after, news } =
         found === undefined
           ? afterRecovery(illness, now)
@@ -111,7 +111,7 @@ export function createChronicle({ name, unit, os, history, log, tell }: Chronicl
     },
     mending: ({ kind, reason }, count) => {
       const told = isTold(count);
-      if (episode.downSince === 0) episode = { ...episode, downSince: clock.now(), told };
+      if (episode.downSince === 0) episode = { ...episode, downSince: clock.monotonic(), told };
       if (!told) return;
       const message = `${kind === "hung" ? "restarted by the agent" : "started again by the agent"}${times(count)}`;
       then(() => write({ kind: HISTORY_KIND_RESTART, message, cause: reason, problem: true }));

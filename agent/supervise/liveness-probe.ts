@@ -56,7 +56,11 @@ export function createAsking({ check, os, board, watched, chronicle, log, signal
     const unit = watched.unit();
     if (found === undefined || unit === undefined) return found;
     latency = found.latencyMillis;
-    record = judge(record, { life: found.life, pid: unit.mainPid, activeMillis: clock.now() - unit.activeSince });
+    record = judge(record, {
+      life: found.life,
+      pid: unit.mainPid,
+      activeMillis: clock.monotonic() - unit.activeMonotonic,
+    });
     chronicle.ails(found.ailment);
     if (found.reason === null) chronicle.well();
     return found;
@@ -71,14 +75,14 @@ export function createAsking({ check, os, board, watched, chronicle, log, signal
     clearTimeout(following);
     // What fails here is told on the beat.
     const found = await ask().catch(() => undefined);
-    if (found === undefined || found.reason === null || clock.now() >= until || signal.aborted) return;
+    if (found === undefined || found.reason === null || clock.monotonic() >= until || signal.aborted) return;
     following = setTimeout(() => void followUntil(until), followMillis).unref();
   };
   signal.addEventListener("abort", () => clearTimeout(following), { once: true });
 
   return {
     ask,
-    follow: () => void followUntil(clock.now() + followForMillis),
+    follow: () => void followUntil(clock.monotonic() + followForMillis),
     failures: () => record.failures,
     latency: () => latency,
   };

@@ -1,15 +1,7 @@
-import { askHealth, explainHealth, failingChecks, type HealthCheck } from "../health/health.ts";
+import { askHealth, explainHealth, type HealthCheck } from "../health/health.ts";
 import type { Os, ProbeResult } from "../os/os.ts";
-
-/** Whether a component is alive: what is not is restarted. Being well is more, and is only shown. */
-export type Life = { readonly kind: "alive" } | Dead;
-
-export interface Dead {
-  readonly kind: "dead";
-  readonly reason: string;
-  /** Not a word was heard: it may not hear SIGTERM either. */
-  readonly silent: boolean;
-}
+import { doubtOwnView } from "../own-view.ts";
+import { type Life, lifeOf } from "./life.ts";
 
 export interface Examination {
   readonly life: Life;
@@ -24,42 +16,41 @@ export interface ExamineOptions {
   readonly apiServerWell: boolean;
 }
 
-const alive: Life = { kind: "alive" };
-
 /** Asks a component how it is. */
 export async function examine(check: HealthCheck, os: Os, options: ExamineOptions): Promise<Examination> {
-  const { signal } = options;
+  const { signal, apiServerWell } = options;
   const begun = performance.now();
   const health = await askHealth(check, os, { signal, keepAlive: true });
   const latencyMillis = performance.now() - begun;
-  // What cannot be asked for want of a file tells nothing of the component.
-  if (typeof health === "string") return { life: alive, reason: health, latencyMillis };
+  if (typeof health === "string") {
+    // What cannot be asked for want of a file tells nothing of the component.
+    return { life: { kind: "unknown", reason: health }, reason: health, latencyMillis };
+  }
   const reason = explainHealth(check, health);
-  if (reason === null) return { life: alive, reason, latencyMillis };
+  if (reason === null) return { life: { kind: "alive" }, reason, latencyMillis };
   const second = await secondQuestion(check, { os, health, signal });
-  return { life: lifeOf(check, { health, second, apiServerWell: options.apiServerWell }), reason, latencyMillis };
-}
-
-interface Answers {
-  readonly health: ProbeResult;
-  /** What the endpoint says that tells life from health; undefined where there is none. */
-  readonly second: ProbeResult | undefined;
-  readonly apiServerWell: boolean;
+  const unanswered = (second ?? health).status === 0;
+  const [waiting, doubt] = await Promise.all([
+    unanswered ? os.probes.waiting(portOf(check)) : undefined,
+    unanswered ? doubtOwnView(os, signal) : null,
+  ]);
+  const life = lifeOf(check, { health, second, apiServerWell, waiting, doubt });
+  return { life, reason: life.kind === "unknown" ? `${reason} (${life.reason})` : reason, latencyMillis };
 }
 
 /**
  * An API server that is not ready is asked whether it is alive, etcd aside: a restart of it brings no etcd back. An etcd that
- * is silent is asked what needs no quorum, a silent nginx what needs no API server.
+ * is silent is asked what needs no quorum, a silent nginx what needs no API server. The others are asked the same again, on a
+ * connection of its own: the kept one may be what is broken.
  */
 async function secondQuestion(
   check: HealthCheck,
   { os, health, signal }: { readonly os: Os; readonly health: ProbeResult; readonly signal: AbortSignal },
 ): Promise<ProbeResult | undefined> {
-  const url = secondUrls[check.component];
-  if (url === undefined) return undefined;
-  // An answer that is no good tells enough of etcd; that nobody listens, of both.
-  if (health.status === 0 && health.silent !== true) return undefined;
-  if (check.component !== "kube-apiserver" && health.status !== 0) return undefined;
+  const unheard = health.failure === "silent" || health.failure === "unconnected";
+  // An answer that is no good tells enough of every other; that nobody listens, of all.
+  if (!unheard && (health.status === 0 || check.component !== "kube-apiserver")) return undefined;
+  const url = secondUrls[check.component] ?? check.url;
   const asked = await askHealth({ ...check, url }, os, { signal, timeoutMillis: secondTimeoutMillis });
   return typeof asked === "string" ? undefined : asked;
 }
@@ -74,24 +65,8 @@ const secondUrls: Readonly<Record<string, string | undefined>> = {
   nginx: "http://127.0.0.1:80/",
 };
 
-/** What the answers tell of a component that is not well. */
-export function lifeOf({ component, path }: HealthCheck, { health, second, apiServerWell }: Answers): Life {
-  const answer = second ?? health;
-  if (answer.status === 0) {
-    return {
-      kind: "dead",
-      reason: `${path} does not answer: ${health.body || answer.body}`,
-      silent: answer.silent === true,
-    };
-  }
-  if (component === "kube-apiserver") {
-    // 500 is how it says that a check failed; anything else (429, 403, 504) is the answer of a server that lives. Much of it
-    // waits for etcd while that is away, and a fresh process would wait no less.
-    if (second?.status !== 500 || failingChecks(health).includes("etcd")) return alive;
-    return { kind: "dead", reason: `/livez answers 500, failing: ${failingChecks(second).join(", ")}`, silent: false };
-  }
-  // What nginx answers is the API server's word, or an order to say 503; what etcd answers is about its cluster.
-  if (component === "nginx" || component === "etcd") return alive;
-  // The others answer for their hold on the leader's lease, which nobody renews while the API server is away.
-  return apiServerWell ? { kind: "dead", reason: `${path} answers ${answer.status}`, silent: false } : alive;
+function portOf({ url }: HealthCheck): number {
+  const { port, protocol } = new URL(url);
+  if (port !== "") return Number(port);
+  return protocol === "https:" ? 443 : 80;
 }

@@ -63,8 +63,8 @@ export function createRestarting(options: RestartingOptions): Restarting {
     return need.kind === "down" ? down() : (await asking.ask())?.life.kind === "dead";
   };
   const settled = async (): Promise<void> => {
-    const until = clock.now() + settleMillis;
-    while (clock.now() < until && watched.component()?.reason !== "") await clock.delay(lookAgainMillis, signal);
+    const until = clock.monotonic() + settleMillis;
+    while (clock.monotonic() < until && watched.component()?.reason !== "") await clock.delay(lookAgainMillis, signal);
   };
 
   return {

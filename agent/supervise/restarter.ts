@@ -45,9 +45,10 @@ export function createMender({ clock, random, attempt, planned, failed, signal }
   const plan = (at: number): void => {
     clearTimeout(timer);
     due = at;
-    planned(at);
+    const millis = Math.max(0, at - clock.monotonic());
+    planned(at === 0 ? 0 : clock.now() + millis);
     if (at === 0) return;
-    timer = setTimeout(() => void run(), Math.max(0, at - clock.now()));
+    timer = setTimeout(() => void run(), millis);
     timer.unref();
   };
   const tryOnce = async (need: Need): Promise<boolean> => {
@@ -63,7 +64,7 @@ export function createMender({ clock, random, attempt, planned, failed, signal }
     busy = true;
     const begun = await tryOnce(current);
     busy = false;
-    const now = clock.now();
+    const now = clock.monotonic();
     if (begun) {
       attempts += 1;
       lastAttempt = now;
@@ -79,7 +80,7 @@ export function createMender({ clock, random, attempt, planned, failed, signal }
     need: (need) => {
       if (busy || signal.aborted) return;
       current = need;
-      const now = clock.now();
+      const now = clock.monotonic();
       if (need === undefined) {
         if (due !== 0) plan(0);
         if (now - lastAttempt >= stableMillis) attempts = 0;

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { basename } from "node:path";
-import type { Clock, Os, ProbeResult } from "../../agent/os/os.ts";
+import type { Clock, Os, ProbeResult, SelfFacts } from "../../agent/os/os.ts";
 import { KhwError } from "../../proto/errors.ts";
 import type { Identity, LogEntry, Machine } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { createFakeEtcd, type FakeEtcd } from "./etcd.ts";
@@ -37,6 +37,10 @@ export interface FakeOs extends Os {
   readonly journal: Map<string, readonly LogEntry[]>;
   /** Processes by the port that they listen on. */
   readonly listeners: Map<number, { readonly pid: number; readonly name: string }>;
+  /** How many connections wait to be accepted, by port; nobody listens at the others. */
+  readonly queues: Map<number, number>;
+  /** The agent's own condition. */
+  self: SelfFacts;
   /** How long small writes take, in milliseconds. */
   writes: number[];
   /** How far hosts are, in milliseconds; undefined: they do not answer. Others are 1 ms away. */
@@ -91,6 +95,8 @@ export function createFakeOs(options: { readonly identity?: Identity } = {}): Fa
     mirror: new Map(),
     answers: new Map(),
     listeners: new Map(),
+    queues: new Map(),
+    self: { loopback: null, lateMillis: 0, freeBytes: 3e9, memoryShare: 0.2 },
     writes: [1],
     distant: new Map(),
     journal: new Map(),
@@ -139,10 +145,12 @@ export function createFakeOs(options: { readonly identity?: Identity } = {}): Fa
     },
     etcd: createFakeEtcd(),
     probes: {
-      http: async (url) => os.answers.get(url) ?? { status: 0, body: "connect ECONNREFUSED" },
+      http: async (url) => os.answers.get(url) ?? { status: 0, body: "connect ECONNREFUSED", failure: "refused" },
       listener: async (port) => os.listeners.get(port),
       writes: async () => os.writes,
       roundTrip: async (host) => (os.distant.has(host) ? os.distant.get(host) : 1),
+      waiting: async (port) => os.queues.get(port),
+      self: async () => os.self,
     },
   };
   return os;
@@ -159,6 +167,8 @@ export function createFakeClock(start = Date.UTC(2024, 0, 1)): FakeClock {
   let time = start;
   return {
     now: () => time,
+    // Time that is let pass, passes on both; a test that sets the clock replaces `now`.
+    monotonic: () => time,
     advance: (millis) => {
       time += millis;
     },

@@ -36,6 +36,7 @@ const none: UnitStatus = {
   needsReload: false,
   mainPid: 0,
   activeSince: 0,
+  activeMonotonic: 0,
   stateSince: 0,
   restarts: 0,
 };
@@ -103,6 +104,7 @@ export function createFakeSystemd(files: FakeFiles, now: () => number): FakeSyst
       result: "success",
       mainPid: pid,
       activeSince: now(),
+      activeMonotonic: now(),
       restarts,
       unmet: false,
     });

@@ -5,7 +5,10 @@ import { createFakeClock } from "../../fakes/os.ts";
 
 t.test("the keep-alive stops for as long as the reconciler hangs, and its reason is logged once", async (t) => {
   const clock = createFakeClock(0);
-  const progress = createProgress(() => clock.now());
+  const progress = createProgress(
+    () => clock.monotonic(),
+    () => clock.now(),
+  );
   const lines: string[] = [];
   let sent = 0;
   const beat = keepAlive({ stuck: () => progress.stuck(), send: () => sent++, log: (line) => lines.push(line) });

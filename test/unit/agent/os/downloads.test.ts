@@ -27,6 +27,7 @@ const path = "v1.21.0/bin/linux/amd64/kubectl";
 /** Waits without waiting: what is retried is tried again at once. */
 const clock: Clock = {
   now: () => Date.now(),
+  monotonic: () => performance.now(),
   delay: async (_millis, signal) => signal.throwIfAborted(),
 };
 

@@ -9,7 +9,7 @@ import t from "tap";
 import { createProbes } from "../../../../agent/os/probes.ts";
 import { listening, selfSigned } from "../../../fakes/mirror.ts";
 
-const probes = createProbes();
+const probes = createProbes({ now: Date.now });
 const options = { signal: new AbortController().signal, timeoutMillis: 2000 };
 
 t.test("tells the status and the answer's beginning, whatever the status is", async (t) => {
@@ -36,7 +36,7 @@ t.test("a failure to connect, or silence, is a result", async (t) => {
     t.same(await probes.http(url, { ...options, timeoutMillis: 100 }), {
       status: 0,
       body: "no answer within 0.1 s",
-      silent: true,
+      failure: "silent",
     });
   }
   const reason = new Error("stop");

@@ -1,11 +1,11 @@
 /** What the supervisor decides, without a machine. */
 import t from "tap";
 import { healthCheckOf } from "../../../../agent/health/health.ts";
-import type { ProbeResult, UnitStatus } from "../../../../agent/os/os.ts";
+import type { ProbeFailure, ProbeResult, UnitStatus } from "../../../../agent/os/os.ts";
 import { backoffMillis, isTold } from "../../../../agent/supervise/backoff.ts";
 import { crashed } from "../../../../agent/supervise/crash.ts";
 import { afterCrash, afterRecovery, noEpisode } from "../../../../agent/supervise/crash-log.ts";
-import { lifeOf } from "../../../../agent/supervise/liveness.ts";
+import { type Evidence, lifeOf } from "../../../../agent/supervise/life.ts";
 import { judge, noRecord } from "../../../../agent/supervise/failures.ts";
 import { turnAfter } from "../../../../agent/supervise/turn-clock.ts";
 
@@ -34,19 +34,19 @@ t.test("by the clock, no two controllers begin within a restart's time of each o
 });
 
 const ok: ProbeResult = { status: 200, body: "ok" };
-const silent: ProbeResult = { status: 0, body: "no answer within 3 s", silent: true };
-const refused: ProbeResult = { status: 0, body: "connect ECONNREFUSED" };
+const without = (failure: ProbeFailure): ProbeResult => ({ status: 0, body: failure, failure });
+const silent = without("silent");
+const refused = without("refused");
 const answers = (status: number, ...failing: readonly string[]): ProbeResult => ({
   status,
   body: failing.map((name) => `[-]${name} failed: reason withheld\n`).join(""),
 });
 
 t.test("what is alive, and what is not", async (t) => {
-  const life = (
-    component: string,
-    health: ProbeResult,
-    { second, apiServerWell = true }: { second?: ProbeResult; apiServerWell?: boolean } = {},
-  ) => lifeOf(healthCheckOf(component), { health, second, apiServerWell });
+  const life = (component: string, health: ProbeResult, evidence: Partial<Omit<Evidence, "health">> = {}) => {
+    const sound = { second: undefined, apiServerWell: true, waiting: undefined, doubt: null };
+    return lifeOf(healthCheckOf(component), { ...sound, ...evidence, health });
+  };
   const hung = { kind: "dead", silent: true };
   const alive = { kind: "alive" };
 
@@ -77,6 +77,46 @@ t.test("what is alive, and what is not", async (t) => {
   t.match(life("etcd", silent, { second: silent }), hung);
 });
 
+t.test("a missing answer is evidence only when nothing on the agent's side explains it", async (t) => {
+  const components = ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "nginx", "etcd"];
+  const doubt = "the agent itself is 2000 ms late";
+  const rows: readonly (readonly [ProbeFailure, Partial<Evidence>, "alive" | "unknown" | "hung" | "gone"])[] = [
+    ["silent", {}, "hung"],
+    ["silent", { waiting: 3 }, "hung"],
+    ["silent", { doubt }, "unknown"],
+    ["refused", {}, "gone"],
+    ["refused", { doubt }, "unknown"],
+    ["refused", { waiting: 0 }, "unknown"],
+    ["unconnected", {}, "gone"],
+    ["unconnected", { waiting: 128 }, "hung"],
+    ["unconnected", { waiting: 128, doubt }, "unknown"],
+    ["unconnected", { waiting: 0 }, "unknown"],
+    ["closed", {}, "alive"],
+    ["unverified", {}, "alive"],
+    ["rejected", {}, "alive"],
+    ["own", {}, "unknown"],
+    ["own", { doubt }, "unknown"],
+  ];
+  for (const component of components) {
+    for (const [failure, evidence, expected] of rows) {
+      for (const second of [undefined, without(failure)]) {
+        const sound = { apiServerWell: true, waiting: undefined, doubt: null };
+        const health = without(failure);
+        const life = lifeOf(healthCheckOf(component), { ...sound, ...evidence, health, second });
+        const found = life.kind === "dead" ? (life.silent ? "hung" : "gone") : life.kind;
+        t.equal(found, expected, `${component}: ${failure} ${JSON.stringify(evidence)}`);
+      }
+    }
+    const unexplained = {
+      health: { status: 0, body: "?" },
+      second: undefined,
+      apiServerWell: true,
+      waiting: undefined,
+    };
+    t.match(lifeOf(healthCheckOf(component), { ...unexplained, doubt: null }), { kind: "unknown" });
+  }
+});
+
 t.test("failures count in a row, of one process, that has lived or had its time to start", async (t) => {
   const dead = { kind: "dead", reason: "", silent: false } as const;
   const row = (...beats: readonly { pid: number; life: "dead" | "alive"; activeMillis: number }[]) =>
@@ -91,6 +131,9 @@ t.test("failures count in a row, of one process, that has lived or had its time 
   t.equal(row(lived, young, lived, young), 1);
   t.equal(row(lived, young, { ...young, pid: 8 }), 0);
   t.equal(row({ ...young, activeMillis: 120_000 }, { ...young, activeMillis: 125_000 }), 2);
+  const record = { pid: 7, livedOnce: false, failures: 2 };
+  const unknown = { kind: "unknown", reason: "the agent could not ask" } as const;
+  t.match(judge(record, { life: unknown, pid: 7, activeMillis: 1 }), { livedOnce: false, failures: 0 });
 });
 
 const running: UnitStatus = {
@@ -102,6 +145,7 @@ const running: UnitStatus = {
   needsReload: false,
   mainPid: 7,
   activeSince: 1,
+  activeMonotonic: 1,
   stateSince: 1,
   restarts: 0,
 };

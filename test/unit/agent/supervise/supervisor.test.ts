@@ -11,7 +11,7 @@ import { type Component, DriftPolicy, Health, type StatusChange } from "../../..
 import { createFakeOs } from "../../../fakes/os.ts";
 import { labDesired } from "../../../fixtures/machine.ts";
 
-const silent = { status: 0, body: "no answer within 3 s", silent: true };
+const silent = { status: 0, body: "no answer within 3 s", failure: "silent" } as const;
 const livez = "https://127.0.0.1:6443/livez?verbose&exclude=etcd";
 
 /** A machine on which all runs and is well, and its supervisor, which a test gives as many beats as it wants. */

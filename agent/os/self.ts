@@ -1,0 +1,52 @@
+import { once } from "node:events";
+import { connect, createServer } from "node:net";
+import { freemem } from "node:os";
+import { deadline } from "./deadline.ts";
+import type { SelfFacts } from "./os.ts";
+
+const loopbackMillis = 1_000;
+const timerMillis = 20;
+
+/** Measures the agent's own condition: a connection to a listener of its own, a timer, and memory. */
+export async function readSelf(signal: AbortSignal): Promise<SelfFacts> {
+  const [loopback, lateMillis] = await Promise.all([loopbackFailure(signal), lateness()]);
+  signal.throwIfAborted();
+  const allowed = process.constrainedMemory();
+  return {
+    loopback,
+    lateMillis,
+    freeBytes: freemem(),
+    // Without a limit libuv says 0, or a number that no machine has.
+    memoryShare: allowed > 0 ? Math.min(1, process.memoryUsage.rss() / allowed) : 0,
+  };
+}
+
+async function lateness(): Promise<number> {
+  const begun = performance.now();
+  await new Promise((resolve) => setTimeout(resolve, timerMillis));
+  return Math.max(0, performance.now() - begun - timerMillis);
+}
+
+/** Null when a byte came through: there are descriptors, buffers and a loopback interface. */
+async function loopbackFailure(signal: AbortSignal): Promise<string | null> {
+  using limit = deadline(signal, loopbackMillis, () => new Error(`no answer within ${loopbackMillis / 1000} s`));
+  const server = createServer((socket) => socket.on("error", () => {}).end("."));
+  try {
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening", { signal: limit.signal });
+    const address = server.address();
+    if (typeof address !== "object" || address === null) return "its listener has no address";
+    const socket = connect({ host: "127.0.0.1", port: address.port, signal: limit.signal });
+    try {
+      const [byte]: unknown[] = await once(socket, "data", { signal: limit.signal });
+      return byte === undefined ? "the connection was closed" : null;
+    } finally {
+      socket.on("error", () => {}).destroy();
+    }
+  } catch (error) {
+    const reason: unknown = limit.signal.aborted ? limit.signal.reason : error;
+    return reason instanceof Error ? reason.message : String(reason);
+  } finally {
+    server.close();
+  }
+}

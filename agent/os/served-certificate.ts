@@ -1,0 +1,47 @@
+import { X509Certificate } from "node:crypto";
+import { request as httpsRequest, type RequestOptions } from "node:https";
+import { TLSSocket } from "node:tls";
+import type { ServedCertificate } from "./os.ts";
+
+/**
+ * The certificate of a server whose verification failed, from a second request that verifies nothing. Its answer is not used,
+ * but for its time. Undefined where the server does not answer this time.
+ */
+export async function askCertificate(url: URL, options: RequestOptions): Promise<ServedCertificate | undefined> {
+  let certificate: ServedCertificate | undefined;
+  try {
+    await new Promise<void>((resolve, reject) => {
+      const request = httpsRequest(url, { ...options, agent: false, rejectUnauthorized: false });
+      request.once("socket", (socket) => {
+        socket.once("secureConnect", () => {
+          certificate = socket instanceof TLSSocket ? certificateOf(socket) : undefined;
+        });
+      });
+      request.once("response", ({ headers }) => {
+        const serverTime = Date.parse(headers.date ?? "");
+        if (certificate !== undefined && !Number.isNaN(serverTime)) certificate = { ...certificate, serverTime };
+        request.destroy();
+        resolve();
+      });
+      request.once("error", reject).end();
+    });
+  } catch {
+    // The certificate is shown before a request can fail.
+  }
+  return certificate;
+}
+
+/** The certificate that the server of a connection showed; undefined before the handshake's end. */
+export function certificateOf(socket: TLSSocket): ServedCertificate | undefined {
+  // Not getPeerX509Certificate, which answers only once for each connection.
+  const { raw } = socket.getPeerCertificate();
+  if (raw === undefined) return undefined;
+  const { subject, fingerprint256: fingerprint, validFromDate, validToDate } = new X509Certificate(raw);
+  return {
+    // OpenSSL lists the name from its root on; people write it the other way.
+    subject: (subject ?? "").split("\n").toReversed().join(","),
+    fingerprint,
+    validFrom: validFromDate.getTime(),
+    validTo: validToDate.getTime(),
+  };
+}

@@ -1,0 +1,55 @@
+import { X509Certificate } from "node:crypto";
+import type { Os, ProbeResult, ServedCertificate } from "./os/os.ts";
+import { credentialFile, etcdFile } from "./paths.ts";
+
+/** The files that servers on a controller take their certificates from. */
+const servedFiles = [credentialFile("kubernetes.pem"), etcdFile("kubernetes.pem")];
+
+/** Clocks of one machine that differ by more than this are not one clock. */
+const clockMillis = 60_000;
+
+/**
+ * Why TLS failed with a server that lives: its certificate by file, subject and validity, and the agent's clock where that
+ * explains it.
+ */
+export async function explainTls(
+  { failure, body, certificate }: ProbeResult,
+  { files, clock }: Pick<Os, "files" | "clock">,
+): Promise<string> {
+  if (failure === "rejected") return `${body}: it does not accept ${credentialFile("kubernetes.pem")}`;
+  if (certificate === undefined) return body;
+  const { subject, validFrom, validTo } = certificate;
+  const place = (await fileOf(certificate, files)) ?? "a certificate that is in no file of this machine";
+  const period = `valid from ${time(validFrom)} to ${time(validTo)}`;
+  return `${body}: ${place} (${subject}), ${period}${aboutClock(certificate, clock.now())}`;
+}
+
+async function fileOf({ fingerprint }: ServedCertificate, files: Os["files"]): Promise<string | undefined> {
+  for (const path of servedFiles) {
+    const pem = await files.readOften(path).catch(() => undefined);
+    if (pem !== undefined && fingerprintOf(pem) === fingerprint) return path;
+  }
+  return undefined;
+}
+
+function fingerprintOf(pem: Buffer): string | undefined {
+  try {
+    return new X509Certificate(pem).fingerprint256;
+  } catch {
+    // The file is damaged: it is not the one that is served.
+    return undefined;
+  }
+}
+
+/** A certificate that is not valid now may be right, and the clock wrong. */
+function aboutClock({ validFrom, validTo, serverTime }: ServedCertificate, now: number): string {
+  if (validFrom <= now && now <= validTo) return "";
+  if (serverTime === undefined || Math.abs(serverTime - now) <= clockMillis) {
+    return `; this machine's clock says ${time(now)}`;
+  }
+  return `; the agent's clock says ${time(now)}, and that of the server ${time(serverTime)}: the agent's clock is wrong`;
+}
+
+function time(millis: number): string {
+  return new Date(millis).toISOString().replace(/\.\d+Z$/, "Z");
+}
