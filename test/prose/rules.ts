@@ -1,0 +1,45 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { parse } from "yaml";
+import type { Passage } from "./extract.ts";
+
+interface Opening {
+  readonly word: string;
+  readonly instead: string;
+}
+
+interface Word {
+  readonly pattern: string;
+  readonly instead: string;
+}
+
+export interface Rules {
+  readonly openings: readonly Opening[];
+  readonly words: readonly Word[];
+  /** The most that "what" may occur in 1,000 words of comment. */
+  readonly whatPerThousand: number;
+  /** Folders (with a final slash) and files that are not checked yet. */
+  readonly notYet: readonly string[];
+}
+
+export function readRules(): Rules {
+  return parse(readFileSync(join(import.meta.dirname, "rules.yaml"), "utf8"));
+}
+
+/** Returns each breach of the rules in words; an empty list if the passage is plain. */
+export function breaches({ text }: Passage, { openings, words }: Rules): string[] {
+  const opening = openings.find(({ word }) => new RegExp(`^${word}\\b`).test(text));
+  return [
+    ...(opening === undefined ? [] : [`begins with "${opening.word}": ${opening.instead}`]),
+    ...words.flatMap(({ pattern, instead }) => {
+      const [found] = new RegExp(pattern).exec(text) ?? [];
+      return found === undefined ? [] : [`"${found}": ${instead}`];
+    }),
+  ];
+}
+
+/** Returns how often "what" occurs in 1,000 words of these passages. */
+export function whatsPerThousand(passages: readonly Passage[]): number {
+  const words = passages.flatMap(({ text }) => text.match(/\p{L}[\p{L}'-]*/gu) ?? []);
+  return words.length === 0 ? 0 : (1000 * words.filter((word) => /^what$/i.test(word)).length) / words.length;
+}
