@@ -16,6 +16,8 @@ const codes = {
   UNAUTHENTICATED: { grpc: "UNAUTHENTICATED", exit: 77 },
   /** The caller's role does not allow the call. */
   PERMISSION_DENIED: { grpc: "PERMISSION_DENIED", exit: 77 },
+  /** The caller, or all callers together, already use as much of the agent as they may at once. */
+  RESOURCE_EXHAUSTED: { grpc: "RESOURCE_EXHAUSTED", exit: 75 },
   /** Another operation holds the node. */
   BUSY: { grpc: "ABORTED", exit: 75 },
   /** Something on the machine stands in the way; nothing was touched. */

@@ -2,10 +2,10 @@
  * An operation of which one run at a time is enough: a call made while one runs waits for the next run, which all such
  * calls share, since the one that runs may have begun before what the caller wants it to see.
  */
-export function coalesce(operation: () => Promise<void>): () => Promise<void> {
-  let running: Promise<void> | undefined;
-  let next: Promise<void> | undefined;
-  const start = (): Promise<void> => {
+export function coalesce<Result>(operation: () => Promise<Result>): () => Promise<Result> {
+  let running: Promise<Result> | undefined;
+  let next: Promise<Result> | undefined;
+  const start = (): Promise<Result> => {
     next = undefined;
     const run = operation().finally(() => {
       if (next === undefined) running = undefined;

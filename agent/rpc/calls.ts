@@ -10,7 +10,7 @@ import {
 } from "@grpc/grpc-js";
 import { KhwError, toKhwError } from "../../proto/errors.ts";
 import { toServiceError } from "../../proto/errors-wire.ts";
-import { callerOf } from "./authorize.ts";
+import { callerOf, expiry } from "./authorize.ts";
 
 export interface CallOptions {
   /** Aborted when the agent ends. */
@@ -47,7 +47,8 @@ export function streaming<Request, Response>(
     signal.addEventListener("abort", end, { once: true });
     call.once("cancelled", () => gone.abort());
     if (signal.aborted || call.cancelled) end();
-    answer(call, gone.signal)
+    const validity = watchValidity(call, gone);
+    Promise.race([answer(call, gone.signal), validity.ended])
       .then(
         () => call.end(),
         (error: unknown) => {
@@ -59,6 +60,7 @@ export function streaming<Request, Response>(
       )
       .finally(() => {
         signal.removeEventListener("abort", end);
+        validity.stop();
         // What still works for this call ends with it.
         gone.abort();
       });
@@ -73,11 +75,41 @@ export function receiving<Request, Response>(
   return (call, callback) => {
     const gone = new AbortController();
     call.once("cancelled", () => gone.abort(new KhwError("CANCELLED", "the caller went away")));
-    answer(call, AbortSignal.any([signal, gone.signal])).then(
-      (response) => callback(null, response),
-      (error: unknown) => callback(toServiceError(report(log, call.getPath(), error))),
-    );
+    const validity = watchValidity(call, gone);
+    Promise.race([answer(call, AbortSignal.any([signal, gone.signal])), validity.ended])
+      .then(
+        (response) => callback(null, response),
+        (error: unknown) => callback(toServiceError(report(log, call.getPath(), error))),
+      )
+      .finally(() => validity.stop());
   };
+}
+
+/** The clock may be put right meanwhile, so it is looked at this often. */
+const validityMillis = 10_000;
+
+/** Rejects, and aborts `gone`, when the caller's certificate ends while its call runs. */
+function watchValidity(
+  call: Pick<ServerUnaryCall<unknown, unknown>, "getAuthContext">,
+  gone: AbortController,
+): { readonly ended: Promise<never>; readonly stop: () => void } {
+  const { promise: ended, reject } = Promise.withResolvers<never>();
+  ended.catch(() => undefined);
+  const caller = callerOf(call.getAuthContext());
+  if (caller === undefined) return { ended, stop: () => {} };
+  let timer: NodeJS.Timeout | undefined;
+  const look = (): void => {
+    const reason = expiry(caller);
+    if (reason === undefined) {
+      const left = caller.validToUnixMillis - Date.now();
+      timer = setTimeout(look, Math.min(Math.max(left, 0), validityMillis)).unref();
+      return;
+    }
+    reject(reason);
+    gone.abort(reason);
+  };
+  look();
+  return { ended, stop: () => clearTimeout(timer) };
 }
 
 /** Tells the caller that its call was accepted, where the first message may be long in coming. */

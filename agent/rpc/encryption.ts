@@ -1,18 +1,18 @@
 import type { EncryptionServiceServer } from "../../proto/gen/khw/agent/v1/encryption.ts";
 import { countStoredValues } from "../etcd/stored-values.ts";
+import { coalesce } from "../os/coalesce.ts";
 import { unary } from "./calls.ts";
 import type { HandlerOptions } from "./handler-options.ts";
 
 /** Under which keys etcd holds what Kubernetes keeps. */
 export function encryptionHandlers(options: HandlerOptions): EncryptionServiceServer {
   const { node, signal } = options;
-  return {
-    countStoredValues: unary(options, async () => {
-      const { os, target } = await node();
-      const desired = target.current()?.desired;
-      const prefix = desired?.flags["kube-apiserver"]?.set["etcd-prefix"] ?? "/registry";
-      const servers = desired?.cluster.etcdServers ?? [];
-      return { groups: await countStoredValues({ servers, files: os.files, prefix, signal }) };
-    }),
-  };
+  const count = coalesce(async () => {
+    const { os, target } = await node();
+    const desired = target.current()?.desired;
+    const prefix = desired?.flags["kube-apiserver"]?.set["etcd-prefix"] ?? "/registry";
+    const servers = desired?.cluster.etcdServers ?? [];
+    return { groups: await countStoredValues({ servers, files: os.files, prefix, signal }) };
+  });
+  return { countStoredValues: unary(options, () => count()) };
 }

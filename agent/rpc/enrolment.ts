@@ -2,8 +2,8 @@ import { Server } from "@grpc/grpc-js";
 import { derOf, nonceBytes, tokenAudience } from "../../proto/enrolment.ts";
 import { type EnrolmentServiceServer, EnrolmentServiceService } from "../../proto/gen/khw/agent/v1/enrolment.ts";
 import { refuse } from "../../proto/validate.ts";
-import { authorize } from "./authorize.ts";
 import { type CallOptions, unary } from "./calls.ts";
+import { serverOptions } from "./server-options.ts";
 
 /** The agent's certificate, as the calls see it. */
 export interface Enrolment {
@@ -38,7 +38,7 @@ export function enrolmentHandlers(enrolment: Enrolment, options: CallOptions): E
 
 /** All that an agent answers as long as it has no valid certificate. */
 export function createEnrolmentServer(enrolment: Enrolment, options: CallOptions): Server {
-  const server = new Server({ interceptors: [authorize(options.log)] });
+  const server = new Server(serverOptions(options));
   server.addService(EnrolmentServiceService, enrolmentHandlers(enrolment, options));
   return server;
 }

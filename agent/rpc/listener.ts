@@ -1,9 +1,14 @@
 import { constants } from "node:crypto";
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";
-import { createServer, type SecureContextOptions, type Server as TlsServer, type TLSSocket } from "node:tls";
+import { createServer as createTcpServer, type Server as TcpServer, type Socket } from "node:net";
+import { createServer, type SecureContextOptions, type TLSSocket } from "node:tls";
 import { type Server, ServerCredentials } from "@grpc/grpc-js";
-import { KhwError } from "../../proto/errors.ts";
+import { KhwError, toKhwError } from "../../proto/errors.ts";
+import { encodeRefusal } from "../../proto/refusal.ts";
+import { authenticate } from "./authenticate.ts";
+import { limitConnections } from "./connection-limits.ts";
+import { countRefusedPeers } from "./refused-peers.ts";
 import type { IdentityPaths } from "../certificates/next.ts";
 
 export interface ListenerOptions {
@@ -23,8 +28,8 @@ export interface Admission {
 export interface Listener {
   readonly port: number;
   /**
-   * Admits whoever connects from now on so. Connections that stand go on as they are; with another server than before, they
-   * have two seconds to end.
+   * Admits new connections so. Open connections go on as they are; with another server or another CA than before, they have two
+   * seconds to end.
    */
   admit(admission: Admission): void;
   /** Lets nobody in any more, and calls that run two seconds to end. */
@@ -45,10 +50,14 @@ export async function readAdmission(paths: IdentityPaths): Promise<Omit<Admissio
   return { ca, certificate, key };
 }
 
+/** A handshake takes milliseconds, and over a bad line a second. */
+const handshakeMillis = 5_000;
+/** A peer that went away without a word is noticed by TCP, too. */
+const keepAliveMillis = 30_000;
+
 /**
- * The only way in: TLS 1.3, and a certificate is asked of every caller. A caller without a valid one gets as far as the
- * authorization of its first call, which tells it so; grpc-js's own listener could neither insist on 1.3 nor log who it
- * turned away.
+ * The only way in: TLS 1.3 and a valid certificate of the management CA. A caller without one is refused before an HTTP/2 session
+ * exists: it is sent the reason (proto/refusal.ts), and its socket is closed.
  */
 export async function openListener(admission: Admission, { host, port, log }: ListenerOptions): Promise<Listener> {
   const injectors = new Map<Server, Injector>();
@@ -59,34 +68,70 @@ export async function openListener(admission: Admission, { host, port, log }: Li
     injectors.set(server, injector);
     return injector;
   };
-  let { server } = admission;
+  let { server, ca } = admission;
   injectorOf(server);
+  const refused = countRefusedPeers({ log });
+  const limits = limitConnections();
+  /** Connections in their handshake, by address and port of the peer. */
+  const beginning = new Map<string, Socket>();
+
   const tls = createServer({
     ...contextOf(admission),
     ALPNProtocols: ["h2"],
     requestCert: true,
     rejectUnauthorized: false,
-    handshakeTimeout: 10_000,
+    handshakeTimeout: handshakeMillis,
   });
   tls.on("secureConnection", (socket) => {
-    if (socket.alpnProtocol !== "h2") {
-      log(`no HTTP/2 spoken by ${peer(socket)}`);
+    socket.on("error", () => socket.destroy());
+    const address = addressOf(socket);
+    try {
+      if (socket.alpnProtocol !== "h2") throw new KhwError("INVALID_ARGUMENT", "the caller speaks no HTTP/2");
+      const { serial, role } = authenticate(socket);
+      const leave = limits.enter({ address, caller: serial, role });
+      socket.once("close", leave);
+    } catch (error) {
+      const refusal = toKhwError(error);
+      refused.add(address, refusal.message);
+      refuse(socket, refusal);
+      return;
+    }
+    const raw = beginning.get(peerOf(socket));
+    if (raw !== undefined) limits.end(raw);
+    // gRPC knows no half-closed connections: a peer that ends its side has left, also where it left answers unread.
+    socket.once("end", () => socket.destroy());
+    injectorOf(server).injectConnection(socket);
+  });
+  tls.on("tlsClientError", (error, socket) => refused.add(addressOf(socket), `no TLS connection: ${error.message}`));
+
+  const tcp = createTcpServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: keepAliveMillis }, (socket) => {
+    const address = addressOf(socket);
+    const peer = peerOf(socket);
+    if (!limits.begin(socket, address)) {
+      refused.add(address, "too many connections at once");
       socket.destroy();
       return;
     }
-    if (!socket.authorized) log(`no valid certificate from ${peer(socket)}: ${String(socket.authorizationError)}`);
-    injectorOf(server).injectConnection(socket);
+    beginning.set(peer, socket);
+    socket.once("close", () => {
+      limits.end(socket);
+      beginning.delete(peer);
+    });
+    tls.emit("connection", socket);
   });
-  tls.on("tlsClientError", (error, socket) => log(`no TLS connection with ${peer(socket)}: ${error.message}`));
-  await bind(tls, host, port);
-  tls.on("error", (error) => log(`cannot accept a connection: ${error.message}`));
-  const address = tls.address();
+  await bind(tcp, host, port);
+  tcp.on("error", (error) => log(`cannot accept a connection: ${error.message}`));
+  const listening = tcp.address();
   return {
-    port: typeof address === "object" && address !== null ? address.port : port,
+    port: typeof listening === "object" && listening !== null ? listening.port : port,
     admit: (next) => {
       tls.setSecureContext(contextOf(next));
-      if (next.server === server) return;
+      const sameCa = Buffer.from(next.ca).equals(Buffer.from(ca));
+      ({ ca } = next);
+      if (next.server === server && sameCa) return;
+      // Callers that another CA vouched for, or that another server answered, must come again.
       injectors.get(server)?.drain(graceMillis);
+      if (next.server === server) return;
       injectors.delete(server);
       ({ server } = next);
     },
@@ -94,14 +139,24 @@ export async function openListener(admission: Admission, { host, port, log }: Li
       const { promise: ended, resolve: end } = Promise.withResolvers<void>();
       const timer = setTimeout(end, graceMillis);
       // Closes when its last connection does; grpc-js's own tryShutdown does not wait for those that were injected.
-      tls.close(() => end());
+      tcp.close(() => end());
       for (const injector of injectors.values()) injector.destroy();
       await ended;
       clearTimeout(timer);
+      refused.close();
       server.forceShutdown();
     },
   };
 }
+
+/** Sends the reason and closes. The few bytes fit into the kernel's buffer, so nothing is waited for. */
+function refuse(socket: TLSSocket, error: KhwError): void {
+  const timer = setTimeout(() => socket.destroy(), refusalMillis);
+  socket.once("close", () => clearTimeout(timer));
+  socket.end(encodeRefusal(error), () => socket.destroy());
+}
+
+const refusalMillis = 1_000;
 
 function contextOf({ ca, certificate, key }: Admission): SecureContextOptions {
   return {
@@ -115,10 +170,10 @@ function contextOf({ ca, certificate, key }: Admission): SecureContextOptions {
   };
 }
 
-async function bind(tls: TlsServer, host: string, port: number): Promise<void> {
-  tls.listen({ host, port });
+async function bind(tcp: TcpServer, host: string, port: number): Promise<void> {
+  tcp.listen({ host, port });
   try {
-    await once(tls, "listening");
+    await once(tcp, "listening");
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new KhwError("IO_FAILED", `cannot listen on ${host}:${port}: ${reason}`, {
@@ -128,6 +183,10 @@ async function bind(tls: TlsServer, host: string, port: number): Promise<void> {
   }
 }
 
-function peer(socket: TLSSocket): string {
-  return `${socket.remoteAddress ?? "an unknown address"}:${socket.remotePort ?? "?"}`;
+function addressOf(socket: Socket): string {
+  return socket.remoteAddress?.replace(/^::ffff:/, "") ?? "an unknown address";
+}
+
+function peerOf(socket: Socket): string {
+  return `${addressOf(socket)}:${socket.remotePort ?? "?"}`;
 }

@@ -56,7 +56,7 @@ export function operationHandlers(
       }));
       return { steps };
     }),
-    apply: streaming<ApplyRequest, Event>(options, async (call) => {
+    apply: streaming<ApplyRequest, Event>(options, async (call, gone) => {
       const { desired: state, operationId } = call.request;
       const desired = parseDesiredState(state);
       for (const { name, content } of desired.credentials) {
@@ -65,10 +65,10 @@ export function operationHandlers(
       const id = parseOperationId(operationId);
       const { operations } = await node();
       operations.start({ id, holder: holderOf(call), desired });
-      await follow(operations, id, call);
+      await follow(operations, id, { call, gone, signal });
     }),
-    watchOperation: streaming<WatchOperationRequest, Event>(options, async (call) =>
-      follow((await node()).operations, call.request.operationId, call),
+    watchOperation: streaming<WatchOperationRequest, Event>(options, async (call, gone) =>
+      follow((await node()).operations, call.request.operationId, { call, gone, signal }),
     ),
     applyRbac: unary(options, async ({ ca, certificate, key }) => {
       const api = createKubernetesApi({ server: apiServer, ca, certificate, key, timeoutMillis: rbacMillis });
@@ -81,6 +81,14 @@ function parseOperationId(id: string): string {
   return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(id) ? id : refuse("operation_id", "is not a UUID");
 }
 
+interface Following<Request> {
+  readonly call: ServerWritableStream<Request, Event>;
+  /** Aborts when the caller goes away or may no longer listen, and when the agent ends. */
+  readonly gone: AbortSignal;
+  /** Aborts when the agent ends. */
+  readonly signal: AbortSignal;
+}
+
 /**
  * Sends an operation's events until its last one, or until the caller goes away; an agent that ends ends the operation first.
  * A slow caller is spared the progress.
@@ -88,7 +96,7 @@ function parseOperationId(id: string): string {
 function follow<Request>(
   operations: Operations,
   id: string,
-  call: ServerWritableStream<Request, Event>,
+  { call, gone, signal }: Following<Request>,
 ): Promise<void> {
   return new Promise((resolve) => {
     let stop = (): void => {};
@@ -98,11 +106,15 @@ function follow<Request>(
       stop();
       resolve();
     };
+    // The agent's own end is no reason: it ends the operation first, which is its last event.
+    const left = (): void => (signal.aborted ? undefined : end());
+    gone.addEventListener("abort", left, { once: true });
     call.once("cancelled", end);
     stop = operations.listen(id, (event) => {
       if (event.kind?.$case !== "stepProgress" || !call.writableNeedDrain) call.write(event);
       if (event.kind?.$case === "operationFinished") end();
     });
     if (finished || call.cancelled) end();
+    if (gone.aborted) left();
   });
 }

@@ -3,7 +3,6 @@ import { HealthService } from "../../proto/gen/grpc/health/v1/health.ts";
 import { ServerReflectionService } from "../../proto/gen/grpc/reflection/v1/reflection.ts";
 import { AgentServiceService } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { EnrolmentServiceService } from "../../proto/gen/khw/agent/v1/enrolment.ts";
-import { authorize } from "./authorize.ts";
 import { type Enrolment, enrolmentHandlers } from "./enrolment.ts";
 import { EtcdServiceService } from "../../proto/gen/khw/agent/v1/etcd.ts";
 import { etcdHandlers } from "./etcd.ts";
@@ -13,10 +12,11 @@ import type { HandlerOptions } from "./handler-options.ts";
 import { handlers } from "./handlers.ts";
 import { healthHandlers } from "./health.ts";
 import { reflectionAlphaService, reflectionHandlers } from "./reflection.ts";
+import { serverOptions } from "./server-options.ts";
 
 /** All that the agent answers, to those who may ask. */
 export function createRpcServer(options: HandlerOptions & { readonly enrolment: Enrolment }): Server {
-  const server = new Server({ interceptors: [authorize(options.log)] });
+  const server = new Server(serverOptions(options));
   server.addService(AgentServiceService, handlers(options));
   server.addService(EnrolmentServiceService, enrolmentHandlers(options.enrolment, options));
   server.addService(EtcdServiceService, etcdHandlers(options));

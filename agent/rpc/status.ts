@@ -6,6 +6,7 @@ import type {
 } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { memberBegun } from "../preflight/etcd-conflict.ts";
 import type { Node } from "../node.ts";
+import { coalesce } from "../os/coalesce.ts";
 import { streaming, unary } from "./calls.ts";
 import type { HandlerOptions } from "./handler-options.ts";
 import { createMachineFigures } from "./machine-figures.ts";
@@ -29,10 +30,11 @@ export function statusHandlers(
       certificates: [...certificates],
     };
   };
-  const look = async ({ os, board, supervisor }: Node): Promise<void> => {
+  const look = coalesce(async () => {
+    const { os, board, supervisor } = await node();
     const [machine] = await Promise.all([os.machine.read(), supervisor.read()]);
     board.post({ machine });
-  };
+  });
 
   return {
     getInfo: unary(options, async () => {
@@ -48,12 +50,12 @@ export function statusHandlers(
     }),
     getStatus: unary(options, async () => {
       const open = await node();
-      await look(open);
+      await look();
       return fullStatus(open);
     }),
     watchStatus: streaming<WatchStatusRequest, WatchStatusResponse>(options, async (call, gone) => {
       const open = await node();
-      await look(open);
+      await look();
       gone.throwIfAborted();
       using _ = figures.watch(open);
       // Nothing may be waited for between the full state and the listening: no change is lost, and none told twice.

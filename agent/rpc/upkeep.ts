@@ -1,6 +1,7 @@
 import type { AgentServiceServer } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { refuse, show } from "../../proto/validate.ts";
 import { healthChecks } from "../health/health.ts";
+import { coalesce } from "../os/coalesce.ts";
 import { holderOf, unary } from "./calls.ts";
 import type { HandlerOptions } from "./handler-options.ts";
 
@@ -9,8 +10,9 @@ export function upkeepHandlers(
   options: HandlerOptions,
 ): Pick<AgentServiceServer, "getPlan" | "restartComponent" | "setMaintenance"> {
   const { node, signal } = options;
+  const plan = coalesce(async () => (await node()).reconciler.plan(signal));
   return {
-    getPlan: unary(options, async () => (await node()).reconciler.plan(signal)),
+    getPlan: unary(options, () => plan()),
     restartComponent: unary(options, async ({ component, reason }, call) => {
       const name = parseComponentName(component);
       const { supervisor, writer } = await node();

@@ -1,5 +1,4 @@
 import { type ChannelCredentials, type ClientReadableStream, Metadata, type ServiceError } from "@grpc/grpc-js";
-import { toKhwError } from "../../proto/errors.ts";
 import {
   AgentServiceClient,
   type ApplyRbacRequest,
@@ -25,7 +24,7 @@ import { EtcdServiceClient } from "../../proto/gen/khw/agent/v1/etcd.ts";
 import type { ClientCalls } from "./calls.ts";
 import { channelCredentials, channelOptions, type ManagementIdentity, type NodeAddress } from "./channel.ts";
 import { type EtcdCalls, etcdCalls } from "./etcd-client.ts";
-import { isServiceError, nodeError } from "./call-errors.ts";
+import { type Dial, dialOf, rethrow } from "./refusal.ts";
 
 /** One node's agent. Every failure is a KhwError that names the node. */
 export interface AgentNode {
@@ -77,18 +76,22 @@ export function connectNode(
   const { name, host, port } = address;
   const target = `${host.includes(":") ? `[${host}]` : host}:${port}`;
   const client = new AgentServiceClient(target, channel, channelOptions(name));
+  const dial = dialOf(address, identity);
 
-  const call: ClientCalls["call"] = (timeout, signal, begin) =>
+  const answer: ClientCalls["call"] = (timeout, signal, begin) =>
     new Promise((resolve, reject) => {
       const running = begin({ deadline: Date.now() + timeout }, (error, response) => {
         signal.removeEventListener("abort", cancel);
         if (error === null) resolve(response);
-        else reject(nodeError(address, error));
+        else reject(error);
       });
       const cancel = (): void => running.cancel();
       signal.addEventListener("abort", cancel, { once: true });
       if (signal.aborted) cancel();
     });
+
+  const call: ClientCalls["call"] = (timeout, signal, begin) =>
+    answer(timeout, signal, begin).catch((error: unknown) => rethrow(dial, error));
 
   const encryption = new EncryptionServiceClient(target, channel, { channelOverride: client.getChannel() });
   const etcd = new EtcdServiceClient(target, channel, {
@@ -98,8 +101,8 @@ export function connectNode(
     address,
     etcd: etcdCalls(etcd, {
       call,
-      messages: (stream, signal) => messages(address, stream, signal),
-      failure: (error) => nodeError(address, error),
+      messages: (stream, signal) => messages(dial, stream, signal),
+      explain: (error) => rethrow(dial, error),
     }),
     info: (signal) => call(millis.info, signal, (options, done) => client.getInfo({}, new Metadata(), options, done)),
     status: (signal) =>
@@ -138,16 +141,16 @@ export function connectNode(
       );
       return maintenance ?? { drained, holder: "", sinceUnixMillis: 0 };
     },
-    apply: (desired, operationId, signal) => messages(address, client.apply({ desired, operationId }), signal),
-    watch: (signal) => messages(address, client.watchStatus({}), signal),
-    logs: (request, signal) => messages(address, client.streamLogs(request), signal),
-    history: (request, signal) => messages(address, client.listEvents(request), signal),
+    apply: (desired, operationId, signal) => messages(dial, client.apply({ desired, operationId }), signal),
+    watch: (signal) => messages(dial, client.watchStatus({}), signal),
+    logs: (request, signal) => messages(dial, client.streamLogs(request), signal),
+    history: (request, signal) => messages(dial, client.listEvents(request), signal),
     close: () => client.close(),
   };
 }
 
 async function* messages<Message>(
-  address: NodeAddress,
+  dial: Dial,
   stream: ClientReadableStream<Message>,
   signal: AbortSignal,
 ): AsyncGenerator<Message> {
@@ -157,7 +160,7 @@ async function* messages<Message>(
     if (signal.aborted) cancel();
     for await (const message of stream as AsyncIterable<Message>) yield message;
   } catch (error) {
-    throw isServiceError(error) ? nodeError(address, error) : toKhwError(error).at({ node: address.name });
+    return await rethrow(dial, error);
   } finally {
     signal.removeEventListener("abort", cancel);
     // A caller that has heard enough leaves before the call's status has come, and an open call keeps the connection open.

@@ -1,5 +1,4 @@
 import type { ClientReadableStream, ServiceError } from "@grpc/grpc-js";
-import type { KhwError } from "../../proto/errors.ts";
 
 /** How calls are made to one agent: with a deadline, cancelled by the caller's signal, failures in khw's words. */
 export interface ClientCalls {
@@ -12,5 +11,6 @@ export interface ClientCalls {
     ) => { cancel(): void },
   ) => Promise<Response>;
   readonly messages: <Message>(stream: ClientReadableStream<Message>, signal: AbortSignal) => AsyncIterable<Message>;
-  readonly failure: (error: ServiceError) => KhwError;
+  /** Rejects with what the failure of a call means. */
+  readonly explain: (error: unknown) => Promise<never>;
 }

@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { dirname } from "node:path";
-import { checkServerIdentity, createSecureContext } from "node:tls";
+import { checkServerIdentity, createSecureContext, type SecureContext } from "node:tls";
 import { type ChannelCredentials, type ChannelOptions, credentials } from "@grpc/grpc-js";
 import { KhwError } from "../../proto/errors.ts";
 import { readRegister, type Register } from "../pki/management/register.ts";
@@ -60,16 +60,27 @@ export async function readManagementIdentity(paths: {
  * What all connections of one identity have in common. To be made once for many nodes: certificates and key are parsed here,
  * which costs about a millisecond.
  */
-export function channelCredentials({ ca, certificate, key, register }: ManagementIdentity): ChannelCredentials {
-  const context = createSecureContext({ ca, cert: certificate, key, minVersion: "TLSv1.3" });
-  return credentials.createFromSecureContext(context, {
+export function channelCredentials(identity: ManagementIdentity): ChannelCredentials {
+  const { secureContext, checkServerIdentity: check } = channelTls(identity);
+  return credentials.createFromSecureContext(secureContext, { checkServerIdentity: check });
+}
+
+/** The same for a connection without gRPC. */
+export function channelTls({ ca, certificate, key, register }: ManagementIdentity): ChannelTls {
+  return {
+    secureContext: createSecureContext({ ca, cert: certificate, key, minVersion: "TLSv1.3" }),
     checkServerIdentity: (name, peer) => {
       const revoked = register?.revokedNames.has(name) === true || register?.revokedSerials.has(peer.serialNumber);
       return revoked === true
         ? new Error(`the certificate ${peer.serialNumber} of ${name} was revoked`)
         : checkServerIdentity(name, peer);
     },
-  });
+  };
+}
+
+export interface ChannelTls {
+  readonly secureContext: SecureContext;
+  readonly checkServerIdentity: typeof checkServerIdentity;
 }
 
 /** Of every connection to the agent of that name. */

@@ -37,7 +37,7 @@ const millis = {
 };
 
 /** On the same connection as the agent's other service. */
-export function etcdCalls(client: EtcdServiceClient, { call, messages, failure }: ClientCalls): EtcdCalls {
+export function etcdCalls(client: EtcdServiceClient, { call, messages, explain }: ClientCalls): EtcdCalls {
   const none = (): Metadata => new Metadata();
   return {
     status: (signal) =>
@@ -67,7 +67,7 @@ export function etcdCalls(client: EtcdServiceClient, { call, messages, failure }
     read: async function* (id, signal) {
       for await (const { chunk } of messages<ReadSnapshotResponse>(client.readSnapshot({ id }), signal)) yield chunk;
     },
-    write: (announced, chunks, signal) => write(client, { announced, chunks, signal, failure }),
+    write: (announced, chunks, signal) => write(client, { announced, chunks, signal }).catch(explain),
     advance: async (request, signal) =>
       present(
         (
@@ -83,21 +83,21 @@ export function etcdCalls(client: EtcdServiceClient, { call, messages, failure }
   };
 }
 
-interface Write extends Pick<ClientCalls, "failure"> {
+interface Write {
   readonly announced: Snapshot;
   readonly chunks: AsyncIterable<Uint8Array>;
   readonly signal: AbortSignal;
 }
 
 /** As fast as the agent takes it; it may answer before all is sent, and its answer counts. */
-function write(client: EtcdServiceClient, { announced, chunks, signal, failure }: Write): Promise<Snapshot> {
+function write(client: EtcdServiceClient, { announced, chunks, signal }: Write): Promise<Snapshot> {
   return new Promise((resolve, reject) => {
     const answered = new AbortController();
     const options = { deadline: Date.now() + millis.save };
     const stream = client.writeSnapshot(new Metadata(), options, (error: ServiceError | null, response) => {
       answered.abort();
       signal.removeEventListener("abort", cancel);
-      if (error !== null) reject(failure(error));
+      if (error !== null) reject(error);
       else resolve(present(response.snapshot));
     });
     const cancel = (): void => stream.cancel();

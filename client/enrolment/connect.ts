@@ -2,8 +2,14 @@ import { X509Certificate } from "node:crypto";
 import { createSecureContext } from "node:tls";
 import { credentials, Metadata, type ServiceError } from "@grpc/grpc-js";
 import { EnrolmentServiceClient } from "../../proto/gen/khw/agent/v1/enrolment.ts";
-import { channelCredentials, channelOptions, type ManagementIdentity, type NodeAddress } from "../cluster/channel.ts";
-import { nodeError } from "../cluster/call-errors.ts";
+import {
+  channelOptions,
+  type ChannelTls,
+  channelTls,
+  type ManagementIdentity,
+  type NodeAddress,
+} from "../cluster/channel.ts";
+import { rethrow } from "../cluster/refusal.ts";
 
 /** An agent's EnrolmentService. Every failure is a KhwError that names the node. */
 export interface EnrolmentNode {
@@ -31,18 +37,20 @@ const callMillis = 60_000;
 /** Connects at the first call. Who is trusted for nothing but his key must be known by what he answers. */
 export function connectEnrolment(address: NodeAddress, identity: ManagementIdentity, trust: Trust): EnrolmentNode {
   const { name, host, port } = address;
-  const channel = trust === "management" ? channelCredentials(identity) : pinned(identity, trust);
+  const tls = (): ChannelTls => (trust === "management" ? channelTls(identity) : pinned(identity, trust));
+  const { secureContext, checkServerIdentity } = tls();
+  const channel = credentials.createFromSecureContext(secureContext, { checkServerIdentity });
   const target = `${host.includes(":") ? `[${host}]` : host}:${port}`;
   const client = new EnrolmentServiceClient(target, channel, channelOptions(name));
 
-  const call = async <Response>(
+  const answer = <Response>(
     begin: (options: { deadline: number }, done: (error: ServiceError | null, response: Response) => void) => Call,
     signal: AbortSignal,
   ): Promise<Response & { readonly peer: X509Certificate }> =>
     new Promise((resolve, reject) => {
       const running = begin({ deadline: Date.now() + callMillis }, (error, response) => {
         signal.removeEventListener("abort", cancel);
-        if (error !== null) return reject(nodeError(address, error));
+        if (error !== null) return reject(error);
         const peer = running.getAuthContext()?.sslPeerCertificate;
         if (peer === undefined) return reject(new TypeError("a connection without a certificate"));
         return resolve({ ...response, peer: new X509Certificate(peer.raw) });
@@ -51,6 +59,9 @@ export function connectEnrolment(address: NodeAddress, identity: ManagementIdent
       signal.addEventListener("abort", cancel, { once: true });
       if (signal.aborted) cancel();
     });
+
+  const call: typeof answer = (begin, signal) =>
+    answer(begin, signal).catch((error: unknown) => rethrow({ address, tls }, error));
 
   return {
     address,
@@ -72,9 +83,9 @@ interface Call {
 }
 
 /** Good for a certificate that is signed with its own key, as a provisional one is. */
-function pinned({ certificate, key }: ManagementIdentity, pin: X509Certificate) {
-  const context = createSecureContext({ ca: pin.toString(), cert: certificate, key, minVersion: "TLSv1.3" });
-  return credentials.createFromSecureContext(context, {
+function pinned({ certificate, key }: ManagementIdentity, pin: X509Certificate): ChannelTls {
+  return {
+    secureContext: createSecureContext({ ca: pin.toString(), cert: certificate, key, minVersion: "TLSv1.3" }),
     checkServerIdentity: (_name, { raw }) => (raw.equals(pin.raw) ? undefined : new Error("another certificate")),
-  });
+  };
 }

@@ -128,26 +128,41 @@ t.test("the journal is told line by line, of what runs here and of nothing else"
   }
 });
 
-t.test("so many journals are read at once and no more, and one that ends makes room", async (t) => {
-  const os = labMachine();
-  os.journal.set("nginx.service", [{ timeUnixMillis: 1, text: "started", priority: 6, pid: 7 }]);
-  const { client } = await open(t, os);
-  const request = { component: "nginx", lines: 0, sinceUnixMillis: 0, follow: true };
-  const streams = Array.from({ length: 16 }, () => client.streamLogs(request));
-  for (const stream of streams) stream.on("error", () => {});
-  await Promise.all(streams.map((stream) => next(stream)));
-  t.match(await refusal(client.streamLogs(request)), { code: status.ABORTED, khw: { code: "BUSY" } });
-  streams[0]?.cancel();
-  let again: unknown;
-  while (again === undefined) {
-    const stream = client.streamLogs(request);
-    again = await next(stream).catch(() => undefined);
-    streams.push(stream);
-    stream.on("error", () => {});
-  }
-  t.match(again, { text: "started" });
-  for (const stream of streams) stream.cancel();
-});
+t.test(
+  "so many journals are read at once and no more, not all of them by one caller, and one that ends makes room",
+  async (t) => {
+    const os = labMachine();
+    os.journal.set("nginx.service", [{ timeUnixMillis: 1, text: "started", priority: 6, pid: 7 }]);
+    const { agent, client } = await open(t, os);
+    const others = [
+      clientOf(agent, await agent.identity("viewer", "bob")),
+      clientOf(agent, await agent.identity("viewer")),
+    ];
+    const [bob = client, carol = client] = others;
+    const request = { component: "nginx", lines: 0, sinceUnixMillis: 0, follow: true };
+    const follow = (by: typeof client) => by.streamLogs(request).on("error", () => {});
+    const streams = Array.from({ length: 12 }, () => follow(client));
+    t.teardown(() => {
+      for (const stream of streams) stream.cancel();
+      for (const other of others) other.close();
+    });
+    await Promise.all(streams.map((stream) => next(stream)));
+    const full = { code: status.RESOURCE_EXHAUSTED, khw: { code: "RESOURCE_EXHAUSTED", hint: /end one/ } };
+    t.match(await refusal(client.streamLogs(request)), { ...full, khw: { message: /^12 .* with this certificate/ } });
+    const more = Array.from({ length: 4 }, () => follow(bob));
+    streams.push(...more);
+    await Promise.all(more.map((stream) => next(stream)));
+    t.match(await refusal(carol.streamLogs(request)), { ...full, khw: { message: /^16 .* of all callers/ } });
+    streams[0]?.cancel();
+    let again: unknown;
+    while (again === undefined) {
+      const stream = follow(carol);
+      again = await next(stream).catch(() => undefined);
+      streams.push(stream);
+    }
+    t.match(again, { text: "started" });
+  },
+);
 
 t.test("what happened is told from the oldest on, since a time or the newest few, and goes on", async (t) => {
   const { agent, client, os } = await open(t);
@@ -201,7 +216,7 @@ t.test("a viewer may look at everything and change nothing; another node's agent
     khw: { code: "PREFLIGHT_FAILED" },
   });
   // Its certificate is for being called, and is none for calling.
-  const unknown = { code: status.UNAUTHENTICATED };
+  const unknown = { code: status.PERMISSION_DENIED, khw: undefined };
   t.match(await failure((done) => other.setMaintenance({ drained: true }, done)), unknown);
   t.match(await refusal(other.listEvents(all)), unknown);
   t.match(await refusal(other.watchStatus({})), unknown);
@@ -296,10 +311,11 @@ t.test("without a certificate there is neither health nor reflection", async (t)
   const health = new HealthClient(`127.0.0.1:${agent.port}`, channel, options);
   const reflection = new ServerReflectionClient(`127.0.0.1:${agent.port}`, channel, options);
   t.teardown(() => [health, reflection].forEach((client) => client.close()));
-  t.match(await failure((done) => health.check({ service: "" }, done)), { code: status.UNAUTHENTICATED });
+  const unknown = { code: status.PERMISSION_DENIED, khw: undefined };
+  t.match(await failure((done) => health.check({ service: "" }, done)), unknown);
   const call = reflection.serverReflectionInfo();
   const [error] = await once(call, "error");
-  t.match(describeFailure(error), { code: status.UNAUTHENTICATED });
+  t.match(describeFailure(error), unknown);
 });
 
 t.test("an agent that does not know its machine is not serving", async (t) => {

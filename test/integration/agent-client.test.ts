@@ -91,8 +91,22 @@ t.test("a caller who is refused is told by the agent's own words", async (t) => 
   const agent = await start(t);
   const now = new Date();
   const stranger = await issue(await createAuthority(now), { name: "eve", role: "admin", days: 1 }, now);
-  const unknown = await dial(t, agent, { identity: stranger });
-  await t.rejects(unknown.info(never), { code: "UNAUTHENTICATED", node: "controller-0", hint: /pki issue/ });
+  const at = (days: number) => new Date(now.getTime() + days * 86_400_000);
+  const late = await issue(agent.authority, { name: "late", role: "admin", days: 1 }, at(-2));
+  const early = await issue(agent.authority, { name: "early", role: "admin", days: 1 }, at(2));
+  for (const [identity, message, hint] of [
+    [stranger, /not of the management CA that the agent knows/, /`management` in khw\.yaml/],
+    [late, /certificate ended at 20\S+$/, /pki issue.*the agent's clock says 20/],
+    [early, /not valid before 20\S+$/, /the agent's clock says 20/],
+    [agent.own, /not made for calling agents/, /pki issue/],
+  ] as const) {
+    const refused = await dial(t, agent, { identity });
+    const expected = { code: "UNAUTHENTICATED", node: "controller-0", message, hint } as const;
+    await t.rejects(refused.info(never), expected);
+    await t.rejects(async () => {
+      for await (const _ of refused.watch(never)) t.fail("a message");
+    }, expected);
+  }
   const viewer = await dial(t, agent, { identity: await agent.identity("viewer") });
   await t.rejects(viewer.preflight(labState(), never), { code: "PERMISSION_DENIED", hint: /khw:admin/ });
 });

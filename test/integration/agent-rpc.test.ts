@@ -6,7 +6,7 @@ import { connect, type ConnectionOptions } from "node:tls";
 import { credentials, makeClientConstructor, Metadata, type ServiceError, status } from "@grpc/grpc-js";
 import { type AnyDefinition, load, type ServiceDefinition } from "@grpc/proto-loader";
 import t from "tap";
-import { createAuthority, issue } from "../../client/pki/management/issue.ts";
+import { createAuthority, type Identity, issue } from "../../client/pki/management/issue.ts";
 import { KhwError } from "../../proto/errors.ts";
 import { type DesiredState, type Event, OperationState, StepOutcome } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { labMachine } from "../fixtures/machine.ts";
@@ -69,7 +69,10 @@ t.test("nobody gets in without TLS 1.3", async (t) => {
   t.match(await dial({ servername, ALPNProtocols: ["h2"], maxVersion: "TLSv1.2" }), /protocol version/);
   t.match(await dial({ servername, ALPNProtocols: ["http/1.1"] }), /no application protocol/);
   await eventually("both are logged with the peer", () => {
-    return agent.lines.filter((line) => /^no TLS connection with 127\.0\.0\.1:\d+: /.test(line)).length === 2;
+    return (
+      agent.lines.filter((line) => line.startsWith("refused a connection from 127.0.0.1: no TLS connection: "))
+        .length === 2
+    );
   });
 
   const plain = connectTcp(agent.port, "127.0.0.1");
@@ -122,39 +125,44 @@ t.test("whoever breaks off in mid-handshake or speaks no HTTP/2 does the agent n
   t.match(await answer((done) => client.getInfo({}, done)), { agentVersion: "1.2.3" });
 });
 
-t.test("a caller without a valid certificate is told so, logged with its address, and does nothing", async (t) => {
-  const { agent, os } = await open(t);
-  const now = new Date();
-  const stranger = await issue(await createAuthority(now), { name: "eve", role: "admin", days: 1 }, now);
-  const expired = await issue(
-    agent.authority,
-    { name: "late", role: "admin", days: 1 },
-    new Date(now.getTime() - 2 * 86_400_000),
-  );
-  for (const [who, identity] of Object.entries({
-    "no certificate": undefined,
-    "one of another CA": stranger,
-    "an expired one": expired,
-    "an agent's own": agent.own,
-  })) {
-    const client = clientOf(agent, identity);
-    const logged = agent.lines.length;
-    for (const call of [
-      () => failure((done) => client.getInfo({}, done)),
-      () => failure((done) => client.preflight({ desired: labState() }, done)),
-      () => failure((done) => client.applyRbac({ ca: Buffer.of(), certificate: Buffer.of(), key: Buffer.of() }, done)),
-      () => refusal(client.apply({ desired: labState(), operationId: id })),
-      () => refusal(client.watchOperation({ operationId: "" })),
-    ]) {
-      t.match(await call(), { code: status.UNAUTHENTICATED, khw: { code: "UNAUTHENTICATED", hint: /pki issue/ } }, who);
+t.test(
+  "a caller without a valid certificate is refused before any call, logged with its address and the cause",
+  async (t) => {
+    const { agent, os } = await open(t);
+    const now = new Date();
+    const stranger = await issue(await createAuthority(now), { name: "eve", role: "admin", days: 1 }, now);
+    const at = (days: number) => new Date(now.getTime() + days * 86_400_000);
+    const late = await issue(agent.authority, { name: "late", role: "admin", days: 1 }, at(-2));
+    const early = await issue(agent.authority, { name: "early", role: "admin", days: 1 }, at(2));
+    const cases: readonly (readonly [string, Identity | undefined, RegExp])[] = [
+      ["no certificate", undefined, /the caller shows no certificate$/],
+      ["one of another CA", stranger, /not of the management CA that the agent knows \(\w+\)$/],
+      ["an expired one", late, /certificate ended at 20\S+$/],
+      ["one that is not valid yet", early, /certificate is not valid before 20\S+$/],
+      ["an agent's own", agent.own, /is not made for calling agents$/],
+    ];
+    for (const [who, identity, cause] of cases) {
+      const client = clientOf(agent, identity);
+      const logged = agent.lines.length;
+      for (const call of [
+        () => failure((done) => client.getInfo({}, done)),
+        () => failure((done) => client.preflight({ desired: labState() }, done)),
+        () =>
+          failure((done) => client.applyRbac({ ca: Buffer.of(), certificate: Buffer.of(), key: Buffer.of() }, done)),
+        () => refusal(client.apply({ desired: labState(), operationId: id })),
+        () => refusal(client.watchOperation({ operationId: "" })),
+      ]) {
+        t.strictSame(await call(), { code: status.PERMISSION_DENIED, khw: undefined }, who);
+      }
+      client.close();
+      const lines = agent.lines.slice(logged);
+      t.equal(lines.length, 1, `${who}: one line`);
+      t.match(lines[0], /^refused a connection from 127\.0\.0\.1: /, who);
+      t.match(lines[0], cause);
     }
-    client.close();
-    const lines = agent.lines.slice(logged);
-    t.match(lines[0], /^no valid certificate from 127\.0\.0\.1:\d+: /, who);
-    t.equal(lines.filter((line) => /^refused \/khw\.agent\.v1\.AgentService\/\w+ from 127/.test(line)).length, 5, who);
-  }
-  t.strictSame(os.changes(), []);
-});
+    t.strictSame(os.changes(), []);
+  },
+);
 
 t.test("a viewer reads and changes nothing; a certificate without a role of khw's does neither", async (t) => {
   const { agent, os } = await open(t);

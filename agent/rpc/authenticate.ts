@@ -1,0 +1,70 @@
+import type { X509Certificate } from "node:crypto";
+import type { TLSSocket } from "node:tls";
+import { KhwError } from "../../proto/errors.ts";
+import { type Role, roleOf } from "../../proto/roles.ts";
+
+/** The holder of a connection, as its certificate says. */
+export interface Authenticated {
+  /** Of the certificate, in hex. */
+  readonly serial: string;
+  readonly role: Role | undefined;
+}
+
+/** Curves that Node can show a certificate of: it crashes (24.21) on others in getPeerCertificate, which grpc-js calls. */
+const knownCurves: ReadonlySet<string> = new Set(["prime256v1", "secp384r1", "secp521r1"]);
+
+/**
+ * Reads the peer's certificate after the handshake, which has checked it.
+ * @throws KhwError UNAUTHENTICATED that names the cause: no certificate, expired, of another CA, made for something else
+ */
+export function authenticate(socket: TLSSocket): Authenticated {
+  const certificate = socket.getPeerX509Certificate();
+  if (certificate === undefined) {
+    throw refusal(
+      "the caller shows no certificate",
+      "a certificate of the management CA is needed: khw-client pki issue",
+    );
+  }
+  if (!socket.authorized) throw unauthorized(String(socket.authorizationError), certificate);
+  const { asymmetricKeyType: kind, asymmetricKeyDetails: details } = certificate.publicKey;
+  if (kind === "ec" && !knownCurves.has(details?.namedCurve ?? "")) {
+    throw refusal("the key of the caller's certificate is on a curve that khw does not use", makeAnother);
+  }
+  const { subject, serialNumber } = certificate.toLegacyObject();
+  return { serial: serialNumber, role: roleOf(subject.O) };
+}
+
+const makeAnother = "make another with `khw-client pki issue`";
+
+/** OpenSSL's code in words. Nothing that the certificate itself says is repeated: nobody vouches for it. */
+function unauthorized(code: string, { validFrom, validTo }: X509Certificate): KhwError {
+  const now = new Date().toISOString();
+  switch (code) {
+    case "CERT_HAS_EXPIRED":
+      return refusal(
+        `the caller's certificate ended at ${iso(validTo)}`,
+        `${makeAnother}; the agent's clock says ${now}: put it right if it is wrong`,
+      );
+    case "CERT_NOT_YET_VALID":
+      return refusal(
+        `the caller's certificate is not valid before ${iso(validFrom)}`,
+        `the agent's clock says ${now}: put it right if it is wrong, or the clock of the machine that made the certificate`,
+      );
+    case "INVALID_PURPOSE":
+      return refusal("the caller's certificate is not made for calling agents", makeAnother);
+    default:
+      return refusal(
+        `the caller's certificate is not of the management CA that the agent knows (${code})`,
+        "`management` in khw.yaml names the CA, the certificate and its key; `khw-client install` gives the agent another CA",
+      );
+  }
+}
+
+function refusal(message: string, hint: string): KhwError {
+  return new KhwError("UNAUTHENTICATED", message, { hint });
+}
+
+function iso(time: string): string {
+  const date = new Date(time);
+  return Number.isNaN(date.getTime()) ? "an unreadable time" : date.toISOString();
+}

@@ -1,0 +1,75 @@
+import { KhwError } from "../../proto/errors.ts";
+import { AgentServiceService } from "../../proto/gen/khw/agent/v1/agent.ts";
+import { HealthService } from "../../proto/gen/grpc/health/v1/health.ts";
+
+/** How many calls may run at once. */
+export interface CallBounds {
+  readonly ofAll: number;
+  readonly ofCaller: number;
+  /** Of methods that cost more than others; by path. */
+  readonly methods: ReadonlyMap<string, MethodBounds>;
+}
+
+export interface MethodBounds {
+  /** In words, for the error. */
+  readonly kind: string;
+  readonly ofAll: number;
+  readonly ofCaller: number;
+}
+
+export const callBounds: CallBounds = {
+  ofAll: 512,
+  ofCaller: 64,
+  methods: new Map([
+    [AgentServiceService.watchStatus.path, { kind: "watchers of the status", ofAll: 128, ofCaller: 16 }],
+    [AgentServiceService.watchOperation.path, { kind: "watchers of operations", ofAll: 128, ofCaller: 16 }],
+    [AgentServiceService.listEvents.path, { kind: "readers of events", ofAll: 64, ofCaller: 16 }],
+    // Each is a process on the machine. A caller that follows every component has six.
+    [AgentServiceService.streamLogs.path, { kind: "readers of journals", ofAll: 16, ofCaller: 12 }],
+    [AgentServiceService.plan.path, { kind: "plans", ofAll: 8, ofCaller: 4 }],
+    [HealthService.watch.path, { kind: "watchers of the health", ofAll: 128, ofCaller: 16 }],
+  ]),
+};
+
+export interface CallLimits {
+  /** Counts a call until the returned function is called. @throws KhwError RESOURCE_EXHAUSTED */
+  enter(path: string, caller: string): () => void;
+}
+
+export function limitCalls(bounds: CallBounds = callBounds): CallLimits {
+  const running = new Map<string, number>();
+  const full = (key: string, most: number): boolean => (running.get(key) ?? 0) >= most;
+  const add = (key: string, by: number): void => {
+    const count = (running.get(key) ?? 0) + by;
+    if (count === 0) running.delete(key);
+    else running.set(key, count);
+  };
+  return {
+    enter: (path, caller) => {
+      const method = bounds.methods.get(path);
+      const counted = [
+        { key: "all", most: bounds.ofAll, kind: "calls of all callers" },
+        { key: `caller ${caller}`, most: bounds.ofCaller, kind: "calls of this certificate" },
+        ...(method === undefined
+          ? []
+          : [
+              { key: `method ${path}`, most: method.ofAll, kind: `${method.kind}, of all callers,` },
+              { key: `${path} of ${caller}`, most: method.ofCaller, kind: `${method.kind} with this certificate` },
+            ]),
+      ];
+      const over = counted.find(({ key, most }) => full(key, most));
+      if (over !== undefined) {
+        throw new KhwError("RESOURCE_EXHAUSTED", `${over.most} ${over.kind} run already`, {
+          hint: "end one of them, or wait until one has ended",
+        });
+      }
+      for (const { key } of counted) add(key, 1);
+      let left = false;
+      return () => {
+        if (left) return;
+        left = true;
+        for (const { key } of counted) add(key, -1);
+      };
+    },
+  };
+}

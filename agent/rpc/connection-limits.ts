@@ -1,0 +1,118 @@
+import { KhwError } from "../../proto/errors.ts";
+import type { Role } from "../../proto/roles.ts";
+
+/** Bounds of what callers may hold open at once. */
+export interface ConnectionBounds {
+  /** TLS handshakes under way: all, and of one address. */
+  readonly handshakes: number;
+  readonly handshakesOfAddress: number;
+  /** Handshakes that one address may begin: at once, and a second after that. */
+  readonly burst: number;
+  readonly perSecond: number;
+  /** Connections of callers with a valid certificate: all, all but administrators', of one address, of one certificate. */
+  readonly connections: number;
+  readonly connectionsOfOthers: number;
+  readonly connectionsOfAddress: number;
+  readonly connectionsOfCaller: number;
+}
+
+export const bounds: ConnectionBounds = {
+  handshakes: 128,
+  handshakesOfAddress: 32,
+  burst: 64,
+  perSecond: 16,
+  connections: 256,
+  connectionsOfOthers: 128,
+  connectionsOfAddress: 64,
+  connectionsOfCaller: 32,
+};
+
+export interface Connected {
+  readonly address: string;
+  /** The certificate's serial number. */
+  readonly caller: string;
+  readonly role: Role | undefined;
+}
+
+interface Destroyable {
+  destroy(): unknown;
+}
+
+export interface ConnectionLimits {
+  /**
+   * Whether a connection may begin its handshake. With too many under way the oldest is destroyed: an honest handshake takes
+   * milliseconds, so the oldest is one that a stranger holds open.
+   */
+  begin(socket: Destroyable, address: string): boolean;
+  /** The handshake is over, one way or another. */
+  end(socket: Destroyable): void;
+  /** Counts an authorized connection until the returned function is called. @throws KhwError RESOURCE_EXHAUSTED */
+  enter(connected: Connected): () => void;
+}
+
+/** Addresses whose rate is remembered; the one that was seen longest ago is forgotten first. */
+const maxAddresses = 1_024;
+
+export function limitConnections(
+  of: ConnectionBounds = bounds,
+  now: () => number = () => performance.now(),
+): ConnectionLimits {
+  const handshakes = new Map<Destroyable, string>();
+  const rates = new Map<string, { allowance: number; seen: number }>();
+  const open = new Set<Connected>();
+
+  const mayBegin = (address: string): boolean => {
+    const { allowance = of.burst, seen = now() } = rates.get(address) ?? {};
+    const allowed = Math.min(of.burst, allowance + ((now() - seen) / 1_000) * of.perSecond);
+    rates.delete(address);
+    rates.set(address, { allowance: Math.max(0, allowed - 1), seen: now() });
+    const [oldest] = rates.keys();
+    if (rates.size > maxAddresses && oldest !== undefined) rates.delete(oldest);
+    return allowed >= 1;
+  };
+  const destroyOldest = (sockets: readonly Destroyable[], most: number): void => {
+    const [oldest] = sockets;
+    if (oldest === undefined || sockets.length < most) return;
+    handshakes.delete(oldest);
+    oldest.destroy();
+  };
+
+  return {
+    begin: (socket, address) => {
+      if (!mayBegin(address)) return false;
+      const ofAddress = [...handshakes].filter(([, from]) => from === address).map(([held]) => held);
+      destroyOldest(ofAddress, of.handshakesOfAddress);
+      destroyOldest([...handshakes.keys()], of.handshakes);
+      handshakes.set(socket, address);
+      return true;
+    },
+    end: (socket) => void handshakes.delete(socket),
+    enter: (connected) => {
+      const count = (counts: (other: Connected) => boolean): number => [...open].filter(counts).length;
+      const others = connected.role === "admin" ? 0 : count(({ role }) => role !== "admin");
+      const full = [
+        {
+          now: count(({ caller }) => caller === connected.caller),
+          most: of.connectionsOfCaller,
+          whose: "of this certificate",
+        },
+        {
+          now: count(({ address }) => address === connected.address),
+          most: of.connectionsOfAddress,
+          whose: "from this address",
+        },
+        { now: others, most: of.connectionsOfOthers, whose: "of all callers but administrators" },
+        { now: open.size, most: of.connections, whose: "of all callers" },
+      ].find((bound) => bound.now >= bound.most);
+      if (full !== undefined) {
+        throw new KhwError("RESOURCE_EXHAUSTED", `${full.most} connections ${full.whose} are open already`, {
+          hint: "end programs that hold connections to this agent open",
+        });
+      }
+      // A copy, so that each connection counts.
+      const entry = { ...connected };
+      open.add(entry);
+      return () => void open.delete(entry);
+    },
+  };
+}

@@ -1,0 +1,19 @@
+import type { ServerOptions } from "@grpc/grpc-js";
+import { authorize } from "./authorize.ts";
+import { limitCalls } from "./call-limits.ts";
+
+/** What each connection may cost the agent, and how soon a dead one is noticed. */
+export function serverOptions({ log }: { readonly log: (line: string) => void }): ServerOptions {
+  return {
+    interceptors: [authorize({ log, limits: limitCalls() })],
+    "grpc.max_concurrent_streams": 100,
+    // Megabytes of one connection: headers, frames and data that wait. grpc-js would not limit them.
+    "grpc-node.max_session_memory": 16,
+    // A peer that does not answer a ping within ten seconds is gone, and so are its streams.
+    "grpc.keepalive_time_ms": 20_000,
+    "grpc.keepalive_timeout_ms": 10_000,
+    // The largest desired state with all credentials is far below this.
+    "grpc.max_receive_message_length": 4 * 1024 * 1024,
+    "grpc.enable_channelz": 0,
+  };
+}

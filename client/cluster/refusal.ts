@@ -1,0 +1,61 @@
+import { addAbortSignal } from "node:stream";
+import { type ConnectionOptions, connect } from "node:tls";
+import { type ServiceError, status } from "@grpc/grpc-js";
+import { KhwError, toKhwError } from "../../proto/errors.ts";
+import { decodeRefusal, maxRefusalBytes } from "../../proto/refusal.ts";
+import { harmless } from "../terminal/sanitize.ts";
+import { isServiceError, nodeError } from "./call-errors.ts";
+import { channelTls, type ManagementIdentity, type NodeAddress } from "./channel.ts";
+
+/** How a connection to an agent is made. */
+export interface Dial {
+  readonly address: NodeAddress;
+  readonly tls: () => ConnectionOptions;
+}
+
+export function dialOf(address: NodeAddress, identity: ManagementIdentity): Dial {
+  return { address, tls: () => channelTls(identity) };
+}
+
+const askMillis = 3_000;
+/** A connection that failed so was never made, or not with an agent that the client trusts: nobody is there to give a reason. */
+const neverMade = /ECONNREFUSED|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|Name resolution/;
+
+/**
+ * Returns what a failed call means. An agent that refuses a connection says why in its first bytes, which grpc-js drops: so they
+ * are read here, from a second connection.
+ */
+async function callError(dial: Dial, error: ServiceError): Promise<KhwError> {
+  const explained = nodeError(dial.address, error);
+  const { code, details } = error;
+  if (explained.code !== "UNREACHABLE" || code === status.DEADLINE_EXCEEDED || neverMade.test(details))
+    return explained;
+  const refusal = await askForRefusal(dial).catch(() => undefined);
+  if (refusal === undefined) return explained;
+  return new KhwError(refusal.code, harmless(refusal.message), {
+    node: dial.address.name,
+    hint: refusal.hint === undefined ? undefined : harmless(refusal.hint),
+    cause: error,
+  });
+}
+
+/** Rejects with a KhwError that names the node: what the failure of a call means. */
+export async function rethrow(dial: Dial, error: unknown): Promise<never> {
+  throw isServiceError(error) ? await callError(dial, error) : toKhwError(error).at({ node: dial.address.name });
+}
+
+/** Only an agent with a valid certificate is believed. Rejects when there is no connection, or a silent one. */
+async function askForRefusal({ address, tls }: Dial): Promise<KhwError | undefined> {
+  const { name, host, port } = address;
+  const socket = connect({ ...tls(), host, port, servername: name, ALPNProtocols: ["h2"] });
+  addAbortSignal(AbortSignal.timeout(askMillis), socket);
+  const parts: AsyncIterable<Buffer> = socket;
+  let said = Buffer.alloc(0);
+  // Leaving the loop destroys the socket.
+  for await (const part of parts) {
+    said = Buffer.concat([said, part]);
+    const refusal = decodeRefusal(said);
+    if (refusal !== undefined || said.length > maxRefusalBytes) return refusal;
+  }
+  return undefined;
+}
