@@ -15,7 +15,7 @@ export async function syncFolder(folder: string): Promise<void> {
   await handle.sync();
 }
 
-/** Puts a finished, synced temporary file (or link) in its place. */
+/** Puts a finished, synced temporary file, link or empty folder in its place. */
 export async function settle(temporary: string, path: string): Promise<void> {
   await rename(temporary, path);
   await syncFolder(dirname(path));
@@ -24,12 +24,12 @@ export async function settle(temporary: string, path: string): Promise<void> {
 /** Has `make` fill the path's temporary, then settles it; a failure leaves nothing behind. */
 export async function replace(path: string, make: (temporary: string) => Promise<void>): Promise<void> {
   const temporary = temporaryOf(path);
-  await rm(temporary, { force: true });
+  await rm(temporary, { recursive: true, force: true });
   try {
     await make(temporary);
     await settle(temporary, path);
   } catch (error) {
-    await rm(temporary, { force: true });
+    await rm(temporary, { recursive: true, force: true });
     throw error;
   }
 }

@@ -11,6 +11,7 @@ import {
   rename,
   rm,
   rmdir,
+  stat as statFollowing,
   statfs,
   symlink,
   unlink,
@@ -19,6 +20,7 @@ import type { BigIntStats } from "node:fs";
 import { dirname } from "node:path";
 import { digestOf } from "./digests.ts";
 import { replace, syncFolder, temporaryOf } from "./durable.ts";
+import { inTurn } from "./in-turn.ts";
 import { io, isErrno, orAbsent } from "./io.ts";
 import type { FileFacts, Files } from "./os.ts";
 import { createRemembered } from "./remembered.ts";
@@ -29,6 +31,8 @@ export function createFiles(): Files {
   // More than khw looks at.
   const sha256 = createRemembered({ derive: digestOf, most: 256 });
   const small = createRemembered({ derive: (handle) => handle.readFile(), most: 16 });
+  // Steps that run side by side have parents in common.
+  const oneFolder = inTurn();
   return {
     stat: (path) => io(path, "cannot look", () => orAbsent(() => stat(path))),
     read: (path) => io(path, "cannot read", () => orAbsent(() => readFile(path))),
@@ -39,7 +43,7 @@ export function createFiles(): Files {
     append: (path, content, mode) => io(path, "cannot write", () => append(path, content, mode)),
     chmod: (path, mode) => io(path, "cannot change its mode", () => chmod(path, mode)),
     chown: (path, uid, gid) => io(path, "cannot change its owner", () => chown(path, uid, gid)),
-    mkdir: (path, mode) => io(path, "cannot make the folder", () => makeFolder(path, mode)),
+    mkdir: (path, mode) => io(path, "cannot make the folder", () => oneFolder(() => makeFolder(path, mode))),
     symlink: (target, path) => io(path, "cannot link", () => replace(path, (temporary) => symlink(target, temporary))),
     link: (from, to) => io(to, "cannot link", () => linkOver(from, to)),
     rename: (from, to) => io(to, `cannot move ${from} there`, () => renameDurably(from, to)),
@@ -89,14 +93,18 @@ async function append(path: string, content: Uint8Array, mode: number): Promise<
   if (size === 0) await syncFolder(dirname(path));
 }
 
+/**
+ * Makes the folder and those of its parents that are missing. Each gets its name only when it has its mode: mkdir(2) obeys the
+ * umask, and a kill before the chmod would leave a folder that nobody but root can enter.
+ */
 async function makeFolder(path: string, mode: number): Promise<void> {
-  const first = await mkdir(path, { recursive: true, mode });
-  if (first === undefined) return;
-  for (let made = path; made.length >= first.length; made = dirname(made)) {
-    // The umask took bits away, of the folders between as well.
-    await chmod(made, mode);
-    await syncFolder(dirname(made));
-  }
+  const there = await orAbsent(() => statFollowing(path));
+  if (there?.isDirectory() === true) return;
+  await makeFolder(dirname(path), mode);
+  await replace(path, async (temporary) => {
+    await mkdir(temporary);
+    await chmod(temporary, mode);
+  });
 }
 
 async function linkOver(from: string, to: string): Promise<void> {

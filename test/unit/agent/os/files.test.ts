@@ -1,10 +1,12 @@
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
+import { once } from "node:events";
 import { appendFile, mkdtemp, readdir, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { promisify } from "node:util";
+import { Worker } from "node:worker_threads";
 import t, { type Test } from "tap";
 import { createFiles } from "../../../../agent/os/files.ts";
 import type { KhwError } from "../../../../proto/errors.ts";
@@ -149,6 +151,56 @@ t.test("links: symbolic ones are seen as such, hard ones share an inode, both re
   t.equal((await files.stat(hard))?.inode, (await files.stat(file))?.inode);
   t.equal((await files.read(soft))?.toString(), "x");
   t.same((await readdir(folder)).toSorted(), ["file", "hard", "soft"]);
+});
+
+/** Looks for folders as fast as it can, and records the mode that each has when it is first there. */
+const observer = `
+  const { parentPort, workerData: { paths } } = require("node:worker_threads");
+  const { lstatSync } = require("node:fs");
+  const modes = [];
+  parentPort.postMessage("ready");
+  for (const path of paths) {
+    let stats;
+    while ((stats = lstatSync(path, { throwIfNoEntry: false })) === undefined);
+    modes.push(stats.mode & 0o7777);
+  }
+  parentPort.postMessage(modes);
+`;
+
+t.test("a folder is never seen with another mode than its own, whatever the umask", async (t) => {
+  const folder = await folderFor(t);
+  const files = createFiles();
+  const paths = Array.from({ length: 100 }, (_, index) => join(folder, `${index}`, "below"));
+  const worker = new Worker(observer, { eval: true, workerData: { paths } });
+  const [ready] = await once(worker, "message");
+  t.equal(ready, "ready");
+  const before = process.umask(0o077);
+  t.teardown(() => process.umask(before));
+  const seen = once(worker, "message");
+  for (const path of paths) await files.mkdir(path, 0o755);
+  const [modes] = await seen;
+  t.strictSame([...new Set<unknown>(modes)], [0o755]);
+});
+
+t.test("steps that run side by side make the same parents, and a crash's leftover is in nobody's way", async (t) => {
+  const folder = await folderFor(t);
+  const files = createFiles();
+  await writeFile(join(folder, ".lib.khw-new"), "half a file");
+  const paths = ["one", "two", "three"].map((name) => join(folder, "lib", "khw", name));
+  await Promise.all(paths.map((path) => files.mkdir(path, 0o755)));
+  t.strictSame(await readdir(folder), ["lib"]);
+  t.strictSame((await readdir(join(folder, "lib", "khw"))).toSorted(), ["one", "three", "two"]);
+});
+
+t.test("a file in a folder's place is named, and left", async (t) => {
+  const folder = await folderFor(t);
+  const path = join(folder, "a");
+  await writeFile(path, "a file");
+  await t.rejects(createFiles().mkdir(path, 0o755), {
+    code: "IO_FAILED",
+    message: `${path}: cannot make the folder: not a directory`,
+  });
+  t.strictSame(await readdir(folder), ["a"]);
 });
 
 t.test(
