@@ -9,10 +9,13 @@ export const etcdDataFolder = "/var/lib/etcd";
 /** Where etcd itself keeps its member's data: there when, and only when, the member was started once. */
 export const etcdMemberFolder = `${etcdDataFolder}/member`;
 export const etcdctlProgram = "/usr/local/bin/etcdctl";
-export const etcdReleasesFolder = "/usr/local/lib/khw/etcd";
+/** Holds the releases of everything that khw downloads. */
+export const khwFolder = "/usr/local/lib/khw";
+export const etcdReleasesFolder = `${khwFolder}/etcd`;
 /** What the agent remembers of this machine's member, beside what it remembers of itself. */
 export const etcdRecordFile = "/var/lib/khw-agent/etcd-member";
-export const configFolder = "/etc/kubernetes/config";
+export const kubernetesEtcFolder = "/etc/kubernetes";
+export const configFolder = `${kubernetesEtcFolder}/config`;
 export const unitFolder = "/etc/systemd/system";
 export const nginxSite = "/etc/nginx/sites-available/kubernetes.default.svc.cluster.local";
 export const nginxLink = "/etc/nginx/sites-enabled/kubernetes.default.svc.cluster.local";
@@ -22,7 +25,7 @@ export const wantsFolder = `${unitFolder}/multi-user.target.wants`;
 export const installedFolder = "/usr/local/bin";
 
 /** Every installed release stays here for a way back; /usr/local/bin holds links to the inodes of the wanted one. */
-export const releasesFolder = "/usr/local/lib/khw/kubernetes";
+export const releasesFolder = `${khwFolder}/kubernetes`;
 
 export function credentialFile(name: CredentialName): string {
   return `${kubernetesFolder}/${name}`;
@@ -44,9 +47,31 @@ export function releaseFolder(version: string): string {
   return `${releasesFolder}/${version}`;
 }
 
+export function etcdReleaseFolder(version: string): string {
+  return `${etcdReleasesFolder}/${version}`;
+}
+
+/** Where the agent remembers, and where its identity is, as long as its configuration names no other place. */
+export const stateFolder = "/var/lib/khw-agent";
+export const snapshotsFolder = `${stateFolder}/snapshots`;
+export const pkiFolder = "/etc/khw-agent/pki";
+
+export function unitFile(unit: string): string {
+  return `${unitFolder}/${unit}`;
+}
+
+export function dropInFolder(unit: string): string {
+  return `${unitFile(unit)}.d`;
+}
+
 /** The drop-in through which a service carries the digest of its inputs. */
 export function inputsDropIn(unit: string): string {
-  return `${unitFolder}/${unit}.d/50-khw-inputs.conf`;
+  return `${dropInFolder(unit)}/50-khw-inputs.conf`;
+}
+
+/** Keeps a unit from starting while etcd is restored. It comes after every other: a later drop-in can take a condition back. */
+export function restoringDropIn(unit: string): string {
+  return `${dropInFolder(unit)}/90-khw-restoring.conf`;
 }
 
 /** Below /run: where a service writes down what it was started from; systemd empties it with each end of its process. */
@@ -59,3 +84,9 @@ export const startFile = "started-from";
 export const etcdGuardDropIn = `${unitFolder}/etcd.service.d/40-khw-member.conf`;
 /** There while a member joins the cluster anew; it comes after the guard, which it takes back. */
 export const etcdJoinDropIn = `${unitFolder}/etcd.service.d/60-khw-join.conf`;
+
+/** Every drop-in that khw itself may give a unit. */
+export function ownDropIns(unit: string): string[] {
+  const ofAll = [inputsDropIn(unit), restoringDropIn(unit)];
+  return unit === "etcd.service" ? [...ofAll, etcdGuardDropIn, etcdJoinDropIn] : ofAll;
+}

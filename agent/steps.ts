@@ -3,7 +3,16 @@ import { type Credential, type DesiredState, signsSeparately, hasEtcd } from "..
 import type { Step } from "../proto/step.ts";
 import { healthCheckOf } from "./health/health.ts";
 import type { Os } from "./os/os.ts";
-import { configFolder, credentialFile, kubernetesFolder, nginxLink, nginxSite, unitFolder } from "./paths.ts";
+import {
+  configFolder,
+  credentialFile,
+  dropInFolder,
+  kubernetesEtcFolder,
+  kubernetesFolder,
+  nginxLink,
+  nginxSite,
+  unitFile,
+} from "./paths.ts";
 import type { Flag } from "./render/flags.ts";
 import { kubeApiserverFlags, renderKubeApiserver } from "./render/kube-apiserver.ts";
 import { kubeControllerManagerFlags, renderKubeControllerManager } from "./render/kube-controller-manager.ts";
@@ -13,7 +22,9 @@ import { renderSchedulerConfig } from "./render/scheduler-config.ts";
 import { commandOf } from "./render/unit.ts";
 import { etcdReady, etcdSteps } from "./steps/etcd.ts";
 import { binary, released } from "./steps/binary.ts";
-import { absent, file, folder, link, sha256, textFile } from "./steps/files.ts";
+import { dropIns } from "./steps/drop-ins.ts";
+import { absent, file, folder, link, presentFolder, sha256, textFile } from "./steps/files.ts";
+import { agentFolders, releaseFolders, systemFolders } from "./steps/folders.ts";
 import { identity } from "./steps/identity.ts";
 import { nginxPackage, nginxService } from "./steps/nginx.ts";
 import { ready } from "./steps/ready.ts";
@@ -53,7 +64,11 @@ export interface Local {
 export function controllerSteps(desired: DesiredState, { drained }: Local): Step<Os>[] {
   return [
     identity(desired),
-    folder(configFolder, 0o755),
+    systemFolders(),
+    ...agentFolders.map((path) => presentFolder(path, 0o700)),
+    folder(kubernetesEtcFolder, 0o755),
+    folder(configFolder, 0o755, [`folder${kubernetesEtcFolder}`]),
+    ...releaseFolders(desired).map((path) => folder(path, 0o755)),
     ...programs.map((program) => released(program, desired)),
     ...programs.map((program) => binary(program, desired, downloaded)),
     folder(kubernetesFolder, 0o755),
@@ -67,6 +82,7 @@ export function controllerSteps(desired: DesiredState, { drained }: Local): Step
       needs: [config, ...installed],
     }),
     ...components.map((component) => unit(component, desired)),
+    ...components.flatMap((component) => dropIns(`${component}.service`)),
     ...components.flatMap((component) => [componentService(component, desired), readyStep(component, drained)]),
     ...(signsSeparately(desired) ? [caKeyIsGone()] : []),
     nginxPackage(),
@@ -116,14 +132,10 @@ function caKeyIsGone(): Step<Os> {
   return absent({ id: "credential/ca-key.pem", path: credentialFile("ca-key.pem"), needs });
 }
 
-function unitFile(component: Component): string {
-  return `${unitFolder}/${component}.service`;
-}
-
 function unit(component: Component, desired: DesiredState): Step<Os> {
   return textFile({
     id: `unit/${component}`,
-    path: unitFile(component),
+    path: unitFile(`${component}.service`),
     mode: 0o644,
     content: render[component](desired),
     needs: installed,
@@ -143,12 +155,13 @@ function componentService(component: Component, desired: DesiredState): Step<Os>
       ...credentials.map(({ name, sha256 }) => `${name} ${sha256}`),
     ],
     reads: [
-      { path: unitFile(component), sha256: sha256(render[component](desired)) },
+      { path: unitFile(`${component}.service`), sha256: sha256(render[component](desired)) },
       ...(scheduler ? [{ path: schedulerFile, sha256: sha256(renderSchedulerConfig(desired)) }] : []),
       ...credentials.map(({ name, sha256 }) => ({ path: credentialFile(name), sha256 })),
     ],
     needs: [
       `unit/${component}`,
+      `folder${dropInFolder(`${component}.service`)}`,
       ...(scheduler ? [schedulerConfig] : []),
       ...credentials.map(({ name }) => `credential/${name}`),
       ...(component !== "kube-apiserver" ? [apiserverReady] : hasEtcd(desired) ? [etcdReady] : []),

@@ -9,6 +9,11 @@ export interface Drift {
    * wrong; to whoever supervises processes this is no drift.
    */
   readonly process?: "restart" | "down";
+  /**
+   * What a person must do, for drift that khw reports and never puts right: it cannot know who wanted it so. An apply leaves
+   * the step as it is, and the steps that need it go on.
+   */
+  readonly remedy?: string;
 }
 
 /** A text file as it is and as it shall be; never one that holds a secret. */
@@ -52,6 +57,8 @@ export type StepEvent =
 export type StepResult =
   | { readonly outcome: "unchanged"; readonly millis: number }
   | { readonly outcome: "changed"; readonly millis: number; readonly drift: Drift }
+  /** It differs, and was left to a person. */
+  | { readonly outcome: "reported"; readonly millis: number; readonly drift: Drift & { readonly remedy: string } }
   | { readonly outcome: "failed"; readonly millis: number; readonly drift: Drift | null; readonly error: KhwError }
   | { readonly outcome: "skipped"; readonly millis: 0 };
 
@@ -71,7 +78,7 @@ export async function applySteps<Os>(steps: readonly Step<Os>[], os: Os, options
     running.set(
       step.id,
       Promise.all(step.needs.flatMap((id) => running.get(id) ?? [])).then(async (results) => {
-        const held = results.every(({ outcome }) => outcome === "unchanged" || outcome === "changed");
+        const held = results.every(({ outcome }) => outcome !== "failed" && outcome !== "skipped");
         const result: StepResult = held ? await applyStep(step, os, options) : { outcome: "skipped", millis: 0 };
         options.emit({ kind: "finished", step: step.id, result });
         return result;
@@ -102,6 +109,8 @@ async function applyStep<Os>(step: Step<Os>, os: Os, { signal, emit }: RunOption
     signal.throwIfAborted();
     drift = await step.check(os, signal);
     if (drift === null) return { outcome: "unchanged", millis: millis() };
+    const { remedy } = drift;
+    if (remedy !== undefined) return { outcome: "reported", millis: millis(), drift: { ...drift, remedy } };
     emit({ kind: "started", step: step.id, drift });
     await step.apply(os, { signal, progress: (text) => emit({ kind: "progress", step: step.id, text }) });
     const rest = await step.check(os, signal);

@@ -75,6 +75,14 @@ export interface Files {
   available(path: string): Promise<number>;
 }
 
+/** The files that systemd made a unit from. */
+export interface UnitSources {
+  /** The unit's own file; empty when it is not loaded. */
+  readonly fragment: string;
+  /** In the order in which they are read. */
+  readonly dropIns: readonly string[];
+}
+
 export interface UnitStatus {
   readonly loadState: string;
   readonly activeState: string;
@@ -107,6 +115,8 @@ export interface UnitChange {
 /** The service manager, over D-Bus. Unit names carry their suffix. */
 export interface Systemd {
   unit(name: string): Promise<UnitStatus>;
+  /** The files of the unit as it is loaded now. */
+  sources(name: string): Promise<UnitSources>;
   /** daemon-reload; calls made while one runs share the next. */
   reload(): Promise<void>;
   enable(name: string): Promise<void>;

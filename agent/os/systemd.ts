@@ -27,6 +27,11 @@ export function createSystemd(options: SystemdOptions = {}): Systemd & AsyncDisp
 
   return {
     unit: (name) => readUnit(bus, parseUnitName(name)),
+    sources: async (name) => {
+      const found = await bus.properties(parseUnitName(name), "Unit", ["FragmentPath", "DropInPaths"]);
+      const dropIns = found["DropInPaths"];
+      return { fragment: text(found["FragmentPath"]), dropIns: Array.isArray(dropIns) ? dropIns.map(text) : [] };
+    },
     reload,
     enable: async (name) => {
       const runtimeOnly = false;

@@ -30,6 +30,8 @@ interface Standing {
   readonly title: string;
   readonly drift: string;
   readonly error: ErrorDetail | undefined;
+  /** What a person must do; undefined when the agent repairs it. */
+  readonly remedy: string | undefined;
 }
 
 export interface LedgerOptions {
@@ -60,11 +62,11 @@ export function createLedger({ board, history, log, now }: LedgerOptions): Ledge
   const post = (paused: string): void => {
     // What differed before a pause may be what is wanted after it.
     const known = paused === "" ? [...standing] : [];
-    const steps = known.map(([id, { title, drift, error }]): DriftedStep => {
+    const steps = known.map(([id, found]): DriftedStep => {
       const attempt = of(id);
-      const next = policy === "repair" ? dueAt(attempt) : 0;
+      const next = policy === "repair" && found.remedy === undefined ? dueAt(attempt) : 0;
       const repairs = attempt.repairs.length;
-      return { id, title, drift, sinceUnixMillis: attempt.since, repairs, nextRepairUnixMillis: next, error };
+      return { id, ...found, sinceUnixMillis: attempt.since, repairs, nextRepairUnixMillis: next };
     });
     board.post({ drift: { policy: policyOnWire(policy), checkedUnixMillis, steps, paused } });
   };
@@ -75,7 +77,10 @@ export function createLedger({ board, history, log, now }: LedgerOptions): Ledge
     attempts.set(id, after);
     const detail = error === null ? standing.get(id)?.error : toDetail(error);
     standing.set(id, { ...found, error: detail });
-    if (policy === "report") return tellDrift(id, found.drift);
+    if (policy === "report" || found.remedy !== undefined) {
+      const byHand = found.remedy === undefined ? "" : `; khw leaves it as it is: ${found.remedy}`;
+      return tellDrift(id, `${found.drift}${byHand}`);
+    }
     if (before.since === 0 && undoneAgain(after)) {
       const next = new Date(dueAt(after)).toISOString();
       const often = `put right ${after.repairs.length} times lately, and undone each time`;
@@ -104,13 +109,14 @@ export function createLedger({ board, history, log, now }: LedgerOptions): Ledge
           cause,
         });
         return false;
+      case "reported":
       case "skipped":
         return false;
       case "failed": {
         const { drift, error } = result;
         const { drift: known = `cannot be checked: ${error.message}` } = standing.get(id) ?? {};
         attempts.set(id, appeared(of(id), now()));
-        standing.set(id, { title, drift: drift?.summary ?? known, error: toDetail(error) });
+        standing.set(id, { title, drift: drift?.summary ?? known, error: toDetail(error), remedy: undefined });
         if (error.code === "BUSY") return true;
         attempts.set(id, failed(of(id), now()));
         // Each try is told of: they become ever more seldom.
@@ -131,13 +137,14 @@ export function createLedger({ board, history, log, now }: LedgerOptions): Ledge
         if (drift === null && error === null) holds(step.id, false);
         else {
           const words = drift?.summary ?? `cannot be checked: ${error?.message ?? ""}`;
-          finds(step.id, { title: step.title, drift: words }, error);
+          finds(step.id, { title: step.title, drift: words, remedy: drift?.remedy }, error);
         }
       }
       post("");
       if (policy === "report") return { due: [], waiting: new Set() };
-      const due = [...standing.keys()].filter((id) => dueAt(of(id)) <= now());
-      return { due, waiting: new Set([...standing.keys()].filter((id) => !due.includes(id))) };
+      const repairable = [...standing].flatMap(([id, { remedy }]) => (remedy === undefined ? [id] : []));
+      const due = repairable.filter((id) => dueAt(of(id)) <= now());
+      return { due, waiting: new Set(repairable.filter((id) => !due.includes(id))) };
     },
     repaired: (results, operationId) => {
       const cause = `it differed from the state of operation ${operationId}`;
@@ -151,7 +158,9 @@ export function createLedger({ board, history, log, now }: LedgerOptions): Ledge
     },
     nextDueMillis: () => {
       if (policy !== "repair") return Infinity;
-      const times = [...standing.keys()].map((id) => dueAt(of(id))).filter((time) => time > now());
+      const times = [...standing]
+        .flatMap(([id, { remedy }]) => (remedy === undefined ? [dueAt(of(id))] : []))
+        .filter((time) => time > now());
       return Math.min(Infinity, ...times) - now();
     },
   };

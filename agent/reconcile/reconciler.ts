@@ -116,6 +116,7 @@ async function plan(steps: readonly Step<Os>[], os: Os, signal: AbortSignal): Pr
       id,
       title,
       drift: drift?.summary,
+      remedy: drift?.remedy,
       error: error === null ? undefined : toDetail(error),
     })),
     differences: texts.flatMap(({ step, path, found, wanted }) =>

@@ -52,6 +52,7 @@ export function operationHandlers(
         id: step.id,
         title: step.title,
         drift: drift?.summary,
+        remedy: drift?.remedy,
         error: error === null ? undefined : toDetail(error),
       }));
       return { steps };

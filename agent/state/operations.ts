@@ -183,24 +183,24 @@ function toWire(event: StepEvent): EventKind {
 
 function resultToWire(result: StepResult) {
   const { millis: durationMillis } = result;
+  const none = { durationMillis, drift: "", error: undefined };
   switch (result.outcome) {
     case "unchanged":
-      return { outcome: StepOutcome.STEP_OUTCOME_UNCHANGED, durationMillis, drift: "", error: undefined };
+      return { ...none, outcome: StepOutcome.STEP_OUTCOME_UNCHANGED };
+    case "reported": {
+      const { summary: drift, remedy } = result.drift;
+      return { ...none, outcome: StepOutcome.STEP_OUTCOME_UNCHANGED, drift, remedy };
+    }
     case "changed":
-      return {
-        outcome: StepOutcome.STEP_OUTCOME_CHANGED,
-        durationMillis,
-        drift: result.drift.summary,
-        error: undefined,
-      };
+      return { ...none, outcome: StepOutcome.STEP_OUTCOME_CHANGED, drift: result.drift.summary };
     case "failed":
       return {
+        ...none,
         outcome: StepOutcome.STEP_OUTCOME_FAILED,
-        durationMillis,
         drift: result.drift?.summary ?? "",
         error: toDetail(result.error),
       };
     case "skipped":
-      return { outcome: StepOutcome.STEP_OUTCOME_SKIPPED, durationMillis, drift: "", error: undefined };
+      return { ...none, outcome: StepOutcome.STEP_OUTCOME_SKIPPED };
   }
 }

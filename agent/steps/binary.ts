@@ -24,7 +24,7 @@ export function released(program: Program, desired: DesiredState): Step<Os> {
   return {
     id: `release/${program}`,
     title: `${program} ${version} is downloaded`,
-    needs: ["identity"],
+    needs: [`folder${releaseFolder(version)}`],
     watches: [releaseFolder(version)],
     check: async (os) => {
       const digest = await knownDigest(program, desired, os);

@@ -6,7 +6,7 @@ import { KhwError } from "../../proto/errors.ts";
 import type { Step } from "../../proto/step.ts";
 import { show } from "../../proto/validate.ts";
 import type { Os } from "../os/os.ts";
-import { etcdReleasesFolder, installedFolder, installedProgram } from "../paths.ts";
+import { etcdReleaseFolder, installedFolder, installedProgram } from "../paths.ts";
 import { fileDrift } from "./files.ts";
 
 const mode = 0o755;
@@ -19,14 +19,14 @@ const mode = 0o755;
  */
 export function etcdReleased({ etcd, binaries: { proxy, caPem } }: WithEtcd): Step<Os> {
   const { version, mirrors, sha256 } = etcd;
-  const folder = releaseFolder(version);
+  const folder = etcdReleaseFolder(version);
   const known = (architecture: Architecture): string | undefined =>
     sha256[architecture] ?? publishedEtcdDigest(version, architecture);
 
   return {
     id: "release/etcd",
     title: `etcd ${version} is downloaded`,
-    needs: ["identity"],
+    needs: [`folder${folder}`],
     watches: [folder],
     check: async (os) => {
       const { files, architecture } = os;
@@ -71,7 +71,7 @@ export function etcdReleased({ etcd, binaries: { proxy, caPem } }: WithEtcd): St
 /** The program in /usr/local/bin is that of the wanted release's folder: both names are of one inode. */
 export function etcdBinary(program: EtcdProgram, { etcd: { version } }: WithEtcd): Step<Os> {
   const path = installedProgram(program);
-  const source = `${releaseFolder(version)}/${program}`;
+  const source = `${etcdReleaseFolder(version)}/${program}`;
   return {
     id: `binary/${program}`,
     title: `${program} ${version} is installed`,
@@ -90,16 +90,12 @@ export function etcdBinary(program: EtcdProgram, { etcd: { version } }: WithEtcd
   };
 }
 
-function releaseFolder(version: string): string {
-  return `${etcdReleasesFolder}/${version}`;
-}
-
 function archiveName(version: string, architecture: Architecture): string {
   return `etcd-${version}-linux-${architecture}.tar.gz`;
 }
 
 function recordOf(version: string): string {
-  return `${releaseFolder(version)}/SHA256SUMS`;
+  return `${etcdReleaseFolder(version)}/SHA256SUMS`;
 }
 
 async function readRecord(version: string, { files }: Os): Promise<ReadonlyMap<string, string>> {

@@ -3,8 +3,9 @@ import { etcdCredentials, etcdPrograms } from "../../proto/etcd.ts";
 import type { Step } from "../../proto/step.ts";
 import { healthCheckOf } from "../health/health.ts";
 import type { Os } from "../os/os.ts";
-import { etcdDataFolder, etcdFile, etcdFolder, unitFolder } from "../paths.ts";
+import { dropInFolder, etcdDataFolder, etcdFile, etcdFolder, unitFile } from "../paths.ts";
 import { etcdCommand, renderEtcd } from "../render/etcd.ts";
+import { dropIns } from "./drop-ins.ts";
 import { etcdBegun, etcdData, etcdDisk, etcdMember, etcdRemembered } from "./etcd-member.ts";
 import { etcdBinary, etcdReleased } from "./etcd-release.ts";
 import { file, folder, textFile } from "./files.ts";
@@ -37,12 +38,13 @@ export function etcdSteps(desired: WithEtcd): Step<Os>[] {
     etcdBegun(desired, [...needsDisk, ...askedWith]),
     textFile({
       id: "unit/etcd",
-      path: `${unitFolder}/etcd.service`,
+      path: unitFile("etcd.service"),
       mode: 0o644,
       content: renderEtcd(desired),
       needs: ["etcd/begun", ...binaries],
     }),
-    etcdMember(desired, ["unit/etcd", "etcd/data", ...files, ...askedWith]),
+    ...dropIns("etcd.service"),
+    etcdMember(desired, ["unit/etcd", `folder${dropInFolder("etcd.service")}`, "etcd/data", ...files, ...askedWith]),
     service({
       unit: "etcd.service",
       command: etcdCommand(desired),

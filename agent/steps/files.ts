@@ -1,19 +1,50 @@
 import { createHash } from "node:crypto";
 import { dirname } from "node:path";
 import type { Step, TextDifference } from "../../proto/step.ts";
-import type { Files, Os } from "../os/os.ts";
+import { KhwError } from "../../proto/errors.ts";
+import type { FileFacts, Files, Os } from "../os/os.ts";
 
-/** The folder exists. */
-export function folder(path: string, mode: number): Step<Os> {
+/** The folder exists, with this mode, and belongs to root. */
+export function folder(path: string, mode: number, needs: readonly string[] = ["identity"]): Step<Os> {
   return {
     id: `folder${path}`,
-    title: `${path} exists`,
-    needs: ["identity"],
+    title: `${path} exists, with mode ${octal(mode)}, and belongs to root`,
+    needs,
     watches: [path],
-    check: async ({ files }) =>
-      (await files.stat(path))?.kind === "directory" ? null : { summary: "there is no such folder" },
-    apply: async ({ files }) => files.mkdir(path, mode),
+    check: async ({ files }) => {
+      const summary = await folderDrift(files, path, mode);
+      return summary === null ? null : { summary };
+    },
+    apply: async ({ files }) => {
+      const { kind } = (await files.stat(path)) ?? {};
+      if (kind !== undefined && kind !== "directory") {
+        throw new KhwError("IO_FAILED", `${path} is a ${kind}, not a folder`, {
+          hint: "move it away, then run the command again; to have the folder on another disk, mount that disk there",
+        });
+      }
+      await files.mkdir(path, mode);
+      await files.chown(path, 0, 0);
+      await files.chmod(path, mode);
+    },
   };
+}
+
+/** A folder that others make: its mode and owner are put right if it is there. */
+export function presentFolder(path: string, mode: number): Step<Os> {
+  const step = folder(path, mode);
+  return {
+    ...step,
+    title: `${path} has mode ${octal(mode)} and belongs to root`,
+    // The agent itself writes there all the time: a change is no reason to look.
+    watches: [],
+    check: async (os, signal) => ((await os.files.stat(path)) === undefined ? null : step.check(os, signal)),
+  };
+}
+
+async function folderDrift(files: Files, path: string, mode: number): Promise<string | null> {
+  const facts = await files.stat(path);
+  if (facts === undefined) return "there is no such folder";
+  return facts.kind === "directory" ? attributesDrift(facts, mode) : `is a ${facts.kind}, not a folder`;
 }
 
 export interface WantedFile {
@@ -76,8 +107,12 @@ export async function fileDrift(
   if (facts === undefined) return "is missing";
   if (facts.kind !== "file") return `is a ${facts.kind}, not a file`;
   if ((await files.sha256(path)) !== wanted) return "its content differs";
-  if (facts.mode !== mode) return `its mode is ${octal(facts.mode)}, not ${octal(mode)}`;
-  return facts.uid === 0 && facts.gid === 0 ? null : `it belongs to ${facts.uid}:${facts.gid}, not to root`;
+  return attributesDrift(facts, mode);
+}
+
+function attributesDrift({ mode, uid, gid }: FileFacts, wanted: number): string | null {
+  if (mode !== wanted) return `its mode is ${octal(mode)}, not ${octal(wanted)}`;
+  return uid === 0 && gid === 0 ? null : `it belongs to ${uid}:${gid}, not to root`;
 }
 
 /** Nothing is at the path, nor what would lead to a file. */
@@ -118,6 +153,6 @@ export function sha256(content: string | Uint8Array): string {
   return createHash("sha256").update(content).digest("hex");
 }
 
-function octal(mode: number): string {
+export function octal(mode: number): string {
   return mode.toString(8).padStart(4, "0");
 }

@@ -1,9 +1,9 @@
-import { dirname } from "node:path";
 import { KhwError } from "../../proto/errors.ts";
 import type { Drift, Step } from "../../proto/step.ts";
 import type { Os, UnitStatus } from "../os/os.ts";
-import { inputsDropIn, unitFolder, wantsFolder } from "../paths.ts";
+import { dropInFolder, inputsDropIn, unitFile, unitFolder, wantsFolder } from "../paths.ts";
 import { inputsVariable, renderInputsDropIn } from "../render/drop-in.ts";
+import { foreignDropIns } from "./drop-ins.ts";
 import { sha256 as digestOf, textDifference } from "./files.ts";
 import { type ReadFile, recordOf, startDrift } from "./started-from.ts";
 
@@ -57,7 +57,7 @@ export function service({ unit, command, inputs, reads = [], needs, mounts }: Wa
     id: `service/${unit.replace(/\.service$/, "")}`,
     title: `${unit} is enabled and runs from the wanted inputs`,
     needs,
-    watches: [dirname(dropInPath), unitFolder, wantsFolder],
+    watches: [dropInFolder(unit), unitFolder, wantsFolder],
     text: ({ files }) => textDifference(files, dropInPath, dropIn),
     check: async (os): Promise<Drift | null> => {
       const status = await os.systemd.unit(unit);
@@ -72,7 +72,7 @@ export function service({ unit, command, inputs, reads = [], needs, mounts }: Wa
     apply: async (os, { signal }) => {
       const { files, systemd } = os;
       if ((await files.sha256(dropInPath)) !== digestOf(dropIn)) {
-        await files.mkdir(dirname(dropInPath), 0o755);
+        await files.mkdir(dropInFolder(unit), 0o755);
         await files.write(dropInPath, dropIn, 0o644);
       }
       await systemd.reload();
@@ -91,20 +91,13 @@ export function service({ unit, command, inputs, reads = [], needs, mounts }: Wa
  * A process that was started after the last change of its unit and of somebody's own drop-ins, and differs, will differ again
  * after a restart: these drop-ins make it differ.
  */
-async function refuseInVain({ files }: Os, unit: string, { activeSince }: UnitStatus): Promise<void> {
+async function refuseInVain({ files, systemd }: Os, unit: string, { activeSince }: UnitStatus): Promise<void> {
   const own = inputsDropIn(unit);
-  const folder = dirname(own);
-  const others = (await files.list(folder)).filter((name) => !isOwn(name)).map((name) => `${folder}/${name}`);
-  if (!others.some((path) => path.endsWith(".conf"))) return;
-  const changes = [own, `${unitFolder}/${unit}`, ...others].map(
-    async (path) => (await files.stat(path))?.changedAt ?? 0,
-  );
+  const others = await foreignDropIns({ files, systemd }, unit);
+  if (others.length === 0) return;
+  const changes = [own, unitFile(unit), ...others].map(async (path) => (await files.stat(path))?.changedAt ?? 0);
   if (Math.max(...(await Promise.all(changes))) >= activeSince) return;
   throw new KhwError("SERVICE_FAILED", `${others.join(", ")} makes it run otherwise than wanted`, {
     hint: "remove that file, and set flags in khw.yaml instead",
   });
-}
-
-function isOwn(dropIn: string): boolean {
-  return /^\d\d-khw-/.test(dropIn);
 }

@@ -6,6 +6,7 @@ import type { ClusterConfig } from "../config/schema.ts";
 import type { Context } from "../terminal/context.ts";
 import { type Answer, nodesAtOnce, onNodes } from "../cluster/for-each-node.ts";
 import type { Output } from "../progress/open.ts";
+import { leftToYou } from "../progress/step-text.ts";
 import { several } from "../cluster/combine-errors.ts";
 import { unifiedDiff } from "../terminal/unified-diff.ts";
 
@@ -54,15 +55,25 @@ function toDrift({ name: node, value: plan, error }: Answer<GetPlanResponse>): N
   return { node, plan, errors };
 }
 
-function differing(plan: GetPlanResponse | undefined): readonly { id: string; title: string; drift: string }[] {
-  return (plan?.steps ?? []).flatMap(({ id, title, drift }) => (drift === undefined ? [] : [{ id, title, drift }]));
+interface Differing {
+  readonly id: string;
+  readonly title: string;
+  readonly drift: string;
+  /** What a person must do: the agent leaves it as it is. */
+  readonly remedy?: string;
+}
+
+function differing(plan: GetPlanResponse | undefined): readonly Differing[] {
+  return (plan?.steps ?? []).flatMap(({ id, title, drift, remedy }) =>
+    drift === undefined ? [] : [{ id, title, drift, ...(remedy === undefined ? {} : { remedy }) }],
+  );
 }
 
 function toText({ node, plan }: NodeDrift, { terminal, env }: Context): string {
   const colours = terminal && (env["NO_COLOR"] ?? "") === "";
-  const lines = differing(plan).map(({ id, drift }) => {
+  const lines = differing(plan).map(({ id, drift, remedy }) => {
     const texts = (plan?.differences ?? []).filter(({ step }) => step === id);
-    return `${node}: ${id}: ${drift}\n${texts.map((text) => unifiedDiff(text, { node, colours })).join("")}`;
+    return `${node}: ${id}: ${remedy === undefined ? drift : leftToYou(drift, remedy)}\n${texts.map((text) => unifiedDiff(text, { node, colours })).join("")}`;
   });
   return lines.join("");
 }

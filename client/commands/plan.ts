@@ -6,6 +6,7 @@ import type { ClusterConfig } from "../config/schema.ts";
 import type { Context } from "../terminal/context.ts";
 import { prepare, type Prepared } from "../rollout/plan.ts";
 import type { Output } from "../progress/open.ts";
+import { leftToYou } from "../progress/step-text.ts";
 import { loadBalancerTrack } from "../progress/progress.ts";
 
 export interface PlanOptions {
@@ -18,6 +19,8 @@ interface Difference {
   readonly step: string;
   readonly title: string;
   readonly drift?: string | undefined;
+  /** What a person must do: bootstrap leaves it as it is. */
+  readonly remedy?: string | undefined;
   readonly error?: KhwError | undefined;
 }
 
@@ -35,6 +38,7 @@ export async function plan(
     ...planCredentials(prepared, config),
     ...(await Promise.all([planNodes(prepared, signal), planLoadBalancer(cluster, signal)])).flat(),
   ];
+  const todo = differences.filter(({ remedy }) => remedy === undefined);
   if (output === "json") {
     const rows = differences.map(({ error, ...rest }) => ({
       ...rest,
@@ -42,13 +46,13 @@ export async function plan(
     }));
     write(`${JSON.stringify({ differences: rows, unreachable: prepared.unreachable.map(toDetail) }, null, 2)}\n`);
   } else {
-    for (const { track, step, drift, error } of differences)
-      write(`${track}: ${step}: ${error?.message ?? drift ?? ""}\n`);
-    if (differences.length === 0 && prepared.unreachable.length === 0) write("nothing to do\n");
+    for (const { track, step, drift = "", error, remedy } of differences)
+      write(`${track}: ${step}: ${error?.message ?? (remedy === undefined ? drift : leftToYou(drift, remedy))}\n`);
+    if (todo.length === 0 && prepared.unreachable.length === 0) write("nothing to do\n");
   }
   const [failed] = [...prepared.unreachable, ...differences.flatMap(({ error }) => error ?? [])];
   if (failed !== undefined) throw failed;
-  return differences.length === 0 ? 0 : somethingToDo;
+  return todo.length === 0 ? 0 : somethingToDo;
 }
 
 function planCredentials({ made }: Prepared, { credentials: { folder } }: ClusterConfig): Difference[] {
@@ -71,13 +75,14 @@ async function planNodes({ work }: Prepared, signal: AbortSignal): Promise<Diffe
       const { steps } = await node.plan(withoutContent(desired), signal);
       return steps
         .filter(({ drift, error }) => drift !== undefined || error !== undefined)
-        .map(({ id, title, drift, error }): Difference => {
+        .map(({ id, title, drift, error, remedy }): Difference => {
           const track = node.address.name;
           return {
             track,
             step: id,
             title,
             drift,
+            remedy,
             error: error === undefined ? undefined : fromDetail(error).at({ node: track }),
           };
         });

@@ -18,7 +18,9 @@ export function desiredChecks(facts: Facts): DoctorCheck[] {
       });
       const { desired, node } = await wanted(facts, where);
       const { steps } = await node.plan(withoutContent(desired), signal);
-      const differing = steps.filter(({ drift, error }) => drift !== undefined || error !== undefined);
+      const differing = steps.filter(
+        ({ drift, error, remedy }) => error !== undefined || (drift !== undefined && remedy === undefined),
+      );
       if (differing.length === 0) return [];
       const names = differing.slice(0, mostNamed).map(({ id }) => id);
       const more = differing.length > mostNamed ? ` and ${differing.length - mostNamed} more` : "";

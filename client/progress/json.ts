@@ -37,8 +37,12 @@ function stepJson(event: StepEvent): Record<string, unknown> {
       return { event: "stepProgress", step: event.step, text: event.text };
     case "finished": {
       const { outcome, millis } = event.result;
-      const error = event.result.outcome === "failed" ? event.result.error : undefined;
-      return { event: "stepFinished", step: event.step, outcome, durationMillis: millis, ...errorJson(error) };
+      const finished = { event: "stepFinished", step: event.step, outcome, durationMillis: millis };
+      if (event.result.outcome === "reported") {
+        const { summary: drift, remedy } = event.result.drift;
+        return { ...finished, drift, remedy };
+      }
+      return event.result.outcome === "failed" ? { ...finished, ...errorJson(event.result.error) } : finished;
     }
   }
 }

@@ -17,6 +17,8 @@ export async function liveProgress(write: (text: string) => void): Promise<Progr
   const { Listr } = await import("listr2");
   const rows = new Map<string, Row>();
   let drawn: Promise<unknown> = Promise.resolve();
+  /** Lines that must outlive the rows. */
+  const reports: string[] = [];
 
   const begin = (tracks: readonly string[]): void => {
     const list = new Listr(
@@ -43,6 +45,7 @@ export async function liveProgress(write: (text: string) => void): Promise<Progr
   };
 
   const step = (track: string, text: StepText | undefined): void => {
+    if (text?.phase === "reported") reports.push(`${track}: ${text.step}: ${text.text}\n`);
     const row = rows.get(track);
     if (row === undefined || text === undefined) return;
     const [line = ""] = text.text.split("\n", 1);
@@ -72,7 +75,10 @@ export async function liveProgress(write: (text: string) => void): Promise<Progr
           );
       }
     },
-    settled: async () => void (await drawn),
+    settled: async () => {
+      await drawn;
+      for (const report of reports.splice(0)) write(report);
+    },
   };
 }
 

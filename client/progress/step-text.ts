@@ -5,7 +5,7 @@ import type { StepEvent } from "../../proto/step.ts";
 export interface StepText {
   readonly step: string;
   readonly text: string;
-  readonly phase: "working" | "progress" | "done" | "failed";
+  readonly phase: "working" | "progress" | "done" | "failed" | "reported";
 }
 
 export function agentStepText({ kind }: Event): StepText | undefined {
@@ -15,7 +15,8 @@ export function agentStepText({ kind }: Event): StepText | undefined {
     case "stepProgress":
       return { step: kind.value.step, text: kind.value.text, phase: "progress" };
     case "stepFinished": {
-      const { step, outcome, durationMillis, error } = kind.value;
+      const { step, outcome, durationMillis, error, drift, remedy } = kind.value;
+      if (remedy !== undefined) return { step, text: leftToYou(drift, remedy), phase: "reported" };
       if (outcome === StepOutcome.STEP_OUTCOME_CHANGED) return { step, text: done(durationMillis), phase: "done" };
       return error === undefined ? undefined : { step, text: error.message, phase: "failed" };
     }
@@ -36,9 +37,17 @@ export function stepText(event: StepEvent): StepText | undefined {
     case "finished": {
       const { result } = event;
       if (result.outcome === "changed") return { step, text: done(result.millis), phase: "done" };
+      if (result.outcome === "reported") {
+        return { step, text: leftToYou(result.drift.summary, result.drift.remedy), phase: "reported" };
+      }
       return result.outcome === "failed" ? { step, text: result.error.message, phase: "failed" } : undefined;
     }
   }
+}
+
+/** Drift that khw reports and leaves as it is. */
+export function leftToYou(drift: string, remedy: string): string {
+  return `${drift}; khw leaves it as it is: ${remedy}`;
 }
 
 function done(millis: number): string {

@@ -92,7 +92,8 @@ function component(node: string, one: Component): Found[] {
 }
 
 function drift(node: string, step: DriftedStep, policy?: DriftPolicy): Found {
-  const { id: subject, repairs, error, nextRepairUnixMillis } = step;
+  const { id: subject, repairs, error, nextRepairUnixMillis, remedy } = step;
+  if (remedy !== undefined) return { subject, severity: "error", message: step.drift, hint: remedy };
   const times = repairs === 0 ? "" : `; it was repaired ${repairs} ${repairs === 1 ? "time" : "times"} and came back`;
   const failed = error === undefined ? "" : `; its repair failed: ${error.message}`;
   const next =

@@ -15,6 +15,8 @@ export interface FakeSystemd extends Systemd {
   readonly journals: Map<string, string[]>;
   /** How units' last processes ended, in systemd's words. */
   readonly endings: Map<string, string[]>;
+  /** Drop-ins of units outside of /etc/systemd/system. */
+  readonly elsewhere: Map<string, string[]>;
   /** What was asked of it since the start, for example "restart nginx.service". */
   readonly changes: readonly string[];
   /** Lets a running service end by itself, for good or until systemd starts it again. */
@@ -50,6 +52,7 @@ export function createFakeSystemd(files: FakeFiles, now: () => number): FakeSyst
   const units = new Map<string, Unit>();
   const processes = new Map<number, RunningProcess>();
   const failing = new Map<string, string>();
+  const elsewhere = new Map<string, string[]>();
   const journals = new Map<string, string[]>();
   const endings = new Map<string, string[]>();
   const changes: string[] = [];
@@ -111,6 +114,7 @@ export function createFakeSystemd(files: FakeFiles, now: () => number): FakeSyst
   };
 
   return {
+    elsewhere,
     failing,
     journals,
     endings,
@@ -130,6 +134,13 @@ export function createFakeSystemd(files: FakeFiles, now: () => number): FakeSyst
     unit: async (name) => {
       const unit = await load(name);
       return unit === undefined ? none : { ...unit.status, needsReload: unit.loaded !== (await fileOf(name)) };
+    },
+    sources: async (name) => {
+      const fragment = folders.map((folder) => `${folder}/${name}`).find((path) => files.text(path) !== undefined);
+      const dropIns = `/etc/systemd/system/${name}.d`;
+      const names = (await files.list(dropIns)).filter((dropIn) => dropIn.endsWith(".conf")).toSorted();
+      const others = [...(elsewhere.get(name) ?? [])];
+      return { fragment: fragment ?? "", dropIns: [...names.map((dropIn) => `${dropIns}/${dropIn}`), ...others] };
     },
     reload: async () => {
       changes.push("daemon-reload");

@@ -1,5 +1,5 @@
 import type { Files, Systemd } from "../../os/os.ts";
-import { unitFolder } from "../../paths.ts";
+import { dropInFolder, restoringDropIn } from "../../paths.ts";
 
 /**
  * Units that must not start before their turn, whoever starts them, and over a boot too: a drop-in with a condition that never
@@ -18,22 +18,20 @@ ConditionPathExists=/nonexistent/until-etcd-is-restored
 `;
 
 export function createBarrier({ files, systemd }: { readonly files: Files; readonly systemd: Systemd }): Barrier {
-  // After every other: a later drop-in can take a condition back.
-  const dropIn = (unit: string): string => `${unitFolder}/${unit}.d/90-khw-restoring.conf`;
   return {
     close: async (units) => {
       for (const unit of units) {
-        await files.mkdir(`${unitFolder}/${unit}.d`, 0o755);
-        await files.write(dropIn(unit), text, 0o644);
+        await files.mkdir(dropInFolder(unit), 0o755);
+        await files.write(restoringDropIn(unit), text, 0o644);
       }
       await systemd.reload();
     },
     open: async (units) => {
-      for (const unit of units) await files.remove(dropIn(unit));
+      for (const unit of units) await files.remove(restoringDropIn(unit));
       await systemd.reload();
     },
     isClosed: async (units) => {
-      for (const unit of units) if ((await files.stat(dropIn(unit))) !== undefined) return true;
+      for (const unit of units) if ((await files.stat(restoringDropIn(unit))) !== undefined) return true;
       return false;
     },
   };

@@ -2,6 +2,7 @@ import t, { type Test } from "tap";
 import { controllerSteps } from "../../../agent/steps.ts";
 import { binary, released as releasedProgram } from "../../../agent/steps/binary.ts";
 import { file, folder, link, textFile } from "../../../agent/steps/files.ts";
+import { agentFolders, systemFolders } from "../../../agent/steps/folders.ts";
 import { identity } from "../../../agent/steps/identity.ts";
 import { nginxPackage, nginxService } from "../../../agent/steps/nginx.ts";
 import { ready } from "../../../agent/steps/ready.ts";
@@ -29,7 +30,106 @@ t.test("a folder is made where there is none, and a file in its place is no fold
   const os = createFakeOs();
   t.equal(await repair(t, folder("/var/lib/kubernetes", 0o755), os), "there is no such folder");
   os.files.put("/etc/kubernetes", "a file");
-  t.match(await folder("/etc/kubernetes", 0o755).check(os, never), { summary: "there is no such folder" });
+  const occupied = folder("/etc/kubernetes", 0o755);
+  t.match(await occupied.check(os, never), { summary: "is a file, not a folder" });
+  await t.rejects(occupied.apply(os, quiet), { code: "IO_FAILED", message: "/etc/kubernetes is a file, not a folder" });
+  t.equal(os.files.text("/etc/kubernetes"), "a file");
+});
+
+t.test("every folder that khw makes gets its mode and owner back", async (t) => {
+  const os = labMachine();
+  const steps = controllerSteps(labDesired(), { drained: false });
+  await applyAll(steps, os);
+  await os.files.mkdir("/var/lib/khw-agent/snapshots", 0o700);
+  await os.files.mkdir("/etc/khw-agent/pki", 0o700);
+  for (const [path, mode] of [
+    ["/etc/kubernetes", 0o755],
+    ["/etc/kubernetes/config", 0o755],
+    ["/usr/local/lib/khw", 0o755],
+    ["/usr/local/lib/khw/kubernetes", 0o755],
+    ["/usr/local/lib/khw/kubernetes/v1.21.0", 0o755],
+    ["/var/lib/kubernetes", 0o755],
+    ["/etc/systemd/system/kube-apiserver.service.d", 0o755],
+    ["/etc/systemd/system/kube-controller-manager.service.d", 0o755],
+    ["/etc/systemd/system/kube-scheduler.service.d", 0o755],
+    ["/var/lib/khw-agent", 0o700],
+    ["/var/lib/khw-agent/snapshots", 0o700],
+    ["/etc/khw-agent/pki", 0o700],
+  ] as const) {
+    const step = steps.find(({ id }) => id === `folder${path}`);
+    if (step === undefined) throw new Error(`no step looks after ${path}`);
+    await os.files.chmod(path, 0o777);
+    t.match(await repair(t, step, os), "its mode is 0777, not");
+    await os.files.chown(path, 1000, 1000);
+    t.equal(await repair(t, step, os), "it belongs to 1000:1000, not to root");
+    t.match(await os.files.stat(path), { mode, uid: 0, gid: 0 });
+  }
+});
+
+t.test("a system folder that others may write to is reported by name, and left", async (t) => {
+  const os = labMachine();
+  await applyAll(controllerSteps(labDesired(), { drained: false }), os);
+  const step = systemFolders();
+  t.equal(await step.check(os, never), null);
+  await os.files.chmod("/etc/systemd/system", 0o777);
+  await os.files.chown("/usr/local/bin", 1000, 0);
+  t.strictSame(await step.check(os, never), {
+    summary:
+      "/usr/local/bin: it belongs to user 1000, not to root; /etc/systemd/system: anybody may write to it (its mode is 0777)",
+    remedy: "on the node: chown root /usr/local/bin; chmod o-w /etc/systemd/system",
+  });
+  const { results, errors } = await applyAll(controllerSteps(labDesired(), { drained: false }), os);
+  t.strictSame(errors, []);
+  t.strictSame(
+    results.flatMap((result) => (result.outcome === "reported" ? [result.drift.summary.slice(0, 14)] : [])),
+    ["/usr/local/bin"],
+  );
+  t.match(await os.files.stat("/etc/systemd/system"), { mode: 0o777 });
+});
+
+t.test("a system folder behind a link is looked at where it is, and so are those above it", async (t) => {
+  const os = labMachine();
+  os.files.put("/srv/local/bin/kubectl", "");
+  await os.files.mkdir("/usr", 0o755);
+  await os.files.symlink("../srv/local", "/usr/local");
+  await os.files.chmod("/srv/local", 0o775);
+  await os.files.chown("/srv/local", 0, 50);
+  await os.files.chmod("/srv", 0o1777);
+  const { summary = "" } = (await systemFolders().check(os, never)) ?? {};
+  t.match(summary, "/srv/local: group 50 may write to it (its mode is 0775)");
+  t.match(summary, "/srv: anybody may write to it (its mode is 1777)");
+});
+
+t.test("Debian's group staff may write to /usr/local", async (t) => {
+  const os = labMachine();
+  await os.files.mkdir("/usr/local/bin", 0o755);
+  await os.files.chmod("/usr/local/bin", 0o2775);
+  await os.files.chown("/usr/local/bin", 0, 50);
+  t.equal(await systemFolders().check(os, never), null);
+  await os.files.chown("/usr/local/bin", 0, 51);
+  t.match(await systemFolders().check(os, never), { summary: /group 51 may write to it/ });
+});
+
+t.test("somebody else's drop-in of khw's unit is reported by name, and left", async (t) => {
+  const os = labMachine();
+  const steps = controllerSteps(labDesired(), { drained: false });
+  await applyAll(steps, os);
+  const step = steps.find(({ id }) => id === "drop-ins/kube-scheduler");
+  t.equal(await step?.check(os, never), null);
+  const folder = "/etc/systemd/system/kube-scheduler.service.d";
+  os.files.put(`${folder}/70-khw-not-really.conf`, "[Service]\nNice=5\n");
+  os.files.put(`${folder}/notes.txt`, "");
+  os.systemd.elsewhere.set("kube-scheduler.service", [
+    "/run/systemd/system/kube-scheduler.service.d/50-x.conf",
+    "/usr/lib/systemd/system/service.d/10-of-all.conf",
+  ]);
+  const drift = await step?.check(os, never);
+  const both = `${folder}/70-khw-not-really.conf, /run/systemd/system/kube-scheduler.service.d/50-x.conf`;
+  t.equal(drift?.summary, `${both} are not khw's, and can change how kube-scheduler.service runs`);
+  t.match(drift?.remedy, /rm .*70-khw-not-really\.conf .* && systemctl daemon-reload/);
+  const { errors } = await applyAll(steps, os);
+  t.strictSame(errors, []);
+  t.equal(os.files.text(`${folder}/70-khw-not-really.conf`), "[Service]\nNice=5\n");
 });
 
 t.test("a file's content, mode, owner and kind are told and put right", async (t) => {
@@ -560,7 +660,10 @@ t.test("a controller", async (t) => {
 
   t.test("is planned in full on an empty machine, and not at all on a converged one", async (t) => {
     const os = createFakeOs();
-    t.strictSame(Object.keys(await planAll(steps, os)), steps.map(({ id }) => id).slice(1));
+    /** Their folders are looked at where they are there, and a fresh machine is right about the others. */
+    const right = new Set(["identity", "folders/system", ...agentFolders.map((path) => `folder${path}`)]);
+    const differing = steps.map(({ id }) => id).filter((id) => !right.has(id) && !id.startsWith("drop-ins/"));
+    t.strictSame(Object.keys(await planAll(steps, os)), differing);
     t.strictSame(os.changes(), [], "a plan changes nothing");
     const done = labMachine();
     await applyAll(steps, done);

@@ -114,6 +114,42 @@ t.test("a process that does not run is not its business", async (t) => {
   t.match(await os.systemd.unit("kube-scheduler.service"), { activeState: "failed" });
 });
 
+t.test(
+  "what is left to a person is told once with what to do, never repaired, and holds up no other repair",
+  async (t) => {
+    const { os, told, after, board } = await kept(t);
+    const dropIn = "/etc/systemd/system/kube-scheduler.service.d/70-mine.conf";
+    const wanted = os.files.text(schedulerUnit);
+    const alone = ({ steps }: DriftStatus): boolean => steps.length === 1;
+    // systemd has to load it first, which is a repair of its own.
+    await after(() => os.files.put(dropIn, "[Service]\nNice=5\n"), alone);
+    await after(
+      () => os.files.put(schedulerUnit, handEdit),
+      ({ steps }) => steps.length > 1,
+    );
+    await after(() => {}, alone);
+    t.equal(os.files.text(schedulerUnit), wanted);
+    t.equal(os.files.text(dropIn), "[Service]\nNice=5\n");
+    t.match(board.read().drift.steps, [
+      { id: "drop-ins/kube-scheduler", repairs: 0, nextRepairUnixMillis: 0, remedy: /rm .*70-mine\.conf/ },
+    ]);
+    t.match(
+      told.filter(({ subject }) => subject === "drop-ins/kube-scheduler"),
+      [
+        {
+          kind: HistoryKind.HISTORY_KIND_DRIFT,
+          message: /70-mine\.conf is not khw's.*; khw leaves it as it is: on the node: rm/,
+        },
+      ],
+    );
+    await after(() => os.files.drop(dropIn), settled);
+    t.match(
+      told.filter(({ subject }) => subject === "drop-ins/kube-scheduler"),
+      [{ problem: true }, { message: "is as wanted again" }],
+    );
+  },
+);
+
 t.test("where it only reports, what differs is left, and told once when it comes and when it goes", async (t) => {
   const { os, told, after, board } = await kept(t, report);
   const wanted = os.files.text(schedulerUnit) ?? "";

@@ -1,0 +1,50 @@
+import type { Step } from "../../proto/step.ts";
+import type { Os } from "../os/os.ts";
+import { dropInFolder, ownDropIns, unitFile } from "../paths.ts";
+import { folder } from "./files.ts";
+
+/** The folder of a unit's drop-ins, and that nobody else's changes the unit. */
+export function dropIns(unit: string): Step<Os>[] {
+  return [folder(dropInFolder(unit), 0o755), ownSources(unit)];
+}
+
+/**
+ * systemd makes the unit from khw's files alone. Somebody wrote the others for a reason that khw cannot know: they are
+ * reported by name, and left.
+ */
+function ownSources(unit: string): Step<Os> {
+  return {
+    id: `drop-ins/${unit.replace(/\.service$/, "")}`,
+    title: `${unit} is made from khw's files alone`,
+    needs: ["identity"],
+    watches: [dropInFolder(unit)],
+    check: async (os) => {
+      const { fragment } = await os.systemd.sources(unit);
+      const foreign = await foreignDropIns(os, unit);
+      const others = fragment === "" || fragment === unitFile(unit) ? foreign : [fragment, ...foreign];
+      if (others.length === 0) return null;
+      const verb = others.length === 1 ? "is" : "are";
+      return {
+        summary: `${others.join(", ")} ${verb} not khw's, and can change how ${unit} runs`,
+        remedy: `on the node: rm ${others.join(" ")} && systemctl daemon-reload; set flags in khw.yaml instead`,
+      };
+    },
+    apply: async () => {},
+  };
+}
+
+/** The distribution's for services of all kinds: they are part of its systemd, and say nothing about this unit. */
+const ofAllServices = /^(?:\/usr)?\/lib\/systemd\/system\/service\.d\//;
+
+/** Drop-ins of the unit that khw did not write: those that systemd has loaded, and those that it would load next. */
+export async function foreignDropIns(
+  { files, systemd }: Pick<Os, "files" | "systemd">,
+  unit: string,
+): Promise<string[]> {
+  const folder = dropInFolder(unit);
+  const own = new Set(ownDropIns(unit));
+  const names = (await files.list(folder)).filter((name) => name.endsWith(".conf") && !name.startsWith("."));
+  const { dropIns: loaded } = await systemd.sources(unit);
+  const all = new Set([...names.toSorted().map((name) => `${folder}/${name}`), ...loaded]);
+  return [...all].filter((path) => !own.has(path) && !ofAllServices.test(path));
+}

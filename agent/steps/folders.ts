@@ -1,0 +1,124 @@
+import { dirname, resolve } from "node:path";
+import { type DesiredState, hasEtcd } from "../../proto/desired.ts";
+import type { Step } from "../../proto/step.ts";
+import type { FileFacts, Files, Os } from "../os/os.ts";
+import {
+  configFolder,
+  credentialFile,
+  etcdFolder,
+  etcdReleaseFolder,
+  etcdReleasesFolder,
+  installedFolder,
+  khwFolder,
+  kubernetesEtcFolder,
+  kubernetesFolder,
+  nginxLink,
+  nginxSite,
+  pkiFolder,
+  releaseFolder,
+  releasesFolder,
+  snapshotsFolder,
+  stateFolder,
+  wantsFolder,
+} from "../paths.ts";
+import { octal } from "./files.ts";
+
+/** The folders of the programs that the state wants, the outer ones first. */
+export function releaseFolders(desired: DesiredState): string[] {
+  const { kubernetesVersion } = desired;
+  const kubernetes = [khwFolder, releasesFolder, releaseFolder(kubernetesVersion)];
+  return hasEtcd(desired) ? [...kubernetes, etcdReleasesFolder, etcdReleaseFolder(desired.etcd.version)] : kubernetes;
+}
+
+/** The agent's own folders, which the package or the agent itself makes. */
+export const agentFolders = [pkiFolder, stateFolder, snapshotsFolder];
+
+/** What lies directly in a folder of the system's that khw shares with others. */
+const written = [
+  configFolder,
+  credentialFile("ca.pem"),
+  `${etcdFolder}/ca.pem`,
+  `${khwFolder}/kubernetes`,
+  `${installedFolder}/kubectl`,
+  `${wantsFolder}/kube-apiserver.service`,
+  nginxSite,
+  nginxLink,
+  `${stateFolder}/target`,
+  `${pkiFolder}/agent.pem`,
+];
+
+/** Folders that khw makes: each has a step of its own, which puts it right. */
+const made: ReadonlySet<string> = new Set([
+  kubernetesEtcFolder,
+  configFolder,
+  kubernetesFolder,
+  etcdFolder,
+  khwFolder,
+  kubernetesEtcFolder,
+  pkiFolder,
+  stateFolder,
+]);
+
+/**
+ * Nobody but root can put files into the folders above khw's, or take khw's away. They are the system's: their drift is
+ * reported by name and left, since others may need them as they are.
+ */
+export function systemFolders(): Step<Os> {
+  return {
+    id: "folders/system",
+    title: "nobody but root may write to the system's folders above khw's files",
+    needs: ["identity"],
+    check: async ({ files }) => {
+      const open = await openFolders(files);
+      if (open.length === 0) return null;
+      return {
+        summary: open.map(({ path, why }) => `${path}: ${why}`).join("; "),
+        remedy: `on the node: ${open.map(({ repair, path }) => `${repair} ${path}`).join("; ")}`,
+      };
+    },
+    apply: async () => {},
+  };
+}
+
+interface OpenFolder {
+  readonly path: string;
+  readonly why: string;
+  readonly repair: string;
+}
+
+async function openFolders(files: Pick<Files, "stat">): Promise<OpenFolder[]> {
+  const found: OpenFolder[] = [];
+  const folders = new Set(written.flatMap((path) => above(path)));
+  // A set gives what is added to it while it is walked: a link leads to another folder, which has folders above it too.
+  for (const path of folders) {
+    if (made.has(path)) continue;
+    const facts = await files.stat(path);
+    if (facts?.target !== undefined) {
+      const target = resolve(dirname(path), facts.target);
+      for (const folder of [target, ...above(target)]) folders.add(folder);
+    } else if (facts?.kind === "directory") {
+      const open = openness(path, facts);
+      if (open !== null) found.push({ path, ...open });
+    }
+  }
+  return found;
+}
+
+/** Null when root alone may write there. */
+function openness(path: string, { uid, gid, mode }: FileFacts): Omit<OpenFolder, "path"> | null {
+  if (uid !== 0) return { why: `it belongs to user ${uid}, not to root`, repair: "chown root" };
+  if ((mode & 0o002) !== 0) return { why: `anybody may write to it (its mode is ${octal(mode)})`, repair: "chmod o-w" };
+  if ((mode & 0o020) === 0 || gid === 0 || isStaff(path, gid)) return null;
+  return { why: `group ${gid} may write to it (its mode is ${octal(mode)})`, repair: "chmod g-w" };
+}
+
+/** Debian's policy gives /usr/local to the group staff, on machines that were installed before 2018. */
+function isStaff(path: string, gid: number): boolean {
+  return gid === 50 && path.startsWith("/usr/local");
+}
+
+/** The folders above a path, the nearest first. */
+function above(path: string): string[] {
+  const parent = dirname(path);
+  return parent === path ? [] : [parent, ...above(parent)];
+}
