@@ -137,6 +137,8 @@ export interface WantedName {
   /** An IP address or a DNS name. */
   readonly name: string;
   readonly whose: string;
+  /** The API server itself listens there. */
+  readonly controller?: boolean;
 }
 
 /** The certificate is valid for every one of the names. */

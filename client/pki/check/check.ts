@@ -17,7 +17,7 @@ import {
 } from "./certificate.ts";
 import { encryptionConfigIsSound } from "./encryption-config.ts";
 import { clientIn } from "./client.ts";
-import type { Kubeconfig } from "./kubeconfig.ts";
+import type { Kubeconfig, NamedFiles } from "./kubeconfig.ts";
 import { isPair, publicKeysIn } from "./pem.ts";
 import { keyProblem } from "./key-kinds.ts";
 import type { Findings } from "./problem.ts";
@@ -37,11 +37,21 @@ export interface Cluster {
 /** nginx's proxy_ssl_verify_depth, which the site leaves at its default. */
 const mostIntermediates = 1;
 
+export interface CheckContext {
+  readonly now: Date;
+  /** The files that the administrator's kubeconfig names: it stays on this workstation. */
+  readonly named?: NamedFiles;
+}
+
 /** nginx verifies the API server by it: see the agent's site for the health check. */
 const healthCheckName = "kubernetes.default.svc";
 
 /** Everything in the files that would keep the cluster from working; returns the admin's kubeconfig where it can be read. */
-export function* checkCredentials(files: Files, cluster: Cluster, now: Date): Findings<Kubeconfig | undefined> {
+export function* checkCredentials(
+  files: Files,
+  cluster: Cluster,
+  { now, named }: CheckContext,
+): Findings<Kubeconfig | undefined> {
   const pem = (file: CredentialName): Pem | undefined => {
     const content = files.get(file);
     return content === undefined ? undefined : { file, content };
@@ -73,7 +83,7 @@ export function* checkCredentials(files: Files, cluster: Cluster, now: Date): Fi
     const file = `${component}.kubeconfig` as const;
     yield* clientIn(file, files.get(file), { ...context, subject: { CN: `system:${component}` } });
   }
-  const admin = { ...context, subject: { O: "system:masters" } };
+  const admin = { ...context, subject: { O: "system:masters" }, ...(named === undefined ? {} : { named }) };
   return yield* clientIn("admin.kubeconfig", files.get("admin.kubeconfig"), admin);
 }
 
@@ -99,8 +109,8 @@ function* signsAlone(pem: Pem, count: number): Findings {
 export function servingNames({ controllers, publicAddress, serviceCidr }: Cluster): readonly WantedName[] {
   return [
     ...(publicAddress === undefined ? [] : [{ name: publicAddress, whose: "the public address" }]),
-    ...controllers.map(({ name, internalIp }) => ({ name: internalIp, whose: name })),
-    { name: "127.0.0.1", whose: "the controllers' own way to it" },
+    ...controllers.map(({ name, internalIp }) => ({ name: internalIp, whose: name, controller: true })),
+    { name: "127.0.0.1", whose: "the controllers' own way to it", controller: true },
     { name: serviceAddress(serviceCidr), whose: "the service kubernetes" },
     { name: healthCheckName, whose: "the health check's proxy" },
   ];

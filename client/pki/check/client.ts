@@ -10,8 +10,11 @@ import {
   usable,
   type WantedName,
 } from "./certificate.ts";
-import { type Kubeconfig, kubeconfigIn } from "./kubeconfig.ts";
-import type { Findings } from "./problem.ts";
+import { type Kubeconfig, kubeconfigIn, type NamedFiles } from "./kubeconfig.ts";
+import type { Findings, Problem } from "./problem.ts";
+
+/** kube-apiserver's, as lab 08 leaves it. */
+const apiServerPort = "6443";
 
 export interface ClientContext {
   readonly trust: Trust;
@@ -20,15 +23,17 @@ export interface ClientContext {
   /** What that certificate must be valid for in any case. */
   readonly names: readonly WantedName[];
   readonly subject: { CN?: string; O?: string };
+  /** Files that the kubeconfig may name; none where it must hold everything itself. */
+  readonly named?: NamedFiles;
 }
 
 /** A kubeconfig whose current context leads whom it is for to the API server. */
 export function* clientIn(
   file: string,
   content: Uint8Array | undefined,
-  { trust, server, names, subject }: ClientContext,
+  { trust, server, names, subject, named }: ClientContext,
 ): Findings<Kubeconfig | undefined> {
-  const kubeconfig = content === undefined ? undefined : yield* kubeconfigIn(file, content);
+  const kubeconfig = content === undefined ? undefined : yield* kubeconfigIn(file, content, named);
   if (kubeconfig === undefined) return undefined;
   const { fields, ca, certificate, key } = kubeconfig;
   const pem: Pem = { file, field: fields.certificate, content: certificate };
@@ -45,18 +50,35 @@ export function* clientIn(
   if (embedded.length > 0 && !same) {
     yield { file, field: fields.ca, what: "is not the CA in ca.pem", remedy: "make it again with this cluster's CA" };
   }
-  const host = httpsHost(kubeconfig.server);
-  const known = host !== undefined && names.some(({ name }) => name === host);
-  const remedy = "https://127.0.0.1:6443, as in lab 05";
-  if (host === undefined) yield { file, field: fields.server, what: "is no https URL", remedy };
-  else if (!known && server !== undefined && !covers(server, host)) {
-    yield { file, field: fields.server, what: `${host} is no name that kubernetes.pem is valid for`, remedy };
-  }
+  yield* leadsToServer(file, kubeconfig, { server, names });
   return kubeconfig;
 }
 
-/** The host of an https URL, an IPv6 address without its brackets; undefined for any other text. */
-function httpsHost(text: string): string | undefined {
+const remedy = "https://127.0.0.1:6443, as in lab 05";
+
+function* leadsToServer(
+  file: string,
+  { server: text, serverName, fields }: Kubeconfig,
+  { server, names }: Pick<ClientContext, "server" | "names">,
+): Findings {
+  const problem = (what: string, field = fields.server): Problem => ({ file, field, what, remedy });
   const url = URL.parse(text);
-  return url?.protocol === "https:" ? url.hostname.replace(/^\[(.*)\]$/, "$1") : undefined;
+  if (url?.protocol !== "https:") return yield problem("is no https URL");
+  if (url.pathname !== "/" || url.search !== "" || url.username !== "") {
+    yield problem("has more than the API server's address and port");
+  }
+  // Another port may be a load balancer's at the public address, and at no controller.
+  const host = url.hostname.replace(/^\[(.*)\]$/, "$1");
+  const listener = names.find(({ name }) => name === host);
+  if (listener?.controller === true && url.port !== apiServerPort) {
+    yield problem(`leads to port ${url.port || "443"}, and the API server listens on ${apiServerPort}`);
+  }
+  const [name, field] =
+    serverName === undefined
+      ? [host, fields.server]
+      : [serverName, fields.server.replace(/server$/, "tls-server-name")];
+  const known = names.some((wanted) => wanted.name === name);
+  if (!known && server !== undefined && !covers(server, name)) {
+    yield problem(`${name} is no name that kubernetes.pem is valid for`, field);
+  }
 }

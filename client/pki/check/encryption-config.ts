@@ -1,7 +1,7 @@
 import { parseKubernetesVersion } from "../../../proto/kubernetes-versions.ts";
 import { decodeBase64 } from "./base64.ts";
 import type { Findings, Problem } from "./problem.ts";
-import { fieldOf, listOf, readYaml, textOf } from "./yaml.ts";
+import { fieldOf, isMap, listOf, readYaml, textOf, whyNoText } from "./yaml.ts";
 
 /** The lengths in bytes that the API server accepts, by provider; kms has no keys of its own. */
 const keySizes: Readonly<Record<string, readonly number[]>> = {
@@ -11,7 +11,7 @@ const keySizes: Readonly<Record<string, readonly number[]>> = {
 };
 const providers = [...Object.keys(keySizes), "kms", "identity"];
 
-/** The kinds that the API server reads, each in its own group: the lab's is a leftover of older docs, and every release reads it. */
+/** The kinds that the API server reads, each in its own group. Lab 06 has the first, which every release reads. */
 const groups: Readonly<Record<string, string>> = {
   EncryptionConfig: "v1",
   EncryptionConfiguration: "apiserver.config.k8s.io/v1",
@@ -24,40 +24,75 @@ const [kmsV2From, kmsV1Until] = [27, 29];
 
 const makeAgain = "make it again: khw-client pki create, or as in lab 06";
 
-/** Secrets are encrypted before they are stored, with keys that the API server of the release accepts. */
+interface Rules {
+  readonly minor: number;
+  readonly problem: (what: string, field?: string) => Problem;
+}
+
+/** Secrets are encrypted before they are stored, and every entry is one that the API server of the release accepts. */
 export function* encryptionConfigIsSound(file: string, content: Uint8Array, version: string): Findings {
   const problem = (what: string, field?: string): Problem =>
     field === undefined ? { file, what, remedy: makeAgain } : { file, field, what, remedy: makeAgain };
-  const root = readYaml(content);
-  if (root === undefined) return yield problem("is not YAML");
-  const [kind, group] = [textOf(root, "kind") ?? "", textOf(root, "apiVersion") ?? ""];
-  const wanted = groups[kind];
+  const reading = readYaml(content);
+  if (reading.problem !== undefined) return yield problem(reading.problem);
+  const { value: root, doubles } = reading;
+  for (const key of doubles) {
+    const what = "stands there twice: Kubernetes takes the last, and a release that reads strictly refuses the file";
+    yield { ...problem(what, key), severity: "warning" };
+  }
+  const kind = textOf(root, "kind");
+  const wanted = groups[kind ?? ""];
   if (wanted === undefined) yield problem(`is none of ${Object.keys(groups).join(", ")}`, "kind");
-  else if (group !== wanted) yield problem(`is not ${wanted}, which ${kind} belongs to`, "apiVersion");
-
+  else if (textOf(root, "apiVersion") !== wanted) {
+    yield problem(`is not ${wanted}, which ${kind ?? ""} belongs to`, "apiVersion");
+  }
   const { minor } = parseKubernetesVersion("kubernetes.version", version);
-  const secrets = minor >= wildcardsFrom ? ["secrets", "*.", "*.*"] : ["secrets"];
-  const resources = listOf(root, "resources");
-  const index = resources.findIndex((entry) => secrets.some((name) => listOf(entry, "resources").includes(name)));
-  if (index === -1) return yield problem("encrypts no secrets", "resources");
-  const field = `resources[${index}].providers`;
-  const found = listOf(resources[index], "providers");
-  if (found.length === 0) return yield problem("is empty", field);
+  const rules: Rules = { minor, problem };
+  const entries = listOf(root, "resources");
+  // "secrets." is the same as "secrets": a name with the empty group.
+  const secrets = minor >= wildcardsFrom ? ["secrets", "secrets.", "*.", "*.*"] : ["secrets", "secrets."];
+  const first = entries.findIndex((entry) => secrets.some((name) => listOf(entry, "resources").includes(name)));
+  if (first === -1) yield problem("encrypts no secrets", "resources");
+  for (const [index, entry] of entries.entries()) {
+    yield* entryIsSound(entry, { place: `resources[${index}]`, holdsSecrets: index === first, rules });
+  }
+}
+
+interface EntryContext {
+  readonly place: string;
+  readonly holdsSecrets: boolean;
+  readonly rules: Rules;
+}
+
+function* entryIsSound(entry: unknown, { place, holdsSecrets, rules }: EntryContext): Findings {
+  const { problem } = rules;
+  const names = listOf(entry, "resources");
+  if (names.length === 0) yield problem("is empty", `${place}.resources`);
+  if (names.some((name) => typeof name !== "string"))
+    yield problem("holds a value that is no text", `${place}.resources`);
+  const found = listOf(entry, "providers");
+  if (found.length === 0) yield problem("is empty", `${place}.providers`);
   for (const [position, provider] of found.entries()) {
-    const place = `${field}[${position}]`;
+    const field = `${place}.providers[${position}]`;
     const named = providers.filter((name) => fieldOf(provider, name) !== undefined);
     const [name] = named;
-    if (name === undefined || named.length > 1) {
-      yield problem(`must hold just one of ${providers.join(", ")}`, place);
-    } else if (name === "identity") {
-      if (position > 0) continue;
+    const value = name === undefined ? undefined : fieldOf(provider, name);
+    if (name === undefined && fieldOf(provider, "identity") === undefined && hasIdentity(provider)) {
+      yield problem("is identity without braces, which Kubernetes takes for nothing: write identity: {}", field);
+    } else if (name === undefined || named.length > 1) {
+      yield problem(`must hold just one of ${providers.join(", ")}`, field);
+    } else if (!isMap(value)) yield problem("is no map", `${field}.${name}`);
+    else if (name === "identity") {
+      if (position > 0 || !holdsSecrets) continue;
       const what = "is identity: secrets are stored in the clear; let it come last";
-      yield { ...problem(what, place), severity: "warning" };
-    } else if (name === "kms") {
-      const what = kmsProblem(textOf(fieldOf(provider, name), "apiVersion") ?? "v1", minor);
-      if (what !== undefined) yield problem(what, `${place}.kms.apiVersion`);
-    } else yield* keysAreSound(fieldOf(provider, name), `${place}.${name}`, { sizes: keySizes[name] ?? [], problem });
+      yield { ...problem(what, field), severity: "warning" };
+    } else if (name === "kms") yield* kmsIsSound(value, `${field}.kms`, rules);
+    else yield* keysAreSound(value, `${field}.${name}`, { sizes: keySizes[name] ?? [], problem });
   }
+}
+
+function hasIdentity(provider: unknown): boolean {
+  return isMap(provider) && Object.hasOwn(provider, "identity");
 }
 
 interface KeyRules {
@@ -68,13 +103,46 @@ interface KeyRules {
 function* keysAreSound(provider: unknown, place: string, { sizes, problem }: KeyRules): Findings {
   const keys = listOf(provider, "keys");
   if (keys.length === 0) yield problem("has no keys", place);
+  const names = keys.map((key) => textOf(key, "name"));
   for (const [number, key] of keys.entries()) {
-    if (textOf(key, "name") === undefined) yield problem("is missing", `${place}.keys[${number}].name`);
-    const secret = decodeBase64(textOf(key, "secret") ?? "");
+    const field = `${place}.keys[${number}]`;
+    const name = names[number];
+    if (name === undefined) yield problem(whyNoText(key, "name"), `${field}.name`);
+    else if (names.indexOf(name) !== number) {
+      yield problem("is the name of another key: values that it encrypted could not be read", `${field}.name`);
+    }
+    const text = textOf(key, "secret");
+    const secret = decodeBase64(text ?? "");
     if (secret !== undefined && sizes.includes(secret.length)) continue;
-    const what = secret === undefined ? "is not base64" : `has ${secret.length} bytes, not ${sizes.join(" or ")}`;
-    yield problem(what, `${place}.keys[${number}].secret`);
+    if (text === undefined) yield problem(whyNoText(key, "secret"), `${field}.secret`);
+    else if (secret === undefined) yield problem(whyNotBase64(text), `${field}.secret`);
+    else yield problem(`has ${secret.length} bytes, not ${sizes.join(" or ")}`, `${field}.secret`);
   }
+}
+
+function whyNotBase64(text: string): string {
+  return decodeBase64(text.replaceAll(/\s/g, "")) === undefined
+    ? "is not base64"
+    : "is not base64 as Go reads it: it holds a blank or is folded over two lines";
+}
+
+/** Kubernetes' own rules for the plugin's description; whether the plugin answers is not asked. */
+function* kmsIsSound(kms: unknown, place: string, { minor, problem }: Rules): Findings {
+  const version = textOf(kms, "apiVersion") ?? "v1";
+  const unfit = kmsProblem(version, minor);
+  if (unfit !== undefined) yield problem(unfit, `${place}.apiVersion`);
+  if (textOf(kms, "name") === undefined) yield problem(whyNoText(kms, "name"), `${place}.name`);
+  const endpoint = textOf(kms, "endpoint");
+  if (endpoint === undefined) yield problem(whyNoText(kms, "endpoint"), `${place}.endpoint`);
+  else if (!/^unix:/i.test(endpoint)) yield problem("is no unix socket: unix:///run/plugin.sock", `${place}.endpoint`);
+  const [size, timeout] = [fieldOf(kms, "cachesize"), fieldOf(kms, "timeout")];
+  if (size !== undefined && (!Number.isInteger(size) || size === 0)) {
+    yield problem("is no number other than 0", `${place}.cachesize`);
+  }
+  if (timeout === undefined) return;
+  const sound =
+    typeof timeout === "string" && /^(\d+(\.\d*)?(ns|us|µs|ms|s|m|h))+$/.test(timeout) && /[1-9]/.test(timeout);
+  if (!sound) yield problem("is no duration above 0, for example 3s", `${place}.timeout`);
 }
 
 function kmsProblem(version: string, minor: number): string | undefined {

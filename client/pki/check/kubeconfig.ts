@@ -1,10 +1,12 @@
 import { decodeBase64 } from "./base64.ts";
 import type { Findings, Problem } from "./problem.ts";
-import { fieldOf, listOf, readYaml, textOf } from "./yaml.ts";
+import { fieldOf, isMap, listOf, readYaml, textOf, whyNoText } from "./yaml.ts";
 
 /** What a kubeconfig's current context leads to. */
 export interface Kubeconfig {
   readonly server: string;
+  /** The name that the server's certificate is held to instead of the URL's host. */
+  readonly serverName: string | undefined;
   /** PEM. */
   readonly ca: Buffer;
   readonly certificate: Buffer;
@@ -13,54 +15,123 @@ export interface Kubeconfig {
   readonly fields: { readonly server: string; readonly ca: string; readonly certificate: string; readonly key: string };
 }
 
+/** The files that a kubeconfig names, by the names that it has for them. */
+export type NamedFiles = ReadonlyMap<string, Buffer>;
+
 const makeAgain = "make it again with `kubectl config ... --embed-certs=true`, as in lab 05";
 
-/** A kubeconfig whose current context holds all that is needed, in itself. */
-export function* kubeconfigIn(file: string, content: Uint8Array): Findings<Kubeconfig | undefined> {
+/** What would let the holder act as somebody else, or log in in another way than by the certificate. */
+const otherLogins = [
+  "as",
+  "as-groups",
+  "as-uid",
+  "as-user-extra",
+  "token",
+  "tokenFile",
+  "username",
+  "password",
+  "exec",
+  "auth-provider",
+];
+
+/**
+ * A kubeconfig whose current context holds all that is needed. `named` has the files that it may name instead: none for a component's,
+ * which would not be on the controllers.
+ */
+export function* kubeconfigIn(
+  file: string,
+  content: Uint8Array,
+  named: NamedFiles = new Map(),
+): Findings<Kubeconfig | undefined> {
   const problem = (what: string, field?: string): Problem =>
     field === undefined ? { file, what, remedy: makeAgain } : { file, field, what, remedy: makeAgain };
 
-  const root = readYaml(content);
-  if (fieldOf(root, "kind") !== "Config") {
-    yield problem("is no kubeconfig");
+  const reading = readYaml(content);
+  const root = reading.problem === undefined ? reading.value : undefined;
+  if (reading.problem !== undefined || !isMap(root)) {
+    yield problem(`is no kubeconfig: it ${reading.problem ?? "is no map"}`);
     return undefined;
   }
-  const name = textOf(root, "current-context");
-  const context = fieldOf(named(root, "contexts", name), "context");
+  for (const key of reading.doubles) {
+    yield { ...problem("stands there twice: Kubernetes takes the last", key), severity: "warning" };
+  }
+  // kubectl takes a file without them, and no file with others.
+  for (const [key, wanted] of [
+    ["kind", "Config"],
+    ["apiVersion", "v1"],
+  ] as const) {
+    const found = fieldOf(root, key);
+    if (found !== undefined && found !== "" && found !== wanted) yield problem(`is not ${wanted}`, key);
+  }
+  for (const list of ["clusters", "contexts", "users"] as const) {
+    const names = listOf(root, list).map((item) => textOf(item, "name"));
+    const double = names.find((name, index) => name !== undefined && names.indexOf(name) !== index);
+    if (double !== undefined) yield problem(`has the name ${double} twice, which Kubernetes refuses`, list);
+  }
+
+  const current = textOf(root, "current-context");
+  const context = fieldOf(entryOf(root, "contexts", current), "context");
   if (context === undefined) {
-    yield problem("leads to no context", "current-context");
+    const what = current === undefined ? whyNoText(root, "current-context") : "leads to no context";
+    yield problem(what, "current-context");
     return undefined;
   }
-  const cluster = named(root, "clusters", textOf(context, "cluster"));
-  const user = named(root, "users", textOf(context, "user"));
+  const cluster = fieldOf(entryOf(root, "clusters", textOf(context, "cluster")), "cluster");
+  const user = fieldOf(entryOf(root, "users", textOf(context, "user")), "user");
   const clusterField = `clusters.${textOf(context, "cluster") ?? ""}`;
   const userField = `users.${textOf(context, "user") ?? ""}`;
 
-  const server = textOf(fieldOf(cluster, "cluster"), "server");
-  if (server === undefined) yield problem("is missing", `${clusterField}.server`);
-  function* embedded(owner: unknown, key: string, field: string): Findings<Buffer | undefined> {
-    const text = textOf(owner, `${key}-data`);
-    const data = text === undefined ? undefined : decodeBase64(text);
-    if (text !== undefined && data === undefined) yield problem("is not base64", `${field}.${key}-data`);
-    if (text === undefined && textOf(owner, key) === undefined) yield problem("is missing", `${field}.${key}-data`);
-    if (text === undefined && textOf(owner, key) !== undefined) {
-      yield problem("names a file, which would not be on the controllers", `${field}.${key}`);
-    }
-    return data;
+  const server = textOf(cluster, "server");
+  if (server === undefined) yield problem(whyNoText(cluster, "server"), `${clusterField}.server`);
+  if (fieldOf(cluster, "insecure-skip-tls-verify") === true) {
+    yield problem("is true beside a CA, which Kubernetes refuses", `${clusterField}.insecure-skip-tls-verify`);
   }
-  const ca = yield* embedded(fieldOf(cluster, "cluster"), "certificate-authority", clusterField);
-  const certificate = yield* embedded(fieldOf(user, "user"), "client-certificate", userField);
-  const key = yield* embedded(fieldOf(user, "user"), "client-key", userField);
+  for (const key of otherLogins.filter((name) => fieldOf(user, name) !== undefined)) {
+    yield problem("is another way to log in than the certificate", `${userField}.${key}`);
+  }
+  function* embedded(owner: unknown, key: string, field: string): Findings<Buffer | undefined> {
+    const [text, path] = [textOf(owner, `${key}-data`), textOf(owner, key)];
+    if (text !== undefined && path !== undefined)
+      yield problem(`stands beside ${key}-data, which Kubernetes refuses`, `${field}.${key}`);
+    if (text !== undefined) {
+      const data = decodeBase64(text);
+      if (data === undefined) yield problem("is not base64 as Go reads it", `${field}.${key}-data`);
+      return data;
+    }
+    if (path === undefined) yield problem(whyNoText(owner, `${key}-data`), `${field}.${key}-data`);
+    else if (named.has(path)) return named.get(path);
+    else {
+      const what =
+        named.size > 0 ? "names a file that cannot be read" : "names a file, which would not be on the controllers";
+      yield problem(what, `${field}.${key}`);
+    }
+    return undefined;
+  }
+  const ca = yield* embedded(cluster, "certificate-authority", clusterField);
+  const certificate = yield* embedded(user, "client-certificate", userField);
+  const key = yield* embedded(user, "client-key", userField);
   if (server === undefined || ca === undefined || certificate === undefined || key === undefined) return undefined;
   const fields = {
     server: `${clusterField}.server`,
-    ca: `${clusterField}.certificate-authority-data`,
-    certificate: `${userField}.client-certificate-data`,
-    key: `${userField}.client-key-data`,
+    ca: `${clusterField}.certificate-authority${textOf(cluster, "certificate-authority-data") === undefined ? "" : "-data"}`,
+    certificate: `${userField}.client-certificate${textOf(user, "client-certificate-data") === undefined ? "" : "-data"}`,
+    key: `${userField}.client-key${textOf(user, "client-key-data") === undefined ? "" : "-data"}`,
   };
-  return { server, ca, certificate, key, fields };
+  return { server, serverName: textOf(cluster, "tls-server-name"), ca, certificate, key, fields };
 }
 
-function named(root: unknown, list: string, name: string | undefined): unknown {
+/** The paths of all files that a kubeconfig names, as it writes them. */
+export function namedPaths(content: Uint8Array): string[] {
+  const reading = readYaml(content);
+  if (reading.problem !== undefined) return [];
+  const clusters = listOf(reading.value, "clusters").map((entry) => fieldOf(entry, "cluster"));
+  const users = listOf(reading.value, "users").map((entry) => fieldOf(entry, "user"));
+  return [
+    ...clusters.map((cluster) => textOf(cluster, "certificate-authority")),
+    ...users.flatMap((user) => [textOf(user, "client-certificate"), textOf(user, "client-key")]),
+  ].filter((path) => path !== undefined);
+}
+
+function entryOf(root: unknown, list: string, name: string | undefined): unknown {
   return listOf(root, list).find((item) => name !== undefined && fieldOf(item, "name") === name);
 }

@@ -1,11 +1,12 @@
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { type CredentialName, credentialSet } from "../../../proto/components.ts";
 import type { Controller, Credential } from "../../../proto/desired.ts";
 import { KhwError } from "../../../proto/errors.ts";
 import type { ClusterConfig } from "../../config/schema.ts";
 import { checkCredentials, type Files } from "./check.ts";
+import { namedPaths, type NamedFiles } from "./kubeconfig.ts";
 import { collect, type Problem, tellProblem } from "./problem.ts";
 
 /** What the admin's kubeconfig holds, as PEM. */
@@ -84,9 +85,20 @@ export async function examineCredentials(
     cluster: { serviceCidr },
     kubernetes,
   } = config;
+  const named = await readNamed(adminKubeconfig, files.get(adminName));
   const cluster = { ...use, serviceCidr, kubernetesVersion: kubernetes.version };
-  const { problems, result: admin } = collect(checkCredentials(files, cluster, new Date()));
+  const { problems, result: admin } = collect(checkCredentials(files, cluster, { now: new Date(), named }));
   return { problems: [...missing, ...problems], admin, files };
+}
+
+/** The files that a kubeconfig names, relative to its own folder as kubectl has it; without those that cannot be read. */
+async function readNamed(path: string, content: Uint8Array | undefined): Promise<NamedFiles> {
+  const named = new Map<string, Buffer>();
+  for (const name of content === undefined ? [] : namedPaths(content)) {
+    const found = await readIfThere(resolve(dirname(path), name));
+    if ("content" in found) named.set(name, found.content);
+  }
+  return named;
 }
 
 type Found = { readonly content: Buffer } | { readonly reason: string };

@@ -1,17 +1,68 @@
-import { parse } from "yaml";
+import { type Document, isScalar, parseAllDocuments, visit } from "yaml";
 
-/** Plain data, or undefined for what is not YAML: the parser's own message might quote a key. */
-export function readYaml(content: Uint8Array): unknown {
+/** A YAML text as Kubernetes reads it, or what is wrong with it; never a part of it but the names of keys. */
+export type YamlReading =
+  | { readonly value: unknown; readonly doubles: readonly string[]; readonly problem?: undefined }
+  | { readonly problem: string };
+
+/** Types of YAML 1.1 that Kubernetes' reader (sigs.k8s.io/yaml) leaves as text: dates, binary data, sexagesimal numbers, sets. */
+const unread = /binary|timestamp|omap|pairs|set$/;
+
+/**
+ * Reads as sigs.k8s.io/yaml does: YAML 1.1, so that `on` and `yes` are truth values; the first of several documents; the last of
+ * two equal keys. The parser's own message is left out, since it might quote a secret.
+ */
+export function readYaml(content: Uint8Array): YamlReading {
+  let text: string;
   try {
-    return parse(Buffer.from(content).toString("utf8"), { logLevel: "error" });
+    text = new TextDecoder("utf-8", { fatal: true }).decode(content);
   } catch {
-    return undefined;
+    return { problem: "is not UTF-8" };
+  }
+  const [document] = parseAllDocuments(text, {
+    version: "1.1",
+    schema: "yaml-1.1",
+    customTags: (tags) =>
+      tags.filter((tag) => typeof tag === "string" || (!unread.test(tag.tag) && tag.format !== "TIME")),
+    merge: true,
+    uniqueKeys: false,
+    logLevel: "silent",
+    prettyErrors: false,
+  });
+  if (document === undefined || !("contents" in document)) return { problem: "is empty" };
+  const [error] = document.errors;
+  if (error !== undefined) {
+    const line = text.slice(0, error.pos[0]).split("\n").length;
+    return { problem: `is not YAML (line ${line})` };
+  }
+  try {
+    return { value: document.toJS(), doubles: doublesIn(document) };
+  } catch {
+    // An alias without its anchor, or more aliases than a reader may follow.
+    return { problem: "is not YAML: its aliases cannot be followed" };
   }
 }
 
-/** A map's value, or undefined for what is no map or does not have it. */
+/** The names of keys that stand twice in one map. */
+function doublesIn(document: Document): string[] {
+  const found = new Set<string>();
+  visit(document, {
+    Map: (_key, { items }) => {
+      const names = items.map(({ key }) => (isScalar(key) ? String(key.value) : ""));
+      for (const [index, name] of names.entries()) if (names.indexOf(name) !== index) found.add(name);
+    },
+  });
+  return [...found];
+}
+
+/** A map's value, or undefined for a value that is no map or does not have it. An empty value is an absent one, as in Go. */
 export function fieldOf(data: unknown, key: string): unknown {
-  return typeof data === "object" && data !== null && Object.hasOwn(data, key) ? Reflect.get(data, key) : undefined;
+  if (!isMap(data) || !Object.hasOwn(data, key)) return undefined;
+  return Reflect.get(data, key) ?? undefined;
+}
+
+export function isMap(data: unknown): data is object {
+  return typeof data === "object" && data !== null && !Array.isArray(data);
 }
 
 export function textOf(data: unknown, key: string): string | undefined {
@@ -19,7 +70,23 @@ export function textOf(data: unknown, key: string): string | undefined {
   return typeof value === "string" && value !== "" ? value : undefined;
 }
 
-/** Empty for what is no list. */
+/** Why a map has no text of that name. */
+export function whyNoText(data: unknown, key: string): string {
+  const value = fieldOf(data, key);
+  switch (typeof value) {
+    case "number":
+    case "bigint":
+      return "is a number: put it in quotes";
+    case "boolean":
+      return "is a truth value (YAML 1.1 reads on, yes and y as one): put it in quotes";
+    case "object":
+      return "is no text";
+    default:
+      return value === "" ? "is empty" : "is missing";
+  }
+}
+
+/** Empty for a value that is no list. */
 export function listOf(data: unknown, key: string): readonly unknown[] {
   const value = fieldOf(data, key);
   return Array.isArray(value) ? value : [];

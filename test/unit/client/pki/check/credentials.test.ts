@@ -167,7 +167,7 @@ const cases: readonly [title: string, change: (folder: string) => Promise<unknow
   [
     "a kubeconfig is not YAML",
     (folder) => writeFile(join(folder, "kube-scheduler.kubeconfig"), "a: *b\nclient-key-data: c2VjcmV0"),
-    /: kube-scheduler\.kubeconfig: is no kubeconfig$/,
+    /: kube-scheduler\.kubeconfig: is no kubeconfig: it is not YAML/,
   ],
   [
     "a kubeconfig has no current context",
@@ -191,7 +191,7 @@ const cases: readonly [title: string, change: (folder: string) => Promise<unknow
       edit(folder, "kube-scheduler.kubeconfig", (text) =>
         text.replace(/client-key-data: .*/, "client-key-data: '%%%'"),
       ),
-    /: kube-scheduler\.kubeconfig: users\.system:kube-scheduler\.client-key-data: is not base64$/,
+    /: kube-scheduler\.kubeconfig: users\.system:kube-scheduler\.client-key-data: is not base64 as Go reads it$/,
   ],
   [
     "a kubeconfig is another component's",
@@ -399,7 +399,7 @@ t.test("all problems are told together, each with its remedy", async (t) => {
     /^ {2}kubernetes\.pem: notAfter: expired on .+ \(.+\)$/,
     /^ {2}kubernetes\.pem: issuer: .+ \(.+\)$/,
     /^ {2}kubernetes\.pem: subjectAltName: lacks 203\.0\.113\.10 \(the public address\), 10\.240\.0\.10 .+ \(.+\)$/,
-    /^ {2}kube-scheduler\.kubeconfig: is no kubeconfig \(.+\)$/,
+    /^ {2}kube-scheduler\.kubeconfig: is no kubeconfig: it is .+ \(.+\)$/,
   ]);
 });
 
@@ -411,7 +411,7 @@ t.test("a certificate that is not valid yet is told with the time here", async (
   const findings = checkCredentials(
     files,
     { controllers, publicAddress, serviceCidr: "10.32.0.0/24", kubernetesVersion: "v1.21.0" },
-    new Date(0),
+    { now: new Date(0) },
   );
   const early = collect(findings).problems.filter(({ field }) => field?.endsWith("notBefore"));
   t.equal(early.length, 8, "the CA, kubernetes.pem, and both certificates of each kubeconfig");
