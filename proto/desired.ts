@@ -13,11 +13,9 @@ import { type Etcd, parseEtcd } from "./etcd.ts";
 import type * as wire from "./gen/khw/agent/v1/agent.ts";
 import { DriftPolicy } from "./gen/khw/agent/v1/agent.ts";
 import { parseKubernetesVersion } from "./kubernetes-versions.ts";
+import { parseServiceCidr, parseUsableCidr, refuseInside } from "./networks.ts";
 import {
   cidrsOverlap,
-  type Cidr,
-  ipv4ToNumber,
-  parseCidr,
   parseFlagName,
   parseFlagValue,
   parseIPv4,
@@ -135,8 +133,8 @@ function parseBinarySource(source: wire.BinarySource): BinarySource {
 
 function parseCluster(cluster: wire.Cluster): Cluster {
   const { publicAddress, controllers, etcdServers } = cluster;
-  const services = parseCidr("cluster.service_cidr", cluster.serviceCidr);
-  const pods = parseCidr("cluster.cluster_cidr", cluster.clusterCidr);
+  const services = parseServiceCidr("cluster.service_cidr", cluster.serviceCidr);
+  const pods = parseUsableCidr("cluster.cluster_cidr", cluster.clusterCidr);
   if (cidrsOverlap(services, pods))
     refuse("cluster.service_cidr", `${services.text} overlaps the cluster CIDR ${pods.text}`);
   if (controllers.length === 0) refuse("cluster.controllers", "is empty");
@@ -149,12 +147,16 @@ function parseCluster(cluster: wire.Cluster): Cluster {
     "cluster.controllers",
     controllers.map(({ internalIp }) => internalIp),
   );
+  refuseInside({ "cluster.service_cidr": services.text, "cluster.cluster_cidr": pods.text }, [
+    ...controllers.map(({ name, internalIp }) => ({ address: internalIp, holder: name })),
+    { address: publicAddress, holder: "the API servers" },
+  ]);
   return {
     name: parseNodeName("cluster.name", cluster.name),
     publicAddress: parseIPv4("cluster.public_address", publicAddress),
     controllers: controllers.map(({ name, internalIp }) => ({
       name: parseNodeName("cluster.controllers", name),
-      internalIp: outside(parseIPv4(`cluster.controllers.${name}`, internalIp), [services, pods]),
+      internalIp: parseIPv4(`cluster.controllers.${name}`, internalIp),
     })),
     etcdServers: etcdServers.map((url) => parseUrl("cluster.etcd_servers", url, ["https:"])),
     serviceCidr: services.text,
@@ -220,14 +222,6 @@ export function parsePortRange(field: string, text: string): string {
     refuse(field, `${show(text)} is not a range of ports`, "for example 30000-32767");
   }
   return text;
-}
-
-function outside(address: string, networks: readonly Cidr[]): string {
-  const number = ipv4ToNumber(address);
-  const holder = networks.find(({ first, last }) => first <= number && number <= last);
-  if (holder !== undefined)
-    refuse("cluster.controllers", `${address} lies in the cluster's own network ${holder.text}`);
-  return address;
 }
 
 function refuseDoubles(field: string, values: readonly string[]): void {

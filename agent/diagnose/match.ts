@@ -55,6 +55,11 @@ function derived(name: string, file: string | undefined, evidence: Evidence): st
         [...flags].find(([, value]) => value === file)?.map((part, index) => (index === 0 ? `--${part}` : ""))[0] ??
         "the component's configuration"
       );
+    // etcd has other names than Kubernetes' programs.
+    case "certificate_flag":
+      return withFile(flags.has("cert-file") ? "cert-file" : "tls-cert-file", flags);
+    case "key_flag":
+      return withFile(flags.has("cert-file") ? "key-file" : "tls-private-key-file", flags);
     case "server":
       return (
         etcd
@@ -78,6 +83,11 @@ function derived(name: string, file: string | undefined, evidence: Evidence): st
       // A flag's value: {tls_cert_file}.
       return flags.get(name.replaceAll("_", "-")) ?? `the file that --${name.replaceAll("_", "-")} names`;
   }
+}
+
+function withFile(flag: string, flags: Evidence["flags"]): string {
+  const file = flags.get(flag);
+  return file === undefined ? `--${flag}` : `--${flag} (${file})`;
 }
 
 const complaint =

@@ -1,15 +1,22 @@
+import type { Controller } from "../../proto/desired.ts";
+import { refuseInside } from "../../proto/networks.ts";
 import type { ClusterPki } from "../pki/cluster/create.ts";
 import type { ClusterConfig } from "./schema.ts";
 
-/** How the files of the cluster at these addresses are made. */
+/** How the files of the cluster at these addresses are made. @throws KhwError INVALID_ARGUMENT for a machine in a network of its own */
 export function clusterPki(
-  { cluster: { name, serviceCidr }, pki: { workers, ...pki } }: ClusterConfig,
-  addresses: Pick<ClusterPki["cluster"], "controllers" | "publicAddress">,
+  { cluster: { name: clusterName, serviceCidr, clusterCidr }, pki: { workers, ...pki } }: ClusterConfig,
+  addresses: { readonly controllers: readonly Controller[]; readonly publicAddress: string },
 ): ClusterPki {
   const { controllers, publicAddress } = addresses;
+  refuseInside({ "cluster.serviceCidr": serviceCidr, "cluster.clusterCidr": clusterCidr }, [
+    ...controllers.map(({ name, internalIp }) => ({ address: internalIp, holder: name })),
+    { address: publicAddress, holder: "the API servers" },
+    ...Object.entries(workers).flatMap(([holder, names]) => names.map((address) => ({ address, holder }))),
+  ]);
   return {
     ...pki,
-    clusterName: name,
+    clusterName,
     cluster: { controllers, publicAddress, serviceCidr },
     workers: workersOf(workers),
   };

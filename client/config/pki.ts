@@ -1,4 +1,4 @@
-import { isIP } from "node:net";
+import { parseServerName } from "../../proto/networks.ts";
 import { parseNodeName, refuse, show } from "../../proto/validate.ts";
 import { certificateNames } from "../pki/cluster/certificates.ts";
 import { keyAlgorithms } from "../pki/keys.ts";
@@ -35,7 +35,7 @@ export const pkiSettings = {
       help: "Names and addresses that the API server is called by beside the cluster's own.",
       default: [],
       flag: { name: "--extra-name", value: "name", repeat: "list" },
-      parse: (value) => (isEmpty(value) ? [] : list(checked(parseServingName))(value)),
+      parse: (value) => (isEmpty(value) ? [] : list(checked(parseServerName))(value)),
     },
     workers: {
       help: "Workers to make a kubelet's certificate and kubeconfig for, each with the further names and addresses that it is called by: {worker-0: [10.240.0.20, 203.0.113.20]}.",
@@ -60,17 +60,6 @@ function parseDays(field: string, text: string): number {
     : refuse(field, `${show(text)} is not a number of days`, `from 1 to ${longest}`);
 }
 
-/** An IP address, or a DNS name in lower case. */
-export function parseServingName(field: string, name: string): string {
-  if (
-    isIP(name) !== 0 ||
-    (name.length <= 253 && /^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*$/.test(name))
-  ) {
-    return name;
-  }
-  return refuse(field, `${show(name)} is neither an IP address nor a DNS name`);
-}
-
 /** An instance's name whose files are nobody else's. */
 function parseWorkerName(field: string, name: string): string {
   const taken: readonly string[] = ["ca", "signing-ca", ...certificateNames];
@@ -82,7 +71,7 @@ function parseWorkerName(field: string, name: string): string {
 
 function addresses(value: Value): readonly string[] {
   if (isEmpty(value)) return [];
-  const parse = checked(parseServingName);
+  const parse = checked(parseServerName);
   if (value.kind !== "text") return list(parse)(value);
   return value.text.split(",").map((text) => parse({ ...value, text: text.trim() }));
 }

@@ -1,8 +1,8 @@
 import type { Component } from "../../proto/components.ts";
+import { parseServiceCidr, parseUsableCidr } from "../../proto/networks.ts";
 import { parsePortRange } from "../../proto/desired.ts";
 import { parseKubernetesVersion } from "../../proto/kubernetes-versions.ts";
 import {
-  parseCidr,
   parseFlagName,
   parseFlagValue,
   parseIPv4,
@@ -99,13 +99,13 @@ export const schema = {
           help: "The addresses of services.",
           default: "10.32.0.0/24",
           flag: { name: "--service-cidr", value: "cidr" },
-          parse: checked((field, text) => parseCidr(field, text).text),
+          parse: checked((field, text) => parseServiceCidr(field, text).text),
         },
         clusterCidr: {
           help: "The addresses of pods.",
           default: "10.200.0.0/16",
           flag: { name: "--cluster-cidr", value: "cidr" },
-          parse: checked((field, text) => parseCidr(field, text).text),
+          parse: checked((field, text) => parseUsableCidr(field, text).text),
         },
         nodePortRange: {
           help: "The ports of services on the nodes.",

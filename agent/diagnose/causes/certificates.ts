@@ -6,8 +6,7 @@ export const certificates: readonly Cause[] = [
     id: "key-mismatch",
     pattern: /tls: private key (?:type )?does not match public key/,
     message: "a private key does not belong to its certificate",
-    remedy:
-      "give {component} the key that its certificate was issued with: compare --tls-cert-file ({tls_cert_file}) with --tls-private-key-file ({tls_private_key_file})",
+    remedy: "give {component} the key that its certificate was issued with: compare {certificate_flag} with {key_flag}",
   },
   {
     id: "certificate-not-pem",
@@ -15,7 +14,7 @@ export const certificates: readonly Cause[] = [
       /tls: failed to find (?:any PEM data|"\S+" PEM block|PEM block).*in (?<what>certificate|key) input|tls: failed to parse (?:private|certificate)/,
     message: "a certificate or key that it reads is not PEM",
     remedy:
-      "replace the file by the {what} in PEM (`openssl x509 -in FILE -noout` accepts it): --tls-cert-file is {tls_cert_file}, --tls-private-key-file {tls_private_key_file}",
+      "replace the file by the {what} in PEM, with -----BEGIN at the very start of a line: {certificate_flag}, {key_flag}. `khw-client pki check` names the fault",
   },
   {
     id: "file-unreadable",

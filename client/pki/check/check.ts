@@ -1,6 +1,6 @@
 import type { CredentialName } from "../../../proto/components.ts";
 import type { Controller } from "../../../proto/desired.ts";
-import { serviceAddress } from "../cluster/certificates.ts";
+import { serviceAddress } from "../../../proto/networks.ts";
 import {
   authoritiesIn,
   certificateIn,

@@ -67,7 +67,8 @@ export function isPair(privateKey: KeyObject, publicKey: KeyObject): boolean {
   return createPublicKey(privateKey).equals(publicKey);
 }
 
-const decrypt = "decrypt it: openssl pkey -in FILE -out NEW-FILE, and put NEW-FILE in its place with mode 600";
+const decrypt =
+  "decrypt it: openssl pkey -in FILE -out plain.pem; then put plain.pem in the place of FILE, with mode 600";
 
 type KeyForm = "pkcs1" | "pkcs8" | "sec1";
 

@@ -1,4 +1,4 @@
-import { numberToIPv4, parseCidr } from "../../../proto/validate.ts";
+import { serviceAddress } from "../../../proto/networks.ts";
 import type { Subject } from "../certificate.ts";
 
 /** The certificates of lab 04 that every cluster has, in the lab's order; each is NAME.pem with its key NAME-key.pem. */
@@ -68,9 +68,4 @@ export function servingNames(cluster: ServingCluster, extraNames: readonly strin
     ...extraNames,
   ];
   return [...new Set(names)];
-}
-
-/** The address of the service kubernetes: the first of the services' network. */
-export function serviceAddress(serviceCidr: string): string {
-  return numberToIPv4(parseCidr("serviceCidr", serviceCidr).first + 1);
 }

@@ -488,7 +488,7 @@ t.test("a state that an agent would refuse is refused here", async (t) => {
   const inServices = [{ name: "controller-0", internalIp: "10.32.0.7" }];
   await t.rejects(toDesired(config, { controllers: inServices, publicAddress }, credentials), {
     code: "INVALID_ARGUMENT",
-    message: /10\.32\.0\.7 lies in the cluster's own network/,
+    message: /"10\.32\.0\.0\/24" holds 10\.32\.0\.7, the address of controller-0/,
   });
 });
 

@@ -91,7 +91,9 @@ for (const { title, options, authorityUsage, field, says } of cases) {
         ),
       ),
     );
-    const fields = collect(checkCredentials(files, cluster, { now: new Date() })).problems.map((problem) => problem.field);
+    const fields = collect(checkCredentials(files, cluster, { now: new Date() })).problems.map(
+      (problem) => problem.field,
+    );
     if (field === undefined) t.same(fields, []);
     else t.ok(fields.includes(field), fields.join(", "));
 

@@ -112,7 +112,10 @@ t.test("what is made passes what bootstrap checks", async (t) => {
   const read = new Map(
     [...credentialNames, "admin.kubeconfig" as const].map((name) => [name, Buffer.from(files[name] ?? "")]),
   );
-  t.same(collect(checkCredentials(read, { ...cluster, kubernetesVersion: "v1.21.0" }, { now: new Date() })).problems, []);
+  t.same(
+    collect(checkCredentials(read, { ...cluster, kubernetesVersion: "v1.21.0" }, { now: new Date() })).problems,
+    [],
+  );
   t.match(files["kube-scheduler.kubeconfig"], /server: https:\/\/127\.0\.0\.1:6443\n/);
   t.match(files["worker-0.kubeconfig"], /server: https:\/\/203\.0\.113\.10:6443\n/);
   t.match(files["kube-proxy.kubeconfig"], /server: https:\/\/203\.0\.113\.10:6443\n/);

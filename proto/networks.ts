@@ -1,0 +1,106 @@
+import { isIP } from "node:net";
+import { type Cidr, cidrsOverlap, ipv4ToNumber, numberToIPv4, parseCidr, refuse, show } from "./validate.ts";
+
+/** Networks in which no services, pods or machines can be. */
+const reserved: readonly (readonly [cidr: string, why: string])[] = [
+  ["0.0.0.0/8", "this network"],
+  ["127.0.0.0/8", "loopback"],
+  ["169.254.0.0/16", "link-local, where the metadata server is"],
+  ["224.0.0.0/4", "multicast"],
+];
+
+/** kube-apiserver takes no network of fewer addresses, and none of more. */
+const [leastAddresses, mostAddresses] = [8, 2 ** 20];
+
+/** A network of services by kube-apiserver's own rules. @throws KhwError INVALID_ARGUMENT */
+export function parseServiceCidr(field: string, text: string): Cidr {
+  const cidr = parseUsableCidr(field, text);
+  const size = cidr.last - cidr.first + 1;
+  const hint = "a network of /12 to /29, for example 10.32.0.0/24";
+  if (size < leastAddresses)
+    refuse(
+      field,
+      `${show(text)} has ${size} addresses, fewer than the ${leastAddresses} that kube-apiserver wants`,
+      hint,
+    );
+  if (size > mostAddresses)
+    refuse(
+      field,
+      `${show(text)} has ${size} addresses, more than the ${mostAddresses} that kube-apiserver takes`,
+      hint,
+    );
+  return cidr;
+}
+
+/** A network outside the reserved ones. @throws KhwError INVALID_ARGUMENT */
+export function parseUsableCidr(field: string, text: string): Cidr {
+  const cidr = parseCidr(field, text);
+  const found = reserved.find(([other]) => cidrsOverlap(cidr, parseCidr(field, other)));
+  if (found !== undefined) refuse(field, `${show(text)} lies in ${found[0]} (${found[1]})`, "for example 10.32.0.0/24");
+  return cidr;
+}
+
+/** An address, and an error's words for its holder. */
+export interface HeldAddress {
+  readonly address: string;
+  readonly holder: string;
+}
+
+/** No machine is in a network of services or pods. @throws KhwError INVALID_ARGUMENT naming the network and the address */
+export function refuseInside(networks: Readonly<Record<string, string>>, held: readonly HeldAddress[]): void {
+  for (const [field, text] of Object.entries(networks)) {
+    const { first, last } = parseCidr(field, text);
+    for (const { address, holder } of held) {
+      if (isIP(address) !== 4) continue;
+      const number = ipv4ToNumber(address);
+      if (number < first || number > last) continue;
+      refuse(
+        field,
+        `${show(text)} holds ${address}, the address of ${holder}`,
+        "give services and pods networks in which no machine is",
+      );
+    }
+  }
+}
+
+/** The address of the service kubernetes: the first of the services' network. */
+export function serviceAddress(serviceCidr: string): string {
+  return numberToIPv4(parseCidr("serviceCidr", serviceCidr).first + 1);
+}
+
+/**
+ * A name that clients call a server by: an IP address or a DNS name as it stands in a certificate.
+ * @throws KhwError INVALID_ARGUMENT for a name that no client would ask for
+ */
+export function parseServerName(field: string, value: string): string {
+  if (isIP(value) === 4) return value;
+  if (isIP(value) === 6) {
+    if (/^::ffff:/i.test(value))
+      refuse(field, `${show(value)} is an IPv4 address in IPv6's form`, "write it as an IPv4 address");
+    if (value.includes("%")) refuse(field, `${show(value)} has a zone, which means something on one machine alone`);
+    return value;
+  }
+  const labels = value.split(".");
+  if (value.endsWith("."))
+    refuse(
+      field,
+      `${show(value)} ends with a dot, and clients compare without it`,
+      `write ${value.replace(/\.+$/, "")}`,
+    );
+  if (/^[0-9]+$|^0x[0-9a-f]*$/i.test(labels.at(-1) ?? "")) {
+    refuse(
+      field,
+      `${show(value)} is neither an IP address nor a DNS name`,
+      "an IPv4 address has four numbers of 0 to 255 without leading zeros",
+    );
+  }
+  if (value !== value.toLowerCase())
+    refuse(field, `${show(value)} has capital letters`, `write ${value.toLowerCase()}`);
+  const sound = value.length <= 253 && labels.every((label) => /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(label));
+  if (!sound) {
+    const hint =
+      "letters, digits and hyphens between dots, for example api.example.com; other letters in the form xn--...";
+    refuse(field, `${show(value)} is neither an IP address nor a DNS name`, hint);
+  }
+  return value;
+}
