@@ -73,17 +73,11 @@ export function textOf(data: unknown, key: string): string | undefined {
 /** Why a map has no text of that name. */
 export function whyNoText(data: unknown, key: string): string {
   const value = fieldOf(data, key);
-  switch (typeof value) {
-    case "number":
-    case "bigint":
-      return "is a number: put it in quotes";
-    case "boolean":
-      return "is a truth value (YAML 1.1 reads on, yes and y as one): put it in quotes";
-    case "object":
-      return "is no text";
-    default:
-      return value === "" ? "is empty" : "is missing";
-  }
+  if (value === undefined) return "is missing";
+  if (value === "") return "is empty";
+  if (typeof value === "number" || typeof value === "bigint") return "is a number: put it in quotes";
+  if (typeof value !== "boolean") return "is no text";
+  return "is a truth value (YAML 1.1 reads on, yes and y as one): put it in quotes";
 }
 
 /** Empty for a value that is no list. */
