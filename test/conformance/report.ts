@@ -1,0 +1,40 @@
+/** docs/conformance.md's tables. */
+import type { Outcome } from "./outcome.ts";
+import type { Classification } from "./specs.ts";
+
+/** The tables: tests that passed, by group, and tests that were left out, by reason. */
+export function tables(outcomes: readonly Outcome[], { leftOut }: Classification): string {
+  const groups = Map.groupBy(outcomes, ({ group }) => group.trim());
+  const ran = [...groups]
+    .toSorted(([one], [other]) => (one < other ? -1 : 1))
+    .map(([group, of]) => `| ${group} | ${of.length} | ${of.filter(({ state }) => state === "passed").length} |`);
+  const out = leftOut.map(({ reason, names }) => `| ${reason} | ${names.length} |`);
+  const lines = [
+    "| tests | run | passed |",
+    "|---|---:|---:|",
+    ...ran,
+    "",
+    "| left out | tests |",
+    "|---|---:|",
+    ...out,
+  ];
+  return `${lines.join("\n")}\n`;
+}
+
+/** Lists what keeps the run from being a success: tests that failed or did not run, and processes that are not the same. */
+export function problems(
+  wanted: readonly string[],
+  outcomes: readonly Outcome[],
+  processes: { readonly before: readonly string[]; readonly after: readonly string[] },
+): readonly string[] {
+  const ran = new Set(outcomes.map(({ name }) => name));
+  return [
+    ...outcomes
+      .filter(({ state }) => state !== "passed")
+      .map(({ name, state, failure }) => `${state}: ${name}\n${failure}`),
+    ...wanted.filter((name) => !ran.has(name)).map((name) => `did not run: ${name}`),
+    ...processes.after
+      .filter((process) => !processes.before.includes(process))
+      .map((process) => `started again during the run: ${process}`),
+  ];
+}

@@ -1,0 +1,63 @@
+/** Which of upstream's [Conformance] tests are run, and why the others are not: specs.txt, and its check against the real list. */
+
+/** A group of specs.txt that is left out. */
+export interface LeftOut {
+  readonly reason: string;
+  readonly names: readonly string[];
+}
+
+/** specs.txt, read. */
+export interface Classification {
+  readonly run: readonly string[];
+  readonly leftOut: readonly LeftOut[];
+}
+
+const runHeading = "run";
+const leftOutHeading = /^left out: (.+)$/;
+
+/**
+ * Reads specs.txt: a heading, `== run ==` or `== left out: REASON ==`, then a test's name on each line. Lines that start with
+ * `#` and empty lines do not count.
+ * @throws Error for a name before the first heading, and for a heading of another kind
+ */
+export function parseSpecs(text: string): Classification {
+  const run: string[] = [];
+  const leftOut: { reason: string; names: string[] }[] = [];
+  let names: string[] | undefined;
+  for (const [index, line] of text.split("\n").entries()) {
+    if (line.trim() === "" || line.startsWith("#")) continue;
+    const heading = /^== (.+) ==$/.exec(line)?.[1];
+    if (heading === undefined) {
+      if (names === undefined) throw new Error(`line ${index + 1}: a test before the first heading`);
+      names.push(plainName(line));
+    } else if (heading === runHeading) {
+      names = run;
+    } else {
+      const reason = leftOutHeading.exec(heading)?.[1];
+      if (reason === undefined) throw new Error(`line ${index + 1}: not a heading: ${heading}`);
+      names = [];
+      leftOut.push({ reason, names });
+    }
+  }
+  return { run, leftOut };
+}
+
+/**
+ * Lists what does not fit between specs.txt and the tests that there are: tests in no group, names without a test, names that are
+ * listed twice. Empty when every test has exactly one place.
+ */
+export function findMisfits({ run, leftOut }: Classification, real: readonly string[]): readonly string[] {
+  const listed = [...run, ...leftOut.flatMap(({ names }) => names)];
+  const known = new Set(listed);
+  const exists = new Set(real.map(plainName));
+  return [
+    ...[...exists].filter((name) => !known.has(name)).map((name) => `in no group: ${name}`),
+    ...[...known].filter((name) => !exists.has(name)).map((name) => `no such test: ${name}`),
+    ...listed.filter((name, index) => listed.indexOf(name) !== index).map((name) => `listed twice: ${name}`),
+  ];
+}
+
+/** A test's name without the double and trailing spaces that upstream's names have. */
+export function plainName(name: string): string {
+  return name.replaceAll(/\s+/g, " ").trim();
+}

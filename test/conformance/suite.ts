@@ -1,0 +1,75 @@
+/** Runs upstream's e2e.test: lists its tests, and runs some of them against a cluster. */
+import { mkdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+
+import { run } from "../testbed/command.ts";
+import type { RunResult } from "../testbed/command.ts";
+import type { Testbed } from "../testbed/index.ts";
+import { realVersion } from "../testbed/workstation.ts";
+import { type Outcome, parseOutcomes } from "./outcome.ts";
+
+/** Where a run happens. */
+export interface Place {
+  readonly testbed: Testbed;
+  readonly kubeconfig: string;
+  /** For reports and logs. It must exist. */
+  readonly folder: string;
+}
+
+/** The names of all [Conformance] tests that the program holds. */
+export async function listConformance(program: string, folder: string): Promise<readonly string[]> {
+  const dump = join(folder, "list.jsonl");
+  const { code, stdout, stderr } = await run(
+    [
+      program,
+      "--ginkgo.dryRun",
+      String.raw`--ginkgo.focus=\[Conformance\]`,
+      `--spec-dump=${dump}`,
+      "--provider=skeleton",
+    ],
+    { cwd: folder },
+  );
+  if (code !== 0) throw new Error(`${program} cannot list its tests: ${stdout.slice(-2000)}${stderr.slice(-2000)}`);
+  return (await parsed(dump)).filter(({ state }) => state === "passed").map(({ name }) => name);
+}
+
+/**
+ * Runs these tests one after the other and returns how each ended.
+ * @throws Error when the program ends early, with its last words
+ */
+export async function runSpecs(
+  program: string,
+  names: readonly string[],
+  { testbed, kubeconfig, folder, lane, timeoutMs }: Place & { readonly lane: string; readonly timeoutMs: number },
+): Promise<readonly Outcome[]> {
+  const home = join(folder, lane);
+  await mkdir(home, { recursive: true });
+  const dump = join(home, "specs.jsonl");
+  const argv = [
+    program,
+    `--ginkgo.focus=(${names.map(escaped).join("|")})$`,
+    "--ginkgo.noColor",
+    `--spec-dump=${dump}`,
+    "--provider=skeleton",
+    `--kubeconfig=${kubeconfig}`,
+    `--kubectl-path=${join(testbed.kubernetes, realVersion, "kubectl")}`,
+    `--e2e-output-dir=${home}`,
+    "--disable-log-dump",
+  ];
+  const result = await testbed.run(argv, { cwd: home, env: { HOME: home }, timeoutMs });
+  return (await parsed(dump, result)).filter(({ state }) => state !== "skipped");
+}
+
+async function parsed(dump: string, result?: RunResult): Promise<readonly Outcome[]> {
+  try {
+    return parseOutcomes(await readFile(dump, "utf8"));
+  } catch (cause) {
+    const words = result === undefined ? "" : `: ${result.stdout.slice(-4000)}${result.stderr.slice(-4000)}`;
+    throw new Error(`e2e.test ended early${words}`, { cause });
+  }
+}
+
+/** The name as a part of Go's regular expressions. */
+function escaped(name: string): string {
+  return name.replaceAll(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`);
+}
