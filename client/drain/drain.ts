@@ -11,26 +11,26 @@ export interface RotationTimeouts {
   /** How long the load balancer's health check may take to agree. */
   readonly verify: number;
   /**
-   * From then on, how long a connection that was sent here in the last moment may take to come to its request: an API server that
-   * stops answers the requests that it has, and cuts off whoever has not come that far. Nobody tells when there is none left.
+   * Time for connections that the load balancer sent in the last moment to deliver their request. A stopping API
+   * server answers requests that it has and cuts off the others. No API reports the end of this phase.
    */
   readonly drain: number;
 }
 
 export interface RotationOptions {
-  /** Undefined: there is no load balancer that could be asked. */
+  /** Undefined if the cluster has no load balancer of khw's. */
   readonly cloud: Cloud | undefined;
   readonly timeouts: RotationTimeouts;
   readonly signal: AbortSignal;
   readonly emit: (event: StepEvent) => void;
 }
 
-/** The API tells of a changed health to nobody who does not ask. */
+/** The API sends no notifications, so the health is asked for at this interval. */
 const askMillis = 500;
 
 /**
- * Takes the node out of rotation, and waits until the load balancer sends it no new connection. Connections that stand go on.
- * @throws KhwError TIMEOUT with what the health check said last; the node is drained by then.
+ * Drains the node, and waits until the load balancer sends it no new connection. Open connections go on.
+ * @throws KhwError TIMEOUT with the last answer of the health check; the node is drained by then
  */
 export async function leave(node: AgentNode, options: RotationOptions): Promise<void> {
   await phase({ id: "drain", summary: "leaves the rotation" }, options.emit, async (progress) => {
@@ -43,8 +43,8 @@ export async function leave(node: AgentNode, options: RotationOptions): Promise<
 }
 
 /**
- * Takes the node back into rotation, and waits until the load balancer sends it connections.
- * @throws KhwError TIMEOUT with what the health check said last; the node is not drained any more by then.
+ * Undrains the node, and waits until the load balancer sends it connections.
+ * @throws KhwError TIMEOUT with the last answer of the health check; the node is no longer drained by then
  */
 export async function enter(node: AgentNode, options: RotationOptions): Promise<void> {
   await phase({ id: "undrain", summary: "comes back into rotation" }, options.emit, async (progress) => {

@@ -4,17 +4,20 @@ import type { Cloud, Member } from "../cluster/open.ts";
 import type { HealthState } from "../gce/health.ts";
 import { nodesAtOnce, onNodes } from "../cluster/for-each-node.ts";
 
-/** A controller as it is now: by its own word, and by the load balancer's. */
+/** The current state of a controller, as the agent and the load balancer report it. */
 export interface Standing {
   readonly name: string;
-  /** Undefined when its agent did not answer. */
+  /** Undefined if the agent did not answer. */
   readonly status?: GetStatusResponse | undefined;
   readonly error?: KhwError | undefined;
-  /** Undefined where khw has no load balancer to ask. */
+  /** Undefined if the cluster has no load balancer of khw's. */
   readonly backend?: HealthState | undefined;
 }
 
-/** All controllers at once. An agent that does not answer is no error here; a Compute API that does not is one. */
+/**
+ * Reads the state of all controllers at once. An agent that does not answer is no error; a Compute API that does
+ * not answer is one.
+ */
 export async function readStandings(
   { members, cloud }: { readonly members: readonly Member[]; readonly cloud: Cloud | undefined },
   signal: AbortSignal,
@@ -45,13 +48,16 @@ export function isHealthy({ status }: Standing, component: string): boolean {
   return status?.components.some(({ name, health }) => name === component && health === Health.HEALTH_HEALTHY) === true;
 }
 
-/** Requests reach its API server: it is healthy, not drained, and the load balancer (where there is one) sends it clients. */
+/**
+ * Whether requests reach the node's API server: it is healthy, not drained, and a backend of the load balancer if
+ * there is one.
+ */
 export function serves(standing: Standing): boolean {
   const { backend = "HEALTHY" } = standing;
   return isHealthy(standing, "kube-apiserver") && !isDrained(standing) && backend === "HEALTHY";
 }
 
-/** Why no request reaches a node's API server, in words. */
+/** Says why no request reaches a node's API server. */
 function whyNot(standing: Standing): string {
   const { name, status, error, backend } = standing;
   if (status === undefined) return `${name} is not reached (${error?.message ?? "no answer"})`;
@@ -61,7 +67,7 @@ function whyNot(standing: Standing): string {
   return `Google's health check says ${backend ?? "nothing"} of ${name}`;
 }
 
-/** Nothing, when clients are served without these nodes too; else why not. */
+/** Returns the reason why clients would not be served without these nodes; undefined if they would. */
 export function refusalToLeave(standings: readonly Standing[], leaving: ReadonlySet<string>): KhwError | undefined {
   const others = standings.filter(({ name }) => !leaving.has(name));
   if (others.some(serves) || standings.every((standing) => !leaving.has(standing.name) || isDrained(standing)))
@@ -72,14 +78,17 @@ export function refusalToLeave(standings: readonly Standing[], leaving: Readonly
   });
 }
 
-/** Nothing, when the cluster does without this component of the node for as long as it restarts; else why not. */
+/**
+ * Returns the reason why the cluster cannot do without this component of the node during a restart; undefined if it
+ * can.
+ */
 export function refusalToRestart(
   standings: readonly Standing[],
   name: string,
   component: string,
 ): KhwError | undefined {
   const own = standings.find((standing) => standing.name === name);
-  // What does not work takes nothing away by being restarted.
+  // A component that does not work takes nothing away by its restart.
   if (own === undefined || !isHealthy(own, component)) return undefined;
   const others = standings.filter((standing) => standing !== own);
   switch (component) {
@@ -101,7 +110,7 @@ function refusalWithoutApi(others: readonly Standing[]): KhwError | undefined {
   });
 }
 
-/** etcd goes on while more than half of its members are there. */
+/** etcd needs more than half of its members. */
 function refusalWithoutQuorum(standings: readonly Standing[], others: readonly Standing[]): KhwError | undefined {
   const members = standings.filter(
     ({ status }) => status === undefined || status.components.some(({ name }) => name === "etcd"),

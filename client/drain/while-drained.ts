@@ -5,20 +5,20 @@ import { isDrained, isHealthy, serves, type Standing } from "./serving-state.ts"
 
 export interface DrainedOptions extends RotationOptions {
   readonly node: AgentNode;
-  /** All controllers, as they were just now. */
+  /** The state of all controllers, just read. */
   readonly standings: readonly Standing[];
 }
 
-/** What ends a piece of work that was begun is its own deadline, not Ctrl-C. */
+/** Work that has begun ends by its own deadline, not by Ctrl-C. */
 const never = new AbortController().signal;
 
 /**
- * Does the work with the node out of the load balancer's rotation, and takes it back in. A node that nothing is sent to, that was
- * drained before, or that is the only one to serve is worked on as it is, and left as it was.
+ * Drains the node, does the work, and undrains it. A node is not drained if it gets no requests, was drained
+ * before, or is the only one that serves.
  *
- * When the work fails and the API server is not well, the node stays out, and the error says so. Ctrl-C before the work takes
- * the node back in at once.
- * @throws KhwError what the work throws; TIMEOUT when the health check does not agree in time
+ * If the work fails and the API server is not healthy, the node stays drained, and the error says so. Ctrl-C before
+ * the work undrains the node at once.
+ * @throws KhwError the error of the work; TIMEOUT if the health check does not follow in time
  */
 export async function whileDrained(work: () => Promise<void>, options: DrainedOptions): Promise<void> {
   const { node, standings, signal } = options;
@@ -39,14 +39,14 @@ export async function whileDrained(work: () => Promise<void>, options: DrainedOp
     await enter(node, { ...options, signal });
   } catch (thrown) {
     if (!signal.aborted) throw thrown;
-    // The work is done; only the waiting was cut short.
+    // The work is done; only the wait was interrupted.
     await node.setMaintenance(false, never).catch((error: unknown) => {
       throw staysOut(node, toKhwError(error));
     });
   }
 }
 
-/** A node goes where it is in rotation and not the only one. */
+/** Whether the node can be drained: it serves, and another node serves too. */
 function mayLeave(standings: readonly Standing[], name: string, { cloud }: RotationOptions): boolean {
   const own = standings.find((standing) => standing.name === name);
   if (cloud === undefined || own === undefined || isDrained(own) || own.backend !== "HEALTHY") return false;
@@ -61,13 +61,16 @@ async function isWell(node: AgentNode): Promise<boolean> {
   }
 }
 
-/** The error that cut the work short, once the node is back in; else with what is left to do. */
+/**
+ * Undrains the node and returns the error that interrupted the work; if that fails, the error says how to undrain
+ * it.
+ */
 async function backIn(node: AgentNode, error: KhwError): Promise<KhwError> {
   try {
     await node.setMaintenance(false, never);
     return error;
   } catch {
-    // An agent that is busy may have refused to drain it in the first place.
+    // A busy agent may have refused the drain itself.
     const status = await node.status(never).catch(() => undefined);
     return status?.maintenance?.drained === false ? error : staysOut(node, error);
   }

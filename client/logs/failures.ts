@@ -6,14 +6,14 @@ import type { ReadOptions } from "./read-all.ts";
 
 const partly = 3;
 
-/** What went wrong while many nodes were read: told on standard error as it happens, and counted for the end. */
+/** Collects failures while many nodes are read: prints each on standard error at once, and counts them. */
 export interface Failures {
   readonly failed: ReadOptions["failed"];
-  /** 0 when nothing failed, 3 when some did. @throws KhwError when nothing succeeded */
+  /** Returns 0 if nothing failed and 3 if some did. @throws KhwError if nothing succeeded */
   conclude(sources: number): number;
 }
 
-/** A node's failure is told of once, however many of its streams it ends. */
+/** Reports a node's failure once, however many of its streams it ends. */
 export function collectFailures({ warn }: Pick<Context, "warn">): Failures {
   const errors = new Map<string, KhwError>();
   const told = new Map<string, string>();
@@ -37,7 +37,7 @@ export function collectFailures({ warn }: Pick<Context, "warn">): Failures {
   };
 }
 
-/** Those that answer; the others are reported. */
+/** Returns the members that answer; reports the others. */
 export function answering(members: readonly Member[], { failed }: Failures): Member[] {
   return members.filter(({ node, error }) => {
     if (error !== undefined) failed(node.address.name, error);

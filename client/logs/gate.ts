@@ -1,4 +1,4 @@
-/** Lets so many through at once; the others wait their turn. Whoever has entered leaves by the function it was given. */
+/** Lets a limited number through at once; the others wait. Each caller leaves by the function that it gets. */
 export interface Gate {
   enter(): Promise<() => void>;
 }

@@ -13,13 +13,16 @@ export interface HistoryRequest {
   readonly follow: boolean;
 }
 
-/** What a node's agent remembers. Opened again it goes on after the last event that was read: their ids count up. */
+/**
+ * Streams the history of a node's agent. When opened again, continues after the last event read, by its ascending
+ * id.
+ */
 export function historySource(node: AgentNode, request: HistoryRequest): Source<NodeEvent> {
   const { name } = node.address;
   let last: HistoryEvent | undefined;
   async function* open(signal: AbortSignal): AsyncGenerator<NodeEvent> {
     const again = last === undefined ? request : { ...request, limit: 0, sinceUnixMillis: last.timeUnixMillis };
-    // Nothing may ever happen there; who the agent is it tells within its deadline, or it is away.
+    // A quiet node sends nothing, so the agent is asked for its name first, with a deadline.
     await node.info(signal);
     for await (const event of node.history(again, signal)) {
       if (last !== undefined && event.id <= last.id) continue;

@@ -1,11 +1,11 @@
 export interface MergeOptions<Message> {
-  /** In milliseconds since the epoch; each source's own messages are in order of it. */
+  /** In milliseconds since the epoch; the messages of each source are in this order. */
   readonly timeOf: (message: Message) => number;
   /** How long a message waits for a source that might still have an older one. */
   readonly patienceMillis: number;
 }
 
-/** A source with the message that it wants to get rid of, if it has one now. */
+/** A source, and the message that it offers now, if any. */
 interface Lane<Message> {
   head: { readonly message: Message; readonly since: number } | undefined;
   taken: () => void;
@@ -13,9 +13,9 @@ interface Lane<Message> {
 }
 
 /**
- * The messages of all sources in one order of time, each source read no further than its next message. One that has nothing
- * to say for long holds the others up for no longer than the patience; what it then says late comes late. A source must not
- * throw: it reports its failure and ends.
+ * Merges the messages of all sources by time. Each source is read no further than its next message. A silent source
+ * delays the others by the patience at most; its late messages come late. A source must not throw: it reports its
+ * failure and ends.
  */
 export async function* mergeByTime<Message>(
   sources: readonly AsyncIterable<Message>[],
@@ -57,7 +57,7 @@ export async function* mergeByTime<Message>(
         oldest.head = undefined;
         yield message;
         oldest.taken();
-        // The source whose turn it was has the word again before the next is chosen.
+        // The source just read may offer its next message before the next choice.
         await Promise.resolve();
         continue;
       }

@@ -1,24 +1,24 @@
 import { type KhwError, toKhwError } from "../../proto/errors.ts";
 import { isPassing, reconnecting } from "./reconnecting.ts";
 
-/** One stream of one node. */
+/** A stream of a node. */
 export interface Source<Message> {
-  /** What it is in messages to the user: the node, or its component. */
+  /** Its name in messages to the user: the node, or its component. */
   readonly title: string;
-  /** Opens it, after what has been read already. */
+  /** Opens the stream behind the messages that were read already. */
   readonly open: (signal: AbortSignal) => AsyncIterable<Message>;
 }
 
 export interface ReadOptions {
   readonly follow: boolean;
   readonly signal: AbortSignal;
-  /** Told of what broke; with `retryMillis` where it is opened again. */
+  /** Called when the stream breaks; with `retryMillis` if it will be opened again. */
   readonly failed: (title: string, error: KhwError, retryMillis?: number) => void;
 }
 
 /**
- * The messages of a source that never throws: it reports and ends, or with `follow` is opened again for as long as that can
- * help. Ends when the signal aborts.
+ * Streams a source's messages and never throws. A failure is reported; with `follow` the source is opened again
+ * while that can help. Ends when the signal aborts.
  */
 export async function* readAll<Message>(
   { title, open }: Source<Message>,

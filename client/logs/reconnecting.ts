@@ -5,13 +5,13 @@ import type { Gate } from "./gate.ts";
 export interface Reconnecting<Message> {
   /** Opens the stream; it ends when the signal aborts. */
   readonly open: (signal: AbortSignal) => AsyncIterable<Message>;
-  /** Told that the stream broke, and when it is opened again. */
+  /** Called when the stream breaks, with the time until it is opened again. */
   readonly lost: (error: KhwError, retryMillis: number) => void;
-  /** Whether another try may succeed without anybody's doing. */
+  /** Whether another try may succeed without anybody's action. */
   readonly passing: (error: KhwError) => boolean;
-  /** How long a stream may take to its first message; absent where there may be none for ever. */
+  /** Time limit for the first message; absent if there may never be one. */
   readonly firstMillis?: number;
-  /** Bounds how many streams are on the way to their first message at once; that time counts from the turn on. */
+  /** Limits the streams that wait for their first message at once; the time limit starts behind the gate. */
   readonly gate?: Gate;
   readonly signal: AbortSignal;
 }
@@ -20,8 +20,8 @@ const firstWait = 500;
 const longestWait = 10_000;
 
 /**
- * The messages of a stream that is opened anew whenever it breaks, with exponential back-off and jitter, until the signal
- * aborts. @throws KhwError for what does not pass by itself
+ * Streams messages and opens the stream again whenever it breaks, with exponential back-off and jitter, until the
+ * signal aborts. @throws KhwError if the failure is permanent
  */
 export async function* reconnecting<Message>({
   open,
@@ -59,7 +59,7 @@ export async function* reconnecting<Message>({
   }
 }
 
-/** Whether a node that answers so may answer otherwise later on. */
+/** Whether a node with this error may answer later. */
 export function isPassing({ code }: KhwError): boolean {
   return code === "UNREACHABLE" || code === "CANCELLED" || code === "INTERRUPTED" || code === "TIMEOUT";
 }

@@ -2,7 +2,7 @@ import { type KhwError, toDetail } from "../../proto/errors.ts";
 import type { StepEvent } from "../../proto/step.ts";
 import type { Progress, ProgressEvent } from "./progress.ts";
 
-/** One JSON object a line, for programs. Its shape is documented in docs/output.md. */
+/** Prints a JSON object a line, for programs. docs/output.md documents the shape. */
 export function jsonProgress(write: (text: string) => void): Progress {
   return {
     emit: (event) => write(`${JSON.stringify({ time: new Date().toISOString(), ...toJson(event) })}\n`),

@@ -5,19 +5,19 @@ import { agentStepText, type StepText, stepText } from "./step-text.ts";
 
 type EndEvent = Extract<ProgressEvent, { kind: "end" }>;
 
-/** A row of the live display: the steps that a track works on now, and how it ended. */
+/** A row of the live display: the current steps of a track, and its end. */
 interface Row {
   readonly working: Map<string, string>;
   readonly show: (text: string) => void;
   readonly end: (event: EndEvent) => void;
 }
 
-/** A row a track with what it does now, redrawn in place. For terminals. */
+/** Shows a row for each track, redrawn in place. For terminals. */
 export async function liveProgress(write: (text: string) => void): Promise<Progress> {
   const { Listr } = await import("listr2");
   const rows = new Map<string, Row>();
   let drawn: Promise<unknown> = Promise.resolve();
-  /** Lines that must outlive the rows. */
+  /** Lines that stay when the rows are gone. */
   const reports: string[] = [];
 
   const begin = (tracks: readonly string[]): void => {
@@ -82,7 +82,7 @@ export async function liveProgress(write: (text: string) => void): Promise<Progr
   };
 }
 
-/** The step that was begun last in full, and how many others are under way: one line, whatever the terminal's width. */
+/** Returns the newest step in full and the number of the others: a single line at any width. */
 function describeWork(working: ReadonlyMap<string, string>): string {
   const newest = [...working].at(-1);
   if (newest === undefined) return "";

@@ -4,11 +4,11 @@ import type { StepEvent } from "../../proto/step.ts";
 /** A part of a node's work that the client itself does or asks for. */
 export interface Phase {
   readonly id: string;
-  /** What happens to the node, in a few words. */
+  /** Says what happens to the node, in a few words. */
   readonly summary: string;
 }
 
-/** Does the work and tells of it as of a step. @throws what the work throws, as a KhwError that names the step */
+/** Does the work and reports it as a step. @throws the error of the work, as a KhwError that names the step */
 export async function phase<T>(
   { id, summary }: Phase,
   emit: (event: StepEvent) => void,

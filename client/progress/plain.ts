@@ -2,7 +2,7 @@ import { formatError } from "../../proto/errors.ts";
 import { loadBalancerTrack, type Progress, type ProgressEvent } from "./progress.ts";
 import { agentStepText, type StepText, stepText } from "./step-text.ts";
 
-/** A line an event, for logs and pipes; a step's progress is left out. */
+/** Prints a line for each event, for logs and pipes; a step's progress is left out. */
 export function plainProgress(write: (text: string) => void): Progress {
   return {
     emit: (event) => {

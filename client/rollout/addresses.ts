@@ -5,16 +5,17 @@ import { controllersOf, findInstances, openCloud, openCluster, type OpenCluster 
 import { loadBalancerConfig } from "../config/load-balancer.ts";
 import type { ClusterConfig } from "../config/schema.ts";
 
-/** What the API servers are called by, beside the names that all clusters have. */
+/** The names and addresses of the API servers, beside those that all clusters have. */
 export interface Addresses {
   readonly controllers: readonly Controller[];
   readonly publicAddress: string;
 }
 
 /**
- * The controllers' addresses and the public one: from khw.yaml where they stand there; else, where the cluster is behind a
- * load balancer of Google's, from the Compute API; else from the agents. So certificates can be made before an agent is there.
- * @throws KhwError when they cannot be found out
+ * Returns the controllers' addresses and the public address: from khw.yaml; otherwise from the Compute API if the
+ * cluster has Google's load balancer; otherwise from the agents. So certificates can be made before there is an
+ * agent.
+ * @throws KhwError if they cannot be found
  */
 export async function findAddresses(config: ClusterConfig, signal: AbortSignal): Promise<Addresses> {
   const { nodes, cluster, loadBalancer } = config;
@@ -34,7 +35,7 @@ export async function findAddresses(config: ClusterConfig, signal: AbortSignal):
   return { controllers: controllersOf({ config, members: [], instances }), publicAddress };
 }
 
-/** The public address alone: no node need be named or be there. @throws KhwError when it cannot be found out */
+/** Returns the public address; no node needs to be named or reachable. @throws KhwError if it cannot be found */
 export async function findPublicAddressOf(config: ClusterConfig, signal: AbortSignal): Promise<string> {
   const options = { signal, mayCreateAddress: false };
   if (config.cluster.publicAddress !== undefined || config.loadBalancer === "none") {

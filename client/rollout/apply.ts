@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { fromDetail, KhwError, toKhwError } from "../../proto/errors.ts";
-import { DesiredState, type Event, type GetInfoResponse, OperationState } from "../../proto/gen/khw/agent/v1/agent.ts";
+import { DesiredState, type Event, OperationState } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { StepEvent } from "../../proto/step.ts";
 import { clockFindings, readClock } from "../cluster/clock-skew.ts";
 import type { Member } from "../cluster/open.ts";
@@ -12,31 +12,24 @@ import type { RotationOptions } from "../drain/drain.ts";
 import { readStandings } from "../drain/serving-state.ts";
 import { whileDrained } from "../drain/while-drained.ts";
 
-/** A node whose agent answered, and what it said. */
-export interface LiveNode {
-  readonly node: AgentNode;
-  readonly info: GetInfoResponse;
-}
-
 export interface RolloutOptions {
   readonly progress: Progress;
-  /** Ctrl-C: ends the listening, not the nodes' work. */
+  /** Ctrl-C ends the listening, not the nodes' work. */
   readonly signal: AbortSignal;
-  /** For one node's whole operation. */
+  /** Time limit for the whole operation of a node. */
   readonly timeoutMillis: number;
-  /** The nodes to work on one at a time. */
+  /** The nodes to work on one after the other. */
   readonly spare: ReadonlySet<AgentNode>;
-  /** What those are taken out of meanwhile; undefined: nothing. */
+  /** The load balancer that these nodes are drained from; undefined without a load balancer. */
   readonly rotation?: Rotation | undefined;
 }
 
-/** The load balancer's, and who is in it. */
+/** The load balancer and its members. */
 export interface Rotation extends Pick<RotationOptions, "cloud" | "timeouts"> {
   readonly members: readonly Member[];
 }
 
-/** How a node's operation ended. */
-/** Everything that stands in the way on any of the nodes, all of it at once; changes nothing. `warn` is told of what does not. */
+/** Returns every obstacle on every node at once; changes nothing. `warn` gets the findings that are no obstacle. */
 export async function preflight(
   work: readonly NodeWork[],
   signal: AbortSignal,
@@ -56,9 +49,9 @@ export async function preflight(
 }
 
 /**
- * Applies to all nodes at once and waits for each; one node's failure is no other's. But those to spare follow one after
- * the other, out of rotation, and only for as long as nothing failed: a change that breaks one API server does not get to the
- * next.
+ * Applies to all nodes at once and waits for each; a node's failure does not stop the others. The nodes to spare
+ * follow one after the other, drained, until the first failure: a change that breaks one API server does not reach
+ * the next.
  */
 export async function rollout(work: readonly NodeWork[], options: RolloutOptions): Promise<NodeOutcome[]> {
   const { progress, signal, spare } = options;
@@ -78,7 +71,7 @@ export async function rollout(work: readonly NodeWork[], options: RolloutOptions
   return outcomes;
 }
 
-/** A node that cannot be drained is not changed. */
+/** A node that cannot be drained is left unchanged. */
 async function applySpared(item: NodeWork, options: RolloutOptions): Promise<NodeOutcome> {
   const { rotation, progress, signal } = options;
   const { node } = item;
@@ -99,7 +92,7 @@ async function applySpared(item: NodeWork, options: RolloutOptions): Promise<Nod
   }
 }
 
-/** The node is at it already: there is nothing left to do but to listen. */
+/** Whether the node runs this operation already; the client then only listens. */
 function isUnderWay({ node, desired }: NodeWork, { members }: Rotation): boolean {
   const operation = members.find((member) => member.node === node)?.info?.operation;
   return operation?.state === OperationState.OPERATION_STATE_RUNNING && operation.id === operationId(desired);
@@ -129,7 +122,7 @@ async function applyToNode(
   }
 }
 
-/** What a node was last seen doing. */
+/** The last event of a node. */
 interface Seen {
   readonly step: string;
   readonly text: string;
@@ -157,7 +150,7 @@ function overdue(timeoutMillis: number, last: Seen | undefined, cause: KhwError)
   });
 }
 
-/** A connection that was never made is no more than that; one that was lost says where the node was. */
+/** Names the last step if the connection was lost in the middle of the work. */
 function lost(last: Seen | undefined, cause: KhwError): KhwError {
   if (last === undefined) return cause;
   return new KhwError("INTERRUPTED", `the agent went away at "${last.text}": ${cause.message}`, {
@@ -167,7 +160,9 @@ function lost(last: Seen | undefined, cause: KhwError): KhwError {
   });
 }
 
-/** A UUID that is the desired state's own: the same state asked for again attaches to the operation that already runs. */
+/**
+ * Returns a UUID derived from the desired state: asking for the same state again attaches to the running operation.
+ */
 export function operationId(desired: DesiredState): string {
   const hex = createHash("sha256").update(DesiredState.encode(desired).finish()).digest("hex");
   return [hex.slice(0, 8), hex.slice(8, 12), `8${hex.slice(13, 16)}`, `a${hex.slice(17, 20)}`, hex.slice(20, 32)].join(

@@ -9,16 +9,18 @@ import type { Addresses } from "./addresses.ts";
 
 export interface ProvideOptions {
   readonly addresses: Addresses;
-  /** Who was asked whether there is a cluster already. */
+  /** The members that were asked whether there is a cluster already. */
   readonly members: readonly Member[];
-  /** What a killed run had begun to write to the folder is finished before it is looked at. */
+  /** Finish the files that a killed run had begun to write. */
   readonly complete: boolean;
 }
 
 /**
- * All files of labs 04 to 06 for a folder that has none of them, not written yet; undefined where one or the other stands there, or the
- * administrator's kubeconfig is brought from elsewhere: then they are somebody's, and khw completes them only when asked to.
- * @throws KhwError CREDENTIAL_INVALID where the nodes have been worked on before: their cluster's files must be somewhere
+ * Returns all files of labs 04 to 06, not written yet, for a folder without any of them. Undefined if the folder
+ * has some of them or the administrator's kubeconfig comes from elsewhere: khw completes such files only on
+ * request.
+ * @throws KhwError CREDENTIAL_INVALID if the nodes were worked on before: their cluster's files must exist
+ * somewhere
  */
 export async function provideCredentials(
   config: ClusterConfig,

@@ -2,7 +2,7 @@ import type { KhwError } from "../../proto/errors.ts";
 import type { DesiredState } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { AgentNode } from "../cluster/agent-client.ts";
 
-/** One node, and the state that it is brought to. */
+/** A node and its desired state. */
 export interface NodeWork {
   readonly node: AgentNode;
   readonly desired: DesiredState;

@@ -7,17 +7,17 @@ import type { Serving } from "./restart-order.ts";
 
 export interface RollNodesOptions {
   readonly progress: Progress;
-  /** Ctrl-C: the node in hand is finished, and no other begun. */
+  /** Ctrl-C: the current node is finished, and no other is begun. */
   readonly signal: AbortSignal;
   readonly serving: Serving;
 }
 
-/** What was begun is ended by its own deadline, not by Ctrl-C. */
+/** Work that has begun ends by its own deadline, not by Ctrl-C. */
 const never = new AbortController().signal;
 
 /**
- * Applies to the nodes that serve one after the other, drained where the API server would be restarted, for as long as nothing
- * failed. Before them, all at once, to those that serve nobody.
+ * Applies to the nodes that serve one after the other until the first failure; a node is drained if its API server
+ * would restart. The nodes that do not serve come before, all at once.
  */
 export async function rollNodes(
   { config, cloud, members }: OpenCluster,
@@ -31,7 +31,7 @@ export async function rollNodes(
   const rotation = { cloud, members, timeouts: config.timeouts };
   const options = { progress, signal: never, timeoutMillis: config.timeouts.node, rotation };
   const inTurn = ({ node }: NodeWork): boolean => serving.serving.has(node) || serving.spare.has(node);
-  // The others first, and at once: they may need each other, and what breaks them these are spared.
+  // The others come first and at once: they may need each other, and a change that breaks them spares these.
   const outcomes = await rollout(
     work.filter((item) => !inTurn(item)),
     { ...options, spare: new Set() },

@@ -11,18 +11,18 @@ import type { NewFiles } from "../pki/folder.ts";
 import type { NodeWork } from "./node-work.ts";
 import { several } from "../cluster/combine-errors.ts";
 
-/** What shall be, worked out in full and found sound, before anything is touched. */
+/** The complete plan, checked before anything is touched. */
 export interface Prepared {
   readonly controllers: readonly Controller[];
   readonly publicAddress: string;
   readonly admin: AdminCredentials;
   /** The nodes whose agents answered, each with its desired state. */
   readonly work: readonly NodeWork[];
-  /** Why each of the others did not. */
+  /** The errors of the nodes that did not answer. */
   readonly unreachable: readonly KhwError[];
-  /** The credentials that were made, and are written nowhere yet; none where the folder has some. */
+  /** New credentials, not written yet; empty if the folder has some. */
   readonly made: NewFiles;
-  /** What is not as it should be with the credentials, and works. */
+  /** Faults of the credentials that do not prevent the cluster from working. */
   readonly warnings: readonly Problem[];
 }
 
@@ -30,7 +30,10 @@ export interface PrepareOptions {
   readonly signal: AbortSignal;
   /** Reserve the static address now, where the configuration allows it; else its absence is an error. */
   readonly mayCreateAddress: boolean;
-  /** What becomes of a folder without any credentials: new ones are made to be kept, or only imagined, or their absence is an error. */
+  /**
+   * A folder without credentials: "keep" makes new ones to be saved, "imagine" makes them for the plan only,
+   * "refuse" is an error.
+   */
   readonly newCredentials: "keep" | "imagine" | "refuse";
 }
 

@@ -2,19 +2,19 @@ import type { AgentNode } from "../cluster/agent-client.ts";
 import type { NodeWork } from "./node-work.ts";
 import { withoutContent } from "../config/desired.ts";
 
-/** What an existing cluster is spared. */
+/** The nodes that need care in an existing cluster. */
 export interface Serving {
-  /** Those whose API server serves now. */
+  /** The nodes whose API server serves now. */
   readonly serving: ReadonlySet<AgentNode>;
-  /** To be worked on one after the other. */
+  /** The nodes to work on one after the other. */
   readonly spare: ReadonlySet<AgentNode>;
-  /** Taken out of rotation before, by whoever asked for it: they stay so. */
+  /** The nodes that were drained before; they stay drained. */
   readonly drained: ReadonlySet<AgentNode>;
 }
 
 /**
- * Spared are the nodes whose API server (or member of etcd) serves now and would be restarted: were all of these worked on at
- * once, a cluster that is in use would be without an API (or a quorum) for as long as they take.
+ * Returns the nodes whose API server or etcd member serves now and would restart. Working on all of them at once
+ * would leave a cluster in use without an API or without quorum.
  */
 export async function nodesToSpare(work: readonly NodeWork[], signal: AbortSignal): Promise<Serving> {
   const nodes = await Promise.all(

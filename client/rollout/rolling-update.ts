@@ -19,10 +19,11 @@ export interface RollOptions {
 }
 
 /**
- * Brings every node to what khw.yaml and the credentials say now: those that serve one after the other, drained where the API
- * server would be restarted, and then back in; and proves in the end that the cluster works. The first failure is the last
- * node. Ctrl-C finishes the node in hand.
- * @throws KhwError UNREACHABLE or PREFLIGHT_FAILED, with no node touched; PARTIAL; VERIFY_FAILED; CANCELLED after Ctrl-C
+ * Applies khw.yaml and the credentials to every node, one serving node after the other, drained if its API server
+ * would restart; then verifies the cluster. The update stops at the first failure. Ctrl-C finishes the current
+ * node.
+ * @throws KhwError UNREACHABLE or PREFLIGHT_FAILED, with no node touched; PARTIAL; VERIFY_FAILED; CANCELLED after
+ * Ctrl-C
  */
 export async function roll(opened: OpenCluster, { context, progress }: RollOptions): Promise<Prepared> {
   const { signal } = context;
@@ -40,7 +41,7 @@ export async function roll(opened: OpenCluster, { context, progress }: RollOptio
   return prepared;
 }
 
-/** The members as they are now: much may have happened since the last roll. */
+/** Reads the members again: much may have changed since the last update. */
 async function greetAgain(cluster: OpenCluster, signal: AbortSignal): Promise<OpenCluster> {
   const known = cluster.members.map(({ node }): Member => ({ node }));
   const answers = await onNodes(known, nodesAtOnce, (node) => node.info(signal));
@@ -97,7 +98,7 @@ function stopped(): KhwError {
   });
 }
 
-/** What stands in the way, in one error. */
+/** Throws all obstacles as a single error. */
 function refuse(findings: readonly KhwError[]): void {
   const [first, ...others] = findings;
   if (first === undefined) return;

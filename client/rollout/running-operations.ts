@@ -4,7 +4,7 @@ import type { Member } from "../cluster/open.ts";
 import { operationId } from "./apply.ts";
 import type { NodeWork } from "./node-work.ts";
 
-/** What the nodes were last told to do, as far as it matters to what is begun now: a sentence each. */
+/** Describes running and interrupted operations that matter to the new one, a sentence each. */
 export function tellUnderWay(members: readonly Member[]): string[] {
   return members.flatMap(({ node, info }) => {
     const operation = info?.operation;
@@ -18,8 +18,8 @@ export function tellUnderWay(members: readonly Member[]): string[] {
 }
 
 /**
- * The nodes on which another runs than what is asked for now. Their agents would refuse it; told before anything is begun,
- * so that the other nodes do not become something else meanwhile.
+ * Returns the nodes that run another operation. Their agents would refuse the new one; finding them first keeps the
+ * other nodes from changing alone.
  */
 export function busyFindings(members: readonly Member[], work: readonly NodeWork[]): KhwError[] {
   return work.flatMap(({ node, desired }) => {

@@ -3,12 +3,12 @@ import type { AgentNode } from "../cluster/agent-client.ts";
 import type { NodeOutcome } from "./node-work.ts";
 
 export interface Turn {
-  /** Those that had their turn before. */
+  /** The outcomes of the nodes before. */
   readonly outcomes: readonly NodeOutcome[];
   readonly signal: AbortSignal;
 }
 
-/** Why a node whose turn has come is left as it is: the work was interrupted, or failed elsewhere. Undefined: it is not. */
+/** Returns the reason why a node is skipped (interruption, or a failure elsewhere); undefined if it is not. */
 export function whyNotBegun({ address }: AgentNode, { outcomes, signal }: Turn): KhwError | undefined {
   const node = address.name;
   if (signal.aborted) {

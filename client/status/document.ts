@@ -11,7 +11,7 @@ import { isWell, problemsOf } from "./problems.ts";
 import type { ClusterState, LoadBalancerState, NodeState } from "./state.ts";
 import { certificateName, healthName, operationName, policyName } from "./words.ts";
 
-/** The whole as programs read it. Its shape is documented in docs/output.md. */
+/** The whole status for programs. docs/output.md documents the shape. */
 export function statusDocument(cluster: ClusterState): Record<string, unknown> {
   const { nodes, loadBalancer } = cluster;
   return {
@@ -41,7 +41,7 @@ export function statusFields(status: GetStatusResponse): Record<string, unknown>
   };
 }
 
-/** Only what a change holds. */
+/** The changed fields only. */
 export function changeFields(change: StatusChange): Record<string, unknown> {
   const { operation, components, certificates, drift, maintenance, machine } = change;
   return {

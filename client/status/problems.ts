@@ -11,19 +11,19 @@ import {
 import { clock, instant } from "../terminal/time.ts";
 import type { ClusterState, LoadBalancerState, NodeState } from "./state.ts";
 
-/** Something that is not as it shall be. While there is one of severity "error", not all is well. */
+/** A difference from the healthy state. A problem of severity "error" makes the cluster unhealthy. */
 export interface Problem {
-  /** Empty where it concerns no one node. */
+  /** Empty if it is about no single node. */
   readonly node: string;
-  /** The component, step, file, or else the part of the whole that it is about. */
+  /** The component, step, file or other part that the problem is about. */
   readonly subject: string;
   readonly severity: "error" | "warning";
   readonly message: string;
-  /** What to do about it; empty where nobody can tell. */
+  /** The remedy; empty if none is known. */
   readonly hint: string;
 }
 
-/** What is wrong, worst first in each node. */
+/** Returns the problems, the worst of each node first. */
 export function problemsOf({ nodes, loadBalancer }: ClusterState): Problem[] {
   const drained = new Set(nodes.filter(({ status }) => status?.maintenance?.drained).map(({ node }) => node));
   return [
@@ -32,7 +32,7 @@ export function problemsOf({ nodes, loadBalancer }: ClusterState): Problem[] {
   ];
 }
 
-/** Every node has answered, and nothing is wrong with any, or with the load balancer. */
+/** Whether every node answered and neither a node nor the load balancer has a problem. */
 export function isWell(cluster: ClusterState): boolean {
   return (
     cluster.nodes.every(({ status }) => status !== undefined) &&

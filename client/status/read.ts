@@ -5,7 +5,7 @@ import type { AgentNode } from "../cluster/agent-client.ts";
 import { nodesAtOnce, onNodes } from "../cluster/for-each-node.ts";
 import type { ClusterState, LoadBalancerState } from "./state.ts";
 
-/** Asks all nodes and the load balancer at once. Never rejects: what does not answer is told of in its place. */
+/** Reads all nodes and the load balancer at once. Never rejects: a failure takes the place of the answer. */
 export async function readCluster(
   members: readonly Member[],
   cloud: Cloud | undefined,
@@ -19,8 +19,8 @@ export async function readCluster(
 }
 
 /**
- * The status itself may take an agent its time, as when a component hangs. So it is asked who it is beside that: one that
- * cannot answer even this in its far shorter time is away.
+ * A status can take long, for example while a component hangs. The agent is asked for its name at the same time: if
+ * this much shorter call times out, the agent is away.
  */
 async function readNode(node: AgentNode, signal: AbortSignal): Promise<GetStatusResponse> {
   const leaving = new AbortController();
@@ -35,7 +35,7 @@ async function readNode(node: AgentNode, signal: AbortSignal): Promise<GetStatus
   }
 }
 
-/** How the load balancer sees the members. */
+/** Reads the members' health from the load balancer. */
 export async function readLoadBalancer(
   { compute, loadBalancer }: Cloud,
   members: readonly Member[],

@@ -2,12 +2,12 @@ import type { KhwError } from "../../proto/errors.ts";
 import type { GetStatusResponse } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { BackendHealth } from "../gce/health.ts";
 
-/** A node as far as the client knows it. With neither status nor error, it has not answered yet. */
+/** The last known state of a node. Without status and error the node has not answered yet. */
 export interface NodeState {
   readonly node: string;
-  /** What it said last. */
+  /** The last status. */
   readonly status?: GetStatusResponse | undefined;
-  /** Why it does not answer now. */
+  /** The reason why it does not answer now. */
   readonly error?: KhwError | undefined;
 }
 
@@ -16,9 +16,9 @@ export interface LoadBalancerState {
   readonly error?: KhwError | undefined;
 }
 
-/** Everything that `status` tells of. */
+/** All that `status` shows. */
 export interface ClusterState {
   readonly nodes: readonly NodeState[];
-  /** Absent where khw leaves it alone, or has not asked yet. */
+  /** Absent if khw does not manage it, or has not asked yet. */
   readonly loadBalancer?: LoadBalancerState | undefined;
 }

@@ -8,12 +8,12 @@ import type { ClusterState, LoadBalancerState, NodeState } from "./state.ts";
 import { operationName } from "./words.ts";
 
 export interface TablesOptions {
-  /** With all there is to tell, however wide. */
+  /** Show every column, at any width. */
   readonly wide: boolean;
   readonly paint: Paint;
 }
 
-/** Nodes, components, backends, and then what is wrong with its remedy. */
+/** Returns the tables of nodes, components and backends, then the problems with their remedies. */
 export async function statusTables(cluster: ClusterState, { wide, paint }: TablesOptions): Promise<string> {
   const { nodes, loadBalancer } = cluster;
   const parts = [
@@ -33,7 +33,7 @@ export async function statusTables(cluster: ClusterState, { wide, paint }: Table
   return `${parts.filter((part) => part !== "").join("\n\n")}\n`;
 }
 
-/** What is wrong, a line each, and under it what to do. */
+/** Returns a line for each problem, with the remedy below. */
 export function problemText(problems: readonly Problem[], paint: Paint): string {
   return problems
     .flatMap(({ node, subject, severity, message, hint }) => {
@@ -86,7 +86,7 @@ function gib(bytes: number): string {
 const componentHead = ["NODE", "COMPONENT", "STATE", "VERSION", "RESTARTS", "HEALTH"];
 const wideComponentHead = ["NODE", "COMPONENT", "STATE", "VERSION", "PID", "SINCE", "RESTARTS", "BY AGENT", "HEALTH"];
 
-/** So that a row fits 100 columns; what is wrong stands in full below. */
+/** A row fits 100 columns; the full text is below the table. */
 const plainReason = 40;
 
 function componentRow(node: string, component: Component, { wide, paint }: TablesOptions): string[] {
@@ -107,7 +107,7 @@ function componentRow(node: string, component: Component, { wide, paint }: Table
   ];
 }
 
-/** Whether it is healthy, and in so many characters why not. */
+/** Returns the health, and the reason cut to so many characters. */
 export function componentHealth({ health, reason, diagnosis }: Component, length: number, paint: Paint): string {
   if (health === Health.HEALTH_HEALTHY) return "healthy";
   return paint("red", cut(harmless(diagnosis?.message || reason || "unhealthy"), length));

@@ -6,7 +6,7 @@ import {
   OperationState,
 } from "../../proto/gen/khw/agent/v1/agent.ts";
 
-/** The contract's enumerations in the words that people and JSON are told. */
+/** The words for the contract's enumerations, for people and JSON. */
 export const operationName = (state: OperationState): string => wordOf(OperationState, "OPERATION_STATE_", state);
 export const certificateName = (state: CertificateState): string =>
   wordOf(CertificateState, "CERTIFICATE_STATE_", state);
@@ -14,7 +14,7 @@ export const policyName = (policy: DriftPolicy): string => wordOf(DriftPolicy, "
 export const historyName = (kind: HistoryKind): string => wordOf(HistoryKind, "HISTORY_KIND_", kind);
 export const healthName = (health: Health): string => (health === Health.HEALTH_HEALTHY ? "healthy" : "unhealthy");
 
-/** A value that this version does not know is "unknown". */
+/** A value unknown to this version is "unknown". */
 function wordOf(values: Readonly<Record<string, number>>, prefix: string, value: number): string {
   const [name = "unknown"] = Object.entries(values).find(([, known]) => known === value) ?? [];
   return name.replace(prefix, "").toLowerCase().replace("unspecified", "unknown");

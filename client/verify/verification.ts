@@ -15,7 +15,9 @@ interface Target {
   readonly work: readonly { readonly node: AgentNode }[];
 }
 
-/** All that proves, from outside, that a cluster works. What is drained is in no rotation, and nobody misses it there. */
+/**
+ * Returns all checks that prove from outside that a cluster works. A drained node must be out of the load balancer.
+ */
 export function verification(
   { config, cloud }: OpenCluster,
   { publicAddress: address, admin, work }: Target,
@@ -32,7 +34,7 @@ export function verification(
   ];
 }
 
-/** The nodes that somebody has taken out of rotation; one that does not answer is not counted. */
+/** Returns the drained nodes; a node that does not answer is left out. */
 export async function findDrained(members: readonly Member[], signal: AbortSignal): Promise<ReadonlySet<AgentNode>> {
   const answers = await onNodes(members, nodesAtOnce, (node) => node.status(signal));
   const drained = members.filter((_, index) => answers[index]?.value?.maintenance?.drained === true);

@@ -6,7 +6,7 @@ import { rbacObjects } from "../../proto/rbac.ts";
 import { show } from "../../proto/validate.ts";
 import type { AgentNode } from "../cluster/agent-client.ts";
 
-/** One thing that holds for a cluster that works. `run` resolves when it does, and says why not otherwise. */
+/** A fact about a working cluster. `run` resolves if the fact holds and throws the reason if not. */
 export interface Check {
   readonly title: string;
   readonly run: (signal: AbortSignal) => Promise<void>;
@@ -19,7 +19,7 @@ export interface CheckResult {
 
 export interface VerifyOptions {
   readonly signal: AbortSignal;
-  /** How long a check that fails is tried again; 0: once. */
+  /** For how long a failing check is repeated; 0: not at all. */
   readonly waitMillis: number;
   /** Called as each check ends. */
   readonly report: (result: CheckResult) => void;
@@ -28,7 +28,7 @@ export interface VerifyOptions {
 const pauseMillis = 500;
 const oldestLease = 60_000;
 
-/** Runs all checks at once, each until it holds or the time is over. Results are in the order of the list. */
+/** Runs all checks at once, each until it passes or the time is over. Results are in the order of the list. */
 export function verify(
   checks: readonly Check[],
   { signal, waitMillis, report }: VerifyOptions,
@@ -51,14 +51,17 @@ async function settle(run: Check["run"], signal: AbortSignal, deadline: number):
       return undefined;
     } catch (thrown) {
       const error = toKhwError(thrown);
-      // A bug does not pass by waiting.
+      // Waiting does not fix a bug.
       if (signal.aborted || error.code === "INTERNAL" || Date.now() >= deadline) return error;
     }
     await new Promise((resolve) => setTimeout(resolve, pauseMillis));
   }
 }
 
-/** The API answers at the public address, as the wanted version, with a certificate of the cluster's CA for that address. */
+/**
+ * The API answers at the public address with the wanted version and with a certificate of the cluster's CA for that
+ * address.
+ */
 export function publicAddressChecks(
   api: KubernetesApi,
   { address, ca, version }: { readonly address: string; readonly ca: Buffer; readonly version: string },
@@ -83,7 +86,7 @@ export function publicAddressChecks(
   ];
 }
 
-/** RBAC for the kubelet is there, and the scheduler and the controller manager have leaders that live. */
+/** RBAC for the kubelet exists, and the scheduler and the controller manager have live leaders. */
 export function clusterChecks(api: KubernetesApi): Check[] {
   return [
     ...rbacObjects.map(({ path, object }) => ({
@@ -101,7 +104,7 @@ export function clusterChecks(api: KubernetesApi): Check[] {
   ];
 }
 
-/** Every component of the node is well, by its own account: nginx's answer is the whole way of the health check. */
+/** Every component reports health; nginx's answer covers the whole path of the health check. */
 export function nodeCheck(node: AgentNode): Check {
   return {
     title: `${node.address.name}: kube-apiserver, kube-controller-manager, kube-scheduler and nginx are healthy`,

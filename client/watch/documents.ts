@@ -4,7 +4,7 @@ import { toDetail } from "../../proto/errors.ts";
 import { changeFields, loadBalancerDocument, statusFields } from "../status/document.ts";
 import type { Display, Heard } from "./events.ts";
 
-/** A JSON object a line, or a YAML document, for each thing heard. Their shape is documented in docs/output.md. */
+/** Prints a JSON object a line or a YAML document for each event. docs/output.md documents the shape. */
 export function documentDisplay(form: "json" | "yaml", write: (text: string) => void): Display {
   return {
     hear: (heard) => {

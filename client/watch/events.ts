@@ -2,14 +2,14 @@ import type { KhwError } from "../../proto/errors.ts";
 import type { GetStatusResponse, StatusChange } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { ClusterState, LoadBalancerState, NodeState } from "../status/state.ts";
 
-/** What a watch hears of a node. */
+/** An event of a watched node. */
 export type NodeEvent =
   | { readonly kind: "status"; readonly node: string; readonly status: GetStatusResponse }
   | { readonly kind: "change"; readonly node: string; readonly change: StatusChange }
-  /** The node does not answer, and is asked again after this time. */
+  /** The node does not answer; the next attempt is after this time. */
   | { readonly kind: "away"; readonly node: string; readonly error: KhwError; readonly retryMillis: number };
 
-/** Something heard, with what was known before and is known after. */
+/** An event, with the state before and after it. */
 export type Heard =
   | { readonly kind: "node"; readonly event: NodeEvent; readonly before: NodeState; readonly after: NodeState }
   | {
@@ -18,7 +18,7 @@ export type Heard =
       readonly after: LoadBalancerState;
     };
 
-/** Shows a watch to somebody. */
+/** Displays a watch. */
 export interface Display {
   hear(heard: Heard, cluster: () => ClusterState): void;
   close(): void;
@@ -36,7 +36,7 @@ export function nodeAfter(before: NodeState, event: NodeEvent): NodeState {
   }
 }
 
-/** The status with what changed of it. */
+/** Returns the status with the change applied. */
 export function applyChange(status: GetStatusResponse, change: StatusChange): GetStatusResponse {
   const { operation, components, certificates, drift, maintenance, machine } = change;
   const byName = new Map([...status.components, ...components].map((component) => [component.name, component]));

@@ -11,17 +11,17 @@ export interface FrameOptions {
   readonly paint: Paint;
 }
 
-/** A node with what is wrong with it, found out once a frame. */
+/** A node with its problems, computed once a frame. */
 interface Row {
   readonly state: NodeState;
   readonly problems: readonly Problem[];
-  /** 0: does not answer; 1: an error; 2: a warning; 3: has not answered yet; 4: well. */
+  /** 0: does not answer; 1: an error; 2: a warning; 3: has not answered yet; 4: healthy. */
   readonly rank: number;
 }
 
 /**
- * The cluster in at most so many lines, worst first. Where there is room the components of every node are told of, else only
- * those that are not well, else without hints, and in the end the nodes that nothing is left for are counted.
+ * Renders the cluster in a limited number of lines, the worst first. With enough room all components are shown;
+ * with less, only unhealthy ones; then hints go; in the end the remaining nodes are only counted.
  */
 export function frame(cluster: ClusterState, { rows, now, paint }: FrameOptions): string[] {
   const sorted = cluster.nodes.map(toRow).sort((one, other) => one.rank - other.rank);
@@ -127,7 +127,7 @@ function describeComponent({
   return `    ${parts.join(" ")}`.trimEnd();
 }
 
-/** As many rows as there is room for, and a last line that counts the others. */
+/** Returns the rows that fit, and a last line that counts the others. */
 function cutRows(rows: readonly Row[], room: number, describe: (row: Row) => readonly string[]): string[] {
   const lines: string[] = [];
   for (const [index, row] of rows.entries()) {

@@ -6,7 +6,9 @@ import type { LoadBalancerState, NodeState } from "../status/state.ts";
 import { operationName } from "../status/words.ts";
 import type { Display, Heard } from "./events.ts";
 
-/** A line a change, each with its time, for logs and pipes. What happens all the time (load, memory) is left out. */
+/**
+ * Prints a line for each change, with its time, for logs and pipes. Constant changes (load, memory) are left out.
+ */
 export function lineDisplay(write: (text: string) => void, now: () => Date = () => new Date()): Display {
   return {
     hear: (heard) => {
@@ -16,7 +18,7 @@ export function lineDisplay(write: (text: string) => void, now: () => Date = () 
   };
 }
 
-/** What is told of something heard; nothing where nothing changed that people would want to know. */
+/** Returns the lines for an event; empty if nothing changed that matters to people. */
 export function describeHeard(heard: Heard): string[] {
   if (heard.kind === "loadBalancer") return describeLoadBalancer(heard.before, heard.after);
   const { event, before, after } = heard;
@@ -78,7 +80,7 @@ function describeComponent(was: Component, is: Component): string[] {
   ];
 }
 
-/** The problems that came, and those that went. */
+/** Returns the problems that appeared and those that ended. */
 function describeProblems(before: NodeState, after: NodeState): string[] {
   const [had, has] = [nodeProblems(before), nodeProblems(after)];
   const isIn = (list: readonly Problem[], problem: Problem): boolean =>

@@ -10,12 +10,12 @@ export interface LiveOptions {
   readonly paint: Paint;
 }
 
-/** However much changes, nobody reads faster; and a table of many nodes is not drawn for nothing. */
+/** Nobody reads faster, and drawing a long table costs time. */
 const drawMillis = 250;
-/** The clock shows that it is alive, and a terminal's new size is seen. */
+/** The moving clock shows that the watch is alive; a new terminal size is noticed at the same time. */
 const idleMillis = 1_000;
 
-/** A table that is redrawn in place, for terminals. */
+/** Shows a table that is redrawn in place, for terminals. */
 export function liveDisplay({ write, size, paint }: LiveOptions): Display {
   const screen = openScreen(write);
   let latest: (() => ClusterState) | undefined;

@@ -5,17 +5,17 @@ export interface Size {
   readonly columns: number;
 }
 
-/** A part of the terminal that is drawn over in place. */
+/** A part of the terminal that is redrawn in place. */
 export interface Screen {
   draw(lines: readonly string[], size: Size): void;
-  /** Leaves the last frame standing, and the cursor below it. */
+  /** Leaves the last frame on the terminal, with the cursor below. */
   close(): void;
 }
 
 const escape = "\u{1b}[";
 const hideCursor = `${escape}?25l`;
 const showCursor = `${escape}?25h`;
-/** Terminals that know it show a frame at once or not at all; others ignore it. */
+/** Terminals that support it show a frame in one piece; others ignore it. */
 const beginFrame = `${escape}?2026h`;
 const endFrame = `${escape}?2026l`;
 const eraseLine = `${escape}K`;
@@ -23,8 +23,8 @@ const eraseBelow = `${escape}J`;
 const clear = `${escape}2J${escape}H`;
 
 /**
- * Each frame is one write that overwrites the one before line by line and never clears first, so nothing flickers. No line
- * wraps, and no frame is higher than the terminal: the way back to its first line is always known.
+ * Each frame is one write that overwrites the previous frame line by line and never clears first, so nothing
+ * flickers. No line wraps and no frame is higher than the terminal, so the position of the first line is known.
  */
 export function openScreen(write: (text: string) => void): Screen {
   let drawn = 0;
@@ -36,7 +36,7 @@ export function openScreen(write: (text: string) => void): Screen {
       const shown = lines.slice(0, Math.max(1, size.rows - 1)).map((line) => cutLine(line, size.columns));
       const frame = shown.map((line) => `${line}${eraseLine}\n`).join("");
       if (frame === last && !resized) return;
-      // What a terminal of another width makes of the lines that stand there is its own secret.
+      // The position of the old lines is unknown after a change of the width.
       const home = resized ? clear : drawn === 0 ? "" : `${escape}${drawn}A\r`;
       write(`${beginFrame}${hideCursor}${home}${frame}${eraseBelow}${endFrame}`);
       [drawn, last, lastSize] = [shown.length, frame, size];
@@ -50,7 +50,7 @@ export function openScreen(write: (text: string) => void): Screen {
 // oxlint-disable-next-line no-control-regex -- a colour is made of control characters
 const colour = /(\u{1b}\[[\d;]*m)/u;
 
-/** The line's first characters, its colours not counted; a colour that was begun is ended. */
+/** Cuts the line to this number of characters, colours not counted, and ends an open colour. */
 export function cutLine(line: string, columns: number): string {
   let room = columns;
   const kept = line.split(colour).map((piece) => {

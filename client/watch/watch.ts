@@ -20,13 +20,13 @@ export interface WatchOptions {
   readonly context: Context;
 }
 
-/** The agent sends what it knows at once; this is for the connection. */
+/** The agent sends its state at once; this limit is for the connection. */
 const firstMillis = 10_000;
-/** So that a slow workstation with very many nodes does not take its own slowness for theirs. */
+/** Keeps a slow workstation with many nodes from taking its own delay for theirs. */
 const connectingAtOnce = 100;
 const loadBalancerMillis = 5_000;
 
-/** Shows all nodes and the load balancer, and each change as it comes, until the context's signal aborts. */
+/** Shows all nodes, the load balancer and each change until the context's signal aborts. */
 export async function watchStatus({ members, cloud, form, context }: WatchOptions): Promise<void> {
   const display = openDisplay(form, context);
   const gate = createGate(connectingAtOnce);
@@ -101,7 +101,7 @@ interface WatchLoadBalancer {
   readonly signal: AbortSignal;
 }
 
-/** The Compute API tells nobody of a change: it has to be asked. */
+/** The Compute API sends no notifications, so it is polled. */
 async function watchLoadBalancer({ cloud, members, hear, signal }: WatchLoadBalancer): Promise<void> {
   while (!signal.aborted) {
     const state = await readLoadBalancer(cloud, members, signal);
