@@ -45,6 +45,8 @@ export interface Step<Os> {
   readonly watches?: readonly string[];
   check(os: Os, signal: AbortSignal): Promise<Drift | null>;
   apply(os: Os, context: ApplyContext): Promise<void>;
+  /** Why the step does not hold though it was applied, in more words than its drift; null if it cannot say. Read-only. */
+  explain?(os: Os, drift: Drift): Promise<KhwError | null>;
   /** Where the step is about a text file without secrets: its two texts, for people to compare. Read-only. */
   text?(os: Os): Promise<TextDifference>;
 }
@@ -115,6 +117,8 @@ async function applyStep<Os>(step: Step<Os>, os: Os, { signal, emit }: RunOption
     await step.apply(os, { signal, progress: (text) => emit({ kind: "progress", step: step.id, text }) });
     const rest = await step.check(os, signal);
     if (rest !== null) {
+      const explained = (await step.explain?.(os, rest)) ?? null;
+      if (explained !== null) throw explained;
       throw new KhwError("POSTCONDITION_FAILED", `applied, and yet: ${rest.summary}`, {
         hint: "something else may be changing the machine at the same time; run the command again",
       });

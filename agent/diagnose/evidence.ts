@@ -14,6 +14,14 @@ export interface Evidence {
   readonly etcd?: readonly EtcdAnswer[] | undefined;
   /** A folder that the component writes to, whose disk is full. */
   readonly full?: string | undefined;
+  /** The program that systemd could not execute; undefined if it executed one. */
+  readonly program?: ProgramFacts | undefined;
+}
+
+export interface ProgramFacts {
+  readonly there: boolean;
+  /** The mount point of its file system, if that is mounted with noexec. */
+  readonly noexec?: string | undefined;
 }
 
 export interface CertificateFacts {
@@ -38,6 +46,8 @@ export interface Cause {
   readonly components?: readonly string[];
   /** Found in one line of the journal; its named groups fill the texts' {names}. */
   readonly pattern: RegExp;
+  /** The first such line of a start counts, not the last: stacks and the words of other threads follow it. */
+  readonly first?: true;
   /** Another line of the same start that tells more than the one that gives up, and is shown before it. */
   readonly shows?: RegExp;
   /** What must hold beside the line. */

@@ -2,6 +2,7 @@ import { dirname } from "node:path";
 import type { Os } from "../os/os.ts";
 import { askEtcd, readEtcdCertificate } from "./etcd-facts.ts";
 import type { Evidence } from "./evidence.ts";
+import { programFacts } from "./program.ts";
 import { readFlags } from "./flags.ts";
 
 /** A program that ends by klog.Fatal prints the stacks of all its goroutines after the line that tells: thousands of lines. */
@@ -20,11 +21,13 @@ export async function look(component: string, unit: string, os: Os): Promise<Evi
   const lines = starts.flat();
   const port = last(lines, /(?:listen tcp\d? \S*:|bind\(\) to \S*:)(\d+)(?:: bind| failed).*address already in use/i);
   const etcd = component === "kube-apiserver" && lines.some((line) => line.includes("context deadline exceeded"));
-  const [listener, etcdCertificate, answers, full] = await Promise.all([
+  const refused = last(lines, /(?:to execute|to locate executable|step EXEC spawning) '?([^\s':]+)'?: /);
+  const [listener, etcdCertificate, answers, full, program] = await Promise.all([
     port === undefined ? undefined : os.probes.listener(Number(port)),
     etcd ? readEtcdCertificate(flags, os) : undefined,
     etcd ? askEtcd(flags, os) : undefined,
     fullFolder(flags, os),
+    refused === undefined ? undefined : programFacts(refused, os),
   ]);
   return {
     component,
@@ -35,6 +38,7 @@ export async function look(component: string, unit: string, os: Os): Promise<Evi
     etcdCertificate,
     etcd: answers,
     full,
+    program,
   };
 }
 

@@ -1,6 +1,7 @@
 import type { Diagnosis } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { causes } from "./causes.ts";
 import type { Cause, Evidence } from "./evidence.ts";
+import { isFatal } from "./fatal.ts";
 
 const toldLines = 8;
 const maxLineLength = 400;
@@ -19,7 +20,8 @@ export function known(evidence: Evidence, table: readonly Cause[]): Diagnosis | 
     for (const cause of table) {
       const { components, when } = cause;
       if (components !== undefined && !components.includes(evidence.component)) continue;
-      const line = start.findLast((line) => cause.pattern.test(line));
+      const fits = (line: string): boolean => cause.pattern.test(line);
+      const line = cause.first === true ? start.find(fits) : start.findLast(fits);
       if (line === undefined || (when !== undefined && !when(evidence, start))) continue;
       const more = cause.shows;
       const lines = [more && start.findLast((each) => more.test(each)), line];
@@ -42,7 +44,7 @@ function tell({ id, pattern, message, remedy }: Cause, lines: readonly string[],
 
 /** What a text can say beside its pattern's groups. */
 function derived(name: string, file: string | undefined, evidence: Evidence): string {
-  const { component, unit, flags, listener, etcd = [], etcdCertificate, full } = evidence;
+  const { component, unit, flags, listener, etcd = [], etcdCertificate, full, program } = evidence;
   switch (name) {
     case "component":
       return component;
@@ -71,6 +73,8 @@ function derived(name: string, file: string | undefined, evidence: Evidence): st
       );
     case "day":
       return etcdCertificate?.ended ?? "its last day";
+    case "mount":
+      return program?.noexec ?? "a file system";
     case "folder":
       return full ?? "the disk";
     case "config":
@@ -91,20 +95,26 @@ function withFile(flag: string, flags: Evidence["flags"]): string {
 }
 
 const complaint =
-  /^[EF]\d{4} |^panic: |^fatal error: |\[(?:emerg|alert|crit)\]|^(?:Error|error|failed)\b|: Failed (?:at|to) |code=(?:killed|dumped)/;
+  /^E\d{4} |^\{"level":"error"|^[\d-]+ [\d:.]+ E \| |\[(?:emerg|alert|crit)\]|^(?:Error|error|failed)\b|: Failed (?:at|to) |code=(?:killed|dumped)/;
 const systemdsOwn =
   /^(?:Start(?:ed|ing)|Stopp(?:ed|ing)) |: (?:Scheduled restart job|Deactivated successfully|Consumed )/;
 
-/** No row fits: the last lines that complain, or else the last lines, of the newest start that has any to show. */
+/**
+ * No row fits. Shows the lines that complain of the newest start that has any, else its last lines. The line with which the
+ * program gave up comes first: much can follow it.
+ */
 function unknown({ component, starts }: Evidence): Diagnosis {
-  const complaints = starts.findLast((start) => start.some((line) => complaint.test(line)));
+  const complains = (line: string): boolean => isFatal(line) || complaint.test(line);
   const said = starts.findLast((start) => start.some((line) => !systemdsOwn.test(line))) ?? [];
-  const lines = complaints?.filter((line) => complaint.test(line)) ?? said;
+  const lines = starts.findLast((start) => start.some(complains))?.filter(complains) ?? said;
+  const fatal = lines.find(isFatal);
+  const newest = lines.slice(-toldLines);
+  const shown = fatal === undefined || newest.includes(fatal) ? newest : [fatal, ...newest.slice(1)];
   return {
     cause: unknownCause,
     message: `${component} ends by itself, for a reason that is not known`,
     remedy: "",
-    lines: lines.slice(-toldLines).map(cut),
+    lines: shown.map(cut),
   };
 }
 

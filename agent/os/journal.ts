@@ -1,7 +1,9 @@
+import { isFatal } from "../diagnose/fatal.ts";
 import { run } from "./run.ts";
 
 /** What Kubernetes' programs and Go print at length and nobody looks for: the value of each flag, and stacks. */
-const noise = /^\t|^\S+\(.*\)$|^created by |^goroutine \d+ \[|^$|\] FLAG: --|^\s+--?\w/;
+const noise =
+  /^\t|^\S+\(.*\)$|^created by |^goroutine \d+ (?:gp=\S+ )?(?:m=\S+ )?(?:mp=\S+ )?\[|^runtime stack:$|^\.\.\.(?:additional|\d+) frames? .*elided|^(?:r\w{1,5}|[c-g]s|lr|sp|pc|fault)\s+0x[0-9a-f]+$|^$|\] FLAG: --|^\s+--?\w/;
 const keptLines = 400;
 const keptLength = 2000;
 
@@ -11,6 +13,8 @@ export interface StartLines {
   readonly invocation: string;
   /** The oldest first: the unit's own, and systemd's about it ("Failed at step EXEC ..."). */
   readonly lines: string[];
+  /** The first line with which the program gave up; kept however much follows. */
+  fatal?: string;
 }
 
 /**
@@ -18,36 +22,71 @@ export interface StartLines {
  * stacks. A line that came too late for the journal to know its start belongs to the one before it.
  */
 export async function readStarts(unit: string, lines: number): Promise<StartLines[]> {
-  const starts: StartLines[] = [];
-  let kept = 0;
-  const take = ({ invocation, message }: Told): void => {
-    if (noise.test(message)) return;
-    const start = invocation === "" ? starts.at(-1) : starts.find((known) => known.invocation === invocation);
-    if (start === undefined) starts.push({ invocation, lines: [message] });
-    else start.lines.push(message);
-    for (kept += 1; kept > keptLines; kept -= 1) {
-      starts[0]?.lines.shift();
-      if (starts[0]?.lines.length === 0) starts.shift();
-    }
-  };
+  const collected = collectStarts();
   // On a busy machine the journal is behind: what the program said last may still be on its way.
   await run(["journalctl", "--sync"], { signal: AbortSignal.timeout(20_000), keep: 1 });
-  const fields = "--output-fields=MESSAGE,INVOCATION_ID,_SYSTEMD_INVOCATION_ID";
   // What systemd's child says when it cannot execute the program carries the unit's name, and comes from a process that is gone
   // before the journal has found out whose it was: `--unit` would miss it.
   const matches = [`_SYSTEMD_UNIT=${unit}`, "+", `UNIT=${unit}`, "_UID=0"];
-  await run(["journalctl", "--no-pager", "--quiet", "--output=json", fields, `--lines=${lines}`, ...matches], {
+  const read = await readLines([`--lines=${lines}`, ...matches], collected.take);
+  if (read < lines) return collected.starts;
+  // The oldest of these starts is cut, and the line with which it gave up can be among the lines that are missing.
+  const [cut] = collected.starts;
+  if (cut === undefined || cut.invocation === "" || cut.fatal !== undefined || lines < longRead)
+    return collected.starts;
+  const whose = [`_SYSTEMD_INVOCATION_ID=${cut.invocation}`, `_SYSTEMD_UNIT=${unit}`];
+  await readLines([`--grep=${fatalGrep}`, "--case-sensitive=true", `--lines=${mostFatal}`, ...whose], ({ message }) => {
+    // Newest first, as --grep with --lines is: so the first line of all is seen last.
+    if (isFatal(message)) cut.fatal = message;
+  });
+  if (cut.fatal !== undefined) cut.lines.unshift(cut.fatal);
+  return collected.starts;
+}
+
+/** A read of so many lines is meant to reach the beginning of a crash, and not just its end. */
+const longRead = 1000;
+const mostFatal = 200;
+const fatalGrep =
+  '^(F[0-9]{4} |panic: |fatal error: |runtime: |SIG[A-Z]+: |\\[signal SIG|unexpected fault|\\{"level":"d?(panic|fatal)")';
+
+/** Collects lines by start, and keeps the newest of them, with the first fatal line of each start. */
+export function collectStarts(): { readonly starts: StartLines[]; readonly take: (told: Told) => void } {
+  const starts: StartLines[] = [];
+  let kept = 0;
+  const dropOldest = (): void => {
+    const start = starts.find(({ lines, fatal }) => lines.length > 1 || lines[0] !== fatal) ?? starts[0];
+    if (start === undefined) return;
+    start.lines.splice(start.lines[0] === start.fatal && start.lines.length > 1 ? 1 : 0, 1);
+    if (start.lines.length === 0) starts.splice(starts.indexOf(start), 1);
+  };
+  const take = ({ invocation, message }: Told): void => {
+    if (noise.test(message)) return;
+    let start = invocation === "" ? starts.at(-1) : starts.find((known) => known.invocation === invocation);
+    if (start === undefined) starts.push((start = { invocation, lines: [] }));
+    start.lines.push(message);
+    if (start.fatal === undefined && isFatal(message)) start.fatal = message;
+    for (kept += 1; kept > keptLines; kept -= 1) dropOldest();
+  };
+  return { starts, take };
+}
+
+/** Reads the journal of matching lines, oldest first. @returns how many lines there were */
+async function readLines(matches: readonly string[], take: (told: Told) => void): Promise<number> {
+  const fields = "--output-fields=MESSAGE,INVOCATION_ID,_SYSTEMD_INVOCATION_ID";
+  let count = 0;
+  await run(["journalctl", "--no-pager", "--quiet", "--output=json", fields, ...matches], {
     signal: AbortSignal.timeout(20_000),
     keep: 1,
     onLine: (line) => {
+      count += 1;
       const told = parseTold(line);
       if (told !== undefined) take(told);
     },
   });
-  return starts;
+  return count;
 }
 
-interface Told {
+export interface Told {
   readonly invocation: string;
   readonly message: string;
 }

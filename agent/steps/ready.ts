@@ -1,14 +1,12 @@
-import { KhwError } from "../../proto/errors.ts";
+import type { KhwError } from "../../proto/errors.ts";
 import type { Step } from "../../proto/step.ts";
-import { diagnose } from "../diagnose/diagnose.ts";
-import { unknownCause } from "../diagnose/match.ts";
+import { componentFailure } from "../diagnose/failure.ts";
 import { type HealthCheck, probeHealth } from "../health/health.ts";
 import type { Os } from "../os/os.ts";
 
 const deadlineMillis = 180_000;
 const intervalMillis = 500;
 const crashesBeforeGivingUp = 4;
-const journalLines = 8;
 
 /** The component answers its health check. Waits for it, and on failure says why: the failing check, then the diagnosed cause or the journal's last lines. */
 export function ready(check: HealthCheck, needs: readonly string[]): Step<Os> {
@@ -40,26 +38,6 @@ export function ready(check: HealthCheck, needs: readonly string[]): Step<Os> {
   };
 }
 
-/** The cause first, then what it is told from; the hint is what to do. A cause that is not known is left to the journal's end. */
-async function failure(os: Os, { unit, component }: HealthCheck, what: string): Promise<KhwError> {
-  const { cause, message, remedy, lines } = await diagnose(component, unit, os);
-  if (cause === unknownCause) return unexplained(os, { unit, component, what });
-  return new KhwError("NOT_READY", `${component} ${what}; ${message} (${cause}):\n${indented(lines)}`, {
-    hint: remedy,
-  });
-}
-
-async function unexplained(
-  { systemd }: Os,
-  { unit, component, what }: { readonly unit: string; readonly component: string; readonly what: string },
-): Promise<KhwError> {
-  const journal = await systemd.journal(unit, journalLines);
-  const last = journal.length === 0 ? "its journal is empty" : `its journal ends:\n${indented(journal)}`;
-  return new KhwError("NOT_READY", `${component} ${what}; ${last}`, {
-    hint: `journalctl -u ${unit} on the node tells more`,
-  });
-}
-
-function indented(lines: readonly string[]): string {
-  return lines.map((line) => `  ${line}`).join("\n");
+function failure(os: Os, { unit, component }: HealthCheck, what: string): Promise<KhwError> {
+  return componentFailure(os, { component, unit, what, code: "NOT_READY" });
 }

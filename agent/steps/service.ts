@@ -1,5 +1,6 @@
 import { KhwError } from "../../proto/errors.ts";
 import type { Drift, Step } from "../../proto/step.ts";
+import { componentFailure } from "../diagnose/failure.ts";
 import type { Os, UnitStatus } from "../os/os.ts";
 import { dropInFolder, inputsDropIn, unitFile, unitFolder, wantsFolder } from "../paths.ts";
 import { inputsVariable, renderInputsDropIn } from "../render/drop-in.ts";
@@ -81,10 +82,27 @@ export function service({ unit, command, inputs, reads = [], needs, mounts }: Wa
       const drift = await processDrift(os, status);
       if (drift === null && (await startDrift(files, unit, reads)) === null) return;
       if (typeof drift === "string") await refuseInVain(os, unit, status);
-      if (status.activeState === "inactive" || status.activeState === "failed") await systemd.start(unit, signal);
-      else await systemd.restart(unit, signal);
+      try {
+        if (status.activeState === "inactive" || status.activeState === "failed") await systemd.start(unit, signal);
+        else await systemd.restart(unit, signal);
+      } catch (error) {
+        signal.throwIfAborted();
+        if (!(error instanceof KhwError) || error.code !== "SERVICE_FAILED") throw error;
+        throw (await crashLoop(os, unit)) ?? error;
+      }
     },
+    explain: async (os, drift) => (drift.process === "down" ? crashLoop(os, unit) : null),
   };
+}
+
+/** The diagnosis of a unit whose program ends again and again, or ended; null if systemd does not say that it ended badly. */
+async function crashLoop(os: Os, unit: string): Promise<KhwError | null> {
+  const { activeState, subState, result } = await os.systemd.unit(unit);
+  const ended = activeState === "failed" || subState.startsWith("auto-restart") || result !== "success";
+  if (!ended) return null;
+  const component = unit.replace(/\.service$/, "");
+  const what = `does not stay up: it is ${activeState} (${subState}), its last result is ${result}`;
+  return componentFailure(os, { component, unit, what, code: "SERVICE_FAILED" });
 }
 
 /**

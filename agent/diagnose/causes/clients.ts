@@ -70,10 +70,20 @@ export const clients: readonly Cause[] = [
     remedy: "correct {config} (--config) as in lab 08; the line names the field",
   },
   {
+    id: "api-server-lost-etcd",
+    components: clientComponents,
+    pattern:
+      /^F.*(?:rpc error: code = (?:Unavailable|DeadlineExceeded|Canceled)|etcdserver: (?:request timed out|leader changed|no leader))/,
+    first: true,
+    message: "the API server that it asks had no connection to etcd",
+    remedy:
+      "see to etcd (`khw-client etcd status`) and to the network between the controllers: it starts again by itself, and all is well once the API server reaches etcd",
+  },
+  {
     id: "api-server-unreachable",
     components: clientComponents,
     pattern:
-      /^F.*(?:unable to get any supported resources from server|failed to wait for apiserver being healthy|connect: connection refused)/,
+      /^F.*(?:unable to get any supported resources from server|failed to wait for apiserver being healthy|connect: (?:connection refused|no route to host|network is unreachable|connection timed out)|context deadline exceeded|Client\.Timeout exceeded|TLS handshake timeout|i\/o timeout|http2: client connection lost|connection reset by peer|: EOF$)/,
     shows: /^E.*dial tcp \S+: connect: connection refused/,
     message: "the API server that its kubeconfig names does not answer",
     remedy:

@@ -1,32 +1,93 @@
 import type { Cause } from "../evidence.ts";
 
+/** systemd's words for a program that the kernel did not start, up to the reason. */
+const notExecuted =
+  "(?:Failed (?:to locate executable|to execute|at step EXEC spawning)|Unable to locate executable) '?(?<file>[^\\s':]+)'?: ";
+
 /** What the machine itself refuses: a program, a port, memory, room on a disk. */
 export const machine: readonly Cause[] = [
   {
     id: "binary-missing",
-    pattern: /Failed (?:to locate executable|at step EXEC spawning) (?<file>\S+): No such file or directory/,
+    pattern: new RegExp(`${notExecuted}No such file or directory`),
+    when: ({ program }) => program?.there !== true,
     message: "its program {file} is not there",
     remedy: "run `khw-client bootstrap` to install {file} again, or correct ExecStart in {unit}",
   },
   {
+    id: "loader-missing",
+    pattern: new RegExp(`${notExecuted}No such file or directory`),
+    message: "its program {file} is there, but the dynamic loader or interpreter that it asks for is not",
+    remedy:
+      "put a build of {file} for this system there: `file {file}` names the loader; remove {file} and run `khw-client bootstrap` to install the release's own",
+  },
+  {
+    id: "binary-on-noexec",
+    pattern: new RegExp(`${notExecuted}Permission denied`),
+    when: ({ program }) => program?.noexec !== undefined,
+    message: "its program {file} is on {mount}, which is mounted with noexec",
+    remedy: "`mount -o remount,exec {mount}` on the node, and remove noexec from the line of {mount} in /etc/fstab",
+  },
+  {
     id: "binary-not-executable",
-    pattern: /Failed (?:to locate executable|at step EXEC spawning) (?<file>\S+): Permission denied/,
+    pattern: new RegExp(`${notExecuted}Permission denied`),
     message: "its program {file} may not be executed",
     remedy: "`chmod 755 {file}` on the node, and see that its disk is not mounted with noexec",
   },
   {
     id: "binary-wrong-format",
-    pattern: /Failed (?:to execute|at step EXEC spawning) (?<file>\S+): Exec format error/,
+    pattern: new RegExp(`${notExecuted}Exec format error`),
     message: "its program {file} is empty, or for machines of another architecture",
     remedy: "remove {file} and run `khw-client bootstrap` to install the release's own for this machine",
   },
   {
+    id: "binary-busy",
+    pattern: new RegExp(`${notExecuted}Text file busy`),
+    message: "its program {file} is open for writing in another process",
+    remedy: "end the process that writes {file} (`fuser -v {file}` on the node); systemd then starts {unit} again",
+  },
+  {
+    id: "library-too-old",
+    pattern: /^(?<file>\/\S+): (?<library>\S+): version [`'](?<version>[^']+)' not found/,
+    message: "its program {file} needs {version}, which this system's {library} does not have",
+    remedy:
+      "put a build of {file} for this system there (a static one runs anywhere): remove {file} and run `khw-client bootstrap` to install the release's own; or upgrade the system",
+  },
+  {
+    id: "library-missing",
+    pattern:
+      /^(?<file>\S+): error while loading shared libraries: (?<library>[^\s:]+): cannot open shared object file: No such file/,
+    message: "its program {file} needs the library {library}, which is not there",
+    remedy:
+      "install the package that has {library} (`ldd {file}` on the node lists what is missing), or put a static build of {file} there",
+  },
+  {
+    id: "library-unusable",
+    pattern:
+      /^(?<file>\S+): (?:error while loading shared libraries: (?<library>[^\s:]+): (?<why>.+)|symbol lookup error: (?<why2>.+))/,
+    message: "the dynamic loader refuses its program {file}",
+    remedy:
+      "reinstall the library that the line names, or put a build of {file} for this system there: remove {file} and run `khw-client bootstrap`",
+  },
+  {
+    id: "processor-too-old",
+    pattern: /^This program can only be run on .* processors with .* support|^FATAL: kernel too old/,
+    message: "its program is built for a newer processor or kernel than this machine's",
+    remedy: "choose a machine type with a newer processor, or put a build for this machine there",
+  },
+  {
     id: "out-of-memory",
     pattern:
-      /^fatal error: (?:runtime: (?:out of memory|cannot allocate memory)|failed to reserve page summary memory|out of memory)|Failed with result 'oom-kill'|killed by the OOM killer/,
+      /^(?:fatal error|runtime): (?:runtime: )?(?:out of memory|cannot allocate (?:heap )?(?:memory|metadata)|failed to reserve page summary memory|cannot map pages in arena address space)|Failed with result 'oom-kill'|killed by the OOM killer/,
     message: "the machine, or {unit}'s own limit, has not enough memory for it",
     remedy:
       "take a larger machine type or end what else uses its memory (`free -m`), and see whether {unit} has MemoryMax= or LimitAS=",
+  },
+  {
+    id: "too-many-threads",
+    pattern: /^runtime: failed to create new OS thread|pthread_create failed: Resource temporarily unavailable/,
+    message: "it may not start another thread: {unit}'s own limit, or the machine's, is reached",
+    remedy:
+      "see TasksMax= and LimitNPROC= of {unit} (`systemctl show {unit} -p TasksMax -p TasksCurrent`), and end what else starts processes on the node",
   },
   {
     id: "disk-full",
@@ -51,8 +112,25 @@ export const machine: readonly Cause[] = [
   },
 ];
 
-/** How a process ended, where it left no word of why. */
+/** How a process ended, if no word before says why. */
 export const ends: readonly Cause[] = [
+  {
+    id: "program-crashed",
+    pattern:
+      /^(?<said>(?:panic|fatal error): .*|SIG(?:SEGV|BUS|ILL|FPE): .*|\[signal SIG(?:SEGV|BUS|ILL|FPE)\b.*|unexpected fault address .*)/,
+    first: true,
+    message: "its program crashed: {said}",
+    remedy:
+      "it starts again by itself; if it crashes again, remove the program that ExecStart of {unit} names and run `khw-client bootstrap` to install the release's own, and report the crash to its makers: `journalctl -u {unit}` on the node has the stacks",
+  },
+  {
+    id: "ended-by-signal",
+    pattern: /^(?<signal>SIG(?:ABRT|QUIT|TRAP|SYS)): /,
+    first: true,
+    message: "it was ended by {signal}, which another process sent",
+    remedy:
+      "find who sends {signal} (systemd's own watchdog sends SIGABRT: WatchdogSec= in {unit}); it starts again by itself",
+  },
   {
     id: "disk-full",
     pattern: /Failed with result/,
@@ -66,6 +144,13 @@ export const ends: readonly Cause[] = [
     message: "its program is broken: it ends with signal {signal}",
     remedy:
       "remove the program that ExecStart of {unit} names and run `khw-client bootstrap` to install it again; if it ends so again, suspect the machine's disk or memory",
+  },
+  {
+    id: "binary-not-started",
+    pattern: /Main process exited, code=exited, status=203/,
+    message: "systemd could not execute its program",
+    remedy:
+      "run the program that ExecStart of {unit} names by hand on the node, and `khw-client bootstrap` to install the release's own",
   },
   {
     id: "killed",

@@ -11,8 +11,9 @@ import { components, programs } from "../../../proto/components.ts";
 import { healthChecks } from "../../../agent/health/health.ts";
 import type { Os } from "../../../agent/os/os.ts";
 import { KhwError } from "../../../proto/errors.ts";
-import type { Step } from "../../../proto/step.ts";
-import { createFakeOs, fakeIdentity } from "../../fakes/os.ts";
+import { applySteps, type Step } from "../../../proto/step.ts";
+import { createFakeOs, fakeIdentity, type FakeOs } from "../../fakes/os.ts";
+import { createFakeSystemd } from "../../fakes/systemd.ts";
 import { credentialsOf, labState } from "../../fixtures/lab-cluster.ts";
 import { applyAll, digest, labDesired, labMachine, never, planAll, release } from "../../fixtures/machine.ts";
 
@@ -485,6 +486,44 @@ t.test("a service", async (t) => {
     os.systemd.failing.clear();
     await repair(t, step, os);
   });
+});
+
+t.test("a service whose program ends at each start fails with the diagnosis, not with its state", async (t) => {
+  const refused =
+    "/usr/local/bin/etcd: /lib/x86_64-linux-gnu/libc.so.6: version `GLIBC_2.34' not found (required by /usr/local/bin/etcd)";
+  const wanted = {
+    unit: "kube-scheduler.service",
+    command: ["/usr/local/bin/kube-scheduler"],
+    inputs: ["unit"],
+    needs: [],
+  } as const;
+  const run = async (os: FakeOs) => {
+    os.files.put(`/etc/systemd/system/${wanted.unit}`, "[Service]\nExecStart=/usr/local/bin/kube-scheduler\n");
+    os.files.put("/usr/local/bin/kube-scheduler", "program");
+    os.systemd.journals.set(wanted.unit, [refused]);
+    const [result] = await applySteps([service(wanted)], os, { signal: never, emit: () => {} });
+    return result;
+  };
+  const failed = {
+    outcome: "failed",
+    error: {
+      code: "SERVICE_FAILED",
+      message: /does not stay up.*needs GLIBC_2\.34.*\(library-too-old\)/s,
+      hint: /build of/,
+    },
+  };
+  const atOnce = createFakeOs();
+  atOnce.systemd.failing.set(wanted.unit, "exit-code");
+  t.match(await run(atOnce), failed, "its start fails");
+
+  const later = createFakeOs();
+  const begin = createFakeSystemd(later.files, () => later.clock.now());
+  const ends = async (name: string, signal: AbortSignal): Promise<void> => {
+    await begin.start(name, signal);
+    begin.crash(name, "exit-code", "auto-restart");
+  };
+  Object.assign(later, { systemd: { ...begin, start: ends, restart: ends } });
+  t.match(await run(later), failed, "it ends after its start");
 });
 
 t.test("nginx", async (t) => {

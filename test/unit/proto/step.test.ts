@@ -55,6 +55,19 @@ t.test("a step is checked, applied where it differs, and checked again", async (
   );
 });
 
+t.test("a step that does not hold though it was applied says why, if it can", async (t) => {
+  const apply = async (): Promise<void> => {};
+  const why = new KhwError("SERVICE_FAILED", "it ends by itself");
+  const explained = step("a", [], { apply, explain: async () => why });
+  const silent = step("b", [], { apply, explain: async () => null });
+  const { results } = await run([explained, silent], machine());
+  t.match(results[0], {
+    outcome: "failed",
+    error: { code: "SERVICE_FAILED", message: "it ends by itself", step: "a" },
+  });
+  t.match(results[1], { outcome: "failed", error: { code: "POSTCONDITION_FAILED" } });
+});
+
 t.test("a second run changes nothing", async (t) => {
   const steps = [step("a"), step("b", ["a"])];
   const os = machine();

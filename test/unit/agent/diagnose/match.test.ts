@@ -49,6 +49,126 @@ t.test("what cannot be provoked in a container is told from systemd's words", (t
   t.end();
 });
 
+t.test("a program that the dynamic loader or the kernel refuses is named by that", (t) => {
+  const systemd = "etcd.service: ";
+  const cases: readonly [cause: string, line: string, says: RegExp][] = [
+    [
+      "library-too-old",
+      "/usr/local/bin/etcd: /lib/x86_64-linux-gnu/libc.so.6: version `GLIBC_2.34' not found (required by /usr/local/bin/etcd)",
+      /\/usr\/local\/bin\/etcd needs GLIBC_2\.34.*libc\.so\.6/,
+    ],
+    [
+      "library-missing",
+      "/usr/local/bin/etcd: error while loading shared libraries: libpam.so.0: cannot open shared object file: No such file or directory",
+      /needs the library libpam\.so\.0/,
+    ],
+    [
+      "library-unusable",
+      "/usr/local/bin/etcd: error while loading shared libraries: libpam.so.0: wrong ELF class: ELFCLASS32",
+      /loader refuses its program \/usr\/local\/bin\/etcd/,
+    ],
+    [
+      "library-unusable",
+      "/usr/local/bin/etcd: symbol lookup error: /usr/local/bin/etcd: undefined symbol: x",
+      /refuses/,
+    ],
+    ["binary-wrong-format", `${systemd}Failed to execute /usr/local/bin/etcd: Exec format error`, /architecture/],
+    [
+      "binary-wrong-format",
+      `${systemd}Failed at step EXEC spawning /usr/local/bin/etcd: Exec format error`,
+      /architecture/,
+    ],
+    ["binary-busy", `${systemd}Failed at step EXEC spawning /usr/local/bin/etcd: Text file busy`, /open for writing/],
+    [
+      "binary-not-executable",
+      `${systemd}Failed at step EXEC spawning /usr/local/bin/etcd: Permission denied`,
+      /chmod 755/,
+    ],
+    [
+      "binary-missing",
+      `${systemd}Unable to locate executable '/usr/local/bin/etcd': No such file or directory`,
+      /not there/,
+    ],
+    [
+      "processor-too-old",
+      "This program can only be run on AMD64 processors with v3 microarchitecture support.",
+      /newer/,
+    ],
+    ["binary-not-started", `${systemd}Main process exited, code=exited, status=203/EXEC`, /could not execute/],
+    ["too-many-threads", "runtime: failed to create new OS thread (have 8 already; errno=11)", /TasksMax/],
+    ["out-of-memory", "runtime: out of memory: cannot allocate 4194304-byte block (66322432 in use)", /memory/],
+  ];
+  for (const [cause, line, says] of cases) {
+    const after = [`${systemd}Main process exited, code=exited, status=127/n/a`];
+    const diagnosis = match(evidenceOf("etcd", [[line, ...after]]));
+    t.equal(diagnosis.cause, cause, line);
+    t.match(`${diagnosis.message}\n${diagnosis.remedy}`, says);
+    t.notMatch(`${diagnosis.message}${diagnosis.remedy}`, /[{}]|undefined/);
+    t.match(diagnosis.lines, [line]);
+  }
+  const refused = evidenceOf("etcd", [[`${systemd}Failed to execute /usr/local/bin/etcd: Permission denied`]]);
+  t.match(match({ ...refused, program: { there: true, noexec: "/usr/local" } }), {
+    cause: "binary-on-noexec",
+    message: /is on \/usr\/local, which is mounted with noexec/,
+  });
+  const absent = evidenceOf("etcd", [
+    [`${systemd}Failed at step EXEC spawning /usr/local/bin/etcd: No such file or directory`],
+  ]);
+  t.equal(match({ ...absent, program: { there: true } }).cause, "loader-missing");
+  t.equal(match({ ...absent, program: { there: false } }).cause, "binary-missing");
+  t.end();
+});
+
+t.test("a Go program that crashed is named by its first words, whatever stacks and lines follow", (t) => {
+  const after = [
+    "rax    0x0",
+    "E1128 02:00:01.000000     812 reflector.go:138] late",
+    "etcd.service: Main process exited, code=exited, status=2/INVALIDARGUMENT",
+  ];
+  const cases: readonly [cause: string, line: string][] = [
+    ["program-crashed", "fatal error: fault"],
+    ["program-crashed", "fatal error: concurrent map writes"],
+    ["program-crashed", "panic: runtime error: invalid memory address or nil pointer dereference"],
+    ["program-crashed", "[signal SIGSEGV: segmentation violation code=0x1 addr=0x0 pc=0x461d21]"],
+    ["program-crashed", "SIGSEGV: segmentation violation"],
+    ["program-crashed", "unexpected fault address 0x7f3c1c2d3000"],
+    ["ended-by-signal", "SIGABRT: abort"],
+  ];
+  for (const [cause, line] of cases) {
+    const diagnosis = match(
+      evidenceOf("kube-apiserver", [
+        ["begun", line, ...(cause === "program-crashed" ? ["panic: again"] : []), ...after],
+      ]),
+    );
+    t.equal(diagnosis.cause, cause, line);
+    t.strictSame(diagnosis.lines, [line]);
+  }
+  const lost =
+    "F1128 02:00:00.000000     812 client_builder_dynamic.go:152] rpc error: code = Unavailable desc = transport is closing";
+  t.match(match(evidenceOf("kube-controller-manager", [[lost, ...after]])), {
+    cause: "api-server-lost-etcd",
+    lines: [lost],
+  });
+  t.end();
+});
+
+t.test("an unknown cause shows first with which line the program gave up", (t) => {
+  const late = Array.from({ length: 30 }, (_, index) => `E1128 02:00:01.0000${index}     812 x.go:1] late ${index}`);
+  for (const fatal of [
+    "F1128 02:00:00.000000     812 main.go:1] the moon is in the wrong phase",
+    '{"level":"fatal","ts":"2026-11-28T02:00:00Z","caller":"etcdmain/etcd.go:203","msg":"discovery failed"}',
+    '{"level":"panic","ts":"2026-11-28T02:00:00Z","caller":"etcdserver/x.go:1","msg":"no"}',
+    "2026-11-28 02:00:00.000000 C | etcdmain: the moon is in the wrong phase",
+  ]) {
+    const { cause, lines } = match(evidenceOf("etcd", [["begun", fatal, ...late]]));
+    t.equal(cause, "unknown");
+    t.equal(lines.length, 8);
+    t.equal(lines[0], fatal);
+    t.equal(lines.at(-1), late.at(-1));
+  }
+  t.end();
+});
+
 t.test("a cause counts for its own components alone", (t) => {
   const line = "Error: context deadline exceeded";
   t.equal(causeOf("kube-apiserver", line), "etcd-no-quorum");

@@ -1,0 +1,38 @@
+import { KhwError } from "../../proto/errors.ts";
+import type { Os } from "../os/os.ts";
+import { diagnose } from "./diagnose.ts";
+import { isFatal } from "./fatal.ts";
+import { unknownCause } from "./match.ts";
+
+export interface FailureOptions {
+  readonly component: string;
+  readonly unit: string;
+  /** Follows the component's name: "does not stay up (exit-code)". */
+  readonly what: string;
+  readonly code: "NOT_READY" | "SERVICE_FAILED";
+}
+
+const journalLines = 8;
+
+/**
+ * The error of a component that does not run: the cause first, then the lines that show it; the hint is the remedy. An unknown
+ * cause shows the lines that complain, else the end of the journal.
+ */
+export async function componentFailure(os: Os, { component, unit, what, code }: FailureOptions): Promise<KhwError> {
+  const { cause, message, remedy, lines } = await diagnose(component, unit, os);
+  if (cause !== unknownCause) {
+    return new KhwError(code, `${component} ${what}; ${message} (${cause}):\n${indented(lines)}`, { hint: remedy });
+  }
+  const hint = `journalctl -u ${unit} on the node tells more`;
+  const fatal = lines.find(isFatal);
+  const journal = await os.systemd.journal(unit, journalLines);
+  if (fatal !== undefined && !journal.includes(fatal)) {
+    return new KhwError(code, `${component} ${what}; it gave up with:\n${indented(lines)}`, { hint });
+  }
+  const last = journal.length === 0 ? "its journal is empty" : `its journal ends:\n${indented(journal)}`;
+  return new KhwError(code, `${component} ${what}; ${last}`, { hint });
+}
+
+function indented(lines: readonly string[]): string {
+  return lines.map((line) => `  ${line}`).join("\n");
+}
