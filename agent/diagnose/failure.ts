@@ -1,7 +1,7 @@
 import { KhwError } from "../../proto/errors.ts";
 import type { Os } from "../os/os.ts";
 import { diagnose } from "./diagnose.ts";
-import { isFatal } from "./fatal.ts";
+import { isFatal } from "../os/fatal.ts";
 import { unknownCause } from "./match.ts";
 
 export interface FailureOptions {

@@ -1,7 +1,7 @@
 import type { Diagnosis } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { causes } from "./causes.ts";
 import type { Cause, Evidence } from "./evidence.ts";
-import { isFatal } from "./fatal.ts";
+import { isFatal } from "../os/fatal.ts";
 
 const toldLines = 8;
 const maxLineLength = 400;

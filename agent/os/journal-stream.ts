@@ -5,6 +5,7 @@ import { KhwError } from "../../proto/errors.ts";
 import type { LogEntry } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { parseJournalLine } from "./journal-line.ts";
 import type { Logs, LogsRequest } from "./os.ts";
+import { plainLanguage } from "./run.ts";
 
 /** The machine's journal, read by journalctl: it knows how to follow a journal that is rotated. */
 export function createLogs(): Logs {
@@ -17,7 +18,7 @@ export function createLogs(): Logs {
 async function* stream(request: LogsRequest, signal: AbortSignal): AsyncGenerator<LogEntry> {
   signal.throwIfAborted();
   const child = spawn("journalctl", journalctlArguments(request), {
-    env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LANG: "C.UTF-8", TZ: "UTC" },
+    env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", ...plainLanguage, TZ: "UTC" },
     stdio: ["ignore", "pipe", "pipe"],
     cwd: "/",
   });

@@ -1,4 +1,4 @@
-import { isFatal } from "../diagnose/fatal.ts";
+import { isFatal } from "./fatal.ts";
 import { run } from "./run.ts";
 
 /** What Kubernetes' programs and Go print at length and nobody looks for: the value of each flag, and stacks. */

@@ -18,6 +18,12 @@ export interface RunOptions {
   readonly keep?: number;
 }
 
+/**
+ * Makes programs write English, in UTF-8, so that their words can be read. Without an empty LANGUAGE a unit inherits the
+ * machine's, and gettext obeys LANGUAGE in every locale other than "C".
+ */
+export const plainLanguage = { LC_ALL: "C.UTF-8", LANGUAGE: "" } as const;
+
 const maxLineLength = 2000;
 
 /**
@@ -29,7 +35,7 @@ export async function run(argv: readonly [string, ...string[]], options: RunOpti
   signal.throwIfAborted();
   const [file, ...args] = argv;
   const child = spawn(file, args, {
-    env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LANG: "C.UTF-8" },
+    env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", ...plainLanguage },
     stdio: ["ignore", "pipe", "pipe"],
     cwd: "/",
   });

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { KhwError } from "../../proto/errors.ts";
 import type { Systemd } from "./os.ts";
-import { run, type Ended } from "./run.ts";
+import { plainLanguage, run, type Ended } from "./run.ts";
 
 export interface TransientOptions {
   readonly systemd: Pick<Systemd, "stop">;
@@ -21,7 +21,7 @@ const stopMillis = 60_000;
 export async function runTransient(argv: readonly string[], options: TransientOptions): Promise<Ended> {
   const { systemd, purpose, environment = {}, signal, onLine } = options;
   const unit = `khw-${purpose}-${randomBytes(4).toString("hex")}.service`;
-  const variables = Object.entries({ LC_ALL: "C.UTF-8", ...environment }).map(
+  const variables = Object.entries({ ...plainLanguage, ...environment }).map(
     ([name, value]) => `--setenv=${name}=${value}`,
   );
   try {

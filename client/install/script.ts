@@ -91,8 +91,8 @@ fi
 echo "done $result $version"
 `;
 
-/** Runs its first argument as root: at once when the user is root, by sudo without a password otherwise. */
-const asRoot = `if [ "$(id -u)" = 0 ]; then exec sh -c "$1"; else exec sudo -n sh -c "$1"; fi`;
+/** Runs its first argument as root, with all programs in English: at once when the user is root, by sudo without a password otherwise. */
+const asRoot = `export LC_ALL=C LANGUAGE=; if [ "$(id -u)" = 0 ]; then exec sh -c "$1"; else exec sudo -n sh -c "$1"; fi`;
 
 /** The one command line that ssh takes to the node; the same for every node, and nothing in it is secret. */
 export const remoteCommand = `sh -c ${quote(asRoot)} khw ${quote(script.trim())}`;

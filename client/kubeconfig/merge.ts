@@ -1,5 +1,6 @@
-import { isMap, isSeq, parseDocument, type Document, type YAMLMap } from "yaml";
+import { isMap, isScalar, isSeq, parseDocument, type Document, type YAMLMap } from "yaml";
 import { KhwError } from "../../proto/errors.ts";
+import { show } from "../../proto/validate.ts";
 
 /** A cluster, a user, and a context of both. */
 export interface KubeconfigEntry {
@@ -26,10 +27,8 @@ export interface MergeOptions {
  * @throws KhwError CONFIG_INVALID for what is no kubeconfig, or has another cluster by that name
  */
 export function mergeKubeconfig(text: string, entry: KubeconfigEntry, { file, use }: MergeOptions): string {
-  const document = text.trim() === "" ? parseDocument("apiVersion: v1\nkind: Config\n") : parseDocument(text);
-  if (document.errors.length > 0 || document.get("kind") !== "Config") {
-    throw new KhwError("CONFIG_INVALID", `${file}: is no kubeconfig`, { hint: "name another file with --kubeconfig" });
-  }
+  const document = parseKubeconfig(text, file);
+  refuseDoubles(document, file);
   refuseOthers(document, entry, file);
   const { name, user, server, ca, certificate, key } = entry;
   const cluster = { "certificate-authority-data": ca, server };
@@ -41,6 +40,50 @@ export function mergeKubeconfig(text: string, entry: KubeconfigEntry, { file, us
   put(document, "contexts", { name, kind: "context", fields: { cluster: name, user } });
   if (use || !document.get("current-context")) document.set("current-context", name);
   return document.toString({ lineWidth: 0 });
+}
+
+/** The file as kubectl reads it: an empty file, and one without kind or apiVersion, are kubeconfigs, too. */
+function parseKubeconfig(text: string, file: string): Document {
+  const document: Document = parseDocument(text);
+  const refuse = (why: string): never => {
+    throw new KhwError("CONFIG_INVALID", `${file}: is no kubeconfig: ${why}`, {
+      hint: "correct the file, or name another with --kubeconfig",
+    });
+  };
+  const [error] = document.errors;
+  if (error !== undefined) refuse(error.message.split("\n")[0] ?? "it is not YAML");
+  const { contents } = document;
+  if (contents === null || (isScalar(contents) && contents.value === null)) document.contents = document.createNode({});
+  else if (!isMap(contents)) refuse("it is not a map");
+  if (isMap(document.contents) && document.contents.items.length === 0) document.contents.flow = false;
+  for (const [key, wanted] of [
+    ["kind", "Config"],
+    ["apiVersion", "v1"],
+  ] as const) {
+    const found = document.get(key);
+    if (found === undefined || found === null || found === "") document.set(key, wanted);
+    else if (found !== wanted)
+      refuse(`its ${key} is ${typeof found === "string" ? show(found) : "no text"}, not ${wanted}`);
+  }
+  return document;
+}
+
+/** kubectl cannot read a file that has a name twice in one list. */
+function refuseDoubles(document: Document, file: string): void {
+  for (const list of ["clusters", "users", "contexts"]) {
+    const items = document.get(list);
+    const names = isSeq(items) ? items.items.flatMap(nameOf) : [];
+    const double = names.find((name, index) => names.indexOf(name) !== index);
+    if (double === undefined) continue;
+    throw new KhwError("CONFIG_INVALID", `${file}: has ${show(double)} twice in ${list}: kubectl cannot read it`, {
+      hint: "remove one of the two, or name another file with --kubeconfig",
+    });
+  }
+}
+
+function nameOf(item: unknown): string[] {
+  const name = isMap(item) ? item.get("name") : undefined;
+  return typeof name === "string" ? [name] : [];
 }
 
 /** What has the entry's name and leads elsewhere is another's. */

@@ -53,7 +53,7 @@ t.test("a program runs without a shell, in a clean environment, and its last lin
   delete process.env["KHW_SECRET"];
   t.equal(code, 0);
   // tap adds variables of its own to every process that a test starts.
-  t.match(new Set(lines), new Set(["LANG=C.UTF-8", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"]));
+  t.match(new Set(lines), new Set(["LC_ALL=C.UTF-8", "LANGUAGE=", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"]));
   t.notOk(lines.some((line) => line.startsWith("KHW_SECRET") || line.startsWith("HOME")));
   t.same((await run(["echo", "$(id); *"], { signal: never })).lines, ["$(id); *"]);
   t.same((await run(["seq", "1000"], { signal: never, keep: 2 })).lines, ["999", "1000"]);

@@ -169,3 +169,44 @@ t.test("a file that is as wanted becomes its owner's alone, too", async (t) => {
   t.match(told, /as before\n$/);
   t.equal((await stat(file)).mode & 0o777, 0o600);
 });
+
+t.test("a kubeconfig without kind and apiVersion is one, as for kubectl", (t) => {
+  const texts = [
+    "",
+    "# mine\n",
+    "{}\n",
+    "null\n",
+    'clusters: []\nusers: []\ncontexts: []\ncurrent-context: ""\n',
+    "kind: Config\n",
+  ];
+  for (const text of texts) {
+    const written = merged(text);
+    t.match(
+      parse(written),
+      { apiVersion: "v1", kind: "Config", "current-context": "kubernetes" },
+      JSON.stringify(text),
+    );
+    t.equal(parse(written).clusters[0].cluster.server, entry.server);
+    t.equal(merged(written), written, "a second time changes nothing");
+  }
+  t.match(merged("# mine\n"), /^# mine$/m);
+  t.end();
+});
+
+t.test("a file that kubectl cannot read is refused with the reason", (t) => {
+  const item = "{name: a, cluster: {server: https://a}}";
+  const cases: readonly [text: string, message: RegExp][] = [
+    ["kind: Secret\n", /its kind is "Secret", not Config/],
+    ["apiVersion: v2\n", /its apiVersion is "v2", not v1/],
+    ["- a\n", /it is not a map/],
+    ["just words\n", /it is not a map/],
+    ["a: [\n", /config: is no kubeconfig: /],
+    [`clusters: [${item}, ${item}]\n`, /has "a" twice in clusters/],
+    ["users: [{name: u}, {name: v}, {name: u}]\n", /has "u" twice in users/],
+    ["contexts: [{name: c}, {name: c}]\n", /has "c" twice in contexts/],
+  ];
+  for (const [text, message] of cases) {
+    t.throws(() => merged(text), { code: "CONFIG_INVALID", message, hint: /--kubeconfig/ }, text);
+  }
+  t.end();
+});
