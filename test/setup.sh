@@ -48,7 +48,7 @@ fi
 bash test/testbed/kubernetes.sh "$cache" >/dev/null &
 building=$!
 trap 'wait "$building"' EXIT
-for suite in bookworm bullseye trixie; do
+for suite in bookworm trixie; do
   root=$(bash test/testbed/base.sh "$cache" "$suite")
   bash test/testbed/packages.sh "$cache" "$root" "$suite" >/dev/null
 done

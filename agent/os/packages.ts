@@ -97,9 +97,37 @@ async function install(name: string, apt: Apt): Promise<void> {
   if (ended.code === 0) return;
   const complaints = update.lines.filter((line) => /^[EW]: /.test(line));
   throw new KhwError("PACKAGE_FAILED", `apt-get install ${name}: ${tail([...complaints, ...ended.lines], 10)}`, {
-    hint: `run \`apt-get update && apt-get install ${name}\` on the node to see all of it, then run the command again`,
+    hint: remedies.find(({ pattern }) => ended.lines.some((line) => pattern.test(line)))?.hint ?? seeAll(name),
   });
 }
+
+function seeAll(name: string): string {
+  return `run \`apt-get update && apt-get install ${name}\` on the node to see all of it, then run the command again`;
+}
+
+/** Reasons for which a package cannot be configured, each with its remedy. */
+const remedies: readonly { readonly pattern: RegExp; readonly hint: string }[] = [
+  {
+    pattern: /\[::\]:80 failed \(97: Address family not supported/,
+    hint: "remove `listen [::]:80` from /etc/nginx/sites-available/default on the node, run `dpkg --configure -a`, then run the command again",
+  },
+  {
+    pattern: /open\(\) "\/etc\/nginx\/[^"]+" failed \(2: No such file/,
+    hint: "run `apt-get --reinstall -o Dpkg::Options::=--force-confmiss install nginx-common` on the node, then run the command again",
+  },
+  {
+    pattern: /:80 failed \(98: Address already in use/,
+    hint: "stop the program that listens on port 80 (`ss -ltnp sport = :80` on the node), then run the command again",
+  },
+  {
+    pattern: /Unit \S+ is masked/,
+    hint: "run `systemctl unmask nginx.service` on the node, then run the command again",
+  },
+  {
+    pattern: /Held packages were changed|held broken packages/,
+    hint: "run `apt-mark showhold` on the node and `apt-mark unhold` the packages that are in the way, then run the command again",
+  },
+];
 
 function installCommand(name: string): string[] {
   const keepFiles = ["--option=Dpkg::Options::=--force-confdef", "--option=Dpkg::Options::=--force-confold"];

@@ -5,6 +5,7 @@ import { etcdPorts } from "../../proto/etcd.ts";
 import { show } from "../../proto/validate.ts";
 import { missingDisk } from "../etcd/disk.ts";
 import { standsInTheWay } from "./etcd-conflict.ts";
+import { unitFindings } from "./units.ts";
 import type { Os } from "../os/os.ts";
 import { installedProgram, kubernetesFolder, releaseFolder, releasesFolder, unitFolder } from "../paths.ts";
 
@@ -42,7 +43,7 @@ export async function preflight(desired: DesiredState, os: Os, signal: AbortSign
       ? [memberFinding(desired, os), diskFinding(desired, os), ...memberPorts.map((port) => portFinding(port, os))]
       : [etcdFinding(desired, os, signal)]),
   ]);
-  return findings
+  return [...findings, ...(await unitFindings(desired, os))]
     .filter((finding) => finding !== null)
     .map((finding) => finding.at({ node: os.identity.name, step: "preflight" }));
 }

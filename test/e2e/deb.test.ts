@@ -37,7 +37,7 @@ t.before(async () => {
   await must(["dpkg-deb", "-Znone", "--root-owner-group", "--build", tree, oldDeb]);
 });
 
-for (const suite of ["bookworm", "bullseye", "trixie"] as const) {
+for (const suite of ["bookworm", "trixie"] as const) {
   t.test(`on ${suite}`, async (t) => {
     const testbed = await startTestbed({ nodes: 1, withEtcd: false, suite });
     t.teardown(() => testbed.stop());

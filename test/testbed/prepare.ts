@@ -5,7 +5,7 @@ import { must } from "./command.ts";
 import { cacheFolder } from "./layout.ts";
 
 /** The Debian releases that machines can be made of. */
-export type Suite = "bullseye" | "bookworm" | "trixie";
+export type Suite = "bookworm" | "trixie";
 
 /** The cached folders that a testbed needs. */
 export interface Prepared {
