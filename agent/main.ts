@@ -17,6 +17,7 @@ import { readAccessToken } from "./os/service-account.ts";
 import { createStorage, type Storage } from "./os/storage.ts";
 import { guardPeerCertificates } from "../proto/peer-certificate.ts";
 import { createRpcServer } from "./rpc/server.ts";
+import { paragraph } from "../proto/sanitize.ts";
 
 /** Set by the build from package.json. */
 declare const KHW_VERSION: string;
@@ -168,8 +169,9 @@ function openStorage({ storageUrl: baseUrl, metadataUrl }: AgentConfig): Storage
   return createStorage({ baseUrl, bulk: createBulk(), clock, token });
 }
 
-function log(line: string): void {
-  process.stderr.write(`${line}\n`);
+/** Writes one entry of the journal; parts of the text may come from outside. */
+function log(text: string): void {
+  process.stderr.write(`${paragraph(text)}\n`);
 }
 
 try {

@@ -1,5 +1,6 @@
 import type { status } from "@grpc/grpc-js";
 import type { ErrorDetail } from "./gen/khw/agent/v1/agent.ts";
+import { keepLines, oneLine, paragraph } from "./sanitize.ts";
 
 /**
  * Every code that khw reports, with its gRPC status and the client's exit code (after sysexits.h where one fits).
@@ -42,6 +43,8 @@ const codes = {
   IO_FAILED: { grpc: "INTERNAL", exit: 74 },
   /** A node's agent cannot be reached. */
   UNREACHABLE: { grpc: "UNAVAILABLE", exit: 69 },
+  /** An agent's answer is damaged, or holds values that no agent can mean. */
+  INVALID_RESPONSE: { grpc: "DATA_LOSS", exit: 76 },
   /** What answered is not the node that was asked for. */
   WRONG_NODE: { grpc: "UNAVAILABLE", exit: 77 },
   /** The node's agent has no certificate of the management CA yet: it waits to be enrolled. */
@@ -79,7 +82,10 @@ export interface KhwErrorOptions {
   readonly cause?: unknown;
 }
 
-/** The one error that khw's programs report: what happened, where, and what to do about it. Never holds a secret. */
+/**
+ * The one error that khw's programs report: what happened, where, and what to do about it. Never holds a secret. Its texts may
+ * come from outside, so they are sanitized here; line breaks stay.
+ */
 export class KhwError extends Error {
   override readonly name = "KhwError";
   readonly code: ErrorCode;
@@ -88,11 +94,12 @@ export class KhwError extends Error {
   readonly step: string | undefined;
 
   constructor(code: ErrorCode, message: string, options: KhwErrorOptions = {}) {
-    super(message, options.cause === undefined ? {} : { cause: options.cause });
+    super(keepLines(message), options.cause === undefined ? {} : { cause: options.cause });
+    const { hint, node, step } = options;
     this.code = code;
-    this.hint = options.hint;
-    this.node = options.node;
-    this.step = options.step;
+    this.hint = hint === undefined ? undefined : keepLines(hint);
+    this.node = node === undefined ? undefined : oneLine(node);
+    this.step = step === undefined ? undefined : oneLine(step);
   }
 
   /** The same error with a place added, where none was named yet. */
@@ -140,11 +147,14 @@ export function toDetail(error: KhwError): ErrorDetail {
   return { code, message, hint, node, step };
 }
 
-/** The KhwError that a peer described; a code this version does not know becomes INTERNAL, its message kept. */
+/**
+ * The KhwError that a peer described; a code this version does not know becomes INTERNAL, its message kept. A message of several
+ * lines is a paragraph, so that none of its lines passes for another node's.
+ */
 export function fromDetail(detail: ErrorDetail): KhwError {
   const code = isErrorCode(detail.code) ? detail.code : "INTERNAL";
-  return new KhwError(code, detail.message, {
-    hint: detail.hint || undefined,
+  return new KhwError(code, paragraph(detail.message), {
+    hint: paragraph(detail.hint) || undefined,
     node: detail.node || undefined,
     step: detail.step || undefined,
   });

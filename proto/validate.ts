@@ -1,15 +1,16 @@
 import { isIPv4 } from "node:net";
 import { isAbsolute } from "node:path";
 import { KhwError } from "./errors.ts";
+import { oneLine, unsafeCharacter } from "./sanitize.ts";
 
 /** Refuses a value: `field: message`, with the remedy. */
 export function refuse(field: string, message: string, hint?: string): never {
   throw new KhwError("INVALID_ARGUMENT", `${field}: ${message}`, { hint });
 }
 
-/** The value as it may stand in a message: quoted, control characters escaped, cut at 80 characters. */
+/** The value as it may stand in a message: quoted, unsafe characters escaped or replaced, cut at 80 characters. */
 export function show(value: string): string {
-  return JSON.stringify(value.length > 80 ? `${value.slice(0, 77)}...` : value);
+  return oneLine(JSON.stringify(value.length > 80 ? `${value.slice(0, 77)}...` : value));
 }
 
 /** A name as Compute Engine allows it for instances and for most else (RFC 1035 label, at most 63 characters). */
@@ -62,18 +63,30 @@ export function numberToIPv4(number: number): string {
   return [24, 16, 8, 0].map((shift) => Math.floor(number / 2 ** shift) % 256).join(".");
 }
 
-/** A value that goes into a command line: one line, no control characters, no quotation marks. */
+/** More bytes than any flag, path or URL here needs. */
+const longestText = 4096;
+
+/** Refuses a text that is too long, or holds a character that programs, terminals and people read differently. */
+function refuseUnsafe(field: string, value: string): void {
+  const bytes = Buffer.byteLength(value);
+  if (bytes > longestText) refuse(field, `${bytes} bytes are more than the ${longestText} that khw takes`);
+  const unsafe = unsafeCharacter(value);
+  if (unsafe === undefined) return;
+  const code = `U+${(unsafe.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0")}`;
+  const what = /\p{Cc}/u.test(unsafe) ? "a control character or a line break" : "a character that cannot be printed";
+  refuse(field, `${show(value)} holds ${what} (${code})`, "write the value on one line, in printable characters");
+}
+
+/** A value that goes into a command line: one line, no unsafe characters, no quotation marks, at most 4 KiB. */
 export function parseFlagValue(field: string, value: string): string {
-  // oxlint-disable-next-line no-control-regex -- control characters are just what must be found
-  if (/[\u0000-\u001f\u007f]/.test(value))
-    refuse(field, `${show(value)} holds a control character or a line break`, "write the value on one line");
+  refuseUnsafe(field, value);
   if (/['"]/.test(value)) refuse(field, `${show(value)} holds a quotation mark`, "write the value without quotes");
   return value;
 }
 
 /** A flag's name without dashes, as Kubernetes' programs spell them. */
 export function parseFlagName(field: string, name: string): string {
-  if (!/^[a-z][a-z0-9-]*$/.test(name))
+  if (!/^[a-z][a-z0-9-]{0,127}$/.test(name))
     refuse(field, `${show(name)} cannot be a flag's name`, "write it without leading dashes, for example event-ttl");
   return name;
 }
@@ -86,7 +99,10 @@ export function parseSha256(field: string, value: string): string {
 /** A URL of one of these kinds ("https:", ...), without slashes at its end. What is refused is shown without user and password. */
 export function parseUrl(field: string, text: string, protocols: readonly string[]): string {
   const shown = show(text.replace(/\/\/[^/]*@/, "//"));
-  if (/[\s\p{Cc}"'\\,]/u.test(text)) refuse(field, `${shown} holds a character that no URL here may hold`);
+  const bytes = Buffer.byteLength(text);
+  if (bytes > longestText) refuse(field, `${bytes} bytes are more than the ${longestText} that khw takes`);
+  if (unsafeCharacter(text) !== undefined) refuse(field, `${shown} holds a character that no URL here may hold`);
+  if (/[\s"'\\,]/.test(text)) refuse(field, `${shown} holds a character that no URL here may hold`);
   const url = URL.parse(text) ?? refuse(field, `${shown} is not a URL`);
   if (!protocols.includes(url.protocol)) refuse(field, `${shown} is not a URL of kind ${protocols.join(" or ")}`);
   return text.replace(/\/+$/, "");

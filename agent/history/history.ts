@@ -1,3 +1,4 @@
+import { mapStrings, oneLine } from "../../proto/sanitize.ts";
 import type { HistoryEvent } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { formatError, toKhwError } from "../../proto/errors.ts";
 import { decodeEvents, encodeEvent } from "./lines.ts";
@@ -78,7 +79,9 @@ export async function openHistory({ files, clock, folder, log }: HistoryOptions)
 
   return {
     append: (entry) => {
-      const event = { cause: "", problem: false, ...entry, id: ++newest, timeUnixMillis: clock.now() };
+      // Journals, certificates, callers and servers are among the sources of these texts.
+      const texts = mapStrings({ cause: "", problem: false, ...entry }, oneLine);
+      const event = { ...texts, id: ++newest, timeUnixMillis: clock.now() };
       if (waiting.length < maxWaiting) waiting.push(encodeEvent(event));
       void flush();
       for (const listener of listeners) listener(event);

@@ -2,6 +2,8 @@ import type { LogEntry } from "../../proto/gen/khw/agent/v1/agent.ts";
 
 /** What a terminal can still show; longer lines are cut. */
 const maxTextLength = 16_384;
+/** The end of the year 9999: a damaged journal may hold a later time, which no program can show. */
+const latestUnixMillis = Date.parse("9999-12-31T23:59:59.999Z");
 /** syslog's "info": what a process writes without saying how important it is. */
 const defaultPriority = 6;
 
@@ -16,7 +18,7 @@ export function parseJournalLine(line: string): LogEntry | undefined {
   const micros = number("__REALTIME_TIMESTAMP");
   if (micros === undefined) return undefined;
   return {
-    timeUnixMillis: Math.floor(micros / 1000),
+    timeUnixMillis: Math.min(Math.floor(micros / 1000), latestUnixMillis),
     text: textOf(fields.get("MESSAGE")).slice(0, maxTextLength),
     priority: Math.min(number("PRIORITY") ?? defaultPriority, 7),
     pid: number("_PID") ?? number("SYSLOG_PID") ?? 0,

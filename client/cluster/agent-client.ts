@@ -93,10 +93,9 @@ export function connectNode(
   const call: ClientCalls["call"] = (timeout, signal, begin) =>
     answer(timeout, signal, begin).catch((error: unknown) => rethrow(dial, error));
 
-  const encryption = new EncryptionServiceClient(target, channel, { channelOverride: client.getChannel() });
-  const etcd = new EtcdServiceClient(target, channel, {
-    channelOverride: client.getChannel(),
-  });
+  const sameChannel = { ...channelOptions(name), channelOverride: client.getChannel() };
+  const encryption = new EncryptionServiceClient(target, channel, { ...sameChannel });
+  const etcd = new EtcdServiceClient(target, channel, { ...sameChannel });
   return {
     address,
     etcd: etcdCalls(etcd, {

@@ -1,17 +1,21 @@
+import { oneLine } from "../../proto/sanitize.ts";
 import { type ServiceError, status } from "@grpc/grpc-js";
 import { type ErrorCode, KhwError } from "../../proto/errors.ts";
 import { fromServiceError } from "../../proto/errors-wire.ts";
 import type { NodeAddress } from "./channel.ts";
+import { refusedResponse } from "./responses.ts";
 
 export function isServiceError(error: unknown): error is ServiceError {
   return error instanceof Error && "code" in error && "details" in error && "metadata" in error;
 }
 
-/** What the agent said, or else what the call's or the connection's failure means. */
+/** What the agent said, or else what the call's or the connection's failure means. The error is always of this node. */
 export function nodeError({ name, host, port }: NodeAddress, error: ServiceError): KhwError {
   const said = fromServiceError(error);
-  if (said !== undefined) return said.at({ node: name });
-  const { code, message, hint } = explain(error, `${host}:${port}`);
+  if (said !== undefined) {
+    return new KhwError(said.code, said.message, { hint: said.hint, step: said.step, node: name });
+  }
+  const { code, message, hint } = explain({ code: error.code, details: oneLine(error.details) }, `${host}:${port}`);
   return new KhwError(code, message, { node: name, hint, cause: error });
 }
 
@@ -21,7 +25,7 @@ interface Explanation {
   readonly hint: string;
 }
 
-function explain({ code, details }: ServiceError, where: string): Explanation {
+function explain({ code, details }: Pick<ServiceError, "code" | "details">, where: string): Explanation {
   const ofCode: Partial<Record<status, Explanation>> = {
     [status.CANCELLED]: {
       code: "CANCELLED",
@@ -44,6 +48,14 @@ function explain({ code, details }: ServiceError, where: string): Explanation {
       hint: "install the agent's newest package on the node",
     },
   };
+  const refused = refusedResponse(details);
+  if (refused !== undefined) {
+    return {
+      code: "INVALID_RESPONSE",
+      message: `the answer of the agent at ${where} cannot be right: ${refused}`,
+      hint: "see that the node's clock is right and its khw-agent is of this client's release: khw-client doctor",
+    };
+  }
   return ofCode[code] ?? explainConnection(plain(details), where);
 }
 

@@ -1,9 +1,10 @@
 import { readFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { checkServerIdentity, createSecureContext, type SecureContext } from "node:tls";
-import { type ChannelCredentials, type ChannelOptions, credentials } from "@grpc/grpc-js";
+import { type ChannelCredentials, type ClientOptions, credentials } from "@grpc/grpc-js";
 import { KhwError } from "../../proto/errors.ts";
 import { readRegister, type Register } from "../pki/management/register.ts";
+import { checkResponses } from "./responses.ts";
 
 /** Where a node's agent is, and the name that its certificate must be for. */
 export interface NodeAddress {
@@ -84,8 +85,9 @@ export interface ChannelTls {
 }
 
 /** Of every connection to the agent of that name. */
-export function channelOptions(name: string): ChannelOptions {
+export function channelOptions(name: string): ClientOptions {
   return {
+    callInvocationTransformer: checkResponses,
     "grpc.ssl_target_name_override": name,
     "grpc.default_authority": name,
     // Agents are asked directly: a proxy for Google seldom lets their port through.

@@ -22,15 +22,20 @@ export async function readClock<Answer extends { readonly clockUnixMillis: numbe
   return { answer, clock: { name, ahead: answer.clockUnixMillis - middle, uncertainty: elapsed / 2 } };
 }
 
-/** The nodes whose clock is another than the first one's; the workstation's does not matter, since it is not in the cluster. */
+/**
+ * The nodes whose clock differs from that of the first node that most nodes agree with (the first node, if there is no such
+ * node). The workstation's clock does not matter, since it is not in the cluster.
+ */
 export function clockFindings(clocks: readonly ClockReading[]): KhwError[] {
-  const [first, ...others] = clocks;
-  if (first === undefined) return [];
-  return others.flatMap(({ name, ahead, uncertainty }) => {
-    const difference = ahead - first.ahead;
-    if (Math.abs(difference) - uncertainty - first.uncertainty <= largestClockDifference) return [];
+  const usual =
+    clocks.find((one) => clocks.filter((other) => agree(one, other)).length > clocks.length / 2) ?? clocks[0];
+  if (usual === undefined) return [];
+  return clocks.flatMap((clock) => {
+    if (agree(usual, clock)) return [];
+    const { name, ahead } = clock;
+    const difference = ahead - usual.ahead;
     const seconds = Math.round(Math.abs(difference) / 1000);
-    const message = `its clock is ${seconds} s ${difference > 0 ? "ahead of" : "behind"} that of ${first.name}`;
+    const message = `its clock is ${seconds} s ${difference > 0 ? "ahead of" : "behind"} that of ${usual.name}`;
     return [
       new KhwError("PREFLIGHT_FAILED", message, {
         node: name,
@@ -39,4 +44,8 @@ export function clockFindings(clocks: readonly ClockReading[]): KhwError[] {
       }),
     ];
   });
+}
+
+function agree(one: ClockReading, other: ClockReading): boolean {
+  return Math.abs(one.ahead - other.ahead) - one.uncertainty - other.uncertainty <= largestClockDifference;
 }

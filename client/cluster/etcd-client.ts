@@ -1,5 +1,5 @@
 import { Metadata, type ServiceError } from "@grpc/grpc-js";
-import { toKhwError } from "../../proto/errors.ts";
+import { KhwError, toKhwError } from "../../proto/errors.ts";
 import type {
   AdvanceRestoreRequest,
   AdvanceRestoreResponse,
@@ -134,6 +134,10 @@ function drained(stream: NodeJS.EventEmitter, answered: AbortSignal): Promise<vo
 }
 
 function present<T>(value: T | undefined): T {
-  if (value === undefined) throw new TypeError("the agent's answer is empty");
+  if (value === undefined) {
+    throw new KhwError("INVALID_RESPONSE", "the agent's answer is empty", {
+      hint: "see that its khw-agent is of this client's release: khw-client doctor",
+    });
+  }
   return value;
 }

@@ -1,3 +1,5 @@
+import { isIPv4 } from "node:net";
+import { show } from "../../proto/validate.ts";
 import type { Controller } from "../../proto/desired.ts";
 import { KhwError, toKhwError } from "../../proto/errors.ts";
 import type { GetInfoResponse } from "../../proto/gen/khw/agent/v1/agent.ts";
@@ -79,7 +81,8 @@ export async function openCluster(
 
 /**
  * Every controller with its address among the others: from khw.yaml, else what its agent says of itself, else what the
- * Compute API says. @throws KhwError UNREACHABLE for a node that nobody knows the address of.
+ * Compute API says. @throws KhwError UNREACHABLE for a node that nobody knows the address of; INVALID_RESPONSE for an address that
+ * is none
  */
 export function controllersOf({
   config,
@@ -91,7 +94,11 @@ export function controllersOf({
       internalIp ??
       members[index]?.info?.identity?.internalIp ??
       instances.find((instance) => instance.name === name)?.internalIp;
-    if (known !== undefined) return { name, internalIp: known };
+    if (known !== undefined && isIPv4(known)) return { name, internalIp: known };
+    if (known !== undefined) {
+      const hint = "give the node's `internalIp` in khw.yaml";
+      throw new KhwError("INVALID_RESPONSE", `its internal address is ${show(known)}`, { node: name, hint });
+    }
     throw new KhwError(
       "UNREACHABLE",
       `its internal address is not known: ${members[index]?.error?.message ?? "the agent names none"}`,

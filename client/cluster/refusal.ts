@@ -3,7 +3,6 @@ import { type ConnectionOptions, connect } from "node:tls";
 import { type ServiceError, status } from "@grpc/grpc-js";
 import { KhwError, toKhwError } from "../../proto/errors.ts";
 import { decodeRefusal, maxRefusalBytes } from "../../proto/refusal.ts";
-import { harmless } from "../terminal/sanitize.ts";
 import { isServiceError, nodeError } from "./call-errors.ts";
 import { channelTls, type ManagementIdentity, type NodeAddress } from "./channel.ts";
 
@@ -32,9 +31,9 @@ async function callError(dial: Dial, error: ServiceError): Promise<KhwError> {
     return explained;
   const refusal = await askForRefusal(dial).catch(() => undefined);
   if (refusal === undefined) return explained;
-  return new KhwError(refusal.code, harmless(refusal.message), {
+  return new KhwError(refusal.code, refusal.message, {
     node: dial.address.name,
-    hint: refusal.hint === undefined ? undefined : harmless(refusal.hint),
+    hint: refusal.hint,
     cause: error,
   });
 }

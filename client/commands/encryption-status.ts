@@ -6,7 +6,6 @@ import { askStoredValues, readConfig } from "../encryption/ask.ts";
 import { parseEncryptionConfig } from "../encryption/config.ts";
 import { type Stage, stageOfAll } from "../pki/encryption/stage.ts";
 import { outdated, tellStored, unreadable } from "../encryption/stored.ts";
-import { harmless } from "../terminal/sanitize.ts";
 import type { Output } from "../progress/open.ts";
 import { textTable } from "../terminal/table.ts";
 
@@ -33,11 +32,11 @@ export async function encryptionStatus(
     return 0;
   }
   write(`${await textTable(["RESOURCE", "STORED UNDER", "VALUES"], shown.map(toRow))}\n${words[stage]}\n`);
-  if (old.length > 0) write(`not as they would be stored now: ${harmless(tellStored(old))}\n`);
-  if (lost.length > 0) write(`no key in encryption-config.yaml is theirs: ${harmless(tellStored(lost))}\n`);
+  if (old.length > 0) write(`not as they would be stored now: ${tellStored(old)}\n`);
+  if (lost.length > 0) write(`no key in encryption-config.yaml is theirs: ${tellStored(lost)}\n`);
   return 0;
 }
 
 function toRow({ resource, provider, key, count }: StoredValues): string[] {
-  return [resource, provider === "" ? "in the clear" : `${provider} ${key}`, String(count)].map(harmless);
+  return [resource, provider === "" ? "in the clear" : `${provider} ${key}`, String(count)];
 }

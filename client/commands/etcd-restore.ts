@@ -7,7 +7,6 @@ import { confirmation, refuseAbsent, type RestoreRun, restoreIdFor, runRestore }
 import { chooseSnapshot, heldSnapshots, readSnapshots } from "../etcd/snapshots.ts";
 import { fileSource, nodeSource, type Source } from "../etcd/distribute.ts";
 import { servingAgain } from "../etcd/serving-again.ts";
-import { harmless } from "../terminal/sanitize.ts";
 import { openProgress, type Output } from "../progress/open.ts";
 
 export interface RestoreOptions {
@@ -85,5 +84,5 @@ function describe({ snapshot }: Source, nodes: readonly NodeEtcd[]): string {
   );
   const aside =
     kept.length === 0 ? "" : `; what was there before is kept, remove it when it is not needed: ${kept.join(", ")}`;
-  return harmless(`etcd is restored from ${snapshot.id}: cluster ${member?.clusterId ?? "?"}${aside}`);
+  return `etcd is restored from ${snapshot.id}: cluster ${member?.clusterId ?? "?"}${aside}`;
 }

@@ -7,7 +7,6 @@ import type { Context } from "../terminal/context.ts";
 import { memberOf, readEtcd } from "../etcd/overview.ts";
 import { chooseSnapshot, heldSnapshots, readSnapshots } from "../etcd/snapshots.ts";
 import { megabytes, roleOf, snapshotTable } from "../etcd/tables.ts";
-import { harmless, harmlessLines } from "../terminal/sanitize.ts";
 import { type Answer, nodesAtOnce, onNodes } from "../cluster/for-each-node.ts";
 import type { Output } from "../progress/open.ts";
 import { answering, collectFailures, type Failures } from "../logs/failures.ts";
@@ -63,8 +62,7 @@ export async function snapshotList(
   );
   if (output === "json") context.write(`${JSON.stringify({ snapshots: held, problems }, null, 2)}\n`);
   else context.write(held.length === 0 ? "There is no proved snapshot.\n" : `${await snapshotTable(held)}\n`);
-  if (output === "text")
-    for (const problem of problems) context.warn(`the last scheduled snapshot: ${harmlessLines(problem)}\n`);
+  if (output === "text") for (const problem of problems) context.warn(`the last scheduled snapshot: ${problem}\n`);
   return failures.conclude(cluster.members.length);
 }
 
@@ -108,5 +106,5 @@ function tell(snapshot: Snapshot, output: Output, how: string): string {
   const { id, size, revision, keys, hash, uploaded } = snapshot;
   const where = uploaded === "" ? "" : `, uploaded to ${uploaded}`;
   const proved = `${megabytes(size)}, ${keys} keys at revision ${revision}, hash ${hash}`;
-  return `${harmless(`${id}: ${how}: ${proved}${where}`)}\n`;
+  return `${id}: ${how}: ${proved}${where}\n`;
 }

@@ -1,10 +1,10 @@
+import { oneLine } from "../../proto/sanitize.ts";
 import { openCluster } from "../cluster/open.ts";
 import { painter } from "../terminal/colour.ts";
 import type { ClusterConfig } from "../config/schema.ts";
 import type { Context } from "../terminal/context.ts";
 import { etcdProblems, memberOf, type NodeEtcd, readEtcd, unfinishedRestore } from "../etcd/overview.ts";
 import { memberTable } from "../etcd/tables.ts";
-import { harmless } from "../terminal/sanitize.ts";
 import type { Output } from "../progress/open.ts";
 
 /** Every member as it answers itself. Exit code 0 when all are well, of one cluster with one leader, else 1. */
@@ -34,7 +34,7 @@ function document(nodes: readonly NodeEtcd[], problems: readonly string[]): stri
 async function text(nodes: readonly NodeEtcd[], problems: readonly string[], context: Context): Promise<string> {
   const paint = painter(context);
   const [member] = nodes.flatMap((node) => memberOf(node) ?? []);
-  const lines = problems.map((problem) => `${paint("red", "✖")} ${harmless(problem)}`);
-  const end = lines.length === 0 ? [`All is well: cluster ${harmless(member?.clusterId ?? "?")}.`] : lines;
+  const lines = problems.map((problem) => `${paint("red", "✖")} ${oneLine(problem)}`);
+  const end = lines.length === 0 ? [`All is well: cluster ${member?.clusterId ?? "?"}.`] : lines;
   return `${[await memberTable(nodes), "", ...end].join("\n")}\n`;
 }

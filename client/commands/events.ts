@@ -3,7 +3,6 @@ import { openCluster } from "../cluster/open.ts";
 import { painter } from "../terminal/colour.ts";
 import type { ClusterConfig } from "../config/schema.ts";
 import type { Context } from "../terminal/context.ts";
-import { harmless } from "../terminal/sanitize.ts";
 import type { Output } from "../progress/open.ts";
 import { parseSince } from "../config/since.ts";
 import { historyName } from "../status/words.ts";
@@ -53,7 +52,7 @@ function jsonWriter({ write }: Context): (event: NodeEvent) => void {
 function textWriter(context: Context, width: number): (event: NodeEvent) => void {
   const paint = painter(context);
   return ({ node, timeUnixMillis, kind, subject, message, cause, problem }) => {
-    const text = [subject, message, cause].filter((part) => part !== "").map(harmless);
+    const text = [subject, message, cause].filter((part) => part !== "");
     const mark = problem ? paint("red", "✖") : " ";
     const time = new Date(timeUnixMillis).toISOString();
     context.write(`${time} ${node.padEnd(width)} ${mark} ${historyName(kind).padEnd(11)} ${text.join(": ")}\n`);

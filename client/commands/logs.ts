@@ -6,7 +6,6 @@ import { type Colour, type Paint, painter } from "../terminal/colour.ts";
 import type { ClusterConfig } from "../config/schema.ts";
 import { didYouMean } from "../config/suggest.ts";
 import type { Context } from "../terminal/context.ts";
-import { harmless } from "../terminal/sanitize.ts";
 import { journals } from "../config/journals.ts";
 import type { Output } from "../progress/open.ts";
 import { parseSince } from "../config/since.ts";
@@ -101,7 +100,7 @@ const nodeColours: readonly Colour[] = ["cyan", "magenta", "blue", "green", "yel
 const errorPriority = 3;
 
 function describeText({ text, priority }: LogLine, paint: Paint): string {
-  return priority <= errorPriority ? paint("red", harmless(text)) : harmless(text);
+  return priority <= errorPriority ? paint("red", text) : text;
 }
 
 function iso({ timeUnixMillis }: LogLine): string {

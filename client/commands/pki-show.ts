@@ -1,6 +1,6 @@
+import { mapStrings, oneLine as sanitize } from "../../proto/sanitize.ts";
 import type { X509Certificate } from "node:crypto";
 import { resolve } from "node:path";
-import { harmless } from "../terminal/sanitize.ts";
 import type { ClusterConfig } from "../config/schema.ts";
 import type { Context } from "../terminal/context.ts";
 import { readFolder } from "../pki/check/folder.ts";
@@ -27,9 +27,9 @@ export async function pkiShow(
   { output, folder = config.credentials.folder }: PkiFolderOptions,
 ): Promise<number> {
   const { files, problems } = await readFolder(resolve(folder));
-  for (const problem of problems) warn(`${harmless(tellProblem(problem))}\n`);
+  for (const problem of problems) warn(`${sanitize(tellProblem(problem))}\n`);
   const rows = [...files].flatMap(([file, content]) =>
-    certificatesIn(file, content).map((found) => toRow(file, found)),
+    certificatesIn(file, content).map((found) => mapStrings(toRow(file, found), sanitize)),
   );
   if (output === "json") {
     write(`${JSON.stringify({ folder: resolve(folder), certificates: rows }, null, 2)}\n`);
@@ -37,8 +37,12 @@ export async function pkiShow(
   }
   const now = Date.now();
   const cells = rows.map(({ file, subject, names, issuer, expires, key }) => [
-    ...[file, subject, issuer, key, expiresIn(expires, now)].map(harmless),
-    lines(names.map(harmless)) || "-",
+    file,
+    subject,
+    issuer,
+    key,
+    expiresIn(expires, now),
+    lines(names) || "-",
   ]);
   write(`${await textTable(["FILE", "SUBJECT", "ISSUER", "KEY", "EXPIRES IN", "NAMES"], cells)}\n`);
   return 0;

@@ -1,4 +1,5 @@
-import { fromDetail, type KhwError, toDetail } from "../../proto/errors.ts";
+import { fromDetail, type KhwError, toDetail, toKhwError } from "../../proto/errors.ts";
+import type { PlanResponse } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { planSteps } from "../../proto/step.ts";
 import { openCluster, type OpenCluster } from "../cluster/open.ts";
 import { withoutContent } from "../config/desired.ts";
@@ -72,23 +73,31 @@ function planCredentials({ made }: Prepared, { credentials: { folder } }: Cluste
 async function planNodes({ work }: Prepared, signal: AbortSignal): Promise<Difference[]> {
   const planned = await Promise.all(
     work.map(async ({ node, desired }) => {
-      const { steps } = await node.plan(withoutContent(desired), signal);
-      return steps
-        .filter(({ drift, error }) => drift !== undefined || error !== undefined)
-        .map(({ id, title, drift, error, remedy }): Difference => {
-          const track = node.address.name;
-          return {
-            track,
-            step: id,
-            title,
-            drift,
-            remedy,
-            error: error === undefined ? undefined : fromDetail(error).at({ node: track }),
-          };
-        });
+      const track = node.address.name;
+      try {
+        return differing(track, await node.plan(withoutContent(desired), signal));
+      } catch (thrown) {
+        // The plans of the other nodes are shown.
+        signal.throwIfAborted();
+        const error = toKhwError(thrown).at({ node: track });
+        return [{ track, step: "plan", title: "the node's plan is known", error }];
+      }
     }),
   );
   return planned.flat();
+}
+
+function differing(track: string, { steps }: PlanResponse): Difference[] {
+  return steps
+    .filter(({ drift, error }) => drift !== undefined || error !== undefined)
+    .map(({ id, title, drift, error, remedy }) => ({
+      track,
+      step: id,
+      title,
+      drift,
+      remedy,
+      error: error === undefined ? undefined : fromDetail(error).at({ node: track }),
+    }));
 }
 
 async function planLoadBalancer({ cloud }: OpenCluster, signal: AbortSignal): Promise<Difference[]> {

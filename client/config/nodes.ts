@@ -1,3 +1,4 @@
+import { oneLine } from "../../proto/sanitize.ts";
 import { isIPv4, isIPv6 } from "node:net";
 import { KhwError } from "../../proto/errors.ts";
 import { parseNodeName, show } from "../../proto/validate.ts";
@@ -132,7 +133,7 @@ function isHostName(text: string): boolean {
 /** The text, and under it a line of carets below the piece; a long text is cut around it. */
 function pointAt(text: string, { start, text: piece }: Piece): string {
   const from = Math.max(0, Math.min(start - 30, text.length - 100));
-  const shown = text.slice(from, from + 100).replaceAll(/\p{Cc}/gu, "\u{fffd}");
+  const shown = oneLine(text.slice(from, from + 100).replaceAll("\n", " "));
   const carets = "^".repeat(Math.max(1, Math.min(piece.length, from + 100 - start)));
   return `  ${shown}\n  ${" ".repeat(start - from)}${carets}`;
 }

@@ -1,4 +1,5 @@
 import { KhwError, toKhwError } from "../../proto/errors.ts";
+import { mapStrings, paragraph } from "../../proto/sanitize.ts";
 
 /** Worst first. */
 export const severities = ["error", "warning", "note"] as const;
@@ -41,7 +42,7 @@ export interface RunChecksOptions {
   readonly deadlineMillis: number;
 }
 
-/** All checks at once; the results in their order. Never rejects for a check's failure, nor waits for one that does not end. */
+/** All checks at once; the results in their order, their texts sanitized: files of the workstation are among the sources. Never rejects for a check's failure, nor waits for one that does not end. */
 export async function runChecks(
   checks: readonly DoctorCheck[],
   { signal, deadlineMillis }: RunChecksOptions,
@@ -58,7 +59,7 @@ export async function runChecks(
         const findings = await Promise.race([run(AbortSignal.any([signal, ending.signal])), late.promise]);
         return findings.length === 0
           ? { where, title, outcome: "passed" }
-          : { where, title, outcome: "found", findings };
+          : { where, title, outcome: "found", findings: mapStrings(findings, paragraph) };
       } catch (thrown) {
         return { where, title, outcome: "not run", reason: toKhwError(thrown) };
       } finally {

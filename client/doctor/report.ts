@@ -1,6 +1,6 @@
+import { oneLine } from "../../proto/sanitize.ts";
 import { toDetail } from "../../proto/errors.ts";
 import type { Colour, Paint } from "../terminal/colour.ts";
-import { harmless } from "../terminal/sanitize.ts";
 import { type CheckResult, ranked, severities, type Severity } from "./check.ts";
 import { isSound } from "./doctor.ts";
 
@@ -17,7 +17,7 @@ export function reportText(results: readonly CheckResult[], { paint, verbose }: 
   const passed = results.filter(({ outcome }) => outcome === "passed");
   const findings = ranked(results).map(({ severity, where, subject, message, remedy }) => {
     const place = [where, subject].filter((part) => part !== "").join(": ");
-    const lines = message.split("\n").map(harmless).join("\n         ");
+    const lines = message.split("\n").join("\n         ");
     const what = `${paint(colours[severity], severity.padEnd(7))}  ${place}: ${lines}\n`;
     return remedy === "" ? what : `${what}         remedy: ${remedy}\n`;
   });
@@ -35,7 +35,7 @@ function unknown(results: readonly CheckResult[], verbose: boolean): (readonly [
   for (const result of results) {
     if (result.outcome !== "not run") continue;
     const { where, title } = result;
-    const reason = result.reason.message.split("\n").map(harmless).join(" ");
+    const reason = oneLine(result.reason.message);
     const key = JSON.stringify([where, reason, verbose ? title : ""]);
     const group = groups.get(key) ?? { where, reason, titles: [] };
     group.titles.push(title);

@@ -3,7 +3,6 @@ import { KhwError, toKhwError } from "../../proto/errors.ts";
 import { type AdvanceRestoreRequest, RestorePhase } from "../../proto/gen/khw/agent/v1/etcd.ts";
 import type { Controller } from "../../proto/desired.ts";
 import type { Member } from "../cluster/open.ts";
-import { harmless } from "../terminal/sanitize.ts";
 import { phase } from "../progress/phase.ts";
 import type { Progress } from "../progress/progress.ts";
 import { several } from "../cluster/combine-errors.ts";
@@ -146,7 +145,7 @@ export function confirmation({ source: { snapshot }, members }: RestoreRun): Khw
   const names = members.map(({ node }) => node.address.name).join(", ");
   return new KhwError(
     "INVALID_ARGUMENT",
-    `this replaces all that etcd on ${names} holds by ${harmless(`${snapshot.id} (${taken})`)}: what was written later is gone from the cluster, and its API is away for a minute or so. What is there now is kept aside on each node. Secrets in it can be read only if encryption-config.yaml still has the keys of when it was taken`,
+    `this replaces all that etcd on ${names} holds by ${snapshot.id} (${taken}): what was written later is gone from the cluster, and its API is away for a minute or so. What is there now is kept aside on each node. Secrets in it can be read only if encryption-config.yaml still has the keys of when it was taken`,
     { hint: "if that is what you want, give --yes" },
   );
 }

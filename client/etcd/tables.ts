@@ -1,6 +1,6 @@
 import type { EtcdMember, Snapshot } from "../../proto/gen/khw/agent/v1/etcd.ts";
 import { SnapshotOrigin } from "../../proto/gen/khw/agent/v1/etcd.ts";
-import { cut, harmless } from "../terminal/sanitize.ts";
+import { cut } from "../terminal/cut.ts";
 import { textTable } from "../terminal/table.ts";
 import { instant } from "../terminal/time.ts";
 import { memberOf, type NodeEtcd } from "./overview.ts";
@@ -18,7 +18,7 @@ export function memberTable(nodes: readonly NodeEtcd[]): Promise<string> {
       const { memberId, raftTerm, raftIndex, appliedIndex, revision, dbSize, dbSizeInUse, version } = member;
       const counts = [raftTerm, raftIndex, appliedIndex, revision].map(String);
       const sizes = [dbSize, dbSizeInUse].map(megabytes);
-      return [node.node, harmless(memberId), roleOf(member), ...counts, ...sizes, harmless(version)];
+      return [node.node, memberId, roleOf(member), ...counts, ...sizes, version];
     }),
   );
 }
@@ -36,14 +36,14 @@ export function snapshotTable(held: readonly HeldSnapshot[]): Promise<string> {
   return textTable(
     snapshotHead,
     held.map(({ snapshot, nodes }) => [
-      harmless(snapshot.id),
+      snapshot.id,
       instant(snapshot.takenUnixMillis),
       megabytes(snapshot.size),
       String(snapshot.revision),
       String(snapshot.keys),
-      harmless(originName(snapshot)),
+      originName(snapshot),
       nodes.join(","),
-      snapshot.uploaded === "" ? "-" : cut(harmless(snapshot.uploaded), 80),
+      snapshot.uploaded === "" ? "-" : cut(snapshot.uploaded, 80),
     ]),
   );
 }

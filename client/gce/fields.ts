@@ -1,9 +1,16 @@
 import { KhwError } from "../../proto/errors.ts";
+import { oneLine } from "../../proto/sanitize.ts";
 
 /** What an answer's JSON object holds, not yet looked at. The readers below throw COMPUTE_FAILED for another type. */
 export type Fields = Readonly<Record<string, unknown>>;
 
+/** The text in one line, sanitized. */
 export function text(fields: Fields, field: string, absent = ""): string {
+  return oneLine(rawText(fields, field, absent));
+}
+
+/** The text as Google has it, for what is sent back; never to be shown. */
+export function rawText(fields: Fields, field: string, absent = ""): string {
   const value = fields[field] ?? absent;
   return typeof value === "string" ? value : unreadable(field, "a text");
 }
@@ -14,7 +21,9 @@ export function number(fields: Fields, field: string, absent = 0): number {
 }
 
 export function texts(fields: Fields, field: string): string[] {
-  return list(fields, field).map((value) => (typeof value === "string" ? value : unreadable(field, "a list of texts")));
+  return list(fields, field).map((value) =>
+    typeof value === "string" ? oneLine(value) : unreadable(field, "a list of texts"),
+  );
 }
 
 export function objects(fields: Fields, field: string): Fields[] {

@@ -1,4 +1,4 @@
-import { type Fields, isFields, number, objects, text, texts } from "./fields.ts";
+import { type Fields, isFields, number, objects, rawText, text, texts } from "./fields.ts";
 
 /** The resources that khw reads, each with the fields it looks at, by Google's names (Compute Engine v1). */
 export interface Resources {
@@ -123,8 +123,8 @@ export const readers: { readonly [K in Kind]: (fields: Fields) => Resources[K] }
 
 function readMetadata(value: unknown): InstanceMetadata {
   const fields = isFields(value) ? value : {};
-  const items = objects(fields, "items").map((item) => ({ key: text(item, "key"), value: text(item, "value") }));
-  return { fingerprint: text(fields, "fingerprint"), items };
+  const items = objects(fields, "items").map((item) => ({ key: rawText(item, "key"), value: rawText(item, "value") }));
+  return { fingerprint: rawText(fields, "fingerprint"), items };
 }
 
 export function readHealth(answer: Fields): HealthStatus[] {

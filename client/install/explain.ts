@@ -1,3 +1,5 @@
+import { oneLine } from "../../proto/sanitize.ts";
+
 /** What a program wrote to its standard error, kept for the case that it fails: the end of it, in characters. */
 const kept = 8192;
 
@@ -63,9 +65,9 @@ export function keepEnd(text: string, more: string): string {
   return (text + more).slice(-kept);
 }
 
-/** A node's words without what would steer the terminal they are shown on. */
+/** A node's words in one line, sanitized: controls become a blank. */
 export function printable(text: string): string {
-  return text.replaceAll(/\p{Cc}+/gu, " ").trim();
+  return oneLine(text.replaceAll(/\p{Cc}+/gu, " ").trim());
 }
 
 function linesOf(text: string): string[] {

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { fromDetail, KhwError, toKhwError } from "../../proto/errors.ts";
-import { DesiredState, type Event, OperationState } from "../../proto/gen/khw/agent/v1/agent.ts";
+import { DesiredState, type ErrorDetail, type Event, OperationState } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { StepEvent } from "../../proto/step.ts";
 import { clockFindings, readClock } from "../cluster/clock-skew.ts";
 import type { Member } from "../cluster/open.ts";
@@ -37,15 +37,19 @@ export async function preflight(
 ): Promise<KhwError[]> {
   const answers = await Promise.all(
     work.map(async ({ node, desired }) => {
-      const { answer, clock } = await readClock(node.address.name, () => node.preflight(desired, signal));
-      for (const detail of answer.warnings) warn(fromDetail(detail).at({ node: node.address.name }));
-      return { node, findings: answer.findings, clock };
+      const { name } = node.address;
+      const located = (detail: ErrorDetail): KhwError => fromDetail(detail).at({ node: name });
+      try {
+        const { answer, clock } = await readClock(name, () => node.preflight(desired, signal));
+        answer.warnings.map(located).forEach(warn);
+        return { findings: answer.findings.map(located), clocks: [clock] };
+      } catch (thrown) {
+        signal.throwIfAborted();
+        return { findings: [toKhwError(thrown).at({ node: name })], clocks: [] };
+      }
     }),
   );
-  const findings = answers.flatMap(({ node, findings: found }) =>
-    found.map((detail) => fromDetail(detail).at({ node: node.address.name })),
-  );
-  return [...findings, ...clockFindings(answers.map(({ clock }) => clock))];
+  return [...answers.flatMap(({ findings }) => findings), ...clockFindings(answers.flatMap(({ clocks }) => clocks))];
 }
 
 /**

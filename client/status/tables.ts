@@ -1,6 +1,7 @@
+import { oneLine } from "../../proto/sanitize.ts";
 import { type Component, type GetStatusResponse, Health } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { Paint } from "../terminal/colour.ts";
-import { cut, harmless } from "../terminal/sanitize.ts";
+import { cut } from "../terminal/cut.ts";
 import { textTable } from "../terminal/table.ts";
 import { instant } from "../terminal/time.ts";
 import { isWell, type Problem, problemsOf } from "./problems.ts";
@@ -37,9 +38,9 @@ export async function statusTables(cluster: ClusterState, { wide, paint }: Table
 export function problemText(problems: readonly Problem[], paint: Paint): string {
   return problems
     .flatMap(({ node, subject, severity, message, hint }) => {
-      const text = `${[node, subject].filter((part) => part !== "").join(": ")}: ${harmless(message)}`;
+      const text = `${[node, subject].filter((part) => part !== "").join(": ")}: ${oneLine(message)}`;
       const mark = severity === "error" ? paint("red", "✖") : paint("yellow", "!");
-      return [`${mark} ${text}`, ...(hint === "" ? [] : [`    hint: ${harmless(hint)}`])];
+      return [`${mark} ${text}`, ...(hint === "" ? [] : [`    hint: ${oneLine(hint)}`])];
     })
     .join("\n");
 }
@@ -110,7 +111,7 @@ function componentRow(node: string, component: Component, { wide, paint }: Table
 /** Returns the health, and the reason cut to so many characters. */
 export function componentHealth({ health, reason, diagnosis }: Component, length: number, paint: Paint): string {
   if (health === Health.HEALTH_HEALTHY) return "healthy";
-  return paint("red", cut(harmless(diagnosis?.message || reason || "unhealthy"), length));
+  return paint("red", cut(diagnosis?.message || reason || "unhealthy", length));
 }
 
 function backendTable({ backends }: LoadBalancerState, wide: boolean): Promise<string> {

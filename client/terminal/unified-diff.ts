@@ -11,8 +11,7 @@ export interface UnifiedDiffOptions {
 const mostEdits = 1_000;
 
 /**
- * From the text that was found to the one that is wanted, as diff -u has it. What a terminal would act on is made visible: the
- * text found may be anybody's.
+ * From the text that was found to the one that is wanted, as diff -u has it.
  */
 export function unifiedDiff(
   { path, found, wanted }: Pick<FileDifference, "path" | "found" | "wanted">,
@@ -24,12 +23,8 @@ export function unifiedDiff(
     maxEditLength: mostEdits,
   });
   if (patch === undefined) return `${path} on ${node} is another text altogether\n`;
-  const lines = harmless(patch).split("\n");
+  const lines = patch.split("\n");
   return (colours ? lines.map(paint) : lines).join("\n");
-}
-
-function harmless(text: string): string {
-  return text.replaceAll(/[^\P{Cc}\n\t]/gu, "\u{fffd}");
 }
 
 function paint(line: string, index: number): string {

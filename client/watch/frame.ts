@@ -1,6 +1,6 @@
+import { oneLine } from "../../proto/sanitize.ts";
 import { type Component, Health } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { Paint } from "../terminal/colour.ts";
-import { harmless } from "../terminal/sanitize.ts";
 import { nodeProblems, type Problem } from "../status/problems.ts";
 import type { ClusterState, LoadBalancerState, NodeState } from "../status/state.ts";
 import { clock } from "../terminal/time.ts";
@@ -69,7 +69,7 @@ function headline(rows: readonly Row[], loadBalancer: LoadBalancerState | undefi
 }
 
 function describeLoadBalancer({ backends, error }: LoadBalancerState): string {
-  if (error !== undefined) return `load balancer: ${harmless(error.message)}`;
+  if (error !== undefined) return `load balancer: ${oneLine(error.message)}`;
   const healthy = backends.filter(({ state }) => state === "HEALTHY").length;
   return `load balancer: ${healthy} of ${backends.length} HEALTHY`;
 }
@@ -85,8 +85,8 @@ function describeRow({ state, problems, rank }: Row, { detail, width, paint }: D
   const summary = summarise(state);
   const line = rank === 4 ? `${paint("green", "✔")} ${name}  ${summary}` : `${mark(rank, paint)} ${name}  ${summary}`;
   const told = problems.flatMap(({ subject, severity, message, hint }) => [
-    `    ${paint(severity === "error" ? "red" : "yellow", `${subject}: ${harmless(message)}`)}`,
-    ...(hint === "" || detail === "problems" ? [] : [`      hint: ${harmless(hint)}`]),
+    `    ${paint(severity === "error" ? "red" : "yellow", `${subject}: ${oneLine(message)}`)}`,
+    ...(hint === "" || detail === "problems" ? [] : [`      hint: ${oneLine(hint)}`]),
   ]);
   return [line, ...told, ...(detail === "all" ? (state.status?.components ?? []).map(describeComponent) : [])];
 }

@@ -1,6 +1,6 @@
+import { oneLine } from "../../proto/sanitize.ts";
 import type { KhwError } from "../../proto/errors.ts";
 import type { Component, GetStatusResponse } from "../../proto/gen/khw/agent/v1/agent.ts";
-import { harmless } from "../terminal/sanitize.ts";
 import { nodeProblems, type Problem } from "../status/problems.ts";
 import type { LoadBalancerState, NodeState } from "../status/state.ts";
 import { operationName } from "../status/words.ts";
@@ -12,7 +12,7 @@ import type { Display, Heard } from "./events.ts";
 export function lineDisplay(write: (text: string) => void, now: () => Date = () => new Date()): Display {
   return {
     hear: (heard) => {
-      for (const line of describeHeard(heard)) write(`${now().toISOString()} ${harmless(line)}\n`);
+      for (const line of describeHeard(heard)) write(`${now().toISOString()} ${oneLine(line)}\n`);
     },
     close: () => {},
   };

@@ -1,4 +1,4 @@
-import { cut } from "../terminal/sanitize.ts";
+import { cut } from "../terminal/cut.ts";
 
 export interface Size {
   readonly rows: number;

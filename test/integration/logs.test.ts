@@ -71,7 +71,7 @@ t.test("nodes and component as arguments, since and lines as options", async (t)
   await t.rejects(cluster.client(["logs", "--lines", "-1"]).code, { code: "INVALID_ARGUMENT" });
 });
 
-t.test("what a line could do to a terminal is made harmless; colours are for terminals that want them", async (t) => {
+t.test("a line is sanitized; colours are for terminals that want them", async (t) => {
   const evil = line(1, "\u{1b}[2Jgone\u{7}\u{9b}31m\rover\u{202e}txt", { priority: 3 });
   const cluster = await start(t, { "controller-0": of("nginx", evil) });
   const argv = ["logs", "nginx"];

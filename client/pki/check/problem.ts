@@ -1,3 +1,5 @@
+import { mapStrings, oneLine } from "../../../proto/sanitize.ts";
+
 /** What is wrong with a credential file; never holds a part of its content. */
 export interface Problem {
   /** The file's name. */
@@ -13,13 +15,13 @@ export interface Problem {
 /** Yields what is wrong, and returns what could be read in spite of it. */
 export type Findings<T = void> = Generator<Problem, T, void>;
 
-/** All that a check finds, and its result. */
+/** All that a check finds, its texts sanitized (names in a file are anybody's), and its result. */
 export function collect<T>(findings: Findings<T>): { readonly problems: readonly Problem[]; readonly result: T } {
   const problems: Problem[] = [];
   for (;;) {
     const next = findings.next();
     if (next.done === true) return { problems, result: next.value };
-    problems.push(next.value);
+    problems.push(mapStrings(next.value, oneLine));
   }
 }
 

@@ -32,6 +32,7 @@ const contract: Readonly<Record<ErrorCode, readonly [exit: number, grpc: keyof t
   POSTCONDITION_FAILED: [70, "INTERNAL"],
   IO_FAILED: [74, "INTERNAL"],
   UNREACHABLE: [69, "UNAVAILABLE"],
+  INVALID_RESPONSE: [76, "DATA_LOSS"],
   WRONG_NODE: [77, "UNAVAILABLE"],
   NOT_ENROLLED: [77, "UNAVAILABLE"],
   PARTIAL: [3, "ABORTED"],

@@ -38,13 +38,13 @@ t.test("what was appended outlives the agent, in order, and ids count on", async
   t.equal((await stat(path)).mode & 0o777, 0o600);
   const later = await again();
   t.equal(later.newest(), 300);
-  later.append({ ...entry("301"), cause: 'a "cause"\nof two lines', problem: true });
+  later.append({ ...entry("301"), cause: 'a "cause" / of two lines', problem: true });
   const events = await all(later);
   t.strictSame(
     events.map(({ id, message }) => `${id} ${message}`),
     Array.from({ length: 301 }, (_, index) => `${index + 1} ${index + 1}`),
   );
-  t.match(events.at(-1), { cause: 'a "cause"\nof two lines', problem: true, subject: "unit/nginx" });
+  t.match(events.at(-1), { cause: 'a "cause" / of two lines', problem: true, subject: "unit/nginx" });
 });
 
 t.test("a record that a loss of power cut off costs only itself", async (t) => {

@@ -307,7 +307,7 @@ const refused: readonly [title: string, text: string, message: string, hint?: st
   [
     "a flag with a line break",
     'kubernetes: {flags: {kube-scheduler: {v: "1\\nExecStart=/bin/sh"}}}',
-    'khw.yaml:1:42: kubernetes.flags.kube-scheduler.v: "1\\nExecStart=/bin/sh" holds a control character or a line break',
+    'khw.yaml:1:42: kubernetes.flags.kube-scheduler.v: "1\\nExecStart=/bin/sh" holds a control character or a line break (U+000A)',
   ],
   [
     "a choice that is none",

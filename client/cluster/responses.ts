@@ -1,0 +1,78 @@
+import type { CallProperties } from "@grpc/grpc-js";
+import { keepLines, oneLine, paragraph } from "../../proto/sanitize.ts";
+
+/** grpc-js begins the details of a call with these words when an answer could not be decoded, or was refused here. */
+const undecodable = "Response message parsing error: ";
+
+/**
+ * Checks and sanitizes every message of an agent as grpc-js decodes it, so that no command needs to. Strings become one line;
+ * errors stay paragraphs, and texts that are files keep their line breaks. An error is of the node that answered, whatever node
+ * it names. A message with a number that
+ * no agent can mean fails the call: the node is reported, and the other nodes' answers count.
+ */
+export function checkResponses<Request, Response>(
+  call: CallProperties<Request, Response>,
+): CallProperties<Request, Response> {
+  const { responseDeserialize } = call.methodDefinition;
+  const methodDefinition = {
+    ...call.methodDefinition,
+    responseDeserialize: (bytes: Buffer): Response => checkMessage(responseDeserialize(bytes)),
+  };
+  return { ...call, methodDefinition };
+}
+
+/** Why an answer was refused, from the details of the failed call; undefined: the call failed for another reason. */
+export function refusedResponse(details: string): string | undefined {
+  return details.startsWith(undecodable) ? details.slice(undecodable.length) : undefined;
+}
+
+/** The message with its texts sanitized. @throws RangeError that names the field of an impossible number */
+export function checkMessage<Message>(message: Message): Message;
+export function checkMessage(message: unknown): unknown {
+  return checkValue(message, { field: "", path: "", clean: oneLine });
+}
+
+interface Place {
+  /** The innermost field's name. */
+  readonly field: string;
+  readonly path: string;
+  readonly clean: (text: string) => string;
+}
+
+/** The fields that hold whole files. */
+const fileFields: ReadonlySet<string> = new Set(["found", "wanted", "certificate", "request"]);
+/** The fields of an ErrorDetail that may have several lines. */
+const errorFields: ReadonlySet<string> = new Set(["message", "hint"]);
+/** SnapshotRun's field: an error with its hint. */
+const snapshotProblem = "problem";
+
+function checkValue(value: unknown, place: Place): unknown {
+  if (typeof value === "string") return place.clean(value);
+  if (typeof value === "number") return checkNumber(value, place);
+  if (typeof value !== "object" || value === null || value instanceof Uint8Array) return value;
+  if (Array.isArray(value)) {
+    return value.map((item: unknown, index) => checkValue(item, { ...place, path: `${place.path}[${index}]` }));
+  }
+  const isError = "code" in value && "hint" in value && "step" in value;
+  const entries = Object.entries(value).map(([field, inner]): [string, unknown] => {
+    const path = field === "value" ? place.path : place.path === "" ? field : `${place.path}.${field}`;
+    return [field, checkValue(inner, { field, path, clean: cleanerOf(field, isError) })];
+  });
+  return Object.fromEntries(entries);
+}
+
+function cleanerOf(field: string, isError: boolean): Place["clean"] {
+  if (fileFields.has(field)) return keepLines;
+  if (isError && field === "node") return () => "";
+  return field === snapshotProblem || (isError && errorFields.has(field)) ? paragraph : oneLine;
+}
+
+/** The years 1 to 9999: every program can write them. */
+const earliest = Date.parse("0001-01-01T00:00:00Z");
+const latest = Date.parse("9999-12-31T23:59:59.999Z");
+
+function checkNumber(value: number, { field, path }: Place): number {
+  const sound = field.endsWith("UnixMillis") ? value >= earliest && value <= latest : Number.isFinite(value);
+  if (sound) return value;
+  throw new RangeError(`${path} is ${value}`);
+}

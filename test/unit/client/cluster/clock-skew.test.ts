@@ -1,0 +1,20 @@
+import t from "tap";
+import { clockFindings } from "../../../../client/cluster/clock-skew.ts";
+
+const clock = (name: string, ahead: number) => ({ name, ahead, uncertainty: 10 });
+
+t.test("the node whose clock differs from most others' is named, wherever it stands", async (t) => {
+  const hours = 3_600_000;
+  for (const odd of [0, 1, 2]) {
+    const clocks = [0, 1, 2].map((index) => clock(`n${index}`, index === odd ? -2 * hours : 5_000));
+    const [finding, ...others] = clockFindings(clocks);
+    t.strictSame(others, []);
+    t.match(finding, { node: `n${odd}`, message: new RegExp(`7205 s behind that of n${odd === 0 ? 1 : 0}$`) });
+  }
+});
+
+t.test("without a majority the first node is the reference; clocks that agree are no finding", async (t) => {
+  t.match(clockFindings([clock("a", 0), clock("b", 60_000)]), [{ node: "b" }]);
+  t.strictSame(clockFindings([clock("a", 0), clock("b", 29_000), clock("c", -29_000)]), []);
+  t.strictSame(clockFindings([]), []);
+});
