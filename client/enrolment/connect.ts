@@ -1,6 +1,7 @@
 import { X509Certificate } from "node:crypto";
 import { createSecureContext } from "node:tls";
 import { credentials, Metadata, type ServiceError } from "@grpc/grpc-js";
+import { KhwError } from "../../proto/errors.ts";
 import { EnrolmentServiceClient } from "../../proto/gen/khw/agent/v1/enrolment.ts";
 import {
   channelOptions,
@@ -51,9 +52,10 @@ export function connectEnrolment(address: NodeAddress, identity: ManagementIdent
       const running = begin({ deadline: Date.now() + callMillis }, (error, response) => {
         signal.removeEventListener("abort", cancel);
         if (error !== null) return reject(error);
-        const peer = running.getAuthContext()?.sslPeerCertificate;
-        if (peer === undefined) return reject(new TypeError("a connection without a certificate"));
-        return resolve({ ...response, peer: new X509Certificate(peer.raw) });
+        // Node forgets the certificate of a connection that has ended.
+        const raw = running.getAuthContext()?.sslPeerCertificate?.raw;
+        if (raw === undefined) return reject(connectionEnded(name));
+        return resolve({ ...response, peer: new X509Certificate(raw) });
       });
       const cancel = (): void => running.cancel();
       signal.addEventListener("abort", cancel, { once: true });
@@ -77,9 +79,16 @@ export function connectEnrolment(address: NodeAddress, identity: ManagementIdent
   };
 }
 
+function connectionEnded(node: string): KhwError {
+  return new KhwError("UNREACHABLE", "the connection ended with the answer, so nobody can say who gave it", {
+    node,
+    hint: "run the command again",
+  });
+}
+
 interface Call {
   cancel(): void;
-  getAuthContext(): { readonly sslPeerCertificate?: { readonly raw: Buffer } } | null;
+  getAuthContext(): { readonly sslPeerCertificate?: { readonly raw?: Buffer } } | null;
 }
 
 /** Good for a certificate that is signed with its own key, as a provisional one is. */

