@@ -44,18 +44,14 @@ export function connectEnrolment(address: NodeAddress, identity: ManagementIdent
   const target = `${host.includes(":") ? `[${host}]` : host}:${port}`;
   const client = new EnrolmentServiceClient(target, channel, channelOptions(name));
 
-  const answer = <Response>(
-    begin: (options: { deadline: number }, done: (error: ServiceError | null, response: Response) => void) => Call,
-    signal: AbortSignal,
-  ): Promise<Response & { readonly peer: X509Certificate }> =>
+  const answer = <Response>(begin: Begin<Response>, signal: AbortSignal): Promise<Answer<Response>> =>
     new Promise((resolve, reject) => {
       const running = begin({ deadline: Date.now() + callMillis }, (error, response) => {
         signal.removeEventListener("abort", cancel);
         if (error !== null) return reject(error);
         // Node forgets the certificate of a connection that has ended.
         const raw = running.getAuthContext()?.sslPeerCertificate?.raw;
-        if (raw === undefined) return reject(connectionEnded(name));
-        return resolve({ ...response, peer: new X509Certificate(raw) });
+        return resolve({ response, raw });
       });
       const cancel = (): void => running.cancel();
       signal.addEventListener("abort", cancel, { once: true });
@@ -65,11 +61,22 @@ export function connectEnrolment(address: NodeAddress, identity: ManagementIdent
   const call: typeof answer = (begin, signal) =>
     answer(begin, signal).catch((error: unknown) => rethrow({ address, tls }, error));
 
+  const identified = async <Response>(begin: Begin<Response>, signal: AbortSignal): Promise<Answered<Response>> => {
+    const { response, raw } = await call(begin, signal);
+    if (raw !== undefined) return { ...response, peer: new X509Certificate(raw) };
+    throw new KhwError("UNREACHABLE", "the connection ended with the answer, so nobody can say who gave it", {
+      node: name,
+      hint: "run the command again",
+    });
+  };
+
   return {
     address,
-    enrolment: (signal) => call((options, done) => client.getEnrolment({}, new Metadata(), options, done), signal),
+    enrolment: (signal) =>
+      identified((options, done) => client.getEnrolment({}, new Metadata(), options, done), signal),
     request: (nonce, signal) =>
-      call((options, done) => client.getSigningRequest({ nonce }, new Metadata(), options, done), signal),
+      identified((options, done) => client.getSigningRequest({ nonce }, new Metadata(), options, done), signal),
+    // The agent ends its connections once it has a new certificate, often before the answer is handled here.
     install: async (certificate, signal) =>
       void (await call(
         (options, done) => client.installCertificate({ certificate }, new Metadata(), options, done),
@@ -79,11 +86,15 @@ export function connectEnrolment(address: NodeAddress, identity: ManagementIdent
   };
 }
 
-function connectionEnded(node: string): KhwError {
-  return new KhwError("UNREACHABLE", "the connection ended with the answer, so nobody can say who gave it", {
-    node,
-    hint: "run the command again",
-  });
+type Begin<Response> = (
+  options: { deadline: number },
+  done: (error: ServiceError | null, response: Response) => void,
+) => Call;
+
+interface Answer<Response> {
+  readonly response: Response;
+  /** The certificate of the connection, as long as there is one. */
+  readonly raw: Buffer | undefined;
 }
 
 interface Call {
