@@ -64,7 +64,8 @@ export function createStorage(options: StorageOptions): Storage {
     if (answer.status === 412) return undefined;
     const session = answer.headers["location"];
     if (answer.status !== 200 || session === undefined) throw refused(upload, answer);
-    return session;
+    if (isOfStorage(session, baseUrl)) return session;
+    throw failed(`gs://${bucket}/${name}`, `Cloud Storage sends the upload to ${show(hostOf(session))}`, false);
   };
   /** How many bytes are there; undefined: all of them, and the object is made. */
   const sendPart = async (session: string, from: number, upload: Upload): Promise<number | undefined> => {
@@ -115,6 +116,18 @@ export function createStorage(options: StorageOptions): Storage {
     if (md5Hash === sum.digest("base64") && Number(arrived) === size) return;
     throw failed(`gs://${bucket}/${name}`, "what is there is not what was to be uploaded", false);
   }
+}
+
+/** A snapshot holds all Secrets: it goes to Cloud Storage itself, or over TLS to another host of Google's. */
+function isOfStorage(session: string, baseUrl: string): boolean {
+  const [url, base] = [URL.parse(session), URL.parse(baseUrl)];
+  if (url === null || base === null) return false;
+  return url.origin === base.origin || (url.protocol === "https:" && url.hostname.endsWith(".googleapis.com"));
+}
+
+/** The rest of a session's address is a secret: who has it can upload. */
+function hostOf(session: string): string {
+  return URL.parse(session)?.host ?? "no URL";
 }
 
 /** A failure that can pass by itself. */

@@ -1,8 +1,9 @@
-import { readFile } from "node:fs/promises";
+import { open } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { KhwError } from "../../proto/errors.ts";
 import { cidrsOverlap, parseCidr } from "../../proto/validate.ts";
 import { withGcloudDefaults } from "./gcloud.ts";
+import { refuseForeign } from "./ownership.ts";
 import { entriesOf, refuseUnknown } from "./parsers.ts";
 import { type ClusterConfig, schema } from "./schema.ts";
 import { type Group, isGroup, type Setting } from "./setting.ts";
@@ -65,11 +66,14 @@ export function parseConfig(written: Value, { flags, folder }: Pick<ConfigSource
   return refuseTwoEtcds(refuseOverlap(config as unknown as ClusterConfig));
 }
 
-async function readConfigFile({ file, folder }: ConfigSources): Promise<Value> {
+async function readConfigFile({ file, folder, env }: ConfigSources): Promise<Value> {
   const name = file ?? "khw.yaml";
   const path = resolve(folder, name);
   try {
-    const text = await readFile(path, "utf8");
+    // Of the open file, so that nobody can exchange it in between; a link counts by what it leads to.
+    await using handle = await open(path);
+    refuseForeign(path, await handle.stat(), { uid: process.getuid?.(), env });
+    const text = await handle.readFile("utf8");
     const { parseYaml } = await import("./yaml.ts");
     return parseYaml(text, { name, folder: dirname(path) });
   } catch (error) {

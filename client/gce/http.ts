@@ -99,7 +99,10 @@ function parseEndpoint(endpoint: string): URL {
   return base;
 }
 
-/** A token that anyone on the way could read is not sent. */
+/**
+ * A token that anyone on the way could read is not sent. The host needs no check: it is Google's, or the command line or a
+ * khw.yaml names it that nobody else may write. No environment variable changes it, and no redirect is followed.
+ */
 function requireSecrecy({ protocol, hostname }: URL): void {
   const loopback =
     hostname === "localhost" || hostname === "[::1]" || (isIP(hostname) === 4 && hostname.startsWith("127."));

@@ -18,6 +18,8 @@ export interface StorageServer extends AsyncDisposable {
     dead: boolean;
     /** Every request is refused with this status. */
     refuse?: number | undefined;
+    /** Where uploads are sent instead, for example "http://192.0.2.1/session". */
+    elsewhere?: string;
     /** What arrives is another than what was sent. */
     corrupt: boolean;
   };
@@ -42,7 +44,12 @@ export async function startStorageServer(): Promise<StorageServer> {
     const id = String(sessions.size + 1);
     const total = Number(request.headers["x-upload-content-length"]);
     sessions.set(id, { key, total, content: Buffer.alloc(0) });
-    answer(response, 200, {}, { location: `http://${request.headers.host ?? ""}/session/${id}` });
+    answer(
+      response,
+      200,
+      {},
+      { location: `${faults.elsewhere ?? `http://${request.headers.host ?? ""}/session`}/${id}` },
+    );
   };
   const put = async (session: Session, request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const [, from] = /^bytes (\d+)-\d+\/\d+$/.exec(request.headers["content-range"] ?? "") ?? [];

@@ -41,6 +41,17 @@ t.test("after a cut it goes on where the server is", async (t) => {
   t.notMatch(server.log[3], /^PUT bytes 0-/);
 });
 
+t.test("a snapshot is sent to no other host than Google's, and over TLS", async (t) => {
+  await using server = await startStorageServer();
+  for (const elsewhere of ["http://192.0.2.1/s", "https://googleapis.com.example/s", "http://www.googleapis.com/s"]) {
+    server.faults.elsewhere = elsewhere;
+    const error = await upload(t, server).catch(toKhwError);
+    t.match(error, { code: "IO_FAILED", message: `sends the upload to "${new URL(elsewhere).host}"` });
+    t.notMatch(error?.message, "/s/", "the session's address is a secret");
+  }
+  t.notOk(server.log.some((line) => line.startsWith("PUT")));
+});
+
 t.test("a server that never takes a part is given up", async (t) => {
   await using server = await startStorageServer();
   server.faults.dead = true;

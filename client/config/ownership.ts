@@ -1,0 +1,33 @@
+import type { Stats } from "node:fs";
+import { KhwError } from "../../proto/errors.ts";
+
+export interface Caller {
+  /** Undefined where the system knows no users. */
+  readonly uid: number | undefined;
+  readonly env: Readonly<Record<string, string | undefined>>;
+}
+
+/**
+ * Refuses a file that somebody else may have written, by ssh's rule for its own configuration: it belongs to the caller or to
+ * root, and neither its group nor others may write to it. Root also accepts the files of the user that called sudo, as git does.
+ * @throws KhwError CONFIG_INVALID
+ */
+export function refuseForeign(path: string, { uid: owner, mode }: Pick<Stats, "uid" | "mode">, caller: Caller): void {
+  const { uid, env } = caller;
+  if (uid === undefined) return;
+  const trusted = [0, uid, ...(uid === 0 && /^\d+$/.test(env["SUDO_UID"] ?? "") ? [Number(env["SUDO_UID"])] : [])];
+  if (!trusted.includes(owner)) {
+    throw new KhwError("CONFIG_INVALID", `${path} belongs to user ${owner}, not to you or root: it is not read`, {
+      hint: `read it, and if it is right: chown ${uid} ${path}`,
+    });
+  }
+  if ((mode & 0o022) === 0) return;
+  const who = (mode & 0o002) === 0 ? "its group" : "anybody";
+  throw new KhwError("CONFIG_INVALID", `${path}: ${who} may write to it (its mode is ${octal(mode)}): it is not read`, {
+    hint: `read it, and if it is right: chmod go-w ${path}`,
+  });
+}
+
+function octal(mode: number): string {
+  return (mode & 0o7777).toString(8).padStart(4, "0");
+}
