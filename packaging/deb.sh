@@ -34,6 +34,7 @@ cp -r packaging/debian "$source/"
 cp packaging/khw-agent.8 packaging/config.yaml build/agent/third-party-licences.txt "$source/"
 install -m 0755 packaging/khw-agent.sh "$source/khw-agent"
 cp build/agent/*.mjs "$source/lib/"
+cp "build/agent/sbom.$architecture.cdx.json" "$source/sbom.cdx.json"
 
 # The machine's own runtime is in node_modules; another's is fetched, and held to the lock just as `npm ci` does.
 node=node_modules/$runtime

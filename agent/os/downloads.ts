@@ -1,7 +1,7 @@
 import type { Dispatcher } from "undici";
 import { KhwError } from "../../proto/errors.ts";
 import { createDispatcher } from "./downloads/dispatcher.ts";
-import { openFileSink } from "./downloads/file-sink.ts";
+import { type Bounds, openFileSink } from "./downloads/file-sink.ts";
 import { createHttpTransfer, type HttpTransfer } from "./downloads/http.ts";
 import { copyLocal } from "./downloads/local.ts";
 import { locate, MirrorFailure, showMirror } from "./downloads/mirror.ts";
@@ -15,6 +15,8 @@ export interface DownloadsOptions {
   readonly stallMillis?: number;
   /** How often one mirror may fail in a row, without a byte more than before. */
   readonly attempts?: number;
+  /** How much a file may have, and must leave. */
+  readonly bounds?: Bounds;
 }
 
 const connectMillis = 10_000;
@@ -34,7 +36,7 @@ export function createDownloads(options: DownloadsOptions): Downloads {
       }),
     file: ({ to, sha256, progress, ...request }) =>
       fromMirrors(request, options, async (fill) => {
-        await using sink = await openFileSink(to, progress);
+        await using sink = await openFileSink(to, { progress, bounds: options.bounds });
         await fill(sink);
         const digest = sink.digest();
         if (digest !== sha256) throw new MirrorFailure("wrong bytes", `SHA-256 is ${digest}, not ${sha256}`);

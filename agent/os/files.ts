@@ -12,7 +12,6 @@ import {
   rm,
   rmdir,
   stat as statFollowing,
-  statfs,
   symlink,
   unlink,
 } from "node:fs/promises";
@@ -20,6 +19,7 @@ import type { BigIntStats } from "node:fs";
 import { dirname } from "node:path";
 import { digestOf } from "./digests.ts";
 import { replace, syncFolder, temporaryOf } from "./durable.ts";
+import { freeSpace } from "./free-space.ts";
 import { inTurn } from "./in-turn.ts";
 import { io, isErrno, orAbsent } from "./io.ts";
 import type { FileFacts, Files } from "./os.ts";
@@ -50,7 +50,7 @@ export function createFiles(): Files {
     list: (path) => io(path, "cannot list", async () => (await orAbsent(() => readdir(path))) ?? []),
     remove: (path) => io(path, "cannot remove", () => remove(path)),
     watch: watchFolders,
-    available: (path) => io(path, "cannot look for free space", () => available(path)),
+    available: (path) => io(path, "cannot look for free space", () => freeSpace(path)),
   };
 }
 
@@ -129,10 +129,4 @@ async function remove(path: string): Promise<void> {
     await rmdir(path);
   }
   await syncFolder(dirname(path));
-}
-
-async function available(path: string): Promise<number> {
-  const stats = await orAbsent(() => statfs(path));
-  // bfree, not bavail: what is reserved for root is the agent's to use.
-  return stats === undefined ? available(dirname(path)) : stats.bfree * stats.bsize;
 }

@@ -1,7 +1,10 @@
 import { createHash } from "node:crypto";
 import { open, rm } from "node:fs/promises";
 import { settle, temporaryOf } from "../durable.ts";
+import { KhwError } from "../../../proto/errors.ts";
+import { freeSpace } from "../free-space.ts";
 import { io } from "../io.ts";
+import { MirrorFailure } from "./mirror.ts";
 import { amount, type Sink } from "./sink.ts";
 
 /** A file in the making: its bytes are hashed as they come, and the sum goes on where a cut transfer is resumed. */
@@ -14,8 +17,30 @@ export interface FileSink extends Sink, AsyncDisposable {
 
 const progressMillis = 250;
 
+export interface Bounds {
+  /** More than any program or archive of a release has. */
+  readonly mostBytes: number;
+  /** Must stay free on the disk, which is etcd's and the journal's too. */
+  readonly spareBytes: number;
+  readonly freeSpace: (path: string) => Promise<number>;
+}
+
+const mebibyte = 1024 ** 2;
+/** kube-apiserver is the largest, with some 120 MB. */
+export const defaultBounds: Bounds = { mostBytes: 512 * mebibyte, spareBytes: 100 * mebibyte, freeSpace };
+/** Others write to the same disk while a file comes. */
+const lookEveryBytes = 16 * mebibyte;
+
+export interface FileSinkOptions {
+  readonly progress: (text: string) => void;
+  readonly bounds?: Bounds | undefined;
+}
+
 /** Opens the temporary file beside `path`; disposing of it without finish leaves nothing. */
-export async function openFileSink(path: string, progress: (text: string) => void): Promise<FileSink> {
+export async function openFileSink(
+  path: string,
+  { progress, bounds = defaultBounds }: FileSinkOptions,
+): Promise<FileSink> {
   const temporary = temporaryOf(path);
   const doing = "cannot write";
   await io(path, doing, () => rm(temporary, { force: true }));
@@ -24,6 +49,19 @@ export async function openFileSink(path: string, progress: (text: string) => voi
   let received = 0;
   let total: number | undefined;
   let told = 0;
+  let looked = 0;
+  const refuseLong = (bytes: number): void => {
+    if (bytes <= bounds.mostBytes) return;
+    throw new MirrorFailure("lasting", `longer than the ${bounds.mostBytes} bytes that such a file may have`);
+  };
+  const refuseFullDisk = async (needed: number): Promise<void> => {
+    const free = await io(path, doing, () => bounds.freeSpace(path));
+    if (free - needed >= bounds.spareBytes) return;
+    const [has, wants] = [free, needed + bounds.spareBytes].map((bytes) => Math.ceil(bytes / mebibyte));
+    throw new KhwError("IO_FAILED", `${path}: the disk has ${has} MiB left, and ${wants} are needed`, {
+      hint: "free space on the file system that holds it, then run the command again",
+    });
+  };
   const tell = (): void => {
     if (performance.now() - told < progressMillis) return;
     told = performance.now();
@@ -33,10 +71,17 @@ export async function openFileSink(path: string, progress: (text: string) => voi
     get received() {
       return received;
     },
-    expect: (bytes) => {
+    expect: async (bytes) => {
       total = bytes;
+      refuseLong(bytes ?? 0);
+      await refuseFullDisk(Math.max(0, (bytes ?? 0) - received));
     },
     write: async (chunk) => {
+      refuseLong(received + chunk.length);
+      if (received - looked >= lookEveryBytes) {
+        looked = received;
+        await refuseFullDisk(chunk.length);
+      }
       await io(path, doing, () => handle.appendFile(chunk));
       sum.update(chunk);
       received += chunk.length;
@@ -46,6 +91,7 @@ export async function openFileSink(path: string, progress: (text: string) => voi
       await io(path, doing, () => handle.truncate(0));
       sum = createHash("sha256");
       received = 0;
+      looked = 0;
     },
     digest: () => sum.digest("hex"),
     finish: (mode) =>

@@ -46,7 +46,7 @@ export function createHttpTransfer(url: URL, sink: Sink, options: HttpOptions): 
       validator = strongValidator(headers);
       const length = Number(headers["content-length"] ?? Number.NaN);
       total = Number.isSafeInteger(length) ? length : undefined;
-      sink.expect(total);
+      await sink.expect(total);
     }
     for await (const chunk of body) await sink.write(chunk);
     if (total !== undefined && sink.received !== total) {

@@ -1,4 +1,5 @@
 import { createReadStream } from "node:fs";
+import { stat } from "node:fs/promises";
 import { KhwError } from "../../../proto/errors.ts";
 import { systemMessage } from "../io.ts";
 import { MirrorFailure } from "./mirror.ts";
@@ -9,6 +10,7 @@ const chunkBytes = 1024 * 1024;
 /** Copies a file of this machine into the sink. @throws MirrorFailure when it cannot be read. */
 export async function copyLocal(path: string, sink: Sink, signal: AbortSignal): Promise<void> {
   try {
+    await sink.expect((await stat(path)).size);
     for await (const chunk of createReadStream(path, { highWaterMark: chunkBytes, signal })) await sink.write(chunk);
   } catch (error) {
     signal.throwIfAborted();

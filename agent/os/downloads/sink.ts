@@ -2,8 +2,8 @@
 export interface Sink {
   /** Bytes it has, from the start of the file on. */
   readonly received: number;
-  /** Tells it how long the whole file is, where the mirror says. */
-  expect(total: number | undefined): void;
+  /** Tells it how long the whole file is, if the mirror says so. Rejects if it must not be so long. */
+  expect(total: number | undefined): Promise<void>;
   write(chunk: Uint8Array): Promise<void>;
   /** Forgets what it has. */
   restart(): Promise<void>;

@@ -10,7 +10,7 @@ export function createTextSink(): Sink & { text(): string } {
     get received() {
       return content.length;
     },
-    expect: () => undefined,
+    expect: async () => {},
     write: async (chunk) => {
       if (content.length + chunk.length > maxBytes) {
         throw new MirrorFailure("lasting", `longer than the ${maxBytes} bytes that such a file may have`);

@@ -7,6 +7,7 @@ import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 import t, { type Test } from "tap";
 import { createDownloads } from "../../../../agent/os/downloads.ts";
+import { type Bounds, defaultBounds } from "../../../../agent/os/downloads/file-sink.ts";
 import { KhwError } from "../../../../proto/errors.ts";
 import type { Clock } from "../../../../agent/os/os.ts";
 import {
@@ -37,10 +38,14 @@ interface Tried {
   readonly outcome: unknown;
 }
 
-async function download(t: Test, mirrors: readonly string[], options: object = {}): Promise<Tried> {
+async function download(
+  t: Test,
+  mirrors: readonly string[],
+  { bounds = defaultBounds, ...options }: { readonly bounds?: Bounds; readonly [option: string]: unknown } = {},
+): Promise<Tried> {
   const to = join(await temporaryFolder(t), "kubectl");
   const said: string[] = [];
-  const downloads = createDownloads({ clock, stallMillis: 300, attempts: 3 });
+  const downloads = createDownloads({ clock, stallMillis: 300, attempts: 3, bounds });
   const outcome = await downloads
     .file({
       mirrors,
@@ -75,6 +80,46 @@ t.test("a file arrives whole, with its mode, and tells how far it is", async (t)
   t.equal(requests.length, 1);
   t.equal(requests[0]?.url, `/release/${path}`);
   t.match(tried.said[0], /^[0-3] of 3 MB$/);
+});
+
+t.test("a file that is longer than any program is refused, announced or not, from a folder too", async (t) => {
+  const bounds = { ...defaultBounds, mostBytes: 1_000_000 };
+  const folder = await temporaryFolder(t);
+  await mkdir(dirname(join(folder, path)), { recursive: true });
+  await writeFile(join(folder, path), content);
+  const announced = await mirror(t, good);
+  // Without a length the bytes come in chunks.
+  const endless = await mirror(t, (_, response) => response.writeHead(200).end(content));
+  for (const from of [announced.url, endless.url, folder]) {
+    const tried = await download(t, [from], { bounds });
+    t.match(tried.outcome, { code: "DOWNLOAD_FAILED", message: /longer than the 1000000 bytes that such a file may/ });
+    await nothingStays(t, tried);
+  }
+  t.equal(announced.requests.length, 1, "it is not asked for again");
+});
+
+t.test("a disk that would be too full afterwards is left alone", async (t) => {
+  const { url } = await mirror(t, good);
+  const bounds = { ...defaultBounds, freeSpace: async () => 102 * 1024 ** 2 };
+  const tried = await download(t, [url, url], { bounds });
+  t.match(tried.outcome, {
+    code: "IO_FAILED",
+    message: `${tried.to}: the disk has 102 MiB left, and 103 are needed`,
+    hint: /free space/,
+  });
+  await nothingStays(t, tried);
+});
+
+t.test("a disk that others fill while a file comes is noticed", async (t) => {
+  const { url } = await mirror(t, (_, response) => {
+    for (let count = 0; count < 12; count++) response.write(content);
+    response.end();
+  });
+  let looks = 0;
+  const bounds = { ...defaultBounds, freeSpace: async () => (looks++ === 0 ? 1e9 : 50 * 1024 ** 2) };
+  const tried = await download(t, [url], { bounds });
+  t.match(tried.outcome, { code: "IO_FAILED", message: /the disk has 50 MiB left/ });
+  await nothingStays(t, tried);
 });
 
 t.test("a cut transfer goes on where it was cut", async (t) => {
@@ -250,9 +295,14 @@ t.test("a full disk is an error of the disk, not of the mirror", async (t) => {
   const folder = await temporaryFolder(t);
   await promisify(execFile)("mount", ["-t", "tmpfs", "-o", "size=1m", "tmpfs", folder]);
   t.teardown(() => promisify(execFile)("umount", [folder]));
-  const tried = await download(t, [url, url], { to: join(folder, "kubectl") });
+  const to = join(folder, "kubectl");
+  // As if others had filled it since the look.
+  const bounds = { ...defaultBounds, freeSpace: async () => 1e12 };
+  const tried = await download(t, [url, url], { to, bounds });
   t.match(tried.outcome, { code: "IO_FAILED", message: /no space left/, hint: /disk is full/ });
   t.equal(requests.length, 1);
+  const { outcome } = await download(t, [url], { to });
+  t.match(outcome, { code: "IO_FAILED", message: `${to}: the disk has 1 MiB left, and 103 are needed` });
   t.same(await readdir(folder), []);
 });
 
