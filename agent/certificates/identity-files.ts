@@ -7,10 +7,14 @@ import { orAbsent } from "../os/io.ts";
 /** The extended key usage of a TLS server (RFC 5280, id-kp-serverAuth). */
 export const serverUsage = "1.3.6.1.5.5.7.3.1";
 
-/** How it stands with an identity whose files, where they are there, fit together. */
+/** The state of the agent's identity. Only a good one is served; with every other the agent keeps supervising. */
 export type IdentityState =
   | { readonly kind: "absent" }
-  | { readonly kind: "expired" | "good"; readonly certificate: X509Certificate };
+  | { readonly kind: "good"; readonly certificate: X509Certificate }
+  /** The clock says that it has expired, or that it is not valid yet: the clock may be wrong. */
+  | { readonly kind: "expired" | "early"; readonly reason: string }
+  /** Its files do not fit together, or cannot be read. */
+  | { readonly kind: "unusable"; readonly reason: string };
 
 /**
  * The agent's own identity fits together: the certificate is of the management CA, good for an agent, valid now, and
@@ -19,17 +23,36 @@ export type IdentityState =
  */
 export async function checkIdentity(paths: IdentityPaths): Promise<void> {
   const own = await readFitting(paths);
-  if (own.validToDate < new Date()) throw invalid(paths.certificate, `expired on ${own.validToDate.toISOString()}`);
+  const now = new Date();
+  if (own.validToDate < now) throw invalid(paths.certificate, `expired on ${own.validToDate.toISOString()}`);
+  if (own.validFromDate > now) {
+    throw invalid(paths.certificate, `is valid only from ${own.validFromDate.toISOString()}`);
+  }
 }
 
-/**
- * An identity that is not there yet, or was good until it ended, can be had by enrolment; whatever else is wrong with it is for a
- * person to see to. @throws KhwError CREDENTIAL_INVALID
- */
+/** Never fails for what is wrong with the files: the agent has a machine to look after, whoever may call it. */
 export async function lookAtIdentity(paths: IdentityPaths): Promise<IdentityState> {
   if ((await orAbsent(() => stat(paths.certificate))) === undefined) return { kind: "absent" };
-  const certificate = await readFitting(paths);
-  return { kind: certificate.validToDate < new Date() ? "expired" : "good", certificate };
+  let certificate: X509Certificate;
+  try {
+    certificate = await readFitting(paths);
+  } catch (error) {
+    if (!(error instanceof KhwError)) throw error;
+    return { kind: "unusable", reason: error.message };
+  }
+  const { validFromDate, validToDate } = certificate;
+  const now = new Date();
+  const clock = `and this machine's clock says ${now.toISOString()}`;
+  if (validToDate < now) {
+    return { kind: "expired", reason: `${paths.certificate} expired on ${validToDate.toISOString()}, ${clock}` };
+  }
+  if (validFromDate > now) {
+    return {
+      kind: "early",
+      reason: `${paths.certificate} is valid only from ${validFromDate.toISOString()}, ${clock}`,
+    };
+  }
+  return { kind: "good", certificate };
 }
 
 async function readFitting({ ca, certificate, key }: IdentityPaths): Promise<X509Certificate> {
@@ -40,8 +63,6 @@ async function readFitting({ ca, certificate, key }: IdentityPaths): Promise<X50
   if (!own.checkPrivateKey(privateKey)) throw invalid(key, `is not the key of ${certificate}`);
   if (!(own.keyUsage ?? [serverUsage]).includes(serverUsage))
     throw invalid(certificate, "is for calling agents, not for being one");
-  if (own.validFromDate > new Date())
-    throw invalid(certificate, `is valid only from ${own.validFromDate.toISOString()}`);
   if (((await stat(key)).mode & 0o077) !== 0)
     throw invalid(key, "may be read by others than its owner", `chmod 0600 ${key}`);
   return own;

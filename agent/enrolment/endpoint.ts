@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Server } from "@grpc/grpc-js";
 import { formatError, KhwError, toKhwError } from "../../proto/errors.ts";
-import { lookAtIdentity } from "../certificates/identity-files.ts";
+import { type IdentityState, lookAtIdentity } from "../certificates/identity-files.ts";
 import { coalesce } from "../os/coalesce.ts";
 import { inTurn } from "../os/in-turn.ts";
 import { orAbsent } from "../os/io.ts";
@@ -34,13 +34,14 @@ export interface DoorOptions {
 
 export type Door = Pick<Listener, "port" | "close">;
 
-const hourMillis = 3_600_000;
+/** A certificate expires, and a clock is set, without a change of a file. */
+const lookMillis = 60_000;
 
 /**
- * Listens as what the agent is: with its certificate, or, where there is none yet or it has ended, with a provisional one for
- * enrolment alone. It changes from the one to the other, and to a newer certificate, while it listens: when one is installed,
- * when the files change, when the certificate ends.
- * @throws KhwError CREDENTIAL_INVALID for an identity that enrolment cannot mend, IO_FAILED for a port that is taken
+ * Listens with the agent's certificate. While that is absent, not valid now, or unusable, it listens with a provisional one, for
+ * enrolment alone. It changes between the two, and to a newer certificate, while it listens: when one is installed, when the
+ * files change, when the certificate expires, when the clock is put right.
+ * @throws KhwError IO_FAILED for a port that is taken
  */
 export async function openDoor(options: DoorOptions): Promise<Door> {
   const { host, port, identity, log, signal } = options;
@@ -71,28 +72,31 @@ export async function openDoor(options: DoorOptions): Promise<Door> {
   };
 
   const serve = async (certificate: X509Certificate): Promise<void> => {
+    const opened = listener !== undefined;
     waiting?.stop.abort();
     waiting = undefined;
     await admit({ server, ...(await readAdmission(identity)) });
-    if (serving !== undefined) log(`serves with the new certificate, valid until ${certificate.validTo}`);
+    if (opened)
+      log(`serves with the ${serving === undefined ? "" : "new "}certificate, valid until ${certificate.validTo}`);
     serving = certificate;
     options.changed(true);
   };
 
-  const wait = async (reason: "absent" | "expired"): Promise<void> => {
+  const wait = async (state: Exclude<IdentityState, { kind: "good" }>): Promise<void> => {
     const { provisional } = await options.proveKey();
     const key = await readFile(nextOf(identity).key, "utf8");
     const stop = new AbortController();
-    const own = await orAbsent(() => readFile(identity.ca, "utf8"));
+    const own = await readAuthority(identity.ca);
     const now = (waiting = { stop, ca: own });
     serving = undefined;
     const answering = (waitingServer = createEnrolmentServer(enrolment, options));
     // Until a CA is known nobody is vouched for: the provisional certificate is the CA of none.
     const admission = (ca = provisional): Admission => ({ server: answering, ca, certificate: provisional, key });
     await admit(admission(own));
-    log(`${identity.certificate} ${reason === "absent" ? "is not there yet" : "has expired"}: waits to be enrolled`);
+    log(`${reasonOf(state, identity)}: refuses callers, and waits to be enrolled`);
     options.changed(false);
-    if (own !== undefined) return;
+    // Whoever had a CA once takes none from outside.
+    if (own !== undefined || state.kind !== "absent") return;
     options.watchCa(
       (ca) => {
         if (waiting !== now) return;
@@ -106,11 +110,13 @@ export async function openDoor(options: DoorOptions): Promise<Door> {
 
   const lookNow = async (): Promise<void> => {
     if (signal.aborted) return;
-    await settleIdentity(identity);
+    await settleIdentity(identity).catch((error: unknown) => {
+      log(`the next identity cannot be put in place: ${formatError(toKhwError(error))}`);
+    });
     const state = await lookAtIdentity(identity);
     if (state.kind === "good") {
       if (serving?.fingerprint256 !== state.certificate.fingerprint256) await serve(state.certificate);
-    } else if (waiting === undefined && (serving === undefined || hasEnded(serving))) await wait(state.kind);
+    } else if (waiting === undefined && (serving === undefined || !isValidNow(serving))) await wait(state);
   };
   const look = coalesce(() => turn(lookNow));
   const lookAgain = (): void =>
@@ -118,7 +124,7 @@ export async function openDoor(options: DoorOptions): Promise<Door> {
 
   await look();
   const stopWatching = watchFolders([dirname(identity.certificate)], lookAgain);
-  const timer = setInterval(lookAgain, hourMillis).unref();
+  const timer = setInterval(lookAgain, lookMillis).unref();
   const open: Listener | undefined = listener;
   if (open === undefined) throw new TypeError("the door is not open");
   return {
@@ -134,6 +140,21 @@ export async function openDoor(options: DoorOptions): Promise<Door> {
   };
 }
 
-function hasEnded({ validToDate }: X509Certificate): boolean {
-  return validToDate < new Date();
+function isValidNow({ validFromDate, validToDate }: X509Certificate): boolean {
+  const now = new Date();
+  return validFromDate <= now && now <= validToDate;
+}
+
+function reasonOf(state: Exclude<IdentityState, { kind: "good" }>, { certificate }: IdentityPaths): string {
+  return state.kind === "absent" ? `${certificate} is not there yet` : state.reason;
+}
+
+/** The management CA's certificate (PEM); undefined when there is none that can be read: nobody is vouched for then. */
+async function readAuthority(path: string): Promise<string | undefined> {
+  const pem = await orAbsent(() => readFile(path, "utf8"));
+  try {
+    return pem === undefined ? undefined : new X509Certificate(pem).toString();
+  } catch {
+    return undefined;
+  }
 }

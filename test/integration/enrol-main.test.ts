@@ -178,22 +178,62 @@ t.test("an agent with nothing but its package is enrolled, and goes on as the ag
   t.same(await once(agent.child, "close"), [0, null], agent.log());
 });
 
-t.test(
-  "an agent whose certificate has ended waits for its CA's administrator, and no metadata are needed",
-  async (t) => {
-    const authority = await readAuthority(pki);
-    const ended = await issue(
-      authority,
-      { name: "controller-0", role: "agent", days: 90 },
-      new Date(Date.now() - 91 * 864e5),
-    );
-    await writeFile(files.key, ended.key, { mode: 0o600 });
-    await writeFile(files.certificate, ended.certificate);
-    const agent = startAgent();
-    await agent.says(/has expired: waits to be enrolled\n/);
-    t.match(await runEnrol(), /controller-0: enrolled: /);
-    t.match(await askInfo(), { identity: { name: "controller-0" } });
-    agent.child.kill("SIGTERM");
-    await once(agent.child, "close");
-  },
-);
+/** An agent's identity as it is when its certificate was issued so many days from now. */
+async function place(days: number) {
+  const authority = await readAuthority(pki);
+  const request = { name: "controller-0", role: "agent", days: 90 } as const;
+  const identity = await issue(authority, request, new Date(Date.now() + days * 864e5));
+  await rm(files.certificate);
+  await writeFile(files.key, identity.key, { mode: 0o600 });
+  await writeFile(files.certificate, identity.certificate);
+}
+
+for (const [days, reason] of [
+  [-91, /agent\.pem expired on \S+, and this machine's clock says \S+: refuses callers, and waits to be enrolled\n/],
+  [
+    30,
+    /agent\.pem is valid only from \S+, and this machine's clock says \S+: refuses callers, and waits to be enrolled\n/,
+  ],
+] as const) {
+  t.test(
+    `an agent whose certificate is ${days < 0 ? "expired" : "not valid yet"} goes on, and refuses callers`,
+    async (t) => {
+      await place(days);
+      const agent = startAgent();
+      await agent.says(reason);
+      await t.rejects(askInfo(), { code: "NOT_ENROLLED" });
+      await agent.says(/this is controller-0 at /);
+      t.match(
+        await runEnrol(),
+        /controller-0: enrolled: /,
+        "its CA's administrator may enrol it, and no metadata are needed",
+      );
+      t.match(await askInfo(), { identity: { name: "controller-0" } });
+      agent.child.kill("SIGTERM");
+      t.same(await once(agent.child, "close"), [0, null], agent.log());
+    },
+  );
+}
+
+t.test("an agent whose certificate becomes valid serves again by itself", async (t) => {
+  await place(30);
+  const agent = startAgent();
+  await agent.says(/refuses callers, and waits to be enrolled\n/);
+  await t.rejects(askInfo(), { code: "NOT_ENROLLED" });
+  await place(0);
+  await agent.says(/serves with the certificate, valid until/);
+  t.match(await askInfo(), { identity: { name: "controller-0" } });
+  agent.child.kill("SIGTERM");
+  t.same(await once(agent.child, "close"), [0, null], agent.log());
+});
+
+t.test("an agent whose identity is damaged goes on, and refuses callers", async (t) => {
+  await place(0);
+  await writeFile(files.certificate, "");
+  const agent = startAgent();
+  await agent.says(/agent\.pem: .*: refuses callers, and waits to be enrolled\n/);
+  await agent.says(/this is controller-0 at /);
+  t.match(await runEnrol(), /controller-0: enrolled: /);
+  agent.child.kill("SIGTERM");
+  t.same(await once(agent.child, "close"), [0, null], agent.log());
+});
