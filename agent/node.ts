@@ -7,6 +7,7 @@ import type { Supervision } from "./config.ts";
 import { type Etcd, openEtcd } from "./etcd/etcd.ts";
 import { type Entry, type History, openHistory } from "./history/history.ts";
 import { type Maintenance, openMaintenance } from "./state/maintenance.ts";
+import { tellDamage } from "./state/damage.ts";
 import { createOperations, type Operations } from "./state/operations.ts";
 import type { Clock, Os } from "./os/os.ts";
 import type { Storage } from "./os/storage.ts";
@@ -84,7 +85,7 @@ async function openNode(options: NodeOptions): Promise<Node> {
   const { files, clock } = os;
   const store = fileStore(files, folder);
   const last = await recoverInterrupted(store);
-  const target = await openTarget(files, { folder, log });
+  const target = await openTarget(files, { folder });
   const history = await openHistory({ files, clock, folder, log });
   const board = createBoard(last);
   const writer = createWriter({ clock, signal });
@@ -107,6 +108,9 @@ async function openNode(options: NodeOptions): Promise<Node> {
       for (const result of results) if (result.outcome === "failed") throw result.error;
     },
   });
+  for (const damage of [store.damage(), target.damage(), maintenance.damage()]) {
+    if (damage !== undefined) tellDamage(damage, { history, log });
+  }
   const changed = (operation: Operation): void => {
     board.post({ operation });
     history.append(operationEntry(operation));
@@ -127,7 +131,13 @@ async function openNode(options: NodeOptions): Promise<Node> {
   const { probeMillis, reconcileMillis } = supervision;
   const shared = { os, writer, board, history, lease, log, signal };
   const supervisor = createSupervisor({ ...shared, target, intervalMillis: probeMillis });
-  const reconciler = createReconciler({ ...shared, steps, target, intervalMillis: reconcileMillis });
+  const reconciler = createReconciler({
+    ...shared,
+    steps,
+    target,
+    operationDamage: () => store.damage(),
+    intervalMillis: reconcileMillis,
+  });
   return { os, writer, board, history, target, operations, maintenance, supervisor, reconciler, etcd };
 }
 

@@ -10,8 +10,10 @@ import {
   type Snapshot,
   SnapshotOrigin,
 } from "../../proto/gen/khw/agent/v1/etcd.ts";
+import { tellDamage } from "../state/damage.ts";
 import type { History } from "../history/history.ts";
-import type { Os } from "../os/os.ts";
+import type { Files, Os } from "../os/os.ts";
+import { inputsDropIn } from "../paths.ts";
 import type { Storage } from "../os/storage.ts";
 import type { Target } from "../state/desired-state.ts";
 import type { Writer } from "../state/machine-lock.ts";
@@ -66,13 +68,13 @@ export async function openEtcd(options: EtcdOptions): Promise<Etcd> {
   const inUse = (): readonly string[] => [mark.unfinished()?.snapshotId].flatMap((id) => id ?? []);
   const snapshots = createSnapshots({ os, shelf, member, inUse });
   const entry = { kind: HistoryKind.HISTORY_KIND_ETCD, subject: "etcd" };
-  const restorer = createRestorer({
+  const restorer = await createRestorer({
     os,
     mark,
     writer,
     snapshots,
     member,
-    missingDisk: async () => (target.current()?.desired.etcd?.dedicatedDisk === true ? missingDisk(files) : null),
+    missingDisk: async () => ((await wantsDisk(target, files)) ? missingDisk(files) : null),
     joined: async ({ clusterId, memberId }, { peers: members }) => {
       // An etcd that is not khw's is not remembered: its guard is its owner's.
       if (target.current()?.desired.etcd === undefined && (await readMemberRecord(files)) === undefined) return;
@@ -90,7 +92,7 @@ export async function openEtcd(options: EtcdOptions): Promise<Etcd> {
       const { controllers = [] } = target.current()?.desired.cluster ?? {};
       return { index: controllers.findIndex(({ name }) => name === identity.name), count: controllers.length };
     },
-    paused: () => mark.unfinished() !== undefined,
+    paused: () => restorer.inProgress(),
     upload: async (snapshot, bucket) => {
       const name = objectName(target.current()?.desired.cluster.name ?? "kubernetes", snapshot);
       await storage.upload({ bucket, name, file: shelf.fileOf(snapshot.id), size: snapshot.size, signal });
@@ -106,6 +108,12 @@ export async function openEtcd(options: EtcdOptions): Promise<Etcd> {
   await snapshots.list();
   const timer = setInterval(() => void schedule.beat(), beatMillis).unref();
   signal.addEventListener("abort", () => clearInterval(timer), { once: true });
+  const damage = mark.damage();
+  if (damage !== undefined) tellDamage(damage, { history, log });
+  if (mark.current() === undefined && restorer.inProgress()) {
+    const lost = "etcd is being restored here, and the record of the restore is lost: nothing is started";
+    tellDamage(`${lost}; \`khw-client etcd restore\` begins it again`, { history, log });
+  }
   return {
     snapshots,
     schedule,
@@ -133,6 +141,12 @@ export async function openEtcd(options: EtcdOptions): Promise<Etcd> {
         return done;
       }),
   };
+}
+
+/** Without the kept state, the unit's own demand for a mounted disk tells. */
+async function wantsDisk(target: Target, files: Pick<Files, "read">): Promise<boolean> {
+  if (target.damage() === undefined) return target.current()?.desired.etcd?.dedicatedDisk === true;
+  return (await files.read(inputsDropIn("etcd.service")))?.includes("AssertPathIsMountPoint=") === true;
 }
 
 function decimalId(hex: string): string {

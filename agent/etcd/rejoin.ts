@@ -91,6 +91,11 @@ async function begin(
   const { server, members } = quorum;
   const url = peerUrl(ownController(desired));
   const { activeState } = await systemd.unit(unit);
+  if (record.stage === "member" && activeState === "active") {
+    throw new KhwError("NOT_READY", `etcd runs, and its data in ${etcdMemberFolder} are not seen: it is left alone`, {
+      hint: "look at the folder and its mounts on the node; without its data etcd ends, and joins again then",
+    });
+  }
   if (activeState !== "inactive" && activeState !== "failed") await systemd.stop(unit, signal);
   await systemd.resetFailed(unit);
   await demandDisk(desired, files);

@@ -32,6 +32,8 @@ export interface ReconcilerOptions {
   readonly board: Board;
   readonly history: History;
   readonly lease: RestartLease;
+  /** Why the record of the last operation cannot be read. */
+  readonly operationDamage: () => string | undefined;
   readonly intervalMillis: number;
   readonly log: (line: string) => void;
   readonly signal: AbortSignal;
@@ -43,7 +45,7 @@ const busyMillis = 15_000;
 const closestMillis = 1_000;
 
 export function createReconciler(options: ReconcilerOptions): Reconciler {
-  const { os, steps, target, writer, board, history, lease, intervalMillis, log, signal } = options;
+  const { os, steps, target, writer, board, history, lease, operationDamage, intervalMillis, log, signal } = options;
   const { clock } = os;
   const ledger = createLedger({ board, history, log, now: () => clock.now() });
   const progress = createProgress(
@@ -53,7 +55,12 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
   let nextMillis = intervalMillis;
 
   const paused = (): string =>
-    pausedBecause({ kept: target.current(), holder: writer.holder(), operation: board.read().operation });
+    pausedBecause({
+      kept: target.current(),
+      holder: writer.holder(),
+      operation: board.read().operation,
+      damage: target.damage() ?? operationDamage(),
+    });
 
   const reconcile = async ({ desired, operationId }: Kept, ending: AbortSignal): Promise<void> => {
     const list = checkedByItself(steps(desired));
@@ -96,6 +103,10 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
   return {
     plan: async (asked) => {
       const kept = target.current();
+      const damage = target.damage();
+      if (damage !== undefined) {
+        throw new KhwError("PREFLIGHT_FAILED", damage, { hint: "run `khw-client bootstrap`: it is written again" });
+      }
       if (kept === undefined) {
         throw new KhwError("PREFLIGHT_FAILED", "this agent keeps no state yet: no operation has succeeded here", {
           hint: "run `khw-client bootstrap`",

@@ -7,12 +7,14 @@ import {
   DriftPolicy,
   type Etcd as WireEtcd,
 } from "../../proto/gen/khw/agent/v1/agent.ts";
-import { formatError, toKhwError } from "../../proto/errors.ts";
 import type { Files } from "../os/os.ts";
+import { openRecordFile } from "./record-file.ts";
 
 /** The state that the agent keeps the machine in: that of the last operation that succeeded. */
 export interface Target {
   current(): Kept | undefined;
+  /** Why the kept state cannot be read; undefined when it can, and when there is none. */
+  damage(): string | undefined;
   /** Durable when it resolves. */
   adopt(operationId: string, desired: DesiredState): Promise<void>;
 }
@@ -25,37 +27,29 @@ export interface Kept {
 }
 
 /**
- * Kept in a file for root alone, since it holds the cluster's keys (as /var/lib/kubernetes does). A record that this version
- * does not accept any more is told of and counts as none: the next Apply writes it anew.
+ * Kept in a file for root alone, since it holds the cluster's keys (as /var/lib/kubernetes does). A record that cannot be read, or
+ * that this version does not accept, counts as none. The next Apply moves it aside and writes it again.
  */
-export async function openTarget(
-  files: Files,
-  { folder, log }: { readonly folder: string; readonly log: (line: string) => void },
-): Promise<Target> {
-  const path = `${folder}/target`;
-  let kept = decode(await files.read(path), log);
+export async function openTarget(files: Files, { folder }: { readonly folder: string }): Promise<Target> {
+  const record = await openRecordFile(files, `${folder}/target`, { encode, decode });
+  let kept = record.found;
   return {
     current: () => kept,
+    damage: record.damage,
     adopt: async (operationId, desired) => {
-      await files.mkdir(folder, 0o700);
-      const request = { operationId, desired: toWire(desired) };
-      await files.write(path, ApplyRequest.encode(request).finish(), 0o600);
+      await record.write({ operationId, desired });
       kept = { operationId, desired };
     },
   };
 }
 
-function decode(bytes: Uint8Array | undefined, log: (line: string) => void): Kept | undefined {
-  if (bytes === undefined) return undefined;
-  try {
-    const { operationId, desired } = ApplyRequest.decode(bytes);
-    return { operationId, desired: parseDesiredState(desired) };
-  } catch (error) {
-    log(
-      `the kept state cannot be used, and drift is not looked for until the next apply: ${formatError(toKhwError(error))}`,
-    );
-    return undefined;
-  }
+function encode({ operationId, desired }: Kept): Uint8Array {
+  return ApplyRequest.encode({ operationId, desired: toWire(desired) }).finish();
+}
+
+function decode(bytes: Uint8Array): Kept {
+  const { operationId, desired } = ApplyRequest.decode(bytes);
+  return { operationId, desired: parseDesiredState(desired) };
 }
 
 function toWire({ driftPolicy, binaries, cluster, flags, credentials, etcd, ...state }: DesiredState): WireState {

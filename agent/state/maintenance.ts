@@ -2,11 +2,14 @@ import { HistoryKind, Maintenance as MaintenanceState } from "../../proto/gen/kh
 import type { Board } from "./status-store.ts";
 import type { History } from "../history/history.ts";
 import type { Os } from "../os/os.ts";
+import { openRecordFile, type RecordFile } from "./record-file.ts";
 import type { Writer } from "./machine-lock.ts";
 
 /** Whether the node is drained: kept on disk, and a part of what the steps want (agent/steps.ts). */
 export interface Maintenance {
   current(): MaintenanceState;
+  /** Why the record cannot be read; undefined when it can, and when there is none. */
+  damage(): string | undefined;
   /** Durable, and nginx answers accordingly, when it resolves. @throws KhwError BUSY while another holds the machine. */
   set(drained: boolean, holder: string): Promise<MaintenanceState>;
 }
@@ -23,18 +26,17 @@ export interface MaintenanceOptions {
 
 export async function openMaintenance(options: MaintenanceOptions): Promise<Maintenance> {
   const { os, folder, writer, board, history, apply } = options;
-  const path = `${folder}/maintenance`;
-  const bytes = await os.files.read(path);
-  let state = decode(bytes) ?? board.read().maintenance;
+  const record = await openRecordFile(os.files, `${folder}/maintenance`, { encode, decode });
+  let state = stateFrom(record, os.clock.now()) ?? board.read().maintenance;
   board.post({ maintenance: state });
   return {
     current: () => state,
+    damage: record.damage,
     set: (drained, holder) =>
       writer.hold(holder, async () => {
-        if (drained !== state.drained) {
+        if (drained !== state.drained || record.damage() !== undefined) {
           const wanted = { drained, holder, sinceUnixMillis: os.clock.now() };
-          await os.files.mkdir(folder, 0o700);
-          await os.files.write(path, MaintenanceState.encode(wanted).finish(), 0o600);
+          await record.write(wanted);
           state = wanted;
           board.post({ maintenance: state });
           const message = drained ? `drained by ${holder}` : `taken back in by ${holder}`;
@@ -46,13 +48,19 @@ export async function openMaintenance(options: MaintenanceOptions): Promise<Main
   };
 }
 
-/** A record that cannot be read counts as none: a node that serves by mistake is seen, one that is out of rotation is not. */
-function decode(bytes: Uint8Array | undefined): MaintenanceState | undefined {
-  if (bytes === undefined) return undefined;
-  try {
-    return MaintenanceState.decode(bytes);
-  } catch {
-    // Whatever the decoder says, it says of the bytes.
-    return undefined;
-  }
+/** A node that somebody drained must not serve again by mistake: without its record it counts as drained. */
+function stateFrom({ found, damage }: RecordFile<MaintenanceState>, now: number): MaintenanceState | undefined {
+  const why = damage();
+  if (why === undefined) return found;
+  return { drained: true, holder: `the agent, since ${why}`, sinceUnixMillis: now };
+}
+
+function encode(state: MaintenanceState): Uint8Array {
+  return MaintenanceState.encode(state).finish();
+}
+
+function decode(bytes: Uint8Array): MaintenanceState {
+  const state = MaintenanceState.decode(bytes);
+  if (state.holder === "" || state.sinceUnixMillis === 0) throw new Error("it does not say who asked for it, and when");
+  return state;
 }

@@ -1,37 +1,37 @@
 import { Operation, OperationState } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { Files } from "../os/os.ts";
+import { openRecordFile, type RecordFile } from "./record-file.ts";
 
 /** The last operation, on disk: what an agent that was killed finds out about itself when it comes back. */
 export interface Store {
-  /** The last operation that any agent began here. */
+  /** The last operation that an earlier agent began here. */
   load(): Promise<Operation | undefined>;
+  /** Why the record of the last operation cannot be read; undefined when it can, and when there is none. */
+  damage(): string | undefined;
   /** Durable when it resolves. */
   save(operation: Operation): Promise<void>;
 }
 
-/** A store in a folder of its own. A record that cannot be read is treated as none: it holds nothing that is needed. */
+/** A store in a folder of its own. */
 export function fileStore(files: Files, folder: string): Store {
-  const path = `${folder}/operation`;
+  let record: RecordFile<Operation> | undefined;
+  const open = async (): Promise<RecordFile<Operation>> =>
+    (record = await openRecordFile(files, `${folder}/operation`, { encode, decode }));
   return {
-    load: async () => {
-      const bytes = await files.read(path);
-      return bytes === undefined ? undefined : decode(bytes);
-    },
-    save: async (operation) => {
-      await files.mkdir(folder, 0o700);
-      await files.write(path, Operation.encode(operation).finish(), 0o600);
-    },
+    load: async () => (await open()).found,
+    damage: () => record?.damage(),
+    save: async (operation) => (record ?? (await open())).write(operation),
   };
 }
 
-function decode(bytes: Uint8Array): Operation | undefined {
-  try {
-    const operation = Operation.decode(bytes);
-    return operation.id === "" ? undefined : operation;
-  } catch {
-    // Whatever the decoder says, it says of the bytes.
-    return undefined;
-  }
+function encode(operation: Operation): Uint8Array {
+  return Operation.encode(operation).finish();
+}
+
+function decode(bytes: Uint8Array): Operation {
+  const operation = Operation.decode(bytes);
+  if (operation.id === "") throw new Error("it names no operation");
+  return operation;
 }
 
 /** An operation that is recorded as running when an agent starts was cut off by that agent's end. */

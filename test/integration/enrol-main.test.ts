@@ -122,7 +122,7 @@ async function runEnrol(...options: readonly ("renew" | "readmit")[]): Promise<s
     ["--compute-endpoint", compute.url],
     ["--gce-auth", "none"],
     ["--identity-jwks", `${metadataUrl}/oauth2/v3/certs`],
-    ["--node-timeout", "20s"],
+    ["--node-timeout", "60s"],
   ]);
   const config = await loadConfig({ file: undefined, flags, folder, env: {} });
   const code = await enrol(config, context, { renew: options.includes("renew"), readmit: options.includes("readmit") });

@@ -1,11 +1,14 @@
 import { Restore, RestorePhase } from "../../../proto/gen/khw/agent/v1/etcd.ts";
 import type { Files } from "../../os/os.ts";
+import { openRecordFile } from "../../state/record-file.ts";
 
 /** The machine's part in a restore, on disk: the last one, finished or not. */
 export interface RestoreMark {
   current(): Restore | undefined;
   /** The one that was begun and not finished. */
   unfinished(): Restore | undefined;
+  /** Why the record cannot be read; undefined when it can, and when there is none. */
+  damage(): string | undefined;
   /** Durable when it resolves. */
   set(restore: Restore): Promise<void>;
 }
@@ -15,28 +18,30 @@ const ended: ReadonlySet<RestorePhase> = new Set([
   RestorePhase.RESTORE_PHASE_ABANDONED,
 ]);
 
-/** A record that cannot be read counts as none: the restore is asked for anew, and begins from the first phase. */
+/**
+ * Opens the record. One that cannot be read is reported by `damage`: the restore is asked for again, and begins from the first
+ * phase.
+ */
 export async function openRestoreMark(files: Files, folder: string): Promise<RestoreMark> {
-  const path = `${folder}/restore`;
-  let current = decode(await files.read(path));
+  const record = await openRecordFile(files, `${folder}/restore`, { encode, decode });
+  let current = record.found;
   return {
     current: () => current,
     unfinished: () => (current === undefined || ended.has(current.phase) ? undefined : current),
+    damage: record.damage,
     set: async (restore) => {
-      await files.mkdir(folder, 0o700);
-      await files.write(path, Restore.encode(restore).finish(), 0o600);
+      await record.write(restore);
       current = restore;
     },
   };
 }
 
-function decode(bytes: Uint8Array | undefined): Restore | undefined {
-  if (bytes === undefined) return undefined;
-  try {
-    const restore = Restore.decode(bytes);
-    return restore.id === "" ? undefined : restore;
-  } catch {
-    // Whatever the decoder says, it says of the bytes.
-    return undefined;
-  }
+function encode(restore: Restore): Uint8Array {
+  return Restore.encode(restore).finish();
+}
+
+function decode(bytes: Uint8Array): Restore {
+  const restore = Restore.decode(bytes);
+  if (restore.id === "") throw new Error("it names no restore");
+  return restore;
 }

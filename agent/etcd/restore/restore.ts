@@ -21,6 +21,8 @@ import { startEtcd, startKubernetes, stopUnit } from "./services.ts";
 export interface Restorer {
   /** One call after the other. @throws KhwError BUSY, PREFLIGHT_FAILED for a phase whose turn has not come, or why the phase failed. */
   advance(request: AdvanceRestoreRequest, holder: string): Promise<Restore>;
+  /** A restore was begun here and not finished, also one whose record is lost. */
+  inProgress(): boolean;
 }
 
 export interface RestorerOptions {
@@ -41,9 +43,10 @@ const kubernetesUnits = ["kube-apiserver.service", "kube-controller-manager.serv
 const etcdUnit = "etcd.service";
 
 /** An unfinished restore of an earlier agent holds the machine from now on. */
-export function createRestorer(options: RestorerOptions): Restorer {
+export async function createRestorer(options: RestorerOptions): Promise<Restorer> {
   const { os, mark, writer, snapshots, member, missingDisk, joined, told, signal } = options;
   const barrier = createBarrier(os);
+  const guarded = await barrier.isClosed([...kubernetesUnits, etcdUnit]);
   const machine = createHold(writer);
   let turn: Promise<unknown> = Promise.resolve();
 
@@ -147,8 +150,11 @@ export function createRestorer(options: RestorerOptions): Restorer {
 
   const unfinished = mark.unfinished();
   if (unfinished !== undefined) void hold(unfinished.holder);
+  // The guard keeps units from starting: a restore is in progress, whatever became of its record.
+  else if (guarded) void machine.take("a restore of etcd, whose record is lost,");
 
   return {
+    inProgress: () => mark.unfinished() !== undefined || (mark.current() === undefined && guarded),
     advance: (request, holder) => {
       const mine = turn.then(() => advance(request, holder));
       turn = mine.catch(() => undefined);

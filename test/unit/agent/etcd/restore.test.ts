@@ -57,7 +57,7 @@ async function controller() {
   const agent = async () => {
     const writer = createWriter({ clock: os.clock, signal: never });
     const mark = await openRestoreMark(os.files, folder);
-    const restorer = createRestorer({
+    const restorer = await createRestorer({
       os,
       mark,
       writer,
@@ -71,7 +71,7 @@ async function controller() {
       told: () => {},
       signal: never,
     });
-    return { writer, mark, advance: (asked: AdvanceRestoreRequest) => restorer.advance(asked, "admin") };
+    return { writer, mark, restorer, advance: (asked: AdvanceRestoreRequest) => restorer.advance(asked, "admin") };
   };
   const running = async (): Promise<string[]> => {
     const states = await Promise.all(
@@ -280,3 +280,27 @@ t.test("an etcd that comes up with less than the snapshot is no success", async 
   member.revision = 9;
   t.equal((await advance(request(phase.started))).phase, phase.started);
 });
+
+t.test(
+  "a guard without a record is a restore in progress: nothing is started, and it can be begun again",
+  async (t) => {
+    for (const damaged of [undefined, "", "no record"]) {
+      const { os, agent, barred, running } = await controller();
+      const first = await agent();
+      await first.advance(request(phase.held));
+      await first.advance(request(phase.kubernetes));
+      os.files.drop(`${folder}/restore`);
+      if (damaged !== undefined) os.files.put(`${folder}/restore`, damaged);
+      const { writer, mark, restorer, advance } = await agent();
+      t.equal(mark.unfinished(), undefined);
+      t.equal(mark.damage() === undefined, damaged === undefined);
+      t.equal(restorer.inProgress(), true);
+      t.match(writer.holder(), { name: /restore of etcd, whose record is lost/ });
+      t.strictSame(barred(), units);
+      for (const next of inOrder) await advance(request(next));
+      t.strictSame([barred(), restorer.inProgress(), writer.holder()], [[], false, undefined]);
+      t.strictSame(await running(), units);
+      if (damaged !== undefined) t.equal(os.files.text(`${folder}/restore.damaged`), damaged);
+    }
+  },
+);

@@ -20,7 +20,7 @@ async function read(t: Test, os: FakeOs): Promise<Component[]> {
     board: createBoard(undefined),
     history: await openHistory({ files, clock, folder: "/var/lib/khw-agent", log }),
     writer: createWriter({ clock, signal }),
-    target: { current: () => undefined, adopt: async () => {} },
+    target: { current: () => undefined, damage: () => undefined, adopt: async () => {} },
     lease: { take: async () => ({ [Symbol.asyncDispose]: async () => {} }) },
     intervalMillis: 3_600_000,
     log,

@@ -15,17 +15,37 @@ t.test("drift is looked for when a state is kept and nothing leaves open whether
     ["kept", OperationState.OPERATION_STATE_FAILED],
     ["kept", OperationState.OPERATION_STATE_INTERRUPTED],
   ] as const) {
-    t.equal(pausedBecause({ kept, holder: undefined, operation: operation(id, state) }), "", `${state}`);
+    t.equal(
+      pausedBecause({ kept, damage: undefined, holder: undefined, operation: operation(id, state) }),
+      "",
+      `${state}`,
+    );
   }
-  t.equal(pausedBecause({ kept, holder: undefined, operation: undefined }), "");
+  t.equal(pausedBecause({ kept, damage: undefined, holder: undefined, operation: undefined }), "");
 });
 
 t.test("it is not while somebody works, nor after another operation than the kept state's ended badly", async (t) => {
   const because = (state: OperationState): string =>
-    pausedBecause({ kept, holder: undefined, operation: operation("another", state) });
+    pausedBecause({ kept, damage: undefined, holder: undefined, operation: operation("another", state) });
   t.match(because(OperationState.OPERATION_STATE_FAILED), /admin began at 1970.* failed/);
   t.match(because(OperationState.OPERATION_STATE_INTERRUPTED), /interrupted/);
   t.match(because(OperationState.OPERATION_STATE_RUNNING), /runs/);
-  t.match(pausedBecause({ kept, holder: { name: "ops", sinceUnixMillis: 0 }, operation: undefined }), /ops is at work/);
-  t.match(pausedBecause({ kept: undefined, holder: undefined, operation: undefined }), /no state is kept/);
+  t.match(
+    pausedBecause({ kept, damage: undefined, holder: { name: "ops", sinceUnixMillis: 0 }, operation: undefined }),
+    /ops is at work/,
+  );
+  t.match(
+    pausedBecause({ kept: undefined, damage: undefined, holder: undefined, operation: undefined }),
+    /no state is kept/,
+  );
+});
+
+t.test("it is not while a record that says what is wanted cannot be read", async (t) => {
+  const damage = "/var/lib/khw-agent/target cannot be read: it is empty";
+  for (const state of [kept, undefined]) {
+    t.match(
+      pausedBecause({ kept: state, holder: undefined, operation: undefined, damage }),
+      /target cannot be read: it is empty/,
+    );
+  }
 });

@@ -30,7 +30,7 @@ async function kept(t: Test, changes: Partial<DesiredState> = {}) {
   const desired = labDesired(changes);
   const steps = (state: typeof desired) => controllerSteps(state, { drained: false });
   await applyAll(steps(desired), os);
-  const target = await openTarget(os.files, { folder: "/var/lib/khw-agent", log: () => {} });
+  const target = await openTarget(os.files, { folder: "/var/lib/khw-agent" });
   await target.adopt("operation-1", desired);
   const told: Entry[] = [];
   const history: History = {
@@ -43,6 +43,7 @@ async function kept(t: Test, changes: Partial<DesiredState> = {}) {
   const board = createBoard(undefined);
   const writer = createWriter({ clock: os.clock, signal });
   const lines: string[] = [];
+  const records: { damage: string | undefined } = { damage: undefined };
   const leases = { busy: false, taken: 0 };
   const lease = {
     take: async () => {
@@ -52,7 +53,20 @@ async function kept(t: Test, changes: Partial<DesiredState> = {}) {
     },
   };
   const log = (line: string): void => void lines.push(line);
-  const options = { os, steps, target, writer, board, history, lease, intervalMillis: 3_600_000, log, signal };
+  const operationDamage = (): string | undefined => records.damage;
+  const options = {
+    operationDamage,
+    os,
+    steps,
+    target,
+    writer,
+    board,
+    history,
+    lease,
+    intervalMillis: 3_600_000,
+    log,
+    signal,
+  };
   const reconciler = createReconciler(options);
 
   /** Resolves with the drift on the board as soon as it is so. */
@@ -73,7 +87,7 @@ async function kept(t: Test, changes: Partial<DesiredState> = {}) {
     return found;
   };
   await drift(({ checkedUnixMillis }) => checkedUnixMillis > 0);
-  return { os, board, writer, target, told, lines, leases, reconciler, drift, after, steps, desired };
+  return { records, os, board, writer, target, told, lines, leases, reconciler, drift, after, steps, desired };
 }
 
 const settled = ({ steps, paused }: DriftStatus): boolean => steps.length === 0 && paused === "";
@@ -279,4 +293,17 @@ t.test("a plan shows the texts that differ, and no secret", async (t) => {
     { step: "unit/kube-scheduler", path: schedulerUnit, found: handEdit, wanted: /--v=2/ },
   ]);
   t.notMatch(JSON.stringify([steps, differences]), /somebody's key|content of ca-key/);
+});
+
+t.test("nothing is repaired while the record of the last operation cannot be read", async (t) => {
+  const { os, records, after } = await kept(t);
+  records.damage = "/var/lib/khw-agent/operation cannot be read: it is empty";
+  const changesBefore = os.changes().length;
+  const { paused } = await after(
+    () => os.files.put(schedulerUnit, "changed"),
+    (status) => status.paused !== "",
+  );
+  t.match(paused, /operation cannot be read: it is empty, and which state is wanted is not known/);
+  t.equal(os.changes().length, changesBefore);
+  t.equal(os.files.text(schedulerUnit), "changed");
 });

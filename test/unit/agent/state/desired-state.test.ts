@@ -8,7 +8,7 @@ const folder = "/var/lib/khw-agent";
 
 t.test("what an operation established is there after a restart, whole, and for root alone", async (t) => {
   const { files } = createFakeOs();
-  const first = await openTarget(files, { folder, log: (line) => void t.fail(line) });
+  const first = await openTarget(files, { folder });
   t.equal(first.current(), undefined);
   const desired = labDesired({
     flags: { "kube-scheduler": { set: { v: "4" }, remove: ["config"] } },
@@ -16,17 +16,22 @@ t.test("what an operation established is there after a restart, whole, and for r
   });
   await first.adopt("operation-1", desired);
   t.match(await files.stat(`${folder}/target`), { mode: 0o600 });
-  const { operationId, desired: kept } =
-    (await openTarget(files, { folder, log: (line) => void t.fail(line) })).current() ?? {};
+  const { operationId, desired: kept } = (await openTarget(files, { folder })).current() ?? {};
   t.equal(operationId, "operation-1");
   t.same(JSON.parse(JSON.stringify(kept)), JSON.parse(JSON.stringify(desired)));
 });
 
-t.test("a record that this version does not accept counts as none, and is told of without its content", async (t) => {
-  const { files } = createFakeOs();
-  const lines: string[] = [];
-  files.put(`${folder}/target`, "a secret that is no record");
-  t.equal((await openTarget(files, { folder, log: (line) => lines.push(line) })).current(), undefined);
-  t.match(lines, [/cannot be used/]);
-  t.notMatch(lines.join(), "secret");
+t.test("a record that cannot be read counts as none, is told without its content, and is kept aside", async (t) => {
+  for (const content of ["a secret that is no record", ""]) {
+    const { files } = createFakeOs();
+    files.put(`${folder}/target`, content);
+    const target = await openTarget(files, { folder });
+    t.equal(target.current(), undefined);
+    t.match(target.damage(), /^\/var\/lib\/khw-agent\/target cannot be read: /);
+    t.notMatch(target.damage(), "secret");
+    await target.adopt("operation-1", labDesired());
+    t.equal(target.damage(), undefined);
+    t.equal(files.text(`${folder}/target.damaged`), content);
+    t.equal((await openTarget(files, { folder })).current()?.operationId, "operation-1");
+  }
 });

@@ -62,10 +62,20 @@ t.test("it stands although nginx could not be made so, and nothing is recorded w
   await held;
 });
 
-t.test("a record that is none counts as none", async (t) => {
-  const os = createFakeOs();
-  os.files.put(`${folder}/maintenance`, new Uint8Array([0xff, 0xff, 0xff]));
-  t.match((await open(os)).maintenance.current(), { drained: false });
+t.test("a node whose record cannot be read counts as drained until somebody says otherwise", async (t) => {
+  for (const content of [new Uint8Array([0xff, 0xff, 0xff]), new Uint8Array(), new Uint8Array([0x08, 0x01])]) {
+    for (const wanted of [true, false]) {
+      const os = createFakeOs();
+      os.files.put(`${folder}/maintenance`, content);
+      const { maintenance, board } = await open(os);
+      t.match(board.read().maintenance, { drained: true, holder: /maintenance cannot be read: / });
+      t.match(maintenance.damage(), /maintenance cannot be read: /);
+      await maintenance.set(wanted, "admin");
+      t.equal(maintenance.damage(), undefined);
+      t.match((await open(os)).maintenance.current(), { drained: wanted, holder: "admin" });
+      t.same(await os.files.read(`${folder}/maintenance.damaged`), Buffer.from(content), "it is kept aside");
+    }
+  }
 });
 
 t.test("a drained node answers 503, an operation keeps it so and succeeds, and it is no drift", async (t) => {

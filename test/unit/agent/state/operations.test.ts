@@ -116,6 +116,7 @@ t.test("no other begins before the last one's record is written", async (t) => {
   const saved: OperationState[] = [];
   const store = {
     load: async () => undefined,
+    damage: () => undefined,
     save: async ({ state }: Operation) => {
       saved.push(state);
       if (state !== OperationState.OPERATION_STATE_RUNNING) await writing.promise;
@@ -223,6 +224,7 @@ t.test(
     let full = true;
     const store = {
       load: async () => undefined,
+      damage: () => undefined,
       save: async () => {
         if (full) throw new KhwError("IO_FAILED", "no space left on device");
       },
@@ -284,6 +286,7 @@ t.test("a finished operation is not taken for an interrupted one, nor is a spoil
   for (const spoilt of ["\u0000\u0000", "not a record", Buffer.from([0x0a, 0x7f])]) {
     os.files.put(`${folder}/operation`, spoilt);
     t.equal(await recoverInterrupted(store), undefined);
+    t.match(store.damage(), /operation cannot be read: /);
   }
 });
 

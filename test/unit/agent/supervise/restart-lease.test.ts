@@ -5,7 +5,11 @@ import { KhwError } from "../../../../proto/errors.ts";
 import { createFakeOs } from "../../../fakes/os.ts";
 import { labDesired, never } from "../../../fixtures/machine.ts";
 
-const target = { current: () => ({ operationId: "1", desired: labDesired() }), adopt: async () => {} };
+const target = {
+  current: () => ({ operationId: "1", desired: labDesired() }),
+  damage: () => undefined,
+  adopt: async () => {},
+};
 const away = new KhwError("NOT_READY", "https://10.240.0.10:2379: connect ECONNREFUSED");
 
 /** A cluster's etcd of which only some servers answer. */

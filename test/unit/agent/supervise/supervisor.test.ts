@@ -43,7 +43,11 @@ async function supervised(
     settled: async () => {},
   };
   const writer = createWriter({ clock: os.clock, signal });
-  const target = { current: () => ({ operationId: "1", desired: labDesired() }), adopt: async () => {} };
+  const target = {
+    current: () => ({ operationId: "1", desired: labDesired() }),
+    damage: () => undefined,
+    adopt: async () => {},
+  };
   const free: RestartLease = { take: async () => ({ [Symbol.asyncDispose]: async () => {} }) };
   const supervisor = createSupervisor({
     os,

@@ -1,0 +1,54 @@
+import { dirname } from "node:path";
+import { toKhwError } from "../../proto/errors.ts";
+import type { Files } from "../os/os.ts";
+
+/** A small file in which the agent keeps something of its own, read once when it is opened. */
+export interface RecordFile<T> {
+  /** Undefined when there is no file, and when it is damaged. */
+  readonly found: T | undefined;
+  /** Names the file and says what is wrong with it; undefined when nothing is. It is undefined again after a write. */
+  readonly damage: () => string | undefined;
+  /** Durable when it resolves. A damaged file is first moved aside, and never overwritten. @throws KhwError IO_FAILED */
+  write(value: T): Promise<void>;
+}
+
+export interface RecordFormat<T> {
+  readonly encode: (value: T) => Uint8Array;
+  /** @throws for bytes that are no such record; the reason holds nothing of their content. */
+  readonly decode: (bytes: Uint8Array) => T;
+}
+
+/** Never fails for what is wrong with the file: whoever opens it decides what an unknown record means. */
+export async function openRecordFile<T>(
+  files: Files,
+  path: string,
+  { encode, decode }: RecordFormat<T>,
+): Promise<RecordFile<T>> {
+  let found: T | undefined;
+  let damage: string | undefined;
+  try {
+    const bytes = await files.read(path);
+    // A loss of power can leave an empty file, which protobuf takes for a message without fields.
+    if (bytes !== undefined && bytes.length === 0) throw new Error("it is empty");
+    if (bytes !== undefined) found = decode(bytes);
+  } catch (error) {
+    damage = `${path} cannot be read: ${toKhwError(error).message}`;
+  }
+  return {
+    found,
+    damage: () => damage,
+    write: async (value) => {
+      await files.mkdir(dirname(path), 0o700);
+      if (damage !== undefined) await files.rename(path, await freeName(files, `${path}.damaged`));
+      damage = undefined;
+      await files.write(path, encode(value), 0o600);
+    },
+  };
+}
+
+async function freeName(files: Pick<Files, "stat">, wanted: string): Promise<string> {
+  for (let number = 1; ; number++) {
+    const name = number === 1 ? wanted : `${wanted}-${number}`;
+    if ((await files.stat(name)) === undefined) return name;
+  }
+}
