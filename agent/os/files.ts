@@ -108,9 +108,14 @@ async function makeFolder(path: string, mode: number): Promise<void> {
 }
 
 async function linkOver(from: string, to: string): Promise<void> {
+  // rename(2) does nothing where both names are of one inode already, and would leave the temporary one.
+  if (await isSameFile(from, to)) return rm(temporaryOf(to), { force: true });
   await replace(to, (temporary) => link(from, temporary));
-  // rename(2) does nothing where both names are of one inode already, and leaves the temporary one.
-  await rm(temporaryOf(to), { force: true });
+}
+
+async function isSameFile(one: string, other: string): Promise<boolean> {
+  const [a, b] = await Promise.all([one, other].map((path) => orAbsent(() => lstat(path, { bigint: true }))));
+  return a !== undefined && a.ino === b?.ino && a.dev === b.dev;
 }
 
 async function renameDurably(from: string, to: string): Promise<void> {

@@ -61,9 +61,10 @@ export function etcdReleased({ etcd, binaries: { proxy, caPem } }: WithEtcd): St
         lines.push(`${(await files.sha256(fresh)) ?? ""}  ${program}`);
         await files.rename(fresh, `${folder}/${program}`);
       }
-      await files.write(recordOf(version), `${lines.join("\n")}\n`, 0o644);
       await files.remove(archive);
       await files.remove(unpacked);
+      // The record comes last: with it the check is content, and nobody looks for remains of a run that was killed.
+      await files.write(recordOf(version), `${lines.join("\n")}\n`, 0o644);
     },
   };
 }

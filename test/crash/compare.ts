@@ -1,0 +1,50 @@
+/** Two trees compared, but for a named list of exceptions. */
+import type { Entry, Tree } from "./tree.ts";
+
+/** A part of a machine that is not compared, and why. */
+export interface Exception {
+  /** Fits the whole path, without its first slash. */
+  readonly path: RegExp;
+  /** `content`: kind, mode and owner are compared all the same. `presence`: nothing is. */
+  readonly free: "content" | "presence";
+  readonly why: string;
+}
+
+/** A path that differs: its entry in the undisturbed tree and in the other; undefined where it is not there. */
+export interface Difference {
+  readonly path: string;
+  readonly wanted: Entry | undefined;
+  readonly found: Entry | undefined;
+}
+
+/** All differences, by path. */
+export function compareTrees(wanted: Tree, found: Tree, exceptions: readonly Exception[] = []): Difference[] {
+  const paths = [...new Set([...wanted.keys(), ...found.keys()])].toSorted();
+  return paths.flatMap((path) => {
+    const fitting = exceptions.filter((exception) => exception.path.test(path));
+    if (fitting.some(({ free }) => free === "presence")) return [];
+    const [a, b] = [wanted.get(path), found.get(path)];
+    const contentIsFree = fitting.length > 0;
+    return a !== undefined && b !== undefined && isSame(a, b, contentIsFree) ? [] : [{ path, wanted: a, found: b }];
+  });
+}
+
+/** Like a unified diff: what an undisturbed machine has with a minus, what this one has with a plus. */
+export function formatDifferences(differences: readonly Difference[]): string {
+  return differences
+    .map(({ path, wanted, found }) => `@@ /${path}\n-${formatEntry(wanted)}\n+${formatEntry(found)}\n`)
+    .join("");
+}
+
+function isSame(a: Entry, b: Entry, contentIsFree: boolean): boolean {
+  if (a.kind !== b.kind || a.mode !== b.mode || a.owner !== b.owner) return false;
+  return contentIsFree || (a.content === b.content && a.sameFileAs === b.sameFileAs);
+}
+
+function formatEntry(entry: Entry | undefined): string {
+  if (entry === undefined) return "not there";
+  const { kind, mode, owner, content, sameFileAs } = entry;
+  return [kind, mode, owner, content, ...(sameFileAs === "" ? [] : [`same file as /${sameFileAs}`])]
+    .join(" ")
+    .trimEnd();
+}

@@ -1,0 +1,95 @@
+/**
+ * Bootstraps a bare controller again and again, kills the agent, the client, the machine or etcd in the middle, runs the same command
+ * again, and compares every file with those of an undisturbed machine that has the same certificates.
+ *
+ * usage: crash.ts [--points N] [--from K] [--only VICTIM,...] [--seed N] [--parallel N] [--results FILE] [--again]
+ *   --points    the number of the last point; 200 without it
+ *   --from      the number of the first point; 1 without it
+ *   --only      agent, client, machine, etcd
+ *   --seed      another seed gives other points; 1 without it
+ *   --parallel  testbeds at once; 1 without it
+ *   --results   JSON lines, one a point; build/crash.jsonl without it. Points that it has as identical are not run again
+ *   --again     runs these, too
+ *
+ * Exit status: 0 when every chosen point ended identical; else 1.
+ */
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+
+import { must } from "../testbed/command.ts";
+import { formatDifferences } from "./compare.ts";
+import { choosePoints, type Point, victims } from "./points.ts";
+import { describe, summary } from "./report.ts";
+import { addResult, lastResults, readResults, type Result, type Verdict } from "./results.ts";
+import { openSuite, type Outcome, type Suite } from "./suite.ts";
+
+const root = join(import.meta.dirname, "../..");
+const { values } = parseArgs({
+  options: {
+    points: { type: "string", default: "200" },
+    from: { type: "string", default: "1" },
+    only: { type: "string", default: victims.join() },
+    seed: { type: "string", default: "1" },
+    parallel: { type: "string", default: "1" },
+    results: { type: "string", default: join(root, "build/crash.jsonl") },
+    again: { type: "boolean", default: false },
+  },
+});
+const [count, from, seed] = [Number(values.points), Number(values.from), Number(values.seed)];
+const only = values.only.split(",");
+const commit = await describeCommit();
+const before = values.again ? new Map<number, Result>() : lastResults(await readResults(values.results), seed);
+/** Testbeds take the next point from here; a later one takes none that another has taken. */
+const taken = new Set<number>();
+
+await Promise.all(Array.from({ length: Number(values.parallel) }, work));
+const all = lastResults(await readResults(values.results), seed);
+const chosen = [...all.values()].filter(({ number, victim }) => isChosen(number, victim));
+process.stdout.write(`\n${summary(chosen)}`);
+for (const result of chosen) if (result.verdict !== "identical") process.stdout.write(describe(result));
+process.exitCode = chosen.length > 0 && chosen.every(({ verdict }) => verdict === "identical") ? 0 : 1;
+
+async function work(): Promise<void> {
+  await using suite = await openSuite();
+  const points = choosePoints({ count, seed, events: suite.events });
+  for (const point of points) {
+    if (!isChosen(point.number, point.victim) || taken.has(point.number)) continue;
+    if (before.get(point.number)?.verdict === "identical") continue;
+    taken.add(point.number);
+    const result = await attempt(suite, point);
+    await addResult(values.results, result);
+    process.stdout.write(describe(result));
+  }
+}
+
+function isChosen(number: number, victim: string): boolean {
+  return number >= from && number <= count && only.includes(victim);
+}
+
+async function attempt(suite: Suite, point: Point): Promise<Result> {
+  const begun = performance.now();
+  const end = (of: Pick<Result, "verdict" | "killedAfter" | "runs" | "found">): Result => {
+    const seconds = Math.round((performance.now() - begun) / 100) / 10;
+    return { ...point, ...of, seconds, seed, commit, at: new Date().toISOString() };
+  };
+  try {
+    const outcome = await suite.crash(point);
+    const { event: killedAfter, runs, differences, problems } = outcome;
+    const found = [...differences.map((difference) => formatDifferences([difference])), ...problems];
+    return end({ verdict: verdictOf(outcome), killedAfter, runs, found });
+  } catch (error) {
+    return end({ verdict: "failed", killedAfter: "", runs: [], found: [String(error)] });
+  }
+}
+
+function verdictOf({ differences, problems, killed }: Outcome): Verdict {
+  if (differences.length > 0 || problems.length > 0) return "differs";
+  return killed ? "identical" : "missed";
+}
+
+/** A plus says that the files differ from the commit. */
+async function describeCommit(): Promise<string> {
+  const git = ["git", "-C", root];
+  const hash = (await must([...git, "rev-parse", "--short", "HEAD"])).trim();
+  return (await must([...git, "status", "--porcelain"])) === "" ? hash : `${hash}+`;
+}

@@ -1,0 +1,31 @@
+/** The named list: the parts of a machine that are not compared. properties.ts and docs/crash-suite.md say what holds for them instead. */
+import type { Exception } from "./compare.ts";
+
+export const exceptions: readonly Exception[] = [
+  { path: /^var\/lib\/etcd\/.+/, free: "presence", why: "etcd's data" },
+  { path: /^var\/log(\/.*)?$/, free: "presence", why: "logs" },
+  { path: /^var\/cache(\/.*)?$/, free: "presence", why: "apt's caches" },
+  { path: /^var\/lib\/apt\/.+/, free: "presence", why: "apt's lists of packages" },
+  {
+    path: /^var\/lib\/dpkg\/(status|available|diversions|statoverride|triggers\/.+)(-old)?$/,
+    free: "presence",
+    why: "dpkg's records",
+  },
+  { path: /^var\/backups(\/.*)?$/, free: "presence", why: "copies of dpkg's records" },
+  { path: /^var\/lib\/systemd\/random-seed$/, free: "presence", why: "systemd's own, new at each boot" },
+  { path: /^var\/lib\/systemd\/timers\/.+/, free: "presence", why: "when systemd's timers last ran" },
+  {
+    path: /^var\/tmp\/systemd-private-.*/,
+    free: "presence",
+    why: "folders of units that run or ran before the plug was pulled",
+  },
+  { path: /^var\/lib\/khw-agent\/snapshots(\/.+)?$/, free: "presence", why: "snapshots of etcd, named after the time" },
+  {
+    path: /^var\/lib\/khw-agent\/(history|operation)$/,
+    free: "content",
+    why: "the agent's records of what happened, and when",
+  },
+];
+
+/** The same for the workstation: nothing. */
+export const workstationExceptions: readonly Exception[] = [];

@@ -1,0 +1,106 @@
+/** The points at which a bootstrap is cut short. */
+import type { TimedEvent } from "./events.ts";
+
+export const victims = ["agent", "machine", "client", "etcd"] as const;
+
+/** Who is killed. */
+export type Victim = (typeof victims)[number];
+
+/** How the run begins: `bare`: the package on the machine and nothing else; `enrolled`: with all certificates made. */
+export type Start = "bare" | "enrolled";
+
+/** One crash. */
+export interface Point {
+  /** From 1 on. A number and a seed always give the same point of the same list of events. */
+  readonly number: number;
+  readonly start: Start;
+  readonly victim: Victim;
+  /** How many events are waited for; 0: none. */
+  readonly after: number;
+  /** The name of the last of them in the undisturbed run. */
+  readonly event: string;
+  /** Milliseconds from that event to the kill. */
+  readonly delay: number;
+}
+
+export interface PointsOptions {
+  readonly count: number;
+  readonly seed: number;
+  /** The events of the undisturbed runs. */
+  readonly events: Readonly<Record<Start, readonly TimedEvent[]>>;
+}
+
+/** The step from which on there is an etcd to kill. */
+const etcdRuns = "service/etcd";
+/** The event with which the nodes' work begins: a bare start differs from the other only before it. */
+const workBegins = /^begin\b/;
+
+/** How the victims take turns: etcd lives only for a part of the run, and a client's end stops nothing. */
+const turns: readonly Victim[] = ["agent", "machine", "agent", "client", "machine", "etcd", "agent", "machine"];
+/** One point in so many begins bare. */
+const bareEvery = 7;
+
+/**
+ * The points, spread evenly over the run for every victim, whatever their number. Half of them are spread over the events, the other
+ * half over the time, since most of the time passes between a few events (downloads, apt).
+ */
+export function choosePoints({ count, seed, events }: PointsOptions): Point[] {
+  const soFar = new Map<string, number>();
+  return Array.from({ length: count }, (_, index) => {
+    const number = index + 1;
+    const start: Start = number % bareEvery === 0 ? "bare" : "enrolled";
+    const turn = turns[index % turns.length] ?? "agent";
+    // Before the nodes' work there is no etcd.
+    const victim = start === "bare" && turn === "etcd" ? "client" : turn;
+    const stratum = `${start} ${victim}`;
+    const nth = soFar.get(stratum) ?? 0;
+    soFar.set(stratum, nth + 1);
+    const by = nth % 2 === 0 ? "event" : "time";
+    const position = fraction(seed * goldenRatio + Math.floor(nth / 2) * goldenRatio);
+    const within = range(events[start], { start, victim });
+    const jitter = fraction((seed + number) * Math.SQRT2);
+    return { number, start, victim, ...place(within, { by, position, jitter }) };
+  });
+}
+
+/** Multiples of it, without their whole parts, spread evenly, however many there are (Knuth, volume 3, section 6.4). */
+const goldenRatio = (Math.sqrt(5) - 1) / 2;
+
+function fraction(value: number): number {
+  return value - Math.floor(value);
+}
+
+interface Range {
+  readonly events: readonly TimedEvent[];
+  /** How many events come before the first and the last place in it. */
+  readonly first: number;
+  readonly last: number;
+}
+
+function range(events: readonly TimedEvent[], { start, victim }: Pick<Point, "start" | "victim">): Range {
+  const find = (fits: (name: string) => boolean): number => {
+    const index = events.findIndex(({ name }) => fits(name));
+    if (index < 0) throw new Error("the undisturbed run has no such event");
+    return index;
+  };
+  const first = victim === "etcd" ? find((name) => name.includes("stepFinished") && name.endsWith(etcdRuns)) + 1 : 0;
+  // After the last event there is nothing to be cut short.
+  const last = start === "bare" ? find((name) => workBegins.test(name)) : events.length - 1;
+  return { events, first, last };
+}
+
+function place(
+  { events, first, last }: Range,
+  { by, position, jitter }: { readonly by: "event" | "time"; readonly position: number; readonly jitter: number },
+): Pick<Point, "after" | "event" | "delay"> {
+  const at = (after: number): number => (after === 0 ? 0 : (events[after - 1]?.at ?? 0));
+  const name = (after: number): string => (after === 0 ? "the start" : (events[after - 1]?.name ?? ""));
+  if (by === "event") {
+    const after = first + Math.floor(position * (last - first + 1));
+    return { after, event: name(after), delay: Math.round(jitter * (at(after + 1) - at(after))) };
+  }
+  const time = at(first) + position * (at(last + 1) - at(first));
+  let after = first;
+  while (after < last && at(after + 1) <= time) after += 1;
+  return { after, event: name(after), delay: Math.round(time - at(after)) };
+}

@@ -1,0 +1,59 @@
+/** The parts of a machine that are not compared must have these properties. */
+import { etcdctl, memberStatus } from "../fixtures/etcd.ts";
+import type { TestbedNode } from "../testbed/index.ts";
+import type { Stage } from "./stage.ts";
+
+/** Problems, in words; none on a machine that is as it should be. The agent and etcd run. */
+export async function findProblems({ node, workstation }: Stage): Promise<string[]> {
+  const found = await Promise.all([
+    etcdProblem(node),
+    keysProblem(node),
+    packagesProblem(node),
+    logsProblem(node),
+    planProblem(workstation),
+  ]);
+  return found.filter((problem) => problem !== undefined);
+}
+
+type Problem = string | undefined;
+
+async function etcdProblem(node: TestbedNode): Promise<Problem> {
+  const health = await etcdctl(node, ["endpoint", "health"]);
+  if (health.code !== 0) return `etcd is not healthy: ${health.stdout}${health.stderr}`;
+  const members = (await memberStatus(node))?.members ?? [];
+  return members.length === 1 ? undefined : `etcd has ${members.length} members: ${members.join("; ")}`;
+}
+
+/** Namespaces and RBAC objects that every bootstrapped cluster has. */
+const expectedKeys = [
+  "/registry/namespaces/default",
+  "/registry/namespaces/kube-system",
+  "/registry/clusterroles/system:kube-apiserver-to-kubelet",
+  "/registry/clusterrolebindings/system:kube-apiserver",
+];
+
+async function keysProblem(node: TestbedNode): Promise<Problem> {
+  const { stdout } = await etcdctl(node, ["get", "/registry/", "--prefix", "--keys-only"]);
+  const keys = new Set(stdout.split("\n"));
+  const missing = expectedKeys.filter((key) => !keys.has(key));
+  return missing.length === 0 ? undefined : `etcd lacks ${missing.join(", ")}`;
+}
+
+async function packagesProblem(node: TestbedNode): Promise<Problem> {
+  const audit = await node.run(["dpkg", "--audit"]);
+  if (audit.code !== 0 || audit.stdout !== "") return `dpkg --audit: ${audit.stdout}${audit.stderr}`;
+  const { stdout } = await node.run(["dpkg-query", "--show", "--showformat=${db:Status-Abbrev}", "nginx"]);
+  if (stdout.trim() !== "ii") return `nginx's package is ${stdout}`;
+  const apt = await node.run(["apt-get", "check", "--quiet"]);
+  return apt.code === 0 ? undefined : `apt-get check: ${apt.stderr}`;
+}
+
+async function logsProblem(node: TestbedNode): Promise<Problem> {
+  const { code, stderr } = await node.run(["sh", "-ec", "test -s /var/log/dpkg.log; test -e /var/log/nginx/error.log"]);
+  return code === 0 ? undefined : `a log is missing: ${stderr}`;
+}
+
+async function planProblem({ khw }: Stage["workstation"]): Promise<Problem> {
+  const { code, stdout, stderr } = await khw(["plan", "--nodes", "controller-0"]);
+  return code === 0 ? undefined : `there is still something to do: ${stdout}${stderr}`;
+}

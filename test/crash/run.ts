@@ -1,0 +1,125 @@
+/** One bootstrap, cut short at a point or not at all. */
+import { setTimeout as delay } from "node:timers/promises";
+
+import { runClient, type RunningClient } from "../fixtures/faults.ts";
+import type { RunResult } from "../testbed/command.ts";
+import type { TestbedNode } from "../testbed/index.ts";
+import { eventName, type TimedEvent } from "./events.ts";
+import type { Point, Victim } from "./points.ts";
+import { agentListens, type Stage } from "./stage.ts";
+
+const arguments_ = ["bootstrap", "--nodes", "controller-0", "--output", "json"];
+/** A machine that runs the command again and again does not get better after so many times. */
+const mostRuns = 6;
+
+/** How one run of the command ended. */
+export interface Ended {
+  readonly code: number;
+  readonly seconds: number;
+  /** The last line that it wrote about an error. */
+  readonly said: string;
+}
+
+/** Bootstraps undisturbed; gives the events. @throws when it does not end well */
+export async function undisturbed(stage: Stage): Promise<TimedEvent[]> {
+  const { events, client } = begin(stage);
+  const { code, stdout, stderr } = await client.ended;
+  if (code !== 0) throw new Error(`the undisturbed bootstrap ended with ${code}: ${stderr}${stdout}`);
+  return events;
+}
+
+/** What became of a point. */
+export interface Killed {
+  /** The last event before the kill. */
+  readonly event: string;
+  /** False where there was nothing to kill any more, or not yet. */
+  readonly killed: boolean;
+  /** All runs of the command, the one that was cut short first. */
+  readonly runs: readonly Ended[];
+}
+
+/** Cuts a bootstrap short, then runs the same command again until it ends well. @throws when it never does */
+export async function cutShort(stage: Stage, { victim, after, delay: millis }: Point): Promise<Killed> {
+  const { node } = stage;
+  const agent = await mainPid(node, "khw-agent.service");
+  const { events, client, seen } = begin(stage);
+  const ended = watchEnd(client);
+  await Promise.race([seen(after), client.ended]);
+  await Promise.race([delay(millis), client.ended]);
+  const event = events.at(-1)?.name ?? "the start";
+  const killed = await kill(victim, { node, client, agent });
+  const runs = [await ended];
+  if (victim === "machine") await node.powerOn();
+  if (victim === "machine" || victim === "agent") await agentListens(node, victim === "agent" ? agent : undefined);
+  for (;;) {
+    const next = await watchEnd(begin(stage).client);
+    runs.push(next);
+    if (next.code === 0) return { event, killed, runs };
+    if (runs.length > mostRuns) throw new Error(`does not end well: ${JSON.stringify(runs)}`);
+  }
+}
+
+function begin({ testbed, workstation: { folder: cwd } }: Stage): {
+  readonly events: TimedEvent[];
+  readonly client: RunningClient;
+  /** Resolves when that many events were seen. */
+  readonly seen: (count: number) => Promise<void>;
+} {
+  const start = performance.now();
+  const events: TimedEvent[] = [];
+  const waiting = new Map<number, () => void>();
+  const onLine = (line: string): void => {
+    const name = eventName(line);
+    if (name === undefined) return;
+    events.push({ name, at: Math.round(performance.now() - start) });
+    waiting.get(events.length)?.();
+  };
+  const client = runClient(testbed, arguments_, { cwd, onLine });
+  const seen = (count: number): Promise<void> =>
+    new Promise((resolve) => {
+      if (events.length >= count) resolve();
+      else waiting.set(count, resolve);
+    });
+  return { events, client, seen };
+}
+
+async function watchEnd({ ended }: RunningClient): Promise<Ended> {
+  const start = performance.now();
+  const result = await ended;
+  return { code: result.code, seconds: Math.round((performance.now() - start) / 100) / 10, said: lastWords(result) };
+}
+
+function lastWords({ stderr }: RunResult): string {
+  return stderr.trim().split("\n").slice(0, 3).join(" | ").slice(0, 500);
+}
+
+interface Scene {
+  readonly node: TestbedNode;
+  readonly client: RunningClient;
+  readonly agent: string;
+}
+
+/** False where there is nothing to kill. */
+async function kill(victim: Victim, { node, client, agent }: Scene): Promise<boolean> {
+  switch (victim) {
+    case "agent":
+      return signal(node, agent);
+    case "machine":
+      await node.powerOff();
+      return true;
+    case "client":
+      return client.kill();
+    case "etcd": {
+      const pid = await mainPid(node, "etcd.service");
+      return pid !== "0" && signal(node, pid);
+    }
+  }
+}
+
+async function mainPid(node: TestbedNode, unit: string): Promise<string> {
+  return (await node.must(["systemctl", "show", "--property=MainPID", "--value", unit])).trim();
+}
+
+async function signal(node: TestbedNode, pid: string): Promise<boolean> {
+  return (await node.run(["sh", "-c", 'kill -KILL "$0"', pid])).code === 0;
+}

@@ -1,0 +1,130 @@
+/** A machine and a workstation that are put back to the start of a bootstrap, as often as is wanted. */
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { join } from "node:path";
+
+import { given } from "../fixtures/given.ts";
+import { must } from "../testbed/command.ts";
+import { noCredentials, startTestbed, type Testbed, type TestbedNode } from "../testbed/index.ts";
+import { diskFolder } from "../testbed/layout.ts";
+import { prepare } from "../testbed/prepare.ts";
+import { agentPackage, installPackage, makeBareWorkstation, type Workstation } from "../testbed/workstation.ts";
+import { freshDisk, type Layers, setAside } from "./layers.ts";
+import { type Digests, readTree, type Tree } from "./tree.ts";
+
+const identityFolder = "etc/khw-agent/pki";
+const managementFolder = "khw-pki";
+/** What the agent and its units keep in memory. */
+const runtimeFolder = "run/khw";
+
+/** Copies of all keys and certificates that a bootstrap makes or uses. */
+export interface Certificates {
+  /** A layer for the machine's disk with the agent's identity. */
+  readonly layer: string;
+  readonly management: string;
+  readonly credentials: string;
+}
+
+/** Disposing of it takes the testbed down. */
+export interface Stage extends AsyncDisposable {
+  readonly testbed: Testbed;
+  readonly workstation: Workstation;
+  readonly node: TestbedNode;
+  /**
+   * The machine boots with the package installed and nothing else, and the cloud and the workstation are as new; or all of them have
+   * these certificates. Resolves when the agent listens.
+   */
+  reset(certificates?: Certificates): Promise<void>;
+  /** Copies the certificates that the machine and the workstation have now. */
+  copyCertificates(): Promise<Certificates>;
+  /** Everything on the machine's disk, and what khw has in memory. Stops the agent first. */
+  machineTree(): Promise<Tree>;
+  /** The workstation's folder and its credentials. */
+  workstationTree(): Promise<Tree>;
+}
+
+export async function openStage(): Promise<Stage> {
+  const testbed = await startTestbed({ nodes: 1, withEtcd: false, credentials: noCredentials });
+  try {
+    const [node] = testbed.nodes;
+    if (node === undefined) throw new Error("the testbed has no machine");
+    const workstation = await makeBareWorkstation(testbed);
+    await installPackage([node], agentPackage);
+    await node.must(["systemctl", "stop", "khw-agent.service"]);
+    await node.powerOff();
+    const { base } = await prepare("bookworm");
+    const layer = await setAside(testbed, node, "bare");
+    // The agent made the key of its request when the package was installed: it makes another at each fresh start.
+    await rm(join(layer, identityFolder, "agent-key.pem.next"));
+    const bare = [layer, base];
+    return stageOf({ testbed, node, workstation, bare });
+  } catch (error) {
+    await testbed.stop();
+    throw error;
+  }
+}
+
+interface Parts extends Pick<Stage, "testbed" | "node" | "workstation"> {
+  readonly bare: Layers;
+}
+
+function stageOf({ testbed, node, workstation, bare }: Parts): Stage {
+  const digests: Digests = new Map();
+  const management = join(workstation.folder, managementFolder);
+  const copies = join(diskFolder(testbed.id), "copy-");
+
+  return {
+    testbed,
+    workstation,
+    node,
+    reset: async (certificates) => {
+      await node.powerOff();
+      await freshDisk(testbed, node, certificates === undefined ? bare : [certificates.layer, ...bare]);
+      for (const folder of [management, testbed.credentials]) await rm(folder, { recursive: true, force: true });
+      if (certificates === undefined) await noCredentials(testbed.credentials);
+      else {
+        await must(["cp", "--archive", certificates.management, management]);
+        await must(["cp", "--archive", certificates.credentials, testbed.credentials]);
+      }
+      await testbed.compute.changeState({ reset: true });
+      await node.powerOn();
+      await agentListens(node);
+    },
+    copyCertificates: async () => {
+      const folder = await mkdtemp(copies);
+      const [layer, own, cluster] = [join(folder, "layer"), join(folder, "management"), join(folder, "credentials")];
+      await mkdir(layer);
+      await must(["cp", "--archive", "--parents", identityFolder, layer], { cwd: node.root });
+      await must(["cp", "--archive", management, own]);
+      await must(["cp", "--archive", testbed.credentials, cluster]);
+      return { layer, management: own, credentials: cluster };
+    },
+    machineTree: async () => {
+      await node.must(["systemctl", "stop", "khw-agent.service"]);
+      const disk = await readTree(node.root, digests);
+      const memory = await readTree(join("/proc", String(node.leaderPid), "root", runtimeFolder), digests);
+      return new Map([...disk, ...below(runtimeFolder, memory)]);
+    },
+    workstationTree: async () => {
+      const folder = await readTree(workstation.folder, digests);
+      const credentials = await readTree(testbed.credentials, digests);
+      return new Map([...folder, ...below("credentials", credentials)]);
+    },
+    [Symbol.asyncDispose]: () => testbed.stop(),
+  };
+}
+
+function below(folder: string, tree: Tree): [path: string, entry: ReturnType<Tree["get"]> & {}][] {
+  return [...tree].map(([path, entry]) => [join(folder, path), entry]);
+}
+
+/** Resolves when an agent listens, as it says to systemd: any, or another one than that process. */
+export async function agentListens(node: TestbedNode, other?: string): Promise<void> {
+  await given(`${node.name}'s agent listens`, async () => {
+    const { stdout } = await node.run(["systemctl", "show", "--property=ActiveState,MainPID", "khw-agent.service"]);
+    return stdout.includes("ActiveState=active") && agentPid(stdout) !== other ? true : undefined;
+  });
+}
+
+function agentPid(shown: string): string | undefined {
+  return /^MainPID=(\d+)$/m.exec(shown)?.[1];
+}

@@ -1,0 +1,96 @@
+/** The crash suite: references of undisturbed machines, and points that are compared with them. */
+import { compareTrees, type Difference, formatDifferences } from "./compare.ts";
+import type { TimedEvent } from "./events.ts";
+import { exceptions, workstationExceptions } from "./exceptions.ts";
+import type { Point, Start } from "./points.ts";
+import { findProblems } from "./properties.ts";
+import { cutShort, type Killed, undisturbed } from "./run.ts";
+import { type Certificates, openStage, type Stage } from "./stage.ts";
+import type { Tree } from "./tree.ts";
+
+/** A stage, and undisturbed runs on it. Disposing of it takes the testbed down. */
+export interface Suite extends AsyncDisposable {
+  readonly events: Readonly<Record<Start, readonly TimedEvent[]>>;
+  crash(point: Point): Promise<Outcome>;
+}
+
+/** How a point ended. */
+export interface Outcome extends Killed {
+  /** Paths that differ from the undisturbed machine's and workstation's. */
+  readonly differences: readonly Difference[];
+  /** Properties that do not hold. */
+  readonly problems: readonly string[];
+}
+
+interface Trees {
+  readonly machine: Tree;
+  readonly workstation: Tree;
+}
+
+/** Boots the machine and bootstraps it twice, undisturbed. @throws when the two runs do not agree */
+export async function openSuite(): Promise<Suite> {
+  const stage = await openStage();
+  try {
+    await stage.reset();
+    const bare = await undisturbed(stage);
+    const first = await settledTrees(stage);
+    const certificates = await stage.copyCertificates();
+    await stage.reset(certificates);
+    const enrolled = await undisturbed(stage);
+    const reference = await settledTrees(stage);
+    const disagreement = compare(first, reference);
+    if (disagreement.length > 0)
+      throw new Error(`two undisturbed machines differ:\n${formatDifferences(disagreement)}`);
+
+    return {
+      events: { bare, enrolled },
+      crash: (point) => crash(stage, point, { certificates, reference }),
+      [Symbol.asyncDispose]: () => stage[Symbol.asyncDispose](),
+    };
+  } catch (error) {
+    await stage[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+async function crash(
+  stage: Stage,
+  point: Point,
+  { certificates, reference }: { readonly certificates: Certificates; readonly reference: Trees },
+): Promise<Outcome> {
+  const isBare = point.start === "bare";
+  await stage.reset(isBare ? undefined : certificates);
+  const killed = await cutShort(stage, point);
+  const problems = await findProblems(stage);
+  const found = await readTrees(stage);
+  // A run that made its own certificates is compared with an undisturbed one that uses the same.
+  const wanted = isBare ? await referenceFor(stage) : reference;
+  return { ...killed, problems, differences: compare(wanted, found) };
+}
+
+/** An undisturbed run with the certificates that are there now. */
+async function referenceFor(stage: Stage): Promise<Trees> {
+  await stage.reset(await stage.copyCertificates());
+  await undisturbed(stage);
+  return settledTrees(stage);
+}
+
+async function settledTrees(stage: Stage): Promise<Trees> {
+  const problems = await findProblems(stage);
+  if (problems.length > 0) throw new Error(`the undisturbed machine: ${problems.join("; ")}`);
+  return readTrees(stage);
+}
+
+async function readTrees(stage: Stage): Promise<Trees> {
+  return { machine: await stage.machineTree(), workstation: await stage.workstationTree() };
+}
+
+function compare(wanted: Trees, found: Trees): Difference[] {
+  return [
+    ...compareTrees(wanted.machine, found.machine, exceptions),
+    ...compareTrees(wanted.workstation, found.workstation, workstationExceptions).map(({ path, ...rest }) => ({
+      path: `workstation:${path}`,
+      ...rest,
+    })),
+  ];
+}
