@@ -39,5 +39,5 @@ export function describe(result: Result): string {
 function commits(results: readonly Result[]): string {
   const counts = new Map<string, number>();
   for (const { commit } of results) counts.set(commit, (counts.get(commit) ?? 0) + 1);
-  return [...counts].map(([commit, count]) => `${count} points on ${commit}`).join(", ");
+  return `Points by commit: ${[...counts].map(([commit, count]) => `${commit} ${count}`).join(", ")}.`;
 }

@@ -1,0 +1,23 @@
+import t from "tap";
+
+import { jsonProgress } from "../../../client/progress/json.ts";
+import type { ProgressEvent } from "../../../client/progress/progress.ts";
+import { eventName } from "../../crash/events.ts";
+
+/** The name of an event as the client prints it. */
+function nameOf(event: ProgressEvent): string | undefined {
+  let printed = "";
+  jsonProgress((text) => (printed += text)).emit(event);
+  return eventName(printed);
+}
+
+t.test("an event of the client has a name without a time", async (t) => {
+  t.equal(nameOf({ kind: "note", text: "done" }), "note done");
+  t.equal(nameOf({ kind: "begin", tracks: ["controller-0"] }), "begin");
+  t.equal(nameOf({ kind: "end", track: "controller-0", changed: 3 }), "end controller-0");
+  t.equal(nameOf({ kind: "check", title: "it answers" }), "check it answers");
+});
+
+t.test("progress within a step is not counted", async (t) => {
+  t.equal(nameOf({ kind: "loadBalancer", event: { kind: "progress", step: "address", text: "half" } }), undefined);
+});

@@ -1,0 +1,58 @@
+import t from "tap";
+
+import type { TimedEvent } from "../../crash/events.ts";
+import { choosePoints, type Point, victims } from "../../crash/points.ts";
+
+const names = ["note a CA was made", "begin", "node operationStarted", "node stepStarted service/etcd"];
+const events: readonly TimedEvent[] = [
+  ...names.map((name, index) => ({ name, at: 100 * (index + 1) })),
+  { name: "node stepFinished service/etcd", at: 500 },
+  // Nearly all of the time passes here.
+  { name: "node stepFinished package/nginx", at: 9_500 },
+  { name: "node operationFinished", at: 9_600 },
+  { name: "note the control plane answers", at: 9_700 },
+];
+const both = { bare: events, enrolled: events };
+const choose = (count: number, seed = 1): Point[] => choosePoints({ count, seed, events: both });
+const momentOf = ({ after, delay }: Point): number => (after === 0 ? 0 : (events[after - 1]?.at ?? NaN)) + delay;
+
+t.test("a point depends on its number and the seed alone", async (t) => {
+  t.strictSame(choose(20), choose(200).slice(0, 20));
+  t.notSame(choose(20), choose(20, 2));
+});
+
+t.test("every victim is killed, and in 200 points after every event", async (t) => {
+  const points = choose(200).filter(({ start }) => start === "enrolled");
+  for (const victim of victims) {
+    const after = new Set(points.filter((point) => point.victim === victim).map((point) => point.after));
+    const first = victim === "etcd" ? 5 : 0;
+    t.strictSame(
+      [...after].toSorted((a, b) => a - b),
+      Array.from({ length: 8 - first }, (_, index) => first + index),
+      victim,
+    );
+  }
+});
+
+t.test("half of the points are spread over the time", async (t) => {
+  const long = choose(200).filter(
+    ({ victim, start, after }) => victim === "agent" && start === "enrolled" && after === 5,
+  );
+  const moments = long.map(momentOf).toSorted((a, b) => a - b);
+  t.ok(moments.length > 15, `${moments.length} in the long gap`);
+  const gaps = moments.slice(1).map((moment, index) => moment - (moments[index] ?? 0));
+  t.ok(Math.max(...gaps) < 2_000, `at most ${Math.max(...gaps)} ms apart`);
+});
+
+t.test("a bare start is cut short before the nodes' work; etcd is killed only once it runs", async (t) => {
+  for (const point of choose(200)) {
+    if (point.start === "bare") t.ok(point.after <= 2 && point.victim !== "etcd", JSON.stringify(point));
+    if (point.victim === "etcd") t.ok(point.after >= 5, JSON.stringify(point));
+    t.ok(momentOf(point) <= 9_700, "before the end");
+  }
+});
+
+t.test("a run without etcd's event is an error, not a run without points", async (t) => {
+  const none = { bare: events, enrolled: events.slice(0, 4) };
+  t.throws(() => choosePoints({ count: 10, seed: 1, events: none }), /no such event/);
+});
