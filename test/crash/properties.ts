@@ -53,7 +53,7 @@ async function logsProblem(node: TestbedNode): Promise<Problem> {
   return code === 0 ? undefined : `a log is missing: ${stderr}`;
 }
 
-async function planProblem({ khw }: Stage["workstation"]): Promise<Problem> {
-  const { code, stdout, stderr } = await khw(["plan", "--nodes", "controller-0"]);
+async function planProblem(workstation: Stage["workstation"]): Promise<Problem> {
+  const { code, stdout, stderr } = await workstation.khw(["plan", "--nodes", "controller-0"]);
   return code === 0 ? undefined : `there is still something to do: ${stdout}${stderr}`;
 }

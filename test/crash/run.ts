@@ -8,7 +8,7 @@ import { eventName, type TimedEvent } from "./events.ts";
 import type { Point, Victim } from "./points.ts";
 import { agentListens, type Stage } from "./stage.ts";
 
-const arguments_ = ["bootstrap", "--nodes", "controller-0", "--output", "json"];
+const bootstrap = ["bootstrap", "--nodes", "controller-0", "--output", "json"];
 /** A machine that runs the command again and again does not get better after so many times. */
 const mostRuns = 6;
 
@@ -74,7 +74,7 @@ function begin({ testbed, workstation: { folder: cwd } }: Stage): {
     events.push({ name, at: Math.round(performance.now() - start) });
     waiting.get(events.length)?.();
   };
-  const client = runClient(testbed, arguments_, { cwd, onLine });
+  const client = runClient(testbed, bootstrap, { cwd, onLine });
   const seen = (count: number): Promise<void> =>
     new Promise((resolve) => {
       if (events.length >= count) resolve();

@@ -1,5 +1,5 @@
 /** The agent is killed after each of its changes of a machine: the next run ends with the same files. */
-import t, { type Test } from "tap";
+import t from "tap";
 
 import type { Os } from "../../../agent/os/os.ts";
 import { controllerSteps } from "../../../agent/steps.ts";
