@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createServer } from "node:tls";
+import { connect, createServer } from "node:tls";
 import t from "tap";
 import { adoptCertificate } from "../../agent/enrolment/adopt.ts";
 import { proveKey } from "../../agent/enrolment/request.ts";
@@ -69,6 +69,25 @@ t.test("an agent takes no certificate on brainpool that is not for its key, and 
   });
   const present = { ca: ca.certificate, certificate, hasKey: true };
   t.type(whyNew("controller-0", present, ca.certificate) ?? "", "string", "and so does the client that installs it");
+});
+
+t.test("a client reads the server's certificate as often as it asks, not the next one of the chain", async (t) => {
+  guardPeerCertificates();
+  await make("issuer", { key: rsa, subject: "/CN=issuer" });
+  const leaf = await make("served", { key: rsa, subject: "/CN=controller-0", by: "issuer" });
+  const issuer = await readFile(path("issuer.pem"), "utf8");
+  for (const cert of [leaf.certificate, `${leaf.certificate}${issuer}`]) {
+    const server = createServer({ cert, key: leaf.key }, () => {});
+    await once(server.listen(0, "127.0.0.1"), "listening");
+    t.teardown(() => server.close());
+    const socket = connect({ host: "127.0.0.1", port: portOf(server), rejectUnauthorized: false });
+    t.teardown(() => socket.destroy());
+    await once(socket, "secureConnect");
+    for (let call = 0; call < 3; call++) {
+      t.equal(socket.getPeerCertificate().subject.CN, "controller-0");
+      t.equal(socket.getPeerX509Certificate()?.subject, "CN=controller-0");
+    }
+  }
 });
 
 t.test("a client asks a stranger whose certificate or chain is on brainpool, and goes on", async (t) => {
