@@ -11,25 +11,20 @@ import { parseName } from "./subject.ts";
  */
 export function guardPeerCertificates(): void {
   const { prototype } = TLSSocket;
-  replace(prototype, "getPeerX509Certificate", once(prototype.getPeerX509Certificate));
-  replace(prototype, "getPeerCertificate", peerCertificate);
-}
-
-/**
- * Keeps the first certificate of each socket. On a client's socket Node takes the certificate out of the chain when it reads it, so
- * a second call returns the next certificate of the chain, or undefined.
- */
-function once(read: TLSSocket["getPeerX509Certificate"]): TLSSocket["getPeerX509Certificate"] {
+  const read = Reflect.get(prototype, "getPeerX509Certificate");
   const certificates = new WeakMap<TLSSocket, X509Certificate>();
-  return function peerX509Certificate(this: TLSSocket) {
+  replace("getPeerX509Certificate", function first(this: TLSSocket) {
+    // On a client's socket Node takes the certificate out of the chain when it reads it: a second call would return the next
+    // certificate of the chain, or undefined.
     const certificate = certificates.get(this) ?? read.call(this);
     if (certificate !== undefined) certificates.set(this, certificate);
     return certificate;
-  };
+  });
+  replace("getPeerCertificate", peerCertificate);
 }
 
-function replace(prototype: TLSSocket, name: keyof TLSSocket, value: unknown): void {
-  Object.defineProperty(prototype, name, { value, configurable: true });
+function replace(name: keyof TLSSocket, value: unknown): void {
+  Object.defineProperty(TLSSocket.prototype, name, { value, configurable: true });
 }
 
 /** An empty object when the peer shows no certificate, as Node answers. */

@@ -2,6 +2,7 @@ import type { X509Certificate } from "node:crypto";
 import type { TLSSocket } from "node:tls";
 import { KhwError } from "../../proto/errors.ts";
 import { type Role, roleOf } from "../../proto/roles.ts";
+import { subjectOf } from "../../proto/subject.ts";
 
 /** The holder of a connection, as its certificate says. */
 export interface Authenticated {
@@ -9,9 +10,6 @@ export interface Authenticated {
   readonly serial: string;
   readonly role: Role | undefined;
 }
-
-/** Curves that Node can show a certificate of: it crashes (24.21) on others in getPeerCertificate, which grpc-js calls. */
-const knownCurves: ReadonlySet<string> = new Set(["prime256v1", "secp384r1", "secp521r1"]);
 
 /**
  * Reads the peer's certificate after the handshake, which has checked it.
@@ -26,12 +24,8 @@ export function authenticate(socket: TLSSocket): Authenticated {
     );
   }
   if (!socket.authorized) throw unauthorized(String(socket.authorizationError), certificate);
-  const { asymmetricKeyType: kind, asymmetricKeyDetails: details } = certificate.publicKey;
-  if (kind === "ec" && !knownCurves.has(details?.namedCurve ?? "")) {
-    throw refusal("the key of the caller's certificate is on a curve that khw does not use", makeAnother);
-  }
-  const { subject, serialNumber } = certificate.toLegacyObject();
-  return { serial: serialNumber, role: roleOf(subject.O) };
+  const { O: organizations } = subjectOf(certificate);
+  return { serial: certificate.serialNumber, role: roleOf(organizations) };
 }
 
 const makeAnother = "make another with `khw-client pki issue`";
