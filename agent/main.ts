@@ -1,6 +1,7 @@
 import { parseArgs } from "node:util";
 import { exitCode, formatError, KhwError, toKhwError } from "../proto/errors.ts";
 import { HistoryKind, type Identity } from "../proto/gen/khw/agent/v1/agent.ts";
+import { openAudit } from "./audit/audit.ts";
 import { type AgentConfig, loadConfig } from "./config.ts";
 import { watchCertificates } from "./certificates/watch.ts";
 import { checkIdentity } from "./certificates/identity-files.ts";
@@ -10,6 +11,7 @@ import { createMetrics } from "./metrics/metrics.ts";
 import { serveMetrics } from "./metrics/server.ts";
 import { type Node, nodeOpener, openInTheEnd } from "./node.ts";
 import { createNotifier } from "./notify.ts";
+import { createFiles } from "./os/files.ts";
 import { createBulk } from "./os/large-files.ts";
 import { createClock } from "./os/clock.ts";
 import { createOs } from "./machine.ts";
@@ -103,10 +105,11 @@ async function serve(config: AgentConfig): Promise<void> {
     },
     signal,
   });
+  const audit = await openAudit({ files: createFiles(), clock: createClock(), folder: config.stateFolder, log });
   const door = await openDoor({
     ...config.listen,
     identity: config.identity,
-    serve: (enrolment) => createRpcServer({ node, enrolment, agentVersion: KHW_VERSION, signal, log }),
+    serve: (enrolment) => createRpcServer({ node, enrolment, agentVersion: KHW_VERSION, signal, log, audit }),
     name: async () => (await node()).os.identity.name,
     ...enrolmentSources(config, { log, signal }),
     changed: (now) => {
@@ -114,6 +117,7 @@ async function serve(config: AgentConfig): Promise<void> {
       tellStatus();
     },
     log,
+    audit,
     signal,
   });
   log(`khw-agent ${KHW_VERSION} serves on port ${door.port}`);
@@ -138,6 +142,7 @@ async function serve(config: AgentConfig): Promise<void> {
   known?.history.append({ ...agentEntry, message: "the agent was stopped" });
   await known?.history.settled();
   await door.close();
+  await audit.close();
 }
 
 const agentEntry = { kind: HistoryKind.HISTORY_KIND_AGENT, subject: "khw-agent" };

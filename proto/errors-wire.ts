@@ -12,7 +12,7 @@ export function toServiceError(error: KhwError): Partial<ServiceError> & { code:
 }
 
 /** The KhwError in a failed call's trailer, or undefined when the peer (or the transport) sent none. */
-export function fromServiceError(error: ServiceError): KhwError | undefined {
+export function fromServiceError(error: { readonly metadata?: Metadata | null | undefined }): KhwError | undefined {
   const [detail] = error.metadata?.get(trailer) ?? [];
   return Buffer.isBuffer(detail) ? fromDetail(ErrorDetail.decode(detail)) : undefined;
 }

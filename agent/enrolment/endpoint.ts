@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Server } from "@grpc/grpc-js";
 import { formatError, KhwError, toKhwError } from "../../proto/errors.ts";
+import type { Audit } from "../audit/audit.ts";
 import { type IdentityState, lookAtIdentity } from "../certificates/identity-files.ts";
 import { coalesce } from "../os/coalesce.ts";
 import { inTurn } from "../os/in-turn.ts";
@@ -29,6 +30,7 @@ export interface DoorOptions {
   /** Told whenever the agent begins to serve (true), or to wait for its enrolment. */
   readonly changed: (enrolled: boolean) => void;
   readonly log: (line: string) => void;
+  readonly audit: Audit;
   readonly signal: AbortSignal;
 }
 

@@ -3,32 +3,38 @@ import type { HistoryEvent } from "../../proto/gen/khw/agent/v1/agent.ts";
 /** Longer texts are cut, so that no single event pushes the others out. */
 const maxTextLength = 4_000;
 
-/** An event as one line of JSON, its end included. */
-export function encodeEvent(event: HistoryEvent): string {
+/** An entry as one line of JSON, its end included. */
+export function encodeLine(entry: object): string {
   const cut = (text: string): string => (text.length > maxTextLength ? `${text.slice(0, maxTextLength)}...` : text);
-  const { subject, message, cause } = event;
-  return `${JSON.stringify({ ...event, subject: cut(subject), message: cut(message), cause: cut(cause) })}\n`;
+  return `${JSON.stringify(entry, (_, value: unknown) => (typeof value === "string" ? cut(value) : value))}\n`;
 }
 
-/** The events of a file, one by one; a line that is none is passed over. */
-export function* decodeEvents(file: Buffer): Generator<HistoryEvent> {
+/** The entries of a file, one by one; a line that is none is passed over. */
+export function* decodeLines<Entry>(file: Buffer, isEntry: (value: unknown) => value is Entry): Generator<Entry> {
   for (let start = 0; start < file.length;) {
     const newline = file.indexOf("\n", start);
     const end = newline === -1 ? file.length : newline;
-    const event = decodeEvent(file.toString("utf8", start, end));
-    if (event !== undefined) yield event;
+    const entry = parse(file.toString("utf8", start, end));
+    if (isEntry(entry)) yield entry;
     start = end + 1;
   }
 }
 
-function decodeEvent(line: string): HistoryEvent | undefined {
+function parse(line: string): unknown {
   try {
-    const value: unknown = JSON.parse(line);
-    return isEvent(value) ? value : undefined;
+    return JSON.parse(line);
   } catch {
     // Whatever the parser says, it says of a line that a loss of power cut off.
     return undefined;
   }
+}
+
+export function encodeEvent(event: HistoryEvent): string {
+  return encodeLine(event);
+}
+
+export function decodeEvents(file: Buffer): Generator<HistoryEvent> {
+  return decodeLines(file, isEvent);
 }
 
 const types = {

@@ -1,91 +1,44 @@
-import { type ServerInterceptor, ServerInterceptingCall, type ServerUnaryCall } from "@grpc/grpc-js";
+import { type ServerInterceptor, ServerInterceptingCall } from "@grpc/grpc-js";
 import { KhwError, toKhwError } from "../../proto/errors.ts";
 import { toServiceError } from "../../proto/errors-wire.ts";
-import { AgentServiceService } from "../../proto/gen/khw/agent/v1/agent.ts";
-import { EnrolmentServiceService } from "../../proto/gen/khw/agent/v1/enrolment.ts";
-import { EtcdServiceService } from "../../proto/gen/khw/agent/v1/etcd.ts";
-import { EncryptionServiceService } from "../../proto/gen/khw/agent/v1/encryption.ts";
-import { type Role, roleOf } from "../../proto/roles.ts";
+import type { Audit } from "../audit/audit.ts";
+import { anyRole, readOnly } from "./access.ts";
+import { auditCall } from "./audit-call.ts";
 import type { CallLimits } from "./call-limits.ts";
-
-/** The methods that a viewer may call; every other, known or not, is for khw:admin alone. */
-const readOnly: ReadonlySet<string> = new Set([
-  AgentServiceService.getInfo.path,
-  AgentServiceService.getStatus.path,
-  AgentServiceService.plan.path,
-  AgentServiceService.watchOperation.path,
-  AgentServiceService.watchStatus.path,
-  AgentServiceService.getPlan.path,
-  AgentServiceService.streamLogs.path,
-  AgentServiceService.listEvents.path,
-  EnrolmentServiceService.getEnrolment.path,
-  EtcdServiceService.getEtcdStatus.path,
-  EtcdServiceService.listSnapshots.path,
-  EncryptionServiceService.countStoredValues.path,
-]);
-
-/** What every role may call, an agent's too: how the server is, and what it offers. */
-const anyRole = /^\/grpc\.(?:health|reflection)\.v1(?:alpha)?\./;
-
-type AuthContext = ReturnType<ServerUnaryCall<unknown, unknown>["getAuthContext"]>;
-
-export interface Caller {
-  readonly name: string;
-  readonly role: Role | undefined;
-  /** Of the certificate, in hex. */
-  readonly serial: string;
-  readonly validToUnixMillis: number;
-}
-
-/** Who calls, by its certificate; undefined when it has none. */
-export function callerOf({ sslPeerCertificate: certificate }: AuthContext): Caller | undefined {
-  if (certificate === undefined) return undefined;
-  const { CN: names, O: organization } = certificate.subject;
-  return {
-    name: [names].flat().join(" "),
-    role: roleOf(organization),
-    serial: certificate.serialNumber,
-    validToUnixMillis: Date.parse(certificate.valid_to),
-  };
-}
-
-/** The error for a caller whose certificate has ended; undefined while it is valid. */
-export function expiry({ name, serial, validToUnixMillis }: Caller): KhwError | undefined {
-  const now = Date.now();
-  if (now < validToUnixMillis) return undefined;
-  const ended = Number.isNaN(validToUnixMillis)
-    ? "at an unreadable time"
-    : `at ${new Date(validToUnixMillis).toISOString()}`;
-  const clock = new Date(now).toISOString();
-  return new KhwError("UNAUTHENTICATED", `the certificate ${serial} of ${name} ended ${ended}`, {
-    hint: `make another with \`khw-client pki issue\`; the agent's clock says ${clock}: put it right if it is wrong`,
-  });
-}
+import { type Caller, callerOf, expiry } from "./caller.ts";
 
 /**
  * Refuses a call before its message is read: UNAUTHENTICATED without a certificate that is valid now (it may have ended since the
- * connection was made), PERMISSION_DENIED without the role, RESOURCE_EXHAUSTED when too many calls run.
+ * connection was made), PERMISSION_DENIED without the role, RESOURCE_EXHAUSTED when too many calls run. Records who called what and
+ * how it ended.
  */
-export function authorize({ log, limits }: AuthorizeOptions): ServerInterceptor {
+export function authorize({ audit, limits }: AuthorizeOptions): ServerInterceptor {
   return (method, call) => {
+    const caller = callerOf(call.getAuthContext());
+    const record = auditCall(audit, { path: method.path, caller, address: call.getPeer() });
     let leave = (): void => {};
     // A caller that takes its call back leaves the work behind: the call counts until the answer is there.
     let [asked, answered, ended] = [false, false, false];
     const settle = (): void => {
-      if (ended && (answered || !asked)) leave();
+      if (!ended || (asked && !answered)) return;
+      leave();
+      record.end(undefined);
     };
     return new ServerInterceptingCall(call, {
       start: (next) => {
-        const caller = callerOf(call.getAuthContext());
         try {
           const allowed = check(method.path, caller);
           leave = limits.enter(method.path, allowed.serial);
         } catch (error) {
           const refusal = toKhwError(error);
-          log(`refused ${method.path} from ${call.getPeer()}: ${refusal.message}`);
+          record.refuse(refusal);
           return next({ onReceiveMetadata: () => call.sendStatus({ details: "", ...toServiceError(refusal) }) });
         }
         return next({
+          onReceiveMessage: (message, go) => {
+            record.about(message);
+            go(message);
+          },
           onReceiveHalfClose: (go) => {
             asked = !method.responseStream;
             go();
@@ -103,6 +56,7 @@ export function authorize({ log, limits }: AuthorizeOptions): ServerInterceptor 
       },
       sendStatus: (status, next) => {
         answered = true;
+        record.end(status);
         settle();
         next(status);
       },
@@ -111,7 +65,7 @@ export function authorize({ log, limits }: AuthorizeOptions): ServerInterceptor 
 }
 
 export interface AuthorizeOptions {
-  readonly log: (line: string) => void;
+  readonly audit: Audit;
   readonly limits: CallLimits;
 }
 

@@ -10,12 +10,14 @@ import {
 } from "@grpc/grpc-js";
 import { KhwError, toKhwError } from "../../proto/errors.ts";
 import { toServiceError } from "../../proto/errors-wire.ts";
-import { callerOf, expiry } from "./authorize.ts";
+import type { Audit } from "../audit/audit.ts";
+import { callerOf, expiry } from "./caller.ts";
 
 export interface CallOptions {
   /** Aborted when the agent ends. */
   readonly signal: AbortSignal;
   readonly log: (line: string) => void;
+  readonly audit: Audit;
 }
 
 /** Who calls, for people. */
@@ -23,7 +25,7 @@ export function holderOf(call: Pick<ServerUnaryCall<unknown, unknown>, "getAuthC
   return `${callerOf(call.getAuthContext())?.name ?? "?"} from ${call.getPeer()}`;
 }
 
-/** One question, one answer; what is thrown becomes the call's failure, and a line in the log. */
+/** One question, one answer; what is thrown becomes the call's failure. */
 export function unary<Request, Response>(
   { log }: CallOptions,
   answer: (request: Request, call: ServerUnaryCall<Request, Response>) => Promise<Response>,
@@ -129,7 +131,7 @@ export async function send<Request, Response>(
 
 function report(log: (line: string) => void, path: string, thrown: unknown): KhwError {
   const error = toKhwError(thrown);
-  log(`${path}: ${error.code}: ${error.message}`);
-  if (error.code === "INTERNAL" && error.stack !== undefined) log(error.stack);
+  // The rest is in the audit entry of the call.
+  if (error.code === "INTERNAL" && error.stack !== undefined) log(`${path}: ${error.stack}`);
   return error;
 }

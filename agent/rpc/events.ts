@@ -1,12 +1,21 @@
-import type { AgentServiceServer, HistoryEvent, ListEventsRequest } from "../../proto/gen/khw/agent/v1/agent.ts";
+import type {
+  AgentServiceServer,
+  AuditEntry,
+  HistoryEvent,
+  ListAuditEntriesRequest,
+  ListEventsRequest,
+} from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { History } from "../history/history.ts";
 import { listen } from "../os/listen.ts";
 import { accept, send, streaming } from "./calls.ts";
 import type { HandlerOptions } from "./handler-options.ts";
 
 /** What the agent remembers, page by page from disk, so that a caller who reads slowly holds one page and no more. */
-export function eventHandlers(options: HandlerOptions): Pick<AgentServiceServer, "listEvents"> {
+export function eventHandlers(options: HandlerOptions): Pick<AgentServiceServer, "listEvents" | "listAuditEntries"> {
   return {
+    listAuditEntries: streaming<ListAuditEntriesRequest, AuditEntry>(options, async (call, gone) => {
+      for (const entry of await options.audit.list(call.request)) await send(call, entry, gone);
+    }),
     listEvents: streaming<ListEventsRequest, HistoryEvent>(options, async (call, gone) => {
       const { sinceUnixMillis, limit, follow } = call.request;
       const { history } = await options.node();

@@ -70,7 +70,7 @@ export async function openListener(admission: Admission, { host, port, log }: Li
   };
   let { server, ca } = admission;
   injectorOf(server);
-  const refused = countRefusedPeers({ log });
+  const refused = countRefusedPeers(log);
   const limits = limitConnections();
   /** Connections in their handshake, by address and port of the peer. */
   const beginning = new Map<string, Socket>();

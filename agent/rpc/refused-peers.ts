@@ -1,55 +1,19 @@
-/** Counts of what is refused, by whom and why, written to the log at most once a minute for each pair. */
-export interface RefusedPeers {
-  /** The first refusal is logged at once; the rest of the minute is one line with their number. */
+import { type PerMinute, perMinute } from "./per-minute.ts";
+
+/** Writes to the log who was refused a connection and why: at most a line a minute for each address and reason. */
+export interface RefusedPeers extends Pick<PerMinute<unknown>, "close"> {
   add(peer: string, reason: string): void;
-  /** Logs what is still counted. */
-  close(): void;
 }
 
-export interface RefusedPeersOptions {
-  readonly log: (line: string) => void;
-  readonly minuteMillis?: number;
-}
-
-/** Pairs that are counted apart. With more, the rest share one count, so that a crowd of addresses cannot make memory grow. */
-const maxPairs = 256;
-const others = "other addresses";
-
-export function countRefusedPeers({ log, minuteMillis = 60_000 }: RefusedPeersOptions): RefusedPeers {
-  const counts = new Map<string, { readonly peer: string; readonly reason: string; more: number }>();
-  let timer: NodeJS.Timeout | undefined;
-
-  const report = (): void => {
-    timer = undefined;
-    for (const [pair, counted] of counts) {
-      if (counted.more === 0) counts.delete(pair);
-      else log(`refused ${counted.more} more from ${counted.peer} within a minute: ${counted.reason}`);
-      counted.more = 0;
-    }
-    if (counts.size > 0) start();
-  };
-  const start = (): void => void (timer ??= setTimeout(report, minuteMillis).unref());
-
-  return {
-    add: (peer, reason) => {
-      const known = counts.get(`${peer} ${reason}`);
-      if (known !== undefined) {
-        known.more++;
-        return;
-      }
-      const [who, why] = counts.size < maxPairs ? [peer, reason] : [others, "too many to name"];
-      const pair = `${who} ${why}`;
-      const shared = counts.get(pair);
-      if (shared === undefined) {
-        counts.set(pair, { peer: who, reason: why, more: 0 });
-        log(`refused a connection from ${who}: ${why}`);
-      } else shared.more++;
-      start();
-    },
-    close: () => {
-      clearTimeout(timer);
-      report();
-      clearTimeout(timer);
-    },
-  };
+export function countRefusedPeers(log: (line: string) => void): RefusedPeers {
+  const counts = perMinute({
+    others: { peer: "other addresses", reason: "too many to name" },
+    emit: ({ peer, reason }, more) =>
+      log(
+        more === 0
+          ? `refused a connection from ${peer}: ${reason}`
+          : `refused ${more} more from ${peer} within a minute: ${reason}`,
+      ),
+  });
+  return { add: (peer, reason) => counts.add(`${peer} ${reason}`, { peer, reason }), close: () => counts.close() };
 }

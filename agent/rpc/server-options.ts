@@ -1,11 +1,12 @@
 import type { ServerOptions } from "@grpc/grpc-js";
+import type { Audit } from "../audit/audit.ts";
 import { authorize } from "./authorize.ts";
 import { limitCalls } from "./call-limits.ts";
 
 /** What each connection may cost the agent, and how soon a dead one is noticed. */
-export function serverOptions({ log }: { readonly log: (line: string) => void }): ServerOptions {
+export function serverOptions({ audit }: { readonly audit: Audit }): ServerOptions {
   return {
-    interceptors: [authorize({ log, limits: limitCalls() })],
+    interceptors: [authorize({ audit, limits: limitCalls() })],
     "grpc.max_concurrent_streams": 100,
     // Megabytes of one connection: headers, frames and data that wait. grpc-js would not limit them.
     "grpc-node.max_session_memory": 16,

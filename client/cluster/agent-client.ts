@@ -2,6 +2,8 @@ import { type ChannelCredentials, type ClientReadableStream, Metadata, type Serv
 import {
   AgentServiceClient,
   type ApplyRbacRequest,
+  type AuditEntry,
+  type ListAuditEntriesRequest,
   type DesiredState,
   type Event,
   type GetInfoResponse,
@@ -51,6 +53,8 @@ export interface AgentNode {
   readonly etcd: EtcdCalls;
   /** What the agent remembers. */
   history(request: ListEventsRequest, signal: AbortSignal): AsyncIterable<HistoryEvent>;
+  /** Who called the agent; for administrators. */
+  audit(request: ListAuditEntriesRequest, signal: AbortSignal): AsyncIterable<AuditEntry>;
   close(): void;
 }
 
@@ -144,6 +148,7 @@ export function connectNode(
     watch: (signal) => messages(dial, client.watchStatus({}), signal),
     logs: (request, signal) => messages(dial, client.streamLogs(request), signal),
     history: (request, signal) => messages(dial, client.listEvents(request), signal),
+    audit: (request, signal) => messages(dial, client.listAuditEntries(request), signal),
     close: () => client.close(),
   };
 }

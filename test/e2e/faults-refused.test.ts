@@ -125,7 +125,7 @@ t.test("what is refused before anything is touched", async (t) => {
     t.match(told, /refused a connection from 10\.240\.0\.1: the caller shows no certificate/);
     t.match(
       (await Promise.all(testbed.nodes.map((each) => journal(each)))).join("\n"),
-      /refused .*\/Preflight from 10\.240\.0\.1:\d+: jane \(role viewer\)/,
+      /audit: "jane" \(viewer, .* from 10\.240\.0\.1:\d+: AgentService\/Preflight: PERMISSION_DENIED/,
     );
   });
 

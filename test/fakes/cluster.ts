@@ -73,6 +73,7 @@ function agentOf(node: FakeNode, log: string[]): AgentNode {
     logs: unused,
     etcd: unusedEtcd,
     history: unused,
+    audit: unused,
     storedValues: unused,
     status: async (signal) => {
       answer(signal);

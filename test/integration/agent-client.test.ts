@@ -262,6 +262,7 @@ function clockNode(name: string, aheadMillis: number, findings: readonly string[
     watch: unheard,
     logs: unheard,
     history: unheard,
+    audit: unheard,
     drift: unused,
     restart: unused,
     setMaintenance: unused,

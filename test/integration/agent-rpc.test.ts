@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { createHash, X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import { connect as connectTcp } from "node:net";
 import { setTimeout } from "node:timers/promises";
@@ -178,7 +178,10 @@ t.test("a viewer reads and changes nothing; a certificate without a role of khw'
   t.match(await failure((done) => viewer.preflight({ desired: labState() }, done)), denied);
   t.match(await failure((done) => viewer.applyRbac(rbac, done)), denied);
   t.match(await refusal(viewer.apply({ desired: labState(), operationId: id })), denied);
-  t.match(agent.lines.at(-1), /Apply from 127\.0\.0\.1:\d+: bob \(role viewer\) may not call Apply$/);
+  t.match(
+    agent.lines.at(-1),
+    /"bob" \(viewer, .* from 127\.0\.0\.1:\d+: AgentService\/Apply: PERMISSION_DENIED: bob \(role viewer\) may not call Apply$/,
+  );
   t.strictSame(os.changes(), []);
   t.match(await answer((done) => viewer.getInfo({}, done)), { operation: undefined });
 });
@@ -476,5 +479,78 @@ t.test(
     const [started] = events;
     const steps = started?.kind?.$case === "operationStarted" ? started.kind.value.steps.length : 0;
     t.equal(events.filter(({ kind }) => kind?.$case === "stepFinished").length, steps);
+  },
+);
+
+t.test("the audit names who called what with which result, and refusals crowd out nothing", async (t) => {
+  const { agent, client } = await open(t);
+  const bob = await agent.identity("viewer", "bob");
+  const viewer = clientOf(agent, bob);
+  t.teardown(() => viewer.close());
+  await failure((done) => client.restartComponent({ component: "nonsense", reason: "secret reason" }, done));
+  await answer((done) => client.setMaintenance({ drained: true }, done));
+  await answer((done) => client.getInfo({}, done));
+  for (let time = 0; time < 50; time++) {
+    t.match(await failure((done) => viewer.setMaintenance({ drained: false }, done)), {
+      khw: { code: "PERMISSION_DENIED" },
+    });
+    t.match(await refusal(viewer.watchOperation({ operationId: id })), { khw: { code: "INVALID_ARGUMENT" } });
+  }
+  const request = { sinceUnixMillis: 0, limit: 0 };
+  t.match(await refusal(viewer.listAuditEntries(request)), { khw: { code: "PERMISSION_DENIED" } });
+  const entries = await collect(client.listAuditEntries(request));
+  const alice = {
+    caller: "alice",
+    role: "admin",
+    serialNumber: /^[0-9A-F]{8,}$/,
+    address: /^127\.0\.0\.1:\d+$/,
+    count: 1,
+  };
+  const serialNumber = new X509Certificate(bob.certificate).serialNumber;
+  const refused = { caller: "bob", role: "viewer", serialNumber, count: 1 };
+  t.equal(entries.length, 5);
+  t.hasStrict(entries.map(({ method, result }) => `${method} ${result}`).toSorted(), [
+    "AgentService/ListAuditEntries PERMISSION_DENIED",
+    "AgentService/RestartComponent INVALID_ARGUMENT",
+    "AgentService/SetMaintenance OK",
+    "AgentService/SetMaintenance PERMISSION_DENIED",
+    "AgentService/WatchOperation INVALID_ARGUMENT",
+  ]);
+  const of = (caller: string) => entries.filter((entry) => entry.caller === caller);
+  t.match(of("alice"), [
+    { ...alice, target: "component=nonsense", message: /nonsense/ },
+    { ...alice, target: "drained=true", message: "" },
+  ]);
+  t.match(of("bob"), [refused, refused, refused]);
+  t.equal(agent.lines.filter((line) => line.startsWith('audit: "bob" (viewer, certificate ')).length, 3);
+  const files = ["audit", "audit-refused"].map((name) => agent.auditFiles.text(`/var/lib/khw-agent/${name}`));
+  t.match(files[0], "alice");
+  t.notMatch(files[0], "bob");
+  t.match(files[1], "bob");
+  t.notMatch([...files, ...agent.lines].join("\n"), "secret reason");
+});
+
+t.test(
+  "a certificate that ends is refused on an open connection, and a stream that runs ends with that reason",
+  async (t) => {
+    const { agent } = await open(t);
+    const seconds = 4;
+    const identity = await issue(
+      agent.authority,
+      { name: "brief", role: "admin", days: 1 },
+      new Date(Date.now() - 86_400_000 + seconds * 1_000),
+    );
+    const brief = clientOf(agent, identity);
+    t.teardown(() => brief.close());
+    const watch = refusal(brief.watchStatus({}));
+    const operation = refusal(brief.listEvents({ sinceUnixMillis: 0, limit: 0, follow: true }));
+    t.match(await answer((done) => brief.getInfo({}, done)), { agentVersion: "1.2.3" });
+    const ended = {
+      code: status.UNAUTHENTICATED,
+      khw: { message: /of brief ended at 20/, hint: /the agent's clock says 20/ },
+    };
+    t.match(await watch, ended);
+    t.match(await operation, ended);
+    t.match(await failure((done) => brief.setMaintenance({ drained: true }, done)), ended);
   },
 );

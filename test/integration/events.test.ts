@@ -1,5 +1,5 @@
 import t, { type Test } from "tap";
-import { type HistoryEvent, HistoryKind } from "../../proto/gen/khw/agent/v1/agent.ts";
+import { type AuditEntry, type HistoryEvent, HistoryKind } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { eventually } from "../fixtures/eventually.ts";
 import { type ScriptedCluster, startScripted } from "../fixtures/scripted-agents.ts";
 import { wellStatus } from "../fixtures/status.ts";
@@ -96,4 +96,45 @@ t.test("following goes on over an agent's end, each event once", async (t) => {
   client.interrupt();
   t.equal(await client.code, 0);
   t.same(client.out().match(/event \d/g), ["event 1", "event 2", "event 3", "event 4"]);
+});
+
+t.test("who called the agents, in one order of time", async (t) => {
+  const entry = (id: number, changes: Partial<AuditEntry>): AuditEntry => ({
+    id,
+    timeUnixMillis: began + id,
+    caller: "alice",
+    role: "admin",
+    serialNumber: "0A",
+    address: "192.0.2.1:5",
+    method: "AgentService/RestartComponent",
+    target: "component=etcd",
+    result: "OK",
+    message: "",
+    count: 1,
+    durationMillis: 20,
+    ...changes,
+  });
+  const refused = {
+    caller: "b\u{1b}ob",
+    role: "",
+    result: "PERMISSION_DENIED",
+    message: "may not",
+    target: "",
+    count: 7,
+  };
+  const cluster = await startScripted({
+    "controller-0": { status: wellStatus("controller-0"), audit: [entry(2, {})] },
+    "controller-1": { status: wellStatus("controller-1"), audit: [entry(1, refused)] },
+  });
+  t.teardown(() => cluster[Symbol.asyncDispose]());
+  const client = cluster.client(["events", "--audit"]);
+  t.equal(await client.code, 0);
+  t.same(client.out().trim().split("\n"), [
+    "2026-11-23T12:00:00.001Z controller-1 ✖ b\u{fffd}ob (no role, certificate 0A) from 192.0.2.1:5: AgentService/RestartComponent: PERMISSION_DENIED: may not (7 times within a minute)",
+    "2026-11-23T12:00:00.002Z controller-0   alice (admin, certificate 0A) from 192.0.2.1:5: AgentService/RestartComponent component=etcd: OK",
+  ]);
+  const json = cluster.client(["events", "controller-0", "--audit", "-o", "json"]);
+  t.equal(await json.code, 0);
+  t.match(JSON.parse(json.out()), { node: "controller-0", caller: "alice", serialNumber: "0A", result: "OK" });
+  await t.rejects(cluster.client(["events", "--audit", "-f"]).code, { code: "INVALID_ARGUMENT", hint: /again/ });
 });

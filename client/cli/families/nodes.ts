@@ -1,5 +1,6 @@
 import { Argument, Option } from "commander";
 import { components } from "../../../proto/components.ts";
+import { refuse } from "../../../proto/validate.ts";
 import type { CommandSpec } from "../command.ts";
 import { journals } from "../../config/journals.ts";
 import { desired, reaching, rotating } from "./settings.ts";
@@ -90,15 +91,27 @@ export const nodeCommands: readonly CommandSpec[] = [
     summary: "show what the agents remember: operations, crashes, restarts, repairs",
     details:
       "In one order of time; what a person should look at is marked. Without --since the newest 50 of each node. A node that does not answer is told of on standard error, and the exit code is then 3.",
-    examples: ["khw-client events", "khw-client events controller-1 --since 2h -f", "khw-client events -o json"],
+    examples: [
+      "khw-client events",
+      "khw-client events controller-1 --since 2h -f",
+      "khw-client events --audit --since 7d",
+    ],
     arguments: [new Argument("[node...]", "of the cluster's nodes: controller-0,1; all where none is named")],
     settings: reaching,
     options: [
       new Option("-f, --follow", "go on with what happens from now on"),
       new Option("--since <time>", "nothing older: 90s, 10m, 2h, 7d, or a time such as 2026-01-31T12:00:00Z"),
+      new Option("--audit", "show who called the agents, and with what result (needs khw:admin; without --follow)"),
     ],
     run: async (call) => {
       const { events } = await import("../../commands/events.ts");
+      if (call.flag("audit")) {
+        if (call.flag("follow"))
+          refuse("--follow", "cannot be used with --audit", "run the command again for newer entries");
+        const { auditEntries } = await import("../../commands/audit.ts");
+        const chosen = { nodes: call.arguments, since: call.text("since"), output: call.output };
+        return auditEntries(await call.config(), call.context, chosen);
+      }
       const { follow, since } = { follow: call.flag("follow"), since: call.text("since") };
       return events(await call.config(), call.context, { nodes: call.arguments, follow, since, output: call.output });
     },

@@ -94,7 +94,7 @@ t.test("calls are counted by caller, by method, and in all", (t) => {
 
 t.test("refusals are one line, then a count a minute; a crowd of addresses is one line", async (t) => {
   const lines: string[] = [];
-  const refused = countRefusedPeers({ log: (line) => lines.push(line) });
+  const refused = countRefusedPeers((line) => lines.push(line));
   for (let time = 0; time < 1_000; time++) refused.add("192.0.2.1", "no certificate");
   refused.add("192.0.2.2", "no certificate");
   t.strictSame(lines, [

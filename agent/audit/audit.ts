@@ -1,0 +1,101 @@
+import { mapStrings, oneLine } from "../../proto/sanitize.ts";
+import { formatError, toKhwError } from "../../proto/errors.ts";
+import type { AuditEntry } from "../../proto/gen/khw/agent/v1/agent.ts";
+import { show } from "../../proto/validate.ts";
+import { type EventLog, openEventLog } from "../history/event-log.ts";
+import type { Clock, Files } from "../os/os.ts";
+import { perMinute } from "../rpc/per-minute.ts";
+import { decodeAuditEntries, encodeAuditEntry } from "./lines.ts";
+
+/** Who called what, and with what result, over restarts and reboots. */
+export interface Audit {
+  /** A call that may change something and was let in: every one is kept. */
+  accepted(call: AuditedCall): void;
+  /** A refused call, or one that only reads and failed: the first is kept at once, those alike within a minute as one entry. */
+  refused(call: AuditedCall): void;
+  /** Oldest first. */
+  list(filter: { readonly sinceUnixMillis: number; readonly limit: number }): Promise<readonly AuditEntry[]>;
+  /** Resolves when all that was recorded is on disk, or could not be written. */
+  close(): Promise<void>;
+}
+
+export type AuditedCall = Omit<AuditEntry, "id" | "timeUnixMillis" | "count">;
+
+export interface AuditOptions {
+  readonly files: Files;
+  readonly clock: Clock;
+  readonly folder: string;
+  readonly log: (line: string) => void;
+}
+
+/** Of each of the two files of a kind. Refusals have files of their own, so that they push nothing else out. */
+const maxBytes = { accepted: 512 * 1024, refused: 128 * 1024 };
+
+export async function openAudit({ files, clock, folder, log }: AuditOptions): Promise<Audit> {
+  const codec = { encode: encodeAuditEntry, decode: decodeAuditEntries };
+  const shared = { files, folder, log, ...codec };
+  // An audit file that cannot be read must not keep the agent from its work: the journal has the entries, too.
+  const open = (name: string, maxFileBytes: number): Promise<EventLog<AuditEntry> | undefined> =>
+    openEventLog<AuditEntry>({ ...shared, name, maxFileBytes }).catch((error: unknown) => {
+      log(`${folder}/${name} cannot be read, so entries are in the journal only: ${formatError(toKhwError(error))}`);
+      return undefined;
+    });
+  const accepted = await open("audit", maxBytes.accepted);
+  const refused = await open("audit-refused", maxBytes.refused);
+  const record = (to: EventLog<AuditEntry> | undefined, raw: AuditedCall, count: number): void => {
+    // A certificate's name and a request's fields are the caller's own words.
+    const call = mapStrings(raw, oneLine);
+    to?.append((id) => ({ ...call, id, timeUnixMillis: clock.now(), count }));
+    log(`audit: ${auditLine({ ...call, count })}`);
+  };
+  const others: AuditedCall = { ...nobody, caller: "other callers", message: "too many to name" };
+  const refusals = perMinute({ others, emit: (call, more) => record(refused, call, Math.max(1, more)) });
+  return {
+    accepted: (call) => record(accepted, call, 1),
+    refused: (call) => refusals.add([call.serialNumber, call.method, call.result].join(" "), call),
+    list: async ({ sinceUnixMillis, limit }) => {
+      const entries = [...(await all(accepted, sinceUnixMillis)), ...(await all(refused, sinceUnixMillis))];
+      const sorted = entries.toSorted((a, b) => a.timeUnixMillis - b.timeUnixMillis);
+      return limit === 0 ? sorted : sorted.slice(-limit);
+    },
+    close: async () => {
+      refusals.close();
+      await Promise.all([accepted?.settled(), refused?.settled()]);
+    },
+  };
+}
+
+const nobody: AuditedCall = {
+  caller: "",
+  role: "",
+  serialNumber: "",
+  address: "",
+  method: "",
+  target: "",
+  result: "",
+  message: "",
+  durationMillis: 0,
+};
+
+async function all(from: EventLog<AuditEntry> | undefined, sinceUnixMillis: number): Promise<readonly AuditEntry[]> {
+  if (from === undefined) return [];
+  const entries: AuditEntry[] = [];
+  for (;;) {
+    const page = await from.list({ afterId: entries.at(-1)?.id ?? 0, sinceUnixMillis });
+    if (page.length === 0) return entries;
+    entries.push(...page);
+  }
+}
+
+function auditLine({
+  caller,
+  role,
+  serialNumber,
+  address,
+  ...call
+}: Omit<AuditEntry, "id" | "timeUnixMillis">): string {
+  const who = `${show(caller)} (${role === "" ? "no role" : role}, certificate ${serialNumber}) from ${address}`;
+  const what = [call.method, call.target === "" ? "" : show(call.target)].filter((part) => part !== "").join(" ");
+  const result = [call.result, call.message].filter((part) => part !== "").join(": ");
+  return `${who}: ${what}: ${result}${call.count > 1 ? ` (${call.count} more within a minute)` : ""}`;
+}

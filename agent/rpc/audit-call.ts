@@ -1,0 +1,86 @@
+import type { ServiceError, status as Status } from "@grpc/grpc-js";
+import { status as statuses } from "@grpc/grpc-js";
+import type { KhwError } from "../../proto/errors.ts";
+import { fromServiceError } from "../../proto/errors-wire.ts";
+import type { Audit } from "../audit/audit.ts";
+import { forAdministrators } from "./access.ts";
+import type { Caller } from "./caller.ts";
+
+export interface CallRecord {
+  refuse(error: KhwError): void;
+  /** Takes from a request what the call is about. */
+  about(message: unknown): void;
+  /** Records the result once; undefined: the caller went away before there was one. */
+  end(status: CallStatus | undefined): void;
+}
+
+interface CallStatus {
+  readonly code?: Status | null | undefined;
+  readonly details?: string | null | undefined;
+  readonly metadata?: ServiceError["metadata"] | null | undefined;
+}
+
+/** Records one call: every one that only administrators may make; of the others those that are refused or fail. */
+export function auditCall(
+  audit: Audit,
+  of: { readonly path: string; readonly caller: Caller | undefined; readonly address: string },
+): CallRecord {
+  const { path, caller, address } = of;
+  const began = performance.now();
+  let [target, recorded] = ["", false];
+  const entry = (result: string, message: string) => ({
+    caller: caller?.name ?? "",
+    role: caller?.role ?? "",
+    serialNumber: caller?.serial ?? "",
+    address,
+    method: path.split(".").at(-1) ?? path,
+    target,
+    result,
+    message,
+    durationMillis: Math.round(performance.now() - began),
+  });
+  return {
+    refuse: ({ code, message }) => {
+      recorded = true;
+      audit.refused(entry(code, message));
+    },
+    about: (message) => {
+      if (target === "") target = targetOf(message);
+    },
+    end: (status) => {
+      if (recorded) return;
+      recorded = true;
+      const [result, message] = resultOf(status);
+      if (forAdministrators(path)) audit.accepted(entry(result, message));
+      else if (result !== "OK" && result !== "CANCELLED") audit.refused(entry(result, message));
+    },
+  };
+}
+
+function resultOf(status: CallStatus | undefined): readonly [string, string] {
+  if (status === undefined) return ["CANCELLED", "the caller went away"];
+  const { code, details, metadata } = status;
+  if (code === statuses.OK) return ["OK", ""];
+  const detail = fromServiceError({ metadata });
+  if (detail !== undefined) return [detail.code, detail.message];
+  return [statuses[code ?? statuses.UNKNOWN] ?? "UNKNOWN", details ?? ""];
+}
+
+/** Fields of requests that name what a call is about. No other field is recorded: it may hold a secret. */
+const naming: ReadonlySet<string> = new Set([
+  "component",
+  "operationId",
+  "id",
+  "drained",
+  "restoreId",
+  "snapshotId",
+  "phase",
+]);
+
+function targetOf(message: unknown): string {
+  if (typeof message !== "object" || message === null) return "";
+  return Object.entries(message)
+    .filter(([name, value]) => naming.has(name) && value !== "" && typeof value !== "object")
+    .map(([name, value]) => `${name}=${String(value).slice(0, 100)}`)
+    .join(" ");
+}

@@ -1,0 +1,38 @@
+import type { ServerUnaryCall } from "@grpc/grpc-js";
+import { KhwError } from "../../proto/errors.ts";
+import { type Role, roleOf } from "../../proto/roles.ts";
+
+type AuthContext = ReturnType<ServerUnaryCall<unknown, unknown>["getAuthContext"]>;
+
+export interface Caller {
+  readonly name: string;
+  readonly role: Role | undefined;
+  /** Of the certificate, in hex. */
+  readonly serial: string;
+  readonly validToUnixMillis: number;
+}
+
+/** Who calls, by its certificate; undefined when it has none. */
+export function callerOf({ sslPeerCertificate: certificate }: AuthContext): Caller | undefined {
+  if (certificate === undefined) return undefined;
+  const { CN: names, O: organization } = certificate.subject;
+  return {
+    name: [names].flat().join(" "),
+    role: roleOf(organization),
+    serial: certificate.serialNumber,
+    validToUnixMillis: Date.parse(certificate.valid_to),
+  };
+}
+
+/** The error for a caller whose certificate has ended; undefined while it is valid. */
+export function expiry({ name, serial, validToUnixMillis }: Caller): KhwError | undefined {
+  const now = Date.now();
+  if (now < validToUnixMillis) return undefined;
+  const ended = Number.isNaN(validToUnixMillis)
+    ? "at an unreadable time"
+    : `at ${new Date(validToUnixMillis).toISOString()}`;
+  const clock = new Date(now).toISOString();
+  return new KhwError("UNAUTHENTICATED", `the certificate ${serial} of ${name} ended ${ended}`, {
+    hint: `make another with \`khw-client pki issue\`; the agent's clock says ${clock}: put it right if it is wrong`,
+  });
+}

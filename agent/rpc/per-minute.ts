@@ -1,0 +1,54 @@
+/** Lets the first of many alike through at once, and the rest of a minute as one count. */
+export interface PerMinute<Item> {
+  /** Items with the same key are alike. */
+  add(key: string, item: Item): void;
+  /** Emits what is still counted. */
+  close(): void;
+}
+
+export interface PerMinuteOptions<Item> {
+  /** `more`: 0 for the first; else how many alike followed it within the minute. */
+  readonly emit: (item: Item, more: number) => void;
+  /** Stands for all that are too many to tell apart. */
+  readonly others: Item;
+  readonly minuteMillis?: number;
+}
+
+/** Keys that are counted apart. With more, the rest share one count, so that a crowd cannot make memory grow. */
+const maxKeys = 256;
+
+export function perMinute<Item>({ emit, others, minuteMillis = 60_000 }: PerMinuteOptions<Item>): PerMinute<Item> {
+  const counts = new Map<string, { readonly item: Item; more: number }>();
+  let timer: NodeJS.Timeout | undefined;
+
+  const report = (): void => {
+    timer = undefined;
+    for (const [key, counted] of counts) {
+      if (counted.more === 0) counts.delete(key);
+      else emit(counted.item, counted.more);
+      counted.more = 0;
+    }
+    if (counts.size > 0) start();
+  };
+  const start = (): void => void (timer ??= setTimeout(report, minuteMillis).unref());
+
+  return {
+    add: (key, item) => {
+      const known = counts.get(key) ?? (counts.size < maxKeys ? undefined : counts.get(""));
+      if (known !== undefined) {
+        known.more++;
+        return;
+      }
+      const apart = counts.size < maxKeys;
+      const first = apart ? item : others;
+      counts.set(apart ? key : "", { item: first, more: 0 });
+      emit(first, 0);
+      start();
+    },
+    close: () => {
+      clearTimeout(timer);
+      report();
+      clearTimeout(timer);
+    },
+  };
+}
