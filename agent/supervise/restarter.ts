@@ -20,7 +20,7 @@ export interface MenderOptions {
   readonly random: () => number;
   /** Tries once; false when it was not begun, since somebody else has the machine or the turn. */
   readonly attempt: (need: Need, count: number) => Promise<boolean>;
-  /** When the next attempt is due, in milliseconds since the epoch; 0: none is. */
+  /** When the next attempt is due, in whole milliseconds since the epoch; 0: none is. */
   readonly planned: (at: number) => void;
   readonly failed: (error: unknown) => void;
   readonly signal: AbortSignal;
@@ -46,7 +46,8 @@ export function createMender({ clock, random, attempt, planned, failed, signal }
     clearTimeout(timer);
     due = at;
     const millis = Math.max(0, at - clock.monotonic());
-    planned(at === 0 ? 0 : clock.now() + millis);
+    // The monotonic clock has fractions, which a time on the wire cannot have.
+    planned(at === 0 ? 0 : Math.round(clock.now() + millis));
     if (at === 0) return;
     timer = setTimeout(() => void run(), millis);
     timer.unref();
