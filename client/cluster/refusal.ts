@@ -20,6 +20,14 @@ const askMillis = 3_000;
 /** A connection that failed so was never made, or not with an agent that the client trusts: nobody is there to give a reason. */
 const neverMade = /ECONNREFUSED|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|Name resolution/;
 
+/** grpc-js's words for the GOAWAY frame of a refusal. */
+const wasRefused = /Protocol not secure enough|INADEQUATE_SECURITY/;
+
+/** The agent has heard of the caller's CA, or its clock was put right, between the two connections. */
+const passed = new KhwError("UNAUTHENTICATED", "the agent refused the connection, and accepts another one now", {
+  hint: "run the command again",
+});
+
 /**
  * Returns what a failed call means. An agent that refuses a connection says why in its first bytes, which grpc-js drops: so they
  * are read here, from a second connection.
@@ -29,7 +37,7 @@ async function callError(dial: Dial, error: ServiceError): Promise<KhwError> {
   const { code, details } = error;
   if (explained.code !== "UNREACHABLE" || code === status.DEADLINE_EXCEEDED || neverMade.test(details))
     return explained;
-  const refusal = await askForRefusal(dial).catch(() => undefined);
+  const refusal = (await askForRefusal(dial).catch(() => undefined)) ?? (wasRefused.test(details) ? passed : undefined);
   if (refusal === undefined) return explained;
   return new KhwError(refusal.code, refusal.message, {
     node: dial.address.name,
