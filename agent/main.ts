@@ -19,6 +19,7 @@ import { readAccessToken } from "./os/service-account.ts";
 import { createStorage, type Storage } from "./os/storage.ts";
 import { guardPeerCertificates } from "../proto/peer-certificate.ts";
 import { createRpcServer } from "./rpc/server.ts";
+import { writeAll, writeError } from "../proto/output.ts";
 import { paragraph } from "../proto/sanitize.ts";
 
 /** Set by the build from package.json. */
@@ -40,16 +41,16 @@ Runs on a Kubernetes controller and makes it what khw-client asks for.
 
 async function main(argv: readonly string[]): Promise<void> {
   const options = parseOptions(argv);
-  if (options.help) return void process.stdout.write(usage);
-  if (options.version) return void process.stdout.write(`khw-agent ${KHW_VERSION}\n`);
+  if (options.help) return print(usage);
+  if (options.version) return print(`khw-agent ${KHW_VERSION}\n`);
   const config = await loadConfig(options.config);
   if (options.request || options.accept) {
-    const { acceptCertificate, printRequest } = await import("./enrolment/commands.ts");
-    return options.request ? printRequest(config) : acceptCertificate(config);
+    const { acceptCertificate, newRequest } = await import("./enrolment/commands.ts");
+    return options.request ? print(await newRequest(config)) : acceptCertificate(config);
   }
   if (options["check-config"]) {
     await checkIdentity(config.identity);
-    return void process.stdout.write(`${options.config}: ok\n`);
+    return print(`${options.config}: ok\n`);
   }
   await serve(config);
 }
@@ -172,6 +173,15 @@ function openStorage({ storageUrl: baseUrl, metadataUrl }: AgentConfig): Storage
   const clock = createClock();
   const token = (signal: AbortSignal): Promise<string> => readAccessToken({ baseUrl: metadataUrl, clock, signal });
   return createStorage({ baseUrl, bulk: createBulk(), clock, token });
+}
+
+/** Writes the whole text to standard output, or throws IO_FAILED. */
+function print(text: string): void {
+  try {
+    writeAll(process.stdout.fd, text);
+  } catch (error) {
+    throw error instanceof Error ? writeError("standard output", error) : error;
+  }
 }
 
 /** Writes one entry of the journal; parts of the text may come from outside. */

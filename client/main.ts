@@ -1,6 +1,12 @@
 import { exitCode, formatError, KhwError, toKhwError } from "../proto/errors.ts";
+import { createWriter, writeError } from "../proto/output.ts";
+import { keepLines } from "../proto/sanitize.ts";
 import { run } from "./cli/run.ts";
 import type { Context } from "./terminal/context.ts";
+import { assumeSize } from "./terminal/size.ts";
+
+/** As the shell reports a program that SIGPIPE ended. */
+const brokenPipe = 141;
 
 const interrupt = new AbortController();
 for (const name of ["SIGINT", "SIGTERM"] as const) {
@@ -8,30 +14,53 @@ for (const name of ["SIGINT", "SIGTERM"] as const) {
   process.once(name, () => interrupt.abort(new KhwError("CANCELLED", `ended by ${name}`)));
 }
 
-// Whoever read the output has seen enough (`khw-client logs | head`): as SIGPIPE would end it, without a word.
-process.stdout.once("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 141 : 74));
+let unwritten: KhwError | undefined;
+const write = createWriter(process.stdout, (error) => {
+  // The reader has seen enough (`khw-client logs | head`).
+  if (error.code === "EPIPE") process.exit(brokenPipe);
+  unwritten = writeError("standard output", error);
+  // The command ends as after Ctrl-C: the agents go on.
+  interrupt.abort(unwritten);
+});
+const warn = createWriter(process.stderr, (error) => {
+  unwritten ??= writeError("standard error", error);
+});
 
+assumeSize(process.stdout);
+assumeSize(process.stderr);
 const context: Context = {
-  write: (text) => void process.stdout.write(text),
-  warn: (text) => void process.stderr.write(text),
+  write,
+  warn,
   terminal: process.stdout.isTTY,
-  size: () => ({ rows: process.stdout.rows ?? 24, columns: process.stdout.columns ?? 80 }),
+  size: () => ({ rows: process.stdout.rows, columns: process.stdout.columns }),
   env: process.env,
   signal: interrupt.signal,
 };
 
 const argv = process.argv.slice(2);
+let code: number;
 try {
-  process.exitCode = await run(argv, context);
+  code = await run(argv, context);
 } catch (thrown) {
-  const error = toKhwError(thrown);
-  context.warn(`${formatError(error)}\n`);
-  if (argv.includes("--debug") || error.code === "INTERNAL") context.warn(`${causes(error).join("\ncaused by: ")}\n`);
-  process.exitCode = exitCode(error);
+  const error = unwritten ?? toKhwError(thrown);
+  if (error !== unwritten) report(error);
+  code = exitCode(error);
 }
 
+// Resolves when all that was written before has reached its reader.
+await new Promise<void>((resolve) => process.stdout.write("", () => process.stderr.write("", () => resolve())));
+if (unwritten !== undefined) {
+  report(unwritten);
+  code = exitCode(unwritten);
+}
 // A connection that is being made to a machine that is silent cannot be called back, and would keep the process for minutes.
-process.stdout.write("", () => process.stderr.write("", () => process.exit(process.exitCode)));
+process.stderr.write("", () => process.exit(code));
+
+function report(error: KhwError): void {
+  warn(`${formatError(error)}\n`);
+  if (!argv.includes("--debug") && error.code !== "INTERNAL") return;
+  warn(`${keepLines(causes(error).join("\ncaused by: "))}\n`);
+}
 
 /** The stack traces of an error and of all that caused it. */
 function causes(error: unknown): string[] {

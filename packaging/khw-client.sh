@@ -1,6 +1,13 @@
 #!/bin/sh
 # Starts the client with the Node that it was built for where that is at hand: a private one beside it, or the one pinned by
 # the checkout that it was built in; else with the machine's own.
+
+# Node opens /dev/null in place of a closed standard output, and all that is written would be lost without an error.
+if ! { true 3>&1; } 2>/dev/null; then
+  echo "khw-client: standard output is closed" >&2
+  exit 74
+fi
+
 self=$(readlink -f "$0")
 here=${self%/*}
 for node in "$here/node" "$here/../../node_modules/.bin/node"; do

@@ -33,10 +33,14 @@ export function watchCertificates(options: CertificateWatchOptions): () => Promi
   let remindedAt = 0;
   let seen = "";
   let readAt = 0;
+  let enrolled = false;
 
   const look = coalesce(async () => {
     if (signal.aborted) return;
-    const paths = await present(files, own);
+    // An agent that waits to be enrolled has no certificate of its own yet, and that is no problem. The CA's may come first.
+    const [certificate] = own;
+    enrolled ||= certificate !== undefined && (await files.stat(certificate)) !== undefined;
+    const paths = await present(files, enrolled ? own : []);
     const facts = await Promise.all(paths.map(async (path) => factsOf(files, path)));
     // A clock that was put right counts as a change: whoever was valid may no longer be.
     const young = Math.abs(clock.now() - readAt) < hourMillis;

@@ -8,9 +8,9 @@ import { proveKey } from "./request.ts";
 const pemBlock = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----\n?/g;
 
 /** For whoever brings the request to the management CA: `khw-client install`, over ssh. */
-export async function printRequest({ identity, machine }: AgentConfig): Promise<void> {
+export async function newRequest({ identity, machine }: AgentConfig): Promise<string> {
   const { request } = await proveKey(identity, machine?.name ?? hostname());
-  process.stdout.write(request);
+  return request;
 }
 
 /** For whoever brings back the certificate. */

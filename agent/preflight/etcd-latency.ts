@@ -1,7 +1,9 @@
 import { ownController, type WithEtcd } from "../../proto/desired.ts";
 import { KhwError } from "../../proto/errors.ts";
 import { etcdPorts } from "../../proto/etcd.ts";
+import { planSteps } from "../../proto/step.ts";
 import type { Os } from "../os/os.ts";
+import { etcdSteps } from "../steps/etcd.ts";
 import { etcdDataFolder } from "../paths.ts";
 
 /** What etcd's own documentation wants of a disk: the 99th percentile of wal_fsync_duration_seconds. */
@@ -12,17 +14,26 @@ const heartbeatMillis = 100;
 const trips = 5;
 const tripMillis = 2_000;
 
-/** Where this machine's disk, or its network to the other controllers, is slower than etcd can bear. Leaves nothing behind. */
+/**
+ * Where this machine's disk, or its network to the other controllers, is slower than etcd can bear. Leaves nothing behind. The disk
+ * of a member that will not change is not tested: that takes seconds, and the member's own writes would wait.
+ */
 export async function tooSlow(desired: WithEtcd, os: Os, signal: AbortSignal): Promise<KhwError[]> {
   const own = ownController(desired).name;
   const others = desired.cluster.controllers.filter(({ name }) => name !== own);
   const found = [
-    await slowDisk(os, signal),
+    (await isSettled(desired, os, signal)) ? null : await slowDisk(os, signal),
     ...(await Promise.all(others.map((other) => slowNetwork(other, os, signal)))),
   ];
   return found
     .filter((finding) => finding !== null)
     .map((finding) => finding.at({ node: os.identity.name, step: "preflight" }));
+}
+
+/** Nothing of etcd would change on this machine. */
+async function isSettled(desired: WithEtcd, os: Os, signal: AbortSignal): Promise<boolean> {
+  const planned = await planSteps(etcdSteps(desired), os, signal);
+  return planned.every(({ drift, error }) => drift === null && error === null);
 }
 
 async function slowDisk({ probes }: Os, signal: AbortSignal): Promise<KhwError | null> {

@@ -1,4 +1,4 @@
-import { formatError, KhwError, toKhwError } from "../../proto/errors.ts";
+import { KhwError, toKhwError } from "../../proto/errors.ts";
 import { applySteps } from "../../proto/step.ts";
 import { type Cloud, type OpenCluster, refuseNoNodes } from "../cluster/open.ts";
 import type { ClusterConfig } from "../config/schema.ts";
@@ -15,6 +15,7 @@ import { several } from "../cluster/combine-errors.ts";
 import { busyFindings, tellUnderWay } from "../rollout/running-operations.ts";
 import { verification } from "../verify/verification.ts";
 import { verify } from "../verify/verify.ts";
+import { describeWarnings } from "../rollout/warnings.ts";
 
 export interface BootstrapOptions {
   readonly output: Output;
@@ -41,12 +42,12 @@ export async function bootstrap(
   for (const text of await renewDue(cluster, signal)) progress.emit({ kind: "note", text });
   refuse(busyFindings(cluster.members, prepared.work));
   refuse(uncertainBeginnings(cluster.members, prepared.work));
+  const warnings: KhwError[] = [];
   const [findings, { spare, drained }] = await Promise.all([
-    preflight(prepared.work, signal, (warning) =>
-      progress.emit({ kind: "note", text: `warning: ${formatError(warning)}` }),
-    ),
+    preflight(prepared.work, signal, (warning) => void warnings.push(warning)),
     nodesToSpare(prepared.work, signal),
   ]);
+  for (const text of describeWarnings(warnings)) progress.emit({ kind: "note", text: `warning: ${text}` });
   refuse(findings);
   await keepMade(prepared, config, say);
   for (const { address } of drained) progress.emit({ kind: "note", text: tellDrained(address.name) });

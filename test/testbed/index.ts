@@ -76,7 +76,11 @@ export async function startTestbed(options: TestbedOptions = {}): Promise<Testbe
     throw error;
   }
   if (keep) guard.release();
-  return testbed;
+  const stop = async (): Promise<void> => {
+    await testbed.stop();
+    guard.release();
+  };
+  return { ...testbed, stop, [Symbol.asyncDispose]: stop };
 }
 
 /** Stops the testbed before a signal ends this process, until released. */

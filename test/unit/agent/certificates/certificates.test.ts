@@ -117,3 +117,34 @@ t.test("what becomes worse, and what is replaced, is told once, over the agent's
     message: /was replaced by one that expires/,
   });
 });
+
+t.test("an agent that waits to be enrolled has no problem; one whose certificate is gone has", async (t) => {
+  const os = createFakeOs();
+  os.clock.advance(end - 40 * day - os.clock.now());
+  const [own, ca] = ["/etc/khw-agent/pki/agent.pem", "/etc/khw-agent/pki/ca.pem"];
+  const lines: string[] = [];
+  const log = (line: string): void => void lines.push(line);
+  const ending = new AbortController();
+  t.teardown(() => ending.abort());
+  const history = await openHistory({ ...os, folder: "/var/lib/khw-agent", log });
+  const board = createBoard(undefined);
+  const look = watchCertificates({ os, board, history, own: [own, ca], log, signal: ending.signal });
+  await look();
+  os.files.put(ca, authority.certificate);
+  await look();
+  t.strictSame([board.read().certificates, await history.list({ sinceUnixMillis: 0 }), lines], [[], [], []]);
+
+  os.files.put(own, pem);
+  await look();
+  t.match(board.read().certificates, [
+    { path: own, state: ok },
+    { path: ca, state: ok },
+  ]);
+  t.strictSame(await history.list({ sinceUnixMillis: 0 }), []);
+
+  await os.files.remove(own);
+  await look();
+  t.match(await history.list({ sinceUnixMillis: 0 }), [
+    { subject: own, problem: true, message: /there is no such file/ },
+  ]);
+});

@@ -1,5 +1,6 @@
 import t, { type Test } from "tap";
 import { readMemberRecord } from "../../../../agent/etcd/record.ts";
+import { tooSlow } from "../../../../agent/preflight/etcd-latency.ts";
 import { renderEtcd, renderEtcdGuard } from "../../../../agent/render/etcd.ts";
 import { controllerSteps } from "../../../../agent/steps.ts";
 import type { FakeOs } from "../../../fakes/os.ts";
@@ -64,6 +65,20 @@ function startsJoined(os: FakeOs): void {
   os.etcd.up.add("10.240.0.10");
   os.files.put("/var/lib/etcd/member/wal/0.wal", "data of the others");
 }
+
+t.test(
+  "the disk is tested before a member is made or changed, and not where nothing of etcd would change",
+  async (t) => {
+    const bare = bareMachine();
+    bare.writes = [50];
+    t.match(await tooSlow(desired, bare, never), [{ message: /a small write to \/var\/lib\/etcd/ }]);
+    const os = await member(t);
+    os.probes.writes = async () => Promise.reject(new Error("the disk was tested"));
+    t.strictSame(await tooSlow(desired, os, never), []);
+    os.files.put("/etc/systemd/system/etcd.service", "another unit");
+    await t.rejects(tooSlow(desired, os, never), /the disk was tested/);
+  },
+);
 
 t.test("a bare machine becomes a member, which is remembered before the API server stores anything", async (t) => {
   const os = await member(t);

@@ -1,0 +1,63 @@
+import { fstatSync, writeSync } from "node:fs";
+import type { Writable } from "node:stream";
+import { isatty } from "node:tty";
+import { KhwError } from "./errors.ts";
+
+/** Standard output or standard error. */
+export interface StandardStream extends Writable {
+  readonly fd: number;
+}
+
+/**
+ * Returns the function that writes to the stream. The first failure is reported, and what comes later is dropped.
+ *
+ * Files are written to here and not by Node: Node passes over a short write, so that a full disk cuts the text and nobody hears
+ * of it.
+ */
+export function createWriter(
+  stream: StandardStream,
+  failed: (error: NodeJS.ErrnoException) => void,
+): (text: string) => void {
+  let broken = false;
+  const fail = (error: NodeJS.ErrnoException): void => {
+    if (broken) return;
+    broken = true;
+    failed(error);
+  };
+  stream.on("error", fail);
+  const toFile = isFile(stream.fd);
+  return (text) => {
+    if (broken) return;
+    if (!toFile) return void stream.write(text);
+    try {
+      writeAll(stream.fd, text);
+    } catch (error) {
+      if (!isErrno(error)) throw error;
+      fail(error);
+    }
+  };
+}
+
+/** Writes the whole text, or throws the error of the system call. */
+export function writeAll(fd: number, text: string): void {
+  let rest = Buffer.from(text);
+  while (rest.length > 0) rest = rest.subarray(writeSync(fd, rest));
+}
+
+/** A failed write as khw reports it. */
+export function writeError(what: string, cause: Error): KhwError {
+  return new KhwError("IO_FAILED", `${what} cannot be written: ${cause.message}`, {
+    hint: "free space on that disk, or send the output elsewhere, then run the command again",
+    cause,
+  });
+}
+
+function isErrno(error: unknown): error is NodeJS.ErrnoException {
+  return error instanceof Error && "code" in error && "syscall" in error;
+}
+
+/** Neither a terminal nor a pipe nor a socket, which Node writes to as it should; /dev/full counts as a file. */
+function isFile(fd: number): boolean {
+  const stats = fstatSync(fd);
+  return stats.isFile() || (stats.isCharacterDevice() && !isatty(fd));
+}

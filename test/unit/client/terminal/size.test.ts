@@ -1,0 +1,34 @@
+import { EventEmitter } from "node:events";
+import t from "tap";
+import { assumeSize, type Sized } from "../../../../client/terminal/size.ts";
+
+function terminal(size: Pick<Sized, "rows" | "columns">): Sized {
+  return Object.assign(new EventEmitter(), { isTTY: true, ...size });
+}
+
+t.test("a terminal that does not know its size, or an absurd one, has 80 columns and 24 rows", async (t) => {
+  for (const columns of [undefined, 0, 1, 19]) {
+    const stream = terminal(columns === undefined ? {} : { columns, rows: columns });
+    assumeSize(stream);
+    t.match(stream, { columns: 80 }, `${columns} columns`);
+    t.ok(stream.rows === 24 || stream.rows === 19);
+  }
+});
+
+t.test("a narrow terminal keeps its size", async (t) => {
+  const stream = terminal({ rows: 10, columns: 40 });
+  assumeSize(stream);
+  t.match(stream, { rows: 10, columns: 40 });
+});
+
+t.test("a change of size is looked at before anybody else sees it", async (t) => {
+  const stream = terminal({ rows: 10, columns: 40 });
+  let seen: number | undefined;
+  stream.on("resize", () => {
+    seen = stream.columns;
+  });
+  assumeSize(stream);
+  stream.columns = 0;
+  stream.emit("resize");
+  t.equal(seen, 80);
+});
