@@ -24,7 +24,7 @@ export const bounds: ConnectionBounds = {
   connections: 256,
   connectionsOfOthers: 128,
   connectionsOfAddress: 64,
-  connectionsOfCaller: 32,
+  connectionsOfCaller: 16,
 };
 
 export interface Connected {

@@ -149,11 +149,11 @@ export async function openListener(admission: Admission, { host, port, log }: Li
   };
 }
 
-/** Sends the reason and closes. The few bytes fit into the kernel's buffer, so nothing is waited for. */
+/** Sends the reason and ends the connection; a peer that does not end its side is cut off. */
 function refuse(socket: TLSSocket, error: KhwError): void {
   const timer = setTimeout(() => socket.destroy(), refusalMillis);
   socket.once("close", () => clearTimeout(timer));
-  socket.end(encodeRefusal(error), () => socket.destroy());
+  socket.end(encodeRefusal(error));
 }
 
 const refusalMillis = 1_000;

@@ -7,7 +7,7 @@ import { limitCalls } from "./call-limits.ts";
 export function serverOptions({ audit }: { readonly audit: Audit }): ServerOptions {
   return {
     interceptors: [authorize({ audit, limits: limitCalls() })],
-    "grpc.max_concurrent_streams": 100,
+    "grpc.max_concurrent_streams": 64,
     // Megabytes of one connection: headers, frames and data that wait. grpc-js would not limit them.
     "grpc-node.max_session_memory": 16,
     // A peer that does not answer a ping within ten seconds is gone, and so are its streams.

@@ -32,7 +32,9 @@ export function statusHandlers(
   };
   const look = coalesce(async () => {
     const { os, board, supervisor } = await node();
-    const [machine] = await Promise.all([os.machine.read(), supervisor.read()]);
+    // One after the other: a failure must not leave a read behind that nobody waits for, however often it is asked again.
+    const machine = await os.machine.read();
+    await supervisor.read();
     board.post({ machine });
   });
 

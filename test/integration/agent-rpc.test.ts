@@ -1,5 +1,6 @@
 import { createHash, X509Certificate } from "node:crypto";
 import { once } from "node:events";
+import { readdirSync } from "node:fs";
 import { connect as connectTcp } from "node:net";
 import { setTimeout } from "node:timers/promises";
 import { connect, type ConnectionOptions } from "node:tls";
@@ -554,3 +555,28 @@ t.test(
     t.match(await failure((done) => brief.setMaintenance({ drained: true }, done)), ended);
   },
 );
+
+t.test("strangers who send calls and leave the answers unread leave nothing behind", async (t) => {
+  const { agent, client } = await open(t);
+  await answer((done) => client.getInfo({}, done));
+  const descriptors = () => readdirSync("/proc/self/fd").length;
+  const before = descriptors();
+  // A preface, settings, and calls whose headers are literal.
+  const headers = Buffer.from([0x83, 0x87, 0x84]);
+  const call = (index: number): Buffer => {
+    const header = Buffer.from([0, 0, headers.length, 1, 5, 0, 0, 0, 0]);
+    header.writeUInt32BE(2 * index + 1, 5);
+    return Buffer.concat([header, headers]);
+  };
+  const opening = [Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0])];
+  const attack = Buffer.concat([...opening, ...Array.from({ length: 1_000 }, (_, index) => call(index))]);
+  for (let count = 0; count < 30; count++) {
+    const socket = connect({ port: agent.port, host: "127.0.0.1", rejectUnauthorized: false, ALPNProtocols: ["h2"] });
+    socket.on("error", () => socket.destroy()).pause();
+    await once(socket, "secureConnect");
+    socket.write(attack, () => socket.destroy());
+  }
+  await eventually("all sockets are closed", () => descriptors() <= before);
+  t.match(await answer((done) => client.getInfo({}, done)), { agentVersion: "1.2.3" });
+  t.equal(agent.lines.filter((line) => line.includes("the caller shows no certificate")).length, 1, "one line");
+});
