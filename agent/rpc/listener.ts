@@ -129,9 +129,9 @@ export async function openListener(admission: Admission, { host, port, log }: Li
       const sameCa = Buffer.from(next.ca).equals(Buffer.from(ca));
       ({ ca } = next);
       if (next.server === server && sameCa) return;
-      // Callers that another CA vouched for, or that another server answered, must come again.
+      // Callers that another CA vouched for, or that another server answered, must come again. After its grace time an injector ends
+      // every connection that it has, later ones too: so these get an injector of their own.
       injectors.get(server)?.drain(graceMillis);
-      if (next.server === server) return;
       injectors.delete(server);
       ({ server } = next);
     },

@@ -56,6 +56,14 @@ function explain({ code, details }: Pick<ServiceError, "code" | "details">, wher
       hint: "see that the node's clock is right and its khw-agent is of this client's release: khw-client doctor",
     };
   }
+  // grpc-js has the same code for a call that its caller gave up and for one that its server cut off.
+  if (code === status.CANCELLED && details === "Call cancelled") {
+    return {
+      code: "UNREACHABLE",
+      message: `the agent at ${where} ended the call`,
+      hint: "run the command again: the agent goes on, or has just started again",
+    };
+  }
   return ofCode[code] ?? explainConnection(plain(details), where);
 }
 

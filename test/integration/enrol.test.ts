@@ -1,6 +1,7 @@
 import { execFile } from "node:child_process";
 import { readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
 import t, { type Test } from "tap";
 import { pkiInit } from "../../client/commands/pki.ts";
@@ -71,6 +72,13 @@ t.test("an agent without a certificate is enrolled by the CA in its instance's m
   const certificate = await readFile(agent.paths.certificate, "utf8");
   t.match(await enrol(), /^is enrolled already: /);
   t.equal(await readFile(agent.paths.certificate, "utf8"), certificate);
+});
+
+t.test("a slow metadata server delays the enrolment and does not cut it off", async (t) => {
+  const { agent, enrol } = await open(t);
+  // Longer than the agent leaves to the connections of before it knew the CA.
+  agent.token = async (audience) => delay(2_500, { audience });
+  t.match(await enrol(), /^enrolled: CN=controller-0/);
 });
 
 /** Nothing was signed, nothing was installed, and the agent waits on. */
