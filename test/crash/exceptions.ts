@@ -21,7 +21,7 @@ export const exceptions: readonly Exception[] = [
   },
   { path: /^var\/lib\/khw-agent\/snapshots(\/.+)?$/, free: "presence", why: "snapshots of etcd, named after the time" },
   {
-    path: /^var\/lib\/khw-agent\/(history|operation)$/,
+    path: /^var\/lib\/khw-agent\/(audit|history|operation)$/,
     free: "content",
     why: "the agent's records of what happened, and when",
   },
