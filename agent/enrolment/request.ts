@@ -1,6 +1,6 @@
 import { createPrivateKey, generateKeyPairSync, type KeyObject, randomUUID, webcrypto } from "node:crypto";
-import { link, mkdir, open, readFile, rm } from "node:fs/promises";
-import { dirname } from "node:path";
+import { link, mkdir, open, readdir, readFile, rm } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
 import { KhwError } from "../../proto/errors.ts";
 import { loadX509 } from "../../proto/x509.ts";
 import { syncFolder } from "../os/durable.ts";
@@ -51,6 +51,19 @@ export async function proveKey(paths: IdentityPaths, name: string): Promise<KeyP
 
 /** The key in the file; a new one where there is none. Of two processes that make one at once, both get the same. */
 async function waitingKey(path: string): Promise<KeyObject> {
+  const key = await findOrMakeKey(path);
+  await removeRemains(path);
+  return key;
+}
+
+/** Removes the temporary files of processes that were killed; a process that still makes one finds the key that is there. */
+async function removeRemains(path: string): Promise<void> {
+  const folder = dirname(path);
+  const remains = (await readdir(folder)).filter((name) => name.startsWith(`${basename(path)}.`));
+  for (const name of remains) await io(path, "tidy up beside", () => rm(join(folder, name), { force: true }));
+}
+
+async function findOrMakeKey(path: string): Promise<KeyObject> {
   const present = await orAbsent(() => readFile(path));
   if (present !== undefined) return parseKey(path, present);
   const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
@@ -66,7 +79,8 @@ async function waitingKey(path: string): Promise<KeyObject> {
       await syncFolder(dirname(path));
       return privateKey;
     } catch (error) {
-      if (isErrno(error, "EEXIST")) return parseKey(path, await readFile(path));
+      // ENOENT: a process that has the key has removed the temporary file.
+      if (isErrno(error, "EEXIST", "ENOENT")) return parseKey(path, await readFile(path));
       throw error;
     } finally {
       await rm(temporary, { force: true });

@@ -48,6 +48,15 @@ t.test("the key is made on the node, for root only, and asked for again it is th
   }
 });
 
+t.test("what a killed process left of a key is removed, also while others make one", async (t) => {
+  const paths = await newFolder();
+  for (const name of ["one", "two"]) await writeFile(`${nextOf(paths).key}.${name}`, "half a key");
+  const proofs = await Promise.all(Array.from({ length: 6 }, () => proveKey(paths, "controller-0")));
+  t.same(await names(paths), ["agent-key.pem.next"]);
+  const key = createPrivateKey(await readFile(nextOf(paths).key));
+  for (const { provisional } of proofs) t.ok(new X509Certificate(provisional).checkPrivateKey(key));
+});
+
 t.test("the certificate that answers the request becomes the identity, with nothing left over", async (t) => {
   const paths = await newFolder();
   const { request } = await proveKey(paths, "controller-0");
