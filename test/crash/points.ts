@@ -56,7 +56,9 @@ export function choosePoints({ count, seed, events }: PointsOptions): Point[] {
     const nth = soFar.get(stratum) ?? 0;
     soFar.set(stratum, nth + 1);
     const by = nth % 2 === 0 ? "event" : "time";
-    const position = fraction(seed * goldenRatio + Math.floor(nth / 2) * goldenRatio);
+    // A few points of all victims together are spread, too.
+    const apart = victims.indexOf(victim) / victims.length + (by === "time" ? 1 / 2 : 0);
+    const position = fraction((seed + Math.floor(nth / 2)) * goldenRatio + apart);
     const within = range(events[start], { start, victim });
     const jitter = fraction((seed + number) * Math.SQRT2);
     return { number, start, victim, ...place(within, { by, position, jitter }) };

@@ -34,6 +34,12 @@ t.test("every victim is killed, and in 200 points after every event", async (t) 
   }
 });
 
+t.test("six points are spread over the run", async (t) => {
+  const after = choose(6).map((point) => point.after);
+  t.ok(new Set(after).size >= 4, after.join());
+  t.strictSame([...new Set(choose(6).map(({ victim }) => victim))].toSorted(), [...victims].toSorted());
+});
+
 t.test("half of the points are spread over the time", async (t) => {
   const long = choose(200).filter(
     ({ victim, start, after }) => victim === "agent" && start === "enrolled" && after === 5,
