@@ -19,3 +19,13 @@ export function eventName(line: string): string | undefined {
 }
 
 const longest = 90;
+
+/** The event with which the nodes' work begins: a run that finds all certificates prints it first. */
+export const workBegins = /^begin\b/;
+
+/** The events of a run that makes certificates, as one that finds them prints them. */
+export function fromTheWorkOn(events: readonly TimedEvent[]): TimedEvent[] {
+  const first = events.findIndex(({ name }) => workBegins.test(name));
+  const start = events[first - 1]?.at ?? 0;
+  return events.slice(Math.max(first, 0)).map(({ name, at }) => ({ name, at: at - start }));
+}

@@ -1,5 +1,5 @@
 /** The points at which a bootstrap is cut short. */
-import type { TimedEvent } from "./events.ts";
+import { type TimedEvent, workBegins } from "./events.ts";
 
 export const victims = ["agent", "machine", "client", "etcd"] as const;
 
@@ -32,8 +32,6 @@ export interface PointsOptions {
 
 /** The step from which on there is an etcd to kill. */
 const etcdRuns = "service/etcd";
-/** The event with which the nodes' work begins: a bare start differs from the other only before it. */
-const workBegins = /^begin\b/;
 
 /** How the victims take turns: etcd lives only for a part of the run, and a client's end stops nothing. */
 const turns: readonly Victim[] = ["agent", "machine", "agent", "client", "machine", "etcd", "agent", "machine"];
@@ -87,6 +85,7 @@ function range(events: readonly TimedEvent[], { start, victim }: Pick<Point, "st
   };
   const first = victim === "etcd" ? find((name) => name.includes("stepFinished") && name.endsWith(etcdRuns)) + 1 : 0;
   // After the last event there is nothing to be cut short.
+  // A bare start differs from the other only before the nodes' work.
   const last = start === "bare" ? find((name) => workBegins.test(name)) : events.length - 1;
   return { events, first, last };
 }

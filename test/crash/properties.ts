@@ -1,10 +1,14 @@
 /** The parts of a machine that are not compared must have these properties. */
 import { etcdctl, memberStatus } from "../fixtures/etcd.ts";
+import { given } from "../fixtures/given.ts";
 import type { TestbedNode } from "../testbed/index.ts";
 import type { Stage } from "./stage.ts";
 
 /** Problems, in words; none on a machine that is as it should be. The agent and etcd run. */
 export async function findProblems({ node, workstation }: Stage): Promise<string[]> {
+  await given("kube-controller-manager has started all of its controllers", async () =>
+    (await node.run(["test", "-d", pluginFolder])).code === 0 ? true : undefined,
+  );
   const found = await Promise.all([
     etcdProblem(node),
     keysProblem(node),
@@ -14,6 +18,9 @@ export async function findProblems({ node, workstation }: Stage): Promise<string
   ]);
   return found.filter((problem) => problem !== undefined);
 }
+
+/** kube-controller-manager makes it some time after it has become the leader. */
+const pluginFolder = "/usr/libexec/kubernetes/kubelet-plugins/volume/exec";
 
 type Problem = string | undefined;
 

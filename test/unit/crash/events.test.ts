@@ -2,7 +2,7 @@ import t from "tap";
 
 import { jsonProgress } from "../../../client/progress/json.ts";
 import type { ProgressEvent } from "../../../client/progress/progress.ts";
-import { eventName } from "../../crash/events.ts";
+import { eventName, fromTheWorkOn } from "../../crash/events.ts";
 
 /** The name of an event as the client prints it. */
 function nameOf(event: ProgressEvent): string | undefined {
@@ -20,4 +20,16 @@ t.test("an event of the client has a name without a time", async (t) => {
 
 t.test("progress within a step is not counted", async (t) => {
   t.equal(nameOf({ kind: "loadBalancer", event: { kind: "progress", step: "address", text: "half" } }), undefined);
+});
+
+t.test("a run that finds its certificates begins with the nodes' work", async (t) => {
+  const events = [
+    { name: "note a CA was made", at: 400 },
+    { name: "begin", at: 1_000 },
+    { name: "node operationStarted", at: 1_030 },
+  ];
+  t.strictSame(fromTheWorkOn(events), [
+    { name: "begin", at: 600 },
+    { name: "node operationStarted", at: 630 },
+  ]);
 });
