@@ -1,6 +1,7 @@
-import { chmod, mkdir, open, readFile, readlink, realpath, rename, rm, stat } from "node:fs/promises";
-import { dirname, resolve } from "node:path";
+import { chmod, mkdir, open, readdir, readFile, readlink, realpath, rename, rm, stat } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
 import { KhwError } from "../../proto/errors.ts";
+import { isAlive } from "../pki/staging.ts";
 
 /** The text of the file; empty where there is none. @throws KhwError IO_FAILED */
 export async function readKubeconfig(path: string): Promise<string> {
@@ -29,9 +30,19 @@ export async function writeKubeconfig(path: string, text: string): Promise<void>
       await file.close();
     }
     await rename(temporary, target);
+    await removeRemains(target);
   } catch (cause) {
     if (temporary !== undefined) await rm(temporary, { force: true });
     throw failed(path, "written", cause);
+  }
+}
+
+/** Removes the temporary files of clients that were killed: they hold the administrator's key. */
+async function removeRemains(target: string): Promise<void> {
+  const prefix = `${basename(target)}.khw-`;
+  for (const name of await readdir(dirname(target))) {
+    const pid = name.startsWith(prefix) ? name.slice(prefix.length) : "";
+    if (/^\d+$/.test(pid) && !isAlive(Number(pid))) await rm(join(dirname(target), name), { force: true });
   }
 }
 

@@ -119,7 +119,7 @@ async function isSame(one: string, other: string): Promise<boolean> {
 }
 
 /** This very process adds nothing at the time: its number then is that of one that is gone. */
-function isAlive(pid: number): boolean {
+export function isAlive(pid: number): boolean {
   if (pid === process.pid) return false;
   try {
     process.kill(pid, 0);

@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { chmod, lstat, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -112,6 +113,15 @@ t.test("what is no kubeconfig is refused", (t) => {
     t.throws(() => merged(text), { code: "CONFIG_INVALID", message: "config: is no kubeconfig" }, text);
   }
   t.end();
+});
+
+t.test("what a killed client left beside the file is removed; a client that runs is left alone", async (t) => {
+  const folder = t.testdir({ config: "one" });
+  const ended = spawnSync("true").pid;
+  const beside = [`config.khw-${ended}`, "config.khw-1", "config.khw-old", "config.bak"];
+  for (const name of beside) await writeFile(join(folder, name), "half");
+  await writeKubeconfig(join(folder, "config"), "two");
+  t.same((await readdir(folder)).sort(), ["config", "config.bak", "config.khw-1", "config.khw-old"]);
 });
 
 t.test("the file is its owner's alone, replaced as a whole, and a link stays one", async (t) => {
