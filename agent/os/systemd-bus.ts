@@ -1,5 +1,6 @@
 import { AbortError, createClient, DBusError } from "dbus-native";
 import type { CallOptions, Message } from "dbus-native";
+import pLimit from "p-limit";
 import { KhwError } from "../../proto/errors.ts";
 import { listen } from "./listen.ts";
 import type { UnitChange } from "./os.ts";
@@ -8,6 +9,12 @@ const service = "org.freedesktop.systemd1";
 const managerPath = "/org/freedesktop/systemd1";
 const properties = "org.freedesktop.DBus.Properties";
 const signalType = 4;
+
+/**
+ * The bus refuses a connection's call while 128 others wait for their reply (max_replies_per_connection of the system bus). Half of
+ * them are left to the manager's calls and to match rules.
+ */
+const openReads = 64;
 
 /** A connection to systemd's manager object that comes back by itself when the bus does. */
 export interface SystemdBus extends AsyncDisposable {
@@ -54,6 +61,8 @@ export function connectSystemd(address: string): SystemdBus {
   subscribe();
   bus.on("reconnected", subscribe);
 
+  const limit = pLimit(openReads);
+
   const onSignal = (member: string, listener: (message: Message) => void): (() => void) => {
     const hear = (message: Message): void => {
       if (message.type === signalType && message.member === member) listener(message);
@@ -80,7 +89,7 @@ export function connectSystemd(address: string): SystemdBus {
     properties: async (unit, kind, names) => {
       const get = { path: unitPath(unit), interface: properties, member: "Get", signature: "ss" };
       const values = await Promise.all(
-        names.map((name): Promise<unknown> => invoke({ ...get, body: [`${service}.${kind}`, name] })),
+        names.map((name) => limit((): Promise<unknown> => invoke({ ...get, body: [`${service}.${kind}`, name] }))),
       );
       return Object.fromEntries(names.map((name, index) => [name, values[index]]));
     },

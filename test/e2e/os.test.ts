@@ -216,6 +216,16 @@ t.test("what systemd refuses is an error with its words; what is no name is not 
   t.match(name?.error, { code: "INVALID_ARGUMENT" });
 });
 
+t.test("many questions at once are all answered: the bus allows 128 open calls", async (t) => {
+  const outcomes = await make<UnitStatus>(
+    ...Array.from({ length: 40 }, (): Call => ({ ...systemd("unit", "dbus.service"), background: true })),
+  );
+  t.same(
+    outcomes.map(({ result, error }) => error?.message ?? result?.activeState),
+    Array.from({ length: 40 }, () => "active"),
+  );
+});
+
 t.test("a start that does not end is left at the abort", async (t) => {
   const slow = "khw-slow.service";
   await put(`/etc/systemd/system/${slow}`, service(["Type=notify", "ExecStart=/bin/sleep infinity"]));
