@@ -6,8 +6,9 @@ import { listMembers, serverStatus } from "./api.ts";
 import type { Identified } from "./record.ts";
 
 /**
- * The member that a running cluster of the other controllers knows at this one's address, and that was started once: this
- * machine was made anew. Undefined where there is none, and where nobody can be asked: then etcd itself still refuses to begin.
+ * Returns the member that the other controllers' cluster has at this machine's address, if the member was started before: the
+ * machine was made again. Undefined if there is no such member, or if nobody answers: etcd itself then refuses to begin.
+ * @throws KhwError CREDENTIAL_INVALID if a controller's etcd answers and cannot be verified: it may know such a member
  */
 export async function knownToOthers(
   desired: WithEtcd,

@@ -3,13 +3,15 @@ import { isIP } from "node:net";
 import { KhwError } from "../../proto/errors.ts";
 import { show } from "../../proto/validate.ts";
 import { deadline } from "../os/deadline.ts";
+import { failureOf } from "../os/failure.ts";
 
 /** One etcd server by the JSON gateway of its v3 API: what has no stream of its own. */
 export interface Gateway {
   /**
    * The answer's object; 64-bit numbers are decimal strings in it, bytes are Base64.
    * @param path for example "/v3/kv/range"
-   * @throws KhwError NOT_READY when the server cannot be asked, or refuses.
+   * @throws KhwError NOT_READY if the server cannot be asked, or refuses; CREDENTIAL_INVALID if a server answers and TLS fails:
+   * that server lives, and nobody knows what it is doing
    */
   readonly post: (path: string, body: unknown, signal: AbortSignal) => Promise<Answer>;
 }
@@ -84,6 +86,17 @@ function exchange(
         }
       });
     });
-    call.once("error", reject).end(body);
+    call.once("error", (error) => reject(tlsFailure(url.origin, error, call.socket) ?? error)).end(body);
+  });
+}
+
+/** Undefined if the error is not about certificates. */
+function tlsFailure(server: string, error: Error, socket: unknown): KhwError | undefined {
+  const failure = failureOf(error, socket);
+  if (failure !== "unverified" && failure !== "rejected") return undefined;
+  const what = failure === "unverified" ? "its certificate cannot be verified" : "it does not accept the certificate";
+  return new KhwError("CREDENTIAL_INVALID", `${server}: ${what}: ${error.message}`, {
+    hint: "`khw-client doctor` names the certificate; is the clock of the machine right?",
+    cause: error,
   });
 }

@@ -155,12 +155,15 @@ export function etcdRemembered(desired: WithEtcd, needs: readonly string[]): Ste
   };
 }
 
+const unknownState: ReadonlySet<string> = new Set(["NOT_READY", "CREDENTIAL_INVALID"]);
+
 async function ownStatus({ etcd, identity }: Os, signal: AbortSignal): Promise<ServerStatus | undefined> {
   try {
     return await serverStatus(etcd, clientUrl(identity), signal);
   } catch (error) {
     signal.throwIfAborted();
-    if (error instanceof KhwError && error.code === "NOT_READY") return undefined;
+    // A member that cannot be verified is reported by its health check, and must not keep `pki renew` from its repair.
+    if (error instanceof KhwError && unknownState.has(error.code)) return undefined;
     throw error;
   }
 }

@@ -1,4 +1,4 @@
-import { toKhwError } from "../../proto/errors.ts";
+import { type KhwError, toKhwError } from "../../proto/errors.ts";
 import { clientUrl } from "../../proto/etcd.ts";
 import type { Os } from "../os/os.ts";
 import type { Target } from "../state/desired-state.ts";
@@ -9,11 +9,12 @@ import { turnAfter } from "./turn-clock.ts";
 /** One restart of an API server at a time, among all controllers of the cluster; and one of a member of etcd. */
 export interface RestartLease {
   /**
-   * Takes the lease for as long as what it answers is not disposed of. Where the cluster's etcd cannot be asked, the
-   * controllers take turns by time instead: it may be minutes until it resolves. @throws KhwError BUSY naming the controller
-   * that holds it.
-   * @param options.asked Somebody asked for the restart and sees to the order himself: without etcd it resolves at once.
-   * @param options.of What is restarted; an API server where not given.
+   * Takes the lease until the result is disposed of. If no server of etcd answers, the controllers take turns by time instead,
+   * which can take minutes.
+   * @param options.asked A person asked for the restart and sees to the order: without etcd the lease resolves at once.
+   * @param options.of The component to restart; the API server by default.
+   * @throws KhwError BUSY that names the controller that holds the lease; CREDENTIAL_INVALID if etcd answers and cannot be
+   * verified: the agent's clock may be wrong, and turns by a wrong clock restart two API servers at once
    */
   take(signal: AbortSignal, options?: TakeOptions): Promise<AsyncDisposable>;
 }
@@ -48,10 +49,11 @@ export function createRestartLease({
 
   const acquire = async (
     servers: readonly string[],
-    { key, doing }: { readonly key: string; readonly doing: string },
+    { key, doing, asked }: { readonly key: string; readonly doing: string; readonly asked: boolean },
     signal: AbortSignal,
   ): Promise<HeldKey | undefined> => {
     let why = "no state is kept that names them";
+    let unverified: KhwError | undefined;
     for (const server of servers) {
       try {
         return await etcd.hold(server, { key, value: identity.name, doing, ttlSeconds, signal });
@@ -59,10 +61,12 @@ export function createRestartLease({
         signal.throwIfAborted();
         const failure = toKhwError(error);
         if (failure.code === "BUSY") throw failure;
+        if (failure.code === "CREDENTIAL_INVALID") unverified = failure;
         why = failure.message;
       }
     }
-    log(`none of etcd's servers gives the lease ${key}: ${why}`);
+    log(`no server of etcd gives the lease ${key}: ${why}`);
+    if (unverified !== undefined && !asked) throw unverified;
     return undefined;
   };
 
@@ -72,7 +76,7 @@ export function createRestartLease({
       // The server that is restarted cannot keep its own lease.
       const own = of === "etcd" ? clientUrl(identity) : "";
       const servers = (cluster?.etcdServers ?? []).filter((server) => server !== own);
-      const held = await acquire(servers, leases[of], signal);
+      const held = await acquire(servers, { ...leases[of], asked }, signal);
       if (held !== undefined) return keeping(held, ttlSeconds);
       if (!asked && cluster !== undefined) {
         const index = cluster.controllers.findIndex(({ name }) => name === identity.name);

@@ -52,5 +52,26 @@ t.test("without etcd the agent waits for its controller's turn, and who asks is 
   t.equal(os.clock.now(), before);
   await lease.take(never);
   t.equal(os.clock.now() - before, 150_000, "the first controller's next minute of three");
-  t.match(lines[0], /^none of etcd's servers gives the lease .*ECONNREFUSED/);
+  t.match(lines[0], /^no server of etcd gives the lease .*ECONNREFUSED/);
 });
+
+t.test(
+  "an etcd that answers and cannot be verified gives no turn to the agent itself, whatever its clock says",
+  async (t) => {
+    const unverified = new KhwError(
+      "CREDENTIAL_INVALID",
+      "its certificate cannot be verified: certificate has expired",
+    );
+    const etcd: EtcdLock = {
+      hold: async (server) => {
+        throw server.includes("10.240.0.11") ? unverified : away;
+      },
+    };
+    const os = createFakeOs();
+    const before = os.clock.now();
+    const lease = createRestartLease({ os, target, etcd });
+    await t.rejects(lease.take(never), unverified);
+    await lease.take(never, { asked: true });
+    t.equal(os.clock.now(), before, "a person is not kept waiting");
+  },
+);
