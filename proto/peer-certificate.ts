@@ -53,7 +53,7 @@ function toLegacy(certificate: X509Certificate): Partial<PeerCertificate> {
   };
 }
 
-/** One value, or a list of several, as Node has it. */
+/** Returns a value, or a list of several values, as Node does. */
 function nameOf(text: string): PeerCertificate["subject"] {
   return Object.fromEntries(
     Object.entries(parseName(text)).map(([attribute, values]): [string, string | string[]] => {

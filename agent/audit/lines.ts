@@ -1,11 +1,11 @@
 import type { AuditEntry } from "../../proto/gen/khw/agent/v1/agent.ts";
-import { decodeLines, encodeLine } from "../history/lines.ts";
+import { decodeLines, encodeLine, hasFields } from "../history/lines.ts";
 
 export function encodeAuditEntry(entry: AuditEntry): string {
   return encodeLine(entry);
 }
 
-/** The entries of a file, one by one; a line that is none is passed over. */
+/** Returns the entries of a file; a line that is no entry is skipped. */
 export function decodeAuditEntries(file: Buffer): Generator<AuditEntry> {
   return decodeLines(file, isEntry);
 }
@@ -26,7 +26,5 @@ const types = {
 } as const satisfies Record<keyof AuditEntry, string>;
 
 function isEntry(value: unknown): value is AuditEntry {
-  if (typeof value !== "object" || value === null) return false;
-  const fields = new Map<string, unknown>(Object.entries(value));
-  return Object.entries(types).every(([name, type]) => typeof fields.get(name) === type);
+  return hasFields(value, types);
 }

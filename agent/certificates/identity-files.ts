@@ -30,7 +30,7 @@ export async function checkIdentity(paths: IdentityPaths): Promise<void> {
   }
 }
 
-/** Never fails for what is wrong with the files: the agent has a machine to look after, whoever may call it. */
+/** Never fails because of faulty files: the agent looks after its machine, also without callers. */
 export async function lookAtIdentity(paths: IdentityPaths): Promise<IdentityState> {
   if ((await orAbsent(() => stat(paths.certificate))) === undefined) return { kind: "absent" };
   let certificate: X509Certificate;

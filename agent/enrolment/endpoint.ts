@@ -97,7 +97,7 @@ export async function openDoor(options: DoorOptions): Promise<Door> {
     await admit(admission(own));
     log(`${reasonOf(state, identity)}: refuses callers, and waits to be enrolled`);
     options.changed(false);
-    // Whoever had a CA once takes none from outside.
+    // An agent that had a CA before accepts no CA from the metadata server.
     if (own !== undefined || state.kind !== "absent") return;
     options.watchCa(
       (ca) => {
@@ -151,7 +151,7 @@ function reasonOf(state: Exclude<IdentityState, { kind: "good" }>, { certificate
   return state.kind === "absent" ? `${certificate} is not there yet` : state.reason;
 }
 
-/** The management CA's certificate (PEM); undefined when there is none that can be read: nobody is vouched for then. */
+/** The management CA's certificate (PEM). Undefined if none can be read: then no caller is trusted. */
 async function readAuthority(path: string): Promise<string | undefined> {
   const pem = await orAbsent(() => readFile(path, "utf8"));
   try {

@@ -6,7 +6,7 @@ import type { Files } from "../os/os.ts";
 export interface EventLog<Event extends Numbered> {
   /** Appends what `make` returns for the next id. Never waits and never fails: what cannot be written down is logged. */
   append(make: (id: number) => Event): Event;
-  /** The id of the newest entry; 0 when there is none. */
+  /** The id of the newest entry; 0 for an empty log. */
   newest(): number;
   /** Oldest first; at most a page (256) of them, so that nobody holds them all in memory: the next begins after its last id. */
   list(filter: {

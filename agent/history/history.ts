@@ -4,7 +4,7 @@ import type { Clock, Files } from "../os/os.ts";
 import { type EventLog, openEventLog } from "./event-log.ts";
 import { decodeEvents, encodeEvent } from "./lines.ts";
 
-/** What the agent remembers of the machine, over restarts and reboots. */
+/** The agent's memory of the machine, kept over restarts and reboots. */
 export interface History extends Omit<EventLog<HistoryEvent>, "append"> {
   /** Never waits and never fails: what cannot be written down is logged. */
   append(entry: Entry): void;

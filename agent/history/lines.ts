@@ -48,7 +48,12 @@ const types = {
 } as const satisfies Record<keyof HistoryEvent, string>;
 
 function isEvent(value: unknown): value is HistoryEvent {
+  return hasFields(value, types);
+}
+
+/** Whether the value is an object with all of these fields, each of this type. */
+export function hasFields(value: unknown, wanted: Readonly<Record<string, string>>): boolean {
   if (typeof value !== "object" || value === null) return false;
   const fields = new Map<string, unknown>(Object.entries(value));
-  return Object.entries(types).every(([name, type]) => typeof fields.get(name) === type);
+  return Object.entries(wanted).every(([name, type]) => typeof fields.get(name) === type);
 }

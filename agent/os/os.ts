@@ -295,7 +295,7 @@ export interface ServedCertificate {
   readonly serverTime?: number;
 }
 
-/** What the agent finds out about its own ability to see the machine as it is. */
+/** The results of the agent's checks of its own ability to see the machine. */
 export interface SelfFacts {
   /** Why a connection to a listener of the agent's own got no answer; null when it got one. */
   readonly loopback: string | null;

@@ -30,7 +30,7 @@ interface Standing {
   readonly title: string;
   readonly drift: string;
   readonly error: ErrorDetail | undefined;
-  /** What a person must do; undefined when the agent repairs it. */
+  /** The action that a person must take; undefined if the agent repairs the drift. */
   readonly remedy: string | undefined;
 }
 

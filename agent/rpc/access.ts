@@ -19,7 +19,7 @@ export const readOnly: ReadonlySet<string> = new Set([
   EncryptionServiceService.countStoredValues.path,
 ]);
 
-/** What every role may call, an agent's too: how the server is, and what it offers. */
+/** The methods that every role may call, an agent's too: the server's health and its services. */
 export const anyRole = /^\/grpc\.(?:health|reflection)\.v1(?:alpha)?\./;
 
 /** Whether only khw:admin may call the method. */

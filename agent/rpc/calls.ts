@@ -25,7 +25,7 @@ export function holderOf(call: Pick<ServerUnaryCall<unknown, unknown>, "getAuthC
   return `${callerOf(call.getAuthContext())?.name ?? "?"} from ${call.getPeer()}`;
 }
 
-/** One question, one answer; what is thrown becomes the call's failure. */
+/** Serves a unary call; an error that is thrown becomes the call's failure. */
 export function unary<Request, Response>(
   { log }: CallOptions,
   answer: (request: Request, call: ServerUnaryCall<Request, Response>) => Promise<Response>,

@@ -3,7 +3,7 @@ import type { Audit } from "../audit/audit.ts";
 import { authorize } from "./authorize.ts";
 import { limitCalls } from "./call-limits.ts";
 
-/** What each connection may cost the agent, and how soon a dead one is noticed. */
+/** Limits on the cost of a connection, and on the time until a dead connection is noticed. */
 export function serverOptions({ audit }: { readonly audit: Audit }): ServerOptions {
   return {
     interceptors: [authorize({ audit, limits: limitCalls() })],

@@ -32,7 +32,7 @@ export function statusHandlers(
   };
   const look = coalesce(async () => {
     const { os, board, supervisor } = await node();
-    // One after the other: a failure must not leave a read behind that nobody waits for, however often it is asked again.
+    // In turn: after a failure no read may stay behind that nobody waits for, however often the caller asks again.
     const machine = await os.machine.read();
     await supervisor.read();
     board.post({ machine });

@@ -13,7 +13,7 @@ import { openRecordFile } from "./record-file.ts";
 /** The state that the agent keeps the machine in: that of the last operation that succeeded. */
 export interface Target {
   current(): Kept | undefined;
-  /** Why the kept state cannot be read; undefined when it can, and when there is none. */
+  /** The reason why the kept state cannot be read; undefined if the state is readable or absent. */
   damage(): string | undefined;
   /** Durable when it resolves. */
   adopt(operationId: string, desired: DesiredState): Promise<void>;

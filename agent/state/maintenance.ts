@@ -8,7 +8,7 @@ import type { Writer } from "./machine-lock.ts";
 /** Whether the node is drained: kept on disk, and a part of what the steps want (agent/steps.ts). */
 export interface Maintenance {
   current(): MaintenanceState;
-  /** Why the record cannot be read; undefined when it can, and when there is none. */
+  /** The reason why the record cannot be read; undefined if the record is readable or absent. */
   damage(): string | undefined;
   /** Durable, and nginx answers accordingly, when it resolves. @throws KhwError BUSY while another holds the machine. */
   set(drained: boolean, holder: string): Promise<MaintenanceState>;
@@ -20,7 +20,7 @@ export interface MaintenanceOptions {
   readonly writer: Writer;
   readonly board: Board;
   readonly history: History;
-  /** Makes nginx's site and nginx what they shall be now. */
+  /** Makes nginx and its site match the current maintenance state. */
   readonly apply: () => Promise<void>;
 }
 

@@ -6,7 +6,7 @@ import { openRecordFile, type RecordFile } from "./record-file.ts";
 export interface Store {
   /** The last operation that an earlier agent began here. */
   load(): Promise<Operation | undefined>;
-  /** Why the record of the last operation cannot be read; undefined when it can, and when there is none. */
+  /** The reason why the last operation's record cannot be read; undefined if the record is readable or absent. */
   damage(): string | undefined;
   /** Durable when it resolves. */
   save(operation: Operation): Promise<void>;

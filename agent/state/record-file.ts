@@ -6,7 +6,7 @@ import type { Files } from "../os/os.ts";
 export interface RecordFile<T> {
   /** Undefined when there is no file, and when it is damaged. */
   readonly found: T | undefined;
-  /** Names the file and says what is wrong with it; undefined when nothing is. It is undefined again after a write. */
+  /** Names the file and its fault; undefined without a fault, and again after a write. */
   readonly damage: () => string | undefined;
   /** Durable when it resolves. A damaged file is first moved aside, and never overwritten. @throws KhwError IO_FAILED */
   write(value: T): Promise<void>;
@@ -18,7 +18,7 @@ export interface RecordFormat<T> {
   readonly decode: (bytes: Uint8Array) => T;
 }
 
-/** Never fails for what is wrong with the file: whoever opens it decides what an unknown record means. */
+/** Never fails because of a faulty file: the caller decides about an unknown record. */
 export async function openRecordFile<T>(
   files: Files,
   path: string,

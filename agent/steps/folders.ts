@@ -33,7 +33,7 @@ export function releaseFolders(desired: DesiredState): string[] {
 /** The agent's own folders, which the package or the agent itself makes. */
 export const agentFolders = [pkiFolder, stateFolder, snapshotsFolder];
 
-/** What lies directly in a folder of the system's that khw shares with others. */
+/** Files that khw puts directly into a system folder shared with others. */
 const written = [
   configFolder,
   credentialFile("ca.pem"),

@@ -30,7 +30,7 @@ export interface Evidence {
 
 const alive: Life = { kind: "alive" };
 
-/** What the evidence says of a component that is not well. A missing answer counts only when nothing else explains it. */
+/** Judges a component that is not healthy. A missing answer counts only if nothing else explains it. */
 export function lifeOf(check: HealthCheck, evidence: Evidence): Life {
   const answer = evidence.second ?? evidence.health;
   return answer.status === 0 ? withoutAnswer(check, answer, evidence) : withAnswer(check, answer, evidence);
@@ -75,7 +75,7 @@ function withAnswer({ component, path }: HealthCheck, answer: ProbeResult, evide
     if (second?.status !== 500 || failingChecks(health).includes("etcd")) return alive;
     return { kind: "dead", reason: `/livez answers 500, failing: ${failingChecks(second).join(", ")}`, silent: false };
   }
-  // What nginx answers is the API server's word, or an order to say 503; what etcd answers is about its cluster.
+  // nginx's answer is the API server's, or the order to answer 503; etcd's answer is about its cluster.
   if (component === "nginx" || component === "etcd") return alive;
   // The others answer for their hold on the leader's lease, which nobody renews while the API server is away.
   if (!apiServerWell || second?.status === 200) return alive;

@@ -23,7 +23,7 @@ export async function examine(check: HealthCheck, os: Os, options: ExamineOption
   const health = await askHealth(check, os, { signal, keepAlive: true });
   const latencyMillis = performance.now() - begun;
   if (typeof health === "string") {
-    // What cannot be asked for want of a file tells nothing of the component.
+    // A question that cannot be asked because a file is missing says nothing about the component.
     return { life: { kind: "unknown", reason: health }, reason: health, latencyMillis };
   }
   const reason = explainHealth(check, health);
@@ -55,7 +55,7 @@ async function secondQuestion(
   return typeof asked === "string" ? undefined : asked;
 }
 
-/** Whoever was silent once gets less time: both questions fit between two beats. */
+/** A component that was silent once gets less time: both questions fit between two probes. */
 const secondTimeoutMillis = 1_500;
 
 const secondUrls: Readonly<Record<string, string | undefined>> = {

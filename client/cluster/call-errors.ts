@@ -9,7 +9,10 @@ export function isServiceError(error: unknown): error is ServiceError {
   return error instanceof Error && "code" in error && "details" in error && "metadata" in error;
 }
 
-/** What the agent said, or else what the call's or the connection's failure means. The error is always of this node. */
+/**
+ * Returns the agent's own error, or explains the failure of the call or connection. The error always names this
+ * node.
+ */
 export function nodeError({ name, host, port }: NodeAddress, error: ServiceError): KhwError {
   const said = fromServiceError(error);
   if (said !== undefined) {

@@ -59,7 +59,7 @@ interface Differing {
   readonly id: string;
   readonly title: string;
   readonly drift: string;
-  /** What a person must do: the agent leaves it as it is. */
+  /** The action that a person must take; the agent leaves the difference. */
   readonly remedy?: string;
 }
 

@@ -20,7 +20,7 @@ interface Difference {
   readonly step: string;
   readonly title: string;
   readonly drift?: string | undefined;
-  /** What a person must do: bootstrap leaves it as it is. */
+  /** The action that a person must take; bootstrap leaves the difference. */
   readonly remedy?: string | undefined;
   readonly error?: KhwError | undefined;
 }

@@ -9,7 +9,7 @@ export function text(fields: Fields, field: string, absent = ""): string {
   return oneLine(rawText(fields, field, absent));
 }
 
-/** The text as Google has it, for what is sent back; never to be shown. */
+/** Google's text unchanged, to be sent back; it must never be shown. */
 export function rawText(fields: Fields, field: string, absent = ""): string {
   const value = fields[field] ?? absent;
   return typeof value === "string" ? value : unreadable(field, "a text");

@@ -24,7 +24,7 @@ interface Target {
 
 interface Attack {
   readonly name: string;
-  /** Returns what is held open. */
+  /** Attacks the target, and puts the sockets that stay open into `held`. */
   run(target: Target, held: Socket[]): Promise<void>;
 }
 

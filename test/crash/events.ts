@@ -1,6 +1,6 @@
 /** The events of a bootstrap, as `bootstrap --output json` prints them. */
 
-/** One event of an undisturbed run. */
+/** An event of an undisturbed run. */
 export interface TimedEvent {
   readonly name: string;
   /** Milliseconds since the client was started. */

@@ -9,7 +9,7 @@ export type Victim = (typeof victims)[number];
 /** How the run begins: `bare`: the package on the machine and nothing else; `enrolled`: with all certificates made. */
 export type Start = "bare" | "enrolled";
 
-/** One crash. */
+/** A crash: the victim, and the moment. */
 export interface Point {
   /** From 1 on. A number and a seed always give the same point of the same list of events. */
   readonly number: number;
@@ -35,7 +35,7 @@ const etcdRuns = "service/etcd";
 
 /** How the victims take turns: etcd lives only for a part of the run, and a client's end stops nothing. */
 const turns: readonly Victim[] = ["agent", "machine", "agent", "client", "machine", "etcd", "agent", "machine"];
-/** One point in so many begins bare. */
+/** Each seventh point begins on a bare machine. */
 const bareEvery = 7;
 
 /**

@@ -27,7 +27,7 @@ export function summary(results: readonly Result[]): string {
   ].join("");
 }
 
-/** One line for a point that has just ended, and its differences below. */
+/** Prints a line for a point that has ended, with its differences below. */
 export function describe(result: Result): string {
   const { number, victim, start, after, delay, killedAfter, runs, seconds, verdict, found } = result;
   const codes = runs.map(({ code }) => code).join(", ");

@@ -11,7 +11,7 @@ import type { Ended } from "./run.ts";
  */
 export type Verdict = "identical" | "differs" | "missed" | "failed";
 
-/** One line of the file. */
+/** A line of the file. */
 export interface Result extends Point {
   readonly verdict: Verdict;
   /** The last event before the kill. */

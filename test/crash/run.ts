@@ -1,4 +1,4 @@
-/** One bootstrap, cut short at a point or not at all. */
+/** A bootstrap, interrupted at a point or not at all. */
 import { setTimeout as delay } from "node:timers/promises";
 
 import { runClient, type RunningClient } from "../fixtures/faults.ts";
@@ -28,7 +28,7 @@ export async function undisturbed(stage: Stage): Promise<TimedEvent[]> {
   return events;
 }
 
-/** What became of a point. */
+/** The result of a point. */
 export interface Killed {
   /** The last event before the kill. */
   readonly event: string;

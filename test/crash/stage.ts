@@ -13,7 +13,7 @@ import { type Digests, readTree, type Tree } from "./tree.ts";
 
 const identityFolder = "etc/khw-agent/pki";
 const managementFolder = "khw-pki";
-/** What the agent and its units keep in memory. */
+/** The state that the agent and its units keep in memory. */
 const runtimeFolder = "run/khw";
 
 /** Copies of all keys and certificates that a bootstrap makes or uses. */

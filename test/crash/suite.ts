@@ -28,7 +28,7 @@ interface Trees {
 }
 
 export interface SuiteOptions {
-  /** One undisturbed run instead of two, which must agree. */
+  /** A single undisturbed run instead of two that must agree. */
   readonly quick?: boolean;
 }
 

@@ -6,7 +6,7 @@ import { join } from "node:path";
 
 import { must } from "../testbed/command.ts";
 
-/** One name of a tree. */
+/** An entry of a tree. */
 export interface Entry {
   /** As `find -printf %y` has it: `f`, `d`, `l` and so on. */
   readonly kind: string;

@@ -79,7 +79,7 @@ interface Ran {
   readonly error: ReturnType<typeof toKhwError> | undefined;
 }
 
-/** Two agents: the first answers as it is told, the second is sound. */
+/** Starts two agents: the first gives the scripted answers, the second is sound. */
 async function start(t: Test, answers: () => Answers) {
   const folder = await mkdtemp(join(tmpdir(), "khw-responses-"));
   t.teardown(() => rm(folder, { recursive: true }));
@@ -199,7 +199,7 @@ t.test(
   },
 );
 
-/** One document, or one a line. */
+/** A document, or a document a line. */
 function jsonIn(text: string): unknown[] {
   if (text === "") return [];
   try {

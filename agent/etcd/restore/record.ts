@@ -7,7 +7,7 @@ export interface RestoreMark {
   current(): Restore | undefined;
   /** The one that was begun and not finished. */
   unfinished(): Restore | undefined;
-  /** Why the record cannot be read; undefined when it can, and when there is none. */
+  /** The reason why the record cannot be read; undefined if the record is readable or absent. */
   damage(): string | undefined;
   /** Durable when it resolves. */
   set(restore: Restore): Promise<void>;

@@ -16,7 +16,7 @@ export interface Pem {
   readonly content: Uint8Array;
 }
 
-/** What all checks of certificates are made against. */
+/** The common input of all certificate checks. */
 export interface Trust {
   /** The certificates of ca.pem; empty when it cannot be read, and then nothing is said about issuers. */
   readonly authorities: readonly X509Certificate[];

@@ -3,7 +3,7 @@ import { nameOnOneLine } from "../../../proto/subject.ts";
 import { violatedConstraint } from "./name-constraints.ts";
 import { fieldsOf, type X509Fields } from "./x509-fields.ts";
 
-/** What a certificate is shown for in TLS. */
+/** The purpose of a certificate in TLS. */
 export type Usage = "serverAuth" | "clientAuth";
 
 export const usageIds = { serverAuth: "1.3.6.1.5.5.7.3.1", clientAuth: "1.3.6.1.5.5.7.3.2" } as const;

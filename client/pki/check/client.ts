@@ -20,7 +20,7 @@ export interface ClientContext {
   readonly trust: Trust;
   /** The API server's certificate, which the kubeconfig's server address must fit. */
   readonly server: X509Certificate | undefined;
-  /** What that certificate must be valid for in any case. */
+  /** The names that the certificate must always be valid for. */
   readonly names: readonly WantedName[];
   readonly subject: { CN?: string; O?: string };
   /** Files that the kubeconfig may name; none where it must hold everything itself. */

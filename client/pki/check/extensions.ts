@@ -19,7 +19,7 @@ const neverCritical: Readonly<Record<string, string>> = {
   "1.3.6.1.5.5.7.1.1": "authorityInfoAccess",
 };
 
-/** What Go refuses in the extensions of a certificate. */
+/** Returns the faults that Go finds in the extensions of a certificate. */
 export function extensionProblems({ extensions, nameConstraints }: X509Fields): string[] {
   const critical = extensions.filter((extension) => extension.critical);
   const unknown = critical.filter(({ oid }) => handled[oid] === undefined && neverCritical[oid] === undefined);

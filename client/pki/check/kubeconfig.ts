@@ -2,7 +2,7 @@ import { decodeBase64 } from "./base64.ts";
 import type { Findings, Problem } from "./problem.ts";
 import { fieldOf, isMap, listOf, readYaml, textOf, whyNoText } from "./yaml.ts";
 
-/** What a kubeconfig's current context leads to. */
+/** The server, its CA and the user's certificate that a kubeconfig's current context leads to. */
 export interface Kubeconfig {
   readonly server: string;
   /** The name that the server's certificate is held to instead of the URL's host. */
@@ -20,7 +20,7 @@ export type NamedFiles = ReadonlyMap<string, Buffer>;
 
 const makeAgain = "make it again with `kubectl config ... --embed-certs=true`, as in lab 05";
 
-/** What would let the holder act as somebody else, or log in in another way than by the certificate. */
+/** Fields that would let the holder act as another user, or log in without the certificate. */
 const otherLogins = [
   "as",
   "as-groups",

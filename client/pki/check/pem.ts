@@ -1,12 +1,14 @@
 import { createPrivateKey, createPublicKey, type KeyObject, X509Certificate } from "node:crypto";
 import { malformation, type PemBlock, readBlocks } from "./pem-blocks.ts";
 
-/** A file's content, or what is wrong with it; never a part of the content. */
+/** A file's content, or its fault in words; the fault never quotes the content. */
 export type Reading<T> =
   | { readonly value: T; readonly problem?: undefined; readonly remedy?: undefined }
   | { readonly problem: string; readonly remedy?: string; readonly value?: undefined };
 
-/** The certificates of a PEM text in their order; none if there is none or if one cannot be read. */
+/**
+ * Returns the certificates of a PEM text in order; an empty list if there is no certificate or one cannot be read.
+ */
 export function readCertificates(pem: Uint8Array): readonly X509Certificate[] {
   return certificatesIn(pem).value ?? [];
 }
@@ -95,7 +97,7 @@ function publicKeyOf(der: Buffer): KeyObject | undefined {
   );
 }
 
-/** Why there is none, as far as the text lets it be seen. */
+/** Says why a text has no block of the wanted kind, as far as the text shows it. */
 function whyNone(pem: Uint8Array, wanted: string): string {
   const [first] = readBlocks(pem);
   if (first !== undefined) return `is no ${wanted}: it holds ${first.type}`;

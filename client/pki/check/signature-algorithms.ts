@@ -34,7 +34,7 @@ export function signatureName({ algorithm, parameters }: AlgorithmIdentifier): s
   return pssHashes.find(([, ...forms]) => forms.includes(encoded))?.[0];
 }
 
-/** What an error calls an algorithm that Go does not verify. */
+/** The name of an algorithm that Go does not verify, for errors. */
 export function refusedName(oid: string): string {
   return oid === pss ? "RSA-PSS with other parameters than Go takes" : (refused[oid] ?? `the algorithm ${oid}`);
 }

@@ -16,7 +16,7 @@ import {
 } from "@peculiar/asn1-x509";
 import { signatureName } from "./signature-algorithms.ts";
 
-/** What Node's own X509Certificate does not have. */
+/** The fields that Node's own X509Certificate lacks. */
 export interface X509Fields {
   /** 1, 2 or 3. */
   readonly version: number;

@@ -1,6 +1,6 @@
 import { type Document, isScalar, parseAllDocuments, visit } from "yaml";
 
-/** A YAML text as Kubernetes reads it, or what is wrong with it; never a part of it but the names of keys. */
+/** A YAML text as Kubernetes reads it, or its fault in words; the fault quotes nothing but names of keys. */
 export type YamlReading =
   | { readonly value: unknown; readonly doubles: readonly string[]; readonly problem?: undefined }
   | { readonly problem: string };

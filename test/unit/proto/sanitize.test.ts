@@ -1,7 +1,10 @@
 import t from "tap";
 import { keepLines, mapStrings, oneLine, paragraph, unsafeCharacter } from "../../../proto/sanitize.ts";
 
-/** One of each kind: escape, C1, bidi override and isolate, mark, line separator, lone surrogate, noncharacters, tag. */
+/**
+ * A character of each kind: escape, C1, bidi override and isolate, mark, line separator, lone surrogate,
+ * noncharacters, tag.
+ */
 const unsafe = [
   "\u{1b}",
   "\u{7f}",
