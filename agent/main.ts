@@ -101,7 +101,7 @@ async function serve(config: AgentConfig): Promise<void> {
     status: notifier.status,
     log,
     failed: (error) => {
-      log(formatError(error));
+      logError(error);
       notifier.status("does not know which machine this is");
     },
     signal,
@@ -189,12 +189,18 @@ function log(text: string): void {
   process.stderr.write(`${paragraph(text)}\n`);
 }
 
+/** The hint begins a line of its own, as everywhere; the other lines of a message from outside do not. */
+function logError({ code, message, hint, node, step }: KhwError): void {
+  log(formatError(new KhwError(code, message, { node, step })));
+  if (hint !== undefined) log(`hint: ${hint}`);
+}
+
 try {
   await main(process.argv.slice(2));
   process.exit(0);
 } catch (thrown) {
   const error = toKhwError(thrown);
-  log(formatError(error));
+  logError(error);
   if (error.code === "INTERNAL" && error.stack !== undefined) log(error.stack);
   process.exit(exitCode(error));
 }

@@ -227,13 +227,18 @@ t.test("an agent whose certificate becomes valid serves again by itself", async 
   t.same(await once(agent.child, "close"), [0, null], agent.log());
 });
 
-t.test("an agent whose identity is damaged goes on, and refuses callers", async (t) => {
-  await place(0);
-  await writeFile(files.certificate, "");
-  const agent = startAgent();
-  await agent.says(/agent\.pem: .*: refuses callers, and waits to be enrolled\n/);
-  await agent.says(/this is controller-0 at /);
-  t.match(await runEnrol(), /controller-0: enrolled: /);
-  agent.child.kill("SIGTERM");
-  t.same(await once(agent.child, "close"), [0, null], agent.log());
-});
+for (const [what, damage, reason] of [
+  ["certificate is empty", () => writeFile(files.certificate, ""), /agent\.pem: .*: refuses callers/],
+  ["key is gone", () => rm(files.key), /agent-key\.pem: ENOENT.*: refuses callers/],
+] as const) {
+  t.test(`an agent whose ${what} goes on, and refuses callers`, async (t) => {
+    await place(0);
+    await damage();
+    const agent = startAgent();
+    await agent.says(reason);
+    await agent.says(/this is controller-0 at /);
+    t.match(await runEnrol(), /controller-0: enrolled: /);
+    agent.child.kill("SIGTERM");
+    t.same(await once(agent.child, "close"), [0, null], agent.log());
+  });
+}
