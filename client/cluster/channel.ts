@@ -38,12 +38,11 @@ export async function readManagementIdentity(paths: {
         cause,
       });
     });
-  const [ca, certificate, key, register] = await Promise.all([
-    read(paths.ca),
-    read(paths.certificate),
-    read(paths.key),
-    readRegister(dirname(paths.ca)),
-  ]);
+  // In turn, so that the first file that is missing is the one that the error names.
+  const ca = await read(paths.ca);
+  const certificate = await read(paths.certificate);
+  const key = await read(paths.key);
+  const register = await readRegister(dirname(paths.ca));
   try {
     createSecureContext({ ca, cert: certificate, key });
   } catch (cause) {
