@@ -1,3 +1,4 @@
+import { join, relative, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { Plugin } from "esbuild";
 import { loadX509 } from "../proto/x509.ts";
@@ -16,18 +17,22 @@ const commonJs = "module.exports";
 export const lazyPackages: Plugin = {
   name: namespace,
   setup(build) {
+    // The bundle names each module made here, so its path is relative: the same sources give the same bytes in every folder.
+    const root = resolve(build.initialOptions.absWorkingDir ?? ".");
     // @peculiar/x509 loads only after what loadX509 does before; from then on Node has it.
     build.onStart(async () => void (await loadX509()));
     build.onResolve({ filter: /.*/ }, async ({ importer, kind, path, resolveDir, pluginData }) => {
       if (kind !== "dynamic-import" || pluginData === namespace) return undefined;
       const found = await build.resolve(path, { importer, kind, resolveDir, pluginData: namespace });
       const foreign = found.namespace === "file" && found.path.includes("/node_modules/");
-      return foreign && !found.external && found.errors.length === 0 ? { namespace, path: found.path } : undefined;
+      return foreign && !found.external && found.errors.length === 0
+        ? { namespace, path: relative(root, found.path) }
+        : undefined;
     });
     build.onLoad({ filter: /.*/, namespace }, async ({ path }) => {
-      const exported: object = await import(pathToFileURL(path).href);
+      const exported: object = await import(pathToFileURL(join(root, path)).href);
       const names = Object.keys(exported).filter((name) => identifier.test(name));
-      return { contents: contentsOf(path, names, commonJs in exported), resolveDir: "/" };
+      return { contents: contentsOf(`./${path}`, names, commonJs in exported), resolveDir: root };
     });
   },
 };

@@ -1,3 +1,4 @@
+import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import t from "tap";
@@ -23,6 +24,10 @@ for (const program of ["agent", "client"] as const) {
           .map(({ path }) => path),
       );
       t.ok(lazy.size > 0);
+      for (const output of Object.keys(outputs)) {
+        const text = await readFile(join(root, output), "utf8");
+        t.notOk(text.includes(resolve(root)), `${output} does not name the folder that it is built in`);
+      }
       for (const path of lazy) {
         const [chunk] = Object.entries(outputs).find(([, { entryPoint }]) => entryPoint === path) ?? [];
         const source: object = await import(pathToFileURL(resolve(root, path.replace(/^lazy-package:/, ""))).href);
