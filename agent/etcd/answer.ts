@@ -1,6 +1,6 @@
 import type { Answer } from "./gateway.ts";
 
-/** What the gateway answers, read leniently: it leaves out what is zero, false or empty. */
+/** Reads an answer of the gateway, which leaves out fields that are zero, false or empty. */
 export function fieldsOf(value: unknown): Answer {
   return typeof value === "object" && value !== null ? { ...value } : {};
 }
@@ -17,7 +17,7 @@ export function textsOf(value: unknown): string[] {
   return Array.isArray(value) ? value.filter((item) => typeof item === "string") : [];
 }
 
-/** Of a number of 64 bits, which stands there in decimal. */
+/** Reads a 64-bit number, which the gateway writes as a decimal string. */
 export function countOf(value: unknown): number {
   return Number(textOf(value) || 0);
 }

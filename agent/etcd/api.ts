@@ -5,23 +5,26 @@ import { fieldsOf, listOf, textOf, textsOf } from "./answer.ts";
 import type { Answer } from "./gateway.ts";
 import type { Identified } from "./record.ts";
 
-/** One etcd server as it tells of itself. IDs are decimal. */
+/** The status that an etcd server reports of itself. IDs are decimal. */
 export interface ServerStatus extends Identified {
-  /** 0 when there is none. */
+  /** 0 without a leader. */
   readonly leader: string;
   readonly learner: boolean;
 }
 
 export interface Member {
   readonly id: string;
-  /** Empty until it was started once. */
+  /** Empty until the member's first start. */
   readonly name: string;
   readonly peerUrls: readonly string[];
   readonly clientUrls: readonly string[];
   readonly learner: boolean;
 }
 
-/** Needs no quorum. @throws KhwError NOT_READY */
+/**
+ * Reads a server's status; needs no quorum.
+ * @throws KhwError NOT_READY
+ */
 export async function serverStatus(etcd: EtcdServers, server: string, signal: AbortSignal): Promise<ServerStatus> {
   const answer = await etcd.post(server, { path: "/v3/maintenance/status", body: {}, signal });
   const header = fieldsOf(answer["header"]);
@@ -33,13 +36,19 @@ export async function serverStatus(etcd: EtcdServers, server: string, signal: Ab
   };
 }
 
-/** As this server knows them. @throws KhwError NOT_READY */
+/**
+ * Lists the members that this server knows.
+ * @throws KhwError NOT_READY
+ */
 export async function listMembers(etcd: EtcdServers, server: string, signal: AbortSignal): Promise<Member[]> {
   const answer = await etcd.post(server, { path: "/v3/cluster/member/list", body: {}, signal });
   return listOf(answer["members"]).map(memberOf);
 }
 
-/** Adds a member that takes its data from the others before it has a vote. @throws KhwError NOT_READY */
+/**
+ * Adds a member that copies the others' data before it gets a vote.
+ * @throws KhwError NOT_READY
+ */
 export async function addLearner(
   etcd: EtcdServers,
   server: string,
@@ -60,7 +69,10 @@ export async function removeMember(etcd: EtcdServers, server: string, { id, sign
   await etcd.post(server, { path: "/v3/cluster/member/remove", body: { ID: id }, signal });
 }
 
-/** Gives a learner its vote. @throws KhwError NOT_READY, also when it is not in step with the leader yet. */
+/**
+ * Gives a learner its vote.
+ * @throws KhwError NOT_READY, also while the learner lags behind the leader
+ */
 export async function promoteMember(etcd: EtcdServers, server: string, { id, signal }: ChangeOptions): Promise<void> {
   await etcd.post(server, { path: "/v3/cluster/member/promote", body: { ID: id }, signal });
 }

@@ -2,10 +2,10 @@ import type { DefragmentResponse } from "../../proto/gen/khw/agent/v1/etcd.ts";
 import type { Os } from "../os/os.ts";
 import { localServer, readMember } from "./member.ts";
 
-/** The member copies its whole database, and answers nobody meanwhile. */
+/** The member copies its whole database, and answers no requests meanwhile. */
 const defragmentMillis = 300_000;
 
-/** @throws KhwError NOT_READY when the member does not answer, or not in time. */
+/** @throws KhwError NOT_READY if the member does not answer in time */
 export async function defragment(
   { etcd, clock }: Pick<Os, "etcd" | "clock">,
   signal: AbortSignal,

@@ -5,8 +5,8 @@ import type { Files } from "../os/os.ts";
 import { etcdDataFolder } from "../paths.ts";
 
 /**
- * Null when etcd's data folder is a file system of its own. While its disk is away the folder below looks like that of a member
- * whose data is gone, and is not: the data is on the disk.
+ * Returns an error unless etcd's data folder is a file system of its own. If the disk is not mounted, the empty
+ * folder looks as if the member's data were lost, although they are on the disk.
  */
 export async function missingDisk(files: Pick<Files, "stat">): Promise<KhwError | null> {
   const [own, parent] = await Promise.all([files.stat(etcdDataFolder), files.stat(dirname(etcdDataFolder))]);
@@ -20,7 +20,7 @@ export async function missingDisk(files: Pick<Files, "stat">): Promise<KhwError 
   );
 }
 
-/** @throws KhwError PREFLIGHT_FAILED where a disk of its own is wanted, and away */
+/** @throws KhwError PREFLIGHT_FAILED if a dedicated disk is wanted but not mounted */
 export async function demandDisk({ etcd }: WithEtcd, files: Pick<Files, "stat">): Promise<void> {
   const missing = etcd.dedicatedDisk ? await missingDisk(files) : null;
   if (missing !== null) throw missing;

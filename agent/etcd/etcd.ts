@@ -28,18 +28,21 @@ import { type Schedule, createSchedule } from "./snapshots/schedule.ts";
 import { openShelf } from "./snapshots/store.ts";
 import { createSnapshots, type Snapshots } from "./snapshots/snapshots.ts";
 
-/** The member on this machine, and what the agent does for it beside keeping it running. */
+/** The etcd member on this machine, and the agent's tasks for it except supervision. */
 export interface Etcd {
   readonly snapshots: Snapshots;
   readonly schedule: Schedule;
-  /** Takes one for whom asks. @throws KhwError POSTCONDITION_FAILED, with nothing kept, when it cannot be proved. */
+  /**
+   * Takes a snapshot on request.
+   * @throws KhwError POSTCONDITION_FAILED if the snapshot cannot be verified; no file is kept
+   */
   saveSnapshot(holder: string): Promise<Snapshot>;
-  /** Never throws for a member that does not answer. */
+  /** Does not throw if the member does not answer. */
   status(signal: AbortSignal): Promise<GetEtcdStatusResponse>;
   advanceRestore(request: AdvanceRestoreRequest, holder: string): Promise<Restore>;
-  /** A restore that was begun here and not finished. */
+  /** Returns a restore that has begun here and has not finished. */
   unfinishedRestore(): Restore | undefined;
-  /** @throws KhwError BUSY while another holds the machine. */
+  /** @throws KhwError BUSY while another operation holds the machine */
   defragment(holder: string): Promise<DefragmentResponse>;
 }
 
@@ -47,7 +50,7 @@ export interface EtcdOptions {
   readonly os: Os;
   readonly writer: Writer;
   readonly history: History;
-  /** The agent's own. */
+  /** The agent's own state folder. */
   readonly folder: string;
   readonly target: Target;
   readonly storage: Pick<Storage, "upload">;
@@ -55,10 +58,10 @@ export interface EtcdOptions {
   readonly signal: AbortSignal;
 }
 
-/** How often it is asked whether a snapshot is due. */
+/** How often the schedule checks whether a snapshot is due. */
 const beatMillis = 10_000;
 
-/** An unfinished restore of an earlier agent holds the machine from now on. */
+/** Opens etcd's tasks. An unfinished restore of an earlier agent process holds the machine from now on. */
 export async function openEtcd(options: EtcdOptions): Promise<Etcd> {
   const { os, writer, history, folder, target, storage, log, signal } = options;
   const { files, bulk, clock, identity } = os;
@@ -76,7 +79,7 @@ export async function openEtcd(options: EtcdOptions): Promise<Etcd> {
     member,
     missingDisk: async () => ((await wantsDisk(target, files)) ? missingDisk(files) : null),
     joined: async ({ clusterId, memberId }, { peers: members }) => {
-      // An etcd that is not khw's is not remembered: its guard is its owner's.
+      // An etcd that khw does not manage has no member record; its owner guards it.
       if (target.current()?.desired.etcd === undefined && (await readMemberRecord(files)) === undefined) return;
       const ids = { clusterId: decimalId(clusterId), memberId: decimalId(memberId) };
       await writeMemberRecord(files, { stage: "member", members, ...ids });
@@ -104,7 +107,7 @@ export async function openEtcd(options: EtcdOptions): Promise<Etcd> {
     },
     signal,
   });
-  // For the metrics, which do not wait for a look.
+  // For the metrics, which read the cached list only.
   await snapshots.list();
   const timer = setInterval(() => void schedule.beat(), beatMillis).unref();
   signal.addEventListener("abort", () => clearInterval(timer), { once: true });
@@ -143,7 +146,10 @@ export async function openEtcd(options: EtcdOptions): Promise<Etcd> {
   };
 }
 
-/** Without the kept state, the unit's own demand for a mounted disk tells. */
+/**
+ * Whether etcd needs a disk of its own. If the desired state cannot be read, the unit's own requirement for a mount
+ * decides.
+ */
 async function wantsDisk(target: Target, files: Pick<Files, "read">): Promise<boolean> {
   if (target.damage() === undefined) return target.current()?.desired.etcd?.dedicatedDisk === true;
   return (await files.read(inputsDropIn("etcd.service")))?.includes("AssertPathIsMountPoint=") === true;

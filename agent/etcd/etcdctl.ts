@@ -6,16 +6,16 @@ import { runTransient } from "../os/transient.ts";
 export interface EtcdctlOptions {
   readonly systemd: Pick<Systemd, "stop">;
   readonly program?: string;
-  /** Runs a program to its end, in a unit of its own. */
+  /** Runs a program to its end in a transient unit. */
   readonly launch?: typeof runTransient;
 }
 
-/** What a snapshot is read for must not take from etcd the disk that it writes its log to. */
+/** Reading a snapshot must not slow the disk that etcd writes its log to. */
 const behindOthers = ["nice", "-n", "10", "ionice", "-c", "3"];
 
 /**
- * etcdctl, in units of its own: what it needs of memory is not the agent's, and it may write where the agent may not. Keys are
- * named by their files; none is among the arguments.
+ * Runs etcdctl in transient units, so that its memory does not count as the agent's, and it may write outside the
+ * agent's sandbox. Keys are passed as file names, never as arguments.
  */
 export function createEtcdctl(options: EtcdctlOptions): Etcdctl {
   const { systemd, program = etcdctlProgram, launch = runTransient } = options;
@@ -61,8 +61,9 @@ function restoreFlags({ name, peerUrl, initialCluster, token }: RestoreOptions):
 }
 
 /**
- * Each line may be the last before the power goes, and the script be run again: the restored data are whole before they get
- * their name, and of both moves it can be seen whether they were made. All on etcd's own file system, where a move is a rename.
+ * The power can fail after any line; the script then runs again. So the restored data are complete before they get
+ * their final name, and each of the two moves leaves a visible trace. All paths are on etcd's own file system,
+ * where a move is a rename.
  */
 const replaceScript = `set -eu
 etcdctl=$1 snapshot=$2 data=$3 fresh=$4 aside=$5
@@ -94,7 +95,10 @@ function parseFacts(lines: readonly string[]) {
   throw new KhwError("POSTCONDITION_FAILED", `etcdctl does not tell what is in the snapshot: ${lines.at(-1) ?? ""}`);
 }
 
-/** 127 is a shell's for a program that is not there, 203 systemd's; etcdctl's own reason is in its last line that begins so. */
+/**
+ * Describes a failure. A shell exits with 127 if the program is missing, systemd with 203. etcdctl's reason is in
+ * its last line that begins with "Error:".
+ */
 function failure(code: number, lines: readonly string[], program: string): KhwError {
   if (code === 127 || code === 203 || lines.some((line) => line.startsWith("Failed to find executable"))) {
     return new KhwError("PREFLIGHT_FAILED", `${program} is not on this machine`, {

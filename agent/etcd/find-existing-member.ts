@@ -6,9 +6,11 @@ import { listMembers, serverStatus } from "./api.ts";
 import type { Identified } from "./record.ts";
 
 /**
- * Returns the member that the other controllers' cluster has at this machine's address, if the member was started before: the
- * machine was made again. Undefined if there is no such member, or if nobody answers: etcd itself then refuses to begin.
- * @throws KhwError CREDENTIAL_INVALID if a controller's etcd answers and cannot be verified: it may know such a member
+ * Returns the started member that the other controllers' cluster has at this machine's address. Such a member means
+ * that this machine was made again. Undefined if there is no such member, or if no controller answers; etcd itself
+ * then refuses to start.
+ * @throws KhwError CREDENTIAL_INVALID if a controller's etcd answers and cannot be verified: it may know such a
+ * member
  */
 export async function knownToOthers(
   desired: WithEtcd,

@@ -5,20 +5,20 @@ import { show } from "../../proto/validate.ts";
 import { deadline } from "../os/deadline.ts";
 import { failureOf } from "../os/failure.ts";
 
-/** One etcd server by the JSON gateway of its v3 API: what has no stream of its own. */
+/** An etcd server, through the JSON gateway of its v3 API. Streams are not supported. */
 export interface Gateway {
   /**
-   * The answer's object; 64-bit numbers are decimal strings in it, bytes are Base64.
+   * Returns the answer's object; 64-bit numbers are decimal strings, bytes are Base64.
    * @param path for example "/v3/kv/range"
-   * @throws KhwError NOT_READY if the server cannot be asked, or refuses; CREDENTIAL_INVALID if a server answers and TLS fails:
-   * that server lives, and nobody knows what it is doing
+   * @throws KhwError NOT_READY if the server cannot be reached, or refuses; CREDENTIAL_INVALID if a server answers
+   * and TLS fails: that server is alive, and its state is unknown
    */
   readonly post: (path: string, body: unknown, signal: AbortSignal) => Promise<Answer>;
 }
 
 export type Answer = Readonly<Record<string, unknown>>;
 
-/** Whom etcd is asked as; PEM. */
+/** The client identity for etcd, as PEM. */
 export interface GatewayIdentity {
   readonly ca: Buffer | string;
   readonly cert: Buffer | string;
@@ -26,9 +26,9 @@ export interface GatewayIdentity {
 }
 
 export interface GatewayOptions {
-  /** For each call; 3 s without it. */
+  /** The time limit of each call; 3 s by default. */
   readonly callMillis?: number;
-  /** Of one answer; 1 MiB without it. */
+  /** The largest answer; 1 MiB by default. */
   readonly maxAnswerBytes?: number;
 }
 
@@ -51,7 +51,7 @@ export function openGateway(server: string, identity: GatewayIdentity, options: 
   };
 }
 
-/** As the gateway wants bytes. */
+/** Encodes bytes for the gateway. */
 export function base64(text: string): string {
   return Buffer.from(text).toString("base64");
 }
@@ -90,7 +90,7 @@ function exchange(
   });
 }
 
-/** Undefined if the error is not about certificates. */
+/** Returns undefined if the error is not about certificates. */
 function tlsFailure(server: string, error: Error, socket: unknown): KhwError | undefined {
   const failure = failureOf(error, socket);
   if (failure !== "unverified" && failure !== "rejected") return undefined;

@@ -3,7 +3,10 @@ import type { Files } from "../os/os.ts";
 import { credentialFile } from "../paths.ts";
 import { type GatewayIdentity, unavailable } from "./gateway.ts";
 
-/** The API server's own certificate, with which etcd is asked. @throws KhwError NOT_READY where it is not there. */
+/**
+ * Reads the API server's own certificate and key, which authenticate requests to etcd.
+ * @throws KhwError NOT_READY if a file is missing
+ */
 export async function readEtcdIdentity(server: string, files: Pick<Files, "read">): Promise<GatewayIdentity> {
   const [ca, cert, key] = await Promise.all(etcdCredentials.map((name) => files.read(credentialFile(name))));
   if (ca === undefined || cert === undefined || key === undefined) {

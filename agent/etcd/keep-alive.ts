@@ -1,14 +1,14 @@
 import { KhwError } from "../../proto/errors.ts";
 import type { HeldKey } from "./lock.ts";
 
-/** Keeps the key until it is disposed of. A keep-alive that fails is no failure of what is under way. */
+/** Keeps a lease alive until it is disposed of. A failed keep-alive does not fail the running work. */
 export function keeping(held: HeldKey, ttlSeconds: number): AsyncDisposable {
   const timer = setInterval(() => void held.keepAlive().catch(() => undefined), (ttlSeconds / 3) * 1000);
   timer.unref();
   return {
     [Symbol.asyncDispose]: async () => {
       clearInterval(timer);
-      // What cannot be given back ends by itself.
+      // A lease that cannot be released expires by itself.
       await held.release().catch((error: unknown) => {
         if (!(error instanceof KhwError)) throw error;
       });

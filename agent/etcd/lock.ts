@@ -2,21 +2,24 @@ import { KhwError } from "../../proto/errors.ts";
 import type { EtcdServers } from "../os/os.ts";
 import { type Answer, base64 } from "./gateway.ts";
 
-/** A key that is there for as long as it is held, by one holder at a time. */
+/** A key in etcd that exists while its single holder keeps it. */
 export interface HeldKey {
   keepAlive(): Promise<void>;
   release(): Promise<void>;
 }
 
 export interface EtcdLock {
-  /** @throws KhwError BUSY naming the holder; NOT_READY when this server cannot be asked. */
+  /** @throws KhwError BUSY naming the holder; NOT_READY if this server cannot be reached */
   hold(
     server: string,
     options: {
       readonly key: string;
-      /** Who holds it: whoever finds himself there takes it over, for he has begun anew. */
+      /**
+       * The holder's name. A holder that finds its own name in the key takes the lease over, because it has
+       * restarted.
+       */
       readonly value: string;
-      /** What whoever holds it does, for who does not get it: "restarts its API server". */
+      /** The holder's activity, for the refusal that others get: "restarts its API server". */
       readonly doing: string;
       readonly ttlSeconds: number;
       readonly signal: AbortSignal;
@@ -24,7 +27,7 @@ export interface EtcdLock {
   ): Promise<HeldKey>;
 }
 
-/** In the cluster's etcd, with the API server's own certificate. */
+/** Locks through the cluster's etcd, with the API server's own certificate. */
 export function createEtcdLock(etcd: EtcdServers): EtcdLock {
   return {
     hold: async (server, { key, value, doing, ttlSeconds, signal }) => {
@@ -32,7 +35,7 @@ export function createEtcdLock(etcd: EtcdServers): EtcdLock {
         etcd.post(server, { path, body, signal: until });
       const { ID: lease } = await post("/v3/lease/grant", { TTL: ttlSeconds }, signal);
       const own = { key: base64(key), value: base64(value) };
-      // Not the caller's signal: what was taken is given back also when he goes away.
+      // Does not use the caller's signal: the lease must be released even if the caller is gone.
       const release = async (): Promise<void> => {
         await post("/v3/lease/revoke", { ID: lease }, noSignal());
       };
@@ -58,7 +61,7 @@ export function createEtcdLock(etcd: EtcdServers): EtcdLock {
   };
 }
 
-/** Whose name stands in the key that another holds. */
+/** Returns the name in a key that another controller holds. */
 function holderIn({ responses }: Answer): string {
   const value = /"value":"([A-Za-z0-9+/=]+)"/.exec(JSON.stringify(responses ?? ""))?.[1];
   return value === undefined ? "another controller" : Buffer.from(value, "base64").toString("utf8");

@@ -6,14 +6,17 @@ import type { Answer } from "./gateway.ts";
 
 export const localServer = "https://127.0.0.1:2379";
 
-/** The files that etcd has on the machine, with which etcdctl asks it. */
+/** etcd's credential files on this machine, which etcdctl uses too. */
 export const etcdctlIdentity = {
   ca: etcdFile("ca.pem"),
   certificate: etcdFile("kubernetes.pem"),
   key: etcdFile("kubernetes-key.pem"),
 } as const;
 
-/** The member's own account; answered without a quorum. @throws KhwError NOT_READY when it does not answer. */
+/**
+ * Reads the member's status; the member answers without a quorum too.
+ * @throws KhwError NOT_READY if it does not answer
+ */
 export async function readMember(etcd: EtcdServers, signal: AbortSignal): Promise<EtcdMember> {
   const [status, list] = await Promise.all(
     ["/v3/maintenance/status", "/v3/cluster/member/list"].map((path) =>
@@ -52,7 +55,7 @@ function peer(member: Answer): EtcdPeer {
   };
 }
 
-/** As etcdctl writes ids; the gateway has them in decimal, larger than a number holds. */
+/** Formats an id as etcdctl does. The gateway's ids are decimal strings, too large for a JavaScript number. */
 function hex(value: unknown): string {
   const decimal = textOf(value);
   return /^\d{1,20}$/.test(decimal) ? BigInt(decimal).toString(16) : "";

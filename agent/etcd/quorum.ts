@@ -3,14 +3,15 @@ import type { EtcdServers } from "../os/os.ts";
 import { listMembers, type Member, serverStatus } from "./api.ts";
 
 export interface Quorum {
-  /** One of those that make it up. */
+  /** A server of the quorum. */
   readonly server: string;
   readonly members: readonly Member[];
 }
 
 /**
- * The cluster as the other controllers' servers know it, when enough of them have a leader to change its membership.
- * @throws KhwError NOT_READY that says who answers and who does not.
+ * Returns the cluster as the other controllers' servers know it, if enough of them have a leader to change the
+ * membership.
+ * @throws KhwError NOT_READY with the servers that answer and those that do not
  */
 export async function findQuorum(
   etcd: EtcdServers,

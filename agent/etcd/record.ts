@@ -5,21 +5,22 @@ import { etcdRecordFile } from "../paths.ts";
 import type { InitialCluster } from "../render/etcd.ts";
 
 /**
- * What the agent durably remembers of this machine's member of etcd, so that a cluster is never begun twice.
- * forming: it may be started with --initial-cluster-state new; member: it was healthy once, and without its data it can only
- * join anew; joining: it was added to the cluster anew, and takes its data from the others.
+ * The agent's durable record of this machine's etcd member. It prevents that a cluster is created twice.
+ * forming: the member may start with --initial-cluster-state new.
+ * member: the member was healthy once; without its data it can only join again.
+ * joining: the member was added to the cluster again, and copies the others' data.
  */
 export type MemberRecord =
   | { readonly stage: "forming"; readonly members: InitialCluster }
   | (Identified & { readonly stage: "member" | "joining"; readonly members: InitialCluster });
 
-/** As etcd's API writes them: decimal. */
+/** IDs in decimal, as etcd's API writes them. */
 export interface Identified {
   readonly clusterId: string;
   readonly memberId: string;
 }
 
-/** @throws KhwError IO_FAILED for a record that is none: what is not known must not be taken for a fresh machine. */
+/** @throws KhwError IO_FAILED for an invalid record: an unreadable record must not look like a fresh machine */
 export async function readMemberRecord(files: Pick<Files, "read">): Promise<MemberRecord | undefined> {
   const text = (await files.read(etcdRecordFile))?.toString("utf8");
   return text === undefined ? undefined : parse(text);
@@ -32,7 +33,7 @@ export async function writeMemberRecord(files: Pick<Files, "mkdir" | "write">, r
   await files.write(etcdRecordFile, `${JSON.stringify(written, null, 2)}\n`, 0o600);
 }
 
-/** A member's or cluster's ID as etcd's own tools print it. */
+/** Formats a member's or cluster's ID as etcd's own tools print it. */
 export function hexId(decimal: string): string {
   return BigInt(decimal).toString(16);
 }

@@ -15,18 +15,19 @@ import { findQuorum } from "./quorum.ts";
 import { hexId, type Identified, type MemberRecord, readMemberRecord, writeMemberRecord } from "./record.ts";
 
 const unit = "etcd.service";
-/** Of a cluster's members one joins anew at a time: while it does, it counts for nothing. */
+/** Only one member joins again at a time, because a joining member does not count for the quorum. */
 const lock = { key: "/khw/etcd/join", doing: "joins etcd anew", ttlSeconds: 60 };
-/** A snapshot of some gigabytes is sent in less. */
+/** Long enough to send a snapshot of some gigabytes. */
 const catchUpMillis = 600_000;
 const intervalMillis = 500;
 
 type Known = Extract<MemberRecord, { readonly stage: "member" | "joining" }>;
 
 /**
- * Brings this machine's member back whose data is gone: the cluster forgets the old one, takes a new one in as a learner, and
- * gives it its vote when it has caught up. May be begun anew at any point. The others' quorum is counted first.
- * @throws KhwError NOT_READY without a quorum of the others; BUSY while another controller's member joins.
+ * Restores the membership of this machine after its etcd data is lost. The cluster removes the old member, adds a
+ * new one as a learner, and promotes it when it has caught up. Can be started again at any point. First checks that
+ * the other members have a quorum.
+ * @throws KhwError NOT_READY if the others have no quorum; BUSY while another controller's member joins
  */
 export async function rejoin(desired: WithEtcd, os: Os, context: ApplyContext): Promise<void> {
   const { files, systemd } = os;
@@ -50,7 +51,7 @@ async function join(
   const { server } = await ask();
   const held = await createEtcdLock(etcd).hold(server, { ...lock, value: identity.name, signal });
   await using _ = keeping(held, lock.ttlSeconds);
-  // Another may have joined while the lock was waited for.
+  // Another member may have joined during the wait for the lock.
   const quorum = await ask();
   const others = otherMembers(desired, quorum.members);
   const joining =
@@ -65,7 +66,7 @@ async function join(
   await writeMemberRecord(files, { ...record, ...joining, stage: "member" });
 }
 
-/** The member that an interrupted join added, where it is still good. */
+/** Returns the member that an interrupted join added, if it is still usable. */
 async function goesOn(
   record: Known,
   members: readonly Member[],
@@ -73,7 +74,7 @@ async function goesOn(
 ): Promise<Identified | undefined> {
   const added = members.find(({ id }) => id === record.memberId);
   if (record.stage !== "joining" || added === undefined) return undefined;
-  // Started once, it has promised things to the others that only its data knows of.
+  // A member that has started has made promises to the others, which only its data records.
   return added.name === "" || (await hasData(files)) ? record : undefined;
 }
 
@@ -109,9 +110,9 @@ async function begin(
 }
 
 /**
- * The members beside this one as --initial-cluster wants them: those that are there, by the names of the controllers that they
- * are. What etcd says of them would become a command of root's.
- * @throws KhwError SERVICE_FAILED for one that is none of the controllers
+ * Returns the other members for --initial-cluster, with their controllers' names. Names from etcd are not used,
+ * because they would become part of a command that root runs.
+ * @throws KhwError SERVICE_FAILED for a member that is not a controller
  */
 function otherMembers(desired: WithEtcd, members: readonly Member[]): InitialCluster {
   const { controllers } = desired.cluster;

@@ -2,7 +2,7 @@ import { openGateway } from "./gateway.ts";
 import { readEtcdIdentity } from "./identity.ts";
 import type { EtcdServers, Files } from "../os/os.ts";
 
-/** etcd's servers by their JSON gateways. */
+/** Connects to etcd's servers through their JSON gateways. */
 export function createEtcdServers(files: Pick<Files, "read">): EtcdServers {
   return {
     post: async (server, { path, body, signal, timeoutMillis }) => {

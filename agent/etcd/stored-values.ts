@@ -5,7 +5,7 @@ import { base64, type Gateway, openGateway, unavailable } from "./gateway.ts";
 import { readEtcdIdentity } from "./identity.ts";
 
 export interface CountOptions {
-  /** etcd's client URLs, asked in turn until one answers to the end. */
+  /** etcd's client URLs, tried in turn until one has answered all requests. */
   readonly servers: readonly string[];
   readonly files: Pick<Files, "read">;
   /** The API server's --etcd-prefix. */
@@ -13,12 +13,15 @@ export interface CountOptions {
   readonly signal: AbortSignal;
 }
 
-/** Few enough that a page of the largest values that etcd takes (1.5 MiB each) is no burden. */
+/** Small enough that a page of the largest values that etcd accepts (1.5 MiB each) fits in memory. */
 const pageSize = 25;
 const maxPageBytes = 64 * 1024 * 1024;
 const pageMillis = 20_000;
 
-/** Every value that Kubernetes keeps, counted by resource and by the key it is encrypted with. @throws KhwError NOT_READY */
+/**
+ * Counts all values that Kubernetes stores, by resource and by encryption key.
+ * @throws KhwError NOT_READY
+ */
 export async function countStoredValues({ servers, files, prefix, signal }: CountOptions): Promise<StoredValues[]> {
   let failure = unavailable("etcd", "no state is kept that names its servers");
   for (const server of servers) {
@@ -37,7 +40,7 @@ export async function countStoredValues({ servers, files, prefix, signal }: Coun
 async function count({ post }: Gateway, prefix: string, signal: AbortSignal): Promise<StoredValues[]> {
   const groups = new Map<string, StoredValues>();
   const folder = `${prefix.replace(/\/+$/, "")}/`;
-  // The first name after all that begin like the folder.
+  // The first key after all keys with the folder's prefix.
   const end = base64(`${folder.slice(0, -1)}0`);
   let from = base64(folder);
   for (;;) {
@@ -56,11 +59,11 @@ async function count({ post }: Gateway, prefix: string, signal: AbortSignal): Pr
 
 interface Pair {
   readonly key: string;
-  /** Its beginning, which is all that tells how it is stored. */
+  /** The beginning of the value, which shows how it is stored. */
   readonly value: string;
 }
 
-/** Longer than any provider's and key's names. */
+/** Longer than the name of any provider and key. */
 const headBytes = 300;
 
 function toPair(pair: unknown): Pair {
@@ -69,13 +72,13 @@ function toPair(pair: unknown): Pair {
   return { key: bytes(key).toString("utf8"), value: bytes(value).subarray(0, headBytes).toString("latin1") };
 }
 
-/** Groups of custom resources, and services, have a folder more. */
+/** Groups of custom resources, and services, have one folder more. */
 function resourceOf(path: string): string {
   const [first = "", second] = path.split("/");
   return second !== undefined && (first.includes(".") || first === "services") ? `${first}/${second}` : first;
 }
 
-/** As Kubernetes marks what it encrypts. */
+/** Returns the provider and key of Kubernetes' encryption marker. */
 function encryptionOf(value: string): Pick<StoredValues, "provider" | "key"> {
   const [, provider = "", key = ""] = /^k8s:enc:([a-z]+):v\d+:([^:]*):/.exec(value) ?? [];
   return { provider, key };

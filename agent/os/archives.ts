@@ -7,7 +7,7 @@ import { run } from "./run.ts";
 
 const toldLines = 3;
 
-/** Archives, by the system's tar. */
+/** Reads archives with the system's tar. */
 export function createArchives(): Archives {
   return {
     extract: async ({ archive, members, to, signal }) => {

@@ -5,7 +5,7 @@ import type { Clock } from "./os.ts";
 export function createClock(): Clock {
   return {
     now: () => Date.now(),
-    // CLOCK_MONOTONIC, which systemd tells its monotonic times by.
+    // CLOCK_MONOTONIC, the clock of systemd's monotonic timestamps.
     monotonic: () => Number(process.hrtime.bigint() / 1_000n) / 1_000,
     delay: async (millis, signal) => {
       try {

@@ -1,6 +1,6 @@
 /**
- * An operation of which one run at a time is enough: a call made while one runs waits for the next run, which all such
- * calls share, since the one that runs may have begun before what the caller wants it to see.
+ * Runs an operation once at a time. Calls made during a run share the next run, because the current run may have
+ * begun before the change that the caller wants it to see.
  */
 export function coalesce<Result>(operation: () => Promise<Result>): () => Promise<Result> {
   let running: Promise<Result> | undefined;

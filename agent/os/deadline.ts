@@ -1,15 +1,15 @@
-/** A signal that aborts with the caller's, or, after a time, with a reason of its own. */
+/** A signal that aborts with the caller's signal, or after a time with a reason of its own. */
 export interface Deadline extends Disposable {
   readonly signal: AbortSignal;
 }
 
-/** Nobody is left to see it: one for all spares an exception with its stack each time. */
+/** The abort reason after disposal. Nobody sees it, so a single error spares the cost of a new stack each time. */
 const over = new Error("what this was the deadline of is over");
 
 /**
- * Disposing of it aborts the signal too, so that nothing which was begun under it goes on; and it leaves nothing at the
- * caller's signal, which may live as long as the process.
- * @param expired makes the reason when the time is up, so that it can tell what was last seen.
+ * Starts a deadline. Disposing of it aborts the signal too, so nothing that started under the deadline goes on. It
+ * removes its listener from the caller's signal, which may live as long as the process.
+ * @param expired makes the abort reason when the time is up, so that it can include the last state seen
  */
 export function deadline(signal: AbortSignal, millis: number, expired: () => unknown): Deadline {
   const controller = new AbortController();

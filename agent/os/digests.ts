@@ -3,7 +3,7 @@ import type { FileHandle } from "node:fs/promises";
 
 const chunkBytes = 1024 * 1024;
 
-/** The SHA-256 of what an open file holds, in hex. */
+/** Returns the SHA-256 of an open file's content, in hex. */
 export async function digestOf(handle: FileHandle): Promise<string> {
   const sum = createHash("sha256");
   const chunk = Buffer.allocUnsafe(chunkBytes);

@@ -11,21 +11,21 @@ import type { Clock, DownloadRequest, Downloads } from "./os.ts";
 
 export interface DownloadsOptions {
   readonly clock: Clock;
-  /** How long a mirror may send nothing. */
+  /** How long a mirror may send no data. */
   readonly stallMillis?: number;
-  /** How often one mirror may fail in a row, without a byte more than before. */
+  /** How often one mirror may fail in a row without delivering a further byte. */
   readonly attempts?: number;
-  /** How much a file may have, and must leave. */
+  /** Limits of the file's size and of the free disk space. */
   readonly bounds?: Bounds;
 }
 
 const connectMillis = 10_000;
-/** How long a mirror may bring nothing new before the next is asked. */
+/** How long a mirror may deliver nothing new before the next mirror is tried. */
 const patienceMillis = 30_000;
 const firstPauseMillis = 500;
 const longestPauseMillis = 8000;
 
-/** Files from mirrors over HTTP, or from folders of this machine. */
+/** Downloads files from mirrors over HTTP, or copies them from folders of this machine. */
 export function createDownloads(options: DownloadsOptions): Downloads {
   return {
     text: (request) =>
@@ -47,7 +47,7 @@ export function createDownloads(options: DownloadsOptions): Downloads {
 
 type Fill = (sink: Sink) => Promise<void>;
 
-/** Has `take` try each mirror until one delivers. */
+/** Calls `take` with each mirror until one delivers. */
 async function fromMirrors<T>(
   request: DownloadRequest,
   options: DownloadsOptions,
@@ -107,8 +107,8 @@ interface PersistOptions {
 }
 
 /**
- * Attempts again after failures that can pass, for as long as that brings the transfer on: so and so many times, or, where
- * each takes long because the mirror says nothing, for so long.
+ * Retries after failures that can pass. Gives up after `attempts` failures in a row without a new byte, or after
+ * the time limit if a silent mirror makes each attempt slow.
  */
 async function persist(transfer: HttpTransfer, sink: Sink, { clock, signal, attempts }: PersistOptions): Promise<void> {
   let furthest = 0;

@@ -2,26 +2,26 @@ import { open, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 
 /**
- * Where a file's next content is made: hidden, in the same folder, and always of the same name, so that what a crash
- * left there is overwritten by the next run instead of piling up.
+ * Returns the path where a file's next content is written: hidden, in the same folder, and always with the same
+ * name. So the next run overwrites the remains of a crash, and they do not pile up.
  */
 export function temporaryOf(path: string): string {
   return join(dirname(path), `.${basename(path)}.khw-new`);
 }
 
-/** Makes the names in a folder outlive a loss of power. */
+/** Syncs a folder, so that its names survive a power loss. */
 export async function syncFolder(folder: string): Promise<void> {
   await using handle = await open(folder, "r");
   await handle.sync();
 }
 
-/** Puts a finished, synced temporary file, link or empty folder in its place. */
+/** Renames a finished, synced temporary file, link or empty folder to its final path. */
 export async function settle(temporary: string, path: string): Promise<void> {
   await rename(temporary, path);
   await syncFolder(dirname(path));
 }
 
-/** Has `make` fill the path's temporary, then settles it; a failure leaves nothing behind. */
+/** Calls `make` to fill the temporary file of the path, then renames it. A failure leaves nothing behind. */
 export async function replace(path: string, make: (temporary: string) => Promise<void>): Promise<void> {
   const temporary = temporaryOf(path);
   await rm(temporary, { recursive: true, force: true });

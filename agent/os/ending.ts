@@ -1,19 +1,19 @@
 import { constants } from "node:os";
 
-/** waitid(2)'s codes, as systemd names them. */
+/** The codes of waitid(2), with systemd's names. */
 const codes: Readonly<Record<number, string>> = { 1: "exited", 2: "killed", 3: "dumped" };
 
 const signalNames = new Map(
   Object.entries(constants.signals).map(([name, number]) => [number, name.slice("SIG".length)]),
 );
 
-/** The properties of a service that tell how it ended. */
+/** The properties of a service that describe how it ended. */
 export const endingProperties = ["MainPID", "Result", "ExecMainCode", "ExecMainStatus"];
 
 /**
- * How a service's last process ended, from its properties, in the words in which systemd writes of it to the journal: it
- * waits no longer than 10 ms for a journal that is busy, and drops the line. Nothing while a process runs, nor where none has
- * ended or the last one ended well.
+ * Describes how a service's last process ended, in the words of systemd's journal line. systemd drops that line if
+ * a busy journal does not take it within 10 ms. Returns no lines while a process runs, if no process has ended, or
+ * if the last one succeeded.
  */
 export function describeEnding(unit: string, service: Readonly<Record<string, unknown>>): string[] {
   const { MainPID: pid, Result: result, ExecMainCode: code, ExecMainStatus: status } = service;

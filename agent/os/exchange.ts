@@ -13,15 +13,15 @@ export interface HttpRequest {
 export interface HttpAnswer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string | undefined>>;
-  /** At most 64 KiB of it. */
+  /** The first 64 KiB of the body. */
   readonly body: string;
 }
 
 const maxBodyLength = 65_536;
-/** A connection on which nothing moves for so long is given up. */
+/** A connection without traffic for this time is closed. */
 const idleMillis = 60_000;
 
-/** One request and its answer, by Node's own client, on a connection of its own. Rejects as Node does. */
+/** Sends a request with Node's own client, on a new connection, and returns the answer. Rejects as Node does. */
 export async function exchange(url: URL, { method, headers, body, signal }: HttpRequest): Promise<HttpAnswer> {
   const request = url.protocol === "https:" ? requestHttps : requestHttp;
   const call = request(url, { method, headers, signal, agent: false, timeout: idleMillis });
@@ -42,7 +42,8 @@ export async function exchange(url: URL, { method, headers, body, signal }: Http
     });
   });
   const sent = body === undefined ? call.end() : pipeline(Readable.from(body), call);
-  // A server that refuses answers before it has read all; the answer tells more than the broken pipe.
+  // A server that refuses can answer before it has read the whole request. Its answer says more than the broken
+  // pipe.
   const [answer, sending] = await Promise.allSettled([answered, sent]);
   if (answer.status === "fulfilled") return answer.value;
   throw sending.status === "rejected" ? sending.reason : answer.reason;

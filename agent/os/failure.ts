@@ -11,22 +11,22 @@ const failures: Readonly<Record<string, ProbeFailure | undefined>> = {
 };
 
 /**
- * What the error of a request says of the server that was asked. An error that is not known is the asker's own: it is no
- * evidence against the server.
- * @param socket The request's connection, where there was one.
+ * Classifies the error of a request by its meaning for the server. An unknown error counts as the caller's own: it
+ * is no evidence against the server.
+ * @param socket the request's connection, if it had one
  */
 export function failureOf(error: unknown, socket: unknown): ProbeFailure {
   if (isUnverified(socket)) return "unverified";
   const code = codeOf(error);
   const known = failures[code];
   if (known !== undefined) return known;
-  // The parser of HTTP answers, and OpenSSL: both speak of bytes that the server sent.
+  // Errors of the HTTP parser and of OpenSSL: both are about bytes that the server sent.
   if (code.startsWith("HPE_")) return "closed";
   return code.startsWith("ERR_SSL_") ? "rejected" : "own";
 }
 
-/** The handshake was finished, and the server's certificate failed verification. */
+/** Whether the handshake finished and the server's certificate failed verification. */
 function isUnverified(socket: unknown): boolean {
-  // Node sets it to the reason, and to null until there is one.
+  // Node sets it to the reason of the failure; it is null until then.
   return socket instanceof TLSSocket && Boolean(socket.authorizationError);
 }

@@ -26,12 +26,12 @@ import type { FileFacts, Files } from "./os.ts";
 import { createRemembered } from "./remembered.ts";
 import { watchFolders } from "./watch.ts";
 
-/** The machine's file system. */
+/** Accesses the machine's file system. */
 export function createFiles(): Files {
-  // More than khw looks at.
+  // More files than khw checks.
   const sha256 = createRemembered({ derive: digestOf, most: 256 });
   const small = createRemembered({ derive: (handle) => handle.readFile(), most: 16 });
-  // Steps that run side by side have parents in common.
+  // Steps that run in parallel can have parent folders in common.
   const oneFolder = inTurn();
   return {
     stat: (path) => io(path, "cannot look", () => orAbsent(() => stat(path))),
@@ -79,7 +79,8 @@ function kindOf(stats: BigIntStats): FileFacts["kind"] {
 async function writeWhole(temporary: string, content: string | Uint8Array, mode: number): Promise<void> {
   await using handle = await open(temporary, "wx", 0o600);
   await handle.writeFile(content);
-  // Only now: a file that all may read must not be seen before it is whole, nor may the umask take bits away.
+  // The mode is set last: a world-readable file must not be visible before it is complete. The umask must not
+  // remove bits either.
   await handle.chmod(mode);
   await handle.sync();
 }
@@ -89,13 +90,13 @@ async function append(path: string, content: Uint8Array, mode: number): Promise<
   const { size } = await handle.stat();
   await handle.writeFile(content);
   await handle.sync();
-  // It may just have been made, and its name must outlive a loss of power, too.
+  // The file may be new, so its name must survive a power loss too.
   if (size === 0) await syncFolder(dirname(path));
 }
 
 /**
- * Makes the folder and those of its parents that are missing. Each gets its name only when it has its mode: mkdir(2) obeys the
- * umask, and a kill before the chmod would leave a folder that nobody but root can enter.
+ * Makes the folder and its missing parents. Each gets its name only when its mode is set. Otherwise a kill between
+ * mkdir(2), which obeys the umask, and chmod would leave a folder that only root can enter.
  */
 async function makeFolder(path: string, mode: number): Promise<void> {
   const there = await orAbsent(() => statFollowing(path));
@@ -108,7 +109,7 @@ async function makeFolder(path: string, mode: number): Promise<void> {
 }
 
 async function linkOver(from: string, to: string): Promise<void> {
-  // rename(2) does nothing where both names are of one inode already, and would leave the temporary one.
+  // rename(2) does nothing if both names have the same inode; the temporary name would stay.
   if (await isSameFile(from, to)) return rm(temporaryOf(to), { force: true });
   await replace(to, (temporary) => link(from, temporary));
 }

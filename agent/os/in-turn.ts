@@ -1,4 +1,4 @@
-/** One operation at a time, in the order in which they were asked for; what one ends in is its own caller's matter. */
+/** Runs one operation at a time, in the order of the calls. A failure concerns only its own caller. */
 export function inTurn(): <Result>(operation: () => Promise<Result>) => Promise<Result> {
   let last: Promise<unknown> = Promise.resolve();
   return (operation) => {

@@ -1,7 +1,7 @@
 import { getSystemErrorMessage } from "node:util";
 import { KhwError } from "../../proto/errors.ts";
 
-/** An error's code ("ENOENT", "ECONNRESET", ...); empty where it has none. */
+/** Returns an error's code ("ENOENT", "ECONNRESET", ...); empty if it has no code. */
 export function codeOf(error: unknown): string {
   return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "";
 }
@@ -11,7 +11,7 @@ export function isErrno(error: unknown, ...codes: readonly string[]): boolean {
   return codes.includes(codeOf(error));
 }
 
-/** What the operating system calls a failure ("no space left on device"); undefined for errors that are not its own. */
+/** Returns the operating system's text for a failure ("no space left on device"); undefined for other errors. */
 export function systemMessage(error: unknown): string | undefined {
   const own = error instanceof Error && "errno" in error && typeof error.errno === "number";
   return own ? getSystemErrorMessage(Number(error.errno)) : undefined;
@@ -29,8 +29,8 @@ const hints: Readonly<Record<string, string>> = {
 };
 
 /**
- * Runs a file operation; its failure becomes IO_FAILED naming the path that the operation is about, not the temporary
- * one that the system call saw. Other errors pass.
+ * Runs a file operation. Its failure becomes IO_FAILED and names the path of the operation, not the temporary path
+ * of the system call. Other errors pass unchanged.
  */
 export async function io<T>(path: string, doing: string, operation: () => Promise<T>): Promise<T> {
   try {
@@ -42,7 +42,7 @@ export async function io<T>(path: string, doing: string, operation: () => Promis
   }
 }
 
-/** The operation's result, or undefined where there is no such file. */
+/** Returns the operation's result; undefined if the file does not exist. */
 export async function orAbsent<T>(operation: () => Promise<T>): Promise<T | undefined> {
   try {
     return await operation();

@@ -1,13 +1,13 @@
 import type { LogEntry } from "../../proto/gen/khw/agent/v1/agent.ts";
 
-/** What a terminal can still show; longer lines are cut. */
+/** The longest text that a terminal can still show; longer lines are truncated. */
 const maxTextLength = 16_384;
-/** The end of the year 9999: a damaged journal may hold a later time, which no program can show. */
+/** The end of the year 9999. A damaged journal may hold a later time, which no program can show. */
 const latestUnixMillis = Date.parse("9999-12-31T23:59:59.999Z");
-/** syslog's "info": what a process writes without saying how important it is. */
+/** syslog's "info": the priority of output without an explicit priority. */
 const defaultPriority = 6;
 
-/** One line of `journalctl --output=json`; undefined for what is none. */
+/** Parses a line of `journalctl --output=json`; returns undefined if the line is invalid. */
 export function parseJournalLine(line: string): LogEntry | undefined {
   const fields = parse(line);
   if (fields === undefined) return undefined;
@@ -30,12 +30,15 @@ function parse(line: string): Map<string, unknown> | undefined {
     const value: unknown = JSON.parse(line);
     return typeof value === "object" && value !== null ? new Map(Object.entries(value)) : undefined;
   } catch {
-    // A line that was cut when journalctl was ended.
+    // The line was truncated when journalctl ended.
     return undefined;
   }
 }
 
-/** A text; its bytes where it is no UTF-8; a list of these where the field was given more than once. */
+/**
+ * Returns the text of a message field. The field is bytes if it is not UTF-8, and a list if it occurs more than
+ * once.
+ */
 function textOf(message: unknown): string {
   if (typeof message === "string") return message;
   if (!Array.isArray(message)) return "";

@@ -7,13 +7,14 @@ import { parseJournalLine } from "./journal-line.ts";
 import type { Logs, LogsRequest } from "./os.ts";
 import { plainLanguage } from "./run.ts";
 
-/** The machine's journal, read by journalctl: it knows how to follow a journal that is rotated. */
+/** Reads the machine's journal with journalctl, which can follow a rotated journal. */
 export function createLogs(): Logs {
   return { stream };
 }
 
 /**
- * The program waits for whoever does not read on, since a pipe holds little; it ends with the reading, however that ends.
+ * Streams journal lines. The program waits for a slow reader, because a pipe holds little; it ends when the reading
+ * ends, for any reason.
  */
 async function* stream(request: LogsRequest, signal: AbortSignal): AsyncGenerator<LogEntry> {
   signal.throwIfAborted();
@@ -23,7 +24,7 @@ async function* stream(request: LogsRequest, signal: AbortSignal): AsyncGenerato
     cwd: "/",
   });
   const ended = once(child, "close");
-  // Heard of below, unless nobody reads as far.
+  // The error is handled below, unless the reader stops before that.
   ended.catch(() => undefined);
   let complaint = "";
   child.stderr
@@ -41,7 +42,7 @@ async function* stream(request: LogsRequest, signal: AbortSignal): AsyncGenerato
     }
     const [code] = await ended;
     signal.throwIfAborted();
-    // Its status is 1 where it found no line, too.
+    // journalctl also exits with 1 if it found no line.
     if (code !== 0 && complaint.trim() !== "") throw unreadable(request, complaint.trim());
   } catch (error) {
     signal.throwIfAborted();
@@ -58,10 +59,10 @@ const maxComplaint = 500;
 function journalctlArguments({ unit, lines, sinceUnixMillis, follow }: LogsRequest): string[] {
   return [
     "--output=json",
-    // Without this, a field of more than 4096 bytes comes as null.
+    // Without this, a field of more than 4096 bytes is null.
     "--all",
     "--output-fields=MESSAGE,PRIORITY,_PID,SYSLOG_PID",
-    // Without this, --follow tells of the current boot alone.
+    // Without this, --follow shows the current boot only.
     "--merge",
     "--quiet",
     "--no-pager",

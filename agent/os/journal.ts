@@ -1,55 +1,55 @@
 import { isFatal } from "./fatal.ts";
 import { run } from "./run.ts";
 
-/** What Kubernetes' programs and Go print at length and nobody looks for: the value of each flag, and stacks. */
+/** Long output of Kubernetes' programs and Go that does not help: the value of each flag, and stacks. */
 const noise =
   /^\t|^\S+\(.*\)$|^created by |^goroutine \d+ (?:gp=\S+ )?(?:m=\S+ )?(?:mp=\S+ )?\[|^runtime stack:$|^\.\.\.(?:additional|\d+) frames? .*elided|^(?:r\w{1,5}|[c-g]s|lr|sp|pc|fault)\s+0x[0-9a-f]+$|^$|\] FLAG: --|^\s+--?\w/;
 const keptLines = 400;
 const keptLength = 2000;
 
-/** What a unit's journal has of one of its starts. */
+/** The journal lines of one start of a unit. */
 export interface StartLines {
-  /** systemd's ID of it in hex; empty where the journal does not have its beginning. */
+  /** systemd's invocation ID in hex; empty if the journal does not have the beginning of the start. */
   readonly invocation: string;
-  /** The oldest first: the unit's own, and systemd's about it ("Failed at step EXEC ..."). */
+  /** Oldest first: the unit's own lines, and systemd's about the unit ("Failed at step EXEC ..."). */
   readonly lines: string[];
-  /** The first line with which the program gave up; kept however much follows. */
+  /** The first line with which the program gave up; kept however many lines follow. */
   fatal?: string;
 }
 
 /**
- * The lines of a unit's last starts, the oldest start first, out of so many of its journal's last lines; without flags and
- * stacks. A line that came too late for the journal to know its start belongs to the one before it.
+ * Reads the lines of a unit's last starts, oldest first, from the last lines of its journal. Flags and stacks are
+ * left out. A late line without a known start belongs to the start before it.
  */
 export async function readStarts(unit: string, lines: number): Promise<StartLines[]> {
   const collected = collectStarts();
-  // On a busy machine the journal is behind: what the program said last may still be on its way.
+  // On a busy machine the journal lags: the program's last lines may not have been written yet.
   await run(["journalctl", "--sync"], { signal: AbortSignal.timeout(20_000), keep: 1 });
-  // What systemd's child says when it cannot execute the program carries the unit's name, and comes from a process that is gone
-  // before the journal has found out whose it was: `--unit` would miss it.
+  // If systemd's child cannot execute the program, its message carries the unit's name. The child is gone before
+  // the journal can find its unit, so `--unit` would miss the message.
   const matches = [`_SYSTEMD_UNIT=${unit}`, "+", `UNIT=${unit}`, "_UID=0"];
   const read = await readLines([`--lines=${lines}`, ...matches], collected.take);
   if (read < lines) return collected.starts;
-  // The oldest of these starts is cut, and the line with which it gave up can be among the lines that are missing.
+  // The oldest of these starts is incomplete. The line with which it gave up can be missing.
   const [cut] = collected.starts;
   if (cut === undefined || cut.invocation === "" || cut.fatal !== undefined || lines < longRead)
     return collected.starts;
   const whose = [`_SYSTEMD_INVOCATION_ID=${cut.invocation}`, `_SYSTEMD_UNIT=${unit}`];
   await readLines([`--grep=${fatalGrep}`, "--case-sensitive=true", `--lines=${mostFatal}`, ...whose], ({ message }) => {
-    // Newest first, as --grep with --lines is: so the first line of all is seen last.
+    // --grep with --lines shows the newest line first, so the first fatal line comes last.
     if (isFatal(message)) cut.fatal = message;
   });
   if (cut.fatal !== undefined) cut.lines.unshift(cut.fatal);
   return collected.starts;
 }
 
-/** A read of so many lines is meant to reach the beginning of a crash, and not just its end. */
+/** A read of this many lines is meant to reach the beginning of a crash, not only its end. */
 const longRead = 1000;
 const mostFatal = 200;
 const fatalGrep =
   '^(F[0-9]{4} |panic: |fatal error: |runtime: |SIG[A-Z]+: |\\[signal SIG|unexpected fault|\\{"level":"d?(panic|fatal)")';
 
-/** Collects lines by start, and keeps the newest of them, with the first fatal line of each start. */
+/** Groups lines by start, and keeps the newest lines and the first fatal line of each start. */
 export function collectStarts(): { readonly starts: StartLines[]; readonly take: (told: Told) => void } {
   const starts: StartLines[] = [];
   let kept = 0;
@@ -70,7 +70,10 @@ export function collectStarts(): { readonly starts: StartLines[]; readonly take:
   return { starts, take };
 }
 
-/** Reads the journal of matching lines, oldest first. @returns how many lines there were */
+/**
+ * Reads the journal's matching lines, oldest first.
+ * @returns the number of lines
+ */
 async function readLines(matches: readonly string[], take: (told: Told) => void): Promise<number> {
   const fields = "--output-fields=MESSAGE,INVOCATION_ID,_SYSTEMD_INVOCATION_ID";
   let count = 0;
@@ -91,7 +94,7 @@ export interface Told {
   readonly message: string;
 }
 
-/** Undefined for what is no line of text: bytes that are no UTF-8, or more of them than one line may have. */
+/** Parses a line; returns undefined for bytes that are not UTF-8, or a line that is too long. */
 function parseTold(line: string): Told | undefined {
   let entry: unknown;
   try {
@@ -105,7 +108,7 @@ function parseTold(line: string): Told | undefined {
     Reflect.get(entry, key),
   );
   if (typeof message !== "string") return undefined;
-  // systemd writes of a unit under its own invocation, and names the unit's beside it.
+  // systemd writes about a unit under its own invocation, and names the unit's invocation beside it.
   const invocation = [systemds, own].find((id) => typeof id === "string");
   return { invocation: typeof invocation === "string" ? invocation : "", message: message.slice(0, keptLength) };
 }

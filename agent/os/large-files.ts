@@ -6,7 +6,7 @@ import type { Bulk } from "./os.ts";
 
 const chunkBytes = 256 * 1024;
 
-/** The machine's file system. */
+/** Accesses large files and whole folders of the machine. */
 export function createBulk(): Bulk {
   return {
     read: (path, { from = 0, to = Infinity } = {}) => readChunks(path, from, to),
@@ -19,7 +19,7 @@ async function* readChunks(path: string, from: number, to: number): AsyncGenerat
   await using handle = await io(path, "cannot read", () => open(path, "r"));
   for (let position = from; position < to;) {
     const length = Math.min(chunkBytes, to - position);
-    // Each its own: whoever takes it may keep it for a while.
+    // A new buffer for each chunk, because the reader may keep it.
     const chunk = Buffer.allocUnsafe(length);
     const { bytesRead } = await io(path, "cannot read", () => handle.read(chunk, 0, length, position));
     if (bytesRead === 0) return;

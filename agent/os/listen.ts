@@ -1,4 +1,4 @@
-/** What is being waited for: events that happen before `outcome` is awaited count too. Disposing of it ends the listening. */
+/** A pending event. Events that happen before `outcome` is awaited count too. Disposal removes the listeners. */
 export interface Listening<T> extends Disposable {
   readonly outcome: Promise<T>;
 }
@@ -9,12 +9,13 @@ export interface Settle<T> {
 }
 
 /**
- * Listens at once, so that an action can be taken whose event must not be missed. The outcome is what `start`'s
- * listeners settle, or the signal's reason when it aborts first. `start` returns how to end each of its listeners.
+ * Starts listening at once, so that the caller can then trigger the event without missing it. `start` adds
+ * listeners that settle the outcome, and returns functions that remove them. If the signal aborts first, the
+ * outcome rejects with its reason.
  */
 export function listen<T>(signal: AbortSignal, start: (settle: Settle<T>) => readonly (() => void)[]): Listening<T> {
   const { promise, resolve, reject } = Promise.withResolvers<T>();
-  // The one who listens may fail before it comes to await this.
+  // The caller may fail before it awaits this promise.
   promise.catch(() => undefined);
   const abort = (): void => reject(signal.reason);
   signal.addEventListener("abort", abort, { once: true });

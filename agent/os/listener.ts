@@ -9,7 +9,7 @@ export interface Listener {
 
 const listening = "0A";
 
-/** The process that listens on a TCP port of any address: the first of those that share the socket. */
+/** Finds the process that listens on a TCP port of any address: the first one if several share the socket. */
 export async function findListener(port: number): Promise<Listener | undefined> {
   const sockets = new Set((await listeningSockets(port)).map(({ link }) => link));
   if (sockets.size === 0) return undefined;
@@ -23,19 +23,19 @@ export async function findListener(port: number): Promise<Listener | undefined> 
   return { pid: 0, name: "a process that this one cannot see" };
 }
 
-/** How many connections wait to be accepted at a TCP port of any address; undefined when nobody listens there. */
+/** Returns how many connections wait to be accepted at a TCP port of any address; undefined without a listener. */
 export async function waitingConnections(port: number): Promise<number | undefined> {
   const sockets = await listeningSockets(port);
   return sockets.length === 0 ? undefined : sockets.reduce((sum, { waiting }) => sum + waiting, 0);
 }
 
 interface ListeningSocket {
-  /** As /proc/PID/fd shows it: "socket:[4711]". */
+  /** The link in /proc/PID/fd: "socket:[4711]". */
   readonly link: string;
   readonly waiting: number;
 }
 
-/** The sockets of the kernel's tables that listen on the port. */
+/** Reads from the kernel's tables the sockets that listen on the port. */
 async function listeningSockets(port: number): Promise<ListeningSocket[]> {
   const tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(async (path) => orAbsent(() => readFile(path, "utf8")));
   const suffix = `:${port.toString(16).toUpperCase().padStart(4, "0")}`;
@@ -45,7 +45,7 @@ async function listeningSockets(port: number): Promise<ListeningSocket[]> {
     .filter(([, local, , state]) => local?.endsWith(suffix) === true && state === listening)
     .map((columns) => ({
       link: `socket:[${columns[9]}]`,
-      // "tx_queue:rx_queue": of a socket that listens the second is the length of its accept queue, in hex.
+      // "tx_queue:rx_queue": for a listening socket the second is the length of its accept queue, in hex.
       waiting: Number.parseInt(columns[4]?.split(":")[1] ?? "0", 16),
     }));
 }
@@ -60,7 +60,7 @@ async function holdsOneOf(pid: number, sockets: ReadonlySet<string>): Promise<bo
   return false;
 }
 
-/** Undefined when the process (or its descriptor) went away meanwhile. */
+/** Returns undefined if the process or its descriptor disappears during the read. */
 async function whileItLives<T>(look: () => Promise<T>): Promise<T | undefined> {
   try {
     return await look();

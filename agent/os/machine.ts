@@ -6,7 +6,7 @@ import type { MachineFacts } from "./os.ts";
 
 const diskPath = "/var/lib";
 
-/** The machine's facts: what does not change is asked once, what does comes from the kernel. */
+/** Reads facts of the machine. Constant facts are read once, the others from the kernel. */
 export function createMachineFacts(): MachineFacts {
   let system: Promise<{ readonly name: string; readonly kernel: string }> | undefined;
   return {
@@ -31,7 +31,7 @@ export function createMachineFacts(): MachineFacts {
   };
 }
 
-/** systeminformation knows the distributions' ways to name themselves; it starts processes, so it is asked only once. */
+/** systeminformation knows how distributions name themselves. It starts processes, so it is called only once. */
 async function readSystem(): Promise<{ name: string; kernel: string }> {
   const { osInfo } = await import("systeminformation");
   const { distro, release, kernel } = await osInfo();

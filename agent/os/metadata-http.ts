@@ -7,24 +7,26 @@ export interface MetadataOptions {
   readonly signal: AbortSignal;
   readonly clock: Clock;
   readonly baseUrl?: string;
-  /** How long to try, over all. */
+  /** The time limit over all attempts. */
   readonly deadlineMillis?: number;
-  /** How long one request may take. */
+  /** The time limit of one request. */
   readonly attemptMillis?: number;
 }
 
 export interface ReadOptions extends MetadataOptions {
   readonly baseUrl: string;
-  /** What each value's last request came to, for the time-out's message. */
+  /** The result of each value's last request, for the time-out's message. */
   readonly seen: Map<string, string>;
-  /** Refused beyond this length; 4096. */
+  /** Longer answers are refused; 4096 by default. */
   readonly maxBytes?: number;
 }
 
-/** One value, or a folder of them as JSON. */
+/** A value, or a folder of values as JSON. */
 export interface Value {
   readonly text: string;
-  /** Names this state of it, for whoever waits for the next; empty where the server names none. */
+  /**
+   * Identifies this state of the value, so that a caller can wait for the next; empty if the server sends no ETag.
+   */
   readonly etag: string;
 }
 
@@ -32,8 +34,9 @@ const firstPauseMillis = 250;
 const longestPauseMillis = 4000;
 
 /**
- * Reads what stands below /computeMetadata/v1/ at the path (with its query), for as long as the signal lets it; undefined when
- * the server has none of that name. @throws KhwError METADATA_UNAVAILABLE when it answers not as Google's does
+ * Reads the value at a path (with its query) below /computeMetadata/v1/, and retries until the signal aborts.
+ * Returns undefined if the server has no value of that name.
+ * @throws KhwError METADATA_UNAVAILABLE if the answer is not like Google's
  */
 export async function readValue(path: string, options: ReadOptions): Promise<Value | undefined> {
   const { signal, clock, seen } = options;
@@ -82,10 +85,10 @@ async function request(path: string, name: string, options: ReadOptions): Promis
   }
 }
 
-/** By Node's own client, since the agent asks at each start: undici, for all that it can, would stay in memory for ever. */
+/** Uses Node's own client: the agent reads metadata at each start, and undici would stay in memory afterwards. */
 function open(url: string, signal: AbortSignal): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
-    // An agent of its own, so that no proxy of the environment comes between and no connection stays.
+    // No shared HTTP agent, so that the environment's proxy is not used and no connection stays open.
     get(url, { agent: false, headers: { "metadata-flavor": "Google" }, signal }, resolve).on("error", reject);
   });
 }

@@ -4,12 +4,12 @@ import { parseIPv4, parseNodeName, refuse, show } from "../../proto/validate.ts"
 import { deadline } from "./deadline.ts";
 import { type MetadataOptions, readValue, unavailable } from "./metadata-http.ts";
 
-/** Reads one value below /computeMetadata/v1/; undefined when the server has none of that name. */
+/** Reads one value below /computeMetadata/v1/; undefined if the server has no value of that name. */
 type Read = (name: string) => Promise<string | undefined>;
 
 /**
- * Who and where this instance is, from Compute Engine's metadata server.
- * @throws KhwError METADATA_UNAVAILABLE when it does not answer in time, or not as Google's does.
+ * Reads this instance's name, addresses and location from Compute Engine's metadata server.
+ * @throws KhwError METADATA_UNAVAILABLE if it does not answer in time, or not like Google's
  */
 export async function readIdentity(options: MetadataOptions): Promise<Identity> {
   const { signal, baseUrl = "http://metadata.google.internal", deadlineMillis = 60_000 } = options;
@@ -23,8 +23,8 @@ export async function readIdentity(options: MetadataOptions): Promise<Identity> 
 }
 
 /**
- * One value below /computeMetadata/v1/; undefined when the server has none of that name.
- * @throws KhwError METADATA_UNAVAILABLE when it does not answer in time, or not as Google's does.
+ * Reads one value below /computeMetadata/v1/; undefined if the server has no value of that name.
+ * @throws KhwError METADATA_UNAVAILABLE if it does not answer in time, or not like Google's
  */
 export async function readMetadata(name: string, options: MetadataOptions): Promise<string | undefined> {
   const { signal, baseUrl = "http://metadata.google.internal", deadlineMillis = 10_000 } = options;
@@ -71,7 +71,7 @@ function parseRegion(region: string): string {
   return region;
 }
 
-/** A project's id; those of before 2011 carry a domain ("example.com:project"). */
+/** Checks a project's id. Ids from before 2011 carry a domain ("example.com:project"). */
 function parseProject(project: string): string {
   if (!/^([a-z0-9.-]+:)?[a-z][-a-z0-9]{4,28}[a-z0-9]$/.test(project)) {
     refuse("project/project-id", `${show(project)} is not a project's id`);

@@ -12,12 +12,12 @@ export interface PackagesOptions {
   readonly clock: Clock;
   /** How long to wait for a lock that another package manager holds. */
   readonly lockMillis?: number;
-  /** How long an installation may take, waiting included. */
+  /** The time limit of an installation, including waits. */
   readonly installMillis?: number;
 }
 
 interface Apt {
-  /** Runs one command of the package manager, each time anew while another holds its lock. */
+  /** Runs one command of the package manager, and repeats it while another process holds the lock. */
   (argv: readonly string[]): Promise<Ended>;
 }
 
@@ -25,11 +25,11 @@ const lockPollMillis = 2000;
 
 const environment = {
   DEBIAN_FRONTEND: "noninteractive",
-  // Ubuntu's needrestart would otherwise restart services that are none of this step's business.
+  // Otherwise Ubuntu's needrestart would restart unrelated services.
   NEEDRESTART_SUSPEND: "1",
 };
 
-/** apt and dpkg of Debian and Ubuntu. */
+/** Installs packages with apt and dpkg of Debian and Ubuntu. */
 export function createPackages(options: PackagesOptions): Packages {
   const { systemd, installMillis = 900_000 } = options;
   return {
@@ -54,10 +54,13 @@ export function createPackages(options: PackagesOptions): Packages {
   };
 }
 
-/** dpkg's database, which it replaces whole at every change. */
+/** dpkg's database; dpkg replaces the whole file at every change. */
 const database = "/var/lib/dpkg/status";
 
-/** Answers from memory for as long as dpkg's database is the same file: asking dpkg starts a process, every minute anew. */
+/**
+ * Caches answers while dpkg's database is the same file. Otherwise each check would start a dpkg process, every
+ * minute.
+ */
 function rememberInstalled(): Packages["installed"] {
   const answers = new Map<string, string | undefined>();
   let known = "";
@@ -68,14 +71,14 @@ function rememberInstalled(): Packages["installed"] {
     known = now;
     if (now !== "" && answers.has(name)) return answers.get(name);
     const answer = await installed(name);
-    // What changed while dpkg was asked is asked anew.
+    // An answer is not cached if the database changed during the query.
     if (now === known) answers.set(name, answer);
     return answer;
   };
 }
 
 async function installed(name: string): Promise<string | undefined> {
-  // The braces are for dpkg-query: no shell sees them.
+  // The braces are for dpkg-query; no shell is involved.
   const format = "${db:Status-Status} ${Version}\n";
   const { code, lines } = await run(["dpkg-query", "--show", `--showformat=${format}`, parsePackageName(name)], {
     signal: AbortSignal.timeout(30_000),
@@ -87,7 +90,8 @@ async function installed(name: string): Promise<string | undefined> {
 }
 
 async function install(name: string, apt: Apt): Promise<void> {
-  // A repository of somebody else's that fails must not stop what the others have: the installation decides.
+  // A failing third-party repository must not prevent an installation from the others; the installation itself
+  // decides.
   const update = await apt(["apt-get", "--quiet", "update"]);
   let ended = await apt(installCommand(name));
   if (ended.lines.some((line) => line.includes("dpkg was interrupted"))) {
@@ -134,7 +138,10 @@ function installCommand(name: string): string[] {
   return ["apt-get", "--quiet", "--yes", "--no-install-recommends", ...keepFiles, "install", name];
 }
 
-/** apt waits for dpkg's lock if told so, but never for that of its lists, and says nothing while it does: so khw waits. */
+/**
+ * Repeats apt while a lock is held. apt itself can wait for dpkg's lock, but not for the lock of its lists, and
+ * prints nothing meanwhile.
+ */
 function waitingApt(options: PackagesOptions, signal: AbortSignal, progress: (text: string) => void): Apt {
   const { systemd, clock, lockMillis = 300_000 } = options;
   const onLine = (line: string): void => {
@@ -153,7 +160,10 @@ function waitingApt(options: PackagesOptions, signal: AbortSignal, progress: (te
   };
 }
 
-/** Who holds a lock, as apt ("held by process 812 (unattended-upgr)") or dpkg ("locked by ... pid 812") says it. */
+/**
+ * Returns the holder of a lock from the output of apt ("held by process 812 (unattended-upgr)") or dpkg ("locked by
+ * ... pid 812").
+ */
 function lockHolder(lines: readonly string[]): string | undefined {
   for (const line of lines) {
     const [, file, pid, name] =

@@ -16,19 +16,19 @@ const maxBodyBytes = 4096;
 
 type ProbeOptions = Parameters<Probes["http"]>[1];
 
-/** Of the connections that are kept for the next probe. */
+/** The clock, and the connections that are kept for the next probe. */
 interface Kept {
   readonly http: HttpAgent;
   readonly https: HttpsAgent;
   readonly clock: Pick<Clock, "now">;
 }
 
-/** A kept connection ends when nobody has asked for so long. */
+/** A kept connection is closed after this time without a request. */
 const keptMillis = 60_000;
 
 export function createProbes(clock: Pick<Clock, "now">): Probes {
   const options = { keepAlive: true, timeout: keptMillis, maxFreeSockets: 1 };
-  // A session that is resumed is not verified again: each connection begins with a whole handshake.
+  // A resumed TLS session is not verified again, so each connection begins with a full handshake.
   const kept = { clock, http: new HttpAgent(options), https: new HttpsAgent({ ...options, maxCachedSessions: 0 }) };
   return {
     http: (url, options) => probe(url, options, kept),
@@ -56,11 +56,11 @@ async function probe(url: string, options: ProbeOptions, kept: Kept): Promise<Pr
     const request = begin(kept);
     const released = new Promise((resolve) => request.once("close", resolve));
     const result = await answer(request).catch((error: unknown) => {
-      // The server had ended the kept connection meanwhile, and did not see the request.
+      // The server had closed the kept connection in the meantime, and did not see the request.
       if (!request.reusedSocket || timeout.signal.aborted) throw error;
       return answer(begin());
     });
-    // What has not ended ends with the deadline: a connection that is kept is to be back in its place by then.
+    // The deadline ends requests that have not ended. A kept connection must be back in its pool before that.
     await released;
     return options.caPem === undefined || isValidAt(kept.clock.now(), request)
       ? result
@@ -85,14 +85,16 @@ interface NoAnswer {
   readonly socket: Socket | null | undefined;
   readonly timeoutMillis: number;
   readonly tookMillis: number;
-  /** For how long of that the event loop was at work. */
+  /** How long the event loop was busy in that time. */
   readonly activeMillis: number;
 }
 
-/** A timer that ran later than this did not run when it was due. */
+/** A timer that runs later than this missed its time. */
 const lateMillis = 1_000;
 
-/** Nothing was heard within the time. A process that was busy itself, or was stopped, may not have listened. */
+/**
+ * The result of a probe without an answer in time. A process that was busy or stopped may have missed the answer.
+ */
 function noAnswer({ socket, timeoutMillis, tookMillis, activeMillis }: NoAnswer): ProbeResult {
   const body = `no answer within ${timeoutMillis / 1000} s`;
   if (tookMillis - timeoutMillis > lateMillis || activeMillis > Math.max(timeoutMillis / 2, lateMillis)) {
@@ -102,7 +104,10 @@ function noAnswer({ socket, timeoutMillis, tookMillis, activeMillis }: NoAnswer)
   return { status: 0, body, failure: connected ? "silent" : "unconnected" };
 }
 
-/** A kept connection was verified when it was made: its certificate may have expired since then, and is looked at again. */
+/**
+ * Whether a kept connection's certificate is still valid. It was verified when the connection was made, but may
+ * have expired since.
+ */
 function isValidAt(now: number, { socket }: ClientRequest): boolean {
   const certificate = socket instanceof TLSSocket ? certificateOf(socket) : undefined;
   if (certificate === undefined || (certificate.validFrom <= now && now <= certificate.validTo)) return true;
@@ -130,7 +135,7 @@ function tlsOptions(url: URL, { signal, host, caPem, certPem, keyPem }: ProbeOpt
   return {
     signal,
     headers: host === undefined ? {} : { host },
-    // Otherwise Node takes the name to verify from the Host header.
+    // Without this, Node verifies the certificate against the Host header.
     servername: isIP(url.hostname) === 0 ? url.hostname : "",
     rejectUnauthorized: caPem !== undefined,
     minVersion: "TLSv1.2",

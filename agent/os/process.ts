@@ -2,7 +2,10 @@ import { readFile, stat } from "node:fs/promises";
 import { io, isErrno } from "./io.ts";
 import type { RunningProcess } from "./os.ts";
 
-/** What a running process was started as, from /proc; undefined when it is gone, and for the kernel's own threads. */
+/**
+ * Reads the command line and program of a running process from /proc; undefined if the process is gone, and for
+ * kernel threads.
+ */
 export async function readProcess(pid: number): Promise<RunningProcess | undefined> {
   const folder = `/proc/${pid}`;
   return io(folder, "cannot read", async () => {
@@ -14,7 +17,7 @@ export async function readProcess(pid: number): Promise<RunningProcess | undefin
       ]);
       return {
         environment: parseEnvironment(environ),
-        // Each argument ends in a zero byte.
+        // Each argument ends with a zero byte.
         argv: cmdline.split("\0").slice(0, -1),
         inode: program.ino,
         device: program.dev,

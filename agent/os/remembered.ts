@@ -4,16 +4,16 @@ import type { FileHandle } from "node:fs/promises";
 
 export interface RememberedOptions<T> {
   readonly derive: (handle: FileHandle) => Promise<T>;
-  /** How many files to remember it of; what was replaced since goes first. */
+  /** The maximum number of cached files; the oldest entries are dropped first. */
   readonly most: number;
 }
 
-/** The kernel stamps times by its tick (at most 10 ms): a change within the same one would go unseen. */
+/** The kernel stamps times by its tick (at most 10 ms), so a second change within the same tick would be missed. */
 const tickNanos = 20_000_000n;
 
 /**
- * What is derived from a file's content, once for as long as the file stays as it is, whatever names it has; until then asking
- * costs a single stat(2). Follows a symbolic link.
+ * Derives a value from a file's content and caches it until the file changes, by whatever name the file is read. A
+ * cached answer costs a single stat(2). Follows symbolic links.
  */
 export function createRemembered<T>({ derive, most }: RememberedOptions<T>): (path: string) => Promise<T> {
   const known = new Map<string, { readonly value: T }>();

@@ -2,33 +2,33 @@ import { spawn } from "node:child_process";
 import { constants } from "node:os";
 import { createInterface } from "node:readline";
 
-/** How a program ended. */
+/** The result of a program. */
 export interface Ended {
-  /** Its exit code; 128 and more where a signal ended it, as shells count. */
+  /** The exit code; 128 and more if a signal ended the program, as in shells. */
   readonly code: number;
-  /** What it wrote to stdout and stderr as it came, the last lines only. */
+  /** The last lines of stdout and stderr, in order of arrival. */
   readonly lines: readonly string[];
 }
 
 export interface RunOptions {
   readonly signal: AbortSignal;
-  /** Called with every line as it comes. */
+  /** Called with every line as it arrives. */
   readonly onLine?: (line: string) => void;
-  /** How many lines to keep. */
+  /** The number of lines to keep. */
   readonly keep?: number;
 }
 
 /**
- * Makes programs write English, in UTF-8, so that their words can be read. Without an empty LANGUAGE a unit inherits the
- * machine's, and gettext obeys LANGUAGE in every locale other than "C".
+ * Makes programs write English in UTF-8, so that khw can parse their output. LANGUAGE must be empty, because a unit
+ * inherits the machine's value, and gettext prefers LANGUAGE in every locale except "C".
  */
 export const plainLanguage = { LC_ALL: "C.UTF-8", LANGUAGE: "" } as const;
 
 const maxLineLength = 2000;
 
 /**
- * Runs a program without a shell, in a clean environment. It is killed at the signal's abort, and the abort's reason
- * thrown. A program that is not there throws as spawn does (ENOENT).
+ * Runs a program without a shell, in a clean environment. If the signal aborts, kills the program and throws the
+ * abort's reason. A missing program throws as spawn does (ENOENT).
  */
 export async function run(argv: readonly [string, ...string[]], options: RunOptions): Promise<Ended> {
   const { signal, onLine, keep = 200 } = options;
@@ -41,7 +41,7 @@ export async function run(argv: readonly [string, ...string[]], options: RunOpti
   });
   const kill = (): void => {
     child.kill("SIGKILL");
-    // What it started may hold the other ends, and would keep this waiting.
+    // Child processes of the program may hold the other ends of the pipes, which would block this wait.
     child.stdout.destroy();
     child.stderr.destroy();
   };

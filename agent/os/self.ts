@@ -7,7 +7,7 @@ import type { SelfFacts } from "./os.ts";
 const loopbackMillis = 1_000;
 const timerMillis = 20;
 
-/** Measures the agent's own condition: a connection to a listener of its own, a timer, and memory. */
+/** Measures the agent's own condition: a connection to its own listener, a timer, and memory. */
 export async function readSelf(signal: AbortSignal): Promise<SelfFacts> {
   const [loopback, lateMillis] = await Promise.all([loopbackFailure(signal), lateness()]);
   signal.throwIfAborted();
@@ -16,7 +16,7 @@ export async function readSelf(signal: AbortSignal): Promise<SelfFacts> {
     loopback,
     lateMillis,
     freeBytes: freemem(),
-    // Without a limit libuv says 0, or a number that no machine has.
+    // Without a limit libuv returns 0, or a number larger than any machine's memory.
     memoryShare: allowed > 0 ? Math.min(1, process.memoryUsage.rss() / allowed) : 0,
   };
 }
@@ -27,7 +27,7 @@ async function lateness(): Promise<number> {
   return Math.max(0, performance.now() - begun - timerMillis);
 }
 
-/** Null when a byte came through: there are descriptors, buffers and a loopback interface. */
+/** Null if a byte came through: descriptors, buffers and the loopback interface work. */
 async function loopbackFailure(signal: AbortSignal): Promise<string | null> {
   using limit = deadline(signal, loopbackMillis, () => new Error(`no answer within ${loopbackMillis / 1000} s`));
   const server = createServer((socket) => socket.on("error", () => {}).end("."));

@@ -4,8 +4,8 @@ import { TLSSocket } from "node:tls";
 import type { ServedCertificate } from "./os.ts";
 
 /**
- * The certificate of a server whose verification failed, from a second request that verifies nothing. Its answer is not used,
- * but for its time. Undefined where the server does not answer this time.
+ * Returns the certificate of a server whose verification failed. A second request, without verification, reads it;
+ * of the answer only the time is used. Undefined if the server does not answer this time.
  */
 export async function askCertificate(url: URL, options: RequestOptions): Promise<ServedCertificate | undefined> {
   let certificate: ServedCertificate | undefined;
@@ -26,19 +26,19 @@ export async function askCertificate(url: URL, options: RequestOptions): Promise
       request.once("error", reject).end();
     });
   } catch {
-    // The certificate is shown before a request can fail.
+    // The server presents its certificate before a request can fail.
   }
   return certificate;
 }
 
-/** The certificate that the server of a connection showed; undefined before the handshake's end. */
+/** Returns the certificate that a connection's server presented; undefined before the end of the handshake. */
 export function certificateOf(socket: TLSSocket): ServedCertificate | undefined {
   // Not getPeerX509Certificate, which answers only once for each connection.
   const { raw } = socket.getPeerCertificate();
   if (raw === undefined) return undefined;
   const { subject, fingerprint256: fingerprint, validFromDate, validToDate } = new X509Certificate(raw);
   return {
-    // OpenSSL lists the name from its root on; people write it the other way.
+    // OpenSSL lists the name from its root; people write it in the other direction.
     subject: (subject ?? "").split("\n").toReversed().join(","),
     fingerprint,
     validFrom: validFromDate.getTime(),

@@ -3,8 +3,10 @@ import { readMetadata } from "./metadata.ts";
 import type { MetadataOptions } from "./metadata-http.ts";
 
 /**
- * An access token of the instance's service account: a secret, for the Authorization header and nothing else.
- * @throws KhwError METADATA_UNAVAILABLE when the instance has no service account, or its metadata server does not answer.
+ * Reads an access token of the instance's service account. The token is a secret, only for the Authorization
+ * header.
+ * @throws KhwError METADATA_UNAVAILABLE if the instance has no service account, or its metadata server does not
+ * answer
  */
 export async function readAccessToken(options: MetadataOptions): Promise<string> {
   const answer = await readMetadata("instance/service-accounts/default/token", options);
@@ -13,7 +15,7 @@ export async function readAccessToken(options: MetadataOptions): Promise<string>
     const { access_token: token }: { access_token?: unknown } = JSON.parse(answer);
     if (typeof token === "string" && /^[\x21-\x7e]+$/.test(token)) return token;
   } catch {
-    // What the parser says would hold a part of the answer, and with it of the token.
+    // The parser's message would contain a part of the answer, and so of the token.
   }
   throw unavailable("the metadata server's answer holds no token");
 }

@@ -10,7 +10,7 @@ export interface StorageOptions {
   readonly baseUrl: string;
   readonly bulk: Pick<Bulk, "read">;
   readonly clock: Clock;
-  /** An access token, asked for once an upload. */
+  /** Returns an access token; called once for each upload. */
   readonly token: (signal: AbortSignal) => Promise<string>;
 }
 
@@ -22,18 +22,19 @@ export interface Upload {
   readonly signal: AbortSignal;
 }
 
-/** Cloud Storage, by its JSON API. */
+/** Cloud Storage, through its JSON API. */
 export interface Storage {
   /**
-   * Uploads a file, in parts that are resumed after a cut, and compares what has arrived by size and MD5. An object of that
-   * name that is the same is left; none is ever replaced. @throws KhwError IO_FAILED with what Cloud Storage says.
+   * Uploads a file in parts, resumes after interruptions, and verifies size and MD5. An identical object of that
+   * name is left as it is; a different one is never replaced.
+   * @throws KhwError IO_FAILED with the answer of Cloud Storage
    */
   upload(upload: Upload): Promise<void>;
 }
 
-/** A multiple of 256 KiB, as Cloud Storage wants it. */
+/** A multiple of 256 KiB, as Cloud Storage requires. */
 const partBytes = 8 * 1024 * 1024;
-/** Of failures in a row that can pass: the next one tries it anew at another time. */
+/** The maximum number of passing failures in a row. The next scheduled upload tries again. */
 const maxFailures = 5;
 const firstPauseMillis = 1_000;
 
@@ -67,7 +68,7 @@ export function createStorage(options: StorageOptions): Storage {
     if (isOfStorage(session, baseUrl)) return session;
     throw failed(`gs://${bucket}/${name}`, `Cloud Storage sends the upload to ${show(hostOf(session))}`, false);
   };
-  /** How many bytes are there; undefined: all of them, and the object is made. */
+  /** Returns how many bytes have arrived; undefined when all have arrived and the object exists. */
   const sendPart = async (session: string, from: number, upload: Upload): Promise<number | undefined> => {
     const to = Math.min(from + partBytes, upload.size);
     const range = `bytes ${from}-${to - 1}/${upload.size}`;
@@ -80,7 +81,7 @@ export function createStorage(options: StorageOptions): Storage {
     return progressOf(await ask(session, { method: "PUT", headers }, upload), upload);
   };
   const sendAll = async (session: string, upload: Upload): Promise<void> => {
-    /** In a row, without a byte more there. */
+    /** Failures in a row without a new byte. */
     let failures = 0;
     let lost = false;
     for (let at: number | undefined = 0; at !== undefined;) {
@@ -118,14 +119,17 @@ export function createStorage(options: StorageOptions): Storage {
   }
 }
 
-/** A snapshot holds all Secrets: it goes to Cloud Storage itself, or over TLS to another host of Google's. */
+/**
+ * A snapshot contains all Secrets, so it is sent only to Cloud Storage itself, or over TLS to another host of
+ * Google's.
+ */
 function isOfStorage(session: string, baseUrl: string): boolean {
   const [url, base] = [URL.parse(session), URL.parse(baseUrl)];
   if (url === null || base === null) return false;
   return url.origin === base.origin || (url.protocol === "https:" && url.hostname.endsWith(".googleapis.com"));
 }
 
-/** The rest of a session's address is a secret: who has it can upload. */
+/** The rest of a session's address is a secret, because it permits uploads. */
 function hostOf(session: string): string {
   return URL.parse(session)?.host ?? "no URL";
 }
@@ -133,7 +137,7 @@ function hostOf(session: string): string {
 /** A failure that can pass by itself. */
 class Passing extends KhwError {}
 
-/** Why an upload failed may pass, and stands in every other's way until then. */
+/** Whether the reason of a failed upload may pass. Until then every other upload fails too. */
 export function mayPass(error: unknown): boolean {
   return error instanceof Passing || !(error instanceof KhwError) || error.code !== "IO_FAILED";
 }

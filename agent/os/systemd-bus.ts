@@ -11,44 +11,54 @@ const properties = "org.freedesktop.DBus.Properties";
 const signalType = 4;
 
 /**
- * The bus refuses a connection's call while 128 others wait for their reply (max_replies_per_connection of the system bus). Half of
- * them are left to the manager's calls and to match rules.
+ * The bus refuses a connection's call while 128 others wait for their reply (max_replies_per_connection of the
+ * system bus). Half of them are left for the manager's calls and for match rules.
  */
 const openReads = 64;
 
-/** A connection to systemd's manager object that comes back by itself when the bus does. */
+/** A connection to systemd's manager object. It reconnects by itself when the bus returns. */
 export interface SystemdBus extends AsyncDisposable {
-  /** Calls a method of the manager. @throws KhwError SERVICE_FAILED with what systemd says. */
+  /**
+   * Calls a method of the manager.
+   * @throws KhwError SERVICE_FAILED with systemd's message
+   */
   call<T>(member: string, signature: string, body: readonly unknown[], options?: CallOptions): Promise<T>;
   /**
-   * These properties of one interface of a unit ("Unit", "Service"); an unknown unit has them too, as not found. One by one: all of
-   * them together are hundreds, and take ten times as long to read.
+   * Reads these properties of one interface of a unit ("Unit", "Service"). An unknown unit has them too, with the
+   * state not-found. They are read one by one, because a unit has hundreds, and reading all takes ten times as
+   * long.
    */
   properties(
     unit: string,
     kind: "Unit" | "Service",
     names: readonly string[],
   ): Promise<Readonly<Record<string, unknown>>>;
-  /** Hears of every job's end, until the returned function is called. */
+  /** Calls the listener at every job's end, until the returned function is called. */
   onJobRemoved(listener: (job: string, result: string) => void): () => void;
-  /** Hears when the connection was lost (and with it every event since), until the returned function is called. */
+  /**
+   * Calls the listener when the connection is lost, until the returned function is called. Events during the loss
+   * are missed.
+   */
   onLost(listener: () => void): () => void;
-  /** Resolves at the next change of the unit's state, or when the connection comes back after a loss. */
+  /** Resolves at the next change of the unit's state, or when the connection returns after a loss. */
   changed(unit: string, signal: AbortSignal): Promise<void>;
-  /** Hears of every change of these units, and of all of them when changes may have been missed, until the returned function is called. */
+  /**
+   * Calls the listener at every change of these units, until the returned function is called. Reports all of them
+   * when changes may have been missed.
+   */
   watch(units: readonly string[], listener: (change: UnitChange) => void): () => void;
 }
 
 /** @param address a D-Bus address, for example "unix:path=/run/dbus/system_bus_socket". */
 export function connectSystemd(address: string): SystemdBus {
   const bus = createClient({ busAddress: address, reconnect: { maxDelay: 2000 } });
-  // A lost connection fails the calls in flight, each with its cause: nothing is left for these events to tell.
+  // A lost connection already fails the calls in flight, each with its cause, so these events add nothing.
   bus.connection.on("error", ignore);
   bus.on("reconnectError", ignore);
 
   const invoke = <T>(message: Message & { member: string }, options: CallOptions = {}): Promise<T> =>
     explain(message.member, bus.invoke<T>({ destination: service, ...message }, options));
-  // systemd sends its signals only to those who subscribed, and forgets them with the connection.
+  // systemd sends its signals only to subscribers, and forgets them when the connection ends.
   const subscribe = (): void => {
     void bus.invoke({
       destination: service,
@@ -112,7 +122,7 @@ export function connectSystemd(address: string): SystemdBus {
           () => void bus.off("reconnected", again),
         ];
       });
-      // Goes out before anything that the caller asks next: nothing that happens after that answer is missed.
+      // The rule is sent before the caller's next call, so no event after that call's answer is missed.
       const watching = bus.watch(
         `type='signal',sender='${service}',path='${path}',interface='${properties}',member='PropertiesChanged'`,
       );
@@ -120,7 +130,7 @@ export function connectSystemd(address: string): SystemdBus {
       try {
         await change.outcome;
       } finally {
-        // A rule that cannot be removed went with its connection.
+        // If the rule cannot be removed, it went with its connection.
         watch.remove().catch(ignore);
       }
     },
@@ -139,7 +149,7 @@ export function connectSystemd(address: string): SystemdBus {
         }),
       ];
       bus.on("reconnected", missed);
-      // A rule that cannot be added now is added with the connection, when that comes back.
+      // If a rule cannot be added now, it is added when the connection returns.
       for (const path of names.keys())
         bus.addMatch(`type='signal',path='${path}',member='PropertiesChanged'`).catch(ignore);
       bus.addMatch(`type='signal',interface='${service}.Manager',member='Reloading'`).catch(ignore);
@@ -157,7 +167,7 @@ export function connectSystemd(address: string): SystemdBus {
 
 function ignore(): void {}
 
-/** The states that a PropertiesChanged of a unit tells of. */
+/** Returns the states in a PropertiesChanged signal of a unit. */
 function statesIn([kind, changed]: readonly unknown[]): Omit<UnitChange, "name"> {
   if (kind !== `${service}.Unit` || typeof changed !== "object" || changed === null) return {};
   const [activeState, subState] = ["ActiveState", "SubState"].map((key): unknown => Reflect.get(changed, key));
@@ -167,7 +177,7 @@ function statesIn([kind, changed]: readonly unknown[]): Omit<UnitChange, "name">
   };
 }
 
-/** The call's answer; its failure becomes SERVICE_FAILED with what systemd (or the bus) says. */
+/** Returns the call's answer. A failure becomes SERVICE_FAILED with the message of systemd or of the bus. */
 async function explain<T>(member: string, call: PromiseLike<T>): Promise<T> {
   try {
     return await call;
@@ -183,7 +193,7 @@ async function explain<T>(member: string, call: PromiseLike<T>): Promise<T> {
   }
 }
 
-/** A unit's object path: systemd writes all but letters and digits (and a leading digit) as _XX. */
+/** Returns a unit's object path: systemd writes all but letters and digits (and a leading digit) as _XX. */
 function unitPath(unit: string): string {
   const escaped = unit.replaceAll(
     /^[0-9]|[^A-Za-z0-9]/g,

@@ -13,11 +13,14 @@ import { connectSystemd, type SystemdBus } from "./systemd-bus.ts";
 export interface SystemdOptions {
   /** A D-Bus address. */
   readonly address?: string;
-  /** How long a job may take; systemd itself ends a start that hangs (TimeoutStartSec), so this only guards against a queue that is stuck. */
+  /**
+   * The time limit of a job. systemd itself ends a start that hangs (TimeoutStartSec), so this only guards against
+   * a stuck queue.
+   */
   readonly jobMillis?: number;
 }
 
-/** systemd, over one D-Bus connection that lives until it is disposed of. */
+/** Connects to systemd over one D-Bus connection, which lasts until disposal. */
 export function createSystemd(options: SystemdOptions = {}): Systemd & AsyncDisposable {
   const { address = "unix:path=/run/dbus/system_bus_socket", jobMillis = 300_000 } = options;
   const bus = connectSystemd(address);
@@ -62,7 +65,10 @@ export function createSystemd(options: SystemdOptions = {}): Systemd & AsyncDisp
   };
 }
 
-/** A unit's name as systemd allows it, so that it cannot mean anything else in a match rule or a command line. */
+/**
+ * Checks a unit's name by systemd's rules, so that it cannot have another meaning in a match rule or a command
+ * line.
+ */
 export function parseUnitName(name: string): string {
   if (!/^[A-Za-z0-9][A-Za-z0-9:_.@\\-]*\.(service|socket|target|timer|path|mount|slice|scope)$/.test(name)) {
     refuse("unit", `${show(name)} cannot be a unit's name`);
@@ -70,7 +76,7 @@ export function parseUnitName(name: string): string {
   return name;
 }
 
-/** What systemd has no process or no loaded unit for is as it shall be. */
+/** Ignores the error if systemd has no process or no loaded unit: the wanted state is already reached. */
 async function unlessGone(call: () => Promise<void>): Promise<void> {
   try {
     await call();
@@ -124,7 +130,7 @@ function text(value: unknown): string {
   return typeof value === "string" ? value : "";
 }
 
-/** From systemd's microseconds since the epoch. */
+/** Converts systemd's microseconds since the epoch. */
 function millis(value: unknown): number {
   return typeof value === "bigint" ? Number(value / 1000n) : 0;
 }
@@ -136,10 +142,12 @@ interface Job {
   readonly deadlineMillis: number;
 }
 
-/** Stands in for a job's result where it did not end in time. */
+/** The result of a job that did not end in time. */
 const overdue = "overdue";
 
-/** Queues a job and waits for its end. An abort leaves the job to systemd, which ends it by its own time-outs. */
+/**
+ * Queues a job and waits for its end. After an abort, systemd continues the job and ends it by its own time-outs.
+ */
 async function runJob(bus: SystemdBus, { member, name, signal, deadlineMillis }: Job): Promise<void> {
   signal.throwIfAborted();
   const ended = new Map<string, string>();

@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import { io, isErrno, orAbsent } from "./io.ts";
 import type { Probes } from "./os.ts";
 
-/** As long as what etcd writes for one small request. */
+/** The size of etcd's log record for one small request. */
 const writeBytes = 2300;
 
 export const writes: Probes["writes"] = async (folder, { count, signal }) => {
@@ -12,7 +12,7 @@ export const writes: Probes["writes"] = async (folder, { count, signal }) => {
   return io(path, "cannot write", async () => {
     const times: number[] = [];
     await using handle = await open(path, "w", 0o600);
-    // A file without a name does not outlive a process that is killed.
+    // A file without a name disappears when the process is killed.
     await rm(path);
     for (const data = Buffer.alloc(writeBytes); times.length < count; signal.throwIfAborted()) {
       const begun = performance.now();

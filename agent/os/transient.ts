@@ -5,7 +5,7 @@ import { plainLanguage, run, type Ended } from "./run.ts";
 
 export interface TransientOptions {
   readonly systemd: Pick<Systemd, "stop">;
-  /** What the unit's name tells: khw-PURPOSE-XXXXXXXX. */
+  /** A part of the unit's name: khw-PURPOSE-XXXXXXXX. */
   readonly purpose: string;
   readonly environment?: Readonly<Record<string, string>>;
   readonly signal: AbortSignal;
@@ -15,8 +15,8 @@ export interface TransientOptions {
 const stopMillis = 60_000;
 
 /**
- * Runs a program in a unit of its own: outside the agent's sandbox, and not killed when the agent restarts. The unit is
- * stopped at the signal's abort, and the abort's reason thrown.
+ * Runs a program in a transient unit: outside the agent's sandbox, and not killed when the agent restarts. If the
+ * signal aborts, stops the unit and throws the abort's reason.
  */
 export async function runTransient(argv: readonly string[], options: TransientOptions): Promise<Ended> {
   const { systemd, purpose, environment = {}, signal, onLine } = options;
@@ -39,7 +39,7 @@ async function stop(systemd: Pick<Systemd, "stop">, unit: string): Promise<void>
   try {
     await systemd.stop(unit, AbortSignal.timeout(stopMillis));
   } catch (error) {
-    // It has ended meanwhile, and systemd no longer knows it.
+    // The unit has ended in the meantime, and systemd no longer knows it.
     if (!(error instanceof KhwError)) throw error;
   }
 }

@@ -4,10 +4,10 @@ import { dirname } from "node:path";
 import { coalesce } from "./coalesce.ts";
 import { orAbsent } from "./io.ts";
 
-/** What happens together is told once: an editor writes a file by several steps. */
+/** Changes within this time are reported once, because an editor writes a file in several steps. */
 const settleMillis = 50;
 
-/** What is being watched for a folder: the folder itself, or where it is missing its nearest parent that is there. */
+/** The watched path for a folder: the folder itself or, if that is missing, its nearest existing parent. */
 interface Watched {
   readonly path: string;
   readonly identity: string;
@@ -15,8 +15,8 @@ interface Watched {
 }
 
 /**
- * Hears of changes in folders by inotify, which tells nothing of a folder that does not exist, and nothing more of one that
- * was removed or moved: so after each event each folder is looked at again, and its nearest parent watched while it is away.
+ * Reports changes in folders by inotify. inotify reports nothing for a missing folder, and stops after a folder is
+ * removed or moved. So each event checks every folder again, and a missing folder's nearest parent is watched.
  */
 export function watchFolders(folders: readonly string[], listener: () => void): () => void {
   const watched = new Map<string, Watched>();
@@ -30,7 +30,7 @@ export function watchFolders(folders: readonly string[], listener: () => void): 
     if (stopped) return;
     timer ??= setTimeout(() => {
       timer = undefined;
-      // Told only when it is watched again, so that nothing is missed between the two.
+      // Reported only after the watch is renewed, so that no change in between is missed.
       renew().then(tell, tell);
     }, settleMillis);
   };
@@ -44,14 +44,15 @@ export function watchFolders(folders: readonly string[], listener: () => void): 
     known?.watcher.close();
     watched.delete(folder);
     const watcher = tryWatch(path, heard);
-    // It went between the two looks, or the machine has no watch left to give: then the next check by time must do.
+    // The path disappeared in between, or the machine has no inotify watch left. The next periodic check then finds
+    // the change.
     if (watcher === undefined) return;
     watched.set(folder, { path, identity, watcher });
-    // It came between the two looks.
+    // The folder appeared in between.
     if (path !== folder && (await nearest(folder)).path !== path) heard();
   };
 
-  // So that what changed before the first watch was there is looked for as well.
+  // Reports changes from before the first watch too.
   renew().then(heard, heard);
   return () => {
     stopped = true;
@@ -61,7 +62,10 @@ export function watchFolders(folders: readonly string[], listener: () => void): 
   };
 }
 
-/** The folder, or its nearest parent that is there. The time of its birth is part of which it is, since inodes are used again. */
+/**
+ * Returns the folder, or its nearest existing parent. The identity includes the birth time, because inodes are
+ * reused.
+ */
 async function nearest(folder: string): Promise<Pick<Watched, "path" | "identity">> {
   const facts = await orAbsent(() => stat(folder, { bigint: true }));
   if (facts?.isDirectory() !== true && folder !== "/") return nearest(dirname(folder));

@@ -15,12 +15,12 @@ import { downNeed, hungNeed } from "./restart-decision.ts";
 import { createRestarting, type Restarting } from "./restart.ts";
 import { type Watched, watchComponent } from "./unit-watch.ts";
 
-/** One component under supervision. */
+/** A component under supervision. */
 export interface Supervised extends Pick<Asking, "ask" | "latency">, Pick<Restarting, "restart"> {
   readonly watched: Watched;
-  /** Its unit changed, or may have. */
+  /** Called when the unit has changed, or may have. */
   changed(change: UnitChange): void;
-  /** Asks how it is, and does what that calls for. */
+  /** Probes the component, and restarts it if necessary. */
   beat(): Promise<void>;
 }
 

@@ -1,27 +1,30 @@
 import { isTold } from "./backoff.ts";
 
-/** What happened to a component that does not stay up. */
+/** The event to report for a component that crashes. */
 export type CrashNews =
   | { readonly kind: "none" }
   | { readonly kind: "crashed"; readonly count: number }
   | { readonly kind: "back"; readonly downMillis: number; readonly count: number };
 
-/** One run of bad luck: crashes that follow one another. */
+/** A series of crashes that follow one another. */
 export interface Episode {
   readonly count: number;
-  /** When the crash was that is not mended yet; 0 when it is. */
+  /** The time of a crash that has not been recovered from; 0 after recovery. */
   readonly downSince: number;
   readonly lastCrash: number;
-  /** A crash has been told since its last end was. */
+  /** Whether a crash has been reported since the last recovery. */
   readonly told: boolean;
 }
 
-/** As long without a crash, and the next one is the first of another run. */
+/** After this time without a crash, the next one begins a new series. */
 const quietMillis = 120_000;
 
 export const noEpisode: Episode = { count: 0, downSince: 0, lastCrash: 0, told: false };
 
-/** Of a run of crashes ever fewer are told, so that a crash every five seconds for a week is some twenty lines. */
+/**
+ * Adds a crash to the series. Reports get rarer in a series: a crash every five seconds for a week makes some
+ * twenty lines.
+ */
 export function afterCrash(before: Episode, now: number): { readonly episode: Episode; readonly news: CrashNews } {
   const goesOn = before.count > 0 && (before.downSince !== 0 || now - before.lastCrash < quietMillis);
   const count = goesOn ? before.count + 1 : 1;
@@ -33,7 +36,7 @@ export function afterCrash(before: Episode, now: number): { readonly episode: Ep
   };
 }
 
-/** It is well: told when its crash was. */
+/** Records that the component is healthy. The recovery is reported if its crash was. */
 export function afterRecovery(before: Episode, now: number): { readonly episode: Episode; readonly news: CrashNews } {
   const { downSince, told, count } = before;
   if (downSince === 0) return { episode: before, news: { kind: "none" } };

@@ -1,12 +1,12 @@
 import type { UnitStatus } from "../os/os.ts";
 
-/** Ends that no order leads to: who is asked to stop is sent SIGTERM, and that is no failure to systemd. */
+/** Results that no ordered stop has: a stop sends SIGTERM, which systemd does not count as a failure. */
 const violentResults: ReadonlySet<string> = new Set(["signal", "core-dump", "oom-kill", "watchdog", "resources"]);
 
 /**
- * Whether a unit ended by itself between two looks at it.
- * @param before Undefined at the first look, at which one that lies there failed counts.
- * @param ordered It was being stopped when last heard of: what ends then with an exit code ended by order.
+ * Whether a unit ended by itself between two reads of its status.
+ * @param before undefined at the first read; a unit that is failed then counts as crashed
+ * @param ordered the unit was being stopped at the last event; an exit code after that is an ordered end
  */
 export function crashed(before: UnitStatus | undefined, now: UnitStatus, ordered: boolean): boolean {
   const waits = now.subState === "auto-restart";
@@ -19,12 +19,12 @@ export function crashed(before: UnitStatus | undefined, now: UnitStatus, ordered
   return now.activeState === "inactive" && before.activeState === "active" && !ordered && before.mainPid !== 0;
 }
 
-/** How often it has ended since its last start by order; a wait for the next start counts as the start. */
+/** Counts the ends since the last ordered start; a wait for the next start counts as the start. */
 function endings({ restarts, subState }: UnitStatus): number {
   return restarts + (subState === "auto-restart" ? 1 : 0);
 }
 
-/** How it ended, in words. */
+/** Describes how the unit ended. */
 export function describeEnd({ activeState, result }: UnitStatus): string {
   if (result === "start-limit-hit") return "failed too often in a row: systemd gave up on it";
   return result === "success" || result === "" ? `ended by itself (${activeState})` : `failed (${result})`;

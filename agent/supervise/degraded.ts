@@ -5,9 +5,12 @@ import { diagnoseRunning } from "../diagnose/running.ts";
 import type { HealthCheck } from "../health/health.ts";
 import type { Os, UnitStatus } from "../os/os.ts";
 
-/** What keeps a component that runs from its work. It is told from the journal, which is not read on every beat. */
+/**
+ * Finds the cause that keeps a running component from its work. The cause comes from the journal, which is not read
+ * at every probe.
+ */
 export interface Ailing {
-  /** @param reason What its health check says; null when that is well. */
+  /** @param reason the failure of its health check; null if the component is healthy */
   look(reason: string | null, unit: UnitStatus): Promise<Diagnosis | undefined>;
 }
 
@@ -17,12 +20,15 @@ export interface AilingOptions {
   readonly log: (line: string) => void;
 }
 
-/** What has just been started may still wait for others that were. */
+/** A new process may still wait for others that started at the same time. */
 const startMillis = 15_000;
-/** What passes within this time needs no cause. */
+/** Problems that pass within this time need no cause. */
 const unwellMillis = 4_000;
 const ailingMillis = 5_000;
-/** A credential that is refused from now on is seen by what begins anew; by what waits in the second row, so. */
+/**
+ * A healthy component is checked at this interval. A standby shows no failure, so a rejected credential can go
+ * unnoticed that long.
+ */
 const wellMillis = 600_000;
 
 export function createAiling({ check, os, log }: AilingOptions): Ailing {

@@ -1,9 +1,9 @@
 import type { Life } from "./life.ts";
 
-/** What a row of examinations says of one process. */
+/** The results of a series of probes of one process. */
 export interface Record {
   readonly pid: number;
-  /** This process has been seen alive. */
+  /** Whether this process has been seen alive. */
   readonly livedOnce: boolean;
   /** In a row. */
   readonly failures: number;
@@ -12,25 +12,28 @@ export interface Record {
 export interface Judging {
   readonly life: Life;
   readonly pid: number;
-  /** For how long it has been active, in milliseconds. */
+  /** How long the process has been active, in milliseconds. */
   readonly activeMillis: number;
 }
 
-/** As long may a process take that has not answered yet: an API server on a small machine is slow to start. */
+/** A process that has not answered yet may take this long: an API server on a small machine starts slowly. */
 const startMillis = 120_000;
 
 export const noRecord: Record = { pid: 0, livedOnce: false, failures: 0 };
 
-/** The record after one more examination; another process begins anew. */
+/** Returns the record after one more probe. A new process gets a new record. */
 export function judge(before: Record, { life, pid, activeMillis }: Judging): Record {
   const { livedOnce, failures } = before.pid === pid ? before : noRecord;
   if (life.kind === "alive") return { pid, livedOnce: true, failures: 0 };
-  // An answer that the agent could not ask for says nothing; the row begins again.
+  // The agent could not ask, so the result proves nothing; the series begins again.
   if (life.kind === "unknown") return { pid, livedOnce, failures: 0 };
   return { pid, livedOnce, failures: livedOnce || activeMillis >= startMillis ? failures + 1 : 0 };
 }
 
-/** So many failures in a row and it is restarted. etcd gets longer: whatever rests on it waits for it. */
+/**
+ * Returns how many failures in a row cause a restart. etcd gets longer, because everything else waits for its
+ * restart.
+ */
 export function failuresAllowed(component: string): number {
   return component === "etcd" ? 6 : 3;
 }

@@ -9,15 +9,15 @@ import { afterCrash, afterRecovery, noEpisode } from "./crash-log.ts";
 import type { Need } from "./restarter.ts";
 import type { Watched } from "./unit-watch.ts";
 
-/** Writes down what happens to a component, with its cause: in the history and the log, without flooding either. */
+/** Records incidents of a component with their causes in the history and the log, without flooding either. */
 export interface Chronicle {
   crashed(end: UnitStatus): void;
   well(): void;
-  /** What keeps it from its work though it runs; undefined: nothing that is known. */
+  /** Reports the cause that keeps a running component from its work; undefined if no cause is known. */
   ails(ailment: Diagnosis | undefined): void;
-  /** The agent is about to restart it by itself, for the count-th time in a row. */
+  /** Records that the agent is about to restart the component; `count` is the number in a row. */
   mending(need: Need, count: number): void;
-  /** Somebody had it restarted. */
+  /** Records a restart by request. */
   restarted(reason: string, error?: KhwError): void;
 }
 
@@ -30,7 +30,7 @@ export interface ChronicleOptions {
   readonly tell: Watched["tell"];
 }
 
-/** A diagnosis reads the journal: no more often than this, however fast it crashes. */
+/** A diagnosis reads the journal, so it runs at most this often, however fast the component crashes. */
 const diagnoseMillis = 3_000;
 
 const { HISTORY_KIND_COMPONENT, HISTORY_KIND_RESTART } = HistoryKind;
@@ -42,7 +42,7 @@ export function createChronicle({ name, unit, os, history, log, tell }: Chronicl
   let ailment: Diagnosis | undefined;
   let diagnosis: Diagnosis | undefined;
   let diagnosedAt = 0;
-  /** One thing after the other: a diagnosis takes its time, and what came later must not be told before. */
+  /** Reports run in order: a later event must not overtake a slow diagnosis. */
   let telling: Promise<void> = Promise.resolve();
 
   const write = (entry: Omit<Entry, "subject">): void => {
@@ -100,7 +100,7 @@ export function createChronicle({ name, unit, os, history, log, tell }: Chronicl
       illness = after;
       then(() => {
         tell({ diagnosis: found ?? diagnosis });
-        // What has crashed is told of as that, and so is its end.
+        // While a crash is open, only the crash is reported.
         if (episode.downSince !== 0) return;
         const kind = HISTORY_KIND_COMPONENT;
         if (news.kind === "back") write({ kind, message: `is well again after ${seconds(news.downMillis)}` });

@@ -1,30 +1,33 @@
 import { failingChecks, type HealthCheck } from "../health/health.ts";
 import type { ProbeResult } from "../os/os.ts";
 
-/** Whether a component is alive. One that is dead is restarted. Being well is more, and is only shown. */
+/** Whether a component is alive. A dead component is restarted. An unhealthy one that is alive is only reported. */
 export type Life =
   | { readonly kind: "alive" }
-  /** Nothing is known of it: the agent may be wrong, so nothing is done. */
+  /** The state is unknown: the agent itself may be the cause, so it does nothing. */
   | { readonly kind: "unknown"; readonly reason: string }
   | Dead;
 
 export interface Dead {
   readonly kind: "dead";
   readonly reason: string;
-  /** It sent not a single byte: it may not hear SIGTERM either. */
+  /** The process sent no byte, so it may ignore SIGTERM too. */
   readonly silent: boolean;
 }
 
-/** All that a decision about a component that is not well rests on. */
+/** The evidence for a decision about an unhealthy component. */
 export interface Evidence {
   readonly health: ProbeResult;
-  /** The answer of the endpoint that tells life from health; undefined where it was not asked. */
+  /** The answer of the endpoint that separates liveness from health; undefined if it was not asked. */
   readonly second: ProbeResult | undefined;
-  /** This node's API server was well when last seen. */
+  /** Whether this node's API server was healthy when last probed. */
   readonly apiServerWell: boolean;
-  /** How many connections wait to be accepted at the component's port, by the kernel; undefined: nobody listens there. */
+  /**
+   * How many connections wait to be accepted at the component's port, from the kernel; undefined without a
+   * listener.
+   */
   readonly waiting: number | undefined;
-  /** Why the agent cannot trust what it sees; null when it can. */
+  /** The reason why the agent cannot trust its own observations; null if it can. */
   readonly doubt: string | null;
 }
 
@@ -45,7 +48,7 @@ function withoutAnswer({ path }: HealthCheck, answer: ProbeResult, { health, wai
     case "unverified":
     case "rejected":
     case "closed":
-      // Somebody is there, and speaks.
+      // The server is alive: it answers.
       return alive;
     case "silent":
       return dead(true);
@@ -59,7 +62,7 @@ function withoutAnswer({ path }: HealthCheck, answer: ProbeResult, { health, wai
   }
 }
 
-/** The kernel knows a listener that nobody gets through to. */
+/** Handles a port that has a listener in the kernel's tables but accepts no connection. */
 function filtered(what: string): Life {
   return {
     kind: "unknown",
@@ -70,14 +73,14 @@ function filtered(what: string): Life {
 function withAnswer({ component, path }: HealthCheck, answer: ProbeResult, evidence: Evidence): Life {
   const { health, second, apiServerWell } = evidence;
   if (component === "kube-apiserver") {
-    // 500 is how it says that a check failed; anything else (429, 403, 504) is the answer of a server that lives. Much of it
-    // waits for etcd while that is away, and a fresh process would wait no less.
+    // The API server answers 500 if a check failed. Any other status (429, 403, 504) comes from a live server.
+    // Checks that wait for etcd would wait in a new process too.
     if (second?.status !== 500 || failingChecks(health).includes("etcd")) return alive;
     return { kind: "dead", reason: `/livez answers 500, failing: ${failingChecks(second).join(", ")}`, silent: false };
   }
-  // nginx's answer is the API server's, or the order to answer 503; etcd's answer is about its cluster.
+  // nginx passes on the API server's answer, or answers 503 while drained. etcd's answer is about its cluster.
   if (component === "nginx" || component === "etcd") return alive;
-  // The others answer for their hold on the leader's lease, which nobody renews while the API server is away.
+  // The others answer for their leader lease, which cannot be renewed while the API server is away.
   if (!apiServerWell || second?.status === 200) return alive;
   return { kind: "dead", reason: `${path} answers ${answer.status}`, silent: false };
 }

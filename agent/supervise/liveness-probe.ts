@@ -7,15 +7,15 @@ import { examine, type Examination } from "./liveness.ts";
 import { judge, noRecord } from "./failures.ts";
 import type { Watched } from "./unit-watch.ts";
 
-/** Asks a component how it is, and remembers what its answers come to. */
+/** Probes a component, and counts the results. */
 export interface Asking {
-  /** Undefined when it does not run. One question at a time: who asks meanwhile shares its answer. */
+  /** Undefined if the component does not run. Calls during a probe share its answer. */
   readonly ask: () => Promise<Examination | undefined>;
-  /** What has just been started is asked more often than on the beat, until it is well. */
+  /** Probes a new process more often than the interval, until it is healthy. */
   follow(): void;
-  /** How many answers in a row were none of a process that lives. */
+  /** The number of answers in a row that did not come from a live process. */
   failures(): number;
-  /** How long the last answer took, in milliseconds. */
+  /** The response time of the last probe, in milliseconds. */
   readonly latency: () => number | undefined;
 }
 
@@ -49,7 +49,7 @@ export function createAsking({ check, os, board, watched, chronicle, log, signal
   const askOnce = async (): Promise<Examination | undefined> => {
     const found = await watched.examine(async (unit) => {
       const examined = await question();
-      // What does not live is restarted, and not kept waiting for a look into its journal.
+      // A dead component is restarted at once, without a look into its journal.
       const ailment = examined.life.kind === "dead" ? undefined : await ailing.look(examined.reason, unit);
       return { ...examined, ailment, reason: examined.reason ?? ailment?.message ?? null };
     });
@@ -73,7 +73,7 @@ export function createAsking({ check, os, board, watched, chronicle, log, signal
   };
   const followUntil = async (until: number): Promise<void> => {
     clearTimeout(following);
-    // What fails here is told on the beat.
+    // A failure here is reported by the next regular probe.
     const found = await ask().catch(() => undefined);
     if (found === undefined || found.reason === null || clock.monotonic() >= until || signal.aborted) return;
     following = setTimeout(() => void followUntil(until), followMillis).unref();

@@ -5,25 +5,25 @@ import { type Life, lifeOf } from "./life.ts";
 
 export interface Examination {
   readonly life: Life;
-  /** Null when it is well, else why not. */
+  /** Null if the component is healthy, else the reason. */
   readonly reason: string | null;
   readonly latencyMillis: number;
 }
 
 export interface ExamineOptions {
   readonly signal: AbortSignal;
-  /** This node's API server was well when last seen. */
+  /** Whether this node's API server was healthy when last probed. */
   readonly apiServerWell: boolean;
 }
 
-/** Asks a component how it is. */
+/** Probes a component once. */
 export async function examine(check: HealthCheck, os: Os, options: ExamineOptions): Promise<Examination> {
   const { signal, apiServerWell } = options;
   const begun = performance.now();
   const health = await askHealth(check, os, { signal, keepAlive: true });
   const latencyMillis = performance.now() - begun;
   if (typeof health === "string") {
-    // A question that cannot be asked because a file is missing says nothing about the component.
+    // A missing file prevents the probe, which says nothing about the component.
     return { life: { kind: "unknown", reason: health }, reason: health, latencyMillis };
   }
   const reason = explainHealth(check, health);
@@ -39,29 +39,30 @@ export async function examine(check: HealthCheck, os: Os, options: ExamineOption
 }
 
 /**
- * An API server that is not ready is asked whether it is alive, etcd aside: a restart of it brings no etcd back. An etcd that
- * is silent is asked what needs no quorum, a silent nginx what needs no API server. The others are asked the same again, on a
- * connection of its own: the kept one may be what is broken.
+ * Sends a second request if the first does not separate life from health. An API server that is not ready is asked
+ * for its liveness without etcd, because a restart does not repair etcd. A silent etcd is asked without a quorum,
+ * and a silent nginx without the API server. Other components get the same request on a new connection, because the
+ * kept connection may be broken.
  */
 async function secondQuestion(
   check: HealthCheck,
   { os, health, signal }: { readonly os: Os; readonly health: ProbeResult; readonly signal: AbortSignal },
 ): Promise<ProbeResult | undefined> {
   const unheard = health.failure === "silent" || health.failure === "unconnected";
-  // An answer that is no good tells enough of every other; that nobody listens, of all.
+  // No second request is needed after a refused connection, or after a bad answer of another component.
   if (!unheard && (health.status === 0 || check.component !== "kube-apiserver")) return undefined;
   const url = secondUrls[check.component] ?? check.url;
   const asked = await askHealth({ ...check, url }, os, { signal, timeoutMillis: secondTimeoutMillis });
   return typeof asked === "string" ? undefined : asked;
 }
 
-/** A component that was silent once gets less time: both questions fit between two probes. */
+/** The second request gets less time, so that both fit between two probes. */
 const secondTimeoutMillis = 1_500;
 
 const secondUrls: Readonly<Record<string, string | undefined>> = {
   "kube-apiserver": "https://127.0.0.1:6443/livez?verbose&exclude=etcd",
   etcd: "https://127.0.0.1:2379/version",
-  // Answered by nginx itself, whatever becomes of the API server that /healthz waits for.
+  // nginx answers this itself; /healthz depends on the API server.
   nginx: "http://127.0.0.1:80/",
 };
 

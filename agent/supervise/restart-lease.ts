@@ -6,15 +6,18 @@ import { keeping } from "../etcd/keep-alive.ts";
 import { createEtcdLock, type EtcdLock, type HeldKey } from "../etcd/lock.ts";
 import { turnAfter } from "./turn-clock.ts";
 
-/** One restart of an API server at a time, among all controllers of the cluster; and one of a member of etcd. */
+/**
+ * Permits one restart of an API server at a time among all controllers of the cluster, and one of an etcd member.
+ */
 export interface RestartLease {
   /**
-   * Takes the lease until the result is disposed of. If no server of etcd answers, the controllers take turns by time instead,
-   * which can take minutes.
-   * @param options.asked A person asked for the restart and sees to the order: without etcd the lease resolves at once.
-   * @param options.of The component to restart; the API server by default.
-   * @throws KhwError BUSY that names the controller that holds the lease; CREDENTIAL_INVALID if etcd answers and cannot be
-   * verified: the agent's clock may be wrong, and turns by a wrong clock restart two API servers at once
+   * Takes the lease until the result is disposed of. If no server of etcd answers, the controllers take turns by
+   * time instead, which can take minutes.
+   * @param options.asked a person asked for the restart and is responsible for the order; without etcd the lease
+   * resolves at once
+   * @param options.of the component to restart; the API server by default
+   * @throws KhwError BUSY that names the controller that holds the lease; CREDENTIAL_INVALID if etcd answers and
+   * cannot be verified: the agent's clock may be wrong, and turns by a wrong clock restart two API servers at once
    */
   take(signal: AbortSignal, options?: TakeOptions): Promise<AsyncDisposable>;
 }
@@ -31,12 +34,12 @@ export interface LeaseOptions {
   readonly etcd?: EtcdLock;
 }
 
-/** In the cluster's etcd, beside what Kubernetes keeps below /registry. */
+/** Keys in the cluster's etcd, outside Kubernetes' /registry. */
 const leases = {
   "kube-apiserver": { key: "/khw/restart/kube-apiserver", doing: "restarts its API server" },
   etcd: { key: "/khw/restart/etcd", doing: "restarts its etcd" },
 } as const;
-/** When its holder dies, the key goes after this time. */
+/** When the holder dies, the key expires after this time. */
 const ttlSeconds = 60;
 
 export function createRestartLease({
@@ -73,7 +76,7 @@ export function createRestartLease({
   return {
     take: async (signal, { asked = false, of = "kube-apiserver" } = {}) => {
       const cluster = target.current()?.desired.cluster;
-      // The server that is restarted cannot keep its own lease.
+      // A member that restarts cannot store the lease for its own restart.
       const own = of === "etcd" ? clientUrl(identity) : "";
       const servers = (cluster?.etcdServers ?? []).filter((server) => server !== own);
       const held = await acquire(servers, { ...leases[of], asked }, signal);

@@ -9,13 +9,19 @@ import type { RestartLease } from "./restart-lease.ts";
 import type { Need } from "./restarter.ts";
 import type { Watched } from "./unit-watch.ts";
 
-/** Restarts one component, for whoever asks and for the agent itself. */
+/** Restarts one component, on request or by the agent's own decision. */
 export interface Restarting {
-  /** As the agent sees need; false when it was not begun, since somebody else has the machine or the turn, or it is not needed any more. */
+  /**
+   * Restarts by the agent's decision. Returns false if it was skipped: another holds the machine or the lease, or
+   * the reason is gone.
+   */
   readonly mend: (need: Need, count: number) => Promise<boolean>;
-  /** As somebody asked; milliseconds until it answered again. @throws KhwError BUSY, NOT_READY, PREFLIGHT_FAILED. */
+  /**
+   * Restarts on request; returns the milliseconds until the component answered again.
+   * @throws KhwError BUSY, NOT_READY, PREFLIGHT_FAILED
+   */
   readonly restart: (options: { readonly reason: string; readonly signal: AbortSignal }) => Promise<number>;
-  /** An end that is being brought about is no crash. */
+  /** Whether a restart is running: the end that it causes is not a crash. */
   underWay(): boolean;
 }
 
@@ -27,13 +33,13 @@ export interface RestartingOptions {
   readonly watched: Watched;
   readonly chronicle: Chronicle;
   readonly asking: Pick<Asking, "ask">;
-  /** Whether its unit, as last seen, is one that shall run and does not. */
+  /** Whether the unit should run and does not, when last read. */
   readonly down: () => boolean;
   readonly signal: AbortSignal;
 }
 
 const lookAgainMillis = 500;
-/** The lease for an API server's restart is held until it is well, but no longer than this. */
+/** The lease for an API server's restart is held until it is healthy, but no longer than this. */
 const settleMillis = 60_000;
 
 export function createRestarting(options: RestartingOptions): Restarting {
@@ -44,11 +50,11 @@ export function createRestarting(options: RestartingOptions): Restarting {
   let underWay = false;
   let restarts = 0;
 
-  /** Starts it anew, at once where it does not hear. */
+  /** Restarts the unit; kills the process first if it does not respond. */
   const renew = async (silent: boolean, ending: AbortSignal): Promise<void> => {
     underWay = true;
     try {
-      // It would not hear SIGTERM either, and systemd would wait for it until its time-out.
+      // A silent process may ignore SIGTERM too, and systemd would wait for its time-out.
       if (silent) await systemd.kill(unit);
       await systemd.resetFailed(unit);
       await systemd.restart(unit, ending);
@@ -71,7 +77,7 @@ export function createRestarting(options: RestartingOptions): Restarting {
     underWay: () => underWay,
     mend: async (need, count) => {
       if (writer.holder() !== undefined) return false;
-      // What is down already cannot be taken from anybody.
+      // Only a hung API server needs the lease: one that is already down serves no clients.
       await using held = apiServer && need.kind === "hung" ? await lease.take(signal) : undefined;
       const begun = await writer.yielding(async (ending) => {
         if (!(await stillNeeded(need))) return false;
@@ -108,7 +114,10 @@ export function createRestarting(options: RestartingOptions): Restarting {
   };
 }
 
-/** nginx is up when it answers at all: it may be drained, or speak for an API server that is not well. */
+/**
+ * Returns the check after a restart. nginx counts as restarted when it answers at all: it may be drained, or report
+ * an unhealthy API server.
+ */
 function restartedCheck(check: HealthCheck): HealthCheck {
   return check.component === "nginx" ? { ...check, wellStatuses: [200, 500, 502, 503, 504] } : check;
 }

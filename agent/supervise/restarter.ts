@@ -2,35 +2,35 @@ import { KhwError } from "../../proto/errors.ts";
 import type { Clock } from "../os/os.ts";
 import { backoffMillis } from "./backoff.ts";
 
-/** Why a component is to be restarted. */
+/** The reason to restart a component. */
 export type Need =
-  /** It runs, and does not live. */
+  /** It runs, but is not alive. */
   | { readonly kind: "hung"; readonly reason: string; readonly silent: boolean }
-  /** It does not run, and shall. */
+  /** It should run, but does not. */
   | { readonly kind: "down"; readonly reason: string };
 
-/** Restarts one component for as long as there is a need, ever less often. */
+/** Restarts a component while there is a reason, with growing delays. */
 export interface Mender {
-  /** Tells what is needed now; undefined: nothing. */
+  /** Sets the current reason; undefined if no restart is needed. */
   need(need: Need | undefined): void;
 }
 
 export interface MenderOptions {
   readonly clock: Clock;
   readonly random: () => number;
-  /** Tries once; false when it was not begun, since somebody else has the machine or the turn. */
+  /** Tries once. Returns false if the restart was skipped because another holds the machine or the lease. */
   readonly attempt: (need: Need, count: number) => Promise<boolean>;
-  /** When the next attempt is due, in whole milliseconds since the epoch; 0: none is. */
+  /** Reports when the next attempt is due, in whole milliseconds since the epoch; 0 without a planned attempt. */
   readonly planned: (at: number) => void;
   readonly failed: (error: unknown) => void;
   readonly signal: AbortSignal;
 }
 
-/** What does not run may be about to be started by whoever stopped it. */
+/** A component that does not run may be about to be started by the operator who stopped it. */
 const downMillis = 1_000;
-/** After this long without a need, the next one is the first again. */
+/** After this time without a reason, the next restart counts as the first again. */
 const stableMillis = 600_000;
-/** When it was not begun. */
+/** The delay after a skipped attempt. */
 const againMillis = 5_000;
 
 export function createMender({ clock, random, attempt, planned, failed, signal }: MenderOptions): Mender {
@@ -46,7 +46,7 @@ export function createMender({ clock, random, attempt, planned, failed, signal }
     clearTimeout(timer);
     due = at;
     const millis = Math.max(0, at - clock.monotonic());
-    // The monotonic clock has fractions, which a time on the wire cannot have.
+    // The monotonic clock has fractions of a millisecond, which the wire format does not allow.
     planned(at === 0 ? 0 : Math.round(clock.now() + millis));
     if (at === 0) return;
     timer = setTimeout(() => void run(), millis);
@@ -71,7 +71,7 @@ export function createMender({ clock, random, attempt, planned, failed, signal }
       lastAttempt = now;
     }
     notBefore = now + (begun ? backoffMillis(attempts, random()) : againMillis);
-    // Whether there still is a need is told anew by whoever looks.
+    // The next probe sets the reason again, if it still holds.
     current = undefined;
     plan(0);
   };

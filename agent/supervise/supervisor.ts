@@ -3,21 +3,22 @@ import type { Component } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { healthChecks } from "../health/health.ts";
 import { superviseComponent, type Supervised, type SupervisedOptions } from "./component.ts";
 
-/** Watches the components: hears of every change of their units, probes that they are alive, and restarts those that hang. */
+/** Supervises the components: hears every change of their units, probes their liveness, and restarts hung ones. */
 export interface Supervisor {
   /**
-   * Restarts a component and waits until it answers; the caller holds the machine. Milliseconds that it took.
-   * @throws KhwError BUSY when another controller's API server is being restarted; NOT_READY with the diagnosis.
+   * Restarts a component and waits until it answers; the caller holds the machine lock. Returns the milliseconds
+   * that it took.
+   * @throws KhwError BUSY while another controller's API server restarts; NOT_READY with the diagnosis
    */
   restart(component: string, options: { readonly reason: string; readonly signal: AbortSignal }): Promise<number>;
-  /** Every component as it is now, and posts it. etcd is among them where it is on the machine. */
+  /** Reads every component and updates the status store. etcd is included if it is on the machine. */
   read(): Promise<Component[]>;
-  /** How long each component's last probe took to be answered, in milliseconds, by name. */
+  /** Returns the response time of each component's last probe, in milliseconds, by name. */
   latencies(): ReadonlyMap<string, number>;
 }
 
 export interface SupervisorOptions extends Omit<SupervisedOptions, "random"> {
-  /** Between two probes of a component. */
+  /** The time between two probes of a component. */
   readonly intervalMillis: number;
 }
 
@@ -38,7 +39,7 @@ export function createSupervisor({ intervalMillis, ...shared }: SupervisorOption
     }
   };
   beat();
-  // All at once: an idle process pays more for being woken than for a question.
+  // All components are probed together: for an idle process, waking up costs more than a request.
   const timer = setInterval(beat, intervalMillis).unref();
   signal.addEventListener("abort", () => clearInterval(timer), { once: true });
 

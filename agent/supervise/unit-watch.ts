@@ -4,20 +4,23 @@ import { coalesce } from "../os/coalesce.ts";
 import type { Os, UnitStatus } from "../os/os.ts";
 import { type ComponentFacts, inactiveReason, installedVersion, isHere, toComponent } from "../health/status.ts";
 
-/** One component as it was last seen, and how to see it anew. */
+/** The last known state of a component, and the means to update it. */
 export interface Watched {
-  /** Undefined before the first look, and where it does not belong to this machine. */
+  /** Undefined before the first read, and if the component does not belong to this machine. */
   component(): Component | undefined;
   unit(): UnitStatus | undefined;
-  /** Reads its unit, and posts what is new at once. A call made while one reads waits for the next reading. */
+  /** Reads the unit, and publishes changes at once. Calls during a read wait for the next one. */
   look(): Promise<void>;
-  /** Asks its process how it is, and posts why not well. Undefined when none runs, or another one meanwhile. */
+  /**
+   * Probes the process, and publishes why it is unhealthy. Returns undefined if no process runs, or another one in
+   * the meantime.
+   */
   examine<Found extends { readonly reason: string | null }>(
     ask: (unit: UnitStatus) => Promise<Found>,
   ): Promise<Found | undefined>;
-  /** Reads anew which version is installed. */
+  /** Reads the installed version again. */
   refresh(): Promise<void>;
-  /** What the supervisor has to say of it. */
+  /** Publishes the supervisor's own facts about the component. */
   tell(change: Partial<Pick<ComponentFacts, "diagnosis" | "supervisedRestarts" | "nextRestartUnixMillis">>): void;
 }
 
@@ -25,7 +28,7 @@ export interface WatchedOptions {
   readonly os: Os;
   readonly check: HealthCheck;
   readonly post: (component: Component) => void;
-  /** Its unit was read; before is undefined the first time. */
+  /** Called when the unit has been read; `before` is undefined the first time. */
   readonly seen: (now: UnitStatus, before: UnitStatus | undefined) => void;
 }
 
@@ -39,7 +42,7 @@ export function watchComponent({ os, check, post, seen }: WatchedOptions): Watch
     if (facts === undefined) return;
     const before = facts;
     facts = { ...before, ...change };
-    // Nearly every answer is as the last one was.
+    // Most probes give the same answer as the last one.
     if (posted !== undefined && Object.entries(change).every(([key, value]) => Reflect.get(before, key) === value))
       return;
     posted = isHere(check, facts.unit) ? toComponent(facts) : undefined;

@@ -1,10 +1,13 @@
 import type { Writer } from "../../state/machine-lock.ts";
 
-/** The machine, held from one call to another. */
+/** Holds the machine lock from one call to the next. */
 export interface Hold {
-  /** Resolves when what the agent did by itself has ended; at once where it is held so already. @throws KhwError BUSY. */
+  /**
+   * Resolves when the agent's automatic work has ended; at once if the lock is already held for a restore.
+   * @throws KhwError BUSY
+   */
   take(holder: string): Promise<void>;
-  /** No error when it is not held. */
+  /** No error if the lock is not held. */
   release(): void;
 }
 

@@ -6,7 +6,7 @@ import type { Files } from "../../os/os.ts";
 import { etcdDataFolder, unitFolder } from "../../paths.ts";
 import { parseSnapshotId } from "../snapshots/record.ts";
 
-/** What one machine restores, and as whom. */
+/** The snapshot that a machine restores, and the member that it becomes. */
 export interface RestorePlan {
   readonly restoreId: string;
   readonly snapshotId: string;
@@ -17,7 +17,7 @@ export interface RestorePlan {
   readonly peers: ReadonlyMap<string, string>;
 }
 
-/** @throws KhwError INVALID_ARGUMENT for what names no members, or not this machine. */
+/** @throws KhwError INVALID_ARGUMENT if the request names no members, or not this machine */
 export function parseRestorePlan(
   { restoreId, snapshotId, members }: AdvanceRestoreRequest,
   identity: { readonly name: string; readonly internalIp: string },
@@ -43,8 +43,9 @@ export function parseRestorePlan(
 }
 
 /**
- * The unit starts the member that the plan is for, from the folder that is restored: else the restored data would be another's.
- * @throws KhwError PREFLIGHT_FAILED naming what differs.
+ * Checks that the unit starts the member of the plan from the restored folder. Otherwise the restored data would
+ * belong to another member.
+ * @throws KhwError PREFLIGHT_FAILED naming the difference
  */
 export async function refuseOtherUnit({ name, peerUrl, initialCluster }: RestorePlan, files: Files): Promise<void> {
   const path = `${unitFolder}/etcd.service`;
@@ -65,7 +66,7 @@ export async function refuseOtherUnit({ name, peerUrl, initialCluster }: Restore
   }
 }
 
-/** Members in whatever order are the same cluster. */
+/** The order of the members does not matter. */
 function sorted(list: string): string {
   return list.split(",").sort().join(",");
 }

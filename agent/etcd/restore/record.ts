@@ -2,10 +2,10 @@ import { Restore, RestorePhase } from "../../../proto/gen/khw/agent/v1/etcd.ts";
 import type { Files } from "../../os/os.ts";
 import { openRecordFile } from "../../state/record-file.ts";
 
-/** The machine's part in a restore, on disk: the last one, finished or not. */
+/** The durable record of the machine's last restore, finished or not. */
 export interface RestoreMark {
   current(): Restore | undefined;
-  /** The one that was begun and not finished. */
+  /** The restore that has begun and has not finished. */
   unfinished(): Restore | undefined;
   /** The reason why the record cannot be read; undefined if the record is readable or absent. */
   damage(): string | undefined;
@@ -19,8 +19,8 @@ const ended: ReadonlySet<RestorePhase> = new Set([
 ]);
 
 /**
- * Opens the record. One that cannot be read is reported by `damage`: the restore is asked for again, and begins from the first
- * phase.
+ * Opens the record. `damage` reports an unreadable record; the restore must then be requested again, and begins
+ * from the first phase.
  */
 export async function openRestoreMark(files: Files, folder: string): Promise<RestoreMark> {
   const record = await openRecordFile(files, `${folder}/restore`, { encode, decode });

@@ -17,11 +17,14 @@ import type { RestoreMark } from "./record.ts";
 import { parseRestorePlan, refuseOtherUnit, type RestorePlan } from "./plan.ts";
 import { startEtcd, startKubernetes, stopUnit } from "./services.ts";
 
-/** The machine's part in a restore of the whole cluster, phase by phase. */
+/** Runs this machine's part in a restore of the whole cluster, phase by phase. */
 export interface Restorer {
-  /** One call after the other. @throws KhwError BUSY, PREFLIGHT_FAILED for a phase whose turn has not come, or why the phase failed. */
+  /**
+   * Runs one call at a time.
+   * @throws KhwError BUSY; PREFLIGHT_FAILED for a phase out of order; the error of a failed phase
+   */
   advance(request: AdvanceRestoreRequest, holder: string): Promise<Restore>;
-  /** A restore was begun here and not finished, also one whose record is lost. */
+  /** Whether a restore has begun here and has not finished, even if its record is lost. */
   inProgress(): boolean;
 }
 
@@ -31,9 +34,9 @@ export interface RestorerOptions {
   readonly writer: Writer;
   readonly snapshots: Pick<Snapshots, "list" | "fileOf">;
   readonly member: (signal: AbortSignal) => Promise<EtcdMember>;
-  /** Why etcd's data cannot be replaced here: its disk is away. */
+  /** Returns the reason why etcd's data cannot be replaced here: its disk is not mounted. */
   readonly missingDisk: () => Promise<KhwError | null>;
-  /** Told of the member once it is one of the restored cluster, with ids that are others than before. */
+  /** Called when the member belongs to the restored cluster, with its new ids. */
   readonly joined: (member: EtcdMember, plan: Pick<RestorePlan, "peers">) => Promise<void>;
   readonly told: (restore: Restore) => void;
   readonly signal: AbortSignal;
@@ -42,7 +45,10 @@ export interface RestorerOptions {
 const kubernetesUnits = ["kube-apiserver.service", "kube-controller-manager.service", "kube-scheduler.service"];
 const etcdUnit = "etcd.service";
 
-/** An unfinished restore of an earlier agent holds the machine from now on. */
+/**
+ * Opens the restores of this machine. An unfinished restore of an earlier agent process holds the machine from now
+ * on.
+ */
 export async function createRestorer(options: RestorerOptions): Promise<Restorer> {
   const { os, mark, writer, snapshots, member, missingDisk, joined, told, signal } = options;
   const barrier = createBarrier(os);
@@ -52,10 +58,10 @@ export async function createRestorer(options: RestorerOptions): Promise<Restorer
 
   const hold = (holder: string): Promise<void> => machine.take(`a restore of etcd that ${holder} began`);
   const phases: Readonly<Record<number, (plan: RestorePlan, restore: Restore) => Promise<Partial<Restore>>>> = {
-    // It was begun, and so it is held.
+    // The restore has begun, so the machine is held.
     [RestorePhase.RESTORE_PHASE_HELD]: async () => ({}),
     [RestorePhase.RESTORE_PHASE_ABANDONED]: async () => {
-      // By a restore whose place this one took, or by a phase that failed halfway.
+      // An earlier restore that this one replaced, or a phase that failed halfway, has stopped units.
       if (await barrier.isClosed([...kubernetesUnits, etcdUnit]))
         throw outOfTurn("what was stopped here is not started");
       return {};
@@ -77,7 +83,8 @@ export async function createRestorer(options: RestorerOptions): Promise<Restorer
         name,
         peerUrl,
         initialCluster,
-        // Another than any before: no member that still has the data of before can mistake these for its own cluster's.
+        // A new token for each restore, so that a member with old data cannot mistake these members for its own
+        // cluster.
         token: `khw-restore-${restoreId}`,
         data: etcdDataFolder,
         fresh: freshFolder(restoreId),
@@ -134,7 +141,7 @@ export async function createRestorer(options: RestorerOptions): Promise<Restorer
     if (!same && request.phase !== RestorePhase.RESTORE_PHASE_HELD) {
       throw outOfTurn("this machine has not begun that restore");
     }
-    // Elsewhere it was not given up, and so goes on.
+    // The restore was abandoned here but not on the others, so it continues.
     const again =
       known?.phase === RestorePhase.RESTORE_PHASE_ABANDONED && request.phase === RestorePhase.RESTORE_PHASE_HELD;
     const restore = same && !again ? known : await begin(plan, holder);
@@ -150,7 +157,7 @@ export async function createRestorer(options: RestorerOptions): Promise<Restorer
 
   const unfinished = mark.unfinished();
   if (unfinished !== undefined) void hold(unfinished.holder);
-  // The guard keeps units from starting: a restore is in progress, whatever became of its record.
+  // The guard keeps units from starting, so a restore is in progress even without its record.
   else if (guarded) void machine.take("a restore of etcd, whose record is lost,");
 
   return {

@@ -9,7 +9,7 @@ import { ready } from "../../steps/ready.ts";
 const startMillis = 180_000;
 const intervalMillis = 500;
 
-/** The unit does not run. */
+/** Stops a unit, if it runs. */
 export async function stopUnit(unit: string, systemd: Systemd, signal: AbortSignal): Promise<void> {
   const { loadState, activeState } = await systemd.unit(unit);
   if (loadState !== "loaded" || activeState === "inactive") return;
@@ -18,12 +18,15 @@ export async function stopUnit(unit: string, systemd: Systemd, signal: AbortSign
 
 export interface StartOptions {
   readonly os: Pick<Os, "systemd" | "clock">;
-  /** Asks the machine's member. */
+  /** Reads the status of this machine's member. */
   readonly member: (signal: AbortSignal) => Promise<EtcdMember>;
   readonly signal: AbortSignal;
 }
 
-/** etcd runs, and its member has a leader. The others are started at the same time, and may be a while later. */
+/**
+ * Starts etcd and waits until its member has a leader. The other members start at the same time, and may take
+ * longer.
+ */
 export async function startEtcd({ os, member, signal }: StartOptions): Promise<EtcdMember> {
   const { systemd, clock } = os;
   let last = "it was not asked yet";
@@ -47,12 +50,12 @@ export async function startEtcd({ os, member, signal }: StartOptions): Promise<E
   }
 }
 
-/** What asks the API server gives up and starts again when it is not there soon. */
+/** The API server's clients exit and restart if it does not answer within this time. */
 const patienceMillis = 60_000;
 
 /**
- * API server, controller manager and scheduler run, as far as they belong to this machine. Whether they are well is for whoever
- * looks after: a machine whose API server lacks something else must not be held for it.
+ * Starts the API server, controller manager and scheduler, if this machine has them. Their health is checked later:
+ * the machine must not stay held because the API server lacks something else.
  */
 export async function startKubernetes(os: Os, signal: AbortSignal): Promise<void> {
   const { systemd } = os;

@@ -2,13 +2,13 @@ import type { Files, Systemd } from "../../os/os.ts";
 import { dropInFolder, restoringDropIn } from "../../paths.ts";
 
 /**
- * Units that must not start before their turn, whoever starts them, and over a boot too: a drop-in with a condition that never
- * holds. systemd then skips the start, which is no failure of the unit.
+ * Prevents units from starting before their turn, by any caller and after a boot. A drop-in has a condition that
+ * never holds; systemd then skips the start, which does not count as a failure.
  */
 export interface Barrier {
   readonly close: (units: readonly string[]) => Promise<void>;
   readonly open: (units: readonly string[]) => Promise<void>;
-  /** Any of them is kept from starting. */
+  /** Whether any of these units is kept from starting. */
   readonly isClosed: (units: readonly string[]) => Promise<boolean>;
 }
 

@@ -8,7 +8,7 @@ const words = {
   [SnapshotOrigin.SNAPSHOT_ORIGIN_COPIED]: "copied",
 } as const satisfies Record<number, string>;
 
-/** The small JSON beside a snapshot: what was proved of it, and when. */
+/** Encodes the small JSON file beside a snapshot: the results and time of its verification. */
 export function encodeRecord(snapshot: Snapshot): string {
   const { takenUnixMillis, provedUnixMillis, origin, ...rest } = snapshot;
   const record = {
@@ -20,7 +20,7 @@ export function encodeRecord(snapshot: Snapshot): string {
   return `${JSON.stringify(record, null, 2)}\n`;
 }
 
-/** Undefined for what is no record of a snapshot of this name: one without a record is not known to be good. */
+/** Returns undefined if the text is not a record of this snapshot. A snapshot without a record is not verified. */
 export function decodeRecord(id: string, text: string): Snapshot | undefined {
   try {
     const { taken, proved, origin, ...rest }: Record<string, unknown> = JSON.parse(text);
@@ -34,27 +34,33 @@ export function decodeRecord(id: string, text: string): Snapshot | undefined {
     });
     return Number.isNaN(snapshot.takenUnixMillis) || snapshot.sha256 === "" ? undefined : snapshot;
   } catch {
-    // Whatever the parser says, it says of the text.
+    // The parser's error would only repeat that the text is damaged.
     return undefined;
   }
 }
 
-/** A name that is a file's: no path, nothing hidden. @throws KhwError INVALID_ARGUMENT. */
+/**
+ * Checks that an id is a plain file name: no path, not hidden.
+ * @throws KhwError INVALID_ARGUMENT
+ */
 export function parseSnapshotId(id: string): string {
   return /^[A-Za-z0-9][A-Za-z0-9._-]{0,120}$/.test(id) ? id : refuse("snapshot", `${show(id)} is no snapshot's name`);
 }
 
-/** Names sort as their times do. */
+/** Names sort by time. */
 export function snapshotId(unixMillis: number, node: string): string {
   return `${compactTime(unixMillis)}-${node}`;
 }
 
-/** Its name in a bucket, below its cluster: others may have the same snapshots' names, by nodes of the same names. */
+/**
+ * Returns the object's name in a bucket. It includes the cluster, because nodes of other clusters can have the same
+ * names.
+ */
 export function objectName(cluster: string, { clusterId, id }: Pick<Snapshot, "clusterId" | "id">): string {
   return `${cluster}/${clusterId}/${id}.db`;
 }
 
-/** "20260131T120000Z" */
+/** Formats a time as "20260131T120000Z". */
 export function compactTime(unixMillis: number): string {
   return new Date(unixMillis).toISOString().replaceAll(/[-:]|\.\d+/g, "");
 }

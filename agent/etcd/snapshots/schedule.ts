@@ -6,26 +6,26 @@ import type { Clock } from "../../os/os.ts";
 import { mayPass } from "../../os/storage.ts";
 import type { Snapshots } from "./snapshots.ts";
 
-/** Snapshots that nobody asks for. */
+/** Takes snapshots by schedule. */
 export interface Schedule {
-  /** Takes one where one is due; to be called every so often. Never rejects. */
+  /** Takes a snapshot if it is due; called at a regular interval. Never rejects. */
   readonly beat: () => Promise<void>;
-  /** How the last one went. */
+  /** The result of the last run. */
   readonly lastRun: () => SnapshotRun | undefined;
-  /** What becomes of one that was taken: it is uploaded where that is wanted, and the oldest ones go. Never rejects. */
+  /** Uploads new snapshots if the policy wants it, and deletes the oldest. Never rejects. */
   readonly taken: () => Promise<void>;
 }
 
 export interface ScheduleOptions {
   readonly clock: Clock;
   readonly snapshots: Pick<Snapshots, "list" | "save" | "prune" | "noteUpload">;
-  /** Undefined: nothing is scheduled. */
+  /** Undefined if no snapshots are scheduled. */
   readonly policy: () => SnapshotPolicy | undefined;
-  /** This controller's place among them, by which they take turns. */
+  /** This controller's place among the controllers, which decides its turns. */
   readonly place: () => { readonly index: number; readonly count: number };
-  /** Nothing is taken now: for example, etcd is being restored. */
+  /** Whether the schedule is paused, for example during a restore of etcd. */
   readonly paused: () => boolean;
-  /** Answers where it is. */
+  /** Uploads a snapshot and returns its URL. */
   readonly upload: (snapshot: Snapshot, bucket: string) => Promise<string>;
   readonly told: (message: string, cause?: string) => void;
   readonly signal: AbortSignal;
@@ -33,13 +33,13 @@ export interface ScheduleOptions {
 
 const firstRetryMillis = 60_000;
 const maxRetryMillis = 30 * 60_000;
-/** Of those that somebody asked for or brought here, where no policy says otherwise. */
+/** The number of manual and received snapshots to keep if the policy does not say. */
 const defaultKeep = 24;
 
 /**
- * Each controller takes its own, at its own part of the interval: so one is taken every interval / controllers, on each disk
- * there are some, and nobody has to find out who is responsible. One that is due is found by those that are there, not by a
- * timer that a restart of the agent would begin anew.
+ * Creates the schedule. Each controller takes its own snapshots, at its own part of the interval. So the cluster
+ * takes one every interval / controllers, every disk has some, and the controllers need no agreement. Due snapshots
+ * are found from the existing ones, so that a restart of the agent does not reset a timer.
  */
 export function createSchedule(options: ScheduleOptions): Schedule {
   const { clock, snapshots, policy, paused, upload, told, signal } = options;
@@ -48,7 +48,10 @@ export function createSchedule(options: ScheduleOptions): Schedule {
   let notBefore = 0;
   let last: number | undefined;
 
-  /** What is not in the bucket yet is uploaded, also what an earlier attempt failed for. Why not; empty when all is there. */
+  /**
+   * Uploads all snapshots that are not in the bucket yet, including earlier failures. Returns the reason for a
+   * failure; empty if all are uploaded.
+   */
   const uploadAll = async (bucket: string): Promise<string> => {
     const own = (await snapshots.list()).filter(({ origin }) => origin !== SnapshotOrigin.SNAPSHOT_ORIGIN_COPIED);
     const failed: { readonly id: string; readonly problem: string }[] = [];
@@ -96,7 +99,7 @@ export function createSchedule(options: ScheduleOptions): Schedule {
       told("the scheduled snapshot was not taken", problem);
     }
   };
-  /** When the last scheduled one was taken, by this agent or an earlier one. */
+  /** Returns when the last scheduled snapshot was taken, by this agent process or an earlier one. */
   const lastTaken = async (): Promise<number> => {
     const scheduled = (await snapshots.list()).filter(
       ({ origin }) => origin === SnapshotOrigin.SNAPSHOT_ORIGIN_SCHEDULED,
@@ -121,7 +124,7 @@ export function createSchedule(options: ScheduleOptions): Schedule {
   };
 }
 
-/** Whether a turn of this controller has begun since the last one was taken. */
+/** Whether a turn of this controller has begun since its last snapshot. */
 export function isDue(
   last: number,
   now: number,

@@ -7,25 +7,34 @@ import { type Proof, proveSnapshot, refuseWithoutRoom, unproven } from "./verify
 import { parseSnapshotId, snapshotId } from "./record.ts";
 import type { Shelf } from "./store.ts";
 
-/** The proved snapshots of a machine, and how more come to be. What takes long is done one after the other. */
+/** The verified snapshots of a machine. Long operations run one after the other. */
 export interface Snapshots {
   /** Oldest first. */
   list(): Promise<Snapshot[]>;
-  /** @throws KhwError INVALID_ARGUMENT when there is none of that name. */
+  /** @throws KhwError INVALID_ARGUMENT if no snapshot has that name */
   find(id: string): Promise<Snapshot>;
-  /** The newest that this machine took itself, as far as it was seen; for metrics, which do not wait. */
+  /** Returns the newest snapshot that this machine took itself, from memory; for the metrics. */
   newest(): Snapshot | undefined;
-  /** Takes one from the machine's member. @throws KhwError POSTCONDITION_FAILED, with nothing kept, when it cannot be proved. */
+  /**
+   * Takes a snapshot of the machine's member.
+   * @throws KhwError POSTCONDITION_FAILED if the snapshot cannot be verified; no file is kept
+   */
   save(origin: SnapshotOrigin, signal: AbortSignal): Promise<Snapshot>;
-  /** Proves one anew. @throws KhwError DIGEST_MISMATCH or POSTCONDITION_FAILED: then it counts as good no more. */
+  /**
+   * Verifies a snapshot again.
+   * @throws KhwError DIGEST_MISMATCH or POSTCONDITION_FAILED: the snapshot no longer counts as good
+   */
   verify(id: string, signal: AbortSignal): Promise<Snapshot>;
   read(id: string): Promise<AsyncIterable<Buffer>>;
   fileOf(id: string): string;
-  /** Takes in one that comes from elsewhere, and proves it. @param announced what is known of it: id, size and digest at least */
+  /**
+   * Receives a snapshot from elsewhere, and verifies it.
+   * @param announced the known facts: at least id, size and digest
+   */
   receive(announced: Snapshot, chunks: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<Snapshot>;
-  /** Keeps the newest so many of each origin. */
+  /** Keeps this many of the newest snapshots of each origin. */
   prune(keep: number): Promise<void>;
-  /** Notes where it was uploaded to. */
+  /** Records the URL of the upload. */
   noteUpload(id: string, url: string): Promise<void>;
 }
 
@@ -33,7 +42,7 @@ export interface SnapshotsOptions {
   readonly os: Pick<Os, "files" | "bulk" | "etcdctl" | "clock" | "identity">;
   readonly shelf: Shelf;
   readonly member: (signal: AbortSignal) => Promise<EtcdMember>;
-  /** The ids of those that somebody relies on now. */
+  /** The ids of the snapshots that a running operation needs. */
   readonly inUse: () => readonly string[];
 }
 
@@ -89,7 +98,8 @@ export function createSnapshots({ os, shelf, member, inUse }: SnapshotsOptions):
       if (bad) await shelf.disown(id);
       throw error;
     }
-    // Another etcdctl may restore other bytes of the same file, and these of now are those that were looked at.
+    // The recorded checksums are those of now, because another version of etcdctl may restore different bytes of
+    // the same file.
     const proved = { ...known, ...proof, provedUnixMillis: clock.now() };
     await shelf.note(proved);
     return proved;

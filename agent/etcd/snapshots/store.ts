@@ -4,28 +4,28 @@ import type { Bulk, Files } from "../../os/os.ts";
 import { decodeRecord, encodeRecord, parseSnapshotId } from "./record.ts";
 
 /**
- * The folder of proved snapshots: ID.db, and ID.json beside it, which is written last. What has no record is not known to be
- * good, and is nobody's.
+ * The folder of verified snapshots: ID.db, and ID.json beside it, which is written last. A file without a record is
+ * not verified, and not listed.
  */
 export interface Shelf {
   /** Oldest first. */
   list(): Promise<Snapshot[]>;
-  /** @throws KhwError INVALID_ARGUMENT when there is none of that name. */
+  /** @throws KhwError INVALID_ARGUMENT if no snapshot has that name */
   find(id: string): Promise<Snapshot>;
   fileOf(id: string): string;
-  /** The folder is there. */
+  /** Makes the folder. */
   readonly prepare: () => Promise<void>;
-  /** Where a snapshot is made before it is proved, and where it is restored to for the proof. */
+  /** Returns the paths where a snapshot is written before its verification, and where it is restored for it. */
   draft(id: string): { readonly file: string; readonly scratch: string };
-  /** Gives the draft its name, and the record its file. Durable when it resolves. */
+  /** Renames the draft and writes its record. Durable when it resolves. */
   adopt(snapshot: Snapshot): Promise<void>;
-  /** Writes the record anew. */
+  /** Replaces the record. */
   note(snapshot: Snapshot): Promise<void>;
-  /** Removes what is left of a draft. */
+  /** Removes the remains of a draft. */
   discard(id: string): Promise<void>;
-  /** Takes its record away: it counts as good no more. The file stays. */
+  /** Removes the record, so that the snapshot no longer counts as good. The file stays. */
   disown(id: string): Promise<void>;
-  /** Removes the oldest of this origin beyond so many, but for those that are spared. Answers their ids. */
+  /** Removes the oldest snapshots of this origin beyond `keep`, except the spared ones. Returns their ids. */
   prune(origin: SnapshotOrigin, keep: number, spared: readonly string[]): Promise<string[]>;
 }
 
@@ -35,7 +35,7 @@ export interface ShelfOptions {
   readonly folder: string;
 }
 
-/** What an agent that was killed left of drafts is removed. */
+/** Opens the folder, and removes the drafts of an agent that was killed. */
 export async function openShelf({ files, bulk, folder }: ShelfOptions): Promise<Shelf> {
   const fileOf = (id: string): string => `${folder}/${parseSnapshotId(id)}.db`;
   const recordOf = (id: string): string => `${folder}/${parseSnapshotId(id)}.json`;
@@ -55,7 +55,7 @@ export async function openShelf({ files, bulk, folder }: ShelfOptions): Promise<
   };
   const note = (snapshot: Snapshot): Promise<void> => files.write(recordOf(snapshot.id), encodeRecord(snapshot), 0o600);
   const remove = async (id: string): Promise<void> => {
-    // The record first: a file without one counts as none.
+    // The record first, because a file without a record does not count.
     await files.remove(recordOf(id));
     await files.remove(fileOf(id));
   };
@@ -80,7 +80,7 @@ export async function openShelf({ files, bulk, folder }: ShelfOptions): Promise<
     disown: (id) => files.remove(recordOf(id)),
     discard: async (id) => {
       await bulk.removeTree(draft(id).file);
-      // etcdctl's own name for what it has not wholly saved.
+      // etcdctl's name for a file that it has not saved completely.
       await bulk.removeTree(`${draft(id).file}.part`);
       await bulk.removeTree(draft(id).scratch);
     },

@@ -1,13 +1,13 @@
 import { KhwError } from "../../../proto/errors.ts";
 import type { Bulk, Etcdctl, Files } from "../../os/os.ts";
 
-/** What a proof found. */
+/** The results of a verification. */
 export interface Proof {
   readonly size: number;
   readonly sha256: string;
   readonly revision: number;
   readonly keys: number;
-  /** etcdctl's checksums of the snapshot, and of what was restored from it. */
+  /** etcdctl's checksums of the snapshot, and of the database restored from it. */
   readonly hash: string;
   readonly restoredHash: string;
 }
@@ -20,8 +20,8 @@ export interface ProveOptions {
 }
 
 /**
- * Always the same, so that two proofs of one snapshot, on whatever machine, restore the same bytes: members are a part of a
- * database, and so of its checksum.
+ * Always the same member, so that two verifications of a snapshot restore the same bytes on every machine. Members
+ * are part of a database, and so of its checksum.
  */
 const nobody = {
   name: "khw-proof",
@@ -30,12 +30,13 @@ const nobody = {
   token: "khw-proof",
 } as const;
 
-/** A write-ahead log is made at its full length at once. */
+/** A write-ahead log gets its full length when it is created. */
 const walBytes = 64 * 1024 * 1024;
 
 /**
- * Restores the snapshot into the scratch folder (which is removed), and compares. The digest that etcd put at a snapshot's end
- * is checked by the restore itself. @throws KhwError POSTCONDITION_FAILED when what comes out is not what went in.
+ * Restores the snapshot into the scratch folder (which is removed), and compares the checksums. The restore itself
+ * checks the digest at the end of the snapshot.
+ * @throws KhwError POSTCONDITION_FAILED if the restored database differs
  */
 export async function proveSnapshot(file: string, scratch: string, options: ProveOptions): Promise<Proof> {
   const { etcdctl, files, bulk, signal } = options;
@@ -44,7 +45,7 @@ export async function proveSnapshot(file: string, scratch: string, options: Prov
   await bulk.removeTree(scratch);
   try {
     const sha256 = (await files.sha256(file)) ?? "";
-    // First, since it checks the digest: a cut file makes etcdctl's `snapshot status` end in a crash.
+    // The restore comes first because it checks the digest; `etcdctl snapshot status` crashes on a truncated file.
     await etcdctl.restore(file, scratch, { ...nobody, signal });
     const [taken, restored] = [
       await etcdctl.inspect(file, signal),

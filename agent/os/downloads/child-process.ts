@@ -4,15 +4,16 @@ import { fromDetail, KhwError } from "../../../proto/errors.ts";
 import type { Downloads } from "../os.ts";
 import type { Order, Report, Work } from "./messages.ts";
 
-/** Longer than from the end of a text to the start of the file that it tells of. */
+/** Longer than the pause between the download of a digest and the start of its file. */
 const lingerMillis = 1_000;
 
-/** Beside this module, in the sources and in the bundle. */
+/** The program is beside this module, both in the sources and in the bundle. */
 const program = new URL(`downloader${extname(import.meta.filename)}`, import.meta.url);
 
 /**
- * Downloads in a process of its own, which starts with the first of them and ends a second after the last: what they take
- * (undici, the system's certificates, buffers: some 30 MB) the agent would otherwise hold from one upgrade to the next.
+ * Downloads in a child process. It starts with the first download and ends a second after the last one. A download
+ * needs some 30 MB (undici, the system's certificates, buffers), which the agent would otherwise hold between
+ * upgrades.
  */
 export function createSeparateDownloads(): Downloads {
   let downloader: Downloader | undefined;
@@ -35,7 +36,10 @@ interface AskOptions {
 
 interface Downloader {
   connected(): boolean;
-  /** The text that was downloaded; empty for a file. An abort is answered when nothing of the download is left. */
+  /**
+   * Returns the text that was downloaded; empty for a file. An abort is answered when nothing of the download is
+   * left.
+   */
   ask(work: Work, options: AskOptions): Promise<string>;
 }
 
@@ -91,7 +95,7 @@ function startDownloader(): Downloader {
 }
 
 function tell(child: ChildProcess, order: Order): void {
-  // A downloader that is gone is told of by its exit.
+  // If the child process is gone, its exit event reports that.
   if (child.connected) child.send(order, () => {});
 }
 

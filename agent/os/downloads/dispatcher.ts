@@ -2,22 +2,22 @@ import { createSecureContext, getCACertificates } from "node:tls";
 import type { Dispatcher } from "undici";
 
 export interface DispatcherOptions {
-  /** A proxy's URL; empty: as the environment says (HTTPS_PROXY, HTTP_PROXY, NO_PROXY), or none. */
+  /** A proxy's URL. If empty, the environment decides (HTTPS_PROXY, HTTP_PROXY, NO_PROXY). */
   readonly proxy: string;
-  /** Certificates trusted beside the system's. */
+  /** Certificates that are trusted in addition to the system's. */
   readonly caPem: string;
   readonly connectMillis: number;
 }
 
-/** What speaks HTTP to the mirrors; its owner destroys it. */
+/** Creates the HTTP dispatcher for the mirrors; its owner destroys it. */
 export async function createDispatcher({ proxy, caPem, connectMillis }: DispatcherOptions): Promise<Dispatcher> {
   const { EnvHttpProxyAgent, ProxyAgent } = await import("undici");
   const system = getCACertificates("system");
   const tls = {
-    // Made once, since parsing the system's certificates for each connection is what costs.
+    // Created once, because parsing the system's certificates for each connection is slow.
     secureContext: createSecureContext({
       ca: [...(system.length > 0 ? system : getCACertificates("bundled")), ...(caPem === "" ? [] : [caPem])],
-      // Mirrors are other people's servers: 1.2 is enough for them, whatever the agent asks of its own callers.
+      // Mirrors belong to other people, so TLS 1.2 is accepted, although the agent's own server requires more.
       minVersion: "TLSv1.2",
     }),
     timeout: connectMillis,

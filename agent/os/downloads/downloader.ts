@@ -1,4 +1,7 @@
-/** The program that downloads for the agent (separate.ts starts it), over Node's IPC channel; it ends when the agent hangs up. */
+/**
+ * The program that downloads for the agent, over Node's IPC channel (child-process.ts starts it). It ends when the
+ * agent closes the channel.
+ */
 import { toDetail, toKhwError } from "../../../proto/errors.ts";
 import { guardPeerCertificates } from "../../../proto/peer-certificate.ts";
 import { createClock } from "../clock.ts";
@@ -19,7 +22,7 @@ process.on("message", ({ id, ...order }: Order) => {
 });
 process.on("disconnect", () => process.exit());
 
-/** Never rejects: whatever goes wrong is reported. */
+/** Never rejects: every failure is reported. */
 async function start(id: number, work: Work): Promise<void> {
   const controller = new AbortController();
   running.set(id, controller);

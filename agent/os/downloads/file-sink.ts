@@ -7,20 +7,23 @@ import { io } from "../io.ts";
 import { MirrorFailure } from "./mirror.ts";
 import { amount, type Sink } from "./sink.ts";
 
-/** A file in the making: its bytes are hashed as they come, and the sum goes on where a cut transfer is resumed. */
+/**
+ * A file that is being written. Its bytes are hashed as they arrive; the hash continues when an interrupted
+ * transfer is resumed.
+ */
 export interface FileSink extends Sink, AsyncDisposable {
-  /** SHA-256 of what it has, in hex; after this only finish or dispose of it. */
+  /** Returns the SHA-256 of the received bytes, in hex. Afterwards only `finish` or disposal is allowed. */
   digest(): string;
-  /** Puts it in its place, wholly on disk. */
+  /** Syncs the file to disk and renames it to its final path. */
   finish(mode: number): Promise<void>;
 }
 
 const progressMillis = 250;
 
 export interface Bounds {
-  /** More than any program or archive of a release has. */
+  /** More than the size of any program or archive of a release. */
   readonly mostBytes: number;
-  /** Must stay free on the disk, which is etcd's and the journal's too. */
+  /** Bytes that must stay free on the disk, because etcd and the journal use it too. */
   readonly spareBytes: number;
   readonly freeSpace: (path: string) => Promise<number>;
 }
@@ -28,7 +31,7 @@ export interface Bounds {
 const mebibyte = 1024 ** 2;
 /** kube-apiserver is the largest, with some 120 MB. */
 export const defaultBounds: Bounds = { mostBytes: 512 * mebibyte, spareBytes: 100 * mebibyte, freeSpace };
-/** Others write to the same disk while a file comes. */
+/** The free space is checked again at this interval, because others write to the same disk. */
 const lookEveryBytes = 16 * mebibyte;
 
 export interface FileSinkOptions {
@@ -36,7 +39,7 @@ export interface FileSinkOptions {
   readonly bounds?: Bounds | undefined;
 }
 
-/** Opens the temporary file beside `path`; disposing of it without finish leaves nothing. */
+/** Opens the temporary file beside `path`. Disposal without `finish` removes it. */
 export async function openFileSink(
   path: string,
   { progress, bounds = defaultBounds }: FileSinkOptions,

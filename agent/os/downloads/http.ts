@@ -7,20 +7,23 @@ import { amount, type Sink } from "./sink.ts";
 export interface HttpOptions {
   readonly dispatcher: Dispatcher;
   readonly signal: AbortSignal;
-  /** How long the mirror may send nothing. */
+  /** How long the mirror may send no data. */
   readonly stallMillis: number;
 }
 
-/** A transfer that can go on after a cut: call `attempt` again. */
+/** A transfer that can be resumed after an interruption: call `attempt` again. */
 export interface HttpTransfer {
-  /** Gets the rest of the file into the sink, or all of it anew. @throws MirrorFailure */
+  /**
+   * Downloads the rest of the file into the sink, or the whole file again.
+   * @throws MirrorFailure
+   */
   attempt(): Promise<void>;
 }
 
 const maxRedirects = 5;
 
 export function createHttpTransfer(url: URL, sink: Sink, options: HttpOptions): HttpTransfer {
-  // Names the very bytes that the sink has the start of; without it a rest cannot be asked for.
+  // Identifies the exact content that the sink has the start of. Without it the rest cannot be requested.
   let validator: string | undefined;
   let total: number | undefined;
 
@@ -100,7 +103,7 @@ function text(header: string | string[] | undefined): string {
   return typeof header === "string" ? header : "";
 }
 
-/** What may stand in If-Range (RFC 9110, 13.1.5): a strong ETag, or else the date. */
+/** Returns a value for If-Range (RFC 9110, 13.1.5): a strong ETag, or else the date. */
 function strongValidator(headers: Dispatcher.ResponseData["headers"]): string | undefined {
   const etag = text(headers.etag);
   const date = text(headers["last-modified"]);
@@ -126,7 +129,7 @@ function transferFailure(error: unknown, stallMillis: number, after: string): Mi
     case "ECONNRESET":
       return new MirrorFailure("passing", `the connection was cut${after}`, because);
   }
-  // Node adds advice to its message, for those who write programs.
+  // Node appends advice for programmers after a semicolon.
   const [what = ""] = message.split(";");
   if (/^(CERT_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|ERR_TLS_CERT_)/.test(code)) {
     return new MirrorFailure("lasting", `its certificate is not trusted: ${what}`, because);

@@ -2,12 +2,12 @@ import { isAbsolute, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { refuse, show } from "../../../proto/validate.ts";
 
-/** Where one mirror has a file. */
+/** The location of a file on one mirror. */
 export type Location = { readonly kind: "http"; readonly url: URL } | { readonly kind: "local"; readonly path: string };
 
 /**
- * Why a mirror did not deliver. "passing": it may at the next try; "lasting": it will not; "wrong bytes": it delivered
- * something other than what the release published.
+ * The reason why a mirror did not deliver. "passing": the next attempt may succeed; "lasting": it will not; "wrong
+ * bytes": the mirror delivered other content than the release published.
  */
 export class MirrorFailure extends Error {
   override readonly name = "MirrorFailure";
@@ -29,7 +29,7 @@ export function locate(mirror: string, path: string): Location {
   return url.protocol === "file:" ? { kind: "local", path: fileURLToPath(url) } : { kind: "http", url };
 }
 
-/** A mirror as it may stand in a message: without user and password. */
+/** Returns the mirror's address for messages, without user and password. */
 export function showMirror(mirror: string): string {
   if (isAbsolute(mirror)) return mirror;
   const url = new URL(mirror);

@@ -1,15 +1,15 @@
-/** What a mirror's bytes go into. */
+/** Receives a mirror's bytes. */
 export interface Sink {
-  /** Bytes it has, from the start of the file on. */
+  /** The number of bytes received, from the start of the file. */
   readonly received: number;
-  /** Tells it how long the whole file is, if the mirror says so. Rejects if it must not be so long. */
+  /** Announces the file's full length, if the mirror sends it. Rejects if the file would be too long. */
   expect(total: number | undefined): Promise<void>;
   write(chunk: Uint8Array): Promise<void>;
-  /** Forgets what it has. */
+  /** Discards the received bytes. */
   restart(): Promise<void>;
 }
 
-/** "63 of 118 MB", as decimal megabytes. */
+/** Formats progress as "63 of 118 MB", in decimal megabytes. */
 export function amount(received: number, total: number | undefined): string {
   const megabytes = (bytes: number): string => String(Math.round(bytes / 1e6));
   return total === undefined ? `${megabytes(received)} MB` : `${megabytes(received)} of ${megabytes(total)} MB`;

@@ -3,7 +3,7 @@ import type { Sink } from "./sink.ts";
 
 const maxBytes = 4096;
 
-/** Keeps a small text in memory, and refuses a long one. */
+/** Keeps a small text in memory, and refuses a long text. */
 export function createTextSink(): Sink & { text(): string } {
   let content = Buffer.alloc(0);
   return {
