@@ -4,26 +4,26 @@ import { isAbsolute } from "node:path";
 import { KhwError } from "../proto/errors.ts";
 import { parseIPv4, parseNodeName, show } from "../proto/validate.ts";
 
-/** The agent's own configuration: /etc/khw-agent/config.yaml. Every key may be left out. */
+/** The agent's own configuration: /etc/khw-agent/config.yaml. Every key is optional. */
 export interface AgentConfig {
   readonly listen: { readonly host: string; readonly port: number };
   readonly identity: { readonly ca: string; readonly certificate: string; readonly key: string };
-  /** Who the machine is, for machines without a metadata server; both or neither. */
+  /** The machine's name and address, for machines without a metadata server; both or neither. */
   readonly machine: { readonly name: string; readonly internalIp: string } | undefined;
   readonly metadataUrl: string;
-  /** Cloud Storage, where snapshots of etcd are uploaded to. */
+  /** The address of Cloud Storage, for uploads of etcd snapshots. */
   readonly storageUrl: string;
   readonly stateFolder: string;
   readonly supervision: Supervision;
-  /** Where the Prometheus metrics are served, on 127.0.0.1; 0: nowhere. */
+  /** The port of the Prometheus metrics on 127.0.0.1; 0: no metrics. */
   readonly metricsPort: number;
 }
 
-/** How often the agent looks after the machine by itself; in milliseconds. */
+/** How often the agent checks the machine by itself, in milliseconds. */
 export interface Supervision {
-  /** Between two probes of a component. */
+  /** The time between two probes of a component. */
   readonly probeMillis: number;
-  /** Between two checks of every step, where no file event asks for one earlier. */
+  /** The time between two checks of every step, unless a file event triggers one earlier. */
   readonly reconcileMillis: number;
 }
 
@@ -38,7 +38,10 @@ const shape = {
   metricsPort: [],
 } as const satisfies Record<keyof AgentConfig, readonly string[]>;
 
-/** @throws KhwError CONFIG_INVALID naming file, place and remedy; a missing file means the defaults. */
+/**
+ * Reads the configuration; a missing file means the defaults.
+ * @throws KhwError CONFIG_INVALID naming file, place and remedy
+ */
 export async function loadConfig(path: string): Promise<AgentConfig> {
   const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT") return "";

@@ -20,7 +20,7 @@ export interface OsOptions {
   readonly identity: Identity;
 }
 
-/** The machine that this process runs on. Disposing of it closes its connection to systemd. */
+/** The machine that this process runs on. Disposal closes the connection to systemd. */
 export function createOs({ identity }: OsOptions): Os & AsyncDisposable {
   const clock = createClock();
   const systemd = createSystemd();

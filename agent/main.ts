@@ -25,7 +25,7 @@ import { paragraph } from "../proto/sanitize.ts";
 /** Set by the build from package.json. */
 declare const KHW_VERSION: string;
 
-/** Shorter than a client waits for its first answer, so that the answer is the reason. */
+/** Shorter than a client waits for its first answer, so that the client gets the reason. */
 const metadataMillis = 8_000;
 
 const usage = `usage: khw-agent [--config FILE] [--check-config | --request | --accept | --version]
@@ -123,8 +123,8 @@ async function serve(config: AgentConfig): Promise<void> {
   });
   log(`khw-agent ${KHW_VERSION} serves on port ${door.port}`);
   await notifier.ready();
-  // Now rather than at the first call, which must not wait for it, and may never come: after a boot the machine is looked after
-  // all the same.
+  // Opened now and not at the first call: no call may ever come, and the machine must be supervised after a boot
+  // too.
   openInTheEnd(node, { clock: createClock(), signal }).then(
     (open) => {
       known = open;
@@ -148,7 +148,7 @@ async function serve(config: AgentConfig): Promise<void> {
 
 const agentEntry = { kind: HistoryKind.HISTORY_KIND_AGENT, subject: "khw-agent" };
 
-/** What is told of the node beside what is asked for: its history, its certificates, its metrics. */
+/** Starts the background tasks of the node: its history, certificates and metrics. */
 function begin(node: Node, { config, signal }: { readonly config: AgentConfig; readonly signal: AbortSignal }): void {
   const { os, board, history } = node;
   const { identity, metricsPort } = config;
@@ -161,14 +161,14 @@ function begin(node: Node, { config, signal }: { readonly config: AgentConfig; r
   void serveMetrics({ port: metricsPort, metrics, log, signal });
 }
 
-/** As the configuration says, else as the metadata server does. */
+/** Returns the identity in the configuration, or else that of the metadata server. */
 async function findIdentity({ machine, metadataUrl }: AgentConfig, signal: AbortSignal): Promise<Identity> {
   if (machine !== undefined) return { ...machine, zone: "", region: "", project: "" };
   const { readIdentity } = await import("./os/metadata.ts");
   return readIdentity({ baseUrl: metadataUrl, clock: createClock(), deadlineMillis: metadataMillis, signal });
 }
 
-/** Of the instance's own service account. */
+/** Opens Cloud Storage with the instance's own service account. */
 function openStorage({ storageUrl: baseUrl, metadataUrl }: AgentConfig): Storage {
   const clock = createClock();
   const token = (signal: AbortSignal): Promise<string> => readAccessToken({ baseUrl: metadataUrl, clock, signal });
@@ -184,12 +184,12 @@ function print(text: string): void {
   }
 }
 
-/** Writes one entry of the journal; parts of the text may come from outside. */
+/** Writes one journal entry; parts of the text may come from outside. */
 function log(text: string): void {
   process.stderr.write(`${paragraph(text)}\n`);
 }
 
-/** The hint begins a line of its own, as everywhere; the other lines of a message from outside do not. */
+/** The hint gets its own journal entry. Lines of a message from outside do not. */
 function logError({ code, message, hint, node, step }: KhwError): void {
   log(formatError(new KhwError(code, message, { node, step })));
   if (hint !== undefined) log(`hint: ${hint}`);

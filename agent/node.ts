@@ -19,7 +19,7 @@ import { createSupervisor, type Supervisor } from "./supervise/supervisor.ts";
 import { openTarget, type Target } from "./state/desired-state.ts";
 import { createWriter, type Writer } from "./state/machine-lock.ts";
 
-/** The machine, and all that works on it and watches it, once it is known which machine this is. */
+/** The machine with all parts that change and watch it; it exists once the machine's identity is known. */
 export interface Node {
   readonly os: Os;
   readonly writer: Writer;
@@ -46,8 +46,8 @@ export interface NodeOptions {
 }
 
 /**
- * Finds out who the machine is at the first call, once for all; a failure is the caller's error and is tried anew at the
- * next call. So an agent whose metadata server is down serves, and says just that to whoever asks.
+ * Reads the machine's identity at the first call, and keeps it. A failure is the caller's error; the next call
+ * tries again. So an agent whose metadata server is down still serves, and reports that failure to its callers.
  */
 export function nodeOpener(options: NodeOptions): () => Promise<Node> {
   let opening: Promise<Node> | undefined;
@@ -64,7 +64,10 @@ export function nodeOpener(options: NodeOptions): () => Promise<Node> {
 const firstRetryMillis = 2_000;
 const maxRetryMillis = 60_000;
 
-/** The node as soon as it can be opened, which is tried ever anew: after a boot nobody calls. Rejects when the signal aborts. */
+/**
+ * Returns the node as soon as it can be opened. Retries without any call, because no caller may come after a boot.
+ * Rejects when the signal aborts.
+ */
 export async function openInTheEnd(
   open: () => Promise<Node>,
   { clock, signal }: { readonly clock: Clock; readonly signal: AbortSignal },
@@ -73,7 +76,7 @@ export async function openInTheEnd(
     try {
       return await open();
     } catch {
-      // It has been told (NodeOptions.failed).
+      // The failure has been reported (NodeOptions.failed).
       await clock.delay(wait, signal);
     }
   }
@@ -89,7 +92,8 @@ async function openNode(options: NodeOptions): Promise<Node> {
   const history = await openHistory({ files, clock, folder, log });
   const board = createBoard(last);
   const writer = createWriter({ clock, signal });
-  // Before anything that works on the machine by itself: a restore that was begun may hold it.
+  // Opened before anything that changes the machine automatically, because an unfinished restore may hold the
+  // machine.
   const etcd = await openEtcd({ os, writer, history, target, folder, storage, log, signal });
 
   const steps = (desired: DesiredState) => controllerSteps(desired, maintenance.current());
@@ -102,7 +106,7 @@ async function openNode(options: NodeOptions): Promise<Node> {
     apply: async () => {
       const desired = target.current()?.desired;
       if (desired === undefined) return;
-      // The site and its reading alone: which credentials are wanted is not decided by who drains a node.
+      // Applies the site and its reload only: a drain must not apply changed credentials.
       const site = withoutSteps(steps(desired), (id) => id !== "nginx/site" && id !== "service/nginx");
       const results = await applySteps(site, os, { signal, emit: () => {} });
       for (const result of results) if (result.outcome === "failed") throw result.error;

@@ -2,10 +2,10 @@ import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { coalesce } from "./os/coalesce.ts";
 
-/** What systemd is told of the agent; does nothing where systemd did not start it. */
+/** Notifies systemd of the agent's state; does nothing if systemd did not start the agent. */
 export interface Notifier {
   readonly ready: () => Promise<void>;
-  /** One line, shown by `systemctl status`. */
+  /** A line that `systemctl status` shows. */
   readonly status: (text: string) => void;
   readonly stopping: () => Promise<void>;
 }
@@ -15,15 +15,18 @@ const run = promisify(execFile);
 export interface NotifierOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly log: (line: string) => void;
-  /** Why the agent is of no use although its event loop turns: for as long as there is such a reason, no keep-alive is sent. */
+  /**
+   * The reason why the agent is stuck although its event loop runs. While there is a reason, no keep-alive is sent.
+   */
   readonly stuck?: () => string | undefined;
   /** Ends the keep-alive. */
   readonly signal: AbortSignal;
 }
 
 /**
- * Speaks to systemd by its own program, systemd-notify (docs/decisions/sd-notify.md). The watchdog's keep-alive hangs on the
- * event loop and on the reconciler: when either no longer gets anywhere it is no longer sent, and systemd starts the agent anew.
+ * Notifies systemd through its own program, systemd-notify (docs/decisions/sd-notify.md). The watchdog's keep-alive
+ * depends on the event loop and on the reconciler. If either is stuck, the keep-alive stops, and systemd restarts
+ * the agent.
  */
 export function createNotifier({ env, log, stuck = () => undefined, signal }: NotifierOptions): Notifier {
   const { NOTIFY_SOCKET: socket, WATCHDOG_USEC: watchdog } = env;
@@ -39,18 +42,18 @@ export function createNotifier({ env, log, stuck = () => undefined, signal }: No
       log(`systemd-notify ${assignments.join(" ")}: ${error instanceof Error ? error.message : String(error)}`);
     }
   };
-  // One at a time, and of those that wait only the newest: so a burst starts no crowd of processes, and the last word stays.
+  // Sends a message at a time, and only the newest waits. A burst starts few processes, and the last status wins.
   let newest = "";
   const sendStatus = coalesce(() => send(`--status=${newest}`));
   if (watchdog !== undefined) {
-    // Ready along with it: systemd before 246 can miss a message whose sender has already ended.
+    // READY is repeated because systemd before 246 can miss a message whose sender has already ended.
     const beat = keepAlive({ stuck, log, send: () => void send("READY=1", "WATCHDOG=1") });
     const timer = setInterval(beat, Number(watchdog) / 1000 / 3);
     timer.unref();
     signal.addEventListener("abort", () => clearInterval(timer), { once: true });
   }
   return {
-    // With the last word told of it: what is shown from now on is true from the first moment.
+    // Sent together with the newest status, so that systemd shows a true text from the start.
     ready: () => send("--ready", `--status=${newest}`),
     status: (text) => {
       newest = text;
@@ -66,7 +69,7 @@ export interface KeepAliveOptions {
   readonly log: (line: string) => void;
 }
 
-/** One beat of the keep-alive: sends, or says once why it does not. */
+/** Sends a keep-alive, or logs once why it is withheld. */
 export function keepAlive({ stuck, send, log }: KeepAliveOptions): () => void {
   let said: string | undefined;
   return () => {

@@ -1,15 +1,15 @@
 import type { Os, SelfFacts } from "./os/os.ts";
 
-/** A timer that runs later than this ran in an event loop that was blocked, or in a process that was stopped. */
+/** A timer that is later than this was blocked by the event loop, or the process was stopped. */
 const lateMillis = 1_000;
-/** A machine with less memory than this to give swaps, or is about to kill something. */
+/** A machine with less free memory swaps, or is about to kill a process. */
 const freeBytes = 32 * 1024 * 1024;
-/** The part of the agent's own memory from which on it is slowed down by the kernel. */
+/** From this share of its memory limit on, the kernel slows the agent down. */
 const memoryShare = 0.95;
 
 /**
- * Why the agent cannot trust what it sees; null when it can. Every automatic act that rests on a missing answer asks this
- * first: an agent that is exhausted sees silence everywhere.
+ * Returns the reason why the agent cannot trust its own observations; null if it can. Every automatic action after
+ * a missing answer checks this first, because an exhausted agent sees silence everywhere.
  */
 export async function doubtOwnView({ probes }: Pick<Os, "probes">, signal: AbortSignal): Promise<string | null> {
   return doubtOf(await probes.self(signal));

@@ -1,18 +1,18 @@
 import type { CredentialName, Program } from "../proto/components.ts";
 import type { EtcdCredential, EtcdProgram } from "../proto/etcd.ts";
 
-/** Where things are on a controller: the lab's places, and khw's own. */
+/** Paths on a controller: the lab's and khw's own. */
 export const kubernetesFolder = "/var/lib/kubernetes";
-/** Where lab 07 puts the certificates of an etcd on the same machine. */
+/** The folder where lab 07 puts the certificates of etcd on the same machine. */
 export const etcdFolder = "/etc/etcd";
 export const etcdDataFolder = "/var/lib/etcd";
-/** Where etcd itself keeps its member's data: there when, and only when, the member was started once. */
+/** etcd's folder for its member's data. It exists if and only if the member has started once. */
 export const etcdMemberFolder = `${etcdDataFolder}/member`;
 export const etcdctlProgram = "/usr/local/bin/etcdctl";
-/** Holds the releases of everything that khw downloads. */
+/** Holds all releases that khw downloads. */
 export const khwFolder = "/usr/local/lib/khw";
 export const etcdReleasesFolder = `${khwFolder}/etcd`;
-/** What the agent remembers of this machine's member, beside what it remembers of itself. */
+/** The agent's record of this machine's etcd member, beside its own state. */
 export const etcdRecordFile = "/var/lib/khw-agent/etcd-member";
 export const kubernetesEtcFolder = "/etc/kubernetes";
 export const configFolder = `${kubernetesEtcFolder}/config`;
@@ -20,11 +20,13 @@ export const unitFolder = "/etc/systemd/system";
 export const nginxSite = "/etc/nginx/sites-available/kubernetes.default.svc.cluster.local";
 export const nginxLink = "/etc/nginx/sites-enabled/kubernetes.default.svc.cluster.local";
 
-/** Where systemd keeps what `systemctl enable` makes of the units. */
+/** The folder of the links that `systemctl enable` creates. */
 export const wantsFolder = `${unitFolder}/multi-user.target.wants`;
 export const installedFolder = "/usr/local/bin";
 
-/** Every installed release stays here for a way back; /usr/local/bin holds links to the inodes of the wanted one. */
+/**
+ * Every installed release stays here for a rollback; /usr/local/bin has links to the inodes of the wanted release.
+ */
 export const releasesFolder = `${khwFolder}/kubernetes`;
 
 export function credentialFile(name: CredentialName): string {
@@ -51,7 +53,7 @@ export function etcdReleaseFolder(version: string): string {
   return `${etcdReleasesFolder}/${version}`;
 }
 
-/** Where the agent remembers, and where its identity is, as long as its configuration names no other place. */
+/** The default folders of the agent's state and identity. */
 export const stateFolder = "/var/lib/khw-agent";
 export const snapshotsFolder = `${stateFolder}/snapshots`;
 export const pkiFolder = "/etc/khw-agent/pki";
@@ -69,23 +71,28 @@ export function inputsDropIn(unit: string): string {
   return `${dropInFolder(unit)}/50-khw-inputs.conf`;
 }
 
-/** Keeps a unit from starting while etcd is restored. It comes after every other: a later drop-in can take a condition back. */
+/**
+ * Keeps a unit from starting during a restore of etcd. It sorts last, because a later drop-in could remove the
+ * condition.
+ */
 export function restoringDropIn(unit: string): string {
   return `${dropInFolder(unit)}/90-khw-restoring.conf`;
 }
 
-/** Below /run: where a service writes down what it was started from; systemd empties it with each end of its process. */
+/**
+ * The folder below /run where a service records its inputs at each start; systemd removes it when the process ends.
+ */
 export function startFolder(unit: string): string {
   return `khw/${unit.replace(/\.service$/, "")}`;
 }
 export const startFile = "started-from";
 
-/** Keeps systemd from starting a member of etcd whose data is gone. */
+/** Keeps systemd from starting an etcd member whose data is lost. */
 export const etcdGuardDropIn = `${unitFolder}/etcd.service.d/40-khw-member.conf`;
-/** There while a member joins the cluster anew; it comes after the guard, which it takes back. */
+/** Exists while a member joins the cluster again. It sorts after the guard, whose condition it removes. */
 export const etcdJoinDropIn = `${unitFolder}/etcd.service.d/60-khw-join.conf`;
 
-/** Every drop-in that khw itself may give a unit. */
+/** Every drop-in that khw may give a unit. */
 export function ownDropIns(unit: string): string[] {
   const ofAll = [inputsDropIn(unit), restoringDropIn(unit)];
   return unit === "etcd.service" ? [...ofAll, etcdGuardDropIn, etcdJoinDropIn] : ofAll;

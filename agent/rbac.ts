@@ -4,9 +4,9 @@ import { rbacObjects } from "../proto/rbac.ts";
 import { show } from "../proto/validate.ts";
 
 /**
- * The lab's ClusterRole and its binding are there, as the API server sees it.
+ * Creates or updates the lab's ClusterRole and its binding through the API server.
  * @returns the names of the objects that were created or changed
- * @throws KhwError VERIFY_FAILED with what the API server says; UNREACHABLE
+ * @throws KhwError VERIFY_FAILED with the API server's message; UNREACHABLE
  */
 export async function applyRbac(api: KubernetesApi, signal: AbortSignal): Promise<string[]> {
   const changed: string[] = [];

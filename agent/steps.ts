@@ -45,21 +45,21 @@ const flags: Readonly<Record<Component, (desired: DesiredState) => Flag[]>> = {
 const schedulerConfig = "config/kube-scheduler.yaml";
 const schedulerFile = `${configFolder}/kube-scheduler.yaml`;
 /**
- * What goes with a release waits for all of its programs: where one cannot be had, the machine must still start as it was.
+ * Steps of a release wait for all of its programs: if one cannot be downloaded, the machine must still start as
+ * before.
  */
 const downloaded = programs.map((program) => `release/${program}`);
 const installed = programs.map((program) => `binary/${program}`);
 const [kubernetes, config] = [`folder${kubernetesFolder}`, `folder${configFolder}`];
 
-/** What is decided on the node itself, beside the desired state. */
+/** Settings of the node itself, beside the desired state. */
 export interface Local {
-  /** nginx answers the load balancer's health check with 503. */
+  /** Whether nginx answers the load balancer's health check with 503. */
   readonly drained: boolean;
 }
 
 /**
- * All that makes a machine a controller: lab 08, from its first line to its last, in the order of the lab; and lab 07 where
- * etcd is khw's.
+ * Returns all steps that make a machine a controller: lab 08 in the lab's order, and lab 07 if khw manages etcd.
  */
 export function controllerSteps(desired: DesiredState, { drained }: Local): Step<Os>[] {
   return [
@@ -103,8 +103,8 @@ export function controllerSteps(desired: DesiredState, { drained }: Local): Step
 }
 
 /**
- * Whatever asks the API server waits until it answers: its clients give up and start again when it is not there soon, must
- * not be of a newer release than it is, and on a small machine take from it the processor that it starts with.
+ * Clients of the API server wait until it answers. They exit and restart if it is not ready soon, and must not be
+ * newer than the API server. On a small machine they also slow its start.
  */
 const apiserverReady = "ready/kube-apiserver";
 
@@ -113,7 +113,7 @@ function readyStep(component: string, drained: boolean): Step<Os> {
   return ready(healthCheckOf(component, { drained }), [`service/${component}`, ...needs]);
 }
 
-/** Keys, and files that hold keys, are root's alone. */
+/** Keys, and files that contain keys, are readable by root only. */
 function credential({ name, sha256, content }: Credential): Step<Os> {
   const mode = name.endsWith(".pem") && !name.endsWith("-key.pem") ? 0o644 : 0o600;
   return file({
@@ -126,7 +126,7 @@ function credential({ name, sha256, content }: Credential): Step<Os> {
   });
 }
 
-/** A controller that held the key of the cluster's CA before holds it no more, once nobody on it signs with it. */
+/** Removes the key of the cluster's CA from a controller, once no component there signs with it. */
 function caKeyIsGone(): Step<Os> {
   const needs = ["service/kube-controller-manager"];
   return absent({ id: "credential/ca-key.pem", path: credentialFile("ca-key.pem"), needs });

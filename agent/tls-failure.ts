@@ -2,15 +2,15 @@ import { X509Certificate } from "node:crypto";
 import type { Os, ProbeResult, ServedCertificate } from "./os/os.ts";
 import { credentialFile, etcdFile } from "./paths.ts";
 
-/** The files that servers on a controller take their certificates from. */
+/** The files from which servers on a controller read their certificates. */
 const servedFiles = [credentialFile("kubernetes.pem"), etcdFile("kubernetes.pem")];
 
-/** Clocks of one machine that differ by more than this are not one clock. */
+/** Clocks that differ by more than this cannot be the same clock. */
 const clockMillis = 60_000;
 
 /**
- * Why TLS failed with a server that lives: its certificate by file, subject and validity, and the agent's clock where that
- * explains it.
+ * Explains why TLS failed with a live server: its certificate by file, subject and validity, and the agent's clock
+ * if that is the reason.
  */
 export async function explainTls(
   { failure, body, certificate }: ProbeResult,
@@ -36,12 +36,12 @@ function fingerprintOf(pem: Buffer): string | undefined {
   try {
     return new X509Certificate(pem).fingerprint256;
   } catch {
-    // The file is damaged: it is not the one that is served.
+    // The file is damaged, so it is not the one that is served.
     return undefined;
   }
 }
 
-/** A certificate that is not valid now may be right, and the clock wrong. */
+/** A certificate that is not valid now may be good, and the clock wrong. */
 function aboutClock({ validFrom, validTo, serverTime }: ServedCertificate, now: number): string {
   if (validFrom <= now && now <= validTo) return "";
   if (serverTime === undefined || Math.abs(serverTime - now) <= clockMillis) {

@@ -7,15 +7,18 @@ import type { Clock, Files } from "../os/os.ts";
 import { perMinute } from "../rpc/per-minute.ts";
 import { decodeAuditEntries, encodeAuditEntry } from "./lines.ts";
 
-/** Who called what, and with what result, over restarts and reboots. */
+/** Records who called which method, and with which result; kept over restarts and reboots. */
 export interface Audit {
-  /** A call that may change something and was let in: every one is kept. */
+  /** Records an accepted call that may change something; each has an entry of its own. */
   accepted(call: AuditedCall): void;
-  /** A refused call, or one that only reads and failed: the first is kept at once, those alike within a minute as one entry. */
+  /**
+   * Records a refused call, or a failed read-only call. The first is written at once; calls like it within a minute
+   * share one entry.
+   */
   refused(call: AuditedCall): void;
   /** Oldest first. */
   list(filter: { readonly sinceUnixMillis: number; readonly limit: number }): Promise<readonly AuditEntry[]>;
-  /** Resolves when all that was recorded is on disk, or could not be written. */
+  /** Resolves when all entries are on disk, or could not be written. */
   close(): Promise<void>;
 }
 
@@ -28,13 +31,16 @@ export interface AuditOptions {
   readonly log: (line: string) => void;
 }
 
-/** Of each of the two files of a kind. Refusals have files of their own, so that they push nothing else out. */
+/**
+ * The size of each of the two files of a kind. Refusals have files of their own, so that they do not displace
+ * accepted calls.
+ */
 const maxBytes = { accepted: 512 * 1024, refused: 128 * 1024 };
 
 export async function openAudit({ files, clock, folder, log }: AuditOptions): Promise<Audit> {
   const codec = { encode: encodeAuditEntry, decode: decodeAuditEntries };
   const shared = { files, folder, log, ...codec };
-  // An audit file that cannot be read must not keep the agent from its work: the journal has the entries, too.
+  // An unreadable audit file must not stop the agent: the journal has the entries too.
   const open = (name: string, maxFileBytes: number): Promise<EventLog<AuditEntry> | undefined> =>
     openEventLog<AuditEntry>({ ...shared, name, maxFileBytes }).catch((error: unknown) => {
       log(`${folder}/${name} cannot be read, so entries are in the journal only: ${formatError(toKhwError(error))}`);
@@ -43,7 +49,7 @@ export async function openAudit({ files, clock, folder, log }: AuditOptions): Pr
   const accepted = await open("audit", maxBytes.accepted);
   const refused = await open("audit-refused", maxBytes.refused);
   const record = (to: EventLog<AuditEntry> | undefined, raw: AuditedCall, count: number): void => {
-    // A certificate's name and a request's fields are the caller's own words.
+    // The caller chooses its certificate's name and the request's fields, so they are sanitized.
     const call = mapStrings(raw, oneLine);
     to?.append((id) => ({ ...call, id, timeUnixMillis: clock.now(), count }));
     log(`audit: ${auditLine({ ...call, count })}`);

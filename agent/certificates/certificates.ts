@@ -8,12 +8,15 @@ const errorDays = 7;
 const pemBlock = /-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g;
 const kubeconfigData = /"?(?:certificate-authority|client-certificate)-data"?:\s*"?([A-Za-z0-9+/=]+)/g;
 
-/** Whether a file is one that holds certificates, by its name alone: keys are not even opened. */
+/** Whether a file holds certificates, by its name alone. Key files are not opened. */
 export function holdsCertificates(name: string): boolean {
   return name.endsWith(".kubeconfig") || (name.endsWith(".pem") && !name.endsWith("-key.pem"));
 }
 
-/** The certificates in a PEM file, or inside a kubeconfig; one that says why, where it has none or none that can be read. */
+/**
+ * Returns the certificates in a PEM file or a kubeconfig. If the file has no readable certificate, returns an entry
+ * with the reason.
+ */
 export function certificatesIn(path: string, content: string, now: number): Certificate[] {
   const pems = path.endsWith(".kubeconfig") ? embedded(content) : (content.match(pemBlock) ?? []);
   if (pems.length === 0) return [unreadable(path, "there is no certificate in it")];
@@ -21,7 +24,7 @@ export function certificatesIn(path: string, content: string, now: number): Cert
   for (const pem of pems) {
     const certificate = readOne(path, pem, now);
     const known = bySubject.get(certificate.subject);
-    // Of those for one subject the one that ends first counts.
+    // If several certificates have one subject, the one that expires first counts.
     if (known === undefined || certificate.expiresUnixMillis < known.expiresUnixMillis) {
       bySubject.set(certificate.subject, certificate);
     }
@@ -46,16 +49,16 @@ function readOne(path: string, pem: string, now: number): Certificate {
   try {
     parsed = new X509Certificate(pem);
   } catch {
-    // OpenSSL's account of it helps nobody.
+    // OpenSSL's message does not help.
     return unreadable(path, "it is damaged");
   }
-  // OpenSSL lists the name from its root on; people write it the other way.
+  // OpenSSL lists the name from its root; people write it in the other direction.
   const subject = parsed.subject.split("\n").toReversed().join(",");
   const [from, expiresUnixMillis] = [parsed.validFromDate.getTime(), parsed.validToDate.getTime()];
   return { path, subject, expiresUnixMillis, ...judge({ from, to: expiresUnixMillis, now }) };
 }
 
-/** All in milliseconds since the epoch. */
+/** Times are in milliseconds since the epoch. */
 function judge({
   from,
   to,

@@ -1,7 +1,7 @@
 import { type Certificate, CertificateState, HistoryKind } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { History } from "../history/history.ts";
 
-/** Writes down what became worse, and what was replaced. What an earlier agent wrote down is not told again. */
+/** Records certificates that got worse or were replaced. Entries of an earlier agent process are not repeated. */
 export function createTeller(history: History): (certificates: readonly Certificate[]) => Promise<void> {
   let known: ReadonlyMap<string, Certificate> | undefined;
   return async (certificates) => {

@@ -7,18 +7,21 @@ import { orAbsent } from "../os/io.ts";
 /** The extended key usage of a TLS server (RFC 5280, id-kp-serverAuth). */
 export const serverUsage = "1.3.6.1.5.5.7.3.1";
 
-/** The state of the agent's identity. Only a good one is served; with every other the agent keeps supervising. */
+/**
+ * The state of the agent's identity. Only a good identity is served; in every other state the agent still
+ * supervises the machine.
+ */
 export type IdentityState =
   | { readonly kind: "absent" }
   | { readonly kind: "good"; readonly certificate: X509Certificate }
-  /** The clock says that it has expired, or that it is not valid yet: the clock may be wrong. */
+  /** By the clock, the certificate has expired or is not valid yet. The clock may be wrong. */
   | { readonly kind: "expired" | "early"; readonly reason: string }
-  /** Its files do not fit together, or cannot be read. */
+  /** The files do not match, or cannot be read. */
   | { readonly kind: "unusable"; readonly reason: string };
 
 /**
- * The agent's own identity fits together: the certificate is of the management CA, good for an agent, valid now, and
- * belongs to the key, which nobody but root may read.
+ * Checks the agent's own identity: the certificate is signed by the management CA, issued for an agent, valid now,
+ * and matches the key; only root can read the key.
  * @throws KhwError CREDENTIAL_INVALID naming the file and the remedy
  */
 export async function checkIdentity(paths: IdentityPaths): Promise<void> {
@@ -30,7 +33,10 @@ export async function checkIdentity(paths: IdentityPaths): Promise<void> {
   }
 }
 
-/** Never fails because of faulty files: the agent looks after its machine, also without callers. */
+/**
+ * Reads the state of the identity. Faulty files are no failure, because the agent looks after its machine without
+ * callers too.
+ */
 export async function lookAtIdentity(paths: IdentityPaths): Promise<IdentityState> {
   if ((await orAbsent(() => stat(paths.certificate))) === undefined) return { kind: "absent" };
   let certificate: X509Certificate;

@@ -4,7 +4,9 @@ import { dirname } from "node:path";
 import { orAbsent } from "../os/io.ts";
 import { syncFolder } from "../os/durable.ts";
 
-/** Where an agent's identity is: the management CA's certificate, the agent's own, and its key; paths of PEM files. */
+/**
+ * The paths of an agent's identity: the management CA's certificate, the agent's certificate, and its key (PEM).
+ */
 export interface IdentityPaths {
   readonly ca: string;
   readonly certificate: string;
@@ -12,23 +14,25 @@ export interface IdentityPaths {
 }
 
 /**
- * Where the next identity is made, beside the present one: first the key, then, once the certificate has come and was found
- * good, the CA's certificate and last the certificate itself. From then on it is decided that the next becomes the present.
+ * Returns the paths of the next identity, beside the current one. The key is made first. When a good certificate
+ * has arrived, the CA's certificate is written, and the agent's certificate last. From then on the next identity
+ * will replace the current one.
  */
 export function nextOf({ ca, certificate, key }: IdentityPaths): IdentityPaths {
   return { ca: `${ca}.next`, certificate: `${certificate}.next`, key: `${key}.next` };
 }
 
 /**
- * Puts the next identity in the present one's place, where that was decided: also what a crash left half-way. Afterwards there
- * is no next certificate. Another process may be at the same: what is gone has been put in place.
+ * Replaces the current identity with the next one, if that is complete; also finishes a replacement that a crash
+ * interrupted. Afterwards no next certificate exists. Another process may do the same at the same time, so a
+ * missing file counts as moved.
  */
 export async function settleIdentity(paths: IdentityPaths): Promise<void> {
   const next = nextOf(paths);
   const certificate = await orAbsent(() => readFile(next.certificate));
   if (certificate === undefined) return;
   const key = await orAbsent(() => readFile(next.key));
-  // A key that was made since then is for a later certificate.
+  // A newer key belongs to a later certificate.
   if (key !== undefined && new X509Certificate(certificate).checkPrivateKey(createPrivateKey(key))) {
     await orAbsent(() => rename(next.key, paths.key));
   }

@@ -23,8 +23,8 @@ const hourMillis = 3_600_000;
 const dayMillis = 24 * hourMillis;
 
 /**
- * Keeps the board's certificates: all that the cluster or the agent lives by. They are read when a file of them changes, and
- * every hour, since they grow older by themselves. The returned function looks now.
+ * Keeps the certificates in the status store up to date: all that the cluster or the agent needs. They are read
+ * when a file changes, and every hour, because their age matters. The returned function reads them now.
  */
 export function watchCertificates(options: CertificateWatchOptions): () => Promise<void> {
   const { os, board, history, own, log, signal } = options;
@@ -37,12 +37,13 @@ export function watchCertificates(options: CertificateWatchOptions): () => Promi
 
   const look = coalesce(async () => {
     if (signal.aborted) return;
-    // An agent that waits to be enrolled has no certificate of its own yet, and that is no problem. The CA's may come first.
+    // An agent that waits for its enrolment has no certificate yet, which is not a problem. The CA's certificate
+    // may arrive first.
     const [certificate] = own;
     enrolled ||= certificate !== undefined && (await files.stat(certificate)) !== undefined;
     const paths = await present(files, enrolled ? own : []);
     const facts = await Promise.all(paths.map(async (path) => factsOf(files, path)));
-    // A clock that was put right counts as a change: whoever was valid may no longer be.
+    // A clock change counts as a change, because a certificate may become invalid by it.
     const young = Math.abs(clock.now() - readAt) < hourMillis;
     if (young && facts.join("\n") === seen) return;
     const certificates = (await Promise.all(paths.map(async (path) => read(os, path)))).flat();

@@ -8,8 +8,8 @@ import { apiServer, etcdClient } from "./causes/kube-apiserver.ts";
 import type { Cause } from "./evidence.ts";
 
 /**
- * Every cause that is known, in the order in which they are looked for: what the machine refuses before what a program says of
- * it, a program's own particular words before general ones, and how a process ended last, since that follows from the rest.
+ * Every known cause, in the order of the search. Faults of the machine come before a program's messages, specific
+ * messages before general ones. How a process ended comes last, because it follows from the rest.
  */
 export const causes: readonly Cause[] = [
   ...machine,

@@ -2,14 +2,14 @@ import { clientComponents } from "./causes/clients.ts";
 import { etcdClient } from "./causes/kube-apiserver.ts";
 import type { Cause, Evidence } from "./evidence.ts";
 
-/** What its health check says is a line of the evidence, too. */
+/** The failed health check is a line of the evidence too. */
 const withoutEtcd = /failing: .*\betcd\b/;
 
 const someAnswer = ({ etcd = [] }: Evidence): boolean => etcd.some(({ status }) => status !== 0);
 const noneIsWell = ({ etcd = [] }: Evidence): boolean =>
   !etcd.some(({ status, body }) => status === 200 && /"health"\s*:\s*"?true/.test(body));
 
-/** The causes of a crash for want of etcd keep an API server that runs from its work, where etcd's own answers agree. */
+/** The causes of a crash without etcd also degrade a running API server, if etcd's own answers agree. */
 const etcdAilments = etcdClient.map((cause): Cause => ({ ...cause, pattern: withoutEtcd, when: agrees(cause) }));
 
 function agrees({ id, when = () => true }: Cause): NonNullable<Cause["when"]> {
@@ -20,7 +20,7 @@ function agrees({ id, when = () => true }: Cause): NonNullable<Cause["when"]> {
 
 const asked = "(?:error retrieving resource lock|[Ff]ailed to (?:list|watch|update lock)|error initially creating)";
 
-/** What keeps a component that runs from its work, in the order in which it is looked for. */
+/** The causes that keep a running component from its work, in the order of the search. */
 export const ailments: readonly Cause[] = [
   ...etcdAilments,
   {
@@ -60,5 +60,5 @@ export const ailments: readonly Cause[] = [
   },
 ];
 
-/** These say that they are well however little they can do: what they write tells more. */
+/** These components report healthy even if they can do little, so their journal is read too. */
 export const quietlyAiling: ReadonlySet<string> = new Set(clientComponents);

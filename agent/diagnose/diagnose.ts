@@ -4,7 +4,10 @@ import type { Os } from "../os/os.ts";
 import { look } from "./look.ts";
 import { match, unknownCause } from "./match.ts";
 
-/** Why a unit does not stay up, from its journal and from what systemd says of it; never fails: what it cannot tell is "unknown". */
+/**
+ * Returns the reason why a unit does not stay up, from its journal and its state in systemd. Never fails: an
+ * unclear reason is "unknown".
+ */
 export async function diagnose(component: string, unit: string, os: Os): Promise<Diagnosis> {
   try {
     return match(await look(component, unit, os));

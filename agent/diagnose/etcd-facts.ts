@@ -4,7 +4,7 @@ import type { CertificateFacts, EtcdAnswer } from "./evidence.ts";
 
 const etcdMillis = 3_000;
 
-/** The certificate that the API server shows to etcd, as its flags name it; undefined when there is none to be read. */
+/** Reads the certificate that the API server presents to etcd, by its flags; undefined if it cannot be read. */
 export async function readEtcdCertificate(
   flags: ReadonlyMap<string, string>,
   os: Os,
@@ -21,7 +21,7 @@ export async function readEtcdCertificate(
   };
 }
 
-/** Undefined when there is none, or none that can be read: the program's own words tell of that. */
+/** Undefined if the file is missing or unreadable; the program's own messages report that. */
 async function readCertificate(path: string | undefined, { files }: Os): Promise<X509Certificate | undefined> {
   const pem = path === undefined ? undefined : await files.read(path);
   if (pem === undefined) return undefined;
@@ -32,7 +32,7 @@ async function readCertificate(path: string | undefined, { files }: Os): Promise
   }
 }
 
-/** What each of the API server's etcd servers answers to a question for its health, asked as the API server. */
+/** Asks each of the API server's etcd servers for its health, with the API server's identity. */
 export async function askEtcd(flags: ReadonlyMap<string, string>, { files, probes }: Os): Promise<EtcdAnswer[]> {
   const read = async (flag: string): Promise<string | undefined> => {
     const path = flags.get(flag);

@@ -1,18 +1,21 @@
-/** What a diagnosis goes by: gathered by look.ts, judged by match.ts. */
+/** The evidence for a diagnosis: look.ts collects it, match.ts judges it. */
 export interface Evidence {
   readonly component: string;
   readonly unit: string;
-  /** The lines of the unit's last starts, the oldest start and the oldest line first; without the flags and stacks that Kubernetes' programs print. */
+  /**
+   * The lines of the unit's last starts; the oldest start and the oldest line come first. Flags and stacks of
+   * Kubernetes' programs are left out.
+   */
   readonly starts: readonly (readonly string[])[];
-  /** What the unit's file starts it with, by name without dashes. */
+  /** The flags in the unit's file, by name without dashes. */
   readonly flags: ReadonlyMap<string, string>;
-  /** The process that listens on the port that was taken: "nginx (pid 12)"; undefined: none does now. */
+  /** The process that listens on the port that was taken: "nginx (pid 12)"; undefined if the port is free now. */
   readonly listener?: string | undefined;
-  /** The certificate that the API server shows to etcd. */
+  /** The certificate that the API server presents to etcd. */
   readonly etcdCertificate?: CertificateFacts | undefined;
-  /** What each etcd server answers to a question for its health; absent where that was of no interest. */
+  /** The answer of each etcd server to a health request; absent if they were not asked. */
   readonly etcd?: readonly EtcdAnswer[] | undefined;
-  /** A folder that the component writes to, whose disk is full. */
+  /** A folder on a full disk that the component writes to. */
   readonly full?: string | undefined;
   /** The program that systemd could not execute; undefined if it executed one. */
   readonly program?: ProgramFacts | undefined;
@@ -26,34 +29,34 @@ export interface ProgramFacts {
 
 export interface CertificateFacts {
   readonly path: string;
-  /** When it ended, as a day ("2024-01-31"); undefined: it is valid now. */
+  /** The day on which the certificate expired ("2024-01-31"); undefined if it is valid now. */
   readonly ended?: string | undefined;
-  /** The authority that --etcd-cafile names did not sign it. */
+  /** Whether the certificate is not signed by the authority that --etcd-cafile names. */
   readonly foreign: boolean;
 }
 
 export interface EtcdAnswer {
   readonly server: string;
-  /** The HTTP status; 0 when it did not answer. */
+  /** The HTTP status; 0 without an answer. */
   readonly status: number;
   readonly body: string;
 }
 
-/** One row of the table: what is wrong, how it is told from the journal, and what to do about it. */
+/** A row of the table: a fault, the journal line that shows it, and its remedy. */
 export interface Cause {
   readonly id: string;
-  /** Absent: any. */
+  /** Any component, if absent. */
   readonly components?: readonly string[];
-  /** Found in one line of the journal; its named groups fill the texts' {names}. */
+  /** Matches one line of the journal; its named groups fill the {names} in the texts. */
   readonly pattern: RegExp;
-  /** The first such line of a start counts, not the last: stacks and the words of other threads follow it. */
+  /** The first matching line of a start counts, not the last: stacks and lines of other threads can follow it. */
   readonly first?: true;
-  /** Another line of the same start that tells more than the one that gives up, and is shown before it. */
+  /** Another line of the same start that explains more than the last one; it is shown before it. */
   readonly shows?: RegExp;
-  /** What must hold beside the line. */
+  /** A further condition besides the line. */
   readonly when?: (evidence: Evidence, start: readonly string[]) => boolean;
-  /** What is wrong, in words; {names} are the pattern's groups and those that match.ts adds. */
+  /** The fault; {names} are the pattern's groups and those that match.ts adds. */
   readonly message: string;
-  /** What to do about it, in the same way. */
+  /** The remedy; {names} as in `message`. */
   readonly remedy: string;
 }

@@ -5,12 +5,15 @@ import type { Evidence } from "./evidence.ts";
 import { programFacts } from "./program.ts";
 import { readFlags } from "./flags.ts";
 
-/** A program that ends by klog.Fatal prints the stacks of all its goroutines after the line that tells: thousands of lines. */
+/** klog.Fatal prints the stacks of all goroutines after the decisive line: thousands of lines. */
 const journalLines = 20_000;
-/** A disk with less is full: nothing of use can be written. */
+/** A disk with less free space is full: no useful data can be written. */
 const fullBytes = 256 * 1024;
 
-/** Gathers what a diagnosis goes by: always the journal and the unit's flags, and of the machine what the journal makes worth a look. */
+/**
+ * Collects the evidence for a diagnosis: always the journal and the unit's flags; facts of the machine only if the
+ * journal suggests them.
+ */
 export async function look(component: string, unit: string, os: Os): Promise<Evidence> {
   const [read, ending, flags] = await Promise.all([
     os.systemd.starts(unit, journalLines),
@@ -42,7 +45,7 @@ export async function look(component: string, unit: string, os: Os): Promise<Evi
   };
 }
 
-/** With what the journal missed of the last start's end. */
+/** Adds the lines about the last start's end that the journal missed. */
 function withEnding(starts: readonly (readonly string[])[], ending: readonly string[]) {
   const newest = starts.at(-1) ?? [];
   const missed = ending.filter((line) => !newest.some((known) => kindOfEnd(known) === kindOfEnd(line)));
@@ -58,7 +61,7 @@ function last(lines: readonly string[], pattern: RegExp): string | undefined {
   return line === undefined ? undefined : pattern.exec(line)?.[1];
 }
 
-/** The first folder that the component writes to whose disk is full. */
+/** Returns the first folder on a full disk that the component writes to. */
 async function fullFolder(flags: ReadonlyMap<string, string>, { files }: Os): Promise<string | undefined> {
   const log = flags.get("audit-log-path");
   const folders = [flags.get("data-dir"), flags.get("cert-dir"), log && dirname(log), "/var/log", "/tmp"];

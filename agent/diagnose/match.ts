@@ -7,14 +7,14 @@ const toldLines = 8;
 const maxLineLength = 400;
 
 /**
- * Names the cause: of the newest start that shows a known one (the current start can be seconds old), the first of the table,
- * so that what follows from another is not taken for it.
+ * Names the cause from the newest start that shows a known one, because the current start can be seconds old. In
+ * that start, the first row of the table counts, so that a consequence is not taken for the cause.
  */
 export function match(evidence: Evidence): Diagnosis {
   return known(evidence, causes) ?? unknown(evidence);
 }
 
-/** The same of another table; undefined where no row fits. */
+/** Matches another table; undefined if no row matches. */
 export function known(evidence: Evidence, table: readonly Cause[]): Diagnosis | undefined {
   for (const start of evidence.starts.toReversed()) {
     for (const cause of table) {
@@ -42,7 +42,7 @@ function tell({ id, pattern, message, remedy }: Cause, lines: readonly string[],
   return { cause: id, message: fill(message), remedy: fill(remedy), lines: lines.map(cut) };
 }
 
-/** What a text can say beside its pattern's groups. */
+/** Returns values for names that are not groups of the pattern. */
 function derived(name: string, file: string | undefined, evidence: Evidence): string {
   const { component, unit, flags, listener, etcd = [], etcdCertificate, full, program } = evidence;
   switch (name) {
@@ -57,7 +57,7 @@ function derived(name: string, file: string | undefined, evidence: Evidence): st
         [...flags].find(([, value]) => value === file)?.map((part, index) => (index === 0 ? `--${part}` : ""))[0] ??
         "the component's configuration"
       );
-    // etcd has other names than Kubernetes' programs.
+    // etcd's flag has another name than that of Kubernetes' programs.
     case "certificate_flag":
       return withFile(flags.has("cert-file") ? "cert-file" : "tls-cert-file", flags);
     case "key_flag":
@@ -100,8 +100,8 @@ const systemdsOwn =
   /^(?:Start(?:ed|ing)|Stopp(?:ed|ing)) |: (?:Scheduled restart job|Deactivated successfully|Consumed )/;
 
 /**
- * No row fits. Shows the lines that complain of the newest start that has any, else its last lines. The line with which the
- * program gave up comes first: much can follow it.
+ * Builds the diagnosis if no row matches. Shows the complaints of the newest start that has any, or else its last
+ * lines. The line with which the program gave up comes first, because many lines can follow it.
  */
 function unknown({ component, starts }: Evidence): Diagnosis {
   const complains = (line: string): boolean => isFatal(line) || complaint.test(line);

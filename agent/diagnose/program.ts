@@ -1,16 +1,19 @@
 import type { Os } from "../os/os.ts";
 import type { ProgramFacts } from "./evidence.ts";
 
-/** The mounts as init sees them: the agent's own view can have other options. */
+/** The mounts of init, because the agent's own mounts can have other options. */
 const mountsFile = "/proc/1/mountinfo";
 
-/** Whether the program is there, and on a file system that forbids execution. */
+/** Whether the program exists, and whether its file system forbids execution. */
 export async function programFacts(path: string, { files }: Os): Promise<ProgramFacts> {
   const [found, mounts] = await Promise.all([files.stat(path), files.read(mountsFile)]);
   return { there: found !== undefined, noexec: noexecMount(path, mounts?.toString("utf8") ?? "") };
 }
 
-/** The mount point that holds the path, if it is mounted with noexec. Of mounts on one point, the last one counts. */
+/**
+ * Returns the mount point that holds the path, if it is mounted with noexec. If a point has several mounts, the
+ * last one counts.
+ */
 function noexecMount(path: string, mountinfo: string): string | undefined {
   let holder: { readonly point: string; readonly options: string } = { point: "", options: "" };
   for (const line of mountinfo.split("\n")) {

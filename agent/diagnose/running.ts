@@ -6,20 +6,21 @@ import { askEtcd, readEtcdCertificate } from "./etcd-facts.ts";
 import { readFlags } from "./flags.ts";
 import { known } from "./match.ts";
 
-/** Whoever waits for the API server or for etcd says so again within this time. */
+/** A process that waits for the API server or for etcd repeats its message within this time. */
 const recentMillis = 12_000;
 const recentLines = 200;
 const deadlineMillis = 10_000;
 
 export interface Running {
   readonly pid: number;
-  /** What its health check says; null when that is well. */
+  /** The failure of its health check; null if the component is healthy. */
   readonly reason: string | null;
 }
 
 /**
- * What keeps a component that runs from its work, by what it wrote in the last seconds; undefined where nothing known does.
- * @throws KhwError IO_FAILED when its journal cannot be read.
+ * Returns the cause that keeps a running component from its work, from its lines of the last seconds; undefined if
+ * no known cause matches.
+ * @throws KhwError IO_FAILED if its journal cannot be read
  */
 export async function diagnoseRunning(
   { component, unit }: HealthCheck,

@@ -1,6 +1,6 @@
 import type { Cause } from "./evidence.ts";
 
-/** The causes as docs/crash-loops.md lists them; what depends on the machine stands there in capitals. */
+/** Formats the causes for docs/crash-loops.md; parts that depend on the machine are in capitals. */
 export function causeTable(causes: readonly Cause[]): string {
   const rows = new Map(causes.map((cause) => [cause.id, row(cause)]));
   return ["| cause | components | what it means | what to do |", "|---|---|---|---|", ...rows.values(), ""].join("\n");

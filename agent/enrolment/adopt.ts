@@ -8,18 +8,19 @@ import { replace } from "../os/durable.ts";
 import { io, orAbsent } from "../os/io.ts";
 import { type IdentityPaths, nextOf, settleIdentity } from "../certificates/next.ts";
 
-/** What came in answer to the request; both PEM. */
+/** The answer to the request; both PEM. */
 export interface NewCertificate {
   readonly ca: string;
   readonly certificate: string;
-  /** The node's name; undefined where nobody here knows it. */
+  /** The node's name; undefined if the agent does not know it. */
   readonly name?: string | undefined;
 }
 
 /**
- * The certificate is the agent's identity from now on: it is for the key that waits, of the CA, for an agent of that name, and
- * valid now. All of the new identity is there afterwards, or all of the old: a crash between is mended at the next start.
- * @throws KhwError CREDENTIAL_INVALID saying what does not fit, with nothing changed; IO_FAILED
+ * Makes the certificate the agent's identity. It must match the waiting key, be signed by the CA, name this agent,
+ * and be valid now. Afterwards the whole new identity is in place, or the whole old one; the next start finishes an
+ * interrupted change.
+ * @throws KhwError CREDENTIAL_INVALID naming the mismatch, with nothing changed; IO_FAILED
  */
 export async function adoptCertificate(paths: IdentityPaths, { ca, certificate, name }: NewCertificate): Promise<void> {
   await settleIdentity(paths);

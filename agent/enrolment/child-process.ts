@@ -5,14 +5,14 @@ import type { IdentityPaths } from "../certificates/next.ts";
 import type { KeyProof } from "./request.ts";
 import type { Question, Reply } from "./key-worker.ts";
 
-/** Beside this module, in the sources and in the bundle. */
+/** The program is beside this module, both in the sources and in the bundle. */
 const program = new URL(`key-worker${extname(import.meta.filename)}`, import.meta.url);
 
 const deadlineMillis = 30_000;
 
 /**
- * `proveKey` (request.ts) in a process of its own, which ends with the answer: the X.509 library would otherwise stay in the
- * agent's memory for ever, for one request in months.
+ * Runs `proveKey` (request.ts) in a child process that ends with the answer. Otherwise the X.509 library would stay
+ * in the agent's memory for a request that occurs once in months.
  * @throws KhwError as `proveKey`, TIMEOUT
  */
 export async function proveKeySeparately(paths: IdentityPaths, name: string, signal: AbortSignal): Promise<KeyProof> {

@@ -7,13 +7,13 @@ import { proveKey } from "./request.ts";
 
 const pemBlock = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----\n?/g;
 
-/** For whoever brings the request to the management CA: `khw-client install`, over ssh. */
+/** Prints the request for the management CA; `khw-client install` calls this over ssh. */
 export async function newRequest({ identity, machine }: AgentConfig): Promise<string> {
   const { request } = await proveKey(identity, machine?.name ?? hostname());
   return request;
 }
 
-/** For whoever brings back the certificate. */
+/** Reads the certificate that the management CA issued. */
 export async function acceptCertificate({ identity, machine }: AgentConfig): Promise<void> {
   const [ca, certificate, ...more] = (await text(process.stdin)).match(pemBlock) ?? [];
   if (ca === undefined || certificate === undefined || more.length > 0) {

@@ -19,15 +19,15 @@ export interface DoorOptions {
   readonly host: string;
   readonly port: number;
   readonly identity: IdentityPaths;
-  /** What is served as soon as there is a valid certificate; it offers the enrolment, too. */
+  /** The server that is used as soon as the agent has a valid certificate; it offers the enrolment too. */
   readonly serve: (enrolment: Enrolment) => Server;
-  /** The node's name; rejects while nobody knows it. */
+  /** The node's name; rejects while the name is unknown. */
   readonly name: () => Promise<string>;
   readonly proveKey: () => Promise<KeyProof>;
   readonly token: (audience: string) => Promise<string>;
-  /** Tells, until the signal aborts, each management CA (PEM) that the machine is told of from outside. */
+  /** Calls `found` with each management CA (PEM) that the machine learns from outside, until the signal aborts. */
   readonly watchCa: (found: (ca: string) => void, signal: AbortSignal) => void;
-  /** Told whenever the agent begins to serve (true), or to wait for its enrolment. */
+  /** Called when the agent begins to serve (true), or to wait for its enrolment (false). */
   readonly changed: (enrolled: boolean) => void;
   readonly log: (line: string) => void;
   readonly audit: Audit;
@@ -36,19 +36,20 @@ export interface DoorOptions {
 
 export type Door = Pick<Listener, "port" | "close">;
 
-/** A certificate expires, and a clock is set, without a change of a file. */
+/** How often the identity is checked: a certificate can expire, and the clock can be set, without a file change. */
 const lookMillis = 60_000;
 
 /**
- * Listens with the agent's certificate. While that is absent, not valid now, or unusable, it listens with a provisional one, for
- * enrolment alone. It changes between the two, and to a newer certificate, while it listens: when one is installed, when the
- * files change, when the certificate expires, when the clock is put right.
- * @throws KhwError IO_FAILED for a port that is taken
+ * Listens with the agent's certificate. While that is absent, not valid now, or unusable, listens with a
+ * provisional one that permits enrolment only. Switches between the two, and to a newer certificate, without
+ * closing the port. It does so when a certificate is installed, a file changes, the certificate expires, or the
+ * clock is set.
+ * @throws KhwError IO_FAILED if the port is taken
  */
 export async function openDoor(options: DoorOptions): Promise<Door> {
   const { host, port, identity, log, signal } = options;
   let serving: X509Certificate | undefined;
-  /** Of the enrolment that is waited for; what calls are then checked against. */
+  /** The enrolment that is waited for; its CA verifies callers. */
   let waiting: { readonly stop: AbortController; ca: string | undefined } | undefined;
   let listener: Listener | undefined;
   const turn = inTurn();
@@ -92,12 +93,13 @@ export async function openDoor(options: DoorOptions): Promise<Door> {
     const now = (waiting = { stop, ca: own });
     serving = undefined;
     const answering = (waitingServer = createEnrolmentServer(enrolment, options));
-    // Until a CA is known nobody is vouched for: the provisional certificate is the CA of none.
+    // Without a known CA, the provisional certificate stands for the CA. It has signed no certificate, so no caller
+    // is trusted.
     const admission = (ca = provisional): Admission => ({ server: answering, ca, certificate: provisional, key });
     await admit(admission(own));
     log(`${reasonOf(state, identity)}: refuses callers, and waits to be enrolled`);
     options.changed(false);
-    // An agent that had a CA before accepts no CA from the metadata server.
+    // An agent that already had a CA accepts no CA from the metadata server.
     if (own !== undefined || state.kind !== "absent") return;
     options.watchCa(
       (ca) => {
@@ -151,7 +153,7 @@ function reasonOf(state: Exclude<IdentityState, { kind: "good" }>, { certificate
   return state.kind === "absent" ? `${certificate} is not there yet` : state.reason;
 }
 
-/** The management CA's certificate (PEM). Undefined if none can be read: then no caller is trusted. */
+/** Reads the management CA's certificate (PEM). Undefined if it cannot be read: then no caller is trusted. */
 async function readAuthority(path: string): Promise<string | undefined> {
   const pem = await orAbsent(() => readFile(path, "utf8"));
   try {

@@ -1,4 +1,7 @@
-/** The program that makes keys and requests for the agent (separate.ts starts it): one question over Node's IPC channel. */
+/**
+ * The program that makes keys and requests for the agent: one question over Node's IPC channel (child-process.ts
+ * starts it).
+ */
 import { toDetail, toKhwError } from "../../proto/errors.ts";
 import type { ErrorDetail } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { IdentityPaths } from "../certificates/next.ts";

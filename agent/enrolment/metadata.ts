@@ -8,14 +8,17 @@ export interface SourceOptions extends Pick<MetadataOptions, "clock" | "signal">
   readonly baseUrl: string;
 }
 
-/** All custom metadata of an instance has half a megabyte (Google: 512 KB in total). */
+/** An upper limit: all custom metadata of an instance has at most 512 KB (Google's limit). */
 const mostBytes = 1_048_576;
-/** How long the server may hold a question for the next change, in seconds. */
+/** How long the server may hold a request until the next change, in seconds. */
 const holdSeconds = 60;
 const againMillis = 30_000;
 const tokenMillis = 20_000;
 
-/** The instance's identity token for the audience, as Google signed it. @throws KhwError METADATA_UNAVAILABLE */
+/**
+ * Reads the instance's identity token for the audience, signed by Google.
+ * @throws KhwError METADATA_UNAVAILABLE
+ */
 export async function readIdentityToken(audience: string, options: SourceOptions): Promise<string> {
   const seen = new Map<string, string>();
   using limit = deadline(options.signal, tokenMillis, () =>
@@ -28,12 +31,15 @@ export async function readIdentityToken(audience: string, options: SourceOptions
 }
 
 export interface CaWatchOptions extends SourceOptions {
-  /** Told the CA's certificate (PEM) that the metadata hold, and each that comes in its place. */
+  /** Called with the CA's certificate (PEM) in the metadata, and with each later one. */
   readonly found: (ca: string) => void;
   readonly log: (line: string) => void;
 }
 
-/** Waits, until the signal aborts, for the management CA's certificate in the instance's metadata, and for each later one. */
+/**
+ * Waits until the signal aborts for the management CA's certificate in the instance's metadata, and for each later
+ * one.
+ */
 export async function watchManagementCa({ found, log, ...options }: CaWatchOptions): Promise<void> {
   const { clock, signal } = options;
   let etag: string | undefined;
@@ -50,7 +56,7 @@ export async function watchManagementCa({ found, log, ...options }: CaWatchOptio
       etag = attributes?.etag || undefined;
       const ca = attributes === undefined ? undefined : certificateIn(attributes.text);
       if (ca !== undefined && ca !== known) found((known = ca));
-      // A server that names no state of it can be waited for only by asking again.
+      // Without an ETag the server cannot report the next change, so it is asked again after a pause.
       if (etag === undefined) await clock.delay(againMillis, signal);
     } catch (error) {
       if (signal.aborted) return;
@@ -61,7 +67,7 @@ export async function watchManagementCa({ found, log, ...options }: CaWatchOptio
   }
 }
 
-/** @throws KhwError METADATA_UNAVAILABLE for what stands there and is no certificate */
+/** @throws KhwError METADATA_UNAVAILABLE if the value is not a certificate */
 function certificateIn(json: string): string | undefined {
   const attributes: unknown = JSON.parse(json);
   const pem =

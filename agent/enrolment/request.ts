@@ -7,11 +7,11 @@ import { syncFolder } from "../os/durable.ts";
 import { io, isErrno, orAbsent } from "../os/io.ts";
 import { type IdentityPaths, nextOf, settleIdentity } from "../certificates/next.ts";
 
-/** What a node shows of its next key; all PEM. */
+/** The proof of a node's next key; all PEM. */
 export interface KeyProof {
   /** A PKCS #10 request, signed with the key. */
   readonly request: string;
-  /** A certificate for the same key, signed with nothing but that key: worth nothing but to serve until there is a real one. */
+  /** A self-signed certificate for the same key; its only use is to serve until the agent has a real one. */
   readonly provisional: string;
 }
 
@@ -19,9 +19,9 @@ const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
 const yearMillis = 365 * 86_400_000;
 
 /**
- * The request for the key that waits for its certificate. The key is made where there is none, and never leaves its file
- * (mode 0600): asked again, by whichever process, the same key is asked for. To be called in a process that ends soon, for the
- * memory that it takes.
+ * Returns the request for the waiting key. Makes the key if it is missing; the key never leaves its file (mode
+ * 0600). Repeated calls, from any process, use the same key. Call it in a process that ends soon, because it needs
+ * much memory.
  * @throws KhwError IO_FAILED, CREDENTIAL_INVALID
  */
 export async function proveKey(paths: IdentityPaths, name: string): Promise<KeyProof> {
@@ -49,14 +49,14 @@ export async function proveKey(paths: IdentityPaths, name: string): Promise<KeyP
   };
 }
 
-/** The key in the file; a new one where there is none. Of two processes that make one at once, both get the same. */
+/** Reads the key, or makes a new one. If two processes make one at once, both get the same. */
 async function waitingKey(path: string): Promise<KeyObject> {
   const key = await findOrMakeKey(path);
   await removeRemains(path);
   return key;
 }
 
-/** Removes the temporary files of processes that were killed; a process that still makes one finds the key that is there. */
+/** Removes temporary files of killed processes. A process that is still making a key finds the existing one. */
 async function removeRemains(path: string): Promise<void> {
   const folder = dirname(path);
   const remains = (await readdir(folder)).filter((name) => name.startsWith(`${basename(path)}.`));
@@ -74,12 +74,12 @@ async function findOrMakeKey(path: string): Promise<KeyObject> {
       await using file = await open(temporary, "wx", 0o600);
       await file.writeFile(privateKey.export({ type: "pkcs8", format: "pem" }));
       await file.sync();
-      // Unlike a rename, a link does not replace what another process put there meanwhile.
+      // A link, unlike a rename, does not replace a file that another process created meanwhile.
       await link(temporary, path);
       await syncFolder(dirname(path));
       return privateKey;
     } catch (error) {
-      // ENOENT: a process that has the key has removed the temporary file.
+      // ENOENT: another process has the key and has removed the temporary file.
       if (isErrno(error, "EEXIST", "ENOENT")) return parseKey(path, await readFile(path));
       throw error;
     } finally {
@@ -92,7 +92,7 @@ function parseKey(path: string, pem: Buffer): KeyObject {
   try {
     return createPrivateKey(pem);
   } catch {
-    // What the parser says may quote what it read.
+    // The parser's message may quote the file's content.
     throw new KhwError("CREDENTIAL_INVALID", `${path}: is no private key`, { hint: `remove it: a new one is made` });
   }
 }

@@ -4,7 +4,10 @@ import type { AgentConfig } from "../config.ts";
 import { createClock } from "../os/clock.ts";
 import type { DoorOptions } from "./endpoint.ts";
 
-/** What the door asks of the machine; the metadata server only where that says who the machine is. */
+/**
+ * The facts that the enrolment endpoint needs of the machine. Uses the metadata server only if it provides the
+ * machine's identity.
+ */
 export function enrolmentSources(
   { identity, machine, metadataUrl }: AgentConfig,
   { log, signal }: Pick<DoorOptions, "log" | "signal">,

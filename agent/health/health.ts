@@ -3,7 +3,7 @@ import type { Os, ProbeResult } from "../os/os.ts";
 import { credentialFile } from "../paths.ts";
 import { explainTls } from "../tls-failure.ts";
 
-/** How a component tells that it is well. */
+/** A component's health endpoint. */
 export interface HealthCheck {
   readonly component: string;
   readonly unit: string;
@@ -11,17 +11,20 @@ export interface HealthCheck {
   readonly path: string;
   /** Replaces the Host header. */
   readonly host?: string;
-  /** The server's certificate is one of the cluster's CA (the controller manager and the scheduler sign their own). */
+  /**
+   * Whether the server's certificate is signed by the cluster's CA. The controller manager and the scheduler sign
+   * their own.
+   */
   readonly clusterCa?: boolean;
-  /** It answers only those who show a certificate of the cluster's CA: the API server's own is shown. */
+  /** Whether the endpoint requires a certificate of the cluster's CA; the API server's own is used. */
   readonly clientCertificate?: boolean;
-  /** The HTTP statuses with which it is well; without this, 200. */
+  /** The HTTP statuses that mean healthy; 200 by default. */
   readonly wellStatuses?: readonly number[];
 }
 
 const defaultTimeoutMillis = 3_000;
 
-/** A node that is drained answers the load balancer so, by order. */
+/** A drained node answers the load balancer with this status. */
 const drainedStatus = 503;
 
 export const healthChecks: readonly HealthCheck[] = [
@@ -61,7 +64,7 @@ export const healthChecks: readonly HealthCheck[] = [
   },
 ];
 
-/** @param drained What the load balancer asks is answered with 503 by order, and nginx is well when it does so. */
+/** @param drained nginx answers the load balancer with 503 on purpose, and is healthy if it does */
 export function healthCheckOf(
   component: string,
   { drained = false }: { readonly drained?: boolean } = {},
@@ -71,13 +74,13 @@ export function healthCheckOf(
   return drained && component === "nginx" ? { ...check, wellStatuses: [drainedStatus] } : check;
 }
 
-/** Null when the component is well, else why not, in words. */
+/** Returns null if the component is healthy, else the reason. */
 export async function probeHealth(check: HealthCheck, os: Os, signal: AbortSignal): Promise<string | null> {
   const asked = await askHealth(check, os, { signal });
   return typeof asked === "string" ? asked : explainHealth(check, asked);
 }
 
-/** What its endpoint answers; a text where it cannot be asked, which says why. */
+/** Returns the endpoint's answer; a text with the reason if the endpoint cannot be asked. */
 export async function askHealth(
   check: HealthCheck,
   { files, probes, clock }: Os,
@@ -104,7 +107,7 @@ export async function askHealth(
     : result;
 }
 
-/** Null when this answer tells that the component is well, else why not, in words. */
+/** Returns null if this answer means healthy, else the reason. */
 export function explainHealth(
   { component, path, wellStatuses = [200] }: HealthCheck,
   result: ProbeResult,
@@ -124,7 +127,7 @@ function unanswered({ failure }: ProbeResult): string {
   return failure === "rejected" ? "is answered by a server that refuses the agent" : "does not answer";
 }
 
-/** Kubernetes lists its sub-checks in the answer, the failing ones as "[-]etcd failed: reason withheld". */
+/** Kubernetes lists its checks in the answer; failing ones look like "[-]etcd failed: reason withheld". */
 export function failingChecks({ body }: ProbeResult): string[] {
   return [...body.matchAll(/^\[-\](\S+) /gm)].flatMap(([, name]) => name ?? []);
 }

@@ -4,12 +4,12 @@ import { askHealth, type HealthCheck } from "./health.ts";
 import type { Os, UnitStatus } from "../os/os.ts";
 import { installedProgram, releasedProgram, releasesFolder } from "../paths.ts";
 
-/** All that is known of a component. */
+/** The known facts of a component. */
 export interface ComponentFacts {
   readonly name: string;
   readonly unit: UnitStatus;
   readonly version: string;
-  /** Why it is not well; null when it is. */
+  /** The reason why the component is unhealthy; null if it is healthy. */
   readonly reason: string | null;
   readonly diagnosis: Diagnosis | undefined;
   readonly supervisedRestarts: number;
@@ -31,19 +31,22 @@ export function toComponent({ unit, reason, ...facts }: ComponentFacts): Compone
   };
 }
 
-/** etcd may well be on other machines; what lab 08 installs is told of even where it is missing. */
+/**
+ * Whether the component belongs to this machine. etcd may run on other machines; components of lab 08 are reported
+ * even if they are missing.
+ */
 export function isHere({ component }: HealthCheck, { loadState }: UnitStatus): boolean {
   return component !== "etcd" || loadState !== "not-found";
 }
 
-/** Why a unit that is not active is not well. */
+/** Returns the reason why a unit that is not active is unhealthy. */
 export function inactiveReason({ loadState, activeState }: UnitStatus): string {
   return `it is ${loadState === "not-found" ? "not installed" : activeState}`;
 }
 
 /**
- * The release whose inode the program in /usr/local/bin is; a package's version for what apt installed; of etcd, which khw
- * does not install, what it says itself. Empty where there is none to be told.
+ * Returns the installed version: the release whose inode /usr/local/bin holds, apt's version for a package, or
+ * etcd's own answer if khw does not install it. Empty if the version is unknown.
  */
 export async function installedVersion(check: HealthCheck, os: Os): Promise<string> {
   const { files, packages } = os;

@@ -2,20 +2,29 @@ import { formatError, toKhwError } from "../../proto/errors.ts";
 import { coalesce } from "../os/coalesce.ts";
 import type { Files } from "../os/os.ts";
 
-/** Numbered entries in two files of lines, for root alone: the older file is forgotten when the newer one is full. */
+/**
+ * Numbered entries in two files of lines, readable by root only. When the newer file is full, the older one is
+ * dropped.
+ */
 export interface EventLog<Event extends Numbered> {
-  /** Appends what `make` returns for the next id. Never waits and never fails: what cannot be written down is logged. */
+  /**
+   * Appends the entry that `make` returns for the next id. Never waits and never fails: an entry that cannot be
+   * written is logged.
+   */
   append(make: (id: number) => Event): Event;
   /** The id of the newest entry; 0 for an empty log. */
   newest(): number;
-  /** Oldest first; at most a page (256) of them, so that nobody holds them all in memory: the next begins after its last id. */
+  /**
+   * Returns entries, oldest first, at most a page (256) of them to bound memory. The next page begins after the
+   * last id.
+   */
   list(filter: {
     readonly sinceUnixMillis: number;
-    /** Of all, the newest so many; 0 or absent: all. */
+    /** At most this many of the newest entries; 0 or absent: all. */
     readonly limit?: number;
     readonly afterId?: number;
   }): Promise<Event[]>;
-  /** Resolves when all that was appended is on disk, or could not be written. */
+  /** Resolves when all appended entries are on disk, or could not be written. */
   settled(): Promise<void>;
 }
 
@@ -27,7 +36,7 @@ export interface Numbered {
 export interface EventLogOptions<Event> {
   readonly files: Files;
   readonly folder: string;
-  /** Of the newer file; the older one ends in ".1". */
+  /** The name of the newer file; the older one ends in ".1". */
   readonly name: string;
   readonly maxFileBytes: number;
   readonly encode: (event: Event) => string;
@@ -36,10 +45,13 @@ export interface EventLogOptions<Event> {
 }
 
 const pageLength = 256;
-/** What a disk that does not answer may keep waiting. */
+/** The most entries that wait for a disk that does not answer. */
 const maxWaiting = 1_000;
 
-/** A line that a loss of power cut off costs only itself: what cannot be read is passed over, and the next line begins on its own. */
+/**
+ * Opens a log. A line that a power loss truncated affects only itself: it is skipped, and the next entry begins on
+ * a new line.
+ */
 export async function openEventLog<Event extends Numbered>(options: EventLogOptions<Event>): Promise<EventLog<Event>> {
   const { files, folder, name, maxFileBytes, encode, decode, log } = options;
   const [path, olderPath] = [`${folder}/${name}`, `${folder}/${name}.1`];
@@ -51,7 +63,7 @@ export async function openEventLog<Event extends Numbered>(options: EventLogOpti
   };
   let newest = lastId(current) || lastId(older);
   let size = current?.length ?? 0;
-  /** The file ends in the middle of a line. */
+  /** Whether the file ends in the middle of a line. */
   let torn = current !== undefined && current.length > 0 && current.at(-1) !== newline;
   let waiting: string[] = [];
   let failing = false;
@@ -71,7 +83,7 @@ export async function openEventLog<Event extends Numbered>(options: EventLogOpti
       size += text.length;
       [torn, failing] = [false, false];
     } catch (error) {
-      // Whether a part of it is there is not known.
+      // A part of the line may have been written.
       torn = true;
       if (!failing) log(`${path} cannot be written: ${formatError(toKhwError(error))}`);
       failing = true;
@@ -87,14 +99,14 @@ export async function openEventLog<Event extends Numbered>(options: EventLogOpti
     },
     newest: () => newest,
     list: async ({ sinceUnixMillis, limit = 0, afterId = 0 }) => {
-      // Ids count up by one.
+      // Ids are consecutive.
       const after = limit === 0 ? afterId : Math.max(afterId, newest - limit);
       await flush();
       const page: Event[] = [];
       for (const one of [olderPath, path]) {
         for (const event of decode((await files.read(one)) ?? Buffer.alloc(0))) {
           if (event.id <= after || event.timeUnixMillis < sinceUnixMillis) continue;
-          // The files may have moved on between the two looks.
+          // The files may have been rotated between the two reads.
           if (event.id > (page.at(-1)?.id ?? 0)) page.push(event);
           if (page.length === pageLength) return page;
         }

@@ -4,11 +4,11 @@ import type { Clock, Files } from "../os/os.ts";
 import { type EventLog, openEventLog } from "./event-log.ts";
 import { decodeEvents, encodeEvent } from "./lines.ts";
 
-/** The agent's memory of the machine, kept over restarts and reboots. */
+/** The agent's history of the machine; kept over restarts and reboots. */
 export interface History extends Omit<EventLog<HistoryEvent>, "append"> {
-  /** Never waits and never fails: what cannot be written down is logged. */
+  /** Never waits and never fails: an entry that cannot be written is logged. */
   append(entry: Entry): void;
-  /** Hears of each event as it is appended, until the returned function is called. */
+  /** Calls the listener with each appended event, until the returned function is called. */
   listen(listener: (event: HistoryEvent) => void): () => void;
 }
 
@@ -22,7 +22,7 @@ export interface HistoryOptions {
   readonly log: (line: string) => void;
 }
 
-/** Of each of the two files. */
+/** The size of each of the two files. */
 const maxFileBytes = 512 * 1024;
 
 export async function openHistory({ files, clock, folder, log }: HistoryOptions): Promise<History> {
@@ -32,7 +32,7 @@ export async function openHistory({ files, clock, folder, log }: HistoryOptions)
   return {
     ...events,
     append: (entry) => {
-      // Journals, certificates, callers and servers are among the sources of these texts.
+      // These texts can come from journals, certificates, callers and servers, so they are sanitized.
       const texts = mapStrings({ cause: "", problem: false, ...entry }, oneLine);
       const event = events.append((id) => ({ ...texts, id, timeUnixMillis: clock.now() }));
       for (const listener of listeners) listener(event);

@@ -1,15 +1,15 @@
 import type { HistoryEvent } from "../../proto/gen/khw/agent/v1/agent.ts";
 
-/** Longer texts are cut, so that no single event pushes the others out. */
+/** Longer texts are truncated, so that a single event cannot displace the others. */
 const maxTextLength = 4_000;
 
-/** An entry as one line of JSON, its end included. */
+/** Encodes an entry as one line of JSON, with its newline. */
 export function encodeLine(entry: object): string {
   const cut = (text: string): string => (text.length > maxTextLength ? `${text.slice(0, maxTextLength)}...` : text);
   return `${JSON.stringify(entry, (_, value: unknown) => (typeof value === "string" ? cut(value) : value))}\n`;
 }
 
-/** The entries of a file, one by one; a line that is none is passed over. */
+/** Decodes the entries of a file, one by one; skips invalid lines. */
 export function* decodeLines<Entry>(file: Buffer, isEntry: (value: unknown) => value is Entry): Generator<Entry> {
   for (let start = 0; start < file.length;) {
     const newline = file.indexOf("\n", start);
@@ -24,7 +24,7 @@ function parse(line: string): unknown {
   try {
     return JSON.parse(line);
   } catch {
-    // Whatever the parser says, it says of a line that a loss of power cut off.
+    // The parser's error is about a line that a power loss truncated.
     return undefined;
   }
 }
@@ -51,7 +51,7 @@ function isEvent(value: unknown): value is HistoryEvent {
   return hasFields(value, types);
 }
 
-/** Whether the value is an object with all of these fields, each of this type. */
+/** Whether the value is an object with all of these fields, each of the given type. */
 export function hasFields(value: unknown, wanted: Readonly<Record<string, string>>): boolean {
   if (typeof value !== "object" || value === null) return false;
   const fields = new Map<string, unknown>(Object.entries(value));

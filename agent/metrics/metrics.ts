@@ -19,12 +19,12 @@ export interface MetricsOptions {
   readonly signal: AbortSignal;
 }
 
-/** What is told of snapshots of etcd. */
+/** The facts of etcd snapshots for the metrics. */
 export interface SnapshotFacts {
   readonly snapshots: { newest(): Snapshot | undefined };
 }
 
-/** How an operation ended, by its state. */
+/** The label of an operation's outcome, by its state. */
 const outcomes = new Map<OperationState, string>([
   [OperationState.OPERATION_STATE_SUCCEEDED, "succeeded"],
   [OperationState.OPERATION_STATE_FAILED, "failed"],
@@ -32,8 +32,8 @@ const outcomes = new Map<OperationState, string>([
 ]);
 
 /**
- * Counts from now on what happens, and answers with the Prometheus text of all that docs/metrics.md lists. Counters begin at
- * zero with each agent; Prometheus knows how to go on from there.
+ * Counts events from now on, and returns the Prometheus text of all metrics in docs/metrics.md. Counters begin at
+ * zero with each agent process, which Prometheus supports.
  */
 export function createMetrics({ node, version, startSeconds, residentBytes, signal }: MetricsOptions): () => string {
   const { board, history, supervisor, etcd } = node;
@@ -115,7 +115,7 @@ export function createMetrics({ node, version, startSeconds, residentBytes, sign
   };
 }
 
-/** Nothing where this machine has taken none. */
+/** Empty if this machine has taken no snapshot. */
 function snapshotGauges(newest: Snapshot | undefined): Metric[] {
   if (newest === undefined) return [];
   const { takenUnixMillis, size, revision } = newest;

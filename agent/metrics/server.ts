@@ -4,16 +4,16 @@ import { contentType } from "./text.ts";
 
 export interface MetricsServerOptions {
   readonly port: number;
-  /** The metrics' text, as they are now. */
+  /** Returns the current text of the metrics. */
   readonly metrics: () => string;
   readonly log: (line: string) => void;
-  /** Ends it. */
+  /** Stops the server when it aborts. */
   readonly signal: AbortSignal;
 }
 
 /**
- * Serves GET /metrics on loopback, to whoever is on the machine: there is nothing secret in it. An agent whose port is taken
- * does without, and says so. The port that it listens on, or undefined.
+ * Serves GET /metrics on loopback, without authentication: the metrics contain no secrets. If the port is taken,
+ * the agent logs that and runs without metrics. Returns the port, or undefined.
  */
 export async function serveMetrics({ port, metrics, log, signal }: MetricsServerOptions): Promise<number | undefined> {
   const server = createServer(

@@ -1,4 +1,4 @@
-/** One metric with all of its samples. */
+/** A metric with all of its samples. */
 export interface Metric {
   readonly name: string;
   readonly help: string;
@@ -8,7 +8,7 @@ export interface Metric {
 
 export const contentType = "text/plain; version=0.0.4; charset=utf-8";
 
-/** Prometheus' text format, version 0.0.4. */
+/** Formats metrics in Prometheus' text format, version 0.0.4. */
 export function render(metrics: readonly Metric[]): string {
   return metrics
     .map(({ name, help, type, samples }) =>

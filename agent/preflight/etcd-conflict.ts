@@ -9,15 +9,15 @@ import { hasData } from "../etcd/rejoin.ts";
 const unit = "etcd.service";
 
 /**
- * What keeps the wanted cluster from being this machine's: it has a member of another list of members, or an etcd that khw
- * did not make. One that is just what khw would have made is none of these: it is adopted. Null when nothing does.
+ * Returns the reason why this machine cannot join the wanted cluster: its member has another list of members, or
+ * khw did not set up its etcd. An etcd identical to khw's own is accepted. Null without a conflict.
  */
 export async function standsInTheWay(desired: WithEtcd, os: Os): Promise<KhwError | null> {
   const record = await readMemberRecord(os.files);
   return record === undefined ? foreign(desired, os) : otherMembers(record, initialCluster(desired));
 }
 
-/** A member was begun on this machine. A record that cannot be read is of one, too. */
+/** Whether a member has started on this machine. An unreadable record counts too. */
 export async function memberBegun(files: Pick<Files, "stat">): Promise<boolean> {
   return (await files.stat(etcdRecordFile)) !== undefined || (await hasData(files));
 }
@@ -53,7 +53,7 @@ function spelt(members: InitialCluster): string {
     .join(",");
 }
 
-/** How it is laid out makes no difference. */
+/** Layout makes no difference. */
 function squeezed(text: string): string {
   return text
     .replaceAll("\\\n", " ")

@@ -6,17 +6,18 @@ import type { Os } from "../os/os.ts";
 import { etcdSteps } from "../steps/etcd.ts";
 import { etcdDataFolder } from "../paths.ts";
 
-/** What etcd's own documentation wants of a disk: the 99th percentile of wal_fsync_duration_seconds. */
+/** etcd's own documentation asks this of a disk: the 99th percentile of wal_fsync_duration_seconds. */
 const writeLimitMillis = 10;
 const writeCount = 100;
-/** etcd's --heartbeat-interval, with the lab's flags; it should not be shorter than a round-trip. */
+/** etcd's --heartbeat-interval with the lab's flags; it should not be shorter than a round-trip. */
 const heartbeatMillis = 100;
 const trips = 5;
 const tripMillis = 2_000;
 
 /**
- * Where this machine's disk, or its network to the other controllers, is slower than etcd can bear. Leaves nothing behind. The disk
- * of a member that will not change is not tested: that takes seconds, and the member's own writes would wait.
+ * Measures whether this machine's disk, or its network to the other controllers, is too slow for etcd. Leaves no
+ * files. Skips the disk of a member that will not change, because the test takes seconds and delays the member's
+ * own writes.
  */
 export async function tooSlow(desired: WithEtcd, os: Os, signal: AbortSignal): Promise<KhwError[]> {
   const own = ownController(desired).name;
@@ -30,7 +31,7 @@ export async function tooSlow(desired: WithEtcd, os: Os, signal: AbortSignal): P
     .map((finding) => finding.at({ node: os.identity.name, step: "preflight" }));
 }
 
-/** Nothing of etcd would change on this machine. */
+/** Whether an Apply would change no part of etcd on this machine. */
 async function isSettled(desired: WithEtcd, os: Os, signal: AbortSignal): Promise<boolean> {
   const planned = await planSteps(etcdSteps(desired), os, signal);
   return planned.every(({ drift, error }) => drift === null && error === null);
@@ -72,7 +73,7 @@ async function slowNetwork(
   );
 }
 
-/** The smallest value that so large a part of them does not exceed. */
+/** Returns the smallest value that this part of the values does not exceed. */
 function percentile(values: readonly number[], part: number): number {
   return values.toSorted((a, b) => a - b)[Math.max(Math.ceil(values.length * part) - 1, 0)] ?? 0;
 }

@@ -5,8 +5,8 @@ import type { Os } from "../os/os.ts";
 import { credentialFile, etcdFile } from "../paths.ts";
 
 /**
- * What of another cluster an Apply of this state would overwrite, and that nobody could bring back: its CA, or keys that its
- * Secrets are encrypted with. `kept` is the state that khw keeps the machine in. Changes nothing.
+ * Finds parts of another cluster that an Apply would overwrite for ever: its CA, or the keys that encrypt its
+ * Secrets. `kept` is the current desired state. Changes nothing.
  */
 export async function otherCluster(desired: DesiredState, os: Os, kept: DesiredState | undefined): Promise<KhwError[]> {
   const authorities = [credentialFile("ca.pem"), ...(hasEtcd(desired) ? [etcdFile("ca.pem")] : [])];
@@ -25,7 +25,7 @@ interface Situation {
   readonly kept: DesiredState | undefined;
 }
 
-/** Two bundles with a certificate in common are one authority's: that is how one CA follows another. */
+/** Two bundles with a common certificate belong to one authority: a CA is replaced in that way. */
 async function authorityFinding(path: string, { desired, os, kept }: Situation): Promise<KhwError | null> {
   const wanted = contentOf(desired, "ca.pem");
   if (wanted === undefined || wanted === contentOf(kept, "ca.pem")) return null;
@@ -37,7 +37,7 @@ async function authorityFinding(path: string, { desired, os, kept }: Situation):
   });
 }
 
-/** A state that khw keeps explains how keys come and go: they are rotated. */
+/** If khw keeps a state, changed keys are a normal rotation. */
 async function encryptionFinding({ desired, os, kept }: Situation): Promise<KhwError | null> {
   const wanted = contentOf(desired, "encryption-config.yaml");
   if (wanted === undefined || kept !== undefined) return null;
@@ -61,13 +61,13 @@ async function textAt(path: string, { files }: Os): Promise<string> {
   return (await files.read(path))?.toString("utf8") ?? "";
 }
 
-/** The body of each certificate, however its lines are broken. */
+/** Returns the body of each certificate, without line breaks. */
 function certificates(pem: string): string[] {
   const blocks = pem.matchAll(/-----BEGIN CERTIFICATE-----([^-]+)-----END CERTIFICATE-----/g);
   return [...blocks].map(([, body = ""]) => body.replaceAll(/\s/g, ""));
 }
 
-/** Each key's secret, or the socket of the plugin that holds it. */
+/** Returns each key's secret, or the socket of the plugin that holds it. */
 function encryptionKeys(config: string): string[] {
   const keys = config.matchAll(/\b(?:secret|endpoint)["']?\s*:\s*["']?([^\s"',}]+)/g);
   return [...keys].map(([, key = ""]) => key);

@@ -9,7 +9,7 @@ import { unitFindings } from "./units.ts";
 import type { Os } from "../os/os.ts";
 import { installedProgram, kubernetesFolder, releaseFolder, releasesFolder, unitFolder } from "../paths.ts";
 
-/** Each port that a controller serves, and the program that may already hold it. */
+/** The ports of a controller, and the program that may already hold each. */
 const ports = [
   { port: 6443, holder: "kube-apiserver" },
   { port: 10257, holder: "kube-controller-manager" },
@@ -24,15 +24,15 @@ const memberPorts = [
 const apiserverUnit = `${unitFolder}/kube-apiserver.service`;
 
 const mebibyte = 1024 ** 2;
-/** A release's four programs are near 500 MB; nginx and the units need little. */
+/** A release's four programs need nearly 500 MB; nginx and the units need little. */
 const spaceForRelease = 700 * mebibyte;
 const spaceForFiles = 50 * mebibyte;
 const etcdTimeoutMillis = 5_000;
 const etcdIntervalMillis = 500;
-/** Longer than an election of etcd's with the lab's settings takes (a time-out of one second, seldom more than one round). */
+/** Longer than an etcd election with the lab's settings (a time-out of one second, seldom more than one round). */
 const electionMillis = 5_000;
 
-/** What stands in the way of an Apply of this state: all of it, not the first. Changes nothing. */
+/** Returns all obstacles to an Apply of this state, not only the first. Changes nothing. */
 export async function preflight(desired: DesiredState, os: Os, signal: AbortSignal): Promise<KhwError[]> {
   const findings = await Promise.all([
     identityFinding(desired, os),
@@ -61,8 +61,8 @@ async function identityFinding(desired: DesiredState, { identity }: Os): Promise
 }
 
 /**
- * A cluster of three is not made one of one by a short list of nodes: the API server would know fewer members of etcd than
- * it does now, and none besides them.
+ * Refuses a shorter list of nodes that would turn a cluster of three into a cluster of one: the API server would
+ * know fewer etcd members than now, and no others.
  */
 async function shrinkFinding(desired: DesiredState, { files }: Os): Promise<KhwError | null> {
   const unit = (await files.read(apiserverUnit))?.toString("utf8") ?? "";
@@ -75,7 +75,7 @@ async function shrinkFinding(desired: DesiredState, { files }: Os): Promise<KhwE
   });
 }
 
-/** A record that cannot be read stands in the way, too. */
+/** An unreadable record is an obstacle too. */
 async function memberFinding(desired: WithEtcd, os: Os): Promise<KhwError | null> {
   try {
     return await standsInTheWay(desired, os);
@@ -96,7 +96,7 @@ interface Port {
 
 async function portFinding({ port, holder }: Port, { probes }: Os): Promise<KhwError | null> {
   const listener = await probes.listener(port);
-  // The kernel cuts a process's name at 15 characters.
+  // The kernel truncates a process's name to 15 characters.
   if (listener === undefined || listener.name === holder.slice(0, 15)) return null;
   return new KhwError("PREFLIGHT_FAILED", `port ${port} is taken by ${listener.name} (pid ${listener.pid})`, {
     hint: `${holder} needs that port: stop what holds it`,
@@ -128,8 +128,8 @@ function spaceFindings(desired: DesiredState, { files }: Os): Promise<KhwError |
 }
 
 /**
- * etcd answers its health check, with the API server's own certificate, on a majority of its members. A member that came
- * back a moment ago makes the others elect a leader anew: that is waited for.
+ * Checks that a majority of etcd's members are healthy, with the API server's own certificate. Waits for an
+ * election, because a member that has just returned makes the others elect a leader.
  */
 async function etcdFinding(
   desired: DesiredState,

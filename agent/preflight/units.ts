@@ -9,7 +9,10 @@ const defaultSite = "/etc/nginx/sites-available/default";
 const enabledDefaultSite = "/etc/nginx/sites-enabled/default";
 const listensOnIPv6 = /^\s*listen\s+\[::\]/m;
 
-/** Units that systemd will not start, and an nginx that cannot be installed or started. Each finding names its remedy. */
+/**
+ * Finds units that systemd will not start, and an nginx that cannot be installed or started. Each finding names its
+ * remedy.
+ */
 export async function unitFindings(desired: DesiredState, os: Os): Promise<KhwError[]> {
   const wanted = hasEtcd(desired) ? [...units, "etcd"] : units;
   const findings = await Promise.all([
@@ -28,7 +31,7 @@ async function maskedFinding(unit: string, { systemd }: Os): Promise<KhwError | 
   });
 }
 
-/** dpkg does not bring a deleted configuration file back: to dpkg the deletion is the administrator's wish. */
+/** dpkg does not restore a deleted configuration file: it takes the deletion for the administrator's wish. */
 async function lostConfigFinding({ files }: Os): Promise<KhwError | null> {
   if ((await files.stat(mainConfig)) !== undefined) return null;
   const status = (await files.read("/var/lib/dpkg/status"))?.toString("utf8") ?? "";
@@ -40,7 +43,7 @@ async function lostConfigFinding({ files }: Os): Promise<KhwError | null> {
   });
 }
 
-/** The default site of Debian's nginx listens on IPv6, too, and nginx ends if it cannot. */
+/** The default site of Debian's nginx listens on IPv6 too, and nginx exits if it cannot. */
 async function addressFamilyFinding(os: Os): Promise<KhwError | null> {
   const why = await withoutIPv6(os);
   if (why === undefined) return null;
@@ -57,7 +60,7 @@ async function addressFamilyFinding(os: Os): Promise<KhwError | null> {
   });
 }
 
-/** Says what takes IPv6 from nginx; undefined if nothing is known that does. */
+/** Returns the reason why nginx cannot use IPv6; undefined if no reason is known. */
 async function withoutIPv6({ files }: Os): Promise<string | undefined> {
   const text = async (path: string): Promise<string> => (await files.read(path))?.toString("utf8") ?? "";
   if (/(^|\s)ipv6\.disable=1(\s|$)/.test(await text("/proc/cmdline"))) return "the kernel runs with ipv6.disable=1";

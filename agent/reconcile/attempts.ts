@@ -1,42 +1,42 @@
-/** What is remembered of one step's repairs, so that one which does not last is tried ever more seldom. */
+/** The record of one step's repairs, so that a repair that does not last is tried less often. */
 export interface Attempts {
-  /** When the present drift appeared, in milliseconds since the epoch; 0: none is. */
+  /** When the current drift appeared, in milliseconds since the epoch; 0 without drift. */
   readonly since: number;
-  /** When it was put right, lately; oldest first. */
+  /** The times of recent repairs, oldest first. */
   readonly repairs: readonly number[];
-  /** When it was last tried; 0: never. */
+  /** The time of the last attempt; 0: never. */
   readonly lastAttempt: number;
-  /** How many tries in a row were of no use: they failed, or what they did was undone again and again. */
+  /** The number of useless attempts in a row: they failed, or the repair was undone repeatedly. */
   readonly vain: number;
 }
 
 export const fresh: Attempts = { since: 0, repairs: [], lastAttempt: 0, vain: 0 };
 
-/** A repair that was undone so often within the window is no longer tried at once. */
+/** A repair that was undone this often within the window is delayed. */
 const undoneOften = 3;
 const windowMillis = 600_000;
 const firstDelayMillis = 60_000;
 const maxDelayMillis = 1_800_000;
 
-/** The step differs; for how long already makes no difference. */
+/** Records that the step differs; a step that already differed is unchanged. */
 export function appeared(attempts: Attempts, now: number): Attempts {
   if (attempts.since !== 0) return attempts;
-  // What held for so long is not being undone: this is something new.
+  // A repair that held this long is not being undone, so this drift is new.
   if (now - attempts.lastAttempt >= windowMillis) return { ...fresh, since: now };
   const lately = attempts.repairs.filter((time) => now - time < windowMillis);
   const undone = lately.length >= undoneOften || attempts.vain > 0;
-  // Once repairs wait, those before tell how often they were undone, however long they have waited.
+  // Once repairs are delayed, earlier ones still count, however long the delays were.
   const repairs = undone ? attempts.repairs : lately;
   return { ...attempts, since: now, repairs, vain: undone ? attempts.vain + 1 : 0 };
 }
 
-/** Somebody else put it right. */
+/** Records that the drift ended without the agent. */
 export function vanished(attempts: Attempts): Attempts {
   return { ...attempts, since: 0 };
 }
 
 export function repaired({ repairs, vain }: Attempts, now: number): Attempts {
-  // More of them would only tell the same.
+  // Ten entries are enough for the report.
   return { since: 0, repairs: [...repairs, now].slice(-10), lastAttempt: now, vain };
 }
 
@@ -44,13 +44,13 @@ export function failed(attempts: Attempts, now: number): Attempts {
   return { ...attempts, lastAttempt: now, vain: attempts.vain + 1 };
 }
 
-/** Since when the next repair is due; 1, 2, 4, ... 30 minutes after the last one where that was of no use. */
+/** Returns when the next repair is due; after a useless one, 1, 2, 4, ... 30 minutes later. */
 export function dueAt({ since, lastAttempt, vain }: Attempts): number {
   if (vain === 0) return since;
   return lastAttempt + Math.min(firstDelayMillis * 2 ** (vain - 1), maxDelayMillis);
 }
 
-/** It keeps being undone: a person should look for who does it. */
+/** Whether the repair keeps being undone, so a person should look for the cause. */
 export function undoneAgain({ repairs, vain }: Attempts): boolean {
   return vain > 0 && repairs.length >= undoneOften;
 }

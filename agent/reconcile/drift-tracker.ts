@@ -10,18 +10,23 @@ import type { Repaired } from "./repair.ts";
 
 type Policy = DesiredState["driftPolicy"];
 
-/** What differs, since when, and what was tried: kept for the board, told to the history. */
+/**
+ * Tracks the drift of each step: since when, and the repairs that were tried. Publishes it to the status store, and
+ * records it in the history.
+ */
 export interface Ledger {
-  /** Takes down what a check of all steps found. The steps to repair now, and those that differ and wait. */
+  /**
+   * Records the result of a check of all steps. Returns the steps to repair now, and those that differ and wait.
+   */
   checked(
     planned: readonly PlannedStep<Os>[],
     policy: Policy,
   ): { readonly due: readonly string[]; readonly waiting: ReadonlySet<string> };
-  /** Takes down what repairs came to; whether one could not be begun yet. */
+  /** Records the results of repairs. Returns whether a repair could not begin yet. */
   repaired(results: readonly Repaired[], operationId: string): { readonly postponed: boolean };
-  /** Drift is not looked for at present. */
+  /** Records that the check for drift is paused. */
   paused(because: string, policy: Policy | undefined): void;
-  /** How long until a step's next repair is due; Infinity: none is. */
+  /** The time until a step's next repair is due; Infinity without one. */
   nextDueMillis(): number;
 }
 
@@ -44,7 +49,7 @@ export interface LedgerOptions {
 export function createLedger({ board, history, log, now }: LedgerOptions): Ledger {
   const attempts = new Map<string, Attempts>();
   const standing = new Map<string, Standing>();
-  /** What the history was last told of a step that differs. */
+  /** The last report in the history for each step that differs. */
   const told = new Map<string, string>();
   let policy: Policy | undefined;
   let checkedUnixMillis = 0;
@@ -60,7 +65,7 @@ export function createLedger({ board, history, log, now }: LedgerOptions): Ledge
     tell({ kind: HistoryKind.HISTORY_KIND_DRIFT, subject: id, message, cause, problem: true });
   };
   const post = (paused: string): void => {
-    // What differed before a pause may be what is wanted after it.
+    // A difference from before a pause may be the desired state after it.
     const known = paused === "" ? [...standing] : [];
     const steps = known.map(([id, found]): DriftedStep => {
       const attempt = of(id);
@@ -87,7 +92,7 @@ export function createLedger({ board, history, log, now }: LedgerOptions): Ledge
       tellDrift(id, `${found.drift}; the next repair is due at ${next}`, often);
     }
   };
-  /** The step holds. */
+  /** Records that the step holds. */
   const holds = (id: string, byRepair: boolean): void => {
     if (standing.delete(id) && !byRepair) attempts.set(id, vanished(of(id)));
     if (!told.delete(id) || byRepair) return;
@@ -119,7 +124,7 @@ export function createLedger({ board, history, log, now }: LedgerOptions): Ledge
         standing.set(id, { title, drift: drift?.summary ?? known, error: toDetail(error), remedy: undefined });
         if (error.code === "BUSY") return true;
         attempts.set(id, failed(of(id), now()));
-        // Each try is told of: they become ever more seldom.
+        // Every attempt is reported, because attempts become rarer.
         told.delete(id);
         tellDrift(id, `${drift?.summary ?? known}: cannot be put right`, formatError(error));
         return false;

@@ -1,17 +1,20 @@
-/** Whether a run of the reconciler gets anywhere. */
+/** Detects whether a run of the reconciler is stuck. */
 export interface Progress {
   begun(): void;
-  /** Something was done, for example "service/nginx". */
+  /** Records an action, for example "service/nginx". */
   made(what: string): void;
   ended(): void;
-  /** Why it seems to hang; undefined while it does not run, or gets on. */
+  /** Returns the reason why the run seems stuck; undefined while it makes progress or no run is active. */
   stuck(): string | undefined;
 }
 
-/** Longer than anything that a repair waits for without a word. */
+/** Longer than any silent wait of a repair. */
 const patienceMillis = 600_000;
 
-/** @param monotonic Tells durations; @param now tells the time, for people. */
+/**
+ * @param monotonic a clock for durations
+ * @param now a clock for messages
+ */
 export function createProgress(monotonic: () => number, now: () => number): Progress {
   let last: { readonly what: string; readonly time: number; readonly at: number } | undefined;
   const made = (what: string): void => {

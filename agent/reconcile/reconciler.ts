@@ -16,11 +16,17 @@ import type { RestartLease } from "../supervise/restart-lease.ts";
 import type { Kept, Target } from "../state/desired-state.ts";
 import type { Writer } from "../state/machine-lock.ts";
 
-/** Keeps the machine as the target wants it: every step's check on a timer and on file events, and a repair where one differs. */
+/**
+ * Keeps the machine in its desired state: checks every step on a timer and on file events, and repairs steps that
+ * differ.
+ */
 export interface Reconciler {
-  /** What differs now. @throws KhwError PREFLIGHT_FAILED when no state is kept yet. */
+  /**
+   * Returns the current differences.
+   * @throws KhwError PREFLIGHT_FAILED if no desired state is kept yet
+   */
   plan(signal: AbortSignal): Promise<GetPlanResponse>;
-  /** Why it makes no progress; undefined when all is well: what the watchdog's keep-alive hangs on. */
+  /** Returns the reason why it makes no progress, for the watchdog's keep-alive; undefined if it does. */
   stuck(): string | undefined;
 }
 
@@ -32,16 +38,16 @@ export interface ReconcilerOptions {
   readonly board: Board;
   readonly history: History;
   readonly lease: RestartLease;
-  /** Why the record of the last operation cannot be read. */
+  /** Returns the reason why the record of the last operation cannot be read. */
   readonly operationDamage: () => string | undefined;
   readonly intervalMillis: number;
   readonly log: (line: string) => void;
   readonly signal: AbortSignal;
 }
 
-/** When another controller's API server is being restarted, this one's waits so long. */
+/** The delay of a restart while another controller's API server restarts. */
 const busyMillis = 15_000;
-/** However often files change, checks do not begin closer to each other (but where the interval itself is shorter). */
+/** The minimum time between checks, however often files change (unless the interval itself is shorter). */
 const closestMillis = 1_000;
 
 export function createReconciler(options: ReconcilerOptions): Reconciler {

@@ -3,12 +3,15 @@ import type { Os } from "../os/os.ts";
 import type { RestartLease } from "../supervise/restart-lease.ts";
 import type { Progress } from "./progress.ts";
 
-/** What is checked and repaired without being asked: all but whether components answer, which is the supervisor's. */
+/**
+ * Returns the steps that are checked and repaired automatically: all except the components' health, which the
+ * supervisor watches.
+ */
 export function checkedByItself(steps: readonly Step<Os>[]): Step<Os>[] {
   return withoutSteps(steps, (id) => id.startsWith("ready/")).map(withoutDown);
 }
 
-/** A process that does not run is the supervisor's to start; where a step differs by that alone, it holds. */
+/** The supervisor starts stopped processes. A step that differs only by a stopped process holds. */
 function withoutDown(step: Step<Os>): Step<Os> {
   return {
     ...step,
@@ -22,9 +25,9 @@ function withoutDown(step: Step<Os>): Step<Os> {
 export interface RepairOptions {
   readonly signal: AbortSignal;
   readonly lease: RestartLease;
-  /** Differ, and are not to be repaired yet. */
+  /** Steps that differ, but whose repair is not due yet. */
   readonly waiting: ReadonlySet<string>;
-  /** The components answer: the steps of that name of all. */
+  /** The "ready" steps of all components. */
   readonly ready: readonly Step<Os>[];
   readonly progress: Pick<Progress, "made">;
 }
@@ -34,7 +37,7 @@ export interface Repaired {
   readonly result: StepResult;
 }
 
-/** Applies the steps that differ, but for those that wait, and for what needs them. */
+/** Applies the steps that differ, except those that wait and the steps that need them. */
 export async function repairSteps(steps: readonly Step<Os>[], os: Os, options: RepairOptions): Promise<Repaired[]> {
   const { signal, lease, waiting, ready, progress } = options;
   const list = withoutDependents(steps, waiting).map((step) =>
@@ -47,13 +50,16 @@ export async function repairSteps(steps: readonly Step<Os>[], os: Os, options: R
   });
 }
 
-/** What of a cluster's is restarted one at a time, by the step of its service. */
+/** Services of which a cluster restarts one at a time, by step. */
 const spared: ReadonlyMap<string, "kube-apiserver" | "etcd"> = new Map([
   ["service/kube-apiserver", "kube-apiserver"],
   ["service/etcd", "etcd"],
 ]);
 
-/** Of a cluster's API servers (and members of etcd) one is restarted at a time, and the next only when that one answers again. */
+/**
+ * Restarts one API server (or etcd member) of the cluster at a time; the next waits until the last one answers
+ * again.
+ */
 function oneAtATime(step: Step<Os>, { lease, ready }: Pick<RepairOptions, "lease" | "ready">): Step<Os> {
   const of = spared.get(step.id);
   return {

@@ -1,16 +1,16 @@
-/** When the next run is. */
+/** Schedules the next run. */
 export interface Schedule {
-  /** The next run is not later than that; an earlier one stays as it is. */
+  /** Makes the next run start within this time; an earlier one keeps its time. */
   within(millis: number): void;
 }
 
 export interface ScheduleOptions {
-  /** However often something asks for it, runs do not begin closer to each other. */
+  /** The minimum time between runs, however often they are requested. */
   readonly closestMillis: number;
   readonly signal: AbortSignal;
 }
 
-/** @param run Must not reject. */
+/** @param run must not reject */
 export function createSchedule(run: () => Promise<void>, { closestMillis, signal }: ScheduleOptions): Schedule {
   let timer: NodeJS.Timeout | undefined;
   let next = Infinity;
@@ -29,7 +29,7 @@ export function createSchedule(run: () => Promise<void>, { closestMillis, signal
       if (time >= next || signal.aborted) return;
       clearTimeout(timer);
       next = time;
-      // Unreferenced: what is to be done by and by keeps no process from its end.
+      // Unreferenced, so that a pending run does not keep a process from its end.
       timer = setTimeout(begin, time - now).unref();
     },
   };

@@ -9,19 +9,21 @@ export interface TriggerOptions {
   readonly writer: Writer;
   readonly board: Board;
   readonly signal: AbortSignal;
-  /** Asks for a check within so many milliseconds. */
+  /** Requests a check within this many milliseconds. */
   readonly within: (millis: number) => void;
 }
 
-/** What asks for a check before its time: changes in the folders that the steps look at, of their units, and ends of operations. */
+/**
+ * Requests early checks: after changes in the folders of the steps, changes of their units, and ends of operations.
+ */
 export interface Triggers {
-  /** Heeds what these steps look at, instead of what was heeded before. */
+  /** Watches these steps instead of the previous ones. */
   watch(steps: readonly Step<Os>[]): void;
 }
 
-/** A change by hand is often one of several. */
+/** A manual change is often one of several. */
 const settleMillis = 100;
-/** A unit that crashes again and again changes several times each time. */
+/** A unit in a crash loop changes several times at each crash. */
 const unitMillis = 2_000;
 
 export function createTriggers({ os, writer, board, signal, within }: TriggerOptions): Triggers {
@@ -31,7 +33,7 @@ export function createTriggers({ os, writer, board, signal, within }: TriggerOpt
   const stops = [
     writer.whenFree(() => within(0)),
     board.listen(({ operation }) => {
-      // One that runs pauses it, which is to be seen at once.
+      // A running operation pauses the check, which must be visible at once.
       if (operation !== undefined)
         within(operation.state === OperationState.OPERATION_STATE_RUNNING ? 0 : settleMillis);
     }),

@@ -1,32 +1,34 @@
-/** The environment variable by which a running service tells the digest of all that it was started from. */
+/** The environment variable that carries the digest of a running service's inputs. */
 export const inputsVariable = "KHW_INPUTS";
 
-/** What a service writes down at each of its starts. */
+/** The record that a service writes at each start. */
 export interface StartRecord {
-  /** The files that it reads when it starts; their paths hold nothing that a shell could take for more. */
+  /** The files that the service reads at its start; their paths contain no characters special to a shell. */
   readonly files: readonly string[];
-  /** Below /run, for as long as its process lives. */
+  /** Below /run; exists while the process lives. */
   readonly folder: string;
   readonly file: string;
 }
 
 export interface InputsDropIn {
   readonly record?: StartRecord | undefined;
-  /** Where something must be mounted before it starts; paths without blanks. */
+  /** Mount points that the service requires; paths without blanks. */
   readonly mounts?: readonly string[] | undefined;
 }
 
 /**
- * The text of a drop-in that hands a service the digest (SHA-256 in hex) of its inputs, has a start wait until the program
- * itself runs (with the lab's Type=simple, a start is done before the process carries its environment), and bounds a stop:
- * an API server that is watched takes 60 s to end by itself, in which it listens no more and serves nobody.
+ * Renders a drop-in for a service. It puts the digest (SHA-256 in hex) of its inputs into its environment. A start
+ * waits until the program itself runs; with the lab's Type=simple a start ends before the process has its
+ * environment. A stop has a time limit, because an API server with open watches takes 60 s to end, during which it
+ * does not listen.
  *
- * With a record, each start also leaves the digests of the files that it finds, as sha256sum writes them: what a process has
- * read cannot be seen from outside. Where that cannot be written, the service starts all the same.
+ * With a record, each start also writes the digests of its files, in the format of sha256sum, because the files
+ * that a process has read cannot be seen from outside. If the record cannot be written, the service starts
+ * nevertheless.
  */
 export function renderInputsDropIn(digest: string, { record, mounts = [] }: InputsDropIn = {}): string {
-  // The first has the mount's unit come before, where it has one; the second does not do without the mount. It is no condition: one
-  // that takes back conditions takes back all of them.
+  // The first setting orders the mount's unit before the service, if it has one; the second requires the mount. It
+  // is an assertion, because a drop-in that clears conditions clears all of them.
   const demands = mounts.map((path) => `RequiresMountsFor=${path}\nAssertPathIsMountPoint=${path}\n`);
   const unit = mounts.length === 0 ? "" : `[Unit]\n${demands.join("")}\n`;
   const inputs = `${unit}[Service]\nType=exec\nTimeoutStopSec=15\nEnvironment=${inputsVariable}=sha256:${digest}\n`;

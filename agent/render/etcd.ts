@@ -2,21 +2,21 @@ import { type Controller, type DesiredState, ownController } from "../../proto/d
 import { clientUrl, etcdPorts, peerUrl } from "../../proto/etcd.ts";
 import { etcdDataFolder, etcdFile, etcdMemberFolder, installedProgram } from "../paths.ts";
 
-/** The members of a cluster as --initial-cluster names them: peer URLs by member name. */
+/** The members of a cluster for --initial-cluster: peer URLs by member name. */
 export type InitialCluster = ReadonlyMap<string, string>;
 
-/** The members that the controllers are. */
+/** Returns the members: one on each controller. */
 export function initialCluster({ cluster }: DesiredState): InitialCluster {
   return new Map(cluster.controllers.map((controller) => [controller.name, peerUrl(controller)]));
 }
 
-/** How a member that has no data yet comes to it. */
+/** How a member without data starts. */
 export interface Beginning {
   readonly state: "new" | "existing";
   readonly members: InitialCluster;
 }
 
-/** The text of etcd.service: lab 07's. */
+/** Renders etcd.service from lab 07. */
 export function renderEtcd(desired: DesiredState): string {
   return `[Unit]
 Description=etcd
@@ -33,14 +33,17 @@ WantedBy=multi-user.target
 `;
 }
 
-/** The arguments of its process, the program's own path first. */
+/** Returns the command line of its process; the program's path comes first. */
 export function etcdCommand(desired: DesiredState): [program: string, ...flags: string[]] {
   return [installedProgram("etcd"), ...labFlags(ownController(desired), beginningOf(desired)).flat()];
 }
 
-/** A drop-in for the time of a join: the member takes its data from the others. Its unit stays the lab's. */
+/**
+ * Renders a drop-in for the time of a join: the member copies the others' data. The unit itself stays the lab's.
+ */
 export function renderEtcdJoin(desired: DesiredState, members: InitialCluster): string {
-  // The empty ones take back what renderEtcdGuard demands, and the unit's own command. A start does not wait for its end.
+  // The empty settings clear the condition of renderEtcdGuard, and the command of the unit. With Type=exec a start
+  // does not wait until the join ends.
   return `[Unit]
 ConditionPathExists=
 
@@ -51,7 +54,10 @@ ${execStart(desired, { state: "existing", members })}
 `;
 }
 
-/** A drop-in that keeps systemd from starting a member whose data is gone: by the lab's flags it would begin anew. */
+/**
+ * Renders a drop-in that keeps systemd from starting a member whose data is lost: with the lab's flags it would
+ * create a new cluster.
+ */
 export function renderEtcdGuard(): string {
   return `[Unit]\nConditionPathExists=${etcdMemberFolder}\n`;
 }
@@ -65,7 +71,7 @@ function beginningOf(desired: DesiredState): Beginning {
   return { state: "new", members: initialCluster(desired) };
 }
 
-/** The lab's flags in the lab's order, each as the words that it is written in. */
+/** Returns the lab's flags in the lab's order, each as the lab writes it. */
 function labFlags(own: Controller, { state, members }: Beginning): string[][] {
   return [
     ["--name", own.name],

@@ -6,8 +6,8 @@ import { goneFlags } from "../../proto/kubernetes-versions.ts";
 export type Flag = readonly [name: string, value: string];
 
 /**
- * The flags that a component is started with: the lab's, without those that the wanted release gave up, and then as khw.yaml
- * has it. A flag of the lab keeps its place whatever its value; those that are not the lab's follow by name.
+ * Returns a component's flags: the lab's, without those that the wanted release removed, and with the changes from
+ * khw.yaml. A flag of the lab keeps its place; other flags follow by name.
  */
 export function effectiveFlags(component: Component, lab: readonly Flag[], desired: DesiredState): Flag[] {
   const { set = {}, remove = [] } = desired.flags[component] ?? {};

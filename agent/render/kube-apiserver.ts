@@ -3,20 +3,20 @@ import { credentialFile } from "../paths.ts";
 import { effectiveFlags, type Flag } from "./flags.ts";
 import { renderUnit } from "./unit.ts";
 
-/** The text of kube-apiserver.service. */
+/** Renders kube-apiserver.service. */
 export function renderKubeApiserver(desired: DesiredState): string {
   return renderUnit("kube-apiserver", "Kubernetes API Server", kubeApiserverFlags(desired));
 }
 
-/** The flags of its process. */
+/** Returns the flags of its process. */
 export function kubeApiserverFlags(desired: DesiredState): Flag[] {
   return effectiveFlags("kube-apiserver", labFlags(desired), desired);
 }
 
-/** The lab's flags in the lab's order. */
+/** Returns the lab's flags in the lab's order. */
 function labFlags(desired: DesiredState): Flag[] {
   const { controllers, etcdServers, nodePortRange, publicAddress, serviceCidr } = desired.cluster;
-  // Whom the signing CA gives a certificate, a client or a kubelet, is trusted as if the cluster's CA had.
+  // Clients and kubelets with a certificate of the signing CA are trusted like those of the cluster's CA.
   const authorities = credentialFile(signsSeparately(desired) ? "ca-bundle.pem" : "ca.pem");
   return [
     ["advertise-address", ownController(desired).internalIp],

@@ -3,17 +3,17 @@ import { credentialFile } from "../paths.ts";
 import { effectiveFlags, type Flag } from "./flags.ts";
 import { renderUnit } from "./unit.ts";
 
-/** The text of kube-controller-manager.service. */
+/** Renders kube-controller-manager.service. */
 export function renderKubeControllerManager(desired: DesiredState): string {
   return renderUnit("kube-controller-manager", "Kubernetes Controller Manager", kubeControllerManagerFlags(desired));
 }
 
-/** The flags of its process. */
+/** Returns the flags of its process. */
 export function kubeControllerManagerFlags(desired: DesiredState): Flag[] {
   return effectiveFlags("kube-controller-manager", labFlags(desired), desired);
 }
 
-/** The lab's flags in the lab's order. */
+/** Returns the lab's flags in the lab's order. */
 function labFlags(desired: DesiredState): Flag[] {
   const { cluster } = desired;
   const signer = signsSeparately(desired) ? "signing-ca" : "ca";

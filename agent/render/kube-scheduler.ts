@@ -9,12 +9,12 @@ const labFlags: readonly Flag[] = [
   ["v", "2"],
 ];
 
-/** The text of kube-scheduler.service. */
+/** Renders kube-scheduler.service. */
 export function renderKubeScheduler(desired: DesiredState): string {
   return renderUnit("kube-scheduler", "Kubernetes Scheduler", kubeSchedulerFlags(desired));
 }
 
-/** The flags of its process. */
+/** Returns the flags of its process. */
 export function kubeSchedulerFlags(desired: DesiredState): Flag[] {
   return effectiveFlags("kube-scheduler", labFlags, desired);
 }

@@ -1,13 +1,14 @@
 import { credentialFile } from "../paths.ts";
 
 /**
- * The lab's site for the load balancer's health check, with verification of the API server switched on.
+ * Renders the lab's site for the load balancer's health check, and verifies the API server's certificate.
  *
- * The lab names a CA but leaves `proxy_ssl_verify` at its default, off. Verified is a DNS name of the lab's certificate,
- * since nginx compares no IP addresses (https://github.com/nginx/nginx/issues/1237), and not the site's own name, which
- * lab 04 leaves out: it lists `kubernetes.default.svc.cluster` and `kubernetes.svc.cluster.local`.
+ * The lab names a CA but leaves `proxy_ssl_verify` at its default, off. nginx compares no IP addresses
+ * (https://github.com/nginx/nginx/issues/1237), so a DNS name of the lab's certificate is verified. The site's own
+ * name cannot be used, because lab 04 leaves it out: it lists `kubernetes.default.svc.cluster` and
+ * `kubernetes.svc.cluster.local`.
  *
- * Drained, it answers 503 whatever the API server says, so that the load balancer sends no new connection here.
+ * A drained node answers 503 whatever the API server says, so that the load balancer sends no new connection.
  */
 export function renderNginxSite({ drained }: { readonly drained: boolean }): string {
   return `server {

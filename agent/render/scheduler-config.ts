@@ -2,7 +2,7 @@ import type { DesiredState } from "../../proto/desired.ts";
 import { schedulerConfigVersion } from "../../proto/kubernetes-versions.ts";
 import { credentialFile } from "../paths.ts";
 
-/** The text of kube-scheduler.yaml: the lab's, in the API version that the wanted release reads. */
+/** Renders the lab's kube-scheduler.yaml, in the API version of the wanted release. */
 export function renderSchedulerConfig({ kubernetesVersion }: DesiredState): string {
   return `apiVersion: kubescheduler.config.k8s.io/${schedulerConfigVersion(kubernetesVersion)}
 kind: KubeSchedulerConfiguration

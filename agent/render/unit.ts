@@ -2,12 +2,14 @@ import type { Component } from "../../proto/components.ts";
 import { installedProgram } from "../paths.ts";
 import type { Flag } from "./flags.ts";
 
-/** The arguments, the program's own path first, that a component's process is started with: what its unit says. */
+/** Returns the command line of a component's process, as its unit has it; the program's path comes first. */
 export function commandOf(component: Component, flags: readonly Flag[]): [program: string, ...flags: string[]] {
   return [installedProgram(component), ...flags.map(([name, value]) => `--${name}=${value}`)];
 }
 
-/** The lab's unit of a component, whose process gets exactly these flags whatever their values hold. */
+/**
+ * Renders the lab's unit of a component. The process gets exactly these flags, with any characters in their values.
+ */
 export function renderUnit(component: Component, description: string, flags: readonly Flag[]): string {
   const command = commandOf(
     component,
@@ -28,9 +30,9 @@ WantedBy=multi-user.target
 }
 
 /**
- * A value as systemd.service(5) reads it back: bare where no character could mean anything, else in the lab's single quotes.
- * Within quotes systemd still takes backslash escapes, %-specifiers and $-variables, so those are doubled.
- * The value is one line without control characters (parseFlagValue), so none need an escape.
+ * Quotes a value for systemd.service(5): bare if no character is special, else in the lab's single quotes. systemd
+ * still expands backslashes, % and $ within quotes, so these are doubled. A value is one line without control
+ * characters (parseFlagValue), so no other escape is needed.
  */
 function quote(value: string): string {
   if (/^[\w.,:/@+-]*$/.test(value)) return value;

@@ -3,7 +3,7 @@ import { EnrolmentServiceService } from "../../proto/gen/khw/agent/v1/enrolment.
 import { EtcdServiceService } from "../../proto/gen/khw/agent/v1/etcd.ts";
 import { EncryptionServiceService } from "../../proto/gen/khw/agent/v1/encryption.ts";
 
-/** The methods that a viewer may call; every other, known or not, is for khw:admin alone. */
+/** The methods that a viewer may call. Every other method, known or not, requires khw:admin. */
 export const readOnly: ReadonlySet<string> = new Set([
   AgentServiceService.getInfo.path,
   AgentServiceService.getStatus.path,
@@ -19,7 +19,7 @@ export const readOnly: ReadonlySet<string> = new Set([
   EncryptionServiceService.countStoredValues.path,
 ]);
 
-/** The methods that every role may call, an agent's too: the server's health and its services. */
+/** The methods that every role may call, an agent's too: the server's health and reflection. */
 export const anyRole = /^\/grpc\.(?:health|reflection)\.v1(?:alpha)?\./;
 
 /** Whether only khw:admin may call the method. */

@@ -8,9 +8,9 @@ import type { Caller } from "./caller.ts";
 
 export interface CallRecord {
   refuse(error: KhwError): void;
-  /** Takes from a request what the call is about. */
+  /** Reads the subject of the call from its request. */
   about(message: unknown): void;
-  /** Records the result once; undefined: the caller went away before there was one. */
+  /** Records the result once; undefined if the caller went away before the result. */
   end(status: CallStatus | undefined): void;
 }
 
@@ -20,7 +20,7 @@ interface CallStatus {
   readonly metadata?: ServiceError["metadata"] | null | undefined;
 }
 
-/** Records one call: every one that only administrators may make; of the others those that are refused or fail. */
+/** Records a call: every call that requires an administrator, and other calls if they are refused or fail. */
 export function auditCall(
   audit: Audit,
   of: { readonly path: string; readonly caller: Caller | undefined; readonly address: string },
@@ -66,7 +66,10 @@ function resultOf(status: CallStatus | undefined): readonly [string, string] {
   return [statuses[code ?? statuses.UNKNOWN] ?? "UNKNOWN", details ?? ""];
 }
 
-/** Fields of requests that name what a call is about. No other field is recorded: it may hold a secret. */
+/**
+ * Fields of requests that name the subject of a call. Other fields are not recorded, because they may hold a
+ * secret.
+ */
 const naming: ReadonlySet<string> = new Set([
   "component",
   "operationId",

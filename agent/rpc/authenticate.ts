@@ -4,16 +4,17 @@ import { KhwError } from "../../proto/errors.ts";
 import { type Role, roleOf } from "../../proto/roles.ts";
 import { subjectOf } from "../../proto/subject.ts";
 
-/** The holder of a connection, as its certificate says. */
+/** The caller of a connection, from its certificate. */
 export interface Authenticated {
-  /** Of the certificate, in hex. */
+  /** The certificate's serial number, in hex. */
   readonly serial: string;
   readonly role: Role | undefined;
 }
 
 /**
- * Reads the peer's certificate after the handshake, which has checked it.
- * @throws KhwError UNAUTHENTICATED that names the cause: no certificate, expired, of another CA, made for something else
+ * Reads the peer's certificate after the handshake, which has verified it.
+ * @throws KhwError UNAUTHENTICATED with the cause: no certificate, expired, signed by another CA, not issued for
+ * callers
  */
 export function authenticate(socket: TLSSocket): Authenticated {
   const certificate = socket.getPeerX509Certificate();
@@ -30,7 +31,9 @@ export function authenticate(socket: TLSSocket): Authenticated {
 
 const makeAnother = "make another with `khw-client pki issue`";
 
-/** OpenSSL's code in words. Nothing that the certificate itself says is repeated: nobody vouches for it. */
+/**
+ * Describes OpenSSL's code. The text contains nothing from the certificate, because the certificate is not trusted.
+ */
 function unauthorized(code: string, { validFrom, validTo }: X509Certificate): KhwError {
   const now = new Date().toISOString();
   switch (code) {

@@ -8,16 +8,16 @@ import type { CallLimits } from "./call-limits.ts";
 import { type Caller, callerOf, expiry } from "./caller.ts";
 
 /**
- * Refuses a call before its message is read: UNAUTHENTICATED without a certificate that is valid now (it may have ended since the
- * connection was made), PERMISSION_DENIED without the role, RESOURCE_EXHAUSTED when too many calls run. Records who called what and
- * how it ended.
+ * Refuses a call before its message is read. UNAUTHENTICATED without a currently valid certificate (it may have
+ * expired since the connection began), PERMISSION_DENIED without the role, RESOURCE_EXHAUSTED if too many calls
+ * run. Records the caller, the method and the result.
  */
 export function authorize({ audit, limits }: AuthorizeOptions): ServerInterceptor {
   return (method, call) => {
     const caller = callerOf(call.getAuthContext());
     const record = auditCall(audit, { path: method.path, caller, address: call.getPeer() });
     let leave = (): void => {};
-    // A caller that takes its call back leaves the work behind: the call counts until the answer is there.
+    // A cancelled call leaves its work running, so the call counts until its answer is ready.
     let [asked, answered, ended] = [false, false, false];
     const settle = (): void => {
       if (!ended || (asked && !answered)) return;
@@ -69,7 +69,7 @@ export interface AuthorizeOptions {
   readonly limits: CallLimits;
 }
 
-/** @throws KhwError for a caller who may not call */
+/** @throws KhwError if the caller is not allowed to make the call */
 function check(path: string, caller: Caller | undefined): Caller {
   if (caller === undefined) {
     throw new KhwError("UNAUTHENTICATED", "the caller has no valid certificate of the management CA", {

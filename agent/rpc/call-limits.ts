@@ -2,16 +2,16 @@ import { KhwError } from "../../proto/errors.ts";
 import { AgentServiceService } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { HealthService } from "../../proto/gen/grpc/health/v1/health.ts";
 
-/** How many calls may run at once. */
+/** The limits on calls that run at the same time. */
 export interface CallBounds {
   readonly ofAll: number;
   readonly ofCaller: number;
-  /** Of methods that cost more than others; by path. */
+  /** Limits for expensive methods, by path. */
   readonly methods: ReadonlyMap<string, MethodBounds>;
 }
 
 export interface MethodBounds {
-  /** In words, for the error. */
+  /** The kind of call, for the error. */
   readonly kind: string;
   readonly ofAll: number;
   readonly ofCaller: number;
@@ -24,7 +24,7 @@ export const callBounds: CallBounds = {
     [AgentServiceService.watchStatus.path, { kind: "watchers of the status", ofAll: 128, ofCaller: 16 }],
     [AgentServiceService.watchOperation.path, { kind: "watchers of operations", ofAll: 128, ofCaller: 16 }],
     [AgentServiceService.listEvents.path, { kind: "readers of events", ofAll: 64, ofCaller: 16 }],
-    // Each is a process on the machine. A caller that follows every component has six.
+    // Each reader is a process on the machine. A caller that follows every component has six.
     [AgentServiceService.streamLogs.path, { kind: "readers of journals", ofAll: 16, ofCaller: 12 }],
     [AgentServiceService.plan.path, { kind: "plans", ofAll: 8, ofCaller: 4 }],
     [HealthService.watch.path, { kind: "watchers of the health", ofAll: 128, ofCaller: 16 }],
@@ -32,7 +32,10 @@ export const callBounds: CallBounds = {
 };
 
 export interface CallLimits {
-  /** Counts a call until the returned function is called. @throws KhwError RESOURCE_EXHAUSTED */
+  /**
+   * Counts a call until the returned function is called.
+   * @throws KhwError RESOURCE_EXHAUSTED
+   */
   enter(path: string, caller: string): () => void;
 }
 

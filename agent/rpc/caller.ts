@@ -7,12 +7,12 @@ type AuthContext = ReturnType<ServerUnaryCall<unknown, unknown>["getAuthContext"
 export interface Caller {
   readonly name: string;
   readonly role: Role | undefined;
-  /** Of the certificate, in hex. */
+  /** The certificate's serial number, in hex. */
   readonly serial: string;
   readonly validToUnixMillis: number;
 }
 
-/** Who calls, by its certificate; undefined when it has none. */
+/** Returns the caller named by the certificate; undefined without a certificate. */
 export function callerOf({ sslPeerCertificate: certificate }: AuthContext): Caller | undefined {
   if (certificate === undefined) return undefined;
   const { CN: names, O: organization } = certificate.subject;
@@ -24,7 +24,7 @@ export function callerOf({ sslPeerCertificate: certificate }: AuthContext): Call
   };
 }
 
-/** The error for a caller whose certificate has ended; undefined while it is valid. */
+/** Returns an error if the caller's certificate has expired; undefined while it is valid. */
 export function expiry({ name, serial, validToUnixMillis }: Caller): KhwError | undefined {
   const now = Date.now();
   if (now < validToUnixMillis) return undefined;

@@ -14,18 +14,18 @@ import type { Audit } from "../audit/audit.ts";
 import { callerOf, expiry } from "./caller.ts";
 
 export interface CallOptions {
-  /** Aborted when the agent ends. */
+  /** Aborts when the agent ends. */
   readonly signal: AbortSignal;
   readonly log: (line: string) => void;
   readonly audit: Audit;
 }
 
-/** Who calls, for people. */
+/** Names the caller for messages. */
 export function holderOf(call: Pick<ServerUnaryCall<unknown, unknown>, "getAuthContext" | "getPeer">): string {
   return `${callerOf(call.getAuthContext())?.name ?? "?"} from ${call.getPeer()}`;
 }
 
-/** Serves a unary call; an error that is thrown becomes the call's failure. */
+/** Serves a unary call; a thrown error becomes the call's failure. */
 export function unary<Request, Response>(
   { log }: CallOptions,
   answer: (request: Request, call: ServerUnaryCall<Request, Response>) => Promise<Response>,
@@ -38,7 +38,10 @@ export function unary<Request, Response>(
   };
 }
 
-/** The call ends with the answer's promise. Its signal aborts when the caller goes away, and when the agent ends. */
+/**
+ * Serves a streaming call, which ends when the handler's promise settles. The signal aborts when the caller goes
+ * away, and when the agent ends.
+ */
 export function streaming<Request, Response>(
   { signal, log }: CallOptions,
   answer: (call: ServerWritableStream<Request, Response>, gone: AbortSignal) => Promise<void>,
@@ -54,7 +57,7 @@ export function streaming<Request, Response>(
       .then(
         () => call.end(),
         (error: unknown) => {
-          // Nobody is there to be told, and to go away is no failure.
+          // The caller is gone, which is no failure.
           if (call.cancelled) return;
           const reason: unknown = signal.aborted ? signal.reason : error;
           call.emit("error", toServiceError(report(log, call.getPath(), reason)));
@@ -63,13 +66,16 @@ export function streaming<Request, Response>(
       .finally(() => {
         signal.removeEventListener("abort", end);
         validity.stop();
-        // What still works for this call ends with it.
+        // Any remaining work for this call ends with it.
         gone.abort();
       });
   };
 }
 
-/** Many messages, one answer, which may come before the last of them is read. The signal aborts when the caller goes away. */
+/**
+ * Serves a call with many messages and one answer; the answer may come before the last message is read. The signal
+ * aborts when the caller goes away.
+ */
 export function receiving<Request, Response>(
   { signal, log }: CallOptions,
   answer: (call: ServerReadableStream<Request, Response>, gone: AbortSignal) => Promise<Response>,
@@ -87,10 +93,10 @@ export function receiving<Request, Response>(
   };
 }
 
-/** The clock may be put right meanwhile, so it is looked at this often. */
+/** The clock may be set during a call, so the validity is checked at this interval. */
 const validityMillis = 10_000;
 
-/** Rejects, and aborts `gone`, when the caller's certificate ends while its call runs. */
+/** Rejects, and aborts `gone`, when the caller's certificate expires during the call. */
 function watchValidity(
   call: Pick<ServerUnaryCall<unknown, unknown>, "getAuthContext">,
   gone: AbortController,
@@ -114,12 +120,15 @@ function watchValidity(
   return { ended, stop: () => clearTimeout(timer) };
 }
 
-/** Tells the caller that its call was accepted, where the first message may be long in coming. */
+/** Tells the caller that its call was accepted, because the first message may take long. */
 export function accept<Request, Response>(call: ServerWritableStream<Request, Response>): void {
   call.sendMetadata(new Metadata());
 }
 
-/** Resolves when the caller can be sent more: whoever reads slowly makes the source wait, instead of the agent grow. */
+/**
+ * Resolves when the caller can receive more. A slow reader makes the source wait, so the agent's memory does not
+ * grow.
+ */
 export async function send<Request, Response>(
   call: ServerWritableStream<Request, Response>,
   message: Response,
@@ -131,7 +140,7 @@ export async function send<Request, Response>(
 
 function report(log: (line: string) => void, path: string, thrown: unknown): KhwError {
   const error = toKhwError(thrown);
-  // The rest is in the audit entry of the call.
+  // The audit entry of the call has the rest.
   if (error.code === "INTERNAL" && error.stack !== undefined) log(`${path}: ${error.stack}`);
   return error;
 }

@@ -1,15 +1,18 @@
 import { KhwError } from "../../proto/errors.ts";
 import type { Role } from "../../proto/roles.ts";
 
-/** Bounds of what callers may hold open at once. */
+/** The limits on connections that callers may hold open. */
 export interface ConnectionBounds {
-  /** TLS handshakes under way: all, and of one address. */
+  /** TLS handshakes in progress: in total, and from one address. */
   readonly handshakes: number;
   readonly handshakesOfAddress: number;
-  /** Handshakes that one address may begin: at once, and a second after that. */
+  /** Handshakes that one address may begin: at once, and each second after that. */
   readonly burst: number;
   readonly perSecond: number;
-  /** Connections of callers with a valid certificate: all, all but administrators', of one address, of one certificate. */
+  /**
+   * Connections of callers with a valid certificate: in total, for callers without the admin role, from one
+   * address, with one certificate.
+   */
   readonly connections: number;
   readonly connectionsOfOthers: number;
   readonly connectionsOfAddress: number;
@@ -40,17 +43,20 @@ interface Destroyable {
 
 export interface ConnectionLimits {
   /**
-   * Whether a connection may begin its handshake. With too many under way the oldest is destroyed: an honest handshake takes
-   * milliseconds, so the oldest is one that a stranger holds open.
+   * Whether a connection may begin its handshake. If too many are in progress, the oldest is destroyed: an honest
+   * handshake takes milliseconds, so the oldest is held open by a stranger.
    */
   begin(socket: Destroyable, address: string): boolean;
-  /** The handshake is over, one way or another. */
+  /** Ends the handshake, successful or not. */
   end(socket: Destroyable): void;
-  /** Counts an authorized connection until the returned function is called. @throws KhwError RESOURCE_EXHAUSTED */
+  /**
+   * Counts an authorized connection until the returned function is called.
+   * @throws KhwError RESOURCE_EXHAUSTED
+   */
   enter(connected: Connected): () => void;
 }
 
-/** Addresses whose rate is remembered; the one that was seen longest ago is forgotten first. */
+/** The number of addresses whose rate is remembered; the least recently seen one is dropped first. */
 const maxAddresses = 1_024;
 
 export function limitConnections(

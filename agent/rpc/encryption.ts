@@ -4,7 +4,7 @@ import { coalesce } from "../os/coalesce.ts";
 import { unary } from "./calls.ts";
 import type { HandlerOptions } from "./handler-options.ts";
 
-/** Under which keys etcd holds what Kubernetes keeps. */
+/** Reports the keys under which etcd stores Kubernetes' values. */
 export function encryptionHandlers(options: HandlerOptions): EncryptionServiceServer {
   const { node, signal } = options;
   const count = coalesce(async () => {

@@ -5,15 +5,15 @@ import { refuse } from "../../proto/validate.ts";
 import { type CallOptions, unary } from "./calls.ts";
 import { serverOptions } from "./server-options.ts";
 
-/** The agent's certificate, as the calls see it. */
+/** The operations on the agent's certificate for the RPCs. */
 export interface Enrolment {
-  /** The certificate (PEM) that the agent serves with; undefined where it is a provisional one. */
+  /** The certificate (PEM) that the agent serves with; undefined if it is provisional. */
   certificate(): string | undefined;
-  /** A signing request (PEM) for the next key. */
+  /** Returns a signing request (PEM) for the next key. */
   request(): Promise<string>;
-  /** The instance's identity token for the audience. */
+  /** Returns the instance's identity token for the audience. */
   token(audience: string): Promise<string>;
-  /** Puts the certificate to use. */
+  /** Installs the certificate. */
   install(certificate: string): Promise<void>;
 }
 
@@ -36,7 +36,7 @@ export function enrolmentHandlers(enrolment: Enrolment, options: CallOptions): E
   };
 }
 
-/** All that an agent answers as long as it has no valid certificate. */
+/** Creates the server for an agent without a valid certificate; it only offers the enrolment. */
 export function createEnrolmentServer(enrolment: Enrolment, options: CallOptions): Server {
   const server = new Server(serverOptions(options));
   server.addService(EnrolmentServiceService, enrolmentHandlers(enrolment, options));

@@ -11,7 +11,7 @@ import { refuse } from "../../proto/validate.ts";
 import { holderOf, receiving, send, streaming, unary } from "./calls.ts";
 import type { HandlerOptions } from "./handler-options.ts";
 
-/** What is asked of the etcd member on the machine. */
+/** The RPCs for the etcd member on this machine. */
 export function etcdHandlers(options: HandlerOptions): EtcdServiceServer {
   const { signal } = options;
   const etcd = async () => (await options.node()).etcd;

@@ -10,7 +10,9 @@ import { listen } from "../os/listen.ts";
 import { accept, send, streaming } from "./calls.ts";
 import type { HandlerOptions } from "./handler-options.ts";
 
-/** What the agent remembers, page by page from disk, so that a caller who reads slowly holds one page and no more. */
+/**
+ * Streams the history and the audit page by page from disk, so that a slow caller holds a single page in memory.
+ */
 export function eventHandlers(options: HandlerOptions): Pick<AgentServiceServer, "listEvents" | "listAuditEntries"> {
   return {
     listAuditEntries: streaming<ListAuditEntriesRequest, AuditEntry>(options, async (call, gone) => {
@@ -20,13 +22,13 @@ export function eventHandlers(options: HandlerOptions): Pick<AgentServiceServer,
       const { sinceUnixMillis, limit, follow } = call.request;
       const { history } = await options.node();
       if (follow) accept(call);
-      // Ids count up by one.
+      // Ids are consecutive.
       let afterId = limit === 0 ? 0 : Math.max(0, history.newest() - limit);
       for (;;) {
         const newest = history.newest();
         const page = await history.list({ afterId, sinceUnixMillis });
         for (const event of page) await send(call, event, gone);
-        // An empty page has passed over what is too old, or could not be written.
+        // An empty page means that its entries are too old, or could not be written.
         afterId = page.at(-1)?.id ?? newest;
         if (page.length > 0) continue;
         if (!follow) return;
@@ -36,7 +38,7 @@ export function eventHandlers(options: HandlerOptions): Pick<AgentServiceServer,
   };
 }
 
-/** Resolves when there is an event after this one. */
+/** Resolves when there is an event after this id. */
 async function appended(
   history: History,
   { afterId, gone }: { readonly afterId: number; readonly gone: AbortSignal },

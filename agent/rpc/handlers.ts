@@ -6,7 +6,10 @@ import { operationHandlers } from "./operations.ts";
 import { statusHandlers } from "./status.ts";
 import { upkeepHandlers } from "./upkeep.ts";
 
-/** Every RPC: parse, call what does the work, answer. Who may call is decided before (authorize.ts). */
+/**
+ * Handles every RPC: parses the request, calls the responsible part, answers. authorize.ts decides before that who
+ * may call.
+ */
 export function handlers(options: HandlerOptions): AgentServiceServer {
   return {
     ...statusHandlers(options),

@@ -11,12 +11,12 @@ import { send, streaming } from "./calls.ts";
 import type { HandlerOptions } from "./handler-options.ts";
 
 const agentService = AgentServiceService.getInfo.path.split("/")[1] ?? "";
-/** The whole server is as well as its one service. */
+/** The whole server is as healthy as its single service. */
 const services: ReadonlySet<string> = new Set(["", agentService]);
 
 const againMillis = 5_000;
 
-/** gRPC's standard health check: the agent serves as soon as it knows which machine this is. */
+/** Serves gRPC's standard health check. The agent is serving once it knows its machine's identity. */
 export function healthHandlers(options: HandlerOptions): HealthServer {
   const look = (): Promise<Serving> =>
     options.node().then(
@@ -39,12 +39,12 @@ export function healthHandlers(options: HandlerOptions): HealthServer {
       let serving = await look();
       await send(call, { status: serving }, gone);
       while (serving !== Serving.SERVING) {
-        // Whoever the machine is has to be asked of a server that tells nobody when it is back.
+        // No event reports that the metadata server is back, so it is asked again.
         await delay(againMillis, undefined, { signal: gone, ref: false });
         serving = await look();
         if (serving === Serving.SERVING) await send(call, { status: serving }, gone);
       }
-      // From then on it stays so.
+      // The status does not change after that.
       return aborted(gone);
     }),
   };

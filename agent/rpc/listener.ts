@@ -17,7 +17,7 @@ export interface ListenerOptions {
   readonly log: (line: string) => void;
 }
 
-/** Who answers, and as whom; PEM. */
+/** The server for new connections, and its TLS identity (PEM). */
 export interface Admission {
   readonly server: Server;
   readonly ca: string | Buffer;
@@ -28,11 +28,11 @@ export interface Admission {
 export interface Listener {
   readonly port: number;
   /**
-   * Admits new connections so. Open connections go on as they are; with another server or another CA than before, they have two
-   * seconds to end.
+   * Uses this server and identity for new connections. Open connections continue; if the server or the CA changes,
+   * they are closed after two seconds.
    */
   admit(admission: Admission): void;
-  /** Lets nobody in any more, and calls that run two seconds to end. */
+  /** Accepts no more connections; running calls have two seconds to end. */
   close(): Promise<void>;
 }
 
@@ -40,7 +40,7 @@ type Injector = ReturnType<Server["createConnectionInjector"]>;
 
 const graceMillis = 2_000;
 
-/** The identity in these files: of the management CA's certificate, the agent's certificate, and its key. */
+/** Reads the identity in these files: the management CA's certificate, the agent's certificate, and its key. */
 export async function readAdmission(paths: IdentityPaths): Promise<Omit<Admission, "server">> {
   const [ca, certificate, key] = await Promise.all([
     readFile(paths.ca),
@@ -50,14 +50,14 @@ export async function readAdmission(paths: IdentityPaths): Promise<Omit<Admissio
   return { ca, certificate, key };
 }
 
-/** A handshake takes milliseconds, and over a bad line a second. */
+/** A handshake takes milliseconds, and about a second over a slow line. */
 const handshakeMillis = 5_000;
-/** A peer that went away without a word is noticed by TCP, too. */
+/** TCP keep-alive also detects a peer that disappeared silently. */
 const keepAliveMillis = 30_000;
 
 /**
- * The only way in: TLS 1.3 and a valid certificate of the management CA. A caller without one is refused before an HTTP/2 session
- * exists: it is sent the reason (proto/refusal.ts), and its socket is closed.
+ * The only way in: TLS 1.3 with a valid certificate of the management CA. A caller without one is refused before an
+ * HTTP/2 session exists: the agent sends the reason (proto/refusal.ts) and closes the socket.
  */
 export async function openListener(admission: Admission, { host, port, log }: ListenerOptions): Promise<Listener> {
   const injectors = new Map<Server, Injector>();
@@ -98,7 +98,7 @@ export async function openListener(admission: Admission, { host, port, log }: Li
     }
     const raw = beginning.get(peerOf(socket));
     if (raw !== undefined) limits.end(raw);
-    // gRPC knows no half-closed connections: a peer that ends its side has left, also where it left answers unread.
+    // gRPC has no half-closed connections: a peer that ends its side has left, even with unread answers.
     socket.once("end", () => socket.destroy());
     injectorOf(server).injectConnection(socket);
   });
@@ -129,8 +129,8 @@ export async function openListener(admission: Admission, { host, port, log }: Li
       const sameCa = Buffer.from(next.ca).equals(Buffer.from(ca));
       ({ ca } = next);
       if (next.server === server && sameCa) return;
-      // Callers that another CA vouched for, or that another server answered, must come again. After its grace time an injector ends
-      // every connection that it has, later ones too: so these get an injector of their own.
+      // Callers that another CA verified, or that another server answered, must reconnect. A drained injector ends
+      // all of its connections, later ones too, so new connections get a new injector.
       injectors.get(server)?.drain(graceMillis);
       injectors.delete(server);
       ({ server } = next);
@@ -138,7 +138,7 @@ export async function openListener(admission: Admission, { host, port, log }: Li
     close: async () => {
       const { promise: ended, resolve: end } = Promise.withResolvers<void>();
       const timer = setTimeout(end, graceMillis);
-      // Closes when its last connection does; grpc-js's own tryShutdown does not wait for those that were injected.
+      // Closes after its last connection; grpc-js's own tryShutdown does not wait for injected ones.
       tcp.close(() => end());
       for (const injector of injectors.values()) injector.destroy();
       await ended;
@@ -149,7 +149,7 @@ export async function openListener(admission: Admission, { host, port, log }: Li
   };
 }
 
-/** Sends the reason and ends the connection; a peer that does not end its side is cut off. */
+/** Sends the reason and ends the connection; destroys it if the peer does not end its side. */
 function refuse(socket: TLSSocket, error: KhwError): void {
   const timer = setTimeout(() => socket.destroy(), refusalMillis);
   socket.once("close", () => clearTimeout(timer));
@@ -164,8 +164,8 @@ function contextOf({ ca, certificate, key }: Admission): SecureContextOptions {
     cert: certificate,
     key,
     minVersion: "TLSv1.3",
-    // Every connection is a full handshake, with its certificates looked at. What OpenSSL still offers for resuming one is a
-    // number of a session that nobody keeps, which costs less to make than a ticket with the session inside.
+    // Every connection makes a full handshake, in which its certificate is verified. OpenSSL still offers session
+    // resumption by number, but no sessions are stored; a number is cheaper than a ticket.
     secureOptions: constants.SSL_OP_NO_TICKET,
   };
 }

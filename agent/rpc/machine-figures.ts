@@ -3,9 +3,9 @@ import type { Node } from "../node.ts";
 
 const betweenMillis = 30_000;
 
-/** Posts the machine's load from time to time, while somebody watches and only then. */
+/** Publishes the machine's load at an interval, only while a caller watches. */
 export interface MachineFigures {
-  /** Somebody watches until the returned value is disposed of. */
+  /** A caller watches until the returned value is disposed of. */
   watch(node: Pick<Node, "os" | "board">): Disposable;
 }
 

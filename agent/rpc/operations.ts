@@ -19,11 +19,11 @@ import { controllerSteps } from "../steps.ts";
 import { holderOf, streaming, unary } from "./calls.ts";
 import type { HandlerOptions } from "./handler-options.ts";
 
-/** This node's own. */
+/** This node's own API server. */
 const apiServer = "https://127.0.0.1:6443";
 const rbacMillis = 30_000;
 
-/** What brings a machine to a desired state: looking ahead, applying, listening to it. */
+/** The RPCs that bring a machine to a desired state: preflight, plan, apply, watch. */
 export function operationHandlers(
   options: HandlerOptions,
 ): Pick<AgentServiceServer, "preflight" | "plan" | "apply" | "watchOperation" | "applyRbac"> {
@@ -84,15 +84,15 @@ function parseOperationId(id: string): string {
 
 interface Following<Request> {
   readonly call: ServerWritableStream<Request, Event>;
-  /** Aborts when the caller goes away or may no longer listen, and when the agent ends. */
+  /** Aborts when the caller goes away or loses its permission, and when the agent ends. */
   readonly gone: AbortSignal;
   /** Aborts when the agent ends. */
   readonly signal: AbortSignal;
 }
 
 /**
- * Sends an operation's events until its last one, or until the caller goes away; an agent that ends ends the operation first.
- * A slow caller is spared the progress.
+ * Sends an operation's events until the last one, or until the caller goes away. An agent that ends finishes the
+ * operation first. A slow caller gets no progress events.
  */
 function follow<Request>(
   operations: Operations,
@@ -107,7 +107,7 @@ function follow<Request>(
       stop();
       resolve();
     };
-    // The agent's own end is no reason: it ends the operation first, which is its last event.
+    // The agent's end is no reason to leave: the agent ends the operation first, with a last event.
     const left = (): void => (signal.aborted ? undefined : end());
     gone.addEventListener("abort", left, { once: true });
     call.once("cancelled", end);

@@ -1,20 +1,20 @@
-/** Lets the first of many alike through at once, and the rest of a minute as one count. */
+/** Emits the first of equal items at once, and the others of that minute as a count. */
 export interface PerMinute<Item> {
-  /** Items with the same key are alike. */
+  /** Items with the same key are equal. */
   add(key: string, item: Item): void;
-  /** Emits what is still counted. */
+  /** Emits the remaining counts. */
   close(): void;
 }
 
 export interface PerMinuteOptions<Item> {
-  /** `more`: 0 for the first; else how many alike followed it within the minute. */
+  /** `more`: 0 for the first item; later the number of equal items within the minute. */
   readonly emit: (item: Item, more: number) => void;
-  /** Stands for all that are too many to tell apart. */
+  /** The item for all keys beyond the limit. */
   readonly others: Item;
   readonly minuteMillis?: number;
 }
 
-/** Keys that are counted apart. With more, the rest share one count, so that a crowd cannot make memory grow. */
+/** Keys with a count of their own. Further keys share one count, so that memory stays bounded. */
 const maxKeys = 256;
 
 export function perMinute<Item>({ emit, others, minuteMillis = 60_000 }: PerMinuteOptions<Item>): PerMinute<Item> {

@@ -13,7 +13,7 @@ type Files = typeof descriptors.files;
 
 const { serverReflectionInfo } = ServerReflectionService;
 
-/** Of the older name of the same service, with the same messages, which many programs still ask first. */
+/** The older name of the same service, with the same messages; many programs still try it first. */
 export const reflectionAlphaService = {
   serverReflectionInfo: {
     ...serverReflectionInfo,
@@ -21,19 +21,19 @@ export const reflectionAlphaService = {
   },
 } as const satisfies ServiceDefinition;
 
-/** gRPC's standard server reflection: the contract, from the agent itself. */
+/** Serves gRPC's standard server reflection: the agent describes its own API. */
 export const reflectionHandlers: {
   readonly serverReflectionInfo: handleBidiStreamingCall<ServerReflectionRequest, ServerReflectionResponse>;
 } = {
   serverReflectionInfo: (call) => {
-    // A caller that goes away has its answers left unsent.
+    // If the caller goes away, its remaining answers are dropped.
     converse(call).catch(() => call.end());
   },
 };
 
 type Call = ServerDuplexStream<ServerReflectionRequest, ServerReflectionResponse>;
 
-/** No further question is read as long as an answer is not taken. */
+/** Reads no further request while the caller has not read the last answer. */
 async function converse(call: Call): Promise<void> {
   const questions: AsyncIterable<ServerReflectionRequest> = call;
   for await (const originalRequest of questions) {
@@ -45,7 +45,7 @@ async function converse(call: Call): Promise<void> {
 }
 
 async function answer(question: Question | undefined): Promise<Answer> {
-  // Only now: hardly anybody asks, and everybody would pay with the agent's memory.
+  // Loaded on demand, because it is rarely used and costs memory.
   const { files } = await import("../../proto/gen/descriptors.ts");
   switch (question?.$case) {
     case "listServices":

@@ -8,12 +8,12 @@ export function serverOptions({ audit }: { readonly audit: Audit }): ServerOptio
   return {
     interceptors: [authorize({ audit, limits: limitCalls() })],
     "grpc.max_concurrent_streams": 64,
-    // Megabytes of one connection: headers, frames and data that wait. grpc-js would not limit them.
+    // The memory of one connection in megabytes: headers, frames and waiting data. grpc-js has no limit by default.
     "grpc-node.max_session_memory": 16,
     // A peer that does not answer a ping within ten seconds is gone, and so are its streams.
     "grpc.keepalive_time_ms": 20_000,
     "grpc.keepalive_timeout_ms": 10_000,
-    // The largest desired state with all credentials is far below this.
+    // The largest desired state with all credentials is far smaller.
     "grpc.max_receive_message_length": 4 * 1024 * 1024,
     "grpc.enable_channelz": 0,
   };

@@ -14,7 +14,7 @@ import { healthHandlers } from "./health.ts";
 import { reflectionAlphaService, reflectionHandlers } from "./reflection.ts";
 import { serverOptions } from "./server-options.ts";
 
-/** All that the agent answers, to those who may ask. */
+/** Creates the server with all RPCs of the agent, for authorized callers. */
 export function createRpcServer(options: HandlerOptions & { readonly enrolment: Enrolment }): Server {
   const server = new Server(serverOptions(options));
   server.addService(AgentServiceService, handlers(options));

@@ -12,14 +12,14 @@ import type { HandlerOptions } from "./handler-options.ts";
 import { createMachineFigures } from "./machine-figures.ts";
 import { sendChanges } from "./watch.ts";
 
-/** Who the agent is, and how it stands with the machine: once, or as it changes. */
+/** The RPCs for the agent's identity and the machine's state: once, or at each change. */
 export function statusHandlers(
   options: HandlerOptions,
 ): Pick<AgentServiceServer, "getInfo" | "getStatus" | "watchStatus"> {
   const { node, agentVersion, log, signal } = options;
   const figures = createMachineFigures({ log, signal });
 
-  /** The newest of the board, where the components and the machine have just been looked at. */
+  /** Returns the current status store, after the components and the machine have been read. */
   const fullStatus = ({ os, board }: Node): GetStatusResponse => {
     const { components, certificates, ...rest } = board.read();
     return {
@@ -32,7 +32,7 @@ export function statusHandlers(
   };
   const look = coalesce(async () => {
     const { os, board, supervisor } = await node();
-    // In turn: after a failure no read may stay behind that nobody waits for, however often the caller asks again.
+    // The reads run one after the other: after a failure, no read may go on without a caller that waits for it.
     const machine = await os.machine.read();
     await supervisor.read();
     board.post({ machine });
@@ -60,7 +60,7 @@ export function statusHandlers(
       await look();
       gone.throwIfAborted();
       using _ = figures.watch(open);
-      // Nothing may be waited for between the full state and the listening: no change is lost, and none told twice.
+      // No await between the full state and the listener, so that each change is sent exactly once.
       await sendChanges(fullStatus(open), { board: open.board, call, gone });
     }),
   };

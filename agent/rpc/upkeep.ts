@@ -5,7 +5,7 @@ import { coalesce } from "../os/coalesce.ts";
 import { holderOf, unary } from "./calls.ts";
 import type { HandlerOptions } from "./handler-options.ts";
 
-/** What is asked of a machine that is a controller already. */
+/** The RPCs for a machine that already is a controller. */
 export function upkeepHandlers(
   options: HandlerOptions,
 ): Pick<AgentServiceServer, "getPlan" | "restartComponent" | "setMaintenance"> {

@@ -15,9 +15,8 @@ export interface Watching {
 }
 
 /**
- * Sends the full state, then each change as soon as it is posted. One message is under way at a time; what happens meanwhile
- * is merged into one change that waits. So a caller that reads slowly, or not at all, costs two messages of memory.
- * Rejects when `gone` aborts.
+ * Sends the full state, then each change at once. While a message is being sent, later changes are merged into one
+ * that waits. So a slow caller costs two messages of memory. Rejects when `gone` aborts.
  */
 export async function sendChanges(full: GetStatusResponse, { board, call, gone }: Watching): Promise<void> {
   const { promise: ended, reject } = Promise.withResolvers<never>();

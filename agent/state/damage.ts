@@ -1,7 +1,7 @@
 import { HistoryKind } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { History } from "../history/history.ts";
 
-/** Reports state of the agent's own that cannot be read: in the journal, and in the history. */
+/** Reports unreadable state of the agent in the journal and in the history. */
 export function tellDamage(
   message: string,
   { history, log }: { readonly history: Pick<History, "append">; readonly log: (line: string) => void },

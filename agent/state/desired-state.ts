@@ -10,25 +10,26 @@ import {
 import type { Files } from "../os/os.ts";
 import { openRecordFile } from "./record-file.ts";
 
-/** The state that the agent keeps the machine in: that of the last operation that succeeded. */
+/** The desired state that the agent keeps the machine in: that of the last successful operation. */
 export interface Target {
   current(): Kept | undefined;
-  /** The reason why the kept state cannot be read; undefined if the state is readable or absent. */
+  /** The reason why the desired state cannot be read; undefined if it is readable or absent. */
   damage(): string | undefined;
   /** Durable when it resolves. */
   adopt(operationId: string, desired: DesiredState): Promise<void>;
 }
 
 export interface Kept {
-  /** The operation that established it. */
+  /** The operation that applied it. */
   readonly operationId: string;
-  /** With the contents of all credentials: what was lost is put back from here. */
+  /** Includes the contents of all credentials, so that lost files can be restored. */
   readonly desired: DesiredState;
 }
 
 /**
- * Kept in a file for root alone, since it holds the cluster's keys (as /var/lib/kubernetes does). A record that cannot be read, or
- * that this version does not accept, counts as none. The next Apply moves it aside and writes it again.
+ * Opens the desired state, in a file for root only, because it holds the cluster's keys (as /var/lib/kubernetes
+ * does). A record that is unreadable, or that this version does not accept, counts as absent. The next Apply moves
+ * it aside and writes a new one.
  */
 export async function openTarget(files: Files, { folder }: { readonly folder: string }): Promise<Target> {
   const record = await openRecordFile(files, `${folder}/target`, { encode, decode });

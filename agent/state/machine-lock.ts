@@ -2,20 +2,23 @@ import { KhwError } from "../../proto/errors.ts";
 import type { Clock } from "../os/os.ts";
 
 /**
- * Whose turn it is to change the machine: one at a time. What somebody asked for holds the machine until it is done, and
- * refuses others meanwhile; what the agent does by itself gives way to it.
+ * Serializes changes of the machine. A requested operation holds the lock until it is done, and others are refused
+ * meanwhile. The agent's automatic work gives way to it.
  */
 export interface Writer {
-  /** Who holds the machine; undefined when nobody does. The agent's own work is not told of here. */
+  /** Returns the holder of the lock, or undefined. The agent's automatic work does not count. */
   holder(): Holder | undefined;
-  /** Holds the machine at once; the work begins when what the agent did by itself has ended. @throws KhwError BUSY (at once) when another holds it. */
+  /**
+   * Takes the lock at once; the work begins when the agent's automatic work has ended.
+   * @throws KhwError BUSY (at once) if another holds the lock
+   */
   hold<T>(holder: string, work: () => Promise<T>): Promise<T>;
   /**
-   * The agent's own work, when nobody holds the machine: one after the other. Its signal aborts as soon as somebody wants
-   * the machine. Undefined when it was not begun, or had to give way.
+   * Runs the agent's automatic work while the lock is free, one piece at a time. Its signal aborts as soon as an
+   * operation wants the lock. Returns undefined if the work was skipped or interrupted.
    */
   yielding<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T | undefined>;
-  /** Hears that nobody holds the machine any more, each time, until the returned function is called. */
+  /** Calls the listener each time the lock becomes free, until the returned function is called. */
   whenFree(listener: () => void): () => void;
 }
 
@@ -24,11 +27,11 @@ export interface Holder {
   readonly sinceUnixMillis: number;
 }
 
-/** @param signal Aborts the agent's own work when the agent ends. */
+/** @param signal aborts the automatic work when the agent ends */
 export function createWriter({ clock, signal }: { readonly clock: Clock; readonly signal: AbortSignal }): Writer {
   let holder: Holder | undefined;
   let giveWay = new AbortController();
-  /** The end of the agent's own work that was begun or waits, in a row. */
+  /** Resolves when all started and waiting automatic work has ended. */
   let own: Promise<unknown> = Promise.resolve();
   const listeners = new Set<() => void>();
 

@@ -5,12 +5,15 @@ import type { Os } from "../os/os.ts";
 import { openRecordFile, type RecordFile } from "./record-file.ts";
 import type { Writer } from "./machine-lock.ts";
 
-/** Whether the node is drained: kept on disk, and a part of what the steps want (agent/steps.ts). */
+/** Whether the node is drained: stored on disk, and an input of the steps (agent/steps.ts). */
 export interface Maintenance {
   current(): MaintenanceState;
   /** The reason why the record cannot be read; undefined if the record is readable or absent. */
   damage(): string | undefined;
-  /** Durable, and nginx answers accordingly, when it resolves. @throws KhwError BUSY while another holds the machine. */
+  /**
+   * Durable when it resolves, and nginx answers accordingly.
+   * @throws KhwError BUSY while another holds the machine lock
+   */
   set(drained: boolean, holder: string): Promise<MaintenanceState>;
 }
 
@@ -48,7 +51,7 @@ export async function openMaintenance(options: MaintenanceOptions): Promise<Main
   };
 }
 
-/** A node that somebody drained must not serve again by mistake: without its record it counts as drained. */
+/** A drained node must not serve again by mistake, so without a readable record it counts as drained. */
 function stateFrom({ found, damage }: RecordFile<MaintenanceState>, now: number): MaintenanceState | undefined {
   const why = damage();
   if (why === undefined) return found;

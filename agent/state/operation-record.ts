@@ -2,9 +2,9 @@ import { Operation, OperationState } from "../../proto/gen/khw/agent/v1/agent.ts
 import type { Files } from "../os/os.ts";
 import { openRecordFile, type RecordFile } from "./record-file.ts";
 
-/** The last operation, on disk: what an agent that was killed finds out about itself when it comes back. */
+/** The last operation, on disk: an agent that was killed reads it at its next start. */
 export interface Store {
-  /** The last operation that an earlier agent began here. */
+  /** Returns the last operation of an earlier agent process. */
   load(): Promise<Operation | undefined>;
   /** The reason why the last operation's record cannot be read; undefined if the record is readable or absent. */
   damage(): string | undefined;
@@ -12,7 +12,7 @@ export interface Store {
   save(operation: Operation): Promise<void>;
 }
 
-/** A store in a folder of its own. */
+/** Stores the record in its own folder. */
 export function fileStore(files: Files, folder: string): Store {
   let record: RecordFile<Operation> | undefined;
   const open = async (): Promise<RecordFile<Operation>> =>
@@ -34,7 +34,7 @@ function decode(bytes: Uint8Array): Operation {
   return operation;
 }
 
-/** An operation that is recorded as running when an agent starts was cut off by that agent's end. */
+/** Marks an operation as interrupted if its record says that it runs when the agent starts. */
 export async function recoverInterrupted(store: Store): Promise<Operation | undefined> {
   const last = await store.load();
   if (last?.state !== OperationState.OPERATION_STATE_RUNNING) return last;

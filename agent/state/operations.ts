@@ -13,21 +13,21 @@ export interface OperationsOptions {
   readonly store: Store;
   readonly writer: Writer;
   readonly steps: (desired: DesiredState) => Step<Os>[];
-  /** Told of each operation that succeeded, before it ends: what it established is what the machine shall stay. */
+  /** Called with each successful operation before it ends: its desired state becomes the one to keep. */
   readonly established: (operationId: string, desired: DesiredState) => Promise<void>;
-  /** Told of each operation at its begin and at its end. */
+  /** Called at the start and at the end of each operation. */
   readonly changed: (operation: Operation) => void;
-  /** The last operation of an earlier agent. */
+  /** The last operation of an earlier agent process. */
   readonly last: Operation | undefined;
-  /** Told what the agent is doing, in one line. */
+  /** Called with a line about the agent's current work. */
   readonly status: (text: string) => void;
-  /** Told of each operation's begin and end, in one line: who changed this machine, and whether it worked. */
+  /** Called with a line at the start and end of each operation: who changed this machine, and the result. */
   readonly log: (line: string) => void;
   /** Ends every operation when the agent itself ends. */
   readonly signal: AbortSignal;
 }
 
-/** Hears of each event of an operation: those that were, then those that come; the last is operationFinished. */
+/** Receives an operation's events: the past ones, then new ones; the last is operationFinished. */
 export type Listener = (event: Event) => void;
 
 export interface OperationRequest {
@@ -36,15 +36,18 @@ export interface OperationRequest {
   readonly desired: DesiredState;
 }
 
-/** The node's one writer: runs one operation at a time, and lets any number of callers listen to it. */
+/** Runs one operation at a time on the node; any number of callers can listen to it. */
 export interface Operations {
   current(): Operation | undefined;
   /**
-   * Begins an operation; it goes on whoever listens. The id of the operation that runs attaches to it.
-   * @throws KhwError BUSY when another holds the machine.
+   * Starts an operation, which continues without listeners. The id of the running operation attaches to it.
+   * @throws KhwError BUSY if another operation holds the machine lock
    */
   start(request: OperationRequest): void;
-  /** Listens to an operation (empty id: the current one) until the returned function is called. @throws KhwError INVALID_ARGUMENT when it is not known. */
+  /**
+   * Listens to an operation (empty id: the current one) until the returned function is called.
+   * @throws KhwError INVALID_ARGUMENT if the id is unknown
+   */
   listen(id: string, listener: Listener): () => void;
   /** Resolves when no operation runs. */
   idle(): Promise<void>;
@@ -54,9 +57,9 @@ type EventKind = NonNullable<Event["kind"]>;
 
 interface Run {
   operation: Operation;
-  /** All events so far but progress. */
+  /** All events so far except progress. */
   readonly events: Event[];
-  /** The newest progress of each step that is being applied: a late listener is not told of every megabyte. */
+  /** The newest progress of each running step, so that a late listener does not receive every megabyte. */
   readonly progress: Map<string, string>;
   readonly listeners: Set<Listener>;
 }
@@ -101,7 +104,7 @@ export function createOperations(options: OperationsOptions): Operations {
     return applySteps(list, os, { signal, emit });
   };
 
-  /** Never rejects: whatever goes wrong is the operation's error. */
+  /** Never rejects: any failure becomes the operation's error. */
   const execute = async (of: Run, desired: DesiredState): Promise<void> => {
     let error: ErrorDetail | undefined;
     let changedSteps = 0;
@@ -115,7 +118,7 @@ export function createOperations(options: OperationsOptions): Operations {
     } catch (thrown) {
       error ??= toDetail(toKhwError(thrown));
     }
-    // Only now may another begin: its record and this one's must not be written at once.
+    // Only now may another operation start, because two records must not be written at once.
     of.operation = ended(of.operation, error);
     previous = of.operation;
     changed(of.operation);

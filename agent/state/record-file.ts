@@ -2,23 +2,26 @@ import { dirname } from "node:path";
 import { toKhwError } from "../../proto/errors.ts";
 import type { Files } from "../os/os.ts";
 
-/** A small file in which the agent keeps something of its own, read once when it is opened. */
+/** A small file with state of the agent, read once when it is opened. */
 export interface RecordFile<T> {
-  /** Undefined when there is no file, and when it is damaged. */
+  /** Undefined if the file is missing or damaged. */
   readonly found: T | undefined;
-  /** Names the file and its fault; undefined without a fault, and again after a write. */
+  /** Names the file and its fault; undefined without a fault, and after a write. */
   readonly damage: () => string | undefined;
-  /** Durable when it resolves. A damaged file is first moved aside, and never overwritten. @throws KhwError IO_FAILED */
+  /**
+   * Durable when it resolves. A damaged file is first moved aside, never overwritten.
+   * @throws KhwError IO_FAILED
+   */
   write(value: T): Promise<void>;
 }
 
 export interface RecordFormat<T> {
   readonly encode: (value: T) => Uint8Array;
-  /** @throws for bytes that are no such record; the reason holds nothing of their content. */
+  /** @throws for invalid bytes; the reason contains no part of their content */
   readonly decode: (bytes: Uint8Array) => T;
 }
 
-/** Never fails because of a faulty file: the caller decides about an unknown record. */
+/** Does not fail for a damaged file: the caller decides about an unknown record. */
 export async function openRecordFile<T>(
   files: Files,
   path: string,
@@ -28,7 +31,7 @@ export async function openRecordFile<T>(
   let damage: string | undefined;
   try {
     const bytes = await files.read(path);
-    // A loss of power can leave an empty file, which protobuf takes for a message without fields.
+    // A power loss can leave an empty file, which protobuf would decode as a message without fields.
     if (bytes !== undefined && bytes.length === 0) throw new Error("it is empty");
     if (bytes !== undefined) found = decode(bytes);
   } catch (error) {

@@ -10,14 +10,14 @@ import {
 } from "../../proto/gen/khw/agent/v1/agent.ts";
 
 /**
- * The node's state as the agent last saw it, part by part: whoever finds out something posts it here, whoever wants to know
- * reads or listens here, and neither knows the other.
+ * The last known state of the node, part by part. The parts of the agent publish here and read or listen here,
+ * without knowing each other.
  */
 export interface Board {
   read(): BoardState;
-  /** What is as it stands already is no change, and nobody hears of it. */
+  /** Parts equal to the current state are dropped; listeners are not called. */
   post(change: Partial<StatusChange>): void;
-  /** Hears of each change until the returned function is called. */
+  /** Calls the listener at each change until the returned function is called. */
   listen(listener: (change: StatusChange) => void): () => void;
 }
 
@@ -65,14 +65,14 @@ export function createBoard(operation: Operation | undefined): Board {
   };
 }
 
-/** Two changes in a row as one: the newest of each part. */
+/** Merges two successive changes into one: the newest of each part. */
 export function mergeChanges(first: StatusChange, second: StatusChange): StatusChange {
   const { certificates = first.certificates, ...parts } = defined(second);
   const components = merge(first.components, second.components);
   return { ...first, ...parts, certificates: [...certificates], components };
 }
 
-/** The parts of a change that it holds, but for the components. */
+/** Returns the defined parts of a change, except the components. */
 function defined({ operation, machine, certificates, drift, maintenance }: StatusChange): Partial<BoardState> {
   return {
     ...(operation !== undefined && { operation }),
@@ -96,7 +96,7 @@ function differences(state: BoardState, posted: StatusChange): StatusChange | un
   const change: StatusChange = {
     components,
     operation: unless(posted.operation, same(Operation, state.operation, posted.operation)),
-    // The load is never the same twice.
+    // The load always differs.
     machine: posted.machine,
     certificates: sameList(state.certificates, posted.certificates) ? [] : posted.certificates,
     drift: unless(posted.drift, same(DriftStatus, state.drift, posted.drift)),

@@ -10,10 +10,10 @@ import { fileDrift } from "./files.ts";
 const mode = 0o755;
 
 /**
- * The program of the wanted release is in the release's folder, with the digest that the release published.
+ * Puts the program of the wanted release into the release's folder, and verifies the published digest.
  *
- * Each release keeps a folder of its own with the published digest beside each program, so that a check needs no network
- * and an earlier release is a link away.
+ * Each release keeps its own folder with the published digest beside each program. So a check needs no network, and
+ * a rollback is only a change of links.
  */
 export function released(program: Program, desired: DesiredState): Step<Os> {
   const version = desired.kubernetesVersion;
@@ -45,7 +45,7 @@ export function released(program: Program, desired: DesiredState): Step<Os> {
         if (await holds(installed)) await files.link(installed, path);
         else await downloads.file({ ...source, to: path, sha256: digest, progress });
       }
-      // What is pinned is the desired state's to say, today and tomorrow: only what was published is recorded.
+      // A pinned digest is part of the desired state and may change; only a published digest is recorded.
       if (pinned === undefined) await files.write(recordOf(path), `${digest}\n`, 0o644);
       await files.chown(path, 0, 0);
       await files.chmod(path, mode);
@@ -54,10 +54,10 @@ export function released(program: Program, desired: DesiredState): Step<Os> {
 }
 
 /**
- * The program in /usr/local/bin is that of the wanted release's folder.
+ * Links the program in /usr/local/bin to that of the wanted release's folder.
  *
- * Both names are of one inode: a program spoilt in place is spoilt in both and seen in both. It needs all of the release's
- * programs: where one cannot be had, /usr/local/bin stays as it was.
+ * Both names have the same inode: a program that is damaged in place is damaged, and detected, in both. The step
+ * needs all programs of the release; if one cannot be downloaded, /usr/local/bin stays unchanged.
  */
 export function binary(program: Program, desired: DesiredState, needs: readonly string[]): Step<Os> {
   const version = desired.kubernetesVersion;
@@ -94,14 +94,14 @@ function recordOf(path: string): string {
   return `${path}.sha256`;
 }
 
-/** The digest as far as it is known without asking a mirror; a record that is none counts for nothing. */
+/** Returns the digest if it is known without asking a mirror; ignores an invalid record. */
 async function knownDigest(program: Program, desired: DesiredState, { files }: Os): Promise<string | undefined> {
   const { binaries, kubernetesVersion } = desired;
   const record = recordOf(releasedProgram(kubernetesVersion, program));
   return binaries.sha256[program] ?? digestIn((await files.read(record))?.toString("utf8") ?? "");
 }
 
-/** The digest in a release's .sha256 file: the digest alone, or followed by the file's name. */
+/** Parses a release's .sha256 file: the digest alone, or followed by the file's name. */
 function digestIn(text: string): string | undefined {
   return /^([0-9a-f]{64})(\s|$)/.exec(text.trim())?.[1];
 }

@@ -3,14 +3,14 @@ import type { Os } from "../os/os.ts";
 import { dropInFolder, ownDropIns, unitFile } from "../paths.ts";
 import { folder } from "./files.ts";
 
-/** The folder of a unit's drop-ins, and that nobody else's changes the unit. */
+/** Makes the folder of a unit's drop-ins, and checks for drop-ins from others. */
 export function dropIns(unit: string): Step<Os>[] {
   return [folder(dropInFolder(unit), 0o755), ownSources(unit)];
 }
 
 /**
- * systemd makes the unit from khw's files alone. Somebody wrote the others for a reason that khw cannot know: they are
- * reported by name, and left.
+ * Checks that systemd loads the unit from khw's files only. khw cannot know why somebody wrote other drop-ins, so
+ * it reports them and leaves them.
  */
 function ownSources(unit: string): Step<Os> {
   return {
@@ -33,10 +33,13 @@ function ownSources(unit: string): Step<Os> {
   };
 }
 
-/** The distribution's for services of all kinds: they are part of its systemd, and say nothing about this unit. */
+/** The distribution's drop-ins for all services: they belong to its systemd, and do not concern this unit. */
 const ofAllServices = /^(?:\/usr)?\/lib\/systemd\/system\/service\.d\//;
 
-/** Drop-ins of the unit that khw did not write: those that systemd has loaded, and those that it would load next. */
+/**
+ * Finds drop-ins of the unit that khw did not write: those that systemd has loaded, and those that it would load
+ * next.
+ */
 export async function foreignDropIns(
   { files, systemd }: Pick<Os, "files" | "systemd">,
   unit: string,

@@ -16,7 +16,10 @@ import { initialCluster, renderEtcdGuard } from "../render/etcd.ts";
 const mode = 0o700;
 const unit = "etcd.service";
 
-/** Whoever keeps the machine has mounted a disk of its own for etcd's data; khw formats and mounts none. */
+/**
+ * Checks that a dedicated disk for etcd's data is mounted. The operator mounts it; khw does not format or mount
+ * disks.
+ */
 export function etcdDisk(desired: WithEtcd): Step<Os> {
   return {
     id: "etcd/disk",
@@ -33,13 +36,16 @@ export function etcdDisk(desired: WithEtcd): Step<Os> {
   };
 }
 
-/** The guard kept systemd from starting it without its data, which is there now: nobody else starts it for that. */
+/**
+ * Whether the guard kept systemd from starting etcd without its data. The data is present now, but nothing else
+ * starts etcd for that reason.
+ */
 async function isKeptDown({ files, systemd }: Os): Promise<boolean> {
   const { activeState, unmet } = await systemd.unit(unit);
   return activeState === "inactive" && unmet === true && (await hasData(files));
 }
 
-/** The folder of etcd's data is there, and root's alone. */
+/** Makes the folder of etcd's data, accessible to root only. */
 export function etcdData(needs: readonly string[]): Step<Os> {
   return {
     id: "etcd/data",
@@ -59,7 +65,9 @@ export function etcdData(needs: readonly string[]): Step<Os> {
   };
 }
 
-/** It is written down, before anything is started, of which cluster this machine's member is. No other is begun here after. */
+/**
+ * Records the cluster of this machine's member before anything starts. Afterwards no other cluster is created here.
+ */
 export function etcdBegun(desired: WithEtcd, needs: readonly string[]): Step<Os> {
   return {
     id: "etcd/begun",
@@ -82,7 +90,9 @@ export function etcdBegun(desired: WithEtcd, needs: readonly string[]): Step<Os>
   };
 }
 
-/** A member that was there once has its data. One whose data is gone joins the cluster anew. */
+/**
+ * Checks that a member that has existed still has its data. A member whose data is lost joins the cluster again.
+ */
 export function etcdMember(desired: WithEtcd, needs: readonly string[]): Step<Os> {
   return {
     id: "etcd/member",
@@ -112,8 +122,9 @@ export function etcdMember(desired: WithEtcd, needs: readonly string[]): Step<Os
 }
 
 /**
- * The IDs of the member and of its cluster are remembered, and from then on systemd starts it with its data only: by the
- * lab's flags a member without data would begin a cluster anew, or pose as one that has promised what it knows no more.
+ * Records the IDs of the member and of its cluster. From then on systemd starts the member only with its data.
+ * Without data, the lab's flags would create a new cluster, or let it act as a member that has forgotten its
+ * promises.
  */
 export function etcdRemembered(desired: WithEtcd, needs: readonly string[]): Step<Os> {
   return {
@@ -127,7 +138,7 @@ export function etcdRemembered(desired: WithEtcd, needs: readonly string[]): Ste
       const guard = (await os.files.read(etcdGuardDropIn))?.toString("utf8");
       if (guard !== renderEtcdGuard()) return { summary: "systemd would start it without its data" };
       const status = await ownStatus(os, signal);
-      // Whether it answers is the supervisor's.
+      // The supervisor checks whether etcd answers.
       if (status === undefined) return null;
       if (status.clusterId === record.clusterId && status.memberId === record.memberId) return null;
       throw new KhwError(
@@ -162,13 +173,14 @@ async function ownStatus({ etcd, identity }: Os, signal: AbortSignal): Promise<S
     return await serverStatus(etcd, clientUrl(identity), signal);
   } catch (error) {
     signal.throwIfAborted();
-    // A member that cannot be verified is reported by its health check, and must not keep `pki renew` from its repair.
+    // The health check reports a member that cannot be verified. This step must not keep `pki renew` from repairing
+    // it.
     if (error instanceof KhwError && unknownState.has(error.code)) return undefined;
     throw error;
   }
 }
 
-/** The cluster that it is a member of is the wanted one, member by member. */
+/** Checks that the cluster's members are exactly the wanted ones. */
 async function refuseHalf(desired: WithEtcd, { etcd, identity }: Os, signal: AbortSignal): Promise<void> {
   const members = await listMembers(etcd, clientUrl(identity), signal);
   const found = members.flatMap(({ peerUrls }) => peerUrls).toSorted();

@@ -12,10 +12,10 @@ import { fileDrift } from "./files.ts";
 const mode = 0o755;
 
 /**
- * The programs of the wanted etcd are in the release's folder, as they came out of the archive that the release published.
+ * Puts the programs of the wanted etcd into the release's folder, unpacked from the published archive.
  *
- * Published is the archive's digest. Those of its programs are recorded when it is unpacked, so that a check needs neither the
- * archive nor a network.
+ * Only the archive's digest is published. The digests of the programs are recorded when they are unpacked, so that
+ * a check needs neither the archive nor a network.
  */
 export function etcdReleased({ etcd, binaries: { proxy, caPem } }: WithEtcd): Step<Os> {
   const { version, mirrors, sha256 } = etcd;
@@ -63,13 +63,13 @@ export function etcdReleased({ etcd, binaries: { proxy, caPem } }: WithEtcd): St
       }
       await files.remove(archive);
       await files.remove(unpacked);
-      // The record comes last: with it the check is content, and nobody looks for remains of a run that was killed.
+      // The record is written last: with it the check passes, so the remains of a killed run must be gone by then.
       await files.write(recordOf(version), `${lines.join("\n")}\n`, 0o644);
     },
   };
 }
 
-/** The program in /usr/local/bin is that of the wanted release's folder: both names are of one inode. */
+/** Links the program in /usr/local/bin to that of the wanted release's folder: both names have the same inode. */
 export function etcdBinary(program: EtcdProgram, { etcd: { version } }: WithEtcd): Step<Os> {
   const path = installedProgram(program);
   const source = `${etcdReleaseFolder(version)}/${program}`;
@@ -103,7 +103,7 @@ async function readRecord(version: string, { files }: Os): Promise<ReadonlyMap<s
   return parseSums((await files.read(recordOf(version)))?.toString("utf8") ?? "");
 }
 
-/** Digests by file name, of lines as sha256sum writes them. */
+/** Parses lines of sha256sum into digests by file name. */
 function parseSums(text: string): ReadonlyMap<string, string> {
   const lines = [...text.matchAll(/^([0-9a-f]{64}) [ *](?:\.\/)?(\S+)$/gm)];
   return new Map(lines.map(([, digest = "", name = ""]) => [name, digest]));

@@ -12,10 +12,10 @@ import { file, folder, textFile } from "./files.ts";
 import { ready } from "./ready.ts";
 import { service } from "./service.ts";
 
-/** What must hold before anything is stored in etcd. */
+/** The step that must hold before anything is stored in etcd. */
 export const etcdReady = "etcd/remembered";
 
-/** All that makes a machine a member of etcd: lab 07, and what keeps the cluster one. */
+/** Returns all steps that make a machine a member of etcd: lab 07, and the steps that keep a single cluster. */
 export function etcdSteps(desired: WithEtcd): Step<Os>[] {
   const files = etcdCredentials.map((name) => `etcd/${name}`);
   const binaries = etcdPrograms.map((program) => `binary/${program}`);
@@ -57,7 +57,10 @@ export function etcdSteps(desired: WithEtcd): Step<Os>[] {
   ];
 }
 
-/** etcd reads its certificate and key anew at each handshake, and the CA's at its start only. */
+/**
+ * Returns the files that etcd reads only at its start: the CA's certificate. It reads its own certificate and key
+ * at each handshake.
+ */
 function readAtStart({ credentials }: WithEtcd): string[] {
   return credentials.filter(({ name }) => name === "ca.pem").map(({ name, sha256 }) => `${name} ${sha256}`);
 }

@@ -4,7 +4,7 @@ import type { Step, TextDifference } from "../../proto/step.ts";
 import { KhwError } from "../../proto/errors.ts";
 import type { FileFacts, Files, Os } from "../os/os.ts";
 
-/** The folder exists, with this mode, and belongs to root. */
+/** Makes a folder with this mode, owned by root. */
 export function folder(path: string, mode: number, needs: readonly string[] = ["identity"]): Step<Os> {
   return {
     id: `folder${path}`,
@@ -29,13 +29,13 @@ export function folder(path: string, mode: number, needs: readonly string[] = ["
   };
 }
 
-/** A folder that others make: its mode and owner are put right if it is there. */
+/** Repairs mode and owner of a folder that others make, if it exists. */
 export function presentFolder(path: string, mode: number): Step<Os> {
   const step = folder(path, mode);
   return {
     ...step,
     title: `${path} has mode ${octal(mode)} and belongs to root`,
-    // The agent itself writes there all the time: a change is no reason to look.
+    // The agent itself writes there all the time, so a change does not trigger a check.
     watches: [],
     check: async (os, signal) => ((await os.files.stat(path)) === undefined ? null : step.check(os, signal)),
   };
@@ -52,12 +52,12 @@ export interface WantedFile {
   readonly path: string;
   readonly mode: number;
   readonly sha256: string;
-  /** Absent where only a plan is asked for. */
+  /** Absent if only a plan is requested. */
   readonly content: string | Uint8Array | undefined;
   readonly needs: readonly string[];
 }
 
-/** The file is there with just this content, this mode, and owned by root. */
+/** Writes a file with exactly this content and mode, owned by root. */
 export function file({ id, path, mode, sha256, content, needs }: WantedFile): Step<Os> {
   return {
     id,
@@ -79,7 +79,7 @@ export function file({ id, path, mode, sha256, content, needs }: WantedFile): St
   };
 }
 
-/** A file whose content is known in full, and holds no secret. */
+/** Writes a text file whose content is fully known and holds no secret. */
 export function textFile(wanted: Omit<WantedFile, "sha256" | "content"> & { readonly content: string }): Step<Os> {
   const { path, content } = wanted;
   return {
@@ -88,17 +88,17 @@ export function textFile(wanted: Omit<WantedFile, "sha256" | "content"> & { read
   };
 }
 
-/** More than any text that khw writes, and little enough for an answer. */
+/** More than any text that khw writes, and small enough for an answer. */
 const maxTextBytes = 128 * 1024;
 
-/** What is there in the place of a text; a link is not followed, since what it leads to may be anything. */
+/** Reads the current text for a comparison. Does not follow links, because their target can be anything. */
 export async function textDifference(files: Files, path: string, wanted: string): Promise<TextDifference> {
   const regular = (await files.stat(path))?.kind === "file";
   const found = regular ? await files.read(path) : undefined;
   return { path, found: found?.subarray(0, maxTextBytes).toString("utf8"), wanted };
 }
 
-/** What differs about a file's kind, content, mode and owner; null when nothing does. */
+/** Returns the difference in a file's kind, content, mode or owner; null without a difference. */
 export async function fileDrift(
   files: Files,
   { path, mode, sha256: wanted }: { readonly path: string; readonly mode: number; readonly sha256: string },
@@ -115,7 +115,7 @@ function attributesDrift({ mode, uid, gid }: FileFacts, wanted: number): string 
   return uid === 0 && gid === 0 ? null : `it belongs to ${uid}:${gid}, not to root`;
 }
 
-/** Nothing is at the path, nor what would lead to a file. */
+/** Removes the path, whether it is a file or a link. */
 export function absent({ id, path, needs }: Pick<WantedFile, "id" | "path" | "needs">): Step<Os> {
   return {
     id,
@@ -127,7 +127,7 @@ export function absent({ id, path, needs }: Pick<WantedFile, "id" | "path" | "ne
   };
 }
 
-/** The symbolic link is there and points at the target. */
+/** Makes a symbolic link to the target. */
 export function link(wanted: {
   readonly id: string;
   readonly path: string;

@@ -23,7 +23,7 @@ import {
 } from "../paths.ts";
 import { octal } from "./files.ts";
 
-/** The folders of the programs that the state wants, the outer ones first. */
+/** Returns the folders of the programs that the state wants, outer ones first. */
 export function releaseFolders(desired: DesiredState): string[] {
   const { kubernetesVersion } = desired;
   const kubernetes = [khwFolder, releasesFolder, releaseFolder(kubernetesVersion)];
@@ -33,7 +33,7 @@ export function releaseFolders(desired: DesiredState): string[] {
 /** The agent's own folders, which the package or the agent itself makes. */
 export const agentFolders = [pkiFolder, stateFolder, snapshotsFolder];
 
-/** Files that khw puts directly into a system folder shared with others. */
+/** Files that khw puts directly into shared system folders. */
 const written = [
   configFolder,
   credentialFile("ca.pem"),
@@ -47,7 +47,7 @@ const written = [
   `${pkiFolder}/agent.pem`,
 ];
 
-/** Folders that khw makes: each has a step of its own, which puts it right. */
+/** Folders that khw makes; each has a step of its own that repairs it. */
 const made: ReadonlySet<string> = new Set([
   kubernetesEtcFolder,
   configFolder,
@@ -60,8 +60,8 @@ const made: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Nobody but root can put files into the folders above khw's, or take khw's away. They are the system's: their drift is
- * reported by name and left, since others may need them as they are.
+ * Checks that only root can put files into the folders above khw's, or remove khw's. These are system folders:
+ * their drift is reported and left, because others may depend on it.
  */
 export function systemFolders(): Step<Os> {
   return {
@@ -89,7 +89,7 @@ interface OpenFolder {
 async function openFolders(files: Pick<Files, "stat">): Promise<OpenFolder[]> {
   const found: OpenFolder[] = [];
   const folders = new Set(written.flatMap((path) => above(path)));
-  // A set gives what is added to it while it is walked: a link leads to another folder, which has folders above it too.
+  // A set yields entries that are added during iteration: a link leads to another folder, which has parents too.
   for (const path of folders) {
     if (made.has(path)) continue;
     const facts = await files.stat(path);
@@ -104,7 +104,7 @@ async function openFolders(files: Pick<Files, "stat">): Promise<OpenFolder[]> {
   return found;
 }
 
-/** Null when root alone may write there. */
+/** Returns null if only root may write there. */
 function openness(path: string, { uid, gid, mode }: FileFacts): Omit<OpenFolder, "path"> | null {
   if (uid !== 0) return { why: `it belongs to user ${uid}, not to root`, repair: "chown root" };
   if ((mode & 0o002) !== 0) return { why: `anybody may write to it (its mode is ${octal(mode)})`, repair: "chmod o-w" };
@@ -112,12 +112,12 @@ function openness(path: string, { uid, gid, mode }: FileFacts): Omit<OpenFolder,
   return { why: `group ${gid} may write to it (its mode is ${octal(mode)})`, repair: "chmod g-w" };
 }
 
-/** Debian's policy gives /usr/local to the group staff, on machines that were installed before 2018. */
+/** On machines installed before 2018, Debian's policy gives /usr/local to the group staff. */
 function isStaff(path: string, gid: number): boolean {
   return gid === 50 && path.startsWith("/usr/local");
 }
 
-/** The folders above a path, the nearest first. */
+/** Returns the folders above a path, nearest first. */
 function above(path: string): string[] {
   const parent = dirname(path);
   return parent === path ? [] : [parent, ...above(parent)];

@@ -3,7 +3,10 @@ import { KhwError } from "../../proto/errors.ts";
 import type { Step } from "../../proto/step.ts";
 import type { Os } from "../os/os.ts";
 
-/** The machine is the one that the desired state is for, by name and by internal address. Nothing is tried on another. */
+/**
+ * Checks that this is the machine of the desired state, by name and internal address. On another machine no step
+ * runs.
+ */
 export function identity(desired: DesiredState): Step<Os> {
   const { name, internalIp } = ownController(desired);
   return {

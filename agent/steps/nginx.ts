@@ -6,7 +6,7 @@ import { wantsFolder } from "../paths.ts";
 
 const unit = "nginx.service";
 
-/** nginx is installed from the distribution. */
+/** Installs nginx from the distribution. */
 export function nginxPackage(): Step<Os> {
   return {
     id: "package/nginx",
@@ -19,10 +19,10 @@ export function nginxPackage(): Step<Os> {
 }
 
 /**
- * nginx runs, has read the files as they are now, and will run after a boot.
+ * Checks that nginx runs, has loaded the current files, and starts at boot.
  *
- * It is reloaded, not restarted, so that whatever else it serves goes on; and since nginx overwrites its own environment
- * with its title, what it has read is told by time: its last start or reload came after the files' last change.
+ * It is reloaded, not restarted, so that its other sites keep serving. nginx overwrites its own environment with
+ * its title, so time decides: its last start or reload must be later than the files' last change.
  */
 export function nginxService(paths: readonly string[], needs: readonly string[]): Step<Os> {
   return {
@@ -48,11 +48,16 @@ export function nginxService(paths: readonly string[], needs: readonly string[])
   };
 }
 
-/** Of the workers that nginx is about to replace: a new configuration that it cannot use (a taken port) leaves them at work. */
+/**
+ * The time limit for new workers. If nginx cannot use a new configuration (a port is taken), the old workers stay.
+ */
 const takeoverMillis = 10_000;
 const lookMillis = 20;
 
-/** Resolves when no worker that reads the old configuration accepts connections any more: a reload's job ends before that. */
+/**
+ * Resolves when no worker with the old configuration accepts connections any more; the reload's job ends before
+ * that.
+ */
 async function reload(os: Os, signal: AbortSignal): Promise<void> {
   const { systemd, clock } = os;
   const { mainPid } = await systemd.unit(unit);
@@ -75,7 +80,7 @@ async function reload(os: Os, signal: AbortSignal): Promise<void> {
   }
 }
 
-/** The processes that nginx's master has for connections; one that only ends those it has says so in its title. */
+/** Returns nginx's worker processes. A worker that only finishes its open connections says so in its title. */
 async function workers({ files, systemd }: Os, master: number): Promise<number[]> {
   const children = (await files.read(`/proc/${master}/task/${master}/children`))?.toString("utf8") ?? "";
   const pids = children.split(" ").filter(Boolean).map(Number);

@@ -8,7 +8,10 @@ const deadlineMillis = 180_000;
 const intervalMillis = 500;
 const crashesBeforeGivingUp = 4;
 
-/** The component answers its health check. Waits for it, and on failure says why: the failing check, then the diagnosed cause or the journal's last lines. */
+/**
+ * Waits until the component passes its health check. On failure, reports the failing check, then the diagnosed
+ * cause or the journal's last lines.
+ */
 export function ready(check: HealthCheck, needs: readonly string[]): Step<Os> {
   return {
     id: `ready/${check.component}`,

@@ -11,38 +11,38 @@ import { type ReadFile, recordOf, startDrift } from "./started-from.ts";
 export interface WantedService {
   /** The unit, with its suffix. */
   readonly unit: string;
-  /** What its process is started with, the program's path first: what its unit says. */
+  /** The command line of its process, as its unit has it; the program's path comes first. */
   readonly command: readonly [program: string, ...flags: string[]];
-  /** All that the process is made from, from the desired state alone; their digest is the process's own. */
+  /** All inputs of the process, from the desired state alone; the process carries their digest. */
   readonly inputs: readonly string[];
-  /** The files among them, its unit's too, which somebody could change and put back around a restart. */
+  /** Input files, including its unit, that somebody could change and change back around a restart. */
   readonly reads?: readonly ReadFile[];
   readonly needs: readonly string[];
-  /** Where something must be mounted before it starts. */
+  /** Mount points that the service requires. */
   readonly mounts?: readonly string[];
 }
 
 /**
- * The service runs, from just these inputs, and will after a boot.
+ * Runs the service with exactly these inputs, and enables it at boot.
  *
- * The digest of its inputs goes into the process's environment by a drop-in, so what a process runs from is read off the
- * process itself: no record that a crash could leave behind, and a restart by systemd in between is seen as what it is. Its
- * command line is compared as well: a unit that was edited, loaded and put back by hand has left its trace there alone. What
- * files it found is read off what its start wrote down.
+ * A drop-in puts the digest of the inputs into the process's environment, so the running process itself shows its
+ * inputs. No record can become stale after a crash, and a restart by systemd in between is recognized. The command
+ * line is compared too, because a unit that was edited, loaded and changed back leaves its only trace there. The
+ * start record shows the files that the process found.
  */
 export function service({ unit, command, inputs, reads = [], needs, mounts }: WantedService): Step<Os> {
   const digest = digestOf(JSON.stringify(inputs));
   const dropIn = renderInputsDropIn(digest, { record: recordOf(unit, reads), mounts });
   const dropInPath = inputsDropIn(unit);
 
-  /** Null when what systemd would start is just the wanted service, and at every boot. */
+  /** Returns null if systemd would start exactly the wanted service, at every boot too. */
   const unitDrift = async ({ files }: Os, status: UnitStatus): Promise<string | null> => {
     if ((await files.sha256(dropInPath)) !== digestOf(dropIn)) return "its inputs change";
     if (status.needsReload) return "systemd has not loaded its unit as it is on disk";
     return status.unitFileState === "enabled" ? null : `it is ${status.unitFileState || "not there"}, not enabled`;
   };
 
-  /** Null when the process that runs looks just as wanted; undefined when none does. */
+  /** Returns null if the running process matches; undefined if no process runs. */
   const processDrift = async ({ files, systemd }: Os, status: UnitStatus): Promise<string | null | undefined> => {
     const running = status.activeState === "active" ? await systemd.process(status.mainPid) : undefined;
     if (running === undefined) return undefined;
@@ -95,7 +95,7 @@ export function service({ unit, command, inputs, reads = [], needs, mounts }: Wa
   };
 }
 
-/** The diagnosis of a unit whose program ends again and again, or ended; null if systemd does not say that it ended badly. */
+/** Returns the diagnosis of a unit in a crash loop, or of one that failed; null if systemd reports no failure. */
 async function crashLoop(os: Os, unit: string): Promise<KhwError | null> {
   const { activeState, subState, result } = await os.systemd.unit(unit);
   const ended = activeState === "failed" || subState.startsWith("auto-restart") || result !== "success";
@@ -106,8 +106,8 @@ async function crashLoop(os: Os, unit: string): Promise<KhwError | null> {
 }
 
 /**
- * A process that was started after the last change of its unit and of somebody's own drop-ins, and differs, will differ again
- * after a restart: these drop-ins make it differ.
+ * Fails if a restart cannot help. A process that started after the last change of its unit and of foreign drop-ins,
+ * and still differs, will differ again: these drop-ins cause the difference.
  */
 async function refuseInVain({ files, systemd }: Os, unit: string, { activeSince }: UnitStatus): Promise<void> {
   const own = inputsDropIn(unit);

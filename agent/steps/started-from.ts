@@ -2,22 +2,22 @@ import type { Files } from "../os/os.ts";
 import { startFile, startFolder } from "../paths.ts";
 import type { StartRecord } from "../render/drop-in.ts";
 
-/** A file that a service reads when it starts, and what it shall hold. */
+/** A file that a service reads at its start, and the content that it should have. */
 export interface ReadFile {
   readonly path: string;
   /** SHA-256 in hex. */
   readonly sha256: string;
 }
 
-/** What a unit's drop-in has it write down at each start; undefined where it reads nothing. */
+/** Returns the record that a unit's drop-in writes at each start; undefined if the service reads no files. */
 export function recordOf(unit: string, reads: readonly ReadFile[]): StartRecord | undefined {
   if (reads.length === 0) return undefined;
   return { files: reads.map(({ path }) => path), folder: startFolder(unit), file: startFile };
 }
 
 /**
- * Null when the unit's process found its files as they shall be when it was started. Nor does it differ as long as nothing
- * is known: a process that was started before its unit wrote that down.
+ * Returns null if the unit's process found the wanted files at its start. A process without a record, from before
+ * records existed, does not count as different.
  */
 export async function startDrift(files: Files, unit: string, reads: readonly ReadFile[]): Promise<string | null> {
   const record = await files.read(`/run/${startFolder(unit)}/${startFile}`);

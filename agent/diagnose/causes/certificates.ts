@@ -1,6 +1,6 @@
 import type { Cause } from "../evidence.ts";
 
-/** Files that a program is told to read and cannot, whatever they are; the particular ones come before. */
+/** Files from flags that a program cannot read, of any kind. Causes for specific files come first. */
 export const certificates: readonly Cause[] = [
   {
     id: "key-mismatch",

@@ -2,7 +2,7 @@ import type { Cause } from "../evidence.ts";
 
 export const clientComponents: readonly string[] = ["kube-controller-manager", "kube-scheduler"];
 
-/** The controller manager and the scheduler: the API server's clients, and what they read. */
+/** The controller manager and the scheduler: the API server's clients, and their files. */
 export const clients: readonly Cause[] = [
   {
     id: "service-account-key-invalid",

@@ -1,6 +1,6 @@
 import type { Cause } from "../evidence.ts";
 
-/** What a program says of the flags that it is given. */
+/** Complaints of a program about its flags. */
 export const flags: readonly Cause[] = [
   {
     id: "unknown-flag",

@@ -2,7 +2,9 @@ import type { Cause, Evidence } from "../evidence.ts";
 
 const components = ["kube-apiserver"];
 
-/** How the API server (1.20) ends when etcd did not answer for 20 seconds, in its own words and in a newer one's. */
+/**
+ * The last message of an API server whose etcd did not answer for 20 seconds, in 1.20's words and in newer ones.
+ */
 const gaveUp = /^Error: (?:.*: )?context deadline exceeded|Unable to create storage backend|error while dialing.*:2379/;
 
 const said = (pattern: RegExp) => (_: Evidence, start: readonly string[]) => start.some((line) => pattern.test(line));
@@ -15,7 +17,10 @@ const refused = /remote error: tls: (?:bad|unknown) certificate/;
 const notThere = /Error while dialing|connection refused|no route to host/;
 const notInTime = /createTransport failed to connect to .*(?:context deadline exceeded|i\/o timeout)/;
 
-/** The API server that ends because of etcd: it says only that the time was over, so what it was refused with decides. */
+/**
+ * An API server that ends because of etcd. Its last message says only that the time was over, so earlier lines of
+ * the start decide.
+ */
 export const etcdClient: readonly Cause[] = [
   {
     id: "etcd-authority-unknown",
@@ -68,7 +73,7 @@ export const etcdClient: readonly Cause[] = [
     components,
     pattern: gaveUp,
     shows: notThere,
-    // Where some answer and some do not, it is for want of a quorum.
+    // If some servers answer and others do not, the quorum is missing.
     when: ({ etcd = [] }, start) =>
       start.some((line) => notThere.test(line)) &&
       !etcd.some(({ body }) => /no answer within|"health":\s*"false"/.test(body)),

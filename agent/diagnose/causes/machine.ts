@@ -1,10 +1,10 @@
 import type { Cause } from "../evidence.ts";
 
-/** systemd's words for a program that the kernel did not start, up to the reason. */
+/** systemd's messages for a program that the kernel did not start, up to the reason. */
 const notExecuted =
   "(?:Failed (?:to locate executable|to execute|at step EXEC spawning)|Unable to locate executable) '?(?<file>[^\\s':]+)'?: ";
 
-/** What the machine itself refuses: a program, a port, memory, room on a disk. */
+/** Faults of the machine itself: a program, a port, memory, disk space. */
 export const machine: readonly Cause[] = [
   {
     id: "binary-missing",
@@ -112,7 +112,7 @@ export const machine: readonly Cause[] = [
   },
 ];
 
-/** How a process ended, if no word before says why. */
+/** How a process ended, if no earlier line says why. */
 export const ends: readonly Cause[] = [
   {
     id: "program-crashed",
