@@ -49,7 +49,7 @@ export function referenceMarkdown(): string {
     const cells = [code(path.join(".")), code(spelling), showDefault(value), help];
     return `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`;
   });
-  return ["| key | flag | default | what it decides |", "|---|---|---|---|", ...rows].join("\n") + "\n";
+  return ["| key | flag | default | meaning |", "|---|---|---|---|", ...rows].join("\n") + "\n";
 }
 
 function showDefault(value: Data): string {
