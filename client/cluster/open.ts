@@ -32,6 +32,8 @@ export interface OpenCluster extends AsyncDisposable {
   readonly members: readonly Member[];
   readonly cloud: Cloud | undefined;
   readonly instances: readonly ResolvedInstance[];
+  /** Connects to a node again at once; a failed connection would wait for its back-off. The cluster closes it. */
+  readonly reconnect: (node: AgentNode) => AgentNode;
 }
 
 export interface OpenClusterOptions {
@@ -58,25 +60,47 @@ export async function openCluster(
   const compute = config.loadBalancer === "none" ? undefined : await openCloud(config);
   const instances = compute === undefined ? [] : await findInstances(compute, config, signal);
   const channel = channelCredentials(identity);
+  const nodes: AgentNode[] = [];
+  const keep = (node: AgentNode): AgentNode => {
+    nodes.push(node);
+    return node;
+  };
   const connect = (spec: NodeSpec): Member => {
     const instance = instances.find(({ name }) => name === spec.name);
     const address = { name: spec.name, host: hostOf(spec, instance, config), port: spec.port };
-    const node = connectNode(address, identity, channel);
+    const node = keep(connectNode(address, identity, channel));
     const error = instance === undefined ? undefined : powerError(instance);
     return error === undefined ? { node } : { node, error };
   };
   const connected = config.nodes.map(connect);
-  const members = greeting ? await Promise.all(connected.map((member) => greet(member, signal))) : connected;
+  const members = greeting ? await fetchInfo(connected, signal) : connected;
   return {
     config,
     members,
     cloud: compute === undefined ? undefined : { compute, loadBalancer: loadBalancerConfig(config, instances) },
     instances,
+    // grpc-js shares a connection, and its back-off, among all clients with the same credentials object.
+    reconnect: ({ address }) => keep(connectNode(address, identity)),
     [Symbol.asyncDispose]: async () => {
-      for (const { node } of members) node.close();
+      for (const node of nodes) node.close();
       await compute?.[Symbol.asyncDispose]();
     },
   };
+}
+
+/** Asks the agents who they are, all at once. A member that has an answer or an error already is not asked. */
+export async function fetchInfo(members: readonly Member[], signal: AbortSignal): Promise<Member[]> {
+  return Promise.all(
+    members.map(async (member): Promise<Member> => {
+      const { node, info, error } = member;
+      if (info !== undefined || error !== undefined) return member;
+      try {
+        return { node, info: await node.info(signal) };
+      } catch (thrown) {
+        return { node, error: toKhwError(thrown) };
+      }
+    }),
+  );
 }
 
 /**
@@ -153,13 +177,4 @@ function powerError({ name, status, zone }: ResolvedInstance): KhwError | undefi
   if (status === "RUNNING") return undefined;
   const hint = `gcloud compute instances start ${name} --zone ${zone}`;
   return new KhwError("UNREACHABLE", `the instance is ${status}`, { node: name, hint });
-}
-
-async function greet({ node, error }: Member, signal: AbortSignal): Promise<Member> {
-  if (error !== undefined) return { node, error };
-  try {
-    return { node, info: await node.info(signal) };
-  } catch (thrown) {
-    return { node, error: toKhwError(thrown) };
-  }
 }

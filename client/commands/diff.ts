@@ -7,7 +7,7 @@ import type { Context } from "../terminal/context.ts";
 import { type Answer, nodesAtOnce, onNodes } from "../cluster/for-each-node.ts";
 import type { Output } from "../progress/open.ts";
 import { leftToYou } from "../progress/step-text.ts";
-import { several } from "../cluster/combine-errors.ts";
+import { conclude } from "../cluster/combine-errors.ts";
 import { unifiedDiff } from "../terminal/unified-diff.ts";
 
 export interface DiffOptions {
@@ -42,10 +42,7 @@ export async function diffNodes(
   const drifts = (await onNodes(chosen, nodesAtOnce, (node) => node.drift(signal))).map(toDrift);
   write(output === "json" ? toJson(drifts) : drifts.map((drift) => toText(drift, context)).join(""));
   const errors = drifts.flatMap((drift) => drift.errors);
-  const [first, ...others] = errors;
-  if (first !== undefined) {
-    throw others.length === 0 ? first : several(errors, { code: first.code, headline: "not everything was compared" });
-  }
+  conclude(errors, { done: 0, headline: "not everything was compared" });
   return drifts.every(({ plan }) => differing(plan).length === 0) ? 0 : 1;
 }
 

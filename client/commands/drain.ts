@@ -8,7 +8,7 @@ import { openProgress, type Output } from "../progress/open.ts";
 import type { Progress } from "../progress/progress.ts";
 import { enter, leave, type RotationOptions } from "../drain/drain.ts";
 import { readStandings, refusalToLeave } from "../drain/serving-state.ts";
-import { several } from "../cluster/combine-errors.ts";
+import { refuseFindings } from "../cluster/combine-errors.ts";
 
 export interface DrainOptions {
   readonly output: Output;
@@ -81,7 +81,10 @@ async function turn(chosen: readonly Member[], { config, cloud, context, output,
   );
   await progress.settled();
   if (cloud === undefined) progress.emit({ kind: "note", text: nobodyAsked(drained) });
-  conclude(errors.flatMap((error) => error ?? []));
+  refuseFindings(
+    errors.flatMap((error) => error ?? []),
+    "not every node is done",
+  );
   return 0;
 }
 
@@ -93,10 +96,4 @@ function end(progress: Progress, track: string, error?: KhwError): KhwError | un
 function nobodyAsked(drained: boolean): string {
   const answer = drained ? "with 503" : "as the API server does";
   return `the nodes answer the health check ${answer}; khw has no load balancer here, so nobody was asked whether it has seen that`;
-}
-
-function conclude(errors: readonly KhwError[]): void {
-  const [first, ...others] = errors;
-  if (first === undefined) return;
-  throw others.length === 0 ? first : several(errors, { code: first.code, headline: "not every node is done" });
 }

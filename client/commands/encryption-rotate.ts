@@ -19,7 +19,7 @@ import { openProgress, type Output } from "../progress/open.ts";
 import { phase } from "../progress/phase.ts";
 import type { Progress } from "../progress/progress.ts";
 import { roll } from "../rollout/rolling-update.ts";
-import { several } from "../cluster/combine-errors.ts";
+import { refuseFindings } from "../cluster/combine-errors.ts";
 
 export interface EncryptionRotateOptions {
   readonly output: Output;
@@ -69,10 +69,7 @@ export async function encryptionRotate(
 /** What a bootstrap would change on the nodes now. @throws KhwError where a node cannot be asked */
 async function differences(cluster: OpenCluster, signal: AbortSignal): Promise<NodeDifference[]> {
   const { work, unreachable } = await prepare(cluster, { signal, mayCreateAddress: false, newCredentials: "refuse" });
-  const [first] = unreachable;
-  if (first !== undefined) {
-    throw several(unreachable, { code: first.code, headline: "every API server must learn of the new key" });
-  }
+  refuseFindings(unreachable, "every API server must learn of the new key");
   const plans = await Promise.all(
     work.map(async ({ node, desired }) => {
       const { steps } = await node.plan(withoutContent(desired), signal);

@@ -1,4 +1,4 @@
-import { KhwError, toKhwError } from "../../proto/errors.ts";
+import { KhwError } from "../../proto/errors.ts";
 import type { EtcdMember } from "../../proto/gen/khw/agent/v1/etcd.ts";
 import { refuse, show } from "../../proto/validate.ts";
 import { openCluster, type Member } from "../cluster/open.ts";
@@ -8,6 +8,10 @@ import { etcdProblems, memberOf, type NodeEtcd, readEtcd } from "../etcd/overvie
 import { megabytes } from "../etcd/tables.ts";
 import { openProgress, type Output } from "../progress/open.ts";
 import { phase } from "../progress/phase.ts";
+import { note, type Progress } from "../progress/progress.ts";
+import type { AgentNode } from "../cluster/agent-client.ts";
+import { conclude } from "../cluster/combine-errors.ts";
+import { type NodeOutcome, oneByOne } from "../rollout/one-by-one.ts";
 
 export interface DefragOptions {
   readonly output: Output;
@@ -35,61 +39,59 @@ export async function defragMembers(
   { output, threshold }: Pick<DefragOptions, "output"> & { readonly threshold: number },
 ): Promise<number> {
   const { signal } = context;
-  const due = leaderLast(refuseIll(await readEtcd(members, signal))).filter(
+  const due = leaderLast(refuseIll(members, await readEtcd(members, signal))).filter(
     ({ member }) => unused(member) >= threshold,
   );
   const progress = await openProgress(output, context);
-  if (due.length === 0) progress.emit({ kind: "note", text: `no member has ${threshold} % of its database unused` });
-  progress.emit({ kind: "begin", tracks: due.map(({ node }) => node) });
-  for (const { node: name, member } of due) {
-    if (signal.aborted) return 130;
-    const error = await defragmentOne(members, { name, member, progress }).then(
-      () => undefined,
-      (thrown: unknown) => toKhwError(thrown).at({ node: name }),
-    );
-    progress.emit({ kind: "end", track: name, changed: 1, error });
-    if (error === undefined) continue;
-    await progress.settled();
-    throw error;
-  }
+  if (due.length === 0) note(progress, `no member has ${threshold} % of its database unused`);
+  progress.emit({ kind: "begin", tracks: due.map(({ node }) => node.address.name) });
+  const outcomes = await oneByOne(due, {
+    progress,
+    signal,
+    interrupted: (name) => `${name} is finished first`,
+    work: (item) => defragmentOne(item, members, progress),
+  });
   await progress.settled();
+  const errors = outcomes.flatMap(({ error }) => error ?? []);
+  if (errors.length > 0 && errors.every(({ code }) => code === "CANCELLED")) return 130;
+  conclude(errors, { done: outcomes.length - errors.length, headline: "not every member is defragmented" });
   return 0;
 }
 
-interface One {
-  readonly name: string;
-  readonly member: EtcdMember;
-  readonly progress: Awaited<ReturnType<typeof openProgress>>;
-}
-
-/** While it rewrites its database a member answers nobody: the others must be able to do without it. */
-async function defragmentOne(members: readonly Member[], { name, member, progress }: One): Promise<void> {
-  const node = members.find((one) => one.node.address.name === name)?.node;
-  if (node === undefined) throw new TypeError(`${name} is no node`);
-  refuseIll(await readEtcd(members, never));
+/** Defragments a member. It answers nobody meanwhile, so the others must be able to do without it. */
+async function defragmentOne(
+  { node, member }: Placed,
+  members: readonly Member[],
+  progress: Progress,
+): Promise<NodeOutcome> {
+  const track = node.address.name;
+  refuseIll(members, await readEtcd(members, never));
   const summary = `${Math.round(unused(member))} % of ${megabytes(member.dbSize)} are unused`;
   await phase(
     { id: "defragment", summary },
-    (event) => progress.emit({ kind: "step", track: name, event }),
+    (event) => progress.emit({ kind: "step", track, event }),
     async (tell) => {
       const { sizeBefore, sizeAfter, durationMillis } = await node.etcd.defragment(never);
       tell(`${megabytes(sizeBefore)} became ${megabytes(sizeAfter)} in ${(durationMillis / 1000).toFixed(1)} s`);
     },
   );
+  return { node, changed: 1 };
 }
 
+/** A node and its member of etcd. */
 interface Placed {
-  readonly node: string;
+  readonly node: AgentNode;
   readonly member: EtcdMember;
 }
 
 /** An alarm for want of space is no hindrance: it is what defragmentation is for. */
-function refuseIll(nodes: readonly NodeEtcd[]): Placed[] {
+function refuseIll(members: readonly Member[], nodes: readonly NodeEtcd[]): Placed[] {
   const problems = etcdProblems(nodes).filter((problem) => !problem.includes("NOSPACE"));
   if (problems.length === 0) {
-    return nodes.flatMap((node) => {
-      const member = memberOf(node);
-      return member === undefined ? [] : { node: node.node, member };
+    return members.flatMap(({ node }, index) => {
+      const etcd = nodes[index];
+      const member = etcd === undefined ? undefined : memberOf(etcd);
+      return member === undefined ? [] : { node, member };
     });
   }
   throw new KhwError("PREFLIGHT_FAILED", `not every member of etcd is well: ${problems.join("; ")}`, {

@@ -10,7 +10,7 @@ import { megabytes, roleOf, snapshotTable } from "../etcd/tables.ts";
 import { type Answer, nodesAtOnce, onNodes } from "../cluster/for-each-node.ts";
 import type { Output } from "../progress/open.ts";
 import { answering, collectFailures, type Failures } from "../logs/failures.ts";
-import { several } from "../cluster/combine-errors.ts";
+import { conclude } from "../cluster/combine-errors.ts";
 
 export interface SnapshotOptions {
   readonly output: Output;
@@ -96,8 +96,7 @@ export async function snapshotVerify(
     if (value !== undefined) write(tell(value, output, `on ${name}, proved`));
   }
   const errors = verified.flatMap(({ error }) => error ?? []);
-  if (errors.length > 0)
-    throw several(errors, { code: errors[0]?.code ?? "INTERNAL", headline: "it is not good everywhere" });
+  conclude(errors, { done: 0, headline: "it is not good everywhere" });
   return failures.conclude(count);
 }
 

@@ -15,7 +15,7 @@ import type { Prepared } from "../rollout/plan.ts";
 import { openProgress, type Output } from "../progress/open.ts";
 import type { Progress } from "../progress/progress.ts";
 import { roll } from "../rollout/rolling-update.ts";
-import { several } from "../cluster/combine-errors.ts";
+import { refuseFindings } from "../cluster/combine-errors.ts";
 
 export interface PkiRenewOptions {
   readonly output: Output;
@@ -148,9 +148,5 @@ function refuseUnknown(chosen: readonly string[], known: readonly string[]): voi
 /** A controller that misses the new certificate would go on with one that ends. */
 function refuseUnreachable({ members }: OpenCluster): void {
   const errors = members.flatMap(({ error }) => error ?? []);
-  const [first] = errors;
-  if (first === undefined) return;
-  throw errors.length === 1
-    ? first
-    : several(errors, { code: first.code, headline: "nothing was touched, since every controller must be there" });
+  refuseFindings(errors, "nothing was touched, since every controller must be there");
 }

@@ -24,11 +24,14 @@ export async function verify(
   for (const error of prepared.unreachable)
     progress.emit({ kind: "check", title: `${error.node ?? "?"}: the agent answers`, error });
   const drained = await findDrained(cluster.members, signal);
-  const results = await run(verification(cluster, prepared, drained), {
-    signal,
-    waitMillis: 0,
-    report: (check) => progress.emit({ kind: "check", ...check }),
-  });
+  const results = await run(
+    verification(cluster, { ...prepared, nodes: prepared.work.map(({ node }) => node), drained }),
+    {
+      signal,
+      waitMillis: 0,
+      report: (check) => progress.emit({ kind: "check", ...check }),
+    },
+  );
   const failed = results.filter(({ error }) => error !== undefined).length + prepared.unreachable.length;
   if (failed === 0) return 0;
   const [hint] = results.flatMap(({ error }) => error?.hint ?? []);

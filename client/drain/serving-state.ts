@@ -44,6 +44,11 @@ export function isDrained({ status }: Standing): boolean {
   return status?.maintenance?.drained === true;
 }
 
+/** Says that a node stays drained, and how to change that. */
+export function drainedNote(name: string): string {
+  return `${name} was drained before, and stays so: khw-client undrain ${name} takes it back into rotation`;
+}
+
 export function isHealthy({ status }: Standing, component: string): boolean {
   return status?.components.some(({ name, health }) => name === component && health === Health.HEALTH_HEALTHY) === true;
 }

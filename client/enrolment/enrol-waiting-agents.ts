@@ -1,38 +1,39 @@
 import { dirname } from "node:path";
 import { formatError, toKhwError } from "../../proto/errors.ts";
-import { openCluster, type OpenCluster } from "../cluster/open.ts";
-import type { ClusterConfig } from "../config/schema.ts";
+import { fetchInfo, type Member, type OpenCluster } from "../cluster/open.ts";
 import { readRegister, refuseRevoked } from "../pki/management/register.ts";
+import { note, type ProgressOptions } from "../progress/progress.ts";
 import { openEnroller } from "./enroller.ts";
 
-export interface AdmitOptions {
-  readonly say: (text: string) => void;
-  readonly signal: AbortSignal;
-}
-
 /**
- * The open cluster, with those nodes enrolled whose agents waited for it, where the Compute API can say which instances they must
- * prove to be. A node that could not be enrolled stays one that does not answer; what kept it is said.
+ * Enrols the agents that wait for a certificate, and returns the cluster with their answers. This needs the Compute API, which
+ * knows the instance that an agent must prove to be. A node that could not be enrolled stays one that does not answer, and the
+ * reason is printed.
  */
-export async function openAdmitted(config: ClusterConfig, { say, signal }: AdmitOptions): Promise<OpenCluster> {
-  const cluster = await openCluster(config, signal);
+export async function enrolWaitingAgents(
+  cluster: OpenCluster,
+  { progress, signal }: ProgressOptions,
+): Promise<OpenCluster> {
   const waiting = cluster.members.filter(({ error }) => error?.code === "NOT_ENROLLED");
   if (waiting.length === 0 || cluster.cloud === undefined) return cluster;
-  await using _ = cluster;
-  const tell = (node: string, text: string): void => say(`${node}: ${text}`);
+  const report = (node: string, text: string): void => note(progress, `${node}: ${text}`);
   const [register, enrol] = await Promise.all([
-    readRegister(dirname(config.management.ca)),
-    openEnroller(cluster, { say: tell, signal }),
+    readRegister(dirname(cluster.config.management.ca)),
+    openEnroller(cluster, { say: report, signal }),
   ]);
-  await Promise.all(
-    waiting.map(async ({ node: { address } }) => {
-      try {
-        refuseRevoked(register, address.name);
-        tell(address.name, await enrol(address));
-      } catch (thrown) {
-        say(formatError(toKhwError(thrown).at({ node: address.name })));
-      }
-    }),
+  const enrolled = async (member: Member): Promise<Member> => {
+    const { address } = member.node;
+    try {
+      refuseRevoked(register, address.name);
+      report(address.name, await enrol(address));
+      return { node: cluster.reconnect(member.node) };
+    } catch (thrown) {
+      note(progress, formatError(toKhwError(thrown).at({ node: address.name })));
+      return member;
+    }
+  };
+  const members = await Promise.all(
+    cluster.members.map(async (member) => (waiting.includes(member) ? enrolled(member) : member)),
   );
-  return openCluster(config, signal);
+  return { ...cluster, members: await fetchInfo(members, signal) };
 }

@@ -5,7 +5,7 @@ import type { Controller } from "../../proto/desired.ts";
 import type { Member } from "../cluster/open.ts";
 import { phase } from "../progress/phase.ts";
 import type { Progress } from "../progress/progress.ts";
-import { several } from "../cluster/combine-errors.ts";
+import { conclude, several } from "../cluster/combine-errors.ts";
 import type { NodeEtcd } from "./overview.ts";
 import { unfinishedRestore } from "./overview.ts";
 import { bringTo, type Source } from "./distribute.ts";
@@ -115,10 +115,8 @@ async function together(
     }),
   );
   const failed = errors.flat();
-  const [first] = failed;
-  if (first === undefined) return;
-  throw several(failed, {
-    code: failed.length === members.length ? first.code : "PARTIAL",
+  conclude(failed, {
+    done: members.length - failed.length,
     headline: "the restore is not finished",
     hint: "see to that, then run the same command again: it goes on from here",
   });

@@ -19,6 +19,13 @@ export type ProgressEvent =
   /** The result of a check. */
   | { readonly kind: "check"; readonly title: string; readonly error?: KhwError | undefined };
 
+/** A command's display, and the signal that its user interrupts it with. */
+export interface ProgressOptions {
+  readonly progress: Progress;
+  /** Aborted by Ctrl-C. */
+  readonly signal: AbortSignal;
+}
+
 export const loadBalancerTrack = "load balancer";
 
 /** Shows progress. Beside client/main.ts, a long command writes to the terminal only through this. */
@@ -26,4 +33,9 @@ export interface Progress {
   emit(event: ProgressEvent): void;
   /** Resolves when the terminal has everything shown so far. */
   settled(): Promise<void>;
+}
+
+/** Shows a sentence that is about no single node. */
+export function note(progress: Progress, text: string): void {
+  progress.emit({ kind: "note", text });
 }

@@ -1,175 +1,154 @@
-import { createHash } from "node:crypto";
-import { fromDetail, KhwError, toKhwError } from "../../proto/errors.ts";
-import { DesiredState, type ErrorDetail, type Event, OperationState } from "../../proto/gen/khw/agent/v1/agent.ts";
-import type { StepEvent } from "../../proto/step.ts";
-import { clockFindings, readClock } from "../cluster/clock-skew.ts";
-import type { Member } from "../cluster/open.ts";
-import type { NodeOutcome, NodeWork } from "./node-work.ts";
-import { whyNotBegun } from "./skipped.ts";
+import { type KhwError, toKhwError } from "../../proto/errors.ts";
+import { OperationState } from "../../proto/gen/khw/agent/v1/agent.ts";
+import { applySteps, type StepEvent } from "../../proto/step.ts";
 import type { AgentNode } from "../cluster/agent-client.ts";
-import type { Progress } from "../progress/progress.ts";
-import type { RotationOptions } from "../drain/drain.ts";
+import type { Cloud, OpenCluster } from "../cluster/open.ts";
 import { readStandings } from "../drain/serving-state.ts";
 import { whileDrained } from "../drain/while-drained.ts";
+import { loadBalancerTrack, note, type ProgressOptions } from "../progress/progress.ts";
+import { applyToNode, operationId } from "./apply-to-node.ts";
+import type { NodeWork } from "./node-work.ts";
+import { type NodeOutcome, oneByOne, reportEnd } from "./one-by-one.ts";
+import type { RolloutPlan } from "./plan.ts";
 
-export interface RolloutOptions {
-  readonly progress: Progress;
-  /** Ctrl-C ends the listening, not the nodes' work. */
-  readonly signal: AbortSignal;
-  /** Time limit for the whole operation of a node. */
-  readonly timeoutMillis: number;
-  /** The nodes to work on one after the other. */
-  readonly spare: ReadonlySet<AgentNode>;
-  /** The load balancer that these nodes are drained from; undefined without a load balancer. */
-  readonly rotation?: Rotation | undefined;
+/** The result of applying a plan. */
+export interface Applied {
+  /** The nodes that are done. */
+  readonly done: readonly AgentNode[];
+  /** The errors of nodes and of the load balancer. */
+  readonly errors: readonly KhwError[];
+  /** The load balancer is as it should be, or is not khw's. */
+  readonly reachable: boolean;
 }
 
-/** The load balancer and its members. */
-export interface Rotation extends Pick<RotationOptions, "cloud" | "timeouts"> {
-  readonly members: readonly Member[];
-}
-
-/** Returns every obstacle on every node at once; changes nothing. `warn` gets the findings that are no obstacle. */
-export async function preflight(
-  work: readonly NodeWork[],
-  signal: AbortSignal,
-  warn: (warning: KhwError) => void = () => {},
-): Promise<KhwError[]> {
-  const answers = await Promise.all(
-    work.map(async ({ node, desired }) => {
-      const { name } = node.address;
-      const located = (detail: ErrorDetail): KhwError => fromDetail(detail).at({ node: name });
-      try {
-        const { answer, clock } = await readClock(name, () => node.preflight(desired, signal));
-        answer.warnings.map(located).forEach(warn);
-        return { findings: answer.findings.map(located), clocks: [clock] };
-      } catch (thrown) {
-        signal.throwIfAborted();
-        return { findings: [toKhwError(thrown).at({ node: name })], clocks: [] };
-      }
-    }),
-  );
-  return [...answers.flatMap(({ findings }) => findings), ...clockFindings(answers.flatMap(({ clocks }) => clocks))];
+/** Applies the plan to all nodes and the load balancer at once: neither waits for the other. */
+export async function applyPlan(cluster: OpenCluster, plan: RolloutPlan, options: ProgressOptions): Promise<Applied> {
+  const { progress } = options;
+  const { cloud } = cluster;
+  const { work, unreachable, restarting } = plan;
+  const tracks = [...work.map(({ node }) => node.address.name), ...unreachable.map(({ node = "?" }) => node)];
+  progress.emit({ kind: "begin", tracks: cloud === undefined ? tracks : [...tracks, loadBalancerTrack] });
+  for (const error of unreachable) progress.emit({ kind: "end", track: error.node ?? "?", changed: 0, error });
+  const [outcomes, loadBalancer] = await Promise.all([
+    applyToNodes(cluster, work, { ...options, inTurn: restarting, drain: restarting }),
+    cloud === undefined ? undefined : applyLoadBalancer(cloud, options),
+  ]);
+  await progress.settled();
+  return {
+    done: outcomes.filter(({ error }) => error === undefined).map(({ node }) => node),
+    errors: [...unreachable, ...outcomes.flatMap(({ error }) => error ?? []), ...(loadBalancer ?? [])],
+    reachable: (loadBalancer ?? []).length === 0,
+  };
 }
 
 /**
- * Applies to all nodes at once and waits for each; a node's failure does not stop the others. The nodes to spare
- * follow one after the other, drained, until the first failure: a change that breaks one API server does not reach
- * the next.
+ * Applies RBAC through the first node that is done: the objects are the cluster's, so one node is enough. Returns the error, if
+ * any, in a list.
  */
-export async function rollout(work: readonly NodeWork[], options: RolloutOptions): Promise<NodeOutcome[]> {
-  const { progress, signal, spare } = options;
-  const apply = async (item: NodeWork): Promise<NodeOutcome> => tell(await applyToNode(item, options));
-  const tell = (outcome: NodeOutcome): NodeOutcome => {
-    const { node, changed, error } = outcome;
-    progress.emit({ kind: "end", track: node.address.name, changed, error });
-    return outcome;
-  };
-  const outcomes = await Promise.all(work.filter(({ node }) => !spare.has(node)).map(apply));
-  for (const item of work.filter(({ node }) => spare.has(node))) {
-    const error = whyNotBegun(item.node, { outcomes, signal });
-    outcomes.push(
-      tell(error === undefined ? await applySpared(item, options) : { node: item.node, changed: 0, error }),
-    );
+export async function applyRbac(
+  { done: [first] }: Pick<Applied, "done">,
+  { admin: { ca, certificate, key } }: Pick<RolloutPlan, "admin">,
+  { progress, signal }: ProgressOptions,
+): Promise<KhwError[]> {
+  if (first === undefined) return [];
+  try {
+    const changed = await first.applyRbac({ ca, certificate, key }, signal);
+    for (const name of changed) note(progress, `RBAC: ${name} applied`);
+    return [];
+  } catch (thrown) {
+    return [toKhwError(thrown)];
   }
-  return outcomes;
+}
+
+export interface ApplyToNodesOptions extends ProgressOptions {
+  /** The nodes to work on one after the other, when all others are done. */
+  readonly inTurn: ReadonlySet<AgentNode>;
+  /** The nodes among them that are drained for it. */
+  readonly drain: ReadonlySet<AgentNode>;
+  /**
+   * After Ctrl-C, the command waits for the node in hand, and prints this sentence; absent: Ctrl-C ends the waiting, and the
+   * nodes go on.
+   */
+  readonly interrupted?: (name: string) => string;
+}
+
+/** Work that has begun ends by its own deadline, not by Ctrl-C. */
+const never = new AbortController().signal;
+
+/** Applies to all nodes at once, then to those that take turns; a node's failure does not stop those beside it. */
+export async function applyToNodes(
+  cluster: Pick<OpenCluster, "config" | "cloud" | "members">,
+  work: readonly NodeWork[],
+  options: ApplyToNodesOptions,
+): Promise<NodeOutcome[]> {
+  const { inTurn, drain, interrupted } = options;
+  const { timeouts } = cluster.config;
+  const waiting = {
+    ...options,
+    signal: interrupted === undefined ? options.signal : never,
+    timeoutMillis: timeouts.node,
+  };
+  const atOnce = await Promise.all(
+    work
+      .filter(({ node }) => !inTurn.has(node))
+      .map(async (item) => reportEnd(await applyToNode(item, waiting), options)),
+  );
+  const later = await oneByOne(
+    work.filter(({ node }) => inTurn.has(node)),
+    {
+      ...options,
+      earlier: atOnce,
+      work: (item) =>
+        drain.has(item.node) && !isUnderWay(item, cluster)
+          ? applyDrained(item, cluster, waiting)
+          : applyToNode(item, waiting),
+    },
+  );
+  return [...atOnce, ...later];
+}
+
+/** Whether the node runs this operation already; the client then only listens. */
+function isUnderWay({ node, desired }: NodeWork, { members }: Pick<OpenCluster, "members">): boolean {
+  const operation = members.find((member) => member.node === node)?.info?.operation;
+  return operation?.state === OperationState.OPERATION_STATE_RUNNING && operation.id === operationId(desired);
 }
 
 /** A node that cannot be drained is left unchanged. */
-async function applySpared(item: NodeWork, options: RolloutOptions): Promise<NodeOutcome> {
-  const { rotation, progress, signal } = options;
+async function applyDrained(
+  item: NodeWork,
+  { config: { timeouts }, cloud, members }: Pick<OpenCluster, "config" | "cloud" | "members">,
+  options: ProgressOptions & { readonly timeoutMillis: number },
+): Promise<NodeOutcome> {
+  const { progress, signal } = options;
   const { node } = item;
-  if (rotation === undefined || isUnderWay(item, rotation)) return applyToNode(item, options);
-  const track = node.address.name;
-  const emit = (event: StepEvent): void => progress.emit({ kind: "step", track, event });
+  const emit = (event: StepEvent): void => progress.emit({ kind: "step", track: node.address.name, event });
   let outcome: NodeOutcome = { node, changed: 0 };
   const work = async (): Promise<void> => {
     outcome = await applyToNode(item, options);
     if (outcome.error !== undefined) throw outcome.error;
   };
   try {
-    const standings = await readStandings(rotation, signal);
-    await whileDrained(work, { ...rotation, node, standings, signal, emit });
+    const standings = await readStandings({ cloud, members }, signal);
+    await whileDrained(work, { node, standings, cloud, timeouts, signal, emit });
     return outcome;
   } catch (thrown) {
-    return { ...outcome, error: toKhwError(thrown).at({ node: track }) };
+    return { ...outcome, error: toKhwError(thrown).at({ node: node.address.name }) };
   }
 }
 
-/** Whether the node runs this operation already; the client then only listens. */
-function isUnderWay({ node, desired }: NodeWork, { members }: Rotation): boolean {
-  const operation = members.find((member) => member.node === node)?.info?.operation;
-  return operation?.state === OperationState.OPERATION_STATE_RUNNING && operation.id === operationId(desired);
-}
-
-async function applyToNode(
-  { node, desired }: NodeWork,
-  { progress, signal, timeoutMillis }: RolloutOptions,
-): Promise<NodeOutcome> {
-  const { name } = node.address;
-  const timeout = AbortSignal.timeout(timeoutMillis);
-  let last: Seen | undefined;
-  try {
-    for await (const event of node.apply(desired, operationId(desired), AbortSignal.any([signal, timeout]))) {
-      progress.emit({ kind: "node", node: name, event });
-      last = describe(event) ?? last;
-      if (event.kind?.$case !== "operationFinished") continue;
-      const { error, changedSteps: changed } = event.kind.value;
-      return error === undefined ? { node, changed } : { node, changed, error: fromDetail(error).at({ node: name }) };
-    }
-    throw new KhwError("UNREACHABLE", "the agent ended the conversation");
-  } catch (thrown) {
-    const error = toKhwError(thrown);
-    const late = timeout.aborted && !signal.aborted;
-    const told = late ? overdue(timeoutMillis, last, error) : error.code === "UNREACHABLE" ? lost(last, error) : error;
-    return { node, changed: 0, error: told.at({ node: name }) };
-  }
-}
-
-/** The last event of a node. */
-interface Seen {
-  readonly step: string;
-  readonly text: string;
-}
-
-function describe({ kind }: Event): Seen | undefined {
-  switch (kind?.$case) {
-    case "stepStarted":
-      return { step: kind.value.step, text: kind.value.drift };
-    case "stepProgress":
-      return { step: kind.value.step, text: kind.value.text };
-    case "operationStarted":
-    case "stepFinished":
-    case "operationFinished":
-    case undefined:
-      return undefined;
-  }
-}
-
-function overdue(timeoutMillis: number, last: Seen | undefined, cause: KhwError): KhwError {
-  const seen = last === undefined ? "nothing yet" : `${last.step}: ${last.text}`;
-  return new KhwError("TIMEOUT", `not done after ${timeoutMillis / 1000} s, last seen: ${seen}`, {
-    hint: "the node goes on; run the command again to attach",
-    cause,
+/** Makes the load balancer, or the parts of it that are missing. Returns the error, if any, in a list. */
+async function applyLoadBalancer(
+  { compute, loadBalancer }: Cloud,
+  { progress, signal }: ProgressOptions,
+): Promise<KhwError[]> {
+  const { loadBalancerSteps } = await import("../gce/load-balancer.ts");
+  const results = await applySteps(loadBalancerSteps(loadBalancer), compute, {
+    signal,
+    emit: (event) => progress.emit({ kind: "loadBalancer", event }),
   });
-}
-
-/** Names the last step if the connection was lost in the middle of the work. */
-function lost(last: Seen | undefined, cause: KhwError): KhwError {
-  if (last === undefined) return cause;
-  return new KhwError("INTERRUPTED", `the agent went away at "${last.text}": ${cause.message}`, {
-    step: last.step,
-    hint: "when the machine and its khw-agent run again, run the command again: it takes up where this one ended",
-    cause,
-  });
-}
-
-/**
- * Returns a UUID derived from the desired state: asking for the same state again attaches to the running operation.
- */
-export function operationId(desired: DesiredState): string {
-  const hex = createHash("sha256").update(DesiredState.encode(desired).finish()).digest("hex");
-  return [hex.slice(0, 8), hex.slice(8, 12), `8${hex.slice(13, 16)}`, `a${hex.slice(17, 20)}`, hex.slice(20, 32)].join(
-    "-",
-  );
+  const changed = results.filter(({ outcome }) => outcome === "changed").length;
+  const failed = results.find((result) => result.outcome === "failed");
+  const error = failed?.error.at({ node: loadBalancerTrack });
+  progress.emit({ kind: "end", track: loadBalancerTrack, changed, error });
+  return error === undefined ? [] : [error];
 }

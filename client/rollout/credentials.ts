@@ -1,10 +1,11 @@
-import { KhwError } from "../../proto/errors.ts";
+import { KhwError, toKhwError } from "../../proto/errors.ts";
 import type { Member } from "../cluster/open.ts";
 import { clusterPki, workersOf } from "../config/cluster-pki.ts";
 import type { ClusterConfig } from "../config/schema.ts";
 import { clusterFiles, createMissing } from "../pki/cluster/create.ts";
-import { readPresent } from "../pki/cluster/folder.ts";
+import { readPresent, writeNew } from "../pki/cluster/folder.ts";
 import { completeFolder, type NewFiles } from "../pki/folder.ts";
+import { note, type ProgressOptions } from "../progress/progress.ts";
 import type { Addresses } from "./addresses.ts";
 
 export interface ProvideOptions {
@@ -43,4 +44,29 @@ export async function provideCredentials(
     );
   }
   return createMissing(new Map(), clusterPki(config, addresses), new Date());
+}
+
+/**
+ * Saves the new credentials, if there are any. Must come before a node gets one of them, and after everything that could refuse
+ * the run.
+ * @throws KhwError BUSY if somebody else saved some meanwhile
+ */
+export async function saveNewCredentials(
+  { made }: { readonly made: NewFiles },
+  { credentials: { folder }, pki }: ClusterConfig,
+  { progress }: Pick<ProgressOptions, "progress">,
+): Promise<void> {
+  const count = Object.keys(made).length;
+  if (count === 0) return;
+  await writeNew(folder, made).catch((thrown: unknown) => {
+    const error = toKhwError(thrown);
+    if (error.code !== "INVALID_ARGUMENT") throw error;
+    // The folder had no credentials when the run began.
+    throw new KhwError("BUSY", error.message, {
+      hint: "somebody else put it there meanwhile: run the command again, it uses what is there",
+      cause: error,
+    });
+  });
+  const saved = `made the cluster's certificates, kubeconfigs and encryption key, ${count} files in ${folder}: keep them, and keep them safe`;
+  note(progress, pki.separateSigningCa ? saved : `${saved}. ca-key.pem goes to the controllers, as in lab 08`);
 }

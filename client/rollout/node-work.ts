@@ -1,4 +1,3 @@
-import type { KhwError } from "../../proto/errors.ts";
 import type { DesiredState } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { AgentNode } from "../cluster/agent-client.ts";
 
@@ -6,11 +5,4 @@ import type { AgentNode } from "../cluster/agent-client.ts";
 export interface NodeWork {
   readonly node: AgentNode;
   readonly desired: DesiredState;
-}
-
-/** The result of the work on one node. */
-export interface NodeOutcome {
-  readonly node: AgentNode;
-  readonly changed: number;
-  readonly error?: KhwError;
 }

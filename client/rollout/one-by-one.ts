@@ -1,57 +1,91 @@
-import type { OpenCluster } from "../cluster/open.ts";
-import { whyNotBegun } from "./skipped.ts";
-import type { Progress } from "../progress/progress.ts";
-import { rollout } from "./apply.ts";
-import type { NodeOutcome, NodeWork } from "./node-work.ts";
-import type { Serving } from "./restart-order.ts";
+import { KhwError, toKhwError } from "../../proto/errors.ts";
+import type { AgentNode } from "../cluster/agent-client.ts";
+import { note, type ProgressOptions } from "../progress/progress.ts";
 
-export interface RollNodesOptions {
-  readonly progress: Progress;
-  /** Ctrl-C: the current node is finished, and no other is begun. */
-  readonly signal: AbortSignal;
-  readonly serving: Serving;
+/** The result of the work on one node. */
+export interface NodeOutcome {
+  readonly node: AgentNode;
+  /** The number of steps that were applied. */
+  readonly changed: number;
+  readonly error?: KhwError;
 }
 
-/** Work that has begun ends by its own deadline, not by Ctrl-C. */
-const never = new AbortController().signal;
+export interface OneByOneOptions<Item> extends ProgressOptions {
+  /** The outcomes of nodes that were worked on before; a failure among them skips every node. */
+  readonly earlier?: readonly NodeOutcome[];
+  /** Returns the sentence to print if Ctrl-C comes while the work on a node goes on; absent: nothing is printed. */
+  readonly interrupted?: (name: string) => string;
+  /** @throws the reason why the node is not done */
+  readonly work: (item: Item) => Promise<NodeOutcome>;
+}
 
 /**
- * Applies to the nodes that serve one after the other until the first failure; a node is drained if its API server
- * would restart. The nodes that do not serve come before, all at once.
+ * Works on one node after the other until the first failure, so a change that breaks one node does not reach the next. Ctrl-C
+ * starts no further node. Reports the end of each node, also of those that it skips. Never rejects.
  */
-export async function rollNodes(
-  { config, cloud, members }: OpenCluster,
-  work: readonly NodeWork[],
-  { signal, progress, serving }: RollNodesOptions,
+export async function oneByOne<Item extends { readonly node: AgentNode }>(
+  items: readonly Item[],
+  options: OneByOneOptions<Item>,
 ): Promise<NodeOutcome[]> {
-  if (work.length === 1 && serving.spare.size === 1) progress.emit({ kind: "note", text: aloneNote });
-  progress.emit({ kind: "begin", tracks: work.map(({ node }) => node.address.name) });
-  const finishing = (): void => progress.emit({ kind: "note", text: interruptedNote });
-  signal.addEventListener("abort", finishing, { once: true });
-  const rotation = { cloud, members, timeouts: config.timeouts };
-  const options = { progress, signal: never, timeoutMillis: config.timeouts.node, rotation };
-  const inTurn = ({ node }: NodeWork): boolean => serving.serving.has(node) || serving.spare.has(node);
-  // The others come first and at once: they may need each other, and a change that breaks them spares these.
-  const outcomes = await rollout(
-    work.filter((item) => !inTurn(item)),
-    { ...options, spare: new Set() },
-  );
-  for (const item of work.filter(inTurn)) {
-    const { node } = item;
-    const error = whyNotBegun(node, { outcomes, signal });
-    if (error !== undefined) {
-      progress.emit({ kind: "end", track: node.address.name, changed: 0, error });
-      outcomes.push({ node, changed: 0, error });
-      continue;
-    }
-    const spare = new Set(serving.spare.has(node) ? [node] : []);
-    outcomes.push(...(await rollout([item], { ...options, spare })));
+  const outcomes: NodeOutcome[] = [];
+  for (const item of items) {
+    const error = skipReason(item.node, {
+      outcomes: [...(options.earlier ?? []), ...outcomes],
+      signal: options.signal,
+    });
+    const outcome = error === undefined ? await workOn(item, options) : { node: item.node, changed: 0, error };
+    outcomes.push(reportEnd(outcome, options));
   }
-  signal.removeEventListener("abort", finishing);
-  await progress.settled();
   return outcomes;
 }
 
-const aloneNote =
-  "there is no other API server: the API is away for as long as this one takes to restart, some seconds";
-const interruptedNote = "interrupted: the node in hand is finished and taken back in first";
+/** Reports the end of a node's work, and returns its outcome. */
+export function reportEnd(outcome: NodeOutcome, { progress }: Pick<ProgressOptions, "progress">): NodeOutcome {
+  const { node, changed, error } = outcome;
+  progress.emit({ kind: "end", track: node.address.name, changed, error });
+  return outcome;
+}
+
+async function workOn<Item extends { readonly node: AgentNode }>(
+  item: Item,
+  { work, interrupted, progress, signal }: OneByOneOptions<Item>,
+): Promise<NodeOutcome> {
+  const { name } = item.node.address;
+  const onInterrupt = (): void => {
+    if (interrupted === undefined) return;
+    note(progress, `interrupted: ${interrupted(name)}`);
+    // A terminal prints notes below the rows, and only at the end: the row itself must say it, too.
+    const event = { kind: "progress", step: "interrupted", text: interrupted(name) } as const;
+    progress.emit({ kind: "step", track: name, event });
+  };
+  signal.addEventListener("abort", onInterrupt, { once: true });
+  try {
+    return await work(item);
+  } catch (thrown) {
+    return { node: item.node, changed: 0, error: toKhwError(thrown).at({ node: name }) };
+  } finally {
+    signal.removeEventListener("abort", onInterrupt);
+  }
+}
+
+interface SkipOptions {
+  /** The outcomes of the nodes before. */
+  readonly outcomes: readonly NodeOutcome[];
+  readonly signal: AbortSignal;
+}
+
+/** Returns the reason why a node is skipped: an interruption, or a failure of an earlier node. */
+function skipReason({ address: { name: node } }: AgentNode, { outcomes, signal }: SkipOptions): KhwError | undefined {
+  if (signal.aborted) {
+    return new KhwError("CANCELLED", "skipped: the command was interrupted before this node's turn", {
+      node,
+      hint: "run the command again to go on",
+    });
+  }
+  const failed = outcomes.find(({ error }) => error !== undefined)?.node.address.name;
+  if (failed === undefined) return undefined;
+  return new KhwError("PREFLIGHT_FAILED", `skipped because ${failed} failed; this node is unchanged`, {
+    node,
+    hint: `repair ${failed} first`,
+  });
+}

@@ -6,10 +6,15 @@ import { toDesired } from "../config/desired.ts";
 import { findPublicAddress } from "./addresses.ts";
 import { provideCredentials } from "./credentials.ts";
 import { type AdminCredentials, readCredentials } from "../pki/check/read.ts";
-import type { Problem } from "../pki/check/problem.ts";
+import { type Problem, tellProblem } from "../pki/check/problem.ts";
 import type { NewFiles } from "../pki/folder.ts";
 import type { NodeWork } from "./node-work.ts";
-import { several } from "../cluster/combine-errors.ts";
+import { refuseFindings } from "../cluster/combine-errors.ts";
+import { note, type ProgressOptions } from "../progress/progress.ts";
+import { inspect } from "./findings.ts";
+import type { RestartOrder } from "./restart-order.ts";
+import { tellUnderWay } from "./running-operations.ts";
+import { describeWarnings } from "./warnings.ts";
 
 /** The complete plan, checked before anything is touched. */
 export interface Prepared {
@@ -41,12 +46,7 @@ export interface PrepareOptions {
 export async function prepare(cluster: OpenCluster, options: PrepareOptions): Promise<Prepared> {
   const { config, members } = cluster;
   const unreachable = members.flatMap(({ error }) => error ?? []);
-  const [first, ...others] = unreachable;
-  if (first !== undefined && unreachable.length === members.length) {
-    throw others.length === 0
-      ? first
-      : several(unreachable, { code: first.code, headline: "no node can be worked on" });
-  }
+  if (unreachable.length === members.length) refuseFindings(unreachable, "no node can be worked on");
   const controllers = controllersOf(cluster);
   const publicAddress = await findPublicAddress(cluster, options);
   const addresses = { controllers, publicAddress };
@@ -59,6 +59,30 @@ export async function prepare(cluster: OpenCluster, options: PrepareOptions): Pr
     .filter(({ info }) => info !== undefined)
     .map(({ node }): NodeWork => ({ node, desired: stateOf(desired, node.address.name) }));
   return { controllers, publicAddress, admin, work, unreachable, made: made ?? {}, warnings };
+}
+
+/** A plan that nothing stands in the way of. */
+export type RolloutPlan = Prepared & RestartOrder;
+
+export interface PlanRolloutOptions extends ProgressOptions, PrepareOptions {
+  /** An agent that does not answer: "refuse" does not begin without it, "skip" works on the other nodes. */
+  readonly unreachable: "refuse" | "skip";
+}
+
+/**
+ * Plans the work on all nodes, and prints what their users should know before. Changes no node.
+ * @throws KhwError every obstacle on every node as one error; otherwise like `prepare`
+ */
+export async function planRollout(cluster: OpenCluster, options: PlanRolloutOptions): Promise<RolloutPlan> {
+  const { progress, signal } = options;
+  const prepared = await prepare(cluster, options);
+  for (const problem of prepared.warnings) note(progress, tellProblem(problem));
+  for (const text of tellUnderWay(cluster.members)) note(progress, text);
+  const { findings, warnings, ...order } = await inspect(cluster.members, prepared.work, signal);
+  for (const text of describeWarnings(warnings)) note(progress, `warning: ${text}`);
+  const absent = options.unreachable === "refuse" ? prepared.unreachable : [];
+  refuseFindings([...absent, ...findings], "nothing was touched, because of these findings");
+  return { ...prepared, ...order };
 }
 
 function stateOf(states: ReadonlyMap<string, DesiredState>, name: string): DesiredState {

@@ -3,35 +3,41 @@ import type { NodeWork } from "./node-work.ts";
 import { withoutContent } from "../config/desired.ts";
 
 /** The nodes that need care in an existing cluster. */
-export interface Serving {
+export interface RestartOrder {
   /** The nodes whose API server serves now. */
   readonly serving: ReadonlySet<AgentNode>;
   /** The nodes to work on one after the other. */
-  readonly spare: ReadonlySet<AgentNode>;
+  readonly restarting: ReadonlySet<AgentNode>;
   /** The nodes that were drained before; they stay drained. */
   readonly drained: ReadonlySet<AgentNode>;
 }
 
+/** The part of a node in the order. */
+export interface NodeRestart {
+  readonly node: AgentNode;
+  readonly serves: boolean;
+  readonly restarts: boolean;
+  readonly drained: boolean;
+}
+
 /**
- * Returns the nodes whose API server or etcd member serves now and would restart. Working on all of them at once
- * would leave a cluster in use without an API or without quorum.
+ * Returns whether the node's API server or etcd member serves now and would restart. Working on all such nodes at once would
+ * leave a cluster in use without an API or without quorum.
  */
-export async function nodesToSpare(work: readonly NodeWork[], signal: AbortSignal): Promise<Serving> {
-  const nodes = await Promise.all(
-    work.map(async ({ node, desired }) => {
-      const { steps } = await node.plan(withoutContent(desired), signal);
-      const differs = (id: string): boolean => steps.some((step) => step.id === id && step.drift !== undefined);
-      const serves = !differs("ready/kube-apiserver");
-      // A machine that is no controller yet is not drained either.
-      const drained = serves && (await node.status(signal)).maintenance?.drained === true;
-      const restarts = (component: string): boolean =>
-        !differs(`ready/${component}`) && differs(`service/${component}`);
-      return { node, serves, spare: restarts("kube-apiserver") || restarts("etcd"), drained };
-    }),
-  );
+export async function readRestart({ node, desired }: NodeWork, signal: AbortSignal): Promise<NodeRestart> {
+  const { steps } = await node.plan(withoutContent(desired), signal);
+  const differs = (id: string): boolean => steps.some((step) => step.id === id && step.drift !== undefined);
+  const serves = !differs("ready/kube-apiserver");
+  // A machine that is no controller yet is not drained either.
+  const drained = serves && (await node.status(signal)).maintenance?.drained === true;
+  const restarts = (component: string): boolean => !differs(`ready/${component}`) && differs(`service/${component}`);
+  return { node, serves, restarts: restarts("kube-apiserver") || restarts("etcd"), drained };
+}
+
+export function restartOrder(nodes: readonly NodeRestart[]): RestartOrder {
   return {
     serving: new Set(nodes.flatMap(({ node, serves }) => (serves ? node : []))),
-    spare: new Set(nodes.flatMap(({ node, spare }) => (spare ? node : []))),
+    restarting: new Set(nodes.flatMap(({ node, restarts }) => (restarts ? node : []))),
     drained: new Set(nodes.flatMap(({ node, drained }) => (drained ? node : []))),
   };
 }

@@ -1,20 +1,15 @@
-import { KhwError, toKhwError } from "../../proto/errors.ts";
-import type { Member, OpenCluster } from "../cluster/open.ts";
+import { KhwError } from "../../proto/errors.ts";
+import { fetchInfo, type OpenCluster } from "../cluster/open.ts";
+import { conclude, refuseFindings } from "../cluster/combine-errors.ts";
 import type { Context } from "../terminal/context.ts";
-import { nodesAtOnce, onNodes } from "../cluster/for-each-node.ts";
-import { prepare, type Prepared } from "./plan.ts";
-import type { Progress } from "../progress/progress.ts";
-import { rollNodes } from "./one-by-one.ts";
-import { preflight } from "./apply.ts";
-import type { NodeOutcome } from "./node-work.ts";
-import { nodesToSpare, type Serving } from "./restart-order.ts";
-import { several } from "../cluster/combine-errors.ts";
-import { busyFindings } from "./running-operations.ts";
-import { verification } from "../verify/verification.ts";
-import { verify } from "../verify/verify.ts";
+import { note, type Progress } from "../progress/progress.ts";
+import { verifyCluster } from "../verify/verification.ts";
+import { applyToNodes } from "./apply.ts";
+import type { NodeOutcome } from "./one-by-one.ts";
+import { planRollout, type Prepared, type RolloutPlan } from "./plan.ts";
 
 export interface RollOptions {
-  readonly context: Context;
+  readonly context: Pick<Context, "signal">;
   readonly progress: Progress;
 }
 
@@ -25,83 +20,71 @@ export interface RollOptions {
  * @throws KhwError UNREACHABLE or PREFLIGHT_FAILED, with no node touched; PARTIAL; VERIFY_FAILED; CANCELLED after
  * Ctrl-C
  */
-export async function roll(opened: OpenCluster, { context, progress }: RollOptions): Promise<Prepared> {
-  const { signal } = context;
-  const cluster = await greetAgain(opened, signal);
-  const prepared = await prepare(cluster, { signal, mayCreateAddress: false, newCredentials: "refuse" });
-  refuse(prepared.unreachable);
-  refuse(busyFindings(cluster.members, prepared.work));
-  const [findings, serving] = await Promise.all([
-    preflight(prepared.work, signal),
-    nodesToSpare(prepared.work, signal),
-  ]);
-  refuse(findings);
-  conclude(await rollNodes(cluster, prepared.work, { signal, progress, serving }));
-  await prove(cluster, prepared, { context, progress, drained: serving.drained });
-  return prepared;
-}
-
-/** Reads the members again: much may have changed since the last update. */
-async function greetAgain(cluster: OpenCluster, signal: AbortSignal): Promise<OpenCluster> {
-  const known = cluster.members.map(({ node }): Member => ({ node }));
-  const answers = await onNodes(known, nodesAtOnce, (node) => node.info(signal));
-  signal.throwIfAborted();
-  const members = known.map(({ node }, index): Member => {
-    const { value: info, error } = answers[index] ?? {};
-    return { node, ...(info === undefined ? {} : { info }), ...(error === undefined ? {} : { error }) };
-  });
-  return { ...cluster, members };
-}
-
-async function prove(
-  cluster: OpenCluster,
-  prepared: Prepared,
-  { context: { signal }, progress, drained }: RollOptions & Pick<Serving, "drained">,
-): Promise<void> {
-  for (const { address } of drained) progress.emit({ kind: "note", text: drainedNote(address.name) });
-  const results = await verify(verification(cluster, prepared, drained), {
+export async function roll(opened: OpenCluster, { context: { signal }, progress }: RollOptions): Promise<Prepared> {
+  const options = { progress, signal };
+  // Much may have changed since the cluster was opened.
+  const members = await fetchInfo(
+    opened.members.map(({ node }) => ({ node })),
     signal,
-    waitMillis: cluster.config.timeouts.verify,
-    report: ({ title, error }) => {
-      if (error !== undefined) progress.emit({ kind: "check", title, error });
-    },
-  });
-  signal.throwIfAborted();
-  refuse(
-    results.flatMap(({ title, error }) =>
-      error === undefined ? [] : [new KhwError(error.code, `${title}: ${error.message}`, error)],
-    ),
   );
+  signal.throwIfAborted();
+  const cluster = { ...opened, members };
+  const plan = await planRollout(cluster, {
+    ...options,
+    mayCreateAddress: false,
+    newCredentials: "refuse",
+    unreachable: "refuse",
+  });
+  concludeRoll(await rollNodes(cluster, plan, options));
+  const waitMillis = cluster.config.timeouts.verify;
+  const target = { ...plan, nodes: plan.work.map(({ node }) => node) };
+  const failed = await verifyCluster(cluster, target, { ...options, waitMillis, show: "failed" });
+  signal.throwIfAborted();
+  refuseFindings(failed, "every node is done, and the cluster does not work as it should");
+  return plan;
 }
 
-function drainedNote(name: string): string {
-  return `${name} was drained before, and stays so: khw-client undrain ${name} takes it back into rotation`;
+/**
+ * Applies to the nodes that serve one after the other until the first failure; a node is drained if its API server
+ * would restart. The nodes that do not serve come before, all at once.
+ */
+export async function rollNodes(
+  cluster: Pick<OpenCluster, "config" | "cloud" | "members">,
+  { work, serving, restarting }: Pick<RolloutPlan, "work" | "serving" | "restarting">,
+  { progress, signal }: { readonly progress: Progress; readonly signal: AbortSignal },
+): Promise<NodeOutcome[]> {
+  if (work.length === 1 && restarting.size === 1) note(progress, aloneNote);
+  progress.emit({ kind: "begin", tracks: work.map(({ node }) => node.address.name) });
+  const outcomes = await applyToNodes(cluster, work, {
+    progress,
+    signal,
+    // Nodes that do not serve may need each other; a change that breaks them does not reach the others.
+    inTurn: new Set([...serving, ...restarting]),
+    drain: restarting,
+    interrupted: finishingNote,
+  });
+  await progress.settled();
+  return outcomes;
 }
 
-function conclude(outcomes: readonly NodeOutcome[]): void {
+const aloneNote =
+  "there is no other API server: the API is away for as long as this one takes to restart, some seconds";
+
+/** For Ctrl-C while a node is drained. */
+export function finishingNote(name: string): string {
+  return `${name} is finished and taken back in first; a second Ctrl-C leaves it as it is, and then \`khw-client undrain ${name}\` takes it back in`;
+}
+
+function concludeRoll(outcomes: readonly NodeOutcome[]): void {
   const errors = outcomes.flatMap(({ error }) => error ?? []);
-  const cancelled = errors.find(({ code }) => code === "CANCELLED");
-  const first = errors.find(({ code }) => code !== "CANCELLED");
-  if (first === undefined && cancelled !== undefined) throw stopped();
-  if (first === undefined) return;
-  if (outcomes.length === 1) throw toKhwError(first);
-  throw several(errors, {
-    code: errors.length < outcomes.length ? "PARTIAL" : first.code,
+  if (errors.length > 0 && errors.every(({ code }) => code === "CANCELLED")) {
+    throw new KhwError("CANCELLED", "stopped between two nodes", {
+      hint: "run the command again: it goes on from here",
+    });
+  }
+  conclude(errors, {
+    done: outcomes.length - errors.length,
     headline: "not every node is done",
     hint: "see to that, then run the command again: it goes on from here",
   });
-}
-
-function stopped(): KhwError {
-  return new KhwError("CANCELLED", "stopped between two nodes", {
-    hint: "run the command again: it goes on from here",
-  });
-}
-
-/** Throws all obstacles as a single error. */
-function refuse(findings: readonly KhwError[]): void {
-  const [first, ...others] = findings;
-  if (first === undefined) return;
-  if (others.length === 0) throw first;
-  throw several(findings, { code: first.code, headline: "this stands in the way" });
 }

@@ -1,7 +1,7 @@
 import { KhwError } from "../../proto/errors.ts";
 import { type Operation, OperationState } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { Member } from "../cluster/open.ts";
-import { operationId } from "./apply.ts";
+import { operationId } from "./apply-to-node.ts";
 import type { NodeWork } from "./node-work.ts";
 
 /** Describes running and interrupted operations that matter to the new one, a sentence each. */

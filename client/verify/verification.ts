@@ -4,15 +4,20 @@ import type { Cloud, Member, OpenCluster } from "../cluster/open.ts";
 import type { AgentNode } from "../cluster/agent-client.ts";
 import { nodesAtOnce, onNodes } from "../cluster/for-each-node.ts";
 import type { AdminCredentials } from "../pki/check/read.ts";
-import { type Check, clusterChecks, nodeCheck, publicAddressChecks } from "./verify.ts";
+import { drainedNote } from "../drain/serving-state.ts";
+import { note, type ProgressOptions } from "../progress/progress.ts";
+import { type Check, clusterChecks, nodeCheck, publicAddressChecks, verify } from "./verify.ts";
 
 const requestMillis = 10_000;
 
 /** The part of a plan that verification needs. */
-interface Target {
+interface VerificationTarget {
   readonly publicAddress: string;
   readonly admin: AdminCredentials;
-  readonly work: readonly { readonly node: AgentNode }[];
+  /** The nodes to verify. */
+  readonly nodes: readonly AgentNode[];
+  /** The nodes that were drained before, and stay so. */
+  readonly drained: ReadonlySet<AgentNode>;
 }
 
 /**
@@ -20,16 +25,15 @@ interface Target {
  */
 export function verification(
   { config, cloud }: OpenCluster,
-  { publicAddress: address, admin, work }: Target,
-  drained: ReadonlySet<AgentNode>,
+  { publicAddress: address, admin, nodes, drained }: VerificationTarget,
 ): Check[] {
   const server = `https://${address}:6443`;
   const { ca, certificate, key } = admin;
   const api = createKubernetesApi({ server, ca, certificate, key, timeoutMillis: requestMillis });
   return [
     ...publicAddressChecks(api, { address, ca, version: config.kubernetes.version }),
-    ...work.map(({ node }) => nodeCheck(node)),
-    ...(cloud === undefined ? [] : work.map(({ node }) => backendCheck(cloud, node.address.name, drained.has(node)))),
+    ...nodes.map(nodeCheck),
+    ...(cloud === undefined ? [] : nodes.map((node) => backendCheck(cloud, node.address.name, drained.has(node)))),
     ...clusterChecks(api),
   ];
 }
@@ -55,4 +59,34 @@ function backendCheck({ compute, loadBalancer }: Cloud, name: string, drained: b
       });
     },
   };
+}
+
+export interface VerifyClusterOptions extends ProgressOptions {
+  /** For how long failing checks are repeated. */
+  readonly waitMillis: number;
+  /** The checks to print. */
+  readonly show: "all" | "failed";
+}
+
+/**
+ * Runs all checks that prove from outside that the cluster works, and returns an error for each that failed. Without a node to
+ * verify, no check runs.
+ */
+export async function verifyCluster(
+  cluster: OpenCluster,
+  target: VerificationTarget,
+  { progress, signal, waitMillis, show }: VerifyClusterOptions,
+): Promise<KhwError[]> {
+  if (target.nodes.length === 0) return [];
+  for (const { address } of target.drained) note(progress, drainedNote(address.name));
+  const results = await verify(verification(cluster, target), {
+    signal,
+    waitMillis,
+    report: (check) => {
+      if (show === "all" || check.error !== undefined) progress.emit({ kind: "check", ...check });
+    },
+  });
+  return results.flatMap(({ title, error }) =>
+    error === undefined ? [] : [new KhwError(error.code, `${title}: ${error.message}`, error)],
+  );
 }

@@ -45,6 +45,7 @@ export async function createFakeCluster(names: readonly string[], loadBalancer =
     members: nodes.map((node) => ({ node: agentOf(node, log), info: infoOf() })),
     cloud: loadBalancer ? { compute: computeOf(nodes), loadBalancer: { ...labLoadBalancer, ...place } } : undefined,
     instances: [],
+    reconnect: (node) => node,
     [Symbol.asyncDispose]: async () => {},
   };
 }

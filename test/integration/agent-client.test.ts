@@ -6,8 +6,13 @@ import { readManagementIdentity } from "../../client/cluster/channel.ts";
 import { type AgentNode, connectNode } from "../../client/cluster/agent-client.ts";
 import { createAuthority, type Identity, issue } from "../../client/pki/management/issue.ts";
 import type { ProgressEvent } from "../../client/progress/progress.ts";
-import { operationId, preflight, rollout } from "../../client/rollout/apply.ts";
+import { loadConfig } from "../../client/config/load.ts";
+import { applyToNodes, type ApplyToNodesOptions } from "../../client/rollout/apply.ts";
+import { operationId } from "../../client/rollout/apply-to-node.ts";
+import { inspect } from "../../client/rollout/findings.ts";
+import type { NodeWork } from "../../client/rollout/node-work.ts";
 import { KhwError } from "../../proto/errors.ts";
+import { GetStatusResponse } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { unusedEtcd } from "../fakes/etcd-calls.ts";
 import { type AgentServer, startAgent } from "../fixtures/agent-server.ts";
 import { labState } from "../fixtures/lab-cluster.ts";
@@ -35,7 +40,22 @@ async function dial(t: Test, agent: AgentServer, changes: Dial = {}): Promise<Ag
   return node;
 }
 
-const none: ReadonlySet<AgentNode> = new Set();
+const config = await loadConfig({ file: undefined, flags: new Map(), folder: "/", env: {} });
+
+/** Applies to nodes of a cluster without a load balancer. */
+function apply(
+  work: readonly NodeWork[],
+  options: Partial<ApplyToNodesOptions> & Pick<ApplyToNodesOptions, "progress">,
+  timeoutMillis = 30_000,
+) {
+  const cluster = { config: { ...config, timeouts: { ...config.timeouts, node: timeoutMillis } }, members: [] };
+  return applyToNodes({ ...cluster, cloud: undefined }, work, {
+    signal: never,
+    inTurn: new Set(),
+    drain: new Set(),
+    ...options,
+  });
+}
 
 async function start(t: Test, os = labMachine()): Promise<AgentServer> {
   const agent = await startAgent(os);
@@ -162,9 +182,9 @@ t.test("a rollout shows every event, and answers each node's outcome", async (t)
   const bad = await dial(t, await start(t, os));
   const shown: ProgressEvent[] = [];
   const progress = { emit: (event: ProgressEvent) => void shown.push(event), settled: async () => {} };
-  const outcomes = await rollout(
+  const outcomes = await apply(
     [good, bad].map((node) => ({ node, desired: labState() })),
-    { progress, signal: never, spare: none, timeoutMillis: 30_000 },
+    { progress },
   );
   t.match(outcomes[0], { node: good, changed: Number, error: undefined });
   t.match(outcomes[1], {
@@ -187,9 +207,9 @@ t.test("nodes to spare follow one at a time, and only for as long as nothing fai
     const kind = event.kind === "node" ? event.event.kind?.$case : event.kind;
     if (kind === "operationStarted" || kind === "end") order.push(kind);
   };
-  const outcomes = await rollout(
+  const outcomes = await apply(
     nodes.map((node) => ({ node, desired: labState() })),
-    { progress: { emit, settled: async () => {} }, signal: never, spare: new Set(nodes), timeoutMillis: 30_000 },
+    { progress: { emit, settled: async () => {} }, inTurn: new Set(nodes) },
   );
   t.strictSame(
     outcomes.map(({ error }) => error?.code),
@@ -220,17 +240,17 @@ t.test("a rollout that takes too long says what was last seen, and the node goes
   const node = await dial(t, agent);
   const progress = { emit: () => {}, settled: async () => {} };
   const work = [{ node, desired: labState() }];
-  const [late] = await rollout(work, { progress, signal: never, spare: none, timeoutMillis: 1_000 });
+  const [late] = await apply(work, { progress }, 1_000);
   t.match(late?.error, {
     code: "TIMEOUT",
     node: "controller-0",
     message: /^not done after 1 s, last seen: package\/nginx: Unpacking nginx$/,
   });
   const leaving = new AbortController();
-  const detached = rollout(work, { progress, signal: leaving.signal, spare: none, timeoutMillis: 30_000 });
+  const detached = apply(work, { progress, signal: leaving.signal });
   leaving.abort();
   t.match((await detached)[0]?.error, { code: "CANCELLED" });
-  const attached = rollout(work, { progress, signal: never, spare: none, timeoutMillis: 30_000 });
+  const attached = apply(work, { progress });
   finish();
   t.match((await attached)[0], { error: undefined });
 });
@@ -250,8 +270,8 @@ function clockNode(name: string, aheadMillis: number, findings: readonly string[
   return {
     address: { name, host: "127.0.0.1", port: 1 },
     info: unused,
-    status: unused,
-    plan: unused,
+    status: async () => GetStatusResponse.fromPartial({}),
+    plan: async () => ({ steps: [] }),
     applyRbac: unused,
     preflight: async () => ({
       findings: findings.map((message) => ({ code: "PREFLIGHT_FAILED", message, hint: "", node: "", step: "" })),
@@ -272,13 +292,14 @@ function clockNode(name: string, aheadMillis: number, findings: readonly string[
   };
 }
 
+function workOf(nodes: readonly AgentNode[]): NodeWork[] {
+  return nodes.map((node) => ({ node, desired: labState() }));
+}
+
 t.test("clocks that differ by more than 30 s are found, against the first node and not the workstation", async (t) => {
   const found = async (...aheads: number[]): Promise<string[]> => {
     const nodes = aheads.map((ahead, index) => clockNode(`controller-${index}`, ahead));
-    const findings = await preflight(
-      nodes.map((node) => ({ node, desired: labState() })),
-      never,
-    );
+    const { findings } = await inspect([], workOf(nodes), never);
     return findings.map(({ code, node, message }) => `${code} ${node}: ${message}`);
   };
   t.strictSame(await found(0, 0, 0), []);
@@ -293,10 +314,7 @@ t.test("clocks that differ by more than 30 s are found, against the first node a
 
 t.test("what stands in the way on any node is told of all, by node", async (t) => {
   const nodes = [clockNode("controller-0", 0, ["a", "b"]), clockNode("controller-1", 0, ["c"])];
-  const findings = await preflight(
-    nodes.map((node) => ({ node, desired: labState() })),
-    never,
-  );
+  const { findings } = await inspect([], workOf(nodes), never);
   t.ok(findings.every((finding) => finding instanceof KhwError));
   t.strictSame(
     findings.map(({ node, message }) => `${node}: ${message}`),

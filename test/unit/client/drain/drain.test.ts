@@ -2,7 +2,7 @@ import t from "tap";
 import { drainNodes, undrainNodes } from "../../../../client/commands/drain.ts";
 import { restartNodes, type RestartOptions } from "../../../../client/commands/restart.ts";
 import type { Context } from "../../../../client/terminal/context.ts";
-import { type Rotation, rollout } from "../../../../client/rollout/apply.ts";
+import { applyToNodes } from "../../../../client/rollout/apply.ts";
 import { formatError, KhwError, toDetail } from "../../../../proto/errors.ts";
 import type { DesiredState } from "../../../../proto/gen/khw/agent/v1/agent.ts";
 import { createFakeCluster, type FakeCluster } from "../../../fakes/cluster.ts";
@@ -124,7 +124,11 @@ t.test("a node that was drained before stays so, and is told of", async (t) => {
   const { context, lines } = terminal();
   t.equal(await restartNodes(cluster, context, { ...every, nodes: "controller-1" }), 0);
   t.strictSame(cluster.log, ["controller-1 kube-apiserver restarted while drained"]);
-  t.ok(lines.includes("controller-1 was drained before, and stays so: khw-client undrain controller-1"));
+  t.ok(
+    lines.includes(
+      "controller-1 was drained before, and stays so: khw-client undrain controller-1 takes it back into rotation",
+    ),
+  );
 });
 
 t.test("an API server that does not come back stays out of rotation, and the others are left alone", async (t) => {
@@ -145,10 +149,10 @@ t.test("an API server that does not come back stays out of rotation, and the oth
     formatError(error),
     "see its journal; it stays drained: when its API server is well, `khw-client undrain controller-1`",
   );
-  t.match(formatError(error), "controller-2: not restarted, since controller-1 failed: it serves on");
+  t.match(formatError(error), "controller-2: skipped because controller-1 failed; this node is unchanged");
   t.ok(broken.drained);
   t.notOk(cluster.log.some((line) => line.startsWith("controller-2")));
-  t.match(lines.at(-1), /^controller-2: not restarted/);
+  t.match(lines.at(-1), /^controller-2: skipped/);
 });
 
 t.test("a restart that failed and left the API server well is taken back in", async (t) => {
@@ -206,7 +210,7 @@ t.test("Ctrl-C finishes the node in hand, takes it back in, and begins no other"
     "controller-0 undrained",
   ]);
   t.ok(lines.some((line) => /^interrupted: controller-0 is finished .*khw-client undrain controller-0/.test(line)));
-  t.match(lines.at(-1), "controller-2: not restarted: its turn had not come");
+  t.match(lines.at(-1), "controller-2: skipped: the command was interrupted before this node's turn");
 });
 
 t.test("Ctrl-C while a node is being drained takes it back in, and restarts nothing", async (t) => {
@@ -234,14 +238,13 @@ async function rollOver(cluster: FakeCluster, error?: KhwError, spared = names) 
       },
     },
   }));
-  const rotation: Rotation = { cloud: cluster.cloud, members, timeouts: cluster.config.timeouts };
   const work = members.map(({ node }) => ({ node, desired: desiredOf(node.address.name) }));
-  return rollout(work, {
+  const restarting = new Set(members.map(({ node }) => node).filter(({ address }) => spared.includes(address.name)));
+  return applyToNodes({ ...cluster, members }, work, {
     progress: { emit: () => {}, settled: async () => {} },
     signal: terminal().context.signal,
-    timeoutMillis: 1_000,
-    spare: new Set(members.filter(({ node }) => spared.includes(node.address.name)).map((member) => member.node)),
-    rotation,
+    inTurn: restarting,
+    drain: restarting,
   });
 }
 

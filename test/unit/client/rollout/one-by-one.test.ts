@@ -1,86 +1,83 @@
 import t from "tap";
-import { rollNodes } from "../../../../client/rollout/one-by-one.ts";
-import { type ErrorDetail, DesiredState } from "../../../../proto/gen/khw/agent/v1/agent.ts";
+import { type NodeOutcome, oneByOne } from "../../../../client/rollout/one-by-one.ts";
+import { KhwError } from "../../../../proto/errors.ts";
 import { createFakeCluster } from "../../../fakes/cluster.ts";
 
 const names = ["controller-0", "controller-1", "controller-2"];
 
-/** Fake nodes whose agents apply what they are told, or fail; `applied` is called as each has. */
-async function scene({ down = [], failing = "", applied = () => {} }: Options = {}) {
-  const cluster = await createFakeCluster(names);
-  const error: ErrorDetail = { code: "NOT_READY", message: "no answer", hint: "", node: "", step: "" };
-  const members = cluster.members.map(({ node, ...rest }) => ({
-    ...rest,
-    node: {
-      ...node,
-      apply: async function* () {
-        cluster.log.push(`${node.address.name} applied`);
-        applied(node.address.name);
-        const value = { changedSteps: 1, error: node.address.name === failing ? error : undefined };
-        yield { operationId: "", sequence: 1, timeUnixMillis: 0, kind: { $case: "operationFinished" as const, value } };
-      },
-    },
-  }));
-  const nodes = members.map(({ node }) => node);
-  const serving = new Set(nodes.filter(({ address }) => !down.includes(address.name)));
-  const work = nodes.map((node) => ({ node, desired: DesiredState.fromPartial({ node: node.address.name }) }));
-  const ended: string[] = [];
-  const interrupt = new AbortController();
-  return {
-    log: cluster.log,
-    ended,
-    interrupt,
-    roll: () =>
-      rollNodes({ ...cluster, members }, work, {
-        signal: interrupt.signal,
-        progress: {
-          emit: (event) => {
-            if (event.kind === "end") ended.push(`${event.track} ${event.error?.code ?? "done"}`);
-          },
-          settled: async () => {},
-        },
-        serving: { serving, spare: serving, drained: new Set() },
-      }),
-  };
-}
-
 interface Options {
-  readonly down?: readonly string[];
-  readonly failing?: string;
-  readonly applied?: (name: string) => void;
+  readonly earlier?: readonly NodeOutcome[];
+  readonly interrupted?: (name: string) => string;
+  readonly work?: (name: string) => Promise<void>;
 }
 
-t.test("each that serves is drained, worked on and taken back in before the next one's turn comes", async (t) => {
-  const { log, ended, roll } = await scene();
-  t.match(await roll(), [{ changed: 1 }, { changed: 1 }, { changed: 1 }]);
+/** Works on three nodes, and returns the names of those worked on and the lines printed. */
+async function run(signal: AbortSignal, { work = async () => {}, ...options }: Options = {}) {
+  const { members } = await createFakeCluster(names);
+  const [worked, printed]: [string[], string[]] = [[], []];
+  const outcomes = await oneByOne(members, {
+    ...options,
+    signal,
+    progress: {
+      emit: (event) => {
+        if (event.kind === "end") printed.push(`${event.track} ${event.error?.code ?? "done"}`);
+        if (event.kind === "note") printed.push(event.text);
+      },
+      settled: async () => {},
+    },
+    work: async ({ node }) => {
+      worked.push(node.address.name);
+      await work(node.address.name);
+      return { node, changed: 1 };
+    },
+  });
+  return { worked, printed, outcomes };
+}
+
+const never = new AbortController().signal;
+
+t.test("each node is done before the next one starts", async (t) => {
+  const { worked, printed, outcomes } = await run(never);
+  t.strictSame(worked, names);
   t.strictSame(
-    log,
-    names.flatMap((name) => [`${name} drained`, `${name} applied`, `${name} undrained`]),
-  );
-  t.strictSame(
-    ended,
+    printed,
     names.map((name) => `${name} done`),
   );
+  t.match(outcomes, [{ changed: 1 }, { changed: 1 }, { changed: 1 }]);
 });
 
-t.test("those that serve nobody come first, and are not drained", async (t) => {
-  const { log, roll } = await scene({ down: ["controller-1", "controller-2"] });
-  await roll();
-  t.strictSame(log.slice(0, 2), ["controller-1 applied", "controller-2 applied"]);
-  t.equal(log.at(2), "controller-0 drained");
+t.test("an error that is thrown names its node, and skips the nodes behind it", async (t) => {
+  const work = async (name: string): Promise<void> => {
+    if (name === "controller-1") throw new KhwError("NOT_READY", "no answer");
+  };
+  const { worked, outcomes } = await run(never, { work });
+  t.strictSame(worked, ["controller-0", "controller-1"]);
+  t.match(outcomes[1]?.error, { code: "NOT_READY", node: "controller-1" });
+  t.match(outcomes[2]?.error, {
+    node: "controller-2",
+    message: "skipped because controller-1 failed; this node is unchanged",
+  });
 });
 
-t.test("the first that fails is the last, and each of the others hears why", async (t) => {
-  const { log, ended, roll } = await scene({ failing: "controller-1" });
-  await roll();
-  t.notOk(log.some((line) => line.startsWith("controller-2")));
-  t.strictSame(ended, ["controller-0 done", "controller-1 NOT_READY", "controller-2 PREFLIGHT_FAILED"]);
+t.test("a failure before the first node skips all", async (t) => {
+  const { members } = await createFakeCluster(["controller-9"]);
+  const earlier = members.map(({ node }) => ({ node, changed: 0, error: new KhwError("NOT_READY", "no answer") }));
+  const { worked, outcomes } = await run(never, { earlier });
+  t.strictSame(worked, []);
+  t.match(outcomes[0]?.error?.message, /controller-9 failed/);
 });
 
-t.test("Ctrl-C finishes the node in hand, takes it back in, and begins no other", async (t) => {
-  const options = { applied: () => interrupt.abort() };
-  const { log, ended, roll, interrupt } = await scene(options);
-  await roll();
-  t.strictSame(log, ["controller-0 drained", "controller-0 applied", "controller-0 undrained"]);
-  t.strictSame(ended, ["controller-0 done", "controller-1 CANCELLED", "controller-2 CANCELLED"]);
+t.test("Ctrl-C lets the node in hand end, says so once, and starts no other", async (t) => {
+  const interrupt = new AbortController();
+  const { worked, printed } = await run(interrupt.signal, {
+    work: async () => interrupt.abort(),
+    interrupted: (name) => `${name} ends first`,
+  });
+  t.strictSame(worked, ["controller-0"]);
+  t.strictSame(printed, [
+    "interrupted: controller-0 ends first",
+    "controller-0 done",
+    "controller-1 CANCELLED",
+    "controller-2 CANCELLED",
+  ]);
 });

@@ -2,7 +2,7 @@ import t from "tap";
 
 import type { Member } from "../../../../client/cluster/open.ts";
 import { connectNode } from "../../../../client/cluster/agent-client.ts";
-import { operationId } from "../../../../client/rollout/apply.ts";
+import { operationId } from "../../../../client/rollout/apply-to-node.ts";
 import { several } from "../../../../client/cluster/combine-errors.ts";
 import { busyFindings, tellUnderWay } from "../../../../client/rollout/running-operations.ts";
 import { exitCode, formatError, KhwError } from "../../../../proto/errors.ts";

@@ -1,0 +1,88 @@
+import { createHash } from "node:crypto";
+import { fromDetail, KhwError, toKhwError } from "../../proto/errors.ts";
+import { DesiredState, type Event } from "../../proto/gen/khw/agent/v1/agent.ts";
+import type { ProgressOptions } from "../progress/progress.ts";
+import type { NodeWork } from "./node-work.ts";
+import type { NodeOutcome } from "./one-by-one.ts";
+
+export interface ApplyToNodeOptions extends ProgressOptions {
+  /** Time limit for the whole operation of the node. */
+  readonly timeoutMillis: number;
+}
+
+/** Applies the desired state to a node and waits for its end. An abort of the signal ends the waiting, not the node's work. */
+export async function applyToNode(
+  { node, desired }: NodeWork,
+  { progress, signal, timeoutMillis }: ApplyToNodeOptions,
+): Promise<NodeOutcome> {
+  const { name } = node.address;
+  const timeout = AbortSignal.timeout(timeoutMillis);
+  let last: LastStep | undefined;
+  try {
+    for await (const event of node.apply(desired, operationId(desired), AbortSignal.any([signal, timeout]))) {
+      progress.emit({ kind: "node", node: name, event });
+      last = lastStep(event) ?? last;
+      if (event.kind?.$case !== "operationFinished") continue;
+      const { error, changedSteps: changed } = event.kind.value;
+      return error === undefined ? { node, changed } : { node, changed, error: fromDetail(error).at({ node: name }) };
+    }
+    throw new KhwError("UNREACHABLE", "the agent ended the conversation");
+  } catch (thrown) {
+    const error = toKhwError(thrown);
+    const late = timeout.aborted && !signal.aborted;
+    const explained = late
+      ? overdue(timeoutMillis, last, error)
+      : error.code === "UNREACHABLE"
+        ? lost(last, error)
+        : error;
+    return { node, changed: 0, error: explained.at({ node: name }) };
+  }
+}
+
+/** The step that a node reported last. */
+interface LastStep {
+  readonly step: string;
+  readonly text: string;
+}
+
+function lastStep({ kind }: Event): LastStep | undefined {
+  switch (kind?.$case) {
+    case "stepStarted":
+      return { step: kind.value.step, text: kind.value.drift };
+    case "stepProgress":
+      return { step: kind.value.step, text: kind.value.text };
+    case "operationStarted":
+    case "stepFinished":
+    case "operationFinished":
+    case undefined:
+      return undefined;
+  }
+}
+
+function overdue(timeoutMillis: number, last: LastStep | undefined, cause: KhwError): KhwError {
+  const seen = last === undefined ? "nothing yet" : `${last.step}: ${last.text}`;
+  return new KhwError("TIMEOUT", `not done after ${timeoutMillis / 1000} s, last seen: ${seen}`, {
+    hint: "the node goes on; run the command again to attach",
+    cause,
+  });
+}
+
+/** Names the last step if the connection was lost in the middle of the work. */
+function lost(last: LastStep | undefined, cause: KhwError): KhwError {
+  if (last === undefined) return cause;
+  return new KhwError("INTERRUPTED", `the agent went away at "${last.text}": ${cause.message}`, {
+    step: last.step,
+    hint: "when the machine and its khw-agent run again, run the command again: it takes up where this one ended",
+    cause,
+  });
+}
+
+/**
+ * Returns a UUID derived from the desired state: asking for the same state again attaches to the running operation.
+ */
+export function operationId(desired: DesiredState): string {
+  const hex = createHash("sha256").update(DesiredState.encode(desired).finish()).digest("hex");
+  return [hex.slice(0, 8), hex.slice(8, 12), `8${hex.slice(13, 16)}`, `a${hex.slice(17, 20)}`, hex.slice(20, 32)].join(
+    "-",
+  );
+}

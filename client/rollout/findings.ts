@@ -1,0 +1,62 @@
+import { fromDetail, type KhwError, toKhwError } from "../../proto/errors.ts";
+import type { ErrorDetail } from "../../proto/gen/khw/agent/v1/agent.ts";
+import { clockFindings, type ClockReading, readClock } from "../cluster/clock-skew.ts";
+import type { Member } from "../cluster/open.ts";
+import { uncertainBeginnings } from "../etcd/first-start.ts";
+import type { NodeWork } from "./node-work.ts";
+import { type NodeRestart, readRestart, type RestartOrder, restartOrder } from "./restart-order.ts";
+import { busyFindings } from "./running-operations.ts";
+
+/** The state of all nodes before a rollout. */
+export interface Inspection extends RestartOrder {
+  /** Every obstacle on every node; the rollout must not begin if there is one. */
+  readonly findings: readonly KhwError[];
+  /** Findings that are no obstacle. */
+  readonly warnings: readonly KhwError[];
+}
+
+/** Returns every obstacle on every node, and the order of restarts; changes nothing. A busy node is not examined further. */
+export async function inspect(
+  members: readonly Member[],
+  work: readonly NodeWork[],
+  signal: AbortSignal,
+): Promise<Inspection> {
+  const busy = busyFindings(members, work);
+  const free = work.filter(({ node }) => !busy.some((finding) => finding.node === node.address.name));
+  const nodes = await Promise.all(free.map((item) => inspectNode(item, signal)));
+  return {
+    findings: [
+      ...busy,
+      ...uncertainBeginnings(members, work),
+      ...nodes.flatMap(({ findings }) => findings),
+      ...clockFindings(nodes.flatMap(({ clocks }) => clocks)),
+    ],
+    warnings: nodes.flatMap(({ warnings }) => warnings),
+    ...restartOrder(nodes.flatMap(({ restart }) => restart ?? [])),
+  };
+}
+
+interface NodeInspection {
+  readonly findings: readonly KhwError[];
+  readonly warnings: readonly KhwError[];
+  readonly clocks: readonly ClockReading[];
+  readonly restart?: NodeRestart;
+}
+
+/** A node that does not answer is a finding. */
+async function inspectNode(item: NodeWork, signal: AbortSignal): Promise<NodeInspection> {
+  const { name } = item.node.address;
+  const located = (detail: ErrorDetail): KhwError => fromDetail(detail).at({ node: name });
+  const restarting = readRestart(item, signal).catch((thrown: unknown) => toKhwError(thrown).at({ node: name }));
+  const preflight = readClock(name, () => item.node.preflight(item.desired, signal)).catch((thrown: unknown) =>
+    toKhwError(thrown).at({ node: name }),
+  );
+  const [answered, restart] = await Promise.all([preflight, restarting]);
+  signal.throwIfAborted();
+  if (answered instanceof Error) return { findings: [answered], warnings: [], clocks: [] };
+  const { answer, clock } = answered;
+  const [findings, warnings] = [answer.findings.map(located), answer.warnings.map(located)];
+  if (!(restart instanceof Error)) return { findings, warnings, clocks: [clock], restart };
+  // The preflight's findings say more about the same machine.
+  return { findings: findings.length > 0 ? findings : [restart], warnings, clocks: [clock] };
+}

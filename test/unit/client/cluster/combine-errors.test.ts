@@ -1,0 +1,31 @@
+import t from "tap";
+import { conclude, refuseFindings } from "../../../../client/cluster/combine-errors.ts";
+import { KhwError } from "../../../../proto/errors.ts";
+
+const busy = new KhwError("BUSY", "jane is at it", { node: "controller-0", hint: "wait" });
+const absent = new KhwError("UNREACHABLE", "no answer", { node: "controller-1" });
+
+t.test("without errors nothing is thrown", async (t) => {
+  t.doesNotThrow(() => conclude([], { done: 3, headline: "not done" }));
+  t.doesNotThrow(() => refuseFindings([]));
+});
+
+t.test("the only error of a run that did nothing is thrown as it is", async (t) => {
+  t.throws(() => conclude([busy], { done: 0, headline: "not done" }), busy);
+  t.throws(() => refuseFindings([busy]), busy);
+});
+
+t.test("errors beside nodes that are done make the run a partial one", async (t) => {
+  t.throws(() => conclude([busy], { done: 1, headline: "not done", hint: "again" }), {
+    code: "PARTIAL",
+    message: "not done:\n  controller-0: jane is at it (wait)",
+    hint: "again",
+  });
+});
+
+t.test("every finding is in one error, with the code of the first", async (t) => {
+  t.throws(() => refuseFindings([busy, absent]), {
+    code: "BUSY",
+    message: "nothing was touched:\n  controller-0: jane is at it (wait)\n  controller-1: no answer",
+  });
+});

@@ -1,0 +1,95 @@
+import t from "tap";
+import type { AgentNode } from "../../../../client/cluster/agent-client.ts";
+import { inspect } from "../../../../client/rollout/findings.ts";
+import { planRollout } from "../../../../client/rollout/plan.ts";
+import { KhwError } from "../../../../proto/errors.ts";
+import { DesiredState, GetInfoResponse, OperationState } from "../../../../proto/gen/khw/agent/v1/agent.ts";
+import { createFakeCluster } from "../../../fakes/cluster.ts";
+import { never } from "../../../fixtures/machine.ts";
+
+interface Node {
+  readonly findings?: readonly string[];
+  /** Another operation runs there. */
+  readonly busy?: boolean;
+  readonly planFails?: boolean;
+  /** The steps that differ. */
+  readonly differ?: readonly string[];
+}
+
+/** Inspects nodes that answer so; returns each finding with its node, and which nodes were asked for their preflight. */
+async function inspected(...nodes: readonly Node[]) {
+  const { members: plain } = await createFakeCluster(nodes.map((_, index) => `controller-${index}`));
+  const asked: string[] = [];
+  const members = plain.map(({ node }, index) => {
+    const { findings = [], busy = false, planFails = false, differ = [] } = nodes[index] ?? {};
+    const agent: AgentNode = {
+      ...node,
+      preflight: async () => {
+        asked.push(node.address.name);
+        return {
+          findings: findings.map((message) => ({ code: "PREFLIGHT_FAILED", message, hint: "", node: "", step: "" })),
+          warnings: [],
+          clockUnixMillis: Date.now(),
+        };
+      },
+      plan: async () => {
+        if (planFails) throw new KhwError("IO_FAILED", "the disk does not answer");
+        return { steps: differ.map((id) => ({ id, title: id, drift: "differs" })) };
+      },
+    };
+    const state = OperationState.OPERATION_STATE_RUNNING;
+    const operation = busy ? { id: "another", holder: "jane", startedUnixMillis: 0, state } : undefined;
+    return { node: agent, info: GetInfoResponse.fromPartial({ operation }) };
+  });
+  const work = members.map(({ node }) => ({ node, desired: DesiredState.fromPartial({ node: node.address.name }) }));
+  const { findings, restarting, serving } = await inspect(members, work, never);
+  const named = (set: ReadonlySet<AgentNode>): string[] => [...set].map(({ address }) => address.name);
+  return {
+    asked,
+    findings: findings.map(({ code, node, message }) => `${node} ${code}: ${message}`),
+    restarting: named(restarting),
+    serving: named(serving),
+  };
+}
+
+t.test("nodes without an obstacle: which serve, and which would restart what serves", async (t) => {
+  const { findings, restarting, serving } = await inspected(
+    { differ: ["service/kube-apiserver"] },
+    { differ: ["service/kube-apiserver", "ready/kube-apiserver"] },
+    { differ: ["service/etcd"] },
+    {},
+  );
+  t.strictSame(findings, []);
+  t.strictSame(restarting, ["controller-0", "controller-2"]);
+  t.strictSame(serving, ["controller-0", "controller-2", "controller-3"]);
+});
+
+t.test("obstacles of different kinds on different nodes are in one list", async (t) => {
+  const { findings, asked } = await inspected({ busy: true }, { findings: ["a", "b"] }, { planFails: true });
+  t.strictSame(findings, [
+    "controller-0 BUSY: jane has been at it since 1970-01-01T00:00:00.000Z",
+    "controller-1 PREFLIGHT_FAILED: a",
+    "controller-1 PREFLIGHT_FAILED: b",
+    "controller-2 IO_FAILED: the disk does not answer",
+  ]);
+  t.strictSame(asked, ["controller-1", "controller-2"], "a busy node is left alone");
+});
+
+t.test("a preflight's findings hide the failure of the same node's plan", async (t) => {
+  const { findings } = await inspected({ findings: ["a"], planFails: true });
+  t.strictSame(findings, ["controller-0 PREFLIGHT_FAILED: a"]);
+});
+
+t.test("without an agent that answers there is nothing to plan, and each node's reason is in one error", async (t) => {
+  const cluster = await createFakeCluster(["controller-0", "controller-1"]);
+  const members = cluster.members.map(({ node }) => ({
+    node,
+    error: new KhwError("UNREACHABLE", "no answer", { node: node.address.name }),
+  }));
+  const options = { mayCreateAddress: false, newCredentials: "refuse", unreachable: "skip" } as const;
+  const progress = { emit: () => {}, settled: async () => {} };
+  await t.rejects(planRollout({ ...cluster, members }, { ...options, progress, signal: never }), {
+    code: "UNREACHABLE",
+    message: "no node can be worked on:\n  controller-0: no answer\n  controller-1: no answer",
+  });
+});

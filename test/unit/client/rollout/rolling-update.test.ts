@@ -1,0 +1,89 @@
+import t from "tap";
+import { rollNodes } from "../../../../client/rollout/rolling-update.ts";
+import { type ErrorDetail, DesiredState } from "../../../../proto/gen/khw/agent/v1/agent.ts";
+import { createFakeCluster } from "../../../fakes/cluster.ts";
+
+const names = ["controller-0", "controller-1", "controller-2"];
+
+/** Fake nodes whose agents apply what they are told, or fail; `applied` is called as each has. */
+async function scene({ down = [], failing = "", applied = () => {} }: Options = {}) {
+  const cluster = await createFakeCluster(names);
+  const error: ErrorDetail = { code: "NOT_READY", message: "no answer", hint: "", node: "", step: "" };
+  const members = cluster.members.map(({ node, ...rest }) => ({
+    ...rest,
+    node: {
+      ...node,
+      apply: async function* () {
+        cluster.log.push(`${node.address.name} applied`);
+        applied(node.address.name);
+        const value = { changedSteps: 1, error: node.address.name === failing ? error : undefined };
+        yield { operationId: "", sequence: 1, timeUnixMillis: 0, kind: { $case: "operationFinished" as const, value } };
+      },
+    },
+  }));
+  const nodes = members.map(({ node }) => node);
+  const serving = new Set(nodes.filter(({ address }) => !down.includes(address.name)));
+  const work = nodes.map((node) => ({ node, desired: DesiredState.fromPartial({ node: node.address.name }) }));
+  const ended: string[] = [];
+  const interrupt = new AbortController();
+  return {
+    log: cluster.log,
+    ended,
+    interrupt,
+    roll: () =>
+      rollNodes(
+        { ...cluster, members },
+        { work, serving, restarting: serving },
+        {
+          signal: interrupt.signal,
+          progress: {
+            emit: (event) => {
+              if (event.kind === "end") ended.push(`${event.track} ${event.error?.code ?? "done"}`);
+            },
+            settled: async () => {},
+          },
+        },
+      ),
+  };
+}
+
+interface Options {
+  readonly down?: readonly string[];
+  readonly failing?: string;
+  readonly applied?: (name: string) => void;
+}
+
+t.test("each that serves is drained, worked on and taken back in before the next one's turn comes", async (t) => {
+  const { log, ended, roll } = await scene();
+  t.match(await roll(), [{ changed: 1 }, { changed: 1 }, { changed: 1 }]);
+  t.strictSame(
+    log,
+    names.flatMap((name) => [`${name} drained`, `${name} applied`, `${name} undrained`]),
+  );
+  t.strictSame(
+    ended,
+    names.map((name) => `${name} done`),
+  );
+});
+
+t.test("those that serve nobody come first, and are not drained", async (t) => {
+  const { log, roll } = await scene({ down: ["controller-1", "controller-2"] });
+  await roll();
+  t.strictSame(log.slice(0, 2), ["controller-1 applied", "controller-2 applied"]);
+  t.equal(log.at(2), "controller-0 drained");
+});
+
+t.test("the first that fails is the last, and each of the others hears why", async (t) => {
+  const { log, ended, roll } = await scene({ failing: "controller-1" });
+  await roll();
+  t.notOk(log.some((line) => line.startsWith("controller-2")));
+  t.strictSame(ended, ["controller-0 done", "controller-1 NOT_READY", "controller-2 PREFLIGHT_FAILED"]);
+});
+
+t.test("Ctrl-C finishes the node in hand, takes it back in, and begins no other", async (t) => {
+  const options = { applied: () => interrupt.abort() };
+  const { log, ended, roll, interrupt } = await scene(options);
+  await roll();
+  t.strictSame(log, ["controller-0 drained", "controller-0 applied", "controller-0 undrained"]);
+  t.strictSame(ended, ["controller-0 done", "controller-1 CANCELLED", "controller-2 CANCELLED"]);
+});
