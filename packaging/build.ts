@@ -1,6 +1,6 @@
 /**
- * Bundles the two programs: build/agent/main.mjs, and build/client/main.mjs with the executable build/client/khw-client.
- * Beside each stand the licences of all packages that went into it.
+ * Bundles the two programs: build/agent/main.mjs, and build/client/main.mjs with the executable
+ * build/client/khw-client. Puts the licences of all bundled packages beside each.
  */
 import { chmodSync, copyFileSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { bundle, type Program } from "./bundle.ts";
@@ -31,7 +31,7 @@ async function make(program: Program): Promise<void> {
     chmodSync(`${folder}/khw-client`, 0o755);
     copyFileSync("packaging/khw-client.1", `${folder}/khw-client.1`);
   }
-  // Whole, or what was there before: a program that runs from there never finds half of its chunks.
+  // Replaces the folder at once, so that a running program never finds half of its chunks.
   mkdirSync("build", { recursive: true });
   rmSync(`build/${program}`, { recursive: true, force: true });
   renameSync(folder, `build/${program}`);

@@ -17,7 +17,7 @@ const root = `${import.meta.dirname}/..`;
 
 /**
  * Bundles one program into the folder.
- * @returns esbuild's account of the bundle, with paths relative to the root of the sources
+ * @returns esbuild's metafile of the bundle, with paths relative to the root of the sources
  */
 export async function bundle(program: Program, folder: string): Promise<Metafile> {
   const { version }: { version: string } = JSON.parse(readFileSync(`${root}/package.json`, "utf8"));
@@ -34,14 +34,14 @@ const options = {
   absWorkingDir: root,
   outExtension: { ".js": ".mjs" },
   bundle: true,
-  // Chunks, so that lazily imported code is also read lazily.
+  // Chunks, so that lazily imported code is also loaded lazily.
   splitting: true,
   format: "esm",
   platform: "node",
   target: "node24",
   legalComments: "none",
   metafile: true,
-  // The CommonJS packages among those bundled still ask for Node's own modules by require().
+  // Bundled CommonJS packages still load Node's own modules with require().
   banner: { js: 'import{createRequire}from"node:module";const require=createRequire(import.meta.url);' },
   alias: { "@grpc/proto-loader": "./packaging/no-proto-loader.ts" },
   plugins: [lazyPackages],

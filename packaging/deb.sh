@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Builds build/deb/khw-agent_VERSION_ARCHITECTURE.deb from the bundle in build/agent and Node as package-lock.json pins it.
+# Builds build/deb/khw-agent_VERSION_ARCHITECTURE.deb from the bundle in build/agent and the pinned Node.
 #
-# usage: deb.sh [ARCHITECTURE]     amd64 or arm64; without: the machine's own
-# The same inputs give the same bytes. Nothing is done when build/deb is already made from these inputs.
+# usage: deb.sh [ARCHITECTURE]     amd64 or arm64; the machine's own by default
+# The same inputs give the same bytes. Does nothing if build/deb is up to date.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -36,7 +36,7 @@ install -m 0755 packaging/khw-agent.sh "$source/khw-agent"
 cp build/agent/*.mjs "$source/lib/"
 cp "build/agent/sbom.$architecture.cdx.json" "$source/sbom.cdx.json"
 
-# The machine's own runtime is in node_modules; another's is fetched, and held to the lock just as `npm ci` does.
+# The machine's own runtime is in node_modules. Another one is downloaded and verified by package-lock.json, as in `npm ci`.
 node=node_modules/$runtime
 if [ ! -e "$node/bin/node" ]; then
   node packaging/fetch-locked.ts "$runtime" "$stage"

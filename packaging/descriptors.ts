@@ -6,7 +6,10 @@ import {
   FileDescriptorSetSchema,
 } from "@bufbuild/protobuf/wkt";
 
-/** A TypeScript module with each .proto file as server reflection tells of it, so that the agent need not parse any. */
+/**
+ * Generates a TypeScript module with the file descriptors for server reflection, so that the agent need not parse
+ * .proto files.
+ */
 export function describeFiles(fileDescriptorSet: Uint8Array): string {
   const { file: files } = fromBinary(FileDescriptorSetSchema, fileDescriptorSet);
   const described = files.map((file) => ({
@@ -28,7 +31,7 @@ export const files: readonly {
 `;
 }
 
-/** Reflection answers with a file and all that it imports; the files here being without imports, with the one. */
+/** A reflection answer would also need all imported files; these files import nothing, so one is enough. */
 function refuseImports(files: readonly FileDescriptorProto[]) {
   return <Described>(described: Described, index: number): Described => {
     const imported = files[index]?.dependency[0];

@@ -1,5 +1,5 @@
 /**
- * Fetches a package of package-lock.json that npm leaves out on this machine: another platform's.
+ * Downloads a package of package-lock.json for another platform, which npm does not install on this machine.
  *
  * usage: fetch-locked.ts PACKAGE FOLDER     writes FOLDER/PACKAGE.tgz
  */

@@ -1,4 +1,4 @@
-/** Makes the TypeScript of the contract (proto/gen, not kept in git) from proto/, unless it is there already. */
+/** Generates the TypeScript code of the API (proto/gen, not in git) from proto/, unless it is up to date. */
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, globSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -17,7 +17,7 @@ const inputs = digest([
 ]);
 
 if (!existsSync(stamp) || readFileSync(stamp, "utf8") !== inputs) {
-  // A stamp that outlived a failed run would vouch for half of the output.
+  // The stamp is removed first, because after a failed run it would mark half of the output as complete.
   rmSync(stamp, { force: true });
   execFileSync(buf, ["generate"], { stdio: "inherit" });
   const set = execFileSync(buf, ["build", "proto", "--as-file-descriptor-set", "--exclude-source-info", "--output=-"]);

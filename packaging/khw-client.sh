@@ -1,8 +1,8 @@
 #!/bin/sh
-# Starts the client with the Node that it was built for where that is at hand: a private one beside it, or the one pinned by
-# the checkout that it was built in; else with the machine's own.
+# Starts the client with the Node that it was built for, if present: a private one beside it, or the one of its checkout.
+# Otherwise uses the machine's own Node.
 
-# Node opens /dev/null in place of a closed standard output, and all that is written would be lost without an error.
+# Node replaces a closed standard output with /dev/null, and all output would be lost without an error.
 if ! { true 3>&1; } 2>/dev/null; then
   echo "khw-client: standard output is closed" >&2
   exit 74

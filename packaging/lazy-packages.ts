@@ -5,21 +5,23 @@ import { loadX509 } from "../proto/x509.ts";
 
 const namespace = "lazy-package";
 const identifier = /^[\p{L}_$][\p{L}\p{N}_$]*$/u;
-/** Node adds this name to the exports of a CommonJS package, and to no other. */
+/** Node adds this name to the exports of CommonJS packages only. */
 const commonJs = "module.exports";
 
 /**
- * Gives `await import("a-package")` in a bundle the names that it has in Node, in khw's own code and inside packages.
+ * Gives `await import("a-package")` in a bundle the same names as in Node, in khw's own code and inside packages.
  *
- * esbuild puts a lazily imported package into a chunk of its own, and the chunk of a CommonJS package exports nothing but
- * `default`. So the import goes to a module made here, which exports by name what Node finds in the package.
+ * esbuild puts a lazily imported package into its own chunk, and the chunk of a CommonJS package exports only
+ * `default`. So the import is redirected to a generated module, which exports by name the exports that Node finds
+ * in the package.
  */
 export const lazyPackages: Plugin = {
   name: namespace,
   setup(build) {
-    // The bundle names each module made here, so its path is relative: the same sources give the same bytes in every folder.
+    // The bundle contains the name of each generated module, so its path is relative: the same sources give the
+    // same bytes in every folder.
     const root = resolve(build.initialOptions.absWorkingDir ?? ".");
-    // @peculiar/x509 loads only after what loadX509 does before; from then on Node has it.
+    // @peculiar/x509 loads only after the preparation in loadX509; from then on Node has it in its cache.
     build.onStart(async () => void (await loadX509()));
     build.onResolve({ filter: /.*/ }, async ({ importer, kind, path, resolveDir, pluginData }) => {
       if (kind !== "dynamic-import" || pluginData === namespace) return undefined;

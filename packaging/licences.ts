@@ -1,11 +1,11 @@
 import { globSync, readFileSync } from "node:fs";
 
 /**
- * The notice that the licences of bundled packages ask for.
- *
- * @param inputs the source files of the bundle, relative to the current folder; those of a plugin (with a colon) do not count.
- * @returns name, version, declared licence and licence text of every package among them, by name.
- * @throws Error when a package neither carries nor declares a licence: such a bundle must not be shipped.
+ * Builds the notice that the licences of bundled packages require.
+ * @param inputs the source files of the bundle, relative to the current folder; files of a plugin (with a colon) do
+ * not count
+ * @returns name, version, declared licence and licence text of every package, by name
+ * @throws Error if a package neither contains nor declares a licence: such a bundle must not be shipped
  */
 export function licencesOf(inputs: readonly string[]): string {
   const folders = new Set(inputs.flatMap((input) => /^[^:]*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(input)?.[0] ?? []));

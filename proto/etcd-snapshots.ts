@@ -1,17 +1,17 @@
 import type * as wire from "./gen/khw/agent/v1/agent.ts";
 import { refuse, show } from "./validate.ts";
 
-/** Which snapshots of etcd the agent takes by itself. */
+/** The policy of the agent's automatic etcd snapshots. */
 export interface SnapshotPolicy {
-  /** 0: none. */
+  /** 0: no snapshots. */
   readonly intervalMillis: number;
   /** How many of each kind stay on the machine. */
   readonly keep: number;
-  /** A bucket of Cloud Storage that each is uploaded to; empty: none. */
+  /** The Cloud Storage bucket to which each snapshot is uploaded; empty: no upload. */
   readonly bucket: string;
 }
 
-/** @throws KhwError INVALID_ARGUMENT naming the field. */
+/** @throws KhwError INVALID_ARGUMENT naming the field */
 export function parseSnapshotPolicy(field: string, policy: wire.SnapshotPolicy): SnapshotPolicy {
   const { intervalSeconds, keep, bucket } = policy;
   if (intervalSeconds !== 0 && intervalSeconds < 10) refuse(`${field}.interval_seconds`, "is less than 10 s");
@@ -23,7 +23,7 @@ export function parseSnapshotPolicy(field: string, policy: wire.SnapshotPolicy):
   };
 }
 
-/** As Cloud Storage wants a bucket's name to be. */
+/** Checks a bucket's name by the rules of Cloud Storage. */
 export function parseBucket(field: string, name: string): string {
   const wellFormed = /^[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$/.test(name) && !name.includes("..");
   return wellFormed ? name : refuse(field, `${show(name)} is no bucket's name`, "without gs:// and without a path");

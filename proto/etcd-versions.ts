@@ -4,12 +4,12 @@ import { refuse, show } from "./validate.ts";
 /** The etcd of lab 07. */
 export const labEtcdVersion = "v3.4.15";
 
-/** The minor versions of etcd 3 that serve what khw asks of it: learners came with 3.4. */
+/** The minor versions of etcd 3 that khw supports: learners exist since 3.4. */
 const minors = [4, 5, 6];
 
 /**
- * SHA-256 of each release's linux archive, as its SHA256SUMS published it. What is not here is taken from the mirror's own
- * SHA256SUMS: that finds broken downloads, not a mirror that lies in both.
+ * SHA-256 of each release's linux archive, from its published SHA256SUMS. For other releases the mirror's own
+ * SHA256SUMS is used, which detects broken downloads but not a dishonest mirror.
  */
 const published: Readonly<Record<string, Readonly<Record<Architecture, string>>>> = {
   "v3.4.15": {
@@ -18,7 +18,7 @@ const published: Readonly<Record<string, Readonly<Record<Architecture, string>>>
   },
 };
 
-/** @throws KhwError INVALID_ARGUMENT for what is no release, or one that khw does not know how to run. */
+/** @throws KhwError INVALID_ARGUMENT if the text is not a release, or khw does not support it */
 export function parseEtcdVersion(field: string, text: string): string {
   const [, major, minor] = /^v(\d{1,3})\.(\d{1,3})\.(\d{1,3})(?:-(?:alpha|beta|rc)\.\d{1,3})?$/.exec(text) ?? [];
   if (major === undefined)
@@ -29,7 +29,7 @@ export function parseEtcdVersion(field: string, text: string): string {
   return text;
 }
 
-/** Undefined for a release whose digest khw does not know. */
+/** Undefined for a release whose digest is not in khw. */
 export function publishedEtcdDigest(version: string, architecture: Architecture): string | undefined {
   return published[version]?.[architecture];
 }

@@ -4,22 +4,24 @@ import { parseEtcdVersion } from "./etcd-versions.ts";
 import type * as wire from "./gen/khw/agent/v1/agent.ts";
 import { parseMirror, parseSha256, refuse, show } from "./validate.ts";
 
-/** etcd as a member on each controller. */
+/** The etcd members on the controllers. */
 export interface Etcd {
   readonly version: string;
   /** Base URLs or absolute folders, tried in order. */
   readonly mirrors: readonly string[];
-  /** Of the release's archive. */
+  /** The digest of the release's archive. */
   readonly sha256: Readonly<Partial<Record<Architecture, string>>>;
-  /** What preflight measures and finds too slow stands in the way. */
+  /** Whether a disk or network that preflight finds too slow is an error. */
   readonly strict: boolean;
-  /** Its data is on a disk of its own, which is mounted there; without it no member is begun, started or replaced. */
+  /**
+   * Whether its data is on a dedicated disk. Without that disk mounted, no member is created, started or replaced.
+   */
   readonly dedicatedDisk: boolean;
-  /** Undefined: none are taken by themselves. */
+  /** Undefined: no automatic snapshots. */
   readonly snapshots: SnapshotPolicy | undefined;
 }
 
-/** What etcd reads of the cluster's nine files; lab 07 has copies of them in /etc/etcd. */
+/** The files that etcd reads of the cluster's nine; lab 07 copies them to /etc/etcd. */
 export const etcdCredentials = ["ca.pem", "kubernetes.pem", "kubernetes-key.pem"] as const satisfies CredentialName[];
 
 export type EtcdCredential = (typeof etcdCredentials)[number];
@@ -30,7 +32,7 @@ export type EtcdProgram = (typeof etcdPrograms)[number];
 
 export const etcdPorts = { client: 2379, peer: 2380 } as const;
 
-/** @throws KhwError INVALID_ARGUMENT naming the field. */
+/** @throws KhwError INVALID_ARGUMENT naming the field */
 export function parseEtcd({ version, mirrors, sha256, strict, dedicatedDisk, snapshots }: wire.Etcd): Etcd {
   if (mirrors.length === 0) refuse("etcd.mirrors", "is empty");
   return {

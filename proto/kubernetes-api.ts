@@ -5,11 +5,11 @@ import { KhwError } from "./errors.ts";
 export interface KubernetesApiOptions {
   /** For example "https://127.0.0.1:6443". */
   readonly server: string;
-  /** PEM: the cluster's CA, and the caller's certificate and key where it needs to be somebody. */
+  /** PEM: the cluster's CA, and the caller's certificate and key if the request needs an identity. */
   readonly ca: Uint8Array;
   readonly certificate?: Uint8Array;
   readonly key?: Uint8Array;
-  /** For one request. */
+  /** The time limit of one request. */
   readonly timeoutMillis: number;
 }
 
@@ -18,7 +18,7 @@ export interface KubernetesAnswer {
   readonly body: unknown;
 }
 
-/** One request to an API server. */
+/** Sends a request to an API server. */
 export type KubernetesApi = (
   method: "GET" | "PATCH",
   path: string,
@@ -28,9 +28,10 @@ export type KubernetesApi = (
 const maxAnswerBytes = 4 * 1024 * 1024;
 
 /**
- * A small client of the Kubernetes API over mutual TLS. A PATCH is a forced server-side apply as field manager "khw".
- * Any HTTP status is an answer. @throws KhwError UNREACHABLE when there is none; CREDENTIAL_INVALID, at once, for a certificate
- * and key that are no pair in PEM.
+ * Creates a small client of the Kubernetes API over mutual TLS. A PATCH is a forced server-side apply as field
+ * manager "khw". Any HTTP status counts as an answer.
+ * @throws KhwError UNREACHABLE without an answer; CREDENTIAL_INVALID, at once, if certificate and key are not a
+ * matching pair in PEM
  */
 export function createKubernetesApi({
   server,
@@ -97,7 +98,7 @@ function refuseUnusable(credentials: { readonly ca: Buffer; readonly cert?: Buff
   }
 }
 
-/** JSON where it is JSON (every Kubernetes object), else the text. */
+/** Parses JSON (every Kubernetes object); returns other content as text. */
 function parseBody(bytes: Buffer): unknown {
   const text = bytes.toString("utf8");
   try {

@@ -14,15 +14,15 @@ const newestMinor = 37;
 /** A version of the API group kubescheduler.config.k8s.io. */
 export type SchedulerConfigVersion = "v1beta1" | "v1beta3" | "v1";
 
-/** What releases from a minor on want otherwise than the lab's text has it. */
+/** A difference from the lab's text that releases require from a minor version on. */
 export type Difference = { readonly from: number; readonly why: string; readonly source: string } & (
   | { readonly kind: "scheduler-config"; readonly apiVersion: SchedulerConfigVersion }
   | { readonly kind: "flag-gone"; readonly component: Component; readonly flag: string }
 );
 
 /**
- * Every difference from the lab's text, which was written for 1.21, in the order of releases; each holds until a later row
- * takes its place. What was looked at and needs no row stands in docs/kubernetes-versions.md.
+ * Every difference from the lab's text, which was written for 1.21, in the order of releases. Each applies until a
+ * later row replaces it. docs/kubernetes-versions.md lists changes that need no row.
  */
 export const differences: readonly Difference[] = [
   {
@@ -57,7 +57,7 @@ export const differences: readonly Difference[] = [
   },
 ];
 
-/** @throws KhwError INVALID_ARGUMENT for what is no release, or one that khw does not know how to run. */
+/** @throws KhwError INVALID_ARGUMENT if the text is not a release, or khw does not support it */
 export function parseKubernetesVersion(field: string, text: string): KubernetesVersion {
   const [, major, minor] = /^v(\d{1,3})\.(\d{1,3})\.(\d{1,3})(?:-(?:alpha|beta|rc)\.\d{1,3})?$/.exec(text) ?? [];
   if (major === undefined) return refuse(field, `${show(text)} is not a Kubernetes release`, "for example v1.21.0");
@@ -67,7 +67,7 @@ export function parseKubernetesVersion(field: string, text: string): KubernetesV
   return { text, minor: Number(minor) };
 }
 
-/** The version of KubeSchedulerConfiguration to write for a release. */
+/** Returns the version of KubeSchedulerConfiguration for a release. */
 export function schedulerConfigVersion(kubernetesVersion: string): SchedulerConfigVersion {
   return rowsOf(kubernetesVersion).reduce<SchedulerConfigVersion>(
     (version, row) => (row.kind === "scheduler-config" ? row.apiVersion : version),
@@ -75,7 +75,7 @@ export function schedulerConfigVersion(kubernetesVersion: string): SchedulerConf
   );
 }
 
-/** The lab's flags that a component of a release is started without. */
+/** Returns the lab's flags that a component of a release no longer has. */
 export function goneFlags(component: Component, kubernetesVersion: string): string[] {
   return rowsOf(kubernetesVersion).flatMap((row) =>
     row.kind === "flag-gone" && row.component === component ? [row.flag] : [],

@@ -1,7 +1,7 @@
 import { isIP } from "node:net";
 import { type Cidr, cidrsOverlap, ipv4ToNumber, numberToIPv4, parseCidr, refuse, show } from "./validate.ts";
 
-/** Networks in which no services, pods or machines can be. */
+/** Networks that cannot hold services, pods or machines. */
 const reserved: readonly (readonly [cidr: string, why: string])[] = [
   ["0.0.0.0/8", "this network"],
   ["127.0.0.0/8", "loopback"],
@@ -9,10 +9,13 @@ const reserved: readonly (readonly [cidr: string, why: string])[] = [
   ["224.0.0.0/4", "multicast"],
 ];
 
-/** kube-apiserver takes no network of fewer addresses, and none of more. */
+/** The network sizes that kube-apiserver accepts, in addresses. */
 const [leastAddresses, mostAddresses] = [8, 2 ** 20];
 
-/** A network of services by kube-apiserver's own rules. @throws KhwError INVALID_ARGUMENT */
+/**
+ * Parses a network of services by kube-apiserver's own rules.
+ * @throws KhwError INVALID_ARGUMENT
+ */
 export function parseServiceCidr(field: string, text: string): Cidr {
   const cidr = parseUsableCidr(field, text);
   const size = cidr.last - cidr.first + 1;
@@ -32,7 +35,10 @@ export function parseServiceCidr(field: string, text: string): Cidr {
   return cidr;
 }
 
-/** A network outside the reserved ones. @throws KhwError INVALID_ARGUMENT */
+/**
+ * Parses a network outside the reserved ones.
+ * @throws KhwError INVALID_ARGUMENT
+ */
 export function parseUsableCidr(field: string, text: string): Cidr {
   const cidr = parseCidr(field, text);
   const found = reserved.find(([other]) => cidrsOverlap(cidr, parseCidr(field, other)));
@@ -40,13 +46,16 @@ export function parseUsableCidr(field: string, text: string): Cidr {
   return cidr;
 }
 
-/** An address, and an error's words for its holder. */
+/** An address, and the text for its holder in an error. */
 export interface HeldAddress {
   readonly address: string;
   readonly holder: string;
 }
 
-/** No machine is in a network of services or pods. @throws KhwError INVALID_ARGUMENT naming the network and the address */
+/**
+ * Refuses machines in a network of services or pods.
+ * @throws KhwError INVALID_ARGUMENT naming the network and the address
+ */
 export function refuseInside(networks: Readonly<Record<string, string>>, held: readonly HeldAddress[]): void {
   for (const [field, text] of Object.entries(networks)) {
     const { first, last } = parseCidr(field, text);
@@ -63,14 +72,14 @@ export function refuseInside(networks: Readonly<Record<string, string>>, held: r
   }
 }
 
-/** The address of the service kubernetes: the first of the services' network. */
+/** Returns the address of the service kubernetes: the first of the services' network. */
 export function serviceAddress(serviceCidr: string): string {
   return numberToIPv4(parseCidr("serviceCidr", serviceCidr).first + 1);
 }
 
 /**
- * A name that clients call a server by: an IP address or a DNS name as it stands in a certificate.
- * @throws KhwError INVALID_ARGUMENT for a name that no client would ask for
+ * Parses a server's name for clients: an IP address, or a DNS name as in a certificate.
+ * @throws KhwError INVALID_ARGUMENT for a name that no client can request
  */
 export function parseServerName(field: string, value: string): string {
   if (isIP(value) === 4) return value;

@@ -9,10 +9,10 @@ export interface StandardStream extends Writable {
 }
 
 /**
- * Returns the function that writes to the stream. The first failure is reported, and what comes later is dropped.
+ * Returns a function that writes to the stream. The first failure is reported, and later text is dropped.
  *
- * Files are written to here and not by Node: Node passes over a short write, so that a full disk cuts the text and nobody hears
- * of it.
+ * Files are written here and not by Node: Node ignores a short write, so a full disk would truncate the text
+ * silently.
  */
 export function createWriter(
   stream: StandardStream,
@@ -44,7 +44,7 @@ export function writeAll(fd: number, text: string): void {
   while (rest.length > 0) rest = rest.subarray(writeSync(fd, rest));
 }
 
-/** A failed write as khw reports it. */
+/** Builds khw's error for a failed write. */
 export function writeError(what: string, cause: Error): KhwError {
   return new KhwError("IO_FAILED", `${what} cannot be written: ${cause.message}`, {
     hint: "free space on that disk, or send the output elsewhere, then run the command again",
@@ -56,7 +56,10 @@ function isErrno(error: unknown): error is NodeJS.ErrnoException {
   return error instanceof Error && "code" in error && "syscall" in error;
 }
 
-/** Neither a terminal nor a pipe nor a socket, which Node writes to as it should; /dev/full counts as a file. */
+/**
+ * Whether the stream is neither a terminal, a pipe nor a socket, to which Node writes correctly; /dev/full counts
+ * as a file.
+ */
 function isFile(fd: number): boolean {
   const stats = fstatSync(fd);
   return stats.isFile() || (stats.isCharacterDevice() && !isatty(fd));

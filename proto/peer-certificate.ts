@@ -3,19 +3,20 @@ import { type PeerCertificate, TLSSocket } from "node:tls";
 import { parseName } from "./subject.ts";
 
 /**
- * Makes every TLS connection of this process safe from the peer's certificate.
+ * Protects every TLS connection of this process from a crash by the peer's certificate.
  *
- * Node 24.21 crashes in `getPeerCertificate()` when a certificate of the peer's chain has a key on a curve without a NIST name
- * (brainpool). Node's own client calls it for every server, and grpc-js calls it for every caller. The replacement reads the same
- * certificate with `getPeerX509Certificate()`, which does not crash. See docs/decisions/peer-certificates.md.
+ * Node 24.21 crashes in `getPeerCertificate()` if a certificate of the peer's chain has a key on a curve without a
+ * NIST name (brainpool). Node's own client calls it for every server, and grpc-js for every caller. The replacement
+ * reads the same certificate with `getPeerX509Certificate()`, which does not crash. See
+ * docs/decisions/peer-certificates.md.
  */
 export function guardPeerCertificates(): void {
   const { prototype } = TLSSocket;
   const read = Reflect.get(prototype, "getPeerX509Certificate");
   const certificates = new WeakMap<TLSSocket, X509Certificate>();
   replace("getPeerX509Certificate", function first(this: TLSSocket) {
-    // On a client's socket Node takes the certificate out of the chain when it reads it: a second call would return the next
-    // certificate of the chain, or undefined.
+    // On a client's socket Node removes the certificate from the chain when it reads it: a second call would return
+    // the next certificate of the chain, or undefined.
     const certificate = certificates.get(this) ?? read.call(this);
     if (certificate !== undefined) certificates.set(this, certificate);
     return certificate;
@@ -27,13 +28,15 @@ function replace(name: keyof TLSSocket, value: unknown): void {
   Object.defineProperty(TLSSocket.prototype, name, { value, configurable: true });
 }
 
-/** An empty object when the peer shows no certificate, as Node answers. */
+/** Returns an empty object if the peer presents no certificate, like Node. */
 function peerCertificate(this: TLSSocket): Partial<PeerCertificate> {
   const certificate = this.getPeerX509Certificate();
   return certificate === undefined ? {} : toLegacy(certificate);
 }
 
-/** The fields that Node, grpc-js and undici read: neither issuerCertificate nor the parameters of the key. */
+/**
+ * Converts to the fields that Node, grpc-js and undici read, without issuerCertificate and the key's parameters.
+ */
 function toLegacy(certificate: X509Certificate): Partial<PeerCertificate> {
   const { subjectAltName, keyUsage } = certificate;
   return {
@@ -46,7 +49,7 @@ function toLegacy(certificate: X509Certificate): Partial<PeerCertificate> {
     fingerprint: certificate.fingerprint,
     fingerprint256: certificate.fingerprint256,
     fingerprint512: certificate.fingerprint512,
-    // Node's types call it a list always; it is undefined for a certificate without the extension.
+    // Always a list in Node's types, but undefined for a certificate without the extension.
     ...(Array.isArray(keyUsage) ? { ext_key_usage: keyUsage } : {}),
     serialNumber: certificate.serialNumber,
     raw: certificate.raw,

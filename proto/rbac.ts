@@ -1,4 +1,4 @@
-/** The lab's RBAC objects, through which an API server may use the kubelets' API; YAML in the lab, the same as data here. */
+/** The lab's RBAC objects, which permit an API server to use the kubelets' API: the lab's YAML as data. */
 export const rbacObjects = [
   {
     path: "/apis/rbac.authorization.k8s.io/v1/clusterroles/system:kube-apiserver-to-kubelet",

@@ -1,8 +1,8 @@
 import { fromDetail, type KhwError } from "./errors.ts";
 
 /**
- * The answer to a connection that is refused before it may speak HTTP/2: an empty SETTINGS frame and a GOAWAY frame, whose debug
- * data holds the error. The agent writes these bytes and closes; no session is ever made.
+ * Encodes the answer to a connection that is refused before HTTP/2: an empty SETTINGS frame and a GOAWAY frame,
+ * whose debug data holds the error. The agent writes these bytes and closes the connection, without a session.
  */
 export function encodeRefusal({ code, message, hint = "" }: KhwError): Buffer {
   const debug = Buffer.from([`${code}: ${line(message)}`, ...(hint === "" ? [] : [`hint: ${line(hint)}`])].join("\n"));
@@ -13,7 +13,7 @@ export function encodeRefusal({ code, message, hint = "" }: KhwError): Buffer {
   ]);
 }
 
-/** The error in such an answer; undefined for everything else that a server may say first. */
+/** Returns the error in such an answer; undefined for any other first bytes of a server. */
 export function decodeRefusal(bytes: Buffer): KhwError | undefined {
   for (let start = 0; start + headerLength <= bytes.length;) {
     const end = start + headerLength + bytes.readUIntBE(start, 3);
@@ -29,7 +29,7 @@ export function decodeRefusal(bytes: Buffer): KhwError | undefined {
   return undefined;
 }
 
-/** More than any refusal has. */
+/** More than the length of any refusal. */
 export const maxRefusalBytes = 4_096;
 
 const headerLength = 9;
@@ -41,7 +41,7 @@ function line(text: string): string {
   return text.replaceAll(/\s+/g, " ").slice(0, 1_000);
 }
 
-/** Of stream 0, without flags. */
+/** Builds a frame of stream 0, without flags. */
 function frame(type: number, payload: Buffer): Buffer {
   const header = Buffer.alloc(headerLength);
   header.writeUIntBE(payload.length, 0, 3);

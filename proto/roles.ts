@@ -1,12 +1,12 @@
 import { refuse, show } from "./validate.ts";
 
-/** What the Organization of a management certificate says that its holder is. */
+/** The Organization in a management certificate, which gives the holder's role. */
 export const organizations = {
-  /** May do everything that an agent offers. */
+  /** May call everything. */
   admin: "khw:admin",
-  /** May read, and change nothing. */
+  /** May read, but not change. */
   viewer: "khw:viewer",
-  /** Is the agent of the node that the certificate is for; may ask nothing of another agent. */
+  /** The agent of the node that the certificate names; may call no other agent. */
   agent: "khw:agent",
 } as const;
 
@@ -15,8 +15,8 @@ export type Role = keyof typeof organizations;
 const roleNames = ["admin", "viewer", "agent"] as const satisfies readonly Role[];
 
 /**
- * The role that a certificate's Organization gives, as Node's `subject.O` has it: one value, or a list when there are several.
- * A certificate with no Organization of khw's, or with more than one Organization, has none.
+ * Returns the role of a certificate's Organization, from Node's `subject.O`: one value, or a list of several. A
+ * certificate without one of khw's Organizations, or with several, gives no role.
  */
 export function roleOf(subjectOrganization: string | readonly string[] | undefined): Role | undefined {
   const [organization, ...others] = [subjectOrganization ?? []].flat();

@@ -1,16 +1,19 @@
 /**
- * Characters that steer a terminal or hide text: controls, lone surrogates, line and paragraph separators, bidirectional
- * controls, interlinear annotations, tags and noncharacters.
+ * Characters that control a terminal or hide text: controls, lone surrogates, line and paragraph separators,
+ * bidirectional controls, interlinear annotations, tags and noncharacters.
  */
 const unsafe =
   /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\p{Bidi_Control}\p{Noncharacter_Code_Point}\u{fff9}-\u{fffb}\u{e0000}-\u{e007f}]/gu;
 
-/** The first unsafe character of the text; undefined: the text has no such character. Line breaks and tabs are unsafe here. */
+/** Returns the first unsafe character of the text, or undefined. Line breaks and tabs are unsafe here. */
 export function unsafeCharacter(text: string): string | undefined {
   return text.match(unsafe)?.[0];
 }
 
-/** The text in one line: unsafe characters become U+FFFD, a tab a blank, a line break " / " (a blank after a colon). */
+/**
+ * Returns the text in one line: unsafe characters become U+FFFD, a tab becomes a blank, a line break " / " (a blank
+ * after a colon).
+ */
 export function oneLine(text: string): string {
   if (!text.includes("\n")) return replaceUnsafe(text);
   const lines = text.split(lineBreak).map((line) => replaceUnsafe(line).trim());
@@ -20,8 +23,8 @@ export function oneLine(text: string): string {
 }
 
 /**
- * The text in lines that cannot pass for lines of another origin: each after the first is indented by two blanks or more.
- * Unsafe characters become U+FFFD, a tab a blank.
+ * Indents every line after the first by two blanks or more, so that no line looks like a line of another origin.
+ * Unsafe characters become U+FFFD, a tab becomes a blank.
  */
 export function paragraph(text: string): string {
   if (!text.includes("\n")) return replaceUnsafe(text);
@@ -29,12 +32,12 @@ export function paragraph(text: string): string {
   return [first, ...others.map((line) => (line === "" || line.startsWith("  ") ? line : `  ${line}`))].join("\n");
 }
 
-/** The text with its line breaks and tabs; other unsafe characters become U+FFFD. */
+/** Keeps line breaks and tabs; other unsafe characters become U+FFFD. */
 export function keepLines(text: string): string {
   return text.replaceAll(unsafe, (found) => (found === "\n" || found === "\t" ? found : replacement));
 }
 
-/** A copy of plain data with every string in it changed, keys excepted. */
+/** Copies plain data and changes every string in it, except keys. */
 export function mapStrings<Data>(data: Data, change: (text: string) => string): Data;
 export function mapStrings(data: unknown, change: (text: string) => string): unknown {
   if (typeof data === "string") return change(data);

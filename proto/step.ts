@@ -1,53 +1,56 @@
 import { KhwError, toKhwError } from "./errors.ts";
 
-/** What differs from what shall be, in words; never a secret. */
+/** A difference from the desired state, for people; never a secret. */
 export interface Drift {
-  /** One line, for example "mode is 0644, not 0600". */
+  /** A single line, for example "mode is 0644, not 0600". */
   readonly summary: string;
   /**
-   * What it means for a process. "restart": to put this right ends one that runs. "down": none runs, and nothing else is
-   * wrong; to whoever supervises processes this is no drift.
+   * The effect on a process. "restart": the repair restarts a running process. "down": the only difference is that
+   * no process runs; the supervisor handles that, not the repair.
    */
   readonly process?: "restart" | "down";
   /**
-   * What a person must do, for drift that khw reports and never puts right: it cannot know who wanted it so. An apply leaves
-   * the step as it is, and the steps that need it go on.
+   * The action that a person must take, for drift that khw reports and does not repair, because its reason is
+   * unknown. An apply leaves the step as it is, and the steps that need it continue.
    */
   readonly remedy?: string;
 }
 
-/** A text file as it is and as it shall be; never one that holds a secret. */
+/** The current and the desired content of a text file; never one with a secret. */
 export interface TextDifference {
   readonly path: string;
-  /** Absent when there is no such file. */
+  /** Absent if the file does not exist. */
   readonly found: string | undefined;
   readonly wanted: string;
 }
 
-/** What an apply may use beside its Os. */
+/** The context of an apply, besides its Os. */
 export interface ApplyContext {
   readonly signal: AbortSignal;
-  /** Tells how far it is, for example "63 of 118 MB". */
+  /** Reports progress, for example "63 of 118 MB". */
   readonly progress: (text: string) => void;
 }
 
 /**
- * One truth about a machine (or a project in the cloud), how to see whether it holds, and how to establish it.
- * `check` is read-only. `apply` may assume that all steps in `needs` hold. What a step wants comes from the desired state
- * alone, never from another step's output, so that a plan needs no execution.
+ * A condition of a machine (or a project in the cloud), with its check and the way to establish it. `check` is
+ * read-only. `apply` may assume that all steps in `needs` hold. A step depends on the desired state only, never on
+ * another step's output, so that a plan needs no execution.
  */
 export interface Step<Os> {
   readonly id: string;
-  /** The truth, for people: "kube-apiserver v1.21.0 is installed". */
+  /** The condition for people: "kube-apiserver v1.21.0 is installed". */
   readonly title: string;
   readonly needs: readonly string[];
-  /** Folders in which a change may make the step differ: what to watch between two checks. */
+  /** Folders in which a change may make the step differ; they are watched between two checks. */
   readonly watches?: readonly string[];
   check(os: Os, signal: AbortSignal): Promise<Drift | null>;
   apply(os: Os, context: ApplyContext): Promise<void>;
-  /** Why the step does not hold though it was applied, in more words than its drift; null if it cannot say. Read-only. */
+  /**
+   * Explains in more detail than the drift why the step does not hold after its apply; null if the reason is
+   * unknown. Read-only.
+   */
   explain?(os: Os, drift: Drift): Promise<KhwError | null>;
-  /** Where the step is about a text file without secrets: its two texts, for people to compare. Read-only. */
+  /** For a step about a text file without secrets: its two texts, for a comparison. Read-only. */
   text?(os: Os): Promise<TextDifference>;
 }
 
@@ -59,7 +62,7 @@ export type StepEvent =
 export type StepResult =
   | { readonly outcome: "unchanged"; readonly millis: number }
   | { readonly outcome: "changed"; readonly millis: number; readonly drift: Drift }
-  /** It differs, and was left to a person. */
+  /** It differs and was left to a person. */
   | { readonly outcome: "reported"; readonly millis: number; readonly drift: Drift & { readonly remedy: string } }
   | { readonly outcome: "failed"; readonly millis: number; readonly drift: Drift | null; readonly error: KhwError }
   | { readonly outcome: "skipped"; readonly millis: 0 };
@@ -70,8 +73,9 @@ export interface RunOptions {
 }
 
 /**
- * Checks every step, applies those that differ, and checks those again; each as soon as the steps it needs hold.
- * Never throws for a step's failure: what needs it is skipped, the rest goes on. Results are in the order of the list.
+ * Checks every step, applies those that differ, and checks them again; each as soon as the steps that it needs
+ * hold. A failed step does not throw: steps that need it are skipped, the others continue. Results are in the order
+ * of the list.
  */
 export async function applySteps<Os>(steps: readonly Step<Os>[], os: Os, options: RunOptions): Promise<StepResult[]> {
   refuseDisorder(steps);
@@ -90,7 +94,7 @@ export async function applySteps<Os>(steps: readonly Step<Os>[], os: Os, options
   return Promise.all(running.values());
 }
 
-/** A step needs only steps that stand before it: so there is no circle, and each id is one step's. */
+/** Checks that a step needs only earlier steps, so that there is no circle, and that ids are unique. */
 function refuseDisorder(steps: readonly Step<never>[]): void {
   const known = new Set<string>();
   for (const { id, needs } of steps) {
@@ -129,7 +133,10 @@ async function applyStep<Os>(step: Step<Os>, os: Os, { signal, emit }: RunOption
   }
 }
 
-/** The steps that neither are excluded nor need one that is, directly or not; in the order of the list. */
+/**
+ * Returns the steps that are not excluded and do not need an excluded one, directly or indirectly; in the order of
+ * the list.
+ */
 export function withoutDependents<Os>(steps: readonly Step<Os>[], excluded: ReadonlySet<string>): Step<Os>[] {
   const out = new Set(excluded);
   return steps.filter(({ id, needs }) => {
@@ -138,7 +145,7 @@ export function withoutDependents<Os>(steps: readonly Step<Os>[], excluded: Read
   });
 }
 
-/** The steps but for the excluded ones, whose holding the others no longer wait for. */
+/** Returns the steps without the excluded ones; the others no longer wait for those. */
 export function withoutSteps<Os>(steps: readonly Step<Os>[], excluded: (id: string) => boolean): Step<Os>[] {
   return steps
     .filter(({ id }) => !excluded(id))

@@ -1,28 +1,33 @@
 import type { X509Certificate } from "node:crypto";
 
-/** The attributes of a distinguished name by their short names ("CN", "O"); each with its values in the certificate's order. */
+/**
+ * The attributes of a distinguished name by their short names ("CN", "O"), with their values in the certificate's
+ * order.
+ */
 export type DistinguishedName = Readonly<Record<string, readonly string[]>>;
 
 /**
- * The subject of a certificate. `X509Certificate.toLegacyObject()` has it too, and must not be called: Node 24.21 crashes there
- * for a key on a curve without a NIST name (docs/decisions/peer-certificates.md).
+ * Returns the subject of a certificate. `X509Certificate.toLegacyObject()` must not be used: Node 24.21 crashes
+ * there for a key on a curve without a NIST name (docs/decisions/peer-certificates.md).
  */
 export function subjectOf({ subject }: Pick<X509Certificate, "subject">): DistinguishedName {
   return parseName(subject);
 }
 
-/** The name on one line, for people. Node has no text for a certificate with an empty subject, whatever its types say. */
+/**
+ * Formats the name on one line. Node returns undefined for a certificate with an empty subject, against its types.
+ */
 export function nameOnOneLine(text: string | undefined): string {
   return text?.replaceAll("\n", ", ") ?? "without a name";
 }
 
 /**
- * A name as Node writes it: an attribute a line, parts of one relative name joined by " + ", special characters escaped as in
- * RFC 2253.
+ * Parses a name in Node's format: one attribute on each line, parts of one relative name joined by " + ", special
+ * characters escaped as in RFC 2253.
  */
 export function parseName(text: string | undefined): DistinguishedName {
   const name: Record<string, string[]> = {};
-  // A certificate may have no subject at all; Node then has undefined, whatever its types say.
+  // Undefined for a certificate without a subject, against Node's types.
   for (const part of text?.split(/\n| \+ /) ?? []) {
     const sign = part.indexOf("=");
     if (sign > 0) (name[part.slice(0, sign)] ??= []).push(unescape(part.slice(sign + 1)));

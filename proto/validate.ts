@@ -8,12 +8,15 @@ export function refuse(field: string, message: string, hint?: string): never {
   throw new KhwError("INVALID_ARGUMENT", `${field}: ${message}`, { hint });
 }
 
-/** The value as it may stand in a message: quoted, unsafe characters escaped or replaced, cut at 80 characters. */
+/** Formats a value for a message: quoted, unsafe characters escaped or replaced, truncated to 80 characters. */
 export function show(value: string): string {
   return oneLine(JSON.stringify(value.length > 80 ? `${value.slice(0, 77)}...` : value));
 }
 
-/** A name as Compute Engine allows it for instances and for most else (RFC 1035 label, at most 63 characters). */
+/**
+ * Parses a name by Compute Engine's rules for instances and most other resources (RFC 1035 label, at most 63
+ * characters).
+ */
 export function parseNodeName(field: string, value: string, what = "an instance's name"): string {
   if (!/^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$/.test(value)) {
     refuse(
@@ -37,7 +40,7 @@ export interface Cidr {
   readonly last: number;
 }
 
-/** An IPv4 network in CIDR notation whose host bits are zero. */
+/** Parses an IPv4 network in CIDR notation; its host bits must be zero. */
 export function parseCidr(field: string, text: string): Cidr {
   const [address = "", bits = "", ...rest] = text.split("/");
   if (!isIPv4(address) || !/^([0-9]|[12][0-9]|3[0-2])$/.test(bits) || rest.length > 0) {
@@ -63,10 +66,13 @@ export function numberToIPv4(number: number): string {
   return [24, 16, 8, 0].map((shift) => Math.floor(number / 2 ** shift) % 256).join(".");
 }
 
-/** More bytes than any flag, path or URL here needs. */
+/** More bytes than any flag, path or URL needs here. */
 const longestText = 4096;
 
-/** Refuses a text that is too long, or holds a character that programs, terminals and people read differently. */
+/**
+ * Refuses a text that is too long, or contains a character that programs, terminals and people interpret
+ * differently.
+ */
 function refuseUnsafe(field: string, value: string): void {
   const bytes = Buffer.byteLength(value);
   if (bytes > longestText) refuse(field, `${bytes} bytes are more than the ${longestText} that khw takes`);
@@ -77,14 +83,14 @@ function refuseUnsafe(field: string, value: string): void {
   refuse(field, `${show(value)} holds ${what} (${code})`, "write the value on one line, in printable characters");
 }
 
-/** A value that goes into a command line: one line, no unsafe characters, no quotation marks, at most 4 KiB. */
+/** Parses a value for a command line: one line, no unsafe characters, no quotation marks, at most 4 KiB. */
 export function parseFlagValue(field: string, value: string): string {
   refuseUnsafe(field, value);
   if (/['"]/.test(value)) refuse(field, `${show(value)} holds a quotation mark`, "write the value without quotes");
   return value;
 }
 
-/** A flag's name without dashes, as Kubernetes' programs spell them. */
+/** Parses a flag's name without dashes, in the spelling of Kubernetes' programs. */
 export function parseFlagName(field: string, name: string): string {
   if (!/^[a-z][a-z0-9-]{0,127}$/.test(name))
     refuse(field, `${show(name)} cannot be a flag's name`, "write it without leading dashes, for example event-ttl");
@@ -96,7 +102,10 @@ export function parseSha256(field: string, value: string): string {
   return value;
 }
 
-/** A URL of one of these kinds ("https:", ...), without slashes at its end. What is refused is shown without user and password. */
+/**
+ * Parses a URL of one of these kinds ("https:", ...), without slashes at its end. Errors show it without user and
+ * password.
+ */
 export function parseUrl(field: string, text: string, protocols: readonly string[]): string {
   const shown = show(text.replace(/\/\/[^/]*@/, "//"));
   const bytes = Buffer.byteLength(text);
@@ -108,7 +117,7 @@ export function parseUrl(field: string, text: string, protocols: readonly string
   return text.replace(/\/+$/, "");
 }
 
-/** Where releases come from: a URL (https, http, file), without slashes at its end, or an absolute folder. */
+/** Parses the source of releases: a URL (https, http, file), without slashes at its end, or an absolute folder. */
 export function parseMirror(field: string, location: string): string {
   return isAbsolute(location)
     ? parseFlagValue(field, location)

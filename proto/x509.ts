@@ -1,10 +1,10 @@
 import type * as X509 from "@peculiar/x509";
 
 /**
- * The X.509 library, loaded by those commands and processes that make certificates or requests, and by no other.
+ * Loads the X.509 library; only commands and processes that make certificates or requests need it.
  *
- * Its registry of algorithms comes from tsyringe, which refuses to load unless decorator metadata can be asked for. None of the
- * library's classes has any, so two functions that know none are all it takes.
+ * Its registry of algorithms comes from tsyringe, which requires the functions for decorator metadata. None of the
+ * library's classes has metadata, so two functions that return no metadata are enough.
  */
 export async function loadX509(): Promise<typeof X509> {
   if (!("getMetadata" in Reflect)) {
