@@ -7,13 +7,13 @@ import { installCommands } from "./families/install.ts";
 import { loadBalancerCommands } from "./families/lb.ts";
 import { nodeCommands } from "./families/nodes.ts";
 
-/** The families of commands: the first of two words. */
+/** The first words of commands with two words. */
 export const families: Readonly<Record<string, string>> = {
-  lb: "the load balancer alone",
-  encryption: "the keys that Kubernetes encrypts Secrets with in etcd",
-  pki: "the cluster's certificates, and the authority over who may command the agents",
-  config: "what khw.yaml may hold",
-  etcd: "the cluster's etcd: how it is, snapshots, restore",
+  lb: "create, show and delete the load balancer alone",
+  encryption: "the key that Secrets are encrypted with in etcd",
+  pki: "certificates of the cluster, and identities for the agents and their callers",
+  config: "print defaults and keys of khw.yaml",
+  etcd: "state, snapshots, restore and defragmentation of etcd",
 };
 
 /** Every command, in the order of the help. */

@@ -3,34 +3,36 @@ import type { ClusterConfig } from "../config/schema.ts";
 import type { Context } from "../terminal/context.ts";
 import type { Form } from "../terminal/output-format.ts";
 
-/** A command: what it shows of itself, what it takes and what it does. */
+/** A command: its help, its arguments and its action. */
 export interface CommandSpec {
-  /** The words that it is called by. */
+  /** The words that call it. */
   readonly path: readonly [string] | readonly [family: string, name: string];
   readonly summary: string;
-  /** What there is to say beyond the summary. */
+  /** The sentences of the help after the summary. */
   readonly details?: string;
   readonly examples?: readonly string[];
-  /** The keys of khw.yaml, or whole groups of them, that it has the flags of. */
+  /** The keys of khw.yaml, or groups of keys, whose flags it takes. */
   readonly settings?: readonly string[];
+  /** The keys among them, or groups, that the short help shows beside those that it shows for every command. */
+  readonly everyday?: readonly string[];
   readonly options?: readonly Option[];
   readonly arguments?: readonly Argument[];
-  /** What it can tell its results in; text and JSON where not given. */
+  /** Its output formats (default: text and JSON). */
   readonly forms?: readonly Form[];
-  /** Answers the exit code. The command's own module is loaded here and no earlier. */
+  /** Returns the exit code. The command's own module is loaded here, not earlier. */
   readonly run: (call: Call) => Promise<number>;
 }
 
-/** What a command is called with. */
+/** The arguments and options of a call. */
 export interface Call {
   readonly context: Context;
   readonly output: "text" | "json";
-  /** As `output`, for a command that knows more forms than these. */
+  /** As `output`, for commands with more formats. */
   readonly form: Form;
   /** Reads khw.yaml and the flags. */
   readonly config: () => Promise<ClusterConfig>;
   readonly arguments: readonly string[];
-  /** The value of an option of its own, which is named in camel case; "" where it was not given. */
+  /** The value of one of its own options, named in camel case; "" if it is not given. */
   readonly text: (option: string) => string;
   readonly texts: (option: string) => readonly string[];
   readonly flag: (option: string) => boolean;

@@ -3,6 +3,7 @@ import { KhwError } from "../../proto/errors.ts";
 import { refuse, show } from "../../proto/validate.ts";
 import type { Call, CommandSpec } from "./command.ts";
 import { commands, families } from "./command-table.ts";
+import { addLongHelp } from "./help.ts";
 import { clientVersion } from "../commands/version.ts";
 import { addFlags, givenFlags } from "../config/flags.ts";
 import { loadConfig } from "../config/load.ts";
@@ -11,11 +12,11 @@ import type { Form } from "../terminal/output-format.ts";
 
 const usageError = 64;
 
-/** What any command can tell its results in, and then what some can. */
+/** All output formats, and those that every command has. */
 const forms: readonly Form[] = ["text", "json", "yaml", "wide"];
 const commonForms: readonly Form[] = ["text", "json"];
 
-/** Runs the command that the arguments name. @throws KhwError INVALID_ARGUMENT, or whatever the command throws */
+/** Runs the command that the arguments name. @throws KhwError INVALID_ARGUMENT, or the command's own error */
 export async function runProgram(argv: readonly string[], context: Context): Promise<number> {
   let exitCode = 0;
   const done = (code: number): void => {
@@ -27,7 +28,7 @@ export async function runProgram(argv: readonly string[], context: Context): Pro
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     if (error.exitCode === 0) return 0;
-    // The help was shown in place of a command that was not named.
+    // No command was given, so commander has printed the help.
     if (error.code === "commander.help") return usageError;
     throw toArgumentError(error);
   }
@@ -36,19 +37,22 @@ export async function runProgram(argv: readonly string[], context: Context): Pro
 
 export interface ProgramOptions {
   readonly version: string;
-  /** Told the exit code of the command that was run. */
+  /** Called with the exit code of the command. */
   readonly done: (exitCode: number) => void;
 }
 
-/** The program of the table's commands. */
+/** Builds the program from the command table. */
 export function createProgram(context: Context, { version, done }: ProgramOptions): Command {
   const program = new Command("khw-client")
-    .description("Turns machines that you already have into a highly available Kubernetes control plane.")
-    .option("--config <file>", "read this file; without it khw.yaml in the current folder, where there is one")
-    .addOption(new Option("-o, --output <form>", "how results are told").choices(forms).default("text"))
-    .option("--debug", "tell where in the program an error came from")
-    .version(`khw-client ${version}`, "-V, --version", "tell this client's version")
-    .helpOption("-h, --help", "show this")
+    .description(
+      "Sets up a highly available Kubernetes control plane on machines that you already have, and keeps it running.",
+    )
+    .option("--config <file>", "read settings from this file (default: khw.yaml in the current folder, if it exists)")
+    .addOption(new Option("-o, --output <form>", "output format").choices(forms).default("text"))
+    .option("--debug", "print stack traces with errors")
+    .version(`khw-client ${version}`, "-V, --version", "print this client's version")
+    .helpOption("-h, --help", "show help")
+    .helpCommand("help [command]", "show the help of a command")
     .configureHelp({ showGlobalOptions: true, minWidthToWrap: 20 })
     .configureOutput({ writeOut: context.write, writeErr: context.warn, outputError: () => {} })
     .exitOverride();
@@ -69,9 +73,10 @@ export function createProgram(context: Context, { version, done }: ProgramOption
     for (const argument of spec.arguments ?? []) command.addArgument(argument);
     for (const option of spec.options ?? []) command.addOption(option);
     addFlags(command, spec.settings ?? []);
+    addLongHelp(command, spec.everyday);
     if (spec.examples !== undefined) command.addHelpText("after", `\nExamples:\n  ${spec.examples.join("\n  ")}`);
     command.action(async () => {
-      // Loaded here, and not at the top: `--version` needs no TLS.
+      // Loaded here because `--help` and `--version` need no TLS.
       const { guardPeerCertificates } = await import("../../proto/peer-certificate.ts");
       guardPeerCertificates();
       done(await spec.run(callOf(command, program, { context, spec })));
@@ -121,12 +126,15 @@ function callOf(command: Command, program: Command, { context, spec }: CallOptio
   };
 }
 
-function parseForm(text: string, { path, forms: known = commonForms }: CommandSpec): Form {
-  const hint = `${path.join(" ")} knows ${known.join(", ")}`;
-  return known.find((form) => form === text) ?? refuse("--output", `${show(text)} is for other commands`, hint);
+function parseForm(text: string, { forms: known = commonForms }: CommandSpec): Form {
+  const hint = `use one of ${known.join(", ")}`;
+  return (
+    known.find((form) => form === text) ??
+    refuse("--output", `${show(text)} is not an output format of this command`, hint)
+  );
 }
 
-/** commander's own words, without its prefix, and its suggestion as the hint. */
+/** Keeps commander's message without its prefix; its suggestion becomes the hint. */
 function toArgumentError(error: CommanderError): KhwError {
   const [message = "", suggestion] = error.message.replace(/^error: /, "").split("\n");
   const hint = suggestion?.replace(/^\(Did you mean (.*)\?\)$/, "did you mean $1?") ?? "khw-client --help";

@@ -1,11 +1,11 @@
 import type { Context } from "../terminal/context.ts";
 
 /**
- * Runs the command that the arguments name and answers its exit code.
- * @throws KhwError INVALID_ARGUMENT for arguments that no command takes; whatever the command throws.
+ * Runs the command that the arguments name and returns its exit code.
+ * @throws KhwError INVALID_ARGUMENT for arguments that no command takes; the command's own error
  */
 export async function run(argv: readonly string[], context: Context): Promise<number> {
-  // Nothing is loaded for a mere --version: it shall cost little more than starting Node.
+  // --version loads nothing else, so that it costs little more than the start of Node.
   if (argv.length === 1 && (argv[0] === "--version" || argv[0] === "-V")) {
     const { clientVersion } = await import("../commands/version.ts");
     context.write(`khw-client ${await clientVersion()}\n`);

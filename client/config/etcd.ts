@@ -8,10 +8,10 @@ import { snapshots } from "./snapshots.ts";
 
 /** The group `etcd` of khw.yaml. */
 export const etcd = {
-  title: "The cluster's store.",
+  title: "The cluster's etcd.",
   keys: {
     mode: {
-      help: "managed: khw installs a member on each controller and looks after it, as lab 07 has it; external: etcd is yours. Left out: external where cluster.etcdServers is given, else managed.",
+      help: "managed installs and supervises a member on each controller, as in lab 07. external leaves etcd to you. Default: external if cluster.etcdServers is given, else managed.",
       default: null,
       flag: { name: "--etcd", value: "managed|external" },
       parse: optional(oneOf(["managed", "external"])),
@@ -23,26 +23,26 @@ export const etcd = {
       parse: checked(parseEtcdVersion),
     },
     mirrors: {
-      help: "Where its archive comes from, tried in order: URLs (https, http, file) or absolute folders on the controllers.",
+      help: "Sources of the etcd archive, tried in order. Each is a URL (https, http, file) or an absolute folder on the controllers.",
       default: ["https://github.com/etcd-io/etcd/releases/download", "https://storage.googleapis.com/etcd"],
       flag: { name: "--etcd-mirror", value: "url", repeat: "list" },
       parse: list(mirror),
     },
     sha256: {
-      help: "Digests of the archive that stand in for the published ones, by architecture: amd64, arm64.",
+      help: "SHA-256 digests of the archive by architecture (amd64, arm64), used instead of the published ones.",
       default: {},
       flag: { name: "--etcd-sha256", value: "architecture=digest", repeat: "map" },
       parse: record(parseArchitecture, checked(parseSha256)),
       merge: mergeRecords<string>,
     },
     strict: {
-      help: "Refuse machines whose disks or network are too slow for etcd, instead of warning.",
+      help: "Refuse machines with a disk or network too slow for etcd, instead of a warning.",
       default: false,
       flag: { name: "--etcd-strict" },
       parse: boolean,
     },
     dedicatedDisk: {
-      help: "Its data has a disk of its own, which you have mounted at /var/lib/etcd on each controller: without it no member is begun, started or replaced.",
+      help: "Require a disk of its own, mounted at /var/lib/etcd on each controller. Without the disk no member is created, started or replaced.",
       default: false,
       flag: { name: "--etcd-dedicated-disk" },
       parse: boolean,

@@ -6,11 +6,20 @@ import type { Data } from "./value.ts";
 
 /** Gives the command the flags of all settings at or below one of the paths ("gce", "kubernetes.version"). */
 export function addFlags(command: Command, paths: readonly string[]): void {
-  for (const placed of settingsOf(schema)) {
+  for (const option of settingsBelow(paths).flatMap(toOptions)) command.addOption(option);
+}
+
+/** Returns the flags of all settings at or below one of the paths, with their dashes; of every setting without paths. */
+export function flagNames(paths?: readonly string[]): ReadonlySet<string> {
+  const settings = paths === undefined ? settingsOf(schema) : settingsBelow(paths);
+  return new Set(settings.map(({ setting }) => setting.flag.name));
+}
+
+function settingsBelow(paths: readonly string[]): readonly PlacedSetting[] {
+  return settingsOf(schema).filter((placed) => {
     const place = placed.path.join(".");
-    if (!paths.some((path) => place === path || place.startsWith(`${path}.`))) continue;
-    for (const option of toOptions(placed)) command.addOption(option);
-  }
+    return paths.some((path) => place === path || place.startsWith(`${path}.`));
+  });
 }
 
 /** What the command line gave, by flag. @throws KhwError INVALID_ARGUMENT for a map's item that is none. */

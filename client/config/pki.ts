@@ -6,46 +6,46 @@ import { boolean, checked, list, mergeRecords, oneOf, record } from "./parsers.t
 import type { Group, Setting } from "./setting.ts";
 import type { Value } from "./value.ts";
 
-/** A century: what is longer is a slip of the finger. */
+/** A century: a longer validity is a typing error. */
 const longest = 36_500;
 
-/** How the cluster's certificates are made, where khw makes them. */
+/** The group `pki` of khw.yaml. */
 export const pkiSettings = {
-  title: "How `pki create` and bootstrap make the cluster's certificates, where you do not bring your own.",
+  title: "How pki create and bootstrap create the cluster's certificates, if you do not bring your own.",
   keys: {
     algorithm: {
-      help: "The kind of keys: rsa (2048 bits, as the labs have it) or ecdsa (P-256).",
+      help: "Algorithm of new keys: rsa (2048 bits, as in the labs) or ecdsa (P-256).",
       default: "rsa",
       flag: { name: "--algorithm", value: "rsa|ecdsa" },
       parse: oneOf(keyAlgorithms),
     },
     days: {
-      help: "How many days a certificate is valid; never longer than its CA.",
+      help: "Validity of a certificate in days, never longer than that of its CA.",
       default: 365,
       flag: { name: "--certificate-days", value: "number" },
       parse: checked(parseDays),
     },
     caDays: {
-      help: "How many days a new CA is valid.",
+      help: "Validity of a new CA in days.",
       default: 1825,
       flag: { name: "--ca-days", value: "number" },
       parse: checked(parseDays),
     },
     extraNames: {
-      help: "Names and addresses that the API server is called by beside the cluster's own.",
+      help: "Further names and addresses of the API server in its certificate.",
       default: [],
       flag: { name: "--extra-name", value: "name", repeat: "list" },
       parse: (value) => (isEmpty(value) ? [] : list(checked(parseServerName))(value)),
     },
     workers: {
-      help: "Workers to make a kubelet's certificate and kubeconfig for, each with the further names and addresses that it is called by: {worker-0: [10.240.0.20, 203.0.113.20]}.",
+      help: "Workers to create a kubelet's certificate and kubeconfig for, each with further names and addresses. In khw.yaml: {worker-0: [10.240.0.20, 203.0.113.20]}.",
       default: {},
       flag: { name: "--worker", value: "name=address,...", repeat: "map" },
       parse: record(parseWorkerName, addresses),
       merge: mergeRecords<readonly string[]>,
     } satisfies Setting<Readonly<Record<string, readonly string[]>>>,
     separateSigningCa: {
-      help: "Make a CA of its own, signing-ca.pem, for what Kubernetes itself signs (kubelets' requests): ca-key.pem then never leaves this workstation.",
+      help: "Use a separate CA, signing-ca.pem, for the certificates that Kubernetes signs. ca-key.pem then never leaves this workstation.",
       default: false,
       flag: { name: "--separate-signing-ca" },
       parse: boolean,
@@ -60,7 +60,7 @@ function parseDays(field: string, text: string): number {
     : refuse(field, `${show(text)} is not a number of days`, `from 1 to ${longest}`);
 }
 
-/** An instance's name whose files are nobody else's. */
+/** Parses an instance's name whose files have no other meaning. */
 function parseWorkerName(field: string, name: string): string {
   const taken: readonly string[] = ["ca", "signing-ca", ...certificateNames];
   if (taken.includes(name) || name.endsWith("-key")) {

@@ -29,21 +29,21 @@ const resourceName = checked((field, name) => parseNodeName(field, name, "a reso
 const url = checked((field, text) => parseUrl(field, text, ["https:", "http:"]));
 
 /**
- * The table that validation, the flags' help, `config default` and docs/configuration.md all come from: each key of
- * khw.yaml with its flag, its default and its parser.
+ * Each key of khw.yaml with its flag, default, help and parser. Validation, the flags' help, `config default`, the man page
+ * and docs/configuration.md come from this table.
  */
 export const schema = {
-  title: "The configuration of khw-client. Every key may be left out; what stands here are the defaults.",
+  title: "The configuration of khw-client. Every key is optional; the values here are the defaults.",
   keys: {
     nodes: {
-      help: "The controllers: controller-0,1,2 or controller-{0..2} or name=host[:port], or a list of these or of maps {name, host, port, internalIp}. Hosts left out are asked of the Compute API.",
+      help: "The controllers: controller-0,1,2, controller-{0..2} or name=host[:port]. Missing hosts come from the Compute API. khw.yaml also takes a list of these, or of maps {name, host, port, internalIp}.",
       default: [],
       flag: { name: "--nodes", value: "list" },
       parse: nodes,
       merge: mergeNodes,
     },
     kubernetes: {
-      title: "What runs on the controllers.",
+      title: "The programs on the controllers.",
       keys: {
         version: {
           help: "The Kubernetes release.",
@@ -52,32 +52,33 @@ export const schema = {
           parse: checked((field, text) => parseKubernetesVersion(field, text).text),
         },
         mirrors: {
-          help: "Where its programs come from, tried in order: URLs (https, http, file) or absolute folders on the controllers.",
+          help: "Sources of the Kubernetes programs, tried in order. Each is a URL (https, http, file) or an absolute folder on the controllers.",
           default: ["https://dl.k8s.io/release", "https://storage.googleapis.com/kubernetes-release/release"],
           flag: { name: "--mirror", value: "url", repeat: "list" },
           parse: list(mirror),
         },
         proxy: {
-          help: "The HTTP proxy that the controllers download through.",
+          help: "HTTP proxy for the controllers' downloads.",
           default: null,
           flag: { name: "--proxy", value: "url" },
           parse: optional(url),
         },
         caFile: {
-          help: "Certificates (PEM) that the controllers trust for downloads beside their system's.",
+          help: "PEM file of further CAs that the controllers trust for downloads.",
           default: null,
           flag: { name: "--mirror-ca", value: "file" },
           parse: optional(path),
         },
         sha256: {
-          help: "Digests that stand in for those that the mirror publishes, by program: kube-apiserver, ...",
+          help: "SHA-256 digests by program (kube-apiserver, ...), used instead of the mirror's.",
           default: {},
           flag: { name: "--sha256", value: "program=digest", repeat: "map" },
           parse: record(programName, checked(parseSha256)),
           merge: mergeRecords<string>,
         },
         flags: {
-          title: "Flags of each program that differ from the lab's: a value sets, null removes. Names without dashes.",
+          title:
+            "Flags of each program that differ from the lab's. A value sets a flag, null removes it. Names have no dashes.",
           keys: {
             "kube-apiserver": componentFlags("kube-apiserver"),
             "kube-controller-manager": componentFlags("kube-controller-manager"),
@@ -87,40 +88,40 @@ export const schema = {
       },
     },
     cluster: {
-      title: "What all controllers share.",
+      title: "Settings that all controllers share.",
       keys: {
         name: {
-          help: "The controller manager's --cluster-name.",
+          help: "The cluster's name, which is the controller manager's --cluster-name.",
           default: "kubernetes",
           flag: { name: "--cluster-name", value: "name" },
           parse: checked((field, name) => parseNodeName(field, name, "a cluster's name")),
         },
         serviceCidr: {
-          help: "The addresses of services.",
+          help: "Address range of services.",
           default: "10.32.0.0/24",
           flag: { name: "--service-cidr", value: "cidr" },
           parse: checked((field, text) => parseServiceCidr(field, text).text),
         },
         clusterCidr: {
-          help: "The addresses of pods.",
+          help: "Address range of pods.",
           default: "10.200.0.0/16",
           flag: { name: "--cluster-cidr", value: "cidr" },
           parse: checked((field, text) => parseUsableCidr(field, text).text),
         },
         nodePortRange: {
-          help: "The ports of services on the nodes.",
+          help: "Port range of NodePort services.",
           default: "30000-32767",
           flag: { name: "--node-port-range", value: "range" },
           parse: checked(parsePortRange),
         },
         publicAddress: {
-          help: "The IPv4 address that the API servers are reached at; left out: that of the static address gce.address.",
+          help: "IPv4 address of the API servers for clients, by default that of the static address gce.address.",
           default: null,
           flag: { name: "--public-address", value: "ip" },
           parse: optional(checked(parseIPv4)),
         },
         etcdServers: {
-          help: "Client URLs of an etcd that is not khw's; left out: https://INTERNAL_IP:2379 of every controller.",
+          help: "Client URLs of an external etcd. Default: https://INTERNAL_IP:2379 of every controller.",
           default: null,
           flag: { name: "--etcd-server", value: "url", repeat: "list" },
           parse: optional(list(checked((field, text) => parseUrl(field, text, ["https:"])))),
@@ -132,13 +133,13 @@ export const schema = {
       title: "The cluster's certificates, keys and kubeconfigs on this workstation.",
       keys: {
         folder: {
-          help: "Holds the lab's nine files: ca.pem, ca-key.pem, kubernetes.pem, kubernetes-key.pem, service-account.pem, service-account-key.pem, encryption-config.yaml, kube-controller-manager.kubeconfig, kube-scheduler.kubeconfig. Where none of them is there, bootstrap makes them.",
+          help: "Folder of the cluster's certificates, keys and kubeconfigs, by the lab's file names. If it has none of them, bootstrap creates them.",
           default: ".",
           flag: { name: "--credentials", value: "folder" },
           parse: path,
         },
         adminKubeconfig: {
-          help: "For RBAC and verification; left out: admin.kubeconfig in the folder above.",
+          help: "Kubeconfig for RBAC and verification. Default: admin.kubeconfig in credentials.folder.",
           default: null,
           flag: { name: "--admin-kubeconfig", value: "file" },
           parse: optional(path),
@@ -147,7 +148,7 @@ export const schema = {
     },
     pki: pkiSettings,
     management: {
-      title: "The identity that this client shows to the agents, and the authority that they have theirs from.",
+      title: "This client's identity towards the agents, and the CA of the agents' certificates.",
       keys: {
         ca: {
           help: "The management CA's certificate.",
@@ -170,16 +171,16 @@ export const schema = {
       },
     },
     enrolment: {
-      title: "How agents come by their certificates of the management CA.",
+      title: "How agents get their certificates from the management CA.",
       keys: {
         days: {
-          help: "How many days a certificate that a node's own key is signed for is valid, 1 to 825. It is renewed past two thirds of them.",
+          help: "Validity of an agent's certificate in days, 1 to 825. It is renewed past two thirds of that time.",
           default: 90,
           flag: { name: "--agent-days", value: "number" },
           parse: checked(parseAgentDays),
         },
         jwks: {
-          help: "The keys that Google signs instances' identity tokens with: an https URL, or a file on this workstation.",
+          help: "Google's public keys for identity tokens: an https URL, or a file on this workstation.",
           default: "https://www.googleapis.com/oauth2/v3/certs",
           flag: { name: "--identity-jwks", value: "url|file" },
           parse: keySource,
@@ -187,10 +188,10 @@ export const schema = {
       },
     },
     supervision: {
-      title: "What the agents do by themselves after bootstrap.",
+      title: "The agents' own work after bootstrap.",
       keys: {
         drift: {
-          help: "repair: a file, program or service that was changed on a node is put right again; report: it is only told of.",
+          help: "Whether agents repair files, programs and services that were changed, or only report them.",
           default: "repair",
           flag: { name: "--drift", value: "repair|report" },
           parse: oneOf(["repair", "report"]),
@@ -198,7 +199,7 @@ export const schema = {
       },
     },
     loadBalancer: {
-      help: "gce: the lab's network load balancer; none: khw leaves the way to the API servers to you.",
+      help: "gce for the lab's network load balancer, none to leave load balancing to you.",
       default: "gce",
       flag: { name: "--load-balancer", value: "gce|none" },
       parse: oneOf(["gce", "none"]),
@@ -207,79 +208,79 @@ export const schema = {
       title: "Google Compute Engine: where the machines are, and the names of the load balancer's resources.",
       keys: {
         project: {
-          help: "The project's id; left out: gcloud's (CLOUDSDK_CORE_PROJECT, then its active configuration), then GOOGLE_CLOUD_PROJECT.",
+          help: "The project's id, by default gcloud's: CLOUDSDK_CORE_PROJECT, its active configuration, then GOOGLE_CLOUD_PROJECT.",
           default: null,
           flag: { name: "--project", value: "id" },
           parse: optional(checked(projectId)),
         },
         region: {
-          help: "The load balancer's region; left out: gcloud's (CLOUDSDK_COMPUTE_REGION, then its active configuration), then the zone's.",
+          help: "The load balancer's region, by default gcloud's: CLOUDSDK_COMPUTE_REGION, its active configuration, then the region of the zone.",
           default: null,
           flag: { name: "--region", value: "name" },
           parse: optional(checked((field, name) => parseNodeName(field, name, "a region's name"))),
         },
         zone: {
-          help: "The controllers' zone; left out: gcloud's (CLOUDSDK_COMPUTE_ZONE, then its active configuration), then found by their names.",
+          help: "The controllers' zone, by default gcloud's: CLOUDSDK_COMPUTE_ZONE, its active configuration, then the zone where their names exist.",
           default: null,
           flag: { name: "--zone", value: "name" },
           parse: optional(checked((field, name) => parseNodeName(field, name, "a zone's name"))),
         },
         network: {
-          help: "The network that the firewall rule is for.",
+          help: "Name of the network for the firewall rule.",
           default: labLoadBalancer.network,
           flag: { name: "--network", value: "name" },
           parse: resourceName,
         },
         address: {
-          help: "The static address.",
+          help: "Name of the static address.",
           default: labLoadBalancer.addressName,
           flag: { name: "--address", value: "name" },
           parse: resourceName,
         },
         createAddress: {
-          help: "Reserve the static address when there is none of that name.",
+          help: "Reserve the static address if it does not exist.",
           default: labLoadBalancer.createAddress,
           flag: { name: "--create-address" },
           parse: boolean,
         },
         healthCheck: {
-          help: "The legacy HTTP health check.",
+          help: "Name of the legacy HTTP health check.",
           default: labLoadBalancer.healthCheck.name,
           flag: { name: "--health-check", value: "name" },
           parse: resourceName,
         },
         firewallRule: {
-          help: "The firewall rule that lets the health checks in.",
+          help: "Name of the firewall rule that admits the health checks.",
           default: labLoadBalancer.firewallRule.name,
           flag: { name: "--firewall-rule", value: "name" },
           parse: resourceName,
         },
         targetPool: {
-          help: "The target pool.",
+          help: "Name of the target pool.",
           default: labLoadBalancer.targetPool,
           flag: { name: "--target-pool", value: "name" },
           parse: resourceName,
         },
         forwardingRule: {
-          help: "The forwarding rule.",
+          help: "Name of the forwarding rule.",
           default: labLoadBalancer.forwardingRule,
           flag: { name: "--forwarding-rule", value: "name" },
           parse: resourceName,
         },
         nodeAddresses: {
-          help: "Which of an instance's addresses its agent is reached at when --nodes names none: external or internal.",
+          help: "Address of an instance for nodes without a host: external or internal.",
           default: "external",
           flag: { name: "--node-addresses", value: "external|internal" },
           parse: oneOf(["external", "internal"]),
         },
         auth: {
-          help: "Credentials for the Compute API: auto (application default credentials, else gcloud's token), gcloud, none, or a service account's key file.",
+          help: "Credentials for the Compute API: auto, gcloud, none, or a service account's key file. auto means application default credentials, else gcloud's token.",
           default: "auto",
           flag: { name: "--gce-auth", value: "how" },
           parse: authentication,
         },
         endpoint: {
-          help: "The Compute API's base URL.",
+          help: "Base URL of the Compute API.",
           default: defaultEndpoint,
           flag: { name: "--compute-endpoint", value: "url" },
           parse: (value) => `${url(value)}/`,
@@ -287,28 +288,28 @@ export const schema = {
       },
     },
     timeouts: {
-      title: "How long to wait, as 90s, 10m or 1h.",
+      title: "How long to wait: 90s, 10m or 1h.",
       keys: {
         node: {
-          help: "For a node to become what it shall be, downloads included.",
+          help: "Time limit for the work on a node, with downloads.",
           default: "15m",
           flag: { name: "--node-timeout", value: "duration" },
           parse: duration,
         },
         compute: {
-          help: "For each operation of the Compute API.",
+          help: "Time limit for each operation of the Compute API.",
           default: "5m",
           flag: { name: "--compute-timeout", value: "duration" },
           parse: duration,
         },
         verify: {
-          help: "After bootstrap, for the cluster to answer through its public address and for Google to see each backend healthy; after drain and undrain, for Google to agree.",
+          help: "Time limit for the cluster to answer after bootstrap, and for the load balancer to see each node's new state.",
           default: "3m",
           flag: { name: "--verify-timeout", value: "duration" },
           parse: duration,
         },
         drain: {
-          help: "From when the health check has taken a drained node out until it is worked on: for the connections of the last moment to come to their requests.",
+          help: "Pause between the drain of a node and the work on it, so that new connections can finish their requests.",
           default: "5s",
           flag: { name: "--drain-time", value: "duration" },
           parse: duration,
@@ -318,12 +319,12 @@ export const schema = {
   },
 } as const satisfies Group;
 
-/** What khw.yaml changes about a program's flags: a value sets, null removes. */
+/** Changes of a program's flags: a value sets a flag, null removes it. */
 export type FlagChanges = Readonly<Record<string, string | null>>;
 
 function componentFlags(component: Component): Setting<FlagChanges> {
   return {
-    help: `For example {v: 4}, or on the command line --${component}-flag v=4; "name-" removes.`,
+    help: `Flag of ${component} that differs from the lab's: v=4 sets a flag, v- removes it. In khw.yaml: {v: 4}, {v: null}.`,
     default: {},
     flag: { name: `--${component}-flag`, value: "name=value", repeat: "map" },
     parse: record(parseFlagName, (value) => (value.kind === "empty" ? null : checked(parseFlagValue)(value))),

@@ -6,22 +6,22 @@ import type { Value } from "./value.ts";
 
 /** The group `etcd.snapshots` of khw.yaml. */
 export const snapshots = {
-  title: "What the agents take of a managed etcd by themselves, each of its own member, proved before it counts.",
+  title: "Snapshots that each agent takes of its own member of a managed etcd. Each one is verified.",
   keys: {
     interval: {
-      help: "Between two snapshots of one controller; never: none are taken.",
+      help: "Time between two snapshots of a controller, or never.",
       default: "1h",
       flag: { name: "--etcd-snapshot-interval", value: "duration|never" },
       parse: (value: Value) => (value.kind === "text" && value.text === "never" ? undefined : duration(value)),
     },
     keep: {
-      help: "How many of each kind (scheduled, asked for, brought from another machine) stay on a controller.",
+      help: "How many snapshots of each kind (scheduled, requested, copied) a controller keeps.",
       default: 24,
       flag: { name: "--etcd-snapshot-keep", value: "number" },
       parse: checked(parseKeep),
     },
     bucket: {
-      help: "A bucket of Cloud Storage that each is uploaded to, with the instance's service account (scope devstorage.read_write).",
+      help: "Cloud Storage bucket to upload snapshots to. The instance's service account needs the scope devstorage.read_write.",
       default: null,
       flag: { name: "--etcd-snapshot-bucket", value: "name" },
       parse: optional(checked(parseBucket)),

@@ -160,7 +160,7 @@ t.test("a node that is none of the cluster's is refused", async (t) => {
   });
   await t.rejects(cluster.client(["logs", "-o", "yaml"]).code, {
     code: "INVALID_ARGUMENT",
-    hint: "logs knows text, json",
+    hint: "use one of text, json",
   });
 });
 

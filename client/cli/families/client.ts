@@ -1,11 +1,11 @@
 import { Argument } from "commander";
 import type { CommandSpec } from "../command.ts";
 
-/** The client itself. */
+/** Commands about the client itself. */
 export const clientCommands: readonly CommandSpec[] = [
   {
     path: ["config", "default"],
-    summary: "print a commented khw.yaml of all defaults",
+    summary: "print a khw.yaml with all defaults and comments",
     examples: ["khw-client config default > khw.yaml"],
     run: async ({ context }) => {
       const { configDefault } = await import("../../commands/config.ts");
@@ -14,7 +14,7 @@ export const clientCommands: readonly CommandSpec[] = [
   },
   {
     path: ["config", "reference"],
-    summary: "print every key with its flag and default as Markdown",
+    summary: "print all keys with flags and defaults, as Markdown",
     run: async ({ context }) => {
       const { configReference } = await import("../../commands/config.ts");
       return configReference(context);
@@ -22,7 +22,7 @@ export const clientCommands: readonly CommandSpec[] = [
   },
   {
     path: ["version"],
-    summary: "tell the versions of this client and of what it runs on",
+    summary: "print the versions of this client and its runtime",
     run: async ({ context, output }) => {
       const { version } = await import("../../commands/version.ts");
       return version(context, { output });
@@ -35,7 +35,7 @@ export const clientCommands: readonly CommandSpec[] = [
       "source <(khw-client completion bash)",
       "khw-client completion fish > ~/.config/fish/completions/khw-client.fish",
     ],
-    details: "In place of a shell, `nodes` prints the names of the nodes in khw.yaml: the scripts ask for them so.",
+    details: "With nodes instead of a shell, it prints the names of the nodes in khw.yaml. The scripts use this.",
     arguments: [new Argument("<shell>").choices(["bash", "zsh", "fish", "nodes"])],
     run: async ({ context, program, config, arguments: [shell = ""] }) => {
       const { completion, completeNodes } = await import("../../commands/completion.ts");

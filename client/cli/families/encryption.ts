@@ -2,17 +2,17 @@ import { Option } from "commander";
 import type { CommandSpec } from "../command.ts";
 import { desired, reaching } from "./settings.ts";
 
-/** The keys that Kubernetes encrypts with in etcd. */
+/** Commands for the keys that Kubernetes encrypts Secrets with in etcd. */
 export const encryptionCommands: readonly CommandSpec[] = [
   {
     path: ["encryption", "rotate"],
-    summary: "replace the key that Secrets are encrypted with in etcd, without anybody noticing",
+    summary: "replace the encryption key of Secrets while the cluster serves",
     details:
-      "A new key is added, made the first, everything is stored anew with it, the old ones are dropped; between each two of these every API server is brought to it, one after the other, drained. encryption-config.yaml in credentials.folder says how far that is, and its older versions stay beside it. Cut short anywhere, the same command goes on from there; Ctrl-C finishes the node in hand. Where Secrets are not encrypted yet, they are afterwards.",
+      "Adds a new key, makes it the first, stores everything again with it, and removes the old keys. After each of these stages every API server is updated, one drained node after the other. encryption-config.yaml in the credentials folder records the progress, and its older versions are kept. If interrupted, run the same command again. Ctrl-C stops after the current node. Secrets that are not encrypted yet are encrypted.",
     examples: ["khw-client encryption rotate", "khw-client encryption rotate --provider secretbox"],
     settings: [...desired, "timeouts"],
     options: [
-      new Option("--provider <kind>", "the new key's; as the present one's where not given").choices([
+      new Option("--provider <kind>", "kind of the new key (default: that of the present key)").choices([
         "aescbc",
         "aesgcm",
         "secretbox",
@@ -26,7 +26,7 @@ export const encryptionCommands: readonly CommandSpec[] = [
   },
   {
     path: ["encryption", "status"],
-    summary: "show under which keys etcd holds what is encrypted",
+    summary: "show which keys the data in etcd is encrypted with",
     examples: ["khw-client encryption status --nodes controller-0,1,2"],
     settings: [...reaching, "credentials"],
     run: async (call) => {

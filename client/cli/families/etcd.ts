@@ -2,13 +2,13 @@ import { Argument, Option } from "commander";
 import type { CommandSpec } from "../command.ts";
 import { reaching } from "./settings.ts";
 
-/** The cluster's etcd. */
+/** Commands for the cluster's etcd. */
 export const etcdCommands: readonly CommandSpec[] = [
   {
     path: ["etcd", "status"],
-    summary: "show every member of etcd by its own account",
+    summary: "show the state that each etcd member reports",
     details:
-      "The exit code is 0 when all members answer, are of one cluster with one leader, and complain of nothing; else 1.",
+      "The exit code is 0 if all members answer, belong to one cluster with one leader, and report no alarm; else 1.",
     examples: ["khw-client etcd status --nodes controller-0,1,2", "khw-client etcd status -o json"],
     settings: reaching,
     run: async (call) => {
@@ -18,9 +18,9 @@ export const etcdCommands: readonly CommandSpec[] = [
   },
   {
     path: ["etcd", "snapshot"],
-    summary: "take, list or verify snapshots of etcd on the nodes",
+    summary: "take, list or verify etcd snapshots on the nodes",
     details:
-      "Every snapshot is proved before it counts: restored into a scratch folder, and its revision read there. save takes one on the node that is named, else on a follower; verify proves the one that is named, else the newest, anew on every node that has it.",
+      "Every new snapshot is verified: it is restored into a scratch folder, and its revision is read there. save takes a snapshot on the given node, by default on a follower. verify checks the given snapshot, by default the newest, on every node that has it.",
     examples: [
       "khw-client etcd snapshot save",
       "khw-client etcd snapshot list -o json",
@@ -28,7 +28,7 @@ export const etcdCommands: readonly CommandSpec[] = [
     ],
     arguments: [
       new Argument("<action>").choices(["save", "list", "verify"]),
-      new Argument("[subject]", "for save a node, for verify a snapshot"),
+      new Argument("[subject]", "a node for save, a snapshot for verify"),
     ],
     settings: reaching,
     run: async (call) => {
@@ -41,15 +41,18 @@ export const etcdCommands: readonly CommandSpec[] = [
   },
   {
     path: ["etcd", "restore"],
-    summary: "restore the whole cluster's etcd from a snapshot",
+    summary: "restore etcd on all nodes from a snapshot",
     details:
-      "All nodes must answer. The snapshot is brought to each and proved there; then API servers and etcd are stopped on all, etcd's data replaced (those of before are kept aside on each node), etcd started on all, and Kubernetes after it. A restore that was interrupted, at whatever point, is gone on with by the same command.",
+      "All nodes must answer. The snapshot is copied to each node and verified there. Then API servers and etcd stop on all nodes, etcd's data is replaced, and both start again. Each node keeps its old data aside. If interrupted, run the same command again.",
     examples: ["khw-client etcd restore --yes", "khw-client etcd restore ./snapshot.db --yes"],
     arguments: [
-      new Argument("[snapshot]", "its name, or a file of this workstation as ./FILE").default("latest", "the newest"),
+      new Argument("[snapshot]", "name of a snapshot, or a file of this workstation as ./FILE").default(
+        "latest",
+        "the newest",
+      ),
     ],
     settings: [...reaching, "timeouts.verify"],
-    options: [new Option("--yes", "do it: what was written after the snapshot is gone from the cluster")],
+    options: [new Option("--yes", "confirm: the cluster loses everything written after the snapshot")],
     run: async (call) => {
       const { etcdRestore } = await import("../../commands/etcd-restore.ts");
       const [snapshot = "latest"] = call.arguments;
@@ -58,11 +61,15 @@ export const etcdCommands: readonly CommandSpec[] = [
   },
   {
     path: ["etcd", "defrag"],
-    summary: "give back the room that etcd's databases do not use, one member at a time",
-    details: "The leader is the last. Each member's turn comes only while all members are well.",
+    summary: "free unused space of etcd's databases, one member at a time",
+    details: "The leader comes last. A member is defragmented only while all members are healthy.",
     examples: ["khw-client etcd defrag", "khw-client etcd defrag --threshold 0"],
     settings: reaching,
-    options: [new Option("--threshold <percent>", "only members with so much of their database unused").default("50")],
+    options: [
+      new Option("--threshold <percent>", "only members with at least this much of their database unused").default(
+        "50",
+      ),
+    ],
     run: async (call) => {
       const { etcdDefrag } = await import("../../commands/etcd-defrag.ts");
       return etcdDefrag(await call.config(), call.context, { output: call.output, threshold: call.text("threshold") });

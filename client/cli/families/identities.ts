@@ -2,14 +2,14 @@ import { Argument, Option } from "commander";
 import type { CommandSpec } from "../command.ts";
 import { desired, reaching, addressing } from "./settings.ts";
 
-const folderArgument = new Argument("[folder]", "of the cluster's files; credentials.folder where none is given");
-const pkiFolder = new Option("--folder <folder>", "where the identities are kept").default("khw-pki");
+const folderArgument = new Argument("[folder]", "folder of the cluster's files (default: credentials.folder)");
+const pkiFolder = new Option("--folder <folder>", "folder of the management CA and its identities").default("khw-pki");
 
-/** The cluster's certificates, and who may command the agents. */
+/** Commands for the cluster's certificates, and for the identities of agents and administrators. */
 export const identityCommands: readonly CommandSpec[] = [
   {
     path: ["pki", "init"],
-    summary: "make the management CA and an administrator's identity",
+    summary: "create the management CA and an administrator's identity",
     examples: ["khw-client pki init"],
     options: [pkiFolder],
     run: async (call) => {
@@ -21,11 +21,13 @@ export const identityCommands: readonly CommandSpec[] = [
     path: ["pki", "issue"],
     summary: "issue identities for agents and people",
     examples: ["khw-client pki issue --role agent --nodes controller-0,1,2", "khw-client pki issue --role viewer jane"],
-    arguments: [new Argument("[name...]", "whom they are for; an agent's is its instance's name")],
+    arguments: [new Argument("[name...]", "names of the holders; for an agent, its instance's name")],
     settings: ["nodes"],
     options: [
-      new Option("--role <role>", "what they may do").choices(["admin", "viewer", "agent"]).makeOptionMandatory(),
-      new Option("--days <number>", "how long they are valid; one year where not given"),
+      new Option("--role <role>", "what the holders may do")
+        .choices(["admin", "viewer", "agent"])
+        .makeOptionMandatory(),
+      new Option("--days <number>", "validity in days (default: 365)"),
       pkiFolder,
     ],
     run: async (call) => {
@@ -42,11 +44,11 @@ export const identityCommands: readonly CommandSpec[] = [
   },
   {
     path: ["pki", "revoke"],
-    summary: "shut nodes out: their certificates are not accepted any more, and they get no others",
+    summary: "revoke the certificates of nodes' agents, and refuse new ones",
     details:
-      "It is written down beside the management CA, in agents.jsonl, which every workstation needs a copy of. khw-client enrol --readmit takes a name back.",
+      "Revocations are recorded in agents.jsonl beside the management CA. Copy this file to every workstation. khw-client enrol --readmit admits a node again.",
     examples: ["khw-client pki revoke controller-1"],
-    arguments: [new Argument("<name...>", "instances' names")],
+    arguments: [new Argument("<name...>", "names of instances")],
     options: [pkiFolder],
     run: async (call) => {
       const { pkiRevoke } = await import("../../commands/pki-revoke.ts");
@@ -55,18 +57,19 @@ export const identityCommands: readonly CommandSpec[] = [
   },
   {
     path: ["enrol"],
-    summary: "give every node's agent its certificate without ssh: Google vouches for the instance",
+    summary: "give agents their certificates without ssh, by Google's identity tokens",
     details:
-      "The agent's package must be installed, or be about to be. The management CA goes into the instance's metadata; the agent makes its key, and its certificate is signed once Google's identity token proves which instance asks for it. A node that is enrolled is left alone.",
+      "The management CA is published in the instances' metadata. Each agent makes its own key. Its certificate is signed after Google's identity token has proved which instance the agent runs on. The package may be installed before or after. Enrolled nodes are left unchanged.",
     examples: [
       "khw-client enrol --nodes controller-0,1,2",
       "khw-client enrol --renew",
       "khw-client enrol --readmit --nodes controller-1",
     ],
     settings: [...reaching, "enrolment", "timeouts.node"],
+    everyday: ["enrolment.days"],
     options: [
-      new Option("--renew", "only renew certificates past two thirds of their life, over the agents' own channel"),
-      new Option("--readmit", "let nodes that were revoked have a certificate again"),
+      new Option("--renew", "only renew certificates past two thirds of their validity"),
+      new Option("--readmit", "admit revoked nodes again"),
     ],
     run: async (call) => {
       const { enrol } = await import("../../commands/enrol.ts");
@@ -76,16 +79,17 @@ export const identityCommands: readonly CommandSpec[] = [
   },
   {
     path: ["pki", "create"],
-    summary: "make the cluster's certificates, kubeconfigs and encryption key, or what is missing of them",
+    summary: "create missing certificates, kubeconfigs and encryption key of the cluster",
     details:
-      "The files of labs 04 to 06, with their names. What is there is kept, and its CA signs what is missing, whoever made it. --renew issues certificates anew, here alone: the old files stay in a folder beside them.",
+      "Creates the files of labs 04 to 06, with the labs' names. Existing files are kept, and an existing CA signs what is missing. --renew issues certificates again in this folder only; the old files are kept in a folder beside them.",
     examples: [
       "khw-client pki create --nodes controller-0,1,2 --credentials ~/khw-files",
       "khw-client pki create --algorithm ecdsa --worker worker-0=10.240.0.20",
       "khw-client pki create --renew admin,kubernetes",
     ],
     settings: [...addressing, "pki"],
-    options: [new Option("--renew <names>", "issue these certificates anew: all, or for example admin,kubernetes")],
+    everyday: ["pki"],
+    options: [new Option("--renew <names>", "issue these certificates again: all, or for example admin,kubernetes")],
     run: async (call) => {
       const { pkiCreate } = await import("../../commands/pki-create.ts");
       const renew = call
@@ -97,13 +101,14 @@ export const identityCommands: readonly CommandSpec[] = [
   },
   {
     path: ["pki", "renew"],
-    summary: "issue the cluster's certificates anew, and bring them to the nodes without anybody noticing",
+    summary: "renew the cluster's certificates on all nodes while the cluster serves",
     details:
-      "The CA in the credentials' folder signs them; what was there before stays in a folder beside them. Then one node after the other is drained, given its new files, restarted where they are used, verified, and taken back in. The service accounts' key stays the same, so that no token dies; the CA is not renewed.",
+      "The CA in the credentials folder signs them, and the old files are kept in a folder beside them. Then one node after the other is drained, gets its new files, restarts what uses them, is verified, and is put back. The service account key and the CA stay the same.",
     examples: ["khw-client pki renew --all", "khw-client pki renew kubernetes admin"],
-    arguments: [new Argument("[name...]", "of the certificates: kubernetes, kube-scheduler, admin, ...")],
+    arguments: [new Argument("[name...]", "certificates to renew: kubernetes, kube-scheduler, admin, ...")],
     settings: [...desired, "pki", "timeouts"],
-    options: [new Option("--all", "every certificate of the folder that the cluster's CA signs")],
+    everyday: ["pki.days"],
+    options: [new Option("--all", "renew every certificate in the folder that the cluster's CA signs")],
     run: async (call) => {
       const { pkiRenew } = await import("../../commands/pki-renew.ts");
       const options = { output: call.output, names: call.arguments, all: call.flag("all") };
@@ -112,9 +117,9 @@ export const identityCommands: readonly CommandSpec[] = [
   },
   {
     path: ["pki", "check"],
-    summary: "hold the cluster's files to every rule that bootstrap applies",
+    summary: "check the cluster's certificates and files by the rules of bootstrap",
     details:
-      "The exit code is 0 when all rules hold, and 2 when something is found: errors, which keep a cluster from working, and warnings, which do not. Each names file, field and remedy.",
+      "Prints errors, which keep a cluster from working, and warnings, which do not. Each names the file, the field and a remedy. The exit code is 0 if nothing is found, else 2.",
     examples: [
       "khw-client pki check",
       "khw-client pki check ~/khw-files --nodes controller-0,1,2",
@@ -129,10 +134,10 @@ export const identityCommands: readonly CommandSpec[] = [
   },
   {
     path: ["pki", "show"],
-    summary: "show the cluster's certificates: whose they are, who issued them, when they end",
+    summary: "list the cluster's certificates with subject, issuer and expiry",
     examples: ["khw-client pki show", "khw-client pki show ~/khw-files"],
     arguments: [folderArgument],
-    settings: ["credentials"],
+    settings: ["credentials.folder"],
     run: async (call) => {
       const { pkiShow } = await import("../../commands/pki-show.ts");
       return pkiShow(await call.config(), call.context, { output: call.output, folder: call.arguments[0] });
@@ -140,14 +145,15 @@ export const identityCommands: readonly CommandSpec[] = [
   },
   {
     path: ["kubeconfig"],
-    summary: "let kubectl here be the cluster's administrator, through the public address",
+    summary: "set up kubectl on this workstation as the cluster's administrator",
     details:
-      "Writes a context named for the cluster into the file, and leaves all else in it as it is; a context, cluster or user of that name that is another's is refused. It becomes the current context where there is none, or with --use.",
+      "Adds a context for the cluster's public address to the file and keeps everything else in it. If the name belongs to another cluster, the command fails. The context becomes the current one if there is no current context, or with --use.",
     examples: ["khw-client kubeconfig", "khw-client kubeconfig --kubeconfig ./prod.kubeconfig --context prod --use"],
+    everyday: ["cluster.name", "credentials.adminKubeconfig"],
     settings: ["cluster.name", "cluster.publicAddress", "credentials", "loadBalancer", "gce", "timeouts.compute"],
     options: [
-      new Option("--kubeconfig <file>", "the file; where not given, the first of $KUBECONFIG, else ~/.kube/config"),
-      new Option("--context <name>", "the context's name; where not given, the cluster's"),
+      new Option("--kubeconfig <file>", "file to write (default: the first of $KUBECONFIG, else ~/.kube/config)"),
+      new Option("--context <name>", "name of the context (default: the cluster's name)"),
       new Option("--use", "make it the current context"),
     ],
     run: async (call) => {

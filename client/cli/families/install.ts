@@ -1,11 +1,11 @@
 import { Option } from "commander";
 import type { CommandSpec } from "../command.ts";
 
-/** The package, brought to machines. */
+/** Installs the agent's package on machines. */
 export const installCommands: readonly CommandSpec[] = [
   {
     path: ["install"],
-    summary: "bring the agent's package and identity to every node",
+    summary: "install the agent's package and certificate on every node, over ssh",
     examples: [
       "khw-client install --nodes controller-0,1,2 --deb khw-agent_0.1.0_amd64.deb",
       "khw-client install --nodes a=192.0.2.1 --ssh-user debian --deb khw-agent_0.1.0_amd64.deb",
@@ -19,14 +19,15 @@ export const installCommands: readonly CommandSpec[] = [
       "gce.nodeAddresses",
       "timeouts.node",
     ],
+    everyday: ["enrolment.days", "gce.nodeAddresses"],
     options: [
-      new Option("--deb <file>", "the agent's package").makeOptionMandatory(),
-      new Option(
-        "--via <way>",
-        "how shells are reached: ssh when every node has a host of its own, else gcloud",
-      ).choices(["gcloud", "ssh"]),
-      new Option("--ssh-user <name>", "the user on the nodes"),
-      new Option("--ssh-option <key=value>", "a further setting of ssh; may be repeated").argParser(collect),
+      new Option("--deb <file>", "the agent's package file").makeOptionMandatory(),
+      new Option("--via <way>", "how to reach the nodes (default: ssh if every node has a host, else gcloud)").choices([
+        "gcloud",
+        "ssh",
+      ]),
+      new Option("--ssh-user <name>", "user on the nodes"),
+      new Option("--ssh-option <key=value>", "additional ssh option; may be repeated").argParser(collect),
     ],
     run: async (call) => {
       const { install } = await import("../../commands/install.ts");

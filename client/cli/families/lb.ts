@@ -2,11 +2,12 @@ import { Option } from "commander";
 import type { CommandSpec } from "../command.ts";
 import { balancing } from "./settings.ts";
 
-/** The load balancer alone. */
+/** Commands for the load balancer alone. */
 export const loadBalancerCommands: readonly CommandSpec[] = [
   {
     path: ["lb", "create"],
-    summary: "make the load balancer, or what is missing of it",
+    everyday: ["gce.createAddress"],
+    summary: "create or repair the load balancer",
     examples: ["khw-client lb create --nodes controller-0,1,2 --create-address"],
     settings: balancing,
     run: async (call) => {
@@ -16,7 +17,7 @@ export const loadBalancerCommands: readonly CommandSpec[] = [
   },
   {
     path: ["lb", "status"],
-    summary: "show its resources, and each backend as Google's health check sees it",
+    summary: "show its resources and the health of each backend",
     settings: balancing,
     run: async (call) => {
       const { lbStatus } = await import("../../commands/lb.ts");
@@ -25,9 +26,9 @@ export const loadBalancerCommands: readonly CommandSpec[] = [
   },
   {
     path: ["lb", "delete"],
-    summary: "remove just these resources; the static address stays",
+    summary: "delete the load balancer; the static address is kept",
     settings: balancing,
-    options: [new Option("--release-address", "give the static address back too")],
+    options: [new Option("--release-address", "also release the static address")],
     run: async (call) => {
       const { lbDelete } = await import("../../commands/lb.ts");
       const options = { output: call.output, address: call.flag("releaseAddress") };

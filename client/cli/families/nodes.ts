@@ -5,13 +5,13 @@ import type { CommandSpec } from "../command.ts";
 import { journals } from "../../config/journals.ts";
 import { desired, reaching, rotating } from "./settings.ts";
 
-/** What makes the nodes a control plane, tells how they are, and works on them. */
+/** Commands that build the control plane, show its state, and work on its nodes. */
 export const nodeCommands: readonly CommandSpec[] = [
   {
     path: ["bootstrap"],
-    summary: "make the nodes a control plane behind a load balancer, and verify it",
+    summary: "set up or repair the control plane and its load balancer, then verify it",
     details:
-      "It needs nothing but machines with the package: the management CA, the cluster's certificates and etcd are made where there are none, and agents that wait for it are enrolled. Whatever holds already is left alone: a change of version or flags, a repair, and a second try are the same command. Ctrl-C detaches: the agents finish by themselves, and the same command attaches again.",
+      "The machines need only the agent's package. Missing certificates and etcd members are created, and waiting agents are enrolled. Only what differs is changed, so use the same command to change the version or flags, to repair, and to try again. Ctrl-C detaches: the agents go on, and the same command attaches again.",
     examples: [
       "khw-client bootstrap --nodes controller-0,1,2",
       "khw-client bootstrap --nodes a=192.0.2.1,b=192.0.2.2,c=192.0.2.3 --load-balancer none --public-address 192.0.2.9",
@@ -25,8 +25,8 @@ export const nodeCommands: readonly CommandSpec[] = [
   },
   {
     path: ["plan"],
-    summary: "tell what bootstrap would do, and change nothing",
-    details: "The exit code is 0 when there is nothing to do, and 2 when there is something.",
+    summary: "list what bootstrap would change, and change nothing",
+    details: "The exit code is 0 if there is nothing to do, and 2 if there are changes to make.",
     examples: ["khw-client plan --nodes controller-0,1,2", "khw-client plan --output json"],
     settings: desired,
     run: async (call) => {
@@ -36,19 +36,19 @@ export const nodeCommands: readonly CommandSpec[] = [
   },
   {
     path: ["status"],
-    summary: "show nodes, components and load balancer as they are",
+    summary: "show the state of nodes, components and load balancer",
     details:
-      "The exit code is 0 when all is well: every node answers, every component is healthy and enabled, nothing differs from what the agents keep, no certificate ends within 7 days, no node is drained, and the load balancer finds every node healthy; else 1. A watch goes on until Ctrl-C, and then its exit code is 0.",
+      "The exit code is 0 if all is well, else 1. All is well if every node answers, every component is healthy and enabled, and no node is drained. Also, nothing may differ from the desired state, no certificate may expire within 7 days, and the load balancer must find every node healthy. --watch runs until Ctrl-C and then exits with 0.",
     examples: [
       "khw-client status --nodes controller-0,1,2",
       "khw-client status --watch",
       "khw-client status controller-1 -o wide",
       "khw-client status -o json",
     ],
-    arguments: [new Argument("[node...]", "of the cluster's nodes: controller-0,1; all where none is named")],
+    arguments: [new Argument("[node...]", "nodes of the cluster, for example controller-0,1 (default: all)")],
     settings: reaching,
     forms: ["text", "wide", "json", "yaml"],
-    options: [new Option("-w, --watch", "go on, and show every change as it comes")],
+    options: [new Option("-w, --watch", "keep running and show each change")],
     run: async (call) => {
       const { status } = await import("../../commands/status.ts");
       const options = { form: call.form, nodes: call.arguments, watch: call.flag("watch") };
@@ -57,23 +57,23 @@ export const nodeCommands: readonly CommandSpec[] = [
   },
   {
     path: ["logs"],
-    summary: "show the journals of components and agents, in one order of time",
+    summary: "show the journals of components and agents, merged by time",
     details:
-      "Without a component: those of all components and of khw-agent. A node that does not answer is told of on standard error, and the exit code is then 3.",
+      "Without a component, the journals of all components and of khw-agent are shown. A node that does not answer is reported on standard error, and the exit code is then 3.",
     examples: [
       "khw-client logs controller-1 kube-apiserver -f",
       "khw-client logs controller-0,1 --since 10m",
       "khw-client logs kube-scheduler --lines 20",
     ],
     arguments: [
-      new Argument("[nodes]", "of the cluster's nodes: controller-0,1; all where none is named"),
-      new Argument("[component]", "all where none is named").choices(journals),
+      new Argument("[nodes]", "nodes of the cluster, for example controller-0,1 (default: all)"),
+      new Argument("[component]", "(default: all)").choices(journals),
     ],
     settings: reaching,
     options: [
-      new Option("-f, --follow", "go on with what is written from now on"),
-      new Option("--since <time>", "nothing older: 90s, 10m, 2h, 7d, or a time such as 2026-01-31T12:00:00Z"),
-      new Option("--lines <number>", "how many of the last lines of each journal; 100 where --since is not given"),
+      new Option("-f, --follow", "keep running and show new lines"),
+      new Option("--since <time>", "leave out older ones: 90s, 10m, 2h, 7d, or a time such as 2026-01-31T12:00:00Z"),
+      new Option("--lines <number>", "show this many of the last lines of each journal (default: 100 without --since)"),
     ],
     run: async (call) => {
       const { logs } = await import("../../commands/logs.ts");
@@ -88,20 +88,20 @@ export const nodeCommands: readonly CommandSpec[] = [
   },
   {
     path: ["events"],
-    summary: "show what the agents remember: operations, crashes, restarts, repairs",
+    summary: "show the agents' history: operations, crashes, restarts, repairs",
     details:
-      "In one order of time; what a person should look at is marked. Without --since the newest 50 of each node. A node that does not answer is told of on standard error, and the exit code is then 3.",
+      "Events of all nodes are merged by time. Events that need attention are marked. Without --since, the newest 50 of each node are shown. A node that does not answer is reported on standard error, and the exit code is then 3.",
     examples: [
       "khw-client events",
       "khw-client events controller-1 --since 2h -f",
       "khw-client events --audit --since 7d",
     ],
-    arguments: [new Argument("[node...]", "of the cluster's nodes: controller-0,1; all where none is named")],
+    arguments: [new Argument("[node...]", "nodes of the cluster, for example controller-0,1 (default: all)")],
     settings: reaching,
     options: [
-      new Option("-f, --follow", "go on with what happens from now on"),
-      new Option("--since <time>", "nothing older: 90s, 10m, 2h, 7d, or a time such as 2026-01-31T12:00:00Z"),
-      new Option("--audit", "show who called the agents, and with what result (needs khw:admin; without --follow)"),
+      new Option("-f, --follow", "keep running and show new events"),
+      new Option("--since <time>", "leave out older ones: 90s, 10m, 2h, 7d, or a time such as 2026-01-31T12:00:00Z"),
+      new Option("--audit", "show who called the agents and the results (needs the role admin; not with --follow)"),
     ],
     run: async (call) => {
       const { events } = await import("../../commands/events.ts");
@@ -118,19 +118,19 @@ export const nodeCommands: readonly CommandSpec[] = [
   },
   {
     path: ["restart"],
-    summary: "restart a component, one node after the other",
+    summary: "restart a component on one node after the other",
     details:
-      "For kube-apiserver and nginx each node is drained first and taken back in after, so that no client notices. The next node's turn comes when this one is well again; the first that fails is the last. Nothing is done when nobody would be left to serve. Ctrl-C finishes the node in hand.",
+      "For kube-apiserver and nginx, each node is drained before and put back after, so that clients do not notice. The next node follows only if this one is healthy again. If no other node would be left to serve, nothing is done. Ctrl-C stops after the current node.",
     examples: [
       "khw-client restart controller-0,1,2",
       "khw-client restart controller-1 kube-scheduler --nodes controller-0,1,2",
     ],
     arguments: [
-      new Argument("<nodes>", "of the cluster's nodes: controller-0,1"),
-      new Argument("[component]", "kube-apiserver where none is named").choices([...components, "nginx", "etcd"]),
+      new Argument("<nodes>", "nodes of the cluster, for example controller-0,1"),
+      new Argument("[component]", "(default: kube-apiserver)").choices([...components, "nginx", "etcd"]),
     ],
     settings: rotating,
-    options: [new Option("--force", "even when nobody would be left to serve meanwhile")],
+    options: [new Option("--force", "restart even if no other node is left to serve meanwhile")],
     run: async (call) => {
       const { restart } = await import("../../commands/restart.ts");
       const [nodes = "", component = "kube-apiserver"] = call.arguments;
@@ -140,13 +140,13 @@ export const nodeCommands: readonly CommandSpec[] = [
   },
   {
     path: ["drain"],
-    summary: "take nodes out of the load balancer's rotation",
+    summary: "take nodes out of the load balancer",
     details:
-      "Waits until the load balancer's health check agrees. Connections that stand go on; new ones go elsewhere. Nothing is done when no other node would be left to serve. A node stays drained, over restarts, reboots and bootstraps, until it is undrained.",
+      "Waits until the load balancer sees the nodes as unhealthy. Open connections go on; new ones go to other nodes. If no other node would be left to serve, nothing is done. A node stays drained over restarts, reboots and bootstraps, until you undrain it.",
     examples: ["khw-client drain controller-1", "khw-client drain controller-0,1 --nodes controller-0,1,2"],
-    arguments: [new Argument("<node...>", "of the cluster's nodes: controller-0,1")],
+    arguments: [new Argument("<node...>", "nodes of the cluster, for example controller-0,1")],
     settings: rotating,
-    options: [new Option("--force", "even when no other node would be left to serve")],
+    options: [new Option("--force", "drain even if no other node is left to serve")],
     run: async (call) => {
       const { drain } = await import("../../commands/drain.ts");
       const options = { output: call.output, nodes: call.arguments, force: call.flag("force") };
@@ -155,10 +155,10 @@ export const nodeCommands: readonly CommandSpec[] = [
   },
   {
     path: ["undrain"],
-    summary: "take nodes back into the load balancer's rotation",
-    details: "Waits until the load balancer's health check agrees.",
+    summary: "put nodes back into the load balancer",
+    details: "Waits until the load balancer sees the nodes as healthy.",
     examples: ["khw-client undrain controller-1"],
-    arguments: [new Argument("<node...>", "of the cluster's nodes: controller-0,1")],
+    arguments: [new Argument("<node...>", "nodes of the cluster, for example controller-0,1")],
     settings: rotating,
     run: async (call) => {
       const { undrain } = await import("../../commands/drain.ts");
@@ -167,11 +167,11 @@ export const nodeCommands: readonly CommandSpec[] = [
   },
   {
     path: ["diff"],
-    summary: "show what differs on the nodes from what their agents keep them as",
+    summary: "show how the nodes differ from their desired state",
     details:
-      "Texts as a unified diff from what is there to what shall be, all else in words; credentials never. The exit code is 0 when nothing differs, and 1 when something does.",
+      "Text files are shown as a unified diff from the present text to the desired one, everything else in words. Credentials are never shown. The exit code is 0 if nothing differs, and 1 if something does.",
     examples: ["khw-client diff --nodes controller-0,1,2", "khw-client diff controller-1 --output json"],
-    arguments: [new Argument("[node...]", "of the cluster's nodes: controller-0,1; all where none is named")],
+    arguments: [new Argument("[node...]", "nodes of the cluster, for example controller-0,1 (default: all)")],
     settings: reaching,
     run: async (call) => {
       const { diff } = await import("../../commands/diff.ts");
@@ -180,16 +180,16 @@ export const nodeCommands: readonly CommandSpec[] = [
   },
   {
     path: ["doctor"],
-    summary: "run every check there is, and tell what is wrong and what to do about it",
+    summary: "run every check, and print findings with remedies",
     details:
-      "On this workstation, on the nodes and on the load balancer, all at once; changes nothing. Findings are errors, warnings and notes, worst first. A check that could not run says why. The exit code is 0 when there is no error and every check could run, else 1.",
+      "Checks this workstation, the nodes and the load balancer, and changes nothing. Findings are errors, warnings and notes, worst first. A check that cannot run says why. The exit code is 0 if every check ran and found no error, else 1.",
     examples: [
       "khw-client doctor --nodes controller-0,1,2",
       "khw-client doctor --verbose",
       "khw-client doctor -o json",
     ],
     settings: desired,
-    options: [new Option("-v, --verbose", "list the checks that passed, too")],
+    options: [new Option("-v, --verbose", "also list the checks that passed")],
     run: async (call) => {
       const { doctor } = await import("../../commands/doctor.ts");
       return doctor(call.config, call.context, { output: call.output, verbose: call.flag("verbose") });
@@ -197,18 +197,18 @@ export const nodeCommands: readonly CommandSpec[] = [
   },
   {
     path: ["support-bundle"],
-    summary: "put all that helps to find out what is wrong into one file, without secrets",
+    summary: "collect everything that helps with a problem in one file, without secrets",
     details:
-      "Configuration, the doctor's findings, and of each node its status, what differs, what the agent remembers, and the journals; the load balancer's resources. Private keys, tokens and passwords are masked. Only you may read the file. A node that does not answer is told of in it, and the rest is there.",
+      "The file holds the configuration, the findings of doctor, the load balancer's resources, and the status, differences, history and journals of each node. Private keys, tokens and passwords are masked. Only you can read the file. A node that does not answer is named in it.",
     examples: [
       "khw-client support-bundle --nodes controller-0,1,2",
       "khw-client support-bundle --file incident.tar.gz --since 2h",
     ],
     settings: desired,
     options: [
-      new Option("--file <file>", "its name; khw-support-DATE.tar.gz where not given"),
-      new Option("--since <time>", "how far back journals go: 90s, 10m, 2h, 7d, or a time").default("24h"),
-      new Option("--force", "replace a file of that name"),
+      new Option("--file <file>", "name of the file (default: khw-support-DATE.tar.gz)"),
+      new Option("--since <time>", "how far back the journals go: 90s, 10m, 2h, 7d, or a time").default("24h"),
+      new Option("--force", "replace an existing file of that name"),
     ],
     run: async (call) => {
       const { supportBundle } = await import("../../commands/support-bundle.ts");
@@ -218,7 +218,7 @@ export const nodeCommands: readonly CommandSpec[] = [
   },
   {
     path: ["verify"],
-    summary: "prove from outside that the cluster works, a line a check",
+    summary: "check from outside that the cluster works",
     examples: ["khw-client verify --nodes controller-0,1,2"],
     settings: desired,
     run: async (call) => {

@@ -1,4 +1,4 @@
-/** The keys of khw.yaml that several commands have the flags of. */
+/** Keys of khw.yaml whose flags several commands take. */
 
 export const desired = [
   "nodes",

@@ -77,10 +77,62 @@ t.test("help names every command, its flags with their defaults, and examples", 
     t.match(help.out, new RegExp(`^Usage: khw-client ${path.join(" ")}`));
     t.match(help.out, /--output <form>/, "global options are shown too");
   }
-  const { out: bootstrap } = await client("bootstrap", "--help");
-  for (const { setting } of settingsOf(schema)) t.ok(bootstrap.includes(`  ${setting.flag.name}`), setting.flag.name);
-  t.match(bootstrap, /--kubernetes-version <version>\s+The Kubernetes release\.\s+\(default:\s+v1\.21\.0\)/);
-  t.match(bootstrap, /Examples:\n {2}khw-client bootstrap --nodes controller-0,1,2\n/);
+});
+
+/** The flags that a help text lists, without those that every command has. */
+function listedFlags(help: string): string[] {
+  const [options = ""] = help.split("Global Options:");
+  return [...options.matchAll(/^ {2}(?:-., )?(--[\w-]+)/gm)].map(([, flag = ""]) => flag);
+}
+
+t.test("bootstrap --help shows ten options on one screen, --help-all shows every one", async (t) => {
+  const { out: short } = await client("bootstrap", "--help");
+  t.strictSame(listedFlags(short), [
+    "--nodes",
+    "--kubernetes-version",
+    "--mirror",
+    "--proxy",
+    "--kube-apiserver-flag",
+    "--public-address",
+    "--credentials",
+    "--load-balancer",
+    "--project",
+    "--zone",
+    "--help-all",
+    "--help",
+  ]);
+  t.ok(short.split("\n").length <= 50, `${short.split("\n").length} lines`);
+  t.match(short, /--kubernetes-version <version>\s+The Kubernetes release\.\s+\(default:\s+v1\.21\.0\)/);
+  t.match(short, /Examples:\n {2}khw-client bootstrap --nodes controller-0,1,2\n/);
+  const all = await client("bootstrap", "--help-all");
+  t.equal(all.code, 0);
+  const listed = listedFlags(all.out);
+  const flags = settingsOf(schema).map(({ setting }) => setting.flag.name);
+  for (const flag of flags) t.ok(listed.includes(flag), flag);
+  t.match(short, `show all ${flags.length} options`);
+  t.match(all.out, /In khw\.yaml under etcd\.snapshots:|In khw\.yaml under etcd:/);
+});
+
+t.test(
+  "the short help of every command shows its own options and names --help-all if it leaves some out",
+  async (t) => {
+    for (const { path, options = [] } of commands) {
+      const [short, all] = [await client(...path, "--help"), await client(...path, "--help-all")];
+      t.equal(all.code, 0, path.join(" "));
+      for (const { long } of options) t.ok(listedFlags(short.out).includes(long ?? ""), `${path.join(" ")} ${long}`);
+      const left = listedFlags(all.out).filter((flag) => !listedFlags(short.out).includes(flag));
+      t.equal(
+        listedFlags(short.out).includes("--help-all"),
+        left.length > 0,
+        `${path.join(" ")} leaves out ${left.length}`,
+      );
+    }
+  },
+);
+
+t.test("--help-all needs no arguments that the command needs", async (t) => {
+  t.match(await client("restart", "--help-all"), { code: 0, out: /^Usage: khw-client restart/ });
+  t.match(await client("pki", "issue", "--help-all"), { code: 0, out: /--role <role>/ });
 });
 
 t.test("no command shows the help, as an error", async (t) => {
