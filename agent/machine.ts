@@ -3,9 +3,9 @@ import type { Architecture } from "../proto/components.ts";
 import { KhwError } from "../proto/errors.ts";
 import type { Identity } from "../proto/gen/khw/agent/v1/agent.ts";
 import { createArchives } from "./os/archives.ts";
-import { createBulk } from "./os/large-files.ts";
+import { createLargeFiles } from "./os/large-files.ts";
 import { createClock } from "./os/clock.ts";
-import { createSeparateDownloads } from "./os/downloads/child-process.ts";
+import { createChildProcessDownloads } from "./os/downloads/child-process.ts";
 import { createEtcdServers } from "./etcd/servers.ts";
 import { createEtcdctl } from "./etcd/etcdctl.ts";
 import { createFiles } from "./os/files.ts";
@@ -30,11 +30,11 @@ export function createOs({ identity }: OsOptions): Os & AsyncDisposable {
     systemd,
     logs: createLogs(),
     packages: createPackages({ systemd, clock }),
-    downloads: createSeparateDownloads(),
+    downloads: createChildProcessDownloads(),
     archives: createArchives(),
     etcd: createEtcdServers(files),
     probes: createProbes(clock),
-    bulk: createBulk(),
+    largeFiles: createLargeFiles(),
     etcdctl: createEtcdctl({ systemd }),
     machine: createMachineFacts(),
     identity,

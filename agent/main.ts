@@ -5,14 +5,14 @@ import { openAudit } from "./audit/audit.ts";
 import { type AgentConfig, loadConfig } from "./config.ts";
 import { watchCertificates } from "./certificates/watch.ts";
 import { checkIdentity } from "./certificates/identity-files.ts";
-import { openDoor } from "./enrolment/endpoint.ts";
+import { openEnrolmentEndpoint } from "./enrolment/endpoint.ts";
 import { enrolmentSources } from "./enrolment/sources.ts";
 import { createMetrics } from "./metrics/metrics.ts";
 import { serveMetrics } from "./metrics/server.ts";
 import { type Node, nodeOpener, openInTheEnd } from "./node.ts";
 import { createNotifier } from "./notify.ts";
 import { createFiles } from "./os/files.ts";
-import { createBulk } from "./os/large-files.ts";
+import { createLargeFiles } from "./os/large-files.ts";
 import { createClock } from "./os/clock.ts";
 import { createOs } from "./machine.ts";
 import { readAccessToken } from "./os/service-account.ts";
@@ -107,7 +107,7 @@ async function serve(config: AgentConfig): Promise<void> {
     signal,
   });
   const audit = await openAudit({ files: createFiles(), clock: createClock(), folder: config.stateFolder, log });
-  const door = await openDoor({
+  const endpoint = await openEnrolmentEndpoint({
     ...config.listen,
     identity: config.identity,
     serve: (enrolment) => createRpcServer({ node, enrolment, agentVersion: KHW_VERSION, signal, log, audit }),
@@ -121,7 +121,7 @@ async function serve(config: AgentConfig): Promise<void> {
     audit,
     signal,
   });
-  log(`khw-agent ${KHW_VERSION} serves on port ${door.port}`);
+  log(`khw-agent ${KHW_VERSION} serves on port ${endpoint.port}`);
   await notifier.ready();
   // Opened now and not at the first call: no call may ever come, and the machine must be supervised after a boot
   // too.
@@ -142,7 +142,7 @@ async function serve(config: AgentConfig): Promise<void> {
   );
   known?.history.append({ ...agentEntry, message: "the agent was stopped" });
   await known?.history.settled();
-  await door.close();
+  await endpoint.close();
   await audit.close();
 }
 
@@ -150,10 +150,10 @@ const agentEntry = { kind: HistoryKind.HISTORY_KIND_AGENT, subject: "khw-agent" 
 
 /** Starts the background tasks of the node: its history, certificates and metrics. */
 function begin(node: Node, { config, signal }: { readonly config: AgentConfig; readonly signal: AbortSignal }): void {
-  const { os, board, history } = node;
+  const { os, statusStore, history } = node;
   const { identity, metricsPort } = config;
   history.append({ ...agentEntry, message: `khw-agent ${KHW_VERSION} started` });
-  watchCertificates({ os, board, history, own: [identity.certificate, identity.ca], log, signal });
+  watchCertificates({ os, statusStore, history, own: [identity.certificate, identity.ca], log, signal });
   if (metricsPort === 0) return;
   const startSeconds = Math.round(Date.now() / 1000 - process.uptime());
   const residentBytes = (): number => process.memoryUsage.rss();
@@ -172,7 +172,7 @@ async function findIdentity({ machine, metadataUrl }: AgentConfig, signal: Abort
 function openStorage({ storageUrl: baseUrl, metadataUrl }: AgentConfig): Storage {
   const clock = createClock();
   const token = (signal: AbortSignal): Promise<string> => readAccessToken({ baseUrl: metadataUrl, clock, signal });
-  return createStorage({ baseUrl, bulk: createBulk(), clock, token });
+  return createStorage({ baseUrl, largeFiles: createLargeFiles(), clock, token });
 }
 
 /** Writes the whole text to standard output, or throws IO_FAILED. */

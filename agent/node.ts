@@ -2,30 +2,30 @@ import type { DesiredState } from "../proto/desired.ts";
 import { formatError, fromDetail, type KhwError, toKhwError } from "../proto/errors.ts";
 import { HistoryKind, type Identity, type Operation, OperationState } from "../proto/gen/khw/agent/v1/agent.ts";
 import { applySteps, withoutSteps } from "../proto/step.ts";
-import { type Board, createBoard } from "./state/status-store.ts";
+import { type StatusStore, createStatusStore } from "./state/status-store.ts";
 import type { Supervision } from "./config.ts";
 import { type Etcd, openEtcd } from "./etcd/etcd.ts";
 import { type Entry, type History, openHistory } from "./history/history.ts";
 import { type Maintenance, openMaintenance } from "./state/maintenance.ts";
-import { tellDamage } from "./state/damage.ts";
+import { reportDamage } from "./state/damage.ts";
 import { createOperations, type Operations } from "./state/operations.ts";
 import type { Clock, Os } from "./os/os.ts";
 import type { Storage } from "./os/storage.ts";
 import { createReconciler, type Reconciler } from "./reconcile/reconciler.ts";
 import { controllerSteps } from "./steps.ts";
-import { fileStore, recoverInterrupted } from "./state/operation-record.ts";
+import { operationRecordIn, recoverInterrupted } from "./state/operation-record.ts";
 import { createRestartLease } from "./supervise/restart-lease.ts";
 import { createSupervisor, type Supervisor } from "./supervise/supervisor.ts";
-import { openTarget, type Target } from "./state/desired-state.ts";
-import { createWriter, type Writer } from "./state/machine-lock.ts";
+import { openKeptState, type KeptState } from "./state/desired-state.ts";
+import { createMachineLock, type MachineLock } from "./state/machine-lock.ts";
 
 /** The machine with all parts that change and watch it; it exists once the machine's identity is known. */
 export interface Node {
   readonly os: Os;
-  readonly writer: Writer;
-  readonly board: Board;
+  readonly machineLock: MachineLock;
+  readonly statusStore: StatusStore;
   readonly history: History;
-  readonly target: Target;
+  readonly keptState: KeptState;
   readonly operations: Operations;
   readonly maintenance: Maintenance;
   readonly supervisor: Supervisor;
@@ -86,25 +86,25 @@ async function openNode(options: NodeOptions): Promise<Node> {
   const { identity, open, stateFolder: folder, supervision, storage, status, log, signal } = options;
   const os = open(await identity());
   const { files, clock } = os;
-  const store = fileStore(files, folder);
-  const last = await recoverInterrupted(store);
-  const target = await openTarget(files, { folder });
+  const operationRecord = operationRecordIn(files, folder);
+  const last = await recoverInterrupted(operationRecord);
+  const keptState = await openKeptState(files, { folder });
   const history = await openHistory({ files, clock, folder, log });
-  const board = createBoard(last);
-  const writer = createWriter({ clock, signal });
+  const statusStore = createStatusStore(last);
+  const machineLock = createMachineLock({ clock, signal });
   // Opened before anything that changes the machine automatically, because an unfinished restore may hold the
   // machine.
-  const etcd = await openEtcd({ os, writer, history, target, folder, storage, log, signal });
+  const etcd = await openEtcd({ os, machineLock, history, keptState, folder, storage, log, signal });
 
   const steps = (desired: DesiredState) => controllerSteps(desired, maintenance.current());
   const maintenance: Maintenance = await openMaintenance({
     os,
     folder,
-    writer,
-    board,
+    machineLock,
+    statusStore,
     history,
     apply: async () => {
-      const desired = target.current()?.desired;
+      const desired = keptState.current()?.desired;
       if (desired === undefined) return;
       // Applies the site and its reload only: a drain must not apply changed credentials.
       const site = withoutSteps(steps(desired), (id) => id !== "nginx/site" && id !== "service/nginx");
@@ -112,37 +112,37 @@ async function openNode(options: NodeOptions): Promise<Node> {
       for (const result of results) if (result.outcome === "failed") throw result.error;
     },
   });
-  for (const damage of [store.damage(), target.damage(), maintenance.damage()]) {
-    if (damage !== undefined) tellDamage(damage, { history, log });
+  for (const damage of [operationRecord.damage(), keptState.damage(), maintenance.damage()]) {
+    if (damage !== undefined) reportDamage(damage, { history, log });
   }
   const changed = (operation: Operation): void => {
-    board.post({ operation });
+    statusStore.publish({ operation });
     history.append(operationEntry(operation));
   };
   const operations = createOperations({
     os,
-    store,
-    writer,
+    record: operationRecord,
+    machineLock,
     steps,
-    established: (operationId, desired) => target.adopt(operationId, desired),
+    established: (operationId, desired) => keptState.save(operationId, desired),
     changed,
     last,
     status,
     log,
     signal,
   });
-  const lease = createRestartLease({ os, target, log });
+  const lease = createRestartLease({ os, keptState, log });
   const { probeMillis, reconcileMillis } = supervision;
-  const shared = { os, writer, board, history, lease, log, signal };
-  const supervisor = createSupervisor({ ...shared, target, intervalMillis: probeMillis });
+  const shared = { os, machineLock, statusStore, history, lease, log, signal };
+  const supervisor = createSupervisor({ ...shared, keptState, intervalMillis: probeMillis });
   const reconciler = createReconciler({
     ...shared,
     steps,
-    target,
-    operationDamage: () => store.damage(),
+    keptState,
+    operationDamage: () => operationRecord.damage(),
     intervalMillis: reconcileMillis,
   });
-  return { os, writer, board, history, target, operations, maintenance, supervisor, reconciler, etcd };
+  return { os, machineLock, statusStore, history, keptState, operations, maintenance, supervisor, reconciler, etcd };
 }
 
 function operationEntry({ id, holder, state, error }: Operation): Entry {

@@ -2,7 +2,7 @@ import { type Certificate, CertificateState, HistoryKind } from "../../proto/gen
 import type { History } from "../history/history.ts";
 
 /** Records certificates that got worse or were replaced. Entries of an earlier agent process are not repeated. */
-export function createTeller(history: History): (certificates: readonly Certificate[]) => Promise<void> {
+export function createCertificateReporter(history: History): (certificates: readonly Certificate[]) => Promise<void> {
   let known: ReadonlyMap<string, Certificate> | undefined;
   return async (certificates) => {
     const before = known;

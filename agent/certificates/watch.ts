@@ -1,8 +1,8 @@
 import { dirname } from "node:path";
 import { formatError, toKhwError } from "../../proto/errors.ts";
 import { type Certificate, CertificateState } from "../../proto/gen/khw/agent/v1/agent.ts";
-import type { Board } from "../state/status-store.ts";
-import { createTeller } from "./history.ts";
+import type { StatusStore } from "../state/status-store.ts";
+import { createCertificateReporter } from "./history.ts";
 import { certificatesIn, holdsCertificates, unreadable } from "./certificates.ts";
 import type { History } from "../history/history.ts";
 import { coalesce } from "../os/coalesce.ts";
@@ -11,7 +11,7 @@ import { etcdFolder, kubernetesFolder } from "../paths.ts";
 
 export interface CertificateWatchOptions {
   readonly os: Pick<Os, "files" | "clock">;
-  readonly board: Board;
+  readonly statusStore: StatusStore;
   readonly history: History;
   /** Paths of the agent's own certificate, and of the management CA's. */
   readonly own: readonly string[];
@@ -27,9 +27,9 @@ const dayMillis = 24 * hourMillis;
  * when a file changes, and every hour, because their age matters. The returned function reads them now.
  */
 export function watchCertificates(options: CertificateWatchOptions): () => Promise<void> {
-  const { os, board, history, own, log, signal } = options;
+  const { os, statusStore, history, own, log, signal } = options;
   const { files, clock } = os;
-  const tell = createTeller(history);
+  const tell = createCertificateReporter(history);
   let remindedAt = 0;
   let seen = "";
   let readAt = 0;
@@ -48,7 +48,7 @@ export function watchCertificates(options: CertificateWatchOptions): () => Promi
     if (young && facts.join("\n") === seen) return;
     const certificates = (await Promise.all(paths.map(async (path) => read(os, path)))).flat();
     [seen, readAt] = [facts.join("\n"), clock.now()];
-    board.post({ certificates });
+    statusStore.publish({ certificates });
     await tell(certificates);
     const ending = certificates.filter(
       ({ path, state }) => own.includes(path) && state > CertificateState.CERTIFICATE_STATE_OK,

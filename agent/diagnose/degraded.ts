@@ -21,7 +21,7 @@ function agrees({ id, when = () => true }: Cause): NonNullable<Cause["when"]> {
 const asked = "(?:error retrieving resource lock|[Ff]ailed to (?:list|watch|update lock)|error initially creating)";
 
 /** The causes that keep a running component from its work, in the order of the search. */
-export const ailments: readonly Cause[] = [
+export const degradedCauses: readonly Cause[] = [
   ...etcdAilments,
   {
     id: "client-unauthorized",
@@ -61,4 +61,4 @@ export const ailments: readonly Cause[] = [
 ];
 
 /** These components report healthy even if they can do little, so their journal is read too. */
-export const quietlyAiling: ReadonlySet<string> = new Set(clientComponents);
+export const silentlyDegraded: ReadonlySet<string> = new Set(clientComponents);

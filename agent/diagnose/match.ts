@@ -39,7 +39,7 @@ function tell({ id, pattern, message, remedy }: Cause, lines: readonly string[],
   const values = { ...pattern.exec(lines.at(-1) ?? "")?.groups };
   const fill = (text: string): string =>
     text.replace(/\{(\w+)\}/g, (_, name: string) => values[name] ?? derived(name, values["file"], evidence));
-  return { cause: id, message: fill(message), remedy: fill(remedy), lines: lines.map(cut) };
+  return { cause: id, message: fill(message), remedy: fill(remedy), lines: lines.map(truncate) };
 }
 
 /** Returns values for names that are not groups of the pattern. */
@@ -114,12 +114,12 @@ function unknown({ component, starts }: Evidence): Diagnosis {
     cause: unknownCause,
     message: `${component} ends by itself, for a reason that is not known`,
     remedy: "",
-    lines: shown.map(cut),
+    lines: shown.map(truncate),
   };
 }
 
 export const unknownCause = "unknown";
 
-function cut(line: string): string {
+function truncate(line: string): string {
   return line.slice(0, maxLineLength);
 }

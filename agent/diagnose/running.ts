@@ -1,7 +1,7 @@
 import type { Diagnosis } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { HealthCheck } from "../health/health.ts";
 import type { Os } from "../os/os.ts";
-import { ailments } from "./degraded.ts";
+import { degradedCauses } from "./degraded.ts";
 import { askEtcd, readEtcdCertificate } from "./etcd-facts.ts";
 import { readFlags } from "./flags.ts";
 import { known } from "./match.ts";
@@ -38,5 +38,5 @@ export async function diagnoseRunning(
     etcd ? readEtcdCertificate(flags, os) : undefined,
     etcd ? askEtcd(flags, os) : undefined,
   ]);
-  return known({ component, unit, flags, starts: [lines], etcdCertificate, etcd: answers }, ailments);
+  return known({ component, unit, flags, starts: [lines], etcdCertificate, etcd: answers }, degradedCauses);
 }

@@ -15,7 +15,11 @@ const deadlineMillis = 30_000;
  * in the agent's memory for a request that occurs once in months.
  * @throws KhwError as `proveKey`, TIMEOUT
  */
-export async function proveKeySeparately(paths: IdentityPaths, name: string, signal: AbortSignal): Promise<KeyProof> {
+export async function proveKeyInChildProcess(
+  paths: IdentityPaths,
+  name: string,
+  signal: AbortSignal,
+): Promise<KeyProof> {
   const child = fork(program, { stdio: ["ignore", "inherit", "inherit", "ipc"] });
   const limit = AbortSignal.any([signal, AbortSignal.timeout(deadlineMillis)]);
   const question: Question = { paths, name };

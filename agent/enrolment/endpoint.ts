@@ -15,7 +15,7 @@ import { adoptCertificate } from "./adopt.ts";
 import { type IdentityPaths, nextOf, settleIdentity } from "../certificates/next.ts";
 import type { KeyProof } from "./request.ts";
 
-export interface DoorOptions {
+export interface EnrolmentEndpointOptions {
   readonly host: string;
   readonly port: number;
   readonly identity: IdentityPaths;
@@ -34,7 +34,7 @@ export interface DoorOptions {
   readonly signal: AbortSignal;
 }
 
-export type Door = Pick<Listener, "port" | "close">;
+export type EnrolmentEndpoint = Pick<Listener, "port" | "close">;
 
 /** How often the identity is checked: a certificate can expire, and the clock can be set, without a file change. */
 const lookMillis = 60_000;
@@ -46,7 +46,7 @@ const lookMillis = 60_000;
  * clock is set.
  * @throws KhwError IO_FAILED if the port is taken
  */
-export async function openDoor(options: DoorOptions): Promise<Door> {
+export async function openEnrolmentEndpoint(options: EnrolmentEndpointOptions): Promise<EnrolmentEndpoint> {
   const { host, port, identity, log, signal } = options;
   let serving: X509Certificate | undefined;
   /** The enrolment that is waited for; its CA verifies callers. */
@@ -130,7 +130,7 @@ export async function openDoor(options: DoorOptions): Promise<Door> {
   const stopWatching = watchFolders([dirname(identity.certificate)], lookAgain);
   const timer = setInterval(lookAgain, lookMillis).unref();
   const open: Listener | undefined = listener;
-  if (open === undefined) throw new TypeError("the door is not open");
+  if (open === undefined) throw new TypeError("the enrolment endpoint is not open");
   return {
     port: open.port,
     close: async () => {

@@ -2,7 +2,7 @@ import { hostname } from "node:os";
 import { KhwError } from "../../proto/errors.ts";
 import type { AgentConfig } from "../config.ts";
 import { createClock } from "../os/clock.ts";
-import type { DoorOptions } from "./endpoint.ts";
+import type { EnrolmentEndpointOptions } from "./endpoint.ts";
 
 /**
  * The facts that the enrolment endpoint needs of the machine. Uses the metadata server only if it provides the
@@ -10,13 +10,13 @@ import type { DoorOptions } from "./endpoint.ts";
  */
 export function enrolmentSources(
   { identity, machine, metadataUrl }: AgentConfig,
-  { log, signal }: Pick<DoorOptions, "log" | "signal">,
-): Pick<DoorOptions, "proveKey" | "token" | "watchCa"> {
+  { log, signal }: Pick<EnrolmentEndpointOptions, "log" | "signal">,
+): Pick<EnrolmentEndpointOptions, "proveKey" | "token" | "watchCa"> {
   const source = { baseUrl: metadataUrl, clock: createClock() };
   return {
     proveKey: async () => {
-      const { proveKeySeparately } = await import("./child-process.ts");
-      return proveKeySeparately(identity, machine?.name ?? hostname(), signal);
+      const { proveKeyInChildProcess } = await import("./child-process.ts");
+      return proveKeyInChildProcess(identity, machine?.name ?? hostname(), signal);
     },
     token: async (audience) => {
       if (machine !== undefined) {

@@ -10,22 +10,22 @@ import {
   type Snapshot,
   SnapshotOrigin,
 } from "../../proto/gen/khw/agent/v1/etcd.ts";
-import { tellDamage } from "../state/damage.ts";
+import { reportDamage } from "../state/damage.ts";
 import type { History } from "../history/history.ts";
 import type { Files, Os } from "../os/os.ts";
 import { inputsDropIn } from "../paths.ts";
 import type { Storage } from "../os/storage.ts";
-import type { Target } from "../state/desired-state.ts";
-import type { Writer } from "../state/machine-lock.ts";
+import type { KeptState } from "../state/desired-state.ts";
+import type { MachineLock } from "../state/machine-lock.ts";
 import { defragment } from "./defragment.ts";
 import { missingDisk } from "./disk.ts";
 import { readMember } from "./member.ts";
 import { readMemberRecord, writeMemberRecord } from "./record.ts";
-import { openRestoreMark } from "./restore/record.ts";
+import { openRestoreRecord } from "./restore/record.ts";
 import { createRestorer } from "./restore/restore.ts";
 import { objectName } from "./snapshots/record.ts";
 import { type Schedule, createSchedule } from "./snapshots/schedule.ts";
-import { openShelf } from "./snapshots/store.ts";
+import { openSnapshotStore } from "./snapshots/store.ts";
 import { createSnapshots, type Snapshots } from "./snapshots/snapshots.ts";
 
 /** The etcd member on this machine, and the agent's tasks for it except supervision. */
@@ -48,11 +48,11 @@ export interface Etcd {
 
 export interface EtcdOptions {
   readonly os: Os;
-  readonly writer: Writer;
+  readonly machineLock: MachineLock;
   readonly history: History;
   /** The agent's own state folder. */
   readonly folder: string;
-  readonly target: Target;
+  readonly keptState: KeptState;
   readonly storage: Pick<Storage, "upload">;
   readonly log: (line: string) => void;
   readonly signal: AbortSignal;
@@ -63,24 +63,24 @@ const beatMillis = 10_000;
 
 /** Opens etcd's tasks. An unfinished restore of an earlier agent process holds the machine from now on. */
 export async function openEtcd(options: EtcdOptions): Promise<Etcd> {
-  const { os, writer, history, folder, target, storage, log, signal } = options;
-  const { files, bulk, clock, identity } = os;
-  const mark = await openRestoreMark(files, folder);
-  const shelf = await openShelf({ files, bulk, folder: `${folder}/snapshots` });
+  const { os, machineLock, history, folder, keptState, storage, log, signal } = options;
+  const { files, largeFiles, clock, identity } = os;
+  const record = await openRestoreRecord(files, folder);
+  const snapshotStore = await openSnapshotStore({ files, largeFiles, folder: `${folder}/snapshots` });
   const member = (asked: AbortSignal): Promise<EtcdMember> => readMember(os.etcd, asked);
-  const inUse = (): readonly string[] => [mark.unfinished()?.snapshotId].flatMap((id) => id ?? []);
-  const snapshots = createSnapshots({ os, shelf, member, inUse });
+  const inUse = (): readonly string[] => [record.unfinished()?.snapshotId].flatMap((id) => id ?? []);
+  const snapshots = createSnapshots({ os, snapshotStore, member, inUse });
   const entry = { kind: HistoryKind.HISTORY_KIND_ETCD, subject: "etcd" };
   const restorer = await createRestorer({
     os,
-    mark,
-    writer,
+    record,
+    machineLock,
     snapshots,
     member,
-    missingDisk: async () => ((await wantsDisk(target, files)) ? missingDisk(files) : null),
+    missingDisk: async () => ((await wantsDisk(keptState, files)) ? missingDisk(files) : null),
     joined: async ({ clusterId, memberId }, { peers: members }) => {
       // An etcd that khw does not manage has no member record; its owner guards it.
-      if (target.current()?.desired.etcd === undefined && (await readMemberRecord(files)) === undefined) return;
+      if (keptState.current()?.desired.etcd === undefined && (await readMemberRecord(files)) === undefined) return;
       const ids = { clusterId: decimalId(clusterId), memberId: decimalId(memberId) };
       await writeMemberRecord(files, { stage: "member", members, ...ids });
     },
@@ -90,15 +90,15 @@ export async function openEtcd(options: EtcdOptions): Promise<Etcd> {
   const schedule = createSchedule({
     clock,
     snapshots,
-    policy: () => target.current()?.desired.etcd?.snapshots,
+    policy: () => keptState.current()?.desired.etcd?.snapshots,
     place: () => {
-      const { controllers = [] } = target.current()?.desired.cluster ?? {};
+      const { controllers = [] } = keptState.current()?.desired.cluster ?? {};
       return { index: controllers.findIndex(({ name }) => name === identity.name), count: controllers.length };
     },
     paused: () => restorer.inProgress(),
     upload: async (snapshot, bucket) => {
-      const name = objectName(target.current()?.desired.cluster.name ?? "kubernetes", snapshot);
-      await storage.upload({ bucket, name, file: shelf.fileOf(snapshot.id), size: snapshot.size, signal });
+      const name = objectName(keptState.current()?.desired.cluster.name ?? "kubernetes", snapshot);
+      await storage.upload({ bucket, name, file: snapshotStore.fileOf(snapshot.id), size: snapshot.size, signal });
       return `gs://${bucket}/${name}`;
     },
     told: (message, cause = "") => {
@@ -111,11 +111,11 @@ export async function openEtcd(options: EtcdOptions): Promise<Etcd> {
   await snapshots.list();
   const timer = setInterval(() => void schedule.beat(), beatMillis).unref();
   signal.addEventListener("abort", () => clearInterval(timer), { once: true });
-  const damage = mark.damage();
-  if (damage !== undefined) tellDamage(damage, { history, log });
-  if (mark.current() === undefined && restorer.inProgress()) {
+  const damage = record.damage();
+  if (damage !== undefined) reportDamage(damage, { history, log });
+  if (record.current() === undefined && restorer.inProgress()) {
     const lost = "etcd is being restored here, and the record of the restore is lost: nothing is started";
-    tellDamage(`${lost}; \`khw-client etcd restore\` begins it again`, { history, log });
+    reportDamage(`${lost}; \`khw-client etcd restore\` begins it again`, { history, log });
   }
   return {
     snapshots,
@@ -127,7 +127,7 @@ export async function openEtcd(options: EtcdOptions): Promise<Etcd> {
       return snapshots.find(id);
     },
     status: async (asked) => {
-      const restore = mark.current();
+      const restore = record.current();
       try {
         return { member: await member(asked), reason: "", restore };
       } catch (error) {
@@ -135,9 +135,9 @@ export async function openEtcd(options: EtcdOptions): Promise<Etcd> {
       }
     },
     advanceRestore: (request, holder) => restorer.advance(request, holder),
-    unfinishedRestore: () => mark.unfinished(),
+    unfinishedRestore: () => record.unfinished(),
     defragment: (holder) =>
-      writer.hold(holder, async () => {
+      machineLock.lock(holder, async () => {
         const done = await defragment(os, signal);
         const message = `defragmented by ${holder}: ${done.sizeBefore} bytes became ${done.sizeAfter}`;
         history.append({ ...entry, message });
@@ -150,8 +150,8 @@ export async function openEtcd(options: EtcdOptions): Promise<Etcd> {
  * Whether etcd needs a disk of its own. If the desired state cannot be read, the unit's own requirement for a mount
  * decides.
  */
-async function wantsDisk(target: Target, files: Pick<Files, "read">): Promise<boolean> {
-  if (target.damage() === undefined) return target.current()?.desired.etcd?.dedicatedDisk === true;
+async function wantsDisk(keptState: KeptState, files: Pick<Files, "read">): Promise<boolean> {
+  if (keptState.damage() === undefined) return keptState.current()?.desired.etcd?.dedicatedDisk === true;
   return (await files.read(inputsDropIn("etcd.service")))?.includes("AssertPathIsMountPoint=") === true;
 }
 

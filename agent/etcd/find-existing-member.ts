@@ -12,7 +12,7 @@ import type { Identified } from "./record.ts";
  * @throws KhwError CREDENTIAL_INVALID if a controller's etcd answers and cannot be verified: it may know such a
  * member
  */
-export async function knownToOthers(
+export async function findExistingMember(
   desired: WithEtcd,
   { etcd }: Os,
   signal: AbortSignal,

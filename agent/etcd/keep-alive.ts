@@ -1,8 +1,8 @@
 import { KhwError } from "../../proto/errors.ts";
-import type { HeldKey } from "./lock.ts";
+import type { Lease } from "./lock.ts";
 
 /** Keeps a lease alive until it is disposed of. A failed keep-alive does not fail the running work. */
-export function keeping(held: HeldKey, ttlSeconds: number): AsyncDisposable {
+export function keepAlive(held: Lease, ttlSeconds: number): AsyncDisposable {
   const timer = setInterval(() => void held.keepAlive().catch(() => undefined), (ttlSeconds / 3) * 1000);
   timer.unref();
   return {

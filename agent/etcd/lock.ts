@@ -3,14 +3,14 @@ import type { EtcdServers } from "../os/os.ts";
 import { type Answer, base64 } from "./gateway.ts";
 
 /** A key in etcd that exists while its single holder keeps it. */
-export interface HeldKey {
+export interface Lease {
   keepAlive(): Promise<void>;
   release(): Promise<void>;
 }
 
 export interface EtcdLock {
   /** @throws KhwError BUSY naming the holder; NOT_READY if this server cannot be reached */
-  hold(
+  acquire(
     server: string,
     options: {
       readonly key: string;
@@ -24,13 +24,13 @@ export interface EtcdLock {
       readonly ttlSeconds: number;
       readonly signal: AbortSignal;
     },
-  ): Promise<HeldKey>;
+  ): Promise<Lease>;
 }
 
 /** Locks through the cluster's etcd, with the API server's own certificate. */
 export function createEtcdLock(etcd: EtcdServers): EtcdLock {
   return {
-    hold: async (server, { key, value, doing, ttlSeconds, signal }) => {
+    acquire: async (server, { key, value, doing, ttlSeconds, signal }) => {
       const post = (path: string, body: unknown, until: AbortSignal): Promise<Answer> =>
         etcd.post(server, { path, body, signal: until });
       const { ID: lease } = await post("/v3/lease/grant", { TTL: ttlSeconds }, signal);

@@ -9,7 +9,7 @@ import { etcdJoinDropIn, etcdMemberFolder } from "../paths.ts";
 import { type InitialCluster, renderEtcdJoin } from "../render/etcd.ts";
 import { addLearner, type Member, promoteMember, removeMember, serverStatus } from "./api.ts";
 import { demandDisk } from "./disk.ts";
-import { keeping } from "./keep-alive.ts";
+import { keepAlive } from "./keep-alive.ts";
 import { createEtcdLock } from "./lock.ts";
 import { findQuorum } from "./quorum.ts";
 import { hexId, type Identified, type MemberRecord, readMemberRecord, writeMemberRecord } from "./record.ts";
@@ -49,8 +49,8 @@ async function join(
   const ask = (): ReturnType<typeof findQuorum> => findQuorum(etcd, servers, { clusterId, signal });
 
   const { server } = await ask();
-  const held = await createEtcdLock(etcd).hold(server, { ...lock, value: identity.name, signal });
-  await using _ = keeping(held, lock.ttlSeconds);
+  const held = await createEtcdLock(etcd).acquire(server, { ...lock, value: identity.name, signal });
+  await using _ = keepAlive(held, lock.ttlSeconds);
   // Another member may have joined during the wait for the lock.
   const quorum = await ask();
   const others = otherMembers(desired, quorum.members);
@@ -78,7 +78,7 @@ async function goesOn(
   return added.name === "" || (await hasData(files)) ? record : undefined;
 }
 
-interface Begin {
+interface RejoinOptions {
   readonly record: Known;
   readonly quorum: { readonly server: string; readonly members: readonly Member[] };
   readonly signal: AbortSignal;
@@ -87,7 +87,7 @@ interface Begin {
 async function begin(
   desired: WithEtcd,
   { etcd, files, systemd }: Os,
-  { record, quorum, signal }: Begin,
+  { record, quorum, signal }: RejoinOptions,
 ): Promise<Identified> {
   const { server, members } = quorum;
   const url = peerUrl(ownController(desired));

@@ -5,8 +5,9 @@ const maxTextLength = 4_000;
 
 /** Encodes an entry as one line of JSON, with its newline. */
 export function encodeLine(entry: object): string {
-  const cut = (text: string): string => (text.length > maxTextLength ? `${text.slice(0, maxTextLength)}...` : text);
-  return `${JSON.stringify(entry, (_, value: unknown) => (typeof value === "string" ? cut(value) : value))}\n`;
+  const truncate = (text: string): string =>
+    text.length > maxTextLength ? `${text.slice(0, maxTextLength)}...` : text;
+  return `${JSON.stringify(entry, (_, value: unknown) => (typeof value === "string" ? truncate(value) : value))}\n`;
 }
 
 /** Decodes the entries of a file, one by one; skips invalid lines. */

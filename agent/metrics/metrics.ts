@@ -10,7 +10,7 @@ import { type Metric, render } from "./text.ts";
 import type { Node } from "../node.ts";
 
 export interface MetricsOptions {
-  readonly node: Pick<Node, "board" | "history" | "supervisor"> & { readonly etcd?: SnapshotFacts };
+  readonly node: Pick<Node, "statusStore" | "history" | "supervisor"> & { readonly etcd?: SnapshotFacts };
   readonly version: string;
   /** When the agent started, in seconds since the epoch. */
   readonly startSeconds: number;
@@ -36,10 +36,10 @@ const outcomes = new Map<OperationState, string>([
  * zero with each agent process, which Prometheus supports.
  */
 export function createMetrics({ node, version, startSeconds, residentBytes, signal }: MetricsOptions): () => string {
-  const { board, history, supervisor, etcd } = node;
+  const { statusStore, history, supervisor, etcd } = node;
   const operations = new Map([...outcomes.values()].map((outcome) => [outcome, 0]));
   let repairs = 0;
-  let operation = board.read().operation;
+  let operation = statusStore.read().operation;
   const ended = (now: Operation): void => {
     const outcome = outcomes.get(now.state);
     const same = operation?.id === now.id && operation.startedUnixMillis === now.startedUnixMillis;
@@ -49,7 +49,7 @@ export function createMetrics({ node, version, startSeconds, residentBytes, sign
     operation = now;
   };
   const stops = [
-    board.listen((change) => {
+    statusStore.listen((change) => {
       if (change.operation !== undefined) ended(change.operation);
     }),
     history.listen(({ kind }) => {
@@ -59,7 +59,7 @@ export function createMetrics({ node, version, startSeconds, residentBytes, sign
   signal.addEventListener("abort", () => stops.forEach((stop) => stop()), { once: true });
 
   return () => {
-    const { components, certificates, drift, maintenance } = board.read();
+    const { components, certificates, drift, maintenance } = statusStore.read();
     return render([
       gauge("khw_agent_build_info", "Always 1; the agent's version is a label.", [[{ version }, 1]]),
       gauge("khw_agent_start_time_seconds", "When the agent started, in seconds since the epoch.", [

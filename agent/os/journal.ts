@@ -50,7 +50,7 @@ const fatalGrep =
   '^(F[0-9]{4} |panic: |fatal error: |runtime: |SIG[A-Z]+: |\\[signal SIG|unexpected fault|\\{"level":"d?(panic|fatal)")';
 
 /** Groups lines by start, and keeps the newest lines and the first fatal line of each start. */
-export function collectStarts(): { readonly starts: StartLines[]; readonly take: (told: Told) => void } {
+export function collectStarts(): { readonly starts: StartLines[]; readonly take: (told: JournalEntries) => void } {
   const starts: StartLines[] = [];
   let kept = 0;
   const dropOldest = (): void => {
@@ -59,7 +59,7 @@ export function collectStarts(): { readonly starts: StartLines[]; readonly take:
     start.lines.splice(start.lines[0] === start.fatal && start.lines.length > 1 ? 1 : 0, 1);
     if (start.lines.length === 0) starts.splice(starts.indexOf(start), 1);
   };
-  const take = ({ invocation, message }: Told): void => {
+  const take = ({ invocation, message }: JournalEntries): void => {
     if (noise.test(message)) return;
     let start = invocation === "" ? starts.at(-1) : starts.find((known) => known.invocation === invocation);
     if (start === undefined) starts.push((start = { invocation, lines: [] }));
@@ -74,7 +74,7 @@ export function collectStarts(): { readonly starts: StartLines[]; readonly take:
  * Reads the journal's matching lines, oldest first.
  * @returns the number of lines
  */
-async function readLines(matches: readonly string[], take: (told: Told) => void): Promise<number> {
+async function readLines(matches: readonly string[], take: (told: JournalEntries) => void): Promise<number> {
   const fields = "--output-fields=MESSAGE,INVOCATION_ID,_SYSTEMD_INVOCATION_ID";
   let count = 0;
   await run(["journalctl", "--no-pager", "--quiet", "--output=json", fields, ...matches], {
@@ -89,13 +89,13 @@ async function readLines(matches: readonly string[], take: (told: Told) => void)
   return count;
 }
 
-export interface Told {
+export interface JournalEntries {
   readonly invocation: string;
   readonly message: string;
 }
 
 /** Parses a line; returns undefined for bytes that are not UTF-8, or a line that is too long. */
-function parseTold(line: string): Told | undefined {
+function parseTold(line: string): JournalEntries | undefined {
   let entry: unknown;
   try {
     entry = JSON.parse(line);

@@ -2,12 +2,12 @@ import { createHash } from "node:crypto";
 import { open, rm } from "node:fs/promises";
 import { KhwError } from "../../proto/errors.ts";
 import { io } from "./io.ts";
-import type { Bulk } from "./os.ts";
+import type { LargeFiles } from "./os.ts";
 
 const chunkBytes = 256 * 1024;
 
 /** Accesses large files and whole folders of the machine. */
-export function createBulk(): Bulk {
+export function createLargeFiles(): LargeFiles {
   return {
     read: (path, { from = 0, to = Infinity } = {}) => readChunks(path, from, to),
     write: (path, chunks, maxBytes) => io(path, "cannot write", () => writeChunks(path, chunks, maxBytes)),

@@ -11,7 +11,7 @@ export interface Os {
   readonly archives: Archives;
   readonly etcd: EtcdServers;
   readonly probes: Probes;
-  readonly bulk: Bulk;
+  readonly largeFiles: LargeFiles;
   readonly etcdctl: Etcdctl;
   readonly machine: MachineFacts;
   readonly identity: Identity;
@@ -382,7 +382,7 @@ export interface Probes {
 }
 
 /** Files too large for memory, and folders with their content. */
-export interface Bulk {
+export interface LargeFiles {
   /**
    * The file's bytes from the offset on, in chunks.
    * @throws KhwError IO_FAILED

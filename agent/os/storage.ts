@@ -3,12 +3,12 @@ import { KhwError } from "../../proto/errors.ts";
 import { show } from "../../proto/validate.ts";
 import { exchange, type HttpAnswer } from "./exchange.ts";
 import { codeOf } from "./io.ts";
-import type { Bulk, Clock } from "./os.ts";
+import type { LargeFiles, Clock } from "./os.ts";
 
 export interface StorageOptions {
   /** For example "https://storage.googleapis.com". */
   readonly baseUrl: string;
-  readonly bulk: Pick<Bulk, "read">;
+  readonly largeFiles: Pick<LargeFiles, "read">;
   readonly clock: Clock;
   /** Returns an access token; called once for each upload. */
   readonly token: (signal: AbortSignal) => Promise<string>;
@@ -39,7 +39,7 @@ const maxFailures = 5;
 const firstPauseMillis = 1_000;
 
 export function createStorage(options: StorageOptions): Storage {
-  const { baseUrl, bulk, clock, token } = options;
+  const { baseUrl, largeFiles, clock, token } = options;
   const ask = async (
     url: string,
     request: Omit<Parameters<typeof exchange>[1], "signal">,
@@ -73,7 +73,7 @@ export function createStorage(options: StorageOptions): Storage {
     const to = Math.min(from + partBytes, upload.size);
     const range = `bytes ${from}-${to - 1}/${upload.size}`;
     const headers = { "content-range": range, "content-length": String(to - from) };
-    const body = bulk.read(upload.file, { from, to });
+    const body = largeFiles.read(upload.file, { from, to });
     return progressOf(await ask(session, { method: "PUT", headers, body }, upload), upload);
   };
   const askProgress = async (session: string, upload: Upload): Promise<number | undefined> => {
@@ -113,7 +113,7 @@ export function createStorage(options: StorageOptions): Storage {
     if (answer.status !== 200) throw refused(upload, answer);
     const { md5Hash, size: arrived }: { md5Hash?: unknown; size?: unknown } = JSON.parse(answer.body);
     const sum = createHash("md5");
-    for await (const chunk of bulk.read(file)) sum.update(chunk);
+    for await (const chunk of largeFiles.read(file)) sum.update(chunk);
     if (md5Hash === sum.digest("base64") && Number(arrived) === size) return;
     throw failed(`gs://${bucket}/${name}`, "what is there is not what was to be uploaded", false);
   }

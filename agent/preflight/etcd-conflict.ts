@@ -12,13 +12,13 @@ const unit = "etcd.service";
  * Returns the reason why this machine cannot join the wanted cluster: its member has another list of members, or
  * khw did not set up its etcd. An etcd identical to khw's own is accepted. Null without a conflict.
  */
-export async function standsInTheWay(desired: WithEtcd, os: Os): Promise<KhwError | null> {
+export async function findConflict(desired: WithEtcd, os: Os): Promise<KhwError | null> {
   const record = await readMemberRecord(os.files);
   return record === undefined ? foreign(desired, os) : otherMembers(record, initialCluster(desired));
 }
 
 /** Whether a member has started on this machine. An unreadable record counts too. */
-export async function memberBegun(files: Pick<Files, "stat">): Promise<boolean> {
+export async function memberStarted(files: Pick<Files, "stat">): Promise<boolean> {
   return (await files.stat(etcdRecordFile)) !== undefined || (await hasData(files));
 }
 

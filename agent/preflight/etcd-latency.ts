@@ -19,7 +19,7 @@ const tripMillis = 2_000;
  * files. Skips the disk of a member that will not change, because the test takes seconds and delays the member's
  * own writes.
  */
-export async function tooSlow(desired: WithEtcd, os: Os, signal: AbortSignal): Promise<KhwError[]> {
+export async function checkLatency(desired: WithEtcd, os: Os, signal: AbortSignal): Promise<KhwError[]> {
   const own = ownController(desired).name;
   const others = desired.cluster.controllers.filter(({ name }) => name !== own);
   const found = [

@@ -19,14 +19,14 @@ export async function otherCluster(desired: DesiredState, os: Os, kept: DesiredS
     .map((finding) => finding.at({ node: os.identity.name, step: "preflight" }));
 }
 
-interface Situation {
+interface OtherClusterOptions {
   readonly desired: DesiredState;
   readonly os: Os;
   readonly kept: DesiredState | undefined;
 }
 
 /** Two bundles with a common certificate belong to one authority: a CA is replaced in that way. */
-async function authorityFinding(path: string, { desired, os, kept }: Situation): Promise<KhwError | null> {
+async function authorityFinding(path: string, { desired, os, kept }: OtherClusterOptions): Promise<KhwError | null> {
   const wanted = contentOf(desired, "ca.pem");
   if (wanted === undefined || wanted === contentOf(kept, "ca.pem")) return null;
   const found = certificates(await textAt(path, os));
@@ -38,7 +38,7 @@ async function authorityFinding(path: string, { desired, os, kept }: Situation):
 }
 
 /** If khw keeps a state, changed keys are a normal rotation. */
-async function encryptionFinding({ desired, os, kept }: Situation): Promise<KhwError | null> {
+async function encryptionFinding({ desired, os, kept }: OtherClusterOptions): Promise<KhwError | null> {
   const wanted = contentOf(desired, "encryption-config.yaml");
   if (wanted === undefined || kept !== undefined) return null;
   const path = credentialFile("encryption-config.yaml");

@@ -4,7 +4,7 @@ import { KhwError } from "../../proto/errors.ts";
 import { etcdPorts } from "../../proto/etcd.ts";
 import { show } from "../../proto/validate.ts";
 import { missingDisk } from "../etcd/disk.ts";
-import { standsInTheWay } from "./etcd-conflict.ts";
+import { findConflict } from "./etcd-conflict.ts";
 import { unitFindings } from "./units.ts";
 import type { Os } from "../os/os.ts";
 import { installedProgram, kubernetesFolder, releaseFolder, releasesFolder, unitFolder } from "../paths.ts";
@@ -78,7 +78,7 @@ async function shrinkFinding(desired: DesiredState, { files }: Os): Promise<KhwE
 /** An unreadable record is an obstacle too. */
 async function memberFinding(desired: WithEtcd, os: Os): Promise<KhwError | null> {
   try {
-    return await standsInTheWay(desired, os);
+    return await findConflict(desired, os);
   } catch (error) {
     if (error instanceof KhwError) return error;
     throw error;

@@ -2,7 +2,7 @@ import type { DesiredState } from "../../proto/desired.ts";
 import { formatError, type KhwError, toDetail } from "../../proto/errors.ts";
 import { type DriftedStep, DriftPolicy, type ErrorDetail, HistoryKind } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { PlannedStep } from "../../proto/step.ts";
-import type { Board } from "../state/status-store.ts";
+import type { StatusStore } from "../state/status-store.ts";
 import type { Entry, History } from "../history/history.ts";
 import type { Os } from "../os/os.ts";
 import { appeared, type Attempts, dueAt, failed, fresh, repaired, undoneAgain, vanished } from "./attempts.ts";
@@ -14,7 +14,7 @@ type Policy = DesiredState["driftPolicy"];
  * Tracks the drift of each step: since when, and the repairs that were tried. Publishes it to the status store, and
  * records it in the history.
  */
-export interface Ledger {
+export interface DriftTracker {
   /**
    * Records the result of a check of all steps. Returns the steps to repair now, and those that differ and wait.
    */
@@ -39,14 +39,14 @@ interface Standing {
   readonly remedy: string | undefined;
 }
 
-export interface LedgerOptions {
-  readonly board: Board;
+export interface DriftTrackerOptions {
+  readonly statusStore: StatusStore;
   readonly history: History;
   readonly log: (line: string) => void;
   readonly now: () => number;
 }
 
-export function createLedger({ board, history, log, now }: LedgerOptions): Ledger {
+export function createDriftTracker({ statusStore, history, log, now }: DriftTrackerOptions): DriftTracker {
   const attempts = new Map<string, Attempts>();
   const standing = new Map<string, Standing>();
   /** The last report in the history for each step that differs. */
@@ -73,7 +73,7 @@ export function createLedger({ board, history, log, now }: LedgerOptions): Ledge
       const repairs = attempt.repairs.length;
       return { id, ...found, sinceUnixMillis: attempt.since, repairs, nextRepairUnixMillis: next };
     });
-    board.post({ drift: { policy: policyOnWire(policy), checkedUnixMillis, steps, paused } });
+    statusStore.publish({ drift: { policy: policyOnWire(policy), checkedUnixMillis, steps, paused } });
   };
 
   const finds = (id: string, found: Omit<Standing, "error">, error: KhwError | null): void => {
@@ -141,8 +141,8 @@ export function createLedger({ board, history, log, now }: LedgerOptions): Ledge
       for (const { step, drift, error } of planned) {
         if (drift === null && error === null) holds(step.id, false);
         else {
-          const words = drift?.summary ?? `cannot be checked: ${error?.message ?? ""}`;
-          finds(step.id, { title: step.title, drift: words, remedy: drift?.remedy }, error);
+          const difference = drift?.summary ?? `cannot be checked: ${error?.message ?? ""}`;
+          finds(step.id, { title: step.title, drift: difference, remedy: drift?.remedy }, error);
         }
       }
       post("");

@@ -1,9 +1,9 @@
 import { type Operation, OperationState } from "../../proto/gen/khw/agent/v1/agent.ts";
-import type { Kept } from "../state/desired-state.ts";
+import type { KeptOperation } from "../state/desired-state.ts";
 import type { Holder } from "../state/machine-lock.ts";
 
-export interface Situation {
-  readonly kept: Kept | undefined;
+export interface PausedOptions {
+  readonly kept: KeptOperation | undefined;
   readonly holder: Holder | undefined;
   /** The running operation, or else the last one. */
   readonly operation: Operation | undefined;
@@ -12,7 +12,7 @@ export interface Situation {
 }
 
 /** Returns the reason why the check for drift is paused; empty if it runs. */
-export function pausedBecause({ kept, holder, operation, damage }: Situation): string {
+export function pausedBecause({ kept, holder, operation, damage }: PausedOptions): string {
   if (holder !== undefined) return `${holder.name} is at work on this machine`;
   if (operation?.state === OperationState.OPERATION_STATE_RUNNING) return `an operation of ${operation.holder} runs`;
   if (damage !== undefined) return `${damage}, and which state is wanted is not known: run \`khw-client bootstrap\``;

@@ -2,19 +2,19 @@ import type { DesiredState } from "../../proto/desired.ts";
 import { formatError, KhwError, toDetail, toKhwError } from "../../proto/errors.ts";
 import type { GetPlanResponse } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { planSteps, type Step } from "../../proto/step.ts";
-import type { Board } from "../state/status-store.ts";
+import type { StatusStore } from "../state/status-store.ts";
 import type { History } from "../history/history.ts";
 import { coalesce } from "../os/coalesce.ts";
 import type { Os } from "../os/os.ts";
-import { createLedger } from "./drift-tracker.ts";
+import { createDriftTracker } from "./drift-tracker.ts";
 import { pausedBecause } from "./paused.ts";
 import { createProgress } from "./progress.ts";
 import { checkedByItself, repairSteps } from "./repair.ts";
 import { createSchedule } from "./schedule.ts";
 import { createTriggers } from "./triggers.ts";
 import type { RestartLease } from "../supervise/restart-lease.ts";
-import type { Kept, Target } from "../state/desired-state.ts";
-import type { Writer } from "../state/machine-lock.ts";
+import type { KeptOperation, KeptState } from "../state/desired-state.ts";
+import type { MachineLock } from "../state/machine-lock.ts";
 
 /**
  * Keeps the machine in its desired state: checks every step on a timer and on file events, and repairs steps that
@@ -33,9 +33,9 @@ export interface Reconciler {
 export interface ReconcilerOptions {
   readonly os: Os;
   readonly steps: (desired: DesiredState) => Step<Os>[];
-  readonly target: Target;
-  readonly writer: Writer;
-  readonly board: Board;
+  readonly keptState: KeptState;
+  readonly machineLock: MachineLock;
+  readonly statusStore: StatusStore;
   readonly history: History;
   readonly lease: RestartLease;
   /** Returns the reason why the record of the last operation cannot be read. */
@@ -51,9 +51,21 @@ const busyMillis = 15_000;
 const closestMillis = 1_000;
 
 export function createReconciler(options: ReconcilerOptions): Reconciler {
-  const { os, steps, target, writer, board, history, lease, operationDamage, intervalMillis, log, signal } = options;
+  const {
+    os,
+    steps,
+    keptState,
+    machineLock,
+    statusStore,
+    history,
+    lease,
+    operationDamage,
+    intervalMillis,
+    log,
+    signal,
+  } = options;
   const { clock } = os;
-  const ledger = createLedger({ board, history, log, now: () => clock.now() });
+  const tracker = createDriftTracker({ statusStore, history, log, now: () => clock.now() });
   const progress = createProgress(
     () => clock.monotonic(),
     () => clock.now(),
@@ -62,24 +74,24 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
 
   const paused = (): string =>
     pausedBecause({
-      kept: target.current(),
-      holder: writer.holder(),
-      operation: board.read().operation,
-      damage: target.damage() ?? operationDamage(),
+      kept: keptState.current(),
+      holder: machineLock.holder(),
+      operation: statusStore.read().operation,
+      damage: keptState.damage() ?? operationDamage(),
     });
 
-  const reconcile = async ({ desired, operationId }: Kept, ending: AbortSignal): Promise<void> => {
+  const reconcile = async ({ desired, operationId }: KeptOperation, ending: AbortSignal): Promise<void> => {
     const list = checkedByItself(steps(desired));
     triggers.watch(list);
     const planned = await planSteps(list, os, ending);
     progress.made("its checks");
     if (ending.aborted) return;
-    const { due, waiting } = ledger.checked(planned, desired.driftPolicy);
+    const { due, waiting } = tracker.checked(planned, desired.driftPolicy);
     if (due.length === 0) return;
     const ready = steps(desired).filter(({ id }) => id.startsWith("ready/"));
     const results = await repairSteps(list, os, { signal: ending, lease, waiting, ready, progress });
     if (ending.aborted) return;
-    const { postponed } = ledger.repaired(results, operationId);
+    const { postponed } = tracker.repaired(results, operationId);
     if (postponed) nextMillis = busyMillis;
   };
 
@@ -87,29 +99,35 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
     progress.begun();
     nextMillis = intervalMillis;
     try {
-      await writer.yielding(async (ending) => {
+      await machineLock.whenIdle(async (ending) => {
         progress.made("its turn");
-        const kept = target.current();
+        const kept = keptState.current();
         const because = paused();
-        if (kept === undefined || because !== "") ledger.paused(because, kept?.desired.driftPolicy);
+        if (kept === undefined || because !== "") tracker.paused(because, kept?.desired.driftPolicy);
         else await reconcile(kept, ending);
       });
-      if (writer.holder() !== undefined) ledger.paused(paused(), target.current()?.desired.driftPolicy);
+      if (machineLock.holder() !== undefined) tracker.paused(paused(), keptState.current()?.desired.driftPolicy);
     } catch (error) {
       log(`drift cannot be looked for: ${formatError(toKhwError(error))}`);
     } finally {
       progress.ended();
-      schedule.within(Math.min(nextMillis, ledger.nextDueMillis()));
+      schedule.within(Math.min(nextMillis, tracker.nextDueMillis()));
     }
   });
   const schedule = createSchedule(run, { closestMillis: Math.min(closestMillis, intervalMillis), signal });
-  const triggers = createTriggers({ os, writer, board, signal, within: (millis) => schedule.within(millis) });
+  const triggers = createTriggers({
+    os,
+    machineLock,
+    statusStore,
+    signal,
+    within: (millis) => schedule.within(millis),
+  });
   schedule.within(0);
 
   return {
     plan: async (asked) => {
-      const kept = target.current();
-      const damage = target.damage();
+      const kept = keptState.current();
+      const damage = keptState.damage();
       if (damage !== undefined) {
         throw new KhwError("PREFLIGHT_FAILED", damage, { hint: "run `khw-client bootstrap`: it is written again" });
       }

@@ -1,13 +1,13 @@
 import { OperationState } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { Step } from "../../proto/step.ts";
-import type { Board } from "../state/status-store.ts";
+import type { StatusStore } from "../state/status-store.ts";
 import type { Os } from "../os/os.ts";
-import type { Writer } from "../state/machine-lock.ts";
+import type { MachineLock } from "../state/machine-lock.ts";
 
 export interface TriggerOptions {
   readonly os: Os;
-  readonly writer: Writer;
-  readonly board: Board;
+  readonly machineLock: MachineLock;
+  readonly statusStore: StatusStore;
   readonly signal: AbortSignal;
   /** Requests a check within this many milliseconds. */
   readonly within: (millis: number) => void;
@@ -26,13 +26,13 @@ const settleMillis = 100;
 /** A unit in a crash loop changes several times at each crash. */
 const unitMillis = 2_000;
 
-export function createTriggers({ os, writer, board, signal, within }: TriggerOptions): Triggers {
+export function createTriggers({ os, machineLock, statusStore, signal, within }: TriggerOptions): Triggers {
   let heeded = "";
   let stopWatching = (): void => {};
 
   const stops = [
-    writer.whenFree(() => within(0)),
-    board.listen(({ operation }) => {
+    machineLock.whenFree(() => within(0)),
+    statusStore.listen(({ operation }) => {
       // A running operation pauses the check, which must be visible at once.
       if (operation !== undefined)
         within(operation.state === OperationState.OPERATION_STATE_RUNNING ? 0 : settleMillis);

@@ -11,7 +11,7 @@ export function initialCluster({ cluster }: DesiredState): InitialCluster {
 }
 
 /** How a member without data starts. */
-export interface Beginning {
+export interface FirstStart {
   readonly state: "new" | "existing";
   readonly members: InitialCluster;
 }
@@ -62,17 +62,17 @@ export function renderEtcdGuard(): string {
   return `[Unit]\nConditionPathExists=${etcdMemberFolder}\n`;
 }
 
-function execStart(desired: DesiredState, beginning: Beginning = beginningOf(desired)): string {
+function execStart(desired: DesiredState, beginning: FirstStart = beginningOf(desired)): string {
   const flags = labFlags(ownController(desired), beginning);
   return `ExecStart=${[installedProgram("etcd"), ...flags.map((words) => words.join(" "))].join(" \\\n  ")}`;
 }
 
-function beginningOf(desired: DesiredState): Beginning {
+function beginningOf(desired: DesiredState): FirstStart {
   return { state: "new", members: initialCluster(desired) };
 }
 
 /** Returns the lab's flags in the lab's order, each as the lab writes it. */
-function labFlags(own: Controller, { state, members }: Beginning): string[][] {
+function labFlags(own: Controller, { state, members }: FirstStart): string[][] {
   return [
     ["--name", own.name],
     [`--cert-file=${etcdFile("kubernetes.pem")}`],

@@ -8,8 +8,8 @@ import type { HandlerOptions } from "./handler-options.ts";
 export function encryptionHandlers(options: HandlerOptions): EncryptionServiceServer {
   const { node, signal } = options;
   const count = coalesce(async () => {
-    const { os, target } = await node();
-    const desired = target.current()?.desired;
+    const { os, keptState } = await node();
+    const desired = keptState.current()?.desired;
     const prefix = desired?.flags["kube-apiserver"]?.set["etcd-prefix"] ?? "/registry";
     const servers = desired?.cluster.etcdServers ?? [];
     return { groups: await countStoredValues({ servers, files: os.files, prefix, signal }) };

@@ -6,7 +6,7 @@ const betweenMillis = 30_000;
 /** Publishes the machine's load at an interval, only while a caller watches. */
 export interface MachineFigures {
   /** A caller watches until the returned value is disposed of. */
-  watch(node: Pick<Node, "os" | "board">): Disposable;
+  watch(node: Pick<Node, "os" | "statusStore">): Disposable;
 }
 
 export function createMachineFigures(options: {
@@ -17,12 +17,12 @@ export function createMachineFigures(options: {
   let watchers = 0;
   let timer: NodeJS.Timeout | undefined;
   return {
-    watch: ({ os, board }) => {
+    watch: ({ os, statusStore }) => {
       watchers++;
       timer ??= setInterval(() => {
         if (signal.aborted) return;
         os.machine.read().then(
-          (machine) => board.post({ machine }),
+          (machine) => statusStore.publish({ machine }),
           (error: unknown) => log(`the machine's load cannot be read: ${formatError(toKhwError(error))}`),
         );
       }, betweenMillis).unref();

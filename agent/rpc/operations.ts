@@ -10,7 +10,7 @@ import type {
 import { createKubernetesApi } from "../../proto/kubernetes-api.ts";
 import { planSteps } from "../../proto/step.ts";
 import { refuse } from "../../proto/validate.ts";
-import { tooSlow } from "../preflight/etcd-latency.ts";
+import { checkLatency } from "../preflight/etcd-latency.ts";
 import type { Operations } from "../state/operations.ts";
 import { otherCluster } from "../preflight/other-cluster.ts";
 import { preflight } from "../preflight/preflight.ts";
@@ -30,13 +30,13 @@ export function operationHandlers(
   const { node, signal } = options;
   return {
     preflight: unary(options, async (request) => {
-      const { os, target } = await node();
+      const { os, keptState } = await node();
       const desired = parseDesiredState(request.desired);
       const findings = [
-        ...(await otherCluster(desired, os, target.current()?.desired)),
+        ...(await otherCluster(desired, os, keptState.current()?.desired)),
         ...(await preflight(desired, os, signal)),
       ];
-      const slow = hasEtcd(desired) ? await tooSlow(desired, os, signal) : [];
+      const slow = hasEtcd(desired) ? await checkLatency(desired, os, signal) : [];
       const strict = desired.etcd?.strict === true;
       return {
         findings: [...findings, ...(strict ? slow : [])].map(toDetail),

@@ -4,7 +4,7 @@ import type {
   WatchStatusRequest,
   WatchStatusResponse,
 } from "../../proto/gen/khw/agent/v1/agent.ts";
-import { memberBegun } from "../preflight/etcd-conflict.ts";
+import { memberStarted } from "../preflight/etcd-conflict.ts";
 import type { Node } from "../node.ts";
 import { coalesce } from "../os/coalesce.ts";
 import { streaming, unary } from "./calls.ts";
@@ -20,8 +20,8 @@ export function statusHandlers(
   const figures = createMachineFigures({ log, signal });
 
   /** Returns the current status store, after the components and the machine have been read. */
-  const fullStatus = ({ os, board }: Node): GetStatusResponse => {
-    const { components, certificates, ...rest } = board.read();
+  const fullStatus = ({ os, statusStore }: Node): GetStatusResponse => {
+    const { components, certificates, ...rest } = statusStore.read();
     return {
       agentVersion,
       identity: os.identity,
@@ -31,11 +31,11 @@ export function statusHandlers(
     };
   };
   const look = coalesce(async () => {
-    const { os, board, supervisor } = await node();
+    const { os, statusStore, supervisor } = await node();
     // The reads run one after the other: after a failure, no read may go on without a caller that waits for it.
     const machine = await os.machine.read();
     await supervisor.read();
-    board.post({ machine });
+    statusStore.publish({ machine });
   });
 
   return {
@@ -47,7 +47,7 @@ export function statusHandlers(
         operation: operations.current(),
         architecture: os.architecture,
         clockUnixMillis: os.clock.now(),
-        etcdBegun: await memberBegun(os.files),
+        etcdBegun: await memberStarted(os.files),
       };
     }),
     getStatus: unary(options, async () => {
@@ -61,7 +61,7 @@ export function statusHandlers(
       gone.throwIfAborted();
       using _ = figures.watch(open);
       // No await between the full state and the listener, so that each change is sent exactly once.
-      await sendChanges(fullStatus(open), { board: open.board, call, gone });
+      await sendChanges(fullStatus(open), { statusStore: open.statusStore, call, gone });
     }),
   };
 }

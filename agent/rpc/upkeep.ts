@@ -15,9 +15,9 @@ export function upkeepHandlers(
     getPlan: unary(options, () => plan()),
     restartComponent: unary(options, async ({ component, reason }, call) => {
       const name = parseComponentName(component);
-      const { supervisor, writer } = await node();
+      const { supervisor, machineLock } = await node();
       const holder = holderOf(call);
-      const durationMillis = await writer.hold(holder, () =>
+      const durationMillis = await machineLock.lock(holder, () =>
         supervisor.restart(name, { reason: `${holder}${reason === "" ? "" : `: ${reason}`}`, signal }),
       );
       return { durationMillis: Math.round(durationMillis) };

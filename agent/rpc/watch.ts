@@ -5,10 +5,10 @@ import type {
   WatchStatusRequest,
   WatchStatusResponse,
 } from "../../proto/gen/khw/agent/v1/agent.ts";
-import { type Board, mergeChanges } from "../state/status-store.ts";
+import { type StatusStore, mergeChanges } from "../state/status-store.ts";
 
 export interface Watching {
-  readonly board: Board;
+  readonly statusStore: StatusStore;
   readonly call: Pick<ServerWritableStream<WatchStatusRequest, WatchStatusResponse>, "write">;
   /** Aborts when the caller goes away, and when the agent ends. */
   readonly gone: AbortSignal;
@@ -18,7 +18,7 @@ export interface Watching {
  * Sends the full state, then each change at once. While a message is being sent, later changes are merged into one
  * that waits. So a slow caller costs two messages of memory. Rejects when `gone` aborts.
  */
-export async function sendChanges(full: GetStatusResponse, { board, call, gone }: Watching): Promise<void> {
+export async function sendChanges(full: GetStatusResponse, { statusStore, call, gone }: Watching): Promise<void> {
   const { promise: ended, reject } = Promise.withResolvers<never>();
   let waiting: StatusChange | undefined;
   let underWay = false;
@@ -32,7 +32,7 @@ export async function sendChanges(full: GetStatusResponse, { board, call, gone }
       if (next !== undefined && !gone.aborted) write({ $case: "change", value: next });
     });
   };
-  const stop = board.listen((change) => {
+  const stop = statusStore.listen((change) => {
     if (underWay) waiting = waiting === undefined ? change : mergeChanges(waiting, change);
     else write({ $case: "change", value: change });
   });

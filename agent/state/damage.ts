@@ -2,7 +2,7 @@ import { HistoryKind } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { History } from "../history/history.ts";
 
 /** Reports unreadable state of the agent in the journal and in the history. */
-export function tellDamage(
+export function reportDamage(
   message: string,
   { history, log }: { readonly history: Pick<History, "append">; readonly log: (line: string) => void },
 ): void {

@@ -11,15 +11,15 @@ import type { Files } from "../os/os.ts";
 import { openRecordFile } from "./record-file.ts";
 
 /** The desired state that the agent keeps the machine in: that of the last successful operation. */
-export interface Target {
-  current(): Kept | undefined;
+export interface KeptState {
+  current(): KeptOperation | undefined;
   /** The reason why the desired state cannot be read; undefined if it is readable or absent. */
   damage(): string | undefined;
   /** Durable when it resolves. */
-  adopt(operationId: string, desired: DesiredState): Promise<void>;
+  save(operationId: string, desired: DesiredState): Promise<void>;
 }
 
-export interface Kept {
+export interface KeptOperation {
   /** The operation that applied it. */
   readonly operationId: string;
   /** Includes the contents of all credentials, so that lost files can be restored. */
@@ -31,24 +31,24 @@ export interface Kept {
  * does). A record that is unreadable, or that this version does not accept, counts as absent. The next Apply moves
  * it aside and writes a new one.
  */
-export async function openTarget(files: Files, { folder }: { readonly folder: string }): Promise<Target> {
+export async function openKeptState(files: Files, { folder }: { readonly folder: string }): Promise<KeptState> {
   const record = await openRecordFile(files, `${folder}/target`, { encode, decode });
   let kept = record.found;
   return {
     current: () => kept,
     damage: record.damage,
-    adopt: async (operationId, desired) => {
+    save: async (operationId, desired) => {
       await record.write({ operationId, desired });
       kept = { operationId, desired };
     },
   };
 }
 
-function encode({ operationId, desired }: Kept): Uint8Array {
+function encode({ operationId, desired }: KeptOperation): Uint8Array {
   return ApplyRequest.encode({ operationId, desired: toWire(desired) }).finish();
 }
 
-function decode(bytes: Uint8Array): Kept {
+function decode(bytes: Uint8Array): KeptOperation {
   const { operationId, desired } = ApplyRequest.decode(bytes);
   return { operationId, desired: parseDesiredState(desired) };
 }

@@ -5,19 +5,19 @@ import type { Clock } from "../os/os.ts";
  * Serializes changes of the machine. A requested operation holds the lock until it is done, and others are refused
  * meanwhile. The agent's automatic work gives way to it.
  */
-export interface Writer {
+export interface MachineLock {
   /** Returns the holder of the lock, or undefined. The agent's automatic work does not count. */
   holder(): Holder | undefined;
   /**
    * Takes the lock at once; the work begins when the agent's automatic work has ended.
    * @throws KhwError BUSY (at once) if another holds the lock
    */
-  hold<T>(holder: string, work: () => Promise<T>): Promise<T>;
+  lock<T>(holder: string, work: () => Promise<T>): Promise<T>;
   /**
    * Runs the agent's automatic work while the lock is free, one piece at a time. Its signal aborts as soon as an
    * operation wants the lock. Returns undefined if the work was skipped or interrupted.
    */
-  yielding<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T | undefined>;
+  whenIdle<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T | undefined>;
   /** Calls the listener each time the lock becomes free, until the returned function is called. */
   whenFree(listener: () => void): () => void;
 }
@@ -28,7 +28,13 @@ export interface Holder {
 }
 
 /** @param signal aborts the automatic work when the agent ends */
-export function createWriter({ clock, signal }: { readonly clock: Clock; readonly signal: AbortSignal }): Writer {
+export function createMachineLock({
+  clock,
+  signal,
+}: {
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+}): MachineLock {
   let holder: Holder | undefined;
   let giveWay = new AbortController();
   /** Resolves when all started and waiting automatic work has ended. */
@@ -37,7 +43,7 @@ export function createWriter({ clock, signal }: { readonly clock: Clock; readonl
 
   return {
     holder: () => holder,
-    hold: (name, work) => {
+    lock: (name, work) => {
       if (holder !== undefined) {
         const since = new Date(holder.sinceUnixMillis).toISOString();
         throw new KhwError("BUSY", `${holder.name} has been at it since ${since}`, {
@@ -57,7 +63,7 @@ export function createWriter({ clock, signal }: { readonly clock: Clock; readonl
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
-    yielding: (work) => {
+    whenIdle: (work) => {
       const turn = own.then(async () => {
         const ending = AbortSignal.any([signal, giveWay.signal]);
         if (holder !== undefined || ending.aborted) return undefined;

@@ -1,9 +1,9 @@
 import { HistoryKind, Maintenance as MaintenanceState } from "../../proto/gen/khw/agent/v1/agent.ts";
-import type { Board } from "./status-store.ts";
+import type { StatusStore } from "./status-store.ts";
 import type { History } from "../history/history.ts";
 import type { Os } from "../os/os.ts";
 import { openRecordFile, type RecordFile } from "./record-file.ts";
-import type { Writer } from "./machine-lock.ts";
+import type { MachineLock } from "./machine-lock.ts";
 
 /** Whether the node is drained: stored on disk, and an input of the steps (agent/steps.ts). */
 export interface Maintenance {
@@ -20,28 +20,28 @@ export interface Maintenance {
 export interface MaintenanceOptions {
   readonly os: Os;
   readonly folder: string;
-  readonly writer: Writer;
-  readonly board: Board;
+  readonly machineLock: MachineLock;
+  readonly statusStore: StatusStore;
   readonly history: History;
   /** Makes nginx and its site match the current maintenance state. */
   readonly apply: () => Promise<void>;
 }
 
 export async function openMaintenance(options: MaintenanceOptions): Promise<Maintenance> {
-  const { os, folder, writer, board, history, apply } = options;
+  const { os, folder, machineLock, statusStore, history, apply } = options;
   const record = await openRecordFile(os.files, `${folder}/maintenance`, { encode, decode });
-  let state = stateFrom(record, os.clock.now()) ?? board.read().maintenance;
-  board.post({ maintenance: state });
+  let state = stateFrom(record, os.clock.now()) ?? statusStore.read().maintenance;
+  statusStore.publish({ maintenance: state });
   return {
     current: () => state,
     damage: record.damage,
     set: (drained, holder) =>
-      writer.hold(holder, async () => {
+      machineLock.lock(holder, async () => {
         if (drained !== state.drained || record.damage() !== undefined) {
           const wanted = { drained, holder, sinceUnixMillis: os.clock.now() };
           await record.write(wanted);
           state = wanted;
-          board.post({ maintenance: state });
+          statusStore.publish({ maintenance: state });
           const message = drained ? `drained by ${holder}` : `taken back in by ${holder}`;
           history.append({ kind: HistoryKind.HISTORY_KIND_MAINTENANCE, subject: "nginx", message });
         }

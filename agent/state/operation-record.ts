@@ -3,7 +3,7 @@ import type { Files } from "../os/os.ts";
 import { openRecordFile, type RecordFile } from "./record-file.ts";
 
 /** The last operation, on disk: an agent that was killed reads it at its next start. */
-export interface Store {
+export interface OperationRecord {
   /** Returns the last operation of an earlier agent process. */
   load(): Promise<Operation | undefined>;
   /** The reason why the last operation's record cannot be read; undefined if the record is readable or absent. */
@@ -13,7 +13,7 @@ export interface Store {
 }
 
 /** Stores the record in its own folder. */
-export function fileStore(files: Files, folder: string): Store {
+export function operationRecordIn(files: Files, folder: string): OperationRecord {
   let record: RecordFile<Operation> | undefined;
   const open = async (): Promise<RecordFile<Operation>> =>
     (record = await openRecordFile(files, `${folder}/operation`, { encode, decode }));
@@ -35,10 +35,10 @@ function decode(bytes: Uint8Array): Operation {
 }
 
 /** Marks an operation as interrupted if its record says that it runs when the agent starts. */
-export async function recoverInterrupted(store: Store): Promise<Operation | undefined> {
-  const last = await store.load();
+export async function recoverInterrupted(record: OperationRecord): Promise<Operation | undefined> {
+  const last = await record.load();
   if (last?.state !== OperationState.OPERATION_STATE_RUNNING) return last;
   const interrupted: Operation = { ...last, state: OperationState.OPERATION_STATE_INTERRUPTED };
-  await store.save(interrupted);
+  await record.save(interrupted);
   return interrupted;
 }

@@ -5,13 +5,13 @@ import { OperationState, StepOutcome } from "../../proto/gen/khw/agent/v1/agent.
 import { applySteps, type Step, type StepEvent, type StepResult } from "../../proto/step.ts";
 import { show } from "../../proto/validate.ts";
 import type { Os } from "../os/os.ts";
-import type { Store } from "./operation-record.ts";
-import type { Writer } from "./machine-lock.ts";
+import type { OperationRecord } from "./operation-record.ts";
+import type { MachineLock } from "./machine-lock.ts";
 
 export interface OperationsOptions {
   readonly os: Os;
-  readonly store: Store;
-  readonly writer: Writer;
+  readonly record: OperationRecord;
+  readonly machineLock: MachineLock;
   readonly steps: (desired: DesiredState) => Step<Os>[];
   /** Called with each successful operation before it ends: its desired state becomes the one to keep. */
   readonly established: (operationId: string, desired: DesiredState) => Promise<void>;
@@ -65,7 +65,7 @@ interface Run {
 }
 
 export function createOperations(options: OperationsOptions): Operations {
-  const { os, store, writer, steps, established, changed, last, status, log, signal } = options;
+  const { os, record, machineLock, steps, established, changed, last, status, log, signal } = options;
   let run: Run | undefined;
   let previous = last;
   let done = Promise.resolve();
@@ -96,7 +96,7 @@ export function createOperations(options: OperationsOptions): Operations {
     const titles = list.map(({ id, title }) => ({ id, title }));
     const interrupted = previous?.state === OperationState.OPERATION_STATE_INTERRUPTED ? previous : undefined;
     publish(of, { $case: "operationStarted", value: { holder: of.operation.holder, steps: titles, interrupted } });
-    await store.save(of.operation);
+    await record.save(of.operation);
     const emit = (event: StepEvent): void => {
       if (event.kind === "started") status(`applying ${event.step}`);
       publish(of, toWire(event));
@@ -114,7 +114,7 @@ export function createOperations(options: OperationsOptions): Operations {
       error = failed === undefined ? undefined : toDetail(failed.error);
       changedSteps = results.filter(({ outcome }) => outcome === "changed").length;
       if (failed === undefined) await established(of.operation.id, desired);
-      await store.save(ended(of.operation, error));
+      await record.save(ended(of.operation, error));
     } catch (thrown) {
       error ??= toDetail(toKhwError(thrown));
     }
@@ -140,7 +140,7 @@ export function createOperations(options: OperationsOptions): Operations {
         error: undefined,
       };
       const begun: Run = { operation, events: [], progress: new Map(), listeners: new Set() };
-      done = writer.hold(holder, () => execute(begun, desired));
+      done = machineLock.lock(holder, () => execute(begun, desired));
       run = begun;
       log(`operation ${id}: begun by ${holder}`);
       changed(operation);

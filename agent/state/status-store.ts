@@ -13,15 +13,15 @@ import {
  * The last known state of the node, part by part. The parts of the agent publish here and read or listen here,
  * without knowing each other.
  */
-export interface Board {
-  read(): BoardState;
+export interface StatusStore {
+  read(): NodeStatus;
   /** Parts equal to the current state are dropped; listeners are not called. */
-  post(change: Partial<StatusChange>): void;
+  publish(change: Partial<StatusChange>): void;
   /** Calls the listener at each change until the returned function is called. */
   listen(listener: (change: StatusChange) => void): () => void;
 }
 
-export interface BoardState {
+export interface NodeStatus {
   readonly operation: Operation | undefined;
   readonly machine: Machine | undefined;
   readonly components: readonly Component[];
@@ -39,8 +39,8 @@ const nothing: StatusChange = {
   maintenance: undefined,
 };
 
-export function createBoard(operation: Operation | undefined): Board {
-  let state: BoardState = {
+export function createStatusStore(operation: Operation | undefined): StatusStore {
+  let state: NodeStatus = {
     operation,
     machine: undefined,
     components: [],
@@ -52,8 +52,8 @@ export function createBoard(operation: Operation | undefined): Board {
 
   return {
     read: () => state,
-    post: (posted) => {
-      const change = differences(state, { ...nothing, ...posted });
+    publish: (published) => {
+      const change = differences(state, { ...nothing, ...published });
       if (change === undefined) return;
       state = { ...state, ...defined(change), components: merge(state.components, change.components) };
       for (const listener of listeners) listener(change);
@@ -73,7 +73,7 @@ export function mergeChanges(first: StatusChange, second: StatusChange): StatusC
 }
 
 /** Returns the defined parts of a change, except the components. */
-function defined({ operation, machine, certificates, drift, maintenance }: StatusChange): Partial<BoardState> {
+function defined({ operation, machine, certificates, drift, maintenance }: StatusChange): Partial<NodeStatus> {
   return {
     ...(operation !== undefined && { operation }),
     ...(machine !== undefined && { machine }),
@@ -88,19 +88,19 @@ function merge(components: readonly Component[], changed: readonly Component[]):
   return [...byName.values()];
 }
 
-function differences(state: BoardState, posted: StatusChange): StatusChange | undefined {
-  const components = posted.components.filter((component) => {
+function differences(state: NodeStatus, published: StatusChange): StatusChange | undefined {
+  const components = published.components.filter((component) => {
     const known = state.components.find(({ name }) => name === component.name);
     return known === undefined || !same(Component, known, component);
   });
   const change: StatusChange = {
     components,
-    operation: unless(posted.operation, same(Operation, state.operation, posted.operation)),
+    operation: unless(published.operation, same(Operation, state.operation, published.operation)),
     // The load always differs.
-    machine: posted.machine,
-    certificates: sameList(state.certificates, posted.certificates) ? [] : posted.certificates,
-    drift: unless(posted.drift, same(DriftStatus, state.drift, posted.drift)),
-    maintenance: unless(posted.maintenance, same(Maintenance, state.maintenance, posted.maintenance)),
+    machine: published.machine,
+    certificates: sameList(state.certificates, published.certificates) ? [] : published.certificates,
+    drift: unless(published.drift, same(DriftStatus, state.drift, published.drift)),
+    maintenance: unless(published.maintenance, same(Maintenance, state.maintenance, published.maintenance)),
   };
   const parts = [change.operation, change.machine, change.drift, change.maintenance];
   const empty =

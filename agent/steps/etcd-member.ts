@@ -5,10 +5,10 @@ import { KhwError } from "../../proto/errors.ts";
 import type { Step } from "../../proto/step.ts";
 import { listMembers, serverStatus, type ServerStatus } from "../etcd/api.ts";
 import { demandDisk } from "../etcd/disk.ts";
-import { knownToOthers } from "../etcd/find-existing-member.ts";
+import { findExistingMember } from "../etcd/find-existing-member.ts";
 import { hexId, readMemberRecord, writeMemberRecord } from "../etcd/record.ts";
 import { hasData, rejoin } from "../etcd/rejoin.ts";
-import { standsInTheWay } from "../preflight/etcd-conflict.ts";
+import { findConflict } from "../preflight/etcd-conflict.ts";
 import type { Os } from "../os/os.ts";
 import { etcdDataFolder, etcdGuardDropIn, etcdJoinDropIn, etcdRecordFile } from "../paths.ts";
 import { initialCluster, renderEtcdGuard } from "../render/etcd.ts";
@@ -68,20 +68,20 @@ export function etcdData(needs: readonly string[]): Step<Os> {
 /**
  * Records the cluster of this machine's member before anything starts. Afterwards no other cluster is created here.
  */
-export function etcdBegun(desired: WithEtcd, needs: readonly string[]): Step<Os> {
+export function etcdFirstStart(desired: WithEtcd, needs: readonly string[]): Step<Os> {
   return {
     id: "etcd/begun",
     title: "this machine's etcd is a member of the wanted cluster, and of no other",
     needs,
     check: async (os) => {
-      const obstacle = await standsInTheWay(desired, os);
+      const obstacle = await findConflict(desired, os);
       if (obstacle !== null) throw obstacle;
       return (await readMemberRecord(os.files)) === undefined ? { summary: "no member was begun here yet" } : null;
     },
     apply: async (os, { signal }) => {
       await demandDisk(desired, os.files);
       const members = initialCluster(desired);
-      const known = (await hasData(os.files)) ? undefined : await knownToOthers(desired, os, signal);
+      const known = (await hasData(os.files)) ? undefined : await findExistingMember(desired, os, signal);
       await writeMemberRecord(
         os.files,
         known === undefined ? { stage: "forming", members } : { stage: "member", members, ...known },

@@ -6,7 +6,7 @@ import type { Os } from "../os/os.ts";
 import { dropInFolder, etcdDataFolder, etcdFile, etcdFolder, unitFile } from "../paths.ts";
 import { etcdCommand, renderEtcd } from "../render/etcd.ts";
 import { dropIns } from "./drop-ins.ts";
-import { etcdBegun, etcdData, etcdDisk, etcdMember, etcdRemembered } from "./etcd-member.ts";
+import { etcdFirstStart, etcdData, etcdDisk, etcdMember, etcdRemembered } from "./etcd-member.ts";
 import { etcdBinary, etcdReleased } from "./etcd-release.ts";
 import { file, folder, textFile } from "./files.ts";
 import { ready } from "./ready.ts";
@@ -35,7 +35,7 @@ export function etcdSteps(desired: WithEtcd): Step<Os>[] {
     }),
     ...disk,
     etcdData(needsDisk),
-    etcdBegun(desired, [...needsDisk, ...askedWith]),
+    etcdFirstStart(desired, [...needsDisk, ...askedWith]),
     textFile({
       id: "unit/etcd",
       path: unitFile("etcd.service"),

@@ -18,6 +18,6 @@ export function backoffMillis(attempts: number, random: number): number {
 }
 
 /** Whether a repeated event is reported: the first, second, fourth, eighth time and so on. */
-export function isTold(count: number): boolean {
+export function isReported(count: number): boolean {
   return count > 0 && Number.isInteger(Math.log2(count));
 }

@@ -1,6 +1,6 @@
 import { formatError, toKhwError } from "../../proto/errors.ts";
 import type { Diagnosis } from "../../proto/gen/khw/agent/v1/agent.ts";
-import { ailments, quietlyAiling } from "../diagnose/degraded.ts";
+import { degradedCauses, silentlyDegraded } from "../diagnose/degraded.ts";
 import { diagnoseRunning } from "../diagnose/running.ts";
 import type { HealthCheck } from "../health/health.ts";
 import type { Os, UnitStatus } from "../os/os.ts";
@@ -9,12 +9,12 @@ import type { Os, UnitStatus } from "../os/os.ts";
  * Finds the cause that keeps a running component from its work. The cause comes from the journal, which is not read
  * at every probe.
  */
-export interface Ailing {
+export interface Degradation {
   /** @param reason the failure of its health check; null if the component is healthy */
   look(reason: string | null, unit: UnitStatus): Promise<Diagnosis | undefined>;
 }
 
-export interface AilingOptions {
+export interface DegradationOptions {
   readonly check: HealthCheck;
   readonly os: Os;
   readonly log: (line: string) => void;
@@ -31,11 +31,11 @@ const ailingMillis = 5_000;
  */
 const wellMillis = 600_000;
 
-export function createAiling({ check, os, log }: AilingOptions): Ailing {
+export function createDegradation({ check, os, log }: DegradationOptions): Degradation {
   const { component } = check;
   const { clock } = os;
-  const quietly = quietlyAiling.has(component);
-  const knowsAny = ailments.some(({ components }) => components?.includes(component));
+  const quietly = silentlyDegraded.has(component);
+  const knowsAny = degradedCauses.some(({ components }) => components?.includes(component));
   let pid = 0;
   let due = 0;
   let unwell = false;

@@ -1,16 +1,16 @@
-import type { Life } from "./life.ts";
+import type { Liveness } from "./life.ts";
 
 /** The results of a series of probes of one process. */
-export interface Record {
+export interface FailureCount {
   readonly pid: number;
   /** Whether this process has been seen alive. */
-  readonly livedOnce: boolean;
+  readonly answeredOnce: boolean;
   /** In a row. */
   readonly failures: number;
 }
 
-export interface Judging {
-  readonly life: Life;
+export interface FailureCountOptions {
+  readonly liveness: Liveness;
   readonly pid: number;
   /** How long the process has been active, in milliseconds. */
   readonly activeMillis: number;
@@ -19,15 +19,15 @@ export interface Judging {
 /** A process that has not answered yet may take this long: an API server on a small machine starts slowly. */
 const startMillis = 120_000;
 
-export const noRecord: Record = { pid: 0, livedOnce: false, failures: 0 };
+export const noFailures: FailureCount = { pid: 0, answeredOnce: false, failures: 0 };
 
 /** Returns the record after one more probe. A new process gets a new record. */
-export function judge(before: Record, { life, pid, activeMillis }: Judging): Record {
-  const { livedOnce, failures } = before.pid === pid ? before : noRecord;
-  if (life.kind === "alive") return { pid, livedOnce: true, failures: 0 };
+export function countFailure(before: FailureCount, { liveness, pid, activeMillis }: FailureCountOptions): FailureCount {
+  const { answeredOnce, failures } = before.pid === pid ? before : noFailures;
+  if (liveness.kind === "alive") return { pid, answeredOnce: true, failures: 0 };
   // The agent could not ask, so the result proves nothing; the series begins again.
-  if (life.kind === "unknown") return { pid, livedOnce, failures: 0 };
-  return { pid, livedOnce, failures: livedOnce || activeMillis >= startMillis ? failures + 1 : 0 };
+  if (liveness.kind === "unknown") return { pid, answeredOnce, failures: 0 };
+  return { pid, answeredOnce, failures: answeredOnce || activeMillis >= startMillis ? failures + 1 : 0 };
 }
 
 /**

@@ -3,25 +3,25 @@ import type { KhwError } from "../../proto/errors.ts";
 import { type Diagnosis, HistoryKind } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { Entry, History } from "../history/history.ts";
 import type { Os, UnitStatus } from "../os/os.ts";
-import { isTold } from "./backoff.ts";
+import { isReported } from "./backoff.ts";
 import { describeEnd } from "./crash.ts";
-import { afterCrash, afterRecovery, noEpisode } from "./crash-log.ts";
-import type { Need } from "./restarter.ts";
+import { afterCrash, afterRecovery, noCrashes } from "./crash-log.ts";
+import type { RestartReason } from "./restarter.ts";
 import type { Watched } from "./unit-watch.ts";
 
 /** Records incidents of a component with their causes in the history and the log, without flooding either. */
-export interface Chronicle {
+export interface IncidentLog {
   crashed(end: UnitStatus): void;
   well(): void;
   /** Reports the cause that keeps a running component from its work; undefined if no cause is known. */
-  ails(ailment: Diagnosis | undefined): void;
+  degraded(degradedCause: Diagnosis | undefined): void;
   /** Records that the agent is about to restart the component; `count` is the number in a row. */
-  mending(need: Need, count: number): void;
+  restarting(restartReason: RestartReason, count: number): void;
   /** Records a restart by request. */
   restarted(reason: string, error?: KhwError): void;
 }
 
-export interface ChronicleOptions {
+export interface IncidentLogOptions {
   readonly name: string;
   readonly unit: string;
   readonly os: Os;
@@ -35,11 +35,11 @@ const diagnoseMillis = 3_000;
 
 const { HISTORY_KIND_COMPONENT, HISTORY_KIND_RESTART } = HistoryKind;
 
-export function createChronicle({ name, unit, os, history, log, tell }: ChronicleOptions): Chronicle {
+export function createIncidentLog({ name, unit, os, history, log, tell }: IncidentLogOptions): IncidentLog {
   const { clock } = os;
-  let episode = noEpisode;
-  let illness = noEpisode;
-  let ailment: Diagnosis | undefined;
+  let series = noCrashes;
+  let illness = noCrashes;
+  let degradedCause: Diagnosis | undefined;
   let diagnosis: Diagnosis | undefined;
   let diagnosedAt = 0;
   /** Reports run in order: a later event must not overtake a slow diagnosis. */
@@ -56,62 +56,62 @@ export function createChronicle({ name, unit, os, history, log, tell }: Chronicl
 
   return {
     crashed: (end) => {
-      const { episode: after, news } = afterCrash(episode, clock.monotonic());
-      episode = after;
+      const { series: after, report } = afterCrash(series, clock.monotonic());
+      series = after;
       then(async () => {
         if (diagnosis === undefined || clock.monotonic() - diagnosedAt >= diagnoseMillis) {
           diagnosis = await diagnose(name, unit, os);
           diagnosedAt = clock.monotonic();
         }
-        if (episode.downSince !== 0) tell({ diagnosis });
-        if (news.kind !== "crashed") return;
+        if (series.downSince !== 0) tell({ diagnosis });
+        if (report.kind !== "crashed") return;
         const { cause, message } = diagnosis;
         const kind = HISTORY_KIND_COMPONENT;
         write({
           kind,
-          message: `${describeEnd(end)}${times(news.count)}`,
+          message: `${describeEnd(end)}${times(report.count)}`,
           cause: `${cause}: ${message}`,
           problem: true,
         });
       });
     },
     well: () => {
-      const { episode: after, news } = afterRecovery(episode, clock.monotonic());
-      if (after === episode) return;
-      episode = after;
+      const { series: after, report } = afterRecovery(series, clock.monotonic());
+      if (after === series) return;
+      series = after;
       then(() => {
         diagnosis = undefined;
         tell({ diagnosis });
-        if (news.kind !== "back") return;
-        write({ kind: HISTORY_KIND_COMPONENT, message: `is well again after ${seconds(news.downMillis)}` });
+        if (report.kind !== "back") return;
+        write({ kind: HISTORY_KIND_COMPONENT, message: `is well again after ${seconds(report.downMillis)}` });
       });
     },
-    ails: (found) => {
-      if (found?.cause === ailment?.cause) return;
-      const before = ailment;
-      ailment = found;
+    degraded: (found) => {
+      if (found?.cause === degradedCause?.cause) return;
+      const before = degradedCause;
+      degradedCause = found;
       const now = clock.monotonic();
-      const { episode: after, news } =
+      const { series: after, report } =
         found === undefined
           ? afterRecovery(illness, now)
           : before === undefined
             ? afterCrash(illness, now)
-            : { episode: illness, news: { kind: "none" } as const };
+            : { series: illness, report: { kind: "none" } as const };
       illness = after;
       then(() => {
         tell({ diagnosis: found ?? diagnosis });
         // While a crash is open, only the crash is reported.
-        if (episode.downSince !== 0) return;
+        if (series.downSince !== 0) return;
         const kind = HISTORY_KIND_COMPONENT;
-        if (news.kind === "back") write({ kind, message: `is well again after ${seconds(news.downMillis)}` });
-        if (news.kind !== "crashed" || found === undefined) return;
-        const message = `runs, and cannot work${times(news.count)}`;
+        if (report.kind === "back") write({ kind, message: `is well again after ${seconds(report.downMillis)}` });
+        if (report.kind !== "crashed" || found === undefined) return;
+        const message = `runs, and cannot work${times(report.count)}`;
         write({ kind, message, cause: `${found.cause}: ${found.message}`, problem: true });
       });
     },
-    mending: ({ kind, reason }, count) => {
-      const told = isTold(count);
-      if (episode.downSince === 0) episode = { ...episode, downSince: clock.monotonic(), told };
+    restarting: ({ kind, reason }, count) => {
+      const told = isReported(count);
+      if (series.downSince === 0) series = { ...series, downSince: clock.monotonic(), reported: told };
       if (!told) return;
       const message = `${kind === "hung" ? "restarted by the agent" : "started again by the agent"}${times(count)}`;
       then(() => write({ kind: HISTORY_KIND_RESTART, message, cause: reason, problem: true }));

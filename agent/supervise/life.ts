@@ -2,7 +2,7 @@ import { failingChecks, type HealthCheck } from "../health/health.ts";
 import type { ProbeResult } from "../os/os.ts";
 
 /** Whether a component is alive. A dead component is restarted. An unhealthy one that is alive is only reported. */
-export type Life =
+export type Liveness =
   | { readonly kind: "alive" }
   /** The state is unknown: the agent itself may be the cause, so it does nothing. */
   | { readonly kind: "unknown"; readonly reason: string }
@@ -31,17 +31,17 @@ export interface Evidence {
   readonly doubt: string | null;
 }
 
-const alive: Life = { kind: "alive" };
+const alive: Liveness = { kind: "alive" };
 
 /** Judges a component that is not healthy. A missing answer counts only if nothing else explains it. */
-export function lifeOf(check: HealthCheck, evidence: Evidence): Life {
+export function livenessOf(check: HealthCheck, evidence: Evidence): Liveness {
   const answer = evidence.second ?? evidence.health;
   return answer.status === 0 ? withoutAnswer(check, answer, evidence) : withAnswer(check, answer, evidence);
 }
 
-function withoutAnswer({ path }: HealthCheck, answer: ProbeResult, { health, waiting, doubt }: Evidence): Life {
+function withoutAnswer({ path }: HealthCheck, answer: ProbeResult, { health, waiting, doubt }: Evidence): Liveness {
   const reason = `${path} does not answer: ${health.body || answer.body}`;
-  const dead = (silent: boolean): Life =>
+  const dead = (silent: boolean): Liveness =>
     doubt === null ? { kind: "dead", reason, silent } : { kind: "unknown", reason: doubt };
   const { failure = "own" } = answer;
   switch (failure) {
@@ -63,14 +63,14 @@ function withoutAnswer({ path }: HealthCheck, answer: ProbeResult, { health, wai
 }
 
 /** Handles a port that has a listener in the kernel's tables but accepts no connection. */
-function filtered(what: string): Life {
+function filtered(what: string): Liveness {
   return {
     kind: "unknown",
     reason: `the component listens, and connections to it are ${what}: a firewall on loopback?`,
   };
 }
 
-function withAnswer({ component, path }: HealthCheck, answer: ProbeResult, evidence: Evidence): Life {
+function withAnswer({ component, path }: HealthCheck, answer: ProbeResult, evidence: Evidence): Liveness {
   const { health, second, apiServerWell } = evidence;
   if (component === "kube-apiserver") {
     // The API server answers 500 if a check failed. Any other status (429, 403, 504) comes from a live server.

@@ -1,16 +1,16 @@
-import type { Board } from "../state/status-store.ts";
+import type { StatusStore } from "../state/status-store.ts";
 import { type HealthCheck, healthCheckOf } from "../health/health.ts";
 import type { Os } from "../os/os.ts";
-import { type Ailing, createAiling } from "./degraded.ts";
-import type { Chronicle } from "./incident-log.ts";
-import { examine, type Examination } from "./liveness.ts";
-import { judge, noRecord } from "./failures.ts";
+import { type Degradation, createDegradation } from "./degraded.ts";
+import type { IncidentLog } from "./incident-log.ts";
+import { probeLiveness, type LivenessResult } from "./liveness.ts";
+import { countFailure, noFailures } from "./failures.ts";
 import type { Watched } from "./unit-watch.ts";
 
 /** Probes a component, and counts the results. */
-export interface Asking {
+export interface LivenessProbe {
   /** Undefined if the component does not run. Calls during a probe share its answer. */
-  readonly ask: () => Promise<Examination | undefined>;
+  readonly ask: () => Promise<LivenessResult | undefined>;
   /** Probes a new process more often than the interval, until it is healthy. */
   follow(): void;
   /** The number of answers in a row that did not come from a live process. */
@@ -19,12 +19,12 @@ export interface Asking {
   readonly latency: () => number | undefined;
 }
 
-export interface AskingOptions {
+export interface LivenessProbeOptions {
   readonly check: HealthCheck;
   readonly os: Os;
-  readonly board: Board;
+  readonly statusStore: StatusStore;
   readonly watched: Watched;
-  readonly chronicle: Chronicle;
+  readonly incidentLog: IncidentLog;
   readonly log: (line: string) => void;
   readonly signal: AbortSignal;
 }
@@ -32,44 +32,53 @@ export interface AskingOptions {
 const followMillis = 500;
 const followForMillis = 60_000;
 
-export function createAsking({ check, os, board, watched, chronicle, log, signal }: AskingOptions): Asking {
+export function createLivenessProbe({
+  check,
+  os,
+  statusStore,
+  watched,
+  incidentLog,
+  log,
+  signal,
+}: LivenessProbeOptions): LivenessProbe {
   const { component: name } = check;
   const { clock } = os;
-  const ailing: Ailing = createAiling({ check, os, log });
-  let record = noRecord;
+  const degradation: Degradation = createDegradation({ check, os, log });
+  let record = noFailures;
   let latency: number | undefined;
   let following: NodeJS.Timeout | undefined;
-  let asking: Promise<Examination | undefined> | undefined;
+  let probe: Promise<LivenessResult | undefined> | undefined;
 
-  const question = async (): Promise<Examination> => {
-    const { components, maintenance } = board.read();
+  const question = async (): Promise<LivenessResult> => {
+    const { components, maintenance } = statusStore.read();
     const apiServerWell = components.some((other) => other.name === "kube-apiserver" && other.reason === "");
-    return examine(healthCheckOf(name, { drained: maintenance.drained }), os, { signal, apiServerWell });
+    return probeLiveness(healthCheckOf(name, { drained: maintenance.drained }), os, { signal, apiServerWell });
   };
-  const askOnce = async (): Promise<Examination | undefined> => {
+  const askOnce = async (): Promise<LivenessResult | undefined> => {
     const found = await watched.examine(async (unit) => {
       const examined = await question();
       // A dead component is restarted at once, without a look into its journal.
-      const ailment = examined.life.kind === "dead" ? undefined : await ailing.look(examined.reason, unit);
-      return { ...examined, ailment, reason: examined.reason ?? ailment?.message ?? null };
+      const degradedCause =
+        examined.liveness.kind === "dead" ? undefined : await degradation.look(examined.reason, unit);
+      return { ...examined, ailment: degradedCause, reason: examined.reason ?? degradedCause?.message ?? null };
     });
     const unit = watched.unit();
     if (found === undefined || unit === undefined) return found;
     latency = found.latencyMillis;
-    record = judge(record, {
-      life: found.life,
+    record = countFailure(record, {
+      liveness: found.liveness,
       pid: unit.mainPid,
       activeMillis: clock.monotonic() - unit.activeMonotonic,
     });
-    chronicle.ails(found.ailment);
-    if (found.reason === null) chronicle.well();
+    incidentLog.degraded(found.ailment);
+    if (found.reason === null) incidentLog.well();
     return found;
   };
-  const ask = (): Promise<Examination | undefined> => {
-    asking ??= askOnce().finally(() => {
-      asking = undefined;
+  const ask = (): Promise<LivenessResult | undefined> => {
+    probe ??= askOnce().finally(() => {
+      probe = undefined;
     });
-    return asking;
+    return probe;
   };
   const followUntil = async (until: number): Promise<void> => {
     clearTimeout(following);

@@ -1,10 +1,10 @@
 import { askHealth, explainHealth, type HealthCheck } from "../health/health.ts";
 import type { Os, ProbeResult } from "../os/os.ts";
 import { doubtOwnView } from "../own-view.ts";
-import { type Life, lifeOf } from "./life.ts";
+import { type Liveness, livenessOf } from "./life.ts";
 
-export interface Examination {
-  readonly life: Life;
+export interface LivenessResult {
+  readonly liveness: Liveness;
   /** Null if the component is healthy, else the reason. */
   readonly reason: string | null;
   readonly latencyMillis: number;
@@ -17,25 +17,25 @@ export interface ExamineOptions {
 }
 
 /** Probes a component once. */
-export async function examine(check: HealthCheck, os: Os, options: ExamineOptions): Promise<Examination> {
+export async function probeLiveness(check: HealthCheck, os: Os, options: ExamineOptions): Promise<LivenessResult> {
   const { signal, apiServerWell } = options;
   const begun = performance.now();
   const health = await askHealth(check, os, { signal, keepAlive: true });
   const latencyMillis = performance.now() - begun;
   if (typeof health === "string") {
     // A missing file prevents the probe, which says nothing about the component.
-    return { life: { kind: "unknown", reason: health }, reason: health, latencyMillis };
+    return { liveness: { kind: "unknown", reason: health }, reason: health, latencyMillis };
   }
   const reason = explainHealth(check, health);
-  if (reason === null) return { life: { kind: "alive" }, reason, latencyMillis };
+  if (reason === null) return { liveness: { kind: "alive" }, reason, latencyMillis };
   const second = await secondQuestion(check, { os, health, signal });
   const unanswered = (second ?? health).status === 0;
   const [waiting, doubt] = await Promise.all([
     unanswered ? os.probes.waiting(portOf(check)) : undefined,
     unanswered ? doubtOwnView(os, signal) : null,
   ]);
-  const life = lifeOf(check, { health, second, apiServerWell, waiting, doubt });
-  return { life, reason: life.kind === "unknown" ? `${reason} (${life.reason})` : reason, latencyMillis };
+  const liveness = livenessOf(check, { health, second, apiServerWell, waiting, doubt });
+  return { liveness, reason: liveness.kind === "unknown" ? `${reason} (${liveness.reason})` : reason, latencyMillis };
 }
 
 /**

@@ -1,21 +1,21 @@
 import { DriftPolicy } from "../../proto/gen/khw/agent/v1/agent.ts";
-import type { BoardState } from "../state/status-store.ts";
+import type { NodeStatus } from "../state/status-store.ts";
 import type { UnitStatus } from "../os/os.ts";
-import type { Examination } from "./liveness.ts";
+import type { LivenessResult } from "./liveness.ts";
 import { failuresAllowed } from "./failures.ts";
-import type { Need } from "./restarter.ts";
+import type { RestartReason } from "./restarter.ts";
 
-export interface Wanted extends Pick<BoardState, "maintenance" | "drift"> {
+export interface Wanted extends Pick<NodeStatus, "maintenance" | "drift"> {
   /** Whether khw manages the etcd of this node, by the desired state. */
   readonly etcdIsOwn?: boolean;
 }
 
 /** Returns the reason to restart a component that does not run, from its unit and the node's desired state. */
-export function downNeed(
+export function downReason(
   component: string,
   { loadState, unitFileState, activeState, result, unmet = false }: UnitStatus,
   { maintenance, drift, etcdIsOwn = false }: Wanted,
-): Need | undefined {
+): RestartReason | undefined {
   // A start does not help if the unit's own condition prevents it.
   if (loadState !== "loaded" || unitFileState !== "enabled" || unmet) return undefined;
   const report = drift.policy === DriftPolicy.DRIFT_POLICY_REPORT;
@@ -28,7 +28,11 @@ export function downNeed(
 }
 
 /** Returns the reason to restart a component after this many failed probes in a row. */
-export function hungNeed(component: string, found: Examination | undefined, failures: number): Need | undefined {
-  if (found?.life.kind !== "dead" || failures < failuresAllowed(component)) return undefined;
-  return { ...found.life, kind: "hung" };
+export function hungReason(
+  component: string,
+  found: LivenessResult | undefined,
+  failures: number,
+): RestartReason | undefined {
+  if (found?.liveness.kind !== "dead" || failures < failuresAllowed(component)) return undefined;
+  return { ...found.liveness, kind: "hung" };
 }

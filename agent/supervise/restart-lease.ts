@@ -1,9 +1,9 @@
 import { type KhwError, toKhwError } from "../../proto/errors.ts";
 import { clientUrl } from "../../proto/etcd.ts";
 import type { Os } from "../os/os.ts";
-import type { Target } from "../state/desired-state.ts";
-import { keeping } from "../etcd/keep-alive.ts";
-import { createEtcdLock, type EtcdLock, type HeldKey } from "../etcd/lock.ts";
+import type { KeptState } from "../state/desired-state.ts";
+import { keepAlive } from "../etcd/keep-alive.ts";
+import { createEtcdLock, type EtcdLock, type Lease } from "../etcd/lock.ts";
 import { turnAfter } from "./turn-clock.ts";
 
 /**
@@ -29,7 +29,7 @@ export interface TakeOptions {
 
 export interface LeaseOptions {
   readonly os: Os;
-  readonly target: Target;
+  readonly keptState: KeptState;
   readonly log?: (line: string) => void;
   readonly etcd?: EtcdLock;
 }
@@ -44,7 +44,7 @@ const ttlSeconds = 60;
 
 export function createRestartLease({
   os,
-  target,
+  keptState,
   log = () => {},
   etcd = createEtcdLock(os.etcd),
 }: LeaseOptions): RestartLease {
@@ -54,12 +54,12 @@ export function createRestartLease({
     servers: readonly string[],
     { key, doing, asked }: { readonly key: string; readonly doing: string; readonly asked: boolean },
     signal: AbortSignal,
-  ): Promise<HeldKey | undefined> => {
+  ): Promise<Lease | undefined> => {
     let why = "no state is kept that names them";
     let unverified: KhwError | undefined;
     for (const server of servers) {
       try {
-        return await etcd.hold(server, { key, value: identity.name, doing, ttlSeconds, signal });
+        return await etcd.acquire(server, { key, value: identity.name, doing, ttlSeconds, signal });
       } catch (error) {
         signal.throwIfAborted();
         const failure = toKhwError(error);
@@ -75,12 +75,12 @@ export function createRestartLease({
 
   return {
     take: async (signal, { asked = false, of = "kube-apiserver" } = {}) => {
-      const cluster = target.current()?.desired.cluster;
+      const cluster = keptState.current()?.desired.cluster;
       // A member that restarts cannot store the lease for its own restart.
       const own = of === "etcd" ? clientUrl(identity) : "";
       const servers = (cluster?.etcdServers ?? []).filter((server) => server !== own);
       const held = await acquire(servers, { ...leases[of], asked }, signal);
-      if (held !== undefined) return keeping(held, ttlSeconds);
+      if (held !== undefined) return keepAlive(held, ttlSeconds);
       if (!asked && cluster !== undefined) {
         const index = cluster.controllers.findIndex(({ name }) => name === identity.name);
         await clock.delay(turnAfter(clock.now(), { index, count: cluster.controllers.length }), signal);

@@ -2,20 +2,20 @@ import { KhwError, toKhwError } from "../../proto/errors.ts";
 import type { HealthCheck } from "../health/health.ts";
 import type { Os } from "../os/os.ts";
 import { ready } from "../steps/ready.ts";
-import type { Writer } from "../state/machine-lock.ts";
-import type { Asking } from "./liveness-probe.ts";
-import type { Chronicle } from "./incident-log.ts";
+import type { MachineLock } from "../state/machine-lock.ts";
+import type { LivenessProbe } from "./liveness-probe.ts";
+import type { IncidentLog } from "./incident-log.ts";
 import type { RestartLease } from "./restart-lease.ts";
-import type { Need } from "./restarter.ts";
+import type { RestartReason } from "./restarter.ts";
 import type { Watched } from "./unit-watch.ts";
 
 /** Restarts one component, on request or by the agent's own decision. */
-export interface Restarting {
+export interface ComponentRestart {
   /**
    * Restarts by the agent's decision. Returns false if it was skipped: another holds the machine or the lease, or
    * the reason is gone.
    */
-  readonly mend: (need: Need, count: number) => Promise<boolean>;
+  readonly byAgent: (restartReason: RestartReason, count: number) => Promise<boolean>;
   /**
    * Restarts on request; returns the milliseconds until the component answered again.
    * @throws KhwError BUSY, NOT_READY, PREFLIGHT_FAILED
@@ -25,14 +25,14 @@ export interface Restarting {
   underWay(): boolean;
 }
 
-export interface RestartingOptions {
+export interface ComponentRestartOptions {
   readonly check: HealthCheck;
   readonly os: Os;
-  readonly writer: Writer;
+  readonly machineLock: MachineLock;
   readonly lease: RestartLease;
   readonly watched: Watched;
-  readonly chronicle: Chronicle;
-  readonly asking: Pick<Asking, "ask">;
+  readonly incidentLog: IncidentLog;
+  readonly probe: Pick<LivenessProbe, "ask">;
   /** Whether the unit should run and does not, when last read. */
   readonly down: () => boolean;
   readonly signal: AbortSignal;
@@ -42,8 +42,8 @@ const lookAgainMillis = 500;
 /** The lease for an API server's restart is held until it is healthy, but no longer than this. */
 const settleMillis = 60_000;
 
-export function createRestarting(options: RestartingOptions): Restarting {
-  const { check, os, writer, lease, watched, chronicle, asking, down, signal } = options;
+export function createComponentRestart(options: ComponentRestartOptions): ComponentRestart {
+  const { check, os, machineLock, lease, watched, incidentLog, probe, down, signal } = options;
   const { component: name, unit } = check;
   const { systemd, clock } = os;
   const apiServer = name === "kube-apiserver";
@@ -64,9 +64,9 @@ export function createRestarting(options: RestartingOptions): Restarting {
       });
     }
   };
-  const stillNeeded = async (need: Need): Promise<boolean> => {
+  const stillNeeded = async (restartReason: RestartReason): Promise<boolean> => {
     await watched.look();
-    return need.kind === "down" ? down() : (await asking.ask())?.life.kind === "dead";
+    return restartReason.kind === "down" ? down() : (await probe.ask())?.liveness.kind === "dead";
   };
   const settled = async (): Promise<void> => {
     const until = clock.monotonic() + settleMillis;
@@ -75,16 +75,16 @@ export function createRestarting(options: RestartingOptions): Restarting {
 
   return {
     underWay: () => underWay,
-    mend: async (need, count) => {
-      if (writer.holder() !== undefined) return false;
+    byAgent: async (restartReason, count) => {
+      if (machineLock.holder() !== undefined) return false;
       // Only a hung API server needs the lease: one that is already down serves no clients.
-      await using held = apiServer && need.kind === "hung" ? await lease.take(signal) : undefined;
-      const begun = await writer.yielding(async (ending) => {
-        if (!(await stillNeeded(need))) return false;
+      await using held = apiServer && restartReason.kind === "hung" ? await lease.take(signal) : undefined;
+      const begun = await machineLock.whenIdle(async (ending) => {
+        if (!(await stillNeeded(restartReason))) return false;
         restarts += 1;
         watched.tell({ supervisedRestarts: restarts });
-        chronicle.mending(need, count);
-        await renew(need.kind === "hung" && need.silent, ending);
+        incidentLog.restarting(restartReason, count);
+        await renew(restartReason.kind === "hung" && restartReason.silent, ending);
         return true;
       });
       if (begun === true && held !== undefined) await settled();
@@ -99,16 +99,16 @@ export function createRestarting(options: RestartingOptions): Restarting {
       }
       await using _ = apiServer ? await lease.take(signal, { asked: true }) : undefined;
       const begun = performance.now();
-      const found = await asking.ask();
+      const found = await probe.ask();
       try {
-        await renew(found?.life.kind === "dead" && found.life.silent, signal);
+        await renew(found?.liveness.kind === "dead" && found.liveness.silent, signal);
         await ready(restartedCheck(check), []).apply(os, { signal, progress: () => {} });
       } catch (error) {
-        chronicle.restarted(reason, toKhwError(error));
+        incidentLog.restarted(reason, toKhwError(error));
         throw error;
       }
-      await asking.ask();
-      chronicle.restarted(reason);
+      await probe.ask();
+      incidentLog.restarted(reason);
       return performance.now() - begun;
     },
   };

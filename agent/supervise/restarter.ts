@@ -3,23 +3,23 @@ import type { Clock } from "../os/os.ts";
 import { backoffMillis } from "./backoff.ts";
 
 /** The reason to restart a component. */
-export type Need =
+export type RestartReason =
   /** It runs, but is not alive. */
   | { readonly kind: "hung"; readonly reason: string; readonly silent: boolean }
   /** It should run, but does not. */
   | { readonly kind: "down"; readonly reason: string };
 
 /** Restarts a component while there is a reason, with growing delays. */
-export interface Mender {
+export interface Restarter {
   /** Sets the current reason; undefined if no restart is needed. */
-  need(need: Need | undefined): void;
+  want(restartReason: RestartReason | undefined): void;
 }
 
-export interface MenderOptions {
+export interface RestarterOptions {
   readonly clock: Clock;
   readonly random: () => number;
   /** Tries once. Returns false if the restart was skipped because another holds the machine or the lease. */
-  readonly attempt: (need: Need, count: number) => Promise<boolean>;
+  readonly attempt: (restartReason: RestartReason, count: number) => Promise<boolean>;
   /** Reports when the next attempt is due, in whole milliseconds since the epoch; 0 without a planned attempt. */
   readonly planned: (at: number) => void;
   readonly failed: (error: unknown) => void;
@@ -33,11 +33,11 @@ const stableMillis = 600_000;
 /** The delay after a skipped attempt. */
 const againMillis = 5_000;
 
-export function createMender({ clock, random, attempt, planned, failed, signal }: MenderOptions): Mender {
+export function createRestarter({ clock, random, attempt, planned, failed, signal }: RestarterOptions): Restarter {
   let attempts = 0;
   let lastAttempt = 0;
   let notBefore = 0;
-  let current: Need | undefined;
+  let current: RestartReason | undefined;
   let due = 0;
   let timer: NodeJS.Timeout | undefined;
   let busy = false;
@@ -52,9 +52,9 @@ export function createMender({ clock, random, attempt, planned, failed, signal }
     timer = setTimeout(() => void run(), millis);
     timer.unref();
   };
-  const tryOnce = async (need: Need): Promise<boolean> => {
+  const tryOnce = async (restartReason: RestartReason): Promise<boolean> => {
     try {
-      return await attempt(need, attempts + 1);
+      return await attempt(restartReason, attempts + 1);
     } catch (error) {
       failed(error);
       return !(error instanceof KhwError && error.code === "BUSY");
@@ -78,16 +78,16 @@ export function createMender({ clock, random, attempt, planned, failed, signal }
   signal.addEventListener("abort", () => clearTimeout(timer), { once: true });
 
   return {
-    need: (need) => {
+    want: (restartReason) => {
       if (busy || signal.aborted) return;
-      current = need;
+      current = restartReason;
       const now = clock.monotonic();
-      if (need === undefined) {
+      if (restartReason === undefined) {
         if (due !== 0) plan(0);
         if (now - lastAttempt >= stableMillis) attempts = 0;
         return;
       }
-      if (due === 0) plan(Math.max(now + (need.kind === "down" ? downMillis : 0), notBefore));
+      if (due === 0) plan(Math.max(now + (restartReason.kind === "down" ? downMillis : 0), notBefore));
     },
   };
 }

@@ -27,14 +27,14 @@ export interface Watched {
 export interface WatchedOptions {
   readonly os: Os;
   readonly check: HealthCheck;
-  readonly post: (component: Component) => void;
+  readonly publish: (component: Component) => void;
   /** Called when the unit has been read; `before` is undefined the first time. */
   readonly seen: (now: UnitStatus, before: UnitStatus | undefined) => void;
 }
 
 const started = "it has just started";
 
-export function watchComponent({ os, check, post, seen }: WatchedOptions): Watched {
+export function watchComponent({ os, check, publish, seen }: WatchedOptions): Watched {
   let facts: ComponentFacts | undefined;
   let posted: Component | undefined;
 
@@ -46,7 +46,7 @@ export function watchComponent({ os, check, post, seen }: WatchedOptions): Watch
     if (posted !== undefined && Object.entries(change).every(([key, value]) => Reflect.get(before, key) === value))
       return;
     posted = isHere(check, facts.unit) ? toComponent(facts) : undefined;
-    if (posted !== undefined) post(posted);
+    if (posted !== undefined) publish(posted);
   };
   const refresh = async (): Promise<void> => set({ version: await installedVersion(check, os) });
   const look = coalesce(async () => {

@@ -1,10 +1,10 @@
 import { createHash } from "node:crypto";
-import type { Bulk } from "../../agent/os/os.ts";
+import type { LargeFiles } from "../../agent/os/os.ts";
 import { KhwError } from "../../proto/errors.ts";
 import type { FakeFiles } from "./files.ts";
 
 /** Over fake files. */
-export function createFakeBulk(files: FakeFiles): Bulk {
+export function createFakeBulk(files: FakeFiles): LargeFiles {
   const removeTree = async (path: string): Promise<void> => {
     for (const name of await files.list(path)) await removeTree(`${path}/${name}`);
     await files.remove(path);

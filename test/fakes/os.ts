@@ -86,7 +86,7 @@ export function createFakeOs(options: { readonly identity?: Identity } = {}): Fa
     files,
     systemd,
     clock,
-    bulk: createFakeBulk(files),
+    largeFiles: createFakeBulk(files),
     etcdctl: createFakeEtcdctl(files),
     identity: options.identity ?? fakeIdentity,
     architecture: "amd64",

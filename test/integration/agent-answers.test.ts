@@ -34,24 +34,24 @@ function changed({ kind }: WatchStatusResponse): Component | undefined {
 
 t.test("who watches is told the whole state first, then each change at once", async (t) => {
   const { agent, client } = await open(t);
-  const { board } = await agent.node();
+  const { statusStore } = await agent.node();
   const watch = client.watchStatus({});
   watch.on("error", () => {});
   t.match(await next(watch), {
     kind: { $case: "full", value: { agentVersion: "1.2.3", identity: { name: "controller-0" }, machine: { cpus: 2 } } },
   });
   const began = performance.now();
-  board.post({ components: [component("nginx", { pid: 4711 })] });
+  statusStore.publish({ components: [component("nginx", { pid: 4711 })] });
   t.match(changed(await next(watch)), { name: "nginx", pid: 4711 });
   t.ok(performance.now() - began < 100, "no timer stands between the change and its being told");
-  board.post({ maintenance: { drained: true, holder: "alice", sinceUnixMillis: 1 } });
+  statusStore.publish({ maintenance: { drained: true, holder: "alice", sinceUnixMillis: 1 } });
   t.match(await next(watch), { kind: { value: { components: [], maintenance: { drained: true } } } });
   watch.cancel();
 });
 
 t.test("a watcher that does not read is kept no backlog for, and sees the newest when it reads again", async (t) => {
   const { agent, client } = await open(t);
-  const { board } = await agent.node();
+  const { statusStore } = await agent.node();
   const watch = client.watchStatus({});
   watch.on("error", () => {});
   await next(watch);
@@ -60,7 +60,7 @@ t.test("a watcher that does not read is kept no backlog for, and sees the newest
   const reason = "x".repeat(1_000);
   for (let round = 1; round <= rounds; round++) {
     for (let pid = 1; pid <= 100; pid++) {
-      board.post({ components: [component("nginx", { reason, pid: round * 100 + pid })] });
+      statusStore.publish({ components: [component("nginx", { reason, pid: round * 100 + pid })] });
     }
     await setImmediate();
   }
@@ -76,7 +76,7 @@ t.test("a watcher that does not read is kept no backlog for, and sees the newest
 
 t.test("a watcher that went away is forgotten", async (t) => {
   const { agent, client } = await open(t);
-  const { board } = await agent.node();
+  const { statusStore } = await agent.node();
   const leaving = clientOf(agent, await agent.identity("viewer"));
   const watch = leaving.watchStatus({});
   watch.on("error", () => {});
@@ -86,7 +86,7 @@ t.test("a watcher that went away is forgotten", async (t) => {
   const other = client.watchStatus({});
   other.on("error", () => {});
   await next(other);
-  board.post({ components: [component("nginx", { pid: 5 })] });
+  statusStore.publish({ components: [component("nginx", { pid: 5 })] });
   t.match(changed(await next(other)), { pid: 5 });
   other.cancel();
   t.strictSame(
@@ -234,9 +234,9 @@ t.test("what is unknown is not restarted, and nothing is while another holds the
       khw: { code: "INVALID_ARGUMENT", message: /^component: / },
     });
   }
-  const { writer } = await agent.node();
+  const { machineLock: writer } = await agent.node();
   const { promise: end, resolve: finish } = Promise.withResolvers<void>();
-  const held = writer.hold("bob from 192.0.2.1", () => end);
+  const held = writer.lock("bob from 192.0.2.1", () => end);
   const busy = {
     code: status.ABORTED,
     khw: { code: "BUSY", message: /^bob from 192\.0\.2\.1 has been at it since 20/ },

@@ -56,7 +56,7 @@ await scenario(t, "an API server whose etcd is stopped lives, and is not ready",
   await node.must(["systemctl", "stop", "etcd"]);
   const all = await findings(withoutEtcdSeconds);
   t.strictSame(
-    all.filter(({ life }) => life.kind !== "alive"),
+    all.filter(({ liveness: life }) => life.kind !== "alive"),
     [],
     "it is never called dead",
   );
@@ -74,7 +74,7 @@ await scenario(t, "an API server that hangs does not live, and one that goes on 
   const found = await findings(0);
   t.match(found, [{ life: { kind: "dead", silent: true, reason: /^\/readyz does not answer/ } }]);
   await node.must(["kill", "-CONT", pid]);
-  await untilFound("it is well again", ({ life, reason }) => life.kind === "alive" && reason === null);
+  await untilFound("it is well again", ({ liveness: life, reason }) => life.kind === "alive" && reason === null);
 });
 
 /** Shell that gives the kubeconfig a client certificate of this subject; of the cluster's CA, or of nobody's. */

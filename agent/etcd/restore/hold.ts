@@ -1,7 +1,7 @@
-import type { Writer } from "../../state/machine-lock.ts";
+import type { MachineLock } from "../../state/machine-lock.ts";
 
 /** Holds the machine lock from one call to the next. */
-export interface Hold {
+export interface HeldMachine {
   /**
    * Resolves when the agent's automatic work has ended; at once if the lock is already held for a restore.
    * @throws KhwError BUSY
@@ -11,13 +11,13 @@ export interface Hold {
   release(): void;
 }
 
-export function createHold(writer: Writer): Hold {
+export function createHeldMachine(machineLock: MachineLock): HeldMachine {
   let end: (() => void) | undefined;
   let taken: Promise<void> | undefined;
   return {
     take: (holder) => {
       taken ??= new Promise<void>((resolve, reject) => {
-        const held = writer.hold(holder, () => {
+        const held = machineLock.lock(holder, () => {
           resolve();
           return new Promise<void>((ended) => {
             end = ended;

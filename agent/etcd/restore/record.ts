@@ -3,7 +3,7 @@ import type { Files } from "../../os/os.ts";
 import { openRecordFile } from "../../state/record-file.ts";
 
 /** The durable record of the machine's last restore, finished or not. */
-export interface RestoreMark {
+export interface RestoreRecord {
   current(): Restore | undefined;
   /** The restore that has begun and has not finished. */
   unfinished(): Restore | undefined;
@@ -22,7 +22,7 @@ const ended: ReadonlySet<RestorePhase> = new Set([
  * Opens the record. `damage` reports an unreadable record; the restore must then be requested again, and begins
  * from the first phase.
  */
-export async function openRestoreMark(files: Files, folder: string): Promise<RestoreMark> {
+export async function openRestoreRecord(files: Files, folder: string): Promise<RestoreRecord> {
   const record = await openRecordFile(files, `${folder}/restore`, { encode, decode });
   let current = record.found;
   return {

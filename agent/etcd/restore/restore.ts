@@ -8,12 +8,12 @@ import {
 import { refuse } from "../../../proto/validate.ts";
 import type { Os } from "../../os/os.ts";
 import { etcdDataFolder, etcdJoinDropIn } from "../../paths.ts";
-import type { Writer } from "../../state/machine-lock.ts";
+import type { MachineLock } from "../../state/machine-lock.ts";
 import { compactTime } from "../snapshots/record.ts";
 import type { Snapshots } from "../snapshots/snapshots.ts";
-import { createBarrier } from "./start-guard.ts";
-import { createHold } from "./hold.ts";
-import type { RestoreMark } from "./record.ts";
+import { createStartGuard } from "./start-guard.ts";
+import { createHeldMachine } from "./hold.ts";
+import type { RestoreRecord } from "./record.ts";
 import { parseRestorePlan, refuseOtherUnit, type RestorePlan } from "./plan.ts";
 import { startEtcd, startKubernetes, stopUnit } from "./services.ts";
 
@@ -30,8 +30,8 @@ export interface Restorer {
 
 export interface RestorerOptions {
   readonly os: Os;
-  readonly mark: RestoreMark;
-  readonly writer: Writer;
+  readonly record: RestoreRecord;
+  readonly machineLock: MachineLock;
   readonly snapshots: Pick<Snapshots, "list" | "fileOf">;
   readonly member: (signal: AbortSignal) => Promise<EtcdMember>;
   /** Returns the reason why etcd's data cannot be replaced here: its disk is not mounted. */
@@ -50,10 +50,10 @@ const etcdUnit = "etcd.service";
  * on.
  */
 export async function createRestorer(options: RestorerOptions): Promise<Restorer> {
-  const { os, mark, writer, snapshots, member, missingDisk, joined, told, signal } = options;
-  const barrier = createBarrier(os);
-  const guarded = await barrier.isClosed([...kubernetesUnits, etcdUnit]);
-  const machine = createHold(writer);
+  const { os, record, machineLock, snapshots, member, missingDisk, joined, told, signal } = options;
+  const startGuard = createStartGuard(os);
+  const guarded = await startGuard.isClosed([...kubernetesUnits, etcdUnit]);
+  const machine = createHeldMachine(machineLock);
   let turn: Promise<unknown> = Promise.resolve();
 
   const hold = (holder: string): Promise<void> => machine.take(`a restore of etcd that ${holder} began`);
@@ -62,12 +62,12 @@ export async function createRestorer(options: RestorerOptions): Promise<Restorer
     [RestorePhase.RESTORE_PHASE_HELD]: async () => ({}),
     [RestorePhase.RESTORE_PHASE_ABANDONED]: async () => {
       // An earlier restore that this one replaced, or a phase that failed halfway, has stopped units.
-      if (await barrier.isClosed([...kubernetesUnits, etcdUnit]))
+      if (await startGuard.isClosed([...kubernetesUnits, etcdUnit]))
         throw outOfTurn("what was stopped here is not started");
       return {};
     },
     [RestorePhase.RESTORE_PHASE_KUBERNETES_STOPPED]: async () => {
-      await barrier.close([...kubernetesUnits, etcdUnit]);
+      await startGuard.close([...kubernetesUnits, etcdUnit]);
       for (const unit of kubernetesUnits) await stopUnit(unit, os.systemd, signal);
       return {};
     },
@@ -96,7 +96,7 @@ export async function createRestorer(options: RestorerOptions): Promise<Restorer
     },
     [RestorePhase.RESTORE_PHASE_ETCD_STARTED]: async ({ snapshotId, ...plan }) => {
       await refuseWithoutDisk();
-      await barrier.open([etcdUnit]);
+      await startGuard.open([etcdUnit]);
       const now = await startEtcd({ os, member, signal });
       const revision = (await snapshots.list()).find(({ id }) => id === snapshotId)?.revision ?? 0;
       if (now.revision < revision) throw notRestored(now, revision);
@@ -104,7 +104,7 @@ export async function createRestorer(options: RestorerOptions): Promise<Restorer
       return {};
     },
     [RestorePhase.RESTORE_PHASE_FINISHED]: async ({ restoreId }) => {
-      await barrier.open(kubernetesUnits);
+      await startGuard.open(kubernetesUnits);
       await startKubernetes(os, signal);
       await os.etcdctl.tidyData(freshFolder(restoreId), signal);
       return {};
@@ -128,7 +128,7 @@ export async function createRestorer(options: RestorerOptions): Promise<Restorer
     await hold(holder);
     const { restoreId: id, snapshotId } = plan;
     const restore = Restore.fromPartial({ id, snapshotId, holder, begunUnixMillis: os.clock.now() });
-    await mark.set(restore);
+    await record.set(restore);
     told(restore);
     return restore;
   };
@@ -136,7 +136,7 @@ export async function createRestorer(options: RestorerOptions): Promise<Restorer
   const advance = async (request: AdvanceRestoreRequest, holder: string): Promise<Restore> => {
     const plan = parseRestorePlan(request, os.identity);
     const work = phases[request.phase] ?? refuse("phase", "is none of a restore's");
-    const known = mark.current();
+    const known = record.current();
     const same = known?.id === plan.restoreId && known.snapshotId === plan.snapshotId;
     if (!same && request.phase !== RestorePhase.RESTORE_PHASE_HELD) {
       throw outOfTurn("this machine has not begun that restore");
@@ -149,19 +149,19 @@ export async function createRestorer(options: RestorerOptions): Promise<Restorer
     if (restore.phase >= request.phase) return restore;
     await hold(restore.holder);
     const done = { ...restore, ...(await work(plan, restore)), phase: request.phase };
-    await mark.set(done);
+    await record.set(done);
     told(done);
-    if (mark.unfinished() === undefined) machine.release();
+    if (record.unfinished() === undefined) machine.release();
     return done;
   };
 
-  const unfinished = mark.unfinished();
+  const unfinished = record.unfinished();
   if (unfinished !== undefined) void hold(unfinished.holder);
   // The guard keeps units from starting, so a restore is in progress even without its record.
   else if (guarded) void machine.take("a restore of etcd, whose record is lost,");
 
   return {
-    inProgress: () => mark.unfinished() !== undefined || (mark.current() === undefined && guarded),
+    inProgress: () => record.unfinished() !== undefined || (record.current() === undefined && guarded),
     advance: (request, holder) => {
       const mine = turn.then(() => advance(request, holder));
       turn = mine.catch(() => undefined);

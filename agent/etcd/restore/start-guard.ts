@@ -5,7 +5,7 @@ import { dropInFolder, restoringDropIn } from "../../paths.ts";
  * Prevents units from starting before their turn, by any caller and after a boot. A drop-in has a condition that
  * never holds; systemd then skips the start, which does not count as a failure.
  */
-export interface Barrier {
+export interface StartGuard {
   readonly close: (units: readonly string[]) => Promise<void>;
   readonly open: (units: readonly string[]) => Promise<void>;
   /** Whether any of these units is kept from starting. */
@@ -17,7 +17,7 @@ const text = `# etcd is being restored, and this unit's turn has not come: \`khw
 ConditionPathExists=/nonexistent/until-etcd-is-restored
 `;
 
-export function createBarrier({ files, systemd }: { readonly files: Files; readonly systemd: Systemd }): Barrier {
+export function createStartGuard({ files, systemd }: { readonly files: Files; readonly systemd: Systemd }): StartGuard {
   return {
     close: async (units) => {
       for (const unit of units) {

@@ -1,7 +1,7 @@
 import { Snapshot, SnapshotOrigin } from "../../../proto/gen/khw/agent/v1/etcd.ts";
 import { refuse, show } from "../../../proto/validate.ts";
 
-const words = {
+const originNames = {
   [SnapshotOrigin.SNAPSHOT_ORIGIN_UNSPECIFIED]: "unknown",
   [SnapshotOrigin.SNAPSHOT_ORIGIN_SCHEDULED]: "scheduled",
   [SnapshotOrigin.SNAPSHOT_ORIGIN_REQUESTED]: "requested",
@@ -66,7 +66,7 @@ export function compactTime(unixMillis: number): string {
 }
 
 function wordOf(origin: SnapshotOrigin): string {
-  return Object.entries(words).find(([key]) => Number(key) === origin)?.[1] ?? "unknown";
+  return Object.entries(originNames).find(([key]) => Number(key) === origin)?.[1] ?? "unknown";
 }
 
 function originOf(word: unknown): SnapshotOrigin {

@@ -3,9 +3,9 @@ import { type EtcdMember, Snapshot, SnapshotOrigin } from "../../../proto/gen/kh
 import { parseSha256, refuse } from "../../../proto/validate.ts";
 import type { Os } from "../../os/os.ts";
 import { etcdctlIdentity, localServer } from "../member.ts";
-import { type Proof, proveSnapshot, refuseWithoutRoom, unproven } from "./verify.ts";
+import { type Proof, verifySnapshot, refuseWithoutRoom, verificationFailed } from "./verify.ts";
 import { parseSnapshotId, snapshotId } from "./record.ts";
-import type { Shelf } from "./store.ts";
+import type { SnapshotStore } from "./store.ts";
 
 /** The verified snapshots of a machine. Long operations run one after the other. */
 export interface Snapshots {
@@ -39,18 +39,18 @@ export interface Snapshots {
 }
 
 export interface SnapshotsOptions {
-  readonly os: Pick<Os, "files" | "bulk" | "etcdctl" | "clock" | "identity">;
-  readonly shelf: Shelf;
+  readonly os: Pick<Os, "files" | "largeFiles" | "etcdctl" | "clock" | "identity">;
+  readonly snapshotStore: SnapshotStore;
   readonly member: (signal: AbortSignal) => Promise<EtcdMember>;
   /** The ids of the snapshots that a running operation needs. */
   readonly inUse: () => readonly string[];
 }
 
-export function createSnapshots({ os, shelf, member, inUse }: SnapshotsOptions): Snapshots {
-  const { files, bulk, etcdctl, clock, identity } = os;
+export function createSnapshots({ os, snapshotStore, member, inUse }: SnapshotsOptions): Snapshots {
+  const { files, largeFiles, etcdctl, clock, identity } = os;
   let newest: Snapshot | undefined;
   const list = async (): Promise<Snapshot[]> => {
-    const all = await shelf.list();
+    const all = await snapshotStore.list();
     newest = all.findLast(({ origin }) => origin !== SnapshotOrigin.SNAPSHOT_ORIGIN_COPIED);
     return all;
   };
@@ -60,48 +60,49 @@ export function createSnapshots({ os, shelf, member, inUse }: SnapshotsOptions):
     turn = mine.catch(() => undefined);
     return mine;
   };
-  const prove = (file: string, id: string, signal: AbortSignal): Promise<Proof> =>
-    proveSnapshot(file, shelf.draft(id).scratch, { etcdctl, files, bulk, signal });
+  const verifyFile = (file: string, id: string, signal: AbortSignal): Promise<Proof> =>
+    verifySnapshot(file, snapshotStore.draft(id).scratch, { etcdctl, files, largeFiles, signal });
 
   const save = async (origin: SnapshotOrigin, signal: AbortSignal): Promise<Snapshot> => {
     const takenUnixMillis = clock.now();
     const id = snapshotId(takenUnixMillis, identity.name);
     const { dbSize, revision, clusterId, version } = await member(signal);
-    const { file } = shelf.draft(id);
+    const { file } = snapshotStore.draft(id);
     await refuseWithoutRoom(file, dbSize, files);
-    await shelf.prepare();
+    await snapshotStore.prepare();
     try {
       await etcdctl.save(file, { server: localServer, ...etcdctlIdentity, signal });
-      const proof = await prove(file, id, signal);
-      if (proof.revision < revision) throw unproven(`it ends at revision ${proof.revision}, before ${revision}`);
+      const proof = await verifyFile(file, id, signal);
+      if (proof.revision < revision)
+        throw verificationFailed(`it ends at revision ${proof.revision}, before ${revision}`);
       const facts = { id, origin, takenUnixMillis, provedUnixMillis: clock.now(), node: identity.name };
       const snapshot = Snapshot.fromPartial({ ...facts, ...proof, clusterId, etcdVersion: version });
-      await shelf.adopt(snapshot);
+      await snapshotStore.adopt(snapshot);
       newest = snapshot;
       return snapshot;
     } finally {
-      await shelf.discard(id);
+      await snapshotStore.discard(id);
     }
   };
 
   const verify = async (id: string, signal: AbortSignal): Promise<Snapshot> => {
-    const known = await shelf.find(id);
-    const file = shelf.fileOf(id);
+    const known = await snapshotStore.find(id);
+    const file = snapshotStore.fileOf(id);
     let proof: Proof;
     try {
       const sha256 = await files.sha256(file);
       if (sha256 !== known.sha256) throw changed(id, "its SHA-256 is another than when it was proved");
-      proof = await prove(file, id, signal);
+      proof = await verifyFile(file, id, signal);
     } catch (error) {
       const bad =
         error instanceof KhwError && (error.code === "DIGEST_MISMATCH" || error.code === "POSTCONDITION_FAILED");
-      if (bad) await shelf.disown(id);
+      if (bad) await snapshotStore.invalidate(id);
       throw error;
     }
     // The recorded checksums are those of now, because another version of etcdctl may restore different bytes of
     // the same file.
     const proved = { ...known, ...proof, provedUnixMillis: clock.now() };
-    await shelf.note(proved);
+    await snapshotStore.update(proved);
     return proved;
   };
 
@@ -111,37 +112,37 @@ export function createSnapshots({ os, shelf, member, inUse }: SnapshotsOptions):
     signal: AbortSignal,
   ): Promise<Snapshot> => {
     const { id, size, sha256 } = announced;
-    const there = (await shelf.list()).find((known) => known.id === id && known.sha256 === sha256);
+    const there = (await snapshotStore.list()).find((known) => known.id === id && known.sha256 === sha256);
     if (there !== undefined) return there;
-    const { file } = shelf.draft(id);
+    const { file } = snapshotStore.draft(id);
     await refuseWithoutRoom(file, size, files);
-    await shelf.prepare();
+    await snapshotStore.prepare();
     try {
-      const received = await bulk.write(file, chunks, size);
+      const received = await largeFiles.write(file, chunks, size);
       if (received !== sha256) throw changed(id, "it did not arrive as it was sent");
-      const proof = await prove(file, id, signal);
+      const proof = await verifyFile(file, id, signal);
       const origin = SnapshotOrigin.SNAPSHOT_ORIGIN_COPIED;
       const snapshot = { ...announced, ...proof, origin, provedUnixMillis: clock.now() };
-      await shelf.adopt(snapshot);
+      await snapshotStore.adopt(snapshot);
       return snapshot;
     } finally {
-      await shelf.discard(id);
+      await snapshotStore.discard(id);
     }
   };
 
   return {
     list,
-    find: (id) => shelf.find(id),
+    find: (id) => snapshotStore.find(id),
     newest: () => newest,
     save: (origin, signal) => inTurn(() => save(origin, signal)),
     verify: (id, signal) => inTurn(() => verify(parseSnapshotId(id), signal)),
-    fileOf: (id) => shelf.fileOf(id),
-    read: async (id) => bulk.read(shelf.fileOf((await shelf.find(id)).id)),
+    fileOf: (id) => snapshotStore.fileOf(id),
+    read: async (id) => largeFiles.read(snapshotStore.fileOf((await snapshotStore.find(id)).id)),
     receive: (announced, chunks, signal) => inTurn(() => receive(parseAnnounced(announced), chunks, signal)),
     prune: async (keep) => {
-      for (const origin of Object.values(SnapshotOrigin)) await shelf.prune(origin, keep, inUse());
+      for (const origin of Object.values(SnapshotOrigin)) await snapshotStore.prune(origin, keep, inUse());
     },
-    noteUpload: async (id, uploaded) => shelf.note({ ...(await shelf.find(id)), uploaded }),
+    noteUpload: async (id, uploaded) => snapshotStore.update({ ...(await snapshotStore.find(id)), uploaded }),
   };
 }
 

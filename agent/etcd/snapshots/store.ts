@@ -1,13 +1,13 @@
 import type { Snapshot, SnapshotOrigin } from "../../../proto/gen/khw/agent/v1/etcd.ts";
 import { KhwError } from "../../../proto/errors.ts";
-import type { Bulk, Files } from "../../os/os.ts";
+import type { LargeFiles, Files } from "../../os/os.ts";
 import { decodeRecord, encodeRecord, parseSnapshotId } from "./record.ts";
 
 /**
  * The folder of verified snapshots: ID.db, and ID.json beside it, which is written last. A file without a record is
  * not verified, and not listed.
  */
-export interface Shelf {
+export interface SnapshotStore {
   /** Oldest first. */
   list(): Promise<Snapshot[]>;
   /** @throws KhwError INVALID_ARGUMENT if no snapshot has that name */
@@ -20,28 +20,29 @@ export interface Shelf {
   /** Renames the draft and writes its record. Durable when it resolves. */
   adopt(snapshot: Snapshot): Promise<void>;
   /** Replaces the record. */
-  note(snapshot: Snapshot): Promise<void>;
+  update(snapshot: Snapshot): Promise<void>;
   /** Removes the remains of a draft. */
   discard(id: string): Promise<void>;
   /** Removes the record, so that the snapshot no longer counts as good. The file stays. */
-  disown(id: string): Promise<void>;
+  invalidate(id: string): Promise<void>;
   /** Removes the oldest snapshots of this origin beyond `keep`, except the spared ones. Returns their ids. */
   prune(origin: SnapshotOrigin, keep: number, spared: readonly string[]): Promise<string[]>;
 }
 
-export interface ShelfOptions {
+export interface SnapshotStoreOptions {
   readonly files: Files;
-  readonly bulk: Bulk;
+  readonly largeFiles: LargeFiles;
   readonly folder: string;
 }
 
 /** Opens the folder, and removes the drafts of an agent that was killed. */
-export async function openShelf({ files, bulk, folder }: ShelfOptions): Promise<Shelf> {
+export async function openSnapshotStore({ files, largeFiles, folder }: SnapshotStoreOptions): Promise<SnapshotStore> {
   const fileOf = (id: string): string => `${folder}/${parseSnapshotId(id)}.db`;
   const recordOf = (id: string): string => `${folder}/${parseSnapshotId(id)}.json`;
   const draft = (id: string) => ({ file: `${folder}/.${id}.db.draft`, scratch: `${folder}/.${id}.scratch` });
 
-  for (const name of await files.list(folder)) if (name.startsWith(".")) await bulk.removeTree(`${folder}/${name}`);
+  for (const name of await files.list(folder))
+    if (name.startsWith(".")) await largeFiles.removeTree(`${folder}/${name}`);
 
   const read = async (id: string): Promise<Snapshot | undefined> => {
     const [record, facts] = await Promise.all([files.read(recordOf(id)), files.stat(fileOf(id))]);
@@ -53,7 +54,8 @@ export async function openShelf({ files, bulk, folder }: ShelfOptions): Promise<
     const found = await Promise.all(ids.map(read));
     return found.flatMap((one) => one ?? []).toSorted((a, b) => a.takenUnixMillis - b.takenUnixMillis);
   };
-  const note = (snapshot: Snapshot): Promise<void> => files.write(recordOf(snapshot.id), encodeRecord(snapshot), 0o600);
+  const update = (snapshot: Snapshot): Promise<void> =>
+    files.write(recordOf(snapshot.id), encodeRecord(snapshot), 0o600);
   const remove = async (id: string): Promise<void> => {
     // The record first, because a file without a record does not count.
     await files.remove(recordOf(id));
@@ -74,15 +76,15 @@ export async function openShelf({ files, bulk, folder }: ShelfOptions): Promise<
     draft,
     adopt: async (snapshot) => {
       await files.rename(draft(snapshot.id).file, fileOf(snapshot.id));
-      await note(snapshot);
+      await update(snapshot);
     },
-    note,
-    disown: (id) => files.remove(recordOf(id)),
+    update: update,
+    invalidate: (id) => files.remove(recordOf(id)),
     discard: async (id) => {
-      await bulk.removeTree(draft(id).file);
+      await largeFiles.removeTree(draft(id).file);
       // etcdctl's name for a file that it has not saved completely.
-      await bulk.removeTree(`${draft(id).file}.part`);
-      await bulk.removeTree(draft(id).scratch);
+      await largeFiles.removeTree(`${draft(id).file}.part`);
+      await largeFiles.removeTree(draft(id).scratch);
     },
     prune: async (origin, keep, spared) => {
       const own = (await list()).filter((snapshot) => snapshot.origin === origin && !spared.includes(snapshot.id));

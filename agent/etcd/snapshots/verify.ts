@@ -1,5 +1,5 @@
 import { KhwError } from "../../../proto/errors.ts";
-import type { Bulk, Etcdctl, Files } from "../../os/os.ts";
+import type { LargeFiles, Etcdctl, Files } from "../../os/os.ts";
 
 /** The results of a verification. */
 export interface Proof {
@@ -15,7 +15,7 @@ export interface Proof {
 export interface ProveOptions {
   readonly etcdctl: Etcdctl;
   readonly files: Files;
-  readonly bulk: Bulk;
+  readonly largeFiles: LargeFiles;
   readonly signal: AbortSignal;
 }
 
@@ -38,11 +38,11 @@ const walBytes = 64 * 1024 * 1024;
  * checks the digest at the end of the snapshot.
  * @throws KhwError POSTCONDITION_FAILED if the restored database differs
  */
-export async function proveSnapshot(file: string, scratch: string, options: ProveOptions): Promise<Proof> {
-  const { etcdctl, files, bulk, signal } = options;
+export async function verifySnapshot(file: string, scratch: string, options: ProveOptions): Promise<Proof> {
+  const { etcdctl, files, largeFiles, signal } = options;
   const size = (await files.stat(file))?.size ?? 0;
   await refuseWithoutRoom(scratch, size + walBytes, files);
-  await bulk.removeTree(scratch);
+  await largeFiles.removeTree(scratch);
   try {
     const sha256 = (await files.sha256(file)) ?? "";
     // The restore comes first because it checks the digest; `etcdctl snapshot status` crashes on a truncated file.
@@ -53,15 +53,15 @@ export async function proveSnapshot(file: string, scratch: string, options: Prov
     ];
     if (taken.revision !== restored.revision || taken.keys !== restored.keys) {
       const counts = `${restored.keys} keys at revision ${restored.revision}`;
-      throw unproven(`restored it has ${counts}, not ${taken.keys} at ${taken.revision}`);
+      throw verificationFailed(`restored it has ${counts}, not ${taken.keys} at ${taken.revision}`);
     }
     return { ...taken, size, sha256, restoredHash: restored.hash };
   } finally {
-    await bulk.removeTree(scratch);
+    await largeFiles.removeTree(scratch);
   }
 }
 
-export function unproven(why: string): KhwError {
+export function verificationFailed(why: string): KhwError {
   return new KhwError("POSTCONDITION_FAILED", `the snapshot cannot be proved: ${why}`, {
     hint: "it is not kept; take another, and see `khw-client etcd status`",
   });

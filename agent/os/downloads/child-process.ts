@@ -15,7 +15,7 @@ const program = new URL(`downloader${extname(import.meta.filename)}`, import.met
  * needs some 30 MB (undici, the system's certificates, buffers), which the agent would otherwise hold between
  * upgrades.
  */
-export function createSeparateDownloads(): Downloads {
+export function createChildProcessDownloads(): Downloads {
   let downloader: Downloader | undefined;
   const ask: Downloader["ask"] = (work, options) => {
     if (downloader?.connected() !== true) downloader = startDownloader();

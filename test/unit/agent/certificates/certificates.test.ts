@@ -1,5 +1,5 @@
 import t from "tap";
-import { createBoard } from "../../../../agent/state/status-store.ts";
+import { createStatusStore } from "../../../../agent/state/status-store.ts";
 import { watchCertificates } from "../../../../agent/certificates/watch.ts";
 import { certificatesIn, holdsCertificates } from "../../../../agent/certificates/certificates.ts";
 import { openHistory } from "../../../../agent/history/history.ts";
@@ -82,14 +82,14 @@ t.test("what becomes worse, and what is replaced, is told once, over the agent's
   const start = async () => {
     const { files, clock } = os;
     const history = await openHistory({ files, clock, folder: "/var/lib/khw-agent", log });
-    const board = createBoard(undefined);
-    const look = watchCertificates({ os, board, history, own: [own, ca], log, signal: ending.signal });
+    const statusStore = createStatusStore(undefined);
+    const look = watchCertificates({ os, statusStore, history, own: [own, ca], log, signal: ending.signal });
     await look();
-    return { history, board, look };
+    return { history, statusStore, look };
   };
-  const { history, board, look } = await start();
+  const { history, statusStore, look } = await start();
   const told = async () => (await history.list({ sinceUnixMillis: 0 })).map(({ subject }) => subject);
-  t.match(board.read().certificates, [
+  t.match(statusStore.read().certificates, [
     { path, state: ok },
     { path: own, state: ok },
     { path: ca, state: ok },
@@ -98,7 +98,7 @@ t.test("what becomes worse, and what is replaced, is told once, over the agent's
 
   os.clock.advance(15 * day);
   await look();
-  t.match(board.read().certificates, [
+  t.match(statusStore.read().certificates, [
     { path, state: warning },
     { path: own, state: warning },
     { path: ca, state: ok },
@@ -127,16 +127,16 @@ t.test("an agent that waits to be enrolled has no problem; one whose certificate
   const ending = new AbortController();
   t.teardown(() => ending.abort());
   const history = await openHistory({ ...os, folder: "/var/lib/khw-agent", log });
-  const board = createBoard(undefined);
-  const look = watchCertificates({ os, board, history, own: [own, ca], log, signal: ending.signal });
+  const statusStore = createStatusStore(undefined);
+  const look = watchCertificates({ os, statusStore, history, own: [own, ca], log, signal: ending.signal });
   await look();
   os.files.put(ca, authority.certificate);
   await look();
-  t.strictSame([board.read().certificates, await history.list({ sinceUnixMillis: 0 }), lines], [[], [], []]);
+  t.strictSame([statusStore.read().certificates, await history.list({ sinceUnixMillis: 0 }), lines], [[], [], []]);
 
   os.files.put(own, pem);
   await look();
-  t.match(board.read().certificates, [
+  t.match(statusStore.read().certificates, [
     { path: own, state: ok },
     { path: ca, state: ok },
   ]);

@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import t from "tap";
-import { ailments } from "../../../../agent/diagnose/degraded.ts";
+import { degradedCauses } from "../../../../agent/diagnose/degraded.ts";
 import { diagnoseRunning } from "../../../../agent/diagnose/running.ts";
 import { causeTable } from "../../../../agent/diagnose/table.ts";
 import { healthCheckOf } from "../../../../agent/health/health.ts";
@@ -109,7 +109,10 @@ t.test("a client of the API server that cannot work is told why, though it says 
   t.match((await causeOf("kube-scheduler", { lines: [forbidden] }))?.message, "as mallory, who may not get leases");
 });
 
-t.test("every ailment is in the documentation, with its own words", async (t) => {
+t.test("every degraded cause is in the documentation, with its own words", async (t) => {
   const text = await readFile(join(import.meta.dirname, "../../../../docs/crash-loops.md"), "utf8");
-  t.ok(text.includes(causeTable(ailments)), `docs/crash-loops.md shall hold this table:\n${causeTable(ailments)}`);
+  t.ok(
+    text.includes(causeTable(degradedCauses)),
+    `docs/crash-loops.md shall hold this table:\n${causeTable(degradedCauses)}`,
+  );
 });

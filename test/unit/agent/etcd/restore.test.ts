@@ -1,8 +1,8 @@
 import t from "tap";
-import { openRestoreMark } from "../../../../agent/etcd/restore/record.ts";
+import { openRestoreRecord } from "../../../../agent/etcd/restore/record.ts";
 import { createRestorer } from "../../../../agent/etcd/restore/restore.ts";
 import { KhwError } from "../../../../proto/errors.ts";
-import { createWriter } from "../../../../agent/state/machine-lock.ts";
+import { createMachineLock } from "../../../../agent/state/machine-lock.ts";
 import {
   type AdvanceRestoreRequest,
   EtcdMember,
@@ -55,12 +55,12 @@ async function controller() {
   const missing: { disk: KhwError | null } = { disk: null };
   /** As an agent that has just started. */
   const agent = async () => {
-    const writer = createWriter({ clock: os.clock, signal: never });
-    const mark = await openRestoreMark(os.files, folder);
+    const machineLock = createMachineLock({ clock: os.clock, signal: never });
+    const mark = await openRestoreRecord(os.files, folder);
     const restorer = await createRestorer({
       os,
-      mark,
-      writer,
+      record: mark,
+      machineLock,
       snapshots: {
         list: async () => [Snapshot.fromPartial({ id: "good", revision: 8 })],
         fileOf: (id) => `${folder}/snapshots/${id}.db`,
@@ -71,7 +71,7 @@ async function controller() {
       told: () => {},
       signal: never,
     });
-    return { writer, mark, restorer, advance: (asked: AdvanceRestoreRequest) => restorer.advance(asked, "admin") };
+    return { machineLock, mark, restorer, advance: (asked: AdvanceRestoreRequest) => restorer.advance(asked, "admin") };
   };
   const running = async (): Promise<string[]> => {
     const states = await Promise.all(
@@ -86,11 +86,11 @@ async function controller() {
 
 t.test("a machine is restored phase by phase, and held meanwhile", async (t) => {
   const { os, agent, running, barred, joined } = await controller();
-  const { writer, advance } = await agent();
+  const { machineLock, advance } = await agent();
 
   await advance(request(phase.held));
   t.same(await running(), units);
-  t.match(writer.holder()?.name, /restore of etcd that admin began/);
+  t.match(machineLock.holder()?.name, /restore of etcd that admin began/);
 
   await advance(request(phase.kubernetes));
   t.same(await running(), ["etcd"]);
@@ -113,7 +113,7 @@ t.test("a machine is restored phase by phase, and held meanwhile", async (t) => 
   t.same(await running(), units);
   t.same(barred(), []);
   await new Promise((resolve) => setImmediate(resolve));
-  t.equal(writer.holder(), undefined);
+  t.equal(machineLock.holder(), undefined);
 });
 
 t.test(
@@ -124,7 +124,7 @@ t.test(
       const first = await agent();
       for (const reached of inOrder.slice(0, killed)) await first.advance(request(reached));
       const second = await agent();
-      t.equal(second.writer.holder() !== undefined, killed < inOrder.length, `killed after phase ${killed}`);
+      t.equal(second.machineLock.holder() !== undefined, killed < inOrder.length, `killed after phase ${killed}`);
       for (const reached of inOrder) await second.advance(request(reached));
       t.same(await running(), units);
       t.same(os.etcdctl.calls.filter((call) => call.startsWith("replace")).length, 1, "its data were replaced once");
@@ -155,16 +155,16 @@ t.test("a phase whose turn has not come is refused", async (t) => {
 
 t.test("a restore is given up while the machine is only held, and no later", async (t) => {
   const { agent, running } = await controller();
-  const { advance, writer } = await agent();
+  const { advance, machineLock } = await agent();
   const abandon = () => advance(request(RestorePhase.RESTORE_PHASE_ABANDONED));
   await t.rejects(abandon(), { code: "PREFLIGHT_FAILED" }, "not before it was begun");
   await advance(request(phase.held));
   await abandon();
   await new Promise((resolve) => setImmediate(resolve));
-  t.equal(writer.holder(), undefined);
+  t.equal(machineLock.holder(), undefined);
   t.same(await running(), units);
   await t.rejects(advance(request(phase.kubernetes)), { code: "PREFLIGHT_FAILED" }, "it does not go on");
-  t.equal((await agent()).writer.holder(), undefined, "an agent that comes back does not hold it");
+  t.equal((await agent()).machineLock.holder(), undefined, "an agent that comes back does not hold it");
   const other = { restoreId: "00000000-0000-4000-8000-000000000002" };
   for (const reached of inOrder.slice(0, 2)) await advance(request(reached, other));
   await t.rejects(advance(request(RestorePhase.RESTORE_PHASE_ABANDONED, other)), { code: "PREFLIGHT_FAILED" });
@@ -193,26 +193,26 @@ t.test("one that took the place of a restore that had stopped something is not g
   const abandon = again.advance(request(RestorePhase.RESTORE_PHASE_ABANDONED, other));
   await t.rejects(abandon, { code: "PREFLIGHT_FAILED", hint: /again: it goes on/ });
   t.same(barred(), units);
-  t.ok(again.writer.holder(), "it stays held");
+  t.ok(again.machineLock.holder(), "it stays held");
   for (const reached of inOrder) await again.advance(request(reached, other));
   t.same(barred(), []);
 });
 
 t.test("one that was given up here only is held anew, and ends with the others", async (t) => {
   const { agent, running } = await controller();
-  const { advance, writer } = await agent();
+  const { advance, machineLock } = await agent();
   await advance(request(phase.held));
   await advance(request(RestorePhase.RESTORE_PHASE_ABANDONED));
   await new Promise((resolve) => setImmediate(resolve));
   await advance(request(phase.held));
-  t.ok(writer.holder());
+  t.ok(machineLock.holder());
   for (const reached of inOrder) await advance(request(reached));
   t.same(await running(), units);
 });
 
 t.test("nothing is begun where it would not fit", async (t) => {
   const { os, agent, running } = await controller();
-  const { advance, writer } = await agent();
+  const { advance, machineLock } = await agent();
   const first = (changes: Partial<AdvanceRestoreRequest>) => advance(request(phase.held, changes));
   const elsewhere = [{ name: "controller-0", internalIp: "10.240.0.99" }];
   await t.rejects(first({ snapshotId: "none" }), { code: "INVALID_ARGUMENT" }, "no such snapshot");
@@ -227,7 +227,7 @@ t.test("nothing is begun where it would not fit", async (t) => {
   );
   os.files.put("/etc/systemd/system/etcd.service", "[Service]\nExecStart=/usr/bin/etcd --data-dir /data\n");
   await t.rejects(first({}), { code: "PREFLIGHT_FAILED" }, "an etcd that is not the lab's");
-  t.equal(writer.holder(), undefined);
+  t.equal(machineLock.holder(), undefined);
   t.same(await running(), units);
 });
 
@@ -251,9 +251,9 @@ t.test("nothing is begun, and no data replaced, while etcd's own disk is away", 
 
 t.test("a machine that somebody holds is left to him", async (t) => {
   const { agent, running } = await controller();
-  const { writer, advance } = await agent();
+  const { machineLock, advance } = await agent();
   let end = (): void => {};
-  const held = writer.hold("somebody", () => new Promise<void>((resolve) => (end = resolve)));
+  const held = machineLock.lock("somebody", () => new Promise<void>((resolve) => (end = resolve)));
   await t.rejects(advance(request(phase.held)), { code: "BUSY" });
   t.same(await running(), units);
   end();
@@ -264,11 +264,11 @@ t.test("a machine that somebody holds is left to him", async (t) => {
 t.test("a machine whose API server lacks something else is not held for it", async (t) => {
   const { os, agent, running } = await controller();
   os.answers.set("https://127.0.0.1:6443/readyz?verbose", { status: 500, body: "[-]poststarthook failed" });
-  const { advance, writer } = await agent();
+  const { advance, machineLock } = await agent();
   for (const reached of inOrder) await advance(request(reached));
   t.same(await running(), units);
   await new Promise((resolve) => setImmediate(resolve));
-  t.equal(writer.holder(), undefined);
+  t.equal(machineLock.holder(), undefined);
 });
 
 t.test("an etcd that comes up with less than the snapshot is no success", async (t) => {
@@ -291,14 +291,14 @@ t.test(
       await first.advance(request(phase.kubernetes));
       os.files.drop(`${folder}/restore`);
       if (damaged !== undefined) os.files.put(`${folder}/restore`, damaged);
-      const { writer, mark, restorer, advance } = await agent();
+      const { machineLock, mark, restorer, advance } = await agent();
       t.equal(mark.unfinished(), undefined);
       t.equal(mark.damage() === undefined, damaged === undefined);
       t.equal(restorer.inProgress(), true);
-      t.match(writer.holder(), { name: /restore of etcd, whose record is lost/ });
+      t.match(machineLock.holder(), { name: /restore of etcd, whose record is lost/ });
       t.strictSame(barred(), units);
       for (const next of inOrder) await advance(request(next));
-      t.strictSame([barred(), restorer.inProgress(), writer.holder()], [[], false, undefined]);
+      t.strictSame([barred(), restorer.inProgress(), machineLock.holder()], [[], false, undefined]);
       t.strictSame(await running(), units);
       if (damaged !== undefined) t.equal(os.files.text(`${folder}/restore.damaged`), damaged);
     }

@@ -10,24 +10,24 @@ const hour = 3_600_000;
 /** A schedule over snapshots in memory, with what it told. */
 function schedule(changes: Partial<ScheduleOptions> = {}) {
   const clock = createFakeClock();
-  const shelf: Snapshot[] = [];
+  const snapshotStore: Snapshot[] = [];
   const told: string[] = [];
   const uploaded: string[] = [];
   const faults = { save: "", upload: "", refused: "" };
   const made = createSchedule({
     clock,
     snapshots: {
-      list: async () => shelf,
+      list: async () => snapshotStore,
       save: async (origin) => {
         if (faults.save !== "") throw new KhwError("NOT_READY", faults.save);
-        const snapshot = Snapshot.fromPartial({ id: `s${shelf.length}`, origin, takenUnixMillis: clock.now() });
-        shelf.push(snapshot);
+        const snapshot = Snapshot.fromPartial({ id: `s${snapshotStore.length}`, origin, takenUnixMillis: clock.now() });
+        snapshotStore.push(snapshot);
         return snapshot;
       },
       prune: async () => {},
       noteUpload: async (id, url) => {
-        const index = shelf.findIndex((one) => one.id === id);
-        shelf[index] = { ...(shelf[index] ?? Snapshot.fromPartial({})), uploaded: url };
+        const index = snapshotStore.findIndex((one) => one.id === id);
+        snapshotStore[index] = { ...(snapshotStore[index] ?? Snapshot.fromPartial({})), uploaded: url };
       },
     },
     policy: () => ({ intervalMillis: hour, keep: 2, bucket: "b" }),
@@ -43,21 +43,21 @@ function schedule(changes: Partial<ScheduleOptions> = {}) {
     signal: never,
     ...changes,
   });
-  return { clock, shelf, told, uploaded, faults, ...made };
+  return { clock, snapshotStore, told, uploaded, faults, ...made };
 }
 
 t.test("one an interval is taken, and the first at once", async (t) => {
-  const { clock, shelf, beat } = schedule();
+  const { clock, snapshotStore, beat } = schedule();
   await beat();
   await beat();
-  t.equal(shelf.length, 1);
+  t.equal(snapshotStore.length, 1);
   clock.advance(hour - 1);
   await beat();
-  t.equal(shelf.length, 1);
+  t.equal(snapshotStore.length, 1);
   clock.advance(1);
   await beat();
-  t.equal(shelf.length, 2);
-  t.equal(shelf[1]?.origin, SnapshotOrigin.SNAPSHOT_ORIGIN_SCHEDULED);
+  t.equal(snapshotStore.length, 2);
+  t.equal(snapshotStore[1]?.origin, SnapshotOrigin.SNAPSHOT_ORIGIN_SCHEDULED);
 });
 
 t.test("three controllers take turns: each its own part of the interval", async (t) => {
@@ -85,22 +85,22 @@ t.test("an agent that comes back goes on with the turns of the one before", asyn
     takenUnixMillis: clock.now(),
     uploaded: "gs://b/x",
   });
-  const { shelf, beat } = schedule({ clock });
-  shelf.push(earlier);
+  const { snapshotStore, beat } = schedule({ clock });
+  snapshotStore.push(earlier);
   await beat();
-  t.equal(shelf.length, 1);
+  t.equal(snapshotStore.length, 1);
 });
 
 t.test("nothing is taken without a policy, nor while etcd is restored", async (t) => {
   for (const change of [{ policy: () => undefined }, { paused: () => true }]) {
-    const { shelf, beat } = schedule(change);
+    const { snapshotStore, beat } = schedule(change);
     await beat();
-    t.equal(shelf.length, 0);
+    t.equal(snapshotStore.length, 0);
   }
 });
 
 t.test("a failure is told and tried again, ever less often", async (t) => {
-  const { clock, shelf, told, faults, beat, lastRun } = schedule();
+  const { clock, snapshotStore, told, faults, beat, lastRun } = schedule();
   faults.save = "etcd does not answer";
   await beat();
   t.match(told, [/was not taken: etcd does not answer/]);
@@ -116,12 +116,12 @@ t.test("a failure is told and tried again, ever less often", async (t) => {
   faults.save = "";
   clock.advance(60_000);
   await beat();
-  t.equal(shelf.length, 1);
+  t.equal(snapshotStore.length, 1);
   t.match(lastRun(), { problem: "" });
 });
 
 t.test("what could not be uploaded is kept, told, and uploaded with the next", async (t) => {
-  const { clock, shelf, told, uploaded, faults, beat, lastRun } = schedule();
+  const { clock, snapshotStore, told, uploaded, faults, beat, lastRun } = schedule();
   faults.upload = "403";
   await beat();
   t.match(told.at(-1), /s0 is here, and was not uploaded to gs:\/\/b: 403/);
@@ -131,7 +131,7 @@ t.test("what could not be uploaded is kept, told, and uploaded with the next", a
   await beat();
   t.same(uploaded, ["s0", "s1"]);
   t.same(
-    shelf.map((one) => one.uploaded),
+    snapshotStore.map((one) => one.uploaded),
     ["gs://b/s0", "gs://b/s1"],
   );
 });
@@ -148,7 +148,7 @@ t.test("one that is refused holds up no other, and is told", async (t) => {
 });
 
 t.test("several that are refused are told of once; what stands in every one's way is met once", async (t) => {
-  const { clock, shelf, told, faults, beat } = schedule();
+  const { clock, snapshotStore, told, faults, beat } = schedule();
   faults.upload = "403";
   await beat();
   clock.advance(hour);
@@ -160,7 +160,7 @@ t.test("several that are refused are told of once; what stands in every one's wa
     throw new KhwError("METADATA_UNAVAILABLE", "no answer");
   };
   const other = schedule({ upload });
-  other.shelf.push(...shelf);
+  other.snapshotStore.push(...snapshotStore);
   await other.taken();
   t.equal(asked, 1);
 });

@@ -1,6 +1,6 @@
 import t from "tap";
 import { objectName } from "../../../../agent/etcd/snapshots/record.ts";
-import { openShelf } from "../../../../agent/etcd/snapshots/store.ts";
+import { openSnapshotStore } from "../../../../agent/etcd/snapshots/store.ts";
 import { createSnapshots } from "../../../../agent/etcd/snapshots/snapshots.ts";
 import { KhwError } from "../../../../proto/errors.ts";
 import { EtcdMember, Snapshot, SnapshotOrigin } from "../../../../proto/gen/khw/agent/v1/etcd.ts";
@@ -14,9 +14,9 @@ const { SNAPSHOT_ORIGIN_REQUESTED: requested, SNAPSHOT_ORIGIN_SCHEDULED: schedul
 async function machine({ revision = 1, inUse = [] as string[] } = {}) {
   const os = createFakeOs();
   const open = async () => {
-    const shelf = await openShelf({ files: os.files, bulk: os.bulk, folder });
+    const snapshotStore = await openSnapshotStore({ files: os.files, largeFiles: os.largeFiles, folder });
     const member = async () => EtcdMember.fromPartial({ revision, dbSize: 10, clusterId: "c1", version: "3.4.23" });
-    return createSnapshots({ os, shelf, member, inUse: () => inUse });
+    return createSnapshots({ os, snapshotStore, member, inUse: () => inUse });
   };
   return { os, snapshots: await open(), reopen: open };
 }

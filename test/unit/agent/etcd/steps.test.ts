@@ -1,6 +1,6 @@
 import t, { type Test } from "tap";
 import { readMemberRecord } from "../../../../agent/etcd/record.ts";
-import { tooSlow } from "../../../../agent/preflight/etcd-latency.ts";
+import { checkLatency } from "../../../../agent/preflight/etcd-latency.ts";
 import { renderEtcd, renderEtcdGuard } from "../../../../agent/render/etcd.ts";
 import { controllerSteps } from "../../../../agent/steps.ts";
 import type { FakeOs } from "../../../fakes/os.ts";
@@ -71,12 +71,12 @@ t.test(
   async (t) => {
     const bare = bareMachine();
     bare.writes = [50];
-    t.match(await tooSlow(desired, bare, never), [{ message: /a small write to \/var\/lib\/etcd/ }]);
+    t.match(await checkLatency(desired, bare, never), [{ message: /a small write to \/var\/lib\/etcd/ }]);
     const os = await member(t);
     os.probes.writes = async () => Promise.reject(new Error("the disk was tested"));
-    t.strictSame(await tooSlow(desired, os, never), []);
+    t.strictSame(await checkLatency(desired, os, never), []);
     os.files.put("/etc/systemd/system/etcd.service", "another unit");
-    await t.rejects(tooSlow(desired, os, never), /the disk was tested/);
+    await t.rejects(checkLatency(desired, os, never), /the disk was tested/);
   },
 );
 

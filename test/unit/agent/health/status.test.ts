@@ -1,9 +1,9 @@
 import t, { type Test } from "tap";
-import { createBoard } from "../../../../agent/state/status-store.ts";
+import { createStatusStore } from "../../../../agent/state/status-store.ts";
 import { openHistory } from "../../../../agent/history/history.ts";
 import { controllerSteps } from "../../../../agent/steps.ts";
 import { createSupervisor } from "../../../../agent/supervise/supervisor.ts";
-import { createWriter } from "../../../../agent/state/machine-lock.ts";
+import { createMachineLock } from "../../../../agent/state/machine-lock.ts";
 import { type Component, Health } from "../../../../proto/gen/khw/agent/v1/agent.ts";
 import { createFakeOs, type FakeOs } from "../../../fakes/os.ts";
 import { applyAll, labDesired, labMachine } from "../../../fixtures/machine.ts";
@@ -17,10 +17,10 @@ async function read(t: Test, os: FakeOs): Promise<Component[]> {
   const log = (line: string): void => t.comment(line);
   const supervisor = createSupervisor({
     os,
-    board: createBoard(undefined),
+    statusStore: createStatusStore(undefined),
     history: await openHistory({ files, clock, folder: "/var/lib/khw-agent", log }),
-    writer: createWriter({ clock, signal }),
-    target: { current: () => undefined, damage: () => undefined, adopt: async () => {} },
+    machineLock: createMachineLock({ clock, signal }),
+    keptState: { current: () => undefined, damage: () => undefined, save: async () => {} },
     lease: { take: async () => ({ [Symbol.asyncDispose]: async () => {} }) },
     intervalMillis: 3_600_000,
     log,

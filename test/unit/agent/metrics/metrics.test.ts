@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { createServer } from "node:net";
 import t from "tap";
-import { createBoard } from "../../../../agent/state/status-store.ts";
+import { createStatusStore } from "../../../../agent/state/status-store.ts";
 import { openHistory } from "../../../../agent/history/history.ts";
 import { serveMetrics } from "../../../../agent/metrics/server.ts";
 import { render } from "../../../../agent/metrics/text.ts";
@@ -14,13 +14,17 @@ import { component } from "../../../fixtures/status.ts";
 async function start() {
   const { files, clock } = createFakeOs();
   const history = await openHistory({ files, clock, folder: "/var/lib/khw-agent", log: () => {} });
-  const board = createBoard(undefined);
+  const statusStore = createStatusStore(undefined);
   const supervisor = { restart: async () => 0, read: async () => [], latencies: () => new Map([["nginx", 1.5]]) };
   const { signal } = new AbortController();
   const options = { version: "1.2.3", startSeconds: 5, residentBytes: () => 7, signal };
   const newest = Snapshot.fromPartial({ takenUnixMillis: 5_000, size: 20_480, revision: 7 });
   const etcd = { snapshots: { newest: () => newest } };
-  return { history, board, metrics: createMetrics({ node: { board, history, supervisor, etcd }, ...options }) };
+  return {
+    history,
+    statusStore,
+    metrics: createMetrics({ node: { statusStore, history, supervisor, etcd }, ...options }),
+  };
 }
 
 const operation = (id: string, state: OperationState): Operation => ({
@@ -32,8 +36,8 @@ const operation = (id: string, state: OperationState): Operation => ({
 });
 
 t.test("the metrics tell what the board and the history do", async (t) => {
-  const { history, board, metrics } = await start();
-  board.post({
+  const { history, statusStore, metrics } = await start();
+  statusStore.publish({
     components: [component("nginx", { supervisedRestarts: 2, health: Health.HEALTH_UNHEALTHY })],
     maintenance: { drained: true, holder: "alice", sinceUnixMillis: 1 },
   });
@@ -45,7 +49,7 @@ t.test("the metrics tell what the board and the history do", async (t) => {
     ["2", OperationState.OPERATION_STATE_RUNNING],
     ["2", OperationState.OPERATION_STATE_FAILED],
   ] as const) {
-    board.post({ operation: operation(id, state) });
+    statusStore.publish({ operation: operation(id, state) });
   }
   const lines = metrics().split("\n");
   for (const line of [

@@ -4,7 +4,7 @@ import type { RequestListener } from "node:http";
 import { dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import t, { type Test } from "tap";
-import { createSeparateDownloads } from "../../../../agent/os/downloads/child-process.ts";
+import { createChildProcessDownloads } from "../../../../agent/os/downloads/child-process.ts";
 import { KhwError } from "../../../../proto/errors.ts";
 import { begin, content, good, mirror, sha256, temporaryFolder } from "../../../fakes/mirror.ts";
 
@@ -16,7 +16,7 @@ function children(): readonly number[] {
   return text.trim().split(" ").filter(Boolean).map(Number);
 }
 
-async function download(t: Test, answer: RequestListener, downloads = createSeparateDownloads()) {
+async function download(t: Test, answer: RequestListener, downloads = createChildProcessDownloads()) {
   const controller = new AbortController();
   const said: string[] = [];
   const to = join(await temporaryFolder(t), "kubectl");

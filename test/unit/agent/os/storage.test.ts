@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { portOf } from "../../../fixtures/port-of.ts";
 import { join } from "node:path";
 import t, { type Test } from "tap";
-import { createBulk } from "../../../../agent/os/large-files.ts";
+import { createLargeFiles } from "../../../../agent/os/large-files.ts";
 import { readAccessToken } from "../../../../agent/os/service-account.ts";
 import { createStorage } from "../../../../agent/os/storage.ts";
 import { formatError, toKhwError } from "../../../../proto/errors.ts";
@@ -20,7 +20,12 @@ function upload(t: Pick<Test, "testdir">, server: StorageServer, content = small
   const name = "kubernetes/s.db";
   const file = join(t.testdir({ "s.db": content }), "s.db");
   const token = async (): Promise<string> => server.token;
-  const storage = createStorage({ baseUrl: server.url, bulk: createBulk(), clock: createFakeClock(), token });
+  const storage = createStorage({
+    baseUrl: server.url,
+    largeFiles: createLargeFiles(),
+    clock: createFakeClock(),
+    token,
+  });
   return storage.upload({ bucket: "b", name, file, size: content.length, signal: never });
 }
 

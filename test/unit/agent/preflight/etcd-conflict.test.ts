@@ -1,5 +1,5 @@
 import t from "tap";
-import { memberBegun } from "../../../../agent/preflight/etcd-conflict.ts";
+import { memberStarted } from "../../../../agent/preflight/etcd-conflict.ts";
 import { preflight } from "../../../../agent/preflight/preflight.ts";
 import { renderEtcd } from "../../../../agent/render/etcd.ts";
 import { controllerSteps } from "../../../../agent/steps.ts";
@@ -74,10 +74,10 @@ t.test("a record that cannot be read stands in the way", async (t) => {
 });
 
 t.test("a member was begun where there is a record, whatever it says, or data", async (t) => {
-  t.equal(await memberBegun(createFakeOs().files), false);
+  t.equal(await memberStarted(createFakeOs().files), false);
   for (const path of ["/var/lib/khw-agent/etcd-member", "/var/lib/etcd/member/wal/0.wal"]) {
     const { files } = createFakeOs();
     files.put(path, "spoilt");
-    t.equal(await memberBegun(files), true, path);
+    t.equal(await memberStarted(files), true, path);
   }
 });

@@ -1,20 +1,20 @@
 import t from "tap";
-import { tooSlow } from "../../../../agent/preflight/etcd-latency.ts";
+import { checkLatency } from "../../../../agent/preflight/etcd-latency.ts";
 import { createFakeOs } from "../../../fakes/os.ts";
 import { labDesiredWithEtcd, never } from "../../../fixtures/machine.ts";
 
 const desired = labDesiredWithEtcd();
 
 t.test("a quick disk and near controllers are not spoken of", async (t) => {
-  t.strictSame(await tooSlow(desired, createFakeOs(), never), []);
+  t.strictSame(await checkLatency(desired, createFakeOs(), never), []);
 });
 
 t.test("the slowest write but one of a hundred counts", async (t) => {
   const os = createFakeOs();
   os.writes = [...Array.from({ length: 99 }, () => 9.9), 500];
-  t.strictSame(await tooSlow(desired, os, never), []);
+  t.strictSame(await checkLatency(desired, os, never), []);
   os.writes = [...Array.from({ length: 98 }, () => 1), 23.4, 500];
-  t.match(await tooSlow(desired, os, never), [
+  t.match(await checkLatency(desired, os, never), [
     {
       message: /^a small write to \/var\/lib\/etcd is on disk after 23\.4 ms .* within 10 ms$/,
       hint: /SSD/,
@@ -27,7 +27,7 @@ t.test("each controller that is far, or does not answer, is told of", async (t) 
   const os = createFakeOs();
   os.distant.set("10.240.0.11", 140);
   os.distant.set("10.240.0.12", undefined);
-  t.match(await tooSlow(desired, os, never), [
+  t.match(await checkLatency(desired, os, never), [
     { message: "controller-1 answers after 140 ms (median of 5), and etcd's heartbeat is 100 ms" },
     { message: "controller-2 does not answer at 10.240.0.12:2380", hint: /2379 and 2380/ },
   ]);

@@ -1,10 +1,10 @@
 import t, { type Test } from "tap";
-import { createBoard } from "../../../../agent/state/status-store.ts";
+import { createStatusStore } from "../../../../agent/state/status-store.ts";
 import type { Entry, History } from "../../../../agent/history/history.ts";
 import { createReconciler } from "../../../../agent/reconcile/reconciler.ts";
 import { controllerSteps } from "../../../../agent/steps.ts";
-import { openTarget } from "../../../../agent/state/desired-state.ts";
-import { createWriter } from "../../../../agent/state/machine-lock.ts";
+import { openKeptState } from "../../../../agent/state/desired-state.ts";
+import { createMachineLock } from "../../../../agent/state/machine-lock.ts";
 import { KhwError } from "../../../../proto/errors.ts";
 import {
   type DesiredState,
@@ -30,8 +30,8 @@ async function kept(t: Test, changes: Partial<DesiredState> = {}) {
   const desired = labDesired(changes);
   const steps = (state: typeof desired) => controllerSteps(state, { drained: false });
   await applyAll(steps(desired), os);
-  const target = await openTarget(os.files, { folder: "/var/lib/khw-agent" });
-  await target.adopt("operation-1", desired);
+  const keptState = await openKeptState(os.files, { folder: "/var/lib/khw-agent" });
+  await keptState.save("operation-1", desired);
   const told: Entry[] = [];
   const history: History = {
     append: (entry) => void told.push(entry),
@@ -40,8 +40,8 @@ async function kept(t: Test, changes: Partial<DesiredState> = {}) {
     listen: () => () => {},
     settled: async () => {},
   };
-  const board = createBoard(undefined);
-  const writer = createWriter({ clock: os.clock, signal });
+  const statusStore = createStatusStore(undefined);
+  const machineLock = createMachineLock({ clock: os.clock, signal });
   const lines: string[] = [];
   const records: { damage: string | undefined } = { damage: undefined };
   const leases = { busy: false, taken: 0 };
@@ -58,9 +58,9 @@ async function kept(t: Test, changes: Partial<DesiredState> = {}) {
     operationDamage,
     os,
     steps,
-    target,
-    writer,
-    board,
+    keptState,
+    machineLock,
+    statusStore,
     history,
     lease,
     intervalMillis: 3_600_000,
@@ -72,7 +72,7 @@ async function kept(t: Test, changes: Partial<DesiredState> = {}) {
   /** Resolves with the drift on the board as soon as it is so. */
   const drift = (so: (status: DriftStatus) => boolean): Promise<DriftStatus> =>
     new Promise((resolve) => {
-      const stop = board.listen(({ drift: changed }) => {
+      const stop = statusStore.listen(({ drift: changed }) => {
         if (changed === undefined || !so(changed)) return;
         stop();
         resolve(changed);
@@ -87,7 +87,21 @@ async function kept(t: Test, changes: Partial<DesiredState> = {}) {
     return found;
   };
   await drift(({ checkedUnixMillis }) => checkedUnixMillis > 0);
-  return { records, os, board, writer, target, told, lines, leases, reconciler, drift, after, steps, desired };
+  return {
+    records,
+    os,
+    statusStore,
+    machineLock,
+    keptState,
+    told,
+    lines,
+    leases,
+    reconciler,
+    drift,
+    after,
+    steps,
+    desired,
+  };
 }
 
 const settled = ({ steps, paused }: DriftStatus): boolean => steps.length === 0 && paused === "";
@@ -95,10 +109,10 @@ const standing = ({ steps }: DriftStatus): boolean => steps.length > 0;
 const handEdit = "[Service]\nExecStart=/bin/true\n";
 
 t.test("a machine that is as wanted is left alone", async (t) => {
-  const { os, told, board } = await kept(t);
+  const { os, told, statusStore } = await kept(t);
   const before = os.changes().length;
   t.strictSame([os.changes().length, told], [before, []]);
-  t.match(board.read().drift, { policy: DriftPolicy.DRIFT_POLICY_REPAIR, steps: [], paused: "" });
+  t.match(statusStore.read().drift, { policy: DriftPolicy.DRIFT_POLICY_REPAIR, steps: [], paused: "" });
   t.ok(os.files.watched().includes("/etc/systemd/system/multi-user.target.wants"));
 });
 
@@ -131,7 +145,7 @@ t.test("a process that does not run is not its business", async (t) => {
 t.test(
   "what is left to a person is told once with what to do, never repaired, and holds up no other repair",
   async (t) => {
-    const { os, told, after, board } = await kept(t);
+    const { os, told, after, statusStore } = await kept(t);
     const dropIn = "/etc/systemd/system/kube-scheduler.service.d/70-mine.conf";
     const wanted = os.files.text(schedulerUnit);
     const alone = ({ steps }: DriftStatus): boolean => steps.length === 1;
@@ -144,7 +158,7 @@ t.test(
     await after(() => {}, alone);
     t.equal(os.files.text(schedulerUnit), wanted);
     t.equal(os.files.text(dropIn), "[Service]\nNice=5\n");
-    t.match(board.read().drift.steps, [
+    t.match(statusStore.read().drift.steps, [
       { id: "drop-ins/kube-scheduler", repairs: 0, nextRepairUnixMillis: 0, remedy: /rm .*70-mine\.conf/ },
     ]);
     t.match(
@@ -165,12 +179,12 @@ t.test(
 );
 
 t.test("where it only reports, what differs is left, and told once when it comes and when it goes", async (t) => {
-  const { os, told, after, board } = await kept(t, report);
+  const { os, told, after, statusStore } = await kept(t, report);
   const wanted = os.files.text(schedulerUnit) ?? "";
   await after(() => os.files.put(schedulerUnit, handEdit), standing);
   await after(() => {}, standing);
   t.equal(os.files.text(schedulerUnit), handEdit);
-  t.match(board.read().drift.steps, [
+  t.match(statusStore.read().drift.steps, [
     { id: "unit/kube-scheduler", drift: "its content differs", nextRepairUnixMillis: 0 },
     { id: "service/kube-scheduler" },
   ]);
@@ -245,9 +259,9 @@ t.test("an API server that would be restarted waits for the cluster's others", a
 });
 
 t.test("it pauses while somebody holds the machine, and looks as soon as nobody does", async (t) => {
-  const { os, writer, after, drift, told } = await kept(t);
+  const { os, machineLock, after, drift, told } = await kept(t);
   let free = (): void => {};
-  const held = writer.hold("admin from 10.240.0.1", () => new Promise<void>((resolve) => (free = resolve)));
+  const held = machineLock.lock("admin from 10.240.0.1", () => new Promise<void>((resolve) => (free = resolve)));
   const status = await after(
     () => os.files.put(schedulerUnit, handEdit),
     ({ paused }) => paused !== "",
@@ -262,7 +276,7 @@ t.test("it pauses while somebody holds the machine, and looks as soon as nobody 
 });
 
 t.test("it pauses after another operation than the kept one failed, and touches nothing", async (t) => {
-  const { os, board, after } = await kept(t);
+  const { os, statusStore, after } = await kept(t);
   const operation = {
     id: "operation-2",
     holder: "admin",
@@ -270,7 +284,7 @@ t.test("it pauses after another operation than the kept one failed, and touches 
     state: OperationState.OPERATION_STATE_FAILED,
     error: undefined,
   };
-  board.post({ operation });
+  statusStore.publish({ operation });
   await after(
     () => os.files.put(schedulerUnit, handEdit),
     ({ paused }) => /failed/.test(paused),

@@ -1,11 +1,11 @@
 import t from "tap";
-import { createBoard } from "../../../../agent/state/status-store.ts";
+import { createStatusStore } from "../../../../agent/state/status-store.ts";
 import { sendChanges } from "../../../../agent/rpc/watch.ts";
 import { GetStatusResponse, type WatchStatusResponse } from "../../../../proto/gen/khw/agent/v1/agent.ts";
 import { component } from "../../../fixtures/status.ts";
 
 t.test("of 100,000 changes that a caller does not take, one waits, and it is the newest of each part", async (t) => {
-  const board = createBoard(undefined);
+  const statusStore = createStatusStore(undefined);
   const written: WatchStatusResponse[] = [];
   const taken: (() => void)[] = [];
   const call = {
@@ -16,9 +16,9 @@ t.test("of 100,000 changes that a caller does not take, one waits, and it is the
     },
   };
   const gone = new AbortController();
-  const watching = sendChanges(GetStatusResponse.fromPartial({}), { board, call, gone: gone.signal });
+  const watching = sendChanges(GetStatusResponse.fromPartial({}), { statusStore, call, gone: gone.signal });
   for (let pid = 1; pid <= 100_000; pid++) {
-    board.post({ components: [component(pid % 2 === 0 ? "nginx" : "etcd", { pid })] });
+    statusStore.publish({ components: [component(pid % 2 === 0 ? "nginx" : "etcd", { pid })] });
   }
   t.equal(written.length, 1, "the full state is still under way");
   taken.shift()?.();
@@ -36,10 +36,10 @@ t.test("of 100,000 changes that a caller does not take, one waits, and it is the
   });
   taken.shift()?.();
   t.equal(written.length, 2, "nothing else waited");
-  board.post({ components: [component("nginx", { pid: 7 })] });
+  statusStore.publish({ components: [component("nginx", { pid: 7 })] });
   t.equal(written.length, 3, "who keeps up is told at once");
   gone.abort(new Error("gone"));
   await t.rejects(watching, { message: "gone" });
-  board.post({ components: [component("nginx", { pid: 8 })] });
+  statusStore.publish({ components: [component("nginx", { pid: 8 })] });
   t.equal(written.length, 3);
 });

@@ -1,5 +1,5 @@
 import t from "tap";
-import { openTarget } from "../../../../agent/state/desired-state.ts";
+import { openKeptState } from "../../../../agent/state/desired-state.ts";
 import { createFakeOs } from "../../../fakes/os.ts";
 import { DriftPolicy } from "../../../../proto/gen/khw/agent/v1/agent.ts";
 import { labDesired } from "../../../fixtures/machine.ts";
@@ -8,15 +8,15 @@ const folder = "/var/lib/khw-agent";
 
 t.test("what an operation established is there after a restart, whole, and for root alone", async (t) => {
   const { files } = createFakeOs();
-  const first = await openTarget(files, { folder });
+  const first = await openKeptState(files, { folder });
   t.equal(first.current(), undefined);
   const desired = labDesired({
     flags: { "kube-scheduler": { set: { v: "4" }, remove: ["config"] } },
     supervision: { driftPolicy: DriftPolicy.DRIFT_POLICY_REPORT },
   });
-  await first.adopt("operation-1", desired);
+  await first.save("operation-1", desired);
   t.match(await files.stat(`${folder}/target`), { mode: 0o600 });
-  const { operationId, desired: kept } = (await openTarget(files, { folder })).current() ?? {};
+  const { operationId, desired: kept } = (await openKeptState(files, { folder })).current() ?? {};
   t.equal(operationId, "operation-1");
   t.same(JSON.parse(JSON.stringify(kept)), JSON.parse(JSON.stringify(desired)));
 });
@@ -25,13 +25,13 @@ t.test("a record that cannot be read counts as none, is told without its content
   for (const content of ["a secret that is no record", ""]) {
     const { files } = createFakeOs();
     files.put(`${folder}/target`, content);
-    const target = await openTarget(files, { folder });
+    const target = await openKeptState(files, { folder });
     t.equal(target.current(), undefined);
     t.match(target.damage(), /^\/var\/lib\/khw-agent\/target cannot be read: /);
     t.notMatch(target.damage(), "secret");
-    await target.adopt("operation-1", labDesired());
+    await target.save("operation-1", labDesired());
     t.equal(target.damage(), undefined);
     t.equal(files.text(`${folder}/target.damaged`), content);
-    t.equal((await openTarget(files, { folder })).current()?.operationId, "operation-1");
+    t.equal((await openKeptState(files, { folder })).current()?.operationId, "operation-1");
   }
 });

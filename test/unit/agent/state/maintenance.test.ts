@@ -1,10 +1,10 @@
 import t from "tap";
-import { createBoard } from "../../../../agent/state/status-store.ts";
+import { createStatusStore } from "../../../../agent/state/status-store.ts";
 import type { Entry, History } from "../../../../agent/history/history.ts";
 import { openMaintenance } from "../../../../agent/state/maintenance.ts";
 import { controllerSteps } from "../../../../agent/steps.ts";
 import { nginxService } from "../../../../agent/steps/nginx.ts";
-import { createWriter } from "../../../../agent/state/machine-lock.ts";
+import { createMachineLock } from "../../../../agent/state/machine-lock.ts";
 import { KhwError } from "../../../../proto/errors.ts";
 import type { FakeOs } from "../../../fakes/os.ts";
 import { createFakeOs } from "../../../fakes/os.ts";
@@ -14,9 +14,9 @@ const folder = "/var/lib/khw-agent";
 
 /** The node's maintenance, as an agent that starts on this machine has it. */
 async function open(os: FakeOs, apply: () => Promise<void> = async () => {}) {
-  const board = createBoard(undefined);
+  const statusStore = createStatusStore(undefined);
   const told: Entry[] = [];
-  const writer = createWriter({ clock: os.clock, signal: never });
+  const machineLock = createMachineLock({ clock: os.clock, signal: never });
   const history: History = {
     append: (entry) => void told.push(entry),
     newest: () => 0,
@@ -24,14 +24,14 @@ async function open(os: FakeOs, apply: () => Promise<void> = async () => {}) {
     listen: () => () => {},
     settled: async () => {},
   };
-  const maintenance = await openMaintenance({ os, folder, writer, board, history, apply });
-  return { maintenance, board, told, writer };
+  const maintenance = await openMaintenance({ os, folder, machineLock, statusStore, history, apply });
+  return { maintenance, statusStore, told, machineLock };
 }
 
 t.test("a drain is on disk, on the board and told once, and outlives the agent", async (t) => {
   const os = createFakeOs();
   let applied = 0;
-  const { maintenance, board, told } = await open(os, async () => void applied++);
+  const { maintenance, statusStore, told } = await open(os, async () => void applied++);
   t.match(maintenance.current(), { drained: false, holder: "" });
   t.match(await maintenance.set(true, "admin"), { drained: true, holder: "admin", sinceUnixMillis: os.clock.now() });
   os.clock.advance(1000);
@@ -39,11 +39,11 @@ t.test("a drain is on disk, on the board and told once, and outlives the agent",
   t.equal(applied, 2, "nginx is made so again all the same");
   t.match(told, [{ message: "drained by admin" }]);
   t.equal(told.length, 1);
-  t.match(board.read().maintenance, { drained: true });
+  t.match(statusStore.read().maintenance, { drained: true });
   t.match(await os.files.stat(`${folder}/maintenance`), { mode: 0o600 });
 
   const next = await open(os);
-  t.match([next.maintenance.current(), next.board.read().maintenance], [{ drained: true }, { drained: true }]);
+  t.match([next.maintenance.current(), next.statusStore.read().maintenance], [{ drained: true }, { drained: true }]);
   await next.maintenance.set(false, "admin");
   t.match((await open(os)).maintenance.current(), { drained: false });
 });
@@ -51,11 +51,11 @@ t.test("a drain is on disk, on the board and told once, and outlives the agent",
 t.test("it stands although nginx could not be made so, and nothing is recorded while another is at work", async (t) => {
   const os = createFakeOs();
   const failing = async (): Promise<void> => Promise.reject(new KhwError("SERVICE_FAILED", "nginx is not there"));
-  const { maintenance, writer } = await open(os, failing);
+  const { maintenance, machineLock } = await open(os, failing);
   await t.rejects(maintenance.set(true, "admin"), { message: "nginx is not there" });
   t.match((await open(os)).maintenance.current(), { drained: true });
   let free = (): void => {};
-  const held = writer.hold("admin", () => new Promise<void>((resolve) => (free = resolve)));
+  const held = machineLock.lock("admin", () => new Promise<void>((resolve) => (free = resolve)));
   await t.rejects(async () => maintenance.set(false, "another"), { code: "BUSY" });
   t.equal(maintenance.current().drained, true);
   free();
@@ -67,8 +67,8 @@ t.test("a node whose record cannot be read counts as drained until somebody says
     for (const wanted of [true, false]) {
       const os = createFakeOs();
       os.files.put(`${folder}/maintenance`, content);
-      const { maintenance, board } = await open(os);
-      t.match(board.read().maintenance, { drained: true, holder: /maintenance cannot be read: / });
+      const { maintenance, statusStore } = await open(os);
+      t.match(statusStore.read().maintenance, { drained: true, holder: /maintenance cannot be read: / });
       t.match(maintenance.damage(), /maintenance cannot be read: /);
       await maintenance.set(wanted, "admin");
       t.equal(maintenance.damage(), undefined);

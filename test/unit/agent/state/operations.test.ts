@@ -3,8 +3,8 @@ import t from "tap";
 import { nodeOpener } from "../../../../agent/node.ts";
 import { createOperations, type Operations, type OperationsOptions } from "../../../../agent/state/operations.ts";
 import type { Os } from "../../../../agent/os/os.ts";
-import { createWriter } from "../../../../agent/state/machine-lock.ts";
-import { fileStore, recoverInterrupted } from "../../../../agent/state/operation-record.ts";
+import { createMachineLock } from "../../../../agent/state/machine-lock.ts";
+import { operationRecordIn, recoverInterrupted } from "../../../../agent/state/operation-record.ts";
 import { KhwError } from "../../../../proto/errors.ts";
 import { type Event, type Operation, OperationState } from "../../../../proto/gen/khw/agent/v1/agent.ts";
 import type { ApplyContext, Step } from "../../../../proto/step.ts";
@@ -38,11 +38,11 @@ function operationsOf(steps: readonly Step<Os>[], options: Partial<OperationsOpt
   const os = createFakeOs();
   const states: string[] = [];
   const lines: string[] = [];
-  const store = fileStore(os.files, folder);
+  const store = operationRecordIn(os.files, folder);
   const operations = createOperations({
     os,
-    store,
-    writer: createWriter({ clock: os.clock, signal: never }),
+    record: store,
+    machineLock: createMachineLock({ clock: os.clock, signal: never }),
     steps: () => [...steps],
     established: async () => {},
     changed: () => {},
@@ -122,7 +122,7 @@ t.test("no other begins before the last one's record is written", async (t) => {
       if (state !== OperationState.OPERATION_STATE_RUNNING) await writing.promise;
     },
   };
-  const { operations } = operationsOf([], { store });
+  const { operations } = operationsOf([], { record: store });
   start(operations);
   while (saved.length < 2) await setImmediate();
   t.throws(() => start(operations, second), { code: "BUSY" });
@@ -229,7 +229,7 @@ t.test(
         if (full) throw new KhwError("IO_FAILED", "no space left on device");
       },
     };
-    const { operations, states } = operationsOf([a.step], { store });
+    const { operations, states } = operationsOf([a.step], { record: store });
     start(operations);
     const heard = listen(operations);
     await operations.idle();
@@ -260,7 +260,7 @@ t.test("an operation that a power cut ended is found interrupted, and told once 
   const before = operationsOf([a.step]);
   start(before.operations);
   await a.begun;
-  const store = fileStore(before.os.files, folder);
+  const store = operationRecordIn(before.os.files, folder);
   const last = await recoverInterrupted(store);
   t.match(last, { id: first, holder: "alice", state: OperationState.OPERATION_STATE_INTERRUPTED });
   t.match(await recoverInterrupted(store), last ?? {}, "and again by an agent that is killed before it does anything");

@@ -1,5 +1,5 @@
 import t from "tap";
-import { createBoard, mergeChanges } from "../../../../agent/state/status-store.ts";
+import { createStatusStore, mergeChanges } from "../../../../agent/state/status-store.ts";
 import {
   CertificateState,
   type Component,
@@ -42,46 +42,46 @@ const certificate = {
 };
 
 t.test("a component's change is told of in full, the others are not", async (t) => {
-  const board = createBoard(undefined);
-  board.post({ components: [component("nginx"), component("etcd")] });
+  const statusStore = createStatusStore(undefined);
+  statusStore.publish({ components: [component("nginx"), component("etcd")] });
   const heard: StatusChange[] = [];
-  const stop = board.listen((change) => heard.push(change));
-  board.post({ components: [component("nginx", { pid: 2 }), component("etcd")] });
+  const stop = statusStore.listen((change) => heard.push(change));
+  statusStore.publish({ components: [component("nginx", { pid: 2 }), component("etcd")] });
   t.strictSame(
     heard.map(({ components }) => components),
     [[component("nginx", { pid: 2 })]],
   );
-  t.strictSame(board.read().components, [component("nginx", { pid: 2 }), component("etcd")]);
+  t.strictSame(statusStore.read().components, [component("nginx", { pid: 2 }), component("etcd")]);
   stop();
-  board.post({ components: [component("nginx")] });
+  statusStore.publish({ components: [component("nginx")] });
   t.equal(heard.length, 1, "who has left hears no more");
 });
 
 t.test("what is as it was is no change, whatever part it is of", async (t) => {
-  const board = createBoard(operation(OperationState.OPERATION_STATE_SUCCEEDED));
+  const statusStore = createStatusStore(operation(OperationState.OPERATION_STATE_SUCCEEDED));
   const drift = { policy: DriftPolicy.DRIFT_POLICY_REPAIR, checkedUnixMillis: 5, steps: [], paused: "" };
   const maintenance = { drained: true, holder: "alice", sinceUnixMillis: 3 };
   const parts = { components: [component("nginx")], certificates: [certificate], drift, maintenance };
-  board.post(parts);
+  statusStore.publish(parts);
   let heard = 0;
-  board.listen(() => heard++);
-  board.post({ ...structuredClone(parts), operation: operation(OperationState.OPERATION_STATE_SUCCEEDED) });
+  statusStore.listen(() => heard++);
+  statusStore.publish({ ...structuredClone(parts), operation: operation(OperationState.OPERATION_STATE_SUCCEEDED) });
   t.equal(heard, 0);
-  board.post({ operation: operation(OperationState.OPERATION_STATE_RUNNING) });
-  board.post({ drift: { ...drift, checkedUnixMillis: 6 } });
-  board.post({ maintenance: { ...maintenance, drained: false } });
-  board.post({ certificates: [{ ...certificate, expiresUnixMillis: 2 }] });
+  statusStore.publish({ operation: operation(OperationState.OPERATION_STATE_RUNNING) });
+  statusStore.publish({ drift: { ...drift, checkedUnixMillis: 6 } });
+  statusStore.publish({ maintenance: { ...maintenance, drained: false } });
+  statusStore.publish({ certificates: [{ ...certificate, expiresUnixMillis: 2 }] });
   t.equal(heard, 4);
 });
 
 t.test("changes in a row become one that holds the newest of each part", async (t) => {
-  const board = createBoard(undefined);
+  const statusStore = createStatusStore(undefined);
   const heard: StatusChange[] = [];
-  board.listen((change) => heard.push(change));
-  board.post({ components: [component("nginx"), component("etcd")], certificates: [certificate] });
-  board.post({ components: [component("nginx", { pid: 2 })] });
-  board.post({ operation: operation(OperationState.OPERATION_STATE_RUNNING) });
-  board.post({ components: [component("nginx", { pid: 3 })] });
+  statusStore.listen((change) => heard.push(change));
+  statusStore.publish({ components: [component("nginx"), component("etcd")], certificates: [certificate] });
+  statusStore.publish({ components: [component("nginx", { pid: 2 })] });
+  statusStore.publish({ operation: operation(OperationState.OPERATION_STATE_RUNNING) });
+  statusStore.publish({ components: [component("nginx", { pid: 3 })] });
   const [first, ...rest] = heard;
   if (first === undefined) throw new Error("nothing was heard");
   const merged = rest.reduce(mergeChanges, first);

@@ -2,11 +2,11 @@
 import t from "tap";
 import { healthCheckOf } from "../../../../agent/health/health.ts";
 import type { ProbeFailure, ProbeResult, UnitStatus } from "../../../../agent/os/os.ts";
-import { backoffMillis, isTold } from "../../../../agent/supervise/backoff.ts";
+import { backoffMillis, isReported } from "../../../../agent/supervise/backoff.ts";
 import { crashed } from "../../../../agent/supervise/crash.ts";
-import { afterCrash, afterRecovery, noEpisode } from "../../../../agent/supervise/crash-log.ts";
-import { type Evidence, lifeOf } from "../../../../agent/supervise/life.ts";
-import { judge, noRecord } from "../../../../agent/supervise/failures.ts";
+import { afterCrash, afterRecovery, noCrashes } from "../../../../agent/supervise/crash-log.ts";
+import { type Evidence, livenessOf } from "../../../../agent/supervise/life.ts";
+import { countFailure, noFailures } from "../../../../agent/supervise/failures.ts";
 import { turnAfter } from "../../../../agent/supervise/turn-clock.ts";
 
 t.test("restarts in a row come ever later, up to five minutes, never in one beat", async (t) => {
@@ -15,7 +15,7 @@ t.test("restarts in a row come ever later, up to five minutes, never in one beat
     [0, 10_000, 20_000, 40_000, 80_000, 160_000, 300_000, 300_000, 300_000],
   );
   t.strictSame([backoffMillis(1, 0), backoffMillis(1, 1)], [8000, 12_000]);
-  t.strictSame(Array.from({ length: 20 }, (_, count) => count).filter(isTold), [1, 2, 4, 8, 16]);
+  t.strictSame(Array.from({ length: 20 }, (_, count) => count).filter(isReported), [1, 2, 4, 8, 16]);
 });
 
 t.test("by the clock, no two controllers begin within a restart's time of each other", async (t) => {
@@ -45,7 +45,7 @@ const answers = (status: number, ...failing: readonly string[]): ProbeResult => 
 t.test("what is alive, and what is not", async (t) => {
   const life = (component: string, health: ProbeResult, evidence: Partial<Omit<Evidence, "health">> = {}) => {
     const sound = { second: undefined, apiServerWell: true, waiting: undefined, doubt: null };
-    return lifeOf(healthCheckOf(component), { ...sound, ...evidence, health });
+    return livenessOf(healthCheckOf(component), { ...sound, ...evidence, health });
   };
   const hung = { kind: "dead", silent: true };
   const alive = { kind: "alive" };
@@ -102,7 +102,7 @@ t.test("a missing answer is evidence only when nothing on the agent's side expla
       for (const second of [undefined, without(failure)]) {
         const sound = { apiServerWell: true, waiting: undefined, doubt: null };
         const health = without(failure);
-        const life = lifeOf(healthCheckOf(component), { ...sound, ...evidence, health, second });
+        const life = livenessOf(healthCheckOf(component), { ...sound, ...evidence, health, second });
         const found = life.kind === "dead" ? (life.silent ? "hung" : "gone") : life.kind;
         t.equal(found, expected, `${component}: ${failure} ${JSON.stringify(evidence)}`);
       }
@@ -113,7 +113,7 @@ t.test("a missing answer is evidence only when nothing on the agent's side expla
       apiServerWell: true,
       waiting: undefined,
     };
-    t.match(lifeOf(healthCheckOf(component), { ...unexplained, doubt: null }), { kind: "unknown" });
+    t.match(livenessOf(healthCheckOf(component), { ...unexplained, doubt: null }), { kind: "unknown" });
   }
 });
 
@@ -121,8 +121,8 @@ t.test("failures count in a row, of one process, that has lived or had its time 
   const dead = { kind: "dead", reason: "", silent: false } as const;
   const row = (...beats: readonly { pid: number; life: "dead" | "alive"; activeMillis: number }[]) =>
     beats.reduce(
-      (record, beat) => judge(record, { ...beat, life: beat.life === "dead" ? dead : { kind: "alive" } }),
-      noRecord,
+      (record, beat) => countFailure(record, { ...beat, liveness: beat.life === "dead" ? dead : { kind: "alive" } }),
+      noFailures,
     ).failures;
   const young = { pid: 7, life: "dead", activeMillis: 5000 } as const;
   const lived = { ...young, life: "alive" } as const;
@@ -131,9 +131,9 @@ t.test("failures count in a row, of one process, that has lived or had its time 
   t.equal(row(lived, young, lived, young), 1);
   t.equal(row(lived, young, { ...young, pid: 8 }), 0);
   t.equal(row({ ...young, activeMillis: 120_000 }, { ...young, activeMillis: 125_000 }), 2);
-  const record = { pid: 7, livedOnce: false, failures: 2 };
+  const record = { pid: 7, answeredOnce: false, failures: 2 };
   const unknown = { kind: "unknown", reason: "the agent could not ask" } as const;
-  t.match(judge(record, { life: unknown, pid: 7, activeMillis: 1 }), { livedOnce: false, failures: 0 });
+  t.match(countFailure(record, { liveness: unknown, pid: 7, activeMillis: 1 }), { answeredOnce: false, failures: 0 });
 });
 
 const running: UnitStatus = {
@@ -173,16 +173,16 @@ t.test("what ends by itself is told from what is stopped", async (t) => {
 });
 
 t.test("a crash every five seconds for a week is some lines, not a flood", async (t) => {
-  let [episode, told, now] = [noEpisode, 0, 1];
+  let [episode, told, now] = [noCrashes, 0, 1];
   for (let count = 0; count < (7 * 86_400) / 5; count++) {
     for (const after of [afterCrash, afterRecovery]) {
-      const { episode: next, news } = after(episode, (now += 2500));
+      const { series: next, report: news } = after(episode, (now += 2500));
       episode = next;
       if (news.kind !== "none") told += 1;
     }
   }
   t.equal(told, 34);
   const later = afterCrash(episode, now + 200_000);
-  t.match(later.news, { kind: "crashed", count: 1 }, "after a quiet time the next is a first one");
-  t.match(afterRecovery(later.episode, now + 206_200).news, { kind: "back", downMillis: 6200 });
+  t.match(later.report, { kind: "crashed", count: 1 }, "after a quiet time the next is a first one");
+  t.match(afterRecovery(later.series, now + 206_200).report, { kind: "back", downMillis: 6200 });
 });

@@ -2,7 +2,7 @@
 import t from "tap";
 import { healthCheckOf } from "../../../../agent/health/health.ts";
 import type { UnitStatus } from "../../../../agent/os/os.ts";
-import { createAiling } from "../../../../agent/supervise/degraded.ts";
+import { createDegradation } from "../../../../agent/supervise/degraded.ts";
 import { createFakeOs } from "../../../fakes/os.ts";
 
 const unauthorized = "E1125 leaderelection.go:325] error retrieving resource lock kube-system/x: Unauthorized";
@@ -17,7 +17,7 @@ function looking(component: string) {
     yield { timeUnixMillis: os.clock.now(), text: line, priority: 3, pid: mainPid };
   };
   const log: string[] = [];
-  const ailing = createAiling({ check, os: { ...os, logs: { stream } }, log: (told) => void log.push(told) });
+  const ailing = createDegradation({ check, os: { ...os, logs: { stream } }, log: (told) => void log.push(told) });
   return {
     reads: () => reads,
     /** What its process writes from now on. */

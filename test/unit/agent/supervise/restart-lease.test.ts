@@ -5,10 +5,10 @@ import { KhwError } from "../../../../proto/errors.ts";
 import { createFakeOs } from "../../../fakes/os.ts";
 import { labDesired, never } from "../../../fixtures/machine.ts";
 
-const target = {
+const keptState = {
   current: () => ({ operationId: "1", desired: labDesired() }),
   damage: () => undefined,
-  adopt: async () => {},
+  save: async () => {},
 };
 const away = new KhwError("NOT_READY", "https://10.240.0.10:2379: connect ECONNREFUSED");
 
@@ -17,7 +17,7 @@ function fakeEtcd(answering: (server: string) => boolean) {
   const holders: string[] = [];
   const asked: string[] = [];
   const etcd: EtcdLock = {
-    hold: async (server, { value }) => {
+    acquire: async (server, { value }) => {
       asked.push(server);
       if (!answering(server)) throw away;
       if (holders.length > 0) throw new KhwError("BUSY", `${holders[0]} restarts its API server`);
@@ -30,7 +30,7 @@ function fakeEtcd(answering: (server: string) => boolean) {
 
 t.test("the lease is had from the first server that answers, and given back", async (t) => {
   const { etcd, holders, asked } = fakeEtcd((server) => server.includes("10.240.0.12"));
-  const lease = createRestartLease({ os: createFakeOs(), target, etcd });
+  const lease = createRestartLease({ os: createFakeOs(), keptState, etcd });
   {
     await using _ = await lease.take(never);
     t.strictSame(holders, ["controller-0"]);
@@ -46,7 +46,7 @@ t.test("without etcd the agent waits for its controller's turn, and who asks is 
   const os = createFakeOs();
   os.clock.advance(30_000);
   const lines: string[] = [];
-  const lease = createRestartLease({ os, target, etcd, log: (line) => void lines.push(line) });
+  const lease = createRestartLease({ os, keptState, etcd, log: (line) => void lines.push(line) });
   const before = os.clock.now();
   await lease.take(never, { asked: true });
   t.equal(os.clock.now(), before);
@@ -63,13 +63,13 @@ t.test(
       "its certificate cannot be verified: certificate has expired",
     );
     const etcd: EtcdLock = {
-      hold: async (server) => {
+      acquire: async (server) => {
         throw server.includes("10.240.0.11") ? unverified : away;
       },
     };
     const os = createFakeOs();
     const before = os.clock.now();
-    const lease = createRestartLease({ os, target, etcd });
+    const lease = createRestartLease({ os, keptState, etcd });
     await t.rejects(lease.take(never), unverified);
     await lease.take(never, { asked: true });
     t.equal(os.clock.now(), before, "a person is not kept waiting");

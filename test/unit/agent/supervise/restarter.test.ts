@@ -1,5 +1,5 @@
 import t from "tap";
-import { createMender } from "../../../../agent/supervise/restarter.ts";
+import { createRestarter } from "../../../../agent/supervise/restarter.ts";
 import { Component } from "../../../../proto/gen/khw/agent/v1/agent.ts";
 import { createFakeClock } from "../../../fakes/os.ts";
 
@@ -8,7 +8,7 @@ t.test("the time of the next restart can be sent, though the monotonic clock has
   t.teardown(() => ending.abort());
   const planned: number[] = [];
   let monotonic = 8_000_123;
-  const mender = createMender({
+  const restarter = createRestarter({
     clock: { ...createFakeClock(), monotonic: () => (monotonic += 0.424) },
     random: () => 0.3,
     attempt: async () => true,
@@ -16,7 +16,7 @@ t.test("the time of the next restart can be sent, though the monotonic clock has
     failed: (error) => t.fail(String(error)),
     signal: ending.signal,
   });
-  mender.need({ kind: "down", reason: "it is stopped" });
+  restarter.want({ kind: "down", reason: "it is stopped" });
   const [at = 0] = planned;
   t.ok(at > 0);
   const message = Component.fromPartial({ nextRestartUnixMillis: at });

@@ -1,11 +1,11 @@
 import { setTimeout } from "node:timers/promises";
 import t, { type Test } from "tap";
-import { createBoard } from "../../../../agent/state/status-store.ts";
+import { createStatusStore } from "../../../../agent/state/status-store.ts";
 import { healthChecks } from "../../../../agent/health/health.ts";
 import type { Entry, History } from "../../../../agent/history/history.ts";
 import type { RestartLease } from "../../../../agent/supervise/restart-lease.ts";
 import { createSupervisor } from "../../../../agent/supervise/supervisor.ts";
-import { createWriter } from "../../../../agent/state/machine-lock.ts";
+import { createMachineLock } from "../../../../agent/state/machine-lock.ts";
 import { KhwError } from "../../../../proto/errors.ts";
 import { type Component, DriftPolicy, Health, type StatusChange } from "../../../../proto/gen/khw/agent/v1/agent.ts";
 import { createFakeOs } from "../../../fakes/os.ts";
@@ -33,7 +33,7 @@ async function supervised(
   }
   const lines: string[] = [];
   const log = (line: string): void => void lines.push(line);
-  const board = createBoard(undefined);
+  const statusStore = createStatusStore(undefined);
   const told: Entry[] = [];
   const history: History = {
     append: (entry) => void told.push(entry),
@@ -42,29 +42,32 @@ async function supervised(
     listen: () => () => {},
     settled: async () => {},
   };
-  const writer = createWriter({ clock: os.clock, signal });
-  const target = {
+  const machineLock = createMachineLock({ clock: os.clock, signal });
+  const keptState = {
     current: () => ({ operationId: "1", desired: labDesired() }),
     damage: () => undefined,
-    adopt: async () => {},
+    save: async () => {},
   };
   const free: RestartLease = { take: async () => ({ [Symbol.asyncDispose]: async () => {} }) };
   const supervisor = createSupervisor({
     os,
-    board,
+    statusStore,
     history,
-    writer,
-    target,
+    machineLock,
+    keptState,
     lease: lease ?? free,
     intervalMillis,
     log,
     signal,
   });
   const component = (name: string): Component | undefined =>
-    board.read().components.find((component) => component.name === name);
-  await eventually("all are well", () => board.read().components.filter(({ reason }) => reason === "").length === 4);
+    statusStore.read().components.find((component) => component.name === name);
+  await eventually(
+    "all are well",
+    () => statusStore.read().components.filter(({ reason }) => reason === "").length === 4,
+  );
   const restarts = () => os.systemd.changes.filter((change) => /^(kill|restart|reset)/.test(change));
-  return { os, board, writer, supervisor, component, told, restarts, lines, signal };
+  return { os, statusStore, machineLock, supervisor, component, told, restarts, lines, signal };
 }
 
 async function eventually(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
@@ -174,9 +177,9 @@ t.test("of two API servers one waits: it is not restarted without the lease", as
 });
 
 t.test("nothing is restarted while an operation runs", async (t) => {
-  const { os, writer, component, restarts } = await supervised(t);
+  const { os, machineLock, component, restarts } = await supervised(t);
   const { promise: end, resolve } = Promise.withResolvers<void>();
-  const held = writer.hold("alice", () => end);
+  const held = machineLock.lock("alice", () => end);
   os.answers.set("http://127.0.0.1:80/healthz", silent);
   os.systemd.crash("kube-scheduler.service", "exit-code");
   await eventually("it is seen", () => component("kube-scheduler")?.activeState === "failed");
@@ -201,8 +204,8 @@ t.test("what was stopped is started again, but not on a drained node nor where d
     [{ maintenance: { drained: true, holder: "alice", sinceUnixMillis: 1 } }, 0],
     [{ drift: { policy: DriftPolicy.DRIFT_POLICY_REPORT, checkedUnixMillis: 0, steps: [], paused: "" } }, 0],
   ] satisfies [Partial<StatusChange>, number][]) {
-    const { os, board, restarts, signal } = await supervised(t);
-    board.post(change);
+    const { os, statusStore, restarts, signal } = await supervised(t);
+    statusStore.publish(change);
     await os.systemd.stop("kube-scheduler.service", signal);
     await setTimeout(1500);
     t.equal(restarts().filter((done) => done.startsWith("restart")).length, starts);
