@@ -32,7 +32,7 @@ export function addLongHelp(command: Command, everyday: readonly string[] = []):
     ...complete,
     visibleOptions: (shownCommand) => defaultOptions(shownCommand).filter(({ long }) => !rare.has(long ?? "")),
     optionDescription: (option) => shorten(new Help().optionDescription(option)),
-    // One list: with few options, headings only take room.
+    // A single list: with few options, headings only take room.
     groupItems: <Item>(_: Item[], items: Item[]) => new Map([["Options:", items]]),
   });
 }

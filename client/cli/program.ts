@@ -16,7 +16,10 @@ const usageError = 64;
 const forms: readonly Form[] = ["text", "json", "yaml", "wide"];
 const commonForms: readonly Form[] = ["text", "json"];
 
-/** Runs the command that the arguments name. @throws KhwError INVALID_ARGUMENT, or the command's own error */
+/**
+ * Runs the command that the arguments name.
+ * @throws KhwError INVALID_ARGUMENT, or the error of the command
+ */
 export async function runProgram(argv: readonly string[], context: Context): Promise<number> {
   let exitCode = 0;
   const done = (code: number): void => {

@@ -28,32 +28,34 @@ import { channelCredentials, channelOptions, type ManagementIdentity, type NodeA
 import { type EtcdCalls, etcdCalls } from "./etcd-client.ts";
 import { type Dial, dialOf, rethrow } from "./refusal.ts";
 
-/** One node's agent. Every failure is a KhwError that names the node. */
+/** The agent of a node. Every failure is a KhwError that names the node. */
 export interface AgentNode {
   readonly address: NodeAddress;
   info(signal: AbortSignal): Promise<GetInfoResponse>;
   readonly status: (signal: AbortSignal) => Promise<GetStatusResponse>;
   preflight(desired: DesiredState, signal: AbortSignal): Promise<PreflightResponse>;
   plan(desired: DesiredState, signal: AbortSignal): Promise<PlanResponse>;
-  /** The operation's events up to its last. An abort of the signal only ends the listening: the node goes on. */
+  /**
+   * Yields the operation's events up to its last. An abort of the signal only ends the listening: the node goes on.
+   */
   apply(desired: DesiredState, operationId: string, signal: AbortSignal): AsyncIterable<Event>;
-  /** The names of the RBAC objects that were created or changed. */
+  /** Returns the names of the RBAC objects that were created or changed. */
   applyRbac(request: ApplyRbacRequest, signal: AbortSignal): Promise<string[]>;
-  /** What differs from the state that the agent keeps. */
+  /** Returns the differences from the desired state that the agent keeps. */
   drift(signal: AbortSignal): Promise<GetPlanResponse>;
   restart(request: RestartComponentRequest, signal: AbortSignal): Promise<RestartComponentResponse>;
-  /** How many values etcd holds, by the key that each is stored under. */
+  /** Counts the values in etcd by the key that encrypts each. */
   storedValues(signal: AbortSignal): Promise<StoredValues[]>;
-  /** Takes the node out of the load balancer's rotation, or back in. */
+  /** Drains or undrains the node. */
   setMaintenance(drained: boolean, signal: AbortSignal): Promise<Maintenance>;
-  /** The status, then its changes, until the signal aborts. */
+  /** Yields the status, then its changes, until the signal aborts. */
   watch(signal: AbortSignal): AsyncIterable<WatchStatusResponse>;
   logs(request: StreamLogsRequest, signal: AbortSignal): AsyncIterable<LogEntry>;
-  /** What it does for the etcd member on its machine. */
+  /** Calls for the etcd member on the agent's machine. */
   readonly etcd: EtcdCalls;
-  /** What the agent remembers. */
+  /** Yields the agent's history. */
   history(request: ListEventsRequest, signal: AbortSignal): AsyncIterable<HistoryEvent>;
-  /** Who called the agent; for administrators. */
+  /** Yields the calls of the agent; only administrators may read them. */
   audit(request: ListAuditEntriesRequest, signal: AbortSignal): AsyncIterable<AuditEntry>;
   close(): void;
 }
@@ -64,14 +66,14 @@ const millis = {
   preflight: 30_000,
   plan: 60_000,
   rbac: 60_000,
-  /** An API server may take a minute to answer again on a small machine; its agent gives up before this. */
+  /** An API server may take a minute to answer again on a small machine. The agent gives up before this limit. */
   restart: 240_000,
   maintenance: 60_000,
-  /** All that Kubernetes keeps in etcd is read. */
+  /** The call reads everything that Kubernetes keeps in etcd. */
   storedValues: 300_000,
 };
 
-/** A connection is made at the first call. The server's certificate must be for the node's name, whatever its address. */
+/** Connects at the first call. The server's certificate must be for the node's name, whatever its address. */
 export function connectNode(
   address: NodeAddress,
   identity: ManagementIdentity,
@@ -167,7 +169,7 @@ async function* messages<Message>(
     return await rethrow(dial, error);
   } finally {
     signal.removeEventListener("abort", cancel);
-    // A caller that has heard enough leaves before the call's status has come, and an open call keeps the connection open.
+    // A caller may leave before the call's status has come, and an open call keeps the connection open.
     stream.cancel();
   }
 }

@@ -70,7 +70,10 @@ function explain({ code, details }: Pick<ServiceError, "code" | "details">, wher
   return ofCode[code] ?? explainConnection(plain(details), where);
 }
 
-/** grpc-js's account of a failed connection without the parts that only programmers of grpc-js or Node understand. */
+/**
+ * Returns grpc-js's text about a failed connection without the parts that only programmers of grpc-js or Node
+ * understand.
+ */
 function plain(details: string): string {
   const text = details
     .replace(/^No connection established\. Last error: /, "")
@@ -89,7 +92,7 @@ function explainConnection(details: string, where: string): Explanation {
       hint: "correct the node's address, or issue a certificate for its name",
     };
   }
-  // Not "self-signed certificate in certificate chain", which is what another CA looks like.
+  // "self-signed certificate in certificate chain" does not match: it means another CA.
   if (/self.signed certificate(?! in)/i.test(details)) {
     return {
       code: "NOT_ENROLLED",

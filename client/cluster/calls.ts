@@ -1,6 +1,6 @@
 import type { ClientReadableStream, ServiceError } from "@grpc/grpc-js";
 
-/** How calls are made to one agent: with a deadline, cancelled by the caller's signal, failures in khw's words. */
+/** Makes calls to an agent, with a deadline, cancelled by the caller's signal. Failures become KhwErrors. */
 export interface ClientCalls {
   readonly call: <Response>(
     timeout: number,
@@ -11,6 +11,6 @@ export interface ClientCalls {
     ) => { cancel(): void },
   ) => Promise<Response>;
   readonly messages: <Message>(stream: ClientReadableStream<Message>, signal: AbortSignal) => AsyncIterable<Message>;
-  /** Rejects with what the failure of a call means. */
+  /** Rejects with a KhwError that explains the failure of a call. */
   readonly explain: (error: unknown) => Promise<never>;
 }

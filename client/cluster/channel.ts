@@ -6,25 +6,25 @@ import { KhwError } from "../../proto/errors.ts";
 import { readRegister, type Register } from "../pki/management/register.ts";
 import { checkResponses } from "./responses.ts";
 
-/** Where a node's agent is, and the name that its certificate must be for. */
+/** The address of a node's agent, and the name that its certificate must have. */
 export interface NodeAddress {
   readonly name: string;
   readonly host: string;
   readonly port: number;
 }
 
-/** Who the client is to the agents; all PEM. */
+/** The client's own identity towards the agents; all PEM. */
 export interface ManagementIdentity {
   readonly ca: Buffer;
   readonly certificate: Buffer;
   readonly key: Buffer;
-  /** Which agents' certificates are not accepted although the CA signed them; none where it is left out. */
+  /** Agents' certificates that are refused although the CA signed them; absent: none is refused. */
   readonly register?: Pick<Register, "revokedNames" | "revokedSerials">;
 }
 
 /**
- * With the register of agents beside the CA's certificate, where there is one.
- * @throws KhwError CREDENTIAL_INVALID when a file of the identity cannot be read, or key and certificate are no pair.
+ * Reads the identity, and the register of agents beside the CA's certificate if there is one.
+ * @throws KhwError CREDENTIAL_INVALID if a file of the identity cannot be read, or key and certificate do not match
  */
 export async function readManagementIdentity(paths: {
   readonly ca: string;
@@ -38,7 +38,7 @@ export async function readManagementIdentity(paths: {
         cause,
       });
     });
-  // In turn, so that the first file that is missing is the one that the error names.
+  // Read in turn, so that the error names the first missing file.
   const ca = await read(paths.ca);
   const certificate = await read(paths.certificate);
   const key = await read(paths.key);
@@ -57,15 +57,15 @@ export async function readManagementIdentity(paths: {
 }
 
 /**
- * What all connections of one identity have in common. To be made once for many nodes: certificates and key are parsed here,
- * which costs about a millisecond.
+ * The common part of all connections of an identity. Make it once for many nodes: parsing certificates and key
+ * costs about a millisecond.
  */
 export function channelCredentials(identity: ManagementIdentity): ChannelCredentials {
   const { secureContext, checkServerIdentity: check } = channelTls(identity);
   return credentials.createFromSecureContext(secureContext, { checkServerIdentity: check });
 }
 
-/** The same for a connection without gRPC. */
+/** The same for a TLS connection without gRPC. */
 export function channelTls({ ca, certificate, key, register }: ManagementIdentity): ChannelTls {
   return {
     secureContext: createSecureContext({ ca, cert: certificate, key, minVersion: "TLSv1.3" }),
@@ -83,18 +83,18 @@ export interface ChannelTls {
   readonly checkServerIdentity: typeof checkServerIdentity;
 }
 
-/** Of every connection to the agent of that name. */
+/** Options for every connection to the agent of that name. */
 export function channelOptions(name: string): ClientOptions {
   return {
     callInvocationTransformer: checkResponses,
     "grpc.ssl_target_name_override": name,
     "grpc.default_authority": name,
-    // Agents are asked directly: a proxy for Google seldom lets their port through.
+    // Connections to agents use no proxy: a proxy for Google seldom allows their port.
     "grpc.enable_http_proxy": 0,
     "grpc.enable_retries": 0,
     "grpc.keepalive_time_ms": 20_000,
     "grpc.keepalive_timeout_ms": 10_000,
-    // A node that comes back is to be seen soon, and not after grpc-js's two minutes.
+    // A node that is back must be noticed soon; grpc-js's own back-off goes up to two minutes.
     "grpc.initial_reconnect_backoff_ms": 500,
     "grpc.max_reconnect_backoff_ms": 5_000,
     "grpc.enable_channelz": 0,

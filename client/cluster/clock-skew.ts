@@ -1,30 +1,31 @@
 import { KhwError } from "../../proto/errors.ts";
 
-/** Certificates, leases and tokens need clocks that agree to within this. */
+/** The largest difference of clocks that certificates, leases and tokens tolerate. */
 export const largestClockDifference = 30_000;
 
-/** How far a node's clock is ahead of this machine's, and how far that may be wrong; milliseconds. */
+/** The lead of a node's clock over this machine's, and the error of that figure; milliseconds. */
 export interface ClockReading {
   readonly name: string;
   readonly ahead: number;
   readonly uncertainty: number;
 }
 
-/** Asks a node for something that tells its clock too. */
+/** Makes a call whose answer has the node's clock. */
 export async function readClock<Answer extends { readonly clockUnixMillis: number }>(
   name: string,
   ask: () => Promise<Answer>,
 ): Promise<{ readonly answer: Answer; readonly clock: ClockReading }> {
   const start = Date.now();
   const answer = await ask();
-  // The agent read its clock at some instant of the call; the middle is the best guess, half the call its error.
+  // The agent read its clock at some moment of the call. The middle is the best estimate; half the call's duration
+  // is its error.
   const [elapsed, middle] = [Date.now() - start, (start + Date.now()) / 2];
   return { answer, clock: { name, ahead: answer.clockUnixMillis - middle, uncertainty: elapsed / 2 } };
 }
 
 /**
- * The nodes whose clock differs from that of the first node that most nodes agree with (the first node, if there is no such
- * node). The workstation's clock does not matter, since it is not in the cluster.
+ * Returns the nodes whose clock differs from that of the first node that most nodes agree with (the first node, if
+ * there is no such node). The workstation's clock does not matter, since it is not in the cluster.
  */
 export function clockFindings(clocks: readonly ClockReading[]): KhwError[] {
   const usual =

@@ -13,14 +13,14 @@ import type {
 } from "../../proto/gen/khw/agent/v1/etcd.ts";
 import type { ClientCalls } from "./calls.ts";
 
-/** What an agent does for the etcd member on its machine. Every failure is a KhwError that names the node. */
+/** An agent's calls for the etcd member on its machine. Every failure is a KhwError that names the node. */
 export interface EtcdCalls {
   status(signal: AbortSignal): Promise<GetEtcdStatusResponse>;
   save(signal: AbortSignal): Promise<Snapshot>;
   list(signal: AbortSignal): Promise<ListSnapshotsResponse>;
   verify(id: string, signal: AbortSignal): Promise<Snapshot>;
   read(id: string, signal: AbortSignal): AsyncIterable<Uint8Array>;
-  /** @param announced what is known of it: id, size and digest at least */
+  /** @param announced at least the snapshot's id, size and digest */
   write(announced: Snapshot, chunks: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<Snapshot>;
   advance(request: AdvanceRestoreRequest, signal: AbortSignal): Promise<Restore>;
   defragment(signal: AbortSignal): Promise<DefragmentResponse>;
@@ -29,14 +29,14 @@ export interface EtcdCalls {
 const millis = {
   status: 15_000,
   list: 30_000,
-  /** A large database is saved, restored for the proof, and uploaded. */
+  /** A large database is saved, restored for the verification, and uploaded. */
   save: 900_000,
-  /** A phase that waits for etcd's quorum and the API server gives up before this. */
+  /** A phase that waits for etcd's quorum and the API server gives up before this limit. */
   advance: 600_000,
   defragment: 330_000,
 };
 
-/** On the same connection as the agent's other service. */
+/** Uses the connection of the agent's other services. */
 export function etcdCalls(client: EtcdServiceClient, { call, messages, explain }: ClientCalls): EtcdCalls {
   const none = (): Metadata => new Metadata();
   return {
@@ -89,7 +89,7 @@ interface Write {
   readonly signal: AbortSignal;
 }
 
-/** As fast as the agent takes it; it may answer before all is sent, and its answer counts. */
+/** Sends as fast as the agent reads. The agent may answer before all is sent, and its answer counts. */
 function write(client: EtcdServiceClient, { announced, chunks, signal }: Write): Promise<Snapshot> {
   return new Promise((resolve, reject) => {
     const answered = new AbortController();
@@ -112,14 +112,14 @@ function write(client: EtcdServiceClient, { announced, chunks, signal }: Write):
       stream.end();
     };
     send().catch((error: unknown) => {
-      // Where the agent has answered, its answer tells more.
+      // If the agent has answered, its answer says more.
       reject(toKhwError(error));
       stream.cancel();
     });
   });
 }
 
-/** Resolves when more can be sent, or nobody wants it any more. */
+/** Resolves when more can be sent, or when the call has ended. */
 function drained(stream: NodeJS.EventEmitter, answered: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     if (answered.aborted) return resolve();

@@ -2,17 +2,17 @@ import { type KhwError, toKhwError } from "../../proto/errors.ts";
 import type { Member } from "./open.ts";
 import type { AgentNode } from "./agent-client.ts";
 
-/** What came of the work on one node: a value, or the error in its place. */
+/** The result of the work on a node: a value, or an error. */
 export type Answer<Value> =
   | { readonly name: string; readonly value: Value; readonly error?: undefined }
   | { readonly name: string; readonly error: KhwError; readonly value?: undefined };
 
-/** How many nodes are worked on at once where a command has no reason for another number. */
+/** The number of nodes to work on at once, unless a command has a reason for another number. */
 export const nodesAtOnce = 50;
 
 /**
- * Does the work on every member, on at most `limit` at once; the answers in the members' order. A node that could not be
- * reached before is not tried, and one that fails leaves the others' answers alone. Never rejects.
+ * Does the work on every member, on at most `limit` at once. Returns the answers in the members' order. A node that
+ * could not be reached before is not tried. A node that fails does not affect the others' answers. Never rejects.
  */
 export async function onNodes<Value>(
   members: readonly Member[],

@@ -12,21 +12,21 @@ import { channelCredentials, readManagementIdentity } from "./channel.ts";
 import { type AgentNode, connectNode } from "./agent-client.ts";
 import type { NodeSpec } from "../config/nodes.ts";
 
-/** The cloud's side of a cluster; absent where khw is told to leave the load balancer alone. */
+/** The cloud's part of a cluster; absent if khw does not manage the load balancer. */
 export interface Cloud {
   readonly compute: Compute;
   readonly loadBalancer: LoadBalancerConfig;
 }
 
-/** A controller, and what its agent said when it was asked who it is. */
+/** A controller, and its agent's answer to GetInfo. */
 export interface Member {
   readonly node: AgentNode;
-  /** Undefined when it could not be reached, or was not asked. */
+  /** Undefined if the agent could not be reached, or was not asked. */
   readonly info?: GetInfoResponse;
   readonly error?: KhwError;
 }
 
-/** Everything that a command on a cluster works with: found out once, at the start. */
+/** Everything that a command on a cluster needs, read once at the start. */
 export interface OpenCluster extends AsyncDisposable {
   readonly config: ClusterConfig;
   readonly members: readonly Member[];
@@ -37,11 +37,11 @@ export interface OpenCluster extends AsyncDisposable {
 }
 
 export interface OpenClusterOptions {
-  /** Asks every agent who it is; what asks them something else at once has no need of it. True where not given. */
+  /** Calls GetInfo on every agent (default). A command that makes another call at once does not need it. */
   readonly greet?: boolean;
 }
 
-/** @throws KhwError INVALID_ARGUMENT where no node is named */
+/** @throws KhwError INVALID_ARGUMENT if no node is named */
 export function refuseNoNodes({ nodes }: Pick<ClusterConfig, "nodes">): void {
   if (nodes.length > 0) return;
   throw new KhwError("INVALID_ARGUMENT", "no nodes are named", {
@@ -49,7 +49,7 @@ export function refuseNoNodes({ nodes }: Pick<ClusterConfig, "nodes">): void {
   });
 }
 
-/** @throws KhwError when the nodes' addresses cannot be found out; an agent that does not answer is no error here. */
+/** @throws KhwError if the nodes' addresses cannot be found; an agent that does not answer is no error here */
 export async function openCluster(
   config: ClusterConfig,
   signal: AbortSignal,
@@ -88,7 +88,7 @@ export async function openCluster(
   };
 }
 
-/** Asks the agents who they are, all at once. A member that has an answer or an error already is not asked. */
+/** Calls GetInfo on the agents, all at once. A member that has an answer or an error already is not asked. */
 export async function fetchInfo(members: readonly Member[], signal: AbortSignal): Promise<Member[]> {
   return Promise.all(
     members.map(async (member): Promise<Member> => {
@@ -104,9 +104,9 @@ export async function fetchInfo(members: readonly Member[], signal: AbortSignal)
 }
 
 /**
- * Every controller with its address among the others: from khw.yaml, else what its agent says of itself, else what the
- * Compute API says. @throws KhwError UNREACHABLE for a node that nobody knows the address of; INVALID_RESPONSE for an address that
- * is none
+ * Returns every controller with its internal address: from khw.yaml, else from its agent, else from the Compute
+ * API.
+ * @throws KhwError UNREACHABLE for a node without a known address; INVALID_RESPONSE for an invalid address
  */
 export function controllersOf({
   config,
@@ -141,7 +141,10 @@ export async function openCloud(config: ClusterConfig): Promise<Compute & AsyncD
   return openCompute(connection, config.timeouts.compute);
 }
 
-/** The controllers' machines. @throws KhwError COMPUTE_FAILED */
+/**
+ * Returns the instances of the controllers.
+ * @throws KhwError COMPUTE_FAILED
+ */
 export async function findInstances(
   compute: Compute,
   config: ClusterConfig,
@@ -160,7 +163,7 @@ export async function findInstances(
 function hostOf(spec: NodeSpec, instance: ResolvedInstance | undefined, { gce }: ClusterConfig): string {
   const host = spec.host ?? (gce.nodeAddresses === "internal" ? instance?.internalIp : instance?.externalIp);
   if (host !== undefined) return host;
-  // An ephemeral external address goes with the machine's power; nobody will be called there.
+  // An ephemeral external address is released when the machine stops, so a connection there would fail.
   if (instance !== undefined && instance.status !== "RUNNING") return instance.internalIp;
   throw new KhwError(
     "INVALID_ARGUMENT",
@@ -172,7 +175,7 @@ function hostOf(spec: NodeSpec, instance: ResolvedInstance | undefined, { gce }:
   );
 }
 
-/** Nobody answers on a machine that is off. */
+/** The error for a machine that does not run. */
 function powerError({ name, status, zone }: ResolvedInstance): KhwError | undefined {
   if (status === "RUNNING") return undefined;
   const hint = `gcloud compute instances start ${name} --zone ${zone}`;

@@ -6,7 +6,7 @@ import { decodeRefusal, maxRefusalBytes } from "../../proto/refusal.ts";
 import { isServiceError, nodeError } from "./call-errors.ts";
 import { channelTls, type ManagementIdentity, type NodeAddress } from "./channel.ts";
 
-/** How a connection to an agent is made. */
+/** The parameters of a connection to an agent. */
 export interface Dial {
   readonly address: NodeAddress;
   readonly tls: () => ConnectionOptions;
@@ -17,20 +17,20 @@ export function dialOf(address: NodeAddress, identity: ManagementIdentity): Dial
 }
 
 const askMillis = 3_000;
-/** A connection that failed so was never made, or not with an agent that the client trusts: nobody is there to give a reason. */
+/** These failures mean that there was no connection, or not with a trusted agent. So no agent can give a reason. */
 const neverMade = /ECONNREFUSED|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|Name resolution/;
 
-/** grpc-js's words for the GOAWAY frame of a refusal. */
+/** grpc-js's text for the GOAWAY frame of a refusal. */
 const wasRefused = /Protocol not secure enough|INADEQUATE_SECURITY/;
 
-/** The agent has heard of the caller's CA, or its clock was put right, between the two connections. */
+/** Between the two connections the agent received the caller's CA, or its clock was corrected. */
 const passed = new KhwError("UNAUTHENTICATED", "the agent refused the connection, and accepts another one now", {
   hint: "run the command again",
 });
 
 /**
- * Returns what a failed call means. An agent that refuses a connection says why in its first bytes, which grpc-js drops: so they
- * are read here, from a second connection.
+ * Returns the meaning of a failed call. An agent that refuses a connection sends the reason in its first bytes,
+ * which grpc-js drops. So a second connection reads them here.
  */
 async function callError(dial: Dial, error: ServiceError): Promise<KhwError> {
   const explained = nodeError(dial.address, error);
@@ -46,12 +46,12 @@ async function callError(dial: Dial, error: ServiceError): Promise<KhwError> {
   });
 }
 
-/** Rejects with a KhwError that names the node: what the failure of a call means. */
+/** Rejects with a KhwError that names the node and explains the failure of the call. */
 export async function rethrow(dial: Dial, error: unknown): Promise<never> {
   throw isServiceError(error) ? await callError(dial, error) : toKhwError(error).at({ node: dial.address.name });
 }
 
-/** Only an agent with a valid certificate is believed. Rejects when there is no connection, or a silent one. */
+/** Trusts only an agent with a valid certificate. Rejects if there is no connection, or no data on it. */
 async function askForRefusal({ address, tls }: Dial): Promise<KhwError | undefined> {
   const { name, host, port } = address;
   const socket = connect({ ...tls(), host, port, servername: name, ALPNProtocols: ["h2"] });

@@ -1,14 +1,14 @@
 import type { CallProperties } from "@grpc/grpc-js";
 import { keepLines, oneLine, paragraph } from "../../proto/sanitize.ts";
 
-/** grpc-js begins the details of a call with these words when an answer could not be decoded, or was refused here. */
+/** grpc-js begins the details of a call with these words if an answer could not be decoded, or was refused here. */
 const undecodable = "Response message parsing error: ";
 
 /**
- * Checks and sanitizes every message of an agent as grpc-js decodes it, so that no command needs to. Strings become one line;
- * errors stay paragraphs, and texts that are files keep their line breaks. An error is of the node that answered, whatever node
- * it names. A message with a number that
- * no agent can mean fails the call: the node is reported, and the other nodes' answers count.
+ * Checks and sanitizes every message of an agent as grpc-js decodes it, so that no command needs to. Strings become
+ * a single line. Errors keep their paragraphs, and texts that are files keep their line breaks. An error always
+ * names the node that answered. A message with an impossible number fails the call: the node is reported, and the
+ * other nodes' answers count.
  */
 export function checkResponses<Request, Response>(
   call: CallProperties<Request, Response>,
@@ -21,12 +21,18 @@ export function checkResponses<Request, Response>(
   return { ...call, methodDefinition };
 }
 
-/** Why an answer was refused, from the details of the failed call; undefined: the call failed for another reason. */
+/**
+ * Returns why an answer was refused, from the details of the failed call; undefined if the call failed for another
+ * reason.
+ */
 export function refusedResponse(details: string): string | undefined {
   return details.startsWith(undecodable) ? details.slice(undecodable.length) : undefined;
 }
 
-/** The message with its texts sanitized. @throws RangeError that names the field of an impossible number */
+/**
+ * Returns the message with its texts sanitized.
+ * @throws RangeError that names the field of an impossible number
+ */
 export function checkMessage<Message>(message: Message): Message;
 export function checkMessage(message: unknown): unknown {
   return checkValue(message, { field: "", path: "", clean: oneLine });

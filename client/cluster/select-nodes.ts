@@ -3,8 +3,9 @@ import type { Member } from "./open.ts";
 import { parseNodes } from "../config/nodes.ts";
 
 /**
- * The members that a command's arguments name, in the order of the arguments and each once: `controller-0,1`, or one name an
- * argument. @throws KhwError INVALID_ARGUMENT for what is no name, or none of the cluster's.
+ * Returns the members that a command's arguments name, in the order of the arguments, each once. An argument is
+ * `controller-0,1` or a single name.
+ * @throws KhwError INVALID_ARGUMENT for a text that is not a name, or a node that is not in the cluster
  */
 export function chooseMembers(members: readonly Member[], texts: readonly string[]): Member[] {
   const known = members.map(({ node }) => node.address.name);

@@ -16,7 +16,10 @@ export interface BootstrapOptions {
   readonly output: Output;
 }
 
-/** Turns the nodes into a control plane behind a load balancer, and proves that it works. Exit code 0, 130, or an error. */
+/**
+ * Turns the nodes into a control plane behind a load balancer, and verifies that it works. Exit code 0, 130, or an
+ * error.
+ */
 export async function bootstrap(
   config: ClusterConfig,
   context: Context,

@@ -1,7 +1,7 @@
 import { defaultYaml, referenceMarkdown } from "../config/print.ts";
 import type { Context } from "../terminal/context.ts";
 
-/** Prints a commented khw.yaml of all defaults. */
+/** Prints a khw.yaml with all defaults and comments. */
 export async function configDefault(context: Context): Promise<number> {
   context.write(defaultYaml());
   return 0;

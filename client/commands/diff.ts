@@ -12,7 +12,7 @@ import { unifiedDiff } from "../terminal/unified-diff.ts";
 
 export interface DiffOptions {
   readonly output: Output;
-  /** As the arguments name them; none: all. */
+  /** The node arguments; empty: all nodes. */
   readonly nodes: readonly string[];
 }
 
@@ -22,15 +22,15 @@ interface NodeDrift {
   readonly errors: readonly KhwError[];
 }
 
-/** As diffNodes has it. */
+/** See diffNodes. */
 export async function diff(config: ClusterConfig, context: Context, options: DiffOptions): Promise<number> {
   await using cluster = await openCluster(config, context.signal);
   return await diffNodes(cluster, context, options);
 }
 
 /**
- * What differs on the nodes from the state that their agents keep: a line a step, and texts as a unified diff from what is there to
- * what shall be. Exit code 0: nothing; 1: something, as diff(1) has it.
+ * Prints the differences of the nodes from the state that their agents keep: a line a step, and texts as a unified
+ * diff from the present to the desired text. Exit code 0: no difference; 1: differences, as diff(1) has it.
  */
 export async function diffNodes(
   cluster: OpenCluster,

@@ -8,11 +8,11 @@ import { clientVersion } from "./version.ts";
 
 export interface DoctorOptions {
   readonly output: Output;
-  /** Lists the checks that found nothing, too. */
+  /** Also list the checks that passed. */
   readonly verbose: boolean;
 }
 
-/** Runs every check there is and tells what it finds. Exit code 0: no error was found, and all checks ran; else 1. */
+/** Runs every check and prints the findings. Exit code 0: no error, and all checks ran; else 1. */
 export async function doctor(
   load: () => Promise<ClusterConfig>,
   context: Context,

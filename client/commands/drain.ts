@@ -12,19 +12,19 @@ import { refuseFindings } from "../cluster/combine-errors.ts";
 
 export interface DrainOptions {
   readonly output: Output;
-  /** As the arguments name them. */
+  /** The node arguments. */
   readonly nodes: readonly string[];
-  /** Even when no other node would serve. */
+  /** Drain even if no other node would serve. */
   readonly force: boolean;
 }
 
-/** As drainNodes has it. */
+/** See drainNodes. */
 export async function drain(config: ClusterConfig, context: Context, options: DrainOptions): Promise<number> {
   await using cluster = await openCluster(config, context.signal);
   return await drainNodes(cluster, context, options);
 }
 
-/** As undrainNodes has it. */
+/** See undrainNodes. */
 export async function undrain(
   config: ClusterConfig,
   context: Context,
@@ -35,8 +35,8 @@ export async function undrain(
 }
 
 /**
- * Takes nodes out of the load balancer's rotation, and waits until its health check agrees. Exit code 0, or an error.
- * @throws KhwError PREFLIGHT_FAILED, with nothing touched, when no other node would be left to serve
+ * Drains nodes, and waits until the load balancer's health check follows. Exit code 0, or an error.
+ * @throws KhwError PREFLIGHT_FAILED, with nothing changed, if no other node would serve
  */
 export async function drainNodes(cluster: OpenCluster, context: Context, options: DrainOptions): Promise<number> {
   const chosen = chooseMembers(cluster.members, options.nodes);
@@ -46,7 +46,7 @@ export async function drainNodes(cluster: OpenCluster, context: Context, options
   return turn(chosen, { ...cluster, context, output: options.output, drained: true });
 }
 
-/** Takes nodes back into rotation, and waits until the load balancer's health check agrees. Exit code 0, or an error. */
+/** Undrains nodes, and waits until the load balancer's health check follows. Exit code 0, or an error. */
 export async function undrainNodes(
   cluster: OpenCluster,
   context: Context,
@@ -62,7 +62,7 @@ interface Turn extends Pick<RotationOptions, "cloud"> {
   readonly drained: boolean;
 }
 
-/** All of them at once; one node's failure is no other's. */
+/** Works on all nodes at once. A node's failure does not affect the others. */
 async function turn(chosen: readonly Member[], { config, cloud, context, output, drained }: Turn): Promise<number> {
   const { signal } = context;
   const progress = await openProgress(output, context);

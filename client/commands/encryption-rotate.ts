@@ -23,7 +23,7 @@ import { refuseFindings } from "../cluster/combine-errors.ts";
 
 export interface EncryptionRotateOptions {
   readonly output: Output;
-  /** As the user wrote it. */
+  /** The option's text. */
   readonly provider?: string | undefined;
 }
 
@@ -31,7 +31,7 @@ const configFile = "encryption-config.yaml";
 const apiTrack = "Kubernetes API";
 const writesAtOnce = 8;
 
-/** Replaces the keys of Kubernetes' encryption at rest, as `rotate` has it. Exit code 0, or an error. */
+/** Replaces the keys of Kubernetes' encryption at rest; see `rotate`. Exit code 0, or an error. */
 export async function encryptionRotate(
   config: ClusterConfig,
   context: Context,
@@ -66,7 +66,10 @@ export async function encryptionRotate(
   return 0;
 }
 
-/** What a bootstrap would change on the nodes now. @throws KhwError where a node cannot be asked */
+/**
+ * Returns the changes that a bootstrap would make on the nodes now.
+ * @throws KhwError if a node cannot be asked
+ */
 async function differences(cluster: OpenCluster, signal: AbortSignal): Promise<NodeDifference[]> {
   const { work, unreachable } = await prepare(cluster, { signal, mayCreateAddress: false, newCredentials: "refuse" });
   refuseFindings(unreachable, "every API server must learn of the new key");

@@ -15,7 +15,9 @@ const words: Readonly<Record<Stage, string>> = {
   first: "a rotation is under way: the new key writes, and the old ones are still there",
 };
 
-/** Shows under which keys etcd holds what is encrypted, and what of it is not as it would be stored now. Exit code 0. */
+/**
+ * Prints which key each value in etcd is under, and which values a new write would store otherwise. Exit code 0.
+ */
 export async function encryptionStatus(
   config: ClusterConfig,
   { signal, write }: Context,

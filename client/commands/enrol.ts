@@ -11,13 +11,13 @@ import { addToRegister, readRegister, refuseRevoked } from "../pki/management/re
 import { openSigner } from "../pki/management/sign-agent.ts";
 
 export interface EnrolCommandOptions {
-  /** Renews what is past two thirds of its life, over the agents' authenticated channel, and enrols nobody. */
+  /** Only renew certificates past two thirds of their life, over the agents' authenticated channel. */
   readonly renew: boolean;
-  /** Lets nodes that were revoked have a certificate again. */
+  /** Allow certificates for revoked nodes again. */
   readonly readmit: boolean;
 }
 
-/** Gives each node's agent its certificate, all at once. What one node refuses does not keep the others from being done. */
+/** Gives each node's agent its certificate, all at once. A node's failure does not stop the others. */
 export async function enrol(
   config: ClusterConfig,
   context: Context,
@@ -29,7 +29,7 @@ export async function enrol(
   for (const { name } of config.nodes) refuseRevoked(register, name);
   const identity = await readManagementIdentity(config.management);
   const { signal } = context;
-  // Only the Compute API knows which instance an agent must prove to be, also where khw leaves the load balancer alone.
+  // Only the Compute API knows the instance that an agent must prove to be, even if khw manages no load balancer.
   const reached: ClusterConfig = renew ? config : { ...config, loadBalancer: "gce" };
   await using cluster = await openCluster(reached, signal, { greet: false });
   const say = (node: string, text: string): void => context.write(`${node}: ${text}\n`);

@@ -15,16 +15,16 @@ import { type NodeOutcome, oneByOne } from "../rollout/one-by-one.ts";
 
 export interface DefragOptions {
   readonly output: Output;
-  /** In percent of the database: as much must be unused. As the user wrote it. */
+  /** The unused part of the database from which a member is defragmented, in percent. The option's text. */
   readonly threshold: string;
 }
 
-/** What was begun is ended by its own deadline, not by Ctrl-C. */
+/** Work that has begun ends by its own deadline, not by Ctrl-C. */
 const never = new AbortController().signal;
 
 /**
- * Defragments the members with much unused room, one after the other, the leader last, each only while all members are well.
- * Exit code 0, 130 when Ctrl-C came before the last, or an error.
+ * Defragments the members with much unused space, one after the other, the leader last, each only while all members
+ * are healthy. Exit code 0, 130 if Ctrl-C came before the last, or an error.
  */
 export async function etcdDefrag(config: ClusterConfig, context: Context, options: DefragOptions): Promise<number> {
   const threshold = parseThreshold(options.threshold);
@@ -32,7 +32,7 @@ export async function etcdDefrag(config: ClusterConfig, context: Context, option
   return await defragMembers(cluster.members, context, { ...options, threshold });
 }
 
-/** As etcdDefrag has it; the threshold in percent. */
+/** See etcdDefrag; the threshold is in percent. */
 export async function defragMembers(
   members: readonly Member[],
   context: Context,
@@ -58,7 +58,7 @@ export async function defragMembers(
   return 0;
 }
 
-/** Defragments a member. It answers nobody meanwhile, so the others must be able to do without it. */
+/** Defragments a member. The member answers no requests meanwhile, so the others must have a quorum. */
 async function defragmentOne(
   { node, member }: Placed,
   members: readonly Member[],
@@ -84,7 +84,7 @@ interface Placed {
   readonly member: EtcdMember;
 }
 
-/** An alarm for want of space is no hindrance: it is what defragmentation is for. */
+/** A NOSPACE alarm does not matter: defragmentation is the remedy for it. */
 function refuseIll(members: readonly Member[], nodes: readonly NodeEtcd[]): Placed[] {
   const problems = etcdProblems(nodes).filter((problem) => !problem.includes("NOSPACE"));
   if (problems.length === 0) {

@@ -17,8 +17,8 @@ export interface RestoreOptions {
 }
 
 /**
- * Restores etcd on all nodes from one snapshot, and brings Kubernetes back. A restore that was begun is gone on with.
- * Exit code 0, 130 when it was interrupted between two phases, or an error.
+ * Restores etcd on all nodes from a snapshot, and starts Kubernetes again. Continues an interrupted restore. Exit
+ * code 0, 130 if it was interrupted between two phases, or an error.
  */
 export async function etcdRestore(config: ClusterConfig, context: Context, options: RestoreOptions): Promise<number> {
   const { signal } = context;

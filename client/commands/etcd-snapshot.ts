@@ -14,11 +14,11 @@ import { conclude } from "../cluster/combine-errors.ts";
 
 export interface SnapshotOptions {
   readonly output: Output;
-  /** For save a node, for verify a snapshot; empty: khw chooses. */
+  /** A node for save, a snapshot for verify; empty: khw chooses. */
   readonly subject: string;
 }
 
-/** Has one member's agent take a snapshot and prove it. Exit code 0, or an error. */
+/** Makes a member's agent take a snapshot and verify it. Exit code 0, or an error. */
 export async function snapshotSave(config: ClusterConfig, context: Context, options: SnapshotOptions): Promise<number> {
   const { signal, write } = context;
   await using cluster = await openCluster(config, signal, { greet: false });
@@ -33,7 +33,7 @@ export async function snapshotSave(config: ClusterConfig, context: Context, opti
   return 0;
 }
 
-/** A follower where there is one: the leader has enough to do. */
+/** Chooses a follower if there is one, since the leader has more work. */
 async function chooseMember(members: readonly Member[], signal: AbortSignal): Promise<Member> {
   const nodes = await readEtcd(members, signal);
   const answering = nodes.flatMap((node, index) => {
@@ -48,7 +48,7 @@ async function chooseMember(members: readonly Member[], signal: AbortSignal): Pr
   });
 }
 
-/** The proved snapshots of all nodes. Exit code 0, or 3 when some node did not answer. */
+/** Prints the verified snapshots of all nodes. Exit code 0, or 3 if a node did not answer. */
 export async function snapshotList(
   config: ClusterConfig,
   context: Context,
@@ -66,7 +66,7 @@ export async function snapshotList(
   return failures.conclude(cluster.members.length);
 }
 
-/** What all nodes have; who does not answer is told of. */
+/** Returns the snapshots of all nodes, and prints the nodes that do not answer. */
 async function hear(
   { members }: OpenCluster,
   context: Context,
@@ -77,7 +77,7 @@ async function hear(
   return { answers, failures };
 }
 
-/** Proves a snapshot anew on every node that has it. Exit code 0, 3 when some node did not answer, or an error. */
+/** Verifies a snapshot again on every node that has it. Exit code 0, 3 if a node did not answer, or an error. */
 export async function snapshotVerify(
   config: ClusterConfig,
   context: Context,
@@ -87,7 +87,7 @@ export async function snapshotVerify(
   await using cluster = await openCluster(config, signal, { greet: false });
   const { answers, failures } = await hear(cluster, context);
   const count = cluster.members.length;
-  // Whether one has it is not known when nobody answers.
+  // If no node answers, it is unknown whether a node has the snapshot.
   if (answers.every(({ error }) => error !== undefined)) return failures.conclude(count);
   const { snapshot, nodes } = chooseSnapshot(heldSnapshots(answers), subject || "latest");
   const holders = cluster.members.filter(({ node }) => nodes.includes(node.address.name));

@@ -12,7 +12,7 @@ import { mergeByTime } from "../logs/merge-by-time.ts";
 import { readAll } from "../logs/read-all.ts";
 
 export interface EventsOptions {
-  /** As the arguments name them; empty: all. */
+  /** The node arguments; empty: all nodes. */
   readonly nodes: readonly string[];
   readonly since: string;
   readonly follow: boolean;
@@ -22,7 +22,7 @@ export interface EventsOptions {
 const defaultLimit = 50;
 const patienceMillis = { follow: 300, once: 3_000 };
 
-/** What the agents remember, in one order of time. Exit code 0, or 3 when some node did not answer. */
+/** Prints the agents' histories in one order of time. Exit code 0, or 3 if a node did not answer. */
 export async function events(config: ClusterConfig, context: Context, options: EventsOptions): Promise<number> {
   const { nodes, follow, output } = options;
   const { signal } = context;

@@ -14,15 +14,15 @@ import { readAuthorityCertificate } from "../pki/folder.ts";
 export interface InstallOptions {
   /** Path of the khw-agent .deb. */
   readonly deb: string;
-  /** ssh or gcloud; unless given, ssh when every node has a host of its own and gcloud otherwise. */
+  /** ssh or gcloud; by default ssh if every node has a host of its own, else gcloud. */
   readonly via?: string | undefined;
   readonly sshUser?: string | undefined;
   readonly sshOptions?: readonly string[] | undefined;
-  /** The folder of the management identities; unless given, that of the configured management CA. */
+  /** The folder of the management identities; by default the folder of the configured management CA. */
   readonly folder?: string | undefined;
 }
 
-/** Puts the agent on every node, all at once. What one node refuses does not keep the others from being done. */
+/** Installs the agent on every node, all at once. A node's failure does not stop the others. */
 export async function install(config: ClusterConfig, context: Context, options: InstallOptions): Promise<number> {
   const { nodes } = config;
   if (nodes.length === 0) refuse("--nodes", "no node is named", "for example --nodes controller-0,1,2");
@@ -44,7 +44,7 @@ export async function install(config: ClusterConfig, context: Context, options: 
   );
 }
 
-/** The node's error, already told to the user, or undefined when the node is done. */
+/** Returns the node's error, already printed; undefined if the node is done. */
 async function tryNode(node: NodeSpec, request: InstallRequest, context: Context): Promise<KhwError | undefined> {
   const say = (text: string): void => context.write(`${node.name}: ${text}\n`);
   try {

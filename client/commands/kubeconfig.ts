@@ -19,7 +19,9 @@ export interface KubeconfigOptions {
   readonly use: boolean;
 }
 
-/** Lets kubectl on this workstation be the cluster's administrator, through the public address: lab 10. Exit code 0. */
+/**
+ * Gives kubectl on this workstation the administrator's access through the public address (lab 10). Exit code 0.
+ */
 export async function kubeconfig(
   config: ClusterConfig,
   { env, signal, write }: Context,
@@ -44,7 +46,7 @@ export async function kubeconfig(
   return 0;
 }
 
-/** Where kubectl writes: the first file of the list, which may have empty items. */
+/** Returns the file that kubectl writes: the first of the list, which may have empty items. */
 function kubeconfigPath(env: Context["env"]): string {
   const first = (env["KUBECONFIG"] ?? "").split(delimiter).find((path) => path !== "");
   return first ?? join(env["HOME"] ?? homedir(), ".kube", "config");

@@ -17,11 +17,14 @@ export interface LbOptions {
 }
 
 export interface LbDeleteOptions extends LbOptions {
-  /** Give the static address back too. */
+  /** Release the static address too. */
   readonly address: boolean;
 }
 
-/** Makes the load balancer in front of the nodes, or what is missing of it. @throws the first step's error, all reported */
+/**
+ * Makes the load balancer in front of the nodes, or its missing parts.
+ * @throws the error of the first failed step; all are reported
+ */
 export async function lbCreate(config: ClusterConfig, context: Context, options: LbOptions): Promise<number> {
   await using compute = open(config);
   const wanted = await locate(config, compute, context.signal);
@@ -31,7 +34,10 @@ export async function lbCreate(config: ClusterConfig, context: Context, options:
   return finish(results, { context, options, document: { address } });
 }
 
-/** Removes the load balancer, and nothing that others use. @throws the first step's error, all reported */
+/**
+ * Removes the load balancer, except parts that others use.
+ * @throws the error of the first failed step; all are reported
+ */
 export async function lbDelete(config: ClusterConfig, context: Context, options: LbDeleteOptions): Promise<number> {
   await using compute = open(config);
   const named = loadBalancerConfig(config, []);
@@ -41,7 +47,9 @@ export async function lbDelete(config: ClusterConfig, context: Context, options:
   return finish(await run(steps, compute, { context, options }), { context, options, document: {} });
 }
 
-/** Shows the load balancer as it is. Exit code 0: all as it shall be and every backend healthy; 2: not so. */
+/**
+ * Prints the state of the load balancer. Exit code 0: everything as configured and every backend healthy; else 2.
+ */
 export async function lbStatus(config: ClusterConfig, context: Context, options: LbOptions): Promise<number> {
   await using compute = open(config);
   const wanted = await locate(config, compute, context.signal);

@@ -17,7 +17,7 @@ import { readAll } from "../logs/read-all.ts";
 export { journals };
 
 export interface LogsOptions {
-  /** As the arguments and options give them; empty where not given. */
+  /** The arguments and options; empty if not given. */
   readonly nodes: string;
   readonly component: string;
   readonly since: string;
@@ -28,10 +28,10 @@ export interface LogsOptions {
 
 const defaultLines = 100;
 const mostLines = 1_000_000;
-/** How long a line waits for an older one of another node; while following, readers wait for it. */
+/** How long a line waits for an older line of another node; shorter with --follow, since people wait for it. */
 const patienceMillis = { follow: 300, once: 3_000 };
 
-/** Lines of journals of many nodes in one order of time. Exit code 0, or 3 when some node did not answer. */
+/** Prints the journals of many nodes in one order of time. Exit code 0, or 3 if a node did not answer. */
 export async function logs(config: ClusterConfig, context: Context, options: LogsOptions): Promise<number> {
   const { follow, output } = options;
   const { nodes, components } = chooseJournals(options);
@@ -54,7 +54,7 @@ export async function logs(config: ClusterConfig, context: Context, options: Log
   return failures.conclude(requests.length + chosen.filter(({ error }) => error !== undefined).length);
 }
 
-/** A lone argument that names a journal is one, and not a node. */
+/** A single argument that names a journal is a journal, not a node. */
 function chooseJournals({ nodes, component }: LogsOptions): { nodes: string; components: readonly string[] } {
   if (component === "" && journals.includes(nodes)) return { nodes: "", components: [nodes] };
   if (component === "") return { nodes, components: journals };
@@ -96,7 +96,7 @@ function lineWriter(
 
 const nodeColours: readonly Colour[] = ["cyan", "magenta", "blue", "green", "yellow"];
 
-/** syslog's "error" and what is worse. */
+/** syslog's priority "error"; lower numbers are worse. */
 const errorPriority = 3;
 
 function describeText({ text, priority }: LogLine, paint: Paint): string {

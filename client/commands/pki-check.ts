@@ -12,13 +12,16 @@ import { type Addresses, findAddresses } from "../rollout/addresses.ts";
 
 export interface PkiFolderOptions {
   readonly output: Output;
-  /** As the user names it; khw.yaml's `credentials.folder` where undefined. */
+  /** The folder argument; undefined: `credentials.folder` of khw.yaml. */
   readonly folder: string | undefined;
 }
 
 const findings = 2;
 
-/** Every rule that bootstrap applies to the cluster's files, and those for the others among them. Exit code 0: all hold; 2: not. */
+/**
+ * Checks the cluster's files by every rule of bootstrap, and the other files of the folder too. Exit code 0: no
+ * finding; else 2.
+ */
 export async function pkiCheck(
   config: ClusterConfig,
   context: Context,
@@ -34,7 +37,7 @@ export async function pkiCheck(
     kubernetesVersion: config.kubernetes.version,
   };
   const others = collect(checkOthers(files, cluster, new Date())).problems;
-  // A file that bootstrap needs is among its problems already.
+  // Files that bootstrap needs are among the problems already.
   const stray = unreadable.filter(({ file }) => !problems.some((known) => known.file === file));
   const all = [...problems, ...others, ...stray, ...(await openFiles(credentials.folder, files.keys()))];
   const ranked = all.toSorted(
@@ -49,11 +52,11 @@ interface Report {
   readonly folder: string;
   readonly files: number;
   readonly problems: readonly Problem[];
-  /** What could not be held against anything, and why. */
+  /** The parts that could not be checked, and why. */
   readonly notChecked: string | undefined;
 }
 
-/** The addresses that kubernetes.pem must name, as far as anybody knows them here. */
+/** Returns the addresses that kubernetes.pem must have, as far as they are known here. */
 async function addressesIfKnown(
   config: ClusterConfig,
   signal: AbortSignal,

@@ -12,11 +12,11 @@ import { findAddresses } from "../rollout/addresses.ts";
 
 export interface PkiCreateOptions {
   readonly output: Output;
-  /** The certificates to issue anew, as the user names them; "all" for all. */
+  /** The certificates to issue again; "all" for all. */
   readonly renew: readonly string[];
 }
 
-/** Makes of the labs' files what is missing, and issues anew what it is told to. Exit code 0. */
+/** Makes the missing files of the labs, and issues the named certificates again. Exit code 0. */
 export async function pkiCreate(
   config: ClusterConfig,
   { signal, write }: Context,
@@ -64,7 +64,7 @@ interface Outcome {
   readonly pki: ClusterPki;
 }
 
-/** What whoever called for this must know. */
+/** Returns the notes for the user. */
 function notes({ made, present, folder, kept, pki }: Outcome): string[] {
   const has = (file: string): boolean => Object.hasOwn(made, file);
   const count = Object.keys(made).length;

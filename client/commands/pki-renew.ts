@@ -19,15 +19,15 @@ import { refuseFindings } from "../cluster/combine-errors.ts";
 
 export interface PkiRenewOptions {
   readonly output: Output;
-  /** As the arguments name them. */
+  /** The names of the arguments. */
   readonly names: readonly string[];
   /** Every certificate of the folder that the cluster's CA signs. */
   readonly all: boolean;
 }
 
 /**
- * Issues certificates anew from the CA in the credentials' folder and brings them to the nodes. Exit code 0, or an error: the
- * folder then has the new files, and a bootstrap brings them to the nodes that do not have them yet.
+ * Issues certificates again from the CA in the credentials' folder and brings them to the nodes. Exit code 0, or an
+ * error. After an error the folder has the new files, and a bootstrap brings them to the other nodes.
  */
 export async function pkiRenew(
   config: ClusterConfig,
@@ -92,7 +92,7 @@ async function bring(
   }
 }
 
-/** What khw does not do, and somebody must. */
+/** Returns the work that khw leaves to the user. */
 function leftToDo(files: readonly string[], ownEtcd: boolean): string[] {
   const has = (name: string): boolean => files.includes(name);
   const elsewhere = files.filter(
@@ -112,7 +112,10 @@ function leftToDo(files: readonly string[], ownEtcd: boolean): string[] {
   ];
 }
 
-/** Those of the folder's certificates that the arguments name. @throws KhwError INVALID_ARGUMENT */
+/**
+ * Returns the certificates of the folder that the arguments name.
+ * @throws KhwError INVALID_ARGUMENT
+ */
 function choose(known: readonly string[], { names, all }: Pick<PkiRenewOptions, "names" | "all">): readonly string[] {
   if (all && names.length > 0) {
     throw new KhwError(
@@ -145,7 +148,7 @@ function refuseUnknown(chosen: readonly string[], known: readonly string[]): voi
   throw new KhwError("INVALID_ARGUMENT", `pki renew: ${unknown}.pem is none of the folder's certificates`, { hint });
 }
 
-/** A controller that misses the new certificate would go on with one that ends. */
+/** A controller without the new certificate would keep one that expires soon. */
 function refuseUnreachable({ members }: OpenCluster): void {
   const errors = members.flatMap(({ error }) => error ?? []);
   refuseFindings(errors, "nothing was touched, since every controller must be there");

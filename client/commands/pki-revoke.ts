@@ -13,13 +13,13 @@ export interface PkiRevokeOptions {
 }
 
 /**
- * Shuts nodes out: their certificates are not accepted any more, and they get no others.
- * @throws KhwError INVALID_ARGUMENT, with nobody shut out, for a name that is a person's
+ * Shuts nodes out: their certificates are refused, and they get no new ones.
+ * @throws KhwError INVALID_ARGUMENT, with no node shut out, for the name of a person
  */
 export async function pkiRevoke(context: Context, { folder, names }: PkiRevokeOptions): Promise<number> {
   if (names.length === 0) refuse("pki revoke", "a name is missing", "for example khw-client pki revoke controller-1");
   for (const name of names) parseNodeName("name", name);
-  // A folder that is none of a management CA's would keep a register that nobody reads.
+  // Without a management CA in the folder, no client would read the register.
   await readAuthorityCertificate(folder);
   const { issued } = await readRegister(folder);
   const beforehand = new Map<string, string>();
@@ -37,7 +37,7 @@ export async function pkiRevoke(context: Context, { folder, names }: PkiRevokeOp
   return 0;
 }
 
-/** Only agents are looked up in the register: it would keep no administrator from anything. */
+/** Clients look up only agents in the register, so an administrator's entry would have no effect. */
 function agentSerial(name: string, pem: string): string {
   const certificate = parse(pem);
   if (certificate === undefined) {

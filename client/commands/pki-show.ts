@@ -20,7 +20,7 @@ interface Row {
   readonly key: string;
 }
 
-/** A table of all certificates in the folder, those in kubeconfigs among them. Exit code 0. */
+/** Prints a table of all certificates in the folder, also of those in kubeconfigs. Exit code 0. */
 export async function pkiShow(
   config: ClusterConfig,
   { write, warn }: Context,
@@ -67,14 +67,17 @@ function toRow(file: string, certificate: X509Certificate): Row {
   };
 }
 
-/** `CN=admin, O=system:masters`: what Kubernetes knows its holder by; what else the labs' names hold tells nobody apart. */
+/**
+ * Returns the name as `CN=admin, O=system:masters`. Kubernetes reads only these; the other fields of the labs'
+ * names are always the same.
+ */
 function oneLine(name: string | undefined): string {
-  // A certificate may have no subject; Node then has undefined, whatever its types say.
+  // A certificate may have no subject; Node then returns undefined, in spite of its types.
   const parts = (name ?? "").split("\n").filter((part) => /^(CN|O)=/.test(part));
   return parts.toSorted().join(", ");
 }
 
-/** The words in lines of at most 60 characters, where a word is no longer. */
+/** Joins the words into lines of at most 60 characters, if no word is longer. */
 function lines(words: readonly string[]): string {
   const found: string[] = [];
   for (const word of words) {

@@ -27,13 +27,13 @@ export async function pkiInit(context: Context, { folder }: PkiInitOptions): Pro
 export interface PkiIssueOptions {
   readonly folder: string;
   readonly names: readonly string[];
-  /** As the user wrote it: admin, viewer or agent. */
+  /** The option's text: admin, viewer or agent. */
   readonly role: string;
-  /** How long the certificates are valid, in days; one year unless given. */
+  /** How long the certificates are valid, in days; one year by default. */
   readonly days?: number | undefined;
 }
 
-/** Issues an identity for each name, all of them or none. */
+/** Issues an identity for each name; if one fails, none is issued. */
 export async function pkiIssue(context: Context, options: PkiIssueOptions): Promise<number> {
   const role = parseRole("--role", options.role);
   const names = options.names.map((name) => parseName(name, role));
@@ -58,7 +58,10 @@ async function enter(folder: string, name: string, files: NewFiles): Promise<voi
   await addToRegister(folder, { event: "issued", at: new Date().toISOString(), name, serial });
 }
 
-/** A name that is a file's too: an agent's is its instance's, a person's may be an e-mail address. */
+/**
+ * Checks a name, which becomes a file's name too. An agent's name is its instance's; a person's may be an e-mail
+ * address.
+ */
 function parseName(name: string, role: Role): string {
   if (role === "agent") return parseNodeName("name", name);
   if (!/^[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}$/.test(name)) {

@@ -14,7 +14,7 @@ export interface PlanOptions {
   readonly output: Output;
 }
 
-/** A step that does not hold, or whose check failed. */
+/** A step that differs, or whose check failed. */
 interface Difference {
   readonly track: string;
   readonly step: string;
@@ -27,7 +27,10 @@ interface Difference {
 
 const somethingToDo = 2;
 
-/** What bootstrap would do on each node and in the Compute API; changes nothing. Exit code 0: nothing; 2: something. */
+/**
+ * Prints the changes that bootstrap would make on each node and in the Compute API; changes nothing. Exit code 0:
+ * no change; 2: changes.
+ */
 export async function plan(
   config: ClusterConfig,
   { signal, write }: Context,
@@ -77,7 +80,7 @@ async function planNodes({ work }: Prepared, signal: AbortSignal): Promise<Diffe
       try {
         return differing(track, await node.plan(withoutContent(desired), signal));
       } catch (thrown) {
-        // The plans of the other nodes are shown.
+        // The plans of the other nodes are still shown.
         signal.throwIfAborted();
         const error = toKhwError(thrown).at({ node: track });
         return [{ track, step: "plan", title: "the node's plan is known", error }];

@@ -14,29 +14,30 @@ import { finishingNote } from "../rollout/rolling-update.ts";
 
 export interface RestartOptions {
   readonly output: Output;
-  /** As the arguments name them. */
+  /** The node arguments. */
   readonly nodes: string;
   readonly component: string;
-  /** Even when nobody would serve meanwhile. */
+  /** Restart even if no node would serve meanwhile. */
   readonly force: boolean;
 }
 
-/** What the load balancer's clients notice when it restarts. */
+/** The components whose restart the load balancer's clients would notice. */
 const drainedFirst: ReadonlySet<string> = new Set(["kube-apiserver", "nginx"]);
 
-/** What was begun is ended by its own deadline, not by Ctrl-C. */
+/** Work that has begun ends by its own deadline, not by Ctrl-C. */
 const never = new AbortController().signal;
 
-/** As restartNodes has it. */
+/** See restartNodes. */
 export async function restart(config: ClusterConfig, context: Context, options: RestartOptions): Promise<number> {
   await using cluster = await openCluster(config, context.signal);
   return await restartNodes(cluster, context, options);
 }
 
 /**
- * Restarts a component on the nodes, one after the other, for as long as nothing failed; out of the load balancer's rotation
- * where its clients would notice. Ctrl-C finishes the node in hand and stops there. Exit code 0, 130, or an error.
- * @throws KhwError PREFLIGHT_FAILED, with nothing touched, when nobody would serve meanwhile
+ * Restarts a component on one node after the other until the first failure. A node is drained if the load
+ * balancer's clients would notice the restart. Ctrl-C finishes the current node and stops there. Exit code 0, 130,
+ * or an error.
+ * @throws KhwError PREFLIGHT_FAILED, with nothing changed, if no node would serve meanwhile
  */
 export async function restartNodes(cluster: OpenCluster, context: Context, options: RestartOptions): Promise<number> {
   const { component, force } = options;
@@ -56,7 +57,7 @@ export async function restartNodes(cluster: OpenCluster, context: Context, optio
   });
   await progress.settled();
   const errors = outcomes.flatMap(({ error }) => error ?? []);
-  // Ctrl-C is no error: each node's row says how far it came.
+  // Ctrl-C is no error. The row of each node shows how far its work is.
   if (errors.length > 0 && errors.every(({ code }) => code === "CANCELLED")) return 130;
   conclude(errors, { done: outcomes.length - errors.length, headline: "not every node is done" });
   return 0;

@@ -12,13 +12,15 @@ import { statusTables } from "../status/tables.ts";
 
 export interface StatusOptions {
   readonly form: Form;
-  /** As the arguments name them; empty: all. */
+  /** The node arguments; empty: all nodes. */
   readonly nodes: readonly string[];
   /** Goes on until Ctrl-C. */
   readonly watch: boolean;
 }
 
-/** Everything as it is now: machines, components, load balancer. Exit code 0 when all is well, 1 when not. */
+/**
+ * Prints the current state of machines, components and load balancer. Exit code 0 if there is no problem, else 1.
+ */
 export async function status(
   config: ClusterConfig,
   context: Context,

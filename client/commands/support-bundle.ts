@@ -11,14 +11,16 @@ import { clientVersion } from "./version.ts";
 
 export interface SupportBundleOptions {
   readonly output: Output;
-  /** As the options give them; empty where not given. */
+  /** The options; empty if not given. */
   readonly file: string;
   readonly since: string;
-  /** Replaces a file of that name. */
+  /** Replace a file of that name. */
   readonly force: boolean;
 }
 
-/** Writes all that helps to find out what is wrong into one file, without secrets. Exit code 0 when the file is written. */
+/**
+ * Writes everything that helps to find a fault into a file, without secrets. Exit code 0 if the file is written.
+ */
 export async function supportBundle(
   load: () => Promise<ClusterConfig>,
   context: Context,

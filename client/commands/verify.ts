@@ -11,7 +11,7 @@ export interface VerifyCommandOptions {
   readonly output: Output;
 }
 
-/** Proves, from outside, that the cluster works as it should now; a line a check. Changes nothing. */
+/** Verifies from outside that the cluster works; prints a line a check. Changes nothing. */
 export async function verify(
   config: ClusterConfig,
   context: Context,

@@ -1,10 +1,10 @@
 import { readFile } from "node:fs/promises";
 import type { Context } from "../terminal/context.ts";
 
-/** Put in by the build; not there when the sources are run. */
+/** Set by the build; undefined if the sources are run. */
 declare const KHW_VERSION: string | undefined;
 
-/** This client's version, without "v". */
+/** Returns this client's version, without "v". */
 export async function clientVersion(): Promise<string> {
   if (typeof KHW_VERSION === "string") return KHW_VERSION;
   const manifest: { version: string } = JSON.parse(
@@ -13,7 +13,7 @@ export async function clientVersion(): Promise<string> {
   return manifest.version;
 }
 
-/** Tells the versions of the client and of what it runs on. */
+/** Prints the versions of the client and of its runtime. */
 export async function version(context: Context, { output }: { readonly output: "text" | "json" }): Promise<number> {
   const versions = {
     client: await clientVersion(),

@@ -1,13 +1,13 @@
 import type { Command, Option } from "commander";
 
-/** A command as a shell completes it. */
+/** The data of a command that a shell's completion needs. */
 export interface CompletedCommand {
   /** The words that lead to it: empty for the program itself, or ["lb", "create"]. */
   readonly path: readonly string[];
   readonly summary: string;
   /** Its subcommands' names, or its argument's choices. */
   readonly words: readonly CompletedWord[];
-  /** It takes names of nodes, which are in khw.yaml: they are asked for when they are wanted. */
+  /** The command takes names of nodes. The shell reads them from khw.yaml when it completes one. */
   readonly nodes: boolean;
   readonly options: readonly CompletedOption[];
 }
@@ -21,11 +21,11 @@ export interface CompletedOption {
   /** With its dashes. */
   readonly name: string;
   readonly summary: string;
-  /** What may follow it: nothing, one of a few words, a file or folder, or anything. */
+  /** The kind of value after it: no value, one of a few words, a file or folder, or any text. */
   readonly value: "none" | "path" | "any" | readonly string[];
 }
 
-/** The program and all commands below it, each with the options that it takes. */
+/** Returns the program and all commands below it, each with its options. */
 export function describeProgram(program: Command): readonly CompletedCommand[] {
   const global = program.options.map(describeOption);
   const describe = (command: Command, path: readonly string[]): readonly CompletedCommand[] => [
@@ -50,7 +50,7 @@ export function describeProgram(program: Command): readonly CompletedCommand[] {
   return describe(program, []);
 }
 
-/** Prints the nodes' names, and nothing where there are none. */
+/** Prints the nodes' names, or nothing if there are no nodes. */
 export const askNodes = "khw-client completion nodes 2>/dev/null";
 
 function describeOption(option: Option): CompletedOption {
@@ -79,7 +79,10 @@ export function pathWord(path: readonly string[]): string {
   return path.map((word) => `/${word}`).join("");
 }
 
-/** Options by what follows them; each is in one list only, since an option's name means one thing in every command. */
+/**
+ * Groups options by the kind of their value. Each option is in a single list, since its name means the same in
+ * every command.
+ */
 export function optionValues(commands: readonly CompletedCommand[]): {
   readonly paths: readonly string[];
   readonly others: readonly string[];
@@ -93,7 +96,7 @@ export function optionValues(commands: readonly CompletedCommand[]): {
   return { paths: named("path"), others: named("any"), choices: new Map(choices) };
 }
 
-/** For the shells: between single quotes, which no description can end. */
+/** Puts the text in single quotes for the shells. No description contains one. */
 export function quote(text: string): string {
   return `'${text.replaceAll("'", `'\\''`)}'`;
 }

@@ -3,7 +3,10 @@ import { refuseInside } from "../../proto/networks.ts";
 import type { ClusterPki } from "../pki/cluster/create.ts";
 import type { ClusterConfig } from "./schema.ts";
 
-/** How the files of the cluster at these addresses are made. @throws KhwError INVALID_ARGUMENT for a machine in a network of its own */
+/**
+ * Returns how to make the files of the cluster at these addresses.
+ * @throws KhwError INVALID_ARGUMENT for a machine in a network of its own
+ */
 export function clusterPki(
   { cluster: { name: clusterName, serviceCidr, clusterCidr }, pki: { workers, ...pki } }: ClusterConfig,
   addresses: { readonly controllers: readonly Controller[]; readonly publicAddress: string },

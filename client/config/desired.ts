@@ -8,7 +8,7 @@ import { toWireSnapshotPolicy } from "../../proto/etcd-snapshots.ts";
 import { ipv4ToNumber } from "../../proto/validate.ts";
 import type { ClusterConfig, FlagChanges } from "./schema.ts";
 
-/** What the configuration alone does not know. */
+/** Values that are not in the configuration. */
 export interface Resolved {
   /** Every controller, in any order. */
   readonly controllers: readonly Controller[];
@@ -16,9 +16,9 @@ export interface Resolved {
 }
 
 /**
- * The desired state of each controller, by its name. The order in which the nodes were named makes no difference to it:
- * it would restart every API server for nothing.
- * @throws KhwError INVALID_ARGUMENT when an agent would refuse it; CONFIG_INVALID when kubernetes.caFile cannot be read.
+ * Returns the desired state of each controller, by its name. The order of the nodes does not change it: another
+ * order would restart every API server without need.
+ * @throws KhwError INVALID_ARGUMENT if an agent would refuse it; CONFIG_INVALID if kubernetes.caFile cannot be read
  */
 export async function toDesired(
   config: ClusterConfig,
@@ -65,7 +65,7 @@ export async function toDesired(
   return new Map(states.map((state) => [state.node, state]));
 }
 
-/** khw's etcd, or somebody else's. */
+/** Whether etcd is khw's. */
 function isManaged({ etcd, cluster }: ClusterConfig): boolean {
   return (etcd.mode ?? (cluster.etcdServers === undefined ? "managed" : "external")) === "managed";
 }
@@ -82,7 +82,7 @@ function toEtcd({ version, mirrors, sha256, strict, dedicatedDisk, snapshots }: 
   };
 }
 
-/** The same state with credentials by digest alone, as Plan and Preflight want it. */
+/** Returns the state with the digests of the credentials instead of their content, for Plan and Preflight. */
 export function withoutContent(state: wire.DesiredState): wire.DesiredState {
   return {
     ...state,
@@ -91,7 +91,7 @@ export function withoutContent(state: wire.DesiredState): wire.DesiredState {
 }
 
 function toOverrides(changes: FlagChanges): wire.FlagOverrides {
-  // In an order of their own: the operation's id is made of the state's bytes, and the same state is the same operation.
+  // Sorted, since the operation's id is derived from the state's bytes, and an equal state must give the same id.
   const entries = Object.entries(changes).toSorted(([a], [b]) => (a < b ? -1 : 1));
   return {
     set: Object.fromEntries(entries.filter((entry): entry is [string, string] => entry[1] !== null)),

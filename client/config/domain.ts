@@ -4,7 +4,7 @@ import { agentPort, findDouble, isPort, type NodeSpec, parseHostPort, parseNodes
 import { checked, entriesOf, path, refuseUnknown, text } from "./parsers.ts";
 import { refuseAt, type Value } from "./value.ts";
 
-/** The nodes of a shorthand, or of a list of shorthands and of maps {name, host, port, internalIp}. */
+/** Parses a shorthand, or a list of shorthands and of maps {name, host, port, internalIp}. */
 export function nodes(value: Value): readonly NodeSpec[] {
   const items = value.kind === "list" ? value.items : [value];
   const found: NodeSpec[] = [];
@@ -19,7 +19,7 @@ export function nodes(value: Value): readonly NodeSpec[] {
   return found;
 }
 
-/** The nodes that the command line names; what it leaves out about one is as khw.yaml has it. */
+/** Returns the nodes of the command line; khw.yaml supplies the parts that are missing there. */
 export function mergeNodes(fromFile: readonly NodeSpec[], fromFlag: readonly NodeSpec[]): readonly NodeSpec[] {
   return fromFlag.map((node) => {
     const known = fromFile.find(({ name }) => name === node.name);
@@ -65,13 +65,13 @@ export function programName(field: string, name: string): string {
   );
 }
 
-/** A project's id, with a domain before a colon for those that have one. */
+/** Checks a project's id, which may begin with a domain and a colon. */
 export function projectId(field: string, id: string): string {
   if (!/^([a-z0-9.-]{1,60}:)?[a-z][-a-z0-9]{4,28}[a-z0-9]$/.test(id)) refuse(field, `${show(id)} is no project's id`);
   return id;
 }
 
-/** Where credentials for the Compute API come from: auto, gcloud, none, or the absolute path of a key file. */
+/** The source of the Compute API's credentials: auto, gcloud, none, or the absolute path of a key file. */
 export function authentication(value: Value): string {
   return ["auto", "gcloud", "none"].includes(text(value)) ? text(value) : path(value);
 }

@@ -2,7 +2,9 @@ import { refuse, show } from "../../proto/validate.ts";
 import { path, text } from "./parsers.ts";
 import { refuseAt, type Value } from "./value.ts";
 
-/** As long as browsers let a server's certificate live before they shortened it: nothing here is meant to last longer. */
+/**
+ * The longest life of a server's certificate that browsers used to accept. Agents' certificates need no longer one.
+ */
 const mostDays = 825;
 
 export function parseAgentDays(field: string, value: string): number {
@@ -11,7 +13,10 @@ export function parseAgentDays(field: string, value: string): number {
   return refuse(field, `${show(value)} is not a number of days`, `from 1 to ${mostDays}`);
 }
 
-/** An https URL (http on this very workstation), or the absolute path of a file: whoever can change the keys can be any instance. */
+/**
+ * An https URL (http only for this workstation), or the absolute path of a file. Anybody who can change the keys
+ * can impersonate any instance.
+ */
 export function keySource(value: Value): string {
   const found = text(value);
   if (!/^[a-z]+:\/\//i.test(found)) return path(value);

@@ -4,7 +4,7 @@ import { schema } from "./schema.ts";
 import { type Flag, type PlacedSetting, settingsOf } from "./setting.ts";
 import type { Data } from "./value.ts";
 
-/** Gives the command the flags of all settings at or below one of the paths ("gce", "kubernetes.version"). */
+/** Gives the command the flags of all settings at or below these paths ("gce", "kubernetes.version"). */
 export function addFlags(command: Command, paths: readonly string[]): void {
   for (const option of settingsBelow(paths).flatMap(toOptions)) command.addOption(option);
 }
@@ -22,7 +22,10 @@ function settingsBelow(paths: readonly string[]): readonly PlacedSetting[] {
   });
 }
 
-/** What the command line gave, by flag. @throws KhwError INVALID_ARGUMENT for a map's item that is none. */
+/**
+ * Returns the values of the command line, by flag.
+ * @throws KhwError INVALID_ARGUMENT for an invalid item of a map
+ */
 export function givenFlags(command: Command): ReadonlyMap<string, Data> {
   const given = new Map<string, Data>();
   for (const { setting } of settingsOf(schema)) {
@@ -41,7 +44,7 @@ function toOptions({ path, setting: { flag, help, default: preset } }: PlacedSet
   if (flag.repeat !== undefined) {
     option.argParser<readonly string[]>((item, items) => [...(Array.isArray(items) ? items : []), item]);
   }
-  // A switch that khw.yaml turns on can be turned off again.
+  // The command line can turn off a switch of khw.yaml.
   const off = new Option(flag.name.replace("--", "--no-")).helpGroup(heading).hideHelp();
   return flag.value === undefined ? [option, off] : [option];
 }

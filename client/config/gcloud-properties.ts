@@ -1,6 +1,6 @@
 import { KhwError } from "../../proto/errors.ts";
 
-/** The properties of one file, asked for as "section/name". */
+/** The properties of a file, named "section/name". */
 export interface Properties {
   get(name: string): string | undefined;
 }
@@ -16,9 +16,9 @@ const option = /^(.*?)\s*[=:]\s*(.*)$/;
 const comment = /^[#;]/;
 
 /**
- * Reads a file of gcloud's as gcloud does, which is as Python's `configparser` does: "=" or ":" after a name, names in any
- * case, values that go on in indented lines, and defaults for every section in `[DEFAULT]`.
- * @throws KhwError CONFIG_INVALID for a line that Python refuses, too
+ * Reads a file of gcloud's like gcloud, with the rules of Python's `configparser`: "=" or ":" after a name, names
+ * in any case, values that continue in indented lines, and defaults for every section in `[DEFAULT]`.
+ * @throws KhwError CONFIG_INVALID for a line that Python refuses too
  */
 export function parseProperties(text: string, path: string): Properties {
   const values = new Map<string, string>();

@@ -24,8 +24,8 @@ const parsers: Readonly<Record<Key, (field: string, text: string) => string>> = 
 const sections: Readonly<Record<Key, "core" | "compute">> = { project: "core", region: "compute", zone: "compute" };
 
 /**
- * Adds project, region and zone where khw.yaml and flags leave them out. gcloud's order holds: its environment variables,
- * then its active configuration. GOOGLE_CLOUD_PROJECT comes last, since gcloud does not read it.
+ * Adds project, region and zone if khw.yaml and flags leave them out. gcloud's order holds: its environment
+ * variables, then its active configuration. GOOGLE_CLOUD_PROJECT comes last, since gcloud does not read it.
  */
 export async function withGcloudDefaults(config: ClusterConfig, env: Environment): Promise<ClusterConfig> {
   const { gce } = config;
@@ -50,7 +50,7 @@ export async function withGcloudDefaults(config: ClusterConfig, env: Environment
   };
 }
 
-/** In gcloud's order. */
+/** Finds a value in gcloud's order. */
 function find(key: Key, { name, properties, problem }: ActiveConfiguration, env: Environment): Found {
   const variable = `CLOUDSDK_${sections[key]}_${key}`.toUpperCase();
   const fromEnv = given(env[variable]);
@@ -69,7 +69,7 @@ function checked(key: Key, text: string, from: string): Found {
   }
 }
 
-/** A configuration of gcloud's that cannot be read is no reason to take another project than its own. */
+/** If gcloud's configuration cannot be read, khw must not use another project. */
 function orApplicationsProject(project: Found, env: Environment): Found {
   const applications = given(env["GOOGLE_CLOUD_PROJECT"]);
   if (project.value !== undefined || project.problem !== undefined || applications === undefined) return project;

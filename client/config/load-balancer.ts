@@ -2,15 +2,18 @@ import { KhwError } from "../../proto/errors.ts";
 import { type ComputeConnection, type InstanceName, labLoadBalancer, type LoadBalancerConfig } from "../gce/config.ts";
 import type { ClusterConfig } from "./schema.ts";
 
-/** Where the Compute API is. @throws KhwError CONFIG_INVALID when no project is named. */
+/**
+ * Returns the connection to the Compute API.
+ * @throws KhwError CONFIG_INVALID if no project is named
+ */
 export function computeConnection(config: ClusterConfig): ComputeConnection {
   const { gce } = config;
   return { project: required("project", config), endpoint: gce.endpoint, auth: gce.auth };
 }
 
 /**
- * The load balancer in front of the instances.
- * @throws KhwError CONFIG_INVALID when project or region are not known, or the zone is outside the region.
+ * Returns the configuration of the load balancer in front of the instances.
+ * @throws KhwError CONFIG_INVALID if project or region are unknown, or the zone is outside the region
  */
 export function loadBalancerConfig(config: ClusterConfig, instances: readonly InstanceName[]): LoadBalancerConfig {
   const { gce } = config;
@@ -48,7 +51,7 @@ function required(key: "project" | "region", { gce, place }: ClusterConfig): str
 /** A target pool takes only instances of its own region. */
 function refuseOtherRegion(region: string, { gce: { zone }, place }: ClusterConfig): void {
   const problem = place?.problems.zone;
-  // Without a zone the instances are found by their names; an unusable zone is an error all the same.
+  // Without a zone the instances are found by their names; an unusable zone is still an error.
   if (problem !== undefined && place?.from.region !== "gce.region") throw problem;
   if (zone === undefined || zone.startsWith(`${region}-`)) return;
   const source = (key: "region" | "zone"): string => place?.from[key] ?? `gce.${key}`;

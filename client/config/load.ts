@@ -10,9 +10,9 @@ import { type Group, isGroup, type Setting } from "./setting.ts";
 import { type Data, type Origin, toValue, type Value } from "./value.ts";
 
 export interface ConfigSources {
-  /** The file that --config names; absent: khw.yaml in the folder, where there is one. */
+  /** The file of --config; absent: khw.yaml in the folder, if it exists. */
   readonly file?: string | undefined;
-  /** What the command line gives, by flag ("--nodes"). */
+  /** The values of the command line, by flag ("--nodes"). */
   readonly flags: ReadonlyMap<string, Data>;
   /** The current folder. */
   readonly folder: string;
@@ -20,15 +20,16 @@ export interface ConfigSources {
 }
 
 /**
- * The configuration: defaults, then khw.yaml, then flags, then (for project, region and zone alone) gcloud's own settings.
- * @throws KhwError CONFIG_INVALID or INVALID_ARGUMENT that lists everything wrong, each with its line or flag.
+ * Returns the configuration: defaults, then khw.yaml, then flags, then gcloud's settings (only for project, region
+ * and zone).
+ * @throws KhwError CONFIG_INVALID or INVALID_ARGUMENT that lists every error with its line or flag
  */
 export async function loadConfig(sources: ConfigSources): Promise<ClusterConfig> {
   const written = await readConfigFile(sources);
   return withGcloudDefaults(parseConfig(written, sources), sources.env);
 }
 
-/** The configuration without a look at any file but the one already read. */
+/** Returns the configuration without reading any further file. */
 export function parseConfig(written: Value, { flags, folder }: Pick<ConfigSources, "flags" | "folder">): ClusterConfig {
   const errors: KhwError[] = [];
   const attempt = <T>(read: () => T): T | undefined => {
@@ -70,7 +71,7 @@ async function readConfigFile({ file, folder, env }: ConfigSources): Promise<Val
   const name = file ?? "khw.yaml";
   const path = resolve(folder, name);
   try {
-    // Of the open file, so that nobody can exchange it in between; a link counts by what it leads to.
+    // Checks the open file, so that it cannot be exchanged in between. For a link, its target counts.
     await using handle = await open(path);
     refuseForeign(path, await handle.stat(), { uid: process.getuid?.(), env });
     const text = await handle.readFile("utf8");

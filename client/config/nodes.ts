@@ -3,31 +3,31 @@ import { isIPv4, isIPv6 } from "node:net";
 import { KhwError } from "../../proto/errors.ts";
 import { parseNodeName, show } from "../../proto/validate.ts";
 
-/** A controller as the user names it. */
+/** A controller as the user writes it. */
 export interface NodeSpec {
   readonly name: string;
-  /** Where its agent listens: a host name or an address; absent: to be asked of the Compute API. */
+  /** The agent's host name or address; absent: the Compute API knows it. */
   readonly host?: string | undefined;
   readonly port: number;
-  /** Its address among the controllers; absent: to be asked of the Compute API or of the agent. */
+  /** The internal address of the controller; absent: the Compute API or the agent knows it. */
   readonly internalIp?: string | undefined;
 }
 
 export const agentPort = 7443;
 
-/** More controllers than any etcd cluster has: beyond this a range is a typing error. */
+/** No etcd cluster has more controllers, so a longer range is a typing error. */
 const mostNodes = 99;
 
-/** A piece of the text and where it stands, so that an error can point at it. */
+/** A part of the text and its position, for errors that point at it. */
 interface Piece {
   readonly text: string;
   readonly start: number;
 }
 
 /**
- * The nodes of `controller-0,1,2`, `controller-{0..2}`, `controller-{0,2}`, full names and `name=host[:port]`, in order. A
- * bare number takes the prefix of the name before it.
- * @throws KhwError INVALID_ARGUMENT that points at what is empty, doubled or impossible.
+ * Parses `controller-0,1,2`, `controller-{0..2}`, `controller-{0,2}`, full names and `name=host[:port]`, in order.
+ * A bare number takes the prefix of the name before it.
+ * @throws KhwError INVALID_ARGUMENT that points at an empty, repeated or invalid part
  */
 export function parseNodes(field: string, text: string): readonly NodeSpec[] {
   const nodes: NodeSpec[] = [];
@@ -59,7 +59,7 @@ export function parseNodes(field: string, text: string): readonly NodeSpec[] {
   return nodes;
 }
 
-/** A host name, an IPv4 address or an IPv6 address in brackets, and a port if one is given. */
+/** Parses a host name, an IPv4 address or an IPv6 address in brackets, with an optional port. */
 export function parseHostPort(text: string): { readonly host: string; readonly port: number } | undefined {
   const [, bracketed, plain, port = `${agentPort}`] = /^(?:\[([^\]]*)\]|([^:[\]]*))(?::(\d{1,5}))?$/.exec(text) ?? [];
   const host = bracketed ?? plain ?? "";
@@ -71,7 +71,7 @@ export function isPort(port: number): boolean {
   return Number.isInteger(port) && port >= 1 && port <= 65_535;
 }
 
-/** What the node has in common with one of the others that no two nodes can, in words. */
+/** Returns, in words, a property that two nodes must not share, if the node shares it with one of the others. */
 export function findDouble(node: NodeSpec, others: readonly NodeSpec[]): string | undefined {
   if (others.some(({ name }) => name === node.name)) return `${show(node.name)} stands there twice`;
   const { host, port, internalIp } = node;
@@ -97,7 +97,7 @@ function splitOnce(piece: Piece, separator: string): [Piece, Piece | undefined] 
   return [{ text: piece.text.slice(0, index), start: piece.start }, after];
 }
 
-/** The names that a pattern with at most one pair of braces stands for. */
+/** Returns the names of a pattern with at most one pair of braces. */
 function expand(pattern: Piece, fail: Fail): readonly string[] {
   const [, before = "", inside, after = ""] = /^([^{}]*)\{([^{}]*)\}([^{}]*)$/.exec(pattern.text) ?? [];
   if (inside === undefined) return [pattern.text];
@@ -126,11 +126,11 @@ function parseAddress(address: Piece, fail: Fail): { readonly host: string; read
 const hostName = /^(?=.{1,253}$)[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*$/i;
 
 function isHostName(text: string): boolean {
-  // What looks like an IPv4 address must be one: 10.240.0.300 is no host's name.
+  // A text that looks like an IPv4 address must be one: 10.240.0.300 is not a host name.
   return /^[\d.]+$/.test(text) ? isIPv4(text) : hostName.test(text);
 }
 
-/** The text, and under it a line of carets below the piece; a long text is cut around it. */
+/** Returns the text, and a line of carets below the part. A long text is cut around the part. */
 function pointAt(text: string, { start, text: piece }: Piece): string {
   const from = Math.max(0, Math.min(start - 30, text.length - 100));
   const shown = oneLine(text.slice(from, from + 100).replaceAll("\n", " "));

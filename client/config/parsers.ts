@@ -3,7 +3,10 @@ import { show } from "../../proto/validate.ts";
 import { didYouMean } from "./suggest.ts";
 import { type Entry, refuseAt, validateAt, type Value } from "./value.ts";
 
-/** Makes of what the user wrote what the program uses. @throws KhwError of the value's origin. */
+/**
+ * Turns the user's value into the program's.
+ * @throws KhwError of the value's origin
+ */
 export type Parser<T> = (value: Value) => T;
 
 export function text(value: Value): string {
@@ -11,7 +14,7 @@ export function text(value: Value): string {
   return value.text;
 }
 
-/** A text that one of the shared validations accepts. */
+/** Parses a text with one of the shared validations. */
 export function checked<T>(validate: (field: string, text: string) => T): Parser<T> {
   return (value) => {
     const found = text(value);
@@ -19,7 +22,7 @@ export function checked<T>(validate: (field: string, text: string) => T): Parser
   };
 }
 
-/** Undefined where nothing was given. */
+/** Returns undefined if no value was given. */
 export function optional<T>(parse: Parser<T>): Parser<T | undefined> {
   return (value) => (value.kind === "empty" ? undefined : parse(value));
 }
@@ -40,7 +43,10 @@ export function oneOf<const T extends string>(choices: readonly T[]): Parser<T> 
   };
 }
 
-/** An absolute path: a relative one is relative to the configuration's folder (or to the current one for a flag). */
+/**
+ * Returns an absolute path. A relative path is relative to the configuration's folder (for a flag, to the current
+ * folder).
+ */
 export function path(value: Value): string {
   const found = text(value);
   if (found === "" || found.includes("\0")) refuseAt(value.origin, `${show(found)} is no path`);
@@ -61,7 +67,7 @@ export function duration(value: Value): number {
   return millis;
 }
 
-/** A list with at least one item; a lone text is a list of one. */
+/** Parses a list with at least one item; a single text is a list of one item. */
 export function list<T>(parse: Parser<T>): Parser<readonly T[]> {
   return (value) => {
     if (value.kind === "text") return [parse(value)];
@@ -71,7 +77,7 @@ export function list<T>(parse: Parser<T>): Parser<readonly T[]> {
   };
 }
 
-/** A map from keys that `parseKey` accepts. */
+/** Parses a map whose keys `parseKey` accepts. */
 export function record<T>(
   parseKey: (field: string, key: string) => string,
   parse: Parser<T>,
@@ -98,7 +104,7 @@ export function entriesOf(value: Value): readonly Entry[] {
   return value.entries;
 }
 
-/** Refuses every entry whose key is none of `known`, and says which one may have been meant. */
+/** Refuses every entry whose key is not in `known`, and suggests a similar key. */
 export function refuseUnknown(entries: readonly Entry[], known: readonly string[]): void {
   const unknown = entries.find(({ key }) => !known.includes(key));
   if (unknown === undefined) return;

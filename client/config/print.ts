@@ -5,7 +5,7 @@ import type { Data } from "./value.ts";
 
 const width = 100;
 
-/** A khw.yaml of all defaults, each with its comment; it reads as the defaults. */
+/** Returns a khw.yaml of all defaults, each with its comment. Reading it gives the defaults. */
 export function defaultYaml(): string {
   return [...comment(schema.title, ""), "", ...groupYaml(schema, "")].join("\n") + "\n";
 }
@@ -42,7 +42,7 @@ function wrap(text: string, columns: number): string[] {
   return lines;
 }
 
-/** Every key, flag and default as Markdown: the body of docs/configuration.md. */
+/** Returns every key, flag and default as Markdown: the table of docs/configuration.md. */
 export function referenceMarkdown(): string {
   const rows = settingsOf(schema).map(({ path, setting: { help, flag, default: value } }) => {
     const spelling = flag.value === undefined ? flag.name : `${flag.name} <${flag.value}>`;

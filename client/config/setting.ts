@@ -1,24 +1,27 @@
 import type { Parser } from "./parsers.ts";
 import type { Data } from "./value.ts";
 
-/** One key of khw.yaml: everything that is known about it. */
+/** A key of khw.yaml, with everything that khw knows about it. */
 export interface Setting<T> {
-  /** What it decides, in one or two sentences. */
+  /** The help text, in one or two sentences. */
   readonly help: string;
-  /** As khw.yaml would spell it; null: nothing is given. */
+  /** The value as khw.yaml would write it; null: no value. */
   readonly default: Data;
   readonly flag: Flag;
   readonly parse: Parser<T>;
-  /** What comes of a value in khw.yaml and one on the command line; absent: the latter. */
+  /** Merges a value of khw.yaml and a value of the command line; absent: the command line's value counts. */
   merge?(fromFile: T, fromFlag: T): T;
 }
 
 export interface Flag {
   /** With its dashes. */
   readonly name: `--${string}`;
-  /** What help calls its value, for example "version"; absent for a switch. */
+  /** The name of its value in the help, for example "version"; absent for a switch. */
   readonly value?: string;
-  /** It may be given again: for a list's next item, or for a map's (`key=value`; `key-` is the key with null). */
+  /**
+   * Whether the flag may be repeated: for another item of a list, or of a map (`key=value`; `key-` sets the key to
+   * null).
+   */
   readonly repeat?: "list" | "map";
 }
 
@@ -28,7 +31,7 @@ export interface Group {
   readonly keys: { readonly [key: string]: Setting<unknown> | Group };
 }
 
-/** What a setting or a group becomes once it is read. */
+/** The type of a setting or a group after reading. */
 export type Read<S> =
   S extends Setting<infer T>
     ? T
@@ -42,7 +45,7 @@ export interface PlacedSetting {
   readonly setting: Setting<unknown>;
 }
 
-/** Every setting below the group, in order. */
+/** Returns every setting below the group, in order. */
 export function settingsOf(group: Group, path: readonly string[] = []): readonly PlacedSetting[] {
   return Object.entries(group.keys).flatMap(([key, member]) =>
     isGroup(member) ? settingsOf(member, [...path, key]) : [{ path: [...path, key], setting: member }],

@@ -5,8 +5,9 @@ const units: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_
 const iso = /^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,3})?)?(Z|[+-]\d\d:\d\d)?)?$/;
 
 /**
- * The moment that `10m`, `2h`, `7d` ago was, or that an ISO 8601 time names (without a zone: this machine's), in milliseconds
- * since the epoch; 0 for an empty text. @throws KhwError INVALID_ARGUMENT
+ * Parses a moment: `10m`, `2h`, `7d` mean that long ago; otherwise an ISO 8601 time (without a zone: this
+ * machine's). Returns milliseconds since the epoch; 0 for an empty text.
+ * @throws KhwError INVALID_ARGUMENT
  */
 export function parseSince(text: string, now: number): number {
   if (text === "") return 0;

@@ -1,4 +1,4 @@
-/** "did you mean NAME?" when one of the names is close to the word. */
+/** Returns "did you mean NAME?" if one of the names is similar to the word. */
 export function didYouMean(word: string, names: readonly string[]): string | undefined {
   const ranked = names
     .map((name) => ({ name, distance: editDistance(word.toLowerCase(), name.toLowerCase()) }))
@@ -8,7 +8,7 @@ export function didYouMean(word: string, names: readonly string[]): string | und
   return close ? `did you mean ${best.name}?` : undefined;
 }
 
-/** How many letters must be put in, taken out or changed (Levenshtein). */
+/** Counts the letters to insert, remove or change (Levenshtein distance). */
 function editDistance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, index) => index);
   for (const [i, letter] of Array.from(a).entries()) {

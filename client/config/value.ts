@@ -1,15 +1,15 @@
 import { KhwError } from "../../proto/errors.ts";
 
-/** Where a value stands, for errors about it and for what it is relative to. */
+/** The place of a value, for errors and for relative paths. */
 export interface Origin {
-  /** How an error names the place: "khw.yaml:3:12: kubernetes.version" or "--kubernetes-version". */
+  /** The name of the place in errors: "khw.yaml:3:12: kubernetes.version" or "--kubernetes-version". */
   readonly label: string;
   readonly code: "CONFIG_INVALID" | "INVALID_ARGUMENT";
   /** Relative paths are relative to this folder. */
   readonly folder: string;
 }
 
-/** What the user wrote, before anything is known about what it means: all scalars are text, as on a command line. */
+/** The user's value before its type is known: all scalars are text, as on a command line. */
 export type Value =
   | { readonly kind: "empty"; readonly origin: Origin }
   | { readonly kind: "text"; readonly origin: Origin; readonly text: string }
@@ -18,15 +18,15 @@ export type Value =
 
 export interface Entry {
   readonly key: string;
-  /** Where the key itself stands. */
+  /** The place of the key itself. */
   readonly origin: Origin;
   readonly value: Value;
 }
 
-/** Plain data as a default or a flag gives it. */
+/** Plain data of a default or a flag. */
 export type Data = null | string | number | boolean | readonly Data[] | { readonly [key: string]: Data };
 
-/** The data as a value that stands, whole, at one place. */
+/** Returns the data as a value whose parts all have the same place. */
 export function toValue(data: Data, origin: Origin): Value {
   if (data === null) return { kind: "empty", origin };
   if (isList(data)) return { kind: "list", origin, items: data.map((item) => toValue(item, origin)) };
@@ -43,7 +43,7 @@ export function refuseAt(origin: Origin, message: string, hint?: string): never 
   throw new KhwError(origin.code, `${origin.label}: ${message}`, { hint });
 }
 
-/** Runs one of the shared validations, whose refusals say INVALID_ARGUMENT, so that its error is that of the place. */
+/** Runs one of the shared validations. Its INVALID_ARGUMENT becomes the error of this place. */
 export function validateAt<T>(origin: Origin, validate: (field: string) => T): T {
   try {
     return validate(origin.label);

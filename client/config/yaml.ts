@@ -3,11 +3,11 @@ import { KhwError } from "../../proto/errors.ts";
 import { type Entry, type Origin, refuseAt, type Value } from "./value.ts";
 
 /**
- * The text of a configuration file as a value that knows the line and column of its every part.
- * @throws KhwError CONFIG_INVALID for what is not YAML, holds a key twice, or uses tags.
+ * Parses the text of a configuration file into a value with the line and column of each part.
+ * @throws KhwError CONFIG_INVALID for a text that is not YAML, repeats a key, or uses tags
  */
 export function parseYaml(text: string, file: { readonly name: string; readonly folder: string }): Value {
-  // The failsafe schema leaves all scalars as they are written: a version 1.20 must not become the number 1.2.
+  // The failsafe schema keeps all scalars as they are written: the version 1.20 must not become the number 1.2.
   const lines = new LineCounter();
   const document = parseDocument(text, { schema: "failsafe", lineCounter: lines, prettyErrors: false });
   const originAt = (offset: number, path: string): Origin => {
