@@ -1,8 +1,10 @@
 import { execFile } from "node:child_process";
 import { readFile } from "node:fs/promises";
+import type { AuthClient } from "google-auth-library";
 import { KhwError } from "../../proto/errors.ts";
 import { isFields } from "./fields.ts";
 import { googleProxy, networkHint } from "./proxy.ts";
+import { proxyFetch } from "./proxy-fetch.ts";
 
 /** The headers that authenticate a request; none where there is no authentication. Called for every request. */
 export type Credentials = (signal: AbortSignal) => Promise<Readonly<Record<string, string>>>;
@@ -41,7 +43,7 @@ async function applicationDefault(project: string): Promise<Credentials | undefi
   const { GoogleAuth } = await import("google-auth-library");
   try {
     // Without the project's id the library runs gcloud to find one.
-    return headersOf(await new GoogleAuth({ scopes, projectId: project }).getClient());
+    return await headersOf(await new GoogleAuth({ scopes, projectId: project }).getClient());
   } catch (error) {
     if (error instanceof Error && error.message.startsWith("Could not load the default credentials")) return undefined;
     throw unusable("application default credentials", error);
@@ -53,7 +55,7 @@ async function serviceAccount(file: string): Promise<Credentials> {
   try {
     const key: unknown = JSON.parse(await readFile(file, "utf8"));
     if (!isServiceAccount(key)) throw new Error("it is not a service account's key file");
-    return headersOf(new JWT({ email: key.client_email, key: key.private_key, scopes }));
+    return await headersOf(new JWT({ email: key.client_email, key: key.private_key, scopes }));
   } catch (error) {
     // A parser's message quotes what it read, which is a secret here.
     const shown = error instanceof SyntaxError ? new Error("it is not JSON") : error;
@@ -70,7 +72,8 @@ function isServiceAccount(key: unknown): key is { client_email: string; private_
   );
 }
 
-function headersOf(client: { getRequestHeaders(): Promise<Headers> }): Credentials {
+async function headersOf(client: AuthClient): Promise<Credentials> {
+  sendWith(client, await proxyFetch());
   return async () => {
     try {
       return Object.fromEntries(await client.getRequestHeaders());
@@ -78,6 +81,17 @@ function headersOf(client: { getRequestHeaders(): Promise<Headers> }): Credentia
       throw unusable("Google's token service", error);
     }
   };
+}
+
+/** Makes a client, and those that it has inside (of an impersonated or a federated account), send with this function. */
+function sendWith(client: object, fetchImplementation: typeof fetch): void {
+  if (!hasTransporter(client)) return;
+  client.transporter.defaults.fetchImplementation = fetchImplementation;
+  for (const part of Object.values(client)) if (isFields(part)) sendWith(part, fetchImplementation);
+}
+
+function hasTransporter(value: object): value is Pick<AuthClient, "transporter"> {
+  return "transporter" in value && typeof value.transporter === "object" && value.transporter !== null;
 }
 
 /** The token is read from a pipe and stays in memory: it is never an argument. */

@@ -48,6 +48,15 @@ proxy.on("connect", ({ url = "" }, client) => {
 });
 const proxyUrl = `http://127.0.0.1:${await listening(t, proxy)}`;
 
+/** Makes the client take this Google for the real one where no proxy does: every name leads to its port. */
+const googleWithoutProxy = join(folder, "google.mjs");
+await writeFile(
+  googleWithoutProxy,
+  `import tls from "node:tls";
+  const { connect } = tls;
+  tls.connect = (options, ...more) => connect({ ...options, host: "127.0.0.1", port: ${googlePort} }, ...more);`,
+);
+
 const { privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
 const user = { type: "authorized_user", client_id: "x", client_secret: "y", refresh_token: "z" };
 const account = {
@@ -120,6 +129,21 @@ for (const [index, [kind, auth, credentials, hosts]] of kinds.entries()) {
     const api = asked.filter(({ host }) => host === "compute.googleapis.com");
     t.ok(api.length > 0);
     for (const { authorization } of api) t.equal(authorization, `Bearer token-of-${hosts.at(-1)}`);
+  });
+}
+
+// Each form exempts all of Google's hosts.
+const exemptions = ["*", "googleapis.com", ".googleapis.com", "*.googleapis.com:443", "example.com googleapis.com"];
+for (const [index, [kind, auth, credentials, hosts]] of kinds.entries()) {
+  const exemption = exemptions[index] ?? "*";
+  t.test(`${kind}: NO_PROXY=${exemption} asks without the proxy`, async (t) => {
+    const file = credentials === undefined ? {} : { GOOGLE_APPLICATION_CREDENTIALS: join(folder, credentials) };
+    const env = { HTTPS_PROXY: proxyUrl, [index % 2 === 0 ? "NO_PROXY" : "no_proxy"]: exemption, ...file };
+    const { code, stderr } = await lbStatus(auth, { ...env, NODE_OPTIONS: `--import=${googleWithoutProxy}` });
+    t.equal(stderr, "");
+    t.equal(code, 2, "the load balancer is not there");
+    t.same(tunnels, []);
+    t.same([...new Set(asked.map(({ host }) => host))].sort(), [...hosts, "compute.googleapis.com"].sort());
   });
 }
 
