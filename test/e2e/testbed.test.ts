@@ -255,6 +255,7 @@ t.test("three machines on one", async (t) => {
   });
 
   await t.test("another process finds it by name, and nothing is left when it stops", async (t) => {
+    const listeners = process.listenerCount("SIGTERM");
     const found = await findTestbed(testbed.id);
     t.equal(found?.nodes.length, 3);
     t.equal(found && first(found).leaderPid, node.leaderPid);
@@ -262,6 +263,8 @@ t.test("three machines on one", async (t) => {
     await found?.stop();
     t.same(await traces(testbed.id), []);
     t.equal(await findTestbed(testbed.id), undefined);
+    await testbed.stop();
+    t.equal(process.listenerCount("SIGTERM"), listeners - 1, "its owner hears no signal for it any more");
   });
 });
 

@@ -9,6 +9,7 @@ import { makeDisk } from "./disk.ts";
 import { installEtcd, waitForEtcd } from "./etcd.ts";
 import { places } from "./layout.ts";
 import { makeNetwork } from "./network.ts";
+import { onSignal } from "./on-signal.ts";
 import { prepare } from "./prepare.ts";
 import type { Suite } from "./prepare.ts";
 import { register, sweep } from "./record.ts";
@@ -56,7 +57,8 @@ export async function startTestbed(options: TestbedOptions = {}): Promise<Testbe
   const made = { id, nodes: all, kubernetes, etcd, withEtcd };
   await register({ ...made, keep });
   const testbed = testbedOf(made);
-  const guard = stopOnSignal(testbed);
+  // The next sweep removes the rest if this fails.
+  const guard = onSignal(() => testbed.stop().catch(() => {}));
   try {
     await together(
       make(testbed.credentials, { nodes: all, publicAddress: testbed.publicAddress }),
@@ -76,22 +78,6 @@ export async function startTestbed(options: TestbedOptions = {}): Promise<Testbe
     throw error;
   }
   if (keep) guard.release();
-  const stop = async (): Promise<void> => {
-    await testbed.stop();
-    guard.release();
-  };
+  const stop = (): Promise<void> => testbed.stop().finally(guard.release);
   return { ...testbed, stop, [Symbol.asyncDispose]: stop };
-}
-
-/** Stops the testbed before a signal ends this process, until released. */
-function stopOnSignal(testbed: Testbed): { release(): void } {
-  const signals = ["SIGINT", "SIGTERM"] as const;
-  const release = (): void => signals.forEach((signal) => process.off(signal, stop));
-  const stop = (signal: NodeJS.Signals): void => {
-    release();
-    // What cannot be removed now is left to the next sweep; the signal has its way in any case.
-    testbed.stop().finally(() => process.kill(process.pid, signal));
-  };
-  signals.forEach((signal) => process.on(signal, stop));
-  return { release };
 }

@@ -1,0 +1,51 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { join } from "node:path";
+import t from "tap";
+import { onSignal } from "../../testbed/on-signal.ts";
+
+const source = join(import.meta.dirname, "../../testbed/on-signal.ts");
+
+/** Runs a program that announces itself and then waits, ends it with a signal, and returns its output and its end. */
+async function ended(body: string, signal: NodeJS.Signals): Promise<{ readonly said: string; readonly by: unknown }> {
+  const program = `import { onSignal } from ${JSON.stringify(source)};
+    const say = async (text) => void process.stdout.write(text);
+    ${body}
+    setInterval(() => {}, 1000);
+    await say("ready ");`;
+  const { NODE_OPTIONS: _, ...env } = process.env;
+  const argv = ["--input-type=module-typescript", "--eval", program];
+  const child = spawn(process.execPath, argv, { env, stdio: ["ignore", "pipe", "inherit"] });
+  let said = "";
+  child.stdout.on("data", (chunk: Buffer) => {
+    if (said === "") child.kill(signal);
+    said += chunk.toString();
+  });
+  const [, by]: unknown[] = await once(child, "close");
+  return { said, by };
+}
+
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  t.test(`${signal} ends the process after the task`, async (t) => {
+    t.same(await ended('onSignal(() => say("cleaned up"));', signal), { said: "ready cleaned up", by: signal });
+  });
+}
+
+t.test("a task that fails does not keep the process from its end", async (t) => {
+  const failing = 'onSignal(() => Promise.reject(new Error("no"))); process.on("unhandledRejection", () => {});';
+  t.match(await ended(failing, "SIGTERM"), { by: "SIGTERM" });
+});
+
+t.test("a task that was released does not run", async (t) => {
+  t.same(await ended('onSignal(() => say("cleaned up")).release();', "SIGTERM"), { said: "ready ", by: "SIGTERM" });
+});
+
+t.test("tasks that were released leave no listener behind", (t) => {
+  const count = (): number => process.listenerCount("SIGINT") + process.listenerCount("SIGTERM");
+  const before = count();
+  const guards = Array.from({ length: 4 }, () => onSignal(async () => {}));
+  t.equal(count(), before + 8);
+  for (const guard of guards) guard.release();
+  t.equal(count(), before);
+  t.end();
+});
