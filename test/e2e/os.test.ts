@@ -47,6 +47,13 @@ async function journalOf(name: string): Promise<readonly string[]> {
   return only(outcomes.map(({ result }) => result));
 }
 
+/** Resolves when the unit's journal has so many lines with these words: it gets them some time after the program's end. */
+async function written(name: string, words: string, times = 1): Promise<void> {
+  const script = `exec 3< <(exec journalctl --follow --lines=all --output=cat --unit="$0"); follower=$!
+    [ "$(grep --max-count="$2" --count --fixed-strings -e "$1" <&3)" = "$2" ]; kill "$follower"`;
+  await node.must(["bash", "-ec", script, name, words, String(times)]);
+}
+
 /** Puts a file onto the machine, as a hand at it would. */
 async function put(path: string, content: string): Promise<void> {
   const file = join(t.testdirName, "content");
@@ -136,7 +143,7 @@ t.test("a unit's life", async (t) => {
 
   await t.test("how it ended is told just as the journal has it, until it runs again", async (t) => {
     await node.must(["systemctl", "kill", "--signal=KILL", unit]);
-    await node.must(["sh", "-c", `until systemctl is-failed --quiet ${unit}; do sleep 0.1; done; journalctl --sync`]);
+    await written(unit, `${unit}: Failed with result 'signal'`, 2);
     const [ended, , running] = await make<string[]>(
       systemd("ending", unit),
       systemd("start", unit),
@@ -188,6 +195,8 @@ t.test("a start that fails says why, and the journal of that start alone tells m
   await make(systemd("reload"), systemd("start", failing));
   const [started] = await make(systemd("start", failing));
   t.match(started?.error, { code: "SERVICE_FAILED", message: /"failed"; it is failed \(failed\), result "exit-code"/ });
+  await written(failing, "no such etcd", 2);
+  await written(failing, "status=3", 2);
   const lines = await journalOf(failing);
   t.same(
     lines.filter((line) => line === "no such etcd"),
@@ -202,6 +211,7 @@ t.test("a start that fails says why, and the journal of that start alone tells m
   await put(`/etc/systemd/system/${absent}`, service(["Type=exec", "ExecStart=/no/such/program"]));
   const [, missing] = await make(systemd("reload"), systemd("start", absent));
   t.match(missing?.error, { code: "SERVICE_FAILED" });
+  await written(absent, "No such file or directory");
   t.match((await journalOf(absent)).join("\n"), /No such file or directory/);
 });
 
