@@ -1,4 +1,4 @@
-/** One command and three machines with the package: what the demo shows, held to it. */
+/** Bootstraps three Debian 13 machines that have only the package, with one command, as the demo does. */
 import { readdir, rename, stat } from "node:fs/promises";
 import { join } from "node:path";
 
@@ -9,7 +9,7 @@ import { createAuthority } from "../../client/pki/management/issue.ts";
 import { agentPackage, installPackage, makeBareWorkstation } from "../testbed/workstation.ts";
 
 t.test("bootstrap needs nothing but machines with the package", async (t) => {
-  await using testbed = await startTestbed({ withEtcd: false, credentials: noCredentials });
+  await using testbed = await startTestbed({ withEtcd: false, credentials: noCredentials, suite: "trixie" });
   const workstation = await makeBareWorkstation(testbed);
   await installPackage(testbed.nodes, agentPackage);
   const bootstrap = ["bootstrap", "--nodes", "controller-0,1,2"];
