@@ -5,21 +5,21 @@ import { run } from "./cli/run.ts";
 import type { Context } from "./terminal/context.ts";
 import { assumeSize } from "./terminal/size.ts";
 
-/** As the shell reports a program that SIGPIPE ended. */
+/** The shell's exit code for a program that SIGPIPE ended. */
 const brokenPipe = 141;
 
 const interrupt = new AbortController();
 for (const name of ["SIGINT", "SIGTERM"] as const) {
-  // The second Ctrl-C finds no handler left and ends the process at once.
+  // The second Ctrl-C finds no handler and ends the process at once.
   process.once(name, () => interrupt.abort(new KhwError("CANCELLED", `ended by ${name}`)));
 }
 
 let unwritten: KhwError | undefined;
 const write = createWriter(process.stdout, (error) => {
-  // The reader has seen enough (`khw-client logs | head`).
+  // The reader has closed the pipe (`khw-client logs | head`).
   if (error.code === "EPIPE") process.exit(brokenPipe);
   unwritten = writeError("standard output", error);
-  // The command ends as after Ctrl-C: the agents go on.
+  // The command ends as after Ctrl-C; the agents continue.
   interrupt.abort(unwritten);
 });
 const warn = createWriter(process.stderr, (error) => {
@@ -47,13 +47,13 @@ try {
   code = exitCode(error);
 }
 
-// Resolves when all that was written before has reached its reader.
+// Resolves when all earlier output has reached its reader.
 await new Promise<void>((resolve) => process.stdout.write("", () => process.stderr.write("", () => resolve())));
 if (unwritten !== undefined) {
   report(unwritten);
   code = exitCode(unwritten);
 }
-// A connection that is being made to a machine that is silent cannot be called back, and would keep the process for minutes.
+// A connection attempt to a silent machine cannot be cancelled, and would keep the process alive for minutes.
 process.stderr.write("", () => process.exit(code));
 
 function report(error: KhwError): void {
@@ -62,7 +62,7 @@ function report(error: KhwError): void {
   warn(`${keepLines(causes(error).join("\ncaused by: "))}\n`);
 }
 
-/** The stack traces of an error and of all that caused it. */
+/** Returns the stack traces of an error and of its causes. */
 function causes(error: unknown): string[] {
   if (!(error instanceof Error)) return [];
   return [error.stack ?? error.message, ...causes(error.cause)];

@@ -11,7 +11,7 @@ interface Named {
   readonly status: GetStatusResponse;
 }
 
-/** What the nodes must have in common. */
+/** Checks that compare the nodes. */
 export function amongNodesChecks(facts: Facts): DoctorCheck[] {
   const { config, clientVersion } = facts;
   return [
@@ -74,7 +74,9 @@ export function componentVersions(nodes: readonly Named[]): Finding[] {
   });
 }
 
-/** By the members on the controllers; where none of them has etcd, it is elsewhere and nobody here knows of it. */
+/**
+ * Counts the members on the controllers. If no controller has etcd, it runs elsewhere and cannot be checked here.
+ */
 export function etcdFindings(nodes: readonly Named[], members: number): Finding[] {
   const known = nodes.flatMap(({ name, status }) => {
     const etcd = status.components.find((component) => component.name === "etcd");

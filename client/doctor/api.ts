@@ -8,13 +8,16 @@ import { type DoctorCheck, type Finding, findingOf, places } from "./check.ts";
 import { type Facts, saidBy } from "./facts.ts";
 
 const requestMillis = 10_000;
-/** A name in every API server's certificate, whatever address it is reached at. */
+/** A name in every API server's certificate, for connections by any address. */
 const nameOfAll = "kubernetes.default.svc";
 
-/** The API answers at the public address and through each node, with what the cluster cannot do without in it. */
+/**
+ * Checks that the API answers at the public address and through each node, and has the objects that every cluster
+ * needs.
+ */
 export function apiChecks(facts: Facts): DoctorCheck[] {
   const { cluster, kubernetes } = facts.config;
-  // The list of checks does not depend on who asks: titles come from one that is never run.
+  // The list of checks does not depend on the API: the titles come from one that never runs.
   const titled = (make: (api: KubernetesApi, address: string, ca: Buffer) => Check[], where: string): DoctorCheck[] =>
     make(async () => ({ status: 0, body: "" }), cluster.publicAddress ?? "PUBLIC_ADDRESS", Buffer.of()).map(
       ({ title }, index) => ({
@@ -45,7 +48,7 @@ async function administrator({ credentials }: Facts): Promise<AdminCredentials> 
   throw new KhwError("CREDENTIAL_INVALID", "the admin kubeconfig cannot be read");
 }
 
-/** That nobody answers at the public address is said once; what is asked there cannot be found out then. */
+/** A public address without an answer is reported once; the checks through it then do not run. */
 async function proven(
   check: Check | undefined,
   { where, signal }: { readonly where: string; readonly signal: AbortSignal },
@@ -83,7 +86,7 @@ function throughNode(name: string, facts: Facts): DoctorCheck {
   };
 }
 
-/** The API server may well be up, and only its port closed to here. */
+/** The API server may be up, with its port closed to this workstation. */
 async function unanswered(
   error: { readonly tls: boolean; readonly message: string },
   name: string,
@@ -104,7 +107,7 @@ async function unanswered(
   return { ...at, severity: "warning", message, remedy };
 }
 
-/** Node's and OpenSSL's codes for a certificate that is not accepted; all others are about the connection. */
+/** Node's and OpenSSL's codes for a rejected certificate; all other codes are about the connection. */
 function toAnswerError(error: unknown): { readonly tls: boolean; readonly message: string } {
   if (!(error instanceof Error)) return { tls: false, message: String(error) };
   const code = "code" in error ? String(error.code) : "";

@@ -5,31 +5,31 @@ import { mapStrings, paragraph } from "../../proto/sanitize.ts";
 export const severities = ["error", "warning", "note"] as const;
 export type Severity = (typeof severities)[number];
 
-/** Something that a person should know of. */
+/** A result that a person should know. */
 export interface Finding {
   readonly severity: Severity;
   /** A node's name, or one of `places`. */
   readonly where: string;
-  /** The component, file, resource or step that it is about. */
+  /** The component, file, resource or step of the finding. */
   readonly subject: string;
   readonly message: string;
-  /** What to do, a command where there is one; empty where nothing is to be done. */
+  /** The remedy, a command if possible; empty if nothing needs to be done. */
   readonly remedy: string;
 }
 
-/** Where findings are that are no one node's. */
+/** The places of findings that belong to no single node. */
 export const places = { workstation: "workstation", cluster: "cluster", loadBalancer: "load balancer" } as const;
 
-/** One thing to look at. */
+/** A single check. */
 export interface DoctorCheck {
   readonly where: string;
-  /** The truth that it looks for, in words. */
+  /** The fact that the check confirms, in words. */
   readonly title: string;
-  /** Everything that speaks against it; rejects when it could not find out. */
+  /** Returns everything that contradicts the fact; rejects if the check could not run. */
   readonly run: (signal: AbortSignal) => Promise<readonly Finding[]>;
 }
 
-/** A check that found nothing, one that found something, or one that could not find out, and why. */
+/** The result of a check: passed, with findings, or not run and why. */
 export type CheckResult = { readonly where: string; readonly title: string } & (
   | { readonly outcome: "passed" }
   | { readonly outcome: "found"; readonly findings: readonly Finding[] }
@@ -38,11 +38,14 @@ export type CheckResult = { readonly where: string; readonly title: string } & (
 
 export interface RunChecksOptions {
   readonly signal: AbortSignal;
-  /** For each check. */
+  /** The time limit of each check. */
   readonly deadlineMillis: number;
 }
 
-/** All checks at once; the results in their order, their texts sanitized: files of the workstation are among the sources. Never rejects for a check's failure, nor waits for one that does not end. */
+/**
+ * Runs all checks at once. Returns the results in their order, with sanitized texts: files of the workstation are
+ * among the sources. Never rejects if a check fails, and never waits for a check that does not end.
+ */
 export async function runChecks(
   checks: readonly DoctorCheck[],
   { signal, deadlineMillis }: RunChecksOptions,
@@ -69,13 +72,13 @@ export async function runChecks(
   );
 }
 
-/** The findings of all checks, worst first, and in the order of the checks among equals. */
+/** Returns the findings of all checks, worst first; equal ones in the order of the checks. */
 export function ranked(results: readonly CheckResult[]): Finding[] {
   const findings = results.flatMap((result) => (result.outcome === "found" ? result.findings : []));
   return severities.flatMap((severity) => findings.filter((finding) => finding.severity === severity));
 }
 
-/** An error that is itself what a check has found. */
+/** Turns an error into a finding. */
 export function findingOf(error: KhwError, where: string, subject = ""): Finding {
   const { message, hint = "", step = "" } = error;
   return { severity: "error", where, subject: step || subject, message, remedy: hint };

@@ -7,7 +7,7 @@ import { type Facts, factsOf, greeted } from "./facts.ts";
 
 const mostNamed = 5;
 
-/** What bootstrap would change on each node: a note, since it may be what somebody is just about to do. */
+/** The changes that bootstrap would make on each node. A note, since the user may be about to make them. */
 export function desiredChecks(facts: Facts): DoctorCheck[] {
   return facts.config.nodes.map(({ name: where }) => ({
     where,

@@ -10,7 +10,7 @@ import { nodeChecks } from "./nodes.ts";
 import { openAnyway } from "./open.ts";
 import { fileChecks, workstationChecks } from "./workstation.ts";
 
-/** An agent that hangs has this long, and then costs its own checks only. */
+/** The time limit of a check. An agent that hangs costs only its own checks. */
 const deadlineMillis = 60_000;
 
 export interface ExamineOptions {
@@ -18,7 +18,7 @@ export interface ExamineOptions {
   readonly clientVersion: string;
 }
 
-/** Runs every check there is. What keeps the cluster from being opened at all is a finding, and its checks did not run. */
+/** Runs every check. If the cluster cannot be opened, that is a finding, and its checks count as not run. */
 export async function examine(
   load: () => Promise<ClusterConfig>,
   { signal, clientVersion }: ExamineOptions,
@@ -66,7 +66,7 @@ function notRun(title: string, reason: string): CheckResult[] {
   return [{ where: places.cluster, title, outcome: "not run", reason: new KhwError("PREFLIGHT_FAILED", reason) }];
 }
 
-/** Nothing is broken as far as can be known, and all could be known. */
+/** Whether there is no error and every check ran. */
 export function isSound(results: readonly CheckResult[]): boolean {
   return results.every(
     (result) =>

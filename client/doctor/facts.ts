@@ -10,24 +10,27 @@ import type { AgentNode } from "../cluster/agent-client.ts";
 import { type Answer, nodesAtOnce, onNodes } from "../cluster/for-each-node.ts";
 import { findPublicAddress } from "../rollout/addresses.ts";
 
-/** What a node said of itself. */
+/** The answers of a node about itself. */
 export interface NodeFacts {
   readonly info: GetInfoResponse;
   readonly clock: ClockReading;
   readonly status: GetStatusResponse;
 }
 
-/** What several checks look at: each is asked for once, when the first of them wants it, and rejects for all of them. */
+/**
+ * The data that several checks use. Each is fetched once, when the first check needs it. A failure rejects for all
+ * of them.
+ */
 export interface Facts {
   readonly config: ClusterConfig;
   readonly clientVersion: string;
   readonly cluster: OpenCluster;
-  /** All nodes' answers, in the order of the config. */
+  /** Returns all nodes' answers, in the order of the config. */
   readonly nodes: () => Promise<readonly Answer<NodeFacts>[]>;
   readonly publicAddress: () => Promise<string>;
-  /** Held against the nodes whose addresses are known. */
+  /** Returns the credentials, checked against the nodes whose addresses are known. */
   readonly credentials: () => Promise<ExaminedCredentials & { readonly unknown: readonly string[] }>;
-  /** Each node as the load balancer sees it; none where khw leaves it alone. */
+  /** Returns each node's health by the load balancer; empty if khw manages no load balancer. */
   readonly backends: () => Promise<readonly BackendHealth[]>;
 }
 
@@ -54,7 +57,7 @@ export function collectFacts({ cluster, clientVersion, signal }: FactsOptions): 
   return { config, clientVersion, cluster, nodes, publicAddress, credentials, backends };
 }
 
-/** The members with what they have said about who they are. */
+/** Returns the members with their answers to GetInfo. */
 export function greeted({ members }: OpenCluster, answers: readonly Answer<NodeFacts>[]): OpenCluster["members"] {
   return members.map(({ node }, index) => {
     const { value, error } = answers[index] ?? {};
@@ -63,7 +66,7 @@ export function greeted({ members }: OpenCluster, answers: readonly Answer<NodeF
   });
 }
 
-/** The nodes whose addresses among the others are known, and the names of the rest. */
+/** Returns the nodes whose internal addresses are known, and the names of the others. */
 function addressed(
   cluster: OpenCluster,
   answers: readonly Answer<NodeFacts>[],
@@ -82,25 +85,31 @@ function addressed(
   return { controllers, unknown };
 }
 
-/** Who the agent is comes first: one that is away costs no more than that. */
+/** GetInfo comes first, so an agent that is away costs a single call. */
 async function readNode(node: AgentNode, signal: AbortSignal): Promise<NodeFacts> {
   const { answer: info, clock } = await readClock(node.address.name, () => node.info(signal));
   return { info, clock, status: await node.status(signal) };
 }
 
-/** What the node of that name has said. @throws KhwError why it did not answer */
+/**
+ * Returns the answers of the node of that name.
+ * @throws KhwError why it did not answer
+ */
 export async function factsOf({ nodes }: Facts, name: string): Promise<NodeFacts> {
   const answer = (await nodes()).find((one) => one.name === name);
   if (answer?.value !== undefined) return answer.value;
   throw answer?.error ?? new KhwError("UNREACHABLE", "it was not asked", { node: name });
 }
 
-/** The same, and nothing for a node that did not answer. */
+/** The same, but undefined for a node that did not answer. */
 export async function saidBy({ nodes }: Facts, name: string): Promise<NodeFacts | undefined> {
   return (await nodes()).find((one) => one.name === name)?.value;
 }
 
-/** The nodes that answered. @throws KhwError UNREACHABLE when none did */
+/**
+ * Returns the nodes that answered.
+ * @throws KhwError UNREACHABLE if no node answered
+ */
 export async function answered({ nodes }: Facts): Promise<readonly (NodeFacts & { readonly name: string })[]> {
   const found = (await nodes()).flatMap(({ name, value }) => (value === undefined ? [] : [{ name, ...value }]));
   if (found.length > 0) return found;

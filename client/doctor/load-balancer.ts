@@ -6,7 +6,10 @@ import { type Facts, type NodeFacts, saidBy } from "./facts.ts";
 
 const { loadBalancer: where } = places;
 
-/** Every resource is as it shall be, and Google sees the nodes as they see themselves. None where khw leaves it alone. */
+/**
+ * Checks every resource, and compares Google's health of the nodes with their own reports. No checks if khw manages
+ * no load balancer.
+ */
 export async function loadBalancerChecks(facts: Facts): Promise<DoctorCheck[]> {
   const { cloud } = facts.cluster;
   if (cloud === undefined) return [];
@@ -38,7 +41,9 @@ export async function loadBalancerChecks(facts: Facts): Promise<DoctorCheck[]> {
   return [...resources, ...backends];
 }
 
-/** What there is to say of a node that Google sees so, and that says this of itself (nothing, when it does not answer). */
+/**
+ * Returns the finding for a node with this health by Google and this own report (undefined if it does not answer).
+ */
 export function backendFinding(
   name: string,
   state: HealthState,
@@ -89,5 +94,5 @@ export function backendFinding(
   }
 }
 
-/** What the health check's answer comes through. */
+/** The components that the health check's answer passes through. */
 const inTheWay: ReadonlySet<string> = new Set(["nginx", "kube-apiserver"]);

@@ -9,7 +9,7 @@ const gibibyte = 1024 ** 3;
 const manyRestarts = 5;
 const justBooted = 10 * 60;
 
-/** What can be asked of every node. */
+/** Checks that run on every node. */
 export function nodeChecks(facts: Facts): DoctorCheck[] {
   return facts.config.nodes.flatMap(({ name }) => checksOf(name, facts));
 }
@@ -49,7 +49,7 @@ function checksOf(name: string, facts: Facts): DoctorCheck[] {
   ];
 }
 
-/** @throws KhwError that does not repeat why the node does not answer: the check for that tells it */
+/** @throws KhwError that does not repeat why the node does not answer: another check reports that */
 async function known(facts: Facts, name: string): Promise<NodeFacts> {
   return factsOf(facts, name).catch((cause: unknown) => {
     throw new KhwError("UNREACHABLE", "its agent does not answer", { node: name, cause });
@@ -69,7 +69,7 @@ function reachable(name: string, { nodes }: Facts): DoctorCheck {
   };
 }
 
-/** Somebody wanted a node to be drained: that is nothing broken, but nothing to be forgotten. */
+/** A drained node is intentional, so it is no error. It is still reported, so that it is not forgotten. */
 function toFinding({ subject, severity, message, hint }: Problem): Omit<Finding, "where"> {
   return { severity: subject === "maintenance" ? "warning" : severity, subject, message, remedy: hint };
 }

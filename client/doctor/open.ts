@@ -2,13 +2,13 @@ import { type KhwError, toKhwError } from "../../proto/errors.ts";
 import { openCluster, type OpenCluster } from "../cluster/open.ts";
 import type { ClusterConfig } from "../config/schema.ts";
 
-/** What could be opened, and why it is not the whole. */
+/** The opened part of the cluster, and why other parts are missing. */
 export interface Opened {
   readonly cluster?: OpenCluster;
   readonly error?: KhwError;
 }
 
-/** The cluster; without the Compute API still the nodes whose addresses are given. */
+/** Opens the cluster. Without the Compute API, only the nodes with configured addresses are there. */
 export async function openAnyway(config: ClusterConfig, signal: AbortSignal): Promise<Opened> {
   const begin = async (settings: ClusterConfig): Promise<OpenCluster> =>
     openCluster(settings, signal, { greet: false });

@@ -6,13 +6,13 @@ import { isSound } from "./doctor.ts";
 
 export interface ReportOptions {
   readonly paint: Paint;
-  /** With the checks that found nothing, too. */
+  /** Also list the checks that passed. */
   readonly verbose: boolean;
 }
 
 const colours: Readonly<Record<Severity, Colour>> = { error: "red", warning: "yellow", note: "cyan" };
 
-/** Findings, worst first, each with its remedy; what could not be found out; the count of all. */
+/** Returns the findings, worst first, each with its remedy; then the checks that did not run, and the counts. */
 export function reportText(results: readonly CheckResult[], { paint, verbose }: ReportOptions): string {
   const passed = results.filter(({ outcome }) => outcome === "passed");
   const findings = ranked(results).map(({ severity, where, subject, message, remedy }) => {
@@ -29,7 +29,10 @@ export function reportText(results: readonly CheckResult[], { paint, verbose }: 
   return [...blocks, `${summary(results)}\n`].join("\n");
 }
 
-/** What could not be found out, and why; without `verbose` the checks of one place and one reason together. */
+/**
+ * Returns the checks that did not run, and why. Without `verbose`, checks of the same place and reason share a
+ * line.
+ */
 function unknown(results: readonly CheckResult[], verbose: boolean): (readonly [place: string, reason: string])[] {
   const groups = new Map<string, { where: string; reason: string; titles: string[] }>();
   for (const result of results) {
@@ -62,7 +65,7 @@ function count(number: number, word: string): string {
   return `${number} ${word}${number === 1 ? "" : "s"}`;
 }
 
-/** The same for programs: docs/doctor.md tells its shape. */
+/** The same for programs; docs/doctor.md describes the format. */
 export function reportDocument(results: readonly CheckResult[]): Record<string, unknown> {
   return {
     well: isSound(results),

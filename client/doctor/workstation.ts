@@ -19,7 +19,7 @@ const { workstation: where } = places;
 const day = 24 * 60 * 60 * 1000;
 const issueManagement = "khw-client pki issue --role admin NAME makes a new one; `management` in khw.yaml names it";
 
-/** What can be looked at without any node. */
+/** Checks that need no node. */
 export function fileChecks(config: ClusterConfig): DoctorCheck[] {
   return [
     {
@@ -40,7 +40,7 @@ export function fileChecks(config: ClusterConfig): DoctorCheck[] {
   ];
 }
 
-/** What needs the nodes' answers, too. */
+/** Checks that also need the nodes' answers. */
 export function workstationChecks(facts: Facts): DoctorCheck[] {
   return [
     {
@@ -52,7 +52,7 @@ export function workstationChecks(facts: Facts): DoctorCheck[] {
           const message = `the address of ${unknown.join(", ")} is not known: whether kubernetes.pem names it cannot be told`;
           throw new KhwError("UNREACHABLE", message);
         }
-        // What ends soon is the next check's finding.
+        // The next check reports certificates that expire soon.
         const others = problems.filter(
           ({ severity, field }) => severity === undefined || field?.endsWith("notAfter") !== true,
         );
@@ -102,7 +102,7 @@ async function managementFindings({ management }: ClusterConfig, now: number): P
   }
 }
 
-/** Nothing for a certificate that is good for 30 days more. */
+/** Returns no finding for a certificate that is valid for 30 days more. */
 function ending(subject: string, { validFrom, validTo }: X509Certificate, now: number): Finding[] {
   const [from, to] = [Date.parse(validFrom), Date.parse(validTo)];
   const remedy = "issue a new one in time, and then khw-client bootstrap";
@@ -115,7 +115,7 @@ function ending(subject: string, { validFrom, validTo }: X509Certificate, now: n
   return [{ severity: to - now > 7 * day ? "warning" : "error", where, subject, message, remedy }];
 }
 
-/** All that whoever reads it could act as the cluster, or as its administrator, with. */
+/** Returns all files whose readers could act as the cluster or as its administrator. */
 function keyFiles({ management, credentials }: ClusterConfig): string[] {
   const { folder, adminKubeconfig = join(folder, "admin.kubeconfig") } = credentials;
   const secret = [...credentialNames, "signing-ca-key.pem"].filter(
@@ -129,7 +129,7 @@ function keyFiles({ management, credentials }: ClusterConfig): string[] {
   ];
 }
 
-/** A file that is not there is another check's finding. */
+/** Another check reports missing files. */
 async function openKey(path: string): Promise<Finding[]> {
   try {
     const { mode } = await stat(path);
@@ -167,7 +167,7 @@ function isMissing(error: unknown): boolean {
   return error instanceof Error && "code" in error && error.code === "ENOENT";
 }
 
-/** Against the agents' median: one machine with a wrong clock is that machine's finding. */
+/** Compares with the agents' median, so that a single wrong clock on a node does not count as the workstation's. */
 function clockFinding(ahead: readonly number[]): Finding[] {
   const median = ahead.toSorted((one, other) => one - other)[Math.floor(ahead.length / 2)] ?? 0;
   if (Math.abs(median) <= largestClockDifference) return [];

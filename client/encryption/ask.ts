@@ -4,7 +4,10 @@ import { KhwError } from "../../proto/errors.ts";
 import type { StoredValues } from "../../proto/gen/khw/agent/v1/encryption.ts";
 import type { OpenCluster } from "../cluster/open.ts";
 
-/** How etcd holds what Kubernetes stores, by the first agent whose etcd answers. @throws KhwError the last one's */
+/**
+ * Returns the counts of stored values from the first agent whose etcd answers.
+ * @throws KhwError the error of the last agent
+ */
 export async function askStoredValues({ members }: OpenCluster, signal: AbortSignal): Promise<StoredValues[]> {
   let failure: unknown;
   for (const { node } of members) {
@@ -18,7 +21,10 @@ export async function askStoredValues({ members }: OpenCluster, signal: AbortSig
   throw failure;
 }
 
-/** The text of the credentials' encryption-config.yaml. @throws KhwError CREDENTIAL_INVALID */
+/**
+ * Reads the credentials' encryption-config.yaml.
+ * @throws KhwError CREDENTIAL_INVALID
+ */
 export async function readConfig(folder: string): Promise<string> {
   const path = join(folder, "encryption-config.yaml");
   return readFile(path, "utf8").catch((cause: Error) => {

@@ -2,26 +2,26 @@ import { type Document, parseDocument } from "yaml";
 import { listOf } from "../pki/check/yaml.ts";
 import { invalid, parseProvider, type Provider, toPlain } from "../pki/encryption/provider.ts";
 
-/** What becomes of some resources' values. */
+/** How the values of some resources are stored. */
 export interface Entry {
   /** For example "secrets", "widgets.example.com". */
   readonly resources: readonly string[];
   readonly providers: readonly Provider[];
-  /** Where it stands in the file's list. */
+  /** Its index in the file's list. */
   readonly index: number;
 }
 
-/** The encryption configuration, as far as its keys are rotated. */
+/** The parts of the encryption configuration whose keys are rotated. */
 export interface EncryptionConfig {
-  /** Those with keys, and that of Secrets; what somebody leaves in the clear beside them stays so. */
+  /** The entries with keys, and the entry of Secrets. Other entries in the clear stay as they are. */
   readonly entries: readonly Entry[];
-  /** The file's text with other providers in some entries; all else, comments too, stands as it was. */
+  /** Returns the file's text with other providers in some entries. All other text stays, comments too. */
   readonly withProviders: (change: (entry: Entry) => readonly Provider[]) => string;
 }
 
 const kinds = ["EncryptionConfig", "EncryptionConfiguration"];
 
-/** @throws KhwError CREDENTIAL_INVALID naming the field; never a part of a key */
+/** @throws KhwError CREDENTIAL_INVALID that names the field, never a part of a key */
 export function parseEncryptionConfig(text: string): EncryptionConfig {
   const document = read(text);
   const root: unknown = document?.toJS();
@@ -51,7 +51,7 @@ export function parseEncryptionConfig(text: string): EncryptionConfig {
   };
 }
 
-/** Undefined for what is not YAML: the parser's own message might quote a key. */
+/** Returns undefined for a text that is not YAML. The parser's own message might quote a key. */
 function read(text: string): Document | undefined {
   const document = parseDocument(text, { logLevel: "silent" });
   return document.errors.length === 0 ? document : undefined;

@@ -1,16 +1,16 @@
 import { KhwError } from "../../proto/errors.ts";
 
-/** The Kubernetes API, as far as it tells of objects without their content. */
+/** The part of the Kubernetes API that lists objects without their content. */
 export interface MetadataApi extends AsyncDisposable {
-  /** Of a list only the objects' metadata; of discovery all. Any status is an answer. */
+  /** Returns only the objects' metadata of a list, and all of a discovery. Any status is an answer. */
   get(path: string, signal: AbortSignal): Promise<MetadataAnswer>;
-  /** An update that changes nothing: the API server stores the object anew, as it stores objects now. */
+  /** An update without changes: the API server stores the object again, as it stores objects now. */
   touch(path: string, signal: AbortSignal): Promise<MetadataAnswer>;
 }
 
 export interface MetadataAnswer {
   readonly status: number;
-  /** Parsed JSON; undefined for what is none. */
+  /** Parsed JSON; undefined for any other text. */
   readonly body: unknown;
 }
 
@@ -21,17 +21,20 @@ export interface MetadataApiOptions {
   readonly ca: Buffer;
   readonly certificate: Buffer;
   readonly key: Buffer;
-  /** Of connections that are kept. */
+  /** The number of connections to keep. */
   readonly connections: number;
 }
 
 const requestMillis = 30_000;
-/** The plain form for what has no metadata: discovery, and errors. */
+/** Plain JSON for answers without metadata: discovery, and errors. */
 const metadataOf = (kind: string): string => `application/json;as=${kind};g=meta.k8s.io;v=v1,application/json`;
 const reading = { accept: metadataOf("PartialObjectMetadataList") };
 const touching = { accept: metadataOf("PartialObjectMetadata"), "content-type": "application/merge-patch+json" };
 
-/** Over mutual TLS. @throws KhwError UNREACHABLE when there is no answer */
+/**
+ * Connects over mutual TLS.
+ * @throws KhwError UNREACHABLE if there is no answer
+ */
 export async function openMetadataApi(options: MetadataApiOptions): Promise<MetadataApi> {
   const { server, ca, certificate: cert, key, connections } = options;
   const { Agent, request } = await import("undici");

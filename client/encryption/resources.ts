@@ -4,7 +4,7 @@ import type { MetadataApi } from "./metadata-api.ts";
 
 /** A resource as the API serves it. */
 export interface ServedResource {
-  /** As the encryption configuration names it: "secrets", "widgets.example.com". */
+  /** Its name in the encryption configuration: "secrets", "widgets.example.com". */
   readonly name: string;
   /** "/api/v1", "/apis/example.com/v1". */
   readonly base: string;
@@ -12,9 +12,10 @@ export interface ServedResource {
 }
 
 /**
- * The resources of these names, in the API's preferred versions; "*.apps", "*." and "*.*" are all of a group, of the core, of
- * everything. What the API does not serve has no objects that it could be asked for, and is left out.
- * @throws KhwError VERIFY_FAILED for an API that does not answer as it should
+ * Returns the resources of these names, in the API's preferred versions. "*.apps", "*." and "*.*" mean all
+ * resources of a group, of the core group, of the API. Resources that the API does not serve are left out: their
+ * objects cannot be requested.
+ * @throws KhwError VERIFY_FAILED for an API with an unexpected answer
  */
 export async function findResources(
   api: MetadataApi,
@@ -47,7 +48,7 @@ function qualified(plural: string, base: string): string {
   return base === "/api/v1" || group === undefined ? plural : `${plural}.${group}`;
 }
 
-/** The API's roots that a name may mean. */
+/** Returns the API's base paths that a name may mean. */
 async function basesFor(api: MetadataApi, name: string, signal: AbortSignal): Promise<string[]> {
   const group = groupOf(name);
   if (group === "") return ["/api/v1"];
@@ -61,7 +62,7 @@ async function basesFor(api: MetadataApi, name: string, signal: AbortSignal): Pr
   return group === "*" ? ["/api/v1", ...groups] : groups;
 }
 
-/** Those that can be listed and written; subresources are none. */
+/** Returns the resources that can be listed and written, without subresources. */
 async function pluralsAt(api: MetadataApi, base: string, signal: AbortSignal): Promise<string[]> {
   const { status, body } = await api.get(base, signal);
   // An aggregated API that is down keeps its objects elsewhere.

@@ -12,17 +12,17 @@ export interface RewriteOptions {
   readonly atOnce: number;
 }
 
-/** Of a list's page: small enough that pages of objects with large annotations are no burden. */
+/** Objects in a page of a list. Pages of objects with large annotations stay small. */
 const pageSize = 100;
 const tries = 4;
 const pauseMillis = 500;
 const shown = 10;
 
 /**
- * Has every object of the resource stored anew, as the API server stores objects now; their content never leaves the cluster.
- * What is changed or deleted meanwhile by others is theirs: an empty patch takes nobody's change back.
- * @returns how many objects there were
- * @throws KhwError VERIFY_FAILED naming the objects that could not be written; UNREACHABLE
+ * Makes the API server store every object of the resource again, as it stores objects now. Their content never
+ * leaves the cluster. An empty patch keeps the changes that others make meanwhile.
+ * @returns the number of objects
+ * @throws KhwError VERIFY_FAILED that names the objects that could not be written; UNREACHABLE
  */
 export async function rewrite(
   api: MetadataApi,
@@ -50,7 +50,9 @@ export async function rewrite(
   });
 }
 
-/** The paths of all objects. Names alone are kept, and all of them first: a list's pages live for some minutes only. */
+/**
+ * Returns the paths of all objects. All names are read first, since the pages of a list expire after some minutes.
+ */
 async function listPaths(
   api: MetadataApi,
   { base, plural }: ServedResource,
@@ -78,13 +80,16 @@ async function listPaths(
   return paths;
 }
 
-/** A connection that is cut, a conflict and an overloaded server pass; what is left after some tries is told. */
+/**
+ * Lost connections, conflicts and an overloaded server are temporary, so the write is tried again. Returns the last
+ * fault.
+ */
 async function touch(api: MetadataApi, path: string, signal: AbortSignal): Promise<KhwError | undefined> {
   for (let attempt = 1; ; attempt++) {
     let failure: KhwError;
     try {
       const { status, body } = await api.touch(path, signal);
-      // Deleted meanwhile: there is nothing to store.
+      // A deleted object needs no write.
       if (status === 200 || status === 404) return undefined;
       failure = refused(path, status, body);
       if (!passing.has(status)) return failure;

@@ -15,17 +15,20 @@ import {
 } from "../pki/encryption/stage.ts";
 import { encryptsByWildcard, outdated, tellStored, unreadable } from "./stored.ts";
 
-/** What a rotation is made of: each part does the whole of it, or throws. */
+/** The parts of a rotation. Each part is done completely, or throws. */
 export interface RotationParts {
-  /** The configuration on this workstation, as it is now. */
+  /** Returns the configuration on this workstation. */
   read(): Promise<string>;
-  /** Durable when it resolves. */
+  /** Replaces the configuration, durably. */
   replace(text: string): Promise<void>;
-  /** What differs on the nodes from the files here, in words; empty: nothing. @throws where a node cannot be asked */
+  /**
+   * Returns the differences of the nodes from the files here, in words.
+   * @throws if a node cannot be asked
+   */
   differences(): Promise<readonly NodeDifference[]>;
-  /** Every API server runs with the configuration when it resolves. */
+  /** Updates the nodes; afterwards every API server runs with the configuration. */
   roll(): Promise<void>;
-  /** Every object of these resources is stored as it is written now. */
+  /** Stores every object of these resources again, as new objects are stored now. */
   rewrite(resources: readonly string[]): Promise<void>;
   stored(): Promise<readonly StoredValues[]>;
   note(text: string): void;
@@ -39,7 +42,7 @@ export interface NodeDifference {
 }
 
 export interface RotateOptions {
-  /** The provider of the new key; as the configuration has it where not given. */
+  /** The provider of the new key; absent: the configuration's provider. */
   readonly kind?: KeyedKind | undefined;
   readonly now: Date;
 }
@@ -47,10 +50,12 @@ export interface RotateOptions {
 const configStep = "credential/encryption-config.yaml";
 
 /**
- * Replaces the keys that Kubernetes encrypts with: a new key is added, made the one that writes, everything is written with it,
- * the old ones are dropped; between each two all API servers are brought to it. How far it has come is told by the configuration
- * file, the nodes and etcd, so a rotation that was cut short anywhere is brought to its end by the same call.
- * @throws KhwError CREDENTIAL_INVALID for a configuration it cannot rotate; PREFLIGHT_FAILED, with nothing touched
+ * Replaces the keys that Kubernetes encrypts with. A new key is added, becomes the key that writes, encrypts
+ * everything again, and the old keys are removed. All API servers are updated between these steps. The
+ * configuration file, the nodes and etcd show how far a rotation is, so the same call completes an interrupted
+ * rotation.
+ * @throws KhwError CREDENTIAL_INVALID for a configuration that cannot be rotated; PREFLIGHT_FAILED, with nothing
+ * changed
  */
 export async function rotate(parts: RotationParts, { kind, now }: RotateOptions): Promise<void> {
   let config = parseEncryptionConfig(await parts.read());
@@ -85,7 +90,7 @@ export async function rotate(parts: RotationParts, { kind, now }: RotateOptions)
   parts.note(`done: ${told === "" ? "etcd holds nothing encrypted yet" : told}; no other key is in use`);
 }
 
-/** Writes the changed configuration; the same one when nothing changed. */
+/** Writes the changed configuration; returns the same one if there is no change. */
 async function change(
   parts: RotationParts,
   config: EncryptionConfig,
@@ -99,8 +104,8 @@ async function change(
 }
 
 /**
- * The configuration is that of a rotation's end, and nodes or etcd are not: the rotation was cut short in its last part. With a
- * configuration that is not khw's, nothing may differ.
+ * Whether the configuration is that of a completed rotation and nodes or etcd differ from it: the rotation was
+ * interrupted in its last part. With a configuration that is not khw's, there must be no difference.
  */
 async function isUnfinished(parts: RotationParts, { entries }: EncryptionConfig): Promise<boolean> {
   const [differences, stored] = [await parts.differences(), await parts.stored()];

@@ -15,7 +15,7 @@ import { rethrow } from "../cluster/refusal.ts";
 /** An agent's EnrolmentService. Every failure is a KhwError that names the node. */
 export interface EnrolmentNode {
   readonly address: NodeAddress;
-  /** How it stands with the agent's certificate, in the agent's own words. */
+  /** Returns the state of the agent's certificate, in the agent's words. */
   enrolment(signal: AbortSignal): Promise<Answered<{ readonly enrolled: boolean; readonly certificate: string }>>;
   request(nonce: Buffer, signal: AbortSignal): Promise<Answered<SignedRequest>>;
   install(certificate: string, signal: AbortSignal): Promise<void>;
@@ -27,15 +27,18 @@ export interface SignedRequest {
   readonly identityToken: string;
 }
 
-/** An answer, and the certificate that the connection was made with, on which it came. */
+/** An answer, and the agent's certificate on its connection. */
 export type Answered<Value> = Value & { readonly peer: X509Certificate };
 
-/** Whose certificate the agent must have: one of the management CA's for its name; or just this one, whoever signed it. */
+/**
+ * The agent's certificate that is trusted: one of the management CA for its name, or exactly this certificate,
+ * signed by anybody.
+ */
 export type Trust = "management" | X509Certificate;
 
 const callMillis = 60_000;
 
-/** Connects at the first call. Who is trusted for nothing but his key must be known by what he answers. */
+/** Connects at the first call. If only the key is trusted, the answer itself must prove the identity. */
 export function connectEnrolment(address: NodeAddress, identity: ManagementIdentity, trust: Trust): EnrolmentNode {
   const { name, host, port } = address;
   const tls = (): ChannelTls => (trust === "management" ? channelTls(identity) : pinned(identity, trust));
@@ -49,7 +52,7 @@ export function connectEnrolment(address: NodeAddress, identity: ManagementIdent
       const running = begin({ deadline: Date.now() + callMillis }, (error, response) => {
         signal.removeEventListener("abort", cancel);
         if (error !== null) return reject(error);
-        // Node forgets the certificate of a connection that has ended.
+        // Node drops the certificate of a connection that has ended.
         const raw = running.getAuthContext()?.sslPeerCertificate?.raw;
         return resolve({ response, raw });
       });
@@ -76,7 +79,7 @@ export function connectEnrolment(address: NodeAddress, identity: ManagementIdent
       identified((options, done) => client.getEnrolment({}, new Metadata(), options, done), signal),
     request: (nonce, signal) =>
       identified((options, done) => client.getSigningRequest({ nonce }, new Metadata(), options, done), signal),
-    // The agent ends its connections once it has a new certificate, often before the answer is handled here.
+    // The agent closes its connections once it has a new certificate, often before the answer is handled here.
     install: async (certificate, signal) =>
       void (await call(
         (options, done) => client.installCertificate({ certificate }, new Metadata(), options, done),
@@ -93,7 +96,7 @@ type Begin<Response> = (
 
 interface Answer<Response> {
   readonly response: Response;
-  /** The certificate of the connection, as long as there is one. */
+  /** The certificate of the connection while it is open. */
   readonly raw: Buffer | undefined;
 }
 
@@ -102,7 +105,7 @@ interface Call {
   getAuthContext(): { readonly sslPeerCertificate?: { readonly raw?: Buffer } } | null;
 }
 
-/** Good for a certificate that is signed with its own key, as a provisional one is. */
+/** Works for a certificate that is signed with its own key, as a provisional one is. */
 function pinned({ certificate, key }: ManagementIdentity, pin: X509Certificate): ChannelTls {
   return {
     secureContext: createSecureContext({ ca: pin.toString(), cert: certificate, key, minVersion: "TLSv1.3" }),

@@ -26,13 +26,13 @@ export interface EnrolOptions {
   readonly say: (text: string) => void;
 }
 
-/** How long an agent may take to hear from its metadata server which CA may enrol it. */
+/** Time for an agent to get the CA's certificate from its metadata server. */
 const knownMillis = 60_000;
 const againMillis = 500;
 
 /**
- * The node's agent has a certificate of the management CA: one that it has already, or a new one, signed once it is proven which
- * instance asks for it. Answers how the certificate stands, in words.
+ * Gives the node's agent a certificate of the management CA, unless it has one. Signs only after the agent has
+ * proved its instance. Returns the state of the certificate, in words.
  * @throws KhwError
  */
 export async function enrolNode(
@@ -68,8 +68,8 @@ export async function enrolNode(
 }
 
 /**
- * The agent, as soon as it lets us in: one that has only just started first has to hear of the CA, which it judges each new
- * connection by.
+ * Connects to the agent as soon as it accepts this client. An agent that has just started must first get the CA's
+ * certificate, and it checks each new connection with that.
  */
 async function greet(
   address: NodeAddress,

@@ -11,10 +11,10 @@ export interface EnrollerOptions {
   readonly signal: AbortSignal;
 }
 
-/** Enrols one node; answers how its certificate stands, in words. */
+/** Enrols a node; returns the state of its certificate, in words. */
 export type Enroller = (address: NodeAddress) => Promise<string>;
 
-/** What enrolling takes, read once for all of a cluster's nodes: the management CA, Google's keys, the Compute API. */
+/** Opens everything that enrolments need, once for all nodes: the management CA, Google's keys, the Compute API. */
 export async function openEnroller(
   { config, cloud, instances }: Pick<OpenCluster, "config" | "cloud" | "instances">,
   { say, signal }: EnrollerOptions,

@@ -11,7 +11,8 @@ const fetchMillis = 20_000;
 const mostBytes = 262_144;
 
 /**
- * The key set (JWKS) at an https URL, or in a file. @throws KhwError IO_FAILED, UNREACHABLE, CREDENTIAL_INVALID
+ * Reads the key set (JWKS) at an https URL, or in a file.
+ * @throws KhwError IO_FAILED, UNREACHABLE, CREDENTIAL_INVALID
  */
 export async function readKeySet(source: string, signal: AbortSignal): Promise<KeySet> {
   const text = /^https?:\/\//i.test(source) ? await fetchText(source, signal) : await readText(source);
@@ -41,7 +42,7 @@ async function readText(path: string): Promise<string> {
   });
 }
 
-/** By way of HTTPS_PROXY and NO_PROXY where they are set, as all that is asked of Google. */
+/** Uses HTTPS_PROXY and NO_PROXY if they are set, like every request to Google. */
 async function fetchText(url: string, signal: AbortSignal): Promise<string> {
   googleProxy();
   const { EnvHttpProxyAgent, request } = await import("undici");

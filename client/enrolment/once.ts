@@ -1,4 +1,4 @@
-/** What `make` makes at the first call, also for all later ones. */
+/** Returns a function that calls `make` once and returns its result for every call. */
 export function once<Value>(make: () => Promise<Value>): () => Promise<Value> {
   let made: Promise<Value> | undefined;
   return () => (made ??= make());

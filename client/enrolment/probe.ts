@@ -5,7 +5,7 @@ import { KhwError } from "../../proto/errors.ts";
 import type { NodeAddress } from "../cluster/channel.ts";
 
 export interface ProbeOptions {
-  /** How long to wait for somebody to listen there, in milliseconds. */
+  /** How long to wait until a program listens there, in milliseconds. */
   readonly waitMillis: number;
   readonly signal: AbortSignal;
 }
@@ -14,7 +14,7 @@ const attemptMillis = 10_000;
 const againMillis = 500;
 
 /**
- * The certificate that is shown at the node's address, whoever's it is, as soon as somebody listens there.
+ * Returns the certificate at the node's address, trusted or not, as soon as a program listens there.
  * @throws KhwError UNREACHABLE
  */
 export async function probeCertificate(

@@ -2,7 +2,10 @@ import { KhwError } from "../../proto/errors.ts";
 import type { ManagementIdentity, NodeAddress } from "../cluster/channel.ts";
 import { connectEnrolment } from "./connect.ts";
 
-/** The agent serves with the certificate of that serial number, on a connection made anew. @throws KhwError WRONG_NODE, UNREACHABLE */
+/**
+ * Verifies on a new connection that the agent serves with the certificate of that serial number.
+ * @throws KhwError WRONG_NODE, UNREACHABLE
+ */
 export async function prove(
   address: NodeAddress,
   identity: ManagementIdentity,

@@ -5,17 +5,17 @@ import type { Reference } from "../gce/references.ts";
 import { refusedBecause } from "../gce/refusal.ts";
 import type { Instance } from "../gce/resources.ts";
 
-/** How often somebody else may change the instance's metadata between our reading and our writing. */
+/** How often another user may change the instance's metadata between the client's read and write. */
 const tries = 5;
 
 export interface Published {
   readonly instance: Instance;
-  /** False when the metadata held the certificate already. */
+  /** False if the metadata already had the certificate. */
   readonly changed: boolean;
 }
 
 /**
- * The instance's metadata hold the management CA's certificate; every other item of theirs stays as it is.
+ * Puts the management CA's certificate into the instance's metadata. All other items stay.
  * @throws KhwError COMPUTE_FAILED
  */
 export async function publishCa(
@@ -35,7 +35,7 @@ export async function publishCa(
       await compute.setMetadata(reference, metadata, signal);
       return { instance, changed: true };
     } catch (error) {
-      // Somebody else's change is read anew, and never overwritten.
+      // A change of another user is read again, and never overwritten.
       if (!refusedBecause(error, "changed") || left === 1) throw error;
     }
   }

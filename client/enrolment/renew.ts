@@ -7,15 +7,16 @@ import { prove } from "./prove.ts";
 
 export interface RenewOptions {
   readonly identity: ManagementIdentity;
-  /** Opened when the first node is due: the CA's key is not read before. */
+  /** Opened when the first node is due; the CA's key is not read before. */
   readonly signer: () => Promise<Signer>;
   readonly signal: AbortSignal;
 }
 
 /**
- * The node's agent has a certificate that is not past two thirds of its life: a new one for a new key, where the present one is,
- * asked for and brought over the connection that the present one vouches for. Answers the new one in words; undefined where
- * nothing was to do. @throws KhwError
+ * Renews the certificate of the node's agent if it is past two thirds of its life. The new certificate is for a new
+ * key, and travels over the connection that the present certificate authenticates. Returns the new certificate in
+ * words; undefined if no renewal was due.
+ * @throws KhwError
  */
 export async function renewNode(
   address: NodeAddress,

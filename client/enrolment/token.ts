@@ -2,30 +2,31 @@ import { KhwError } from "../../proto/errors.ts";
 import { isFields } from "../gce/fields.ts";
 import type { KeySet } from "./jwks.ts";
 
-/** Which instance an identity token must be from, and for what. */
+/** The instance and the purpose that an identity token must have. */
 export interface ExpectedToken {
   readonly project: string;
   readonly zone: string;
   readonly name: string;
-  /** The instance's number, as the Compute API says it. */
+  /** The instance's number in the Compute API. */
   readonly id: string;
   readonly audience: string;
 }
 
 const issuer = "https://accounts.google.com";
-/** From the token's making to now; it was made for a question of a moment ago. */
+/** The largest age of a token; it was made for a request of a moment ago. */
 const maxAge = "5m";
-/** Between Google's clock and this workstation's. */
+/** The tolerated difference between Google's clock and this workstation's. */
 const clockTolerance = "60s";
 
 /**
- * The token (a JWT in Google's format "full") is signed by Google, was made now for this very question, and is from just this
- * instance. @throws KhwError IDENTITY_MISMATCH saying what is wrong
+ * Verifies that Google signed the token (a JWT in Google's format "full") just now, for this request and this
+ * instance.
+ * @throws KhwError IDENTITY_MISMATCH with the reason
  */
 export async function verifyIdentityToken(token: string, keys: KeySet, expected: ExpectedToken): Promise<void> {
   const { jwtVerify } = await import("jose");
   const { payload } = await jwtVerify(token, keys, {
-    // The one that Google signs with. Whoever could choose another could do without a signature.
+    // Google's algorithm alone. A free choice of the algorithm would allow a token without a signature.
     algorithms: ["RS256"],
     issuer,
     audience: expected.audience,
@@ -35,7 +36,7 @@ export async function verifyIdentityToken(token: string, keys: KeySet, expected:
   }).catch((cause: unknown) => {
     throw refused(cause instanceof Error ? cause.message : String(cause), cause);
   });
-  // A token for several audiences could be meant for somebody else as well.
+  // A token for several audiences could be meant for another service.
   if (payload.aud !== expected.audience) throw refused("it is for other audiences, too");
   const google = isFields(payload["google"]) ? payload["google"] : {};
   const engine = isFields(google["compute_engine"]) ? google["compute_engine"] : {};

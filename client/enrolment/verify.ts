@@ -5,7 +5,7 @@ import { readRequest, type SigningRequest } from "../pki/management/request.ts";
 import type { KeySet } from "./jwks.ts";
 import { type ExpectedToken, verifyIdentityToken } from "./token.ts";
 
-/** What an agent answered to the question for its signing request, and with which certificate the connection was made. */
+/** An agent's signing request, and the certificate of the connection that it came on. */
 export interface Answer {
   readonly request: string;
   readonly identityToken: string;
@@ -13,15 +13,15 @@ export interface Answer {
 }
 
 export interface Question {
-  /** The random bytes that were sent. */
+  /** The random bytes of the request. */
   readonly nonce: Buffer;
   readonly keys: KeySet;
   readonly instance: Omit<ExpectedToken, "audience">;
 }
 
 /**
- * The request, once it is proven that the instance itself made it: Google's token binds the instance to the request and to our
- * nonce, and the connection was made with the request's key, so nobody sits in between.
+ * Returns the signing request after it is proved that the instance made it. Google's token binds the instance to
+ * the request and to the client's nonce. The connection was made with the request's key, so nobody sits in between.
  * @throws KhwError CREDENTIAL_INVALID, WRONG_NODE, IDENTITY_MISMATCH
  */
 export async function verifyAnswer(

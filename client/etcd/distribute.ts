@@ -6,10 +6,10 @@ import { Snapshot } from "../../proto/gen/khw/agent/v1/etcd.ts";
 import type { Member } from "../cluster/open.ts";
 import type { HeldSnapshot } from "./snapshots.ts";
 
-/** What is restored, and where its bytes come from. */
+/** A snapshot to restore, and the source of its bytes. */
 export interface Source {
   readonly snapshot: Snapshot;
-  /** The nodes that have it. */
+  /** The nodes that have the snapshot. */
   readonly nodes: readonly string[];
   readonly read: (signal: AbortSignal) => AsyncIterable<Uint8Array>;
 }
@@ -46,7 +46,7 @@ export async function fileSource(path: string): Promise<Source> {
   return { snapshot, nodes: [], read: () => createReadStream(path) };
 }
 
-/** The node has it, and has proved it just now. */
+/** Copies the snapshot to the node if needed, and makes the node verify it. */
 export async function bringTo({ node }: Member, source: Source, signal: AbortSignal): Promise<Snapshot> {
   const { snapshot, nodes, read } = source;
   return nodes.includes(node.address.name)

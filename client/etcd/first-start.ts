@@ -3,8 +3,9 @@ import type { Member } from "../cluster/open.ts";
 import type { NodeWork } from "../rollout/node-work.ts";
 
 /**
- * The nodes on which a member of khw's etcd would be begun while another controller does not answer. That one may have the data
- * of a cluster which these, made anew, would begin a second time.
+ * Returns the nodes on which a first member of khw's etcd would start while another controller does not answer.
+ * That controller may have the data of a cluster, and these nodes, if they were made again, would start a second
+ * one.
  */
 export function uncertainBeginnings(members: readonly Member[], work: readonly NodeWork[]): KhwError[] {
   const away = members.filter(({ info }) => info === undefined).map(({ node }) => node.address.name);

@@ -3,10 +3,10 @@ import { type EtcdMember, type GetEtcdStatusResponse, RestorePhase } from "../..
 import type { Member } from "../cluster/open.ts";
 import { nodesAtOnce, onNodes } from "../cluster/for-each-node.ts";
 
-/** What one node's agent tells of its member. */
+/** The report of a node's agent about its member. */
 export interface NodeEtcd {
   readonly node: string;
-  /** Absent when the agent could not be asked. */
+  /** Absent if the agent did not answer. */
   readonly status?: GetEtcdStatusResponse;
   readonly error?: KhwError;
 }
@@ -18,7 +18,7 @@ export async function readEtcd(members: readonly Member[], signal: AbortSignal):
   );
 }
 
-/** All that is wrong, a sentence each; empty: every member is well, and of one cluster with one leader. */
+/** Returns every problem, a sentence each; empty if every member is healthy, in one cluster with one leader. */
 export function etcdProblems(nodes: readonly NodeEtcd[]): string[] {
   return [...nodes.flatMap(problemsOfNode), ...problemsTogether(nodes)];
 }

@@ -10,7 +10,7 @@ import type { NodeEtcd } from "./overview.ts";
 import { unfinishedRestore } from "./overview.ts";
 import { bringTo, type Source } from "./distribute.ts";
 
-/** A restore as it is begun, or gone on with. */
+/** A restore that begins or continues. */
 export interface RestoreRun {
   readonly id: string;
   readonly source: Source;
@@ -20,11 +20,11 @@ export interface RestoreRun {
 
 export interface RunOptions {
   readonly progress: Progress;
-  /** Ctrl-C: the phase in hand is ended, and no other begun. */
+  /** Ctrl-C: the current phase ends, and no other begins. */
   readonly signal: AbortSignal;
 }
 
-/** What was begun on the nodes is ended by its own deadline, not by Ctrl-C. */
+/** Work that has begun on the nodes ends by its own deadline, not by Ctrl-C. */
 const never = new AbortController().signal;
 
 const phases = [
@@ -35,17 +35,17 @@ const phases = [
   [RestorePhase.RESTORE_PHASE_FINISHED, "finish", "its API server is started"],
 ] as const;
 
-/** The id of the restore that some node has begun and not finished, for this snapshot; else a new one. */
+/** Returns the id of the unfinished restore of this snapshot on any node; else a new id. */
 export function restoreIdFor(snapshotId: string, nodes: readonly NodeEtcd[]): string {
   const begun = nodes.map(unfinishedRestore).find((restore) => restore?.snapshotId === snapshotId);
   return begun?.id ?? randomUUID();
 }
 
 /**
- * Restores the cluster: the snapshot is brought to every node and proved there, and only then is anything stopped. Each phase
- * begins when all nodes have ended the one before: no member starts while another has the data of before. Answers false when
- * Ctrl-C came between two phases.
- * @throws KhwError what the nodes of a phase failed with; the same command goes on from there
+ * Restores the cluster. The snapshot is copied to every node and verified there before any component stops. Each
+ * phase begins when all nodes have ended the phase before, so no member starts while another has the old data.
+ * Returns false if Ctrl-C came between two phases.
+ * @throws KhwError the errors of the nodes in a phase; the same command continues from there
  */
 export async function runRestore(run: RestoreRun, options: RunOptions): Promise<boolean> {
   const { source, members } = run;
@@ -63,7 +63,7 @@ export async function runRestore(run: RestoreRun, options: RunOptions): Promise<
   return true;
 }
 
-/** Everybody is held, or nobody: while one of them is busy, the others go on serving. */
+/** Holds all nodes or none: if one is busy, the others keep serving. */
 async function holdAll(run: RestoreRun, options: RunOptions): Promise<void> {
   const { members } = run;
   const request = requestOf(run, RestorePhase.RESTORE_PHASE_HELD);
@@ -72,7 +72,7 @@ async function holdAll(run: RestoreRun, options: RunOptions): Promise<void> {
     await together(members, options, { id: "hold", summary: "nobody else may change it", work });
   } catch (error) {
     const given = requestOf(run, RestorePhase.RESTORE_PHASE_ABANDONED);
-    // Whoever is further than that refuses: there it goes on when the command is run again.
+    // A node in a later phase refuses; there the same command continues later.
     await Promise.allSettled(members.map(({ node }) => node.etcd.advance(given, never)));
     throw error;
   }
@@ -93,7 +93,7 @@ interface Work {
   readonly work: (member: Member) => Promise<unknown>;
 }
 
-/** On all nodes at once; resolves when all have done it. */
+/** Runs a phase on all nodes at once; resolves when all have done it. */
 async function together(
   members: readonly Member[],
   { progress }: RunOptions,
@@ -122,7 +122,7 @@ async function together(
   });
 }
 
-/** Nobody is left out: a member with the data of before would be another cluster's. */
+/** No node may be left out: a member with the old data would belong to another cluster. */
 export function refuseAbsent(members: readonly Member[], nodes: readonly NodeEtcd[]): void {
   const errors = [...members.flatMap(({ error }) => error ?? []), ...nodes.flatMap(({ error }) => error ?? [])];
   const [first] = errors;
@@ -134,7 +134,7 @@ export function refuseAbsent(members: readonly Member[], nodes: readonly NodeEtc
   });
 }
 
-/** What is asked before anything is touched. */
+/** Returns the text to confirm before anything changes. */
 export function confirmation({ source: { snapshot }, members }: RestoreRun): KhwError {
   const taken =
     snapshot.node === ""

@@ -7,7 +7,10 @@ import { several } from "../cluster/combine-errors.ts";
 
 const intervalMillis = 1_000;
 
-/** Every API server is well. @throws KhwError VERIFY_FAILED, after the time, with what each lacks. */
+/**
+ * Waits until every API server is healthy.
+ * @throws KhwError VERIFY_FAILED after the time limit, with the reason of each
+ */
 export async function servingAgain(
   members: readonly Member[],
   { signal, timeoutMillis }: { readonly signal: AbortSignal; readonly timeoutMillis: number },
@@ -20,7 +23,7 @@ export async function servingAgain(
     });
     const errors = answers.flatMap(({ name, value, error }) => {
       if (error !== undefined) return error;
-      // Etcd may be all that there is yet.
+      // The node may have only etcd yet.
       if (value === undefined || value.activeState === "not-found" || value.health === Health.HEALTH_HEALTHY) return [];
       return new KhwError("NOT_READY", `kube-apiserver: ${value.reason}`, { node: name });
     });

@@ -3,7 +3,7 @@ import { type ListSnapshotsResponse, type Snapshot, SnapshotOrigin } from "../..
 import type { Member } from "../cluster/open.ts";
 import { type Answer, nodesAtOnce, onNodes } from "../cluster/for-each-node.ts";
 
-/** A proved snapshot, and who has it. */
+/** A verified snapshot, and the nodes that have it. */
 export interface HeldSnapshot {
   readonly snapshot: Snapshot;
   readonly nodes: readonly string[];
@@ -16,7 +16,7 @@ export function readSnapshots(
   return onNodes(members, nodesAtOnce, (node) => node.etcd.list(signal));
 }
 
-/** Each once, oldest first; the same name with other bytes is another. */
+/** Returns each snapshot once, oldest first. The same name with other bytes is another snapshot. */
 export function heldSnapshots(answers: readonly Answer<ListSnapshotsResponse>[]): HeldSnapshot[] {
   const held = new Map<string, HeldSnapshot>();
   for (const { name, value } of answers) {
@@ -35,9 +35,9 @@ function isCopy({ origin }: Snapshot): boolean {
 }
 
 /**
- * The snapshot of that name, or the newest that was taken from a member: when a file's was taken is not known.
- * @throws KhwError INVALID_ARGUMENT when there is none, or when the newest holds less than an older one of the same cluster:
- * then etcd was emptied in between, and whoever wants that must name it.
+ * Returns the snapshot of that name, or the newest that was taken from a member: the age of a file is unknown.
+ * @throws KhwError INVALID_ARGUMENT if there is no such snapshot, or if the newest has less than an older one of
+ * the same cluster: etcd was then emptied in between, and the user must name the snapshot
  */
 export function chooseSnapshot(held: readonly HeldSnapshot[], name: string): HeldSnapshot {
   const hint = "`khw-client etcd snapshot list` shows those that there are; a file is given as ./FILE";

@@ -8,7 +8,7 @@ import type { HeldSnapshot } from "./snapshots.ts";
 
 const memberHead = ["NODE", "MEMBER", "ROLE", "TERM", "INDEX", "APPLIED", "REVISION", "DB SIZE", "IN USE", "VERSION"];
 
-/** A line a node. */
+/** Returns a table with a line for each node. */
 export function memberTable(nodes: readonly NodeEtcd[]): Promise<string> {
   return textTable(
     memberHead,
@@ -31,7 +31,7 @@ export function roleOf({ memberId, leaderId, learner }: EtcdMember): string {
 
 const snapshotHead = ["SNAPSHOT", "TAKEN", "SIZE", "REVISION", "KEYS", "ORIGIN", "ON", "UPLOADED TO"];
 
-/** Newest last. */
+/** Returns the table of snapshots, newest last. */
 export function snapshotTable(held: readonly HeldSnapshot[]): Promise<string> {
   return textTable(
     snapshotHead,

@@ -1,4 +1,4 @@
-/** The load balancer of lab 08: which resources, with which values, in front of which instances. */
+/** The load balancer of lab 08: the resources, their values, and the instances behind them. */
 export interface LoadBalancerConfig {
   readonly project: string;
   readonly region: string;
@@ -6,7 +6,7 @@ export interface LoadBalancerConfig {
   readonly network: string;
   /** The name of the regional static address that clients use. */
   readonly addressName: string;
-  /** Reserve the address when there is none; otherwise its absence is an error. */
+  /** Reserve the address if it does not exist; otherwise its absence is an error. */
   readonly createAddress: boolean;
   readonly healthCheck: {
     readonly name: string;
@@ -17,7 +17,7 @@ export interface LoadBalancerConfig {
   };
   readonly firewallRule: {
     readonly name: string;
-    /** Where probes come from, in CIDR notation. */
+    /** The sources of probes, in CIDR notation. */
     readonly sourceRanges: readonly string[];
   };
   readonly targetPool: string;
@@ -32,7 +32,7 @@ export interface InstanceName {
   readonly zone: string;
 }
 
-/** Where the API is and who asks it. */
+/** The address of the API, and the credentials for it. */
 export interface ComputeConnection {
   readonly project: string;
   /** Base URL up to and with the version. */
@@ -46,7 +46,7 @@ export interface ComputeConnection {
 
 export const defaultEndpoint = "https://compute.googleapis.com/compute/v1/";
 
-/** All that lab 08 fixes; project, region and instances are the reader's own. */
+/** All values that lab 08 fixes; project, region and instances are the reader's own. */
 export const labLoadBalancer = {
   network: "kubernetes-the-hard-way",
   addressName: "kubernetes-the-hard-way",

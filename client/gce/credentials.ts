@@ -6,7 +6,7 @@ import { isFields } from "./fields.ts";
 import { googleProxy, networkHint } from "./proxy.ts";
 import { proxyFetch } from "./proxy-fetch.ts";
 
-/** The headers that authenticate a request; none where there is no authentication. Called for every request. */
+/** Returns the headers that authenticate a request; empty without authentication. Called for every request. */
 export type Credentials = (signal: AbortSignal) => Promise<Readonly<Record<string, string>>>;
 
 const scopes = ["https://www.googleapis.com/auth/compute"];
@@ -15,7 +15,10 @@ const lookupMillis = 30_000;
 const unanswered = /request to \S+ failed, reason: /;
 const signIn = "sign in: gcloud auth application-default login; or name a service account's key file in gce.auth";
 
-/** Credentials as `gce.auth` names them (see ComputeConnection); looked up at the first request, kept for the process. */
+/**
+ * Opens the credentials of `gce.auth` (see ComputeConnection). They are looked up at the first request and kept for
+ * the process.
+ */
 export function openCredentials(auth: string, project: string): Credentials {
   let source: Promise<Credentials> | undefined;
   return async (signal) => {
@@ -38,7 +41,7 @@ async function find(auth: string, project: string, signal: AbortSignal): Promise
   }
 }
 
-/** Undefined when there are none. */
+/** Returns undefined if there are no such credentials. */
 async function applicationDefault(project: string): Promise<Credentials | undefined> {
   const { GoogleAuth } = await import("google-auth-library");
   try {
@@ -57,7 +60,7 @@ async function serviceAccount(file: string): Promise<Credentials> {
     if (!isServiceAccount(key)) throw new Error("it is not a service account's key file");
     return await headersOf(new JWT({ email: key.client_email, key: key.private_key, scopes }));
   } catch (error) {
-    // A parser's message quotes what it read, which is a secret here.
+    // A parser's message quotes the text, which is a secret here.
     const shown = error instanceof SyntaxError ? new Error("it is not JSON") : error;
     throw unusable(`gce.auth: ${file}`, shown);
   }
@@ -83,7 +86,7 @@ async function headersOf(client: AuthClient): Promise<Credentials> {
   };
 }
 
-/** Makes a client, and those that it has inside (of an impersonated or a federated account), send with this function. */
+/** Makes a client, and its inner clients (of an impersonated or a federated account), send with this function. */
 function sendWith(client: object, fetchImplementation: typeof fetch): void {
   if (!hasTransporter(client)) return;
   client.transporter.defaults.fetchImplementation = fetchImplementation;
@@ -94,7 +97,7 @@ function hasTransporter(value: object): value is Pick<AuthClient, "transporter">
   return "transporter" in value && typeof value.transporter === "object" && value.transporter !== null;
 }
 
-/** The token is read from a pipe and stays in memory: it is never an argument. */
+/** Reads the token from a pipe and keeps it in memory: it is never an argument. */
 async function gcloudToken(signal: AbortSignal): Promise<Credentials> {
   const token = await new Promise<string>((resolve, reject) => {
     execFile("gcloud", ["auth", "print-access-token", "--quiet"], { signal }, (error, stdout, stderr) => {

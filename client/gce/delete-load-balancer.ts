@@ -9,13 +9,14 @@ import { refusedBecause } from "./refusal.ts";
 import { pause } from "./retry.ts";
 
 export interface DeleteOptions {
-  /** Give the static address back too: certificates that name it become useless. */
+  /** Release the static address too: certificates that name it become useless. */
   readonly address: boolean;
 }
 
 /**
- * The load balancer's resources are gone, users before what they use. What serves others is left as it is and reported as
- * COMPUTE_DRIFT: a pool that holds other instances, with all around it; a forwarding rule that leads elsewhere.
+ * Removes the load balancer's resources, each before the resources that it uses. Resources in use by others stay,
+ * and are reported as COMPUTE_DRIFT: a pool with other instances, with everything around it; a forwarding rule to
+ * another target.
  */
 export function deleteLoadBalancerSteps(config: LoadBalancerConfig, options: DeleteOptions): Step<Compute>[] {
   const { address, healthCheck, firewall, pool, forwardingRule } = loadBalancerReferences(config);
@@ -41,7 +42,7 @@ export function deleteLoadBalancerSteps(config: LoadBalancerConfig, options: Del
   }
 }
 
-/** Nothing is deleted while others are in the pool. */
+/** Deletes nothing while other instances are in the pool. */
 function onlyControllers(id: string, config: LoadBalancerConfig): Step<Compute> {
   return {
     id,
@@ -52,7 +53,7 @@ function onlyControllers(id: string, config: LoadBalancerConfig): Step<Compute> 
       if (foreign.length > 0) throw foreignInstances(config, foreign);
       return null;
     },
-    // The check holds or throws: who else is in the pool is not khw's to change.
+    // The check passes or throws: other instances in the pool are not khw's to change.
     apply: async () => {},
   };
 }
@@ -67,7 +68,7 @@ function absent(id: string, reference: Reference, needs: readonly string[]): Ste
   };
 }
 
-/** How long Google may take to notice that the user of a resource, deleted just now, is gone. */
+/** Time for Google to notice that a resource was deleted which used another. */
 const settleMillis = 20_000;
 
 async function deleteOnceFree(

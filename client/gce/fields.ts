@@ -1,15 +1,15 @@
 import { KhwError } from "../../proto/errors.ts";
 import { oneLine } from "../../proto/sanitize.ts";
 
-/** What an answer's JSON object holds, not yet looked at. The readers below throw COMPUTE_FAILED for another type. */
+/** The fields of an answer's JSON object, unchecked. The readers below throw COMPUTE_FAILED for another type. */
 export type Fields = Readonly<Record<string, unknown>>;
 
-/** The text in one line, sanitized. */
+/** Returns the text as a single line, sanitized. */
 export function text(fields: Fields, field: string, absent = ""): string {
   return oneLine(rawText(fields, field, absent));
 }
 
-/** Google's text unchanged, to be sent back; it must never be shown. */
+/** Returns Google's text unchanged, to send it back; it must never be shown. */
 export function rawText(fields: Fields, field: string, absent = ""): string {
   const value = fields[field] ?? absent;
   return typeof value === "string" ? value : unreadable(field, "a text");

@@ -3,16 +3,21 @@ import type { InstanceName, LoadBalancerConfig } from "./config.ts";
 import { loadBalancerReferences } from "./load-balancer.ts";
 import { instanceReference, pathOf } from "./references.ts";
 
-/** UNKNOWN: Google says nothing about it yet (no forwarding rule leads to the pool). MISSING: it is not in the pool. */
+/**
+ * UNKNOWN: Google reports no health yet (no forwarding rule points to the pool). MISSING: it is not in the pool.
+ */
 export type HealthState = "HEALTHY" | "UNHEALTHY" | "UNKNOWN" | "MISSING";
 
 export interface BackendHealth extends InstanceName {
   readonly state: HealthState;
-  /** The public address that it is healthy for; empty when Google names none. */
+  /** The public address that the health is for; empty if Google names no address. */
   readonly address: string;
 }
 
-/** Each controller as the load balancer sees it, in the order of the config. A pool that does not exist misses them all. */
+/**
+ * Returns each controller's health by the load balancer, in the order of the config. If the pool does not exist,
+ * all are MISSING.
+ */
 export async function poolHealth(
   compute: Compute,
   config: LoadBalancerConfig,

@@ -7,16 +7,16 @@ import { googleProxy, networkHint } from "./proxy.ts";
 import { readRefusal, refused, Refusal } from "./refusal.ts";
 import { isTransient, pause, pauseMillis, type RetryPolicy } from "./retry.ts";
 
-/** One request to the API. Sending it again must be harmless: a mutation carries a `requestId`. */
+/** A request to the API. Sending it again must be harmless: a change has a `requestId`. */
 export interface ApiRequest {
   readonly method: "GET" | "POST" | "PATCH" | "DELETE";
   /** From `projects/` on. */
   readonly path: string;
   readonly query?: Readonly<Record<string, string>>;
   readonly body?: object;
-  /** What it is for, as messages name it. */
+  /** The purpose of the request, for messages. */
   readonly what: string;
-  /** For one try; 30 seconds. */
+  /** For a single try; 30 seconds by default. */
   readonly timeoutMillis?: number;
 }
 
@@ -27,14 +27,17 @@ export interface HttpOptions {
 }
 
 export interface Http extends AsyncDisposable {
-  /** The answer's JSON object. @throws KhwError COMPUTE_FAILED, with a Refusal as cause when the API answered. */
+  /**
+   * Returns the answer's JSON object.
+   * @throws KhwError COMPUTE_FAILED, with a Refusal as cause if the API answered
+   */
   send(request: ApiRequest, signal: AbortSignal): Promise<Fields>;
 }
 
 const headers = { accept: "application/json", "user-agent": "khw-client" };
 const jsonBody = { "content-type": "application/json" };
 
-/** The API over HTTP, by way of HTTPS_PROXY and NO_PROXY where they are set. Connects at the first request. */
+/** Opens the API over HTTP, with HTTPS_PROXY and NO_PROXY if they are set. Connects at the first request. */
 export function openHttp({ endpoint, credentials, retry }: HttpOptions): Http {
   const base = parseEndpoint(endpoint);
   let undici: Promise<Undici> | undefined;
@@ -72,7 +75,7 @@ export function openHttp({ endpoint, credentials, retry }: HttpOptions): Http {
       }
     },
     async [Symbol.asyncDispose]() {
-      // If it could not be loaded, the request has said so.
+      // If undici could not be loaded, the request has reported that.
       await undici?.then(
         async ({ dispatcher }) => dispatcher.destroy(),
         () => undefined,
@@ -94,14 +97,14 @@ function parseEndpoint(endpoint: string): URL {
   if (base === undefined || !/^https?:$/.test(base.protocol)) {
     throw new KhwError("INVALID_ARGUMENT", `gce.endpoint: ${show(endpoint)} is not an http or https URL`);
   }
-  // A relative path replaces what follows the last slash.
+  // A relative path replaces the text after the last slash.
   if (!base.pathname.endsWith("/")) base.pathname += "/";
   return base;
 }
 
 /**
- * A token that anyone on the way could read is not sent. The host needs no check: it is Google's, or the command line or a
- * khw.yaml names it that nobody else may write. No environment variable changes it, and no redirect is followed.
+ * Refuses to send a token that others on the network could read. The host needs no check: it is Google's, or the
+ * command line or a trusted khw.yaml names it. No environment variable changes it, and redirects are not followed.
  */
 function requireSecrecy({ protocol, hostname }: URL): void {
   const loopback =
@@ -121,7 +124,10 @@ function parseJson(text: string): unknown {
   }
 }
 
-/** The error as khw reports it; what comes neither from the API nor from the connection is a bug and stays as it is. */
+/**
+ * Returns the error as khw reports it. An error that comes neither from the API nor from the connection is a bug
+ * and stays as it is.
+ */
 function reported({ what, path }: ApiRequest, base: URL, error: unknown): unknown {
   if (error instanceof Refusal) return refused(what, path, error);
   const code = connectionFault(error);

@@ -4,24 +4,24 @@ import type { InstanceName } from "./config.ts";
 import { instanceReference, nameOf, type Place } from "./references.ts";
 import type { Instance } from "./resources.ts";
 
-/** A controller's machine as Compute Engine knows it. */
+/** A controller's machine in Compute Engine. */
 export interface ResolvedInstance extends InstanceName {
-  /** The first interface's address in its network. */
+  /** The internal address of the first interface. */
   readonly internalIp: string;
-  /** Undefined when it has none. */
+  /** Undefined if it has no external address. */
   readonly externalIp: string | undefined;
   /** RUNNING, TERMINATED, ... */
   readonly status: string;
 }
 
 export interface InstancePlace extends Place {
-  /** Where all of them are; undefined: anywhere in the region. */
+  /** The zone of all instances; undefined: any zone of the region. */
   readonly zone?: string | undefined;
 }
 
 /**
- * The instances of those names, in that order.
- * @throws KhwError COMPUTE_FAILED naming all that are missing or in several zones
+ * Returns the instances of those names, in that order.
+ * @throws KhwError COMPUTE_FAILED that names all that are missing or in several zones
  */
 export async function resolveInstances(
   compute: Compute,
@@ -41,7 +41,10 @@ export async function resolveInstances(
   return candidates.flatMap(({ found }) => found.map(toResolved));
 }
 
-/** Where the instances of those names are, in that order; asks only when no zone is known. @throws as resolveInstances */
+/**
+ * Returns the zones of the instances of those names, in that order. Asks the API only if no zone is known.
+ * @throws as resolveInstances
+ */
 export async function locateInstances(
   compute: Compute,
   names: readonly string[],
@@ -62,7 +65,7 @@ async function instancesOf(
     const found = await compute.get(instanceReference(place.project, { name, zone: place.zone }), signal);
     return found === undefined ? [] : [found];
   }
-  // A target pool takes instances of its own region only.
+  // A target pool accepts only instances of its own region.
   const everywhere = await compute.instancesNamed(place.project, name, signal);
   return everywhere.filter(({ zone }) => nameOf(zone).startsWith(`${place.region}-`));
 }

@@ -8,8 +8,9 @@ import type { Allowed } from "./resources.ts";
 import { compare, compareSets, resourceStep } from "./resource-step.ts";
 
 /**
- * The load balancer of lab 08, resource by resource. Values that the lab does not state (a probe's interval, a rule's
- * priority, target tags, descriptions) are Google's defaults when khw creates a resource, and the owner's to change later.
+ * Returns the steps of lab 08's load balancer, resource by resource. The lab leaves some values out (a probe's
+ * interval, a rule's priority, target tags, descriptions). khw creates these with Google's defaults, and the owner
+ * may change them later.
  */
 export function loadBalancerSteps(config: LoadBalancerConfig): Step<Compute>[] {
   return [
@@ -22,7 +23,7 @@ export function loadBalancerSteps(config: LoadBalancerConfig): Step<Compute>[] {
   ];
 }
 
-/** The references of the load balancer's own resources. */
+/** Returns the references of the load balancer's own resources. */
 export function loadBalancerReferences(config: LoadBalancerConfig) {
   return {
     address: regionalReference(config, "addresses", config.addressName),
@@ -33,7 +34,10 @@ export function loadBalancerReferences(config: LoadBalancerConfig) {
   };
 }
 
-/** The value of the static address. @throws KhwError COMPUTE_FAILED when it is not reserved */
+/**
+ * Returns the static address.
+ * @throws KhwError COMPUTE_FAILED if it is not reserved
+ */
 export async function publicAddress(
   compute: Compute,
   config: LoadBalancerConfig,
@@ -45,7 +49,7 @@ export async function publicAddress(
   return found.address;
 }
 
-/** The static address is reserved: it is in the API server's certificate, so that khw only makes one when told to. */
+/** The static address is in the API server's certificate, so khw reserves one only on request. */
 function addressStep(config: LoadBalancerConfig): Step<Compute> {
   const { address: reference } = loadBalancerReferences(config);
   const step = resourceStep({
@@ -71,7 +75,7 @@ function noAddress({ project, region }: LoadBalancerConfig, { name }: Reference)
   });
 }
 
-/** Google asks each controller's nginx for the API server's health, as lab 08 has it. */
+/** Google probes the API server's health through each controller's nginx, as in lab 08. */
 function healthCheckStep(config: LoadBalancerConfig): Step<Compute> {
   const { healthCheck: reference } = loadBalancerReferences(config);
   const { host, requestPath, port } = config.healthCheck;
@@ -117,7 +121,7 @@ function showAllowed({ IPProtocol, ports = [] }: Allowed): string {
   return ports.length === 0 ? IPProtocol : `${IPProtocol}:${ports.join(",")}`;
 }
 
-/** The target pool exists and asks the health check, and that one only: a pool holds no more than one. */
+/** The target pool has this health check and no other: a pool has at most one. */
 function targetPoolStep(config: LoadBalancerConfig): Step<Compute> {
   const { pool: reference, healthCheck } = loadBalancerReferences(config);
   return resourceStep({
@@ -138,7 +142,10 @@ function targetPoolStep(config: LoadBalancerConfig): Step<Compute> {
   });
 }
 
-/** The static address leads to the pool. A rule that leads elsewhere carries someone's traffic: it is reported, not moved. */
+/**
+ * The static address points to the pool. A rule with another target carries other traffic: it is reported, and not
+ * changed.
+ */
 function forwardingRuleStep(config: LoadBalancerConfig): Step<Compute> {
   const { forwardingRule: reference, pool } = loadBalancerReferences(config);
   const ports = `${config.port}-${config.port}`;

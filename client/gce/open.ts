@@ -4,8 +4,8 @@ import { openCredentials } from "./credentials.ts";
 import { restCompute } from "./rest.ts";
 
 /**
- * The Compute Engine API as the configuration names it. Nothing is looked up or connected before the first request.
- * `operationMillis` is how long one of its operations may take.
+ * Opens the Compute Engine API of the configuration. Nothing is looked up or connected before the first request.
+ * `operationMillis` is the time limit of an operation.
  */
 export function openCompute(
   { project, endpoint, auth }: ComputeConnection,

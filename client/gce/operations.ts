@@ -7,9 +7,9 @@ import { operationRefusal, refused } from "./refusal.ts";
 import { pause } from "./retry.ts";
 
 export interface WaitOptions {
-  /** What the operation does, as messages name it. */
+  /** The operation's purpose, for messages. */
   readonly what: string;
-  /** The path of the resource that it changes. */
+  /** The path of the changed resource. */
   readonly path: string;
   readonly deadlineMillis: number;
   readonly signal: AbortSignal;
@@ -18,12 +18,12 @@ export interface WaitOptions {
 /** `wait` blocks for up to two minutes. */
 const waitMillis = 150_000;
 
-/** A wait that comes back at once, not done, must not become a busy loop. */
+/** A wait that returns at once, not done, must not become a busy loop. */
 const shortestWaitMillis = 200;
 
 /**
- * Waits until the operation, as a mutation answered it, is done.
- * @throws KhwError COMPUTE_FAILED with the operation's own code and message; TIMEOUT with the last state seen
+ * Waits until the operation of a change is done.
+ * @throws KhwError COMPUTE_FAILED with the operation's own code and message; TIMEOUT with its last state
  */
 export async function awaitOperation(http: Http, started: Fields, options: WaitOptions): Promise<void> {
   const { what, path, deadlineMillis, signal } = options;

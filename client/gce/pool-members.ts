@@ -4,15 +4,15 @@ import type { Compute } from "./compute.ts";
 import type { InstanceName, LoadBalancerConfig } from "./config.ts";
 import { instanceReference, nameOf, pathOf, regionalReference } from "./references.ts";
 
-/** What a target pool holds beside what it shall hold; paths. */
+/** The actual and desired members of a target pool; paths. */
 interface Members {
   readonly missing: readonly string[];
   readonly foreign: readonly string[];
 }
 
 /**
- * The controllers are in the target pool, and nobody else. Missing ones are added. Others get the API's traffic but may be
- * in use: they are reported as COMPUTE_DRIFT and never removed.
+ * The target pool has exactly the controllers. Missing ones are added. Other instances get the API's traffic but
+ * may be in use: they are reported as COMPUTE_DRIFT and never removed.
  */
 export function poolMembersStep(config: LoadBalancerConfig): Step<Compute> {
   const pool = regionalReference(config, "targetPools", config.targetPool);
@@ -34,7 +34,7 @@ export function poolMembersStep(config: LoadBalancerConfig): Step<Compute> {
   };
 }
 
-/** A pool that does not exist holds nobody. */
+/** A pool that does not exist has no members. */
 export async function poolMembers(compute: Compute, config: LoadBalancerConfig, signal: AbortSignal): Promise<Members> {
   const found = await compute.get(regionalReference(config, "targetPools", config.targetPool), signal);
   const held = new Set(found?.instances.map(pathOf));
@@ -45,7 +45,7 @@ export async function poolMembers(compute: Compute, config: LoadBalancerConfig, 
   };
 }
 
-/** The members of those names, wherever they are: also machines that are no more. */
+/** Returns the members of those names in any zone, also machines that no longer exist. */
 export async function membersNamed(
   compute: Compute,
   config: LoadBalancerConfig,

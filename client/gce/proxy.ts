@@ -10,8 +10,8 @@ interface Proxy {
 }
 
 /**
- * The proxy that requests to Google go through; the libraries that send them read the same variables.
- * @throws KhwError INVALID_ARGUMENT for a value that is no URL of a proxy
+ * Returns the proxy for requests to Google. The libraries that send them read the same variables.
+ * @throws KhwError INVALID_ARGUMENT for a value that is not the URL of a proxy
  */
 export function googleProxy(env: Readonly<Record<string, string | undefined>> = process.env): Proxy | undefined {
   for (const variable of variables) {
@@ -19,7 +19,7 @@ export function googleProxy(env: Readonly<Record<string, string | undefined>> = 
     if (text === undefined || text === "") continue;
     const url = URL.canParse(text) ? new URL(text) : undefined;
     if (url !== undefined && /^https?:$/.test(url.protocol) && url.hostname !== "") return { variable, url };
-    // The text can hold a password.
+    // The text may contain a password.
     throw new KhwError("INVALID_ARGUMENT", `${variable}: ${show(text.replace(/^.*@/, ""))} is not the URL of a proxy`, {
       hint: `write the scheme as well: ${variable}=http://HOST:PORT`,
     });
@@ -27,7 +27,7 @@ export function googleProxy(env: Readonly<Record<string, string | undefined>> = 
   return undefined;
 }
 
-/** The hint of an error that came from the network: names the proxy in use, without its password. */
+/** Returns the hint for a network error: it names the proxy in use, without its password. */
 export function networkHint(): string {
   const proxy = googleProxy();
   if (proxy === undefined) return "check the network (behind a proxy, set HTTPS_PROXY), then run it again";

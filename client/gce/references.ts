@@ -1,7 +1,7 @@
 import { refuse, show } from "../../proto/validate.ts";
 import type { Kind } from "./resources.ts";
 
-/** A resource by its kind and its path from `projects/` on, which is also how other resources may refer to it. */
+/** A resource by its kind and its path from `projects/` on. Other resources may refer to it by the same path. */
 export interface Reference<K extends Kind = Kind> {
   readonly kind: K;
   readonly name: string;
@@ -33,17 +33,20 @@ export function instanceReference(
   return { kind: "instances", name, path: `${scope}/instances/${segment("instances", name)}` };
 }
 
-/** A network is only referred to, never read. */
+/** Networks are only referred to, never read. */
 export function networkPath(project: string, name: string): string {
   return `projects/${segment("project", project)}/global/networks/${segment("network", name)}`;
 }
 
-/** What a link leads to, from `projects/` on: hosts and API versions differ between equal links. The link itself when it has no such part. */
+/**
+ * Returns the path of a link from `projects/` on, since hosts and API versions differ between equal links. Returns
+ * the link itself if it has no such part.
+ */
 export function pathOf(link: string): string {
   return /(?:^|\/)(projects\/.+)$/.exec(link)?.[1] ?? link;
 }
 
-/** The last part of a link: an instance's, zone's or pool's name. */
+/** Returns the last part of a link: the name of an instance, a zone or a pool. */
 export function nameOf(link: string): string {
   return link.slice(link.lastIndexOf("/") + 1);
 }

@@ -1,14 +1,14 @@
 import { KhwError } from "../../proto/errors.ts";
 import { type Fields, isFields, number, objects, text } from "./fields.ts";
 
-/** How the API said no: in an answer, or at the end of an operation. */
+/** A refusal of the API: in an answer, or at the end of an operation. */
 export class Refusal extends Error {
   override readonly name = "Refusal";
   /** The HTTP status code. */
   readonly status: number;
-  /** Google's word: `alreadyExists` in answers, `RESOURCE_ALREADY_EXISTS` in operations. */
+  /** Google's reason: `alreadyExists` in answers, `RESOURCE_ALREADY_EXISTS` in operations. */
   readonly reason: string;
-  /** How long Google asks to wait before the next try; 0: it does not say. */
+  /** The pause that Google asks for before the next try; 0 if it names no pause. */
   readonly retryAfterMillis: number;
 
   constructor(status: number, reason: string, message: string, retryAfterMillis = 0) {
@@ -19,7 +19,7 @@ export class Refusal extends Error {
   }
 }
 
-/** The refusals that khw acts on, by both of Google's spellings. */
+/** The refusals that khw handles, in both of Google's spellings. */
 const reasons = {
   alreadyExists: ["alreadyExists", "RESOURCE_ALREADY_EXISTS"],
   notFound: ["notFound", "RESOURCE_NOT_FOUND"],
@@ -36,7 +36,10 @@ export function refusedBecause(error: unknown, why: keyof typeof reasons): boole
   return refusal instanceof Refusal && (reasons[why] as readonly string[]).includes(refusal.reason);
 }
 
-/** The refusal in an answer: Google's error JSON, or whatever a proxy in between sent. `retryAfter` is the header. */
+/**
+ * Reads the refusal in an answer: Google's error JSON, or the text of a proxy in between. `retryAfter` is the
+ * header.
+ */
 export function readRefusal(status: number, body: unknown, retryAfter: unknown): Refusal {
   const error = isFields(body) && isFields(body["error"]) ? body["error"] : {};
   const [first = {}] = objects(error, "errors");
@@ -45,7 +48,7 @@ export function readRefusal(status: number, body: unknown, retryAfter: unknown):
   return new Refusal(status, reason, message, Number(retryAfter) > 0 ? Number(retryAfter) * 1000 : 0);
 }
 
-/** The refusal in an operation that is done, or undefined when it succeeded. */
+/** Returns the refusal in an operation that is done; undefined if it succeeded. */
 export function operationRefusal(operation: Fields): Refusal | undefined {
   const { error } = operation;
   if (!isFields(error)) return undefined;
@@ -53,7 +56,10 @@ export function operationRefusal(operation: Fields): Refusal | undefined {
   return new Refusal(number(operation, "httpErrorStatusCode"), text(first, "code"), text(first, "message"));
 }
 
-/** The refusal as khw reports it. `what` is the request in words, for example `insert firewalls/allow-health-check`. */
+/**
+ * Returns the refusal as khw reports it. `what` is the request in words, for example `insert
+ * firewalls/allow-health-check`.
+ */
 export function refused(what: string, path: string, refusal: Refusal): KhwError {
   const code = [refusal.status || "", refusal.reason].filter((part) => part !== "").join(" ");
   return new KhwError("COMPUTE_FAILED", `${what}: ${code}: ${refusal.message}`, {

@@ -6,10 +6,10 @@ import { refusedBecause } from "./refusal.ts";
 import type { Kind, Resources } from "./resources.ts";
 import { pause } from "./retry.ts";
 
-/** How long the operation of another may take that creates the same resource. */
+/** Time for another client's operation that creates the same resource. */
 const appearMillis = 30_000;
 
-/** A field that is not as it shall be. */
+/** A field with another value than the desired one. */
 export interface Difference {
   readonly field: string;
   readonly found: string;
@@ -21,18 +21,19 @@ export interface ResourceStep<K extends Kind> {
   readonly title: string;
   readonly needs?: readonly string[];
   readonly reference: Reference<K>;
-  /** What to create it with when there is none. */
+  /** Returns the body to create the resource with. */
   body(compute: Compute, signal: AbortSignal): Promise<Body<K>>;
-  /** What differs and cannot be changed in place. */
+  /** Returns the differences that cannot be changed in place. */
   fixed?(found: Resources[K], compute: Compute, signal: AbortSignal): Promise<readonly Difference[]>;
-  /** What differs and `repair` puts right. */
+  /** Returns the differences that `repair` removes. */
   repairable?(found: Resources[K]): readonly Difference[];
   repair?(found: Resources[K], compute: Compute, signal: AbortSignal): Promise<void>;
 }
 
 /**
- * A resource of the Compute API as a step: created when there is none, repaired where Google allows it in place. Check and
- * apply throw COMPUTE_DRIFT, with fields and both values, for what only deleting and creating it again would change.
+ * Returns a step for a resource of the Compute API: creates it if it does not exist, and repairs it if Google
+ * allows that in place. Check and apply throw COMPUTE_DRIFT, with fields and both values, for differences that need
+ * the resource to be deleted and created again.
  */
 export function resourceStep<K extends Kind>(wanted: ResourceStep<K>): Step<Compute> {
   const { id, title, needs = [], reference } = wanted;
@@ -47,13 +48,14 @@ export function resourceStep<K extends Kind>(wanted: ResourceStep<K>): Step<Comp
     return wanted.repairable?.(found) ?? [];
   }
 
-  /** The resource that stood there already, undefined when this call made it. */
+  /** Returns the existing resource; undefined if this call created it. */
   async function createUnlessThere(compute: Compute, signal: AbortSignal): Promise<Resources[K] | undefined> {
     try {
       await compute.insert(reference, await wanted.body(compute, signal), signal);
       return undefined;
     } catch (error) {
-      // A request of ours that was cut off, or another client, makes it just now: it shows when that operation is done.
+      // Another client, or an interrupted request of this one, creates the resource now. It appears when that
+      // operation is done.
       if (!refusedBecause(error, "alreadyExists")) throw error;
       return await untilThere(compute, signal, error);
     }
@@ -88,7 +90,7 @@ export function resourceStep<K extends Kind>(wanted: ResourceStep<K>): Step<Comp
   };
 }
 
-/** One difference when the values are not equal, none when they are. */
+/** Returns a difference if the values are not equal. */
 export function compare(
   field: string,
   found: string | number | boolean,
@@ -97,7 +99,7 @@ export function compare(
   return found === wanted ? [] : [{ field, found: shown(found), wanted: shown(wanted) }];
 }
 
-/** Lists whose order means nothing. */
+/** Compares lists whose order does not matter. */
 export function compareSets(field: string, found: readonly string[], wanted: readonly string[]): Difference[] {
   return compare(field, found.toSorted().join(", "), wanted.toSorted().join(", "));
 }

@@ -1,6 +1,6 @@
 import { type Fields, isFields, number, objects, rawText, text, texts } from "./fields.ts";
 
-/** The resources that khw reads, each with the fields it looks at, by Google's names (Compute Engine v1). */
+/** The resources that khw reads, each with the fields that khw uses, by Google's names (Compute Engine v1). */
 export interface Resources {
   readonly addresses: Address;
   readonly httpHealthChecks: HttpHealthCheck;
@@ -49,13 +49,13 @@ export interface ForwardingRule {
   readonly IPProtocol: string;
   /** First and last port: `6443-6443`. */
   readonly portRange: string;
-  /** A link; empty for a rule that leads to a backend service. */
+  /** A link; empty for a rule that points to a backend service. */
   readonly target: string;
 }
 
 export interface Instance {
   readonly name: string;
-  /** Its number, which no other instance has or will have. */
+  /** Its number, which is unique and never used again. */
   readonly id: string;
   /** A link. */
   readonly zone: string;
@@ -64,9 +64,9 @@ export interface Instance {
   readonly metadata: InstanceMetadata;
 }
 
-/** What an instance's metadata server tells it beside Google's own. */
+/** The items of an instance's metadata beside Google's own. */
 export interface InstanceMetadata {
-  /** Names this state of it: a change is made of just this one, or refused. */
+  /** Identifies this version: a change applies to exactly this version, or is refused. */
   readonly fingerprint: string;
   readonly items: readonly { readonly key: string; readonly value: string }[];
 }
@@ -76,14 +76,14 @@ export interface NetworkInterface {
   readonly accessConfigs: readonly { readonly natIP: string }[];
 }
 
-/** One answer of a pool about one of its instances. */
+/** A pool's answer about one of its instances. */
 export interface HealthStatus {
   readonly healthState: string;
   /** The forwarding rule's address that the health is for. */
   readonly ipAddress: string;
 }
 
-/** How each kind is read from an answer. Google leaves out what is empty. */
+/** Reads each kind from an answer. Google leaves out empty fields. */
 export const readers: { readonly [K in Kind]: (fields: Fields) => Resources[K] } = {
   addresses: (f) => ({ address: text(f, "address"), addressType: text(f, "addressType", "EXTERNAL") }),
   httpHealthChecks: (f) => ({

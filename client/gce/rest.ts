@@ -15,16 +15,16 @@ export interface RestOptions {
   readonly endpoint?: string;
   readonly credentials: Credentials;
   readonly retry?: RetryPolicy;
-  /** How long one operation may take; five minutes. */
+  /** How long an operation may take; five minutes by default. */
   readonly operationMillis?: number;
 }
 
-/** The Compute Engine API itself. Dispose of it to close its connections. */
+/** Opens the Compute Engine API itself. Dispose of it to close its connections. */
 export function restCompute(options: RestOptions): Compute & AsyncDisposable {
   const { endpoint = defaultEndpoint, credentials, retry = defaultRetry, operationMillis = 300_000 } = options;
   const http = openHttp({ endpoint, credentials, retry });
 
-  /** A mutation with an id of its own, the same on all of its tries, so that it is carried out once. */
+  /** Sends a change with its own id, the same on all tries, so that it is carried out once. */
   async function mutate(request: Omit<ApiRequest, "query">, signal: AbortSignal): Promise<void> {
     const operation = await http.send({ ...request, query: { requestId: randomUUID() } }, signal);
     const { what, path } = request;
@@ -103,7 +103,7 @@ function poolBody(change: PoolChange): object {
     : { healthChecks: [{ healthCheck: change.healthCheck }] };
 }
 
-/** A project that does not exist is no reason to create resources in it. */
+/** If the project does not exist, no resource must be created in it. */
 function isProjectMissing(error: unknown): boolean {
   return error instanceof Error && /Failed to find project|'projects\/[^/']+'/.test(error.message);
 }

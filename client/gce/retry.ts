@@ -1,7 +1,7 @@
 import { setTimeout } from "node:timers/promises";
 import { refusedBecause, Refusal } from "./refusal.ts";
 
-/** How often and how patiently something is tried again. */
+/** The number of tries, and the pauses between them. */
 export interface RetryPolicy {
   /** Tries in all. */
   readonly tries: number;
@@ -10,12 +10,12 @@ export interface RetryPolicy {
   readonly maxMillis: number;
 }
 
-/** About 25 seconds in all: longer than the API's short overloads, shorter than a person's patience. */
+/** About 25 seconds in all: longer than the API's short overloads, and short enough for a waiting user. */
 export const defaultRetry: RetryPolicy = { tries: 8, baseMillis: 250, maxMillis: 8000 };
 
 /**
- * How long to wait after try number `attempt` (from 0) ended in this error: as long as Google asks, within bounds; else a
- * random time, so that clients that were cut off together come back apart.
+ * Returns the pause after try number `attempt` (from 0) ended in this error: the pause that Google asks for, within
+ * bounds. Otherwise a random time, so that clients whose connections broke together do not return together.
  */
 export function pauseMillis(attempt: number, error: unknown, { baseMillis, maxMillis }: RetryPolicy): number {
   const asked = error instanceof Refusal ? error.retryAfterMillis : 0;
@@ -23,7 +23,7 @@ export function pauseMillis(attempt: number, error: unknown, { baseMillis, maxMi
   return Math.min(maxMillis, baseMillis * 2 ** attempt) * (0.5 + Math.random() / 2);
 }
 
-/** @throws the signal's reason when it is aborted. */
+/** @throws the signal's reason if it is aborted */
 export async function pause(millis: number, signal: AbortSignal): Promise<void> {
   try {
     await setTimeout(millis, undefined, { signal });
@@ -48,7 +48,10 @@ const transientCodes = new Set([
   "UND_ERR_SOCKET",
 ]);
 
-/** Whether trying again can help: an overloaded API, a resource another operation has only just left, a cut connection. */
+/**
+ * Whether another try can help: an overloaded API, a resource that another operation has just released, a lost
+ * connection.
+ */
 export function isTransient(error: unknown): boolean {
   if (error instanceof Refusal) {
     return (

@@ -10,12 +10,12 @@ export interface Deb {
   readonly size: number;
 }
 
-/** How every .deb begins: an ar archive whose first member is the format's version. */
+/** The first bytes of every .deb: an ar archive whose first member is the format's version. */
 const start = "!<arch>\ndebian-binary";
 
 /**
- * Finds the .deb and sees that it is one. Which package it holds, and for which architecture, the node's own dpkg says before
- * anything is touched: not every workstation has one.
+ * Finds the .deb and checks that it is one. The node's dpkg reads its package name and architecture before anything
+ * changes, since not every workstation has dpkg.
  */
 export async function findDeb(path: string): Promise<Deb> {
   const file = await open(path).catch((cause: unknown) => {

@@ -1,6 +1,6 @@
 import { oneLine } from "../../proto/sanitize.ts";
 
-/** What a program wrote to its standard error, kept for the case that it fails: the end of it, in characters. */
+/** How much of a program's standard error is kept in case it fails: its end, in characters. */
 const kept = 8192;
 
 interface Known {
@@ -8,7 +8,7 @@ interface Known {
   readonly hint: string;
 }
 
-/** What ssh, sudo and gcloud say when a node cannot be reached, and what to do about it. */
+/** Messages of ssh, sudo and gcloud when a node cannot be reached, with their hints. */
 const known: readonly Known[] = [
   {
     pattern: /host key verification failed|remote host identification has changed/i,
@@ -45,7 +45,7 @@ const known: readonly Known[] = [
   },
 ];
 
-/** Why a connection came to nothing: the line that says so, and what to do about it where khw knows. */
+/** Returns why a connection failed: the line that says so, and a hint if khw knows one. */
 export function explain(stderr: string): { readonly message: string; readonly hint: string | undefined } {
   const lines = linesOf(stderr);
   for (const { pattern, hint } of known) {
@@ -55,17 +55,17 @@ export function explain(stderr: string): { readonly message: string; readonly hi
   return { message: lastLines(stderr), hint: undefined };
 }
 
-/** The last lines of what a program said, in one. */
+/** Returns the last lines of a program's output as a single line. */
 export function lastLines(stderr: string): string {
   return linesOf(stderr).slice(-3).join("; ") || "it said nothing";
 }
 
-/** The end of the text, so that a talkative program takes no memory. */
+/** Returns the end of the text, to limit the memory for a program with much output. */
 export function keepEnd(text: string, more: string): string {
   return (text + more).slice(-kept);
 }
 
-/** A node's words in one line, sanitized: controls become a blank. */
+/** Returns a node's text as a single line, sanitized: control characters become a blank. */
 export function printable(text: string): string {
   return oneLine(text.replaceAll(/\p{Cc}+/gu, " ").trim());
 }

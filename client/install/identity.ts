@@ -9,14 +9,14 @@ import type { Identity } from "../pki/management/issue.ts";
 import type { Register } from "../pki/management/register.ts";
 import { isDue } from "../pki/management/sign-agent.ts";
 
-/** What a node has in its folder of identities; certificates in PEM. */
+/** The content of a node's folder of identities; certificates in PEM. */
 export interface Present {
   readonly ca: string | undefined;
   readonly certificate: string | undefined;
   readonly hasKey: boolean;
 }
 
-/** Why a node needs a new identity, or undefined when it can go on with the one that it has. */
+/** Returns why a node needs a new identity; undefined if its present identity is valid. */
 export function whyNew(name: string, present: Present, ca: string): string | undefined {
   if (present.certificate === undefined || present.ca === undefined || !present.hasKey) return "there is none yet";
   const sameCa = parse(present.ca)?.fingerprint256 === parse(ca)?.fingerprint256;
@@ -35,8 +35,8 @@ export function whyRevoked(
 }
 
 /**
- * The identity that was issued for the node beforehand, with a key made here; undefined when there is none, or one that is too
- * old to begin with, or was revoked.
+ * Returns the identity that was issued for the node beforehand, with a key made here. Undefined if there is no such
+ * identity, or it is too old, or it was revoked.
  */
 export async function issuedBeforehand(
   name: string,
@@ -61,7 +61,7 @@ function whyOld(pem: string): string | undefined {
     : undefined;
 }
 
-/** What is wrong with a certificate that should be an agent's of this name and CA. */
+/** Returns the fault of a certificate that should be an agent's of this name and CA. */
 function whyUnfit(name: string, pem: string, caPem: string): string | undefined {
   const certificate = parse(pem);
   const ca = parse(caPem);
@@ -76,7 +76,7 @@ function parse(pem: string): X509Certificate | undefined {
   try {
     return new X509Certificate(pem);
   } catch {
-    // Whatever stands there instead of a certificate, the remedy is a new one.
+    // For any content that is not a certificate, the remedy is a new one.
     return undefined;
   }
 }

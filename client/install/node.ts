@@ -31,26 +31,29 @@ export interface InstallRequest {
   /** For ssh and gcloud: PATH, HOME, SSH_AUTH_SOCK and the rest of the user's environment. */
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly signal: AbortSignal;
-  /** How long one node may take, in milliseconds. */
+  /** The time limit of a node, in milliseconds. */
   readonly timeout: number;
 }
 
 export interface Installed {
-  /** False when the node had this very package and a good identity already. */
+  /** False if the node already had this package and a valid identity. */
   readonly changed: boolean;
   readonly version: string;
 }
 
-/** What becomes of the node's identity: it stays; the node makes a key and has it signed; or it is one that was issued beforehand. */
+/**
+ * The choice for the node's identity: it stays; the node makes a key and has it signed; or it gets an identity that
+ * was issued beforehand.
+ */
 type Choice =
   | { readonly kind: "keep" }
   | { readonly kind: "request"; readonly reason: string; readonly signer: Signer }
   | { readonly kind: "given"; readonly identity: Identity };
 
-/** How the script on the node ended, in its own words; undefined when it did not come to its end. */
+/** The result of the script on the node, in its own words; undefined if it did not end. */
 type Verdict = Installed | KhwError | undefined;
 
-/** The codes that the script gives to its failures, with what to do about them. */
+/** The codes of the script's failures, with their hints. */
 const failures: readonly (readonly [code: ErrorCode, hint: string])[] = [
   ["INVALID_ARGUMENT", "npm run deb builds the package for each architecture into build/deb"],
   ["UNREACHABLE", "run the command again"],
@@ -61,8 +64,9 @@ const failures: readonly (readonly [code: ErrorCode, hint: string])[] = [
 ];
 
 /**
- * Brings the package and, where the node has no good one, an identity to a node, and waits until its agent runs; progress tells
- * how far it is. Throws a KhwError that holds what ssh, apt or the agent said.
+ * Copies the package to a node, and an identity if the node has no valid one. Waits until its agent runs, and
+ * reports progress.
+ * @throws KhwError with the message of ssh, apt or the agent
  */
 export async function installOn(
   node: NodeSpec,
@@ -83,7 +87,7 @@ export async function installOn(
   });
   let last = "connecting";
   const tell = (text: string): void => progress((last = text));
-  // The connection is waited for even when the conversation throws: the node removes what it got before it lets go.
+  // Waits for the end of the connection even if the conversation throws: the node then removes its temporary files.
   const [spoken] = await Promise.allSettled([converse(node, child, request, tell), ended]);
   if (spoken.status === "rejected") throw spoken.reason;
   const { begun, verdict } = spoken.value;
@@ -97,7 +101,7 @@ export async function installOn(
   throw disconnected(begun ? `${program} ended while ${last}` : program, stderr, await ended);
 }
 
-/** The connection ended before the script did, or never came about. */
+/** The connection ended before the script, or was never made. */
 function disconnected(what: string, stderr: string, cause: NodeJS.ErrnoException | undefined): KhwError {
   if (cause?.code === "ENOENT") {
     const hint = "install it, or choose another way with --via";
@@ -107,7 +111,7 @@ function disconnected(what: string, stderr: string, cause: NodeJS.ErrnoException
   return new KhwError("UNREACHABLE", `${what}: ${message}`, { hint, cause });
 }
 
-/** Talks with the script on the node to its end. `begun` is false when it never said a word. */
+/** Talks with the script on the node until it ends. `begun` is false if the script sent no line. */
 async function converse(
   node: NodeSpec,
   child: ChildProcessWithoutNullStreams,
@@ -133,7 +137,7 @@ async function converse(
   }
 }
 
-/** What the node has, up to the line `ready`; undefined when the script did not get so far. */
+/** Reads the node's present state, up to the line `ready`; undefined if the script ended before that line. */
 async function readPresent(lines: AsyncIterator<string>): Promise<Present | undefined> {
   const facts = new Map<string, string>();
   for (let line = await lines.next(); line.done !== true; line = await lines.next()) {
@@ -146,7 +150,7 @@ async function readPresent(lines: AsyncIterator<string>): Promise<Present | unde
   return undefined;
 }
 
-/** Decided, and the CA's key read, before anything is copied. */
+/** Chooses, and reads the CA's key, before anything is copied. */
 async function chooseIdentity(
   { name }: NodeSpec,
   present: Present,
@@ -163,7 +167,7 @@ async function chooseIdentity(
   return { kind: "given", identity };
 }
 
-/** Sends what the script reads first. */
+/** Sends the first input of the script. */
 async function answer(stdin: Writable, { deb, ca }: InstallRequest, choice: Choice): Promise<void> {
   const given = choice.kind === "given" ? lineOf(ca, choice.identity.certificate, choice.identity.key) : "";
   async function* bytes(): AsyncGenerator<string | Buffer> {
@@ -173,12 +177,12 @@ async function answer(stdin: Writable, { deb, ca }: InstallRequest, choice: Choi
   await send(stdin, bytes());
 }
 
-/** Each text in base64, on a line of its own. */
+/** Returns each text in base64, on its own line. */
 function lineOf(...texts: readonly string[]): string {
   return texts.map((text) => `${Buffer.from(text).toString("base64")}\n`).join("");
 }
 
-/** A script that ends early says why itself, so a pipe that it closed is no error here. */
+/** A script that ends early reports the reason itself, so a closed pipe is no error here. */
 async function send(stdin: Writable, bytes: string | AsyncIterable<string | Buffer>): Promise<void> {
   try {
     await pipeline(typeof bytes === "string" ? [bytes] : bytes, stdin, { end: false });

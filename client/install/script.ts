@@ -1,14 +1,18 @@
 /**
- * What runs on a node, as root. It says on standard output what it finds, a word and a value a line, ends that with `ready`, and
- * then reads the answer from standard input: the size of the .deb, whether the node needs a new identity (keep, request or
- * given), and the .deb itself. For `request` the agent on the node makes its key and says its request, in base64; the CA's
- * certificate and the node's come back, a line each, in base64. For `given` three lines stand before the .deb: the three files of
- * an identity that was issued beforehand. So nothing secret is ever in an argument, and one connection does it all.
+ * The script that runs on a node as root. It writes its findings to standard output, a word and a value a line, and
+ * then `ready`. It then reads the answer from standard input: the size of the .deb, the choice for the identity
+ * (keep, request or given), and the .deb itself.
  *
- * `read` takes a line byte by byte and leaves the rest of the input to `head`, which reads no further than it is told.
+ * For `request` the agent on the node makes its key and writes its request, in base64. The certificates of the CA
+ * and of the node come back, a line each, in base64. For `given`, three lines come before the .deb: the three files
+ * of an identity that was issued beforehand. So no secret is ever in an argument, and a single connection is
+ * enough.
  *
- * apt writes to a file, since a connection that breaks would else take dpkg with it half-way; what an earlier break left
- * unconfigured is configured first, or apt would refuse.
+ * `read` takes a line byte by byte and leaves the rest of the input to `head`, which reads no further than its
+ * size.
+ *
+ * apt writes to a file, since a broken connection would otherwise stop dpkg half-way. Packages that an earlier
+ * break left unconfigured are configured first; otherwise apt would refuse.
  */
 const script = `
 set -eu
@@ -91,13 +95,16 @@ fi
 echo "done $result $version"
 `;
 
-/** Runs its first argument as root, with all programs in English: at once when the user is root, by sudo without a password otherwise. */
+/**
+ * Runs its first argument as root, with all programs in English: directly if the user is root, otherwise by sudo
+ * without a password.
+ */
 const asRoot = `export LC_ALL=C LANGUAGE=; if [ "$(id -u)" = 0 ]; then exec sh -c "$1"; else exec sudo -n sh -c "$1"; fi`;
 
-/** The one command line that ssh takes to the node; the same for every node, and nothing in it is secret. */
+/** The command line that ssh runs on the node. It is the same for every node and has no secret. */
 export const remoteCommand = `sh -c ${quote(asRoot)} khw ${quote(script.trim())}`;
 
-/** The text as one word of a POSIX shell. */
+/** Returns the text as a single word of a POSIX shell. */
 export function quote(text: string): string {
   return `'${text.replaceAll("'", `'\\''`)}'`;
 }

@@ -1,14 +1,17 @@
 import { refuse, show } from "../../proto/validate.ts";
 import type { NodeSpec } from "../config/nodes.ts";
 
-/** How a node's shell is reached: `ssh` by the user's own configuration, or through gcloud, which brings its keys to the instance. */
+/**
+ * The way to a node's shell: `ssh` with the user's own configuration, or gcloud, which copies its keys to the
+ * instance.
+ */
 export type Via = "ssh" | "gcloud";
 
 export interface TransportOptions {
   readonly via: Via;
-  /** The user on the node; ssh's or gcloud's own choice when absent. */
+  /** The user on the node; absent: the default of ssh or gcloud. */
   readonly user?: string | undefined;
-  /** Further settings for ssh, as its `-o` takes them: Key=value. */
+  /** More settings for ssh in the form of its `-o`: Key=value. */
   readonly sshOptions: readonly string[];
   readonly project?: string | undefined;
   readonly zone?: string | undefined;
@@ -16,13 +19,14 @@ export interface TransportOptions {
   readonly internalAddress: boolean;
 }
 
-/** Never ask, and notice within a minute that the other end is gone. */
+/** Never prompt, and notice within a minute that the other end is gone. */
 const unattended = ["BatchMode=yes", "ConnectTimeout=15", "ServerAliveInterval=15", "ServerAliveCountMax=4"];
 
 /**
- * The program and its arguments that run a command line on a node. The node's host key must be known already: ssh takes the
- * first value of a setting, so ours stand before the user's, but for the check of host keys, which the user may set to
- * accept-new. For gcloud that check is a flag of its own, whose default would be to believe whoever answers first.
+ * Returns the program and the arguments that run a command line on a node. The node's host key must be known
+ * already. ssh takes the first value of a setting, so khw's come before the user's. The check of host keys is the
+ * exception: the user may set it to accept-new. For gcloud that check is a separate flag, whose default trusts the
+ * first key that it sees.
  */
 export function commandFor(node: NodeSpec, command: string, options: TransportOptions): readonly [string, ...string[]] {
   const settings = [...unattended, ...options.sshOptions];
@@ -59,7 +63,7 @@ export function parseUser(value: string): string {
   return value;
 }
 
-/** A setting for ssh; one that would switch off the check of host keys is refused. */
+/** Parses a setting for ssh; refuses one that would switch off the check of host keys. */
 export function parseSshOption(value: string): string {
   const [, key, setting] = /^([A-Za-z]+)\s*[=\s]\s*(\S.*)$/.exec(value) ?? [];
   if (key === undefined || setting === undefined) {

@@ -8,23 +8,23 @@ export interface KubeconfigEntry {
   readonly name: string;
   readonly user: string;
   readonly server: string;
-  /** Base64 of PEM, each. */
+  /** PEM in base64, each. */
   readonly ca: string;
   readonly certificate: string;
   readonly key: string;
 }
 
 export interface MergeOptions {
-  /** How errors name the file. */
+  /** The name of the file in errors. */
   readonly file: string;
-  /** Make it the context that kubectl uses. */
+  /** Make it the current context of kubectl. */
   readonly use: boolean;
 }
 
 /**
- * The kubeconfig's text with the entry in it. All else in it stays as it is, comments too; the entry takes the place of its own
- * former self, known by the server's address, and of nobody else's; what is not khw's in it, a namespace or a proxy, stays too.
- * @throws KhwError CONFIG_INVALID for what is no kubeconfig, or has another cluster by that name
+ * Returns the kubeconfig's text with the entry. All other text stays, comments too. The entry replaces only its own
+ * earlier version, recognized by the server's address. A namespace or a proxy that the user added to it stays.
+ * @throws KhwError CONFIG_INVALID for a text that is not a kubeconfig, or has another cluster of that name
  */
 export function mergeKubeconfig(text: string, entry: KubeconfigEntry, { file, use }: MergeOptions): string {
   const document = parseKubeconfig(text, file);
@@ -33,7 +33,7 @@ export function mergeKubeconfig(text: string, entry: KubeconfigEntry, { file, us
   const { name, user, server, ca, certificate, key } = entry;
   const cluster = { "certificate-authority-data": ca, server };
   put(document, "clusters", { name, kind: "cluster", fields: cluster });
-  // kubectl refuses to be both given a CA and told to trust anybody.
+  // kubectl refuses an entry with both a CA and insecure-skip-tls-verify.
   find(document, "clusters", name)?.deleteIn(["cluster", "insecure-skip-tls-verify"]);
   const identity = { "client-certificate-data": certificate, "client-key-data": key };
   put(document, "users", { name: user, kind: "user", fields: identity });
@@ -42,7 +42,7 @@ export function mergeKubeconfig(text: string, entry: KubeconfigEntry, { file, us
   return document.toString({ lineWidth: 0 });
 }
 
-/** The file as kubectl reads it: an empty file, and one without kind or apiVersion, are kubeconfigs, too. */
+/** Parses the file as kubectl does: an empty file, and a file without kind or apiVersion, are kubeconfigs too. */
 function parseKubeconfig(text: string, file: string): Document {
   const document: Document = parseDocument(text);
   const refuse = (why: string): never => {
@@ -68,7 +68,7 @@ function parseKubeconfig(text: string, file: string): Document {
   return document;
 }
 
-/** kubectl cannot read a file that has a name twice in one list. */
+/** kubectl cannot read a file that repeats a name in a list. */
 function refuseDoubles(document: Document, file: string): void {
   for (const list of ["clusters", "users", "contexts"]) {
     const items = document.get(list);
@@ -86,7 +86,7 @@ function nameOf(item: unknown): string[] {
   return typeof name === "string" ? [name] : [];
 }
 
-/** What has the entry's name and leads elsewhere is another's. */
+/** Refuses an entry of the same name that points to another server. */
 function refuseOthers(document: Document, { name, user, server }: KubeconfigEntry, file: string): void {
   const found = find(document, "clusters", name)?.getIn(["cluster", "server"]);
   const context = find(document, "contexts", name)?.get("context");
@@ -102,7 +102,7 @@ function refuseOthers(document: Document, { name, user, server }: KubeconfigEntr
   );
 }
 
-/** An item of one of a kubeconfig's lists: its name, what it is, and what khw says of it. */
+/** An item of a kubeconfig's lists: its name, its kind, and khw's values for it. */
 interface Item {
   readonly name: string;
   readonly kind: "cluster" | "user" | "context";

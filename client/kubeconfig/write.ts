@@ -3,7 +3,10 @@ import { basename, dirname, join, resolve } from "node:path";
 import { KhwError } from "../../proto/errors.ts";
 import { isAlive } from "../pki/staging.ts";
 
-/** The text of the file; empty where there is none. @throws KhwError IO_FAILED */
+/**
+ * Reads the file; returns an empty text if it does not exist.
+ * @throws KhwError IO_FAILED
+ */
 export async function readKubeconfig(path: string): Promise<string> {
   try {
     return await readFile(path, "utf8");
@@ -14,8 +17,9 @@ export async function readKubeconfig(path: string): Promise<string> {
 }
 
 /**
- * The text as the file's whole content, for its owner alone: at any instant the file is the old one or the new one. A link
- * stays one, and what it leads to is replaced, or made. @throws KhwError IO_FAILED
+ * Replaces the file's whole content, readable only by its owner. At any moment the file has its old or its new
+ * content. A link stays a link, and its target is replaced or created.
+ * @throws KhwError IO_FAILED
  */
 export async function writeKubeconfig(path: string, text: string): Promise<void> {
   let temporary: string | undefined;
@@ -37,7 +41,7 @@ export async function writeKubeconfig(path: string, text: string): Promise<void>
   }
 }
 
-/** Removes the temporary files of clients that were killed: they hold the administrator's key. */
+/** Removes the temporary files of killed clients, since they contain the administrator's key. */
 async function removeRemains(target: string): Promise<void> {
   const prefix = `${basename(target)}.khw-`;
   for (const name of await readdir(dirname(target))) {
@@ -46,7 +50,10 @@ async function removeRemains(target: string): Promise<void> {
   }
 }
 
-/** Takes from others what they may do with the file. @throws KhwError IO_FAILED */
+/**
+ * Removes all permissions of others on the file.
+ * @throws KhwError IO_FAILED
+ */
 export async function keepPrivate(path: string): Promise<void> {
   try {
     if (((await stat(path)).mode & 0o077) !== 0) await chmod(path, 0o600);
@@ -55,7 +62,7 @@ export async function keepPrivate(path: string): Promise<void> {
   }
 }
 
-/** Where links lead to in the end, also where nothing is there yet but the folder, which is made. */
+/** Returns the final target of links, even if it does not exist yet; its folder is created. */
 async function targetOf(path: string): Promise<string> {
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
   try {

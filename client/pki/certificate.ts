@@ -17,14 +17,14 @@ export interface Subject {
   readonly O: string;
 }
 
-/** What a holder may do with its certificate in TLS. */
+/** The purposes of a certificate in TLS. */
 export type Usage = "serverAuth" | "clientAuth";
 
-/** What a certificate says of its holder. */
+/** The data of a certificate about its holder. */
 export interface Leaf {
   readonly subject: Subject;
   readonly usages: readonly Usage[];
-  /** IP addresses and DNS names that its holder is called by. */
+  /** The IP addresses and DNS names of its holder. */
   readonly names: readonly string[];
   /** How long it is valid, from now. */
   readonly days: number;
@@ -36,7 +36,7 @@ export interface NewAuthority {
   readonly algorithm: KeyAlgorithm;
 }
 
-/** When, and how an error names what says for how many days. */
+/** The time of issue, and the name of the setting for the days in errors. */
 export interface IssueContext {
   readonly now: Date;
   /** For example "--days". */
@@ -44,10 +44,10 @@ export interface IssueContext {
 }
 
 const day = 86_400_000;
-/** A certificate is good at once on a machine whose clock is behind by less than this. */
+/** A new certificate is valid at once on a machine whose clock is behind by less than this. */
 const clockSkew = 5 * 60_000;
 
-/** A new authority: it signs certificates of its own, never another authority's. */
+/** Creates an authority: it signs leaf certificates, never another authority's. */
 export async function createAuthority({ subject, days, algorithm }: NewAuthority, now: Date): Promise<Identity> {
   const x509 = await loadX509();
   const keys = await generateKeys(algorithm);
@@ -67,11 +67,14 @@ export async function createAuthority({ subject, days, algorithm }: NewAuthority
 
 export interface IdentityRequest extends Leaf {
   readonly algorithm: KeyAlgorithm;
-  /** The private key that the certificate is for, in PEM; a new one where absent. */
+  /** The private key of the certificate, in PEM; absent: a new one. */
   readonly key?: string | undefined;
 }
 
-/** A certificate with its key. @throws KhwError as signCertificate does */
+/**
+ * Creates a certificate with its key.
+ * @throws KhwError as signCertificate does
+ */
 export async function issueIdentity(
   authority: Identity,
   leaf: IdentityRequest,
@@ -87,8 +90,9 @@ export async function issueIdentity(
 }
 
 /**
- * The certificate, in PEM, of whoever has the private key to `publicKey`.
- * @throws KhwError INVALID_ARGUMENT when it would outlive the authority; CREDENTIAL_INVALID for an authority that cannot sign
+ * Signs a certificate, in PEM, for the holder of the private key to `publicKey`.
+ * @throws KhwError INVALID_ARGUMENT if it would outlive the authority; CREDENTIAL_INVALID for an authority that
+ * cannot sign
  */
 export async function signCertificate(
   authority: Identity,
@@ -126,7 +130,7 @@ export async function signCertificate(
   return toPem(certificate);
 }
 
-/** Only an RSA key enciphers other keys; for an elliptic one RFC 8813 forbids to say so. */
+/** Only an RSA key encrypts other keys; RFC 8813 forbids this usage for an elliptic key. */
 function keyUsageOf(
   { algorithm }: webcrypto.CryptoKey,
   flags: { readonly digitalSignature: number; readonly keyEncipherment: number },
@@ -134,7 +138,7 @@ function keyUsageOf(
   return algorithm.name === "ECDSA" ? flags.digitalSignature : flags.digitalSignature | flags.keyEncipherment;
 }
 
-/** The name that the authority gives its own key: other tools derive it otherwise than this library would. */
+/** Returns the authority's own identifier of its key: other tools derive it differently from this library. */
 function authorityKeyIdentifier(
   issuer: X509Certificate,
   x509: Awaited<ReturnType<typeof loadX509>>,

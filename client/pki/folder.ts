@@ -5,18 +5,18 @@ import { KhwError } from "../../proto/errors.ts";
 import type { Identity } from "./management/issue.ts";
 import { finishInterrupted, makeStaging } from "./staging.ts";
 
-/** Where the management identities stand unless the user says otherwise; relative to the current folder. */
+/** The default folder of the management identities; relative to the current folder. */
 export const defaultFolder = "khw-pki";
 
 /** A file's name in the folder, and its content. */
 export type NewFiles = Readonly<Record<string, string>>;
 
-/** The files of the identity called `name`: its key for its owner only. */
+/** Returns the files of the identity called `name`. */
 export function identityFiles(name: string, { certificate, key }: Identity): NewFiles {
   return { [`${name}-key.pem`]: key, [`${name}.pem`]: certificate };
 }
 
-/** Makes the folder, for its owner only, where it does not exist. */
+/** Creates the folder, for its owner only, if it does not exist. */
 export async function makeFolder(folder: string): Promise<void> {
   await mkdir(folder, { recursive: true, mode: 0o700 }).catch((cause: unknown) => {
     throw new KhwError("IO_FAILED", `${folder}: cannot be made: ${reason(cause)}`, { cause });
@@ -24,9 +24,10 @@ export async function makeFolder(folder: string): Promise<void> {
 }
 
 /**
- * Adds the files to the folder, each of mode 0600: all of them, or none. What is there already is never touched: INVALID_ARGUMENT
- * names it. Each is written and synced under a temporary name, then linked to its own: a link, unlike a rename, cannot replace.
- * Killed between the links, it is brought to its end by `completeFolder`.
+ * Adds the files to the folder, each with mode 0600: all of them, or none. Existing files are never changed:
+ * INVALID_ARGUMENT names them. Each file is written and synced under a temporary name, then linked to its own:
+ * unlike a rename, a link cannot replace. If the process is killed between the links, `completeFolder` completes
+ * the work.
  */
 export async function addFiles(folder: string, files: NewFiles): Promise<void> {
   const added: string[] = [];
@@ -47,13 +48,16 @@ export async function addFiles(folder: string, files: NewFiles): Promise<void> {
   }
 }
 
-/** Durably, each of mode 0600. */
+/** Writes the files durably, each with mode 0600. */
 export async function writeWhole(staging: string, files: NewFiles): Promise<void> {
   for (const [name, content] of Object.entries(files)) await writeSynced(join(staging, name), content);
   await syncFolder(staging);
 }
 
-/** Before it is looked at what the folder has: the files that a killed run did not get to put there are there, too. @throws KhwError IO_FAILED */
+/**
+ * Completes the work of a killed run. Must come before the folder is read, so that its files are all there.
+ * @throws KhwError IO_FAILED
+ */
 export async function completeFolder(folder: string): Promise<void> {
   await finishInterrupted(folder).catch((cause: unknown) => {
     if (cause instanceof KhwError) throw cause;
@@ -61,7 +65,10 @@ export async function completeFolder(folder: string): Promise<void> {
   });
 }
 
-/** The management CA in the folder. Throws CREDENTIAL_INVALID where it is missing, unreadable, or no pair. */
+/**
+ * Reads the management CA of the folder.
+ * @throws KhwError CREDENTIAL_INVALID if it is missing or unreadable, or if key and certificate do not match
+ */
 export async function readAuthority(folder: string): Promise<Identity> {
   const authority = {
     certificate: await readAuthorityCertificate(folder),
@@ -75,12 +82,12 @@ export async function readAuthority(folder: string): Promise<Identity> {
   return authority;
 }
 
-/** The management CA's certificate alone, in PEM: it is enough to know the CA's identities. */
+/** Reads the management CA's certificate alone, in PEM: it is enough to verify the CA's identities. */
 export async function readAuthorityCertificate(folder: string): Promise<string> {
   return readAuthorityFile(folder, "ca.pem");
 }
 
-/** The identity called `name`, or undefined when the folder has none. */
+/** Reads the identity called `name`; undefined if the folder lacks it. */
 export async function readIdentity(folder: string, name: string): Promise<Identity | undefined> {
   try {
     const [certificate, key] = await Promise.all([
@@ -94,12 +101,13 @@ export async function readIdentity(folder: string, name: string): Promise<Identi
   }
 }
 
-/** The two are PEM, and the key is the certificate's. */
+/** Whether both are PEM and the key belongs to the certificate. */
 export function isPair({ certificate, key }: Identity): boolean {
   try {
     return new X509Certificate(certificate).checkPrivateKey(createPrivateKey(key));
   } catch {
-    // What node:crypto says about a file that is no PEM names neither the file nor the reason; the caller names both.
+    // node:crypto's message about a file that is not PEM names neither the file nor the reason; the caller names
+    // both.
     return false;
   }
 }
@@ -124,7 +132,7 @@ async function writeSynced(path: string, content: string): Promise<void> {
   }
 }
 
-/** What was renamed in the folder stays so, whatever happens to the machine. */
+/** Makes the renames in the folder durable. */
 export async function syncFolder(folder: string): Promise<void> {
   const handle = await open(folder);
   try {

@@ -1,30 +1,30 @@
 import { createPrivateKey, createPublicKey, KeyObject, webcrypto } from "node:crypto";
 import { KhwError } from "../../proto/errors.ts";
 
-/** The kinds of keys that are made: RSA of 2048 bits, as the labs have it, or ECDSA on P-256. */
+/** The kinds of new keys: RSA of 2048 bits, as in the labs, or ECDSA on P-256. */
 export const keyAlgorithms = ["rsa", "ecdsa"] as const;
 export type KeyAlgorithm = (typeof keyAlgorithms)[number];
 
-/** How a key signs, as WebCrypto wants to be told. */
+/** The algorithm of a key's signatures, for WebCrypto. */
 export type SigningAlgorithm =
   | { readonly name: "RSASSA-PKCS1-v1_5"; readonly hash: "SHA-256" }
   | { readonly name: "ECDSA"; readonly namedCurve: string; readonly hash: string };
 
-/** A private key that signs, and how. */
+/** A private key that signs, and its algorithm. */
 export interface Signer {
   readonly key: webcrypto.CryptoKey;
   readonly algorithm: SigningAlgorithm;
 }
 
 const rsa = { name: "RSASSA-PKCS1-v1_5", hash: "SHA-256" } as const;
-/** By OpenSSL's name of the curve; the hash is as long as the curve asks for. */
+/** By OpenSSL's name of the curve; the hash is as long as the curve requires. */
 const curves: Readonly<Record<string, SigningAlgorithm>> = {
   prime256v1: { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" },
   secp384r1: { name: "ECDSA", namedCurve: "P-384", hash: "SHA-384" },
   secp521r1: { name: "ECDSA", namedCurve: "P-521", hash: "SHA-512" },
 };
 
-/** A new pair, and how its private key signs. */
+/** Makes a new pair of keys, with the algorithm of the private key. */
 export async function generateKeys(kind: KeyAlgorithm): Promise<webcrypto.CryptoKeyPair & { signer: Signer }> {
   const usages = ["sign", "verify"] as const;
   const parameters =
@@ -37,7 +37,10 @@ export async function generateKeys(kind: KeyAlgorithm): Promise<webcrypto.Crypto
   return { ...pair, signer: { key: pair.privateKey, algorithm } };
 }
 
-/** The private key of an authority, in whatever form of PEM it stands. @throws KhwError CREDENTIAL_INVALID for a kind that khw cannot sign with */
+/**
+ * Reads the private key of an authority, in any form of PEM.
+ * @throws KhwError CREDENTIAL_INVALID for a kind that khw cannot sign with
+ */
 export async function importSigner(pem: string): Promise<Signer> {
   const key = createPrivateKey(pem);
   const algorithm = algorithmOf(key);
@@ -45,14 +48,17 @@ export async function importSigner(pem: string): Promise<Signer> {
   return { key: await webcrypto.subtle.importKey("pkcs8", new Uint8Array(der), algorithm, false, ["sign"]), algorithm };
 }
 
-/** The public key to a private one, or that of a PEM text that holds one. @throws KhwError as importSigner does */
+/**
+ * Reads the public key of a private key, or of a PEM text with one.
+ * @throws KhwError as importSigner does
+ */
 export async function importPublicKey(pem: string): Promise<webcrypto.CryptoKey> {
   const key = createPublicKey(pem);
   const der = key.export({ type: "spki", format: "der" });
   return webcrypto.subtle.importKey("spki", new Uint8Array(der), algorithmOf(key), true, ["verify"]);
 }
 
-/** In PEM, as PKCS #8. */
+/** Returns the key in PEM, as PKCS #8. */
 export function exportKey(key: webcrypto.CryptoKey): string {
   return KeyObject.from(key).export({ type: "pkcs8", format: "pem" }).toString();
 }

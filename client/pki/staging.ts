@@ -3,18 +3,19 @@ import { dirname, join } from "node:path";
 import { KhwError } from "../../proto/errors.ts";
 
 const addition = /^\.new-(\d+)-/;
-/** Folders of what was replaced, and within one the files that are to replace it, until they have. */
+/** Folders of replaced files. Within one, the new files stay until they have replaced the old ones. */
 const replaced = /^replaced-/;
 const replacement = /^\.replace-(\d+)$/;
 
-/** A new folder within the folder, in which this process gets files ready to be linked to their places. */
+/** Makes a folder within the folder, in which this process prepares files before it links them to their places. */
 export async function makeStaging(folder: string): Promise<string> {
   return mkdtemp(join(folder, `.new-${process.pid}-`));
 }
 
 /**
- * Says that the staging folder's files are whole, and are to take the places of those of the same names, whatever happens to
- * this process; the folder's new path. `backup`, within the folder, has those of before under the same names.
+ * Records that the staging folder's files are complete and must replace the files of the same names, even if this
+ * process is killed. Returns the folder's new path. `backup`, within the folder, has the old files under the same
+ * names.
  */
 export async function decideReplacement(staging: string, backup: string): Promise<string> {
   const decided = join(backup, `.replace-${process.pid}`);
@@ -22,7 +23,10 @@ export async function decideReplacement(staging: string, backup: string): Promis
   return decided;
 }
 
-/** Puts the files in their places. They stay in `decided`, too, until all of them are there: that is how one tells how far it came. */
+/**
+ * Puts the files in their places. They also stay in `decided` until all are in place, which shows how far the work
+ * is.
+ */
 export async function replaceFrom(decided: string): Promise<void> {
   const folder = dirname(dirname(decided));
   for (const name of await readdir(decided)) {
@@ -30,16 +34,17 @@ export async function replaceFrom(decided: string): Promise<void> {
     await rm(step, { force: true });
     await link(join(decided, name), step);
     await rename(step, join(folder, name));
-    // Where the file was in its place already, a rename does nothing.
+    // If the file was in its place already, a rename does nothing.
     await rm(step, { force: true });
   }
   await rm(decided, { recursive: true, force: true });
 }
 
 /**
- * Brings to its end what a process that was killed had begun to add to the folder, or to replace in it; what it had not begun is
- * gone. Every file was whole before the first got its place, so that they all are there then. A process that lives is left alone.
- * @throws KhwError CREDENTIAL_INVALID where the files are neither those of before nor those that were to replace them
+ * Completes the additions and replacements that a killed process had begun in the folder; removes the others. All
+ * files were complete before the first was put in place, so all are there afterwards. Leaves a living process
+ * alone.
+ * @throws KhwError CREDENTIAL_INVALID if the files are neither the old nor the new ones
  */
 export async function finishInterrupted(folder: string): Promise<void> {
   for (const name of await namesIn(folder)) {
@@ -118,7 +123,7 @@ async function isSame(one: string, other: string): Promise<boolean> {
   }
 }
 
-/** This very process adds nothing at the time: its number then is that of one that is gone. */
+/** This process adds nothing at the time, so its own number belongs to a process that has ended. */
 export function isAlive(pid: number): boolean {
   if (pid === process.pid) return false;
   try {

@@ -4,23 +4,24 @@ import { createGzip } from "node:zlib";
 import type { Pack } from "tar-stream";
 import { KhwError } from "../../proto/errors.ts";
 
-/** One file of the archive; its text is masked already. */
+/** A file of the archive; its text is masked already. */
 export interface Entry {
   readonly path: string;
   readonly text: string;
 }
 
 export interface ArchiveOptions {
-  /** Every entry's first folder. */
+  /** The top folder of every entry. */
   readonly folder: string;
-  /** In place of a file that is there already. */
+  /** Replace an existing file. */
   readonly force: boolean;
   readonly signal: AbortSignal;
 }
 
 /**
- * Writes the entries, as they come, into a tar.gz that only its owner may read. The file has its name when it is whole, and not
- * before. @throws KhwError INVALID_ARGUMENT when there is such a file and it is not to be replaced; IO_FAILED
+ * Writes the entries, as they arrive, into a tar.gz that only its owner may read. The file gets its name when it is
+ * complete.
+ * @throws KhwError INVALID_ARGUMENT if the file exists and must not be replaced; IO_FAILED
  */
 export async function writeArchive(
   file: string,
@@ -36,7 +37,7 @@ export async function writeArchive(
     const filling = fill(pack, entries, folder);
     filling.catch((error: unknown) => pack.destroy(error instanceof Error ? error : new Error(String(error))));
     const written = pipeline(pack, createGzip(), handle.createWriteStream({ flush: true }), { signal });
-    // Both are waited for: what the entries hold open is closed when they have ended.
+    // Waits for both: the resources of the entries are closed when they have ended.
     const first = (await Promise.allSettled([written, filling])).find(({ status }) => status === "rejected");
     if (first?.status === "rejected") throw first.reason;
     if (force) await rename(temporary, file);
@@ -50,7 +51,7 @@ export async function writeArchive(
   }
 }
 
-/** An entry is made when the one before it has been taken, and no more of them when nobody takes any. */
+/** Makes an entry when the one before was taken, and no more when the archive has ended. */
 async function fill(pack: Pack, entries: AsyncIterable<Entry>, folder: string): Promise<void> {
   const closed = Promise.withResolvers<never>();
   pack.once("close", () => closed.reject(new Error("the archive cannot be written")));

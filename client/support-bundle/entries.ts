@@ -13,10 +13,10 @@ export interface BundleOptions extends NodeEntriesOptions {
   readonly clientVersion: string;
 }
 
-/** Journals are long: few nodes at once keep what is held of them small. */
+/** Journals are long, so few nodes at once limit the memory. */
 const nodesInHand = 4;
 
-/** Everything that the bundle holds. What cannot be had is an entry that says why. */
+/** Yields all entries of the bundle. A failure is an entry with the reason. */
 export async function* bundleEntries(
   load: () => Promise<ClusterConfig>,
   options: BundleOptions,

@@ -1,18 +1,18 @@
-/** What stands in the place of a secret. */
+/** Returns the text in place of a secret. */
 function marker(what: string): string {
   return `[masked: ${what}]`;
 }
 
 /**
- * The text without what looks like a secret. It takes more rather than less: a long run of base64 goes, whatever it is, and so do
- * certificates. Digests in hexadecimal stay. Masking twice is masking once.
+ * Returns the text without parts that look like secrets. It removes too much rather than too little: every long run
+ * of base64, and so also certificates. Digests in hexadecimal stay. Masking twice gives the same text.
  */
 export function mask(text: string): string {
   const masked = lineMasker();
   return text.split("\n").flatMap(masked).join("\n");
 }
 
-/** Masks the lines of one text in their order; a key's further lines become none. */
+/** Masks the lines of a text in order; the other lines of a key are removed. */
 export function lineMasker(): (line: string) => readonly string[] {
   let inKey = false;
   let foreign = 0;
@@ -31,14 +31,15 @@ export function lineMasker(): (line: string) => readonly string[] {
       return rest.trim() === "" ? [] : [rest];
     }
     if (keyLine.test(line)) return [];
-    // Another process's line may stand between two of a key; a key that is cut off must not swallow all that follows.
+    // Lines of another process may come between two lines of a key. A truncated key must not remove everything
+    // after it.
     foreign += 1;
     if (foreign > longestInterruption) inKey = false;
     return [maskLine(line)];
   };
 }
 
-/** The data with every text in it masked, and whatever stands under a name that secrets are kept under. */
+/** Returns the data with every text masked, and every value under a name that is used for secrets. */
 export function maskData(data: unknown): unknown {
   if (typeof data === "string") return mask(data);
   if (Array.isArray(data)) return data.map(maskData);
@@ -55,7 +56,7 @@ export function maskData(data: unknown): unknown {
 const longestInterruption = 50;
 const keyBegin = /-----BEGIN [A-Z0-9 ]*PRIVATE KEY( BLOCK)?-----/;
 const keyEnd = /-----END [A-Z0-9 ]*PRIVATE KEY( BLOCK)?-----/;
-/** Whatever may stand before it in a journal: its last word is one that can be a part of a key, or a header of one. */
+/** A line of a key in a journal, after any prefix: its last word may be a part of a key, or a header of one. */
 const keyLine = /(^|[\s"'>|:])[A-Za-z0-9+/=_-]+[\s"',\\]*$|(Proc-Type|DEK-Info):|^\s*$/;
 
 function maskWholeKeys(line: string): string {
@@ -70,7 +71,7 @@ const secretNames =
 const secretName = new RegExp(`^${secretNames}$|^(?:access|refresh|id)Token$|^authorization$`, "i");
 const value = String.raw`(?:"(?:[^"\\]|\\.)*"|'[^']*'|[^\s"',;&}\]]+)`;
 
-/** In this order: the first that takes a text has the say about what it was. */
+/** In this order: the first rule that matches a text names its kind. */
 const rules: readonly (readonly [pattern: RegExp, replacement: string])[] = [
   [/(\bauthorization\b["']?\s*[:=]\s*["']?)(?!\s|\[masked)[^"'\r\n]+/gi, `$1${marker("authorization")}`],
   [
@@ -101,7 +102,10 @@ function maskLine(line: string): string {
   return text;
 }
 
-/** Random bytes in base64 have both in any 56 characters, but for one time in a hundred million; words, paths and digests have not. */
+/**
+ * Random bytes in base64 have both in any 56 characters, except once in a hundred million; words, paths and digests
+ * do not.
+ */
 function isEncoded(run: string): boolean {
   return run.replaceAll(/[^A-Z]/g, "").length >= 4 && run.replaceAll(/[^a-z]/g, "").length >= 4;
 }

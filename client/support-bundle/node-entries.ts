@@ -14,10 +14,13 @@ export interface NodeEntriesOptions {
 }
 
 const largestBytes = 10 * 1024 * 1024;
-/** For one journal or the history: what has come by then is in the bundle. */
+/** The time limit of a journal or of the history; the bundle has everything that arrived by then. */
 const streamMillis = 60_000;
 
-/** Everything that a node's agent can tell. What fails is an entry that says why, and costs the others nothing. */
+/**
+ * Yields everything that a node's agent can report. A failure is an entry with the reason, and does not affect the
+ * others.
+ */
 export async function* nodeEntries(node: AgentNode, options: NodeEntriesOptions): AsyncGenerator<Entry> {
   const { signal, sinceUnixMillis, journals } = options;
   const { name } = node.address;
@@ -58,17 +61,17 @@ export async function* nodeEntries(node: AgentNode, options: NodeEntriesOptions)
   }
 }
 
-/** In place of all that an agent that does not answer would have told. */
+/** Returns the entry in place of all entries of an agent that does not answer. */
 export function unreachableEntry(name: string, error: KhwError): Entry {
   return { path: `nodes/${name}/unreachable.txt`, text: `${mask(formatError(error))}\n` };
 }
 
-/** The masked JSON of the data. */
+/** Returns the masked JSON of the data. */
 export function json(data: unknown): string {
   return `${JSON.stringify(maskData(data), null, 2)}\n`;
 }
 
-/** What the work answers, or why it could not. */
+/** Returns an entry with the result of the work, or with the reason of its failure. */
 export async function entryOf(path: string, signal: AbortSignal, work: () => Promise<string>): Promise<Entry> {
   try {
     return { path, text: await work() };

@@ -1,9 +1,9 @@
 import { lineMasker } from "./mask.ts";
 
-/** The newest lines of a text of any length, masked as they come. */
+/** Keeps the newest lines of a text of any length, masked as they arrive. */
 export interface Tail {
   add(line: string): void;
-  /** What is left, under a line that tells how many older ones are not. */
+  /** Returns the kept lines, after a line with the number of older lines that were dropped. */
   text(): string;
 }
 

@@ -1,4 +1,7 @@
-/** The items of all sources in the order in which they come, from at most `limit` sources at once; each source one item ahead. */
+/**
+ * Yields the items of all sources in the order of their arrival, from at most `limit` sources at once; each source
+ * is one item ahead.
+ */
 export async function* together<Item>(
   sources: Iterable<() => AsyncGenerator<Item, void>>,
   limit: number,

@@ -1,12 +1,12 @@
-/** What a command may use of the process it runs in; the only way to its terminal. */
+/** The parts of the process that a command may use; the only way to its terminal. */
 export interface Context {
-  /** Standard output, as it is given (no line break is added). */
+  /** Writes to standard output; adds no line break. */
   readonly write: (text: string) => void;
-  /** Standard error, as it is given. */
+  /** Writes to standard error; adds no line break. */
   readonly warn: (text: string) => void;
-  /** Standard output is a terminal. */
+  /** Whether standard output is a terminal. */
   readonly terminal: boolean;
-  /** The terminal's size, asked anew each time; absent where there is none. */
+  /** Returns the terminal's current size; absent without a terminal. */
   readonly size?: () => { readonly rows: number; readonly columns: number };
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Aborted by the first Ctrl-C (or SIGTERM). */

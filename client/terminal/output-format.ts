@@ -1,2 +1,2 @@
-/** What results are told in; wide is text with all there is to tell. */
+/** The output format; wide is text with more columns. */
 export type Form = "text" | "json" | "yaml" | "wide";

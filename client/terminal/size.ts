@@ -1,21 +1,24 @@
 import type { EventEmitter } from "node:events";
 
-/** The parts of a terminal's stream that say how large it is. */
+/** The parts of a terminal's stream that have its size. */
 export interface Sized extends EventEmitter {
   isTTY?: boolean;
   rows?: number;
   columns?: number;
 }
 
-/** Nobody reads in fewer columns: a serial console, or a program that stands in for a terminal, reports 0 for "not known". */
+/**
+ * Fewer columns are unreadable. A serial console, or a program that acts as a terminal, reports 0 for an unknown
+ * size.
+ */
 const fewestColumns = 20;
 const usualColumns = 80;
 const fewestRows = 3;
 const usualRows = 24;
 
 /**
- * Gives the stream the usual size where its terminal's is not known, now and after each change: the libraries that wrap and
- * draw read it there.
+ * Gives the stream the usual size if its terminal's size is unknown, now and after each change. The libraries that
+ * wrap and draw read the size there.
  */
 export function assumeSize(stream: Sized): void {
   const assume = (): void => {

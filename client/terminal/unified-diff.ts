@@ -7,12 +7,10 @@ export interface UnifiedDiffOptions {
   readonly colours: boolean;
 }
 
-/** Lines that may differ: what goes beyond takes long to compare, and nobody reads it. */
+/** The largest number of different lines. More take long to compare, and a longer diff is not readable. */
 const mostEdits = 1_000;
 
-/**
- * From the text that was found to the one that is wanted, as diff -u has it.
- */
+/** Returns the differences from the present to the desired text in the format of diff -u. */
 export function unifiedDiff(
   { path, found, wanted }: Pick<FileDifference, "path" | "found" | "wanted">,
   { node, colours }: UnifiedDiffOptions,

@@ -9,7 +9,7 @@ import type { Findings, Problem } from "./problem.ts";
 import { refusedName } from "./signature-algorithms.ts";
 import { fieldsOf, type X509Fields } from "./x509-fields.ts";
 
-/** PEM, and how errors name it: a file of its own, or a field of a kubeconfig. */
+/** PEM, and its name in errors: a file of its own, or a field of a kubeconfig. */
 export interface Pem {
   readonly file: string;
   readonly field?: string;
@@ -18,7 +18,7 @@ export interface Pem {
 
 /** The common input of all certificate checks. */
 export interface Trust {
-  /** The certificates of ca.pem; empty when it cannot be read, and then nothing is said about issuers. */
+  /** The certificates of ca.pem; empty if it cannot be read, and then issuers are not checked. */
   readonly authorities: readonly X509Certificate[];
   readonly now: Date;
 }
@@ -26,16 +26,18 @@ export interface Trust {
 const issueAgain = "issue it again: khw-client pki create --renew, or as in lab 04";
 const makeAgain = "make it again, as in lab 04 to 06";
 const day = 86_400_000;
-/** A certificate that ends sooner is reported. */
+/** A certificate that expires sooner is reported. */
 const soon = 30 * day;
 
-/** A certificate of TLS with those that follow it in its file. */
+/** A certificate of TLS, with the certificates after it in its file. */
 export interface Presented {
   readonly certificate: X509Certificate;
   readonly intermediates: readonly X509Certificate[];
 }
 
-/** The first certificate of the text: valid now, issued by the cluster's CA by Go's rules, and fit for TLS. */
+/**
+ * Checks the first certificate of the text: valid now, issued by the cluster's CA by Go's rules, and fit for TLS.
+ */
 export function* certificateIn(pem: Pem, trust: Trust): Findings<Presented | undefined> {
   const { value, problem: what } = certificatesIn(pem.content);
   if (value === undefined) return yield* unreadable(pem, what);
@@ -55,7 +57,7 @@ export function* certificateIn(pem: Pem, trust: Trust): Findings<Presented | und
   return { certificate, intermediates };
 }
 
-/** The certificates of the authority itself. The first is the one that signs. */
+/** Checks the certificates of the authority itself. The first is the one that signs. */
 export function* authoritiesIn(pem: Pem, now: Date): Findings<readonly X509Certificate[]> {
   const { value, problem: what } = certificatesIn(pem.content);
   if (value === undefined) {
@@ -74,8 +76,8 @@ export function* authoritiesIn(pem: Pem, now: Date): Findings<readonly X509Certi
 }
 
 /**
- * Every chain of the file ends at a root in it. Go takes an intermediate authority as the end of a chain; OpenSSL, in nginx and in
- * the agents' probes, goes on to a certificate that is its own issuer.
+ * Checks that every chain of the file ends at a root in it. Go accepts an intermediate authority as the end of a
+ * chain. OpenSSL, in nginx and in the agents' probes, continues to a certificate that is its own issuer.
  */
 export function* endsAtRoots(pem: Pem, authorities: readonly X509Certificate[]): Findings {
   for (const authority of authorities) {
@@ -88,7 +90,7 @@ export function* endsAtRoots(pem: Pem, authorities: readonly X509Certificate[]):
   }
 }
 
-/** The key, and that it is the certificate's. */
+/** Checks the key, and that it belongs to the certificate. */
 export function* keyIn(
   pem: Pem,
   certificate: X509Certificate | undefined,
@@ -106,7 +108,7 @@ export function* keyIn(
 }
 
 /**
- * The subject's Common Name, and an Organization among its own, are those that Kubernetes knows the holder by. Go takes the last of
+ * Checks that the subject has the Common Name and the Organization that Kubernetes expects. Go takes the last of
  * several Common Names.
  */
 export function* subjectIs(pem: Pem, certificate: X509Certificate, wanted: { CN?: string; O?: string }): Findings {
@@ -121,7 +123,7 @@ export function* subjectIs(pem: Pem, certificate: X509Certificate, wanted: { CN?
   }
 }
 
-/** The certificate and its issuers allow these uses, where they restrict them. */
+/** Checks that the certificate and its issuers allow these uses, if they restrict them. */
 export function* usable(
   pem: Pem,
   { certificate, intermediates }: Presented,
@@ -137,11 +139,11 @@ export interface WantedName {
   /** An IP address or a DNS name. */
   readonly name: string;
   readonly whose: string;
-  /** The API server itself listens there. */
+  /** Whether the API server itself listens there. */
   readonly controller?: boolean;
 }
 
-/** The certificate is valid for every one of the names. */
+/** Checks that the certificate is valid for all names. */
 export function* validFor(pem: Pem, certificate: X509Certificate, wanted: readonly WantedName[]): Findings {
   const missing = wanted.filter(({ name }) => !covers(certificate, name));
   if (missing.length === 0) return;
@@ -168,7 +170,7 @@ function* validity(pem: Pem, { validFromDate, validToDate }: X509Certificate, no
   }
 }
 
-/** The structure, the key, the signature and the extensions are what Go and OpenSSL both take. */
+/** Checks that Go and OpenSSL both accept the structure, the key, the signature and the extensions. */
 function* sound(pem: Pem, certificate: X509Certificate): Findings<X509Fields | undefined> {
   const fields = fieldsOf(certificate);
   const key = publicKeyOf(certificate);
@@ -179,7 +181,7 @@ function* sound(pem: Pem, certificate: X509Certificate): Findings<X509Fields | u
   }
   const keyFault = encodingProblem(fields.publicKey, key, "tls");
   if (keyFault !== undefined) yield problem(pem, "publicKey", keyFault, issueAgain);
-  // Nobody verifies the signature of a root with its own key: it is trusted as it is.
+  // No program verifies a root's signature with its own key: the root is trusted as it is.
   const root = fields.subject.equals(fields.issuer);
   if (fields.signature.name === undefined && !root) {
     const name = refusedName(fields.signature.oid);
@@ -196,12 +198,12 @@ function* sound(pem: Pem, certificate: X509Certificate): Findings<X509Fields | u
   return fields;
 }
 
-/** OpenSSL cannot make a key object of every kind. */
+/** Returns undefined for kinds of keys that OpenSSL cannot read. */
 export function publicKeyOf(certificate: X509Certificate): KeyObject | undefined {
   try {
     return certificate.publicKey;
   } catch {
-    // Its reason is OpenSSL's; the finding names the file and the field.
+    // OpenSSL's reason does not help; the finding names the file and the field.
     return undefined;
   }
 }

@@ -10,14 +10,14 @@ export const usageIds = { serverAuth: "1.3.6.1.5.5.7.3.1", clientAuth: "1.3.6.1.
 const anyUsage = "2.5.29.37.0";
 
 export interface ChainContext {
-  /** The certificates that follow the holder's in its file. */
+  /** The certificates after the holder's in its file. */
   readonly intermediates: readonly X509Certificate[];
   /** The certificates of ca.pem. */
   readonly roots: readonly X509Certificate[];
   readonly now: Date;
 }
 
-/** Why no chain of issuers leads to ca.pem. */
+/** The reason why no chain of issuers leads to ca.pem. */
 export interface ChainProblem {
   readonly field: string;
   readonly what: string;
@@ -28,7 +28,10 @@ interface Link {
   readonly fields: X509Fields;
 }
 
-/** Undefined for a certificate that Go's x509.Verify finds a chain for. Otherwise the reason of the candidate that came nearest. */
+/**
+ * Returns undefined if Go's x509.Verify finds a chain for the certificate; otherwise the reason of the best
+ * candidate.
+ */
 export function chainProblem(certificate: X509Certificate, context: ChainContext): ChainProblem | undefined {
   const links = (found: readonly X509Certificate[]): Link[] =>
     found.flatMap((one) => {
@@ -48,7 +51,7 @@ interface Pools {
   readonly now: Date;
 }
 
-/** Goes from the last of the chain to its issuer, and on to a root. */
+/** Goes from the last certificate of the chain to its issuer, and on to a root. */
 function search(chain: readonly [Link, ...Link[]], pools: Pools): ChainProblem | undefined {
   let nearest: ChainProblem | undefined;
   const last = chain.at(-1) ?? chain[0];
@@ -83,7 +86,7 @@ function unfitIssuer({ certificate, fields }: Link, { chain, root, now }: Candid
   if (why !== undefined) return problem("issuer", why);
   if (!root && fields.constraints === undefined)
     return problem("issuer", "is of version 1, and only a root in ca.pem may be");
-  // Go does not look at key identifiers; OpenSSL, in nginx and the agents, does.
+  // Go ignores key identifiers; OpenSSL, in nginx and the agents, does not.
   if (!last.certificate.checkIssued(certificate))
     return problem("authorityKeyIdentifier", "has another key identifier");
   if (now > certificate.validToDate) return problem("issuer", `expired on ${certificate.validToDate.toISOString()}`);
@@ -98,20 +101,23 @@ function unfitIssuer({ certificate, fields }: Link, { chain, root, now }: Candid
   return violated === undefined ? undefined : problem("nameConstraints", `does not allow the name ${violated}`);
 }
 
-/** Why a certificate is no authority's by Go's rules; undefined for an authority, one of version 1 among them. */
+/**
+ * Returns why a certificate is not an authority's by Go's rules; undefined for an authority, also for one of
+ * version 1.
+ */
 export function notAuthority({ version, constraints, keyUsage }: X509Fields): string | undefined {
   if (constraints === undefined && version === 3) return "is not a CA's certificate";
   if (constraints?.authority === false) return "is not a CA's certificate";
   return keyUsage === undefined || keyUsage.includes("keyCertSign") ? undefined : "does not allow keyCertSign";
 }
 
-/** Why the certificate may not be shown for the purpose: its extended key usage, or that of an issuer. */
+/** Returns why the certificate is not allowed for the purpose: its extended key usage, or that of an issuer. */
 export function usageProblem(
   certificate: X509Certificate,
   usage: Usage,
   { intermediates, roots }: Pick<ChainContext, "intermediates" | "roots">,
 ): ChainProblem | undefined {
-  // OpenSSL verifies servers, in nginx and the agents, and does not take "any" for a server's usage.
+  // OpenSSL verifies servers, in nginx and the agents, and does not accept "any" as a server's usage.
   const allows = ({ keyUsage }: X509Certificate): boolean =>
     !Array.isArray(keyUsage) ||
     keyUsage.includes(usageIds[usage]) ||

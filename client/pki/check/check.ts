@@ -22,31 +22,34 @@ import { isPair, publicKeysIn } from "./pem.ts";
 import { keyProblem } from "./key-kinds.ts";
 import type { Findings } from "./problem.ts";
 
-/** A file that was read; those that could not be are problems already. */
+/** The files that could be read; the others are problems already. */
 export type Files = ReadonlyMap<CredentialName | "admin.kubeconfig", Uint8Array>;
 
 /** The cluster that the credentials must fit. */
 export interface Cluster {
   readonly controllers: readonly Controller[];
-  /** Undefined where it is not known: then nothing is said about it. */
+  /** Undefined if it is unknown; it is then not checked. */
   readonly publicAddress: string | undefined;
   readonly serviceCidr: string;
   readonly kubernetesVersion: string;
 }
 
-/** nginx's proxy_ssl_verify_depth, which the site leaves at its default. */
+/** nginx's proxy_ssl_verify_depth; the site keeps its default. */
 const mostIntermediates = 1;
 
 export interface CheckContext {
   readonly now: Date;
-  /** The files that the administrator's kubeconfig names: it stays on this workstation. */
+  /** The files that the administrator's kubeconfig names; it stays on this workstation. */
   readonly named?: NamedFiles;
 }
 
-/** nginx verifies the API server by it: see the agent's site for the health check. */
+/** nginx verifies the API server by this name; see the agent's site for the health check. */
 const healthCheckName = "kubernetes.default.svc";
 
-/** Everything in the files that would keep the cluster from working; returns the admin's kubeconfig where it can be read. */
+/**
+ * Finds everything in the files that would keep the cluster from working. Returns the admin's kubeconfig if it can
+ * be read.
+ */
 export function* checkCredentials(
   files: Files,
   cluster: Cluster,
@@ -87,14 +90,14 @@ export function* checkCredentials(
   return yield* clientIn("admin.kubeconfig", files.get("admin.kubeconfig"), admin);
 }
 
-/** The authority of what Kubernetes itself signs, where it has one of its own. */
+/** Checks the authority for the certificates that Kubernetes itself signs, if there is one. */
 function* signingAuthority(certificate: Pem | undefined, key: Pem | undefined, now: Date): Findings {
   const authorities = certificate === undefined ? [] : yield* authoritiesIn(certificate, now);
   if (certificate !== undefined) yield* signsAlone(certificate, authorities.length);
   if (key !== undefined) yield* keyIn(key, authorities[0], "signing-ca.pem");
 }
 
-/** The controller manager signs with a file of just one certificate. */
+/** Checks that the file has a single certificate, as the controller manager needs to sign with it. */
 function* signsAlone(pem: Pem, count: number): Findings {
   if (count <= 1) return;
   const what = `holds ${count} certificates, and the controller manager signs with a file of one`;
@@ -105,7 +108,7 @@ function* signsAlone(pem: Pem, count: number): Findings {
   yield problem(pem, undefined, what, remedy);
 }
 
-/** All names that the API server is called by. */
+/** Returns all names and addresses of the API server. */
 export function servingNames({ controllers, publicAddress, serviceCidr }: Cluster): readonly WantedName[] {
   return [
     ...(publicAddress === undefined ? [] : [{ name: publicAddress, whose: "the public address" }]),
@@ -122,7 +125,7 @@ function* canServe(
   { names, roots }: { readonly names: readonly WantedName[]; readonly roots: Trust["authorities"] },
 ): Findings {
   yield* validFor(pem, server.certificate, names);
-  // The API server shows it to etcd and to the kubelets, too: as the user that RBAC's binding names.
+  // The API server presents it to etcd and to the kubelets too, as the user of RBAC's binding.
   yield* usable(pem, server, { usages: ["serverAuth", "clientAuth"], roots });
   yield* subjectIs(pem, server.certificate, { CN: "kubernetes" });
   if (server.intermediates.length > mostIntermediates) {
@@ -137,8 +140,8 @@ function* canServe(
 }
 
 /**
- * The private key is that of a key in service-account.pem, which may hold several. Of a certificate Kubernetes takes nothing but the
- * public key: its issuer and its dates do not matter.
+ * Checks that the private key belongs to a key in service-account.pem, which may have several. Kubernetes reads
+ * only the public key of a certificate: its issuer and its dates do not matter.
  */
 function* serviceAccountPair(publicPem: Pem | undefined, privatePem: Pem | undefined): Findings {
   const makeAgain = "make it again, as in lab 04";

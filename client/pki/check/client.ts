@@ -13,21 +13,21 @@ import {
 import { type Kubeconfig, kubeconfigIn, type NamedFiles } from "./kubeconfig.ts";
 import type { Findings, Problem } from "./problem.ts";
 
-/** kube-apiserver's, as lab 08 leaves it. */
+/** kube-apiserver's port in lab 08. */
 const apiServerPort = "6443";
 
 export interface ClientContext {
   readonly trust: Trust;
   /** The API server's certificate, which the kubeconfig's server address must fit. */
   readonly server: X509Certificate | undefined;
-  /** The names that the certificate must always be valid for. */
+  /** The names that the certificate must always have. */
   readonly names: readonly WantedName[];
   readonly subject: { CN?: string; O?: string };
-  /** Files that the kubeconfig may name; none where it must hold everything itself. */
+  /** The files that the kubeconfig may name; absent: everything must be embedded. */
   readonly named?: NamedFiles;
 }
 
-/** A kubeconfig whose current context leads whom it is for to the API server. */
+/** Checks that the kubeconfig's current context leads its user to the API server. */
 export function* clientIn(
   file: string,
   content: Uint8Array | undefined,
@@ -67,7 +67,7 @@ function* leadsToServer(
   if (url.pathname !== "/" || url.search !== "" || url.username !== "") {
     yield problem("has more than the API server's address and port");
   }
-  // Another port may be a load balancer's at the public address, and at no controller.
+  // Another port may be a load balancer's at the public address, but not on a controller.
   const host = url.hostname.replace(/^\[(.*)\]$/, "$1");
   const listener = names.find(({ name }) => name === host);
   if (listener?.controller === true && url.port !== apiServerPort) {

@@ -3,7 +3,7 @@ import { decodeBase64 } from "./base64.ts";
 import type { Findings, Problem } from "./problem.ts";
 import { fieldOf, isMap, listOf, readYaml, textOf, whyNoText } from "./yaml.ts";
 
-/** The lengths in bytes that the API server accepts, by provider; kms has no keys of its own. */
+/** The lengths in bytes that the API server accepts, by provider; kms has no keys in the file. */
 const keySizes: Readonly<Record<string, readonly number[]>> = {
   aescbc: [16, 24, 32],
   aesgcm: [16, 24, 32],
@@ -17,9 +17,11 @@ const groups: Readonly<Record<string, string>> = {
   EncryptionConfiguration: "apiserver.config.k8s.io/v1",
 };
 
-/** From this minor release on a resource may be `*.` (the core group's) or `*.*` (all). */
+/** From this minor release on, a resource may be `*.` (all of the core group) or `*.*` (all). */
 const wildcardsFrom = 27;
-/** From this one on the API server takes KMS v2 without a feature gate, and from that one on v1 only with one. */
+/**
+ * From the first on, the API server accepts KMS v2 without a feature gate; from the second on, v1 only with one.
+ */
 const [kmsV2From, kmsV1Until] = [27, 29];
 
 const makeAgain = "make it again: khw-client pki create, or as in lab 06";
@@ -29,7 +31,10 @@ interface Rules {
   readonly problem: (what: string, field?: string) => Problem;
 }
 
-/** Secrets are encrypted before they are stored, and every entry is one that the API server of the release accepts. */
+/**
+ * Checks that Secrets are encrypted before they are stored, and that the API server of the release accepts every
+ * entry.
+ */
 export function* encryptionConfigIsSound(file: string, content: Uint8Array, version: string): Findings {
   const problem = (what: string, field?: string): Problem =>
     field === undefined ? { file, what, remedy: makeAgain } : { file, field, what, remedy: makeAgain };
@@ -49,7 +54,7 @@ export function* encryptionConfigIsSound(file: string, content: Uint8Array, vers
   const { minor } = parseKubernetesVersion("kubernetes.version", version);
   const rules: Rules = { minor, problem };
   const entries = listOf(root, "resources");
-  // "secrets." is the same as "secrets": a name with the empty group.
+  // "secrets." means the same as "secrets": a name with the empty group.
   const secrets = minor >= wildcardsFrom ? ["secrets", "secrets.", "*.", "*.*"] : ["secrets", "secrets."];
   const first = entries.findIndex((entry) => secrets.some((name) => listOf(entry, "resources").includes(name)));
   if (first === -1) yield problem("encrypts no secrets", "resources");
@@ -126,7 +131,7 @@ function whyNotBase64(text: string): string {
     : "is not base64 as Go reads it: it holds a blank or is folded over two lines";
 }
 
-/** Kubernetes' own rules for the plugin's description; whether the plugin answers is not asked. */
+/** Checks the plugin's description by Kubernetes' rules; the plugin itself is not called. */
 function* kmsIsSound(kms: unknown, place: string, { minor, problem }: Rules): Findings {
   const version = textOf(kms, "apiVersion") ?? "v1";
   const unfit = kmsProblem(version, minor);

@@ -1,7 +1,7 @@
 import { comparable } from "./name-constraints.ts";
 import type { X509Fields } from "./x509-fields.ts";
 
-/** The extensions that Go and OpenSSL both act upon, so that they may be critical. */
+/** The extensions that Go and OpenSSL both handle, so they may be critical. */
 const handled: Readonly<Record<string, string>> = {
   "2.5.29.15": "keyUsage",
   "2.5.29.17": "subjectAltName",
@@ -12,7 +12,7 @@ const handled: Readonly<Record<string, string>> = {
   "2.5.29.37": "extendedKeyUsage",
 };
 
-/** The extensions that must not be critical: newer releases of Go refuse a certificate in which they are. */
+/** The extensions that must not be critical: newer releases of Go refuse such certificates. */
 const neverCritical: Readonly<Record<string, string>> = {
   "2.5.29.14": "subjectKeyIdentifier",
   "2.5.29.35": "authorityKeyIdentifier",

@@ -12,8 +12,9 @@ export interface FolderContent {
 }
 
 /**
- * Certificates, keys, kubeconfigs and the encryption config of a folder. Editors' locks and backups, whose names begin with a dot,
- * are left out, and so are folders. @throws KhwError IO_FAILED for a folder that cannot be listed
+ * Reads the certificates, keys, kubeconfigs and the encryption config of a folder. Skips folders, and editors'
+ * locks and backups, whose names begin with a dot.
+ * @throws KhwError IO_FAILED for a folder that cannot be listed
  */
 export async function readFolder(folder: string): Promise<FolderContent> {
   const names = (await list(folder)).flatMap((entry) => (isCandidate(entry) ? [entry.name] : []));
@@ -54,7 +55,7 @@ function isCandidate(entry: Dirent): boolean {
   return named && (entry.isFile() || entry.isSymbolicLink());
 }
 
-/** Keys, and files that hold keys, that others than their owner may read or change. */
+/** Returns keys, and files with keys, that users other than their owner may read or change. */
 export async function openFiles(folder: string, names: Iterable<string>): Promise<Problem[]> {
   const secret = [...names].filter((name) => !name.endsWith(".pem") || name.endsWith("-key.pem"));
   const found = await Promise.all(

@@ -3,7 +3,7 @@ import { AsnConvert } from "@peculiar/asn1-schema";
 import { SubjectPublicKeyInfo } from "@peculiar/asn1-x509";
 import { parametersOf } from "./signature-algorithms.ts";
 
-/** Keys are for TLS, or for the tokens of service accounts. */
+/** The purpose of a key: TLS, or the tokens of service accounts. */
 export type KeyPurpose = "tls" | "tokens";
 
 const [rsa, ec, ed25519] = ["1.2.840.113549.1.1.1", "1.2.840.10045.2.1", "1.3.101.112"];
@@ -21,8 +21,8 @@ const otherKinds: Readonly<Record<string, string>> = {
 };
 
 /**
- * The lengths of RSA keys that are taken. OpenSSL, in nginx, takes no certificate with a shorter key, and Go's TLS none with a
- * longer one. For tokens there is Go's limit alone, since 1.24.
+ * The accepted lengths of RSA keys. OpenSSL, in nginx, accepts no certificate with a shorter key, and Go's TLS none
+ * with a longer one. For tokens only Go's limit applies, since 1.24.
  */
 const rsaBits: Readonly<Record<KeyPurpose, readonly [least: number, most: number]>> = {
   tls: [2048, 8192],
@@ -31,14 +31,14 @@ const rsaBits: Readonly<Record<KeyPurpose, readonly [least: number, most: number
 /** Go refuses a larger public exponent. */
 const largestExponent = 2n ** 31n - 1n;
 
-/** Why etcd and Kubernetes cannot use a key for the purpose; undefined for a key that they can. */
+/** Returns why etcd and Kubernetes cannot use a key for the purpose; undefined if they can. */
 export function keyProblem(key: KeyObject, purpose: KeyPurpose): string | undefined {
   const publicKey = key.type === "private" ? createPublicKey(key) : key;
   const encoded = publicKey.export({ type: "spki", format: "der" });
   return encodingProblem(AsnConvert.parse(encoded, SubjectPublicKeyInfo), publicKey, purpose);
 }
 
-/** The same for a key whose encoding is at hand, as in a certificate: OpenSSL would mend some faults that Go refuses. */
+/** The same for a key with its encoding, as in a certificate: OpenSSL would correct some faults that Go refuses. */
 export function encodingProblem(
   { algorithm: { algorithm, parameters }, subjectPublicKey }: SubjectPublicKeyInfo,
   key: KeyObject,

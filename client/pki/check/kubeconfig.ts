@@ -2,20 +2,20 @@ import { decodeBase64 } from "./base64.ts";
 import type { Findings, Problem } from "./problem.ts";
 import { fieldOf, isMap, listOf, readYaml, textOf, whyNoText } from "./yaml.ts";
 
-/** The server, its CA and the user's certificate that a kubeconfig's current context leads to. */
+/** The server, its CA and the user's certificate of a kubeconfig's current context. */
 export interface Kubeconfig {
   readonly server: string;
-  /** The name that the server's certificate is held to instead of the URL's host. */
+  /** The name that the server's certificate must have, instead of the URL's host. */
   readonly serverName: string | undefined;
   /** PEM. */
   readonly ca: Buffer;
   readonly certificate: Buffer;
   readonly key: Buffer;
-  /** Where the three stand, for errors about them. */
+  /** The fields of the three, for errors. */
   readonly fields: { readonly server: string; readonly ca: string; readonly certificate: string; readonly key: string };
 }
 
-/** The files that a kubeconfig names, by the names that it has for them. */
+/** The files that a kubeconfig names, by the paths in it. */
 export type NamedFiles = ReadonlyMap<string, Buffer>;
 
 const makeAgain = "make it again with `kubectl config ... --embed-certs=true`, as in lab 05";
@@ -35,8 +35,8 @@ const otherLogins = [
 ];
 
 /**
- * A kubeconfig whose current context holds all that is needed. `named` has the files that it may name instead: none for a component's,
- * which would not be on the controllers.
+ * Reads a kubeconfig and checks that its current context has everything. `named` has the files that it may name
+ * instead of embedding them: none for a component's kubeconfig, since they would not be on the controllers.
  */
 export function* kubeconfigIn(
   file: string,
@@ -55,7 +55,7 @@ export function* kubeconfigIn(
   for (const key of reading.doubles) {
     yield { ...problem("stands there twice: Kubernetes takes the last", key), severity: "warning" };
   }
-  // kubectl takes a file without them, and no file with others.
+  // kubectl accepts a file without them, but no file with other values.
   for (const [key, wanted] of [
     ["kind", "Config"],
     ["apiVersion", "v1"],
@@ -120,7 +120,7 @@ export function* kubeconfigIn(
   return { server, serverName: textOf(cluster, "tls-server-name"), ca, certificate, key, fields };
 }
 
-/** The paths of all files that a kubeconfig names, as it writes them. */
+/** Returns the paths of all files that a kubeconfig names, as written in it. */
 export function namedPaths(content: Uint8Array): string[] {
   const reading = readYaml(content);
   if (reading.problem !== undefined) return [];

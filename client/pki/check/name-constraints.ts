@@ -2,8 +2,8 @@ import { BlockList, isIP } from "node:net";
 import type { GeneralName, GeneralSubtrees, NameConstraints, SubjectAlternativeName } from "@peculiar/asn1-x509";
 
 /**
- * A name of the certificate that an authority's constraints do not allow; undefined if they allow all. DNS names and addresses
- * are compared as Go does; a certificate without alternative names meets every constraint.
+ * Returns a name of the certificate that an authority's constraints forbid; undefined if they allow all. DNS names
+ * and addresses are compared as in Go. A certificate without alternative names meets every constraint.
  */
 export function violatedConstraint(
   constraints: NameConstraints | undefined,
@@ -19,7 +19,7 @@ export function violatedConstraint(
   return undefined;
 }
 
-/** Go knows all kinds of the constraints: names of a directory, for example, are no kind that it compares. */
+/** Whether Go compares all kinds in the constraints. For example, Go does not compare directory names. */
 export function comparable(constraints: NameConstraints): boolean {
   const all = [...bases(constraints.permittedSubtrees), ...bases(constraints.excludedSubtrees)];
   return all.every(
@@ -32,14 +32,14 @@ function bases(subtrees: GeneralSubtrees | undefined): GeneralName[] {
   return (subtrees ?? []).map(({ base }) => base);
 }
 
-/** Undefined for a name of another kind than the constraint. */
+/** Returns undefined for a name of another kind than the constraint. */
 function matches(name: GeneralName, base: GeneralName): boolean | undefined {
   if (name.dNSName !== undefined && base.dNSName !== undefined) return inDomain(name.dNSName, base.dNSName);
   if (name.iPAddress !== undefined && base.iPAddress !== undefined) return inNetwork(name.iPAddress, base.iPAddress);
   return undefined;
 }
 
-/** An empty constraint is for every name; one with a leading dot for names below it alone. */
+/** An empty constraint allows every name; a constraint with a leading dot allows only names below it. */
 function inDomain(name: string, constraint: string): boolean {
   const [labels, wanted] = [name.toLowerCase().split("."), constraint.toLowerCase().replace(/^\./, "").split(".")];
   if (constraint === "") return true;

@@ -10,11 +10,11 @@ import type { Findings } from "./problem.ts";
 /** All files of a folder that may be credentials, by name. */
 export type Folder = ReadonlyMap<string, Uint8Array>;
 
-/** What is looked at with the lab's nine files. */
+/** The files that are checked with the lab's nine files. */
 const lookedAt: ReadonlySet<string> = new Set(["kubernetes", "service-account"]);
 const prefix = "system:node:";
 
-/** What bootstrap does not need and the cluster's people and workers do: held to the same rules, where it is there. */
+/** Checks, by the same rules, the files that bootstrap does not need but administrators and workers do. */
 export function* checkOthers(folder: Folder, cluster: Cluster, now: Date): Findings {
   const authorities = readCertificates(folder.get("ca.pem") ?? Buffer.of());
   const trust: Trust = { authorities, now };
@@ -44,7 +44,7 @@ export function* checkOthers(folder: Folder, cluster: Cluster, now: Date): Findi
   }
 }
 
-/** The workers whose certificates are there: those of a kubelet's Common Name. */
+/** Returns the workers with certificates in the folder: those with a kubelet's Common Name. */
 function workersIn(folder: Folder): string[] {
   return [...folder.keys()].flatMap((file) => {
     const [certificate] = file.endsWith(".pem") ? readCertificates(folder.get(file) ?? Buffer.of()) : [];

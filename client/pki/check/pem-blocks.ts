@@ -3,7 +3,7 @@ import { decodeBase64 } from "./base64.ts";
 /** A block of a PEM text, for example of type "CERTIFICATE". */
 export interface PemBlock {
   readonly type: string;
-  /** "Proc-Type: 4,ENCRYPTED" and the like stand before the data. */
+  /** Headers before the data, for example "Proc-Type: 4,ENCRYPTED". */
   readonly headers: ReadonlyMap<string, string>;
   readonly der: Buffer;
 }
@@ -11,12 +11,13 @@ export interface PemBlock {
 const [begin, end, dashes] = ["\n-----BEGIN ", "\n-----END ", "-----"];
 
 /**
- * The blocks of a PEM text that Go's encoding/pem finds, which etcd and Kubernetes read with. OpenSSL is more lenient: it skips a
- * byte-order mark and finds markers in the middle of a line. A block that Go cannot read is skipped, as Go does.
+ * Returns the blocks of a PEM text that Go's encoding/pem finds; etcd and Kubernetes read with it. OpenSSL is more
+ * lenient: it skips a byte-order mark and finds markers in the middle of a line. Like Go, it skips a block that it
+ * cannot read.
  */
 export function readBlocks(content: Uint8Array): readonly PemBlock[] {
   const blocks: PemBlock[] = [];
-  // Latin-1 keeps each byte as one character.
+  // Latin-1 keeps each byte as a character.
   let rest = Buffer.from(content).toString("latin1");
   for (;;) {
     const found = nextBlock(rest);
@@ -26,7 +27,7 @@ export function readBlocks(content: Uint8Array): readonly PemBlock[] {
   }
 }
 
-/** Go's pem.Decode, of Go 1.19. */
+/** Does the same as pem.Decode of Go 1.19. */
 function nextBlock(data: string): { readonly block: PemBlock; readonly rest: string } | undefined {
   let rest = data;
   for (;;) {
@@ -45,7 +46,7 @@ function nextBlock(data: string): { readonly block: PemBlock; readonly rest: str
       headers.set(line.slice(0, colon).trim(), line.slice(colon + 1).trim());
       rest = next;
     }
-    // An empty block without headers has its END line at once.
+    // An empty block without headers begins with its END line.
     const empty = headers.size === 0 && rest.startsWith(end.slice(1));
     const endAt = empty ? 0 : rest.indexOf(end);
     if (endAt === -1) continue;
@@ -59,7 +60,7 @@ function nextBlock(data: string): { readonly block: PemBlock; readonly rest: str
   }
 }
 
-/** The first line without trailing blanks, and all that follows. */
+/** Returns the first line without trailing blanks, and the rest. */
 function takeLine(text: string): readonly [line: string, rest: string] {
   const found = text.indexOf("\n");
   if (found === -1) return [text.replace(/[ \t]+$/, ""), ""];
@@ -67,7 +68,10 @@ function takeLine(text: string): readonly [line: string, rest: string] {
   return [line.replace(/[ \t]+$/, ""), text.slice(found + 1)];
 }
 
-/** Why Go finds no block of a kind in a text in which OpenSSL may find one. Undefined when the text looks like no PEM at all. */
+/**
+ * Returns why Go finds no block of a kind in a text in which OpenSSL may find one. Returns undefined if the text
+ * does not look like PEM.
+ */
 export function malformation(content: Uint8Array): string | undefined {
   const text = Buffer.from(content).toString("latin1");
   if (text.startsWith("\u00ef\u00bb\u00bf")) return "begins with a byte-order mark";

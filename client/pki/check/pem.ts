@@ -13,7 +13,7 @@ export function readCertificates(pem: Uint8Array): readonly X509Certificate[] {
   return certificatesIn(pem).value ?? [];
 }
 
-/** The certificates of a PEM text in their order: at least one, and all of them can be read. */
+/** Reads the certificates of a PEM text in order: at least one, and all must be readable. */
 export function certificatesIn(pem: Uint8Array): Reading<readonly [X509Certificate, ...X509Certificate[]]> {
   const blocks = readBlocks(pem).filter(({ type }) => type === "CERTIFICATE");
   const certificates = blocks.map(({ der }) => attempt(() => new X509Certificate(der)));
@@ -34,7 +34,7 @@ export function certificatesIn(pem: Uint8Array): Reading<readonly [X509Certifica
   return first === undefined ? { problem: whyNone(pem, "certificate") } : { value: [first, ...others] };
 }
 
-/** The first private key of a PEM text, as Go's TLS and Kubernetes read it. */
+/** Reads the first private key of a PEM text, as Go's TLS and Kubernetes do. */
 export function privateKeyIn(pem: Uint8Array): Reading<KeyObject> {
   const block = readBlocks(pem).find(({ type }) => type === "PRIVATE KEY" || type.endsWith(" PRIVATE KEY"));
   if (block === undefined) return { problem: whyNone(pem, "private key") };
@@ -50,7 +50,7 @@ export function privateKeyIn(pem: Uint8Array): Reading<KeyObject> {
   return key === undefined ? { problem: "is damaged, or of a kind that cannot be read" } : { value: key };
 }
 
-/** The public keys of a PEM text that Kubernetes verifies service accounts' tokens with: those of certificates among them. */
+/** Reads the public keys of a PEM text for service accounts' tokens, also those in certificates. */
 export function publicKeysIn(pem: Uint8Array): Reading<readonly KeyObject[]> {
   const blocks = readBlocks(pem);
   if (blocks.some(({ type }) => type.endsWith("PRIVATE KEY")))
@@ -74,14 +74,14 @@ const decrypt =
 
 type KeyForm = "pkcs1" | "pkcs8" | "sec1";
 
-/** The labels that etcd's Go and Kubernetes both read, each with the form that belongs to it. */
+/** The labels that etcd and Kubernetes both read, each with its form. */
 const labels: Readonly<Record<string, KeyForm>> = {
   "PRIVATE KEY": "pkcs8",
   "RSA PRIVATE KEY": "pkcs1",
   "EC PRIVATE KEY": "sec1",
 };
 
-/** All three are a sequence that begins with a version; then comes an integer, an algorithm, or the key. */
+/** All three forms are a sequence that begins with a version. An integer, an algorithm, or the key follows. */
 function formOf({ der }: PemBlock): KeyForm | undefined {
   const [tag, length = 0] = der;
   const content = der.subarray(length < 0x80 ? 2 : 2 + (length & 0x7f));
@@ -89,7 +89,7 @@ function formOf({ der }: PemBlock): KeyForm | undefined {
   return ({ 0x02: "pkcs1", 0x30: "pkcs8", 0x04: "sec1" } as const)[content[3] ?? 0];
 }
 
-/** Kubernetes does not look at a block's label here; a PKCS #1 public key is no form that it tries. */
+/** Kubernetes ignores a block's label here; it does not try PKCS #1 public keys. */
 function publicKeyOf(der: Buffer): KeyObject | undefined {
   return (
     attempt(() => new X509Certificate(der).publicKey) ??
@@ -110,7 +110,7 @@ function ordinal(index: number, count: number): string {
   return count === 1 ? "its certificate" : `its certificate number ${index + 1}`;
 }
 
-/** OpenSSL's reasons say nothing that helps, and might say something of the content. */
+/** OpenSSL's reasons do not help, and might quote the content. */
 function attempt<T>(read: () => T): T | undefined {
   try {
     return read();

@@ -1,6 +1,6 @@
 import { mapStrings, oneLine } from "../../../proto/sanitize.ts";
 
-/** What is wrong with a credential file; never holds a part of its content. */
+/** A fault of a credential file; never has a part of its content. */
 export interface Problem {
   /** The file's name. */
   readonly file: string;
@@ -12,10 +12,10 @@ export interface Problem {
   readonly severity?: "warning";
 }
 
-/** Yields what is wrong, and returns what could be read in spite of it. */
+/** Yields the faults, and returns the parts that could be read in spite of them. */
 export type Findings<T = void> = Generator<Problem, T, void>;
 
-/** All that a check finds, its texts sanitized (names in a file are anybody's), and its result. */
+/** Collects all findings of a check, with sanitized texts (the names in a file are not trusted), and its result. */
 export function collect<T>(findings: Findings<T>): { readonly problems: readonly Problem[]; readonly result: T } {
   const problems: Problem[] = [];
   for (;;) {
@@ -25,7 +25,7 @@ export function collect<T>(findings: Findings<T>): { readonly problems: readonly
   }
 }
 
-/** "kubernetes.pem: notAfter: ends in 12 days": the file, the field, and what is wrong with it. */
+/** Describes a problem as "kubernetes.pem: notAfter: ends in 12 days": the file, the field and the fault. */
 export function tellProblem({ file, field, what }: Problem): string {
   return [file, field, what].filter((part) => part !== undefined).join(": ");
 }

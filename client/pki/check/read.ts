@@ -9,7 +9,7 @@ import { checkCredentials, type Files } from "./check.ts";
 import { namedPaths, type NamedFiles } from "./kubeconfig.ts";
 import { collect, type Problem, tellProblem } from "./problem.ts";
 
-/** What the admin's kubeconfig holds, as PEM. */
+/** The content of the admin's kubeconfig, as PEM. */
 export interface AdminCredentials {
   readonly ca: Buffer;
   readonly certificate: Buffer;
@@ -21,31 +21,33 @@ export interface Credentials {
   /** The lab's nine files, or those of a cluster with a signing CA, with their content, in the lab's order. */
   readonly credentials: readonly Credential[];
   readonly admin: AdminCredentials;
-  /** What is not as it should be, and works. */
+  /** Faults that do not keep the cluster from working. */
   readonly warnings: readonly Problem[];
 }
 
 /** The cluster that the credentials must fit. */
 export interface CredentialUse {
   readonly controllers: readonly Controller[];
-  /** Undefined where it is not known: then nothing is said about it. */
+  /** Undefined if it is unknown; it is then not checked. */
   readonly publicAddress: string | undefined;
 }
 
 const adminName = "admin.kubeconfig";
 
-/** The files as they were found. */
+/** The files with their problems. */
 export interface ExaminedCredentials {
-  /** Empty but for warnings: they fit the cluster. */
+  /** The problems; without errors among them, the files fit the cluster. */
   readonly problems: readonly Problem[];
-  /** Undefined where the admin's kubeconfig cannot be read. */
+  /** Undefined if the admin's kubeconfig cannot be read. */
   readonly admin: AdminCredentials | undefined;
   readonly files: Files;
 }
 
 /**
- * The cluster's credentials on this workstation, or those that were `made` and stand nowhere yet, proven to fit the cluster.
- * @throws KhwError CREDENTIAL_INVALID that lists every problem with its file and field; never a part of a file's content
+ * Returns the cluster's credentials on this workstation, or those that were `made` and are not written yet, after
+ * checking that they fit the cluster.
+ * @throws KhwError CREDENTIAL_INVALID that lists every problem with its file and field; never a part of a file's
+ * content
  */
 export async function readCredentials(
   config: ClusterConfig,
@@ -63,7 +65,7 @@ export async function readCredentials(
   return { credentials, admin, warnings: all };
 }
 
-/** The same files, with all that is wrong with them as a result. */
+/** Returns the same files, with all their problems. */
 export async function examineCredentials(
   config: ClusterConfig,
   use: CredentialUse,
@@ -91,7 +93,10 @@ export async function examineCredentials(
   return { problems: [...missing, ...problems], admin, files };
 }
 
-/** The files that a kubeconfig names, relative to its own folder as kubectl has it; without those that cannot be read. */
+/**
+ * Reads the files that a kubeconfig names, relative to its own folder as kubectl does. Leaves out files that cannot
+ * be read.
+ */
 async function readNamed(path: string, content: Uint8Array | undefined): Promise<NamedFiles> {
   const named = new Map<string, Buffer>();
   for (const name of content === undefined ? [] : namedPaths(content)) {
@@ -108,7 +113,10 @@ interface Read {
   readonly found: Found;
 }
 
-/** The certificates of both authorities; no file of the folder, since it is always just this. */
+/**
+ * Returns the certificates of both authorities. This is not a file of the folder, since it always follows from the
+ * two.
+ */
 function bundle(files: Files): Buffer {
   const texts = (["ca.pem", "signing-ca.pem"] as const).map((name) =>
     Buffer.from(files.get(name) ?? "").toString("utf8"),

@@ -11,7 +11,7 @@ const accepted: Readonly<Record<string, string>> = {
   "1.3.101.112": "Ed25519",
 };
 
-/** The names of frequent ones that Go refuses. SHA-1: Go since 1.18. */
+/** The names of common algorithms that Go refuses. SHA-1: Go since 1.18. */
 const refused: Readonly<Record<string, string>> = {
   "1.2.840.113549.1.1.2": "MD2-RSA",
   "1.2.840.113549.1.1.3": "MD4-RSA",
@@ -27,19 +27,19 @@ const refused: Readonly<Record<string, string>> = {
 
 const pss = "1.2.840.113549.1.1.10";
 
-/** The name of a signature algorithm that Go verifies; undefined for any other. */
+/** Returns the name of a signature algorithm that Go verifies; undefined for any other. */
 export function signatureName({ algorithm, parameters }: AlgorithmIdentifier): string | undefined {
   if (algorithm !== pss) return accepted[algorithm];
   const encoded = parametersOf(parameters);
   return pssHashes.find(([, ...forms]) => forms.includes(encoded))?.[0];
 }
 
-/** The name of an algorithm that Go does not verify, for errors. */
+/** Returns the name of an algorithm that Go does not verify, for errors. */
 export function refusedName(oid: string): string {
   return oid === pss ? "RSA-PSS with other parameters than Go takes" : (refused[oid] ?? `the algorithm ${oid}`);
 }
 
-/** Go takes RSA-PSS only if one hash is used throughout, and the salt is as long as the hash. */
+/** Go accepts RSA-PSS only with the same hash throughout, and with a salt as long as the hash. */
 const pssHashes = (["01", "02", "03"] as const).map((hash, index) => {
   const name = ["SHA256-RSAPSS", "SHA384-RSAPSS", "SHA512-RSAPSS"][index] ?? "";
   const oid = `06096086480165030402${hash}`;
@@ -57,12 +57,15 @@ function sequence(hex: string): string {
   return tagged("30", hex);
 }
 
-/** A DER value in hex of less than 128 bytes. */
+/** Returns a DER value in hex of less than 128 bytes. */
 function tagged(tag: string, hex: string): string {
   return `${tag}${(hex.length / 2).toString(16).padStart(2, "0")}${hex}`;
 }
 
-/** The DER of an algorithm's parameters in hex; empty if it has none. The library makes null of an ASN.1 NULL. */
+/**
+ * Returns the DER of an algorithm's parameters in hex; empty without parameters. The library represents ASN.1 NULL
+ * as null.
+ */
 export function parametersOf(parameters: AlgorithmIdentifier["parameters"]): string {
   if (parameters === undefined) return "";
   return parameters === null ? "0500" : Buffer.from(parameters).toString("hex");

@@ -16,7 +16,7 @@ import {
 } from "@peculiar/asn1-x509";
 import { signatureName } from "./signature-algorithms.ts";
 
-/** The fields that Node's own X509Certificate lacks. */
+/** The fields that Node's X509Certificate lacks. */
 export interface X509Fields {
   /** 1, 2 or 3. */
   readonly version: number;
@@ -33,16 +33,16 @@ export interface X509Fields {
   /** Subject and issuer as they are encoded: Go compares them byte for byte. */
   readonly subject: Buffer;
   readonly issuer: Buffer;
-  /** A text of the subject or issuer that Go refuses to read. */
+  /** A text of the subject or issuer that Go refuses. */
   readonly illegalText: string | undefined;
 }
 
-/** Undefined for a certificate whose structure is damaged. */
+/** Returns undefined for a certificate whose structure is damaged. */
 export function fieldsOf({ raw }: X509Certificate): X509Fields | undefined {
   try {
     return read(raw);
   } catch {
-    // Its reason would be about ASN.1; the caller names the file.
+    // The reason would be about ASN.1; the caller names the file.
     return undefined;
   }
 }
@@ -74,7 +74,7 @@ function constraintsIn({ cA, pathLenConstraint }: BasicConstraints): NonNullable
   return { authority: cA, pathLength: pathLenConstraint };
 }
 
-/** Go reads only the texts of a name that are of their type: "a_b" is no PrintableString, whatever OpenSSL makes of it. */
+/** Go accepts only texts that match their type: "a_b" is not a PrintableString, although OpenSSL accepts it. */
 function illegalTextIn(name: Name): string | undefined {
   for (const { value } of name.flat()) {
     if (value.universalString !== undefined) return "a UniversalString";

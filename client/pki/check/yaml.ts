@@ -1,16 +1,19 @@
 import { type Document, isScalar, parseAllDocuments, visit } from "yaml";
 
-/** A YAML text as Kubernetes reads it, or its fault in words; the fault quotes nothing but names of keys. */
+/** A YAML text as Kubernetes reads it, or its fault in words; the fault quotes only names of keys. */
 export type YamlReading =
   | { readonly value: unknown; readonly doubles: readonly string[]; readonly problem?: undefined }
   | { readonly problem: string };
 
-/** Types of YAML 1.1 that Kubernetes' reader (sigs.k8s.io/yaml) leaves as text: dates, binary data, sexagesimal numbers, sets. */
+/**
+ * Types of YAML 1.1 that Kubernetes' reader (sigs.k8s.io/yaml) keeps as text: dates, binary data, sexagesimal
+ * numbers, sets.
+ */
 const unread = /binary|timestamp|omap|pairs|set$/;
 
 /**
- * Reads as sigs.k8s.io/yaml does: YAML 1.1, so that `on` and `yes` are truth values; the first of several documents; the last of
- * two equal keys. The parser's own message is left out, since it might quote a secret.
+ * Reads like sigs.k8s.io/yaml: YAML 1.1, so `on` and `yes` are truth values; the first of several documents; the
+ * last of two equal keys. Leaves the parser's own message out, since it might quote a secret.
  */
 export function readYaml(content: Uint8Array): YamlReading {
   let text: string;
@@ -43,7 +46,7 @@ export function readYaml(content: Uint8Array): YamlReading {
   }
 }
 
-/** The names of keys that stand twice in one map. */
+/** Returns the names of repeated keys in a map. */
 function doublesIn(document: Document): string[] {
   const found = new Set<string>();
   visit(document, {
@@ -55,7 +58,10 @@ function doublesIn(document: Document): string[] {
   return [...found];
 }
 
-/** A map's value, or undefined for a value that is no map or does not have it. An empty value is an absent one, as in Go. */
+/**
+ * Returns a map's value; undefined if the value is not a map or lacks the key. As in Go, an empty value counts as
+ * absent.
+ */
 export function fieldOf(data: unknown, key: string): unknown {
   if (!isMap(data) || !Object.hasOwn(data, key)) return undefined;
   return Reflect.get(data, key) ?? undefined;
@@ -70,7 +76,7 @@ export function textOf(data: unknown, key: string): string | undefined {
   return typeof value === "string" && value !== "" ? value : undefined;
 }
 
-/** Why a map has no text of that name. */
+/** Says why a map has no text of that name. */
 export function whyNoText(data: unknown, key: string): string {
   const value = fieldOf(data, key);
   if (value === undefined) return "is missing";
@@ -80,7 +86,7 @@ export function whyNoText(data: unknown, key: string): string {
   return "is a truth value (YAML 1.1 reads on, yes and y as one): put it in quotes";
 }
 
-/** Empty for a value that is no list. */
+/** Returns an empty list for a value that is not a list. */
 export function listOf(data: unknown, key: string): readonly unknown[] {
   const value = fieldOf(data, key);
   return Array.isArray(value) ? value : [];

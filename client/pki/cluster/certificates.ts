@@ -13,8 +13,8 @@ export const certificateNames = [
 export type CertificateName = (typeof certificateNames)[number];
 
 /**
- * Whom Kubernetes takes the holder of each for: CN is the user, O the group. The labs' C, L, OU and ST are left out: nothing
- * reads them, and not every cluster stands in Portland.
+ * The subject of each certificate for Kubernetes: CN is the user, O the group. The labs' C, L, OU and ST are left
+ * out: no program reads them, and not every cluster is in Portland.
  */
 export const subjects: Readonly<Record<CertificateName, Subject>> = {
   admin: { CN: "admin", O: "system:masters" },
@@ -31,23 +31,23 @@ export const signingAuthoritySubject: Subject = { CN: "Kubernetes signing", O: "
 /** A machine that runs a kubelet. */
 export interface Worker {
   readonly name: string;
-  /** Further names and addresses that the API server calls its kubelet by. */
+  /** More names and addresses of its kubelet for the API server. */
   readonly addresses: readonly string[];
 }
 
-/** Whom the Node authorizer takes a kubelet for. */
+/** Returns a kubelet's subject, as the Node authorizer expects it. */
 export function workerSubject(name: string): Subject {
   return { CN: `system:node:${name}`, O: "system:nodes" };
 }
 
-/** What the API server is called by. */
+/** The parts of the cluster that give the API server its names. */
 export interface ServingCluster {
   readonly controllers: readonly { readonly internalIp: string }[];
   readonly publicAddress: string;
   readonly serviceCidr: string;
 }
 
-/** The lab's names, and the one that the cluster's DNS really gives the service, which the lab misspells. */
+/** The lab's names, and the real name of the service in the cluster's DNS, which the lab misspells. */
 const serviceNames = [
   "kubernetes",
   "kubernetes.default",
@@ -57,7 +57,7 @@ const serviceNames = [
   "kubernetes.default.svc.cluster.local",
 ];
 
-/** The subject alternative names of kubernetes.pem, in the lab's order, each once. */
+/** Returns the subject alternative names of kubernetes.pem, in the lab's order, each once. */
 export function servingNames(cluster: ServingCluster, extraNames: readonly string[]): readonly string[] {
   const names = [
     serviceAddress(cluster.serviceCidr),

@@ -10,27 +10,30 @@ import { createClusterAuthority, issueForCluster, issueForWorker } from "./issue
 import { kubeconfigsOf, type LabKubeconfig, renderKubeconfig } from "./kubeconfig.ts";
 import { authorityIn, pairIn, type PresentFiles } from "./present.ts";
 
-/** What the cluster's files are made for, and how. */
+/** The cluster and the settings that its files are made for. */
 export interface ClusterPki {
-  /** What kubeconfigs call the cluster. */
+  /** The cluster's name in kubeconfigs. */
   readonly clusterName: string;
   readonly cluster: ServingCluster;
   readonly algorithm: KeyAlgorithm;
   readonly days: number;
   readonly caDays: number;
-  /** Further names of the API server. */
+  /** More names of the API server. */
   readonly extraNames: readonly string[];
   readonly workers: readonly Worker[];
-  /** What Kubernetes issues by itself is signed by a CA of its own, and the cluster's CA stays where it is. */
+  /**
+   * Whether a separate CA signs the certificates that Kubernetes issues, so that the cluster's CA stays on the
+   * workstation.
+   */
   readonly separateSigningCa: boolean;
 }
 
-/** The names of all that the cluster's CA signs: each is NAME.pem and NAME-key.pem. */
+/** Returns the names of all certificates that the cluster's CA signs: each is NAME.pem and NAME-key.pem. */
 export function leafNames({ workers }: Pick<ClusterPki, "workers">): string[] {
   return [...certificateNames, ...workers.map(({ name }) => name)];
 }
 
-/** Every file of labs 04 to 06 for this cluster. */
+/** Returns the names of all files of labs 04 to 06 for this cluster. */
 export function clusterFiles(pki: Pick<ClusterPki, "workers" | "separateSigningCa">): string[] {
   const pairs = ["ca", ...(pki.separateSigningCa ? ["signing-ca"] : []), ...leafNames(pki)];
   return [
@@ -41,8 +44,8 @@ export function clusterFiles(pki: Pick<ClusterPki, "workers" | "separateSigningC
 }
 
 /**
- * The files that are missing, made to fit those that are there; writes nothing.
- * @throws KhwError CREDENTIAL_INVALID for files that are there and do not belong together; as signCertificate does
+ * Makes the missing files to fit the present ones; writes nothing.
+ * @throws KhwError CREDENTIAL_INVALID for present files that do not belong together; as signCertificate does
  */
 export async function createMissing(present: PresentFiles, pki: ClusterPki, now: Date): Promise<NewFiles> {
   const { algorithm, caDays } = pki;
@@ -75,11 +78,14 @@ export async function createMissing(present: PresentFiles, pki: ClusterPki, now:
 
 export interface LeafRequest extends ClusterPki {
   readonly name: string;
-  /** The private key that it is for, in PEM; a new one where absent. */
+  /** The private key of the certificate, in PEM; absent: a new one. */
   readonly key?: string | undefined;
 }
 
-/** The certificate of that name: one of the lab's, or a worker's. @throws KhwError as signCertificate does */
+/**
+ * Issues the certificate of that name: one of the lab's, or a worker's.
+ * @throws KhwError as signCertificate does
+ */
 export async function issueLeaf(authority: Identity, request: LeafRequest, now: Date): Promise<Identity> {
   const { name, workers, cluster, extraNames, ...leaf } = request;
   const context = { now, daysField: "pki.days" };
@@ -88,7 +94,7 @@ export async function issueLeaf(authority: Identity, request: LeafRequest, now: 
   return issueForCluster(authority, { ...leaf, name: certificateName(name), cluster, extraNames }, context);
 }
 
-/** The kubeconfig around a certificate of the folder. */
+/** Returns the kubeconfig for a certificate of the folder. */
 export function renderLabKubeconfig(
   { name, user, at }: LabKubeconfig,
   { clusterName, cluster: { publicAddress } }: Pick<ClusterPki, "clusterName" | "cluster">,
@@ -104,7 +110,7 @@ export function renderLabKubeconfig(
   });
 }
 
-/** @throws KhwError INVALID_ARGUMENT for what is none of the names of leafNames */
+/** @throws KhwError INVALID_ARGUMENT for a text that is not one of the names of leafNames */
 export function parseLeafName(name: string, pki: Pick<ClusterPki, "workers">): string {
   return leafNames(pki).includes(name) ? name : certificateName(name);
 }

@@ -5,22 +5,28 @@ import { addFiles, makeFolder, type NewFiles, syncFolder, writeWhole } from "../
 import { decideReplacement, makeStaging, replaceFrom } from "../staging.ts";
 import type { PresentFiles } from "./present.ts";
 
-/** The content of those of the files that the folder has; none where there is no such folder. @throws KhwError IO_FAILED */
+/**
+ * Reads the files that exist in the folder; empty if the folder does not exist.
+ * @throws KhwError IO_FAILED
+ */
 export async function readPresent(folder: string, names: readonly string[]): Promise<PresentFiles> {
   const found = await Promise.all(names.map(async (name) => [name, await readIfThere(join(folder, name))] as const));
   return new Map(found.flatMap(([name, content]) => (content === undefined ? [] : [[name, content] as const])));
 }
 
-/** Adds the files to the folder, which is made where it is not there; nothing is overwritten. @throws KhwError */
+/**
+ * Adds the files to the folder, which is created if needed; overwrites nothing.
+ * @throws KhwError
+ */
 export async function writeNew(folder: string, files: NewFiles): Promise<void> {
   await makeFolder(folder);
   await addFiles(folder, files);
 }
 
 /**
- * Puts the files in the place of those of the same names, which stay in a folder of their own beside them; answers that
- * folder's path. Killed at any instant, the old ones are all there, and where some have been replaced `completeFolder` replaces the
- * others.
+ * Replaces the files of the same names. The old files stay in a folder of their own beside them; returns its path.
+ * After a kill at any moment, all old files are in that folder, and if some were replaced, `completeFolder`
+ * replaces the others.
  * @throws KhwError IO_FAILED
  */
 export async function replaceFiles(folder: string, files: NewFiles, now: Date): Promise<string> {
@@ -39,7 +45,7 @@ export async function replaceFiles(folder: string, files: NewFiles, now: Date): 
     await syncFolder(folder);
     return backup;
   } catch (error) {
-    // What is decided on is to be finished, not taken back.
+    // A decided replacement is completed, not reverted.
     if (decided !== undefined)
       throw failed(folder, `not all files are replaced (those of before are in ${backup})`, error);
     if (staging !== undefined) await rm(staging, { recursive: true, force: true });
@@ -47,7 +53,7 @@ export async function replaceFiles(folder: string, files: NewFiles, now: Date): 
   }
 }
 
-/** Another name for the same file where that can be had: it then is all there at once. */
+/** A hard link if possible: the copy is then complete at once. */
 async function keepOld(path: string, kept: string): Promise<void> {
   try {
     await link(path, kept);

@@ -11,16 +11,19 @@ import {
   workerSubject,
 } from "./certificates.ts";
 
-/** How long, and with what kind of key. */
+/** The life of a certificate and the kind of its key. */
 export interface ClusterLeaf {
   readonly algorithm: KeyAlgorithm;
-  /** From now. */
+  /** Days from now. */
   readonly days: number;
-  /** The private key that it is for, in PEM; a new one where absent. */
+  /** The private key of the certificate, in PEM; absent: a new one. */
   readonly key?: string | undefined;
 }
 
-/** "cluster" signs all certificates of the lab; "signing" those that Kubernetes itself issues, where the two are kept apart. */
+/**
+ * Creates an authority. "cluster" signs all certificates of the lab; "signing" those that Kubernetes issues, if the
+ * two are separate.
+ */
 export async function createClusterAuthority(
   kind: "cluster" | "signing",
   { algorithm, days }: Pick<ClusterLeaf, "algorithm" | "days">,
@@ -34,12 +37,15 @@ export async function createClusterAuthority(
 
 export interface ClusterRequest extends ClusterLeaf {
   readonly name: CertificateName;
-  /** Who kubernetes.pem is for; the others name no machine. */
+  /** The cluster of kubernetes.pem; the other certificates name no machine. */
   readonly cluster: ServingCluster;
   readonly extraNames: readonly string[];
 }
 
-/** A new key and certificate of the lab's name. @throws KhwError as signCertificate does */
+/**
+ * Issues a new key and certificate of the lab's name.
+ * @throws KhwError as signCertificate does
+ */
 export async function issueForCluster(
   authority: Identity,
   request: ClusterRequest,
@@ -64,5 +70,8 @@ export async function issueForWorker(
   );
 }
 
-/** The one profile of lab 04's ca-config.json: servers are clients, too, as the API server is etcd's and the kubelets'. */
+/**
+ * The profile of lab 04's ca-config.json: servers are clients too, as the API server is a client of etcd and the
+ * kubelets.
+ */
 const labUsages = ["serverAuth", "clientAuth"] as const;

@@ -2,16 +2,16 @@ import { stringify } from "yaml";
 import type { Identity } from "../certificate.ts";
 import { subjects, type Worker, workerSubject } from "./certificates.ts";
 
-/** A kubeconfig of lab 05: NAME.kubeconfig, around the certificate NAME.pem. */
+/** A kubeconfig of lab 05: NAME.kubeconfig, with the certificate NAME.pem. */
 export interface LabKubeconfig {
   readonly name: string;
   /** The user's name in the file: the certificate's own. */
   readonly user: string;
-  /** Where it finds the API server: on its own machine, or at the public address. */
+  /** The address of the API server: on the same machine, or the public address. */
   readonly at: "loopback" | "public";
 }
 
-/** All of them: who runs on a controller asks the API server there, whoever runs elsewhere through the load balancer. */
+/** Returns all kubeconfigs. Programs on a controller use its own API server, all others use the load balancer. */
 export function kubeconfigsOf({ workers }: { readonly workers: readonly Worker[] }): readonly LabKubeconfig[] {
   const lab = (["admin", "kube-controller-manager", "kube-proxy", "kube-scheduler"] as const).map((name) => ({
     name,
@@ -21,11 +21,11 @@ export function kubeconfigsOf({ workers }: { readonly workers: readonly Worker[]
   return [...lab, ...workers.map(({ name }) => ({ name, user: workerSubject(name).CN, at: "public" as const }))];
 }
 
-/** What a kubeconfig leads to. */
+/** The content of a kubeconfig. */
 export interface KubeconfigContent {
   /** For example "https://127.0.0.1:6443". */
   readonly server: string;
-  /** What the kubeconfig calls the cluster. */
+  /** The cluster's name in the kubeconfig. */
   readonly cluster: string;
   readonly user: string;
   readonly context: string;
@@ -34,7 +34,7 @@ export interface KubeconfigContent {
   readonly identity: Identity;
 }
 
-/** The file of lab 05, with everything embedded, as `kubectl config ... --embed-certs=true` writes it. */
+/** Returns the file of lab 05, with everything embedded, as `kubectl config ... --embed-certs=true` writes it. */
 export function renderKubeconfig({ server, cluster, user, context, ca, identity }: KubeconfigContent): string {
   return stringify(
     {

@@ -4,12 +4,12 @@ import { authoritiesIn, endsAtRoots, keyIn } from "../check/certificate.ts";
 import { certificatesIn } from "../check/pem.ts";
 import { collect, type Findings, tellProblem } from "../check/problem.ts";
 
-/** The content of the files that stand in the folder already, by name. */
+/** The content of the files in the folder, by name. */
 export type PresentFiles = ReadonlyMap<string, string>;
 
 /**
- * The certificate and key of that name, or undefined when neither is there.
- * @throws KhwError CREDENTIAL_INVALID when one is there without the other, or they are no pair
+ * Returns the certificate and key of that name; undefined if neither exists.
+ * @throws KhwError CREDENTIAL_INVALID if only one exists, or they do not match
  */
 export function pairIn(present: PresentFiles, name: string): Identity | undefined {
   const [certificate, key] = [present.get(`${name}.pem`), present.get(`${name}-key.pem`)];
@@ -25,7 +25,7 @@ export function pairIn(present: PresentFiles, name: string): Identity | undefine
   return { certificate, key };
 }
 
-/** The key is that of the first certificate. */
+/** Checks that the key belongs to the first certificate. */
 function* pair(name: string, certificate: Uint8Array, key: Uint8Array): Findings {
   const { value: certificates, problem: what } = certificatesIn(certificate);
   if (certificates === undefined)
@@ -33,7 +33,7 @@ function* pair(name: string, certificate: Uint8Array, key: Uint8Array): Findings
   yield* keyIn({ file: `${name}-key.pem`, content: key }, certificates[0], `${name}.pem`);
 }
 
-/** A certificate authority that certificates can be signed with: what it signs passes `pki check`. */
+/** Checks that the authority can sign certificates that pass `pki check`. */
 function* signing({ certificate }: Identity, now: Date): Findings {
   const pem = { file: "ca.pem", content: Buffer.from(certificate) };
   yield* endsAtRoots(pem, yield* authoritiesIn(pem, now));
@@ -48,9 +48,10 @@ function refuseProblems(findings: Findings): void {
 }
 
 /**
- * The cluster's CA where it is there and can sign what is missing; undefined where there is none, or where nothing is to be
- * signed: then its key may be elsewhere.
- * @throws KhwError CREDENTIAL_INVALID where it would have to sign and cannot, or signed what is there and is gone
+ * Returns the cluster's CA if it exists and can sign the missing files. Undefined if it does not exist, or if
+ * nothing needs to be signed: its key may then be elsewhere.
+ * @throws KhwError CREDENTIAL_INVALID if it must sign and cannot, or if it is missing although it signed present
+ * files
  */
 export function authorityIn(
   present: PresentFiles,

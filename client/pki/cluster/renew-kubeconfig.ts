@@ -2,8 +2,8 @@ import { isMap, isScalar, isSeq, parseDocument, YAMLMap } from "yaml";
 import type { Identity } from "../certificate.ts";
 
 /**
- * The kubeconfig with another certificate and key for the user of its current context, all else as it stood: server, names and
- * comments are its owner's. Undefined where it has no such user with both embedded.
+ * Returns the kubeconfig with another certificate and key for the user of its current context. All other text
+ * stays: server, names and comments are the owner's. Returns undefined if there is no such user with both embedded.
  */
 export function withNewIdentity(text: string, { certificate, key }: Identity): string | undefined {
   const document = parseDocument(text, { logLevel: "silent" });

@@ -6,10 +6,11 @@ import { authorityIn, type PresentFiles } from "./present.ts";
 import { presentNames } from "./rollable.ts";
 
 /**
- * New certificates in the place of those of these names, and the kubeconfigs around them; writes nothing. Each gets a new key,
- * but for the service accounts': with another one every token of the cluster's would be worth nothing. The API server keeps the
- * names that its certificate has. Nothing where there is neither the CA nor any of them.
- * @throws KhwError CREDENTIAL_INVALID where the CA cannot sign; INVALID_ARGUMENT for a name that is none of the cluster's
+ * Makes new certificates for these names, and their kubeconfigs; writes nothing. Each gets a new key, except the
+ * service accounts': another key would make every token of the cluster invalid. The API server keeps the names of
+ * its certificate. Returns nothing if neither the CA nor any of them exists.
+ * @throws KhwError CREDENTIAL_INVALID if the CA cannot sign; INVALID_ARGUMENT for a name that the cluster does not
+ * have
  */
 export async function renewLeaves(
   present: PresentFiles,

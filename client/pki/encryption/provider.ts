@@ -3,7 +3,7 @@ import { KhwError } from "../../../proto/errors.ts";
 import { refuse, show } from "../../../proto/validate.ts";
 import { fieldOf, listOf, textOf } from "../check/yaml.ts";
 
-/** The providers that have keys of their own. */
+/** The providers with keys in the file. */
 export const keyedKinds = ["aescbc", "aesgcm", "secretbox"] as const;
 export type KeyedKind = (typeof keyedKinds)[number];
 
@@ -19,17 +19,17 @@ export function parseKeyedKind(text: string): KeyedKind {
   );
 }
 
-/** One way to store a value, as the encryption configuration lists them: the first writes, all read. */
+/** A way to store a value, from the encryption configuration's list: the first writes, all read. */
 export type Provider =
   | { readonly kind: KeyedKind; readonly keys: readonly [Key, ...Key[]] }
   | { readonly kind: "identity" };
 
-/** A new key, of 32 bytes (lab 06's `head -c 32 /dev/urandom | base64`): what every provider takes. */
+/** Makes a new key of 32 bytes (lab 06's `head -c 32 /dev/urandom | base64`), which every provider accepts. */
 export function newKey(name: string): Key {
   return { name, secret: randomBytes(32).toString("base64") };
 }
 
-/** @throws KhwError CREDENTIAL_INVALID naming the field, for a provider whose keys khw cannot change */
+/** @throws KhwError CREDENTIAL_INVALID that names the field, for a provider whose keys khw cannot change */
 export function parseProvider(provider: unknown, field: string): Provider {
   if (fieldOf(provider, "identity") !== undefined) return { kind: "identity" };
   const kind = keyedKinds.find((name) => fieldOf(provider, name) !== undefined);
@@ -43,7 +43,7 @@ export function parseProvider(provider: unknown, field: string): Provider {
   return { kind, keys: [first, ...others] };
 }
 
-/** As it stands in the file. */
+/** Returns the provider in the form of the file. */
 export function toPlain(provider: Provider): unknown {
   if (provider.kind === "identity") return { identity: {} };
   return { [provider.kind]: { keys: provider.keys.map(({ name, secret }) => ({ name, secret })) } };

@@ -1,16 +1,16 @@
 import type { Key, KeyedKind, Provider } from "./provider.ts";
 
 /**
- * How far a rotation has come, by the configuration alone:
- * - "settled": none is under way;
- * - "added": the new key is there and reads, and another one writes;
- * - "first": the new key writes, and older ones are still there to read.
+ * The stage of a rotation, from the configuration alone:
+ * - "settled": no rotation is in progress;
+ * - "added": the new key exists and reads, and another key writes;
+ * - "first": the new key writes, and older keys still read.
  */
 export type Stage = "settled" | "added" | "first";
 
 type Providers = readonly Provider[];
 
-/** The names of khw's own keys tell their age: that is what tells "added" from "first". */
+/** The names of khw's own keys contain their age, which distinguishes "added" from "first". */
 const ownName = /^key-(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/;
 
 /** "key-20260131T120000Z". */
@@ -18,7 +18,9 @@ export function keyName(now: Date): string {
   return `key-${now.toISOString().slice(0, 19).replaceAll(/[-:]/g, "")}Z`;
 }
 
-/** Of a key that is newer than all of khw's own that are there, whatever the clocks said that these were named by. */
+/**
+ * Returns the name of a key that is newer than all of khw's own, even if clocks were wrong when those were named.
+ */
 export function newestKeyName(all: readonly Providers[], now: Date): string {
   const newest = newestOf(all.flat());
   const after = newest === undefined ? 0 : timeOf(newest.name) + 1000;
@@ -29,7 +31,7 @@ export function isOwnName(name: string): boolean {
   return !Number.isNaN(timeOf(name));
 }
 
-/** When a key of khw's own was made, in milliseconds; NaN for the name of another's. */
+/** Returns when a key of khw's own was made, in milliseconds; NaN for other names. */
 function timeOf(name: string): number {
   return ownName.test(name) ? Date.parse(name.replace(ownName, "$1-$2-$3T$4:$5:$6Z")) : Number.NaN;
 }
@@ -41,15 +43,15 @@ export function stageOf(providers: Providers): Stage {
   return keysOf(providers).length > 1 ? "first" : "settled";
 }
 
-/** What is under way in any of them is to be brought to its end. */
+/** Returns the stage of the unfinished rotation, if any list has one. */
 export function stageOfAll(all: readonly Providers[]): Stage {
   const stages = new Set(all.map(stageOf));
   return (["added", "first"] as const).find((stage) => stages.has(stage)) ?? "settled";
 }
 
 /**
- * The new key reads, and does not write yet. A kind stands in the list but once: the API server asks the first of a kind alone
- * about what that kind encrypted.
+ * Adds the new key, which reads and does not write yet. The list has each kind at most once: the API server uses
+ * only the first provider of a kind to read values of that kind.
  */
 export function addKey(providers: Providers, { kind, key }: { kind: KeyedKind; key: Key }): Providers {
   const [first, ...others] = providers;
@@ -63,12 +65,12 @@ export function addKey(providers: Providers, { kind, key }: { kind: KeyedKind; k
   });
 }
 
-/** The kind that a new key is of unless somebody asks for another: as those that are there, else the lab's. */
+/** Returns the default kind of a new key: the kind of the present keys, else the lab's. */
 export function currentKind(providers: Providers): KeyedKind {
   return providers.map(({ kind }) => kind).find((kind) => kind !== "identity") ?? "aescbc";
 }
 
-/** The newest key writes. */
+/** Makes the newest key the one that writes. */
 export function promoteKey(providers: Providers): Providers {
   const newest = newestOf(providers);
   const index = providers.findIndex((provider) => has(provider, newest));
@@ -76,19 +78,19 @@ export function promoteKey(providers: Providers): Providers {
   if (newest === undefined || holder === undefined || holder.kind === "identity") return providers;
   const keys = [newest, ...holder.keys.filter((key) => key !== newest)] as const;
   const others = providers.filter((provider) => provider !== holder);
-  // What is stored in the clear is read in the end, where it stood first before.
+  // Reading values in the clear comes last, even if it came first before.
   const clear = others.filter(({ kind }) => kind === "identity");
   return [{ kind: holder.kind, keys: [...keys] }, ...others.filter(({ kind }) => kind !== "identity"), ...clear];
 }
 
-/** The key that writes is the only one. What is stored in the clear can be read on, where it could before. */
+/** Keeps only the key that writes. Values in the clear can still be read, if they could before. */
 export function dropOldKeys(providers: Providers): Providers {
   const [first, ...others] = providers;
   if (first === undefined || first.kind === "identity") return providers;
   return [{ kind: first.kind, keys: [first.keys[0]] }, ...others.filter(({ kind }) => kind === "identity")];
 }
 
-/** The key that writes; undefined where values are stored in the clear. */
+/** Returns the key that writes; undefined if values are stored in the clear. */
 export function writingKey([first]: Providers): { readonly kind: KeyedKind; readonly name: string } | undefined {
   return first === undefined || first.kind === "identity" ? undefined : { kind: first.kind, name: first.keys[0].name };
 }

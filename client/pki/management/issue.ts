@@ -12,10 +12,10 @@ import {
 export type { Identity } from "../certificate.ts";
 
 export interface Request {
-  /** Common Name; an agent's is its instance's name and stands in the certificate as DNS name too. */
+  /** The Common Name. An agent's is its instance's name, and is also its DNS name. */
   readonly name: string;
   readonly role: Role;
-  /** How long it is valid, from now. */
+  /** How long it is valid, in days from now. */
   readonly days: number;
 }
 
@@ -24,21 +24,24 @@ export const identityDays = 365;
 
 const algorithm = "ecdsa";
 
-/** A new management CA: it signs identities of its own, never another CA. */
+/** Creates a management CA: it signs identities, never another CA. */
 export async function createAuthority(now: Date): Promise<Identity> {
   return createAnyAuthority({ subject: { CN: "khw management CA", O: "khw" }, days: authorityDays, algorithm }, now);
 }
 
 /**
- * A new key and its certificate, signed by the management CA. A person's certificate is good for calling agents only, an
- * agent's for being called only, so that a stolen node cannot command the others. Throws INVALID_ARGUMENT when it would outlive
- * the CA.
+ * Issues a new key and its certificate, signed by the management CA. A person's certificate can only call agents,
+ * and an agent's can only be called, so a stolen node cannot command the others.
+ * @throws KhwError INVALID_ARGUMENT if it would outlive the CA
  */
 export async function issue(authority: Identity, request: Request, now: Date): Promise<Identity> {
   return issueIdentity(authority, { ...leafOf(request), algorithm }, { now, daysField: "--days" });
 }
 
-/** The certificate, in PEM, of a key that is elsewhere: as `issue` makes it. @throws KhwError as `issue` */
+/**
+ * Issues the certificate, in PEM, for a key that is elsewhere; like `issue`.
+ * @throws KhwError as `issue`
+ */
 export async function issueFor(
   publicKey: webcrypto.CryptoKey,
   { authority, request, now }: { readonly authority: Identity; readonly request: Request; readonly now: Date },

@@ -4,7 +4,7 @@ import type { ClusterConfig } from "../../config/schema.ts";
 import { addFiles, completeFolder, identityFiles, makeFolder, type NewFiles } from "../folder.ts";
 import { createAuthority, identityDays, issue } from "./issue.ts";
 
-/** A new management CA and its first administrator, by the files' names. */
+/** Makes a new management CA and its first administrator, by the files' names. */
 export async function newManagement(now: Date): Promise<NewFiles> {
   const authority = await createAuthority(now);
   const admin = await issue(authority, { name: "admin", role: "admin", days: identityDays }, now);
@@ -12,8 +12,8 @@ export async function newManagement(now: Date): Promise<NewFiles> {
 }
 
 /**
- * The management identities, made where khw.yaml leaves their place to khw and none of them is there; which paths those are.
- * Where there is one of them already nothing is made: they are somebody's.
+ * Returns the paths of the management identities. Makes them if khw.yaml leaves their place to khw and none exists.
+ * If one exists, none is made: the others may be elsewhere.
  * @throws KhwError IO_FAILED
  */
 export async function provideManagement({ ca, certificate, key }: ClusterConfig["management"]): Promise<string[]> {

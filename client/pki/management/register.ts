@@ -2,28 +2,28 @@ import { appendFile, open, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { KhwError } from "../../../proto/errors.ts";
 
-/** Something that happened to an agent's name; times in ISO 8601, serial numbers in hex as node:crypto writes them. */
+/** An event of an agent's name; times in ISO 8601, serial numbers in hex as node:crypto writes them. */
 type Entry =
   | { readonly event: "issued"; readonly at: string; readonly name: string; readonly serial: string }
   | { readonly event: "revoked"; readonly at: string; readonly name: string; readonly serials: readonly string[] }
   | { readonly event: "readmitted"; readonly at: string; readonly name: string };
 
-/** What the management CA knows of the agents: whom it signed for, and who is shut out. */
+/** The management CA's record of the agents: the certificates that it signed, and the revocations. */
 export interface Register {
   /** The names that get no certificate. */
   readonly revokedNames: ReadonlySet<string>;
-  /** Shut out for ever, also where their name was readmitted. */
+  /** Refused permanently, even if their name was readmitted. */
   readonly revokedSerials: ReadonlySet<string>;
-  /** The serial numbers of all that was signed for each name. */
+  /** The serial numbers of all certificates that were signed for each name. */
   readonly issued: ReadonlyMap<string, readonly string[]>;
 }
 
-/** Beside the CA's certificate. Every client that shall refuse whom another revoked needs a copy of it. */
+/** A file beside the CA's certificate. Every client needs a copy to refuse nodes that another client revoked. */
 const fileName = "agents.jsonl";
 
 /**
- * The register in the folder of the management CA; one in which nothing happened where there is none.
- * @throws KhwError CREDENTIAL_INVALID for one that cannot be read as a whole: who is shut out must not be forgotten
+ * Reads the register in the folder of the management CA; an empty one if there is no file.
+ * @throws KhwError CREDENTIAL_INVALID if it cannot be read completely: a revocation must not be forgotten
  */
 export async function readRegister(folder: string): Promise<Register> {
   const path = join(folder, fileName);
@@ -80,7 +80,7 @@ function parseEntry(line: string): Entry | undefined {
     const value: unknown = JSON.parse(line);
     return isEntry(value) ? value : undefined;
   } catch {
-    // Whatever it is, it is no entry; the caller names the line.
+    // The line is not an entry; the caller names it.
     return undefined;
   }
 }

@@ -2,7 +2,7 @@ import type { webcrypto } from "node:crypto";
 import { KhwError } from "../../../proto/errors.ts";
 import { loadX509 } from "../x509.ts";
 
-/** What is taken from a node's signing request (PKCS #10): its public key, and nothing else. */
+/** The parts of a node's signing request (PKCS #10) that are used: only its public key. */
 export interface SigningRequest {
   readonly publicKey: webcrypto.CryptoKey;
   /** The key as SubjectPublicKeyInfo, and the whole request; both DER. */
@@ -13,8 +13,8 @@ export interface SigningRequest {
 const algorithm = { name: "ECDSA", namedCurve: "P-256" };
 
 /**
- * The request was signed with the key that it is for, which is an ECDSA key on P-256. What it says of names, uses and
- * extensions is not even looked at: who the node is decides whoever signs.
+ * Checks that the request was signed with its own key, an ECDSA key on P-256. Names, uses and extensions of the
+ * request are ignored: the signer decides who the node is.
  * @throws KhwError CREDENTIAL_INVALID
  */
 export async function readRequest(pem: string): Promise<SigningRequest> {

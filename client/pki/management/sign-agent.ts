@@ -6,12 +6,12 @@ import { addToRegister, readRegister, refuseRevoked } from "./register.ts";
 import { readRequest } from "./request.ts";
 import type { SigningRequest } from "./request.ts";
 
-/** The management CA at work on agents' requests; its key is in memory for as long as this lives. */
+/** Signs agents' requests with the management CA; the CA's key is in memory while this object lives. */
 export interface Signer {
   /** The CA's certificate, in PEM. */
   readonly ca: string;
   /**
-   * A certificate (PEM) for the request's key and the node's name, written down before it is given away.
+   * Returns a certificate (PEM) for the request's key and the node's name. It is recorded before it is returned.
    * @throws KhwError PERMISSION_DENIED for a revoked name, CREDENTIAL_INVALID for a bad request
    */
   sign(name: string, request: string | SigningRequest): Promise<string>;
@@ -24,7 +24,7 @@ export interface SignerOptions {
   readonly days: number;
 }
 
-/** @throws KhwError CREDENTIAL_INVALID where the CA's key is not in the folder */
+/** @throws KhwError CREDENTIAL_INVALID if the CA's key is not in the folder */
 export async function openSigner({ folder, days }: SignerOptions): Promise<Signer> {
   const authority = await readAuthority(folder);
   return { ca: authority.certificate, sign: (name, request) => signFor(name, request, { authority, folder, days }) };
@@ -44,7 +44,7 @@ async function signFor(
   return certificate;
 }
 
-/** Past two thirds of its life: time for the next one. */
+/** Whether the certificate is past two thirds of its life and should be renewed. */
 export function isDue({ validFromDate, validToDate }: X509Certificate, now: number): boolean {
   const [from, to] = [validFromDate.getTime(), validToDate.getTime()];
   return now >= from + ((to - from) * 2) / 3;
