@@ -24,8 +24,8 @@ export async function readClock<Answer extends { readonly clockUnixMillis: numbe
 }
 
 /**
- * Returns the nodes whose clock differs from that of the first node that most nodes agree with (the first node, if
- * there is no such node). The workstation's clock does not matter, since it is not in the cluster.
+ * Returns the nodes whose clock differs from the reference: the first node that most nodes agree with, else the
+ * first node. The workstation's clock does not matter, since it is not in the cluster.
  */
 export function clockFindings(clocks: readonly ClockReading[]): KhwError[] {
   const usual =

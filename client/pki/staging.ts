@@ -13,9 +13,9 @@ export async function makeStaging(folder: string): Promise<string> {
 }
 
 /**
- * Records that the staging folder's files are complete and must replace the files of the same names, even if this
- * process is killed. Returns the folder's new path. `backup`, within the folder, has the old files under the same
- * names.
+ * Records that the staging folder's files are complete. From then on they must replace the files of the same names,
+ * even if this process is killed. Returns the folder's new path. `backup`, within the folder, has the old files
+ * under the same names.
  */
 export async function decideReplacement(staging: string, backup: string): Promise<string> {
   const decided = join(backup, `.replace-${process.pid}`);

@@ -44,8 +44,8 @@ export interface ExaminedCredentials {
 }
 
 /**
- * Returns the cluster's credentials on this workstation, or those that were `made` and are not written yet, after
- * checking that they fit the cluster.
+ * Checks that the cluster's credentials fit the cluster, and returns them. They are on this workstation, or were
+ * `made` and are not written yet.
  * @throws KhwError CREDENTIAL_INVALID that lists every problem with its file and field; never a part of a file's
  * content
  */
