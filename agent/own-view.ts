@@ -1,3 +1,4 @@
+import { KhwError } from "../proto/errors.ts";
 import type { Os, SelfFacts } from "./os/os.ts";
 
 /** A timer that is later than this was blocked by the event loop, or the process was stopped. */
@@ -8,11 +9,25 @@ const freeBytes = 32 * 1024 * 1024;
 const memoryShare = 0.95;
 
 /**
- * Returns the reason why the agent cannot trust its own observations; null if it can. Every automatic action after
- * a missing answer checks this first, because an exhausted agent sees silence everywhere.
+ * Returns why the agent cannot trust its own view; null if it can. An agent that is exhausted sees silence and differences
+ * everywhere. So the supervisor asks this before a missing answer counts, the reconciler before a repair, and a member of etcd
+ * before it gives up its data.
  */
 export async function doubtOwnView({ probes }: Pick<Os, "probes">, signal: AbortSignal): Promise<string | null> {
   return doubtOf(await probes.self(signal));
+}
+
+/** @throws KhwError NOT_READY if the agent cannot trust its own view */
+export async function demandOwnView(os: Pick<Os, "probes">, signal: AbortSignal): Promise<void> {
+  const doubt = await doubtOwnView(os, signal);
+  if (doubt !== null) throw distrust(doubt);
+}
+
+/** The error of an act that is not begun. */
+export function distrust(doubt: string): KhwError {
+  return new KhwError("NOT_READY", `nothing is changed, because the agent cannot trust its own view: ${doubt}`, {
+    hint: "look at the node: `ss -s`, `free -m`, `uptime`, the firewall on lo; the agent tries again by itself",
+  });
 }
 
 export function doubtOf(facts: SelfFacts): string | null {

@@ -16,6 +16,8 @@ packages=(
   python3-grpcio python3-protobuf protobuf-compiler python3-prometheus-client
   # the tool that lab 04 makes certificates with
   golang-cfssl
+  # a firewall on a machine's loopback
+  nftables
   # the project's own package
   debhelper lintian binutils-aarch64-linux-gnu
 )

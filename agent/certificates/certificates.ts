@@ -58,6 +58,17 @@ function readOne(path: string, pem: string, now: number): Certificate {
   return { path, subject, expiresUnixMillis, ...judge({ from, to: expiresUnixMillis, now }) };
 }
 
+/** Returns when one of these certificates changes its state or reason by age alone; Infinity if no certificate does. */
+export function nextChange(certificates: readonly Certificate[], now: number): number {
+  const times = certificates.flatMap(({ state, expiresUnixMillis: to }) => {
+    const [warning, error] = [to - warningDays * dayMillis, to - errorDays * dayMillis];
+    // The end is far, and the state is bad: the certificate is not valid yet, and the start is not known here.
+    if (state === CertificateState.CERTIFICATE_STATE_ERROR && error > now) return [now];
+    return [warning, error, to].filter((time) => time > now);
+  });
+  return Math.min(...times);
+}
+
 /** Times are in milliseconds since the epoch. */
 function judge({
   from,

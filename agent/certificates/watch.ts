@@ -3,7 +3,7 @@ import { formatError, toKhwError } from "../../proto/errors.ts";
 import { type Certificate, CertificateState } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { StatusStore } from "../state/status-store.ts";
 import { createCertificateReporter } from "./history.ts";
-import { certificatesIn, holdsCertificates, unreadable } from "./certificates.ts";
+import { certificatesIn, holdsCertificates, nextChange, unreadable } from "./certificates.ts";
 import type { History } from "../history/history.ts";
 import { coalesce } from "../os/coalesce.ts";
 import type { Files, Os } from "../os/os.ts";
@@ -19,12 +19,14 @@ export interface CertificateWatchOptions {
   readonly signal: AbortSignal;
 }
 
+/** An expired certificate shows within this time. A look reads the facts of about ten files. */
+const lookMillis = 15_000;
 const hourMillis = 3_600_000;
 const dayMillis = 24 * hourMillis;
 
 /**
- * Keeps the certificates in the status store up to date: all that the cluster or the agent needs. They are read
- * when a file changes, and every hour, because their age matters. The returned function reads them now.
+ * Keeps the certificates of the cluster and of the agent in the status store. They are read again if a file of them changes, if the
+ * next of them expires or nears its end, if the clock was set back, and every hour. The returned function looks now.
  */
 export function watchCertificates(options: CertificateWatchOptions): () => Promise<void> {
   const { os, statusStore, history, own, log, signal } = options;
@@ -33,6 +35,7 @@ export function watchCertificates(options: CertificateWatchOptions): () => Promi
   let remindedAt = 0;
   let seen = "";
   let readAt = 0;
+  let changesAt = 0;
   let enrolled = false;
 
   const look = coalesce(async () => {
@@ -43,11 +46,11 @@ export function watchCertificates(options: CertificateWatchOptions): () => Promi
     enrolled ||= certificate !== undefined && (await files.stat(certificate)) !== undefined;
     const paths = await present(files, enrolled ? own : []);
     const facts = await Promise.all(paths.map(async (path) => factsOf(files, path)));
-    // A clock change counts as a change, because a certificate may become invalid by it.
-    const young = Math.abs(clock.now() - readAt) < hourMillis;
+    const now = clock.now();
+    const young = now >= readAt && now < Math.min(changesAt, readAt + hourMillis);
     if (young && facts.join("\n") === seen) return;
     const certificates = (await Promise.all(paths.map(async (path) => read(os, path)))).flat();
-    [seen, readAt] = [facts.join("\n"), clock.now()];
+    [seen, readAt, changesAt] = [facts.join("\n"), now, nextChange(certificates, now)];
     statusStore.publish({ certificates });
     await tell(certificates);
     const ending = certificates.filter(
@@ -65,7 +68,7 @@ export function watchCertificates(options: CertificateWatchOptions): () => Promi
 
   const folders = [kubernetesFolder, etcdFolder, ...own.map((path) => dirname(path))];
   const stop = files.watch([...new Set(folders)], lookAgain);
-  const timer = setInterval(lookAgain, hourMillis).unref();
+  const timer = setInterval(lookAgain, lookMillis).unref();
   signal.addEventListener(
     "abort",
     () => {

@@ -20,8 +20,47 @@ function agrees({ id, when = () => true }: Cause): NonNullable<Cause["when"]> {
 
 const asked = "(?:error retrieving resource lock|[Ff]ailed to (?:list|watch|update lock)|error initially creating)";
 
+const servers = ["kube-apiserver", "etcd"];
+/** The health check's own words (tls-failure.ts). They name the clock only if it explains why the certificate is not valid. */
+const unverified = "is answered by a server that cannot be verified: ";
+const clockRemedy =
+  "set the machine's clock (`timedatectl` on the node shows it); the agent restarts nothing meanwhile";
+
+/** Servers that run and answer, and whose certificate the agent cannot verify by its clock. */
+const certificateCauses: readonly Cause[] = [
+  {
+    id: "agent-clock-wrong",
+    components: servers,
+    pattern: new RegExp(
+      `${unverified}.*; the agent's clock says (?<agent>\\S+), and that of the server (?<server>\\S+): `,
+    ),
+    message: "the agent cannot verify its certificate: the agent's clock says {agent}, and the server's clock {server}",
+    remedy: clockRemedy,
+  },
+  {
+    id: "serving-certificate-expired",
+    components: servers,
+    pattern: new RegExp(
+      `${unverified}certificate has expired: (?<file>.+?) \\(.* to (?<end>\\S+); this machine's clock says`,
+    ),
+    message: "the certificate that it serves expired at {end}: {file}",
+    remedy:
+      "`khw-client pki renew kubernetes`; if the machine's clock is wrong (`timedatectl` on the node), set the clock instead",
+  },
+  {
+    id: "serving-certificate-early",
+    components: servers,
+    pattern: new RegExp(
+      `${unverified}certificate is not yet valid: (?<file>.+?) \\(.*valid from (?<start>\\S+) to .*; this machine's clock says (?<now>\\S+)`,
+    ),
+    message: "the certificate that it serves, {file}, is valid only from {start}, and the machine's clock says {now}",
+    remedy: clockRemedy,
+  },
+];
+
 /** The causes that keep a running component from its work, in the order of the search. */
 export const degradedCauses: readonly Cause[] = [
+  ...certificateCauses,
   ...etcdAilments,
   {
     id: "client-unauthorized",
@@ -47,6 +86,13 @@ export const degradedCauses: readonly Cause[] = [
     pattern: new RegExp(`^E.*${asked}.*x509: certificate signed by unknown authority`),
     message: "the API server's certificate is not of the authority in its kubeconfig",
     remedy: "make its kubeconfig anew as in lab 05, with the CA that signed the API server's certificate",
+  },
+  {
+    id: "api-server-certificate-expired",
+    components: clientComponents,
+    pattern: new RegExp(`^E.*${asked}.*x509: certificate has expired or is not yet valid`),
+    message: "the API server's certificate has expired, or is not valid yet by this machine's clock",
+    remedy: "`khw-client pki renew kubernetes`; if the machine's clock is wrong, set the clock instead",
   },
   {
     id: "api-server-unreachable",

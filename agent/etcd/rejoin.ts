@@ -5,6 +5,7 @@ import { clientUrl, peerUrl } from "../../proto/etcd.ts";
 import type { ApplyContext } from "../../proto/step.ts";
 import { show } from "../../proto/validate.ts";
 import type { Files, Os } from "../os/os.ts";
+import { demandOwnView } from "../own-view.ts";
 import { etcdJoinDropIn, etcdMemberFolder } from "../paths.ts";
 import { type InitialCluster, renderEtcdJoin } from "../render/etcd.ts";
 import { addLearner, type Member, promoteMember, removeMember, serverStatus } from "./api.ts";
@@ -48,6 +49,7 @@ async function join(
   const servers = desired.cluster.controllers.filter(({ name }) => name !== desired.node).map(clientUrl);
   const ask = (): ReturnType<typeof findQuorum> => findQuorum(etcd, servers, { clusterId, signal });
 
+  await demandOwnView(os, signal);
   const { server } = await ask();
   const held = await createEtcdLock(etcd).acquire(server, { ...lock, value: identity.name, signal });
   await using _ = keepAlive(held, lock.ttlSeconds);

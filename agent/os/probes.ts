@@ -62,9 +62,8 @@ async function probe(url: string, options: ProbeOptions, kept: Kept): Promise<Pr
     });
     // The deadline ends requests that have not ended. A kept connection must be back in its pool before that.
     await released;
-    return options.caPem === undefined || isValidAt(kept.clock.now(), request)
-      ? result
-      : await unverified(url, options, "its certificate is not valid now");
+    const invalid = options.caPem === undefined ? null : invalidNow(kept.clock.now(), request);
+    return invalid === null ? result : await unverified(url, options, invalid);
   } catch (error) {
     signal.throwIfAborted();
     if (!(error instanceof Error)) throw error;
@@ -105,14 +104,14 @@ function noAnswer({ socket, timeoutMillis, tookMillis, activeMillis }: NoAnswer)
 }
 
 /**
- * Whether a kept connection's certificate is still valid. It was verified when the connection was made, but may
- * have expired since.
+ * Returns why the certificate of a kept connection is not valid any more, in OpenSSL's words; null if the certificate is valid.
+ * The connection was verified when it was made, and the certificate may have expired since then.
  */
-function isValidAt(now: number, { socket }: ClientRequest): boolean {
+function invalidNow(now: number, { socket }: ClientRequest): string | null {
   const certificate = socket instanceof TLSSocket ? certificateOf(socket) : undefined;
-  if (certificate === undefined || (certificate.validFrom <= now && now <= certificate.validTo)) return true;
+  if (certificate === undefined || (certificate.validFrom <= now && now <= certificate.validTo)) return null;
   socket?.destroy();
-  return false;
+  return now < certificate.validFrom ? "certificate is not yet valid" : "certificate has expired";
 }
 
 async function unverified(url: string, options: ProbeOptions, body: string): Promise<ProbeResult> {

@@ -24,6 +24,8 @@ export interface DriftTracker {
   ): { readonly due: readonly string[]; readonly waiting: ReadonlySet<string> };
   /** Records the results of repairs. Returns whether a repair could not begin yet. */
   repaired(results: readonly Repaired[], operationId: string): { readonly postponed: boolean };
+  /** None of these steps is repaired now. The error says why. */
+  postponed(due: readonly string[], error: KhwError): void;
   /** Records that the check for drift is paused. */
   paused(because: string, policy: Policy | undefined): void;
   /** The time until a step's next repair is due; Infinity without one. */
@@ -156,6 +158,13 @@ export function createDriftTracker({ statusStore, history, log, now }: DriftTrac
       const postponed = results.map((result) => concludes(result, cause)).includes(true);
       post("");
       return { postponed };
+    },
+    postponed: (due, error) => {
+      for (const id of due) {
+        const found = standing.get(id);
+        if (found !== undefined) standing.set(id, { ...found, error: toDetail(error) });
+      }
+      post("");
     },
     paused: (because, wanted) => {
       policy = wanted;

@@ -6,6 +6,7 @@ import type { StatusStore } from "../state/status-store.ts";
 import type { History } from "../history/history.ts";
 import { coalesce } from "../os/coalesce.ts";
 import type { Os } from "../os/os.ts";
+import { distrust, doubtOwnView } from "../own-view.ts";
 import { createDriftTracker } from "./drift-tracker.ts";
 import { pausedBecause } from "./paused.ts";
 import { createProgress } from "./progress.ts";
@@ -47,6 +48,8 @@ export interface ReconcilerOptions {
 
 /** The delay of a restart while another controller's API server restarts. */
 const busyMillis = 15_000;
+/** An agent that cannot trust its own view looks again after this time. */
+const doubtMillis = 15_000;
 /** The minimum time between checks, however often files change (unless the interval itself is shorter). */
 const closestMillis = 1_000;
 
@@ -71,6 +74,8 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
     () => clock.now(),
   );
   let nextMillis = intervalMillis;
+  /** The last check found differences that the agent did not trust. */
+  let doubted = false;
 
   const paused = (): string =>
     pausedBecause({
@@ -88,6 +93,16 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
     if (ending.aborted) return;
     const { due, waiting } = tracker.checked(planned, desired.driftPolicy);
     if (due.length === 0) return;
+    const doubt = await doubtOwnView(os, ending);
+    if (doubt !== null) {
+      const error = distrust(doubt);
+      if (!doubted) log(formatError(error));
+      doubted = true;
+      tracker.postponed(due, error);
+      nextMillis = doubtMillis;
+      return;
+    }
+    doubted = false;
     const ready = steps(desired).filter(({ id }) => id.startsWith("ready/"));
     const results = await repairSteps(list, os, { signal: ending, lease, waiting, ready, progress });
     if (ending.aborted) return;

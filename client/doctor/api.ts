@@ -94,7 +94,9 @@ async function unanswered(
 ): Promise<Finding> {
   const at = { where: name, subject: "kube-apiserver" };
   if (error.tls) {
-    const remedy = "compare ca.pem here with /var/lib/kubernetes/ca.pem there; khw-client bootstrap brings these files";
+    const remedy = error.message.includes("certificate has expired")
+      ? "khw-client pki renew kubernetes"
+      : "compare ca.pem here with /var/lib/kubernetes/ca.pem there; khw-client bootstrap brings these files";
     return { ...at, severity: "error", message: `its certificate is not accepted: ${error.message}`, remedy };
   }
   const said = await saidBy(facts, name);

@@ -105,7 +105,10 @@ async function managementFindings({ management }: ClusterConfig, now: number): P
 /** Returns no finding for a certificate that is valid for 30 days more. */
 function ending(subject: string, { validFrom, validTo }: X509Certificate, now: number): Finding[] {
   const [from, to] = [Date.parse(validFrom), Date.parse(validTo)];
-  const remedy = "issue a new one in time, and then khw-client bootstrap";
+  const [, name] =
+    /(?:^|\/)(kubernetes|kube-controller-manager|kube-scheduler)\.(?:pem|kubeconfig)$/.exec(subject) ?? [];
+  const remedy =
+    name === undefined ? "issue a new one in time, and then khw-client bootstrap" : `khw-client pki renew ${name}`;
   if (from > now) {
     const message = `is not valid before ${instant(from)} UTC`;
     return [{ severity: "error", where, subject, message, remedy: "is this machine's clock right?" }];

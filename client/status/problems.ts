@@ -112,12 +112,19 @@ function certificate({ path: subject, state, reason, expiresUnixMillis }: Certif
   }
   const severity = state === CertificateState.CERTIFICATE_STATE_ERROR ? "error" : "warning";
   const message = reason || `expires on ${instant(expiresUnixMillis)}`;
-  const hint = subject.startsWith("/var/lib/kubernetes/")
+  return [{ subject, severity, message, hint: certificateRemedy(subject) }];
+}
+
+/** The cluster's certificates that `khw-client pki renew` issues, as names of files on a node. */
+const renewable = /\/(kubernetes|service-account|kube-controller-manager|kube-scheduler)\.(?:pem|kubeconfig)$/;
+
+function certificateRemedy(path: string): string {
+  const [, name] = renewable.exec(path) ?? [];
+  if (name !== undefined) return `khw-client pki renew ${name}`;
+  if (path.includes("/khw")) return "khw-client pki issue --role agent makes a new one, khw-client install brings it";
+  return path.startsWith("/var/lib/kubernetes/")
     ? "issue a new one into the folder of the credentials, then khw-client bootstrap"
-    : subject.includes("/khw")
-      ? "khw-client pki issue --role agent makes a new one, khw-client install brings it"
-      : "issue a new one, and restart what reads it";
-  return [{ subject, severity, message, hint }];
+    : "issue a new one, and restart what reads it";
 }
 
 function operation({ operation: last }: GetStatusResponse): Found[] {

@@ -146,7 +146,9 @@ function checkCertificate(address: string, ca: Buffer, signal: AbortSignal): Pro
       socket.destroy();
       reject(
         new KhwError("VERIFY_FAILED", cause.message, {
-          hint: "does the load balancer lead to the API servers, and their certificate name that address?",
+          hint: cause.message.includes("certificate has expired")
+            ? "khw-client pki renew kubernetes"
+            : "does the load balancer lead to the API servers, and their certificate name that address?",
           cause,
         }),
       );

@@ -1,5 +1,7 @@
 import type { Cause } from "../evidence.ts";
 
+const certificateExpired = /x509: certificate has expired or is not yet valid/;
+
 export const clientComponents: readonly string[] = ["kube-controller-manager", "kube-scheduler"];
 
 /** The controller manager and the scheduler: the API server's clients, and their files. */
@@ -78,6 +80,15 @@ export const clients: readonly Cause[] = [
     message: "the API server that it asks had no connection to etcd",
     remedy:
       "see to etcd (`khw-client etcd status`) and to the network between the controllers: it starts again by itself, and all is well once the API server reaches etcd",
+  },
+  {
+    id: "api-server-certificate-expired",
+    components: clientComponents,
+    pattern: /^F.*(?:x509: certificate has expired or is not yet valid|leader ?election lost)/,
+    shows: certificateExpired,
+    when: (_, start) => start.some((line) => certificateExpired.test(line)),
+    message: "the API server's certificate has expired, or is not valid yet by this machine's clock",
+    remedy: "`khw-client pki renew kubernetes`; if the machine's clock is wrong, set the clock instead",
   },
   {
     id: "api-server-unreachable",

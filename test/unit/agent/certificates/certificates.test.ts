@@ -148,3 +148,33 @@ t.test("an agent that waits to be enrolled has no problem; one whose certificate
     { subject: own, problem: true, message: /there is no such file/ },
   ]);
 });
+
+t.test("an expiry and a corrected clock show at the next look, without a change of any file", async (t) => {
+  const os = createFakeOs();
+  os.files.put(path, pem);
+  const ending = new AbortController();
+  t.teardown(() => ending.abort());
+  const statusStore = createStatusStore(undefined);
+  const log = (): void => {};
+  const history = await openHistory({ ...os, folder: "/var/lib/khw-agent", log });
+  const wordOf = new Map<number, string>([
+    [ok, "ok"],
+    [warning, "warning"],
+    [error, "error"],
+  ]);
+  const at = async (time: number): Promise<string> => {
+    os.clock.advance(time - os.clock.now());
+    await look();
+    const [{ state, reason } = { state: ok, reason: "none" }] = statusStore.read().certificates;
+    return `${wordOf.get(state)} ${reason.replace(/ \d.*/, "")}`;
+  };
+  os.clock.advance(end - 31 * day - os.clock.now());
+  const look = watchCertificates({ os, statusStore, history, own: [], log, signal: ending.signal });
+  t.equal(await at(end - 30 * day - 1000), "ok ");
+  t.equal(await at(end - 30 * day), "warning it expires on");
+  t.equal(await at(end - 1000), "error it expires on");
+  t.equal(await at(end), "error it expired on");
+  t.equal(await at(end - 1), "error it expires on", "the clock was set back by a millisecond");
+  t.equal(await at(issued.getTime() - 3 * day), "error it is not valid before");
+  t.equal(await at(issued.getTime() + 60_000), "ok ", "time has come");
+});

@@ -221,6 +221,19 @@ t.test("an unknown cause shows what complains rather than what came last", (t) =
   t.end();
 });
 
+t.test("a client that ends because the API server's certificate expired is named by that", (t) => {
+  const get = `Get "https://127.0.0.1:6443/api?timeout=32s": x509: certificate has expired or is not yet valid: current time 2026-11-28T07:33:17Z is after 2026-11-28T07:31:33Z`;
+  const starting = `F1128 07:33:17.134044     506 controllermanager.go:250] error starting controllers: failed to discover resources: ${get}`;
+  const retrieving = `E1128 07:33:25.742496     739 leaderelection.go:325] error retrieving resource lock kube-system/kube-scheduler: ${get}`;
+  const lost = "F1128 07:33:35.742496     739 server.go:205] leaderelection lost";
+  const cause = "api-server-certificate-expired";
+  t.equal(causeOf("kube-controller-manager", starting), cause);
+  const [line] = [match(evidenceOf("kube-scheduler", [[retrieving, lost]]))];
+  t.match(line, { cause, remedy: /^`khw-client pki renew kubernetes`/, lines: [retrieving.slice(0, 200), lost] });
+  t.equal(causeOf("kube-scheduler", lost), "leader-election-lost", "for another reason");
+  t.end();
+});
+
 t.test("every cause is in the documentation, with its own words", async (t) => {
   const text = await readFile(join(root, "docs/crash-loops.md"), "utf8");
   t.ok(text.includes(causeTable(causes)), `docs/crash-loops.md shall hold this table:\n${causeTable(causes)}`);

@@ -4,8 +4,9 @@ import t from "tap";
 import { degradedCauses } from "../../../../agent/diagnose/degraded.ts";
 import { diagnoseRunning } from "../../../../agent/diagnose/running.ts";
 import { causeTable } from "../../../../agent/diagnose/table.ts";
-import { healthCheckOf } from "../../../../agent/health/health.ts";
+import { explainHealth, healthCheckOf } from "../../../../agent/health/health.ts";
 import type { ProbeResult } from "../../../../agent/os/os.ts";
+import { explainTls } from "../../../../agent/tls-failure.ts";
 import { renderKubeApiserver } from "../../../../agent/render/kube-apiserver.ts";
 import { createFakeOs } from "../../../fakes/os.ts";
 import { labDesired } from "../../../fixtures/machine.ts";
@@ -16,7 +17,7 @@ const servers = ["https://10.240.0.10:2379", "https://10.240.0.11:2379", "https:
 
 interface Situation {
   readonly lines?: readonly string[];
-  readonly reason?: string;
+  readonly reason?: string | null;
   readonly agoMillis?: number;
   readonly writer?: number;
   /** What the etcd servers answer. */
@@ -97,6 +98,11 @@ t.test("a client of the API server that cannot work is told why, though it says 
       "api-server-authority-unknown",
       `${lock}/kube-scheduler: Get "https://127.0.0.1:6443/apis": x509: certificate signed by unknown authority`,
     ],
+    [
+      "kube-controller-manager",
+      "api-server-certificate-expired",
+      `${lock}/kube-controller-manager: Get "https://127.0.0.1:6443/apis": x509: certificate has expired or is not yet valid: current time 2026-11-28T07:00:00Z is after 2026-11-28T06:00:00Z`,
+    ],
   ] as const;
   for (const [component, cause, line] of cases) {
     const diagnosis = await causeOf(component, { lines: ["I1125 begun", line, "I1125 goes on"] });
@@ -107,6 +113,36 @@ t.test("a client of the API server that cannot work is told why, though it says 
   }
   const [, , , [, , forbidden]] = cases;
   t.match((await causeOf("kube-scheduler", { lines: [forbidden] }))?.message, "as mallory, who may not get leases");
+});
+
+t.test("a server that runs with a certificate that fails verification is named with the remedy", async (t) => {
+  const [start, end] = [Date.UTC(2026, 10, 1), Date.UTC(2026, 10, 25)];
+  const certificate = { subject: "CN=kubernetes", fingerprint: "other", validFrom: start, validTo: end };
+  const explained = async (component: string, body: string, now: number, serverTime?: number) => {
+    const os = createFakeOs();
+    os.clock.advance(now - os.clock.now());
+    const served = serverTime === undefined ? certificate : { ...certificate, serverTime };
+    const result: ProbeResult = { status: 0, failure: "unverified", body, certificate: served };
+    const reason = explainHealth(healthCheckOf(component), { ...result, body: await explainTls(result, os) });
+    return causeOf(component, { reason });
+  };
+  const [expired, early] = ["certificate has expired", "certificate is not yet valid"];
+  for (const component of ["kube-apiserver", "etcd"]) {
+    t.match(await explained(component, expired, end + 5000), {
+      cause: "serving-certificate-expired",
+      message: /2026-11-25T00:00:00Z: a certificate that is in no file/,
+      remedy: /^`khw-client pki renew kubernetes`; if the machine's clock is wrong/,
+    });
+    t.match(await explained(component, expired, end + 5000, end + 5000), { cause: "serving-certificate-expired" });
+    t.match(await explained(component, early, start - 5000), {
+      cause: "serving-certificate-early",
+      message: /valid only from 2026-11-01T00:00:00Z, and the machine's clock says 2026-10-31T23:59:55Z/,
+    });
+    const wrongClock = await explained(component, expired, end + 1e9, end - 1e9);
+    t.match(wrongClock, { cause: "agent-clock-wrong", remedy: /^set the machine's clock/ });
+    t.notMatch(wrongClock?.remedy, /renew/, "a new certificate does not help");
+    t.equal(await explained(component, expired, end - 5000), undefined, "the CA expired, and not this certificate");
+  }
 });
 
 t.test("every degraded cause is in the documentation, with its own words", async (t) => {

@@ -240,6 +240,20 @@ t.test("a member that is none of the controllers is told of before anything is r
   t.equal(os.files.text(joinDropIn), undefined);
 });
 
+t.test("a member whose agent cannot trust its own view removes nothing and does not join", async (t) => {
+  const os = await wiped(t);
+  const sound = os.self;
+  for (const doubt of [{ loopback: "connect EMFILE" }, { lateMillis: 5000 }, { freeBytes: 0 }, { memoryShare: 1 }]) {
+    os.self = { ...sound, ...doubt };
+    const { errors } = await applyAll(steps, os);
+    t.match(errors, [{ code: "NOT_READY", step: "etcd/member", message: /cannot trust its own view/ }]);
+    t.strictSame([os.etcd.changes, os.files.text(joinDropIn)], [[], undefined], JSON.stringify(doubt));
+  }
+  os.self = sound;
+  t.strictSame((await applyAll(steps, os)).errors, []);
+  t.strictSame(os.etcd.changes, ["remove 10", "add 21", "promote 21"]);
+});
+
 t.test("without a quorum of the others nothing is removed", async (t) => {
   for (const [what, spoil] of [
     ["1 other members of etcd are well, and 2 of 3 make its quorum", (os: FakeOs) => os.etcd.up.delete("10.240.0.12")],

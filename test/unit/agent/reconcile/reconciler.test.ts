@@ -220,6 +220,36 @@ t.test("a repair that fails is told with its reason, stands on the board, and wa
   await after(() => {}, settled);
 });
 
+t.test("an agent that cannot trust its own view repairs nothing, reports why, and repairs later", async (t) => {
+  const { os, after, lines, leases } = await kept(t);
+  const sound = os.self;
+  const doubts = [
+    { ...sound, loopback: "connect EMFILE 127.0.0.1:4711" },
+    { ...sound, lateMillis: 5000 },
+    { ...sound, freeBytes: 1024 * 1024 },
+    { ...sound, memoryShare: 0.99 },
+  ];
+  for (const doubt of doubts) {
+    const changes = os.changes().length;
+    os.self = doubt;
+    const found = await after(
+      () => os.files.put(schedulerUnit, handEdit),
+      ({ steps }) => steps.some(({ error }) => error !== undefined),
+    );
+    const error = { code: "NOT_READY", message: /^nothing is changed, because the agent cannot trust its own view: / };
+    t.match(found.steps, [{ id: "unit/kube-scheduler", repairs: 0, error }]);
+    await after(() => {}, standing);
+    t.equal(os.files.text(schedulerUnit), handEdit);
+    t.equal(os.changes().length, changes, "nothing was changed");
+    os.self = sound;
+    await after(() => {}, settled);
+    t.not(os.files.text(schedulerUnit), handEdit, "repaired");
+    os.clock.advance(7_200_000);
+  }
+  t.equal(lines.filter((line) => line.includes("cannot trust its own view")).length, doubts.length, "one line each");
+  t.equal(leases.taken, 0);
+});
+
 t.test("what is undone again and again is left for a while, and that is told", async (t) => {
   const { os, told, after } = await kept(t);
   for (let time = 0; time < 3; time++) {
