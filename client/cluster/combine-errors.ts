@@ -1,4 +1,5 @@
 import { type ErrorCode, KhwError } from "../../proto/errors.ts";
+import { joinPlaces } from "../terminal/group-lines.ts";
 
 export interface Several {
   readonly code: ErrorCode;
@@ -8,13 +9,21 @@ export interface Several {
   readonly hint?: string;
 }
 
-/** Combines errors into one: a line for each, with its place and its hint. */
+/** Combines errors into one: a line for each, with its place and its hint. Nodes with the same error share a line. */
 export function several(errors: readonly KhwError[], { code, headline, hint }: Several): KhwError {
-  const lines = errors.map(({ node, step, message, hint: remedy }) => {
-    const what = [node, step, message].filter((part) => part !== undefined).join(": ");
-    return remedy === undefined ? `  ${what}` : `  ${what} (${remedy})`;
+  const same = Map.groupBy(errors, (error) => JSON.stringify([error.step, error.message, error.hint]));
+  const lines = [...same.values()].flatMap((group) => {
+    const [first] = group;
+    return first === undefined ? [] : `  ${describeError(first, group)}`;
   });
   return new KhwError(code, [`${headline}:`, ...lines].join("\n"), { hint });
+}
+
+/** Describes an error and names all nodes that have it. */
+function describeError({ step, message, hint }: KhwError, group: readonly KhwError[]): string {
+  const nodes = joinPlaces(group.flatMap(({ node }) => node ?? []));
+  const text = [nodes, step, message].filter((part) => part !== undefined && part !== "").join(": ");
+  return hint === undefined ? text : `${text} (${hint})`;
 }
 
 export interface ConcludeOptions extends Omit<Several, "code"> {

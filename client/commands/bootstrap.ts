@@ -5,7 +5,7 @@ import { enrolWaitingAgents } from "../enrolment/enrol-waiting-agents.ts";
 import { renewDue } from "../enrolment/renew-due.ts";
 import { provideManagement } from "../pki/management/management.ts";
 import { openProgress, type Output } from "../progress/open.ts";
-import { note, type Progress } from "../progress/progress.ts";
+import { finalNote, note, type Progress } from "../progress/progress.ts";
 import { applyPlan, applyRbac } from "../rollout/apply.ts";
 import { saveNewCredentials } from "../rollout/credentials.ts";
 import { planRollout } from "../rollout/plan.ts";
@@ -50,7 +50,7 @@ export async function bootstrap(
     headline: "not everything is done",
     hint: "see to that, then run the command again: it goes on from here",
   });
-  note(progress, `the control plane answers at https://${plan.publicAddress}:6443`);
+  finalNote(progress, `the control plane answers at https://${plan.publicAddress}:6443`);
   return 0;
 }
 

@@ -8,6 +8,7 @@ import { chooseSnapshot, heldSnapshots, readSnapshots } from "../etcd/snapshots.
 import { fileSource, nodeSource, type Source } from "../etcd/distribute.ts";
 import { servingAgain } from "../etcd/serving-again.ts";
 import { openProgress, type Output } from "../progress/open.ts";
+import { finalNote } from "../progress/progress.ts";
 
 export interface RestoreOptions {
   readonly output: Output;
@@ -50,7 +51,7 @@ export async function etcdRestore(config: ClusterConfig, context: Context, optio
   const restored = await readEtcd(members, signal);
   conclude(restored);
   await servingAgain(members, { signal, timeoutMillis: config.timeouts.verify });
-  progress.emit({ kind: "note", text: describe(source, restored) });
+  finalNote(progress, describe(source, restored));
   return 0;
 }
 

@@ -5,6 +5,7 @@ import { openCluster, type OpenCluster } from "../cluster/open.ts";
 import { withoutContent } from "../config/desired.ts";
 import type { ClusterConfig } from "../config/schema.ts";
 import type { Context } from "../terminal/context.ts";
+import { groupLines } from "../terminal/group-lines.ts";
 import { prepare, type Prepared } from "../rollout/plan.ts";
 import type { Output } from "../progress/open.ts";
 import { leftToYou } from "../progress/step-text.ts";
@@ -50,13 +51,17 @@ export async function plan(
     }));
     write(`${JSON.stringify({ differences: rows, unreachable: prepared.unreachable.map(toDetail) }, null, 2)}\n`);
   } else {
-    for (const { track, step, drift = "", error, remedy } of differences)
-      write(`${track}: ${step}: ${error?.message ?? (remedy === undefined ? drift : leftToYou(drift, remedy))}\n`);
+    const lines = differences.map(({ track, ...difference }) => ({ place: track, text: describe(difference) }));
+    for (const line of groupLines(lines)) write(`${line}\n`);
     if (todo.length === 0 && prepared.unreachable.length === 0) write("nothing to do\n");
   }
   const [failed] = [...prepared.unreachable, ...differences.flatMap(({ error }) => error ?? [])];
   if (failed !== undefined) throw failed;
   return todo.length === 0 ? 0 : somethingToDo;
+}
+
+function describe({ step, drift = "", error, remedy }: Omit<Difference, "track">): string {
+  return `${step}: ${error?.message ?? (remedy === undefined ? drift : leftToYou(drift, remedy))}`;
 }
 
 function planCredentials({ made }: Prepared, { credentials: { folder } }: ClusterConfig): Difference[] {

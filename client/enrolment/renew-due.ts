@@ -4,6 +4,7 @@ import type { OpenCluster } from "../cluster/open.ts";
 import { readManagementIdentity } from "../cluster/channel.ts";
 import { openSigner } from "../pki/management/sign-agent.ts";
 import { note, type ProgressOptions } from "../progress/progress.ts";
+import { groupLines, type PlacedLine } from "../terminal/group-lines.ts";
 import { once } from "./once.ts";
 import { renewNode } from "./renew.ts";
 
@@ -16,15 +17,16 @@ export async function renewDue({ config, members }: OpenCluster, { progress, sig
   const signer = once(() => openSigner({ folder: dirname(management.ca), days: enrolment.days }));
   const identity = await readManagementIdentity(management);
   const answered = members.filter(({ info }) => info !== undefined).map(({ node }) => node.address);
-  await Promise.all(
-    answered.map(async (address) => {
+  const lines = await Promise.all(
+    answered.map(async (address): Promise<PlacedLine[]> => {
+      const place = address.name;
       try {
         const renewed = await renewNode(address, { identity, signer, signal });
-        if (renewed !== undefined) note(progress, `${address.name}: its agent's certificate is renewed: ${renewed}`);
+        return renewed === undefined ? [] : [{ place, text: `the agent's certificate is renewed: ${renewed}` }];
       } catch (thrown) {
-        const { message } = toKhwError(thrown);
-        note(progress, `${address.name}: its agent's certificate could not be renewed: ${message}`);
+        return [{ place, text: `the agent's certificate could not be renewed: ${toKhwError(thrown).message}` }];
       }
     }),
   );
+  for (const line of groupLines(lines.flat())) note(progress, line);
 }

@@ -1,16 +1,25 @@
 import { type KhwError, toDetail } from "../../proto/errors.ts";
 import type { StepEvent } from "../../proto/step.ts";
 import type { Progress, ProgressEvent } from "./progress.ts";
+import { type Tally, trackOf } from "./tally.ts";
 
 /** Prints a JSON object a line, for programs. docs/output.md documents the shape. */
-export function jsonProgress(write: (text: string) => void): Progress {
+export function jsonProgress(write: (text: string) => void, tally: Tally): Progress {
   return {
-    emit: (event) => write(`${JSON.stringify({ time: new Date().toISOString(), ...toJson(event) })}\n`),
+    emit: (event) => {
+      // The number of steps is a field of the track's other events.
+      if (event.kind === "steps") return;
+      const track = trackOf(event);
+      const { finishedSteps, totalSteps } = (track === undefined ? undefined : tally.track(track)) ?? {};
+      const counts = totalSteps === undefined ? {} : { finishedSteps, totalSteps };
+      const times = { time: new Date().toISOString(), elapsedMillis: tally.elapsedMillis() };
+      write(`${JSON.stringify({ ...times, ...toJson(event), ...counts })}\n`);
+    },
     settled: async () => {},
   };
 }
 
-function toJson(event: ProgressEvent): Record<string, unknown> {
+function toJson(event: Exclude<ProgressEvent, { kind: "steps" }>): Record<string, unknown> {
   switch (event.kind) {
     case "note":
     case "begin":

@@ -1,24 +1,40 @@
 import { formatError } from "../../proto/errors.ts";
-import { describeEnd } from "./plain.ts";
+import type { Context } from "../terminal/context.ts";
+import { groupLines, type PlacedLine } from "../terminal/group-lines.ts";
+import { describeEnd, describeNote } from "./plain.ts";
 import { loadBalancerTrack, type Progress, type ProgressEvent } from "./progress.ts";
+import { describeRow } from "./row.ts";
 import { agentStepText, type StepText, stepText } from "./step-text.ts";
+import type { Tally } from "./tally.ts";
 
 type EndEvent = Extract<ProgressEvent, { kind: "end" }>;
 
 /** A row of the live display: the current steps of a track, and its end. */
-interface Row {
+interface LiveRow {
   readonly working: Map<string, string>;
   readonly show: (text: string) => void;
   readonly end: (event: EndEvent) => void;
 }
 
+/** Listr's spinner before each row, and a column that stays free at the end of the line. */
+const reservedColumns = 3;
+const usualColumns = 80;
+/** The elapsed time of each row is drawn this often. */
+const drawMillis = 1000;
+
 /** Shows a row for each track, redrawn in place. For terminals. */
-export async function liveProgress(write: (text: string) => void): Promise<Progress> {
+export async function liveProgress({ write, size }: Pick<Context, "write" | "size">, tally: Tally): Promise<Progress> {
   const { Listr } = await import("listr2");
-  const rows = new Map<string, Row>();
+  const rows = new Map<string, LiveRow>();
   let drawn: Promise<unknown> = Promise.resolve();
   /** Lines that stay when the rows are gone. */
-  const reports: string[] = [];
+  const reports: PlacedLine[] = [];
+
+  const draw = (track: string, { working, show }: LiveRow): void => {
+    const nameWidth = Math.max(...[...rows.keys()].map(({ length }) => length));
+    const columns = (size?.().columns ?? usualColumns) - reservedColumns;
+    show(describeRow({ track, progress: tally.track(track), working }, { nameWidth, columns }));
+  };
 
   const begin = (tracks: readonly string[]): void => {
     const list = new Listr(
@@ -26,10 +42,11 @@ export async function liveProgress(write: (text: string) => void): Promise<Progr
         const ended = Promise.withResolvers<EndEvent>();
         return {
           title: track,
-          task: async (_: unknown, task: { title: string; output: string }) => {
-            rows.set(track, { working: new Map(), show: (text) => (task.output = text), end: ended.resolve });
+          task: async (_: unknown, task: { title: string }) => {
+            rows.set(track, { working: new Map(), show: (text) => (task.title = text), end: ended.resolve });
             const end = await ended.promise;
-            task.title = describeEnd(end);
+            rows.delete(track);
+            task.title = describeEnd(end, tally.track(track));
             if (end.error !== undefined) throw end.error;
           },
         };
@@ -41,26 +58,31 @@ export async function liveProgress(write: (text: string) => void): Promise<Progr
         rendererOptions: { showErrorMessage: false },
       },
     );
-    drawn = list.run();
+    const timer = setInterval(() => {
+      for (const [track, row] of rows) draw(track, row);
+    }, drawMillis);
+    drawn = list.run().finally(() => clearInterval(timer));
   };
 
   const step = (track: string, text: StepText | undefined): void => {
-    if (text?.phase === "reported") reports.push(`${track}: ${text.step}: ${text.text}\n`);
+    if (text?.phase === "reported") reports.push({ place: track, text: `${text.step}: ${text.text}` });
     const row = rows.get(track);
     if (row === undefined || text === undefined) return;
     const [line = ""] = text.text.split("\n", 1);
     if (text.phase === "working" || text.phase === "progress") row.working.set(text.step, line);
     else row.working.delete(text.step);
-    row.show(describeWork(row.working));
+    draw(track, row);
   };
 
   return {
     emit: (event) => {
       switch (event.kind) {
         case "note":
-          return write(`${event.text}\n`);
+          return write(`${describeNote(event, tally)}\n`);
         case "begin":
           return begin(event.tracks);
+        case "steps":
+          return;
         case "node":
           return step(event.node, agentStepText(event.event));
         case "loadBalancer":
@@ -77,15 +99,7 @@ export async function liveProgress(write: (text: string) => void): Promise<Progr
     },
     settled: async () => {
       await drawn;
-      for (const report of reports.splice(0)) write(report);
+      for (const report of groupLines(reports.splice(0))) write(`${report}\n`);
     },
   };
-}
-
-/** Returns the newest step in full and the number of the others: a single line at any width. */
-function describeWork(working: ReadonlyMap<string, string>): string {
-  const newest = [...working].at(-1);
-  if (newest === undefined) return "";
-  const others = working.size - 1;
-  return `${newest[0]}: ${newest[1]}${others === 0 ? "" : ` (and ${others} more)`}`;
 }

@@ -1,43 +1,116 @@
 import { formatError } from "../../proto/errors.ts";
+import { joinPlaces } from "../terminal/group-lines.ts";
+import { elapsed } from "../terminal/time.ts";
+import { createLineGroups, type LineGroupsOptions, type TrackLine } from "./line-groups.ts";
 import { loadBalancerTrack, type Progress, type ProgressEvent } from "./progress.ts";
-import { agentStepText, type StepText, stepText } from "./step-text.ts";
+import { agentStepText, doneIn, type StepText, stepText } from "./step-text.ts";
+import type { Tally, TrackProgress } from "./tally.ts";
 
-/** Prints a line for each event, for logs and pipes; a step's progress is left out. */
-export function plainProgress(write: (text: string) => void): Progress {
+/** The longest time that a line waits for the same line of other nodes. */
+const holdMillis = 1000;
+
+export interface PlainOptions {
+  readonly tally: Tally;
+  readonly schedule?: LineGroupsOptions<Line>["schedule"];
+}
+
+type EndEvent = Extract<ProgressEvent, { kind: "end" }>;
+
+type Line = TrackLine & { readonly progress: TrackProgress | undefined } & (
+    | { readonly kind: "step"; readonly text: StepText }
+    | { readonly kind: "end"; readonly event: EndEvent }
+  );
+
+/** Prints lines for logs and pipes; a step's progress is left out. The same line of several nodes is printed once. */
+export function plainProgress(write: (text: string) => void, options: PlainOptions): Progress {
+  const { tally, schedule = scheduleHold } = options;
+  const print = (line: string): void => write(`${line}\n`);
+  const groups = createLineGroups<Line>({ print: (lines) => print(describeLines(lines)), schedule });
+
+  const addStep = (track: string, text: StepText | undefined): void => {
+    if (text === undefined || text.phase === "progress") return;
+    const key = JSON.stringify([text.step, text.phase, text.millis === undefined ? text.text : ""]);
+    groups.add({ kind: "step", track, subject: text.step, key, text, progress: tally.track(track) });
+  };
+  const end = (event: EndEvent): void => {
+    const { track, changed, error } = event;
+    const progress = tally.track(track);
+    if (error === undefined) {
+      groups.end(track, { kind: "end", track, subject: "end", key: `end ${changed}`, event, progress });
+    } else {
+      groups.end(track);
+      print(describeEnd(event, progress));
+    }
+  };
+
   return {
     emit: (event) => {
-      const line = describe(event);
-      if (line !== undefined) write(`${line}\n`);
+      switch (event.kind) {
+        case "note":
+          groups.flush();
+          return print(describeNote(event, tally));
+        case "begin":
+          return groups.begin(event.tracks.filter((track) => track !== loadBalancerTrack));
+        case "steps":
+          return;
+        case "node":
+          return addStep(event.node, agentStepText(event.event));
+        case "loadBalancer":
+          return addStep(loadBalancerTrack, stepText(event.event));
+        case "step":
+          return addStep(event.track, stepText(event.event));
+        case "end":
+          return end(event);
+        case "check":
+          groups.flush();
+          return print(
+            event.error === undefined ? `ok      ${event.title}` : `FAILED  ${event.title}: ${event.error.message}`,
+          );
+      }
     },
-    settled: async () => {},
+    settled: async () => groups.flush(),
   };
 }
 
-function describe(event: ProgressEvent): string | undefined {
-  switch (event.kind) {
-    case "note":
-      return event.text;
-    case "begin":
-      return undefined;
-    case "node":
-      return describeStep(event.node, agentStepText(event.event));
-    case "loadBalancer":
-      return describeStep(loadBalancerTrack, stepText(event.event));
-    case "step":
-      return describeStep(event.track, stepText(event.event));
-    case "end":
-      return describeEnd(event);
-    case "check":
-      return event.error === undefined ? `ok      ${event.title}` : `FAILED  ${event.title}: ${event.error.message}`;
-  }
+function scheduleHold(callback: () => void): () => void {
+  const timer = setTimeout(callback, holdMillis);
+  return () => clearTimeout(timer);
 }
 
-function describeStep(track: string, text: StepText | undefined): string | undefined {
-  return text === undefined || text.phase === "progress" ? undefined : `${track}: ${text.step}: ${text.text}`;
+/** Describes the lines of a group, which differ in tracks, times and counts alone. */
+function describeLines(lines: readonly Line[]): string {
+  const [first] = lines;
+  if (first === undefined) return "";
+  const places = joinPlaces(lines.map(({ track }) => track));
+  if (first.kind === "end") return describeEnd({ ...first.event, track: places }, slowest(lines));
+  const millis = lines.flatMap((line) => (line.kind === "step" ? (line.text.millis ?? []) : []));
+  const text = millis.length > 0 ? `${doneIn(millis)}${describeCounts(lines)}` : first.text.text;
+  return `${places}: ${first.text.step}: ${text}`;
 }
 
-/** How a track ended, in a line. */
-export function describeEnd({ track, changed, error }: Extract<ProgressEvent, { kind: "end" }>): string {
+/** " (12 of 43, 1 min 4 s)"; empty before the number of steps is known. */
+function describeCounts(lines: readonly Line[]): string {
+  const last = slowest(lines);
+  if (last?.totalSteps === undefined) return "";
+  const finished = lines.flatMap(({ progress }) => progress?.finishedSteps ?? []);
+  const [least, most] = [Math.min(...finished), Math.max(...finished)];
+  return ` (${least === most ? least : `${least} to ${most}`} of ${last.totalSteps}, ${elapsed(last.elapsedMillis)})`;
+}
+
+function slowest(lines: readonly Line[]): TrackProgress | undefined {
+  const known = lines.flatMap(({ progress }) => progress ?? []);
+  return known.toSorted((one, other) => other.elapsedMillis - one.elapsedMillis)[0];
+}
+
+/** Describes how a track ended, in a line. */
+export function describeEnd({ track, changed, error }: EndEvent, progress: TrackProgress | undefined): string {
   if (error !== undefined) return formatError(error.at({ node: track }));
-  return `${track}: ${changed === 0 ? "nothing to do" : `done, ${changed} ${changed === 1 ? "step" : "steps"} applied`}`;
+  if (changed === 0) return `${track}: nothing to do`;
+  const time = progress === undefined ? "" : ` in ${elapsed(progress.elapsedMillis)}`;
+  return `${track}: done, ${changed} ${changed === 1 ? "step" : "steps"} applied${time}`;
+}
+
+/** Adds the total time to a final note. */
+export function describeNote({ text, final }: Extract<ProgressEvent, { kind: "note" }>, tally: Tally): string {
+  return final === true ? `${text} (total time: ${elapsed(tally.elapsedMillis())})` : text;
 }

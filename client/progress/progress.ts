@@ -4,10 +4,12 @@ import type { StepEvent } from "../../proto/step.ts";
 
 /** The events of a long command. Every display is made of these alone. */
 export type ProgressEvent =
-  /** A sentence that is about no single node. */
-  | { readonly kind: "note"; readonly text: string }
+  /** A sentence that is about no single node. A final one ends a command that succeeded; the total time is shown with it. */
+  | { readonly kind: "note"; readonly text: string; readonly final?: true }
   /** Work begins on these tracks at once: node names, and "load balancer". */
   | { readonly kind: "begin"; readonly tracks: readonly string[] }
+  /** The number of the track's steps. An agent's own event reports it for a node. */
+  | { readonly kind: "steps"; readonly track: string; readonly total: number }
   /** An agent's own event. */
   | { readonly kind: "node"; readonly node: string; readonly event: Event }
   /** A step of the load balancer. */
@@ -33,6 +35,11 @@ export interface Progress {
   emit(event: ProgressEvent): void;
   /** Resolves when the terminal has everything shown so far. */
   settled(): Promise<void>;
+}
+
+/** Shows the last sentence of a command that succeeded, with the total time. */
+export function finalNote(progress: Progress, text: string): void {
+  progress.emit({ kind: "note", text, final: true });
 }
 
 /** Shows a sentence that is about no single node. */

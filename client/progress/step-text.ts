@@ -6,6 +6,8 @@ export interface StepText {
   readonly step: string;
   readonly text: string;
   readonly phase: "working" | "progress" | "done" | "failed" | "reported";
+  /** The duration of a step that is done. */
+  readonly millis?: number;
 }
 
 export function agentStepText({ kind }: Event): StepText | undefined {
@@ -17,7 +19,7 @@ export function agentStepText({ kind }: Event): StepText | undefined {
     case "stepFinished": {
       const { step, outcome, durationMillis, error, drift, remedy } = kind.value;
       if (remedy !== undefined) return { step, text: leftToYou(drift, remedy), phase: "reported" };
-      if (outcome === StepOutcome.STEP_OUTCOME_CHANGED) return { step, text: done(durationMillis), phase: "done" };
+      if (outcome === StepOutcome.STEP_OUTCOME_CHANGED) return done(step, durationMillis);
       return error === undefined ? undefined : { step, text: error.message, phase: "failed" };
     }
     case "operationStarted":
@@ -36,7 +38,7 @@ export function stepText(event: StepEvent): StepText | undefined {
       return { step, text: event.text, phase: "progress" };
     case "finished": {
       const { result } = event;
-      if (result.outcome === "changed") return { step, text: done(result.millis), phase: "done" };
+      if (result.outcome === "changed") return done(step, result.millis);
       if (result.outcome === "reported") {
         return { step, text: leftToYou(result.drift.summary, result.drift.remedy), phase: "reported" };
       }
@@ -50,6 +52,12 @@ export function leftToYou(drift: string, remedy: string): string {
   return `${drift}; khw leaves it as it is: ${remedy}`;
 }
 
-function done(millis: number): string {
-  return `done in ${(millis / 1000).toFixed(1)} s`;
+function done(step: string, millis: number): StepText {
+  return { step, text: doneIn([millis]), phase: "done", millis };
+}
+
+/** "done in 3.2 s", or "done in 3.2 to 4.1 s" for several nodes. */
+export function doneIn(millis: readonly number[]): string {
+  const [least, most] = [Math.min(...millis), Math.max(...millis)].map((value) => (value / 1000).toFixed(1));
+  return least === most ? `done in ${least} s` : `done in ${least} to ${most} s`;
 }

@@ -142,7 +142,9 @@ async function applyLoadBalancer(
   { progress, signal }: ProgressOptions,
 ): Promise<KhwError[]> {
   const { loadBalancerSteps } = await import("../gce/load-balancer.ts");
-  const results = await applySteps(loadBalancerSteps(loadBalancer), compute, {
+  const steps = loadBalancerSteps(loadBalancer);
+  progress.emit({ kind: "steps", track: loadBalancerTrack, total: steps.length });
+  const results = await applySteps(steps, compute, {
     signal,
     emit: (event) => progress.emit({ kind: "loadBalancer", event }),
   });

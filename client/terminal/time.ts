@@ -7,3 +7,11 @@ export function instant(unixMillis: number): string {
 export function clock(unixMillis: number): string {
   return new Date(unixMillis).toISOString().slice(11, 19);
 }
+
+/** A duration in its two largest units: `4 s`, `1 min 4 s`, `2 h 1 min`. */
+export function elapsed(millis: number): string {
+  const seconds = Math.floor(millis / 1000);
+  const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor((seconds % 3600) / 60)];
+  if (hours > 0) return `${hours} h ${minutes} min`;
+  return minutes > 0 ? `${minutes} min ${seconds % 60} s` : `${seconds} s`;
+}

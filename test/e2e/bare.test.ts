@@ -7,6 +7,7 @@ import t from "tap";
 import { noCredentials, startTestbed } from "../testbed/index.ts";
 import { createAuthority } from "../../client/pki/management/issue.ts";
 import { agentPackage, installPackage, makeBareWorkstation } from "../testbed/workstation.ts";
+import { nodeLine } from "../fixtures/output-lines.ts";
 
 t.test("bootstrap needs nothing but machines with the package", async (t) => {
   await using testbed = await startTestbed({ withEtcd: false, credentials: noCredentials, suite: "trixie" });
@@ -48,7 +49,7 @@ t.test("bootstrap needs nothing but machines with the package", async (t) => {
 
   const again = await workstation.khw(bootstrap);
   t.equal(again.code, 0, again.stdout + again.stderr);
-  for (const { name } of testbed.nodes) t.match(again.stdout, `${name}: nothing to do`);
+  for (const { name } of testbed.nodes) t.match(again.stdout, nodeLine(name, "nothing to do"));
 
   await rename(testbed.credentials, `${testbed.credentials}.away`);
   const lost = await workstation.khw(bootstrap);

@@ -12,6 +12,7 @@ import { gcloudEnvironment } from "../testbed/gcloud.ts";
 import { startTestbed } from "../testbed/index.ts";
 import type { TestbedNode } from "../testbed/index.ts";
 import { agentPackage, installAgents, makeWorkstation, realVersion } from "../testbed/workstation.ts";
+import { nodeLine } from "../fixtures/output-lines.ts";
 
 const nodes = ["--nodes", "controller-0,1,2"];
 const site = "kubernetes.default.svc.cluster.local";
@@ -72,7 +73,10 @@ t.test("one command turns three machines into a highly available control plane",
     const before = await testbed.compute.mutations();
     const { code, stdout } = await workstation.khw(["plan", ...nodes]);
     t.equal(code, 2);
-    t.match(stdout, `controller-1: release/kube-apiserver: ${realVersion} is not downloaded`);
+    t.match(
+      stdout,
+      `controller-0, controller-1, controller-2: release/kube-apiserver: ${realVersion} is not downloaded`,
+    );
     t.match(stdout, "load balancer: forwarding-rule: does not exist");
     t.equal(await testbed.compute.mutations(), before);
     t.equal((await testbed.nodes[0]?.run(["ls", "/usr/local/bin/kubectl"]))?.code, 2);
@@ -203,7 +207,7 @@ t.test("one command turns three machines into a highly available control plane",
     const { code, stdout, stderr } = await workstation.khw(["bootstrap", ...nodes]);
     t.comment(`a second bootstrap: ${seconds(start)}`);
     t.equal(code, 0, stderr);
-    t.match(stdout, "controller-0: nothing to do");
+    t.match(stdout, nodeLine("controller-0", "nothing to do"));
     t.strictSame(await Promise.all(testbed.nodes.map(fingerprint)), before);
     t.equal(await testbed.compute.mutations(), mutations);
   });

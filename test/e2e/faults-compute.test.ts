@@ -2,6 +2,7 @@
 import t from "tap";
 
 import { failsWith, openScene, scenario } from "../fixtures/faults.ts";
+import { nodeLine } from "../fixtures/output-lines.ts";
 
 const inProject = "projects/khw-testbed";
 const inRegion = `${inProject}/regions/us-west1`;
@@ -39,7 +40,7 @@ t.test("a Compute Engine API that fails", async (t) => {
       /load balancer: forwarding-rule: insert forwardingRules\/kubernetes-forwarding-rule: 403 quotaExceeded: Injected/,
       /quotas\?project=khw-testbed/,
     ]);
-    t.match(result.stdout, /^controller-0: done, \d+ steps applied$/m);
+    t.match(result.stdout, nodeLine("controller-0", "done, \\d+ steps applied in \\d+ .*"));
     t.strictSame(
       await resources(),
       wanted.filter((path) => !path.includes("/forwardingRules/")),
@@ -51,7 +52,7 @@ t.test("a Compute Engine API that fails", async (t) => {
     const mutations = await compute.mutations();
     const { code, stdout, stderr } = await bootstrap();
     t.equal(code, 0, stderr);
-    t.match(stdout, /^controller-0: nothing to do$/m);
+    t.match(stdout, nodeLine("controller-0", "nothing to do"));
     t.equal((await compute.mutations()) - mutations, 1);
     t.strictSame(await resources(), wanted);
   });

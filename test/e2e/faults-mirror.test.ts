@@ -3,6 +3,7 @@ import t from "tap";
 
 import { controllerFiles, failsWith, openScene, scenario, temporaries } from "../fixtures/faults.ts";
 import type { LogEntry } from "../testbed/servers/control.ts";
+import { nodeLine } from "../fixtures/output-lines.ts";
 
 const installed = "/usr/local/bin/kube-scheduler";
 const program = "kube-scheduler$";
@@ -56,7 +57,7 @@ t.test("a mirror that fails", async (t) => {
     await testbed.mirror.clearLog();
     const { code, stdout, stderr } = await bootstrap();
     t.equal(code, 0, stderr);
-    t.match(stdout, "controller-0: binary/kube-scheduler: done");
+    t.match(stdout, nodeLine("controller-0", "binary/kube-scheduler: done in .*"));
     t.equal((await testbed.mirror.log()).length, 2, "nothing that was there is downloaded again");
   });
   const sound = await controllerFiles(machine);

@@ -8,6 +8,7 @@ import { type MemberStatus, memberStatus } from "../fixtures/etcd.ts";
 import { failsWith, openScene, scenario } from "../fixtures/faults.ts";
 import { given } from "../fixtures/given.ts";
 import type { TestbedNode } from "../testbed/index.ts";
+import { nodeLine } from "../fixtures/output-lines.ts";
 
 const data = "/var/lib/etcd";
 const disk = "/srv/disk";
@@ -34,7 +35,7 @@ t.test("etcd on a disk of its own", async (t) => {
       const mounts = await machine.must(["systemctl", "show", "-P", "RequiresMountsFor", "etcd"]);
       t.ok(mounts.split(/\s+/).includes(data), machine.name);
     }
-    t.match((await bootstrap(wanted)).stdout, /controller-1: nothing to do/);
+    t.match((await bootstrap(wanted)).stdout, nodeLine("controller-1", "nothing to do"));
   });
 
   await scenario(t, "while it is away the member is not replaced, and says why; then it goes on", async (t) => {

@@ -9,6 +9,7 @@ import { issue, subjectAlternativeNames, type TestbedNode } from "../testbed/ind
 import { etcdctl, etcdPid, memberStatus } from "../fixtures/etcd.ts";
 import { failsWith, openScene, scenario } from "../fixtures/faults.ts";
 import { given } from "../fixtures/given.ts";
+import { nodeLine } from "../fixtures/output-lines.ts";
 
 const rounds = 10;
 /** The longest that a round lets etcd form before it kills. */
@@ -40,7 +41,7 @@ t.test("etcd on bare machines", async (t) => {
 
   await scenario(t, "a second run changes nothing", async (t) => {
     const { stdout } = await bootstrap();
-    for (const { name } of all) t.match(stdout, `${name}: nothing to do`);
+    for (const { name } of all) t.match(stdout, nodeLine(name, "nothing to do"));
   });
 
   await scenario(t, "renewed certificates are served without a restart", async (t) => {

@@ -2,12 +2,13 @@ import t from "tap";
 
 import { jsonProgress } from "../../../client/progress/json.ts";
 import type { ProgressEvent } from "../../../client/progress/progress.ts";
+import { createTally } from "../../../client/progress/tally.ts";
 import { eventName, fromTheWorkOn } from "../../crash/events.ts";
 
 /** The name of an event as the client prints it. */
 function nameOf(event: ProgressEvent): string | undefined {
   let printed = "";
-  jsonProgress((text) => (printed += text)).emit(event);
+  jsonProgress((text) => (printed += text), createTally()).emit(event);
   return eventName(printed);
 }
 

@@ -23,6 +23,16 @@ t.test("errors beside nodes that are done make the run a partial one", async (t)
   });
 });
 
+t.test("nodes with the same error share a line", async (t) => {
+  const others = ["controller-1", "controller-2"].map(
+    (node) => new KhwError("BUSY", busy.message, { node, hint: "wait" }),
+  );
+  t.throws(() => refuseFindings([busy, absent, ...others]), {
+    message:
+      "nothing was touched:\n  controller-0, controller-1, controller-2: jane is at it (wait)\n  controller-1: no answer",
+  });
+});
+
 t.test("every finding is in one error, with the code of the first", async (t) => {
   t.throws(() => refuseFindings([busy, absent]), {
     code: "BUSY",

@@ -90,6 +90,6 @@ t.test("without an agent that answers there is nothing to plan, and each node's 
   const progress = { emit: () => {}, settled: async () => {} };
   await t.rejects(planRollout({ ...cluster, members }, { ...options, progress, signal: never }), {
     code: "UNREACHABLE",
-    message: "no node can be worked on:\n  controller-0: no answer\n  controller-1: no answer",
+    message: "no node can be worked on:\n  controller-0, controller-1: no answer",
   });
 });

@@ -1,0 +1,81 @@
+/** A line about a track that is the same for several tracks, or nearly. */
+export interface TrackLine {
+  readonly track: string;
+  /** The step that the line is about. A line comes after all earlier lines of its track up to the last one about its subject. */
+  readonly subject: string;
+  /** Lines of several tracks with the same key become one. */
+  readonly key: string;
+}
+
+export interface LineGroupsOptions<Line> {
+  /** Prints the lines of a group as one. */
+  readonly print: (lines: readonly Line[]) => void;
+  /** Calls back after the longest time that a line waits for the same line of other tracks. Returns a function that cancels. */
+  readonly schedule: (callback: () => void) => () => void;
+}
+
+/** Joins the same lines of tracks that work side by side. */
+export interface LineGroups<Line> {
+  /** Prints held lines and begins with these tracks. Lines of other tracks are printed at once. */
+  begin(tracks: readonly string[]): void;
+  add(line: Line): void;
+  /** Prints the track's held lines, then its last line. Afterwards no line waits for this track. */
+  end(track: string, last?: Line): void;
+  /** Prints all held lines. */
+  flush(): void;
+}
+
+interface Group<Line> {
+  readonly lines: Line[];
+  readonly cancel: () => void;
+}
+
+export function createLineGroups<Line extends TrackLine>({
+  print,
+  schedule,
+}: LineGroupsOptions<Line>): LineGroups<Line> {
+  const groups = new Map<string, Group<Line>>();
+  const working = new Set<string>();
+
+  const release = (key: string): void => {
+    const group = groups.get(key);
+    if (group === undefined) return;
+    groups.delete(key);
+    group.cancel();
+    print(group.lines);
+  };
+  const releaseIf = (matches: (line: Line) => boolean): void => {
+    for (const [key, { lines }] of groups) if (lines.some(matches)) release(key);
+  };
+  const isComplete = (lines: readonly Line[]): boolean =>
+    [...working].every((track) => lines.some((line) => line.track === track));
+  const flush = (): void => releaseIf(() => true);
+  const add = (line: Line): void => {
+    if (!working.has(line.track)) return print([line]);
+    const group = groups.get(line.key) ?? { lines: [], cancel: schedule(() => release(line.key)) };
+    groups.set(line.key, group);
+    group.lines.push(line);
+    if (isComplete(group.lines)) release(line.key);
+  };
+
+  return {
+    begin: (tracks) => {
+      flush();
+      working.clear();
+      for (const track of tracks) working.add(track);
+    },
+    add: (line) => {
+      const held = [...groups].filter(([, { lines }]) => lines.some(({ track }) => track === line.track));
+      const last = held.findLastIndex(([, { lines }]) => lines.some(({ subject }) => subject === line.subject));
+      for (const [key] of held.slice(0, last + 1)) release(key);
+      add(line);
+    },
+    end: (ended, last) => {
+      releaseIf(({ track }) => track === ended);
+      if (last !== undefined) add(last);
+      working.delete(ended);
+      for (const [key, { lines }] of groups) if (isComplete(lines)) release(key);
+    },
+    flush,
+  };
+}

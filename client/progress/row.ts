@@ -1,0 +1,39 @@
+import { cut } from "../terminal/cut.ts";
+import { elapsed } from "../terminal/time.ts";
+import type { TrackProgress } from "./tally.ts";
+
+export interface Row {
+  readonly track: string;
+  /** Absent before the track's first event. */
+  readonly progress: TrackProgress | undefined;
+  /** The current steps, each with its last text; the newest is the last. */
+  readonly working: ReadonlyMap<string, string>;
+}
+
+export interface RowOptions {
+  /** The length of the longest track's name, so that the columns of all rows align. */
+  readonly nameWidth: number;
+  readonly columns: number;
+}
+
+/** Of a narrow terminal's columns, names take at most this part. */
+const mostOfName = 0.4;
+
+/** Describes a track that is being worked on in one line of at most so many columns: name, count, time, newest step. */
+export function describeRow({ track, progress, working }: Row, { nameWidth, columns }: RowOptions): string {
+  const width = Math.min(nameWidth, Math.max(8, Math.floor(columns * mostOfName)));
+  const name = cut(track, width).padEnd(width);
+  if (progress === undefined) return cut(`${name}  waiting`, columns);
+  const { finishedSteps, totalSteps, elapsedMillis } = progress;
+  const count = totalSteps === undefined ? "" : `${finishedSteps} of ${totalSteps}`;
+  const parts = [name, count, elapsed(elapsedMillis), describeWork(working)];
+  return cut(parts.filter((part) => part !== "").join("  "), columns);
+}
+
+/** Returns the newest step in full and the number of the others. */
+function describeWork(working: ReadonlyMap<string, string>): string {
+  const newest = [...working].at(-1);
+  if (newest === undefined) return "";
+  const others = working.size - 1;
+  return `${newest[0]}: ${newest[1]}${others === 0 ? "" : ` (and ${others} more)`}`;
+}

@@ -1,0 +1,96 @@
+import type { StepEvent } from "../../proto/step.ts";
+import { loadBalancerTrack, type ProgressEvent } from "./progress.ts";
+
+/** The progress of a track: "12 of 43", and for how long. */
+export interface TrackProgress {
+  readonly finishedSteps: number;
+  /** Absent before the number of steps is known. */
+  readonly totalSteps?: number;
+  /** Since the first event of the track. */
+  readonly elapsedMillis: number;
+}
+
+/** Counts the steps of each track, and measures time. */
+export interface Tally {
+  /** Must get every event before it is shown. */
+  count(event: ProgressEvent): void;
+  /** Returns undefined before the track's first event. */
+  track(name: string): TrackProgress | undefined;
+  /** The time since the command began. */
+  elapsedMillis(): number;
+}
+
+interface Counted {
+  readonly startMillis: number;
+  readonly finished: Set<string>;
+  total?: number;
+}
+
+export function createTally(now: () => number = () => performance.now()): Tally {
+  const start = now();
+  const tracks = new Map<string, Counted>();
+
+  const open = (name: string): Counted => {
+    const counted = tracks.get(name) ?? { startMillis: now(), finished: new Set() };
+    tracks.set(name, counted);
+    return counted;
+  };
+  const countStep = (name: string, event: StepEvent): void => {
+    if (event.kind === "finished") open(name).finished.add(event.step);
+    else open(name);
+  };
+
+  return {
+    count: (event) => {
+      switch (event.kind) {
+        case "steps":
+          open(event.track).total = event.total;
+          return;
+        case "loadBalancer":
+          return countStep(loadBalancerTrack, event.event);
+        case "node": {
+          const { kind } = event.event;
+          const counted = open(event.node);
+          if (kind?.$case === "operationStarted") counted.total = kind.value.steps.length;
+          if (kind?.$case === "stepFinished") counted.finished.add(kind.value.step);
+          return;
+        }
+        case "step":
+          // Work of the client itself (drain, undrain) is no step of the agent's operation.
+          open(event.track);
+          return;
+        case "note":
+        case "begin":
+        case "end":
+        case "check":
+          return;
+      }
+    },
+    track: (name) => {
+      const counted = tracks.get(name);
+      if (counted === undefined) return undefined;
+      const { finished, total, startMillis } = counted;
+      const progress = { finishedSteps: finished.size, elapsedMillis: Math.round(now() - startMillis) };
+      return total === undefined ? progress : { ...progress, totalSteps: total };
+    },
+    elapsedMillis: () => Math.round(now() - start),
+  };
+}
+
+/** The track that the event is about; undefined for an event about no single track. */
+export function trackOf(event: ProgressEvent): string | undefined {
+  switch (event.kind) {
+    case "node":
+      return event.node;
+    case "loadBalancer":
+      return loadBalancerTrack;
+    case "steps":
+    case "step":
+    case "end":
+      return event.track;
+    case "note":
+    case "begin":
+    case "check":
+      return undefined;
+  }
+}

@@ -1,0 +1,16 @@
+/** A line about a place, such as a node. */
+export interface PlacedLine {
+  readonly place: string;
+  readonly text: string;
+}
+
+/** Joins the places of equal texts: `controller-0, controller-1: text`. The lines keep the order of their first places. */
+export function groupLines(lines: readonly PlacedLine[]): string[] {
+  const groups = Map.groupBy(lines, ({ text }) => text);
+  return [...groups].map(([text, group]) => `${joinPlaces(group.map(({ place }) => place))}: ${text}`);
+}
+
+/** Names each place once. */
+export function joinPlaces(places: readonly string[]): string {
+  return [...new Set(places)].join(", ");
+}

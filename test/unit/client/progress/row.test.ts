@@ -1,0 +1,53 @@
+import t from "tap";
+import { describeRow } from "../../../../client/progress/row.ts";
+
+const minute = { finishedSteps: 12, totalSteps: 43, elapsedMillis: 64_000 };
+const working = new Map([["binary/etcd", "63 of 118 MB"]]);
+const names = { nameWidth: 12, columns: 77 };
+
+t.test("a row shows name, count, time and step", async (t) => {
+  t.equal(
+    describeRow({ track: "controller-0", progress: minute, working }, names),
+    "controller-0  12 of 43  1 min 4 s  binary/etcd: 63 of 118 MB",
+  );
+});
+
+t.test("a row with several steps shows the newest one and the number of the others", async (t) => {
+  const several = new Map([...working, ["package/nginx", "is not installed"], ["unit/etcd", "does not exist"]]);
+  t.match(
+    describeRow({ track: "controller-0", progress: minute, working: several }, names),
+    /unit\/etcd: does not exist \(and 2 more\)$/,
+  );
+});
+
+t.test("a row before the first event waits, and a row without a number of steps shows no count", async (t) => {
+  t.equal(
+    describeRow({ track: "controller-1", progress: undefined, working: new Map() }, names),
+    "controller-1  waiting",
+  );
+  const drained = { finishedSteps: 0, elapsedMillis: 3_000 };
+  t.equal(
+    describeRow({ track: "controller-1", progress: drained, working: new Map([["drain", "is drained"]]) }, names),
+    "controller-1  3 s  drain: is drained",
+  );
+});
+
+t.test("names of different lengths align", async (t) => {
+  const rows = ["a", "load balancer"].map((track) =>
+    describeRow({ track, progress: minute, working: new Map() }, { nameWidth: 13, columns: 77 }),
+  );
+  t.strictSame(rows, ["a              12 of 43  1 min 4 s", "load balancer  12 of 43  1 min 4 s"]);
+});
+
+t.test("a narrow terminal keeps the count of a long name, and no row is wider than the terminal", async (t) => {
+  const track = "controller-0-in-the-third-zone-of-the-first-region";
+  for (let columns = 20; columns <= 120; columns++) {
+    const row = describeRow({ track, progress: minute, working }, { nameWidth: track.length, columns });
+    t.ok(row.length <= columns, `${columns}: ${row}`);
+    if (columns >= 24) t.match(row, "12 of 43", `${columns}: ${row}`);
+  }
+  t.equal(
+    describeRow({ track, progress: minute, working }, { nameWidth: track.length, columns: 40 }),
+    "controller-0-in…  12 of 43  1 min 4 s  …",
+  );
+});
