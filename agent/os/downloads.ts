@@ -31,8 +31,8 @@ export function createDownloads(options: DownloadsOptions): Downloads {
     text: (request) =>
       fromMirrors(request, options, async (fill) => {
         const sink = createTextSink();
-        await fill(sink);
-        return sink.text();
+        const mirror = await fill(sink);
+        return { text: sink.text(), mirror };
       }),
     file: ({ to, sha256, progress, ...request }) =>
       fromMirrors(request, options, async (fill) => {
@@ -45,7 +45,8 @@ export function createDownloads(options: DownloadsOptions): Downloads {
   };
 }
 
-type Fill = (sink: Sink) => Promise<void>;
+/** Resolves with the mirror's name as it may stand in a message. */
+type Fill = (sink: Sink) => Promise<string>;
 
 /** Calls `take` with each mirror until one delivers. */
 async function fromMirrors<T>(
@@ -60,7 +61,10 @@ async function fromMirrors<T>(
   try {
     for (const mirror of mirrors) {
       try {
-        return await take((sink) => fill(sink, mirror, { ...options, request, http }));
+        return await take(async (sink) => {
+          await fill(sink, mirror, { ...options, request, http });
+          return showMirror(mirror);
+        });
       } catch (error) {
         if (!(error instanceof MirrorFailure)) throw error;
         failures.push({ mirror, failure: error });
@@ -72,7 +76,7 @@ async function fromMirrors<T>(
   const said = failures.map(({ mirror, failure }) => `${showMirror(mirror)}: ${failure.message}`).join("; ");
   if (failures.some(({ failure }) => failure.kind === "wrong bytes")) {
     throw new KhwError("DIGEST_MISMATCH", `${path}: ${said}`, {
-      hint: "the file was thrown away: what the mirror has is not what the release published; use another mirror",
+      hint: "the file was thrown away; use another mirror. The wanted digest is that of khw.yaml, of khw.lock or of khw's own list, or the mirror published it",
     });
   }
   throw new KhwError("DOWNLOAD_FAILED", `${path}: ${said}`, {

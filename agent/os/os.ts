@@ -230,12 +230,18 @@ export interface DownloadRequest {
   readonly signal: AbortSignal;
 }
 
+export interface DownloadedText {
+  readonly text: string;
+  /** The mirror that had it, without user and password. */
+  readonly mirror: string;
+}
+
 export interface Downloads {
   /**
    * Downloads a small text file, at most 4 KiB, from the first mirror that has it.
    * @throws KhwError DOWNLOAD_FAILED with each mirror's answer
    */
-  text(request: DownloadRequest): Promise<string>;
+  text(request: DownloadRequest): Promise<DownloadedText>;
   /**
    * Downloads a file to `to` (mode 0755), completely or not at all, and hashes it while it streams. Resumes with
    * Range after an interruption, retries failures that can pass, then tries the next mirror.

@@ -14,6 +14,7 @@ import { checkLatency } from "../preflight/etcd-latency.ts";
 import type { Operations } from "../state/operations.ts";
 import { otherCluster } from "../preflight/other-cluster.ts";
 import { preflight } from "../preflight/preflight.ts";
+import { programDigests } from "../preflight/program-digests.ts";
 import { applyRbac } from "../rbac.ts";
 import { controllerSteps } from "../steps.ts";
 import { holderOf, streaming, unary } from "./calls.ts";
@@ -38,9 +39,11 @@ export function operationHandlers(
       ];
       const slow = hasEtcd(desired) ? await checkLatency(desired, os, signal) : [];
       const strict = desired.etcd?.strict === true;
+      const programs = await programDigests(desired, os, signal);
       return {
-        findings: [...findings, ...(strict ? slow : [])].map(toDetail),
+        findings: [...findings, ...(strict ? slow : []), ...programs.findings].map(toDetail),
         warnings: (strict ? [] : slow).map(toDetail),
+        programs: [...programs.digests],
         clockUnixMillis: os.clock.now(),
       };
     }),

@@ -19,7 +19,6 @@ export function released(program: Program, desired: DesiredState): Step<Os> {
   const version = desired.kubernetesVersion;
   const installed = installedProgram(program);
   const path = releasedProgram(version, program);
-  const pinned = desired.binaries.sha256[program];
 
   return {
     id: `release/${program}`,
@@ -34,10 +33,9 @@ export function released(program: Program, desired: DesiredState): Step<Os> {
     },
     apply: async (os, { signal, progress }) => {
       const { files, downloads } = os;
-      const source = { ...desired.binaries, path: `${version}/bin/linux/${os.architecture}/${program}`, signal };
+      const source = { ...desired.binaries, path: pathOf(program, version, os), signal };
       const digest =
-        (await knownDigest(program, desired, os)) ??
-        parsePublished(await downloads.text({ ...source, path: `${source.path}.sha256` }), source.path);
+        (await knownDigest(program, desired, os)) ?? (await publishedDigest(program, desired, { os, signal })).sha256;
       const holds = async (name: string): Promise<boolean> =>
         (await files.stat(name))?.kind === "file" && (await files.sha256(name)) === digest;
       await files.mkdir(releaseFolder(version), 0o755);
@@ -45,8 +43,8 @@ export function released(program: Program, desired: DesiredState): Step<Os> {
         if (await holds(installed)) await files.link(installed, path);
         else await downloads.file({ ...source, to: path, sha256: digest, progress });
       }
-      // A pinned digest is part of the desired state and may change; only a published digest is recorded.
-      if (pinned === undefined) await files.write(recordOf(path), `${digest}\n`, 0o644);
+      // A later state that leaves the digest open keeps this one: khw-client may have lost its khw.lock.
+      await files.write(recordOf(path), `${digest}\n`, 0o644);
       await files.chown(path, 0, 0);
       await files.chmod(path, mode);
     },
@@ -95,10 +93,39 @@ function recordOf(path: string): string {
 }
 
 /** Returns the digest if it is known without asking a mirror; ignores an invalid record. */
-async function knownDigest(program: Program, desired: DesiredState, { files }: Os): Promise<string | undefined> {
-  const { binaries, kubernetesVersion } = desired;
+export async function knownDigest(
+  program: Program,
+  { binaries, kubernetesVersion }: Pick<DesiredState, "binaries" | "kubernetesVersion">,
+  { files }: Os,
+): Promise<string | undefined> {
   const record = recordOf(releasedProgram(kubernetesVersion, program));
   return binaries.sha256[program] ?? digestIn((await files.read(record))?.toString("utf8") ?? "");
+}
+
+/** A digest, and the URL of its program on the mirror that published it. */
+export interface PublishedDigest {
+  readonly sha256: string;
+  readonly source: string;
+}
+
+/** Asks the mirrors for the digest. @throws KhwError DOWNLOAD_FAILED */
+export async function publishedDigest(
+  program: Program,
+  { binaries, kubernetesVersion }: DesiredState,
+  { os, signal }: { readonly os: Os; readonly signal: AbortSignal },
+): Promise<PublishedDigest> {
+  const path = pathOf(program, kubernetesVersion, os);
+  const { text, mirror } = await os.downloads.text({ ...binaries, path: `${path}.sha256`, signal });
+  return { sha256: parsePublished(text, path), source: sourceOf(mirror, path) };
+}
+
+function pathOf(program: Program, version: string, { architecture }: Os): string {
+  return `${version}/bin/linux/${architecture}/${program}`;
+}
+
+/** The URL or the path of a mirror's file. */
+export function sourceOf(mirror: string, path: string): string {
+  return `${mirror.replace(/\/+$/, "")}/${path}`;
 }
 
 /** Parses a release's .sha256 file: the digest alone, or followed by the file's name. */

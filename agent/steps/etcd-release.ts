@@ -1,12 +1,13 @@
 import type { Architecture } from "../../proto/components.ts";
 import { publishedEtcdDigest } from "../../proto/etcd-versions.ts";
 import type { WithEtcd } from "../../proto/desired.ts";
-import { type EtcdProgram, etcdPrograms } from "../../proto/etcd.ts";
+import { type Etcd, type EtcdProgram, etcdPrograms } from "../../proto/etcd.ts";
 import { KhwError } from "../../proto/errors.ts";
 import type { Step } from "../../proto/step.ts";
 import { show } from "../../proto/validate.ts";
 import type { Os } from "../os/os.ts";
 import { etcdReleaseFolder, installedFolder, installedProgram } from "../paths.ts";
+import { type PublishedDigest, sourceOf } from "./binary.ts";
 import { fileDrift } from "./files.ts";
 
 const mode = 0o755;
@@ -17,11 +18,11 @@ const mode = 0o755;
  * Only the archive's digest is published. The digests of the programs are recorded when they are unpacked, so that
  * a check needs neither the archive nor a network.
  */
-export function etcdReleased({ etcd, binaries: { proxy, caPem } }: WithEtcd): Step<Os> {
-  const { version, mirrors, sha256 } = etcd;
+export function etcdReleased(desired: WithEtcd): Step<Os> {
+  const { etcd, binaries } = desired;
+  const { version, mirrors } = etcd;
+  const { proxy, caPem } = binaries;
   const folder = etcdReleaseFolder(version);
-  const known = (architecture: Architecture): string | undefined =>
-    sha256[architecture] ?? publishedEtcdDigest(version, architecture);
 
   return {
     id: "release/etcd",
@@ -33,7 +34,8 @@ export function etcdReleased({ etcd, binaries: { proxy, caPem } }: WithEtcd): St
       const record = await readRecord(version, os);
       const archive = record.get(archiveName(version, architecture));
       if (archive === undefined) return { summary: `${version} is not downloaded` };
-      if (archive !== (known(architecture) ?? archive)) return { summary: `its archive was not that of ${version}` };
+      if (archive !== (pinnedDigest(etcd, architecture) ?? archive))
+        return { summary: `its archive was not that of ${version}` };
       for (const program of etcdPrograms) {
         const wanted = { path: `${folder}/${program}`, mode, sha256: record.get(program) ?? "" };
         const summary = await fileDrift(files, wanted);
@@ -41,11 +43,11 @@ export function etcdReleased({ etcd, binaries: { proxy, caPem } }: WithEtcd): St
       }
       return null;
     },
-    apply: async ({ files, downloads, archives, architecture }, { signal, progress }) => {
+    apply: async (os, { signal, progress }) => {
+      const { files, downloads, archives, architecture } = os;
       const name = archiveName(version, architecture);
       const source = { mirrors, proxy, caPem, signal };
-      const sums = { ...source, path: `${version}/SHA256SUMS` };
-      const digest = known(architecture) ?? publishedDigest(await downloads.text(sums), name, sums.path);
+      const digest = pinnedDigest(etcd, architecture) ?? (await publishedArchive(desired, { os, signal })).sha256;
       const [archive, unpacked] = [`${folder}/${name}`, `${folder}/.unpacked`];
       await files.mkdir(unpacked, 0o755);
       await downloads.file({ ...source, path: `${version}/${name}`, to: archive, sha256: digest, progress });
@@ -91,6 +93,29 @@ export function etcdBinary(program: EtcdProgram, { etcd: { version } }: WithEtcd
   };
 }
 
+/** The archive's digest as the desired state or khw itself has it. */
+function pinnedDigest({ version, sha256 }: Etcd, architecture: Architecture): string | undefined {
+  return sha256[architecture] ?? publishedEtcdDigest(version, architecture);
+}
+
+/** The archive's digest as far as it is known without asking a mirror. */
+export async function knownArchive({ etcd }: WithEtcd, os: Os): Promise<string | undefined> {
+  const { architecture } = os;
+  const name = archiveName(etcd.version, architecture);
+  return pinnedDigest(etcd, architecture) ?? (await readRecord(etcd.version, os)).get(name);
+}
+
+/** Asks the mirrors for the archive's digest. @throws KhwError DOWNLOAD_FAILED */
+export async function publishedArchive(
+  { etcd: { version, mirrors }, binaries: { proxy, caPem } }: WithEtcd,
+  { os, signal }: { readonly os: Os; readonly signal: AbortSignal },
+): Promise<PublishedDigest> {
+  const name = archiveName(version, os.architecture);
+  const path = `${version}/SHA256SUMS`;
+  const { text, mirror } = await os.downloads.text({ mirrors, proxy, caPem, path, signal });
+  return { sha256: archiveDigest(text, name, path), source: sourceOf(mirror, `${version}/${name}`) };
+}
+
 function archiveName(version: string, architecture: Architecture): string {
   return `etcd-${version}-linux-${architecture}.tar.gz`;
 }
@@ -109,7 +134,7 @@ function parseSums(text: string): ReadonlyMap<string, string> {
   return new Map(lines.map(([, digest = "", name = ""]) => [name, digest]));
 }
 
-function publishedDigest(text: string, name: string, path: string): string {
+function archiveDigest(text: string, name: string, path: string): string {
   const digest = parseSums(text).get(name);
   if (digest !== undefined) return digest;
   throw new KhwError("DOWNLOAD_FAILED", `${path} names no ${name}: ${show(text)}`, {

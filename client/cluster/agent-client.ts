@@ -63,7 +63,8 @@ export interface AgentNode {
 const millis = {
   info: 10_000,
   status: 30_000,
-  preflight: 30_000,
+  /** The agent may ask each mirror for digests; a mirror that stalls takes 30 s and more. */
+  preflight: 120_000,
   plan: 60_000,
   rbac: 60_000,
   /** An API server may take a minute to answer again on a small machine. The agent gives up before this limit. */

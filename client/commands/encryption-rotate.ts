@@ -14,6 +14,7 @@ import { rewrite } from "../encryption/rewrite.ts";
 import { type NodeDifference, rotate } from "../encryption/rotate.ts";
 import { replaceFiles } from "../pki/cluster/folder.ts";
 import { completeFolder } from "../pki/folder.ts";
+import { pinPrograms } from "../lock/lock.ts";
 import { prepare } from "../rollout/plan.ts";
 import { openProgress, type Output } from "../progress/open.ts";
 import { phase } from "../progress/phase.ts";
@@ -74,7 +75,7 @@ async function differences(cluster: OpenCluster, signal: AbortSignal): Promise<N
   const { work, unreachable } = await prepare(cluster, { signal, mayCreateAddress: false, newCredentials: "refuse" });
   refuseFindings(unreachable, "every API server must learn of the new key");
   const plans = await Promise.all(
-    work.map(async ({ node, desired }) => {
+    (await pinPrograms(cluster, work)).map(async ({ node, desired }) => {
       const { steps } = await node.plan(withoutContent(desired), signal);
       return steps.flatMap(({ id: step, drift, error }): NodeDifference[] => {
         const what = drift ?? error?.message;

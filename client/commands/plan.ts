@@ -5,6 +5,7 @@ import { openCluster, type OpenCluster } from "../cluster/open.ts";
 import { withoutContent } from "../config/desired.ts";
 import type { ClusterConfig } from "../config/schema.ts";
 import type { Context } from "../terminal/context.ts";
+import { pinPrograms } from "../lock/lock.ts";
 import { groupLines } from "../terminal/group-lines.ts";
 import { prepare, type Prepared } from "../rollout/plan.ts";
 import type { Output } from "../progress/open.ts";
@@ -38,7 +39,8 @@ export async function plan(
   { output }: PlanOptions,
 ): Promise<number> {
   await using cluster = await openCluster(config, signal);
-  const prepared = await prepare(cluster, { signal, mayCreateAddress: false, newCredentials: "imagine" });
+  const open = await prepare(cluster, { signal, mayCreateAddress: false, newCredentials: "imagine" });
+  const prepared = { ...open, work: await pinPrograms(cluster, open.work) };
   const differences = [
     ...planCredentials(prepared, config),
     ...(await Promise.all([planNodes(prepared, signal), planLoadBalancer(cluster, signal)])).flat(),

@@ -1,5 +1,5 @@
 import { open } from "node:fs/promises";
-import { dirname, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { KhwError } from "../../proto/errors.ts";
 import { cidrsOverlap, parseCidr } from "../../proto/validate.ts";
 import { withGcloudDefaults } from "./gcloud.ts";
@@ -63,8 +63,9 @@ export function parseConfig(written: Value, { flags, folder }: Pick<ConfigSource
 
   const config = readGroup(schema, written);
   if (errors.length > 0) throw together(errors);
+  const lockFile = join(written.origin.folder, "khw.lock");
   // oxlint-disable-next-line no-unsafe-type-assertion -- the type is made from the very table that was just walked
-  return refuseTwoEtcds(refuseOverlap(config as unknown as ClusterConfig));
+  return refuseTwoEtcds(refuseOverlap({ ...config, lockFile } as unknown as ClusterConfig));
 }
 
 async function readConfigFile({ file, folder, env }: ConfigSources): Promise<Value> {
@@ -73,10 +74,12 @@ async function readConfigFile({ file, folder, env }: ConfigSources): Promise<Val
   try {
     // Checks the open file, so that it cannot be exchanged in between. For a link, its target counts.
     await using handle = await open(path);
-    refuseForeign(path, await handle.stat(), { uid: process.getuid?.(), env });
+    const found = await handle.stat();
+    refuseForeign(path, found, { uid: process.getuid?.(), env });
     const text = await handle.readFile("utf8");
     const { parseYaml } = await import("./yaml.ts");
-    return parseYaml(text, { name, folder: dirname(path) });
+    // Standard input (/dev/stdin) stands in no folder.
+    return parseYaml(text, { name, folder: found.isFile() ? dirname(path) : folder });
   } catch (error) {
     if (error instanceof KhwError) throw error;
     if (file === undefined && error instanceof Error && "code" in error && error.code === "ENOENT") {

@@ -23,6 +23,8 @@ import type { Group, Read, Setting } from "./setting.ts";
 export type ClusterConfig = Read<typeof schema> & {
   /** Absent if khw.yaml and flags name project, region and zone. */
   readonly place?: PlaceSources;
+  /** khw.lock beside khw.yaml, or in the current folder. */
+  readonly lockFile: string;
 };
 
 const resourceName = checked((field, name) => parseNodeName(field, name, "a resource's name"));

@@ -1,6 +1,7 @@
 import { KhwError } from "../../proto/errors.ts";
 import { toDesired, withoutContent } from "../config/desired.ts";
 import { controllersOf } from "../cluster/open.ts";
+import { pinPrograms } from "../lock/lock.ts";
 import { readCredentials } from "../pki/check/read.ts";
 import type { DoctorCheck } from "./check.ts";
 import { type Facts, factsOf, greeted } from "./facts.ts";
@@ -41,6 +42,7 @@ async function wanted(facts: Facts, name: string) {
   });
   const desired = (await toDesired(config, use, credentials)).get(name);
   const node = cluster.members.find((member) => member.node.address.name === name)?.node;
-  if (desired === undefined || node === undefined) throw new KhwError("INVALID_ARGUMENT", `${name} is no node`);
-  return { desired, node };
+  if (desired === undefined || node === undefined) throw new KhwError("INVALID_ARGUMENT", `${name} is not a node`);
+  const [pinned = { node, desired }] = await pinPrograms({ config, members }, [{ node, desired }]);
+  return pinned;
 }

@@ -3,6 +3,7 @@ import type { ErrorDetail } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { clockFindings, type ClockReading, readClock } from "../cluster/clock-skew.ts";
 import type { Member } from "../cluster/open.ts";
 import { uncertainBeginnings } from "../etcd/first-start.ts";
+import type { NodeDigests } from "../lock/lock.ts";
 import type { NodeWork } from "./node-work.ts";
 import { type NodeRestart, readRestart, type RestartOrder, restartOrder } from "./restart-order.ts";
 import { busyFindings } from "./running-operations.ts";
@@ -13,6 +14,8 @@ export interface Inspection extends RestartOrder {
   readonly findings: readonly KhwError[];
   /** Findings that are no obstacle. */
   readonly warnings: readonly KhwError[];
+  /** The digests of the programs whose digest the desired states leave open. */
+  readonly reported: readonly NodeDigests[];
 }
 
 /** Returns every obstacle on every node, and the order of restarts; changes nothing. A busy node is not examined further. */
@@ -32,6 +35,7 @@ export async function inspect(
       ...clockFindings(nodes.flatMap(({ clocks }) => clocks)),
     ],
     warnings: nodes.flatMap(({ warnings }) => warnings),
+    reported: nodes.flatMap(({ reported }) => reported ?? []),
     ...restartOrder(nodes.flatMap(({ restart }) => restart ?? [])),
   };
 }
@@ -41,6 +45,7 @@ interface NodeInspection {
   readonly warnings: readonly KhwError[];
   readonly clocks: readonly ClockReading[];
   readonly restart?: NodeRestart;
+  readonly reported?: NodeDigests;
 }
 
 /** A node that does not answer is a finding. */
@@ -56,7 +61,8 @@ async function inspectNode(item: NodeWork, signal: AbortSignal): Promise<NodeIns
   if (answered instanceof Error) return { findings: [answered], warnings: [], clocks: [] };
   const { answer, clock } = answered;
   const [findings, warnings] = [answer.findings.map(located), answer.warnings.map(located)];
-  if (!(restart instanceof Error)) return { findings, warnings, clocks: [clock], restart };
+  const reported = { node: item.node, programs: answer.programs };
+  if (!(restart instanceof Error)) return { findings, warnings, clocks: [clock], restart, reported };
   // The preflight's findings say more about the same machine.
   return { findings: findings.length > 0 ? findings : [restart], warnings, clocks: [clock] };
 }

@@ -8,6 +8,7 @@ import { provideCredentials } from "./credentials.ts";
 import { type AdminCredentials, readCredentials } from "../pki/check/read.ts";
 import { type Problem, tellProblem } from "../pki/check/problem.ts";
 import type { NewFiles } from "../pki/folder.ts";
+import { lockPrograms, pinPrograms } from "../lock/lock.ts";
 import type { NodeWork } from "./node-work.ts";
 import { refuseFindings } from "../cluster/combine-errors.ts";
 import { note, type ProgressOptions } from "../progress/progress.ts";
@@ -70,19 +71,21 @@ export interface PlanRolloutOptions extends ProgressOptions, PrepareOptions {
 }
 
 /**
- * Plans the work on all nodes, and prints what their users should know before. Changes no node.
+ * Plans the work on all nodes, and prints what their users should know before. Changes no node; records new digests in khw.lock.
  * @throws KhwError every obstacle on every node as one error; otherwise like `prepare`
  */
 export async function planRollout(cluster: OpenCluster, options: PlanRolloutOptions): Promise<RolloutPlan> {
   const { progress, signal } = options;
   const prepared = await prepare(cluster, options);
+  const pinned = await pinPrograms(cluster, prepared.work);
   for (const problem of prepared.warnings) note(progress, tellProblem(problem));
   for (const text of tellUnderWay(cluster.members)) note(progress, text);
-  const { findings, warnings, ...order } = await inspect(cluster.members, prepared.work, signal);
+  const { findings, warnings, reported, ...order } = await inspect(cluster.members, pinned, signal);
   for (const text of describeWarnings(warnings)) note(progress, `warning: ${text}`);
   const absent = options.unreachable === "refuse" ? prepared.unreachable : [];
   refuseFindings([...absent, ...findings], "nothing was touched, because of these findings");
-  return { ...prepared, ...order };
+  const work = await lockPrograms(cluster, pinned, { reported, progress });
+  return { ...prepared, work, ...order };
 }
 
 function stateOf(states: ReadonlyMap<string, DesiredState>, name: string): DesiredState {

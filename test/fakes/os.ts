@@ -128,7 +128,10 @@ export function createFakeOs(options: { readonly identity?: Identity } = {}): Fa
       },
     },
     downloads: {
-      text: async ({ path }) => Buffer.from(mirrored(os, path)).toString("utf8"),
+      text: async ({ path, mirrors: [mirror = ""] }) => ({
+        text: Buffer.from(mirrored(os, path)).toString("utf8"),
+        mirror,
+      }),
       file: async ({ path, to, sha256, progress }) => {
         const content = Buffer.from(mirrored(os, path));
         progress("1 of 1 MB");

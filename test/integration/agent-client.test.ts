@@ -277,6 +277,7 @@ function clockNode(name: string, aheadMillis: number, findings: readonly string[
       findings: findings.map((message) => ({ code: "PREFLIGHT_FAILED", message, hint: "", node: "", step: "" })),
       warnings: [],
       clockUnixMillis: Math.round(Date.now() + aheadMillis),
+      programs: [],
     }),
     apply: unheard,
     watch: unheard,

@@ -1,7 +1,9 @@
 /** The operator's side of a testbed: khw-client with its files, and the agents brought to the machines. */
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
+import { formatLock, type LockEntry } from "../../client/lock/entries.ts";
+import { programs } from "../../proto/components.ts";
 import packageJson from "../../package.json" with { type: "json" };
 import { succeeded } from "./command.ts";
 import type { RunOptions, RunResult } from "./command.ts";
@@ -47,7 +49,21 @@ export async function makeBareWorkstation(testbed: Testbed, settings = ""): Prom
   await writeFile(keys, await testbed.must(["curl", "-sSf", `http://${metadataAddress}/oauth2/v3/certs`]));
   const enrolment = `enrolment:\n  jwks: ${keys}\n`;
   await writeFile(join(folder, "khw.yaml"), khwYaml(testbed, await etcdSettings(testbed)) + enrolment + settings);
+  await writeFile(join(folder, "khw.lock"), formatLock(await lockEntries(testbed)), { mode: 0o644 });
   return openWorkstation(testbed);
+}
+
+/** The digests of all releases on the mirror: khw-client takes nothing from a mirror without TLS otherwise. */
+async function lockEntries({ kubernetes, mirrorUrl }: Testbed): Promise<LockEntry[]> {
+  const entries: LockEntry[] = [];
+  for (const version of (await readdir(kubernetes)).filter((name) => name.startsWith("v"))) {
+    for (const program of programs) {
+      const sha256 = (await readFile(join(kubernetes, version, `${program}.sha256`), "utf8")).slice(0, 64);
+      const source = `${mirrorUrl}/${version}/bin/linux/${architecture}/${program}`;
+      entries.push({ program, version, arch: architecture, sha256, source, signatures: [] });
+    }
+  }
+  return entries;
 }
 
 /** As makeBareWorkstation, with a management CA, an administrator and one identity a node. */

@@ -1,7 +1,7 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { extname } from "node:path";
 import { fromDetail, KhwError } from "../../../proto/errors.ts";
-import type { Downloads } from "../os.ts";
+import type { DownloadedText, Downloads } from "../os.ts";
 import type { Order, Report, Work } from "./messages.ts";
 
 /** Longer than the pause between the download of a digest and the start of its file. */
@@ -22,7 +22,11 @@ export function createChildProcessDownloads(): Downloads {
     return downloader.ask(work, options);
   };
   return {
-    text: ({ signal, ...work }) => ask(work, { signal }),
+    text: async ({ signal, ...work }) => {
+      const found = await ask(work, { signal });
+      if (found === undefined) throw new TypeError("the downloader answers a text with a file");
+      return found;
+    },
     file: async ({ to, sha256, signal, progress, ...source }) => {
       await ask({ ...source, file: { to, sha256 } }, { signal, progress });
     },
@@ -37,14 +41,14 @@ interface AskOptions {
 interface Downloader {
   connected(): boolean;
   /**
-   * Returns the text that was downloaded; empty for a file. An abort is answered when nothing of the download is
+   * Returns the text that was downloaded; undefined for a file. An abort is answered when nothing of the download is
    * left.
    */
-  ask(work: Work, options: AskOptions): Promise<string>;
+  ask(work: Work, options: AskOptions): Promise<DownloadedText | undefined>;
 }
 
 interface Pending extends AskOptions {
-  readonly resolve: (text: string) => void;
+  readonly resolve: (found: DownloadedText | undefined) => void;
   readonly reject: (reason: unknown) => void;
 }
 
@@ -60,7 +64,7 @@ function startDownloader(): Downloader {
       case "progress":
         return asked?.progress?.(report.text);
       case "done":
-        return asked?.resolve(report.text);
+        return asked?.resolve(report.found);
       case "failed":
         return asked?.reject(asked.signal.aborted ? asked.signal.reason : fromDetail(report.error));
     }
@@ -81,7 +85,7 @@ function startDownloader(): Downloader {
       const abort = (): void => tell(child, { kind: "abort", id });
       signal.addEventListener("abort", abort, { once: true });
       try {
-        return await new Promise<string>((resolve, reject) => {
+        return await new Promise<DownloadedText | undefined>((resolve, reject) => {
           pending.set(id, { ...options, resolve, reject });
           tell(child, { kind: "start", id, work });
         });

@@ -6,6 +6,7 @@ import { toDetail, toKhwError } from "../../../proto/errors.ts";
 import { guardPeerCertificates } from "../../../proto/peer-certificate.ts";
 import { createClock } from "../clock.ts";
 import { createDownloads } from "../downloads.ts";
+import type { DownloadedText } from "../os.ts";
 import type { Order, Report, Work } from "./messages.ts";
 
 guardPeerCertificates();
@@ -27,8 +28,8 @@ async function start(id: number, work: Work): Promise<void> {
   const controller = new AbortController();
   running.set(id, controller);
   try {
-    const text = await download(work, controller.signal, (progress) => tell({ kind: "progress", id, text: progress }));
-    tell({ kind: "done", id, text });
+    const found = await download(work, controller.signal, (progress) => tell({ kind: "progress", id, text: progress }));
+    tell({ kind: "done", id, found });
   } catch (error) {
     tell({ kind: "failed", id, error: toDetail(toKhwError(error)) });
   } finally {
@@ -40,10 +41,10 @@ async function download(
   { file, ...source }: Work,
   signal: AbortSignal,
   progress: (text: string) => void,
-): Promise<string> {
+): Promise<DownloadedText | undefined> {
   if (file === undefined) return downloads.text({ ...source, signal });
   await downloads.file({ ...source, ...file, signal, progress });
-  return "";
+  return undefined;
 }
 
 function tell(report: Report): void {

@@ -1,5 +1,5 @@
 import type { ErrorDetail } from "../../../proto/gen/khw/agent/v1/agent.ts";
-import type { DownloadRequest } from "../os.ts";
+import type { DownloadedText, DownloadRequest } from "../os.ts";
 
 /** A download order of the agent. A file has `to` and `sha256`; a text has neither. */
 export interface Work extends Omit<DownloadRequest, "signal"> {
@@ -14,5 +14,5 @@ export type Order =
 /** A message from the downloader to the agent. */
 export type Report =
   | { readonly kind: "progress"; readonly id: number; readonly text: string }
-  | { readonly kind: "done"; readonly id: number; readonly text: string }
+  | { readonly kind: "done"; readonly id: number; readonly found: DownloadedText | undefined }
   | { readonly kind: "failed"; readonly id: number; readonly error: ErrorDetail };

@@ -272,7 +272,10 @@ t.test("a short text comes from the first mirror that has it; a long one is refu
   const last = await mirror(t, (_request, response) => response.end(`${sha256}\n`));
   const downloads = createDownloads({ clock });
   const request = { path: `${path}.sha256`, proxy: "", caPem: "", signal: new AbortController().signal };
-  t.equal(await downloads.text({ ...request, mirrors: [none.url, long.url, last.url] }), `${sha256}\n`);
+  t.strictSame(await downloads.text({ ...request, mirrors: [none.url, long.url, last.url] }), {
+    text: `${sha256}\n`,
+    mirror: new URL(last.url).href,
+  });
   await t.rejects(downloads.text({ ...request, mirrors: [long.url] }), { code: "DOWNLOAD_FAILED", message: /longer/ });
   await t.rejects(downloads.text({ ...request, path: "../../etc/passwd", mirrors: ["/"] }), {
     code: "INVALID_ARGUMENT",

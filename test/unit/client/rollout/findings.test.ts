@@ -30,6 +30,7 @@ async function inspected(...nodes: readonly Node[]) {
           findings: findings.map((message) => ({ code: "PREFLIGHT_FAILED", message, hint: "", node: "", step: "" })),
           warnings: [],
           clockUnixMillis: Date.now(),
+          programs: [],
         };
       },
       plan: async () => {

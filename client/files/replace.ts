@@ -1,0 +1,55 @@
+import { mkdir, open, readdir, readlink, realpath, rename, rm } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
+import { KhwError } from "../../proto/errors.ts";
+import { isAlive } from "../pki/staging.ts";
+
+/**
+ * Replaces the file's whole content. At any moment the file has its old or its new content. A link stays a link, and its target
+ * is replaced or created.
+ * @throws KhwError IO_FAILED
+ */
+export async function replaceFile(path: string, text: string, mode: number): Promise<void> {
+  let temporary: string | undefined;
+  try {
+    const target = await targetOf(path);
+    temporary = `${target}.khw-${process.pid}`;
+    const file = await open(temporary, "wx", mode);
+    try {
+      await file.writeFile(text);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, target);
+    await removeRemains(target);
+  } catch (cause) {
+    if (temporary !== undefined) await rm(temporary, { force: true });
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new KhwError("IO_FAILED", `${path}: cannot be written: ${reason}`, { cause });
+  }
+}
+
+/** Removes the temporary files of killed clients, since those of a kubeconfig contain the administrator's key. */
+async function removeRemains(target: string): Promise<void> {
+  const prefix = `${basename(target)}.khw-`;
+  for (const name of await readdir(dirname(target))) {
+    const pid = name.startsWith(prefix) ? name.slice(prefix.length) : "";
+    if (/^\d+$/.test(pid) && !isAlive(Number(pid))) await rm(join(dirname(target), name), { force: true });
+  }
+}
+
+/** Returns the final target of links, even if it does not exist yet; its folder is created. */
+async function targetOf(path: string): Promise<string> {
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  try {
+    return await realpath(path);
+  } catch (error) {
+    if (!isMissing(error)) throw error;
+    const next = await readlink(path).catch(() => undefined);
+    return next === undefined ? path : targetOf(resolve(await realpath(dirname(path)), next));
+  }
+}
+
+export function isMissing(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "ENOENT";
+}

@@ -1,0 +1,91 @@
+import { KhwError } from "../../proto/errors.ts";
+import { show } from "../../proto/validate.ts";
+
+/** A program of a release, and the only digest that its downloads may have. */
+export interface LockEntry {
+  /** For example "kube-apiserver"; "etcd" is the archive of an etcd release. */
+  readonly program: string;
+  readonly version: string;
+  readonly arch: string;
+  readonly sha256: string;
+  /** Where the digest was first seen: a URL, or words. */
+  readonly source: string;
+  /** Empty today: room for signatures of the release. */
+  readonly signatures: readonly unknown[];
+}
+
+/** The format of the file. A client refuses another one. */
+const format = 1;
+
+const shapes = {
+  program: /^[a-z][a-z0-9-]{0,63}$/,
+  version: /^v\d{1,3}\.\d{1,3}\.\d{1,3}(-[a-z]+\.\d{1,3})?$/,
+  arch: /^[a-z0-9_]{1,16}$/,
+  sha256: /^[0-9a-f]{64}$/,
+  source: /^[^\p{C}]{1,4096}$/u,
+} as const;
+
+/** The entry as a message names it: "kube-apiserver v1.21.0 (amd64)". */
+export function describeProgram({ program, version, arch }: Pick<LockEntry, "program" | "version" | "arch">): string {
+  return `${program} ${version} (${arch})`;
+}
+
+/** The entries of the file's text. @throws KhwError CONFIG_INVALID naming the file and the entry */
+export function parseLock(text: string, path: string): readonly LockEntry[] {
+  const root = parseJson(text, path);
+  if (!isRecord(root) || !Array.isArray(root["programs"])) return refuse(path, "it is not a list of programs");
+  if (root["version"] !== format) refuse(path, `its version is ${show(String(root["version"]))}, not ${format}`);
+  const entries = root["programs"].map((item: unknown, index) => parseEntry(item, `${path}: programs[${index}]`));
+  const names = entries.map(describeProgram);
+  const twice = names.find((name, index) => names.indexOf(name) !== index);
+  if (twice !== undefined) refuse(path, `it has ${twice} twice`);
+  return entries;
+}
+
+/** In an order of its own, so that the same entries are the same text. */
+export function formatLock(entries: readonly LockEntry[]): string {
+  const key = (entry: LockEntry): string => `${entry.program}\n${entry.version}\n${entry.arch}`;
+  const programs = entries.toSorted((a, b) => (key(a) < key(b) ? -1 : 1));
+  return `${JSON.stringify({ version: format, programs }, null, 2)}\n`;
+}
+
+function parseJson(text: string, path: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    return refuse(path, `it is not JSON: ${reason}`);
+  }
+}
+
+function parseEntry(item: unknown, where: string): LockEntry {
+  if (!isRecord(item)) return refuse(where, "it is not an entry");
+  const text = (field: keyof typeof shapes): string => {
+    const value = item[field];
+    if (typeof value === "string" && shapes[field].test(value)) return value;
+    return refuse(where, `its ${field} is ${show(JSON.stringify(value) ?? "missing")}`);
+  };
+  const { signatures } = item;
+  if (!Array.isArray(signatures)) return refuse(where, "its signatures are not a list");
+  const known = new Set([...Object.keys(shapes), "signatures"]);
+  const stranger = Object.keys(item).find((field) => !known.has(field));
+  if (stranger !== undefined) refuse(where, `it has a field that this khw-client does not know: ${show(stranger)}`);
+  return {
+    program: text("program"),
+    version: text("version"),
+    arch: text("arch"),
+    sha256: text("sha256"),
+    source: text("source"),
+    signatures,
+  };
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function refuse(where: string, why: string): never {
+  throw new KhwError("CONFIG_INVALID", `${where}: cannot be used: ${why}`, {
+    hint: "bring the file back from version control; without the file, bootstrap records the digests again",
+  });
+}

@@ -1,0 +1,124 @@
+import { type Architecture, architectures } from "../../proto/components.ts";
+import { KhwError } from "../../proto/errors.ts";
+import type { ProgramDigest } from "../../proto/gen/khw/agent/v1/agent.ts";
+import { parseSha256, show } from "../../proto/validate.ts";
+import type { AgentNode } from "../cluster/agent-client.ts";
+import type { OpenCluster } from "../cluster/open.ts";
+import { note, type Progress } from "../progress/progress.ts";
+import type { NodeWork } from "../rollout/node-work.ts";
+import { describeProgram, type LockEntry } from "./entries.ts";
+import { addToLock, readLock } from "./file.ts";
+import { downloadsOf, pinState } from "./pins.ts";
+import { refusePlainMirrors } from "./plain-mirrors.ts";
+
+/** What one agent answered about the programs whose digest was left open. */
+export interface NodeDigests {
+  readonly node: AgentNode;
+  readonly programs: readonly ProgramDigest[];
+}
+
+/**
+ * The work with the digests that khw.lock has. @throws KhwError CONFIG_INVALID if khw.lock cannot be trusted or contradicts
+ * khw.yaml, or if a program without a digest would come over http
+ */
+export async function pinPrograms(
+  { config: { lockFile: path }, members }: Pick<OpenCluster, "config" | "members">,
+  work: readonly NodeWork[],
+): Promise<NodeWork[]> {
+  const entries = await readLock(path);
+  const pinned = work.map(({ node, desired }) => {
+    const arch = architectureOf(node, members);
+    return { node, arch, desired: pinState(desired, arch, { entries, path }) };
+  });
+  refusePlainMirrors(pinned.flatMap(({ desired, arch }) => downloadsOf(desired, arch)));
+  return pinned.map(({ node, desired }) => ({ node, desired }));
+}
+
+/**
+ * Records in khw.lock what the agents reported, and returns the work with a digest for each program. All nodes must agree.
+ * @throws KhwError DIGEST_MISMATCH naming both digests, INVALID_RESPONSE
+ */
+export async function lockPrograms(
+  { config: { lockFile: path }, members }: Pick<OpenCluster, "config" | "members">,
+  work: readonly NodeWork[],
+  { reported, progress }: { readonly reported: readonly NodeDigests[]; readonly progress: Progress },
+): Promise<NodeWork[]> {
+  const found = work.map(({ node, desired }) => {
+    const arch = architectureOf(node, members);
+    const programs = reported.find((answer) => answer.node === node)?.programs ?? [];
+    return { node, arch, desired, entries: openEntries({ node, desired }, arch, programs) };
+  });
+  const entries = agreed(found.map(({ node, entries: own }) => ({ name: node.address.name, entries: own })));
+  const added = await addToLock(path, entries);
+  if (added.length > 0) note(progress, `${path}: recorded the digests of ${added.length} programs; commit it with khw.yaml`);
+  return found.map(({ node, arch, desired }) => ({ node, desired: pinState(desired, arch, { entries, path }) }));
+}
+
+/** The entries for the programs that the state leaves open, as the node reported them. */
+function openEntries({ node, desired }: NodeWork, arch: Architecture, programs: readonly ProgramDigest[]): LockEntry[] {
+  const { name } = node.address;
+  return downloadsOf(desired, arch)
+    .filter(({ sha256 }) => sha256 === undefined)
+    .map(({ program, version }) => {
+      const answer = programs.find(
+        (item) => item.program === program && item.version === version && item.architecture === arch,
+      );
+      if (answer === undefined) {
+        throw new KhwError("INVALID_RESPONSE", `reports no digest of ${describeProgram({ program, version, arch })}`, {
+          node: name,
+          hint: "install the agent of this khw-client's version on the node, then run the command again",
+        });
+      }
+      const sha256 = parseReported(answer.sha256, name);
+      const source = answer.source === "" ? `already on ${name}` : answer.source;
+      return { program, version, arch, sha256, source, signatures: [] };
+    });
+}
+
+function parseReported(sha256: string, node: string): string {
+  try {
+    return parseSha256("sha256", sha256);
+  } catch (cause) {
+    throw new KhwError("INVALID_RESPONSE", `reports ${show(sha256)} as a digest`, { node, cause });
+  }
+}
+
+interface Reported {
+  readonly name: string;
+  readonly entries: readonly LockEntry[];
+}
+
+/** One entry for each program. @throws KhwError DIGEST_MISMATCH if two nodes differ */
+function agreed(nodes: readonly Reported[]): LockEntry[] {
+  const all = nodes.flatMap(({ name, entries }) => entries.map((entry) => ({ name, entry })));
+  const groups = [...Map.groupBy(all, ({ entry }) => describeProgram(entry))];
+  return groups.flatMap(([program, group]) => {
+    const digests = [...Map.groupBy(group, ({ entry }) => entry.sha256)];
+    if (digests.length > 1) throw disagreement(program, digests);
+    // A URL says more than that a node had the program.
+    const published = group.find(({ entry, name }) => entry.source !== `already on ${name}`);
+    return (published ?? group[0])?.entry ?? [];
+  });
+}
+
+type Holders = readonly { readonly name: string; readonly entry: LockEntry }[];
+
+function disagreement(program: string, digests: readonly (readonly [string, Holders])[]): KhwError {
+  const said = digests.map(([sha256, holders]) => {
+    const names = holders.map(({ name }) => name).join(", ");
+    return `${sha256} for ${names} (${holders[0]?.entry.source ?? ""})`;
+  });
+  return new KhwError("DIGEST_MISMATCH", `${program}: the controllers differ in its SHA-256: ${said.join("; ")}`, {
+    hint: "nothing was changed. Find out which digest the release published, and give it in khw.yaml: kubernetes.sha256 or etcd.sha256",
+  });
+}
+
+function architectureOf(node: AgentNode, members: OpenCluster["members"]): Architecture {
+  const said = members.find((member) => member.node === node)?.info?.architecture ?? "";
+  const known = architectures.find((architecture) => architecture === said);
+  if (known !== undefined) return known;
+  throw new KhwError("INVALID_RESPONSE", `its architecture is ${show(said)}`, {
+    node: node.address.name,
+    hint: `khw installs programs for ${architectures.join(" and ")}`,
+  });
+}

@@ -1,0 +1,50 @@
+import { link, readFile, rm, writeFile } from "node:fs/promises";
+import { setTimeout as sleep } from "node:timers/promises";
+import { KhwError } from "../../proto/errors.ts";
+import { isAlive } from "../pki/staging.ts";
+
+const patienceMillis = 10_000;
+const intervalMillis = 20;
+
+/**
+ * Runs the work while no other client of this machine works on the same file. A client that was killed meanwhile is in
+ * nobody's way. @throws KhwError BUSY after ten seconds, IO_FAILED
+ */
+export async function whileHeld<T>(path: string, work: () => Promise<T>): Promise<T> {
+  const name = `${path}.busy`;
+  await take(name, performance.now() + patienceMillis);
+  try {
+    return await work();
+  } finally {
+    await rm(name, { force: true });
+  }
+}
+
+async function take(name: string, deadline: number): Promise<void> {
+  for (;;) {
+    if (await tryTake(name)) return;
+    const holder = Number(await readFile(name, "utf8").catch(() => "0"));
+    if (holder !== 0 && !isAlive(holder)) await rm(name, { force: true });
+    else if (performance.now() >= deadline) {
+      throw new KhwError("BUSY", `${name}: another khw-client (pid ${holder}) is writing`, {
+        hint: "wait for the other command to end, then run the command again",
+      });
+    } else await sleep(intervalMillis);
+  }
+}
+
+/** A link to a whole file: the holder's number is there as soon as the name is. */
+async function tryTake(name: string): Promise<boolean> {
+  const own = `${name}-${process.pid}-${Math.random().toString(36).slice(2)}`;
+  try {
+    await writeFile(own, String(process.pid), { flag: "wx", mode: 0o600 });
+    await link(own, name);
+    return true;
+  } catch (cause) {
+    if (cause instanceof Error && "code" in cause && cause.code === "EEXIST") return false;
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new KhwError("IO_FAILED", `${name}: cannot be written: ${reason}`, { cause });
+  } finally {
+    await rm(own, { force: true });
+  }
+}

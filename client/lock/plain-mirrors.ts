@@ -1,0 +1,33 @@
+import { KhwError } from "../../proto/errors.ts";
+import { publishedEtcdDigest } from "../../proto/etcd-versions.ts";
+import { show } from "../../proto/validate.ts";
+import type { Download } from "./pins.ts";
+
+/**
+ * Refuses a mirror without TLS for a program whose digest is not known: anybody on the way could exchange the program and the
+ * digest that the mirror publishes. @throws KhwError CONFIG_INVALID naming the setting, the mirror and the programs
+ */
+export function refusePlainMirrors(downloads: readonly Download[]): void {
+  const open = downloads.filter(({ program, version, arch, sha256 }) => {
+    const published = program === "etcd" ? publishedEtcdDigest(version, arch) : undefined;
+    return (sha256 ?? published) === undefined;
+  });
+  for (const { settings, mirrors, version } of open) {
+    const plain = mirrors.find((mirror) => /^http:/i.test(mirror));
+    if (plain === undefined) continue;
+    const same = open.filter((download) => download.settings.mirrors === settings.mirrors);
+    const names = [...new Set(same.map(({ program }) => program))].join(", ");
+    const key = settings.sha256.split(".").slice(0, 2).join(".");
+    throw new KhwError(
+      "CONFIG_INVALID",
+      `${settings.mirrors}: ${show(withoutUser(plain))} is not encrypted, and no digest is known for ${names} ${version}`,
+      {
+        hint: `use an https mirror (kubernetes.caFile names its CA), or give the digests: ${key} in khw.yaml, or a khw.lock that was made over https`,
+      },
+    );
+  }
+}
+
+function withoutUser(mirror: string): string {
+  return mirror.replace(/\/\/[^/]*@/, "//");
+}
