@@ -34,9 +34,9 @@ export function createDownloads(options: DownloadsOptions): Downloads {
         const mirror = await fill(sink);
         return { text: sink.text(), mirror };
       }),
-    file: ({ to, sha256, progress, ...request }) =>
+    file: ({ to, sha256, mostBytes, progress, ...request }) =>
       fromMirrors(request, options, async (fill) => {
-        await using sink = await openFileSink(to, { progress, bounds: options.bounds });
+        await using sink = await openFileSink(to, { progress, mostBytes, bounds: options.bounds });
         await fill(sink);
         const digest = sink.digest();
         if (digest !== sha256) throw new MirrorFailure("wrong bytes", `SHA-256 is ${digest}, not ${sha256}`);

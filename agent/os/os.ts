@@ -251,6 +251,8 @@ export interface Downloads {
     request: DownloadRequest & {
       readonly to: string;
       readonly sha256: string;
+      /** The file may not be longer, whether its length is announced or not. */
+      readonly mostBytes: number;
       readonly progress: (text: string) => void;
     },
   ): Promise<void>;

@@ -6,6 +6,7 @@ import { show } from "../../proto/validate.ts";
 import type { Os } from "../os/os.ts";
 import { installedFolder, installedProgram, releasedProgram, releaseFolder } from "../paths.ts";
 import { fileDrift } from "./files.ts";
+import { largestDownload } from "./largest-download.ts";
 
 const mode = 0o755;
 
@@ -41,7 +42,10 @@ export function released(program: Program, desired: DesiredState): Step<Os> {
       await files.mkdir(releaseFolder(version), 0o755);
       if (!(await holds(path))) {
         if (await holds(installed)) await files.link(installed, path);
-        else await downloads.file({ ...source, to: path, sha256: digest, progress });
+        else {
+          const mostBytes = largestDownload[program];
+          await downloads.file({ ...source, to: path, sha256: digest, mostBytes, progress });
+        }
       }
       // A later state that leaves the digest open keeps this one: khw-client may have lost its khw.lock.
       await files.write(recordOf(path), `${digest}\n`, 0o644);

@@ -9,6 +9,7 @@ import type { Os } from "../os/os.ts";
 import { etcdReleaseFolder, installedFolder, installedProgram } from "../paths.ts";
 import { type PublishedDigest, sourceOf } from "./binary.ts";
 import { fileDrift } from "./files.ts";
+import { largestDownload } from "./largest-download.ts";
 
 const mode = 0o755;
 
@@ -50,7 +51,8 @@ export function etcdReleased(desired: WithEtcd): Step<Os> {
       const digest = pinnedDigest(etcd, architecture) ?? (await publishedArchive(desired, { os, signal })).sha256;
       const [archive, unpacked] = [`${folder}/${name}`, `${folder}/.unpacked`];
       await files.mkdir(unpacked, 0o755);
-      await downloads.file({ ...source, path: `${version}/${name}`, to: archive, sha256: digest, progress });
+      const file = { to: archive, sha256: digest, mostBytes: largestDownload.etcd, progress };
+      await downloads.file({ ...source, path: `${version}/${name}`, ...file });
       progress("unpacking");
       const inside = name.replace(/\.tar\.gz$/, "");
       const members = etcdPrograms.map((program) => `${inside}/${program}`);

@@ -23,13 +23,13 @@ export const etcd = {
       parse: checked(parseEtcdVersion),
     },
     mirrors: {
-      help: "Sources of the etcd archive, tried in order. Each is a URL (https, http, file) or an absolute folder on the controllers.",
+      help: "Sources of the etcd archive, tried in order. Each is a URL (https, http, file) or an absolute folder on the controllers. http needs a digest: sha256 or khw.lock.",
       default: ["https://github.com/etcd-io/etcd/releases/download", "https://storage.googleapis.com/etcd"],
       flag: { name: "--etcd-mirror", value: "url", repeat: "list" },
       parse: list(mirror),
     },
     sha256: {
-      help: "SHA-256 digests of the archive by architecture (amd64, arm64), used instead of the published ones.",
+      help: "SHA-256 digests of the archive by architecture (amd64, arm64), used instead of the published ones and those of khw.lock.",
       default: {},
       flag: { name: "--etcd-sha256", value: "architecture=digest", repeat: "map" },
       parse: record(parseArchitecture, checked(parseSha256)),

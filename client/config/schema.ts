@@ -54,7 +54,7 @@ export const schema = {
           parse: checked((field, text) => parseKubernetesVersion(field, text).text),
         },
         mirrors: {
-          help: "Sources of the Kubernetes programs, tried in order. Each is a URL (https, http, file) or an absolute folder on the controllers.",
+          help: "Sources of the Kubernetes programs, tried in order. Each is a URL (https, http, file) or an absolute folder on the controllers. http needs a digest: sha256 or khw.lock.",
           default: ["https://dl.k8s.io/release", "https://storage.googleapis.com/kubernetes-release/release"],
           flag: { name: "--mirror", value: "url", repeat: "list" },
           parse: list(mirror),
@@ -72,7 +72,7 @@ export const schema = {
           parse: optional(path),
         },
         sha256: {
-          help: "SHA-256 digests by program (kube-apiserver, ...), used instead of the mirror's.",
+          help: "SHA-256 digests by program (kube-apiserver, ...), used instead of the mirror's and those of khw.lock.",
           default: {},
           flag: { name: "--sha256", value: "program=digest", repeat: "map" },
           parse: record(programName, checked(parseSha256)),

@@ -50,7 +50,8 @@ export async function lockPrograms(
   });
   const entries = agreed(found.map(({ node, entries: own }) => ({ name: node.address.name, entries: own })));
   const added = await addToLock(path, entries);
-  if (added.length > 0) note(progress, `${path}: recorded the digests of ${added.length} programs; commit it with khw.yaml`);
+  if (added.length > 0)
+    note(progress, `${path}: recorded the digests of ${added.length} programs; commit it with khw.yaml`);
   return found.map(({ node, arch, desired }) => ({ node, desired: pinState(desired, arch, { entries, path }) }));
 }
 

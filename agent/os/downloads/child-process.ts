@@ -27,8 +27,8 @@ export function createChildProcessDownloads(): Downloads {
       if (found === undefined) throw new TypeError("the downloader answers a text with a file");
       return found;
     },
-    file: async ({ to, sha256, signal, progress, ...source }) => {
-      await ask({ ...source, file: { to, sha256 } }, { signal, progress });
+    file: async ({ to, sha256, mostBytes, signal, progress, ...source }) => {
+      await ask({ ...source, file: { to, sha256, mostBytes } }, { signal, progress });
     },
   };
 }

@@ -21,28 +21,27 @@ export interface FileSink extends Sink, AsyncDisposable {
 const progressMillis = 250;
 
 export interface Bounds {
-  /** More than the size of any program or archive of a release. */
-  readonly mostBytes: number;
   /** Bytes that must stay free on the disk, because etcd and the journal use it too. */
   readonly spareBytes: number;
   readonly freeSpace: (path: string) => Promise<number>;
 }
 
 const mebibyte = 1024 ** 2;
-/** kube-apiserver is the largest, with some 120 MB. */
-export const defaultBounds: Bounds = { mostBytes: 512 * mebibyte, spareBytes: 100 * mebibyte, freeSpace };
+export const defaultBounds: Bounds = { spareBytes: 100 * mebibyte, freeSpace };
 /** The free space is checked again at this interval, because others write to the same disk. */
 const lookEveryBytes = 16 * mebibyte;
 
 export interface FileSinkOptions {
   readonly progress: (text: string) => void;
+  /** The file may not be longer. */
+  readonly mostBytes: number;
   readonly bounds?: Bounds | undefined;
 }
 
 /** Opens the temporary file beside `path`. Disposal without `finish` removes it. */
 export async function openFileSink(
   path: string,
-  { progress, bounds = defaultBounds }: FileSinkOptions,
+  { progress, mostBytes, bounds = defaultBounds }: FileSinkOptions,
 ): Promise<FileSink> {
   const temporary = temporaryOf(path);
   const doing = "cannot write";
@@ -54,8 +53,8 @@ export async function openFileSink(
   let told = 0;
   let looked = 0;
   const refuseLong = (bytes: number): void => {
-    if (bytes <= bounds.mostBytes) return;
-    throw new MirrorFailure("lasting", `longer than the ${bounds.mostBytes} bytes that such a file may have`);
+    if (bytes <= mostBytes) return;
+    throw new MirrorFailure("lasting", `longer than the ${mostBytes} bytes that such a file may have`);
   };
   const refuseFullDisk = async (needed: number): Promise<void> => {
     const free = await io(path, doing, () => bounds.freeSpace(path));

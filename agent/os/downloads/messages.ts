@@ -3,7 +3,7 @@ import type { DownloadedText, DownloadRequest } from "../os.ts";
 
 /** A download order of the agent. A file has `to` and `sha256`; a text has neither. */
 export interface Work extends Omit<DownloadRequest, "signal"> {
-  readonly file?: { readonly to: string; readonly sha256: string };
+  readonly file?: { readonly to: string; readonly sha256: string; readonly mostBytes: number };
 }
 
 /** A message from the agent to its downloader; the number identifies the download. */

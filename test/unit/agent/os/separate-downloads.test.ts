@@ -22,7 +22,7 @@ async function download(t: Test, answer: RequestListener, downloads = createChil
   const to = join(await temporaryFolder(t), "kubectl");
   const { url } = await mirror(t, answer);
   const source = { mirrors: [url], path, proxy: "", caPem: "", signal: controller.signal };
-  const outcome = downloads.file({ ...source, to, sha256, progress: (text) => said.push(text) }).then(
+  const outcome = downloads.file({ ...source, to, sha256, mostBytes: 1e9, progress: (text) => said.push(text) }).then(
     () => "done",
     (error: unknown) => error,
   );

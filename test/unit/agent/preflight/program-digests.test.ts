@@ -2,7 +2,15 @@ import t from "tap";
 import { programDigests } from "../../../../agent/preflight/program-digests.ts";
 import { controllerSteps } from "../../../../agent/steps.ts";
 import { programs } from "../../../../proto/components.ts";
-import { applyAll, digest, etcdRelease, labDesired, labDesiredWithEtcd, labMachine, never } from "../../../fixtures/machine.ts";
+import {
+  applyAll,
+  digest,
+  etcdRelease,
+  labDesired,
+  labDesiredWithEtcd,
+  labMachine,
+  never,
+} from "../../../fixtures/machine.ts";
 
 const version = "v1.21.0";
 const url = (program: string): string => `https://dl.k8s.io/release/${version}/bin/linux/amd64/${program}`;

@@ -55,7 +55,9 @@ t.test("another digest for a recorded program is refused, and the file stays as 
   const before = await readFile(path, "utf8");
   await t.rejects(addToLock(path, [entry("kube-scheduler"), entry("kubectl", "v1.21.0", "tampered")]), {
     code: "DIGEST_MISMATCH",
-    message: new RegExp(`^kubectl v1\\.21\\.0 \\(amd64\\): SHA-256 is ${digest("tampered")} .*khw\\.lock has ${digest("kubectl")}`),
+    message: new RegExp(
+      `^kubectl v1\\.21\\.0 \\(amd64\\): SHA-256 is ${digest("tampered")} .*khw\\.lock has ${digest("kubectl")}`,
+    ),
     hint: /remove the entry from .*khw\.lock/,
   });
   t.equal(await readFile(path, "utf8"), before);
@@ -142,5 +144,8 @@ t.test("a client that was killed while it wrote is in nobody's way", async (t) =
 
 t.test("a folder that cannot be written is named", async (t) => {
   const path = "/proc/khw.lock";
-  await t.rejects(addToLock(path, [entry("kubectl")]), { code: "IO_FAILED", message: /\/proc\/khw\.lock.*cannot be written/ });
+  await t.rejects(addToLock(path, [entry("kubectl")]), {
+    code: "IO_FAILED",
+    message: /\/proc\/khw\.lock.*cannot be written/,
+  });
 });

@@ -50,7 +50,9 @@ async function scene(entries: readonly LockEntry[] = [], changes: Partial<Desire
   };
   const cluster = { config: { ...config, lockFile }, members };
   /** Answers what every agent reports for what is left open; `change` makes one of them differ. */
-  const record = async (change: (answer: ProgramDigest, node: string) => ProgramDigest | undefined = (same) => same) => {
+  const record = async (
+    change: (answer: ProgramDigest, node: string) => ProgramDigest | undefined = (same) => same,
+  ) => {
     const pinned = await pinPrograms(cluster, work);
     const reported = pinned.map(({ node, desired }) => ({
       node,
@@ -64,7 +66,8 @@ async function scene(entries: readonly LockEntry[] = [], changes: Partial<Desire
 /** What an agent reports that finds its programs on the mirror. */
 function openIn({ kubernetesVersion: version, binaries, etcd: store }: DesiredState): ProgramDigest[] {
   const names = programs.filter((program) => binaries?.sha256[program] === undefined);
-  const archive = store !== undefined && store.sha256["amd64"] === undefined ? [{ program: "etcd", version: store.version }] : [];
+  const archive =
+    store !== undefined && store.sha256["amd64"] === undefined ? [{ program: "etcd", version: store.version }] : [];
   return [...names.map((program) => ({ program, version })), ...archive].map((item) => ({
     ...item,
     architecture: "amd64",
@@ -75,7 +78,14 @@ function openIn({ kubernetesVersion: version, binaries, etcd: store }: DesiredSt
 
 function entry(program: string, content = program): LockEntry {
   const version = program === "etcd" ? etcd.version : "v1.21.0";
-  return { program, version, arch: "amd64", sha256: digest(content), source: `https://mirror/${program}`, signatures: [] };
+  return {
+    program,
+    version,
+    arch: "amd64",
+    sha256: digest(content),
+    source: `https://mirror/${program}`,
+    signatures: [],
+  };
 }
 
 const everything = [...programs, "etcd"].map((program) => entry(program));
@@ -97,7 +107,10 @@ t.test("later the digests come from the file alone, and the state is the very sa
   const states = (await first.record()).map(({ desired }) => JSON.stringify(desired));
   const later = await scene(everything);
   const before = await readFile(later.lockFile, "utf8");
-  t.strictSame((await later.record(() => undefined)).map(({ desired }) => JSON.stringify(desired)), states);
+  t.strictSame(
+    (await later.record(() => undefined)).map(({ desired }) => JSON.stringify(desired)),
+    states,
+  );
   t.equal(await readFile(later.lockFile, "utf8"), before);
   t.strictSame(later.notes, []);
 });
@@ -120,7 +133,9 @@ t.test("one of three controllers that differs is named with both digests, and no
 
 t.test("a digest that a machine knew is recorded as such, and a mirror's URL goes before it", async (t) => {
   const { record, lockFile } = await scene();
-  await record((answer, node) => (node === "controller-0" || answer.program === "kubectl" ? { ...answer, source: "" } : answer));
+  await record((answer, node) =>
+    node === "controller-0" || answer.program === "kubectl" ? { ...answer, source: "" } : answer,
+  );
   const sources = Object.fromEntries((await readLock(lockFile)).map(({ program, source }) => [program, source]));
   t.match(sources, { kubectl: "already on controller-0", etcd: "https://mirror/etcd" });
 });
@@ -143,7 +158,10 @@ t.test("khw.yaml's digest is used and not recorded; one that contradicts khw.loc
   const binaries = { mirrors: ["https://m"], proxy: "", caPem: "", sha256: { kubectl: given } };
   const fresh = await scene([], { binaries });
   for (const { desired } of await fresh.record()) t.equal(desired.binaries?.sha256["kubectl"], given);
-  t.equal((await readLock(fresh.lockFile)).some(({ program }) => program === "kubectl"), false);
+  t.equal(
+    (await readLock(fresh.lockFile)).some(({ program }) => program === "kubectl"),
+    false,
+  );
   const same = await scene([entry("kubectl", "a build of one's own")], { binaries });
   await t.resolves(same.record());
   const other = await scene(everything, { binaries });
@@ -192,7 +210,10 @@ t.test("a mirror without TLS is refused while a digest is not known", async (t) 
       'kubernetes.mirrors: "http://10.0.0.1/release" is not encrypted, and no digest is known for kube-apiserver, kube-controller-manager, kube-scheduler, kubectl v1.21.0',
     hint: /https mirror \(kubernetes\.caFile.*kubernetes\.sha256.*khw\.lock/,
   });
-  const one = await scene(everything.filter(({ program }) => program !== "kubectl"), { binaries });
+  const one = await scene(
+    everything.filter(({ program }) => program !== "kubectl"),
+    { binaries },
+  );
   await t.rejects(pinPrograms(one.cluster, one.work), { message: /known for kubectl v1\.21\.0$/ });
   for (const changes of [{ binaries }, { binaries: { ...binaries, sha256: digests } }]) {
     const { cluster, work } = await scene(everything, changes);
