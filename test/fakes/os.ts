@@ -134,7 +134,8 @@ export function createFakeOs(options: { readonly identity?: Identity } = {}): Fa
       }),
       file: async ({ path, to, sha256, mostBytes, progress }) => {
         const content = Buffer.from(mirrored(os, path));
-        if (content.length > mostBytes) throw new KhwError("DOWNLOAD_FAILED", `${path}: longer than ${mostBytes} bytes`);
+        if (content.length > mostBytes)
+          throw new KhwError("DOWNLOAD_FAILED", `${path}: longer than ${mostBytes} bytes`);
         progress("1 of 1 MB");
         const digest = createHash("sha256").update(content).digest("hex");
         if (digest !== sha256) throw new KhwError("DIGEST_MISMATCH", `${path}: SHA-256 is ${digest}, not ${sha256}`);
