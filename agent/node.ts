@@ -1,3 +1,4 @@
+import { type Backoff, backoffMillis } from "../proto/backoff.ts";
 import type { DesiredState } from "../proto/desired.ts";
 import { formatError, fromDetail, type KhwError, toKhwError } from "../proto/errors.ts";
 import { HistoryKind, type Identity, type Operation, OperationState } from "../proto/gen/khw/agent/v1/agent.ts";
@@ -61,8 +62,7 @@ export function nodeOpener(options: NodeOptions): () => Promise<Node> {
   };
 }
 
-const firstRetryMillis = 2_000;
-const maxRetryMillis = 60_000;
+const retryBackoff: Backoff = { firstMillis: 2_000, maxMillis: 60_000 };
 
 /**
  * Returns the node as soon as it can be opened. Retries without any call, because no caller may come after a boot.
@@ -72,12 +72,12 @@ export async function openInTheEnd(
   open: () => Promise<Node>,
   { clock, signal }: { readonly clock: Clock; readonly signal: AbortSignal },
 ): Promise<Node> {
-  for (let wait = firstRetryMillis; ; wait = Math.min(wait * 2, maxRetryMillis)) {
+  for (let failures = 1; ; failures++) {
     try {
       return await open();
     } catch {
       // The failure has been reported (NodeOptions.failed).
-      await clock.delay(wait, signal);
+      await clock.delay(backoffMillis(failures, retryBackoff), signal);
     }
   }
 }

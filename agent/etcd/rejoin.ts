@@ -4,6 +4,7 @@ import { KhwError } from "../../proto/errors.ts";
 import { clientUrl, peerUrl } from "../../proto/etcd.ts";
 import type { ApplyContext } from "../../proto/step.ts";
 import { show } from "../../proto/validate.ts";
+import { type Look, waitFor } from "../../proto/wait-for.ts";
 import type { Files, Os } from "../os/os.ts";
 import { demandOwnView } from "../own-view.ts";
 import { etcdJoinDropIn, etcdMemberFolder } from "../paths.ts";
@@ -144,19 +145,25 @@ async function caughtUp(
   { memberId }: Identified,
   { server, own, signal, progress }: CatchUp,
 ): Promise<void> {
-  const deadline = clock.monotonic() + catchUpMillis;
-  for (;;) {
-    const lacks = await lacking();
-    if (lacks === undefined) return;
-    const { activeState } = await systemd.unit(unit);
-    if (activeState === "failed" || clock.monotonic() >= deadline) {
-      throw new KhwError("NOT_READY", `the member ${hexId(memberId)} does not catch up: ${lacks}`, {
-        hint: `\`journalctl --unit=${unit}\` on the node says why; it is tried again`,
-      });
-    }
-    progress(lacks);
-    await clock.delay(intervalMillis, signal);
-  }
+  const overdue = (lacks: string): KhwError =>
+    new KhwError("NOT_READY", `the member ${hexId(memberId)} does not catch up: ${lacks}`, {
+      hint: `\`journalctl --unit=${unit}\` on the node says why; it is tried again`,
+    });
+  await waitFor({
+    what: `the member ${hexId(memberId)} does not catch up`,
+    check: async (): Promise<Look<void>> => {
+      const lacks = await lacking();
+      if (lacks === undefined) return { reached: undefined };
+      if ((await systemd.unit(unit)).activeState === "failed") throw overdue(lacks);
+      return { seen: lacks };
+    },
+    deadlineMillis: catchUpMillis,
+    intervalMillis,
+    signal,
+    progress,
+    late: ({ seen }) => overdue(seen),
+    clock,
+  });
 
   async function lacking(): Promise<string | undefined> {
     try {

@@ -1,4 +1,5 @@
 import type { Dispatcher } from "undici";
+import { type Backoff, backoffMillis } from "../../proto/backoff.ts";
 import { KhwError } from "../../proto/errors.ts";
 import { createDispatcher } from "./downloads/dispatcher.ts";
 import { type Bounds, openFileSink } from "./downloads/file-sink.ts";
@@ -22,8 +23,7 @@ export interface DownloadsOptions {
 const connectMillis = 10_000;
 /** How long a mirror may deliver nothing new before the next mirror is tried. */
 const patienceMillis = 30_000;
-const firstPauseMillis = 500;
-const longestPauseMillis = 8000;
+const backoff: Backoff = { firstMillis: 500, maxMillis: 8000 };
 
 /** Downloads files from mirrors over HTTP, or copies them from folders of this machine. */
 export function createDownloads(options: DownloadsOptions): Downloads {
@@ -129,8 +129,7 @@ async function persist(transfer: HttpTransfer, sink: Sink, { clock, signal, atte
       furthest = Math.max(furthest, sink.received);
       if (failed >= attempts || clock.now() - since >= patienceMillis)
         throw new MirrorFailure("lasting", `${error.message} (tried ${failed} times)`, { cause: error });
-      const pause = Math.min(firstPauseMillis * 2 ** (failed - 1), longestPauseMillis);
-      await clock.delay(pause * (0.5 + Math.random() / 2), signal);
+      await clock.delay(backoffMillis(failed, backoff), signal);
     }
   }
 }

@@ -1,4 +1,5 @@
 import { get, type IncomingMessage } from "node:http";
+import { type Backoff, backoffMillis } from "../../proto/backoff.ts";
 import { KhwError } from "../../proto/errors.ts";
 import { codeOf } from "./io.ts";
 import type { Clock } from "./os.ts";
@@ -30,8 +31,7 @@ export interface Value {
   readonly etag: string;
 }
 
-const firstPauseMillis = 250;
-const longestPauseMillis = 4000;
+const backoff: Backoff = { firstMillis: 250, maxMillis: 4000 };
 
 /**
  * Reads the value at a path (with its query) below /computeMetadata/v1/, and retries until the signal aborts.
@@ -41,7 +41,7 @@ const longestPauseMillis = 4000;
 export async function readValue(path: string, options: ReadOptions): Promise<Value | undefined> {
   const { signal, clock, seen } = options;
   const [name = path] = path.split("?");
-  for (let pause = firstPauseMillis; ; pause = Math.min(2 * pause, longestPauseMillis)) {
+  for (let failures = 1; ; failures++) {
     const answer = await request(path, name, options);
     switch (answer.kind) {
       case "value":
@@ -52,7 +52,7 @@ export async function readValue(path: string, options: ReadOptions): Promise<Val
         return undefined;
       case "failed":
         seen.set(name, answer.why);
-        await clock.delay(pause, signal);
+        await clock.delay(backoffMillis(failures, backoff), signal);
     }
   }
 }

@@ -1,6 +1,7 @@
 import { stat } from "node:fs/promises";
 import { KhwError } from "../../proto/errors.ts";
 import { refuse, show } from "../../proto/validate.ts";
+import { type Look, waitFor } from "../../proto/wait-for.ts";
 import { deadline } from "./deadline.ts";
 import { orAbsent } from "./io.ts";
 import type { Clock, Packages, Systemd } from "./os.ts";
@@ -147,17 +148,21 @@ function waitingApt(options: PackagesOptions, signal: AbortSignal, progress: (te
   const onLine = (line: string): void => {
     if (/^(Get:|Unpacking|Setting up|Processing)/.test(line)) progress(line.trim());
   };
-  return async (argv) => {
-    const since = clock.now();
-    for (;;) {
-      const ended = await runTransient(argv, { systemd, purpose: "apt", environment, signal, onLine });
-      const holder = ended.code === 0 ? undefined : lockHolder(ended.lines);
-      if (holder === undefined) return ended;
-      if (clock.now() - since >= lockMillis) throw locked(holder, lockMillis);
-      progress(`waiting for ${holder}`);
-      await clock.delay(lockPollMillis, signal);
-    }
-  };
+  return (argv) =>
+    waitFor({
+      what: "another process holds the lock",
+      check: async (): Promise<Look<Ended>> => {
+        const ended = await runTransient(argv, { systemd, purpose: "apt", environment, signal, onLine });
+        const holder = ended.code === 0 ? undefined : lockHolder(ended.lines);
+        return holder === undefined ? { reached: ended } : { seen: holder };
+      },
+      deadlineMillis: lockMillis,
+      intervalMillis: lockPollMillis,
+      signal,
+      progress: (holder) => progress(`waiting for ${holder}`),
+      late: ({ seen }) => locked(seen, lockMillis),
+      clock,
+    });
 }
 
 /**

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { type Backoff, backoffMillis } from "../../proto/backoff.ts";
 import { KhwError } from "../../proto/errors.ts";
 import { show } from "../../proto/validate.ts";
 import { exchange, type HttpAnswer } from "./exchange.ts";
@@ -36,7 +37,7 @@ export interface Storage {
 const partBytes = 8 * 1024 * 1024;
 /** The maximum number of passing failures in a row. The next scheduled upload tries again. */
 const maxFailures = 5;
-const firstPauseMillis = 1_000;
+const backoff: Backoff = { firstMillis: 2_000, maxMillis: 32_000 };
 
 export function createStorage(options: StorageOptions): Storage {
   const { baseUrl, largeFiles, clock, token } = options;
@@ -92,7 +93,7 @@ export function createStorage(options: StorageOptions): Storage {
       } catch (error) {
         if (!(error instanceof Passing) || ++failures > maxFailures) throw error;
         lost = true;
-        await clock.delay(firstPauseMillis * 2 ** failures, upload.signal);
+        await clock.delay(backoffMillis(failures, backoff), upload.signal);
       }
     }
   };

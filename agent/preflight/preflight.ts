@@ -3,6 +3,7 @@ import { ownController } from "../../proto/desired.ts";
 import { KhwError } from "../../proto/errors.ts";
 import { etcdPorts } from "../../proto/etcd.ts";
 import { show } from "../../proto/validate.ts";
+import { waitFor } from "../../proto/wait-for.ts";
 import { missingDisk } from "../etcd/disk.ts";
 import { findConflict } from "./etcd-conflict.ts";
 import { unitFindings } from "./units.ts";
@@ -150,15 +151,22 @@ async function etcdFinding(
     return `${server}: ${status === 0 ? body : `answers ${status} ${show(body.trim())}`}`;
   };
 
-  const deadline = clock.monotonic() + electionMillis;
-  for (;;) {
-    const unwell = (await Promise.all(etcdServers.map(ask))).filter((answer) => answer !== null);
-    if (unwell.length < etcdServers.length / 2) return null;
-    if (clock.monotonic() >= deadline) {
-      return new KhwError("PREFLIGHT_FAILED", `etcd has no healthy majority: ${unwell.join("; ")}`, {
+  return waitFor<KhwError | null>({
+    what: "etcd has no healthy majority",
+    check: async () => {
+      const unwell = (await Promise.all(etcdServers.map(ask))).filter((answer) => answer !== null);
+      return unwell.length < etcdServers.length / 2 ? { reached: null } : { seen: unwell.join("; ") };
+    },
+    deadlineMillis: electionMillis,
+    intervalMillis: etcdIntervalMillis,
+    signal,
+    clock,
+    late: ({ seen }) =>
+      new KhwError("PREFLIGHT_FAILED", `etcd has no healthy majority: ${seen}`, {
         hint: "start etcd on the controllers (lab 07), and check that its certificates are of the cluster's CA",
-      });
-    }
-    await clock.delay(etcdIntervalMillis, signal);
-  }
+      }),
+  }).catch((error: unknown) => {
+    if (error instanceof KhwError && error.code === "PREFLIGHT_FAILED") return error;
+    throw error;
+  });
 }

@@ -1,3 +1,5 @@
+import { type Backoff, backoffMillis } from "../../proto/backoff.ts";
+
 /** The record of one step's repairs, so that a repair that does not last is tried less often. */
 export interface Attempts {
   /** When the current drift appeared, in milliseconds since the epoch; 0 without drift. */
@@ -15,8 +17,9 @@ export const fresh: Attempts = { since: 0, repairs: [], lastAttempt: 0, vain: 0 
 /** A repair that was undone this often within the window is delayed. */
 const undoneOften = 3;
 const windowMillis = 600_000;
-const firstDelayMillis = 60_000;
-const maxDelayMillis = 1_800_000;
+const backoff: Backoff = { firstMillis: 60_000, maxMillis: 1_800_000 };
+/** Without the random part: the time is computed again at each look, and repairs use nothing that machines share. */
+const middle = 0.5;
 
 /** Records that the step differs; a step that already differed is unchanged. */
 export function appeared(attempts: Attempts, now: number): Attempts {
@@ -47,7 +50,7 @@ export function failed(attempts: Attempts, now: number): Attempts {
 /** Returns when the next repair is due; after a useless one, 1, 2, 4, ... 30 minutes later. */
 export function dueAt({ since, lastAttempt, vain }: Attempts): number {
   if (vain === 0) return since;
-  return lastAttempt + Math.min(firstDelayMillis * 2 ** (vain - 1), maxDelayMillis);
+  return lastAttempt + backoffMillis(vain, backoff, middle);
 }
 
 /** Whether the repair keeps being undone, so a person should look for the cause. */

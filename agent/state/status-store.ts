@@ -1,3 +1,4 @@
+import { components as kubernetesComponents } from "../../proto/components.ts";
 import {
   Certificate,
   Component,
@@ -85,7 +86,13 @@ function defined({ operation, machine, certificates, drift, maintenance }: Statu
 
 function merge(components: readonly Component[], changed: readonly Component[]): Component[] {
   const byName = new Map([...components, ...changed].map((component) => [component.name, component]));
-  return [...byName.values()];
+  return [...byName.values()].toSorted((one, other) => place(one) - place(other) || (one.name < other.name ? -1 : 1));
+}
+
+/** Components are published as each is examined; the status shows them in one order. Others follow Kubernetes' own. */
+function place({ name }: Component): number {
+  const index = kubernetesComponents.findIndex((component) => component === name);
+  return index === -1 ? kubernetesComponents.length : index;
 }
 
 function differences(state: NodeStatus, published: StatusChange): StatusChange | undefined {

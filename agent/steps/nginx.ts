@@ -1,6 +1,7 @@
 import { dirname } from "node:path";
 import { KhwError } from "../../proto/errors.ts";
 import type { Drift, Step } from "../../proto/step.ts";
+import { type Look, waitFor } from "../../proto/wait-for.ts";
 import type { Os } from "../os/os.ts";
 import { wantsFolder } from "../paths.ts";
 
@@ -63,21 +64,24 @@ async function reload(os: Os, signal: AbortSignal): Promise<void> {
   const { mainPid } = await systemd.unit(unit);
   const before = await workers(os, mainPid);
   await systemd.reloadService(unit, signal);
-  const deadline = clock.monotonic() + takeoverMillis;
-  for (;;) {
-    const serving = await workers(os, mainPid);
-    if (!before.some((pid) => serving.includes(pid))) return;
-    if (clock.monotonic() >= deadline) {
-      throw new KhwError(
+  await waitFor({
+    what: "nginx still serves its old site",
+    check: async (): Promise<Look<void>> => {
+      const serving = await workers(os, mainPid);
+      const old = before.filter((pid) => serving.includes(pid));
+      return old.length === 0 ? { reached: undefined } : { seen: `worker ${old.join(", ")}` };
+    },
+    deadlineMillis: takeoverMillis,
+    intervalMillis: lookMillis,
+    signal,
+    clock,
+    late: ({ seen }) =>
+      new KhwError(
         "SERVICE_FAILED",
-        `nginx still serves its old site ${takeoverMillis / 1000} s after a reload`,
-        {
-          hint: "`journalctl --unit=nginx` and /var/log/nginx/error.log on the node say why",
-        },
-      );
-    }
-    await clock.delay(lookMillis, signal);
-  }
+        `nginx still serves its old site ${takeoverMillis / 1000} s after a reload (${seen})`,
+        { hint: "`journalctl --unit=nginx` and /var/log/nginx/error.log on the node say why" },
+      ),
+  });
 }
 
 /** Returns nginx's worker processes. A worker that only finishes its open connections says so in its title. */

@@ -1,5 +1,6 @@
 import type { KhwError } from "../../proto/errors.ts";
 import type { Step } from "../../proto/step.ts";
+import { type Look, waitFor } from "../../proto/wait-for.ts";
 import { componentFailure } from "../diagnose/failure.ts";
 import { type HealthCheck, probeHealth } from "../health/health.ts";
 import type { Os } from "../os/os.ts";
@@ -23,20 +24,25 @@ export function ready(check: HealthCheck, needs: readonly string[]): Step<Os> {
     },
     apply: async (os, { signal, progress }) => {
       const { systemd, clock } = os;
-      const deadline = clock.monotonic() + deadlineMillis;
       const { restarts: before } = await systemd.unit(check.unit);
-      for (;;) {
-        const reason = await probeHealth(check, os, signal);
-        if (reason === null) return;
-        const { activeState, result, restarts } = await systemd.unit(check.unit);
-        if (activeState === "failed" || activeState === "inactive" || restarts - before >= crashesBeforeGivingUp) {
-          throw await failure(os, check, `does not stay up (${result}): ${reason}`);
-        }
-        if (clock.monotonic() >= deadline)
-          throw await failure(os, check, `is not ready after ${deadlineMillis / 1000} s: ${reason}`);
-        progress(reason);
-        await clock.delay(intervalMillis, signal);
-      }
+      await waitFor({
+        what: `${check.component} is not ready`,
+        check: async (): Promise<Look<void>> => {
+          const reason = await probeHealth(check, os, signal);
+          if (reason === null) return { reached: undefined };
+          const { activeState, result, restarts } = await systemd.unit(check.unit);
+          if (activeState === "failed" || activeState === "inactive" || restarts - before >= crashesBeforeGivingUp) {
+            throw await failure(os, check, `does not stay up (${result}): ${reason}`);
+          }
+          return { seen: reason };
+        },
+        deadlineMillis,
+        intervalMillis,
+        signal,
+        progress,
+        late: ({ seen }) => failure(os, check, `is not ready after ${deadlineMillis / 1000} s: ${seen}`),
+        clock,
+      });
     },
   };
 }

@@ -1,6 +1,7 @@
 import { KhwError } from "../../proto/errors.ts";
 import type { Clock } from "../os/os.ts";
-import { backoffMillis } from "./backoff.ts";
+import { backoffMillis } from "../../proto/backoff.ts";
+import { restartBackoff } from "./backoff.ts";
 
 /** The reason to restart a component. */
 export type RestartReason =
@@ -70,7 +71,7 @@ export function createRestarter({ clock, random, attempt, planned, failed, signa
       attempts += 1;
       lastAttempt = now;
     }
-    notBefore = now + (begun ? backoffMillis(attempts, random()) : againMillis);
+    notBefore = now + (begun ? backoffMillis(attempts, restartBackoff, random()) : againMillis);
     // The next probe sets the reason again, if it still holds.
     current = undefined;
     plan(0);

@@ -2,7 +2,7 @@ import { KhwError } from "../../proto/errors.ts";
 import type { StepEvent } from "../../proto/step.ts";
 import type { Cloud } from "../cluster/open.ts";
 import type { HealthState } from "../gce/health.ts";
-import { pause } from "../gce/retry.ts";
+import { type Look, pause, waitFor } from "../../proto/wait-for.ts";
 import type { AgentNode } from "../cluster/agent-client.ts";
 import { phase } from "../progress/phase.ts";
 
@@ -68,17 +68,21 @@ async function agreed(
     ...cloud.loadBalancer,
     instances: cloud.loadBalancer.instances.filter((instance) => instance.name === name),
   };
-  const deadline = performance.now() + timeouts.verify;
-  let told: HealthState | undefined;
-  for (;;) {
+  const check = async (): Promise<Look<void>> => {
     const [{ state } = { state: "MISSING" as const }] = await poolHealth(cloud.compute, loadBalancer, signal);
-    if (wanted(state)) return;
+    if (wanted(state)) return { reached: undefined };
     if (state === "MISSING") throw missing(name, loadBalancer.targetPool);
-    if (performance.now() >= deadline) throw disagrees(name, state, timeouts.verify);
-    if (state !== told) progress(`Google's health check says ${state}`);
-    told = state;
-    await pause(askMillis, signal);
-  }
+    return { seen: state };
+  };
+  await waitFor({
+    what: "Google's health check does not follow",
+    check,
+    deadlineMillis: timeouts.verify,
+    intervalMillis: askMillis,
+    signal,
+    progress: (state) => progress(`Google's health check says ${state}`),
+    late: ({ seen }) => disagrees(name, seen, timeouts.verify),
+  });
 }
 
 function missing(node: string, pool: string): KhwError {
@@ -88,7 +92,7 @@ function missing(node: string, pool: string): KhwError {
   });
 }
 
-function disagrees(node: string, state: HealthState, waitMillis: number): KhwError {
+function disagrees(node: string, state: string, waitMillis: number): KhwError {
   return new KhwError("TIMEOUT", `Google's health check still says ${state} after ${waitMillis / 1000} s`, {
     node,
     hint: "khw-client status shows what nginx and the API server say; --verify-timeout waits longer",

@@ -1,6 +1,7 @@
+import { type Backoff, backoffMillis } from "../../proto/backoff.ts";
 import { KhwError, toKhwError } from "../../proto/errors.ts";
 import { fieldOf, listOf, textOf } from "../pki/check/yaml.ts";
-import { pause } from "../gce/retry.ts";
+import { pause } from "../../proto/wait-for.ts";
 import { several } from "../cluster/combine-errors.ts";
 import type { MetadataApi } from "./metadata-api.ts";
 import { type ServedResource, unexpected } from "./resources.ts";
@@ -15,7 +16,7 @@ export interface RewriteOptions {
 /** Objects in a page of a list. Pages of objects with large annotations stay small. */
 const pageSize = 100;
 const tries = 4;
-const pauseMillis = 500;
+const backoff: Backoff = { firstMillis: 500, maxMillis: 2_000 };
 const shown = 10;
 
 /**
@@ -99,7 +100,7 @@ async function touch(api: MetadataApi, path: string, signal: AbortSignal): Promi
       if (failure.code !== "UNREACHABLE") throw failure;
     }
     if (attempt === tries) return failure;
-    await pause(pauseMillis * attempt, signal);
+    await pause(backoffMillis(attempt, backoff), signal);
   }
 }
 

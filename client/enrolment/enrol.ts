@@ -1,7 +1,7 @@
 import { randomBytes, X509Certificate } from "node:crypto";
-import { setTimeout as delay } from "node:timers/promises";
 import { nonceBytes } from "../../proto/enrolment.ts";
 import { KhwError } from "../../proto/errors.ts";
+import { type Look, waitFor } from "../../proto/wait-for.ts";
 import type { Compute } from "../gce/compute.ts";
 import { instanceReference } from "../gce/references.ts";
 import type { ManagementIdentity, NodeAddress } from "../cluster/channel.ts";
@@ -85,26 +85,28 @@ async function greet(
       },
     );
   }
-  const end = Date.now() + Math.min(knownMillis, waitMillis);
-  for (;;) {
+  const check = async (): Promise<Look<EnrolmentNode>> => {
     const node = connectEnrolment(address, identity, shown);
     try {
       await node.enrolment(signal);
-      return node;
+      return { reached: node };
     } catch (error) {
       node.close();
-      if (!(error instanceof KhwError) || error.code !== "UNAUTHENTICATED" || isOver(end)) throw explained(error);
-      await delay(againMillis, undefined, { signal }).catch(() => signal.throwIfAborted());
+      if (!(error instanceof KhwError) || error.code !== "UNAUTHENTICATED") throw error;
+      return { seen: error.message, cause: unknownCa(error) };
     }
-  }
+  };
+  return waitFor({
+    what: "its agent does not know this management CA",
+    check,
+    deadlineMillis: Math.min(knownMillis, waitMillis),
+    intervalMillis: againMillis,
+    signal,
+    late: ({ cause }) => cause,
+  });
 }
 
-function isOver(end: number): boolean {
-  return Date.now() >= end;
-}
-
-function explained(error: unknown): unknown {
-  if (!(error instanceof KhwError) || error.code !== "UNAUTHENTICATED") return error;
+function unknownCa(error: KhwError): KhwError {
   return new KhwError("UNAUTHENTICATED", `its agent does not know this management CA: ${error.message}`, {
     node: error.node,
     hint: "it may have another CA already (/etc/khw-agent/pki/ca.pem on the node): khw-client install gives it this one",

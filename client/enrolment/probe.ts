@@ -1,7 +1,7 @@
 import type { X509Certificate } from "node:crypto";
-import { setTimeout as delay } from "node:timers/promises";
 import { connect } from "node:tls";
 import { KhwError } from "../../proto/errors.ts";
+import { type Look, waitFor } from "../../proto/wait-for.ts";
 import type { NodeAddress } from "../cluster/channel.ts";
 
 export interface ProbeOptions {
@@ -21,27 +21,27 @@ export async function probeCertificate(
   { name, host, port }: NodeAddress,
   { waitMillis, signal }: ProbeOptions,
 ): Promise<X509Certificate> {
-  const end = Date.now() + waitMillis;
-  for (;;) {
+  const check = async (): Promise<Look<X509Certificate>> => {
     signal.throwIfAborted();
     try {
-      return await shownCertificate({ host, port, servername: name });
+      return { reached: await shownCertificate({ host, port, servername: name }) };
     } catch (cause) {
-      const reason = cause instanceof Error ? cause.message : String(cause);
-      if (Date.now() >= end) {
-        throw new KhwError(
-          "UNREACHABLE",
-          `no agent listens at ${host}:${port} after ${waitMillis / 1000} s: ${reason}`,
-          {
-            node: name,
-            hint: "is khw-agent installed there, and its port open to here?",
-            cause,
-          },
-        );
-      }
+      return { seen: cause instanceof Error ? cause.message : String(cause), cause };
     }
-    await delay(againMillis, undefined, { signal }).catch(() => signal.throwIfAborted());
-  }
+  };
+  return waitFor({
+    what: `no agent listens at ${host}:${port}`,
+    check,
+    deadlineMillis: waitMillis,
+    intervalMillis: againMillis,
+    signal,
+    late: ({ message, cause }) =>
+      new KhwError("UNREACHABLE", message, {
+        node: name,
+        hint: "is khw-agent installed there, and its port open to here?",
+        cause,
+      }),
+  });
 }
 
 async function shownCertificate(to: { host: string; port: number; servername: string }): Promise<X509Certificate> {

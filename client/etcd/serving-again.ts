@@ -1,6 +1,6 @@
-import { setTimeout as delay } from "node:timers/promises";
 import { KhwError } from "../../proto/errors.ts";
 import { Health } from "../../proto/gen/khw/agent/v1/agent.ts";
+import { type Look, waitFor } from "../../proto/wait-for.ts";
 import type { Member } from "../cluster/open.ts";
 import { nodesAtOnce, onNodes } from "../cluster/for-each-node.ts";
 import { several } from "../cluster/combine-errors.ts";
@@ -15,8 +15,7 @@ export async function servingAgain(
   members: readonly Member[],
   { signal, timeoutMillis }: { readonly signal: AbortSignal; readonly timeoutMillis: number },
 ): Promise<void> {
-  const until = Date.now() + timeoutMillis;
-  for (;;) {
+  const check = async (): Promise<Look<void>> => {
     const answers = await onNodes(members, nodesAtOnce, async (node) => {
       const { components } = await node.status(signal);
       return components.find(({ name }) => name === "kube-apiserver");
@@ -27,14 +26,20 @@ export async function servingAgain(
       if (value === undefined || value.activeState === "not-found" || value.health === Health.HEALTH_HEALTHY) return [];
       return new KhwError("NOT_READY", `kube-apiserver: ${value.reason}`, { node: name });
     });
-    if (errors.length === 0) return;
-    if (Date.now() >= until) {
-      throw several(errors, {
-        code: "VERIFY_FAILED",
-        headline: "etcd is restored, and these API servers are not well yet",
-        hint: "see `khw-client status` and `khw-client doctor`",
-      });
-    }
-    await delay(intervalMillis, undefined, { signal });
-  }
+    if (errors.length === 0) return { reached: undefined };
+    const failure = several(errors, {
+      code: "VERIFY_FAILED",
+      headline: "etcd is restored, and these API servers are not well yet",
+      hint: "see `khw-client status` and `khw-client doctor`",
+    });
+    return { seen: failure.message, cause: failure };
+  };
+  await waitFor({
+    what: "the API servers are not well",
+    check,
+    deadlineMillis: timeoutMillis,
+    intervalMillis,
+    signal,
+    late: ({ cause }) => cause,
+  });
 }

@@ -6,7 +6,7 @@ import { loadBalancerReferences } from "./load-balancer.ts";
 import { foreignInstances, poolMembers } from "./pool-members.ts";
 import { pathOf, type Reference } from "./references.ts";
 import { refusedBecause } from "./refusal.ts";
-import { pause } from "./retry.ts";
+import { type Look, waitFor } from "../../proto/wait-for.ts";
 
 export interface DeleteOptions {
   /** Release the static address too: certificates that name it become useless. */
@@ -76,15 +76,22 @@ async function deleteOnceFree(
   reference: Reference,
   { signal, progress }: { signal: AbortSignal; progress: (text: string) => void },
 ): Promise<void> {
-  const deadline = performance.now() + settleMillis;
-  for (;;) {
+  const check = async (): Promise<Look<void>> => {
     try {
-      return await compute.delete(reference, signal);
+      return { reached: await compute.delete(reference, signal) };
     } catch (error) {
-      if (refusedBecause(error, "notFound")) return;
-      if (!refusedBecause(error, "inUse") || performance.now() >= deadline) throw error;
-      progress("still in use");
-      await pause(1000, signal);
+      if (refusedBecause(error, "notFound")) return { reached: undefined };
+      if (!refusedBecause(error, "inUse")) throw error;
+      return { seen: "still in use", cause: error };
     }
-  }
+  };
+  await waitFor({
+    what: `${reference.kind}/${reference.name} is in use`,
+    check,
+    deadlineMillis: settleMillis,
+    intervalMillis: 1000,
+    signal,
+    progress,
+    late: ({ cause }) => cause,
+  });
 }

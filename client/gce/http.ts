@@ -5,7 +5,8 @@ import type { Credentials } from "./credentials.ts";
 import { type Fields, isFields } from "./fields.ts";
 import { googleProxy, networkHint } from "./proxy.ts";
 import { readRefusal, refused, Refusal } from "./refusal.ts";
-import { isTransient, pause, pauseMillis, type RetryPolicy } from "./retry.ts";
+import { pause } from "../../proto/wait-for.ts";
+import { isTransient, pauseMillis, type RetryPolicy } from "./retry.ts";
 
 /** A request to the API. Sending it again must be harmless: a change has a `requestId`. */
 export interface ApiRequest {
@@ -70,7 +71,7 @@ export function openHttp({ endpoint, credentials, retry }: HttpOptions): Http {
         } catch (error) {
           signal.throwIfAborted();
           if (!isTransient(error) || attempt + 1 >= retry.tries) throw reported(request, base, error);
-          await pause(pauseMillis(attempt, error, retry), signal);
+          await pause(pauseMillis(attempt + 1, error, retry), signal);
         }
       }
     },

@@ -4,7 +4,7 @@ import { type Fields, number, text } from "./fields.ts";
 import type { Http } from "./http.ts";
 import { pathOf } from "./references.ts";
 import { operationRefusal, refused } from "./refusal.ts";
-import { pause } from "./retry.ts";
+import { pause } from "../../proto/wait-for.ts";
 
 export interface WaitOptions {
   /** The operation's purpose, for messages. */

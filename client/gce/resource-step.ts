@@ -1,10 +1,10 @@
 import { KhwError } from "../../proto/errors.ts";
 import type { Step } from "../../proto/step.ts";
+import { waitFor } from "../../proto/wait-for.ts";
 import type { Body, Compute } from "./compute.ts";
 import type { Reference } from "./references.ts";
 import { refusedBecause } from "./refusal.ts";
 import type { Kind, Resources } from "./resources.ts";
-import { pause } from "./retry.ts";
 
 /** Time for another client's operation that creates the same resource. */
 const appearMillis = 30_000;
@@ -62,13 +62,17 @@ export function resourceStep<K extends Kind>(wanted: ResourceStep<K>): Step<Comp
   }
 
   async function untilThere(compute: Compute, signal: AbortSignal, refusal: unknown): Promise<Resources[K]> {
-    const deadline = performance.now() + appearMillis;
-    for (;;) {
-      const found = await compute.get(reference, signal);
-      if (found !== undefined) return found;
-      if (performance.now() >= deadline) throw refusal;
-      await pause(250, signal);
-    }
+    return waitFor({
+      what: `${reference.kind}/${reference.name} does not appear`,
+      check: async () => {
+        const found = await compute.get(reference, signal);
+        return found === undefined ? { seen: "does not exist" } : { reached: found };
+      },
+      deadlineMillis: appearMillis,
+      intervalMillis: 250,
+      signal,
+      late: () => refusal,
+    });
   }
 
   return {

@@ -1,36 +1,19 @@
-import { setTimeout } from "node:timers/promises";
+import { type Backoff, backoffMillis } from "../../proto/backoff.ts";
 import { refusedBecause, Refusal } from "./refusal.ts";
 
 /** The number of tries, and the pauses between them. */
-export interface RetryPolicy {
-  /** Tries in all. */
+export interface RetryPolicy extends Backoff {
+  /** The number of tries in all. */
   readonly tries: number;
-  /** The longest first pause in milliseconds; it doubles from try to try, up to `maxMillis`. */
-  readonly baseMillis: number;
-  readonly maxMillis: number;
 }
 
 /** About 25 seconds in all: longer than the API's short overloads, and short enough for a waiting user. */
-export const defaultRetry: RetryPolicy = { tries: 8, baseMillis: 250, maxMillis: 8000 };
+export const defaultRetry: RetryPolicy = { tries: 8, firstMillis: 250, maxMillis: 8000 };
 
-/**
- * Returns the pause after try number `attempt` (from 0) ended in this error: the pause that Google asks for, within
- * bounds. Otherwise a random time, so that clients whose connections broke together do not return together.
- */
-export function pauseMillis(attempt: number, error: unknown, { baseMillis, maxMillis }: RetryPolicy): number {
+/** Returns the pause after this many failures, the last of which is `error`: as long as Google asks for, within bounds. */
+export function pauseMillis(failures: number, error: unknown, policy: RetryPolicy): number {
   const asked = error instanceof Refusal ? error.retryAfterMillis : 0;
-  if (asked > 0) return Math.min(asked, 4 * maxMillis);
-  return Math.min(maxMillis, baseMillis * 2 ** attempt) * (0.5 + Math.random() / 2);
-}
-
-/** @throws the signal's reason if it is aborted */
-export async function pause(millis: number, signal: AbortSignal): Promise<void> {
-  try {
-    await setTimeout(millis, undefined, { signal });
-  } catch (error) {
-    signal.throwIfAborted();
-    throw error;
-  }
+  return asked > 0 ? Math.min(asked, 4 * policy.maxMillis) : backoffMillis(failures, policy);
 }
 
 /** Errors of the connection, by Node's and undici's codes, after which the same request may succeed. */

@@ -1,4 +1,5 @@
 import { setTimeout as wait } from "node:timers/promises";
+import { type Backoff, backoffMillis } from "../../proto/backoff.ts";
 import { KhwError, toKhwError } from "../../proto/errors.ts";
 import type { Gate } from "./gate.ts";
 
@@ -16,8 +17,7 @@ export interface Reconnecting<Message> {
   readonly signal: AbortSignal;
 }
 
-const firstWait = 500;
-const longestWait = 10_000;
+const backoff: Backoff = { firstMillis: 500, maxMillis: 10_000 };
 
 /**
  * Streams messages and opens the stream again whenever it breaks, with exponential back-off and jitter, until the
@@ -53,7 +53,7 @@ export async function* reconnecting<Message>({
     }
     if (signal.aborted) return;
     if (!passing(error)) throw error;
-    const millis = Math.min(firstWait * 2 ** failures++, longestWait) * (0.75 + Math.random() / 2);
+    const millis = backoffMillis(++failures, backoff);
     lost(error, millis);
     await wait(millis, undefined, { signal }).catch(() => {});
   }

@@ -4,6 +4,7 @@ import { Health } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { KubernetesApi } from "../../proto/kubernetes-api.ts";
 import { rbacObjects } from "../../proto/rbac.ts";
 import { show } from "../../proto/validate.ts";
+import { type Look, waitFor } from "../../proto/wait-for.ts";
 import type { AgentNode } from "../cluster/agent-client.ts";
 
 /** A fact about a working cluster. `run` resolves if the fact holds and throws the reason if not. */
@@ -33,10 +34,9 @@ export function verify(
   checks: readonly Check[],
   { signal, waitMillis, report }: VerifyOptions,
 ): Promise<CheckResult[]> {
-  const deadline = Date.now() + waitMillis;
   return Promise.all(
     checks.map(async ({ title, run }) => {
-      const error = await settle(run, signal, deadline);
+      const error = await settle(run, signal, waitMillis);
       const result = error === undefined ? { title } : { title, error };
       report(result);
       return result;
@@ -44,18 +44,26 @@ export function verify(
   );
 }
 
-async function settle(run: Check["run"], signal: AbortSignal, deadline: number): Promise<KhwError | undefined> {
-  for (;;) {
+async function settle(run: Check["run"], signal: AbortSignal, deadlineMillis: number): Promise<KhwError | undefined> {
+  const check = async (): Promise<Look<undefined>> => {
     try {
       await run(signal);
-      return undefined;
+      return { reached: undefined };
     } catch (thrown) {
       const error = toKhwError(thrown);
       // Waiting does not fix a bug.
-      if (signal.aborted || error.code === "INTERNAL" || Date.now() >= deadline) return error;
+      if (signal.aborted || error.code === "INTERNAL") throw error;
+      return { seen: error.message, cause: error };
     }
-    await new Promise((resolve) => setTimeout(resolve, pauseMillis));
-  }
+  };
+  return waitFor({
+    what: "a check fails",
+    check,
+    deadlineMillis,
+    intervalMillis: pauseMillis,
+    signal,
+    late: ({ cause }) => cause,
+  }).catch(toKhwError);
 }
 
 /**

@@ -173,7 +173,7 @@ t.test("an overloaded API is asked again until it has time", async (t) => {
 
 t.test("Retry-After is followed", async (t) => {
   await control.setFaults({ kind: "error", status: 429, reason: "rateLimitExceeded", retryAfterSec: 1, times: 1 });
-  await using compute = open({ retry: { tries: 2, baseMillis: 1, maxMillis: 1000 } });
+  await using compute = open({ retry: { tries: 2, firstMillis: 1, maxMillis: 1000 } });
   const start = performance.now();
   await publicAddress(compute, config, signal);
   t.ok(performance.now() - start >= 990);
@@ -187,7 +187,7 @@ t.test("an API that stays overloaded is reported as it is, and a later run compl
     message: "Try later",
     path: "targetPools",
   });
-  await using compute = open({ retry: { tries: 3, baseMillis: 1, maxMillis: 2 } });
+  await using compute = open({ retry: { tries: 3, firstMillis: 1, maxMillis: 2 } });
   const results = await create(compute);
   t.match(failures(results), ["COMPUTE_FAILED get targetPools/kubernetes-target-pool: 503 backendError: Try later"]);
   t.strictSame(outcomes(results).slice(3), ["failed", "skipped", "skipped"]);
@@ -312,7 +312,7 @@ t.test("a project that does not exist is an error, not an empty one", async (t) 
 t.test("an endpoint that is something else says so", async (t) => {
   await using compute = open({
     endpoint: `http://127.0.0.1:${await freePort()}/`,
-    retry: { tries: 2, baseMillis: 1, maxMillis: 1 },
+    retry: { tries: 2, firstMillis: 1, maxMillis: 1 },
   });
   await t.rejects(publicAddress(compute, config, signal), {
     code: "COMPUTE_FAILED",
@@ -509,7 +509,7 @@ function clusterConfig(more: Readonly<Record<string, string | readonly string[]>
 }
 
 function open(options: Partial<RestOptions> = {}): Compute & AsyncDisposable {
-  const retry = { tries: 8, baseMillis: 10, maxMillis: 100 };
+  const retry = { tries: 8, firstMillis: 10, maxMillis: 100 };
   return restCompute({ endpoint, credentials: async () => ({}), retry, ...options });
 }
 

@@ -1,6 +1,7 @@
 import { components } from "../../../proto/components.ts";
 import { deadline } from "../../os/deadline.ts";
 import { KhwError, toKhwError } from "../../../proto/errors.ts";
+import { type Look, waitFor } from "../../../proto/wait-for.ts";
 import type { EtcdMember } from "../../../proto/gen/khw/agent/v1/etcd.ts";
 import { healthCheckOf } from "../../health/health.ts";
 import type { Os, Systemd } from "../../os/os.ts";
@@ -30,24 +31,33 @@ export interface StartOptions {
 export async function startEtcd({ os, member, signal }: StartOptions): Promise<EtcdMember> {
   const { systemd, clock } = os;
   let last = "it was not asked yet";
-  using limit = deadline(signal, startMillis, () => {
-    return new KhwError("TIMEOUT", `etcd has no quorum after ${startMillis / 1000} s: ${last}`, {
+  const late = (): KhwError =>
+    new KhwError("TIMEOUT", `etcd has no quorum after ${startMillis / 1000} s: ${last}`, {
       hint: "see `khw-client etcd status`, then run `khw-client etcd restore` again",
     });
-  });
+  // Bounds the start as well: etcd reports its start to systemd only when it has a leader.
+  using limit = deadline(signal, startMillis, late);
   await systemd.resetFailed("etcd.service");
   await systemd.start("etcd.service", limit.signal);
-  for (;;) {
-    try {
-      const now = await member(limit.signal);
-      if (now.leaderId !== "") return now;
-      last = "it has no leader";
-    } catch (error) {
-      limit.signal.throwIfAborted();
-      last = toKhwError(error).message;
-    }
-    await clock.delay(intervalMillis, limit.signal);
-  }
+  return await waitFor({
+    what: "etcd has no quorum",
+    check: async (): Promise<Look<EtcdMember>> => {
+      try {
+        const now = await member(limit.signal);
+        if (now.leaderId !== "") return { reached: now };
+        last = "it has no leader";
+      } catch (error) {
+        limit.signal.throwIfAborted();
+        last = toKhwError(error).message;
+      }
+      return { seen: last };
+    },
+    deadlineMillis: startMillis,
+    intervalMillis,
+    signal: limit.signal,
+    clock,
+    late,
+  });
 }
 
 /** The API server's clients exit and restart if it does not answer within this time. */

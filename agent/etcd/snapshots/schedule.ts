@@ -1,3 +1,4 @@
+import { type Backoff, backoffMillis } from "../../../proto/backoff.ts";
 import { formatError, toKhwError } from "../../../proto/errors.ts";
 import type { SnapshotPolicy } from "../../../proto/etcd-snapshots.ts";
 import { type Snapshot, SnapshotOrigin, type SnapshotRun } from "../../../proto/gen/khw/agent/v1/etcd.ts";
@@ -31,8 +32,7 @@ export interface ScheduleOptions {
   readonly signal: AbortSignal;
 }
 
-const firstRetryMillis = 60_000;
-const maxRetryMillis = 30 * 60_000;
+const retryBackoff: Backoff = { firstMillis: 60_000, maxMillis: 30 * 60_000 };
 /** The number of manual and received snapshots to keep if the policy does not say. */
 const defaultKeep = 24;
 
@@ -94,7 +94,7 @@ export function createSchedule(options: ScheduleOptions): Schedule {
     } catch (error) {
       if (signal.aborted) return;
       const problem = formatError(toKhwError(error));
-      notBefore = clock.now() + Math.min(firstRetryMillis * 2 ** failures++, maxRetryMillis);
+      notBefore = clock.now() + backoffMillis(++failures, retryBackoff);
       lastRun = { timeUnixMillis, problem };
       told("the scheduled snapshot was not taken", problem);
     }

@@ -51,10 +51,21 @@ t.test("a component's change is told of in full, the others are not", async (t) 
     heard.map(({ components }) => components),
     [[component("nginx", { pid: 2 })]],
   );
-  t.strictSame(statusStore.read().components, [component("nginx", { pid: 2 }), component("etcd")]);
+  t.strictSame(statusStore.read().components, [component("etcd"), component("nginx", { pid: 2 })]);
   stop();
   statusStore.publish({ components: [component("nginx")] });
   t.equal(heard.length, 1, "who has left hears no more");
+});
+
+t.test("components are in one order, whichever is published first", async (t) => {
+  const statusStore = createStatusStore(undefined);
+  for (const name of ["nginx", "kube-scheduler", "etcd", "kube-apiserver", "kube-controller-manager"]) {
+    statusStore.publish({ components: [component(name)] });
+  }
+  t.strictSame(
+    statusStore.read().components.map(({ name }) => name),
+    ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd", "nginx"],
+  );
 });
 
 t.test("what is as it was is no change, whatever part it is of", async (t) => {
@@ -85,7 +96,7 @@ t.test("changes in a row become one that holds the newest of each part", async (
   const [first, ...rest] = heard;
   if (first === undefined) throw new Error("nothing was heard");
   const merged = rest.reduce(mergeChanges, first);
-  t.strictSame(merged.components, [component("nginx", { pid: 3 }), component("etcd")]);
+  t.strictSame(merged.components, [component("etcd"), component("nginx", { pid: 3 })]);
   t.strictSame(merged.certificates, [certificate], "a part that later changes do not hold stays");
   t.equal(merged.operation?.state, OperationState.OPERATION_STATE_RUNNING);
 });

@@ -2,7 +2,8 @@
 import t from "tap";
 import { healthCheckOf } from "../../../../agent/health/health.ts";
 import type { ProbeFailure, ProbeResult, UnitStatus } from "../../../../agent/os/os.ts";
-import { backoffMillis, isReported } from "../../../../agent/supervise/backoff.ts";
+import { isReported, restartBackoff } from "../../../../agent/supervise/backoff.ts";
+import { backoffMillis } from "../../../../proto/backoff.ts";
 import { crashed } from "../../../../agent/supervise/crash.ts";
 import { afterCrash, afterRecovery, noCrashes } from "../../../../agent/supervise/crash-log.ts";
 import { type Evidence, livenessOf } from "../../../../agent/supervise/life.ts";
@@ -11,10 +12,10 @@ import { turnAfter } from "../../../../agent/supervise/turn-clock.ts";
 
 t.test("restarts in a row come ever later, up to five minutes, never in one beat", async (t) => {
   t.strictSame(
-    [0, 1, 2, 3, 4, 5, 6, 7, 5000].map((attempts) => backoffMillis(attempts, 0.5)),
+    [0, 1, 2, 3, 4, 5, 6, 7, 5000].map((attempts) => backoffMillis(attempts, restartBackoff, 0.5)),
     [0, 10_000, 20_000, 40_000, 80_000, 160_000, 300_000, 300_000, 300_000],
   );
-  t.strictSame([backoffMillis(1, 0), backoffMillis(1, 1)], [8000, 12_000]);
+  t.strictSame([backoffMillis(1, restartBackoff, 0), backoffMillis(1, restartBackoff, 1)], [8000, 12_000]);
   t.strictSame(Array.from({ length: 20 }, (_, count) => count).filter(isReported), [1, 2, 4, 8, 16]);
 });
 

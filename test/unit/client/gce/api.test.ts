@@ -9,7 +9,8 @@ import {
 } from "../../../../client/gce/references.ts";
 import { operationRefusal, readRefusal, Refusal, refused, refusedBecause } from "../../../../client/gce/refusal.ts";
 import { readers } from "../../../../client/gce/resources.ts";
-import { isTransient, pause, pauseMillis } from "../../../../client/gce/retry.ts";
+import { isTransient, pauseMillis } from "../../../../client/gce/retry.ts";
+import { pause } from "../../../../proto/wait-for.ts";
 
 const place = { project: "lab", region: "us-west1" };
 
@@ -106,14 +107,14 @@ t.test("what may pass is tried again, what will not is not", async (t) => {
 });
 
 t.test("pauses double up to a bound, vary, and follow Retry-After", async (t) => {
-  const policy = { tries: 9, baseMillis: 100, maxMillis: 1000 };
-  for (let attempt = 0; attempt < 9; attempt++) {
-    const longest = Math.min(1000, 100 * 2 ** attempt);
-    const millis = pauseMillis(attempt, new Error("x"), policy);
-    t.ok(millis >= longest / 2 && millis <= longest, `${attempt}: ${millis}`);
+  const policy = { tries: 9, firstMillis: 100, maxMillis: 1000 };
+  for (let failures = 1; failures <= 9; failures++) {
+    const middle = Math.min(1000, 100 * 2 ** (failures - 1));
+    const millis = pauseMillis(failures, new Error("x"), policy);
+    t.ok(millis >= middle * 0.8 && millis <= middle * 1.2, `${failures}: ${millis}`);
   }
-  t.equal(pauseMillis(0, readRefusal(429, {}, "2"), policy), 2000);
-  t.equal(pauseMillis(0, readRefusal(429, {}, "3600"), policy), 4000);
+  t.equal(pauseMillis(1, readRefusal(429, {}, "2"), policy), 2000);
+  t.equal(pauseMillis(1, readRefusal(429, {}, "3600"), policy), 4000);
 });
 
 t.test("a pause ends with the signal's own reason", async (t) => {

@@ -5,7 +5,7 @@ import { openHttp } from "../../../../client/gce/http.ts";
 import { portOf } from "../../../fixtures/port-of.ts";
 
 const signal = new AbortController().signal;
-const retry = { tries: 1, baseMillis: 1, maxMillis: 1 };
+const retry = { tries: 1, firstMillis: 1, maxMillis: 1 };
 const credentials = async () => ({ authorization: "Bearer ya29.secret" });
 const request = { method: "GET", path: "projects/p", what: "get the project" } as const;
 

@@ -1,0 +1,68 @@
+import { setTimeout } from "node:timers/promises";
+import { KhwError } from "./errors.ts";
+
+/** The result of a check: the awaited value, or a description of what is there instead. */
+export type Look<Value> = { readonly reached: Value } | { readonly seen: string; readonly cause?: unknown };
+
+/** The clock that a wait runs by. */
+export interface WaitClock {
+  /** Milliseconds from any fixed moment; never set back. */
+  monotonic(): number;
+  /** Resolves after the time, or rejects with the signal's reason. */
+  delay(millis: number, signal: AbortSignal): Promise<void>;
+}
+
+export interface WaitForOptions<Value> {
+  /** Describes the state that lasts too long, for the time-out's message: "etcd has no quorum". */
+  readonly what: string;
+  /** Looks once. An error that it throws ends the wait. */
+  readonly check: (signal: AbortSignal) => Promise<Look<Value>>;
+  readonly deadlineMillis: number;
+  readonly intervalMillis: number;
+  readonly signal: AbortSignal;
+  /** Called with what is seen, before each pause. */
+  readonly progress?: (seen: string) => void;
+  /** Returns the error of the time-out; absent: TIMEOUT with the message. */
+  readonly late?: (overdue: Overdue) => unknown;
+  readonly clock?: WaitClock;
+}
+
+/** A wait that took too long. */
+export interface Overdue {
+  /** `what`, the time and what was seen last. */
+  readonly message: string;
+  readonly seen: string;
+  readonly cause?: unknown;
+}
+
+/** Checks at an interval until the value is there. @throws the time-out's error; the signal's reason; an error of the check */
+export async function waitFor<Value>(options: WaitForOptions<Value>): Promise<Value> {
+  const { what, check, deadlineMillis, intervalMillis, signal, progress, late = timeout, clock = wallClock } = options;
+  const deadline = clock.monotonic() + deadlineMillis;
+  for (;;) {
+    const look = await check(signal);
+    if ("reached" in look) return look.reached;
+    const { seen, cause } = look;
+    if (clock.monotonic() >= deadline) {
+      throw await late({ message: `${what} after ${deadlineMillis / 1000} s: ${seen}`, seen, cause });
+    }
+    progress?.(seen);
+    await clock.delay(intervalMillis, signal);
+  }
+}
+
+function timeout({ message, cause }: Overdue): KhwError {
+  return new KhwError("TIMEOUT", message, { cause });
+}
+
+/** Resolves after the time. @throws the signal's reason when it aborts */
+export async function pause(millis: number, signal: AbortSignal): Promise<void> {
+  try {
+    await setTimeout(millis, undefined, { signal });
+  } catch (error) {
+    signal.throwIfAborted();
+    throw error;
+  }
+}
+
+const wallClock: WaitClock = { monotonic: () => performance.now(), delay: pause };
