@@ -66,7 +66,8 @@ export async function openEtcd(options: EtcdOptions): Promise<Etcd> {
   const { os, machineLock, history, folder, keptState, storage, log, signal } = options;
   const { files, largeFiles, clock, identity } = os;
   const record = await openRestoreRecord(files, folder);
-  const snapshotStore = await openSnapshotStore({ files, largeFiles, folder: `${folder}/snapshots` });
+  const report = (damage: string): void => reportDamage(damage, { history, log });
+  const snapshotStore = await openSnapshotStore({ files, largeFiles, folder: `${folder}/snapshots`, report });
   const member = (asked: AbortSignal): Promise<EtcdMember> => readMember(os.etcd, asked);
   const inUse = (): readonly string[] => [record.unfinished()?.snapshotId].flatMap((id) => id ?? []);
   const snapshots = createSnapshots({ os, snapshotStore, member, inUse });
@@ -112,10 +113,10 @@ export async function openEtcd(options: EtcdOptions): Promise<Etcd> {
   const timer = setInterval(() => void schedule.beat(), beatMillis).unref();
   signal.addEventListener("abort", () => clearInterval(timer), { once: true });
   const damage = record.damage();
-  if (damage !== undefined) reportDamage(damage, { history, log });
+  if (damage !== undefined) report(damage);
   if (record.current() === undefined && restorer.inProgress()) {
     const lost = "etcd is being restored here, and the record of the restore is lost: nothing is started";
-    reportDamage(`${lost}; \`khw-client etcd restore\` begins it again`, { history, log });
+    report(`${lost}; \`khw-client etcd restore\` begins it again`);
   }
   return {
     snapshots,

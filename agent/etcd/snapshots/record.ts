@@ -32,7 +32,10 @@ export function decodeRecord(id: string, text: string): Snapshot | undefined {
       takenUnixMillis: Date.parse(String(taken)),
       provedUnixMillis: Date.parse(String(proved)),
     });
-    return Number.isNaN(snapshot.takenUnixMillis) || snapshot.sha256 === "" ? undefined : snapshot;
+    const times = [snapshot.takenUnixMillis, snapshot.provedUnixMillis];
+    const counts = [snapshot.size, snapshot.revision, snapshot.keys];
+    const sound = times.every(isTime) && counts.every(isCount) && snapshot.sha256 !== "";
+    return sound ? snapshot : undefined;
   } catch {
     // The parser's error would only repeat that the text is damaged.
     return undefined;
@@ -63,6 +66,17 @@ export function objectName(cluster: string, { clusterId, id }: Pick<Snapshot, "c
 /** Formats a time as "20260131T120000Z". */
 export function compactTime(unixMillis: number): string {
   return new Date(unixMillis).toISOString().replaceAll(/[-:]|\.\d+/g, "");
+}
+
+/** The end of the year 9999. */
+const lastTime = 253_402_300_799_999;
+
+function isTime(unixMillis: number): boolean {
+  return Number.isSafeInteger(unixMillis) && unixMillis >= 0 && unixMillis <= lastTime;
+}
+
+function isCount(value: number): boolean {
+  return Number.isSafeInteger(value) && value >= 0;
 }
 
 function wordOf(origin: SnapshotOrigin): string {

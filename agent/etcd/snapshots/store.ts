@@ -5,7 +5,7 @@ import { decodeRecord, encodeRecord, parseSnapshotId } from "./record.ts";
 
 /**
  * The folder of verified snapshots: ID.db, and ID.json beside it, which is written last. A file without a record is
- * not verified, and not listed.
+ * not verified, and not listed. A damaged record, and a record without a file, are reported and not listed.
  */
 export interface SnapshotStore {
   /** Oldest first. */
@@ -33,10 +33,17 @@ export interface SnapshotStoreOptions {
   readonly files: Files;
   readonly largeFiles: LargeFiles;
   readonly folder: string;
+  /** Gets each damage once, when a snapshot is first looked for; again if it was repaired meanwhile. */
+  readonly report: (damage: string) => void;
 }
 
 /** Opens the folder, and removes the drafts of an agent that was killed. */
-export async function openSnapshotStore({ files, largeFiles, folder }: SnapshotStoreOptions): Promise<SnapshotStore> {
+export async function openSnapshotStore({
+  files,
+  largeFiles,
+  folder,
+  report,
+}: SnapshotStoreOptions): Promise<SnapshotStore> {
   const fileOf = (id: string): string => `${folder}/${parseSnapshotId(id)}.db`;
   const recordOf = (id: string): string => `${folder}/${parseSnapshotId(id)}.json`;
   const draft = (id: string) => ({ file: `${folder}/.${id}.db.draft`, scratch: `${folder}/.${id}.scratch` });
@@ -44,15 +51,34 @@ export async function openSnapshotStore({ files, largeFiles, folder }: SnapshotS
   for (const name of await files.list(folder))
     if (name.startsWith(".")) await largeFiles.removeTree(`${folder}/${name}`);
 
-  const read = async (id: string): Promise<Snapshot | undefined> => {
-    const [record, facts] = await Promise.all([files.read(recordOf(id)), files.stat(fileOf(id))]);
-    if (record === undefined || facts === undefined) return undefined;
-    return decodeRecord(id, record.toString("utf8"));
+  /** Undefined if there is no record. A text is the damage. */
+  const read = async (id: string): Promise<Snapshot | string | undefined> => {
+    try {
+      const record = await files.read(recordOf(id));
+      if (record === undefined) return undefined;
+      const snapshot = decodeRecord(id, record.toString("utf8"));
+      if (snapshot === undefined) return `${recordOf(id)} is damaged`;
+      if ((await files.stat(fileOf(id))) !== undefined) return snapshot;
+      // A snapshot that is being deleted loses its record first.
+      return (await files.read(recordOf(id))) === undefined ? undefined : `${fileOf(id)} is missing`;
+    } catch (error) {
+      if (error instanceof KhwError) return error.message;
+      throw error;
+    }
   };
+  const reported = new Map<string, string>();
   const list = async (): Promise<Snapshot[]> => {
     const ids = (await files.list(folder)).flatMap((name) => /^([^.].*)\.json$/.exec(name)?.[1] ?? []);
-    const found = await Promise.all(ids.map(read));
-    return found.flatMap((one) => one ?? []).toSorted((a, b) => a.takenUnixMillis - b.takenUnixMillis);
+    const found = await Promise.all(ids.map(async (id) => ({ id, read: await read(id) })));
+    const damages = new Map(found.flatMap((one) => (typeof one.read === "string" ? [[one.id, one.read]] : [])));
+    for (const [id, damage] of damages) {
+      if (reported.get(id) !== damage) report(`${damage}: the snapshot ${id} is not listed, and is never deleted`);
+    }
+    reported.clear();
+    for (const [id, damage] of damages) reported.set(id, damage);
+    return found
+      .flatMap((one) => (typeof one.read === "object" ? one.read : []))
+      .toSorted((a, b) => a.takenUnixMillis - b.takenUnixMillis);
   };
   const update = (snapshot: Snapshot): Promise<void> =>
     files.write(recordOf(snapshot.id), encodeRecord(snapshot), 0o600);
@@ -64,13 +90,13 @@ export async function openSnapshotStore({ files, largeFiles, folder }: SnapshotS
 
   return {
     list,
-    find: async (id) =>
-      (await read(id)) ??
-      Promise.reject(
-        new KhwError("INVALID_ARGUMENT", `there is no proved snapshot ${id} here`, {
-          hint: "`khw-client etcd snapshot list` shows those that there are",
-        }),
-      ),
+    find: async (id) => {
+      const found = await read(id);
+      if (typeof found === "object") return found;
+      throw new KhwError("INVALID_ARGUMENT", found ?? `there is no proved snapshot ${id} here`, {
+        hint: "`khw-client etcd snapshot list` shows the snapshots that can be used",
+      });
+    },
     fileOf,
     prepare: () => files.mkdir(folder, 0o700),
     draft,

@@ -13,12 +13,15 @@ const { SNAPSHOT_ORIGIN_REQUESTED: requested, SNAPSHOT_ORIGIN_SCHEDULED: schedul
 /** A machine whose member is at this revision. */
 async function machine({ revision = 1, inUse = [] as string[] } = {}) {
   const os = createFakeOs();
+  const reports: string[] = [];
   const open = async () => {
-    const snapshotStore = await openSnapshotStore({ files: os.files, largeFiles: os.largeFiles, folder });
+    const { files, largeFiles } = os;
+    const report = (damage: string): void => void reports.push(damage);
+    const snapshotStore = await openSnapshotStore({ files, largeFiles, folder, report });
     const member = async () => EtcdMember.fromPartial({ revision, dbSize: 10, clusterId: "c1", version: "3.4.23" });
     return createSnapshots({ os, snapshotStore, member, inUse: () => inUse });
   };
-  return { os, snapshots: await open(), reopen: open };
+  return { os, snapshots: await open(), reopen: open, reports };
 }
 
 async function* bytes(...texts: string[]): AsyncGenerator<Uint8Array> {
@@ -129,6 +132,42 @@ t.test("of each origin the newest are kept, and what somebody relies on", async 
     (await snapshots.list()).map(({ id }) => id),
     [ids[0], ids[2], ids[3]],
   );
+});
+
+t.test("a damaged record is reported by name, once, and the other snapshots are listed", async (t) => {
+  const { os, snapshots, reports } = await machine();
+  const good = await snapshots.save(requested, never);
+  os.clock.advance(60_000);
+  const bad = await snapshots.save(requested, never);
+  const [record, file] = [`${folder}/${bad.id}.json`, `${folder}/${bad.id}.db`];
+  const sound = os.files.text(record) ?? "";
+  for (const text of [
+    "",
+    "{",
+    "null",
+    "[]",
+    sound.slice(0, -20),
+    sound.replace(/"taken": "[^"]*"/, '"taken": "yesterday"'),
+    sound.replace(/"proved": "[^"]*"/, '"proved": "+275760-09-13T00:00:00.000Z"'),
+    sound.replace(/"size": \d+/, '"size": -1'),
+    sound.replace(/"revision": \d+/, '"revision": 1e300'),
+  ]) {
+    reports.length = 0;
+    os.files.put(record, text, 0o600);
+    t.same(await snapshots.list(), [good], text);
+    t.same(await snapshots.list(), [good]);
+    t.strictSame(reports, [`${record} is damaged: the snapshot ${bad.id} is not listed, and is never deleted`], text);
+    await t.rejects(snapshots.find(bad.id), { code: "INVALID_ARGUMENT", message: `${record} is damaged` });
+    await snapshots.prune(1);
+    t.equal(os.files.text(record), text, "nothing of it is deleted");
+    t.ok(await os.files.stat(file));
+    os.files.put(record, sound, 0o600);
+    t.same((await snapshots.list()).length, 2, "a repaired record counts again");
+  }
+  reports.length = 0;
+  await os.files.remove(file);
+  t.same(await snapshots.list(), [good]);
+  t.strictSame(reports, [`${file} is missing: the snapshot ${bad.id} is not listed, and is never deleted`]);
 });
 
 t.test("what a killed agent left half done is removed, and a file without a record is nobody's", async (t) => {
