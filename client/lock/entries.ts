@@ -30,6 +30,11 @@ export function describeProgram({ program, version, arch }: Pick<LockEntry, "pro
   return `${program} ${version} (${arch})`;
 }
 
+/** Whether the text can stand in an entry: one line, at most 4,096 characters. */
+export function isSource(text: string): boolean {
+  return shapes.source.test(text);
+}
+
 /** The entries of the file's text. @throws KhwError CONFIG_INVALID naming the file and the entry */
 export function parseLock(text: string, path: string): readonly LockEntry[] {
   const root = parseJson(text, path);

@@ -6,7 +6,7 @@ import type { AgentNode } from "../cluster/agent-client.ts";
 import type { OpenCluster } from "../cluster/open.ts";
 import { note, type Progress } from "../progress/progress.ts";
 import type { NodeWork } from "../rollout/node-work.ts";
-import { describeProgram, type LockEntry } from "./entries.ts";
+import { describeProgram, isSource, type LockEntry } from "./entries.ts";
 import { addToLock, readLock } from "./file.ts";
 import { downloadsOf, pinState } from "./pins.ts";
 import { refusePlainMirrors } from "./plain-mirrors.ts";
@@ -71,7 +71,7 @@ function openEntries({ node, desired }: NodeWork, arch: Architecture, programs: 
         });
       }
       const sha256 = parseReported(answer.sha256, name);
-      const source = answer.source === "" ? `already on ${name}` : answer.source;
+      const source = parseSource(answer.source, name);
       return { program, version, arch, sha256, source, signatures: [] };
     });
 }
@@ -82,6 +82,12 @@ function parseReported(sha256: string, node: string): string {
   } catch (cause) {
     throw new KhwError("INVALID_RESPONSE", `reports ${show(sha256)} as a digest`, { node, cause });
   }
+}
+
+function parseSource(source: string, node: string): string {
+  if (source === "") return `already on ${node}`;
+  if (isSource(source)) return source;
+  throw new KhwError("INVALID_RESPONSE", `reports ${show(source)} as the source of a program`, { node });
 }
 
 interface Reported {

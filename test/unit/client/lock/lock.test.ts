@@ -146,6 +146,8 @@ t.test("an agent that reports no digest, or none that can be, is refused by name
     [(answer: ProgramDigest) => ({ ...answer, version: "v1.22.0" }), /reports no digest/],
     [(answer: ProgramDigest) => ({ ...answer, architecture: "arm64" }), /reports no digest/],
     [(answer: ProgramDigest) => ({ ...answer, sha256: "A".repeat(64) }), /reports "A+" as a digest/],
+    [(answer: ProgramDigest) => ({ ...answer, source: "a\nb" }), /reports .* as the source of a program/],
+    [(answer: ProgramDigest) => ({ ...answer, source: "s".repeat(5_000) }), /reports "s+\.\.\." as the source/],
   ] as const) {
     const { record, lockFile } = await scene();
     await t.rejects(record(change), { code: "INVALID_RESPONSE", node: "controller-0", message });
