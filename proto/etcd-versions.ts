@@ -8,14 +8,23 @@ export const labEtcdVersion = "v3.4.15";
 const minors = [4, 5, 6];
 
 /**
- * SHA-256 of each release's linux archive, from its published SHA256SUMS. For other releases the mirror's own
- * SHA256SUMS is used, which detects broken downloads but not a dishonest mirror.
+ * SHA-256 of releases' linux archives. Each digest was found in at least two independent public sources:
+ *
+ * - v3.4.13: the build files of Kubernetes, and kubekey's list.
+ * - v3.4.15: a Habitat plan, and a project's installation script.
+ * - v3.5.3: the upgrade notes of Compliant Kubernetes, and a project's Bazel workspace.
+ * - v3.5.6: a Dockerfile, and the same Bazel workspace.
+ *
+ * Other releases are trusted at their first use (khw.lock).
  */
-const published: Readonly<Record<string, Readonly<Record<Architecture, string>>>> = {
-  "v3.4.15": {
-    amd64: "3bd00836ea328db89ecba3ed2155293934c0d09e64b53d6c9dfc0a256e724b81",
-    arm64: "fcc522275300cf90d42377106d47a2e384d1d2083af205cbb7833a79ef5a49d1",
+const published: Readonly<Record<string, Readonly<Partial<Record<Architecture, string>>>>> = {
+  "v3.4.13": {
+    amd64: "2ac029e47bab752dacdb7b30032f230f49e2f457cbc32e8f555c2210bb5ff107",
+    arm64: "1934ebb9f9f6501f706111b78e5e321a7ff8d7792d3d96a76e2d01874e42a300",
   },
+  "v3.4.15": { amd64: "3bd00836ea328db89ecba3ed2155293934c0d09e64b53d6c9dfc0a256e724b81" },
+  "v3.5.3": { amd64: "e13e119ff9b28234561738cd261c2a031eb1c8688079dcf96d8035b3ad19ca58" },
+  "v3.5.6": { amd64: "4db32e3bc06dd0999e2171f76a87c1cffed8369475ec7aa7abee9023635670fb" },
 };
 
 /** @throws KhwError INVALID_ARGUMENT if the text is not a release, or khw does not support it */

@@ -97,6 +97,6 @@ t.test("one of three machines whose mirror differs at first use is found before 
     code: "DIGEST_MISMATCH",
     message: new RegExp(`kubectl v1\\.21\\.0 \\(amd64\\): .*${published} .*${tampered} `),
   });
-  for (const { changes } of machines) t.strictSame(changes(), []);
+  for (const machine of machines) t.strictSame(machine.changes(), []);
   t.strictSame(await readLock(lock), []);
 });

@@ -78,4 +78,5 @@ t.test("a digest of khw.yaml's stands in for the published one; khw knows the la
     "whatever the mirror's SHA256SUMS says",
   );
   t.match(publishedEtcdDigest("v3.4.15", "amd64"), /^3bd00836/);
+  t.equal(publishedEtcdDigest("v3.4.15", "arm64"), undefined, "it was found in a single place");
 });
