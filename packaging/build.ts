@@ -5,6 +5,7 @@
 import { chmodSync, copyFileSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { bundle, type Program } from "./bundle.ts";
 import { licencesOf } from "./licences.ts";
+import { manPage } from "./man-page.ts";
 import { sbomOf } from "./sbom.ts";
 
 process.chdir(`${import.meta.dirname}/..`);
@@ -29,7 +30,7 @@ async function make(program: Program): Promise<void> {
   if (program === "client") {
     copyFileSync("packaging/khw-client.sh", `${folder}/khw-client`);
     chmodSync(`${folder}/khw-client`, 0o755);
-    copyFileSync("packaging/khw-client.1", `${folder}/khw-client.1`);
+    writeFileSync(`${folder}/khw-client.1`, manPage());
   }
   // Replaces the folder at once, so that a running program never finds half of its chunks.
   mkdirSync("build", { recursive: true });
