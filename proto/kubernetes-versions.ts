@@ -8,6 +8,9 @@ export interface KubernetesVersion {
   readonly minor: number;
 }
 
+/** The lab's release, which is the default for a new cluster. */
+export const labKubernetesVersion = "v1.21.0";
+
 const oldestMinor = 20;
 const newestMinor = 37;
 

@@ -6,7 +6,6 @@ const everydaySettings = [
   "nodes",
   "kubernetes.version",
   "kubernetes.mirrors",
-  "kubernetes.proxy",
   "kubernetes.flags.kube-apiserver",
   "cluster.publicAddress",
   "credentials.folder",

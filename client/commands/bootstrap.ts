@@ -14,6 +14,8 @@ import { verifyCluster } from "../verify/verification.ts";
 
 export interface BootstrapOptions {
   readonly output: Output;
+  /** See PrepareOptions. */
+  readonly allowDowngrade: boolean;
 }
 
 /**
@@ -23,7 +25,7 @@ export interface BootstrapOptions {
 export async function bootstrap(
   config: ClusterConfig,
   context: Context,
-  { output }: BootstrapOptions,
+  { output, allowDowngrade }: BootstrapOptions,
 ): Promise<number> {
   refuseNoNodes(config);
   const { signal } = context;
@@ -35,7 +37,7 @@ export async function bootstrap(
   await using opened = await openCluster(config, signal);
   const cluster = await enrolWaitingAgents(opened, options);
   await renewDue(cluster, options);
-  const planning = { mayCreateAddress: true, newCredentials: "keep", unreachable: "skip" } as const;
+  const planning = { mayCreateAddress: true, newCredentials: "keep", unreachable: "skip", allowDowngrade } as const;
   const plan = await planRollout(cluster, { ...options, ...planning });
   await saveNewCredentials(plan, config, options);
   const applied = await applyPlan(cluster, plan, options);

@@ -1,6 +1,7 @@
 import { resolve } from "node:path";
 import { toKhwError } from "../../proto/errors.ts";
 import { painter } from "../terminal/colour.ts";
+import { labReleases } from "../config/releases.ts";
 import type { ClusterConfig } from "../config/schema.ts";
 import type { Context } from "../terminal/context.ts";
 import { openFiles, readFolder } from "../pki/check/folder.ts";
@@ -34,7 +35,7 @@ export async function pkiCheck(
   const cluster = {
     ...addresses,
     serviceCidr: config.cluster.serviceCidr,
-    kubernetesVersion: config.kubernetes.version,
+    kubernetesVersion: config.kubernetes.version ?? labReleases.kubernetes,
   };
   const others = collect(checkOthers(files, cluster, new Date())).problems;
   // Files that bootstrap needs are among the problems already.

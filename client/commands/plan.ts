@@ -14,6 +14,8 @@ import { loadBalancerTrack } from "../progress/progress.ts";
 
 export interface PlanOptions {
   readonly output: Output;
+  /** See PrepareOptions. */
+  readonly allowDowngrade: boolean;
 }
 
 /** A step that differs, or whose check failed. */
@@ -36,12 +38,23 @@ const somethingToDo = 2;
 export async function plan(
   config: ClusterConfig,
   { signal, write }: Context,
-  { output }: PlanOptions,
+  { output, allowDowngrade }: PlanOptions,
 ): Promise<number> {
   await using cluster = await openCluster(config, signal);
-  const open = await prepare(cluster, { signal, mayCreateAddress: false, newCredentials: "imagine" });
+  const open = await prepare(cluster, {
+    signal,
+    mayCreateAddress: false,
+    newCredentials: "imagine",
+    allowDowngrade,
+  });
   const prepared = { ...open, work: await pinPrograms(cluster, open.work) };
-  const differences = [
+  const differences: Difference[] = [
+    ...prepared.releaseObstacles.map((error) => ({
+      track: "cluster",
+      step: "release",
+      title: "the release can change",
+      error,
+    })),
     ...planCredentials(prepared, config),
     ...(await Promise.all([planNodes(prepared, signal), planLoadBalancer(cluster, signal)])).flat(),
   ];

@@ -7,12 +7,14 @@ import { DriftPolicy } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { toWireSnapshotPolicy } from "../../proto/etcd-snapshots.ts";
 import { ipv4ToNumber } from "../../proto/validate.ts";
 import type { ClusterConfig, FlagChanges } from "./schema.ts";
+import type { Releases } from "./releases.ts";
 
 /** Values that are not in the configuration. */
 export interface Resolved {
   /** Every controller, in any order. */
   readonly controllers: readonly Controller[];
   readonly publicAddress: string;
+  readonly releases: Releases;
 }
 
 /**
@@ -22,13 +24,13 @@ export interface Resolved {
  */
 export async function toDesired(
   config: ClusterConfig,
-  { controllers: named, publicAddress }: Resolved,
+  { controllers: named, publicAddress, releases }: Resolved,
   credentials: readonly Credential[],
 ): Promise<ReadonlyMap<string, wire.DesiredState>> {
   const { kubernetes, cluster } = config;
   const controllers = named.toSorted((a, b) => ipv4ToNumber(a.internalIp) - ipv4ToNumber(b.internalIp));
   const common = {
-    kubernetesVersion: kubernetes.version,
+    kubernetesVersion: releases.kubernetes,
     binaries: {
       mirrors: [...kubernetes.mirrors],
       proxy: kubernetes.proxy ?? "",
@@ -58,7 +60,7 @@ export async function toDesired(
       driftPolicy:
         config.supervision.drift === "report" ? DriftPolicy.DRIFT_POLICY_REPORT : DriftPolicy.DRIFT_POLICY_REPAIR,
     },
-    etcd: isManaged(config) ? toEtcd(config.etcd) : undefined,
+    etcd: isManaged(config) ? toEtcd(config.etcd, releases.etcd) : undefined,
   };
   const states = controllers.map(({ name }): wire.DesiredState => ({ node: name, ...common }));
   for (const state of states) parseDesiredState(state);
@@ -66,11 +68,14 @@ export async function toDesired(
 }
 
 /** Whether etcd is khw's. */
-function isManaged({ etcd, cluster }: ClusterConfig): boolean {
+export function isManaged({ etcd, cluster }: ClusterConfig): boolean {
   return (etcd.mode ?? (cluster.etcdServers === undefined ? "managed" : "external")) === "managed";
 }
 
-function toEtcd({ version, mirrors, sha256, strict, dedicatedDisk, snapshots }: ClusterConfig["etcd"]): wire.Etcd {
+function toEtcd(
+  { mirrors, sha256, strict, dedicatedDisk, snapshots }: ClusterConfig["etcd"],
+  version: string,
+): wire.Etcd {
   const { interval, keep, bucket = "" } = snapshots;
   return {
     version,

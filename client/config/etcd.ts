@@ -1,4 +1,4 @@
-import { parseEtcdVersion, labEtcdVersion } from "../../proto/etcd-versions.ts";
+import { parseEtcdVersion } from "../../proto/etcd-versions.ts";
 import { parseArchitecture } from "../../proto/etcd.ts";
 import { parseSha256 } from "../../proto/validate.ts";
 import { mirror } from "./domain.ts";
@@ -17,10 +17,10 @@ export const etcd = {
       parse: optional(oneOf(["managed", "external"])),
     },
     version: {
-      help: "The etcd release.",
-      default: labEtcdVersion,
+      help: "The etcd release (default: the running one, or v3.4.15).",
+      default: null,
       flag: { name: "--etcd-version", value: "version" },
-      parse: checked(parseEtcdVersion),
+      parse: optional(checked(parseEtcdVersion)),
     },
     mirrors: {
       help: "Sources of the etcd archive, tried in order. Each is a URL (https, http, file) or an absolute folder on the controllers. http needs a digest: sha256 or khw.lock.",

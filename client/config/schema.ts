@@ -48,10 +48,10 @@ export const schema = {
       title: "The programs on the controllers.",
       keys: {
         version: {
-          help: "The Kubernetes release.",
-          default: "v1.21.0",
+          help: "The Kubernetes release (default: the running one, or v1.21.0).",
+          default: null,
           flag: { name: "--kubernetes-version", value: "version" },
-          parse: checked((field, text) => parseKubernetesVersion(field, text).text),
+          parse: optional(checked((field, text) => parseKubernetesVersion(field, text).text)),
         },
         mirrors: {
           help: "Sources of the Kubernetes programs, tried in order. Each is a URL (https, http, file) or an absolute folder on the controllers. http needs a digest: sha256 or khw.lock.",

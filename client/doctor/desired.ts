@@ -1,3 +1,4 @@
+import { releasesIn, wantedReleases } from "../release/releases.ts";
 import { KhwError } from "../../proto/errors.ts";
 import { toDesired, withoutContent } from "../config/desired.ts";
 import { controllersOf } from "../cluster/open.ts";
@@ -34,9 +35,13 @@ export function desiredChecks(facts: Facts): DoctorCheck[] {
 
 async function wanted(facts: Facts, name: string) {
   const { config, cluster } = facts;
-  const members = greeted(cluster, await facts.nodes());
+  const answers = await facts.nodes();
+  const members = greeted(cluster, answers);
+  const running = releasesIn(
+    answers.flatMap(({ name: node, value }) => (value === undefined ? [] : [{ node, status: value.status }])),
+  );
   const [controllers, publicAddress] = [controllersOf({ ...cluster, members }), await facts.publicAddress()];
-  const use = { controllers, publicAddress };
+  const use = { controllers, publicAddress, releases: wantedReleases(config, running) };
   const { credentials } = await readCredentials(config, use).catch((cause: unknown) => {
     throw new KhwError("CREDENTIAL_INVALID", "the cluster's credentials are not sound", { cause });
   });

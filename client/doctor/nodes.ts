@@ -26,15 +26,20 @@ function checksOf(name: string, facts: Facts): DoctorCheck[] {
         .filter((problem) => about(problem, status))
         .map(toFinding),
     );
+  const release = facts.config.kubernetes.version;
   return [
     reachable(name, facts),
     problems("its components are healthy and enabled", ({ subject }, { components }) =>
       [...components.map((component) => component.name), "khw-agent"].includes(subject),
     ),
     check("its components stay up", ({ status }) => status.components.flatMap((one) => restarts(name, one))),
-    check(`its components are ${facts.config.kubernetes.version}`, ({ status }) =>
-      status.components.flatMap((one) => version(one, facts.config.kubernetes.version)),
-    ),
+    ...(release === undefined
+      ? []
+      : [
+          check(`its components are ${release}`, ({ status }) =>
+            status.components.flatMap((one) => version(one, release)),
+          ),
+        ]),
     problems("its certificates are good for 30 days", ({ subject }, { certificates }) =>
       certificates.some(({ path }) => path === subject),
     ),

@@ -3,6 +3,8 @@ import type { KhwError } from "../../proto/errors.ts";
 import type { DesiredState } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { controllersOf, type OpenCluster } from "../cluster/open.ts";
 import { toDesired } from "../config/desired.ts";
+import type { Releases } from "../config/releases.ts";
+import { describeReleases, readReleases, releaseObstacles, wantedReleases } from "../release/releases.ts";
 import { findPublicAddress } from "./addresses.ts";
 import { provideCredentials } from "./credentials.ts";
 import { type AdminCredentials, readCredentials } from "../pki/check/read.ts";
@@ -21,6 +23,11 @@ import { describeWarnings } from "./warnings.ts";
 export interface Prepared {
   readonly controllers: readonly Controller[];
   readonly publicAddress: string;
+  readonly releases: Releases;
+  /** Describes the releases, and why these are used. */
+  readonly releaseNote: string;
+  /** The reasons against the change of a release. */
+  readonly releaseObstacles: readonly KhwError[];
   readonly admin: AdminCredentials;
   /** The nodes whose agents answered, each with its desired state. */
   readonly work: readonly NodeWork[];
@@ -41,6 +48,8 @@ export interface PrepareOptions {
    * "refuse" is an error.
    */
   readonly newCredentials: "keep" | "imagine" | "refuse";
+  /** Whether an older patch release, and the way back from an unfinished update, are allowed. Default: false. */
+  readonly allowDowngrade?: boolean;
 }
 
 /** @throws KhwError CREDENTIAL_INVALID, COMPUTE_FAILED, UNREACHABLE (no node answers), INVALID_ARGUMENT */
@@ -49,17 +58,30 @@ export async function prepare(cluster: OpenCluster, options: PrepareOptions): Pr
   const unreachable = members.flatMap(({ error }) => error ?? []);
   if (unreachable.length === members.length) refuseFindings(unreachable, "no node can be worked on");
   const controllers = controllersOf(cluster);
-  const publicAddress = await findPublicAddress(cluster, options);
-  const addresses = { controllers, publicAddress };
-  const { newCredentials } = options;
-  const provide = { addresses, members, complete: newCredentials === "keep" };
+  const { newCredentials, signal, allowDowngrade = false } = options;
+  const [publicAddress, running] = await Promise.all([
+    findPublicAddress(cluster, options),
+    readReleases(members, signal),
+  ]);
+  const releases = wantedReleases(config, running);
+  const resolved = { controllers, publicAddress, releases };
+  const provide = { addresses: resolved, members, complete: newCredentials === "keep" };
   const made = newCredentials === "refuse" ? undefined : await provideCredentials(config, provide);
-  const { credentials, admin, warnings } = await readCredentials(config, addresses, made);
-  const desired = await toDesired(config, { controllers, publicAddress }, credentials);
+  const { credentials, admin, warnings } = await readCredentials(config, resolved, made);
+  const desired = await toDesired(config, resolved, credentials);
   const work = members
     .filter(({ info }) => info !== undefined)
     .map(({ node }): NodeWork => ({ node, desired: stateOf(desired, node.address.name) }));
-  return { controllers, publicAddress, admin, work, unreachable, made: made ?? {}, warnings };
+  return {
+    ...resolved,
+    releaseNote: describeReleases(config, running, releases),
+    releaseObstacles: releaseObstacles(config, running, { wanted: releases, allowDowngrade }),
+    admin,
+    work,
+    unreachable,
+    made: made ?? {},
+    warnings,
+  };
 }
 
 /** A plan that nothing stands in the way of. */
@@ -80,10 +102,14 @@ export async function planRollout(cluster: OpenCluster, options: PlanRolloutOpti
   const pinned = await pinPrograms(cluster, prepared.work);
   for (const problem of prepared.warnings) note(progress, tellProblem(problem));
   for (const text of tellUnderWay(cluster.members)) note(progress, text);
+  note(progress, prepared.releaseNote);
   const { findings, warnings, reported, ...order } = await inspect(cluster.members, pinned, signal);
   for (const text of describeWarnings(warnings)) note(progress, `warning: ${text}`);
   const absent = options.unreachable === "refuse" ? prepared.unreachable : [];
-  refuseFindings([...absent, ...findings], "nothing was touched, because of these findings");
+  refuseFindings(
+    [...absent, ...prepared.releaseObstacles, ...findings],
+    "nothing was touched, because of these findings",
+  );
   const work = await lockPrograms(cluster, pinned, { reported, progress });
   return { ...prepared, work, ...order };
 }

@@ -1,5 +1,6 @@
 import { KhwError } from "../../proto/errors.ts";
 import { createKubernetesApi } from "../../proto/kubernetes-api.ts";
+import type { Releases } from "../config/releases.ts";
 import type { Cloud, Member, OpenCluster } from "../cluster/open.ts";
 import type { AgentNode } from "../cluster/agent-client.ts";
 import { nodesAtOnce, onNodes } from "../cluster/for-each-node.ts";
@@ -13,6 +14,7 @@ const requestMillis = 10_000;
 /** The part of a plan that verification needs. */
 interface VerificationTarget {
   readonly publicAddress: string;
+  readonly releases: Releases;
   readonly admin: AdminCredentials;
   /** The nodes to verify. */
   readonly nodes: readonly AgentNode[];
@@ -24,14 +26,14 @@ interface VerificationTarget {
  * Returns all checks that prove from outside that a cluster works. A drained node must be out of the load balancer.
  */
 export function verification(
-  { config, cloud }: OpenCluster,
-  { publicAddress: address, admin, nodes, drained }: VerificationTarget,
+  { cloud }: OpenCluster,
+  { publicAddress: address, releases, admin, nodes, drained }: VerificationTarget,
 ): Check[] {
   const server = `https://${address}:6443`;
   const { ca, certificate, key } = admin;
   const api = createKubernetesApi({ server, ca, certificate, key, timeoutMillis: requestMillis });
   return [
-    ...publicAddressChecks(api, { address, ca, version: config.kubernetes.version }),
+    ...publicAddressChecks(api, { address, ca, version: releases.kubernetes }),
     ...nodes.map(nodeCheck),
     ...(cloud === undefined ? [] : nodes.map((node) => backendCheck(cloud, node.address.name, drained.has(node)))),
     ...clusterChecks(api),

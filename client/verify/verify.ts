@@ -72,7 +72,7 @@ async function settle(run: Check["run"], signal: AbortSignal, deadlineMillis: nu
  */
 export function publicAddressChecks(
   api: KubernetesApi,
-  { address, ca, version }: { readonly address: string; readonly ca: Buffer; readonly version: string },
+  { address, ca, version }: { readonly address: string; readonly ca: Buffer; readonly version: string | undefined },
 ): Check[] {
   return [
     {

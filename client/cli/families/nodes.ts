@@ -5,6 +5,8 @@ import type { CommandSpec } from "../command.ts";
 import { journals } from "../../config/journals.ts";
 import { desired, reaching, rotating } from "./settings.ts";
 
+const allowDowngrade = new Option("--allow-downgrade", "allow an older patch, or the way back from an update");
+
 /** Commands that build the control plane, show its state, and work on its nodes. */
 export const nodeCommands: readonly CommandSpec[] = [
   {
@@ -18,9 +20,11 @@ export const nodeCommands: readonly CommandSpec[] = [
       "khw-client bootstrap --kubernetes-version v1.22.0 --kube-apiserver-flag event-ttl=2h",
     ],
     settings: [...desired, "enrolment", "timeouts"],
+    options: [allowDowngrade],
     run: async (call) => {
       const { bootstrap } = await import("../../commands/bootstrap.ts");
-      return bootstrap(await call.config(), call.context, { output: call.output });
+      const options = { output: call.output, allowDowngrade: call.flag("allowDowngrade") };
+      return bootstrap(await call.config(), call.context, options);
     },
   },
   {
@@ -29,9 +33,11 @@ export const nodeCommands: readonly CommandSpec[] = [
     details: "The exit code is 0 if there is nothing to do, and 2 if there are changes to make.",
     examples: ["khw-client plan --nodes controller-0,1,2", "khw-client plan --output json"],
     settings: desired,
+    options: [allowDowngrade],
     run: async (call) => {
       const { plan } = await import("../../commands/plan.ts");
-      return plan(await call.config(), call.context, { output: call.output });
+      const options = { output: call.output, allowDowngrade: call.flag("allowDowngrade") };
+      return plan(await call.config(), call.context, options);
     },
   },
   {

@@ -4,6 +4,7 @@ import { dirname, join, resolve } from "node:path";
 import { type CredentialName, credentialSet } from "../../../proto/components.ts";
 import type { Controller, Credential } from "../../../proto/desired.ts";
 import { KhwError } from "../../../proto/errors.ts";
+import { labReleases, type Releases } from "../../config/releases.ts";
 import type { ClusterConfig } from "../../config/schema.ts";
 import { checkCredentials, type Files } from "./check.ts";
 import { namedPaths, type NamedFiles } from "./kubeconfig.ts";
@@ -30,6 +31,8 @@ export interface CredentialUse {
   readonly controllers: readonly Controller[];
   /** Undefined if it is unknown; it is then not checked. */
   readonly publicAddress: string | undefined;
+  /** Absent: the configured ones, or those of a new cluster. */
+  readonly releases?: Releases;
 }
 
 const adminName = "admin.kubeconfig";
@@ -87,8 +90,9 @@ export async function examineCredentials(
     cluster: { serviceCidr },
     kubernetes,
   } = config;
+  const kubernetesVersion = use.releases?.kubernetes ?? kubernetes.version ?? labReleases.kubernetes;
   const named = await readNamed(adminKubeconfig, files.get(adminName));
-  const cluster = { ...use, serviceCidr, kubernetesVersion: kubernetes.version };
+  const cluster = { ...use, serviceCidr, kubernetesVersion };
   const { problems, result: admin } = collect(checkCredentials(files, cluster, { now: new Date(), named }));
   return { problems: [...missing, ...problems], admin, files };
 }

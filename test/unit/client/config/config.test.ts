@@ -2,6 +2,8 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import t from "tap";
+import { wantedReleases } from "../../../../client/release/releases.ts";
+import { labReleases } from "../../../../client/config/releases.ts";
 import { toDesired, withoutContent } from "../../../../client/config/desired.ts";
 import { computeConnection, loadBalancerConfig } from "../../../../client/config/load-balancer.ts";
 import { type ConfigSources, loadConfig } from "../../../../client/config/load.ts";
@@ -49,7 +51,7 @@ t.test("without a file and without flags everything is as in the lab", async (t)
   t.match(config, {
     nodes: [],
     kubernetes: {
-      version: "v1.21.0",
+      version: undefined,
       mirrors: ["https://dl.k8s.io/release", "https://storage.googleapis.com/kubernetes-release/release"],
     },
     cluster: {
@@ -438,7 +440,7 @@ t.test("the desired state of each node is what its agent accepts", async (t) => 
   flags: {kube-apiserver: {event-ttl: 2h, audit-log-path: null}}
 `;
   const { config } = await load(text);
-  const desired = await toDesired(config, { controllers, publicAddress }, credentials);
+  const desired = await toDesired(config, { controllers, publicAddress, releases: labReleases }, credentials);
   t.same([...desired.keys()], ["controller-0", "controller-1", "controller-2"]);
   const flags = { "kube-apiserver": { set: { "event-ttl": "2h" }, remove: ["audit-log-path"] } };
   for (const [node, state] of desired) t.same(state, labState({ node, flags, etcd: labEtcd }));
@@ -449,7 +451,8 @@ t.test("etcd is khw's, but where another is named or khw.yaml says so", async (t
   const { credentials } = parseDesiredState(labState());
   const etcdOf = async (text: string) => {
     const { config } = await load(text);
-    return (await toDesired(config, { controllers, publicAddress }, credentials)).get("controller-0")?.etcd;
+    const releases = wantedReleases(config, { kubernetes: [], etcd: [] });
+    return (await toDesired(config, { controllers, publicAddress, releases }, credentials)).get("controller-0")?.etcd;
   };
   t.match(await etcdOf(""), labEtcd);
   t.match(await etcdOf("etcd: {mode: managed, version: v3.5.9, strict: true}"), { version: "v3.5.9", strict: true });
@@ -477,8 +480,12 @@ t.test("etcd is khw's, but where another is named or khw.yaml says so", async (t
 t.test("the order in which the nodes are named makes no difference to what they become", async (t) => {
   const { credentials } = parseDesiredState(labState());
   const { config } = await load();
-  const one = await toDesired(config, { controllers, publicAddress }, credentials);
-  const other = await toDesired(config, { controllers: controllers.toReversed(), publicAddress }, credentials);
+  const one = await toDesired(config, { controllers, publicAddress, releases: labReleases }, credentials);
+  const other = await toDesired(
+    config,
+    { controllers: controllers.toReversed(), publicAddress, releases: labReleases },
+    credentials,
+  );
   for (const [node, state] of one) t.same(other.get(node), state);
 });
 
@@ -486,7 +493,7 @@ t.test("a state that an agent would refuse is refused here", async (t) => {
   const { credentials } = parseDesiredState(labState());
   const { config } = await load();
   const inServices = [{ name: "controller-0", internalIp: "10.32.0.7" }];
-  await t.rejects(toDesired(config, { controllers: inServices, publicAddress }, credentials), {
+  await t.rejects(toDesired(config, { controllers: inServices, publicAddress, releases: labReleases }, credentials), {
     code: "INVALID_ARGUMENT",
     message: /"10\.32\.0\.0\/24" holds 10\.32\.0\.7, the address of controller-0/,
   });
@@ -495,8 +502,10 @@ t.test("a state that an agent would refuse is refused here", async (t) => {
 t.test("certificates for downloads go along as they are", async (t) => {
   const { credentials } = parseDesiredState(labState());
   const { config, folder } = await load("kubernetes: {caFile: ca.crt}");
-  await t.rejects(toDesired(config, { controllers, publicAddress }, credentials), { code: "CONFIG_INVALID" });
+  await t.rejects(toDesired(config, { controllers, publicAddress, releases: labReleases }, credentials), {
+    code: "CONFIG_INVALID",
+  });
   await writeFile(join(folder, "ca.crt"), "a certificate");
-  const desired = await toDesired(config, { controllers, publicAddress }, credentials);
+  const desired = await toDesired(config, { controllers, publicAddress, releases: labReleases }, credentials);
   t.equal(desired.get("controller-1")?.binaries?.caPem, "a certificate");
 });

@@ -1,0 +1,11 @@
+import { labEtcdVersion } from "../../proto/etcd-versions.ts";
+import { labKubernetesVersion } from "../../proto/kubernetes-versions.ts";
+
+/** The releases that the nodes must run, each with its v. */
+export interface Releases {
+  readonly kubernetes: string;
+  readonly etcd: string;
+}
+
+/** The releases of a new cluster. */
+export const labReleases: Releases = { kubernetes: labKubernetesVersion, etcd: labEtcdVersion };

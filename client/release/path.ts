@@ -1,0 +1,103 @@
+import compare from "semver/functions/compare.js";
+import { KhwError } from "../../proto/errors.ts";
+
+/** The release of a program on one node. */
+export interface NodeRelease {
+  readonly node: string;
+  /** With its v: "v1.21.0". */
+  readonly version: string;
+}
+
+export interface PathOptions {
+  readonly program: "Kubernetes" | "etcd";
+  readonly wanted: string;
+  /** Whether the administrator allows an older patch release, and the way back from an unfinished update. */
+  readonly allowDowngrade: boolean;
+}
+
+/**
+ * Returns the reasons against a change of the release; none for a new cluster. Both projects support one minor release up at a
+ * time: https://kubernetes.io/releases/version-skew-policy/, https://etcd.io/docs/v3.5/upgrades/.
+ */
+export function pathObstacles(running: readonly NodeRelease[], options: PathOptions): KhwError[] {
+  const { program, wanted, allowDowngrade } = options;
+  const releases = distinct(running);
+  const [oldest] = releases;
+  const newest = releases.at(-1);
+  if (oldest === undefined || newest === undefined || releases.join() === wanted) return [];
+  const setting = settings[program];
+  if (releases.length > 2) {
+    return obstacle(`${releases.length} releases of ${program} run side by side: ${list(running)}`, {
+      hint: "an update has at most two; bring all nodes but one to the same release first",
+    });
+  }
+  const unfinished = `the update of ${program} from ${oldest} to ${newest} is not finished: ${list(running)}`;
+  if (compare(wanted, newest) < 0) {
+    const back = wanted === oldest;
+    if (minorOf(wanted) < minorOf(newest) && !back) {
+      return obstacle(`${program} ${newest} cannot become ${wanted}: a lower minor release is not supported`, {
+        hint: `set ${setting} to ${newest}, or restore a snapshot that was taken before the update`,
+      });
+    }
+    if (allowDowngrade) return [];
+    return obstacle(back ? unfinished : `${program} ${newest} runs, and ${wanted} is older`, {
+      hint: `set ${setting} to ${newest}, or repeat the command with --allow-downgrade to go back to ${wanted}`,
+    });
+  }
+  const minors = minorOf(wanted) - minorOf(oldest);
+  if (minors > 1) {
+    const [major] = oldest.split(".");
+    const between = Array.from({ length: minors - 1 }, (_, index) => `${major}.${minorOf(oldest) + 1 + index}`);
+    return obstacle(`${program} ${oldest} cannot become ${wanted} at once: each update is one minor release`, {
+      hint: `go to the newest patch of ${between.join(", then of ")}, then to ${wanted}`,
+    });
+  }
+  if (releases.length > 1 && wanted !== newest) {
+    return obstacle(unfinished, { hint: `set ${setting} to ${newest} to finish it, then go to ${wanted}` });
+  }
+  return program === "etcd" ? etcdObstacles(oldest, wanted) : [];
+}
+
+const settings = { Kubernetes: "kubernetes.version", etcd: "etcd.version" } as const;
+
+/** The oldest release that can be updated to 3.6: https://etcd.io/blog/2025/upgrade_from_3.5_to_3.6_issue_followup/ */
+const oldestBefore36 = "v3.5.26";
+/** 3.5.0 to 3.5.2 can corrupt their data after a crash: https://groups.google.com/a/kubernetes.io/g/dev/c/B7gJs88XtQc */
+const firstSafe35 = "v3.5.3";
+
+function etcdObstacles(oldest: string, wanted: string): KhwError[] {
+  if (minorOf(wanted) === 5 && compare(wanted, firstSafe35) < 0) {
+    return obstacle(`etcd ${wanted} can corrupt its data after a crash`, {
+      hint: `set etcd.version to ${firstSafe35} or later`,
+    });
+  }
+  if (minorOf(oldest) === 5 && minorOf(wanted) === 6 && compare(oldest, oldestBefore36) < 0) {
+    return obstacle(`etcd ${oldest} cannot become ${wanted}: members of that release can fail to join v3.6`, {
+      hint: `go to ${oldestBefore36} or a later v3.5 release first`,
+    });
+  }
+  return [];
+}
+
+/** Returns each release once, the oldest first. */
+export function distinct(running: readonly NodeRelease[]): string[] {
+  return [...new Set(running.map(({ version }) => version))].toSorted(compare);
+}
+
+/** For example "v1.21.0 on controller-0, controller-1; v1.20.2 on controller-2". */
+function list(running: readonly NodeRelease[]): string {
+  const nodesOf = (release: string): string[] =>
+    running.filter(({ version }) => version === release).map(({ node }) => node);
+  return distinct(running)
+    .toReversed()
+    .map((release) => `${release} on ${[...new Set(nodesOf(release))].join(", ")}`)
+    .join("; ");
+}
+
+function minorOf(version: string): number {
+  return Number(version.split(".")[1]);
+}
+
+function obstacle(message: string, { hint }: { readonly hint: string }): KhwError[] {
+  return [new KhwError("PREFLIGHT_FAILED", message, { hint })];
+}

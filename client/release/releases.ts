@@ -1,0 +1,82 @@
+import { components } from "../../proto/components.ts";
+import type { KhwError } from "../../proto/errors.ts";
+import type { GetStatusResponse } from "../../proto/gen/khw/agent/v1/agent.ts";
+import { nodesAtOnce, onNodes } from "../cluster/for-each-node.ts";
+import type { Member } from "../cluster/open.ts";
+import { labReleases, type Releases } from "../config/releases.ts";
+import type { ClusterConfig } from "../config/schema.ts";
+import { isManaged } from "../config/desired.ts";
+import { distinct, type NodeRelease, pathObstacles } from "./path.ts";
+
+/** The releases that the nodes run. */
+export interface RunningReleases {
+  readonly kubernetes: readonly NodeRelease[];
+  readonly etcd: readonly NodeRelease[];
+}
+
+/** Reads the releases from the agents. A node that does not answer, or runs no program, is left out. */
+export async function readReleases(members: readonly Member[], signal: AbortSignal): Promise<RunningReleases> {
+  const answers = await onNodes(members, nodesAtOnce, (node) => node.status(signal));
+  return releasesIn(answers.flatMap(({ name, value }) => (value === undefined ? [] : [{ node: name, status: value }])));
+}
+
+export interface NodeStatus {
+  readonly node: string;
+  readonly status: GetStatusResponse;
+}
+
+/** Returns the releases in the nodes' statuses. */
+export function releasesIn(statuses: readonly NodeStatus[]): RunningReleases {
+  const of = (names: readonly string[]): NodeRelease[] =>
+    statuses.flatMap(({ node, status }) => versionsOf(status, names).map((version) => ({ node, version })));
+  return { kubernetes: of(components), etcd: of(["etcd"]) };
+}
+
+/** The configured releases; without a setting those that run, and the lab's for a new cluster. */
+export function wantedReleases(
+  { kubernetes, etcd }: Pick<ClusterConfig, "kubernetes" | "etcd">,
+  running: RunningReleases,
+): Releases {
+  return {
+    kubernetes: kubernetes.version ?? distinct(running.kubernetes).at(-1) ?? labReleases.kubernetes,
+    etcd: etcd.version ?? distinct(running.etcd).at(-1) ?? labReleases.etcd,
+  };
+}
+
+export interface ReleaseOptions {
+  readonly wanted: Releases;
+  readonly allowDowngrade: boolean;
+}
+
+/** Returns the reasons against the change from the running releases to the wanted ones. */
+export function releaseObstacles(
+  config: ClusterConfig,
+  running: RunningReleases,
+  { wanted, allowDowngrade }: ReleaseOptions,
+): KhwError[] {
+  const { kubernetes, etcd } = wanted;
+  return [
+    ...pathObstacles(running.kubernetes, { program: "Kubernetes", wanted: kubernetes, allowDowngrade }),
+    ...(isManaged(config) ? pathObstacles(running.etcd, { program: "etcd", wanted: etcd, allowDowngrade }) : []),
+  ];
+}
+
+/** For example "Kubernetes v1.21.0 (as it runs), etcd v3.4.15 (as configured)". */
+export function describeReleases(config: ClusterConfig, running: RunningReleases, wanted: Releases): string {
+  const because = (configured: string | undefined, known: readonly NodeRelease[]): string => {
+    if (configured !== undefined) return "as configured";
+    return known.length > 0 ? "as it runs" : "the default of a new cluster";
+  };
+  const { kubernetes, etcd } = config;
+  const texts = [`Kubernetes ${wanted.kubernetes} (${because(kubernetes.version, running.kubernetes)})`];
+  if (isManaged(config)) texts.push(`etcd ${wanted.etcd} (${because(etcd.version, running.etcd)})`);
+  return texts.join(", ");
+}
+
+/** Returns the known versions of these components, with their v. */
+function versionsOf({ components: all }: GetStatusResponse, names: readonly string[]): string[] {
+  return all
+    .filter(({ name }) => names.includes(name))
+    .map(({ version }) => (version.startsWith("v") ? version : `v${version}`))
+    .filter((version) => /^v\d+\.\d+\.\d+/.test(version));
+}
