@@ -338,20 +338,29 @@ for (const count of [1, 5]) {
       t.equal(await pid(), before, "the API server is the same process");
     });
 
-    await t.test(
-      "another release is installed beside the old one, and the old one needs no second download",
-      async (t) => {
-        const forward = await workstation.khw(["bootstrap", ...all, "--kubernetes-version", "v1.21.0"]);
-        t.equal(forward.code, 0, forward.stderr);
+    await t.test("the next release is installed, and the way down is refused with nothing touched", async (t) => {
+      const up = ["bootstrap", ...all, "--kubernetes-version", "v1.21.0"];
+      const forward = await workstation.khw(up);
+      t.equal(forward.code, 0, forward.stderr);
+      t.match(
+        (await workstation.kubectl(["version", "-o", "json"])).stdout,
+        /"serverVersion".*"gitVersion": "v1\.21\.0"/s,
+      );
+      await testbed.mirror.clearLog();
+      const before = await Promise.all(testbed.nodes.map(fingerprint));
+      // khw.yaml still names v1.20.2.
+      for (const command of ["bootstrap", "plan"]) {
+        const down = await workstation.khw([command, ...all]);
         t.match(
-          (await workstation.kubectl(["version", "-o", "json"])).stdout,
-          /"serverVersion".*"gitVersion": "v1\.21\.0"/s,
+          down,
+          { code: 69, stderr: /Kubernetes v1\.21\.0 cannot become v1\.20\.2: a lower minor release/ },
+          command,
         );
-        await testbed.mirror.clearLog();
-        const back = await workstation.khw(["bootstrap", ...all]);
-        t.equal(back.code, 0, back.stderr);
-        t.strictSame(await testbed.mirror.log(), [], "nothing was asked of the mirror");
-      },
-    );
+      }
+      t.strictSame(await Promise.all(testbed.nodes.map(fingerprint)), before, "no file changed");
+      const again = await workstation.khw(up);
+      t.equal(again.code, 0, again.stderr);
+      t.strictSame(await testbed.mirror.log(), [], "nothing was asked of the mirror");
+    });
   });
 }
