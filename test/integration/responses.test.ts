@@ -7,6 +7,7 @@ import { createGunzip } from "node:zlib";
 import t, { type Test } from "tap";
 import { extract } from "tar-stream";
 import type { Context } from "../../client/terminal/context.ts";
+import { programs } from "../../proto/components.ts";
 import { formatError, toKhwError } from "../../proto/errors.ts";
 import { unsafeCharacter } from "../../proto/sanitize.ts";
 import { type Answers, halfPair, serveAnswers, textFields } from "../fixtures/hostile-agents.ts";
@@ -31,6 +32,7 @@ const evil = [
 
 /** So that commands go on to what they show; all else is evil. */
 const sound: Readonly<Record<string, string>> = {
+  "khw.agent.v1.GetInfoResponse.architecture": "amd64",
   "khw.agent.v1.Identity.name": hostile,
   "khw.agent.v1.Identity.internal_ip": "10.240.0.10",
   "khw.agent.v1.ErrorDetail.code": "SERVICE_FAILED",
@@ -99,6 +101,12 @@ async function start(t: Test, answers: () => Answers) {
   };
 }
 
+/** Digests of everything that a controller downloads: nothing is left to the agents to report, and bootstrap goes on. */
+const digests = [
+  ...programs.map((program) => `--sha256=${program}=${"0".repeat(64)}`),
+  `--etcd-sha256=amd64=${"0".repeat(64)}`,
+];
+
 /** Every command that asks agents. */
 function commandsIn(folder: string): readonly (readonly string[])[] {
   const credentials = ["--credentials", folder, "--public-address", "203.0.113.7"];
@@ -133,7 +141,8 @@ function commandsIn(folder: string): readonly (readonly string[])[] {
     ["plan", ...credentials],
     ["plan", "-o", "json", ...credentials],
     ["bootstrap", ...credentials, "--verify-timeout", "1ms"],
-    ["bootstrap", "-o", "json", ...credentials, "--verify-timeout", "1ms"],
+    ["bootstrap", ...credentials, ...digests, "--verify-timeout", "1ms"],
+    ["bootstrap", "-o", "json", ...credentials, ...digests, "--verify-timeout", "1ms"],
     ["verify", ...credentials, "--verify-timeout", "1ms"],
     ["enrol", "--renew"],
   ];
