@@ -31,8 +31,9 @@ export interface TestbedNode extends Place {
   /** Puts the network cable back. */
   connect(): Promise<void>;
   /**
-   * Makes the clock that one service sees wrong by so many seconds, from the service's next start until the machine's
-   * next boot; 0 makes it right again. The machines share the kernel's clock, so none has one of its own to set.
+   * Makes one service's clock wrong by so many seconds, from the service's next start until the machine's next boot. A service
+   * that started with a wrong clock sees a change within a second. 0 makes the clock right again. The machines share the
+   * kernel's clock, so no machine has a clock of its own to set.
    */
   skewClock(unit: string, seconds: number): Promise<void>;
 }
@@ -79,12 +80,22 @@ export function nodeAt(id: string, place: Place): TestbedNode {
     skewClock: async (unit, seconds) => {
       const dropIn = `/run/systemd/system/${unit}.d/testbed-clock.conf`;
       // ld.so, not systemd, replaces $LIB by the architecture's library folder.
-      const environment = `LD_PRELOAD=/usr/$LIB/faketime/libfaketime.so.1 FAKETIME=${seconds < 0 ? "" : "+"}${seconds}s DONT_FAKE_MONOTONIC=1`;
-      const script =
-        seconds === 0
-          ? 'rm -f "$0"'
-          : 'mkdir -p "$(dirname "$0")" && printf "[Service]\\nEnvironment=%s\\n" "$1" >"$0"';
-      await node.must(["/bin/sh", "-ec", `${script}; systemctl daemon-reload`, dropIn, environment]);
+      const clock = `/run/testbed-clock.${unit}`;
+      const environment = `LD_PRELOAD=/usr/$LIB/faketime/libfaketime.so.1 FAKETIME_TIMESTAMP_FILE=${clock} FAKETIME_CACHE_DURATION=1 DONT_FAKE_MONOTONIC=1`;
+      // A process that reads the file must find a whole one.
+      const set = 'printf "%s\\n" "$2" >"$3.new"; mv "$3.new" "$3"';
+      const use =
+        seconds === 0 ? 'rm -f "$0"' : 'mkdir -p "$(dirname "$0")"; printf "[Service]\\nEnvironment=%s\\n" "$1" >"$0"';
+      const offset = `${seconds < 0 ? "" : "+"}${seconds}s`;
+      await node.must([
+        "/bin/sh",
+        "-ec",
+        `${set}; ${use}; systemctl daemon-reload`,
+        dropIn,
+        environment,
+        offset,
+        clock,
+      ]);
     },
   };
   return node;

@@ -3,6 +3,7 @@ import { readMemberRecord } from "../../../../agent/etcd/record.ts";
 import { checkLatency } from "../../../../agent/preflight/etcd-latency.ts";
 import { renderEtcd, renderEtcdGuard } from "../../../../agent/render/etcd.ts";
 import { controllerSteps } from "../../../../agent/steps.ts";
+import { KhwError } from "../../../../proto/errors.ts";
 import type { FakeOs } from "../../../fakes/os.ts";
 import { controllers, labState } from "../../../fixtures/lab-cluster.ts";
 import {
@@ -270,6 +271,27 @@ t.test("without a quorum of the others nothing is removed", async (t) => {
     t.notOk(os.systemd.changes.slice(-1).includes("start etcd.service"), "and it is not begun anew");
   }
 });
+
+t.test(
+  "while the other members cannot be verified nothing is removed: the agent's clock or CA may be wrong",
+  async (t) => {
+    const os = await wiped(t);
+    const post = os.etcd.post.bind(os.etcd);
+    os.etcd.post = async (server) => {
+      throw new KhwError(
+        "CREDENTIAL_INVALID",
+        `${server}: its certificate cannot be verified: certificate has expired`,
+      );
+    };
+    const { errors } = await applyAll(steps, os);
+    t.match(errors, [
+      { code: "NOT_READY", step: "etcd/member", message: /cannot be verified: certificate has expired/ },
+    ]);
+    t.strictSame([os.etcd.changes, os.files.text(joinDropIn)], [[], undefined]);
+    os.etcd.post = post;
+    t.strictSame((await applyAll(steps, os)).errors, []);
+  },
+);
 
 t.test("one member joins at a time", async (t) => {
   const os = await wiped(t);
