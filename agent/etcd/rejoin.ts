@@ -103,6 +103,8 @@ async function begin(
   if (activeState !== "inactive" && activeState !== "failed") await systemd.stop(unit, signal);
   await systemd.resetFailed(unit);
   await demandDisk(desired, files);
+  // A disk that is full or read-only shows here, before the cluster's membership changes.
+  await writeMemberRecord(files, record);
   await removeTree(files, etcdMemberFolder);
   const old = members.find(({ peerUrls }) => peerUrls.includes(url));
   if (old !== undefined) await removeMember(etcd, server, { id: old.id, signal });

@@ -33,6 +33,8 @@ const downMillis = 1_000;
 const stableMillis = 600_000;
 /** The delay after a skipped attempt. */
 const againMillis = 5_000;
+/** The errors of an attempt that did not get the restart lease, so it was not begun. */
+const withoutLease: ReadonlySet<string> = new Set(["BUSY", "CREDENTIAL_INVALID"]);
 
 export function createRestarter({ clock, random, attempt, planned, failed, signal }: RestarterOptions): Restarter {
   let attempts = 0;
@@ -58,7 +60,7 @@ export function createRestarter({ clock, random, attempt, planned, failed, signa
       return await attempt(restartReason, attempts + 1);
     } catch (error) {
       failed(error);
-      return !(error instanceof KhwError && error.code === "BUSY");
+      return !(error instanceof KhwError && withoutLease.has(error.code));
     }
   };
   const run = async (): Promise<void> => {

@@ -6,122 +6,17 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { createServer, connect as connectTcp, type Socket } from "node:net";
+import { createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { connect as connectTls } from "node:tls";
 import { connectNode } from "../../client/cluster/agent-client.ts";
 import { createAuthority, type Identity, issue } from "../../client/pki/management/issue.ts";
+import { type Attack, attacks } from "./attacks.ts";
 
 const program = resolve(process.argv[2] ?? "build/agent", "main.mjs");
 
-interface Target {
-  readonly port: number;
-  readonly ca: string;
-  readonly viewer: Identity;
-}
-
-interface Attack {
-  readonly name: string;
-  /** Attacks the target, and puts the sockets that stay open into `held`. */
-  run(target: Target, held: Socket[]): Promise<void>;
-}
-
 const name = "rack-4";
-
-// HTTP/2 by hand: an attacker's client reads nothing and keeps no rule.
-const preface = Buffer.concat([Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), frame(4, 0, 0)]);
-const literal = (key: string, value: string): Buffer =>
-  Buffer.concat([Buffer.from([0, key.length]), Buffer.from(key), Buffer.from([value.length]), Buffer.from(value)]);
-
-function frame(type: number, flags: number, stream: number, payload: Buffer = Buffer.alloc(0)): Buffer {
-  const header = Buffer.alloc(9);
-  header.writeUIntBE(payload.length, 0, 3);
-  header.set([type, flags], 3);
-  header.writeUInt32BE(stream, 5);
-  return Buffer.concat([header, payload]);
-}
-
-function calls(method: string, count: number, reset = false): Buffer {
-  const pairs = [literal(":path", `/khw.agent.v1.AgentService/${method}`), literal(":authority", name)];
-  const rest = [literal("content-type", "application/grpc"), literal("te", "trailers")];
-  const headers = Buffer.concat([Buffer.from([0x83, 0x87]), ...pairs, ...rest]);
-  return Buffer.concat(
-    Array.from({ length: count }, (_, index) => {
-      const stream = 2 * index + 1;
-      const last = reset ? frame(3, 0, stream, Buffer.from([0, 0, 0, 8])) : frame(0, 1, stream, Buffer.alloc(5));
-      return Buffer.concat([frame(1, 4, stream, headers), last]);
-    }),
-  );
-}
-
-/** Connects and never reads; resolves when the handshake is over, or refused, or two seconds have passed. */
-async function dial({ port }: Target, held: Socket[], identity?: Identity): Promise<Socket> {
-  const tls = { rejectUnauthorized: false, ALPNProtocols: ["h2"], servername: name };
-  const key = identity === undefined ? {} : { cert: identity.certificate, key: identity.key };
-  const socket = connectTls({ port, host: "127.0.0.1", ...tls, ...key });
-  held.push(socket);
-  socket.on("error", () => socket.destroy()).pause();
-  await Promise.race([once(socket, "secureConnect"), once(socket, "close"), delay(2_000)]).catch(() => undefined);
-  return socket;
-}
-
-const attacks: readonly Attack[] = [
-  {
-    name: "20 strangers, 1,000 calls each, leave without reading",
-    run: async (target, held) => {
-      for (let count = 0; count < 20; count++) {
-        const socket = await dial(target, held);
-        socket.write(Buffer.concat([preface, calls("GetInfo", 1_000)]));
-        await delay(50);
-        socket.destroy();
-      }
-    },
-  },
-  {
-    name: "200 strangers, 100 calls each, stay without reading",
-    run: async (target, held) => {
-      for (let count = 0; count < 200; count++) {
-        const socket = await dial(target, held);
-        socket.write(Buffer.concat([preface, calls("GetInfo", 100)]));
-      }
-    },
-  },
-  {
-    name: "500 connections that never send a byte",
-    run: async ({ port }, held) => {
-      for (let count = 0; count < 500; count++) {
-        const socket = connectTcp(port, "127.0.0.1").on("error", () => undefined);
-        held.push(socket);
-        await Promise.race([once(socket, "connect"), delay(1_000)]);
-      }
-    },
-  },
-  {
-    name: "a viewer, 10,000 watchers on one connection",
-    run: async (target, held) => {
-      const socket = await dial(target, held, target.viewer);
-      socket.write(Buffer.concat([preface, calls("WatchStatus", 10_000)]));
-    },
-  },
-  {
-    name: "a viewer, 20,000 calls that are reset at once",
-    run: async (target, held) => {
-      const socket = await dial(target, held, target.viewer);
-      socket.write(Buffer.concat([preface, calls("GetPlan", 20_000, true)]));
-    },
-  },
-  {
-    name: "a viewer, 100 connections, 100 calls each, stays without reading",
-    run: async (target, held) => {
-      for (let count = 0; count < 100; count++) {
-        const socket = await dial(target, held, target.viewer);
-        socket.write(Buffer.concat([preface, calls("GetStatus", 100)]));
-      }
-    },
-  },
-];
 
 interface Usage {
   readonly resident: number;
@@ -200,7 +95,7 @@ async function measure(attack: Attack): Promise<void> {
     };
     const beside = Promise.all([honest(), watch()]);
     const held: Socket[] = [];
-    const target = { port, ca: authority.certificate, viewer };
+    const target = { host: "127.0.0.1", name, port, viewer };
     await Promise.race([attack.run(target, held), delay(60_000)]);
     await delay(5_000);
     over.abort();

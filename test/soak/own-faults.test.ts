@@ -1,4 +1,5 @@
 /** The agent's own faults on a real machine. The agent must leave all that works alone, and go on when the fault is over. */
+import { readFile } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 
 import t from "tap";
@@ -7,6 +8,7 @@ import { allWell } from "../faults/measure.ts";
 import { watchNodes } from "../faults/watch.ts";
 import { journal, openScene, scenario } from "../fixtures/faults.ts";
 import { given } from "../fixtures/given.ts";
+import { hostPidOf } from "../fixtures/host-pid.ts";
 import { must } from "../testbed/command.ts";
 import type { TestbedNode } from "../testbed/index.ts";
 
@@ -40,6 +42,13 @@ const shell = async (node: TestbedNode, script: string): Promise<string> =>
 /** The machine's firewall, set from outside. */
 const firewall = (node: TestbedNode, rules: string): Promise<string> =>
   must(["nsenter", `--net=/proc/${node.leaderPid}/ns/net`, "nft", rules]);
+
+/** From outside: a machine of the testbed may not change the limits of a process. */
+async function limitDescriptors(node: TestbedNode, count: number): Promise<void> {
+  const pid = await hostPidOf(node, agent);
+  const [, hard = ""] = /^Max open files +\d+ +(\d+)/m.exec(await readFile(`/proc/${pid}/limits`, "utf8")) ?? [];
+  await must(["prlimit", `--pid=${pid}`, `--nofile=${count}:${hard}`]);
+}
 
 const fullFolders = "/var/lib/kubernetes /var/lib/khw-agent";
 
@@ -94,7 +103,7 @@ const ownFaults: readonly OwnFault[] = [
       shell(
         node,
         `for folder in ${fullFolders}; do
-          rm /run/full$folder/.filler; umount $folder; umount -l /run/full$folder
+          rm -f $folder/.filler; umount -l $folder; umount -l /run/full$folder
         done`,
       ),
     hung: "kube-scheduler",
@@ -104,8 +113,8 @@ const ownFaults: readonly OwnFault[] = [
   },
   {
     name: "no file descriptors",
-    begin: (node) => shell(node, `prlimit --pid $(systemctl show -P MainPID ${agent}) --nofile=3:524288`),
-    end: (node) => shell(node, `prlimit --pid $(systemctl show -P MainPID ${agent}) --nofile=524288:524288`),
+    begin: (node) => limitDescriptors(node, 3),
+    end: (node) => limitDescriptors(node, 65_536),
     hung: "kube-scheduler",
     changed: schedulerUnit,
     acts: { restartsHung: false, startsStopped: true, repairs: false },

@@ -293,6 +293,20 @@ t.test(
   },
 );
 
+t.test("a member on a full disk is not removed from the cluster", async (t) => {
+  const os = await wiped(t);
+  const write = os.files.write.bind(os.files);
+  os.files.write = async (path, ...rest) => {
+    if (path === record) throw new KhwError("IO_FAILED", `${path}: no space left on device`);
+    return write(path, ...rest);
+  };
+  const { errors } = await applyAll(steps, os);
+  t.match(errors, [{ code: "IO_FAILED", step: "etcd/member" }]);
+  t.strictSame([os.etcd.changes, os.files.text(joinDropIn)], [[], undefined]);
+  os.files.write = write;
+  t.strictSame((await applyAll(steps, os)).errors, []);
+});
+
 t.test("one member joins at a time", async (t) => {
   const os = await wiped(t);
   os.etcd.keys.set(Buffer.from("/khw/etcd/join").toString("base64"), Buffer.from("controller-2").toString("base64"));

@@ -1,0 +1,151 @@
+/**
+ * Attacks the agent of a machine of the testbed and measures `khw-client status` meanwhile, as rows for docs/decisions/strangers.md.
+ *
+ * usage: node test/bench/attack-machine.ts     after npm run build and npm run deb
+ *
+ * The unit's MemoryMax has no effect if the memory controller belongs to cgroup version 1, as on some hosts of the testbed. So
+ * the agent's process also gets a group of version 1 with the same limit.
+ */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdir, readdir, readFile, rmdir, writeFile } from "node:fs/promises";
+import type { Socket } from "node:net";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { openScene } from "../fixtures/faults.ts";
+import { hostPidOf } from "../fixtures/host-pid.ts";
+import { plainEnvironment } from "../testbed/command.ts";
+import type { Testbed } from "../testbed/index.ts";
+import { namespaceOf, namespacePath } from "../testbed/layout.ts";
+import { attacks, type Target } from "./attacks.ts";
+
+const port = 7443;
+const unit = "khw-agent.service";
+/** Beside an attack, and once without one. */
+const seconds = 30;
+
+interface Machine {
+  readonly testbed: Testbed;
+  readonly node: { readonly name: string; readonly address: string };
+  readonly status: () => Promise<number>;
+  /** The agent's process, as the host numbers it. */
+  readonly pid: number;
+  readonly group: string;
+}
+
+async function usageOf(pid: number): Promise<{ readonly resident: number; readonly descriptors: number }> {
+  const [status, descriptors] = await Promise.all([
+    readFile(`/proc/${pid}/status`, "utf8"),
+    readdir(`/proc/${pid}/fd`),
+  ]);
+  const kibibytes = Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1]);
+  return { resident: Math.round((kibibytes * 1024) / 1e6), descriptors: descriptors.length };
+}
+
+/** Calls `status` again and again for the given time. */
+async function measure(name: string, { pid, group, status }: Machine): Promise<void> {
+  const end = performance.now() + seconds * 1000;
+  const before = await usageOf(pid);
+  let [failed, most] = [0, before];
+  const times: number[] = [];
+  const over = new AbortController();
+  const watching = (async () => {
+    while (!over.signal.aborted) {
+      const now = await usageOf(pid);
+      most = {
+        resident: Math.max(most.resident, now.resident),
+        descriptors: Math.max(most.descriptors, now.descriptors),
+      };
+      await delay(100);
+    }
+  })();
+  while (performance.now() < end) {
+    const begun = performance.now();
+    if ((await status()) !== 0) failed++;
+    times.push(performance.now() - begun);
+  }
+  over.abort();
+  await watching;
+  const after = await usageOf(pid);
+  const sorted = times.toSorted((one, other) => one - other);
+  const median = Math.round(sorted[Math.floor(sorted.length / 2)] ?? 0);
+  const peak = Math.round(Number(await readFile(join(group, "memory.max_usage_in_bytes"), "utf8")) / 1e6);
+  const memory = `${before.resident}, ${most.resident}, ${after.resident}`;
+  const descriptors = `${before.descriptors}, ${most.descriptors}, ${after.descriptors}`;
+  const latency = `${median}, ${Math.round(sorted.at(-1) ?? 0)}`;
+  process.stdout.write(
+    `| ${name} | ${memory} | ${peak} | ${descriptors} | ${latency} | ${failed} of ${times.length} |\n`,
+  );
+}
+
+async function attackOne(name: string, machine: Machine): Promise<void> {
+  const { testbed, node } = machine;
+  const argv = [
+    `--net=${namespacePath(namespaceOf(testbed.id))}`,
+    "--",
+    process.execPath,
+    fileURLToPath(import.meta.url),
+  ];
+  const child = spawn("nsenter", [...argv, "--strike", name, "--host", node.address, "--name", node.name], {
+    env: plainEnvironment,
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  await once(child.stdout, "data");
+  await measure(name, machine);
+  child.kill("SIGKILL");
+  await once(child, "exit");
+}
+
+/** Attacks from a process of its own until it is killed. Prints a line when the attack has begun. */
+async function strike(name: string, { host = "", name: node = "" }: Partial<Target>): Promise<void> {
+  const attack = attacks.find((each) => each.name === name);
+  if (attack === undefined) throw new Error(`there is no attack ${name}`);
+  process.stdout.write("begun\n");
+  const held: Socket[] = [];
+  // The strangers come again for as long as the measurement lasts.
+  for (;;) {
+    await attack.run({ host, name: node, port, viewer: { certificate: "", key: "" } }, held);
+    for (const socket of held.splice(0)) socket.destroy();
+  }
+}
+
+async function main(): Promise<void> {
+  await using scene = await openScene(1, "", { withEtcd: false });
+  const bootstrapped = await scene.bootstrap();
+  if (bootstrapped.code !== 0) throw new Error(bootstrapped.stderr);
+  const node = scene.node(0);
+  const limit = (await node.must(["systemctl", "show", "-P", "MemoryMax", unit])).trim();
+  const group = `/sys/fs/cgroup/memory/khw-attack-${scene.testbed.id}`;
+  await mkdir(group);
+  try {
+    const pid = await hostPidOf(node, unit);
+    await writeFile(join(group, "memory.limit_in_bytes"), limit);
+    await writeFile(join(group, "cgroup.procs"), String(pid));
+    const status = async (): Promise<number> => (await scene.workstation.khw(["status", "--nodes", node.name])).code;
+    const machine = { testbed: scene.testbed, node, status, pid, group };
+    process.stdout.write(`MemoryMax is ${limit}\n`);
+    process.stdout.write(
+      "| attack | RSS, MB: before, most, after | peak of the group, MB | descriptors | `status`, ms | failed |\n",
+    );
+    process.stdout.write("|---|---|---|---|---|---|\n");
+    await measure("none", machine);
+    for (const { name } of attacks.filter(
+      ({ name }) => name.includes("strangers") || name.includes("connections that"),
+    )) {
+      await attackOne(name, machine);
+    }
+    const restarts = (await node.must(["systemctl", "show", "-P", "NRestarts", unit])).trim();
+    process.stdout.write(`the agent was restarted ${restarts} times\n`);
+    await node.powerOff();
+  } finally {
+    await rmdir(group);
+  }
+}
+
+const { values } = parseArgs({
+  options: { strike: { type: "string" }, host: { type: "string" }, name: { type: "string" } },
+});
+if (values.strike === undefined) await main();
+else await strike(values.strike, values);
