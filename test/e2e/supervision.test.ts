@@ -118,7 +118,7 @@ t.test("the agent that stays", async (t) => {
       const agent = "khw-agent.service";
       await Promise.all(
         skewed.map(async ({ node, seconds, reason }) => {
-          const before = await processes(node, ["etcd", "kube-apiserver", "nginx", ...components]);
+          const before = await processes(node, ["etcd", "kube-apiserver", "nginx"]);
           const refuses = (): Promise<number> => refusals(node, reason);
           const earlier = await refuses();
           await node.skewClock(agent, seconds);
@@ -126,9 +126,9 @@ t.test("the agent that stays", async (t) => {
           const own = await processes(node, [agent]);
           await given(`${node.name} refuses callers`, async () => ((await refuses()) > earlier ? true : undefined));
           const called = await workstation.khw(["status", "--nodes", node.name]);
-          t.match([called.code === 0, called.stdout], [false, /clock/], `${node.name}: ${called.stdout}`);
+          t.not(called.code, 0, `${node.name} answers nobody: ${called.stdout}`);
           await delay(wrongClockMillis);
-          t.equal(await processes(node, ["etcd", "kube-apiserver", "nginx", ...components]), before, node.name);
+          t.equal(await processes(node, ["etcd", "kube-apiserver", "nginx"]), before, node.name);
           t.equal(await processes(node, [agent]), own, "the agent does not exit");
           await node.skewClock(agent, 0);
           await node.must(["systemctl", "restart", agent]);
