@@ -11,7 +11,10 @@ const maxLineLength = 400;
  * that start, the first row of the table counts, so that a consequence is not taken for the cause.
  */
 export function match(evidence: Evidence): Diagnosis {
-  return known(evidence, causes) ?? unknown(evidence);
+  // A cause that ended an older start does not explain a later start that gave up with other words.
+  const givenUp = evidence.starts.findLastIndex((start) => start.some(isFatal));
+  const starts = givenUp < 0 ? evidence.starts : evidence.starts.slice(givenUp);
+  return known({ ...evidence, starts }, causes) ?? unknown({ ...evidence, starts });
 }
 
 /** Matches another table; undefined if no row matches. */
@@ -100,13 +103,15 @@ const systemdsOwn =
   /^(?:Start(?:ed|ing)|Stopp(?:ed|ing)) |: (?:Scheduled restart job|Deactivated successfully|Consumed )/;
 
 /**
- * Builds the diagnosis if no row matches. Shows the complaints of the newest start that has any, or else its last
- * lines. The line with which the program gave up comes first, because many lines can follow it.
+ * Builds the diagnosis if no row matches. Shows the complaints of the newest start that ended and has any, or else
+ * the last lines. The line with which the program gave up comes first, because many lines can follow it.
  */
 function unknown({ component, starts }: Evidence): Diagnosis {
   const complains = (line: string): boolean => isFatal(line) || complaint.test(line);
   const said = starts.findLast((start) => start.some((line) => !systemdsOwn.test(line))) ?? [];
-  const lines = starts.findLast((start) => start.some(complains))?.filter(complains) ?? said;
+  const complaining = starts.filter((start) => start.some(complains));
+  // The newest start can be the one that runs now: its complaints do not say why the start before it ended.
+  const lines = (complaining.findLast(hasEnded) ?? complaining.at(-1))?.filter(complains) ?? said;
   const fatal = lines.find(isFatal);
   const newest = lines.slice(-toldLines);
   const shown = fatal === undefined || newest.includes(fatal) ? newest : [fatal, ...newest.slice(1)];
@@ -119,6 +124,11 @@ function unknown({ component, starts }: Evidence): Diagnosis {
 }
 
 export const unknownCause = "unknown";
+
+/** Whether the lines of a start include its end. */
+function hasEnded(start: readonly string[]): boolean {
+  return start.some((line) => isFatal(line) || /: (?:Main process exited|Failed with result)/.test(line));
+}
 
 function truncate(line: string): string {
   return line.slice(0, maxLineLength);

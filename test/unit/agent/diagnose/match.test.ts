@@ -169,6 +169,32 @@ t.test("an unknown cause shows first with which line the program gave up", (t) =
   t.end();
 });
 
+t.test("a start that gave up with unknown words is not explained by an older start or by the one that runs", (t) => {
+  const fatal = "F1128 02:00:00.000000     812 main.go:1] the moon is in the wrong phase";
+  const older = ["Error: unknown flag: --old", "kube-scheduler.service: Failed with result 'exit-code'."];
+  const running = [
+    "Started kube-scheduler.service - Kubernetes Scheduler.",
+    "E1128 02:00:09.000000 9 x.go:1] a warning",
+  ];
+  for (const starts of [
+    [older, [fatal]],
+    [[fatal], running],
+    [older, [fatal], running],
+  ]) {
+    t.match(match(evidenceOf("kube-scheduler", starts)), { cause: "unknown", lines: [fatal] });
+  }
+  const quiet = [
+    "Started x.",
+    "E1128 02:00:00.000000 8 x.go:1] an error",
+    "x.service: Main process exited, code=exited",
+  ];
+  t.match(match(evidenceOf("kube-scheduler", [quiet, running])), { lines: [quiet[1]] });
+  const panicked = ["panic: no"];
+  t.match(match(evidenceOf("kube-scheduler", [older, panicked, running])), { cause: "program-crashed" });
+  t.equal(match(evidenceOf("kube-scheduler", [[fatal], older])).cause, "unknown-flag");
+  t.end();
+});
+
 t.test("a cause counts for its own components alone", (t) => {
   const line = "Error: context deadline exceeded";
   t.equal(causeOf("kube-apiserver", line), "etcd-no-quorum");
