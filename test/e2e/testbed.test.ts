@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 
 import t from "tap";
 
@@ -32,6 +33,18 @@ function first(testbed: Testbed): TestbedNode {
   const [node] = testbed.nodes;
   if (!node) throw new Error("a testbed without nodes");
   return node;
+}
+
+/** Resolves when the machine has no PID 1 any more. */
+async function off(node: TestbedNode): Promise<void> {
+  for (;;) {
+    try {
+      process.kill(node.leaderPid, 0);
+    } catch {
+      return;
+    }
+    await setImmediate();
+  }
 }
 
 t.test("three machines on one", async (t) => {
@@ -245,6 +258,15 @@ t.test("three machines on one", async (t) => {
     t.not(node.leaderPid, leaderPid);
     t.equal(await node.must(["cat", "/root/file"]), "kept\n");
     t.equal((await node.run(["test", "-e", "/run/file"])).code, 1);
+    await node.must(["systemctl", "start", "etcd", "nginx"]);
+  });
+
+  await t.test("a machine that shuts itself down can be switched on at once", async (t) => {
+    await t.rejects(node.powerOn(), /controller-0 is on already/);
+    await node.run(["systemctl", "poweroff", "--force", "--force"]);
+    await off(node);
+    await node.powerOn();
+    t.equal((await node.run(["true"])).code, 0);
     await node.must(["systemctl", "start", "etcd", "nginx"]);
   });
 

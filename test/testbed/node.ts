@@ -2,7 +2,7 @@
 import { rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 
-import { boot, leaderOf } from "./boot.ts";
+import { boot, isOn, leaderOf } from "./boot.ts";
 import { destroyGroup } from "./cgroup.ts";
 import { must, run, succeeded } from "./command.ts";
 import type { RunOptions, RunResult } from "./command.ts";
@@ -41,6 +41,11 @@ export interface TestbedNode extends Place {
 /** How long the processes of a machine without power may take to be gone. */
 const powerOffTimeoutMs = 20_000;
 
+async function powerOff(id: string, name: string): Promise<void> {
+  await destroyGroup(groupOf(id, name), AbortSignal.timeout(powerOffTimeoutMs));
+  await rm(join(nodeFolder(id, name), "supervisor"), { force: true });
+}
+
 /** The handle of a machine whose disk is made, in this process or in an earlier one. */
 export function nodeAt(id: string, place: Place): TestbedNode {
   const { name } = place;
@@ -70,11 +75,18 @@ export function nodeAt(id: string, place: Place): TestbedNode {
         ...enter(write),
       ]);
     },
-    powerOff: async () => {
-      await destroyGroup(groupOf(id, name), AbortSignal.timeout(powerOffTimeoutMs));
-      await rm(join(nodeFolder(id, name), "supervisor"), { force: true });
+    powerOff: async () => powerOff(id, name),
+    powerOn: async () => {
+      if (isOn(id, name)) throw new Error(`${name} is on already`);
+      // A machine that shut itself down, or did not boot, can have a supervisor that holds the disk's lock a while longer.
+      await powerOff(id, name);
+      try {
+        await boot(id, name);
+      } catch (error) {
+        await powerOff(id, name);
+        throw error;
+      }
     },
-    powerOn: async () => boot(id, name),
     disconnect: async () => setLink(id, name, "down"),
     connect: async () => setLink(id, name, "up"),
     skewClock: async (unit, seconds) => {
