@@ -1,5 +1,6 @@
 import { KhwError } from "../proto/errors.ts";
-import type { Os, SelfFacts } from "./os/os.ts";
+import type { Os } from "./os/os.ts";
+import type { SelfFacts } from "./os/self.ts";
 
 /** A timer that is later than this was blocked by the event loop, or the process was stopped. */
 const lateMillis = 1_000;

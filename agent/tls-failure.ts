@@ -1,5 +1,7 @@
 import { X509Certificate } from "node:crypto";
-import type { Os, ProbeResult, ServedCertificate } from "./os/os.ts";
+import type { Os } from "./os/os.ts";
+import type { ProbeResult } from "./os/probes.ts";
+import type { ServedCertificate } from "./os/served-certificate.ts";
 import { credentialFile, etcdFile } from "./paths.ts";
 
 /** The files from which servers on a controller read their certificates. */

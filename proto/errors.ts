@@ -23,6 +23,12 @@ const codes = {
   BUSY: { grpc: "ABORTED", exit: 75 },
   /** The machine is not ready for the operation; nothing was changed. */
   PREFLIGHT_FAILED: { grpc: "FAILED_PRECONDITION", exit: 69 },
+  /** Another node failed first, so this node was not worked on. */
+  SKIPPED: { grpc: "FAILED_PRECONDITION", exit: 69 },
+  /** The agent keeps no desired state that it could compare the machine with. */
+  NO_STATE: { grpc: "FAILED_PRECONDITION", exit: 69 },
+  /** A check could not run, because something that it needs is missing. */
+  NOT_RUN: { grpc: "FAILED_PRECONDITION", exit: 69 },
   /** The machine is not the one that the desired state is for. */
   IDENTITY_MISMATCH: { grpc: "FAILED_PRECONDITION", exit: 65 },
   /** The metadata server does not answer, or not like Google's. */

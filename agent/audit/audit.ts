@@ -3,7 +3,8 @@ import { formatError, toKhwError } from "../../proto/errors.ts";
 import type { AuditEntry } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { show } from "../../proto/validate.ts";
 import { type EventLog, openEventLog } from "../history/event-log.ts";
-import type { Clock, Files } from "../os/os.ts";
+import type { Clock } from "../os/clock.ts";
+import type { Files } from "../os/files.ts";
 import { perMinute } from "../rpc/per-minute.ts";
 import { decodeAuditEntries, encodeAuditEntry } from "./lines.ts";
 

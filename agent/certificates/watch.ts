@@ -6,7 +6,8 @@ import { createCertificateReporter } from "./history.ts";
 import { certificatesIn, holdsCertificates, nextChange, unreadable } from "./certificates.ts";
 import type { History } from "../history/history.ts";
 import { coalesce } from "../os/coalesce.ts";
-import type { Files, Os } from "../os/os.ts";
+import type { Files } from "../os/files.ts";
+import type { Os } from "../os/os.ts";
 import { etcdFolder, kubernetesFolder } from "../paths.ts";
 
 export interface CertificateWatchOptions {

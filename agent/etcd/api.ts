@@ -1,6 +1,6 @@
 import { KhwError } from "../../proto/errors.ts";
 import { show } from "../../proto/validate.ts";
-import type { EtcdServers } from "../os/os.ts";
+import type { EtcdServers } from "../os/etcd-servers.ts";
 import { fieldsOf, listOf, textOf, textsOf } from "./answer.ts";
 import type { Answer } from "./gateway.ts";
 import type { Identified } from "./record.ts";

@@ -1,7 +1,7 @@
 import { dirname } from "node:path";
 import { KhwError } from "../../proto/errors.ts";
 import type { WithEtcd } from "../../proto/desired.ts";
-import type { Files } from "../os/os.ts";
+import type { Files } from "../os/files.ts";
 import { etcdDataFolder } from "../paths.ts";
 
 /**

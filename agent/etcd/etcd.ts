@@ -12,7 +12,8 @@ import {
 } from "../../proto/gen/khw/agent/v1/etcd.ts";
 import { reportDamage } from "../state/damage.ts";
 import type { History } from "../history/history.ts";
-import type { Files, Os } from "../os/os.ts";
+import type { Files } from "../os/files.ts";
+import type { Os } from "../os/os.ts";
 import { inputsDropIn } from "../paths.ts";
 import type { Storage } from "../os/storage.ts";
 import type { KeptState } from "../state/desired-state.ts";

@@ -1,6 +1,7 @@
 import { KhwError } from "../../proto/errors.ts";
 import { etcdctlProgram } from "../paths.ts";
-import type { Etcdctl, RestoreOptions, Systemd } from "../os/os.ts";
+import type { Etcdctl, RestoreOptions } from "../os/etcdctl.ts";
+import type { Systemd } from "../os/systemd.ts";
 import { runTransient } from "../os/transient.ts";
 
 export interface EtcdctlOptions {

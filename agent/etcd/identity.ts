@@ -1,5 +1,5 @@
 import { etcdCredentials } from "../../proto/etcd.ts";
-import type { Files } from "../os/os.ts";
+import type { Files } from "../os/files.ts";
 import { credentialFile } from "../paths.ts";
 import { type GatewayIdentity, unavailable } from "./gateway.ts";
 

@@ -1,5 +1,5 @@
 import { KhwError } from "../../proto/errors.ts";
-import type { EtcdServers } from "../os/os.ts";
+import type { EtcdServers } from "../os/etcd-servers.ts";
 import { type Answer, base64 } from "./gateway.ts";
 
 /** A key in etcd that exists while its single holder keeps it. */

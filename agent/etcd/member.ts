@@ -1,5 +1,5 @@
 import type { EtcdMember, EtcdPeer } from "../../proto/gen/khw/agent/v1/etcd.ts";
-import type { EtcdServers } from "../os/os.ts";
+import type { EtcdServers } from "../os/etcd-servers.ts";
 import { etcdFile } from "../paths.ts";
 import { countOf, fieldsOf, listOf, textOf, textsOf } from "./answer.ts";
 import type { Answer } from "./gateway.ts";

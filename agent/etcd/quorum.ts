@@ -1,5 +1,5 @@
 import { KhwError } from "../../proto/errors.ts";
-import type { EtcdServers } from "../os/os.ts";
+import type { EtcdServers } from "../os/etcd-servers.ts";
 import { listMembers, type Member, serverStatus } from "./api.ts";
 
 export interface Quorum {

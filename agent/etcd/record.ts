@@ -1,6 +1,6 @@
 import { dirname } from "node:path";
 import { KhwError } from "../../proto/errors.ts";
-import type { Files } from "../os/os.ts";
+import type { Files } from "../os/files.ts";
 import { etcdRecordFile } from "../paths.ts";
 import type { InitialCluster } from "../render/etcd.ts";
 

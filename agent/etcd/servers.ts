@@ -1,6 +1,7 @@
 import { openGateway } from "./gateway.ts";
 import { readEtcdIdentity } from "./identity.ts";
-import type { EtcdServers, Files } from "../os/os.ts";
+import type { EtcdServers } from "../os/etcd-servers.ts";
+import type { Files } from "../os/files.ts";
 
 /** Connects to etcd's servers through their JSON gateways. */
 export function createEtcdServers(files: Pick<Files, "read">): EtcdServers {

@@ -1,6 +1,6 @@
 import { toKhwError } from "../../proto/errors.ts";
 import type { StoredValues } from "../../proto/gen/khw/agent/v1/encryption.ts";
-import type { Files } from "../os/os.ts";
+import type { Files } from "../os/files.ts";
 import { base64, type Gateway, openGateway, unavailable } from "./gateway.ts";
 import { readEtcdIdentity } from "./identity.ts";
 

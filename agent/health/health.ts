@@ -1,5 +1,6 @@
 import type { CredentialName } from "../../proto/components.ts";
-import type { Os, ProbeResult } from "../os/os.ts";
+import type { Os } from "../os/os.ts";
+import type { ProbeResult } from "../os/probes.ts";
 import { credentialFile } from "../paths.ts";
 import { explainTls } from "../tls-failure.ts";
 

@@ -1,7 +1,8 @@
 import { programs } from "../../proto/components.ts";
 import { type Component, type Diagnosis, Health } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { askHealth, type HealthCheck } from "./health.ts";
-import type { Os, UnitStatus } from "../os/os.ts";
+import type { Os } from "../os/os.ts";
+import type { UnitStatus } from "../os/systemd.ts";
 import { installedProgram, releasedProgram, releasesFolder } from "../paths.ts";
 
 /** The known facts of a component. */

@@ -1,6 +1,6 @@
 import { formatError, toKhwError } from "../../proto/errors.ts";
 import { coalesce } from "../os/coalesce.ts";
-import type { Files } from "../os/os.ts";
+import type { Files } from "../os/files.ts";
 
 /**
  * Numbered entries in two files of lines, readable by root only. When the newer file is full, the older one is

@@ -1,6 +1,7 @@
 import { mapStrings, oneLine } from "../../proto/sanitize.ts";
 import type { HistoryEvent } from "../../proto/gen/khw/agent/v1/agent.ts";
-import type { Clock, Files } from "../os/os.ts";
+import type { Clock } from "../os/clock.ts";
+import type { Files } from "../os/files.ts";
 import { type EventLog, openEventLog } from "./event-log.ts";
 import { decodeEvents, encodeEvent } from "./lines.ts";
 

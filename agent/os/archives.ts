@@ -2,8 +2,23 @@ import { open } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { KhwError } from "../../proto/errors.ts";
 import { io } from "./io.ts";
-import type { Archives } from "./os.ts";
 import { run } from "./run.ts";
+
+/** The archives in which releases are packed. */
+export interface Archives {
+  /**
+   * Extracts files of a .tar.gz into an existing folder, without their paths in the archive. They are on disk when
+   * it resolves.
+   * @throws KhwError IO_FAILED with the archiver's last lines
+   */
+  extract(request: {
+    readonly archive: string;
+    /** Names in the archive: "FOLDER/FILE". */
+    readonly members: readonly string[];
+    readonly to: string;
+    readonly signal: AbortSignal;
+  }): Promise<void>;
+}
 
 const toldLines = 3;
 

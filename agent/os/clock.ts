@@ -1,6 +1,17 @@
 import { setTimeout } from "node:timers/promises";
 import { isErrno } from "./io.ts";
-import type { Clock } from "./os.ts";
+
+export interface Clock {
+  /** Milliseconds since the epoch. A person or a time server can change this clock at any time. */
+  now(): number;
+  /**
+   * Milliseconds since the machine's boot (CLOCK_MONOTONIC), for durations. This clock only runs forward and cannot
+   * be set.
+   */
+  monotonic(): number;
+  /** Resolves after the time, or rejects with the signal's reason. */
+  delay(millis: number, signal: AbortSignal): Promise<void>;
+}
 
 export function createClock(): Clock {
   return {

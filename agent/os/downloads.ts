@@ -8,7 +8,45 @@ import { copyLocal } from "./downloads/local.ts";
 import { locate, MirrorFailure, showMirror } from "./downloads/mirror.ts";
 import type { Sink } from "./downloads/sink.ts";
 import { createTextSink } from "./downloads/text-sink.ts";
-import type { Clock, DownloadRequest, Downloads } from "./os.ts";
+import type { Clock } from "./clock.ts";
+
+export interface DownloadRequest {
+  /** Base URLs (https, http, file) or absolute folders, in order of preference. */
+  readonly mirrors: readonly string[];
+  /** The path below a mirror, for example "v1.21.0/bin/linux/amd64/kubectl". */
+  readonly path: string;
+  readonly proxy: string;
+  readonly caPem: string;
+  readonly signal: AbortSignal;
+}
+
+export interface DownloadedText {
+  readonly text: string;
+  /** The mirror that had it, without user and password. */
+  readonly mirror: string;
+}
+
+export interface Downloads {
+  /**
+   * Downloads a small text file, at most 4 KiB, from the first mirror that has it.
+   * @throws KhwError DOWNLOAD_FAILED with each mirror's answer
+   */
+  text(request: DownloadRequest): Promise<DownloadedText>;
+  /**
+   * Downloads a file to `to` (mode 0755), completely or not at all, and hashes it while it streams. Resumes with
+   * Range after an interruption, retries failures that can pass, then tries the next mirror.
+   * @throws KhwError DOWNLOAD_FAILED or DIGEST_MISMATCH
+   */
+  file(
+    request: DownloadRequest & {
+      readonly to: string;
+      readonly sha256: string;
+      /** The file may not be longer, whether its length is announced or not. */
+      readonly mostBytes: number;
+      readonly progress: (text: string) => void;
+    },
+  ): Promise<void>;
+}
 
 export interface DownloadsOptions {
   readonly clock: Clock;

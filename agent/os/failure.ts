@@ -1,6 +1,22 @@
 import { TLSSocket } from "node:tls";
 import { codeOf } from "./io.ts";
-import type { ProbeFailure } from "./os.ts";
+
+/** Why a request got no HTTP answer, and whether the server is alive. */
+export type ProbeFailure =
+  /** The connection was refused. */
+  | "refused"
+  /** There was no connection within the time. */
+  | "unconnected"
+  /** There was a connection, but no answer within the time. */
+  | "silent"
+  /** The server closed the connection without an answer, or did not answer in HTTP. */
+  | "closed"
+  /** The server's certificate failed verification: the server is alive. */
+  | "unverified"
+  /** The server refused the TLS handshake, for example because of the client's certificate: the server is alive. */
+  | "rejected"
+  /** The caller itself failed (no file descriptors, no route, busy event loop): the server's state is unknown. */
+  | "own";
 
 const failures: Readonly<Record<string, ProbeFailure | undefined>> = {
   ECONNREFUSED: "refused",

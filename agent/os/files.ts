@@ -22,9 +22,69 @@ import { replace, syncFolder, temporaryOf } from "./durable.ts";
 import { freeSpace } from "./free-space.ts";
 import { inTurn } from "./in-turn.ts";
 import { io, isErrno, orAbsent } from "./io.ts";
-import type { FileFacts, Files } from "./os.ts";
 import { createRemembered } from "./remembered.ts";
 import { watchFolders } from "./watch.ts";
+
+export interface FileFacts {
+  readonly kind: "file" | "directory" | "symlink" | "other";
+  /** Permission bits, for example 0o600. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly size: number;
+  /** The time of the last change of content or attributes (ctime), in milliseconds since the epoch. */
+  readonly changedAt: number;
+  readonly inode: bigint;
+  readonly device: bigint;
+  /** The target of a symbolic link; absent for anything else. */
+  readonly target?: string | undefined;
+}
+
+/**
+ * The file system. Paths are absolute. Failures are KhwErrors IO_FAILED that name the path, with a hint if the disk
+ * is full or read-only.
+ */
+export interface Files {
+  /** Undefined if the path does not exist. Does not follow a symbolic link. */
+  stat(path: string): Promise<FileFacts | undefined>;
+  /** Undefined if the file does not exist. */
+  read(path: string): Promise<Buffer | undefined>;
+  /**
+   * Like `read`, for the few small files that are read every other second. The content is cached as long as for
+   * `sha256`.
+   */
+  readOften(path: string): Promise<Buffer | undefined>;
+  /**
+   * SHA-256 in hex; undefined if the file does not exist. Cached until the file's inode, size or change time
+   * changes.
+   */
+  sha256(path: string): Promise<string | undefined>;
+  /** Writes the whole content or nothing: temporary file, fsync, rename, fsync of the folder. The owner is root. */
+  write(path: string, content: string | Uint8Array, mode: number): Promise<void>;
+  /** Appends to a file, and creates it if it is missing; durable when it resolves. */
+  append(path: string, content: Uint8Array, mode: number): Promise<void>;
+  chmod(path: string, mode: number): Promise<void>;
+  chown(path: string, uid: number, gid: number): Promise<void>;
+  /** Makes the folder and its parents; existing ones keep their modes. */
+  mkdir(path: string, mode: number): Promise<void>;
+  /** Replaces an existing file or link. */
+  symlink(target: string, path: string): Promise<void>;
+  /** Puts the same inode at `to`, atomically, and replaces an existing file. Both must be on one file system. */
+  link(from: string, to: string): Promise<void>;
+  rename(from: string, to: string): Promise<void>;
+  /** Names in a folder; empty if the folder does not exist. */
+  list(path: string): Promise<string[]>;
+  /** No error if the path does not exist. */
+  remove(path: string): Promise<void>;
+  /**
+   * Calls the listener soon after a change in one of these folders, until the returned function is called. Changes
+   * are to content, mode, owner or names of files, and the removal and return of the folder. Many changes at once
+   * cause one call. The listener is also called once at the beginning; from then on no change is missed.
+   */
+  watch(folders: readonly string[], listener: () => void): () => void;
+  /** Bytes that root can still write to the file system of a path. The path need not exist yet. */
+  available(path: string): Promise<number>;
+}
 
 /** Accesses the machine's file system. */
 export function createFiles(): Files {

@@ -4,8 +4,27 @@ import { createInterface } from "node:readline";
 import { KhwError } from "../../proto/errors.ts";
 import type { LogEntry } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { parseJournalLine } from "./journal-line.ts";
-import type { Logs, LogsRequest } from "./os.ts";
 import { plainLanguage } from "./run.ts";
+
+/** The journal of units. */
+export interface Logs {
+  /**
+   * Oldest first, as fast as the caller reads. Ends with the signal's reason when it aborts.
+   * @throws KhwError IO_FAILED
+   */
+  stream(request: LogsRequest, signal: AbortSignal): AsyncIterable<LogEntry>;
+}
+
+export interface LogsRequest {
+  /** With its suffix. */
+  readonly unit: string;
+  /** At most this many existing lines, the newest; 0: all. */
+  readonly lines: number;
+  /** No older lines, in milliseconds since the epoch; 0: no limit. */
+  readonly sinceUnixMillis: number;
+  /** Continue with new lines. */
+  readonly follow: boolean;
+}
 
 /** Reads the machine's journal with journalctl, which can follow a rotated journal. */
 export function createLogs(): Logs {

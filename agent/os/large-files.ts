@@ -2,7 +2,22 @@ import { createHash } from "node:crypto";
 import { open, rm } from "node:fs/promises";
 import { KhwError } from "../../proto/errors.ts";
 import { io } from "./io.ts";
-import type { LargeFiles } from "./os.ts";
+
+/** Files too large for memory, and folders with their content. */
+export interface LargeFiles {
+  /**
+   * The file's bytes from the offset on, in chunks.
+   * @throws KhwError IO_FAILED
+   */
+  read(path: string, options?: { readonly from?: number; readonly to?: number }): AsyncIterable<Buffer>;
+  /**
+   * Writes a file with mode 0600, and returns its SHA-256 in hex; durable when it resolves. Replaces an existing
+   * file; a failure leaves a partial file.
+   */
+  write(path: string, chunks: AsyncIterable<Uint8Array>, maxBytes: number): Promise<string>;
+  /** No error if the folder does not exist. */
+  removeTree(path: string): Promise<void>;
+}
 
 const chunkBytes = 256 * 1024;
 

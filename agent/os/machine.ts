@@ -2,7 +2,11 @@ import { readFile, statfs } from "node:fs/promises";
 import { availableParallelism, loadavg, uptime } from "node:os";
 import type { Machine } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { io } from "./io.ts";
-import type { MachineFacts } from "./os.ts";
+
+/** The machine facts that `status` shows. */
+export interface MachineFacts {
+  read(): Promise<Machine>;
+}
 
 const diskPath = "/var/lib";
 

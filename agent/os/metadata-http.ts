@@ -2,7 +2,7 @@ import { get, type IncomingMessage } from "node:http";
 import { type Backoff, backoffMillis } from "../../proto/backoff.ts";
 import { KhwError } from "../../proto/errors.ts";
 import { codeOf } from "./io.ts";
-import type { Clock } from "./os.ts";
+import type { Clock } from "./clock.ts";
 
 export interface MetadataOptions {
   readonly signal: AbortSignal;

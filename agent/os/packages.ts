@@ -4,9 +4,29 @@ import { refuse, show } from "../../proto/validate.ts";
 import { type Look, waitFor } from "../../proto/wait-for.ts";
 import { deadline } from "./deadline.ts";
 import { orAbsent } from "./io.ts";
-import type { Clock, Packages, Systemd } from "./os.ts";
+import type { Clock } from "./clock.ts";
+import type { Systemd } from "./systemd.ts";
 import { run, type Ended } from "./run.ts";
 import { runTransient } from "./transient.ts";
+
+/** The distribution's packages. */
+export interface Packages {
+  /** The installed version; undefined if the package is not (completely) installed. */
+  installed(name: string): Promise<string | undefined>;
+  /**
+   * Updates apt's lists and installs a package in a transient unit; waits for a lock that another process holds.
+   * @throws KhwError PACKAGE_FAILED with apt's last lines
+   */
+  install(
+    name: string,
+    options: { readonly signal: AbortSignal; readonly progress: (text: string) => void },
+  ): Promise<void>;
+  /**
+   * Runs `nginx -t` in a transient unit.
+   * @throws KhwError SERVICE_FAILED with nginx's output
+   */
+  testNginx(signal: AbortSignal): Promise<void>;
+}
 
 export interface PackagesOptions {
   readonly systemd: Pick<Systemd, "stop">;

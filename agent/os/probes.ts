@@ -4,13 +4,66 @@ import { Agent as HttpsAgent, request as httpsRequest, type RequestOptions } fro
 import { isIP, type Socket } from "node:net";
 import { TLSSocket } from "node:tls";
 import { deadline } from "./deadline.ts";
-import { failureOf } from "./failure.ts";
+import { failureOf, type ProbeFailure } from "./failure.ts";
 import { codeOf } from "./io.ts";
 import { findListener, waitingConnections } from "./listener.ts";
 import { roundTrip, writes } from "./time-writes.ts";
-import type { Clock, ProbeResult, Probes } from "./os.ts";
+import type { Clock } from "./clock.ts";
 import { readSelf } from "./self.ts";
 import { askCertificate, certificateOf } from "./served-certificate.ts";
+import type { SelfFacts } from "./self.ts";
+import type { ServedCertificate } from "./served-certificate.ts";
+
+export interface ProbeResult {
+  /** The HTTP status; 0 without an answer. */
+  readonly status: number;
+  /** The first 4 KiB of the answer, or the reason why it is missing. */
+  readonly body: string;
+  /** Why there was no answer; absent if the reason is unknown, which proves nothing. */
+  readonly failure?: ProbeFailure;
+  /** The server's certificate, if it failed verification. */
+  readonly certificate?: ServedCertificate;
+}
+
+/** Requests from the machine itself. A failure to connect is a result, not an error. */
+export interface Probes {
+  /** Sends a GET. `caPem` undefined: the server's certificate is not verified. `host` replaces the Host header. */
+  http(
+    url: string,
+    options: {
+      readonly signal: AbortSignal;
+      readonly timeoutMillis: number;
+      readonly host?: string;
+      readonly caPem?: string;
+      readonly certPem?: string;
+      readonly keyPem?: string;
+      /** Keeps the connection for the next request, which follows soon. */
+      readonly keepAlive?: boolean;
+    },
+  ): Promise<ProbeResult>;
+  /**
+   * Measures small writes as etcd writes its log (fdatasync): the time until each is on disk, in milliseconds. The
+   * folder need not exist yet. Leaves no files.
+   */
+  writes(folder: string, options: { readonly count: number; readonly signal: AbortSignal }): Promise<number[]>;
+  /**
+   * Returns the milliseconds until a host accepts or refuses a TCP connection; undefined if it does neither in
+   * time.
+   */
+  roundTrip(
+    host: string,
+    options: { readonly port: number; readonly timeoutMillis: number; readonly signal: AbortSignal },
+  ): Promise<number | undefined>;
+  /**
+   * Returns how many connections wait to be accepted at a TCP port of any address, from the kernel's tables;
+   * undefined without a listener.
+   */
+  waiting(port: number): Promise<number | undefined>;
+  /** The agent's own condition. */
+  self(signal: AbortSignal): Promise<SelfFacts>;
+  /** Returns the process that listens on a TCP port of any address ("nginx", pid), or undefined. */
+  listener(port: number): Promise<{ readonly pid: number; readonly name: string } | undefined>;
+}
 
 const maxBodyBytes = 4096;
 

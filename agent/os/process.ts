@@ -1,6 +1,14 @@
 import { readFile, stat } from "node:fs/promises";
 import { io, isErrno } from "./io.ts";
-import type { RunningProcess } from "./os.ts";
+
+export interface RunningProcess {
+  readonly environment: Readonly<Record<string, string>>;
+  /** The command line, or the title that the process gave itself. */
+  readonly argv: readonly string[];
+  /** Inode and device of the executed program. */
+  readonly inode: bigint;
+  readonly device: bigint;
+}
 
 /**
  * Reads the command line and program of a running process from /proc; undefined if the process is gone, and for

@@ -2,7 +2,18 @@ import { once } from "node:events";
 import { connect, createServer } from "node:net";
 import { freemem } from "node:os";
 import { deadline } from "./deadline.ts";
-import type { SelfFacts } from "./os.ts";
+
+/** The results of the agent's checks of its own ability to see the machine. */
+export interface SelfFacts {
+  /** Why a connection to the agent's own listener got no answer; null if it got one. */
+  readonly loopback: string | null;
+  /** How late a timer ran, in milliseconds. */
+  readonly lateMillis: number;
+  /** Memory that the machine can still give, in bytes. */
+  readonly freeBytes: number;
+  /** The agent's share of the memory that it may use, from 0 to 1. */
+  readonly memoryShare: number;
+}
 
 const loopbackMillis = 1_000;
 const timerMillis = 20;

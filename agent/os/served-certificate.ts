@@ -1,7 +1,21 @@
 import { X509Certificate } from "node:crypto";
 import { request as httpsRequest, type RequestOptions } from "node:https";
 import { TLSSocket } from "node:tls";
-import type { ServedCertificate } from "./os.ts";
+
+/** A certificate that a server presented, and that server's clock. */
+export interface ServedCertificate {
+  /** For example "CN=kubernetes,O=Kubernetes". */
+  readonly subject: string;
+  /** SHA-256, in the format of X509Certificate. */
+  readonly fingerprint: string;
+  /** In milliseconds since the epoch. */
+  readonly validFrom: number;
+  readonly validTo: number;
+  /**
+   * The time in the server's answer (its Date header), in milliseconds since the epoch; absent without that header.
+   */
+  readonly serverTime?: number;
+}
 
 /**
  * Returns the certificate of a server whose verification failed. A second request, without verification, reads it;

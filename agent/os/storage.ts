@@ -4,7 +4,8 @@ import { KhwError } from "../../proto/errors.ts";
 import { show } from "../../proto/validate.ts";
 import { exchange, type HttpAnswer } from "./exchange.ts";
 import { codeOf } from "./io.ts";
-import type { LargeFiles, Clock } from "./os.ts";
+import type { Clock } from "./clock.ts";
+import type { LargeFiles } from "./large-files.ts";
 
 export interface StorageOptions {
   /** For example "https://storage.googleapis.com". */

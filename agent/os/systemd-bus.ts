@@ -3,7 +3,16 @@ import type { CallOptions, Message } from "dbus-native";
 import pLimit from "p-limit";
 import { KhwError } from "../../proto/errors.ts";
 import { listen } from "./listen.ts";
-import type { UnitChange } from "./os.ts";
+
+/**
+ * A change of a unit. If the event carries the new state, each event is reported by itself, although a later look
+ * may miss some states.
+ */
+export interface UnitChange {
+  readonly name: string;
+  readonly activeState?: string;
+  readonly subState?: string;
+}
 
 const service = "org.freedesktop.systemd1";
 const managerPath = "/org/freedesktop/systemd1";

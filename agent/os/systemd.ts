@@ -6,9 +6,87 @@ import { coalesce } from "./coalesce.ts";
 import { describeEnding, endingProperties } from "./ending.ts";
 import { readStarts } from "./journal.ts";
 import { listen } from "./listen.ts";
-import type { Systemd, UnitStatus } from "./os.ts";
 import { readProcess } from "./process.ts";
 import { connectSystemd, type SystemdBus } from "./systemd-bus.ts";
+import type { RunningProcess } from "./process.ts";
+import type { UnitChange } from "./systemd-bus.ts";
+
+/** The files from which systemd loaded a unit. */
+export interface UnitSources {
+  /** The unit's own file; empty if the unit is not loaded. */
+  readonly fragment: string;
+  /** In the order in which systemd reads them. */
+  readonly dropIns: readonly string[];
+}
+
+export interface UnitStatus {
+  readonly loadState: string;
+  readonly activeState: string;
+  readonly subState: string;
+  /** "enabled", "disabled", ...; empty if the unit has no unit file. */
+  readonly unitFileState: string;
+  /** systemd's word for how the unit last ended: "success", "exit-code", "start-limit-hit", ... */
+  readonly result: string;
+  /** Whether the unit's files on disk differ from those that systemd has loaded. */
+  readonly needsReload: boolean;
+  readonly mainPid: number;
+  /** When the unit became active, in milliseconds since the epoch; 0 if it never did. */
+  readonly activeSince: number;
+  /** The same moment on Clock.monotonic. */
+  readonly activeMonotonic: number;
+  /**
+   * When the unit's state last changed (start, stop or reload: StateChangeTimestamp), in milliseconds since the
+   * epoch.
+   */
+  readonly stateSince: number;
+  readonly restarts: number;
+  /** Whether systemd skipped the last start because a condition of the unit did not hold; absent if it did not. */
+  readonly unmet?: boolean;
+}
+
+/** The service manager, over D-Bus. Unit names have their suffix. */
+export interface Systemd {
+  unit(name: string): Promise<UnitStatus>;
+  /** The files of the unit that is loaded now. */
+  sources(name: string): Promise<UnitSources>;
+  /** daemon-reload; calls made during a reload share the next one. */
+  reload(): Promise<void>;
+  enable(name: string): Promise<void>;
+  /**
+   * Waits for the job's end.
+   * @throws KhwError SERVICE_FAILED with the job's result
+   */
+  start(name: string, signal: AbortSignal): Promise<void>;
+  restart(name: string, signal: AbortSignal): Promise<void>;
+  stop(name: string, signal: AbortSignal): Promise<void>;
+  /** Makes the service read its configuration again (ExecReload). */
+  reloadService(name: string, signal: AbortSignal): Promise<void>;
+  /** Resolves at the unit's next change of state; rejects with the signal's reason when it aborts. */
+  changed(name: string, signal: AbortSignal): Promise<void>;
+  /**
+   * Calls the listener at every change of these units, until the returned function is called. Reports all units
+   * when changes may have been missed: after a reconnection, or after systemd has loaded its files again.
+   */
+  watch(names: readonly string[], listener: (change: UnitChange) => void): () => void;
+  /** Sends SIGKILL to all processes of the unit; no error if it has no process. */
+  kill(name: string): Promise<void>;
+  /** Lets a unit that systemd gave up on start again; no error if it is not loaded. */
+  resetFailed(name: string): Promise<void>;
+  /** The last lines of the unit's journal since its last start, oldest first. */
+  journal(name: string, lines: number): Promise<string[]>;
+  /**
+   * The lines of the unit's last starts, one list for each start, oldest first, taken from the last lines of its
+   * journal. Flags and stacks are left out.
+   */
+  starts(name: string, lines: number): Promise<string[][]>;
+  /**
+   * Describes how the service's last process ended, in systemd's journal words, even if the journal missed the
+   * line. Empty while a process runs, and after a successful end.
+   */
+  ending(name: string): Promise<string[]>;
+  /** The command line and program of a running process; undefined if it is gone. */
+  process(pid: number): Promise<RunningProcess | undefined>;
+}
 
 export interface SystemdOptions {
   /** A D-Bus address. */

@@ -2,12 +2,14 @@ import { open, rm, stat } from "node:fs/promises";
 import { connect } from "node:net";
 import { dirname, join } from "node:path";
 import { io, isErrno, orAbsent } from "./io.ts";
-import type { Probes } from "./os.ts";
 
 /** The size of etcd's log record for one small request. */
 const writeBytes = 2300;
 
-export const writes: Probes["writes"] = async (folder, { count, signal }) => {
+export async function writes(
+  folder: string,
+  { count, signal }: { readonly count: number; readonly signal: AbortSignal },
+): Promise<number[]> {
   const path = join(await existing(folder), ".khw-writes");
   return io(path, "cannot write", async () => {
     const times: number[] = [];
@@ -22,9 +24,16 @@ export const writes: Probes["writes"] = async (folder, { count, signal }) => {
     }
     return times;
   });
-};
+}
 
-export const roundTrip: Probes["roundTrip"] = (host, { port, timeoutMillis, signal }) => {
+export function roundTrip(
+  host: string,
+  {
+    port,
+    timeoutMillis,
+    signal,
+  }: { readonly port: number; readonly timeoutMillis: number; readonly signal: AbortSignal },
+): Promise<number | undefined> {
   const begun = performance.now();
   return new Promise((resolve, reject) => {
     const limit = AbortSignal.any([signal, AbortSignal.timeout(timeoutMillis)]);
@@ -40,7 +49,7 @@ export const roundTrip: Probes["roundTrip"] = (host, { port, timeoutMillis, sign
       else resolve(undefined);
     });
   });
-};
+}
 
 async function existing(folder: string): Promise<string> {
   return (await orAbsent(() => stat(folder))) === undefined ? existing(dirname(folder)) : folder;

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { KhwError } from "../../proto/errors.ts";
-import type { Systemd } from "./os.ts";
+import type { Systemd } from "./systemd.ts";
 import { plainLanguage, run, type Ended } from "./run.ts";
 
 export interface TransientOptions {

@@ -1,6 +1,7 @@
 import { KhwError } from "../../proto/errors.ts";
 import type { WithEtcd } from "../../proto/desired.ts";
-import type { Files, Os } from "../os/os.ts";
+import type { Files } from "../os/files.ts";
+import type { Os } from "../os/os.ts";
 import { etcdMemberFolder, etcdRecordFile, unitFolder } from "../paths.ts";
 import { type InitialCluster, initialCluster, renderEtcd } from "../render/etcd.ts";
 import { type MemberRecord, readMemberRecord } from "../etcd/record.ts";

@@ -24,7 +24,7 @@ import type { MachineLock } from "../state/machine-lock.ts";
 export interface Reconciler {
   /**
    * Returns the current differences.
-   * @throws KhwError PREFLIGHT_FAILED if no desired state is kept yet
+   * @throws KhwError NO_STATE if no desired state is kept yet
    */
   plan(signal: AbortSignal): Promise<GetPlanResponse>;
   /** Returns the reason why it makes no progress, for the watchdog's keep-alive; undefined if it does. */
@@ -144,10 +144,10 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
       const kept = keptState.current();
       const damage = keptState.damage();
       if (damage !== undefined) {
-        throw new KhwError("PREFLIGHT_FAILED", damage, { hint: "run `khw-client bootstrap`: it is written again" });
+        throw new KhwError("NO_STATE", damage, { hint: "run `khw-client bootstrap`: it is written again" });
       }
       if (kept === undefined) {
-        throw new KhwError("PREFLIGHT_FAILED", "this agent keeps no state yet: no operation has succeeded here", {
+        throw new KhwError("NO_STATE", "this agent keeps no state yet: no operation has succeeded here", {
           hint: "run `khw-client bootstrap`",
         });
       }

@@ -7,7 +7,7 @@ import {
   DriftPolicy,
   type Etcd as WireEtcd,
 } from "../../proto/gen/khw/agent/v1/agent.ts";
-import type { Files } from "../os/os.ts";
+import type { Files } from "../os/files.ts";
 import { openRecordFile } from "./record-file.ts";
 
 /** The desired state that the agent keeps the machine in: that of the last successful operation. */

@@ -1,5 +1,5 @@
 import { KhwError } from "../../proto/errors.ts";
-import type { Clock } from "../os/os.ts";
+import type { Clock } from "../os/clock.ts";
 
 /**
  * Serializes changes of the machine. A requested operation holds the lock until it is done, and others are refused

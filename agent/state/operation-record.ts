@@ -1,5 +1,5 @@
 import { Operation, OperationState } from "../../proto/gen/khw/agent/v1/agent.ts";
-import type { Files } from "../os/os.ts";
+import type { Files } from "../os/files.ts";
 import { openRecordFile, type RecordFile } from "./record-file.ts";
 
 /** The last operation, on disk: an agent that was killed reads it at its next start. */

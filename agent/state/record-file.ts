@@ -1,6 +1,6 @@
 import { dirname } from "node:path";
 import { toKhwError } from "../../proto/errors.ts";
-import type { Files } from "../os/os.ts";
+import type { Files } from "../os/files.ts";
 
 /** A small file with state of the agent, read once when it is opened. */
 export interface RecordFile<T> {

@@ -2,7 +2,8 @@ import { createHash } from "node:crypto";
 import { dirname } from "node:path";
 import type { Step, TextDifference } from "../../proto/step.ts";
 import { KhwError } from "../../proto/errors.ts";
-import type { FileFacts, Files, Os } from "../os/os.ts";
+import type { FileFacts, Files } from "../os/files.ts";
+import type { Os } from "../os/os.ts";
 
 /** Makes a folder with this mode, owned by root. */
 export function folder(path: string, mode: number, needs: readonly string[] = ["identity"]): Step<Os> {

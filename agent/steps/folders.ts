@@ -1,7 +1,8 @@
 import { dirname, resolve } from "node:path";
 import { type DesiredState, hasEtcd } from "../../proto/desired.ts";
 import type { Step } from "../../proto/step.ts";
-import type { FileFacts, Files, Os } from "../os/os.ts";
+import type { FileFacts, Files } from "../os/files.ts";
+import type { Os } from "../os/os.ts";
 import {
   configFolder,
   credentialFile,

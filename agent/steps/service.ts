@@ -1,7 +1,8 @@
 import { KhwError } from "../../proto/errors.ts";
 import type { Drift, Step } from "../../proto/step.ts";
 import { componentFailure } from "../diagnose/failure.ts";
-import type { Os, UnitStatus } from "../os/os.ts";
+import type { Os } from "../os/os.ts";
+import type { UnitStatus } from "../os/systemd.ts";
 import { dropInFolder, inputsDropIn, unitFile, unitFolder, wantsFolder } from "../paths.ts";
 import { inputsVariable, renderInputsDropIn } from "../render/drop-in.ts";
 import { foreignDropIns } from "./drop-ins.ts";

@@ -1,4 +1,4 @@
-import type { Files } from "../os/os.ts";
+import type { Files } from "../os/files.ts";
 import { startFile, startFolder } from "../paths.ts";
 import type { StartRecord } from "../render/drop-in.ts";
 

@@ -1,4 +1,4 @@
-import type { UnitStatus } from "../os/os.ts";
+import type { UnitStatus } from "../os/systemd.ts";
 
 /** Results that no ordered stop has: a stop sends SIGTERM, which systemd does not count as a failure. */
 const violentResults: ReadonlySet<string> = new Set(["signal", "core-dump", "oom-kill", "watchdog", "resources"]);

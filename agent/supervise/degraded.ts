@@ -3,7 +3,8 @@ import type { Diagnosis } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { degradedCauses, silentlyDegraded } from "../diagnose/degraded.ts";
 import { diagnoseRunning } from "../diagnose/running.ts";
 import type { HealthCheck } from "../health/health.ts";
-import type { Os, UnitStatus } from "../os/os.ts";
+import type { Os } from "../os/os.ts";
+import type { UnitStatus } from "../os/systemd.ts";
 
 /**
  * Finds the cause that keeps a running component from its work. The cause comes from the journal, which is not read

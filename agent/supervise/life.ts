@@ -1,5 +1,5 @@
 import { failingChecks, type HealthCheck } from "../health/health.ts";
-import type { ProbeResult } from "../os/os.ts";
+import type { ProbeResult } from "../os/probes.ts";
 
 /** Whether a component is alive. A dead component is restarted. An unhealthy one that is alive is only reported. */
 export type Liveness =

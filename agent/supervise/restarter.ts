@@ -1,5 +1,5 @@
 import { KhwError } from "../../proto/errors.ts";
-import type { Clock } from "../os/os.ts";
+import type { Clock } from "../os/clock.ts";
 import { backoffMillis } from "../../proto/backoff.ts";
 import { restartBackoff } from "./backoff.ts";
 

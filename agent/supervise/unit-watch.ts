@@ -1,7 +1,8 @@
 import type { Component } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { HealthCheck } from "../health/health.ts";
 import { coalesce } from "../os/coalesce.ts";
-import type { Os, UnitStatus } from "../os/os.ts";
+import type { Os } from "../os/os.ts";
+import type { UnitStatus } from "../os/systemd.ts";
 import { type ComponentFacts, inactiveReason, installedVersion, isHere, toComponent } from "../health/status.ts";
 
 /** The last known state of a component, and the means to update it. */

@@ -63,7 +63,7 @@ function failed({ where, title }: DoctorCheck, error: KhwError): CheckResult {
 }
 
 function notRun(title: string, reason: string): CheckResult[] {
-  return [{ where: places.cluster, title, outcome: "not run", reason: new KhwError("PREFLIGHT_FAILED", reason) }];
+  return [{ where: places.cluster, title, outcome: "not run", reason: new KhwError("NOT_RUN", reason) }];
 }
 
 /** Whether there is no error and every check ran. */

@@ -84,7 +84,7 @@ function skipReason({ address: { name: node } }: AgentNode, { outcomes, signal }
   }
   const failed = outcomes.find(({ error }) => error !== undefined)?.node.address.name;
   if (failed === undefined) return undefined;
-  return new KhwError("PREFLIGHT_FAILED", `skipped because ${failed} failed; this node is unchanged`, {
+  return new KhwError("SKIPPED", `skipped because ${failed} failed; this node is unchanged`, {
     node,
     hint: `repair ${failed} first`,
   });

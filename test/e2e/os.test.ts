@@ -2,7 +2,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { build } from "esbuild";
 import t from "tap";
-import type { UnitStatus } from "../../agent/os/os.ts";
+import type { UnitStatus } from "../../agent/os/systemd.ts";
 import type { Call, Outcome } from "../fixtures/os-driver.ts";
 import { startTestbed } from "../testbed/index.ts";
 

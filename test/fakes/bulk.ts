@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { LargeFiles } from "../../agent/os/os.ts";
+import type { LargeFiles } from "../../agent/os/large-files.ts";
 import { KhwError } from "../../proto/errors.ts";
 import type { FakeFiles } from "./files.ts";
 

@@ -1,4 +1,4 @@
-import type { EtcdServers } from "../../agent/os/os.ts";
+import type { EtcdServers } from "../../agent/os/etcd-servers.ts";
 import { KhwError } from "../../proto/errors.ts";
 
 export interface FakeMember {

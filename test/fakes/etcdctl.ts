@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { Etcdctl } from "../../agent/os/os.ts";
+import type { Etcdctl } from "../../agent/os/etcdctl.ts";
 import { KhwError } from "../../proto/errors.ts";
 import type { FakeFiles } from "./files.ts";
 

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { basename, dirname } from "node:path";
-import type { FileFacts, Files } from "../../agent/os/os.ts";
+import type { FileFacts, Files } from "../../agent/os/files.ts";
 import { KhwError } from "../../proto/errors.ts";
 
 interface Entry {

@@ -1,7 +1,10 @@
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { basename } from "node:path";
-import type { Clock, Os, ProbeResult, SelfFacts } from "../../agent/os/os.ts";
+import type { Clock } from "../../agent/os/clock.ts";
+import type { Os } from "../../agent/os/os.ts";
+import type { ProbeResult } from "../../agent/os/probes.ts";
+import type { SelfFacts } from "../../agent/os/self.ts";
 import { KhwError } from "../../proto/errors.ts";
 import type { Identity, LogEntry, Machine } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { createFakeEtcd, type FakeEtcd } from "./etcd.ts";

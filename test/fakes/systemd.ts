@@ -1,5 +1,7 @@
 import { EventEmitter, once } from "node:events";
-import type { RunningProcess, Systemd, UnitChange, UnitStatus } from "../../agent/os/os.ts";
+import type { RunningProcess } from "../../agent/os/process.ts";
+import type { Systemd, UnitStatus } from "../../agent/os/systemd.ts";
+import type { UnitChange } from "../../agent/os/systemd-bus.ts";
 import { KhwError } from "../../proto/errors.ts";
 import type { FakeFiles } from "./files.ts";
 

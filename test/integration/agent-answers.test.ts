@@ -213,7 +213,7 @@ t.test("a viewer may look at everything and change nothing; another node's agent
   t.strictSame(await collect(viewer.listEvents(all)), []);
   t.match(await failure((done) => viewer.getPlan({}, done)), {
     code: status.FAILED_PRECONDITION,
-    khw: { code: "PREFLIGHT_FAILED" },
+    khw: { code: "NO_STATE" },
   });
   // Its certificate is for being called, and is none for calling.
   const unknown = { code: status.PERMISSION_DENIED, khw: undefined };

@@ -213,7 +213,7 @@ t.test("nodes to spare follow one at a time, and only for as long as nothing fai
   );
   t.strictSame(
     outcomes.map(({ error }) => error?.code),
-    [undefined, undefined, "DOWNLOAD_FAILED", "PREFLIGHT_FAILED"],
+    [undefined, undefined, "DOWNLOAD_FAILED", "SKIPPED"],
   );
   t.strictSame(order, [...Array.from({ length: 3 }, () => ["operationStarted", "end"]).flat(), "end"]);
   t.strictSame(machines[3]?.changes(), [], "the last one is left as it was");

@@ -1,5 +1,5 @@
 import t, { type Test } from "tap";
-import type { EtcdServers } from "../../agent/os/os.ts";
+import type { EtcdServers } from "../../agent/os/etcd-servers.ts";
 import { connectNode } from "../../client/cluster/agent-client.ts";
 import { RestorePhase, Snapshot, SnapshotOrigin } from "../../proto/gen/khw/agent/v1/etcd.ts";
 import type { Role } from "../../proto/roles.ts";

@@ -2,7 +2,7 @@ import { KhwError } from "../../../proto/errors.ts";
 import { peerUrl as peerUrlOf } from "../../../proto/etcd.ts";
 import type { AdvanceRestoreRequest } from "../../../proto/gen/khw/agent/v1/etcd.ts";
 import { parseIPv4, parseNodeName, refuse, show } from "../../../proto/validate.ts";
-import type { Files } from "../../os/os.ts";
+import type { Files } from "../../os/files.ts";
 import { etcdDataFolder, unitFolder } from "../../paths.ts";
 import { parseSnapshotId } from "../snapshots/record.ts";
 

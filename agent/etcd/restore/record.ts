@@ -1,5 +1,5 @@
 import { Restore, RestorePhase } from "../../../proto/gen/khw/agent/v1/etcd.ts";
-import type { Files } from "../../os/os.ts";
+import type { Files } from "../../os/files.ts";
 import { openRecordFile } from "../../state/record-file.ts";
 
 /** The durable record of the machine's last restore, finished or not. */

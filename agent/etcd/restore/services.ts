@@ -4,7 +4,8 @@ import { KhwError, toKhwError } from "../../../proto/errors.ts";
 import { type Look, waitFor } from "../../../proto/wait-for.ts";
 import type { EtcdMember } from "../../../proto/gen/khw/agent/v1/etcd.ts";
 import { healthCheckOf } from "../../health/health.ts";
-import type { Os, Systemd } from "../../os/os.ts";
+import type { Os } from "../../os/os.ts";
+import type { Systemd } from "../../os/systemd.ts";
 import { ready } from "../../steps/ready.ts";
 
 const startMillis = 180_000;

@@ -1,4 +1,5 @@
-import type { Files, Systemd } from "../../os/os.ts";
+import type { Files } from "../../os/files.ts";
+import type { Systemd } from "../../os/systemd.ts";
 import { dropInFolder, restoringDropIn } from "../../paths.ts";
 
 /**

@@ -3,7 +3,7 @@ import { formatError, toKhwError } from "../../../proto/errors.ts";
 import type { SnapshotPolicy } from "../../../proto/etcd-snapshots.ts";
 import { type Snapshot, SnapshotOrigin, type SnapshotRun } from "../../../proto/gen/khw/agent/v1/etcd.ts";
 import { coalesce } from "../../os/coalesce.ts";
-import type { Clock } from "../../os/os.ts";
+import type { Clock } from "../../os/clock.ts";
 import { mayPass } from "../../os/storage.ts";
 import type { Snapshots } from "./snapshots.ts";
 

@@ -1,6 +1,7 @@
 import type { Snapshot, SnapshotOrigin } from "../../../proto/gen/khw/agent/v1/etcd.ts";
 import { KhwError } from "../../../proto/errors.ts";
-import type { LargeFiles, Files } from "../../os/os.ts";
+import type { Files } from "../../os/files.ts";
+import type { LargeFiles } from "../../os/large-files.ts";
 import { decodeRecord, encodeRecord, parseSnapshotId } from "./record.ts";
 
 /**

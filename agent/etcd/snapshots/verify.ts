@@ -1,5 +1,7 @@
 import { KhwError } from "../../../proto/errors.ts";
-import type { LargeFiles, Etcdctl, Files } from "../../os/os.ts";
+import type { Etcdctl } from "../../os/etcdctl.ts";
+import type { Files } from "../../os/files.ts";
+import type { LargeFiles } from "../../os/large-files.ts";
 
 /** The results of a verification. */
 export interface Proof {

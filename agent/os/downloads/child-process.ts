@@ -1,7 +1,7 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { extname } from "node:path";
 import { fromDetail, KhwError } from "../../../proto/errors.ts";
-import type { DownloadedText, Downloads } from "../os.ts";
+import type { DownloadedText, Downloads } from "../downloads.ts";
 import type { Order, Report, Work } from "./messages.ts";
 
 /** Longer than the pause between the download of a digest and the start of its file. */

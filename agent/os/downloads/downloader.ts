@@ -6,7 +6,7 @@ import { toDetail, toKhwError } from "../../../proto/errors.ts";
 import { guardPeerCertificates } from "../../../proto/peer-certificate.ts";
 import { createClock } from "../clock.ts";
 import { createDownloads } from "../downloads.ts";
-import type { DownloadedText } from "../os.ts";
+import type { DownloadedText } from "../downloads.ts";
 import type { Order, Report, Work } from "./messages.ts";
 
 guardPeerCertificates();

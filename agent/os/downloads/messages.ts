@@ -1,5 +1,5 @@
 import type { ErrorDetail } from "../../../proto/gen/khw/agent/v1/agent.ts";
-import type { DownloadedText, DownloadRequest } from "../os.ts";
+import type { DownloadedText, DownloadRequest } from "../downloads.ts";
 
 /** A download order of the agent. A file has `to` and `sha256`; a text has neither. */
 export interface Work extends Omit<DownloadRequest, "signal"> {

@@ -5,7 +5,7 @@ import { degradedCauses } from "../../../../agent/diagnose/degraded.ts";
 import { diagnoseRunning } from "../../../../agent/diagnose/running.ts";
 import { causeTable } from "../../../../agent/diagnose/table.ts";
 import { explainHealth, healthCheckOf } from "../../../../agent/health/health.ts";
-import type { ProbeResult } from "../../../../agent/os/os.ts";
+import type { ProbeResult } from "../../../../agent/os/probes.ts";
 import { explainTls } from "../../../../agent/tls-failure.ts";
 import { renderKubeApiserver } from "../../../../agent/render/kube-apiserver.ts";
 import { createFakeOs } from "../../../fakes/os.ts";

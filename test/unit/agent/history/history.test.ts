@@ -4,7 +4,7 @@ import { join } from "node:path";
 import t, { type Test } from "tap";
 import { type History, openHistory } from "../../../../agent/history/history.ts";
 import { createFiles } from "../../../../agent/os/files.ts";
-import type { Files } from "../../../../agent/os/os.ts";
+import type { Files } from "../../../../agent/os/files.ts";
 import { KhwError } from "../../../../proto/errors.ts";
 import { type HistoryEvent, HistoryKind } from "../../../../proto/gen/khw/agent/v1/agent.ts";
 import { createFakeClock } from "../../../fakes/os.ts";

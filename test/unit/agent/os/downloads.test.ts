@@ -9,7 +9,7 @@ import t, { type Test } from "tap";
 import { createDownloads } from "../../../../agent/os/downloads.ts";
 import { type Bounds, defaultBounds } from "../../../../agent/os/downloads/file-sink.ts";
 import { KhwError } from "../../../../proto/errors.ts";
-import type { Clock } from "../../../../agent/os/os.ts";
+import type { Clock } from "../../../../agent/os/clock.ts";
 import {
   begin,
   content,

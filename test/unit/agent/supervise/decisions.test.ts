@@ -1,7 +1,9 @@
 /** What the supervisor decides, without a machine. */
 import t from "tap";
 import { healthCheckOf } from "../../../../agent/health/health.ts";
-import type { ProbeFailure, ProbeResult, UnitStatus } from "../../../../agent/os/os.ts";
+import type { ProbeFailure } from "../../../../agent/os/failure.ts";
+import type { ProbeResult } from "../../../../agent/os/probes.ts";
+import type { UnitStatus } from "../../../../agent/os/systemd.ts";
 import { isReported, restartBackoff } from "../../../../agent/supervise/backoff.ts";
 import { backoffMillis } from "../../../../proto/backoff.ts";
 import { crashed } from "../../../../agent/supervise/crash.ts";

@@ -1,7 +1,7 @@
 /** When a component that runs is looked into, and when it is not. */
 import t from "tap";
 import { healthCheckOf } from "../../../../agent/health/health.ts";
-import type { UnitStatus } from "../../../../agent/os/os.ts";
+import type { UnitStatus } from "../../../../agent/os/systemd.ts";
 import { createDegradation } from "../../../../agent/supervise/degraded.ts";
 import { createFakeOs } from "../../../fakes/os.ts";
 
