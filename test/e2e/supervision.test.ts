@@ -1,14 +1,11 @@
 /** What happens to a control plane that stands, and what its agents make of it: a fault of each kind, etcd without quorum, a lost plug. */
-import { setTimeout as delay } from "node:timers/promises";
-
 import t from "tap";
 
 import { components } from "../../proto/components.ts";
 import { type Fault, faults } from "../faults/faults.ts";
 import { allWell, measure } from "../faults/measure.ts";
 import { ailments, watchNodes } from "../faults/watch.ts";
-import { journal, openScene, scenario } from "../fixtures/faults.ts";
-import { given } from "../fixtures/given.ts";
+import { openScene, scenario } from "../fixtures/faults.ts";
 import type { TestbedNode } from "../testbed/index.ts";
 
 const deadlineMillis = 120_000;
@@ -31,16 +28,6 @@ const kinds: readonly (readonly [node: number, fault: string])[] = [
   [2, "`systemctl stop` of kube-scheduler"],
   [0, "`kill -9` of kube-apiserver"],
 ];
-
-/** The duration of a wrong clock: longer than an agent needs to call an API server dead. */
-const wrongClockMillis = 20_000;
-const day = 86_400;
-
-/** How often the agent's journal says that it refuses callers, for this reason. */
-async function refusals(node: TestbedNode, reason: string): Promise<number> {
-  const lines = (await journal(node)).split("\n");
-  return lines.filter((line) => line.includes(reason) && line.includes(": refuses callers")).length;
-}
 
 /** What would be another after a restart by anybody. */
 async function processes(node: TestbedNode, units: readonly string[]): Promise<string> {
@@ -106,37 +93,6 @@ t.test("the agent that stays", async (t) => {
     );
     t.strictSame(supervised(), restarts, "and no restart by the agent");
   });
-
-  await scenario(
-    t,
-    "an agent with a wrong clock refuses callers, changes nothing, and goes on by the right clock",
-    async (t) => {
-      const skewed = [
-        { node: node(0), seconds: -30 * day, reason: "is valid only from" },
-        { node: node(1), seconds: 730 * day, reason: "expired on" },
-      ] as const;
-      const agent = "khw-agent.service";
-      await Promise.all(
-        skewed.map(async ({ node, seconds, reason }) => {
-          const before = await processes(node, ["etcd", "kube-apiserver", "nginx"]);
-          const refuses = (): Promise<number> => refusals(node, reason);
-          const earlier = await refuses();
-          await node.skewClock(agent, seconds);
-          await node.must(["systemctl", "restart", agent]);
-          const own = await processes(node, [agent]);
-          await given(`${node.name} refuses callers`, async () => ((await refuses()) > earlier ? true : undefined));
-          const called = await workstation.khw(["status", "--nodes", node.name]);
-          t.not(called.code, 0, `${node.name} answers nobody: ${called.stdout}`);
-          await delay(wrongClockMillis);
-          t.equal(await processes(node, ["etcd", "kube-apiserver", "nginx"]), before, node.name);
-          t.equal(await processes(node, [agent]), own, "the agent does not exit");
-          await node.skewClock(agent, 0);
-          await node.must(["systemctl", "restart", agent]);
-        }),
-      );
-      await settled();
-    },
-  );
 
   await scenario(t, "a node that lost its power comes back without a client", async (t) => {
     const first = node(0);
