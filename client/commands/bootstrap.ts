@@ -18,20 +18,15 @@ export interface BootstrapOptions {
   readonly allowDowngrade: boolean;
 }
 
-/**
- * Turns the nodes into a control plane behind a load balancer, and verifies that it works. Exit code 0, 130, or an
- * error.
- */
+/** Turns the nodes into a control plane behind a load balancer, and verifies it. Exit code 0, 130, or an error. */
 export async function bootstrap(
   config: ClusterConfig,
   context: Context,
   { output, allowDowngrade }: BootstrapOptions,
 ): Promise<number> {
   refuseNoNodes(config);
-  const { signal } = context;
-  const progress = await openProgress(output, context);
+  const [progress, { signal }] = [await openProgress(output, context), context];
   const options = { progress, signal };
-
   const created = await provideManagement(config.management);
   for (const path of created) note(progress, `${path}: made, for this client and the agents`);
   await using opened = await openCluster(config, signal);
