@@ -33,13 +33,9 @@ function checksOf(name: string, facts: Facts): DoctorCheck[] {
       [...components.map((component) => component.name), "khw-agent"].includes(subject),
     ),
     check("its components stay up", ({ status }) => status.components.flatMap((one) => restarts(name, one))),
-    ...(release === undefined
-      ? []
-      : [
-          check(`its components are ${release}`, ({ status }) =>
-            status.components.flatMap((one) => version(one, release)),
-          ),
-        ]),
+    check(`its components are ${release ?? "of one release"}`, ({ status: { components } }) =>
+      components.flatMap((one) => version(one, release ?? runningRelease(components))),
+    ),
     problems("its certificates are good for 30 days", ({ subject }, { certificates }) =>
       certificates.some(({ path }) => path === subject),
     ),
@@ -87,10 +83,15 @@ function restarts(node: string, component: Component): Omit<Finding, "where">[] 
   return [{ severity: "warning", subject, message, remedy: `khw-client logs ${node} ${subject} --since 1h` }];
 }
 
+/** Returns the release of the API server, which the other components must not be newer or older than. */
+function runningRelease(components: readonly Component[]): string {
+  return components.find(({ name }) => name === "kube-apiserver")?.version ?? "";
+}
+
 function version({ name: subject, version: found }: Component, wanted: string): Omit<Finding, "where">[] {
   const known: readonly string[] = kubernetesComponents;
-  if (!known.includes(subject) || found === "" || found === wanted) return [];
-  const message = `is ${found}, where kubernetes.version is ${wanted}`;
+  if (!known.includes(subject) || found === "" || wanted === "" || found === wanted) return [];
+  const message = `is ${found}, and must be ${wanted}`;
   return [{ severity: "warning", subject, message, remedy: "khw-client plan, then khw-client bootstrap" }];
 }
 

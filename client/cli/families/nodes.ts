@@ -5,7 +5,7 @@ import type { CommandSpec } from "../command.ts";
 import { journals } from "../../config/journals.ts";
 import { desired, reaching, rotating } from "./settings.ts";
 
-const allowDowngrade = new Option("--allow-downgrade", "allow an older patch, or the way back from an update");
+const allowDowngrade = new Option("--allow-downgrade", "accept an older release");
 
 /** Commands that build the control plane, show its state, and work on its nodes. */
 export const nodeCommands: readonly CommandSpec[] = [
@@ -13,7 +13,7 @@ export const nodeCommands: readonly CommandSpec[] = [
     path: ["bootstrap"],
     summary: "set up or repair the control plane and its load balancer, then verify it",
     details:
-      "The machines need only the agent's package. Missing certificates and etcd members are created, and waiting agents are enrolled. Only what differs is changed, so use the same command to change the version or flags, to repair, and to try again. khw.lock, beside khw.yaml, records the digest of each program at its first use: commit the file. Ctrl-C detaches: the agents go on, and the same command attaches again.",
+      "The machines need only the agent's package. Missing certificates and etcd members are created, and waiting agents are enrolled. Only what differs is changed, so use the same command for changes, repairs and retries. Commit khw.lock, which records the digests of the programs. Ctrl-C detaches: the agents go on, and the same command attaches again.",
     examples: [
       "khw-client bootstrap --nodes controller-0,1,2",
       "khw-client bootstrap --nodes a=192.0.2.1,b=192.0.2.2,c=192.0.2.3 --load-balancer none --public-address 192.0.2.9",
