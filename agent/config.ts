@@ -100,7 +100,7 @@ function section(place: string, value: unknown, known: readonly string[]): Recor
   const entries = Object.entries(value);
   const unknown = entries.find(([key]) => !known.includes(key));
   if (unknown !== undefined)
-    invalid(place === "" ? unknown[0] : `${place}.${unknown[0]}`, `is not a key; known are ${known.join(", ")}`);
+    invalid(place === "" ? unknown[0] : `${place}.${unknown[0]}`, `is not a key; the keys are ${known.join(", ")}`);
   return Object.fromEntries(entries);
 }
 
@@ -108,7 +108,7 @@ function text(place: string, value: unknown, fallback?: string): string {
   if (value === undefined && fallback !== undefined) return fallback;
   return typeof value === "string" && value !== ""
     ? value
-    : invalid(place, value === undefined ? "is missing" : "is not a text");
+    : invalid(place, value === undefined ? "is missing" : "is not a string");
 }
 
 function path(place: string, value: unknown, fallback: string): string {

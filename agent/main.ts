@@ -30,13 +30,13 @@ const metadataMillis = 8_000;
 
 const usage = `usage: khw-agent [--config FILE] [--check-config | --request | --accept | --version]
 
-Runs on a Kubernetes controller and makes it what khw-client asks for.
+Runs on a Kubernetes controller and keeps it in the state that khw-client sets.
 
   --config FILE    the configuration (default /etc/khw-agent/config.yaml)
-  --check-config   check the configuration and the identity, and end
-  --request        make the agent's next key where there is none, print a signing request for it, and end
-  --accept         take the management CA's certificate and the agent's from standard input, and end
-  --version        print the version, and end
+  --check-config   check the configuration and the identity, and exit
+  --request        make the agent's next key if it is missing, print a signing request for it, and exit
+  --accept         read the management CA's certificate and the agent's from standard input, and exit
+  --version        print the version, and exit
 `;
 
 async function main(argv: readonly string[]): Promise<void> {
@@ -70,7 +70,7 @@ function parseOptions(argv: readonly string[]) {
     }).values;
   } catch (cause) {
     const message = cause instanceof Error ? cause.message : String(cause);
-    throw new KhwError("INVALID_ARGUMENT", message, { hint: "khw-agent --help lists the options", cause });
+    throw new KhwError("INVALID_ARGUMENT", message, { hint: "run `khw-agent --help` to see the options", cause });
   }
 }
 
@@ -87,7 +87,7 @@ async function serve(config: AgentConfig): Promise<void> {
   });
 
   let enrolled = false;
-  const tellStatus = (): void => notifier.status(enrolled ? "serving" : "waits to be enrolled: khw-client enrol");
+  const tellStatus = (): void => notifier.status(enrolled ? "serving" : "waits to be enrolled: run khw-client enrol");
   const node = nodeOpener({
     identity: () => findIdentity(config, signal),
     open: (identity) => {
@@ -102,7 +102,7 @@ async function serve(config: AgentConfig): Promise<void> {
     log,
     failed: (error) => {
       logError(error);
-      notifier.status("does not know which machine this is");
+      notifier.status("does not know this machine's identity");
     },
     signal,
   });
@@ -133,7 +133,7 @@ async function serve(config: AgentConfig): Promise<void> {
     () => {},
   );
 
-  log(`ending: ${await ended}`);
+  log(`stopping: ${await ended}`);
   await notifier.stopping();
   ending.abort(new KhwError("INTERRUPTED", "the agent was stopped", { hint: "run the command again to converge" }));
   await node().then(

@@ -148,7 +148,7 @@ async function openNode(options: NodeOptions): Promise<Node> {
 
 function operationEntry({ id, holder, state, error }: Operation): Entry {
   const entry = { kind: HistoryKind.HISTORY_KIND_OPERATION, subject: id };
-  if (state === OperationState.OPERATION_STATE_RUNNING) return { ...entry, message: `begun by ${holder}` };
+  if (state === OperationState.OPERATION_STATE_RUNNING) return { ...entry, message: `started by ${holder}` };
   if (error === undefined) return { ...entry, message: "done" };
   return { ...entry, message: "failed", cause: formatError(fromDetail(error)), problem: true };
 }

@@ -75,7 +75,7 @@ export function keepAlive({ stuck, send, log }: KeepAliveOptions): () => void {
   return () => {
     const reason = stuck();
     if (reason === undefined) send();
-    else if (reason !== said) log(`no longer tells the watchdog that all is well: ${reason}`);
+    else if (reason !== said) log(`withholds the watchdog's keep-alive: ${reason}`);
     said = reason;
   };
 }

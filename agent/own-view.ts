@@ -32,10 +32,10 @@ export function distrust(doubt: string): KhwError {
 }
 
 export function doubtOf(facts: SelfFacts): string | null {
-  if (facts.loopback !== null) return `the agent cannot reach a listener of its own: ${facts.loopback}`;
+  if (facts.loopback !== null) return `the agent cannot reach its own listener: ${facts.loopback}`;
   if (facts.lateMillis > lateMillis) return `the agent itself is ${Math.round(facts.lateMillis)} ms late`;
   if (facts.freeBytes < freeBytes) return `the machine has ${mebibytes(facts.freeBytes)} MiB of memory left`;
-  if (facts.memoryShare > memoryShare) return "the agent has used up the memory that its unit may use";
+  if (facts.memoryShare > memoryShare) return "the agent has reached the memory limit of its unit";
   return null;
 }
 

@@ -21,7 +21,7 @@ export async function explainTls(
   if (failure === "rejected") return `${body}: it does not accept ${credentialFile("kubernetes.pem")}`;
   if (certificate === undefined) return body;
   const { subject, validFrom, validTo } = certificate;
-  const place = (await fileOf(certificate, files)) ?? "a certificate that is in no file of this machine";
+  const place = (await fileOf(certificate, files)) ?? "a certificate that no file of this machine contains";
   const period = `valid from ${time(validFrom)} to ${time(validTo)}`;
   return `${body}: ${place} (${subject}), ${period}${aboutClock(certificate, clock.now())}`;
 }

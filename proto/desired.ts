@@ -127,7 +127,7 @@ function parseBinarySource(source: wire.BinarySource): BinarySource {
     sha256: Object.fromEntries(
       Object.entries(source.sha256).map(([name, digest]) => [
         programs.find((program) => program === name) ??
-          refuse("binaries.sha256", `${show(name)} is no program that khw installs`),
+          refuse("binaries.sha256", `${show(name)} is not a program that khw installs`),
         parseSha256(`binaries.sha256.${name}`, digest),
       ]),
     ),
@@ -184,10 +184,10 @@ function parseCredentials(credentials: readonly wire.Credential[]): Credential[]
   const parsed = credentials.map(({ name, sha256, content }): Credential => {
     const known =
       [...credentialNames, ...signingCredentialNames].find((credential) => credential === name) ??
-      refuse("credentials", `${show(name)} is none of the nine files`);
+      refuse("credentials", `${show(name)} is not one of the nine files`);
     parseSha256(`credentials.${name}`, sha256);
     if (content !== undefined && createHash("sha256").update(content).digest("hex") !== sha256) {
-      refuse(`credentials.${name}`, "the content is not that of its digest");
+      refuse(`credentials.${name}`, "the content does not match its digest");
     }
     return { name: known, sha256, content };
   });
@@ -217,7 +217,7 @@ export function signsSeparately({ credentials }: Pick<DesiredState, "credentials
 export function parseComponent(field: string, name: string): Component {
   return (
     components.find((component) => component === name) ??
-    refuse(field, `${show(name)} is no component`, `one of ${components.join(", ")}`)
+    refuse(field, `${show(name)} is not a component`, `one of ${components.join(", ")}`)
   );
 }
 
@@ -231,5 +231,5 @@ export function parsePortRange(field: string, text: string): string {
 
 function refuseDoubles(field: string, values: readonly string[]): void {
   const double = values.find((value, index) => values.indexOf(value) !== index);
-  if (double !== undefined) refuse(field, `${show(double)} stands there twice`);
+  if (double !== undefined) refuse(field, `${show(double)} is listed twice`);
 }

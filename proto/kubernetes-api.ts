@@ -51,7 +51,7 @@ export function createKubernetesApi({
       const fail = (cause: Error): void =>
         reject(
           new KhwError("UNREACHABLE", `${server} does not answer: ${cause.message}`, {
-            hint: "is the API server up and reachable from here?",
+            hint: "check that the API server runs and is reachable from here",
             cause,
           }),
         );
@@ -91,10 +91,14 @@ function refuseUnusable(credentials: { readonly ca: Buffer; readonly cert?: Buff
   try {
     createSecureContext(credentials);
   } catch (cause) {
-    throw new KhwError("CREDENTIAL_INVALID", "the certificate and key for the API server are no pair in PEM", {
-      hint: "give a certificate and its own key, as an admin kubeconfig holds them",
-      cause,
-    });
+    throw new KhwError(
+      "CREDENTIAL_INVALID",
+      "the certificate and key for the API server are not a matching pair in PEM",
+      {
+        hint: "give a certificate and its own key, as in an admin kubeconfig",
+        cause,
+      },
+    );
   }
 }
 

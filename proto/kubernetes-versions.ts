@@ -40,7 +40,7 @@ export const differences: readonly Difference[] = [
     from: 23,
     kind: "scheduler-config",
     apiVersion: "v1beta3",
-    why: "1.23 brought it and reads v1beta1 no more; 1.28 is the last to read it",
+    why: "1.23 introduced it and no longer reads v1beta1; 1.28 is the last to read it",
     source: "https://github.com/kubernetes/kubernetes/pull/119994",
   },
   {
@@ -55,7 +55,7 @@ export const differences: readonly Difference[] = [
     from: 25,
     kind: "scheduler-config",
     apiVersion: "v1",
-    why: "stable from 1.25 on, and from 1.29 on the only one",
+    why: "stable from 1.25 on; the only version from 1.29 on",
     source: "https://kubernetes.io/docs/reference/scheduling/config/",
   },
 ];

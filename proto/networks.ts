@@ -23,13 +23,13 @@ export function parseServiceCidr(field: string, text: string): Cidr {
   if (size < leastAddresses)
     refuse(
       field,
-      `${show(text)} has ${size} addresses, fewer than the ${leastAddresses} that kube-apiserver wants`,
+      `${show(text)} has ${size} addresses, fewer than the ${leastAddresses} that kube-apiserver requires`,
       hint,
     );
   if (size > mostAddresses)
     refuse(
       field,
-      `${show(text)} has ${size} addresses, more than the ${mostAddresses} that kube-apiserver takes`,
+      `${show(text)} has ${size} addresses, more than the ${mostAddresses} that kube-apiserver accepts`,
       hint,
     );
   return cidr;
@@ -42,7 +42,8 @@ export function parseServiceCidr(field: string, text: string): Cidr {
 export function parseUsableCidr(field: string, text: string): Cidr {
   const cidr = parseCidr(field, text);
   const found = reserved.find(([other]) => cidrsOverlap(cidr, parseCidr(field, other)));
-  if (found !== undefined) refuse(field, `${show(text)} lies in ${found[0]} (${found[1]})`, "for example 10.32.0.0/24");
+  if (found !== undefined)
+    refuse(field, `${show(text)} overlaps ${found[0]} (${found[1]})`, "for example 10.32.0.0/24");
   return cidr;
 }
 
@@ -65,8 +66,8 @@ export function refuseInside(networks: Readonly<Record<string, string>>, held: r
       if (number < first || number > last) continue;
       refuse(
         field,
-        `${show(text)} holds ${address}, the address of ${holder}`,
-        "give services and pods networks in which no machine is",
+        `${show(text)} contains ${address}, the address of ${holder}`,
+        "give services and pods networks without machines",
       );
     }
   }
@@ -86,7 +87,7 @@ export function parseServerName(field: string, value: string): string {
   if (isIP(value) === 6) {
     if (/^::ffff:/i.test(value))
       refuse(field, `${show(value)} is an IPv4 address in IPv6's form`, "write it as an IPv4 address");
-    if (value.includes("%")) refuse(field, `${show(value)} has a zone, which means something on one machine alone`);
+    if (value.includes("%")) refuse(field, `${show(value)} has a zone, which is valid on one machine only`);
     return value;
   }
   const labels = value.split(".");

@@ -100,7 +100,7 @@ function refuseDisorder(steps: readonly Step<never>[]): void {
   for (const { id, needs } of steps) {
     const missing = needs.find((need) => !known.has(need));
     if (missing !== undefined) {
-      throw new KhwError("INTERNAL", `step ${id} needs ${missing}, which does not stand before it`);
+      throw new KhwError("INTERNAL", `step ${id} needs ${missing}, which is not an earlier step`);
     }
     if (known.has(id)) throw new KhwError("INTERNAL", `two steps have the id ${id}`);
     known.add(id);
@@ -123,8 +123,8 @@ async function applyStep<Os>(step: Step<Os>, os: Os, { signal, emit }: RunOption
     if (rest !== null) {
       const explained = (await step.explain?.(os, rest)) ?? null;
       if (explained !== null) throw explained;
-      throw new KhwError("POSTCONDITION_FAILED", `applied, and yet: ${rest.summary}`, {
-        hint: "something else may be changing the machine at the same time; run the command again",
+      throw new KhwError("POSTCONDITION_FAILED", `still differs after apply: ${rest.summary}`, {
+        hint: "run the command again; another program may be changing the machine at the same time",
       });
     }
     return { outcome: "changed", millis: millis(), drift };

@@ -75,18 +75,18 @@ const longestText = 4096;
  */
 function refuseUnsafe(field: string, value: string): void {
   const bytes = Buffer.byteLength(value);
-  if (bytes > longestText) refuse(field, `${bytes} bytes are more than the ${longestText} that khw takes`);
+  if (bytes > longestText) refuse(field, `${bytes} bytes are more than the ${longestText} that khw accepts`);
   const unsafe = unsafeCharacter(value);
   if (unsafe === undefined) return;
   const code = `U+${(unsafe.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0")}`;
   const what = /\p{Cc}/u.test(unsafe) ? "a control character or a line break" : "a character that cannot be printed";
-  refuse(field, `${show(value)} holds ${what} (${code})`, "write the value on one line, in printable characters");
+  refuse(field, `${show(value)} contains ${what} (${code})`, "write the value on one line, in printable characters");
 }
 
 /** Parses a value for a command line: one line, no unsafe characters, no quotation marks, at most 4 KiB. */
 export function parseFlagValue(field: string, value: string): string {
   refuseUnsafe(field, value);
-  if (/['"]/.test(value)) refuse(field, `${show(value)} holds a quotation mark`, "write the value without quotes");
+  if (/['"]/.test(value)) refuse(field, `${show(value)} contains a quotation mark`, "write the value without quotes");
   return value;
 }
 
@@ -109,9 +109,9 @@ export function parseSha256(field: string, value: string): string {
 export function parseUrl(field: string, text: string, protocols: readonly string[]): string {
   const shown = show(text.replace(/\/\/[^/]*@/, "//"));
   const bytes = Buffer.byteLength(text);
-  if (bytes > longestText) refuse(field, `${bytes} bytes are more than the ${longestText} that khw takes`);
-  if (unsafeCharacter(text) !== undefined) refuse(field, `${shown} holds a character that no URL here may hold`);
-  if (/[\s"'\\,]/.test(text)) refuse(field, `${shown} holds a character that no URL here may hold`);
+  if (bytes > longestText) refuse(field, `${bytes} bytes are more than the ${longestText} that khw accepts`);
+  if (unsafeCharacter(text) !== undefined) refuse(field, `${shown} contains a character that is not allowed in a URL`);
+  if (/[\s"'\\,]/.test(text)) refuse(field, `${shown} contains a character that is not allowed in a URL`);
   const url = URL.parse(text) ?? refuse(field, `${shown} is not a URL`);
   if (!protocols.includes(url.protocol)) refuse(field, `${shown} is not a URL of kind ${protocols.join(" or ")}`);
   return text.replace(/\/+$/, "");

@@ -18,7 +18,7 @@ export function createCertificateReporter(history: History): (certificates: read
         if (!told.has(message)) history.append({ ...entry, message, problem: true });
       } else if (was !== undefined && was.expiresUnixMillis !== expiresUnixMillis) {
         const until = new Date(expiresUnixMillis).toISOString().slice(0, 10);
-        history.append({ ...entry, message: `${name} was replaced by one that expires on ${until}` });
+        history.append({ ...entry, message: `${name} was replaced by a certificate that expires on ${until}` });
       }
     }
   };

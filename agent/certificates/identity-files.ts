@@ -68,9 +68,9 @@ async function readFitting({ ca, certificate, key }: IdentityPaths): Promise<X50
   if (!own.verify(authority.publicKey)) throw invalid(certificate, `is not signed by the CA in ${ca}`);
   if (!own.checkPrivateKey(privateKey)) throw invalid(key, `is not the key of ${certificate}`);
   if (!(own.keyUsage ?? [serverUsage]).includes(serverUsage))
-    throw invalid(certificate, "is for calling agents, not for being one");
+    throw invalid(certificate, "is issued for callers, not for an agent");
   if (((await stat(key)).mode & 0o077) !== 0)
-    throw invalid(key, "may be read by others than its owner", `chmod 0600 ${key}`);
+    throw invalid(key, "is readable by other users than its owner", `chmod 0600 ${key}`);
   return own;
 }
 

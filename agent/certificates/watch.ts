@@ -59,13 +59,11 @@ export function watchCertificates(options: CertificateWatchOptions): () => Promi
     );
     if (ending.length > 0 && clock.now() - remindedAt >= dayMillis) {
       remindedAt = clock.now();
-      for (const { path, reason } of ending) log(`${path}: ${reason}: nobody can command this agent without it`);
+      for (const { path, reason } of ending) log(`${path}: ${reason}: without it no caller can use this agent`);
     }
   });
   const lookAgain = (): void =>
-    void look().catch((error: unknown) =>
-      log(`the certificates cannot be looked at: ${formatError(toKhwError(error))}`),
-    );
+    void look().catch((error: unknown) => log(`the certificates cannot be read: ${formatError(toKhwError(error))}`));
 
   const folders = [kubernetesFolder, etcdFolder, ...own.map((path) => dirname(path))];
   const stop = files.watch([...new Set(folders)], lookAgain);
@@ -99,7 +97,7 @@ async function factsOf(files: Files, path: string): Promise<string> {
 async function read({ files, clock }: Pick<Os, "files" | "clock">, path: string): Promise<Certificate[]> {
   try {
     const content = await files.read(path);
-    if (content === undefined) return [unreadable(path, "there is no such file")];
+    if (content === undefined) return [unreadable(path, "the file does not exist")];
     return certificatesIn(path, content.toString("latin1"), clock.now());
   } catch (error) {
     return [unreadable(path, toKhwError(error).message)];

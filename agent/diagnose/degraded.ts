@@ -68,7 +68,7 @@ export const degradedCauses: readonly Cause[] = [
     pattern: new RegExp(`^E.*${asked}.*: Unauthorized`),
     message: "the API server does not accept its credentials",
     remedy:
-      "make its kubeconfig anew as in lab 05, with a client certificate of the cluster's CA that has not expired, and run `khw-client bootstrap`",
+      "create its kubeconfig again as in lab 05, with a valid client certificate of the cluster's CA, and run `khw-client bootstrap`",
   },
   {
     id: "client-forbidden",
@@ -76,16 +76,16 @@ export const degradedCauses: readonly Cause[] = [
     pattern: new RegExp(
       `^E.*${asked}.* is forbidden: User "(?<user>[^"]*)" cannot (?<verb>\\w+) resource "(?<resource>[^"]+)"`,
     ),
-    message: "the API server knows it as {user}, who may not {verb} {resource}",
+    message: "the API server identifies it as {user}, which is not allowed to {verb} {resource}",
     remedy:
-      "issue the certificate in its kubeconfig for system:{component}, as in lab 04; if it is, restart an API server: that puts back the roles that belong to the name",
+      "issue the certificate in its kubeconfig for system:{component}, as in lab 04; if the certificate is right, restart an API server, which restores the roles of that name",
   },
   {
     id: "api-server-authority-unknown",
     components: clientComponents,
     pattern: new RegExp(`^E.*${asked}.*x509: certificate signed by unknown authority`),
-    message: "the API server's certificate is not of the authority in its kubeconfig",
-    remedy: "make its kubeconfig anew as in lab 05, with the CA that signed the API server's certificate",
+    message: "the API server's certificate is not signed by the CA in its kubeconfig",
+    remedy: "create its kubeconfig again as in lab 05, with the CA that signed the API server's certificate",
   },
   {
     id: "api-server-certificate-expired",
@@ -102,7 +102,7 @@ export const degradedCauses: readonly Cause[] = [
     ),
     message: "the API server that its kubeconfig names does not answer",
     remedy:
-      "see to kube-apiserver on this node; if that answers, correct the server in the kubeconfig (lab 05 has https://127.0.0.1:6443)",
+      "check kube-apiserver on this node; if it answers, correct the server in the kubeconfig (lab 05 has https://127.0.0.1:6443)",
   },
 ];
 

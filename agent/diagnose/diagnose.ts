@@ -15,7 +15,7 @@ export async function diagnose(component: string, unit: string, os: Os): Promise
     const why = formatError(toKhwError(error));
     return {
       cause: unknownCause,
-      message: `${component} ends by itself, and why cannot be looked into: ${why}`,
+      message: `${component} does not stay up, and its cause cannot be investigated: ${why}`,
       remedy: "",
       lines: [],
     };

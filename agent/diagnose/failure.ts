@@ -23,7 +23,7 @@ export async function componentFailure(os: Os, { component, unit, what, code }: 
   if (cause !== unknownCause) {
     return new KhwError(code, `${component} ${what}; ${message} (${cause}):\n${indented(lines)}`, { hint: remedy });
   }
-  const hint = `journalctl -u ${unit} on the node tells more`;
+  const hint = `see \`journalctl -u ${unit}\` on the node`;
   const fatal = lines.find(isFatal);
   const journal = await os.systemd.journal(unit, journalLines);
   if (fatal !== undefined && !journal.includes(fatal)) {

@@ -54,7 +54,7 @@ function derived(name: string, file: string | undefined, evidence: Evidence): st
     case "unit":
       return unit;
     case "listener":
-      return listener ?? "a process that has gone meanwhile";
+      return listener ?? "a process that has ended since";
     case "flag":
       return (
         [...flags].find(([, value]) => value === file)?.map((part, index) => (index === 0 ? `--${part}` : ""))[0] ??
@@ -117,7 +117,7 @@ function unknown({ component, starts }: Evidence): Diagnosis {
   const shown = fatal === undefined || newest.includes(fatal) ? newest : [fatal, ...newest.slice(1)];
   return {
     cause: unknownCause,
-    message: `${component} ends by itself, for a reason that is not known`,
+    message: `${component} ends by itself for an unknown reason`,
     remedy: "",
     lines: shown.map(truncate),
   };

@@ -3,7 +3,7 @@ import type { Cause } from "./evidence.ts";
 /** Formats the causes for docs/crash-loops.md; parts that depend on the machine are in capitals. */
 export function causeTable(causes: readonly Cause[]): string {
   const rows = new Map(causes.map((cause) => [cause.id, row(cause)]));
-  return ["| cause | components | what it means | what to do |", "|---|---|---|---|", ...rows.values(), ""].join("\n");
+  return ["| cause | components | meaning | remedy |", "|---|---|---|---|", ...rows.values(), ""].join("\n");
 }
 
 function row({ id, components, message, remedy }: Cause): string {

@@ -26,7 +26,7 @@ export async function adoptCertificate(paths: IdentityPaths, { ca, certificate, 
   await settleIdentity(paths);
   const next = nextOf(paths);
   const key = await orAbsent(() => readFile(next.key));
-  if (key === undefined) throw invalid("no key waits for a certificate here");
+  if (key === undefined) throw invalid("no key on this node waits for a certificate");
   const unfit = whyUnfit(parse(certificate), parse(ca), name);
   if (unfit !== undefined) throw invalid(unfit);
   if (!parse(certificate).checkPrivateKey(createPrivateKey(key))) throw invalid("it is not for this node's key");
@@ -37,10 +37,10 @@ export async function adoptCertificate(paths: IdentityPaths, { ca, certificate, 
 
 function whyUnfit(own: X509Certificate, ca: X509Certificate, name: string | undefined): string | undefined {
   const now = new Date();
-  if (!ca.ca) return "the other certificate is no CA's";
-  if (!own.checkIssued(ca) || !own.verify(ca.publicKey)) return "it is not of the management CA";
-  if (roleOf(subjectOf(own)["O"]) !== "agent") return "it is not an agent's";
-  if (!(own.keyUsage ?? []).includes(serverUsage)) return "it is for calling agents, not for being one";
+  if (!ca.ca) return "the other certificate is not a CA's";
+  if (!own.checkIssued(ca) || !own.verify(ca.publicKey)) return "it is not signed by the management CA";
+  if (roleOf(subjectOf(own)["O"]) !== "agent") return "it is not issued for an agent";
+  if (!(own.keyUsage ?? []).includes(serverUsage)) return "it is issued for callers, not for an agent";
   if (name !== undefined && own.checkHost(name, { subject: "never" }) === undefined) return `it is not for ${name}`;
   if (own.validToDate < now) return `it expired on ${own.validToDate.toISOString()}`;
   if (own.validFromDate > now) return `it is valid only from ${own.validFromDate.toISOString()}`;
@@ -66,8 +66,8 @@ async function write(path: string, content: string): Promise<void> {
 }
 
 function invalid(what: string, cause?: unknown): KhwError {
-  return new KhwError("CREDENTIAL_INVALID", `the certificate is not taken: ${what}`, {
-    hint: "run the command again: it asks for a new request",
+  return new KhwError("CREDENTIAL_INVALID", `the certificate is refused: ${what}`, {
+    hint: "run the command again; it makes a new request",
     cause,
   });
 }

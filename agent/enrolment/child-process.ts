@@ -41,6 +41,6 @@ export async function proveKeyInChildProcess(
 
 function late(): KhwError {
   return new KhwError("TIMEOUT", `no key and request were made within ${deadlineMillis / 1000} s`, {
-    hint: "is the machine overloaded? Run the command again",
+    hint: "run the command again; if this repeats, check the machine's load",
   });
 }

@@ -18,7 +18,7 @@ export async function acceptCertificate({ identity, machine }: AgentConfig): Pro
   const [ca, certificate, ...more] = (await text(process.stdin)).match(pemBlock) ?? [];
   if (ca === undefined || certificate === undefined || more.length > 0) {
     throw new KhwError("INVALID_ARGUMENT", "standard input does not hold two certificates", {
-      hint: "the management CA's first, then the agent's, both PEM",
+      hint: "give the management CA's certificate first, then the agent's, both PEM",
     });
   }
   await adoptCertificate(identity, { ca, certificate, name: machine?.name });

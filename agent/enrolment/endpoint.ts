@@ -60,7 +60,7 @@ export async function openEnrolmentEndpoint(options: EnrolmentEndpointOptions): 
     token: options.token,
     install: async (certificate) => {
       const ca = waiting === undefined ? await readFile(identity.ca, "utf8") : waiting.ca;
-      if (ca === undefined) throw new KhwError("CREDENTIAL_INVALID", "no management CA is known here");
+      if (ca === undefined) throw new KhwError("CREDENTIAL_INVALID", "this agent knows no management CA");
       const name = await options.name();
       await turn(() => adoptCertificate(identity, { ca, certificate, name }));
       await look();
@@ -97,7 +97,7 @@ export async function openEnrolmentEndpoint(options: EnrolmentEndpointOptions): 
     // is trusted.
     const admission = (ca = provisional): Admission => ({ server: answering, ca, certificate: provisional, key });
     await admit(admission(own));
-    log(`${reasonOf(state, identity)}: refuses callers, and waits to be enrolled`);
+    log(`${reasonOf(state, identity)}: refuses callers and waits to be enrolled`);
     options.changed(false);
     // An agent that already had a CA accepts no CA from the metadata server.
     if (own !== undefined || state.kind !== "absent") return;
@@ -115,7 +115,7 @@ export async function openEnrolmentEndpoint(options: EnrolmentEndpointOptions): 
   const lookNow = async (): Promise<void> => {
     if (signal.aborted) return;
     await settleIdentity(identity).catch((error: unknown) => {
-      log(`the next identity cannot be put in place: ${formatError(toKhwError(error))}`);
+      log(`the next identity cannot be installed: ${formatError(toKhwError(error))}`);
     });
     const state = await lookAtIdentity(identity);
     if (state.kind === "good") {
@@ -124,7 +124,7 @@ export async function openEnrolmentEndpoint(options: EnrolmentEndpointOptions): 
   };
   const look = coalesce(() => turn(lookNow));
   const lookAgain = (): void =>
-    void look().catch((error: unknown) => log(`keeps its present identity: ${formatError(toKhwError(error))}`));
+    void look().catch((error: unknown) => log(`keeps its current identity: ${formatError(toKhwError(error))}`));
 
   await look();
   const stopWatching = watchFolders([dirname(identity.certificate)], lookAgain);
@@ -150,7 +150,7 @@ function isValidNow({ validFromDate, validToDate }: X509Certificate): boolean {
 }
 
 function reasonOf(state: Exclude<IdentityState, { kind: "good" }>, { certificate }: IdentityPaths): string {
-  return state.kind === "absent" ? `${certificate} is not there yet` : state.reason;
+  return state.kind === "absent" ? `${certificate} does not exist yet` : state.reason;
 }
 
 /** Reads the management CA's certificate (PEM). Undefined if it cannot be read: then no caller is trusted. */

@@ -78,6 +78,6 @@ function certificateIn(json: string): string | undefined {
   try {
     return new X509Certificate(String(pem)).toString();
   } catch (cause) {
-    throw unavailable(`instance/attributes/${managementCaAttribute} is no certificate`, cause);
+    throw unavailable(`instance/attributes/${managementCaAttribute} is not a certificate`, cause);
   }
 }

@@ -60,7 +60,8 @@ async function waitingKey(path: string): Promise<KeyObject> {
 async function removeRemains(path: string): Promise<void> {
   const folder = dirname(path);
   const remains = (await readdir(folder)).filter((name) => name.startsWith(`${basename(path)}.`));
-  for (const name of remains) await io(path, "tidy up beside", () => rm(join(folder, name), { force: true }));
+  for (const name of remains)
+    await io(path, "cannot remove temporary files", () => rm(join(folder, name), { force: true }));
 }
 
 async function findOrMakeKey(path: string): Promise<KeyObject> {
@@ -93,7 +94,9 @@ function parseKey(path: string, pem: Buffer): KeyObject {
     return createPrivateKey(pem);
   } catch {
     // The parser's message may quote the file's content.
-    throw new KhwError("CREDENTIAL_INVALID", `${path}: is no private key`, { hint: `remove it: a new one is made` });
+    throw new KhwError("CREDENTIAL_INVALID", `${path}: is not a private key`, {
+      hint: `remove the file; the agent makes a new key`,
+    });
   }
 }
 

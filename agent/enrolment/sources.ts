@@ -20,8 +20,8 @@ export function enrolmentSources(
     },
     token: async (audience) => {
       if (machine !== undefined) {
-        throw new KhwError("METADATA_UNAVAILABLE", "this machine has no metadata server to vouch for it", {
-          hint: "give it its identity over ssh: khw-client install",
+        throw new KhwError("METADATA_UNAVAILABLE", "this machine has no metadata server that proves its identity", {
+          hint: "run `khw-client install`, which installs its identity over ssh",
         });
       }
       const { readIdentityToken } = await import("./metadata.ts");

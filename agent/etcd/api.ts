@@ -89,7 +89,11 @@ function memberOf(fields: Answer): Member {
 
 function idOf(value: unknown): string {
   if (typeof value === "string" && /^\d{1,20}$/.test(value)) return value;
-  throw new KhwError("NOT_READY", `etcd names a member or a cluster ${show(JSON.stringify(value) ?? "nothing")}`, {
-    hint: "is it an etcd of version 3.4 or later?",
-  });
+  throw new KhwError(
+    "NOT_READY",
+    `etcd returned an invalid member or cluster ID: ${show(JSON.stringify(value) ?? "nothing")}`,
+    {
+      hint: "use etcd 3.4 or later",
+    },
+  );
 }

@@ -13,9 +13,9 @@ export async function missingDisk(files: Pick<Files, "stat">): Promise<KhwError 
   if (own?.kind === "directory" && own.device !== parent?.device) return null;
   return new KhwError(
     "PREFLIGHT_FAILED",
-    `no disk is mounted at ${etcdDataFolder}, and etcd is to have one of its own`,
+    `no disk is mounted at ${etcdDataFolder}, and etcd requires a dedicated disk`,
     {
-      hint: "attach and mount it, in /etc/fstab too so that it is there after a boot (`etcd.dedicatedDisk` in khw.yaml asks for it)",
+      hint: "attach the disk and mount it, also in /etc/fstab for later boots (`etcd.dedicatedDisk` in khw.yaml requires it)",
     },
   );
 }

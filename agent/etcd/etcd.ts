@@ -116,15 +116,15 @@ export async function openEtcd(options: EtcdOptions): Promise<Etcd> {
   const damage = record.damage();
   if (damage !== undefined) report(damage);
   if (record.current() === undefined && restorer.inProgress()) {
-    const lost = "etcd is being restored here, and the record of the restore is lost: nothing is started";
-    report(`${lost}; \`khw-client etcd restore\` begins it again`);
+    const lost = "a restore of etcd is in progress here, and its record is lost: no service is started";
+    report(`${lost}; run \`khw-client etcd restore\` to begin it again`);
   }
   return {
     snapshots,
     schedule,
     saveSnapshot: async (holder) => {
       const { id } = await snapshots.save(SnapshotOrigin.SNAPSHOT_ORIGIN_REQUESTED, signal);
-      history.append({ ...entry, message: `snapshot ${id} was taken and proved, for ${holder}` });
+      history.append({ ...entry, message: `snapshot ${id} was taken and verified, for ${holder}` });
       await schedule.taken();
       return snapshots.find(id);
     },
@@ -162,17 +162,17 @@ function decimalId(hex: string): string {
 }
 
 const phaseWords: Readonly<Record<number, string>> = {
-  [RestorePhase.RESTORE_PHASE_UNSPECIFIED]: "is begun",
+  [RestorePhase.RESTORE_PHASE_UNSPECIFIED]: "has begun",
   [RestorePhase.RESTORE_PHASE_HELD]: "holds the machine",
-  [RestorePhase.RESTORE_PHASE_ABANDONED]: "is given up, with nothing touched",
+  [RestorePhase.RESTORE_PHASE_ABANDONED]: "was abandoned, with nothing changed",
   [RestorePhase.RESTORE_PHASE_KUBERNETES_STOPPED]: "has stopped Kubernetes",
   [RestorePhase.RESTORE_PHASE_ETCD_STOPPED]: "has stopped etcd",
   [RestorePhase.RESTORE_PHASE_RESTORED]: "has replaced its data",
   [RestorePhase.RESTORE_PHASE_ETCD_STARTED]: "has started etcd",
-  [RestorePhase.RESTORE_PHASE_FINISHED]: "is finished",
+  [RestorePhase.RESTORE_PHASE_FINISHED]: "has finished",
 };
 
 function describe({ snapshotId, holder, phase, keptAside }: Restore): string {
-  const aside = phase === RestorePhase.RESTORE_PHASE_RESTORED && keptAside !== "" ? `; before: ${keptAside}` : "";
+  const aside = phase === RestorePhase.RESTORE_PHASE_RESTORED && keptAside !== "" ? `; old data: ${keptAside}` : "";
   return `the restore of ${snapshotId} by ${holder} ${phaseWords[phase]}${aside}`;
 }

@@ -93,7 +93,7 @@ function parseFacts(lines: readonly string[]) {
       return { hash: hash.toString(16).padStart(8, "0"), revision, keys: totalKey };
     }
   }
-  throw new KhwError("POSTCONDITION_FAILED", `etcdctl does not tell what is in the snapshot: ${lines.at(-1) ?? ""}`);
+  throw new KhwError("POSTCONDITION_FAILED", `etcdctl cannot read the snapshot: ${lines.at(-1) ?? ""}`);
 }
 
 /**
@@ -102,12 +102,12 @@ function parseFacts(lines: readonly string[]) {
  */
 function failure(code: number, lines: readonly string[], program: string): KhwError {
   if (code === 127 || code === 203 || lines.some((line) => line.startsWith("Failed to find executable"))) {
-    return new KhwError("PREFLIGHT_FAILED", `${program} is not on this machine`, {
-      hint: "lab 07 puts it there, and so does bootstrap where khw installs etcd",
+    return new KhwError("PREFLIGHT_FAILED", `${program} is not installed`, {
+      hint: "install it as in lab 07; `khw-client bootstrap` installs it if khw manages etcd",
     });
   }
-  const said = lines.findLast((line) => line.startsWith("Error:")) ?? lines.at(-1) ?? "it said nothing";
+  const said = lines.findLast((line) => line.startsWith("Error:")) ?? lines.at(-1) ?? "it printed nothing";
   return new KhwError("IO_FAILED", `etcdctl ended with ${code}: ${said}`, {
-    hint: "`khw-client etcd status` shows how etcd is; a full disk is a frequent cause",
+    hint: "see `khw-client etcd status`; a full disk is a frequent cause",
   });
 }

@@ -79,7 +79,7 @@ function exchange(
         }
         try {
           const answer: unknown = JSON.parse(text);
-          if (typeof answer !== "object" || answer === null) throw new TypeError("is no object");
+          if (typeof answer !== "object" || answer === null) throw new TypeError("is not an object");
           resolve({ ...answer });
         } catch {
           reject(unavailable(url.origin, `answers ${show(text)}`));
@@ -96,7 +96,7 @@ function tlsFailure(server: string, error: Error, socket: unknown): KhwError | u
   if (failure !== "unverified" && failure !== "rejected") return undefined;
   const what = failure === "unverified" ? "its certificate cannot be verified" : "it does not accept the certificate";
   return new KhwError("CREDENTIAL_INVALID", `${server}: ${what}: ${error.message}`, {
-    hint: "`khw-client doctor` names the certificate; is the clock of the machine right?",
+    hint: "run `khw-client doctor`, which names the certificate, and check the machine's clock",
     cause: error,
   });
 }

@@ -10,7 +10,7 @@ import { type GatewayIdentity, unavailable } from "./gateway.ts";
 export async function readEtcdIdentity(server: string, files: Pick<Files, "read">): Promise<GatewayIdentity> {
   const [ca, cert, key] = await Promise.all(etcdCredentials.map((name) => files.read(credentialFile(name))));
   if (ca === undefined || cert === undefined || key === undefined) {
-    throw unavailable(server, "the certificates to ask it with are not there");
+    throw unavailable(server, "the client certificates for it are missing");
   }
   return { ca, cert, key };
 }

@@ -50,7 +50,7 @@ export function createEtcdLock(etcd: EtcdServers): EtcdLock {
       if (!taken) {
         await release();
         throw new KhwError("BUSY", `${holderIn(first)} ${doing}`, {
-          hint: "wait for that to end, then run the command again",
+          hint: "wait until it has ended, then run the command again",
         });
       }
       return {

@@ -22,7 +22,7 @@ export async function findQuorum(
   const ask = async (server: string): Promise<string[]> => {
     try {
       const status = await serverStatus(etcd, server, signal);
-      if (status.clusterId !== clusterId) told.push(`${server} is of another cluster`);
+      if (status.clusterId !== clusterId) told.push(`${server} belongs to another cluster`);
       else if (status.leader === "0") told.push(`${server} has no leader`);
       else if (!status.learner) return [server];
       return [];
@@ -35,18 +35,18 @@ export async function findQuorum(
   };
   const well = (await Promise.all(servers.map(ask))).flat();
   const [server] = well;
-  if (server === undefined) throw none("none of the other members of etcd can be asked", told);
+  if (server === undefined) throw none("no other member of etcd can be reached", told);
   const members = await listMembers(etcd, server, signal);
   const voters = members.filter(({ learner }) => !learner).length;
   const needed = Math.floor(voters / 2) + 1;
   if (well.length < needed) {
-    throw none(`${well.length} other members of etcd are well, and ${needed} of ${voters} make its quorum`, told);
+    throw none(`${well.length} other members of etcd are healthy, but its quorum needs ${needed} of ${voters}`, told);
   }
   return { server, members };
 }
 
 function none(what: string, told: readonly string[]): KhwError {
   return new KhwError("NOT_READY", [what, ...told].join("; "), {
-    hint: "bring the other controllers' etcd back first; where their data is gone too, restore a snapshot",
+    hint: "start etcd on the other controllers first; if their data is lost too, restore a snapshot",
   });
 }

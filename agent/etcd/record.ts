@@ -63,8 +63,8 @@ function parseJson(text: string): Readonly<Record<string, unknown>> {
 }
 
 function refuseRecord(cause?: unknown): never {
-  throw new KhwError("IO_FAILED", `${etcdRecordFile} is not what the agent wrote`, {
-    hint: "where this machine's member of etcd is well, remove that file, and run `khw-client bootstrap`: it is adopted",
+  throw new KhwError("IO_FAILED", `${etcdRecordFile} does not contain what the agent wrote`, {
+    hint: "if this machine's etcd member is healthy, remove that file and run `khw-client bootstrap`, which records the member again",
     cause,
   });
 }

@@ -19,7 +19,7 @@ import { hexId, type Identified, type MemberRecord, readMemberRecord, writeMembe
 
 const unit = "etcd.service";
 /** Only one member joins again at a time, because a joining member does not count for the quorum. */
-const lock = { key: "/khw/etcd/join", doing: "joins etcd anew", ttlSeconds: 60 };
+const lock = { key: "/khw/etcd/join", doing: "joins etcd again", ttlSeconds: 60 };
 /** Long enough to send a snapshot of some gigabytes. */
 const catchUpMillis = 600_000;
 const intervalMillis = 500;
@@ -35,7 +35,8 @@ type Known = Extract<MemberRecord, { readonly stage: "member" | "joining" }>;
 export async function rejoin(desired: WithEtcd, os: Os, context: ApplyContext): Promise<void> {
   const { files, systemd } = os;
   const record = await readMemberRecord(files);
-  if (record === undefined || record.stage === "forming") throw new TypeError("no member was here to join anew");
+  if (record === undefined || record.stage === "forming")
+    throw new TypeError("this machine had no member that could join again");
   if (record.stage === "joining" || !(await hasData(files))) await join(desired, os, { ...context, record });
   await files.remove(etcdJoinDropIn);
   await systemd.reload();
@@ -97,9 +98,13 @@ async function begin(
   const url = peerUrl(ownController(desired));
   const { activeState } = await systemd.unit(unit);
   if (record.stage === "member" && activeState === "active") {
-    throw new KhwError("NOT_READY", `etcd runs, and its data in ${etcdMemberFolder} are not seen: it is left alone`, {
-      hint: "look at the folder and its mounts on the node; without its data etcd ends, and joins again then",
-    });
+    throw new KhwError(
+      "NOT_READY",
+      `etcd runs, and its data in ${etcdMemberFolder} are not visible: khw leaves etcd as it is`,
+      {
+        hint: "check the folder and its mounts on the node; if the data is lost, etcd ends, and then joins again",
+      },
+    );
   }
   if (activeState !== "inactive" && activeState !== "failed") await systemd.stop(unit, signal);
   await systemd.resetFailed(unit);
@@ -131,8 +136,8 @@ function otherMembers(desired: WithEtcd, members: readonly Member[]): InitialClu
       if (controller !== undefined && peerUrls.length === 1) return [controller.name, url];
       throw new KhwError(
         "SERVICE_FAILED",
-        `etcd has a member ${hexId(id)} at ${show(peerUrls.join(", "))}: that is none of the controllers`,
-        { hint: "remove it (`etcdctl member remove`), or name in khw.yaml the controllers that are members" },
+        `etcd has a member ${hexId(id)} at ${show(peerUrls.join(", "))}, which is not a controller`,
+        { hint: "remove it (`etcdctl member remove`), or list all members as controllers in khw.yaml" },
       );
     });
   return new Map(entries);
@@ -150,7 +155,7 @@ async function caughtUp(
 ): Promise<void> {
   const overdue = (lacks: string): KhwError =>
     new KhwError("NOT_READY", `the member ${hexId(memberId)} does not catch up: ${lacks}`, {
-      hint: `\`journalctl --unit=${unit}\` on the node says why; it is tried again`,
+      hint: `\`journalctl --unit=${unit}\` on the node shows the reason; the agent tries again`,
     });
   await waitFor({
     what: `the member ${hexId(memberId)} does not catch up`,

@@ -23,7 +23,7 @@ const pageMillis = 20_000;
  * @throws KhwError NOT_READY
  */
 export async function countStoredValues({ servers, files, prefix, signal }: CountOptions): Promise<StoredValues[]> {
-  let failure = unavailable("etcd", "no state is kept that names its servers");
+  let failure = unavailable("etcd", "no desired state names its servers");
   for (const server of servers) {
     try {
       const identity = await readEtcdIdentity(server, files);

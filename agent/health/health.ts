@@ -94,7 +94,7 @@ export async function askHealth(
     text("kubernetes.pem", check.clientCertificate),
     text("kubernetes-key.pem", check.clientCertificate),
   ]);
-  if (check.clusterCa === true && caPem === undefined) return `${check.path} cannot be verified: there is no ca.pem`;
+  if (check.clusterCa === true && caPem === undefined) return `${check.path} cannot be verified: ca.pem is missing`;
   const result = await probes.http(check.url, {
     timeoutMillis: defaultTimeoutMillis,
     ...options,

@@ -66,40 +66,37 @@ export function createMetrics({ node, version, startSeconds, residentBytes, sign
         [{}, startSeconds],
       ]),
       gauge("khw_agent_resident_memory_bytes", "Resident memory of the agent.", [[{}, residentBytes()]]),
-      ofComponents("khw_component_up", "1 while systemd has the component as active.", components, (component) =>
+      ofComponents("khw_component_up", "1 while the component is active in systemd.", components, (component) =>
         bit(component.activeState === "active"),
       ),
-      ofComponents(
-        "khw_component_healthy",
-        "1 while the component is well by its own health check.",
-        components,
-        (one) => bit(one.health === Health.HEALTH_HEALTHY),
+      ofComponents("khw_component_healthy", "1 while the component passes its health check.", components, (one) =>
+        bit(one.health === Health.HEALTH_HEALTHY),
       ),
       gauge(
         "khw_component_probe_duration_seconds",
-        "How long the component's last health check took to be answered.",
+        "The response time of the component's last health check.",
         [...supervisor.latencies()].map(([component, millis]) => [{ component }, millis / 1000]),
       ),
       ofComponents(
         "khw_component_systemd_restarts",
-        "How often systemd restarted the component by itself since its last start by anybody else.",
+        "How often systemd restarted the component since its last requested start.",
         components,
         ({ restarts }) => restarts,
       ),
       counter(
         "khw_component_supervised_restarts_total",
-        "Restarts of the component by the agent, of its own accord.",
+        "Automatic restarts of the component by the agent.",
         components.map(({ name, supervisedRestarts }) => [{ component: name }, supervisedRestarts]),
       ),
-      counter("khw_repairs_total", "Steps that differed and were put right.", [[{}, repairs]]),
-      gauge("khw_drifted_steps", "Steps that differ and have not been put right.", [[{}, drift.steps.length]]),
-      gauge("khw_drift_paused", "1 while drift is not looked for.", [[{}, bit(drift.paused !== "")]]),
+      counter("khw_repairs_total", "Steps that differed and were repaired.", [[{}, repairs]]),
+      gauge("khw_drifted_steps", "Steps that differ and have not been repaired.", [[{}, drift.steps.length]]),
+      gauge("khw_drift_paused", "1 while the check for drift is paused.", [[{}, bit(drift.paused !== "")]]),
       gauge("khw_drift_checked_timestamp_seconds", "When every step was last checked; 0: not yet.", [
         [{}, drift.checkedUnixMillis / 1000],
       ]),
       gauge(
         "khw_certificate_expiry_timestamp_seconds",
-        "When the certificate expires, in seconds since the epoch; 0 where it cannot be read.",
+        "When the certificate expires, in seconds since the epoch; 0 if it cannot be read.",
         certificates.map(({ path, subject, expiresUnixMillis }) => [{ path, subject }, expiresUnixMillis / 1000]),
       ),
       counter(
@@ -108,9 +105,7 @@ export function createMetrics({ node, version, startSeconds, residentBytes, sign
         [...operations].map(([outcome, count]) => [{ outcome }, count]),
       ),
       ...snapshotGauges(etcd?.snapshots.newest()),
-      gauge("khw_drained", "1 while the node is taken out of the load balancer's rotation.", [
-        [{}, bit(maintenance.drained)],
-      ]),
+      gauge("khw_drained", "1 while the node is drained.", [[{}, bit(maintenance.drained)]]),
     ]);
   };
 }
@@ -122,11 +117,11 @@ function snapshotGauges(newest: Snapshot | undefined): Metric[] {
   return [
     gauge(
       "khw_etcd_snapshot_timestamp_seconds",
-      "When the newest proved snapshot of etcd that this machine took was taken, in seconds since the epoch.",
+      "When this machine took its newest verified snapshot of etcd, in seconds since the epoch.",
       [[{}, takenUnixMillis / 1000]],
     ),
-    gauge("khw_etcd_snapshot_size_bytes", "Its size.", [[{}, size]]),
-    gauge("khw_etcd_snapshot_revision", "The newest revision in it.", [[{}, revision]]),
+    gauge("khw_etcd_snapshot_size_bytes", "The size of that snapshot, in bytes.", [[{}, size]]),
+    gauge("khw_etcd_snapshot_revision", "The newest revision in that snapshot.", [[{}, revision]]),
   ];
 }
 

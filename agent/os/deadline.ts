@@ -4,7 +4,7 @@ export interface Deadline extends Disposable {
 }
 
 /** The abort reason after disposal. Nobody sees it, so a single error spares the cost of a new stack each time. */
-const over = new Error("what this was the deadline of is over");
+const over = new Error("the work of this deadline is over");
 
 /**
  * Starts a deadline. Disposing of it aborts the signal too, so nothing that started under the deadline goes on. It

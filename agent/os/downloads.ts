@@ -114,11 +114,11 @@ async function fromMirrors<T>(
   const said = failures.map(({ mirror, failure }) => `${showMirror(mirror)}: ${failure.message}`).join("; ");
   if (failures.some(({ failure }) => failure.kind === "wrong bytes")) {
     throw new KhwError("DIGEST_MISMATCH", `${path}: ${said}`, {
-      hint: "the file was thrown away; use another mirror. The wanted digest is that of khw.yaml, of khw.lock or of khw's own list, or the mirror published it",
+      hint: "use another mirror: the file was discarded, because it differs from the wanted digest, which is that of khw.yaml, of khw.lock, of khw's own list, or the mirror's",
     });
   }
   throw new KhwError("DOWNLOAD_FAILED", `${path}: ${said}`, {
-    hint: "does this version exist, and does the node reach the mirrors? see the mirrors and the proxy in khw.yaml",
+    hint: "check that this version exists, that the node can reach the mirrors, and the mirrors and the proxy in khw.yaml",
   });
 }
 

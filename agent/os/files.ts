@@ -94,7 +94,7 @@ export function createFiles(): Files {
   // Steps that run in parallel can have parent folders in common.
   const oneFolder = inTurn();
   return {
-    stat: (path) => io(path, "cannot look", () => orAbsent(() => stat(path))),
+    stat: (path) => io(path, "cannot read its attributes", () => orAbsent(() => stat(path))),
     read: (path) => io(path, "cannot read", () => orAbsent(() => readFile(path))),
     readOften: (path) => io(path, "cannot read", () => orAbsent(() => small(path))),
     sha256: (path) => io(path, "cannot read", () => orAbsent(() => sha256(path))),
@@ -110,7 +110,7 @@ export function createFiles(): Files {
     list: (path) => io(path, "cannot list", async () => (await orAbsent(() => readdir(path))) ?? []),
     remove: (path) => io(path, "cannot remove", () => remove(path)),
     watch: watchFolders,
-    available: (path) => io(path, "cannot look for free space", () => freeSpace(path)),
+    available: (path) => io(path, "cannot read the free space", () => freeSpace(path)),
   };
 }
 

@@ -18,14 +18,14 @@ export function systemMessage(error: unknown): string | undefined {
 }
 
 const hints: Readonly<Record<string, string>> = {
-  ENOENT: "the folder that it belongs into is missing: make it, then run the command again",
-  EISDIR: "a folder stands in its place: move that away, then run the command again",
-  ENOSPC: "the disk is full: free space on the file system that holds it, then run the command again",
-  EDQUOT: "the quota is used up: free space on the file system that holds it, then run the command again",
+  ENOENT: "create its folder, which is missing, then run the command again",
+  EISDIR: "move away the folder at this path, then run the command again",
+  ENOSPC: "free space on the file system that holds it (the disk is full), then run the command again",
+  EDQUOT: "free space on the file system that holds it (the quota is used up), then run the command again",
   EROFS:
-    "the file system is read-only (see `dmesg`), or a link leads out of what the agent's unit may write (ReadWritePaths)",
-  EACCES: "the agent must run as root, and its unit must allow writing there (ReadWritePaths)",
-  EPERM: "the agent must run as root, and the file must not be immutable (lsattr)",
+    "check whether the file system is read-only (`dmesg`), or a link leads out of ReadWritePaths in the agent's unit",
+  EACCES: "run the agent as root, and allow the path in its unit (ReadWritePaths)",
+  EPERM: "run the agent as root, and check that the file is not immutable (`lsattr`)",
 };
 
 /**

@@ -94,7 +94,7 @@ function journalctlArguments({ unit, lines, sinceUnixMillis, follow }: LogsReque
 
 function unreadable({ unit }: LogsRequest, why: string, cause?: unknown): KhwError {
   return new KhwError("IO_FAILED", `the journal of ${unit} cannot be read: ${why}`, {
-    hint: "does `journalctl` work on the node?",
+    hint: "check that `journalctl` works on the node",
     cause,
   });
 }

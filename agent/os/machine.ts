@@ -18,7 +18,7 @@ export function createMachineFacts(): MachineFacts {
       const [{ name, kernel }, memory, disk] = await Promise.all([
         (system ??= readSystem()),
         readMemory(),
-        io(diskPath, "cannot look for free space", () => statfs(diskPath)),
+        io(diskPath, "cannot read the free space", () => statfs(diskPath)),
       ]);
       return {
         operatingSystem: name,

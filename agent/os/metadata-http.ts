@@ -104,7 +104,7 @@ async function readShort(body: AsyncIterable<Buffer>, maxBytes: number): Promise
 
 export function unavailable(message: string, cause?: unknown): KhwError {
   return new KhwError("METADATA_UNAVAILABLE", `metadata server: ${message}`, {
-    hint: "outside Compute Engine set the identity in the agent's configuration",
+    hint: "outside Compute Engine, set `machine` in the agent's configuration",
     cause,
   });
 }

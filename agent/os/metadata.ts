@@ -31,7 +31,7 @@ export async function readMetadata(name: string, options: MetadataOptions): Prom
   const seen = new Map<string, string>();
   using limit = deadline(signal, deadlineMillis, () => {
     const last = seen.get(name) ?? "no answer";
-    return unavailable(`${baseUrl} did not tell ${name} within ${deadlineMillis / 1000} s; last: ${last}`);
+    return unavailable(`${baseUrl} did not return ${name} within ${deadlineMillis / 1000} s; last: ${last}`);
   });
   return (await readValue(name, { ...options, baseUrl, seen, signal: limit.signal }))?.text;
 }

@@ -69,7 +69,7 @@ export function createPackages(options: PackagesOptions): Packages {
       const { code, lines } = await runTransient(["/usr/sbin/nginx", "-t"], { systemd, purpose: "nginx-test", signal });
       if (code === 0) return;
       throw new KhwError("SERVICE_FAILED", `nginx refuses its configuration: ${tail(lines, 5)}`, {
-        hint: "`nginx -t` on the node shows the same; sites other than khw's may be at fault",
+        hint: "run `nginx -t` on the node to see the error; sites other than khw's may cause it",
       });
     },
   };
@@ -209,7 +209,7 @@ function locked(holder: string, millis: number): KhwError {
 
 function overdue(name: string, millis: number, last: string): KhwError {
   return new KhwError("PACKAGE_FAILED", `apt-get install ${name}: not done after ${millis / 1000} s; last: ${last}`, {
-    hint: "can the node reach its package mirrors? run the command again when it can",
+    hint: "check that the node can reach its package mirrors, then run the command again",
   });
 }
 
@@ -218,11 +218,11 @@ function tail(lines: readonly string[], count: number): string {
     lines
       .filter((line) => line.trim() !== "")
       .slice(-count)
-      .join(" | ") || "it said nothing"
+      .join(" | ") || "it printed nothing"
   );
 }
 
 function parsePackageName(name: string): string {
-  if (!/^[a-z0-9][a-z0-9+.-]+$/.test(name)) refuse("package", `${show(name)} cannot be a package's name`);
+  if (!/^[a-z0-9][a-z0-9+.-]+$/.test(name)) refuse("package", `${show(name)} is not a package's name`);
   return name;
 }

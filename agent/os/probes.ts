@@ -150,7 +150,7 @@ const lateMillis = 1_000;
 function noAnswer({ socket, timeoutMillis, tookMillis, activeMillis }: NoAnswer): ProbeResult {
   const body = `no answer within ${timeoutMillis / 1000} s`;
   if (tookMillis - timeoutMillis > lateMillis || activeMillis > Math.max(timeoutMillis / 2, lateMillis)) {
-    return { status: 0, body: `${body}, in which the agent itself was busy or stopped`, failure: "own" };
+    return { status: 0, body: `${body}, while the agent itself was busy or stopped`, failure: "own" };
   }
   const connected = socket !== null && socket !== undefined && !socket.connecting;
   return { status: 0, body, failure: connected ? "silent" : "unconnected" };

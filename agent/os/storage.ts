@@ -68,7 +68,7 @@ export function createStorage(options: StorageOptions): Storage {
     const session = answer.headers["location"];
     if (answer.status !== 200 || session === undefined) throw refused(upload, answer);
     if (isOfStorage(session, baseUrl)) return session;
-    throw failed(`gs://${bucket}/${name}`, `Cloud Storage sends the upload to ${show(hostOf(session))}`, false);
+    throw failed(`gs://${bucket}/${name}`, `Cloud Storage redirects the upload to ${show(hostOf(session))}`, false);
   };
   /** Returns how many bytes have arrived; undefined when all have arrived and the object exists. */
   const sendPart = async (session: string, from: number, upload: Upload): Promise<number | undefined> => {
@@ -117,7 +117,7 @@ export function createStorage(options: StorageOptions): Storage {
     const sum = createHash("md5");
     for await (const chunk of largeFiles.read(file)) sum.update(chunk);
     if (md5Hash === sum.digest("base64") && Number(arrived) === size) return;
-    throw failed(`gs://${bucket}/${name}`, "what is there is not what was to be uploaded", false);
+    throw failed(`gs://${bucket}/${name}`, "the object there differs from the uploaded file", false);
   }
 }
 
@@ -159,6 +159,6 @@ function refused({ bucket, name }: Upload, { status, body }: HttpAnswer): KhwErr
 
 function failed(where: string, why: string, passing: boolean): KhwError {
   const hint =
-    "the instance's service account must be allowed to make and read objects there, with the scope devstorage.read_write";
+    "allow the instance's service account to create and read objects there, with the scope devstorage.read_write";
   return new (passing ? Passing : KhwError)("IO_FAILED", `${where}: ${why}`, { hint });
 }

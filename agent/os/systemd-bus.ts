@@ -196,7 +196,7 @@ async function explain<T>(member: string, call: PromiseLike<T>): Promise<T> {
     const lost = error.dbusName === "org.freedesktop.DBus.Error.Disconnected";
     const what = lost ? "the system bus cannot be reached" : error.message;
     throw new KhwError("SERVICE_FAILED", `systemd: ${member}: ${what}`, {
-      hint: lost ? "is dbus running on the machine? see `systemctl status dbus`" : undefined,
+      hint: lost ? "check dbus on the machine: `systemctl status dbus`" : undefined,
       cause: error,
     });
   }

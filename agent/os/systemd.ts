@@ -149,7 +149,7 @@ export function createSystemd(options: SystemdOptions = {}): Systemd & AsyncDisp
  */
 export function parseUnitName(name: string): string {
   if (!/^[A-Za-z0-9][A-Za-z0-9:_.@\\-]*\.(service|socket|target|timer|path|mount|slice|scope)$/.test(name)) {
-    refuse("unit", `${show(name)} cannot be a unit's name`);
+    refuse("unit", `${show(name)} is not a unit's name`);
   }
   return name;
 }
@@ -251,12 +251,12 @@ async function runJob(bus: SystemdBus, { member, name, signal, deadlineMillis }:
 
 function late(name: string, deadlineMillis: number, state: string): KhwError {
   return new KhwError("TIMEOUT", `${name}: its job is not done after ${deadlineMillis / 1000} s; it is ${state}`, {
-    hint: "`systemctl list-jobs` on the node shows what it waits for",
+    hint: "run `systemctl list-jobs` on the node to see the job that it waits for",
   });
 }
 
 function failed(name: string, message: string): KhwError {
   return new KhwError("SERVICE_FAILED", `${name}: ${message}`, {
-    hint: `\`journalctl --unit=${name}\` on the node says why`,
+    hint: `see \`journalctl --unit=${name}\` on the node`,
   });
 }

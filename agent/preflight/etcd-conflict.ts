@@ -30,19 +30,19 @@ async function foreign(desired: WithEtcd, { files, systemd }: Os): Promise<KhwEr
   if (text !== undefined && squeezed(text) === squeezed(renderEtcd(desired))) return null;
   const what =
     text === undefined ? (data ? `data in ${etcdMemberFolder}` : "a package's etcd.service") : `${unitFolder}/${unit}`;
-  return new KhwError("PREFLIGHT_FAILED", `there is an etcd that khw did not make: ${what}`, {
-    hint: `to leave it as it is, say \`etcd.mode: external\`; one with lab 07's unit for just these controllers is taken over; one that is not needed: systemctl disable --now etcd, and remove its unit and ${etcdMemberFolder}`,
+  return new KhwError("PREFLIGHT_FAILED", `this machine has an etcd that khw did not set up: ${what}`, {
+    hint: `to keep it, set \`etcd.mode: external\` in khw.yaml (khw takes over an etcd that has lab 07's unit for exactly these controllers); to remove it, run \`systemctl disable --now etcd\` and remove its unit and ${etcdMemberFolder}`,
   });
 }
 
 function otherMembers({ stage, members: known }: MemberRecord, wanted: InitialCluster): KhwError | null {
   if (spelt(known) === spelt(wanted)) return null;
-  const what = stage === "forming" ? "etcd was begun here" : "etcd is a member here";
+  const what = stage === "forming" ? "etcd was started here as a member" : "etcd here is a member";
   return new KhwError(
     "PREFLIGHT_FAILED",
-    `${what} of the cluster ${spelt(known)}, and the controllers wanted are ${spelt(wanted)}`,
+    `${what} of the cluster ${spelt(known)}, but the wanted controllers are ${spelt(wanted)}`,
     {
-      hint: "name the controllers that the cluster was begun with; khw does not change who is a member",
+      hint: "name the controllers that the cluster was created with; khw does not change the members of a cluster",
     },
   );
 }

@@ -43,7 +43,7 @@ async function slowDisk({ probes }: Os, signal: AbortSignal): Promise<KhwError |
   if (worst <= writeLimitMillis) return null;
   return new KhwError(
     "PREFLIGHT_FAILED",
-    `a small write to ${etcdDataFolder} is on disk after ${worst.toFixed(1)} ms (99th percentile of ${times.length}), and etcd wants that within ${writeLimitMillis} ms`,
+    `a small write to ${etcdDataFolder} reaches the disk after ${worst.toFixed(1)} ms (99th percentile of ${times.length}), and etcd requires at most ${writeLimitMillis} ms`,
     { hint: "give the machine an SSD persistent disk: on a slower one etcd loses its leader under load" },
   );
 }
@@ -59,7 +59,7 @@ async function slowNetwork(
     const millis = await probes.roundTrip(internalIp, { port, timeoutMillis: tripMillis, signal });
     if (millis === undefined) {
       return new KhwError("PREFLIGHT_FAILED", `${name} does not answer at ${internalIp}:${port}`, {
-        hint: `let the controllers reach each other at ports ${etcdPorts.client} and ${port}, as the lab's firewall rule for internal traffic does`,
+        hint: `allow traffic between the controllers on ports ${etcdPorts.client} and ${port}, as the lab's firewall rule for internal traffic does`,
       });
     }
     times.push(millis);
@@ -69,7 +69,7 @@ async function slowNetwork(
   return new KhwError(
     "PREFLIGHT_FAILED",
     `${name} answers after ${median.toFixed(0)} ms (median of ${trips}), and etcd's heartbeat is ${heartbeatMillis} ms`,
-    { hint: "put the controllers into one region" },
+    { hint: "put the controllers in one region" },
   );
 }
 

@@ -33,7 +33,7 @@ async function authorityFinding(path: string, { desired, os, kept }: OtherCluste
   const known = certificates(wanted);
   if (found.length === 0 || found.some((certificate) => known.includes(certificate))) return null;
   return new KhwError("PREFLIGHT_FAILED", `${path} is another cluster's CA`, {
-    hint: `${ownFiles}; for a new cluster on this machine, move ${path} away on it first`,
+    hint: `${ownFiles}; for a new cluster on this machine, first move ${path} away there`,
   });
 }
 
@@ -45,12 +45,16 @@ async function encryptionFinding({ desired, os, kept }: OtherClusterOptions): Pr
   const known = encryptionKeys(wanted);
   const lost = encryptionKeys(await textAt(path, os)).filter((key) => !known.includes(key));
   if (lost.length === 0) return null;
-  return new KhwError("PREFLIGHT_FAILED", `${path} has encryption keys that the wanted one lacks: ${lost.length}`, {
-    hint: `what is stored with them could not be read any more: ${ownFiles}; where nothing is, move ${path} away on the machine first`,
-  });
+  return new KhwError(
+    "PREFLIGHT_FAILED",
+    `${path} has encryption keys that the wanted configuration lacks: ${lost.length}`,
+    {
+      hint: `${ownFiles}, because values stored with these keys could no longer be read; if no values are stored, first move ${path} away on the machine`,
+    },
+  );
 }
 
-const ownFiles = "--credentials names the folder with the files that the cluster on this machine was made with";
+const ownFiles = "use --credentials with the folder of the files that the cluster on this machine was created with";
 
 function contentOf(desired: DesiredState | undefined, name: CredentialName): string | undefined {
   const content = desired?.credentials.find((credential) => credential.name === name)?.content;

@@ -163,7 +163,7 @@ async function etcdFinding(
     clock,
     late: ({ seen }) =>
       new KhwError("PREFLIGHT_FAILED", `etcd has no healthy majority: ${seen}`, {
-        hint: "start etcd on the controllers (lab 07), and check that its certificates are of the cluster's CA",
+        hint: "start etcd on the controllers (lab 07), and check that its certificates are signed by the cluster's CA",
       }),
   }).catch((error: unknown) => {
     if (error instanceof KhwError && error.code === "PREFLIGHT_FAILED") return error;

@@ -38,7 +38,7 @@ async function lostConfigFinding({ files }: Os): Promise<KhwError | null> {
   const owner = status.split("\n\n").find((stanza) => stanza.includes(`\n ${mainConfig} `));
   const name = /^Package: (\S+)$/m.exec(owner ?? "")?.[1];
   if (name === undefined) return null;
-  return new KhwError("PREFLIGHT_FAILED", `${mainConfig} was deleted, and dpkg does not bring it back by itself`, {
+  return new KhwError("PREFLIGHT_FAILED", `${mainConfig} was deleted, and dpkg does not restore it by itself`, {
     hint: `run \`apt-get --reinstall -o Dpkg::Options::=--force-confmiss install ${name}\` on the node`,
   });
 }
@@ -52,7 +52,7 @@ async function addressFamilyFinding(os: Os): Promise<KhwError | null> {
   if (installed && (await files.stat(enabledDefaultSite)) === undefined) return null;
   const site = (await files.read(defaultSite))?.toString("utf8");
   if (site === undefined ? installed : !listensOnIPv6.test(site)) return null;
-  return new KhwError("PREFLIGHT_FAILED", `nginx cannot listen on IPv6 (${why}), as its default site wants`, {
+  return new KhwError("PREFLIGHT_FAILED", `nginx cannot listen on IPv6 (${why}), as its default site requires`, {
     hint:
       site === undefined
         ? `run \`mkdir -p /etc/nginx/sites-available && echo 'server { listen 80 default_server; }' >${defaultSite}\` on the node: apt keeps the file`

@@ -90,7 +90,7 @@ export function createDriftTracker({ statusStore, history, log, now }: DriftTrac
     }
     if (before.since === 0 && undoneAgain(after)) {
       const next = new Date(dueAt(after)).toISOString();
-      const often = `put right ${after.repairs.length} times lately, and undone each time`;
+      const often = `repaired ${after.repairs.length} times recently, and undone each time`;
       tellDrift(id, `${found.drift}; the next repair is due at ${next}`, often);
     }
   };
@@ -98,7 +98,7 @@ export function createDriftTracker({ statusStore, history, log, now }: DriftTrac
   const holds = (id: string, byRepair: boolean): void => {
     if (standing.delete(id) && !byRepair) attempts.set(id, vanished(of(id)));
     if (!told.delete(id) || byRepair) return;
-    tell({ kind: HistoryKind.HISTORY_KIND_DRIFT, subject: id, message: "is as wanted again" });
+    tell({ kind: HistoryKind.HISTORY_KIND_DRIFT, subject: id, message: "is in the desired state again" });
   };
 
   const concludes = ({ step: { id, title }, result }: Repaired, cause: string): boolean => {
@@ -112,7 +112,7 @@ export function createDriftTracker({ statusStore, history, log, now }: DriftTrac
         tell({
           kind: HistoryKind.HISTORY_KIND_REPAIR,
           subject: id,
-          message: `${result.drift.summary}: put right`,
+          message: `${result.drift.summary}: repaired`,
           cause,
         });
         return false;
@@ -128,7 +128,7 @@ export function createDriftTracker({ statusStore, history, log, now }: DriftTrac
         attempts.set(id, failed(of(id), now()));
         // Every attempt is reported, because attempts become rarer.
         told.delete(id);
-        tellDrift(id, `${drift?.summary ?? known}: cannot be put right`, formatError(error));
+        tellDrift(id, `${drift?.summary ?? known}: cannot be repaired`, formatError(error));
         return false;
       }
     }

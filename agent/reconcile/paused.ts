@@ -13,19 +13,19 @@ export interface PausedOptions {
 
 /** Returns the reason why the check for drift is paused; empty if it runs. */
 export function pausedBecause({ kept, holder, operation, damage }: PausedOptions): string {
-  if (holder !== undefined) return `${holder.name} is at work on this machine`;
+  if (holder !== undefined) return `${holder.name} is working on this machine`;
   if (operation?.state === OperationState.OPERATION_STATE_RUNNING) return `an operation of ${operation.holder} runs`;
-  if (damage !== undefined) return `${damage}, and which state is wanted is not known: run \`khw-client bootstrap\``;
-  if (kept === undefined) return "no state is kept: no operation has succeeded here yet";
+  if (damage !== undefined) return `${damage}, and the desired state is unknown: run \`khw-client bootstrap\``;
+  if (kept === undefined) return "there is no desired state: no operation has succeeded here yet";
   // Re-running the kept operation keeps the desired state. If another operation fails, the desired state is
   // unclear, so repair pauses.
   if (operation === undefined || operation.id === kept.operationId) return "";
   const { state, holder: whose } = operation;
   const since = new Date(operation.startedUnixMillis).toISOString();
-  const which = `the operation that ${whose} began at ${since}`;
-  if (state === OperationState.OPERATION_STATE_FAILED) return `${which} failed, and which state is wanted is not known`;
+  const which = `the operation that ${whose} started at ${since}`;
+  if (state === OperationState.OPERATION_STATE_FAILED) return `${which} failed, and the desired state is unknown`;
   if (state === OperationState.OPERATION_STATE_INTERRUPTED) {
-    return `${which} was interrupted, and which state is wanted is not known`;
+    return `${which} was interrupted, and the desired state is unknown`;
   }
   return "";
 }

@@ -21,14 +21,14 @@ export function createProgress(monotonic: () => number, now: () => number): Prog
     last = { what, time: now(), at: monotonic() };
   };
   return {
-    begun: () => made("its begin"),
+    begun: () => made("its start"),
     made,
     ended: () => {
       last = undefined;
     },
     stuck: () => {
       if (last === undefined || monotonic() - last.at < patienceMillis) return undefined;
-      return `the reconciler has got no further than ${last.what} since ${new Date(last.time).toISOString()}`;
+      return `the reconciler has made no progress since ${new Date(last.time).toISOString()}, after ${last.what}`;
     },
   };
 }

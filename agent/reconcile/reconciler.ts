@@ -123,7 +123,7 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
       });
       if (machineLock.holder() !== undefined) tracker.paused(paused(), keptState.current()?.desired.driftPolicy);
     } catch (error) {
-      log(`drift cannot be looked for: ${formatError(toKhwError(error))}`);
+      log(`the check for drift failed: ${formatError(toKhwError(error))}`);
     } finally {
       progress.ended();
       schedule.within(Math.min(nextMillis, tracker.nextDueMillis()));
@@ -144,10 +144,10 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
       const kept = keptState.current();
       const damage = keptState.damage();
       if (damage !== undefined) {
-        throw new KhwError("NO_STATE", damage, { hint: "run `khw-client bootstrap`: it is written again" });
+        throw new KhwError("NO_STATE", damage, { hint: "run `khw-client bootstrap`, which writes it again" });
       }
       if (kept === undefined) {
-        throw new KhwError("NO_STATE", "this agent keeps no state yet: no operation has succeeded here", {
+        throw new KhwError("NO_STATE", "this agent has no desired state yet: no operation has succeeded here", {
           hint: "run `khw-client bootstrap`",
         });
       }

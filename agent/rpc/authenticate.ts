@@ -20,8 +20,8 @@ export function authenticate(socket: TLSSocket): Authenticated {
   const certificate = socket.getPeerX509Certificate();
   if (certificate === undefined) {
     throw refusal(
-      "the caller shows no certificate",
-      "a certificate of the management CA is needed: khw-client pki issue",
+      "the caller presents no certificate",
+      "make a certificate of the management CA with `khw-client pki issue`",
     );
   }
   if (!socket.authorized) throw unauthorized(String(socket.authorizationError), certificate);
@@ -39,19 +39,19 @@ function unauthorized(code: string, { validFrom, validTo }: X509Certificate): Kh
   switch (code) {
     case "CERT_HAS_EXPIRED":
       return refusal(
-        `the caller's certificate ended at ${iso(validTo)}`,
-        `${makeAnother}; the agent's clock says ${now}: put it right if it is wrong`,
+        `the caller's certificate expired at ${iso(validTo)}`,
+        `${makeAnother}; the agent's clock says ${now}: correct the clock if it is wrong`,
       );
     case "CERT_NOT_YET_VALID":
       return refusal(
         `the caller's certificate is not valid before ${iso(validFrom)}`,
-        `the agent's clock says ${now}: put it right if it is wrong, or the clock of the machine that made the certificate`,
+        `the agent's clock says ${now}: correct the clock if it is wrong, or the clock of the machine that made the certificate`,
       );
     case "INVALID_PURPOSE":
-      return refusal("the caller's certificate is not made for calling agents", makeAnother);
+      return refusal("the caller's certificate is not issued for callers", makeAnother);
     default:
       return refusal(
-        `the caller's certificate is not of the management CA that the agent knows (${code})`,
+        `the caller's certificate is not signed by the management CA that the agent knows (${code})`,
         "`management` in khw.yaml names the CA, the certificate and its key; `khw-client install` gives the agent another CA",
       );
   }

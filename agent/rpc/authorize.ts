@@ -82,7 +82,7 @@ function check(path: string, caller: Caller | undefined): Caller {
   if (caller.role !== undefined && anyRole.test(path)) return caller;
   throw new KhwError(
     "PERMISSION_DENIED",
-    `${caller.name} (role ${caller.role ?? "none"}) may not call ${path.split("/").at(-1) ?? path}`,
+    `${caller.name} (role ${caller.role ?? "none"}) is not allowed to call ${path.split("/").at(-1) ?? path}`,
     {
       hint: "use an identity with the role khw:admin",
     },

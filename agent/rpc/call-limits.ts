@@ -62,7 +62,7 @@ export function limitCalls(bounds: CallBounds = callBounds): CallLimits {
       ];
       const over = counted.find(({ key, most }) => full(key, most));
       if (over !== undefined) {
-        throw new KhwError("RESOURCE_EXHAUSTED", `${over.most} ${over.kind} run already`, {
+        throw new KhwError("RESOURCE_EXHAUSTED", `${over.most} ${over.kind} are already running`, {
           hint: "end one of them, or wait until one has ended",
         });
       }

@@ -32,7 +32,7 @@ export function expiry({ name, serial, validToUnixMillis }: Caller): KhwError | 
     ? "at an unreadable time"
     : `at ${new Date(validToUnixMillis).toISOString()}`;
   const clock = new Date(now).toISOString();
-  return new KhwError("UNAUTHENTICATED", `the certificate ${serial} of ${name} ended ${ended}`, {
-    hint: `make another with \`khw-client pki issue\`; the agent's clock says ${clock}: put it right if it is wrong`,
+  return new KhwError("UNAUTHENTICATED", `the certificate ${serial} of ${name} expired ${ended}`, {
+    hint: `make another with \`khw-client pki issue\`; the agent's clock says ${clock}: correct the clock if it is wrong`,
   });
 }

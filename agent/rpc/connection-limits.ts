@@ -111,7 +111,7 @@ export function limitConnections(
         { now: open.size, most: of.connections, whose: "of all callers" },
       ].find((bound) => bound.now >= bound.most);
       if (full !== undefined) {
-        throw new KhwError("RESOURCE_EXHAUSTED", `${full.most} connections ${full.whose} are open already`, {
+        throw new KhwError("RESOURCE_EXHAUSTED", `${full.most} connections ${full.whose} are already open`, {
           hint: "end programs that hold connections to this agent open",
         });
       }

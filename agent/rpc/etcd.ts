@@ -47,7 +47,8 @@ export function etcdHandlers(options: HandlerOptions): EtcdServiceServer {
 
 async function announcement(parts: AsyncIterator<WriteSnapshotRequest>): Promise<Snapshot> {
   const { value, done } = await parts.next();
-  if (done === true || value.part?.$case !== "snapshot") return refuse("snapshot", "is not told of before its bytes");
+  if (done === true || value.part?.$case !== "snapshot")
+    return refuse("snapshot", "must be described before its bytes");
   return value.part.value;
 }
 

@@ -26,7 +26,7 @@ export function healthHandlers(options: HandlerOptions): HealthServer {
   return {
     check: (call, callback) => {
       if (!services.has(call.request.service)) {
-        callback({ code: status.NOT_FOUND, details: "there is no such service here" });
+        callback({ code: status.NOT_FOUND, details: "this agent has no such service" });
         return;
       }
       void look().then((serving) => callback(null, { status: serving }));

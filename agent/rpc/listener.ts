@@ -86,7 +86,7 @@ export async function openListener(admission: Admission, { host, port, log }: Li
     socket.on("error", () => socket.destroy());
     const address = addressOf(socket);
     try {
-      if (socket.alpnProtocol !== "h2") throw new KhwError("INVALID_ARGUMENT", "the caller speaks no HTTP/2");
+      if (socket.alpnProtocol !== "h2") throw new KhwError("INVALID_ARGUMENT", "the caller does not speak HTTP/2");
       const { serial, role } = authenticate(socket);
       const leave = limits.enter({ address, caller: serial, role });
       socket.once("close", leave);
@@ -177,7 +177,7 @@ async function bind(tcp: TcpServer, host: string, port: number): Promise<void> {
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new KhwError("IO_FAILED", `cannot listen on ${host}:${port}: ${reason}`, {
-      hint: "is another agent running? `listen` in the configuration names the address",
+      hint: "stop the other program on this port, or set another one with `listen` in the configuration",
       cause,
     });
   }

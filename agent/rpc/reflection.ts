@@ -58,7 +58,7 @@ async function answer(question: Question | undefined): Promise<Answer> {
     case "allExtensionNumbersOfType":
       return refusal(status.NOT_FOUND, "there are no extensions in proto3");
     case undefined:
-      return refusal(status.INVALID_ARGUMENT, "nothing is asked");
+      return refusal(status.INVALID_ARGUMENT, "the request is empty");
   }
 }
 
@@ -69,7 +69,7 @@ function listServices(files: Files): Answer {
 
 function fileWhere(files: Files, wanted: (file: Files[number]) => boolean): Answer {
   const found = files.find(wanted);
-  if (found === undefined) return refusal(status.NOT_FOUND, "it is in no file of this agent");
+  if (found === undefined) return refusal(status.NOT_FOUND, "no file of this agent contains it");
   return { $case: "fileDescriptorResponse", value: { fileDescriptorProto: [Buffer.from(found.base64, "base64")] } };
 }
 

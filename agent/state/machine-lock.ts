@@ -46,8 +46,8 @@ export function createMachineLock({
     lock: (name, work) => {
       if (holder !== undefined) {
         const since = new Date(holder.sinceUnixMillis).toISOString();
-        throw new KhwError("BUSY", `${holder.name} has been at it since ${since}`, {
-          hint: "wait for that to end, then run the command again",
+        throw new KhwError("BUSY", `the node is busy: ${holder.name} has held it since ${since}`, {
+          hint: "wait until it has ended, then run the command again",
         });
       }
       holder = { name, sinceUnixMillis: clock.now() };

@@ -42,7 +42,7 @@ export async function openMaintenance(options: MaintenanceOptions): Promise<Main
           await record.write(wanted);
           state = wanted;
           statusStore.publish({ maintenance: state });
-          const message = drained ? `drained by ${holder}` : `taken back in by ${holder}`;
+          const message = drained ? `drained by ${holder}` : `undrained by ${holder}`;
           history.append({ kind: HistoryKind.HISTORY_KIND_MAINTENANCE, subject: "nginx", message });
         }
         await apply();
@@ -55,7 +55,7 @@ export async function openMaintenance(options: MaintenanceOptions): Promise<Main
 function stateFrom({ found, damage }: RecordFile<MaintenanceState>, now: number): MaintenanceState | undefined {
   const why = damage();
   if (why === undefined) return found;
-  return { drained: true, holder: `the agent, since ${why}`, sinceUnixMillis: now };
+  return { drained: true, holder: `the agent, because ${why}`, sinceUnixMillis: now };
 }
 
 function encode(state: MaintenanceState): Uint8Array {
@@ -64,6 +64,7 @@ function encode(state: MaintenanceState): Uint8Array {
 
 function decode(bytes: Uint8Array): MaintenanceState {
   const state = MaintenanceState.decode(bytes);
-  if (state.holder === "" || state.sinceUnixMillis === 0) throw new Error("it does not say who asked for it, and when");
+  if (state.holder === "" || state.sinceUnixMillis === 0)
+    throw new Error("it does not name who drained the node, and when");
   return state;
 }

@@ -142,13 +142,13 @@ export function createOperations(options: OperationsOptions): Operations {
       const begun: Run = { operation, events: [], progress: new Map(), listeners: new Set() };
       done = machineLock.lock(holder, () => execute(begun, desired));
       run = begun;
-      log(`operation ${id}: begun by ${holder}`);
+      log(`operation ${id}: started by ${holder}`);
       changed(operation);
     },
     listen: (id, listener) => {
       if (run === undefined || (id !== "" && run.operation.id !== id)) {
         throw new KhwError("INVALID_ARGUMENT", `this agent knows no operation ${id === "" ? "yet" : show(id)}`, {
-          hint: "it was begun by an earlier agent, or never; run the command again to converge",
+          hint: "run the command again; the operation belongs to an earlier agent process, or never existed",
         });
       }
       const { events, progress, listeners } = run;

@@ -89,7 +89,9 @@ async function drift(
 ): Promise<Drift | null> {
   const summary = await fileDrift(files, { path, mode, sha256 });
   if (summary === null) return null;
-  return { summary: summary === "its content differs" ? `is not the one that ${version} published` : summary };
+  return {
+    summary: summary === "its content differs" ? `its content is not that of the published ${version}` : summary,
+  };
 }
 
 function recordOf(path: string): string {
@@ -140,7 +142,7 @@ function digestIn(text: string): string | undefined {
 function parsePublished(text: string, path: string): string {
   const digest = digestIn(text);
   if (digest !== undefined) return digest;
-  throw new KhwError("DOWNLOAD_FAILED", `${path}.sha256 is no digest but ${show(text)}`, {
+  throw new KhwError("DOWNLOAD_FAILED", `${path}.sha256 is not a digest: ${show(text)}`, {
     hint: "the mirror does not serve Kubernetes releases at this place; check `mirrors`",
   });
 }

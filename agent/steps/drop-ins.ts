@@ -15,7 +15,7 @@ export function dropIns(unit: string): Step<Os>[] {
 function ownSources(unit: string): Step<Os> {
   return {
     id: `drop-ins/${unit.replace(/\.service$/, "")}`,
-    title: `${unit} is made from khw's files alone`,
+    title: `${unit} is loaded from khw's files only`,
     needs: ["identity"],
     watches: [dropInFolder(unit)],
     check: async (os) => {

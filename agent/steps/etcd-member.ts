@@ -23,11 +23,11 @@ const unit = "etcd.service";
 export function etcdDisk(desired: WithEtcd): Step<Os> {
   return {
     id: "etcd/disk",
-    title: `a disk of its own is mounted at ${etcdDataFolder}`,
+    title: `a dedicated disk is mounted at ${etcdDataFolder}`,
     needs: ["identity"],
     check: async (os) => {
       await demandDisk(desired, os.files);
-      return (await isKeptDown(os)) ? { summary: "it is back, and etcd was not started while it was away" } : null;
+      return (await isKeptDown(os)) ? { summary: "it is mounted again, and etcd has not been started since" } : null;
     },
     apply: async (os, { signal }) => {
       await demandDisk(desired, os.files);
@@ -49,13 +49,15 @@ async function isKeptDown({ files, systemd }: Os): Promise<boolean> {
 export function etcdData(needs: readonly string[]): Step<Os> {
   return {
     id: "etcd/data",
-    title: `${etcdDataFolder} exists, and is root's alone`,
+    title: `${etcdDataFolder} exists, and only root can access it`,
     needs: ["identity", ...needs],
     watches: [etcdDataFolder],
     check: async ({ files }) => {
       const facts = await files.stat(etcdDataFolder);
-      if (facts?.kind !== "directory") return { summary: "there is no such folder" };
-      return facts.mode === mode && facts.uid === 0 && facts.gid === 0 ? null : { summary: "others may look into it" };
+      if (facts?.kind !== "directory") return { summary: "the folder does not exist" };
+      return facts.mode === mode && facts.uid === 0 && facts.gid === 0
+        ? null
+        : { summary: "other users can access it" };
     },
     apply: async ({ files }) => {
       await files.mkdir(etcdDataFolder, mode);
@@ -71,12 +73,12 @@ export function etcdData(needs: readonly string[]): Step<Os> {
 export function etcdFirstStart(desired: WithEtcd, needs: readonly string[]): Step<Os> {
   return {
     id: "etcd/begun",
-    title: "this machine's etcd is a member of the wanted cluster, and of no other",
+    title: "this machine's etcd is a member of the wanted cluster only",
     needs,
     check: async (os) => {
       const obstacle = await findConflict(desired, os);
       if (obstacle !== null) throw obstacle;
-      return (await readMemberRecord(os.files)) === undefined ? { summary: "no member was begun here yet" } : null;
+      return (await readMemberRecord(os.files)) === undefined ? { summary: "no member is recorded here yet" } : null;
     },
     apply: async (os, { signal }) => {
       await demandDisk(desired, os.files);
@@ -96,7 +98,7 @@ export function etcdFirstStart(desired: WithEtcd, needs: readonly string[]): Ste
 export function etcdMember(desired: WithEtcd, needs: readonly string[]): Step<Os> {
   return {
     id: "etcd/member",
-    title: "its member of etcd has its data",
+    title: "its etcd member has its data",
     needs,
     watches: [etcdDataFolder],
     check: async ({ files }) => {
@@ -111,10 +113,12 @@ export function etcdMember(desired: WithEtcd, needs: readonly string[]): Step<Os
         case "member":
           if (!(await hasData(files))) {
             return {
-              summary: `the data of the member ${hexId(record.memberId)} is gone: it must join the cluster anew`,
+              summary: `the data of the member ${hexId(record.memberId)} is lost: the member must join the cluster again`,
             };
           }
-          return (await files.stat(etcdJoinDropIn)) === undefined ? null : { summary: "its way to join is still open" };
+          return (await files.stat(etcdJoinDropIn)) === undefined
+            ? null
+            : { summary: "its drop-in for the join still exists" };
       }
     },
     apply: (os, context) => rejoin(desired, os, context),
@@ -129,12 +133,12 @@ export function etcdMember(desired: WithEtcd, needs: readonly string[]): Step<Os
 export function etcdRemembered(desired: WithEtcd, needs: readonly string[]): Step<Os> {
   return {
     id: "etcd/remembered",
-    title: "its member and its cluster are remembered, and no other is begun",
+    title: "its etcd member and cluster are recorded, so that no other is created",
     needs,
     watches: [dirname(etcdGuardDropIn)],
     check: async (os, signal) => {
       const record = await readMemberRecord(os.files);
-      if (record?.stage !== "member") return { summary: "they are not remembered yet" };
+      if (record?.stage !== "member") return { summary: "they are not recorded yet" };
       const guard = (await os.files.read(etcdGuardDropIn))?.toString("utf8");
       if (guard !== renderEtcdGuard()) return { summary: "systemd would start it without its data" };
       const status = await ownStatus(os, signal);
@@ -143,9 +147,9 @@ export function etcdRemembered(desired: WithEtcd, needs: readonly string[]): Ste
       if (status.clusterId === record.clusterId && status.memberId === record.memberId) return null;
       throw new KhwError(
         "SERVICE_FAILED",
-        `it is the member ${hexId(status.memberId)} of the cluster ${hexId(status.clusterId)}, and not ${hexId(record.memberId)} of ${hexId(record.clusterId)} as remembered`,
+        `it is the member ${hexId(status.memberId)} of the cluster ${hexId(status.clusterId)}, and not ${hexId(record.memberId)} of ${hexId(record.clusterId)} as recorded`,
         {
-          hint: `put its own data back; or, where this is what you want, remove ${etcdRecordFile} on the node and run \`khw-client bootstrap\``,
+          hint: `restore its own data; or, if this member is intended, remove ${etcdRecordFile} on the node and run \`khw-client bootstrap\``,
         },
       );
     },
@@ -187,6 +191,6 @@ async function refuseHalf(desired: WithEtcd, { etcd, identity }: Os, signal: Abo
   const wanted = [...initialCluster(desired).values()].toSorted();
   if (found.join() === wanted.join()) return;
   throw new KhwError("SERVICE_FAILED", `etcd's members are ${found.join(", ")}, not ${wanted.join(", ")}`, {
-    hint: "make the members those that are wanted (`etcdctl member list`), or name in khw.yaml those that are there",
+    hint: "correct the members (`etcdctl member list`), or list the existing members as controllers in khw.yaml",
   });
 }

@@ -139,7 +139,7 @@ function parseSums(text: string): ReadonlyMap<string, string> {
 function archiveDigest(text: string, name: string, path: string): string {
   const digest = parseSums(text).get(name);
   if (digest !== undefined) return digest;
-  throw new KhwError("DOWNLOAD_FAILED", `${path} names no ${name}: ${show(text)}`, {
+  throw new KhwError("DOWNLOAD_FAILED", `${path} does not list ${name}: ${show(text)}`, {
     hint: "the mirror does not serve etcd releases at this place; check `etcd.mirrors`",
   });
 }

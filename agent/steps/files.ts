@@ -44,7 +44,7 @@ export function presentFolder(path: string, mode: number): Step<Os> {
 
 async function folderDrift(files: Files, path: string, mode: number): Promise<string | null> {
   const facts = await files.stat(path);
-  if (facts === undefined) return "there is no such folder";
+  if (facts === undefined) return "the folder does not exist";
   return facts.kind === "directory" ? attributesDrift(facts, mode) : `is a ${facts.kind}, not a folder`;
 }
 
@@ -62,7 +62,7 @@ export interface WantedFile {
 export function file({ id, path, mode, sha256, content, needs }: WantedFile): Step<Os> {
   return {
     id,
-    title: `${path} is as wanted`,
+    title: `${path} is up to date`,
     needs,
     watches: [dirname(path)],
     check: async ({ files }) => {
@@ -120,10 +120,10 @@ function attributesDrift({ mode, uid, gid }: FileFacts, wanted: number): string 
 export function absent({ id, path, needs }: Pick<WantedFile, "id" | "path" | "needs">): Step<Os> {
   return {
     id,
-    title: `${path} is not there`,
+    title: `${path} does not exist`,
     needs,
     watches: [dirname(path)],
-    check: async ({ files }) => ((await files.stat(path)) === undefined ? null : { summary: "is there" }),
+    check: async ({ files }) => ((await files.stat(path)) === undefined ? null : { summary: "it exists" }),
     apply: async ({ files }) => files.remove(path),
   };
 }
@@ -144,7 +144,7 @@ export function link(wanted: {
     check: async ({ files }) => {
       const facts = await files.stat(path);
       if (facts === undefined) return { summary: "is missing" };
-      return facts.target === target ? null : { summary: `points at ${facts.target ?? "nothing: it is no link"}` };
+      return facts.target === target ? null : { summary: `points at ${facts.target ?? "nothing: it is not a link"}` };
     },
     apply: async ({ files }) => files.symlink(target, path),
   };

@@ -67,7 +67,7 @@ const made: ReadonlySet<string> = new Set([
 export function systemFolders(): Step<Os> {
   return {
     id: "folders/system",
-    title: "nobody but root may write to the system's folders above khw's files",
+    title: "only root can write to the system folders above khw's files",
     needs: ["identity"],
     check: async ({ files }) => {
       const open = await openFolders(files);
@@ -108,9 +108,9 @@ async function openFolders(files: Pick<Files, "stat">): Promise<OpenFolder[]> {
 /** Returns null if only root may write there. */
 function openness(path: string, { uid, gid, mode }: FileFacts): Omit<OpenFolder, "path"> | null {
   if (uid !== 0) return { why: `it belongs to user ${uid}, not to root`, repair: "chown root" };
-  if ((mode & 0o002) !== 0) return { why: `anybody may write to it (its mode is ${octal(mode)})`, repair: "chmod o-w" };
+  if ((mode & 0o002) !== 0) return { why: `anybody can write to it (its mode is ${octal(mode)})`, repair: "chmod o-w" };
   if ((mode & 0o020) === 0 || gid === 0 || isStaff(path, gid)) return null;
-  return { why: `group ${gid} may write to it (its mode is ${octal(mode)})`, repair: "chmod g-w" };
+  return { why: `group ${gid} can write to it (its mode is ${octal(mode)})`, repair: "chmod g-w" };
 }
 
 /** On machines installed before 2018, Debian's policy gives /usr/local to the group staff. */

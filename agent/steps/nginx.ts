@@ -33,10 +33,10 @@ export function nginxService(paths: readonly string[], needs: readonly string[])
     watches: [...paths.map((path) => dirname(path)), wantsFolder],
     check: async ({ files, systemd }): Promise<Drift | null> => {
       const { unitFileState, activeState, subState, stateSince } = await systemd.unit(unit);
-      if (unitFileState !== "enabled") return { summary: `it is ${unitFileState || "not there"}, not enabled` };
+      if (unitFileState !== "enabled") return { summary: `it is ${unitFileState || "missing"}, not enabled` };
       if (activeState !== "active") return { summary: `it is ${activeState} (${subState})`, process: "down" };
       const changes = await Promise.all(paths.map(async (path) => (await files.stat(path))?.changedAt ?? Infinity));
-      return Math.max(...changes) <= stateSince ? null : { summary: "it has not read its site as it is now" };
+      return Math.max(...changes) <= stateSince ? null : { summary: "it has not loaded its current site" };
     },
     apply: async (os, { signal }) => {
       const { packages, systemd } = os;
@@ -79,7 +79,7 @@ async function reload(os: Os, signal: AbortSignal): Promise<void> {
       new KhwError(
         "SERVICE_FAILED",
         `nginx still serves its old site ${takeoverMillis / 1000} s after a reload (${seen})`,
-        { hint: "`journalctl --unit=nginx` and /var/log/nginx/error.log on the node say why" },
+        { hint: "see `journalctl --unit=nginx` and /var/log/nginx/error.log on the node" },
       ),
   });
 }

@@ -39,25 +39,25 @@ export function service({ unit, command, inputs, reads = [], needs, mounts }: Wa
   /** Returns null if systemd would start exactly the wanted service, at every boot too. */
   const unitDrift = async ({ files }: Os, status: UnitStatus): Promise<string | null> => {
     if ((await files.sha256(dropInPath)) !== digestOf(dropIn)) return "its inputs change";
-    if (status.needsReload) return "systemd has not loaded its unit as it is on disk";
-    return status.unitFileState === "enabled" ? null : `it is ${status.unitFileState || "not there"}, not enabled`;
+    if (status.needsReload) return "systemd has not loaded its current unit";
+    return status.unitFileState === "enabled" ? null : `it is ${status.unitFileState || "missing"}, not enabled`;
   };
 
   /** Returns null if the running process matches; undefined if no process runs. */
   const processDrift = async ({ files, systemd }: Os, status: UnitStatus): Promise<string | null | undefined> => {
     const running = status.activeState === "active" ? await systemd.process(status.mainPid) : undefined;
     if (running === undefined) return undefined;
-    if (running.environment[inputsVariable] !== `sha256:${digest}`) return "it runs from other inputs";
+    if (running.environment[inputsVariable] !== `sha256:${digest}`) return "it runs with other inputs";
     if (running.argv.join("\0") !== command.join("\0")) return "it runs with other flags than its unit's";
     const program = await files.stat(command[0]);
     return program?.inode === running.inode && program.device === running.device
       ? null
-      : `it runs another file than ${command[0]}`;
+      : `it runs another program than ${command[0]}`;
   };
 
   return {
     id: `service/${unit.replace(/\.service$/, "")}`,
-    title: `${unit} is enabled and runs from the wanted inputs`,
+    title: `${unit} is enabled and runs with the wanted inputs`,
     needs,
     watches: [dropInFolder(unit), unitFolder, wantsFolder],
     text: ({ files }) => textDifference(files, dropInPath, dropIn),
@@ -116,7 +116,7 @@ async function refuseInVain({ files, systemd }: Os, unit: string, { activeSince 
   if (others.length === 0) return;
   const changes = [own, unitFile(unit), ...others].map(async (path) => (await files.stat(path))?.changedAt ?? 0);
   if (Math.max(...(await Promise.all(changes))) >= activeSince) return;
-  throw new KhwError("SERVICE_FAILED", `${others.join(", ")} makes it run otherwise than wanted`, {
-    hint: "remove that file, and set flags in khw.yaml instead",
+  throw new KhwError("SERVICE_FAILED", `${others.join(", ")} changes how it runs`, {
+    hint: "remove that file; set flags in khw.yaml instead",
   });
 }

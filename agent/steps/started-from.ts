@@ -28,5 +28,5 @@ export async function startDrift(files: Files, unit: string, reads: readonly Rea
     ]),
   );
   const others = reads.filter(({ path, sha256 }) => (found.get(path) ?? sha256) !== sha256).map(({ path }) => path);
-  return others.length === 0 ? null : `it was started while ${others.join(", ")} held something else`;
+  return others.length === 0 ? null : `it was started while ${others.join(", ")} had other content`;
 }

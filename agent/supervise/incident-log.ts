@@ -84,7 +84,7 @@ export function createIncidentLog({ name, unit, os, history, log, tell }: Incide
         diagnosis = undefined;
         tell({ diagnosis });
         if (report.kind !== "back") return;
-        write({ kind: HISTORY_KIND_COMPONENT, message: `is well again after ${seconds(report.downMillis)}` });
+        write({ kind: HISTORY_KIND_COMPONENT, message: `is healthy again after ${seconds(report.downMillis)}` });
       });
     },
     degraded: (found) => {
@@ -104,9 +104,9 @@ export function createIncidentLog({ name, unit, os, history, log, tell }: Incide
         // While a crash is open, only the crash is reported.
         if (series.downSince !== 0) return;
         const kind = HISTORY_KIND_COMPONENT;
-        if (report.kind === "back") write({ kind, message: `is well again after ${seconds(report.downMillis)}` });
+        if (report.kind === "back") write({ kind, message: `is healthy again after ${seconds(report.downMillis)}` });
         if (report.kind !== "crashed" || found === undefined) return;
-        const message = `runs, and cannot work${times(report.count)}`;
+        const message = `runs, but is degraded${times(report.count)}`;
         write({ kind, message, cause: `${found.cause}: ${found.message}`, problem: true });
       });
     },
@@ -120,7 +120,9 @@ export function createIncidentLog({ name, unit, os, history, log, tell }: Incide
     restarted: (reason, error) => {
       const kind = HISTORY_KIND_RESTART;
       if (error === undefined) return then(() => write({ kind, message: "restarted", cause: reason }));
-      then(() => write({ kind, message: `restarted, and not well: ${error.message}`, cause: reason, problem: true }));
+      then(() =>
+        write({ kind, message: `restarted, but not healthy: ${error.message}`, cause: reason, problem: true }),
+      );
     },
   };
 }

@@ -66,7 +66,7 @@ function withoutAnswer({ path }: HealthCheck, answer: ProbeResult, { health, wai
 function filtered(what: string): Liveness {
   return {
     kind: "unknown",
-    reason: `the component listens, and connections to it are ${what}: a firewall on loopback?`,
+    reason: `the component listens, and connections to it are ${what}; check for a firewall on loopback`,
   };
 }
 

@@ -55,7 +55,7 @@ export function createRestartLease({
     { key, doing, asked }: { readonly key: string; readonly doing: string; readonly asked: boolean },
     signal: AbortSignal,
   ): Promise<Lease | undefined> => {
-    let why = "no state is kept that names them";
+    let why = "no desired state names them";
     let unverified: KhwError | undefined;
     for (const server of servers) {
       try {

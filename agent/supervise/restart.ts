@@ -94,7 +94,7 @@ export function createComponentRestart(options: ComponentRestartOptions): Compon
       await watched.look();
       if (watched.component() === undefined || watched.unit()?.loadState === "not-found") {
         throw new KhwError("PREFLIGHT_FAILED", `${name} is not on this machine`, {
-          hint: "`khw-client status` shows what is",
+          hint: "run `khw-client status` to see the components",
         });
       }
       await using _ = apiServer ? await lease.take(signal, { asked: true }) : undefined;

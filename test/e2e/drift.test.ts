@@ -46,12 +46,12 @@ const changes: readonly Change[] = [
   ...units.map((unit) => ({
     what: `the unit file of ${unit} is removed`,
     script: `rm ${unitFile(unit)}`,
-    said: new RegExp(`^unit/${unit}: is missing: put right`, "m"),
+    said: new RegExp(`^unit/${unit}: is missing: repaired`, "m"),
   })),
   {
     what: "a flag is edited",
     script: `sed -i 's/--v=2/--v=3/' ${unitFile("kube-scheduler")}`,
-    said: /^unit\/kube-scheduler: its content differs: put right/m,
+    said: /^unit\/kube-scheduler: its content differs: repaired/m,
   },
   {
     // Otherwise the agent puts it right before it is loaded.
@@ -59,34 +59,34 @@ const changes: readonly Change[] = [
     script: `systemctl stop khw-agent
       sed -i 's/--v=2/--v=3/' ${unitFile("kube-scheduler")}
       systemctl daemon-reload; systemctl restart kube-scheduler; systemctl start khw-agent`,
-    said: /^service\/kube-scheduler: .*: put right/m,
+    said: /^service\/kube-scheduler: .*: repaired/m,
     restarts: true,
   },
   {
     what: "a program is removed",
     script: "rm /usr/local/bin/kube-scheduler",
-    said: /^binary\/kube-scheduler: is missing: put right/m,
+    said: /^binary\/kube-scheduler: is missing: repaired/m,
   },
   {
     what: "a program is replaced",
     script: "cp /bin/true /usr/local/bin/.new; mv /usr/local/bin/.new /usr/local/bin/kube-scheduler",
-    said: /^binary\/kube-scheduler: is not the one that v1\.20\.2 published: put right/m,
+    said: /^binary\/kube-scheduler: its content is not that of the published v1\.20\.2: repaired/m,
   },
   {
     what: "a key is made readable for all",
     script: "chmod 644 /var/lib/kubernetes/ca-key.pem",
-    said: /^credential\/ca-key\.pem: its mode is 0644, not 0600: put right/m,
+    said: /^credential\/ca-key\.pem: its mode is 0644, not 0600: repaired/m,
   },
   {
     what: "a credential is changed",
     script: `echo >>${key}`,
-    said: /^credential\/kube-scheduler\.kubeconfig: its content differs: put right/m,
+    said: /^credential\/kube-scheduler\.kubeconfig: its content differs: repaired/m,
   },
   {
     what: "a credential is changed, and the service restarted, while the agent is away",
     script: `systemctl stop khw-agent
       echo >>${key}; systemctl restart kube-scheduler; systemctl start khw-agent`,
-    said: /^service\/kube-scheduler: it was started while \S+kube-scheduler\.kubeconfig held something else: put right/m,
+    said: /^service\/kube-scheduler: it was started while \S+kube-scheduler\.kubeconfig had other content: repaired/m,
     restarts: true,
   },
   {
@@ -95,28 +95,28 @@ const changes: readonly Change[] = [
       sed -i 's/^RestartSec=.*/&\\nLimitNOFILE=4096/' ${unitFile("kube-scheduler")}
       systemctl daemon-reload; systemctl restart kube-scheduler
       mv /root/own ${unitFile("kube-scheduler")}; systemctl daemon-reload; systemctl start khw-agent`,
-    said: /^service\/kube-scheduler: it was started while \S+kube-scheduler\.service held something else: put right/m,
+    said: /^service\/kube-scheduler: it was started while \S+kube-scheduler\.service had other content: repaired/m,
     restarts: true,
   },
   {
     what: "a folder is removed",
     script: "rm -r /etc/kubernetes/config",
-    said: /^config\/kube-scheduler\.yaml: is missing: put right/m,
+    said: /^config\/kube-scheduler\.yaml: is missing: repaired/m,
   },
   {
     what: "a service is disabled",
     script: "systemctl disable kube-scheduler",
-    said: /^service\/kube-scheduler: it is disabled, not enabled: put right/m,
+    said: /^service\/kube-scheduler: it is disabled, not enabled: repaired/m,
   },
   {
     what: "nginx is disabled",
     script: "systemctl disable nginx",
-    said: /^service\/nginx: it is disabled, not enabled: put right/m,
+    said: /^service\/nginx: it is disabled, not enabled: repaired/m,
   },
   {
     what: "nginx's link is deleted",
     script: "rm /etc/nginx/sites-enabled/kubernetes.default.svc.cluster.local",
-    said: /^nginx\/link: is missing: put right/m,
+    said: /^nginx\/link: is missing: repaired/m,
   },
 ];
 
@@ -153,7 +153,7 @@ t.test("a machine that is changed by hand", async (t) => {
     await mended(t, machine, {
       what: "a flag is edited after a boot",
       script: `sed -i 's/--v=2/--v=3/' ${unitFile("kube-controller-manager")}`,
-      said: /^unit\/kube-controller-manager: its content differs: put right/m,
+      said: /^unit\/kube-controller-manager: its content differs: repaired/m,
     });
   });
 
@@ -170,7 +170,7 @@ t.test("a machine that is changed by hand", async (t) => {
     t.not(await state(machine), wanted);
     await machine.must(["sed", "-i", "s/--v=3/--v=2/", unitFile("kube-scheduler")]);
     await until("its end is told", async () =>
-      /^unit\/kube-scheduler: is as wanted again$/m.test(await journal(machine)),
+      /^unit\/kube-scheduler: is in the desired state again$/m.test(await journal(machine)),
     );
     t.equal((await journal(machine)).match(said)?.length, 1);
   });

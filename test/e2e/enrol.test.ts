@@ -125,7 +125,7 @@ t.test("enrol gives agents their certificates with nothing copied by hand", asyn
     t.not(await first.must(["cat", `${pkiFolder}/agent.pem`]), before);
     t.equal(await property(first, "MainPID"), pid, "the agent was not restarted");
     // The call that began before the renewal tells of it.
-    while (!told.includes("was replaced by one that expires on")) await once(following.stdout, "data");
+    while (!told.includes("was replaced by a certificate that expires on")) await once(following.stdout, "data");
     t.equal(complaints, "");
   });
 

@@ -44,7 +44,7 @@ t.test("one controller that is late", async (t) => {
   await scenario(t, "a second client that wants something else is told who is at it, and since when", async (t) => {
     const second = await bootstrap("--kube-scheduler-flag", "v=3");
     failsWith(t, second, "BUSY", [
-      /controller-2: admin from 10\.240\.0\.1:\d+ has been at it since 20\d\d-\d\d-\d\dT[\d:.]+Z/,
+      /controller-2: the node is busy: admin from 10\.240\.0\.1:\d+ has held it since 20\d\d-\d\d-\d\dT[\d:.]+Z/,
       /wait for that operation to end, then run the command again/,
     ]);
     t.match(second.stdout, /^controller-2: an operation begun by admin from 10\.240\.0\.1:\d+ at .* is running$/m);

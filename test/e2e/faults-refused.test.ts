@@ -105,14 +105,14 @@ t.test("what is refused before anything is touched", async (t) => {
       "h2",
     ];
     const nobody = await testbed.run(["openssl", "s_client", "-quiet", "-ign_eof", "-connect", ...to]);
-    t.match(nobody.stdout, /UNAUTHENTICATED: the caller shows no certificate/, "no certificate at all");
+    t.match(nobody.stdout, /UNAUTHENTICATED: the caller presents no certificate/, "no certificate at all");
 
     const stranger = [`--management-certificate=${other}/admin.pem`, `--management-key=${other}/admin-key.pem`];
     const callers: readonly (readonly [readonly string[], ErrorCode, RegExp])[] = [
       [stranger, "UNAUTHENTICATED", /controller-\d: the caller's certificate is not of the management CA/],
-      [as("late"), "UNAUTHENTICATED", /controller-\d: the caller's certificate ended at 20/],
-      [as("controller-1"), "UNAUTHENTICATED", /controller-\d: the caller's certificate is not made for calling agents/],
-      [as("jane"), "PERMISSION_DENIED", /controller-\d: jane \(role viewer\) may not call Preflight/],
+      [as("late"), "UNAUTHENTICATED", /controller-\d: the caller's certificate expired at 20/],
+      [as("controller-1"), "UNAUTHENTICATED", /controller-\d: the caller's certificate is not issued for callers/],
+      [as("jane"), "PERMISSION_DENIED", /controller-\d: jane \(role viewer\) is not allowed to call Preflight/],
       [[...stranger, `--management-ca=${other}/ca.pem`], "WRONG_NODE", /controller-\d: .* is not trusted/],
       [as("jane").slice(1), "CREDENTIAL_INVALID", /management identity: .*key values mismatch/],
     ];
@@ -121,8 +121,8 @@ t.test("what is refused before anything is touched", async (t) => {
     }
     t.strictSame(await state(), fresh, "nothing was touched");
     const told = await journal(node(0));
-    t.match(told, /refused a connection from 10\.240\.0\.1: the caller's certificate ended at 20/);
-    t.match(told, /refused a connection from 10\.240\.0\.1: the caller shows no certificate/);
+    t.match(told, /refused a connection from 10\.240\.0\.1: the caller's certificate expired at 20/);
+    t.match(told, /refused a connection from 10\.240\.0\.1: the caller presents no certificate/);
     t.match(
       (await Promise.all(testbed.nodes.map((each) => journal(each)))).join("\n"),
       /audit: "jane" \(viewer, .* from 10\.240\.0\.1:\d+: AgentService\/Preflight: PERMISSION_DENIED/,
@@ -147,7 +147,7 @@ t.test("what is refused before anything is touched", async (t) => {
       failsWith(t, await bootstrap(), "METADATA_UNAVAILABLE", [said, /\(.+\)$/m]);
       t.ok(performance.now() - start < 30_000, "in bounded time");
     }
-    t.match(await node(1).must(["systemctl", "status", "khw-agent.service"]), "does not know which machine this is");
+    t.match(await node(1).must(["systemctl", "status", "khw-agent.service"]), "does not know this machine's identity");
 
     await testbed.metadata.setFaults();
     t.equal((await workstation.khw(["plan", "--nodes", "controller-0,1,2"])).code, 2);

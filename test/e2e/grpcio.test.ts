@@ -42,7 +42,7 @@ t.test("an agent on a machine that is no controller yet", async (t) => {
       services: { v1: services, v1alpha: services },
       refused: {
         status: "INVALID_ARGUMENT",
-        detail: { code: "INVALID_ARGUMENT", message: 'component: "sshd" is no component' },
+        detail: { code: "INVALID_ARGUMENT", message: 'component: "sshd" is not a component' },
       },
     });
     t.ok(

@@ -239,7 +239,7 @@ t.test("what is unknown is not restarted, and nothing is while another holds the
   const held = writer.lock("bob from 192.0.2.1", () => end);
   const busy = {
     code: status.ABORTED,
-    khw: { code: "BUSY", message: /^bob from 192\.0\.2\.1 has been at it since 20/ },
+    khw: { code: "BUSY", message: /^the node is busy: bob from 192\.0\.2\.1 has held it since 20/ },
   };
   t.match(await failure((done) => client.restartComponent({ component: "nginx", reason: "" }, done)), busy);
   t.match(await failure((done) => client.setMaintenance({ drained: true }, done)), busy);
@@ -266,7 +266,7 @@ t.test("on a controller, plan finds nothing, and drain, restart and undrain leav
   const told = (await collect(client.listEvents(all)))
     .map(({ subject, message }) => `${subject}: ${message}`)
     .join("\n");
-  t.match(told, /begun by alice from .*\n.*: done\n.*drained by alice.*\n(.*\n)*.*taken back in by alice/);
+  t.match(told, /started by alice from .*\n.*: done\n.*drained by alice.*\n(.*\n)*.*undrained by alice/);
 });
 
 /** Clients of the standard services on the same listener. */

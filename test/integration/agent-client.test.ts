@@ -69,7 +69,7 @@ t.test("an agent answers its node's client", async (t) => {
   t.match(await node.status(never), { machine: { cpus: 2 } });
   t.equal(
     (await node.plan(labState(), never)).steps.find(({ drift }) => drift !== undefined)?.drift,
-    "there is no such folder",
+    "the folder does not exist",
   );
 });
 
@@ -118,10 +118,10 @@ t.test("a caller who is refused is told by the agent's own words", async (t) => 
   const late = await issue(agent.authority, { name: "late", role: "admin", days: 1 }, at(-2));
   const early = await issue(agent.authority, { name: "early", role: "admin", days: 1 }, at(2));
   for (const [identity, message, hint] of [
-    [stranger, /not of the management CA that the agent knows/, /`management` in khw\.yaml/],
-    [late, /certificate ended at 20\S+$/, /pki issue.*the agent's clock says 20/],
+    [stranger, /not signed by the management CA that the agent knows/, /`management` in khw\.yaml/],
+    [late, /certificate expired at 20\S+$/, /pki issue.*the agent's clock says 20/],
     [early, /not valid before 20\S+$/, /the agent's clock says 20/],
-    [agent.own, /not made for calling agents/, /pki issue/],
+    [agent.own, /not issued for callers/, /pki issue/],
   ] as const) {
     const refused = await dial(t, agent, { identity });
     const expected = { code: "UNAUTHENTICATED", node: "controller-0", message, hint } as const;

@@ -98,7 +98,10 @@ t.test("it serves until it is told to end, and a second one on its port is refus
   const [, port = ""] = /khw-agent 1\.2\.3 serves on port (\d+)\nthis is rack-4 at 192\.0\.2\.7\n/.exec(log) ?? [];
 
   const second = await outcome("--config", path);
-  t.match(second, { code: 74, err: /cannot listen on 127\.0\.0\.1:\d+: .*EADDRINUSE.*\nhint: is another agent/s });
+  t.match(second, {
+    code: 74,
+    err: /cannot listen on 127\.0\.0\.1:\d+: .*EADDRINUSE.*\nhint: stop the other program/s,
+  });
 
   const node = connectNode(
     { name: "rack-4", host: "127.0.0.1", port: Number(port) },

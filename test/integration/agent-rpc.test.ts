@@ -136,11 +136,11 @@ t.test(
     const late = await issue(agent.authority, { name: "late", role: "admin", days: 1 }, at(-2));
     const early = await issue(agent.authority, { name: "early", role: "admin", days: 1 }, at(2));
     const cases: readonly (readonly [string, Identity | undefined, RegExp])[] = [
-      ["no certificate", undefined, /the caller shows no certificate$/],
-      ["one of another CA", stranger, /not of the management CA that the agent knows \(\w+\)$/],
-      ["an expired one", late, /certificate ended at 20\S+$/],
+      ["no certificate", undefined, /the caller presents no certificate$/],
+      ["one of another CA", stranger, /not signed by the management CA that the agent knows \(\w+\)$/],
+      ["an expired one", late, /certificate expired at 20\S+$/],
       ["one that is not valid yet", early, /certificate is not valid before 20\S+$/],
-      ["an agent's own", agent.own, /is not made for calling agents$/],
+      ["an agent's own", agent.own, /is not issued for callers$/],
     ];
     for (const [who, identity, cause] of cases) {
       const client = clientOf(agent, identity);
@@ -181,7 +181,7 @@ t.test("a viewer reads and changes nothing; a certificate without a role of khw'
   t.match(await refusal(viewer.apply({ desired: labState(), operationId: id })), denied);
   t.match(
     agent.lines.at(-1),
-    /"bob" \(viewer, .* from 127\.0\.0\.1:\d+: AgentService\/Apply: PERMISSION_DENIED: bob \(role viewer\) may not call Apply$/,
+    /"bob" \(viewer, .* from 127\.0\.0\.1:\d+: AgentService\/Apply: PERMISSION_DENIED: bob \(role viewer\) is not allowed to call Apply$/,
   );
   t.strictSame(os.changes(), []);
   t.match(await answer((done) => viewer.getInfo({}, done)), { operation: undefined });
@@ -240,7 +240,7 @@ t.test("a client that knows nothing but the .proto file is served alike", async 
   t.notOk("drift" in steps[0], "a step that holds has no drift");
   t.match(
     steps.find(({ id }) => id === "folder/etc/kubernetes/config"),
-    { drift: "there is no such folder" },
+    { drift: "the folder does not exist" },
   );
   await t.rejects(call("Plan", { desired: { ...desired, kubernetes_version: "v9.99.0" } }), {
     code: status.INVALID_ARGUMENT,
@@ -312,7 +312,7 @@ t.test("an operation outlives its caller, refuses another, and takes the same on
   const busy = await refusal(mallory.apply({ desired: labState(), operationId: otherId }));
   t.match(busy, {
     code: status.ABORTED,
-    khw: { code: "BUSY", message: /^alice from 127\.0\.0\.1:\d+ has been at it since 20/ },
+    khw: { code: "BUSY", message: /^the node is busy: alice from 127\.0\.0\.1:\d+ has held it since 20/ },
   });
   t.match(await answer((done) => client.getInfo({}, done)), {
     operation: { id, state: OperationState.OPERATION_STATE_RUNNING },
@@ -385,8 +385,8 @@ t.test("an unacceptable request is refused by field, and nothing is written", as
     [flag("1h' --insecure-port='8080"), /^flags\.kube-apiserver\.event-ttl: .*quotation/],
     [{ flags: { "kube-apiserver": { set: { "v=2 --x": "" }, remove: [] } } }, /^flags\.kube-apiserver: /],
     [{ flags: { kubelet: { set: {}, remove: [] } } }, /^flags: "kubelet"/],
-    [credential({ content: Buffer.from("not its digest's") }), /^credentials\.ca-key\.pem: the content is not/],
-    [credential({ name: "../../../etc/shadow" }), /^credentials: .* is none of the nine files/],
+    [credential({ content: Buffer.from("not its digest's") }), /^credentials\.ca-key\.pem: the content does not match/],
+    [credential({ name: "../../../etc/shadow" }), /^credentials: .* is not one of the nine files/],
     [credential({ sha256: sha256.toUpperCase() }), /^credentials\.ca-key\.pem: .* is not a SHA-256/],
     [credential({ content: undefined }), /^credentials\.ca-key\.pem: has no content/],
     [{ credentials: state.credentials.slice(1) }, /^credentials\.ca\.pem: is missing/],
@@ -578,5 +578,5 @@ t.test("strangers who send calls and leave the answers unread leave nothing behi
   }
   await eventually("all sockets are closed", () => descriptors() <= before);
   t.match(await answer((done) => client.getInfo({}, done)), { agentVersion: "1.2.3" });
-  t.equal(agent.lines.filter((line) => line.includes("the caller shows no certificate")).length, 1, "one line");
+  t.equal(agent.lines.filter((line) => line.includes("the caller presents no certificate")).length, 1, "one line");
 });

@@ -189,10 +189,10 @@ async function place(days: number) {
 }
 
 for (const [days, reason] of [
-  [-91, /agent\.pem expired on \S+, and this machine's clock says \S+: refuses callers, and waits to be enrolled\n/],
+  [-91, /agent\.pem expired on \S+, and this machine's clock says \S+: refuses callers and waits to be enrolled\n/],
   [
     30,
-    /agent\.pem is valid only from \S+, and this machine's clock says \S+: refuses callers, and waits to be enrolled\n/,
+    /agent\.pem is valid only from \S+, and this machine's clock says \S+: refuses callers and waits to be enrolled\n/,
   ],
 ] as const) {
   t.test(
@@ -218,7 +218,7 @@ for (const [days, reason] of [
 t.test("an agent whose certificate becomes valid serves again by itself", async (t) => {
   await place(30);
   const agent = startAgent();
-  await agent.says(/refuses callers, and waits to be enrolled\n/);
+  await agent.says(/refuses callers and waits to be enrolled\n/);
   await t.rejects(askInfo(), { code: "NOT_ENROLLED" });
   await place(0);
   await agent.says(/serves with the certificate, valid until/);

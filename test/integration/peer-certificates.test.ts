@@ -54,9 +54,15 @@ t.test("an agent answers a caller whose key is on brainpool by its role, and goe
     t.teardown(() => client.close());
     return (await failure((done) => client.setMaintenance({ drained: true }, done))).khw?.message;
   };
-  t.equal(await refused(brainpool, "/CN=bob/O=khw:viewer"), "bob (role viewer) may not call SetMaintenance");
-  t.equal(await refused(rsa, "/CN=eve/O=khw:admin/O=khw:viewer"), "eve (role none) may not call SetMaintenance");
-  t.equal(await refused(rsa, "/CN=a, b = c/O=khw:viewer"), "a, b = c (role viewer) may not call SetMaintenance");
+  t.equal(await refused(brainpool, "/CN=bob/O=khw:viewer"), "bob (role viewer) is not allowed to call SetMaintenance");
+  t.equal(
+    await refused(rsa, "/CN=eve/O=khw:admin/O=khw:viewer"),
+    "eve (role none) is not allowed to call SetMaintenance",
+  );
+  t.equal(
+    await refused(rsa, "/CN=a, b = c/O=khw:viewer"),
+    "a, b = c (role viewer) is not allowed to call SetMaintenance",
+  );
 });
 
 t.test("an agent takes no certificate on brainpool that is not for its key, and says why", async (t) => {
@@ -65,7 +71,7 @@ t.test("an agent takes no certificate on brainpool that is not for its key, and 
   const paths = { ca: path("own-ca.pem"), certificate: path("own.pem"), key: path("own-key.pem") };
   await proveKey(paths, "controller-0");
   await t.rejects(adoptCertificate(paths, { ca: ca.certificate, certificate }), {
-    message: /^the certificate is not taken: /,
+    message: /^the certificate is refused: /,
   });
   const present = { ca: ca.certificate, certificate, hasKey: true };
   t.type(whyNew("controller-0", present, ca.certificate) ?? "", "string", "and so does the client that installs it");

@@ -87,5 +87,5 @@ t.test("a server that does not answer is one of several; where none answers that
   const options = { files, prefix: "/registry/", signal: never };
   t.match(await countStoredValues({ ...options, servers: [away, url] }), [{ resource: "secrets", count: 1 }]);
   await t.rejects(countStoredValues({ ...options, servers: [away] }), { code: "NOT_READY", message: /127\.0\.0\.1:1/ });
-  await t.rejects(countStoredValues({ ...options, servers: [] }), { code: "NOT_READY", message: /no state is kept/ });
+  await t.rejects(countStoredValues({ ...options, servers: [] }), { code: "NOT_READY", message: /no desired state/ });
 });

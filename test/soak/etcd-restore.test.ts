@@ -173,7 +173,7 @@ await scenario(t, "killed clients, a killed agent and a pulled plug: run again i
   t.equal((await khw(t, "etcd", "status")).code, 1, "it is told that a restore is not finished");
   const busy = await khw(t, "bootstrap");
   t.not(busy.code, 0);
-  t.match(`${busy.stdout}${busy.stderr}`, /a restore of etcd that .* began has been at it since/);
+  t.match(`${busy.stdout}${busy.stderr}`, /a restore of etcd that .* began has held it since/);
   await third.powerOff();
   const without = await khw(t, "etcd", "restore", id, "--yes");
   t.not(without.code, 0, "not without one of them");

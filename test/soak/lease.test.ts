@@ -36,7 +36,7 @@ t.test("two hung API servers are never down by choice at the same time", async (
         told: own.map(({ message, cause }) => `${message}: ${cause}`),
         begun: at(/^restarted by the agent$/),
         stopped: activeExit,
-        well: at(/^is well again/),
+        well: at(/^is healthy again/),
         waited: /kube-apiserver: (\S+) restarts its API server/.exec(said)?.[1],
       };
     }),

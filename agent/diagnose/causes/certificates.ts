@@ -14,19 +14,19 @@ export const certificates: readonly Cause[] = [
       /tls: failed to find (?:any PEM data|"\S+" PEM block|PEM block).*in (?<what>certificate|key) input|tls: failed to parse (?:private|certificate)/,
     message: "a certificate or key that it reads is not PEM",
     remedy:
-      "replace the file by the {what} in PEM, with -----BEGIN at the very start of a line: {certificate_flag}, {key_flag}. `khw-client pki check` names the fault",
+      "replace the file with the {what} in PEM, with -----BEGIN at the start of a line: {certificate_flag}, {key_flag}. `khw-client pki check` names the fault",
   },
   {
     id: "file-unreadable",
     pattern: /(?:open|stat|read) (?<file>\/\S+): permission denied/,
-    message: "it may not read {file}",
-    remedy: "let root own {file} ({flag}) and its folder, and run {unit} as root: no User= in the unit",
+    message: "it is not allowed to read {file}",
+    remedy: "make root the owner of {file} ({flag}) and its folder, and run {unit} as root (no User= in the unit)",
   },
   {
     id: "file-missing",
     pattern: /(?:open|stat|read) (?<file>\/\S+): no such file or directory/,
-    message: "{file}, which {flag} names, is not there",
+    message: "{file}, which {flag} names, does not exist",
     remedy:
-      "put the file at {file}, or correct {flag}; `khw-client bootstrap` brings the credentials of khw.yaml to the nodes",
+      "put the file at {file}, or correct {flag}; `khw-client bootstrap` copies the credentials of khw.yaml to the nodes",
   },
 ];

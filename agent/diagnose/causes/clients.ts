@@ -11,15 +11,15 @@ export const clients: readonly Cause[] = [
     components: ["kube-apiserver", "kube-controller-manager"],
     pattern:
       /(?:error reading public key file (?<file>\S+):|failed to parse service-account-issuer-key-file: |error reading key for service account token controller: )(?!.*permission denied)/,
-    message: "a key that service accounts are signed or verified with is missing, or is no key",
+    message: "a key that signs or verifies service accounts is missing or invalid",
     remedy:
-      "put the service accounts' key pair of lab 04 back: see --service-account-key-file ({service_account_key_file}), --service-account-signing-key-file ({service_account_signing_key_file}) and --service-account-private-key-file ({service_account_private_key_file})",
+      "restore the service accounts' key pair of lab 04: see --service-account-key-file ({service_account_key_file}), --service-account-signing-key-file ({service_account_signing_key_file}) and --service-account-private-key-file ({service_account_private_key_file})",
   },
   {
     id: "root-ca-invalid",
     components: ["kube-controller-manager"],
     pattern: /error (?:parsing|reading) root-ca-file at (?<file>[^:\s]+)/,
-    message: "there is no certificate in {file}, which shall hold the cluster's CA",
+    message: "{file}, which should contain the cluster's CA, has no certificate",
     remedy: "put the cluster's CA certificate into {file} (--root-ca-file)",
   },
   {
@@ -29,37 +29,37 @@ export const clients: readonly Cause[] = [
       /(?:failed to start|error starting).*(?:certificate controller|csrsigning|signing).*|error reading CA (?:cert|key) file|cluster-signing/i,
     message: "it cannot sign certificates: the cluster's CA certificate or key cannot be used",
     remedy:
-      "put the cluster's CA back: --cluster-signing-cert-file ({cluster_signing_cert_file}) and its key --cluster-signing-key-file ({cluster_signing_key_file})",
+      "restore the cluster's CA: --cluster-signing-cert-file ({cluster_signing_cert_file}) and its key --cluster-signing-key-file ({cluster_signing_key_file})",
   },
   {
     id: "kubeconfig-reference-missing",
     components: clientComponents,
     pattern: /invalid configuration: .*unable to read (?<what>[\w-]+) (?<file>\S+) for/,
     message: "its kubeconfig names {file} as {what}, which cannot be read",
-    remedy: "put the file at {file}, or make the kubeconfig anew with --embed-certs=true, as in lab 05",
+    remedy: "put the file at {file}, or create the kubeconfig again with --embed-certs=true, as in lab 05",
   },
   {
     id: "kubeconfig-missing",
     components: clientComponents,
     pattern:
       /stat (?<file>\/\S+): no such file or directory|(?:open|read) (?<opened>\/\S+\.kubeconfig): no such file or directory/,
-    message: "its kubeconfig {file} is not there",
+    message: "its kubeconfig {file} does not exist",
     remedy:
-      "put the kubeconfig of lab 05 at {file}, or correct {flag}; `khw-client bootstrap` brings those of khw.yaml to the nodes",
+      "put the kubeconfig of lab 05 at {file}, or correct {flag}; `khw-client bootstrap` copies the kubeconfigs of khw.yaml to the nodes",
   },
   {
     id: "kubeconfig-invalid",
     components: clientComponents,
     pattern: /error loading config file "(?<file>[^"]+)"|invalid configuration: |no configuration has been provided/,
-    message: "its kubeconfig is not one, or is not whole",
+    message: "its kubeconfig is invalid or incomplete",
     remedy:
-      "make the kubeconfig anew as in lab 05 (--kubeconfig is {kubeconfig}; the scheduler's stands in {config}): a cluster, a user, a context of both, and current-context",
+      "create the kubeconfig again as in lab 05 (--kubeconfig is {kubeconfig}; the scheduler's is named in {config}), with a cluster, a user, a context of both, and current-context",
   },
   {
     id: "scheduler-config-version",
     components: ["kube-scheduler"],
     pattern: /no kind "(?<kind>[^"]+)" is registered for version "(?<version>[^"]+)"/,
-    message: "its configuration is a {kind} of {version}, which this release does not read",
+    message: "its configuration is a {kind} of {version}, which this release does not support",
     remedy:
       "correct apiVersion in {config}: 1.19 to 1.22 read kubescheduler.config.k8s.io/v1beta1, later ones v1beta2, v1beta3 or v1",
   },
@@ -68,8 +68,8 @@ export const clients: readonly Cause[] = [
     components: ["kube-scheduler"],
     pattern:
       /KubeSchedulerConfiguration.*(?:unknown field|cannot unmarshal|ReadObject)|found unknown field: (?<field>\w+)|couldn't (?:get version\/kind|decode)|error (?:parsing|converting YAML)|Object 'Kind' is missing|strict decod/,
-    message: "its configuration {config} is not one that it can read",
-    remedy: "correct {config} (--config) as in lab 08; the line names the field",
+    message: "it cannot read its configuration {config}",
+    remedy: "correct {config} (--config) as in lab 08; the log line names the field",
   },
   {
     id: "api-server-lost-etcd",
@@ -77,9 +77,9 @@ export const clients: readonly Cause[] = [
     pattern:
       /^F.*(?:rpc error: code = (?:Unavailable|DeadlineExceeded|Canceled)|etcdserver: (?:request timed out|leader changed|no leader))/,
     first: true,
-    message: "the API server that it asks had no connection to etcd",
+    message: "its API server had no connection to etcd",
     remedy:
-      "see to etcd (`khw-client etcd status`) and to the network between the controllers: it starts again by itself, and all is well once the API server reaches etcd",
+      "check etcd (`khw-client etcd status`) and the network between the controllers; {component} restarts by itself, and recovers once the API server reaches etcd",
   },
   {
     id: "api-server-certificate-expired",
@@ -98,14 +98,14 @@ export const clients: readonly Cause[] = [
     shows: /^E.*dial tcp \S+: connect: connection refused/,
     message: "the API server that its kubeconfig names does not answer",
     remedy:
-      "see to kube-apiserver on this node: it starts again by itself, and all is well once that answers; if it does, correct the server in the kubeconfig (lab 05 has https://127.0.0.1:6443)",
+      "check kube-apiserver on this node; {component} restarts by itself, and recovers once the API server answers; if the API server does answer, correct the server in the kubeconfig (lab 05 has https://127.0.0.1:6443)",
   },
   {
     id: "leader-election-lost",
     components: clientComponents,
     pattern: /leader ?election lost/,
-    message: "it led, and lost the lead: the API server did not let it renew its lease in time",
+    message: "it was the leader and lost its lease: the API server did not renew the lease in time",
     remedy:
-      "see to kube-apiserver and etcd on this node: it starts again by itself, and all is well once they answer in time",
+      "check kube-apiserver and etcd on this node; {component} restarts by itself, and recovers once they answer in time",
   },
 ];

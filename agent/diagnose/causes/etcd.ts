@@ -11,29 +11,30 @@ export const etcdServer: readonly Cause[] = [
       /cannot open database at (?<file>\S+)|wal: (?:max entry size limit exceeded|crc mismatch|.*corrupt)|snap(?:shot)?: .*(?:crc|corrupt)|walpb: crc mismatch|unexpected fault address|failed to (?:recover|read WAL|load snapshot)|invalid database/i,
     message: "its data in {data} is damaged",
     remedy:
-      "take the member out and in again with an empty {data} (`etcdctl member remove` and `member add`, then --initial-cluster-state=existing); of a single member, restore a snapshot",
+      "remove the member and add it again with an empty {data} (`etcdctl member remove` and `member add`, then --initial-cluster-state=existing); for a single member, restore a snapshot",
   },
   {
     id: "etcd-data-locked",
     components,
     pattern: /another etcd process is using "(?<file>[^"]+)"/,
     message: "another etcd has {data} open",
-    remedy: "end the other etcd on the node (`pgrep -a etcd`): a data folder serves one member",
+    remedy: "stop the other etcd on the node (`pgrep -a etcd`): a data folder serves one member",
   },
   {
     id: "etcd-data-unusable",
     components,
     pattern:
       /cannot access data directory|error listing data dir|(?:mkdir|open|cannot write to|lock) \S*(?:member|\.touch|data|etcd)\S*: (?:permission denied|read-only file system|not a directory|file exists)|directory "[^"]+" exist,? but|different file permission/,
-    message: "it may not write to its data folder {data}, or the folder's mode is not 0700",
-    remedy: "let the user that {unit} runs as own {data} (--data-dir), with mode 0700",
+    message: "it is not allowed to write to its data folder {data}, or the folder's mode is not 0700",
+    remedy: "make the user of {unit} the owner of {data} (--data-dir), with mode 0700",
   },
   {
     id: "etcd-membership",
     components,
     pattern:
       /error validating peerURLs|member count is unequal|member \S+ has already been bootstrapped|cluster ID mismatch|unmatched member while checking PeerURLs|the member has been permanently removed/,
-    message: "the running cluster does not know it by these peer URLs: it is a member of another cluster, or of none",
+    message:
+      "the running cluster does not know it by these peer URLs: it is a member of another cluster, or of no cluster",
     remedy:
       "make --initial-cluster name exactly the cluster's members (`etcdctl member list`), add this one there first (`etcdctl member add`), and start it with an empty {data}",
   },
@@ -43,14 +44,14 @@ export const etcdServer: readonly Cause[] = [
     pattern:
       /couldn't find local name "(?<name>[^"]*)" in the initial cluster|--initial-cluster has .* but missing from|initial-advertise-peer-urls|has different advertised URLs|--initial-cluster must include/,
     message: "its --name, --initial-cluster and --initial-advertise-peer-urls do not agree",
-    remedy: "name this member in --initial-cluster as --name has it, with the URL of its --initial-advertise-peer-urls",
+    remedy: "list this member in --initial-cluster under its --name, with the URL of its --initial-advertise-peer-urls",
   },
   {
     id: "etcd-listen-url",
     components,
     pattern:
       /expected IP in URL for binding|URL scheme must be http|URL address does not have the form|--advertise-client-urls is required/,
-    message: "one of its URLs is none that it can listen on or advertise",
+    message: "it cannot listen on, or advertise, one of its URLs",
     remedy:
       "correct --listen-client-urls, --listen-peer-urls and --advertise-client-urls in {unit}: https://IP:PORT, with an address, not a name, to listen on",
   },

@@ -47,8 +47,8 @@ export const flags: readonly Cause[] = [
     components: ["kube-apiserver", "kube-controller-manager"],
     pattern:
       /service-cluster-ip-range\S* is (?:not a valid cidr|too large)|service cluster IP range must be at least|invalid service-cluster-ip-range|service-cluster-ip-range\[\d+\]|unable to parse .*service.*(?:cidr|ip-range)/i,
-    message: "--service-cluster-ip-range is {service_cluster_ip_range}, which is no range that services can be in",
+    message: "--service-cluster-ip-range is {service_cluster_ip_range}, which is not a valid range for services",
     remedy:
-      "set cluster.serviceCidr in khw.yaml (--service-cluster-ip-range) to a network of /12 to /28, as 10.32.0.0/24 in lab 08",
+      "set cluster.serviceCidr in khw.yaml (--service-cluster-ip-range) to a network of /12 to /28 (lab 08 has 10.32.0.0/24)",
   },
 ];

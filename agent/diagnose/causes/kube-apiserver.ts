@@ -28,7 +28,7 @@ export const etcdClient: readonly Cause[] = [
     pattern: gaveUp,
     shows: unknownAuthority,
     when: said(unknownAuthority),
-    message: "etcd's certificate is not of the authority that it trusts, {etcd_cafile}",
+    message: "etcd's certificate is not signed by the CA that it trusts, {etcd_cafile}",
     remedy: "put the CA that signed etcd's certificates into {etcd_cafile} (--etcd-cafile)",
   },
   {
@@ -64,9 +64,9 @@ export const etcdClient: readonly Cause[] = [
     pattern: gaveUp,
     shows: refused,
     when: (evidence, start) => evidence.etcdCertificate?.foreign === true || said(refused)(evidence, start),
-    message: "etcd refuses its certificate {etcd_certfile}: it is not of the authority that etcd trusts",
+    message: "etcd refuses its certificate {etcd_certfile}: it is not signed by the CA that etcd trusts",
     remedy:
-      "issue {etcd_certfile} and {etcd_keyfile} (--etcd-certfile, --etcd-keyfile) by the CA that etcd trusts (its --trusted-ca-file)",
+      "issue {etcd_certfile} and {etcd_keyfile} (--etcd-certfile, --etcd-keyfile) with the CA that etcd trusts (its --trusted-ca-file)",
   },
   {
     id: "etcd-unreachable",
@@ -79,7 +79,7 @@ export const etcdClient: readonly Cause[] = [
       !etcd.some(({ body }) => /no answer within|"health":\s*"false"/.test(body)),
     message: "no etcd server answers: {server}",
     remedy:
-      "start etcd there (`systemctl status etcd`), and see that --etcd-servers ({etcd_servers}) is right and port 2379 is open",
+      "start etcd there (`systemctl status etcd`), and check that --etcd-servers ({etcd_servers}) is right and port 2379 is open",
   },
   {
     id: "etcd-no-quorum",
@@ -108,13 +108,13 @@ export const apiServer: readonly Cause[] = [
     pattern: /encryption provider configuration file "(?<file>[^"]+)".*\.secret: .*(?:expected length|base64|required)/,
     message: "a key in its encryption configuration {file} is not 16, 24 or 32 bytes in base64",
     remedy:
-      "put the cluster's own key back into {file} (--encryption-provider-config), the same on all controllers; a new key (`head -c 32 /dev/urandom | base64`) cannot read what the old one encrypted",
+      "restore the cluster's own key in {file} (--encryption-provider-config), the same on all controllers; a new key (`head -c 32 /dev/urandom | base64`) cannot read what the old one encrypted",
   },
   {
     id: "encryption-config-invalid",
     components,
     pattern: /(?:error while parsing|error decoding) encryption provider configuration(?: file "(?<file>[^"]+)")?/,
-    message: "its encryption configuration {encryption_provider_config} is not one",
+    message: "its encryption configuration {encryption_provider_config} is invalid",
     remedy:
       "correct {encryption_provider_config} (--encryption-provider-config) as in lab 06: YAML of kind EncryptionConfig or EncryptionConfiguration",
   },
@@ -129,7 +129,7 @@ export const apiServer: readonly Cause[] = [
     id: "client-ca-invalid",
     components,
     pattern: /(?:missing content for|unable to load.*) CA bundle "client-ca-bundle::(?<file>[^"]+)"/,
-    message: "there is no certificate in {file}, which shall hold the clients' authority",
+    message: "{file}, which should contain the clients' CA, has no certificate",
     remedy: "put the cluster's CA certificate into {file} (--client-ca-file)",
   },
 ];

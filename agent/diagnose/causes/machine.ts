@@ -10,55 +10,56 @@ export const machine: readonly Cause[] = [
     id: "binary-missing",
     pattern: new RegExp(`${notExecuted}No such file or directory`),
     when: ({ program }) => program?.there !== true,
-    message: "its program {file} is not there",
+    message: "its program {file} does not exist",
     remedy: "run `khw-client bootstrap` to install {file} again, or correct ExecStart in {unit}",
   },
   {
     id: "loader-missing",
     pattern: new RegExp(`${notExecuted}No such file or directory`),
-    message: "its program {file} is there, but the dynamic loader or interpreter that it asks for is not",
+    message: "its program {file} exists, but its dynamic loader or interpreter does not",
     remedy:
-      "put a build of {file} for this system there: `file {file}` names the loader; remove {file} and run `khw-client bootstrap` to install the release's own",
+      "install a build of {file} for this system (`file {file}` names the loader), or remove {file} and run `khw-client bootstrap` to install the release's own",
   },
   {
     id: "binary-on-noexec",
     pattern: new RegExp(`${notExecuted}Permission denied`),
     when: ({ program }) => program?.noexec !== undefined,
     message: "its program {file} is on {mount}, which is mounted with noexec",
-    remedy: "`mount -o remount,exec {mount}` on the node, and remove noexec from the line of {mount} in /etc/fstab",
+    remedy:
+      "run run `mount -o remount,exec {mount}` on the node, and remove noexec from the line of {mount} in /etc/fstab",
   },
   {
     id: "binary-not-executable",
     pattern: new RegExp(`${notExecuted}Permission denied`),
-    message: "its program {file} may not be executed",
-    remedy: "`chmod 755 {file}` on the node, and see that its disk is not mounted with noexec",
+    message: "its program {file} is not executable",
+    remedy: "run `chmod 755 {file}` on the node, and check that its disk is not mounted with noexec",
   },
   {
     id: "binary-wrong-format",
     pattern: new RegExp(`${notExecuted}Exec format error`),
-    message: "its program {file} is empty, or for machines of another architecture",
+    message: "its program {file} is empty, or built for another architecture",
     remedy: "remove {file} and run `khw-client bootstrap` to install the release's own for this machine",
   },
   {
     id: "binary-busy",
     pattern: new RegExp(`${notExecuted}Text file busy`),
     message: "its program {file} is open for writing in another process",
-    remedy: "end the process that writes {file} (`fuser -v {file}` on the node); systemd then starts {unit} again",
+    remedy: "stop the process that writes {file} (`fuser -v {file}` on the node); systemd then starts {unit} again",
   },
   {
     id: "library-too-old",
     pattern: /^(?<file>\/\S+): (?<library>\S+): version [`'](?<version>[^']+)' not found/,
     message: "its program {file} needs {version}, which this system's {library} does not have",
     remedy:
-      "put a build of {file} for this system there (a static one runs anywhere): remove {file} and run `khw-client bootstrap` to install the release's own; or upgrade the system",
+      "install a build of {file} for this system (a static one runs anywhere): remove {file} and run `khw-client bootstrap` to install the release's own; or upgrade the system",
   },
   {
     id: "library-missing",
     pattern:
       /^(?<file>\S+): error while loading shared libraries: (?<library>[^\s:]+): cannot open shared object file: No such file/,
-    message: "its program {file} needs the library {library}, which is not there",
+    message: "its program {file} needs the library {library}, which is missing",
     remedy:
-      "install the package that has {library} (`ldd {file}` on the node lists what is missing), or put a static build of {file} there",
+      "install the package that has {library} (`ldd {file}` on the node lists missing libraries), or install a static build of {file}",
   },
   {
     id: "library-unusable",
@@ -66,47 +67,47 @@ export const machine: readonly Cause[] = [
       /^(?<file>\S+): (?:error while loading shared libraries: (?<library>[^\s:]+): (?<why>.+)|symbol lookup error: (?<why2>.+))/,
     message: "the dynamic loader refuses its program {file}",
     remedy:
-      "reinstall the library that the line names, or put a build of {file} for this system there: remove {file} and run `khw-client bootstrap`",
+      "reinstall the library that the log line names, or install a build of {file} for this system: remove {file} and run `khw-client bootstrap`",
   },
   {
     id: "processor-too-old",
     pattern: /^This program can only be run on .* processors with .* support|^FATAL: kernel too old/,
     message: "its program is built for a newer processor or kernel than this machine's",
-    remedy: "choose a machine type with a newer processor, or put a build for this machine there",
+    remedy: "choose a machine type with a newer processor, or install a build for this machine",
   },
   {
     id: "out-of-memory",
     pattern:
       /^(?:fatal error|runtime): (?:runtime: )?(?:out of memory|cannot allocate (?:heap )?(?:memory|metadata)|failed to reserve page summary memory|cannot map pages in arena address space)|Failed with result 'oom-kill'|killed by the OOM killer/,
-    message: "the machine, or {unit}'s own limit, has not enough memory for it",
+    message: "the machine has too little memory for it, or the memory limit of {unit} is too low",
     remedy:
-      "take a larger machine type or end what else uses its memory (`free -m`), and see whether {unit} has MemoryMax= or LimitAS=",
+      "use a larger machine type or stop other programs that use memory (`free -m`), and check {unit} for MemoryMax= and LimitAS=",
   },
   {
     id: "too-many-threads",
     pattern: /^runtime: failed to create new OS thread|pthread_create failed: Resource temporarily unavailable/,
-    message: "it may not start another thread: {unit}'s own limit, or the machine's, is reached",
+    message: "it cannot start another thread: a limit of {unit} or of the machine is reached",
     remedy:
-      "see TasksMax= and LimitNPROC= of {unit} (`systemctl show {unit} -p TasksMax -p TasksCurrent`), and end what else starts processes on the node",
+      "check TasksMax= and LimitNPROC= of {unit} (`systemctl show {unit} -p TasksMax -p TasksCurrent`), and stop other programs that start processes on the node",
   },
   {
     id: "disk-full",
     pattern: /(?:(?<file>\/\S+): )?no space left on device|No space left on device/,
     message: "the disk that it writes to is full",
-    remedy: "make room on the disk of {folder} (`df -h` on the node shows which), or enlarge it",
+    remedy: "free space on the disk of {folder} (`df -h` on the node shows which), or enlarge it",
   },
   {
     id: "port-in-use",
     pattern: /(?:listen tcp\d? \S*:|bind\(\) to \S*:)(?<port>\d+)(?:: bind| failed).*address already in use/i,
     message: "port {port} is in use by {listener}",
     remedy:
-      "stop what listens on port {port} (`ss -ltnp sport = :{port}` on the node), or give one of the two another port",
+      "stop the program that listens on port {port} (`ss -ltnp sport = :{port}` on the node), or give one of the two another port",
   },
   {
     id: "address-not-local",
     pattern:
       /(?:listen tcp\d? (?<address>\S+?):\d+: bind|bind\(\) to (?<bound>\S+?):\d+ failed).*cannot assign requested address/i,
-    message: "it shall listen on an address that the machine does not have",
+    message: "it is configured to listen on an address that the machine does not have",
     remedy:
       "correct the address that {unit} binds to (--bind-address, or etcd's --listen-...-urls): `ip address` on the node lists the machine's own",
   },
@@ -121,48 +122,48 @@ export const ends: readonly Cause[] = [
     first: true,
     message: "its program crashed: {said}",
     remedy:
-      "it starts again by itself; if it crashes again, remove the program that ExecStart of {unit} names and run `khw-client bootstrap` to install the release's own, and report the crash to its makers: `journalctl -u {unit}` on the node has the stacks",
+      "systemd restarts it; if it crashes again, remove the program in ExecStart of {unit}, run `khw-client bootstrap` to install the release's own, and report the crash to its developers (`journalctl -u {unit}` on the node has the stacks)",
   },
   {
     id: "ended-by-signal",
     pattern: /^(?<signal>SIG(?:ABRT|QUIT|TRAP|SYS)): /,
     first: true,
-    message: "it was ended by {signal}, which another process sent",
+    message: "another process ended it with {signal}",
     remedy:
-      "find who sends {signal} (systemd's own watchdog sends SIGABRT: WatchdogSec= in {unit}); it starts again by itself",
+      "find the process that sends {signal} (systemd's own watchdog sends SIGABRT: WatchdogSec= in {unit}); systemd restarts {component}",
   },
   {
     id: "disk-full",
     pattern: /Failed with result/,
     when: ({ full }) => full !== undefined,
     message: "the disk of {folder} is full",
-    remedy: "make room on the disk of {folder} (`df -h` on the node shows which), or enlarge it",
+    remedy: "free space on the disk of {folder} (`df -h` on the node shows which), or enlarge it",
   },
   {
     id: "binary-broken",
     pattern: /Main process exited, code=(?:killed|dumped), status=(?:\d+\/)?(?<signal>SEGV|ILL|BUS)/,
-    message: "its program is broken: it ends with signal {signal}",
+    message: "its program is damaged: it ends with signal {signal}",
     remedy:
-      "remove the program that ExecStart of {unit} names and run `khw-client bootstrap` to install it again; if it ends so again, suspect the machine's disk or memory",
+      "remove the program in ExecStart of {unit} and run `khw-client bootstrap` to install it again; if that does not help, check the machine's disk and memory",
   },
   {
     id: "binary-not-started",
     pattern: /Main process exited, code=exited, status=203/,
     message: "systemd could not execute its program",
     remedy:
-      "run the program that ExecStart of {unit} names by hand on the node, and `khw-client bootstrap` to install the release's own",
+      "run the program in ExecStart of {unit} by hand on the node to see its error, or run `khw-client bootstrap` to install the release's own",
   },
   {
     id: "killed",
     pattern: /(?:Main|Control) process exited, code=killed, status=9\/KILL/,
-    message: "it was ended by SIGKILL: by the kernel for want of memory, or by someone's hand",
-    remedy: "`journalctl -k` on the node tells whether the kernel's OOM killer did it; then see out-of-memory",
+    message: "it was ended by SIGKILL: by the kernel because memory ran out, or by a person",
+    remedy: "run `journalctl -k` on the node; if the kernel's OOM killer ended it, follow the remedy for out-of-memory",
   },
   {
     id: "start-timeout",
     pattern: /start operation timed out|Failed with result 'timeout'/,
     message: "it did not become ready within the time that {unit} allows for its start",
-    remedy: "`journalctl -u {unit}` on the node shows what it waited for; a slow disk needs a larger TimeoutStartSec=",
+    remedy: "run `journalctl -u {unit}` on the node to see the reason; a slow disk needs a larger TimeoutStartSec=",
   },
   {
     id: "start-limit",

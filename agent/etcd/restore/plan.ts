@@ -30,7 +30,7 @@ export function parseRestorePlan(
   const own = peers.find(({ name }) => name === identity.name);
   if (own === undefined) return refuse("members", `${show(identity.name)} is not among them`);
   if (own.peerUrl !== peerUrlOf(identity)) {
-    refuse("members", `${own.name} is at ${identity.internalIp}, and not at ${own.peerUrl}`);
+    refuse("members", `${own.name} is at ${identity.internalIp}, not at ${own.peerUrl}`);
   }
   return {
     restoreId,
@@ -50,7 +50,7 @@ export function parseRestorePlan(
 export async function refuseOtherUnit({ name, peerUrl, initialCluster }: RestorePlan, files: Files): Promise<void> {
   const path = `${unitFolder}/etcd.service`;
   const unit = (await files.read(path))?.toString("utf8");
-  if (unit === undefined) throw unfit(`${path} is not there`);
+  if (unit === undefined) throw unfit(`${path} does not exist`);
   const flags = new Map(
     [...unit.matchAll(/--([a-z-]+)[= ]+"?([^\s"\\]+)/g)].map(([, flag = "", value = ""]) => [flag, value]),
   );
@@ -72,7 +72,7 @@ function sorted(list: string): string {
 }
 
 function unfit(why: string): KhwError {
-  return new KhwError("PREFLIGHT_FAILED", `etcd on this machine is not as lab 07 sets it up: ${why}`, {
-    hint: "restore such an etcd by hand, with `etcdctl snapshot restore` on each of its members",
+  return new KhwError("PREFLIGHT_FAILED", `etcd on this machine differs from lab 07: ${why}`, {
+    hint: "restore this etcd by hand, with `etcdctl snapshot restore` on each of its members",
   });
 }

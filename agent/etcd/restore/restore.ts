@@ -63,7 +63,7 @@ export async function createRestorer(options: RestorerOptions): Promise<Restorer
     [RestorePhase.RESTORE_PHASE_ABANDONED]: async () => {
       // An earlier restore that this one replaced, or a phase that failed halfway, has stopped units.
       if (await startGuard.isClosed([...kubernetesUnits, etcdUnit]))
-        throw outOfTurn("what was stopped here is not started");
+        throw outOfTurn("the services that were stopped here are not running again");
       return {};
     },
     [RestorePhase.RESTORE_PHASE_KUBERNETES_STOPPED]: async () => {
@@ -121,8 +121,8 @@ export async function createRestorer(options: RestorerOptions): Promise<Restorer
     if (!(await snapshots.list()).some(({ id }) => id === plan.snapshotId)) {
       refuse(
         "snapshot_id",
-        `there is no proved snapshot ${plan.snapshotId} here`,
-        "bring it here first (WriteSnapshot)",
+        `this machine has no verified snapshot ${plan.snapshotId}`,
+        "copy the snapshot to this machine first (WriteSnapshot)",
       );
     }
     await hold(holder);
@@ -135,7 +135,7 @@ export async function createRestorer(options: RestorerOptions): Promise<Restorer
 
   const advance = async (request: AdvanceRestoreRequest, holder: string): Promise<Restore> => {
     const plan = parseRestorePlan(request, os.identity);
-    const work = phases[request.phase] ?? refuse("phase", "is none of a restore's");
+    const work = phases[request.phase] ?? refuse("phase", "is not a phase of a restore");
     const known = record.current();
     const same = known?.id === plan.restoreId && known.snapshotId === plan.snapshotId;
     if (!same && request.phase !== RestorePhase.RESTORE_PHASE_HELD) {
@@ -176,20 +176,20 @@ function freshFolder(restoreId: string): string {
 
 function refuseOutOfTurn(reached: RestorePhase, wanted: RestorePhase): void {
   const { RESTORE_PHASE_ABANDONED: abandoned, RESTORE_PHASE_HELD: held } = RestorePhase;
-  if (reached === abandoned && wanted !== abandoned) throw outOfTurn("this one was given up on this machine");
+  if (reached === abandoned && wanted !== abandoned) throw outOfTurn("this restore was abandoned on this machine");
   const next = wanted === abandoned ? reached <= held : wanted <= reached + 1;
   if (!next && reached !== wanted) throw outOfTurn(`this machine is at phase ${reached}, not before ${wanted}`);
 }
 
 function outOfTurn(why: string): KhwError {
-  return new KhwError("PREFLIGHT_FAILED", `the restore's phases go in their order, and ${why}`, {
-    hint: "run `khw-client etcd restore` again: it goes on from where each machine is",
+  return new KhwError("PREFLIGHT_FAILED", `the phases of a restore run in order, and ${why}`, {
+    hint: "run `khw-client etcd restore` again; it continues from each machine's phase",
   });
 }
 
 function notRestored({ revision }: EtcdMember, wanted: number): KhwError {
   const what = `is at revision ${revision}, before the snapshot's ${wanted}`;
   return new KhwError("POSTCONDITION_FAILED", `the restored etcd ${what}`, {
-    hint: "run `khw-client etcd restore` again; `journalctl -u etcd` on the nodes tells more",
+    hint: "run `khw-client etcd restore` again; see `journalctl -u etcd` on the nodes",
   });
 }

@@ -13,7 +13,7 @@ export interface StartGuard {
   readonly isClosed: (units: readonly string[]) => Promise<boolean>;
 }
 
-const text = `# etcd is being restored, and this unit's turn has not come: \`khw-client etcd restore\` goes on with it.
+const text = `# etcd is being restored, and this unit must not start yet: \`khw-client etcd restore\` continues the restore.
 [Unit]
 ConditionPathExists=/nonexistent/until-etcd-is-restored
 `;

@@ -47,7 +47,9 @@ export function decodeRecord(id: string, text: string): Snapshot | undefined {
  * @throws KhwError INVALID_ARGUMENT
  */
 export function parseSnapshotId(id: string): string {
-  return /^[A-Za-z0-9][A-Za-z0-9._-]{0,120}$/.test(id) ? id : refuse("snapshot", `${show(id)} is no snapshot's name`);
+  return /^[A-Za-z0-9][A-Za-z0-9._-]{0,120}$/.test(id)
+    ? id
+    : refuse("snapshot", `${show(id)} is not a snapshot's name`);
 }
 
 /** Names sort by time. */

@@ -66,7 +66,7 @@ export function createSchedule(options: ScheduleOptions): Schedule {
     const [first, ...others] = failed;
     if (first === undefined) return "";
     const more = others.length === 0 ? "" : `, nor ${others.map(({ id }) => id).join(", ")}`;
-    told(`snapshot ${first.id} is here, and was not uploaded to gs://${bucket}${more}`, first.problem);
+    told(`snapshot ${first.id} was not uploaded to gs://${bucket}${more}`, first.problem);
     return first.problem;
   };
   const taken = async (): Promise<string> => {
@@ -88,7 +88,7 @@ export function createSchedule(options: ScheduleOptions): Schedule {
         SnapshotOrigin.SNAPSHOT_ORIGIN_SCHEDULED,
         signal,
       );
-      told(`snapshot ${id} was taken and proved: ${keys} keys at revision ${revision}`);
+      told(`snapshot ${id} was taken and verified: ${keys} keys at revision ${revision}`);
       [last, failures] = [takenUnixMillis, 0];
       lastRun = { timeUnixMillis, problem: await taken() };
     } catch (error) {
@@ -113,7 +113,7 @@ export function createSchedule(options: ScheduleOptions): Schedule {
       last ??= await lastTaken();
       if (isDue(last, clock.now(), { intervalMillis, ...options.place() })) await take();
     } catch (error) {
-      told("the snapshots cannot be looked at", formatError(toKhwError(error)));
+      told("the snapshots cannot be read", formatError(toKhwError(error)));
     }
   });
 

@@ -91,7 +91,7 @@ export function createSnapshots({ os, snapshotStore, member, inUse }: SnapshotsO
     let proof: Proof;
     try {
       const sha256 = await files.sha256(file);
-      if (sha256 !== known.sha256) throw changed(id, "its SHA-256 is another than when it was proved");
+      if (sha256 !== known.sha256) throw changed(id, "its SHA-256 has changed since it was verified");
       proof = await verifyFile(file, id, signal);
     } catch (error) {
       const bad =
@@ -119,7 +119,7 @@ export function createSnapshots({ os, snapshotStore, member, inUse }: SnapshotsO
     await snapshotStore.prepare();
     try {
       const received = await largeFiles.write(file, chunks, size);
-      if (received !== sha256) throw changed(id, "it did not arrive as it was sent");
+      if (received !== sha256) throw changed(id, "it was damaged during the copy");
       const proof = await verifyFile(file, id, signal);
       const origin = SnapshotOrigin.SNAPSHOT_ORIGIN_COPIED;
       const snapshot = { ...announced, ...proof, origin, provedUnixMillis: clock.now() };
@@ -153,6 +153,6 @@ function parseAnnounced(announced: Snapshot): Snapshot {
 
 function changed(id: string, what: string): KhwError {
   return new KhwError("DIGEST_MISMATCH", `snapshot ${id}: ${what}`, {
-    hint: "it counts as good no more; use another (`khw-client etcd snapshot list`)",
+    hint: "use another snapshot (`khw-client etcd snapshot list`); this one no longer counts as good",
   });
 }

@@ -94,8 +94,8 @@ export async function openSnapshotStore({
     find: async (id) => {
       const found = await read(id);
       if (typeof found === "object") return found;
-      throw new KhwError("INVALID_ARGUMENT", found ?? `there is no proved snapshot ${id} here`, {
-        hint: "`khw-client etcd snapshot list` shows the snapshots that can be used",
+      throw new KhwError("INVALID_ARGUMENT", found ?? `this machine has no verified snapshot ${id}`, {
+        hint: "run `khw-client etcd snapshot list` to see the snapshots that can be used",
       });
     },
     fileOf,

@@ -55,7 +55,7 @@ export async function verifySnapshot(file: string, scratch: string, options: Pro
     ];
     if (taken.revision !== restored.revision || taken.keys !== restored.keys) {
       const counts = `${restored.keys} keys at revision ${restored.revision}`;
-      throw verificationFailed(`restored it has ${counts}, not ${taken.keys} at ${taken.revision}`);
+      throw verificationFailed(`the restored database has ${counts}, not ${taken.keys} at ${taken.revision}`);
     }
     return { ...taken, size, sha256, restoredHash: restored.hash };
   } finally {
@@ -64,8 +64,8 @@ export async function verifySnapshot(file: string, scratch: string, options: Pro
 }
 
 export function verificationFailed(why: string): KhwError {
-  return new KhwError("POSTCONDITION_FAILED", `the snapshot cannot be proved: ${why}`, {
-    hint: "it is not kept; take another, and see `khw-client etcd status`",
+  return new KhwError("POSTCONDITION_FAILED", `the snapshot cannot be verified: ${why}`, {
+    hint: "take another snapshot, and see `khw-client etcd status`; this one was removed",
   });
 }
 
@@ -73,7 +73,11 @@ export async function refuseWithoutRoom(folder: string, bytes: number, files: Fi
   const available = await files.available(folder);
   if (available >= bytes) return;
   const [needed, free] = [bytes, available].map((count) => Math.ceil(count / 1_000_000));
-  throw new KhwError("IO_FAILED", `${folder}: ${free} MB are free, and a snapshot and its proof need ${needed} MB`, {
-    hint: "free space on the file system that holds it, or keep fewer snapshots (etcd.snapshots.keep)",
-  });
+  throw new KhwError(
+    "IO_FAILED",
+    `${folder}: ${free} MB are free, and a snapshot and its verification need ${needed} MB`,
+    {
+      hint: "free space on the file system that holds it, or keep fewer snapshots (etcd.snapshots.keep)",
+    },
+  );
 }

@@ -105,7 +105,7 @@ function tell(child: ChildProcess, order: Order): void {
 
 function ended(why: string, cause: Error | undefined): KhwError {
   return new KhwError("DOWNLOAD_FAILED", `the process that downloads ended: ${why}`, {
-    hint: "`journalctl --unit=khw-agent` on the node says more; run the command again to converge",
+    hint: "see `journalctl --unit=khw-agent` on the node, then run the command again",
     cause,
   });
 }

@@ -54,7 +54,7 @@ export async function openFileSink(
   let looked = 0;
   const refuseLong = (bytes: number): void => {
     if (bytes <= mostBytes) return;
-    throw new MirrorFailure("lasting", `longer than the ${mostBytes} bytes that such a file may have`);
+    throw new MirrorFailure("lasting", `longer than the ${mostBytes} bytes that such a file can have`);
   };
   const refuseFullDisk = async (needed: number): Promise<void> => {
     const free = await io(path, doing, () => bounds.freeSpace(path));

@@ -38,7 +38,7 @@ export function createHttpTransfer(url: URL, sink: Sink, options: HttpOptions): 
       const from = /^bytes (\d+)-/.exec(text(headers["content-range"]))?.[1];
       if (Number(from) !== sink.received) {
         validator = undefined;
-        throw new MirrorFailure("passing", `sent another range than was asked for`);
+        throw new MirrorFailure("passing", `sent another range than requested`);
       }
     } else {
       if (sink.received > 0) await sink.restart();
@@ -89,7 +89,7 @@ async function follow(
     const location = text(answer.headers.location);
     if (answer.statusCode < 300 || answer.statusCode > 399 || location === "") return answer;
     await answer.body.dump();
-    if (!URL.canParse(location, at.href)) throw new MirrorFailure("lasting", "redirects to what is not a URL");
+    if (!URL.canParse(location, at.href)) throw new MirrorFailure("lasting", "redirects to an invalid URL");
     const next = new URL(location, at);
     if (next.protocol !== "https:" && (at.protocol === "https:" || next.protocol !== "http:")) {
       throw new MirrorFailure("lasting", `redirects to ${next.protocol}//${next.host}, which is not encrypted`);

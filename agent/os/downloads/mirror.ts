@@ -22,7 +22,7 @@ export class MirrorFailure extends Error {
 /** @param mirror a base URL (https, http, file) or an absolute folder. */
 export function locate(mirror: string, path: string): Location {
   if (!/^[\w.+-]+(\/[\w.+-]+)*$/.test(path) || path.split("/").includes("..")) {
-    refuse("path", `${show(path)} cannot be a mirror's path`);
+    refuse("path", `${show(path)} is not a valid path on a mirror`);
   }
   if (isAbsolute(mirror)) return { kind: "local", path: join(mirror, path) };
   const url = new URL(`${mirror.replace(/\/+$/, "")}/${path}`);

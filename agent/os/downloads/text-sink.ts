@@ -13,7 +13,7 @@ export function createTextSink(): Sink & { text(): string } {
     expect: async () => {},
     write: async (chunk) => {
       if (content.length + chunk.length > maxBytes) {
-        throw new MirrorFailure("lasting", `longer than the ${maxBytes} bytes that such a file may have`);
+        throw new MirrorFailure("lasting", `longer than the ${maxBytes} bytes that such a file can have`);
       }
       content = Buffer.concat([content, chunk]);
     },

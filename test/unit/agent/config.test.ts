@@ -70,20 +70,20 @@ t.test("what is not acceptable is refused by file, key and reason", async (t) =>
     ["supervision: { probeSeconds: 0 }", "supervision.probeSeconds: is not a number of seconds from 0.05 to 86400"],
     [
       "lissen: {}",
-      "lissen: is not a key; known are listen, identity, machine, metadataUrl, storageUrl, stateFolder, supervision, metricsPort",
+      "lissen: is not a key; the keys are listen, identity, machine, metadataUrl, storageUrl, stateFolder, supervision, metricsPort",
     ],
-    ["listen: { adress: ::1 }", "listen.adress: is not a key; known are host, port"],
-    ["identity: { cert: /x }", "identity.cert: is not a key; known are ca, certificate, key"],
-    ["machine: { ip: 10.0.0.1 }", "machine.ip: is not a key; known are name, internalIp"],
+    ["listen: { adress: ::1 }", "listen.adress: is not a key; the keys are host, port"],
+    ["identity: { cert: /x }", "identity.cert: is not a key; the keys are ca, certificate, key"],
+    ["machine: { ip: 10.0.0.1 }", "machine.ip: is not a key; the keys are name, internalIp"],
     ["listen: { host: localhost }", 'listen.host: "localhost" is not an IP address'],
-    ["listen: { host: }", "listen.host: is not a text"],
+    ["listen: { host: }", "listen.host: is not a string"],
     ["listen: { port: 0 }", "listen.port: is not a port"],
     ["listen: { port: 65536 }", "listen.port: is not a port"],
     ["listen: { port: 74.43 }", "listen.port: is not a port"],
     ['listen: { port: "7443" }', "listen.port: is not a port"],
-    ["identity: { ca: [] }", "identity.ca: is not a text"],
+    ["identity: { ca: [] }", "identity.ca: is not a string"],
     ["identity: { certificate: agent.pem }", 'identity.certificate: "agent.pem" is not an absolute path'],
-    ['identity: { key: "" }', "identity.key: is not a text"],
+    ['identity: { key: "" }', "identity.key: is not a string"],
     ["machine: { name: controller-0 }", "machine.internalIp: is missing"],
     ["machine: { internalIp: 10.0.0.1 }", "machine.name: is missing"],
     ["machine: { name: Controller_0, internalIp: 10.0.0.1 }", /^machine\.name: "Controller_0" cannot be/],
@@ -149,14 +149,14 @@ t.test("the agent's identity", async (t) => {
   await place(await issue(authority, agent, new Date(+now + 2 * day)));
   await refused(t, paths.certificate, /is valid only from 20/);
   await place(await issue(authority, { ...agent, role: "admin" }, now));
-  await refused(t, paths.certificate, /is for calling agents, not for being one/);
+  await refused(t, paths.certificate, /is issued for callers, not for an agent/);
   await place({ ...good, certificate: "no certificate" });
   await refused(t, paths.certificate, /./);
   await place({ ...good, key: "no key" });
   await refused(t, paths.key, /./);
   await place(good);
   await chmod(paths.key, 0o640);
-  await refused(t, paths.key, /may be read by others/);
+  await refused(t, paths.key, /is readable by other users/);
   await rm(paths.key);
   await refused(t, paths.key, /ENOENT/);
 });

@@ -26,7 +26,7 @@ t.test("the keep-alive stops for as long as the reconciler hangs, and its reason
   beat();
   beat();
   t.equal(sent, 3);
-  t.match(lines, [/no longer tells the watchdog.*service\/nginx/]);
+  t.match(lines, [/withholds the watchdog's keep-alive.*service\/nginx/]);
   t.equal(lines.length, 1);
   progress.ended();
   beat();

@@ -7,10 +7,10 @@ const sound = { loopback: null, lateMillis: 3, freeBytes: 1e9, memoryShare: 0.3 
 
 t.test("each of the agent's own faults is a reason to trust nothing", async (t) => {
   t.equal(doubtOf(sound), null);
-  t.match(doubtOf({ ...sound, loopback: "connect EMFILE" }), /listener of its own: connect EMFILE/);
+  t.match(doubtOf({ ...sound, loopback: "connect EMFILE" }), /its own listener: connect EMFILE/);
   t.match(doubtOf({ ...sound, lateMillis: 2500 }), /2500 ms late/);
   t.match(doubtOf({ ...sound, freeBytes: 10 * 1024 * 1024 }), /10 MiB of memory left/);
-  t.match(doubtOf({ ...sound, memoryShare: 0.99 }), /memory that its unit may use/);
+  t.match(doubtOf({ ...sound, memoryShare: 0.99 }), /memory limit of its unit/);
 });
 
 t.test("it is asked of the machine", async (t) => {

@@ -29,7 +29,7 @@ async function repair(t: Test, step: Step<Os>, os: Os): Promise<string | undefin
 
 t.test("a folder is made where there is none, and a file in its place is no folder", async (t) => {
   const os = createFakeOs();
-  t.equal(await repair(t, folder("/var/lib/kubernetes", 0o755), os), "there is no such folder");
+  t.equal(await repair(t, folder("/var/lib/kubernetes", 0o755), os), "the folder does not exist");
   os.files.put("/etc/kubernetes", "a file");
   const occupied = folder("/etc/kubernetes", 0o755);
   t.match(await occupied.check(os, never), { summary: "is a file, not a folder" });
@@ -76,7 +76,7 @@ t.test("a system folder that others may write to is reported by name, and left",
   await os.files.chown("/usr/local/bin", 1000, 0);
   t.strictSame(await step.check(os, never), {
     summary:
-      "/usr/local/bin: it belongs to user 1000, not to root; /etc/systemd/system: anybody may write to it (its mode is 0777)",
+      "/usr/local/bin: it belongs to user 1000, not to root; /etc/systemd/system: anybody can write to it (its mode is 0777)",
     remedy: "on the node: chown root /usr/local/bin; chmod o-w /etc/systemd/system",
   });
   const { results, errors } = await applyAll(controllerSteps(labDesired(), { drained: false }), os);
@@ -97,8 +97,8 @@ t.test("a system folder behind a link is looked at where it is, and so are those
   await os.files.chown("/srv/local", 0, 50);
   await os.files.chmod("/srv", 0o1777);
   const { summary = "" } = (await systemFolders().check(os, never)) ?? {};
-  t.match(summary, "/srv/local: group 50 may write to it (its mode is 0775)");
-  t.match(summary, "/srv: anybody may write to it (its mode is 1777)");
+  t.match(summary, "/srv/local: group 50 can write to it (its mode is 0775)");
+  t.match(summary, "/srv: anybody can write to it (its mode is 1777)");
 });
 
 t.test("Debian's group staff may write to /usr/local", async (t) => {
@@ -108,7 +108,7 @@ t.test("Debian's group staff may write to /usr/local", async (t) => {
   await os.files.chown("/usr/local/bin", 0, 50);
   t.equal(await systemFolders().check(os, never), null);
   await os.files.chown("/usr/local/bin", 0, 51);
-  t.match(await systemFolders().check(os, never), { summary: /group 51 may write to it/ });
+  t.match(await systemFolders().check(os, never), { summary: /group 51 can write to it/ });
 });
 
 t.test("somebody else's drop-in of khw's unit is reported by name, and left", async (t) => {
@@ -175,7 +175,7 @@ t.test("a link points where it shall, whatever was there", async (t) => {
   await os.files.symlink("/elsewhere", "/etc/enabled/site");
   t.equal(await repair(t, step, os), "points at /elsewhere");
   os.files.put("/etc/enabled/site", "a copy");
-  t.equal(await repair(t, step, os), "points at nothing: it is no link");
+  t.equal(await repair(t, step, os), "points at nothing: it is not a link");
 });
 
 t.test("on another machine than the wanted one nothing is tried", async (t) => {
@@ -241,11 +241,11 @@ t.test("a program", async (t) => {
     const os = labMachine();
     await repairBoth(t, os);
     os.files.put(path, "something else", 0o755);
-    t.strictSame(await repairBoth(t, os), [undefined, "is not the one that v1.21.0 published"]);
+    t.strictSame(await repairBoth(t, os), [undefined, "its content is not that of the published v1.21.0"]);
     t.equal(downloads(os), 1, "the release's own copy is still good");
     os.files.put(released, "spoilt", 0o755);
     await os.files.link(released, path);
-    const spoilt = "is not the one that v1.21.0 published";
+    const spoilt = "its content is not that of the published v1.21.0";
     t.strictSame(await repairBoth(t, os), [spoilt, spoilt]);
     t.equal(downloads(os), 2);
     await os.files.chmod(path, 0o644);
@@ -385,20 +385,20 @@ t.test("a service", async (t) => {
     const next = service({ ...wanted, inputs: ["v1.22.0"] });
     const crashing = { ...os, systemd: { ...os.systemd, restart: () => Promise.reject(new Error("power lost")) } };
     await t.rejects(next.apply(crashing, quiet), { message: "power lost" });
-    t.equal(await repair(t, next, os), "it runs from other inputs");
+    t.equal(await repair(t, next, os), "it runs with other inputs");
   });
 
   t.test("whose program was replaced under it is restarted", async (t) => {
     const { os } = await running(t);
     await os.files.write(program, "scheduler", 0o755);
-    t.equal(await repair(t, step, os), `it runs another file than ${program}`);
+    t.equal(await repair(t, step, os), `it runs another program than ${program}`);
     t.equal(restarts(os), 1);
   });
 
   t.test("whose unit changed on disk in what its process does not show is loaded, not restarted", async (t) => {
     const { os } = await running(t);
     os.files.put(`/etc/systemd/system/${unit}`, `[Service]\nExecStart=${program} --v=2\nRestartSec=1\n`);
-    t.equal(await repair(t, step, os), "systemd has not loaded its unit as it is on disk");
+    t.equal(await repair(t, step, os), "systemd has not loaded its current unit");
     t.equal(restarts(os), 0);
   });
 
@@ -468,7 +468,7 @@ t.test("a service", async (t) => {
     await os.systemd.reload();
     os.clock.advance(1000);
     t.match(await reading.check(os, never), { process: "restart" });
-    t.equal(await repair(t, reading, os), `it was started while ${key} held something else`);
+    t.equal(await repair(t, reading, os), `it was started while ${key} had other content`);
     t.equal(restarts(os), 2, "by hand, and by the repair; somebody's own drop-in is not to blame");
   });
 
@@ -542,11 +542,11 @@ t.test("nginx", async (t) => {
   t.test("is reloaded, not restarted, when its files changed after its last start or reload", async (t) => {
     const os = await installed(t);
     const { mainPid } = await os.systemd.unit("nginx.service");
-    t.equal(await repair(t, step, os), "it has not read its site as it is now");
+    t.equal(await repair(t, step, os), "it has not loaded its current site");
     t.equal((await os.systemd.unit("nginx.service")).mainPid, mainPid);
     os.clock.advance(1000);
     os.files.put(site, "server { listen 80; }");
-    t.equal(await repair(t, step, os), "it has not read its site as it is now");
+    t.equal(await repair(t, step, os), "it has not loaded its current site");
     t.equal(os.systemd.changes.filter((change) => change === "reload nginx.service").length, 2);
     t.notOk(os.systemd.changes.includes("restart nginx.service"));
   });
@@ -569,7 +569,7 @@ t.test("nginx", async (t) => {
   t.test("whose site is missing has not read it", async (t) => {
     const os = await installed(t);
     await os.files.remove(site);
-    t.match(await step.check(os, never), { summary: "it has not read its site as it is now" });
+    t.match(await step.check(os, never), { summary: "it has not loaded its current site" });
   });
 
   t.test("that apt cannot install fails with apt's words", async (t) => {
@@ -613,7 +613,7 @@ t.test("readiness", async (t) => {
     );
     const error = await step.apply(os, quiet).catch((thrown: unknown) => thrown);
     t.ok(error instanceof KhwError);
-    t.match(error, { code: "NOT_READY", hint: "journalctl -u kube-apiserver.service on the node tells more" });
+    t.match(error, { code: "NOT_READY", hint: "see `journalctl -u kube-apiserver.service` on the node" });
     t.match(
       String(error),
       /kube-apiserver is not ready after 180 s: \/readyz answers 500, failing: etcd, poststarthook\/x; its journal ends:\n {2}line 12\n/,
@@ -653,7 +653,7 @@ t.test("readiness", async (t) => {
   });
 
   t.test("of the API server is never believed without the CA that proves who answers", async (t) => {
-    t.match(await step.check(labMachine(), never), { summary: "/readyz cannot be verified: there is no ca.pem" });
+    t.match(await step.check(labMachine(), never), { summary: "/readyz cannot be verified: ca.pem is missing" });
   });
 });
 

@@ -111,7 +111,7 @@ const refused: readonly (readonly [what: string, state: DesiredState | undefined
   [
     "a controller among the pods",
     withCluster({ controllers: [{ name: "controller-0", internalIp: "10.200.0.10" }] }),
-    /^cluster\.cluster_cidr: "10\.200\.0\.0\/16" holds 10\.200\.0\.10, the address of /,
+    /^cluster\.cluster_cidr: "10\.200\.0\.0\/16" contains 10\.200\.0\.10, the address of /,
   ],
   ["no etcd", withCluster({ etcdServers: [] }), "cluster.etcd_servers: is empty"],
   ["etcd without TLS", withCluster({ etcdServers: ["http://10.240.0.10:2379"] }), /^cluster\.etcd_servers: /],
@@ -152,7 +152,7 @@ const refused: readonly (readonly [what: string, state: DesiredState | undefined
   [
     "flags of what is no component",
     labState({ flags: { kubelet: { set: {}, remove: [] } } }),
-    'flags: "kubelet" is no component',
+    'flags: "kubelet" is not a component',
   ],
 
   ["no mirror", withBinaries({ mirrors: [] }), "binaries.mirrors: is empty"],

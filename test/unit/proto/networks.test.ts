@@ -3,7 +3,7 @@ import { clusterPki } from "../../../client/config/cluster-pki.ts";
 import { parseConfig } from "../../../client/config/load.ts";
 import { parseServerName, parseServiceCidr, parseUsableCidr, refuseInside } from "../../../proto/networks.ts";
 
-t.test("a network of services is one that kube-apiserver takes", (t) => {
+t.test("a network of services is one that kube-apiserver accepts", (t) => {
   for (const good of [
     "10.32.0.0/24",
     "10.32.0.0/29",
@@ -18,18 +18,18 @@ t.test("a network of services is one that kube-apiserver takes", (t) => {
     ["10.32.0.0/30", /^f: "10\.32\.0\.0\/30" has 4 addresses, fewer than the 8 /],
     ["10.32.0.0/32", / has 1 addresses/],
     ["10.32.0.0/11", / has 2097152 addresses, more than the 1048576 /],
-    ["0.0.0.0/0", / lies in 0\.0\.0\.0\/8/],
-    ["0.0.0.0/8", / lies in 0\.0\.0\.0\/8/],
-    ["127.0.0.0/24", / lies in 127\.0\.0\.0\/8 \(loopback\)/],
-    ["169.254.0.0/16", / lies in 169\.254\.0\.0\/16 /],
-    ["169.254.169.0/24", / lies in 169\.254\.0\.0\/16 /],
-    ["224.0.0.0/16", / lies in 224\.0\.0\.0\/4 /],
+    ["0.0.0.0/0", / overlaps 0\.0\.0\.0\/8/],
+    ["0.0.0.0/8", / overlaps 0\.0\.0\.0\/8/],
+    ["127.0.0.0/24", / overlaps 127\.0\.0\.0\/8 \(loopback\)/],
+    ["169.254.0.0/16", / overlaps 169\.254\.0\.0\/16 /],
+    ["169.254.169.0/24", / overlaps 169\.254\.0\.0\/16 /],
+    ["224.0.0.0/16", / overlaps 224\.0\.0\.0\/4 /],
     ["10.32.0.1/24", / has host bits set/],
     ["010.32.0.0/24", / is not a network/],
     ["fd00::/112", / is not a network/],
   ];
   for (const [text, message] of bad) t.throws(() => parseServiceCidr("f", text), { code: "INVALID_ARGUMENT", message });
-  t.throws(() => parseUsableCidr("f", "127.0.0.0/8"), { message: / lies in / });
+  t.throws(() => parseUsableCidr("f", "127.0.0.0/8"), { message: / overlaps / });
   t.equal(parseUsableCidr("f", "10.0.0.0/8").text, "10.0.0.0/8", "pods may have a large one");
   t.end();
 });
@@ -38,7 +38,7 @@ t.test("no machine is in a network of services or pods", (t) => {
   const networks = { services: "10.240.0.0/24", pods: "10.200.0.0/16" };
   const inside = (address: string) => () => refuseInside(networks, [{ address, holder: "controller-0" }]);
   t.throws(inside("10.240.0.10"), {
-    message: 'services: "10.240.0.0/24" holds 10.240.0.10, the address of controller-0',
+    message: 'services: "10.240.0.0/24" contains 10.240.0.10, the address of controller-0',
   });
   t.throws(inside("10.200.255.255"), { message: /^pods: / });
   for (const address of ["10.239.255.255", "10.240.1.0", "10.201.0.0", "worker.example.com", "fd00::1"]) {

@@ -82,7 +82,7 @@ t.test("an apply that leaves a difference has failed", async (t) => {
   t.match(results[0], {
     outcome: "failed",
     drift: { summary: "a is missing" },
-    error: { code: "POSTCONDITION_FAILED", step: "a", message: "applied, and yet: a is missing" },
+    error: { code: "POSTCONDITION_FAILED", step: "a", message: "still differs after apply: a is missing" },
   });
 });
 
@@ -161,9 +161,9 @@ t.test("after a cancellation nothing more is begun, and every step says why", as
 
 t.test("a list out of order, or with an id twice, is refused before anything runs", async (t) => {
   for (const [steps, message] of [
-    [[step("a"), step("b", ["c"]), step("c")], "step b needs c, which does not stand before it"],
+    [[step("a"), step("b", ["c"]), step("c")], "step b needs c, which is not an earlier step"],
     [[step("a"), step("a")], "two steps have the id a"],
-    [[step("a", ["a"])], "step a needs a, which does not stand before it"],
+    [[step("a", ["a"])], "step a needs a, which is not an earlier step"],
   ] as const) {
     const os = machine();
     await t.rejects(run(steps, os), { code: "INTERNAL", message });

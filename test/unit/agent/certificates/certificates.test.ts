@@ -114,7 +114,7 @@ t.test("what becomes worse, and what is replaced, is told once, over the agent's
   await look();
   t.match((await history.list({ sinceUnixMillis: 0 })).at(-1), {
     subject: path,
-    message: /was replaced by one that expires/,
+    message: /was replaced by a certificate that expires/,
   });
 });
 
@@ -145,7 +145,7 @@ t.test("an agent that waits to be enrolled has no problem; one whose certificate
   await os.files.remove(own);
   await look();
   t.match(await history.list({ sinceUnixMillis: 0 }), [
-    { subject: own, problem: true, message: /there is no such file/ },
+    { subject: own, problem: true, message: /the file does not exist/ },
   ]);
 });
 

@@ -34,7 +34,7 @@ t.test("the flag that names a missing file is told", async (t) => {
   const os = machine("Error: open /var/lib/kubernetes/kubernetes.pem: no such file or directory");
   t.match(await diagnose("kube-apiserver", unit, os), {
     cause: "file-missing",
-    message: /^\/var\/lib\/kubernetes\/kubernetes\.pem, which --\S+ names, is not there$/,
+    message: /^\/var\/lib\/kubernetes\/kubernetes\.pem, which --\S+ names, does not exist$/,
   });
 });
 

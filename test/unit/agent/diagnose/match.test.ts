@@ -87,7 +87,7 @@ t.test("a program that the dynamic loader or the kernel refuses is named by that
     [
       "binary-missing",
       `${systemd}Unable to locate executable '/usr/local/bin/etcd': No such file or directory`,
-      /not there/,
+      /does not exist/,
     ],
     [
       "processor-too-old",
@@ -235,7 +235,7 @@ t.test("an unknown cause shows what complains rather than what came last", (t) =
   const diagnosis = match(evidenceOf("kube-scheduler", [["I1123 begun", fatal, "I1123 ended", after]]));
   t.strictSame(diagnosis, {
     cause: "unknown",
-    message: "kube-scheduler ends by itself, for a reason that is not known",
+    message: "kube-scheduler ends by itself for an unknown reason",
     remedy: "",
     lines: [fatal],
   });

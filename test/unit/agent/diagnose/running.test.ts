@@ -112,7 +112,10 @@ t.test("a client of the API server that cannot work is told why, though it says 
     t.equal(await causeOf(component, { lines: [line], writer: 6 }), undefined, "another process wrote that");
   }
   const [, , , [, , forbidden]] = cases;
-  t.match((await causeOf("kube-scheduler", { lines: [forbidden] }))?.message, "as mallory, who may not get leases");
+  t.match(
+    (await causeOf("kube-scheduler", { lines: [forbidden] }))?.message,
+    "as mallory, which is not allowed to get leases",
+  );
 });
 
 t.test("a server that runs with a certificate that fails verification is named with the remedy", async (t) => {

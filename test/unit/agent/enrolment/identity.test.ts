@@ -76,20 +76,20 @@ t.test("the certificate that answers the request becomes the identity, with noth
 t.test("a certificate that does not fit is not taken, and nothing changes", async (t) => {
   const paths = await newFolder();
   const none = adoptCertificate(paths, { ca, certificate: ca, name: "controller-0" });
-  await t.rejects(none, { code: "CREDENTIAL_INVALID", message: /no key waits/ });
+  await t.rejects(none, { code: "CREDENTIAL_INVALID", message: /no key on this node waits/ });
   const { request } = await proveKey(paths, "controller-0");
   const stranger = await createAuthority(new Date());
   const other = await issue(authority, { name: "controller-0", role: "agent", days: 1 }, new Date());
   const day = 86_400_000;
   const unfit: readonly (readonly [string, RegExp, string?])[] = [
-    [await sign(request, { by: stranger }), /is not of the management CA/],
+    [await sign(request, { by: stranger }), /is not signed by the management CA/],
     [await sign(request, { name: "controller-1" }), /is not for controller-0/],
-    [await sign(request, { role: "admin" }), /is not an agent's/],
+    [await sign(request, { role: "admin" }), /is not issued for an agent/],
     [await sign(request, { now: new Date(Date.now() - 3 * day) }), /expired on/],
     [await sign(request, { now: new Date(Date.now() + 3 * day) }), /valid only from/],
     [other.certificate, /is not for this node's key/],
     ["garbage", /cannot be read/],
-    [await sign(request), /is no CA's/, other.certificate],
+    [await sign(request), /is not a CA's/, other.certificate],
   ];
   for (const [certificate, message, wrongCa] of unfit) {
     const adopted = adoptCertificate(paths, { ca: wrongCa ?? ca, certificate, name: "controller-0" });

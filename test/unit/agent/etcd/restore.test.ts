@@ -191,7 +191,7 @@ t.test("one that took the place of a restore that had stopped something is not g
   await advance(request(phase.held, other));
   const again = await agent();
   const abandon = again.advance(request(RestorePhase.RESTORE_PHASE_ABANDONED, other));
-  await t.rejects(abandon, { code: "PREFLIGHT_FAILED", hint: /again: it goes on/ });
+  await t.rejects(abandon, { code: "PREFLIGHT_FAILED", hint: /again; it continues/ });
   t.same(barred(), units);
   t.ok(again.machineLock.holder(), "it stays held");
   for (const reached of inOrder) await again.advance(request(reached, other));

@@ -124,7 +124,7 @@ t.test("what could not be uploaded is kept, told, and uploaded with the next", a
   const { clock, snapshotStore, told, uploaded, faults, beat, lastRun } = schedule();
   faults.upload = "403";
   await beat();
-  t.match(told.at(-1), /s0 is here, and was not uploaded to gs:\/\/b: 403/);
+  t.match(told.at(-1), /s0 was not uploaded to gs:\/\/b: 403/);
   t.match(lastRun(), { problem: "403" });
   faults.upload = "";
   clock.advance(hour);
@@ -143,7 +143,7 @@ t.test("one that is refused holds up no other, and is told", async (t) => {
   clock.advance(hour);
   await beat();
   t.same(uploaded, ["s1"]);
-  t.match(told.at(-1), /s0 is here, and was not uploaded to gs:\/\/b: it is there already/);
+  t.match(told.at(-1), /s0 was not uploaded to gs:\/\/b: it is there already/);
   t.match(lastRun(), { problem: /there already/ });
 });
 
@@ -153,7 +153,7 @@ t.test("several that are refused are told of once; what stands in every one's wa
   await beat();
   clock.advance(hour);
   await beat();
-  t.match(told.at(-1), /s0 is here, and was not uploaded to gs:\/\/b, nor s1: 403/);
+  t.match(told.at(-1), /s0 was not uploaded to gs:\/\/b, nor s1: 403/);
   let asked = 0;
   const upload = async () => {
     asked++;

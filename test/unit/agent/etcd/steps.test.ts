@@ -257,10 +257,13 @@ t.test("a member whose agent cannot trust its own view removes nothing and does 
 
 t.test("without a quorum of the others nothing is removed", async (t) => {
   for (const [what, spoil] of [
-    ["1 other members of etcd are well, and 2 of 3 make its quorum", (os: FakeOs) => os.etcd.up.delete("10.240.0.12")],
-    ["none of the other members of etcd can be asked", (os: FakeOs) => os.etcd.up.clear()],
+    [
+      "1 other members of etcd are healthy, but its quorum needs 2 of 3",
+      (os: FakeOs) => os.etcd.up.delete("10.240.0.12"),
+    ],
+    ["no other member of etcd can be reached", (os: FakeOs) => os.etcd.up.clear()],
     ["has no leader", (os: FakeOs) => Object.assign(os.etcd, { leader: false })],
-    ["is of another cluster", (os: FakeOs) => Object.assign(os.etcd, { clusterId: "4712" })],
+    ["belongs to another cluster", (os: FakeOs) => Object.assign(os.etcd, { clusterId: "4712" })],
   ] as const) {
     const os = await wiped(t);
     spoil(os);
@@ -311,7 +314,7 @@ t.test("one member joins at a time", async (t) => {
   const os = await wiped(t);
   os.etcd.keys.set(Buffer.from("/khw/etcd/join").toString("base64"), Buffer.from("controller-2").toString("base64"));
   const { errors } = await applyAll(steps, os);
-  t.match(errors, [{ code: "BUSY", message: "controller-2 joins etcd anew" }]);
+  t.match(errors, [{ code: "BUSY", message: "controller-2 joins etcd again" }]);
   t.strictSame(os.etcd.changes, []);
 });
 
@@ -344,7 +347,7 @@ t.test("a join that was interrupted goes on, wherever that was", async (t) => {
     const os = await wiped(t);
     await applyAll(steps, os);
     os.files.put(joinDropIn, "left there");
-    t.match(await planAll(steps, os), { "etcd/member": "its way to join is still open" });
+    t.match(await planAll(steps, os), { "etcd/member": "its drop-in for the join still exists" });
     t.strictSame((await applyAll(steps, os)).errors, []);
     t.equal(os.files.text(joinDropIn), undefined);
     t.strictSame(os.etcd.changes, ["remove 10", "add 21", "promote 21"]);
@@ -361,8 +364,8 @@ t.test(
     half.answers.delete("https://127.0.0.1:2379/health");
     await applyAll(steps, half);
     for (const [os, what] of [
-      [await member(t), /^etcd is a member here of the cluster controller-0=.*controller-2=/],
-      [half, /^etcd was begun here of the cluster controller-0=.*controller-2=/],
+      [await member(t), /^etcd here is a member of the cluster controller-0=.*controller-2=/],
+      [half, /^etcd was started here as a member of the cluster controller-0=.*controller-2=/],
     ] as const) {
       const before = os.systemd.changes.length;
       const { errors } = await applyAll(controllerSteps(fewer, { drained: false }), os);
@@ -376,7 +379,7 @@ t.test("a member that answers as another than the remembered one is told of", as
   const os = await member(t);
   Object.assign(os.etcd, { clusterId: "4712" });
   t.match(await planAll(steps, os), {
-    "etcd/remembered": "it is the member a of the cluster 1268, and not a of 1267 as remembered",
+    "etcd/remembered": "it is the member a of the cluster 1268, and not a of 1267 as recorded",
   });
   os.etcd.up.clear();
   t.strictSame(await planAll(steps, os), {}, "one that does not answer is the supervisor's");
@@ -387,6 +390,6 @@ t.test("a record that is none is no fresh machine", async (t) => {
   for (const text of ["", "{}", '{"stage":"member","members":{}}', "[]", '{"stage":"other","members":{}}']) {
     os.files.put(record, text);
     const { errors } = await applyAll(steps, os);
-    t.match(errors[0], { code: "IO_FAILED", message: /is not what the agent wrote/ }, text);
+    t.match(errors[0], { code: "IO_FAILED", message: /does not contain what the agent wrote/ }, text);
   }
 });

@@ -41,7 +41,7 @@ t.test("the metrics tell what the board and the history do", async (t) => {
     components: [component("nginx", { supervisedRestarts: 2, health: Health.HEALTH_UNHEALTHY })],
     maintenance: { drained: true, holder: "alice", sinceUnixMillis: 1 },
   });
-  history.append({ kind: HistoryKind.HISTORY_KIND_REPAIR, subject: "unit/nginx", message: "put right" });
+  history.append({ kind: HistoryKind.HISTORY_KIND_REPAIR, subject: "unit/nginx", message: "repaired" });
   history.append({ kind: HistoryKind.HISTORY_KIND_DRIFT, subject: "unit/nginx", message: "left" });
   for (const [id, state] of [
     ["1", OperationState.OPERATION_STATE_RUNNING],

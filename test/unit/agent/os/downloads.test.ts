@@ -92,7 +92,7 @@ t.test("a file that is longer than any program is refused, announced or not, fro
   const endless = await mirror(t, (_, response) => response.writeHead(200).end(content));
   for (const from of [announced.url, endless.url, folder]) {
     const tried = await download(t, [from], { mostBytes: 1_000_000 });
-    t.match(tried.outcome, { code: "DOWNLOAD_FAILED", message: /longer than the 1000000 bytes that such a file may/ });
+    t.match(tried.outcome, { code: "DOWNLOAD_FAILED", message: /longer than the 1000000 bytes that such a file can/ });
     await nothingStays(t, tried);
   }
   t.equal(announced.requests.length, 1, "it is not asked for again");

@@ -25,7 +25,7 @@ t.test("an etcd that khw did not make is refused, and told how to be kept", asyn
   ] as const) {
     const os = createFakeOs();
     os.files.put(path, content);
-    t.strictSame(await findings(os), [`there is an etcd that khw did not make: ${what}`]);
+    t.strictSame(await findings(os), [`this machine has an etcd that khw did not set up: ${what}`]);
     const [finding] = await preflight(desired, os, never);
     t.match(finding, { code: "PREFLIGHT_FAILED", hint: /etcd\.mode: external/ });
     const { errors } = await applyAll(controllerSteps(desired, { drained: false }), os);
@@ -70,7 +70,7 @@ t.test("etcd's ports that another program holds", async (t) => {
 t.test("a record that cannot be read stands in the way", async (t) => {
   const os = createFakeOs();
   os.files.put("/var/lib/khw-agent/etcd-member", "spoilt");
-  t.strictSame(await findings(os), ["/var/lib/khw-agent/etcd-member is not what the agent wrote"]);
+  t.strictSame(await findings(os), ["/var/lib/khw-agent/etcd-member does not contain what the agent wrote"]);
 });
 
 t.test("a member was begun where there is a record, whatever it says, or data", async (t) => {

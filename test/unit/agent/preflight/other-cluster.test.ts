@@ -69,7 +69,7 @@ t.test("etcd's own copy counts where khw runs etcd", async (t) => {
 t.test("encryption keys that would be gone are not overwritten, but where khw keeps a state", async (t) => {
   const os = machine({ "/var/lib/kubernetes/encryption-config.yaml": encryption("b3du", "b2xk") });
   t.strictSame(await findings(os, wanted()), [
-    "/var/lib/kubernetes/encryption-config.yaml has encryption keys that the wanted one lacks: 1",
+    "/var/lib/kubernetes/encryption-config.yaml has encryption keys that the wanted configuration lacks: 1",
   ]);
   t.strictSame(await findings(os, wanted(), wanted()), [], "a rotation drops old keys");
   const more = { "encryption-config.yaml": encryption("bmV3", "b2xk", "b3du") };

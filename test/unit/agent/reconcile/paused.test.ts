@@ -27,16 +27,16 @@ t.test("drift is looked for when a state is kept and nothing leaves open whether
 t.test("it is not while somebody works, nor after another operation than the kept state's ended badly", async (t) => {
   const because = (state: OperationState): string =>
     pausedBecause({ kept, damage: undefined, holder: undefined, operation: operation("another", state) });
-  t.match(because(OperationState.OPERATION_STATE_FAILED), /admin began at 1970.* failed/);
+  t.match(because(OperationState.OPERATION_STATE_FAILED), /admin started at 1970.* failed/);
   t.match(because(OperationState.OPERATION_STATE_INTERRUPTED), /interrupted/);
   t.match(because(OperationState.OPERATION_STATE_RUNNING), /runs/);
   t.match(
     pausedBecause({ kept, damage: undefined, holder: { name: "ops", sinceUnixMillis: 0 }, operation: undefined }),
-    /ops is at work/,
+    /ops is working/,
   );
   t.match(
     pausedBecause({ kept: undefined, damage: undefined, holder: undefined, operation: undefined }),
-    /no state is kept/,
+    /there is no desired state/,
   );
 });
 

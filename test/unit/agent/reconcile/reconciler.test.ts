@@ -129,7 +129,7 @@ t.test("what somebody changed is put right and told, restarting nothing that run
     {
       kind: HistoryKind.HISTORY_KIND_REPAIR,
       subject: "unit/kube-scheduler",
-      message: "its content differs: put right",
+      message: "its content differs: repaired",
       cause: /operation-1/,
     },
   ]);
@@ -173,7 +173,7 @@ t.test(
     await after(() => os.files.drop(dropIn), settled);
     t.match(
       told.filter(({ subject }) => subject === "drop-ins/kube-scheduler"),
-      [{ problem: true }, { message: "is as wanted again" }],
+      [{ problem: true }, { message: "is in the desired state again" }],
     );
   },
 );
@@ -192,7 +192,7 @@ t.test("where it only reports, what differs is left, and told once when it comes
   const unit = told.filter(({ subject }) => subject === "unit/kube-scheduler");
   t.match(unit, [
     { kind: HistoryKind.HISTORY_KIND_DRIFT, message: "its content differs", problem: true },
-    { kind: HistoryKind.HISTORY_KIND_DRIFT, message: "is as wanted again" },
+    { kind: HistoryKind.HISTORY_KIND_DRIFT, message: "is in the desired state again" },
   ]);
   t.equal(unit.length, 2);
 });
@@ -209,9 +209,9 @@ t.test("a repair that fails is told with its reason, stands on the board, and wa
   t.equal((status.steps[0]?.nextRepairUnixMillis ?? 0) > os.clock.now(), true);
   t.match(
     told.find(({ kind }) => kind === HistoryKind.HISTORY_KIND_DRIFT),
-    { subject: "service/nginx", message: /cannot be put right/, cause: /unknown directive/, problem: true },
+    { subject: "service/nginx", message: /cannot be repaired/, cause: /unknown directive/, problem: true },
   );
-  t.match(lines.join("\n"), /^service\/nginx: .*cannot be put right.*unknown directive/m);
+  t.match(lines.join("\n"), /^service\/nginx: .*cannot be repaired.*unknown directive/m);
   const attempts = told.length;
   await after(() => {}, standing);
   t.equal(told.length, attempts, "not tried again before its time");
@@ -296,7 +296,7 @@ t.test("it pauses while somebody holds the machine, and looks as soon as nobody 
     () => os.files.put(schedulerUnit, handEdit),
     ({ paused }) => paused !== "",
   );
-  t.match(status, { paused: /admin from 10\.240\.0\.1 is at work/, steps: [] });
+  t.match(status, { paused: /admin from 10\.240\.0\.1 is working/, steps: [] });
   t.equal(os.files.text(schedulerUnit), handEdit);
   const mended = drift(settled);
   free();
@@ -347,7 +347,7 @@ t.test("nothing is repaired while the record of the last operation cannot be rea
     () => os.files.put(schedulerUnit, "changed"),
     (status) => status.paused !== "",
   );
-  t.match(paused, /operation cannot be read: it is empty, and which state is wanted is not known/);
+  t.match(paused, /operation cannot be read: it is empty, and the desired state is unknown/);
   t.equal(os.changes().length, changesBefore);
   t.equal(os.files.text(schedulerUnit), "changed");
 });

@@ -80,15 +80,15 @@ t.test("calls are counted by caller, by method, and in all", (t) => {
   const limits = limitCalls(bounds);
   const full = (message: RegExp) => ({ code: "RESOURCE_EXHAUSTED", message, hint: /end one of them/ });
   const leave = limits.enter("/watch", "a");
-  t.throws(() => limits.enter("/watch", "a"), full(/^1 watchers with this certificate run already$/));
+  t.throws(() => limits.enter("/watch", "a"), full(/^1 watchers with this certificate are already running$/));
   limits.enter("/watch", "b");
-  t.throws(() => limits.enter("/watch", "c"), full(/^2 watchers, of all callers, run already$/));
+  t.throws(() => limits.enter("/watch", "c"), full(/^2 watchers, of all callers, are already running$/));
   leave();
   leave();
   limits.enter("/watch", "c");
   limits.enter("/get", "b");
   limits.enter("/get", "b");
-  t.throws(() => limits.enter("/get", "d"), full(/^4 calls of all callers run already$/));
+  t.throws(() => limits.enter("/get", "d"), full(/^4 calls of all callers are already running$/));
   t.end();
 });
 
@@ -110,10 +110,10 @@ t.test("refusals are one line, then a count a minute; a crowd of addresses is on
 });
 
 t.test("a refusal crosses the wire whole, and nothing else is taken for one", (t) => {
-  const error = new KhwError("UNAUTHENTICATED", "the caller shows\n no certificate", { hint: "pki issue" });
+  const error = new KhwError("UNAUTHENTICATED", "the caller presents\n no certificate", { hint: "pki issue" });
   t.match(decodeRefusal(encodeRefusal(error)), {
     code: "UNAUTHENTICATED",
-    message: "the caller shows no certificate",
+    message: "the caller presents no certificate",
     hint: "pki issue",
   });
   t.match(decodeRefusal(encodeRefusal(new KhwError("RESOURCE_EXHAUSTED", "too many"))), { hint: undefined });

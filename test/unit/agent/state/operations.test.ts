@@ -87,7 +87,7 @@ t.test("an operation runs its steps, tells of each, and leaves its outcome on di
   t.match(operations.current(), { state: OperationState.OPERATION_STATE_SUCCEEDED });
   t.match(await store.load(), { id: first, state: OperationState.OPERATION_STATE_SUCCEEDED });
   t.strictSame(states, ["applying a", "serving"]);
-  t.strictSame(lines, [`operation ${first}: begun by alice`, `operation ${first}: done, 1 steps applied`]);
+  t.strictSame(lines, [`operation ${first}: started by alice`, `operation ${first}: done, 1 steps applied`]);
 });
 
 t.test("a second operation is refused with who holds the first and since when; the same one attaches", async (t) => {
@@ -98,7 +98,7 @@ t.test("a second operation is refused with who holds the first and since when; t
   os.clock.advance(60_000);
   t.throws(() => start(operations, second, "bob"), {
     code: "BUSY",
-    message: `alice has been at it since ${since}`,
+    message: `alice has held it since ${since}`,
     hint: /wait/,
   });
   start(operations, first, "bob");

@@ -91,7 +91,7 @@ t.test("a crash is on the board at once, with its cause, and told; so is its end
   await eventually("both are told", () => told.length === 2);
   t.match(told, [
     { subject: "kube-scheduler", message: "failed (exit-code)", problem: true },
-    { subject: "kube-scheduler", message: "is well again after 6.2 s" },
+    { subject: "kube-scheduler", message: "is healthy again after 6.2 s" },
   ]);
   t.match(component("kube-scheduler"), { restarts: 1, supervisedRestarts: 0, diagnosis: undefined });
 });
@@ -107,7 +107,7 @@ t.test("what does not answer three times in a row is killed and started anew, an
   await eventually("its end is told", () => told.length === 2);
   t.match(told, [
     { message: "restarted by the agent", cause: "/healthz does not answer: no answer within 3 s", problem: true },
-    { message: /^is well again after/ },
+    { message: /^is healthy again after/ },
   ]);
 });
 
@@ -132,8 +132,8 @@ t.test("what runs and cannot work is told with its cause for as long as it is so
   await eventually("and nothing is left of it", () => component("kube-apiserver")?.diagnosis === undefined);
   await eventually("both are told", () => told.length === 2);
   t.match(told, [
-    { subject: "kube-apiserver", message: "runs, and cannot work", cause: /^etcd-unreachable: /, problem: true },
-    { subject: "kube-apiserver", message: /^is well again after/ },
+    { subject: "kube-apiserver", message: "runs, but is degraded", cause: /^etcd-unreachable: /, problem: true },
+    { subject: "kube-apiserver", message: /^is healthy again after/ },
   ]);
   t.strictSame(restarts(), []);
 });

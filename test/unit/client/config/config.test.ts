@@ -309,7 +309,7 @@ const refused: readonly [title: string, text: string, message: string, hint?: st
   [
     "a flag with a line break",
     'kubernetes: {flags: {kube-scheduler: {v: "1\\nExecStart=/bin/sh"}}}',
-    'khw.yaml:1:42: kubernetes.flags.kube-scheduler.v: "1\\nExecStart=/bin/sh" holds a control character or a line break (U+000A)',
+    'khw.yaml:1:42: kubernetes.flags.kube-scheduler.v: "1\\nExecStart=/bin/sh" contains a control character or a line break (U+000A)',
   ],
   [
     "a choice that is none",
@@ -472,9 +472,9 @@ t.test("etcd is khw's, but where another is named or khw.yaml says so", async (t
   await t.rejects(load("etcd: {snapshots: {interval: sometimes}}"), { message: /"sometimes" is not a duration/ });
   await t.rejects(snapshots("{interval: 1s}"), { code: "INVALID_ARGUMENT", message: /interval/ });
   await t.rejects(load("etcd: {snapshots: {keep: 0}}"), { message: /"0" is no number of snapshots/ });
-  await t.rejects(load("etcd: {snapshots: {bucket: 'gs://b/path'}}"), { message: /is no bucket's name/ });
+  await t.rejects(load("etcd: {snapshots: {bucket: 'gs://b/path'}}"), { message: /is not a bucket's name/ });
   await t.rejects(load("etcd: {version: v2.3.8}"), { message: /v2\.3\.8.* is not a release that khw can run/ });
-  await t.rejects(load("etcd: {sha256: {mips: 0}}"), { message: /"mips" is no architecture/ });
+  await t.rejects(load("etcd: {sha256: {mips: 0}}"), { message: /"mips" is not an architecture/ });
 });
 
 t.test("the order in which the nodes are named makes no difference to what they become", async (t) => {
@@ -495,7 +495,7 @@ t.test("a state that an agent would refuse is refused here", async (t) => {
   const inServices = [{ name: "controller-0", internalIp: "10.32.0.7" }];
   await t.rejects(toDesired(config, { controllers: inServices, publicAddress, releases: labReleases }, credentials), {
     code: "INVALID_ARGUMENT",
-    message: /"10\.32\.0\.0\/24" holds 10\.32\.0\.7, the address of controller-0/,
+    message: /"10\.32\.0\.0\/24" contains 10\.32\.0\.7, the address of controller-0/,
   });
 });
 

@@ -104,7 +104,7 @@ t.test("names and roles that cannot be are refused", async (t) => {
   for (const name of ["Controller", "alice@example.com", "0-controller"]) {
     await t.rejects(pkiIssue(context(), { folder, names: [name], role: "agent" }), { code: "INVALID_ARGUMENT" }, name);
   }
-  await t.rejects(pkiIssue(context(), { folder, names: ["bob"], role: "root" }), { message: /"root" is no role/ });
+  await t.rejects(pkiIssue(context(), { folder, names: ["bob"], role: "root" }), { message: /"root" is not a role/ });
   await t.rejects(pkiIssue(context(), { folder, names: [], role: "admin" }), { message: /a name is missing/ });
 });
 
