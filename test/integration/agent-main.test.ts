@@ -79,7 +79,7 @@ t.test("what is not acceptable ends it, with the reason, the remedy and an exit 
     err: `${bad}: listen.port: is not a port\nhint: man khw-agent lists every key\n`,
     code: 78,
   });
-  t.match(await outcome("--frobnicate"), { err: /'--frobnicate'.*\nhint: khw-agent --help/s, code: 64 });
+  t.match(await outcome("--frobnicate"), { err: /'--frobnicate'.*\nhint: run `khw-agent --help`/s, code: 64 });
   const keyless = await config("keyless.yaml", { identity: { ...paths, key: join(folder, "none.pem") } });
   // Without the check the agent runs, since the machine is looked after without an identity, too (enrol-main.test.ts).
   t.match(await outcome("--config", keyless, "--check-config"), {
@@ -126,6 +126,6 @@ t.test("it serves until it is told to end, and a second one on its port is refus
   child.kill("SIGTERM");
   const [code] = await once(child, "close");
   t.equal(code, 0);
-  t.match(log, /ending: SIGTERM\n$/);
+  t.match(log, /stopping: SIGTERM\n$/);
   t.ok(Date.now() - began < 5_000, "idle callers do not hold it up");
 });

@@ -548,7 +548,7 @@ t.test(
     t.match(await answer((done) => brief.getInfo({}, done)), { agentVersion: "1.2.3" });
     const ended = {
       code: status.UNAUTHENTICATED,
-      khw: { message: /of brief ended at 20/, hint: /the agent's clock says 20/ },
+      khw: { message: /of brief expired at 20/, hint: /the agent's clock says 20/ },
     };
     t.match(await watch, ended);
     t.match(await operation, ended);

@@ -748,7 +748,7 @@ t.test("a controller", async (t) => {
       ]);
       t.strictSame(await planAll(separate, os), {});
       os.files.put("/var/lib/kubernetes/ca-key.pem", "back", 0o600);
-      t.strictSame(await planAll(separate, os), { "credential/ca-key.pem": "is there" });
+      t.strictSame(await planAll(separate, os), { "credential/ca-key.pem": "it exists" });
     },
   );
 

@@ -96,12 +96,12 @@ const refused: readonly (readonly [what: string, state: DesiredState | undefined
   [
     "a name twice",
     withCluster({ controllers: controllers.map(({ internalIp }) => ({ name: "controller-0", internalIp })) }),
-    /"controller-0" stands there twice/,
+    /"controller-0" is listed twice/,
   ],
   [
     "an address twice",
     withCluster({ controllers: controllers.map(({ name }) => ({ name, internalIp: "10.240.0.10" })) }),
-    /"10\.240\.0\.10" stands there twice/,
+    /"10\.240\.0\.10" is listed twice/,
   ],
   [
     "an address that is none",
@@ -171,7 +171,7 @@ const refused: readonly (readonly [what: string, state: DesiredState | undefined
   [
     "a credential twice",
     labState({ credentials: [...labState().credentials, first] }),
-    'credentials: "ca.pem" stands there twice',
+    'credentials: "ca.pem" is listed twice',
   ],
   [
     "a credential of another name",

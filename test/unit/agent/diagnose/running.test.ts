@@ -133,7 +133,7 @@ t.test("a server that runs with a certificate that fails verification is named w
   for (const component of ["kube-apiserver", "etcd"]) {
     t.match(await explained(component, expired, end + 5000), {
       cause: "serving-certificate-expired",
-      message: /2026-11-25T00:00:00Z: a certificate that is in no file/,
+      message: /2026-11-25T00:00:00Z: a certificate that no file/,
       remedy: /^`khw-client pki renew kubernetes`; if the machine's clock is wrong/,
     });
     t.match(await explained(component, expired, end + 5000, end + 5000), { cause: "serving-certificate-expired" });

@@ -143,7 +143,7 @@ t.test(
   async (t) => {
     const os = await wiped(t);
     t.match(await planAll(steps, os), {
-      "etcd/member": /^the data of the member a is gone/,
+      "etcd/member": /^the data of the member a is lost/,
       "service/etcd": /inactive/,
     });
     os.etcd.behind = 3;
