@@ -32,31 +32,31 @@ function explain({ code, details }: Pick<ServiceError, "code" | "details">, wher
   const ofCode: Partial<Record<status, Explanation>> = {
     [status.CANCELLED]: {
       code: "CANCELLED",
-      message: "detached; the node goes on by itself",
+      message: "detached; the node continues by itself",
       hint: "run the command again to attach",
     },
     [status.DEADLINE_EXCEEDED]: {
       code: "UNREACHABLE",
-      message: `the agent at ${where} does not answer in time`,
-      hint: "is the machine up, and its port open to here?",
+      message: `the agent at ${where} did not answer in time`,
+      hint: "check that the machine is up and that its port can be reached from here",
     },
     [status.RESOURCE_EXHAUSTED]: {
       code: "INVALID_ARGUMENT",
-      message: `the agent does not take so much at once: ${details}`,
-      hint: "is one of the credentials, or kubernetes.caFile, far larger than it need be?",
+      message: `the agent refuses a message of this size: ${details}`,
+      hint: "check the sizes of the credentials and of kubernetes.caFile",
     },
     [status.UNIMPLEMENTED]: {
       code: "INTERNAL",
       message: `the agent does not know this call: ${details}`,
-      hint: "install the agent's newest package on the node",
+      hint: "install the newest package of the agent on the node: khw-client install",
     },
   };
   const refused = refusedResponse(details);
   if (refused !== undefined) {
     return {
       code: "INVALID_RESPONSE",
-      message: `the answer of the agent at ${where} cannot be right: ${refused}`,
-      hint: "see that the node's clock is right and its khw-agent is of this client's release: khw-client doctor",
+      message: `the agent at ${where} sent an invalid answer: ${refused}`,
+      hint: "run khw-client doctor: it checks the node's clock and the agent's release",
     };
   }
   // grpc-js has the same code for a call that its caller gave up and for one that its server cut off.
@@ -64,7 +64,7 @@ function explain({ code, details }: Pick<ServiceError, "code" | "details">, wher
     return {
       code: "UNREACHABLE",
       message: `the agent at ${where} ended the call`,
-      hint: "run the command again: the agent goes on, or has just started again",
+      hint: "run the command again; the agent continues, or has just restarted",
     };
   }
   return ofCode[code] ?? explainConnection(plain(details), where);
@@ -81,42 +81,42 @@ function plain(details: string): string {
     .replace(/\.? ?Resolution note: *$/, "")
     .replace(/; if the root CA is installed locally, try running Node\.js with .*$/, "");
   // grpc-js writes "undefined" for an error without a message.
-  return /^(undefined|null)?$/.test(text.trim()) ? "no reason was given" : text;
+  return /^(undefined|null)?$/.test(text.trim()) ? "no reason given" : text;
 }
 
 function explainConnection(details: string, where: string): Explanation {
   if (/altnames|Hostname\/IP does not match/.test(details)) {
     return {
       code: "WRONG_NODE",
-      message: `what answers at ${where} has a certificate for another node: ${details}`,
-      hint: "correct the node's address, or issue a certificate for its name",
+      message: `the server at ${where} has a certificate for another node: ${details}`,
+      hint: "correct the node's address, or issue a certificate for its name (khw-client pki issue)",
     };
   }
   // "self-signed certificate in certificate chain" does not match: it means another CA.
   if (/self.signed certificate(?! in)/i.test(details)) {
     return {
       code: "NOT_ENROLLED",
-      message: `what answers at ${where} has no certificate of the management CA`,
-      hint: "where its agent waits to be enrolled: khw-client enrol",
+      message: `the server at ${where} has no certificate of the management CA`,
+      hint: "if its agent waits to be enrolled, run khw-client enrol",
     };
   }
   if (/revoked/.test(details)) {
     return {
       code: "WRONG_NODE",
-      message: `what answers at ${where} is not trusted: ${details}`,
-      hint: "if it is to be trusted again: khw-client enrol --readmit, and for a new certificate khw-client install",
+      message: `the server at ${where} is not trusted: ${details}`,
+      hint: "to trust it again, run khw-client enrol --readmit; on the same machine run khw-client install after it",
     };
   }
   if (/certificate|issuer/i.test(details)) {
     return {
       code: "WRONG_NODE",
-      message: `what answers at ${where} is not trusted: ${details}`,
-      hint: "its certificate must be of the management CA (`management.ca` in khw.yaml)",
+      message: `the server at ${where} is not trusted: ${details}`,
+      hint: "check `management.ca` in khw.yaml: that CA must have issued the node's certificate",
     };
   }
   return {
     code: "UNREACHABLE",
     message: `no connection to the agent at ${where}: ${details}`,
-    hint: "is khw-agent running there, and its port open to here?",
+    hint: "check that khw-agent runs there and that its port can be reached from here",
   };
 }

@@ -34,7 +34,7 @@ export async function readManagementIdentity(paths: {
   const read = async (path: string): Promise<Buffer> =>
     readFile(path).catch((cause: Error) => {
       throw new KhwError("CREDENTIAL_INVALID", `management identity: ${cause.message}`, {
-        hint: "`khw-client pki init` makes one; `management` in khw.yaml names its files",
+        hint: "run `khw-client pki init` to create one, or correct the files under `management` in khw.yaml",
         cause,
       });
     });
@@ -47,9 +47,9 @@ export async function readManagementIdentity(paths: {
     createSecureContext({ ca, cert: certificate, key });
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
-    const what = `${paths.ca}, ${paths.certificate} and ${paths.key} cannot be used together: ${reason}`;
+    const what = `${paths.ca}, ${paths.certificate} and ${paths.key} do not belong together: ${reason}`;
     throw new KhwError("CREDENTIAL_INVALID", `management identity: ${what}`, {
-      hint: "`management` in khw.yaml names the files; `khw-client pki issue` makes a certificate and its key",
+      hint: "correct the files under `management` in khw.yaml; `khw-client pki issue` makes a certificate with its key",
       cause,
     });
   }

@@ -41,7 +41,7 @@ export function clockFindings(clocks: readonly ClockReading[]): KhwError[] {
       new KhwError("PREFLIGHT_FAILED", message, {
         node: name,
         step: "preflight",
-        hint: "switch time synchronisation on: timedatectl set-ntp true",
+        hint: "turn on time synchronisation: timedatectl set-ntp true",
       }),
     ];
   });

@@ -43,6 +43,6 @@ export function conclude(errors: readonly KhwError[], { done, ...texts }: Conclu
 }
 
 /** Throws every reason not to begin as one error; does nothing without a reason. */
-export function refuseFindings(findings: readonly KhwError[], headline = "nothing was touched"): void {
+export function refuseFindings(findings: readonly KhwError[], headline = "nothing was changed"): void {
   conclude(findings, { done: 0, headline });
 }

@@ -136,7 +136,7 @@ function drained(stream: NodeJS.EventEmitter, answered: AbortSignal): Promise<vo
 function present<T>(value: T | undefined): T {
   if (value === undefined) {
     throw new KhwError("INVALID_RESPONSE", "the agent's answer is empty", {
-      hint: "see that its khw-agent is of this client's release: khw-client doctor",
+      hint: "run khw-client doctor: it compares the releases of the agent and of this client",
     });
   }
   return value;

@@ -44,8 +44,8 @@ export interface OpenClusterOptions {
 /** @throws KhwError INVALID_ARGUMENT if no node is named */
 export function refuseNoNodes({ nodes }: Pick<ClusterConfig, "nodes">): void {
   if (nodes.length > 0) return;
-  throw new KhwError("INVALID_ARGUMENT", "no nodes are named", {
-    hint: "for example --nodes controller-0,1,2, or `nodes` in khw.yaml",
+  throw new KhwError("INVALID_ARGUMENT", "no nodes are given", {
+    hint: "give --nodes controller-0,1,2, or set `nodes` in khw.yaml",
   });
 }
 
@@ -120,15 +120,15 @@ export function controllersOf({
       instances.find((instance) => instance.name === name)?.internalIp;
     if (known !== undefined && isIPv4(known)) return { name, internalIp: known };
     if (known !== undefined) {
-      const hint = "give the node's `internalIp` in khw.yaml";
+      const hint = "set the node's `internalIp` in khw.yaml";
       throw new KhwError("INVALID_RESPONSE", `its internal address is ${show(known)}`, { node: name, hint });
     }
     throw new KhwError(
       "UNREACHABLE",
-      `its internal address is not known: ${members[index]?.error?.message ?? "the agent names none"}`,
+      `its internal address is unknown: ${members[index]?.error?.message ?? "the agent reports no address"}`,
       {
         node: name,
-        hint: "bring the agent up, or give the node's `internalIp` in khw.yaml",
+        hint: "start the agent, or set the node's `internalIp` in khw.yaml",
       },
     );
   });
@@ -167,10 +167,10 @@ function hostOf(spec: NodeSpec, instance: ResolvedInstance | undefined, { gce }:
   if (instance !== undefined && instance.status !== "RUNNING") return instance.internalIp;
   throw new KhwError(
     "INVALID_ARGUMENT",
-    instance === undefined ? "no address is known" : `the instance has no ${gce.nodeAddresses} address`,
+    instance === undefined ? "it has no known address" : `the instance has no ${gce.nodeAddresses} address`,
     {
       node: spec.name,
-      hint: `write it as --nodes ${spec.name}=ADDRESS, or choose the other kind with --node-addresses`,
+      hint: `give --nodes ${spec.name}=ADDRESS, or choose the other kind of address with --node-addresses`,
     },
   );
 }
@@ -179,5 +179,5 @@ function hostOf(spec: NodeSpec, instance: ResolvedInstance | undefined, { gce }:
 function powerError({ name, status, zone }: ResolvedInstance): KhwError | undefined {
   if (status === "RUNNING") return undefined;
   const hint = `gcloud compute instances start ${name} --zone ${zone}`;
-  return new KhwError("UNREACHABLE", `the instance is ${status}`, { node: name, hint });
+  return new KhwError("UNREACHABLE", `the instance's state is ${status}`, { node: name, hint });
 }

@@ -24,7 +24,7 @@ const neverMade = /ECONNREFUSED|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT|ENOTFOUND|EAI
 const wasRefused = /Protocol not secure enough|INADEQUATE_SECURITY/;
 
 /** Between the two connections the agent received the caller's CA, or its clock was corrected. */
-const passed = new KhwError("UNAUTHENTICATED", "the agent refused the connection, and accepts another one now", {
+const passed = new KhwError("UNAUTHENTICATED", "the agent refused the first connection and accepted a second one", {
   hint: "run the command again",
 });
 

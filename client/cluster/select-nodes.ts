@@ -13,8 +13,8 @@ export function chooseMembers(members: readonly Member[], texts: readonly string
   return [...names].map((name) => {
     const member = members.find(({ node }) => node.address.name === name);
     if (member !== undefined) return member;
-    throw new KhwError("INVALID_ARGUMENT", `${name} is none of the cluster's nodes`, {
-      hint: `these are: ${known.join(", ")}`,
+    throw new KhwError("INVALID_ARGUMENT", `${name} is not a node of the cluster`, {
+      hint: `the nodes are: ${known.join(", ")}`,
     });
   });
 }

@@ -45,13 +45,13 @@ export async function bootstrap(
   conclude([...applied.errors, ...rbacErrors, ...verifyErrors], {
     done: applied.done.length,
     headline: "not everything is done",
-    hint: "see to that, then run the command again: it goes on from here",
+    hint: "correct this, then run the command again; it continues from here",
   });
   finalNote(progress, `the control plane answers at https://${plan.publicAddress}:6443`);
   return 0;
 }
 
 function detached(progress: Progress): number {
-  note(progress, "detached: the agents finish what they have begun; run the command again to attach, and to go on");
+  note(progress, "detached: the agents finish their work; run the command again to attach and to continue");
   return 130;
 }

@@ -29,6 +29,6 @@ function scriptFor(shell: string, program: Command): string {
     case "fish":
       return fishCompletion(commands);
     default:
-      return refuse("completion", `${show(shell)} is no shell known here`, "bash, zsh or fish");
+      return refuse("completion", `${show(shell)} is not a supported shell`, "use bash, zsh or fish");
   }
 }

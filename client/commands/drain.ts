@@ -94,6 +94,6 @@ function end(progress: Progress, track: string, error?: KhwError): KhwError | un
 }
 
 function nobodyAsked(drained: boolean): string {
-  const answer = drained ? "with 503" : "as the API server does";
-  return `the nodes answer the health check ${answer}; khw has no load balancer here, so nobody was asked whether it has seen that`;
+  const answer = drained ? "with 503" : "as the API server";
+  return `the nodes answer the health check ${answer}; khw manages no load balancer here, so its view was not checked`;
 }

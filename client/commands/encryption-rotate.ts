@@ -46,7 +46,7 @@ export async function encryptionRotate(
   await using cluster = await openCluster(config, signal);
   const note = (text: string): void => progress.emit({ kind: "note", text });
   const goOn = (): void => {
-    if (signal.aborted) throw new KhwError("CANCELLED", "stopped", { hint: "run the command again: it goes on" });
+    if (signal.aborted) throw new KhwError("CANCELLED", "stopped", { hint: "run the command again; it continues" });
   };
   await rotate(
     {
@@ -54,7 +54,7 @@ export async function encryptionRotate(
       replace: async (text) => {
         goOn();
         const kept = await replaceFiles(folder, { [configFile]: text }, new Date());
-        note(`${join(folder, configFile)} is written; the one before it is kept in ${kept}`);
+        note(`${join(folder, configFile)} is written; the previous file is kept in ${kept}`);
       },
       differences: () => differences(cluster, signal),
       roll: async () => void (await roll(cluster, { context, progress })),
@@ -73,7 +73,7 @@ export async function encryptionRotate(
  */
 async function differences(cluster: OpenCluster, signal: AbortSignal): Promise<NodeDifference[]> {
   const { work, unreachable } = await prepare(cluster, { signal, mayCreateAddress: false, newCredentials: "refuse" });
-  refuseFindings(unreachable, "every API server must learn of the new key");
+  refuseFindings(unreachable, "every API server must get the new key");
   const plans = await Promise.all(
     (await pinPrograms(cluster, work)).map(async ({ node, desired }) => {
       const { steps } = await node.plan(withoutContent(desired), signal);
@@ -102,7 +102,7 @@ async function rewriteThrough(
   let error: KhwError | undefined;
   try {
     for (const resource of await findResources(api, resources, signal)) {
-      await phase({ id: resource.name, summary: "are stored anew, with the new key" }, emit, (told) =>
+      await phase({ id: resource.name, summary: "are stored again under the new key" }, emit, (told) =>
         rewrite(api, resource, { signal, progress: told, atOnce: writesAtOnce }),
       );
     }

@@ -10,9 +10,9 @@ import type { Output } from "../progress/open.ts";
 import { textTable } from "../terminal/table.ts";
 
 const words: Readonly<Record<Stage, string>> = {
-  settled: "no rotation is under way",
-  added: "a rotation is under way: the new key is added, and does not write yet",
-  first: "a rotation is under way: the new key writes, and the old ones are still there",
+  settled: "no rotation is in progress",
+  added: "a rotation is in progress: the new key is added, and does not encrypt yet",
+  first: "a rotation is in progress: the new key encrypts, and the old keys are not removed yet",
 };
 
 /**
@@ -34,8 +34,8 @@ export async function encryptionStatus(
     return 0;
   }
   write(`${await textTable(["RESOURCE", "STORED UNDER", "VALUES"], shown.map(toRow))}\n${words[stage]}\n`);
-  if (old.length > 0) write(`not as they would be stored now: ${tellStored(old)}\n`);
-  if (lost.length > 0) write(`no key in encryption-config.yaml is theirs: ${tellStored(lost)}\n`);
+  if (old.length > 0) write(`stored under an old key or in the clear: ${tellStored(old)}\n`);
+  if (lost.length > 0) write(`encryption-config.yaml has no key for: ${tellStored(lost)}\n`);
   return 0;
 }
 

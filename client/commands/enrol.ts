@@ -60,7 +60,7 @@ function renewing(
   const signer = once(() => openSigner({ folder: dirname(management.ca), days: enrolment.days }));
   return async (address) => {
     const renewed = await renewNode(address, { identity, signer, signal });
-    return renewed === undefined ? "its certificate is not due yet" : `renewed: ${renewed}`;
+    return renewed === undefined ? "its certificate is not due for renewal yet" : `renewed: ${renewed}`;
   };
 }
 
@@ -77,7 +77,7 @@ function toVerdict(errors: readonly KhwError[], nodes: number): number {
   if (first === undefined) return 0;
   const names = errors.map(({ node }) => node).join(", ");
   const code = errors.length < nodes ? "PARTIAL" : first.code;
-  throw new KhwError(code, `${errors.length} of ${nodes} nodes not done: ${names}`, {
-    hint: "mend what is said above and run the command again: what is done stays as it is",
+  throw new KhwError(code, `${errors.length} of ${nodes} nodes failed: ${names}`, {
+    hint: "correct the errors above, then run the command again; finished nodes stay unchanged",
   });
 }

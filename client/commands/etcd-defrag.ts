@@ -43,18 +43,18 @@ export async function defragMembers(
     ({ member }) => unused(member) >= threshold,
   );
   const progress = await openProgress(output, context);
-  if (due.length === 0) note(progress, `no member has ${threshold} % of its database unused`);
+  if (due.length === 0) note(progress, `no member has ${threshold} % or more of its database unused`);
   progress.emit({ kind: "begin", tracks: due.map(({ node }) => node.address.name) });
   const outcomes = await oneByOne(due, {
     progress,
     signal,
-    interrupted: (name) => `${name} is finished first`,
+    interrupted: (name) => `${name} finishes first`,
     work: (item) => defragmentOne(item, members, progress),
   });
   await progress.settled();
   const errors = outcomes.flatMap(({ error }) => error ?? []);
   if (errors.length > 0 && errors.every(({ code }) => code === "CANCELLED")) return 130;
-  conclude(errors, { done: outcomes.length - errors.length, headline: "not every member is defragmented" });
+  conclude(errors, { done: outcomes.length - errors.length, headline: "some members are not defragmented" });
   return 0;
 }
 
@@ -94,8 +94,8 @@ function refuseIll(members: readonly Member[], nodes: readonly NodeEtcd[]): Plac
       return member === undefined ? [] : { node, member };
     });
   }
-  throw new KhwError("PREFLIGHT_FAILED", `not every member of etcd is well: ${problems.join("; ")}`, {
-    hint: "a member is defragmented only while all others are well; see `khw-client etcd status`",
+  throw new KhwError("PREFLIGHT_FAILED", `not every member of etcd is healthy: ${problems.join("; ")}`, {
+    hint: "run `khw-client etcd status`; a member is defragmented only while all others are healthy",
   });
 }
 
@@ -113,5 +113,5 @@ function parseThreshold(text: string): number {
   const percent = Number(text);
   return text.trim() !== "" && percent >= 0 && percent <= 100
     ? percent
-    : refuse("--threshold", `${show(text)} is no percentage`, "from 0 to 100; 0: every member");
+    : refuse("--threshold", `${show(text)} is not a percentage`, "give a number from 0 to 100; 0 means every member");
 }

@@ -45,7 +45,7 @@ export async function etcdRestore(config: ClusterConfig, context: Context, optio
   await progress.settled();
   if (error !== undefined) throw error;
   if (outcome === false) {
-    progress.emit({ kind: "note", text: "interrupted: the machines are held; run the same command again to go on" });
+    progress.emit({ kind: "note", text: "interrupted: the machines are held; run the same command again to continue" });
     return 130;
   }
   const restored = await readEtcd(members, signal);
@@ -73,8 +73,8 @@ async function chooseSource({ members }: OpenCluster, { nodes, wanted, signal }:
 function conclude(nodes: readonly NodeEtcd[]): void {
   const problems = etcdProblems(nodes);
   if (problems.length === 0) return;
-  throw new KhwError("VERIFY_FAILED", `etcd was restored, and is not well: ${problems.join("; ")}`, {
-    hint: "see `khw-client etcd status` and `khw-client status`",
+  throw new KhwError("VERIFY_FAILED", `etcd was restored, but is not healthy: ${problems.join("; ")}`, {
+    hint: "run `khw-client etcd status` and `khw-client status`",
   });
 }
 
@@ -84,6 +84,6 @@ function describe({ snapshot }: Source, nodes: readonly NodeEtcd[]): string {
     status?.restore?.keptAside ? `${node}:${status.restore.keptAside}` : [],
   );
   const aside =
-    kept.length === 0 ? "" : `; what was there before is kept, remove it when it is not needed: ${kept.join(", ")}`;
+    kept.length === 0 ? "" : `; the old data are kept, remove them when you no longer need them: ${kept.join(", ")}`;
   return `etcd is restored from ${snapshot.id}: cluster ${member?.clusterId ?? "?"}${aside}`;
 }

@@ -26,10 +26,10 @@ export async function snapshotSave(config: ClusterConfig, context: Context, opti
     options.subject === ""
       ? [await chooseMember(cluster.members, signal)]
       : chooseMembers(cluster.members, [options.subject]);
-  if (chosen === undefined) throw new KhwError("INVALID_ARGUMENT", "no node is named");
+  if (chosen === undefined) throw new KhwError("INVALID_ARGUMENT", "no node is given");
   if (chosen.error !== undefined) throw chosen.error;
   const snapshot = await chosen.node.etcd.save(signal);
-  write(tell(snapshot, options.output, `on ${chosen.node.address.name}, taken and proved`));
+  write(tell(snapshot, options.output, `on ${chosen.node.address.name}, taken and verified`));
   return 0;
 }
 
@@ -44,7 +44,7 @@ async function chooseMember(members: readonly Member[], signal: AbortSignal): Pr
   if (chosen !== undefined) return chosen.member;
   const reason = nodes.map(({ node, status, error }) => `${node}: ${error?.message ?? status?.reason ?? "?"}`);
   throw new KhwError("NOT_READY", `no member of etcd answers: ${reason.join("; ")}`, {
-    hint: "see `khw-client etcd status`",
+    hint: "run `khw-client etcd status`",
   });
 }
 
@@ -61,7 +61,7 @@ export async function snapshotList(
     value?.lastRun === undefined || value.lastRun.problem === "" ? [] : `${name}: ${value.lastRun.problem}`,
   );
   if (output === "json") context.write(`${JSON.stringify({ snapshots: held, problems }, null, 2)}\n`);
-  else context.write(held.length === 0 ? "There is no proved snapshot.\n" : `${await snapshotTable(held)}\n`);
+  else context.write(held.length === 0 ? "There is no verified snapshot.\n" : `${await snapshotTable(held)}\n`);
   if (output === "text") for (const problem of problems) context.warn(`the last scheduled snapshot: ${problem}\n`);
   return failures.conclude(cluster.members.length);
 }
@@ -93,10 +93,10 @@ export async function snapshotVerify(
   const holders = cluster.members.filter(({ node }) => nodes.includes(node.address.name));
   const verified = await onNodes(holders, nodesAtOnce, (node) => node.etcd.verify(snapshot.id, signal));
   for (const { name, value } of verified) {
-    if (value !== undefined) write(tell(value, output, `on ${name}, proved`));
+    if (value !== undefined) write(tell(value, output, `on ${name}, verified`));
   }
   const errors = verified.flatMap(({ error }) => error ?? []);
-  conclude(errors, { done: 0, headline: "it is not good everywhere" });
+  conclude(errors, { done: 0, headline: "it is not valid on every node" });
   return failures.conclude(count);
 }
 

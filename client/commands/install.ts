@@ -25,7 +25,7 @@ export interface InstallOptions {
 /** Installs the agent on every node, all at once. A node's failure does not stop the others. */
 export async function install(config: ClusterConfig, context: Context, options: InstallOptions): Promise<number> {
   const { nodes } = config;
-  if (nodes.length === 0) refuse("--nodes", "no node is named", "for example --nodes controller-0,1,2");
+  if (nodes.length === 0) refuse("--nodes", "no node is given", "give --nodes controller-0,1,2");
   const folder = options.folder ?? dirname(config.management.ca);
   const request: InstallRequest = {
     deb: await findDeb(options.deb),
@@ -63,8 +63,8 @@ function toVerdict(errors: readonly KhwError[], nodes: readonly NodeSpec[]): num
   if (first === undefined) return 0;
   const some = errors.length < nodes.length;
   const names = errors.map(({ node }) => node).join(", ");
-  throw new KhwError(some ? "PARTIAL" : first.code, `${errors.length} of ${nodes.length} nodes not done: ${names}`, {
-    hint: "mend what is said above and run the command again: what is done stays as it is",
+  throw new KhwError(some ? "PARTIAL" : first.code, `${errors.length} of ${nodes.length} nodes failed: ${names}`, {
+    hint: "correct the errors above, then run the command again; finished nodes stay unchanged",
   });
 }
 

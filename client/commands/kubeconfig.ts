@@ -42,7 +42,7 @@ export async function kubeconfig(
   const before = await readKubeconfig(path);
   const after = mergeKubeconfig(before, entry, { file: path, use });
   await (after === before ? keepPrivate(path) : writeKubeconfig(path, after));
-  write(`${path}: context ${name} leads to ${server} as admin${after === before ? ", as before" : ""}\n`);
+  write(`${path}: context ${name} points to ${server} as admin${after === before ? ", unchanged" : ""}\n`);
   return 0;
 }
 
@@ -58,7 +58,7 @@ async function readAdmin({
   const content = await readFile(adminKubeconfig).catch((cause: unknown) => {
     const missing = cause instanceof Error && "code" in cause && cause.code === "ENOENT";
     throw new KhwError("CREDENTIAL_INVALID", `${adminKubeconfig}: ${missing ? "is missing" : "cannot be read"}`, {
-      hint: "khw-client pki create makes it; --credentials or --admin-kubeconfig say where it is",
+      hint: "run khw-client pki create to make it, or give its place with --credentials or --admin-kubeconfig",
       cause,
     });
   });

@@ -66,7 +66,7 @@ export async function lbStatus(config: ClusterConfig, context: Context, options:
 
 function open(config: ClusterConfig): Compute & AsyncDisposable {
   if (config.loadBalancer === "none") {
-    throw new KhwError("INVALID_ARGUMENT", "loadBalancer is none: there is nothing that khw could do", {
+    throw new KhwError("INVALID_ARGUMENT", "loadBalancer is none, so khw manages no load balancer", {
       hint: "give --load-balancer gce",
     });
   }
@@ -77,7 +77,7 @@ async function locate(config: ClusterConfig, compute: Compute, signal: AbortSign
   const wanted = loadBalancerConfig(config, []);
   const names = config.nodes.map(({ name }) => name);
   if (names.length === 0) {
-    throw new KhwError("INVALID_ARGUMENT", "no nodes are named", { hint: "for example --nodes controller-0,1,2" });
+    throw new KhwError("INVALID_ARGUMENT", "no nodes are given", { hint: "give --nodes controller-0,1,2" });
   }
   const place = { ...wanted, zone: config.gce.zone };
   return { ...wanted, instances: await locateInstances(compute, names, { place, signal }) };

@@ -59,8 +59,8 @@ function chooseJournals({ nodes, component }: LogsOptions): { nodes: string; com
   if (component === "" && journals.includes(nodes)) return { nodes: "", components: [nodes] };
   if (component === "") return { nodes, components: journals };
   if (journals.includes(component)) return { nodes, components: [component] };
-  throw new KhwError("INVALID_ARGUMENT", `${show(component)} has no journal that is known here`, {
-    hint: didYouMean(component, journals) ?? `one of ${journals.join(", ")}`,
+  throw new KhwError("INVALID_ARGUMENT", `${show(component)} is not a known journal`, {
+    hint: didYouMean(component, journals) ?? `use one of ${journals.join(", ")}`,
   });
 }
 
@@ -68,7 +68,7 @@ function parseLines(text: string, since: number): number {
   if (text === "") return since === 0 ? defaultLines : 0;
   const lines = Number(text);
   if (/^\d+$/.test(text) && lines >= 1 && lines <= mostLines) return lines;
-  throw new KhwError("INVALID_ARGUMENT", `--lines: ${show(text)} is no number between 1 and ${mostLines}`);
+  throw new KhwError("INVALID_ARGUMENT", `--lines: ${show(text)} is not a number from 1 to ${mostLines}`);
 }
 
 interface WriterOptions {

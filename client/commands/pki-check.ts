@@ -64,9 +64,9 @@ async function addressesIfKnown(
 ): Promise<{ addresses: Addresses | { controllers: []; publicAddress: string | undefined }; unknown?: string }> {
   const { publicAddress } = config.cluster;
   const without = { controllers: [], publicAddress } as const;
-  const what = "whether kubernetes.pem names the controllers and the public address";
+  const what = "whether kubernetes.pem has the addresses of the controllers and the public address";
   if (config.nodes.length === 0)
-    return { addresses: { ...without, controllers: [] }, unknown: `${what}: no nodes are named` };
+    return { addresses: { ...without, controllers: [] }, unknown: `${what}: no nodes are given` };
   try {
     return { addresses: await findAddresses(config, signal) };
   } catch (error) {

@@ -52,7 +52,7 @@ export async function pkiCreate(
 function describeFile(file: string, content: string): string {
   if (file.endsWith("-key.pem")) return "private key";
   if (file.endsWith(".pem")) return describe(content);
-  if (!file.endsWith(".kubeconfig")) return "a new key for what is secret in etcd";
+  if (!file.endsWith(".kubeconfig")) return "a new encryption key for etcd";
   return `kubeconfig for ${/^ +server: (.*)$/m.exec(content)?.[1] ?? "no server"}`;
 }
 
@@ -72,18 +72,18 @@ function notes({ made, present, folder, kept, pki }: Outcome): string[] {
     (file) => present > 0 && has(file),
   );
   return [
-    ...(count === 0 && kept === undefined ? [`nothing is missing in ${folder}`] : []),
+    ...(count === 0 && kept === undefined ? [`${folder} has all files`] : []),
     ...(kept === undefined
       ? []
-      : [`what was there before is in ${kept}; khw-client bootstrap brings the new files to the nodes`]),
+      : [`the old files are in ${kept}; run khw-client bootstrap to bring the new ones to the nodes`]),
     ...(secrets.length === 0
       ? []
       : [
-          `${secrets.join(", ")}: new. If a cluster runs already, it cannot read what it has written with another: take its own from /var/lib/kubernetes of a controller`,
+          `${secrets.join(", ")}: new. A cluster that runs already needs its own instead: copy it from /var/lib/kubernetes of a controller`,
         ]),
     ...(has("ca-key.pem") && !pki.separateSigningCa
       ? [
-          "ca-key.pem goes to the controllers, as in lab 08: their controller manager signs with it. --separate-signing-ca keeps it here",
+          "ca-key.pem goes to the controllers, as in lab 08, since the controller manager signs with it. --separate-signing-ca keeps it here",
         ]
       : []),
   ];

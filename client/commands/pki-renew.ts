@@ -47,10 +47,10 @@ export async function pkiRenew(
   const { files, kept } = await issueAnew(cluster, { present, chosen, signal });
   for (const [name, content] of Object.entries(files)) {
     if (name.endsWith(".pem") && !name.endsWith("-key.pem")) {
-      progress.emit({ kind: "note", text: `${name} is issued anew: ${describe(content)}` });
+      progress.emit({ kind: "note", text: `${name} is issued again: ${describe(content)}` });
     }
   }
-  progress.emit({ kind: "note", text: `what was there before is kept in ${kept}` });
+  progress.emit({ kind: "note", text: `the old files are kept in ${kept}` });
   const work = onControllers(files).length > 0 ? (await bring(cluster, { context, progress })).work : [];
   const ownEtcd = work.some(({ desired }) => desired.etcd === undefined);
   for (const text of leftToDo(Object.keys(files), ownEtcd)) progress.emit({ kind: "note", text });
@@ -81,8 +81,7 @@ async function bring(
     return await roll(cluster, { context, progress });
   } catch (thrown) {
     const { code, message, hint, node, step, cause } = toKhwError(thrown);
-    const rest =
-      "the folder has the new files: khw-client bootstrap brings them to the nodes that do not have them yet";
+    const rest = "the folder has the new files; run khw-client bootstrap to bring them to the other nodes";
     throw new KhwError(code, message, {
       hint: hint === undefined ? rest : `${hint}; ${rest}`,
       node,
@@ -100,15 +99,15 @@ function leftToDo(files: readonly string[], ownEtcd: boolean): string[] {
   );
   return [
     ...(has("service-account.pem")
-      ? ["service-account.pem certifies the same key as before: every token of the cluster's goes on to be valid"]
+      ? ["service-account.pem keeps its key, so every token of the cluster stays valid"]
       : []),
     ...(has("kubernetes.pem") && ownEtcd
       ? [
-          "etcd is not khw's: its own copies of kubernetes.pem and kubernetes-key.pem (/etc/etcd in lab 07) are yours to replace",
+          "khw does not manage etcd: replace its copies of kubernetes.pem and kubernetes-key.pem yourself (/etc/etcd in lab 07)",
         ]
       : []),
-    ...(has("admin.pem") ? ["who has the admin's former key is an administrator until its certificate ends"] : []),
-    ...(elsewhere.length > 0 ? [`${elsewhere.join(", ")}: for machines that khw does not run; bring them there`] : []),
+    ...(has("admin.pem") ? ["the admin's old key stays valid until its certificate expires"] : []),
+    ...(elsewhere.length > 0 ? [`${elsewhere.join(", ")}: copy these files to the workers yourself`] : []),
   ];
 }
 
@@ -118,13 +117,9 @@ function leftToDo(files: readonly string[], ownEtcd: boolean): string[] {
  */
 function choose(known: readonly string[], { names, all }: Pick<PkiRenewOptions, "names" | "all">): readonly string[] {
   if (all && names.length > 0) {
-    throw new KhwError(
-      "INVALID_ARGUMENT",
-      `pki renew: --all leaves nothing to name, and ${names.join(", ")} is named`,
-      {
-        hint: "give one or the other",
-      },
-    );
+    throw new KhwError("INVALID_ARGUMENT", `pki renew: --all cannot be combined with names (${names.join(", ")})`, {
+      hint: "give either --all or names",
+    });
   }
   const chosen = all ? known : names;
   refuseUnknown(chosen, known);
@@ -132,24 +127,24 @@ function choose(known: readonly string[], { names, all }: Pick<PkiRenewOptions, 
 }
 
 function refuseUnknown(chosen: readonly string[], known: readonly string[]): void {
-  const hint = `--all, or some of: ${known.join(", ")}`;
-  if (chosen.length === 0) throw new KhwError("INVALID_ARGUMENT", "pki renew: no certificate is named", { hint });
+  const hint = `give --all, or some of: ${known.join(", ")}`;
+  if (chosen.length === 0) throw new KhwError("INVALID_ARGUMENT", "pki renew: no certificate is given", { hint });
   const unknown = chosen.find((name) => !known.includes(name));
   if (unknown === undefined) return;
   if (unknown === "ca" || unknown === "signing-ca") {
     throw new KhwError(
       "INVALID_ARGUMENT",
-      `pki renew: ${unknown} is an authority, and all that it signed would go with it`,
+      `pki renew: ${unknown} is a CA; a new CA would make every certificate of the cluster invalid`,
       {
-        hint: "docs/rotations.md says what a new CA takes",
+        hint: "read docs/rotations.md about a new CA",
       },
     );
   }
-  throw new KhwError("INVALID_ARGUMENT", `pki renew: ${unknown}.pem is none of the folder's certificates`, { hint });
+  throw new KhwError("INVALID_ARGUMENT", `pki renew: the folder has no certificate ${unknown}.pem`, { hint });
 }
 
 /** A controller without the new certificate would keep one that expires soon. */
 function refuseUnreachable({ members }: OpenCluster): void {
   const errors = members.flatMap(({ error }) => error ?? []);
-  refuseFindings(errors, "nothing was touched, since every controller must be there");
+  refuseFindings(errors, "nothing was changed: every controller must answer");
 }

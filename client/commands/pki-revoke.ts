@@ -17,7 +17,8 @@ export interface PkiRevokeOptions {
  * @throws KhwError INVALID_ARGUMENT, with no node shut out, for the name of a person
  */
 export async function pkiRevoke(context: Context, { folder, names }: PkiRevokeOptions): Promise<number> {
-  if (names.length === 0) refuse("pki revoke", "a name is missing", "for example khw-client pki revoke controller-1");
+  if (names.length === 0)
+    refuse("pki revoke", "no name is given", "give a node's name: khw-client pki revoke controller-1");
   for (const name of names) parseNodeName("name", name);
   // Without a management CA in the folder, no client would read the register.
   await readAuthorityCertificate(folder);
@@ -31,8 +32,8 @@ export async function pkiRevoke(context: Context, { folder, names }: PkiRevokeOp
     const serial = beforehand.get(name);
     const serials = new Set([...(issued.get(name) ?? []), ...(serial === undefined ? [] : [serial])]);
     await addToRegister(folder, { event: "revoked", at: new Date().toISOString(), name, serials: [...serials] });
-    context.write(`${name}: revoked, with ${serials.size} certificate${serials.size === 1 ? "" : "s"} of its\n`);
-    if (serials.size === 0) context.warn(`${name}: nothing was ever signed for it here; is that the node's name?\n`);
+    context.write(`${name}: revoked, with ${serials.size} certificate${serials.size === 1 ? "" : "s"}\n`);
+    if (serials.size === 0) context.warn(`${name}: this CA never signed a certificate for it; check the node's name\n`);
   }
   return 0;
 }
@@ -42,14 +43,14 @@ function agentSerial(name: string, pem: string): string {
   const certificate = parse(pem);
   if (certificate === undefined) {
     throw new KhwError("CREDENTIAL_INVALID", `${name}.pem: is not a certificate in PEM`, {
-      hint: `bring the certificate back, or move ${name}.pem and ${name}-key.pem away: the register knows the serial numbers too`,
+      hint: `restore the certificate, or move ${name}.pem and ${name}-key.pem away; the register has the serial numbers too`,
     });
   }
   if (roleOf(subjectOf(certificate)["O"]) === "agent") return certificate.serialNumber;
   return refuse(
     "name",
-    `${show(name)} is no agent's identity, and only agents' can be revoked`,
-    "for who commands the agents a new management CA is made: docs/security.md",
+    `${show(name)} is not an agent's identity; only agents' identities can be revoked`,
+    "to shut out an administrator or a viewer, make a new management CA: docs/security.md",
   );
 }
 

@@ -37,7 +37,7 @@ export interface PkiIssueOptions {
 export async function pkiIssue(context: Context, options: PkiIssueOptions): Promise<number> {
   const role = parseRole("--role", options.role);
   const names = options.names.map((name) => parseName(name, role));
-  if (names.length === 0) refuse("pki issue", "a name is missing", "give NAME, or --nodes for several agents");
+  if (names.length === 0) refuse("pki issue", "no name is given", "give NAME, or --nodes for several agents");
   const days = parseDays(options.days ?? identityDays);
   const authority = await readAuthority(options.folder);
   const register = await readRegister(options.folder);
@@ -65,14 +65,18 @@ async function enter(folder: string, name: string, files: NewFiles): Promise<voi
 function parseName(name: string, role: Role): string {
   if (role === "agent") return parseNodeName("name", name);
   if (!/^[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}$/.test(name)) {
-    refuse("name", `${show(name)} cannot be an identity's name`, "letters, digits and . _ @ + -, at most 64");
+    refuse(
+      "name",
+      `${show(name)} is not a valid name for an identity`,
+      "use letters, digits and . _ @ + -, at most 64",
+    );
   }
   return name;
 }
 
 function parseDays(days: number): number {
   if (Number.isInteger(days) && days >= 1 && days <= authorityDays) return days;
-  return refuse("--days", `${days} is not a number of days`, `from 1 to ${authorityDays}`);
+  return refuse("--days", `${days} is not a number of days`, `give a number from 1 to ${authorityDays}`);
 }
 
 function report(context: Context, folder: string, files: NewFiles): void {

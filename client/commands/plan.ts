@@ -82,13 +82,13 @@ function describe({ step, drift = "", error, remedy }: Omit<Difference, "track">
 function planCredentials({ made }: Prepared, { credentials: { folder } }: ClusterConfig): Difference[] {
   const count = Object.keys(made).length;
   if (count === 0) return [];
-  const title = `the cluster's credentials are in ${folder}`;
+  const title = `the folder ${folder} has the cluster's credentials`;
   return [
     {
       track: "workstation",
       step: "credentials",
       title,
-      drift: `none is in ${folder}: ${count} files would be made`,
+      drift: `${folder} has no credentials: ${count} files would be made`,
     },
   ];
 }
@@ -103,7 +103,7 @@ async function planNodes({ work }: Prepared, signal: AbortSignal): Promise<Diffe
         // The plans of the other nodes are still shown.
         signal.throwIfAborted();
         const error = toKhwError(thrown).at({ node: track });
-        return [{ track, step: "plan", title: "the node's plan is known", error }];
+        return [{ track, step: "plan", title: "the node's plan can be read", error }];
       }
     }),
   );

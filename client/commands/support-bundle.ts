@@ -31,7 +31,7 @@ export async function supportBundle(
   const name = file || `khw-support-${now.toISOString().replaceAll(/[-:]|\.\d+/g, "")}.tar.gz`;
   const folder = basename(name).replace(/\.(tar\.gz|tgz)$/, "");
   if (folder === "" || folder === "." || folder === "..") {
-    throw new KhwError("INVALID_ARGUMENT", "--file: this names no file", { hint: "for example --file khw.tar.gz" });
+    throw new KhwError("INVALID_ARGUMENT", "--file: no file name is given", { hint: "give a name: --file khw.tar.gz" });
   }
   const sinceUnixMillis = parseSince(since || "24h", now.getTime());
   const options = { sinceUnixMillis, journals, signal, clientVersion: await clientVersion() };
@@ -41,7 +41,7 @@ export async function supportBundle(
       const [, node] = /^nodes\/(.+)\/unreachable\.txt$/.exec(entry.path) ?? [];
       if (node !== undefined) {
         unreachable.push(node);
-        warn(`${node} does not answer: the bundle says so, and holds nothing else of it\n`);
+        warn(`${node} does not answer: the bundle has only that error for it\n`);
       }
       yield entry;
     }
@@ -50,7 +50,7 @@ export async function supportBundle(
   write(
     output === "json"
       ? `${JSON.stringify({ file: resolve(name), bytes, unreachable })}\n`
-      : `${name} is written (${Math.ceil(bytes / 1024)} KiB). Secrets are masked; look it through before you give it away.\n`,
+      : `${name} is written (${Math.ceil(bytes / 1024)} KiB). Secrets are masked; read the file before you give it away.\n`,
   );
   return 0;
 }

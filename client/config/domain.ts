@@ -61,13 +61,13 @@ export const mirror = checked(parseMirror);
 export function programName(field: string, name: string): string {
   return (
     programs.find((program) => program === name) ??
-    refuse(field, `${show(name)} is no program that khw installs`, `one of ${programs.join(", ")}`)
+    refuse(field, `${show(name)} is not a program that khw installs`, `use one of ${programs.join(", ")}`)
   );
 }
 
 /** Checks a project's id, which may begin with a domain and a colon. */
 export function projectId(field: string, id: string): string {
-  if (!/^([a-z0-9.-]{1,60}:)?[a-z][-a-z0-9]{4,28}[a-z0-9]$/.test(id)) refuse(field, `${show(id)} is no project's id`);
+  if (!/^([a-z0-9.-]{1,60}:)?[a-z][-a-z0-9]{4,28}[a-z0-9]$/.test(id)) refuse(field, `${show(id)} is not a project id`);
   return id;
 }
 

@@ -10,7 +10,7 @@ const mostDays = 825;
 export function parseAgentDays(field: string, value: string): number {
   const days = Number(value);
   if (/^\d{1,3}$/.test(value) && days >= 1 && days <= mostDays) return days;
-  return refuse(field, `${show(value)} is not a number of days`, `from 1 to ${mostDays}`);
+  return refuse(field, `${show(value)} is not a number of days`, `give a number from 1 to ${mostDays}`);
 }
 
 /**
@@ -23,5 +23,9 @@ export function keySource(value: Value): string {
   const url = URL.parse(found);
   const local = url?.hostname === "127.0.0.1" || url?.hostname === "localhost";
   if (url?.protocol === "https:" || (url?.protocol === "http:" && local)) return found;
-  return refuseAt(value.origin, `${show(found)} is not an https URL`, "or give the path of a file with the keys");
+  return refuseAt(
+    value.origin,
+    `${show(found)} is not an https URL`,
+    "give an https URL, or the path of a file with the keys",
+  );
 }

@@ -27,7 +27,7 @@ export function parseProperties(text: string, path: string): Properties {
   let last: Option | undefined;
   const refuseLine = (index: number, why: string): never => {
     throw new KhwError("CONFIG_INVALID", `${path}:${index + 1}: ${why}`, {
-      hint: "gcloud cannot read this file either: correct the line, or set the property again with `gcloud config set`",
+      hint: "correct the line, or set the property again with `gcloud config set`; gcloud cannot read this file either",
     });
   };
 
@@ -42,7 +42,7 @@ export function parseProperties(text: string, path: string): Properties {
     last = undefined;
     const name = header.exec(trimmed)?.[1];
     if (name !== undefined) {
-      if (sections.has(name)) refuseLine(index, `the section [${name}] is there twice`);
+      if (sections.has(name)) refuseLine(index, `the section [${name}] is repeated`);
       sections.add(name);
       section = name;
       continue;
@@ -51,7 +51,7 @@ export function parseProperties(text: string, path: string): Properties {
     const [, key = "", value = ""] = option.exec(trimmed) ?? [];
     if (key === "") refuseLine(index, 'the line is neither a [section] nor a name with "=" or ":" and a value');
     last = { key: `${section}/${key.toLowerCase()}`, indent };
-    if (values.has(last.key)) refuseLine(index, `${key} is there twice in [${section}]`);
+    if (values.has(last.key)) refuseLine(index, `${key} is repeated in [${section}]`);
     values.set(last.key, value);
   }
   return {

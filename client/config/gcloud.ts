@@ -86,7 +86,7 @@ function contradictionOf({ value, from }: Found, env: Environment): string | und
   if (applications === undefined || value === undefined || applications === value || from === "gce.project") {
     return undefined;
   }
-  return `the project is ${value} (${from}), though GOOGLE_CLOUD_PROJECT names ${show(applications)}, which gcloud does not read; --project decides`;
+  return `the project is ${value} (${from}); GOOGLE_CLOUD_PROJECT names ${show(applications)}, but gcloud does not read it. Use --project to choose`;
 }
 
 function collect<T>(found: Readonly<Record<Key, Found>>, get: (found: Found) => T | undefined) {
@@ -131,9 +131,13 @@ async function activeConfiguration(env: Environment): Promise<ActiveConfiguratio
 }
 
 function missing(name: string, namedBy: string): KhwError {
-  return new KhwError("CONFIG_INVALID", `gcloud has no configuration ${show(name)}, which ${namedBy} names`, {
-    hint: "`gcloud config configurations list` shows the names; or give --project and --region",
-  });
+  return new KhwError(
+    "CONFIG_INVALID",
+    `${namedBy} names the gcloud configuration ${show(name)}, which does not exist`,
+    {
+      hint: "give --project and --region, or one of the names of `gcloud config configurations list`",
+    },
+  );
 }
 
 function unreadable(error: unknown): KhwError {

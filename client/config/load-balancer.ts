@@ -39,12 +39,12 @@ function required(key: "project" | "region", { gce, place }: ClusterConfig): str
   const value = gce[key];
   if (value !== undefined) return value;
   const problem = place?.problems[key];
-  const message = `gce.${key} is not known`;
+  const message = `gce.${key} is unknown`;
   if (problem !== undefined) {
     throw new KhwError("CONFIG_INVALID", `${message}: ${problem.message}`, { hint: problem.hint, cause: problem });
   }
   throw new KhwError("CONFIG_INVALID", message, {
-    hint: `give --${key}, or gce.${key} in khw.yaml, or set it for gcloud; outside Compute Engine use --load-balancer none`,
+    hint: `give --${key}, set gce.${key} in khw.yaml, or set it for gcloud; outside Compute Engine use --load-balancer none`,
   });
 }
 
@@ -58,6 +58,6 @@ function refuseOtherRegion(region: string, { gce: { zone }, place }: ClusterConf
   throw new KhwError(
     "CONFIG_INVALID",
     `the zone ${zone} (${source("zone")}) is not in the region ${region} (${source("region")})`,
-    { hint: "give --zone or --region, or correct the one that is wrong" },
+    { hint: "correct --zone or --region" },
   );
 }

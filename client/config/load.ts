@@ -101,7 +101,7 @@ function refuseOverlap(config: ClusterConfig): ClusterConfig {
       "CONFIG_INVALID",
       `cluster.serviceCidr ${serviceCidr} overlaps cluster.clusterCidr ${clusterCidr}`,
       {
-        hint: "services and pods need networks of their own",
+        hint: "give services and pods separate networks",
       },
     );
   }
@@ -110,8 +110,8 @@ function refuseOverlap(config: ClusterConfig): ClusterConfig {
 
 function refuseTwoEtcds(config: ClusterConfig): ClusterConfig {
   if (config.etcd.mode === "managed" && config.cluster.etcdServers !== undefined) {
-    throw new KhwError("CONFIG_INVALID", "etcd.mode is managed, and cluster.etcdServers names another etcd", {
-      hint: "leave one of them out",
+    throw new KhwError("CONFIG_INVALID", "etcd.mode is managed, but cluster.etcdServers names another etcd", {
+      hint: "remove one of the two settings",
     });
   }
   return config;

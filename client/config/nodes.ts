@@ -40,7 +40,7 @@ export function parseNodes(field: string, text: string): readonly NodeSpec[] {
     const names = expand(pattern, fail).map((name) =>
       completeName(name, nodes.at(-1)?.name, () => fail(bareNumber(name))),
     );
-    if (address !== undefined && names.length > 1) fail("one address cannot be that of several nodes", address);
+    if (address !== undefined && names.length > 1) fail("the same address cannot belong to several nodes", address);
     const { host, port } = address === undefined ? { host: undefined, port: agentPort } : parseAddress(address, fail);
     for (const name of names) {
       if (nodes.length === mostNodes) fail(`more than ${mostNodes} nodes`);
@@ -48,7 +48,7 @@ export function parseNodes(field: string, text: string): readonly NodeSpec[] {
         parseNodeName(field, name);
       } catch (error) {
         if (!(error instanceof KhwError)) throw error;
-        fail(`${show(name)} cannot be an instance's name`, pattern, error.hint);
+        fail(`${show(name)} is not a valid name for an instance`, pattern, error.hint);
       }
       const node: NodeSpec = { name, host, port };
       const double = findDouble(node, nodes);
@@ -73,7 +73,7 @@ export function isPort(port: number): boolean {
 
 /** Returns, in words, a property that two nodes must not share, if the node shares it with one of the others. */
 export function findDouble(node: NodeSpec, others: readonly NodeSpec[]): string | undefined {
-  if (others.some(({ name }) => name === node.name)) return `${show(node.name)} stands there twice`;
+  if (others.some(({ name }) => name === node.name)) return `${show(node.name)} is repeated`;
   const { host, port, internalIp } = node;
   const sameAgent = others.find((other) => host !== undefined && other.host === host && other.port === port);
   if (sameAgent !== undefined) return `${node.name} has the address of ${sameAgent.name}`;
@@ -105,12 +105,12 @@ function expand(pattern: Piece, fail: Fail): readonly string[] {
   if (from === undefined || to === undefined) return inside.split(",").map((part) => before + part.trim() + after);
   const count = Number(to) - Number(from) + 1;
   if (count < 1) fail(`the range ${inside} counts down`, pattern);
-  if (count > mostNodes) fail(`the range ${inside} is of more than ${mostNodes} nodes`, pattern);
+  if (count > mostNodes) fail(`the range ${inside} has more than ${mostNodes} nodes`, pattern);
   return Array.from({ length: count }, (_, index) => `${before}${Number(from) + index}${after}`);
 }
 
 function bareNumber(number: string): string {
-  return `${number} is a number without a name before it to take the prefix of`;
+  return `${number} is a number, and no name before it has a prefix for it`;
 }
 
 function completeName(name: string, previous: string | undefined, fail: () => never): string {

@@ -18,14 +18,14 @@ export function refuseForeign(path: string, { uid: owner, mode }: Pick<Stats, "u
   if (uid === undefined) return;
   const trusted = [0, uid, ...(uid === 0 && /^\d+$/.test(env["SUDO_UID"] ?? "") ? [Number(env["SUDO_UID"])] : [])];
   if (!trusted.includes(owner)) {
-    throw new KhwError("CONFIG_INVALID", `${path} belongs to user ${owner}, not to you or root: it is not read`, {
-      hint: `read it, and if it is right: chown ${uid} ${path}`,
+    throw new KhwError("CONFIG_INVALID", `${path} is refused: it belongs to user ${owner}, not to you or root`, {
+      hint: `check its content, then run: chown ${uid} ${path}`,
     });
   }
   if ((mode & 0o022) === 0) return;
   const who = (mode & 0o002) === 0 ? "its group" : "anybody";
-  throw new KhwError("CONFIG_INVALID", `${path}: ${who} may write to it (its mode is ${octal(mode)}): it is not read`, {
-    hint: `read it, and if it is right: chmod go-w ${path}`,
+  throw new KhwError("CONFIG_INVALID", `${path} is refused: ${who} may write to it (its mode is ${octal(mode)})`, {
+    hint: `check its content, then run: chmod go-w ${path}`,
   });
 }
 

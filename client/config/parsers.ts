@@ -38,7 +38,7 @@ export function oneOf<const T extends string>(choices: readonly T[]): Parser<T> 
     const found = text(value);
     return (
       choices.find((choice) => choice === found) ??
-      refuseAt(value.origin, `${show(found)} is none of ${choices.join(", ")}`, didYouMean(found, choices))
+      refuseAt(value.origin, `${show(found)} is not one of ${choices.join(", ")}`, didYouMean(found, choices))
     );
   };
 }
@@ -49,7 +49,7 @@ export function oneOf<const T extends string>(choices: readonly T[]): Parser<T> 
  */
 export function path(value: Value): string {
   const found = text(value);
-  if (found === "" || found.includes("\0")) refuseAt(value.origin, `${show(found)} is no path`);
+  if (found === "" || found.includes("\0")) refuseAt(value.origin, `${show(found)} is not a path`);
   return resolve(value.origin.folder, found);
 }
 
@@ -60,7 +60,7 @@ export function duration(value: Value): number {
   const found = text(value);
   const [, count = "", unit = ""] = /^(\d{1,6})(ms|s|m|h)$/.exec(found) ?? [];
   if (unit !== "ms" && unit !== "s" && unit !== "m" && unit !== "h") {
-    return refuseAt(value.origin, `${show(found)} is not a duration`, "for example 90s, 10m or 1h");
+    return refuseAt(value.origin, `${show(found)} is not a duration`, "give for example 90s, 10m or 1h");
   }
   const millis = Number(count) * units[unit];
   if (millis === 0 || millis > 24 * units.h) refuseAt(value.origin, `${show(found)} is not between 1ms and 24h`);
@@ -108,7 +108,7 @@ export function entriesOf(value: Value): readonly Entry[] {
 export function refuseUnknown(entries: readonly Entry[], known: readonly string[]): void {
   const unknown = entries.find(({ key }) => !known.includes(key));
   if (unknown === undefined) return;
-  const suggestion = didYouMean(unknown.key, known) ?? `known here: ${known.join(", ")}`;
+  const suggestion = didYouMean(unknown.key, known) ?? `known keys: ${known.join(", ")}`;
   refuseAt(unknown.origin, "there is no such key", suggestion);
 }
 

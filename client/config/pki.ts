@@ -57,14 +57,14 @@ function parseDays(field: string, text: string): number {
   const days = /^\d{1,5}$/.test(text) ? Number(text) : 0;
   return days >= 1 && days <= longest
     ? days
-    : refuse(field, `${show(text)} is not a number of days`, `from 1 to ${longest}`);
+    : refuse(field, `${show(text)} is not a number of days`, `give a number from 1 to ${longest}`);
 }
 
 /** Parses an instance's name whose files have no other meaning. */
 function parseWorkerName(field: string, name: string): string {
   const taken: readonly string[] = ["ca", "signing-ca", ...certificateNames];
   if (taken.includes(name) || name.endsWith("-key")) {
-    refuse(field, `${show(name)} cannot be a worker's name: ${name}.pem is another file of the cluster's`);
+    refuse(field, `${show(name)} is not a valid name for a worker: ${name}.pem is another file of the cluster`);
   }
   return parseNodeName(field, name);
 }

@@ -18,15 +18,15 @@ export function parseYaml(text: string, file: { readonly name: string; readonly 
 
   const problems = [...document.errors, ...document.warnings].map(
     ({ code, message, pos: [offset] }) =>
-      `${originAt(offset, "").label}: ${code === "DUPLICATE_KEY" ? "this key stands there twice" : message}`,
+      `${originAt(offset, "").label}: ${code === "DUPLICATE_KEY" ? "this key is repeated" : message}`,
   );
   if (problems.length > 0) throw new KhwError("CONFIG_INVALID", problems.join("\n"));
 
   const convert = (node: Node | null, path: string, offset: number): Value => {
     const origin = originAt(node?.range?.[0] ?? offset, path);
     if (isAlias(node))
-      return convert(node.resolve(document) ?? refuseAt(origin, "there is no such anchor"), path, offset);
-    if (node?.tag !== undefined) refuseAt(origin, `the tag ${node.tag} has no meaning here`);
+      return convert(node.resolve(document) ?? refuseAt(origin, "this anchor does not exist"), path, offset);
+    if (node?.tag !== undefined) refuseAt(origin, `the tag ${node.tag} is not supported`);
     if (isSeq<Node>(node)) {
       return {
         kind: "list",

@@ -17,7 +17,7 @@ export function amongNodesChecks(facts: Facts): DoctorCheck[] {
   return [
     {
       where,
-      title: `the agents are ${clientVersion}, as this client is`,
+      title: `the agents have version ${clientVersion}, like this client`,
       run: async () => agentVersions(await answered(facts), clientVersion),
     },
     {
@@ -47,13 +47,13 @@ export function agentVersions(nodes: readonly Named[], clientVersion: string): F
   const found: Finding[] = [];
   if (versions.size > 1) {
     const message = `differ among the nodes: ${told(versions)}`;
-    const remedy = "khw-client install --deb FILE brings all of them the same";
+    const remedy = "run khw-client install --deb FILE to give all nodes the same";
     found.push({ severity: "warning", where, subject: "agents", message, remedy });
   }
   for (const [version, names] of versions) {
     if (version === clientVersion) continue;
-    const message = `${version} on ${names.join(", ")}, where this client is ${clientVersion}`;
-    const remedy = "khw-client install --deb FILE brings the agents of this client's release";
+    const message = `${version} on ${names.join(", ")}, but this client is ${clientVersion}`;
+    const remedy = "run khw-client install --deb FILE to install the agent of this client's release";
     found.push({ severity: "warning", where, subject: "agents", message, remedy });
   }
   return found;
@@ -69,7 +69,7 @@ export function componentVersions(nodes: readonly Named[]): Finding[] {
     );
     if (versions.size < 2) return [];
     const message = `differs among the nodes: ${told(versions)}`;
-    const remedy = component === "etcd" ? "bring the members to one release" : "khw-client bootstrap";
+    const remedy = component === "etcd" ? "upgrade the members to the same release" : "khw-client bootstrap";
     return [{ severity: "warning", where, subject: component, message, remedy }];
   });
 }
@@ -87,11 +87,11 @@ export function etcdFindings(nodes: readonly Named[], members: number): Finding[
   const found: Finding[] = [];
   if (healthy <= members / 2) {
     const message = `${healthy} of ${members} members are known to be healthy: more than half must be for the API to work`;
-    const remedy = "bring members back first: khw-client status, then khw-client logs etcd --since 1h";
+    const remedy = "repair members first: run khw-client status, then khw-client logs etcd --since 1h";
     found.push({ severity: "error", where, subject: "etcd", message, remedy });
   }
   if (members % 2 === 0) {
-    const message = `has ${members} members: it bears the loss of no more of them than ${members - 1} would`;
+    const message = `has ${members} members: it tolerates no more failures than ${members - 1} members would`;
     found.push({ severity: "warning", where, subject: "etcd", message, remedy: "add a member, or remove one" });
   }
   return found;

@@ -60,7 +60,9 @@ async function proven(
     const error = toKhwError(thrown);
     if (error.code === "INTERNAL" || (where === places.cluster && error.code === "UNREACHABLE")) throw error;
     const cut = error.message.includes("self-signed") || error.message.includes("unable to verify");
-    const hint = cut ? "is another cluster behind that address, or ca.pem of another one here?" : error.hint;
+    const hint = cut
+      ? "check that the address belongs to this cluster, and that ca.pem here is this cluster's"
+      : error.hint;
     return [findingOf(new KhwError(error.code, `${check?.title ?? ""}: ${error.message}`, { hint }), where, "API")];
   }
 }
@@ -72,11 +74,11 @@ function throughNode(name: string, facts: Facts): DoctorCheck {
     run: async (signal) => {
       const admin = await administrator(facts);
       const { host } = facts.cluster.members.find(({ node }) => node.address.name === name)?.node.address ?? {};
-      if (host === undefined) throw new KhwError("UNREACHABLE", "its address is not known");
+      if (host === undefined) throw new KhwError("UNREACHABLE", "its address is unknown");
       try {
         const status = await askVersion(host, admin, signal);
         if (status === 200) return [];
-        const remedy = `khw-client logs ${name} kube-apiserver`;
+        const remedy = `run khw-client logs ${name} kube-apiserver`;
         const message = `answers ${status} to GET /version`;
         return [{ severity: "error", where: name, subject: "kube-apiserver", message, remedy }];
       } catch (error) {
@@ -96,16 +98,16 @@ async function unanswered(
   if (error.tls) {
     const remedy = error.message.includes("certificate has expired")
       ? "khw-client pki renew kubernetes"
-      : "compare ca.pem here with /var/lib/kubernetes/ca.pem there; khw-client bootstrap brings these files";
+      : "compare ca.pem here with /var/lib/kubernetes/ca.pem there; khw-client bootstrap copies these files to the node";
     return { ...at, severity: "error", message: `its certificate is not accepted: ${error.message}`, remedy };
   }
   const said = await saidBy(facts, name);
   const own = said?.status.components.find((component) => component.name === "kube-apiserver");
   const message = `port 6443 does not answer from here: ${error.message}`;
   if (own?.health !== Health.HEALTH_HEALTHY) {
-    return { ...at, severity: "error", message, remedy: `khw-client status ${name}` };
+    return { ...at, severity: "error", message, remedy: `run khw-client status ${name}` };
   }
-  const remedy = "the node says that it is healthy: does the firewall let clients in to port 6443?";
+  const remedy = "check that the firewall lets clients reach port 6443, since the node itself reports healthy";
   return { ...at, severity: "warning", message, remedy };
 }
 

@@ -26,8 +26,8 @@ export function desiredChecks(facts: Facts): DoctorCheck[] {
       if (differing.length === 0) return [];
       const names = differing.slice(0, mostNamed).map(({ id }) => id);
       const more = differing.length > mostNamed ? ` and ${differing.length - mostNamed} more` : "";
-      const message = `khw.yaml wants ${differing.length} ${differing.length === 1 ? "step" : "steps"} otherwise: ${names.join(", ")}${more}`;
-      const remedy = "khw-client plan tells more; khw-client bootstrap does it";
+      const message = `${differing.length} ${differing.length === 1 ? "step differs" : "steps differ"} from khw.yaml: ${names.join(", ")}${more}`;
+      const remedy = "run khw-client plan for details, khw-client bootstrap to apply";
       return [{ severity: "note", where, subject: "bootstrap", message, remedy }];
     },
   }));
@@ -43,7 +43,7 @@ async function wanted(facts: Facts, name: string) {
   const [controllers, publicAddress] = [controllersOf({ ...cluster, members }), await facts.publicAddress()];
   const use = { controllers, publicAddress, releases: wantedReleases(config, running) };
   const { credentials } = await readCredentials(config, use).catch((cause: unknown) => {
-    throw new KhwError("CREDENTIAL_INVALID", "the cluster's credentials are not sound", { cause });
+    throw new KhwError("CREDENTIAL_INVALID", "the cluster's credentials have errors", { cause });
   });
   const desired = (await toDesired(config, use, credentials)).get(name);
   const node = cluster.members.find((member) => member.node.address.name === name)?.node;

@@ -36,7 +36,11 @@ export async function examine(
   }
   const first = await runChecks([settings, ...fileChecks(config)], { signal, deadlineMillis });
   const { cluster: opening, error } = await openAnyway(config, signal);
-  const opened: DoctorCheck = { where: places.cluster, title: "the nodes' addresses are known", run: async () => [] };
+  const opened: DoctorCheck = {
+    where: places.cluster,
+    title: "the nodes' addresses can be found",
+    run: async () => [],
+  };
   if (error !== undefined) first.push(failed(opened, error));
   if (opening === undefined) {
     return [...first, ...notRun("every check of nodes and load balancer", "the nodes' addresses are not known")];

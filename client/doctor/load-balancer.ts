@@ -30,7 +30,7 @@ export async function loadBalancerChecks(facts: Facts): Promise<DoctorCheck[]> {
   }));
   const backends = facts.config.nodes.map(({ name }): DoctorCheck => ({
     where,
-    title: `Google's health check sees ${name} as ${name} sees itself`,
+    title: `Google's health check and ${name} agree`,
     run: async () => {
       const backend = (await facts.backends()).find((one) => one.name === name);
       const said = await saidBy(facts, name);
@@ -59,37 +59,38 @@ export function backendFinding(
     case "UNKNOWN":
       return {
         severity: "warning",
-        message: "Google says nothing about it yet",
-        remedy: "a forwarding rule must lead to the pool (khw-client lb create); then ask again in a minute",
+        message: "Google reports no health for it yet",
+        remedy:
+          "run khw-client lb create, so that a forwarding rule points to the pool; then run doctor again after a minute",
       };
     case "HEALTHY":
       if (said === undefined) {
-        return { severity: "note", message: "is HEALTHY, so it serves; only its agent does not answer", remedy: "" };
+        return { severity: "note", message: "is HEALTHY, so it serves, but its agent does not answer", remedy: "" };
       }
       if (drained) {
         return {
           severity: "warning",
-          message: "is drained, and still HEALTHY: the load balancer sends it clients",
-          remedy: `khw-client drain ${name} waits until Google has seen it; does the health check ask this node's nginx?`,
+          message: "is drained, but still HEALTHY: the load balancer sends clients to it",
+          remedy: `run khw-client drain ${name} again, which waits for Google; check that the health check reaches this node's nginx`,
         };
       }
       if (ill === undefined) return undefined;
       return {
         severity: "warning",
-        message: `is HEALTHY, though the node says that ${ill.name} is not: the load balancer sends it clients`,
-        remedy: `khw-client status ${name}`,
+        message: `is HEALTHY, but the node reports that ${ill.name} is not: the load balancer sends clients to it`,
+        remedy: `run khw-client status ${name}`,
       };
     case "UNHEALTHY":
       if (drained) return undefined;
       if (said === undefined || ill !== undefined) {
         const why = ill === undefined ? "its agent does not answer, either" : `its ${ill.name} is not healthy`;
-        return { severity: "warning", message: `is UNHEALTHY: ${why}`, remedy: `khw-client status ${name}` };
+        return { severity: "warning", message: `is UNHEALTHY: ${why}`, remedy: `run khw-client status ${name}` };
       }
       return {
         severity: "error",
-        message: "is UNHEALTHY, though the node says that all is well: the health checks do not reach it",
+        message: "is UNHEALTHY, but the node reports no problem: the health checks do not reach it",
         remedy:
-          "the firewall must let 35.191.0.0/16, 209.85.152.0/22 and 209.85.204.0/22 in to port 80: gcloud compute firewall-rules list; khw-client lb create makes khw's own rule",
+          "run khw-client lb create to make khw's firewall rule. It must let 35.191.0.0/16, 209.85.152.0/22 and 209.85.204.0/22 reach port 80: gcloud compute firewall-rules list",
       };
   }
 }

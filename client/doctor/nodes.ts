@@ -32,15 +32,15 @@ function checksOf(name: string, facts: Facts): DoctorCheck[] {
     problems("its components are healthy and enabled", ({ subject }, { components }) =>
       [...components.map((component) => component.name), "khw-agent"].includes(subject),
     ),
-    check("its components stay up", ({ status }) => status.components.flatMap((one) => restarts(name, one))),
+    check("its components do not crash", ({ status }) => status.components.flatMap((one) => restarts(name, one))),
     check(`its components are ${release ?? "of one release"}`, ({ status: { components } }) =>
       components.flatMap((one) => version(one, release ?? runningRelease(components))),
     ),
-    problems("its certificates are good for 30 days", ({ subject }, { certificates }) =>
+    problems("its certificates are valid for 30 days more", ({ subject }, { certificates }) =>
       certificates.some(({ path }) => path === subject),
     ),
     problems(
-      "nothing differs from what its agent keeps",
+      "nothing differs from the state that its agent keeps",
       ({ subject }, { drift }) => subject === "drift" || drift?.steps.some(({ id }) => id === subject) === true,
     ),
     problems("it is not drained", ({ subject }) => subject === "maintenance"),
@@ -80,7 +80,7 @@ function restarts(node: string, component: Component): Omit<Finding, "where">[] 
   const total = bySystemd + supervisedRestarts;
   if (total < manyRestarts) return [];
   const message = `was restarted ${total} times (${bySystemd} by systemd, ${supervisedRestarts} by the agent)`;
-  return [{ severity: "warning", subject, message, remedy: `khw-client logs ${node} ${subject} --since 1h` }];
+  return [{ severity: "warning", subject, message, remedy: `run khw-client logs ${node} ${subject} --since 1h` }];
 }
 
 /** Returns the release of the API server, which the other components must not be newer or older than. */
@@ -92,14 +92,14 @@ function version({ name: subject, version: found }: Component, wanted: string): 
   const known: readonly string[] = kubernetesComponents;
   if (!known.includes(subject) || found === "" || wanted === "" || found === wanted) return [];
   const message = `is ${found}, and must be ${wanted}`;
-  return [{ severity: "warning", subject, message, remedy: "khw-client plan, then khw-client bootstrap" }];
+  return [{ severity: "warning", subject, message, remedy: "run khw-client plan, then khw-client bootstrap" }];
 }
 
 function machineFindings(machine: Machine | undefined): Omit<Finding, "where">[] {
   const { cpus, load, memoryTotal, memoryAvailable, diskTotal, diskAvailable } = said(machine);
   const found: Omit<Finding, "where">[] = [];
   if (diskAvailable < gibibyte || diskAvailable < diskTotal / 10) {
-    const message = `${gigabytes(diskAvailable)} of ${gigabytes(diskTotal)} left where /var/lib is`;
+    const message = `${gigabytes(diskAvailable)} of ${gigabytes(diskTotal)} left on the disk of /var/lib`;
     const remedy = "on the node: journalctl --vacuum-size=500M; du -xh -d 3 / | sort -h | tail";
     found.push({ severity: diskAvailable < gibibyte ? "error" : "warning", subject: "disk", message, remedy });
   }
@@ -125,7 +125,7 @@ function uptime(machine: Machine | undefined): Omit<Finding, "where">[] {
 
 function said(machine: Machine | undefined): Machine {
   if (machine !== undefined && machine.memoryTotal > 0) return machine;
-  throw new KhwError("INTERNAL", "the agent says nothing about its machine");
+  throw new KhwError("INTERNAL", "the agent does not report its machine");
 }
 
 function gigabytes(bytes: number): string {

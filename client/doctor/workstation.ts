@@ -17,7 +17,8 @@ import { answered, type Facts } from "./facts.ts";
 
 const { workstation: where } = places;
 const day = 24 * 60 * 60 * 1000;
-const issueManagement = "khw-client pki issue --role admin NAME makes a new one; `management` in khw.yaml names it";
+const issueManagement =
+  "run khw-client pki issue --role admin NAME, and name the new files under `management` in khw.yaml";
 
 /** Checks that need no node. */
 export function fileChecks(config: ClusterConfig): DoctorCheck[] {
@@ -29,12 +30,12 @@ export function fileChecks(config: ClusterConfig): DoctorCheck[] {
     },
     {
       where,
-      title: "private keys are their owner's alone",
+      title: "only their owner can read the private keys",
       run: async () => (await Promise.all(keyFiles(config).map(openKey))).flat(),
     },
     {
       where,
-      title: "no certificate of the cluster ends within 30 days",
+      title: "no certificate of the cluster expires within 30 days",
       run: async () => expiryFindings(config, Date.now()),
     },
   ];
@@ -49,7 +50,7 @@ export function workstationChecks(facts: Facts): DoctorCheck[] {
       run: async () => {
         const { problems, unknown } = await facts.credentials();
         if (!problems.some(({ severity }) => severity === undefined) && unknown.length > 0) {
-          const message = `the address of ${unknown.join(", ")} is not known: whether kubernetes.pem names it cannot be told`;
+          const message = `the address of ${unknown.join(", ")} is unknown, so kubernetes.pem cannot be checked for it`;
           throw new KhwError("UNREACHABLE", message);
         }
         // The next check reports certificates that expire soon.
@@ -81,7 +82,7 @@ async function managementFindings({ management }: ClusterConfig, now: number): P
     const [own] = readCertificates(identity.certificate);
     if (authority === undefined || own === undefined) {
       const file = authority === undefined ? management.ca : management.certificate;
-      return [{ severity: "error", where, subject: file, message: "is no certificate", remedy: issueManagement }];
+      return [{ severity: "error", where, subject: file, message: "is not a certificate", remedy: issueManagement }];
     }
     const findings = [...ending(management.ca, authority, now), ...ending(management.certificate, own, now)];
     const problem = (message: string): Finding => ({
@@ -95,7 +96,7 @@ async function managementFindings({ management }: ClusterConfig, now: number): P
       findings.push(problem(`was not issued by the CA in ${management.ca}`));
     }
     const role = roleOf(subjectOf(own)["O"]);
-    if (role !== "admin" && role !== "viewer") findings.push(problem("has no role that an agent answers to"));
+    if (role !== "admin" && role !== "viewer") findings.push(problem("has no role that agents accept"));
     return findings;
   } catch (error) {
     return [findingOf(toKhwError(error), where, "management identity")];
@@ -107,11 +108,10 @@ function ending(subject: string, { validFrom, validTo }: X509Certificate, now: n
   const [from, to] = [Date.parse(validFrom), Date.parse(validTo)];
   const [, name] =
     /(?:^|\/)(kubernetes|kube-controller-manager|kube-scheduler)\.(?:pem|kubeconfig)$/.exec(subject) ?? [];
-  const remedy =
-    name === undefined ? "issue a new one in time, and then khw-client bootstrap" : `khw-client pki renew ${name}`;
+  const remedy = name === undefined ? "issue a new one, then run khw-client bootstrap" : `khw-client pki renew ${name}`;
   if (from > now) {
     const message = `is not valid before ${instant(from)} UTC`;
-    return [{ severity: "error", where, subject, message, remedy: "is this machine's clock right?" }];
+    return [{ severity: "error", where, subject, message, remedy: "check this machine's clock" }];
   }
   if (to - now > 30 * day) return [];
   const message = `${to < now ? "expired" : "expires"} on ${instant(to)} UTC`;
@@ -175,7 +175,7 @@ function clockFinding(ahead: readonly number[]): Finding[] {
   const median = ahead.toSorted((one, other) => one - other)[Math.floor(ahead.length / 2)] ?? 0;
   if (Math.abs(median) <= largestClockDifference) return [];
   const message = `is ${Math.round(Math.abs(median) / 1000)} s ${median > 0 ? "behind" : "ahead of"} the agents'`;
-  const remedy = "switch time synchronisation on: timedatectl set-ntp true";
+  const remedy = "turn on time synchronisation: timedatectl set-ntp true";
   return [{ severity: "warning", where, subject: "clock", message, remedy }];
 }
 

@@ -33,11 +33,11 @@ const askMillis = 500;
  * @throws KhwError TIMEOUT with the last answer of the health check; the node is drained by then
  */
 export async function leave(node: AgentNode, options: RotationOptions): Promise<void> {
-  await phase({ id: "drain", summary: "leaves the rotation" }, options.emit, async (progress) => {
+  await phase({ id: "drain", summary: "node is being drained" }, options.emit, async (progress) => {
     await node.setMaintenance(true, options.signal);
     await agreed(node, (state) => state !== "HEALTHY", { ...options, progress });
     if (options.cloud === undefined) return;
-    progress("requests under way come to their end");
+    progress("running requests finish");
     await pause(options.timeouts.drain, options.signal);
   });
 }
@@ -47,7 +47,7 @@ export async function leave(node: AgentNode, options: RotationOptions): Promise<
  * @throws KhwError TIMEOUT with the last answer of the health check; the node is no longer drained by then
  */
 export async function enter(node: AgentNode, options: RotationOptions): Promise<void> {
-  await phase({ id: "undrain", summary: "comes back into rotation" }, options.emit, async (progress) => {
+  await phase({ id: "undrain", summary: "node is being undrained" }, options.emit, async (progress) => {
     await node.setMaintenance(false, options.signal);
     await agreed(node, (state) => state === "HEALTHY", { ...options, progress });
   });
@@ -80,7 +80,7 @@ async function agreed(
     deadlineMillis: timeouts.verify,
     intervalMillis: askMillis,
     signal,
-    progress: (state) => progress(`Google's health check says ${state}`),
+    progress: (state) => progress(`Google's health check reports ${state}`),
     late: ({ seen }) => disagrees(name, seen, timeouts.verify),
   });
 }
@@ -88,13 +88,13 @@ async function agreed(
 function missing(node: string, pool: string): KhwError {
   return new KhwError("COMPUTE_DRIFT", `it is not in the target pool ${pool}`, {
     node,
-    hint: "khw-client lb create puts it there",
+    hint: "run khw-client lb create to add it",
   });
 }
 
 function disagrees(node: string, state: string, waitMillis: number): KhwError {
-  return new KhwError("TIMEOUT", `Google's health check still says ${state} after ${waitMillis / 1000} s`, {
+  return new KhwError("TIMEOUT", `Google's health check still reports ${state} after ${waitMillis / 1000} s`, {
     node,
-    hint: "khw-client status shows what nginx and the API server say; --verify-timeout waits longer",
+    hint: "run khw-client status for the state of nginx and the API server, or wait longer with --verify-timeout",
   });
 }

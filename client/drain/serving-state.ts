@@ -46,7 +46,7 @@ export function isDrained({ status }: Standing): boolean {
 
 /** Says that a node stays drained, and how to change that. */
 export function drainedNote(name: string): string {
-  return `${name} was drained before, and stays so: khw-client undrain ${name} takes it back into rotation`;
+  return `${name} was drained before, and stays drained: run khw-client undrain ${name} to undrain it`;
 }
 
 export function isHealthy({ status }: Standing, component: string): boolean {
@@ -65,11 +65,11 @@ export function serves(standing: Standing): boolean {
 /** Says why no request reaches a node's API server. */
 function whyNot(standing: Standing): string {
   const { name, status, error, backend } = standing;
-  if (status === undefined) return `${name} is not reached (${error?.message ?? "no answer"})`;
+  if (status === undefined) return `${name} cannot be reached (${error?.message ?? "no answer"})`;
   if (isDrained(standing)) return `${name} is drained`;
   const { reason = "not there" } = status.components.find((component) => component.name === "kube-apiserver") ?? {};
   if (!isHealthy(standing, "kube-apiserver")) return `${name}'s kube-apiserver is not healthy (${reason})`;
-  return `Google's health check says ${backend ?? "nothing"} of ${name}`;
+  return `Google's health check reports ${backend ?? "nothing"} for ${name}`;
 }
 
 /** Returns the reason why clients would not be served without these nodes; undefined if they would. */
@@ -77,9 +77,9 @@ export function refusalToLeave(standings: readonly Standing[], leaving: Readonly
   const others = standings.filter(({ name }) => !leaving.has(name));
   if (others.some(serves) || standings.every((standing) => !leaving.has(standing.name) || isDrained(standing)))
     return undefined;
-  const reasons = others.length === 0 ? "there is no other" : others.map(whyNot).join("; ");
-  return new KhwError("PREFLIGHT_FAILED", `no other node with a healthy API server would be in rotation: ${reasons}`, {
-    hint: "bring another one back first (khw-client undrain, khw-client status), or give --force",
+  const reasons = others.length === 0 ? "the cluster has no other node" : others.map(whyNot).join("; ");
+  return new KhwError("PREFLIGHT_FAILED", `no other node would serve: ${reasons}`, {
+    hint: "make another node serve first (khw-client undrain, khw-client status), or give --force",
   });
 }
 
@@ -109,9 +109,9 @@ export function refusalToRestart(
 
 function refusalWithoutApi(others: readonly Standing[]): KhwError | undefined {
   if (others.some((other) => isHealthy(other, "kube-apiserver"))) return undefined;
-  const reasons = others.length === 0 ? "there is no other node" : others.map(whyNot).join("; ");
+  const reasons = others.length === 0 ? "the cluster has no other node" : others.map(whyNot).join("; ");
   return new KhwError("PREFLIGHT_FAILED", `no healthy API server would be left: ${reasons}`, {
-    hint: "mend another one first (khw-client status), or give --force",
+    hint: "repair another node first (khw-client status), or give --force",
   });
 }
 
@@ -124,7 +124,7 @@ function refusalWithoutQuorum(standings: readonly Standing[], others: readonly S
   if (left > members / 2) return undefined;
   return new KhwError(
     "PREFLIGHT_FAILED",
-    `etcd would lose its quorum: ${left} of ${members} members would be left healthy`,
-    { hint: "mend another member first (khw-client status), or give --force" },
+    `etcd would lose its quorum: ${left} of ${members} members would stay healthy`,
+    { hint: "repair another member first (khw-client status), or give --force" },
   );
 }

@@ -78,7 +78,7 @@ async function backIn(node: AgentNode, error: KhwError): Promise<KhwError> {
 
 function staysOut({ address: { name } }: AgentNode, error: KhwError): KhwError {
   const { code, message, hint, step, cause } = error;
-  const rest = `it stays drained: when its API server is well, \`khw-client undrain ${name}\` takes it back in`;
+  const rest = `it stays drained: when its API server is healthy, run \`khw-client undrain ${name}\``;
   return new KhwError(code, message, {
     node: name,
     step,

@@ -29,7 +29,7 @@ export async function readConfig(folder: string): Promise<string> {
   const path = join(folder, "encryption-config.yaml");
   return readFile(path, "utf8").catch((cause: Error) => {
     throw new KhwError("CREDENTIAL_INVALID", `${path} cannot be read: ${cause.message}`, {
-      hint: "credentials.folder in khw.yaml (--credentials) names the folder that it is in",
+      hint: "give its folder with --credentials, or as credentials.folder in khw.yaml",
       cause,
     });
   });

@@ -26,7 +26,7 @@ export function parseEncryptionConfig(text: string): EncryptionConfig {
   const document = read(text);
   const root: unknown = document?.toJS();
   if (document === undefined || typeof root !== "object" || root === null) throw invalid("the file", "is not YAML");
-  if (!kinds.includes(String(Reflect.get(root, "kind")))) throw invalid("kind", `is none of ${kinds.join(", ")}`);
+  if (!kinds.includes(String(Reflect.get(root, "kind")))) throw invalid("kind", `is not one of ${kinds.join(", ")}`);
   const entries = listOf(root, "resources").flatMap((entry, index): Entry[] => {
     const resources = listOf(entry, "resources").map(String);
     const found = listOf(entry, "providers");
@@ -36,7 +36,7 @@ export function parseEncryptionConfig(text: string): EncryptionConfig {
     const encrypts = providers.some(({ kind }) => kind !== "identity") || resources.includes("secrets");
     return encrypts ? [{ resources, providers, index }] : [];
   });
-  if (entries.length === 0) throw invalid("resources", "encrypts nothing, and names no secrets");
+  if (entries.length === 0) throw invalid("resources", "encrypts nothing, and does not name secrets");
   return {
     entries,
     withProviders: (change) => {

@@ -77,6 +77,6 @@ async function pluralsAt(api: MetadataApi, base: string, signal: AbortSignal): P
 
 export function unexpected(path: string, status: number): KhwError {
   return new KhwError("VERIFY_FAILED", `the API server answers ${status} to ${path}`, {
-    hint: "admin.kubeconfig must be of a user who may do everything (system:masters)",
+    hint: "use an admin.kubeconfig of the group system:masters",
   });
 }

@@ -47,7 +47,7 @@ export async function rewrite(
   const rest = failures.length > shown ? ` (the first ${shown} of them)` : "";
   throw several(failures.slice(0, shown), {
     code: "VERIFY_FAILED",
-    headline: `${failures.length} of ${paths.length} ${resource.name} could not be stored anew${rest}`,
+    headline: `${failures.length} of ${paths.length} ${resource.name} could not be stored again${rest}`,
   });
 }
 

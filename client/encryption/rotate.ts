@@ -68,26 +68,26 @@ export async function rotate(parts: RotationParts, { kind, now }: RotateOptions)
     config = await change(parts, config, ({ providers }) =>
       addKey(providers, { kind: kind ?? currentKind(providers), key: newKey(name) }),
     );
-    parts.note("the new key is added: every API server learns to read with it");
+    parts.note("the new key is added: every API server gets it for reading");
     stage = "added";
-  } else parts.note("a rotation is under way: it is brought to its end");
+  } else parts.note("a rotation is in progress: it continues");
 
   if (stage === "added") {
     await parts.roll();
     config = await change(parts, config, ({ providers }) =>
       stageOf(providers) === "added" ? promoteKey(providers) : providers,
     );
-    parts.note("the new key is the first: every API server begins to write with it");
+    parts.note("the new key is the first: every API server begins to encrypt with it");
   }
   await parts.roll();
   await rewriteAll(parts, config.entries);
   const last = await change(parts, config, ({ providers }) => dropOldKeys(providers));
   if (last !== config) {
-    parts.note("nothing is stored under the old keys any more: they are dropped");
+    parts.note("no value is under an old key any more: the old keys are removed");
     await parts.roll();
   }
   const told = tellStored(encrypted(await parts.stored()));
-  parts.note(`done: ${told === "" ? "etcd holds nothing encrypted yet" : told}; no other key is in use`);
+  parts.note(`done: ${told === "" ? "etcd has no encrypted values yet" : told}; no other key is in use`);
 }
 
 /** Writes the changed configuration; returns the same one if there is no change. */
@@ -113,16 +113,14 @@ async function isUnfinished(parts: RotationParts, { entries }: EncryptionConfig)
   const unfinished =
     own && (differences.some(({ step }) => step === configStep) || outdated(stored, entries).length > 0);
   if (unfinished) {
-    parts.note(
-      "an earlier rotation was cut short near its end: it is finished now; run the command again for another key",
-    );
+    parts.note("an interrupted rotation is completed now; run the command again for another key");
     return true;
   }
   const [first] = differences;
   if (first === undefined) return false;
-  throw new KhwError("PREFLIGHT_FAILED", `${first.step}: ${first.what}, and a rotation begins where nothing differs`, {
+  throw new KhwError("PREFLIGHT_FAILED", `${first.step}: ${first.what}; a rotation begins only if no node differs`, {
     node: first.node,
-    hint: "khw-client plan tells all that differs; khw-client bootstrap puts it right",
+    hint: "run khw-client plan for the differences, and khw-client bootstrap to remove them",
   });
 }
 
@@ -133,9 +131,9 @@ async function rewriteAll(parts: RotationParts, entries: readonly Entry[]): Prom
   if (left.length === 0) return;
   throw new KhwError(
     "VERIFY_FAILED",
-    `not everything was stored anew, and the old keys are kept: ${tellStored(left)}`,
+    `some values are not stored again, so the old keys are kept: ${tellStored(left)}`,
     {
-      hint: "objects that the API does not serve any more cannot be: delete them, or bring their resource back; then run the command again",
+      hint: "delete objects that the API no longer serves, or restore their resource; then run the command again",
     },
   );
 }
@@ -145,9 +143,9 @@ function refuseUnreadable(stored: readonly StoredValues[], entries: readonly Ent
   if (lost.length === 0) return;
   throw new KhwError(
     "PREFLIGHT_FAILED",
-    `etcd holds what this encryption-config.yaml has no key for: ${tellStored(lost)}`,
+    `this encryption-config.yaml has no key for values in etcd: ${tellStored(lost)}`,
     {
-      hint: "is it the cluster's file? older ones stand in the folders replaced-* beside it",
+      hint: "check that it is the cluster's file; older ones are in the folders replaced-* beside it",
     },
   );
 }

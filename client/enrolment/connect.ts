@@ -67,7 +67,7 @@ export function connectEnrolment(address: NodeAddress, identity: ManagementIdent
   const identified = async <Response>(begin: Begin<Response>, signal: AbortSignal): Promise<Answered<Response>> => {
     const { response, raw } = await call(begin, signal);
     if (raw !== undefined) return { ...response, peer: new X509Certificate(raw) };
-    throw new KhwError("UNREACHABLE", "the connection ended with the answer, so nobody can say who gave it", {
+    throw new KhwError("UNREACHABLE", "the connection ended with the answer, so its sender cannot be verified", {
       node: name,
       hint: "run the command again",
     });

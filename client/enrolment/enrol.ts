@@ -45,11 +45,11 @@ export async function enrolNode(
     ca: signer.ca,
     signal,
   });
-  if (changed) say("its metadata name the management CA now");
+  if (changed) say("the instance's metadata now have the management CA");
   const shown = await probeCertificate(address, options);
   if (isOf(shown, identity)) {
     await prove(address, identity, { serial: shown.serialNumber, signal });
-    return `is enrolled already: ${describe(shown.toString())}`;
+    return `already enrolled: ${describe(shown.toString())}`;
   }
   const node = await greet(address, shown, options);
   try {
@@ -57,7 +57,7 @@ export async function enrolNode(
     const answer = await node.request(nonce, signal);
     const expected = { project, zone, name, id: instance.id };
     const request = await verifyAnswer(answer, { nonce, keys, instance: expected });
-    say(`Google vouches for instance ${instance.id} of ${project}`);
+    say(`Google's token proves instance ${instance.id} of ${project}`);
     const certificate = await signer.sign(name, request);
     await node.install(certificate, signal);
     await prove(address, identity, { serial: new X509Certificate(certificate).serialNumber, signal });
@@ -81,7 +81,7 @@ async function greet(
       "WRONG_NODE",
       `its certificate is of another management CA: ${shown.issuer.replaceAll("\n", ", ")}`,
       {
-        hint: "khw-client install gives it one of this CA, over ssh",
+        hint: "run khw-client install, which gives it a certificate of this CA over ssh",
       },
     );
   }
@@ -109,7 +109,7 @@ async function greet(
 function unknownCa(error: KhwError): KhwError {
   return new KhwError("UNAUTHENTICATED", `its agent does not know this management CA: ${error.message}`, {
     node: error.node,
-    hint: "it may have another CA already (/etc/khw-agent/pki/ca.pem on the node): khw-client install gives it this one",
+    hint: "run khw-client install to replace its CA; it may have another one (/etc/khw-agent/pki/ca.pem on the node)",
     cause: error,
   });
 }

@@ -22,8 +22,8 @@ export async function readKeySet(source: string, signal: AbortSignal): Promise<K
     if (!isKeySet(keys)) throw new Error("it has no keys");
     return createLocalJWKSet(keys);
   } catch (cause) {
-    throw new KhwError("CREDENTIAL_INVALID", `${source}: is no JSON Web Key Set: ${reasonOf(cause)}`, {
-      hint: "enrolment.jwks in khw.yaml says where the keys are",
+    throw new KhwError("CREDENTIAL_INVALID", `${source}: is not a JSON Web Key Set: ${reasonOf(cause)}`, {
+      hint: "correct enrolment.jwks in khw.yaml",
       cause,
     });
   }
@@ -36,7 +36,7 @@ function isKeySet(value: unknown): value is JSONWebKeySet {
 async function readText(path: string): Promise<string> {
   return readFile(path, "utf8").catch((cause: unknown) => {
     throw new KhwError("IO_FAILED", `${path}: cannot be read: ${reasonOf(cause)}`, {
-      hint: "enrolment.jwks in khw.yaml names it",
+      hint: "correct enrolment.jwks in khw.yaml",
       cause,
     });
   });
@@ -57,8 +57,8 @@ async function fetchText(url: string, signal: AbortSignal): Promise<string> {
     return text;
   } catch (cause) {
     signal.throwIfAborted();
-    throw new KhwError("UNREACHABLE", `${url}: the keys of identity tokens cannot be had: ${reasonOf(cause)}`, {
-      hint: `${networkHint()}; enrolment.jwks may name a file instead`,
+    throw new KhwError("UNREACHABLE", `${url}: the keys of identity tokens cannot be fetched: ${reasonOf(cause)}`, {
+      hint: `${networkHint()}; or name a file in enrolment.jwks`,
       cause,
     });
   } finally {

@@ -38,7 +38,7 @@ export async function probeCertificate(
     late: ({ message, cause }) =>
       new KhwError("UNREACHABLE", message, {
         node: name,
-        hint: "is khw-agent installed there, and its port open to here?",
+        hint: "check that khw-agent is installed there and that its port can be reached from here",
         cause,
       }),
   });
@@ -52,7 +52,7 @@ async function shownCertificate(to: { host: string; port: number; servername: st
       socket.once("error", reject);
       socket.once("secureConnect", () => {
         const shown = socket.getPeerX509Certificate();
-        if (shown === undefined) reject(new Error("no certificate is shown"));
+        if (shown === undefined) reject(new Error("the server sent no certificate"));
         else resolve(shown);
       });
     });

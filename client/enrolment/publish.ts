@@ -25,7 +25,7 @@ export async function publishCa(
 ): Promise<Published> {
   for (let left = tries; ; left--) {
     const instance = await compute.get(reference, signal);
-    if (instance === undefined) throw new KhwError("COMPUTE_FAILED", `there is no instance ${reference.path}`);
+    if (instance === undefined) throw new KhwError("COMPUTE_FAILED", `the instance ${reference.path} does not exist`);
     const { fingerprint, items } = instance.metadata;
     const present = items.find(({ key }) => key === managementCaAttribute);
     if (present?.value.trim() === ca.trim()) return { instance, changed: false };

@@ -30,8 +30,8 @@ export async function verifyAnswer(
 ): Promise<SigningRequest> {
   const request = await readRequest(pem);
   if (!peer.publicKey.export({ type: "spki", format: "der" }).equals(request.spki)) {
-    throw new KhwError("WRONG_NODE", "the connection was not made with the key that a certificate is asked for", {
-      hint: "somebody may sit between here and the node; nothing was signed",
+    throw new KhwError("WRONG_NODE", "the connection was not made with the key of the signing request", {
+      hint: "check the network: another machine may intercept the connection; nothing was signed",
     });
   }
   await verifyIdentityToken(identityToken, keys, { ...instance, audience: tokenAudience(nonce, request.der) });

@@ -17,7 +17,7 @@ export interface Source {
 /** A snapshot that a node has. */
 export function nodeSource({ snapshot, nodes }: HeldSnapshot, members: readonly Member[]): Source {
   const holder = members.find(({ node, error }) => error === undefined && nodes.includes(node.address.name));
-  if (holder === undefined) throw new TypeError(`nobody has ${snapshot.id}`);
+  if (holder === undefined) throw new TypeError(`no node has ${snapshot.id}`);
   return { snapshot, nodes, read: (signal) => holder.node.etcd.read(snapshot.id, signal) };
 }
 
@@ -33,7 +33,7 @@ export async function fileSource(path: string): Promise<Source> {
     }
   } catch (error) {
     throw new KhwError("INVALID_ARGUMENT", `${path}: ${toKhwError(error).message}`, {
-      hint: "a snapshot on a node is named without a slash: `khw-client etcd snapshot list`",
+      hint: "name a snapshot on a node without a slash: `khw-client etcd snapshot list`",
       cause: error,
     });
   }

@@ -14,10 +14,10 @@ export function uncertainBeginnings(members: readonly Member[], work: readonly N
     const begun = members.find((member) => member.node === node)?.info?.etcdBegun;
     if (desired.etcd === undefined || begun === true) return [];
     const names = away.join(", ");
-    const what = `no member of etcd was begun here yet, and ${names} cannot be asked whether there is a cluster already`;
+    const what = `this node has no etcd member yet, and ${names} does not answer whether a cluster exists`;
     return new KhwError("PREFLIGHT_FAILED", what, {
       node: node.address.name,
-      hint: `bring ${names} back, then run the command again; a machine that is lost: put one with its name and address in its place`,
+      hint: `repair ${names}, or replace it by a machine with its name and address; then run the command again`,
     });
   });
 }

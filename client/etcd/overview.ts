@@ -39,19 +39,19 @@ export function unfinishedRestore({ status }: NodeEtcd): GetEtcdStatusResponse["
 
 function problemsOfNode(node: NodeEtcd): string[] {
   const { node: name, status, error } = node;
-  if (error !== undefined) return [`${name}: its agent was not heard: ${error.message}`];
+  if (error !== undefined) return [`${name}: its agent does not answer: ${error.message}`];
   const restore = unfinishedRestore(node);
   const restoring =
     restore === undefined
       ? []
       : [
-          `${name}: a restore of ${restore.snapshotId} is not finished: \`khw-client etcd restore --yes\` goes on with it`,
+          `${name}: a restore of ${restore.snapshotId} is unfinished: run \`khw-client etcd restore --yes\` to continue`,
         ];
   const member = status?.member;
   if (member === undefined) return [`${name}: etcd does not answer: ${status?.reason ?? ""}`, ...restoring];
   return [
-    ...(member.leaderId === "" ? [`${name}: it knows of no leader: less than a majority of the members is there`] : []),
-    ...(member.learner ? [`${name}: it is a learner: it has no vote yet`] : []),
+    ...(member.leaderId === "" ? [`${name}: it has no leader: fewer than a majority of the members answer`] : []),
+    ...(member.learner ? [`${name}: it is a learner and has no vote yet`] : []),
     ...member.errors.map((told) => `${name}: ${told}`),
     ...restoring,
   ];
@@ -62,7 +62,7 @@ function problemsTogether(nodes: readonly NodeEtcd[]): string[] {
   const clusters = new Set(members.map(({ clusterId }) => clusterId));
   const leaders = new Set(members.flatMap(({ leaderId }) => (leaderId === "" ? [] : leaderId)));
   return [
-    ...(clusters.size > 1 ? [`the members are of ${clusters.size} clusters: ${[...clusters].join(", ")}`] : []),
+    ...(clusters.size > 1 ? [`the members belong to ${clusters.size} clusters: ${[...clusters].join(", ")}`] : []),
     ...(leaders.size > 1 ? [`the members do not agree on the leader: ${[...leaders].join(", ")}`] : []),
   ];
 }

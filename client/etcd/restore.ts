@@ -30,7 +30,7 @@ const never = new AbortController().signal;
 const phases = [
   [RestorePhase.RESTORE_PHASE_KUBERNETES_STOPPED, "kubernetes", "its API server is stopped"],
   [RestorePhase.RESTORE_PHASE_ETCD_STOPPED, "stop", "etcd is stopped"],
-  [RestorePhase.RESTORE_PHASE_RESTORED, "data", "etcd's data are replaced; those of before are kept"],
+  [RestorePhase.RESTORE_PHASE_RESTORED, "data", "etcd's data are replaced; the old data are kept"],
   [RestorePhase.RESTORE_PHASE_ETCD_STARTED, "start", "etcd is started"],
   [RestorePhase.RESTORE_PHASE_FINISHED, "finish", "its API server is started"],
 ] as const;
@@ -51,7 +51,7 @@ export async function runRestore(run: RestoreRun, options: RunOptions): Promise<
   const { source, members } = run;
   await together(members, options, {
     id: "snapshot",
-    summary: `${source.snapshot.id} is brought there and proved`,
+    summary: `${source.snapshot.id} is copied there and verified`,
     work: (member) => bringTo(member, source, options.signal),
   });
   await holdAll(run, options);
@@ -69,7 +69,7 @@ async function holdAll(run: RestoreRun, options: RunOptions): Promise<void> {
   const request = requestOf(run, RestorePhase.RESTORE_PHASE_HELD);
   try {
     const work: Work["work"] = ({ node }) => node.etcd.advance(request, never);
-    await together(members, options, { id: "hold", summary: "nobody else may change it", work });
+    await together(members, options, { id: "hold", summary: "other operations are refused", work });
   } catch (error) {
     const given = requestOf(run, RestorePhase.RESTORE_PHASE_ABANDONED);
     // A node in a later phase refuses; there the same command continues later.
@@ -118,7 +118,7 @@ async function together(
   conclude(failed, {
     done: members.length - failed.length,
     headline: "the restore is not finished",
-    hint: "see to that, then run the same command again: it goes on from here",
+    hint: "correct this, then run the same command again; it continues from here",
   });
 }
 
@@ -130,7 +130,7 @@ export function refuseAbsent(members: readonly Member[], nodes: readonly NodeEtc
   const byNode = [...new Map(errors.map((error) => [error.node, error])).values()];
   throw several(byNode, {
     code: first.code,
-    headline: "nothing was touched: all nodes must answer, since all are restored together",
+    headline: "nothing was changed: all nodes must answer, since all are restored together",
   });
 }
 
@@ -143,7 +143,7 @@ export function confirmation({ source: { snapshot }, members }: RestoreRun): Khw
   const names = members.map(({ node }) => node.address.name).join(", ");
   return new KhwError(
     "INVALID_ARGUMENT",
-    `this replaces all that etcd on ${names} holds by ${snapshot.id} (${taken}): what was written later is gone from the cluster, and its API is away for a minute or so. What is there now is kept aside on each node. Secrets in it can be read only if encryption-config.yaml still has the keys of when it was taken`,
-    { hint: "if that is what you want, give --yes" },
+    `this replaces all data of etcd on ${names} by ${snapshot.id} (${taken}). Later writes are lost, and the API is away for about a minute. Each node keeps its present data aside. Secrets in the snapshot can be read only if encryption-config.yaml still has the keys of its time`,
+    { hint: "give --yes to confirm" },
   );
 }

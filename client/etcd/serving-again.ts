@@ -29,8 +29,8 @@ export async function servingAgain(
     if (errors.length === 0) return { reached: undefined };
     const failure = several(errors, {
       code: "VERIFY_FAILED",
-      headline: "etcd is restored, and these API servers are not well yet",
-      hint: "see `khw-client status` and `khw-client doctor`",
+      headline: "etcd is restored, but these API servers are not healthy yet",
+      hint: "run `khw-client status` and `khw-client doctor`",
     });
     return { seen: failure.message, cause: failure };
   };

@@ -40,17 +40,19 @@ function isCopy({ origin }: Snapshot): boolean {
  * the same cluster: etcd was then emptied in between, and the user must name the snapshot
  */
 export function chooseSnapshot(held: readonly HeldSnapshot[], name: string): HeldSnapshot {
-  const hint = "`khw-client etcd snapshot list` shows those that there are; a file is given as ./FILE";
+  const hint = "run `khw-client etcd snapshot list` for the names; give a file as ./FILE";
   if (name !== "latest") {
     const found = held.find(({ snapshot }) => snapshot.id === name);
     if (found !== undefined) return found;
-    throw new KhwError("INVALID_ARGUMENT", `no node has a proved snapshot ${name}`, { hint });
+    throw new KhwError("INVALID_ARGUMENT", `no node has a verified snapshot ${name}`, { hint });
   }
   const taken = held.filter(({ snapshot }) => snapshot.node !== "");
   const newest = taken.at(-1);
   if (newest === undefined) {
     const what =
-      held.length === 0 ? "no node has a proved snapshot" : "the proved snapshots are all of files: name one";
+      held.length === 0
+        ? "no node has a verified snapshot"
+        : "all verified snapshots come from files: name one of them";
     throw new KhwError("INVALID_ARGUMENT", what, { hint });
   }
   const { clusterId, revision, id } = newest.snapshot;
@@ -62,9 +64,9 @@ export function chooseSnapshot(held: readonly HeldSnapshot[], name: string): Hel
   ];
   throw new KhwError(
     "INVALID_ARGUMENT",
-    `the newest snapshot ${now} holds less than the older ${before}: etcd was emptied`,
+    `the newest snapshot ${now} has less than the older ${before}: etcd was emptied in between`,
     {
-      hint: `name the one that you want: \`khw-client etcd restore ${fuller.snapshot.id}\``,
+      hint: `name a snapshot: \`khw-client etcd restore ${fuller.snapshot.id}\``,
     },
   );
 }

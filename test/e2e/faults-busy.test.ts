@@ -14,7 +14,7 @@ t.test("one controller that is late", async (t) => {
     const result = await bootstrap();
     failsWith(t, result, "PARTIAL", [
       // Silence, or the kernel's word that nobody answers to the address: whichever comes first.
-      /^ {2}controller-2: .*agent at 10\.240\.0\.12:7443.*(does not answer in time|EHOSTUNREACH).* \(.+\)$/m,
+      /^ {2}controller-2: .*agent at 10\.240\.0\.12:7443.*(did not answer in time|EHOSTUNREACH).* \(.+\)$/m,
       /^hint: .*run the command again/m,
     ]);
     for (const name of ["controller-0", "controller-1"]) {
@@ -55,7 +55,7 @@ t.test("one controller that is late", async (t) => {
     first.interrupt();
     const left = await first.ended;
     t.equal(left.code, 130, left.stderr);
-    t.match(left.stdout, /detached: the agents finish what they have begun; run the command again to attach/);
+    t.match(left.stdout, /detached: the agents finish their work; run the command again to attach/);
 
     const { code, stdout, stderr } = await bootstrap();
     t.equal(code, 0, stderr);

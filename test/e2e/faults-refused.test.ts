@@ -26,7 +26,7 @@ t.test("what is refused before anything is touched", async (t) => {
     { kind, said }: { readonly kind: ErrorCode; readonly said: readonly RegExp[] },
   ): Promise<void> => {
     failsWith(t, attempt, kind, [...said, /^hint: .|\(.+\)$/m]);
-    t.strictSame(await state(), fresh, "nothing was touched");
+    t.strictSame(await state(), fresh, "nothing was changed");
   };
 
   await scenario(t, "arguments and khw.yaml that cannot be meant", async (t) => {
@@ -79,7 +79,7 @@ t.test("what is refused before anything is touched", async (t) => {
       await spoilt(folder);
       failsWith(t, await bootstrap("--credentials", folder), "CREDENTIAL_INVALID", [said, /^hint: ./m]);
     }
-    t.strictSame(await state(), fresh, "nothing was touched");
+    t.strictSame(await state(), fresh, "nothing was changed");
   });
 
   await scenario(t, "a caller who may not", async (t) => {
@@ -119,7 +119,7 @@ t.test("what is refused before anything is touched", async (t) => {
     for (const [identity, kind, said] of callers) {
       failsWith(t, await bootstrap(...identity), kind, [said, /hint: |\(.+\)$/m]);
     }
-    t.strictSame(await state(), fresh, "nothing was touched");
+    t.strictSame(await state(), fresh, "nothing was changed");
     const told = await journal(node(0));
     t.match(told, /refused a connection from 10\.240\.0\.1: the caller's certificate expired at 20/);
     t.match(told, /refused a connection from 10\.240\.0\.1: the caller presents no certificate/);
@@ -153,7 +153,7 @@ t.test("what is refused before anything is touched", async (t) => {
     t.equal((await workstation.khw(["plan", "--nodes", "controller-0,1,2"])).code, 2);
     t.equal(await agentOf(), agent, "the same agent serves when the metadata server is back");
     t.match(await node(1).must(["systemctl", "status", "khw-agent.service"]), /Status: "serving"/);
-    t.strictSame(await state(), fresh, "nothing was touched");
+    t.strictSame(await state(), fresh, "nothing was changed");
   });
 
   await scenario(
@@ -181,7 +181,7 @@ t.test("what is refused before anything is touched", async (t) => {
       const before = await state();
       const attempt = await bootstrap();
       failsWith(t, attempt, "PREFLIGHT_FAILED", [
-        /^nothing was touched/,
+        /^nothing was changed/,
         ...ports.map((port) => new RegExp(`controller-0: .*port ${port} is taken by systemd-socket.* \\(pid \\d+\\)`)),
         /controller-1: .*\/var\/lib\/kubernetes has [01] MiB left, \d+ are needed/,
         /controller-2: .*its clock is (89|90|91) s ahead of that of controller-0 \(.*timedatectl/,
@@ -189,7 +189,7 @@ t.test("what is refused before anything is touched", async (t) => {
           (n) => new RegExp(`controller-${n}: .*etcd has no healthy majority: .*10\\.240\\.0\\.12:2379`),
         ),
       ]);
-      t.strictSame(await state(), before, "nothing was touched");
+      t.strictSame(await state(), before, "nothing was changed");
 
       await first.must(["systemctl", "stop", ...ports.map((port) => `taken-${port}.service`)]);
       await second.must(["umount", "/var/lib/kubernetes"]);

@@ -71,7 +71,7 @@ t.test("install brings the agent to machines that run nothing of khw's yet", asy
     const result = await install();
     t.equal(result.code, 3, result.stdout + result.stderr);
     t.match(result.stderr, /^controller-1: ssh: .*10\.240\.0\.11/m);
-    t.match(result.stderr, /1 of 3 nodes not done: controller-1\nhint: /);
+    t.match(result.stderr, /1 of 3 nodes failed: controller-1\nhint: /);
     for (const node of [first, last]) {
       t.match(result.stdout, new RegExp(`^${node.name}: khw-agent .* runs$`, "m"));
       t.match(await whoAnswers(testbed, node, pki), /TLSv1\.3[^]*Verification: OK/);

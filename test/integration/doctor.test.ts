@@ -93,7 +93,7 @@ t.test("agents that are well: nothing is said of them, and what cannot be known 
   );
   t.equal(report.code, 1);
   const agents = report.findings.find(({ subject }) => subject === "agents");
-  t.match(agents, { severity: "warning", message: /^1\.2\.3 on .* where this client is / });
+  t.match(agents, { severity: "warning", message: /^1\.2\.3 on .* but this client is / });
 });
 
 t.test("what is wrong on nodes is found, ranked and has a remedy", async (t) => {
@@ -240,6 +240,6 @@ t.test("an agent that hangs costs its deadline, not the others' answers; text te
   t.match(client.out(), /^error +controller-1: khw-agent: /m);
   t.match(client.out(), /^ +remedy: /m);
   t.match(client.out(), "passed   controller-2: its agent answers\n");
-  t.match(client.out(), /^not run {2}controller-1: its components stay up: its agent does not answer$/m);
+  t.match(client.out(), /^not run {2}controller-1: its components do not crash: its agent does not answer$/m);
   t.match(client.out(), /\d+ checks: \d+ passed; \d+ errors?, \d+ warnings?, \d+ notes?; \d+ checks could not run\n$/);
 });

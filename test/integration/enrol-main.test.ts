@@ -153,13 +153,13 @@ t.test("an agent with nothing but its package is enrolled, and goes on as the ag
 
   t.match(
     await runEnrol(),
-    /^controller-0: its metadata name the management CA now\ncontroller-0: Google vouches for instance \d+ of khw-testbed\ncontroller-0: enrolled: CN=controller-0, O=khw:agent, valid until \d{4}-\d\d-\d\d\n$/,
+    /^controller-0: the instance's metadata now have the management CA\ncontroller-0: Google's token proves instance \d+ of khw-testbed\ncontroller-0: enrolled: CN=controller-0, O=khw:agent, valid until \d{4}-\d\d-\d\d\n$/,
   );
   t.match(await askInfo(), { agentVersion: "1.2.3", identity: { name: "controller-0", project: "khw-testbed" } });
   t.same((await readdir(own)).sort(), ["agent-key.pem", "agent.pem", "ca.pem"]);
   for (const path of Object.values(files)) t.equal((await stat(path)).mode & 0o777, 0o600);
-  t.match(await runEnrol(), /^controller-0: is enrolled already: /);
-  t.match(await runEnrol("renew"), /^controller-0: its certificate is not due yet\n$/);
+  t.match(await runEnrol(), /^controller-0: already enrolled: /);
+  t.match(await runEnrol("renew"), /^controller-0: its certificate is not due for renewal yet\n$/);
 
   // Each change of the files by hand is taken up without a restart, too.
   const authority = await readAuthority(pki);

@@ -63,14 +63,17 @@ function identityIn(folder: string) {
 t.test("an agent without a certificate is enrolled by the CA in its instance's metadata", async (t) => {
   const { agent, folder, enrol, said } = await open(t);
   t.match(await enrol(), /^enrolled: CN=controller-0, O=khw:agent, valid until \d{4}-\d\d-\d\d$/);
-  t.same(said, ["its metadata name the management CA now", "Google vouches for instance 4711 of khw-testbed"]);
+  t.same(said, [
+    "the instance's metadata now have the management CA",
+    "Google's token proves instance 4711 of khw-testbed",
+  ]);
   t.ok(agent.enrolled);
   await run("openssl", ["verify", "-CAfile", join(folder, "ca.pem"), agent.paths.certificate]);
   t.equal((await stat(agent.paths.key)).mode & 0o777, 0o600);
   t.match(agent.metadata().items[0], { key: "startup-script", value: "true" }, "what else is there stays");
 
   const certificate = await readFile(agent.paths.certificate, "utf8");
-  t.match(await enrol(), /^is enrolled already: /);
+  t.match(await enrol(), /^already enrolled: /);
   t.equal(await readFile(agent.paths.certificate, "utf8"), certificate);
 });
 

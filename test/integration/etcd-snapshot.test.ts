@@ -30,7 +30,7 @@ t.test("a snapshot is proved anew on every node that has it", async (t) => {
   const { run } = await start(t);
   const { code, out } = await run("verify");
   t.equal(code, 0);
-  t.match(out, /^good: on controller-0, proved.*\ngood: on controller-1, proved/);
+  t.match(out, /^good: on controller-0, verified.*\ngood: on controller-1, verified/);
 });
 
 t.test("when one node is away, the others prove it, and the exit code is 3", async (t) => {
@@ -38,7 +38,7 @@ t.test("when one node is away, the others prove it, and the exit code is 3", asy
   await agents[1]?.stop();
   const { code, out, err } = await run("verify");
   t.equal(code, 3);
-  t.match(out, /^good: on controller-0, proved/);
+  t.match(out, /^good: on controller-0, verified/);
   t.match(err, /controller-1/);
 });
 

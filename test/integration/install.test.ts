@@ -133,7 +133,7 @@ t.test("one node is unreachable: the others are done, and the exit code says par
   const nodes = "controller-0=127.0.0.2,controller-1=127.0.0.9,controller-2=127.0.0.3";
   await t.rejects(tryInstall({ nodes, context: watched }), {
     code: "PARTIAL",
-    message: "1 of 3 nodes not done: controller-1",
+    message: "1 of 3 nodes failed: controller-1",
   });
   t.match(watched.said(), /^controller-1: ssh: .*127\.0\.0\.9.* Connection refused\nhint: .*firewall/m);
   t.match(watched.said(), /^controller-0: new identity, since there is none yet: CN=controller-0, O=khw:agent, valid/m);

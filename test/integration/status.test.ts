@@ -90,7 +90,7 @@ t.test("what is wrong is told of with its remedy, and the exit code is 1", async
   t.match(out, "khw-client diff controller-1 shows it; the policy is to report only");
   t.match(
     out,
-    /✖ controller-2: khw-agent: no connection to the agent at 127\.0\.0\.1:.*\n {4}hint: is khw-agent running/,
+    /✖ controller-2: khw-agent: no connection to the agent at 127\.0\.0\.1:.*\n {4}hint: check that khw-agent runs/,
   );
   t.match(out, /^controller-2 +does not answer$/m);
 });
@@ -152,11 +152,11 @@ t.test("wide tells more", async (t) => {
   t.notMatch(client.out(), "controller-1");
 });
 
-t.test("a node that is none of the cluster's is refused", async (t) => {
+t.test("a node that is not one of the cluster's is refused", async (t) => {
   const cluster = await start(t);
   await t.rejects(cluster.client(["status", "controller-7"]).code, {
     code: "INVALID_ARGUMENT",
-    hint: "these are: controller-0, controller-1, controller-2",
+    hint: "the nodes are: controller-0, controller-1, controller-2",
   });
   await t.rejects(cluster.client(["logs", "-o", "yaml"]).code, {
     code: "INVALID_ARGUMENT",

@@ -31,7 +31,7 @@ t.test("a cluster of cfssl's certificates, and of cfssl's and khw's together", a
   await t.test("a plan with a folder without any imagines them all, and writes none", async (t) => {
     const { code, stdout, stderr } = await workstation.khw(["plan", ...nodes, "--credentials", empty]);
     t.equal(code, 2, stderr);
-    t.match(stdout, `workstation: credentials: none is in ${empty}: 19 files would be made\n`);
+    t.match(stdout, `workstation: credentials: ${empty} has no credentials: 19 files would be made\n`);
     t.match(stdout, "controller-1: credential/ca.pem: is missing\n");
     await t.rejects(stat(empty), { code: "ENOENT" });
   });

@@ -22,20 +22,20 @@ const config = await configOf("controller-0=192.0.2.1");
 
 t.test("bootstrap without nodes makes nothing", async (t) => {
   const refused = bootstrap(await configOf(), silent, { output, allowDowngrade: false });
-  await t.rejects(refused, { code: "INVALID_ARGUMENT", message: "no nodes are named" });
+  await t.rejects(refused, { code: "INVALID_ARGUMENT", message: "no nodes are given" });
   t.same(await readdir(folder), []);
 });
 
 t.test("pki renew of nothing, of an authority, of what is not there, and of all and some", async (t) => {
   const renew = (all: boolean, ...names: readonly string[]) => pkiRenew(config, silent, { output, names, all });
   const code = "INVALID_ARGUMENT";
-  await t.rejects(renew(false), { code, message: "pki renew: no certificate is named" });
-  await t.rejects(renew(false, "ca"), { code, message: /ca is an authority/ });
-  await t.rejects(renew(false, "admin"), { code, message: /admin\.pem is none of the folder's certificates/ });
-  await t.rejects(renew(true, "admin"), { code, message: /--all leaves nothing to name, and admin is named/ });
+  await t.rejects(renew(false), { code, message: "pki renew: no certificate is given" });
+  await t.rejects(renew(false, "ca"), { code, message: /ca is a CA/ });
+  await t.rejects(renew(false, "admin"), { code, message: /folder has no certificate admin\.pem/ });
+  await t.rejects(renew(true, "admin"), { code, message: /--all cannot be combined with names \(admin\)/ });
 });
 
-t.test("etcd defrag with what is no percentage, nothing but blanks too", async (t) => {
+t.test("etcd defrag with what is not a percentage, nothing but blanks too", async (t) => {
   for (const threshold of ["much", "", " ", "101"]) {
     const refused = etcdDefrag(config, silent, { output, threshold });
     await t.rejects(refused, { code: "INVALID_ARGUMENT", message: /^--threshold: / }, threshold);

@@ -9,7 +9,7 @@ t.test("a connection that failed without a reason says so", (t) => {
     const error = Object.assign(new Error(details), { code: status.UNAVAILABLE, details, metadata: new Metadata() });
     const { code, message } = nodeError(address, error);
     t.equal(code, "UNREACHABLE");
-    t.equal(message, "no connection to the agent at 10.240.0.10:7443: no reason was given");
+    t.equal(message, "no connection to the agent at 10.240.0.10:7443: no reason given");
   }
   t.end();
 });

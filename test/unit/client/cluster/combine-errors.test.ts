@@ -29,13 +29,13 @@ t.test("nodes with the same error share a line", async (t) => {
   );
   t.throws(() => refuseFindings([busy, absent, ...others]), {
     message:
-      "nothing was touched:\n  controller-0, controller-1, controller-2: jane is at it (wait)\n  controller-1: no answer",
+      "nothing was changed:\n  controller-0, controller-1, controller-2: jane is at it (wait)\n  controller-1: no answer",
   });
 });
 
 t.test("every finding is in one error, with the code of the first", async (t) => {
   t.throws(() => refuseFindings([busy, absent]), {
     code: "BUSY",
-    message: "nothing was touched:\n  controller-0: jane is at it (wait)\n  controller-1: no answer",
+    message: "nothing was changed:\n  controller-0: jane is at it (wait)\n  controller-1: no answer",
   });
 });

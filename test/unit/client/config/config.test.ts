@@ -192,12 +192,12 @@ t.test("durations are milliseconds", async (t) => {
 
 const refused: readonly [title: string, text: string, message: string, hint?: string][] = [
   ["no YAML", "nodes: [a\nkubernetes: {}", "khw.yaml:2:1: "],
-  ["a doubled key", "cluster:\n  name: a\n  name: b\n", "khw.yaml:3:3: this key stands there twice"],
+  ["a doubled key", "cluster:\n  name: a\n  name: b\n", "khw.yaml:3:3: this key is repeated"],
   ["two documents", "nodes: a\n---\nnodes: b\n", "khw.yaml:2:1: "],
   [
     "a tag",
     "cluster: {name: !!binary YQ==}",
-    "khw.yaml:1:26: cluster.name: the tag tag:yaml.org,2002:binary has no meaning here",
+    "khw.yaml:1:26: cluster.name: the tag tag:yaml.org,2002:binary is not supported",
   ],
   [
     "an unknown key",
@@ -209,17 +209,17 @@ const refused: readonly [title: string, text: string, message: string, hint?: st
     "an unknown key far from all",
     "zzzzzzzz: 1",
     "khw.yaml:1:1: zzzzzzzz: there is no such key",
-    "known here: nodes, kubernetes, cluster, etcd, credentials, pki, management, enrolment, supervision, loadBalancer, gce, timeouts",
+    "known keys: nodes, kubernetes, cluster, etcd, credentials, pki, management, enrolment, supervision, loadBalancer, gce, timeouts",
   ],
   [
     "a worker whose certificate would be another's",
     "pki: {workers: {kube-proxy: []}}",
-    "khw.yaml:1:17: pki.workers.kube-proxy: \"kube-proxy\" cannot be a worker's name: kube-proxy.pem is another file of the cluster's",
+    'khw.yaml:1:17: pki.workers.kube-proxy: "kube-proxy" is not a valid name for a worker: kube-proxy.pem is another file of the cluster',
   ],
   [
     "a worker whose certificate would be another's key",
     "pki: {workers: {admin-key: []}}",
-    "khw.yaml:1:17: pki.workers.admin-key: \"admin-key\" cannot be a worker's name: admin-key.pem is another file of the cluster's",
+    'khw.yaml:1:17: pki.workers.admin-key: "admin-key" is not a valid name for a worker: admin-key.pem is another file of the cluster',
   ],
   [
     "a worker's address that is none",
@@ -231,11 +231,16 @@ const refused: readonly [title: string, text: string, message: string, hint?: st
     "pki: {extraNames: ['*.example.com']}",
     'khw.yaml:1:20: pki.extraNames[0]: "*.example.com" is neither an IP address nor a DNS name',
   ],
-  ["days that are none", "pki: {days: 0}", 'khw.yaml:1:13: pki.days: "0" is not a number of days', "from 1 to 36500"],
+  [
+    "days that are none",
+    "pki: {days: 0}",
+    'khw.yaml:1:13: pki.days: "0" is not a number of days',
+    "give a number from 1 to 36500",
+  ],
   [
     "an algorithm that there is not",
     "pki: {algorithm: ed25519}",
-    'khw.yaml:1:18: pki.algorithm: "ed25519" is none of rsa, ecdsa',
+    'khw.yaml:1:18: pki.algorithm: "ed25519" is not one of rsa, ecdsa',
   ],
   [
     "an unknown component",
@@ -299,7 +304,7 @@ const refused: readonly [title: string, text: string, message: string, hint?: st
   [
     "a program that is not installed",
     "kubernetes: {sha256: {kubelet: abc}}",
-    'khw.yaml:1:23: kubernetes.sha256.kubelet: "kubelet" is no program that khw installs',
+    'khw.yaml:1:23: kubernetes.sha256.kubelet: "kubelet" is not a program that khw installs',
   ],
   [
     "a flag with dashes",
@@ -314,7 +319,7 @@ const refused: readonly [title: string, text: string, message: string, hint?: st
   [
     "a choice that is none",
     "loadBalancer: gcp",
-    'khw.yaml:1:15: loadBalancer: "gcp" is none of gce, none',
+    'khw.yaml:1:15: loadBalancer: "gcp" is not one of gce, none',
     "did you mean gce?",
   ],
   [
@@ -324,7 +329,7 @@ const refused: readonly [title: string, text: string, message: string, hint?: st
   ],
   ["a duration that is none", "timeouts: {node: 10}", 'khw.yaml:1:18: timeouts.node: "10" is not a duration'],
   ["a duration of nothing", "timeouts: {node: 0s}", 'khw.yaml:1:18: timeouts.node: "0s" is not between 1ms and 24h'],
-  ["a project that is none", "gce: {project: A/../b}", 'khw.yaml:1:16: gce.project: "A/../b" is no project\'s id'],
+  ["a project that is none", "gce: {project: A/../b}", 'khw.yaml:1:16: gce.project: "A/../b" is not a project id'],
   [
     "a resource's name that is none",
     "gce: {targetPool: a/b}",
@@ -347,13 +352,17 @@ const refused: readonly [title: string, text: string, message: string, hint?: st
     "khw.yaml:1:19: nodes[0].hots: there is no such key",
     "did you mean host?",
   ],
-  ["a doubled node", "nodes: [a, b, {name: a}]", 'khw.yaml:1:15: nodes[2]: "a" stands there twice'],
+  ["a doubled node", "nodes: [a, b, {name: a}]", 'khw.yaml:1:15: nodes[2]: "a" is repeated'],
   [
     "a doubled address",
     "nodes: [{name: a, internalIp: 10.0.0.1}, {name: b, internalIp: 10.0.0.1}]",
     "khw.yaml:1:42: nodes[1]: b has the internal address of a",
   ],
-  ["an anchor that is not there", "cluster: {name: *nothing}", "khw.yaml:1:17: cluster.name: there is no such anchor"],
+  [
+    "an anchor that is not there",
+    "cluster: {name: *nothing}",
+    "khw.yaml:1:17: cluster.name: this anchor does not exist",
+  ],
 ];
 
 t.test("what khw.yaml may not say is refused with its line, its column and its key", async (t) => {
@@ -371,7 +380,7 @@ t.test("everything wrong is told at once, with what is wrong in flags", async (t
     "--nodes": "a,a",
   });
   t.same(error.message.split("\n"), [
-    '--nodes: "a" stands there twice',
+    '--nodes: "a" is repeated',
     "  a,a",
     "    ^",
     'khw.yaml:1:23: kubernetes.version: "1.21" is not a Kubernetes release (for example v1.21.0)',
@@ -429,7 +438,7 @@ t.test("the load balancer is the lab's, with the configuration's names", async (
   const { config: nowhere } = await load("gce: {project: my-project}");
   t.throws(() => loadBalancerConfig(nowhere, instances), {
     code: "CONFIG_INVALID",
-    message: "gce.region is not known",
+    message: "gce.region is unknown",
   });
 });
 
@@ -460,7 +469,7 @@ t.test("etcd is khw's, but where another is named or khw.yaml says so", async (t
   t.equal(await etcdOf("cluster: {etcdServers: 'https://192.0.2.1:2379'}"), undefined);
   await t.rejects(load("etcd: {mode: managed}\ncluster: {etcdServers: 'https://192.0.2.1:2379'}"), {
     code: "CONFIG_INVALID",
-    message: /etcd\.mode is managed, and cluster\.etcdServers names another/,
+    message: /etcd\.mode is managed, but cluster\.etcdServers names another/,
   });
   const snapshots = async (text: string) => (await etcdOf(`etcd: {snapshots: ${text}}`))?.snapshots;
   t.match(await snapshots("{interval: 90s, keep: 3, bucket: my-bucket}"), {

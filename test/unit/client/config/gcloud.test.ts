@@ -49,7 +49,7 @@ t.test("gcloud's order: its variables, then its active configuration, then GOOGL
     [
       { GOOGLE_CLOUD_PROJECT: "some-app-456" },
       { project: "my-lab-123" },
-      /project is my-lab-123 \(gcloud's configuration lab\), though GOOGLE_CLOUD_PROJECT names "some-app-456"/,
+      /project is my-lab-123 \(gcloud's configuration lab\); GOOGLE_CLOUD_PROJECT names "some-app-456"/,
     ],
     [{ GOOGLE_CLOUD_PROJECT: "my-lab-123" }, { project: "my-lab-123" }, undefined],
     [{ CLOUDSDK_CORE_PROJECT: "my-env-1" }, { project: "my-env-1" }, undefined],
@@ -86,16 +86,19 @@ t.test("gcloud's order: its variables, then its active configuration, then GOOGL
 t.test("a configuration that is not there is an error that names it, and no other project is taken", async (t) => {
   const CLOUDSDK_CONFIG = await gcloudFolder({ lab }, "gone");
   const cases: readonly [env: Environment, message: RegExp][] = [
-    [{ CLOUDSDK_ACTIVE_CONFIG_NAME: "lba" }, /no configuration "lba", which CLOUDSDK_ACTIVE_CONFIG_NAME names/],
-    [{ CLOUDSDK_ACTIVE_CONFIG_NAME: "Lab" }, /no configuration "Lab"/],
-    [{ CLOUDSDK_ACTIVE_CONFIG_NAME: "../../etc/passwd" }, /no configuration "\.\.\/\.\.\/etc\/passwd"/],
-    [{}, /no configuration "gone", which .*active_config names/],
+    [
+      { CLOUDSDK_ACTIVE_CONFIG_NAME: "lba" },
+      /CLOUDSDK_ACTIVE_CONFIG_NAME names the gcloud configuration "lba", which does not exist/,
+    ],
+    [{ CLOUDSDK_ACTIVE_CONFIG_NAME: "Lab" }, /the gcloud configuration "Lab", which does not exist/],
+    [{ CLOUDSDK_ACTIVE_CONFIG_NAME: "../../etc/passwd" }, /the gcloud configuration "\.\.\/\.\.\/etc\/passwd"/],
+    [{}, /active_config names the gcloud configuration "gone"/],
   ];
   for (const [env, message] of cases) {
     const config = await load({ CLOUDSDK_CONFIG, GOOGLE_CLOUD_PROJECT: "some-app-456", ...env });
     const error = refusal(() => computeConnection(config));
     t.equal(error.code, "CONFIG_INVALID");
-    t.match(error.message, /^gce\.project is not known: /);
+    t.match(error.message, /^gce\.project is unknown: /);
     t.match(error.message, message);
     t.match(error.hint, /gcloud config configurations list/);
   }
@@ -110,7 +113,7 @@ t.test("a value that cannot be one, and a zone outside the region, are named wit
   const bad = await load({ CLOUDSDK_CONFIG, CLOUDSDK_CORE_PROJECT: "my lab" });
   t.match(
     refusal(() => computeConnection(bad)).message,
-    /project of CLOUDSDK_CORE_PROJECT: "my lab" is no project's id/,
+    /project of CLOUDSDK_CORE_PROJECT: "my lab" is not a project id/,
   );
   const elsewhere = await load({ CLOUDSDK_CONFIG, CLOUDSDK_COMPUTE_REGION: "europe-west1" });
   t.match(
@@ -134,8 +137,8 @@ const forms: readonly string[] = [
 const refusedForms: readonly [text: string, message: RegExp][] = [
   ["project = my-lab-123\n", /:1: no \[section\]/],
   ["[core]\nproject\n", /:2: the line is neither/],
-  ["[core]\nproject = a\nPROJECT = b\n", /:3: PROJECT is there twice/],
-  ["[core]\n[compute]\n[core]\n", /:3: the section \[core\] is there twice/],
+  ["[core]\nproject = a\nPROJECT = b\n", /:3: PROJECT is repeated/],
+  ["[core]\n[compute]\n[core]\n", /:3: the section \[core\] is repeated/],
 ];
 
 t.test("gcloud's files are read as Python's configparser reads them", async (t) => {

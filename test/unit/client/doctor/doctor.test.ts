@@ -41,7 +41,7 @@ t.test("findings are ranked; a check that fails or hangs says why and holds up n
   const text = reportText(results, { paint: (_, plain) => plain, verbose: true });
   t.match(text, "error    controller-0: nginx: b\n         remedy: mend it\n");
   t.match(text, "not run  controller-0: three: nobody is there\n");
-  t.match(text, "not run  controller-0: four: it was not done after 0.1 s\n");
+  t.match(text, "not run  controller-0: four: it did not end within 0.1 s\n");
   t.match(text, "passed   controller-0: two\n");
   t.match(text, /5 checks: 1 passed; 2 errors, 1 warning, 1 note; 2 checks could not run\n$/);
 });
@@ -76,10 +76,10 @@ const backends: readonly [
   ["a healthy node that is UNHEALTHY: the firewall", "UNHEALTHY", well, "error", /do not reach it/],
   ["an ill node that is HEALTHY", "HEALTHY", ill, "warning", /nginx/],
   ["an ill node that is UNHEALTHY", "UNHEALTHY", ill, "warning", /nginx is not healthy/],
-  ["a node without its agent that serves", "HEALTHY", undefined, "note", /only its agent/],
+  ["a node without its agent that serves", "HEALTHY", undefined, "note", /but its agent/],
   ["a node that is away", "UNHEALTHY", undefined, "warning", /agent does not answer/],
   ["a node that is not in the pool", "MISSING", well, "error", /target pool/],
-  ["a pool that nothing leads to", "UNKNOWN", well, "warning", /nothing about it/],
+  ["a pool that nothing leads to", "UNKNOWN", well, "warning", /no health for it/],
 ];
 
 for (const [what, state, said, severity, words] of backends) {
@@ -101,7 +101,7 @@ t.test("agents of several versions, or of another than the client's", async (t) 
   t.strictSame(agentVersions(nodes(["1.0.0", "v1"], ["1.0.0", "v1"]), "1.0.0"), []);
   t.match(agentVersions(nodes(["1.0.0", "v1"], ["1.1.0", "v1"]), "1.0.0"), [
     { message: "differ among the nodes: 1.0.0 on controller-0; 1.1.0 on controller-1" },
-    { message: "1.1.0 on controller-1, where this client is 1.0.0" },
+    { message: "1.1.0 on controller-1, but this client is 1.0.0" },
   ]);
 });
 

@@ -41,7 +41,7 @@ t.test("a node is drained until the health check agrees, and taken back in; both
   }
   for (const _ of [1, 2]) t.equal(await undrainNodes(cluster, context, { output, nodes: ["controller-1"] }), 0);
   t.strictSame(cluster.log, ["controller-1 drained", "controller-1 undrained"]);
-  t.match(lines[0], "controller-1: drain: leaves the rotation");
+  t.match(lines[0], "controller-1: drain: node is being drained");
 });
 
 t.test("a drain that would leave nobody to serve is refused with the reasons, unless forced", async (t) => {
@@ -54,7 +54,7 @@ t.test("a drain that would leave nobody to serve is refused with the reasons, un
   t.match(error, {
     code: "PREFLIGHT_FAILED",
     message:
-      "no other node with a healthy API server would be in rotation: controller-0 is drained; controller-2's kube-apiserver is not healthy (/readyz answers 500)",
+      "no other node would serve: controller-0 is drained; controller-2's kube-apiserver is not healthy (/readyz answers 500)",
     hint: /--force/,
   });
   t.strictSame(cluster.log, []);
@@ -69,7 +69,7 @@ t.test("a node that the agent or the load balancer knows nothing good of does no
   node(cluster, 2).stuck = "UNHEALTHY";
   const drained = drainNodes(cluster, terminal().context, { output, nodes: ["controller-0"], force: false });
   await t.rejects(drained, {
-    message: /controller-1 is not reached \(no answer\); Google's health check says UNHEALTHY of controller-2$/,
+    message: /controller-1 cannot be reached \(no answer\); Google's health check reports UNHEALTHY for controller-2$/,
   });
 });
 
@@ -80,7 +80,7 @@ t.test("a health check that does not agree in time is an error that says what it
     code: "TIMEOUT",
     node: "controller-1",
     step: "drain",
-    message: "Google's health check still says HEALTHY after 1 s",
+    message: "Google's health check still reports HEALTHY after 1 s",
   });
 });
 
@@ -88,15 +88,15 @@ t.test("without a load balancer nobody is asked, and that is said", async (t) =>
   const cluster = await createFakeCluster(names, false);
   const { context, lines } = terminal();
   t.equal(await drainNodes(cluster, context, { output, nodes: ["controller-0,1"], force: false }), 0);
-  t.match(lines.at(-1), /answer the health check with 503; .* nobody was asked/);
+  t.match(lines.at(-1), /answer the health check with 503; .* its view was not checked/);
 });
 
-t.test("a name that is none of the cluster's is refused with those that are", async (t) => {
+t.test("a name that is not one of the cluster's is refused with those that are", async (t) => {
   const cluster = await createFakeCluster(names);
   await t.rejects(drainNodes(cluster, terminal().context, { output, nodes: ["controller-7"], force: false }), {
     code: "INVALID_ARGUMENT",
-    message: "controller-7 is none of the cluster's nodes",
-    hint: "these are: controller-0, controller-1, controller-2",
+    message: "controller-7 is not a node of the cluster",
+    hint: "the nodes are: controller-0, controller-1, controller-2",
   });
 });
 
@@ -126,7 +126,7 @@ t.test("a node that was drained before stays so, and is told of", async (t) => {
   t.strictSame(cluster.log, ["controller-1 kube-apiserver restarted while drained"]);
   t.ok(
     lines.includes(
-      "controller-1 was drained before, and stays so: khw-client undrain controller-1 takes it back into rotation",
+      "controller-1 was drained before, and stays drained: run khw-client undrain controller-1 to undrain it",
     ),
   );
 });
@@ -147,7 +147,7 @@ t.test("an API server that does not come back stays out of rotation, and the oth
   t.equal(error.code, "PARTIAL");
   t.match(
     formatError(error),
-    "see its journal; it stays drained: when its API server is well, `khw-client undrain controller-1`",
+    "see its journal; it stays drained: when its API server is healthy, run `khw-client undrain controller-1`",
   );
   t.match(formatError(error), "controller-2: skipped because controller-1 failed; this node is unchanged");
   t.ok(broken.drained);
@@ -195,7 +195,7 @@ t.test("etcd is not restarted when its quorum would be lost", async (t) => {
   t.equal(await restartNodes(cluster, terminal().context, etcd), 0);
   node(cluster, 2).well = false;
   await t.rejects(restartNodes(cluster, terminal().context, etcd), {
-    message: "etcd would lose its quorum: 1 of 3 members would be left healthy",
+    message: "etcd would lose its quorum: 1 of 3 members would stay healthy",
   });
 });
 

@@ -57,7 +57,7 @@ t.test("what cannot be rotated is refused by its place, and no key is told", asy
   const cases: Readonly<Record<string, RegExp>> = {
     [lab.replace("aescbc:", "kms:")]: /providers\[0\]\.kms: has its keys elsewhere/,
     [lab.replace("aescbc:", "rot13:")]: /providers\[0\]: is no provider that khw knows/,
-    [lab.replace("EncryptionConfig", "Secret")]: /kind: is none of/,
+    [lab.replace("EncryptionConfig", "Secret")]: /kind: is not one of/,
     [lab.replace("- secrets", "- events").replace(/- aescbc:[^]*- identity: {}\n  - res/, "- identity: {}\n  - res")]:
       /encrypts nothing/,
     [lab.replace("name: key1", "nome: key1")]: /keys\[0\]: has no name or no secret/,

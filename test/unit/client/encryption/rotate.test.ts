@@ -98,7 +98,7 @@ t.test("where nothing is encrypted yet in the end, it says so", async (t) => {
   const notes: string[] = [];
   const parts = { ...encryptedCluster(starts["in the clear"]).parts(), stored: async () => [] };
   await rotate({ ...parts, note: (text) => void notes.push(text) }, { now });
-  t.equal(notes.at(-1), "done: etcd holds nothing encrypted yet; no other key is in use");
+  t.equal(notes.at(-1), "done: etcd has no encrypted values yet; no other key is in use");
 });
 
 t.test("a file that lacks a key of etcd's is refused, and nothing is touched", async (t) => {
@@ -106,7 +106,7 @@ t.test("a file that lacks a key of etcd's is refused, and nothing is touched", a
   cluster.file = config(keys("aescbc", "key0"), "identity: {}");
   await t.rejects(rotate(cluster.parts(), { now }), {
     code: "PREFLIGHT_FAILED",
-    message: "etcd holds what this encryption-config.yaml has no key for: 1 secrets under aescbc key1",
+    message: "this encryption-config.yaml has no key for values in etcd: 1 secrets under aescbc key1",
   });
   t.strictSame(cluster.log, []);
 });

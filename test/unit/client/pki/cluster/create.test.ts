@@ -76,7 +76,7 @@ t.test("what pki create makes passes pki check", async (t) => {
 
 t.test("a second time nothing is made, and nothing changes", async (t) => {
   const before = await fingerprint(sound);
-  t.equal(await create(sound), `note: nothing is missing in ${sound}\n`);
+  t.equal(await create(sound), `note: ${sound} has all files\n`);
   t.same(await fingerprint(sound), before);
 });
 
@@ -86,7 +86,7 @@ t.test("what is missing is made, and what a running cluster would miss is told",
   await rm(join(folder, "admin.kubeconfig"));
   const before = await fingerprint(folder);
   const text = await create(folder);
-  t.match(text, "note: encryption-config.yaml: new. If a cluster runs already,");
+  t.match(text, "note: encryption-config.yaml: new. A cluster that runs already needs its own");
   const after = await fingerprint(folder);
   t.match(after, before);
   t.equal(Object.keys(after).length, Object.keys(before).length + 2);
@@ -99,7 +99,7 @@ t.test("--renew issues anew with a new key, but for the service accounts', and k
   const text = await create(folder, ["kube-scheduler", "service-account"]);
   const after = await fingerprint(folder);
   const kept = (await readdir(folder)).find((name) => name.startsWith("replaced-")) ?? "";
-  t.match(text, `note: what was there before is in ${join(folder, kept)}; `);
+  t.match(text, `note: the old files are in ${join(folder, kept)}; `);
   const changed = Object.keys(before).filter((name) => before[name] !== after[name]);
   t.same(changed, ["kube-scheduler-key.pem", "kube-scheduler.kubeconfig", "kube-scheduler.pem", "service-account.pem"]);
   const old = await fingerprint(join(folder, kept));
@@ -244,7 +244,7 @@ t.test("pki check without nodes says what it could not check", async (t) => {
   t.equal(await pkiCheck(config, told, { output: "text", folder: undefined }), 0);
   t.match(
     told.written(),
-    /^not run {2}whether kubernetes\.pem names the controllers .*: no nodes are named\n.*: 22 files, no findings\n$/,
+    /^not run {2}whether kubernetes\.pem has the addresses of the controllers .*: no nodes are given\n.*: 22 files, no findings\n$/,
   );
   await t.rejects(pkiCheck(config, told, { output: "text", folder: join(base, "nowhere") }), { code: "IO_FAILED" });
 });
@@ -338,7 +338,7 @@ async function deadPid(): Promise<number> {
 for (const added of [["ca-key.pem"], ["ca-key.pem", "ca.pem", "admin.pem"]]) {
   t.test(`what a killed run added of its files, ${added.join(", ")}, is completed with the others`, async (t) => {
     const folder = await killed(added, await deadPid());
-    t.equal(await create(folder), `note: nothing is missing in ${folder}\n`);
+    t.equal(await create(folder), `note: ${folder} has all files\n`);
     t.same(await fingerprint(folder), await fingerprint(sound));
     t.equal((await readdir(folder)).length, 22, "nothing temporary is left");
 

@@ -105,7 +105,7 @@ t.test("names and roles that cannot be are refused", async (t) => {
     await t.rejects(pkiIssue(context(), { folder, names: [name], role: "agent" }), { code: "INVALID_ARGUMENT" }, name);
   }
   await t.rejects(pkiIssue(context(), { folder, names: ["bob"], role: "root" }), { message: /"root" is not a role/ });
-  await t.rejects(pkiIssue(context(), { folder, names: [], role: "admin" }), { message: /a name is missing/ });
+  await t.rejects(pkiIssue(context(), { folder, names: [], role: "admin" }), { message: /no name is given/ });
 });
 
 t.test("a folder without a CA, or with one that is no pair, is refused by name", async (t) => {

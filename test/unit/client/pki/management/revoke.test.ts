@@ -26,7 +26,7 @@ await pkiIssue(watched(), { folder, names: ["jane"], role: "viewer" });
 t.test("a person's identity is refused, and nobody beside it is shut out", async (t) => {
   for (const person of ["admin", "jane"]) {
     const refused = pkiRevoke(watched(), { folder, names: ["controller-0", person] });
-    await t.rejects(refused, { code: "INVALID_ARGUMENT", message: /is no agent's identity/, hint: /security\.md/ });
+    await t.rejects(refused, { code: "INVALID_ARGUMENT", message: /is not an agent's identity/, hint: /security\.md/ });
   }
   t.equal((await readRegister(folder)).revokedNames.size, 0);
 });
@@ -34,7 +34,7 @@ t.test("a person's identity is refused, and nobody beside it is shut out", async
 t.test("an agent's is revoked with what was signed for it", async (t) => {
   const context = watched();
   t.equal(await pkiRevoke(context, { folder, names: ["controller-0"] }), 0);
-  t.same(context.said, ["controller-0: revoked, with 1 certificate of its\n"]);
+  t.same(context.said, ["controller-0: revoked, with 1 certificate\n"]);
   t.same(context.warned, []);
   const { issued, revokedSerials } = await readRegister(folder);
   t.same([...revokedSerials], issued.get("controller-0"));
@@ -43,6 +43,6 @@ t.test("an agent's is revoked with what was signed for it", async (t) => {
 t.test("a name that nothing was signed for is shut out, with a warning", async (t) => {
   const context = watched();
   t.equal(await pkiRevoke(context, { folder, names: ["contoller-1"] }), 0);
-  t.match(context.warned.join(""), /^contoller-1: nothing was ever signed for it here/);
+  t.match(context.warned.join(""), /^contoller-1: this CA never signed a certificate for it/);
   t.ok((await readRegister(folder)).revokedNames.has("contoller-1"));
 });
