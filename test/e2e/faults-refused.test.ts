@@ -109,7 +109,7 @@ t.test("what is refused before anything is touched", async (t) => {
 
     const stranger = [`--management-certificate=${other}/admin.pem`, `--management-key=${other}/admin-key.pem`];
     const callers: readonly (readonly [readonly string[], ErrorCode, RegExp])[] = [
-      [stranger, "UNAUTHENTICATED", /controller-\d: the caller's certificate is not of the management CA/],
+      [stranger, "UNAUTHENTICATED", /controller-\d: the caller's certificate is not signed by the management CA/],
       [as("late"), "UNAUTHENTICATED", /controller-\d: the caller's certificate expired at 20/],
       [as("controller-1"), "UNAUTHENTICATED", /controller-\d: the caller's certificate is not issued for callers/],
       [as("jane"), "PERMISSION_DENIED", /controller-\d: jane \(role viewer\) is not allowed to call Preflight/],

@@ -60,7 +60,7 @@ async function until(what: string, holds: () => Promise<boolean>, seconds: numbe
 }
 
 async function agentsAnswer(): Promise<boolean> {
-  return !(await workstation.khw(["etcd", "status"])).stdout.includes("its agent was not heard");
+  return !(await workstation.khw(["etcd", "status"])).stdout.includes("its agent does not answer");
 }
 
 /** Begins a restore and kills the client as soon as it has said this. */

@@ -101,7 +101,7 @@ t.test("etcd on bare machines", async (t) => {
 
   await scenario(t, "fewer controllers than it was begun with are refused", async (t) => {
     const refused = await workstation.khw(["bootstrap", "--nodes", "controller-0,1"]);
-    failsWith(t, refused, "PREFLIGHT_FAILED", [/etcd is a member here of the cluster controller-0=/]);
+    failsWith(t, refused, "PREFLIGHT_FAILED", [/etcd here is a member of the cluster controller-0=/]);
     t.match(await memberStatus(first), { members: { length: 3 } });
   });
 });

@@ -84,7 +84,7 @@ const ownFaults: readonly OwnFault[] = [
     hung: "kube-apiserver",
     changed: encryptionConfig,
     acts: { restartsHung: false, startsStopped: true, repairs: true },
-    says: /credential\/ca\.pem: .*cannot be put right/,
+    says: /credential\/ca\.pem: .*cannot be repaired/,
   },
   {
     name: "a full disk",
@@ -131,7 +131,7 @@ const ownFaults: readonly OwnFault[] = [
     hung: "kube-scheduler",
     changed: schedulerUnit,
     acts: { restartsHung: false, startsStopped: true, repairs: false },
-    says: /cannot trust its own view: the agent cannot reach a listener of its own/,
+    says: /cannot trust its own view: the agent cannot reach its own listener/,
   },
 ];
 

@@ -52,7 +52,7 @@ t.test("three API servers behind a load balancer", async (t) => {
       t.equal(loss.failedAfter, 0);
       const refused = await workstation.khw(["drain", "controller-0,2", ...all]);
       t.equal(refused.code, 69, "and the others may not go now");
-      t.match(refused.stderr, /controller-1 is not reached/);
+      t.match(refused.stderr, /controller-1 cannot be reached/);
     },
   );
 });
