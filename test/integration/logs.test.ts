@@ -61,7 +61,7 @@ t.test("nodes and component as arguments, since and lines as options", async (t)
   t.equal(await cluster.client(["logs", "kube-scheduler", "--lines", "7"]).code, 0);
   t.match(first?.asked, [{ component: "kube-scheduler", lines: 7, sinceUnixMillis: 0 }]);
   const refused: readonly [argv: readonly string[], hint: RegExp][] = [
-    [["logs", "controller-9"], /these are: controller-0, controller-1/],
+    [["logs", "controller-9"], /the nodes are: controller-0, controller-1/],
     [["logs", "--since", "yesterday"], /10m/],
   ];
   for (const [argv, hint] of refused) {
