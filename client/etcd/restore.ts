@@ -143,7 +143,7 @@ export function confirmation({ source: { snapshot }, members }: RestoreRun): Khw
   const names = members.map(({ node }) => node.address.name).join(", ");
   return new KhwError(
     "INVALID_ARGUMENT",
-    `this replaces all data of etcd on ${names} by ${snapshot.id} (${taken}). Later writes are lost, and the API is away for about a minute. Each node keeps its present data aside. Secrets in the snapshot can be read only if encryption-config.yaml still has the keys of its time`,
+    `this replaces all data of etcd on ${names} with ${snapshot.id} (${taken}). Later writes are lost, and the API is away for about a minute. Each node keeps its present data aside. Secrets in the snapshot can be read only if encryption-config.yaml still has the keys of its time`,
     { hint: "give --yes to confirm" },
   );
 }

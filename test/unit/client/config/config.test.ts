@@ -480,7 +480,7 @@ t.test("etcd is khw's, but where another is named or khw.yaml says so", async (t
   t.equal(await snapshots("{interval: never}"), undefined);
   await t.rejects(load("etcd: {snapshots: {interval: sometimes}}"), { message: /"sometimes" is not a duration/ });
   await t.rejects(snapshots("{interval: 1s}"), { code: "INVALID_ARGUMENT", message: /interval/ });
-  await t.rejects(load("etcd: {snapshots: {keep: 0}}"), { message: /"0" is no number of snapshots/ });
+  await t.rejects(load("etcd: {snapshots: {keep: 0}}"), { message: /"0" is not a number of snapshots/ });
   await t.rejects(load("etcd: {snapshots: {bucket: 'gs://b/path'}}"), { message: /is not a bucket's name/ });
   await t.rejects(load("etcd: {version: v2.3.8}"), { message: /v2\.3\.8.* is not a release that khw can run/ });
   await t.rejects(load("etcd: {sha256: {mips: 0}}"), { message: /"mips" is not an architecture/ });

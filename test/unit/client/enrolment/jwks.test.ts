@@ -28,7 +28,7 @@ t.test("the keys come from a URL or from a file", async (t) => {
     await verifyIdentityToken(await google.sign({ audience }), keys, { ...instance, audience });
   }
   body = "{}";
-  await t.rejects(readKeySet(url, never), { code: "CREDENTIAL_INVALID", message: /is no JSON Web Key Set/ });
+  await t.rejects(readKeySet(url, never), { code: "CREDENTIAL_INVALID", message: /is not a JSON Web Key Set/ });
   body = "x".repeat(300_000);
   await t.rejects(readKeySet(url, never), { code: "UNREACHABLE" }, "an answer without end is not read to its end");
   status = 500;

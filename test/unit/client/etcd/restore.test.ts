@@ -130,7 +130,7 @@ t.test("a restore that some node has begun is gone on with, a finished one is no
 t.test("who is asked for consent is told what is lost, and that old Secrets need their old key", async (t) => {
   const { run } = await cluster();
   const { message, hint } = confirmation(run);
-  t.match(message, /controller-0, controller-1, controller-2 holds by good/);
+  t.match(message, /controller-0, controller-1, controller-2 with good/);
   t.match(message, /Secrets .* only if encryption-config\.yaml still has the keys/);
   t.match(hint, /--yes/);
 });

@@ -176,7 +176,7 @@ t.test("a file that is as wanted becomes its owner's alone, too", async (t) => {
   t.equal(await kubeconfig(config, context, options), 0);
   await chmod(file, 0o644);
   t.equal(await kubeconfig(config, context, options), 0);
-  t.match(told, /as before\n$/);
+  t.match(told, /unchanged\n$/);
   t.equal((await stat(file)).mode & 0o777, 0o600);
 });
 
