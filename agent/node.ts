@@ -6,7 +6,7 @@ import { applySteps, withoutSteps } from "../proto/step.ts";
 import { type StatusStore, createStatusStore } from "./state/status-store.ts";
 import type { Supervision } from "./config.ts";
 import { type Etcd, openEtcd } from "./etcd/etcd.ts";
-import { type Entry, type History, openHistory } from "./history/history.ts";
+import { type HistoryEntry, type History, openHistory } from "./history/history.ts";
 import { type Maintenance, openMaintenance } from "./state/maintenance.ts";
 import { reportDamage } from "./state/damage.ts";
 import { createOperations, type Operations } from "./state/operations.ts";
@@ -146,7 +146,7 @@ async function openNode(options: NodeOptions): Promise<Node> {
   return { os, machineLock, statusStore, history, keptState, operations, maintenance, supervisor, reconciler, etcd };
 }
 
-function operationEntry({ id, holder, state, error }: Operation): Entry {
+function operationEntry({ id, holder, state, error }: Operation): HistoryEntry {
   const entry = { kind: HistoryKind.HISTORY_KIND_OPERATION, subject: id };
   if (state === OperationState.OPERATION_STATE_RUNNING) return { ...entry, message: `started by ${holder}` };
   if (error === undefined) return { ...entry, message: "done" };

@@ -1,11 +1,11 @@
-import type { Answer } from "./gateway.ts";
+import type { GatewayAnswer } from "./gateway.ts";
 
 /** Reads an answer of the gateway, which leaves out fields that are zero, false or empty. */
-export function fieldsOf(value: unknown): Answer {
+export function fieldsOf(value: unknown): GatewayAnswer {
   return typeof value === "object" && value !== null ? { ...value } : {};
 }
 
-export function listOf(value: unknown): Answer[] {
+export function listOf(value: unknown): GatewayAnswer[] {
   return Array.isArray(value) ? value.map(fieldsOf) : [];
 }
 

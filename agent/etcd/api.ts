@@ -2,7 +2,7 @@ import { KhwError } from "../../proto/errors.ts";
 import { show } from "../../proto/validate.ts";
 import type { EtcdServers } from "../os/etcd-servers.ts";
 import { fieldsOf, listOf, textOf, textsOf } from "./answer.ts";
-import type { Answer } from "./gateway.ts";
+import type { GatewayAnswer } from "./gateway.ts";
 import type { Identified } from "./record.ts";
 
 /** The status that an etcd server reports of itself. IDs are decimal. */
@@ -77,7 +77,7 @@ export async function promoteMember(etcd: EtcdServers, server: string, { id, sig
   await etcd.post(server, { path: "/v3/cluster/member/promote", body: { ID: id }, signal });
 }
 
-function memberOf(fields: Answer): Member {
+function memberOf(fields: GatewayAnswer): Member {
   return {
     id: idOf(fields["ID"]),
     name: textOf(fields["name"]),

@@ -13,10 +13,10 @@ export interface Gateway {
    * @throws KhwError NOT_READY if the server cannot be reached, or refuses; CREDENTIAL_INVALID if a server answers
    * and TLS fails: that server is alive, and its state is unknown
    */
-  readonly post: (path: string, body: unknown, signal: AbortSignal) => Promise<Answer>;
+  readonly post: (path: string, body: unknown, signal: AbortSignal) => Promise<GatewayAnswer>;
 }
 
-export type Answer = Readonly<Record<string, unknown>>;
+export type GatewayAnswer = Readonly<Record<string, unknown>>;
 
 /** The client identity for etcd, as PEM. */
 export interface GatewayIdentity {
@@ -64,7 +64,7 @@ function exchange(
   url: URL,
   options: Parameters<typeof request>[1],
   { body, maxAnswerBytes }: { readonly body: string; readonly maxAnswerBytes: number },
-): Promise<Answer> {
+): Promise<GatewayAnswer> {
   return new Promise((resolve, reject) => {
     const call = request(url, options, (response) => {
       let text = "";

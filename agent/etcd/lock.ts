@@ -1,6 +1,6 @@
 import { KhwError } from "../../proto/errors.ts";
 import type { EtcdServers } from "../os/etcd-servers.ts";
-import { type Answer, base64 } from "./gateway.ts";
+import { type GatewayAnswer, base64 } from "./gateway.ts";
 
 /** A key in etcd that exists while its single holder keeps it. */
 export interface Lease {
@@ -31,7 +31,7 @@ export interface EtcdLock {
 export function createEtcdLock(etcd: EtcdServers): EtcdLock {
   return {
     acquire: async (server, { key, value, doing, ttlSeconds, signal }) => {
-      const post = (path: string, body: unknown, until: AbortSignal): Promise<Answer> =>
+      const post = (path: string, body: unknown, until: AbortSignal): Promise<GatewayAnswer> =>
         etcd.post(server, { path, body, signal: until });
       const { ID: lease } = await post("/v3/lease/grant", { TTL: ttlSeconds }, signal);
       const own = { key: base64(key), value: base64(value) };
@@ -62,7 +62,7 @@ export function createEtcdLock(etcd: EtcdServers): EtcdLock {
 }
 
 /** Returns the name in a key that another controller holds. */
-function holderIn({ responses }: Answer): string {
+function holderIn({ responses }: GatewayAnswer): string {
   const value = /"value":"([A-Za-z0-9+/=]+)"/.exec(JSON.stringify(responses ?? ""))?.[1];
   return value === undefined ? "another controller" : Buffer.from(value, "base64").toString("utf8");
 }

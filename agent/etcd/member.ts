@@ -2,7 +2,7 @@ import type { EtcdMember, EtcdPeer } from "../../proto/gen/khw/agent/v1/etcd.ts"
 import type { EtcdServers } from "../os/etcd-servers.ts";
 import { etcdFile } from "../paths.ts";
 import { countOf, fieldsOf, listOf, textOf, textsOf } from "./answer.ts";
-import type { Answer } from "./gateway.ts";
+import type { GatewayAnswer } from "./gateway.ts";
 
 export const localServer = "https://127.0.0.1:2379";
 
@@ -45,7 +45,7 @@ export async function readMember(etcd: EtcdServers, signal: AbortSignal): Promis
   };
 }
 
-function peer(member: Answer): EtcdPeer {
+function peer(member: GatewayAnswer): EtcdPeer {
   return {
     memberId: hex(member["ID"]),
     name: textOf(member["name"]),

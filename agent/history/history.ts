@@ -8,12 +8,12 @@ import { decodeEvents, encodeEvent } from "./lines.ts";
 /** The agent's history of the machine; kept over restarts and reboots. */
 export interface History extends Omit<EventLog<HistoryEvent>, "append"> {
   /** Never waits and never fails: an entry that cannot be written is logged. */
-  append(entry: Entry): void;
+  append(entry: HistoryEntry): void;
   /** Calls the listener with each appended event, until the returned function is called. */
   listen(listener: (event: HistoryEvent) => void): () => void;
 }
 
-export type Entry = Pick<HistoryEvent, "kind" | "subject" | "message"> &
+export type HistoryEntry = Pick<HistoryEvent, "kind" | "subject" | "message"> &
   Partial<Pick<HistoryEvent, "cause" | "problem">>;
 
 export interface HistoryOptions {

@@ -3,7 +3,7 @@ import { formatError, type KhwError, toDetail } from "../../proto/errors.ts";
 import { type DriftedStep, DriftPolicy, type ErrorDetail, HistoryKind } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { PlannedStep } from "../../proto/step.ts";
 import type { StatusStore } from "../state/status-store.ts";
-import type { Entry, History } from "../history/history.ts";
+import type { HistoryEntry, History } from "../history/history.ts";
 import type { Os } from "../os/os.ts";
 import { appeared, type Attempts, dueAt, failed, fresh, repaired, undoneAgain, vanished } from "./attempts.ts";
 import type { Repaired } from "./repair.ts";
@@ -57,7 +57,7 @@ export function createDriftTracker({ statusStore, history, log, now }: DriftTrac
   let checkedUnixMillis = 0;
 
   const of = (id: string): Attempts => attempts.get(id) ?? fresh;
-  const tell = (entry: Entry): void => {
+  const tell = (entry: HistoryEntry): void => {
     history.append(entry);
     log(`${entry.subject}: ${entry.message}${(entry.cause ?? "") === "" ? "" : `: ${entry.cause}`}`);
   };

@@ -1,7 +1,7 @@
 import { diagnose } from "../diagnose/diagnose.ts";
 import type { KhwError } from "../../proto/errors.ts";
 import { type Diagnosis, HistoryKind } from "../../proto/gen/khw/agent/v1/agent.ts";
-import type { Entry, History } from "../history/history.ts";
+import type { HistoryEntry, History } from "../history/history.ts";
 import type { Os } from "../os/os.ts";
 import type { UnitStatus } from "../os/systemd.ts";
 import { isReported } from "./backoff.ts";
@@ -46,7 +46,7 @@ export function createIncidentLog({ name, unit, os, history, log, tell }: Incide
   /** Reports run in order: a later event must not overtake a slow diagnosis. */
   let telling: Promise<void> = Promise.resolve();
 
-  const write = (entry: Omit<Entry, "subject">): void => {
+  const write = (entry: Omit<HistoryEntry, "subject">): void => {
     const { message, cause = "" } = entry;
     log(`${name}: ${message}${cause === "" ? "" : `: ${cause}`}`);
     history.append({ ...entry, subject: name });

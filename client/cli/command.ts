@@ -1,7 +1,7 @@
 import type { Argument, Command, Option } from "commander";
 import type { ClusterConfig } from "../config/schema.ts";
 import type { Context } from "../terminal/context.ts";
-import type { Form } from "../terminal/output-format.ts";
+import type { OutputFormat } from "../terminal/output-format.ts";
 
 /** A command: its help, its arguments and its action. */
 export interface CommandSpec {
@@ -18,7 +18,7 @@ export interface CommandSpec {
   readonly options?: readonly Option[];
   readonly arguments?: readonly Argument[];
   /** Its output formats (default: text and JSON). */
-  readonly forms?: readonly Form[];
+  readonly forms?: readonly OutputFormat[];
   /** Returns the exit code. The command's own module is loaded here, not earlier. */
   readonly run: (call: Call) => Promise<number>;
 }
@@ -28,7 +28,7 @@ export interface Call {
   readonly context: Context;
   readonly output: "text" | "json";
   /** As `output`, for commands with more formats. */
-  readonly form: Form;
+  readonly form: OutputFormat;
   /** Reads khw.yaml and the flags. */
   readonly config: () => Promise<ClusterConfig>;
   readonly arguments: readonly string[];

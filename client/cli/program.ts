@@ -8,13 +8,13 @@ import { clientVersion } from "../commands/version.ts";
 import { addFlags, givenFlags } from "../config/flags.ts";
 import { loadConfig } from "../config/load.ts";
 import type { Context } from "../terminal/context.ts";
-import type { Form } from "../terminal/output-format.ts";
+import type { OutputFormat } from "../terminal/output-format.ts";
 
 const usageError = 64;
 
 /** All output formats, and those that every command has. */
-const forms: readonly Form[] = ["text", "json", "yaml", "wide"];
-const commonForms: readonly Form[] = ["text", "json"];
+const forms: readonly OutputFormat[] = ["text", "json", "yaml", "wide"];
+const commonForms: readonly OutputFormat[] = ["text", "json"];
 
 /**
  * Runs the command that the arguments name.
@@ -129,7 +129,7 @@ function callOf(command: Command, program: Command, { context, spec }: CallOptio
   };
 }
 
-function parseForm(text: string, { forms: known = commonForms }: CommandSpec): Form {
+function parseForm(text: string, { forms: known = commonForms }: CommandSpec): OutputFormat {
   const hint = `use one of ${known.join(", ")}`;
   return (
     known.find((form) => form === text) ??

@@ -1,7 +1,7 @@
 import { type ErrorCode, KhwError } from "../../proto/errors.ts";
 import { joinPlaces } from "../terminal/group-lines.ts";
 
-export interface Several {
+export interface CombineErrorsOptions {
   readonly code: ErrorCode;
   /** Describes all errors; printed before the list. */
   readonly headline: string;
@@ -10,7 +10,7 @@ export interface Several {
 }
 
 /** Combines errors into one: a line for each, with its place and its hint. Nodes with the same error share a line. */
-export function several(errors: readonly KhwError[], { code, headline, hint }: Several): KhwError {
+export function combineErrors(errors: readonly KhwError[], { code, headline, hint }: CombineErrorsOptions): KhwError {
   const same = Map.groupBy(errors, (error) => JSON.stringify([error.step, error.message, error.hint]));
   const lines = [...same.values()].flatMap((group) => {
     const [first] = group;
@@ -26,7 +26,7 @@ function describeError({ step, message, hint }: KhwError, group: readonly KhwErr
   return hint === undefined ? text : `${text} (${hint})`;
 }
 
-export interface ConcludeOptions extends Omit<Several, "code"> {
+export interface ConcludeOptions extends Omit<CombineErrorsOptions, "code"> {
   /** The number of nodes that are done. */
   readonly done: number;
 }
@@ -39,7 +39,7 @@ export function conclude(errors: readonly KhwError[], { done, ...texts }: Conclu
   const [first, ...others] = errors;
   if (first === undefined) return;
   if (others.length === 0 && done === 0) throw first;
-  throw several(errors, { code: done > 0 ? "PARTIAL" : first.code, ...texts });
+  throw combineErrors(errors, { code: done > 0 ? "PARTIAL" : first.code, ...texts });
 }
 
 /** Throws every reason not to begin as one error; does nothing without a reason. */

@@ -3,23 +3,23 @@ import type { Member } from "./open.ts";
 import type { AgentNode } from "./agent-client.ts";
 
 /** The result of the work on a node: a value, or an error. */
-export type Answer<Value> =
+export type NodeAnswer<Value> =
   | { readonly name: string; readonly value: Value; readonly error?: undefined }
   | { readonly name: string; readonly error: KhwError; readonly value?: undefined };
 
 /** The number of nodes to work on at once, unless a command has a reason for another number. */
-export const nodesAtOnce = 50;
+export const maxConcurrentNodes = 50;
 
 /**
  * Does the work on every member, on at most `limit` at once. Returns the answers in the members' order. A node that
  * could not be reached before is not tried. A node that fails does not affect the others' answers. Never rejects.
  */
-export async function onNodes<Value>(
+export async function forEachNode<Value>(
   members: readonly Member[],
   limit: number,
   work: (node: AgentNode) => Promise<Value>,
-): Promise<Answer<Value>[]> {
-  const answers: Answer<Value>[] = [];
+): Promise<NodeAnswer<Value>[]> {
+  const answers: NodeAnswer<Value>[] = [];
   const queue = members.entries();
   const worker = async (): Promise<void> => {
     for (const [index, { node, error }] of queue) answers[index] = await answer(node, error, work);
@@ -32,7 +32,7 @@ async function answer<Value>(
   node: AgentNode,
   error: KhwError | undefined,
   work: (node: AgentNode) => Promise<Value>,
-): Promise<Answer<Value>> {
+): Promise<NodeAnswer<Value>> {
   const { name } = node.address;
   if (error !== undefined) return { name, error };
   try {

@@ -7,7 +7,7 @@ import { parseNodes } from "../config/nodes.ts";
  * `controller-0,1` or a single name.
  * @throws KhwError INVALID_ARGUMENT for a text that is not a name, or a node that is not in the cluster
  */
-export function chooseMembers(members: readonly Member[], texts: readonly string[]): Member[] {
+export function selectNodes(members: readonly Member[], texts: readonly string[]): Member[] {
   const known = members.map(({ node }) => node.address.name);
   const names = new Set(texts.flatMap((text) => parseNodes("node", text).map(({ name }) => name)));
   return [...names].map((name) => {

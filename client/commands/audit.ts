@@ -1,5 +1,5 @@
 import { openCluster } from "../cluster/open.ts";
-import { chooseMembers } from "../cluster/select-nodes.ts";
+import { selectNodes } from "../cluster/select-nodes.ts";
 import type { ClusterConfig } from "../config/schema.ts";
 import { parseSince } from "../config/since.ts";
 import { answering, collectFailures } from "../logs/failures.ts";
@@ -30,7 +30,7 @@ export async function auditEntries(config: ClusterConfig, context: Context, opti
   const sinceUnixMillis = parseSince(options.since, Date.now());
   const limit = sinceUnixMillis === 0 ? defaultLimit : 0;
   await using cluster = await openCluster(config, signal, { greet: false });
-  const chosen = options.nodes.length === 0 ? cluster.members : chooseMembers(cluster.members, options.nodes);
+  const chosen = options.nodes.length === 0 ? cluster.members : selectNodes(cluster.members, options.nodes);
   const failures = collectFailures(context);
   const sources = answering(chosen, failures).map(({ node }) => {
     const { name } = node.address;

@@ -1,10 +1,10 @@
 import { fromDetail, type KhwError, toDetail } from "../../proto/errors.ts";
 import type { GetPlanResponse } from "../../proto/gen/khw/agent/v1/agent.ts";
-import { chooseMembers } from "../cluster/select-nodes.ts";
+import { selectNodes } from "../cluster/select-nodes.ts";
 import { openCluster, type OpenCluster } from "../cluster/open.ts";
 import type { ClusterConfig } from "../config/schema.ts";
 import type { Context } from "../terminal/context.ts";
-import { type Answer, nodesAtOnce, onNodes } from "../cluster/for-each-node.ts";
+import { type NodeAnswer, maxConcurrentNodes, forEachNode } from "../cluster/for-each-node.ts";
 import type { Output } from "../progress/open.ts";
 import { leftToYou } from "../progress/step-text.ts";
 import { conclude } from "../cluster/combine-errors.ts";
@@ -38,15 +38,15 @@ export async function diffNodes(
   { output, nodes }: DiffOptions,
 ): Promise<number> {
   const { signal, write } = context;
-  const chosen = nodes.length === 0 ? cluster.members : chooseMembers(cluster.members, nodes);
-  const drifts = (await onNodes(chosen, nodesAtOnce, (node) => node.drift(signal))).map(toDrift);
+  const chosen = nodes.length === 0 ? cluster.members : selectNodes(cluster.members, nodes);
+  const drifts = (await forEachNode(chosen, maxConcurrentNodes, (node) => node.drift(signal))).map(toDrift);
   write(output === "json" ? toJson(drifts) : drifts.map((drift) => toText(drift, context)).join(""));
   const errors = drifts.flatMap((drift) => drift.errors);
   conclude(errors, { done: 0, headline: "not everything was compared" });
   return drifts.every(({ plan }) => differing(plan).length === 0) ? 0 : 1;
 }
 
-function toDrift({ name: node, value: plan, error }: Answer<GetPlanResponse>): NodeDrift {
+function toDrift({ name: node, value: plan, error }: NodeAnswer<GetPlanResponse>): NodeDrift {
   if (plan === undefined) return { node, errors: [error] };
   const errors = plan.steps.flatMap(({ error }) => (error === undefined ? [] : [fromDetail(error).at({ node })]));
   return { node, plan, errors };

@@ -1,13 +1,13 @@
 import { type KhwError, toKhwError } from "../../proto/errors.ts";
 import type { StepEvent } from "../../proto/step.ts";
-import { chooseMembers } from "../cluster/select-nodes.ts";
+import { selectNodes } from "../cluster/select-nodes.ts";
 import { type Member, openCluster, type OpenCluster } from "../cluster/open.ts";
 import type { ClusterConfig } from "../config/schema.ts";
 import type { Context } from "../terminal/context.ts";
 import { openProgress, type Output } from "../progress/open.ts";
 import type { Progress } from "../progress/progress.ts";
-import { enter, leave, type RotationOptions } from "../drain/drain.ts";
-import { readStandings, refusalToLeave } from "../drain/serving-state.ts";
+import { enter, leave, type DrainNodeOptions } from "../drain/drain.ts";
+import { readServingStates, refusalToLeave } from "../drain/serving-state.ts";
 import { refuseFindings } from "../cluster/combine-errors.ts";
 
 export interface DrainOptions {
@@ -39,8 +39,8 @@ export async function undrain(
  * @throws KhwError PREFLIGHT_FAILED, with nothing changed, if no other node would serve
  */
 export async function drainNodes(cluster: OpenCluster, context: Context, options: DrainOptions): Promise<number> {
-  const chosen = chooseMembers(cluster.members, options.nodes);
-  const standings = await readStandings(cluster, context.signal);
+  const chosen = selectNodes(cluster.members, options.nodes);
+  const standings = await readServingStates(cluster, context.signal);
   const refusal = refusalToLeave(standings, new Set(chosen.map(({ node }) => node.address.name)));
   if (refusal !== undefined && !options.force) throw refusal;
   return turn(chosen, { ...cluster, context, output: options.output, drained: true });
@@ -52,10 +52,10 @@ export async function undrainNodes(
   context: Context,
   { nodes, output }: Omit<DrainOptions, "force">,
 ): Promise<number> {
-  return turn(chooseMembers(cluster.members, nodes), { ...cluster, context, output, drained: false });
+  return turn(selectNodes(cluster.members, nodes), { ...cluster, context, output, drained: false });
 }
 
-interface Turn extends Pick<RotationOptions, "cloud"> {
+interface DrainTurnOptions extends Pick<DrainNodeOptions, "cloud"> {
   readonly config: ClusterConfig;
   readonly context: Context;
   readonly output: Output;
@@ -63,7 +63,10 @@ interface Turn extends Pick<RotationOptions, "cloud"> {
 }
 
 /** Works on all nodes at once. A node's failure does not affect the others. */
-async function turn(chosen: readonly Member[], { config, cloud, context, output, drained }: Turn): Promise<number> {
+async function turn(
+  chosen: readonly Member[],
+  { config, cloud, context, output, drained }: DrainTurnOptions,
+): Promise<number> {
   const { signal } = context;
   const progress = await openProgress(output, context);
   progress.emit({ kind: "begin", tracks: chosen.map(({ node }) => node.address.name) });

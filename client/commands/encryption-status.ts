@@ -5,7 +5,7 @@ import type { Context } from "../terminal/context.ts";
 import { askStoredValues, readConfig } from "../encryption/ask.ts";
 import { parseEncryptionConfig } from "../encryption/config.ts";
 import { type Stage, stageOfAll } from "../pki/encryption/stage.ts";
-import { outdated, tellStored, unreadable } from "../encryption/stored.ts";
+import { outdated, describeStored, unreadable } from "../encryption/stored.ts";
 import type { Output } from "../progress/open.ts";
 import { textTable } from "../terminal/table.ts";
 
@@ -34,8 +34,8 @@ export async function encryptionStatus(
     return 0;
   }
   write(`${await textTable(["RESOURCE", "STORED UNDER", "VALUES"], shown.map(toRow))}\n${words[stage]}\n`);
-  if (old.length > 0) write(`stored under an old key or in the clear: ${tellStored(old)}\n`);
-  if (lost.length > 0) write(`encryption-config.yaml has no key for: ${tellStored(lost)}\n`);
+  if (old.length > 0) write(`stored under an old key or in the clear: ${describeStored(old)}\n`);
+  if (lost.length > 0) write(`encryption-config.yaml has no key for: ${describeStored(lost)}\n`);
   return 0;
 }
 

@@ -4,7 +4,7 @@ import type { ClusterConfig } from "../config/schema.ts";
 import type { Context } from "../terminal/context.ts";
 import { etcdProblems, memberOf, type NodeEtcd, readEtcd, unfinishedRestore } from "../etcd/overview.ts";
 import { confirmation, refuseAbsent, type RestoreRun, restoreIdFor, runRestore } from "../etcd/restore.ts";
-import { chooseSnapshot, heldSnapshots, readSnapshots } from "../etcd/snapshots.ts";
+import { chooseSnapshot, nodeSnapshots, readSnapshots } from "../etcd/snapshots.ts";
 import { fileSource, nodeSource, type Source } from "../etcd/distribute.ts";
 import { servingAgain } from "../etcd/serving-again.ts";
 import { openProgress, type Output } from "../progress/open.ts";
@@ -67,7 +67,7 @@ async function chooseSource({ members }: OpenCluster, { nodes, wanted, signal }:
   if (failed !== undefined) throw failed;
   const begun = nodes.map(unfinishedRestore).find((restore) => restore !== undefined)?.snapshotId;
   const name = wanted === "latest" ? (begun ?? wanted) : wanted;
-  return nodeSource(chooseSnapshot(heldSnapshots(answers), name), members);
+  return nodeSource(chooseSnapshot(nodeSnapshots(answers), name), members);
 }
 
 function conclude(nodes: readonly NodeEtcd[]): void {

@@ -1,13 +1,13 @@
 import { KhwError } from "../../proto/errors.ts";
 import type { ListSnapshotsResponse, Snapshot } from "../../proto/gen/khw/agent/v1/etcd.ts";
-import { chooseMembers } from "../cluster/select-nodes.ts";
+import { selectNodes } from "../cluster/select-nodes.ts";
 import { type Member, type OpenCluster, openCluster } from "../cluster/open.ts";
 import type { ClusterConfig } from "../config/schema.ts";
 import type { Context } from "../terminal/context.ts";
 import { memberOf, readEtcd } from "../etcd/overview.ts";
-import { chooseSnapshot, heldSnapshots, readSnapshots } from "../etcd/snapshots.ts";
+import { chooseSnapshot, nodeSnapshots, readSnapshots } from "../etcd/snapshots.ts";
 import { megabytes, roleOf, snapshotTable } from "../etcd/tables.ts";
-import { type Answer, nodesAtOnce, onNodes } from "../cluster/for-each-node.ts";
+import { type NodeAnswer, maxConcurrentNodes, forEachNode } from "../cluster/for-each-node.ts";
 import type { Output } from "../progress/open.ts";
 import { answering, collectFailures, type Failures } from "../logs/failures.ts";
 import { conclude } from "../cluster/combine-errors.ts";
@@ -25,7 +25,7 @@ export async function snapshotSave(config: ClusterConfig, context: Context, opti
   const [chosen] =
     options.subject === ""
       ? [await chooseMember(cluster.members, signal)]
-      : chooseMembers(cluster.members, [options.subject]);
+      : selectNodes(cluster.members, [options.subject]);
   if (chosen === undefined) throw new KhwError("INVALID_ARGUMENT", "no node is given");
   if (chosen.error !== undefined) throw chosen.error;
   const snapshot = await chosen.node.etcd.save(signal);
@@ -56,7 +56,7 @@ export async function snapshotList(
 ): Promise<number> {
   await using cluster = await openCluster(config, context.signal, { greet: false });
   const { answers, failures } = await hear(cluster, context);
-  const held = heldSnapshots(answers);
+  const held = nodeSnapshots(answers);
   const problems = answers.flatMap(({ name, value }) =>
     value?.lastRun === undefined || value.lastRun.problem === "" ? [] : `${name}: ${value.lastRun.problem}`,
   );
@@ -70,7 +70,7 @@ export async function snapshotList(
 async function hear(
   { members }: OpenCluster,
   context: Context,
-): Promise<{ readonly answers: Answer<ListSnapshotsResponse>[]; readonly failures: Failures }> {
+): Promise<{ readonly answers: NodeAnswer<ListSnapshotsResponse>[]; readonly failures: Failures }> {
   const failures = collectFailures(context);
   const answers = await readSnapshots(answering(members, failures), context.signal);
   for (const { error, name } of answers) if (error !== undefined) failures.failed(name, error);
@@ -89,9 +89,9 @@ export async function snapshotVerify(
   const count = cluster.members.length;
   // If no node answers, it is unknown whether a node has the snapshot.
   if (answers.every(({ error }) => error !== undefined)) return failures.conclude(count);
-  const { snapshot, nodes } = chooseSnapshot(heldSnapshots(answers), subject || "latest");
+  const { snapshot, nodes } = chooseSnapshot(nodeSnapshots(answers), subject || "latest");
   const holders = cluster.members.filter(({ node }) => nodes.includes(node.address.name));
-  const verified = await onNodes(holders, nodesAtOnce, (node) => node.etcd.verify(snapshot.id, signal));
+  const verified = await forEachNode(holders, maxConcurrentNodes, (node) => node.etcd.verify(snapshot.id, signal));
   for (const { name, value } of verified) {
     if (value !== undefined) write(tell(value, output, `on ${name}, verified`));
   }

@@ -1,4 +1,4 @@
-import { chooseMembers } from "../cluster/select-nodes.ts";
+import { selectNodes } from "../cluster/select-nodes.ts";
 import { openCluster } from "../cluster/open.ts";
 import { painter } from "../terminal/colour.ts";
 import type { ClusterConfig } from "../config/schema.ts";
@@ -29,7 +29,7 @@ export async function events(config: ClusterConfig, context: Context, options: E
   const sinceUnixMillis = parseSince(options.since, Date.now());
   const limit = sinceUnixMillis === 0 ? defaultLimit : 0;
   await using cluster = await openCluster(config, signal, { greet: false });
-  const chosen = nodes.length === 0 ? cluster.members : chooseMembers(cluster.members, nodes);
+  const chosen = nodes.length === 0 ? cluster.members : selectNodes(cluster.members, nodes);
   const failures = collectFailures(context);
   const sources = answering(chosen, failures).map(({ node }) =>
     readAll(historySource(node, { sinceUnixMillis, limit, follow }), { follow, signal, failed: failures.failed }),

@@ -5,7 +5,7 @@ import { KhwError } from "../../proto/errors.ts";
 import type { ClusterConfig } from "../config/schema.ts";
 import type { Context } from "../terminal/context.ts";
 import { kubeconfigIn } from "../pki/check/kubeconfig.ts";
-import { collect, tellProblem } from "../pki/check/problem.ts";
+import { collect, formatProblem } from "../pki/check/problem.ts";
 import { mergeKubeconfig } from "../kubeconfig/merge.ts";
 import { keepPrivate, readKubeconfig, writeKubeconfig } from "../kubeconfig/write.ts";
 import { findPublicAddressOf } from "../rollout/addresses.ts";
@@ -65,7 +65,7 @@ async function readAdmin({
   const { problems, result } = collect(kubeconfigIn(adminKubeconfig, content));
   if (result !== undefined) return result;
   const [first] = problems;
-  throw new KhwError("CREDENTIAL_INVALID", first === undefined ? adminKubeconfig : tellProblem(first), {
+  throw new KhwError("CREDENTIAL_INVALID", first === undefined ? adminKubeconfig : formatProblem(first), {
     hint: first?.remedy,
   });
 }

@@ -1,6 +1,6 @@
 import { KhwError } from "../../proto/errors.ts";
 import { show } from "../../proto/validate.ts";
-import { chooseMembers } from "../cluster/select-nodes.ts";
+import { selectNodes } from "../cluster/select-nodes.ts";
 import { type Member, openCluster } from "../cluster/open.ts";
 import { type Colour, type Paint, painter } from "../terminal/colour.ts";
 import type { ClusterConfig } from "../config/schema.ts";
@@ -38,7 +38,7 @@ export async function logs(config: ClusterConfig, context: Context, options: Log
   const sinceUnixMillis = parseSince(options.since, Date.now());
   const lines = parseLines(options.lines, sinceUnixMillis);
   await using cluster = await openCluster(config, context.signal, { greet: false });
-  const chosen = nodes === "" ? cluster.members : chooseMembers(cluster.members, [nodes]);
+  const chosen = nodes === "" ? cluster.members : selectNodes(cluster.members, [nodes]);
   const failures = collectFailures(context);
   const requests = answering(chosen, failures).flatMap(({ node }) =>
     components.map((component) => logSource(node, { component, lines, sinceUnixMillis, follow })),

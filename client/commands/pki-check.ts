@@ -6,7 +6,7 @@ import type { ClusterConfig } from "../config/schema.ts";
 import type { Context } from "../terminal/context.ts";
 import { openFiles, readFolder } from "../pki/check/folder.ts";
 import { checkOthers } from "../pki/check/others.ts";
-import { collect, type Problem, tellProblem } from "../pki/check/problem.ts";
+import { collect, type Problem, formatProblem } from "../pki/check/problem.ts";
 import { examineCredentials } from "../pki/check/read.ts";
 import type { Output } from "../progress/open.ts";
 import { type Addresses, findAddresses } from "../rollout/addresses.ts";
@@ -89,7 +89,7 @@ function toText({ folder, files, problems, notChecked }: Report, context: Contex
   const paint = painter(context);
   const lines = problems.map((problem) => {
     const label = problem.severity === undefined ? paint("red", "error  ") : paint("yellow", "warning");
-    return `${label}  ${tellProblem(problem)}\n         remedy: ${problem.remedy}\n`;
+    return `${label}  ${formatProblem(problem)}\n         remedy: ${problem.remedy}\n`;
   });
   const open = notChecked === undefined ? [] : [`${paint("yellow", "not run")}  ${notChecked}\n`];
   const count = problems.length === 1 ? "1 finding" : `${problems.length === 0 ? "no" : problems.length} findings`;

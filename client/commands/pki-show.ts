@@ -7,7 +7,7 @@ import { readFolder } from "../pki/check/folder.ts";
 import { kubeconfigIn } from "../pki/check/kubeconfig.ts";
 import { publicKeyOf } from "../pki/check/certificate.ts";
 import { readCertificates } from "../pki/check/pem.ts";
-import { collect, tellProblem } from "../pki/check/problem.ts";
+import { collect, formatProblem } from "../pki/check/problem.ts";
 import { textTable } from "../terminal/table.ts";
 import type { PkiFolderOptions } from "./pki-check.ts";
 
@@ -27,7 +27,7 @@ export async function pkiShow(
   { output, folder = config.credentials.folder }: PkiFolderOptions,
 ): Promise<number> {
   const { files, problems } = await readFolder(resolve(folder));
-  for (const problem of problems) warn(`${sanitize(tellProblem(problem))}\n`);
+  for (const problem of problems) warn(`${sanitize(formatProblem(problem))}\n`);
   const rows = [...files].flatMap(([file, content]) =>
     certificatesIn(file, content).map((found) => mapStrings(toRow(file, found), sanitize)),
   );

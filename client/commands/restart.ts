@@ -1,12 +1,12 @@
 import type { StepEvent } from "../../proto/step.ts";
-import { chooseMembers } from "../cluster/select-nodes.ts";
+import { selectNodes } from "../cluster/select-nodes.ts";
 import { type Member, openCluster, type OpenCluster } from "../cluster/open.ts";
 import type { ClusterConfig } from "../config/schema.ts";
 import type { Context } from "../terminal/context.ts";
 import { openProgress, type Output } from "../progress/open.ts";
 import { phase } from "../progress/phase.ts";
 import { note, type ProgressOptions } from "../progress/progress.ts";
-import { drainedNote, isDrained, readStandings, refusalToRestart } from "../drain/serving-state.ts";
+import { drainedNote, isDrained, readServingStates, refusalToRestart } from "../drain/serving-state.ts";
 import { whileDrained } from "../drain/while-drained.ts";
 import { conclude, refuseFindings } from "../cluster/combine-errors.ts";
 import { type NodeOutcome, oneByOne } from "../rollout/one-by-one.ts";
@@ -41,9 +41,9 @@ export async function restart(config: ClusterConfig, context: Context, options: 
  */
 export async function restartNodes(cluster: OpenCluster, context: Context, options: RestartOptions): Promise<number> {
   const { component, force } = options;
-  const chosen = chooseMembers(cluster.members, [options.nodes]);
+  const chosen = selectNodes(cluster.members, [options.nodes]);
   for (const { error } of chosen) if (error !== undefined) throw error;
-  const standings = await readStandings(cluster, context.signal);
+  const standings = await readServingStates(cluster, context.signal);
   if (!force)
     refuseFindings(chosen.flatMap(({ node }) => refusalToRestart(standings, node.address.name, component) ?? []));
 
@@ -75,7 +75,7 @@ async function restartOne(
 ): Promise<NodeOutcome> {
   const { name } = node.address;
   const emit = (event: StepEvent): void => progress.emit({ kind: "step", track: name, event });
-  const standings = await readStandings(cluster, signal);
+  const standings = await readServingStates(cluster, signal);
   const refusal = force ? undefined : refusalToRestart(standings, name, component);
   if (refusal !== undefined) throw refusal;
   const work = (): Promise<void> =>

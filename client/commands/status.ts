@@ -1,9 +1,9 @@
-import { chooseMembers } from "../cluster/select-nodes.ts";
+import { selectNodes } from "../cluster/select-nodes.ts";
 import { openCluster } from "../cluster/open.ts";
 import { painter } from "../terminal/colour.ts";
 import type { ClusterConfig } from "../config/schema.ts";
 import type { Context } from "../terminal/context.ts";
-import type { Form } from "../terminal/output-format.ts";
+import type { OutputFormat } from "../terminal/output-format.ts";
 import { statusDocument } from "../status/document.ts";
 import { isWell } from "../status/problems.ts";
 import { readCluster } from "../status/read.ts";
@@ -11,7 +11,7 @@ import type { ClusterState } from "../status/state.ts";
 import { statusTables } from "../status/tables.ts";
 
 export interface StatusOptions {
-  readonly form: Form;
+  readonly form: OutputFormat;
   /** The node arguments; empty: all nodes. */
   readonly nodes: readonly string[];
   /** Goes on until Ctrl-C. */
@@ -28,7 +28,7 @@ export async function status(
 ): Promise<number> {
   const { signal, write } = context;
   await using cluster = await openCluster(config, signal, { greet: false });
-  const members = nodes.length === 0 ? cluster.members : chooseMembers(cluster.members, nodes);
+  const members = nodes.length === 0 ? cluster.members : selectNodes(cluster.members, nodes);
   if (watch) {
     const { watchStatus } = await import("../watch/watch.ts");
     await watchStatus({ members, cloud: cluster.cloud, form, context });
@@ -40,7 +40,7 @@ export async function status(
   return isWell(state) ? 0 : 1;
 }
 
-async function describe(state: ClusterState, form: Form, context: Context): Promise<string> {
+async function describe(state: ClusterState, form: OutputFormat, context: Context): Promise<string> {
   switch (form) {
     case "json":
       return `${JSON.stringify(statusDocument(state), null, 2)}\n`;

@@ -5,7 +5,7 @@ import type { Context } from "../terminal/context.ts";
 import { journals } from "../config/journals.ts";
 import type { Output } from "../progress/open.ts";
 import { parseSince } from "../config/since.ts";
-import { type Entry, writeArchive } from "../support-bundle/archive.ts";
+import { type ArchiveEntry, writeArchive } from "../support-bundle/archive.ts";
 import { bundleEntries } from "../support-bundle/entries.ts";
 import { clientVersion } from "./version.ts";
 
@@ -36,7 +36,7 @@ export async function supportBundle(
   const sinceUnixMillis = parseSince(since || "24h", now.getTime());
   const options = { sinceUnixMillis, journals, signal, clientVersion: await clientVersion() };
   const unreachable: string[] = [];
-  const counted = async function* (entries: AsyncIterable<Entry>): AsyncGenerator<Entry, void> {
+  const counted = async function* (entries: AsyncIterable<ArchiveEntry>): AsyncGenerator<ArchiveEntry, void> {
     for await (const entry of entries) {
       const [, node] = /^nodes\/(.+)\/unreachable\.txt$/.exec(entry.path) ?? [];
       if (node !== undefined) {

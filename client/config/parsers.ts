@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 import { show } from "../../proto/validate.ts";
 import { didYouMean } from "./suggest.ts";
-import { type Entry, refuseAt, validateAt, type Value } from "./value.ts";
+import { type ConfigEntry, refuseAt, validateAt, type Value } from "./value.ts";
 
 /**
  * Turns the user's value into the program's.
@@ -99,13 +99,13 @@ export function mergeRecords<T>(
   return { ...fromFile, ...fromFlag };
 }
 
-export function entriesOf(value: Value): readonly Entry[] {
+export function entriesOf(value: Value): readonly ConfigEntry[] {
   if (value.kind !== "map") return refuseAt(value.origin, `expected a map, found ${kindInWords(value)}`);
   return value.entries;
 }
 
 /** Refuses every entry whose key is not in `known`, and suggests a similar key. */
-export function refuseUnknown(entries: readonly Entry[], known: readonly string[]): void {
+export function refuseUnknown(entries: readonly ConfigEntry[], known: readonly string[]): void {
   const unknown = entries.find(({ key }) => !known.includes(key));
   if (unknown === undefined) return;
   const suggestion = didYouMean(unknown.key, known) ?? `known keys: ${known.join(", ")}`;

@@ -14,9 +14,9 @@ export type Value =
   | { readonly kind: "empty"; readonly origin: Origin }
   | { readonly kind: "text"; readonly origin: Origin; readonly text: string }
   | { readonly kind: "list"; readonly origin: Origin; readonly items: readonly Value[] }
-  | { readonly kind: "map"; readonly origin: Origin; readonly entries: readonly Entry[] };
+  | { readonly kind: "map"; readonly origin: Origin; readonly entries: readonly ConfigEntry[] };
 
-export interface Entry {
+export interface ConfigEntry {
   readonly key: string;
   /** The place of the key itself. */
   readonly origin: Origin;

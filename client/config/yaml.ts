@@ -1,6 +1,6 @@
 import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from "yaml";
 import { KhwError } from "../../proto/errors.ts";
-import { type Entry, type Origin, refuseAt, type Value } from "./value.ts";
+import { type ConfigEntry, type Origin, refuseAt, type Value } from "./value.ts";
 
 /**
  * Parses the text of a configuration file into a value with the line and column of each part.
@@ -35,7 +35,7 @@ export function parseYaml(text: string, file: { readonly name: string; readonly 
       };
     }
     if (isMap<Node, Node | null>(node)) {
-      const entries = node.items.map(({ key, value }): Entry => {
+      const entries = node.items.map(({ key, value }): ConfigEntry => {
         const start = key.range?.[0] ?? offset;
         if (!isScalar(key)) return refuseAt(originAt(start, path), "a key must be a text");
         const name = String(key.value);

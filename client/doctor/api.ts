@@ -59,8 +59,8 @@ async function proven(
   } catch (thrown) {
     const error = toKhwError(thrown);
     if (error.code === "INTERNAL" || (where === places.cluster && error.code === "UNREACHABLE")) throw error;
-    const cut = error.message.includes("self-signed") || error.message.includes("unable to verify");
-    const hint = cut
+    const truncate = error.message.includes("self-signed") || error.message.includes("unable to verify");
+    const hint = truncate
       ? "check that the address belongs to this cluster, and that ca.pem here is this cluster's"
       : error.hint;
     return [findingOf(new KhwError(error.code, `${check?.title ?? ""}: ${error.message}`, { hint }), where, "API")];

@@ -7,7 +7,7 @@ import type { ClusterConfig } from "../config/schema.ts";
 import { type ExaminedCredentials, examineCredentials } from "../pki/check/read.ts";
 import type { BackendHealth } from "../gce/health.ts";
 import type { AgentNode } from "../cluster/agent-client.ts";
-import { type Answer, nodesAtOnce, onNodes } from "../cluster/for-each-node.ts";
+import { type NodeAnswer, maxConcurrentNodes, forEachNode } from "../cluster/for-each-node.ts";
 import { findPublicAddress } from "../rollout/addresses.ts";
 
 /** The answers of a node about itself. */
@@ -26,7 +26,7 @@ export interface Facts {
   readonly clientVersion: string;
   readonly cluster: OpenCluster;
   /** Returns all nodes' answers, in the order of the config. */
-  readonly nodes: () => Promise<readonly Answer<NodeFacts>[]>;
+  readonly nodes: () => Promise<readonly NodeAnswer<NodeFacts>[]>;
   readonly publicAddress: () => Promise<string>;
   /** Returns the credentials, checked against the nodes whose addresses are known. */
   readonly credentials: () => Promise<ExaminedCredentials & { readonly unknown: readonly string[] }>;
@@ -42,7 +42,7 @@ export interface FactsOptions {
 
 export function collectFacts({ cluster, clientVersion, signal }: FactsOptions): Facts {
   const { config, cloud, members } = cluster;
-  const nodes = once(() => onNodes(members, nodesAtOnce, (node) => readNode(node, signal)));
+  const nodes = once(() => forEachNode(members, maxConcurrentNodes, (node) => readNode(node, signal)));
   const publicAddress = once(() => findPublicAddress(cluster, { signal, mayCreateAddress: false }));
   const backends = once(async () => {
     if (cloud === undefined) return [];
@@ -58,7 +58,7 @@ export function collectFacts({ cluster, clientVersion, signal }: FactsOptions): 
 }
 
 /** Returns the members with their answers to GetInfo. */
-export function greeted({ members }: OpenCluster, answers: readonly Answer<NodeFacts>[]): OpenCluster["members"] {
+export function greeted({ members }: OpenCluster, answers: readonly NodeAnswer<NodeFacts>[]): OpenCluster["members"] {
   return members.map(({ node }, index) => {
     const { value, error } = answers[index] ?? {};
     if (value !== undefined) return { node, info: value.info };
@@ -69,7 +69,7 @@ export function greeted({ members }: OpenCluster, answers: readonly Answer<NodeF
 /** Returns the nodes whose internal addresses are known, and the names of the others. */
 function addressed(
   cluster: OpenCluster,
-  answers: readonly Answer<NodeFacts>[],
+  answers: readonly NodeAnswer<NodeFacts>[],
 ): { readonly controllers: readonly Controller[]; readonly unknown: readonly string[] } {
   const members = greeted(cluster, answers);
   const unknown: string[] = [];

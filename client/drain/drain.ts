@@ -7,7 +7,7 @@ import type { AgentNode } from "../cluster/agent-client.ts";
 import { phase } from "../progress/phase.ts";
 
 /** In milliseconds. */
-export interface RotationTimeouts {
+export interface DrainTimeouts {
   /** How long the load balancer's health check may take to agree. */
   readonly verify: number;
   /**
@@ -17,10 +17,10 @@ export interface RotationTimeouts {
   readonly drain: number;
 }
 
-export interface RotationOptions {
+export interface DrainNodeOptions {
   /** Undefined if the cluster has no load balancer of khw's. */
   readonly cloud: Cloud | undefined;
-  readonly timeouts: RotationTimeouts;
+  readonly timeouts: DrainTimeouts;
   readonly signal: AbortSignal;
   readonly emit: (event: StepEvent) => void;
 }
@@ -32,7 +32,7 @@ const askMillis = 500;
  * Drains the node, and waits until the load balancer sends it no new connection. Open connections go on.
  * @throws KhwError TIMEOUT with the last answer of the health check; the node is drained by then
  */
-export async function leave(node: AgentNode, options: RotationOptions): Promise<void> {
+export async function leave(node: AgentNode, options: DrainNodeOptions): Promise<void> {
   await phase({ id: "drain", summary: "node is being drained" }, options.emit, async (progress) => {
     await node.setMaintenance(true, options.signal);
     await agreed(node, (state) => state !== "HEALTHY", { ...options, progress });
@@ -46,14 +46,14 @@ export async function leave(node: AgentNode, options: RotationOptions): Promise<
  * Undrains the node, and waits until the load balancer sends it connections.
  * @throws KhwError TIMEOUT with the last answer of the health check; the node is no longer drained by then
  */
-export async function enter(node: AgentNode, options: RotationOptions): Promise<void> {
+export async function enter(node: AgentNode, options: DrainNodeOptions): Promise<void> {
   await phase({ id: "undrain", summary: "node is being undrained" }, options.emit, async (progress) => {
     await node.setMaintenance(false, options.signal);
     await agreed(node, (state) => state === "HEALTHY", { ...options, progress });
   });
 }
 
-interface Agreement extends RotationOptions {
+interface Agreement extends DrainNodeOptions {
   readonly progress: (text: string) => void;
 }
 

@@ -2,10 +2,10 @@ import { KhwError } from "../../proto/errors.ts";
 import { type GetStatusResponse, Health } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { Cloud, Member } from "../cluster/open.ts";
 import type { HealthState } from "../gce/health.ts";
-import { nodesAtOnce, onNodes } from "../cluster/for-each-node.ts";
+import { maxConcurrentNodes, forEachNode } from "../cluster/for-each-node.ts";
 
 /** The current state of a controller, as the agent and the load balancer report it. */
-export interface Standing {
+export interface ServingState {
   readonly name: string;
   /** Undefined if the agent did not answer. */
   readonly status?: GetStatusResponse | undefined;
@@ -18,12 +18,12 @@ export interface Standing {
  * Reads the state of all controllers at once. An agent that does not answer is no error; a Compute API that does
  * not answer is one.
  */
-export async function readStandings(
+export async function readServingStates(
   { members, cloud }: { readonly members: readonly Member[]; readonly cloud: Cloud | undefined },
   signal: AbortSignal,
-): Promise<Standing[]> {
+): Promise<ServingState[]> {
   const [answers, backends] = await Promise.all([
-    onNodes(members, nodesAtOnce, (node) => node.status(signal)),
+    forEachNode(members, maxConcurrentNodes, (node) => node.status(signal)),
     cloud === undefined ? [] : readBackends(cloud, signal),
   ]);
   signal.throwIfAborted();
@@ -40,7 +40,7 @@ async function readBackends({ compute, loadBalancer }: Cloud, signal: AbortSigna
   return poolHealth(compute, loadBalancer, signal);
 }
 
-export function isDrained({ status }: Standing): boolean {
+export function isDrained({ status }: ServingState): boolean {
   return status?.maintenance?.drained === true;
 }
 
@@ -49,7 +49,7 @@ export function drainedNote(name: string): string {
   return `${name} was drained before, and stays drained: run khw-client undrain ${name} to undrain it`;
 }
 
-export function isHealthy({ status }: Standing, component: string): boolean {
+export function isHealthy({ status }: ServingState, component: string): boolean {
   return status?.components.some(({ name, health }) => name === component && health === Health.HEALTH_HEALTHY) === true;
 }
 
@@ -57,13 +57,13 @@ export function isHealthy({ status }: Standing, component: string): boolean {
  * Whether requests reach the node's API server: it is healthy, not drained, and a backend of the load balancer if
  * there is one.
  */
-export function serves(standing: Standing): boolean {
+export function serves(standing: ServingState): boolean {
   const { backend = "HEALTHY" } = standing;
   return isHealthy(standing, "kube-apiserver") && !isDrained(standing) && backend === "HEALTHY";
 }
 
 /** Says why no request reaches a node's API server. */
-function whyNot(standing: Standing): string {
+function whyNot(standing: ServingState): string {
   const { name, status, error, backend } = standing;
   if (status === undefined) return `${name} cannot be reached (${error?.message ?? "no answer"})`;
   if (isDrained(standing)) return `${name} is drained`;
@@ -73,7 +73,7 @@ function whyNot(standing: Standing): string {
 }
 
 /** Returns the reason why clients would not be served without these nodes; undefined if they would. */
-export function refusalToLeave(standings: readonly Standing[], leaving: ReadonlySet<string>): KhwError | undefined {
+export function refusalToLeave(standings: readonly ServingState[], leaving: ReadonlySet<string>): KhwError | undefined {
   const others = standings.filter(({ name }) => !leaving.has(name));
   if (others.some(serves) || standings.every((standing) => !leaving.has(standing.name) || isDrained(standing)))
     return undefined;
@@ -88,7 +88,7 @@ export function refusalToLeave(standings: readonly Standing[], leaving: Readonly
  * can.
  */
 export function refusalToRestart(
-  standings: readonly Standing[],
+  standings: readonly ServingState[],
   name: string,
   component: string,
 ): KhwError | undefined {
@@ -107,7 +107,7 @@ export function refusalToRestart(
   }
 }
 
-function refusalWithoutApi(others: readonly Standing[]): KhwError | undefined {
+function refusalWithoutApi(others: readonly ServingState[]): KhwError | undefined {
   if (others.some((other) => isHealthy(other, "kube-apiserver"))) return undefined;
   const reasons = others.length === 0 ? "the cluster has no other node" : others.map(whyNot).join("; ");
   return new KhwError("PREFLIGHT_FAILED", `no healthy API server would be left: ${reasons}`, {
@@ -116,7 +116,10 @@ function refusalWithoutApi(others: readonly Standing[]): KhwError | undefined {
 }
 
 /** etcd needs more than half of its members. */
-function refusalWithoutQuorum(standings: readonly Standing[], others: readonly Standing[]): KhwError | undefined {
+function refusalWithoutQuorum(
+  standings: readonly ServingState[],
+  others: readonly ServingState[],
+): KhwError | undefined {
   const members = standings.filter(
     ({ status }) => status === undefined || status.components.some(({ name }) => name === "etcd"),
   ).length;

@@ -1,12 +1,12 @@
 import { KhwError, toKhwError } from "../../proto/errors.ts";
 import type { AgentNode } from "../cluster/agent-client.ts";
-import { enter, leave, type RotationOptions } from "./drain.ts";
-import { isDrained, isHealthy, serves, type Standing } from "./serving-state.ts";
+import { enter, leave, type DrainNodeOptions } from "./drain.ts";
+import { isDrained, isHealthy, serves, type ServingState } from "./serving-state.ts";
 
-export interface DrainedOptions extends RotationOptions {
+export interface DrainedOptions extends DrainNodeOptions {
   readonly node: AgentNode;
   /** The state of all controllers, just read. */
-  readonly standings: readonly Standing[];
+  readonly standings: readonly ServingState[];
 }
 
 /** Work that has begun ends by its own deadline, not by Ctrl-C. */
@@ -47,7 +47,7 @@ export async function whileDrained(work: () => Promise<void>, options: DrainedOp
 }
 
 /** Whether the node can be drained: it serves, and another node serves too. */
-function mayLeave(standings: readonly Standing[], name: string, { cloud }: RotationOptions): boolean {
+function mayLeave(standings: readonly ServingState[], name: string, { cloud }: DrainNodeOptions): boolean {
   const own = standings.find((standing) => standing.name === name);
   if (cloud === undefined || own === undefined || isDrained(own) || own.backend !== "HEALTHY") return false;
   return standings.some((standing) => standing !== own && serves(standing));

@@ -2,7 +2,7 @@ import { type Backoff, backoffMillis } from "../../proto/backoff.ts";
 import { KhwError, toKhwError } from "../../proto/errors.ts";
 import { fieldOf, listOf, textOf } from "../pki/check/yaml.ts";
 import { pause } from "../../proto/wait-for.ts";
-import { several } from "../cluster/combine-errors.ts";
+import { combineErrors } from "../cluster/combine-errors.ts";
 import type { MetadataApi } from "./metadata-api.ts";
 import { type ServedResource, unexpected } from "./resources.ts";
 
@@ -45,7 +45,7 @@ export async function rewrite(
   await Promise.all(Array.from({ length: atOnce }, worker));
   if (failures.length === 0) return paths.length;
   const rest = failures.length > shown ? ` (the first ${shown} of them)` : "";
-  throw several(failures.slice(0, shown), {
+  throw combineErrors(failures.slice(0, shown), {
     code: "VERIFY_FAILED",
     headline: `${failures.length} of ${paths.length} ${resource.name} could not be stored again${rest}`,
   });

@@ -13,7 +13,7 @@ import {
   stageOfAll,
   writingKey,
 } from "../pki/encryption/stage.ts";
-import { encryptsByWildcard, outdated, tellStored, unreadable } from "./stored.ts";
+import { encryptsByWildcard, outdated, describeStored, unreadable } from "./stored.ts";
 
 /** The parts of a rotation. Each part is done completely, or throws. */
 export interface RotationParts {
@@ -86,7 +86,7 @@ export async function rotate(parts: RotationParts, { kind, now }: RotateOptions)
     parts.note("no value is under an old key any more: the old keys are removed");
     await parts.roll();
   }
-  const told = tellStored(encrypted(await parts.stored()));
+  const told = describeStored(encrypted(await parts.stored()));
   parts.note(`done: ${told === "" ? "etcd has no encrypted values yet" : told}; no other key is in use`);
 }
 
@@ -131,7 +131,7 @@ async function rewriteAll(parts: RotationParts, entries: readonly Entry[]): Prom
   if (left.length === 0) return;
   throw new KhwError(
     "VERIFY_FAILED",
-    `some values are not stored again, so the old keys are kept: ${tellStored(left)}`,
+    `some values are not stored again, so the old keys are kept: ${describeStored(left)}`,
     {
       hint: "delete objects that the API no longer serves, or restore their resource; then run the command again",
     },
@@ -143,7 +143,7 @@ function refuseUnreadable(stored: readonly StoredValues[], entries: readonly Ent
   if (lost.length === 0) return;
   throw new KhwError(
     "PREFLIGHT_FAILED",
-    `this encryption-config.yaml has no key for values in etcd: ${tellStored(lost)}`,
+    `this encryption-config.yaml has no key for values in etcd: ${describeStored(lost)}`,
     {
       hint: "check that it is the cluster's file; older ones are in the folders replaced-* beside it",
     },

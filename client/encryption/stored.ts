@@ -56,7 +56,7 @@ function isAt(name: string, place: string): boolean {
 }
 
 /** Describes the counts: "12 secrets under aescbc key1, 3 configmaps in the clear". */
-export function tellStored(stored: readonly StoredValues[]): string {
+export function describeStored(stored: readonly StoredValues[]): string {
   return stored
     .map(({ resource, provider, key, count }) => {
       const how = provider === "" ? "in the clear" : `under ${provider} ${key}`;

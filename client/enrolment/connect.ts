@@ -47,7 +47,7 @@ export function connectEnrolment(address: NodeAddress, identity: ManagementIdent
   const target = `${host.includes(":") ? `[${host}]` : host}:${port}`;
   const client = new EnrolmentServiceClient(target, channel, channelOptions(name));
 
-  const answer = <Response>(begin: Begin<Response>, signal: AbortSignal): Promise<Answer<Response>> =>
+  const answer = <Response>(begin: ConnectOptions<Response>, signal: AbortSignal): Promise<Answer<Response>> =>
     new Promise((resolve, reject) => {
       const running = begin({ deadline: Date.now() + callMillis }, (error, response) => {
         signal.removeEventListener("abort", cancel);
@@ -64,7 +64,10 @@ export function connectEnrolment(address: NodeAddress, identity: ManagementIdent
   const call: typeof answer = (begin, signal) =>
     answer(begin, signal).catch((error: unknown) => rethrow({ address, tls }, error));
 
-  const identified = async <Response>(begin: Begin<Response>, signal: AbortSignal): Promise<Answered<Response>> => {
+  const identified = async <Response>(
+    begin: ConnectOptions<Response>,
+    signal: AbortSignal,
+  ): Promise<Answered<Response>> => {
     const { response, raw } = await call(begin, signal);
     if (raw !== undefined) return { ...response, peer: new X509Certificate(raw) };
     throw new KhwError("UNREACHABLE", "the connection ended with the answer, so its sender cannot be verified", {
@@ -89,7 +92,7 @@ export function connectEnrolment(address: NodeAddress, identity: ManagementIdent
   };
 }
 
-type Begin<Response> = (
+type ConnectOptions<Response> = (
   options: { deadline: number },
   done: (error: ServiceError | null, response: Response) => void,
 ) => Call;

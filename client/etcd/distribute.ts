@@ -4,7 +4,7 @@ import { basename } from "node:path";
 import { KhwError, toKhwError } from "../../proto/errors.ts";
 import { Snapshot } from "../../proto/gen/khw/agent/v1/etcd.ts";
 import type { Member } from "../cluster/open.ts";
-import type { HeldSnapshot } from "./snapshots.ts";
+import type { NodeSnapshot } from "./snapshots.ts";
 
 /** A snapshot to restore, and the source of its bytes. */
 export interface Source {
@@ -15,7 +15,7 @@ export interface Source {
 }
 
 /** A snapshot that a node has. */
-export function nodeSource({ snapshot, nodes }: HeldSnapshot, members: readonly Member[]): Source {
+export function nodeSource({ snapshot, nodes }: NodeSnapshot, members: readonly Member[]): Source {
   const holder = members.find(({ node, error }) => error === undefined && nodes.includes(node.address.name));
   if (holder === undefined) throw new TypeError(`no node has ${snapshot.id}`);
   return { snapshot, nodes, read: (signal) => holder.node.etcd.read(snapshot.id, signal) };
@@ -47,7 +47,7 @@ export async function fileSource(path: string): Promise<Source> {
 }
 
 /** Copies the snapshot to the node if needed, and makes the node verify it. */
-export async function bringTo({ node }: Member, source: Source, signal: AbortSignal): Promise<Snapshot> {
+export async function distributeTo({ node }: Member, source: Source, signal: AbortSignal): Promise<Snapshot> {
   const { snapshot, nodes, read } = source;
   return nodes.includes(node.address.name)
     ? node.etcd.verify(snapshot.id, signal)

@@ -7,7 +7,7 @@ import type { NodeWork } from "../rollout/node-work.ts";
  * That controller may have the data of a cluster, and these nodes, if they were made again, would start a second
  * one.
  */
-export function uncertainBeginnings(members: readonly Member[], work: readonly NodeWork[]): KhwError[] {
+export function uncertainFirstStarts(members: readonly Member[], work: readonly NodeWork[]): KhwError[] {
   const away = members.filter(({ info }) => info === undefined).map(({ node }) => node.address.name);
   if (away.length === 0) return [];
   return work.flatMap(({ node, desired }) => {

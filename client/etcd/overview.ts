@@ -1,7 +1,7 @@
 import type { KhwError } from "../../proto/errors.ts";
 import { type EtcdMember, type GetEtcdStatusResponse, RestorePhase } from "../../proto/gen/khw/agent/v1/etcd.ts";
 import type { Member } from "../cluster/open.ts";
-import { nodesAtOnce, onNodes } from "../cluster/for-each-node.ts";
+import { maxConcurrentNodes, forEachNode } from "../cluster/for-each-node.ts";
 
 /** The report of a node's agent about its member. */
 export interface NodeEtcd {
@@ -12,7 +12,7 @@ export interface NodeEtcd {
 }
 
 export async function readEtcd(members: readonly Member[], signal: AbortSignal): Promise<NodeEtcd[]> {
-  const answers = await onNodes(members, nodesAtOnce, (node) => node.etcd.status(signal));
+  const answers = await forEachNode(members, maxConcurrentNodes, (node) => node.etcd.status(signal));
   return answers.map(({ name: node, value, error }) =>
     error === undefined ? { node, status: value } : { node, error },
   );

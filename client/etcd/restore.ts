@@ -5,10 +5,10 @@ import type { Controller } from "../../proto/desired.ts";
 import type { Member } from "../cluster/open.ts";
 import { phase } from "../progress/phase.ts";
 import type { Progress } from "../progress/progress.ts";
-import { conclude, several } from "../cluster/combine-errors.ts";
+import { conclude, combineErrors } from "../cluster/combine-errors.ts";
 import type { NodeEtcd } from "./overview.ts";
 import { unfinishedRestore } from "./overview.ts";
-import { bringTo, type Source } from "./distribute.ts";
+import { distributeTo, type Source } from "./distribute.ts";
 
 /** A restore that begins or continues. */
 export interface RestoreRun {
@@ -52,7 +52,7 @@ export async function runRestore(run: RestoreRun, options: RunOptions): Promise<
   await together(members, options, {
     id: "snapshot",
     summary: `${source.snapshot.id} is copied there and verified`,
-    work: (member) => bringTo(member, source, options.signal),
+    work: (member) => distributeTo(member, source, options.signal),
   });
   await holdAll(run, options);
   for (const [reached, id, summary] of phases) {
@@ -68,7 +68,7 @@ async function holdAll(run: RestoreRun, options: RunOptions): Promise<void> {
   const { members } = run;
   const request = requestOf(run, RestorePhase.RESTORE_PHASE_HELD);
   try {
-    const work: Work["work"] = ({ node }) => node.etcd.advance(request, never);
+    const work: RestoreWorkOptions["work"] = ({ node }) => node.etcd.advance(request, never);
     await together(members, options, { id: "hold", summary: "other operations are refused", work });
   } catch (error) {
     const given = requestOf(run, RestorePhase.RESTORE_PHASE_ABANDONED);
@@ -87,7 +87,7 @@ function requestOf({ id, source, controllers }: RestoreRun, reached: RestorePhas
   };
 }
 
-interface Work {
+interface RestoreWorkOptions {
   readonly id: string;
   readonly summary: string;
   readonly work: (member: Member) => Promise<unknown>;
@@ -97,7 +97,7 @@ interface Work {
 async function together(
   members: readonly Member[],
   { progress }: RunOptions,
-  { id, summary, work }: Work,
+  { id, summary, work }: RestoreWorkOptions,
 ): Promise<void> {
   const errors = await Promise.all(
     members.map(async (member) => {
@@ -128,7 +128,7 @@ export function refuseAbsent(members: readonly Member[], nodes: readonly NodeEtc
   const [first] = errors;
   if (first === undefined) return;
   const byNode = [...new Map(errors.map((error) => [error.node, error])).values()];
-  throw several(byNode, {
+  throw combineErrors(byNode, {
     code: first.code,
     headline: "nothing was changed: all nodes must answer, since all are restored together",
   });

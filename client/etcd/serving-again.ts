@@ -2,8 +2,8 @@ import { KhwError } from "../../proto/errors.ts";
 import { Health } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { type Look, waitFor } from "../../proto/wait-for.ts";
 import type { Member } from "../cluster/open.ts";
-import { nodesAtOnce, onNodes } from "../cluster/for-each-node.ts";
-import { several } from "../cluster/combine-errors.ts";
+import { maxConcurrentNodes, forEachNode } from "../cluster/for-each-node.ts";
+import { combineErrors } from "../cluster/combine-errors.ts";
 
 const intervalMillis = 1_000;
 
@@ -16,7 +16,7 @@ export async function servingAgain(
   { signal, timeoutMillis }: { readonly signal: AbortSignal; readonly timeoutMillis: number },
 ): Promise<void> {
   const check = async (): Promise<Look<void>> => {
-    const answers = await onNodes(members, nodesAtOnce, async (node) => {
+    const answers = await forEachNode(members, maxConcurrentNodes, async (node) => {
       const { components } = await node.status(signal);
       return components.find(({ name }) => name === "kube-apiserver");
     });
@@ -27,7 +27,7 @@ export async function servingAgain(
       return new KhwError("NOT_READY", `kube-apiserver: ${value.reason}`, { node: name });
     });
     if (errors.length === 0) return { reached: undefined };
-    const failure = several(errors, {
+    const failure = combineErrors(errors, {
       code: "VERIFY_FAILED",
       headline: "etcd is restored, but these API servers are not healthy yet",
       hint: "run `khw-client status` and `khw-client doctor`",

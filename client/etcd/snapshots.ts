@@ -1,10 +1,10 @@
 import { KhwError } from "../../proto/errors.ts";
 import { type ListSnapshotsResponse, type Snapshot, SnapshotOrigin } from "../../proto/gen/khw/agent/v1/etcd.ts";
 import type { Member } from "../cluster/open.ts";
-import { type Answer, nodesAtOnce, onNodes } from "../cluster/for-each-node.ts";
+import { type NodeAnswer, maxConcurrentNodes, forEachNode } from "../cluster/for-each-node.ts";
 
 /** A verified snapshot, and the nodes that have it. */
-export interface HeldSnapshot {
+export interface NodeSnapshot {
   readonly snapshot: Snapshot;
   readonly nodes: readonly string[];
 }
@@ -12,13 +12,13 @@ export interface HeldSnapshot {
 export function readSnapshots(
   members: readonly Member[],
   signal: AbortSignal,
-): Promise<Answer<ListSnapshotsResponse>[]> {
-  return onNodes(members, nodesAtOnce, (node) => node.etcd.list(signal));
+): Promise<NodeAnswer<ListSnapshotsResponse>[]> {
+  return forEachNode(members, maxConcurrentNodes, (node) => node.etcd.list(signal));
 }
 
 /** Returns each snapshot once, oldest first. The same name with other bytes is another snapshot. */
-export function heldSnapshots(answers: readonly Answer<ListSnapshotsResponse>[]): HeldSnapshot[] {
-  const held = new Map<string, HeldSnapshot>();
+export function nodeSnapshots(answers: readonly NodeAnswer<ListSnapshotsResponse>[]): NodeSnapshot[] {
+  const held = new Map<string, NodeSnapshot>();
   for (const { name, value } of answers) {
     for (const snapshot of value?.snapshots ?? []) {
       const key = `${snapshot.id} ${snapshot.sha256}`;
@@ -39,7 +39,7 @@ function isCopy({ origin }: Snapshot): boolean {
  * @throws KhwError INVALID_ARGUMENT if there is no such snapshot, or if the newest has less than an older one of
  * the same cluster: etcd was then emptied in between, and the user must name the snapshot
  */
-export function chooseSnapshot(held: readonly HeldSnapshot[], name: string): HeldSnapshot {
+export function chooseSnapshot(held: readonly NodeSnapshot[], name: string): NodeSnapshot {
   const hint = "run `khw-client etcd snapshot list` for the names; give a file as ./FILE";
   if (name !== "latest") {
     const found = held.find(({ snapshot }) => snapshot.id === name);

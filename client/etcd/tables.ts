@@ -1,10 +1,10 @@
 import type { EtcdMember, Snapshot } from "../../proto/gen/khw/agent/v1/etcd.ts";
 import { SnapshotOrigin } from "../../proto/gen/khw/agent/v1/etcd.ts";
-import { cut } from "../terminal/cut.ts";
+import { truncate } from "../terminal/cut.ts";
 import { textTable } from "../terminal/table.ts";
 import { instant } from "../terminal/time.ts";
 import { memberOf, type NodeEtcd } from "./overview.ts";
-import type { HeldSnapshot } from "./snapshots.ts";
+import type { NodeSnapshot } from "./snapshots.ts";
 
 const memberHead = ["NODE", "MEMBER", "ROLE", "TERM", "INDEX", "APPLIED", "REVISION", "DB SIZE", "IN USE", "VERSION"];
 
@@ -32,7 +32,7 @@ export function roleOf({ memberId, leaderId, learner }: EtcdMember): string {
 const snapshotHead = ["SNAPSHOT", "TAKEN", "SIZE", "REVISION", "KEYS", "ORIGIN", "ON", "UPLOADED TO"];
 
 /** Returns the table of snapshots, newest last. */
-export function snapshotTable(held: readonly HeldSnapshot[]): Promise<string> {
+export function snapshotTable(held: readonly NodeSnapshot[]): Promise<string> {
   return textTable(
     snapshotHead,
     held.map(({ snapshot, nodes }) => [
@@ -43,7 +43,7 @@ export function snapshotTable(held: readonly HeldSnapshot[]): Promise<string> {
       String(snapshot.keys),
       originName(snapshot),
       nodes.join(","),
-      snapshot.uploaded === "" ? "-" : cut(snapshot.uploaded, 80),
+      snapshot.uploaded === "" ? "-" : truncate(snapshot.uploaded, 80),
     ]),
   );
 }

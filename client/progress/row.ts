@@ -1,4 +1,4 @@
-import { cut } from "../terminal/cut.ts";
+import { truncate } from "../terminal/cut.ts";
 import { elapsed } from "../terminal/time.ts";
 import type { TrackProgress } from "./tally.ts";
 
@@ -22,12 +22,12 @@ const mostOfName = 0.4;
 /** Describes a track that is being worked on in one line of at most so many columns: name, count, time, newest step. */
 export function describeRow({ track, progress, working }: Row, { nameWidth, columns }: RowOptions): string {
   const width = Math.min(nameWidth, Math.max(8, Math.floor(columns * mostOfName)));
-  const name = cut(track, width).padEnd(width);
-  if (progress === undefined) return cut(`${name}  waiting`, columns);
+  const name = truncate(track, width).padEnd(width);
+  if (progress === undefined) return truncate(`${name}  waiting`, columns);
   const { finishedSteps, totalSteps, elapsedMillis } = progress;
   const count = totalSteps === undefined ? "" : `${finishedSteps} of ${totalSteps}`;
   const parts = [name, count, elapsed(elapsedMillis), describeWork(working)];
-  return cut(parts.filter((part) => part !== "").join("  "), columns);
+  return truncate(parts.filter((part) => part !== "").join("  "), columns);
 }
 
 /** Returns the newest step in full and the number of the others. */

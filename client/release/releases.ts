@@ -1,7 +1,7 @@
 import { components } from "../../proto/components.ts";
 import type { KhwError } from "../../proto/errors.ts";
 import type { GetStatusResponse } from "../../proto/gen/khw/agent/v1/agent.ts";
-import { nodesAtOnce, onNodes } from "../cluster/for-each-node.ts";
+import { maxConcurrentNodes, forEachNode } from "../cluster/for-each-node.ts";
 import type { Member } from "../cluster/open.ts";
 import { labReleases, type Releases } from "../config/releases.ts";
 import type { ClusterConfig } from "../config/schema.ts";
@@ -16,7 +16,7 @@ export interface RunningReleases {
 
 /** Reads the releases from the agents. A node that does not answer, or runs no program, is left out. */
 export async function readReleases(members: readonly Member[], signal: AbortSignal): Promise<RunningReleases> {
-  const answers = await onNodes(members, nodesAtOnce, (node) => node.status(signal));
+  const answers = await forEachNode(members, maxConcurrentNodes, (node) => node.status(signal));
   return releasesIn(answers.flatMap(({ name, value }) => (value === undefined ? [] : [{ node: name, status: value }])));
 }
 

@@ -3,7 +3,7 @@ import { OperationState } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { applySteps, type StepEvent } from "../../proto/step.ts";
 import type { AgentNode } from "../cluster/agent-client.ts";
 import type { Cloud, OpenCluster } from "../cluster/open.ts";
-import { readStandings } from "../drain/serving-state.ts";
+import { readServingStates } from "../drain/serving-state.ts";
 import { whileDrained } from "../drain/while-drained.ts";
 import { loadBalancerTrack, note, type ProgressOptions } from "../progress/progress.ts";
 import { applyToNode, operationId } from "./apply-to-node.ts";
@@ -128,7 +128,7 @@ async function applyDrained(
     if (outcome.error !== undefined) throw outcome.error;
   };
   try {
-    const standings = await readStandings({ cloud, members }, signal);
+    const standings = await readServingStates({ cloud, members }, signal);
     await whileDrained(work, { node, standings, cloud, timeouts, signal, emit });
     return outcome;
   } catch (thrown) {

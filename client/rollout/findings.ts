@@ -2,11 +2,11 @@ import { fromDetail, type KhwError, toKhwError } from "../../proto/errors.ts";
 import type { ErrorDetail } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { clockFindings, type ClockReading, readClock } from "../cluster/clock-skew.ts";
 import type { Member } from "../cluster/open.ts";
-import { uncertainBeginnings } from "../etcd/first-start.ts";
+import { uncertainFirstStarts } from "../etcd/first-start.ts";
 import type { NodeDigests } from "../lock/lock.ts";
 import type { NodeWork } from "./node-work.ts";
 import { type NodeRestart, readRestart, type RestartOrder, restartOrder } from "./restart-order.ts";
-import { busyFindings } from "./running-operations.ts";
+import { runningOperationFindings } from "./running-operations.ts";
 
 /** The state of all nodes before a rollout. */
 export interface Inspection extends RestartOrder {
@@ -24,13 +24,13 @@ export async function inspect(
   work: readonly NodeWork[],
   signal: AbortSignal,
 ): Promise<Inspection> {
-  const busy = busyFindings(members, work);
+  const busy = runningOperationFindings(members, work);
   const free = work.filter(({ node }) => !busy.some((finding) => finding.node === node.address.name));
   const nodes = await Promise.all(free.map((item) => inspectNode(item, signal)));
   return {
     findings: [
       ...busy,
-      ...uncertainBeginnings(members, work),
+      ...uncertainFirstStarts(members, work),
       ...nodes.flatMap(({ findings }) => findings),
       ...clockFindings(nodes.flatMap(({ clocks }) => clocks)),
     ],

@@ -8,7 +8,7 @@ import { describeReleases, readReleases, releaseObstacles, wantedReleases } from
 import { findPublicAddress } from "./addresses.ts";
 import { provideCredentials } from "./credentials.ts";
 import { type AdminCredentials, readCredentials } from "../pki/check/read.ts";
-import { type Problem, tellProblem } from "../pki/check/problem.ts";
+import { type Problem, formatProblem } from "../pki/check/problem.ts";
 import type { NewFiles } from "../pki/folder.ts";
 import { lockPrograms, pinPrograms } from "../lock/lock.ts";
 import type { NodeWork } from "./node-work.ts";
@@ -16,7 +16,7 @@ import { refuseFindings } from "../cluster/combine-errors.ts";
 import { note, type ProgressOptions } from "../progress/progress.ts";
 import { inspect } from "./findings.ts";
 import type { RestartOrder } from "./restart-order.ts";
-import { tellUnderWay } from "./running-operations.ts";
+import { describeRunningOperations } from "./running-operations.ts";
 import { describeWarnings } from "./warnings.ts";
 
 /** The complete plan, checked before anything is touched. */
@@ -100,8 +100,8 @@ export async function planRollout(cluster: OpenCluster, options: PlanRolloutOpti
   const { progress, signal } = options;
   const prepared = await prepare(cluster, options);
   const pinned = await pinPrograms(cluster, prepared.work);
-  for (const problem of prepared.warnings) note(progress, tellProblem(problem));
-  for (const text of tellUnderWay(cluster.members)) note(progress, text);
+  for (const problem of prepared.warnings) note(progress, formatProblem(problem));
+  for (const text of describeRunningOperations(cluster.members)) note(progress, text);
   note(progress, prepared.releaseNote);
   const { findings, warnings, reported, ...order } = await inspect(cluster.members, pinned, signal);
   for (const text of describeWarnings(warnings)) note(progress, `warning: ${text}`);

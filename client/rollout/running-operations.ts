@@ -5,7 +5,7 @@ import { operationId } from "./apply-to-node.ts";
 import type { NodeWork } from "./node-work.ts";
 
 /** Describes running and interrupted operations that matter to the new one, a sentence each. */
-export function tellUnderWay(members: readonly Member[]): string[] {
+export function describeRunningOperations(members: readonly Member[]): string[] {
   return members.flatMap(({ node, info }) => {
     const operation = info?.operation;
     const since = `begun by ${operation?.holder ?? "?"} at ${startOf(operation)}`;
@@ -21,7 +21,7 @@ export function tellUnderWay(members: readonly Member[]): string[] {
  * Returns the nodes that run another operation. Their agents would refuse the new one; finding them first keeps the
  * other nodes from changing alone.
  */
-export function busyFindings(members: readonly Member[], work: readonly NodeWork[]): KhwError[] {
+export function runningOperationFindings(members: readonly Member[], work: readonly NodeWork[]): KhwError[] {
   return work.flatMap(({ node, desired }) => {
     const operation = members.find((member) => member.node === node)?.info?.operation;
     if (operation?.state !== OperationState.OPERATION_STATE_RUNNING || operation.id === operationId(desired)) return [];

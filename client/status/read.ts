@@ -2,7 +2,7 @@ import { toKhwError } from "../../proto/errors.ts";
 import type { GetStatusResponse } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { Cloud, Member } from "../cluster/open.ts";
 import type { AgentNode } from "../cluster/agent-client.ts";
-import { nodesAtOnce, onNodes } from "../cluster/for-each-node.ts";
+import { maxConcurrentNodes, forEachNode } from "../cluster/for-each-node.ts";
 import type { ClusterState, LoadBalancerState } from "./state.ts";
 
 /** Reads all nodes and the load balancer at once. Never rejects: a failure takes the place of the answer. */
@@ -12,7 +12,7 @@ export async function readCluster(
   signal: AbortSignal,
 ): Promise<ClusterState> {
   const [answers, loadBalancer] = await Promise.all([
-    onNodes(members, nodesAtOnce, (node) => readNode(node, signal)),
+    forEachNode(members, maxConcurrentNodes, (node) => readNode(node, signal)),
     cloud === undefined ? undefined : readLoadBalancer(cloud, members, signal),
   ]);
   return { nodes: answers.map(({ name, value, error }) => ({ node: name, status: value, error })), loadBalancer };

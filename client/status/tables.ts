@@ -1,7 +1,7 @@
 import { oneLine } from "../../proto/sanitize.ts";
 import { type Component, type GetStatusResponse, Health } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { Paint } from "../terminal/colour.ts";
-import { cut } from "../terminal/cut.ts";
+import { truncate } from "../terminal/cut.ts";
 import { textTable } from "../terminal/table.ts";
 import { instant } from "../terminal/time.ts";
 import { isWell, type Problem, problemsOf } from "./problems.ts";
@@ -111,7 +111,7 @@ function componentRow(node: string, component: Component, { wide, paint }: Table
 /** Returns the health, and the reason cut to so many characters. */
 export function componentHealth({ health, reason, diagnosis }: Component, length: number, paint: Paint): string {
   if (health === Health.HEALTH_HEALTHY) return "healthy";
-  return paint("red", cut(diagnosis?.message || reason || "unhealthy", length));
+  return paint("red", truncate(diagnosis?.message || reason || "unhealthy", length));
 }
 
 function backendTable({ backends }: LoadBalancerState, wide: boolean): Promise<string> {

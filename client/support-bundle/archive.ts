@@ -5,7 +5,7 @@ import type { Pack } from "tar-stream";
 import { KhwError } from "../../proto/errors.ts";
 
 /** A file of the archive; its text is masked already. */
-export interface Entry {
+export interface ArchiveEntry {
   readonly path: string;
   readonly text: string;
 }
@@ -25,7 +25,7 @@ export interface ArchiveOptions {
  */
 export async function writeArchive(
   file: string,
-  entries: AsyncIterable<Entry>,
+  entries: AsyncIterable<ArchiveEntry>,
   { folder, force, signal }: ArchiveOptions,
 ): Promise<{ readonly bytes: number }> {
   if (!force) await refuseExisting(file);
@@ -52,7 +52,7 @@ export async function writeArchive(
 }
 
 /** Makes an entry when the one before was taken, and no more when the archive has ended. */
-async function fill(pack: Pack, entries: AsyncIterable<Entry>, folder: string): Promise<void> {
+async function fill(pack: Pack, entries: AsyncIterable<ArchiveEntry>, folder: string): Promise<void> {
   const closed = Promise.withResolvers<never>();
   pack.once("close", () => closed.reject(new Error("the archive cannot be written")));
   closed.promise.catch(() => {});

@@ -4,7 +4,7 @@ import type { ClusterConfig } from "../config/schema.ts";
 import { examine } from "../doctor/doctor.ts";
 import { openAnyway } from "../doctor/open.ts";
 import { reportDocument, reportText } from "../doctor/report.ts";
-import type { Entry } from "./archive.ts";
+import type { ArchiveEntry } from "./archive.ts";
 import { mask } from "./mask.ts";
 import { entryOf, json, nodeEntries, type NodeEntriesOptions, unreachableEntry } from "./node-entries.ts";
 import { together } from "./together.ts";
@@ -20,7 +20,7 @@ const nodesInHand = 4;
 export async function* bundleEntries(
   load: () => Promise<ClusterConfig>,
   options: BundleOptions,
-): AsyncGenerator<Entry, void> {
+): AsyncGenerator<ArchiveEntry, void> {
   const { clientVersion, signal, sinceUnixMillis, journals } = options;
   const made = new Date().toISOString();
   const since = new Date(sinceUnixMillis).toISOString();
@@ -49,7 +49,7 @@ export async function* bundleEntries(
   const sources = cluster.members.map(({ node, error: away }) =>
     away === undefined
       ? () => nodeEntries(node, options)
-      : async function* (): AsyncGenerator<Entry, void> {
+      : async function* (): AsyncGenerator<ArchiveEntry, void> {
           yield unreachableEntry(node.address.name, away);
         },
   );
@@ -59,7 +59,7 @@ export async function* bundleEntries(
 async function* loadBalancerEntries(
   { cloud, instances }: OpenCluster,
   signal: AbortSignal,
-): AsyncGenerator<Entry, void> {
+): AsyncGenerator<ArchiveEntry, void> {
   if (cloud === undefined) return;
   const { compute, loadBalancer } = cloud;
   const { loadBalancerReferences } = await import("../gce/load-balancer.ts");

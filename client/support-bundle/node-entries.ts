@@ -3,7 +3,7 @@ import type { AgentNode } from "../cluster/agent-client.ts";
 import { statusFields } from "../status/document.ts";
 import { historyName } from "../status/words.ts";
 import { unifiedDiff } from "../terminal/unified-diff.ts";
-import type { Entry } from "./archive.ts";
+import type { ArchiveEntry } from "./archive.ts";
 import { mask, maskData } from "./mask.ts";
 import { createTail } from "./tail.ts";
 
@@ -21,7 +21,7 @@ const streamMillis = 60_000;
  * Yields everything that a node's agent can report. A failure is an entry with the reason, and does not affect the
  * others.
  */
-export async function* nodeEntries(node: AgentNode, options: NodeEntriesOptions): AsyncGenerator<Entry> {
+export async function* nodeEntries(node: AgentNode, options: NodeEntriesOptions): AsyncGenerator<ArchiveEntry> {
   const { signal, sinceUnixMillis, journals } = options;
   const { name } = node.address;
   const at = (file: string): string => `nodes/${name}/${file}`;
@@ -62,7 +62,7 @@ export async function* nodeEntries(node: AgentNode, options: NodeEntriesOptions)
 }
 
 /** Returns the entry in place of all entries of an agent that does not answer. */
-export function unreachableEntry(name: string, error: KhwError): Entry {
+export function unreachableEntry(name: string, error: KhwError): ArchiveEntry {
   return { path: `nodes/${name}/unreachable.txt`, text: `${mask(formatError(error))}\n` };
 }
 
@@ -72,7 +72,7 @@ export function json(data: unknown): string {
 }
 
 /** Returns an entry with the result of the work, or with the reason of its failure. */
-export async function entryOf(path: string, signal: AbortSignal, work: () => Promise<string>): Promise<Entry> {
+export async function entryOf(path: string, signal: AbortSignal, work: () => Promise<string>): Promise<ArchiveEntry> {
   try {
     return { path, text: await work() };
   } catch (error) {

@@ -1,2 +1,2 @@
 /** The output format; wide is text with more columns. */
-export type Form = "text" | "json" | "yaml" | "wide";
+export type OutputFormat = "text" | "json" | "yaml" | "wide";

@@ -3,7 +3,7 @@ import { createKubernetesApi } from "../../proto/kubernetes-api.ts";
 import type { Releases } from "../config/releases.ts";
 import type { Cloud, Member, OpenCluster } from "../cluster/open.ts";
 import type { AgentNode } from "../cluster/agent-client.ts";
-import { nodesAtOnce, onNodes } from "../cluster/for-each-node.ts";
+import { maxConcurrentNodes, forEachNode } from "../cluster/for-each-node.ts";
 import type { AdminCredentials } from "../pki/check/read.ts";
 import { drainedNote } from "../drain/serving-state.ts";
 import { note, type ProgressOptions } from "../progress/progress.ts";
@@ -42,7 +42,7 @@ export function verification(
 
 /** Returns the drained nodes; a node that does not answer is left out. */
 export async function findDrained(members: readonly Member[], signal: AbortSignal): Promise<ReadonlySet<AgentNode>> {
-  const answers = await onNodes(members, nodesAtOnce, (node) => node.status(signal));
+  const answers = await forEachNode(members, maxConcurrentNodes, (node) => node.status(signal));
   const drained = members.filter((_, index) => answers[index]?.value?.maintenance?.drained === true);
   return new Set(drained.map(({ node }) => node));
 }

@@ -1,4 +1,4 @@
-import { cut } from "../terminal/cut.ts";
+import { truncate } from "../terminal/cut.ts";
 
 export interface Size {
   readonly rows: number;
@@ -33,7 +33,7 @@ export function openScreen(write: (text: string) => void): Screen {
   return {
     draw: (lines, size) => {
       const resized = lastSize !== undefined && (lastSize.rows !== size.rows || lastSize.columns !== size.columns);
-      const shown = lines.slice(0, Math.max(1, size.rows - 1)).map((line) => cutLine(line, size.columns));
+      const shown = lines.slice(0, Math.max(1, size.rows - 1)).map((line) => truncateLine(line, size.columns));
       const frame = shown.map((line) => `${line}${eraseLine}\n`).join("");
       if (frame === last && !resized) return;
       // The position of the old lines is unknown after a change of the width.
@@ -51,11 +51,11 @@ export function openScreen(write: (text: string) => void): Screen {
 const colour = /(\u{1b}\[[\d;]*m)/u;
 
 /** Cuts the line to this number of characters, colours not counted, and ends an open colour. */
-export function cutLine(line: string, columns: number): string {
+export function truncateLine(line: string, columns: number): string {
   let room = columns;
   const kept = line.split(colour).map((piece) => {
     if (colour.test(piece)) return piece;
-    const shown = room <= 0 ? "" : cut(piece, room);
+    const shown = room <= 0 ? "" : truncate(piece, room);
     room -= piece.length;
     return shown;
   });

@@ -3,7 +3,7 @@ import type { WatchStatusResponse } from "../../proto/gen/khw/agent/v1/agent.ts"
 import type { Cloud, Member } from "../cluster/open.ts";
 import { painter } from "../terminal/colour.ts";
 import type { Context } from "../terminal/context.ts";
-import type { Form } from "../terminal/output-format.ts";
+import type { OutputFormat } from "../terminal/output-format.ts";
 import { readLoadBalancer } from "../status/read.ts";
 import type { LoadBalancerState, NodeState } from "../status/state.ts";
 import { createGate, type Gate } from "../logs/gate.ts";
@@ -16,7 +16,7 @@ import { liveDisplay } from "./live.ts";
 export interface WatchOptions {
   readonly members: readonly Member[];
   readonly cloud: Cloud | undefined;
-  readonly form: Form;
+  readonly form: OutputFormat;
   readonly context: Context;
 }
 
@@ -58,7 +58,7 @@ export async function watchStatus({ members, cloud, form, context }: WatchOption
   }
 }
 
-function openDisplay(form: Form, context: Context): Display {
+function openDisplay(form: OutputFormat, context: Context): Display {
   switch (form) {
     case "json":
     case "yaml":

@@ -26,6 +26,6 @@ export function collect<T>(findings: Findings<T>): { readonly problems: readonly
 }
 
 /** Describes a problem as "kubernetes.pem: notAfter: ends in 12 days": the file, the field and the fault. */
-export function tellProblem({ file, field, what }: Problem): string {
+export function formatProblem({ file, field, what }: Problem): string {
   return [file, field, what].filter((part) => part !== undefined).join(": ");
 }

@@ -8,7 +8,7 @@ import { labReleases, type Releases } from "../../config/releases.ts";
 import type { ClusterConfig } from "../../config/schema.ts";
 import { checkCredentials, type Files } from "./check.ts";
 import { namedPaths, type NamedFiles } from "./kubeconfig.ts";
-import { collect, type Problem, tellProblem } from "./problem.ts";
+import { collect, type Problem, formatProblem } from "./problem.ts";
 
 /** The content of the admin's kubeconfig, as PEM. */
 export interface AdminCredentials {
@@ -147,7 +147,7 @@ function missingProblem(file: string, what: string): Problem {
 
 function toError(folder: string, problems: readonly Problem[]): KhwError {
   const where = `credentials in ${folder}`;
-  const lines = problems.map(tellProblem);
+  const lines = problems.map(formatProblem);
   const [only] = problems;
   if (only !== undefined && problems.length === 1) {
     return new KhwError("CREDENTIAL_INVALID", `${where}: ${lines.join("")}`, { hint: only.remedy });

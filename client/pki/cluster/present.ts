@@ -2,7 +2,7 @@ import { KhwError } from "../../../proto/errors.ts";
 import type { Identity } from "../certificate.ts";
 import { authoritiesIn, endsAtRoots, keyIn } from "../check/certificate.ts";
 import { certificatesIn } from "../check/pem.ts";
-import { collect, type Findings, tellProblem } from "../check/problem.ts";
+import { collect, type Findings, formatProblem } from "../check/problem.ts";
 
 /** The content of the files in the folder, by name. */
 export type PresentFiles = ReadonlyMap<string, string>;
@@ -44,7 +44,7 @@ function refuseProblems(findings: Findings): void {
   const errors = collect(findings).problems.filter(({ severity }) => severity === undefined);
   const [first] = errors;
   if (first === undefined) return;
-  throw new KhwError("CREDENTIAL_INVALID", errors.map(tellProblem).join("\n"), { hint: first.remedy });
+  throw new KhwError("CREDENTIAL_INVALID", errors.map(formatProblem).join("\n"), { hint: first.remedy });
 }
 
 /**

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { KhwError } from "../../../proto/errors.ts";
 
 /** An event of an agent's name; times in ISO 8601, serial numbers in hex as node:crypto writes them. */
-type Entry =
+type RegisterEntry =
   | { readonly event: "issued"; readonly at: string; readonly name: string; readonly serial: string }
   | { readonly event: "revoked"; readonly at: string; readonly name: string; readonly serials: readonly string[] }
   | { readonly event: "readmitted"; readonly at: string; readonly name: string };
@@ -55,7 +55,7 @@ export async function readRegister(folder: string): Promise<Register> {
 }
 
 /** Adds an event; durable when it resolves. Two processes may do so at once. @throws KhwError IO_FAILED */
-export async function addToRegister(folder: string, entry: Entry): Promise<void> {
+export async function addToRegister(folder: string, entry: RegisterEntry): Promise<void> {
   const path = join(folder, fileName);
   try {
     await appendFile(path, `${JSON.stringify(entry)}\n`, { mode: 0o600, flush: true });
@@ -75,7 +75,7 @@ export function refuseRevoked({ revokedNames }: Register, name: string): void {
   });
 }
 
-function parseEntry(line: string): Entry | undefined {
+function parseEntry(line: string): RegisterEntry | undefined {
   try {
     const value: unknown = JSON.parse(line);
     return isEntry(value) ? value : undefined;
@@ -85,7 +85,7 @@ function parseEntry(line: string): Entry | undefined {
   }
 }
 
-function isEntry(value: unknown): value is Entry {
+function isEntry(value: unknown): value is RegisterEntry {
   if (typeof value !== "object" || value === null || !("event" in value)) return false;
   if (!("name" in value) || typeof value.name !== "string") return false;
   switch (value.event) {

@@ -1,6 +1,6 @@
 import t, { type Test } from "tap";
 import { createStatusStore } from "../../../../agent/state/status-store.ts";
-import type { Entry, History } from "../../../../agent/history/history.ts";
+import type { HistoryEntry, History } from "../../../../agent/history/history.ts";
 import { createReconciler } from "../../../../agent/reconcile/reconciler.ts";
 import { controllerSteps } from "../../../../agent/steps.ts";
 import { openKeptState } from "../../../../agent/state/desired-state.ts";
@@ -32,7 +32,7 @@ async function kept(t: Test, changes: Partial<DesiredState> = {}) {
   await applyAll(steps(desired), os);
   const keptState = await openKeptState(os.files, { folder: "/var/lib/khw-agent" });
   await keptState.save("operation-1", desired);
-  const told: Entry[] = [];
+  const told: HistoryEntry[] = [];
   const history: History = {
     append: (entry) => void told.push(entry),
     list: async () => [],

@@ -1,6 +1,6 @@
 import t from "tap";
 import { createStatusStore } from "../../../../agent/state/status-store.ts";
-import type { Entry, History } from "../../../../agent/history/history.ts";
+import type { HistoryEntry, History } from "../../../../agent/history/history.ts";
 import { openMaintenance } from "../../../../agent/state/maintenance.ts";
 import { controllerSteps } from "../../../../agent/steps.ts";
 import { nginxService } from "../../../../agent/steps/nginx.ts";
@@ -15,7 +15,7 @@ const folder = "/var/lib/khw-agent";
 /** The node's maintenance, as an agent that starts on this machine has it. */
 async function open(os: FakeOs, apply: () => Promise<void> = async () => {}) {
   const statusStore = createStatusStore(undefined);
-  const told: Entry[] = [];
+  const told: HistoryEntry[] = [];
   const machineLock = createMachineLock({ clock: os.clock, signal: never });
   const history: History = {
     append: (entry) => void told.push(entry),

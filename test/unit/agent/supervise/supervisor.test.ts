@@ -2,7 +2,7 @@ import { setTimeout } from "node:timers/promises";
 import t, { type Test } from "tap";
 import { createStatusStore } from "../../../../agent/state/status-store.ts";
 import { healthChecks } from "../../../../agent/health/health.ts";
-import type { Entry, History } from "../../../../agent/history/history.ts";
+import type { HistoryEntry, History } from "../../../../agent/history/history.ts";
 import type { RestartLease } from "../../../../agent/supervise/restart-lease.ts";
 import { createSupervisor } from "../../../../agent/supervise/supervisor.ts";
 import { createMachineLock } from "../../../../agent/state/machine-lock.ts";
@@ -34,7 +34,7 @@ async function supervised(
   const lines: string[] = [];
   const log = (line: string): void => void lines.push(line);
   const statusStore = createStatusStore(undefined);
-  const told: Entry[] = [];
+  const told: HistoryEntry[] = [];
   const history: History = {
     append: (entry) => void told.push(entry),
     newest: () => told.length,

@@ -2,7 +2,7 @@ import { setTimeout } from "node:timers/promises";
 import t from "tap";
 import type { Member } from "../../../../client/cluster/open.ts";
 import { connectNode } from "../../../../client/cluster/agent-client.ts";
-import { onNodes } from "../../../../client/cluster/for-each-node.ts";
+import { forEachNode } from "../../../../client/cluster/for-each-node.ts";
 import { createAuthority } from "../../../../client/pki/management/issue.ts";
 import { KhwError } from "../../../../proto/errors.ts";
 
@@ -15,7 +15,7 @@ const members = Array.from({ length: 7 }, (_, index) => member(index));
 
 t.test("all at once but for the bound, the answers in the members' order", async (t) => {
   let [running, most] = [0, 0];
-  const answers = await onNodes(members, 3, async ({ address: { name } }) => {
+  const answers = await forEachNode(members, 3, async ({ address: { name } }) => {
     most = Math.max(most, ++running);
     await setTimeout(name === "controller-0" ? 20 : 1);
     running -= 1;
@@ -33,7 +33,7 @@ t.test("one that fails, or was away before, leaves the others' answers alone", a
   const [first, second, third] = members;
   if (first === undefined || second === undefined || third === undefined) throw new Error("no members");
   const tried: string[] = [];
-  const answers = await onNodes([first, { ...second, error: away }, third], 50, async ({ address: { name } }) => {
+  const answers = await forEachNode([first, { ...second, error: away }, third], 50, async ({ address: { name } }) => {
     tried.push(name);
     if (name === "controller-2") throw new KhwError("BUSY", "busy");
     return 1;

@@ -1,7 +1,7 @@
 import t from "tap";
 
 import type { Entry } from "../../../../client/encryption/config.ts";
-import { encryptsByWildcard, outdated, tellStored, unreadable } from "../../../../client/encryption/stored.ts";
+import { encryptsByWildcard, outdated, describeStored, unreadable } from "../../../../client/encryption/stored.ts";
 
 const key = (name: string) => ({ name, secret: "" });
 const entries: readonly Entry[] = [
@@ -61,7 +61,7 @@ t.test("a wildcard's Secrets are outdated in the clear, unless an earlier entry 
 
 t.test("they are told in words", async (t) => {
   t.equal(
-    tellStored([stored("secrets", "aescbc", "old"), stored("pods", "", "")]),
+    describeStored([stored("secrets", "aescbc", "old"), stored("pods", "", "")]),
     "1 secrets under aescbc old, 1 pods in the clear",
   );
 });

@@ -1,5 +1,5 @@
 import t from "tap";
-import { uncertainBeginnings } from "../../../../client/etcd/first-start.ts";
+import { uncertainFirstStarts } from "../../../../client/etcd/first-start.ts";
 import { GetInfoResponse } from "../../../../proto/gen/khw/agent/v1/agent.ts";
 import { createFakeCluster } from "../../../fakes/cluster.ts";
 import { labDesiredWithEtcd } from "../../../fixtures/machine.ts";
@@ -16,7 +16,7 @@ async function findings(begun: readonly (boolean | undefined)[], desired = manag
     return etcdBegun === undefined ? { node } : { node, info: GetInfoResponse.fromPartial({ etcdBegun }) };
   });
   const work = members.flatMap(({ node, info }) => (info === undefined ? [] : { node, desired }));
-  return uncertainBeginnings(members, work);
+  return uncertainFirstStarts(members, work);
 }
 
 t.test("no member of etcd is begun while a controller that may have the data cannot be asked", async (t) => {

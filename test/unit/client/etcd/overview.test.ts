@@ -1,6 +1,6 @@
 import t from "tap";
 import { etcdProblems, type NodeEtcd } from "../../../../client/etcd/overview.ts";
-import { chooseSnapshot, heldSnapshots } from "../../../../client/etcd/snapshots.ts";
+import { chooseSnapshot, nodeSnapshots } from "../../../../client/etcd/snapshots.ts";
 import { KhwError } from "../../../../proto/errors.ts";
 import {
   EtcdMember,
@@ -60,7 +60,7 @@ const on = (name: string, ...snapshots: Snapshot[]) => ({ name, value: { snapsho
 t.test("a snapshot that several nodes have is one, told of as where it was taken", async (t) => {
   const copy = taken("a", 1, { origin: SnapshotOrigin.SNAPSHOT_ORIGIN_COPIED });
   const original = taken("a", 1, { origin: SnapshotOrigin.SNAPSHOT_ORIGIN_SCHEDULED });
-  const held = heldSnapshots([on("controller-0", copy), on("controller-1", original, taken("b", 2))]);
+  const held = nodeSnapshots([on("controller-0", copy), on("controller-1", original, taken("b", 2))]);
   t.same(
     held.map(({ snapshot, nodes }) => [snapshot.id, snapshot.origin, nodes]),
     [
@@ -71,7 +71,7 @@ t.test("a snapshot that several nodes have is one, told of as where it was taken
 });
 
 t.test("latest is the newest, and a name is that one", async (t) => {
-  const held = heldSnapshots([on("controller-0", taken("a", 1), taken("b", 2))]);
+  const held = nodeSnapshots([on("controller-0", taken("a", 1), taken("b", 2))]);
   t.equal(chooseSnapshot(held, "latest").snapshot.id, "b");
   t.equal(chooseSnapshot(held, "a").snapshot.id, "a");
   t.throws(() => chooseSnapshot(held, "c"), { code: "INVALID_ARGUMENT" });
@@ -80,17 +80,17 @@ t.test("latest is the newest, and a name is that one", async (t) => {
 
 t.test("a file that was brought there is not the latest, whenever that was", async (t) => {
   const file = taken("file-old", 900, { node: "", clusterId: "" });
-  const held = heldSnapshots([on("controller-0", taken("a", 1), file)]);
+  const held = nodeSnapshots([on("controller-0", taken("a", 1), file)]);
   t.equal(chooseSnapshot(held, "latest").snapshot.id, "a");
   t.equal(chooseSnapshot(held, "file-old").snapshot.id, "file-old");
-  const files = heldSnapshots([on("controller-0", file)]);
+  const files = nodeSnapshots([on("controller-0", file)]);
   t.throws(() => chooseSnapshot(files, "latest"), { code: "INVALID_ARGUMENT", message: /come from files/ });
 });
 
 t.test("the newest is not taken for the one that is wanted when etcd was emptied before it", async (t) => {
-  const emptied = heldSnapshots([on("controller-0", taken("full", 900), taken("empty", 901, { revision: 3 }))]);
+  const emptied = nodeSnapshots([on("controller-0", taken("full", 900), taken("empty", 901, { revision: 3 }))]);
   t.throws(() => chooseSnapshot(emptied, "latest"), { code: "INVALID_ARGUMENT", hint: /restore full/ });
   t.equal(chooseSnapshot(emptied, "empty").snapshot.id, "empty");
   const restored = [taken("full", 900), taken("later", 901, { revision: 3, clusterId: "restored" })];
-  t.equal(chooseSnapshot(heldSnapshots([on("controller-0", ...restored)]), "latest").snapshot.id, "later");
+  t.equal(chooseSnapshot(nodeSnapshots([on("controller-0", ...restored)]), "latest").snapshot.id, "later");
 });

@@ -2,7 +2,7 @@ import t from "tap";
 import type { Member } from "../../../../client/cluster/open.ts";
 import type { EtcdCalls } from "../../../../client/cluster/etcd-client.ts";
 import { confirmation, restoreIdFor, runRestore } from "../../../../client/etcd/restore.ts";
-import { bringTo, type Source } from "../../../../client/etcd/distribute.ts";
+import { distributeTo, type Source } from "../../../../client/etcd/distribute.ts";
 import { KhwError } from "../../../../proto/errors.ts";
 import { Restore, RestorePhase, Snapshot } from "../../../../proto/gen/khw/agent/v1/etcd.ts";
 import { createFakeCluster } from "../../../fakes/cluster.ts";
@@ -113,7 +113,7 @@ t.test("who cannot take the snapshot in stops all before anything is stopped", a
     code: "PARTIAL",
   });
   t.notOk(log.some((line) => line.includes("phase")));
-  await t.resolves(bringTo(first, run.source, never), "who has it proves it anew");
+  await t.resolves(distributeTo(first, run.source, never), "who has it proves it anew");
 });
 
 t.test("a restore that some node has begun is gone on with, a finished one is not", async (t) => {

@@ -3,8 +3,8 @@ import t from "tap";
 import type { Member } from "../../../../client/cluster/open.ts";
 import { connectNode } from "../../../../client/cluster/agent-client.ts";
 import { operationId } from "../../../../client/rollout/apply-to-node.ts";
-import { several } from "../../../../client/cluster/combine-errors.ts";
-import { busyFindings, tellUnderWay } from "../../../../client/rollout/running-operations.ts";
+import { combineErrors } from "../../../../client/cluster/combine-errors.ts";
+import { runningOperationFindings, describeRunningOperations } from "../../../../client/rollout/running-operations.ts";
 import { exitCode, formatError, KhwError } from "../../../../proto/errors.ts";
 import { DesiredState, OperationState } from "../../../../proto/gen/khw/agent/v1/agent.ts";
 import { createAuthority, issue } from "../../../../client/pki/management/issue.ts";
@@ -41,7 +41,7 @@ t.test("another operation on a node is a finding; the same one, and one that is 
     member("controller-1", operationId(desired), running),
     member("controller-2", "another", succeeded),
   ];
-  const findings = busyFindings(
+  const findings = runningOperationFindings(
     members,
     members.map(({ node }) => ({ node, desired })),
   );
@@ -58,7 +58,7 @@ t.test("another operation on a node is a finding; the same one, and one that is 
 });
 
 t.test("what runs and what was interrupted is told", async (t) => {
-  const told = tellUnderWay([
+  const told = describeRunningOperations([
     member("controller-0", "a", OperationState.OPERATION_STATE_RUNNING),
     member("controller-1", "b", OperationState.OPERATION_STATE_INTERRUPTED),
     member("controller-2", "c", OperationState.OPERATION_STATE_FAILED),
@@ -75,7 +75,7 @@ t.test("several errors are told as one, each with its place and its remedy", asy
     new KhwError("UNREACHABLE", "no answer", { node: "controller-0", hint: "is it up?" }),
     new KhwError("NOT_READY", "not ready", { node: "controller-1", step: "ready/nginx" }),
   ];
-  const error = several(errors, { code: "PARTIAL", headline: "not everything is done", hint: "again" });
+  const error = combineErrors(errors, { code: "PARTIAL", headline: "not everything is done", hint: "again" });
   t.equal(error.code, "PARTIAL");
   t.equal(
     formatError(error),

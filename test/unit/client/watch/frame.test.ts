@@ -1,7 +1,7 @@
 import { stripVTControlCharacters, styleText } from "node:util";
 import t from "tap";
 import { frame } from "../../../../client/watch/frame.ts";
-import { cutLine, openScreen } from "../../../../client/watch/screen.ts";
+import { truncateLine, openScreen } from "../../../../client/watch/screen.ts";
 import { KhwError } from "../../../../proto/errors.ts";
 import { Health } from "../../../../proto/gen/khw/agent/v1/agent.ts";
 import { component, wellStatus } from "../../../fixtures/status.ts";
@@ -41,10 +41,10 @@ t.test("never higher than the terminal: components go first, then hints, then no
 
 t.test("a line is cut at the terminal's width, its colours not counted", async (t) => {
   const line = `${styleText("red", "0123456789", { validateStream: false })}abc`;
-  t.equal(stripVTControlCharacters(cutLine(line, 20)), "0123456789abc");
-  t.equal(stripVTControlCharacters(cutLine(line, 12)), "0123456789a…");
-  t.equal(stripVTControlCharacters(cutLine(line, 5)), "0123…");
-  t.ok(cutLine(line, 5).includes("\u{1b}[39m"), "the colour ends");
+  t.equal(stripVTControlCharacters(truncateLine(line, 20)), "0123456789abc");
+  t.equal(stripVTControlCharacters(truncateLine(line, 12)), "0123456789a…");
+  t.equal(stripVTControlCharacters(truncateLine(line, 5)), "0123…");
+  t.ok(truncateLine(line, 5).includes("\u{1b}[39m"), "the colour ends");
 });
 
 t.test("the same frame is not written again, and another size begins anew", async (t) => {
