@@ -66,7 +66,7 @@ export async function lbStatus(config: ClusterConfig, context: Context, options:
 
 function open(config: ClusterConfig): Compute & AsyncDisposable {
   if (config.loadBalancer === "none") {
-    throw new KhwError("INVALID_ARGUMENT", "loadBalancer is none, so khw manages no load balancer", {
+    throw new KhwError("INVALID_ARGUMENT", "khw manages no load balancer here (loadBalancer: none)", {
       hint: "give --load-balancer gce",
     });
   }

@@ -18,7 +18,8 @@ export interface Present {
 
 /** Returns why a node needs a new identity; undefined if its present identity is valid. */
 export function whyNew(name: string, present: Present, ca: string): string | undefined {
-  if (present.certificate === undefined || present.ca === undefined || !present.hasKey) return "there is none yet";
+  if (present.certificate === undefined || present.ca === undefined || !present.hasKey)
+    return "the node has no identity yet";
   const sameCa = parse(present.ca)?.fingerprint256 === parse(ca)?.fingerprint256;
   const unfit = sameCa
     ? (whyUnfit(name, present.certificate, ca) ?? whyOld(present.certificate))

@@ -11,7 +11,7 @@ import { addToLock, readLock } from "./file.ts";
 import { downloadsOf, pinState } from "./pins.ts";
 import { refusePlainMirrors } from "./plain-mirrors.ts";
 
-/** What one agent answered about the programs whose digest was left open. */
+/** The digests that an agent reported for the programs without a configured digest. */
 export interface NodeDigests {
   readonly node: AgentNode;
   readonly programs: readonly ProgramDigest[];
@@ -95,7 +95,7 @@ interface Reported {
   readonly entries: readonly LockEntry[];
 }
 
-/** One entry for each program. @throws KhwError DIGEST_MISMATCH if two nodes differ */
+/** Returns an entry for each program. @throws KhwError DIGEST_MISMATCH if two nodes differ */
 function agreed(nodes: readonly Reported[]): LockEntry[] {
   const all = nodes.flatMap(({ name, entries }) => entries.map((entry) => ({ name, entry })));
   const groups = [...Map.groupBy(all, ({ entry }) => describeProgram(entry))];

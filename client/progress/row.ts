@@ -16,7 +16,7 @@ export interface RowOptions {
   readonly columns: number;
 }
 
-/** Of a narrow terminal's columns, names take at most this part. */
+/** Names take at most this part of a narrow terminal's columns. */
 const mostOfName = 0.4;
 
 /** Describes a track that is being worked on in one line of at most so many columns: name, count, time, newest step. */

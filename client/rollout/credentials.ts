@@ -37,7 +37,7 @@ export async function provideCredentials(
     const name = worked.node.address.name;
     throw new KhwError(
       "CREDENTIAL_INVALID",
-      `credentials in ${folder}: there are none, and ${name} has been worked on with some before`,
+      `credentials in ${folder}: no file is left, but ${name} was set up with some before`,
       {
         hint: "--credentials names the folder that has them; for a new cluster on these machines, khw-client pki create makes new ones",
       },

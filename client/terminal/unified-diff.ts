@@ -16,7 +16,7 @@ export function unifiedDiff(
   { node, colours }: UnifiedDiffOptions,
 ): string {
   const from = found === undefined ? "/dev/null" : path;
-  const patch = createTwoFilesPatch(from, path, found ?? "", wanted, `on ${node}`, "as it shall be", {
+  const patch = createTwoFilesPatch(from, path, found ?? "", wanted, `on ${node}`, "desired", {
     headerOptions: FILE_HEADERS_ONLY,
     maxEditLength: mostEdits,
   });

@@ -75,7 +75,7 @@ function describeComponents(node: string, before?: GetStatusResponse, after?: Ge
 function describeComponent(was: Component, is: Component): string[] {
   return [
     ...(is.version !== was.version ? [`version ${is.version || "none"}, was ${was.version || "none"}`] : []),
-    ...(is.pid !== was.pid && is.pid !== 0 ? [`runs anew, as process ${is.pid}`] : []),
+    ...(is.pid !== was.pid && is.pid !== 0 ? [`runs again, as process ${is.pid}`] : []),
     ...(is.pid !== was.pid && is.pid === 0 ? ["does not run any more"] : []),
   ];
 }

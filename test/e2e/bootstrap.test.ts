@@ -73,10 +73,7 @@ t.test("one command turns three machines into a highly available control plane",
     const before = await testbed.compute.mutations();
     const { code, stdout } = await workstation.khw(["plan", ...nodes]);
     t.equal(code, 2);
-    t.match(
-      stdout,
-      `controller-0, controller-1, controller-2: release/kube-apiserver: is missing`,
-    );
+    t.match(stdout, `controller-0, controller-1, controller-2: release/kube-apiserver: is missing`);
     t.match(stdout, "load balancer: forwarding-rule: does not exist");
     t.equal(await testbed.compute.mutations(), before);
     t.equal((await testbed.nodes[0]?.run(["ls", "/usr/local/bin/kubectl"]))?.code, 2);

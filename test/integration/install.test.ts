@@ -136,7 +136,10 @@ t.test("one node is unreachable: the others are done, and the exit code says par
     message: "1 of 3 nodes failed: controller-1",
   });
   t.match(watched.said(), /^controller-1: ssh: .*127\.0\.0\.9.* Connection refused\nhint: .*firewall/m);
-  t.match(watched.said(), /^controller-0: new identity, since there is none yet: CN=controller-0, O=khw:agent, valid/m);
+  t.match(
+    watched.said(),
+    /^controller-0: new identity, since the node has no identity yet: CN=controller-0, O=khw:agent, valid/m,
+  );
   t.match(watched.said(), /^controller-0: copying deb-.*\.deb \(0\.0 MB\)$/m);
   t.match(watched.said(), /^controller-0: installing khw-agent 0\.1\.0$/m);
   t.match(watched.said(), /^controller-0: khw-agent 0\.1\.0 runs$/m);
@@ -263,7 +266,7 @@ t.test("an identity of another CA, for another name, or soon to end is replaced"
   await writeFile(identity(first, "agent.pem"), "garbage");
   await replaced(/since the present one cannot be read/);
   await rm(identity(first, "agent-key.pem"));
-  await replaced(/since there is none yet/);
+  await replaced(/since the node has no identity yet/);
 });
 
 t.test("a node that was revoked gets no identity, and keeps what it has", async (t) => {

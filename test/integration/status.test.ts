@@ -184,7 +184,7 @@ t.test("a watch without a terminal: a line a change, and Ctrl-C ends it with 0",
   first?.change({ components: [crashing] });
   await shows("controller-0: kube-apiserver: its port 6443 is taken by another process (end what listens there");
   first?.change({ components: [component("kube-apiserver", { pid: 99 })] });
-  await shows("controller-0: kube-apiserver: runs anew, as process 99\n");
+  await shows("controller-0: kube-apiserver: runs again, as process 99\n");
   await shows("controller-0: kube-apiserver: is well again\n");
   await second?.stop();
   await shows(/controller-1: does not answer: /);

@@ -42,12 +42,12 @@ export function* encryptionConfigIsSound(file: string, content: Uint8Array, vers
   if (reading.problem !== undefined) return yield problem(reading.problem);
   const { value: root, doubles } = reading;
   for (const key of doubles) {
-    const what = "stands there twice: Kubernetes takes the last, and a release that reads strictly refuses the file";
+    const what = "occurs twice: Kubernetes takes the last one, and a release that reads strictly refuses the file";
     yield { ...problem(what, key), severity: "warning" };
   }
   const kind = textOf(root, "kind");
   const wanted = groups[kind ?? ""];
-  if (wanted === undefined) yield problem(`is none of ${Object.keys(groups).join(", ")}`, "kind");
+  if (wanted === undefined) yield problem(`must be one of ${Object.keys(groups).join(", ")}`, "kind");
   else if (textOf(root, "apiVersion") !== wanted) {
     yield problem(`is not ${wanted}, which ${kind ?? ""} belongs to`, "apiVersion");
   }

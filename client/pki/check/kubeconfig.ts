@@ -53,7 +53,7 @@ export function* kubeconfigIn(
     return undefined;
   }
   for (const key of reading.doubles) {
-    yield { ...problem("stands there twice: Kubernetes takes the last", key), severity: "warning" };
+    yield { ...problem("occurs twice: Kubernetes takes the last one", key), severity: "warning" };
   }
   // kubectl accepts a file without them, but no file with other values.
   for (const [key, wanted] of [

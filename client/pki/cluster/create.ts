@@ -120,7 +120,7 @@ function certificateName(name: string): CertificateName {
     certificateNames.find((candidate) => candidate === name) ??
     refuse(
       "certificate",
-      `${show(name)} is none of the cluster's`,
+      `${show(name)} is not a file of the cluster`,
       `one of ${certificateNames.join(", ")}, or a worker`,
     )
   );

@@ -17,7 +17,7 @@ export function pairIn(present: PresentFiles, name: string): Identity | undefine
   if (certificate === undefined || key === undefined) {
     const [here, gone] =
       certificate === undefined ? [`${name}-key.pem`, `${name}.pem`] : [`${name}.pem`, `${name}-key.pem`];
-    throw new KhwError("CREDENTIAL_INVALID", `${gone}: is missing, and ${here} stands there without it`, {
+    throw new KhwError("CREDENTIAL_INVALID", `${gone} is missing, but ${here} is present`, {
       hint: `bring ${gone} back, or move ${here} away`,
     });
   }

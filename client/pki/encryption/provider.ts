@@ -15,7 +15,8 @@ export interface Key {
 
 export function parseKeyedKind(text: string): KeyedKind {
   return (
-    keyedKinds.find((kind) => kind === text) ?? refuse("--provider", `${show(text)} is none`, keyedKinds.join(", "))
+    keyedKinds.find((kind) => kind === text) ??
+    refuse("--provider", `${show(text)} is not a provider`, keyedKinds.join(", "))
   );
 }
 

@@ -39,7 +39,7 @@ t.test(
       code: 1,
       text: `controller-1: unit/kube-scheduler: its text differs
 --- ${path}\ton controller-1
-+++ ${path}\tas it shall be
++++ ${path}\tdesired
 @@ -1,3 +1,3 @@
  a
 -b

@@ -236,7 +236,7 @@ const cases: readonly [title: string, change: (folder: string) => Promise<unknow
     "the encryption config is of another kind",
     (folder) =>
       edit(folder, "encryption-config.yaml", (text) => text.replace("kind: EncryptionConfig", "kind: Secret")),
-    /: encryption-config\.yaml: kind: is none of EncryptionConfig, EncryptionConfiguration$/,
+    /: encryption-config\.yaml: kind: must be one of EncryptionConfig, EncryptionConfiguration$/,
   ],
   [
     "the encryption key has a wrong length",
