@@ -1,4 +1,4 @@
-/** The agent is killed after each of its changes of a machine: the next run ends with the same files. */
+/** The agent is killed after each of its changes to a machine. The next run ends with the same files. */
 import t from "tap";
 
 import type { Os } from "../../../agent/os/os.ts";
@@ -8,7 +8,7 @@ import { applyAll, etcdRelease, labDesiredWithEtcd, labMachine, planAll } from "
 
 const steps = controllerSteps(labDesiredWithEtcd(), { drained: false });
 
-/** The calls that change a machine, by part. */
+/** The calls that change a machine, by part of the Os. */
 const changing: Readonly<Partial<Record<keyof Os, readonly string[]>>> = {
   files: ["write", "append", "chmod", "chown", "mkdir", "symlink", "link", "rename", "remove"],
   systemd: ["reload", "enable", "start", "restart", "stop", "reloadService", "kill", "resetFailed"],
@@ -19,11 +19,11 @@ const changing: Readonly<Partial<Record<keyof Os, readonly string[]>>> = {
 
 interface Mortal {
   readonly os: Os;
-  /** How many changes were begun. */
+  /** Returns the number of changes that have begun. */
   readonly changes: () => number;
 }
 
-/** The machine as an agent sees it that is killed after so many changes; every later call fails. */
+/** The machine as seen by an agent that is killed after this many changes. Every later call fails. */
 function mortal(os: FakeOs, last: number): Mortal {
   let count = 0;
   const dead = (): never => {
@@ -62,7 +62,7 @@ function bareMachine(): FakeOs {
   return os;
 }
 
-/** Every path with its kind, mode, owner and content, and which names share a file. */
+/** Returns every path with its kind, mode, owner and content, and the names that share a file. */
 async function allFiles(files: FakeOs["files"], folder = "/"): Promise<string[]> {
   const lines: string[] = [];
   for (const name of (await files.list(folder)).toSorted()) {

@@ -19,7 +19,7 @@ import { applyAll, digest, labDesired, labMachine, never, planAll, release } fro
 
 const quiet = { signal: never, progress: () => {} };
 
-/** Checks, applies, and proves that the check then holds; answers what the check said. */
+/** Checks and applies the step, and verifies that the check then holds. Returns the summary of the first check. */
 async function repair(t: Test, step: Step<Os>, os: Os): Promise<string | undefined> {
   const drift = await step.check(os, never);
   await step.apply(os, quiet);
@@ -202,7 +202,7 @@ t.test("a program", async (t) => {
     os.files.changes.filter((change) => change === `write ${released}`).length;
   const download = releasedProgram("kubectl", labDesired());
   const step = binary("kubectl", labDesired(), []);
-  /** What the checks of both said before they were put right, the download first. */
+  /** Repairs both steps. Returns the summaries of the checks before the repair, the download first. */
   const repairBoth = async (t: Test, os: Os, steps = [download, step]): Promise<(string | undefined)[]> => {
     const said = await Promise.all(steps.map(async (each) => (await each.check(os, never))?.summary));
     for (const each of steps) await repair(t, each, os);
@@ -701,7 +701,7 @@ t.test("a controller", async (t) => {
 
   t.test("is planned in full on an empty machine, and not at all on a converged one", async (t) => {
     const os = createFakeOs();
-    /** Their folders are looked at where they are there, and a fresh machine is right about the others. */
+    /** These steps hold on a fresh machine. Steps for drop-ins check only folders that exist, so they hold too. */
     const right = new Set(["identity", "folders/system", ...agentFolders.map((path) => `folder${path}`)]);
     const differing = steps.map(({ id }) => id).filter((id) => !right.has(id) && !id.startsWith("drop-ins/"));
     t.strictSame(Object.keys(await planAll(steps, os)), differing);

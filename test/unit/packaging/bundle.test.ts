@@ -38,7 +38,10 @@ for (const program of ["agent", "client"] as const) {
   );
 }
 
-/** The names with the kind of each value. Only Node has the whole of a CommonJS package as `module.exports`, too. */
+/**
+ * Returns the exported names with the kind of each value. Only Node also exports a whole CommonJS package as
+ * `module.exports`.
+ */
 function kinds(exported: object): Readonly<Record<string, string>> {
   const named = Object.entries(exported).filter(([name]) => name !== "module.exports");
   return Object.fromEntries(named.map(([name, value]) => [name, typeof value]));

@@ -12,7 +12,7 @@ import {
 } from "../../../proto/errors.ts";
 import { fromServiceError, toServiceError } from "../../../proto/errors-wire.ts";
 
-/** The contract with scripts (exit codes) and with other clients (gRPC status), written down a second time. */
+/** The contract with scripts (exit codes) and with other clients (gRPC status), written here a second time. */
 const contract: Readonly<Record<ErrorCode, readonly [exit: number, grpc: keyof typeof status]>> = {
   INVALID_ARGUMENT: [64, "INVALID_ARGUMENT"],
   CONFIG_INVALID: [78, "INVALID_ARGUMENT"],
@@ -54,7 +54,7 @@ const error = new KhwError("DIGEST_MISMATCH", "the bytes differ", {
   step: "binary/kubectl",
 });
 
-/** A failed call as grpc-js hands it to a client. */
+/** A failed call as grpc-js passes it to a client. */
 function received(failure: KhwError): ServiceError {
   const { code, details = "", metadata = new Metadata() } = toServiceError(failure);
   return Object.assign(new Error(details), { code, details, metadata });

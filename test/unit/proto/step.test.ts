@@ -2,7 +2,7 @@ import t from "tap";
 import { KhwError } from "../../../proto/errors.ts";
 import { applySteps, planSteps, type Step, type StepEvent } from "../../../proto/step.ts";
 
-/** A machine of named truths, with a record of what was done to it. */
+/** A machine as a set of facts that hold, with a record of the calls. */
 interface Machine {
   readonly holds: Set<string>;
   readonly calls: string[];

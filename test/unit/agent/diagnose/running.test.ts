@@ -20,7 +20,7 @@ interface Situation {
   readonly reason?: string | null;
   readonly agoMillis?: number;
   readonly writer?: number;
-  /** What the etcd servers answer. */
+  /** The answers of the etcd servers. */
   readonly etcd?: readonly ProbeResult[];
 }
 

@@ -105,14 +105,14 @@ t.test("whatever instant a crash hits, the old identity is whole or the new one 
   await adoptCertificate(paths, { ca, certificate: await sign(first.request) });
   const old = await readFile(paths.certificate, "utf8");
 
-  // Before the certificate is there, nothing is decided.
+  // Without a new certificate, the agent keeps the current identity.
   const { request } = await proveKey(paths, "controller-0");
   await writeFile(next.ca, ca);
   await settleIdentity(paths);
   await checkIdentity(paths);
   t.equal(await readFile(paths.certificate, "utf8"), old);
 
-  // From then on every order of renames that was begun is finished.
+  // Once the new certificate is written, every sequence of renames that has begun is completed.
   const certificate = await sign(request);
   for (const begun of [[], ["key"], ["key", "ca"]] as const) {
     await writeFile(next.certificate, certificate);
@@ -123,7 +123,7 @@ t.test("whatever instant a crash hits, the old identity is whole or the new one 
     t.same(await names(paths), ["agent-key.pem", "agent.pem", "ca.pem"]);
   }
 
-  // A key made since then is for a later certificate.
+  // A key made after that belongs to a later certificate.
   await writeFile(next.certificate, certificate);
   await proveKey(paths, "controller-0");
   await checkIdentity(paths);

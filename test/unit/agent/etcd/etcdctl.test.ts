@@ -5,7 +5,7 @@ import { createEtcdctl } from "../../../../agent/etcd/etcdctl.ts";
 import { run } from "../../../../agent/os/run.ts";
 import { never } from "../../../fixtures/machine.ts";
 
-/** An etcdctl of a few lines of shell: a snapshot is a text, a restored database that text. */
+/** A fake etcdctl in shell: a snapshot is a text file, and the restored database is the same text. */
 const program = `#!/bin/sh
 for word in "$@"; do case $word in --data-dir=*) folder=\${word#--data-dir=};; esac; done
 case "$*" in

@@ -1,4 +1,4 @@
-/** The gateway's errors against real TLS servers: a server that lives and one that is away are not the same. */
+/** Errors of the gateway against real TLS servers. They tell a live server from one that is away. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { writeFile } from "node:fs/promises";
@@ -46,7 +46,7 @@ t.test("a server whose certificate has expired lives, and cannot be verified", a
 });
 
 t.test("a server that does not accept the caller's certificate lives", async (t) => {
-  // OpenSSL says so with an alert, as Go does; Node's own server only hangs up.
+  // OpenSSL rejects the certificate with an alert, as Go does; Node's own server only closes the connection.
   const folder = t.testdir();
   const { certificate, key } = await identityOf("localhost", "agent", new Date());
   const { certificate: ca } = await createAuthority(new Date());

@@ -24,7 +24,7 @@ const [record, guard, joinDropIn] = [
   "/etc/systemd/system/etcd.service.d/60-khw-join.conf",
 ];
 
-/** Where no cluster has been yet. */
+/** A machine that has never had a cluster. */
 function bareMachine(): FakeOs {
   const os = labMachine();
   for (const one of os.etcd.members) one.started = false;
@@ -33,7 +33,7 @@ function bareMachine(): FakeOs {
   return os;
 }
 
-/** A member that was begun, is remembered, and has data. */
+/** A machine whose member has started, is recorded, and has data. */
 async function member(t: Test): Promise<FakeOs> {
   const os = bareMachine();
   t.strictSame((await applyAll(steps, os)).errors, []);
@@ -43,12 +43,12 @@ async function member(t: Test): Promise<FakeOs> {
   return os;
 }
 
-/** The member's data is gone, as after `rm -rf`; the machine was booted, and systemd did not start etcd. */
+/** The member's data is gone, as after `rm -rf`. The machine was booted, and systemd did not start etcd. */
 async function wiped(t: Test): Promise<FakeOs> {
   const os = await member(t);
   for (const path of ["member/wal/0.wal", "member/wal", "member"]) await os.files.remove(`/var/lib/etcd/${path}`);
   await os.systemd.stop("etcd.service", AbortSignal.timeout(1000));
-  // Its process, were it asked, is none: only the others answer until it is started again.
+  // The member has no process. Only the other members answer until it is started again.
   os.etcd.up.delete("10.240.0.10");
   const restart = os.systemd.restart.bind(os.systemd);
   os.systemd.restart = async (name, signal) => {
@@ -58,7 +58,7 @@ async function wiped(t: Test): Promise<FakeOs> {
   return os;
 }
 
-/** As etcd does when it is started with the drop-in of a join. */
+/** Does the same as an etcd that is started with the drop-in for a join. */
 function startsJoined(os: FakeOs): void {
   const own = os.etcd.members.find(({ peerUrl }) => peerUrl.includes("10.240.0.10"));
   if (own === undefined) throw new Error("it is started before it was added");
@@ -183,7 +183,8 @@ t.test("a member whose disk is away is not replaced: its data is on the disk", a
   t.strictSame(os.etcd.changes, [], "the cluster's members are as they were");
   t.strictSame(await readMemberRecord(os.files), remembered);
 
-  // As systemd has it that has found nothing in the folder: whoever waits for a condition is not started by what fulfils it.
+  // The state of a unit whose condition found nothing in the folder. systemd does not start such a unit when its
+  // condition becomes true.
   await os.systemd.keptDown("etcd.service");
   os.files.mounts.add("/var/lib/etcd");
   os.files.put("/var/lib/etcd/member/wal/0.wal", "data");

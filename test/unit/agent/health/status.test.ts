@@ -8,7 +8,7 @@ import { type Component, Health } from "../../../../proto/gen/khw/agent/v1/agent
 import { createFakeOs, type FakeOs } from "../../../fakes/os.ts";
 import { applyAll, labDesired, labMachine } from "../../../fixtures/machine.ts";
 
-/** The machine's components by a supervisor that keeps no state yet, and so mends nothing. */
+/** Reads the components of the machine with a supervisor that keeps no state yet, and so repairs nothing. */
 async function read(t: Test, os: FakeOs): Promise<Component[]> {
   const ending = new AbortController();
   const { signal } = ending;

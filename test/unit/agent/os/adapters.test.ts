@@ -53,7 +53,7 @@ t.test("a program runs without a shell, in a clean environment, and its last lin
   const { code, lines } = await run(["env"], { signal: never });
   delete process.env["KHW_SECRET"];
   t.equal(code, 0);
-  // tap adds variables of its own to every process that a test starts.
+  // tap adds its own variables to every process that a test starts.
   t.match(new Set(lines), new Set(["LC_ALL=C.UTF-8", "LANGUAGE=", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"]));
   t.notOk(lines.some((line) => line.startsWith("KHW_SECRET") || line.startsWith("HOME")));
   t.same((await run(["echo", "$(id); *"], { signal: never })).lines, ["$(id); *"]);

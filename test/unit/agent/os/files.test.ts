@@ -153,7 +153,7 @@ t.test("links: symbolic ones are seen as such, hard ones share an inode, both re
   t.same((await readdir(folder)).toSorted(), ["file", "hard", "soft"]);
 });
 
-/** Looks for folders as fast as it can, and records the mode that each has when it is first there. */
+/** Polls for the folders as fast as possible, and records each folder's mode when the folder first exists. */
 const observer = `
   const { parentPort, workerData: { paths } } = require("node:worker_threads");
   const { lstatSync } = require("node:fs");

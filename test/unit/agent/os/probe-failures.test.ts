@@ -1,4 +1,6 @@
-/** Why a probe got no answer, against real sockets: each kind says something else of the server. */
+/**
+ * Reasons why a probe gets no answer, tested with real sockets. Each reason says something else about the server.
+ */
 import { X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import { createServer as createHttpServer } from "node:http";
@@ -26,7 +28,7 @@ function portOf(server: Server): number {
   return address.port;
 }
 
-/** A server on localhost whose certificate ends so many milliseconds from now. */
+/** A server on localhost whose certificate expires in this many milliseconds. */
 async function serverUntil(t: Test, leftMillis: number) {
   const now = Date.now();
   const authority = await createAuthority(new Date(now - 3 * dayMillis));
@@ -52,7 +54,7 @@ t.test("a server whose certificate has expired lives: the certificate is told, a
 });
 
 t.test("a certificate that expires while its connection is kept is seen on that connection", async (t) => {
-  // Keys and certificates may be long in the making on a busy machine.
+  // Making keys and certificates can take long on a busy machine.
   const { url, caPem, server, validTo } = await serverUntil(t, 30_000);
   server.keepAliveTimeout = 120_000;
   let now = Date.now();
@@ -119,7 +121,7 @@ t.test("the agent's own condition", async (t) => {
 });
 
 t.test("connections that nobody accepts wait", async (t) => {
-  // Nothing runs in this process between the handshake in the kernel and the look: no accept.
+  // This process runs no code between the kernel's handshake and the check, so the connection is not accepted yet.
   const server = createServer(() => {});
   const port = await listen(t, server);
   const socket = connect(port, "127.0.0.1");

@@ -68,7 +68,7 @@ t.test(
     t.match(await ask(), { status: 200 });
     t.match(await ask(), { status: 200 });
     t.equal(sockets.size, 1);
-    // In this very turn: the probe begins before it can hear of the end.
+    // In the same turn of the event loop: the probe begins before it can see the connection's end.
     for (const socket of sockets) socket.destroy();
     t.match(await ask(), { status: 200, body: "ok" });
     t.equal(sockets.size, 2);
@@ -77,7 +77,9 @@ t.test(
   },
 );
 
-/** A server in a thread of its own, as another process is: what ends in which order is not the prober's to say. */
+/**
+ * A server in its own thread, as if in another process: the prober cannot control the order in which things end.
+ */
 const separate = `
 const { parentPort, workerData } = require("node:worker_threads");
 let connections = 0;
@@ -93,7 +95,7 @@ t.test("probe after probe goes over one connection", async (t) => {
   const ask = () => probes.http(`https://127.0.0.1:${port}/`, { ...options, caPem: cert, keepAlive: true });
   for (let probe = 0; probe < 100; probe++) {
     t.match(await ask(), { status: 200, body: "1" });
-    // Long enough for both sides to be waiting for each other.
+    // Long enough for both sides to be idle.
     await delay(5);
   }
 });

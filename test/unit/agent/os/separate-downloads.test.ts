@@ -10,7 +10,7 @@ import { begin, content, good, mirror, sha256, temporaryFolder } from "../../../
 
 const path = "v1.21.0/bin/linux/amd64/kubectl";
 
-/** The process ids of this process's children. */
+/** Returns the ids of this process's child processes. */
 function children(): readonly number[] {
   const text = readFileSync(`/proc/${process.pid}/task/${process.pid}/children`, "utf8");
   return text.trim().split(" ").filter(Boolean).map(Number);

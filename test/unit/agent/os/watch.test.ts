@@ -4,7 +4,9 @@ import { setTimeout as delay } from "node:timers/promises";
 import t, { type Test } from "tap";
 import { watchFolders } from "../../../../agent/os/watch.ts";
 
-/** Watches folders below the test's own; `next` resolves when the listener was told once more. */
+/**
+ * Watches folders below the test's own folder; `after` makes a change and waits until the listener is called again.
+ */
 function watching(t: Test, ...folders: readonly string[]) {
   const root = t.testdir();
   let told = 0;
@@ -21,7 +23,7 @@ function watching(t: Test, ...folders: readonly string[]) {
     const heard = new Promise<void>((resolve) => (tell = resolve));
     await change();
     await heard;
-    // All that belongs to this change has been told then.
+    // By then the listener has been called for everything that belongs to this change.
     await delay(150);
   };
   return { root, stop, after, told: () => told };

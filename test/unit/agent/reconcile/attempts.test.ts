@@ -13,7 +13,7 @@ import {
 const minute = 60_000;
 const start = 1_000_000_000;
 
-/** A drift that comes back as soon as it is put right: minutes between one repair and the next. */
+/** Simulates a drift that returns right after each repair. Returns the minutes before each repair. */
 function undoneAtOnce(times: number): { readonly pauses: number[]; readonly attempts: Attempts } {
   let attempts = fresh;
   let now = start;

@@ -18,12 +18,12 @@ import { applyAll, labDesired, labMachine, never } from "../../../fixtures/machi
 const schedulerUnit = "/etc/systemd/system/kube-scheduler.service";
 const report = { supervision: { driftPolicy: DriftPolicy.DRIFT_POLICY_REPORT } };
 
-/** A machine that was bootstrapped, and a reconciler that has checked it once. */
+/** A bootstrapped machine, and a reconciler that has checked it once. */
 async function kept(t: Test, changes: Partial<DesiredState> = {}) {
   const ending = new AbortController();
   t.teardown(() => ending.abort(new Error("the test is over")));
   const { signal } = ending;
-  // The reconciler's own timers keep no process alive.
+  // The reconciler's own timers do not keep the process alive.
   const alive = setInterval(() => {}, 1000);
   t.teardown(() => clearInterval(alive));
   const os = labMachine();
@@ -69,7 +69,7 @@ async function kept(t: Test, changes: Partial<DesiredState> = {}) {
   };
   const reconciler = createReconciler(options);
 
-  /** Resolves with the drift on the board as soon as it is so. */
+  /** Resolves with the drift in the status store as soon as it meets the condition. */
   const drift = (so: (status: DriftStatus) => boolean): Promise<DriftStatus> =>
     new Promise((resolve) => {
       const stop = statusStore.listen(({ drift: changed }) => {
@@ -78,7 +78,7 @@ async function kept(t: Test, changes: Partial<DesiredState> = {}) {
         resolve(changed);
       });
     });
-  /** Has something change on the machine, and waits for a check that finds it so. */
+  /** Makes a change on the machine, and waits for a check whose result meets the condition. */
   const after = async (change: () => void | Promise<void>, so: (status: DriftStatus) => boolean) => {
     await change();
     os.clock.advance(1000);
@@ -149,7 +149,7 @@ t.test(
     const dropIn = "/etc/systemd/system/kube-scheduler.service.d/70-mine.conf";
     const wanted = os.files.text(schedulerUnit);
     const alone = ({ steps }: DriftStatus): boolean => steps.length === 1;
-    // systemd has to load it first, which is a repair of its own.
+    // systemd must load the drop-in first, which is a repair of its own.
     await after(() => os.files.put(dropIn, "[Service]\nNice=5\n"), alone);
     await after(
       () => os.files.put(schedulerUnit, handEdit),

@@ -2,7 +2,7 @@ import t from "tap";
 import { etcdCommand, renderEtcd, renderEtcdGuard, renderEtcdJoin } from "../../../../agent/render/etcd.ts";
 import { labDesiredWithEtcd } from "../../../fixtures/machine.ts";
 
-/** etcd.service as lab 07's heredoc leaves it on controller-1. */
+/** The etcd.service that the heredoc of lab 07 writes on controller-1. */
 const lab07 = `[Unit]
 Description=etcd
 Documentation=https://github.com/coreos

@@ -33,7 +33,7 @@ const nasty = [
   "ünïcödé 漢字 \u{1F600} \u2028 \u00a0",
 ];
 
-/** Values of a small, hostile alphabet; the seed makes a failure repeatable. */
+/** Random values from a small, hostile alphabet; the seed makes a failure repeatable. */
 function randomValues(count: number): string[] {
   const alphabet = ["'", '"', "\\", "%", "$", "{", "}", " ", ";", "#", "=", "-", "n", "x4", "h", "ß", "`"];
   let seed = 20_211_121;
@@ -55,8 +55,9 @@ const unit = renderUnit(
 const expected = ["/usr/local/bin/kube-scheduler", ...values.map((value, index) => `--flag-${index}=${value}`)];
 
 /**
- * The arguments of a unit's ExecStart by the words of systemd.service(5) and systemd.syntax(7): lines that end in a
- * backslash go on, quotes group, a backslash escapes, "%%" is a percent sign and "$$" a dollar sign.
+ * Returns the arguments of a unit's ExecStart by the rules of systemd.service(5) and systemd.syntax(7). A line that
+ * ends in a backslash goes on, quotes group, and a backslash escapes. "%%" is a percent sign and "$$" a dollar
+ * sign.
  */
 function readExecStart(text: string): string[] {
   const lines = text.replaceAll("\\\n", " ").split("\n");
@@ -113,7 +114,7 @@ t.test(
   async (t) => {
     const folder = mkdtempSync(join(tmpdir(), "khw-quoting-"));
     t.teardown(() => rmSync(folder, { recursive: true }));
-    // systemd refuses its test mode to root, so root's run is nobody's: the folder must be open to it.
+    // systemd refuses test mode to root, so a run by root uses nobody, who needs access to the folder.
     const nobody = process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {};
     execFileSync("chmod", ["0755", folder]);
     writeFileSync(join(folder, "khw-quoting.service"), unit);
@@ -128,7 +129,10 @@ t.test(
   },
 );
 
-/** The words of systemd's dump, which it quotes as for a shell. Variables are not expanded before the process starts. */
+/**
+ * Returns the words of systemd's dump, which it quotes as for a shell. Variables are not expanded before the
+ * process starts.
+ */
 function readDump(line: string): string[] {
   return [...line.matchAll(/"((?:[^"\\]|\\.)*)"|\S+/g)]
     .map(([word, quoted]) => (quoted === undefined ? word : quoted.replace(/\\(.)/g, "$1")))

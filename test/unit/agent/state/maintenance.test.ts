@@ -12,7 +12,7 @@ import { applyAll, labDesired, labMachine, never, planAll } from "../../../fixtu
 
 const folder = "/var/lib/khw-agent";
 
-/** The node's maintenance, as an agent that starts on this machine has it. */
+/** Opens the node's maintenance state as an agent that starts on this machine. */
 async function open(os: FakeOs, apply: () => Promise<void> = async () => {}) {
   const statusStore = createStatusStore(undefined);
   const told: HistoryEntry[] = [];

@@ -15,7 +15,7 @@ const desired = labDesired();
 const [first, second] = ["11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"];
 const folder = "/var/lib/khw-agent";
 
-/** A step that holds once it was applied; its apply ends when it is told to. */
+/** A step that holds after its apply; the test decides when the apply ends. */
 function slowStep(id: string, needs: readonly string[] = []) {
   const begun = Promise.withResolvers<ApplyContext>();
   const end = Promise.withResolvers<void>();
@@ -59,7 +59,7 @@ function start(operations: Operations, id = first, holder = "alice"): void {
   operations.start({ id, holder, desired });
 }
 
-/** Everything that a listener is told. */
+/** Collects every event that a listener gets. */
 function listen(operations: Operations, id = first) {
   const events: Event[] = [];
   const stop = operations.listen(id, (event) => events.push(event));

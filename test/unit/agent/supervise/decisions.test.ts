@@ -1,4 +1,4 @@
-/** What the supervisor decides, without a machine. */
+/** Decisions of the supervisor, without a machine. */
 import t from "tap";
 import { healthCheckOf } from "../../../../agent/health/health.ts";
 import type { ProbeFailure } from "../../../../agent/os/failure.ts";

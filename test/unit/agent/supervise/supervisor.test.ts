@@ -14,7 +14,9 @@ import { labDesired } from "../../../fixtures/machine.ts";
 const silent = { status: 0, body: "no answer within 3 s", failure: "silent" } as const;
 const livez = "https://127.0.0.1:6443/livez?verbose&exclude=etcd";
 
-/** A machine on which all runs and is well, and its supervisor, which a test gives as many beats as it wants. */
+/**
+ * A machine on which everything runs and is healthy, and its supervisor. A test gives it as many beats as needed.
+ */
 async function supervised(
   t: Test,
   { intervalMillis = 20, lease }: { intervalMillis?: number; lease?: RestartLease } = {},

@@ -1,4 +1,7 @@
-/** What is wrong with the arguments is told before anybody is asked and anything is made: here there is not even a management CA. */
+/**
+ * Wrong arguments are reported before the client asks any agent or creates any file. This test does not even have a
+ * management CA.
+ */
 import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

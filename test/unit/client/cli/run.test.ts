@@ -17,7 +17,7 @@ import { exitCode, KhwError } from "../../../../proto/errors.ts";
 const root = await mkdtemp(join(tmpdir(), "khw-args-"));
 t.teardown(() => rm(root, { recursive: true }));
 
-/** Runs the client in this process; what it writes is kept. */
+/** Runs the client in this process and captures its output. */
 async function client(...argv: string[]) {
   let [out, err] = ["", ""];
   const context: Context = {
@@ -79,7 +79,7 @@ t.test("help names every command, its flags with their defaults, and examples", 
   }
 });
 
-/** The flags that a help text lists, without those that every command has. */
+/** Returns the flags that a help text lists, without the flags that every command has. */
 function listedFlags(help: string): string[] {
   const [options = ""] = help.split("Global Options:");
   return [...options.matchAll(/^ {2}(?:-., )?(--[\w-]+)/gm)].map(([, flag = ""]) => flag);

@@ -6,7 +6,7 @@ import { createFakeCluster } from "../../../fakes/cluster.ts";
 import { unusedEtcd } from "../../../fakes/etcd-calls.ts";
 import { never } from "../../../fixtures/machine.ts";
 
-/** Three members, of which the first leads; what each is like, and who was defragmented, in order. */
+/** Three members led by the first, with these changes; records the defragmented members in order. */
 async function cluster(changes: Readonly<Record<string, Partial<EtcdMember>>> = {}) {
   const { members: plain } = await createFakeCluster(["controller-0", "controller-1", "controller-2"]);
   const done: string[] = [];

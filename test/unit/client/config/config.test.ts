@@ -28,7 +28,7 @@ const labEtcd = {
   snapshots: { intervalSeconds: 3600, keep: 24, bucket: "" },
 };
 
-/** The configuration of a khw.yaml with this text (none: no such file) and these flags, far from anybody's gcloud. */
+/** Loads a khw.yaml with this text (undefined: no file) and these flags, without any real gcloud configuration. */
 async function load(text?: string, flags: Readonly<Record<string, Data>> = {}, more: Partial<ConfigSources> = {}) {
   const folder = await mkdtemp(join(root, "case-"));
   if (text !== undefined) await writeFile(join(folder, "khw.yaml"), text);

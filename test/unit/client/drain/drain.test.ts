@@ -222,7 +222,7 @@ t.test("Ctrl-C while a node is being drained takes it back in, and restarts noth
   t.strictSame(cluster.log, ["controller-0 drained", "controller-0 undrained"]);
 });
 
-/** Rolls out over the fake nodes, whose agents answer that they have changed one step, or fail. */
+/** Rolls out over the fake nodes. Their agents answer that they changed one step, or fail. */
 async function rollOver(cluster: FakeCluster, error?: KhwError, spared = names) {
   const members = cluster.members.map(({ node, ...rest }) => ({
     ...rest,

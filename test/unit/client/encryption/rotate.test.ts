@@ -1,4 +1,4 @@
-/** Rotations of a cluster that writes and reads all the time, cut short at every point. */
+/** Rotations in a cluster that writes and reads all the time, interrupted at every point. */
 import t, { type Test } from "tap";
 
 import { parseEncryptionConfig } from "../../../../client/encryption/config.ts";

@@ -13,7 +13,7 @@ const names = ["controller-0", "controller-1", "controller-2"];
 const snapshot = Snapshot.fromPartial({ id: "good", sha256: "aa", size: 3 });
 const progress = { emit: () => {}, settled: async () => {} };
 
-/** Three nodes, of which controller-0 has the snapshot; what they were asked, in order. */
+/** Three nodes; controller-0 has the snapshot. Logs the calls to the nodes in order. */
 async function cluster(fail: (node: string, phase: RestorePhase) => KhwError | undefined = () => undefined) {
   const { members: plain } = await createFakeCluster(names);
   const log: string[] = [];
@@ -30,7 +30,7 @@ async function cluster(fail: (node: string, phase: RestorePhase) => KhwError | u
       return announced;
     },
     advance: async ({ phase }) => {
-      // Each as slow as it likes.
+      // Each node takes a different time.
       await new Promise((resolve) => setTimeout(resolve, names.indexOf(name) * 5));
       const error = fail(name, phase);
       if (error !== undefined) throw error;

@@ -9,11 +9,12 @@ const { signal } = new AbortController();
 const folder = t.testdir({});
 const system = process.env["PATH"] ?? "";
 
-// The library and gcloud look around by way of the environment: nothing of this machine's owner may be found.
+// The library and gcloud search by environment variables. They must find nothing that belongs to the owner of this
+// machine.
 Object.assign(process.env, { HOME: folder, CLOUDSDK_CONFIG: folder, NO_PROXY: "*", METADATA_SERVER_DETECTION: "none" });
 delete process.env["GOOGLE_APPLICATION_CREDENTIALS"];
 
-/** A gcloud that notes its arguments and environment. */
+/** A gcloud that records its arguments and environment. */
 async function installGcloud(script: string): Promise<void> {
   const program = join(folder, "gcloud");
   await writeFile(program, `#!/bin/sh\necho "$*" >> ${folder}/calls\nenv >> ${folder}/calls\n${script}\n`);

@@ -23,7 +23,7 @@ function entry(program: string, version = "v1.21.0", content = program): LockEnt
   return { program, version, arch: "amd64", sha256: digest(content), source, signatures: [] };
 }
 
-/** Adds the entries in a process of its own. */
+/** Adds the entries in a separate process. */
 async function addElsewhere(path: string, entries: readonly LockEntry[]) {
   const program = join(import.meta.dirname, "../../../fixtures/lock-writer.ts");
   const child = spawn(process.execPath, [program, path, ...entries.map((each) => JSON.stringify(each))]);

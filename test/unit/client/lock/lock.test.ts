@@ -23,7 +23,7 @@ const etcd = {
   dedicatedDisk: false,
 };
 
-/** Three controllers and a khw.lock with these entries, and what is said to the user. */
+/** Three controllers and a khw.lock with these entries; captures the messages to the user. */
 async function scene(entries: readonly LockEntry[] = [], changes: Partial<DesiredState> = {}) {
   const { config, members: all } = await createFakeCluster(["controller-0", "controller-1", "controller-2"]);
   const lockFile = join(await mkdtemp(join(root, "case-")), "khw.lock");
@@ -49,7 +49,7 @@ async function scene(entries: readonly LockEntry[] = [], changes: Partial<Desire
     settled: async () => {},
   };
   const cluster = { config: { ...config, lockFile }, members };
-  /** Answers what every agent reports for what is left open; `change` makes one of them differ. */
+  /** Records the digests that every agent reports for programs without a pin; `change` makes one report differ. */
   const record = async (
     change: (answer: ProgramDigest, node: string) => ProgramDigest | undefined = (same) => same,
   ) => {
@@ -63,7 +63,7 @@ async function scene(entries: readonly LockEntry[] = [], changes: Partial<Desire
   return { cluster, work, lockFile, notes, record, architectures };
 }
 
-/** What an agent reports that finds its programs on the mirror. */
+/** The report of an agent that finds its programs on the mirror. */
 function openIn({ kubernetesVersion: version, binaries, etcd: store }: DesiredState): ProgramDigest[] {
   const names = programs.filter((program) => binaries?.sha256[program] === undefined);
   const archive =

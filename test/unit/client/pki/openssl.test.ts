@@ -1,4 +1,4 @@
-/** What pki check says about a certificate, openssl says as well. */
+/** openssl agrees with pki check about each certificate. */
 import { cp, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -25,12 +25,12 @@ const names = subjectAlternativeNames({ nodes: [{ address: "10.240.0.10" }], pub
 
 interface Case {
   readonly title: string;
-  /** What is wrong with kubernetes.pem, or with the CA. */
+  /** The fault of kubernetes.pem, or of the CA. */
   readonly options?: Parameters<typeof issue>[2];
   readonly authorityUsage?: string;
-  /** The field that pki check names; undefined: it finds nothing. */
+  /** The field that pki check names; undefined if it finds nothing. */
   readonly field?: string;
-  /** What openssl verify says; undefined: OK. */
+  /** The output of openssl verify; undefined for OK. */
   readonly says?: RegExp;
 }
 
@@ -97,7 +97,7 @@ for (const { title, options, authorityUsage, field, says } of cases) {
     if (field === undefined) t.same(fields, []);
     else t.ok(fields.includes(field), fields.join(", "));
 
-    // The API server is a server, and a client of etcd and the kubelets.
+    // The certificate is for a server, and for a client of etcd and the kubelets.
     const verdicts = await Promise.all(
       ["sslserver", "sslclient"].map(async (purpose) => {
         const argv = ["openssl", "verify", "-x509_strict", "-purpose", purpose, "-auth_level", "2"];

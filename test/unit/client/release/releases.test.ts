@@ -6,7 +6,7 @@ import { GetStatusResponse } from "../../../../proto/gen/khw/agent/v1/agent.ts";
 const configured = (flags: Readonly<Record<string, string>>) =>
   loadConfig({ flags: new Map(Object.entries(flags)), folder: "/", env: {} });
 
-/** The releases of nodes that run these; etcd answers without a v. */
+/** Returns the releases of nodes that run these versions; etcd reports its version without a v. */
 function running(...nodes: readonly (readonly [kubernetes: string, etcd: string])[]) {
   return releasesIn(
     nodes.map(([kubernetes, etcd], index) => ({

@@ -9,14 +9,17 @@ import { never } from "../../../fixtures/machine.ts";
 
 interface Node {
   readonly findings?: readonly string[];
-  /** Another operation runs there. */
+  /** Another operation runs on the node. */
   readonly busy?: boolean;
   readonly planFails?: boolean;
   /** The steps that differ. */
   readonly differ?: readonly string[];
 }
 
-/** Inspects nodes that answer so; returns each finding with its node, and which nodes were asked for their preflight. */
+/**
+ * Inspects nodes with these answers. Returns each finding with its node, and the nodes that were asked for a
+ * preflight.
+ */
 async function inspected(...nodes: readonly Node[]) {
   const { members: plain } = await createFakeCluster(nodes.map((_, index) => `controller-${index}`));
   const asked: string[] = [];

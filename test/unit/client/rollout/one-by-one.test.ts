@@ -11,7 +11,7 @@ interface Options {
   readonly work?: (name: string) => Promise<void>;
 }
 
-/** Works on three nodes, and returns the names of those worked on and the lines printed. */
+/** Works on three nodes. Returns the names of the nodes worked on, and the printed lines. */
 async function run(signal: AbortSignal, { work = async () => {}, ...options }: Options = {}) {
   const { members } = await createFakeCluster(names);
   const [worked, printed]: [string[], string[]] = [[], []];

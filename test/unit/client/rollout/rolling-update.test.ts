@@ -5,7 +5,7 @@ import { createFakeCluster } from "../../../fakes/cluster.ts";
 
 const names = ["controller-0", "controller-1", "controller-2"];
 
-/** Fake nodes whose agents apply what they are told, or fail; `applied` is called as each has. */
+/** Fake nodes whose agents apply or fail; `applied` is called after each apply. */
 async function scene({ down = [], failing = "", applied = () => {} }: Options = {}) {
   const cluster = await createFakeCluster(names);
   const error: ErrorDetail = { code: "NOT_READY", message: "no answer", hint: "", node: "", step: "" };

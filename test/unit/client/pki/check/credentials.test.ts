@@ -26,7 +26,7 @@ await Promise.all([makeCredentials(sound, cluster), makeAuthority(strange)]);
 
 let copies = 0;
 
-/** A copy of the sound files with something done to it. */
+/** Copies the sound files and applies the change to the copy. */
 async function spoilt(change: (folder: string) => Promise<unknown>): Promise<string> {
   const folder = join(root, `copy-${copies++}`);
   await cp(sound, folder, { recursive: true });
@@ -435,7 +435,7 @@ t.test("the admin's kubeconfig may stand elsewhere", async (t) => {
   );
 });
 
-/** Pieces of every private key and of the encryption key. */
+/** Returns pieces of every private key and of the encryption key. */
 async function secretsIn(folder: string): Promise<readonly string[]> {
   const keys = (await readdir(folder)).filter((name) => name.endsWith("-key.pem"));
   const pieces = await Promise.all(

@@ -277,7 +277,7 @@ const addresses = {
   controllers: [{ name: "controller-0", internalIp: "10.240.0.10" }],
   publicAddress: "203.0.113.10",
 };
-/** A node whose agent has said whether it was worked on before. */
+/** A node whose agent has reported whether an operation ran before. */
 function member(worked: boolean): Member {
   const operation = worked ? { id: "1", holder: "", startedUnixMillis: 0, state: 2 as const } : undefined;
   const info = { agentVersion: "", identity: undefined, architecture: "amd64", operation, clockUnixMillis: 0 };
@@ -317,7 +317,7 @@ t.test("bootstrap makes no second authority for nodes that have a cluster's alre
   await t.rejects(stat(folder), { code: "ENOENT" });
 });
 
-/** As a run leaves the folder that was killed when it had added just these files. */
+/** Returns a folder in the state that a run leaves if it is killed after it added only these files. */
 async function killed(added: readonly string[], pid: number): Promise<string> {
   const folder = await copy();
   const staging = join(folder, `.new-${pid}-abc`);
@@ -368,7 +368,7 @@ async function copy(): Promise<string> {
   return folder;
 }
 
-/** The content of each file. */
+/** Returns the content of each file. */
 async function fingerprint(folder: string): Promise<Record<string, string>> {
   const names = (await readdir(folder, { withFileTypes: true }))
     .filter((entry) => entry.isFile())
@@ -381,7 +381,9 @@ async function fingerprint(folder: string): Promise<Record<string, string>> {
 
 const renewed = ["kubernetes.pem", "kubernetes-key.pem", "admin.pem", "admin-key.pem"];
 
-/** As a run leaves the folder that was killed when it had put just these of its four new files in their places. */
+/**
+ * Returns a folder in the state that a run leaves if it is killed after it replaced only these of its four files.
+ */
 async function killedReplacing(placed: readonly string[]) {
   const folder = await copy();
   const backup = join(folder, "replaced-2026-01-31T12-00-00-000Z");
@@ -419,7 +421,7 @@ for (const placed of [[], ["kubernetes.pem"], ["kubernetes.pem", "kubernetes-key
 
 t.test("files that came after a replacement that was cut off are not replaced: that is told", async (t) => {
   const { folder, backup } = await killedReplacing(["kubernetes.pem"]);
-  // Somebody has put the one before back by hand.
+  // Somebody has restored the previous file by hand.
   await cp(join(backup, "kubernetes.pem"), `${folder}/by-hand`);
   await rename(`${folder}/by-hand`, join(folder, "kubernetes.pem"));
   const before = await fingerprint(folder);
@@ -436,7 +438,7 @@ t.test("a replacement that fails leaves everything as it was, or is finished by 
   const folder = await copy();
   const before = await fingerprint(folder);
   const now = new Date("2026-01-31T12:00:00Z");
-  // A name that cannot be written: the old file of that name is kept, the new one is not to be had.
+  // This name cannot be written, so the new files are not complete and the old files stay.
   await t.rejects(replaceFiles(folder, { "admin.pem": "new", "no/such/folder": "" }, now), { code: "IO_FAILED" });
   t.same(await fingerprint(folder), before);
   t.same(
@@ -444,7 +446,7 @@ t.test("a replacement that fails leaves everything as it was, or is finished by 
     [],
   );
 
-  // A folder is in the way of the second file: the replacement is decided on by then.
+  // A folder blocks the second file. The replacement is already decided by then.
   const later = new Date("2026-01-31T13:00:00Z");
   await mkdir(join(folder, ".new.pem.replacing"));
   const half = replaceFiles(folder, { "admin.pem": "new", "new.pem": "new" }, later);

@@ -130,9 +130,10 @@ t.test("a role is one Organization of khw's, and only that", async (t) => {
   t.equal(parseRole("--role", "viewer"), "viewer");
 });
 
-/** What either side thinks of the other in a handshake over TLS 1.3 on loopback: who the client is, or why it is refused. */
+/** Returns the result of a TLS 1.3 handshake on loopback: the client's name, or the reason why a side refuses. */
 async function handshake(ca: string, server: Identity, client: Identity): Promise<string> {
-  // The server lets everybody in, so as to say why it would not: left to reject by itself, Node resets the connection.
+  // The server accepts every client so that it can report the reason. If Node itself rejects, it resets the
+  // connection.
   const asks = { requestCert: true, rejectUnauthorized: false };
   const listener = createServer({ ca, cert: server.certificate, key: server.key, ...asks });
   listener.listen(0, "127.0.0.1");
