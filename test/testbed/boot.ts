@@ -1,4 +1,4 @@
-/** Boots a machine's disk with real systemd, in a container of its own. */
+/** Boots a machine's disk with real systemd, in a separate container. */
 import { spawn } from "node:child_process";
 import { constants, openSync, readFileSync } from "node:fs";
 import { open, readFile, rm, writeFile } from "node:fs/promises";
@@ -11,10 +11,13 @@ import { readyPipe } from "./disk.ts";
 import { hasCode } from "./errors.ts";
 import { groupOf, namespaceOf, namespacePath, nodeFolder } from "./layout.ts";
 
-/** How long a boot may take before it counts as failed: three seconds are usual, and 45 at a load of 30. */
+/** The time limit of a boot. A boot usually takes three seconds, and 45 at a load of 30. */
 const bootTimeoutMs = 180_000;
 
-/** Boots a machine whose disk is mounted and waits until its PID 1 takes orders; throws with its console's last lines. */
+/**
+ * Boots a machine whose disk is mounted, and waits until its PID 1 accepts commands. On failure, throws with the
+ * last lines of the console.
+ */
 export async function boot(id: string, name: string): Promise<void> {
   const folder = nodeFolder(id, name);
   const [pipe, consoleLog] = [join(folder, "ready"), join(folder, "console.log")];
@@ -22,7 +25,7 @@ export async function boot(id: string, name: string): Promise<void> {
   await must(["mkfifo", "--mode=600", pipe]);
   const groups = await makeGroup(groupOf(id, name));
   const log = await open(consoleLog, "w");
-  // Both ends at once, so that opening waits for nobody; reading through a socket makes it an event.
+  // Opens both ends at once, so that the open does not block. Reading through a socket makes the data an event.
   const ready = new Socket({ fd: openSync(pipe, constants.O_RDWR | constants.O_NONBLOCK), readable: true });
 
   try {
@@ -66,7 +69,7 @@ export async function boot(id: string, name: string): Promise<void> {
   }
 }
 
-/** The host's process id of a machine's PID 1; throws while the machine is off. */
+/** Returns the host's process id of a machine's PID 1; throws while the machine is off. */
 export function leaderOf(id: string, name: string): number {
   const leader = findLeader(id, name);
   if (leader === undefined) throw new Error(`${name} is off`);
@@ -79,7 +82,7 @@ export function isOn(id: string, name: string): boolean {
 }
 
 function findLeader(id: string, name: string): number | undefined {
-  // Looked up each time: a reboot from within gives the same supervisor a new child.
+  // Looked up at every call: after a reboot from inside, the same supervisor has a new child.
   try {
     const supervisor = readFileSync(join(nodeFolder(id, name), "supervisor"), "utf8");
     const leader = Number(readFileSync(`/proc/${supervisor}/task/${supervisor}/children`, "utf8").split(" ")[0]);

@@ -1,11 +1,11 @@
-/** Certificates with the subjects of lab 04, right or with one thing wrong. */
+/** Makes certificates with the subjects of lab 04: sound ones, or with one defect. */
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { must } from "./command.ts";
 
-/** Common name and organization of each certificate of lab 04 that the control plane uses. */
+/** The common name and organization of each certificate of lab 04 that the control plane uses. */
 const subjects = {
   admin: { commonName: "admin", organization: "system:masters" },
   "kube-controller-manager": {
@@ -17,26 +17,28 @@ const subjects = {
   "service-account": { commonName: "service-accounts", organization: "Kubernetes" },
 } as const;
 
-/** A certificate's name: its file is `NAME.pem`, its key's `NAME-key.pem`. */
+/** A certificate's name. The certificate is in `NAME.pem`, its key in `NAME-key.pem`. */
 export type CertificateName = keyof typeof subjects;
 
-/** How a certificate is made. */
+/** The options of a new certificate. */
 export interface IssueOptions {
-  /** Subject alternative names as `DNS:...` or `IP:...`; none without it. */
+  /** Subject alternative names as `DNS:...` or `IP:...`; no names by default. */
   readonly names?: readonly string[];
-  /** Days until it ends; 365, as in the lab, without it. Less than zero: it has ended. */
+  /**
+   * Days until the certificate expires; 365 by default, as in the lab. A negative number: it has expired already.
+   */
   readonly days?: number;
-  /** The folder of the authority that signs (`ca.pem`, `ca-key.pem`); the folder itself without it. */
+  /** The folder of the signing authority (`ca.pem`, `ca-key.pem`); the target folder by default. */
   readonly authority?: string;
-  /** The length of its RSA key; 2048, as in the lab, without it. */
+  /** The length of the RSA key in bits; 2048 by default, as in the lab. */
   readonly bits?: number;
-  /** Extensions that differ from the lab's, in OpenSSL's words: `{ keyUsage: "keyEncipherment" }`. */
+  /** Extensions that differ from the lab's, in OpenSSL's syntax: `{ keyUsage: "keyEncipherment" }`. */
   readonly extensions?: Readonly<Record<string, string>>;
-  /** What it is signed with; SHA-256 without it. */
+  /** The digest of the signature; SHA-256 by default. */
   readonly digest?: string;
 }
 
-/** Makes a certificate authority in the folder, which is made if it is missing: `ca.pem`, `ca-key.pem`. */
+/** Makes a certificate authority (`ca.pem`, `ca-key.pem`) in the folder. Creates the folder if it is missing. */
 export async function makeAuthority(folder: string, keyUsage = "keyCertSign,cRLSign"): Promise<void> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const key = await makeKey(folder, "ca");
@@ -61,8 +63,8 @@ export async function makeAuthority(folder: string, keyUsage = "keyCertSign,cRLS
 }
 
 /**
- * Issues one certificate with a new key into the folder, in place of the one that is there. What tests ask for wrong:
- * ended (`days: -1`), of a strange authority (`authority`), without a name (`names`).
+ * Issues a certificate with a new key into the folder and replaces an existing one. The options make the defects
+ * that tests need: expired (`days: -1`), from a foreign authority (`authority`), without names (`names`).
  */
 export async function issue(folder: string, name: CertificateName, options: IssueOptions = {}): Promise<void> {
   const { names = [], days = 365, authority = folder, bits = 2048, digest = "sha256" } = options;
@@ -89,7 +91,10 @@ export async function issue(folder: string, name: CertificateName, options: Issu
   }
 }
 
-/** Makes a private key in the form that the labs' tool gives (RSA of 2048 bits, PKCS #1, mode 0600); a test's mismatched key, too. */
+/**
+ * Makes a private key in the format of the labs' tool: RSA of 2048 bits, PKCS #1, mode 0600. Tests use this for a
+ * mismatched key, too.
+ */
 export async function makeKey(folder: string, name: CertificateName | "ca", bits = 2048): Promise<string> {
   const file = join(folder, `${name}-key.pem`);
   await must(["openssl", "genrsa", "-traditional", "-out", file, String(bits)]);

@@ -1,9 +1,7 @@
 /**
- * Control groups: what owns the testbed's processes.
- *
- * Every process of a testbed, on the host's side and in its machines, lives below one control group, so ending the
- * testbed is ending that group: no list of process ids can go stale. Each machine has a group of its own in *every*
- * hierarchy, because two systemds in one group take each other's processes.
+ * Control groups own the testbed's processes. All processes of a testbed, on the host's side and in its machines,
+ * live below one control group. To end the testbed is to end that group, so no list of process ids can go stale.
+ * Each machine has its own group in *every* hierarchy: two systemds in one group take each other's processes.
  */
 import { watch } from "node:fs";
 import { mkdir, readdir, readFile, rmdir, writeFile } from "node:fs/promises";
@@ -12,13 +10,13 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 import { hasCode } from "./errors.ts";
 
-/** The mounted hierarchies: all of them (version 1 ones and the unified one), and the unified one by itself. */
+/** The mounted hierarchies: all of them (version 1 and unified), and the unified one separately. */
 interface Hierarchies {
   readonly all: readonly string[];
   readonly unified: string;
 }
 
-/** Reads the mount points of the control group hierarchies; throws where no unified hierarchy is mounted. */
+/** Reads the mount points of the control group hierarchies; throws if no unified hierarchy is mounted. */
 async function hierarchies(): Promise<Hierarchies> {
   const mounts = (await readFile("/proc/self/mountinfo", "utf8")).trim().split("\n");
   const found = mounts.flatMap((line) => {
@@ -30,7 +28,10 @@ async function hierarchies(): Promise<Hierarchies> {
   return { all: found.map(({ mount }) => mount), unified };
 }
 
-/** Makes the group in every hierarchy (there already: fine) and gives the files that take a process into it. */
+/**
+ * Makes the group in every hierarchy; an existing group is fine. Returns the files that move a process into the
+ * group.
+ */
 export async function makeGroup(group: string): Promise<readonly string[]> {
   const { all } = await hierarchies();
   for (const mount of all) {
@@ -39,20 +40,20 @@ export async function makeGroup(group: string): Promise<readonly string[]> {
       const parent = folder;
       folder = join(folder, part);
       await mkdir(folder, { recursive: true });
-      // A fresh cpuset of version 1 has no processors and no memory, and takes no process until it has.
+      // A new cpuset of version 1 has no processors and no memory. It accepts no process before both are set.
       for (const file of ["cpuset.cpus", "cpuset.mems"]) await inherit(join(parent, file), join(folder, file));
     }
   }
   return all.map((mount) => join(mount, group, "cgroup.procs"));
 }
 
-/** The command line that runs `argv` in the groups whose files {@link makeGroup} gave. */
+/** Returns the command line that runs `argv` in the groups whose files {@link makeGroup} returned. */
 export function inGroup(processFiles: readonly string[], argv: readonly string[]): readonly string[] {
   const enter = 'until [ "$1" = -- ]; do echo $$ >"$1"; shift; done; shift; exec "$@"';
   return ["/bin/sh", "-ec", enter, "sh", ...processFiles, "--", ...argv];
 }
 
-/** Ends every process of the group and of those below it, waits until none is left, and removes the group. */
+/** Ends every process of the group and of the groups below it, waits until all are gone, and removes the group. */
 export async function destroyGroup(group: string, signal: AbortSignal): Promise<void> {
   const { all, unified } = await hierarchies();
   const folder = join(unified, group);
@@ -63,11 +64,11 @@ export async function destroyGroup(group: string, signal: AbortSignal): Promise<
   for (const mount of all) await removeTree(join(mount, group), signal);
 }
 
-/** Waits until the group at this folder of the unified hierarchy has no process. */
+/** Waits until the group at this folder of the unified hierarchy has no processes. */
 async function emptied(folder: string, signal: AbortSignal): Promise<void> {
   const file = join(folder, "cgroup.events");
   const isEmpty = async (): Promise<boolean> => (await readFile(file, "utf8")).includes("populated 0");
-  // The kernel reports a change of this file as a modification, so nothing is polled.
+  // The kernel reports a change of this file as a modification, so no polling is needed.
   const watcher = watch(file);
   try {
     await new Promise<void>((resolve, reject) => {
@@ -89,7 +90,7 @@ async function removeTree(folder: string, signal: AbortSignal): Promise<void> {
       await unlessGone(() => rmdir(folder));
       return;
     } catch (error) {
-      // A version 1 hierarchy tells nobody when the last process has left its books, a moment after its end.
+      // A version 1 hierarchy counts its last process for a moment after the process has ended, and sends no event.
       if (!hasCode(error, "EBUSY") || signal.aborted) throw error;
       await sleep(5);
     }
@@ -102,7 +103,7 @@ async function inherit(from: string, to: string): Promise<void> {
   });
 }
 
-/** The task's result, or undefined when a file that it needs is not there. */
+/** Returns the task's result, or undefined if a file that the task needs is missing. */
 async function unlessGone<T>(task: () => Promise<T>): Promise<T | undefined> {
   try {
     return await task();

@@ -1,30 +1,32 @@
-/** Runs commands to their end, with a deadline. */
+/** Runs commands until they exit, with a deadline. */
 import { spawn } from "node:child_process";
 
 import { hasCode } from "./errors.ts";
 
-/** How a command is run. */
+/** The options of a command. */
 export interface RunOptions {
-  /** What the command reads on its standard input; nothing without it. */
+  /** The command's standard input; empty by default. */
   readonly input?: string | Buffer;
-  /** The command's whole environment on top of a plain one (PATH, HOME, LANG): the caller's own is never inherited. */
+  /**
+   * Variables on top of a minimal environment (PATH, HOME, LANG). The caller's own environment is never inherited.
+   */
   readonly env?: Readonly<Record<string, string>>;
-  /** Working folder, as the command sees it. */
+  /** The working folder, as the command sees it. */
   readonly cwd?: string;
-  /** Milliseconds until the command and what it started in its process group are killed; 120 s without it. */
+  /** Milliseconds until the command and its process group are killed; 120 s by default. */
   readonly timeoutMs?: number;
   /** Kills the command early. */
   readonly signal?: AbortSignal;
 }
 
-/** How a command ended: its exit status (128 + n after signal n) and all it wrote. */
+/** The result of a command: its exit status (128 + n after signal n) and all its output. */
 export interface RunResult {
   readonly code: number;
   readonly stdout: string;
   readonly stderr: string;
 }
 
-/** The environment that every command gets: nothing of the test runner's own (NODE_OPTIONS, TAP, ...) leaks in. */
+/** The environment that every command gets. The test runner's variables (NODE_OPTIONS, TAP, ...) do not leak in. */
 export const plainEnvironment = {
   PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
   HOME: "/root",
@@ -35,8 +37,8 @@ const defaultTimeoutMs = 120_000;
 const signalNumbers: Readonly<Record<string, number>> = { SIGINT: 2, SIGKILL: 9, SIGSEGV: 11, SIGTERM: 15 };
 
 /**
- * Runs a command and waits for its end. A non-zero exit status is a result, not an error; throws when the command
- * cannot be started, is aborted, or overruns its deadline (with the last that it wrote).
+ * Runs a command and waits until it exits. A non-zero exit status is a result, not an error. Throws if the command
+ * cannot start, is aborted, or exceeds its deadline; the error includes the last output.
  */
 export async function run(argv: readonly string[], options: RunOptions = {}): Promise<RunResult> {
   const [file, ...args] = argv;
@@ -46,8 +48,8 @@ export async function run(argv: readonly string[], options: RunOptions = {}): Pr
   const signal = options.signal ? AbortSignal.any([options.signal, deadline]) : deadline;
   signal.throwIfAborted();
 
-  // A process group of its own: killing it reaches what nsenter forked, too.
-  // The test runner sees to it that whatever a test spawns gets NODE_OPTIONS of its own, this environment or not.
+  // A separate process group: a kill also reaches the processes that nsenter forked. The test runner sets
+  // NODE_OPTIONS for every process that a test spawns, whatever the environment is here.
   const child = spawn("/usr/bin/env", ["--unset=NODE_OPTIONS", "--", file, ...args], {
     detached: true,
     env: { ...plainEnvironment, ...options.env },
@@ -61,7 +63,7 @@ export async function run(argv: readonly string[], options: RunOptions = {}): Pr
   const stderr: Buffer[] = [];
   child.stdout.on("data", (chunk: Buffer) => stdout.push(chunk));
   child.stderr.on("data", (chunk: Buffer) => stderr.push(chunk));
-  // A command that ends without reading its input is no error of ours: its exit status tells.
+  // It is no error here if a command exits without reading its input: the exit status decides.
   child.stdin.on("error", () => {});
   child.stdin.end(options.input);
 
@@ -80,12 +82,15 @@ export async function run(argv: readonly string[], options: RunOptions = {}): Pr
   }
 }
 
-/** Like {@link run}, for a command that must succeed: gives its standard output, throws with its standard error otherwise. */
+/**
+ * Like {@link run}, for a command that must succeed. Returns its standard output; otherwise throws with its
+ * standard error.
+ */
 export async function must(argv: readonly string[], options: RunOptions = {}): Promise<string> {
   return succeeded(argv, await run(argv, options));
 }
 
-/** The standard output of a command that succeeded; throws for one that did not. */
+/** Returns the standard output of a command that succeeded; throws if the command failed. */
 export function succeeded(argv: readonly string[], result: RunResult): string {
   if (result.code === 0) return result.stdout;
   throw new Error(`${argv.join(" ")}: exit status ${result.code}: ${(result.stderr || result.stdout).trim()}`);

@@ -1,10 +1,12 @@
 /** Calls to a server of the testbed over its control socket. */
 import { Agent, request } from "undici";
 
-/** A call's answer, parsed; rejects when the server refuses it, with its words. */
+/**
+ * Makes a call and returns its parsed answer. If the server refuses the call, rejects with the server's message.
+ */
 export type ControlCall = <T>(method: "GET" | "PUT" | "DELETE", path: string, body?: unknown) => Promise<T>;
 
-/** Nothing is connected before the first call. */
+/** Returns the calls. The connection opens at the first call. */
 export function controlCalls(socketPath: string): { readonly call: ControlCall; readonly close: () => Promise<void> } {
   const agent = new Agent({ connect: { socketPath }, headersTimeout: 10_000, bodyTimeout: 10_000 });
   return {

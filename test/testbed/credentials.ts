@@ -6,13 +6,13 @@ import { join } from "node:path";
 import { issue, makeAuthority } from "./certificates.ts";
 import type { Place } from "./layout.ts";
 
-/** The cluster that the credentials are for. */
+/** The cluster of the credentials. */
 export interface Cluster {
   readonly nodes: readonly Pick<Place, "address">[];
   readonly publicAddress: string;
 }
 
-/** The API server's names of lab 04. */
+/** The API server's names in lab 04. */
 const serverNames = [
   "kubernetes",
   "kubernetes.default",
@@ -21,15 +21,16 @@ const serverNames = [
   "kubernetes.svc.cluster.local",
 ];
 
-/** The subject alternative names of `kubernetes.pem`: lab 04's, for this cluster. */
+/** Returns the subject alternative names of `kubernetes.pem`: lab 04's, for this cluster. */
 export function subjectAlternativeNames({ nodes, publicAddress }: Cluster): readonly string[] {
   const addresses = ["10.32.0.1", ...nodes.map(({ address }) => address), publicAddress, "127.0.0.1"];
   return [...addresses.map((address) => `IP:${address}`), ...serverNames.map((name) => `DNS:${name}`)];
 }
 
 /**
- * Makes the labs' files in a folder (mode 0700): `ca`, `admin`, `kube-controller-manager`, `kube-scheduler`, `kubernetes`
- * and `service-account` as `.pem` and `-key.pem`, the kubeconfigs of the first three clients, `encryption-config.yaml`.
+ * Makes the labs' files in a folder (mode 0700). The certificates are `ca`, `admin`, `kube-controller-manager`,
+ * `kube-scheduler`, `kubernetes` and `service-account`, as `.pem` and `-key.pem`. The other files are the
+ * kubeconfigs of the first three clients and `encryption-config.yaml`.
  */
 export async function makeCredentials(folder: string, cluster: Cluster): Promise<void> {
   await makeAuthority(folder);
@@ -44,12 +45,14 @@ export async function makeCredentials(folder: string, cluster: Cluster): Promise
   for (const [name, user] of Object.entries(kubeconfigUsers)) await writeKubeconfig(folder, name, user);
 }
 
-/** An empty folder: certificates, kubeconfigs and the encryption key are khw's to make. */
+/** Makes an empty folder: khw itself must make the certificates, kubeconfigs and encryption key. */
 export async function noCredentials(folder: string): Promise<void> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
 }
 
-/** File name (without its ending) and user of each kubeconfig of lab 05 that a controller or an operator needs. */
+/**
+ * The file name (without extension) and user of each kubeconfig of lab 05 that a controller or an operator needs.
+ */
 const kubeconfigUsers = {
   admin: "admin",
   "kube-controller-manager": "system:kube-controller-manager",
@@ -81,7 +84,7 @@ users:
   await writeFile(join(folder, `${name}.kubeconfig`), text, { mode: 0o600 });
 }
 
-/** Lab 06, with a key of its own each time. */
+/** Returns the encryption configuration of lab 06, with a new key at every call. */
 function encryptionConfig(): string {
   return `kind: EncryptionConfig
 apiVersion: v1

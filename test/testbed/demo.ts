@@ -46,7 +46,7 @@ async function down(): Promise<void> {
   say(testbed === undefined ? "no demo is up" : "gone, without a trace");
 }
 
-/** The lines to go on with, to be copied as they are. */
+/** Returns the next steps, ready to copy and paste. */
 function whatNow(testbed: Testbed, folder: string, nodes: readonly string[]): string {
   const enter = `nsenter --net=${namespacePath(namespaceOf(testbed.id))}`;
   const [first] = testbed.nodes;
@@ -67,7 +67,7 @@ The control plane is up, behind ${testbed.publicAddress}. To go on:
 `;
 }
 
-/** Runs a command of the workstation on this terminal; throws unless it succeeds. */
+/** Runs a command of the workstation on this terminal; throws if it fails. */
 async function inTerminal({ id }: Testbed, argv: readonly string[], cwd: string): Promise<void> {
   const child = spawn("nsenter", [`--net=${namespacePath(namespaceOf(id))}`, "--", ...argv], { cwd, stdio: "inherit" });
   const code = await new Promise<number | null>((resolve, reject) =>

@@ -1,4 +1,4 @@
-/** A machine's disk: an overlay on the shared base, with what makes the machine itself. */
+/** A machine's disk: an overlay on the shared base, with the files that are specific to the machine. */
 import { randomBytes } from "node:crypto";
 import { chmod, mkdir, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -7,10 +7,10 @@ import { must, run } from "./command.ts";
 import { diskFolder, gateway, metadataAddress, nodeFolder, ports, project } from "./layout.ts";
 import type { Place } from "./layout.ts";
 
-/** The file in a machine whose writing tells the host that PID 1 takes orders (the host binds a pipe there). */
+/** The file in a machine that signals to the host that PID 1 accepts commands. The host binds a pipe there. */
 export const readyPipe = "/run/testbed-ready";
 
-// Opened for reading as well, so that a reboot from within, which nobody waits for, does not block here.
+// Opens the pipe for reading as well. Otherwise a reboot from inside, which no reader waits for, would block here.
 const readyUnit = `[Unit]
 Description=Tells the testbed that this machine takes orders
 After=basic.target dbus.service
@@ -23,23 +23,23 @@ ExecStart=/bin/sh -c 'echo ready 1<>${readyPipe}'
 WantedBy=multi-user.target
 `;
 
-/** What a machine's disk is made of. */
+/** The parts of a machine's disk. */
 export interface Disk {
   readonly id: string;
   readonly place: Place;
-  /** All machines of the testbed: each knows the names of the others. */
+  /** All machines of the testbed: each machine knows the names of the others. */
   readonly all: readonly Place[];
-  /** The shared root, never written. */
+  /** The shared root. It is never written. */
   readonly base: string;
 }
 
-/** Mounts a fresh disk for a machine and writes its identity; gives the root. */
+/** Mounts a fresh disk for a machine, writes the machine's identity, and returns the root. */
 export async function makeDisk({ id, place, all, base }: Disk): Promise<string> {
   const layers = join(diskFolder(id), place.name);
   const [upper, work] = [join(layers, "upper"), join(layers, "work")];
   const root = join(nodeFolder(id, place.name), "root");
   for (const folder of [upper, work, root]) await mkdir(folder, { recursive: true });
-  // The upper layer's own mode becomes the root's.
+  // The root gets the mode of the upper layer.
   await chmod(upper, 0o755);
   await must(["mount", "-t", "overlay", "-o", `lowerdir=${base},upperdir=${upper},workdir=${work}`, "overlay", root]);
 
@@ -57,10 +57,10 @@ export async function makeDisk({ id, place, all, base }: Disk): Promise<string> 
   return root;
 }
 
-/** Unmounts and deletes what {@link makeDisk} made; fine when nothing is there. */
+/** Unmounts and deletes a disk of {@link makeDisk}. A missing disk is fine. */
 export async function removeDisk(id: string, place: Place): Promise<void> {
   const root = join(nodeFolder(id, place.name), "root");
-  // Lazily: the mount leaves this machine's view at once, whoever still looks at it from elsewhere.
+  // A lazy unmount: the mount leaves this machine's view at once, even if another process still uses it.
   const unmounted = await run(["umount", "--lazy", root]);
   if (unmounted.code !== 0 && !/not mounted|not found|no mount point/.test(unmounted.stderr)) {
     throw new Error(`${root}: ${unmounted.stderr.trim()}`);

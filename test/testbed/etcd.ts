@@ -1,24 +1,26 @@
-/** The etcd cluster of lab 07, on the machines' disks before they boot. */
+/** Installs the etcd cluster of lab 07 on the machines' disks, before they boot. */
 import { copyFile, mkdir, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
 import type { Place } from "./layout.ts";
 import type { TestbedNode } from "./node.ts";
 
-/** What Debian's packages are; the testbed's mirror serves it under its own name. */
+/** The version of Debian's packages. The testbed's mirror serves it under this version. */
 export const realEtcdVersion = "v3.4.23";
 
-/** How long etcd may take from boot to a healthy cluster; a second or two are usual. */
+/** The time limit from boot to a healthy etcd cluster; usually a second or two. */
 const startTimeoutMs = 60_000;
 
-/** What a machine's etcd is made of. */
+/** The sources of a machine's etcd. */
 export interface EtcdSource {
   /** The folder of the etcd releases. */
   readonly etcd: string;
   readonly credentials: string;
 }
 
-/** Puts the lab's programs, unit, certificates and data folder on a machine's disk, to start with its next boot. */
+/**
+ * Writes the lab's programs, unit, certificates and data folder to a machine's disk. etcd starts at the next boot.
+ */
 export async function installEtcd(
   node: TestbedNode,
   all: readonly Place[],
@@ -37,7 +39,9 @@ export async function installEtcd(
   await symlink("../etcd.service", at("etc/systemd/system/multi-user.target.wants/etcd.service"));
 }
 
-/** Waits until every member serves. etcd notifies systemd when it does, so this is the unit's own start that is awaited. */
+/**
+ * Waits until every member serves. etcd notifies systemd when it serves, so waiting for the unit's start is enough.
+ */
 export async function waitForEtcd(nodes: readonly TestbedNode[]): Promise<void> {
   await Promise.all(nodes.map((node) => node.must(["systemctl", "start", "etcd"], { timeoutMs: startTimeoutMs })));
 }

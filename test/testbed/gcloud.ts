@@ -1,7 +1,7 @@
-/** Real gcloud, pointed at the testbed's Compute API. */
+/** Points real gcloud at the testbed's Compute API. */
 import { project } from "./layout.ts";
 
-/** The environment in which gcloud asks that API and nothing else; `config` is a folder for its own files. */
+/** Returns the environment in which gcloud calls only that API. `config` is a folder for gcloud's own files. */
 export function gcloudEnvironment(computeUrl: string, config: string): Readonly<Record<string, string>> {
   return {
     CLOUDSDK_CONFIG: config,

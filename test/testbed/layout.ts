@@ -1,31 +1,31 @@
-/** Where everything is: addresses, names and folders of a testbed, all of them derived from its id. */
+/** The addresses, names and folders of a testbed, all derived from its id. */
 import { homedir } from "node:os";
 import { join } from "node:path";
 
-/** The labs' network: every controller's address is in it. */
+/** The labs' network. It contains every controller's address. */
 export const subnet = { prefix: "10.240.0", length: 24 } as const;
-/** The bridge's address: gateway of the machines, address of the workstation and of the servers beside it. */
+/** The bridge's address: the gateway of the machines, and the address of the workstation and its servers. */
 export const gateway = "10.240.0.1";
 /** Compute Engine's metadata server. */
 export const metadataAddress = "169.254.169.254";
 /** The load balancer's static address (a block reserved for documentation: RFC 5737). */
 export const publicAddress = "203.0.113.10";
-/** The Compute Engine project, region and zone that the testbed plays. */
+/** The Compute Engine project, region and zone that the testbed simulates. */
 export const project = { id: "khw-testbed", number: "1234", region: "us-west1", zone: "us-west1-c" } as const;
-/** Ports on the gateway. */
+/** The servers' ports on the gateway. */
 export const ports = { mirror: 8080, packages: 8081, compute: 8090 } as const;
 
-/** One machine's place in the network. */
+/** The name and addresses of a machine. */
 export interface Place {
-  /** The instance's name, `controller-0` and on. */
+  /** The instance's name: `controller-0`, `controller-1` and so on. */
   readonly name: string;
-  /** Its address in the labs' network. */
+  /** The address in the labs' network. */
   readonly address: string;
-  /** Its address outside; packets to it reach the machine as they do on Compute Engine. */
+  /** The external address. Packets to it reach the machine, as on Compute Engine. */
   readonly externalAddress: string;
 }
 
-/** The places of the first `count` controllers, as the labs have them: controller-N at 10.240.0.1N. */
+/** Returns the places of the first `count` controllers, as in the labs: controller-N at 10.240.0.1N. */
 export function places(count: number): readonly Place[] {
   return Array.from({ length: count }, (_, index) => ({
     name: `controller-${index}`,
@@ -34,40 +34,45 @@ export function places(count: number): readonly Place[] {
   }));
 }
 
-/** The folder of all testbeds' state on this machine. */
+/** The state folder of all testbeds on this host. */
 export const stateRoot = "/run/khw-testbed";
 
-/** A testbed's state folder, mode 0700. */
+/** Returns a testbed's state folder, mode 0700. */
 export function stateFolder(id: string): string {
   return join(stateRoot, id);
 }
 
-/** A machine's own folder in the state folder: its mounted root, its console's log, its supervisor's process id. */
+/**
+ * Returns a machine's folder in the state folder: its mounted root, its console log, its supervisor's process id.
+ */
 export function nodeFolder(id: string, name: string): string {
   return join(stateFolder(id), "nodes", name);
 }
 
-/** The folder of a testbed's disks: on the cache's file system, since an overlay's upper layer cannot be an overlay. */
+/**
+ * Returns the folder of a testbed's disks. It is on the cache's file system: an overlay cannot be the upper layer
+ * of an overlay.
+ */
 export function diskFolder(id: string): string {
   return join(cacheFolder(), "disks", id);
 }
 
-/** The control group of a testbed, or of one machine of it. */
+/** Returns the control group of a testbed, or of a machine in it. */
 export function groupOf(id: string, name?: string): string {
   return name === undefined ? `khw-testbed-${id}` : `khw-testbed-${id}/${name}`;
 }
 
-/** The network namespace of a testbed's bridge, or of one machine. */
+/** Returns the network namespace of a testbed's bridge, or of a machine. */
 export function namespaceOf(id: string, name?: string): string {
   return name === undefined ? `khw-${id}` : `khw-${id}-${name}`;
 }
 
-/** A network namespace's path, as `nsenter --net=` and `systemd-nspawn --network-namespace-path=` want it. */
+/** Returns a network namespace's path for `nsenter --net=` and `systemd-nspawn --network-namespace-path=`. */
 export function namespacePath(namespace: string): string {
   return join("/run/netns", namespace);
 }
 
-/** The folder of what is slow to make: `$KHW_CACHE`, or `khw` in the user's cache folder. */
+/** Returns the folder of files that are slow to make: `$KHW_CACHE`, or `khw` in the user's cache folder. */
 export function cacheFolder(): string {
   const { KHW_CACHE, XDG_CACHE_HOME } = process.env;
   return KHW_CACHE || join(XDG_CACHE_HOME || join(homedir(), ".cache"), "khw");

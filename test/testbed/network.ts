@@ -1,10 +1,10 @@
-/** The testbed's network: a bridge in a namespace of its own, and a namespace for each machine, joined to it. */
+/** Makes the testbed's network: a bridge in a separate namespace, and a connected namespace for each machine. */
 import { must, run } from "./command.ts";
 import { gateway, metadataAddress, namespaceOf, publicAddress, subnet } from "./layout.ts";
 import type { Place } from "./layout.ts";
 
 /**
- * Makes the namespaces, the bridge and the links. All links are born inside the namespaces, so the machine's own
+ * Makes the namespaces, the bridge and the links. All links are created inside the namespaces. So the host's own
  * network never sees them, and deleting the namespaces deletes everything.
  */
 export async function makeNetwork(id: string, nodes: readonly Place[]): Promise<void> {
@@ -36,7 +36,7 @@ export async function makeNetwork(id: string, nodes: readonly Place[]): Promise<
   );
 }
 
-/** Removes the namespaces of a testbed, as many of them as there are. */
+/** Removes the namespaces of a testbed that exist. */
 export async function removeNetwork(id: string, nodes: readonly Place[]): Promise<void> {
   for (const namespace of namespacesOf(id, nodes)) {
     const deleted = await run(["ip", "netns", "delete", namespace]);
@@ -44,7 +44,7 @@ export async function removeNetwork(id: string, nodes: readonly Place[]): Promis
   }
 }
 
-/** Takes a machine off the network (its cable pulled), or puts it back. */
+/** Disconnects a machine from the network, as if its cable were pulled, or connects it again. */
 export async function setLink(id: string, name: string, state: "up" | "down"): Promise<void> {
   await must(["ip", "-netns", namespaceOf(id), "link", "set", name, state]);
 }

@@ -1,4 +1,4 @@
-/** One machine of the testbed, and what a hand at the machine can do to it. */
+/** A machine of the testbed, with the physical actions on it. */
 import { rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 
@@ -12,33 +12,33 @@ import { setLink } from "./network.ts";
 
 /** A machine of the testbed. */
 export interface TestbedNode extends Place {
-  /** The machine's root as the host sees it; there even while the machine is off. */
+  /** The machine's root as the host sees it; available even while the machine is off. */
   readonly root: string;
   /** The host's process id of the machine's PID 1; throws while the machine is off. */
   readonly leaderPid: number;
   /** Runs a command in the machine, as root. A non-zero exit status is a result, not an error. */
   run(argv: readonly string[], options?: RunOptions): Promise<RunResult>;
-  /** Runs a command in the machine that must succeed, and gives its standard output. */
+  /** Runs a command in the machine that must succeed, and returns its standard output. */
   must(argv: readonly string[], options?: RunOptions): Promise<string>;
-  /** Copies a file or a folder of the host to this path of the running machine; owner root, modes kept. */
+  /** Copies a file or folder of the host to this path of the running machine. The owner is root; modes are kept. */
   copyIn(from: string, to: string): Promise<void>;
-  /** Pulls the plug: every process of the machine is gone at once, what it wrote to its disk stays. */
+  /** Cuts the power: every process of the machine ends at once; its disk writes stay. */
   powerOff(): Promise<void>;
-  /** Boots from the same disk and waits until PID 1 takes orders; services may still be starting. */
+  /** Boots from the same disk and waits until PID 1 accepts commands. Services may still be starting. */
   powerOn(): Promise<void>;
-  /** Pulls the network cable; the machine goes on running. */
+  /** Pulls the network cable; the machine keeps running. */
   disconnect(): Promise<void>;
   /** Puts the network cable back. */
   connect(): Promise<void>;
   /**
-   * Makes one service's clock wrong by so many seconds, from the service's next start until the machine's next boot. A service
-   * that started with a wrong clock sees a change within a second. 0 makes the clock right again. The machines share the
-   * kernel's clock, so no machine has a clock of its own to set.
+   * Shifts a service's clock by this many seconds, from the service's next start until the machine's next boot. A
+   * service that started with a shifted clock sees a change within a second. 0 restores the right time. The
+   * machines share the kernel's clock, so a whole machine's clock cannot be set.
    */
   skewClock(unit: string, seconds: number): Promise<void>;
 }
 
-/** How long the processes of a machine without power may take to be gone. */
+/** The time limit until all processes of a powered-off machine have ended. */
 const powerOffTimeoutMs = 20_000;
 
 async function powerOff(id: string, name: string): Promise<void> {
@@ -46,7 +46,7 @@ async function powerOff(id: string, name: string): Promise<void> {
   await rm(join(nodeFolder(id, name), "supervisor"), { force: true });
 }
 
-/** The handle of a machine whose disk is made, in this process or in an earlier one. */
+/** Returns the handle of a machine whose disk exists, made by this process or an earlier one. */
 export function nodeAt(id: string, place: Place): TestbedNode {
   const { name } = place;
   const enter = (argv: readonly string[]): readonly string[] => {
@@ -60,7 +60,8 @@ export function nodeAt(id: string, place: Place): TestbedNode {
     },
     run: async (argv, options) => run(enter(argv), options),
     must: async (argv, options) => succeeded([`${name}:`, ...argv], await node.run(argv, options)),
-    // Written by the machine itself: its /tmp and /run are not on its disk, and its links are not the host's.
+    // The machine itself writes the files: its /tmp and /run are not on its disk, and the host would resolve its
+    // links differently.
     copyIn: async (from, to) => {
       const source = await stat(from);
       const [read, write] = source.isDirectory()
@@ -78,7 +79,7 @@ export function nodeAt(id: string, place: Place): TestbedNode {
     powerOff: async () => powerOff(id, name),
     powerOn: async () => {
       if (isOn(id, name)) throw new Error(`${name} is on already`);
-      // A machine that shut itself down, or did not boot, can have a supervisor that holds the disk's lock a while longer.
+      // The supervisor of a machine that shut down or failed to boot can hold the disk's lock for a while longer.
       await powerOff(id, name);
       try {
         await boot(id, name);
@@ -91,10 +92,10 @@ export function nodeAt(id: string, place: Place): TestbedNode {
     connect: async () => setLink(id, name, "up"),
     skewClock: async (unit, seconds) => {
       const dropIn = `/run/systemd/system/${unit}.d/testbed-clock.conf`;
-      // ld.so, not systemd, replaces $LIB by the architecture's library folder.
+      // ld.so, not systemd, replaces $LIB with the architecture's library folder.
       const clock = `/run/testbed-clock.${unit}`;
       const environment = `LD_PRELOAD=/usr/$LIB/faketime/libfaketime.so.1 FAKETIME_TIMESTAMP_FILE=${clock} FAKETIME_CACHE_DURATION=1 DONT_FAKE_MONOTONIC=1`;
-      // A process that reads the file must find a whole one.
+      // A process that reads the file must find it complete.
       const set = 'printf "%s\\n" "$2" >"$3.new"; mv "$3.new" "$3"';
       const use =
         seconds === 0 ? 'rm -f "$0"' : 'mkdir -p "$(dirname "$0")"; printf "[Service]\\nEnvironment=%s\\n" "$1" >"$0"';

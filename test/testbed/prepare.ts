@@ -1,13 +1,13 @@
-/** What is slow to make and made once: the cached folders that a testbed is started from. */
+/** Makes the cached folders that a testbed starts from. They are slow to make and made once. */
 import { join } from "node:path";
 
 import { must } from "./command.ts";
 import { cacheFolder } from "./layout.ts";
 
-/** The Debian releases that machines can be made of. */
+/** The Debian releases available for machines. */
 export type Suite = "bookworm" | "trixie";
 
-/** The cached folders that a testbed needs. */
+/** The cached folders of a testbed. */
 export interface Prepared {
   /** The machines' root. */
   readonly base: string;
@@ -22,7 +22,10 @@ export interface Prepared {
 /** Long enough to build Kubernetes on two slow processors. */
 const buildTimeoutMs = 45 * 60_000;
 
-/** Finds the folders in the cache, or makes what is missing: that takes minutes, `test/setup.sh` does it beforehand. */
+/**
+ * Finds the folders in the cache, or makes the missing ones. That takes minutes; `test/setup.sh` does it
+ * beforehand.
+ */
 export async function prepare(suite: Suite): Promise<Prepared> {
   const make = async (script: string, ...args: readonly string[]): Promise<string> => {
     const argv = ["bash", join(import.meta.dirname, script), cacheFolder(), ...args];

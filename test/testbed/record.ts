@@ -1,4 +1,7 @@
-/** The record of each testbed on this machine: enough to take it down without whoever started it. */
+/**
+ * The record of each testbed on this host. It is enough to take the testbed down without the process that started
+ * it.
+ */
 import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
@@ -9,14 +12,16 @@ import { diskFolder, groupOf, stateFolder, stateRoot } from "./layout.ts";
 import type { Place } from "./layout.ts";
 import { removeNetwork } from "./network.ts";
 
-/** What is written down of a testbed before anything of it is made; all names of its resources derive from the id. */
+/** The record of a testbed, written before any resource is made. All names of the resources derive from the id. */
 export interface TestbedRecord {
   readonly id: string;
-  /** Whether it outlives its owner. */
+  /** Whether the testbed outlives its owner. */
   readonly keep: boolean;
-  /** The process that started it; the start time tells it from a later process of the same id. */
+  /**
+   * The process that started the testbed. The start time distinguishes it from a later process with the same id.
+   */
   readonly owner: { readonly pid: number; readonly startTime: string };
-  /** The boot of the machine that it belongs to: nothing of it but its disks outlives that. */
+  /** The boot of the host that the testbed belongs to. Only its disks outlive that boot. */
   readonly bootId: string;
   readonly nodes: readonly Place[];
   /** The folder of the Kubernetes releases that its mirror serves. */
@@ -27,15 +32,15 @@ export interface TestbedRecord {
   readonly withEtcd: boolean;
 }
 
-/** How long all processes of a testbed may take to be gone. */
+/** The time limit until all processes of a testbed have ended. */
 const stopTimeoutMs = 30_000;
 
-/** Writes a testbed's record into a state folder of its own; throws when one of that id exists. */
+/** Writes a testbed's record into a new state folder; throws if a testbed with that id exists. */
 export async function register(testbed: Omit<TestbedRecord, "owner" | "bootId">): Promise<void> {
   const owner = { pid: process.pid, startTime: (await startTime(process.pid)) ?? "" };
   const record: TestbedRecord = { ...testbed, owner, bootId: await bootId() };
   await mkdir(stateRoot, { recursive: true, mode: 0o700 });
-  // Appears under its name with the record inside, so a sweep never meets a folder that it cannot judge.
+  // The folder gets its name only with the record inside, so a sweep never finds a folder without a record.
   const fresh = await mkdtemp(join(stateRoot, ".new-"));
   await writeFile(join(fresh, "record.json"), `${JSON.stringify(record, null, 2)}\n`);
   try {
@@ -46,7 +51,7 @@ export async function register(testbed: Omit<TestbedRecord, "owner" | "bootId">)
   }
 }
 
-/** The record of a testbed, or undefined when there is none of that id. */
+/** Returns the record of a testbed, or undefined if no testbed has that id. */
 export async function recordOf(id: string): Promise<TestbedRecord | undefined> {
   try {
     const record: TestbedRecord = JSON.parse(await readFile(join(stateFolder(id), "record.json"), "utf8"));
@@ -57,7 +62,10 @@ export async function recordOf(id: string): Promise<TestbedRecord | undefined> {
   }
 }
 
-/** Ends a testbed's processes and removes all that it made. The record goes last, so that a failure can be repeated. */
+/**
+ * Ends a testbed's processes and removes all its resources. The record goes last, so that a failed removal can be
+ * repeated.
+ */
 export async function destroy({ id, nodes }: Pick<TestbedRecord, "id" | "nodes">): Promise<void> {
   await destroyGroup(groupOf(id), AbortSignal.timeout(stopTimeoutMs));
   await Promise.all([removeNetwork(id, nodes), ...nodes.map((place) => removeDisk(id, place))]);
@@ -65,7 +73,10 @@ export async function destroy({ id, nodes }: Pick<TestbedRecord, "id" | "nodes">
   await rm(stateFolder(id), { recursive: true, force: true });
 }
 
-/** Destroys every testbed that nobody owns any more: its owner has ended and it was not to be kept, or the machine booted. */
+/**
+ * Destroys every testbed without an owner: the owner ended and the testbed was not to be kept, or the host
+ * rebooted.
+ */
 export async function sweep(): Promise<void> {
   await mkdir(stateRoot, { recursive: true, mode: 0o700 });
   for (const id of await readdir(stateRoot)) {
@@ -79,11 +90,15 @@ async function isLeftOver({ keep, owner, bootId: born }: TestbedRecord): Promise
   return !keep && (await startTime(owner.pid)) !== owner.startTime;
 }
 
-/** When a process started, in clock ticks since boot as `proc(5)` gives it; undefined when there is no such process. */
+/**
+ * Returns the start of a process in clock ticks since boot, as in `proc(5)`; undefined if the process does not
+ * exist.
+ */
 async function startTime(pid: number): Promise<string | undefined> {
   try {
     const stat = await readFile(`/proc/${pid}/stat`, "utf8");
-    // The name, in parentheses, may hold anything; the fields after it are plain. starttime is the 22nd of all.
+    // The name, in parentheses, may contain any character; the fields after it are plain. starttime is field 22 of
+    // the line.
     return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19];
   } catch (error) {
     if (hasCode(error, "ENOENT")) return undefined;

@@ -1,4 +1,6 @@
-/** The testbed's servers: programs of Node's in the bridge's network namespace, owned by the testbed's control group. */
+/**
+ * Starts the testbed's servers: Node programs in the bridge's network namespace and in the testbed's control group.
+ */
 import { spawn } from "node:child_process";
 import { open, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -21,10 +23,10 @@ import type { Place } from "./layout.ts";
 import type { Prepared } from "./prepare.ts";
 import { together } from "./together.ts";
 
-/** How long a server may take to say that it is ready. */
+/** The time limit until a server reports that it is ready. */
 const readyTimeoutMs = 60_000;
 
-/** The control socket of a testbed's server. */
+/** Returns the control socket of a testbed's server. */
 export function controlSocket(id: string, name: string): string {
   return join(stateFolder(id), `${name}.sock`);
 }
@@ -50,7 +52,7 @@ async function startServer(id: string, name: string, argv: readonly string[]): P
   } finally {
     await log.close();
   }
-  // From here on it belongs to the group alone: it neither holds this process nor ends with it.
+  // From here on only the group owns the server: it neither keeps this process alive nor ends with it.
   child.removeAllListeners("exit");
   child.stdout?.destroy();
   child.unref();
@@ -97,5 +99,5 @@ export async function startServers(id: string, nodes: readonly Place[], prepared
   );
 }
 
-/** The machine's architecture, which the programs in the cache are built for, by Kubernetes' name. */
+/** The host's architecture by Kubernetes' name. The programs in the cache are built for it. */
 const architecture = process.arch === "arm64" ? "arm64" : "amd64";

@@ -1,4 +1,4 @@
-/** A running testbed's handle, in the process that started it or in a later one. */
+/** The handle of a running testbed, in the process that started it or in a later one. */
 import { join } from "node:path";
 
 import { run, succeeded } from "./command.ts";
@@ -14,56 +14,62 @@ import { connectControl } from "./servers/control.ts";
 import type { ServerControl } from "./servers/control.ts";
 import { controlSocket } from "./servers.ts";
 
-/** A running testbed. Disposing of it stops it. */
+/** A running testbed. Disposing of it stops the testbed. */
 export interface Testbed extends AsyncDisposable {
   readonly id: string;
-  /** Its state folder, mode 0700: sockets, logs, consoles, credentials. Gone after {@link stop}. */
+  /** The state folder, mode 0700: sockets, logs, consoles, credentials. {@link stop} deletes the folder. */
   readonly folder: string;
-  /** controller-0 and on, at 10.240.0.10 and on. */
+  /** controller-0, controller-1 and so on, at 10.240.0.10, 10.240.0.11 and so on. */
   readonly nodes: readonly TestbedNode[];
   /** The load balancer's static address. */
   readonly publicAddress: string;
-  /** The release mirror's base URL, from machines and workstation alike: `.../VERSION/bin/linux/ARCH/NAME` is below it. */
+  /**
+   * The release mirror's base URL, valid on machines and workstation. `.../VERSION/bin/linux/ARCH/NAME` is below
+   * it.
+   */
   readonly mirrorUrl: string;
-  /** The same releases at the path of the labs' mirror: a second one for lists of mirrors. */
+  /** The same releases at the path of the labs' mirror: a second mirror for lists of mirrors. */
   readonly secondMirrorUrl: string;
   /** The base URL of etcd's releases: `.../VERSION/etcd-VERSION-linux-ARCH.tar.gz` is below it. */
   readonly etcdMirrorUrl: string;
-  /** The folder of these on this machine. */
+  /** The folder of the etcd releases on this host. */
   readonly etcd: string;
   /** Whether the machines had an etcd cluster from the start. */
   readonly withEtcd: boolean;
-  /** The Compute Engine API's base URL, from machines and workstation alike. */
+  /** The Compute Engine API's base URL, valid on machines and workstation. */
   readonly computeUrl: string;
-  /** The folder with this cluster's files of labs 04 to 06, `admin.kubeconfig` among them. */
+  /** The folder with this cluster's files of labs 04 to 06, including `admin.kubeconfig`. */
   readonly credentials: string;
-  /** The folder of the Kubernetes releases on this machine: `v1.21.0/kubectl` is in it. */
+  /** The folder of the Kubernetes releases on this host, for example with `v1.21.0/kubectl`. */
   readonly kubernetes: string;
-  /** Remote controls of the servers: what they do wrong, what they were asked. */
+  /** The remote controls of the servers: they set faults and return the requests received. */
   readonly metadata: ServerControl;
   readonly mirror: ServerControl;
   readonly packages: ServerControl;
   readonly compute: ComputeControl;
-  /** Runs a command on the workstation: this machine's files, the bridge's network. A non-zero status is a result. */
+  /**
+   * Runs a command on the workstation: with this host's files and the bridge's network. A non-zero exit status is a
+   * result, not an error.
+   */
   run(argv: readonly string[], options?: RunOptions): Promise<RunResult>;
-  /** Runs a command on the workstation that must succeed, and gives its standard output. */
+  /** Runs a command on the workstation that must succeed, and returns its standard output. */
   must(argv: readonly string[], options?: RunOptions): Promise<string>;
-  /** Ends all its processes and removes all it made. A second call is harmless. */
+  /** Ends all processes and removes all resources of the testbed. A second call is harmless. */
   stop(): Promise<void>;
 }
 
-/** The handle of the testbed of this name, or undefined when there is none. */
+/** Returns the handle of the testbed with this name, or undefined if it does not exist. */
 export async function findTestbed(name: string): Promise<Testbed | undefined> {
   const record = await recordOf(name);
   return record && testbedOf(record);
 }
 
-/** The folder of a testbed's credentials. */
+/** Returns the folder of a testbed's credentials. */
 export function credentialsFolder(id: string): string {
   return join(layout.stateFolder(id), "credentials");
 }
 
-/** The handle of a testbed that has a record. */
+/** Returns the handle of a testbed that has a record. */
 export function testbedOf(record: Omit<TestbedRecord, "keep" | "owner" | "bootId">): Testbed {
   const { id, nodes, kubernetes, etcd, withEtcd } = record;
   const network = `--net=${layout.namespacePath(layout.namespaceOf(id))}`;

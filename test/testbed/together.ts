@@ -1,4 +1,7 @@
-/** Waits for all tasks, even after one failed, so that nothing goes on behind a failure; then throws what failed. */
+/**
+ * Waits for all tasks, even after one has failed, so that no task continues in the background. Then throws the
+ * failures.
+ */
 export async function together(...tasks: readonly Promise<unknown>[]): Promise<void> {
   const failures = (await Promise.allSettled(tasks)).flatMap((end) => (end.status === "rejected" ? [end.reason] : []));
   if (failures.length === 1) throw failures[0];

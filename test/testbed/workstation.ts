@@ -1,4 +1,4 @@
-/** The operator's side of a testbed: khw-client with its files, and the agents brought to the machines. */
+/** The operator's side of a testbed: khw-client with its files, and the installation of agents on the machines. */
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
@@ -12,12 +12,12 @@ import { metadataAddress } from "./layout.ts";
 import type { TestbedNode } from "./node.ts";
 import type { Testbed } from "./testbed.ts";
 
-/** A folder with khw.yaml and management identities, and khw-client in it, on the bridge's network. */
+/** A folder with khw.yaml, management identities and khw-client, on the bridge's network. */
 export interface Workstation {
   readonly folder: string;
   /** Runs khw-client; a non-zero exit status is a result. */
   khw(args: readonly string[], options?: RunOptions): Promise<RunResult>;
-  /** Runs khw-client, which must succeed, and gives its standard output. */
+  /** Runs khw-client, which must succeed, and returns its standard output. */
   mustKhw(args: readonly string[], options?: RunOptions): Promise<string>;
   /** Runs the release's kubectl as the cluster's administrator, through the load balancer. */
   kubectl(args: readonly string[], options?: RunOptions): Promise<RunResult>;
@@ -28,23 +28,23 @@ const architecture = process.arch === "arm64" ? "arm64" : "amd64";
 
 const repository = join(import.meta.dirname, "../..");
 
-/** The client as `npm run build` made it. */
+/** The client that `npm run build` made. */
 export const clientProgram = join(repository, "build/client/khw-client");
 
-/** The agent's package as `npm run deb` made it. */
+/** The agent's package that `npm run deb` made. */
 export const agentPackage = join(repository, `build/deb/khw-agent_${projectVersion}_${architecture}.deb`);
 
-/** What Debian's source is; the testbed's mirror serves it under its own name. */
+/** The version of Debian's source. The testbed's mirror serves it under this version. */
 export const realVersion = "v1.20.2";
 
 /**
- * Makes the workstation's folder with khw.yaml for this testbed, and nothing else: what bootstrap needs it makes itself.
- * `settings` are further lines of khw.yaml.
+ * Makes the workstation's folder with only a khw.yaml for this testbed; bootstrap itself makes the rest. `settings`
+ * are further lines of khw.yaml.
  */
 export async function makeBareWorkstation(testbed: Testbed, settings = ""): Promise<Workstation> {
   const folder = join(testbed.folder, "workstation");
   await mkdir(folder, { recursive: true, mode: 0o700 });
-  // The testbed's metadata server signs identity tokens in Google's place.
+  // The testbed's metadata server signs identity tokens instead of Google.
   const keys = join(folder, "identity-keys.json");
   await writeFile(keys, await testbed.must(["curl", "-sSf", `http://${metadataAddress}/oauth2/v3/certs`]));
   const enrolment = `enrolment:\n  jwks: ${keys}\n`;
@@ -53,7 +53,7 @@ export async function makeBareWorkstation(testbed: Testbed, settings = ""): Prom
   return openWorkstation(testbed);
 }
 
-/** The digests of all releases on the mirror: khw-client takes nothing from a mirror without TLS otherwise. */
+/** Returns the digests of all releases on the mirror. Without digests, khw-client rejects a mirror without TLS. */
 async function lockEntries({ kubernetes, mirrorUrl }: Testbed): Promise<LockEntry[]> {
   const entries: LockEntry[] = [];
   for (const version of (await readdir(kubernetes)).filter((name) => name.startsWith("v"))) {
@@ -66,7 +66,7 @@ async function lockEntries({ kubernetes, mirrorUrl }: Testbed): Promise<LockEntr
   return entries;
 }
 
-/** As makeBareWorkstation, with a management CA, an administrator and one identity a node. */
+/** Like makeBareWorkstation, but with a management CA, an administrator and an identity for each node. */
 export async function makeWorkstation(testbed: Testbed, settings = ""): Promise<Workstation> {
   const workstation = await makeBareWorkstation(testbed, settings);
   await workstation.mustKhw(["pki", "init"]);
@@ -81,7 +81,7 @@ export async function makeWorkstation(testbed: Testbed, settings = ""): Promise<
   return workstation;
 }
 
-/** A workstation that is there already. */
+/** Returns a workstation that exists already. */
 export function openWorkstation(testbed: Testbed): Workstation {
   const folder = join(testbed.folder, "workstation");
   const khw = (args: readonly string[], options: RunOptions = {}): Promise<RunResult> =>
@@ -94,7 +94,7 @@ export function openWorkstation(testbed: Testbed): Workstation {
   };
 }
 
-/** The administrator's kubectl, through the load balancer. */
+/** Returns the administrator's kubectl command, through the load balancer. */
 export function kubectlCommand(testbed: Testbed, args: readonly string[]): readonly string[] {
   return [
     join(testbed.kubernetes, realVersion, "kubectl"),
@@ -104,7 +104,10 @@ export function kubectlCommand(testbed: Testbed, args: readonly string[]): reado
   ];
 }
 
-/** khw makes etcd of the mirror's release where the machines have none. Debian's build is not the published one, and has its own digest. */
+/**
+ * Returns the settings for machines without etcd: khw installs etcd from the mirror's release. Debian's build
+ * differs from the published release, so it has a different digest.
+ */
 async function etcdSettings({ withEtcd, etcd, etcdMirrorUrl }: Testbed): Promise<string> {
   if (withEtcd) return "etcd:\n  mode: external\n";
   const [digest = ""] = (await readFile(join(etcd, realEtcdVersion, "SHA256SUMS"), "utf8")).split(" ");
@@ -133,7 +136,7 @@ gce:
 `;
 }
 
-/** Installs the agent's package on the machines with apt, and no more, all at once. */
+/** Installs the agent's package, and only that, on all machines at once with apt. */
 export async function installPackage(nodes: readonly TestbedNode[], packageFile: string): Promise<void> {
   await Promise.all(
     nodes.map(async (node) => {
@@ -145,7 +148,7 @@ export async function installPackage(nodes: readonly TestbedNode[], packageFile:
   );
 }
 
-/** Installs the agent's package on the machines and gives each its identity, all at once. */
+/** Installs the agent's package on all machines at once and gives each agent its identity. */
 export async function installAgents(
   { folder }: Workstation,
   nodes: readonly TestbedNode[],
@@ -155,7 +158,7 @@ export async function installAgents(
   await Promise.all(nodes.map((node) => giveIdentity(folder, node)));
 }
 
-/** Brings a node its identity. Resolves when the agent serves with it. */
+/** Copies an identity to its node. Resolves when the agent serves with the identity. */
 async function giveIdentity(folder: string, node: TestbedNode): Promise<void> {
   const pki = join(folder, "khw-pki");
   await node.copyIn(join(pki, "ca.pem"), "/etc/khw-agent/pki/ca.pem");

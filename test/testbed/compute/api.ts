@@ -13,16 +13,16 @@ export interface ApiRequest {
   readonly path: string;
   readonly query: URLSearchParams;
   readonly body: string;
-  /** Ends when the caller goes away. */
+  /** Aborts when the caller disconnects. */
   readonly signal: AbortSignal;
 }
 
-/** What the API looks at. */
+/** The state that the API reads. */
 export interface ApiContext extends MutationContext {
   readonly faults: Faults;
-  /** From a mutation to its operation's DONE. */
+  /** Milliseconds from a mutation to its operation's DONE. */
   readonly operationMillis: number;
-  /** The health of a pool's instance, one entry a forwarding rule that uses the pool. */
+  /** Returns the health of a pool's instance, with an entry for each forwarding rule that uses the pool. */
   readonly healthOf: (poolPath: string, instancePath: string) => readonly Fields[];
 }
 
@@ -31,7 +31,7 @@ const waitMillis = 120_000;
 
 type Handler = (request: ApiRequest, route: Route, context: ApiContext) => Fields | Promise<Fields>;
 
-/** The verbs that change nothing; any other is a mutation. */
+/** The read-only verbs; every other verb is a mutation. */
 const reads: Readonly<Record<string, Handler>> = {
   get: ({ path }, { collection }, context) =>
     collection.endsWith("Operations") ? operation(path, context) : resource(path, context),
@@ -59,7 +59,10 @@ const reads: Readonly<Record<string, Handler>> = {
   },
 };
 
-/** Makes the API: a function from requests to answers' bodies, that throws an {@link ApiError} for a refusal. */
+/**
+ * Makes the API: a function from requests to the bodies of answers. The function throws an {@link ApiError} to
+ * refuse.
+ */
 export function makeApi(discovery: Discovery): (request: ApiRequest, context: ApiContext) => Promise<Fields> {
   const router = makeRouter(discovery);
 

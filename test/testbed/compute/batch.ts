@@ -1,18 +1,21 @@
 import { STATUS_CODES } from "node:http";
 import type { Outgoing } from "./emulator.ts";
 
-/** One request of a batch. */
+/** A request of a batch. */
 export interface BatchPart {
   readonly id: string;
   readonly method: string;
-  /** Path and query. */
+  /** The path with the query. */
   readonly target: string;
   readonly body: string;
 }
 
 const boundary = "batch_emulator";
 
-/** Takes a `multipart/mixed` batch of `application/http` requests apart, as gcloud sends for several things at once. */
+/**
+ * Splits a `multipart/mixed` batch into its `application/http` requests. gcloud sends batches for several resources
+ * at once.
+ */
 export function batchParts(body: string, contentType: string): readonly BatchPart[] {
   const mark = /boundary="?([^";]+)"?/.exec(contentType)?.[1] ?? "";
   const sections = body.split(`--${mark}`).slice(1, -1);
@@ -24,7 +27,7 @@ export function batchParts(body: string, contentType: string): readonly BatchPar
   });
 }
 
-/** Puts the answers of a batch together. A connection that is to be cut shows as a 502 of its part. */
+/** Joins the answers of a batch. A connection that must be cut appears as a 502 of its part. */
 export function batchAnswer(answers: readonly { readonly id: string; readonly outgoing: Outgoing }[]): {
   readonly contentType: string;
   readonly content: string;

@@ -1,18 +1,18 @@
 import type { Discovery, Schema } from "./discovery.ts";
 
-/** Where a value is not what its schema says, and how. */
+/** The place where a value violates its schema, and how. */
 export interface Violation {
   readonly at: string;
   readonly problem: "type" | "unknown" | "pattern" | "enum" | "format" | "missing";
   readonly value: unknown;
-  /** What the schema wants: a type, a pattern, the values of an enum. */
+  /** The schema's requirement: a type, a pattern, or the values of an enum. */
   readonly wanted: string;
 }
 
-/** What a check needs to know beside the value: the document, and the method whose required fields count. */
+/** The context of a check: the document, and the method that defines the required fields. */
 export interface CheckOptions {
   readonly discovery: Discovery;
-  /** E.g. `compute.addresses.insert`; absent for answers, which Google does not promise any field of. */
+  /** For example `compute.addresses.insert`. Absent for answers: Google guarantees no fields in them. */
   readonly methodId?: string;
 }
 
@@ -24,7 +24,7 @@ const formats: Readonly<Record<string, RegExp>> = {
   byte: /^[A-Za-z0-9+/_-]*={0,2}$/,
 };
 
-/** Holds a value to a schema of the discovery document. Unknown fields are violations, as they are to Google. */
+/** Checks a value against a schema of the discovery document. Unknown fields are violations, as at Google. */
 export function checkValue(value: unknown, schema: Schema, options: CheckOptions): readonly Violation[] {
   const wrong = (problem: Violation["problem"], at: string, value: unknown, wanted: string): Violation[] => [
     { at, problem, value, wanted },

@@ -4,14 +4,17 @@ import { kinds } from "./kinds.ts";
 import { collectionOf, linkTo, nameOf, scopeOf } from "./references.ts";
 import { textOf, type Fields, type Resource } from "./resources.ts";
 
-/** What a new resource is made with, beside what its kind's rules look at. */
+/** The context for a new resource, in addition to the context of its kind's rules. */
 export interface CompletionContext extends World {
   readonly nextId: () => string;
   /** The `kind` of a collection's resources, e.g. `compute#address`. */
   readonly kindOf: (collection: string) => string;
 }
 
-/** A whole resource from a caller's fields: references resolved, defaults and the API's own fields added. */
+/**
+ * Makes a complete resource from a caller's fields: resolves references, and adds defaults and the API's own
+ * fields.
+ */
 export function completeResource(path: string, given: Fields, context: CompletionContext): Resource {
   const [collection, scope] = [collectionOf(path), scopeOf(path)];
   const own = {
@@ -29,7 +32,7 @@ export function completeResource(path: string, given: Fields, context: Completio
   return { ...Object.fromEntries(Object.entries(fields).filter(([, value]) => !isEmptyList(value))), ...own };
 }
 
-/** Google's API leaves empty lists out. */
+/** Google's API omits empty lists. */
 function isEmptyList(value: unknown): boolean {
   return Array.isArray(value) && value.length === 0;
 }

@@ -7,7 +7,7 @@ import type { Fault } from "./faults.ts";
 
 type Handler = (body: string) => unknown;
 
-/** The server behind control.ts, for a Unix socket. Not yet listening. */
+/** Makes the server behind control.ts, for a Unix socket. The server does not listen yet. */
 export function createControlServer(emulator: Emulator, dataPlane: () => DataPlaneState): Server {
   const handlers: Readonly<Record<string, Handler>> = {
     "GET /faults": () => emulator.faults.list(),

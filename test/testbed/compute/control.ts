@@ -1,7 +1,7 @@
 import { controlCalls } from "../control-call.ts";
 import type { Fault } from "./faults.ts";
 
-/** One request that the API saw. */
+/** A request that the API received. */
 export interface LogEntry {
   /** ISO 8601. */
   readonly at: string;
@@ -9,35 +9,43 @@ export interface LogEntry {
   /** From `projects/` on. */
   readonly path: string;
   readonly query: Readonly<Record<string, string>>;
-  /** As it came; empty when there was none. */
+  /** The body as received; empty if the request had no body. */
   readonly body: string;
-  /** The HTTP status, or `cut` where a fault left the caller without an answer. */
+  /** The HTTP status, or `cut` if a fault left the caller without an answer. */
   readonly status: number | "cut";
 }
 
-/** How the emulator behaves, apart from faults. */
+/** The emulator's settings, apart from faults. */
 export interface Settings {
-  /** From a mutation to its operation's DONE, in milliseconds; 50 at first. */
+  /** Milliseconds from a mutation to its operation's DONE; initially 50. */
   readonly operationMillis: number;
-  /** How long what a deleted resource referred to answers `resourceNotReady`, in milliseconds; 0 at first. */
+  /**
+   * After a resource is deleted, the resources it referred to answer `resourceNotReady` for this time, in
+   * milliseconds; initially 0.
+   */
   readonly settleMillis: number;
-  /** The bearer token that every request must carry; null, as at first: any or none. */
+  /**
+   * The bearer token that every request must carry; null, the initial value: any token, or no token, is accepted.
+   */
   readonly token: string | null;
 }
 
-/** A change of the project's resources behind the API's back. Resources are named by path, from `projects/` on. */
+/** A change of the project's resources that bypasses the API. Resources are named by path, from `projects/` on. */
 export interface StateChange {
-  /** First forgets everything and goes back to what was there at the start. */
+  /** First, resets everything to the initial state. */
   readonly reset?: boolean;
-  /** Then removes these. */
+  /** Second, removes these resources. */
   readonly remove?: readonly string[];
-  /** Then sets these: the fields given replace those of a resource that is there, or make a new one with defaults. */
+  /**
+   * Third, sets these: the given fields replace those of an existing resource, or make a new resource with
+   * defaults.
+   */
   readonly put?: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
 }
 
-/** What the load balancer's data plane sees and does. */
+/** The state of the load balancer's data plane. */
 export interface DataPlaneState {
-  /** The addresses and ports of the forwarding rules, and why one could not be listened on. */
+  /** The addresses and ports of the forwarding rules, and the error if the data plane cannot listen on one. */
   readonly listeners: readonly { readonly address: string; readonly port: number; readonly error?: string }[];
   readonly health: readonly {
     readonly pool: string;
@@ -48,27 +56,30 @@ export interface DataPlaneState {
   }[];
 }
 
-/** All that can be seen of an emulator. */
+/** The whole observable state of an emulator. */
 export interface State extends DataPlaneState {
   readonly resources: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
 }
 
 /** The remote control of a running emulator. */
 export interface ComputeControl extends AsyncDisposable {
-  /** Replaces all faults; none with no arguments. */
+  /** Replaces all faults; without arguments, removes all faults. */
   setFaults(...faults: readonly Fault[]): Promise<void>;
-  /** The faults that can still strike. */
+  /** Returns the faults that can still occur. */
   faults(): Promise<readonly Fault[]>;
   log(): Promise<readonly LogEntry[]>;
   clearLog(): Promise<void>;
   state(): Promise<State>;
   changeState(change: StateChange): Promise<void>;
   configure(settings: Partial<Settings>): Promise<Settings>;
-  /** How many mutations were accepted since the start or the last reset. */
+  /** Returns the number of mutations accepted since the start or the last reset. */
   mutations(): Promise<number>;
 }
 
-/** Connects to the control socket of an emulator. Every call rejects when the emulator refuses it, with its words. */
+/**
+ * Connects to the control socket of an emulator. If the emulator refuses a call, the call rejects with the
+ * emulator's message.
+ */
 export function connectControl(socketPath: string): ComputeControl {
   const { call, close } = controlCalls(socketPath);
   return {

@@ -8,7 +8,7 @@ import type { Fields } from "./resources.ts";
 import type { Store } from "./store.ts";
 import { addressesOf, backendsOf, frontendsOf, obstacleTo, type Backend, type Frontend } from "./topology.ts";
 
-/** How the data plane works. */
+/** The data plane's options. */
 export interface DataPlaneOptions {
   readonly store: Store;
   /** Divides the probes' interval. */
@@ -28,10 +28,11 @@ interface Listening {
 }
 
 /**
- * The load balancer itself: listens on the addresses of the forwarding rules, probes the instances of their target
- * pools, and forwards connections. It follows the store. Unlike Google's it does not pass packets through but relays
- * TCP: the instances see the testbed's bridge as the client, and their own address as the destination. Rules for client
- * traffic (lab 03's `kubernetes-the-hard-way-allow-external`) are taken as given.
+ * The load balancer itself. It listens on the addresses of the forwarding rules, probes the instances of their
+ * target pools, and forwards connections. It follows the store. Google's load balancer passes packets through; this
+ * one relays TCP. So the instances see the testbed's bridge as the client, and their own address as the
+ * destination. The data plane assumes the rules for client traffic (lab 03's
+ * `kubernetes-the-hard-way-allow-external`).
  */
 export class DataPlane implements AsyncDisposable {
   readonly #options: DataPlaneOptions;
@@ -46,7 +47,10 @@ export class DataPlane implements AsyncDisposable {
     this.#follow();
   }
 
-  /** The health of a pool's instance as `getHealth` answers it: an entry for each address that leads to the pool. */
+  /**
+   * Returns the health of a pool's instance as `getHealth` answers: an entry for each address that leads to the
+   * pool.
+   */
   healthOf(pool: string, instance: string): readonly Fields[] {
     const probing = [...this.#probings.values()].find(({ backend }) => isSame(backend, { pool, instance }));
     if (!probing) return [];
@@ -134,8 +138,8 @@ export class DataPlane implements AsyncDisposable {
   }
 
   /**
-   * The addresses that a new connection may go to: of the healthy instances, or "all instances when no instance is
-   * healthy" (Google's reference, TargetPool.failoverRatio).
+   * Returns the addresses that a new connection may go to: those of the healthy instances, or "all instances when
+   * no instance is healthy" (Google's reference, TargetPool.failoverRatio).
    */
   #candidates(pool: string): readonly string[] {
     const ofPool = [...this.#probings.values()].filter(({ backend }) => backend.pool === pool);
@@ -148,7 +152,10 @@ function isSame(one: Backend, other: Backend): boolean {
   return one.pool === other.pool && one.instance === other.instance;
 }
 
-/** Makes what is there match what is wanted: stops what is not wanted as it is any more, then starts what is not there. */
+/**
+ * Makes the current entries match the wanted ones: stops the entries that are no longer wanted in their form, then
+ * starts the missing ones.
+ */
 function match<W, H>(
   held: Map<string, H>,
   wanted: readonly W[],

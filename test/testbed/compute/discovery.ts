@@ -1,13 +1,13 @@
 import { readFileSync } from "node:fs";
 
-/** A type as Google's discovery documents describe it: the JSON Schema of its draft 3, nearly. */
+/** A type as Google's discovery documents describe it: nearly JSON Schema, draft 3. */
 export interface Schema {
   readonly $ref?: string;
   readonly type?: string;
   readonly format?: string;
   readonly enum?: readonly string[];
   readonly pattern?: string;
-  /** Of a `kind`, the only value there is. */
+  /** The only value, for a `kind`. */
   readonly default?: string;
   readonly readOnly?: boolean;
   readonly required?: boolean;
@@ -18,7 +18,7 @@ export interface Schema {
   readonly additionalProperties?: Schema;
 }
 
-/** One method of the API, e.g. `compute.targetPools.addInstance`. */
+/** A method of the API, for example `compute.targetPools.addInstance`. */
 export interface Method {
   readonly id: string;
   readonly httpMethod: string;
@@ -28,14 +28,17 @@ export interface Method {
   readonly response?: Schema;
 }
 
-/** Google's description of the API (schema.json), cut to what is emulated. It is the routing table and the type check. */
+/**
+ * Google's description of the API (schema.json), reduced to the emulated part. It is the routing table and the type
+ * check.
+ */
 export interface Discovery {
   readonly parameters: Readonly<Record<string, Schema>>;
   readonly resources: Readonly<Record<string, { readonly methods: Readonly<Record<string, Method>> }>>;
   readonly schemas: Readonly<Record<string, Schema>>;
 }
 
-/** A request's method, and the values of the placeholders in its path. */
+/** The method of a request, and the values of the placeholders in its path. */
 export interface Route {
   readonly method: Method;
   readonly collection: string;
@@ -46,7 +49,7 @@ export interface Route {
 /** Finds the method of a request, by HTTP method and the path from `projects/` on. */
 export type Router = (httpMethod: string, path: string) => Route | undefined;
 
-/** Reads the discovery document that stands beside this file. */
+/** Reads the discovery document beside this file. */
 export function loadDiscovery(): Discovery {
   const discovery: Discovery = JSON.parse(readFileSync(new URL("./schema.json", import.meta.url), "utf8"));
   return discovery;
@@ -71,7 +74,7 @@ export function makeRouter(discovery: Discovery): Router {
   };
 }
 
-/** The `kind` of a collection's resources: `compute#address` for `addresses`. */
+/** Returns the `kind` of a collection's resources: `compute#address` for `addresses`. */
 export function kindOf(discovery: Discovery, collection: string): string {
   const schema = discovery.resources[collection]?.methods.get?.response?.$ref ?? "";
   const kind = discovery.schemas[schema]?.properties?.kind?.default;

@@ -12,17 +12,17 @@ import { view } from "./reads.ts";
 import type { Fields } from "./resources.ts";
 import { Store } from "./store.ts";
 
-/** What an emulator starts from. */
+/** The initial options of an emulator. */
 export interface EmulatorOptions extends InitialOptions {
   readonly staticAddress: string;
 }
 
-/** A request as it came in. */
+/** A request as received. */
 export interface IncomingRequest extends ApiRequest {
   readonly authorization: string | undefined;
 }
 
-/** An answer, or nothing: the connection is to be cut. */
+/** An answer, or undefined: the connection must be cut. */
 export type Outgoing =
   | { readonly status: number; readonly headers: Readonly<Record<string, string>>; readonly body: object }
   | "cut";
@@ -33,17 +33,17 @@ export interface Emulator {
   readonly faults: Faults;
   readonly operations: Operations;
   readonly log: LogEntry[];
-  /** The state of every resource as the API would answer it, by path. */
+  /** Returns every resource by path, as the API would answer it. */
   state(): Readonly<Record<string, Fields>>;
-  /** Changes the state behind the API's back. What comes before a part that is refused stays done. */
+  /** Changes the state without the API. If a part of the change is refused, the parts before it stay applied. */
   change(change: StateChange): void;
   configure(settings: Partial<Settings>): Settings;
-  /** Connects what sees the instances' health; until then there is none. */
+  /** Connects the source of the instances' health. Before that, instances have no health. */
   observe(healthOf: HealthOf): void;
   answer(request: IncomingRequest): Promise<Outgoing>;
 }
 
-/** Where the data plane tells the API what it sees. */
+/** The function with which the data plane reports health to the API. */
 export type HealthOf = ApiContext["healthOf"];
 
 /** Makes an emulator in its initial state. */

@@ -2,7 +2,7 @@ import { STATUS_CODES } from "node:http";
 import type { Violation } from "./check.ts";
 import { textOf } from "./resources.ts";
 
-/** A refusal of the API: `reason` is Google's word for it in an answer, its capitals are the code in an operation. */
+/** A refusal of the API. `reason` is Google's word in an answer; in capitals it is the code in an operation. */
 export class ApiError extends Error {
   readonly status: number;
   readonly reason: string;
@@ -14,19 +14,19 @@ export class ApiError extends Error {
     this.reason = reason;
   }
 
-  /** The body of an answer, in the form of Google's JSON APIs. */
+  /** Returns the body of an answer, in the format of Google's JSON APIs. */
   toBody(): object {
     const { status, reason, message } = this;
     return { error: { code: status, message, errors: [{ message, domain: "global", reason }] } };
   }
 
-  /** The same refusal as the end of an operation. */
+  /** Returns the same refusal as the result of an operation. */
   toOperation(): OperationError {
     return { code: operationCodes[this.reason] ?? "INTERNAL_ERROR", message: this.message, httpStatus: this.status };
   }
 }
 
-/** How an operation ended that did not succeed. */
+/** The error of a failed operation. */
 export interface OperationError {
   readonly code: string;
   readonly message: string;
@@ -43,7 +43,7 @@ const operationCodes: Readonly<Record<string, string>> = {
   conditionNotMet: "CONDITION_NOT_MET",
 };
 
-/** The fields that a failed operation carries. */
+/** Returns the fields of a failed operation. */
 export function operationFailure({ code, message, httpStatus }: OperationError): object {
   return {
     error: { errors: [{ code, message }] },
@@ -52,7 +52,7 @@ export function operationFailure({ code, message, httpStatus }: OperationError):
   };
 }
 
-/** 404: `path` is the resource's, from `projects/` on. */
+/** 404: the resource does not exist. `path` starts at `projects/`. */
 export function notFound(path: string): ApiError {
   return new ApiError(404, "notFound", `The resource '${path}' was not found`);
 }
@@ -62,12 +62,12 @@ export function alreadyExists(path: string): ApiError {
   return new ApiError(409, "alreadyExists", `The resource '${path}' already exists`);
 }
 
-/** 400: another operation on the resource is under way, or has only just ended. */
+/** 400: another operation on the resource is running or has just ended. */
 export function notReady(path: string): ApiError {
   return new ApiError(400, "resourceNotReady", `The resource '${path}' is not ready`);
 }
 
-/** 400: a delete of what another resource refers to. */
+/** 400: a delete of a resource that another resource refers to. */
 export function inUse(noun: string, path: string, user: string): ApiError {
   const message = `The ${noun} resource '${path}' is already being used by '${user}'`;
   return new ApiError(400, "resourceInUseByAnotherResource", message);
@@ -78,18 +78,21 @@ export function invalid(field: string, value: unknown, why: string): ApiError {
   return new ApiError(400, "invalid", `Invalid value for field '${field}': '${textOf(value)}'. ${why}`);
 }
 
-/** 403: more than the project may have. */
+/** 403: more than the project's quota. */
 export function quotaExceeded(metric: string, limit: number, scope: string): ApiError {
   const where = scope.replace(/^projects\/[^/]+\//, "").replace("regions/", "region ");
   return new ApiError(403, "quotaExceeded", `Quota '${metric}' exceeded.  Limit: ${limit.toFixed(1)} in ${where}.`);
 }
 
-/** 501: real in Google's API, absent here. Never answered by Google, so that a test cannot mistake it for a behaviour. */
+/**
+ * 501: exists in Google's API, but is not emulated. Google never answers 501, so a test cannot mistake it for real
+ * behaviour.
+ */
 export function notEmulated(what: string): ApiError {
   return new ApiError(501, "notImplemented", `${what} is not emulated`);
 }
 
-/** The refusal of a request body that its schema does not allow. */
+/** Returns the refusal of a request body that violates its schema. */
 export function violationError(violation: Violation): ApiError {
   return violationErrors[violation.problem](violation);
 }

@@ -1,41 +1,41 @@
 import type { OperationError } from "./errors.ts";
 
-/** Which requests a fault strikes: all, unless narrowed. */
+/** The requests that a fault affects: all requests by default. */
 export interface FaultMatch {
   /** The HTTP method. */
   readonly method?: string;
   /** A regular expression on the path from `projects/` on. */
   readonly path?: string;
-  /** How many requests it strikes; absent: every one until the faults are replaced. */
+  /** The number of requests that the fault affects; absent: every request until the faults are replaced. */
   readonly times?: number;
 }
 
-/** Something that goes wrong, on purpose. */
+/** A deliberate fault. */
 export type Fault = FaultMatch &
   (
     | {
-        /** The request is refused and nothing is done. */
+        /** The request is refused and changes nothing. */
         readonly kind: "error";
         readonly status: number;
-        /** Google's reason, e.g. `rateLimitExceeded`, `backendError`, `quotaExceeded`. */
+        /** Google's reason, for example `rateLimitExceeded`, `backendError`, `quotaExceeded`. */
         readonly reason: string;
         readonly message?: string;
         /** Sent as Retry-After. */
         readonly retryAfterSec?: number;
       }
-    /** The request is accepted, and its operation ends in this error with nothing changed. */
+    /** The request is accepted. Its operation ends with this error and changes nothing. */
     | ({ readonly kind: "operation" } & OperationError)
-    /** `wait` returns at once with the operation as it is, as Google's may. */
+    /** `wait` returns at once with the unfinished operation, as Google's may. */
     | { readonly kind: "earlyWait" }
-    /** The operation takes so long, in milliseconds. */
+    /** The operation takes this many milliseconds. */
     | { readonly kind: "slow"; readonly millis: number }
-    /** The connection is cut with no answer, before or after the request was carried out. */
+    /** The connection is cut without an answer, before or after the request takes effect. */
     | { readonly kind: "cut"; readonly when: "before" | "after" }
   );
 
 type FaultOf<K extends Fault["kind"]> = Extract<Fault, { kind: K }>;
 
-/** The faults in force. */
+/** The active faults. */
 export class Faults {
   #armed: { readonly fault: Fault; left: number }[] = [];
 
@@ -44,14 +44,14 @@ export class Faults {
     this.#armed = faults.map((fault) => ({ fault, left: fault.times ?? Number.POSITIVE_INFINITY }));
   }
 
-  /** The faults that can still strike, with the times they have left. */
+  /** Returns the faults that can still occur, with their remaining count. */
   list(): readonly Fault[] {
     return this.#armed
       .filter(({ left }) => left > 0)
       .map(({ fault, left }) => (Number.isFinite(left) ? { ...fault, times: left } : fault));
   }
 
-  /** The first fault of a kind that strikes this request, which uses one of its times up. */
+  /** Returns the first fault of this kind that matches the request, and counts it as used once. */
   take<K extends Fault["kind"]>(kind: K, method: string, path: string): FaultOf<K> | undefined {
     for (const armed of this.#armed) {
       const { fault } = armed;

@@ -2,15 +2,18 @@ import { pathOf } from "./references.ts";
 import type { Firewall, Instance, Traffic } from "./resources.ts";
 import type { Store } from "./store.ts";
 
-/** Where Google's health checkers for target pools probe from (Google, "Health checks overview": legacy health checks). */
+/**
+ * The source ranges of Google's health checkers for target pools (Google, "Health checks overview": legacy health
+ * checks).
+ */
 const checkerRanges = ["35.191.0.0/16", "209.85.152.0/22", "209.85.204.0/22"] as const;
 
-/** Whether the network's rules let the health checkers, from all their ranges, reach a TCP port of an instance. */
+/** Whether the network's rules let health checkers of all ranges reach a TCP port of an instance. */
 export function allowsHealthChecks(store: Store, instance: Instance, port: number): boolean {
   return checkerRanges.every((range) => allows(rulesFor(store, instance), range, port));
 }
 
-/** The ingress rules that apply to an instance, the first to match deciding: by priority, denying before allowing. */
+/** Returns the ingress rules of an instance, by priority, deny before allow. The first matching rule decides. */
 function rulesFor(store: Store, { networkInterfaces, tags }: Instance): readonly Firewall[] {
   const networks = new Set(networkInterfaces.map(({ network }) => pathOf(network)));
   const isAimedAt = ({ targetTags }: Firewall) =>
@@ -23,7 +26,7 @@ function rulesFor(store: Store, { networkInterfaces, tags }: Instance): readonly
     .toSorted((a, b) => a.priority - b.priority || Number(a.denied === undefined) - Number(b.denied === undefined));
 }
 
-/** Google's network ends with an implied rule that denies all ingress. */
+/** Google's network has an implied last rule that denies all ingress. */
 function allows(rules: readonly Firewall[], source: string, port: number): boolean {
   const matching = rules.find(
     ({ sourceRanges = [], allowed, denied }) =>
@@ -43,7 +46,7 @@ function isInRange(port: number, range: string): boolean {
   return first <= port && port <= last;
 }
 
-/** Whether the whole of one IPv4 range lies in another. */
+/** Whether an IPv4 range lies completely inside another. */
 function contains(outer: string, inner: string): boolean {
   const [a, b] = [parseRange(outer), parseRange(inner)];
   const size = 2 ** (32 - a.bits);

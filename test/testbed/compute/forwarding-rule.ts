@@ -5,10 +5,13 @@ import type { Place, World } from "./kind.ts";
 import { parseReference, scopeOf } from "./references.ts";
 import { textOf, type Fields } from "./resources.ts";
 
-/** A forwarding rule leads from the ports of a static address, which no other rule may have, to a target pool. */
+/**
+ * Completes a forwarding rule. The rule leads from ports of a static address to a target pool; no other rule may
+ * have these ports.
+ */
 export function completeForwardingRule(fields: Fields, place: Place, world: World): Fields {
   if (fields.target === undefined) throw notEmulated("a forwarding rule without a target pool");
-  // Google's reference: `ports` serves internal and backend-service load balancers, not those with a target pool.
+  // Google's reference: `ports` is for internal and backend-service load balancers, not for target pools.
   const ports = fields.ports ?? fields.allPorts;
   if (ports !== undefined) throw invalid("resource.ports", ports, "Use portRange with a target pool.");
   const IPAddress = staticAddressOf(fields.IPAddress, place, world);
@@ -21,12 +24,12 @@ export function completeForwardingRule(fields: Fields, place: Place, world: Worl
   return { ...fields, IPAddress, portRange };
 }
 
-/** Changes whenever the resource does, in the form of Google's: eight bytes in base64. */
+/** Returns a fingerprint that changes with the resource. It has Google's format: eight bytes in base64. */
 export function fingerprintOf(resource: object): string {
   return createHash("sha256").update(JSON.stringify(resource)).digest().subarray(0, 8).toString("base64");
 }
 
-/** The number of a static address given as such, or by name, path or URL: it always reads back as the number. */
+/** Returns the IP of a static address, given as IP, name, path or URL. The API always answers with the IP. */
 function staticAddressOf(given: unknown, { scope }: Place, { store, project }: World): string {
   if (given === undefined) throw notEmulated("a forwarding rule on an ephemeral address");
   const text = textOf(given);

@@ -4,7 +4,10 @@ import { batchAnswer, batchParts } from "./batch.ts";
 import type { Emulator, IncomingRequest, Outgoing } from "./emulator.ts";
 import { ApiError } from "./errors.ts";
 
-/** The API's HTTP server: `/compute/v1/projects/...`, and `/batch/compute/v1` for gcloud. Not yet listening. */
+/**
+ * Makes the API's HTTP server: `/compute/v1/projects/...`, and `/batch/compute/v1` for gcloud. The server does not
+ * listen yet.
+ */
 export function createApiServer(emulator: Emulator): Server {
   return createServer((request, response) => {
     serve(request, response, emulator).catch((error: unknown) => {

@@ -2,13 +2,13 @@ import { timestamp } from "./clock.ts";
 import { linkTo, nameOf } from "./references.ts";
 import type { Fields, Resource } from "./resources.ts";
 
-/** What the project holds before anything is done: what labs 01 to 03 made. */
+/** The initial content of the project: the resources of labs 01 to 03. */
 export interface InitialOptions {
   readonly project: string;
   readonly region: string;
   readonly zone: string;
   readonly instances: readonly InstanceOptions[];
-  /** Whether the static address `kubernetes-the-hard-way` is there already. */
+  /** Whether the static address `kubernetes-the-hard-way` exists at the start. */
   readonly withAddress: boolean;
 }
 
@@ -20,7 +20,7 @@ export interface InstanceOptions {
 
 const tutorial = "kubernetes-the-hard-way";
 
-/** The first resources, by path, without the fields that every resource is given. */
+/** Returns the initial resources by path, without the fields that every resource gets. */
 export function initialResources(options: InitialOptions): Readonly<Record<string, Fields>> {
   const { project, region, zone, instances, withAddress } = options;
   const root = `projects/${project}`;
@@ -47,7 +47,7 @@ export function initialResources(options: InitialOptions): Readonly<Record<strin
   };
 }
 
-/** The project itself, whose path has no collection. */
+/** Returns the project itself. Its path has no collection. */
 export function projectResource(project: string): Resource & Fields {
   return {
     kind: "compute#project",

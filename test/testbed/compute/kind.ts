@@ -3,46 +3,46 @@ import { linkTo, parseReference, pathOf } from "./references.ts";
 import { textOf, textsOf, type Fields, type Resource } from "./resources.ts";
 import type { Store } from "./store.ts";
 
-/** How one kind of resource differs from the others. */
+/** The rules of a kind of resource. */
 export interface Kind {
-  /** Google's word for it in error messages. */
+  /** Google's noun for the kind in error messages. */
   readonly noun: string;
-  /** What it answers where the caller gave nothing. */
+  /** The values of fields that the caller omits. */
   readonly defaults: Fields;
   readonly references: readonly Reference[];
-  /** Checks and completes what a caller gave, after references and before defaults. */
+  /** Checks and completes the caller's fields, after references and before defaults. */
   readonly complete?: (fields: Fields, place: Place, world: World) => Fields;
-  /** Fields that follow from others or from other resources, added on every read. */
+  /** Returns the fields that depend on other fields or resources. They are computed at every read. */
   readonly derived?: (resource: Resource, store: Store) => Fields;
 }
 
 /** A field that refers to other resources. */
 export interface Reference {
   readonly field: string;
-  /** The most entries that the field may hold, where it is a list. */
+  /** The maximum number of entries, if the field is a list. */
   readonly list?: number;
-  /** Whether the API insists that what is referred to exists. */
+  /** Whether the API requires that the referenced resource exists. */
   readonly mustExist: boolean;
 }
 
-/** Where a resource is. */
+/** The location of a resource. */
 export interface Place {
   readonly path: string;
   /** `projects/P/regions/R`, or `projects/P/global`. */
   readonly scope: string;
 }
 
-/** What a kind's own rules may look at. */
+/** The state that a kind's own rules may read. */
 export interface World {
   readonly store: Store;
   readonly project: string;
-  /** The number that a new static address is given. */
+  /** The IP of a new static address. */
   readonly staticAddress: string;
-  /** Whether an insert of this path is under way. */
+  /** Whether an insert at this path is running. */
   readonly isPending: (path: string) => boolean;
 }
 
-/** Turns a kind's references into full links, after a look at whether they may stand. */
+/** Checks a kind's references and turns them into full links. */
 export function resolveReferences(kind: Kind, fields: Fields, world: World): Fields {
   const resolve = ({ mustExist }: Reference, value: unknown, at: string): string => {
     const path = parseReference(textOf(value), world.project, at);
@@ -61,7 +61,7 @@ export function resolveReferences(kind: Kind, fields: Fields, world: World): Fie
   return { ...fields, ...Object.fromEntries(given.map((reference) => [reference.field, resolveField(reference)])) };
 }
 
-/** The paths of all that a resource refers to. */
+/** Returns the paths of all resources that a resource refers to. */
 export function referencesOf(kind: Kind | undefined, resource: Resource): readonly string[] {
   const fields: Fields = { ...resource };
   return (kind?.references ?? []).flatMap(({ field }) => textsOf(fields[field]).map(pathOf));

@@ -6,7 +6,7 @@ import { addressUse, allotAddress, checkInstances, checkTimes, checkTraffic } fr
 /** The label fingerprint of a resource without labels, as Google answers it. */
 const noLabels = { labelFingerprint: "42WmSpB8rSM=" };
 
-/** The kinds that khw and the lab write, by collection, with the defaults that Google's reference names. */
+/** The kinds that khw and the lab write, by collection, with the defaults of Google's reference. */
 export const kinds: Readonly<Record<string, Kind>> = {
   addresses: {
     noun: "address",
@@ -45,8 +45,8 @@ export const kinds: Readonly<Record<string, Kind>> = {
     noun: "target_pool",
     defaults: { description: "", sessionAffinity: "NONE" },
     references: [
-      // A pool may name instances that are not there yet: "the instances need not exist at the time of target pool
-      // creation" (the Terraform provider's google_compute_target_pool).
+      // A pool may name missing instances: "the instances need not exist at the time of target pool creation" (the
+      // Terraform provider's google_compute_target_pool).
       { field: "instances", list: Number.MAX_SAFE_INTEGER, mustExist: false },
       // "Only one health check can be attached to a particular target pool" (Google, "Using target pools").
       { field: "healthChecks", list: 1, mustExist: true },

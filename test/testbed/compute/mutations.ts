@@ -7,14 +7,14 @@ import type { Mutation, Operations } from "./operations.ts";
 import { collectionOf, linkTo, parseReference, pathOf } from "./references.ts";
 import { fieldsOf, textOf, textsOf, type Fields, type Resource } from "./resources.ts";
 
-/** What mutations are made in. */
+/** The context of mutations. */
 export interface MutationContext extends CompletionContext {
   readonly operations: Operations;
-  /** How long what a deleted resource referred to stays not ready, in milliseconds. */
+  /** How long the resources that a deleted resource referred to stay not ready, in milliseconds. */
   readonly settleMillis: number;
 }
 
-/** A request to change something, its body already held to the schema. */
+/** A request to change a resource. The body has passed the schema check. */
 export interface Change {
   readonly verb: string;
   /** The resource's path; for an insert, the collection's. */
@@ -24,7 +24,7 @@ export interface Change {
 
 type Make = (change: Change, context: MutationContext, kind: Kind) => Mutation;
 
-/** Every verb that changes a resource. */
+/** The verbs that change a resource. */
 const verbs: Readonly<Record<string, Make>> = {
   insert,
   delete: remove,
@@ -38,7 +38,7 @@ const verbs: Readonly<Record<string, Make>> = {
   setTarget: modify((old, { body: { target } }) => ({ ...old, target })),
 };
 
-/** The mutation that a request asks for. */
+/** Returns the mutation that a request asks for. */
 export function mutationOf(collection: string, change: Change, context: MutationContext): Mutation {
   const [kind, make] = [kinds[collection], verbs[change.verb]];
   if (!kind || !make) throw notEmulated(`${collection}.${change.verb}`);
@@ -71,7 +71,7 @@ function remove({ verb, path: target }: Change, context: MutationContext, kind: 
   return { target, verb, plan };
 }
 
-/** A verb that makes the resource's new fields of the old ones and the body. */
+/** Makes a verb that computes the resource's new fields from the old fields and the body. */
 function modify(merge: (old: Fields, change: Change, context: MutationContext) => Fields): Make {
   return (change, context) => {
     const plan = () => {
@@ -85,7 +85,9 @@ function modify(merge: (old: Fields, change: Change, context: MutationContext) =
 
 type Merge = (old: readonly string[], given: readonly string[], at: string) => readonly string[];
 
-/** A verb that adds to or removes from a list of references; its body is `{ FIELD: [{ ENTRY: reference }] }`. */
+/**
+ * Makes a verb that adds to or removes from a list of references. Its body is `{ FIELD: [{ ENTRY: reference }] }`.
+ */
 function modifyList(field: "instances" | "healthChecks", entry: string, merge: Merge): Make {
   return modify((old, { body }, { project }) => {
     const given = fieldsOf(body[field]).map((item, index) =>
@@ -112,7 +114,7 @@ function readyResource(path: string, { store, operations }: MutationContext): Re
   return resource;
 }
 
-/** The path of a resource that refers to this one. */
+/** Returns the path of a resource that refers to this one. */
 function userOf(path: string, resource: Resource, { store }: MutationContext): string | undefined {
   const [user] = textsOf(kinds[collectionOf(path)]?.derived?.(resource, store).users).map(pathOf);
   return (

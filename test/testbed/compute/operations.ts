@@ -5,23 +5,26 @@ import { ApiError, invalid, notReady, operationFailure, type OperationError } fr
 import { linkTo, pathOf, scopeOf } from "./references.ts";
 import type { Fields } from "./resources.ts";
 
-/** Changes the store. Made by a plan that found nothing against it. */
+/** Changes the store. A plan returns it after its checks pass. */
 export type Commit = () => void;
 
-/** A change that a caller asked for. */
+/** A change that a caller requests. */
 export interface Mutation {
   /** The path of the resource that it changes. */
   readonly target: string;
   readonly verb: string;
-  /** Looks whether the change may be made now; throws an {@link ApiError} otherwise. Run when asked and again when done. */
+  /**
+   * Checks whether the change is allowed now; otherwise throws an {@link ApiError}. Runs at the request and again
+   * at DONE.
+   */
   readonly plan: () => Commit;
 }
 
-/** How one operation runs. */
+/** The options of an operation. */
 export interface RunOptions {
-  /** From the request to DONE, in milliseconds. */
+  /** Milliseconds from the request to DONE. */
   readonly millis: number;
-  /** Ends the operation in this error, with nothing changed. */
+  /** Ends the operation with this error, without a change. */
   readonly failure?: OperationError;
 }
 
@@ -33,7 +36,7 @@ interface Running {
   readonly done: Promise<void>;
 }
 
-/** All operations, and which resources have one under way. */
+/** All operations, and the resources that have a running operation. */
 export class Operations {
   readonly #running = new Map<string, Running>();
   readonly #pending = new Map<string, string>();
@@ -46,22 +49,25 @@ export class Operations {
     this.#nextId = nextId;
   }
 
-  /** How many mutations were accepted. */
+  /** The number of accepted mutations. */
   get count(): number {
     return this.#count;
   }
 
-  /** Whether an insert of the resource is under way. */
+  /** Whether an insert of the resource is running. */
   isInserting(path: string): boolean {
     return this.#pending.get(path) === "insert";
   }
 
-  /** Refuses, as Google does, to change a resource that another operation is changing or has only just let go. */
+  /** Refuses, like Google, to change a resource while another operation changes it or has just released it. */
   assertReady(path: string): void {
     if (this.#pending.has(path) || (this.#settling.get(path) ?? 0) > Date.now()) throw notReady(path);
   }
 
-  /** Makes a resource not ready for so many milliseconds from now: what a user of it leaves behind when it goes. */
+  /**
+   * Makes a resource not ready for this many milliseconds. This happens when a resource that refers to it is
+   * deleted.
+   */
   settle(path: string, millis: number): void {
     if (millis > 0) this.#settling.set(path, Date.now() + millis);
   }
@@ -70,13 +76,16 @@ export class Operations {
     return this.#running.get(path)?.state;
   }
 
-  /** The operations of a scope, newest last. */
+  /** Returns the operations of a scope, newest last. */
   list(scope: string): readonly Operation[] {
     const all = [...this.#running].filter(([path]) => path.startsWith(`${scope}/operations/`));
     return all.map(([, { state }]) => state);
   }
 
-  /** The operation that an earlier request of the same id started. Refuses the id of another request. */
+  /**
+   * Returns the operation that an earlier request with this id started. Refuses an id that a different request has
+   * used.
+   */
   repeated(requestId: string, request: string): Operation | undefined {
     const earlier = this.#repeats.get(requestId);
     if (earlier && earlier.request !== request)
@@ -84,18 +93,18 @@ export class Operations {
     return earlier && this.get(earlier.path);
   }
 
-  /** Keeps which operation a request with an id started. */
+  /** Records the operation that a request with an id started. */
   remember(requestId: string, request: string, operation: Operation): void {
     this.#repeats.set(requestId, { request, path: pathOf(operation.selfLink) });
   }
 
-  /** Forgets everything. Operations under way change nothing any more. */
+  /** Forgets everything. Running operations no longer change anything. */
   clear(): void {
     for (const map of [this.#running, this.#pending, this.#settling, this.#repeats]) map.clear();
     this.#count = 0;
   }
 
-  /** Accepts a mutation: throws what its plan throws, else answers the operation that will carry it out. */
+  /** Accepts a mutation and returns the operation that will carry it out. Throws the plan's error. */
   start(mutation: Mutation, options: RunOptions): Operation {
     mutation.plan();
     const path = `${scopeOf(mutation.target)}/operations/operation-${Date.now()}-${randomBytes(6).toString("hex")}`;
@@ -107,7 +116,7 @@ export class Operations {
     return state;
   }
 
-  /** Resolves with the operation as it is when it is done, or at the deadline, or when the signal ends the wait. */
+  /** Resolves with the operation when it is done, at the deadline, or when the signal ends the wait. */
   async wait(path: string, millis: number, signal: AbortSignal): Promise<Operation | undefined> {
     const stop = new AbortController();
     const deadline = delay(millis, undefined, { signal: AbortSignal.any([signal, stop.signal]), ref: false });
@@ -151,7 +160,7 @@ export class Operations {
   }
 }
 
-/** Plans and commits; an API error is how the operation ends. */
+/** Plans and commits. An API error becomes the operation's result. */
 function attempt(plan: () => Commit): OperationError | undefined {
   try {
     plan()();

@@ -2,30 +2,31 @@ import { get } from "node:http";
 import { setTimeout as delay } from "node:timers/promises";
 import type { HttpHealthCheck } from "./resources.ts";
 
-/** What the prober makes of an instance. */
+/** The prober's verdict on an instance. */
 export interface Health {
   readonly state: "HEALTHY" | "UNHEALTHY";
   /** Why the last probe failed. */
   readonly reason?: string;
 }
 
-/** One instance to probe. */
+/** The instance to probe, and how. */
 export interface ProbeOptions {
   readonly address: string;
   readonly check: HttpHealthCheck;
-  /** Divides the check's interval, so that tests need not wait as long as Google. */
+  /** Divides the check's interval, so that tests wait less than at Google. */
   readonly scale: number;
-  /** What was known of the instance before, under an earlier form of the check. */
+  /** The last known state of the instance, under an earlier form of the check. */
   readonly initial: Health["state"];
-  /** Why the network would not let a probe through just now, or nothing. */
+  /** Returns why the network would block a probe now, or undefined. */
   readonly obstacle: () => string | undefined;
   /** Ends the probing. */
   readonly signal: AbortSignal;
 }
 
 /**
- * Probes as Google does: every interval, one GET of the path with the check's Host; only a 200 within the time-out is a
- * success. The state changes after so many successes or failures in a row as the check says. Yields after every probe.
+ * Probes as Google does: at every interval, one GET of the path with the check's Host. Only a 200 within the
+ * time-out is a success. The state changes after as many consecutive successes or failures as the check says.
+ * Yields after every probe.
  */
 export async function* probe({
   address,
@@ -49,11 +50,11 @@ export async function* probe({
   }
 }
 
-/** Why a probe failed, or nothing when it succeeded. */
+/** Returns why a probe failed, or undefined if it succeeded. */
 async function probeOnce(address: string, check: HttpHealthCheck, stop: AbortSignal): Promise<string | undefined> {
   const { port, requestPath: path, host, timeoutSec } = check;
   const signal = AbortSignal.any([stop, AbortSignal.timeout(timeoutSec * 1000)]);
-  // Google: without a host, the Host header is the address that is probed.
+  // Google: without a host, the Host header is the probed address.
   const headers = { host: host === undefined || host === "" ? address : host, "user-agent": "GoogleHC/1.0" };
   return new Promise((resolve) => {
     const request = get({ host: address, port, path, headers, agent: false, signal }, (response) => {

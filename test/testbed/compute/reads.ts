@@ -4,21 +4,21 @@ import { collectionOf, linkTo, scopeOf } from "./references.ts";
 import { textOf, type Fields, type Resource } from "./resources.ts";
 import type { Store } from "./store.ts";
 
-/** What a list request narrows by. */
+/** The parameters of a list request. */
 export interface ListQuery {
   readonly filter?: string;
-  /** At most so many items a page. */
+  /** The maximum number of items per page. */
   readonly maxResults: number;
-  /** The number of items that earlier pages gave, as answered in `nextPageToken`. */
+  /** The number of items on earlier pages, as answered in `nextPageToken`. */
   readonly pageToken?: string;
 }
 
-/** A resource as the API answers it: with what follows from other resources. */
+/** Returns a resource as the API answers it, with the fields that depend on other resources. */
 export function view(path: string, resource: Resource, store: Store): Fields {
   return { ...resource, ...kinds[collectionOf(path)]?.derived?.(resource, store) };
 }
 
-/** The items of a collection's path, e.g. `projects/P/regions/R/addresses`. */
+/** Returns the items of a collection's path, for example `projects/P/regions/R/addresses`. */
 export function itemsOf(collectionPath: string, store: Store): readonly Fields[] {
   const collection = collectionPath.slice(collectionPath.lastIndexOf("/") + 1);
   return store
@@ -27,7 +27,7 @@ export function itemsOf(collectionPath: string, store: Store): readonly Fields[]
     .map(([path, resource]) => view(path, resource, store));
 }
 
-/** One page of a list. */
+/** Returns a page of a list. */
 export function listOf(items: readonly Fields[], collectionPath: string, query: ListQuery): Fields {
   const wanted = items.filter(makeFilter(query.filter));
   const start = Number(query.pageToken ?? 0);
@@ -41,7 +41,10 @@ export function listOf(items: readonly Fields[], collectionPath: string, query: 
   };
 }
 
-/** A collection over all scopes, as `aggregatedList` answers it: an entry a scope, with a warning where it is empty. */
+/**
+ * Returns a collection over all scopes, as `aggregatedList` answers: an entry per scope, with a warning if the
+ * scope is empty.
+ */
 export function aggregatedListOf(collection: string, project: string, store: Store, query: ListQuery): Fields {
   const matches = makeFilter(query.filter);
   const all = store.all(collection).map(([path, resource]) => [path, view(path, resource, store)] as const);
@@ -62,8 +65,9 @@ function noResults(scope: string): Fields {
 }
 
 /**
- * The list filters that khw and gcloud send: `name = "x"`, `name eq x`, `name != x`, `name eq "(a|b)"`, joined by AND or
- * side by side in parentheses. `eq` and `ne` take a regular expression over the whole value, `=` and `!=` a literal.
+ * Parses the list filters that khw and gcloud send: `name = "x"`, `name eq x`, `name != x`, `name eq "(a|b)"`,
+ * joined by AND or side by side in parentheses. `eq` and `ne` match a regular expression on the whole value; `=`
+ * and `!=` match a literal.
  */
 function makeFilter(filter: string | undefined): (item: Fields) => boolean {
   if (filter === undefined || filter.trim() === "") return () => true;

@@ -2,24 +2,24 @@ import { invalid } from "./errors.ts";
 
 const base = "https://www.googleapis.com/compute/v1/";
 
-/** The URL by which answers name the resource at a path such as `projects/P/global/firewalls/F`. */
+/** Returns the URL that answers use for the resource at a path such as `projects/P/global/firewalls/F`. */
 export function linkTo(path: string): string {
   return base + path;
 }
 
-/** The path of a resource that a link of this emulator names. */
+/** Returns the path of the resource that a link of this emulator names. */
 export function pathOf(link: string): string {
   return link.slice(link.indexOf("projects/"));
 }
 
-/** The last part of a path or link. */
+/** Returns the last part of a path or link. */
 export function nameOf(path: string): string {
   return path.slice(path.lastIndexOf("/") + 1);
 }
 
 /**
- * The path that a caller's reference means: a URL of any host, a path from `projects/` on, or one from the scope on
- * (`global/networks/N`), as Google takes them.
+ * Returns the path that a caller's reference means. As at Google, it is a URL of any host, a path from `projects/`
+ * on, or a path from the scope on (`global/networks/N`).
  */
 export function parseReference(text: string, project: string, field: string): string {
   const path = /(?:^|\/)(projects\/.+)$/.exec(text)?.[1] ?? `projects/${project}/${text}`;
@@ -28,12 +28,12 @@ export function parseReference(text: string, project: string, field: string): st
   return path;
 }
 
-/** The scope's path: `projects/P/regions/R` of `projects/P/regions/R/addresses/A`. */
+/** Returns the scope's path: `projects/P/regions/R` of `projects/P/regions/R/addresses/A`. */
 export function scopeOf(path: string): string {
   return path.split("/").slice(0, -2).join("/");
 }
 
-/** The collection's name in a path: `addresses` of `projects/P/regions/R/addresses/A`. */
+/** Returns the collection's name in a path: `addresses` of `projects/P/regions/R/addresses/A`. */
 export function collectionOf(path: string): string {
   return path.split("/").at(-2) ?? "";
 }

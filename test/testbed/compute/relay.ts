@@ -2,8 +2,8 @@ import { createHash } from "node:crypto";
 import { connect, type Socket } from "node:net";
 
 /**
- * What decides which instance a connection goes to: a hash over its source and destination (the protocol is always
- * TCP), without the ports where the pool's session affinity is by client (Google, "Using target pools").
+ * Returns the hash that selects the instance of a connection. It covers source and destination; the protocol is
+ * always TCP. It omits the ports if the pool's session affinity is by client (Google, "Using target pools").
  */
 export function hashOf(client: Socket, sessionAffinity: string): number {
   const { remoteAddress, remotePort, localAddress, localPort } = client;
@@ -13,8 +13,8 @@ export function hashOf(client: Socket, sessionAffinity: string): number {
 }
 
 /**
- * Joins a client to an instance, half-closes included; a refusal or reset on one side resets the other. Once it stands
- * it stays, whatever becomes of the instance's health. Returns the instance's side.
+ * Connects a client to an instance, including half-closes. A refusal or reset on one side resets the other. An
+ * established connection stays, even if the instance becomes unhealthy. Returns the instance's side.
  */
 export function relay(client: Socket, to: { readonly host: string; readonly port: number }): Socket {
   const instance = connect({ ...to, allowHalfOpen: true });

@@ -1,23 +1,26 @@
-/** Fields of a resource or an answer, whose types the schema holds. */
+/** The fields of a resource or an answer. The schema checks their types. */
 export type Fields = Readonly<Record<string, unknown>>;
 
-/** A field's value as text: what it is when it is text, else its JSON. */
+/** Returns a field's value as text: the value if it is text, else its JSON. */
 export function textOf(value: unknown): string {
   return typeof value === "string" ? value : (JSON.stringify(value) ?? "");
 }
 
-/** A field that may be absent, one value or a list, as a list of texts. */
+/** Returns a field (absent, one value or a list) as a list of texts. */
 export function textsOf(value: unknown): readonly string[] {
   return [value ?? []].flat().map(textOf);
 }
 
-/** The objects in a field that may be absent. */
+/** Returns the objects in a field that may be absent. */
 export function fieldsOf(value: unknown): readonly Fields[] {
   const isFields = (item: unknown): item is Fields => typeof item === "object" && item !== null;
   return [value ?? []].flat().filter(isFields);
 }
 
-/** What every resource answers. The types below name the fields that the emulator itself reads; others pass through. */
+/**
+ * The fields of every resource. The types below name the fields that the emulator itself reads; others pass
+ * through.
+ */
 export interface Resource {
   readonly kind: string;
   readonly id: string;
@@ -41,7 +44,7 @@ export interface HttpHealthCheck extends Resource {
   readonly unhealthyThreshold: number;
 }
 
-/** A protocol and ports, as in a firewall's `allowed` and `denied`; no ports means all of them. */
+/** A protocol and ports, as in a firewall's `allowed` and `denied`. Without ports, all ports match. */
 export interface Traffic {
   readonly IPProtocol: string;
   readonly ports?: readonly string[];
@@ -78,7 +81,7 @@ export interface Instance extends Resource {
   readonly networkInterfaces: readonly { readonly network: string; readonly networkIP: string }[];
 }
 
-/** The collections whose resources the emulator itself looks into. */
+/** The collections whose resources the emulator itself reads. */
 export interface Collections {
   readonly addresses: Address;
   readonly httpHealthChecks: HttpHealthCheck;

@@ -4,7 +4,7 @@ import { nameOf, pathOf, scopeOf } from "./references.ts";
 import { textOf, textsOf, type Fields, type Resource } from "./resources.ts";
 import type { Store } from "./store.ts";
 
-/** Gives a new address the only number there is; a second one is beyond the project's quota. */
+/** Gives a new address the only available IP. A second address exceeds the project's quota. */
 export function allotAddress(fields: Fields, { path, scope }: Place, { store, staticAddress }: World): Fields {
   const address = fields.address ?? staticAddress;
   if (store.all("addresses").some(([other, held]) => other !== path && held.address === address))
@@ -12,7 +12,7 @@ export function allotAddress(fields: Fields, { path, scope }: Place, { store, st
   return { ...fields, address };
 }
 
-/** Whether an address is in use, and which forwarding rules of its region use it. */
+/** Returns whether an address is in use, and the forwarding rules of its region that use it. */
 export function addressUse({ selfLink }: Resource, store: Store): Fields {
   const path = pathOf(selfLink);
   const address = store.find("addresses", path)?.address;
@@ -32,7 +32,10 @@ export function checkTimes(fields: Fields): Fields {
   return fields;
 }
 
-/** A firewall allows or denies, on a network, and where no source is named from anywhere. */
+/**
+ * Checks that a firewall names a network and either allows or denies. An ingress rule without a source matches any
+ * source.
+ */
 export function checkTraffic(fields: Fields, _place: Place, { project }: World): Fields {
   if (fields.network === undefined) throw notFound(`projects/${project}/global/networks/default`);
   if ((fields.allowed === undefined) === (fields.denied === undefined))
@@ -41,7 +44,7 @@ export function checkTraffic(fields: Fields, _place: Place, { project }: World):
   return hasSource || fields.direction === "EGRESS" ? fields : { ...fields, sourceRanges: ["0.0.0.0/0"] };
 }
 
-/** A target pool's instances are in zones of its own region. */
+/** Checks that a target pool's instances are in zones of its region. */
 export function checkInstances(fields: Fields, { scope }: Place): Fields {
   for (const [index, link] of textsOf(fields.instances).entries()) {
     const region = /^projects\/[^/]+\/zones\/([a-z0-9-]+)-[a-z]\/instances\//.exec(pathOf(link))?.[1];

@@ -4,36 +4,39 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { connectControl, type ComputeControl } from "./control.ts";
 
-/** What to emulate, and where. */
+/** The options of an emulator process. */
 export interface ComputeOptions {
-  /** `HOST:PORT` of the API. */
+  /** The API's `HOST:PORT`. */
   readonly listen: string;
-  /** Path of the control socket. */
+  /** The path of the control socket. */
   readonly socket: string;
-  /** The static address's number. */
+  /** The static address's IP. */
   readonly address: string;
   /** `NAME=INTERNAL` or `NAME=INTERNAL/EXTERNAL`, each. */
   readonly instances: readonly string[];
-  /** Whether the static address exists at the start; true unless said otherwise. */
+  /** Whether the static address exists at the start; true by default. */
   readonly withAddress?: boolean;
-  /** Divides the intervals of health checks; 1 unless said otherwise. */
+  /** Divides the intervals of health checks; 1 by default. */
   readonly probeScale?: number;
   readonly project?: string;
   readonly region?: string;
   readonly zone?: string;
-  /** A command that runs the emulator somewhere else, such as `ip netns exec NAME`. */
+  /** A command that runs the emulator elsewhere, such as `ip netns exec NAME`. */
   readonly within?: readonly string[];
 }
 
-/** A running emulator; disposing of it ends the process and waits for that. */
+/** A running emulator. Disposing of it ends the process and waits for its exit. */
 export interface Compute extends AsyncDisposable {
-  /** The API's base URL, with the slash at the end that gcloud wants. */
+  /** The API's base URL, with the trailing slash that gcloud requires. */
   readonly url: string;
   readonly control: ComputeControl;
   readonly pid: number;
 }
 
-/** Starts an emulator as a process of its own, and returns when it serves. Rejects with its words when it cannot. */
+/**
+ * Starts an emulator as a separate process and returns when it serves. If it cannot start, rejects with its error
+ * output.
+ */
 export async function startCompute(options: ComputeOptions): Promise<Compute> {
   const { listen, socket, address, instances, within = [], withAddress = true, probeScale = 1 } = options;
   const { project = "khw-testbed", region = "us-west1", zone = "us-west1-c" } = options;
@@ -50,7 +53,7 @@ export async function startCompute(options: ComputeOptions): Promise<Compute> {
     ...(withAddress ? [] : ["--no-address"]),
   ];
   const [command = "", ...rest] = argv;
-  // The environment is left behind: test runners put loaders in it.
+  // The environment is not inherited: test runners put loaders in it.
   const child = spawn(command, rest, { stdio: ["ignore", "pipe", "pipe"], env: { PATH: process.env.PATH } });
   const exited = once(child, "exit");
   const complaints: string[] = [];

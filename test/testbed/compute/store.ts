@@ -1,10 +1,13 @@
 import { collectionOf } from "./references.ts";
 import type { Collections, Resource } from "./resources.ts";
 
-/** A resource under its path, e.g. `projects/P/regions/R/addresses/A`. */
+/** A resource with its path, for example `projects/P/regions/R/addresses/A`. */
 export type Entry<T extends Resource> = readonly [path: string, resource: T];
 
-/** All resources. Their types are what the schema, to which every body and answer is held, and the kinds make of them. */
+/**
+ * All resources. The kinds and the schema ensure their types: every body and every answer is checked against the
+ * schema.
+ */
 export class Store {
   readonly #resources = new Map<string, Resource>();
   readonly #listeners = new Set<() => void>();
@@ -13,19 +16,19 @@ export class Store {
     return this.#resources.get(path);
   }
 
-  /** The resource at a path of a known collection. */
+  /** Returns the resource at a path of a known collection. */
   find<C extends keyof Collections>(collection: C, path: string): Collections[C] | undefined {
     return this.all<C>(collection).find(([other]) => other === path)?.[1];
   }
 
-  /** Every resource of a collection with its path, in the order of the paths. */
+  /** Returns every resource of a collection with its path, ordered by path. */
   all<C extends keyof Collections>(collection: C): readonly Entry<Collections[C]>[];
   all(collection: string): readonly Entry<Resource>[];
   all(collection: string): readonly Entry<Resource>[] {
     return this.entries().filter(([path]) => collectionOf(path) === collection);
   }
 
-  /** Every resource by path, in the order of the paths. */
+  /** Returns every resource with its path, ordered by path. */
   entries(): readonly Entry<Resource>[] {
     return [...this.#resources].toSorted(([a], [b]) => (a < b ? -1 : 1));
   }
@@ -44,7 +47,7 @@ export class Store {
     this.#changed();
   }
 
-  /** Calls `listener` after every change, until the signal ends it. */
+  /** Calls `listener` after every change, until the signal aborts. */
   onChange(listener: () => void, signal: AbortSignal): void {
     this.#listeners.add(listener);
     signal.addEventListener("abort", () => this.#listeners.delete(listener), { once: true });

@@ -17,16 +17,16 @@ export interface Backend {
   readonly pool: string;
   /** The instance's path. */
   readonly instance: string;
-  /** Its internal address; absent when there is no such instance. */
+  /** The internal address; absent if the instance does not exist. */
   readonly address?: string;
-  /** How to probe it. A pool without a health check takes all its instances for healthy (Google, TargetPool). */
+  /** The health check. Without a health check, a pool considers all its instances healthy (Google, TargetPool). */
   readonly check?: HttpHealthCheck;
 }
 
-/** More ports than this a rule are not listened on: the data plane opens one socket each. */
+/** The maximum number of ports of a rule that the data plane listens on: each port is a socket. */
 const mostPorts = 100;
 
-/** What the resources ask the data plane to listen on. */
+/** Returns the addresses and ports that the data plane must listen on. */
 export function frontendsOf(store: Store): readonly Frontend[] {
   return store.all("forwardingRules").flatMap(([, { IPAddress, portRange, target }]) => {
     const [first = 0, last = first] = portRange.split("-").map(Number);
@@ -35,7 +35,9 @@ export function frontendsOf(store: Store): readonly Frontend[] {
   });
 }
 
-/** What the resources ask the data plane to probe and forward to. Without a forwarding rule, nothing. */
+/**
+ * Returns the instances that the data plane must probe and forward to. Without a forwarding rule the list is empty.
+ */
 export function backendsOf(store: Store): readonly Backend[] {
   const pools = new Set(store.all("forwardingRules").map(([, { target }]) => pathOf(target)));
   return [...pools].flatMap((pool) => {
@@ -49,13 +51,13 @@ export function backendsOf(store: Store): readonly Backend[] {
   });
 }
 
-/** The addresses of the forwarding rules that use a pool. */
+/** Returns the addresses of the forwarding rules that use a pool. */
 export function addressesOf(store: Store, pool: string): readonly string[] {
   const rules = store.all("forwardingRules").map(([, rule]) => rule);
   return [...new Set(rules.filter(({ target }) => target === linkTo(pool)).map(({ IPAddress }) => IPAddress))];
 }
 
-/** Why a probe of an instance's port would not arrive, or nothing. */
+/** Returns why a probe of an instance's port would not arrive, or undefined. */
 export function obstacleTo(store: Store, instancePath: string, port: number): string | undefined {
   const instance = store.find("instances", instancePath);
   if (!instance) return "there is no such instance";

@@ -1,9 +1,9 @@
 import type { Readable } from "node:stream";
 
-/** What a server says to one request. */
+/** A server's answer to a request. */
 export interface Answer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
-  /** The length of a stream stands in the headers. */
+  /** A stream's length is in the headers. */
   readonly body: string | Readable;
 }

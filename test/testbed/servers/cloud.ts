@@ -1,10 +1,12 @@
-/** What the metadata server knows from the Compute Engine API beside it: instances' numbers and their custom metadata. */
+/**
+ * The data that the metadata server gets from the Compute Engine API: the instances' numbers and custom metadata.
+ */
 import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { controlCalls } from "../control-call.ts";
 
-/** What a caller has seen last, and how long it waits for something else. */
+/** The last state that a caller has seen, and how long the caller waits for a change. */
 export interface Wait {
   readonly etag: string;
   readonly millis: number;
@@ -22,13 +24,13 @@ interface InstanceState {
 
 export interface Cloud {
   instance(name: string): Promise<InstanceState>;
-  /** The instance's custom metadata: now, or when they are no longer what the caller has seen. */
+  /** Returns the instance's custom metadata: at once, or as soon as they differ from the caller's last state. */
   attributes(name: string, wait?: Wait): Promise<Attributes>;
 }
 
 const againMillis = 50;
 
-/** Asks by the control socket, so that it is neither in the API's log nor struck by its faults. */
+/** Asks through the control socket, so that the request is not in the API's log and faults do not affect it. */
 export function openCloud(
   socket: string,
   { project, zone }: { readonly project: string; readonly zone: string },

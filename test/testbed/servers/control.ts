@@ -1,35 +1,37 @@
-/** The remote control of the testbed's own servers, over the Unix socket that each has. */
+/** The remote control of the testbed's own servers, over each server's Unix socket. */
 import { controlCalls } from "../control-call.ts";
 
 import type { Fault } from "./faults.ts";
 
-/** One request that a server saw. */
+/** A request that a server received. */
 export interface LogEntry {
   /** ISO 8601. */
   readonly at: string;
   readonly method: string;
-  /** With its query, as it came. */
+  /** The path with the query, as received. */
   readonly path: string;
   /** The caller's address. */
   readonly caller: string;
   /** The request's Range header, if it had one. */
   readonly range: string | null;
-  /** The HTTP status; null before, and where a fault leaves the caller without one. */
+  /** The HTTP status; null until it is sent, and if a fault leaves the caller without one. */
   readonly status: number | null;
-  /** Bytes of body that were sent. */
+  /** The number of body bytes sent. */
   readonly bytes: number;
 }
 
 /** The remote control of a running server. */
 export interface ServerControl {
-  /** Replaces all faults; none with no arguments. */
+  /** Replaces all faults; without arguments, removes all faults. */
   setFaults(...faults: readonly Fault[]): Promise<void>;
-  /** All requests so far, oldest first; of an answer that is under way, what it has come to. */
+  /** Returns all requests so far, oldest first; for an unfinished answer, its progress. */
   log(): Promise<readonly LogEntry[]>;
   clearLog(): Promise<void>;
 }
 
-/** Connects to a server's control socket. Every call rejects when the server refuses it, with its words. */
+/**
+ * Connects to a server's control socket. If the server refuses a call, the call rejects with the server's message.
+ */
 export function connectControl(socketPath: string): ServerControl {
   const { call } = controlCalls(socketPath);
   return {

@@ -1,50 +1,50 @@
-/** What a server of the testbed can be told to do wrong, and what then becomes of its answers. */
+/** The faults that a testbed server can simulate, and their effect on answers. */
 import type { Readable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import type { Answer } from "./answer.ts";
 
-/** Something that goes wrong, on purpose. */
+/** A deliberate fault. */
 export type Fault = FaultMatch & FaultEffect;
 
-/** Which requests a fault strikes: all, unless narrowed. */
+/** The requests that a fault affects: all requests by default. */
 export interface FaultMatch {
   /** A regular expression on the request's path. */
   readonly path?: string;
-  /** How many requests it strikes; absent: every one until the faults are replaced. */
+  /** The number of requests that the fault affects; absent: every request until the faults are replaced. */
   readonly times?: number;
 }
 
-/** What a fault does to the answer. */
+/** The effect of a fault on the answer. */
 export type FaultEffect =
-  /** The connection is cut without an answer: the server is as good as down. */
+  /** The connection is cut without an answer, as if the server were down. */
   | { readonly kind: "drop" }
-  /** The connection is held without an answer, for so many milliseconds or for ever. */
+  /** The connection stays open without an answer, for this many milliseconds or forever. */
   | { readonly kind: "delay"; readonly millis?: number }
-  /** Another status, with a body of words. */
+  /** A different status, with an explaining body. */
   | { readonly kind: "status"; readonly status: number }
-  /** Another body: garbage for an address, a wrong digest. */
+  /** A different body, for example garbage in place of an address, or a wrong digest. */
   | { readonly kind: "body"; readonly body: string }
-  /** The answer lacks its headers `Metadata-Flavor` and `Server`: an impostor's. */
+  /** The answer lacks the headers `Metadata-Flavor` and `Server`, like an impostor's answer. */
   | { readonly kind: "unsigned" }
-  /** The body is cut with its connection after so many bytes. */
+  /** The body and the connection are cut after this many bytes. */
   | { readonly kind: "cut"; readonly after: number }
-  /** The body stops after so many bytes, the connection stays. */
+  /** The body stops after this many bytes; the connection stays open. */
   | { readonly kind: "stall"; readonly after: number }
   /** The body has the right length and wrong bytes. */
   | { readonly kind: "corrupt" }
-  /** The body comes at this pace, in bytes a second. */
+  /** The body is sent at this rate, in bytes per second. */
   | { readonly kind: "throttle"; readonly rate: number };
 
-/** The faults in force. */
+/** The active faults. */
 export interface Faults {
   /** Replaces all faults. */
   set(faults: readonly Fault[]): void;
-  /** The first fault that strikes a request for this path, which uses one of its times up. */
+  /** Returns the first fault that matches a request for this path, and counts it as used once. */
   take(path: string): Fault | undefined;
 }
 
-/** No faults, to begin with. */
+/** Makes an empty set of faults. */
 export function createFaults(): Faults {
   let armed: { readonly fault: Fault; left: number }[] = [];
   return {
@@ -59,7 +59,7 @@ export function createFaults(): Faults {
   };
 }
 
-/** The answer with what a fault does to its head or to all of it. */
+/** Returns the answer after a fault that affects its head or all of it. */
 export function disturbed(answer: Answer, fault: Fault | undefined): Answer {
   switch (fault?.kind) {
     case "status":
@@ -79,7 +79,7 @@ export function disturbed(answer: Answer, fault: Fault | undefined): Answer {
   }
 }
 
-/** The body's bytes with what a fault does to them. */
+/** Yields the body's bytes after a fault that affects them. */
 export async function* paced(body: Readable, fault: Fault | undefined): AsyncGenerator<Buffer> {
   let left = fault?.kind === "cut" || fault?.kind === "stall" ? fault.after : Number.POSITIVE_INFINITY;
   for await (const chunk of body as AsyncIterable<Buffer>) {

@@ -31,7 +31,7 @@ async function main(): Promise<void> {
 }
 
 async function answer(request: IncomingMessage, served: readonly Served[]): Promise<Answer> {
-  // apt asks for %2b where a name has a plus.
+  // apt requests %2b for a plus in a name.
   const path = decodeURIComponent(new URL(request.url ?? "", "http://mirror").pathname);
   const mount = served.find(({ prefix }) => path.startsWith(prefix));
   const name = path.slice(mount?.prefix.length);
@@ -68,7 +68,10 @@ async function fileAt(file: string): Promise<Found | undefined> {
   }
 }
 
-/** The one range of bytes that is asked for (RFC 9110, section 14), the whole file, or nothing that the file has. */
+/**
+ * Returns the requested byte range (RFC 9110, section 14), "all" for the whole file, or undefined if the file does
+ * not have the range.
+ */
 function rangeOf(request: IncomingMessage, { size, tag }: Found): { start: number; end: number } | "all" | "none" {
   const [, first, last] = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? "") ?? [];
   const condition = request.headers["if-range"];

@@ -1,7 +1,7 @@
-/** Instance identity tokens as Google's metadata server gives them, signed with a key of the testbed's own. */
+/** Instance identity tokens in the format of Google's metadata server, signed with the testbed's own key. */
 import { createSign, generateKeyPairSync } from "node:crypto";
 
-/** Where the instances are. */
+/** The project and zone of the instances. */
 export interface TokenPlatform {
   readonly project: string;
   readonly projectNumber: string;
@@ -14,9 +14,9 @@ export interface TokenInstance {
 }
 
 export interface TokenSigner {
-  /** A JWT for the audience; with an instance in the format "full". */
+  /** Returns a JWT for the audience; with an instance, in the format "full". */
   sign(audience: string, instance?: TokenInstance): string;
-  /** The key set that a verifier needs. */
+  /** Returns the key set for a verifier. */
   jwks(): object;
 }
 

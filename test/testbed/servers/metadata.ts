@@ -16,7 +16,7 @@ import { openCloud, type Wait } from "./cloud.ts";
 import { createTokenSigner, type TokenInstance, type TokenSigner } from "./identity-token.ts";
 import { serve, serveOptions } from "./serve.ts";
 
-/** A folder of the metadata, or a value in it. */
+/** A folder of the metadata, or a value in a folder. */
 type Metadata = string | { readonly [name: string]: Metadata };
 
 interface Platform {
@@ -111,7 +111,7 @@ function metadataOf(
 
 function refusedAtOnce(request: IncomingMessage): Answer | undefined {
   if (request.headers["metadata-flavor"] !== "Google") return refusal(403, "Missing Metadata-Flavor:Google header.");
-  // Any proxy in between adds this header: a request that carries it did not come from the machine itself.
+  // A proxy adds this header, so a request with it does not come from the machine itself.
   if (request.headers["x-forwarded-for"] !== undefined) return refusal(403, "X-Forwarded-For is not allowed.");
   return undefined;
 }
@@ -120,12 +120,12 @@ function urlOf({ url }: IncomingMessage): URL {
   return new URL(url ?? "", "http://metadata");
 }
 
-/** The request is for this value or folder, or for something in it. */
+/** Whether the request is for this value or folder, or for a value inside it. */
 function isFor(request: IncomingMessage, path: string): boolean {
   return `${urlOf(request).pathname}/`.startsWith(`${root}${path}/`);
 }
 
-/** What a caller that waits for a change has seen last, and for how long it waits. */
+/** Returns the last state that a waiting caller has seen, and how long the caller waits. */
 function waitOf(request: IncomingMessage): Wait | undefined {
   const { searchParams } = urlOf(request);
   if (searchParams.get("wait_for_change") !== "true") return undefined;

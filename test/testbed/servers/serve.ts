@@ -1,4 +1,4 @@
-/** A server of the testbed: answers, except where a fault strikes, and remembers what it was asked. */
+/** A server of the testbed. It answers requests unless a fault applies, and records them. */
 import { once } from "node:events";
 import { createServer } from "node:http";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
@@ -11,7 +11,7 @@ import type { Answer } from "./answer.ts";
 import { createFaults, disturbed, paced } from "./faults.ts";
 import type { Fault } from "./faults.ts";
 
-/** Where and what to serve. */
+/** The options of a server. */
 export interface ServeOptions {
   /** `ADDRESS:PORT`. */
   readonly listen: string;
@@ -20,7 +20,7 @@ export interface ServeOptions {
   readonly answer: (request: IncomingMessage) => Answer | Promise<Answer>;
 }
 
-/** Serves until SIGTERM or SIGINT; prints `ready` on standard output when it does. */
+/** Serves until SIGTERM or SIGINT. Prints `ready` on standard output when it serves. */
 export async function serve({ listen, control, answer }: ServeOptions): Promise<void> {
   const faults = createFaults();
   const log: LogEntry[] = [];
@@ -66,7 +66,7 @@ interface Response {
 
 type Writable<T> = { -readonly [K in keyof T]: T[K] };
 
-/** Answers, and writes down before the caller can see it what it will have seen. */
+/** Answers a request. Records the progress before the caller can see it. */
 async function respond(request: IncomingMessage, response: ServerResponse, how: Response): Promise<void> {
   const { fault, entry } = how;
   if (fault?.kind === "drop") return void response.destroy();
@@ -88,10 +88,10 @@ async function respond(request: IncomingMessage, response: ServerResponse, how: 
     stream.destroy();
   } else {
     for await (const chunk of paced(stream, fault)) {
-      // A caller that went away is no error of the server's.
+      // A disconnected caller is no error of the server.
       if (response.destroyed) break;
       entry.bytes += chunk.length;
-      // Waited for one by one: a cut must not take back what came before it.
+      // Each write is awaited: a cut must not discard the bytes sent before it.
       await new Promise<void>((written) => response.write(chunk, () => written()));
     }
   }
