@@ -19,7 +19,8 @@ t.test("bootstrap needs nothing but machines with the package", async (t) => {
   t.equal(plan.code, 65, "a plan makes no management CA, and says what does");
   t.match(plan.stderr, /khw-pki\/ca\.pem.*\n.*khw-client pki init/s);
 
-  // What it cannot work on it refuses before it makes a file for the cluster; the agents it may know by then.
+  // A node that bootstrap refuses is refused before any file for the cluster is made. Bootstrap may have contacted
+  // the agents by then.
   const [foreign] = testbed.nodes;
   const authority = "/var/lib/kubernetes/ca.pem";
   await foreign?.must(["sh", "-ec", `mkdir -p /var/lib/kubernetes; cat > ${authority}`], {

@@ -48,7 +48,10 @@ const widget = {
   spec: { colour: "green" },
 };
 
-/** Every file of the lab on a node with its digest, mode and inode, and every service's process: what a no-op leaves alone. */
+/**
+ * Returns every file of the lab on a node with its digest, mode and inode, and every service's process. A no-op
+ * must not change any of them.
+ */
 async function fingerprint(node: TestbedNode): Promise<string> {
   const folders =
     "/etc/kubernetes /etc/systemd/system /var/lib/kubernetes /usr/local/bin /usr/local/lib/khw /etc/nginx";
@@ -325,7 +328,7 @@ for (const count of [1, 5]) {
       t.equal(defined.code, 0, defined.stderr);
       const create = ["create", "-f", "-"];
       await given("a stored custom resource", async () => {
-        // The new kind is served a moment after its definition is stored.
+        // The API server serves the new kind a moment after it stores the definition.
         const { code, stderr } = await workstation.kubectl(create, { input: JSON.stringify(widget) });
         if (code !== 0 && !stderr.includes("no matches for kind")) throw new Error(stderr);
         return code === 0 ? code : undefined;

@@ -1,4 +1,7 @@
-/** Six points of the crash suite (docs/crash-suite.md): a bootstrap that is killed and run again ends with the same files. */
+/**
+ * Six points of the crash suite (docs/crash-suite.md). A bootstrap that is killed and run again ends with the same
+ * files.
+ */
 import t from "tap";
 
 import { formatDifferences } from "../crash/compare.ts";

@@ -17,19 +17,20 @@ const oldVersion = "0.0.1~";
 const folder = t.testdir();
 const oldDeb = join(folder, `khw-agent_${oldVersion}_${architecture}.deb`);
 
-/** The program in a machine, without what the test runner tells every Node below it to load. */
+/** The agent program in a machine, without the NODE_OPTIONS that the test runner sets for every Node process. */
 const agent = ["env", "--unset=NODE_OPTIONS", "khw-agent"];
 
-/** What the agent must leave alone whatever happens to its package: the control plane's files, and its processes. */
+/** The agent must never change the control plane's files and processes, whatever happens to its package. */
 const clusterFiles = ["/etc/kubernetes/config/kube-scheduler.yaml", "/var/lib/kubernetes/ca.pem"];
 const clusterUnit = "kube-apiserver.service";
 
-/** What apt, dpkg, the journal and the machine itself write as they go; never the package's. */
+/** Paths that apt, dpkg, the journal and the machine itself write; the package never does. */
 const bookkeeping =
   /^\/(var\/(cache|log|lib\/apt|lib\/systemd\/(random-seed|timers|timesync))|var\/lib\/dpkg\/[^/]*$|tmp|root|run|etc\/ld\.so\.cache)/;
 
 t.before(async () => {
-  // A package of an earlier version, with a file that the next one no longer has. It is not compressed: that takes long.
+  // A package of an earlier version, with a file that the next version no longer has. Compression is off because it
+  // is slow.
   const tree = join(folder, "old");
   await must(["dpkg-deb", "--raw-extract", deb, tree]);
   await must(["sed", "-i", `s/^Version: .*/Version: ${oldVersion}/`, join(tree, "DEBIAN/control")]);
@@ -129,7 +130,7 @@ t.test("lintian has nothing to say, not even pedantically", async (t) => {
 t.test(
   "the same sources give the same bytes, elsewhere, later, under another umask, locale and time zone",
   async (t) => {
-    // Another view of the checkout, elsewhere: what is written there is in memory, and gone with the mount namespace.
+    // An overlay of the checkout at another path. Changes stay in memory and end with the mount namespace.
     const rebuild = `
     mount -t tmpfs tmpfs "$0" && mkdir "$0/upper" "$0/work" "$0/elsewhere"
     mount -t overlay -o "lowerdir=$1,upperdir=$0/upper,workdir=$0/work" overlay "$0/elsewhere"
@@ -156,7 +157,7 @@ async function install(node: TestbedNode, file: string): Promise<void> {
   });
 }
 
-/** As a person would: the certificate last, each file at once. */
+/** Installs the identity as a person would: the certificate last, each file atomically. */
 async function giveIdentity(node: TestbedNode): Promise<void> {
   const authority = await createAuthority(new Date());
   const { certificate, key } = await issue(authority, { name: node.name, role: "agent", days: 1 }, new Date());
@@ -167,7 +168,7 @@ async function giveIdentity(node: TestbedNode): Promise<void> {
   }
 }
 
-/** Every path on the machine's disk but what it writes for itself. */
+/** Returns every path on the machine's disk, except paths that the machine itself writes. */
 async function files(node: TestbedNode): Promise<readonly string[]> {
   const found = await node.must(["find", "/", "-xdev", "-not", "-path", "/proc/*"]);
   return found.split("\n").filter((file) => !bookkeeping.test(file));
@@ -189,7 +190,7 @@ async function failedUnits(node: TestbedNode): Promise<string> {
   return node.must(["systemctl", "list-units", "--failed", "--plain", "--no-legend"]);
 }
 
-/** Waits until the agent says that it serves, instead of waiting to be enrolled. */
+/** Waits until the agent reports that it serves; before, it reports that it waits to be enrolled. */
 async function serves(node: TestbedNode): Promise<void> {
   const script = 'until systemctl show --property=StatusText "$0" | grep -q "=serving"; do sleep 0.1; done';
   await node.must(["timeout", "30", "sh", "-c", script, "khw-agent.service"]);

@@ -1,4 +1,4 @@
-/** A machine that somebody changes by hand: each change is seen and put right, with no client about. */
+/** A machine that somebody changes by hand. The agent sees and repairs each change without a client. */
 import t, { type Test } from "tap";
 
 import { controllerFiles, journal, openScene, scenario } from "../fixtures/faults.ts";
@@ -8,7 +8,10 @@ const units = ["kube-apiserver", "kube-controller-manager", "kube-scheduler"] as
 const unitFile = (unit: string): string => `/etc/systemd/system/${unit}.service`;
 const key = "/var/lib/kubernetes/kube-scheduler.kubeconfig";
 
-/** All that a change by hand may spoil: the files, what runs with which flags and from which file, and what starts at a boot. */
+/**
+ * Returns everything that a change by hand may break: the files, the running processes with their flags and files,
+ * and the units that start at boot.
+ */
 async function state(machine: TestbedNode): Promise<string> {
   const script = `for unit in ${units.join(" ")} nginx; do
       systemctl is-enabled $unit; systemctl is-active $unit
@@ -24,7 +27,7 @@ async function pids(machine: TestbedNode): Promise<string> {
   return machine.must(["systemctl", "show", "--property=MainPID", "--value", ...units]);
 }
 
-/** Waits until what is so becomes so; the seconds that it took. */
+/** Waits until the condition holds; returns the seconds that this took. */
 async function until(what: string, holds: () => Promise<boolean>, millis = 30_000): Promise<string> {
   const start = performance.now();
   while (!(await holds())) {
@@ -37,7 +40,7 @@ async function until(what: string, holds: () => Promise<boolean>, millis = 30_00
 interface Change {
   readonly what: string;
   readonly script: string;
-  /** What the agent says of it. */
+  /** The agent's message about the change. */
   readonly said: RegExp;
   readonly restarts?: boolean;
 }
@@ -54,7 +57,7 @@ const changes: readonly Change[] = [
     said: /^unit\/kube-scheduler: its content differs: repaired/m,
   },
   {
-    // Otherwise the agent puts it right before it is loaded.
+    // The agent is stopped, since otherwise it repairs the file before the file is loaded.
     what: "a flag is edited, loaded, and the service restarted, while the agent is away",
     script: `systemctl stop khw-agent
       sed -i 's/--v=2/--v=3/' ${unitFile("kube-scheduler")}

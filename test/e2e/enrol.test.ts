@@ -38,7 +38,7 @@ t.test("enrol gives agents their certificates with nothing copied by hand", asyn
   const pki = join(folder, "khw-pki");
   t.equal((await client("pki", "init")).code, 0);
 
-  /** Puts another certificate in the place of the node's, for a key made here. */
+  /** Replaces the node's certificate by another one, for a key made here. */
   const putIdentity = async (node: TestbedNode, begun: Date): Promise<void> => {
     const authority = await readAuthority(pki);
     const { certificate, key } = await issue(authority, { name: node.name, role: "agent", days: 90 }, begun);
@@ -63,7 +63,7 @@ t.test("enrol gives agents their certificates with nothing copied by hand", asyn
   });
 
   await t.test("a node that cannot prove which instance it is gets nothing, and the others are done", async (t) => {
-    // What the machine's metadata hold beside must stay.
+    // The machine's other metadata must stay.
     const instance = `projects/${project.id}/zones/${project.zone}/instances/controller-0`;
     const items = [{ key: "startup-script", value: "#!/bin/sh\n" }];
     await testbed.compute.changeState({ put: { [instance]: { metadata: { fingerprint: "AAAAAAAAAAA=", items } } } });
@@ -124,7 +124,7 @@ t.test("enrol gives agents their certificates with nothing copied by hand", asyn
     t.match(result.stdout, /^controller-1: its certificate is not due for renewal yet$/m);
     t.not(await first.must(["cat", `${pkiFolder}/agent.pem`]), before);
     t.equal(await property(first, "MainPID"), pid, "the agent was not restarted");
-    // The call that began before the renewal tells of it.
+    // The call that began before the renewal reports it.
     while (!told.includes("was replaced by a certificate that expires on")) await once(following.stdout, "data");
     t.equal(complaints, "");
   });
@@ -147,7 +147,7 @@ t.test("enrol gives agents their certificates with nothing copied by hand", asyn
       t.equal(result.code, 77, result.stdout + result.stderr);
       t.match(result.stderr, /controller-1 was revoked, and gets no certificate\nhint: .*--readmit/);
     }
-    // The machine is made anew; readmitting alone does not bring its old certificate back.
+    // The machine is wiped; readmission alone does not make its old certificate valid again.
     const readmitted = await enrol("controller-1", "--readmit");
     t.equal(readmitted.code, 77, readmitted.stdout + readmitted.stderr);
     t.match(readmitted.stderr, /was revoked/);

@@ -1,4 +1,7 @@
-/** What the Compute Engine API can say no to: the node is done all the same, nothing is orphaned, and a second run completes it. */
+/**
+ * Errors of the Compute Engine API. The node's work is still done, no resource is orphaned, and a second run
+ * completes the rest.
+ */
 import t from "tap";
 
 import { failsWith, openScene, scenario } from "../fixtures/faults.ts";

@@ -1,4 +1,7 @@
-/** The agent killed and the plug pulled in the middle of an operation: both machines come back, tell of it, and converge. */
+/**
+ * The agent is killed and the machine loses power in the middle of an operation. Both machines come back, report
+ * the interruption, and converge.
+ */
 import t from "tap";
 
 import { controllerFiles, downloading, failsWith, openScene, scenario, temporaries } from "../fixtures/faults.ts";
@@ -13,13 +16,13 @@ t.test("what ends in mid-apply", async (t) => {
     t,
     "an agent is killed, another machine loses its power: both are named, the third is done",
     async (t) => {
-      // Slow enough to be in the middle, quick enough that the third machine need not wait long.
+      // Slow enough to interrupt in the middle, and fast enough that the third machine does not wait long.
       await testbed.mirror.setFaults({ kind: "throttle", rate: 12_000_000, path: "kube-controller-manager$" });
       const running = begin();
       const middle = { of: running, ending: "/kube-controller-manager" };
       await Promise.all([killed, unplugged].map((each) => downloading(testbed, each, middle)));
       await killed.must(["systemctl", "kill", "--signal=KILL", "--kill-whom=main", "khw-agent.service"]);
-      // A machine without power says nothing any more, not even that its connections are closed.
+      // A machine without power sends nothing, not even that its connections are closed.
       await unplugged.disconnect();
       await unplugged.powerOff();
 

@@ -1,4 +1,7 @@
-/** What a release mirror can do wrong, and what the agent makes of it: one machine that downloads the same program again and again. */
+/**
+ * Faults of a release mirror, and the agent's reaction. The same machine downloads the same program again and
+ * again.
+ */
 import { join } from "node:path";
 import t from "tap";
 
@@ -15,24 +18,25 @@ const byFirst = /^\/release\//;
 const bySecond = /^\/kubernetes-release\/release\//;
 
 /**
- * What the downloader's HTTP client has read and not handed over when the connection goes is lost with it: no more than its buffer
- * of 64 KiB and the last read's.
+ * Bytes that the downloader's HTTP client has read but not delivered are lost with the connection. They are at most
+ * its buffer of 64 KiB and the last read.
  */
 const underWayBytes = 128 * 1024;
 
 t.test("a mirror that fails", async (t) => {
-  // Else the agent itself would bring back what the scenarios take away, before they come to ask for it.
+  // Drift is only reported, since otherwise the agent itself restores the removed files before the scenarios
+  // request them.
   await using scene = await openScene(1, "supervision: {drift: report}\n");
   const { testbed, workstation, bootstrap, node } = scene;
   const machine = node(0);
   const both = [`--mirror=${testbed.mirrorUrl}`, `--mirror=${testbed.secondMirrorUrl}`];
 
-  /** Takes the scheduler's program away, so that the next bootstrap downloads it anew. */
+  /** Removes the scheduler's program, so that the next bootstrap downloads it again. */
   const forget = async (): Promise<void> => {
     await machine.must(["sh", "-c", `rm ${installed} /usr/local/lib/khw/kubernetes/*/kube-scheduler*`]);
     await testbed.mirror.clearLog();
   };
-  /** The downloads of the program itself since then. */
+  /** Returns the downloads of the program since it was removed. */
   const downloads = async (): Promise<readonly LogEntry[]> =>
     (await testbed.mirror.log()).filter(({ path }) => path.endsWith("/kube-scheduler"));
 

@@ -1,4 +1,7 @@
-/** What stands in the way is told before anything is touched: one testbed, on which nothing happens until the end. */
+/**
+ * Obstacles are reported before anything is changed. All scenarios share one testbed, which stays untouched until
+ * the end.
+ */
 import { cp, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
@@ -15,11 +18,11 @@ t.test("what is refused before anything is touched", async (t) => {
   await using scene = await openScene(3);
   const { testbed, workstation, bootstrap, node } = scene;
 
-  /** All that a bootstrap could touch. */
+  /** Returns everything that a bootstrap could change. */
   const state = async (): Promise<unknown> =>
     Promise.all([testbed.compute.mutations(), ...testbed.nodes.map((each) => fingerprint(each))]);
   const fresh = await state();
-  /** The attempt fails like this, and everything is as it was on the fresh machines. */
+  /** Asserts that the attempt fails in this way, and that everything is as on the fresh machines. */
   const refused = async (
     t: Test,
     attempt: RunResult,

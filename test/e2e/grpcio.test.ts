@@ -1,4 +1,4 @@
-/** Other people's programs ask the agent: Debian's Python with its gRPC library, and Prometheus' parser. */
+/** Third-party programs query the agent: Debian's Python with its gRPC library, and Prometheus' parser. */
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";

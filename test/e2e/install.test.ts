@@ -11,7 +11,7 @@ import type { Testbed, TestbedNode } from "../testbed/index.ts";
 
 const top = join(import.meta.dirname, "..", "..");
 
-/** The agent's .deb for this machine, as `npm run deb` leaves it. */
+/** Returns the path of the agent's .deb for this machine, as built by `npm run deb`. */
 async function findAgentDeb(): Promise<string> {
   const architecture = (await must(["dpkg", "--print-architecture"])).trim();
   const folder = join(top, "build", "deb");
@@ -20,7 +20,7 @@ async function findAgentDeb(): Promise<string> {
   return join(folder, name);
 }
 
-/** Lets the workstation's key in, and gives the line of known_hosts for the node. */
+/** Authorizes the workstation's key, and returns the node's line for known_hosts. */
 async function openSsh(node: TestbedNode, publicKey: string): Promise<string> {
   await node.must(["mkdir", "-p", "-m", "0700", "/root/.ssh"]);
   await node.must(["tee", "/root/.ssh/authorized_keys"], { input: publicKey });
@@ -29,12 +29,12 @@ async function openSsh(node: TestbedNode, publicKey: string): Promise<string> {
   return `${node.address} ${await node.must(["cat", "/etc/ssh/ssh_host_ed25519_key.pub"])}`;
 }
 
-/** The process id of the node's agent. */
+/** Returns the process id of the node's agent. */
 async function agentPid(node: TestbedNode): Promise<string> {
   return node.must(["systemctl", "show", "--property=MainPID", "--value", "khw-agent.service"]);
 }
 
-/** Who answers on the agent's port, as openssl sees it with the administrator's identity. */
+/** Returns the output of openssl about the server on the agent's port, with the administrator's identity. */
 async function whoAnswers(testbed: Testbed, node: TestbedNode, pki: string): Promise<string> {
   const identity = ["-CAfile", `${pki}/ca.pem`, "-cert", `${pki}/admin.pem`, "-key", `${pki}/admin-key.pem`];
   const verify = ["-verify_return_error", "-verify_hostname", node.name];

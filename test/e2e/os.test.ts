@@ -27,9 +27,9 @@ await build({
 await node.copyIn(process.execPath, "/opt/khw-test/node");
 await node.copyIn(bundle, "/opt/khw-test/driver.mjs");
 
-/** Makes the calls on the machine, by one process. */
+/** Makes the calls on the machine in one process. */
 async function make<Result>(...calls: readonly Call[]): Promise<readonly Outcome<Result>[]> {
-  // tap gives every process that a test starts options for Node of its own.
+  // tap sets its own Node options in every process that a test starts.
   const driver = ["env", "-i", "/opt/khw-test/node", "/opt/khw-test/driver.mjs"];
   return JSON.parse(await node.must([...driver, JSON.stringify(calls)]));
 }
@@ -47,14 +47,17 @@ async function journalOf(name: string): Promise<readonly string[]> {
   return only(outcomes.map(({ result }) => result));
 }
 
-/** Resolves when the unit's journal has so many lines with these words: it gets them some time after the program's end. */
+/**
+ * Resolves when the unit's journal has this many lines with these words. The journal gets the lines some time after
+ * the program's end.
+ */
 async function written(name: string, words: string, times = 1): Promise<void> {
   const script = `exec 3< <(exec journalctl --follow --lines=all --output=cat --unit="$0"); follower=$!
     [ "$(grep --max-count="$2" --count --fixed-strings -e "$1" <&3)" = "$2" ]; kill "$follower"`;
   await node.must(["bash", "-ec", script, name, words, String(times)]);
 }
 
-/** Puts a file onto the machine, as a hand at it would. */
+/** Writes a file on the machine, as a change by hand would. */
 async function put(path: string, content: string): Promise<void> {
   const file = join(t.testdirName, "content");
   await writeFile(file, content, { mode: 0o644 });
@@ -268,7 +271,7 @@ t.test("a package", async (t) => {
   t.equal((await make(packages("installed", "nginx")))[0]?.result, undefined);
 
   await t.test("waits for a held lock, and names who holds it, up to a deadline", async (t) => {
-    // As dpkg and apt lock: by fcntl, with a struct flock as 64-bit Linux has it.
+    // The same lock as dpkg and apt take: fcntl, with a struct flock of 64-bit Linux.
     const lock = "my $lock = pack('s s x4 q q i x4', F_WRLCK, 0, 0, 0, 0); fcntl(F, F_SETLK, $lock) or die;";
     const hold = `use Fcntl; open(F, '+>>', $ARGV[0]); ${lock} system('systemd-notify', '--ready'); sleep 60`;
     const asHolder = ["systemd-run", "--quiet", "--collect", "--unit=holder"];
@@ -306,7 +309,7 @@ t.test("a package", async (t) => {
   });
 
   await t.test("at which dpkg was interrupted is repaired first", async (t) => {
-    // Just what a kill of dpkg leaves: a change of state that has not made it into the main file yet.
+    // The state that a killed dpkg leaves: a change of state that has not reached the main file yet.
     const entry = "Package: nginx\nStatus: install ok half-configured\n";
     const status = await node.must(["dpkg-query", "--show", "--showformat=Version: ${Version}\n", "nginx"]);
     await put("/var/lib/dpkg/updates/0001", `${entry}Architecture: all\n${status}`);

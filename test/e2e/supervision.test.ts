@@ -1,4 +1,7 @@
-/** What happens to a control plane that stands, and what its agents make of it: a fault of each kind, etcd without quorum, a lost plug. */
+/**
+ * Faults of a running control plane, and the reaction of its agents: a fault of each kind, etcd without quorum, a
+ * loss of power.
+ */
 import t from "tap";
 
 import { components } from "../../proto/components.ts";
@@ -9,7 +12,7 @@ import { openScene, scenario } from "../fixtures/faults.ts";
 import type { TestbedNode } from "../testbed/index.ts";
 
 const deadlineMillis = 120_000;
-/** How long etcd is away: far longer than an API server takes to be called dead. */
+/** The duration of etcd's absence: far longer than an agent takes to call an API server dead. */
 const withoutQuorumMillis = 30_000;
 
 /** Each kind of fault once. */
@@ -29,7 +32,7 @@ const kinds: readonly (readonly [node: number, fault: string])[] = [
   [0, "`kill -9` of kube-apiserver"],
 ];
 
-/** What would be another after a restart by anybody. */
+/** Returns properties of the processes that any restart would change. */
 async function processes(node: TestbedNode, units: readonly string[]): Promise<string> {
   return node.must(["systemctl", "show", "-p", "Id,MainPID,NRestarts,ExecMainStartTimestampMonotonic", ...units]);
 }
@@ -73,7 +76,7 @@ t.test("the agent that stays", async (t) => {
       ),
     ).catch(() => t.fail(`not every status names etcd: ${unwell()}`));
     t.comment(unwell());
-    // The rest of the minute: nothing more shall happen in it.
+    // Nothing more must happen during the rest of the minute.
     await watch.until(() => undefined, signal).catch(() => {});
     for (const node of stopped) {
       t.equal(

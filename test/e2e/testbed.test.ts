@@ -15,7 +15,10 @@ import { cacheFolder, stateRoot } from "../testbed/layout.ts";
 const metadata = "http://metadata.google.internal/computeMetadata/v1";
 const flavor = "Metadata-Flavor: Google";
 
-/** Everything on this machine that bears a testbed's id: mounts, namespaces, control groups, folders, processes. */
+/**
+ * Returns everything on this machine whose name contains a testbed's id: mounts, namespaces, control groups,
+ * folders, processes.
+ */
 async function traces(id: string): Promise<readonly string[]> {
   const of = async (argv: readonly string[]): Promise<readonly string[]> =>
     (await run(argv)).stdout.split("\n").filter((line) => line.includes(id));
@@ -28,14 +31,14 @@ async function traces(id: string): Promise<readonly string[]> {
   ];
 }
 
-/** The first node; a testbed has one at least. */
+/** Returns the first node; a testbed has at least one. */
 function first(testbed: Testbed): TestbedNode {
   const [node] = testbed.nodes;
   if (!node) throw new Error("a testbed without nodes");
   return node;
 }
 
-/** Resolves when the machine has no PID 1 any more. */
+/** Resolves when the machine no longer has a PID 1. */
 async function off(node: TestbedNode): Promise<void> {
   for (;;) {
     try {

@@ -27,7 +27,7 @@ async function next<Message>(stream: ClientReadableStream<Message>): Promise<Mes
   return message;
 }
 
-/** The one component of a change. */
+/** Returns the only component of a change. */
 function changed({ kind }: WatchStatusResponse): Component | undefined {
   return kind?.$case === "change" ? kind.value.components[0] : undefined;
 }
@@ -215,7 +215,7 @@ t.test("a viewer may look at everything and change nothing; another node's agent
     code: status.FAILED_PRECONDITION,
     khw: { code: "NO_STATE" },
   });
-  // Its certificate is for being called, and is none for calling.
+  // The other agent's certificate is valid for a server only, not for a client.
   const unknown = { code: status.PERMISSION_DENIED, khw: undefined };
   t.match(await failure((done) => other.setMaintenance({ drained: true }, done)), unknown);
   t.match(await refusal(other.listEvents(all)), unknown);
@@ -269,7 +269,7 @@ t.test("on a controller, plan finds nothing, and drain, restart and undrain leav
   t.match(told, /started by alice from .*\n.*: done\n.*drained by alice.*\n(.*\n)*.*undrained by alice/);
 });
 
-/** Clients of the standard services on the same listener. */
+/** Opens clients of the standard services on the same listener. */
 async function standard(agent: AgentServer, role: "admin" | "viewer") {
   const { key, certificate } = await agent.identity(role);
   const channel = credentials.createSsl(

@@ -25,7 +25,7 @@ interface Dial {
   readonly identity?: Identity;
 }
 
-/** The client's own connection to the agent, as its administrator unless the test says otherwise. */
+/** Connects to the agent with the client's own code, as an administrator unless the test says otherwise. */
 async function dial(t: Test, agent: AgentServer, changes: Dial = {}): Promise<AgentNode> {
   const { certificate, key } = changes.identity ?? (await agent.identity("admin", "alice"));
   const node = connectNode(
@@ -42,7 +42,7 @@ async function dial(t: Test, agent: AgentServer, changes: Dial = {}): Promise<Ag
 
 const config = await loadConfig({ file: undefined, flags: new Map(), folder: "/", env: {} });
 
-/** Applies to nodes of a cluster without a load balancer. */
+/** Applies to nodes of a cluster that has no load balancer. */
 function apply(
   work: readonly NodeWork[],
   options: Partial<ApplyToNodesOptions> & Pick<ApplyToNodesOptions, "progress">,
@@ -261,7 +261,7 @@ t.test("the same desired state is the same operation, any other is another", asy
   t.not(operationId(labState()), operationId(labState({ kubernetesVersion: "v1.21.1" })));
 });
 
-/** A node that answers Preflight with a clock that is ahead by so much, and after so long. */
+/** A node that answers Preflight late, with a clock that is this far ahead. */
 function clockNode(name: string, aheadMillis: number, findings: readonly string[] = []): AgentNode {
   const unused = () => Promise.reject(new Error("not asked for"));
   const unheard = () => {

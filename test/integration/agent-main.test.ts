@@ -46,7 +46,7 @@ async function freePort(): Promise<number> {
   return typeof address === "object" && address !== null ? address.port : 0;
 }
 
-/** The agent's own program, with the version that the build would set. */
+/** Starts the agent's own program, with the version that the build would set. */
 function run(...argv: string[]): ChildProcess {
   const start = `globalThis.KHW_VERSION = "1.2.3"; process.argv.splice(1, 0, "khw-agent"); await import(${JSON.stringify(main.href)});`;
   return spawn(process.execPath, ["--input-type=module", "--eval", start, "--", ...argv], {
@@ -81,7 +81,8 @@ t.test("what is not acceptable ends it, with the reason, the remedy and an exit 
   });
   t.match(await outcome("--frobnicate"), { err: /'--frobnicate'.*\nhint: run `khw-agent --help`/s, code: 64 });
   const keyless = await config("keyless.yaml", { identity: { ...paths, key: join(folder, "none.pem") } });
-  // Without the check the agent runs, since the machine is looked after without an identity, too (enrol-main.test.ts).
+  // Without --check-config the agent runs, since it supervises the machine even without an identity
+  // (enrol-main.test.ts).
   t.match(await outcome("--config", keyless, "--check-config"), {
     err: /none\.pem: ENOENT.*\nhint: .*pki issue/s,
     code: 65,
@@ -113,7 +114,7 @@ t.test("it serves until it is told to end, and a second one on its port is refus
   );
   t.teardown(() => node.close());
   t.match(await node.info(never), { agentVersion: "1.2.3", identity: { name: "rack-4", internalIp: "192.0.2.7" } });
-  // The lab's state is for another machine than rack-4, and so changes nothing on this one.
+  // The lab's state is for a machine other than rack-4, so this machine stays unchanged.
   const kinds: (string | undefined)[] = [];
   for await (const { kind } of node.apply(labState(), "11111111-1111-4111-8111-111111111111", never)) {
     kinds.push(kind?.$case === "operationFinished" ? kind.value.error?.code : kind?.$case);

@@ -22,7 +22,7 @@ interface Request {
   readonly body: unknown;
 }
 
-/** An API server that keeps what is applied to it, and refuses whom it does not know. */
+/** An API server that keeps the objects applied to it, and rejects unknown clients. */
 async function startApi(t: Test, answer?: (request: IncomingMessage) => { status: number; body: string } | undefined) {
   const objects = new Map<string, { version: number; text: string }>();
   const requests: Request[] = [];

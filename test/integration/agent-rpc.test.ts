@@ -23,7 +23,7 @@ function isMessage(definition: AnyDefinition): definition is Exclude<AnyDefiniti
 
 const kinds = (events: readonly Event[]) => events.map(({ kind }) => kind?.$case);
 
-/** A machine whose nginx takes as long to install as the test wants. */
+/** A machine on which the test controls how long the installation of nginx takes. */
 function slowMachine() {
   const os = labMachine();
   const { promise: begun, resolve: begin } = Promise.withResolvers<(text: string) => void>();
@@ -43,7 +43,7 @@ function slowMachine() {
   return { os: slow, begun, finish };
 }
 
-/** Waits for what another side of a connection does in its own time. */
+/** Waits for an effect on the other side of a connection. */
 async function eventually(what: string, holds: () => boolean): Promise<void> {
   const deadline = Date.now() + 10_000;
   while (!holds()) {
@@ -100,7 +100,7 @@ t.test("no connection is the continuation of another: every caller shows its cer
   const first = dial();
   const sessions: Buffer[] = [];
   first.on("session", (session) => sessions.push(session));
-  // The server's settings: what TLS had to say was said before.
+  // The first data are the server's HTTP/2 settings; all messages of the TLS handshake came before.
   await once(first, "data");
   first.destroy();
   for (const session of sessions) {
@@ -252,7 +252,7 @@ t.test("a client that knows nothing but the .proto file is served alike", async 
       .on("error", resolve);
   });
   const [detail] = denied.metadata.get("khw-error-bin");
-  // Field 1 of ErrorDetail, length-delimited: read by hand, for a proof that needs none of khw's own code.
+  // Field 1 of ErrorDetail, length-delimited. Read by hand, so that the check needs no code of khw.
   t.ok(Buffer.isBuffer(detail) && detail.subarray(0, 2).equals(Buffer.from([0x0a, 17])));
   t.equal(Buffer.isBuffer(detail) && detail.subarray(2, 19).toString(), "PERMISSION_DENIED");
 });
@@ -561,7 +561,7 @@ t.test("strangers who send calls and leave the answers unread leave nothing behi
   await answer((done) => client.getInfo({}, done));
   const descriptors = () => readdirSync("/proc/self/fd").length;
   const before = descriptors();
-  // A preface, settings, and calls whose headers are literal.
+  // An HTTP/2 preface, settings, and calls with literal headers.
   const headers = Buffer.from([0x83, 0x87, 0x84]);
   const call = (index: number): Buffer => {
     const header = Buffer.from([0, 0, headers.length, 1, 5, 0, 0, 0, 0]);

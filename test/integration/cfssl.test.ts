@@ -1,4 +1,4 @@
-/** cfssl, which lab 04 makes certificates with, and khw take each other's for their own. */
+/** Lab 04 makes certificates with cfssl. cfssl and khw each accept the other's certificates as their own. */
 import { cp, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -36,7 +36,7 @@ function context(): Context & { readonly written: () => string } {
   return { write, warn: write, terminal: false, env: {}, signal: new AbortController().signal, written: () => text };
 }
 
-/** What pki check says of the folder. */
+/** Returns the findings of pki check for the folder. */
 async function checked(folder: string): Promise<unknown> {
   const told = context();
   await pkiCheck(configOf(folder), told, { output: "json", folder: undefined });

@@ -24,7 +24,7 @@ const poolPath = `${region}/targetPools/kubernetes-target-pool`;
 const rulePath = `${region}/forwardingRules/kubernetes-forwarding-rule`;
 const addressPath = `${region}/addresses/kubernetes-the-hard-way`;
 
-// The Compute API's answers, as far as the tests look into them.
+// Answers of the Compute API, as far as the tests inspect them.
 type Answer = { readonly [field: string]: any }; // oxlint-disable-line typescript/no-explicit-any
 
 interface Reply {
@@ -36,7 +36,7 @@ interface Reply {
 interface Lab {
   readonly compute: Compute;
   readonly call: (method: string, path: string, body?: object) => Promise<Reply>;
-  /** Does a mutation and waits for its operation's end. */
+  /** Makes a mutation and waits for its operation to end. */
   readonly done: (method: string, path: string, body?: object) => Promise<Answer>;
 }
 
@@ -69,7 +69,7 @@ async function start(t: Test, options: Partial<ComputeOptions> = {}): Promise<La
 
 const pathOf = (selfLink: string) => selfLink.slice(selfLink.indexOf("projects/"));
 
-/** The lab's load balancer, by REST; the health check's port is one that needs no privilege. */
+/** Makes the lab's load balancer by REST; the health check uses a port that needs no privilege. */
 async function makeLoadBalancer({ done }: Lab): Promise<void> {
   await done("POST", `${project}/global/httpHealthChecks`, { name: "kubernetes", requestPath: "/healthz", port: 8081 });
   await done("POST", `${project}/global/firewalls`, {
@@ -90,7 +90,7 @@ async function makeLoadBalancer({ done }: Lab): Promise<void> {
   });
 }
 
-/** Waits until a look gives true; what it was last is in the error at the deadline. */
+/** Waits until the condition holds; at the deadline, the error contains the last value. */
 async function eventually<T>(look: () => Promise<T>, wanted: (seen: T) => boolean): Promise<T> {
   const deadline = Date.now() + 10_000;
   for (;;) {
@@ -436,7 +436,7 @@ t.test("the schema check sees what is wrong", (t) => {
   t.end();
 });
 
-/** An instance: a health endpoint that answers when told so, and a TCP server that says its name. */
+/** An instance: a health endpoint that answers when the test says so, and a TCP server that sends its name. */
 class Backend {
   readonly #health: HttpServer;
   readonly #service: Server;
@@ -469,7 +469,7 @@ class Backend {
   }
 }
 
-/** Connects through the load balancer and reads the first line, or the error's code. */
+/** Connects through the load balancer and returns the first line, or the error's code. */
 async function greeting(): Promise<string> {
   const socket = connect(6443, `${network}.50`);
   const first = await Promise.race([once(socket, "data"), once(socket, "error")]).catch((error: Error) => [error]);

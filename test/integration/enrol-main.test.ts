@@ -69,7 +69,7 @@ await writeFile(
     metricsPort: 0,
   }),
 );
-// As the build sets the version.
+// Sets the version in the same way as the build.
 const main = new URL("../../agent/main.ts", import.meta.url).href;
 await writeFile(
   join(folder, "agent.mjs"),
@@ -108,7 +108,7 @@ const context: Context = {
   signal: never,
 };
 
-/** Runs `khw-client enrol`, and gives what it said. */
+/** Runs `khw-client enrol` and returns its output. */
 async function runEnrol(...options: readonly ("renew" | "readmit")[]): Promise<string> {
   said = "";
   const flags = new Map([
@@ -161,7 +161,7 @@ t.test("an agent with nothing but its package is enrolled, and goes on as the ag
   t.match(await runEnrol(), /^controller-0: already enrolled: /);
   t.match(await runEnrol("renew"), /^controller-0: its certificate is not due for renewal yet\n$/);
 
-  // Each change of the files by hand is taken up without a restart, too.
+  // The agent also reloads each change of the files by hand without a restart.
   const authority = await readAuthority(pki);
   const old = await issue(
     authority,
@@ -178,7 +178,7 @@ t.test("an agent with nothing but its package is enrolled, and goes on as the ag
   t.same(await once(agent.child, "close"), [0, null], agent.log());
 });
 
-/** An agent's identity as it is when its certificate was issued so many days from now. */
+/** Installs an agent's identity whose certificate is issued this many days from now. */
 async function place(days: number) {
   const authority = await readAuthority(pki);
   const request = { name: "controller-0", role: "agent", days: 90 } as const;

@@ -79,12 +79,12 @@ t.test("an agent without a certificate is enrolled by the CA in its instance's m
 
 t.test("a slow metadata server delays the enrolment and does not cut it off", async (t) => {
   const { agent, enrol } = await open(t);
-  // Longer than the agent leaves to the connections of before it knew the CA.
+  // Longer than the agent keeps connections from before it knew the CA.
   agent.token = async (audience) => delay(2_500, { audience });
   t.match(await enrol(), /^enrolled: CN=controller-0/);
 });
 
-/** Nothing was signed, nothing was installed, and the agent waits on. */
+/** Asserts that nothing was signed or installed, and that the agent still waits. */
 async function gotNothing(t: Test, { agent, folder }: Scene): Promise<void> {
   t.notOk(agent.enrolled);
   await t.rejects(stat(agent.paths.certificate), { code: "ENOENT" });
@@ -158,7 +158,7 @@ t.test("an agent that waits for another CA lets this one's administrator do noth
   const other = join(t.testdirName, "other");
   await pkiInit(context, { folder: other });
   const ca = await readFile(join(other, "ca.pem"), "utf8");
-  // Whatever this client publishes: the agent goes on with the CA that it has.
+  // The agent keeps the CA that it has, whatever this client publishes.
   Object.assign(scene.agent.compute, { setMetadata: async () => {} });
   const items = [{ key: "khw-management-ca", value: ca }];
   scene.agent.setMetadata({ fingerprint: "2", items });
@@ -223,7 +223,7 @@ t.test("a certificate is renewed past two thirds of its life, over the channel t
   const signer = () => openSigner({ folder, days: 90 });
   t.equal(await renewNode(address, { identity, signer, signal }), undefined, "not due yet");
 
-  // An agent that was enrolled 61 days ago.
+  // The agent was enrolled 61 days ago.
   const authority = await readAuthority(folder);
   const old = await issue(
     authority,
@@ -246,12 +246,15 @@ t.test("a certificate is renewed past two thirds of its life, over the channel t
   await pkiRevoke(context, { folder, names: ["controller-0"] });
   const revoked = renewNode(address, { identity: await identityIn(folder), signer, signal });
   await t.rejects(revoked, { code: "WRONG_NODE", message: /the certificate [0-9A-F]+ of controller-0 was revoked/ });
-  // A workstation whose copy of the register is old may still talk to it, but signs nothing.
+  // A workstation with an old copy of the register may still talk to the agent, but signs nothing.
   await t.rejects(renewNode(address, { identity, signer, signal }), { code: "PERMISSION_DENIED" });
   await t.rejects(enrol(), { message: /was revoked/ });
 });
 
-/** Puts the identity into the agent's files by hand, the certificate last, and waits until the agent serves with it. */
+/**
+ * Writes the identity into the agent's files by hand, the certificate last, and waits until the agent serves with
+ * it.
+ */
 async function replaceIdentity({ paths }: WaitingAgent, { certificate, key }: Identity): Promise<void> {
   const { rename, writeFile } = await import("node:fs/promises");
   await rm(paths.certificate);

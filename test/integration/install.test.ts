@@ -41,7 +41,10 @@ function context(signal = new AbortController().signal, env: Context["env"] = {}
 
 await pkiInit(context(), { folder: pki });
 
-/** Stands in for the agent's program, which needs a Node of the machine's own: a key, a request, and what comes in answer. */
+/**
+ * Replaces the agent's program, which needs a Node for the machine. Makes a key and a request, and installs the
+ * answer.
+ */
 const agentProgram = `#!/bin/sh
 set -eu
 umask 077
@@ -61,7 +64,7 @@ case $1 in
 esac
 `;
 
-/** A .deb with nothing in it but a file that tells its version, and the program above. */
+/** Builds a .deb that contains only the program above and a file with its version. */
 async function buildDeb(fields: Readonly<Record<string, string>>, content = "agent"): Promise<string> {
   const control = {
     Package: "khw-agent",
@@ -175,7 +178,7 @@ t.test("the node has the package and an identity of its own, for root only, and 
   t.same(await first.systemctlCalls(), restart);
 });
 
-/** Everything that a second run must not touch. */
+/** Returns everything that a second run must not change. */
 async function fingerprint(machine: SshMachine): Promise<unknown> {
   const files = (await readdir(identity(machine, ""))).map((file) => identity(machine, file));
   files.push(machine.path("usr/share/khw-agent/agent"), machine.path("var/lib/dpkg/status"));
@@ -367,7 +370,8 @@ t.test("it ends with its caller and with its deadline", async (t) => {
 });
 
 t.test("gcloud is asked for the same, with host keys checked and no secret among its arguments", async (t) => {
-  // There is no Google here: a program called gcloud writes down how it was called and reaches the node as gcloud would, by ssh.
+  // No Google is available. A program called gcloud records its arguments and, like gcloud, reaches the node by
+  // ssh.
   const folder = join(base, "bin");
   await mkdir(folder);
   const record = join(base, "gcloud.json");
@@ -409,7 +413,8 @@ const gcloud = await run("gcloud", ["--version"]).then(
 );
 
 t.test("real gcloud takes the command line as it is", { skip: gcloud === true ? false : gcloud }, async (t) => {
-  // What gcloud asks of the Compute API before it starts ssh: an instance that knows the user's key, and its project.
+  // gcloud requests this from the Compute API before it starts ssh: an instance that knows the user's key, and its
+  // project.
   const publicKey = (await readFile(`${setting.identityFile}.pub`, "utf8")).trim();
   const instance = {
     id: "123",
@@ -438,7 +443,7 @@ t.test("real gcloud takes the command line as it is", { skip: gcloud === true ? 
   const address = api.address();
   const port = typeof address === "object" ? address?.port : undefined;
 
-  // gcloud has a key and a list of known hosts of its own, where an instance goes by its number.
+  // gcloud uses its own key and its own list of known hosts, which names an instance by its number.
   const ssh = join(base, ".ssh");
   await mkdir(ssh, { mode: 0o700 });
   await copyFile(setting.identityFile, join(ssh, "google_compute_engine"));

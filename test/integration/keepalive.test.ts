@@ -1,4 +1,7 @@
-/** A connection whose peer is gone without a word does not stay: HTTP/2 pings reach connections that the listener hands over. */
+/**
+ * Connections to a peer that vanishes silently are closed. HTTP/2 pings also work on connections that the listener
+ * passes on.
+ */
 import { once } from "node:events";
 import { connect as connectHttp2 } from "node:http2";
 import { connect } from "node:tls";
@@ -18,7 +21,7 @@ const options = serverOptions({
   audit: { accepted: () => {}, refused: () => {}, list: async () => [], close: async () => {} },
 });
 t.match(options, { "grpc.keepalive_time_ms": Number, "grpc.keepalive_timeout_ms": Number });
-// The same in short, so that the test does not take half a minute.
+// The same with short times, so that the test does not take half a minute.
 const server = new Server({ ...options, "grpc.keepalive_time_ms": 200, "grpc.keepalive_timeout_ms": 200 });
 const listener = await openListener(
   { server, ca: authority.certificate, certificate: agent.certificate, key: agent.key },

@@ -539,12 +539,12 @@ async function resources(): Promise<State["resources"]> {
   return (await control.state()).resources;
 }
 
-/** What was asked for, of what changes resources. */
+/** Returns the requests that change resources. */
 async function mutationLog() {
   return (await control.log()).filter(({ method, path }) => method !== "GET" && !/\/(wait|getHealth)$/.test(path));
 }
 
-/** Resources without what differs from creation to creation. */
+/** Returns the resources without the fields that differ with each creation. */
 function comparable(all: State["resources"]): object {
   const transient = new Set(["id", "creationTimestamp", "fingerprint", "labelFingerprint"]);
   return Object.fromEntries(

@@ -21,7 +21,7 @@ const program = "v1.21.0/bin/linux/amd64/kubectl";
 const published = digest("kubectl of v1.21.0");
 const tampered = digest("tampered");
 
-/** A mirror that has another program, and publishes its digest. */
+/** Makes the mirror serve another program and publish its digest. */
 function tamper(os: FakeOs): FakeOs {
   os.mirror.set(program, "tampered");
   os.mirror.set(`${program}.sha256`, tampered);
@@ -44,7 +44,7 @@ async function connect(t: Test, os: FakeOs): Promise<Member> {
   return { node, info: await node.info(never) };
 }
 
-/** Plans and applies to these machines as bootstrap does; resolves with their outcomes. */
+/** Plans and applies to these machines as bootstrap does; resolves with the outcomes. */
 async function bootstrap(t: Test, lockFile: string, machines: readonly FakeOs[]) {
   const loaded = await loadConfig({ file: undefined, flags: new Map(), folder: "/", env: {} });
   const config = { ...loaded, lockFile };
@@ -83,7 +83,7 @@ t.test("the first use records the digests, and a later controller with another p
     "and nothing was started",
   );
 
-  // Without khw.lock the machine still knows what it has.
+  // Without khw.lock the machine still has its own record of its programs.
   await rm(lock);
   tamper(first);
   t.match(await bootstrap(t, lock, [first]), [{ error: undefined, changed: 0 }]);

@@ -20,7 +20,7 @@ async function start(t: Test, logs: Readonly<Record<string, Script["logs"]>>): P
   return cluster;
 }
 
-/** The given lines of one component, and of the others none. */
+/** Returns the given lines for one component, and no lines for the others. */
 const of =
   (component: string, ...lines: LogEntry[]): Script["logs"] =>
   (request) =>

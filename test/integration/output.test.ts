@@ -50,7 +50,7 @@ t.test("a full disk ends every command with exit code 74 and a message", async (
 t.test("a disk that fills up in the middle of a text ends the command with 74", async (t) => {
   const path = join(root, "limited");
   const [program, main] = [process.execPath, client[0] ?? ""];
-  // A limit on the size of files stands in for the end of the disk: the kernel writes as much as fits, then refuses.
+  // A limit on file size simulates a full disk: the kernel writes as much as fits, then fails the write.
   const script = `ulimit -f 1; trap '' XFSZ; exec "$0" "$@" >"${path}"`;
   const { status, stderr } = spawnSync("bash", ["-c", script, program, main, "config", "default"], {
     cwd: root,

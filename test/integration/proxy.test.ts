@@ -10,7 +10,7 @@ import { bundle } from "../../packaging/bundle.ts";
 import { listening } from "../fakes/mirror.ts";
 import { issueFor } from "../fakes/tls.ts";
 
-// Google behind a proxy, and the client as it is shipped: sources can work while their bundle does not.
+// Google behind a proxy, with the bundled client: the sources can work while their bundle does not.
 const folder = t.testdir({ gcloud: {}, home: {} });
 await bundle("client", join(folder, "client"));
 const google = await issueFor(folder, "DNS:*.googleapis.com");
@@ -48,7 +48,7 @@ proxy.on("connect", ({ url = "" }, client) => {
 });
 const proxyUrl = `http://127.0.0.1:${await listening(t, proxy)}`;
 
-/** Makes the client take this Google for the real one where no proxy does: every name leads to its port. */
+/** Directs the client to this fake Google without a proxy: every name leads to its port. */
 const googleWithoutProxy = join(folder, "google.mjs");
 await writeFile(
   googleWithoutProxy,

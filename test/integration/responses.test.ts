@@ -14,14 +14,16 @@ import { type Answers, halfPair, serveAnswers, textFields } from "../fixtures/ho
 import { startScripted } from "../fixtures/scripted-agents.ts";
 import { wellStatus } from "../fixtures/status.ts";
 
-/** Many runs of the client, which take their time on a busy machine. */
+/** The test runs the client many times, which is slow on a busy machine. */
 const timeout = 300_000;
 t.setTimeout(timeout);
 
 const hostile = "controller-0";
 const neighbour = "controller-1";
 
-/** CSI, OSC, C1, bidirectional controls, line breaks of all kinds, NUL, half a surrogate pair, noncharacters, a tag. */
+/**
+ * CSI, OSC, C1, bidirectional controls, line breaks of all kinds, NUL, half a surrogate pair, noncharacters, a tag.
+ */
 const evil = [
   "\u{1b}[2J\u{1b}]0;title\u{7}\u{9b}31m\u{9d}0;x\u{9c}",
   "\u{202e}\u{2066}\u{200f}\u{61c}",
@@ -30,7 +32,7 @@ const evil = [
   "\n✔ FORGED: all is well\n\n✖ FORGED: not well\n",
 ].join("");
 
-/** So that commands go on to what they show; all else is evil. */
+/** Valid values that commands need to go on; all other texts are evil. */
 const sound: Readonly<Record<string, string>> = {
   "khw.agent.v1.GetInfoResponse.architecture": "amd64",
   "khw.agent.v1.Identity.name": hostile,
@@ -48,7 +50,7 @@ const evilAnswers: Answers = {
   present: true,
 };
 
-/** With no finding of preflight in the way, an operation that ends well, and nodes that need no draining. */
+/** Answers without findings of preflight, with an operation that succeeds, and with nodes that need no draining. */
 const goingOn: Answers = {
   ...evilAnswers,
   number: (message, field) =>
@@ -56,7 +58,7 @@ const goingOn: Answers = {
   count: (message, field) => (message.endsWith(".PreflightResponse") && field === "findings" ? 0 : 2),
 };
 
-/** The texts of an agent that means no harm: the names of the fields. */
+/** Harmless texts: the names of the fields. */
 const mildAnswers: Answers = {
   ...goingOn,
   text: (message, field) => sound[`${message}.${field}`] ?? field,
@@ -81,7 +83,7 @@ interface Ran {
   readonly error: ReturnType<typeof toKhwError> | undefined;
 }
 
-/** Starts two agents: the first gives the scripted answers, the second is sound. */
+/** Starts two agents: the first gives the scripted answers, the second gives harmless answers. */
 async function start(t: Test, answers: () => Answers) {
   const folder = await mkdtemp(join(tmpdir(), "khw-responses-"));
   t.teardown(() => rm(folder, { recursive: true }));
@@ -101,13 +103,15 @@ async function start(t: Test, answers: () => Answers) {
   };
 }
 
-/** Digests of everything that a controller downloads: nothing is left to the agents to report, and bootstrap goes on. */
+/**
+ * Digests of every program that a controller downloads. Agents need not report any digest, and bootstrap goes on.
+ */
 const digests = [
   ...programs.map((program) => `--sha256=${program}=${"0".repeat(64)}`),
   `--etcd-sha256=amd64=${"0".repeat(64)}`,
 ];
 
-/** Every command that asks agents. */
+/** Returns every command that calls agents. */
 function commandsIn(folder: string): readonly (readonly string[])[] {
   const credentials = ["--credentials", folder, "--public-address", "203.0.113.7"];
   return [
@@ -148,7 +152,7 @@ function commandsIn(folder: string): readonly (readonly string[])[] {
   ];
 }
 
-/** Nothing in the output steers a terminal, and no line of it is one that an agent made up. */
+/** Asserts that the output controls no terminal, and that no line of it is forged by an agent. */
 function isClean(t: Test, { out, err }: Pick<Ran, "out" | "err">, title: string): void {
   for (const text of [out, err]) {
     t.equal(
@@ -200,7 +204,7 @@ t.test(
         for (const [, field = ""] of `${ran.out}${ran.err}`.matchAll(/([a-z_0-9]+)\u{fffd}\[2J/gu)) shown.add(field);
       }
     }
-    // The test would prove nothing if these texts did not reach the output at all.
+    // The test is worthless if these texts do not reach the output.
     const fields = textFields().map((name) => name.slice(name.lastIndexOf(".") + 1));
     const reached = fields.filter((field) => shown.has(field));
     t.comment(`shown: ${[...shown].sort().join(" ")}`);
@@ -208,7 +212,7 @@ t.test(
   },
 );
 
-/** A document, or a document a line. */
+/** Parses one JSON document, or one document in each line. */
 function jsonIn(text: string): unknown[] {
   if (text === "") return [];
   try {

@@ -23,7 +23,7 @@ const files = {
   },
 };
 
-/** etcd's gateway, as far as ranges go. */
+/** Starts a server that answers range requests as etcd's gateway does. */
 async function startEtcd(t: Test, values: Readonly<Record<string, string>>) {
   const pages: number[] = [];
   const keys = Object.keys(values).sort();
