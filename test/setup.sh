@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Makes a fresh Debian 12 (with Node, npm and root) ready for the build, the tests and the demo. Does only what is missing.
+# Makes a fresh Debian 12 (with Node, npm and root) ready for the build, the tests and the demo. Does only the missing parts.
 #
 # usage: setup.sh
-# What is slow to make goes to ${KHW_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/khw} and is made once.
+# Slow parts go to ${KHW_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/khw} and are made once.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -31,7 +31,7 @@ flock --nonblock 8 || { say "waiting for another run to end"; flock 8; }
 # npm writes node_modules/.package-lock.json last.
 if [ ! node_modules/.package-lock.json -nt package-lock.json ]; then
   say "npm packages"
-  # Errors alone: the machine's own Node, which runs npm, is older than what some packages ask for, and runs none of them.
+  # Errors only: the machine's own Node runs npm. It is older than some packages require, and runs no package.
   npm ci --no-fund --no-audit --loglevel=error >&2
   touch node_modules/.package-lock.json
 fi
@@ -46,7 +46,7 @@ if [ ${#missing[@]} -gt 0 ]; then
   DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install "${missing[@]}" >&2
 fi
 
-# Beside the rest, since it takes longest. Whatever else fails, what is being built is kept for the next run.
+# In parallel, since it takes longest. If another part fails, the build's results are kept for the next run.
 bash test/testbed/kubernetes.sh "$cache" >/dev/null &
 building=$!
 trap 'wait "$building"' EXIT

@@ -1,10 +1,10 @@
 /**
- * Names what failed, and says how many assertions passed and failed, alone on the last line.
+ * Prints each failure, and the numbers of passed and failed assertions alone on the last line.
  *
- * usage: tally.ts STATUS FOLDER     STATUS: how the test run ended; FOLDER: raw TAP, a file a test file
+ * usage: tally.ts STATUS FOLDER     STATUS: how the test run ended; FOLDER: raw TAP, one file per test file
  *
- * Exit status: 0 when the run ended well and nothing failed, 1 otherwise. A run that ended badly counts as one failure where no
- * assertion tells of it: what failed then was set-up, the build, the linter, or a test file's end.
+ * Exit status: 0 if the run succeeded and nothing failed, 1 otherwise. A run that failed without a failed assertion
+ * counts as one failure: set-up, the build, the linter, or the end of a test file has failed.
  */
 import { globSync, readFileSync } from "node:fs";
 import { Parser } from "tap-parser";
@@ -16,7 +16,7 @@ const failures: string[] = [];
 for (const file of globSync(`${folder}/**/*.tap`)) {
   const failedBefore = failures.length;
   let whole = false;
-  // Flat: what a test within a test asserts counts, their summaries do not count again.
+  // Flat, so that assertions of subtests count, and the summaries of subtests do not count again.
   for (const [event, data] of Parser.parse(readFileSync(file, "utf8"), { flat: true })) {
     if (event === "complete") whole = data.ok && data.plan.skipReason !== "no tests found";
     if (event !== "assert") continue;
@@ -24,7 +24,7 @@ for (const file of globSync(`${folder}/**/*.tap`)) {
     else if (data.ok) passed += 1;
     else failures.push(`${file}: ${data.fullname}`);
   }
-  // A file that broke off may have no failed assertion, but then it has no plan.
+  // An interrupted file may have no failed assertion, but then it has no plan.
   if (failures.length === failedBefore && !whole) failures.push(`${file}: holds no test, or broke off`);
 }
 if (status !== "0" && failures.length === 0)

@@ -1,13 +1,16 @@
 import { parseSync } from "oxc-parser";
 
-/** A piece of prose, and the line of the file on which it begins. */
+/** A piece of prose, and its first line in the file. */
 export interface Passage {
   readonly kind: "comment" | "message" | "page";
   readonly line: number;
   readonly text: string;
 }
 
-/** Returns the comments of a TypeScript file, neighbouring line comments joined, and its messages: literals of three words or more. */
+/**
+ * Returns the comments and the messages of a TypeScript file. Neighbouring line comments are joined; a message is a
+ * literal of three words or more.
+ */
 export function passagesOfSource(path: string, source: string): Passage[] {
   const { comments, program } = parseSync(path, source);
   const lineOf = lineFinder(source);

@@ -16,7 +16,7 @@ interface Word {
 export interface Rules {
   readonly openings: readonly Opening[];
   readonly words: readonly Word[];
-  /** The most that "what" may occur in 1,000 words of comment. */
+  /** The maximum number of "what" in 1,000 words of comment. */
   readonly whatPerThousand: number;
   /** Folders (with a final slash) and files that are not checked yet. */
   readonly notYet: readonly string[];
@@ -26,7 +26,7 @@ export function readRules(): Rules {
   return parse(readFileSync(join(import.meta.dirname, "rules.yaml"), "utf8"));
 }
 
-/** Returns each breach of the rules in words; an empty list if the passage is plain. */
+/** Returns a description of each breach of the rules; an empty list if the passage is plain. */
 export function breaches({ text }: Passage, { openings, words }: Rules): string[] {
   const opening = openings.find(({ word }) => new RegExp(`^${word}\\b`).test(text));
   return [

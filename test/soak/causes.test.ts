@@ -1,4 +1,7 @@
-/** Crash loops, each for its own cause: the real program with the real mistake, under systemd, named by the agent's own code. */
+/**
+ * Crash loops, each for its own cause. The real program with the real mistake runs under systemd, and the agent's
+ * own code names the cause.
+ */
 import t from "tap";
 
 import { makeController } from "../fixtures/causes/machine.ts";

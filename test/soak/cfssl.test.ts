@@ -1,4 +1,4 @@
-/** Files that were made by hand, as labs 04 to 06 say, in a running cluster, and khw's among them. */
+/** Files made by hand as in labs 04 to 06 in a running cluster, mixed with files of khw. */
 import { readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";

@@ -1,4 +1,4 @@
-/** Every row of docs/pki-forms.md, judged by the real etcd, Kubernetes and nginx. */
+/** Tries every row of docs/pki-forms.md with the real etcd, Kubernetes and nginx. */
 import { cp, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

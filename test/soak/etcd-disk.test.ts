@@ -1,6 +1,6 @@
 /**
- * etcd's data on a disk of its own. The disk is a file system in the machine's memory that is kept elsewhere while it is "away",
- * so the machine cannot be switched off meanwhile.
+ * etcd's data on a separate disk. The disk is a file system in the machine's memory. While it is "away", it is kept
+ * at another place, so the machine cannot be switched off then.
  */
 import t from "tap";
 
@@ -49,7 +49,7 @@ t.test("etcd on a disk of its own", async (t) => {
     });
     t.match(told, /controller-1.*no disk is mounted at/);
     t.notMatch(told, /is gone/);
-    // The agent has tried to start it by now: what keeps it from starting is not only that nobody tries.
+    // The agent has tried to start etcd by now, so the guard prevents the start.
     await given("a start that the guard kept from happening", async () =>
       (await second.must(["systemctl", "show", "-P", "ConditionResult", "etcd"])) === "no\n" ? true : undefined,
     );

@@ -1,4 +1,7 @@
-/** Snapshots of a managed etcd, and a cluster that has lost the majority of its members restored from one by one command. */
+/**
+ * Snapshots of a managed etcd. A cluster that has lost the majority of its members is restored from a snapshot by
+ * one command.
+ */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { rm } from "node:fs/promises";
@@ -22,7 +25,7 @@ const [first, second, third] = nodes;
 if (first === undefined || second === undefined || third === undefined)
   throw new TypeError("three machines are wanted");
 
-/** Runs the client; what it said is in the test's output. */
+/** Runs the client; its output goes to the test's output. */
 async function khw(t: Test, ...args: readonly string[]): Promise<RunResult> {
   const result = await workstation.khw(args);
   t.comment(`khw-client ${args.join(" ")}: ${result.code}\n${result.stdout}${result.stderr}`);
@@ -63,7 +66,7 @@ async function agentsAnswer(): Promise<boolean> {
   return !(await workstation.khw(["etcd", "status"])).stdout.includes("its agent does not answer");
 }
 
-/** Begins a restore and kills the client as soon as it has said this. */
+/** Begins a restore and kills the client as soon as it has printed this. */
 async function killedWhen(said: string, snapshot: string): Promise<void> {
   const argv = [`--net=${namespacePath(namespaceOf(testbed.id))}`, "--", clientProgram];
   const child = spawn("nsenter", [...argv, "etcd", "restore", snapshot, "--yes"], {
@@ -81,7 +84,7 @@ async function killedWhen(said: string, snapshot: string): Promise<void> {
   if (!told.includes(said)) throw new Error(`the client never said "${said}", but:\n${told}`);
 }
 
-/** The disk is lost while the machine is off. */
+/** Deletes etcd's data while the machine is off, as if its disk were lost. */
 async function wipe(machines: readonly TestbedNode[]): Promise<void> {
   await Promise.all(
     machines.map(async (machine) => {

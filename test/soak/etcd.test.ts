@@ -1,4 +1,7 @@
-/** etcd as khw makes it on bare machines: one cluster whatever is killed, and a member without data is brought back. */
+/**
+ * etcd as khw makes it on bare machines. It forms one cluster whatever is killed, and a member without data is
+ * restored.
+ */
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -12,7 +15,7 @@ import { given } from "../fixtures/given.ts";
 import { nodeLine } from "../fixtures/output-lines.ts";
 
 const rounds = 10;
-/** The longest that a round lets etcd form before it kills. */
+/** The longest time that a round lets etcd form before it kills. */
 const momentMillis = 6_000;
 
 t.test("etcd on bare machines", async (t) => {
@@ -30,7 +33,7 @@ t.test("etcd on bare machines", async (t) => {
       running.kill();
       await victim.must(["systemctl", "kill", "--signal=KILL", "--kill-whom=main", "khw-agent.service"]);
       await running.ended;
-      // A start would be nothing to do for a systemd that has not heard of the end yet.
+      // This is a restart, since a start does nothing if systemd has not noticed the end yet.
       await victim.must(["systemctl", "restart", "khw-agent.service"]);
       t.comment(`round ${round}: after ${millis} ms, ${victim.name}`);
     }
@@ -108,7 +111,7 @@ t.test("etcd on bare machines", async (t) => {
 
 const nodes = "controller-0,1,2";
 
-/** Every server names the same cluster and the same three members, each itself among them. */
+/** Asserts that every server reports the same cluster and the same three members, and is one of them. */
 async function oneCluster(t: Test, all: readonly TestbedNode[]): Promise<void> {
   const states = await Promise.all(all.map(memberStatus));
   t.equal(new Set(states.map((state) => state?.clusterId)).size, 1, "one cluster ID");

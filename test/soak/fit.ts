@@ -1,4 +1,4 @@
-/** One look at something that is not to grow. */
+/** A measured value and its time. */
 export interface Point {
   /** Seconds since the beginning. */
   readonly at: number;
@@ -6,8 +6,8 @@ export interface Point {
 }
 
 /**
- * How much a value grew over the last two thirds of its points, by the line that fits them best: a warm-up at the beginning
- * and a single outlier do not count as growth, a slow leak does.
+ * Returns the growth of a value over the last two thirds of its points, by the line that fits them best. A warm-up
+ * at the beginning and a single outlier do not count as growth; a slow leak does.
  */
 export function growth(points: readonly Point[]): number {
   const end = points.at(-1)?.at ?? 0;

@@ -1,4 +1,4 @@
-/** Whether components live, and what keeps those that do from their work: the agent's own code about the real things. */
+/** Whether components live, and why a live component cannot work. The agent's own code examines real components. */
 import t from "tap";
 
 import { makeController } from "../fixtures/causes/machine.ts";
@@ -7,7 +7,7 @@ import { scenario } from "../fixtures/faults.ts";
 import type { Finding, Order } from "../fixtures/examination-driver.ts";
 import { startTestbed } from "../testbed/index.ts";
 
-/** Far longer than three beats, after which what does not live is restarted. */
+/** Far longer than three beats, after which the agent restarts a component that does not live. */
 const withoutEtcdSeconds = 40;
 
 const testbed = await startTestbed({ nodes: 1 });
@@ -18,7 +18,7 @@ if (node === undefined) throw new Error("the testbed has no machine");
 const [drive] = await Promise.all([installDriver(node, "examination-driver.ts"), makeController(testbed, node)]);
 await node.must(["sh", "-ec", "systemctl daemon-reload; systemctl start kube-apiserver"]);
 
-/** What is found on each look, once a second. */
+/** Returns the finding of each look, once a second. */
 async function findings(seconds: number, component = "kube-apiserver"): Promise<readonly Finding[]> {
   const order: Order = { component, seconds };
   const lines = (await drive(JSON.stringify(order), { timeoutMs: (seconds + 60) * 1000 })).trim().split("\n");
@@ -77,7 +77,10 @@ await scenario(t, "an API server that hangs does not live, and one that goes on 
   await untilFound("it is well again", ({ liveness: life, reason }) => life.kind === "alive" && reason === null);
 });
 
-/** Shell that gives the kubeconfig a client certificate of this subject; of the cluster's CA, or of nobody's. */
+/**
+ * Returns shell code that gives the kubeconfig a client certificate of this subject. The certificate is signed by
+ * the cluster's CA, or by its own key.
+ */
 const issued = (kubeconfig: string, subject: string, signedBy: string): string => `cd /root
 openssl req -newkey rsa:2048 -nodes -subj ${subject} -keyout key.pem -out request.pem 2>/dev/null
 openssl x509 -req -in request.pem ${signedBy} -days 30 -out certificate.pem 2>/dev/null

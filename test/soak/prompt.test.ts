@@ -1,4 +1,7 @@
-/** How soon a client that watches hears of a unit's change: systemd's time of the change against the client's of the news. */
+/**
+ * The delay until a watching client receives a unit's change: from systemd's time of the change to the client's
+ * time of the message.
+ */
 import { setTimeout as delay } from "node:timers/promises";
 
 import t from "tap";
@@ -12,9 +15,9 @@ const rounds = 20;
 /** systemd refuses more than five starts in ten seconds. */
 const apartMillis = 2_600;
 const medianMillis = 100;
-/** Then the news is not late, but lost. */
+/** After this time the news counts as lost, not late. */
 const patienceMillis = 10_000;
-/** The machine that runs all of this may be at something else just then. */
+/** The limit is generous because the machine that runs the test may be busy at that moment. */
 const maxMillis = 1_000;
 
 function componentIn(word: Word) {
@@ -40,13 +43,14 @@ t.test("a watching client hears of a stop and of a start within 100 ms", async (
   for (let round = 0; round < rounds; round++) {
     const words: Word[] = [];
     const ears = watch.listen((word) => void words.push(word));
-    /** How long after `when` the first such word came. */
+    /** Records the time from `when` until the first message that matches. */
     const news = async (kind: "stop" | "start", is: (word: Word) => boolean, when: number): Promise<void> => {
       const word = await watch.until(() => words.find(is), AbortSignal.timeout(patienceMillis)).catch(() => undefined);
       if (word === undefined) t.fail(`round ${round}: no news of the ${kind}`);
       else late[kind].push(word.at - when);
     };
-    // A stop and a start at once may be told as one change: the watcher is owed the latest, not each.
+    // Two changes at once may be reported as one, since a watcher gets the latest state, not each. So the test
+    // waits between stop and start.
     await machine.must(["systemctl", "stop", unit]);
     const { activeExit } = await unitTimes(machine, `${unit}.service`);
     await news("stop", (word) => (componentIn(word)?.activeState ?? "active") !== "active", activeExit);

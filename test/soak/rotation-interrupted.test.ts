@@ -1,4 +1,7 @@
-/** Keys and certificates of a cluster are replaced, also where that was cut short; what cannot be done is refused. */
+/**
+ * Keys and certificates of a cluster are replaced, also after an interrupted replacement. Impossible replacements
+ * are refused.
+ */
 import { copyFile, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 

@@ -68,7 +68,10 @@ async function underLoad(t: Test, { testbed, workstation }: Scene, command: read
   t.ok(report.fresh.sent > 1000, `${report.fresh.sent} requests`);
 }
 
-/** How many failed in each ten seconds of the load, and why: what is about a node in turn is told from a machine that is busy. */
+/**
+ * Returns the failures in each ten seconds of the load, with their reasons. The reasons separate failures caused by
+ * a node's turn from failures of a busy machine.
+ */
 function whenFailed({ fresh, kept }: Report, begun: number): string[] {
   const bins = Map.groupBy([...fresh.failed, ...kept.failed], ({ at }) => Math.floor((at - begun) / 10_000));
   return [...bins]
@@ -79,14 +82,16 @@ function whenFailed({ fresh, kept }: Report, begun: number): string[] {
     });
 }
 
-/** That of the service account default. */
+/** Returns the token of the service account default. */
 async function serviceAccountToken({ workstation }: Scene): Promise<string> {
   const template = '{range .items[?(@.type=="kubernetes.io/service-account-token")]}{.data.token}{"\\n"}{end}';
   const { stdout } = await workstation.kubectl(["get", "secrets", "-o", `jsonpath=${template}`]);
   return Buffer.from(stdout.split("\n")[0] ?? "", "base64").toString("utf8");
 }
 
-/** What the API says to the bearer of a token: forbidden to whom it knows, unauthorized to a stranger. */
+/**
+ * Returns the API's answer to the bearer of a token: forbidden for a known user, unauthorized for an unknown one.
+ */
 async function whoIs({ testbed }: Scene, token: string) {
   const url = `https://${testbed.publicAddress}:6443/api/v1/namespaces/default/secrets`;
   return testbed.run([

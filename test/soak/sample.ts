@@ -1,8 +1,8 @@
 import type { TestbedNode } from "../testbed/index.ts";
 
-/** What an agent has of its machine. */
+/** The resources that an agent uses on its machine. */
 export interface Sample {
-  /** The process: another one began everything anew. */
+  /** The process id. If it changes, the agent has restarted and all values began again. */
   readonly pid: number;
   /** Megabytes (10^6 bytes). */
   readonly resident: number;
@@ -11,7 +11,9 @@ export interface Sample {
   readonly threads: number;
   /** Kilobytes (10^3 bytes) in /var/lib/khw-agent. */
   readonly stateDisk: number;
-  /** Files in /var/lib/khw-agent, and what writes may have left behind on the way to a controller's files. */
+  /**
+   * Files in /var/lib/khw-agent; `leftovers` counts temporary files of unfinished writes to the controller's files.
+   */
   readonly stateFiles: number;
   readonly leftovers: number;
   /** Seconds of one processor, ended children included. */
@@ -29,7 +31,7 @@ echo "Leftovers: $(find /var/lib/khw-agent /etc/kubernetes /etc/systemd/system /
 echo "Stat: $(sed 's/.*) //' /proc/$pid/stat)"
 echo "Ticks: $(getconf CLK_TCK)"`;
 
-/** @throws Error when the agent does not run. */
+/** @throws Error if the agent does not run */
 export async function sample(node: TestbedNode): Promise<Sample> {
   const shown = await node.must(["sh", "-ec", script]);
   const text = (name: string): string => {
@@ -38,7 +40,7 @@ export async function sample(node: TestbedNode): Promise<Sample> {
     return found;
   };
   const number = (name: string): number => Number.parseInt(text(name), 10);
-  // From the third field on: utime, stime, cutime, cstime are 14 to 17.
+  // The list starts at the third field; utime, stime, cutime, cstime are fields 14 to 17.
   const ticks = text("Stat").split(" ").slice(11, 15).map(Number);
   return {
     pid: number("Pid"),

@@ -1,13 +1,14 @@
 /**
- * A week of an agent's life in fast motion: the real agent on a machine of the testbed checks all its steps 10,000 times (a week
- * has as many minutes) while its components crash 1,000 times, with one client that listens and one that asks and never
- * reads. What may not grow is sampled, and held to its bounds. Takes half an hour or more; writes docs/soak.md.
+ * Runs a week of an agent's life in fast motion. The real agent on a machine of the testbed checks all its steps
+ * 10,000 times; a week has as many minutes. Meanwhile its components crash 1,000 times. One client listens; another
+ * opens streams and never reads. Values that must not grow are sampled and compared with their bounds. Takes half an
+ * hour or more; writes docs/soak.md.
  *
  * usage: soak.ts [--short] [--reconciles N] [--flaps N]
- *   --short    some minutes: 400 checks and 40 crashes; docs/soak.md is left alone, and what grows is told but is no failure,
- *              since so short a life is all warm-up
+ *   --short    some minutes: 400 checks and 40 crashes. docs/soak.md stays unchanged. Growth is reported but is no
+ *              failure, since so short a run is all warm-up.
  *
- * Exit status: 0 when nothing grew beyond its bound.
+ * Exit status: 0 if no value grew beyond its bound.
  */
 import { spawn } from "node:child_process";
 import { join } from "node:path";
@@ -26,9 +27,9 @@ import { sample } from "./sample.ts";
 import { table, type Taken, verdicts } from "./verdict.ts";
 
 const document = join(import.meta.dirname, "../../docs/soak.md");
-/** Every so many crashes one of the scheduler, which takes its time to start; the others are nginx's. */
+/** The scheduler, which starts slowly, crashes once in this many crashes; the others are nginx's. */
 const schedulerEvery = 10;
-/** For one crash to be mended, or one check to be done. */
+/** The limit for one recovery from a crash, or for one check. */
 const patienceMillis = 120_000;
 
 const { values } = parseArgs({
@@ -81,7 +82,10 @@ if (!values.short) {
   else process.exitCode = 1;
 }
 
-/** The agent checks its steps without a pause, and components that crash start again at once, however often. */
+/**
+ * Makes the agent check its steps without a pause, and crashed components start again at once, however often they
+ * crash.
+ */
 async function hasten(node: TestbedNode): Promise<void> {
   const script = `
     printf 'supervision:\\n  reconcileSeconds: 0.05\\n  probeSeconds: 1\\n' >/etc/khw-agent/config.yaml
@@ -94,7 +98,7 @@ async function hasten(node: TestbedNode): Promise<void> {
   await node.must(["sh", "-ec", script]);
 }
 
-/** How often all steps were checked since, by what the agent tells. */
+/** Counts the checks of all steps from now on, as the agent reports them. */
 function counted(watch: Watch): () => number {
   const seen = new Set<number>();
   watch.listen((word) => {
@@ -115,7 +119,7 @@ async function sampling(): Promise<never> {
   }
 }
 
-/** Crashes spread evenly over the checks. */
+/** Spreads the crashes evenly over the checks. */
 async function living(): Promise<void> {
   while (flaps < wanted.flaps || reconciles() < wanted.reconciles) {
     const due = Math.min(wanted.flaps, Math.floor((reconciles() / wanted.reconciles) * wanted.flaps));

@@ -1,14 +1,14 @@
-/** What a soak makes of its samples. */
+/** Verdicts of a soak about its samples. */
 import { growth } from "./fit.ts";
 import type { Sample } from "./sample.ts";
 
-/** A sample, and when it was taken. */
+/** A sample and its time. */
 export interface Taken extends Sample {
   /** Seconds since the beginning. */
   readonly at: number;
 }
 
-/** One line of docs/soak.md. */
+/** A line of docs/soak.md. */
 export interface Verdict {
   readonly what: string;
   readonly unit: string;
@@ -20,26 +20,29 @@ export interface Verdict {
   readonly holds: boolean;
 }
 
-/** What may not grow by more than its bound over the last two thirds of the run, which is noise; with the bound's reason. */
+/**
+ * Values and the bounds of their growth over the last two thirds of the run. Growth within the bound is noise, for
+ * the reason given.
+ */
 const bounds: readonly {
   readonly what: string;
   readonly unit: string;
   readonly key: keyof Sample;
   readonly bound: number;
 }[] = [
-  // What the collector leaves for later comes and goes by some megabytes.
+  // Memory that the garbage collector frees later varies by some megabytes.
   { what: "resident memory", unit: "MB", key: "resident", bound: 4 },
   { what: "memory of its own", unit: "MB", key: "anonymous", bound: 4 },
-  // Probes and files that happen to be open while somebody looks.
+  // Probes and files that are open by chance when the sample is taken.
   { what: "descriptors", unit: "", key: "descriptors", bound: 2 },
   { what: "threads", unit: "", key: "threads", bound: 1 },
-  // The history is written to its bound and then to the same bound again.
+  // The history grows to its bound, and then to the same bound again.
   { what: "/var/lib/khw-agent", unit: "kB", key: "stateDisk", bound: 256 },
   { what: "files in it", unit: "", key: "stateFiles", bound: 1 },
   { what: "temporary files left over", unit: "", key: "leftovers", bound: 1 },
 ];
 
-/** One verdict for each thing that is not to grow. */
+/** Returns a verdict for each value that must not grow. */
 export function verdicts(samples: readonly Taken[]): Verdict[] {
   return bounds.map(({ what, unit, key, bound }) => {
     const values = samples.map((sample) => sample[key]);
@@ -49,7 +52,7 @@ export function verdicts(samples: readonly Taken[]): Verdict[] {
   });
 }
 
-/** The verdicts as Markdown. */
+/** Returns the verdicts as Markdown. */
 export function table(list: readonly Verdict[]): string {
   const show = (value: number, unit: string): string => `${value.toFixed(unit === "" ? 0 : 1)}${unit && ` ${unit}`}`;
   return [

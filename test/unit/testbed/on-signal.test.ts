@@ -6,7 +6,9 @@ import { onSignal } from "../../testbed/on-signal.ts";
 
 const source = join(import.meta.dirname, "../../testbed/on-signal.ts");
 
-/** Runs a program that announces itself and then waits, ends it with a signal, and returns its output and its end. */
+/**
+ * Runs a program that announces itself and then waits. Ends it with a signal, and returns its output and its end.
+ */
 async function ended(body: string, signal: NodeJS.Signals): Promise<{ readonly said: string; readonly by: unknown }> {
   const program = `import { onSignal } from ${JSON.stringify(source)};
     const say = async (text) => void process.stdout.write(text);

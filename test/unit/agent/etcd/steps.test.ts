@@ -183,7 +183,7 @@ t.test("a member whose disk is away is not replaced: its data is on the disk", a
   t.strictSame(os.etcd.changes, [], "the cluster's members are as they were");
   t.strictSame(await readMemberRecord(os.files), remembered);
 
-  // The state of a unit whose condition found nothing in the folder. systemd does not start such a unit when its
+  // The state of a unit whose condition found nothing in the folder. systemd does not start that unit when its
   // condition becomes true.
   await os.systemd.keptDown("etcd.service");
   os.files.mounts.add("/var/lib/etcd");

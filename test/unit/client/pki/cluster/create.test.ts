@@ -317,7 +317,7 @@ t.test("bootstrap makes no second authority for nodes that have a cluster's alre
   await t.rejects(stat(folder), { code: "ENOENT" });
 });
 
-/** Returns a folder in the state that a run leaves if it is killed after it added only these files. */
+/** Returns a folder as left by a run that was killed after it added only these files. */
 async function killed(added: readonly string[], pid: number): Promise<string> {
   const folder = await copy();
   const staging = join(folder, `.new-${pid}-abc`);
@@ -381,9 +381,7 @@ async function fingerprint(folder: string): Promise<Record<string, string>> {
 
 const renewed = ["kubernetes.pem", "kubernetes-key.pem", "admin.pem", "admin-key.pem"];
 
-/**
- * Returns a folder in the state that a run leaves if it is killed after it replaced only these of its four files.
- */
+/** Returns a folder as left by a run that was killed after it replaced only these of its four files. */
 async function killedReplacing(placed: readonly string[]) {
   const folder = await copy();
   const backup = join(folder, "replaced-2026-01-31T12-00-00-000Z");
