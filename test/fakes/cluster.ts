@@ -1,4 +1,7 @@
-/** Controllers and a load balancer in memory: a node is in rotation as long as it is not drained and its API server is well. */
+/**
+ * Simulates controllers and a load balancer in memory. A node serves as long as it is not drained and its API
+ * server is healthy.
+ */
 import type { OpenCluster } from "../../client/cluster/open.ts";
 import { loadConfig } from "../../client/config/load.ts";
 import type { Compute } from "../../client/gce/compute.ts";
@@ -13,22 +16,22 @@ import { unusedEtcd } from "./etcd-calls.ts";
 export interface FakeNode {
   readonly name: string;
   drained: boolean;
-  /** Its API server, and with it nginx's answer. */
+  /** Whether the API server, and so nginx's health check, is healthy. */
   well: boolean;
-  /** Its agent answers. */
+  /** Whether the agent answers. */
   reachable: boolean;
-  /** What the health check says whatever the node answers. */
+  /** A fixed result of the health check, whatever the node answers. */
   stuck?: "HEALTHY" | "UNHEALTHY";
-  /** An operation runs on it: it may not be changed. */
+  /** Whether an operation is running; if so, the node must not be changed. */
   busy: boolean;
-  /** What a restart ends in; without it the API server is well again. */
+  /** The result of a restart; by default the API server is healthy again. */
   restart?: () => Promise<void>;
   plan?: GetPlanResponse;
 }
 
 export interface FakeCluster extends OpenCluster {
   readonly nodes: readonly FakeNode[];
-  /** What was done, in order: "controller-0 drained". */
+  /** The actions taken, in order: "controller-0 drained". */
   readonly log: string[];
 }
 

@@ -3,21 +3,24 @@ import type { NodeDifference, RotationParts } from "../../client/encryption/rota
 import { writingKey } from "../../client/pki/encryption/stage.ts";
 import type { StoredValues } from "../../proto/gen/khw/agent/v1/encryption.ts";
 
-/** The client is killed. */
+/** Simulates that the client is killed. */
 export class Killed extends Error {
   override readonly name = "Killed";
 }
 
-/** API servers, each with its own configuration, over one etcd, which all of them write to and read from all the time. */
+/** Several API servers, each with its own configuration, over one etcd. All of them read and write all the time. */
 export interface EncryptedCluster {
-  /** The file on the workstation. */
+  /** The configuration file on the workstation. */
   file: string;
   readonly nodes: string[];
-  /** How each value is stored: "aescbc key1", or "" for in the clear. */
+  /** The encryption of each stored value: "aescbc key1", or "" for plain text. */
   readonly values: string[];
-  /** Everything that was done, in order. */
+  /** All actions, in order. */
   readonly log: string[];
-  /** What a rotation does to it; killed before its action of that number, where one is given. */
+  /**
+   * Returns the parts of a rotation on this cluster. With `killBefore`, the client is killed before the action of
+   * that index.
+   */
   parts(killBefore?: number): RotationParts;
 }
 
@@ -64,7 +67,7 @@ export function encryptedCluster(file: string, nodeCount = 3): EncryptedCluster 
   return cluster;
 }
 
-/** Each API server stores a value where none is stored so yet, and reads all. */
+/** Each API server stores a value if no value is stored in its form yet, and reads all values. */
 function live({ nodes, values }: EncryptedCluster): void {
   const writers = new Map([...new Set(nodes)].map((text) => [text, parseEncryptionConfig(text)]));
   for (const text of writers.keys()) if (!values.includes(writes(text))) values.push(writes(text));

@@ -4,7 +4,7 @@ const unused = (): never => {
   throw new Error("not asked for");
 };
 
-/** Of a node that nobody asks about etcd. */
+/** The etcd calls of a node whose etcd no test uses. */
 export const unusedEtcd: EtcdCalls = {
   status: unused,
   save: unused,

@@ -6,29 +6,29 @@ export interface FakeMember {
   name: string;
   peerUrl: string;
   learner: boolean;
-  /** It was started once, and told where its clients find it. */
+  /** Whether the member was started once and has published its client URL. */
   started: boolean;
 }
 
-/** An etcd cluster as its API tells of it. */
+/** An etcd cluster as its API reports it. */
 export interface FakeEtcd extends EtcdServers {
   readonly clusterId: string;
   readonly members: FakeMember[];
   /** The addresses whose servers answer. */
   readonly up: Set<string>;
-  /** Without a leader nobody can change the membership. */
+  /** Whether the cluster has a leader. Without a leader the membership cannot change. */
   leader: boolean;
-  /** How often a learner is not in step yet when it is to be promoted. */
+  /** How many promotions fail because the learner is not in sync yet. */
   behind: number;
-  /** Who holds which key. */
+  /** The holder of each key. */
   readonly keys: Map<string, string>;
-  /** What was asked of it that changes it, for example "remove 11". */
+  /** The requested changes, for example "remove 11". */
   readonly changes: string[];
 }
 
 const addressOf = (url: string): string => new URL(url).hostname;
 
-/** A cluster of the lab's controllers whose members have the ids 10, 11, 12. */
+/** Makes a cluster of the lab's controllers. Its members have the ids 10, 11, 12. */
 export function createFakeEtcd(addresses = ["10.240.0.10", "10.240.0.11", "10.240.0.12"]): FakeEtcd {
   const members = addresses.map((address, index) => ({
     id: `1${index}`,

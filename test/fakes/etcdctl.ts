@@ -4,16 +4,16 @@ import { KhwError } from "../../proto/errors.ts";
 import type { FakeFiles } from "./files.ts";
 
 export interface FakeEtcdctl extends Etcdctl {
-  /** What the member holds: a snapshot of it is this text. Its revision is its length. */
+  /** The member's data. A snapshot of the member is this text; the revision is the text's length. */
   content: string;
-  /** What a snapshot's restore makes of its content. */
+  /** Returns the content that a restore makes of a snapshot's content. */
   restoring: (content: string) => string;
-  /** Why a save fails; empty: it does not. */
+  /** The error of a save; empty: the save succeeds. */
   complaint: string;
   readonly calls: readonly string[];
 }
 
-/** Snapshots that are texts: the restored database is the snapshot's text, and a restore fails where there is none. */
+/** Uses texts as snapshots. The restored database is the snapshot's text. A restore without a snapshot fails. */
 export function createFakeEtcdctl(files: FakeFiles): FakeEtcdctl {
   const calls: string[] = [];
   const textOf = (path: string): string => {

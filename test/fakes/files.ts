@@ -15,16 +15,16 @@ interface Entry {
 }
 
 export interface FakeFiles extends Files {
-  /** Puts a file (and its folders) there without leaving a trace in `changes`. */
+  /** Creates a file (and its folders) without an entry in `changes`. */
   put(path: string, content: string | Uint8Array, mode?: number): void;
-  /** Takes a file away without leaving a trace either. */
+  /** Removes a file, also without an entry in `changes`. */
   drop(path: string): void;
   text(path: string): string | undefined;
-  /** What was written, removed, ... since the start, for example "write /etc/hosts". */
+  /** The changes since the start (writes, removals, ...), for example "write /etc/hosts". */
   readonly changes: readonly string[];
-  /** Tells whoever watches this folder that something changed in it; nobody is told of anything without this. */
+  /** Notifies the watchers of this folder of a change. Watchers are never notified without this call. */
   tell(folder: string): void;
-  /** The folders that are being watched. */
+  /** Returns the watched folders. */
   watched(): readonly string[];
   /** Free bytes; settable. */
   free: number;
@@ -32,7 +32,7 @@ export interface FakeFiles extends Files {
   readonly mounts: Set<string>;
 }
 
-/** A file system in memory: paths to entries, where hard links share one entry. */
+/** Makes a file system in memory: a map from paths to entries. Hard links share an entry. */
 export function createFakeFiles(now: () => number): FakeFiles {
   const entries = new Map<string, Entry>();
   const changes: string[] = [];

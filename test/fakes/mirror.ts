@@ -1,4 +1,4 @@
-/** Mirrors of a release, and other servers on loopback, that answer as badly as a test wants them to. */
+/** Mirrors of a release, and other servers on loopback, that misbehave as a test requires. */
 import { createHash, randomBytes } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from "node:http";
@@ -9,19 +9,19 @@ import { join } from "node:path";
 import type { Test } from "tap";
 import { issueFor } from "./tls.ts";
 
-/** What the mirrors have. */
+/** The content of the mirrors' file. */
 export const content = randomBytes(3_000_000);
 export const sha256 = createHash("sha256").update(content).digest("hex");
 export const etag = '"one"';
 
-/** A folder that goes with the test. */
+/** Makes a folder that is deleted when the test ends. */
 export async function temporaryFolder(t: Test): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "khw-downloads-"));
   t.teardown(() => rm(folder, { recursive: true, force: true }));
   return folder;
 }
 
-/** Has a server listen on loopback until the test ends; its port. */
+/** Makes a server listen on loopback until the test ends; returns its port. */
 export async function listening(t: Test, server: Server, address = "127.0.0.1"): Promise<number> {
   server.listen(0, address);
   await new Promise((resolve) => server.once("listening", resolve));
@@ -41,7 +41,7 @@ export interface Mirror {
   readonly requests: IncomingMessage[];
 }
 
-/** A mirror over HTTP that answers its n-th request (from 1) as told. */
+/** Makes a mirror over HTTP. The given function answers each request; n counts the requests from 1. */
 export async function mirror(
   t: Test,
   answer: (request: IncomingMessage, response: ServerResponse, n: number) => void,
@@ -54,12 +54,12 @@ export async function mirror(
   return { url: `http://127.0.0.1:${await listening(t, createServer(handle))}/release`, requests };
 }
 
-/** As a good mirror answers: ranges, validators, lengths. */
+/** Answers like a correct mirror: ranges, validators, lengths. */
 export function good(request: IncomingMessage, response: ServerResponse): void {
   send(content, request, response);
 }
 
-/** A mirror whose file has these bytes. */
+/** Answers like a correct mirror whose file has these bytes. */
 export function send(bytes: Buffer, request: IncomingMessage, response: ServerResponse): void {
   const from = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? "")?.[1] ?? 0);
   const partial = from > 0 && request.headers["if-range"] === etag;
@@ -72,7 +72,7 @@ export function send(bytes: Buffer, request: IncomingMessage, response: ServerRe
   response.end(body);
 }
 
-/** Announces all, sends the first bytes, then does as told. */
+/** Announces the full length, sends the first bytes, then calls `then`. */
 export function begin(response: ServerResponse, bytes: number, then: () => void, headers: object = { etag }): void {
   response.writeHead(200, { "content-length": content.length, ...headers });
   response.write(content.subarray(0, bytes), then);
@@ -82,12 +82,12 @@ export interface TlsMirror extends Mirror {
   readonly caPem: string;
 }
 
-/** A certificate for 127.0.0.1 that is its own CA, and its key. */
+/** Makes a self-signed certificate for 127.0.0.1, which is its own CA, and its key. */
 export async function selfSigned(t: Test): Promise<{ readonly key: string; readonly cert: string }> {
   return issueFor(await temporaryFolder(t), "IP:127.0.0.1");
 }
 
-/** A mirror over TLS 1.2, which is all that some of other people's servers have. */
+/** Makes a mirror over TLS 1.2, the newest version that some third-party servers support. */
 export async function tlsMirror(t: Test, answer: RequestListener): Promise<TlsMirror> {
   const { key, cert } = await selfSigned(t);
   const requests: IncomingMessage[] = [];

@@ -13,12 +13,12 @@ import { createFakeEtcdctl, type FakeEtcdctl } from "./etcdctl.ts";
 import { createFakeFiles, type FakeFiles } from "./files.ts";
 import { createFakeSystemd, type FakeSystemd } from "./systemd.ts";
 
-/** A package as apt would install it. */
+/** A package that apt can install. */
 export interface FakePackage {
   readonly version: string;
-  /** Contents by path. */
+  /** File contents by path. */
   readonly files?: Readonly<Record<string, string>>;
-  /** Units that the installation enables and starts, as Debian's packages do. */
+  /** The units that the installation enables and starts, as Debian's packages do. */
   readonly units?: readonly string[];
 }
 
@@ -28,32 +28,34 @@ export interface FakeOs extends Os {
   readonly clock: FakeClock;
   readonly etcd: FakeEtcd;
   readonly etcdctl: FakeEtcdctl;
-  /** What apt can install, by name. */
+  /** The packages that apt can install, by name. */
   readonly repository: Map<string, FakePackage>;
-  /** What `nginx -t` complains about; empty: nothing. */
+  /** The error of `nginx -t`; empty: no error. */
   nginxComplaint: string;
-  /** Contents of the mirrors' files, by path below a mirror. */
+  /** The contents of the mirrors' files, by path below a mirror. */
   readonly mirror: Map<string, string | Uint8Array>;
-  /** Answers by URL; a URL that is not here refuses the connection. */
+  /** Answers by URL. For any other URL the connection is refused. */
   readonly answers: Map<string, ProbeResult>;
-  /** Lines of the journal, by unit. */
+  /** Journal lines, by unit. */
   readonly journal: Map<string, readonly LogEntry[]>;
-  /** Processes by the port that they listen on. */
+  /** Listening processes, by port. */
   readonly listeners: Map<number, { readonly pid: number; readonly name: string }>;
-  /** How many connections wait to be accepted, by port; nobody listens at the others. */
+  /** The number of connections waiting to be accepted, by port. Other ports have no listener. */
   readonly queues: Map<number, number>;
-  /** The agent's own condition. */
+  /** The facts about the agent itself. */
   self: SelfFacts;
-  /** How long small writes take, in milliseconds. */
+  /** The durations of small writes, in milliseconds. */
   writes: number[];
-  /** How far hosts are, in milliseconds; undefined: they do not answer. Others are 1 ms away. */
+  /**
+   * The network latency of hosts in milliseconds; undefined: the host does not answer. All other hosts have 1 ms.
+   */
   readonly distant: Map<string, number | undefined>;
-  /** All that changed the machine, in the order of each part. */
+  /** Returns all changes of the machine, in order within each part. */
   changes(): readonly string[];
 }
 
 export interface FakeClock extends Clock {
-  /** Lets time pass. */
+  /** Advances the time. */
   advance(millis: number): void;
 }
 
@@ -77,7 +79,7 @@ export const fakeIdentity: Identity = {
   project: "khw-testbed",
 };
 
-/** A machine in memory: what steps change on it can be looked at, and what they see can be set. */
+/** Makes a machine in memory. Tests can inspect the changes that steps make, and set the state that steps see. */
 export function createFakeOs(options: { readonly identity?: Identity } = {}): FakeOs {
   const clock = createFakeClock();
   const files = createFakeFiles(() => clock.now());
@@ -170,12 +172,12 @@ function mirrored(os: FakeOs, path: string): string | Uint8Array {
   return content;
 }
 
-/** A clock on which a delay passes at once. */
+/** Makes a clock on which every delay passes at once. */
 export function createFakeClock(start = Date.UTC(2024, 0, 1)): FakeClock {
   let time = start;
   return {
     now: () => time,
-    // Time that is let pass, passes on both; a test that sets the clock replaces `now`.
+    // `advance` moves both clocks; a test that sets the clock replaces `now`.
     monotonic: () => time,
     advance: (millis) => {
       time += millis;

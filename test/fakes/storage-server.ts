@@ -3,24 +3,27 @@ import { once } from "node:events";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { portOf } from "../fixtures/port-of.ts";
 
-/** Cloud Storage as its JSON API documents resumable uploads: sessions, parts, what has arrived, preconditions; over real HTTP. */
+/**
+ * Simulates Cloud Storage with resumable uploads as its JSON API documents them: sessions, parts, received ranges,
+ * preconditions; over real HTTP.
+ */
 export interface StorageServer extends AsyncDisposable {
   readonly url: string;
-  /** Contents by "bucket/name". */
+  /** Object contents by "bucket/name". */
   readonly objects: Map<string, Buffer>;
-  /** Requests, as "PUT bytes 0-8388607/9000000". */
+  /** The requests, as "PUT bytes 0-8388607/9000000". */
   readonly log: string[];
   readonly token: string;
   readonly faults: {
-    /** The connection is cut after so many bytes of the next part, which are kept. */
+    /** Cuts the connection after this many bytes of the next part; the server keeps these bytes. */
     cutAfter?: number | undefined;
-    /** Parts are never taken: the connection is cut at once. */
+    /** Whether the server accepts no parts and cuts the connection at once. */
     dead: boolean;
-    /** Every request is refused with this status. */
+    /** Refuses every request with this status. */
     refuse?: number | undefined;
-    /** Where uploads are sent instead, for example "http://192.0.2.1/session". */
+    /** The redirect target of uploads, for example "http://192.0.2.1/session". */
     elsewhere?: string;
-    /** What arrives is another than what was sent. */
+    /** Whether the received bytes differ from the sent bytes. */
     corrupt: boolean;
   };
 }

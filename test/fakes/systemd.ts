@@ -7,25 +7,25 @@ import type { FakeFiles } from "./files.ts";
 
 interface Unit {
   status: UnitStatus;
-  /** Its file as it was when systemd last loaded it. */
+  /** The unit file's content when systemd last loaded it. */
   loaded: string;
 }
 
 export interface FakeSystemd extends Systemd {
-  /** Units whose start fails, with systemd's word for why ("exit-code"). */
+  /** The units whose start fails, with systemd's result word ("exit-code"). */
   readonly failing: Map<string, string>;
   readonly journals: Map<string, string[]>;
-  /** How units' last processes ended, in systemd's words. */
+  /** How the units' last processes ended, in systemd's words. */
   readonly endings: Map<string, string[]>;
-  /** Drop-ins of units outside of /etc/systemd/system. */
+  /** The units' drop-ins outside of /etc/systemd/system. */
   readonly elsewhere: Map<string, string[]>;
-  /** What was asked of it since the start, for example "restart nginx.service". */
+  /** The requests since the start, for example "restart nginx.service". */
   readonly changes: readonly string[];
-  /** Lets a running service end by itself, for good or until systemd starts it again. */
+  /** Ends a running service without a request: for good, or until systemd starts it again. */
   crash(name: string, result: string, subState?: "failed" | "auto-restart"): void;
-  /** A start was asked for, and a condition of the unit was not met. */
+  /** Simulates a requested start that fails because a condition of the unit is not met. */
   keptDown(name: string): Promise<void>;
-  /** systemd starts a service again that ended by itself. */
+  /** Simulates that systemd restarts a service that ended by itself. */
   autoRestart(name: string): Promise<void>;
 }
 
@@ -46,9 +46,9 @@ const none: UnitStatus = {
 };
 
 /**
- * A service manager over fake files: units are loaded from their files at a reload, a start gives a process with the
- * loaded file's (and drop-ins') environment and the inode that ExecStart's program has at that moment, and first writes down
- * the files that it finds where its drop-in says so.
+ * Makes a service manager over fake files. A reload loads units from their files. A start makes a process with the
+ * environment of the loaded file and its drop-ins. The process has the inode that ExecStart's program has at that
+ * moment. If a drop-in says so, the start first records the digests of the files that exist.
  */
 export function createFakeSystemd(files: FakeFiles, now: () => number): FakeSystemd {
   const units = new Map<string, Unit>();
@@ -213,7 +213,7 @@ function pick({ activeState, subState }: UnitStatus): Omit<UnitChange, "name"> {
   return { activeState, subState };
 }
 
-/** What a drop-in has a service write down before each start. */
+/** The line of a drop-in that makes a service record files' digests before each start. */
 const startRecord = /^ExecStartPre=.*sha256sum (.+) >(\S+)/m;
 
 async function writeRecord(unit: string, files: FakeFiles): Promise<void> {
@@ -224,7 +224,10 @@ async function writeRecord(unit: string, files: FakeFiles): Promise<void> {
   files.put(record, found.map((line) => `${line.join("  ")}\n`).join(""), 0o600);
 }
 
-/** The process that a unit file's ExecStart and Environment lines make; its flags are read as far as they hold no blanks or escapes. */
+/**
+ * Returns the process that a unit file's ExecStart and Environment lines make. Only flags without blanks and
+ * escapes are read.
+ */
 async function processOf(unit: string, files: FakeFiles): Promise<RunningProcess> {
   const argv = (/^ExecStart=(.+)/m.exec(unit.replaceAll("\\\n", " "))?.[1] ?? "").replaceAll("'", "").split(/\s+/);
   const [program = ""] = argv;

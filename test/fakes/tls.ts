@@ -10,7 +10,10 @@ export interface ServerIdentity {
   readonly file: string;
 }
 
-/** A self-signed certificate for the subject alternative names ("DNS:...", "IP:..."), with its key, in the folder. */
+/**
+ * Makes a self-signed certificate for the subject alternative names ("DNS:...", "IP:..."), with its key, in the
+ * folder.
+ */
 export async function issueFor(folder: string, names: string): Promise<ServerIdentity> {
   const [keyFile, file] = [join(folder, "key.pem"), join(folder, "cert.pem")];
   const kind = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"];

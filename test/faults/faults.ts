@@ -1,17 +1,17 @@
-/** What may befall a controller, each as a command that does it: the rows of docs/faults.md. */
+/** The faults of a controller, each as a command that causes it. They are the rows of docs/faults.md. */
 import { components, programs } from "../../proto/components.ts";
 
-/** One fault. */
+/** A fault, and how it is caused. */
 export interface Fault {
-  /** For people, in Markdown; the same for every node. */
+  /** The display name in Markdown; the same for every node. */
   readonly name: string;
-  /** Shell that readies the machine, before the clock starts. */
+  /** Shell commands that prepare the machine, before the clock starts. */
   readonly prepare?: string;
-  /** Shell that does it, as root of the machine. */
+  /** Shell commands that cause the fault, as root on the machine. */
   readonly strike: string;
-  /** Components and steps: a status or a history that names one of them has seen the fault. */
+  /** Components and steps. A status or event that names one of them counts as detection. */
   readonly about: readonly string[];
-  /** It harms more than its own node, so nothing else may be broken meanwhile. */
+  /** The fault affects more than its own node, so no other fault may be active meanwhile. */
   readonly alone?: true;
 }
 
@@ -19,7 +19,7 @@ const units = [...components, "nginx", "etcd"];
 const secrets = ["ca-key.pem", "kubernetes-key.pem", "service-account-key.pem", "encryption-config.yaml"];
 const site = "kubernetes.default.svc.cluster.local";
 
-/** All of them, in the order of the table. */
+/** All faults, in the order of the table. */
 export const faults: readonly Fault[] = [
   ...units.map((unit) =>
     process(unit, {
@@ -35,7 +35,7 @@ export const faults: readonly Fault[] = [
       strike: "kill -STOP $pids",
     }),
   ),
-  // An etcd that somebody stopped is left to them: khw did not make it.
+  // khw did not install this etcd, so khw does not start it again after a `systemctl stop`.
   ...[...components, "nginx"].map((unit) =>
     process(unit, { name: `\`systemctl stop\` of ${unit}`, strike: `systemctl stop ${unit}` }),
   ),
@@ -64,7 +64,7 @@ export const faults: readonly Fault[] = [
     strike: `rm /usr/local/bin/${program}`,
     about: [`binary/${program}`, `service/${program}`],
   })),
-  // A program that runs cannot be written to (ETXTBSY): what breaks off in the middle, a copy, stands under its name.
+  // A running program cannot be written to (ETXTBSY). So a truncated copy replaces the program under the same name.
   ...programs.map((program) => ({
     name: `${program} replaced by the first half of itself, in both its places`,
     prepare: `half() { head -c 20000000 "$1" >"$1.half"; chmod 755 "$1.half"; }
@@ -102,6 +102,6 @@ export const faults: readonly Fault[] = [
 ];
 
 function process(unit: string, { name, prepare = "", strike }: Pick<Fault, "name" | "prepare" | "strike">): Fault {
-  // Two of three members of etcd away at once are no fault of one node any more.
+  // If two of three etcd members are down at once, the fault is no longer limited to a node.
   return { name, prepare, strike, about: [unit, `service/${unit}`], ...(unit === "etcd" && { alone: true }) };
 }

@@ -1,4 +1,4 @@
-/** One fault on one node: done, seen, mended; by the clock that all machines of a testbed share. */
+/** Measures a fault on a node: caused, detected, repaired. All machines of a testbed share a clock. */
 import { setTimeout as delay } from "node:timers/promises";
 
 import type { TestbedNode } from "../testbed/index.ts";
@@ -6,13 +6,13 @@ import type { Fault } from "./faults.ts";
 import { ailments, type View, type Watch, type Word } from "./watch.ts";
 import { wellByItself } from "./well.ts";
 
-/** Milliseconds from the fault on. */
+/** Durations in milliseconds since the fault. */
 export interface Mended {
   readonly fault: string;
   readonly node: string;
-  /** Until a client outside heard a status or a history event that names what was broken. */
+  /** Until an external client received a status or event that names the broken part. */
   readonly seen: number;
-  /** Until all was well: by the agent's word, and by what the machine shows without it. */
+  /** Until everything was healthy, both in the agent's status and on the machine itself. */
   readonly healthy: number;
 }
 
@@ -26,14 +26,14 @@ export type Outcome = Mended | NotMended;
 
 export interface MeasureOptions {
   readonly watch: Watch;
-  /** For all of it: seen and mended. */
+  /** The deadline for detection and repair together. */
   readonly deadlineMillis: number;
 }
 
-/** Between two looks at a machine that is not well yet, where its agent has nothing new to say. */
+/** The delay between two checks of an unhealthy machine whose agent sends no news. */
 const lookAgainMillis = 500;
 
-/** Breaks the node and measures; what is not mended is an outcome, too. */
+/** Breaks the node and measures. A fault that is not repaired is an outcome, too. */
 export async function measure(fault: Fault, node: TestbedNode, options: MeasureOptions): Promise<Outcome> {
   const { watch, deadlineMillis } = options;
   const of = { fault: fault.name, node: node.name };
@@ -59,13 +59,13 @@ export async function measure(fault: Fault, node: TestbedNode, options: MeasureO
   }
 }
 
-/** Answers when all is well with all of the nodes. @throws Error with what is not, after so many milliseconds. */
+/** Resolves when all nodes are healthy. @throws Error with the problems, after this many milliseconds. */
 export async function allWell(nodes: readonly TestbedNode[], watch: Watch, millis: number): Promise<void> {
   const signal = AbortSignal.timeout(millis);
   await Promise.all(nodes.map((node) => untilWell(node, watch, signal)));
 }
 
-/** Answers when all is well with the node, by every account. @throws Error with what is not, when the signal aborts. */
+/** Resolves when the node is healthy by every source. @throws Error with the problems, when the signal aborts. */
 export async function untilWell(node: TestbedNode, watch: Watch, signal: AbortSignal): Promise<number> {
   let last = "nothing was seen yet";
   while (!signal.aborted) {
@@ -93,13 +93,13 @@ export async function untilWell(node: TestbedNode, watch: Watch, signal: AbortSi
   throw new Error(`not well in time: ${last}`);
 }
 
-/** When the machine began to do it: the machines' clock is this one's. */
+/** Causes the fault and returns its start time. The machines' clock is the host's clock. */
 async function strike({ prepare = "", strike: doing }: Fault, node: TestbedNode): Promise<number> {
   const [at] = (await node.must(["bash", "-ec", `${prepare}\ndate +%s%3N\n${doing}`])).split("\n");
   return Number(at);
 }
 
-/** Whether a word tells of the fault: a component that is not as it was, a step that differs, an event about either. */
+/** Whether a message reports the fault: a component that changed, a step that differs, or an event about either. */
 function names(word: Word, { about }: Fault, before: View): boolean {
   switch (word.kind) {
     case "lost":

@@ -1,6 +1,6 @@
 /**
- * Listens to agents, in a process of its own on the testbed's network, and passes on what they say with the time at which it
- * came. Started by watch.ts, which is told over the process's channel.
+ * Listens to agents and forwards their messages with the time of arrival. Runs in a separate process on the
+ * testbed's network. watch.ts starts this program and controls it over the process's IPC channel.
  *
  * usage: observer.ts FOLDER NAME=HOST...     FOLDER: where the management identity is
  */
@@ -11,26 +11,26 @@ import { readManagementIdentity } from "../../client/cluster/channel.ts";
 import { type AgentNode, connectNode } from "../../client/cluster/agent-client.ts";
 import type { GetPlanResponse, HistoryEvent, WatchStatusResponse } from "../../proto/gen/khw/agent/v1/agent.ts";
 
-/** What the observer says. Times are in milliseconds since the epoch. */
+/** The observer's messages. Times are in milliseconds since the epoch. */
 export type Heard =
   | { readonly kind: "status"; readonly node: string; readonly at: number; readonly message: WatchStatusResponse }
   | { readonly kind: "event"; readonly node: string; readonly at: number; readonly event: HistoryEvent }
   | { readonly kind: "lost"; readonly node: string; readonly at: number; readonly reason: string }
   | { readonly kind: "answer"; readonly id: number; readonly answer: Answer | { readonly error: string } };
 
-/** What the observer is asked. */
+/** A question to the observer. */
 export interface Question {
   readonly id: number;
   readonly node: string;
 }
 
-/** What differs on the node now, and all that its agent remembers. */
+/** The differences on the node now, and its agent's whole history. */
 export interface Answer {
   readonly plan: GetPlanResponse;
   readonly history: readonly HistoryEvent[];
 }
 
-/** Between two tries to reach an agent that went away. */
+/** The delay between two attempts to reach a lost agent. */
 const againMillis = 200;
 
 const [folder = "", ...places] = process.argv.slice(2);
@@ -55,14 +55,15 @@ process.once("disconnect", () => {
 const since = Date.now();
 await Promise.all([...nodes.values()].flatMap((node) => [forEver(node, status), forEver(node, history())]));
 
-/** Listens anew whenever an agent goes away, until the process ends. */
+/** Listens again each time an agent is lost, until the process ends. */
 async function forEver(node: AgentNode, listen: (node: AgentNode) => Promise<void>): Promise<void> {
   while (!ending.signal.aborted) {
     const reason = await listen(node).then(
       () => "the agent ended the stream",
       (error: unknown) => String(error),
     );
-    // Both streams are lost together, and only the status is told again in full: so its word is the last one.
+    // Both streams are lost together, but only the status stream starts again with a full status. So only the
+    // status stream reports the loss.
     if (listen === status) tell({ kind: "lost", node: node.address.name, at: Date.now(), reason });
     await delay(againMillis);
   }
@@ -74,7 +75,7 @@ async function status(node: AgentNode): Promise<void> {
   }
 }
 
-/** Each event once, whatever is heard again after the agent went away. */
+/** Reports each event once, even if the agent repeats events after a reconnect. */
 function history(): (node: AgentNode) => Promise<void> {
   let last = 0;
   return async (node) => {

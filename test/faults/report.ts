@@ -1,10 +1,10 @@
-/** docs/faults.md's table. */
+/** Writes docs/faults.md's table. */
 import { readFile, writeFile } from "node:fs/promises";
 
 import { median } from "../bench/time.ts";
 import type { Mended } from "./measure.ts";
 
-/** The table, in the order of the faults. */
+/** Returns the table, in the order of the faults. */
 export function table(faults: readonly string[], outcomes: readonly Mended[]): string {
   const rows = faults.flatMap((fault) => {
     const of = outcomes.filter((outcome) => outcome.fault === fault);
@@ -32,7 +32,7 @@ function seconds(millis: number): string {
   return millis < 1000 ? `${millis.toFixed(0)} ms` : `${(millis / 1000).toFixed(1)} s`;
 }
 
-/** Puts the text between the document's markers, in place of what stands there. @throws Error where there are none. */
+/** Replaces the text between the document's markers. @throws Error if the document has no markers. */
 export async function replaceGenerated(document: string, text: string): Promise<void> {
   const [begin, end] = ["<!-- generated: begin -->\n", "<!-- generated: end -->\n"];
   const standing = await readFile(document, "utf8");

@@ -1,7 +1,8 @@
 /**
- * What clients of the load balancer meet while API servers restart one after the other, by `restart` and by a roll-out, and when one is lost: prints the figures.
+ * Prints the failures that clients of the load balancer see while API servers restart one after the other (by
+ * `restart` and by a rolling update), and after one is lost.
  *
- * usage: serving.ts (after npm run build and npm run deb)
+ * usage: serving.ts     (after npm run build and npm run deb)
  */
 import { openScene } from "../fixtures/faults.ts";
 import { loseApiServer, startLoad, tell } from "../fixtures/serving.ts";

@@ -1,12 +1,12 @@
 /**
- * Breaks a control plane of a testbed in every way of faults.ts, on every node, and measures how long until somebody outside
- * knows and until all is well again; writes docs/faults.md's table. Takes about a quarter of an hour.
+ * Causes every fault of faults.ts on every node of a testbed's control plane. Measures the time until an external client
+ * detects the fault and until everything is healthy again. Writes docs/faults.md's table. Takes about 15 minutes.
  *
  * usage: table.ts [--nodes N] [--only PATTERN] [--deadline SECONDS]
- *   --only      just the faults whose name fits; the table is printed, and docs/faults.md left alone
- *   --deadline  for each fault, from the fault to health; 180 without it
+ *   --only      only the faults whose name matches; prints the table and leaves docs/faults.md alone
+ *   --deadline  for each fault, from the fault to health; 180 by default
  *
- * Exit status: 0 when every fault was seen and mended in time; else 1, and nothing is written.
+ * Exit status: 0 when every fault was detected and repaired in time; else 1, and nothing is written.
  */
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -20,7 +20,7 @@ import { replaceGenerated, table } from "./report.ts";
 import { watchNodes } from "./watch.ts";
 
 const document = join(import.meta.dirname, "../../docs/faults.md");
-/** For a control plane to settle before something is broken. */
+/** The time limit for a control plane to become healthy before a fault. */
 const settleMillis = 240_000;
 
 const { values } = parseArgs({
@@ -45,7 +45,7 @@ const options: MeasureOptions = { watch, deadlineMillis: Number(values.deadline)
 const outcomes: Outcome[] = [];
 const [alone, independent] = [chosen.filter((fault) => fault.alone), chosen.filter((fault) => !fault.alone)];
 await settled();
-// Each node begins elsewhere in the list, so that hardly ever the same is broken on two.
+// Each node begins at a different place in the list, so that two nodes rarely have the same fault at once.
 await Promise.all(testbed.nodes.map((node, index) => inTurn(rotated(independent, index), node)));
 for (const fault of alone) {
   for (const node of testbed.nodes) {
@@ -69,7 +69,7 @@ if (mended.length < outcomes.length || mended.length < chosen.length * testbed.n
   await replaceGenerated(document, figures);
 }
 
-/** One fault after the other, each on a node that is well; a node that stays broken ends its turn. */
+/** Causes one fault after the other, each on a healthy node. A node that stays broken ends its series. */
 async function inTurn(list: readonly Fault[], node: TestbedNode): Promise<void> {
   for (const fault of list) {
     try {
@@ -84,8 +84,9 @@ async function inTurn(list: readonly Fault[], node: TestbedNode): Promise<void> 
 }
 
 /**
- * Each fault meets an agent that has mended nothing yet: what is broken again and again is mended ever less often, and the list
- * breaks the same thing in several ways. The control plane is not touched.
+ * Restarts the agent before each fault, so that the agent has no repairs behind it. Repairs of the same part become
+ * less and less frequent, and the list breaks the same part in several ways. The restart does not touch the control
+ * plane.
  */
 async function afresh(node: TestbedNode): Promise<void> {
   const lost = watch.until(

@@ -1,4 +1,4 @@
-/** What the agents of a testbed say, as a client outside of the machines hears it. */
+/** Collects the messages of a testbed's agents, as a client outside of the machines receives them. */
 import { spawn } from "node:child_process";
 import { join } from "node:path";
 
@@ -9,27 +9,30 @@ import { namespaceOf, namespacePath } from "../testbed/layout.ts";
 import type { Workstation } from "../testbed/workstation.ts";
 import type { Answer, Heard, Question } from "./observer.ts";
 
-/** A node as its agent last told. */
+/** A node's state in its agent's last report. */
 export interface View {
   readonly components: ReadonlyMap<string, Component>;
   readonly drift: DriftStatus | undefined;
-  /** When it last changed, in milliseconds since the epoch. */
+  /** The time of the last change, in milliseconds since the epoch. */
   readonly at: number;
-  /** Why the agent is not heard; absent while it is. */
+  /** Why the agent is unreachable; absent while the agent is reachable. */
   readonly lost?: string;
 }
 
-/** What an agent says, as it says it. */
+/** A message from an agent. */
 export type Word = Exclude<Heard, { kind: "answer" }>;
 
-/** Ears on every node's agent. */
+/** Listens to every node's agent. */
 export interface Watch extends AsyncDisposable {
   view(node: string): View;
-  /** Hears each word until the returned function is called. */
+  /** Calls the listener for each message, until the returned function is called. */
   listen(listener: (word: Word) => void): () => void;
-  /** Resolves with what `find` makes of a word or of the views as they stand, as soon as it is not undefined. */
+  /**
+   * Calls `find` with the current views and with every message. Resolves with the first result that is not
+   * undefined.
+   */
   until<T>(find: (word: Word | undefined) => T | undefined, signal: AbortSignal): Promise<T>;
-  /** What a node's agent answers when it is asked now; throws when it does not. */
+  /** Asks a node's agent now and returns its answer; throws if the agent does not answer. */
   ask(node: string): Promise<Answer>;
 }
 
@@ -43,7 +46,7 @@ export function watchNodes(testbed: Testbed, { folder }: Workstation): Watch {
   const argv = [
     `--net=${namespacePath(namespaceOf(testbed.id))}`,
     "--",
-    // The test runner gives what it spawns options of its own.
+    // The test runner sets NODE_OPTIONS for every process that a test spawns.
     "env",
     "--unset=NODE_OPTIONS",
     process.execPath,
@@ -122,7 +125,7 @@ function look(view: View, word: Word): View {
   }
 }
 
-/** What is not well about a node, in words; empty when all is well. */
+/** Returns the problems of a node, in words; empty if the node is healthy. */
 export function ailments({ components, drift, lost }: View): string[] {
   if (lost !== undefined) return [`the agent is not heard: ${lost}`];
   if (components.size === 0) return ["the agent tells of no component"];
