@@ -1,21 +1,24 @@
-/** What the agent costs its machine. */
+/** Measures the resources that the agent uses on its machine. */
 import { setTimeout as delay } from "node:timers/promises";
 
 import type { TestbedNode } from "../testbed/index.ts";
 import { median } from "./time.ts";
 
-/** What a process has of its machine: megabytes (10^6 bytes), and seconds of one processor, ended children included. */
+/** A process's resource usage: megabytes (10^6 bytes), and seconds of one processor, including ended children. */
 interface Usage {
   readonly resident: number;
   readonly anonymous: number;
   readonly cpuSeconds: number;
 }
 
-/** An agent that nobody asks anything of. */
+/** The usage of an idle agent without callers. */
 export interface Idle {
   /** Megabytes (10^6 bytes). */
   readonly resident: number;
-  /** What of that is the process's own: the rest is pages of its program, which the kernel can drop at any time. */
+  /**
+   * The part that belongs to the process itself. The rest is pages of its program, which the kernel can drop at any
+   * time.
+   */
   readonly anonymous: number;
   /** Percent of one processor. */
   readonly cpu: number;
@@ -23,7 +26,7 @@ export interface Idle {
 
 const idleMs = 60_000;
 
-/** Watches the agents for a minute; medians over the nodes. */
+/** Watches the agents for a minute; returns medians over the nodes. */
 export async function measureIdle(nodes: readonly TestbedNode[]): Promise<Idle> {
   const before = await Promise.all(nodes.map(usage));
   await delay(idleMs);
@@ -37,7 +40,10 @@ export async function measureIdle(nodes: readonly TestbedNode[]): Promise<Idle> 
   };
 }
 
-/** Seconds from systemd's start of the process to the agent's READY, as systemd has them; five starts, one after the other. */
+/**
+ * Returns the seconds from systemd's start of the process to the agent's READY, as systemd records them. Measures
+ * five starts in sequence.
+ */
 export async function measureStart(node: TestbedNode): Promise<readonly number[]> {
   const seconds: number[] = [];
   for (let start = 0; start < 5; start++) {
@@ -57,7 +63,8 @@ async function usage(node: TestbedNode): Promise<Usage> {
   const script = 'cd "/proc/$(systemctl show -P MainPID khw-agent)" && cat status stat && getconf CLK_TCK';
   const shown = await node.must(["sh", "-ec", script]);
   const [stat = "", ticks = ""] = shown.trimEnd().split("\n").slice(-2);
-  // From the third field on, as the second, the name in brackets, may hold anything: utime, stime, cutime, cstime are 14 to 17.
+  // Parses from the third field on, because the second, the name in brackets, may contain any character. utime,
+  // stime, cutime and cstime are fields 14 to 17.
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   const cpu = fields.slice(11, 15).reduce((sum, field) => sum + Number(field), 0);
   return {

@@ -23,7 +23,7 @@ import { attacks, type Target } from "./attacks.ts";
 
 const port = 7443;
 const unit = "khw-agent.service";
-/** Beside an attack, and once without one. */
+/** The duration of a measurement, during each attack and once without an attack. */
 const seconds = 30;
 
 interface Machine {
@@ -44,7 +44,7 @@ async function usageOf(pid: number): Promise<{ readonly resident: number; readon
   return { resident: Math.round((kibibytes * 1024) / 1e6), descriptors: descriptors.length };
 }
 
-/** Calls `status` again and again for the given time. */
+/** Calls `status` repeatedly for the given time. */
 async function measure(name: string, { pid, group, status }: Machine): Promise<void> {
   const end = performance.now() + seconds * 1000;
   const before = await usageOf(pid);
@@ -98,13 +98,13 @@ async function attackOne(name: string, machine: Machine): Promise<void> {
   await once(child, "exit");
 }
 
-/** Attacks from a process of its own until it is killed. Prints a line when the attack has begun. */
+/** Attacks from a separate process until it is killed. Prints a line when the attack has started. */
 async function strike(name: string, { host = "", name: node = "" }: Partial<Target>): Promise<void> {
   const attack = attacks.find((each) => each.name === name);
   if (attack === undefined) throw new Error(`there is no attack ${name}`);
   process.stdout.write("begun\n");
   const held: Socket[] = [];
-  // The strangers come again for as long as the measurement lasts.
+  // Repeats the attack for the whole measurement.
   for (;;) {
     await attack.run({ host, name: node, port, viewer: { certificate: "", key: "" } }, held);
     for (const socket of held.splice(0)) socket.destroy();

@@ -1,5 +1,5 @@
 /**
- * Attacks a bundled agent on loopback and prints what it cost the agent and an honest caller, as a table for docs/decisions.
+ * Attacks a bundled agent on loopback. Prints the cost for the agent and for an honest caller, as a table for docs/decisions.
  *
  * usage: node test/bench/attack.ts [FOLDER]     FOLDER: where main.mjs of the agent is; default build/agent
  */
@@ -38,7 +38,7 @@ async function usageOf(pid: number): Promise<Usage> {
   };
 }
 
-/** Waits until the agent has worked off what it was sent. */
+/** Waits until the agent has processed all that it received. */
 async function whenIdle(pid: number): Promise<Usage> {
   let before = await usageOf(pid);
   for (let look = 0; look < 60; look++) {
@@ -129,7 +129,7 @@ async function startAgent(
   const machine = { name, internalIp: "192.0.2.7" };
   const listening = { listen: { host: "127.0.0.1", port }, identity: paths, machine, metricsPort: 0 };
   await writeFile(config, JSON.stringify({ ...listening, stateFolder: join(folder, "state") }));
-  // As the unit starts it.
+  // The flags of the agent's unit.
   const flags = ["--max-semi-space-size=1", "--no-maglev", "--no-opt", "--optimize-for-size"];
   const child = spawn(process.execPath, [...flags, program, "--config", config], {
     env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", MALLOC_ARENA_MAX: "1", MALLOC_TRIM_THRESHOLD_: "131072" },

@@ -1,4 +1,4 @@
-/** Attacks on an agent by clients that keep no rule. */
+/** Attacks on an agent by clients that violate the protocol. */
 import { once } from "node:events";
 import { connect as connectTcp, type Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
@@ -19,7 +19,7 @@ export interface Attack {
   run(target: Target, held: Socket[]): Promise<void>;
 }
 
-// HTTP/2 by hand: an attacker's client reads nothing and keeps no rule.
+// Handwritten HTTP/2: an attacker's client reads nothing and violates the protocol.
 const preface = Buffer.concat([Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), frame(4, 0, 0)]);
 const literal = (key: string, value: string): Buffer =>
   Buffer.concat([Buffer.from([0, key.length]), Buffer.from(key), Buffer.from([value.length]), Buffer.from(value)]);
@@ -35,7 +35,7 @@ function frame(type: number, flags: number, stream: number, payload: Buffer = Bu
 interface Calls {
   readonly method: string;
   readonly count: number;
-  /** Each call is reset at once. */
+  /** Whether each call is reset at once. */
   readonly reset?: boolean;
 }
 
@@ -52,7 +52,7 @@ function calls({ name }: Target, { method, count, reset = false }: Calls): Buffe
   );
 }
 
-/** Connects and never reads; resolves when the handshake is over, or refused, or two seconds have passed. */
+/** Connects and never reads. Resolves when the handshake has completed or failed, or after two seconds. */
 async function dial({ host, name, port }: Target, held: Socket[], identity?: Identity): Promise<Socket> {
   const tls = { rejectUnauthorized: false, ALPNProtocols: ["h2"], servername: name };
   const key = identity === undefined ? {} : { cert: identity.certificate, key: identity.key };

@@ -1,7 +1,8 @@
 /**
- * Measures khw beside lab 08's own commands, on testbeds of this machine, and prints the result as Markdown. Takes some minutes.
+ * Measures khw in comparison with lab 08's own commands, on testbeds of this host, and prints the result as
+ * Markdown. Takes some minutes.
  *
- * usage: bench.ts [--runs N]     how many bootstraps of each side, alternating; 3 without it
+ * usage: bench.ts [--runs N]     number of bootstraps of each side, alternating; 3 by default
  */
 import { existsSync } from "node:fs";
 import { stat } from "node:fs/promises";
@@ -44,7 +45,7 @@ process.stdout.write(`${before} before, ${runs} bootstraps of each side, alterna
 process.stdout.write(table([...bootstraps(), ...alone, await packageRow()]));
 if (lab.length === 0) process.stdout.write("\nThere is no gcloud here, so the lab's own commands were left out.\n");
 
-/** What a control plane that stands costs. */
+/** Measures the resource usage of a running control plane. */
 async function standing(testbed: Testbed, workstation: Workstation): Promise<Row[]> {
   tell("the agents, idle for a minute");
   const idle = await measureIdle(testbed.nodes);

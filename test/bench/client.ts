@@ -1,4 +1,4 @@
-/** How long khw-client takes for little, beside Node itself. */
+/** Measures the duration of khw-client's short commands, in comparison with Node itself. */
 import type { Testbed } from "../testbed/index.ts";
 import { clientProgram } from "../testbed/workstation.ts";
 import type { Workstation } from "../testbed/workstation.ts";
@@ -15,7 +15,7 @@ export interface ClientTimes {
   readonly status: number;
 }
 
-/** Runs the three in turn, so that what else the machine does falls on all of them. */
+/** Runs the three commands alternately, so that other load on the host affects all of them. */
 export async function measureClient(testbed: Testbed, { folder }: Workstation): Promise<ClientTimes> {
   const commands = {
     node: [process.execPath, "-e", "0"],

@@ -1,27 +1,30 @@
-/** khw's way to the control plane. */
+/** Bootstraps the control plane with khw. */
 import type { Testbed } from "../testbed/index.ts";
 import { agentPackage, installAgents, makeWorkstation } from "../testbed/workstation.ts";
 import type { Workstation } from "../testbed/workstation.ts";
 import { type Bootstrap, timeBootstrap } from "./serving.ts";
 import { secondsOf } from "./time.ts";
 
-/** The lab's version on both sides; the testbed serves Debian's 1.20 under its name. */
+/** Both sides use the lab's version; the testbed serves Debian's 1.20 under this name. */
 const version = ["--kubernetes-version", "v1.21.0"];
 
-/** Seconds of one run. khw's `ended` is when the backends, too, are healthy in the target pool, which the lab does not wait for. */
+/**
+ * The durations of a run, in seconds. khw's `ended` includes healthy backends in the target pool; the lab does not
+ * wait for them.
+ */
 export interface KhwRun extends Bootstrap {
-  /** Installing the agents, once in a machine's life; the lab has nothing of the kind. */
+  /** The installation of the agents, once in a machine's life. The lab has no counterpart. */
   readonly installed: number;
-  /** The same command again. */
+  /** A second run of the same command. */
   readonly again: number;
 }
 
-/** The nodes' names as khw-client takes them. */
+/** Returns the nodes' names as khw-client's arguments. */
 export function nodesOf(testbed: Testbed): readonly string[] {
   return ["--nodes", testbed.nodes.map(({ name }) => name).join(",")];
 }
 
-/** Bootstraps a fresh testbed, and once more. */
+/** Bootstraps a new testbed, then repeats the command. */
 export async function runKhw(testbed: Testbed): Promise<{ readonly run: KhwRun; readonly workstation: Workstation }> {
   const workstation = await makeWorkstation(testbed);
   const installed = await secondsOf(installAgents(workstation, testbed.nodes, agentPackage));

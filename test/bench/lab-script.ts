@@ -1,24 +1,36 @@
-/** Lab 08's own commands as a script: its shell blocks in their order, `wget`'s URLs changed to the testbed's mirror and nothing else. */
+/**
+ * Makes a script of lab 08's own commands: its shell blocks in order. The only change is the testbed's mirror in
+ * `wget`'s URLs.
+ */
 import { lab } from "../lab/lab.ts";
 
-/** Who runs what of the lab. */
+/** The parts of the lab by the place where they run. */
 export interface LabScript {
-  /** On every node, in its home: to where the node asks gcloud for the public address. Leaves INTERNAL_IP and REGION. */
+  /**
+   * Runs on every node, in its home, up to the point where the node asks gcloud for the public address. Sets
+   * INTERNAL_IP and REGION.
+   */
   readonly download: string;
-  /** gcloud's question, which needs REGION and leaves KUBERNETES_PUBLIC_ADDRESS. */
+  /** The gcloud call. Needs REGION and sets KUBERNETES_PUBLIC_ADDRESS. */
   readonly address: string;
-  /** On every node: from there on. Needs all three variables; ends when the node's own health check answers. */
+  /**
+   * Runs on every node, after the gcloud call. Needs all three variables; ends when the node's own health check
+   * answers.
+   */
   readonly install: string;
-  /** On one node, after that. */
+  /** Runs on one node, after `install`. */
   readonly rbac: string;
-  /** On the workstation, where `ca.pem` is: makes the load balancer; ends when the version comes through it. */
+  /**
+   * Runs on the workstation, in the folder of `ca.pem`. Makes the load balancer; ends when the version is available
+   * through it.
+   */
   readonly loadBalancer: string;
 }
 
 const releases = "https://storage.googleapis.com/kubernetes-release/release/";
 const architecture = process.arch === "arm64" ? "arm64" : "amd64";
 
-/** @param mirrorUrl where the releases are, in place of the lab's mirror. */
+/** @param mirrorUrl the URL of the releases, in place of the lab's mirror. */
 export function labScript(mirrorUrl: string): LabScript {
   const node = blocks("Kubernetesコントロールプレーンのプロビジョニング").map((block) =>
     block.replaceAll(releases, `${mirrorUrl}/`).replaceAll("/bin/linux/amd64/", `/bin/linux/${architecture}/`),
@@ -33,7 +45,7 @@ export function labScript(mirrorUrl: string): LabScript {
   };
 }
 
-/** The shell blocks of a section, without the outputs that the lab shows between them. */
+/** Returns the shell blocks of a section, without the outputs that the lab shows between them. */
 function blocks(heading: string): string[] {
   const section = lab.split(/^## /m).find((text) => text.startsWith(`${heading}\n`));
   if (section === undefined) throw new Error(`the lab has no section ${heading}`);
@@ -44,14 +56,14 @@ function blocks(heading: string): string[] {
     .filter((block) => /^(sudo|wget|curl|cat|kubectl|gcloud|\{|[A-Z_]+=)/.test(block));
 }
 
-/** What the lab shows as the answer when all is well, by the command that it verifies with. */
+/** The expected answers that the lab shows, by the command that checks. */
 const verifications: readonly (readonly [command: string, sign: string])[] = [
   ["kubectl cluster-info", "is running at"],
   ["curl -H", "^ok$"],
   ["curl --cacert", "gitVersion"],
 ];
 
-/** A command by which the lab verifies is given again until it answers, as a person would; more often than a person. */
+/** Repeats a check of the lab until it succeeds, as a person would, but more often. */
 function patient(block: string): string {
   const [, sign] = verifications.find(([command]) => block.startsWith(command)) ?? [];
   return sign === undefined

@@ -1,4 +1,4 @@
-/** The lab's way to the control plane: its commands on all nodes at once, then those of the workstation. */
+/** Bootstraps the control plane with the lab's commands: on all nodes at once, then on the workstation. */
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 
@@ -8,12 +8,12 @@ import type { Testbed, TestbedNode } from "../testbed/index.ts";
 import { labScript } from "./lab-script.ts";
 import { type Bootstrap, timeBootstrap } from "./serving.ts";
 
-/** What the lab's workstation has; the whole of the lab's side needs it. */
+/** The lab's gcloud on the workstation; the whole lab side needs it. */
 export const gcloud = "/usr/bin/gcloud";
 
 const timeoutMs = 900_000;
 
-/** Runs all of lab 08 on a fresh testbed. The files that labs 04 to 06 leave on the nodes are there before the clock starts. */
+/** Runs all of lab 08 on a new testbed. The nodes have the files of labs 04 to 06 before the clock starts. */
 export async function runLab(testbed: Testbed): Promise<Bootstrap> {
   const config = join(testbed.folder, "gcloud");
   await mkdir(config, { recursive: true });
@@ -27,7 +27,8 @@ export async function runLab(testbed: Testbed): Promise<Bootstrap> {
     await Promise.all(
       testbed.nodes.map(async (node) => {
         const known = await onNode(node, `${script.download}\ndeclare -p INTERNAL_IP REGION`);
-        // The machines of the testbed are too small for gcloud: the workstation's asks in their place, three at once as well.
+        // The testbed's machines are too small for gcloud. So the workstation calls gcloud in their place, also
+        // three times at once.
         const address = await onWorkstation(`${known}\n${script.address}\ndeclare -p KUBERNETES_PUBLIC_ADDRESS`);
         await onNode(node, [known, address, script.install].join("\n"));
       }),
@@ -43,7 +44,7 @@ async function onNode(node: TestbedNode, text: string): Promise<string> {
     timeoutMs,
     env: { DEBIAN_FRONTEND: "noninteractive" },
   });
-  // wget's progress would bury the reason.
+  // Only the last lines: wget's progress would hide the reason.
   if (code !== 0) throw new Error(`${node.name}: exit status ${code}: ${stderr.split("\n").slice(-10).join("\n")}`);
   return stdout;
 }

@@ -1,26 +1,26 @@
-/** The bench's results as Markdown. */
+/** Formats the bench's results as Markdown. */
 import { readFile } from "node:fs/promises";
 import { availableParallelism, cpus, loadavg, release, totalmem } from "node:os";
 
 import { median } from "./time.ts";
 
-/** What a figure is to be at most. */
+/** A figure and its maximum. */
 export interface Reach {
   readonly value: number;
   readonly atMost: number;
   readonly unit: string;
 }
 
-/** One line of the table. */
+/** A line of the table. */
 export interface Row {
   readonly what: string;
   readonly measured: string;
-  /** What it is measured beside; empty where it stands alone. */
+  /** The figure of the other side; absent or empty without a comparison. */
   readonly beside?: string;
   readonly reach?: Reach;
 }
 
-/** The table, in the order of the rows. */
+/** Returns the table, in the order of the rows. */
 export function table(rows: readonly Row[]): string {
   const lines = rows.map(({ what, measured, beside = "", reach }) => [
     what,
@@ -38,12 +38,12 @@ function tellReach({ value, atMost, unit }: Reach): string {
   return `${met}: ${value.toPrecision(3)}${unit}, at most ${atMost}${unit}`;
 }
 
-/** "31.2 s (30.1, 31.2, 33.0)": the median, then every run, so that nobody takes noise for a result. */
+/** Formats "31.2 s (30.1, 31.2, 33.0)": the median, then every run, so that noise is visible. */
 export function seconds(values: readonly number[]): string {
   return `${median(values).toFixed(1)} s${values.length > 1 ? ` (${values.map((value) => value.toFixed(1)).join(", ")})` : ""}`;
 }
 
-/** The machine that it ran on, and how busy that was. */
+/** Returns a description of the host, with its load. */
 export async function machine(): Promise<string> {
   const system = /^PRETTY_NAME="(.*)"$/m.exec(await readFile("/etc/os-release", "utf8"))?.[1] ?? "Linux";
   const [processor] = cpus();

@@ -1,17 +1,17 @@
 import type { Testbed } from "../testbed/index.ts";
 import { secondsOf } from "./time.ts";
 
-/** Seconds of one way to the control plane. */
+/** The durations of a bootstrap, in seconds. */
 export interface Bootstrap {
   /** Until every node and the public address answer. */
   readonly serving: number;
-  /** Until the last command has ended, whatever it verifies. */
+  /** Until the last command has ended, including its checks. */
   readonly ended: number;
 }
 
 /**
- * Times a way to the control plane. Both sides of the bench are held to the same end, seen from outside by the same eyes: every
- * node's API server answers through its nginx, and the version comes through the public address.
+ * Times a bootstrap. Both sides of the bench have the same end, observed from outside by the same checks: every
+ * node's API server answers through its nginx, and the version is available through the public address.
  */
 export async function timeBootstrap(testbed: Testbed, work: () => Promise<unknown>): Promise<Bootstrap> {
   const watching = new AbortController();
@@ -19,7 +19,7 @@ export async function timeBootstrap(testbed: Testbed, work: () => Promise<unknow
     const [serving, ended] = await Promise.all([secondsOf(untilServing(testbed, watching.signal)), secondsOf(work())]);
     return { serving, ended };
   } finally {
-    // Where the work failed there is nothing to wait for.
+    // If the work failed, the checks would wait in vain.
     watching.abort();
   }
 }

@@ -1,11 +1,11 @@
-/** How long work takes, in seconds from the call; the work's error passes. */
+/** Returns the duration of the work, in seconds from the call. Errors of the work are passed on. */
 export async function secondsOf(work: Promise<unknown>): Promise<number> {
   const start = performance.now();
   await work;
   return (performance.now() - start) / 1000;
 }
 
-/** The middle of what was measured; of an even number the mean of the two middle ones. */
+/** Returns the median; for an even number of values, the mean of the two middle values. */
 export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   const middle = sorted.length / 2;

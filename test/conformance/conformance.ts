@@ -1,12 +1,12 @@
 /**
- * Runs upstream's [Conformance] tests that need no running pod against three controllers made by `bootstrap`, and writes
- * docs/conformance.md's tables. Takes about a quarter of an hour.
+ * Runs upstream's [Conformance] tests that need no running pod against three controllers made by `bootstrap`. Writes
+ * docs/conformance.md's tables. Takes about 15 minutes.
  *
  * usage: conformance.ts [--only PATTERN] [--list]
- *   --only    just the tests whose name matches; the figures are printed, and docs/conformance.md is left alone
- *   --list    prints the names of all [Conformance] tests, and runs none
+ *   --only    only the tests whose name matches; prints the figures and leaves docs/conformance.md alone
+ *   --list    prints the names of all [Conformance] tests and runs no test
  *
- * Exit status: 0 when every test of specs.txt's first group passed and no process of the control plane was started again.
+ * Exit status: 0 when every test of specs.txt's first group passed and no process of the control plane restarted.
  */
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -27,7 +27,7 @@ import { listConformance, runSpecs } from "./suite.ts";
 import { keepWorker } from "./worker.ts";
 
 const document = join(import.meta.dirname, "../../docs/conformance.md");
-/** Most tests wait most of their time, but two processors serve three API servers. */
+/** The number of parallel runs. Most tests mainly wait, but two processors serve three API servers. */
 const lanes = 2;
 const buildTimeoutMs = 30 * 60_000;
 const laneTimeoutMs = 60 * 60_000;
@@ -87,7 +87,7 @@ that were started again: ${found.filter((problem) => problem.startsWith("started
   for (const problem of found) process.stderr.write(`conformance: ${problem}\n`);
   if (found.length > 0) {
     process.exitCode = 1;
-    // The agents' own words say who restarted what, and why.
+    // The agents' events show who restarted which component, and why.
     const { stdout } = await workstation.khw(["events", "--nodes", testbed.nodes.map(({ name }) => name).join(",")]);
     process.stderr.write(`conformance: the agents' events:\n${stdout}`);
   } else if (values.only === undefined) {
@@ -95,7 +95,10 @@ that were started again: ${found.filter((problem) => problem.startsWith("started
   }
 }
 
-/** Each process of the control plane, with its id and start time: one that was started again is another. */
+/**
+ * Returns each process of the control plane, with its id and start time. A restarted process differs from the
+ * earlier one.
+ */
 async function processes(nodes: readonly TestbedNode[]): Promise<readonly string[]> {
   const of = async (node: TestbedNode): Promise<readonly string[]> =>
     Promise.all(

@@ -1,8 +1,8 @@
-/** The results that e2e.test writes with --spec-dump: a line of JSON for each test, run or not. */
+/** Reads the results that e2e.test writes with --spec-dump: a line of JSON for each test, run or not. */
 
-/** How one test ended. */
+/** The result of a test. */
 export interface Outcome {
-  /** Upstream's full name, as its focus expression has to match it. */
+  /** Upstream's full name, as e2e.test's focus expression must match it. */
   readonly name: string;
   /** The name of the outermost group: "[sig-api-machinery] Watchers". */
   readonly group: string;
@@ -12,20 +12,20 @@ export interface Outcome {
   readonly failure: string;
 }
 
-/** Ginkgo's SpecState. A panic and a time-out are failures as well; a pending test is one that upstream has switched off. */
+/** Ginkgo's SpecState. Panics and time-outs are also failures. A pending test is disabled by upstream. */
 const states = ["failed", "skipped", "skipped", "passed", "failed", "failed", "failed"] as const;
 
-/** Ginkgo's SpecSummary, as far as it is read. */
+/** The fields of Ginkgo's SpecSummary that are read. */
 interface SpecSummary {
-  /** The suite, the groups from the outermost on, and the test. */
+  /** The suite, the groups from the outermost inwards, and the test. */
   readonly ComponentTexts: readonly string[];
   readonly State: number;
-  /** Nanoseconds. */
+  /** The duration in nanoseconds. */
   readonly RunTime: number;
   readonly Failure: { readonly Message: string; readonly ForwardedPanic: string };
 }
 
-/** Reads the whole file. A line that is cut off, since the program died, is an error. */
+/** Reads the whole file. A truncated line is an error: the program died. */
 export function parseOutcomes(dump: string): readonly Outcome[] {
   return dump
     .split("\n")

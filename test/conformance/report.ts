@@ -1,8 +1,8 @@
-/** docs/conformance.md's tables. */
+/** Makes docs/conformance.md's tables. */
 import type { Outcome } from "./outcome.ts";
 import type { Classification } from "./specs.ts";
 
-/** The tables: tests that passed, by group, and tests that were left out, by reason. */
+/** Returns the tables: passed tests by group, and tests left out, by reason. */
 export function tables(outcomes: readonly Outcome[], { leftOut }: Classification): string {
   const groups = Map.groupBy(outcomes, ({ group }) => group.trim());
   const ran = [...groups]
@@ -21,7 +21,7 @@ export function tables(outcomes: readonly Outcome[], { leftOut }: Classification
   return `${lines.join("\n")}\n`;
 }
 
-/** Lists what keeps the run from being a success: tests that failed or did not run, and processes that are not the same. */
+/** Lists the problems of a run: tests that failed or did not run, and processes that changed. */
 export function problems(
   wanted: readonly string[],
   outcomes: readonly Outcome[],

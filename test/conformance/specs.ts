@@ -1,4 +1,7 @@
-/** Which of upstream's [Conformance] tests are run, and why the others are not: specs.txt, and its check against the real list. */
+/**
+ * Reads specs.txt: the list of upstream's [Conformance] tests to run, with a reason for the others. Checks it
+ * against the real list.
+ */
 
 /** A group of specs.txt that is left out. */
 export interface LeftOut {
@@ -6,7 +9,7 @@ export interface LeftOut {
   readonly names: readonly string[];
 }
 
-/** specs.txt, read. */
+/** The content of specs.txt. */
 export interface Classification {
   readonly run: readonly string[];
   readonly leftOut: readonly LeftOut[];
@@ -16,9 +19,9 @@ const runHeading = "run";
 const leftOutHeading = /^left out: (.+)$/;
 
 /**
- * Reads specs.txt: a heading, `== run ==` or `== left out: REASON ==`, then a test's name on each line. Lines that start with
- * `#` and empty lines do not count.
- * @throws Error for a name before the first heading, and for a heading of another kind
+ * Parses specs.txt: a heading, `== run ==` or `== left out: REASON ==`, then a test's name on each line. Empty
+ * lines and lines that start with `#` are ignored.
+ * @throws Error for a name before the first heading, and for an unknown heading
  */
 export function parseSpecs(text: string): Classification {
   const run: string[] = [];
@@ -43,8 +46,8 @@ export function parseSpecs(text: string): Classification {
 }
 
 /**
- * Lists what does not fit between specs.txt and the tests that there are: tests in no group, names without a test, names that are
- * listed twice. Empty when every test has exactly one place.
+ * Lists the mismatches between specs.txt and the existing tests: tests in no group, names without a test, names
+ * listed twice. Empty if every test has exactly one place.
  */
 export function findMisfits({ run, leftOut }: Classification, real: readonly string[]): readonly string[] {
   const listed = [...run, ...leftOut.flatMap(({ names }) => names)];
@@ -57,7 +60,7 @@ export function findMisfits({ run, leftOut }: Classification, real: readonly str
   ];
 }
 
-/** A test's name without the double and trailing spaces that upstream's names have. */
+/** Returns a test's name without the double and trailing spaces of upstream's names. */
 export function plainName(name: string): string {
   return name.replaceAll(/\s+/g, " ").trim();
 }

@@ -8,15 +8,15 @@ import type { Testbed } from "../testbed/index.ts";
 import { realVersion } from "../testbed/workstation.ts";
 import { type Outcome, parseOutcomes } from "./outcome.ts";
 
-/** Where a run happens. */
+/** The location of a run. */
 export interface Place {
   readonly testbed: Testbed;
   readonly kubeconfig: string;
-  /** For reports and logs. It must exist. */
+  /** The folder for reports and logs. It must exist. */
   readonly folder: string;
 }
 
-/** The names of all [Conformance] tests that the program holds. */
+/** Returns the names of all [Conformance] tests in the program. */
 export async function listConformance(program: string, folder: string): Promise<readonly string[]> {
   const dump = join(folder, "list.jsonl");
   const { code, stdout, stderr } = await run(
@@ -34,8 +34,8 @@ export async function listConformance(program: string, folder: string): Promise<
 }
 
 /**
- * Runs these tests one after the other and returns how each ended.
- * @throws Error when the program ends early, with its last words
+ * Runs these tests one after the other and returns each result.
+ * @throws Error when the program ends early, with its last output
  */
 export async function runSpecs(
   program: string,
@@ -69,7 +69,7 @@ async function parsed(dump: string, result?: RunResult): Promise<readonly Outcom
   }
 }
 
-/** The name as a part of Go's regular expressions. */
+/** Returns the name, escaped for Go's regular expressions. */
 function escaped(name: string): string {
   return name.replaceAll(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`);
 }

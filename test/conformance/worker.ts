@@ -1,6 +1,7 @@
 /**
- * The one Ready node that upstream's tests insist on: a Node object whose lease is renewed, and no machine. It has no room for pods,
- * so the scheduler leaves every pod unscheduled, and a pod can be deleted without a kubelet that confirms it.
+ * Simulates the Ready node that upstream's tests require: a Node object with a renewed lease, without a machine.
+ * The node has no room for pods, so the scheduler leaves every pod unscheduled. A pod can be deleted without a
+ * kubelet that confirms it.
  */
 import { setInterval } from "node:timers/promises";
 
@@ -10,17 +11,17 @@ import type { Workstation } from "../testbed/workstation.ts";
 
 const name = "stand-in";
 const leases = "kube-node-lease";
-/** As a kubelet does. The controller manager gives a node up after 40 s. */
+/** The same interval as a kubelet's. The controller manager considers a node lost after 40 s. */
 const renewMillis = 10_000;
 const leaseSeconds = 40;
 
-/** A Node that is kept Ready until it is disposed of. */
+/** A Node that stays Ready until it is disposed of. */
 export interface Worker extends AsyncDisposable {
-  /** Why renewals failed, if any did. */
+  /** The errors of failed renewals. */
   readonly failures: readonly string[];
 }
 
-/** Creates the Node and its lease, and keeps them alive. */
+/** Creates the Node and its lease, and renews them. */
 export async function keepWorker(workstation: Workstation): Promise<Worker> {
   const create = async (object: unknown): Promise<void> => {
     const argv = ["create", "-f", "-"];
@@ -74,7 +75,7 @@ function nodeAt(now: string): unknown {
       conditions: [
         { type: "Ready", status: "True", reason: "StandIn", lastHeartbeatTime: now, lastTransitionTime: now },
       ],
-      // kubectl checks that these are there.
+      // kubectl requires these fields.
       nodeInfo: {
         machineID: name,
         systemUUID: name,

@@ -1,23 +1,25 @@
-/** Two trees compared, but for a named list of exceptions. */
+/** Compares two trees, except for a named list of exceptions. */
 import type { Entry, Tree } from "./tree.ts";
 
 /** A part of a machine that is not compared, and why. */
 export interface Exception {
-  /** Fits the whole path, without its first slash. */
+  /** Matches the whole path, without the leading slash. */
   readonly path: RegExp;
-  /** `content`: kind, mode and owner are compared all the same. `presence`: nothing is. */
+  /** `content`: kind, mode and owner are still compared. `presence`: nothing is compared. */
   readonly free: "content" | "presence";
   readonly why: string;
 }
 
-/** A path that differs: its entry in the undisturbed tree and in the other; undefined where it is not there. */
+/**
+ * A path that differs, with its entry in the undisturbed tree and in the other; undefined if the path is missing.
+ */
 export interface Difference {
   readonly path: string;
   readonly wanted: Entry | undefined;
   readonly found: Entry | undefined;
 }
 
-/** All differences, by path. */
+/** Returns all differences, by path. */
 export function compareTrees(wanted: Tree, found: Tree, exceptions: readonly Exception[] = []): Difference[] {
   const paths = [...new Set([...wanted.keys(), ...found.keys()])].toSorted();
   return paths.flatMap((path) => {
@@ -29,7 +31,7 @@ export function compareTrees(wanted: Tree, found: Tree, exceptions: readonly Exc
   });
 }
 
-/** Like a unified diff: what an undisturbed machine has with a minus, what this one has with a plus. */
+/** Formats like a unified diff: the undisturbed machine's entries with a minus, this machine's with a plus. */
 export function formatDifferences(differences: readonly Difference[]): string {
   return differences
     .map(({ path, wanted, found }) => `@@ /${path}\n-${formatEntry(wanted)}\n+${formatEntry(found)}\n`)

@@ -1,15 +1,15 @@
 /**
- * Bootstraps a bare controller again and again, kills the agent, the client, the machine or etcd in the middle, runs the same command
- * again, and compares every file with those of an undisturbed machine that has the same certificates.
+ * Bootstraps a bare controller repeatedly. Each time, kills the agent, the client, the machine or etcd in the middle, and runs
+ * the same command again. Compares every file with those of an undisturbed machine that has the same certificates.
  *
  * usage: crash.ts [--points N] [--from K] [--only VICTIM,...] [--seed N] [--parallel N] [--results FILE] [--again]
- *   --points    the number of the last point; 200 without it
- *   --from      the number of the first point; 1 without it
+ *   --points    the number of the last point; 200 by default
+ *   --from      the number of the first point; 1 by default
  *   --only      agent, client, machine, etcd
- *   --seed      another seed gives other points; 1 without it
- *   --parallel  testbeds at once; 1 without it
- *   --results   JSON lines, one a point; build/crash.jsonl without it. Points that it has as identical are not run again
- *   --again     runs these, too
+ *   --seed      a different seed gives different points; 1 by default
+ *   --parallel  the number of testbeds at once; 1 by default
+ *   --results   a file of JSON lines, one per point; build/crash.jsonl by default. Points that are identical in the file are skipped
+ *   --again     runs the skipped points, too
  *
  * Exit status: 0 when every chosen point ended identical; else 1.
  */
@@ -39,7 +39,7 @@ const [count, from, seed] = [Number(values.points), Number(values.from), Number(
 const only = values.only.split(",");
 const commit = await describeCommit();
 const before = values.again ? new Map<number, Result>() : lastResults(await readResults(values.results), seed);
-/** Testbeds take the next point from here; a later one takes none that another has taken. */
+/** All testbeds take points from here; no point is taken twice. */
 const taken = new Set<number>();
 
 await Promise.all(Array.from({ length: Number(values.parallel) }, work));
@@ -87,7 +87,7 @@ function verdictOf({ differences, problems, killed }: Outcome): Verdict {
   return killed ? "identical" : "missed";
 }
 
-/** A plus says that the files differ from the commit. */
+/** A plus means that the files differ from the commit. */
 async function describeCommit(): Promise<string> {
   const git = ["git", "-C", root];
   const hash = (await must([...git, "rev-parse", "--short", "HEAD"])).trim();

@@ -3,13 +3,13 @@
 /** An event of an undisturbed run. */
 export interface TimedEvent {
   readonly name: string;
-  /** Milliseconds since the client was started. */
+  /** Milliseconds since the client's start. */
   readonly at: number;
 }
 
 /**
- * The name of a printed line's event, the same in each run; undefined for one that is not counted. Progress within a step is not:
- * how often it is printed depends on the machine's speed.
+ * Returns the name of a printed line's event, the same in each run; undefined for an event that is not counted.
+ * Progress within a step is not counted: its frequency depends on the host's speed.
  */
 export function eventName(line: string): string | undefined {
   const { kind, event, step, text, title, track }: Readonly<Record<string, unknown>> = JSON.parse(line);
@@ -20,10 +20,10 @@ export function eventName(line: string): string | undefined {
 
 const longest = 90;
 
-/** The event with which the nodes' work begins: a run that finds all certificates prints it first. */
+/** The event that starts the nodes' work. A run that finds all certificates prints it first. */
 export const workBegins = /^begin\b/;
 
-/** The events of a run that makes certificates, as one that finds them prints them. */
+/** Returns the events from the start of the nodes' work on, as a run with existing certificates prints them. */
 export function fromTheWorkOn(events: readonly TimedEvent[]): TimedEvent[] {
   const first = events.findIndex(({ name }) => workBegins.test(name));
   const start = events[first - 1]?.at ?? 0;

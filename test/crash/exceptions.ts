@@ -1,4 +1,7 @@
-/** The named list: the parts of a machine that are not compared. properties.ts and docs/crash-suite.md say what holds for them instead. */
+/**
+ * The named exceptions: the parts of a machine that are not compared. properties.ts and docs/crash-suite.md define
+ * their properties instead.
+ */
 import type { Exception } from "./compare.ts";
 
 export const exceptions: readonly Exception[] = [
@@ -27,5 +30,5 @@ export const exceptions: readonly Exception[] = [
   },
 ];
 
-/** The same for the workstation: nothing. */
+/** The workstation has no exceptions. */
 export const workstationExceptions: readonly Exception[] = [];

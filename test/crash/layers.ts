@@ -1,4 +1,4 @@
-/** A machine's disk put back to an earlier state: what it wrote until then is a layer below a fresh one. */
+/** Restores a machine's disk to an earlier state: the writes until then become a layer below a new one. */
 import { chmod, mkdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 
@@ -6,10 +6,10 @@ import { must, run } from "../testbed/command.ts";
 import type { Testbed, TestbedNode } from "../testbed/index.ts";
 import { diskFolder } from "../testbed/layout.ts";
 
-/** Folders below a fresh disk, the uppermost first. */
+/** The folders below a new disk, the uppermost first. */
 export type Layers = readonly string[];
 
-/** Sets aside what the machine has written so far, under this name. The machine is off. Gives the layer's folder. */
+/** Sets aside the machine's writes so far, under this name. The machine must be off. Returns the layer's folder. */
 export async function setAside({ id }: Testbed, { name, root }: TestbedNode, label: string): Promise<string> {
   const disk = join(diskFolder(id), name);
   const layer = join(disk, `layer-${label}`);
@@ -18,7 +18,7 @@ export async function setAside({ id }: Testbed, { name, root }: TestbedNode, lab
   return layer;
 }
 
-/** Throws away what the machine has written and mounts a fresh disk on these layers. The machine is off. */
+/** Discards the machine's writes and mounts a new disk on these layers. The machine must be off. */
 export async function freshDisk({ id }: Testbed, { name, root }: TestbedNode, layers: Layers): Promise<void> {
   const disk = join(diskFolder(id), name);
   const [upper, work] = [join(disk, "upper"), join(disk, "work")];
@@ -27,14 +27,14 @@ export async function freshDisk({ id }: Testbed, { name, root }: TestbedNode, la
     await rm(folder, { recursive: true, force: true });
     await mkdir(folder);
   }
-  // The upper layer's own mode becomes the root's.
+  // The root gets the mode of the upper layer.
   await chmod(upper, 0o755);
   const options = `lowerdir=${layers.join(":")},upperdir=${upper},workdir=${work}`;
   await must(["mount", "-t", "overlay", "-o", options, "overlay", root]);
 }
 
 async function unmount(root: string): Promise<void> {
-  // Lazily, as when the disk is removed: the mount leaves this machine's view at once.
+  // A lazy unmount, as when the disk is removed: the mount leaves this machine's view at once.
   const unmounted = await run(["umount", "--lazy", root]);
   if (unmounted.code !== 0 && !unmounted.stderr.includes("not mounted")) {
     throw new Error(`${root}: ${unmounted.stderr.trim()}`);

@@ -1,23 +1,23 @@
-/** The points at which a bootstrap is cut short. */
+/** Chooses the points at which a bootstrap is interrupted. */
 import { type TimedEvent, workBegins } from "./events.ts";
 
 export const victims = ["agent", "machine", "client", "etcd"] as const;
 
-/** Who is killed. */
+/** The target of a kill. */
 export type Victim = (typeof victims)[number];
 
-/** How the run begins: `bare`: the package on the machine and nothing else; `enrolled`: with all certificates made. */
+/** The start state of a run. `bare`: only the package is on the machine. `enrolled`: all certificates exist. */
 export type Start = "bare" | "enrolled";
 
-/** A crash: the victim, and the moment. */
+/** A crash: the victim and the time. */
 export interface Point {
-  /** From 1 on. A number and a seed always give the same point of the same list of events. */
+  /** The number, from 1. The same number and seed always give the same point in the same list of events. */
   readonly number: number;
   readonly start: Start;
   readonly victim: Victim;
-  /** How many events are waited for; 0: none. */
+  /** The number of events to wait for; 0: no events. */
   readonly after: number;
-  /** The name of the last of them in the undisturbed run. */
+  /** The name of the last awaited event in the undisturbed run. */
   readonly event: string;
   /** Milliseconds from that event to the kill. */
   readonly delay: number;
@@ -30,17 +30,18 @@ export interface PointsOptions {
   readonly events: Readonly<Record<Start, readonly TimedEvent[]>>;
 }
 
-/** The step from which on there is an etcd to kill. */
+/** The step after which an etcd exists to kill. */
 const etcdRuns = "service/etcd";
 
-/** How the victims take turns: etcd lives only for a part of the run, and a client's end stops nothing. */
+/** The order of the victims. etcd runs only in a part of the run, and killing the client stops nothing. */
 const turns: readonly Victim[] = ["agent", "machine", "agent", "client", "machine", "etcd", "agent", "machine"];
-/** Each seventh point begins on a bare machine. */
+/** Every seventh point starts on a bare machine. */
 const bareEvery = 7;
 
 /**
- * The points, spread evenly over the run for every victim, whatever their number. Half of them are spread over the events, the other
- * half over the time, since most of the time passes between a few events (downloads, apt).
+ * Returns the points. For any number of points, they are spread evenly over the run for every victim. Half of them
+ * are spread over the events, the other half over the time: most of the time passes between a few events
+ * (downloads, apt).
  */
 export function choosePoints({ count, seed, events }: PointsOptions): Point[] {
   const soFar = new Map<string, number>();
@@ -48,13 +49,13 @@ export function choosePoints({ count, seed, events }: PointsOptions): Point[] {
     const number = index + 1;
     const start: Start = number % bareEvery === 0 ? "bare" : "enrolled";
     const turn = turns[index % turns.length] ?? "agent";
-    // Before the nodes' work there is no etcd.
+    // Before the nodes' work, no etcd exists.
     const victim = start === "bare" && turn === "etcd" ? "client" : turn;
     const stratum = `${start} ${victim}`;
     const nth = soFar.get(stratum) ?? 0;
     soFar.set(stratum, nth + 1);
     const by = nth % 2 === 0 ? "event" : "time";
-    // A few points of all victims together are spread, too.
+    // Offsets the victims, so that even a few points of all victims together are spread.
     const apart = victims.indexOf(victim) / victims.length + (by === "time" ? 1 / 2 : 0);
     const position = fraction((seed + Math.floor(nth / 2)) * goldenRatio + apart);
     const within = range(events[start], { start, victim });
@@ -63,7 +64,10 @@ export function choosePoints({ count, seed, events }: PointsOptions): Point[] {
   });
 }
 
-/** Multiples of it, without their whole parts, spread evenly, however many there are (Knuth, volume 3, section 6.4). */
+/**
+ * The fractional parts of its multiples are spread evenly, for any number of multiples (Knuth, volume 3, section
+ * 6.4).
+ */
 const goldenRatio = (Math.sqrt(5) - 1) / 2;
 
 function fraction(value: number): number {
@@ -72,7 +76,7 @@ function fraction(value: number): number {
 
 interface Range {
   readonly events: readonly TimedEvent[];
-  /** How many events come before the first and the last place in it. */
+  /** The number of events before the first and the last possible place. */
   readonly first: number;
   readonly last: number;
 }
@@ -84,8 +88,8 @@ function range(events: readonly TimedEvent[], { start, victim }: Pick<Point, "st
     return index;
   };
   const first = victim === "etcd" ? find((name) => name.includes("stepFinished") && name.endsWith(etcdRuns)) + 1 : 0;
-  // After the last event there is nothing to be cut short.
-  // A bare start differs from the other only before the nodes' work.
+  // After the last event, no work is left to interrupt. A bare start differs from an enrolled start only before the
+  // nodes' work.
   const last = start === "bare" ? find((name) => workBegins.test(name)) : events.length - 1;
   return { events, first, last };
 }

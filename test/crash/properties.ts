@@ -1,10 +1,10 @@
-/** The parts of a machine that are not compared must have these properties. */
+/** Checks the properties of the parts of a machine that are not compared. */
 import { etcdctl, memberStatus } from "../fixtures/etcd.ts";
 import { given } from "../fixtures/given.ts";
 import type { TestbedNode } from "../testbed/index.ts";
 import type { Stage } from "./stage.ts";
 
-/** Problems, in words; none on a machine that is as it should be. The agent and etcd run. */
+/** Returns problems, in words; empty for a correct machine. The agent and etcd must be running. */
 export async function findProblems({ node, workstation }: Stage): Promise<string[]> {
   await given("kube-controller-manager has started all of its controllers", async () =>
     (await node.run(["test", "-d", pluginFolder])).code === 0 ? true : undefined,
@@ -19,7 +19,7 @@ export async function findProblems({ node, workstation }: Stage): Promise<string
   return found.filter((problem) => problem !== undefined);
 }
 
-/** kube-controller-manager makes it some time after it has become the leader. */
+/** kube-controller-manager makes this folder some time after it has become the leader. */
 const pluginFolder = "/usr/libexec/kubernetes/kubelet-plugins/volume/exec";
 
 type Problem = string | undefined;
@@ -31,7 +31,7 @@ async function etcdProblem(node: TestbedNode): Promise<Problem> {
   return members.length === 1 ? undefined : `etcd has ${members.length} members: ${members.join("; ")}`;
 }
 
-/** Namespaces and RBAC objects that every bootstrapped cluster has. */
+/** The namespaces and RBAC objects of every bootstrapped cluster. */
 const expectedKeys = [
   "/registry/namespaces/default",
   "/registry/namespaces/kube-system",

@@ -1,10 +1,10 @@
-/** The summary of a run, for a terminal and for docs/crash-suite.md. */
+/** Formats the summary of a run, for a terminal and for docs/crash-suite.md. */
 import { victims } from "./points.ts";
 import type { Result, Verdict } from "./results.ts";
 
 const verdicts: readonly Verdict[] = ["identical", "differs", "failed", "missed"];
 
-/** A table in Markdown: a row for each victim and one for all, and the commits that the points ran on. */
+/** Returns a table in Markdown: a row for each victim, a row for all, and the commits of the points. */
 export function summary(results: readonly Result[]): string {
   const row = (name: string, of: readonly Result[]): string => {
     const counts = verdicts.map((verdict) => of.filter((result) => result.verdict === verdict).length);
@@ -27,7 +27,7 @@ export function summary(results: readonly Result[]): string {
   ].join("");
 }
 
-/** Prints a line for a point that has ended, with its differences below. */
+/** Formats a line for a finished point, with its differences below. */
 export function describe(result: Result): string {
   const { number, victim, start, after, delay, killedAfter, runs, seconds, verdict, found } = result;
   const codes = runs.map(({ code }) => code).join(", ");

@@ -1,4 +1,4 @@
-/** The results of points, kept as JSON lines so that a run can be stopped and go on. */
+/** Stores the results of points as JSON lines, so that a stopped run can continue. */
 import { appendFile, mkdir, readFile } from "node:fs/promises";
 import { dirname } from "node:path";
 
@@ -6,8 +6,8 @@ import type { Point } from "./points.ts";
 import type { Ended } from "./run.ts";
 
 /**
- * How a point ended. `missed`: there was nothing to kill, so it shows nothing. `failed`: the command never ended well, or the testbed
- * failed.
+ * The result of a point. `missed`: the victim did not run, so the point shows nothing. `failed`: the command never
+ * succeeded, or the testbed failed.
  */
 export type Verdict = "identical" | "differs" | "missed" | "failed";
 
@@ -17,16 +17,16 @@ export interface Result extends Point {
   /** The last event before the kill. */
   readonly killedAfter: string;
   readonly runs: readonly Ended[];
-  /** Of the whole point: booting, all runs, comparing. */
+  /** The duration of the whole point in seconds: boot, all runs, comparison. */
   readonly seconds: number;
-  /** Paths that differ, properties that do not hold, and why a point failed. */
+  /** The paths that differ, the violated properties, and the reason of a failed point. */
   readonly found: readonly string[];
   readonly seed: number;
   readonly commit: string;
   readonly at: string;
 }
 
-/** All results in the file, the oldest first; none where there is no file. */
+/** Returns all results in the file, the oldest first; empty if the file does not exist. */
 export async function readResults(path: string): Promise<Result[]> {
   const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT") return "";
@@ -43,7 +43,7 @@ export async function addResult(path: string, result: Result): Promise<void> {
   await appendFile(path, `${JSON.stringify(result)}\n`);
 }
 
-/** The last result of each point of that seed, by number. */
+/** Returns the last result of each point with that seed, by number. */
 export function lastResults(results: readonly Result[], seed: number): ReadonlyMap<number, Result> {
   return new Map(results.filter((result) => result.seed === seed).map((result) => [result.number, result]));
 }

@@ -1,4 +1,4 @@
-/** A bootstrap, interrupted at a point or not at all. */
+/** Runs a bootstrap, interrupted at a point or undisturbed. */
 import { setTimeout as delay } from "node:timers/promises";
 
 import { runClient, type RunningClient } from "../fixtures/faults.ts";
@@ -9,18 +9,21 @@ import type { Point, Victim } from "./points.ts";
 import { agentListens, type Stage } from "./stage.ts";
 
 const bootstrap = ["bootstrap", "--nodes", "controller-0", "--output", "json"];
-/** A machine that runs the command again and again does not get better after so many times. */
+/** The maximum number of runs. More repetitions do not repair a machine. */
 const mostRuns = 6;
 
-/** How one run of the command ended. */
+/** The result of a run of the command. */
 export interface Ended {
   readonly code: number;
   readonly seconds: number;
-  /** The last line that it wrote about an error. */
+  /** The last error line of the run. */
   readonly said: string;
 }
 
-/** Bootstraps undisturbed; gives the events. @throws when it does not end well */
+/**
+ * Bootstraps undisturbed and returns the events.
+ * @throws when the bootstrap fails
+ */
 export async function undisturbed(stage: Stage): Promise<TimedEvent[]> {
   const { events, client } = begin(stage);
   const { code, stdout, stderr } = await client.ended;
@@ -32,13 +35,16 @@ export async function undisturbed(stage: Stage): Promise<TimedEvent[]> {
 export interface Killed {
   /** The last event before the kill. */
   readonly event: string;
-  /** False where there was nothing to kill any more, or not yet. */
+  /** False if the victim no longer ran, or did not run yet. */
   readonly killed: boolean;
-  /** All runs of the command, the one that was cut short first. */
+  /** All runs of the command, the interrupted run first. */
   readonly runs: readonly Ended[];
 }
 
-/** Cuts a bootstrap short, then runs the same command again until it ends well. @throws when it never does */
+/**
+ * Interrupts a bootstrap, then repeats the same command until it succeeds.
+ * @throws when the command never succeeds
+ */
 export async function cutShort(stage: Stage, { victim, after, delay: millis }: Point): Promise<Killed> {
   const { node } = stage;
   const agent = await mainPid(node, "khw-agent.service");
@@ -62,7 +68,7 @@ export async function cutShort(stage: Stage, { victim, after, delay: millis }: P
 function begin({ testbed, workstation: { folder: cwd } }: Stage): {
   readonly events: TimedEvent[];
   readonly client: RunningClient;
-  /** Resolves when that many events were seen. */
+  /** Resolves after this many events. */
   readonly seen: (count: number) => Promise<void>;
 } {
   const start = performance.now();
@@ -99,7 +105,7 @@ interface Scene {
   readonly agent: string;
 }
 
-/** False where there is nothing to kill. */
+/** Returns false if the victim does not run. */
 async function kill(victim: Victim, { node, client, agent }: Scene): Promise<boolean> {
   switch (victim) {
     case "agent":

@@ -1,4 +1,4 @@
-/** A machine and a workstation that are put back to the start of a bootstrap, as often as is wanted. */
+/** A machine and a workstation that can be reset to the start of a bootstrap, as often as needed. */
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { join } from "node:path";
 
@@ -16,7 +16,7 @@ const managementFolder = "khw-pki";
 /** The state that the agent and its units keep in memory. */
 const runtimeFolder = "run/khw";
 
-/** Copies of all keys and certificates that a bootstrap makes or uses. */
+/** The copies of all keys and certificates that a bootstrap makes or uses. */
 export interface Certificates {
   /** A layer for the machine's disk with the agent's identity. */
   readonly layer: string;
@@ -24,21 +24,21 @@ export interface Certificates {
   readonly credentials: string;
 }
 
-/** Disposing of it takes the testbed down. */
+/** A machine and a workstation. Disposing of the stage takes the testbed down. */
 export interface Stage extends AsyncDisposable {
   readonly testbed: Testbed;
   readonly workstation: Workstation;
   readonly node: TestbedNode;
   /**
-   * The machine boots with the package installed and nothing else, and the cloud and the workstation are as new; or all of them have
-   * these certificates. Resolves when the agent listens.
+   * Resets the cloud and the workstation, and boots the machine with only the package. With `certificates`,
+   * restores these certificates everywhere. Resolves when the agent listens.
    */
   reset(certificates?: Certificates): Promise<void>;
-  /** Copies the certificates that the machine and the workstation have now. */
+  /** Copies the current certificates of the machine and the workstation. */
   copyCertificates(): Promise<Certificates>;
-  /** Everything on the machine's disk, and what khw has in memory. Stops the agent first. */
+  /** Returns everything on the machine's disk, and khw's state in memory. Stops the agent first. */
   machineTree(): Promise<Tree>;
-  /** The workstation's folder and its credentials. */
+  /** Returns the workstation's folder and its credentials. */
   workstationTree(): Promise<Tree>;
 }
 
@@ -53,7 +53,7 @@ export async function openStage(): Promise<Stage> {
     await node.powerOff();
     const { base } = await prepare("bookworm");
     const layer = await setAside(testbed, node, "bare");
-    // The agent made the key of its request when the package was installed: it makes another at each fresh start.
+    // The agent made its request's key when the package was installed. It makes another key at each fresh start.
     await rm(join(layer, identityFolder, "agent-key.pem.next"));
     const bare = [layer, base];
     return stageOf({ testbed, node, workstation, bare });
@@ -117,7 +117,7 @@ function below(folder: string, tree: Tree): [path: string, entry: ReturnType<Tre
   return [...tree].map(([path, entry]) => [join(folder, path), entry]);
 }
 
-/** Resolves when an agent listens, as it says to systemd: any, or another one than that process. */
+/** Resolves when an agent reports to systemd that it listens: any agent, or a process other than `other`. */
 export async function agentListens(node: TestbedNode, other?: string): Promise<void> {
   await given(`${node.name}'s agent listens`, async () => {
     const { stdout } = await node.run(["systemctl", "show", "--property=ActiveState,MainPID", "khw-agent.service"]);

@@ -1,4 +1,4 @@
-/** The crash suite: references of undisturbed machines, and points that are compared with them. */
+/** The crash suite: compares points with references of undisturbed machines. */
 import { compareTrees, type Difference, formatDifferences } from "./compare.ts";
 import { fromTheWorkOn, type TimedEvent } from "./events.ts";
 import { exceptions, workstationExceptions } from "./exceptions.ts";
@@ -8,17 +8,17 @@ import { cutShort, type Killed, undisturbed } from "./run.ts";
 import { type Certificates, openStage, type Stage } from "./stage.ts";
 import type { Tree } from "./tree.ts";
 
-/** A stage, and undisturbed runs on it. Disposing of it takes the testbed down. */
+/** A stage, and undisturbed runs on it. Disposing of the suite takes the testbed down. */
 export interface Suite extends AsyncDisposable {
   readonly events: Readonly<Record<Start, readonly TimedEvent[]>>;
   crash(point: Point): Promise<Outcome>;
 }
 
-/** How a point ended. */
+/** The result of a point. */
 export interface Outcome extends Killed {
-  /** Paths that differ from the undisturbed machine's and workstation's. */
+  /** The paths that differ from the undisturbed machine and workstation. */
   readonly differences: readonly Difference[];
-  /** Properties that do not hold. */
+  /** The violated properties. */
   readonly problems: readonly string[];
 }
 
@@ -28,7 +28,7 @@ interface Trees {
 }
 
 export interface SuiteOptions {
-  /** A single undisturbed run instead of two that must agree. */
+  /** Whether to make a single undisturbed run instead of two that must agree. */
   readonly quick?: boolean;
 }
 
@@ -76,12 +76,12 @@ async function crash(
   const killed = await cutShort(stage, point);
   const problems = await findProblems(stage);
   const found = await readTrees(stage);
-  // A run that made its own certificates is compared with an undisturbed one that uses the same.
+  // A run that made its own certificates is compared with an undisturbed run with the same certificates.
   const wanted = isBare ? await referenceFor(stage) : reference;
   return { ...killed, problems, differences: compare(wanted, found) };
 }
 
-/** An undisturbed run with the certificates that are there now. */
+/** Makes an undisturbed run with the current certificates. */
 async function referenceFor(stage: Stage): Promise<Trees> {
   await stage.reset(await stage.copyCertificates());
   await undisturbed(stage);

@@ -1,4 +1,4 @@
-/** Everything below a folder: kind, mode, owner and content of each name. */
+/** Reads everything below a folder: kind, mode, owner and content of each name. */
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { pipeline } from "node:stream/promises";
@@ -8,19 +8,19 @@ import { must } from "../testbed/command.ts";
 
 /** An entry of a tree. */
 export interface Entry {
-  /** As `find -printf %y` has it: `f`, `d`, `l` and so on. */
+  /** The kind as `find -printf %y` prints it: `f`, `d`, `l` and so on. */
   readonly kind: string;
-  /** Octal. */
+  /** The mode in octal. */
   readonly mode: string;
-  /** Numbers: `0:0`. */
+  /** Numeric owner and group: `0:0`. */
   readonly owner: string;
-  /** A file's digest, a link's target; nothing for the rest. */
+  /** A file's digest or a link's target; empty for other kinds. */
   readonly content: string;
-  /** The first of the names that share a file's inode; nothing for a file of one name. */
+  /** The first name that shares the file's inode; empty for a file with one name. */
   readonly sameFileAs: string;
 }
 
-/** By path, without the root and its slash; the root itself is the empty path. */
+/** Entries by path, without the root and its slash; the root itself is the empty path. */
 export type Tree = ReadonlyMap<string, Entry>;
 
 /** Digests by inode, time of change and size, so that only new files are read again. */

@@ -26,9 +26,9 @@ export interface FakeFiles extends Files {
   tell(folder: string): void;
   /** Returns the watched folders. */
   watched(): readonly string[];
-  /** Free bytes; settable. */
+  /** The free bytes; tests can set them. */
   free: number;
-  /** Folders that are file systems of their own. */
+  /** Folders that are separate file systems. */
   readonly mounts: Set<string>;
 }
 

@@ -53,7 +53,7 @@ export function inGroup(processFiles: readonly string[], argv: readonly string[]
   return ["/bin/sh", "-ec", enter, "sh", ...processFiles, "--", ...argv];
 }
 
-/** Ends every process of the group and of the groups below it, waits until all are gone, and removes the group. */
+/** Ends every process of the group and of the groups below it. Waits until all are gone, then removes the group. */
 export async function destroyGroup(group: string, signal: AbortSignal): Promise<void> {
   const { all, unified } = await hierarchies();
   const folder = join(unified, group);

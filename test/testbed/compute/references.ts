@@ -18,8 +18,8 @@ export function nameOf(path: string): string {
 }
 
 /**
- * Returns the path that a caller's reference means. As at Google, it is a URL of any host, a path from `projects/`
- * on, or a path from the scope on (`global/networks/N`).
+ * Returns the path that a caller's reference means. Google accepts a URL of any host, a path from `projects/` on,
+ * or a path from the scope on (`global/networks/N`).
  */
 export function parseReference(text: string, project: string, field: string): string {
   const path = /(?:^|\/)(projects\/.+)$/.exec(text)?.[1] ?? `projects/${project}/${text}`;

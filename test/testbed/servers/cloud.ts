@@ -30,7 +30,7 @@ export interface Cloud {
 
 const againMillis = 50;
 
-/** Asks through the control socket, so that the request is not in the API's log and faults do not affect it. */
+/** Asks through the control socket: the request is not in the API's log, and faults do not affect it. */
 export function openCloud(
   socket: string,
   { project, zone }: { readonly project: string; readonly zone: string },

@@ -1,5 +1,5 @@
 /**
- * Static files over HTTP as a release mirror serves them: ranges, entity tags, HEAD. The testbed's mirror and its apt repository.
+ * Serves static files over HTTP like a release mirror: ranges, entity tags, HEAD. Used as the testbed's mirror and apt repository.
  *
  * usage: node files.ts --listen ADDRESS:PORT --control SOCKET --serve /URL/PREFIX/=FOLDER ...
  */

@@ -1,8 +1,8 @@
 /**
- * Compute Engine's metadata server: answers each machine by the address that it asks from.
+ * Simulates Compute Engine's metadata server. It recognizes each machine by the source address of the request.
  *
- * Custom metadata and an instance's number are those of the Compute Engine API, whose control socket it asks. It signs identity
- * tokens with a key of its own, whose public part is at /oauth2/v3/certs.
+ * Custom metadata and an instance's number come from the Compute Engine API, through the API's control socket. The server signs
+ * identity tokens with its own key, whose public part is at /oauth2/v3/certs.
  *
  * usage: node metadata.ts --listen ADDRESS:PORT --control SOCKET --project ID/NUMBER --zone REGION/ZONE --compute SOCKET
  *          --instances NAME=INTERNAL/EXTERNAL,...
