@@ -123,8 +123,7 @@ async function serve(config: AgentConfig): Promise<void> {
   });
   log(`khw-agent ${KHW_VERSION} serves on port ${endpoint.port}`);
   await notifier.ready();
-  // Opened now and not at the first call: no call may ever come, and the machine must be supervised after a boot
-  // too.
+  // Opened now and not at the first call: a call may never come, and the machine must be supervised after a boot too.
   openInTheEnd(node, { clock: createClock(), signal }).then(
     (open) => {
       known = open;

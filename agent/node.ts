@@ -66,7 +66,7 @@ export function nodeOpener(options: NodeOptions): () => Promise<Node> {
 const retryBackoff: Backoff = { firstMillis: 2_000, maxMillis: 60_000 };
 
 /**
- * Returns the node as soon as it can be opened. Retries without any call, because no caller may come after a boot.
+ * Returns the node as soon as it can be opened. Retries by itself, because there may be no caller after a boot.
  * Rejects when the signal aborts.
  */
 export async function openInTheEnd(

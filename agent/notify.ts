@@ -42,7 +42,7 @@ export function createNotifier({ env, log, stuck = () => undefined, signal }: No
       log(`systemd-notify ${assignments.join(" ")}: ${error instanceof Error ? error.message : String(error)}`);
     }
   };
-  // Sends a message at a time, and only the newest waits. A burst starts few processes, and the last status wins.
+  // Sends one message at a time, and only the newest waits. A burst starts few processes, and the last status wins.
   let newest = "";
   const sendStatus = coalesce(() => send(`--status=${newest}`));
   if (watchdog !== undefined) {
@@ -53,7 +53,7 @@ export function createNotifier({ env, log, stuck = () => undefined, signal }: No
     signal.addEventListener("abort", () => clearInterval(timer), { once: true });
   }
   return {
-    // Sent together with the newest status, so that systemd shows a true text from the start.
+    // Sent together with the newest status, so that systemd shows a correct status from the start.
     ready: () => send("--ready", `--status=${newest}`),
     status: (text) => {
       newest = text;

@@ -2,7 +2,7 @@ import { KhwError } from "../proto/errors.ts";
 import type { Os } from "./os/os.ts";
 import type { SelfFacts } from "./os/self.ts";
 
-/** A timer that is later than this was blocked by the event loop, or the process was stopped. */
+/** If a timer is later than this, the event loop was blocked or the process was stopped. */
 const lateMillis = 1_000;
 /** A machine with less free memory swaps, or is about to kill a process. */
 const freeBytes = 32 * 1024 * 1024;
@@ -24,7 +24,7 @@ export async function demandOwnView(os: Pick<Os, "probes">, signal: AbortSignal)
   if (doubt !== null) throw distrust(doubt);
 }
 
-/** The error of an act that is not begun. */
+/** The error of an action that the agent does not begin. */
 export function distrust(doubt: string): KhwError {
   return new KhwError("NOT_READY", `nothing is changed, because the agent cannot trust its own view: ${doubt}`, {
     hint: "look at the node: `ss -s`, `free -m`, `uptime`, the firewall on lo; the agent tries again by itself",

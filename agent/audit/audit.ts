@@ -8,7 +8,7 @@ import type { Files } from "../os/files.ts";
 import { perMinute } from "../rpc/per-minute.ts";
 import { decodeAuditEntries, encodeAuditEntry } from "./lines.ts";
 
-/** Records who called which method, and with which result; kept over restarts and reboots. */
+/** Records who called which method, and with which result; kept across restarts and reboots. */
 export interface Audit {
   /** Records an accepted call that may change something; each has an entry of its own. */
   accepted(call: AuditedCall): void;

@@ -62,7 +62,7 @@ function readOne(path: string, pem: string, now: number): Certificate {
 export function nextChange(certificates: readonly Certificate[], now: number): number {
   const times = certificates.flatMap(({ state, expiresUnixMillis: to }) => {
     const [warning, error] = [to - warningDays * dayMillis, to - errorDays * dayMillis];
-    // The end is far, and the state is bad: the certificate is not valid yet, and the start is not known here.
+    // A bad state with a distant end means that the certificate is not valid yet. Its start is not known here.
     if (state === CertificateState.CERTIFICATE_STATE_ERROR && error > now) return [now];
     return [warning, error, to].filter((time) => time > now);
   });

@@ -14,7 +14,7 @@ export const serverUsage = "1.3.6.1.5.5.7.3.1";
 export type IdentityState =
   | { readonly kind: "absent" }
   | { readonly kind: "good"; readonly certificate: X509Certificate }
-  /** By the clock, the certificate has expired or is not valid yet. The clock may be wrong. */
+  /** According to the clock, the certificate has expired or is not valid yet. The clock may be wrong. */
   | { readonly kind: "expired" | "early"; readonly reason: string }
   /** The files do not match, or cannot be read. */
   | { readonly kind: "unusable"; readonly reason: string };

@@ -20,14 +20,14 @@ export interface CertificateWatchOptions {
   readonly signal: AbortSignal;
 }
 
-/** An expired certificate shows within this time. A look reads the facts of about ten files. */
+/** An expired certificate shows within this time. A check reads the facts of about ten files. */
 const lookMillis = 15_000;
 const hourMillis = 3_600_000;
 const dayMillis = 24 * hourMillis;
 
 /**
  * Keeps the certificates of the cluster and of the agent in the status store. They are read again if a file of them changes, if the
- * next of them expires or nears its end, if the clock was set back, and every hour. The returned function looks now.
+ * next of them expires or nears its end, if the clock was set back, and every hour. The returned function checks at once.
  */
 export function watchCertificates(options: CertificateWatchOptions): () => Promise<void> {
   const { os, statusStore, history, own, log, signal } = options;

@@ -5,7 +5,7 @@ import { etcdRecordFile } from "../paths.ts";
 import type { InitialCluster } from "../render/etcd.ts";
 
 /**
- * The agent's durable record of this machine's etcd member. It prevents that a cluster is created twice.
+ * The agent's durable record of this machine's etcd member. It prevents the creation of a second cluster.
  * forming: the member may start with --initial-cluster-state new.
  * member: the member was healthy once; without its data it can only join again.
  * joining: the member was added to the cluster again, and copies the others' data.

@@ -79,7 +79,7 @@ async function goesOn(
 ): Promise<Identified | undefined> {
   const added = members.find(({ id }) => id === record.memberId);
   if (record.stage !== "joining" || added === undefined) return undefined;
-  // A member that has started has made promises to the others, which only its data records.
+  // A member that has started has voted and acknowledged writes. Only its data records them.
   return added.name === "" || (await hasData(files)) ? record : undefined;
 }
 

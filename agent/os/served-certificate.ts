@@ -18,8 +18,8 @@ export interface ServedCertificate {
 }
 
 /**
- * Returns the certificate of a server whose verification failed. A second request, without verification, reads it;
- * of the answer only the time is used. Undefined if the server does not answer this time.
+ * Returns the certificate of a server whose verification failed. A second request, without verification, reads it; only
+ * the time in its answer is used. Undefined if the server does not answer this time.
  */
 export async function askCertificate(url: URL, options: RequestOptions): Promise<ServedCertificate | undefined> {
   let certificate: ServedCertificate | undefined;

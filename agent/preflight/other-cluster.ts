@@ -5,7 +5,7 @@ import type { Os } from "../os/os.ts";
 import { credentialFile, etcdFile } from "../paths.ts";
 
 /**
- * Finds parts of another cluster that an Apply would overwrite for ever: its CA, or the keys that encrypt its
+ * Finds parts of another cluster that an Apply would overwrite permanently: its CA, or the keys that encrypt its
  * Secrets. `kept` is the current desired state. Changes nothing.
  */
 export async function otherCluster(desired: DesiredState, os: Os, kept: DesiredState | undefined): Promise<KhwError[]> {

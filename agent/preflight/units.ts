@@ -31,7 +31,7 @@ async function maskedFinding(unit: string, { systemd }: Os): Promise<KhwError | 
   });
 }
 
-/** dpkg does not restore a deleted configuration file: it takes the deletion for the administrator's wish. */
+/** dpkg does not restore a deleted configuration file: it treats the deletion as the administrator's wish. */
 async function lostConfigFinding({ files }: Os): Promise<KhwError | null> {
   if ((await files.stat(mainConfig)) !== undefined) return null;
   const status = (await files.read("/var/lib/dpkg/status"))?.toString("utf8") ?? "";

@@ -18,7 +18,7 @@ export const fresh: Attempts = { since: 0, repairs: [], lastAttempt: 0, vain: 0 
 const undoneOften = 3;
 const windowMillis = 600_000;
 const backoff: Backoff = { firstMillis: 60_000, maxMillis: 1_800_000 };
-/** Without the random part: the time is computed again at each look, and repairs use nothing that machines share. */
+/** Without the random part: the time is computed again at each check, and repairs use nothing that machines share. */
 const middle = 0.5;
 
 /** Records that the step differs; a step that already differed is unchanged. */

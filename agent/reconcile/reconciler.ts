@@ -48,7 +48,7 @@ export interface ReconcilerOptions {
 
 /** The delay of a restart while another controller's API server restarts. */
 const busyMillis = 15_000;
-/** An agent that cannot trust its own view looks again after this time. */
+/** An agent that cannot trust its own view checks again after this time. */
 const doubtMillis = 15_000;
 /** The minimum time between checks, however often files change (unless the interval itself is shorter). */
 const closestMillis = 1_000;

@@ -50,7 +50,7 @@ export async function repairSteps(steps: readonly Step<Os>[], os: Os, options: R
   });
 }
 
-/** Services of which a cluster restarts one at a time, by step. */
+/** Services that a cluster restarts on one node at a time, by step. */
 const spared: ReadonlyMap<string, "kube-apiserver" | "etcd"> = new Map([
   ["service/kube-apiserver", "kube-apiserver"],
   ["service/etcd", "etcd"],

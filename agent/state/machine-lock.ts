@@ -10,7 +10,7 @@ export interface MachineLock {
   holder(): Holder | undefined;
   /**
    * Takes the lock at once; the work begins when the agent's automatic work has ended.
-   * @throws KhwError BUSY (at once) if another holds the lock
+   * @throws KhwError BUSY (at once) if another operation holds the lock
    */
   lock<T>(holder: string, work: () => Promise<T>): Promise<T>;
   /**

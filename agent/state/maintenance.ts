@@ -12,7 +12,7 @@ export interface Maintenance {
   damage(): string | undefined;
   /**
    * Durable when it resolves, and nginx answers accordingly.
-   * @throws KhwError BUSY while another holds the machine lock
+   * @throws KhwError BUSY while an operation holds the machine lock
    */
   set(drained: boolean, holder: string): Promise<MaintenanceState>;
 }

@@ -127,8 +127,7 @@ export function etcdMember(desired: WithEtcd, needs: readonly string[]): Step<Os
 
 /**
  * Records the IDs of the member and of its cluster. From then on systemd starts the member only with its data.
- * Without data, the lab's flags would create a new cluster, or let it act as a member that has forgotten its
- * promises.
+ * Without data, the lab's flags would create a new cluster, or start a member that has forgotten its votes and writes.
  */
 export function etcdRemembered(desired: WithEtcd, needs: readonly string[]): Step<Os> {
   return {

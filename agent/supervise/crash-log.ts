@@ -39,7 +39,7 @@ export function afterCrash(
   };
 }
 
-/** Records that the component is healthy. The recovery is reported if its crash was. */
+/** Records that the component is healthy. The recovery is reported if the crash was reported. */
 export function afterRecovery(
   before: CrashSeries,
   now: number,

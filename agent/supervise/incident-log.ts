@@ -18,7 +18,7 @@ export interface IncidentLog {
   degraded(degradedCause: Diagnosis | undefined): void;
   /** Records that the agent is about to restart the component; `count` is the number in a row. */
   restarting(restartReason: RestartReason, count: number): void;
-  /** Records a restart by request. */
+  /** Records a restart on request. */
   restarted(reason: string, error?: KhwError): void;
 }
 

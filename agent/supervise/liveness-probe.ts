@@ -57,7 +57,7 @@ export function createLivenessProbe({
   const askOnce = async (): Promise<LivenessResult | undefined> => {
     const found = await watched.examine(async (unit) => {
       const examined = await question();
-      // A dead component is restarted at once, without a look into its journal.
+      // A dead component is restarted at once, without a read of its journal.
       const degradedCause =
         examined.liveness.kind === "dead" ? undefined : await degradation.look(examined.reason, unit);
       return { ...examined, ailment: degradedCause, reason: examined.reason ?? degradedCause?.message ?? null };

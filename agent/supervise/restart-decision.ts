@@ -6,7 +6,7 @@ import { failuresAllowed } from "./failures.ts";
 import type { RestartReason } from "./restarter.ts";
 
 export interface Wanted extends Pick<NodeStatus, "maintenance" | "drift"> {
-  /** Whether khw manages the etcd of this node, by the desired state. */
+  /** Whether khw manages the etcd of this node according to the desired state. */
   readonly etcdIsOwn?: boolean;
 }
 

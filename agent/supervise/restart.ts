@@ -12,8 +12,8 @@ import type { Watched } from "./unit-watch.ts";
 /** Restarts one component, on request or by the agent's own decision. */
 export interface ComponentRestart {
   /**
-   * Restarts by the agent's decision. Returns false if it was skipped: another holds the machine or the lease, or
-   * the reason is gone.
+   * Restarts by the agent's decision. Returns false if it was skipped: another operation holds the machine lock,
+   * another controller holds the lease, or the reason is gone.
    */
   readonly byAgent: (restartReason: RestartReason, count: number) => Promise<boolean>;
   /**

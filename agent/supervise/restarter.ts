@@ -19,7 +19,10 @@ export interface Restarter {
 export interface RestarterOptions {
   readonly clock: Clock;
   readonly random: () => number;
-  /** Tries once. Returns false if the restart was skipped because another holds the machine or the lease. */
+  /**
+   * Tries once. Returns false if the restart was skipped because another operation holds the machine lock, or another
+   * controller the lease.
+   */
   readonly attempt: (restartReason: RestartReason, count: number) => Promise<boolean>;
   /** Reports when the next attempt is due, in whole milliseconds since the epoch; 0 without a planned attempt. */
   readonly planned: (at: number) => void;

@@ -4,8 +4,8 @@ const turnMillis = 60_000;
 const beginMillis = 15_000;
 
 /**
- * Returns the time until this controller's turn. By the clock, each controller has a minute, and starts in the
- * first quarter of it or waits for the next. So no two restarts overlap, as far as the clocks agree.
+ * Returns the time until this controller's turn. Each controller has a minute of the clock in turn, and starts in the
+ * first quarter of it or waits for its next one. So no two restarts overlap if the clocks agree.
  */
 export function turnAfter(now: number, { index, count }: { readonly index: number; readonly count: number }): number {
   if (count <= 1) return 0;

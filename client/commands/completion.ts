@@ -13,7 +13,7 @@ export async function completion(context: Context, program: Command, shell: stri
   return 0;
 }
 
-/** Prints the names of the nodes in khw.yaml, a line each. */
+/** Prints the names of the nodes in khw.yaml, one per line. */
 export async function completeNodes({ write }: Context, { nodes }: ClusterConfig): Promise<number> {
   write(nodes.map(({ name }) => `${name}\n`).join(""));
   return 0;

@@ -29,7 +29,7 @@ export async function diff(config: ClusterConfig, context: Context, options: Dif
 }
 
 /**
- * Prints the differences of the nodes from the state that their agents keep: a line a step, and texts as a unified
+ * Prints the differences of the nodes from the state that their agents keep: one line per step, and texts as a unified
  * diff from the present to the desired text. Exit code 0: no difference; 1: differences, as diff(1) has it.
  */
 export async function diffNodes(

@@ -16,7 +16,7 @@ const words: Readonly<Record<Stage, string>> = {
 };
 
 /**
- * Prints which key each value in etcd is under, and which values a new write would store otherwise. Exit code 0.
+ * Prints which key each value in etcd is under, and which values a new write would store differently. Exit code 0.
  */
 export async function encryptionStatus(
   config: ClusterConfig,

@@ -19,7 +19,7 @@ export interface DefragOptions {
   readonly threshold: string;
 }
 
-/** Work that has begun ends by its own deadline, not by Ctrl-C. */
+/** Ctrl-C does not stop work that has begun; its own deadline does. */
 const never = new AbortController().signal;
 
 /**

@@ -24,7 +24,7 @@ export interface RestartOptions {
 /** The components whose restart the load balancer's clients would notice. */
 const drainedFirst: ReadonlySet<string> = new Set(["kube-apiserver", "nginx"]);
 
-/** Work that has begun ends by its own deadline, not by Ctrl-C. */
+/** Ctrl-C does not stop work that has begun; its own deadline does. */
 const never = new AbortController().signal;
 
 /** See restartNodes. */

@@ -11,7 +11,7 @@ export interface VerifyCommandOptions {
   readonly output: Output;
 }
 
-/** Verifies from outside that the cluster works; prints a line a check. Changes nothing. */
+/** Verifies from outside that the cluster works; prints one line per check. Changes nothing. */
 export async function verify(
   config: ClusterConfig,
   context: Context,

@@ -30,7 +30,7 @@ export interface Facts {
   readonly publicAddress: () => Promise<string>;
   /** Returns the credentials, checked against the nodes whose addresses are known. */
   readonly credentials: () => Promise<ExaminedCredentials & { readonly unknown: readonly string[] }>;
-  /** Returns each node's health by the load balancer; empty if khw manages no load balancer. */
+  /** Returns each node's health as the load balancer reports it; empty if khw manages no load balancer. */
   readonly backends: () => Promise<readonly BackendHealth[]>;
 }
 

@@ -42,7 +42,8 @@ export async function loadBalancerChecks(facts: Facts): Promise<DoctorCheck[]> {
 }
 
 /**
- * Returns the finding for a node with this health by Google and this own report (undefined if it does not answer).
+ * Returns the finding for a node with this health according to Google and this report of its own (undefined if it does
+ * not answer).
  */
 export function backendFinding(
   name: string,

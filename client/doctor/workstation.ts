@@ -103,7 +103,7 @@ async function managementFindings({ management }: ClusterConfig, now: number): P
   }
 }
 
-/** Returns no finding for a certificate that is valid for 30 days more. */
+/** Returns no finding for a certificate that is valid for another 30 days. */
 function ending(subject: string, { validFrom, validTo }: X509Certificate, now: number): Finding[] {
   const [from, to] = [Date.parse(validFrom), Date.parse(validTo)];
   const [, name] =

@@ -9,7 +9,7 @@ export interface DrainedOptions extends DrainNodeOptions {
   readonly standings: readonly ServingState[];
 }
 
-/** Work that has begun ends by its own deadline, not by Ctrl-C. */
+/** Ctrl-C does not stop work that has begun; its own deadline does. */
 const never = new AbortController().signal;
 
 /**

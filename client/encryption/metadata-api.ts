@@ -2,7 +2,7 @@ import { KhwError } from "../../proto/errors.ts";
 
 /** The part of the Kubernetes API that lists objects without their content. */
 export interface MetadataApi extends AsyncDisposable {
-  /** Returns only the objects' metadata of a list, and all of a discovery. Any status is an answer. */
+  /** Returns only the objects' metadata for a list, and the whole answer for a discovery. Any status is an answer. */
   get(path: string, signal: AbortSignal): Promise<MetadataAnswer>;
   /** An update without changes: the API server stores the object again, as it stores objects now. */
   touch(path: string, signal: AbortSignal): Promise<MetadataAnswer>;

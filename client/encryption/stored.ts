@@ -40,7 +40,7 @@ export function outdated(stored: readonly StoredValues[], entries: readonly Entr
   });
 }
 
-/** Whether more is encrypted than `outdated` finds: of a wildcard it checks only Secrets. */
+/** Whether more is encrypted than `outdated` finds: for a wildcard, `outdated` checks only Secrets. */
 export function encryptsByWildcard(entries: readonly Entry[]): boolean {
   return entries.some(
     ({ resources, providers }) =>
@@ -48,7 +48,7 @@ export function encryptsByWildcard(entries: readonly Entry[]): boolean {
   );
 }
 
-/** A wildcard names more resources than are ever encrypted. So of its values in the clear, only Secrets count. */
+/** A wildcard names more resources than are ever encrypted. So only Secrets count among its values in the clear. */
 function isAt(name: string, place: string): boolean {
   if (name === "*." || name === "*.*") return place === "secrets";
   const [plural = "", ...group] = name.split(".");

@@ -4,8 +4,8 @@ import type { NodeWork } from "../rollout/node-work.ts";
 
 /**
  * Returns the nodes on which a first member of khw's etcd would start while another controller does not answer.
- * That controller may have the data of a cluster, and these nodes, if they were made again, would start a second
- * one.
+ * That controller may have the data of a cluster, and these nodes, if they were created again, would start a second
+ * cluster.
  */
 export function uncertainFirstStarts(members: readonly Member[], work: readonly NodeWork[]): KhwError[] {
   const away = members.filter(({ info }) => info === undefined).map(({ node }) => node.address.name);

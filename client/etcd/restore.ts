@@ -24,7 +24,7 @@ export interface RunOptions {
   readonly signal: AbortSignal;
 }
 
-/** Work that has begun on the nodes ends by its own deadline, not by Ctrl-C. */
+/** Ctrl-C does not stop work that has begun on the nodes; its own deadline does. */
 const never = new AbortController().signal;
 
 const phases = [

@@ -15,7 +15,7 @@ export interface BackendHealth extends InstanceName {
 }
 
 /**
- * Returns each controller's health by the load balancer, in the order of the config. If the pool does not exist,
+ * Returns each controller's health as the load balancer reports it, in the order of the config. If the pool does not exist,
  * all are MISSING.
  */
 export async function poolHealth(

@@ -6,7 +6,7 @@ import { KhwError } from "../../proto/errors.ts";
  */
 export async function proxyFetch(): Promise<typeof fetch> {
   const { EnvHttpProxyAgent, fetch: send } = await import("undici");
-  // Without pipelining no connection stays open and keeps the process from its end.
+  // Without pipelining, no open connection keeps the process from ending.
   const dispatcher = new EnvHttpProxyAgent({ pipelining: 0 });
   return async (input, { method = "GET", headers, body = null, signal = null } = {}) => {
     const url = typeof input === "string" || input instanceof URL ? input : input.url;

@@ -1,10 +1,10 @@
 /**
- * The script that runs on a node as root. It writes its findings to standard output, a word and a value a line, and
- * then `ready`. It then reads the answer from standard input: the size of the .deb, the choice for the identity
+ * The script that runs on a node as root. It writes its findings to standard output, one word and its value per line,
+ * and then `ready`. It then reads the answer from standard input: the size of the .deb, the choice for the identity
  * (keep, request or given), and the .deb itself.
  *
  * For `request` the agent on the node makes its key and writes its request, in base64. The certificates of the CA
- * and of the node come back, a line each, in base64. For `given`, three lines come before the .deb: the three files
+ * and of the node come back in base64, one per line. For `given`, three lines come before the .deb: the three files
  * of an identity that was issued beforehand. So no secret is ever in an argument, and a single connection is
  * enough.
  *

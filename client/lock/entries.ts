@@ -8,13 +8,13 @@ export interface LockEntry {
   readonly version: string;
   readonly arch: string;
   readonly sha256: string;
-  /** Where the digest was first seen: a URL, or words. */
+  /** The place where the digest was first seen: a URL, or "already on NODE". */
   readonly source: string;
-  /** Empty today: room for signatures of the release. */
+  /** Always empty; reserved for signatures of the release. */
   readonly signatures: readonly unknown[];
 }
 
-/** The format of the file. A client refuses another one. */
+/** The version of the file's format. A client refuses any other version. */
 const format = 1;
 
 const shapes = {
@@ -25,17 +25,17 @@ const shapes = {
   source: /^[^\p{C}]{1,4096}$/u,
 } as const;
 
-/** The entry as a message names it: "kube-apiserver v1.21.0 (amd64)". */
+/** Describes the entry for messages: "kube-apiserver v1.21.0 (amd64)". */
 export function describeProgram({ program, version, arch }: Pick<LockEntry, "program" | "version" | "arch">): string {
   return `${program} ${version} (${arch})`;
 }
 
-/** Whether the text can stand in an entry: one line, at most 4,096 characters. */
+/** Whether the text can be an entry's source: one line, at most 4,096 characters. */
 export function isSource(text: string): boolean {
   return shapes.source.test(text);
 }
 
-/** The entries of the file's text. @throws KhwError CONFIG_INVALID naming the file and the entry */
+/** Parses the text of the file. @throws KhwError CONFIG_INVALID naming the file and the entry */
 export function parseLock(text: string, path: string): readonly LockEntry[] {
   const root = parseJson(text, path);
   if (!isRecord(root) || !Array.isArray(root["programs"])) return refuse(path, "it is not a list of programs");
@@ -47,7 +47,7 @@ export function parseLock(text: string, path: string): readonly LockEntry[] {
   return entries;
 }
 
-/** In an order of its own, so that the same entries are the same text. */
+/** Sorts the entries, so that equal entries give the same text. */
 export function formatLock(entries: readonly LockEntry[]): string {
   const key = (entry: LockEntry): string => `${entry.program}\n${entry.version}\n${entry.arch}`;
   const programs = entries.toSorted((a, b) => (key(a) < key(b) ? -1 : 1));

@@ -7,7 +7,7 @@ import { whileHeld } from "./mutex.ts";
 
 const longestBytes = 4 * 1024 * 1024;
 
-/** The entries of khw.lock; none if there is no such file. @throws KhwError CONFIG_INVALID */
+/** Returns the entries of khw.lock; an empty list if the file does not exist. @throws KhwError CONFIG_INVALID */
 export async function readLock(path: string): Promise<readonly LockEntry[]> {
   try {
     await using handle = await open(path);
@@ -24,8 +24,8 @@ export async function readLock(path: string): Promise<readonly LockEntry[]> {
 }
 
 /**
- * Adds entries to khw.lock. Another client may add others at the same time; an entry that is there never changes.
- * @returns the new entries @throws KhwError DIGEST_MISMATCH if the file has another digest by now, IO_FAILED
+ * Adds entries to khw.lock. Another client may add others at the same time; an existing entry never changes.
+ * @returns the new entries @throws KhwError DIGEST_MISMATCH if the file now has another digest; IO_FAILED
  */
 export async function addToLock(path: string, additions: readonly LockEntry[]): Promise<readonly LockEntry[]> {
   if (additions.length === 0) return [];
@@ -41,7 +41,7 @@ export async function addToLock(path: string, additions: readonly LockEntry[]): 
   });
 }
 
-/** The entry of the same program, release and architecture. */
+/** Returns the entry of the same program, release and architecture. */
 export function findEntry(
   entries: readonly LockEntry[],
   wanted: Pick<LockEntry, "program" | "version" | "arch">,

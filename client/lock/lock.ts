@@ -18,8 +18,8 @@ export interface NodeDigests {
 }
 
 /**
- * The work with the digests that khw.lock has. @throws KhwError CONFIG_INVALID if khw.lock cannot be trusted or contradicts
- * khw.yaml, or if a program without a digest would come over http
+ * Returns the work with the digests of khw.lock in its desired states. @throws KhwError CONFIG_INVALID if khw.lock
+ * cannot be trusted or contradicts khw.yaml, or if a program without a digest would come over http
  */
 export async function pinPrograms(
   { config: { lockFile: path }, members }: Pick<OpenCluster, "config" | "members">,
@@ -35,7 +35,7 @@ export async function pinPrograms(
 }
 
 /**
- * Records in khw.lock what the agents reported, and returns the work with a digest for each program. All nodes must agree.
+ * Records the agents' digests in khw.lock, and returns the work with a digest for each program. All nodes must agree.
  * @throws KhwError DIGEST_MISMATCH naming both digests, INVALID_RESPONSE
  */
 export async function lockPrograms(
@@ -55,7 +55,7 @@ export async function lockPrograms(
   return found.map(({ node, arch, desired }) => ({ node, desired: pinState(desired, arch, { entries, path }) }));
 }
 
-/** The entries for the programs that the state leaves open, as the node reported them. */
+/** Returns entries, as the node reported them, for the programs whose digest the state leaves open. */
 function openEntries({ node, desired }: NodeWork, arch: Architecture, programs: readonly ProgramDigest[]): LockEntry[] {
   const { name } = node.address;
   return downloadsOf(desired, arch)
@@ -102,7 +102,7 @@ function agreed(nodes: readonly Reported[]): LockEntry[] {
   return groups.flatMap(([program, group]) => {
     const digests = [...Map.groupBy(group, ({ entry }) => entry.sha256)];
     if (digests.length > 1) throw disagreement(program, digests);
-    // A URL says more than that a node had the program.
+    // A URL is a better source than "already on NODE".
     const published = group.find(({ entry, name }) => entry.source !== `already on ${name}`);
     return (published ?? group[0])?.entry ?? [];
   });

@@ -7,8 +7,8 @@ const patienceMillis = 10_000;
 const intervalMillis = 20;
 
 /**
- * Runs the work while no other client of this machine works on the same file. A client that was killed meanwhile is in
- * nobody's way. @throws KhwError BUSY after ten seconds, IO_FAILED
+ * Runs the work while no other client on this machine works on the same file. Removes the mark of a client that was
+ * killed. @throws KhwError BUSY after ten seconds, IO_FAILED
  */
 export async function whileHeld<T>(path: string, work: () => Promise<T>): Promise<T> {
   const name = `${path}.busy`;
@@ -33,7 +33,7 @@ async function take(name: string, deadline: number): Promise<void> {
   }
 }
 
-/** A link to a whole file: the holder's number is there as soon as the name is. */
+/** Links a complete file, so that the file holds the owner's process number as soon as its name exists. */
 async function tryTake(name: string): Promise<boolean> {
   const own = `${name}-${process.pid}-${Math.random().toString(36).slice(2)}`;
   try {

@@ -5,7 +5,7 @@ import type { DesiredState } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { describeProgram, type LockEntry } from "./entries.ts";
 import { findEntry } from "./file.ts";
 
-/** A program that a controller downloads, and its digest as far as it is known. */
+/** A program that a controller downloads, and its digest if it is known. */
 export interface Download {
   readonly program: string;
   readonly version: string;
@@ -16,7 +16,7 @@ export interface Download {
   readonly settings: { readonly mirrors: string; readonly sha256: string };
 }
 
-/** Everything that a controller of this architecture downloads in this state. */
+/** Returns everything that a controller of this architecture downloads for this state. */
 export function downloadsOf(
   { kubernetesVersion: version, binaries, etcd }: DesiredState,
   arch: Architecture,
@@ -32,7 +32,10 @@ export function downloadsOf(
   return [...kubernetes, { program: "etcd", ...archive }];
 }
 
-/** The state with the digests of the entries, where khw.yaml gives none. @throws KhwError CONFIG_INVALID for a contradiction */
+/**
+ * Returns the state with the entries' digests for programs without a digest in khw.yaml. @throws KhwError
+ * CONFIG_INVALID if they contradict
+ */
 export function pinState(
   state: DesiredState,
   arch: Architecture,
@@ -55,7 +58,7 @@ export function pinState(
   return withDigests(state, arch, digests);
 }
 
-/** In an order of its own: the operation's id is made of the state's bytes. */
+/** Sorted, because the operation's id is derived from the state's bytes. */
 function withDigests(state: DesiredState, arch: Architecture, digests: ReadonlyMap<string, string>): DesiredState {
   const { binaries, etcd } = state;
   const own = digests.get("etcd");

@@ -1,4 +1,4 @@
-/** Lets a limited number through at once; the others wait. Each caller leaves by the function that it gets. */
+/** Lets a limited number through at once; the others wait. A caller calls the returned function when it leaves. */
 export interface Gate {
   enter(): Promise<() => void>;
 }

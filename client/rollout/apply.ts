@@ -72,7 +72,7 @@ export interface ApplyToNodesOptions extends ProgressOptions {
   readonly interrupted?: (name: string) => string;
 }
 
-/** Work that has begun ends by its own deadline, not by Ctrl-C. */
+/** Ctrl-C does not stop work that has begun; its own deadline does. */
 const never = new AbortController().signal;
 
 /** Applies to all nodes at once, then to those that take turns; a node's failure does not stop those beside it. */

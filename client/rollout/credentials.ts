@@ -49,7 +49,7 @@ export async function provideCredentials(
 /**
  * Saves the new credentials, if there are any. Must come before a node gets one of them, and after everything that could refuse
  * the run.
- * @throws KhwError BUSY if somebody else saved some meanwhile
+ * @throws KhwError BUSY if somebody else saved credentials meanwhile
  */
 export async function saveNewCredentials(
   { made }: { readonly made: NewFiles },

@@ -22,7 +22,7 @@ export interface WatchOptions {
 
 /** The agent sends its state at once; this limit is for the connection. */
 const firstMillis = 10_000;
-/** Keeps a slow workstation with many nodes from taking its own delay for theirs. */
+/** Keeps a slow workstation with many nodes from mistaking its own delay for a delay of the nodes. */
 const connectingAtOnce = 100;
 const loadBalancerMillis = 5_000;
 

@@ -7,7 +7,7 @@ import type { Clock } from "../../os/clock.ts";
 import { mayPass } from "../../os/storage.ts";
 import type { Snapshots } from "./snapshots.ts";
 
-/** Takes snapshots by schedule. */
+/** Takes snapshots on a schedule. */
 export interface Schedule {
   /** Takes a snapshot if it is due; called at a regular interval. Never rejects. */
   readonly beat: () => Promise<void>;

@@ -34,7 +34,7 @@ export interface SnapshotStoreOptions {
   readonly files: Files;
   readonly largeFiles: LargeFiles;
   readonly folder: string;
-  /** Gets each damage once, when a snapshot is first looked for; again if it was repaired meanwhile. */
+  /** Called once for each damaged snapshot, when it is first looked for; called again if it was repaired in between. */
   readonly report: (damage: string) => void;
 }
 
@@ -52,7 +52,7 @@ export async function openSnapshotStore({
   for (const name of await files.list(folder))
     if (name.startsWith(".")) await largeFiles.removeTree(`${folder}/${name}`);
 
-  /** Undefined if there is no record. A text is the damage. */
+  /** Undefined if there is no record. A string describes the damage. */
   const read = async (id: string): Promise<Snapshot | string | undefined> => {
     try {
       const record = await files.read(recordOf(id));

@@ -67,7 +67,7 @@ export async function addToRegister(folder: string, entry: RegisterEntry): Promi
   }
 }
 
-/** @throws KhwError PERMISSION_DENIED for a name that is shut out */
+/** @throws KhwError PERMISSION_DENIED for a revoked name */
 export function refuseRevoked({ revokedNames }: Register, name: string): void {
   if (!revokedNames.has(name)) return;
   throw new KhwError("PERMISSION_DENIED", `${name} was revoked, and gets no certificate`, {
