@@ -31,7 +31,7 @@ const codes = {
   NOT_RUN: { grpc: "FAILED_PRECONDITION", exit: 69 },
   /** The machine is not the one that the desired state is for. */
   IDENTITY_MISMATCH: { grpc: "FAILED_PRECONDITION", exit: 65 },
-  /** The metadata server does not answer, or not like Google's. */
+  /** The metadata server does not answer, or is not Google's. */
   METADATA_UNAVAILABLE: { grpc: "UNAVAILABLE", exit: 69 },
   /** No mirror delivered the file. */
   DOWNLOAD_FAILED: { grpc: "UNAVAILABLE", exit: 69 },

@@ -21,7 +21,7 @@ export interface Etcd {
   readonly snapshots: SnapshotPolicy | undefined;
 }
 
-/** The files that etcd reads of the cluster's nine; lab 07 copies them to /etc/etcd. */
+/** The files among the cluster's nine that etcd reads; lab 07 copies them to /etc/etcd. */
 export const etcdCredentials = ["ca.pem", "kubernetes.pem", "kubernetes-key.pem"] as const satisfies CredentialName[];
 
 export type EtcdCredential = (typeof etcdCredentials)[number];

@@ -6,7 +6,7 @@ import type { Os } from "../os/os.ts";
 import { etcdSteps } from "../steps/etcd.ts";
 import { etcdDataFolder } from "../paths.ts";
 
-/** etcd's own documentation asks this of a disk: the 99th percentile of wal_fsync_duration_seconds. */
+/** etcd's own documentation requires this of a disk: the 99th percentile of wal_fsync_duration_seconds. */
 const writeLimitMillis = 10;
 const writeCount = 100;
 /** etcd's --heartbeat-interval with the lab's flags; it should not be shorter than a round-trip. */

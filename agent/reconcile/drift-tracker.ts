@@ -24,7 +24,7 @@ export interface DriftTracker {
   ): { readonly due: readonly string[]; readonly waiting: ReadonlySet<string> };
   /** Records the results of repairs. Returns whether a repair could not begin yet. */
   repaired(results: readonly Repaired[], operationId: string): { readonly postponed: boolean };
-  /** None of these steps is repaired now. The error says why. */
+  /** Records that no repair of these steps begins now. The error says why. */
   postponed(due: readonly string[], error: KhwError): void;
   /** Records that the check for drift is paused. */
   paused(because: string, policy: Policy | undefined): void;

@@ -89,7 +89,7 @@ function merge(components: readonly Component[], changed: readonly Component[]):
   return [...byName.values()].toSorted((one, other) => place(one) - place(other) || (one.name < other.name ? -1 : 1));
 }
 
-/** Components are published as each is examined; the status shows them in one order. Others follow Kubernetes' own. */
+/** Components are published in the order of their probes; the status shows them in a fixed order, Kubernetes' own first. */
 function place({ name }: Component): number {
   const index = kubernetesComponents.findIndex((component) => component === name);
   return index === -1 ? kubernetesComponents.length : index;

@@ -31,7 +31,7 @@ export function countFailure(before: FailureCount, { liveness, pid, activeMillis
 }
 
 /**
- * Returns how many failures in a row cause a restart. etcd gets longer, because everything else waits for its
+ * Returns how many failures in a row cause a restart. etcd gets more time, because everything else waits for its
  * restart.
  */
 export function failuresAllowed(component: string): number {

@@ -18,7 +18,7 @@ export interface Dead {
 /** The evidence for a decision about an unhealthy component. */
 export interface Evidence {
   readonly health: ProbeResult;
-  /** The answer of the endpoint that separates liveness from health; undefined if it was not asked. */
+  /** The answer of the endpoint that distinguishes liveness from health; undefined if it was not asked. */
   readonly second: ProbeResult | undefined;
   /** Whether this node's API server was healthy when last probed. */
   readonly apiServerWell: boolean;
@@ -80,7 +80,7 @@ function withAnswer({ component, path }: HealthCheck, answer: ProbeResult, evide
   }
   // nginx passes on the API server's answer, or answers 503 while drained. etcd's answer is about its cluster.
   if (component === "nginx" || component === "etcd") return alive;
-  // The others answer for their leader lease, which cannot be renewed while the API server is away.
+  // The other components report the state of their leader lease, which cannot be renewed while the API server is away.
   if (!apiServerWell || second?.status === 200) return alive;
   return { kind: "dead", reason: `${path} answers ${answer.status}`, silent: false };
 }

@@ -40,7 +40,7 @@ export async function probeLiveness(check: HealthCheck, os: Os, options: Examine
 }
 
 /**
- * Sends a second request if the first does not separate life from health. An API server that is not ready is asked
+ * Sends a second request if the first does not distinguish liveness from health. An API server that is not ready is asked
  * for its liveness without etcd, because a restart does not repair etcd. A silent etcd is asked without a quorum,
  * and a silent nginx without the API server. Other components get the same request on a new connection, because the
  * kept connection may be broken.

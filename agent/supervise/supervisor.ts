@@ -3,7 +3,7 @@ import type { Component } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { healthChecks } from "../health/health.ts";
 import { superviseComponent, type Supervised, type SupervisedOptions } from "./component.ts";
 
-/** Supervises the components: hears every change of their units, probes their liveness, and restarts hung ones. */
+/** Supervises the components: watches their units, probes their liveness, and restarts hung components. */
 export interface Supervisor {
   /**
    * Restarts a component and waits until it answers; the caller holds the machine lock. Returns the milliseconds

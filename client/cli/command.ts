@@ -13,7 +13,7 @@ export interface CommandSpec {
   readonly examples?: readonly string[];
   /** The keys of khw.yaml, or groups of keys, whose flags it takes. */
   readonly settings?: readonly string[];
-  /** The keys among them, or groups, that the short help shows beside those that it shows for every command. */
+  /** The keys or groups among `settings` that the short help shows too. It shows a few settings for every command. */
   readonly everyday?: readonly string[];
   readonly options?: readonly Option[];
   readonly arguments?: readonly Argument[];

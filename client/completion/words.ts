@@ -96,7 +96,7 @@ export function optionValues(commands: readonly CompletedCommand[]): {
   return { paths: named("path"), others: named("any"), choices: new Map(choices) };
 }
 
-/** Puts the text in single quotes for the shells. No description contains one. */
+/** Puts the text in single quotes for the shells. No description contains a single quote. */
 export function quote(text: string): string {
   return `'${text.replaceAll("'", `'\\''`)}'`;
 }

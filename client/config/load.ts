@@ -78,7 +78,7 @@ async function readConfigFile({ file, folder, env }: ConfigSources): Promise<Val
     refuseForeign(path, found, { uid: process.getuid?.(), env });
     const text = await handle.readFile("utf8");
     const { parseYaml } = await import("./yaml.ts");
-    // Standard input (/dev/stdin) stands in no folder.
+    // Standard input (/dev/stdin) is in no folder.
     return parseYaml(text, { name, folder: found.isFile() ? dirname(path) : folder });
   } catch (error) {
     if (error instanceof KhwError) throw error;

@@ -17,7 +17,7 @@ const nameOfAll = "kubernetes.default.svc";
  */
 export function apiChecks(facts: Facts): DoctorCheck[] {
   const { cluster, kubernetes } = facts.config;
-  // The list of checks does not depend on the API: the titles come from one that never runs.
+  // The list of checks does not depend on the API, so the titles come from checks that never run.
   const titled = (make: (api: KubernetesApi, address: string, ca: Buffer) => Check[], where: string): DoctorCheck[] =>
     make(async () => ({ status: 0, body: "" }), cluster.publicAddress ?? "PUBLIC_ADDRESS", Buffer.of()).map(
       ({ title }, index) => ({

@@ -20,7 +20,7 @@ export interface Question {
 }
 
 /**
- * Returns the signing request after it is proved that the instance made it. Google's token binds the instance to
+ * Returns the signing request after proof that the instance made it. Google's token binds the instance to
  * the request and to the client's nonce. The connection was made with the request's key, so nobody sits in between.
  * @throws KhwError CREDENTIAL_INVALID, WRONG_NODE, IDENTITY_MISMATCH
  */

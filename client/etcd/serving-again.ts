@@ -22,7 +22,7 @@ export async function servingAgain(
     });
     const errors = answers.flatMap(({ name, value, error }) => {
       if (error !== undefined) return error;
-      // The node may have only etcd yet.
+      // The node may have only etcd so far.
       if (value === undefined || value.activeState === "not-found" || value.health === Health.HEALTH_HEALTHY) return [];
       return new KhwError("NOT_READY", `kube-apiserver: ${value.reason}`, { node: name });
     });

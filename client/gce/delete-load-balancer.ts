@@ -68,7 +68,7 @@ function absent(id: string, reference: Reference, needs: readonly string[]): Ste
   };
 }
 
-/** Time for Google to notice that a resource was deleted which used another. */
+/** The time until Google notices that a deleted resource no longer uses another one. */
 const settleMillis = 20_000;
 
 async function deleteOnceFree(

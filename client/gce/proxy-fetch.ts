@@ -18,7 +18,7 @@ export async function proxyFetch(): Promise<typeof fetch> {
     } catch (error) {
       const reason = error instanceof TypeError && error.cause instanceof Error ? error.cause.message : undefined;
       if (reason === undefined) throw error;
-      // As the library's own fetch words it.
+      // The wording of the library's own fetch.
       throw new Error(`request to ${url.toString()} failed, reason: ${reason}`, { cause: error });
     }
   };

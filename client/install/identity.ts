@@ -62,7 +62,7 @@ function whyOld(pem: string): string | undefined {
     : undefined;
 }
 
-/** Returns the fault of a certificate that should be an agent's of this name and CA. */
+/** Returns why a certificate is not valid for an agent of this name and CA; undefined if it is valid. */
 function whyUnfit(name: string, pem: string, caPem: string): string | undefined {
   const certificate = parse(pem);
   const ca = parse(caPem);
@@ -77,7 +77,7 @@ function parse(pem: string): X509Certificate | undefined {
   try {
     return new X509Certificate(pem);
   } catch {
-    // For any content that is not a certificate, the remedy is a new one.
+    // For any content that is not a certificate, the remedy is a new certificate.
     return undefined;
   }
 }

@@ -5,7 +5,7 @@ import { isPassing, reconnecting } from "./reconnecting.ts";
 export interface Source<Message> {
   /** Its name in messages to the user: the node, or its component. */
   readonly title: string;
-  /** Opens the stream behind the messages that were read already. */
+  /** Opens the stream after the messages that were read already. */
   readonly open: (signal: AbortSignal) => AsyncIterable<Message>;
 }
 

@@ -12,7 +12,7 @@ export interface Reconnecting<Message> {
   readonly passing: (error: KhwError) => boolean;
   /** Time limit for the first message; absent if there may never be one. */
   readonly firstMillis?: number;
-  /** Limits the streams that wait for their first message at once; the time limit starts behind the gate. */
+  /** Limits the streams that wait for their first message at once; the time limit starts after the gate. */
   readonly gate?: Gate;
   readonly signal: AbortSignal;
 }

@@ -123,7 +123,7 @@ async function isSame(one: string, other: string): Promise<boolean> {
   }
 }
 
-/** This process adds nothing at the time, so its own number belongs to a process that has ended. */
+/** This process adds nothing now, so a folder with its own number was left by a process that has ended. */
 export function isAlive(pid: number): boolean {
   if (pid === process.pid) return false;
   try {

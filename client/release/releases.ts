@@ -32,7 +32,7 @@ export function releasesIn(statuses: readonly NodeStatus[]): RunningReleases {
   return { kubernetes: of(components), etcd: of(["etcd"]) };
 }
 
-/** The configured releases; without a setting those that run, and the lab's for a new cluster. */
+/** Returns the configured releases; without a setting, the running releases; for a new cluster, the lab's releases. */
 export function wantedReleases(
   { kubernetes, etcd }: Pick<ClusterConfig, "kubernetes" | "etcd">,
   running: RunningReleases,

@@ -66,8 +66,8 @@ export interface ApplyToNodesOptions extends ProgressOptions {
   /** The nodes among them that are drained for it. */
   readonly drain: ReadonlySet<AgentNode>;
   /**
-   * After Ctrl-C, the command waits for the node in hand, and prints this sentence; absent: Ctrl-C ends the waiting, and the
-   * nodes go on.
+   * After Ctrl-C, the command waits for the current node, and prints this sentence. Absent: Ctrl-C ends the wait, and
+   * the nodes go on.
    */
   readonly interrupted?: (name: string) => string;
 }

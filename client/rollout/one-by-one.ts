@@ -54,7 +54,7 @@ async function workOn<Item extends { readonly node: AgentNode }>(
   const onInterrupt = (): void => {
     if (interrupted === undefined) return;
     note(progress, `interrupted: ${interrupted(name)}`);
-    // A terminal prints notes below the rows, and only at the end: the row itself must say it, too.
+    // A terminal prints notes below the rows, and only at the end. So the row itself must show the note, too.
     const event = { kind: "progress", step: "interrupted", text: interrupted(name) } as const;
     progress.emit({ kind: "step", track: name, event });
   };

@@ -84,7 +84,7 @@ export async function prepare(cluster: OpenCluster, options: PrepareOptions): Pr
   };
 }
 
-/** A plan that nothing stands in the way of. */
+/** A plan without obstacles. */
 export type RolloutPlan = Prepared & RestartOrder;
 
 export interface PlanRolloutOptions extends ProgressOptions, PrepareOptions {
@@ -93,7 +93,7 @@ export interface PlanRolloutOptions extends ProgressOptions, PrepareOptions {
 }
 
 /**
- * Plans the work on all nodes, and prints what their users should know before. Changes no node; records new digests in khw.lock.
+ * Plans the work on all nodes, and prints notes for the user. Changes no node; records new digests in khw.lock.
  * @throws KhwError every obstacle on every node as one error; otherwise like `prepare`
  */
 export async function planRollout(cluster: OpenCluster, options: PlanRolloutOptions): Promise<RolloutPlan> {

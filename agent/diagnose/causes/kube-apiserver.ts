@@ -18,7 +18,7 @@ const notThere = /Error while dialing|connection refused|no route to host/;
 const notInTime = /createTransport failed to connect to .*(?:context deadline exceeded|i\/o timeout)/;
 
 /**
- * An API server that ends because of etcd. Its last message says only that the time was over, so earlier lines of
+ * An API server that ends because of etcd. Its last message says only that the time ran out, so earlier lines of
  * the start decide.
  */
 export const etcdClient: readonly Cause[] = [

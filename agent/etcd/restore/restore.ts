@@ -58,7 +58,7 @@ export async function createRestorer(options: RestorerOptions): Promise<Restorer
 
   const hold = (holder: string): Promise<void> => machine.take(`a restore of etcd that ${holder} began`);
   const phases: Readonly<Record<number, (plan: RestorePlan, restore: Restore) => Promise<Partial<Restore>>>> = {
-    // The restore has begun, so the machine is held.
+    // Nothing more to do: a restore that has begun holds the machine lock.
     [RestorePhase.RESTORE_PHASE_HELD]: async () => ({}),
     [RestorePhase.RESTORE_PHASE_ABANDONED]: async () => {
       // An earlier restore that this one replaced, or a phase that failed halfway, has stopped units.

@@ -77,7 +77,7 @@ interface Candidacy {
   readonly now: Date;
 }
 
-/** The rules of Go's CheckSignatureFrom and isValid for an issuer that signed the last of the chain. */
+/** Applies Go's CheckSignatureFrom and isValid to the issuer of the chain's last certificate. Returns the violated rule. */
 function unfitIssuer({ certificate, fields }: Link, { chain, root, now }: Candidacy): ChainProblem | undefined {
   const issuer = nameOnOneLine(certificate.subject);
   const problem = (field: string, what: string): ChainProblem => ({ field, what: `its issuer ${issuer} ${what}` });

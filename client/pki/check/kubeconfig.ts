@@ -55,7 +55,7 @@ export function* kubeconfigIn(
   for (const key of reading.doubles) {
     yield { ...problem("occurs twice: Kubernetes takes the last one", key), severity: "warning" };
   }
-  // kubectl accepts a file without them, but no file with other values.
+  // kubectl accepts a file without these fields, but not with other values.
   for (const [key, wanted] of [
     ["kind", "Config"],
     ["apiVersion", "v1"],

@@ -118,8 +118,8 @@ interface Read {
 }
 
 /**
- * Returns the certificates of both authorities. This is not a file of the folder, since it always follows from the
- * two.
+ * Returns the certificates of both authorities. The folder has no such file, since the bundle is always made from the
+ * two certificates.
  */
 function bundle(files: Files): Buffer {
   const texts = (["ca.pem", "signing-ca.pem"] as const).map((name) =>
