@@ -45,7 +45,7 @@ const certificateCauses: readonly Cause[] = [
     ),
     message: "the certificate that it serves expired at {end}: {file}",
     remedy:
-      "`khw-client pki renew kubernetes`; if the machine's clock is wrong (`timedatectl` on the node), set the clock instead",
+      "run `khw-client pki renew kubernetes`; if the machine's clock is wrong (`timedatectl` on the node), set the clock instead",
   },
   {
     id: "serving-certificate-early",
@@ -92,7 +92,7 @@ export const degradedCauses: readonly Cause[] = [
     components: clientComponents,
     pattern: new RegExp(`^E.*${asked}.*x509: certificate has expired or is not yet valid`),
     message: "the API server's certificate has expired, or is not valid yet by this machine's clock",
-    remedy: "`khw-client pki renew kubernetes`; if the machine's clock is wrong, set the clock instead",
+    remedy: "run `khw-client pki renew kubernetes`; if the machine's clock is wrong, set the clock instead",
   },
   {
     id: "api-server-unreachable",

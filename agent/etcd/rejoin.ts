@@ -102,7 +102,7 @@ async function begin(
       "NOT_READY",
       `etcd runs, and its data in ${etcdMemberFolder} are not visible: khw leaves etcd as it is`,
       {
-        hint: "check the folder and its mounts on the node; if the data is lost, etcd ends, and then joins again",
+        hint: "check the folder and its mounts on the node; if the data is lost, etcd exits and the agent makes it join again",
       },
     );
   }

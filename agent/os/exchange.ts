@@ -25,7 +25,7 @@ const idleMillis = 60_000;
 export async function exchange(url: URL, { method, headers, body, signal }: HttpRequest): Promise<HttpAnswer> {
   const request = url.protocol === "https:" ? requestHttps : requestHttp;
   const call = request(url, { method, headers, signal, agent: false, timeout: idleMillis });
-  call.once("timeout", () => call.destroy(new Error(`nothing moved for ${idleMillis / 1000} s`)));
+  call.once("timeout", () => call.destroy(new Error(`no data for ${idleMillis / 1000} s`)));
   const answered = new Promise<HttpAnswer>((resolve, reject) => {
     call.once("error", reject);
     call.once("response", (response) => {

@@ -100,7 +100,7 @@ async function portFinding({ port, holder }: Port, { probes }: Os): Promise<KhwE
   // The kernel truncates a process's name to 15 characters.
   if (listener === undefined || listener.name === holder.slice(0, 15)) return null;
   return new KhwError("PREFLIGHT_FAILED", `port ${port} is taken by ${listener.name} (pid ${listener.pid})`, {
-    hint: `${holder} needs that port: stop what holds it`,
+    hint: `${holder} needs that port: stop ${listener.name} (pid ${listener.pid}) on the node`,
   });
 }
 

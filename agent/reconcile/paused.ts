@@ -14,7 +14,8 @@ export interface PausedOptions {
 /** Returns the reason why the check for drift is paused; empty if it runs. */
 export function pausedBecause({ kept, holder, operation, damage }: PausedOptions): string {
   if (holder !== undefined) return `${holder.name} is working on this machine`;
-  if (operation?.state === OperationState.OPERATION_STATE_RUNNING) return `an operation of ${operation.holder} runs`;
+  if (operation?.state === OperationState.OPERATION_STATE_RUNNING)
+    return `an operation by ${operation.holder} is running`;
   if (damage !== undefined) return `${damage}, and the desired state is unknown: run \`khw-client bootstrap\``;
   if (kept === undefined) return "there is no desired state: no operation has succeeded here yet";
   // Re-running the kept operation keeps the desired state. If another operation fails, the desired state is

@@ -177,7 +177,7 @@ async function bind(tcp: TcpServer, host: string, port: number): Promise<void> {
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new KhwError("IO_FAILED", `cannot listen on ${host}:${port}: ${reason}`, {
-      hint: "stop the other program on this port, or set another one with `listen` in the configuration",
+      hint: "stop the other program on this port, or set another port with `listen` in the configuration",
       cause,
     });
   }

@@ -68,7 +68,7 @@ export function createRestartLease({
         why = failure.message;
       }
     }
-    log(`no server of etcd gives the lease ${key}: ${why}`);
+    log(`no server of etcd grants the lease ${key}: ${why}`);
     if (unverified !== undefined && !asked) throw unverified;
     return undefined;
   };

@@ -83,7 +83,6 @@ function describe({ snapshot }: Source, nodes: readonly NodeEtcd[]): string {
   const kept = nodes.flatMap(({ node, status }) =>
     status?.restore?.keptAside ? `${node}:${status.restore.keptAside}` : [],
   );
-  const aside =
-    kept.length === 0 ? "" : `; the old data are kept, remove them when you no longer need them: ${kept.join(", ")}`;
+  const aside = kept.length === 0 ? "" : `; the old data are kept until you remove them: ${kept.join(", ")}`;
   return `etcd is restored from ${snapshot.id}: cluster ${member?.clusterId ?? "?"}${aside}`;
 }

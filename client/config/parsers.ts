@@ -10,7 +10,7 @@ import { type ConfigEntry, refuseAt, validateAt, type Value } from "./value.ts";
 export type Parser<T> = (value: Value) => T;
 
 export function text(value: Value): string {
-  if (value.kind !== "text") return refuseAt(value.origin, `expected a text, found ${kindInWords(value)}`);
+  if (value.kind !== "text") return refuseAt(value.origin, `expected a string, found ${kindInWords(value)}`);
   return value.text;
 }
 

@@ -37,7 +37,7 @@ export function parseYaml(text: string, file: { readonly name: string; readonly 
     if (isMap<Node, Node | null>(node)) {
       const entries = node.items.map(({ key, value }): ConfigEntry => {
         const start = key.range?.[0] ?? offset;
-        if (!isScalar(key)) return refuseAt(originAt(start, path), "a key must be a text");
+        if (!isScalar(key)) return refuseAt(originAt(start, path), "a key must be a string");
         const name = String(key.value);
         const inner = path === "" ? name : `${path}.${name}`;
         return { key: name, origin: originAt(start, inner), value: convert(value, inner, start) };

@@ -86,12 +86,12 @@ export function etcdFindings(nodes: readonly Named[], members: number): Finding[
   const healthy = known.filter((member) => member.healthy).length;
   const found: Finding[] = [];
   if (healthy <= members / 2) {
-    const message = `${healthy} of ${members} members are known to be healthy: more than half must be for the API to work`;
+    const message = `only ${healthy} of ${members} members are known to be healthy, and the API needs more than half`;
     const remedy = "repair members first: run khw-client status, then khw-client logs etcd --since 1h";
     found.push({ severity: "error", where, subject: "etcd", message, remedy });
   }
   if (members % 2 === 0) {
-    const message = `has ${members} members: it tolerates no more failures than ${members - 1} members would`;
+    const message = `has ${members} members: they tolerate no more failures than ${members - 1} members`;
     found.push({ severity: "warning", where, subject: "etcd", message, remedy: "add a member, or remove one" });
   }
   return found;

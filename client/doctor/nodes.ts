@@ -36,7 +36,7 @@ function checksOf(name: string, facts: Facts): DoctorCheck[] {
     check(`its components are ${release ?? "of one release"}`, ({ status: { components } }) =>
       components.flatMap((one) => version(one, release ?? runningRelease(components))),
     ),
-    problems("its certificates are valid for 30 days more", ({ subject }, { certificates }) =>
+    problems("its certificates are valid for at least 30 more days", ({ subject }, { certificates }) =>
       certificates.some(({ path }) => path === subject),
     ),
     problems(

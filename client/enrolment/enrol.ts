@@ -45,7 +45,7 @@ export async function enrolNode(
     ca: signer.ca,
     signal,
   });
-  if (changed) say("the instance's metadata now have the management CA");
+  if (changed) say("the management CA is now in the instance's metadata");
   const shown = await probeCertificate(address, options);
   if (isOf(shown, identity)) {
     await prove(address, identity, { serial: shown.serialNumber, signal });
@@ -109,7 +109,7 @@ async function greet(
 function unknownCa(error: KhwError): KhwError {
   return new KhwError("UNAUTHENTICATED", `its agent does not know this management CA: ${error.message}`, {
     node: error.node,
-    hint: "run khw-client install to replace its CA; it may have another one (/etc/khw-agent/pki/ca.pem on the node)",
+    hint: "run khw-client install to give the agent this CA; the agent may have another CA (/etc/khw-agent/pki/ca.pem on the node)",
     cause: error,
   });
 }

@@ -17,7 +17,7 @@ export function uncertainFirstStarts(members: readonly Member[], work: readonly 
     const what = `this node has no etcd member yet, and ${names} does not answer whether a cluster exists`;
     return new KhwError("PREFLIGHT_FAILED", what, {
       node: node.address.name,
-      hint: `repair ${names}, or replace it by a machine with its name and address; then run the command again`,
+      hint: `repair ${names}, or replace it with a machine of the same name and address; then run the command again`,
     });
   });
 }

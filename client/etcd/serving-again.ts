@@ -35,7 +35,7 @@ export async function servingAgain(
     return { seen: failure.message, cause: failure };
   };
   await waitFor({
-    what: "the API servers are not well",
+    what: "the API servers are not healthy",
     check,
     deadlineMillis: timeoutMillis,
     intervalMillis,

@@ -115,9 +115,13 @@ function disagreement(program: string, digests: readonly (readonly [string, Hold
     const names = holders.map(({ name }) => name).join(", ");
     return `${sha256} for ${names} (${holders[0]?.entry.source ?? ""})`;
   });
-  return new KhwError("DIGEST_MISMATCH", `${program}: the controllers differ in its SHA-256: ${said.join("; ")}`, {
-    hint: "nothing was changed. Find out which digest the release published, and give it in khw.yaml: kubernetes.sha256 or etcd.sha256",
-  });
+  return new KhwError(
+    "DIGEST_MISMATCH",
+    `${program}: the controllers report different SHA-256 digests: ${said.join("; ")}`,
+    {
+      hint: "nothing was changed. Find out which digest the release published, and give it in khw.yaml: kubernetes.sha256 or etcd.sha256",
+    },
+  );
 }
 
 function architectureOf(node: AgentNode, members: OpenCluster["members"]): Architecture {

@@ -20,7 +20,7 @@ export function unifiedDiff(
     headerOptions: FILE_HEADERS_ONLY,
     maxEditLength: mostEdits,
   });
-  if (patch === undefined) return `${path} on ${node} is another text altogether\n`;
+  if (patch === undefined) return `${path} on ${node} differs in too many lines to show\n`;
   const lines = patch.split("\n");
   return (colours ? lines.map(paint) : lines).join("\n");
 }

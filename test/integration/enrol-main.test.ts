@@ -153,7 +153,7 @@ t.test("an agent with nothing but its package is enrolled, and goes on as the ag
 
   t.match(
     await runEnrol(),
-    /^controller-0: the instance's metadata now have the management CA\ncontroller-0: Google's token proves instance \d+ of khw-testbed\ncontroller-0: enrolled: CN=controller-0, O=khw:agent, valid until \d{4}-\d\d-\d\d\n$/,
+    /^controller-0: the management CA is now in the instance's metadata\ncontroller-0: Google's token proves instance \d+ of khw-testbed\ncontroller-0: enrolled: CN=controller-0, O=khw:agent, valid until \d{4}-\d\d-\d\d\n$/,
   );
   t.match(await askInfo(), { agentVersion: "1.2.3", identity: { name: "controller-0", project: "khw-testbed" } });
   t.same((await readdir(own)).sort(), ["agent-key.pem", "agent.pem", "ca.pem"]);

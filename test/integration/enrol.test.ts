@@ -64,7 +64,7 @@ t.test("an agent without a certificate is enrolled by the CA in its instance's m
   const { agent, folder, enrol, said } = await open(t);
   t.match(await enrol(), /^enrolled: CN=controller-0, O=khw:agent, valid until \d{4}-\d\d-\d\d$/);
   t.same(said, [
-    "the instance's metadata now have the management CA",
+    "the management CA is now in the instance's metadata",
     "Google's token proves instance 4711 of khw-testbed",
   ]);
   t.ok(agent.enrolled);

@@ -88,7 +88,7 @@ export const clients: readonly Cause[] = [
     shows: certificateExpired,
     when: (_, start) => start.some((line) => certificateExpired.test(line)),
     message: "the API server's certificate has expired, or is not valid yet by this machine's clock",
-    remedy: "`khw-client pki renew kubernetes`; if the machine's clock is wrong, set the clock instead",
+    remedy: "run `khw-client pki renew kubernetes`; if the machine's clock is wrong, set the clock instead",
   },
   {
     id: "api-server-unreachable",

@@ -36,7 +36,7 @@ export const etcdServer: readonly Cause[] = [
     message:
       "the running cluster does not know it by these peer URLs: it is a member of another cluster, or of no cluster",
     remedy:
-      "make --initial-cluster name exactly the cluster's members (`etcdctl member list`), add this one there first (`etcdctl member add`), and start it with an empty {data}",
+      "make --initial-cluster name exactly the cluster's members (`etcdctl member list`), add this member there first (`etcdctl member add`), and start it with an empty {data}",
   },
   {
     id: "etcd-initial-cluster",

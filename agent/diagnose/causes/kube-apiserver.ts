@@ -37,7 +37,7 @@ export const etcdClient: readonly Cause[] = [
     pattern: gaveUp,
     shows: otherName,
     when: said(otherName),
-    message: "etcd's certificate is not for the address in --etcd-servers",
+    message: "etcd's certificate is not valid for the address in --etcd-servers",
     remedy:
       "issue etcd's certificate for the address of {server}, or correct etcd.servers in khw.yaml (--etcd-servers)",
   },

@@ -25,8 +25,7 @@ export const machine: readonly Cause[] = [
     pattern: new RegExp(`${notExecuted}Permission denied`),
     when: ({ program }) => program?.noexec !== undefined,
     message: "its program {file} is on {mount}, which is mounted with noexec",
-    remedy:
-      "run run `mount -o remount,exec {mount}` on the node, and remove noexec from the line of {mount} in /etc/fstab",
+    remedy: "run `mount -o remount,exec {mount}` on the node, and remove noexec from the line of {mount} in /etc/fstab",
   },
   {
     id: "binary-not-executable",
@@ -168,7 +167,8 @@ export const ends: readonly Cause[] = [
   {
     id: "start-limit",
     pattern: /Start request repeated too quickly/,
-    message: "systemd gave up on it: it ended too often in too short a time, and left no word of why",
-    remedy: "mend what ends it, then `systemctl reset-failed {unit}` and `systemctl start {unit}` on the node",
+    message: "systemd gave up on it: it ended too often in too short a time, and its journal gives no reason",
+    remedy:
+      "run the program in ExecStart of {unit} by hand on the node to see why it ends; repair that, then run `systemctl reset-failed {unit}` and `systemctl start {unit}`",
   },
 ];

@@ -148,7 +148,7 @@ export const nodeCommands: readonly CommandSpec[] = [
     path: ["drain"],
     summary: "take nodes out of the load balancer",
     details:
-      "Waits until the load balancer sees the nodes as unhealthy. Open connections go on; new ones go to other nodes. If no other node would be left to serve, nothing is done. A node stays drained over restarts, reboots and bootstraps, until you undrain it.",
+      "Waits until the load balancer sees the nodes as unhealthy. Open connections go on; new ones go to other nodes. If no other node would be left to serve, nothing is done. A node stays drained across restarts, reboots and bootstraps, until you undrain it.",
     examples: ["khw-client drain controller-1", "khw-client drain controller-0,1 --nodes controller-0,1,2"],
     arguments: [new Argument("<node...>", "nodes of the cluster, for example controller-0,1")],
     settings: rotating,
@@ -205,7 +205,7 @@ export const nodeCommands: readonly CommandSpec[] = [
     path: ["support-bundle"],
     summary: "collect everything that helps with a problem in one file, without secrets",
     details:
-      "The file holds the configuration, the findings of doctor, the load balancer's resources, and the status, differences, history and journals of each node. Private keys, tokens and passwords are masked. Only you can read the file. A node that does not answer is named in it.",
+      "The file holds the configuration, the findings of doctor, the load balancer's resources, and the status, differences, history and journals of each node. Private keys, tokens and passwords are masked. Only you can read the file. The file names the nodes that do not answer.",
     examples: [
       "khw-client support-bundle --nodes controller-0,1,2",
       "khw-client support-bundle --file incident.tar.gz --since 2h",

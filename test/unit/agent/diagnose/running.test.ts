@@ -134,7 +134,7 @@ t.test("a server that runs with a certificate that fails verification is named w
     t.match(await explained(component, expired, end + 5000), {
       cause: "serving-certificate-expired",
       message: /2026-11-25T00:00:00Z: a certificate that no file/,
-      remedy: /^`khw-client pki renew kubernetes`; if the machine's clock is wrong/,
+      remedy: /^run `khw-client pki renew kubernetes`; if the machine's clock is wrong/,
     });
     t.match(await explained(component, expired, end + 5000, end + 5000), { cause: "serving-certificate-expired" });
     t.match(await explained(component, early, start - 5000), {

@@ -52,7 +52,7 @@ t.test("without etcd the agent waits for its controller's turn, and who asks is 
   t.equal(os.clock.now(), before);
   await lease.take(never);
   t.equal(os.clock.now() - before, 150_000, "the first controller's next minute of three");
-  t.match(lines[0], /^no server of etcd gives the lease .*ECONNREFUSED/);
+  t.match(lines[0], /^no server of etcd grants the lease .*ECONNREFUSED/);
 });
 
 t.test(

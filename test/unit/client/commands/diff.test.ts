@@ -33,7 +33,7 @@ t.test("no drift is nothing to say, and exit code 0", async (t) => {
 });
 
 t.test(
-  "drift is told in words, texts as a unified diff from what is there to what shall be; exit code 1",
+  "drift is told in words, texts as a unified diff from the present to the desired text; exit code 1",
   async (t) => {
     t.match(await run("text", edited), {
       code: 1,
@@ -84,6 +84,6 @@ t.test("texts that have nothing in common are not compared without end", async (
   const long = (word: string): string => Array.from({ length: 20_000 }, (_, index) => `${word} ${index}\n`).join("");
   t.equal(
     unifiedDiff({ path, found: long("a"), wanted: long("b") }, { node: "controller-0", colours: false }),
-    `${path} on controller-0 is another text altogether\n`,
+    `${path} on controller-0 differs in too many lines to show\n`,
   );
 });

@@ -252,7 +252,7 @@ const refused: readonly [title: string, text: string, message: string, hint?: st
   [
     "a map where a text belongs",
     "cluster: {name: {a: b}}",
-    "khw.yaml:1:17: cluster.name: expected a text, found a map",
+    "khw.yaml:1:17: cluster.name: expected a string, found a map",
   ],
   [
     "a version that is none",

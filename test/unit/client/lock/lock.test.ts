@@ -124,7 +124,7 @@ t.test("one of three controllers that differs is named with both digests, and no
     ),
     {
       code: "DIGEST_MISMATCH",
-      message: `kubectl v1.21.0 (amd64): the controllers differ in its SHA-256: ${digest("kubectl")} for controller-0, controller-1 (https://mirror/kubectl); ${tampered} for controller-2 (https://mirror/kubectl)`,
+      message: `kubectl v1.21.0 (amd64): the controllers report different SHA-256 digests: ${digest("kubectl")} for controller-0, controller-1 (https://mirror/kubectl); ${tampered} for controller-2 (https://mirror/kubectl)`,
       hint: /kubernetes\.sha256/,
     },
   );
