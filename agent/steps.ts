@@ -52,7 +52,7 @@ const downloaded = programs.map((program) => `release/${program}`);
 const installed = programs.map((program) => `binary/${program}`);
 const [kubernetes, config] = [`folder${kubernetesFolder}`, `folder${configFolder}`];
 
-/** Settings of the node itself, beside the desired state. */
+/** Settings of the node itself, in addition to the desired state. */
 export interface Local {
   /** Whether nginx answers the load balancer's health check with 503. */
   readonly drained: boolean;

@@ -5,7 +5,7 @@ export function encodeAuditEntry(entry: AuditEntry): string {
   return encodeLine(entry);
 }
 
-/** Returns the entries of a file; a line that is no entry is skipped. */
+/** Returns the entries of a file; a line that is not an entry is skipped. */
 export function decodeAuditEntries(file: Buffer): Generator<AuditEntry> {
   return decodeLines(file, isEntry);
 }

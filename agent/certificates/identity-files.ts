@@ -34,7 +34,7 @@ export async function checkIdentity(paths: IdentityPaths): Promise<void> {
 }
 
 /**
- * Reads the state of the identity. Faulty files are no failure, because the agent looks after its machine without
+ * Reads the state of the identity. Faulty files are not a failure, because the agent looks after its machine without
  * callers too.
  */
 export async function lookAtIdentity(paths: IdentityPaths): Promise<IdentityState> {

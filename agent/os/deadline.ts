@@ -7,7 +7,7 @@ export interface Deadline extends Disposable {
 const over = new Error("the work of this deadline is over");
 
 /**
- * Starts a deadline. Disposing of it aborts the signal too, so nothing that started under the deadline goes on. It
+ * Starts a deadline. Disposing of it aborts the signal too, so nothing that started under the deadline continues. It
  * removes its listener from the caller's signal, which may live as long as the process.
  * @param expired makes the abort reason when the time is up, so that it can include the last state seen
  */

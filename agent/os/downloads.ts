@@ -83,7 +83,7 @@ export function createDownloads(options: DownloadsOptions): Downloads {
   };
 }
 
-/** Resolves with the mirror's name as it may stand in a message. */
+/** Resolves with the mirror's name as it may appear in a message. */
 type Fill = (sink: Sink) => Promise<string>;
 
 /** Calls `take` with each mirror until one delivers. */

@@ -27,8 +27,8 @@ const failures: Readonly<Record<string, ProbeFailure | undefined>> = {
 };
 
 /**
- * Classifies the error of a request by its meaning for the server. An unknown error counts as the caller's own: it
- * is no evidence against the server.
+ * Classifies the error of a request by its meaning for the server. An unknown error counts as the caller's own: it is
+ * not evidence against the server.
  * @param socket the request's connection, if it had one
  */
 export function failureOf(error: unknown, socket: unknown): ProbeFailure {

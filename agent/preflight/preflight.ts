@@ -30,7 +30,7 @@ const spaceForRelease = 700 * mebibyte;
 const spaceForFiles = 50 * mebibyte;
 const etcdTimeoutMillis = 5_000;
 const etcdIntervalMillis = 500;
-/** Longer than an etcd election with the lab's settings (a time-out of one second, seldom more than one round). */
+/** Longer than an etcd election with the lab's settings (a time-out of one second, rarely more than one round). */
 const electionMillis = 5_000;
 
 /** Returns all obstacles to an Apply of this state, not only the first. Changes nothing. */

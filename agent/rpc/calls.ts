@@ -57,7 +57,7 @@ export function streaming<Request, Response>(
       .then(
         () => call.end(),
         (error: unknown) => {
-          // The caller is gone, which is no failure.
+          // The caller is gone, which is not a failure.
           if (call.cancelled) return;
           const reason: unknown = signal.aborted ? signal.reason : error;
           call.emit("error", toServiceError(report(log, call.getPath(), reason)));
@@ -120,7 +120,7 @@ function watchValidity(
   return { ended, stop: () => clearTimeout(timer) };
 }
 
-/** Tells the caller that its call was accepted, because the first message may take long. */
+/** Tells the caller that its call was accepted, because the first message may take a long time. */
 export function accept<Request, Response>(call: ServerWritableStream<Request, Response>): void {
   call.sendMetadata(new Metadata());
 }

@@ -110,7 +110,7 @@ function follow<Request>(
       stop();
       resolve();
     };
-    // The agent's end is no reason to leave: the agent ends the operation first, with a last event.
+    // The agent's end does not end the call: the agent first ends the operation, with a last event.
     const left = (): void => (signal.aborted ? undefined : end());
     gone.addEventListener("abort", left, { once: true });
     call.once("cancelled", end);

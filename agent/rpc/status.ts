@@ -32,7 +32,7 @@ export function statusHandlers(
   };
   const look = coalesce(async () => {
     const { os, statusStore, supervisor } = await node();
-    // The reads run one after the other: after a failure, no read may go on without a caller that waits for it.
+    // The reads run one after the other: after a failure, no read may continue without a caller that waits for it.
     const machine = await os.machine.read();
     await supervisor.read();
     statusStore.publish({ machine });

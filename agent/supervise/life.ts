@@ -80,7 +80,8 @@ function withAnswer({ component, path }: HealthCheck, answer: ProbeResult, evide
   }
   // nginx passes on the API server's answer, or answers 503 while drained. etcd's answer is about its cluster.
   if (component === "nginx" || component === "etcd") return alive;
-  // The other components report the state of their leader lease, which cannot be renewed while the API server is away.
+  // The other components report the state of their leader lease, which cannot be renewed while the API server is
+  // unavailable.
   if (!apiServerWell || second?.status === 200) return alive;
   return { kind: "dead", reason: `${path} answers ${answer.status}`, silent: false };
 }

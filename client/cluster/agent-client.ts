@@ -36,7 +36,7 @@ export interface AgentNode {
   preflight(desired: DesiredState, signal: AbortSignal): Promise<PreflightResponse>;
   plan(desired: DesiredState, signal: AbortSignal): Promise<PlanResponse>;
   /**
-   * Yields the operation's events up to its last. An abort of the signal only ends the listening: the node goes on.
+   * Yields the operation's events up to its last. An abort of the signal only ends the listening: the node continues.
    */
   apply(desired: DesiredState, operationId: string, signal: AbortSignal): AsyncIterable<Event>;
   /** Returns the names of the RBAC objects that were created or changed. */

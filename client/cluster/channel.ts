@@ -89,7 +89,7 @@ export function channelOptions(name: string): ClientOptions {
     callInvocationTransformer: checkResponses,
     "grpc.ssl_target_name_override": name,
     "grpc.default_authority": name,
-    // Connections to agents use no proxy: a proxy for Google seldom allows their port.
+    // Connections to agents use no proxy: a proxy for Google rarely allows their port.
     "grpc.enable_http_proxy": 0,
     "grpc.enable_retries": 0,
     "grpc.keepalive_time_ms": 20_000,

@@ -49,7 +49,7 @@ export function refuseNoNodes({ nodes }: Pick<ClusterConfig, "nodes">): void {
   });
 }
 
-/** @throws KhwError if the nodes' addresses cannot be found; an agent that does not answer is no error here */
+/** @throws KhwError if the nodes' addresses cannot be found; an agent that does not answer is not an error here */
 export async function openCluster(
   config: ClusterConfig,
   signal: AbortSignal,

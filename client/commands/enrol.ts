@@ -11,7 +11,7 @@ import { addToRegister, readRegister, refuseRevoked } from "../pki/management/re
 import { openSigner } from "../pki/management/sign-agent.ts";
 
 export interface EnrolCommandOptions {
-  /** Only renew certificates past two thirds of their life, over the agents' authenticated channel. */
+  /** Only renew certificates past two thirds of their lifetime, over the agents' authenticated channel. */
   readonly renew: boolean;
   /** Allow certificates for revoked nodes again. */
   readonly readmit: boolean;

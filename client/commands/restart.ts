@@ -57,7 +57,7 @@ export async function restartNodes(cluster: OpenCluster, context: Context, optio
   });
   await progress.settled();
   const errors = outcomes.flatMap(({ error }) => error ?? []);
-  // Ctrl-C is no error. The row of each node shows how far its work is.
+  // Ctrl-C is not an error. The row of each node shows how far its work is.
   if (errors.length > 0 && errors.every(({ code }) => code === "CANCELLED")) return 130;
   conclude(errors, { done: outcomes.length - errors.length, headline: "not every node is done" });
   return 0;

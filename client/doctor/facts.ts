@@ -85,7 +85,7 @@ function addressed(
   return { controllers, unknown };
 }
 
-/** GetInfo comes first, so an agent that is away costs a single call. */
+/** GetInfo comes first, so an unreachable agent costs a single call. */
 async function readNode(node: AgentNode, signal: AbortSignal): Promise<NodeFacts> {
   const { answer: info, clock } = await readClock(node.address.name, () => node.info(signal));
   return { info, clock, status: await node.status(signal) };

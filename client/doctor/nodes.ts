@@ -70,7 +70,7 @@ function reachable(name: string, { nodes }: Facts): DoctorCheck {
   };
 }
 
-/** A drained node is intentional, so it is no error. It is still reported, so that it is not forgotten. */
+/** A drained node is intentional, so it is not an error. It is still reported, so that it is not forgotten. */
 function toFinding({ subject, severity, message, hint }: Problem): Omit<Finding, "where"> {
   return { severity: subject === "maintenance" ? "warning" : severity, subject, message, remedy: hint };
 }

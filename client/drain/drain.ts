@@ -29,8 +29,8 @@ export interface DrainNodeOptions {
 const askMillis = 500;
 
 /**
- * Drains the node, and waits until the load balancer sends it no new connection. Open connections go on.
- * @throws KhwError TIMEOUT with the last answer of the health check; the node is drained by then
+ * Drains the node, and waits until the load balancer sends it no new connection. Open connections continue. @throws
+ * KhwError TIMEOUT with the last answer of the health check; the node is drained by then
  */
 export async function leave(node: AgentNode, options: DrainNodeOptions): Promise<void> {
   await phase({ id: "drain", summary: "node is being drained" }, options.emit, async (progress) => {

@@ -15,8 +15,8 @@ export interface ServingState {
 }
 
 /**
- * Reads the state of all controllers at once. An agent that does not answer is no error; a Compute API that does
- * not answer is one.
+ * Reads the state of all controllers at once. An agent that does not answer is not an error; a Compute API that does
+ * not answer is an error.
  */
 export async function readServingStates(
   { members, cloud }: { readonly members: readonly Member[]; readonly cloud: Cloud | undefined },
@@ -93,7 +93,7 @@ export function refusalToRestart(
   component: string,
 ): KhwError | undefined {
   const own = standings.find((standing) => standing.name === name);
-  // A component that does not work takes nothing away by its restart.
+  // The restart of a component that does not work costs clients nothing.
   if (own === undefined || !isHealthy(own, component)) return undefined;
   const others = standings.filter((standing) => standing !== own);
   switch (component) {

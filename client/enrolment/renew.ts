@@ -13,7 +13,7 @@ export interface RenewOptions {
 }
 
 /**
- * Renews the certificate of the node's agent if it is past two thirds of its life. The new certificate is for a new
+ * Renews the certificate of the node's agent if it is past two thirds of its lifetime. The new certificate is for a new
  * key, and travels over the connection that the present certificate authenticates. Returns the new certificate in
  * words; undefined if no renewal was due.
  * @throws KhwError

@@ -64,7 +64,7 @@ export interface Instance {
   readonly metadata: InstanceMetadata;
 }
 
-/** The items of an instance's metadata beside Google's own. */
+/** The items of an instance's metadata, except Google's own. */
 export interface InstanceMetadata {
   /** Identifies this version: a change applies to exactly this version, or is refused. */
   readonly fingerprint: string;

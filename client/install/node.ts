@@ -182,7 +182,7 @@ function lineOf(...texts: readonly string[]): string {
   return texts.map((text) => `${Buffer.from(text).toString("base64")}\n`).join("");
 }
 
-/** A script that ends early reports the reason itself, so a closed pipe is no error here. */
+/** A script that ends early reports the reason itself, so a closed pipe is not an error here. */
 async function send(stdin: Writable, bytes: string | AsyncIterable<string | Buffer>): Promise<void> {
   try {
     await pipeline(typeof bytes === "string" ? [bytes] : bytes, stdin, { end: false });

@@ -8,7 +8,7 @@ export interface Reconnecting<Message> {
   readonly open: (signal: AbortSignal) => AsyncIterable<Message>;
   /** Called when the stream breaks, with the time until it is opened again. */
   readonly lost: (error: KhwError, retryMillis: number) => void;
-  /** Whether another try may succeed without anybody's action. */
+  /** Whether another try may succeed without manual action. */
   readonly passing: (error: KhwError) => boolean;
   /** Time limit for the first message; absent if there may never be one. */
   readonly firstMillis?: number;

@@ -25,8 +25,8 @@ export async function makeFolder(folder: string): Promise<void> {
 
 /**
  * Adds the files to the folder, each with mode 0600: all of them, or none. Existing files are never changed:
- * INVALID_ARGUMENT names them. Each file is written and synced under a temporary name, then linked to its own:
- * unlike a rename, a link cannot replace. If the process is killed between the links, `completeFolder` completes
+ * INVALID_ARGUMENT names them. Each file is written and synced under a temporary name, then linked to its final name:
+ * unlike a rename, a link cannot replace a file. If the process is killed between the links, `completeFolder` completes
  * the work.
  */
 export async function addFiles(folder: string, files: NewFiles): Promise<void> {

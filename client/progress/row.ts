@@ -19,7 +19,7 @@ export interface RowOptions {
 /** Names take at most this part of a narrow terminal's columns. */
 const mostOfName = 0.4;
 
-/** Describes a track that is being worked on in one line that fits the columns: name, count, time, newest step. */
+/** Describes a running track in one line that fits the columns: name, count, time, newest step. */
 export function describeRow({ track, progress, working }: Row, { nameWidth, columns }: RowOptions): string {
   const width = Math.min(nameWidth, Math.max(8, Math.floor(columns * mostOfName)));
   const name = truncate(track, width).padEnd(width);

@@ -56,7 +56,7 @@ export function createTally(now: () => number = () => performance.now()): Tally 
           return;
         }
         case "step":
-          // Work of the client itself (drain, undrain) is no step of the agent's operation.
+          // Work of the client itself (drain, undrain) is not a step of the agent's operation.
           open(event.track);
           return;
         case "note":

@@ -5,7 +5,7 @@ import { controllersOf, findInstances, openCloud, openCluster, type OpenCluster 
 import { loadBalancerConfig } from "../config/load-balancer.ts";
 import type { ClusterConfig } from "../config/schema.ts";
 
-/** The names and addresses of the API servers, beside those that all clusters have. */
+/** The names and addresses of the API servers, in addition to those that all clusters have. */
 export interface Addresses {
   readonly controllers: readonly Controller[];
   readonly publicAddress: string;

@@ -67,7 +67,7 @@ export interface ApplyToNodesOptions extends ProgressOptions {
   readonly drain: ReadonlySet<AgentNode>;
   /**
    * After Ctrl-C, the command waits for the current node, and prints this sentence. Absent: Ctrl-C ends the wait, and
-   * the nodes go on.
+   * the nodes continue.
    */
   readonly interrupted?: (name: string) => string;
 }
@@ -75,7 +75,7 @@ export interface ApplyToNodesOptions extends ProgressOptions {
 /** Ctrl-C does not stop work that has begun; its own deadline does. */
 const never = new AbortController().signal;
 
-/** Applies to all nodes at once, then to those that take turns; a node's failure does not stop those beside it. */
+/** Applies to all nodes at once, then to those that take turns; a node's failure does not stop the other nodes. */
 export async function applyToNodes(
   cluster: Pick<OpenCluster, "config" | "cloud" | "members">,
   work: readonly NodeWork[],

@@ -12,7 +12,7 @@ import { runningOperationFindings } from "./running-operations.ts";
 export interface Inspection extends RestartOrder {
   /** Every obstacle on every node; the rollout must not begin if there is one. */
   readonly findings: readonly KhwError[];
-  /** Findings that are no obstacle. */
+  /** Findings that are not obstacles. */
   readonly warnings: readonly KhwError[];
   /** The digests of the programs whose digest the desired states leave open. */
   readonly reported: readonly NodeDigests[];

@@ -13,7 +13,7 @@ export interface NodeOutcome {
 export interface OneByOneOptions<Item> extends ProgressOptions {
   /** The outcomes of nodes that were worked on before; a failure among them skips every node. */
   readonly earlier?: readonly NodeOutcome[];
-  /** Returns the sentence to print if Ctrl-C comes while the work on a node goes on; absent: nothing is printed. */
+  /** Returns the sentence to print if Ctrl-C comes while the work on a node continues; absent: nothing is printed. */
   readonly interrupted?: (name: string) => string;
   /** @throws the reason why the node is not done */
   readonly work: (item: Item) => Promise<NodeOutcome>;

@@ -28,7 +28,7 @@ export async function readRestart({ node, desired }: NodeWork, signal: AbortSign
   const { steps } = await node.plan(withoutContent(desired), signal);
   const differs = (id: string): boolean => steps.some((step) => step.id === id && step.drift !== undefined);
   const serves = !differs("ready/kube-apiserver");
-  // A machine that is no controller yet is not drained either.
+  // A machine that is not a controller yet is not drained.
   const drained = serves && (await node.status(signal)).maintenance?.drained === true;
   const restarts = (component: string): boolean => !differs(`ready/${component}`) && differs(`service/${component}`);
   return { node, serves, restarts: restarts("kube-apiserver") || restarts("etcd"), drained };

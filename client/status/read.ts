@@ -19,8 +19,8 @@ export async function readCluster(
 }
 
 /**
- * A status can take long, for example while a component hangs. The agent is asked for its name at the same time: if
- * this much shorter call times out, the agent is away.
+ * A status can take a long time, for example while a component hangs. The agent is asked for its name at the same time:
+ * if this much shorter call times out, the agent is unreachable.
  */
 async function readNode(node: AgentNode, signal: AbortSignal): Promise<GetStatusResponse> {
   const leaving = new AbortController();

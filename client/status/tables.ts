@@ -108,7 +108,7 @@ function componentRow(node: string, component: Component, { wide, paint }: Table
   ];
 }
 
-/** Returns the health, and the reason cut to so many characters. */
+/** Returns the health, and the reason truncated to this length. */
 export function componentHealth({ health, reason, diagnosis }: Component, length: number, paint: Paint): string {
   if (health === Health.HEALTH_HEALTHY) return "healthy";
   return paint("red", truncate(diagnosis?.message || reason || "unhealthy", length));

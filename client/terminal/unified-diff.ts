@@ -7,7 +7,7 @@ export interface UnifiedDiffOptions {
   readonly colours: boolean;
 }
 
-/** The largest number of different lines. More take long to compare, and a longer diff is not readable. */
+/** The largest number of different lines. More take a long time to compare, and a longer diff is not readable. */
 const mostEdits = 1_000;
 
 /** Returns the differences from the present to the desired text in the format of diff -u. */

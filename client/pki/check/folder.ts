@@ -22,7 +22,7 @@ export async function readFolder(folder: string): Promise<FolderContent> {
   const problems: Problem[] = [];
   for (const name of names.sort()) {
     try {
-      // A link to a folder is no candidate either.
+      // A link to a folder is not a candidate either.
       if ((await stat(join(folder, name))).isFile()) files.set(name, await readFile(join(folder, name)));
     } catch (error) {
       if (!(error instanceof Error) || !("code" in error)) throw error;

@@ -44,7 +44,7 @@ async function signFor(
   return certificate;
 }
 
-/** Whether the certificate is past two thirds of its life and should be renewed. */
+/** Whether the certificate is past two thirds of its lifetime and should be renewed. */
 export function isDue({ validFromDate, validToDate }: X509Certificate, now: number): boolean {
   const [from, to] = [validFromDate.getTime(), validToDate.getTime()];
   return now >= from + ((to - from) * 2) / 3;
