@@ -8,7 +8,7 @@ const maxLineLength = 400;
 
 /**
  * Names the cause from the newest start that shows a known one, because the current start can be seconds old. In
- * that start, the first row of the table counts, so that a consequence is not taken for the cause.
+ * that start, the first row of the table counts, so that a consequence is not mistaken for the cause.
  */
 export function match(evidence: Evidence): Diagnosis {
   // A cause that ended an older start does not explain a later start that gave up with other words.

@@ -49,7 +49,7 @@ export async function proveKey(paths: IdentityPaths, name: string): Promise<KeyP
   };
 }
 
-/** Reads the key, or makes a new one. If two processes make one at once, both get the same. */
+/** Reads the key, or makes a new one. If two processes make a key at once, both get the same key. */
 async function waitingKey(path: string): Promise<KeyObject> {
   const key = await findOrMakeKey(path);
   await removeRemains(path);

@@ -57,7 +57,7 @@ export async function readManagementIdentity(paths: {
 }
 
 /**
- * The common part of all connections of an identity. Make it once for many nodes: parsing certificates and key
+ * Returns the common part of all connections of an identity. Make it once for many nodes: parsing certificates and key
  * costs about a millisecond.
  */
 export function channelCredentials(identity: ManagementIdentity): ChannelCredentials {
@@ -65,7 +65,7 @@ export function channelCredentials(identity: ManagementIdentity): ChannelCredent
   return credentials.createFromSecureContext(secureContext, { checkServerIdentity: check });
 }
 
-/** The same for a TLS connection without gRPC. */
+/** Returns the common part of all TLS connections of an identity without gRPC. */
 export function channelTls({ ca, certificate, key, register }: ManagementIdentity): ChannelTls {
   return {
     secureContext: createSecureContext({ ca, cert: certificate, key, minVersion: "TLSv1.3" }),

@@ -7,7 +7,7 @@ export interface CompletedCommand {
   readonly summary: string;
   /** Its subcommands' names, or its argument's choices. */
   readonly words: readonly CompletedWord[];
-  /** The command takes names of nodes. The shell reads them from khw.yaml when it completes one. */
+  /** The command takes names of nodes. The shell reads the names from khw.yaml when it completes a name. */
   readonly nodes: boolean;
   readonly options: readonly CompletedOption[];
 }

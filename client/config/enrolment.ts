@@ -3,7 +3,7 @@ import { path, text } from "./parsers.ts";
 import { refuseAt, type Value } from "./value.ts";
 
 /**
- * The longest life of a server's certificate that browsers used to accept. Agents' certificates need no longer one.
+ * The longest validity of a server's certificate that browsers accepted. It is long enough for agents' certificates.
  */
 const mostDays = 825;
 

@@ -101,7 +101,7 @@ export async function factsOf({ nodes }: Facts, name: string): Promise<NodeFacts
   throw answer?.error ?? new KhwError("UNREACHABLE", "it was not called", { node: name });
 }
 
-/** The same, but undefined for a node that did not answer. */
+/** Returns the answers of the node of that name; undefined if the node did not answer. */
 export async function saidBy({ nodes }: Facts, name: string): Promise<NodeFacts | undefined> {
   return (await nodes()).find((one) => one.name === name)?.value;
 }

@@ -65,7 +65,7 @@ function count(number: number, word: string): string {
   return `${number} ${word}${number === 1 ? "" : "s"}`;
 }
 
-/** The same for programs; docs/doctor.md describes the format. */
+/** Returns the results as a JSON object for programs; docs/doctor.md describes the format. */
 export function reportDocument(results: readonly CheckResult[]): Record<string, unknown> {
   return {
     well: isSound(results),

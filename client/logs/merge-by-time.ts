@@ -14,8 +14,8 @@ interface Lane<Message> {
 
 /**
  * Merges the messages of all sources by time. Each source is read no further than its next message. A silent source
- * delays the others by the patience at most; its late messages come late. A source must not throw: it reports its
- * failure and ends.
+ * delays the others by the patience at most; its late messages come out of order. A source must not throw: it reports
+ * its failure and ends.
  */
 export async function* mergeByTime<Message>(
   sources: readonly AsyncIterable<Message>[],

@@ -3,7 +3,7 @@ import { dirname, join } from "node:path";
 import { KhwError } from "../../proto/errors.ts";
 
 const addition = /^\.new-(\d+)-/;
-/** Folders of replaced files. Within one, the new files stay until they have replaced the old ones. */
+/** Folders of replaced files. In such a folder, the new files stay until they have replaced the old files. */
 const replaced = /^replaced-/;
 const replacement = /^\.replace-(\d+)$/;
 

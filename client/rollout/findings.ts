@@ -10,7 +10,7 @@ import { runningOperationFindings } from "./running-operations.ts";
 
 /** The state of all nodes before a rollout. */
 export interface Inspection extends RestartOrder {
-  /** Every obstacle on every node; the rollout must not begin if there is one. */
+  /** Every obstacle on every node; the rollout must not begin if there is an obstacle. */
   readonly findings: readonly KhwError[];
   /** Findings that are not obstacles. */
   readonly warnings: readonly KhwError[];

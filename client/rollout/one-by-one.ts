@@ -69,7 +69,7 @@ async function workOn<Item extends { readonly node: AgentNode }>(
 }
 
 interface SkipOptions {
-  /** The outcomes of the nodes before. */
+  /** The outcomes of the earlier nodes. */
   readonly outcomes: readonly NodeOutcome[];
   readonly signal: AbortSignal;
 }

@@ -56,7 +56,7 @@ export function maskData(data: unknown): unknown {
 const longestInterruption = 50;
 const keyBegin = /-----BEGIN [A-Z0-9 ]*PRIVATE KEY( BLOCK)?-----/;
 const keyEnd = /-----END [A-Z0-9 ]*PRIVATE KEY( BLOCK)?-----/;
-/** A line of a key in a journal, after any prefix: its last word may be a part of a key, or a header of one. */
+/** A line of a key in a journal, after any prefix: its last word may be a part of a key, or of a key's header. */
 const keyLine = /(^|[\s"'>|:])[A-Za-z0-9+/=_-]+[\s"',\\]*$|(Proc-Type|DEK-Info):|^\s*$/;
 
 function maskWholeKeys(line: string): string {

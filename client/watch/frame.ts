@@ -21,7 +21,7 @@ interface Row {
 
 /**
  * Renders the cluster in a limited number of lines, the worst first. With enough room all components are shown;
- * with less, only unhealthy ones; then hints go; in the end the remaining nodes are only counted.
+ * with less, only unhealthy components; then hints are left out; in the end the remaining nodes are only counted.
  */
 export function frame(cluster: ClusterState, { rows, now, paint }: FrameOptions): string[] {
   const sorted = cluster.nodes.map(toRow).sort((one, other) => one.rank - other.rank);

@@ -37,9 +37,9 @@ const retryBackoff: Backoff = { firstMillis: 60_000, maxMillis: 30 * 60_000 };
 const defaultKeep = 24;
 
 /**
- * Creates the schedule. Each controller takes its own snapshots, at its own part of the interval. So the cluster
- * takes one every interval / controllers, every disk has some, and the controllers need no agreement. Due snapshots
- * are found from the existing ones, so that a restart of the agent does not reset a timer.
+ * Creates the schedule. Each controller takes its own snapshots, at its own part of the interval. So the cluster takes
+ * a snapshot every interval / controllers, every disk has snapshots, and the controllers need no agreement. Due
+ * snapshots are found from the existing ones, so that a restart of the agent does not reset a timer.
  */
 export function createSchedule(options: ScheduleOptions): Schedule {
   const { clock, snapshots, policy, paused, upload, told, signal } = options;

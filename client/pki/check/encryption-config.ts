@@ -20,7 +20,7 @@ const groups: Readonly<Record<string, string>> = {
 /** From this minor release on, a resource may be `*.` (all of the core group) or `*.*` (all). */
 const wildcardsFrom = 27;
 /**
- * From the first on, the API server accepts KMS v2 without a feature gate; from the second on, v1 only with one.
+ * The API server accepts KMS v2 without a feature gate from 1.27 on, and KMS v1 only with a feature gate from 1.29 on.
  */
 const [kmsV2From, kmsV1Until] = [27, 29];
 

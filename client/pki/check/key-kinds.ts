@@ -38,7 +38,7 @@ export function keyProblem(key: KeyObject, purpose: KeyPurpose): string | undefi
   return encodingProblem(AsnConvert.parse(encoded, SubjectPublicKeyInfo), publicKey, purpose);
 }
 
-/** The same for a key with its encoding, as in a certificate: OpenSSL would correct some faults that Go refuses. */
+/** Like keyProblem, for a key with its encoding in a certificate: OpenSSL would correct some faults that Go refuses. */
 export function encodingProblem(
   { algorithm: { algorithm, parameters }, subjectPublicKey }: SubjectPublicKeyInfo,
   key: KeyObject,

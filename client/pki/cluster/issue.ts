@@ -11,7 +11,7 @@ import {
   workerSubject,
 } from "./certificates.ts";
 
-/** The life of a certificate and the kind of its key. */
+/** The validity of a certificate and the kind of its key. */
 export interface ClusterLeaf {
   readonly algorithm: KeyAlgorithm;
   /** Days from now. */
@@ -56,7 +56,7 @@ export async function issueForCluster(
   return issueIdentity(authority, { subject: subjects[name], usages: labUsages, names, days, algorithm, key }, context);
 }
 
-/** The same for a worker's kubelet. */
+/** Issues a new key and certificate for a worker's kubelet. */
 export async function issueForWorker(
   authority: Identity,
   { name, addresses, algorithm, days, key }: Worker & ClusterLeaf,
