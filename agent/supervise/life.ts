@@ -58,7 +58,7 @@ function withoutAnswer({ path }: HealthCheck, answer: ProbeResult, { health, wai
       if (waiting === undefined) return dead(false);
       return waiting > 0 ? dead(true) : filtered("dropped");
     case "own":
-      return { kind: "unknown", reason: `the agent could not ask: ${answer.body}` };
+      return { kind: "unknown", reason: `the agent could not probe the component: ${answer.body}` };
   }
 }
 

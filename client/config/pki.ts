@@ -32,13 +32,13 @@ export const pkiSettings = {
       parse: checked(parseDays),
     },
     extraNames: {
-      help: "Further names and addresses of the API server in its certificate.",
+      help: "Additional names and addresses of the API server in its certificate.",
       default: [],
       flag: { name: "--extra-name", value: "name", repeat: "list" },
       parse: (value) => (isEmpty(value) ? [] : list(checked(parseServerName))(value)),
     },
     workers: {
-      help: "Workers to create a kubelet's certificate and kubeconfig for, each with further names and addresses. In khw.yaml: {worker-0: [10.240.0.20, 203.0.113.20]}.",
+      help: "Workers to create a kubelet's certificate and kubeconfig for, each with additional names and addresses. In khw.yaml: {worker-0: [10.240.0.20, 203.0.113.20]}.",
       default: {},
       flag: { name: "--worker", value: "name=address,...", repeat: "map" },
       parse: record(parseWorkerName, addresses),

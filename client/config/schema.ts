@@ -66,7 +66,7 @@ export const schema = {
           parse: optional(url),
         },
         caFile: {
-          help: "PEM file of further CAs that the controllers trust for downloads.",
+          help: "PEM file of additional CAs that the controllers trust for downloads.",
           default: null,
           flag: { name: "--mirror-ca", value: "file" },
           parse: optional(path),

@@ -57,7 +57,7 @@ export const identityCommands: readonly CommandSpec[] = [
   },
   {
     path: ["enrol"],
-    summary: "give agents their certificates without ssh, by Google's identity tokens",
+    summary: "give agents their certificates without ssh, with Google's identity tokens",
     details:
       "The management CA is published in the instances' metadata. Each agent makes its own key. Its certificate is signed after Google's identity token has proved which instance the agent runs on. The package may be installed before or after. Enrolled nodes are left unchanged.",
     examples: [
