@@ -1,6 +1,6 @@
 /** How long to wait between tries that fail. */
 export interface Backoff {
-  /** The delay after the first failure; it doubles with each further one. */
+  /** The delay after the first failure; it doubles with each further failure. */
   readonly firstMillis: number;
   readonly maxMillis: number;
 }

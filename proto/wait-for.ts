@@ -4,7 +4,7 @@ import { KhwError } from "./errors.ts";
 /** The result of a check: the awaited value, or a description of what is there instead. */
 export type Look<Value> = { readonly reached: Value } | { readonly seen: string; readonly cause?: unknown };
 
-/** The clock that a wait runs by. */
+/** The clock of a wait. */
 export interface WaitClock {
   /** Milliseconds from any fixed moment; never set back. */
   monotonic(): number;

@@ -26,7 +26,7 @@ const unverified = "is answered by a server that cannot be verified: ";
 const clockRemedy =
   "set the machine's clock (`timedatectl` on the node shows it); the agent restarts nothing meanwhile";
 
-/** Servers that run and answer, and whose certificate the agent cannot verify by its clock. */
+/** Servers that run and answer, but whose certificate is not valid according to the agent's clock. */
 const certificateCauses: readonly Cause[] = [
   {
     id: "agent-clock-wrong",

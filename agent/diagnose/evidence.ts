@@ -53,7 +53,7 @@ export interface Cause {
   readonly first?: true;
   /** Another line of the same start that explains more than the last one; it is shown before it. */
   readonly shows?: RegExp;
-  /** A further condition besides the line. */
+  /** An additional condition besides the line. */
   readonly when?: (evidence: Evidence, start: readonly string[]) => boolean;
   /** The fault; {names} are the pattern's groups and those that match.ts adds. */
   readonly message: string;

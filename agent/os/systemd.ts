@@ -224,7 +224,7 @@ interface Job {
 const overdue = "overdue";
 
 /**
- * Queues a job and waits for its end. After an abort, systemd continues the job and ends it by its own time-outs.
+ * Queues a job and waits for its end. After an abort, systemd continues the job and ends it after its own time-outs.
  */
 async function runJob(bus: SystemdBus, { member, name, signal, deadlineMillis }: Job): Promise<void> {
   signal.throwIfAborted();

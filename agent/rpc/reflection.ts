@@ -33,7 +33,7 @@ export const reflectionHandlers: {
 
 type Call = ServerDuplexStream<ServerReflectionRequest, ServerReflectionResponse>;
 
-/** Reads no further request while the caller has not read the last answer. */
+/** Reads no other request while the caller has not read the last answer. */
 async function converse(call: Call): Promise<void> {
   const questions: AsyncIterable<ServerReflectionRequest> = call;
   for await (const originalRequest of questions) {

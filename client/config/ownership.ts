@@ -8,8 +8,8 @@ export interface Caller {
 }
 
 /**
- * Refuses a file that another user may have written, by ssh's rule for its own configuration. The file must belong
- * to the caller or to root, and neither its group nor others may write to it. Root also accepts the files of the
+ * Refuses a file that another user may have written, according to ssh's rule for its own configuration. The file must
+ * belong to the caller or to root, and neither its group nor others may write to it. Root also accepts the files of the
  * user that called sudo, as git does.
  * @throws KhwError CONFIG_INVALID
  */

@@ -1,7 +1,7 @@
 import type { Reference } from "./references.ts";
 import type { HealthStatus, InstanceMetadata, Kind, Resources } from "./resources.ts";
 
-/** The body of an insert or patch: fields by Google's names; the name comes from the reference. */
+/** The body of an insert or patch: fields under Google's names; the name comes from the reference. */
 export type Body<K extends Kind> = Partial<Resources[K]> & { readonly description?: string };
 
 /** The changes of a target pool, which has no PATCH. Values are paths. */

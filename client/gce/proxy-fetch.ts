@@ -1,7 +1,7 @@
 import { KhwError } from "../../proto/errors.ts";
 
 /**
- * A fetch that goes through the environment's proxy by the rules of khw's own requests. google-auth-library's own
+ * A fetch that goes through the environment's proxy, with the rules of khw's own requests. google-auth-library's own
  * requests read NO_PROXY in another way: no `*`, no subdomains, no ports.
  */
 export async function proxyFetch(): Promise<typeof fetch> {

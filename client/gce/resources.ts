@@ -1,6 +1,6 @@
 import { type Fields, isFields, number, objects, rawText, text, texts } from "./fields.ts";
 
-/** The resources that khw reads, each with the fields that khw uses, by Google's names (Compute Engine v1). */
+/** The resources that khw reads, each with the fields that khw uses, under Google's names (Compute Engine v1). */
 export interface Resources {
   readonly addresses: Address;
   readonly httpHealthChecks: HttpHealthCheck;

@@ -1,7 +1,10 @@
 /** A line about a track that is the same for several tracks, or nearly. */
 export interface TrackLine {
   readonly track: string;
-  /** The step that the line is about. A line comes after all earlier lines of its track up to the last one about its subject. */
+  /**
+   * The step that the line is about. A line is printed after all earlier lines of its track, up to the last line about
+   * the same subject.
+   */
   readonly subject: string;
   /** Lines of several tracks with the same key become one. */
   readonly key: string;
