@@ -85,7 +85,7 @@ export function createDriftTracker({ statusStore, history, log, now }: DriftTrac
     const detail = error === null ? standing.get(id)?.error : toDetail(error);
     standing.set(id, { ...found, error: detail });
     if (policy === "report" || found.remedy !== undefined) {
-      const byHand = found.remedy === undefined ? "" : `; khw leaves it as it is: ${found.remedy}`;
+      const byHand = found.remedy === undefined ? "" : `; khw does not repair this; remedy: ${found.remedy}`;
       return tellDrift(id, `${found.drift}${byHand}`);
     }
     if (before.since === 0 && undoneAgain(after)) {

@@ -36,7 +36,7 @@ export function etcdReleased(desired: WithEtcd): Step<Os> {
       const archive = record.get(archiveName(version, architecture));
       if (archive === undefined) return { summary: `${version} is not downloaded` };
       if (archive !== (pinnedDigest(etcd, architecture) ?? archive))
-        return { summary: `its archive was not that of ${version}` };
+        return { summary: `its programs come from another archive than that of ${version}` };
       for (const program of etcdPrograms) {
         const wanted = { path: `${folder}/${program}`, mode, sha256: record.get(program) ?? "" };
         const summary = await fileDrift(files, wanted);

@@ -47,7 +47,8 @@ export function service({ unit, command, inputs, reads = [], needs, mounts }: Wa
   const processDrift = async ({ files, systemd }: Os, status: UnitStatus): Promise<string | null | undefined> => {
     const running = status.activeState === "active" ? await systemd.process(status.mainPid) : undefined;
     if (running === undefined) return undefined;
-    if (running.environment[inputsVariable] !== `sha256:${digest}`) return "it runs with other inputs";
+    if (running.environment[inputsVariable] !== `sha256:${digest}`)
+      return "it runs with other inputs (release, unit, configuration or credentials) than the desired ones";
     if (running.argv.join("\0") !== command.join("\0")) return "it runs with other flags than its unit's";
     const program = await files.stat(command[0]);
     return program?.inode === running.inode && program.device === running.device

@@ -385,7 +385,10 @@ t.test("a service", async (t) => {
     const next = service({ ...wanted, inputs: ["v1.22.0"] });
     const crashing = { ...os, systemd: { ...os.systemd, restart: () => Promise.reject(new Error("power lost")) } };
     await t.rejects(next.apply(crashing, quiet), { message: "power lost" });
-    t.equal(await repair(t, next, os), "it runs with other inputs");
+    t.equal(
+      await repair(t, next, os),
+      "it runs with other inputs (release, unit, configuration or credentials) than the desired ones",
+    );
   });
 
   t.test("whose program was replaced under it is restarted", async (t) => {

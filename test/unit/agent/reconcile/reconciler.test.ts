@@ -166,7 +166,7 @@ t.test(
       [
         {
           kind: HistoryKind.HISTORY_KIND_DRIFT,
-          message: /70-mine\.conf is not khw's.*; khw leaves it as it is: on the node: rm/,
+          message: /70-mine\.conf is not khw's.*; khw does not repair this; remedy: on the node: rm/,
         },
       ],
     );
