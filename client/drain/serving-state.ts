@@ -10,7 +10,7 @@ export interface ServingState {
   /** Undefined if the agent did not answer. */
   readonly status?: GetStatusResponse | undefined;
   readonly error?: KhwError | undefined;
-  /** Undefined if the cluster has no load balancer of khw's. */
+  /** Undefined if khw manages no load balancer. */
   readonly backend?: HealthState | undefined;
 }
 

@@ -31,7 +31,7 @@ export function isOwnName(name: string): boolean {
   return !Number.isNaN(timeOf(name));
 }
 
-/** Returns when a key of khw's own was made, in milliseconds; NaN for other names. */
+/** Returns when one of khw's own keys was made, in milliseconds; NaN for other names. */
 function timeOf(name: string): number {
   return ownName.test(name) ? Date.parse(name.replace(ownName, "$1-$2-$3T$4:$5:$6Z")) : Number.NaN;
 }

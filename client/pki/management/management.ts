@@ -13,7 +13,7 @@ export async function newManagement(now: Date): Promise<NewFiles> {
 
 /**
  * Returns the paths of the management identities. Makes them if khw.yaml leaves their place to khw and none exists.
- * If one exists, none is made: the others may be elsewhere.
+ * If one of them exists, nothing is made: the others may be elsewhere.
  * @throws KhwError IO_FAILED
  */
 export async function provideManagement({ ca, certificate, key }: ClusterConfig["management"]): Promise<string[]> {
