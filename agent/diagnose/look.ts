@@ -45,7 +45,7 @@ export async function look(component: string, unit: string, os: Os): Promise<Evi
   };
 }
 
-/** Adds the lines about the last start's end that the journal missed. */
+/** Adds the lines about the end of the last process that the journal missed. */
 function withEnding(starts: readonly (readonly string[])[], ending: readonly string[]) {
   const newest = starts.at(-1) ?? [];
   const missed = ending.filter((line) => !newest.some((known) => kindOfEnd(known) === kindOfEnd(line)));

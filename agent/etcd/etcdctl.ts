@@ -7,7 +7,7 @@ import { runTransient } from "../os/transient.ts";
 export interface EtcdctlOptions {
   readonly systemd: Pick<Systemd, "stop">;
   readonly program?: string;
-  /** Runs a program to its end in a transient unit. */
+  /** Runs a program in a transient unit, and waits until it ends. */
   readonly launch?: typeof runTransient;
 }
 

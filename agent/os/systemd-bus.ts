@@ -42,7 +42,7 @@ export interface SystemdBus extends AsyncDisposable {
     kind: "Unit" | "Service",
     names: readonly string[],
   ): Promise<Readonly<Record<string, unknown>>>;
-  /** Calls the listener at every job's end, until the returned function is called. */
+  /** Calls the listener when any job ends, until the returned function is called. */
   onJobRemoved(listener: (job: string, result: string) => void): () => void;
   /**
    * Calls the listener when the connection is lost, until the returned function is called. Events during the loss

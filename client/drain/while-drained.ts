@@ -70,7 +70,7 @@ async function backIn(node: AgentNode, error: KhwError): Promise<KhwError> {
     await node.setMaintenance(false, never);
     return error;
   } catch {
-    // A busy agent may have refused the drain itself.
+    // A busy agent may already have refused the drain.
     const status = await node.status(never).catch(() => undefined);
     return status?.maintenance?.drained === false ? error : staysOut(node, error);
   }

@@ -10,7 +10,10 @@ export interface ApplyToNodeOptions extends ProgressOptions {
   readonly timeoutMillis: number;
 }
 
-/** Applies the desired state to a node and waits for its end. An abort of the signal ends the waiting, not the node's work. */
+/**
+ * Applies the desired state to a node and waits until the operation ends. An abort of the signal ends the wait, not the
+ * node's work.
+ */
 export async function applyToNode(
   { node, desired }: NodeWork,
   { progress, signal, timeoutMillis }: ApplyToNodeOptions,

@@ -41,7 +41,7 @@ export interface Prepared {
 
 export interface PrepareOptions {
   readonly signal: AbortSignal;
-  /** Reserve the static address now, where the configuration allows it; else its absence is an error. */
+  /** Reserve the static address now, if the configuration allows it; otherwise its absence is an error. */
   readonly mayCreateAddress: boolean;
   /**
    * A folder without credentials: "keep" makes new ones to be saved, "imagine" makes them for the plan only,

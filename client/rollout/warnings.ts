@@ -1,8 +1,8 @@
 import { formatError, KhwError } from "../../proto/errors.ts";
 
 /**
- * The warnings of many nodes, each once. Nodes with the same warning are named together; where only figures differ, each node has a
- * line, and the remedy is printed once.
+ * The warnings of many nodes, each once. Nodes with the same warning are named together; if only figures differ, each
+ * node has a line, and the remedy is printed once.
  */
 export function describeWarnings(warnings: readonly KhwError[]): string[] {
   const groups = Map.groupBy(warnings, ({ code, step, hint, message }) =>

@@ -99,8 +99,8 @@ export function createSnapshots({ os, snapshotStore, member, inUse }: SnapshotsO
       if (bad) await snapshotStore.invalidate(id);
       throw error;
     }
-    // The recorded checksums are those of now, because another version of etcdctl may restore different bytes of
-    // the same file.
+    // Records the checksums of this verification, because another version of etcdctl may restore different bytes of the
+    // same file.
     const proved = { ...known, ...proof, provedUnixMillis: clock.now() };
     await snapshotStore.update(proved);
     return proved;
