@@ -25,7 +25,8 @@ export async function proveKeyInChildProcess(
   const question: Question = { paths, name };
   try {
     const reply = await new Promise<Reply>((resolve, reject) => {
-      const fail = (why: string): void => reject(new KhwError("INTERNAL", `the process that makes keys ended: ${why}`));
+      const fail = (why: string): void =>
+        reject(new KhwError("INTERNAL", `the process for keys and requests ended: ${why}`));
       child.once("message", (reply: Reply) => resolve(reply));
       child.once("error", reject);
       child.once("exit", (code, by) => fail(by ?? `exit status ${code}`));

@@ -252,7 +252,7 @@ export const schema = {
           parse: resourceName,
         },
         firewallRule: {
-          help: "Name of the firewall rule that admits the health checks.",
+          help: "Name of the firewall rule that allows the health checks.",
           default: labLoadBalancer.firewallRule.name,
           flag: { name: "--firewall-rule", value: "name" },
           parse: resourceName,

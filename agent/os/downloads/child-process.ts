@@ -104,7 +104,7 @@ function tell(child: ChildProcess, order: Order): void {
 }
 
 function ended(why: string, cause: Error | undefined): KhwError {
-  return new KhwError("DOWNLOAD_FAILED", `the process that downloads ended: ${why}`, {
+  return new KhwError("DOWNLOAD_FAILED", `the download process ended: ${why}`, {
     hint: "see `journalctl --unit=khw-agent` on the node, then run the command again",
     cause,
   });

@@ -65,7 +65,7 @@ t.test("a downloader that is killed is an error, and the next download has a new
       if (downloader !== undefined) process.kill(downloader, "SIGKILL");
     });
   });
-  t.match(await outcome, { code: "DOWNLOAD_FAILED", message: "the process that downloads ended: SIGKILL" });
+  t.match(await outcome, { code: "DOWNLOAD_FAILED", message: "the download process ended: SIGKILL" });
   t.same((await readdir(dirname(to))).length, 1, "what was begun is left, for the next one to clear");
   t.equal(await (await download(t, good, downloads)).outcome, "done");
 });
