@@ -50,10 +50,9 @@ export interface RotateOptions {
 const configStep = "credential/encryption-config.yaml";
 
 /**
- * Replaces the keys that Kubernetes encrypts with. A new key is added, becomes the key that writes, encrypts
- * everything again, and the old keys are removed. All API servers are updated between these steps. The
- * configuration file, the nodes and etcd show how far a rotation is, so the same call completes an interrupted
- * rotation.
+ * Replaces the keys that Kubernetes encrypts with. Adds a new key, makes it the key that writes, stores everything
+ * again, and removes the old keys. All API servers are updated between these steps. The configuration file, the nodes
+ * and etcd show how far a rotation is, so the same call completes an interrupted rotation.
  * @throws KhwError CREDENTIAL_INVALID for a configuration that cannot be rotated; PREFLIGHT_FAILED, with nothing
  * changed
  */

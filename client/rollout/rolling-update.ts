@@ -70,7 +70,7 @@ export async function rollNodes(
 const aloneNote =
   "there is no other API server: the API is away for as long as this one takes to restart, some seconds";
 
-/** For Ctrl-C while a node is drained. */
+/** Returns the sentence to print if Ctrl-C comes while a node is drained. */
 export function finishingNote(name: string): string {
   return `${name} is finished and taken back in first; a second Ctrl-C leaves it as it is, and then \`khw-client undrain ${name}\` takes it back in`;
 }
