@@ -100,18 +100,19 @@ function machineFindings(machine: Machine | undefined): Omit<Finding, "where">[]
   const found: Omit<Finding, "where">[] = [];
   if (diskAvailable < gibibyte || diskAvailable < diskTotal / 10) {
     const message = `${gigabytes(diskAvailable)} of ${gigabytes(diskTotal)} left on the disk of /var/lib`;
-    const remedy = "on the node: journalctl --vacuum-size=500M; du -xh -d 3 / | sort -h | tail";
+    const remedy = "run on the node: journalctl --vacuum-size=500M; du -xh -d 3 / | sort -h | tail";
     found.push({ severity: diskAvailable < gibibyte ? "error" : "warning", subject: "disk", message, remedy });
   }
   if (memoryAvailable < memoryTotal / 10) {
     const message = `${gigabytes(memoryAvailable)} of ${gigabytes(memoryTotal)} available`;
-    const remedy = "on the node: ps -e -o rss,args --sort -rss | head; or give it a larger machine type";
+    const remedy =
+      "run on the node: ps -e -o rss,args --sort -rss | head; then stop programs, or use a larger machine type";
     found.push({ severity: "warning", subject: "memory", message, remedy });
   }
   const [, middle = 0] = load;
   if (middle > 4 * cpus) {
     const message = `${middle.toFixed(1)} over 5 minutes, with ${cpus} ${cpus === 1 ? "processor" : "processors"}`;
-    found.push({ severity: "warning", subject: "load", message, remedy: "on the node: top" });
+    found.push({ severity: "warning", subject: "load", message, remedy: "run on the node: top" });
   }
   return found;
 }

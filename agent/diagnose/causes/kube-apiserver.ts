@@ -39,7 +39,7 @@ export const etcdClient: readonly Cause[] = [
     when: said(otherName),
     message: "etcd's certificate is not valid for the address in --etcd-servers",
     remedy:
-      "issue etcd's certificate for the address of {server}, or correct etcd.servers in khw.yaml (--etcd-servers)",
+      "issue etcd's certificate for the address of {server}, or correct cluster.etcdServers in khw.yaml (--etcd-servers)",
   },
   {
     id: "etcd-certificate-expired",
