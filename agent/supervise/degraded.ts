@@ -23,7 +23,7 @@ export interface DegradationOptions {
 
 /** A new process may still wait for others that started at the same time. */
 const startMillis = 15_000;
-/** Problems that pass within this time need no cause. */
+/** Problems that pass within this time are not diagnosed. */
 const unwellMillis = 4_000;
 const ailingMillis = 5_000;
 /**
