@@ -3,7 +3,10 @@ export interface Deadline extends Disposable {
   readonly signal: AbortSignal;
 }
 
-/** The abort reason after disposal. Nobody sees it, so a single error spares the cost of a new stack each time. */
+/**
+ * The abort reason after disposal. Nobody sees the reason, so one shared error avoids the cost of a new stack each
+ * time.
+ */
 const over = new Error("the work of this deadline is over");
 
 /**

@@ -36,8 +36,8 @@ function isCopy({ origin }: Snapshot): boolean {
 
 /**
  * Returns the snapshot of that name, or the newest that was taken from a member: the age of a file is unknown.
- * @throws KhwError INVALID_ARGUMENT if there is no such snapshot, or if the newest has less than an older one of
- * the same cluster: etcd was then emptied in between, and the user must name the snapshot
+ * @throws KhwError INVALID_ARGUMENT if there is no such snapshot, or if the newest has a lower revision than an older
+ * snapshot of the same cluster: etcd was then emptied in between, and the user must name the snapshot
  */
 export function chooseSnapshot(held: readonly NodeSnapshot[], name: string): NodeSnapshot {
   const hint = "run `khw-client etcd snapshot list` for the names; give a file as ./FILE";
