@@ -45,7 +45,7 @@ export interface EventLogOptions<Event> {
 }
 
 const pageLength = 256;
-/** The most entries that wait for a disk that does not answer. */
+/** The maximum number of entries that wait for a disk that does not answer. */
 const maxWaiting = 1_000;
 
 /**
