@@ -27,7 +27,7 @@ export async function demandOwnView(os: Pick<Os, "probes">, signal: AbortSignal)
 /** The error of an action that the agent does not begin. */
 export function distrust(doubt: string): KhwError {
   return new KhwError("NOT_READY", `nothing is changed, because the agent cannot trust its own view: ${doubt}`, {
-    hint: "look at the node: `ss -s`, `free -m`, `uptime`, the firewall on lo; the agent tries again by itself",
+    hint: "run `ss -s`, `free -m` and `uptime` on the node, and check the firewall on lo; the agent tries again by itself",
   });
 }
 

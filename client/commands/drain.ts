@@ -98,5 +98,5 @@ function end(progress: Progress, track: string, error?: KhwError): KhwError | un
 
 function nobodyAsked(drained: boolean): string {
   const answer = drained ? "with 503" : "as the API server";
-  return `the nodes answer the health check ${answer}; khw manages no load balancer here, so its view was not checked`;
+  return `the nodes answer the health check ${answer}; khw manages no load balancer here, so no load balancer was checked`;
 }
