@@ -42,7 +42,7 @@ export const etcd = {
       parse: boolean,
     },
     dedicatedDisk: {
-      help: "Require a disk of its own, mounted at /var/lib/etcd on each controller. Without the disk no member is created, started or replaced.",
+      help: "Require a dedicated disk, mounted at /var/lib/etcd on each controller. Without the disk no member is created, started or replaced.",
       default: false,
       flag: { name: "--etcd-dedicated-disk" },
       parse: boolean,
