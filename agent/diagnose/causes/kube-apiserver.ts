@@ -28,7 +28,7 @@ export const etcdClient: readonly Cause[] = [
     pattern: gaveUp,
     shows: unknownAuthority,
     when: said(unknownAuthority),
-    message: "etcd's certificate is not signed by the CA that it trusts, {etcd_cafile}",
+    message: "etcd's certificate is not signed by the CA that the API server trusts, {etcd_cafile}",
     remedy: "put the CA that signed etcd's certificates into {etcd_cafile} (--etcd-cafile)",
   },
   {
@@ -55,7 +55,7 @@ export const etcdClient: readonly Cause[] = [
     components,
     pattern: gaveUp,
     when: ({ etcdCertificate }) => etcdCertificate?.ended !== undefined,
-    message: "etcd refuses its certificate {etcd_certfile}: it expired on {day}",
+    message: "etcd refuses the API server's certificate {etcd_certfile}: it expired on {day}",
     remedy: "renew {etcd_certfile} (--etcd-certfile) and run `khw-client bootstrap` to bring it to the nodes",
   },
   {
@@ -64,7 +64,7 @@ export const etcdClient: readonly Cause[] = [
     pattern: gaveUp,
     shows: refused,
     when: (evidence, start) => evidence.etcdCertificate?.foreign === true || said(refused)(evidence, start),
-    message: "etcd refuses its certificate {etcd_certfile}: it is not signed by the CA that etcd trusts",
+    message: "etcd refuses the API server's certificate {etcd_certfile}: it is not signed by the CA that etcd trusts",
     remedy:
       "issue {etcd_certfile} and {etcd_keyfile} (--etcd-certfile, --etcd-keyfile) with the CA that etcd trusts (its --trusted-ca-file)",
   },
