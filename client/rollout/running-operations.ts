@@ -25,7 +25,7 @@ export function runningOperationFindings(members: readonly Member[], work: reado
   return work.flatMap(({ node, desired }) => {
     const operation = members.find((member) => member.node === node)?.info?.operation;
     if (operation?.state !== OperationState.OPERATION_STATE_RUNNING || operation.id === operationId(desired)) return [];
-    return new KhwError("BUSY", `${operation.holder} has been at it since ${startOf(operation)}`, {
+    return new KhwError("BUSY", `the node is busy: ${operation.holder} has held it since ${startOf(operation)}`, {
       node: node.address.name,
       hint: "wait for that operation to end, then run the command again",
     });

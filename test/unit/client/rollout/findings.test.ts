@@ -71,7 +71,7 @@ t.test("nodes without an obstacle: which serve, and which would restart what ser
 t.test("obstacles of different kinds on different nodes are in one list", async (t) => {
   const { findings, asked } = await inspected({ busy: true }, { findings: ["a", "b"] }, { planFails: true });
   t.strictSame(findings, [
-    "controller-0 BUSY: jane has been at it since 1970-01-01T00:00:00.000Z",
+    "controller-0 BUSY: the node is busy: jane has held it since 1970-01-01T00:00:00.000Z",
     "controller-1 PREFLIGHT_FAILED: a",
     "controller-1 PREFLIGHT_FAILED: b",
     "controller-2 IO_FAILED: the disk does not answer",

@@ -50,7 +50,7 @@ t.test("another operation on a node is a finding; the same one, and one that is 
     [
       [
         75,
-        "controller-0: jane from 192.0.2.1:50000 has been at it since 1970-01-01T00:00:00.000Z\n" +
+        "controller-0: the node is busy: jane from 192.0.2.1:50000 has held it since 1970-01-01T00:00:00.000Z\n" +
           "hint: wait for that operation to end, then run the command again",
       ],
     ],
