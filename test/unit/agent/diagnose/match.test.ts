@@ -255,7 +255,7 @@ t.test("a client that ends because the API server's certificate expired is named
   const cause = "api-server-certificate-expired";
   t.equal(causeOf("kube-controller-manager", starting), cause);
   const [line] = [match(evidenceOf("kube-scheduler", [[retrieving, lost]]))];
-  t.match(line, { cause, remedy: /^`khw-client pki renew kubernetes`/, lines: [retrieving.slice(0, 200), lost] });
+  t.match(line, { cause, remedy: /^run `khw-client pki renew kubernetes`/, lines: [retrieving.slice(0, 200), lost] });
   t.equal(causeOf("kube-scheduler", lost), "leader-election-lost", "for another reason");
   t.end();
 });

@@ -29,7 +29,7 @@ t.test("it is not while somebody works, nor after another operation than the kep
     pausedBecause({ kept, damage: undefined, holder: undefined, operation: operation("another", state) });
   t.match(because(OperationState.OPERATION_STATE_FAILED), /admin started at 1970.* failed/);
   t.match(because(OperationState.OPERATION_STATE_INTERRUPTED), /interrupted/);
-  t.match(because(OperationState.OPERATION_STATE_RUNNING), /runs/);
+  t.match(because(OperationState.OPERATION_STATE_RUNNING), /is running/);
   t.match(
     pausedBecause({ kept, damage: undefined, holder: { name: "ops", sinceUnixMillis: 0 }, operation: undefined }),
     /ops is working/,
