@@ -93,7 +93,7 @@ t.test("Ctrl-C ends the phase in hand and begins no other", async (t) => {
 t.test("while one of them is busy, nobody stops, and the others are released", async (t) => {
   const busy = (node: string, phase: RestorePhase) =>
     node === "controller-2" && phase === RestorePhase.RESTORE_PHASE_HELD
-      ? new KhwError("BUSY", "the node is busy")
+      ? new KhwError("BUSY", "the node is busy: somebody has held it since noon")
       : undefined;
   const { log, run } = await cluster(busy);
   await t.rejects(runRestore(run, { progress, signal: never }), { message: /controller-2.*somebody/s });
