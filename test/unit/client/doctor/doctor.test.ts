@@ -120,7 +120,9 @@ t.test("etcd's quorum counts the members that nobody knows of as not healthy", a
   const [up, down] = [Health.HEALTH_HEALTHY, Health.HEALTH_UNHEALTHY];
   const three = [member("a", up), member("b", up), member("c", down)];
   t.strictSame(etcdFindings(three, 3), []);
-  t.match(etcdFindings([member("a", up), member("b", down)], 3), [{ severity: "error", message: /^only 1 of 3 members/ }]);
+  t.match(etcdFindings([member("a", up), member("b", down)], 3), [
+    { severity: "error", message: /^only 1 of 3 members/ },
+  ]);
   t.match(etcdFindings([member("a", up)], 3), [{ severity: "error" }]);
   t.match(etcdFindings([member("a", up), member("b", up)], 2), [{ severity: "warning", message: /has 2 members/ }]);
   t.strictSame(etcdFindings(nodes(["1", "v1"]), 1), [], "etcd is elsewhere");
