@@ -1,9 +1,10 @@
 import { programs } from "../../proto/components.ts";
 import { type Component, type Diagnosis, Health } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { askHealth, type HealthCheck } from "./health.ts";
+import type { Files } from "../os/files.ts";
 import type { Os } from "../os/os.ts";
 import type { UnitStatus } from "../os/systemd.ts";
-import { installedProgram, releasedProgram, releasesFolder } from "../paths.ts";
+import { etcdReleaseFolder, etcdReleasesFolder, installedProgram, releasedProgram, releasesFolder } from "../paths.ts";
 
 /** The known facts of a component. */
 export interface ComponentFacts {
@@ -46,19 +47,45 @@ export function inactiveReason({ loadState, activeState }: UnitStatus): string {
 }
 
 /**
- * Returns the installed version: the release whose inode /usr/local/bin holds, apt's version for a package, or
- * etcd's own answer if khw does not install it. Empty if the version is unknown.
+ * Returns the installed version: the release whose inode /usr/local/bin holds, or apt's version for a package. For etcd, its own
+ * answer comes first, since khw may not have installed it. Empty if the version is unknown.
  */
 export async function installedVersion(check: HealthCheck, os: Os): Promise<string> {
   const { files, packages } = os;
-  if (check.component === "etcd") return etcdVersion(check, os);
+  if (check.component === "etcd") return (await etcdVersion(check, os)) || (await installedEtcd(os));
   const program = programs.find((known) => known === check.component);
   if (program === undefined) return (await packages.installed(check.component)) ?? "";
-  const installed = await files.stat(installedProgram(program));
-  if (installed === undefined) return "";
-  for (const version of await files.list(releasesFolder)) {
-    const released = await files.stat(releasedProgram(version, program));
-    if (released?.inode === installed.inode && released.device === installed.device) return version;
+  const versions = await files.list(releasesFolder);
+  return linkedVersion(installedProgram(program), versions, {
+    files,
+    released: (one) => releasedProgram(one, program),
+  });
+}
+
+/** Returns the release of an etcd that does not answer, without its v, as etcd itself writes it. */
+async function installedEtcd({ files }: Os): Promise<string> {
+  const versions = await files.list(etcdReleasesFolder);
+  const released = (version: string): string => `${etcdReleaseFolder(version)}/etcd`;
+  return (await linkedVersion(installedProgram("etcd"), versions, { files, released })).replace(/^v/, "");
+}
+
+interface LinkedOptions {
+  readonly files: Pick<Files, "stat">;
+  /** Returns the path of the program in the folder of a release. */
+  readonly released: (version: string) => string;
+}
+
+/** Returns the version whose program is the same file as the installed one; empty if it is none of them. */
+async function linkedVersion(
+  installed: string,
+  versions: readonly string[],
+  { files, released }: LinkedOptions,
+): Promise<string> {
+  const own = await files.stat(installed);
+  if (own === undefined) return "";
+  for (const version of versions) {
+    const candidate = await files.stat(released(version));
+    if (candidate?.inode === own.inode && candidate.device === own.device) return version;
   }
   return "";
 }

@@ -60,7 +60,7 @@ export function pathObstacles(running: readonly NodeRelease[], options: PathOpti
 
 const settings = { Kubernetes: "kubernetes.version", etcd: "etcd.version" } as const;
 
-/** The oldest release that can be updated to 3.6: https://etcd.io/blog/2025/upgrade_from_3.5_to_3.6_issue_followup/ */
+/** The oldest release that can be updated to 3.6: https://etcd.io/blog/2025/zombie_members_upgrade/ */
 const oldestBefore36 = "v3.5.26";
 /** 3.5.0 to 3.5.2 can corrupt their data after a crash: https://groups.google.com/a/kubernetes.io/g/dev/c/B7gJs88XtQc */
 const firstSafe35 = "v3.5.3";
@@ -72,7 +72,7 @@ function etcdObstacles(oldest: string, wanted: string): KhwError[] {
     });
   }
   if (minorOf(oldest) === 5 && minorOf(wanted) === 6 && compare(oldest, oldestBefore36) < 0) {
-    return obstacle(`etcd ${oldest} cannot become ${wanted}: members of that release can fail to join v3.6`, {
+    return obstacle(`etcd ${oldest} cannot become ${wanted}: removed members can come back`, {
       hint: `go to ${oldestBefore36} or a later v3.5 release first`,
     });
   }

@@ -1,5 +1,5 @@
 import { components } from "../../proto/components.ts";
-import type { KhwError } from "../../proto/errors.ts";
+import { KhwError } from "../../proto/errors.ts";
 import type { GetStatusResponse } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { maxConcurrentNodes, forEachNode } from "../cluster/for-each-node.ts";
 import type { Member } from "../cluster/open.ts";
@@ -12,12 +12,18 @@ import { distinct, type NodeRelease, pathObstacles } from "./path.ts";
 export interface RunningReleases {
   readonly kubernetes: readonly NodeRelease[];
   readonly etcd: readonly NodeRelease[];
+  /** The nodes with an installed program whose release is not known. */
+  readonly unknown: { readonly kubernetes: readonly string[]; readonly etcd: readonly string[] };
+  /** The errors of the nodes that answered before, but not this question. */
+  readonly unread: readonly KhwError[];
 }
 
-/** Reads the releases from the agents. A node that does not answer, or runs no program, is left out. */
+/** Reads the releases from the agents. A node that could not be reached before is left out. */
 export async function readReleases(members: readonly Member[], signal: AbortSignal): Promise<RunningReleases> {
-  const answers = await forEachNode(members, maxConcurrentNodes, (node) => node.status(signal));
-  return releasesIn(answers.flatMap(({ name, value }) => (value === undefined ? [] : [{ node: name, status: value }])));
+  const reached = members.filter(({ error }) => error === undefined);
+  const answers = await forEachNode(reached, maxConcurrentNodes, (node) => node.status(signal));
+  const statuses = answers.flatMap(({ name, value }) => (value === undefined ? [] : [{ node: name, status: value }]));
+  return { ...releasesIn(statuses), unread: answers.flatMap(({ error }) => error ?? []) };
 }
 
 export interface NodeStatus {
@@ -29,7 +35,16 @@ export interface NodeStatus {
 export function releasesIn(statuses: readonly NodeStatus[]): RunningReleases {
   const of = (names: readonly string[]): NodeRelease[] =>
     statuses.flatMap(({ node, status }) => versionsOf(status, names).map((version) => ({ node, version })));
-  return { kubernetes: of(components), etcd: of(["etcd"]) };
+  const unknown = (names: readonly string[]): string[] =>
+    statuses.flatMap(({ node, status }) =>
+      versionsOf(status, names).length === 0 && isInstalled(status, names) ? [node] : [],
+    );
+  return {
+    kubernetes: of(components),
+    etcd: of(["etcd"]),
+    unknown: { kubernetes: unknown(components), etcd: unknown(["etcd"]) },
+    unread: [],
+  };
 }
 
 /** Returns the configured releases; without a setting, the running releases; for a new cluster, the lab's releases. */
@@ -56,8 +71,32 @@ export function releaseObstacles(
 ): KhwError[] {
   const { kubernetes, etcd } = wanted;
   return [
+    ...running.unread.map(({ message, node, hint }) => {
+      const text = `its release is not known: ${message}`;
+      return new KhwError("PREFLIGHT_FAILED", text, { node, hint: hint ?? "run khw-client status" });
+    }),
+    ...unknownObstacles(config, running),
     ...pathObstacles(running.kubernetes, { program: "Kubernetes", wanted: kubernetes, allowDowngrade }),
     ...(isManaged(config) ? pathObstacles(running.etcd, { program: "etcd", wanted: etcd, allowDowngrade }) : []),
+  ];
+}
+
+/**
+ * A cluster whose release nobody names and no agent knows must not get the release of a new cluster: that could be an older
+ * one.
+ */
+function unknownObstacles(config: ClusterConfig, { kubernetes, etcd, unknown }: RunningReleases): KhwError[] {
+  const obstacle = (program: string, setting: string, nodes: readonly string[]): KhwError =>
+    new KhwError("PREFLIGHT_FAILED", `the release of ${program} on ${nodes.join(", ")} is not known`, {
+      hint: `set ${setting} to the release that must run`,
+    });
+  const asked = config.kubernetes.version === undefined && kubernetes.length === 0;
+  const askedEtcd = isManaged(config) && config.etcd.version === undefined && etcd.length === 0;
+  return [
+    ...(asked && unknown.kubernetes.length > 0
+      ? [obstacle("Kubernetes", "kubernetes.version", unknown.kubernetes)]
+      : []),
+    ...(askedEtcd && unknown.etcd.length > 0 ? [obstacle("etcd", "etcd.version", unknown.etcd)] : []),
   ];
 }
 
@@ -71,6 +110,10 @@ export function describeReleases(config: ClusterConfig, running: RunningReleases
   const texts = [`Kubernetes ${wanted.kubernetes} (${because(kubernetes.version, running.kubernetes)})`];
   if (isManaged(config)) texts.push(`etcd ${wanted.etcd} (${because(etcd.version, running.etcd)})`);
   return texts.join(", ");
+}
+
+function isInstalled({ components: all }: GetStatusResponse, names: readonly string[]): boolean {
+  return all.some(({ name, activeState }) => names.includes(name) && activeState !== "not-found");
 }
 
 /** Returns the known versions of these components, with their v. */

@@ -1,4 +1,6 @@
 import t, { type Test } from "tap";
+import { healthCheckOf } from "../../../../agent/health/health.ts";
+import { installedVersion } from "../../../../agent/health/status.ts";
 import { createStatusStore } from "../../../../agent/state/status-store.ts";
 import { openHistory } from "../../../../agent/history/history.ts";
 import { controllerSteps } from "../../../../agent/steps.ts";
@@ -72,4 +74,15 @@ t.test("a controller's components with their versions, since when they run, and 
     },
     { ...healthy, name: "nginx", version: "1.22.1-9" },
   ]);
+});
+
+t.test("an etcd that does not answer has the version of its installed release", async (t) => {
+  const os = labMachine();
+  os.files.put("/usr/local/lib/khw/etcd/v3.5.16/etcd", "the program", 0o755);
+  os.files.put("/usr/local/lib/khw/etcd/v3.4.15/etcd", "an older program", 0o755);
+  await os.files.link("/usr/local/lib/khw/etcd/v3.5.16/etcd", "/usr/local/bin/etcd");
+  const check = healthCheckOf("etcd");
+  t.equal(await installedVersion(check, os), "3.5.16");
+  await os.files.remove("/usr/local/bin/etcd");
+  t.equal(await installedVersion(check, os), "");
 });

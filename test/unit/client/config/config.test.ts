@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import t from "tap";
-import { wantedReleases } from "../../../../client/release/releases.ts";
+import { releasesIn, wantedReleases } from "../../../../client/release/releases.ts";
 import { labReleases } from "../../../../client/config/releases.ts";
 import { toDesired, withoutContent } from "../../../../client/config/desired.ts";
 import { computeConnection, loadBalancerConfig } from "../../../../client/config/load-balancer.ts";
@@ -460,7 +460,7 @@ t.test("etcd is khw's, but where another is named or khw.yaml says so", async (t
   const { credentials } = parseDesiredState(labState());
   const etcdOf = async (text: string) => {
     const { config } = await load(text);
-    const releases = wantedReleases(config, { kubernetes: [], etcd: [] });
+    const releases = wantedReleases(config, releasesIn([]));
     return (await toDesired(config, { controllers, publicAddress, releases }, credentials)).get("controller-0")?.etcd;
   };
   t.match(await etcdOf(""), labEtcd);

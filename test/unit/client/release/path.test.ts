@@ -73,7 +73,7 @@ const etcd: readonly Case[] = [
   {
     running: ["v3.5.16"],
     wanted: "v3.6.0",
-    refused: "etcd v3.5.16 cannot become v3.6.0: members of that release can fail to join v3.6",
+    refused: "etcd v3.5.16 cannot become v3.6.0: removed members can come back",
     hint: "go to v3.5.26 or a later v3.5 release first",
   },
   {

@@ -1,7 +1,16 @@
 import t from "tap";
 import { loadConfig } from "../../../../client/config/load.ts";
-import { describeReleases, releaseObstacles, releasesIn, wantedReleases } from "../../../../client/release/releases.ts";
+import {
+  describeReleases,
+  readReleases,
+  releaseObstacles,
+  releasesIn,
+  wantedReleases,
+} from "../../../../client/release/releases.ts";
+import { KhwError } from "../../../../proto/errors.ts";
 import { GetStatusResponse } from "../../../../proto/gen/khw/agent/v1/agent.ts";
+import { createFakeCluster } from "../../../fakes/cluster.ts";
+import { never } from "../../../fixtures/machine.ts";
 
 const configured = (flags: Readonly<Record<string, string>>) =>
   loadConfig({ flags: new Map(Object.entries(flags)), folder: "/", env: {} });
@@ -61,4 +70,53 @@ t.test("an external etcd is not khw's to change", async (t) => {
   const wanted = wantedReleases(config, nodes);
   t.strictSame(releaseObstacles(config, nodes, { wanted, allowDowngrade: false }), []);
   t.notMatch(describeReleases(config, nodes, wanted), /etcd/);
+});
+
+t.test("an installed program of an unknown release does not get the release of a new cluster", async (t) => {
+  const foreign = GetStatusResponse.fromPartial({
+    components: [
+      { name: "kube-apiserver", version: "", activeState: "active" },
+      { name: "etcd", version: "", activeState: "failed" },
+    ],
+  });
+  const nodes = releasesIn([{ node: "controller-0", status: foreign }]);
+  const obstaclesOf = async (flags: Readonly<Record<string, string>>): Promise<string[]> => {
+    const config = await configured(flags);
+    const options = { wanted: wantedReleases(config, nodes), allowDowngrade: false };
+    return releaseObstacles(config, nodes, options).map(({ message, hint }) => `${message} (${hint})`);
+  };
+  t.strictSame(await obstaclesOf({}), [
+    "the release of Kubernetes on controller-0 is not known (set kubernetes.version to the release that must run)",
+    "the release of etcd on controller-0 is not known (set etcd.version to the release that must run)",
+  ]);
+  t.strictSame(await obstaclesOf({ "--kubernetes-version": "v1.21.0", "--etcd-version": "v3.4.15" }), []);
+  t.strictSame(await obstaclesOf({ "--kubernetes-version": "v1.21.0", "--etcd": "external" }), []);
+});
+
+t.test("a machine without programs is a new controller", async (t) => {
+  const bare = GetStatusResponse.fromPartial({ components: [{ name: "kube-apiserver", activeState: "not-found" }] });
+  const config = await configured({});
+  const nodes = releasesIn([{ node: "controller-0", status: bare }]);
+  const wanted = wantedReleases(config, nodes);
+  t.strictSame(releaseObstacles(config, nodes, { wanted, allowDowngrade: false }), []);
+});
+
+t.test("a node that answers, but not with its status, is an obstacle; an unreachable node is not asked", async (t) => {
+  const config = await configured({});
+  const { members } = await createFakeCluster(["controller-0", "controller-1"]);
+  const [silent, away] = members;
+  if (silent === undefined || away === undefined) throw new Error("the cluster has two nodes");
+  const status = async (): Promise<never> => {
+    throw new KhwError("TIMEOUT", "no answer within 30 s");
+  };
+  const nodes = await readReleases(
+    [
+      { ...silent, node: { ...silent.node, status } },
+      { node: { ...away.node, status }, error: new KhwError("UNREACHABLE", "no connection") },
+    ],
+    never,
+  );
+  const found = releaseObstacles(config, nodes, { wanted: wantedReleases(config, nodes), allowDowngrade: false });
+  t.match(found, [{ node: "controller-0", message: "its release is not known: no answer within 30 s" }]);
+  t.equal(found.length, 1);
 });
