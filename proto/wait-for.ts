@@ -1,7 +1,7 @@
 import { setTimeout } from "node:timers/promises";
 import { KhwError } from "./errors.ts";
 
-/** The result of a check: the awaited value, or a description of what is there instead. */
+/** The result of a check: the awaited value, or a description of the present state. */
 export type Look<Value> = { readonly reached: Value } | { readonly seen: string; readonly cause?: unknown };
 
 /** The clock of a wait. */
@@ -20,7 +20,7 @@ export interface WaitForOptions<Value> {
   readonly deadlineMillis: number;
   readonly intervalMillis: number;
   readonly signal: AbortSignal;
-  /** Called with what is seen, before each pause. */
+  /** Called before each pause, with the description of the present state. */
   readonly progress?: (seen: string) => void;
   /** Returns the error of the time-out; absent: TIMEOUT with the message. */
   readonly late?: (overdue: Overdue) => unknown;
@@ -29,7 +29,7 @@ export interface WaitForOptions<Value> {
 
 /** A wait that took too long. */
 export interface Overdue {
-  /** `what`, the time and what was seen last. */
+  /** The option `what`, the time, and the last description. */
   readonly message: string;
   readonly seen: string;
   readonly cause?: unknown;

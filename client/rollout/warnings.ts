@@ -1,4 +1,5 @@
 import { formatError, KhwError } from "../../proto/errors.ts";
+import { joinPlaces } from "../terminal/group-lines.ts";
 
 /**
  * The warnings of many nodes, each once. Nodes with the same warning are named together; if only figures differ, each
@@ -16,7 +17,7 @@ function describeGroup(group: readonly KhwError[]): string {
   if (first === undefined) return "";
   if (others.length === 0) return formatError(first);
   const { code, message, hint, step } = first;
-  const node = [...new Set(group.map((one) => one.node ?? "?"))].join(", ");
+  const node = joinPlaces(group.map((one) => one.node ?? "?"));
   if (others.every((other) => other.message === message))
     return formatError(new KhwError(code, message, { hint, step, node }));
   const lines = group.map((one) => `  ${one.node ?? "?"}: ${one.message}`);
