@@ -75,7 +75,7 @@ interface LinkedOptions {
   readonly released: (version: string) => string;
 }
 
-/** Returns the version whose program is the same file as the installed one; empty if it is none of them. */
+/** Returns the version whose program is the same file as the installed program; empty without such a version. */
 async function linkedVersion(
   installed: string,
   versions: readonly string[],

@@ -55,5 +55,5 @@ t.test("bootstrap needs nothing but machines with the package", async (t) => {
   await rename(testbed.credentials, `${testbed.credentials}.away`);
   const lost = await workstation.khw(bootstrap);
   t.equal(lost.code, 65, "no second CA for a cluster that has one");
-  t.match(lost.stderr, /has been worked on with some before/);
+  t.match(lost.stderr, /was set up with some before/);
 });
