@@ -62,7 +62,7 @@ t.test("a control plane of one", async (t) => {
   await scenario(t, "pki renew of one certificate", async (t) => {
     const before = await servedCertificate(testbed, node(0));
     const refused = await workstation.khw(["pki", "renew", "ca", ...all]);
-    failsWith(t, refused, "INVALID_ARGUMENT", [/ca is an authority/]);
+    failsWith(t, refused, "INVALID_ARGUMENT", [/ca is a CA/]);
     const { code, stdout, stderr } = await workstation.khw(["pki", "renew", "kubernetes", ...all]);
     t.equal(code, 0, stdout + stderr);
     t.match(stdout, /^kubernetes.pem is issued again: CN=kubernetes, O=Kubernetes, valid until \d{4}-/m);
