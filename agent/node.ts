@@ -1,7 +1,13 @@
 import { type Backoff, backoffMillis } from "../proto/backoff.ts";
 import type { DesiredState } from "../proto/desired.ts";
 import { formatError, fromDetail, type KhwError, toKhwError } from "../proto/errors.ts";
-import { HistoryKind, type Identity, type Operation, OperationState } from "../proto/gen/khw/agent/v1/agent.ts";
+import {
+  HistoryKind,
+  type Identity,
+  type Operation,
+  OperationKind,
+  OperationState,
+} from "../proto/gen/khw/agent/v1/agent.ts";
 import { applySteps, withoutSteps } from "../proto/step.ts";
 import { type StatusStore, createStatusStore } from "./state/status-store.ts";
 import type { Supervision } from "./config.ts";
@@ -14,7 +20,7 @@ import type { Clock } from "./os/clock.ts";
 import type { Os } from "./os/os.ts";
 import type { Storage } from "./os/storage.ts";
 import { createReconciler, type Reconciler } from "./reconcile/reconciler.ts";
-import { controllerSteps } from "./steps.ts";
+import { controllerSteps, downloadSteps } from "./steps.ts";
 import { operationRecordIn, recoverInterrupted } from "./state/operation-record.ts";
 import { createRestartLease } from "./supervise/restart-lease.ts";
 import { createSupervisor, type Supervisor } from "./supervise/supervisor.ts";
@@ -116,8 +122,8 @@ async function openNode(options: NodeOptions): Promise<Node> {
   for (const damage of [operationRecord.damage(), keptState.damage(), maintenance.damage()]) {
     if (damage !== undefined) reportDamage(damage, { history, log });
   }
-  const changed = (operation: Operation): void => {
-    statusStore.publish({ operation });
+  const changed = (operation: Operation, shown: Operation): void => {
+    statusStore.publish({ operation: shown });
     history.append(operationEntry(operation));
   };
   const operations = createOperations({
@@ -125,6 +131,7 @@ async function openNode(options: NodeOptions): Promise<Node> {
     record: operationRecord,
     machineLock,
     steps,
+    downloads: downloadSteps,
     established: (operationId, desired) => keptState.save(operationId, desired),
     changed,
     last,
@@ -146,9 +153,10 @@ async function openNode(options: NodeOptions): Promise<Node> {
   return { os, machineLock, statusStore, history, keptState, operations, maintenance, supervisor, reconciler, etcd };
 }
 
-function operationEntry({ id, holder, state, error }: Operation): HistoryEntry {
+function operationEntry({ id, holder, state, error, kind }: Operation): HistoryEntry {
   const entry = { kind: HistoryKind.HISTORY_KIND_OPERATION, subject: id };
-  if (state === OperationState.OPERATION_STATE_RUNNING) return { ...entry, message: `started by ${holder}` };
-  if (error === undefined) return { ...entry, message: "done" };
-  return { ...entry, message: "failed", cause: formatError(fromDetail(error)), problem: true };
+  const what = kind === OperationKind.OPERATION_KIND_PREPARE ? "preparation " : "";
+  if (state === OperationState.OPERATION_STATE_RUNNING) return { ...entry, message: `${what}started by ${holder}` };
+  if (error === undefined) return { ...entry, message: `${what}done` };
+  return { ...entry, message: `${what}failed`, cause: formatError(fromDetail(error)), problem: true };
 }

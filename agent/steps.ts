@@ -1,6 +1,6 @@
 import { components, type Component, credentialsOf, programs } from "../proto/components.ts";
 import { type Credential, type DesiredState, signsSeparately, hasEtcd } from "../proto/desired.ts";
-import type { Step } from "../proto/step.ts";
+import { type Step, withNeeds } from "../proto/step.ts";
 import { healthCheckOf } from "./health/health.ts";
 import type { Os } from "./os/os.ts";
 import {
@@ -100,6 +100,14 @@ export function controllerSteps(desired: DesiredState, { drained }: Local): Step
     ),
     readyStep("nginx", drained),
   ];
+}
+
+/**
+ * Returns the steps that make a machine ready for the desired state: its programs are downloaded and verified. They
+ * change nothing that runs.
+ */
+export function downloadSteps(desired: DesiredState): Step<Os>[] {
+  return withNeeds(controllerSteps(desired, { drained: false }), (id) => id.startsWith("release/"));
 }
 
 /**

@@ -152,6 +152,17 @@ export function withoutSteps<Os>(steps: readonly Step<Os>[], excluded: (id: stri
     .map((step) => ({ ...step, needs: step.needs.filter((id) => !excluded(id)) }));
 }
 
+/** Returns the wanted steps and all steps that they need, directly or indirectly; in the order of the list. */
+export function withNeeds<Os>(steps: readonly Step<Os>[], wanted: (id: string) => boolean): Step<Os>[] {
+  const kept = new Set<string>();
+  for (const { id, needs } of steps.toReversed()) {
+    if (!kept.has(id) && !wanted(id)) continue;
+    kept.add(id);
+    for (const need of needs) kept.add(need);
+  }
+  return steps.filter(({ id }) => kept.has(id));
+}
+
 export type PlannedStep<Os> = {
   readonly step: Step<Os>;
   readonly drift: Drift | null;

@@ -3,6 +3,7 @@ import {
   Health,
   HistoryKind,
   type Operation,
+  OperationKind,
   OperationState,
 } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { Snapshot } from "../../proto/gen/khw/agent/v1/etcd.ts";
@@ -41,6 +42,7 @@ export function createMetrics({ node, version, startSeconds, residentBytes, sign
   let repairs = 0;
   let operation = statusStore.read().operation;
   const ended = (now: Operation): void => {
+    if (now.kind === OperationKind.OPERATION_KIND_PREPARE) return;
     const outcome = outcomes.get(now.state);
     const same = operation?.id === now.id && operation.startedUnixMillis === now.startedUnixMillis;
     if (outcome !== undefined && !(same && operation?.state === now.state)) {

@@ -1,4 +1,4 @@
-import { type Operation, OperationState } from "../../proto/gen/khw/agent/v1/agent.ts";
+import { type Operation, OperationKind, OperationState } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { KeptOperation } from "../state/desired-state.ts";
 import type { Holder } from "../state/machine-lock.ts";
 
@@ -20,7 +20,7 @@ export function pausedBecause({ kept, holder, operation, damage }: PausedOptions
   if (kept === undefined) return "there is no desired state: no operation has succeeded here yet";
   // Re-running the kept operation keeps the desired state. If another operation fails, the desired state is
   // unclear, so repair pauses.
-  if (operation === undefined || operation.id === kept.operationId) return "";
+  if (operation === undefined || operation.id === kept.operationId || isPrepare(operation)) return "";
   const { state, holder: whose } = operation;
   const since = new Date(operation.startedUnixMillis).toISOString();
   const which = `the operation that ${whose} started at ${since}`;
@@ -29,4 +29,9 @@ export function pausedBecause({ kept, holder, operation, damage }: PausedOptions
     return `${which} was interrupted, and the desired state is unknown`;
   }
   return "";
+}
+
+/** A Prepare leaves the desired state as it is, however it ends. */
+function isPrepare({ kind }: Operation): boolean {
+  return kind === OperationKind.OPERATION_KIND_PREPARE;
 }

@@ -5,6 +5,7 @@ import type {
   AgentServiceServer,
   ApplyRequest,
   Event,
+  PrepareRequest,
   WatchOperationRequest,
 } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { createKubernetesApi } from "../../proto/kubernetes-api.ts";
@@ -27,7 +28,7 @@ const rbacMillis = 30_000;
 /** The RPCs that bring a machine to a desired state: preflight, plan, apply, watch. */
 export function operationHandlers(
   options: HandlerOptions,
-): Pick<AgentServiceServer, "preflight" | "plan" | "apply" | "watchOperation" | "applyRbac"> {
+): Pick<AgentServiceServer, "preflight" | "plan" | "apply" | "prepare" | "watchOperation" | "applyRbac"> {
   const { node, signal } = options;
   return {
     preflight: unary(options, async (request) => {
@@ -68,7 +69,14 @@ export function operationHandlers(
       }
       const id = parseOperationId(operationId);
       const { operations } = await node();
-      operations.start({ id, holder: holderOf(call), desired });
+      operations.start({ id, kind: "apply", holder: holderOf(call), desired });
+      await follow(operations, id, { call, gone, signal });
+    }),
+    prepare: streaming<PrepareRequest, Event>(options, async (call, gone) => {
+      const desired = parseDesiredState(call.request.desired);
+      const id = parseOperationId(call.request.operationId);
+      const { operations } = await node();
+      operations.start({ id, kind: "prepare", holder: holderOf(call), desired });
       await follow(operations, id, { call, gone, signal });
     }),
     watchOperation: streaming<WatchOperationRequest, Event>(options, async (call, gone) =>

@@ -1,7 +1,7 @@
 import type { DesiredState } from "../../proto/desired.ts";
 import { formatError, fromDetail, KhwError, toDetail, toKhwError } from "../../proto/errors.ts";
 import type { ErrorDetail, Event, Operation } from "../../proto/gen/khw/agent/v1/agent.ts";
-import { OperationState, StepOutcome } from "../../proto/gen/khw/agent/v1/agent.ts";
+import { OperationKind, OperationState, StepOutcome } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { applySteps, type Step, type StepEvent, type StepResult } from "../../proto/step.ts";
 import { show } from "../../proto/validate.ts";
 import type { Os } from "../os/os.ts";
@@ -12,12 +12,18 @@ export interface OperationsOptions {
   readonly os: Os;
   readonly record: OperationRecord;
   readonly machineLock: MachineLock;
+  /** All steps of an Apply. */
   readonly steps: (desired: DesiredState) => Step<Os>[];
-  /** Called with each successful operation before it ends: its desired state becomes the one to keep. */
+  /** The steps of a Prepare. */
+  readonly downloads: (desired: DesiredState) => Step<Os>[];
+  /** Called with each successful Apply before it ends: its desired state becomes the one to keep. */
   readonly established: (operationId: string, desired: DesiredState) => Promise<void>;
-  /** Called at the start and at the end of each operation. */
-  readonly changed: (operation: Operation) => void;
-  /** The last operation of an earlier agent process. */
+  /**
+   * Called at the start and at the end of each operation, also with the operation to show as the node's: the running
+   * one, or else the last Apply.
+   */
+  readonly changed: (operation: Operation, shown: Operation) => void;
+  /** The last Apply of an earlier agent process. */
   readonly last: Operation | undefined;
   /** Called with a line about the agent's current work. */
   readonly status: (text: string) => void;
@@ -32,20 +38,22 @@ export type Listener = (event: Event) => void;
 
 export interface OperationRequest {
   readonly id: string;
+  readonly kind: "apply" | "prepare";
   readonly holder: string;
   readonly desired: DesiredState;
 }
 
 /** Runs one operation at a time on the node; any number of callers can listen to it. */
 export interface Operations {
+  /** The running operation, or else the last Apply. */
   current(): Operation | undefined;
   /**
-   * Starts an operation, which continues without listeners. The id of the running operation attaches to it.
+   * Starts an operation, which continues without listeners. The kind and the id of the running operation attach to it.
    * @throws KhwError BUSY if another operation holds the machine lock
    */
   start(request: OperationRequest): void;
   /**
-   * Listens to an operation (empty id: the current one) until the returned function is called.
+   * Listens to an operation (empty id: the running one, or else the last Apply) until the returned function is called.
    * @throws KhwError INVALID_ARGUMENT if the id is unknown
    */
   listen(id: string, listener: Listener): () => void;
@@ -65,8 +73,9 @@ interface Run {
 }
 
 export function createOperations(options: OperationsOptions): Operations {
-  const { os, record, machineLock, steps, established, changed, last, status, log, signal } = options;
-  let run: Run | undefined;
+  const { os, record, machineLock, steps, downloads, established, changed, last, status, log, signal } = options;
+  /** The newest operation of each kind, so that a Prepare does not hide the end of an Apply. */
+  const runs: { -readonly [kind in OperationRequest["kind"]]?: Run } = {};
   let previous = last;
   let done = Promise.resolve();
 
@@ -91,12 +100,13 @@ export function createOperations(options: OperationsOptions): Operations {
     for (const listener of listeners) listener(event);
   };
 
-  const converge = async (of: Run, desired: DesiredState): Promise<StepResult[]> => {
-    const list = steps(desired);
+  const running = (): Run | undefined => Object.values(runs).find(isRunning);
+
+  const converge = async (of: Run, list: readonly Step<Os>[]): Promise<StepResult[]> => {
     const titles = list.map(({ id, title }) => ({ id, title }));
     const interrupted = previous?.state === OperationState.OPERATION_STATE_INTERRUPTED ? previous : undefined;
     publish(of, { $case: "operationStarted", value: { holder: of.operation.holder, steps: titles, interrupted } });
-    await record.save(of.operation);
+    if (!isPrepare(of)) await record.save(of.operation);
     const emit = (event: StepEvent): void => {
       if (event.kind === "started") status(`applying ${event.step}`);
       publish(of, toWire(event));
@@ -109,19 +119,21 @@ export function createOperations(options: OperationsOptions): Operations {
     let error: ErrorDetail | undefined;
     let changedSteps = 0;
     try {
-      const results = await converge(of, desired);
+      const results = await converge(of, isPrepare(of) ? downloads(desired) : steps(desired));
       const failed = results.find((result) => result.outcome === "failed");
       error = failed === undefined ? undefined : toDetail(failed.error);
       changedSteps = results.filter(({ outcome }) => outcome === "changed").length;
-      if (failed === undefined) await established(of.operation.id, desired);
-      await record.save(ended(of.operation, error));
+      if (!isPrepare(of)) {
+        if (failed === undefined) await established(of.operation.id, desired);
+        await record.save(ended(of.operation, error));
+      }
     } catch (thrown) {
       error ??= toDetail(toKhwError(thrown));
     }
     // Only now may another operation start, because two records must not be written at once.
     of.operation = ended(of.operation, error);
-    previous = of.operation;
-    changed(of.operation);
+    if (!isPrepare(of)) previous = of.operation;
+    changed(of.operation, previous ?? of.operation);
     status("serving");
     const outcome = error === undefined ? `done, ${changedSteps} steps applied` : formatError(fromDetail(error));
     log(`operation ${of.operation.id}: ${outcome}`);
@@ -129,24 +141,28 @@ export function createOperations(options: OperationsOptions): Operations {
   };
 
   return {
-    current: () => run?.operation ?? previous,
-    start: ({ id, holder, desired }) => {
-      if (run?.operation.state === OperationState.OPERATION_STATE_RUNNING && run.operation.id === id) return;
+    current: () => running()?.operation ?? previous,
+    start: ({ id, kind, holder, desired }) => {
+      const same = runs[kind];
+      if (same !== undefined && isRunning(same) && same.operation.id === id) return;
       const operation: Operation = {
         id,
         holder,
         startedUnixMillis: os.clock.now(),
         state: OperationState.OPERATION_STATE_RUNNING,
         error: undefined,
+        kind: kind === "apply" ? OperationKind.OPERATION_KIND_APPLY : OperationKind.OPERATION_KIND_PREPARE,
       };
       const begun: Run = { operation, events: [], progress: new Map(), listeners: new Set() };
       done = machineLock.lock(holder, () => execute(begun, desired));
-      run = begun;
+      runs[kind] = begun;
       log(`operation ${id}: started by ${holder}`);
-      changed(operation);
+      changed(operation, operation);
     },
     listen: (id, listener) => {
-      if (run === undefined || (id !== "" && run.operation.id !== id)) {
+      const known = Object.values(runs).find(({ operation }) => operation.id === id);
+      const run = id === "" ? (running() ?? runs.apply) : known;
+      if (run === undefined) {
         throw new KhwError("INVALID_ARGUMENT", `this agent knows no operation ${id === "" ? "yet" : show(id)}`, {
           hint: "run the command again; the operation belongs to an earlier agent process, or never existed",
         });
@@ -161,6 +177,14 @@ export function createOperations(options: OperationsOptions): Operations {
     },
     idle: () => done,
   };
+}
+
+function isRunning({ operation }: Run): boolean {
+  return operation.state === OperationState.OPERATION_STATE_RUNNING;
+}
+
+function isPrepare({ operation }: Run): boolean {
+  return operation.kind === OperationKind.OPERATION_KIND_PREPARE;
 }
 
 function ended(operation: Operation, error: ErrorDetail | undefined): Operation {

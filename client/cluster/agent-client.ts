@@ -39,6 +39,8 @@ export interface AgentNode {
    * Yields the operation's events up to its last. An abort of the signal only ends the listening: the node continues.
    */
   apply(desired: DesiredState, operationId: string, signal: AbortSignal): AsyncIterable<Event>;
+  /** Like apply, for the downloads before it. @throws KhwError; see isUnknownCall about an agent of an older version */
+  prepare(desired: DesiredState, operationId: string, signal: AbortSignal): AsyncIterable<Event>;
   /** Returns the names of the RBAC objects that were created or changed. */
   applyRbac(request: ApplyRbacRequest, signal: AbortSignal): Promise<string[]>;
   /** Returns the differences from the desired state that the agent keeps. */
@@ -148,6 +150,7 @@ export function connectNode(
       return maintenance ?? { drained, holder: "", sinceUnixMillis: 0 };
     },
     apply: (desired, operationId, signal) => messages(dial, client.apply({ desired, operationId }), signal),
+    prepare: (desired, operationId, signal) => messages(dial, client.prepare({ desired, operationId }), signal),
     watch: (signal) => messages(dial, client.watchStatus({}), signal),
     logs: (request, signal) => messages(dial, client.streamLogs(request), signal),
     history: (request, signal) => messages(dial, client.listEvents(request), signal),

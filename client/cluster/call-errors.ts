@@ -22,6 +22,11 @@ export function nodeError({ name, host, port }: NodeAddress, error: ServiceError
   return new KhwError(code, message, { node: name, hint, cause: error });
 }
 
+/** Whether the agent does not know the call, because it is older than this client. */
+export function isUnknownCall({ cause }: KhwError): boolean {
+  return isServiceError(cause) && cause.code === status.UNIMPLEMENTED;
+}
+
 interface Explanation {
   readonly code: ErrorCode;
   readonly message: string;

@@ -8,6 +8,7 @@ import { openProgress, type Output } from "../progress/open.ts";
 import { finalNote, note, type Progress } from "../progress/progress.ts";
 import { applyPlan, applyRbac } from "../rollout/apply.ts";
 import { saveNewCredentials } from "../rollout/credentials.ts";
+import { downloadPrograms } from "../rollout/download.ts";
 import { planRollout } from "../rollout/plan.ts";
 import type { Context } from "../terminal/context.ts";
 import { verifyCluster } from "../verify/verification.ts";
@@ -35,6 +36,8 @@ export async function bootstrap(
   const planning = { mayCreateAddress: true, newCredentials: "keep", unreachable: "skip", allowDowngrade } as const;
   const plan = await planRollout(cluster, { ...options, ...planning });
   await saveNewCredentials(plan, config, options);
+  await downloadPrograms(cluster, plan, options);
+  if (signal.aborted) return detached(progress);
   const applied = await applyPlan(cluster, plan, options);
   if (signal.aborted) return detached(progress);
   const rbacErrors = await applyRbac(applied, plan, options);

@@ -33,10 +33,10 @@ export function plainProgress(write: (text: string) => void, options: PlainOptio
     groups.add({ kind: "step", track, subject: text.step, key, text, progress: tally.track(track) });
   };
   const end = (event: EndEvent): void => {
-    const { track, changed, error } = event;
+    const { track, changed, error, text = "" } = event;
     const progress = tally.track(track);
     if (error === undefined) {
-      groups.end(track, { kind: "end", track, subject: "end", key: `end ${changed}`, event, progress });
+      groups.end(track, { kind: "end", track, subject: "end", key: `end ${changed} ${text}`, event, progress });
     } else {
       groups.end(track);
       print(describeEnd(event, progress));
@@ -103,8 +103,9 @@ function slowest(lines: readonly Line[]): TrackProgress | undefined {
 }
 
 /** Describes how a track ended, in a line. */
-export function describeEnd({ track, changed, error }: EndEvent, progress: TrackProgress | undefined): string {
+export function describeEnd({ track, changed, error, text }: EndEvent, progress: TrackProgress | undefined): string {
   if (error !== undefined) return formatError(error.at({ node: track }));
+  if (text !== undefined) return `${track}: ${text}`;
   if (changed === 0) return `${track}: nothing to do`;
   const time = progress === undefined ? "" : ` in ${elapsed(progress.elapsedMillis)}`;
   return `${track}: done, ${changed} ${changed === 1 ? "step" : "steps"} applied${time}`;

@@ -16,8 +16,14 @@ export type ProgressEvent =
   | { readonly kind: "loadBalancer"; readonly event: StepEvent }
   /** A part of a track's work that the client itself does. */
   | { readonly kind: "step"; readonly track: string; readonly event: StepEvent }
-  /** A track has ended; without an error it succeeded. */
-  | { readonly kind: "end"; readonly track: string; readonly changed: number; readonly error?: KhwError | undefined }
+  /** A track has ended; without an error it succeeded. The text replaces the usual sentence about its success. */
+  | {
+      readonly kind: "end";
+      readonly track: string;
+      readonly changed: number;
+      readonly error?: KhwError | undefined;
+      readonly text?: string;
+    }
   /** The result of a check. */
   | { readonly kind: "check"; readonly title: string; readonly error?: KhwError | undefined };
 

@@ -6,7 +6,7 @@ export interface TrackProgress {
   readonly finishedSteps: number;
   /** Absent before the number of steps is known. */
   readonly totalSteps?: number;
-  /** Since the first event of the track. */
+  /** Since the first event of the track in this phase. */
   readonly elapsedMillis: number;
 }
 
@@ -59,8 +59,11 @@ export function createTally(now: () => number = () => performance.now()): Tally 
           // Work of the client itself (drain, undrain) is not a step of the agent's operation.
           open(event.track);
           return;
-        case "note":
         case "begin":
+          // A command with several phases counts each of them from the start.
+          for (const track of event.tracks) tracks.delete(track);
+          return;
+        case "note":
         case "end":
         case "check":
           return;

@@ -1,6 +1,8 @@
 import { createHash } from "node:crypto";
 import { fromDetail, KhwError, toKhwError } from "../../proto/errors.ts";
 import { DesiredState, type Event } from "../../proto/gen/khw/agent/v1/agent.ts";
+import type { AgentNode } from "../cluster/agent-client.ts";
+import { withoutContent } from "../config/desired.ts";
 import type { ProgressOptions } from "../progress/progress.ts";
 import type { NodeWork } from "./node-work.ts";
 import type { NodeOutcome } from "./one-by-one.ts";
@@ -14,15 +16,27 @@ export interface ApplyToNodeOptions extends ProgressOptions {
  * Applies the desired state to a node and waits until the operation ends. An abort of the signal ends the wait, not the
  * node's work.
  */
-export async function applyToNode(
-  { node, desired }: NodeWork,
+export function applyToNode({ node, desired }: NodeWork, options: ApplyToNodeOptions): Promise<NodeOutcome> {
+  return follow(node, (signal) => node.apply(desired, operationId(desired), signal), options);
+}
+
+/** Makes a node ready for the desired state: its programs are downloaded. Waits like applyToNode. */
+export function prepareNode({ node, desired }: NodeWork, options: ApplyToNodeOptions): Promise<NodeOutcome> {
+  const id = operationId(desired, "prepare");
+  return follow(node, (signal) => node.prepare(withoutContent(desired), id, signal), options);
+}
+
+/** Listens to an operation of the node until it ends. Never rejects. */
+async function follow(
+  node: AgentNode,
+  begin: (signal: AbortSignal) => AsyncIterable<Event>,
   { progress, signal, timeoutMillis }: ApplyToNodeOptions,
 ): Promise<NodeOutcome> {
   const { name } = node.address;
   const timeout = AbortSignal.timeout(timeoutMillis);
   let last: LastStep | undefined;
   try {
-    for await (const event of node.apply(desired, operationId(desired), AbortSignal.any([signal, timeout]))) {
+    for await (const event of begin(AbortSignal.any([signal, timeout]))) {
       progress.emit({ kind: "node", node: name, event });
       last = lastStep(event) ?? last;
       if (event.kind?.$case !== "operationFinished") continue;
@@ -83,8 +97,9 @@ function lost(last: LastStep | undefined, cause: KhwError): KhwError {
 /**
  * Returns a UUID derived from the desired state: asking for the same state again attaches to the running operation.
  */
-export function operationId(desired: DesiredState): string {
-  const hex = createHash("sha256").update(DesiredState.encode(desired).finish()).digest("hex");
+export function operationId(desired: DesiredState, kind: "apply" | "prepare" = "apply"): string {
+  const hash = createHash("sha256").update(DesiredState.encode(desired).finish());
+  const hex = (kind === "apply" ? hash : hash.update(kind)).digest("hex");
   return [hex.slice(0, 8), hex.slice(8, 12), `8${hex.slice(13, 16)}`, `a${hex.slice(17, 20)}`, hex.slice(20, 32)].join(
     "-",
   );

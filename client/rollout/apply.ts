@@ -1,15 +1,15 @@
 import { type KhwError, toKhwError } from "../../proto/errors.ts";
-import { OperationState } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { applySteps, type StepEvent } from "../../proto/step.ts";
 import type { AgentNode } from "../cluster/agent-client.ts";
 import type { Cloud, OpenCluster } from "../cluster/open.ts";
 import { readServingStates } from "../drain/serving-state.ts";
 import { whileDrained } from "../drain/while-drained.ts";
 import { loadBalancerTrack, note, type ProgressOptions } from "../progress/progress.ts";
-import { applyToNode, operationId } from "./apply-to-node.ts";
+import { applyToNode } from "./apply-to-node.ts";
 import type { NodeWork } from "./node-work.ts";
 import { type NodeOutcome, oneByOne, reportEnd } from "./one-by-one.ts";
 import type { RolloutPlan } from "./plan.ts";
+import { isUnderWay } from "./running-operations.ts";
 
 /** The result of applying a plan. */
 export interface Applied {
@@ -99,18 +99,12 @@ export async function applyToNodes(
       ...options,
       earlier: atOnce,
       work: (item) =>
-        drain.has(item.node) && !isUnderWay(item, cluster)
+        drain.has(item.node) && !isUnderWay(item, cluster.members)
           ? applyDrained(item, cluster, waiting)
           : applyToNode(item, waiting),
     },
   );
   return [...atOnce, ...later];
-}
-
-/** Whether the node runs this operation already; the client then only listens. */
-function isUnderWay({ node, desired }: NodeWork, { members }: Pick<OpenCluster, "members">): boolean {
-  const operation = members.find((member) => member.node === node)?.info?.operation;
-  return operation?.state === OperationState.OPERATION_STATE_RUNNING && operation.id === operationId(desired);
 }
 
 /** A node that cannot be drained is left unchanged. */

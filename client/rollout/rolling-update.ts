@@ -5,6 +5,7 @@ import type { Context } from "../terminal/context.ts";
 import { note, type Progress } from "../progress/progress.ts";
 import { verifyCluster } from "../verify/verification.ts";
 import { applyToNodes } from "./apply.ts";
+import { downloadPrograms } from "./download.ts";
 import type { NodeOutcome } from "./one-by-one.ts";
 import { planRollout, type Prepared, type RolloutPlan } from "./plan.ts";
 
@@ -35,6 +36,8 @@ export async function roll(opened: OpenCluster, { context: { signal }, progress 
     newCredentials: "refuse",
     unreachable: "refuse",
   });
+  await downloadPrograms(cluster, plan, options);
+  signal.throwIfAborted();
   concludeRoll(await rollNodes(cluster, plan, options));
   const waitMillis = cluster.config.timeouts.verify;
   const target = { ...plan, nodes: plan.work.map(({ node }) => node) };

@@ -1,5 +1,6 @@
 import { KhwError } from "../../proto/errors.ts";
 import { type Operation, OperationState } from "../../proto/gen/khw/agent/v1/agent.ts";
+import type { AgentNode } from "../cluster/agent-client.ts";
 import type { Member } from "../cluster/open.ts";
 import { operationId } from "./apply-to-node.ts";
 import type { NodeWork } from "./node-work.ts";
@@ -17,19 +18,30 @@ export function describeRunningOperations(members: readonly Member[]): string[] 
   });
 }
 
+/** Whether the node runs this Apply already; the client then only listens. */
+export function isUnderWay({ node, desired }: NodeWork, members: readonly Member[]): boolean {
+  return runningOperation(node, members)?.id === operationId(desired);
+}
+
 /**
  * Returns the nodes that run another operation. Their agents would refuse the new one; finding them first keeps the
  * other nodes from changing alone.
  */
 export function runningOperationFindings(members: readonly Member[], work: readonly NodeWork[]): KhwError[] {
   return work.flatMap(({ node, desired }) => {
-    const operation = members.find((member) => member.node === node)?.info?.operation;
-    if (operation?.state !== OperationState.OPERATION_STATE_RUNNING || operation.id === operationId(desired)) return [];
+    const operation = runningOperation(node, members);
+    const own = [operationId(desired), operationId(desired, "prepare")];
+    if (operation === undefined || own.includes(operation.id)) return [];
     return new KhwError("BUSY", `the node is busy: ${operation.holder} has held it since ${startOf(operation)}`, {
       node: node.address.name,
       hint: "wait for that operation to end, then run the command again",
     });
   });
+}
+
+function runningOperation(node: AgentNode, members: readonly Member[]): Operation | undefined {
+  const operation = members.find((member) => member.node === node)?.info?.operation;
+  return operation?.state === OperationState.OPERATION_STATE_RUNNING ? operation : undefined;
 }
 
 function startOf(operation: Operation | undefined): string {

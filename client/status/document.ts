@@ -9,7 +9,7 @@ import type {
 } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { isWell, problemsOf } from "./problems.ts";
 import type { ClusterState, LoadBalancerState, NodeState } from "./state.ts";
-import { certificateName, healthName, operationName, policyName } from "./words.ts";
+import { certificateName, healthName, operationKindName, operationName, policyName } from "./words.ts";
 
 /** The whole status for programs. docs/output.md documents the shape. */
 export function statusDocument(cluster: ClusterState): Record<string, unknown> {
@@ -58,8 +58,8 @@ export function loadBalancerDocument({ backends, error }: LoadBalancerState): Re
   return { backends, ...(error === undefined ? {} : { error: toDetail(error) }) };
 }
 
-function operationFields({ state, ...rest }: Operation): Record<string, unknown> {
-  return { ...rest, state: operationName(state) };
+function operationFields({ state, kind, ...rest }: Operation): Record<string, unknown> {
+  return { ...rest, kind: operationKindName(kind), state: operationName(state) };
 }
 
 function componentFields({ health, ...rest }: Component): Record<string, unknown> {

@@ -6,7 +6,7 @@ import { textTable } from "../terminal/table.ts";
 import { instant } from "../terminal/time.ts";
 import { isWell, type Problem, problemsOf } from "./problems.ts";
 import type { ClusterState, LoadBalancerState, NodeState } from "./state.ts";
-import { operationName } from "./words.ts";
+import { operationText } from "./words.ts";
 
 export interface TablesOptions {
   /** Show every column, at any width. */
@@ -59,7 +59,7 @@ function machineRow({ node, status, error }: NodeState, wide: boolean): string[]
     (machine?.load[0] ?? 0).toFixed(2),
     machine === undefined ? "-" : usage(machine.memoryTotal, machine.memoryAvailable),
     machine === undefined ? "-" : usage(machine.diskTotal, machine.diskAvailable),
-    operation === undefined ? "none" : operationName(operation.state),
+    operation === undefined ? "none" : operationText(operation),
   ];
   return wide ? [...row, ...wideMachine(status)] : row;
 }

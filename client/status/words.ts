@@ -3,11 +3,18 @@ import {
   DriftPolicy,
   Health,
   HistoryKind,
+  type Operation,
+  OperationKind,
   OperationState,
 } from "../../proto/gen/khw/agent/v1/agent.ts";
 
 /** The words for the contract's enumerations, for people and JSON. */
 export const operationName = (state: OperationState): string => wordOf(OperationState, "OPERATION_STATE_", state);
+/** The kind and the state in a word or two, for people. */
+export const operationText = ({ kind, state }: Operation): string =>
+  kind === OperationKind.OPERATION_KIND_PREPARE ? `download ${operationName(state)}` : operationName(state);
+export const operationKindName = (kind: OperationKind | undefined): string =>
+  kind === OperationKind.OPERATION_KIND_PREPARE ? "prepare" : "apply";
 export const certificateName = (state: CertificateState): string =>
   wordOf(CertificateState, "CERTIFICATE_STATE_", state);
 export const policyName = (policy: DriftPolicy): string => wordOf(DriftPolicy, "DRIFT_POLICY_", policy);

@@ -1,9 +1,15 @@
 import { oneLine } from "../../proto/sanitize.ts";
 import type { KhwError } from "../../proto/errors.ts";
-import type { Component, GetStatusResponse } from "../../proto/gen/khw/agent/v1/agent.ts";
+import {
+  type Component,
+  type GetStatusResponse,
+  type Operation,
+  OperationKind,
+  OperationState,
+} from "../../proto/gen/khw/agent/v1/agent.ts";
 import { nodeProblems, type Problem } from "../status/problems.ts";
 import type { LoadBalancerState, NodeState } from "../status/state.ts";
-import { operationName } from "../status/words.ts";
+import { operationText } from "../status/words.ts";
 import type { Display, Heard } from "./events.ts";
 
 /**
@@ -61,7 +67,14 @@ function describeNode(before: NodeState, after: NodeState): string[] {
 function describeOperation(node: string, before?: GetStatusResponse, after?: GetStatusResponse): string[] {
   const [was, is] = [before?.operation, after?.operation];
   if (is === undefined || (was?.id === is.id && was.state === is.state)) return [];
-  return [`${node}: operation of ${is.holder}: ${operationName(is.state)}`];
+  // When a download has ended, the agent shows the last Apply again, which is no news.
+  if (isDownload(was) && !isDownload(is) && is.state !== OperationState.OPERATION_STATE_RUNNING)
+    return [`${node}: download of ${was?.holder ?? "?"}: ended`];
+  return [`${node}: operation of ${is.holder}: ${operationText(is)}`];
+}
+
+function isDownload(operation: Operation | undefined): boolean {
+  return operation?.kind === OperationKind.OPERATION_KIND_PREPARE;
 }
 
 function describeComponents(node: string, before?: GetStatusResponse, after?: GetStatusResponse): string[] {

@@ -72,6 +72,7 @@ function agentOf(node: FakeNode, log: string[]): AgentNode {
     preflight: unused,
     plan: unused,
     apply: unused,
+    prepare: unused,
     applyRbac: unused,
     watch: unused,
     logs: unused,

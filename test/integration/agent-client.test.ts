@@ -280,6 +280,7 @@ function clockNode(name: string, aheadMillis: number, findings: readonly string[
       programs: [],
     }),
     apply: unheard,
+    prepare: unheard,
     watch: unheard,
     logs: unheard,
     history: unheard,

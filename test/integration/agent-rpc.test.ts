@@ -9,7 +9,13 @@ import { type AnyDefinition, load, type ServiceDefinition } from "@grpc/proto-lo
 import t from "tap";
 import { createAuthority, type Identity, issue } from "../../client/pki/management/issue.ts";
 import { KhwError } from "../../proto/errors.ts";
-import { type DesiredState, type Event, OperationState, StepOutcome } from "../../proto/gen/khw/agent/v1/agent.ts";
+import {
+  type DesiredState,
+  type Event,
+  type GetInfoResponse,
+  OperationState,
+  StepOutcome,
+} from "../../proto/gen/khw/agent/v1/agent.ts";
 import { labMachine } from "../fixtures/machine.ts";
 import { labState } from "../fixtures/lab-cluster.ts";
 import { answer, clientOf, collect, failure, open, refusal } from "../fixtures/agent-calls.ts";
@@ -329,6 +335,28 @@ t.test("an operation outlives its caller, refuses another, and takes the same on
   t.match(events.at(-1), { kind: { $case: "operationFinished", value: { error: undefined } } });
   t.strictSame(steps(seen), steps(events));
   t.strictSame(steps(await collect(mallory.watchOperation({ operationId: id }))), steps(events), "and after its end");
+});
+
+t.test("a Prepare downloads, keeps no state, and is no Apply", async (t) => {
+  const { agent, client, os } = await open(t);
+  const viewer = clientOf(agent, await agent.identity("viewer"));
+  t.teardown(() => viewer.close());
+  t.match(await refusal(viewer.prepare({ desired: labState(), operationId: id })), {
+    khw: { code: "PERMISSION_DENIED" },
+  });
+  t.match(await refusal(client.prepare({ desired: labState(), operationId: "1" })), {
+    khw: { code: "INVALID_ARGUMENT" },
+  });
+  t.strictSame(os.changes(), []);
+  const events = await collect(client.prepare({ desired: labState(), operationId: id }));
+  t.match(events.at(-1), { kind: { value: { error: undefined } } });
+  t.ok(os.files.text("/usr/local/lib/khw/kubernetes/v1.21.0/kube-apiserver"));
+  t.equal(await os.files.stat("/usr/local/bin/kube-apiserver"), undefined);
+  t.match(await failure((done) => client.getPlan({}, done)), { khw: { code: "NO_STATE" } });
+  t.equal((await answer<GetInfoResponse>((done) => client.getInfo({}, done))).operation, undefined);
+  const history = (await agent.node()).history;
+  await history.settled();
+  t.match(events[0]?.operationId, id);
 });
 
 t.test("a caller whose connection breaks leaves the operation running", async (t) => {

@@ -1,5 +1,5 @@
 import t, { type Test } from "tap";
-import { controllerSteps } from "../../../agent/steps.ts";
+import { controllerSteps, downloadSteps } from "../../../agent/steps.ts";
 import { binary, released as releasedProgram } from "../../../agent/steps/binary.ts";
 import { file, folder, link, textFile } from "../../../agent/steps/files.ts";
 import { agentFolders, systemFolders } from "../../../agent/steps/folders.ts";
@@ -15,7 +15,17 @@ import { applySteps, type Step } from "../../../proto/step.ts";
 import { createFakeOs, fakeIdentity, type FakeOs } from "../../fakes/os.ts";
 import { createFakeSystemd } from "../../fakes/systemd.ts";
 import { credentialsOf, labState } from "../../fixtures/lab-cluster.ts";
-import { applyAll, digest, labDesired, labMachine, never, planAll, release } from "../../fixtures/machine.ts";
+import {
+  applyAll,
+  digest,
+  etcdRelease,
+  labDesired,
+  labDesiredWithEtcd,
+  labMachine,
+  never,
+  planAll,
+  release,
+} from "../../fixtures/machine.ts";
 
 const quiet = { signal: never, progress: () => {} };
 
@@ -35,6 +45,27 @@ t.test("a folder is made where there is none, and a file in its place is no fold
   t.match(await occupied.check(os, never), { summary: "is a file, not a folder" });
   await t.rejects(occupied.apply(os, quiet), { code: "IO_FAILED", message: "/etc/kubernetes is a file, not a folder" });
   t.equal(os.files.text("/etc/kubernetes"), "a file");
+});
+
+t.test("downloads touch nothing but the releases' folders, and leave the next apply nothing to download", async (t) => {
+  const os = labMachine();
+  etcdRelease(os, "v3.4.99");
+  await applyAll(controllerSteps(labDesired(), { drained: false }), os);
+  release(os, "v1.22.0");
+  const desired = labDesiredWithEtcd({ kubernetesVersion: "v1.22.0" });
+  const [files, others] = [os.files.changes.length, os.changes().length - os.files.changes.length];
+  t.strictSame((await applyAll(downloadSteps(desired), os)).errors, []);
+  t.equal(os.changes().length - os.files.changes.length, others);
+  const changes = os.files.changes.slice(files);
+  t.ok(changes.length > 0);
+  t.strictSame(
+    changes.filter((change) => !/\/usr\/local\/lib\/khw\/(kubernetes\/v1\.22\.0|etcd)/.test(change)),
+    [],
+  );
+  os.mirror.clear();
+  const ids = downloadSteps(desired).map(({ id }) => id);
+  t.ok(ids.includes("release/etcd"));
+  t.strictSame(Object.keys(await planAll(downloadSteps(desired), os)), []);
 });
 
 t.test("every folder that khw makes gets its mode and owner back", async (t) => {

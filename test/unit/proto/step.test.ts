@@ -1,6 +1,6 @@
 import t from "tap";
 import { KhwError } from "../../../proto/errors.ts";
-import { applySteps, planSteps, type Step, type StepEvent } from "../../../proto/step.ts";
+import { applySteps, planSteps, type Step, type StepEvent, withNeeds } from "../../../proto/step.ts";
 
 /** A machine as a set of facts that hold, with a record of the calls. */
 interface Machine {
@@ -185,4 +185,12 @@ t.test("a plan checks every step, whatever it needs, and applies none", async (t
     { step: { id: "c" }, drift: null, error: { code: "IO_FAILED", step: "c" } },
   ]);
   t.notOk(os.calls.some((call) => call.startsWith("apply")));
+});
+
+t.test("steps are taken out of a list with all that they need, and nothing else", async (t) => {
+  const list = [step("a"), step("b"), step("c", ["a"]), step("d", ["c"]), step("e", ["b", "d"])];
+  const ids = (wanted: string) => withNeeds(list, (id) => id === wanted).map(({ id }) => id);
+  t.strictSame(ids("d"), ["a", "c", "d"]);
+  t.strictSame(ids("b"), ["b"]);
+  t.strictSame(ids("x"), []);
 });

@@ -6,7 +6,7 @@ import type { Os } from "../../../../agent/os/os.ts";
 import { createMachineLock } from "../../../../agent/state/machine-lock.ts";
 import { operationRecordIn, recoverInterrupted } from "../../../../agent/state/operation-record.ts";
 import { KhwError } from "../../../../proto/errors.ts";
-import { type Event, type Operation, OperationState } from "../../../../proto/gen/khw/agent/v1/agent.ts";
+import { type Event, type Operation, OperationKind, OperationState } from "../../../../proto/gen/khw/agent/v1/agent.ts";
 import type { ApplyContext, Step } from "../../../../proto/step.ts";
 import { createFakeOs, fakeIdentity, type FakeOs } from "../../../fakes/os.ts";
 import { labDesired, never } from "../../../fixtures/machine.ts";
@@ -44,6 +44,7 @@ function operationsOf(steps: readonly Step<Os>[], options: Partial<OperationsOpt
     record: store,
     machineLock: createMachineLock({ clock: os.clock, signal: never }),
     steps: () => [...steps],
+    downloads: () => [],
     established: async () => {},
     changed: () => {},
     last: undefined,
@@ -56,7 +57,11 @@ function operationsOf(steps: readonly Step<Os>[], options: Partial<OperationsOpt
 }
 
 function start(operations: Operations, id = first, holder = "alice"): void {
-  operations.start({ id, holder, desired });
+  operations.start({ id, kind: "apply", holder, desired });
+}
+
+function prepare(operations: Operations, id = second): void {
+  operations.start({ id, kind: "prepare", holder: "bob", desired });
 }
 
 /** Collects every event that a listener gets. */
@@ -109,6 +114,43 @@ t.test("a second operation is refused with who holds the first and since when; t
   start(operations, second, "bob");
   t.match(operations.current(), { id: second, holder: "bob" });
   await operations.idle();
+});
+
+t.test("a Prepare runs its own steps, and leaves the record of the last Apply as it was", async (t) => {
+  const [a, b] = [slowStep("a"), slowStep("b")];
+  const kept: string[] = [];
+  const shown: string[] = [];
+  const { operations, store } = operationsOf([a.step], {
+    downloads: () => [b.step],
+    established: async (id) => void kept.push(id),
+    changed: (operation, { id }) => shown.push(`${operation.id.slice(0, 1)} shows ${id.slice(0, 1)}`),
+  });
+  start(operations);
+  a.end();
+  await operations.idle();
+  prepare(operations);
+  await b.begun;
+  t.match(operations.current(), { id: second, kind: OperationKind.OPERATION_KIND_PREPARE });
+  t.throws(() => start(operations), { code: "BUSY" });
+  t.throws(() => start(operations, second), { code: "BUSY" }, "an Apply does not attach to a Prepare of the same id");
+  prepare(operations);
+  b.fail(new KhwError("DOWNLOAD_FAILED", "no mirror answers"));
+  await operations.idle();
+  t.match(listen(operations, second).events.at(-1), { kind: { value: { error: { code: "DOWNLOAD_FAILED" } } } });
+  t.match(listen(operations, "").events.at(-1), { operationId: first });
+  t.match(operations.current(), { id: first, state: OperationState.OPERATION_STATE_SUCCEEDED });
+  t.match(await store.load(), { id: first, state: OperationState.OPERATION_STATE_SUCCEEDED });
+  t.strictSame(kept, [first]);
+  t.strictSame(shown, ["1 shows 1", "1 shows 1", "2 shows 2", "2 shows 1"]);
+});
+
+t.test("an Apply that was interrupted stays so when a Prepare succeeds after it", async (t) => {
+  const state = OperationState.OPERATION_STATE_INTERRUPTED;
+  const last: Operation = { id: first, holder: "alice", startedUnixMillis: 1, state };
+  const { operations } = operationsOf([], { last });
+  prepare(operations);
+  await operations.idle();
+  t.strictSame(operations.current(), last);
 });
 
 t.test("no other begins before the last one's record is written", async (t) => {

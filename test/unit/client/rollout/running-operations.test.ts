@@ -40,6 +40,7 @@ t.test("another operation on a node is a finding; the same one, and one that is 
     member("controller-0", "another", running),
     member("controller-1", operationId(desired), running),
     member("controller-2", "another", succeeded),
+    member("controller-3", operationId(desired, "prepare"), running),
   ];
   const findings = runningOperationFindings(
     members,

@@ -1,0 +1,63 @@
+import type { KhwError } from "../../proto/errors.ts";
+import type { AgentNode } from "../cluster/agent-client.ts";
+import { isUnknownCall } from "../cluster/call-errors.ts";
+import { combineErrors } from "../cluster/combine-errors.ts";
+import { forEachNode, maxConcurrentNodes } from "../cluster/for-each-node.ts";
+import type { OpenCluster } from "../cluster/open.ts";
+import { note, type ProgressOptions } from "../progress/progress.ts";
+import { joinPlaces } from "../terminal/group-lines.ts";
+import { prepareNode } from "./apply-to-node.ts";
+import type { RolloutPlan } from "./plan.ts";
+import { isUnderWay } from "./running-operations.ts";
+
+/**
+ * Downloads and verifies the programs on all nodes that will restart, before the first of them is drained. The other
+ * nodes download during their apply. After Ctrl-C it returns at once, and the agents continue.
+ * @throws KhwError if a node fails; no node is drained or changed then
+ */
+export async function downloadPrograms(
+  { members, config: { timeouts } }: Pick<OpenCluster, "config" | "members">,
+  { work, restarting }: Pick<RolloutPlan, "work" | "restarting">,
+  { progress, signal }: ProgressOptions,
+): Promise<void> {
+  const due = work.filter((item) => restarting.has(item.node) && !isUnderWay(item, members));
+  if (due.length === 0) return;
+  progress.emit({ kind: "begin", tracks: due.map(({ node }) => node.address.name) });
+  const download = async (node: AgentNode): Promise<KhwError | undefined> => {
+    const desired = due.find((item) => item.node === node)?.desired;
+    if (desired === undefined) return undefined;
+    const options = { progress, signal, timeoutMillis: timeouts.node };
+    const { changed, error } = await prepareNode({ node, desired }, options);
+    const track = node.address.name;
+    if (error !== undefined && isUnknownCall(error)) {
+      progress.emit({ kind: "end", track, changed: 0, text: "its programs are downloaded later" });
+    } else progress.emit({ kind: "end", track, changed, error, text: "every program is ready" });
+    return error;
+  };
+  const dueMembers = members.filter(({ node }) => due.some((item) => item.node === node));
+  const answers = await forEachNode(dueMembers, maxConcurrentNodes, download);
+  await progress.settled();
+  if (signal.aborted) return;
+  const errors = answers.flatMap(({ value, error = value }) => error ?? []);
+  noteOlderAgents(errors.filter(isUnknownCall), progress);
+  refuse(errors.filter((error) => !isUnknownCall(error)));
+}
+
+function noteOlderAgents(errors: readonly KhwError[], progress: ProgressOptions["progress"]): void {
+  if (errors.length === 0) return;
+  const names = joinPlaces(errors.map(({ node = "?" }) => node));
+  note(
+    progress,
+    `${names}: the agent is older than this client, so it downloads its programs while the node is drained`,
+  );
+}
+
+function refuse(errors: readonly KhwError[]): void {
+  const [first] = errors;
+  if (first === undefined) return;
+  throw combineErrors(errors, {
+    code: first.code,
+    headline: "no node was drained or changed, because not every node is ready for its new programs",
+    hint: "correct this, then run the command again",
+  });
+}
