@@ -47,7 +47,7 @@ export function createOs({ identity }: OsOptions): Os & AsyncDisposable {
 function architecture(): Architecture {
   if (arch === "x64") return "amd64";
   if (arch === "arm64") return "arm64";
-  throw new KhwError("PREFLIGHT_FAILED", `khw does not install Kubernetes on ${arch}`, {
+  throw new KhwError("UNSUPPORTED_MACHINE", `khw does not install Kubernetes on ${arch}`, {
     hint: "use a machine of type amd64 or arm64",
   });
 }

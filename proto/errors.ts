@@ -21,8 +21,32 @@ const codes = {
   RESOURCE_EXHAUSTED: { grpc: "RESOURCE_EXHAUSTED", exit: 75 },
   /** Another operation holds the node. */
   BUSY: { grpc: "ABORTED", exit: 75 },
-  /** The machine is not ready for the operation; nothing was changed. */
+  /** Preflight found that a machine is not ready; nothing was changed. */
   PREFLIGHT_FAILED: { grpc: "FAILED_PRECONDITION", exit: 69 },
+  /** No API server would serve, or etcd would lose its quorum, without the node. */
+  WOULD_INTERRUPT: { grpc: "FAILED_PRECONDITION", exit: 69 },
+  /** A member of etcd is not healthy, and the operation requires that all are. */
+  ETCD_UNHEALTHY: { grpc: "FAILED_PRECONDITION", exit: 69 },
+  /** The machine's etcd is not the member that the operation is for. */
+  ETCD_CONFLICT: { grpc: "FAILED_PRECONDITION", exit: 69 },
+  /** The dedicated disk of etcd is not mounted. */
+  DISK_MISSING: { grpc: "FAILED_PRECONDITION", exit: 69 },
+  /** A node differs from its desired state, and the operation requires that no node differs. */
+  NODES_DIFFER: { grpc: "FAILED_PRECONDITION", exit: 69 },
+  /** The encryption config lacks a key that values in etcd need. */
+  KEY_MISSING: { grpc: "FAILED_PRECONDITION", exit: 69 },
+  /** A phase of a restore does not follow the machine's last phase. */
+  OUT_OF_ORDER: { grpc: "FAILED_PRECONDITION", exit: 69 },
+  /** A program that the operation needs is not installed. */
+  PROGRAM_MISSING: { grpc: "FAILED_PRECONDITION", exit: 69 },
+  /** The component is not on the machine. */
+  COMPONENT_MISSING: { grpc: "FAILED_PRECONDITION", exit: 69 },
+  /** khw has no programs for the machine's architecture. */
+  UNSUPPORTED_MACHINE: { grpc: "FAILED_PRECONDITION", exit: 69 },
+  /** The change of release is not supported, or needs a permission. */
+  RELEASE_REFUSED: { grpc: "FAILED_PRECONDITION", exit: 69 },
+  /** The release that runs on a node is not known. */
+  RELEASE_UNKNOWN: { grpc: "FAILED_PRECONDITION", exit: 69 },
   /** Another node failed first, so this node was not worked on. */
   SKIPPED: { grpc: "FAILED_PRECONDITION", exit: 69 },
   /** The agent keeps no desired state that it could compare the machine with. */

@@ -12,7 +12,7 @@ export async function missingDisk(files: Pick<Files, "stat">): Promise<KhwError 
   const [own, parent] = await Promise.all([files.stat(etcdDataFolder), files.stat(dirname(etcdDataFolder))]);
   if (own?.kind === "directory" && own.device !== parent?.device) return null;
   return new KhwError(
-    "PREFLIGHT_FAILED",
+    "DISK_MISSING",
     `no disk is mounted at ${etcdDataFolder}, and etcd requires a dedicated disk`,
     {
       hint: "attach the disk and mount it, also in /etc/fstab for later boots (`etcd.dedicatedDisk` in khw.yaml requires it)",
@@ -20,7 +20,7 @@ export async function missingDisk(files: Pick<Files, "stat">): Promise<KhwError 
   );
 }
 
-/** @throws KhwError PREFLIGHT_FAILED if a dedicated disk is wanted but not mounted */
+/** @throws KhwError DISK_MISSING if a dedicated disk is wanted but not mounted */
 export async function demandDisk({ etcd }: WithEtcd, files: Pick<Files, "stat">): Promise<void> {
   const missing = etcd.dedicatedDisk ? await missingDisk(files) : null;
   if (missing !== null) throw missing;

@@ -102,7 +102,7 @@ function parseFacts(lines: readonly string[]) {
  */
 function failure(code: number, lines: readonly string[], program: string): KhwError {
   if (code === 127 || code === 203 || lines.some((line) => line.startsWith("Failed to find executable"))) {
-    return new KhwError("PREFLIGHT_FAILED", `${program} is not installed`, {
+    return new KhwError("PROGRAM_MISSING", `${program} is not installed`, {
       hint: "install it as in lab 07; `khw-client bootstrap` installs it if khw manages etcd",
     });
   }

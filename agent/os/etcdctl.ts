@@ -18,7 +18,7 @@ export interface RestoreOptions {
 }
 
 /**
- * etcd's own program for snapshots. Failures are KhwErrors IO_FAILED with its last output; PREFLIGHT_FAILED if it
+ * etcd's own program for snapshots. Failures are KhwErrors IO_FAILED with its last output; PROGRAM_MISSING if it
  * is not installed.
  */
 export interface Etcdctl {

@@ -30,7 +30,7 @@ async function foreign(desired: WithEtcd, { files, systemd }: Os): Promise<KhwEr
   if (text !== undefined && squeezed(text) === squeezed(renderEtcd(desired))) return null;
   const what =
     text === undefined ? (data ? `data in ${etcdMemberFolder}` : "a package's etcd.service") : `${unitFolder}/${unit}`;
-  return new KhwError("PREFLIGHT_FAILED", `this machine has an etcd that khw did not set up: ${what}`, {
+  return new KhwError("ETCD_CONFLICT", `this machine has an etcd that khw did not set up: ${what}`, {
     hint: `to keep it, set \`etcd.mode: external\` in khw.yaml (khw takes over an etcd that has lab 07's unit for exactly these controllers); to remove it, run \`systemctl disable --now etcd\` and remove its unit and ${etcdMemberFolder}`,
   });
 }
@@ -39,7 +39,7 @@ function otherMembers({ stage, members: known }: MemberRecord, wanted: InitialCl
   if (spelt(known) === spelt(wanted)) return null;
   const what = stage === "forming" ? "etcd was started here as a member" : "etcd here is a member";
   return new KhwError(
-    "PREFLIGHT_FAILED",
+    "ETCD_CONFLICT",
     `${what} of the cluster ${spelt(known)}, but the wanted controllers are ${spelt(wanted)}`,
     {
       hint: "name the controllers that the cluster was created with; khw does not change the members of a cluster",

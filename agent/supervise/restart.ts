@@ -18,7 +18,7 @@ export interface ComponentRestart {
   readonly byAgent: (restartReason: RestartReason, count: number) => Promise<boolean>;
   /**
    * Restarts on request; returns the milliseconds until the component answered again.
-   * @throws KhwError BUSY, NOT_READY, PREFLIGHT_FAILED
+   * @throws KhwError BUSY, NOT_READY, COMPONENT_MISSING
    */
   readonly restart: (options: { readonly reason: string; readonly signal: AbortSignal }) => Promise<number>;
   /** Whether a restart is running: the end that it causes is not a crash. */
@@ -93,7 +93,7 @@ export function createComponentRestart(options: ComponentRestartOptions): Compon
     restart: async ({ reason, signal }) => {
       await watched.look();
       if (watched.component() === undefined || watched.unit()?.loadState === "not-found") {
-        throw new KhwError("PREFLIGHT_FAILED", `${name} is not on this machine`, {
+        throw new KhwError("COMPONENT_MISSING", `${name} is not on this machine`, {
           hint: "run `khw-client status` to see the components",
         });
       }

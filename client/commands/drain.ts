@@ -36,7 +36,7 @@ export async function undrain(
 
 /**
  * Drains nodes, and waits until the load balancer's health check follows. Exit code 0, or an error.
- * @throws KhwError PREFLIGHT_FAILED, with nothing changed, if no other node would serve
+ * @throws KhwError WOULD_INTERRUPT, with nothing changed, if no other node would serve
  */
 export async function drainNodes(cluster: OpenCluster, context: Context, options: DrainOptions): Promise<number> {
   const chosen = selectNodes(cluster.members, options.nodes);

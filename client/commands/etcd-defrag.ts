@@ -94,7 +94,7 @@ function refuseIll(members: readonly Member[], nodes: readonly NodeEtcd[]): Plac
       return member === undefined ? [] : { node, member };
     });
   }
-  throw new KhwError("PREFLIGHT_FAILED", `not every member of etcd is healthy: ${problems.join("; ")}`, {
+  throw new KhwError("ETCD_UNHEALTHY", `not every member of etcd is healthy: ${problems.join("; ")}`, {
     hint: "run `khw-client etcd status`; a member is defragmented only while all others are healthy",
   });
 }

@@ -37,7 +37,7 @@ export async function restart(config: ClusterConfig, context: Context, options: 
  * Restarts a component on one node after the other until the first failure. A node is drained if the load
  * balancer's clients would notice the restart. Ctrl-C finishes the current node and stops there. Exit code 0, 130,
  * or an error.
- * @throws KhwError PREFLIGHT_FAILED, with nothing changed, if no node would serve meanwhile
+ * @throws KhwError WOULD_INTERRUPT, with nothing changed, if no node would serve meanwhile
  */
 export async function restartNodes(cluster: OpenCluster, context: Context, options: RestartOptions): Promise<number> {
   const { component, force } = options;

@@ -78,7 +78,7 @@ export function refusalToLeave(standings: readonly ServingState[], leaving: Read
   if (others.some(serves) || standings.every((standing) => !leaving.has(standing.name) || isDrained(standing)))
     return undefined;
   const reasons = others.length === 0 ? "the cluster has no other node" : others.map(whyNot).join("; ");
-  return new KhwError("PREFLIGHT_FAILED", `no other node would serve: ${reasons}`, {
+  return new KhwError("WOULD_INTERRUPT", `no other node would serve: ${reasons}`, {
     hint: "make another node serve first (khw-client undrain, khw-client status), or give --force",
   });
 }
@@ -110,7 +110,7 @@ export function refusalToRestart(
 function refusalWithoutApi(others: readonly ServingState[]): KhwError | undefined {
   if (others.some((other) => isHealthy(other, "kube-apiserver"))) return undefined;
   const reasons = others.length === 0 ? "the cluster has no other node" : others.map(whyNot).join("; ");
-  return new KhwError("PREFLIGHT_FAILED", `no healthy API server would be left: ${reasons}`, {
+  return new KhwError("WOULD_INTERRUPT", `no healthy API server would be left: ${reasons}`, {
     hint: "repair another node first (khw-client status), or give --force",
   });
 }
@@ -126,7 +126,7 @@ function refusalWithoutQuorum(
   const left = others.filter((other) => isHealthy(other, "etcd")).length;
   if (left > members / 2) return undefined;
   return new KhwError(
-    "PREFLIGHT_FAILED",
+    "WOULD_INTERRUPT",
     `etcd would lose its quorum: ${left} of ${members} members would stay healthy`,
     { hint: "repair another member first (khw-client status), or give --force" },
   );

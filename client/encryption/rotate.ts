@@ -53,8 +53,8 @@ const configStep = "credential/encryption-config.yaml";
  * Replaces the keys that Kubernetes encrypts with. Adds a new key, makes it the key that writes, stores everything
  * again, and removes the old keys. All API servers are updated between these steps. The configuration file, the nodes
  * and etcd show how far a rotation is, so the same call completes an interrupted rotation.
- * @throws KhwError CREDENTIAL_INVALID for a configuration that cannot be rotated; PREFLIGHT_FAILED, with nothing
- * changed
+ * @throws KhwError CREDENTIAL_INVALID for a configuration that cannot be rotated; NODES_DIFFER or KEY_MISSING, with
+ * nothing changed
  */
 export async function rotate(parts: RotationParts, { kind, now }: RotateOptions): Promise<void> {
   let config = parseEncryptionConfig(await parts.read());
@@ -117,7 +117,7 @@ async function isUnfinished(parts: RotationParts, { entries }: EncryptionConfig)
   }
   const [first] = differences;
   if (first === undefined) return false;
-  throw new KhwError("PREFLIGHT_FAILED", `${first.step}: ${first.what}; a rotation begins only if no node differs`, {
+  throw new KhwError("NODES_DIFFER", `${first.step}: ${first.what}; a rotation begins only if no node differs`, {
     node: first.node,
     hint: "run khw-client plan for the differences, and khw-client bootstrap to remove them",
   });
@@ -141,7 +141,7 @@ function refuseUnreadable(stored: readonly StoredValues[], entries: readonly Ent
   const lost = unreadable(stored, entries);
   if (lost.length === 0) return;
   throw new KhwError(
-    "PREFLIGHT_FAILED",
+    "KEY_MISSING",
     `this encryption-config.yaml has no key for values in etcd: ${describeStored(lost)}`,
     {
       hint: "check that it is the cluster's file; older ones are in the folders replaced-* beside it",

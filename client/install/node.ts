@@ -105,7 +105,7 @@ export async function installOn(
 function disconnected(what: string, stderr: string, cause: NodeJS.ErrnoException | undefined): KhwError {
   if (cause?.code === "ENOENT") {
     const hint = "install it, or choose another way with --via";
-    return new KhwError("PREFLIGHT_FAILED", `${what} is not on this workstation`, { hint, cause });
+    return new KhwError("PROGRAM_MISSING", `${what} is not on this workstation`, { hint, cause });
   }
   const { message, hint } = explain(stderr);
   return new KhwError("UNREACHABLE", `${what}: ${message}`, { hint, cause });

@@ -99,5 +99,5 @@ function minorOf(version: string): number {
 }
 
 function obstacle(message: string, { hint }: { readonly hint: string }): KhwError[] {
-  return [new KhwError("PREFLIGHT_FAILED", message, { hint })];
+  return [new KhwError("RELEASE_REFUSED", message, { hint })];
 }

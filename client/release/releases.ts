@@ -73,7 +73,7 @@ export function releaseObstacles(
   return [
     ...running.unread.map(({ message, node, hint }) => {
       const text = `its release is not known: ${message}`;
-      return new KhwError("PREFLIGHT_FAILED", text, { node, hint: hint ?? "run khw-client status" });
+      return new KhwError("RELEASE_UNKNOWN", text, { node, hint: hint ?? "run khw-client status" });
     }),
     ...unknownObstacles(config, running),
     ...pathObstacles(running.kubernetes, { program: "Kubernetes", wanted: kubernetes, allowDowngrade }),
@@ -87,7 +87,7 @@ export function releaseObstacles(
  */
 function unknownObstacles(config: ClusterConfig, { kubernetes, etcd, unknown }: RunningReleases): KhwError[] {
   const obstacle = (program: string, setting: string, nodes: readonly string[]): KhwError =>
-    new KhwError("PREFLIGHT_FAILED", `the release of ${program} on ${nodes.join(", ")} is not known`, {
+    new KhwError("RELEASE_UNKNOWN", `the release of ${program} on ${nodes.join(", ")} is not known`, {
       hint: `set ${setting} to the release that must run`,
     });
   const asked = config.kubernetes.version === undefined && kubernetes.length === 0;

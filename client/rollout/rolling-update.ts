@@ -18,7 +18,7 @@ export interface RollOptions {
  * Applies khw.yaml and the credentials to every node, one serving node after the other, drained if its API server
  * would restart; then verifies the cluster. The update stops at the first failure. Ctrl-C finishes the current
  * node.
- * @throws KhwError UNREACHABLE or PREFLIGHT_FAILED, with no node touched; PARTIAL; VERIFY_FAILED; CANCELLED after
+ * @throws KhwError UNREACHABLE or the first refusal, with no node touched; PARTIAL; VERIFY_FAILED; CANCELLED after
  * Ctrl-C
  */
 export async function roll(opened: OpenCluster, { context: { signal }, progress }: RollOptions): Promise<Prepared> {

@@ -365,7 +365,7 @@ t.test("it ends with its caller and with its deadline", async (t) => {
   await t.rejects(tryInstall({ context: late, flags }), { code: "TIMEOUT" });
   t.match(late.said(), /controller-0: not done after 0\.001 s; last: connecting/);
   const nowhere = context(undefined, { PATH: join(base, "empty") });
-  await t.rejects(tryInstall({ context: nowhere }), { code: "PREFLIGHT_FAILED" });
+  await t.rejects(tryInstall({ context: nowhere }), { code: "PROGRAM_MISSING" });
   t.match(nowhere.said(), /ssh is not on this workstation/);
 });
 
@@ -482,7 +482,7 @@ t.test("nodes with addresses are reached by ssh, others through gcloud, unless t
     ["controller-0=127.0.0.2,controller-1", "gcloud"],
   ] as const) {
     const watched = context(undefined, { PATH: nowhere });
-    await t.rejects(tryInstall({ nodes, context: watched }), { code: "PREFLIGHT_FAILED" });
+    await t.rejects(tryInstall({ nodes, context: watched }), { code: "PROGRAM_MISSING" });
     t.match(watched.said(), `${program} is not on this workstation`);
   }
   await t.rejects(tryInstall({ via: "telnet" }), { code: "INVALID_ARGUMENT", message: /--via/ });

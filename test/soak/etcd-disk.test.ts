@@ -22,7 +22,7 @@ t.test("etcd on a disk of its own", async (t) => {
 
   await scenario(t, "without a disk nothing is begun", async (t) => {
     const refused = await bootstrap(wanted);
-    failsWith(t, refused, "PREFLIGHT_FAILED", [/controller-2: preflight: no disk is mounted at \/var\/lib\/etcd/]);
+    failsWith(t, refused, "DISK_MISSING", [/controller-2: preflight: no disk is mounted at \/var\/lib\/etcd/]);
     for (const machine of testbed.nodes) t.not((await machine.run(["test", "-e", data])).code, 0, machine.name);
   });
 

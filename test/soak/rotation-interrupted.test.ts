@@ -52,7 +52,7 @@ t.test("a control plane of one", async (t) => {
     const current = await readFile(file, "utf8");
     await copyFile(join(testbed.credentials, backups[0] ?? "", "encryption-config.yaml"), file);
     const refused = await workstation.khw(["encryption", "rotate", ...all]);
-    failsWith(t, refused, "PREFLIGHT_FAILED", [
+    failsWith(t, refused, "KEY_MISSING", [
       /this encryption-config.yaml has no key for values in etcd: \d+ secrets under aescbc key-/,
     ]);
     await writeFile(file, current);

@@ -45,7 +45,7 @@ export function parseRestorePlan(
 /**
  * Checks that the unit starts the member of the plan from the restored folder. Otherwise the restored data would
  * belong to another member.
- * @throws KhwError PREFLIGHT_FAILED naming the difference
+ * @throws KhwError ETCD_CONFLICT naming the difference
  */
 export async function refuseOtherUnit({ name, peerUrl, initialCluster }: RestorePlan, files: Files): Promise<void> {
   const path = `${unitFolder}/etcd.service`;
@@ -72,7 +72,7 @@ function sorted(list: string): string {
 }
 
 function unfit(why: string): KhwError {
-  return new KhwError("PREFLIGHT_FAILED", `etcd on this machine differs from lab 07: ${why}`, {
+  return new KhwError("ETCD_CONFLICT", `etcd on this machine differs from lab 07: ${why}`, {
     hint: "restore this etcd by hand, with `etcdctl snapshot restore` on each of its members",
   });
 }

@@ -21,7 +21,7 @@ import { startEtcd, startKubernetes, stopUnit } from "./services.ts";
 export interface Restorer {
   /**
    * Runs one call at a time.
-   * @throws KhwError BUSY; PREFLIGHT_FAILED for a phase out of order; the error of a failed phase
+   * @throws KhwError BUSY; OUT_OF_ORDER for a phase out of order; the error of a failed phase
    */
   advance(request: AdvanceRestoreRequest, holder: string): Promise<Restore>;
   /** Whether a restore has begun here and has not finished, even if its record is lost. */
@@ -182,7 +182,7 @@ function refuseOutOfTurn(reached: RestorePhase, wanted: RestorePhase): void {
 }
 
 function outOfTurn(why: string): KhwError {
-  return new KhwError("PREFLIGHT_FAILED", `the phases of a restore run in order, and ${why}`, {
+  return new KhwError("OUT_OF_ORDER", `the phases of a restore run in order, and ${why}`, {
     hint: "run `khw-client etcd restore` again; it continues from each machine's phase",
   });
 }

@@ -119,7 +119,7 @@ t.test("a failure is told in etcdctl's own words, a missing program as such", as
   });
   await t.rejects(save, { code: "IO_FAILED", message: /ended with 5: Error: context deadline exceeded$/ });
   await rm(join(folder, "etcdctl"));
-  await t.rejects(etcdctl.inspect(snapshot, never), { code: "PREFLIGHT_FAILED", message: /is not installed/ });
+  await t.rejects(etcdctl.inspect(snapshot, never), { code: "PROGRAM_MISSING", message: /is not installed/ });
 });
 
 t.test("keys are named by their files", async (t) => {

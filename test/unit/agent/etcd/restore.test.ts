@@ -145,10 +145,10 @@ t.test("a finished restore is not done again, though another machine still goes 
 t.test("a phase whose turn has not come is refused", async (t) => {
   const { agent, running } = await controller();
   const { advance } = await agent();
-  await t.rejects(advance(request(phase.restored)), { code: "PREFLIGHT_FAILED" });
+  await t.rejects(advance(request(phase.restored)), { code: "OUT_OF_ORDER" });
   await advance(request(phase.held));
   await advance(request(phase.kubernetes));
-  await t.rejects(advance(request(phase.restored)), { code: "PREFLIGHT_FAILED" });
+  await t.rejects(advance(request(phase.restored)), { code: "OUT_OF_ORDER" });
   await t.rejects(advance(request(RestorePhase.UNRECOGNIZED)), { code: "INVALID_ARGUMENT" });
   t.same(await running(), ["etcd"]);
 });
@@ -157,17 +157,17 @@ t.test("a restore is given up while the machine is only held, and no later", asy
   const { agent, running } = await controller();
   const { advance, machineLock } = await agent();
   const abandon = () => advance(request(RestorePhase.RESTORE_PHASE_ABANDONED));
-  await t.rejects(abandon(), { code: "PREFLIGHT_FAILED" }, "not before it was begun");
+  await t.rejects(abandon(), { code: "OUT_OF_ORDER" }, "not before it was begun");
   await advance(request(phase.held));
   await abandon();
   await new Promise((resolve) => setImmediate(resolve));
   t.equal(machineLock.holder(), undefined);
   t.same(await running(), units);
-  await t.rejects(advance(request(phase.kubernetes)), { code: "PREFLIGHT_FAILED" }, "it does not go on");
+  await t.rejects(advance(request(phase.kubernetes)), { code: "OUT_OF_ORDER" }, "it does not go on");
   t.equal((await agent()).machineLock.holder(), undefined, "an agent that comes back does not hold it");
   const other = { restoreId: "00000000-0000-4000-8000-000000000002" };
   for (const reached of inOrder.slice(0, 2)) await advance(request(reached, other));
-  await t.rejects(advance(request(RestorePhase.RESTORE_PHASE_ABANDONED, other)), { code: "PREFLIGHT_FAILED" });
+  await t.rejects(advance(request(RestorePhase.RESTORE_PHASE_ABANDONED, other)), { code: "OUT_OF_ORDER" });
   t.same(await running(), ["etcd"]);
 });
 
@@ -191,7 +191,7 @@ t.test("one that took the place of a restore that had stopped something is not g
   await advance(request(phase.held, other));
   const again = await agent();
   const abandon = again.advance(request(RestorePhase.RESTORE_PHASE_ABANDONED, other));
-  await t.rejects(abandon, { code: "PREFLIGHT_FAILED", hint: /again; it continues/ });
+  await t.rejects(abandon, { code: "OUT_OF_ORDER", hint: /again; it continues/ });
   t.same(barred(), units);
   t.ok(again.machineLock.holder(), "it stays held");
   for (const reached of inOrder) await again.advance(request(reached, other));
@@ -222,11 +222,11 @@ t.test("nothing is begun where it would not fit", async (t) => {
   await t.rejects(first({ members: elsewhere }), { code: "INVALID_ARGUMENT" }, "at another address");
   await t.rejects(
     first({ members: [{ name: "controller-0", internalIp: "10.240.0.10" }] }),
-    { code: "PREFLIGHT_FAILED", message: /initial-cluster/ },
+    { code: "ETCD_CONFLICT", message: /initial-cluster/ },
     "with other members than the unit has",
   );
   os.files.put("/etc/systemd/system/etcd.service", "[Service]\nExecStart=/usr/bin/etcd --data-dir /data\n");
-  await t.rejects(first({}), { code: "PREFLIGHT_FAILED" }, "an etcd that is not the lab's");
+  await t.rejects(first({}), { code: "ETCD_CONFLICT" }, "an etcd that is not the lab's");
   t.equal(machineLock.holder(), undefined);
   t.same(await running(), units);
 });
@@ -234,15 +234,15 @@ t.test("nothing is begun where it would not fit", async (t) => {
 t.test("nothing is begun, and no data replaced, while etcd's own disk is away", async (t) => {
   const { os, agent, running, missing } = await controller();
   const { mark, advance } = await agent();
-  missing.disk = new KhwError("PREFLIGHT_FAILED", "no disk");
-  await t.rejects(advance(request(phase.held)), { code: "PREFLIGHT_FAILED" });
+  missing.disk = new KhwError("DISK_MISSING", "no disk");
+  await t.rejects(advance(request(phase.held)), { code: "DISK_MISSING" });
   t.equal(mark.current(), undefined);
   t.same(await running(), units);
 
   missing.disk = null;
   for (const next of [phase.held, phase.kubernetes, phase.stopped]) await advance(request(next));
-  missing.disk = new KhwError("PREFLIGHT_FAILED", "no disk");
-  await t.rejects(advance(request(phase.restored)), { code: "PREFLIGHT_FAILED" });
+  missing.disk = new KhwError("DISK_MISSING", "no disk");
+  await t.rejects(advance(request(phase.restored)), { code: "DISK_MISSING" });
   t.equal(os.files.text("/var/lib/etcd/member/snap/db"), "of before");
   missing.disk = null;
   await advance(request(phase.restored));

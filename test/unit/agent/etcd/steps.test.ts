@@ -162,7 +162,7 @@ t.test(
 t.test("a member whose disk is away is not replaced: its data is on the disk", async (t) => {
   const os = bareMachine();
   const wanted = controllerSteps(labDesiredWithEtcd({}, { dedicatedDisk: true }), { drained: false });
-  t.match((await applyAll(wanted, os)).errors, [{ code: "PREFLIGHT_FAILED", step: "etcd/disk" }]);
+  t.match((await applyAll(wanted, os)).errors, [{ code: "DISK_MISSING", step: "etcd/disk" }]);
   t.equal(await os.files.stat("/var/lib/etcd"), undefined, "nor is anything put where the disk will be");
   t.equal(await readMemberRecord(os.files), undefined, "nor a member begun");
 
@@ -177,7 +177,7 @@ t.test("a member whose disk is away is not replaced: its data is on the disk", a
 
   os.files.mounts.clear();
   await os.systemd.stop("etcd.service", never);
-  t.match((await applyAll(wanted, os)).errors, [{ code: "PREFLIGHT_FAILED", step: "etcd/disk" }]);
+  t.match((await applyAll(wanted, os)).errors, [{ code: "DISK_MISSING", step: "etcd/disk" }]);
   const plan = await planAll(wanted, os);
   t.notMatch(JSON.stringify(plan), /is gone/, "nor is it told to be gone");
   t.strictSame(os.etcd.changes, [], "the cluster's members are as they were");
@@ -370,7 +370,7 @@ t.test(
     ] as const) {
       const before = os.systemd.changes.length;
       const { errors } = await applyAll(controllerSteps(fewer, { drained: false }), os);
-      t.match(errors, [{ code: "PREFLIGHT_FAILED", step: "etcd/begun", message: what }]);
+      t.match(errors, [{ code: "ETCD_CONFLICT", step: "etcd/begun", message: what }]);
       t.notOk(os.systemd.changes.slice(before).some((change) => change.endsWith("start etcd.service")));
     }
   },

@@ -27,10 +27,10 @@ t.test("an etcd that khw did not make is refused, and told how to be kept", asyn
     os.files.put(path, content);
     t.strictSame(await findings(os), [`this machine has an etcd that khw did not set up: ${what}`]);
     const [finding] = await preflight(desired, os, never);
-    t.match(finding, { code: "PREFLIGHT_FAILED", hint: /etcd\.mode: external/ });
+    t.match(finding, { code: "ETCD_CONFLICT", hint: /etcd\.mode: external/ });
     const { errors } = await applyAll(controllerSteps(desired, { drained: false }), os);
     const own = errors.find(({ step }) => step === "etcd/begun");
-    t.equal(own?.code, "PREFLIGHT_FAILED", "and whoever skips preflight is told the same");
+    t.equal(own?.code, "ETCD_CONFLICT", "and whoever skips preflight is told the same");
     if (path === unit) t.equal(os.files.text(unit), content, "its unit is not overwritten");
   }
 });

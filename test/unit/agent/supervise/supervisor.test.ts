@@ -221,7 +221,7 @@ t.test("a restart that is asked for waits until it answers, and is told with who
   t.ok(restarts().includes("restart kube-controller-manager.service"));
   await eventually("it is told", () => told.length === 1);
   t.match(told, [{ message: "restarted", cause: "alice: new flags" }]);
-  await t.rejects(supervisor.restart("etcd", { reason: "", signal }), { code: "PREFLIGHT_FAILED" });
+  await t.rejects(supervisor.restart("etcd", { reason: "", signal }), { code: "COMPONENT_MISSING" });
 });
 
 t.test("status knows what supervision knows, and how long the answers took", async (t) => {

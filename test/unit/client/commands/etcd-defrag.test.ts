@@ -48,7 +48,7 @@ t.test("only those with as much unused room", async (t) => {
 
 t.test("nobody while a member is not well, but for want of room", async (t) => {
   const ill = await cluster({ "controller-2": { errors: ["memberID:1 alarm:CORRUPT"] } });
-  await t.rejects(ill.run(), { code: "PREFLIGHT_FAILED", message: /CORRUPT/ });
+  await t.rejects(ill.run(), { code: "ETCD_UNHEALTHY", message: /CORRUPT/ });
   t.same(ill.done, []);
   const full = await cluster({ "controller-2": { errors: ["memberID:1 alarm:NOSPACE"] } });
   t.equal(await full.run(), 0);

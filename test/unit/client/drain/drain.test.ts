@@ -52,7 +52,7 @@ t.test("a drain that would leave nobody to serve is refused with the reasons, un
   const options = { output, nodes: ["controller-1"], force: false } as const;
   const error = await drainNodes(cluster, context, options).catch((thrown: unknown) => thrown);
   t.match(error, {
-    code: "PREFLIGHT_FAILED",
+    code: "WOULD_INTERRUPT",
     message:
       "no other node would serve: controller-0 is drained; controller-2's kube-apiserver is not healthy (/readyz answers 500)",
     hint: /--force/,
@@ -177,7 +177,7 @@ t.test("a node that is busy was not drained, and nobody says so", async (t) => {
 t.test("a restart that would leave no healthy API server is refused, unless forced", async (t) => {
   const alone = await createFakeCluster(["controller-0"]);
   const one = { ...every, nodes: "controller-0" };
-  await t.rejects(restartNodes(alone, terminal().context, one), { code: "PREFLIGHT_FAILED", hint: /--force/ });
+  await t.rejects(restartNodes(alone, terminal().context, one), { code: "WOULD_INTERRUPT", hint: /--force/ });
   t.strictSame(alone.log, []);
   t.equal(await restartNodes(alone, terminal().context, { ...one, force: true }), 0);
   t.strictSame(alone.log, ["controller-0 kube-apiserver restarted"], "and there is nowhere to send its clients to");

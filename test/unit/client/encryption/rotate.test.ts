@@ -105,7 +105,7 @@ t.test("a file that lacks a key of etcd's is refused, and nothing is touched", a
   const cluster = encryptedCluster(config(keys("aescbc", "key1"), "identity: {}"));
   cluster.file = config(keys("aescbc", "key0"), "identity: {}");
   await t.rejects(rotate(cluster.parts(), { now }), {
-    code: "PREFLIGHT_FAILED",
+    code: "KEY_MISSING",
     message: "this encryption-config.yaml has no key for values in etcd: 1 secrets under aescbc key1",
   });
   t.strictSame(cluster.log, []);
@@ -115,7 +115,7 @@ t.test("where nodes have another file, and it is not a rotation's, nothing is be
   const cluster = encryptedCluster(config(keys("aescbc", "key1"), "identity: {}"));
   cluster.file = config(keys("aescbc", "key2", "key1"), "identity: {}");
   await t.rejects(rotate(cluster.parts(), { now }), {
-    code: "PREFLIGHT_FAILED",
+    code: "NODES_DIFFER",
     node: "controller-0",
     hint: /khw-client bootstrap/,
   });

@@ -110,7 +110,7 @@ t.test("--allow-downgrade goes down by patches, and back from an unfinished upda
     { running: ["v1.21.0", "v1.20.2"], wanted: "v1.20.2" },
   ];
   for (const one of allowed) {
-    t.match(obstacles("Kubernetes", one), [{ code: "PREFLIGHT_FAILED", hint: /--allow-downgrade/ }]);
+    t.match(obstacles("Kubernetes", one), [{ code: "RELEASE_REFUSED", hint: /--allow-downgrade/ }]);
     t.strictSame(obstacles("Kubernetes", one, true), []);
   }
   t.equal(obstacles("Kubernetes", { running: ["v1.22.0"], wanted: "v1.21.0" }, true).length, 1);
