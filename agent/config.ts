@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { isIP } from "node:net";
 import { isAbsolute } from "node:path";
+import { isErrno } from "../proto/errno.ts";
 import { KhwError } from "../proto/errors.ts";
 import { parseIPv4, parseNodeName, show } from "../proto/validate.ts";
 
@@ -44,7 +45,7 @@ const shape = {
  */
 export async function loadConfig(path: string): Promise<AgentConfig> {
   const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT") return "";
+    if (isErrno(error, "ENOENT")) return "";
     throw new KhwError("CONFIG_INVALID", `${path}: ${error.message}`, { cause: error });
   });
   const { parse, YAMLParseError } = await import("yaml");

@@ -32,7 +32,7 @@ export function createWriter(
     try {
       writeAll(stream.fd, text);
     } catch (error) {
-      if (!isErrno(error)) throw error;
+      if (!isSystemError(error)) throw error;
       fail(error);
     }
   };
@@ -52,7 +52,7 @@ export function writeError(what: string, cause: Error): KhwError {
   });
 }
 
-function isErrno(error: unknown): error is NodeJS.ErrnoException {
+function isSystemError(error: unknown): error is NodeJS.ErrnoException {
   return error instanceof Error && "code" in error && "syscall" in error;
 }
 

@@ -1,7 +1,7 @@
 import { X509Certificate } from "node:crypto";
 import { type Certificate, CertificateState } from "../../proto/gen/khw/agent/v1/agent.ts";
+import { dayMillis } from "../../proto/durations.ts";
 
-const dayMillis = 86_400_000;
 const warningDays = 30;
 const errorDays = 7;
 

@@ -1,10 +1,12 @@
 import { createPrivateKey, generateKeyPairSync, type KeyObject, randomUUID, webcrypto } from "node:crypto";
 import { link, mkdir, open, readdir, readFile, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { dayMillis } from "../../proto/durations.ts";
+import { isErrno } from "../../proto/errno.ts";
 import { KhwError } from "../../proto/errors.ts";
 import { loadX509 } from "../../proto/x509.ts";
 import { syncFolder } from "../os/durable.ts";
-import { io, isErrno, orAbsent } from "../os/io.ts";
+import { io, orAbsent } from "../os/io.ts";
 import { type IdentityPaths, nextOf, settleIdentity } from "../certificates/next.ts";
 
 /** The proof of a node's next key; all PEM. */
@@ -16,7 +18,7 @@ export interface KeyProof {
 }
 
 const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
-const yearMillis = 365 * 86_400_000;
+const yearMillis = 365 * dayMillis;
 
 /**
  * Returns the request for the waiting key. Makes the key if it is missing; the key never leaves its file (mode

@@ -1,5 +1,5 @@
 import { setTimeout } from "node:timers/promises";
-import { isErrno } from "./io.ts";
+import { isErrno } from "../../proto/errno.ts";
 
 export interface Clock {
   /** Milliseconds since the epoch. A person or a time server can change this clock at any time. */

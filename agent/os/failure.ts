@@ -1,5 +1,5 @@
 import { TLSSocket } from "node:tls";
-import { codeOf } from "./io.ts";
+import { codeOf } from "../../proto/errno.ts";
 
 /** Why a request got no HTTP answer, and whether the server is alive. */
 export type ProbeFailure =

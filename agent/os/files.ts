@@ -21,9 +21,10 @@ import { digestOf } from "./digests.ts";
 import { replace, syncFolder, temporaryOf } from "./durable.ts";
 import { freeSpace } from "./free-space.ts";
 import { inTurn } from "./in-turn.ts";
-import { io, isErrno, orAbsent } from "./io.ts";
+import { io, orAbsent } from "./io.ts";
 import { createRemembered } from "./remembered.ts";
 import { watchFolders } from "./watch.ts";
+import { isErrno } from "../../proto/errno.ts";
 
 export interface FileFacts {
   readonly kind: "file" | "directory" | "symlink" | "other";

@@ -1,15 +1,6 @@
 import { getSystemErrorMessage } from "node:util";
+import { codeOf, isErrno } from "../../proto/errno.ts";
 import { KhwError } from "../../proto/errors.ts";
-
-/** Returns an error's code ("ENOENT", "ECONNRESET", ...); empty if it has no code. */
-export function codeOf(error: unknown): string {
-  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "";
-}
-
-/** Whether an error has one of these codes. */
-export function isErrno(error: unknown, ...codes: readonly string[]): boolean {
-  return codes.includes(codeOf(error));
-}
 
 /** Returns the operating system's text for a failure ("no space left on device"); undefined for other errors. */
 export function systemMessage(error: unknown): string | undefined {

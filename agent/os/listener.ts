@@ -1,5 +1,6 @@
 import { readdir, readFile, readlink } from "node:fs/promises";
-import { isErrno, orAbsent } from "./io.ts";
+import { orAbsent } from "./io.ts";
+import { isErrno } from "../../proto/errno.ts";
 
 /** A process that has a socket. */
 export interface Listener {

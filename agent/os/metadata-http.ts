@@ -1,7 +1,7 @@
 import { get, type IncomingMessage } from "node:http";
 import { type Backoff, backoffMillis } from "../../proto/backoff.ts";
+import { codeOf } from "../../proto/errno.ts";
 import { KhwError } from "../../proto/errors.ts";
-import { codeOf } from "./io.ts";
 import type { Clock } from "./clock.ts";
 
 export interface MetadataOptions {

@@ -5,7 +5,6 @@ import { isIP, type Socket } from "node:net";
 import { TLSSocket } from "node:tls";
 import { deadline } from "./deadline.ts";
 import { failureOf, type ProbeFailure } from "./failure.ts";
-import { codeOf } from "./io.ts";
 import { findListener, waitingConnections } from "./listener.ts";
 import { roundTrip, writes } from "./time-writes.ts";
 import type { Clock } from "./clock.ts";
@@ -13,6 +12,7 @@ import { readSelf } from "./self.ts";
 import { askCertificate, certificateOf } from "./served-certificate.ts";
 import type { SelfFacts } from "./self.ts";
 import type { ServedCertificate } from "./served-certificate.ts";
+import { codeOf } from "../../proto/errno.ts";
 
 export interface ProbeResult {
   /** The HTTP status; 0 without an answer. */

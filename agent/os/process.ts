@@ -1,5 +1,6 @@
 import { readFile, stat } from "node:fs/promises";
-import { io, isErrno } from "./io.ts";
+import { io } from "./io.ts";
+import { isErrno } from "../../proto/errno.ts";
 
 export interface RunningProcess {
   readonly environment: Readonly<Record<string, string>>;

@@ -1,9 +1,9 @@
 import { createHash } from "node:crypto";
 import { type Backoff, backoffMillis } from "../../proto/backoff.ts";
+import { codeOf } from "../../proto/errno.ts";
 import { KhwError } from "../../proto/errors.ts";
 import { show } from "../../proto/validate.ts";
 import { exchange, type HttpAnswer } from "./exchange.ts";
-import { codeOf } from "./io.ts";
 import type { Clock } from "./clock.ts";
 import type { LargeFiles } from "./large-files.ts";
 

@@ -1,7 +1,8 @@
 import { open, rm, stat } from "node:fs/promises";
 import { connect } from "node:net";
 import { dirname, join } from "node:path";
-import { io, isErrno, orAbsent } from "./io.ts";
+import { io, orAbsent } from "./io.ts";
+import { isErrno } from "../../proto/errno.ts";
 
 /** The size of etcd's log record for one small request. */
 const writeBytes = 2300;

@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { delimiter, join, resolve } from "node:path";
+import { isErrno } from "../../proto/errno.ts";
 import { KhwError } from "../../proto/errors.ts";
 import type { ClusterConfig } from "../config/schema.ts";
 import type { Context } from "../terminal/context.ts";
@@ -56,7 +57,7 @@ async function readAdmin({
   credentials: { folder, adminKubeconfig = join(folder, "admin.kubeconfig") },
 }: ClusterConfig) {
   const content = await readFile(adminKubeconfig).catch((cause: unknown) => {
-    const missing = cause instanceof Error && "code" in cause && cause.code === "ENOENT";
+    const missing = isErrno(cause, "ENOENT");
     throw new KhwError("CREDENTIAL_INVALID", `${adminKubeconfig}: ${missing ? "is missing" : "cannot be read"}`, {
       hint: "run khw-client pki create to make it, or give its place with --credentials or --admin-kubeconfig",
       cause,

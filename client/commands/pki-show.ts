@@ -10,6 +10,7 @@ import { readCertificates } from "../pki/check/pem.ts";
 import { collect, formatProblem } from "../pki/check/problem.ts";
 import { textTable } from "../terminal/table.ts";
 import type { PkiFolderOptions } from "./pki-check.ts";
+import { dayMillis } from "../../proto/durations.ts";
 
 interface Row {
   readonly file: string;
@@ -97,6 +98,6 @@ function keyOf(certificate: X509Certificate): string {
 }
 
 function expiresIn(expires: Date, now: number): string {
-  const days = Math.floor((expires.getTime() - now) / 86_400_000);
+  const days = Math.floor((expires.getTime() - now) / dayMillis);
   return days < 0 ? `expired on ${expires.toISOString().slice(0, 10)}` : `${days} days`;
 }

@@ -1,5 +1,6 @@
 import { open } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
+import { isErrno } from "../../proto/errno.ts";
 import { KhwError } from "../../proto/errors.ts";
 import { cidrsOverlap, parseCidr } from "../../proto/validate.ts";
 import { withGcloudDefaults } from "./gcloud.ts";
@@ -82,7 +83,7 @@ async function readConfigFile({ file, folder, env }: ConfigSources): Promise<Val
     return parseYaml(text, { name, folder: found.isFile() ? dirname(path) : folder });
   } catch (error) {
     if (error instanceof KhwError) throw error;
-    if (file === undefined && error instanceof Error && "code" in error && error.code === "ENOENT") {
+    if (file === undefined && isErrno(error, "ENOENT")) {
       return { kind: "empty", origin: { label: "defaults", code: "CONFIG_INVALID", folder } };
     }
     const reason = error instanceof Error ? error.message : String(error);

@@ -2,6 +2,8 @@ import type { X509Certificate } from "node:crypto";
 import { readFile, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { credentialNames } from "../../proto/components.ts";
+import { dayMillis } from "../../proto/durations.ts";
+import { isErrno } from "../../proto/errno.ts";
 import { KhwError, toKhwError } from "../../proto/errors.ts";
 import { roleOf } from "../../proto/roles.ts";
 import { largestClockDifference } from "../cluster/clock-skew.ts";
@@ -16,7 +18,6 @@ import { type DoctorCheck, type Finding, findingOf, places } from "./check.ts";
 import { answered, type Facts } from "./facts.ts";
 
 const { workstation: where } = places;
-const day = 24 * 60 * 60 * 1000;
 const issueManagement =
   "run khw-client pki issue --role admin NAME, and name the new files under `management` in khw.yaml";
 
@@ -113,9 +114,9 @@ function ending(subject: string, { validFrom, validTo }: X509Certificate, now: n
     const message = `is not valid before ${instant(from)} UTC`;
     return [{ severity: "error", where, subject, message, remedy: "check this machine's clock" }];
   }
-  if (to - now > 30 * day) return [];
+  if (to - now > 30 * dayMillis) return [];
   const message = `${to < now ? "expired" : "expires"} on ${instant(to)} UTC`;
-  return [{ severity: to - now > 7 * day ? "warning" : "error", where, subject, message, remedy }];
+  return [{ severity: to - now > 7 * dayMillis ? "warning" : "error", where, subject, message, remedy }];
 }
 
 /** Returns all files whose readers could act as the cluster or as its administrator. */
@@ -140,7 +141,7 @@ async function openKey(path: string): Promise<Finding[]> {
     const message = `others may read or change it (mode ${(mode & 0o777).toString(8).padStart(4, "0")})`;
     return [{ severity: "warning", where, subject: path, message, remedy: `chmod 600 ${path}` }];
   } catch (error) {
-    if (isMissing(error)) return [];
+    if (isErrno(error, "ENOENT")) return [];
     throw error;
   }
 }
@@ -156,7 +157,7 @@ async function expiryFindings({ credentials }: ClusterConfig, now: number): Prom
         const pem = path.endsWith(".pem") ? content : collect(kubeconfigIn(path, content)).result?.certificate;
         return readCertificates(pem ?? Buffer.of()).flatMap((certificate) => ending(path, certificate, now));
       } catch (error) {
-        if (isMissing(error)) return undefined;
+        if (isErrno(error, "ENOENT")) return undefined;
         throw error;
       }
     }),
@@ -164,10 +165,6 @@ async function expiryFindings({ credentials }: ClusterConfig, now: number): Prom
   const read = found.filter((findings) => findings !== undefined);
   if (read.length > 0) return read.flat();
   throw new KhwError("CREDENTIAL_INVALID", `there are no certificates in ${folder}`);
-}
-
-function isMissing(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "ENOENT";
 }
 
 /** Compares with the agents' median, so that a single wrong clock on a node does not count as the workstation's. */

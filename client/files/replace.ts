@@ -1,5 +1,6 @@
 import { mkdir, open, readdir, readlink, realpath, rename, rm } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
+import { isErrno } from "../../proto/errno.ts";
 import { KhwError } from "../../proto/errors.ts";
 import { isAlive } from "../pki/staging.ts";
 
@@ -44,12 +45,8 @@ async function targetOf(path: string): Promise<string> {
   try {
     return await realpath(path);
   } catch (error) {
-    if (!isMissing(error)) throw error;
+    if (!isErrno(error, "ENOENT")) throw error;
     const next = await readlink(path).catch(() => undefined);
     return next === undefined ? path : targetOf(resolve(await realpath(dirname(path)), next));
   }
-}
-
-export function isMissing(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "ENOENT";
 }

@@ -4,6 +4,7 @@ import { createReadStream } from "node:fs";
 import { createInterface } from "node:readline";
 import type { Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import { isErrno } from "../../proto/errno.ts";
 import { type ErrorCode, KhwError } from "../../proto/errors.ts";
 import type { NodeSpec } from "../config/nodes.ts";
 import { describe } from "../pki/describe.ts";
@@ -103,7 +104,7 @@ export async function installOn(
 
 /** The connection ended before the script, or was never made. */
 function disconnected(what: string, stderr: string, cause: NodeJS.ErrnoException | undefined): KhwError {
-  if (cause?.code === "ENOENT") {
+  if (isErrno(cause, "ENOENT")) {
     const hint = "install it, or choose another way with --via";
     return new KhwError("PROGRAM_MISSING", `${what} is not on this workstation`, { hint, cause });
   }
@@ -217,9 +218,5 @@ function splitLine(line: string): readonly [string, string] {
 }
 
 function isClosedPipe(error: unknown): boolean {
-  return (
-    error instanceof Error &&
-    "code" in error &&
-    (error.code === "EPIPE" || error.code === "ERR_STREAM_PREMATURE_CLOSE" || error.code === "ECONNRESET")
-  );
+  return isErrno(error, "EPIPE", "ERR_STREAM_PREMATURE_CLOSE", "ECONNRESET");
 }

@@ -1,6 +1,7 @@
 import { chmod, readFile, stat } from "node:fs/promises";
+import { isErrno } from "../../proto/errno.ts";
 import { KhwError } from "../../proto/errors.ts";
-import { isMissing, replaceFile } from "../files/replace.ts";
+import { replaceFile } from "../files/replace.ts";
 
 /**
  * Reads the file; returns an empty text if it does not exist.
@@ -10,7 +11,7 @@ export async function readKubeconfig(path: string): Promise<string> {
   try {
     return await readFile(path, "utf8");
   } catch (cause) {
-    if (isMissing(cause)) return "";
+    if (isErrno(cause, "ENOENT")) return "";
     throw failed(path, "read", cause);
   }
 }

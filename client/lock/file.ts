@@ -1,4 +1,5 @@
 import { open } from "node:fs/promises";
+import { isErrno } from "../../proto/errno.ts";
 import { KhwError } from "../../proto/errors.ts";
 import { refuseForeign } from "../config/ownership.ts";
 import { replaceFile } from "../files/replace.ts";
@@ -17,7 +18,7 @@ export async function readLock(path: string): Promise<readonly LockEntry[]> {
     return parseLock(await handle.readFile("utf8"), path);
   } catch (cause) {
     if (cause instanceof KhwError) throw cause;
-    if (cause instanceof Error && "code" in cause && cause.code === "ENOENT") return [];
+    if (isErrno(cause, "ENOENT")) return [];
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new KhwError("CONFIG_INVALID", `${path}: cannot be read: ${reason}`, { cause });
   }

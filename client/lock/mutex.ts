@@ -1,5 +1,6 @@
 import { link, readFile, rm, writeFile } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
+import { isErrno } from "../../proto/errno.ts";
 import { KhwError } from "../../proto/errors.ts";
 import { isAlive } from "../pki/staging.ts";
 
@@ -41,7 +42,7 @@ async function tryTake(name: string): Promise<boolean> {
     await link(own, name);
     return true;
   } catch (cause) {
-    if (cause instanceof Error && "code" in cause && cause.code === "EEXIST") return false;
+    if (isErrno(cause, "EEXIST")) return false;
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new KhwError("IO_FAILED", `${name}: cannot be written: ${reason}`, { cause });
   } finally {

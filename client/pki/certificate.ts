@@ -5,6 +5,7 @@ import { KhwError } from "../../proto/errors.ts";
 import { date } from "./describe.ts";
 import { exportKey, generateKeys, importPublicKey, importSigner, type KeyAlgorithm } from "./keys.ts";
 import { loadX509 } from "./x509.ts";
+import { dayMillis } from "../../proto/durations.ts";
 
 /** A certificate and its private key, both in PEM; the key as PKCS #8. */
 export interface Identity {
@@ -43,7 +44,6 @@ export interface IssueContext {
   readonly daysField: string;
 }
 
-const day = 86_400_000;
 /** A new certificate is valid at once on a machine whose clock is behind by less than this. */
 const clockSkew = 5 * 60_000;
 
@@ -152,7 +152,7 @@ function toName({ CN, O }: Subject): { [type: string]: string[] }[] {
 }
 
 function validity(now: Date, days: number): { readonly notBefore: Date; readonly notAfter: Date } {
-  return { notBefore: new Date(now.getTime() - clockSkew), notAfter: new Date(now.getTime() + days * day) };
+  return { notBefore: new Date(now.getTime() - clockSkew), notAfter: new Date(now.getTime() + days * dayMillis) };
 }
 
 function toPem(certificate: { toString(format: "pem"): string }): string {

@@ -1,6 +1,7 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { link, mkdir, open, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { isErrno } from "../../proto/errno.ts";
 import { KhwError } from "../../proto/errors.ts";
 import type { Identity } from "./management/issue.ts";
 import { finishInterrupted, makeStaging } from "./staging.ts";
@@ -144,16 +145,13 @@ export async function syncFolder(folder: string): Promise<void> {
 
 function toRefusal(folder: string, error: unknown): KhwError {
   if (isErrno(error, "EEXIST")) {
-    return new KhwError("INVALID_ARGUMENT", `${error.dest ?? folder}: exists already, and nothing is overwritten`, {
+    const existing = error instanceof Error && "dest" in error ? String(error.dest) : folder;
+    return new KhwError("INVALID_ARGUMENT", `${existing}: exists already, and nothing is overwritten`, {
       hint: "move it away first, or give another --folder",
       cause: error,
     });
   }
   return new KhwError("IO_FAILED", `${folder}: cannot be written: ${reason(error)}`, { cause: error });
-}
-
-function isErrno(error: unknown, code: string): error is NodeJS.ErrnoException & { dest?: string } {
-  return error instanceof Error && "code" in error && error.code === code;
 }
 
 function reason(error: unknown): string {

@@ -1,5 +1,6 @@
 import { link, mkdtemp, readdir, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { isErrno } from "../../proto/errno.ts";
 import { KhwError } from "../../proto/errors.ts";
 
 const addition = /^\.new-(\d+)-/;
@@ -100,7 +101,7 @@ async function linkNew(from: string, to: string): Promise<void> {
   try {
     await link(from, to);
   } catch (error) {
-    if (!hasCode(error, "EEXIST")) throw error;
+    if (!isErrno(error, "EEXIST")) throw error;
   }
 }
 
@@ -108,7 +109,7 @@ async function namesIn(folder: string): Promise<string[]> {
   try {
     return await readdir(folder);
   } catch (error) {
-    if (hasCode(error, "ENOENT") || hasCode(error, "ENOTDIR")) return [];
+    if (isErrno(error, "ENOENT", "ENOTDIR")) return [];
     throw error;
   }
 }
@@ -118,7 +119,7 @@ async function isSame(one: string, other: string): Promise<boolean> {
     const [a, b] = await Promise.all([stat(one, { bigint: true }), stat(other, { bigint: true })]);
     return a.ino === b.ino && a.dev === b.dev;
   } catch (error) {
-    if (hasCode(error, "ENOENT")) return false;
+    if (isErrno(error, "ENOENT")) return false;
     throw error;
   }
 }
@@ -130,10 +131,6 @@ export function isAlive(pid: number): boolean {
     process.kill(pid, 0);
     return true;
   } catch (error) {
-    return !hasCode(error, "ESRCH");
+    return !isErrno(error, "ESRCH");
   }
-}
-
-function hasCode(error: unknown, code: string): boolean {
-  return error instanceof Error && "code" in error && error.code === code;
 }

@@ -2,6 +2,7 @@ import { link, open, rename, rm, stat } from "node:fs/promises";
 import { pipeline } from "node:stream/promises";
 import { createGzip } from "node:zlib";
 import type { Pack } from "tar-stream";
+import { isErrno } from "../../proto/errno.ts";
 import { KhwError } from "../../proto/errors.ts";
 
 /** A file of the archive; its text is masked already. */
@@ -69,7 +70,7 @@ async function refuseExisting(file: string): Promise<void> {
   try {
     await stat(file);
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return;
+    if (isErrno(error, "ENOENT")) return;
     throw ioError(file, error);
   }
   throw existing(file);

@@ -4,6 +4,7 @@ import { dirname } from "node:path";
 
 import type { Point } from "./points.ts";
 import type { Ended } from "./run.ts";
+import { isErrno } from "../../proto/errno.ts";
 
 /**
  * The result of a point. `missed`: the victim did not run, so the point shows nothing. `failed`: the command never
@@ -28,8 +29,8 @@ export interface Result extends Point {
 
 /** Returns all results in the file, the oldest first; empty if the file does not exist. */
 export async function readResults(path: string): Promise<Result[]> {
-  const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT") return "";
+  const text = await readFile(path, "utf8").catch((error: unknown) => {
+    if (isErrno(error, "ENOENT")) return "";
     throw error;
   });
   return text

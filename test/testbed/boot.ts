@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { inGroup, makeGroup } from "./cgroup.ts";
 import { must, plainEnvironment } from "./command.ts";
 import { readyPipe } from "./disk.ts";
-import { hasCode } from "./errors.ts";
+import { isErrno } from "../../proto/errno.ts";
 import { groupOf, namespaceOf, namespacePath, nodeFolder } from "./layout.ts";
 
 /** The time limit of a boot. A boot usually takes three seconds, and 45 at a load of 30. */
@@ -88,7 +88,7 @@ function findLeader(id: string, name: string): number | undefined {
     const leader = Number(readFileSync(`/proc/${supervisor}/task/${supervisor}/children`, "utf8").split(" ")[0]);
     if (leader > 0 && readFileSync(`/proc/${leader}/cgroup`, "utf8").includes(groupOf(id, name))) return leader;
   } catch (error) {
-    if (!hasCode(error, "ENOENT", "ESRCH")) throw error;
+    if (!isErrno(error, "ENOENT", "ESRCH")) throw error;
   }
   return undefined;
 }

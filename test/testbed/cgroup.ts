@@ -8,7 +8,7 @@ import { mkdir, readdir, readFile, rmdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { hasCode } from "./errors.ts";
+import { isErrno } from "../../proto/errno.ts";
 
 /** The mounted hierarchies: all of them (version 1 and unified), and the unified one separately. */
 interface Hierarchies {
@@ -91,7 +91,7 @@ async function removeTree(folder: string, signal: AbortSignal): Promise<void> {
       return;
     } catch (error) {
       // A version 1 hierarchy counts its last process for a moment after the process has ended, and sends no event.
-      if (!hasCode(error, "EBUSY") || signal.aborted) throw error;
+      if (!isErrno(error, "EBUSY") || signal.aborted) throw error;
       await sleep(5);
     }
   }
@@ -108,7 +108,7 @@ async function unlessGone<T>(task: () => Promise<T>): Promise<T | undefined> {
   try {
     return await task();
   } catch (error) {
-    if (hasCode(error, "ENOENT", "ENODEV")) return undefined;
+    if (isErrno(error, "ENOENT", "ENODEV")) return undefined;
     throw error;
   }
 }

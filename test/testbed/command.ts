@@ -1,7 +1,7 @@
 /** Runs commands until they exit, with a deadline. */
 import { spawn } from "node:child_process";
 
-import { hasCode } from "./errors.ts";
+import { isErrno } from "../../proto/errno.ts";
 
 /** The options of a command. */
 export interface RunOptions {
@@ -100,7 +100,7 @@ function killGroup(pid: number): void {
   try {
     process.kill(-pid, "SIGKILL");
   } catch (error) {
-    if (!hasCode(error, "ESRCH")) throw error;
+    if (!isErrno(error, "ESRCH")) throw error;
   }
 }
 

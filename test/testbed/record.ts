@@ -7,7 +7,7 @@ import { join } from "node:path";
 
 import { destroyGroup } from "./cgroup.ts";
 import { removeDisk } from "./disk.ts";
-import { hasCode } from "./errors.ts";
+import { isErrno } from "../../proto/errno.ts";
 import { diskFolder, groupOf, stateFolder, stateRoot } from "./layout.ts";
 import type { Place } from "./layout.ts";
 import { removeNetwork } from "./network.ts";
@@ -57,7 +57,7 @@ export async function recordOf(id: string): Promise<TestbedRecord | undefined> {
     const record: TestbedRecord = JSON.parse(await readFile(join(stateFolder(id), "record.json"), "utf8"));
     return record;
   } catch (error) {
-    if (hasCode(error, "ENOENT")) return undefined;
+    if (isErrno(error, "ENOENT")) return undefined;
     throw error;
   }
 }
@@ -101,7 +101,7 @@ async function startTime(pid: number): Promise<string | undefined> {
     // the line.
     return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19];
   } catch (error) {
-    if (hasCode(error, "ENOENT")) return undefined;
+    if (isErrno(error, "ENOENT")) return undefined;
     throw error;
   }
 }

@@ -1,6 +1,6 @@
 import type { Dispatcher } from "undici";
+import { codeOf } from "../../../proto/errno.ts";
 import { KhwError } from "../../../proto/errors.ts";
-import { codeOf } from "../io.ts";
 import { MirrorFailure } from "./mirror.ts";
 import { amount, type Sink } from "./sink.ts";
 

@@ -8,6 +8,7 @@ import { certificatesIn, isPair, privateKeyIn } from "./pem.ts";
 import type { Findings, Problem } from "./problem.ts";
 import { refusedName } from "./signature-algorithms.ts";
 import { fieldsOf, type X509Fields } from "./x509-fields.ts";
+import { dayMillis } from "../../../proto/durations.ts";
 
 /** PEM, and its name in errors: a file of its own, or a field of a kubeconfig. */
 export interface Pem {
@@ -25,9 +26,8 @@ export interface Trust {
 
 const issueAgain = "issue it again: khw-client pki create --renew, or as in lab 04";
 const makeAgain = "make it again, as in lab 04 to 06";
-const day = 86_400_000;
 /** A certificate that expires sooner is reported. */
-const soon = 30 * day;
+const soon = 30 * dayMillis;
 
 /** A certificate of TLS, with the certificates after it in its file. */
 export interface Presented {
@@ -165,7 +165,7 @@ function* validity(pem: Pem, { validFromDate, validToDate }: X509Certificate, no
   }
   const left = validToDate.getTime() - now.getTime();
   if (left >= 0 && left <= soon) {
-    const what = `ends in ${Math.floor(left / day)} days, on ${validToDate.toISOString()}`;
+    const what = `ends in ${Math.floor(left / dayMillis)} days, on ${validToDate.toISOString()}`;
     yield { ...problem(pem, "notAfter", what, issueAgain), severity: "warning" };
   }
 }

@@ -1,6 +1,7 @@
 import type { Dirent } from "node:fs";
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { codeOf } from "../../../proto/errno.ts";
 import { KhwError } from "../../../proto/errors.ts";
 import type { Folder } from "./others.ts";
 import type { Problem } from "./problem.ts";
@@ -25,8 +26,9 @@ export async function readFolder(folder: string): Promise<FolderContent> {
       // A link to a folder is not a candidate either.
       if ((await stat(join(folder, name))).isFile()) files.set(name, await readFile(join(folder, name)));
     } catch (error) {
-      if (!(error instanceof Error) || !("code" in error)) throw error;
-      const what = error.code === "ENOENT" ? "is a link that leads nowhere" : `cannot be read (${String(error.code)})`;
+      const code = codeOf(error);
+      if (code === "") throw error;
+      const what = code === "ENOENT" ? "is a link that leads nowhere" : `cannot be read (${code})`;
       problems.push({
         file: name,
         what,

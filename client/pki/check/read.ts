@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { type CredentialName, credentialSet } from "../../../proto/components.ts";
 import type { Controller, Credential } from "../../../proto/desired.ts";
+import { codeOf } from "../../../proto/errno.ts";
 import { KhwError } from "../../../proto/errors.ts";
 import { labReleases, type Releases } from "../../config/releases.ts";
 import type { ClusterConfig } from "../../config/schema.ts";
@@ -132,8 +133,9 @@ async function readIfThere(path: string): Promise<Found> {
   try {
     return { content: await readFile(path) };
   } catch (error) {
-    if (!(error instanceof Error) || !("code" in error)) throw error;
-    return { reason: error.code === "ENOENT" ? "is missing" : `cannot be read (${String(error.code)})` };
+    const code = codeOf(error);
+    if (code === "") throw error;
+    return { reason: code === "ENOENT" ? "is missing" : `cannot be read (${code})` };
   }
 }
 

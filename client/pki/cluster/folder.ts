@@ -1,5 +1,6 @@
 import { copyFile, link, mkdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { isErrno } from "../../../proto/errno.ts";
 import { KhwError } from "../../../proto/errors.ts";
 import { addFiles, makeFolder, type NewFiles, syncFolder, writeWhole } from "../folder.ts";
 import { decideReplacement, makeStaging, replaceFrom } from "../staging.ts";
@@ -68,7 +69,7 @@ async function readIfThere(path: string): Promise<string | undefined> {
   try {
     return await readFile(path, "utf8");
   } catch (error) {
-    if (isErrno(error, "ENOENT") || isErrno(error, "ENOTDIR")) return undefined;
+    if (isErrno(error, "ENOENT", "ENOTDIR")) return undefined;
     throw failed(path, "cannot be read", error);
   }
 }
@@ -78,8 +79,4 @@ function failed(path: string, what: string, cause: unknown): KhwError {
     hint: "see to that, then run the command again: what was begun is finished first",
     cause,
   });
-}
-
-function isErrno(error: unknown, code: string): boolean {
-  return error instanceof Error && "code" in error && error.code === code;
 }

@@ -1,5 +1,6 @@
 import { appendFile, open, readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { isErrno } from "../../../proto/errno.ts";
 import { KhwError } from "../../../proto/errors.ts";
 
 /** An event of an agent's name; times in ISO 8601, serial numbers in hex as node:crypto writes them. */
@@ -28,7 +29,7 @@ const fileName = "agents.jsonl";
 export async function readRegister(folder: string): Promise<Register> {
   const path = join(folder, fileName);
   const text = await readFile(path, "utf8").catch((cause: NodeJS.ErrnoException) => {
-    if (cause.code === "ENOENT") return "";
+    if (isErrno(cause, "ENOENT")) return "";
     throw new KhwError("CREDENTIAL_INVALID", `${path}: ${cause.message}`, { cause });
   });
   const revokedNames = new Set<string>();

@@ -9,7 +9,7 @@ import type { IncomingMessage } from "node:http";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 
-import { hasCode } from "../errors.ts";
+import { isErrno } from "../../../proto/errno.ts";
 import type { Answer } from "./answer.ts";
 import { serve, serveOptions } from "./serve.ts";
 
@@ -63,7 +63,7 @@ async function fileAt(file: string): Promise<Found | undefined> {
     const { size, mtimeMs } = await stat(file);
     return { file, size, tag: `"${size.toString(16)}-${Math.floor(mtimeMs).toString(16)}"` };
   } catch (error) {
-    if (hasCode(error, "ENOENT")) return undefined;
+    if (isErrno(error, "ENOENT")) return undefined;
     throw error;
   }
 }

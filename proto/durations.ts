@@ -1,0 +1,1 @@
+export const dayMillis = 86_400_000;
