@@ -1,6 +1,6 @@
 import { X509Certificate } from "node:crypto";
 import { type Certificate, CertificateState } from "../../proto/gen/khw/agent/v1/agent.ts";
-import { dayMillis } from "../../proto/durations.ts";
+import { dayMillis, utcDay } from "../../proto/time.ts";
 
 const warningDays = 30;
 const errorDays = 7;
@@ -75,14 +75,13 @@ function judge({
   to,
   now,
 }: Readonly<Record<"from" | "to" | "now", number>>): Pick<Certificate, "state" | "reason"> {
-  const date = (millis: number): string => new Date(millis).toISOString().slice(0, 10);
-  if (to <= now) return { state: CertificateState.CERTIFICATE_STATE_ERROR, reason: `it expired on ${date(to)}` };
+  if (to <= now) return { state: CertificateState.CERTIFICATE_STATE_ERROR, reason: `it expired on ${utcDay(new Date(to))}` };
   if (from > now) {
-    return { state: CertificateState.CERTIFICATE_STATE_ERROR, reason: `it is not valid before ${date(from)}` };
+    return { state: CertificateState.CERTIFICATE_STATE_ERROR, reason: `it is not valid before ${utcDay(new Date(from))}` };
   }
   const left = to - now;
   if (left > warningDays * dayMillis) return { state: CertificateState.CERTIFICATE_STATE_OK, reason: "" };
-  const reason = `it expires on ${date(to)}`;
+  const reason = `it expires on ${utcDay(new Date(to))}`;
   const near = left <= errorDays * dayMillis;
   return {
     state: near ? CertificateState.CERTIFICATE_STATE_ERROR : CertificateState.CERTIFICATE_STATE_WARNING,

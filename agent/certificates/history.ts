@@ -1,5 +1,6 @@
 import { type Certificate, CertificateState, HistoryKind } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { History } from "../history/history.ts";
+import { utcDay } from "../../proto/time.ts";
 
 /** Records certificates that got worse or were replaced. Entries of an earlier agent process are not repeated. */
 export function createCertificateReporter(history: History): (certificates: readonly Certificate[]) => Promise<void> {
@@ -17,7 +18,7 @@ export function createCertificateReporter(history: History): (certificates: read
         const message = `${name}: ${reason}`;
         if (!told.has(message)) history.append({ ...entry, message, problem: true });
       } else if (was !== undefined && was.expiresUnixMillis !== expiresUnixMillis) {
-        const until = new Date(expiresUnixMillis).toISOString().slice(0, 10);
+        const until = utcDay(new Date(expiresUnixMillis));
         history.append({ ...entry, message: `${name} was replaced by a certificate that expires on ${until}` });
       }
     }

@@ -1,6 +1,7 @@
 import { X509Certificate } from "node:crypto";
 import type { Os } from "../os/os.ts";
 import type { CertificateFacts, EtcdAnswer } from "./evidence.ts";
+import { utcDay } from "../../proto/time.ts";
 
 const etcdMillis = 3_000;
 
@@ -16,7 +17,7 @@ export async function readEtcdCertificate(
   const until = new Date(certificate.validTo);
   return {
     path,
-    ended: until.getTime() < os.clock.now() ? until.toISOString().slice(0, 10) : undefined,
+    ended: until.getTime() < os.clock.now() ? utcDay(until) : undefined,
     foreign: ca !== undefined && !certificate.verify(ca.publicKey),
   };
 }

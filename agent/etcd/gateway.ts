@@ -1,8 +1,9 @@
-import { request } from "node:https";
+import type { ClientRequest } from "node:http";
 import { isIP } from "node:net";
 import { KhwError } from "../../proto/errors.ts";
 import { show } from "../../proto/validate.ts";
 import { deadline } from "../os/deadline.ts";
+import { type HttpAnswer, openRequest, readAnswer } from "../os/exchange.ts";
 import { failureOf } from "../os/failure.ts";
 
 /** An etcd server, through the JSON gateway of its v3 API. Streams are not supported. */
@@ -40,12 +41,14 @@ export function openGateway(server: string, identity: GatewayIdentity, options: 
       using limit = deadline(signal, callMillis, () => unavailable(server, `no answer within ${callMillis / 1000} s`));
       const url = new URL(path, server);
       const servername = isIP(url.hostname) === 0 ? url.hostname : "";
-      const call = { method: "POST", ...identity, servername, agent: false, signal: limit.signal };
+      let call: ClientRequest | undefined;
       try {
-        return await exchange(url, call, { body: JSON.stringify(body), maxAnswerBytes });
+        call = openRequest(url, { method: "POST", signal: limit.signal, tls: { ...identity, servername } });
+        return parseAnswer(server, await readAnswer(call, { body: JSON.stringify(body), maxBytes: maxAnswerBytes }));
       } catch (error) {
         limit.signal.throwIfAborted();
-        throw error instanceof KhwError ? error : unavailable(server, error instanceof Error ? error.message : "?");
+        if (error instanceof KhwError) throw error;
+        throw tlsFailure(url.origin, error, call?.socket) ?? unavailable(server, messageOf(error));
       }
     },
   };
@@ -60,42 +63,28 @@ export function unavailable(server: string, why: string): KhwError {
   return new KhwError("NOT_READY", `${server}: ${why}`, { hint: "see `systemctl status etcd` on the controllers" });
 }
 
-function exchange(
-  url: URL,
-  options: Parameters<typeof request>[1],
-  { body, maxAnswerBytes }: { readonly body: string; readonly maxAnswerBytes: number },
-): Promise<GatewayAnswer> {
-  return new Promise((resolve, reject) => {
-    const call = request(url, options, (response) => {
-      let text = "";
-      response.setEncoding("utf8");
-      response.on("data", (chunk: string) => {
-        if (text.length < maxAnswerBytes) text += chunk;
-      });
-      response.once("error", reject);
-      response.once("end", () => {
-        if (response.statusCode !== 200) {
-          return reject(unavailable(url.origin, `answers ${response.statusCode} ${show(text.trim())}`));
-        }
-        try {
-          const answer: unknown = JSON.parse(text);
-          if (typeof answer !== "object" || answer === null) throw new TypeError("is not an object");
-          resolve({ ...answer });
-        } catch {
-          reject(unavailable(url.origin, `answers ${show(text)}`));
-        }
-      });
-    });
-    call.once("error", (error) => reject(tlsFailure(url.origin, error, call.socket) ?? error)).end(body);
-  });
+function parseAnswer(server: string, { status, body }: HttpAnswer): GatewayAnswer {
+  const text = body.toString("utf8");
+  if (status !== 200) throw unavailable(server, `answers ${status} ${show(text.trim())}`);
+  try {
+    const answer: unknown = JSON.parse(text);
+    if (typeof answer !== "object" || answer === null) throw new TypeError("is not an object");
+    return { ...answer };
+  } catch {
+    throw unavailable(server, `answers ${show(text)}`);
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : "?";
 }
 
 /** Returns undefined if the error is not about certificates. */
-function tlsFailure(server: string, error: Error, socket: unknown): KhwError | undefined {
+function tlsFailure(server: string, error: unknown, socket: unknown): KhwError | undefined {
   const failure = failureOf(error, socket);
   if (failure !== "unverified" && failure !== "rejected") return undefined;
   const what = failure === "unverified" ? "its certificate cannot be verified" : "it does not accept the certificate";
-  return new KhwError("CREDENTIAL_INVALID", `${server}: ${what}: ${error.message}`, {
+  return new KhwError("CREDENTIAL_INVALID", `${server}: ${what}: ${messageOf(error)}`, {
     hint: "run `khw-client doctor`, which names the certificate, and check the machine's clock",
     cause: error,
   });

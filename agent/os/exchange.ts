@@ -1,50 +1,89 @@
+import { type Agent as HttpAgent, type ClientRequest, type IncomingHttpHeaders, type IncomingMessage } from "node:http";
 import { request as requestHttp } from "node:http";
-import { request as requestHttps } from "node:https";
+import { type Agent as HttpsAgent, request as requestHttps, type RequestOptions } from "node:https";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 
 export interface HttpRequest {
-  readonly method: string;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly body?: AsyncIterable<Uint8Array>;
+  readonly method?: "GET" | "POST" | "PUT";
+  readonly headers?: Readonly<Record<string, string>>;
   readonly signal: AbortSignal;
+  /** For https. */
+  readonly tls?: Pick<RequestOptions, "ca" | "cert" | "key" | "minVersion" | "rejectUnauthorized" | "servername">;
+  /** Keeps connections for later requests, one agent for each protocol; by default each request has a new connection. */
+  readonly kept?: { readonly http: HttpAgent; readonly https: HttpsAgent } | undefined;
+  /** A connection without traffic for this time is closed. */
+  readonly idleMillis?: number;
+}
+
+export interface HttpExchange {
+  readonly body?: string | AsyncIterable<Uint8Array>;
+  /** The largest body to read; 64 KiB by default. */
+  readonly maxBytes?: number;
 }
 
 export interface HttpAnswer {
   readonly status: number;
-  readonly headers: Readonly<Record<string, string | undefined>>;
-  /** The first 64 KiB of the body. */
-  readonly body: string;
+  readonly headers: IncomingHttpHeaders;
+  /** The first bytes of the body, at most the maximum. */
+  readonly body: Buffer;
+  /** Whether the body is longer. */
+  readonly truncated: boolean;
 }
 
-const maxBodyLength = 65_536;
-/** A connection without traffic for this time is closed. */
-const idleMillis = 60_000;
-
-/** Sends a request with Node's own client, on a new connection, and returns the answer. Rejects as Node does. */
-export async function exchange(url: URL, { method, headers, body, signal }: HttpRequest): Promise<HttpAnswer> {
-  const request = url.protocol === "https:" ? requestHttps : requestHttp;
-  const call = request(url, { method, headers, signal, agent: false, timeout: idleMillis });
-  call.once("timeout", () => call.destroy(new Error(`no data for ${idleMillis / 1000} s`)));
-  const answered = new Promise<HttpAnswer>((resolve, reject) => {
-    call.once("error", reject);
-    call.once("response", (response) => {
-      let text = "";
-      response.setEncoding("utf8");
-      response.on("data", (chunk: string) => {
-        if (text.length < maxBodyLength) text += chunk;
-      });
-      response.once("error", reject);
-      response.once("end", () => {
-        const plain = Object.entries(response.headers).map(([name, value]) => [name, [value].flat().join(", ")]);
-        resolve({ status: response.statusCode ?? 0, headers: Object.fromEntries(plain), body: text });
-      });
-    });
+/**
+ * Sends a request and returns the answer. Rejects as Node does. Uses Node's own client, because undici would stay in
+ * memory. No proxy of the environment is used.
+ */
+export function exchange(url: URL, { body, maxBytes, ...request }: HttpRequest & HttpExchange): Promise<HttpAnswer> {
+  return readAnswer(openRequest(url, request), {
+    ...(body !== undefined && { body }),
+    ...(maxBytes !== undefined && { maxBytes }),
   });
-  const sent = body === undefined ? call.end() : pipeline(Readable.from(body), call);
+}
+
+/** Opens a request, for callers that need its connection; see readAnswer. */
+export function openRequest(url: URL, { tls, kept, idleMillis, ...options }: HttpRequest): ClientRequest {
+  const call =
+    url.protocol === "https:"
+      ? requestHttps(url, { ...options, ...tls, agent: kept?.https ?? false, timeout: idleMillis })
+      : requestHttp(url, { ...options, agent: kept?.http ?? false, timeout: idleMillis });
+  if (idleMillis !== undefined) {
+    call.once("timeout", () => call.destroy(new Error(`no data for ${idleMillis / 1000} s`)));
+  }
+  return call;
+}
+
+/** Sends an open request and reads the answer, up to the maximum. */
+export async function readAnswer(
+  call: ClientRequest,
+  { body, maxBytes = 65_536 }: HttpExchange = {},
+): Promise<HttpAnswer> {
+  const answered = receive(call, maxBytes);
+  const sent = typeof body === "object" ? pipeline(Readable.from(body), call) : call.end(body);
   // A server that refuses can answer before it has read the whole request. Its answer says more than the broken
   // pipe.
   const [answer, sending] = await Promise.allSettled([answered, sent]);
   if (answer.status === "fulfilled") return answer.value;
   throw sending.status === "rejected" ? sending.reason : answer.reason;
+}
+
+async function receive(call: ClientRequest, maxBytes: number): Promise<HttpAnswer> {
+  const response = await new Promise<IncomingMessage>((resolve, reject) => {
+    call.once("response", resolve).once("error", reject);
+  });
+  const chunks: Buffer[] = [];
+  let received = 0;
+  // Leaving the loop ends the connection.
+  for await (const chunk of response as AsyncIterable<Buffer>) {
+    chunks.push(chunk);
+    received += chunk.length;
+    if (received > maxBytes) break;
+  }
+  return {
+    status: response.statusCode ?? 0,
+    headers: response.headers,
+    body: Buffer.concat(chunks).subarray(0, maxBytes),
+    truncated: received > maxBytes,
+  };
 }

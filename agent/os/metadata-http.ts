@@ -1,7 +1,7 @@
-import { get, type IncomingMessage } from "node:http";
 import { type Backoff, backoffMillis } from "../../proto/backoff.ts";
 import { codeOf } from "../../proto/errno.ts";
 import { KhwError } from "../../proto/errors.ts";
+import { exchange } from "./exchange.ts";
 import type { Clock } from "./clock.ts";
 
 export interface MetadataOptions {
@@ -57,25 +57,28 @@ export async function readValue(path: string, options: ReadOptions): Promise<Val
   }
 }
 
-type Answer =
+type MetadataAnswer =
   | { readonly kind: "value"; readonly value: Value }
   | { readonly kind: "absent" }
   | { readonly kind: "failed"; readonly why: string };
 
-async function request(path: string, name: string, options: ReadOptions): Promise<Answer> {
+async function request(path: string, name: string, options: ReadOptions): Promise<MetadataAnswer> {
   const { baseUrl, signal, attemptMillis = 3000, maxBytes = 4096 } = options;
   const attempt = AbortSignal.timeout(attemptMillis);
   try {
-    const response = await open(`${baseUrl}/computeMetadata/v1/${path}`, AbortSignal.any([signal, attempt]));
-    const text = await readShort(response, maxBytes);
-    const { statusCode = 0, headers } = response;
-    if (statusCode >= 500 || statusCode === 429) return { kind: "failed", why: `HTTP ${statusCode}` };
+    const { status, headers, body, truncated } = await exchange(new URL(`${baseUrl}/computeMetadata/v1/${path}`), {
+      headers: { "metadata-flavor": "Google" },
+      maxBytes,
+      signal: AbortSignal.any([signal, attempt]),
+    });
+    if (truncated) throw unavailable(`a value is longer than ${maxBytes} bytes`);
+    if (status >= 500 || status === 429) return { kind: "failed", why: `HTTP ${status}` };
     if (headers["metadata-flavor"] !== "Google") {
       throw unavailable(`${baseUrl} is not Google's: its answer to ${name} lacks the header Metadata-Flavor: Google`);
     }
-    if (statusCode === 404) return { kind: "absent" };
-    if (statusCode !== 200) throw unavailable(`${baseUrl} answered ${name} with HTTP ${statusCode}`);
-    return { kind: "value", value: { text, etag: headers["etag"] ?? "" } };
+    if (status === 404) return { kind: "absent" };
+    if (status !== 200) throw unavailable(`${baseUrl} answered ${name} with HTTP ${status}`);
+    return { kind: "value", value: { text: body.toString("latin1"), etag: headers.etag ?? "" } };
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof KhwError) throw error;
@@ -83,23 +86,6 @@ async function request(path: string, name: string, options: ReadOptions): Promis
     if (!(error instanceof Error)) throw error;
     return { kind: "failed", why: codeOf(error) || error.message };
   }
-}
-
-/** Uses Node's own client: the agent reads metadata at each start, and undici would stay in memory afterwards. */
-function open(url: string, signal: AbortSignal): Promise<IncomingMessage> {
-  return new Promise((resolve, reject) => {
-    // No shared HTTP agent, so that the environment's proxy is not used and no connection stays open.
-    get(url, { agent: false, headers: { "metadata-flavor": "Google" }, signal }, resolve).on("error", reject);
-  });
-}
-
-async function readShort(body: AsyncIterable<Buffer>, maxBytes: number): Promise<string> {
-  let text = "";
-  for await (const chunk of body) {
-    text += chunk.toString("latin1");
-    if (text.length > maxBytes) throw unavailable(`a value is longer than ${maxBytes} bytes`);
-  }
-  return text;
 }
 
 export function unavailable(message: string, cause?: unknown): KhwError {

@@ -1,9 +1,9 @@
-import { Agent as HttpAgent, request as httpRequest } from "node:http";
-import type { ClientRequest, IncomingMessage } from "node:http";
-import { Agent as HttpsAgent, request as httpsRequest, type RequestOptions } from "node:https";
+import { type ClientRequest, Agent as HttpAgent } from "node:http";
+import { Agent as HttpsAgent } from "node:https";
 import { isIP, type Socket } from "node:net";
 import { TLSSocket } from "node:tls";
 import { deadline } from "./deadline.ts";
+import { type HttpRequest, openRequest, readAnswer } from "./exchange.ts";
 import { failureOf, type ProbeFailure } from "./failure.ts";
 import { findListener, waitingConnections } from "./listener.ts";
 import { roundTrip, writes } from "./time-writes.ts";
@@ -101,7 +101,7 @@ async function probe(url: string, options: ProbeOptions, kept: Kept): Promise<Pr
   using timeout = deadline(signal, timeoutMillis, () => late);
   let current: ClientRequest | undefined;
   const begin = (agents?: Kept): ClientRequest => {
-    current = open(new URL(url), { ...options, signal: timeout.signal }, agents);
+    current = openRequest(new URL(url), { ...toRequest(new URL(url), options, timeout.signal), kept: agents });
     return current;
   };
   try {
@@ -169,45 +169,27 @@ function invalidNow(now: number, { socket }: ClientRequest): string | null {
 
 async function unverified(url: string, options: ProbeOptions, body: string): Promise<ProbeResult> {
   using timeout = deadline(options.signal, options.timeoutMillis, () => late);
-  const certificate = await askCertificate(
-    new URL(url),
-    tlsOptions(new URL(url), { ...options, signal: timeout.signal }),
-  );
+  const certificate = await askCertificate(new URL(url), toRequest(new URL(url), options, timeout.signal));
   return { status: 0, body, failure: "unverified", ...(certificate !== undefined && { certificate }) };
 }
 
-function open(url: URL, options: ProbeOptions, kept: Kept | undefined): ClientRequest {
-  const { signal, host } = options;
-  const headers = host === undefined ? {} : { host };
-  if (url.protocol !== "https:") return httpRequest(url, { signal, headers, agent: kept?.http ?? false });
-  return httpsRequest(url, { ...tlsOptions(url, options), agent: kept?.https ?? false });
-}
-
-function tlsOptions(url: URL, { signal, host, caPem, certPem, keyPem }: ProbeOptions): RequestOptions {
+function toRequest(url: URL, { host, caPem, certPem, keyPem }: ProbeOptions, signal: AbortSignal): HttpRequest {
   return {
     signal,
     headers: host === undefined ? {} : { host },
-    // Without this, Node verifies the certificate against the Host header.
-    servername: isIP(url.hostname) === 0 ? url.hostname : "",
-    rejectUnauthorized: caPem !== undefined,
-    minVersion: "TLSv1.2",
-    ...(caPem !== undefined && { ca: caPem }),
-    ...(certPem !== undefined && { cert: certPem }),
-    ...(keyPem !== undefined && { key: keyPem }),
+    tls: {
+      // Without this, Node verifies the certificate against the Host header.
+      servername: isIP(url.hostname) === 0 ? url.hostname : "",
+      rejectUnauthorized: caPem !== undefined,
+      minVersion: "TLSv1.2",
+      ...(caPem !== undefined && { ca: caPem }),
+      ...(certPem !== undefined && { cert: certPem }),
+      ...(keyPem !== undefined && { key: keyPem }),
+    },
   };
 }
 
 async function answer(request: ClientRequest): Promise<ProbeResult> {
-  const response = await new Promise<IncomingMessage>((resolve, reject) => {
-    request.once("response", resolve).once("error", reject).end();
-  });
-  const chunks: Buffer[] = [];
-  let received = 0;
-  for await (const chunk of response as AsyncIterable<Buffer>) {
-    chunks.push(chunk);
-    received += chunk.length;
-    if (received >= maxBodyBytes) break;
-  }
-  const body = Buffer.concat(chunks).subarray(0, maxBodyBytes).toString("utf8");
-  return { status: response.statusCode ?? 0, body };
+  const { status, body } = await readAnswer(request, { maxBytes: maxBodyBytes });
+  return { status, body: body.toString("utf8") };
 }

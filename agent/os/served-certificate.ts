@@ -1,6 +1,6 @@
 import { X509Certificate } from "node:crypto";
-import { request as httpsRequest, type RequestOptions } from "node:https";
 import { TLSSocket } from "node:tls";
+import { type HttpRequest, openRequest } from "./exchange.ts";
 
 /** A certificate that a server presented, and that server's clock. */
 export interface ServedCertificate {
@@ -21,11 +21,11 @@ export interface ServedCertificate {
  * Returns the certificate of a server whose verification failed. A second request, without verification, reads it; only
  * the time in its answer is used. Undefined if the server does not answer this time.
  */
-export async function askCertificate(url: URL, options: RequestOptions): Promise<ServedCertificate | undefined> {
+export async function askCertificate(url: URL, options: HttpRequest): Promise<ServedCertificate | undefined> {
   let certificate: ServedCertificate | undefined;
   try {
     await new Promise<void>((resolve, reject) => {
-      const request = httpsRequest(url, { ...options, agent: false, rejectUnauthorized: false });
+      const request = openRequest(url, { ...options, tls: { ...options.tls, rejectUnauthorized: false } });
       request.once("socket", (socket) => {
         socket.once("secureConnect", () => {
           certificate = socket instanceof TLSSocket ? certificateOf(socket) : undefined;

@@ -3,7 +3,7 @@ import { type Backoff, backoffMillis } from "../../proto/backoff.ts";
 import { codeOf } from "../../proto/errno.ts";
 import { KhwError } from "../../proto/errors.ts";
 import { show } from "../../proto/validate.ts";
-import { exchange, type HttpAnswer } from "./exchange.ts";
+import { exchange, type HttpAnswer, type HttpExchange, type HttpRequest } from "./exchange.ts";
 import type { Clock } from "./clock.ts";
 import type { LargeFiles } from "./large-files.ts";
 
@@ -38,17 +38,18 @@ export interface Storage {
 const partBytes = 8 * 1024 * 1024;
 /** The maximum number of passing failures in a row. The next scheduled upload tries again. */
 const maxFailures = 5;
+const idleMillis = 60_000;
 const backoff: Backoff = { firstMillis: 2_000, maxMillis: 32_000 };
 
 export function createStorage(options: StorageOptions): Storage {
   const { baseUrl, largeFiles, clock, token } = options;
   const ask = async (
     url: string,
-    request: Omit<Parameters<typeof exchange>[1], "signal">,
+    request: Omit<HttpRequest & HttpExchange, "signal">,
     { bucket, name, signal }: Upload,
   ) => {
     try {
-      return await exchange(new URL(url), { ...request, signal });
+      return await exchange(new URL(url), { ...request, signal, idleMillis });
     } catch (error) {
       signal.throwIfAborted();
       throw failed(`gs://${bucket}/${name}`, codeOf(error) || String(error), true);
@@ -65,7 +66,7 @@ export function createStorage(options: StorageOptions): Storage {
       upload,
     );
     if (answer.status === 412) return undefined;
-    const session = answer.headers["location"];
+    const { location: session } = answer.headers;
     if (answer.status !== 200 || session === undefined) throw refused(upload, answer);
     if (isOfStorage(session, baseUrl)) return session;
     throw failed(`gs://${bucket}/${name}`, `Cloud Storage redirects the upload to ${show(hostOf(session))}`, false);
@@ -113,7 +114,7 @@ export function createStorage(options: StorageOptions): Storage {
     const object = `${baseUrl}/storage/v1/b/${encodeURIComponent(bucket)}/o/${encodeURIComponent(name)}`;
     const answer = await ask(object, { method: "GET", headers }, upload);
     if (answer.status !== 200) throw refused(upload, answer);
-    const { md5Hash, size: arrived }: { md5Hash?: unknown; size?: unknown } = JSON.parse(answer.body);
+    const { md5Hash, size: arrived }: { md5Hash?: unknown; size?: unknown } = JSON.parse(answer.body.toString());
     const sum = createHash("md5");
     for await (const chunk of largeFiles.read(file)) sum.update(chunk);
     if (md5Hash === sum.digest("base64") && Number(arrived) === size) return;
@@ -148,13 +149,13 @@ function progressOf(answer: HttpAnswer, upload: Upload): number | undefined {
   const { status, headers } = answer;
   if (status === 200 || status === 201) return undefined;
   if (status !== 308) throw refused(upload, answer);
-  const [, last] = /^bytes=0-(\d+)$/.exec(headers["range"] ?? "") ?? [];
+  const [, last] = /^bytes=0-(\d+)$/.exec(headers.range ?? "") ?? [];
   return last === undefined ? 0 : Number(last) + 1;
 }
 
 function refused({ bucket, name }: Upload, { status, body }: HttpAnswer): KhwError {
   const passing = status === 429 || status === 408 || status >= 500;
-  return failed(`gs://${bucket}/${name}`, `Cloud Storage answers ${status} ${show(body.trim())}`, passing);
+  return failed(`gs://${bucket}/${name}`, `Cloud Storage answers ${status} ${show(body.toString().trim())}`, passing);
 }
 
 function failed(where: string, why: string, passing: boolean): KhwError {

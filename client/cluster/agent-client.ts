@@ -23,8 +23,8 @@ import {
 } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { EncryptionServiceClient, type StoredValues } from "../../proto/gen/khw/agent/v1/encryption.ts";
 import { EtcdServiceClient } from "../../proto/gen/khw/agent/v1/etcd.ts";
-import type { ClientCalls } from "./calls.ts";
-import { channelCredentials, channelOptions, type ManagementIdentity, type NodeAddress } from "./channel.ts";
+import { type ClientCalls, unaryCall } from "./calls.ts";
+import { channelCredentials, channelOptions, type ManagementIdentity, type NodeAddress, targetOf } from "./channel.ts";
 import { type EtcdCalls, etcdCalls } from "./etcd-client.ts";
 import { type Dial, dialOf, rethrow } from "./refusal.ts";
 
@@ -82,25 +82,13 @@ export function connectNode(
   identity: ManagementIdentity,
   channel: ChannelCredentials = channelCredentials(identity),
 ): AgentNode {
-  const { name, host, port } = address;
-  const target = `${host.includes(":") ? `[${host}]` : host}:${port}`;
+  const { name } = address;
+  const target = targetOf(address);
   const client = new AgentServiceClient(target, channel, channelOptions(name));
   const dial = dialOf(address, identity);
 
-  const answer: ClientCalls["call"] = (timeout, signal, begin) =>
-    new Promise((resolve, reject) => {
-      const running = begin({ deadline: Date.now() + timeout }, (error, response) => {
-        signal.removeEventListener("abort", cancel);
-        if (error === null) resolve(response);
-        else reject(error);
-      });
-      const cancel = (): void => running.cancel();
-      signal.addEventListener("abort", cancel, { once: true });
-      if (signal.aborted) cancel();
-    });
-
-  const call: ClientCalls["call"] = (timeout, signal, begin) =>
-    answer(timeout, signal, begin).catch((error: unknown) => rethrow(dial, error));
+  const call: ClientCalls["call"] = async (timeoutMillis, signal, begin) =>
+    (await unaryCall(begin, { timeoutMillis, signal }).catch((error: unknown) => rethrow(dial, error))).response;
 
   const sameChannel = { ...channelOptions(name), channelOverride: client.getChannel() };
   const encryption = new EncryptionServiceClient(target, channel, { ...sameChannel });

@@ -13,6 +13,11 @@ export interface NodeAddress {
   readonly port: number;
 }
 
+/** Returns the address in gRPC's notation. */
+export function targetOf({ host, port }: NodeAddress): string {
+  return `${host.includes(":") ? `[${host}]` : host}:${port}`;
+}
+
 /** The client's own identity towards the agents; all PEM. */
 export interface ManagementIdentity {
   readonly ca: Buffer;

@@ -10,8 +10,7 @@ import { openProgress, type Output } from "../progress/open.ts";
 import { phase } from "../progress/phase.ts";
 import { note, type Progress } from "../progress/progress.ts";
 import type { AgentNode } from "../cluster/agent-client.ts";
-import { conclude } from "../cluster/combine-errors.ts";
-import { type NodeOutcome, oneByOne } from "../rollout/one-by-one.ts";
+import { concludeNodes, type NodeOutcome, oneByOne } from "../rollout/one-by-one.ts";
 
 export interface DefragOptions {
   readonly output: Output;
@@ -52,10 +51,7 @@ export async function defragMembers(
     work: (item) => defragmentOne(item, members, progress),
   });
   await progress.settled();
-  const errors = outcomes.flatMap(({ error }) => error ?? []);
-  if (errors.length > 0 && errors.every(({ code }) => code === "CANCELLED")) return 130;
-  conclude(errors, { done: outcomes.length - errors.length, headline: "some members are not defragmented" });
-  return 0;
+  return concludeNodes(outcomes, { headline: "some members are not defragmented" }) ? 0 : 130;
 }
 
 /** Defragments a member. The member answers no requests meanwhile, so the others must have a quorum. */

@@ -10,7 +10,7 @@ import { readCertificates } from "../pki/check/pem.ts";
 import { collect, formatProblem } from "../pki/check/problem.ts";
 import { textTable } from "../terminal/table.ts";
 import type { PkiFolderOptions } from "./pki-check.ts";
-import { dayMillis } from "../../proto/durations.ts";
+import { dayMillis, utcDay } from "../../proto/time.ts";
 
 interface Row {
   readonly file: string;
@@ -99,5 +99,5 @@ function keyOf(certificate: X509Certificate): string {
 
 function expiresIn(expires: Date, now: number): string {
   const days = Math.floor((expires.getTime() - now) / dayMillis);
-  return days < 0 ? `expired on ${expires.toISOString().slice(0, 10)}` : `${days} days`;
+  return days < 0 ? `expired on ${utcDay(expires)}` : `${days} days`;
 }

@@ -8,8 +8,8 @@ import { phase } from "../progress/phase.ts";
 import { note, type ProgressOptions } from "../progress/progress.ts";
 import { drainedNote, isDrained, readServingStates, refusalToRestart } from "../drain/serving-state.ts";
 import { whileDrained } from "../drain/while-drained.ts";
-import { conclude, refuseFindings } from "../cluster/combine-errors.ts";
-import { type NodeOutcome, oneByOne } from "../rollout/one-by-one.ts";
+import { refuseFindings } from "../cluster/combine-errors.ts";
+import { concludeNodes, type NodeOutcome, oneByOne } from "../rollout/one-by-one.ts";
 import { finishingNote } from "../rollout/rolling-update.ts";
 
 export interface RestartOptions {
@@ -56,11 +56,8 @@ export async function restartNodes(cluster: OpenCluster, context: Context, optio
     work: (member) => restartOne(member, { cluster, signal: context.signal, progress, component, force }),
   });
   await progress.settled();
-  const errors = outcomes.flatMap(({ error }) => error ?? []);
-  // Ctrl-C is not an error. The row of each node shows how far its work is.
-  if (errors.length > 0 && errors.every(({ code }) => code === "CANCELLED")) return 130;
-  conclude(errors, { done: outcomes.length - errors.length, headline: "not every node is done" });
-  return 0;
+  // After Ctrl-C the row of each node shows how far its work is.
+  return concludeNodes(outcomes, { headline: "not every node is done" }) ? 0 : 130;
 }
 
 interface RestartOneOptions extends ProgressOptions {

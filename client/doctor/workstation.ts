@@ -2,7 +2,7 @@ import type { X509Certificate } from "node:crypto";
 import { readFile, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { credentialNames } from "../../proto/components.ts";
-import { dayMillis } from "../../proto/durations.ts";
+import { dayMillis } from "../../proto/time.ts";
 import { isErrno } from "../../proto/errno.ts";
 import { KhwError, toKhwError } from "../../proto/errors.ts";
 import { roleOf } from "../../proto/roles.ts";

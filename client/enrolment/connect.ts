@@ -1,14 +1,16 @@
 import { X509Certificate } from "node:crypto";
 import { createSecureContext } from "node:tls";
-import { credentials, Metadata, type ServiceError } from "@grpc/grpc-js";
+import { credentials, Metadata } from "@grpc/grpc-js";
 import { KhwError } from "../../proto/errors.ts";
 import { EnrolmentServiceClient } from "../../proto/gen/khw/agent/v1/enrolment.ts";
+import { type BeginCall, unaryCall, type UnaryAnswer } from "../cluster/calls.ts";
 import {
   channelOptions,
   type ChannelTls,
   channelTls,
   type ManagementIdentity,
   type NodeAddress,
+  targetOf,
 } from "../cluster/channel.ts";
 import { rethrow } from "../cluster/refusal.ts";
 
@@ -40,36 +42,21 @@ const callMillis = 60_000;
 
 /** Connects at the first call. If only the key is trusted, the answer itself must prove the identity. */
 export function connectEnrolment(address: NodeAddress, identity: ManagementIdentity, trust: Trust): EnrolmentNode {
-  const { name, host, port } = address;
+  const { name } = address;
   const tls = (): ChannelTls => (trust === "management" ? channelTls(identity) : pinned(identity, trust));
   const { secureContext, checkServerIdentity } = tls();
   const channel = credentials.createFromSecureContext(secureContext, { checkServerIdentity });
-  const target = `${host.includes(":") ? `[${host}]` : host}:${port}`;
-  const client = new EnrolmentServiceClient(target, channel, channelOptions(name));
+  const client = new EnrolmentServiceClient(targetOf(address), channel, channelOptions(name));
 
-  const answer = <Response>(begin: ConnectOptions<Response>, signal: AbortSignal): Promise<Answer<Response>> =>
-    new Promise((resolve, reject) => {
-      const running = begin({ deadline: Date.now() + callMillis }, (error, response) => {
-        signal.removeEventListener("abort", cancel);
-        if (error !== null) return reject(error);
-        // Node drops the certificate of a connection that has ended.
-        const raw = running.getAuthContext()?.sslPeerCertificate?.raw;
-        return resolve({ response, raw });
-      });
-      const cancel = (): void => running.cancel();
-      signal.addEventListener("abort", cancel, { once: true });
-      if (signal.aborted) cancel();
-    });
-
-  const call: typeof answer = (begin, signal) =>
-    answer(begin, signal).catch((error: unknown) => rethrow({ address, tls }, error));
+  const call = <Response>(begin: BeginCall<Response>, signal: AbortSignal): Promise<UnaryAnswer<Response>> =>
+    unaryCall(begin, { timeoutMillis: callMillis, signal }).catch((error: unknown) => rethrow({ address, tls }, error));
 
   const identified = async <Response>(
-    begin: ConnectOptions<Response>,
+    begin: BeginCall<Response>,
     signal: AbortSignal,
   ): Promise<Answered<Response>> => {
-    const { response, raw } = await call(begin, signal);
-    if (raw !== undefined) return { ...response, peer: new X509Certificate(raw) };
+    const { response, certificate } = await call(begin, signal);
+    if (certificate !== undefined) return { ...response, peer: new X509Certificate(certificate) };
     throw new KhwError("UNREACHABLE", "the connection ended with the answer, so its sender cannot be verified", {
       node: name,
       hint: "run the command again",
@@ -90,22 +77,6 @@ export function connectEnrolment(address: NodeAddress, identity: ManagementIdent
       )),
     close: () => client.close(),
   };
-}
-
-type ConnectOptions<Response> = (
-  options: { deadline: number },
-  done: (error: ServiceError | null, response: Response) => void,
-) => Call;
-
-interface Answer<Response> {
-  readonly response: Response;
-  /** The certificate of the connection while it is open. */
-  readonly raw: Buffer | undefined;
-}
-
-interface Call {
-  cancel(): void;
-  getAuthContext(): { readonly sslPeerCertificate?: { readonly raw?: Buffer } } | null;
 }
 
 /** Works for a certificate that is signed with its own key, as a provisional one is. */

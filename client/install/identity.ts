@@ -4,10 +4,10 @@ import { KhwError } from "../../proto/errors.ts";
 import { roleOf } from "../../proto/roles.ts";
 import { subjectOf } from "../../proto/subject.ts";
 import { isPair, readAuthorityCertificate, readIdentity } from "../pki/folder.ts";
-import { date } from "../pki/describe.ts";
 import type { Identity } from "../pki/management/issue.ts";
 import type { Register } from "../pki/management/register.ts";
 import { isDue } from "../pki/management/sign-agent.ts";
+import { utcDay } from "../../proto/time.ts";
 
 /** The content of a node's folder of identities; certificates in PEM. */
 export interface Present {
@@ -58,7 +58,7 @@ export async function issuedBeforehand(
 function whyOld(pem: string): string | undefined {
   const certificate = parse(pem);
   return certificate !== undefined && isDue(certificate, Date.now())
-    ? `ends on ${date(certificate.validToDate)}`
+    ? `ends on ${utcDay(certificate.validToDate)}`
     : undefined;
 }
 

@@ -1,7 +1,7 @@
 import { link, readFile, rm, writeFile } from "node:fs/promises";
-import { setTimeout as sleep } from "node:timers/promises";
 import { isErrno } from "../../proto/errno.ts";
 import { KhwError } from "../../proto/errors.ts";
+import { waitFor } from "../../proto/wait-for.ts";
 import { isAlive } from "../pki/staging.ts";
 
 const patienceMillis = 10_000;
@@ -13,7 +13,7 @@ const intervalMillis = 20;
  */
 export async function whileHeld<T>(path: string, work: () => Promise<T>): Promise<T> {
   const name = `${path}.busy`;
-  await take(name, performance.now() + patienceMillis);
+  await take(name);
   try {
     return await work();
   } finally {
@@ -21,17 +21,27 @@ export async function whileHeld<T>(path: string, work: () => Promise<T>): Promis
   }
 }
 
-async function take(name: string, deadline: number): Promise<void> {
-  for (;;) {
-    if (await tryTake(name)) return;
-    const holder = Number(await readFile(name, "utf8").catch(() => "0"));
-    if (holder !== 0 && !isAlive(holder)) await rm(name, { force: true });
-    else if (performance.now() >= deadline) {
-      throw new KhwError("BUSY", `${name}: another khw-client (pid ${holder}) is writing`, {
+/** A command that is interrupted still finishes this write. */
+const never = new AbortController().signal;
+
+function take(name: string): Promise<void> {
+  return waitFor<void>({
+    what: `${name}: another khw-client is writing`,
+    check: async () => {
+      if (await tryTake(name)) return { reached: undefined };
+      const holder = Number(await readFile(name, "utf8").catch(() => "0"));
+      if (holder === 0 || isAlive(holder)) return { seen: `pid ${holder}` };
+      await rm(name, { force: true });
+      return (await tryTake(name)) ? { reached: undefined } : { seen: `after pid ${holder}, which has ended` };
+    },
+    deadlineMillis: patienceMillis,
+    intervalMillis,
+    signal: never,
+    late: ({ seen }) =>
+      new KhwError("BUSY", `${name}: another khw-client (${seen}) is writing`, {
         hint: "wait for the other command to end, then run the command again",
-      });
-    } else await sleep(intervalMillis);
-  }
+      }),
+  });
 }
 
 /** Links a complete file, so that the file holds the owner's process number as soon as its name exists. */

@@ -2,10 +2,9 @@ import type { webcrypto } from "node:crypto";
 import { isIP } from "node:net";
 import type { Extension, X509Certificate } from "@peculiar/x509";
 import { KhwError } from "../../proto/errors.ts";
-import { date } from "./describe.ts";
 import { exportKey, generateKeys, importPublicKey, importSigner, type KeyAlgorithm } from "./keys.ts";
 import { loadX509 } from "./x509.ts";
-import { dayMillis } from "../../proto/durations.ts";
+import { dayMillis, utcDay } from "../../proto/time.ts";
 
 /** A certificate and its private key, both in PEM; the key as PKCS #8. */
 export interface Identity {
@@ -104,7 +103,7 @@ export async function signCertificate(
   const { notBefore, notAfter } = validity(now, leaf.days);
   if (notAfter > issuer.notAfter) {
     throw new KhwError("INVALID_ARGUMENT", `${daysField}: ${leaf.days} days is longer than the CA is valid itself`, {
-      hint: `it ends on ${date(issuer.notAfter)}`,
+      hint: `it ends on ${utcDay(issuer.notAfter)}`,
     });
   }
   const signer = await importSigner(authority.key);

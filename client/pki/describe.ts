@@ -1,12 +1,8 @@
 import { X509Certificate } from "node:crypto";
+import { utcDay } from "../../proto/time.ts";
 
 /** Describes a certificate for people: `CN=controller-0, O=khw:agent, valid until 2027-01-31`. */
 export function describe(certificate: string): string {
   const parsed = new X509Certificate(certificate);
-  return `${parsed.subject.replaceAll("\n", ", ")}, valid until ${date(parsed.validToDate)}`;
-}
-
-/** Returns the calendar day in UTC. */
-export function date(time: Date): string {
-  return time.toISOString().slice(0, 10);
+  return `${parsed.subject.replaceAll("\n", ", ")}, valid until ${utcDay(parsed.validToDate)}`;
 }

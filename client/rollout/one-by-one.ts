@@ -1,5 +1,6 @@
 import { KhwError, toKhwError } from "../../proto/errors.ts";
 import type { AgentNode } from "../cluster/agent-client.ts";
+import { conclude, type ConcludeOptions } from "../cluster/combine-errors.ts";
 import { note, type ProgressOptions } from "../progress/progress.ts";
 
 /** The result of the work on one node. */
@@ -44,6 +45,17 @@ export function reportEnd(outcome: NodeOutcome, { progress }: Pick<ProgressOptio
   const { node, changed, error } = outcome;
   progress.emit({ kind: "end", track: node.address.name, changed, error });
   return outcome;
+}
+
+/**
+ * Throws the errors of the nodes as one. Returns whether all nodes are done: false if Ctrl-C stopped the work between two nodes,
+ * which is not an error.
+ */
+export function concludeNodes(outcomes: readonly NodeOutcome[], texts: Omit<ConcludeOptions, "done">): boolean {
+  const errors = outcomes.flatMap(({ error }) => error ?? []);
+  if (errors.length > 0 && errors.every(({ code }) => code === "CANCELLED")) return false;
+  conclude(errors, { done: outcomes.length - errors.length, ...texts });
+  return true;
 }
 
 async function workOn<Item extends { readonly node: AgentNode }>(

@@ -1,12 +1,12 @@
 import { KhwError } from "../../proto/errors.ts";
 import { fetchInfo, type OpenCluster } from "../cluster/open.ts";
-import { conclude, refuseFindings } from "../cluster/combine-errors.ts";
+import { refuseFindings } from "../cluster/combine-errors.ts";
 import type { Context } from "../terminal/context.ts";
 import { note, type Progress } from "../progress/progress.ts";
 import { verifyCluster } from "../verify/verification.ts";
 import { applyToNodes } from "./apply.ts";
 import { downloadPrograms } from "./download.ts";
-import type { NodeOutcome } from "./one-by-one.ts";
+import { concludeNodes, type NodeOutcome } from "./one-by-one.ts";
 import { planRollout, type Prepared, type RolloutPlan } from "./plan.ts";
 
 export interface RollOptions {
@@ -79,15 +79,12 @@ export function finishingNote(name: string): string {
 }
 
 function concludeRoll(outcomes: readonly NodeOutcome[]): void {
-  const errors = outcomes.flatMap(({ error }) => error ?? []);
-  if (errors.length > 0 && errors.every(({ code }) => code === "CANCELLED")) {
-    throw new KhwError("CANCELLED", "stopped between two nodes", {
-      hint: "run the command again: it goes on from here",
-    });
-  }
-  conclude(errors, {
-    done: outcomes.length - errors.length,
+  const done = concludeNodes(outcomes, {
     headline: "not every node is done",
     hint: "see to that, then run the command again: it goes on from here",
+  });
+  if (done) return;
+  throw new KhwError("CANCELLED", "stopped between two nodes", {
+    hint: "run the command again: it goes on from here",
   });
 }

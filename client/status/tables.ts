@@ -7,6 +7,7 @@ import { instant } from "../terminal/time.ts";
 import { isWell, type Problem, problemsOf } from "./problems.ts";
 import type { ClusterState, LoadBalancerState, NodeState } from "./state.ts";
 import { operationText } from "./words.ts";
+import { utcDay } from "../../proto/time.ts";
 
 export interface TablesOptions {
   /** Show every column, at any width. */
@@ -72,7 +73,7 @@ function wideMachine({ machine, drift, certificates }: GetStatusResponse): strin
     String(machine?.cpus ?? "-"),
     machine === undefined ? "-" : `${(machine.uptimeSeconds / 86_400).toFixed(1)} d`,
     instant(drift?.checkedUnixMillis ?? 0),
-    expiries.length === 0 ? "-" : instant(Math.min(...expiries)).slice(0, 10),
+    expiries.length === 0 ? "-" : utcDay(new Date(Math.min(...expiries))),
   ];
 }
 

@@ -8,7 +8,7 @@ import { certificatesIn, isPair, privateKeyIn } from "./pem.ts";
 import type { Findings, Problem } from "./problem.ts";
 import { refusedName } from "./signature-algorithms.ts";
 import { fieldsOf, type X509Fields } from "./x509-fields.ts";
-import { dayMillis } from "../../../proto/durations.ts";
+import { dayMillis } from "../../../proto/time.ts";
 
 /** PEM, and its name in errors: a file of its own, or a field of a kubeconfig. */
 export interface Pem {

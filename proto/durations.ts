@@ -1,1 +1,0 @@
-export const dayMillis = 86_400_000;
