@@ -1,4 +1,5 @@
 import type { Architecture } from "./components.ts";
+import { parseRelease } from "./release.ts";
 import { refuse, show } from "./validate.ts";
 
 /** The etcd of lab 07. */
@@ -29,10 +30,9 @@ const published: Readonly<Record<string, Readonly<Partial<Record<Architecture, s
 
 /** @throws KhwError INVALID_ARGUMENT if the text is not a release, or khw does not support it */
 export function parseEtcdVersion(field: string, text: string): string {
-  const [, major, minor] = /^v(\d{1,3})\.(\d{1,3})\.(\d{1,3})(?:-(?:alpha|beta|rc)\.\d{1,3})?$/.exec(text) ?? [];
-  if (major === undefined)
-    return refuse(field, `${show(text)} is not an etcd release`, `for example ${labEtcdVersion}`);
-  if (major !== "3" || !minors.includes(Number(minor))) {
+  const { major, minor } =
+    parseRelease(text) ?? refuse(field, `${show(text)} is not an etcd release`, `for example ${labEtcdVersion}`);
+  if (major !== 3 || !minors.includes(minor)) {
     refuse(field, `${show(text)} is not a release that khw can run`, `v3.${minors[0]} to v3.${minors.at(-1)}`);
   }
   return text;

@@ -1,4 +1,5 @@
 import type { Component } from "./components.ts";
+import { parseRelease } from "./release.ts";
 import { refuse, show } from "./validate.ts";
 
 /** A Kubernetes release. */
@@ -62,12 +63,12 @@ export const differences: readonly Difference[] = [
 
 /** @throws KhwError INVALID_ARGUMENT if the text is not a release, or khw does not support it */
 export function parseKubernetesVersion(field: string, text: string): KubernetesVersion {
-  const [, major, minor] = /^v(\d{1,3})\.(\d{1,3})\.(\d{1,3})(?:-(?:alpha|beta|rc)\.\d{1,3})?$/.exec(text) ?? [];
-  if (major === undefined) return refuse(field, `${show(text)} is not a Kubernetes release`, "for example v1.21.0");
-  if (major !== "1" || Number(minor) < oldestMinor || Number(minor) > newestMinor) {
+  const { major, minor } =
+    parseRelease(text) ?? refuse(field, `${show(text)} is not a Kubernetes release`, "for example v1.21.0");
+  if (major !== 1 || minor < oldestMinor || minor > newestMinor) {
     refuse(field, `${show(text)} is not a release that khw can run`, `v1.${oldestMinor} to v1.${newestMinor}`);
   }
-  return { text, minor: Number(minor) };
+  return { text, minor };
 }
 
 /** Returns the version of KubeSchedulerConfiguration for a release. */

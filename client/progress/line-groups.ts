@@ -11,7 +11,7 @@ export interface TrackLine {
 }
 
 export interface LineGroupsOptions<Line> {
-  /** Prints the lines of a group as one. */
+  /** Prints the lines of a group as one, in the order of the tracks that were begun. */
   readonly print: (lines: readonly Line[]) => void;
   /** Calls back after the longest time that a line waits for the same line of other tracks. Returns a function that cancels. */
   readonly schedule: (callback: () => void) => () => void;
@@ -39,13 +39,15 @@ export function createLineGroups<Line extends TrackLine>({
 }: LineGroupsOptions<Line>): LineGroups<Line> {
   const groups = new Map<string, Group<Line>>();
   const working = new Set<string>();
+  /** The tracks as they were begun. */
+  let order: readonly string[] = [];
 
   const release = (key: string): void => {
     const group = groups.get(key);
     if (group === undefined) return;
     groups.delete(key);
     group.cancel();
-    print(group.lines);
+    print(group.lines.toSorted((one, other) => order.indexOf(one.track) - order.indexOf(other.track)));
   };
   const releaseIf = (matches: (line: Line) => boolean): void => {
     for (const [key, { lines }] of groups) if (lines.some(matches)) release(key);
@@ -65,6 +67,7 @@ export function createLineGroups<Line extends TrackLine>({
     begin: (tracks) => {
       flush();
       working.clear();
+      order = tracks;
       for (const track of tracks) working.add(track);
     },
     add: (line) => {

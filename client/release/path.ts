@@ -1,4 +1,6 @@
 import compare from "semver/functions/compare.js";
+import major from "semver/functions/major.js";
+import minor from "semver/functions/minor.js";
 import { KhwError } from "../../proto/errors.ts";
 
 /** The release of a program on one node. */
@@ -34,7 +36,7 @@ export function pathObstacles(running: readonly NodeRelease[], options: PathOpti
   const unfinished = `the update of ${program} from ${oldest} to ${newest} is not finished: ${list(running)}`;
   if (compare(wanted, newest) < 0) {
     const back = wanted === oldest;
-    if (minorOf(wanted) < minorOf(newest) && !back) {
+    if (minor(wanted) < minor(newest) && !back) {
       return obstacle(`${program} ${newest} cannot become ${wanted}: a lower minor release is not supported`, {
         hint: `set ${setting} to ${newest}, or restore a snapshot that was taken before the update`,
       });
@@ -44,10 +46,9 @@ export function pathObstacles(running: readonly NodeRelease[], options: PathOpti
       hint: `set ${setting} to ${newest}, or repeat the command with --allow-downgrade to go back to ${wanted}`,
     });
   }
-  const minors = minorOf(wanted) - minorOf(oldest);
+  const minors = minor(wanted) - minor(oldest);
   if (minors > 1) {
-    const [major] = oldest.split(".");
-    const between = Array.from({ length: minors - 1 }, (_, index) => `${major}.${minorOf(oldest) + 1 + index}`);
+    const between = Array.from({ length: minors - 1 }, (_, index) => `v${major(oldest)}.${minor(oldest) + 1 + index}`);
     return obstacle(`${program} ${oldest} cannot become ${wanted} at once: each update is one minor release`, {
       hint: `go to the newest patch of ${between.join(", then of ")}, then to ${wanted}`,
     });
@@ -66,12 +67,12 @@ const oldestBefore36 = "v3.5.26";
 const firstSafe35 = "v3.5.3";
 
 function etcdObstacles(oldest: string, wanted: string): KhwError[] {
-  if (minorOf(wanted) === 5 && compare(wanted, firstSafe35) < 0) {
+  if (minor(wanted) === 5 && compare(wanted, firstSafe35) < 0) {
     return obstacle(`etcd ${wanted} can corrupt its data after a crash`, {
       hint: `set etcd.version to ${firstSafe35} or later`,
     });
   }
-  if (minorOf(oldest) === 5 && minorOf(wanted) === 6 && compare(oldest, oldestBefore36) < 0) {
+  if (minor(oldest) === 5 && minor(wanted) === 6 && compare(oldest, oldestBefore36) < 0) {
     return obstacle(`etcd ${oldest} cannot become ${wanted}: removed members can come back`, {
       hint: `go to ${oldestBefore36} or a later v3.5 release first`,
     });
@@ -92,10 +93,6 @@ function list(running: readonly NodeRelease[]): string {
     .toReversed()
     .map((release) => `${release} on ${[...new Set(nodesOf(release))].join(", ")}`)
     .join("; ");
-}
-
-function minorOf(version: string): number {
-  return Number(version.split(".")[1]);
 }
 
 function obstacle(message: string, { hint }: { readonly hint: string }): KhwError[] {

@@ -84,7 +84,7 @@ t.test("three nodes with the same lines: each line is printed once", async (t) =
   show(...three.map((track) => ({ kind: "end", track, changed: 1 }) as const));
   t.strictSame(lines(), [
     "a, b, c: unit/etcd: does not exist",
-    "a, c, b: unit/etcd: done in 0.3 to 0.5 s (1 to 2 of 3, 4 s)",
+    "a, b, c: unit/etcd: done in 0.3 to 0.5 s (1 to 2 of 3, 4 s)",
     "a, b, c: done, 1 step applied in 4 s",
   ]);
 });
@@ -102,6 +102,14 @@ t.test("three nodes that differ: equal lines share one, different lines stay apa
   t.strictSame(lines(), [], "another node may still have the same line");
   holdPasses();
   t.strictSame(lines(), ["a, c: unit/etcd: does not exist", "b: unit/etcd: differs"]);
+});
+
+t.test("the nodes of a line are named in the order of the nodes, whichever was first", async (t) => {
+  const { show, lines } = display();
+  show({ kind: "begin", tracks: ["b", "a", "c"] });
+  for (const name of ["c", "a", "b"]) show(started(name, "unit/etcd"));
+  for (const track of three) show({ kind: "end", track, changed: 1 });
+  t.strictSame(lines(), ["b, a, c: unit/etcd: does not exist", "b, a, c: done, 1 step applied in 0 s"]);
 });
 
 t.test("a slow node does not delay the lines of the others", async (t) => {
