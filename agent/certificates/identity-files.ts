@@ -70,7 +70,7 @@ async function readFitting({ ca, certificate, key }: IdentityPaths): Promise<X50
   if (!(own.keyUsage ?? [serverUsage]).includes(serverUsage))
     throw invalid(certificate, "is issued for callers, not for an agent");
   if (((await stat(key)).mode & 0o077) !== 0)
-    throw invalid(key, "is readable by other users than its owner", `chmod 0600 ${key}`);
+    throw invalid(key, "is readable by other users than its owner", { hint: `chmod 0600 ${key}` });
   return own;
 }
 
@@ -78,15 +78,17 @@ async function readPem<Value>(path: string, parse: (pem: Buffer) => Value): Prom
   try {
     return parse(await readFile(path));
   } catch (cause) {
-    throw invalid(path, cause instanceof Error ? cause.message : String(cause), undefined, cause);
+    throw invalid(path, cause instanceof Error ? cause.message : String(cause), { cause });
   }
 }
 
 function invalid(
   path: string,
   what: string,
-  hint = "make one with `khw-client pki issue NAME --role agent`",
-  cause?: unknown,
+  {
+    hint = "make one with `khw-client pki issue NAME --role agent`",
+    cause,
+  }: { readonly hint?: string; readonly cause?: unknown } = {},
 ): KhwError {
   return new KhwError("CREDENTIAL_INVALID", `${path}: ${what}`, { hint, cause });
 }

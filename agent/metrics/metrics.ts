@@ -68,22 +68,25 @@ export function createMetrics({ node, version, startSeconds, residentBytes, sign
         [{}, startSeconds],
       ]),
       gauge("khw_agent_resident_memory_bytes", "Resident memory of the agent.", [[{}, residentBytes()]]),
-      ofComponents("khw_component_up", "1 while the component is active in systemd.", components, (component) =>
-        bit(component.activeState === "active"),
+      gauge(
+        "khw_component_up",
+        "1 while the component is active in systemd.",
+        ofComponents(components, ({ activeState }) => bit(activeState === "active")),
       ),
-      ofComponents("khw_component_healthy", "1 while the component passes its health check.", components, (one) =>
-        bit(one.health === Health.HEALTH_HEALTHY),
+      gauge(
+        "khw_component_healthy",
+        "1 while the component passes its health check.",
+        ofComponents(components, ({ health }) => bit(health === Health.HEALTH_HEALTHY)),
       ),
       gauge(
         "khw_component_probe_duration_seconds",
         "The response time of the component's last health check.",
         [...supervisor.latencies()].map(([component, millis]) => [{ component }, millis / 1000]),
       ),
-      ofComponents(
+      gauge(
         "khw_component_systemd_restarts",
         "How often systemd restarted the component since its last requested start.",
-        components,
-        ({ restarts }) => restarts,
+        ofComponents(components, ({ restarts }) => restarts),
       ),
       counter(
         "khw_component_supervised_restarts_total",
@@ -135,17 +138,9 @@ function counter(name: string, help: string, samples: Metric["samples"]): Metric
   return { name, help, type: "counter", samples };
 }
 
-function ofComponents(
-  name: string,
-  help: string,
-  components: readonly Component[],
-  value: (component: Component) => number,
-): Metric {
-  return gauge(
-    name,
-    help,
-    components.map((component) => [{ component: component.name }, value(component)]),
-  );
+/** Returns a value for each component. */
+function ofComponents(components: readonly Component[], value: (component: Component) => number): Metric["samples"] {
+  return components.map((component) => [{ component: component.name }, value(component)]);
 }
 
 function bit(holds: boolean): 0 | 1 {

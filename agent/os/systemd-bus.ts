@@ -28,10 +28,14 @@ const openReads = 64;
 /** A connection to systemd's manager object. It reconnects by itself when the bus returns. */
 export interface SystemdBus extends AsyncDisposable {
   /**
-   * Calls a method of the manager.
+   * Calls a method of the manager with these arguments, whose types the signature names.
    * @throws KhwError SERVICE_FAILED with systemd's message
    */
-  call<T>(member: string, signature: string, body: readonly unknown[], options?: CallOptions): Promise<T>;
+  call<T>(
+    member: string,
+    args: readonly [] | readonly [signature: string, ...values: unknown[]],
+    options?: CallOptions,
+  ): Promise<T>;
   /**
    * Reads these properties of one interface of a unit ("Unit", "Service"). An unknown unit has them too, with the
    * state not-found. They are read one by one, because a unit has hundreds, and reading all takes ten times as
@@ -95,13 +99,13 @@ export function connectSystemd(address: string): SystemdBus {
   };
 
   return {
-    call: (member, signature, body, options) =>
+    call: (member, [signature, ...body], options) =>
       invoke(
         {
           path: managerPath,
           interface: `${service}.Manager`,
           member,
-          ...(signature !== "" && { signature, body: [...body] }),
+          ...(signature !== undefined && { signature, body }),
         },
         options,
       ),

@@ -102,7 +102,7 @@ export interface SystemdOptions {
 export function createSystemd(options: SystemdOptions = {}): Systemd & AsyncDisposable {
   const { address = "unix:path=/run/dbus/system_bus_socket", jobMillis = 300_000 } = options;
   const bus = connectSystemd(address);
-  const reload = coalesce(() => bus.call<void>("Reload", "", [], { timeout: 120_000 }));
+  const reload = coalesce(() => bus.call<void>("Reload", [], { timeout: 120_000 }));
   const job = (member: string, name: string, signal: AbortSignal): Promise<void> =>
     runJob(bus, { member, name: parseUnitName(name), signal, deadlineMillis: jobMillis });
 
@@ -117,7 +117,7 @@ export function createSystemd(options: SystemdOptions = {}): Systemd & AsyncDisp
     enable: async (name) => {
       const runtimeOnly = false;
       const force = true;
-      await bus.call("EnableUnitFiles", "asbb", [[parseUnitName(name)], runtimeOnly, force]);
+      await bus.call("EnableUnitFiles", ["asbb", [parseUnitName(name)], runtimeOnly, force]);
       await reload();
     },
     start: (name, signal) => job("StartUnit", name, signal),
@@ -127,8 +127,8 @@ export function createSystemd(options: SystemdOptions = {}): Systemd & AsyncDisp
     changed: (name, signal) => bus.changed(parseUnitName(name), signal),
     watch: (names, listener) => bus.watch(names.map(parseUnitName), listener),
     kill: (name) =>
-      unlessGone(() => bus.call("KillUnit", "ssi", [parseUnitName(name), "all", constants.signals.SIGKILL])),
-    resetFailed: (name) => unlessGone(() => bus.call("ResetFailedUnit", "s", [parseUnitName(name)])),
+      unlessGone(() => bus.call("KillUnit", ["ssi", parseUnitName(name), "all", constants.signals.SIGKILL])),
+    resetFailed: (name) => unlessGone(() => bus.call("ResetFailedUnit", ["s", parseUnitName(name)])),
     journal: async (name, lines) => {
       const { InvocationID: invocation } = await bus.properties(parseUnitName(name), "Unit", ["InvocationID"]);
       if (!Buffer.isBuffer(invocation) || invocation.every((byte) => byte === 0)) return [];
@@ -241,7 +241,7 @@ async function runJob(bus: SystemdBus, { member, name, signal, deadlineMillis }:
       }),
     ];
   });
-  job = await bus.call<string>(member, "ss", [name, "replace"], { signal });
+  job = await bus.call<string>(member, ["ss", name, "replace"], { signal });
   const result = ended.get(job) ?? (await end.outcome);
   if (result === "done") return;
   const { activeState, subState, result: why } = await readUnit(bus, name);

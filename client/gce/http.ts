@@ -60,7 +60,7 @@ export function openHttp({ endpoint, credentials, retry }: HttpOptions): Http {
     const body = parseJson(await answer.body.text());
     if (answer.statusCode >= 300) throw readRefusal(answer.statusCode, body, answer.headers["retry-after"]);
     if (isFields(body)) return body;
-    throw new Refusal(answer.statusCode, "", "the answer is not a JSON object");
+    throw new Refusal(answer.statusCode, "the answer is not a JSON object");
   }
 
   return {

@@ -1,6 +1,11 @@
 import { KhwError } from "../../proto/errors.ts";
 import { type Fields, isFields, number, objects, text } from "./fields.ts";
 
+export interface RefusalOptions {
+  readonly reason?: string;
+  readonly retryAfterMillis?: number;
+}
+
 /** A refusal of the API: in an answer, or at the end of an operation. */
 export class Refusal extends Error {
   override readonly name = "Refusal";
@@ -11,7 +16,7 @@ export class Refusal extends Error {
   /** The pause that Google asks for before the next try; 0 if it names no pause. */
   readonly retryAfterMillis: number;
 
-  constructor(status: number, reason: string, message: string, retryAfterMillis = 0) {
+  constructor(status: number, message: string, { reason = "", retryAfterMillis = 0 }: RefusalOptions = {}) {
     super(message);
     this.status = status;
     this.reason = reason;
@@ -45,7 +50,10 @@ export function readRefusal(status: number, body: unknown, retryAfter: unknown):
   const [first = {}] = objects(error, "errors");
   const reason = text(first, "reason") || text(error, "status");
   const message = text(error, "message") || text(first, "message") || "no explanation";
-  return new Refusal(status, reason, message, Number(retryAfter) > 0 ? Number(retryAfter) * 1000 : 0);
+  return new Refusal(status, message, {
+    reason,
+    retryAfterMillis: Number(retryAfter) > 0 ? Number(retryAfter) * 1000 : 0,
+  });
 }
 
 /** Returns the refusal in an operation that is done; undefined if it succeeded. */
@@ -53,7 +61,7 @@ export function operationRefusal(operation: Fields): Refusal | undefined {
   const { error } = operation;
   if (!isFields(error)) return undefined;
   const [first = {}] = objects(error, "errors");
-  return new Refusal(number(operation, "httpErrorStatusCode"), text(first, "code"), text(first, "message"));
+  return new Refusal(number(operation, "httpErrorStatusCode"), text(first, "message"), { reason: text(first, "code") });
 }
 
 /**

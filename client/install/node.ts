@@ -89,7 +89,7 @@ export async function installOn(
   let last = "connecting";
   const tell = (text: string): void => progress((last = text));
   // Waits for the end of the connection even if the conversation throws: the node then removes its temporary files.
-  const [spoken] = await Promise.allSettled([converse(node, child, request, tell), ended]);
+  const [spoken] = await Promise.allSettled([converse(child, { node, request, progress: tell }), ended]);
   if (spoken.status === "rejected") throw spoken.reason;
   const { begun, verdict } = spoken.value;
   if (verdict !== undefined && !(verdict instanceof KhwError)) return verdict;
@@ -112,18 +112,23 @@ function disconnected(what: string, stderr: string, cause: NodeJS.ErrnoException
   return new KhwError("UNREACHABLE", `${what}: ${message}`, { hint, cause });
 }
 
+interface ConverseOptions {
+  readonly node: NodeSpec;
+  readonly request: InstallRequest;
+  readonly progress: (text: string) => void;
+}
+
 /** Talks with the script on the node until it ends. `begun` is false if the script sent no line. */
 async function converse(
-  node: NodeSpec,
   child: ChildProcessWithoutNullStreams,
-  request: InstallRequest,
-  progress: (text: string) => void,
+  options: ConverseOptions,
 ): Promise<{ readonly begun: boolean; readonly verdict: Verdict }> {
+  const { node, request, progress } = options;
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   try {
     const present = await readPresent(lines);
     if (present === undefined) return { begun: false, verdict: undefined };
-    const choice = await chooseIdentity(node, present, request, progress);
+    const choice = await chooseIdentity(present, options);
     progress(`copying ${request.deb.name} (${(request.deb.size / 1e6).toFixed(1)} MB)`);
     await answer(child.stdin, request, choice);
     const sign = async (asked: string): Promise<void> => {
@@ -153,10 +158,8 @@ async function readPresent(lines: AsyncIterator<string>): Promise<Present | unde
 
 /** Chooses, and reads the CA's key, before anything is copied. */
 async function chooseIdentity(
-  { name }: NodeSpec,
   present: Present,
-  { folder, ca, days }: InstallRequest,
-  progress: (text: string) => void,
+  { node: { name }, request: { folder, ca, days }, progress }: ConverseOptions,
 ): Promise<Choice> {
   const register = await readRegister(folder);
   refuseRevoked(register, name);

@@ -208,7 +208,7 @@ t.test("metadata that somebody else changes meanwhile are read anew, not overwri
     const theirs = { fingerprint: metadata.fingerprint, items: [{ key: "startup-script", value: "false" }] };
     await setMetadata(reference, theirs, signal);
     const { Refusal } = await import("../../client/gce/refusal.ts");
-    throw new Refusal(412, "conditionNotMet", "Supplied fingerprint does not match");
+    throw new Refusal(412, "Supplied fingerprint does not match", { reason: "conditionNotMet" });
   };
   Object.assign(agent.compute, { setMetadata: meddled });
   t.match(await enrol(), /^enrolled/);

@@ -46,13 +46,13 @@ export function* certificateIn(pem: Pem, trust: Trust): Findings<Presented | und
   const fields = yield* sound(pem, certificate);
   if (fields === undefined) return undefined;
   if (fields.keyUsage?.includes("digitalSignature") === false) {
-    yield problem(pem, "keyUsage", "does not allow digitalSignature", issueAgain);
+    yield problem(pem, "keyUsage", { what: "does not allow digitalSignature", remedy: issueAgain });
   }
   for (const intermediate of intermediates) yield* sound(pem, intermediate);
   const roots = trust.authorities;
   if (roots.length > 0) {
     const found = chainProblem(certificate, { intermediates, roots, now: trust.now });
-    if (found !== undefined) yield problem(pem, found.field, found.what, "issue it again with this cluster's CA");
+    if (found !== undefined) yield problem(pem, found.field, { what: found.what, remedy: "issue it again with this cluster's CA" });
   }
   return { certificate, intermediates };
 }
@@ -70,7 +70,7 @@ export function* authoritiesIn(pem: Pem, now: Date): Findings<readonly X509Certi
     const why = fields === undefined ? undefined : notAuthority(fields);
     if (why === undefined) continue;
     const field = why.includes("keyCertSign") ? "keyUsage" : "basicConstraints";
-    yield problem(pem, field, why, field === "keyUsage" ? issueAgain : "take the ca.pem of lab 04");
+    yield problem(pem, field, { what: why, remedy: field === "keyUsage" ? issueAgain : "take the ca.pem of lab 04" });
   }
   return value;
 }
@@ -86,7 +86,7 @@ export function* endsAtRoots(pem: Pem, authorities: readonly X509Certificate[]):
     const what = `does not hold the root: ${issuer} issued its certificate, and nginx and the agents verify up to a root`;
     const remedy =
       "let ca.pem be the root, and put the intermediate certificate behind each certificate that it issued";
-    yield problem(pem, undefined, what, remedy);
+    yield problem(pem, undefined, { what, remedy });
   }
 }
 
@@ -98,11 +98,11 @@ export function* keyIn(
 ): Findings<KeyObject | undefined> {
   const { value: key, problem: what, remedy } = privateKeyIn(pem.content);
   if (key === undefined) {
-    yield problem(pem, undefined, what, remedy?.replaceAll("FILE", pem.file) ?? makeAgain);
+    yield problem(pem, undefined, { what, remedy: remedy?.replaceAll("FILE", pem.file) ?? makeAgain });
     return undefined;
   }
   if (certificate !== undefined && !isPair(key, certificate.publicKey)) {
-    yield problem(pem, undefined, `is not the key of ${of}`, "take both from the same issue");
+    yield problem(pem, undefined, { what: `is not the key of ${of}`, remedy: "take both from the same issue" });
   }
   return key;
 }
@@ -119,7 +119,7 @@ export function* subjectIs(pem: Pem, certificate: X509Certificate, wanted: { CN?
     if (fits) continue;
     const last = attribute === "CN" && values.length > 1 ? " (Kubernetes takes the last)" : "";
     const what = values.length === 0 ? `has none, not ${value}` : `is ${values.join(" and ")}, not ${value}${last}`;
-    yield problem(pem, `subject.${attribute}`, what, issueAgain);
+    yield problem(pem, `subject.${attribute}`, { what, remedy: issueAgain });
   }
 }
 
@@ -131,7 +131,7 @@ export function* usable(
 ): Findings {
   for (const usage of usages) {
     const found = usageProblem(certificate, usage, { intermediates, roots });
-    if (found !== undefined) yield problem(pem, found.field, found.what, issueAgain);
+    if (found !== undefined) yield problem(pem, found.field, { what: found.what, remedy: issueAgain });
   }
 }
 
@@ -149,7 +149,7 @@ export function* validFor(pem: Pem, certificate: X509Certificate, wanted: readon
   if (missing.length === 0) return;
   const names = missing.map(({ name, whose }) => `${name} (${whose})`).join(", ");
   const hostnames = missing.map(({ name }) => name).join(",");
-  yield problem(pem, "subjectAltName", `lacks ${names}`, `${issueAgain}, with ${hostnames} in -hostname`);
+  yield problem(pem, "subjectAltName", { what: `lacks ${names}`, remedy: `${issueAgain}, with ${hostnames} in -hostname` });
 }
 
 export function covers(certificate: X509Certificate, name: string): boolean {
@@ -158,15 +158,15 @@ export function covers(certificate: X509Certificate, name: string): boolean {
 }
 
 function* validity(pem: Pem, { validFromDate, validToDate }: X509Certificate, now: Date): Findings {
-  if (now > validToDate) yield problem(pem, "notAfter", `expired on ${validToDate.toISOString()}`, issueAgain);
+  if (now > validToDate) yield problem(pem, "notAfter", { what: `expired on ${validToDate.toISOString()}`, remedy: issueAgain });
   if (now < validFromDate) {
     const what = `is not valid before ${validFromDate.toISOString()}, and here it is ${now.toISOString()}`;
-    yield problem(pem, "notBefore", what, `set this machine's clock, or ${issueAgain}`);
+    yield problem(pem, "notBefore", { what, remedy: `set this machine's clock, or ${issueAgain}` });
   }
   const left = validToDate.getTime() - now.getTime();
   if (left >= 0 && left <= soon) {
     const what = `ends in ${Math.floor(left / dayMillis)} days, on ${validToDate.toISOString()}`;
-    yield { ...problem(pem, "notAfter", what, issueAgain), severity: "warning" };
+    yield { ...problem(pem, "notAfter", { what, remedy: issueAgain }), severity: "warning" };
   }
 }
 
@@ -176,11 +176,11 @@ function* sound(pem: Pem, certificate: X509Certificate): Findings<X509Fields | u
   const key = publicKeyOf(certificate);
   if (fields === undefined || key === undefined) {
     const what = fields === undefined ? "has a structure that cannot be read" : "is of a kind that cannot be read";
-    yield problem(pem, fields === undefined ? undefined : "publicKey", what, issueAgain);
+    yield problem(pem, fields === undefined ? undefined : "publicKey", { what, remedy: issueAgain });
     return undefined;
   }
   const keyFault = encodingProblem(fields.publicKey, key, "tls");
-  if (keyFault !== undefined) yield problem(pem, "publicKey", keyFault, issueAgain);
+  if (keyFault !== undefined) yield problem(pem, "publicKey", { what: keyFault, remedy: issueAgain });
   // No program verifies a root's signature with its own key: the root is trusted as it is.
   const root = fields.subject.equals(fields.issuer);
   if (fields.signature.name === undefined && !root) {
@@ -188,13 +188,13 @@ function* sound(pem: Pem, certificate: X509Certificate): Findings<X509Fields | u
     const what = name.startsWith("SHA-1")
       ? "is SHA-1, which no current TLS takes"
       : `is ${name}, which Kubernetes does not take`;
-    yield problem(pem, "signatureAlgorithm", what, issueAgain);
+    yield problem(pem, "signatureAlgorithm", { what, remedy: issueAgain });
   }
-  if (fields.negativeSerial) yield problem(pem, "serialNumber", "is negative, which Go refuses", issueAgain);
+  if (fields.negativeSerial) yield problem(pem, "serialNumber", { what: "is negative, which Go refuses", remedy: issueAgain });
   if (fields.illegalText !== undefined) {
-    yield problem(pem, "subject", `holds ${fields.illegalText}, which Go refuses`, issueAgain);
+    yield problem(pem, "subject", { what: `holds ${fields.illegalText}, which Go refuses`, remedy: issueAgain });
   }
-  for (const what of extensionProblems(fields)) yield problem(pem, "extensions", what, issueAgain);
+  for (const what of extensionProblems(fields)) yield problem(pem, "extensions", { what, remedy: issueAgain });
   return fields;
 }
 
@@ -209,11 +209,15 @@ export function publicKeyOf(certificate: X509Certificate): KeyObject | undefined
 }
 
 function* unreadable(pem: Pem, what: string): Findings<undefined> {
-  yield problem(pem, undefined, what, makeAgain);
+  yield problem(pem, undefined, { what, remedy: makeAgain });
   return undefined;
 }
 
-export function problem(pem: Pem, field: string | undefined, what: string, remedy: string): Problem {
+export function problem(
+  pem: Pem,
+  field: string | undefined,
+  { what, remedy }: { readonly what: string; readonly remedy: string },
+): Problem {
   const fields = [pem.field, field].filter((part) => part !== undefined && part !== "").join(": ");
   return fields === "" ? { file: pem.file, what, remedy } : { file: pem.file, field: fields, what, remedy };
 }

@@ -89,9 +89,9 @@ t.test("a refusal is known by either of Google's spellings, and survives being l
 
 t.test("what may pass is tried again, what will not is not", async (t) => {
   const coded = (code: string) => Object.assign(new Error("x"), { code });
-  for (const status of [429, 500, 502, 503]) t.ok(isTransient(new Refusal(status, "x", "")), String(status));
-  t.ok(isTransient(new Refusal(403, "rateLimitExceeded", "")));
-  t.ok(isTransient(new Refusal(400, "resourceNotReady", "")));
+  for (const status of [429, 500, 502, 503]) t.ok(isTransient(new Refusal(status, "", { reason: "x" })), String(status));
+  t.ok(isTransient(new Refusal(403, "", { reason: "rateLimitExceeded" })));
+  t.ok(isTransient(new Refusal(400, "", { reason: "resourceNotReady" })));
   t.ok(isTransient(coded("ECONNRESET")));
   t.ok(isTransient(new DOMException("late", "TimeoutError")));
   for (const [status, reason] of [
@@ -101,7 +101,7 @@ t.test("what may pass is tried again, what will not is not", async (t) => {
     [409, "alreadyExists"],
     [401, "authError"],
   ] as const)
-    t.notOk(isTransient(new Refusal(status, reason, "")), reason);
+    t.notOk(isTransient(new Refusal(status, "", { reason })), reason);
   t.notOk(isTransient(coded("ENOTFOUND")));
   t.notOk(isTransient("text"));
 });
