@@ -16,9 +16,8 @@ import {
 import type { Flag } from "./render/flags.ts";
 import { kubeApiserverFlags, renderKubeApiserver } from "./render/kube-apiserver.ts";
 import { kubeControllerManagerFlags, renderKubeControllerManager } from "./render/kube-controller-manager.ts";
-import { kubeSchedulerFlags, renderKubeScheduler } from "./render/kube-scheduler.ts";
+import { kubeSchedulerFlags, renderKubeScheduler, renderSchedulerConfig } from "./render/kube-scheduler.ts";
 import { renderNginxSite } from "./render/nginx.ts";
-import { renderSchedulerConfig } from "./render/scheduler-config.ts";
 import { commandOf } from "./render/unit.ts";
 import { etcdReady, etcdSteps } from "./steps/etcd.ts";
 import { binary, released } from "./steps/binary.ts";

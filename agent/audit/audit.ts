@@ -5,7 +5,7 @@ import { show } from "../../proto/validate.ts";
 import { type EventLog, openEventLog } from "../history/event-log.ts";
 import type { Clock } from "../os/clock.ts";
 import type { Files } from "../os/files.ts";
-import { perMinute } from "../rpc/per-minute.ts";
+import { perMinute } from "./per-minute.ts";
 import { decodeAuditEntries, encodeAuditEntry } from "./lines.ts";
 
 /** Records who called which method, and with which result; kept across restarts and reboots. */

@@ -75,9 +75,13 @@ function judge({
   to,
   now,
 }: Readonly<Record<"from" | "to" | "now", number>>): Pick<Certificate, "state" | "reason"> {
-  if (to <= now) return { state: CertificateState.CERTIFICATE_STATE_ERROR, reason: `it expired on ${utcDay(new Date(to))}` };
+  if (to <= now)
+    return { state: CertificateState.CERTIFICATE_STATE_ERROR, reason: `it expired on ${utcDay(new Date(to))}` };
   if (from > now) {
-    return { state: CertificateState.CERTIFICATE_STATE_ERROR, reason: `it is not valid before ${utcDay(new Date(from))}` };
+    return {
+      state: CertificateState.CERTIFICATE_STATE_ERROR,
+      reason: `it is not valid before ${utcDay(new Date(from))}`,
+    };
   }
   const left = to - now;
   if (left > warningDays * dayMillis) return { state: CertificateState.CERTIFICATE_STATE_OK, reason: "" };

@@ -11,13 +11,9 @@ import { etcdDataFolder } from "../paths.ts";
 export async function missingDisk(files: Pick<Files, "stat">): Promise<KhwError | null> {
   const [own, parent] = await Promise.all([files.stat(etcdDataFolder), files.stat(dirname(etcdDataFolder))]);
   if (own?.kind === "directory" && own.device !== parent?.device) return null;
-  return new KhwError(
-    "DISK_MISSING",
-    `no disk is mounted at ${etcdDataFolder}, and etcd requires a dedicated disk`,
-    {
-      hint: "attach the disk and mount it, also in /etc/fstab for later boots (`etcd.dedicatedDisk` in khw.yaml requires it)",
-    },
-  );
+  return new KhwError("DISK_MISSING", `no disk is mounted at ${etcdDataFolder}, and etcd requires a dedicated disk`, {
+    hint: "attach the disk and mount it, also in /etc/fstab for later boots (`etcd.dedicatedDisk` in khw.yaml requires it)",
+  });
 }
 
 /** @throws KhwError DISK_MISSING if a dedicated disk is wanted but not mounted */

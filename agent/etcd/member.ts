@@ -1,4 +1,5 @@
-import type { EtcdMember, EtcdPeer } from "../../proto/gen/khw/agent/v1/etcd.ts";
+import type { DefragmentResponse, EtcdMember, EtcdPeer } from "../../proto/gen/khw/agent/v1/etcd.ts";
+import type { Os } from "../os/os.ts";
 import type { EtcdServers } from "../os/etcd-servers.ts";
 import { etcdFile } from "../paths.ts";
 import { countOf, fieldsOf, listOf, textOf, textsOf } from "./answer.ts";
@@ -59,4 +60,21 @@ function peer(member: GatewayAnswer): EtcdPeer {
 function hex(value: unknown): string {
   const decimal = textOf(value);
   return /^\d{1,20}$/.test(decimal) ? BigInt(decimal).toString(16) : "";
+}
+
+/** The member copies its whole database, and answers no requests meanwhile. */
+const defragmentMillis = 300_000;
+
+/** @throws KhwError NOT_READY if the member does not answer in time */
+export async function defragment(
+  { etcd, clock }: Pick<Os, "etcd" | "clock">,
+  signal: AbortSignal,
+): Promise<DefragmentResponse> {
+  const { dbSize: sizeBefore } = await readMember(etcd, signal);
+  const begun = clock.monotonic();
+  const path = "/v3/maintenance/defragment";
+  await etcd.post(localServer, { path, body: {}, signal, timeoutMillis: defragmentMillis });
+  const durationMillis = Math.round(clock.monotonic() - begun);
+  const { dbSize: sizeAfter } = await readMember(etcd, signal);
+  return { sizeBefore, sizeAfter, durationMillis };
 }

@@ -7,7 +7,7 @@ import { show } from "../../proto/validate.ts";
 import { type Look, waitFor } from "../../proto/wait-for.ts";
 import type { Files } from "../os/files.ts";
 import type { Os } from "../os/os.ts";
-import { demandOwnView } from "../own-view.ts";
+import { demandOwnView } from "../health/own-view.ts";
 import { etcdJoinDropIn, etcdMemberFolder } from "../paths.ts";
 import { type InitialCluster, renderEtcdJoin } from "../render/etcd.ts";
 import { addLearner, type Member, promoteMember, removeMember, serverStatus } from "./api.ts";

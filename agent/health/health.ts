@@ -2,7 +2,7 @@ import type { CredentialName } from "../../proto/components.ts";
 import type { Os } from "../os/os.ts";
 import type { ProbeResult } from "../os/probes.ts";
 import { credentialFile } from "../paths.ts";
-import { explainTls } from "../tls-failure.ts";
+import { explainTls } from "./tls-failure.ts";
 
 /** A component's health endpoint. */
 export interface HealthCheck {

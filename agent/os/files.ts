@@ -1,4 +1,5 @@
 import {
+  type FileHandle,
   chmod,
   chown,
   link,
@@ -15,9 +16,9 @@ import {
   symlink,
   unlink,
 } from "node:fs/promises";
+import { createHash } from "node:crypto";
 import type { BigIntStats } from "node:fs";
 import { dirname } from "node:path";
-import { digestOf } from "./digests.ts";
 import { replace, syncFolder, temporaryOf } from "./durable.ts";
 import { freeSpace } from "./free-space.ts";
 import { inTurn } from "./in-turn.ts";
@@ -196,4 +197,18 @@ async function remove(path: string): Promise<void> {
     await rmdir(path);
   }
   await syncFolder(dirname(path));
+}
+
+const chunkBytes = 1024 * 1024;
+
+/** Returns the SHA-256 of an open file's content, in hex. */
+async function digestOf(handle: FileHandle): Promise<string> {
+  const sum = createHash("sha256");
+  const chunk = Buffer.allocUnsafe(chunkBytes);
+  for (let position = 0; ;) {
+    const { bytesRead } = await handle.read(chunk, 0, chunkBytes, position);
+    if (bytesRead === 0) return sum.digest("hex");
+    sum.update(chunk.subarray(0, bytesRead));
+    position += bytesRead;
+  }
 }

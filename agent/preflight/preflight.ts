@@ -5,7 +5,7 @@ import { etcdPorts } from "../../proto/etcd.ts";
 import { show } from "../../proto/validate.ts";
 import { waitFor } from "../../proto/wait-for.ts";
 import { missingDisk } from "../etcd/disk.ts";
-import { findConflict } from "./etcd-conflict.ts";
+import { findConflict } from "../etcd/conflict.ts";
 import { unitFindings } from "./units.ts";
 import type { Os } from "../os/os.ts";
 import { installedProgram, kubernetesFolder, releaseFolder, releasesFolder, unitFolder } from "../paths.ts";

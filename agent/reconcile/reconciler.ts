@@ -6,7 +6,7 @@ import type { StatusStore } from "../state/status-store.ts";
 import type { History } from "../history/history.ts";
 import { coalesce } from "../os/coalesce.ts";
 import type { Os } from "../os/os.ts";
-import { distrust, doubtOwnView } from "../own-view.ts";
+import { distrust, doubtOwnView } from "../health/own-view.ts";
 import { createDriftTracker } from "./drift-tracker.ts";
 import { pausedBecause } from "./paused.ts";
 import { createProgress } from "./progress.ts";

@@ -1,5 +1,6 @@
 import type { DesiredState } from "../../proto/desired.ts";
-import { configFolder } from "../paths.ts";
+import { schedulerConfigVersion } from "../../proto/kubernetes-versions.ts";
+import { configFolder, credentialFile } from "../paths.ts";
 import { effectiveFlags, type Flag } from "./flags.ts";
 import { renderUnit } from "./unit.ts";
 
@@ -17,4 +18,15 @@ export function renderKubeScheduler(desired: DesiredState): string {
 /** Returns the flags of its process. */
 export function kubeSchedulerFlags(desired: DesiredState): Flag[] {
   return effectiveFlags("kube-scheduler", labFlags, desired);
+}
+
+/** Renders the lab's kube-scheduler.yaml, in the API version of the wanted release. */
+export function renderSchedulerConfig({ kubernetesVersion }: DesiredState): string {
+  return `apiVersion: kubescheduler.config.k8s.io/${schedulerConfigVersion(kubernetesVersion)}
+kind: KubeSchedulerConfiguration
+clientConnection:
+  kubeconfig: "${credentialFile("kube-scheduler.kubeconfig")}"
+leaderElection:
+  leaderElect: true
+`;
 }

@@ -1,4 +1,4 @@
-import { type PerMinute, perMinute } from "./per-minute.ts";
+import { type PerMinute, perMinute } from "../audit/per-minute.ts";
 
 /** Logs refused connections with the reason: at most one line each minute for each address and reason. */
 export interface RefusedPeers extends Pick<PerMinute<unknown>, "close"> {

@@ -1,7 +1,7 @@
 import { Server } from "@grpc/grpc-js";
 import { HealthService } from "../../proto/gen/grpc/health/v1/health.ts";
 import { ServerReflectionService } from "../../proto/gen/grpc/reflection/v1/reflection.ts";
-import { AgentServiceService } from "../../proto/gen/khw/agent/v1/agent.ts";
+import { type AgentServiceServer, AgentServiceService } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { EnrolmentServiceService } from "../../proto/gen/khw/agent/v1/enrolment.ts";
 import { type Enrolment, enrolmentHandlers } from "./enrolment.ts";
 import { EtcdServiceService } from "../../proto/gen/khw/agent/v1/etcd.ts";
@@ -9,15 +9,19 @@ import { etcdHandlers } from "./etcd.ts";
 import { EncryptionServiceService } from "../../proto/gen/khw/agent/v1/encryption.ts";
 import { encryptionHandlers } from "./encryption.ts";
 import type { HandlerOptions } from "./handler-options.ts";
-import { handlers } from "./handlers.ts";
 import { healthHandlers } from "./health.ts";
+import { eventHandlers } from "./events.ts";
+import { logHandlers } from "./logs.ts";
+import { operationHandlers } from "./operations.ts";
+import { statusHandlers } from "./status.ts";
+import { upkeepHandlers } from "./upkeep.ts";
 import { reflectionAlphaService, reflectionHandlers } from "./reflection.ts";
 import { serverOptions } from "./server-options.ts";
 
 /** Creates the server with all RPCs of the agent, for authorized callers. */
 export function createRpcServer(options: HandlerOptions & { readonly enrolment: Enrolment }): Server {
   const server = new Server(serverOptions(options));
-  server.addService(AgentServiceService, handlers(options));
+  server.addService(AgentServiceService, agentHandlers(options));
   server.addService(EnrolmentServiceService, enrolmentHandlers(options.enrolment, options));
   server.addService(EtcdServiceService, etcdHandlers(options));
   server.addService(EncryptionServiceService, encryptionHandlers(options));
@@ -25,4 +29,18 @@ export function createRpcServer(options: HandlerOptions & { readonly enrolment: 
   server.addService(ServerReflectionService, { ...reflectionHandlers });
   server.addService(reflectionAlphaService, { ...reflectionHandlers });
   return server;
+}
+
+/**
+ * Handles the RPCs of the agent itself: parses the request, calls the responsible part, answers. authorize.ts decides before that who
+ * may call.
+ */
+function agentHandlers(options: HandlerOptions): AgentServiceServer {
+  return {
+    ...statusHandlers(options),
+    ...operationHandlers(options),
+    ...upkeepHandlers(options),
+    ...logHandlers(options),
+    ...eventHandlers(options),
+  };
 }

@@ -4,7 +4,7 @@ import type {
   WatchStatusRequest,
   WatchStatusResponse,
 } from "../../proto/gen/khw/agent/v1/agent.ts";
-import { memberStarted } from "../preflight/etcd-conflict.ts";
+import { memberStarted } from "../etcd/conflict.ts";
 import type { Node } from "../node.ts";
 import { coalesce } from "../os/coalesce.ts";
 import { streaming, unary } from "./calls.ts";

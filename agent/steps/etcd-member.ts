@@ -8,7 +8,7 @@ import { demandDisk } from "../etcd/disk.ts";
 import { findExistingMember } from "../etcd/find-existing-member.ts";
 import { hexId, readMemberRecord, writeMemberRecord } from "../etcd/record.ts";
 import { hasData, rejoin } from "../etcd/rejoin.ts";
-import { findConflict } from "../preflight/etcd-conflict.ts";
+import { findConflict } from "../etcd/conflict.ts";
 import type { Os } from "../os/os.ts";
 import { etcdDataFolder, etcdGuardDropIn, etcdJoinDropIn, etcdRecordFile } from "../paths.ts";
 import { initialCluster, renderEtcdGuard } from "../render/etcd.ts";

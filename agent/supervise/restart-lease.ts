@@ -4,7 +4,6 @@ import type { Os } from "../os/os.ts";
 import type { KeptState } from "../state/desired-state.ts";
 import { keepAlive } from "../etcd/keep-alive.ts";
 import { createEtcdLock, type EtcdLock, type Lease } from "../etcd/lock.ts";
-import { turnAfter } from "./turn-clock.ts";
 
 /**
  * Permits one restart of an API server at a time among all controllers of the cluster, and one of an etcd member.
@@ -88,4 +87,20 @@ export function createRestartLease({
       return { [Symbol.asyncDispose]: async () => {} };
     },
   };
+}
+
+/** Longer than the restart of an API server takes. */
+const turnMillis = 60_000;
+/** A turn that begins later than this would overlap the next turn. */
+const beginMillis = 15_000;
+
+/**
+ * Returns the time until this controller's turn. Each controller has a minute of the clock in turn, and starts in the
+ * first quarter of it or waits for its next one. So no two restarts overlap if the clocks agree.
+ */
+export function turnAfter(now: number, { index, count }: { readonly index: number; readonly count: number }): number {
+  if (count <= 1) return 0;
+  const round = turnMillis * count;
+  const into = (((now - Math.max(index, 0) * turnMillis) % round) + round) % round;
+  return into < beginMillis ? 0 : round - into;
 }

@@ -1,6 +1,6 @@
 import { parseServerName } from "../../proto/networks.ts";
 import { parseNodeName, refuse, show } from "../../proto/validate.ts";
-import { certificateNames } from "../pki/cluster/certificates.ts";
+import { certificateNames } from "../pki/subjects.ts";
 import { keyAlgorithms } from "../pki/keys.ts";
 import { boolean, checked, list, mergeRecords, oneOf, record } from "./parsers.ts";
 import type { Group, Setting } from "./setting.ts";

@@ -51,10 +51,7 @@ export function connectEnrolment(address: NodeAddress, identity: ManagementIdent
   const call = <Response>(begin: BeginCall<Response>, signal: AbortSignal): Promise<UnaryAnswer<Response>> =>
     unaryCall(begin, { timeoutMillis: callMillis, signal }).catch((error: unknown) => rethrow({ address, tls }, error));
 
-  const identified = async <Response>(
-    begin: BeginCall<Response>,
-    signal: AbortSignal,
-  ): Promise<Answered<Response>> => {
+  const identified = async <Response>(begin: BeginCall<Response>, signal: AbortSignal): Promise<Answered<Response>> => {
     const { response, certificate } = await call(begin, signal);
     if (certificate !== undefined) return { ...response, peer: new X509Certificate(certificate) };
     throw new KhwError("UNREACHABLE", "the connection ended with the answer, so its sender cannot be verified", {

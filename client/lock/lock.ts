@@ -5,7 +5,7 @@ import { parseSha256, show } from "../../proto/validate.ts";
 import type { AgentNode } from "../cluster/agent-client.ts";
 import type { OpenCluster } from "../cluster/open.ts";
 import { note, type Progress } from "../progress/progress.ts";
-import type { NodeWork } from "../rollout/node-work.ts";
+import type { NodeWork } from "../cluster/node-work.ts";
 import { describeProgram, isSource, type LockEntry } from "./entries.ts";
 import { addToLock, readLock } from "./file.ts";
 import { downloadsOf, pinState } from "./pins.ts";

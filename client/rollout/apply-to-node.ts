@@ -4,7 +4,7 @@ import { DesiredState, type Event } from "../../proto/gen/khw/agent/v1/agent.ts"
 import type { AgentNode } from "../cluster/agent-client.ts";
 import { withoutContent } from "../config/desired.ts";
 import type { ProgressOptions } from "../progress/progress.ts";
-import type { NodeWork } from "./node-work.ts";
+import type { NodeWork } from "../cluster/node-work.ts";
 import type { NodeOutcome } from "./one-by-one.ts";
 
 export interface ApplyToNodeOptions extends ProgressOptions {

@@ -6,7 +6,7 @@ import { readServingStates } from "../drain/serving-state.ts";
 import { whileDrained } from "../drain/while-drained.ts";
 import { loadBalancerTrack, note, type ProgressOptions } from "../progress/progress.ts";
 import { applyToNode } from "./apply-to-node.ts";
-import type { NodeWork } from "./node-work.ts";
+import type { NodeWork } from "../cluster/node-work.ts";
 import { type NodeOutcome, oneByOne, reportEnd } from "./one-by-one.ts";
 import type { RolloutPlan } from "./plan.ts";
 import { isUnderWay } from "./running-operations.ts";

@@ -1,10 +1,9 @@
-import { fromDetail, type KhwError, toKhwError } from "../../proto/errors.ts";
+import { fromDetail, KhwError, toKhwError } from "../../proto/errors.ts";
 import type { ErrorDetail } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { clockFindings, type ClockReading, readClock } from "../cluster/clock-skew.ts";
 import type { Member } from "../cluster/open.ts";
-import { uncertainFirstStarts } from "../etcd/first-start.ts";
 import type { NodeDigests } from "../lock/lock.ts";
-import type { NodeWork } from "./node-work.ts";
+import type { NodeWork } from "../cluster/node-work.ts";
 import { type NodeRestart, readRestart, type RestartOrder, restartOrder } from "./restart-order.ts";
 import { runningOperationFindings } from "./running-operations.ts";
 
@@ -65,4 +64,24 @@ async function inspectNode(item: NodeWork, signal: AbortSignal): Promise<NodeIns
   if (!(restart instanceof Error)) return { findings, warnings, clocks: [clock], restart, reported };
   // The preflight's findings say more about the same machine.
   return { findings: findings.length > 0 ? findings : [restart], warnings, clocks: [clock] };
+}
+
+/**
+ * Returns the nodes on which a first member of khw's etcd would start while another controller does not answer.
+ * That controller may have the data of a cluster, and these nodes, if they were created again, would start a second
+ * cluster.
+ */
+export function uncertainFirstStarts(members: readonly Member[], work: readonly NodeWork[]): KhwError[] {
+  const away = members.filter(({ info }) => info === undefined).map(({ node }) => node.address.name);
+  if (away.length === 0) return [];
+  return work.flatMap(({ node, desired }) => {
+    const begun = members.find((member) => member.node === node)?.info?.etcdBegun;
+    if (desired.etcd === undefined || begun === true) return [];
+    const names = away.join(", ");
+    const what = `this node has no etcd member yet, and ${names} does not answer whether a cluster exists`;
+    return new KhwError("PREFLIGHT_FAILED", what, {
+      node: node.address.name,
+      hint: `repair ${names}, or replace it with a machine of the same name and address; then run the command again`,
+    });
+  });
 }

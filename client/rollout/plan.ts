@@ -11,7 +11,7 @@ import { type AdminCredentials, readCredentials } from "../pki/check/read.ts";
 import { type Problem, formatProblem } from "../pki/check/problem.ts";
 import type { NewFiles } from "../pki/folder.ts";
 import { lockPrograms, pinPrograms } from "../lock/lock.ts";
-import type { NodeWork } from "./node-work.ts";
+import type { NodeWork } from "../cluster/node-work.ts";
 import { refuseFindings } from "../cluster/combine-errors.ts";
 import { note, type ProgressOptions } from "../progress/progress.ts";
 import { inspect } from "./findings.ts";

@@ -1,5 +1,5 @@
 import type { AgentNode } from "../cluster/agent-client.ts";
-import type { NodeWork } from "./node-work.ts";
+import type { NodeWork } from "../cluster/node-work.ts";
 import { withoutContent } from "../config/desired.ts";
 
 /** The nodes that need care in an existing cluster. */

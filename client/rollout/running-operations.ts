@@ -3,7 +3,7 @@ import { type Operation, OperationState } from "../../proto/gen/khw/agent/v1/age
 import type { AgentNode } from "../cluster/agent-client.ts";
 import type { Member } from "../cluster/open.ts";
 import { operationId } from "./apply-to-node.ts";
-import type { NodeWork } from "./node-work.ts";
+import type { NodeWork } from "../cluster/node-work.ts";
 
 /** Describes running and interrupted operations that matter to the new one, a sentence each. */
 export function describeRunningOperations(members: readonly Member[]): string[] {

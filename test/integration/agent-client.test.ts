@@ -10,7 +10,7 @@ import { loadConfig } from "../../client/config/load.ts";
 import { applyToNodes, type ApplyToNodesOptions } from "../../client/rollout/apply.ts";
 import { operationId } from "../../client/rollout/apply-to-node.ts";
 import { inspect } from "../../client/rollout/findings.ts";
-import type { NodeWork } from "../../client/rollout/node-work.ts";
+import type { NodeWork } from "../../client/cluster/node-work.ts";
 import { KhwError } from "../../proto/errors.ts";
 import { GetStatusResponse } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { unusedEtcd } from "../fakes/etcd-calls.ts";

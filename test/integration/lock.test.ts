@@ -10,7 +10,7 @@ import { readLock } from "../../client/lock/file.ts";
 import { lockPrograms, pinPrograms } from "../../client/lock/lock.ts";
 import { applyToNodes } from "../../client/rollout/apply.ts";
 import { inspect } from "../../client/rollout/findings.ts";
-import type { NodeWork } from "../../client/rollout/node-work.ts";
+import type { NodeWork } from "../../client/cluster/node-work.ts";
 import { programs } from "../../proto/components.ts";
 import type { FakeOs } from "../fakes/os.ts";
 import { startAgent } from "../fixtures/agent-server.ts";

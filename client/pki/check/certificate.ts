@@ -52,7 +52,8 @@ export function* certificateIn(pem: Pem, trust: Trust): Findings<Presented | und
   const roots = trust.authorities;
   if (roots.length > 0) {
     const found = chainProblem(certificate, { intermediates, roots, now: trust.now });
-    if (found !== undefined) yield problem(pem, found.field, { what: found.what, remedy: "issue it again with this cluster's CA" });
+    if (found !== undefined)
+      yield problem(pem, found.field, { what: found.what, remedy: "issue it again with this cluster's CA" });
   }
   return { certificate, intermediates };
 }
@@ -149,7 +150,10 @@ export function* validFor(pem: Pem, certificate: X509Certificate, wanted: readon
   if (missing.length === 0) return;
   const names = missing.map(({ name, whose }) => `${name} (${whose})`).join(", ");
   const hostnames = missing.map(({ name }) => name).join(",");
-  yield problem(pem, "subjectAltName", { what: `lacks ${names}`, remedy: `${issueAgain}, with ${hostnames} in -hostname` });
+  yield problem(pem, "subjectAltName", {
+    what: `lacks ${names}`,
+    remedy: `${issueAgain}, with ${hostnames} in -hostname`,
+  });
 }
 
 export function covers(certificate: X509Certificate, name: string): boolean {
@@ -158,7 +162,8 @@ export function covers(certificate: X509Certificate, name: string): boolean {
 }
 
 function* validity(pem: Pem, { validFromDate, validToDate }: X509Certificate, now: Date): Findings {
-  if (now > validToDate) yield problem(pem, "notAfter", { what: `expired on ${validToDate.toISOString()}`, remedy: issueAgain });
+  if (now > validToDate)
+    yield problem(pem, "notAfter", { what: `expired on ${validToDate.toISOString()}`, remedy: issueAgain });
   if (now < validFromDate) {
     const what = `is not valid before ${validFromDate.toISOString()}, and here it is ${now.toISOString()}`;
     yield problem(pem, "notBefore", { what, remedy: `set this machine's clock, or ${issueAgain}` });
@@ -190,7 +195,8 @@ function* sound(pem: Pem, certificate: X509Certificate): Findings<X509Fields | u
       : `is ${name}, which Kubernetes does not take`;
     yield problem(pem, "signatureAlgorithm", { what, remedy: issueAgain });
   }
-  if (fields.negativeSerial) yield problem(pem, "serialNumber", { what: "is negative, which Go refuses", remedy: issueAgain });
+  if (fields.negativeSerial)
+    yield problem(pem, "serialNumber", { what: "is negative, which Go refuses", remedy: issueAgain });
   if (fields.illegalText !== undefined) {
     yield problem(pem, "subject", { what: `holds ${fields.illegalText}, which Go refuses`, remedy: issueAgain });
   }

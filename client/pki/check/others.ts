@@ -1,5 +1,5 @@
 import type { X509Certificate } from "node:crypto";
-import { certificateNames, subjects, workerSubject } from "../cluster/certificates.ts";
+import { certificateNames, subjects, workerSubject } from "../subjects.ts";
 import { subjectOf } from "../../../proto/subject.ts";
 import { certificateIn, keyIn, type Pem, subjectIs, type Trust, usable, validFor } from "./certificate.ts";
 import { type Cluster, servingNames } from "./check.ts";

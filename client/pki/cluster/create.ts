@@ -1,11 +1,11 @@
+import { stringify } from "yaml";
 import { refuse, show } from "../../../proto/validate.ts";
 import { keyName } from "../encryption/stage.ts";
 import type { Identity } from "../certificate.ts";
 import { identityFiles, type NewFiles } from "../folder.ts";
 import type { KeyAlgorithm } from "../keys.ts";
-import { type CertificateName, certificateNames, type ServingCluster, type Worker } from "./certificates.ts";
-import { newKey } from "../encryption/provider.ts";
-import { renderEncryptionConfig } from "./encryption-config.ts";
+import { type CertificateName, certificateNames, type ServingCluster, type Worker } from "../subjects.ts";
+import { type Key, newKey, toPlain } from "../encryption/provider.ts";
 import { createClusterAuthority, issueForCluster, issueForWorker } from "./issue.ts";
 import { kubeconfigsOf, type LabKubeconfig, renderKubeconfig } from "./kubeconfig.ts";
 import { authorityIn, pairIn, type PresentFiles } from "./present.ts";
@@ -124,4 +124,21 @@ function certificateName(name: string): CertificateName {
       `one of ${certificateNames.join(", ")}, or a worker`,
     )
   );
+}
+
+/**
+ * Returns lab 06's file: Secrets are written with the key, and read with the key or in the clear. The kind is the
+ * documented one, which every release since 1.13 reads. The lab's kind, EncryptionConfig, comes from older docs.
+ */
+function renderEncryptionConfig(key: Key): string {
+  return stringify({
+    kind: "EncryptionConfiguration",
+    apiVersion: "apiserver.config.k8s.io/v1",
+    resources: [
+      {
+        resources: ["secrets"],
+        providers: [toPlain({ kind: "aescbc", keys: [key] }), toPlain({ kind: "identity" })],
+      },
+    ],
+  });
 }

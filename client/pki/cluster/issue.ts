@@ -9,7 +9,7 @@ import {
   subjects,
   type Worker,
   workerSubject,
-} from "./certificates.ts";
+} from "../subjects.ts";
 
 /** The validity of a certificate and the kind of its key. */
 export interface ClusterLeaf {

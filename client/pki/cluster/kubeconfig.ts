@@ -1,6 +1,6 @@
 import { stringify } from "yaml";
 import type { Identity } from "../certificate.ts";
-import { subjects, type Worker, workerSubject } from "./certificates.ts";
+import { subjects, type Worker, workerSubject } from "../subjects.ts";
 
 /** A kubeconfig of lab 05: NAME.kubeconfig, with the certificate NAME.pem. */
 export interface LabKubeconfig {

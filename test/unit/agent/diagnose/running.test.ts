@@ -6,7 +6,7 @@ import { diagnoseRunning } from "../../../../agent/diagnose/running.ts";
 import { causeTable } from "../../../../agent/diagnose/table.ts";
 import { explainHealth, healthCheckOf } from "../../../../agent/health/health.ts";
 import type { ProbeResult } from "../../../../agent/os/probes.ts";
-import { explainTls } from "../../../../agent/tls-failure.ts";
+import { explainTls } from "../../../../agent/health/tls-failure.ts";
 import { renderKubeApiserver } from "../../../../agent/render/kube-apiserver.ts";
 import { createFakeOs } from "../../../fakes/os.ts";
 import { labDesired } from "../../../fixtures/machine.ts";

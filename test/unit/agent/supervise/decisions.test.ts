@@ -10,7 +10,7 @@ import { crashed } from "../../../../agent/supervise/crash.ts";
 import { afterCrash, afterRecovery, noCrashes } from "../../../../agent/supervise/crash-log.ts";
 import { type Evidence, livenessOf } from "../../../../agent/supervise/life.ts";
 import { countFailure, noFailures } from "../../../../agent/supervise/failures.ts";
-import { turnAfter } from "../../../../agent/supervise/turn-clock.ts";
+import { turnAfter } from "../../../../agent/supervise/restart-lease.ts";
 
 t.test("restarts in a row come ever later, up to five minutes, never in one beat", async (t) => {
   t.strictSame(

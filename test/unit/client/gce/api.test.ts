@@ -89,7 +89,8 @@ t.test("a refusal is known by either of Google's spellings, and survives being l
 
 t.test("what may pass is tried again, what will not is not", async (t) => {
   const coded = (code: string) => Object.assign(new Error("x"), { code });
-  for (const status of [429, 500, 502, 503]) t.ok(isTransient(new Refusal(status, "", { reason: "x" })), String(status));
+  for (const status of [429, 500, 502, 503])
+    t.ok(isTransient(new Refusal(status, "", { reason: "x" })), String(status));
   t.ok(isTransient(new Refusal(403, "", { reason: "rateLimitExceeded" })));
   t.ok(isTransient(new Refusal(400, "", { reason: "resourceNotReady" })));
   t.ok(isTransient(coded("ECONNRESET")));

@@ -44,7 +44,8 @@ class FakeCompute implements Compute {
   async insert<K extends Kind>({ kind, name, path }: Reference<K>, body: Body<K>): Promise<void> {
     this.beforeInsert?.();
     this.beforeInsert = undefined;
-    if (this.resources.has(path)) throw refused(`insert ${name}`, path, new Refusal(409, "exists", { reason: "alreadyExists" }));
+    if (this.resources.has(path))
+      throw refused(`insert ${name}`, path, new Refusal(409, "exists", { reason: "alreadyExists" }));
     this.mutations.push(`insert ${kind}/${name}`);
     this.resources.set(path, { ...body, ...("target" in body && { target: `${host}${String(body.target)}` }) });
   }

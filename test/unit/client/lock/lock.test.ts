@@ -5,7 +5,7 @@ import t from "tap";
 import { formatLock, type LockEntry } from "../../../../client/lock/entries.ts";
 import { readLock } from "../../../../client/lock/file.ts";
 import { lockPrograms, pinPrograms } from "../../../../client/lock/lock.ts";
-import type { NodeWork } from "../../../../client/rollout/node-work.ts";
+import type { NodeWork } from "../../../../client/cluster/node-work.ts";
 import { programs } from "../../../../proto/components.ts";
 import type { DesiredState, ProgramDigest } from "../../../../proto/gen/khw/agent/v1/agent.ts";
 import { createFakeCluster } from "../../../fakes/cluster.ts";

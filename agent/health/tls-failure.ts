@@ -1,8 +1,8 @@
 import { X509Certificate } from "node:crypto";
-import type { Os } from "./os/os.ts";
-import type { ProbeResult } from "./os/probes.ts";
-import type { ServedCertificate } from "./os/served-certificate.ts";
-import { credentialFile, etcdFile } from "./paths.ts";
+import type { Os } from "../os/os.ts";
+import type { ProbeResult } from "../os/probes.ts";
+import type { ServedCertificate } from "../os/served-certificate.ts";
+import { credentialFile, etcdFile } from "../paths.ts";
 
 /** The files from which servers on a controller read their certificates. */
 const servedFiles = [credentialFile("kubernetes.pem"), etcdFile("kubernetes.pem")];

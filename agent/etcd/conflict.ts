@@ -4,8 +4,8 @@ import type { Files } from "../os/files.ts";
 import type { Os } from "../os/os.ts";
 import { etcdMemberFolder, etcdRecordFile, unitFolder } from "../paths.ts";
 import { type InitialCluster, initialCluster, renderEtcd } from "../render/etcd.ts";
-import { type MemberRecord, readMemberRecord } from "../etcd/record.ts";
-import { hasData } from "../etcd/rejoin.ts";
+import { type MemberRecord, readMemberRecord } from "./record.ts";
+import { hasData } from "./rejoin.ts";
 
 const unit = "etcd.service";
 

@@ -1,5 +1,5 @@
 import t from "tap";
-import { uncertainFirstStarts } from "../../../../client/etcd/first-start.ts";
+import { uncertainFirstStarts } from "../../../../client/rollout/findings.ts";
 import { GetInfoResponse } from "../../../../proto/gen/khw/agent/v1/agent.ts";
 import { createFakeCluster } from "../../../fakes/cluster.ts";
 import { labDesiredWithEtcd } from "../../../fixtures/machine.ts";

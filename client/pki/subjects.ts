@@ -1,5 +1,5 @@
-import { serviceAddress } from "../../../proto/networks.ts";
-import type { Subject } from "../certificate.ts";
+import { serviceAddress } from "../../proto/networks.ts";
+import type { Subject } from "./certificate.ts";
 
 /** The certificates of lab 04 that every cluster has, in the lab's order; each is NAME.pem with its key NAME-key.pem. */
 export const certificateNames = [

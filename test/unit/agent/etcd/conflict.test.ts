@@ -1,5 +1,5 @@
 import t from "tap";
-import { memberStarted } from "../../../../agent/preflight/etcd-conflict.ts";
+import { memberStarted } from "../../../../agent/etcd/conflict.ts";
 import { preflight } from "../../../../agent/preflight/preflight.ts";
 import { renderEtcd } from "../../../../agent/render/etcd.ts";
 import { controllerSteps } from "../../../../agent/steps.ts";

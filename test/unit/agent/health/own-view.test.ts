@@ -1,7 +1,7 @@
 import t from "tap";
-import { doubtOf, doubtOwnView } from "../../../agent/own-view.ts";
-import { createFakeOs } from "../../fakes/os.ts";
-import { never } from "../../fixtures/machine.ts";
+import { doubtOf, doubtOwnView } from "../../../../agent/health/own-view.ts";
+import { createFakeOs } from "../../../fakes/os.ts";
+import { never } from "../../../fixtures/machine.ts";
 
 const sound = { loopback: null, lateMillis: 3, freeBytes: 1e9, memoryShare: 0.3 };
 

@@ -1,6 +1,6 @@
-import { KhwError } from "../proto/errors.ts";
-import type { Os } from "./os/os.ts";
-import type { SelfFacts } from "./os/self.ts";
+import { KhwError } from "../../proto/errors.ts";
+import type { Os } from "../os/os.ts";
+import type { SelfFacts } from "../os/self.ts";
 
 /** If a timer is later than this, the event loop was blocked or the process was stopped. */
 const lateMillis = 1_000;
