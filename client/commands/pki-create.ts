@@ -5,7 +5,7 @@ import type { Context } from "../terminal/context.ts";
 import { type ClusterPki, clusterFiles, createMissing, leafNames, parseLeafName } from "../pki/cluster/create.ts";
 import { readPresent, replaceFiles, writeNew } from "../pki/cluster/folder.ts";
 import { renewLeaves } from "../pki/cluster/renew.ts";
-import { describe } from "../pki/describe.ts";
+import { describeCertificate } from "../pki/pem.ts";
 import { completeFolder, type NewFiles } from "../pki/folder.ts";
 import type { Output } from "../progress/open.ts";
 import { findAddresses } from "../rollout/addresses.ts";
@@ -51,7 +51,7 @@ export async function pkiCreate(
 
 function describeFile(file: string, content: string): string {
   if (file.endsWith("-key.pem")) return "private key";
-  if (file.endsWith(".pem")) return describe(content);
+  if (file.endsWith(".pem")) return describeCertificate(content);
   if (!file.endsWith(".kubeconfig")) return "a new encryption key for etcd";
   return `kubeconfig for ${/^ +server: (.*)$/m.exec(content)?.[1] ?? "no server"}`;
 }

@@ -8,7 +8,7 @@ import { readPresent, replaceFiles } from "../pki/cluster/folder.ts";
 import { renewLeaves } from "../pki/cluster/renew.ts";
 import type { PresentFiles } from "../pki/cluster/present.ts";
 import { onControllers } from "../pki/cluster/rollable.ts";
-import { describe } from "../pki/describe.ts";
+import { describeCertificate } from "../pki/pem.ts";
 import { completeFolder } from "../pki/folder.ts";
 import { findPublicAddress } from "../rollout/addresses.ts";
 import type { Prepared } from "../rollout/plan.ts";
@@ -47,7 +47,7 @@ export async function pkiRenew(
   const { files, kept } = await issueAnew(cluster, { present, chosen, signal });
   for (const [name, content] of Object.entries(files)) {
     if (name.endsWith(".pem") && !name.endsWith("-key.pem")) {
-      progress.emit({ kind: "note", text: `${name} is issued again: ${describe(content)}` });
+      progress.emit({ kind: "note", text: `${name} is issued again: ${describeCertificate(content)}` });
     }
   }
   progress.emit({ kind: "note", text: `the old files are kept in ${kept}` });

@@ -6,6 +6,7 @@ import { parseNodeName, refuse, show } from "../../proto/validate.ts";
 import type { Context } from "../terminal/context.ts";
 import { readAuthorityCertificate, readIdentity } from "../pki/folder.ts";
 import { addToRegister, readRegister } from "../pki/management/register.ts";
+import { parseCertificate } from "../pki/pem.ts";
 
 export interface PkiRevokeOptions {
   readonly folder: string;
@@ -40,7 +41,7 @@ export async function pkiRevoke(context: Context, { folder, names }: PkiRevokeOp
 
 /** Clients look up only agents in the register, so an administrator's entry would have no effect. */
 function agentSerial(name: string, pem: string): string {
-  const certificate = parse(pem);
+  const certificate = parseCertificate(pem);
   if (certificate === undefined) {
     throw new KhwError("CREDENTIAL_INVALID", `${name}.pem: is not a certificate in PEM`, {
       hint: `restore the certificate, or move ${name}.pem and ${name}-key.pem away; the register has the serial numbers too`,
@@ -52,13 +53,4 @@ function agentSerial(name: string, pem: string): string {
     `${show(name)} is not an agent's identity; only agents' identities can be revoked`,
     "to shut out an administrator or a viewer, make a new management CA: docs/security.md",
   );
-}
-
-function parse(pem: string): X509Certificate | undefined {
-  try {
-    return new X509Certificate(pem);
-  } catch {
-    // Node's reason names neither the file nor the remedy.
-    return undefined;
-  }
 }

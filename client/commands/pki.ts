@@ -6,7 +6,7 @@ import { parseNodeName, refuse, show } from "../../proto/validate.ts";
 import type { Context } from "../terminal/context.ts";
 import { addFiles, identityFiles, makeFolder, readAuthority } from "../pki/folder.ts";
 import type { NewFiles } from "../pki/folder.ts";
-import { describe } from "../pki/describe.ts";
+import { describeCertificate } from "../pki/pem.ts";
 import { authorityDays, identityDays, issue } from "../pki/management/issue.ts";
 import { newManagement } from "../pki/management/management.ts";
 import { addToRegister, readRegister, refuseRevoked } from "../pki/management/register.ts";
@@ -81,7 +81,7 @@ function parseDays(days: number): number {
 
 function report(context: Context, folder: string, files: NewFiles): void {
   for (const [name, content] of Object.entries(files)) {
-    const what = name.endsWith("-key.pem") ? "private key" : describe(content);
+    const what = name.endsWith("-key.pem") ? "private key" : describeCertificate(content);
     context.write(`${join(folder, name)}: ${what}\n`);
   }
 }

@@ -5,7 +5,7 @@ import { type Look, waitFor } from "../../proto/wait-for.ts";
 import type { Compute } from "../gce/compute.ts";
 import { instanceReference } from "../gce/references.ts";
 import type { ManagementIdentity, NodeAddress } from "../cluster/channel.ts";
-import { describe } from "../pki/describe.ts";
+import { describeCertificate } from "../pki/pem.ts";
 import type { Signer } from "../pki/management/sign-agent.ts";
 import { connectEnrolment, type EnrolmentNode } from "./connect.ts";
 import type { KeySet } from "./jwks.ts";
@@ -49,7 +49,7 @@ export async function enrolNode(
   const shown = await probeCertificate(address, options);
   if (isOf(shown, identity)) {
     await prove(address, identity, { serial: shown.serialNumber, signal });
-    return `already enrolled: ${describe(shown.toString())}`;
+    return `already enrolled: ${describeCertificate(shown.toString())}`;
   }
   const node = await greet(address, shown, options);
   try {
@@ -61,7 +61,7 @@ export async function enrolNode(
     const certificate = await signer.sign(name, request);
     await node.install(certificate, signal);
     await prove(address, identity, { serial: new X509Certificate(certificate).serialNumber, signal });
-    return `enrolled: ${describe(certificate)}`;
+    return `enrolled: ${describeCertificate(certificate)}`;
   } finally {
     node.close();
   }

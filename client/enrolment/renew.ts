@@ -1,6 +1,6 @@
 import { X509Certificate } from "node:crypto";
 import type { ManagementIdentity, NodeAddress } from "../cluster/channel.ts";
-import { describe } from "../pki/describe.ts";
+import { describeCertificate } from "../pki/pem.ts";
 import { isDue, type Signer } from "../pki/management/sign-agent.ts";
 import { connectEnrolment } from "./connect.ts";
 import { prove } from "./prove.ts";
@@ -31,7 +31,7 @@ export async function renewNode(
     const certificate = await authority.sign(address.name, request);
     await node.install(certificate, signal);
     await prove(address, identity, { serial: new X509Certificate(certificate).serialNumber, signal });
-    return describe(certificate);
+    return describeCertificate(certificate);
   } finally {
     node.close();
   }

@@ -8,6 +8,7 @@ import type { Identity } from "../pki/management/issue.ts";
 import type { Register } from "../pki/management/register.ts";
 import { isDue } from "../pki/management/sign-agent.ts";
 import { utcDay } from "../../proto/time.ts";
+import { parseCertificate } from "../pki/pem.ts";
 
 /** The content of a node's folder of identities; certificates in PEM. */
 export interface Present {
@@ -20,7 +21,7 @@ export interface Present {
 export function whyNew(name: string, present: Present, ca: string): string | undefined {
   if (present.certificate === undefined || present.ca === undefined || !present.hasKey)
     return "the node has no identity yet";
-  const sameCa = parse(present.ca)?.fingerprint256 === parse(ca)?.fingerprint256;
+  const sameCa = parseCertificate(present.ca)?.fingerprint256 === parseCertificate(ca)?.fingerprint256;
   const unfit = sameCa
     ? (whyUnfit(name, present.certificate, ca) ?? whyOld(present.certificate))
     : "is of another management CA";
@@ -31,7 +32,7 @@ export function whyRevoked(
   { certificate }: Pick<Present, "certificate">,
   { revokedSerials }: Register,
 ): string | undefined {
-  const serial = certificate === undefined ? undefined : parse(certificate)?.serialNumber;
+  const serial = certificate === undefined ? undefined : parseCertificate(certificate)?.serialNumber;
   return serial !== undefined && revokedSerials.has(serial) ? "the present one was revoked" : undefined;
 }
 
@@ -56,7 +57,7 @@ export async function issuedBeforehand(
 }
 
 function whyOld(pem: string): string | undefined {
-  const certificate = parse(pem);
+  const certificate = parseCertificate(pem);
   return certificate !== undefined && isDue(certificate, Date.now())
     ? `ends on ${utcDay(certificate.validToDate)}`
     : undefined;
@@ -64,20 +65,11 @@ function whyOld(pem: string): string | undefined {
 
 /** Returns why a certificate is not valid for an agent of this name and CA; undefined if it is valid. */
 function whyUnfit(name: string, pem: string, caPem: string): string | undefined {
-  const certificate = parse(pem);
-  const ca = parse(caPem);
+  const certificate = parseCertificate(pem);
+  const ca = parseCertificate(caPem);
   if (certificate === undefined || ca === undefined) return "cannot be read";
   if (!certificate.checkIssued(ca) || !certificate.verify(ca.publicKey)) return "is of another management CA";
   if (roleOf(subjectOf(certificate)["O"]) !== "agent") return "is not an agent's";
   if (certificate.checkHost(name, { subject: "never" }) === undefined) return "is for another name";
   return undefined;
-}
-
-function parse(pem: string): X509Certificate | undefined {
-  try {
-    return new X509Certificate(pem);
-  } catch {
-    // For any content that is not a certificate, the remedy is a new certificate.
-    return undefined;
-  }
 }

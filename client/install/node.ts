@@ -7,7 +7,7 @@ import { pipeline } from "node:stream/promises";
 import { isErrno } from "../../proto/errno.ts";
 import { type ErrorCode, KhwError } from "../../proto/errors.ts";
 import type { NodeSpec } from "../config/nodes.ts";
-import { describe } from "../pki/describe.ts";
+import { describeCertificate } from "../pki/pem.ts";
 import type { Identity } from "../pki/management/issue.ts";
 import { readRegister, refuseRevoked } from "../pki/management/register.ts";
 import { openSigner } from "../pki/management/sign-agent.ts";
@@ -134,7 +134,7 @@ async function converse(
     const sign = async (asked: string): Promise<void> => {
       if (choice.kind !== "request") throw new TypeError("the node asks for a certificate that was not offered");
       const certificate = await choice.signer.sign(node.name, asked);
-      progress(`new identity, since ${choice.reason}: ${describe(certificate)}`);
+      progress(`new identity, since ${choice.reason}: ${describeCertificate(certificate)}`);
       await send(child.stdin, lineOf(choice.signer.ca, certificate));
     };
     return { begun: true, verdict: await readVerdict(lines, progress, sign) };
@@ -167,7 +167,7 @@ async function chooseIdentity(
   if (reason === undefined) return { kind: "keep" };
   const identity = await issuedBeforehand(name, folder, register);
   if (identity === undefined) return { kind: "request", reason, signer: await openSigner({ folder, days }) };
-  progress(`the identity that was issued beforehand, since ${reason}: ${describe(identity.certificate)}`);
+  progress(`the identity that was issued beforehand, since ${reason}: ${describeCertificate(identity.certificate)}`);
   return { kind: "given", identity };
 }
 

@@ -1,8 +1,0 @@
-import { X509Certificate } from "node:crypto";
-import { utcDay } from "../../proto/time.ts";
-
-/** Describes a certificate for people: `CN=controller-0, O=khw:agent, valid until 2027-01-31`. */
-export function describe(certificate: string): string {
-  const parsed = new X509Certificate(certificate);
-  return `${parsed.subject.replaceAll("\n", ", ")}, valid until ${utcDay(parsed.validToDate)}`;
-}
