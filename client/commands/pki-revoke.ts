@@ -1,4 +1,3 @@
-import { X509Certificate } from "node:crypto";
 import { KhwError } from "../../proto/errors.ts";
 import { roleOf } from "../../proto/roles.ts";
 import { subjectOf } from "../../proto/subject.ts";

@@ -1,4 +1,3 @@
-import { X509Certificate } from "node:crypto";
 import { join } from "node:path";
 import { KhwError } from "../../proto/errors.ts";
 import { roleOf } from "../../proto/roles.ts";
