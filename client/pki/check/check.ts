@@ -105,7 +105,7 @@ function* signsAlone(pem: Pem, count: number): Findings {
     pem.file === "ca.pem"
       ? "let ca.pem be one certificate, or make a signing CA: khw-client pki create --separate-signing-ca"
       : `let ${pem.file} be the certificate of ${pem.file.replace(".pem", "-key.pem")} alone`;
-  yield problem(pem, undefined, what, remedy);
+  yield problem(pem, undefined, { what, remedy });
 }
 
 /** Returns all names and addresses of the API server. */
@@ -130,12 +130,10 @@ function* canServe(
   yield* subjectIs(pem, server.certificate, { CN: "kubernetes" });
   if (server.intermediates.length > mostIntermediates) {
     const what = `holds ${server.intermediates.length} intermediate certificates, and nginx goes up through ${mostIntermediates}`;
-    yield problem(
-      pem,
-      undefined,
+    yield problem(pem, undefined, {
       what,
-      "leave out those that no chain needs, or issue it with a CA nearer to the root",
-    );
+      remedy: "leave out those that no chain needs, or issue it with a CA nearer to the root",
+    });
   }
 }
 
@@ -147,14 +145,14 @@ function* serviceAccountPair(publicPem: Pem | undefined, privatePem: Pem | undef
   const makeAgain = "make it again, as in lab 04";
   const found = publicPem === undefined ? undefined : publicKeysIn(publicPem.content);
   if (publicPem !== undefined && found?.problem !== undefined) {
-    yield problem(publicPem, undefined, found.problem, found.remedy ?? makeAgain);
+    yield problem(publicPem, undefined, { what: found.problem, remedy: found.remedy ?? makeAgain });
   }
   if (privatePem === undefined) return;
   const privateKey = yield* keyIn(privatePem, undefined, "service-account.pem");
   if (privateKey === undefined) return;
   const fault = keyProblem(privateKey, "tokens");
-  if (fault !== undefined) return yield problem(privatePem, undefined, fault, makeAgain);
+  if (fault !== undefined) return yield problem(privatePem, undefined, { what: fault, remedy: makeAgain });
   if (found?.value === undefined || found.value.some((publicKey) => isPair(privateKey, publicKey))) return;
   const [what, remedy] = ["is not the key of service-account.pem", "take both from the same issue"];
-  yield problem(privatePem, undefined, what, remedy);
+  yield problem(privatePem, undefined, { what, remedy });
 }
