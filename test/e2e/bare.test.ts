@@ -1,19 +1,27 @@
 /** Bootstraps three Debian 13 machines that have only the package, with one command, as the demo does. */
-import { readdir, rename, stat } from "node:fs/promises";
+import { readdir, readFile, rename, stat } from "node:fs/promises";
 import { join } from "node:path";
 
 import t from "tap";
 
 import { noCredentials, startTestbed } from "../testbed/index.ts";
+import { readLock } from "../../client/lock/file.ts";
 import { createAuthority } from "../../client/pki/management/issue.ts";
-import { agentPackage, installPackage, makeBareWorkstation } from "../testbed/workstation.ts";
+import { agentPackage, installPackage, makeBareWorkstation, useTlsMirror } from "../testbed/workstation.ts";
+import { exitOf } from "../fixtures/faults.ts";
 import { nodeLine } from "../fixtures/output-lines.ts";
 
 t.test("bootstrap needs nothing but machines with the package", async (t) => {
-  await using testbed = await startTestbed({ withEtcd: false, credentials: noCredentials, suite: "trixie" });
+  await using testbed = await startTestbed({
+    withEtcd: false,
+    credentials: noCredentials,
+    suite: "trixie",
+    tlsMirror: true,
+  });
   const workstation = await makeBareWorkstation(testbed);
+  const mirrors = await useTlsMirror(testbed, workstation);
   await installPackage(testbed.nodes, agentPackage);
-  const bootstrap = ["bootstrap", "--nodes", "controller-0,1,2"];
+  const bootstrap = ["bootstrap", "--nodes", "controller-0,1,2", ...mirrors];
 
   const plan = await workstation.khw(["plan", "--nodes", "controller-0,1,2"]);
   t.equal(plan.code, 65, "a plan makes no management CA, and says what does");
@@ -35,9 +43,36 @@ t.test("bootstrap needs nothing but machines with the package", async (t) => {
   t.same(await readdir(testbed.credentials), []);
   await foreign?.must(["rm", authority]);
 
+  // A mirror that gives one of the controllers another digest is found before anything is made.
+  const lock = join(workstation.folder, "khw.lock");
+  await testbed.mirror.setFaults({ kind: "body", body: "0".repeat(64), path: "kubectl\\.sha256$", times: 1 });
+  const differing = await workstation.khw(bootstrap);
+  t.equal(differing.code, exitOf("DIGEST_MISMATCH"), differing.stdout + differing.stderr);
+  t.match(
+    differing.stderr,
+    /kubectl v1\.20\.2 \(\w+\): the controllers differ in its SHA-256: .*0{64} for controller-\d/,
+  );
+  t.same(await readdir(testbed.credentials), []);
+  t.same(await readLock(lock), []);
+  await testbed.mirror.setFaults();
+
+  const plain = await workstation.khw(bootstrap.map((each) => each.replace(testbed.tlsMirrorUrl, testbed.mirrorUrl)));
+  t.equal(plain.code, exitOf("CONFIG_INVALID"), plain.stdout + plain.stderr);
+  t.match(plain.stderr, /kubernetes\.mirrors: "http:.* is not encrypted, and no digest is known for kube-apiserver/);
+
   const first = await workstation.khw(bootstrap);
   t.equal(first.code, 0, first.stdout + first.stderr);
   t.match(first.stdout, /made the cluster's certificates, kubeconfigs and encryption key, \d+ files/);
+  const locked = await readLock(lock);
+  t.match(first.stdout, /khw\.lock: recorded the digests of 5 programs; commit it/);
+  t.same(
+    locked.map(({ program }) => program),
+    ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl"],
+  );
+  for (const { program, version, sha256, source } of locked.slice(1)) {
+    t.equal(`${sha256}`, (await readFile(join(testbed.kubernetes, version, `${program}.sha256`), "utf8")).slice(0, 64));
+    t.ok(source.startsWith(testbed.tlsMirrorUrl), source);
+  }
   const folders = [testbed.credentials, join(workstation.folder, "khw-pki")];
   for (const folder of folders) {
     t.equal((await stat(folder)).mode & 0o777, 0o700, folder);

@@ -7,7 +7,8 @@ import { randomBytes } from "node:crypto";
 import { makeCredentials } from "./credentials.ts";
 import { makeDisk } from "./disk.ts";
 import { installEtcd, waitForEtcd } from "./etcd.ts";
-import { places } from "./layout.ts";
+import { issue, makeAuthority } from "./certificates.ts";
+import { gateway, mirrorIdentityFolder, places } from "./layout.ts";
 import { makeNetwork } from "./network.ts";
 import { onSignal } from "./on-signal.ts";
 import { prepare } from "./prepare.ts";
@@ -42,6 +43,8 @@ export interface TestbedOptions {
   readonly suite?: Suite;
   /** Makes the files of labs 04 to 06 in a folder; by default with openssl. */
   readonly credentials?: typeof makeCredentials;
+  /** Whether the release mirror serves over TLS, too: `tlsMirrorUrl`, `tlsEtcdMirrorUrl`, `mirrorCa`. */
+  readonly tlsMirror?: boolean;
 }
 
 /**
@@ -49,7 +52,7 @@ export interface TestbedOptions {
  * sweeps the remains of testbeds without an owner. If any part fails, takes everything down and throws.
  */
 export async function startTestbed(options: TestbedOptions = {}): Promise<Testbed> {
-  const { nodes: count = 3, keep = false, withEtcd = true, suite = "bookworm" } = options;
+  const { nodes: count = 3, keep = false, withEtcd = true, suite = "bookworm", tlsMirror = false } = options;
   const make = options.credentials ?? makeCredentials;
   const id = options.name ?? randomBytes(4).toString("hex");
   if (!/^[a-z0-9][a-z0-9-]{0,19}$/.test(id)) throw new Error(`not a testbed's name: ${JSON.stringify(id)}`);
@@ -66,13 +69,17 @@ export async function startTestbed(options: TestbedOptions = {}): Promise<Testbe
     await together(
       make(testbed.credentials, { nodes: all, publicAddress: testbed.publicAddress }),
       makeNetwork(id, all),
+      ...(tlsMirror ? [makeMirrorIdentity(id)] : []),
       ...all.map((place) => makeDisk({ id, place, all, base: prepared.base })),
     );
     if (withEtcd)
       await together(
         ...testbed.nodes.map((node) => installEtcd(node, all, { etcd, credentials: testbed.credentials })),
       );
-    await together(startServers(id, all, prepared), ...testbed.nodes.map((node) => node.powerOn()));
+    await together(
+      startServers(id, { nodes: all, prepared, tlsMirror }),
+      ...testbed.nodes.map((node) => node.powerOn()),
+    );
     if (withEtcd) await waitForEtcd(testbed.nodes);
   } catch (error) {
     guard.release();
@@ -83,4 +90,10 @@ export async function startTestbed(options: TestbedOptions = {}): Promise<Testbe
   if (keep) guard.release();
   const stop = (): Promise<void> => testbed.stop().finally(guard.release);
   return { ...testbed, stop, [Symbol.asyncDispose]: stop };
+}
+
+async function makeMirrorIdentity(id: string): Promise<void> {
+  const folder = mirrorIdentityFolder(id);
+  await makeAuthority(folder);
+  await issue(folder, "kubernetes", { names: [`IP:${gateway}`] });
 }

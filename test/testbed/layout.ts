@@ -13,7 +13,7 @@ export const publicAddress = "203.0.113.10";
 /** The Compute Engine project, region and zone that the testbed simulates. */
 export const project = { id: "khw-testbed", number: "1234", region: "us-west1", zone: "us-west1-c" } as const;
 /** The servers' ports on the gateway. */
-export const ports = { mirror: 8080, packages: 8081, compute: 8090 } as const;
+export const ports = { mirror: 8080, tlsMirror: 8443, packages: 8081, compute: 8090 } as const;
 
 /** The name and addresses of a machine. */
 export interface Place {
@@ -40,6 +40,11 @@ export const stateRoot = "/run/khw-testbed";
 /** Returns a testbed's state folder, mode 0700. */
 export function stateFolder(id: string): string {
   return join(stateRoot, id);
+}
+
+/** The folder of the release mirror's certificate, and of its authority. */
+export function mirrorIdentityFolder(id: string): string {
+  return join(stateFolder(id), "mirror-identity");
 }
 
 /**

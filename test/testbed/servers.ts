@@ -12,6 +12,7 @@ import {
   gateway,
   groupOf,
   metadataAddress,
+  mirrorIdentityFolder,
   namespaceOf,
   namespacePath,
   ports,
@@ -24,7 +25,7 @@ import type { Prepared } from "./prepare.ts";
 import { together } from "./together.ts";
 
 /** The time limit until a server reports that it is ready. */
-const readyTimeoutMs = 60_000;
+const readyTimeoutMs = 180_000;
 
 /** Returns the control socket of a testbed's server. */
 export function controlSocket(id: string, name: string): string {
@@ -58,8 +59,15 @@ async function startServer(id: string, name: string, argv: readonly string[]): P
   child.unref();
 }
 
+export interface ServersOptions {
+  readonly nodes: readonly Place[];
+  readonly prepared: Prepared;
+  /** The release mirror serves over TLS, too. */
+  readonly tlsMirror: boolean;
+}
+
 /** Starts the metadata server, the release mirror, the apt repository and Compute Engine; waits until all of them serve. */
-export async function startServers(id: string, nodes: readonly Place[], prepared: Prepared): Promise<void> {
+export async function startServers(id: string, { nodes, prepared, tlsMirror }: ServersOptions): Promise<void> {
   const program = (path: string): string => join(import.meta.dirname, path);
   const instances = nodes
     .map(({ name, address, externalAddress }) => `${name}=${address}/${externalAddress}`)
@@ -85,7 +93,10 @@ export async function startServers(id: string, nodes: readonly Place[], prepared
       `--compute=${controlSocket(id, "compute")}`,
       `--instances=${instances}`,
     ]),
-    startServer(id, "mirror", files(ports.mirror, [...releases, ...etcd])),
+    startServer(id, "mirror", [
+      ...files(ports.mirror, [...releases, ...etcd]),
+      ...(tlsMirror ? [`--tls=${gateway}:${ports.tlsMirror}`, `--identity=${mirrorIdentityFolder(id)}`] : []),
+    ]),
     startServer(id, "packages", files(ports.packages, [`/=${prepared.packages}`])),
     startServer(id, "compute", [
       program("compute/main.ts"),

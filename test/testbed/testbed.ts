@@ -32,6 +32,11 @@ export interface Testbed extends AsyncDisposable {
   readonly secondMirrorUrl: string;
   /** The base URL of etcd's releases: `.../VERSION/etcd-VERSION-linux-ARCH.tar.gz` is below it. */
   readonly etcdMirrorUrl: string;
+  /** Both mirrors over TLS, if the testbed was started with `tlsMirror`. */
+  readonly tlsMirrorUrl: string;
+  readonly tlsEtcdMirrorUrl: string;
+  /** The certificate of the authority that issued the mirror's certificate. */
+  readonly mirrorCa: string;
   /** The folder of the etcd releases on this host. */
   readonly etcd: string;
   /** Whether the machines had an etcd cluster from the start. */
@@ -81,6 +86,9 @@ export function testbedOf(record: Omit<TestbedRecord, "keep" | "owner" | "bootId
     mirrorUrl: `http://${layout.gateway}:${layout.ports.mirror}/release`,
     secondMirrorUrl: `http://${layout.gateway}:${layout.ports.mirror}/kubernetes-release/release`,
     etcdMirrorUrl: `http://${layout.gateway}:${layout.ports.mirror}/etcd-io/etcd/releases/download`,
+    tlsMirrorUrl: `https://${layout.gateway}:${layout.ports.tlsMirror}/release`,
+    tlsEtcdMirrorUrl: `https://${layout.gateway}:${layout.ports.tlsMirror}/etcd-io/etcd/releases/download`,
+    mirrorCa: join(layout.mirrorIdentityFolder(id), "ca.pem"),
     computeUrl: `http://${layout.gateway}:${layout.ports.compute}/compute/v1/`,
     credentials: credentialsFolder(id),
     kubernetes,

@@ -1,5 +1,5 @@
 /** The operator's side of a testbed: khw-client with its files, and the installation of agents on the machines. */
-import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
 import { formatLock, type LockEntry } from "../../client/lock/entries.ts";
@@ -51,6 +51,18 @@ export async function makeBareWorkstation(testbed: Testbed, settings = ""): Prom
   await writeFile(join(folder, "khw.yaml"), khwYaml(testbed, await etcdSettings(testbed)) + enrolment + settings);
   await writeFile(join(folder, "khw.lock"), formatLock(await lockEntries(testbed)), { mode: 0o644 });
   return openWorkstation(testbed);
+}
+
+/** Returns the flags for a first use of the releases over TLS, and removes khw.lock. Needs a testbed with `tlsMirror`, and etcd made by khw. */
+export async function useTlsMirror(
+  { tlsMirrorUrl, tlsEtcdMirrorUrl, mirrorCa }: Testbed,
+  { folder }: Workstation,
+): Promise<readonly string[]> {
+  await rm(join(folder, "khw.lock"));
+  const path = join(folder, "khw.yaml");
+  const digest = /^  sha256: .*\n/m;
+  await writeFile(path, (await readFile(path, "utf8")).replace(digest, ""));
+  return [`--mirror=${tlsMirrorUrl}`, `--etcd-mirror=${tlsEtcdMirrorUrl}`, `--mirror-ca=${mirrorCa}`];
 }
 
 /** Returns the digests of all releases on the mirror. Without digests, khw-client rejects a mirror without TLS. */

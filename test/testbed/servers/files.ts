@@ -1,7 +1,7 @@
 /**
  * Serves static files over HTTP like a release mirror: ranges, entity tags, HEAD. Used as the testbed's mirror and apt repository.
  *
- * usage: node files.ts --listen ADDRESS:PORT --control SOCKET --serve /URL/PREFIX/=FOLDER ...
+ * usage: node files.ts --listen ADDRESS:PORT --control SOCKET --serve /URL/PREFIX/=FOLDER ... [--tls ADDRESS:PORT --identity FOLDER]
  */
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
@@ -20,14 +20,20 @@ interface Served {
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
-    options: { ...serveOptions, serve: { type: "string", multiple: true, default: [] } },
+    options: {
+      ...serveOptions,
+      serve: { type: "string", multiple: true, default: [] },
+      tls: { type: "string" },
+      identity: { type: "string" },
+    },
   });
-  const { listen = "", control = "" } = values;
+  const { listen = "", control = "", identity: folder = "" } = values;
+  const tls = values.tls === undefined ? undefined : { listen: values.tls, folder };
   const served = values.serve.map((text): Served => {
     const at = text.indexOf("=");
     return { prefix: text.slice(0, at), folder: text.slice(at + 1) };
   });
-  await serve({ listen, control, answer: async (request) => answer(request, served) });
+  await serve({ listen, control, tls, answer: async (request) => answer(request, served) });
 }
 
 async function answer(request: IncomingMessage, served: readonly Served[]): Promise<Answer> {

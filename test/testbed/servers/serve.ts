@@ -1,7 +1,10 @@
 /** A server of the testbed. It answers requests unless a fault applies, and records them. */
 import { once } from "node:events";
+import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
+import { createServer as createTlsServer } from "node:https";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import { join } from "node:path";
 import { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -18,20 +21,36 @@ export interface ServeOptions {
   /** The Unix socket of the remote control (control.ts). */
   readonly control: string;
   readonly answer: (request: IncomingMessage) => Answer | Promise<Answer>;
+  /** Serves the same over TLS, too. */
+  readonly tls?: TlsOptions | undefined;
+}
+
+export interface TlsOptions {
+  /** `ADDRESS:PORT`. */
+  readonly listen: string;
+  /** The folder with the server's `kubernetes.pem` and `kubernetes-key.pem`. */
+  readonly folder: string;
 }
 
 /** Serves until SIGTERM or SIGINT. Prints `ready` on standard output when it serves. */
-export async function serve({ listen, control, answer }: ServeOptions): Promise<void> {
+export async function serve({ listen, control, answer, tls }: ServeOptions): Promise<void> {
   const faults = createFaults();
   const log: LogEntry[] = [];
-  const server = createServer((request, response) => {
+  const handle = (request: IncomingMessage, response: ServerResponse): void => {
     const entry = newEntry(request);
     log.push(entry);
     respond(request, response, { fault: faults.take(entry.path), answer, entry }).catch((error: unknown) => {
       process.stderr.write(`${entry.method} ${entry.path}: ${String(error)}\n`);
       response.destroy();
     });
-  });
+  };
+  const servers = [{ server: createServer(handle), listen }];
+  if (tls !== undefined) {
+    const [cert, key] = await Promise.all(
+      ["kubernetes.pem", "kubernetes-key.pem"].map((name) => readFile(join(tls.folder, name))),
+    );
+    servers.push({ server: createTlsServer({ cert, key }, handle), listen: tls.listen });
+  }
   const controls = createControlServer({
     "PUT /faults": (body) => {
       const wanted: readonly Fault[] = JSON.parse(body);
@@ -41,15 +60,17 @@ export async function serve({ listen, control, answer }: ServeOptions): Promise<
     "DELETE /log": () => void log.splice(0),
   });
 
-  const [, host, port] = /^(.+):(\d+)$/.exec(listen) ?? [];
   await Promise.all([
-    once(server.listen(Number(port), host), "listening"),
+    ...servers.map(({ server, listen: place }) => {
+      const [, host, port] = /^(.+):(\d+)$/.exec(place) ?? [];
+      return once(server.listen(Number(port), host), "listening");
+    }),
     once(controls.listen(control), "listening"),
   ]);
   const stopped = Promise.race([once(process, "SIGTERM"), once(process, "SIGINT")]);
   process.stdout.write("ready\n");
   await stopped;
-  for (const each of [server, controls]) {
+  for (const each of [...servers.map(({ server }) => server), controls]) {
     each.close();
     each.closeAllConnections();
   }
