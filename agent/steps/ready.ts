@@ -44,6 +44,8 @@ export function ready(check: HealthCheck, needs: readonly string[]): Step<Os> {
         clock,
       });
     },
+    // The component answered once, then no longer: for example an etcd on a slow disk.
+    explain: (os, { summary }) => failure(os, check, `was ready and is not any more: ${summary}`),
   };
 }
 

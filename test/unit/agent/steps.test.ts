@@ -678,6 +678,28 @@ t.test("readiness", async (t) => {
     t.ok(os.clock.now() - start < 10_000);
   });
 
+  t.test("that is lost again right after its first answer is reported as such, with the journal's end", async (t) => {
+    const os = await bootstrapped();
+    os.answers.set(apiserver.url, failing);
+    os.systemd.journals.set(apiserver.unit, ["etcdserver: request timed out"]);
+    // The check before the apply fails, the apply sees one good answer, and the check after the apply fails.
+    let asked = 0;
+    const http: typeof os.probes.http = async (url, options) => {
+      if (url === apiserver.url && ++asked === 2) return { status: 200, body: "ok" };
+      return os.probes.http(url, options);
+    };
+    const flapping = { ...os, probes: { ...os.probes, http } };
+    const [result] = await applySteps([{ ...step, needs: [] }], flapping, { signal: never, emit: () => {} });
+    t.match(result, {
+      outcome: "failed",
+      error: {
+        code: "NOT_READY",
+        message: /^kube-apiserver was ready and is not any more: \/readyz answers 500.*\n {2}etcdserver: request timed out$/s,
+        hint: "see `journalctl -u kube-apiserver.service` on the node",
+      },
+    });
+  });
+
   t.test("stops being waited for when the agent ends", async (t) => {
     const os = await bootstrapped();
     os.answers.set(apiserver.url, failing);
