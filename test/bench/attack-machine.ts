@@ -33,7 +33,12 @@ interface Machine {
   /** The agent's process, as the host numbers it. */
   readonly pid: number;
   readonly group: string;
+  /** The folder with the viewer's certificate and key. */
+  readonly pki: string;
 }
+
+/** The name of the viewer. */
+const viewerName = "attacker";
 
 async function usageOf(pid: number): Promise<{ readonly resident: number; readonly descriptors: number }> {
   const [status, descriptors] = await Promise.all([
@@ -81,32 +86,44 @@ async function measure(name: string, { pid, group, status }: Machine): Promise<v
 }
 
 async function attackOne(name: string, machine: Machine): Promise<void> {
-  const { testbed, node } = machine;
+  const { testbed, node, pki } = machine;
   const argv = [
     `--net=${namespacePath(namespaceOf(testbed.id))}`,
     "--",
     process.execPath,
     fileURLToPath(import.meta.url),
   ];
-  const child = spawn("nsenter", [...argv, "--strike", name, "--host", node.address, "--name", node.name], {
-    env: plainEnvironment,
-    stdio: ["ignore", "pipe", "inherit"],
-  });
+  const child = spawn(
+    "nsenter",
+    [...argv, "--strike", name, "--host", node.address, "--name", node.name, "--pki", pki],
+    {
+      env: plainEnvironment,
+      stdio: ["ignore", "pipe", "inherit"],
+    },
+  );
   await once(child.stdout, "data");
   await measure(name, machine);
   child.kill("SIGKILL");
   await once(child, "exit");
 }
 
+interface StrikeOptions extends Partial<Pick<Target, "host" | "name">> {
+  readonly pki?: string | undefined;
+}
+
 /** Attacks from a separate process until it is killed. Prints a line when the attack has started. */
-async function strike(name: string, { host = "", name: node = "" }: Partial<Target>): Promise<void> {
+async function strike(name: string, { host = "", name: node = "", pki = "" }: StrikeOptions): Promise<void> {
   const attack = attacks.find((each) => each.name === name);
   if (attack === undefined) throw new Error(`there is no attack ${name}`);
+  const [certificate, key] = await Promise.all([
+    readFile(join(pki, `${viewerName}.pem`), "utf8"),
+    readFile(join(pki, `${viewerName}-key.pem`), "utf8"),
+  ]);
   process.stdout.write("begun\n");
   const held: Socket[] = [];
   // Repeats the attack for the whole measurement.
   for (;;) {
-    await attack.run({ host, name: node, port, viewer: { certificate: "", key: "" } }, held);
+    await attack.run({ host, name: node, port, viewer: { certificate, key } }, held);
     for (const socket of held.splice(0)) socket.destroy();
   }
 }
@@ -116,6 +133,7 @@ async function main(): Promise<void> {
   const bootstrapped = await scene.bootstrap();
   if (bootstrapped.code !== 0) throw new Error(bootstrapped.stderr);
   const node = scene.node(0);
+  await scene.workstation.mustKhw(["pki", "issue", "--role", "viewer", viewerName]);
   const limit = (await node.must(["systemctl", "show", "-P", "MemoryMax", unit])).trim();
   const group = `/sys/fs/cgroup/memory/khw-attack-${scene.testbed.id}`;
   await mkdir(group);
@@ -124,16 +142,15 @@ async function main(): Promise<void> {
     await writeFile(join(group, "memory.limit_in_bytes"), limit);
     await writeFile(join(group, "cgroup.procs"), String(pid));
     const status = async (): Promise<number> => (await scene.workstation.khw(["status", "--nodes", node.name])).code;
-    const machine = { testbed: scene.testbed, node, status, pid, group };
+    const pki = join(scene.workstation.folder, "khw-pki");
+    const machine = { testbed: scene.testbed, node, status, pid, group, pki };
     process.stdout.write(`MemoryMax is ${limit}\n`);
     process.stdout.write(
       "| attack | RSS, MB: before, most, after | peak of the group, MB | descriptors | `status`, ms | failed |\n",
     );
     process.stdout.write("|---|---|---|---|---|---|\n");
     await measure("none", machine);
-    for (const { name } of attacks.filter(
-      ({ name }) => name.includes("strangers") || name.includes("connections that"),
-    )) {
+    for (const { name } of attacks) {
       await attackOne(name, machine);
     }
     const restarts = (await node.must(["systemctl", "show", "-P", "NRestarts", unit])).trim();
@@ -145,7 +162,7 @@ async function main(): Promise<void> {
 }
 
 const { values } = parseArgs({
-  options: { strike: { type: "string" }, host: { type: "string" }, name: { type: "string" } },
+  options: { strike: { type: "string" }, host: { type: "string" }, name: { type: "string" }, pki: { type: "string" } },
 });
 if (values.strike === undefined) await main();
 else await strike(values.strike, values);

@@ -694,7 +694,8 @@ t.test("readiness", async (t) => {
       outcome: "failed",
       error: {
         code: "NOT_READY",
-        message: /^kube-apiserver was ready and is not any more: \/readyz answers 500.*\n {2}etcdserver: request timed out$/s,
+        message:
+          /^kube-apiserver was ready and is not any more: \/readyz answers 500.*\n {2}etcdserver: request timed out$/s,
         hint: "see `journalctl -u kube-apiserver.service` on the node",
       },
     });
