@@ -43,6 +43,6 @@ const options = {
   metafile: true,
   // Bundled CommonJS packages still load Node's own modules with require().
   banner: { js: 'import{createRequire}from"node:module";const require=createRequire(import.meta.url);' },
-  alias: { "@grpc/proto-loader": "./packaging/no-proto-loader.ts" },
+  alias: { "@grpc/proto-loader": "./packaging/no-proto-loader.ts", xml2js: "./packaging/no-xml2js.ts" },
   plugins: [lazyPackages],
 } as const satisfies BuildOptions;

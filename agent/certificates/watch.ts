@@ -20,7 +20,7 @@ export interface CertificateWatchOptions {
   readonly signal: AbortSignal;
 }
 
-/** An expired certificate shows within this time. A check reads the facts of about ten files. */
+/** An expired certificate shows within this time. The timer only compares times, unless the certificates must be read again. */
 const lookMillis = 15_000;
 const hourMillis = 3_600_000;
 const dayMillis = 24 * hourMillis;
@@ -39,6 +39,9 @@ export function watchCertificates(options: CertificateWatchOptions): () => Promi
   let changesAt = 0;
   let enrolled = false;
 
+  /** Whether the last reading still holds, if no file changed since. */
+  const isCurrent = (now: number): boolean => now >= readAt && now < Math.min(changesAt, readAt + hourMillis);
+
   const look = coalesce(async () => {
     if (signal.aborted) return;
     // An agent that waits for its enrolment has no certificate yet, which is not a problem. The CA's certificate
@@ -48,8 +51,7 @@ export function watchCertificates(options: CertificateWatchOptions): () => Promi
     const paths = await present(files, enrolled ? own : []);
     const facts = await Promise.all(paths.map(async (path) => factsOf(files, path)));
     const now = clock.now();
-    const young = now >= readAt && now < Math.min(changesAt, readAt + hourMillis);
-    if (young && facts.join("\n") === seen) return;
+    if (isCurrent(now) && facts.join("\n") === seen) return;
     const certificates = (await Promise.all(paths.map(async (path) => read(os, path)))).flat();
     [seen, readAt, changesAt] = [facts.join("\n"), now, nextChange(certificates, now)];
     statusStore.publish({ certificates });
@@ -67,7 +69,9 @@ export function watchCertificates(options: CertificateWatchOptions): () => Promi
 
   const folders = [kubernetesFolder, etcdFolder, ...own.map((path) => dirname(path))];
   const stop = files.watch([...new Set(folders)], lookAgain);
-  const timer = setInterval(lookAgain, lookMillis).unref();
+  const timer = setInterval(() => {
+    if (!isCurrent(clock.now())) lookAgain();
+  }, lookMillis).unref();
   signal.addEventListener(
     "abort",
     () => {
