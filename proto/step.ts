@@ -43,6 +43,8 @@ export interface Step<Os> {
   readonly needs: readonly string[];
   /** Folders in which a change may make the step differ; they are watched between two checks. */
   readonly watches?: readonly string[];
+  /** How many times in all the apply may run. More than once only for a wait, whose condition can be lost again. Default: 1. */
+  readonly attempts?: number;
   check(os: Os, signal: AbortSignal): Promise<Drift | null>;
   apply(os: Os, context: ApplyContext): Promise<void>;
   /**
@@ -118,8 +120,13 @@ async function applyStep<Os>(step: Step<Os>, os: Os, { signal, emit }: RunOption
     const { remedy } = drift;
     if (remedy !== undefined) return { outcome: "reported", millis: millis(), drift: { ...drift, remedy } };
     emit({ kind: "started", step: step.id, drift });
-    await step.apply(os, { signal, progress: (text) => emit({ kind: "progress", step: step.id, text }) });
-    const rest = await step.check(os, signal);
+    const progress = (text: string): void => emit({ kind: "progress", step: step.id, text });
+    let rest: Drift | null = drift;
+    for (let attempt = 1; rest !== null && attempt <= (step.attempts ?? 1); attempt++) {
+      if (attempt > 1) progress(`again: ${rest.summary}`);
+      await step.apply(os, { signal, progress });
+      rest = await step.check(os, signal);
+    }
     if (rest !== null) {
       const explained = (await step.explain?.(os, rest)) ?? null;
       if (explained !== null) throw explained;

@@ -8,6 +8,8 @@ import type { Os } from "../os/os.ts";
 const deadlineMillis = 180_000;
 const intervalMillis = 500;
 const crashesBeforeGivingUp = 4;
+/** A component that has just started can lose its health once more: for example an etcd that elects a leader. */
+const attempts = 3;
 
 /**
  * Waits until the component passes its health check. On failure, reports the failing check, then the diagnosed
@@ -18,6 +20,7 @@ export function ready(check: HealthCheck, needs: readonly string[]): Step<Os> {
     id: `ready/${check.component}`,
     title: `${check.component} answers ${check.path}`,
     needs,
+    attempts,
     check: async (os, signal) => {
       const reason = await probeHealth(check, os, signal);
       return reason === null ? null : { summary: reason };
@@ -44,8 +47,8 @@ export function ready(check: HealthCheck, needs: readonly string[]): Step<Os> {
         clock,
       });
     },
-    // The component answered once, then no longer: for example an etcd on a slow disk.
-    explain: (os, { summary }) => failure(os, check, `was ready and is not any more: ${summary}`),
+    explain: (os, { summary }) =>
+      failure(os, check, `was ready ${attempts} times, and each time no longer at the next check: ${summary}`),
   };
 }
 

@@ -70,7 +70,7 @@ t.test("bootstrap needs nothing but machines with the package", async (t) => {
     ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl"],
   );
   for (const { program, version, sha256, source } of locked.slice(1)) {
-    t.equal(`${sha256}`, (await readFile(join(testbed.kubernetes, version, `${program}.sha256`), "utf8")).slice(0, 64));
+    t.equal(sha256, (await readFile(join(testbed.kubernetes, version, `${program}.sha256`), "utf8")).slice(0, 64));
     t.ok(source.startsWith(testbed.tlsMirrorUrl), source);
   }
   const folders = [testbed.credentials, join(workstation.folder, "khw-pki")];

@@ -11,7 +11,7 @@ import { components, programs } from "../../../proto/components.ts";
 import { healthChecks } from "../../../agent/health/health.ts";
 import type { Os } from "../../../agent/os/os.ts";
 import { KhwError } from "../../../proto/errors.ts";
-import { applySteps, type Step } from "../../../proto/step.ts";
+import { applySteps, type Step, type StepEvent } from "../../../proto/step.ts";
 import { createFakeOs, fakeIdentity, type FakeOs } from "../../fakes/os.ts";
 import { createFakeSystemd } from "../../fakes/systemd.ts";
 import { credentialsOf, labState } from "../../fixtures/lab-cluster.ts";
@@ -678,28 +678,44 @@ t.test("readiness", async (t) => {
     t.ok(os.clock.now() - start < 10_000);
   });
 
-  t.test("that is lost again right after its first answer is reported as such, with the journal's end", async (t) => {
-    const os = await bootstrapped();
-    os.answers.set(apiserver.url, failing);
-    os.systemd.journals.set(apiserver.unit, ["etcdserver: request timed out"]);
-    // The check before the apply fails, the apply sees one good answer, and the check after the apply fails.
-    let asked = 0;
-    const http: typeof os.probes.http = async (url, options) => {
-      if (url === apiserver.url && ++asked === 2) return { status: 200, body: "ok" };
-      return os.probes.http(url, options);
-    };
-    const flapping = { ...os, probes: { ...os.probes, http } };
-    const [result] = await applySteps([{ ...step, needs: [] }], flapping, { signal: never, emit: () => {} });
+  t.test("that is lost again right after the first answer is waited for again", async (t) => {
+    // The first check fails, the apply gets one answer, and the check after the apply fails.
+    const { result, texts } = await applyFlapping((asked) => asked === 2 || asked > 3);
+    t.equal(result?.outcome, "changed");
+    t.match(texts, ["again: /readyz answers 500, failing: etcd, poststarthook/x"]);
+  });
+
+  t.test("that is lost again after each answer fails, with the journal's end", async (t) => {
+    const { result } = await applyFlapping((asked) => asked % 2 === 0);
     t.match(result, {
       outcome: "failed",
       error: {
         code: "NOT_READY",
         message:
-          /^kube-apiserver was ready and is not any more: \/readyz answers 500.*\n {2}etcdserver: request timed out$/s,
+          /^kube-apiserver was ready 3 times, and each time no longer at the next check: \/readyz answers 500.*\n {2}etcdserver: request timed out$/s,
         hint: "see `journalctl -u kube-apiserver.service` on the node",
       },
     });
   });
+
+  /** Applies the step to an API server that is ready at these probes only; counts from 1. */
+  async function applyFlapping(isReady: (asked: number) => boolean) {
+    const os = await bootstrapped();
+    os.answers.set(apiserver.url, failing);
+    os.systemd.journals.set(apiserver.unit, ["etcdserver: request timed out"]);
+    let asked = 0;
+    const http: typeof os.probes.http = async (url, options) => {
+      if (url === apiserver.url && isReady(++asked)) return { status: 200, body: "ok" };
+      return os.probes.http(url, options);
+    };
+    const texts: string[] = [];
+    const emit = (event: StepEvent): void => {
+      if (event.kind === "progress") texts.push(event.text);
+    };
+    const flapping = { ...os, probes: { ...os.probes, http } };
+    const [result] = await applySteps([{ ...step, needs: [] }], flapping, { signal: never, emit });
+    return { result, texts };
+  }
 
   t.test("stops being waited for when the agent ends", async (t) => {
     const os = await bootstrapped();

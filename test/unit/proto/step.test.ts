@@ -68,6 +68,26 @@ t.test("a step that does not hold though it was applied says why, if it can", as
   t.match(results[1], { outcome: "failed", error: { code: "POSTCONDITION_FAILED" } });
 });
 
+t.test("a wait whose condition is lost again is applied again, as often as it may", async (t) => {
+  for (const { attempts, outcome, applied } of [
+    { attempts: 2, outcome: "failed", applied: 2 },
+    { attempts: 3, outcome: "changed", applied: 3 },
+  ]) {
+    let count = 0;
+    const wait: Step<null> = {
+      id: "wait",
+      title: "it is ready",
+      needs: [],
+      attempts,
+      check: async () => (count === 3 ? null : { summary: "it is not ready" }),
+      apply: async () => void count++,
+    };
+    const [result] = await applySteps([wait], null, { signal: new AbortController().signal, emit: () => {} });
+    t.equal(result?.outcome, outcome);
+    t.equal(count, applied);
+  }
+});
+
 t.test("a second run changes nothing", async (t) => {
   const steps = [step("a"), step("b", ["a"])];
   const os = machine();
