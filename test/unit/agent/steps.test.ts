@@ -678,6 +678,25 @@ t.test("readiness", async (t) => {
     t.ok(os.clock.now() - start < 10_000);
   });
 
+  /** Applies the step to an API server that is ready at these probes only; counts from 1. */
+  const applyFlapping = async (isReady: (asked: number) => boolean) => {
+    const os = await bootstrapped();
+    os.answers.set(apiserver.url, failing);
+    os.systemd.journals.set(apiserver.unit, ["etcdserver: request timed out"]);
+    let asked = 0;
+    const http: typeof os.probes.http = async (url, options) => {
+      if (url === apiserver.url && isReady(++asked)) return { status: 200, body: "ok" };
+      return os.probes.http(url, options);
+    };
+    const texts: string[] = [];
+    const emit = (event: StepEvent): void => {
+      if (event.kind === "progress") texts.push(event.text);
+    };
+    const flapping = { ...os, probes: { ...os.probes, http } };
+    const [result] = await applySteps([{ ...step, needs: [] }], flapping, { signal: never, emit });
+    return { result, texts };
+  };
+
   t.test("that is lost again right after the first answer is waited for again", async (t) => {
     // The first check fails, the apply gets one answer, and the check after the apply fails.
     const { result, texts } = await applyFlapping((asked) => asked === 2 || asked > 3);
@@ -697,25 +716,6 @@ t.test("readiness", async (t) => {
       },
     });
   });
-
-  /** Applies the step to an API server that is ready at these probes only; counts from 1. */
-  async function applyFlapping(isReady: (asked: number) => boolean) {
-    const os = await bootstrapped();
-    os.answers.set(apiserver.url, failing);
-    os.systemd.journals.set(apiserver.unit, ["etcdserver: request timed out"]);
-    let asked = 0;
-    const http: typeof os.probes.http = async (url, options) => {
-      if (url === apiserver.url && isReady(++asked)) return { status: 200, body: "ok" };
-      return os.probes.http(url, options);
-    };
-    const texts: string[] = [];
-    const emit = (event: StepEvent): void => {
-      if (event.kind === "progress") texts.push(event.text);
-    };
-    const flapping = { ...os, probes: { ...os.probes, http } };
-    const [result] = await applySteps([{ ...step, needs: [] }], flapping, { signal: never, emit });
-    return { result, texts };
-  }
 
   t.test("stops being waited for when the agent ends", async (t) => {
     const os = await bootstrapped();
