@@ -44,13 +44,13 @@ const shape = {
  * @throws KhwError CONFIG_INVALID naming file, place and remedy
  */
 export async function loadConfig(path: string): Promise<AgentConfig> {
-  const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
+  const parseText = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
     if (isErrno(error, "ENOENT")) return "";
     throw new KhwError("CONFIG_INVALID", `${path}: ${error.message}`, { cause: error });
   });
   const { parse, YAMLParseError } = await import("yaml");
   try {
-    return parseConfig(parse(text));
+    return parseConfig(parse(parseText));
   } catch (error) {
     if (error instanceof YAMLParseError)
       throw new KhwError("CONFIG_INVALID", `${path}: ${error.message}`, { cause: error });
@@ -68,8 +68,8 @@ function parseConfig(value: unknown): AgentConfig {
     machine: section("machine", root["machine"], shape.machine),
     supervision: section("supervision", root["supervision"], shape.supervision),
   };
-  const host = text("listen.host", listen["host"], "0.0.0.0");
-  if (isIP(host) === 0) invalid("listen.host", `${show(host)} is not an IP address`);
+  const host = parseText("listen.host", listen["host"], "0.0.0.0");
+  if (isIP(host) === 0) refuseSetting("listen.host", `${show(host)} is not an IP address`);
   return {
     listen: { host, port: port("listen.port", listen["port"], 7443) },
     identity: {
@@ -81,8 +81,8 @@ function parseConfig(value: unknown): AgentConfig {
       Object.keys(machine).length === 0
         ? undefined
         : {
-            name: parseNodeName("machine.name", text("machine.name", machine["name"])),
-            internalIp: parseIPv4("machine.internalIp", text("machine.internalIp", machine["internalIp"])),
+            name: parseNodeName("machine.name", parseText("machine.name", machine["name"])),
+            internalIp: parseIPv4("machine.internalIp", parseText("machine.internalIp", machine["internalIp"])),
           },
     metadataUrl: url("metadataUrl", root["metadataUrl"], "http://metadata.google.internal"),
     storageUrl: url("storageUrl", root["storageUrl"], "https://storage.googleapis.com"),
@@ -97,47 +97,50 @@ function parseConfig(value: unknown): AgentConfig {
 
 function section(place: string, value: unknown, known: readonly string[]): Record<string, unknown> {
   if (value === undefined || value === null) return {};
-  if (typeof value !== "object" || Array.isArray(value)) invalid(place || "the file", "is not a mapping");
+  if (typeof value !== "object" || Array.isArray(value)) refuseSetting(place || "the file", "is not a mapping");
   const entries = Object.entries(value);
   const unknown = entries.find(([key]) => !known.includes(key));
   if (unknown !== undefined)
-    invalid(place === "" ? unknown[0] : `${place}.${unknown[0]}`, `is not a key; the keys are ${known.join(", ")}`);
+    refuseSetting(
+      place === "" ? unknown[0] : `${place}.${unknown[0]}`,
+      `is not a key; the keys are ${known.join(", ")}`,
+    );
   return Object.fromEntries(entries);
 }
 
-function text(place: string, value: unknown, fallback?: string): string {
+function parseText(place: string, value: unknown, fallback?: string): string {
   if (value === undefined && fallback !== undefined) return fallback;
   return typeof value === "string" && value !== ""
     ? value
-    : invalid(place, value === undefined ? "is missing" : "is not a string");
+    : refuseSetting(place, value === undefined ? "is missing" : "is not a string");
 }
 
 function path(place: string, value: unknown, fallback: string): string {
-  const given = text(place, value, fallback);
-  return isAbsolute(given) ? given : invalid(place, `${show(given)} is not an absolute path`);
+  const given = parseText(place, value, fallback);
+  return isAbsolute(given) ? given : refuseSetting(place, `${show(given)} is not an absolute path`);
 }
 
 function url(place: string, value: unknown, fallback: string): string {
-  const given = text(place, value, fallback);
+  const given = parseText(place, value, fallback);
   return /^https?:$/.test(URL.parse(given)?.protocol ?? "")
     ? given.replace(/\/+$/, "")
-    : invalid(place, `${show(given)} is not a URL of kind http or https`);
+    : refuseSetting(place, `${show(given)} is not a URL of kind http or https`);
 }
 
 function port(place: string, value: unknown, fallback: number): number {
   if (value === undefined) return fallback;
   return typeof value === "number" && Number.isInteger(value) && value > 0 && value < 65_536
     ? value
-    : invalid(place, "is not a port");
+    : refuseSetting(place, "is not a port");
 }
 
 function seconds(place: string, value: unknown, fallback: number): number {
   if (value === undefined) return fallback;
   return typeof value === "number" && value >= 0.05 && value <= 86_400
     ? value
-    : invalid(place, "is not a number of seconds from 0.05 to 86400");
+    : refuseSetting(place, "is not a number of seconds from 0.05 to 86400");
 }
 
-function invalid(place: string, message: string): never {
+function refuseSetting(place: string, message: string): never {
   throw new KhwError("CONFIG_INVALID", `${place}: ${message}`, { hint: "man khw-agent lists every key" });
 }

@@ -43,20 +43,20 @@ try {
   code = await run(argv, context);
 } catch (thrown) {
   const error = unwritten ?? toKhwError(thrown);
-  if (error !== unwritten) report(error);
+  if (error !== unwritten) reportError(error);
   code = exitCode(error);
 }
 
 // Resolves when all earlier output has reached its reader.
 await new Promise<void>((resolve) => process.stdout.write("", () => process.stderr.write("", () => resolve())));
 if (unwritten !== undefined) {
-  report(unwritten);
+  reportError(unwritten);
   code = exitCode(unwritten);
 }
 // A connection attempt to a silent machine cannot be cancelled, and would keep the process alive for minutes.
 process.stderr.write("", () => process.exit(code));
 
-function report(error: KhwError): void {
+function reportError(error: KhwError): void {
   warn(`${formatError(error)}\n`);
   if (!argv.includes("--debug") && error.code !== "INTERNAL") return;
   warn(`${keepLines(causes(error).join("\ncaused by: "))}\n`);

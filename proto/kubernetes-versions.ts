@@ -19,7 +19,7 @@ const newestMinor = 37;
 export type SchedulerConfigVersion = "v1beta1" | "v1beta3" | "v1";
 
 /** A difference from the lab's text that releases require from a minor version on. */
-export type Difference = { readonly from: number; readonly why: string; readonly source: string } & (
+export type ReleaseDifference = { readonly from: number; readonly why: string; readonly source: string } & (
   | { readonly kind: "scheduler-config"; readonly apiVersion: SchedulerConfigVersion }
   | { readonly kind: "flag-gone"; readonly component: Component; readonly flag: string }
 );
@@ -28,7 +28,7 @@ export type Difference = { readonly from: number; readonly why: string; readonly
  * Every difference from the lab's text, which was written for 1.21, in the order of releases. Each applies until a
  * later row replaces it. docs/kubernetes-versions.md lists changes that need no row.
  */
-export const differences: readonly Difference[] = [
+export const differences: readonly ReleaseDifference[] = [
   {
     from: 20,
     kind: "scheduler-config",
@@ -86,7 +86,7 @@ export function goneFlags(component: Component, kubernetesVersion: string): stri
   );
 }
 
-function rowsOf(kubernetesVersion: string): Difference[] {
+function rowsOf(kubernetesVersion: string): ReleaseDifference[] {
   const { minor } = parseKubernetesVersion("kubernetes_version", kubernetesVersion);
   return differences.filter(({ from }) => from <= minor);
 }

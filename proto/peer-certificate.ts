@@ -40,8 +40,8 @@ function peerCertificate(this: TLSSocket): Partial<PeerCertificate> {
 function toLegacy(certificate: X509Certificate): Partial<PeerCertificate> {
   const { subjectAltName, keyUsage } = certificate;
   return {
-    subject: nameOf(certificate.subject),
-    issuer: nameOf(certificate.issuer),
+    subject: parseDistinguishedName(certificate.subject),
+    issuer: parseDistinguishedName(certificate.issuer),
     ...(subjectAltName === undefined ? {} : { subjectaltname: subjectAltName }),
     ca: certificate.ca,
     valid_from: certificate.validFrom,
@@ -57,7 +57,7 @@ function toLegacy(certificate: X509Certificate): Partial<PeerCertificate> {
 }
 
 /** Returns a value, or a list of several values, as Node does. */
-function nameOf(text: string): PeerCertificate["subject"] {
+function parseDistinguishedName(text: string): PeerCertificate["subject"] {
   return Object.fromEntries(
     Object.entries(parseName(text)).map(([attribute, values]): [string, string | string[]] => {
       const [first = "", ...others] = values;

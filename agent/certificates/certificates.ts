@@ -17,9 +17,9 @@ export function holdsCertificates(name: string): boolean {
  * Returns the certificates in a PEM file or a kubeconfig. If the file has no readable certificate, returns an entry
  * with the reason.
  */
-export function certificatesIn(path: string, content: string, now: number): Certificate[] {
+export function judgeCertificates(path: string, content: string, now: number): Certificate[] {
   const pems = path.endsWith(".kubeconfig") ? embedded(content) : (content.match(pemBlock) ?? []);
-  if (pems.length === 0) return [unreadable(path, "there is no certificate in it")];
+  if (pems.length === 0) return [unreadableFile(path, "there is no certificate in it")];
   const bySubject = new Map<string, Certificate>();
   for (const pem of pems) {
     const certificate = readOne(path, pem, now);
@@ -32,7 +32,7 @@ export function certificatesIn(path: string, content: string, now: number): Cert
   return [...bySubject.values()];
 }
 
-export function unreadable(path: string, why: string): Certificate {
+export function unreadableFile(path: string, why: string): Certificate {
   const state = CertificateState.CERTIFICATE_STATE_ERROR;
   return { path, subject: "", expiresUnixMillis: 0, state, reason: `it cannot be read: ${why}` };
 }
@@ -50,7 +50,7 @@ function readOne(path: string, pem: string, now: number): Certificate {
     parsed = new X509Certificate(pem);
   } catch {
     // OpenSSL's message does not help.
-    return unreadable(path, "it is damaged");
+    return unreadableFile(path, "it is damaged");
   }
   // OpenSSL lists the name from its root; people write it in the other direction.
   const subject = parsed.subject.split("\n").toReversed().join(",");

@@ -27,9 +27,9 @@ export type IdentityState =
 export async function checkIdentity(paths: IdentityPaths): Promise<void> {
   const own = await readFitting(paths);
   const now = new Date();
-  if (own.validToDate < now) throw invalid(paths.certificate, `expired on ${own.validToDate.toISOString()}`);
+  if (own.validToDate < now) throw identityInvalid(paths.certificate, `expired on ${own.validToDate.toISOString()}`);
   if (own.validFromDate > now) {
-    throw invalid(paths.certificate, `is valid only from ${own.validFromDate.toISOString()}`);
+    throw identityInvalid(paths.certificate, `is valid only from ${own.validFromDate.toISOString()}`);
   }
 }
 
@@ -65,12 +65,12 @@ async function readFitting({ ca, certificate, key }: IdentityPaths): Promise<X50
   const authority = await readPem(ca, (pem) => new X509Certificate(pem));
   const own = await readPem(certificate, (pem) => new X509Certificate(pem));
   const privateKey = await readPem(key, (pem) => createPrivateKey(pem));
-  if (!own.verify(authority.publicKey)) throw invalid(certificate, `is not signed by the CA in ${ca}`);
-  if (!own.checkPrivateKey(privateKey)) throw invalid(key, `is not the key of ${certificate}`);
+  if (!own.verify(authority.publicKey)) throw identityInvalid(certificate, `is not signed by the CA in ${ca}`);
+  if (!own.checkPrivateKey(privateKey)) throw identityInvalid(key, `is not the key of ${certificate}`);
   if (!(own.keyUsage ?? [serverUsage]).includes(serverUsage))
-    throw invalid(certificate, "is issued for callers, not for an agent");
+    throw identityInvalid(certificate, "is issued for callers, not for an agent");
   if (((await stat(key)).mode & 0o077) !== 0)
-    throw invalid(key, "is readable by other users than its owner", { hint: `chmod 0600 ${key}` });
+    throw identityInvalid(key, "is readable by other users than its owner", { hint: `chmod 0600 ${key}` });
   return own;
 }
 
@@ -78,11 +78,11 @@ async function readPem<Value>(path: string, parse: (pem: Buffer) => Value): Prom
   try {
     return parse(await readFile(path));
   } catch (cause) {
-    throw invalid(path, cause instanceof Error ? cause.message : String(cause), { cause });
+    throw identityInvalid(path, cause instanceof Error ? cause.message : String(cause), { cause });
   }
 }
 
-function invalid(
+function identityInvalid(
   path: string,
   what: string,
   {

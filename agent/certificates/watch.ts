@@ -3,7 +3,7 @@ import { formatError, toKhwError } from "../../proto/errors.ts";
 import { type Certificate, CertificateState } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { StatusStore } from "../state/status-store.ts";
 import { createCertificateReporter } from "./history.ts";
-import { certificatesIn, holdsCertificates, nextChange, unreadable } from "./certificates.ts";
+import { judgeCertificates, holdsCertificates, nextChange, unreadableFile } from "./certificates.ts";
 import type { History } from "../history/history.ts";
 import { coalesce } from "../os/coalesce.ts";
 import type { Files } from "../os/files.ts";
@@ -52,7 +52,7 @@ export function watchCertificates(options: CertificateWatchOptions): () => Promi
     const facts = await Promise.all(paths.map(async (path) => factsOf(files, path)));
     const now = clock.now();
     if (isCurrent(now) && facts.join("\n") === seen) return;
-    const certificates = (await Promise.all(paths.map(async (path) => read(os, path)))).flat();
+    const certificates = (await Promise.all(paths.map(async (path) => readCertificateFile(os, path)))).flat();
     [seen, readAt, changesAt] = [facts.join("\n"), now, nextChange(certificates, now)];
     statusStore.publish({ certificates });
     await tell(certificates);
@@ -98,12 +98,15 @@ async function factsOf(files: Files, path: string): Promise<string> {
   return facts === undefined ? path : [path, facts.device, facts.inode, facts.size, facts.changedAt].join(" ");
 }
 
-async function read({ files, clock }: Pick<Os, "files" | "clock">, path: string): Promise<Certificate[]> {
+async function readCertificateFile(
+  { files, clock }: Pick<Os, "files" | "clock">,
+  path: string,
+): Promise<Certificate[]> {
   try {
     const content = await files.read(path);
-    if (content === undefined) return [unreadable(path, "the file does not exist")];
-    return certificatesIn(path, content.toString("latin1"), clock.now());
+    if (content === undefined) return [unreadableFile(path, "the file does not exist")];
+    return judgeCertificates(path, content.toString("latin1"), clock.now());
   } catch (error) {
-    return [unreadable(path, toKhwError(error).message)];
+    return [unreadableFile(path, toKhwError(error).message)];
   }
 }

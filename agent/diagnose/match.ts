@@ -28,7 +28,7 @@ export function known(evidence: Evidence, table: readonly Cause[]): Diagnosis | 
       if (line === undefined || (when !== undefined && !when(evidence, start))) continue;
       const more = cause.shows;
       const lines = [more && start.findLast((each) => more.test(each)), line];
-      return tell(
+      return toDiagnosis(
         cause,
         lines.filter((each) => each !== undefined),
         evidence,
@@ -38,7 +38,7 @@ export function known(evidence: Evidence, table: readonly Cause[]): Diagnosis | 
   return undefined;
 }
 
-function tell({ id, pattern, message, remedy }: Cause, lines: readonly string[], evidence: Evidence): Diagnosis {
+function toDiagnosis({ id, pattern, message, remedy }: Cause, lines: readonly string[], evidence: Evidence): Diagnosis {
   const values = { ...pattern.exec(lines.at(-1) ?? "")?.groups };
   const fill = (text: string): string =>
     text.replace(/\{(\w+)\}/g, (_, name: string) => values[name] ?? derived(name, values["file"], evidence));

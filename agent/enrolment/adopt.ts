@@ -26,10 +26,11 @@ export async function adoptCertificate(paths: IdentityPaths, { ca, certificate, 
   await settleIdentity(paths);
   const next = nextOf(paths);
   const key = await orAbsent(() => readFile(next.key));
-  if (key === undefined) throw invalid("no key on this node waits for a certificate");
-  const unfit = whyUnfit(parse(certificate), parse(ca), name);
-  if (unfit !== undefined) throw invalid(unfit);
-  if (!parse(certificate).checkPrivateKey(createPrivateKey(key))) throw invalid("it is not for this node's key");
+  if (key === undefined) throw issuedInvalid("no key on this node waits for a certificate");
+  const unfit = whyUnfit(parseIssued(certificate), parseIssued(ca), name);
+  if (unfit !== undefined) throw issuedInvalid(unfit);
+  if (!parseIssued(certificate).checkPrivateKey(createPrivateKey(key)))
+    throw issuedInvalid("it is not for this node's key");
   await write(next.ca, ca);
   await write(next.certificate, certificate);
   await io(paths.certificate, "replace", () => settleIdentity(paths));
@@ -47,11 +48,11 @@ function whyUnfit(own: X509Certificate, ca: X509Certificate, name: string | unde
   return undefined;
 }
 
-function parse(pem: string): X509Certificate {
+function parseIssued(pem: string): X509Certificate {
   try {
     return new X509Certificate(pem);
   } catch (cause) {
-    throw invalid("it cannot be read", cause);
+    throw issuedInvalid("it cannot be read", cause);
   }
 }
 
@@ -65,7 +66,7 @@ async function write(path: string, content: string): Promise<void> {
   );
 }
 
-function invalid(what: string, cause?: unknown): KhwError {
+function issuedInvalid(what: string, cause?: unknown): KhwError {
   return new KhwError("CREDENTIAL_INVALID", `the certificate is refused: ${what}`, {
     hint: "run the command again; it makes a new request",
     cause,

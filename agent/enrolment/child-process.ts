@@ -3,7 +3,7 @@ import { extname } from "node:path";
 import { fromDetail, KhwError } from "../../proto/errors.ts";
 import type { IdentityPaths } from "../certificates/next.ts";
 import type { KeyProof } from "./request.ts";
-import type { Question, Reply } from "./key-worker.ts";
+import type { KeyOrder, KeyReply } from "./key-worker.ts";
 
 /** The program is beside this module, both in the sources and in the bundle. */
 const program = new URL(`key-worker${extname(import.meta.filename)}`, import.meta.url);
@@ -22,12 +22,12 @@ export async function proveKeyInChildProcess(
 ): Promise<KeyProof> {
   const child = fork(program, { stdio: ["ignore", "inherit", "inherit", "ipc"] });
   const limit = AbortSignal.any([signal, AbortSignal.timeout(deadlineMillis)]);
-  const question: Question = { paths, name };
+  const question: KeyOrder = { paths, name };
   try {
-    const reply = await new Promise<Reply>((resolve, reject) => {
+    const reply = await new Promise<KeyReply>((resolve, reject) => {
       const fail = (why: string): void =>
         reject(new KhwError("INTERNAL", `the process for keys and requests ended: ${why}`));
-      child.once("message", (reply: Reply) => resolve(reply));
+      child.once("message", (reply: KeyReply) => resolve(reply));
       child.once("error", reject);
       child.once("exit", (code, by) => fail(by ?? `exit status ${code}`));
       limit.addEventListener("abort", () => reject(signal.aborted ? signal.reason : late()), { once: true });

@@ -7,15 +7,15 @@ import type { ErrorDetail } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { IdentityPaths } from "../certificates/next.ts";
 import { type KeyProof, proveKey } from "./request.ts";
 
-export interface Question {
+export interface KeyOrder {
   readonly paths: IdentityPaths;
   readonly name: string;
 }
 
-export type Reply = { readonly proof: KeyProof } | { readonly error: ErrorDetail };
+export type KeyReply = { readonly proof: KeyProof } | { readonly error: ErrorDetail };
 
-process.once("message", ({ paths, name }: Question) => {
-  const reply = (reply: Reply): void => void process.send?.(reply, () => process.disconnect());
+process.once("message", ({ paths, name }: KeyOrder) => {
+  const reply = (reply: KeyReply): void => void process.send?.(reply, () => process.disconnect());
   proveKey(paths, name).then(
     (proof) => reply({ proof }),
     (error: unknown) => reply({ error: toDetail(toKhwError(error)) }),

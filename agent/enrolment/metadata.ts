@@ -2,7 +2,7 @@ import { X509Certificate } from "node:crypto";
 import { managementCaAttribute } from "../../proto/enrolment.ts";
 import { formatError, toKhwError } from "../../proto/errors.ts";
 import { deadline } from "../os/deadline.ts";
-import { type MetadataOptions, readValue, unavailable } from "../os/metadata-http.ts";
+import { type MetadataOptions, readValue, metadataUnavailable } from "../os/metadata-http.ts";
 
 export interface SourceOptions extends Pick<MetadataOptions, "clock" | "signal"> {
   readonly baseUrl: string;
@@ -22,12 +22,12 @@ const tokenMillis = 20_000;
 export async function readIdentityToken(audience: string, options: SourceOptions): Promise<string> {
   const seen = new Map<string, string>();
   using limit = deadline(options.signal, tokenMillis, () =>
-    unavailable(`no identity token within ${tokenMillis / 1000} s; last: ${[...seen.values()].join("; ")}`),
+    metadataUnavailable(`no identity token within ${tokenMillis / 1000} s; last: ${[...seen.values()].join("; ")}`),
   );
   const path = `instance/service-accounts/default/identity?audience=${encodeURIComponent(audience)}&format=full`;
   const token = await readValue(path, { ...options, seen, signal: limit.signal, maxBytes: 16_384 });
   if (token !== undefined) return token.text.trim();
-  throw unavailable("it gives no identity token: the instance has no service account");
+  throw metadataUnavailable("it gives no identity token: the instance has no service account");
 }
 
 export interface CaWatchOptions extends SourceOptions {
@@ -78,6 +78,6 @@ function certificateIn(json: string): string | undefined {
   try {
     return new X509Certificate(String(pem)).toString();
   } catch (cause) {
-    throw unavailable(`instance/attributes/${managementCaAttribute} is not a certificate`, cause);
+    throw metadataUnavailable(`instance/attributes/${managementCaAttribute} is not a certificate`, cause);
   }
 }

@@ -85,7 +85,7 @@ export async function openEtcd(options: EtcdOptions): Promise<Etcd> {
       const ids = { clusterId: decimalId(clusterId), memberId: decimalId(memberId) };
       await writeMemberRecord(files, { stage: "member", members, ...ids });
     },
-    told: (restore) => history.append({ ...entry, message: describe(restore) }),
+    told: (restore) => history.append({ ...entry, message: describeUnfinished(restore) }),
     signal,
   });
   const schedule = createSchedule({
@@ -171,7 +171,7 @@ const phaseWords: Readonly<Record<number, string>> = {
   [RestorePhase.RESTORE_PHASE_FINISHED]: "has finished",
 };
 
-function describe({ snapshotId, holder, phase, keptAside }: Restore): string {
+function describeUnfinished({ snapshotId, holder, phase, keptAside }: Restore): string {
   const aside = phase === RestorePhase.RESTORE_PHASE_RESTORED && keptAside !== "" ? `; old data: ${keptAside}` : "";
   return `the restore of ${snapshotId} by ${holder} ${phaseWords[phase]}${aside}`;
 }

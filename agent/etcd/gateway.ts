@@ -38,7 +38,9 @@ export function openGateway(server: string, identity: GatewayIdentity, options: 
   const { callMillis = 3_000, maxAnswerBytes = 1_048_576 } = options;
   return {
     post: async (path, body, signal) => {
-      using limit = deadline(signal, callMillis, () => unavailable(server, `no answer within ${callMillis / 1000} s`));
+      using limit = deadline(signal, callMillis, () =>
+        etcdUnavailable(server, `no answer within ${callMillis / 1000} s`),
+      );
       const url = new URL(path, server);
       const servername = isIP(url.hostname) === 0 ? url.hostname : "";
       let call: ClientRequest | undefined;
@@ -48,7 +50,7 @@ export function openGateway(server: string, identity: GatewayIdentity, options: 
       } catch (error) {
         limit.signal.throwIfAborted();
         if (error instanceof KhwError) throw error;
-        throw tlsFailure(url.origin, error, call?.socket) ?? unavailable(server, messageOf(error));
+        throw tlsFailure(url.origin, error, call?.socket) ?? etcdUnavailable(server, messageOf(error));
       }
     },
   };
@@ -59,19 +61,19 @@ export function base64(text: string): string {
   return Buffer.from(text).toString("base64");
 }
 
-export function unavailable(server: string, why: string): KhwError {
+export function etcdUnavailable(server: string, why: string): KhwError {
   return new KhwError("NOT_READY", `${server}: ${why}`, { hint: "see `systemctl status etcd` on the controllers" });
 }
 
 function parseAnswer(server: string, { status, body }: HttpAnswer): GatewayAnswer {
   const text = body.toString("utf8");
-  if (status !== 200) throw unavailable(server, `answers ${status} ${show(text.trim())}`);
+  if (status !== 200) throw etcdUnavailable(server, `answers ${status} ${show(text.trim())}`);
   try {
     const answer: unknown = JSON.parse(text);
     if (typeof answer !== "object" || answer === null) throw new TypeError("is not an object");
     return { ...answer };
   } catch {
-    throw unavailable(server, `answers ${show(text)}`);
+    throw etcdUnavailable(server, `answers ${show(text)}`);
   }
 }
 

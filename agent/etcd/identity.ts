@@ -1,7 +1,7 @@
 import { etcdCredentials } from "../../proto/etcd.ts";
 import type { Files } from "../os/files.ts";
 import { credentialFile } from "../paths.ts";
-import { type GatewayIdentity, unavailable } from "./gateway.ts";
+import { type GatewayIdentity, etcdUnavailable } from "./gateway.ts";
 
 /**
  * Reads the API server's own certificate and key, which authenticate requests to etcd.
@@ -10,7 +10,7 @@ import { type GatewayIdentity, unavailable } from "./gateway.ts";
 export async function readEtcdIdentity(server: string, files: Pick<Files, "read">): Promise<GatewayIdentity> {
   const [ca, cert, key] = await Promise.all(etcdCredentials.map((name) => files.read(credentialFile(name))));
   if (ca === undefined || cert === undefined || key === undefined) {
-    throw unavailable(server, "the client certificates for it are missing");
+    throw etcdUnavailable(server, "the client certificates for it are missing");
   }
   return { ca, cert, key };
 }

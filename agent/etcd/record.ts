@@ -23,7 +23,7 @@ export interface Identified {
 /** @throws KhwError IO_FAILED for an invalid record: an unreadable record must not look like a fresh machine */
 export async function readMemberRecord(files: Pick<Files, "read">): Promise<MemberRecord | undefined> {
   const text = (await files.read(etcdRecordFile))?.toString("utf8");
-  return text === undefined ? undefined : parse(text);
+  return text === undefined ? undefined : parseMemberRecord(text);
 }
 
 /** Durable when it resolves. */
@@ -38,8 +38,8 @@ export function hexId(decimal: string): string {
   return BigInt(decimal).toString(16);
 }
 
-function parse(text: string): MemberRecord {
-  const { stage, members, clusterId, memberId } = parseJson(text);
+function parseMemberRecord(text: string): MemberRecord {
+  const { stage, members, clusterId, memberId } = parseRecordJson(text);
   if (typeof members !== "object" || members === null) return refuseRecord();
   const urls = new Map(
     Object.entries(members).map(([name, url]: [string, unknown]) => [name, typeof url === "string" ? url : ""]),
@@ -53,7 +53,7 @@ function isId(value: unknown): value is string {
   return typeof value === "string" && /^\d{1,20}$/.test(value);
 }
 
-function parseJson(text: string): Readonly<Record<string, unknown>> {
+function parseRecordJson(text: string): Readonly<Record<string, unknown>> {
   try {
     const value: unknown = JSON.parse(text);
     return typeof value === "object" && value !== null ? { ...value } : refuseRecord();

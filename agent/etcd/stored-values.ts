@@ -1,7 +1,7 @@
 import { toKhwError } from "../../proto/errors.ts";
 import type { StoredValues } from "../../proto/gen/khw/agent/v1/encryption.ts";
 import type { Files } from "../os/files.ts";
-import { base64, type Gateway, openGateway, unavailable } from "./gateway.ts";
+import { base64, type Gateway, openGateway, etcdUnavailable } from "./gateway.ts";
 import { readEtcdIdentity } from "./identity.ts";
 
 export interface CountOptions {
@@ -23,7 +23,7 @@ const pageMillis = 20_000;
  * @throws KhwError NOT_READY
  */
 export async function countStoredValues({ servers, files, prefix, signal }: CountOptions): Promise<StoredValues[]> {
-  let failure = unavailable("etcd", "no desired state names its servers");
+  let failure = etcdUnavailable("etcd", "no desired state names its servers");
   for (const server of servers) {
     try {
       const identity = await readEtcdIdentity(server, files);

@@ -15,13 +15,13 @@ export function* decodeLines<Entry>(file: Buffer, isEntry: (value: unknown) => v
   for (let start = 0; start < file.length;) {
     const newline = file.indexOf("\n", start);
     const end = newline === -1 ? file.length : newline;
-    const entry = parse(file.toString("utf8", start, end));
+    const entry = parseLine(file.toString("utf8", start, end));
     if (isEntry(entry)) yield entry;
     start = end + 1;
   }
 }
 
-function parse(line: string): unknown {
+function parseLine(line: string): unknown {
   try {
     return JSON.parse(line);
   } catch {

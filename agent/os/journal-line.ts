@@ -9,7 +9,7 @@ const defaultPriority = 6;
 
 /** Parses a line of `journalctl --output=json`; returns undefined if the line is invalid. */
 export function parseJournalLine(line: string): LogEntry | undefined {
-  const fields = parse(line);
+  const fields = parseJournalFields(line);
   if (fields === undefined) return undefined;
   const number = (name: string): number | undefined => {
     const value = fields.get(name);
@@ -19,13 +19,13 @@ export function parseJournalLine(line: string): LogEntry | undefined {
   if (micros === undefined) return undefined;
   return {
     timeUnixMillis: Math.min(Math.floor(micros / 1000), latestUnixMillis),
-    text: textOf(fields.get("MESSAGE")).slice(0, maxTextLength),
+    text: messageText(fields.get("MESSAGE")).slice(0, maxTextLength),
     priority: Math.min(number("PRIORITY") ?? defaultPriority, 7),
     pid: number("_PID") ?? number("SYSLOG_PID") ?? 0,
   };
 }
 
-function parse(line: string): Map<string, unknown> | undefined {
+function parseJournalFields(line: string): Map<string, unknown> | undefined {
   try {
     const value: unknown = JSON.parse(line);
     return typeof value === "object" && value !== null ? new Map(Object.entries(value)) : undefined;
@@ -39,10 +39,10 @@ function parse(line: string): Map<string, unknown> | undefined {
  * Returns the text of a message field. The field is bytes if it is not UTF-8, and a list if it occurs more than
  * once.
  */
-function textOf(message: unknown): string {
+function messageText(message: unknown): string {
   if (typeof message === "string") return message;
   if (!Array.isArray(message)) return "";
   return message.every((byte) => typeof byte === "number")
     ? Buffer.from(message).toString("utf8")
-    : message.map(textOf).join("\n");
+    : message.map(messageText).join("\n");
 }

@@ -62,11 +62,11 @@ async function* stream(request: LogsRequest, signal: AbortSignal): AsyncGenerato
     const [code] = await ended;
     signal.throwIfAborted();
     // journalctl also exits with 1 if it found no line.
-    if (code !== 0 && complaint.trim() !== "") throw unreadable(request, complaint.trim());
+    if (code !== 0 && complaint.trim() !== "") throw journalError(request, complaint.trim());
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof KhwError) throw error;
-    throw unreadable(request, error instanceof Error ? error.message : String(error), error);
+    throw journalError(request, error instanceof Error ? error.message : String(error), error);
   } finally {
     signal.removeEventListener("abort", kill);
     kill();
@@ -92,7 +92,7 @@ function journalctlArguments({ unit, lines, sinceUnixMillis, follow }: LogsReque
   ];
 }
 
-function unreadable({ unit }: LogsRequest, why: string, cause?: unknown): KhwError {
+function journalError({ unit }: LogsRequest, why: string, cause?: unknown): KhwError {
   return new KhwError("IO_FAILED", `the journal of ${unit} cannot be read: ${why}`, {
     hint: "check that `journalctl` works on the node",
     cause,

@@ -3,7 +3,7 @@ import { orAbsent } from "./io.ts";
 import { isErrno } from "../../proto/errno.ts";
 
 /** A process that has a socket. */
-export interface Listener {
+export interface ListeningProcess {
   readonly pid: number;
   readonly name: string;
 }
@@ -11,7 +11,7 @@ export interface Listener {
 const listening = "0A";
 
 /** Finds the process that listens on a TCP port of any address: the first one if several share the socket. */
-export async function findListener(port: number): Promise<Listener | undefined> {
+export async function findListener(port: number): Promise<ListeningProcess | undefined> {
   const sockets = new Set((await listeningSockets(port)).map(({ link }) => link));
   if (sockets.size === 0) return undefined;
   const pids = (await readdir("/proc")).filter((name) => /^[0-9]+$/.test(name)).map(Number);

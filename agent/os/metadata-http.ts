@@ -71,13 +71,15 @@ async function request(path: string, name: string, options: ReadOptions): Promis
       maxBytes,
       signal: AbortSignal.any([signal, attempt]),
     });
-    if (truncated) throw unavailable(`a value is longer than ${maxBytes} bytes`);
+    if (truncated) throw metadataUnavailable(`a value is longer than ${maxBytes} bytes`);
     if (status >= 500 || status === 429) return { kind: "failed", why: `HTTP ${status}` };
     if (headers["metadata-flavor"] !== "Google") {
-      throw unavailable(`${baseUrl} is not Google's: its answer to ${name} lacks the header Metadata-Flavor: Google`);
+      throw metadataUnavailable(
+        `${baseUrl} is not Google's: its answer to ${name} lacks the header Metadata-Flavor: Google`,
+      );
     }
     if (status === 404) return { kind: "absent" };
-    if (status !== 200) throw unavailable(`${baseUrl} answered ${name} with HTTP ${status}`);
+    if (status !== 200) throw metadataUnavailable(`${baseUrl} answered ${name} with HTTP ${status}`);
     return { kind: "value", value: { text: body.toString("latin1"), etag: headers.etag ?? "" } };
   } catch (error) {
     signal.throwIfAborted();
@@ -88,7 +90,7 @@ async function request(path: string, name: string, options: ReadOptions): Promis
   }
 }
 
-export function unavailable(message: string, cause?: unknown): KhwError {
+export function metadataUnavailable(message: string, cause?: unknown): KhwError {
   return new KhwError("METADATA_UNAVAILABLE", `metadata server: ${message}`, {
     hint: "outside Compute Engine, set `machine` in the agent's configuration",
     cause,

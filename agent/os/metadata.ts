@@ -2,10 +2,10 @@ import { KhwError } from "../../proto/errors.ts";
 import type { Identity } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { parseIPv4, parseNodeName, refuse, show } from "../../proto/validate.ts";
 import { deadline } from "./deadline.ts";
-import { type MetadataOptions, readValue, unavailable } from "./metadata-http.ts";
+import { type MetadataOptions, readValue, metadataUnavailable } from "./metadata-http.ts";
 
 /** Reads one value below /computeMetadata/v1/; undefined if the server has no value of that name. */
-type Read = (name: string) => Promise<string | undefined>;
+type ReadValue = (name: string) => Promise<string | undefined>;
 
 /**
  * Reads this instance's name, addresses and location from Compute Engine's metadata server.
@@ -16,9 +16,10 @@ export async function readIdentity(options: MetadataOptions): Promise<Identity> 
   const seen = new Map<string, string>();
   using limit = deadline(signal, deadlineMillis, () => {
     const last = [...seen].map(([name, what]) => `${name}: ${what}`).join("; ") || "no answer";
-    return unavailable(`${baseUrl} did not answer within ${deadlineMillis / 1000} s; last: ${last}`);
+    return metadataUnavailable(`${baseUrl} did not answer within ${deadlineMillis / 1000} s; last: ${last}`);
   });
-  const read: Read = async (name) => (await readValue(name, { ...options, baseUrl, seen, signal: limit.signal }))?.text;
+  const read: ReadValue = async (name) =>
+    (await readValue(name, { ...options, baseUrl, seen, signal: limit.signal }))?.text;
   return await parseIdentity(read);
 }
 
@@ -31,12 +32,12 @@ export async function readMetadata(name: string, options: MetadataOptions): Prom
   const seen = new Map<string, string>();
   using limit = deadline(signal, deadlineMillis, () => {
     const last = seen.get(name) ?? "no answer";
-    return unavailable(`${baseUrl} did not return ${name} within ${deadlineMillis / 1000} s; last: ${last}`);
+    return metadataUnavailable(`${baseUrl} did not return ${name} within ${deadlineMillis / 1000} s; last: ${last}`);
   });
   return (await readValue(name, { ...options, baseUrl, seen, signal: limit.signal }))?.text;
 }
 
-async function parseIdentity(read: Read): Promise<Identity> {
+async function parseIdentity(read: ReadValue): Promise<Identity> {
   const required = async (name: string): Promise<string> =>
     (await read(name)) ?? refuse(name, "the metadata server has no such value");
   try {
@@ -56,7 +57,7 @@ async function parseIdentity(read: Read): Promise<Identity> {
       project: parseProject(project),
     };
   } catch (error) {
-    if (error instanceof KhwError && error.code === "INVALID_ARGUMENT") throw unavailable(error.message, error);
+    if (error instanceof KhwError && error.code === "INVALID_ARGUMENT") throw metadataUnavailable(error.message, error);
     throw error;
   }
 }

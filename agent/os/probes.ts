@@ -105,13 +105,13 @@ async function probe(url: string, options: ProbeOptions, kept: Kept): Promise<Pr
     return current;
   };
   try {
-    if (keepAlive !== true) return await answer(begin());
+    if (keepAlive !== true) return await toProbeResult(begin());
     const request = begin(kept);
     const released = new Promise((resolve) => request.once("close", resolve));
-    const result = await answer(request).catch((error: unknown) => {
+    const result = await toProbeResult(request).catch((error: unknown) => {
       // The server had closed the kept connection in the meantime, and did not see the request.
       if (!request.reusedSocket || timeout.signal.aborted) throw error;
-      return answer(begin());
+      return toProbeResult(begin());
     });
     // The deadline ends requests that have not ended. A kept connection must be back in its pool before that.
     await released;
@@ -189,7 +189,7 @@ function toRequest(url: URL, { host, caPem, certPem, keyPem }: ProbeOptions, sig
   };
 }
 
-async function answer(request: ClientRequest): Promise<ProbeResult> {
+async function toProbeResult(request: ClientRequest): Promise<ProbeResult> {
   const { status, body } = await readAnswer(request, { maxBytes: maxBodyBytes });
   return { status, body: body.toString("utf8") };
 }

@@ -10,17 +10,17 @@ import type { MetadataOptions } from "./metadata-http.ts";
  */
 export async function readAccessToken(options: MetadataOptions): Promise<string> {
   const answer = await readMetadata("instance/service-accounts/default/token", options);
-  if (answer === undefined) throw unavailable("the instance has no service account");
+  if (answer === undefined) throw tokenUnavailable("the instance has no service account");
   try {
     const { access_token: token }: { access_token?: unknown } = JSON.parse(answer);
     if (typeof token === "string" && /^[\x21-\x7e]+$/.test(token)) return token;
   } catch {
     // The parser's message would contain a part of the answer, and so of the token.
   }
-  throw unavailable("the metadata server's answer holds no token");
+  throw tokenUnavailable("the metadata server's answer holds no token");
 }
 
-function unavailable(why: string): KhwError {
+function tokenUnavailable(why: string): KhwError {
   return new KhwError("METADATA_UNAVAILABLE", `no access token: ${why}`, {
     hint: "give the instance a service account with the scope devstorage.read_write",
   });

@@ -52,7 +52,7 @@ export function createStorage(options: StorageOptions): Storage {
       return await exchange(new URL(url), { ...request, signal, idleMillis });
     } catch (error) {
       signal.throwIfAborted();
-      throw failed(`gs://${bucket}/${name}`, codeOf(error) || String(error), true);
+      throw uploadError(`gs://${bucket}/${name}`, codeOf(error) || String(error), true);
     }
   };
 
@@ -67,9 +67,13 @@ export function createStorage(options: StorageOptions): Storage {
     );
     if (answer.status === 412) return undefined;
     const { location: session } = answer.headers;
-    if (answer.status !== 200 || session === undefined) throw refused(upload, answer);
+    if (answer.status !== 200 || session === undefined) throw uploadRefused(upload, answer);
     if (isOfStorage(session, baseUrl)) return session;
-    throw failed(`gs://${bucket}/${name}`, `Cloud Storage redirects the upload to ${show(hostOf(session))}`, false);
+    throw uploadError(
+      `gs://${bucket}/${name}`,
+      `Cloud Storage redirects the upload to ${show(hostOf(session))}`,
+      false,
+    );
   };
   /** Returns how many bytes have arrived; undefined when all have arrived and the object exists. */
   const sendPart = async (session: string, from: number, upload: Upload): Promise<number | undefined> => {
@@ -113,12 +117,12 @@ export function createStorage(options: StorageOptions): Storage {
     const { bucket, name, file, size } = upload;
     const object = `${baseUrl}/storage/v1/b/${encodeURIComponent(bucket)}/o/${encodeURIComponent(name)}`;
     const answer = await ask(object, { method: "GET", headers }, upload);
-    if (answer.status !== 200) throw refused(upload, answer);
+    if (answer.status !== 200) throw uploadRefused(upload, answer);
     const { md5Hash, size: arrived }: { md5Hash?: unknown; size?: unknown } = JSON.parse(answer.body.toString());
     const sum = createHash("md5");
     for await (const chunk of largeFiles.read(file)) sum.update(chunk);
     if (md5Hash === sum.digest("base64") && Number(arrived) === size) return;
-    throw failed(`gs://${bucket}/${name}`, "the object there differs from the uploaded file", false);
+    throw uploadError(`gs://${bucket}/${name}`, "the object there differs from the uploaded file", false);
   }
 }
 
@@ -148,17 +152,21 @@ export function mayPass(error: unknown): boolean {
 function progressOf(answer: HttpAnswer, upload: Upload): number | undefined {
   const { status, headers } = answer;
   if (status === 200 || status === 201) return undefined;
-  if (status !== 308) throw refused(upload, answer);
+  if (status !== 308) throw uploadRefused(upload, answer);
   const [, last] = /^bytes=0-(\d+)$/.exec(headers.range ?? "") ?? [];
   return last === undefined ? 0 : Number(last) + 1;
 }
 
-function refused({ bucket, name }: Upload, { status, body }: HttpAnswer): KhwError {
+function uploadRefused({ bucket, name }: Upload, { status, body }: HttpAnswer): KhwError {
   const passing = status === 429 || status === 408 || status >= 500;
-  return failed(`gs://${bucket}/${name}`, `Cloud Storage answers ${status} ${show(body.toString().trim())}`, passing);
+  return uploadError(
+    `gs://${bucket}/${name}`,
+    `Cloud Storage answers ${status} ${show(body.toString().trim())}`,
+    passing,
+  );
 }
 
-function failed(where: string, why: string, passing: boolean): KhwError {
+function uploadError(where: string, why: string, passing: boolean): KhwError {
   const hint =
     "allow the instance's service account to create and read objects there, with the scope devstorage.read_write";
   return new (passing ? Passing : KhwError)("IO_FAILED", `${where}: ${why}`, { hint });

@@ -70,7 +70,7 @@ export function connectSystemd(address: string): SystemdBus {
   bus.on("reconnectError", ignore);
 
   const invoke = <T>(message: Message & { member: string }, options: CallOptions = {}): Promise<T> =>
-    explain(message.member, bus.invoke<T>({ destination: service, ...message }, options));
+    explainBusError(message.member, bus.invoke<T>({ destination: service, ...message }, options));
   // systemd sends its signals only to subscribers, and forgets them when the connection ends.
   const subscribe = (): void => {
     void bus.invoke({
@@ -139,7 +139,7 @@ export function connectSystemd(address: string): SystemdBus {
       const watching = bus.watch(
         `type='signal',sender='${service}',path='${path}',interface='${properties}',member='PropertiesChanged'`,
       );
-      const watch = await explain("AddMatch", watching);
+      const watch = await explainBusError("AddMatch", watching);
       try {
         await change.outcome;
       } finally {
@@ -191,7 +191,7 @@ function statesIn([kind, changed]: readonly unknown[]): Omit<UnitChange, "name">
 }
 
 /** Returns the call's answer. A failure becomes SERVICE_FAILED with the message of systemd or of the bus. */
-async function explain<T>(member: string, call: PromiseLike<T>): Promise<T> {
+async function explainBusError<T>(member: string, call: PromiseLike<T>): Promise<T> {
   try {
     return await call;
   } catch (error) {

@@ -111,7 +111,7 @@ export function createSystemd(options: SystemdOptions = {}): Systemd & AsyncDisp
     sources: async (name) => {
       const found = await bus.properties(parseUnitName(name), "Unit", ["FragmentPath", "DropInPaths"]);
       const dropIns = found["DropInPaths"];
-      return { fragment: text(found["FragmentPath"]), dropIns: Array.isArray(dropIns) ? dropIns.map(text) : [] };
+      return { fragment: toText(found["FragmentPath"]), dropIns: Array.isArray(dropIns) ? dropIns.map(toText) : [] };
     },
     reload,
     enable: async (name) => {
@@ -189,11 +189,11 @@ async function readUnit(bus: SystemdBus, name: string): Promise<UnitStatus> {
     name.endsWith(".service") ? bus.properties(name, "Service", serviceProperties) : undefined,
   ]);
   return {
-    loadState: text(unit["LoadState"]),
-    activeState: text(unit["ActiveState"]),
-    subState: text(unit["SubState"]),
-    unitFileState: text(unit["UnitFileState"]),
-    result: text(service?.["Result"]),
+    loadState: toText(unit["LoadState"]),
+    activeState: toText(unit["ActiveState"]),
+    subState: toText(unit["SubState"]),
+    unitFileState: toText(unit["UnitFileState"]),
+    result: toText(service?.["Result"]),
     needsReload: unit["NeedDaemonReload"] === true,
     mainPid: Number(service?.["MainPID"] ?? 0),
     activeSince: millis(unit["ActiveEnterTimestamp"]),
@@ -204,7 +204,7 @@ async function readUnit(bus: SystemdBus, name: string): Promise<UnitStatus> {
   };
 }
 
-function text(value: unknown): string {
+function toText(value: unknown): string {
   return typeof value === "string" ? value : "";
 }
 
@@ -234,7 +234,7 @@ async function runJob(bus: SystemdBus, { member, name, signal, deadlineMillis }:
     const timer = setTimeout(() => resolve(overdue), deadlineMillis);
     return [
       () => clearTimeout(timer),
-      bus.onLost(() => reject(failed(name, "the connection to systemd was lost while its job ran"))),
+      bus.onLost(() => reject(serviceError(name, "the connection to systemd was lost while its job ran"))),
       bus.onJobRemoved((path, result) => {
         ended.set(path, result);
         if (path === job) resolve(result);
@@ -246,7 +246,7 @@ async function runJob(bus: SystemdBus, { member, name, signal, deadlineMillis }:
   if (result === "done") return;
   const { activeState, subState, result: why } = await readUnit(bus, name);
   if (result === overdue) throw late(name, deadlineMillis, `${activeState} (${subState})`);
-  throw failed(name, `its job ended as "${result}"; it is ${activeState} (${subState}), result "${why}"`);
+  throw serviceError(name, `its job ended as "${result}"; it is ${activeState} (${subState}), result "${why}"`);
 }
 
 function late(name: string, deadlineMillis: number, state: string): KhwError {
@@ -255,7 +255,7 @@ function late(name: string, deadlineMillis: number, state: string): KhwError {
   });
 }
 
-function failed(name: string, message: string): KhwError {
+function serviceError(name: string, message: string): KhwError {
   return new KhwError("SERVICE_FAILED", `${name}: ${message}`, {
     hint: `see \`journalctl --unit=${name}\` on the node`,
   });

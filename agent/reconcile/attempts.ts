@@ -43,7 +43,7 @@ export function repaired({ repairs, vain }: Attempts, now: number): Attempts {
   return { since: 0, repairs: [...repairs, now].slice(-10), lastAttempt: now, vain };
 }
 
-export function failed(attempts: Attempts, now: number): Attempts {
+export function afterFailure(attempts: Attempts, now: number): Attempts {
   return { ...attempts, lastAttempt: now, vain: attempts.vain + 1 };
 }
 

@@ -5,7 +5,7 @@ import type { PlannedStep } from "../../proto/step.ts";
 import type { StatusStore } from "../state/status-store.ts";
 import type { HistoryEntry, History } from "../history/history.ts";
 import type { Os } from "../os/os.ts";
-import { appeared, type Attempts, dueAt, failed, fresh, repaired, undoneAgain, vanished } from "./attempts.ts";
+import { appeared, type Attempts, dueAt, afterFailure, fresh, repaired, undoneAgain, vanished } from "./attempts.ts";
 import type { Repaired } from "./repair.ts";
 
 type Policy = DesiredState["driftPolicy"];
@@ -125,7 +125,7 @@ export function createDriftTracker({ statusStore, history, log, now }: DriftTrac
         attempts.set(id, appeared(of(id), now()));
         standing.set(id, { title, drift: drift?.summary ?? known, error: toDetail(error), remedy: undefined });
         if (error.code === "BUSY") return true;
-        attempts.set(id, failed(of(id), now()));
+        attempts.set(id, afterFailure(of(id), now()));
         // Every attempt is reported, because attempts become rarer.
         told.delete(id);
         tellDrift(id, `${drift?.summary ?? known}: cannot be repaired`, formatError(error));

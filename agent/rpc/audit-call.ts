@@ -45,7 +45,7 @@ export function auditCall(
       audit.refused(entry(code, message));
     },
     about: (message) => {
-      if (target === "") target = targetOf(message);
+      if (target === "") target = auditTarget(message);
     },
     end: (status) => {
       if (recorded) return;
@@ -80,7 +80,7 @@ const naming: ReadonlySet<string> = new Set([
   "phase",
 ]);
 
-function targetOf(message: unknown): string {
+function auditTarget(message: unknown): string {
   if (typeof message !== "object" || message === null) return "";
   return Object.entries(message)
     .filter(([name, value]) => naming.has(name) && value !== "" && typeof value !== "object")

@@ -33,7 +33,7 @@ export function unary<Request, Response>(
   return (call, callback) => {
     answer(call.request, call).then(
       (response) => callback(null, response),
-      (error: unknown) => callback(toServiceError(report(log, call.getPath(), error))),
+      (error: unknown) => callback(toServiceError(reportFailure(log, call.getPath(), error))),
     );
   };
 }
@@ -60,7 +60,7 @@ export function streaming<Request, Response>(
           // The caller is gone, which is not a failure.
           if (call.cancelled) return;
           const reason: unknown = signal.aborted ? signal.reason : error;
-          call.emit("error", toServiceError(report(log, call.getPath(), reason)));
+          call.emit("error", toServiceError(reportFailure(log, call.getPath(), reason)));
         },
       )
       .finally(() => {
@@ -87,7 +87,7 @@ export function receiving<Request, Response>(
     Promise.race([answer(call, AbortSignal.any([signal, gone.signal])), validity.ended])
       .then(
         (response) => callback(null, response),
-        (error: unknown) => callback(toServiceError(report(log, call.getPath(), error))),
+        (error: unknown) => callback(toServiceError(reportFailure(log, call.getPath(), error))),
       )
       .finally(() => validity.stop());
   };
@@ -138,7 +138,7 @@ export async function send<Request, Response>(
   if (!call.write(message)) await once(call, "drain", { signal: gone });
 }
 
-function report(log: (line: string) => void, path: string, thrown: unknown): KhwError {
+function reportFailure(log: (line: string) => void, path: string, thrown: unknown): KhwError {
   const error = toKhwError(thrown);
   // The audit entry of the call has the rest.
   if (error.code === "INTERNAL" && error.stack !== undefined) log(`${path}: ${error.stack}`);

@@ -93,7 +93,7 @@ export async function openListener(admission: Admission, { host, port, log }: Li
     } catch (error) {
       const refusal = toKhwError(error);
       refused.add(address, refusal.message);
-      refuse(socket, refusal);
+      refuseConnection(socket, refusal);
       return;
     }
     const raw = beginning.get(peerOf(socket));
@@ -150,7 +150,7 @@ export async function openListener(admission: Admission, { host, port, log }: Li
 }
 
 /** Sends the reason and ends the connection; destroys it if the peer does not end its side. */
-function refuse(socket: TLSSocket, error: KhwError): void {
+function refuseConnection(socket: TLSSocket, error: KhwError): void {
   const timer = setTimeout(() => socket.destroy(), refusalMillis);
   socket.once("close", () => clearTimeout(timer));
   socket.end(encodeRefusal(error));

@@ -7,9 +7,9 @@ import {
   ServerReflectionService,
 } from "../../proto/gen/grpc/reflection/v1/reflection.ts";
 
-type Question = NonNullable<ServerReflectionRequest["messageRequest"]>;
-type Answer = NonNullable<ServerReflectionResponse["messageResponse"]>;
-type Files = typeof descriptors.files;
+type ReflectionQuestion = NonNullable<ServerReflectionRequest["messageRequest"]>;
+type ReflectionAnswer = NonNullable<ServerReflectionResponse["messageResponse"]>;
+type DescriptorFiles = typeof descriptors.files;
 
 const { serverReflectionInfo } = ServerReflectionService;
 
@@ -37,14 +37,14 @@ type Call = ServerDuplexStream<ServerReflectionRequest, ServerReflectionResponse
 async function converse(call: Call): Promise<void> {
   const questions: AsyncIterable<ServerReflectionRequest> = call;
   for await (const originalRequest of questions) {
-    const messageResponse = await answer(originalRequest.messageRequest);
+    const messageResponse = await answerQuestion(originalRequest.messageRequest);
     const written = call.write({ validHost: originalRequest.host, originalRequest, messageResponse });
     if (!written) await once(call, "drain");
   }
   call.end();
 }
 
-async function answer(question: Question | undefined): Promise<Answer> {
+async function answerQuestion(question: ReflectionQuestion | undefined): Promise<ReflectionAnswer> {
   // Loaded on demand, because it is rarely used and costs memory.
   const { files } = await import("../../proto/gen/descriptors.ts");
   switch (question?.$case) {
@@ -62,17 +62,17 @@ async function answer(question: Question | undefined): Promise<Answer> {
   }
 }
 
-function listServices(files: Files): Answer {
+function listServices(files: DescriptorFiles): ReflectionAnswer {
   const service = files.flatMap(({ services }) => services.map((name) => ({ name })));
   return { $case: "listServicesResponse", value: { service } };
 }
 
-function fileWhere(files: Files, wanted: (file: Files[number]) => boolean): Answer {
+function fileWhere(files: DescriptorFiles, wanted: (file: DescriptorFiles[number]) => boolean): ReflectionAnswer {
   const found = files.find(wanted);
   if (found === undefined) return refusal(status.NOT_FOUND, "no file of this agent contains it");
   return { $case: "fileDescriptorResponse", value: { fileDescriptorProto: [Buffer.from(found.base64, "base64")] } };
 }
 
-function refusal(errorCode: status, errorMessage: string): Answer {
+function refusal(errorCode: status, errorMessage: string): ReflectionAnswer {
   return { $case: "errorResponse", value: { errorCode, errorMessage } };
 }

@@ -34,7 +34,7 @@ export interface OperationsOptions {
 }
 
 /** Receives an operation's events: the past ones, then new ones; the last is operationFinished. */
-export type Listener = (event: Event) => void;
+export type OperationListener = (event: Event) => void;
 
 export interface OperationRequest {
   readonly id: string;
@@ -56,7 +56,7 @@ export interface Operations {
    * Listens to an operation (empty id: the running one, or else the last Apply) until the returned function is called.
    * @throws KhwError INVALID_ARGUMENT if the id is unknown
    */
-  listen(id: string, listener: Listener): () => void;
+  listen(id: string, listener: OperationListener): () => void;
   /** Resolves when no operation runs. */
   idle(): Promise<void>;
 }
@@ -69,7 +69,7 @@ interface Run {
   readonly events: Event[];
   /** The newest progress of each running step, so that a late listener does not receive every megabyte. */
   readonly progress: Map<string, string>;
-  readonly listeners: Set<Listener>;
+  readonly listeners: Set<OperationListener>;
 }
 
 export function createOperations(options: OperationsOptions): Operations {

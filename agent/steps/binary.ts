@@ -48,7 +48,7 @@ export function released(program: Program, desired: DesiredState): Step<Os> {
         }
       }
       // A later state that leaves the digest open keeps this one: khw-client may have lost its khw.lock.
-      await files.write(recordOf(path), `${digest}\n`, 0o644);
+      await files.write(digestFile(path), `${digest}\n`, 0o644);
       await files.chown(path, 0, 0);
       await files.chmod(path, mode);
     },
@@ -94,7 +94,7 @@ async function drift(
   };
 }
 
-function recordOf(path: string): string {
+function digestFile(path: string): string {
   return `${path}.sha256`;
 }
 
@@ -104,7 +104,7 @@ export async function knownDigest(
   { binaries, kubernetesVersion }: Pick<DesiredState, "binaries" | "kubernetesVersion">,
   { files }: Os,
 ): Promise<string | undefined> {
-  const record = recordOf(releasedProgram(kubernetesVersion, program));
+  const record = digestFile(releasedProgram(kubernetesVersion, program));
   return binaries.sha256[program] ?? digestIn((await files.read(record))?.toString("utf8") ?? "");
 }
 

@@ -68,7 +68,7 @@ export function etcdReleased(desired: WithEtcd): Step<Os> {
       await files.remove(archive);
       await files.remove(unpacked);
       // The record is written last: with it the check passes, so the remains of a killed run must be gone by then.
-      await files.write(recordOf(version), `${lines.join("\n")}\n`, 0o644);
+      await files.write(sumsFile(version), `${lines.join("\n")}\n`, 0o644);
     },
   };
 }
@@ -122,12 +122,12 @@ function archiveName(version: string, architecture: Architecture): string {
   return `etcd-${version}-linux-${architecture}.tar.gz`;
 }
 
-function recordOf(version: string): string {
+function sumsFile(version: string): string {
   return `${etcdReleaseFolder(version)}/SHA256SUMS`;
 }
 
 async function readRecord(version: string, { files }: Os): Promise<ReadonlyMap<string, string>> {
-  return parseSums((await files.read(recordOf(version)))?.toString("utf8") ?? "");
+  return parseSums((await files.read(sumsFile(version)))?.toString("utf8") ?? "");
 }
 
 /** Parses lines of sha256sum into digests by file name. */

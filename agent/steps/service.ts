@@ -7,7 +7,7 @@ import { dropInFolder, inputsDropIn, unitFile, unitFolder, wantsFolder } from ".
 import { inputsVariable, renderInputsDropIn } from "../render/drop-in.ts";
 import { foreignDropIns } from "./drop-ins.ts";
 import { sha256 as digestOf, textDifference } from "./files.ts";
-import { type ReadFile, recordOf, startDrift } from "./started-from.ts";
+import { type ReadFile, startRecordOf, startDrift } from "./started-from.ts";
 
 export interface WantedService {
   /** The unit, with its suffix. */
@@ -33,7 +33,7 @@ export interface WantedService {
  */
 export function service({ unit, command, inputs, reads = [], needs, mounts }: WantedService): Step<Os> {
   const digest = digestOf(JSON.stringify(inputs));
-  const dropIn = renderInputsDropIn(digest, { record: recordOf(unit, reads), mounts });
+  const dropIn = renderInputsDropIn(digest, { record: startRecordOf(unit, reads), mounts });
   const dropInPath = inputsDropIn(unit);
 
   /** Returns null if systemd would start exactly the wanted service, at every boot too. */

@@ -10,7 +10,7 @@ export interface ReadFile {
 }
 
 /** Returns the record that a unit's drop-in writes at each start; undefined if the service reads no files. */
-export function recordOf(unit: string, reads: readonly ReadFile[]): StartRecord | undefined {
+export function startRecordOf(unit: string, reads: readonly ReadFile[]): StartRecord | undefined {
   if (reads.length === 0) return undefined;
   return { files: reads.map(({ path }) => path), folder: startFolder(unit), file: startFile };
 }

@@ -72,7 +72,7 @@ export function createProgram(context: Context, { version, done }: ProgramOption
   return program;
 
   function addCommand(parent: Command, name: string, spec: CommandSpec): void {
-    const command = parent.command(name).summary(spec.summary).description(describe(spec));
+    const command = parent.command(name).summary(spec.summary).description(describeCommand(spec));
     for (const argument of spec.arguments ?? []) command.addArgument(argument);
     for (const option of spec.options ?? []) command.addOption(option);
     addFlags(command, spec.settings ?? []);
@@ -87,7 +87,7 @@ export function createProgram(context: Context, { version, done }: ProgramOption
   }
 }
 
-function describe({ summary, details }: CommandSpec): string {
+function describeCommand({ summary, details }: CommandSpec): string {
   const sentence = `${summary.charAt(0).toUpperCase()}${summary.slice(1)}.`;
   return details === undefined ? sentence : `${sentence} ${details}`;
 }

@@ -24,7 +24,13 @@ import {
 import { EncryptionServiceClient, type StoredValues } from "../../proto/gen/khw/agent/v1/encryption.ts";
 import { EtcdServiceClient } from "../../proto/gen/khw/agent/v1/etcd.ts";
 import { type ClientCalls, unaryCall } from "./calls.ts";
-import { channelCredentials, channelOptions, type ManagementIdentity, type NodeAddress, targetOf } from "./channel.ts";
+import {
+  channelCredentials,
+  channelOptions,
+  type ManagementIdentity,
+  type NodeAddress,
+  grpcTarget,
+} from "./channel.ts";
 import { type EtcdCalls, etcdCalls } from "./etcd-client.ts";
 import { type Dial, dialOf, rethrow } from "./refusal.ts";
 
@@ -83,7 +89,7 @@ export function connectNode(
   channel: ChannelCredentials = channelCredentials(identity),
 ): AgentNode {
   const { name } = address;
-  const target = targetOf(address);
+  const target = grpcTarget(address);
   const client = new AgentServiceClient(target, channel, channelOptions(name));
   const dial = dialOf(address, identity);
 

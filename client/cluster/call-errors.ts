@@ -18,7 +18,10 @@ export function nodeError({ name, host, port }: NodeAddress, error: ServiceError
   if (said !== undefined) {
     return new KhwError(said.code, said.message, { hint: said.hint, step: said.step, node: name });
   }
-  const { code, message, hint } = explain({ code: error.code, details: oneLine(error.details) }, `${host}:${port}`);
+  const { code, message, hint } = explainStatus(
+    { code: error.code, details: oneLine(error.details) },
+    `${host}:${port}`,
+  );
   return new KhwError(code, message, { node: name, hint, cause: error });
 }
 
@@ -33,7 +36,7 @@ interface Explanation {
   readonly hint: string;
 }
 
-function explain({ code, details }: Pick<ServiceError, "code" | "details">, where: string): Explanation {
+function explainStatus({ code, details }: Pick<ServiceError, "code" | "details">, where: string): Explanation {
   const ofCode: Partial<Record<status, Explanation>> = {
     [status.CANCELLED]: {
       code: "CANCELLED",

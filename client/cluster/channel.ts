@@ -14,7 +14,7 @@ export interface NodeAddress {
 }
 
 /** Returns the address in gRPC's notation. */
-export function targetOf({ host, port }: NodeAddress): string {
+export function grpcTarget({ host, port }: NodeAddress): string {
   return `${host.includes(":") ? `[${host}]` : host}:${port}`;
 }
 

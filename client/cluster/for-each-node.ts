@@ -22,13 +22,13 @@ export async function forEachNode<Value>(
   const answers: NodeAnswer<Value>[] = [];
   const queue = members.entries();
   const worker = async (): Promise<void> => {
-    for (const [index, { node, error }] of queue) answers[index] = await answer(node, error, work);
+    for (const [index, { node, error }] of queue) answers[index] = await callNode(node, error, work);
   };
   await Promise.all(Array.from({ length: Math.min(limit, members.length) }, worker));
   return answers;
 }
 
-async function answer<Value>(
+async function callNode<Value>(
   node: AgentNode,
   error: KhwError | undefined,
   work: (node: AgentNode) => Promise<Value>,

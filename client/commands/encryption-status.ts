@@ -5,7 +5,7 @@ import type { Context } from "../terminal/context.ts";
 import { askStoredValues, readConfig } from "../encryption/ask.ts";
 import { parseEncryptionConfig } from "../encryption/config.ts";
 import { type Stage, stageOfAll } from "../pki/encryption/stage.ts";
-import { outdated, describeStored, unreadable } from "../encryption/stored.ts";
+import { outdated, describeStored, unreadableValues } from "../encryption/stored.ts";
 import type { Output } from "../progress/open.ts";
 import { textTable } from "../terminal/table.ts";
 
@@ -27,18 +27,18 @@ export async function encryptionStatus(
   const { entries } = parseEncryptionConfig(await readConfig(config.credentials.folder));
   const stored = await askStoredValues(cluster, signal);
   const stage = stageOfAll(entries.map(({ providers }) => providers));
-  const [old, lost] = [outdated(stored, entries), unreadable(stored, entries)];
+  const [old, lost] = [outdated(stored, entries), unreadableValues(stored, entries)];
   const shown = stored.filter((group) => group.provider !== "" || old.includes(group));
   if (output === "json") {
     write(`${JSON.stringify({ stored: shown, stage, outdated: old, unreadable: lost }, null, 2)}\n`);
     return 0;
   }
-  write(`${await textTable(["RESOURCE", "STORED UNDER", "VALUES"], shown.map(toRow))}\n${words[stage]}\n`);
+  write(`${await textTable(["RESOURCE", "STORED UNDER", "VALUES"], shown.map(toValuesRow))}\n${words[stage]}\n`);
   if (old.length > 0) write(`stored under an old key or in the clear: ${describeStored(old)}\n`);
   if (lost.length > 0) write(`encryption-config.yaml has no key for: ${describeStored(lost)}\n`);
   return 0;
 }
 
-function toRow({ resource, provider, key, count }: StoredValues): string[] {
+function toValuesRow({ resource, provider, key, count }: StoredValues): string[] {
   return [resource, provider === "" ? "in the clear" : `${provider} ${key}`, String(count)];
 }

@@ -49,9 +49,9 @@ export async function etcdRestore(config: ClusterConfig, context: Context, optio
     return 130;
   }
   const restored = await readEtcd(members, signal);
-  conclude(restored);
+  concludeRestore(restored);
   await servingAgain(members, { signal, timeoutMillis: config.timeouts.verify });
-  finalNote(progress, describe(source, restored));
+  finalNote(progress, describeRestore(source, restored));
   return 0;
 }
 
@@ -70,7 +70,7 @@ async function chooseSource({ members }: OpenCluster, { nodes, wanted, signal }:
   return nodeSource(chooseSnapshot(nodeSnapshots(answers), name), members);
 }
 
-function conclude(nodes: readonly NodeEtcd[]): void {
+function concludeRestore(nodes: readonly NodeEtcd[]): void {
   const problems = etcdProblems(nodes);
   if (problems.length === 0) return;
   throw new KhwError("VERIFY_FAILED", `etcd was restored, but is not healthy: ${problems.join("; ")}`, {
@@ -78,7 +78,7 @@ function conclude(nodes: readonly NodeEtcd[]): void {
   });
 }
 
-function describe({ snapshot }: Source, nodes: readonly NodeEtcd[]): string {
+function describeRestore({ snapshot }: Source, nodes: readonly NodeEtcd[]): string {
   const [member] = nodes.flatMap((node) => memberOf(node) ?? []);
   const kept = nodes.flatMap(({ node, status }) =>
     status?.restore?.keptAside ? `${node}:${status.restore.keptAside}` : [],

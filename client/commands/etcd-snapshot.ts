@@ -29,7 +29,7 @@ export async function snapshotSave(config: ClusterConfig, context: Context, opti
   if (chosen === undefined) throw new KhwError("INVALID_ARGUMENT", "no node is given");
   if (chosen.error !== undefined) throw chosen.error;
   const snapshot = await chosen.node.etcd.save(signal);
-  write(tell(snapshot, options.output, `on ${chosen.node.address.name}, taken and verified`));
+  write(describeSnapshot(snapshot, options.output, `on ${chosen.node.address.name}, taken and verified`));
   return 0;
 }
 
@@ -93,14 +93,14 @@ export async function snapshotVerify(
   const holders = cluster.members.filter(({ node }) => nodes.includes(node.address.name));
   const verified = await forEachNode(holders, maxConcurrentNodes, (node) => node.etcd.verify(snapshot.id, signal));
   for (const { name, value } of verified) {
-    if (value !== undefined) write(tell(value, output, `on ${name}, verified`));
+    if (value !== undefined) write(describeSnapshot(value, output, `on ${name}, verified`));
   }
   const errors = verified.flatMap(({ error }) => error ?? []);
   conclude(errors, { done: 0, headline: "it is not valid on every node" });
   return failures.conclude(count);
 }
 
-function tell(snapshot: Snapshot, output: Output, how: string): string {
+function describeSnapshot(snapshot: Snapshot, output: Output, how: string): string {
   if (output === "json") return `${JSON.stringify(snapshot)}\n`;
   const { id, size, revision, keys, hash, uploaded } = snapshot;
   const where = uploaded === "" ? "" : `, uploaded to ${uploaded}`;

@@ -17,7 +17,7 @@ export async function etcdStatus(
   const nodes = await readEtcd(cluster.members, context.signal);
   context.signal.throwIfAborted();
   const problems = etcdProblems(nodes);
-  context.write(output === "json" ? document(nodes, problems) : await text(nodes, problems, context));
+  context.write(output === "json" ? document(nodes, problems) : await describeEtcd(nodes, problems, context));
   return problems.length === 0 ? 0 : 1;
 }
 
@@ -31,7 +31,11 @@ function document(nodes: readonly NodeEtcd[], problems: readonly string[]): stri
   return `${JSON.stringify({ healthy: problems.length === 0, problems, nodes: told }, null, 2)}\n`;
 }
 
-async function text(nodes: readonly NodeEtcd[], problems: readonly string[], context: Context): Promise<string> {
+async function describeEtcd(
+  nodes: readonly NodeEtcd[],
+  problems: readonly string[],
+  context: Context,
+): Promise<string> {
   const paint = painter(context);
   const [member] = nodes.flatMap((node) => memberOf(node) ?? []);
   const lines = problems.map((problem) => `${paint("red", "✖")} ${oneLine(problem)}`);

@@ -28,8 +28,8 @@ export interface LbDeleteOptions extends LbOptions {
 export async function lbCreate(config: ClusterConfig, context: Context, options: LbOptions): Promise<number> {
   await using compute = open(config);
   const wanted = await locate(config, compute, context.signal);
-  const results = await run(loadBalancerSteps(wanted), compute, { context, options });
-  const address = results.some(failed) ? undefined : await publicAddress(compute, wanted, context.signal);
+  const results = await runSteps(loadBalancerSteps(wanted), compute, { context, options });
+  const address = results.some(hasFailed) ? undefined : await publicAddress(compute, wanted, context.signal);
   if (address !== undefined && options.output === "text") context.write(`https://${address}:${wanted.port}\n`);
   return finish(results, { context, options, document: { address } });
 }
@@ -44,7 +44,7 @@ export async function lbDelete(config: ClusterConfig, context: Context, options:
   const names = config.nodes.map(({ name }) => name);
   const instances = await membersNamed(compute, named, { names, signal: context.signal });
   const steps = deleteLoadBalancerSteps({ ...named, instances }, { address: options.address });
-  return finish(await run(steps, compute, { context, options }), { context, options, document: {} });
+  return finish(await runSteps(steps, compute, { context, options }), { context, options, document: {} });
 }
 
 /**
@@ -91,7 +91,7 @@ interface Output {
 }
 
 /** Applies the steps, with a line for each as it ends. */
-async function run(steps: readonly Step<Compute>[], compute: Compute, { context, options }: Output) {
+async function runSteps(steps: readonly Step<Compute>[], compute: Compute, { context, options }: Output) {
   const titles = new Map(steps.map(({ id, title }) => [id, title]));
   const results = await applySteps(steps, compute, {
     signal: context.signal,
@@ -117,7 +117,7 @@ function finish(
   return 0;
 }
 
-function failed({ outcome }: StepResult): boolean {
+function hasFailed({ outcome }: StepResult): boolean {
   return outcome === "failed" || outcome === "skipped";
 }
 

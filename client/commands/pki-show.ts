@@ -12,7 +12,7 @@ import { textTable } from "../terminal/table.ts";
 import type { PkiFolderOptions } from "./pki-check.ts";
 import { dayMillis, utcDay } from "../../proto/time.ts";
 
-interface Row {
+interface CertificateRow {
   readonly file: string;
   readonly subject: string;
   readonly names: readonly string[];
@@ -30,7 +30,7 @@ export async function pkiShow(
   const { files, problems } = await readFolder(resolve(folder));
   for (const problem of problems) warn(`${sanitize(formatProblem(problem))}\n`);
   const rows = [...files].flatMap(([file, content]) =>
-    certificatesIn(file, content).map((found) => mapStrings(toRow(file, found), sanitize)),
+    shownCertificates(file, content).map((found) => mapStrings(toCertificateRow(file, found), sanitize)),
   );
   if (output === "json") {
     write(`${JSON.stringify({ folder: resolve(folder), certificates: rows }, null, 2)}\n`);
@@ -49,13 +49,13 @@ export async function pkiShow(
   return 0;
 }
 
-function certificatesIn(file: string, content: Uint8Array): readonly X509Certificate[] {
+function shownCertificates(file: string, content: Uint8Array): readonly X509Certificate[] {
   if (!file.endsWith(".kubeconfig")) return readCertificates(content);
   const { result } = collect(kubeconfigIn(file, content));
   return result === undefined ? [] : readCertificates(result.certificate);
 }
 
-function toRow(file: string, certificate: X509Certificate): Row {
+function toCertificateRow(file: string, certificate: X509Certificate): CertificateRow {
   const { subject, issuer, subjectAltName, validToDate } = certificate;
   const names = subjectAltName?.split(", ").map((name) => name.replace(/^(DNS|IP Address):/, "")) ?? [];
   return {

@@ -20,7 +20,7 @@ export async function pkiInit(context: Context, { folder }: PkiInitOptions): Pro
   const files = await newManagement(new Date());
   await makeFolder(folder);
   await addFiles(folder, files);
-  report(context, folder, files);
+  reportFiles(context, folder, files);
   return 0;
 }
 
@@ -49,7 +49,7 @@ export async function pkiIssue(context: Context, options: PkiIssueOptions): Prom
   const files: NewFiles = Object.assign({}, ...identities);
   await addFiles(options.folder, files);
   if (role === "agent") for (const name of names) await enter(options.folder, name, files);
-  report(context, options.folder, files);
+  reportFiles(context, options.folder, files);
   return 0;
 }
 
@@ -79,7 +79,7 @@ function parseDays(days: number): number {
   return refuse("--days", `${days} is not a number of days`, `give a number from 1 to ${authorityDays}`);
 }
 
-function report(context: Context, folder: string, files: NewFiles): void {
+function reportFiles(context: Context, folder: string, files: NewFiles): void {
   for (const [name, content] of Object.entries(files)) {
     const what = name.endsWith("-key.pem") ? "private key" : describeCertificate(content);
     context.write(`${join(folder, name)}: ${what}\n`);

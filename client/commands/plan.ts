@@ -19,7 +19,7 @@ export interface PlanOptions {
 }
 
 /** A step that differs, or whose check failed. */
-interface Difference {
+interface StepDifference {
   readonly track: string;
   readonly step: string;
   readonly title: string;
@@ -48,7 +48,7 @@ export async function plan(
     allowDowngrade,
   });
   const prepared = { ...open, work: await pinPrograms(cluster, open.work) };
-  const differences: Difference[] = [
+  const differences: StepDifference[] = [
     ...prepared.releaseObstacles.map((error) => ({
       track: "cluster",
       step: "release",
@@ -66,7 +66,10 @@ export async function plan(
     }));
     write(`${JSON.stringify({ differences: rows, unreachable: prepared.unreachable.map(toDetail) }, null, 2)}\n`);
   } else {
-    const lines = differences.map(({ track, ...difference }) => ({ place: track, text: describe(difference) }));
+    const lines = differences.map(({ track, ...difference }) => ({
+      place: track,
+      text: describeDifference(difference),
+    }));
     for (const line of groupLines(lines)) write(`${line}\n`);
     if (todo.length === 0 && prepared.unreachable.length === 0) write("nothing to do\n");
   }
@@ -75,11 +78,11 @@ export async function plan(
   return todo.length === 0 ? 0 : somethingToDo;
 }
 
-function describe({ step, drift = "", error, remedy }: Omit<Difference, "track">): string {
+function describeDifference({ step, drift = "", error, remedy }: Omit<StepDifference, "track">): string {
   return `${step}: ${error?.message ?? (remedy === undefined ? drift : leftToYou(drift, remedy))}`;
 }
 
-function planCredentials({ made }: Prepared, { credentials: { folder } }: ClusterConfig): Difference[] {
+function planCredentials({ made }: Prepared, { credentials: { folder } }: ClusterConfig): StepDifference[] {
   const count = Object.keys(made).length;
   if (count === 0) return [];
   const title = `the folder ${folder} has the cluster's credentials`;
@@ -93,7 +96,7 @@ function planCredentials({ made }: Prepared, { credentials: { folder } }: Cluste
   ];
 }
 
-async function planNodes({ work }: Prepared, signal: AbortSignal): Promise<Difference[]> {
+async function planNodes({ work }: Prepared, signal: AbortSignal): Promise<StepDifference[]> {
   const planned = await Promise.all(
     work.map(async ({ node, desired }) => {
       const track = node.address.name;
@@ -110,7 +113,7 @@ async function planNodes({ work }: Prepared, signal: AbortSignal): Promise<Diffe
   return planned.flat();
 }
 
-function differing(track: string, { steps }: PlanResponse): Difference[] {
+function differing(track: string, { steps }: PlanResponse): StepDifference[] {
   return steps
     .filter(({ drift, error }) => drift !== undefined || error !== undefined)
     .map(({ id, title, drift, error, remedy }) => ({
@@ -123,7 +126,7 @@ function differing(track: string, { steps }: PlanResponse): Difference[] {
     }));
 }
 
-async function planLoadBalancer({ cloud }: OpenCluster, signal: AbortSignal): Promise<Difference[]> {
+async function planLoadBalancer({ cloud }: OpenCluster, signal: AbortSignal): Promise<StepDifference[]> {
   if (cloud === undefined) return [];
   const { loadBalancerSteps } = await import("../gce/load-balancer.ts");
   const planned = await planSteps(loadBalancerSteps(cloud.loadBalancer), cloud.compute, signal);

@@ -36,11 +36,11 @@ export async function status(
   }
   const state = await readCluster(members, cluster.cloud, signal);
   signal.throwIfAborted();
-  write(await describe(state, form, context));
+  write(await describeState(state, form, context));
   return isWell(state) ? 0 : 1;
 }
 
-async function describe(state: ClusterState, form: OutputFormat, context: Context): Promise<string> {
+async function describeState(state: ClusterState, form: OutputFormat, context: Context): Promise<string> {
   switch (form) {
     case "json":
       return `${JSON.stringify(statusDocument(state), null, 2)}\n`;

@@ -11,7 +11,7 @@ import type { ClusterConfig } from "./schema.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-interface Found {
+interface FoundValue {
   readonly value?: string | undefined;
   readonly from?: string;
   readonly problem?: KhwError;
@@ -32,9 +32,9 @@ export async function withGcloudDefaults(config: ClusterConfig, env: Environment
   const { gce } = config;
   if (gce.project !== undefined && gce.region !== undefined && gce.zone !== undefined) return config;
   const active = await activeConfiguration(env);
-  const look = (key: Key): Found => {
+  const look = (key: Key): FoundValue => {
     const own = gce[key];
-    return own === undefined ? find(key, active, env) : { value: own, from: `gce.${key}` };
+    return own === undefined ? findValue(key, active, env) : { value: own, from: `gce.${key}` };
   };
   const zone = look("zone");
   const project = orApplicationsProject(look("project"), env);
@@ -44,15 +44,15 @@ export async function withGcloudDefaults(config: ClusterConfig, env: Environment
     ...config,
     gce: { ...gce, project: project.value, region: region.value, zone: zone.value },
     place: {
-      from: collect(found, ({ from }) => from),
-      problems: collect(found, ({ problem }) => problem),
+      from: collectKeys(found, ({ from }) => from),
+      problems: collectKeys(found, ({ problem }) => problem),
       contradiction: contradictionOf(project, env),
     },
   };
 }
 
 /** Finds a value in gcloud's order. */
-function find(key: Key, { name, properties, problem }: ActiveConfiguration, env: Environment): Found {
+function findValue(key: Key, { name, properties, problem }: ActiveConfiguration, env: Environment): FoundValue {
   const variable = `CLOUDSDK_${sections[key]}_${key}`.toUpperCase();
   const fromEnv = given(env[variable]);
   if (fromEnv !== undefined) return checked(key, fromEnv, variable);
@@ -61,7 +61,7 @@ function find(key: Key, { name, properties, problem }: ActiveConfiguration, env:
   return value === undefined ? {} : checked(key, value, `gcloud's configuration ${name}`);
 }
 
-function checked(key: Key, text: string, from: string): Found {
+function checked(key: Key, text: string, from: string): FoundValue {
   try {
     return { value: parsers[key](`${key} of ${from}`, text), from };
   } catch (error) {
@@ -71,18 +71,18 @@ function checked(key: Key, text: string, from: string): Found {
 }
 
 /** If gcloud's configuration cannot be read, khw must not use another project. */
-function orApplicationsProject(project: Found, env: Environment): Found {
+function orApplicationsProject(project: FoundValue, env: Environment): FoundValue {
   const applications = given(env["GOOGLE_CLOUD_PROJECT"]);
   if (project.value !== undefined || project.problem !== undefined || applications === undefined) return project;
   return checked("project", applications, "GOOGLE_CLOUD_PROJECT");
 }
 
-function orZonesRegion(region: Found, zone: Found): Found {
+function orZonesRegion(region: FoundValue, zone: FoundValue): FoundValue {
   if (region.value !== undefined || zone.value === undefined || region.problem !== undefined) return region;
   return { value: zone.value.replace(/-[a-z]$/, ""), from: `the zone of ${zone.from}` };
 }
 
-function contradictionOf({ value, from }: Found, env: Environment): string | undefined {
+function contradictionOf({ value, from }: FoundValue, env: Environment): string | undefined {
   const applications = given(env["GOOGLE_CLOUD_PROJECT"]);
   if (applications === undefined || value === undefined || applications === value || from === "gce.project") {
     return undefined;
@@ -90,7 +90,7 @@ function contradictionOf({ value, from }: Found, env: Environment): string | und
   return `the project is ${value} (${from}); GOOGLE_CLOUD_PROJECT names ${show(applications)}, but gcloud does not read it. Use --project to choose`;
 }
 
-function collect<T>(found: Readonly<Record<Key, Found>>, get: (found: Found) => T | undefined) {
+function collectKeys<T>(found: Readonly<Record<Key, FoundValue>>, get: (found: FoundValue) => T | undefined) {
   return Object.fromEntries(
     Object.entries(found).flatMap(([key, value]) => {
       const wanted = get(value);
@@ -114,20 +114,20 @@ async function activeConfiguration(env: Environment): Promise<ActiveConfiguratio
   const fromEnv = given(env[variable]);
   let name = fromEnv ?? "default";
   try {
-    const fromFile = fromEnv === undefined ? given((await read(activeFile))?.trim()) : undefined;
+    const fromFile = fromEnv === undefined ? given((await readIfPresent(activeFile))?.trim()) : undefined;
     name = fromEnv ?? fromFile ?? "default";
     // gcloud's own name for "no configuration".
     if (name === "NONE") return { name };
     // The name becomes part of a path. gcloud allows no other names either.
     const path = join(folder, "configurations", `config_${name}`);
-    const text = /^[a-z][-a-z0-9]*$/.test(name) ? await read(path) : undefined;
+    const text = /^[a-z][-a-z0-9]*$/.test(name) ? await readIfPresent(path) : undefined;
     if (text !== undefined) return { name, properties: parseProperties(text, path) };
     const namedBy = fromEnv === undefined ? (fromFile === undefined ? undefined : activeFile) : variable;
     return namedBy === undefined || (name === "default" && fromEnv === undefined)
       ? { name }
       : { name, problem: missing(name, namedBy) };
   } catch (error) {
-    return { name, problem: error instanceof KhwError ? error : unreadable(error) };
+    return { name, problem: error instanceof KhwError ? error : gcloudError(error) };
   }
 }
 
@@ -141,7 +141,7 @@ function missing(name: string, namedBy: string): KhwError {
   );
 }
 
-function unreadable(error: unknown): KhwError {
+function gcloudError(error: unknown): KhwError {
   const why = error instanceof Error ? error.message : String(error);
   return new KhwError("CONFIG_INVALID", `gcloud's configuration cannot be read: ${why}`, {
     hint: "make the file readable, or give --project and --region",
@@ -153,7 +153,7 @@ function given(value: string | undefined): string | undefined {
   return value === "" ? undefined : value;
 }
 
-async function read(path: string): Promise<string | undefined> {
+async function readIfPresent(path: string): Promise<string | undefined> {
   try {
     return await readFile(path, "utf8");
   } catch (error) {

@@ -63,7 +63,7 @@ export function parseConfig(written: Value, { flags, folder }: Pick<ConfigSource
   };
 
   const config = readGroup(schema, written);
-  if (errors.length > 0) throw together(errors);
+  if (errors.length > 0) throw joinErrors(errors);
   const lockFile = join(written.origin.folder, "khw.lock");
   // oxlint-disable-next-line no-unsafe-type-assertion -- the type is made from the very table that was just walked
   return refuseTwoEtcds(refuseOverlap({ ...config, lockFile } as unknown as ClusterConfig));
@@ -118,7 +118,7 @@ function refuseTwoEtcds(config: ClusterConfig): ClusterConfig {
   return config;
 }
 
-function together(errors: readonly KhwError[]): KhwError {
+function joinErrors(errors: readonly KhwError[]): KhwError {
   const [first] = errors;
   if (first !== undefined && errors.length === 1) return first;
   const lines = errors.map(({ message, hint }) => (hint === undefined ? message : `${message} (${hint})`));

@@ -17,10 +17,10 @@ import { authentication, mergeNodes, mirror, nodes, programName, projectId } fro
 import { keySource, parseAgentDays } from "./enrolment.ts";
 import { boolean, checked, duration, list, mergeRecords, oneOf, optional, path, record } from "./parsers.ts";
 import { pkiSettings } from "./pki.ts";
-import type { Group, Read, Setting } from "./setting.ts";
+import type { Group, SettingValue, Setting } from "./setting.ts";
 
 /** Every setting of a cluster. The defaults are the lab's. */
-export type ClusterConfig = Read<typeof schema> & {
+export type ClusterConfig = SettingValue<typeof schema> & {
   /** Absent if khw.yaml and flags name project, region and zone. */
   readonly place?: PlaceSources;
   /** khw.lock beside khw.yaml, or in the current folder. */

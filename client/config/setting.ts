@@ -32,11 +32,11 @@ export interface Group {
 }
 
 /** The type of a setting or a group after reading. */
-export type Read<S> =
+export type SettingValue<S> =
   S extends Setting<infer T>
     ? T
     : S extends { readonly keys: infer Keys }
-      ? { readonly [Key in keyof Keys]: Read<Keys[Key]> }
+      ? { readonly [Key in keyof Keys]: SettingValue<Keys[Key]> }
       : never;
 
 /** A setting with its place in khw.yaml. */

@@ -32,7 +32,7 @@ export async function examine(
   try {
     config = await load();
   } catch (error) {
-    return [failed(settings, toKhwError(error)), ...notRun("every other check", "the configuration cannot be read")];
+    return [toNotRun(settings, toKhwError(error)), ...notRun("every other check", "the configuration cannot be read")];
   }
   const first = await runChecks([settings, ...fileChecks(config)], { signal, deadlineMillis });
   const { cluster: opening, error } = await openAnyway(config, signal);
@@ -41,7 +41,7 @@ export async function examine(
     title: "the nodes' addresses can be found",
     run: async () => [],
   };
-  if (error !== undefined) first.push(failed(opened, error));
+  if (error !== undefined) first.push(toNotRun(opened, error));
   if (opening === undefined) {
     return [...first, ...notRun("every check of nodes and load balancer", "the nodes' addresses are not known")];
   }
@@ -62,7 +62,7 @@ export async function examine(
   return [...first, ...results, ...unseen];
 }
 
-function failed({ where, title }: DoctorCheck, error: KhwError): CheckResult {
+function toNotRun({ where, title }: DoctorCheck, error: KhwError): CheckResult {
   return { where, title, outcome: "found", findings: [findingOf(error, error.node ?? where)] };
 }
 

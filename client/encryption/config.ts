@@ -1,9 +1,9 @@
 import { type Document, parseDocument } from "yaml";
 import { listOf } from "../pki/check/yaml.ts";
-import { invalid, parseProvider, type Provider, toPlain } from "../pki/encryption/provider.ts";
+import { configInvalid, parseProvider, type Provider, toPlain } from "../pki/encryption/provider.ts";
 
 /** How the values of some resources are stored. */
-export interface Entry {
+export interface EncryptionEntry {
   /** For example "secrets", "widgets.example.com". */
   readonly resources: readonly string[];
   readonly providers: readonly Provider[];
@@ -14,20 +14,22 @@ export interface Entry {
 /** The parts of the encryption configuration whose keys are rotated. */
 export interface EncryptionConfig {
   /** The entries with keys, and the entry of Secrets. Other entries in the clear stay as they are. */
-  readonly entries: readonly Entry[];
+  readonly entries: readonly EncryptionEntry[];
   /** Returns the file's text with other providers in some entries. All other text stays, comments too. */
-  readonly withProviders: (change: (entry: Entry) => readonly Provider[]) => string;
+  readonly withProviders: (change: (entry: EncryptionEntry) => readonly Provider[]) => string;
 }
 
 const kinds = ["EncryptionConfig", "EncryptionConfiguration"];
 
 /** @throws KhwError CREDENTIAL_INVALID that names the field, never a part of a key */
 export function parseEncryptionConfig(text: string): EncryptionConfig {
-  const document = read(text);
+  const document = readDocument(text);
   const root: unknown = document?.toJS();
-  if (document === undefined || typeof root !== "object" || root === null) throw invalid("the file", "is not YAML");
-  if (!kinds.includes(String(Reflect.get(root, "kind")))) throw invalid("kind", `is not one of ${kinds.join(", ")}`);
-  const entries = listOf(root, "resources").flatMap((entry, index): Entry[] => {
+  if (document === undefined || typeof root !== "object" || root === null)
+    throw configInvalid("the file", "is not YAML");
+  if (!kinds.includes(String(Reflect.get(root, "kind"))))
+    throw configInvalid("kind", `is not one of ${kinds.join(", ")}`);
+  const entries = listOf(root, "resources").flatMap((entry, index): EncryptionEntry[] => {
     const resources = listOf(entry, "resources").map(String);
     const found = listOf(entry, "providers");
     const providers = found.map((provider, number) =>
@@ -36,7 +38,7 @@ export function parseEncryptionConfig(text: string): EncryptionConfig {
     const encrypts = providers.some(({ kind }) => kind !== "identity") || resources.includes("secrets");
     return encrypts ? [{ resources, providers, index }] : [];
   });
-  if (entries.length === 0) throw invalid("resources", "encrypts nothing, and does not name secrets");
+  if (entries.length === 0) throw configInvalid("resources", "encrypts nothing, and does not name secrets");
   return {
     entries,
     withProviders: (change) => {
@@ -52,7 +54,7 @@ export function parseEncryptionConfig(text: string): EncryptionConfig {
 }
 
 /** Returns undefined for a text that is not YAML. The parser's own message might quote a key. */
-function read(text: string): Document | undefined {
+function readDocument(text: string): Document | undefined {
   const document = parseDocument(text, { logLevel: "silent" });
   return document.errors.length === 0 ? document : undefined;
 }

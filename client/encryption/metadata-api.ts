@@ -48,7 +48,7 @@ export async function openMetadataApi(options: MetadataApiOptions): Promise<Meta
         body,
         signal: AbortSignal.any([signal, AbortSignal.timeout(requestMillis)]),
       });
-      return { status: answer.statusCode, body: parse(await answer.body.text()) };
+      return { status: answer.statusCode, body: parseAnswer(await answer.body.text()) };
     } catch (cause) {
       signal.throwIfAborted();
       const reason = cause instanceof Error ? cause.message : String(cause);
@@ -65,7 +65,7 @@ export async function openMetadataApi(options: MetadataApiOptions): Promise<Meta
   };
 }
 
-function parse(text: string): unknown {
+function parseAnswer(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {

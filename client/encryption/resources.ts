@@ -1,5 +1,5 @@
 import { KhwError } from "../../proto/errors.ts";
-import { fieldOf, listOf, textOf } from "../pki/check/yaml.ts";
+import { fieldOf, listOf, textAt } from "../pki/check/yaml.ts";
 import type { MetadataApi } from "./metadata-api.ts";
 
 /** A resource as the API serves it. */
@@ -55,8 +55,8 @@ async function basesFor(api: MetadataApi, name: string, signal: AbortSignal): Pr
   const { status, body } = await api.get("/apis", signal);
   if (status !== 200) throw unexpected("/apis", status);
   const groups = listOf(body, "groups").flatMap((entry) => {
-    const version = textOf(fieldOf(entry, "preferredVersion"), "groupVersion");
-    const matches = group === "*" || textOf(entry, "name") === group;
+    const version = textAt(fieldOf(entry, "preferredVersion"), "groupVersion");
+    const matches = group === "*" || textAt(entry, "name") === group;
     return version !== undefined && matches ? [`/apis/${version}`] : [];
   });
   return group === "*" ? ["/api/v1", ...groups] : groups;
@@ -69,7 +69,7 @@ async function pluralsAt(api: MetadataApi, base: string, signal: AbortSignal): P
   if (status === 503 || status === 404) return [];
   if (status !== 200) throw unexpected(base, status);
   return listOf(body, "resources").flatMap((resource) => {
-    const [name, verbs] = [textOf(resource, "name"), new Set(listOf(resource, "verbs"))];
+    const [name, verbs] = [textAt(resource, "name"), new Set(listOf(resource, "verbs"))];
     const stored = name !== undefined && !name.includes("/") && verbs.has("list") && verbs.has("patch");
     return stored ? [name] : [];
   });

@@ -1,6 +1,6 @@
 import { type Backoff, backoffMillis } from "../../proto/backoff.ts";
 import { KhwError, toKhwError } from "../../proto/errors.ts";
-import { fieldOf, listOf, textOf } from "../pki/check/yaml.ts";
+import { fieldOf, listOf, textAt } from "../pki/check/yaml.ts";
 import { pause } from "../../proto/wait-for.ts";
 import { combineErrors } from "../cluster/combine-errors.ts";
 import type { MetadataApi } from "./metadata-api.ts";
@@ -71,12 +71,12 @@ async function listPaths(
     if (status !== 200) throw unexpected(path, status);
     for (const item of listOf(body, "items")) {
       const metadata = fieldOf(item, "metadata");
-      const [name, namespace] = [textOf(metadata, "name"), textOf(metadata, "namespace")];
+      const [name, namespace] = [textAt(metadata, "name"), textAt(metadata, "namespace")];
       if (name === undefined) continue;
       const scope = namespace === undefined ? "" : `/namespaces/${encodeURIComponent(namespace)}`;
       paths.push(`${base}${scope}/${plural}/${encodeURIComponent(name)}`);
     }
-    next = textOf(fieldOf(body, "metadata"), "continue");
+    next = textAt(fieldOf(body, "metadata"), "continue");
   } while (next !== undefined);
   return paths;
 }
@@ -92,7 +92,7 @@ async function touch(api: MetadataApi, path: string, signal: AbortSignal): Promi
       const { status, body } = await api.touch(path, signal);
       // A deleted object needs no write.
       if (status === 200 || status === 404) return undefined;
-      failure = refused(path, status, body);
+      failure = rewriteError(path, status, body);
       if (!passing.has(status)) return failure;
     } catch (thrown) {
       signal.throwIfAborted();
@@ -106,7 +106,7 @@ async function touch(api: MetadataApi, path: string, signal: AbortSignal): Promi
 
 const passing: ReadonlySet<number> = new Set([409, 429, 500, 502, 503, 504]);
 
-function refused(path: string, status: number, body: unknown): KhwError {
-  const why = textOf(body, "message");
+function rewriteError(path: string, status: number, body: unknown): KhwError {
+  const why = textAt(body, "message");
   return new KhwError("VERIFY_FAILED", `${path}: ${status}${why === undefined ? "" : ` ${why}`}`);
 }

@@ -1,6 +1,6 @@
 import { KhwError } from "../../proto/errors.ts";
 import type { StoredValues } from "../../proto/gen/khw/agent/v1/encryption.ts";
-import { type EncryptionConfig, type Entry, parseEncryptionConfig } from "./config.ts";
+import { type EncryptionConfig, type EncryptionEntry, parseEncryptionConfig } from "./config.ts";
 import { type KeyedKind, newKey, type Provider } from "../pki/encryption/provider.ts";
 import {
   addKey,
@@ -13,7 +13,7 @@ import {
   stageOfAll,
   writingKey,
 } from "../pki/encryption/stage.ts";
-import { encryptsByWildcard, outdated, describeStored, unreadable } from "./stored.ts";
+import { encryptsByWildcard, outdated, describeStored, unreadableValues } from "./stored.ts";
 
 /** The parts of a rotation. Each part is done completely, or throws. */
 export interface RotationParts {
@@ -93,7 +93,7 @@ export async function rotate(parts: RotationParts, { kind, now }: RotateOptions)
 async function change(
   parts: RotationParts,
   config: EncryptionConfig,
-  to: (entry: Entry) => readonly Provider[],
+  to: (entry: EncryptionEntry) => readonly Provider[],
 ): Promise<EncryptionConfig> {
   const text = config.withProviders(to);
   const changed = parseEncryptionConfig(text);
@@ -123,7 +123,7 @@ async function isUnfinished(parts: RotationParts, { entries }: EncryptionConfig)
   });
 }
 
-async function rewriteAll(parts: RotationParts, entries: readonly Entry[]): Promise<void> {
+async function rewriteAll(parts: RotationParts, entries: readonly EncryptionEntry[]): Promise<void> {
   if (!encryptsByWildcard(entries) && outdated(await parts.stored(), entries).length === 0) return;
   await parts.rewrite(entries.flatMap(({ resources }) => resources));
   const left = outdated(await parts.stored(), entries);
@@ -137,8 +137,8 @@ async function rewriteAll(parts: RotationParts, entries: readonly Entry[]): Prom
   );
 }
 
-function refuseUnreadable(stored: readonly StoredValues[], entries: readonly Entry[]): void {
-  const lost = unreadable(stored, entries);
+function refuseUnreadable(stored: readonly StoredValues[], entries: readonly EncryptionEntry[]): void {
+  const lost = unreadableValues(stored, entries);
   if (lost.length === 0) return;
   throw new KhwError(
     "KEY_MISSING",

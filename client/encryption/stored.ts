@@ -1,5 +1,5 @@
 import type { StoredValues } from "../../proto/gen/khw/agent/v1/encryption.ts";
-import type { Entry } from "./config.ts";
+import type { EncryptionEntry } from "./config.ts";
 import { writingKey } from "../pki/encryption/stage.ts";
 
 /** The places in etcd of core resources that are not under their own names. */
@@ -13,7 +13,7 @@ const places: Readonly<Record<string, string>> = {
  * Returns the values under a key that the configuration lacks: API servers with this configuration cannot read
  * them.
  */
-export function unreadable(stored: readonly StoredValues[], entries: readonly Entry[]): StoredValues[] {
+export function unreadableValues(stored: readonly StoredValues[], entries: readonly EncryptionEntry[]): StoredValues[] {
   const known = new Set(
     entries.flatMap(({ providers }) =>
       providers.flatMap((provider) =>
@@ -25,7 +25,7 @@ export function unreadable(stored: readonly StoredValues[], entries: readonly En
 }
 
 /** Returns the values that a new write would store differently. */
-export function outdated(stored: readonly StoredValues[], entries: readonly Entry[]): StoredValues[] {
+export function outdated(stored: readonly StoredValues[], entries: readonly EncryptionEntry[]): StoredValues[] {
   const writing = new Set(
     entries.flatMap(({ providers }) => {
       const key = writingKey(providers);
@@ -41,7 +41,7 @@ export function outdated(stored: readonly StoredValues[], entries: readonly Entr
 }
 
 /** Whether more is encrypted than `outdated` finds: for a wildcard, `outdated` checks only Secrets. */
-export function encryptsByWildcard(entries: readonly Entry[]): boolean {
+export function encryptsByWildcard(entries: readonly EncryptionEntry[]): boolean {
   return entries.some(
     ({ resources, providers }) =>
       writingKey(providers) !== undefined && resources.some((name) => name.startsWith("*.")),

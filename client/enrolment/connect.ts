@@ -10,7 +10,7 @@ import {
   channelTls,
   type ManagementIdentity,
   type NodeAddress,
-  targetOf,
+  grpcTarget,
 } from "../cluster/channel.ts";
 import { rethrow } from "../cluster/refusal.ts";
 
@@ -46,7 +46,7 @@ export function connectEnrolment(address: NodeAddress, identity: ManagementIdent
   const tls = (): ChannelTls => (trust === "management" ? channelTls(identity) : pinned(identity, trust));
   const { secureContext, checkServerIdentity } = tls();
   const channel = credentials.createFromSecureContext(secureContext, { checkServerIdentity });
-  const client = new EnrolmentServiceClient(targetOf(address), channel, channelOptions(name));
+  const client = new EnrolmentServiceClient(grpcTarget(address), channel, channelOptions(name));
 
   const call = <Response>(begin: BeginCall<Response>, signal: AbortSignal): Promise<UnaryAnswer<Response>> =>
     unaryCall(begin, { timeoutMillis: callMillis, signal }).catch((error: unknown) => rethrow({ address, tls }, error));

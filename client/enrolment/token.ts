@@ -34,10 +34,10 @@ export async function verifyIdentityToken(token: string, keys: KeySet, expected:
     clockTolerance,
     requiredClaims: ["iat", "exp", "aud", "iss"],
   }).catch((cause: unknown) => {
-    throw refused(cause instanceof Error ? cause.message : String(cause), cause);
+    throw tokenError(cause instanceof Error ? cause.message : String(cause), cause);
   });
   // A token for several audiences could be meant for another service.
-  if (payload.aud !== expected.audience) throw refused("it is for other audiences too");
+  if (payload.aud !== expected.audience) throw tokenError("it is for other audiences too");
   const google = isFields(payload["google"]) ? payload["google"] : {};
   const engine = isFields(google["compute_engine"]) ? google["compute_engine"] : {};
   const claims = [
@@ -47,11 +47,11 @@ export async function verifyIdentityToken(token: string, keys: KeySet, expected:
     ["instance's number", engine["instance_id"], expected.id],
   ] as const;
   for (const [what, found, wanted] of claims) {
-    if (found !== wanted) throw refused(`its ${what} is ${JSON.stringify(found) ?? "missing"} instead of ${wanted}`);
+    if (found !== wanted) throw tokenError(`its ${what} is ${JSON.stringify(found) ?? "missing"} instead of ${wanted}`);
   }
 }
 
-function refused(what: string, cause?: unknown): KhwError {
+function tokenError(what: string, cause?: unknown): KhwError {
   return new KhwError("IDENTITY_MISMATCH", `the instance's identity token is refused: ${what}`, {
     hint: "check the node's address, and that both clocks are right within a minute; nothing was signed",
     cause,

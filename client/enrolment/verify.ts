@@ -6,13 +6,13 @@ import type { KeySet } from "./jwks.ts";
 import { type ExpectedToken, verifyIdentityToken } from "./token.ts";
 
 /** An agent's signing request, and the certificate of the connection that it came on. */
-export interface Answer {
+export interface SignedAnswer {
   readonly request: string;
   readonly identityToken: string;
   readonly peer: X509Certificate;
 }
 
-export interface Question {
+export interface ExpectedAnswer {
   /** The random bytes of the request. */
   readonly nonce: Buffer;
   readonly keys: KeySet;
@@ -25,8 +25,8 @@ export interface Question {
  * @throws KhwError CREDENTIAL_INVALID, WRONG_NODE, IDENTITY_MISMATCH
  */
 export async function verifyAnswer(
-  { request: pem, identityToken, peer }: Answer,
-  { nonce, keys, instance }: Question,
+  { request: pem, identityToken, peer }: SignedAnswer,
+  { nonce, keys, instance }: ExpectedAnswer,
 ): Promise<SigningRequest> {
   const request = await readRequest(pem);
   if (!peer.publicKey.export({ type: "spki", format: "der" }).equals(request.spki)) {

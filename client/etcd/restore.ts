@@ -49,7 +49,7 @@ export function restoreIdFor(snapshotId: string, nodes: readonly NodeEtcd[]): st
  */
 export async function runRestore(run: RestoreRun, options: RunOptions): Promise<boolean> {
   const { source, members } = run;
-  await together(members, options, {
+  await onAllNodes(members, options, {
     id: "snapshot",
     summary: `${source.snapshot.id} is copied there and verified`,
     work: (member) => distributeTo(member, source, options.signal),
@@ -58,7 +58,7 @@ export async function runRestore(run: RestoreRun, options: RunOptions): Promise<
   for (const [reached, id, summary] of phases) {
     if (options.signal.aborted) return false;
     const request = requestOf(run, reached);
-    await together(members, options, { id, summary, work: ({ node }) => node.etcd.advance(request, never) });
+    await onAllNodes(members, options, { id, summary, work: ({ node }) => node.etcd.advance(request, never) });
   }
   return true;
 }
@@ -69,7 +69,7 @@ async function holdAll(run: RestoreRun, options: RunOptions): Promise<void> {
   const request = requestOf(run, RestorePhase.RESTORE_PHASE_HELD);
   try {
     const work: RestoreWorkOptions["work"] = ({ node }) => node.etcd.advance(request, never);
-    await together(members, options, { id: "hold", summary: "other operations are refused", work });
+    await onAllNodes(members, options, { id: "hold", summary: "other operations are refused", work });
   } catch (error) {
     const given = requestOf(run, RestorePhase.RESTORE_PHASE_ABANDONED);
     // A node in a later phase refuses; there the same command continues later.
@@ -94,7 +94,7 @@ interface RestoreWorkOptions {
 }
 
 /** Runs a phase on all nodes at once; resolves when all have done it. */
-async function together(
+async function onAllNodes(
   members: readonly Member[],
   { progress }: RunOptions,
   { id, summary, work }: RestoreWorkOptions,

@@ -12,7 +12,7 @@ import { isAlive } from "../pki/staging.ts";
 export async function replaceFile(path: string, text: string, mode: number): Promise<void> {
   let temporary: string | undefined;
   try {
-    const target = await targetOf(path);
+    const target = await finalTarget(path);
     temporary = `${target}.khw-${process.pid}`;
     const file = await open(temporary, "wx", mode);
     try {
@@ -40,13 +40,13 @@ async function removeRemains(target: string): Promise<void> {
 }
 
 /** Returns the final target of links, even if it does not exist yet; its folder is created. */
-async function targetOf(path: string): Promise<string> {
+async function finalTarget(path: string): Promise<string> {
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
   try {
     return await realpath(path);
   } catch (error) {
     if (!isErrno(error, "ENOENT")) throw error;
     const next = await readlink(path).catch(() => undefined);
-    return next === undefined ? path : targetOf(resolve(await realpath(dirname(path)), next));
+    return next === undefined ? path : finalTarget(resolve(await realpath(dirname(path)), next));
   }
 }

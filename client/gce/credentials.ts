@@ -22,12 +22,12 @@ const signIn = "sign in: gcloud auth application-default login; or name a servic
 export function openCredentials(auth: string, project: string): Credentials {
   let source: Promise<Credentials> | undefined;
   return async (signal) => {
-    source ??= find(auth, project, AbortSignal.any([signal, AbortSignal.timeout(lookupMillis)]));
+    source ??= findCredentials(auth, project, AbortSignal.any([signal, AbortSignal.timeout(lookupMillis)]));
     return (await source)(signal);
   };
 }
 
-async function find(auth: string, project: string, signal: AbortSignal): Promise<Credentials> {
+async function findCredentials(auth: string, project: string, signal: AbortSignal): Promise<Credentials> {
   googleProxy();
   switch (auth) {
     case "none":

@@ -5,41 +5,41 @@ import { oneLine } from "../../proto/sanitize.ts";
 export type Fields = Readonly<Record<string, unknown>>;
 
 /** Returns the text as a single line, sanitized. */
-export function text(fields: Fields, field: string, absent = ""): string {
+export function textField(fields: Fields, field: string, absent = ""): string {
   return oneLine(rawText(fields, field, absent));
 }
 
 /** Returns Google's text unchanged, to send it back; it must never be shown. */
 export function rawText(fields: Fields, field: string, absent = ""): string {
   const value = fields[field] ?? absent;
-  return typeof value === "string" ? value : unreadable(field, "a text");
+  return typeof value === "string" ? value : refuseField(field, "a text");
 }
 
 export function number(fields: Fields, field: string, absent = 0): number {
   const value = fields[field] ?? absent;
-  return typeof value === "number" ? value : unreadable(field, "a number");
+  return typeof value === "number" ? value : refuseField(field, "a number");
 }
 
 export function texts(fields: Fields, field: string): string[] {
-  return list(fields, field).map((value) =>
-    typeof value === "string" ? oneLine(value) : unreadable(field, "a list of texts"),
+  return listField(fields, field).map((value) =>
+    typeof value === "string" ? oneLine(value) : refuseField(field, "a list of texts"),
   );
 }
 
 export function objects(fields: Fields, field: string): Fields[] {
-  return list(fields, field).map((value) => (isFields(value) ? value : unreadable(field, "a list of objects")));
+  return listField(fields, field).map((value) => (isFields(value) ? value : refuseField(field, "a list of objects")));
 }
 
 export function isFields(value: unknown): value is Fields {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-function list(fields: Fields, field: string): unknown[] {
+function listField(fields: Fields, field: string): unknown[] {
   const value = fields[field] ?? [];
-  return Array.isArray(value) ? value : unreadable(field, "a list");
+  return Array.isArray(value) ? value : refuseField(field, "a list");
 }
 
-function unreadable(field: string, wanted: string): never {
+function refuseField(field: string, wanted: string): never {
   throw new KhwError("COMPUTE_FAILED", `the answer cannot be read: ${field} is not ${wanted}`, {
     hint: "does gce.endpoint lead to the Compute Engine API, version 1?",
   });

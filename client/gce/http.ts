@@ -4,7 +4,7 @@ import { show } from "../../proto/validate.ts";
 import type { Credentials } from "./credentials.ts";
 import { type Fields, isFields } from "./fields.ts";
 import { googleProxy, networkHint } from "./proxy.ts";
-import { readRefusal, refused, Refusal } from "./refusal.ts";
+import { readRefusal, computeError, Refusal } from "./refusal.ts";
 import { pause } from "../../proto/wait-for.ts";
 import { isTransient, pauseMillis, type RetryPolicy } from "./retry.ts";
 
@@ -130,7 +130,7 @@ function parseJson(text: string): unknown {
  * and stays as it is.
  */
 function reported({ what, path }: ApiRequest, base: URL, error: unknown): unknown {
-  if (error instanceof Refusal) return refused(what, path, error);
+  if (error instanceof Refusal) return computeError(what, path, error);
   const code = connectionFault(error);
   if (code === undefined) return error;
   return new KhwError("COMPUTE_FAILED", `${what}: no answer from ${base.host}: ${code}`, {

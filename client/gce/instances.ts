@@ -1,7 +1,7 @@
 import { KhwError } from "../../proto/errors.ts";
 import type { Compute } from "./compute.ts";
 import type { InstanceName } from "./config.ts";
-import { instanceReference, nameOf, type Place } from "./references.ts";
+import { instanceReference, nameInLink, type Place } from "./references.ts";
 import type { Instance } from "./resources.ts";
 
 /** A controller's machine in Compute Engine. */
@@ -67,20 +67,20 @@ async function instancesOf(
   }
   // A target pool accepts only instances of its own region.
   const everywhere = await compute.instancesNamed(place.project, name, signal);
-  return everywhere.filter(({ zone }) => nameOf(zone).startsWith(`${place.region}-`));
+  return everywhere.filter(({ zone }) => nameInLink(zone).startsWith(`${place.region}-`));
 }
 
 function problemOf(name: string, found: readonly Instance[]): string | undefined {
   const [instance] = found;
   if (instance === undefined) return `there is no instance ${name}`;
-  if (found.length > 1) return `${name} is in several zones: ${found.map(({ zone }) => nameOf(zone)).join(", ")}`;
+  if (found.length > 1) return `${name} is in several zones: ${found.map(({ zone }) => nameInLink(zone)).join(", ")}`;
   return undefined;
 }
 
 function toResolved({ name, zone, networkInterfaces, status }: Instance): ResolvedInstance {
   const [nic] = networkInterfaces;
   const natIP = nic?.accessConfigs.find((access) => access.natIP !== "")?.natIP;
-  return { name, zone: nameOf(zone), internalIp: nic?.networkIP ?? "", externalIp: natIP, status };
+  return { name, zone: nameInLink(zone), internalIp: nic?.networkIP ?? "", externalIp: natIP, status };
 }
 
 function placeName({ project, region, zone }: InstancePlace): string {

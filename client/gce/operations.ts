@@ -1,9 +1,9 @@
 import { KhwError } from "../../proto/errors.ts";
 import { show } from "../../proto/validate.ts";
-import { type Fields, number, text } from "./fields.ts";
+import { type Fields, number, textField } from "./fields.ts";
 import type { Http } from "./http.ts";
 import { pathOf } from "./references.ts";
-import { operationRefusal, refused } from "./refusal.ts";
+import { operationRefusal, computeError } from "./refusal.ts";
 import { pause } from "../../proto/wait-for.ts";
 
 export interface WaitOptions {
@@ -30,21 +30,21 @@ export async function awaitOperation(http: Http, started: Fields, options: WaitO
   const wait = `${operationPath(started)}/wait`;
   const deadline = performance.now() + deadlineMillis;
   let operation = started;
-  while (text(operation, "status") !== "DONE") {
+  while (textField(operation, "status") !== "DONE") {
     const left = deadline - performance.now();
     if (left <= 0) throw unfinished(what, operation, deadlineMillis);
     const asked = performance.now();
     const timeoutMillis = Math.min(waitMillis, Math.max(left, 1000));
     operation = await http.send({ method: "POST", path: wait, what: `wait for ${what}`, timeoutMillis }, signal);
     const rest = shortestWaitMillis - (performance.now() - asked);
-    if (text(operation, "status") !== "DONE" && rest > 0) await pause(rest, signal);
+    if (textField(operation, "status") !== "DONE" && rest > 0) await pause(rest, signal);
   }
   const refusal = operationRefusal(operation);
-  if (refusal !== undefined) throw refused(what, path, refusal);
+  if (refusal !== undefined) throw computeError(what, path, refusal);
 }
 
 function operationPath(operation: Fields): string {
-  const path = pathOf(text(operation, "selfLink"));
+  const path = pathOf(textField(operation, "selfLink"));
   if (/^projects\/[\w.:-]+\/(global|(regions|zones)\/[\w-]+)\/operations\/[\w-]+$/.test(path)) return path;
   throw new KhwError("COMPUTE_FAILED", `the answer is no operation: its selfLink is ${show(path)}`, {
     hint: "does gce.endpoint lead to the Compute Engine API, version 1?",
@@ -52,8 +52,8 @@ function operationPath(operation: Fields): string {
 }
 
 function unfinished(what: string, operation: Fields, deadlineMillis: number): KhwError {
-  const seen = `${text(operation, "status")}, ${number(operation, "progress")} %`;
-  const name = text(operation, "name");
+  const seen = `${textField(operation, "status")}, ${number(operation, "progress")} %`;
+  const name = textField(operation, "name");
   return new KhwError("TIMEOUT", `${what}: operation ${name} is still ${seen} after ${deadlineMillis / 1000} s`, {
     hint: "Google goes on with it: run the command again to see the result",
   });

@@ -2,7 +2,7 @@ import { KhwError } from "../../proto/errors.ts";
 import type { Step } from "../../proto/step.ts";
 import type { Compute } from "./compute.ts";
 import type { InstanceName, LoadBalancerConfig } from "./config.ts";
-import { instanceReference, nameOf, pathOf, regionalReference } from "./references.ts";
+import { instanceReference, nameInLink, pathOf, regionalReference } from "./references.ts";
 
 /** The actual and desired members of a target pool; paths. */
 interface Members {
@@ -24,8 +24,8 @@ export function poolMembersStep(config: LoadBalancerConfig): Step<Compute> {
       const { missing, foreign } = await poolMembers(compute, config, signal);
       if (missing.length === 0 && foreign.length > 0) throw foreignInstances(config, foreign);
       if (missing.length === 0) return null;
-      const others = foreign.length === 0 ? "" : `; it holds ${foreign.map(nameOf).join(", ")} besides`;
-      return { summary: `${missing.map(nameOf).join(", ")} not in it${others}` };
+      const others = foreign.length === 0 ? "" : `; it holds ${foreign.map(nameInLink).join(", ")} besides`;
+      return { summary: `${missing.map(nameInLink).join(", ")} not in it${others}` };
     },
     async apply(compute, { signal }) {
       const { missing } = await poolMembers(compute, config, signal);
@@ -52,7 +52,7 @@ export async function membersNamed(
   options: { readonly names: readonly string[]; readonly signal: AbortSignal },
 ): Promise<InstanceName[]> {
   const { foreign } = await poolMembers(compute, { ...config, instances: [] }, options.signal);
-  const members = foreign.map((path) => ({ name: nameOf(path), zone: zoneOf(path) }));
+  const members = foreign.map((path) => ({ name: nameInLink(path), zone: zoneOf(path) }));
   return members.filter(({ name }) => options.names.includes(name));
 }
 
@@ -63,7 +63,7 @@ function zoneOf(path: string): string {
 export function foreignInstances(config: LoadBalancerConfig, foreign: readonly string[]): KhwError {
   const { targetPool, region, project } = config;
   const [zone = ""] = foreign.map(zoneOf);
-  const names = foreign.map(nameOf).join(",");
+  const names = foreign.map(nameInLink).join(",");
   return new KhwError(
     "COMPUTE_DRIFT",
     `targetPools/${targetPool} holds ${foreign.join(", ")}, which ${foreign.length === 1 ? "is not one" : "are not"} of the controllers`,

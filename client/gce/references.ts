@@ -47,7 +47,7 @@ export function pathOf(link: string): string {
 }
 
 /** Returns the last part of a link: the name of an instance, a zone or a pool. */
-export function nameOf(link: string): string {
+export function nameInLink(link: string): string {
   return link.slice(link.lastIndexOf("/") + 1);
 }
 

@@ -1,5 +1,5 @@
 import { KhwError } from "../../proto/errors.ts";
-import { type Fields, isFields, number, objects, text } from "./fields.ts";
+import { type Fields, isFields, number, objects, textField } from "./fields.ts";
 
 export interface RefusalOptions {
   readonly reason?: string;
@@ -48,8 +48,8 @@ export function refusedBecause(error: unknown, why: keyof typeof reasons): boole
 export function readRefusal(status: number, body: unknown, retryAfter: unknown): Refusal {
   const error = isFields(body) && isFields(body["error"]) ? body["error"] : {};
   const [first = {}] = objects(error, "errors");
-  const reason = text(first, "reason") || text(error, "status");
-  const message = text(error, "message") || text(first, "message") || "no explanation";
+  const reason = textField(first, "reason") || textField(error, "status");
+  const message = textField(error, "message") || textField(first, "message") || "no explanation";
   return new Refusal(status, message, {
     reason,
     retryAfterMillis: Number(retryAfter) > 0 ? Number(retryAfter) * 1000 : 0,
@@ -61,14 +61,16 @@ export function operationRefusal(operation: Fields): Refusal | undefined {
   const { error } = operation;
   if (!isFields(error)) return undefined;
   const [first = {}] = objects(error, "errors");
-  return new Refusal(number(operation, "httpErrorStatusCode"), text(first, "message"), { reason: text(first, "code") });
+  return new Refusal(number(operation, "httpErrorStatusCode"), textField(first, "message"), {
+    reason: textField(first, "code"),
+  });
 }
 
 /**
  * Returns the refusal as khw reports it. `what` is the request in words, for example `insert
  * firewalls/allow-health-check`.
  */
-export function refused(what: string, path: string, refusal: Refusal): KhwError {
+export function computeError(what: string, path: string, refusal: Refusal): KhwError {
   const code = [refusal.status || "", refusal.reason].filter((part) => part !== "").join(" ");
   return new KhwError("COMPUTE_FAILED", `${what}: ${code}: ${refusal.message}`, {
     hint: hintFor(refusal, path),

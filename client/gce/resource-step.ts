@@ -10,7 +10,7 @@ import type { Kind, Resources } from "./resources.ts";
 const appearMillis = 30_000;
 
 /** A field with another value than the desired one. */
-export interface Difference {
+export interface FieldDifference {
   readonly field: string;
   readonly found: string;
   readonly wanted: string;
@@ -24,9 +24,9 @@ export interface ResourceStep<K extends Kind> {
   /** Returns the body to create the resource with. */
   body(compute: Compute, signal: AbortSignal): Promise<Body<K>>;
   /** Returns the differences that cannot be changed in place. */
-  fixed?(found: Resources[K], compute: Compute, signal: AbortSignal): Promise<readonly Difference[]>;
+  fixed?(found: Resources[K], compute: Compute, signal: AbortSignal): Promise<readonly FieldDifference[]>;
   /** Returns the differences that `repair` removes. */
-  repairable?(found: Resources[K]): readonly Difference[];
+  repairable?(found: Resources[K]): readonly FieldDifference[];
   repair?(found: Resources[K], compute: Compute, signal: AbortSignal): Promise<void>;
 }
 
@@ -42,7 +42,7 @@ export function resourceStep<K extends Kind>(wanted: ResourceStep<K>): Step<Comp
     found: Resources[K],
     compute: Compute,
     signal: AbortSignal,
-  ): Promise<readonly Difference[]> {
+  ): Promise<readonly FieldDifference[]> {
     const fixed = (await wanted.fixed?.(found, compute, signal)) ?? [];
     if (fixed.length > 0) throw unrepairable(reference, fixed);
     return wanted.repairable?.(found) ?? [];
@@ -83,7 +83,7 @@ export function resourceStep<K extends Kind>(wanted: ResourceStep<K>): Step<Comp
       const found = await compute.get(reference, signal);
       if (found === undefined) return { summary: "does not exist" };
       const differing = await differences(found, compute, signal);
-      return differing.length === 0 ? null : { summary: describe(differing) };
+      return differing.length === 0 ? null : { summary: describeDifferences(differing) };
     },
     async apply(compute, { signal }) {
       const found = (await compute.get(reference, signal)) ?? (await createUnlessThere(compute, signal));
@@ -99,12 +99,12 @@ export function compare(
   field: string,
   found: string | number | boolean,
   wanted: string | number | boolean,
-): Difference[] {
+): FieldDifference[] {
   return found === wanted ? [] : [{ field, found: shown(found), wanted: shown(wanted) }];
 }
 
 /** Compares lists whose order does not matter. */
-export function compareSets(field: string, found: readonly string[], wanted: readonly string[]): Difference[] {
+export function compareSets(field: string, found: readonly string[], wanted: readonly string[]): FieldDifference[] {
   return compare(field, found.toSorted().join(", "), wanted.toSorted().join(", "));
 }
 
@@ -112,12 +112,12 @@ function shown(value: string | number | boolean): string {
   return value === "" ? "empty" : String(value);
 }
 
-function describe(differing: readonly Difference[]): string {
+function describeDifferences(differing: readonly FieldDifference[]): string {
   return differing.map(({ field, found, wanted }) => `${field} is ${found}, not ${wanted}`).join("; ");
 }
 
-function unrepairable({ kind, name }: Reference, differing: readonly Difference[]): KhwError {
-  return new KhwError("COMPUTE_DRIFT", `${kind}/${name}: ${describe(differing)}`, {
+function unrepairable({ kind, name }: Reference, differing: readonly FieldDifference[]): KhwError {
+  return new KhwError("COMPUTE_DRIFT", `${kind}/${name}: ${describeDifferences(differing)}`, {
     hint: "Google cannot change this in place: delete the resource if nothing else needs it, or give khw another name for its own",
   });
 }

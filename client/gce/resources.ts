@@ -1,4 +1,4 @@
-import { type Fields, isFields, number, objects, rawText, text, texts } from "./fields.ts";
+import { type Fields, isFields, number, objects, rawText, textField, texts } from "./fields.ts";
 
 /** The resources that khw reads, each with the fields that khw uses, under Google's names (Compute Engine v1). */
 export interface Resources {
@@ -85,37 +85,37 @@ export interface HealthStatus {
 
 /** Reads each kind from an answer. Google leaves out empty fields. */
 export const readers: { readonly [K in Kind]: (fields: Fields) => Resources[K] } = {
-  addresses: (f) => ({ address: text(f, "address"), addressType: text(f, "addressType", "EXTERNAL") }),
+  addresses: (f) => ({ address: textField(f, "address"), addressType: textField(f, "addressType", "EXTERNAL") }),
   httpHealthChecks: (f) => ({
-    host: text(f, "host"),
-    requestPath: text(f, "requestPath", "/"),
+    host: textField(f, "host"),
+    requestPath: textField(f, "requestPath", "/"),
     port: number(f, "port", 80),
   }),
   firewalls: (f) => ({
-    network: text(f, "network"),
-    direction: text(f, "direction", "INGRESS"),
+    network: textField(f, "network"),
+    direction: textField(f, "direction", "INGRESS"),
     sourceRanges: texts(f, "sourceRanges"),
     allowed: objects(f, "allowed").map((rule) => ({
-      IPProtocol: text(rule, "IPProtocol"),
+      IPProtocol: textField(rule, "IPProtocol"),
       ports: texts(rule, "ports"),
     })),
     disabled: f["disabled"] === true,
   }),
   targetPools: (f) => ({ healthChecks: texts(f, "healthChecks"), instances: texts(f, "instances") }),
   forwardingRules: (f) => ({
-    IPAddress: text(f, "IPAddress"),
-    IPProtocol: text(f, "IPProtocol"),
-    portRange: text(f, "portRange"),
-    target: text(f, "target"),
+    IPAddress: textField(f, "IPAddress"),
+    IPProtocol: textField(f, "IPProtocol"),
+    portRange: textField(f, "portRange"),
+    target: textField(f, "target"),
   }),
   instances: (f) => ({
-    name: text(f, "name"),
-    id: text(f, "id"),
-    zone: text(f, "zone"),
-    status: text(f, "status"),
+    name: textField(f, "name"),
+    id: textField(f, "id"),
+    zone: textField(f, "zone"),
+    status: textField(f, "status"),
     networkInterfaces: objects(f, "networkInterfaces").map((nic) => ({
-      networkIP: text(nic, "networkIP"),
-      accessConfigs: objects(nic, "accessConfigs").map((access) => ({ natIP: text(access, "natIP") })),
+      networkIP: textField(nic, "networkIP"),
+      accessConfigs: objects(nic, "accessConfigs").map((access) => ({ natIP: textField(access, "natIP") })),
     })),
     metadata: readMetadata(f["metadata"]),
   }),
@@ -129,7 +129,7 @@ function readMetadata(value: unknown): InstanceMetadata {
 
 export function readHealth(answer: Fields): HealthStatus[] {
   return objects(answer, "healthStatus").map((status) => ({
-    healthState: text(status, "healthState"),
-    ipAddress: text(status, "ipAddress"),
+    healthState: textField(status, "healthState"),
+    ipAddress: textField(status, "ipAddress"),
   }));
 }

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { Body, Compute, PoolChange } from "./compute.ts";
 import { defaultEndpoint } from "./config.ts";
 import type { Credentials } from "./credentials.ts";
-import { type Fields, isFields, objects, text } from "./fields.ts";
+import { type Fields, isFields, objects, textField } from "./fields.ts";
 import { type ApiRequest, openHttp } from "./http.ts";
 import { awaitOperation } from "./operations.ts";
 import type { Reference } from "./references.ts";
@@ -84,7 +84,7 @@ export function restCompute(options: RestOptions): Compute & AsyncDisposable {
         const page = await http.send({ method: "GET", path, query, what: `list instances/${name}` }, signal);
         const scopes = isFields(page["items"]) ? Object.values(page["items"]).filter(isFields) : [];
         found.push(...scopes.flatMap((scope) => objects(scope, "instances")));
-        pageToken = text(page, "nextPageToken");
+        pageToken = textField(page, "nextPageToken");
       } while (pageToken !== "");
       return found.map(readers.instances);
     },

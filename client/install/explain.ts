@@ -46,7 +46,7 @@ const known: readonly Known[] = [
 ];
 
 /** Returns why a connection failed: the line that says so, and a hint if khw knows one. */
-export function explain(stderr: string): { readonly message: string; readonly hint: string | undefined } {
+export function explainStderr(stderr: string): { readonly message: string; readonly hint: string | undefined } {
   const lines = linesOf(stderr);
   for (const { pattern, hint } of known) {
     const line = lines.findLast((candidate) => pattern.test(candidate));

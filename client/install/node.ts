@@ -13,7 +13,7 @@ import { readRegister, refuseRevoked } from "../pki/management/register.ts";
 import { openSigner } from "../pki/management/sign-agent.ts";
 import type { Signer } from "../pki/management/sign-agent.ts";
 import type { Deb } from "./deb.ts";
-import { explain, keepEnd, lastLines, printable } from "./explain.ts";
+import { explainStderr, keepEnd, lastLines, printable } from "./explain.ts";
 import { issuedBeforehand, whyNew, whyRevoked } from "./identity.ts";
 import type { Present } from "./identity.ts";
 import { remoteCommand } from "./script.ts";
@@ -108,7 +108,7 @@ function disconnected(what: string, stderr: string, cause: NodeJS.ErrnoException
     const hint = "install it, or choose another way with --via";
     return new KhwError("PROGRAM_MISSING", `${what} is not on this workstation`, { hint, cause });
   }
-  const { message, hint } = explain(stderr);
+  const { message, hint } = explainStderr(stderr);
   return new KhwError("UNREACHABLE", `${what}: ${message}`, { hint, cause });
 }
 
@@ -130,7 +130,7 @@ async function converse(
     if (present === undefined) return { begun: false, verdict: undefined };
     const choice = await chooseIdentity(present, options);
     progress(`copying ${request.deb.name} (${(request.deb.size / 1e6).toFixed(1)} MB)`);
-    await answer(child.stdin, request, choice);
+    await sendChoice(child.stdin, request, choice);
     const sign = async (asked: string): Promise<void> => {
       if (choice.kind !== "request") throw new TypeError("the node asks for a certificate that was not offered");
       const certificate = await choice.signer.sign(node.name, asked);
@@ -172,7 +172,7 @@ async function chooseIdentity(
 }
 
 /** Sends the first input of the script. */
-async function answer(stdin: Writable, { deb, ca }: InstallRequest, choice: Choice): Promise<void> {
+async function sendChoice(stdin: Writable, { deb, ca }: InstallRequest, choice: Choice): Promise<void> {
   const given = choice.kind === "given" ? lineOf(ca, choice.identity.certificate, choice.identity.key) : "";
   async function* bytes(): AsyncGenerator<string | Buffer> {
     yield `${deb.size}\n${choice.kind}\n${given}`;

@@ -34,7 +34,7 @@ export function mergeKubeconfig(text: string, entry: KubeconfigEntry, { file, us
   const cluster = { "certificate-authority-data": ca, server };
   put(document, "clusters", { name, kind: "cluster", fields: cluster });
   // kubectl refuses an entry with both a CA and insecure-skip-tls-verify.
-  find(document, "clusters", name)?.deleteIn(["cluster", "insecure-skip-tls-verify"]);
+  findEntry(document, "clusters", name)?.deleteIn(["cluster", "insecure-skip-tls-verify"]);
   const identity = { "client-certificate-data": certificate, "client-key-data": key };
   put(document, "users", { name: user, kind: "user", fields: identity });
   put(document, "contexts", { name, kind: "context", fields: { cluster: name, user } });
@@ -72,7 +72,7 @@ function parseKubeconfig(text: string, file: string): Document {
 function refuseDoubles(document: Document, file: string): void {
   for (const list of ["clusters", "users", "contexts"]) {
     const items = document.get(list);
-    const names = isSeq(items) ? items.items.flatMap(nameOf) : [];
+    const names = isSeq(items) ? items.items.flatMap(entryName) : [];
     const double = names.find((name, index) => names.indexOf(name) !== index);
     if (double === undefined) continue;
     throw new KhwError("CONFIG_INVALID", `${file}: has ${show(double)} twice in ${list}: kubectl cannot read it`, {
@@ -81,17 +81,17 @@ function refuseDoubles(document: Document, file: string): void {
   }
 }
 
-function nameOf(item: unknown): string[] {
+function entryName(item: unknown): string[] {
   const name = isMap(item) ? item.get("name") : undefined;
   return typeof name === "string" ? [name] : [];
 }
 
 /** Refuses an entry of the same name that points to another server. */
 function refuseOthers(document: Document, { name, user, server }: KubeconfigEntry, file: string): void {
-  const found = find(document, "clusters", name)?.getIn(["cluster", "server"]);
-  const context = find(document, "contexts", name)?.get("context");
+  const found = findEntry(document, "clusters", name)?.getIn(["cluster", "server"]);
+  const context = findEntry(document, "contexts", name)?.get("context");
   const [toCluster, toUser] = isMap(context) ? [context.get("cluster"), context.get("user")] : [name, user];
-  const free = found === undefined && context === undefined && find(document, "users", user) === undefined;
+  const free = found === undefined && context === undefined && findEntry(document, "users", user) === undefined;
   if (free || (found === server && toCluster === name && toUser === user)) return;
   throw new KhwError(
     "CONFIG_INVALID",
@@ -110,7 +110,7 @@ interface Item {
 }
 
 function put(document: Document, list: string, { name, kind, fields }: Item): void {
-  const found = find(document, list, name);
+  const found = findEntry(document, list, name);
   const body = found?.get(kind);
   if (isMap(body)) {
     for (const [field, value] of Object.entries(fields)) body.set(field, value);
@@ -126,7 +126,7 @@ function put(document: Document, list: string, { name, kind, fields }: Item): vo
   else document.set(list, document.createNode([item]));
 }
 
-function find(document: Document, list: string, name: string): YAMLMap | undefined {
+function findEntry(document: Document, list: string, name: string): YAMLMap | undefined {
   const items = document.get(list);
   if (!isSeq(items)) return undefined;
   return items.items.find((item): item is YAMLMap => isMap(item) && item.get("name") === name);

@@ -12,7 +12,7 @@ export async function readKubeconfig(path: string): Promise<string> {
     return await readFile(path, "utf8");
   } catch (cause) {
     if (isErrno(cause, "ENOENT")) return "";
-    throw failed(path, "read", cause);
+    throw kubeconfigError(path, "read", cause);
   }
 }
 
@@ -32,11 +32,11 @@ export async function keepPrivate(path: string): Promise<void> {
   try {
     if (((await stat(path)).mode & 0o077) !== 0) await chmod(path, 0o600);
   } catch (cause) {
-    throw failed(path, "written", cause);
+    throw kubeconfigError(path, "written", cause);
   }
 }
 
-function failed(path: string, what: "read" | "written", cause: unknown): KhwError {
+function kubeconfigError(path: string, what: "read" | "written", cause: unknown): KhwError {
   const reason = cause instanceof Error ? cause.message : String(cause);
   return new KhwError("IO_FAILED", `${path}: cannot be ${what}: ${reason}`, { cause });
 }

@@ -37,13 +37,13 @@ export function isSource(text: string): boolean {
 
 /** Parses the text of the file. @throws KhwError CONFIG_INVALID naming the file and the entry */
 export function parseLock(text: string, path: string): readonly LockEntry[] {
-  const root = parseJson(text, path);
-  if (!isRecord(root) || !Array.isArray(root["programs"])) return refuse(path, "it is not a list of programs");
-  if (root["version"] !== format) refuse(path, `its version is ${show(String(root["version"]))}, not ${format}`);
+  const root = parseLockJson(text, path);
+  if (!isRecord(root) || !Array.isArray(root["programs"])) return refuseEntry(path, "it is not a list of programs");
+  if (root["version"] !== format) refuseEntry(path, `its version is ${show(String(root["version"]))}, not ${format}`);
   const entries = root["programs"].map((item: unknown, index) => parseEntry(item, `${path}: programs[${index}]`));
   const names = entries.map(describeProgram);
   const twice = names.find((name, index) => names.indexOf(name) !== index);
-  if (twice !== undefined) refuse(path, `it has ${twice} twice`);
+  if (twice !== undefined) refuseEntry(path, `it has ${twice} twice`);
   return entries;
 }
 
@@ -54,27 +54,28 @@ export function formatLock(entries: readonly LockEntry[]): string {
   return `${JSON.stringify({ version: format, programs }, null, 2)}\n`;
 }
 
-function parseJson(text: string, path: string): unknown {
+function parseLockJson(text: string, path: string): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
-    return refuse(path, `it is not JSON: ${reason}`);
+    return refuseEntry(path, `it is not JSON: ${reason}`);
   }
 }
 
 function parseEntry(item: unknown, where: string): LockEntry {
-  if (!isRecord(item)) return refuse(where, "it is not an entry");
+  if (!isRecord(item)) return refuseEntry(where, "it is not an entry");
   const text = (field: keyof typeof shapes): string => {
     const value = item[field];
     if (typeof value === "string" && shapes[field].test(value)) return value;
-    return refuse(where, `its ${field} is ${show(JSON.stringify(value) ?? "missing")}`);
+    return refuseEntry(where, `its ${field} is ${show(JSON.stringify(value) ?? "missing")}`);
   };
   const { signatures } = item;
-  if (!Array.isArray(signatures)) return refuse(where, "its signatures are not a list");
+  if (!Array.isArray(signatures)) return refuseEntry(where, "its signatures are not a list");
   const known = new Set([...Object.keys(shapes), "signatures"]);
   const stranger = Object.keys(item).find((field) => !known.has(field));
-  if (stranger !== undefined) refuse(where, `it has a field that this khw-client does not know: ${show(stranger)}`);
+  if (stranger !== undefined)
+    refuseEntry(where, `it has a field that this khw-client does not know: ${show(stranger)}`);
   return {
     program: text("program"),
     version: text("version"),
@@ -89,7 +90,7 @@ function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-function refuse(where: string, why: string): never {
+function refuseEntry(where: string, why: string): never {
   throw new KhwError("CONFIG_INVALID", `${where}: cannot be used: ${why}`, {
     hint: "bring the file back from version control; without the file, bootstrap records the digests again",
   });

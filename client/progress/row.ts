@@ -2,7 +2,7 @@ import { truncate } from "../terminal/cut.ts";
 import { elapsed } from "../terminal/time.ts";
 import type { TrackProgress } from "./tally.ts";
 
-export interface Row {
+export interface ProgressRow {
   readonly track: string;
   /** Absent before the track's first event. */
   readonly progress: TrackProgress | undefined;
@@ -20,7 +20,7 @@ export interface RowOptions {
 const mostOfName = 0.4;
 
 /** Describes a running track in one line that fits the columns: name, count, time, newest step. */
-export function describeRow({ track, progress, working }: Row, { nameWidth, columns }: RowOptions): string {
+export function describeRow({ track, progress, working }: ProgressRow, { nameWidth, columns }: RowOptions): string {
   const width = Math.min(nameWidth, Math.max(8, Math.floor(columns * mostOfName)));
   const name = truncate(track, width).padEnd(width);
   if (progress === undefined) return truncate(`${name}  waiting`, columns);

@@ -59,22 +59,22 @@ export function nodeProblems({ node, status, error }: NodeState): Problem[] {
     .sort((one, other) => Number(one.severity === "warning") - Number(other.severity === "warning"));
 }
 
-type Found = Omit<Problem, "node">;
+type FoundProblem = Omit<Problem, "node">;
 
-function maintenance(node: string, { maintenance: at }: GetStatusResponse): Found[] {
+function maintenance(node: string, { maintenance: at }: GetStatusResponse): FoundProblem[] {
   if (at === undefined || !at.drained) return [];
   const message = `drained by ${at.holder || "somebody"} since ${instant(at.sinceUnixMillis)}: the load balancer sends nobody here`;
   const hint = `khw-client undrain ${node}`;
   return [{ subject: "maintenance", severity: "error", message, hint }];
 }
 
-function components(node: string, { components: known }: GetStatusResponse): Found[] {
+function components(node: string, { components: known }: GetStatusResponse): FoundProblem[] {
   if (known.length > 0) return known.flatMap((one) => component(node, one));
   const message = "the agent has not looked at its components yet";
   return [{ subject: "khw-agent", severity: "error", message, hint: "it has just started: ask again" }];
 }
 
-function component(node: string, one: Component): Found[] {
+function component(node: string, one: Component): FoundProblem[] {
   const { name: subject, health, enabled, reason, diagnosis, nextRestartUnixMillis } = one;
   const severity = "error";
   if (health !== Health.HEALTH_HEALTHY) {
@@ -91,7 +91,7 @@ function component(node: string, one: Component): Found[] {
   return [{ subject, severity, message, hint: "khw-client bootstrap enables it" }];
 }
 
-function drift(node: string, step: DriftedStep, policy?: DriftPolicy): Found {
+function drift(node: string, step: DriftedStep, policy?: DriftPolicy): FoundProblem {
   const { id: subject, repairs, error, nextRepairUnixMillis, remedy } = step;
   if (remedy !== undefined) return { subject, severity: "error", message: step.drift, hint: remedy };
   const times = repairs === 0 ? "" : `; it was repaired ${repairs} ${repairs === 1 ? "time" : "times"} and came back`;
@@ -106,7 +106,7 @@ function drift(node: string, step: DriftedStep, policy?: DriftPolicy): Found {
   return { subject, severity: "error", message: `${step.drift}${times}${failed}`, hint };
 }
 
-function certificate({ path: subject, state, reason, expiresUnixMillis }: Certificate): Found[] {
+function certificate({ path: subject, state, reason, expiresUnixMillis }: Certificate): FoundProblem[] {
   if (state !== CertificateState.CERTIFICATE_STATE_WARNING && state !== CertificateState.CERTIFICATE_STATE_ERROR) {
     return [];
   }
@@ -127,7 +127,7 @@ function certificateRemedy(path: string): string {
     : "issue a new one, and restart what reads it";
 }
 
-function operation({ operation: last }: GetStatusResponse): Found[] {
+function operation({ operation: last }: GetStatusResponse): FoundProblem[] {
   const subject = "operation";
   const hint = "khw-client bootstrap tries again";
   if (last?.state === OperationState.OPERATION_STATE_FAILED) {
@@ -139,7 +139,7 @@ function operation({ operation: last }: GetStatusResponse): Found[] {
   return [{ subject, severity: "warning", message: "the last one was interrupted by the agent's end", hint }];
 }
 
-function pausedDrift({ drift: found }: GetStatusResponse): Found[] {
+function pausedDrift({ drift: found }: GetStatusResponse): FoundProblem[] {
   if (found === undefined || found.paused === "") return [];
   return [{ subject: "drift", severity: "warning", message: `is not looked for: ${found.paused}`, hint: "" }];
 }

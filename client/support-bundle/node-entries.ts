@@ -42,7 +42,7 @@ export async function* nodeEntries(node: AgentNode, options: NodeEntriesOptions)
   if (differences !== "") yield { path: at("differences.diff"), text: mask(differences) };
   yield {
     path: at("events.jsonl"),
-    text: await collect(
+    text: await collectMessages(
       (ending) => node.history({ sinceUnixMillis: 0, limit: 0, follow: false }, ending),
       ({ kind, ...event }) => JSON.stringify(maskData({ ...event, kind: historyName(kind) })),
       signal,
@@ -51,7 +51,7 @@ export async function* nodeEntries(node: AgentNode, options: NodeEntriesOptions)
   for (const component of journals) {
     yield {
       path: at(`journal/${component}.log`),
-      text: await collect(
+      text: await collectMessages(
         (ending) => node.logs({ component, lines: 0, sinceUnixMillis, follow: false }, ending),
         ({ timeUnixMillis, priority, pid, text }) =>
           `${new Date(timeUnixMillis).toISOString()} ${component}[${pid}] <${priority}> ${text}`,
@@ -81,7 +81,7 @@ export async function entryOf(path: string, signal: AbortSignal, work: () => Pro
   }
 }
 
-async function collect<Message>(
+async function collectMessages<Message>(
   open: (signal: AbortSignal) => AsyncIterable<Message>,
   show: (message: Message) => string,
   signal: AbortSignal,

@@ -85,7 +85,7 @@ export function publicAddressChecks(
         const { status, body } = await api("GET", "/version", { signal });
         const found = field(body, "gitVersion");
         if (status !== 200 || found !== version)
-          throw failed(
+          throw verifyError(
             `it answers ${status} ${typeof found === "string" ? found : ""}`,
             "is another cluster behind that address?",
           );
@@ -102,7 +102,7 @@ export function clusterChecks(api: KubernetesApi): Check[] {
       run: async (signal: AbortSignal) => {
         const { status } = await api("GET", path, { signal });
         if (status !== 200)
-          throw failed(`the API server answers ${status}`, "run `khw-client bootstrap` again: it applies RBAC");
+          throw verifyError(`the API server answers ${status}`, "run `khw-client bootstrap` again: it applies RBAC");
       },
     })),
     ...["kube-controller-manager", "kube-scheduler"].map((name) => ({
@@ -120,7 +120,10 @@ export function nodeCheck(node: AgentNode): Check {
       const { components } = await node.status(signal);
       const unwell = components.filter(({ health }) => health !== Health.HEALTH_HEALTHY);
       if (unwell.length > 0) {
-        throw failed(unwell.map(({ name, reason }) => `${name}: ${reason}`).join("; "), `khw-client status tells more`);
+        throw verifyError(
+          unwell.map(({ name, reason }) => `${name}: ${reason}`).join("; "),
+          `khw-client status tells more`,
+        );
       }
     },
   };
@@ -131,14 +134,14 @@ async function checkLease(api: KubernetesApi, name: string, signal: AbortSignal)
     signal,
   });
   if (status !== 200)
-    throw failed(`the API server answers ${status} to its lease`, `is ${name} running? see khw-client status`);
+    throw verifyError(`the API server answers ${status} to its lease`, `is ${name} running? see khw-client status`);
   const spec = field(body, "spec");
   const [holder, renewed] = [field(spec, "holderIdentity"), field(spec, "renewTime")];
   if (typeof holder !== "string" || holder === "")
-    throw failed("nobody holds its lease", `is ${name} running? see khw-client status`);
+    throw verifyError("nobody holds its lease", `is ${name} running? see khw-client status`);
   const age = Date.now() - Date.parse(String(renewed));
   if (!(age < oldestLease))
-    throw failed(
+    throw verifyError(
       `${show(holder)} renewed its lease ${Math.round(age / 1000)} s ago`,
       `is ${name} running? see khw-client status`,
     );
@@ -167,7 +170,7 @@ function checkCertificate(address: string, ca: Buffer, signal: AbortSignal): Pro
   });
 }
 
-function failed(message: string, hint: string): KhwError {
+function verifyError(message: string, hint: string): KhwError {
   return new KhwError("VERIFY_FAILED", message, { hint });
 }
 

@@ -8,7 +8,7 @@ import type { Display, Heard } from "./events.ts";
 export function documentDisplay(form: "json" | "yaml", write: (text: string) => void): Display {
   return {
     hear: (heard) => {
-      const fields = describe(heard);
+      const fields = describeHeard(heard);
       if (fields === undefined) return;
       const document = { time: new Date().toISOString(), ...fields };
       write(form === "json" ? `${JSON.stringify(document)}\n` : `---\n${stringify(document)}`);
@@ -17,7 +17,7 @@ export function documentDisplay(form: "json" | "yaml", write: (text: string) => 
   };
 }
 
-function describe(heard: Heard): Record<string, unknown> | undefined {
+function describeHeard(heard: Heard): Record<string, unknown> | undefined {
   if (heard.kind === "loadBalancer") {
     const { kind, before, after } = heard;
     return isDeepStrictEqual(before, after) ? undefined : { kind, ...loadBalancerDocument(after) };

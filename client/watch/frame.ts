@@ -12,7 +12,7 @@ export interface FrameOptions {
 }
 
 /** A node with its problems, computed once a frame. */
-interface Row {
+interface NodeRow {
   readonly state: NodeState;
   readonly problems: readonly Problem[];
   /** 0: does not answer; 1: an error; 2: a warning; 3: has not answered yet; 4: healthy. */
@@ -24,7 +24,7 @@ interface Row {
  * with less, only unhealthy components; then hints are left out; in the end the remaining nodes are only counted.
  */
 export function frame(cluster: ClusterState, { rows, now, paint }: FrameOptions): string[] {
-  const sorted = cluster.nodes.map(toRow).sort((one, other) => one.rank - other.rank);
+  const sorted = cluster.nodes.map(toNodeRow).sort((one, other) => one.rank - other.rank);
   const head = [headline(sorted, cluster.loadBalancer, now), ""];
   const room = rows - head.length;
   const width = Math.max(4, ...cluster.nodes.map(({ node }) => node.length));
@@ -36,7 +36,7 @@ export function frame(cluster: ClusterState, { rows, now, paint }: FrameOptions)
   return [...head, ...cutRows(sorted, room, (row) => describeRow(row, { detail: "problems", width, paint }))];
 }
 
-function toRow(state: NodeState): Row {
+function toNodeRow(state: NodeState): NodeRow {
   const problems = nodeProblems(state);
   const rank =
     state.error !== undefined
@@ -55,7 +55,7 @@ function errors(problems: readonly Problem[]): boolean {
   return problems.some(({ severity }) => severity === "error");
 }
 
-function headline(rows: readonly Row[], loadBalancer: LoadBalancerState | undefined, now: number): string {
+function headline(rows: readonly NodeRow[], loadBalancer: LoadBalancerState | undefined, now: number): string {
   const count = (...ranks: number[]): number => rows.filter(({ rank }) => ranks.includes(rank)).length;
   const parts = [
     `${rows.length} ${rows.length === 1 ? "node" : "nodes"}`,
@@ -80,7 +80,7 @@ interface DescribeOptions {
   readonly paint: Paint;
 }
 
-function describeRow({ state, problems, rank }: Row, { detail, width, paint }: DescribeOptions): string[] {
+function describeRow({ state, problems, rank }: NodeRow, { detail, width, paint }: DescribeOptions): string[] {
   const name = state.node.padEnd(width);
   const summary = summarise(state);
   const line = rank === 4 ? `${paint("green", "✔")} ${name}  ${summary}` : `${mark(rank, paint)} ${name}  ${summary}`;
@@ -128,7 +128,7 @@ function describeComponent({
 }
 
 /** Returns the rows that fit, and a last line that counts the others. */
-function cutRows(rows: readonly Row[], room: number, describe: (row: Row) => readonly string[]): string[] {
+function cutRows(rows: readonly NodeRow[], room: number, describe: (row: NodeRow) => readonly string[]): string[] {
   const lines: string[] = [];
   for (const [index, row] of rows.entries()) {
     const more = describe(row);

@@ -3,7 +3,7 @@ import { createServer } from "node:https";
 import { json } from "node:stream/consumers";
 import t, { type Test } from "tap";
 import { countStoredValues } from "../../agent/etcd/stored-values.ts";
-import { fieldOf, textOf } from "../../client/pki/check/yaml.ts";
+import { fieldOf, textAt } from "../../client/pki/check/yaml.ts";
 import { createAuthority, issue } from "../../client/pki/management/issue.ts";
 import { never } from "../fixtures/machine.ts";
 
@@ -31,7 +31,7 @@ async function startEtcd(t: Test, values: Readonly<Record<string, string>>) {
   const listener = createServer({ ...options, rejectUnauthorized: true }, (request, response) => {
     const respond = async (): Promise<void> => {
       const range: unknown = await json(request);
-      const bound = (name: string): string => Buffer.from(textOf(range, name) ?? "", "base64").toString("utf8");
+      const bound = (name: string): string => Buffer.from(textAt(range, name) ?? "", "base64").toString("utf8");
       const found = keys.filter((key) => key >= bound("key") && key < bound("range_end"));
       const page = found.slice(0, Number(fieldOf(range, "limit")));
       pages.push(page.length);

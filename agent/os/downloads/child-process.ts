@@ -82,12 +82,12 @@ function startDownloader(): Downloader {
       signal.throwIfAborted();
       clearTimeout(linger);
       const id = ++last;
-      const abort = (): void => tell(child, { kind: "abort", id });
+      const abort = (): void => sendOrder(child, { kind: "abort", id });
       signal.addEventListener("abort", abort, { once: true });
       try {
         return await new Promise<DownloadedText | undefined>((resolve, reject) => {
           pending.set(id, { ...options, resolve, reject });
-          tell(child, { kind: "start", id, work });
+          sendOrder(child, { kind: "start", id, work });
         });
       } finally {
         signal.removeEventListener("abort", abort);
@@ -98,7 +98,7 @@ function startDownloader(): Downloader {
   };
 }
 
-function tell(child: ChildProcess, order: Order): void {
+function sendOrder(child: ChildProcess, order: Order): void {
   // If the child process is gone, its exit event reports that.
   if (child.connected) child.send(order, () => {});
 }

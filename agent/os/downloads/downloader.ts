@@ -28,10 +28,12 @@ async function start(id: number, work: Work): Promise<void> {
   const controller = new AbortController();
   running.set(id, controller);
   try {
-    const found = await download(work, controller.signal, (progress) => tell({ kind: "progress", id, text: progress }));
-    tell({ kind: "done", id, found });
+    const found = await download(work, controller.signal, (progress) =>
+      sendReport({ kind: "progress", id, text: progress }),
+    );
+    sendReport({ kind: "done", id, found });
   } catch (error) {
-    tell({ kind: "failed", id, error: toDetail(toKhwError(error)) });
+    sendReport({ kind: "failed", id, error: toDetail(toKhwError(error)) });
   } finally {
     running.delete(id);
   }
@@ -47,6 +49,6 @@ async function download(
   return undefined;
 }
 
-function tell(report: Report): void {
+function sendReport(report: Report): void {
   process.send?.(report);
 }

@@ -35,7 +35,7 @@ export function createHttpTransfer(url: URL, sink: Sink, options: HttpOptions): 
     });
     const rest = statusCode === 206 && resumed;
     if (rest) {
-      const from = /^bytes (\d+)-/.exec(text(headers["content-range"]))?.[1];
+      const from = /^bytes (\d+)-/.exec(headerText(headers["content-range"]))?.[1];
       if (Number(from) !== sink.received) {
         validator = undefined;
         throw new MirrorFailure("passing", `sent another range than requested`);
@@ -86,7 +86,7 @@ async function follow(
       headersTimeout: stallMillis,
       bodyTimeout: stallMillis,
     });
-    const location = text(answer.headers.location);
+    const location = headerText(answer.headers.location);
     if (answer.statusCode < 300 || answer.statusCode > 399 || location === "") return answer;
     await answer.body.dump();
     if (!URL.canParse(location, at.href)) throw new MirrorFailure("lasting", "redirects to an invalid URL");
@@ -99,14 +99,14 @@ async function follow(
   throw new MirrorFailure("lasting", `redirects more than ${maxRedirects} times`);
 }
 
-function text(header: string | string[] | undefined): string {
+function headerText(header: string | string[] | undefined): string {
   return typeof header === "string" ? header : "";
 }
 
 /** Returns a value for If-Range (RFC 9110, 13.1.5): a strong ETag, or else the date. */
 function strongValidator(headers: Dispatcher.ResponseData["headers"]): string | undefined {
-  const etag = text(headers.etag);
-  const date = text(headers["last-modified"]);
+  const etag = headerText(headers.etag);
+  const date = headerText(headers["last-modified"]);
   return (etag.startsWith('"') ? etag : date) || undefined;
 }
 

@@ -27,7 +27,7 @@ export const installCommands: readonly CommandSpec[] = [
         "ssh",
       ]),
       new Option("--ssh-user <name>", "user on the nodes"),
-      new Option("--ssh-option <key=value>", "additional ssh option; may be repeated").argParser(collect),
+      new Option("--ssh-option <key=value>", "additional ssh option; may be repeated").argParser(appendItem),
     ],
     run: async (call) => {
       const { install } = await import("../../commands/install.ts");
@@ -42,6 +42,6 @@ export const installCommands: readonly CommandSpec[] = [
 ];
 
 /** For an option that may be repeated. */
-function collect(item: string, items: unknown): readonly string[] {
+function appendItem(item: string, items: unknown): readonly string[] {
   return [...(Array.isArray(items) ? items.map(String) : []), item];
 }

@@ -40,7 +40,7 @@ export interface Presented {
  */
 export function* certificateIn(pem: Pem, trust: Trust): Findings<Presented | undefined> {
   const { value, problem: what } = certificatesIn(pem.content);
-  if (value === undefined) return yield* unreadable(pem, what);
+  if (value === undefined) return yield* unreadablePem(pem, what);
   const [certificate, ...intermediates] = value;
   yield* validity(pem, certificate, trust.now);
   const fields = yield* sound(pem, certificate);
@@ -62,7 +62,7 @@ export function* certificateIn(pem: Pem, trust: Trust): Findings<Presented | und
 export function* authoritiesIn(pem: Pem, now: Date): Findings<readonly X509Certificate[]> {
   const { value, problem: what } = certificatesIn(pem.content);
   if (value === undefined) {
-    yield* unreadable(pem, what);
+    yield* unreadablePem(pem, what);
     return [];
   }
   for (const authority of value) {
@@ -214,7 +214,7 @@ export function publicKeyOf(certificate: X509Certificate): KeyObject | undefined
   }
 }
 
-function* unreadable(pem: Pem, what: string): Findings<undefined> {
+function* unreadablePem(pem: Pem, what: string): Findings<undefined> {
   yield problem(pem, undefined, { what, remedy: makeAgain });
   return undefined;
 }

@@ -23,7 +23,7 @@ import { keyProblem } from "./key-kinds.ts";
 import type { Findings } from "./problem.ts";
 
 /** The files that could be read; the others are problems already. */
-export type Files = ReadonlyMap<CredentialName | "admin.kubeconfig", Uint8Array>;
+export type CredentialFiles = ReadonlyMap<CredentialName | "admin.kubeconfig", Uint8Array>;
 
 /** The cluster that the credentials must fit. */
 export interface Cluster {
@@ -51,7 +51,7 @@ const healthCheckName = "kubernetes.default.svc";
  * be read.
  */
 export function* checkCredentials(
-  files: Files,
+  files: CredentialFiles,
   cluster: Cluster,
   { now, named }: CheckContext,
 ): Findings<Kubeconfig | undefined> {

@@ -1,7 +1,7 @@
 import { parseKubernetesVersion } from "../../../proto/kubernetes-versions.ts";
 import { decodeBase64 } from "./base64.ts";
 import type { Findings, Problem } from "./problem.ts";
-import { fieldOf, isMap, listOf, readYaml, textOf, whyNoText } from "./yaml.ts";
+import { fieldOf, isMap, listOf, readYaml, textAt, whyNoText } from "./yaml.ts";
 
 /** The lengths in bytes that the API server accepts, by provider; kms has no keys in the file. */
 const keySizes: Readonly<Record<string, readonly number[]>> = {
@@ -45,10 +45,10 @@ export function* encryptionConfigIsSound(file: string, content: Uint8Array, vers
     const what = "occurs twice: Kubernetes takes the last one, and a release that reads strictly refuses the file";
     yield { ...problem(what, key), severity: "warning" };
   }
-  const kind = textOf(root, "kind");
+  const kind = textAt(root, "kind");
   const wanted = groups[kind ?? ""];
   if (wanted === undefined) yield problem(`must be one of ${Object.keys(groups).join(", ")}`, "kind");
-  else if (textOf(root, "apiVersion") !== wanted) {
+  else if (textAt(root, "apiVersion") !== wanted) {
     yield problem(`is not ${wanted}, which ${kind ?? ""} belongs to`, "apiVersion");
   }
   const { minor } = parseKubernetesVersion("kubernetes.version", version);
@@ -108,7 +108,7 @@ interface KeyRules {
 function* keysAreSound(provider: unknown, place: string, { sizes, problem }: KeyRules): Findings {
   const keys = listOf(provider, "keys");
   if (keys.length === 0) yield problem("has no keys", place);
-  const names = keys.map((key) => textOf(key, "name"));
+  const names = keys.map((key) => textAt(key, "name"));
   for (const [number, key] of keys.entries()) {
     const field = `${place}.keys[${number}]`;
     const name = names[number];
@@ -116,7 +116,7 @@ function* keysAreSound(provider: unknown, place: string, { sizes, problem }: Key
     else if (names.indexOf(name) !== number) {
       yield problem("is the name of another key: values that it encrypted could not be read", `${field}.name`);
     }
-    const text = textOf(key, "secret");
+    const text = textAt(key, "secret");
     const secret = decodeBase64(text ?? "");
     if (secret !== undefined && sizes.includes(secret.length)) continue;
     if (text === undefined) yield problem(whyNoText(key, "secret"), `${field}.secret`);
@@ -133,11 +133,11 @@ function whyNotBase64(text: string): string {
 
 /** Checks the plugin's description by Kubernetes' rules; the plugin itself is not called. */
 function* kmsIsSound(kms: unknown, place: string, { minor, problem }: Rules): Findings {
-  const version = textOf(kms, "apiVersion") ?? "v1";
+  const version = textAt(kms, "apiVersion") ?? "v1";
   const unfit = kmsProblem(version, minor);
   if (unfit !== undefined) yield problem(unfit, `${place}.apiVersion`);
-  if (textOf(kms, "name") === undefined) yield problem(whyNoText(kms, "name"), `${place}.name`);
-  const endpoint = textOf(kms, "endpoint");
+  if (textAt(kms, "name") === undefined) yield problem(whyNoText(kms, "name"), `${place}.name`);
+  const endpoint = textAt(kms, "endpoint");
   if (endpoint === undefined) yield problem(whyNoText(kms, "endpoint"), `${place}.endpoint`);
   else if (!/^unix:/i.test(endpoint)) yield problem("is no unix socket: unix:///run/plugin.sock", `${place}.endpoint`);
   const [size, timeout] = [fieldOf(kms, "cachesize"), fieldOf(kms, "timeout")];

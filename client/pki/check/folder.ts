@@ -18,7 +18,7 @@ export interface FolderContent {
  * @throws KhwError IO_FAILED for a folder that cannot be listed
  */
 export async function readFolder(folder: string): Promise<FolderContent> {
-  const names = (await list(folder)).flatMap((entry) => (isCandidate(entry) ? [entry.name] : []));
+  const names = (await listFolder(folder)).flatMap((entry) => (isCandidate(entry) ? [entry.name] : []));
   const files = new Map<string, Uint8Array>();
   const problems: Problem[] = [];
   for (const name of names.sort()) {
@@ -40,7 +40,7 @@ export async function readFolder(folder: string): Promise<FolderContent> {
   return { files, problems };
 }
 
-async function list(folder: string): Promise<Dirent[]> {
+async function listFolder(folder: string): Promise<Dirent[]> {
   try {
     return await readdir(folder, { withFileTypes: true });
   } catch (cause) {

@@ -1,6 +1,6 @@
 import { decodeBase64 } from "./base64.ts";
 import type { Findings, Problem } from "./problem.ts";
-import { fieldOf, isMap, listOf, readYaml, textOf, whyNoText } from "./yaml.ts";
+import { fieldOf, isMap, listOf, readYaml, textAt, whyNoText } from "./yaml.ts";
 
 /** The server, its CA and the user's certificate of a kubeconfig's current context. */
 export interface Kubeconfig {
@@ -64,24 +64,24 @@ export function* kubeconfigIn(
     if (found !== undefined && found !== "" && found !== wanted) yield problem(`is not ${wanted}`, key);
   }
   for (const list of ["clusters", "contexts", "users"] as const) {
-    const names = listOf(root, list).map((item) => textOf(item, "name"));
+    const names = listOf(root, list).map((item) => textAt(item, "name"));
     const double = names.find((name, index) => name !== undefined && names.indexOf(name) !== index);
     if (double !== undefined) yield problem(`has the name ${double} twice, which Kubernetes refuses`, list);
   }
 
-  const current = textOf(root, "current-context");
+  const current = textAt(root, "current-context");
   const context = fieldOf(entryOf(root, "contexts", current), "context");
   if (context === undefined) {
     const what = current === undefined ? whyNoText(root, "current-context") : "leads to no context";
     yield problem(what, "current-context");
     return undefined;
   }
-  const cluster = fieldOf(entryOf(root, "clusters", textOf(context, "cluster")), "cluster");
-  const user = fieldOf(entryOf(root, "users", textOf(context, "user")), "user");
-  const clusterField = `clusters.${textOf(context, "cluster") ?? ""}`;
-  const userField = `users.${textOf(context, "user") ?? ""}`;
+  const cluster = fieldOf(entryOf(root, "clusters", textAt(context, "cluster")), "cluster");
+  const user = fieldOf(entryOf(root, "users", textAt(context, "user")), "user");
+  const clusterField = `clusters.${textAt(context, "cluster") ?? ""}`;
+  const userField = `users.${textAt(context, "user") ?? ""}`;
 
-  const server = textOf(cluster, "server");
+  const server = textAt(cluster, "server");
   if (server === undefined) yield problem(whyNoText(cluster, "server"), `${clusterField}.server`);
   if (fieldOf(cluster, "insecure-skip-tls-verify") === true) {
     yield problem("is true beside a CA, which Kubernetes refuses", `${clusterField}.insecure-skip-tls-verify`);
@@ -90,7 +90,7 @@ export function* kubeconfigIn(
     yield problem("is another way to log in than the certificate", `${userField}.${key}`);
   }
   function* embedded(owner: unknown, key: string, field: string): Findings<Buffer | undefined> {
-    const [text, path] = [textOf(owner, `${key}-data`), textOf(owner, key)];
+    const [text, path] = [textAt(owner, `${key}-data`), textAt(owner, key)];
     if (text !== undefined && path !== undefined)
       yield problem(`stands beside ${key}-data, which Kubernetes refuses`, `${field}.${key}`);
     if (text !== undefined) {
@@ -113,11 +113,11 @@ export function* kubeconfigIn(
   if (server === undefined || ca === undefined || certificate === undefined || key === undefined) return undefined;
   const fields = {
     server: `${clusterField}.server`,
-    ca: `${clusterField}.certificate-authority${textOf(cluster, "certificate-authority-data") === undefined ? "" : "-data"}`,
-    certificate: `${userField}.client-certificate${textOf(user, "client-certificate-data") === undefined ? "" : "-data"}`,
-    key: `${userField}.client-key${textOf(user, "client-key-data") === undefined ? "" : "-data"}`,
+    ca: `${clusterField}.certificate-authority${textAt(cluster, "certificate-authority-data") === undefined ? "" : "-data"}`,
+    certificate: `${userField}.client-certificate${textAt(user, "client-certificate-data") === undefined ? "" : "-data"}`,
+    key: `${userField}.client-key${textAt(user, "client-key-data") === undefined ? "" : "-data"}`,
   };
-  return { server, serverName: textOf(cluster, "tls-server-name"), ca, certificate, key, fields };
+  return { server, serverName: textAt(cluster, "tls-server-name"), ca, certificate, key, fields };
 }
 
 /** Returns the paths of all files that a kubeconfig names, as written in it. */
@@ -127,8 +127,8 @@ export function namedPaths(content: Uint8Array): string[] {
   const clusters = listOf(reading.value, "clusters").map((entry) => fieldOf(entry, "cluster"));
   const users = listOf(reading.value, "users").map((entry) => fieldOf(entry, "user"));
   return [
-    ...clusters.map((cluster) => textOf(cluster, "certificate-authority")),
-    ...users.flatMap((user) => [textOf(user, "client-certificate"), textOf(user, "client-key")]),
+    ...clusters.map((cluster) => textAt(cluster, "certificate-authority")),
+    ...users.flatMap((user) => [textAt(user, "client-certificate"), textAt(user, "client-key")]),
   ].filter((path) => path !== undefined);
 }
 

@@ -12,9 +12,9 @@ export function violatedConstraint(
   if (constraints === undefined) return undefined;
   const { permittedSubtrees: permitted, excludedSubtrees: excluded } = constraints;
   for (const name of names ?? []) {
-    if (bases(excluded).some((base) => matches(name, base) === true)) return textOf(name);
+    if (bases(excluded).some((base) => matches(name, base) === true)) return generalNameText(name);
     const verdicts = bases(permitted).flatMap((base) => matches(name, base) ?? []);
-    if (verdicts.length > 0 && !verdicts.includes(true)) return textOf(name);
+    if (verdicts.length > 0 && !verdicts.includes(true)) return generalNameText(name);
   }
   return undefined;
 }
@@ -56,6 +56,6 @@ function inNetwork(address: string, network: string): boolean {
   return list.check(address, family);
 }
 
-function textOf({ dNSName, iPAddress }: GeneralName): string {
+function generalNameText({ dNSName, iPAddress }: GeneralName): string {
   return dNSName ?? iPAddress ?? "";
 }

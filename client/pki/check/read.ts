@@ -7,7 +7,7 @@ import { codeOf } from "../../../proto/errno.ts";
 import { KhwError } from "../../../proto/errors.ts";
 import { labReleases, type Releases } from "../../config/releases.ts";
 import type { ClusterConfig } from "../../config/schema.ts";
-import { checkCredentials, type Files } from "./check.ts";
+import { checkCredentials, type CredentialFiles } from "./check.ts";
 import { namedPaths, type NamedFiles } from "./kubeconfig.ts";
 import { collect, type Problem, formatProblem } from "./problem.ts";
 
@@ -44,7 +44,7 @@ export interface ExaminedCredentials {
   readonly problems: readonly Problem[];
   /** Undefined if the admin's kubeconfig cannot be read. */
   readonly admin: AdminCredentials | undefined;
-  readonly files: Files;
+  readonly files: CredentialFiles;
 }
 
 /**
@@ -76,7 +76,7 @@ export async function examineCredentials(
   made?: Readonly<Record<string, string>>,
 ): Promise<ExaminedCredentials> {
   const { folder, adminKubeconfig = join(folder, adminName) } = config.credentials;
-  const find = async (name: CredentialName | typeof adminName, path = join(folder, name)): Promise<Read> => {
+  const find = async (name: CredentialName | typeof adminName, path = join(folder, name)): Promise<ReadCredentials> => {
     const content = made?.[name];
     return { name, found: content === undefined ? await readIfThere(path) : { content: Buffer.from(content) } };
   };
@@ -84,7 +84,7 @@ export async function examineCredentials(
   const names = credentialSet("content" in signing.found).filter((name) => name !== "ca-bundle.pem");
   const read = await Promise.all([...names.map(async (name) => find(name)), find(adminName, adminKubeconfig)]);
   const missing = read.flatMap(({ name, found }) => ("reason" in found ? [missingProblem(name, found.reason)] : []));
-  const files: Files = new Map(
+  const files: CredentialFiles = new Map(
     read.flatMap(({ name, found }) => ("reason" in found ? [] : [[name, found.content] as const])),
   );
   const {
@@ -111,25 +111,25 @@ async function readNamed(path: string, content: Uint8Array | undefined): Promise
   return named;
 }
 
-type Found = { readonly content: Buffer } | { readonly reason: string };
+type FoundFile = { readonly content: Buffer } | { readonly reason: string };
 
-interface Read {
+interface ReadCredentials {
   readonly name: CredentialName | typeof adminName;
-  readonly found: Found;
+  readonly found: FoundFile;
 }
 
 /**
  * Returns the certificates of both authorities. The folder has no such file, since the bundle is always made from the
  * two certificates.
  */
-function bundle(files: Files): Buffer {
+function bundle(files: CredentialFiles): Buffer {
   const texts = (["ca.pem", "signing-ca.pem"] as const).map((name) =>
     Buffer.from(files.get(name) ?? "").toString("utf8"),
   );
   return Buffer.from(texts.map((text) => `${text.trimEnd()}\n`).join(""));
 }
 
-async function readIfThere(path: string): Promise<Found> {
+async function readIfThere(path: string): Promise<FoundFile> {
   try {
     return { content: await readFile(path) };
   } catch (error) {

@@ -40,14 +40,14 @@ export interface X509Fields {
 /** Returns undefined for a certificate whose structure is damaged. */
 export function fieldsOf({ raw }: X509Certificate): X509Fields | undefined {
   try {
-    return read(raw);
+    return readX509Fields(raw);
   } catch {
     // The reason would be about ASN.1; the caller names the file.
     return undefined;
   }
 }
 
-function read(raw: Uint8Array): X509Fields {
+function readX509Fields(raw: Uint8Array): X509Fields {
   const { tbsCertificate: tbs, signatureAlgorithm } = AsnConvert.parse(raw, Certificate);
   const extensions: readonly Extension[] = tbs.extensions ?? [];
   const valueOf = (oid: string): ArrayBuffer | undefined =>

@@ -71,7 +71,7 @@ export function isMap(data: unknown): data is object {
   return typeof data === "object" && data !== null && !Array.isArray(data);
 }
 
-export function textOf(data: unknown, key: string): string | undefined {
+export function textAt(data: unknown, key: string): string | undefined {
   const value = fieldOf(data, key);
   return typeof value === "string" && value !== "" ? value : undefined;
 }

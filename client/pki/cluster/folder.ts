@@ -48,9 +48,9 @@ export async function replaceFiles(folder: string, files: NewFiles, now: Date): 
   } catch (error) {
     // A decided replacement is completed, not reverted.
     if (decided !== undefined)
-      throw failed(folder, `not all files are replaced (those of before are in ${backup})`, error);
+      throw fileError(folder, `not all files are replaced (those of before are in ${backup})`, error);
     if (staging !== undefined) await rm(staging, { recursive: true, force: true });
-    throw failed(folder, "cannot be written", error);
+    throw fileError(folder, "cannot be written", error);
   }
 }
 
@@ -70,11 +70,11 @@ async function readIfThere(path: string): Promise<string | undefined> {
     return await readFile(path, "utf8");
   } catch (error) {
     if (isErrno(error, "ENOENT", "ENOTDIR")) return undefined;
-    throw failed(path, "cannot be read", error);
+    throw fileError(path, "cannot be read", error);
   }
 }
 
-function failed(path: string, what: string, cause: unknown): KhwError {
+function fileError(path: string, what: string, cause: unknown): KhwError {
   return new KhwError("IO_FAILED", `${path}: ${what}: ${cause instanceof Error ? cause.message : String(cause)}`, {
     hint: "see to that, then run the command again: what was begun is finished first",
     cause,

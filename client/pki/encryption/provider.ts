@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { KhwError } from "../../../proto/errors.ts";
 import { refuse, show } from "../../../proto/validate.ts";
-import { fieldOf, listOf, textOf } from "../check/yaml.ts";
+import { fieldOf, listOf, textAt } from "../check/yaml.ts";
 
 /** The providers with keys in the file. */
 export const keyedKinds = ["aescbc", "aesgcm", "secretbox"] as const;
@@ -36,11 +36,11 @@ export function parseProvider(provider: unknown, field: string): Provider {
   const kind = keyedKinds.find((name) => fieldOf(provider, name) !== undefined);
   if (kind === undefined) throw unknownProvider(provider, field);
   const [first, ...others] = listOf(fieldOf(provider, kind), "keys").map((key, index): Key => {
-    const [name, secret] = [textOf(key, "name"), textOf(key, "secret")];
+    const [name, secret] = [textAt(key, "name"), textAt(key, "secret")];
     if (name !== undefined && secret !== undefined) return { name, secret };
-    throw invalid(`${field}.${kind}.keys[${index}]`, "has no name or no secret");
+    throw configInvalid(`${field}.${kind}.keys[${index}]`, "has no name or no secret");
   });
-  if (first === undefined) throw invalid(`${field}.${kind}.keys`, "is empty");
+  if (first === undefined) throw configInvalid(`${field}.${kind}.keys`, "is empty");
   return { kind, keys: [first, ...others] };
 }
 
@@ -50,14 +50,14 @@ export function toPlain(provider: Provider): unknown {
   return { [provider.kind]: { keys: provider.keys.map(({ name, secret }) => ({ name, secret })) } };
 }
 
-export function invalid(field: string, what: string, hint = "make the file again, as in lab 06"): KhwError {
+export function configInvalid(field: string, what: string, hint = "make the file again, as in lab 06"): KhwError {
   return new KhwError("CREDENTIAL_INVALID", `encryption-config.yaml: ${field}: ${what}`, { hint });
 }
 
 function unknownProvider(provider: unknown, field: string): KhwError {
   if (fieldOf(provider, "kms") !== undefined) {
     const hint = "rotate the key in the key management service; its plugin knows how";
-    return invalid(`${field}.kms`, "has its keys elsewhere, and khw cannot rotate them", hint);
+    return configInvalid(`${field}.kms`, "has its keys elsewhere, and khw cannot rotate them", hint);
   }
-  return invalid(field, "is no provider that khw knows", `one of ${[...keyedKinds, "identity"].join(", ")}`);
+  return configInvalid(field, "is no provider that khw knows", `one of ${[...keyedKinds, "identity"].join(", ")}`);
 }

@@ -38,7 +38,7 @@ export async function readRegister(folder: string): Promise<Register> {
   for (const [index, line] of text.split("\n").entries()) {
     if (line === "") continue;
     const entry = parseEntry(line);
-    if (entry === undefined) throw unreadable(`${path}: line ${index + 1}`);
+    if (entry === undefined) throw registerError(`${path}: line ${index + 1}`);
     switch (entry.event) {
       case "issued":
         issued.set(entry.name, [...(issued.get(entry.name) ?? []), entry.serial]);
@@ -101,7 +101,7 @@ function isEntry(value: unknown): value is RegisterEntry {
   }
 }
 
-function unreadable(where: string): KhwError {
+function registerError(where: string): KhwError {
   return new KhwError("CREDENTIAL_INVALID", `${where}: is no entry of the register of agents`, {
     hint: "put it right, or bring the file back from a copy: it says which nodes are shut out",
   });

@@ -1,7 +1,7 @@
 import t from "tap";
 import { createStatusStore } from "../../../../agent/state/status-store.ts";
 import { watchCertificates } from "../../../../agent/certificates/watch.ts";
-import { certificatesIn, holdsCertificates } from "../../../../agent/certificates/certificates.ts";
+import { judgeCertificates, holdsCertificates } from "../../../../agent/certificates/certificates.ts";
 import { openHistory } from "../../../../agent/history/history.ts";
 import { createAuthority, issue } from "../../../../client/pki/management/issue.ts";
 import { CertificateState } from "../../../../proto/gen/khw/agent/v1/agent.ts";
@@ -18,7 +18,7 @@ const {
   CERTIFICATE_STATE_ERROR: error,
 } = CertificateState;
 
-const [healthy] = certificatesIn(path, pem, issued.getTime() + day);
+const [healthy] = judgeCertificates(path, pem, issued.getTime() + day);
 const end = healthy?.expiresUnixMillis ?? 0;
 
 t.test("a certificate is judged by the time that is left", async (t) => {
@@ -31,14 +31,14 @@ t.test("a certificate is judged by the time that is left", async (t) => {
     [end, error, /^it expired on 2024-04-\d\d$/],
     [issued.getTime() - 10 * day, error, /^it is not valid before/],
   ] as const) {
-    t.match(certificatesIn(path, pem, now), [{ state, reason }], `${(end - now) / day} days`);
+    t.match(judgeCertificates(path, pem, now), [{ state, reason }], `${(end - now) / day} days`);
   }
 });
 
 t.test("what cannot be read says so, without its content", async (t) => {
   const broken = pem.replace(/\n.{20}/, "\nAAAAAAAAAAAAAAAAAAAA");
   for (const content of ["", "secret", broken]) {
-    t.match(certificatesIn(path, content, end), [
+    t.match(judgeCertificates(path, content, end), [
       {
         path,
         subject: "",
@@ -59,7 +59,7 @@ users:
     client-certificate-data: "${data(pem)}"
     client-key-data: ${data("the key")}
 `;
-  const found = certificatesIn("/var/lib/kubernetes/kube-scheduler.kubeconfig", kubeconfig, issued.getTime() + day);
+  const found = judgeCertificates("/var/lib/kubernetes/kube-scheduler.kubeconfig", kubeconfig, issued.getTime() + day);
   t.strictSame(found.map(({ subject }) => /CN=[\w -]+/.exec(subject)?.[0]).length, 2);
   t.match(found, [{ state: ok }, { subject: /CN=controller-0/, state: ok }]);
 });

@@ -3,7 +3,7 @@ import {
   appeared,
   type Attempts,
   dueAt,
-  failed,
+  afterFailure,
   fresh,
   repaired,
   undoneAgain,
@@ -48,7 +48,7 @@ t.test("a repair that fails is tried again after 1, 2, 4 minutes, however long t
   let attempts = appeared(fresh, start);
   let now = start;
   for (const minutes of [1, 2, 4, 8, 16, 30, 30]) {
-    attempts = failed(attempts, now);
+    attempts = afterFailure(attempts, now);
     t.equal(dueAt(attempts) - now, minutes * minute);
     now = dueAt(attempts);
     t.equal(appeared(attempts, now), attempts, "it stands as it stood");

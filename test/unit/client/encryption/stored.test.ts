@@ -1,10 +1,15 @@
 import t from "tap";
 
-import type { Entry } from "../../../../client/encryption/config.ts";
-import { encryptsByWildcard, outdated, describeStored, unreadable } from "../../../../client/encryption/stored.ts";
+import type { EncryptionEntry } from "../../../../client/encryption/config.ts";
+import {
+  encryptsByWildcard,
+  outdated,
+  describeStored,
+  unreadableValues,
+} from "../../../../client/encryption/stored.ts";
 
 const key = (name: string) => ({ name, secret: "" });
-const entries: readonly Entry[] = [
+const entries: readonly EncryptionEntry[] = [
   {
     index: 0,
     resources: ["secrets", "widgets.example.com", "deployments.apps", "nodes"],
@@ -16,7 +21,7 @@ const stored = (resource: string, provider: string, name: string) => ({ resource
 t.test("values under a key that the configuration does not have cannot be read with it", async (t) => {
   const lost = [stored("secrets", "aescbc", "other"), stored("secrets", "secretbox", "old"), stored("x", "kms", "p")];
   const known = [stored("secrets", "aescbc", "old"), stored("secrets", "aescbc", "new"), stored("pods", "", "")];
-  t.strictSame(unreadable([...known, ...lost], entries), lost);
+  t.strictSame(unreadableValues([...known, ...lost], entries), lost);
 });
 
 t.test("values that would be stored otherwise now are outdated, wherever etcd keeps them", async (t) => {
@@ -38,21 +43,21 @@ t.test("values that would be stored otherwise now are outdated, wherever etcd ke
 });
 
 t.test("where nothing is encrypted nothing in the clear is outdated", async (t) => {
-  const clear: readonly Entry[] = [{ index: 0, resources: ["secrets"], providers: [{ kind: "identity" }] }];
+  const clear: readonly EncryptionEntry[] = [{ index: 0, resources: ["secrets"], providers: [{ kind: "identity" }] }];
   t.strictSame(outdated([stored("secrets", "", "")], clear), []);
 });
 
 t.test("a wildcard's Secrets are outdated in the clear, unless an earlier entry leaves them so", async (t) => {
   const clear = [stored("secrets", "", ""), stored("ranges/serviceips", "", "")];
   const providers = [{ kind: "aescbc", keys: [key("new")] }] as const;
-  const kept: Entry = { index: 0, resources: ["secrets"], providers: [{ kind: "identity" }] };
+  const kept: EncryptionEntry = { index: 0, resources: ["secrets"], providers: [{ kind: "identity" }] };
   for (const name of ["*.*", "*."]) {
-    const all: Entry = { index: 1, resources: [name], providers };
+    const all: EncryptionEntry = { index: 1, resources: [name], providers };
     t.strictSame(outdated(clear, [all]), clear.slice(0, 1), name);
     t.strictSame(outdated(clear, [kept, all]), []);
     t.ok(encryptsByWildcard([kept, all]));
   }
-  const apps: Entry = { index: 0, resources: ["*.apps"], providers };
+  const apps: EncryptionEntry = { index: 0, resources: ["*.apps"], providers };
   t.strictSame(outdated(clear, [apps]), []);
   t.ok(encryptsByWildcard([apps]));
   t.notOk(encryptsByWildcard(entries));

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import t, { type Test } from "tap";
 import { proveKey } from "../../../../agent/enrolment/request.ts";
-import { type Answer, verifyAnswer } from "../../../../client/enrolment/verify.ts";
+import { type SignedAnswer, verifyAnswer } from "../../../../client/enrolment/verify.ts";
 import { derOf, tokenAudience } from "../../../../proto/enrolment.ts";
 import { claimsOf, createTokenKey, instance, type TokenOptions } from "../../../fixtures/identity-token.ts";
 
@@ -18,7 +18,7 @@ const nonce = Buffer.alloc(32, 7);
 const audience = tokenAudience(nonce, derOf(request));
 
 const token = (options: Partial<TokenOptions> = {}): Promise<string> => google.sign({ audience, ...options });
-const verify = async (answer: Partial<Answer>, sent = nonce): Promise<unknown> =>
+const verify = async (answer: Partial<SignedAnswer>, sent = nonce): Promise<unknown> =>
   verifyAnswer(
     { request, identityToken: await token(), peer, ...answer },
     { nonce: sent, keys: google.keys, instance },

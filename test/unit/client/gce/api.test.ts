@@ -3,11 +3,17 @@ import { KhwError } from "../../../../proto/errors.ts";
 import {
   globalReference,
   instanceReference,
-  nameOf,
+  nameInLink,
   pathOf,
   regionalReference,
 } from "../../../../client/gce/references.ts";
-import { operationRefusal, readRefusal, Refusal, refused, refusedBecause } from "../../../../client/gce/refusal.ts";
+import {
+  operationRefusal,
+  readRefusal,
+  Refusal,
+  computeError,
+  refusedBecause,
+} from "../../../../client/gce/refusal.ts";
 import { readers } from "../../../../client/gce/resources.ts";
 import { isTransient, pauseMillis } from "../../../../client/gce/retry.ts";
 import { pause } from "../../../../proto/wait-for.ts";
@@ -20,7 +26,7 @@ t.test("references are paths; links are read from projects/ on, whatever their h
   t.equal(pathOf(`https://www.googleapis.com/compute/v1/${pool.path}`), pool.path);
   t.equal(pathOf(`https://compute.googleapis.com/compute/v1/${pool.path}`), pool.path);
   t.equal(pathOf(pool.path), pool.path);
-  t.equal(nameOf(pool.path), "pool");
+  t.equal(nameInLink(pool.path), "pool");
 });
 
 t.test("a name that would lead to another URL is refused", async (t) => {
@@ -63,7 +69,7 @@ t.test("refusals are told as Google tells them, with the remedy for those that p
   ];
   for (const [code, reason, path, hint] of cases) {
     const body = { error: { code, message: "as it is", errors: [{ reason, domain: "global" }] } };
-    const error = refused("insert firewalls/f", path, readRefusal(code, body, undefined));
+    const error = computeError("insert firewalls/f", path, readRefusal(code, body, undefined));
     t.equal(error.message, `insert firewalls/f: ${code} ${reason}: as it is`);
     t.equal(error.code, "COMPUTE_FAILED");
     if (hint === undefined) t.equal(error.hint, undefined);
@@ -80,7 +86,7 @@ t.test("a refusal is known by either of Google's spellings, and survives being l
   const refusal = operationRefusal(operation) ?? t.fail("no refusal");
   t.ok(refusedBecause(refusal, "alreadyExists"));
   if (refusal instanceof Refusal) {
-    t.ok(refusedBecause(refused("insert", "projects/lab", refusal).at({ step: "s" }), "alreadyExists"));
+    t.ok(refusedBecause(computeError("insert", "projects/lab", refusal).at({ step: "s" }), "alreadyExists"));
   }
   t.notOk(refusedBecause(new KhwError("COMPUTE_FAILED", "alreadyExists"), "alreadyExists"));
   t.equal(operationRefusal({ status: "DONE" }), undefined);

@@ -8,7 +8,7 @@ import { locateInstances, resolveInstances } from "../../../../client/gce/instan
 import { loadBalancerSteps } from "../../../../client/gce/load-balancer.ts";
 import { membersNamed } from "../../../../client/gce/pool-members.ts";
 import type { Reference } from "../../../../client/gce/references.ts";
-import { refused, Refusal } from "../../../../client/gce/refusal.ts";
+import { computeError, Refusal } from "../../../../client/gce/refusal.ts";
 import { type Instance, type Kind, readers, type Resources } from "../../../../client/gce/resources.ts";
 
 const zone = "us-west1-c";
@@ -45,7 +45,7 @@ class FakeCompute implements Compute {
     this.beforeInsert?.();
     this.beforeInsert = undefined;
     if (this.resources.has(path))
-      throw refused(`insert ${name}`, path, new Refusal(409, "exists", { reason: "alreadyExists" }));
+      throw computeError(`insert ${name}`, path, new Refusal(409, "exists", { reason: "alreadyExists" }));
     this.mutations.push(`insert ${kind}/${name}`);
     this.resources.set(path, { ...body, ...("target" in body && { target: `${host}${String(body.target)}` }) });
   }

@@ -3,7 +3,7 @@ import { cp, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import t from "tap";
-import { checkCredentials, type Files } from "../../../../client/pki/check/check.ts";
+import { checkCredentials, type CredentialFiles } from "../../../../client/pki/check/check.ts";
 import { collect } from "../../../../client/pki/check/problem.ts";
 import { run } from "../../../testbed/command.ts";
 import { issue, makeAuthority } from "../../../testbed/certificates.ts";
@@ -84,7 +84,7 @@ for (const { title, options, authorityUsage, field, says } of cases) {
     else await makeAuthority(folder, authorityUsage);
     await issue(folder, "kubernetes", { names, ...options });
 
-    const files: Files = new Map(
+    const files: CredentialFiles = new Map(
       await Promise.all(
         (["ca.pem", "kubernetes.pem"] as const).map(
           async (name) => [name, await readFile(join(folder, name))] as const,
