@@ -15,6 +15,7 @@ import type { Os } from "./os/os.ts";
 import { createPackages } from "./os/packages.ts";
 import { createProbes } from "./os/probes.ts";
 import { createSystemd } from "./os/systemd.ts";
+import { createTrials } from "./os/trials.ts";
 
 export interface OsOptions {
   readonly identity: Identity;
@@ -30,12 +31,13 @@ export function createOs({ identity }: OsOptions): Os & AsyncDisposable {
     systemd,
     logs: createLogs(),
     packages: createPackages({ systemd, clock }),
+    trials: createTrials(systemd),
     downloads: createChildProcessDownloads(),
     archives: createArchives(),
     etcd: createEtcdServers(files),
     probes: createProbes(clock),
     largeFiles: createLargeFiles(),
-    etcdctl: createEtcdctl({ systemd }),
+    etcdctl: createEtcdctl({ systemd, files }),
     machine: createMachineFacts(),
     identity,
     architecture: architecture(),

@@ -26,6 +26,7 @@ import { createRestartLease } from "./supervise/restart-lease.ts";
 import { createSupervisor, type Supervisor } from "./supervise/supervisor.ts";
 import { openKeptState, type KeptState } from "./state/desired-state.ts";
 import { createMachineLock, type MachineLock } from "./state/machine-lock.ts";
+import { openUpgradeRecord, type UpgradeRecord } from "./state/upgrade-record.ts";
 
 /** The machine with all parts that change and watch it; it exists once the machine's identity is known. */
 export interface Node {
@@ -36,6 +37,7 @@ export interface Node {
   readonly keptState: KeptState;
   readonly operations: Operations;
   readonly maintenance: Maintenance;
+  readonly upgradeRecord: UpgradeRecord;
   readonly supervisor: Supervisor;
   readonly reconciler: Reconciler;
   readonly etcd: Etcd;
@@ -119,7 +121,8 @@ async function openNode(options: NodeOptions): Promise<Node> {
       for (const result of results) if (result.outcome === "failed") throw result.error;
     },
   });
-  for (const damage of [operationRecord.damage(), keptState.damage(), maintenance.damage()]) {
+  const upgradeRecord = await openUpgradeRecord({ os, folder, statusStore, history });
+  for (const damage of [operationRecord.damage(), keptState.damage(), maintenance.damage(), upgradeRecord.damage()]) {
     if (damage !== undefined) reportDamage(damage, { history, log });
   }
   const changed = (operation: Operation, shown: Operation): void => {
@@ -150,7 +153,8 @@ async function openNode(options: NodeOptions): Promise<Node> {
     operationDamage: () => operationRecord.damage(),
     intervalMillis: reconcileMillis,
   });
-  return { os, machineLock, statusStore, history, keptState, operations, maintenance, supervisor, reconciler, etcd };
+  const state = { machineLock, statusStore, history, keptState, operations, maintenance, upgradeRecord };
+  return { os, ...state, supervisor, reconciler, etcd };
 }
 
 function operationEntry({ id, holder, state, error, kind }: Operation): HistoryEntry {

@@ -9,6 +9,7 @@ export const etcdDataFolder = "/var/lib/etcd";
 /** etcd's folder for its member's data. It exists if and only if the member has started once. */
 export const etcdMemberFolder = `${etcdDataFolder}/member`;
 export const etcdctlProgram = "/usr/local/bin/etcdctl";
+export const etcdutlProgram = "/usr/local/bin/etcdutl";
 /** Holds all releases that khw downloads. */
 export const khwFolder = "/usr/local/lib/khw";
 export const etcdReleasesFolder = `${khwFolder}/etcd`;
@@ -16,6 +17,7 @@ export const etcdReleasesFolder = `${khwFolder}/etcd`;
 export const etcdRecordFile = "/var/lib/khw-agent/etcd-member";
 export const kubernetesEtcFolder = "/etc/kubernetes";
 export const configFolder = `${kubernetesEtcFolder}/config`;
+export const schedulerConfigFile = `${configFolder}/kube-scheduler.yaml`;
 export const unitFolder = "/etc/systemd/system";
 export const nginxSite = "/etc/nginx/sites-available/kubernetes.default.svc.cluster.local";
 export const nginxLink = "/etc/nginx/sites-enabled/kubernetes.default.svc.cluster.local";

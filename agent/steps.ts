@@ -11,14 +11,12 @@ import {
   kubernetesFolder,
   nginxLink,
   nginxSite,
+  schedulerConfigFile,
   unitFile,
 } from "./paths.ts";
-import type { Flag } from "./render/flags.ts";
-import { kubeApiserverFlags, renderKubeApiserver } from "./render/kube-apiserver.ts";
-import { kubeControllerManagerFlags, renderKubeControllerManager } from "./render/kube-controller-manager.ts";
-import { kubeSchedulerFlags, renderKubeScheduler, renderSchedulerConfig } from "./render/kube-scheduler.ts";
+import { componentCommand, render } from "./render/components.ts";
+import { renderSchedulerConfig } from "./render/kube-scheduler.ts";
 import { renderNginxSite } from "./render/nginx.ts";
-import { commandOf } from "./render/unit.ts";
 import { etcdReady, etcdSteps } from "./steps/etcd.ts";
 import { binary, released } from "./steps/binary.ts";
 import { dropIns } from "./steps/drop-ins.ts";
@@ -29,20 +27,7 @@ import { nginxPackage, nginxService } from "./steps/nginx.ts";
 import { ready } from "./steps/ready.ts";
 import { service } from "./steps/service.ts";
 
-const render: Readonly<Record<Component, (desired: DesiredState) => string>> = {
-  "kube-apiserver": renderKubeApiserver,
-  "kube-controller-manager": renderKubeControllerManager,
-  "kube-scheduler": renderKubeScheduler,
-};
-
-const flags: Readonly<Record<Component, (desired: DesiredState) => Flag[]>> = {
-  "kube-apiserver": kubeApiserverFlags,
-  "kube-controller-manager": kubeControllerManagerFlags,
-  "kube-scheduler": kubeSchedulerFlags,
-};
-
 const schedulerConfig = "config/kube-scheduler.yaml";
-const schedulerFile = `${configFolder}/kube-scheduler.yaml`;
 /**
  * Steps of a release wait for all of its programs: if one cannot be downloaded, the machine must still start as
  * before.
@@ -75,7 +60,7 @@ export function controllerSteps(desired: DesiredState, { drained }: Local): Step
     ...(hasEtcd(desired) ? etcdSteps(desired) : []),
     textFile({
       id: schedulerConfig,
-      path: schedulerFile,
+      path: schedulerConfigFile,
       mode: 0o644,
       content: renderSchedulerConfig(desired),
       needs: [config, ...installed],
@@ -154,7 +139,7 @@ function componentService(component: Component, desired: DesiredState): Step<Os>
   const credentials = desired.credentials.filter(({ name }) => credentialsOf[component].includes(name));
   return service({
     unit: `${component}.service`,
-    command: commandOf(component, flags[component](desired)),
+    command: componentCommand(component, desired),
     inputs: [
       desired.kubernetesVersion,
       render[component](desired),
@@ -163,7 +148,7 @@ function componentService(component: Component, desired: DesiredState): Step<Os>
     ],
     reads: [
       { path: unitFile(`${component}.service`), sha256: sha256(render[component](desired)) },
-      ...(scheduler ? [{ path: schedulerFile, sha256: sha256(renderSchedulerConfig(desired)) }] : []),
+      ...(scheduler ? [{ path: schedulerConfigFile, sha256: sha256(renderSchedulerConfig(desired)) }] : []),
       ...credentials.map(({ name, sha256 }) => ({ path: credentialFile(name), sha256 })),
     ],
     needs: [

@@ -33,6 +33,7 @@ const context: Context = {
   warn,
   terminal: process.stdout.isTTY,
   size: () => ({ rows: process.stdout.rows, columns: process.stdout.columns }),
+  ...(process.stdin.isTTY && process.stderr.isTTY && { confirm: ask }),
   env: process.env,
   signal: interrupt.signal,
 };
@@ -55,6 +56,11 @@ if (unwritten !== undefined) {
 }
 // A connection attempt to a silent machine cannot be cancelled, and would keep the process alive for minutes.
 process.stderr.write("", () => process.exit(code));
+
+async function ask(question: string): Promise<boolean> {
+  const { confirm } = await import("./terminal/confirm.ts");
+  return confirm(question, interrupt.signal);
+}
 
 function reportError(error: KhwError): void {
   warn(`${formatError(error)}\n`);

@@ -1,9 +1,49 @@
 import type { Architecture } from "./components.ts";
+import { parseKubernetesVersion } from "./kubernetes-versions.ts";
 import { parseRelease } from "./release.ts";
 import { refuse, show } from "./validate.ts";
 
 /** The etcd of lab 07. */
 export const labEtcdVersion = "v3.4.15";
+
+/** The etcd of a new cluster, from a minor release of Kubernetes on. */
+export interface DefaultEtcd {
+  readonly from: number;
+  readonly version: string;
+  readonly why: string;
+  readonly source: string;
+}
+
+/**
+ * For a new cluster: the newest safe patch that khw knows of the minor release that Kubernetes is tested with. 3.5.0 to 3.5.2 can
+ * corrupt their data after a crash, and 3.5 before 3.5.26 cannot become 3.6 (client/release/path.ts).
+ */
+export const defaultEtcds: readonly DefaultEtcd[] = [
+  {
+    from: 20,
+    version: labEtcdVersion,
+    why: "the lab's own; kubeadm has 3.4.13 for 1.19 to 1.21",
+    source: "https://github.com/kubernetes/kubernetes/blob/v1.21.0/cmd/kubeadm/app/constants/constants.go",
+  },
+  {
+    from: 22,
+    version: "v3.5.30",
+    why: "kubeadm has 3.5 for 1.22 to 1.33",
+    source: "https://github.com/kubernetes/kubernetes/pull/134779",
+  },
+  {
+    from: 34,
+    version: "v3.6.11",
+    why: "kubeadm has 3.6 for 1.34 to 1.36, and 3.7 for 1.37; khw does not run 3.7",
+    source: "https://github.com/kubernetes/kubernetes/pull/135271",
+  },
+];
+
+/** Returns the etcd of a new cluster with this Kubernetes release. */
+export function defaultEtcdVersion(kubernetesVersion: string): string {
+  const { minor } = parseKubernetesVersion("kubernetes_version", kubernetesVersion);
+  return defaultEtcds.findLast(({ from }) => from <= minor)?.version ?? labEtcdVersion;
+}
 
 /** The minor versions of etcd 3 that khw supports: learners exist since 3.4. */
 const minors = [4, 5, 6];

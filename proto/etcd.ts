@@ -26,9 +26,16 @@ export const etcdCredentials = ["ca.pem", "kubernetes.pem", "kubernetes-key.pem"
 
 export type EtcdCredential = (typeof etcdCredentials)[number];
 
-/** The programs of an etcd release that khw installs. */
-export const etcdPrograms = ["etcd", "etcdctl"] as const;
-export type EtcdProgram = (typeof etcdPrograms)[number];
+export type EtcdProgram = "etcd" | "etcdctl" | "etcdutl";
+
+/**
+ * Returns the programs of an etcd release that khw installs. etcdutl exists since 3.5, and alone restores snapshots since 3.6:
+ * https://etcd.io/blog/2025/announcing-etcd-3.6/
+ */
+export function etcdPrograms(version: string): readonly EtcdProgram[] {
+  const [, minor] = version.split(".");
+  return Number(minor) < 5 ? ["etcd", "etcdctl"] : ["etcd", "etcdctl", "etcdutl"];
+}
 
 export const etcdPorts = { client: 2379, peer: 2380 } as const;
 

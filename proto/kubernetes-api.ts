@@ -1,3 +1,4 @@
+import type { ClientRequest, IncomingMessage } from "node:http";
 import { request } from "node:https";
 import { createSecureContext } from "node:tls";
 import { KhwError } from "./errors.ts";
@@ -25,6 +26,9 @@ export type KubernetesApi = (
   options: { readonly signal: AbortSignal; readonly body?: unknown },
 ) => Promise<KubernetesAnswer>;
 
+/** Reads a text of any length from an API server, line by line. An answer other than 200 is an error. */
+export type KubernetesLines = (path: string, options: { readonly signal: AbortSignal }) => AsyncIterable<string>;
+
 const maxAnswerBytes = 4 * 1024 * 1024;
 
 /**
@@ -33,28 +37,12 @@ const maxAnswerBytes = 4 * 1024 * 1024;
  * @throws KhwError UNREACHABLE without an answer; CREDENTIAL_INVALID, at once, if certificate and key are not a
  * matching pair in PEM
  */
-export function createKubernetesApi({
-  server,
-  ca,
-  certificate,
-  key,
-  timeoutMillis,
-}: KubernetesApiOptions): KubernetesApi {
-  const credentials = {
-    ca: Buffer.from(ca),
-    ...(certificate === undefined ? {} : { cert: Buffer.from(certificate) }),
-    ...(key === undefined ? {} : { key: Buffer.from(key) }),
-  };
-  refuseUnusable(credentials);
+export function createKubernetesApi(options: KubernetesApiOptions): KubernetesApi {
+  const { server } = options;
+  const credentials = usableCredentials(options);
   return (method, path, { signal, body }) =>
     new Promise((resolve, reject) => {
-      const fail = (cause: Error): void =>
-        reject(
-          new KhwError("UNREACHABLE", `${server} does not answer: ${cause.message}`, {
-            hint: "check that the API server runs and is reachable from here",
-            cause,
-          }),
-        );
+      const fail = (cause: Error): void => reject(unreachable(server, cause));
       const outgoing = request(
         new URL(method === "PATCH" ? `${path}?fieldManager=khw&force=true` : path, server),
         {
@@ -65,7 +53,7 @@ export function createKubernetesApi({
             accept: "application/json",
             ...(method === "PATCH" ? { "content-type": "application/apply-patch+yaml" } : {}),
           },
-          signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMillis)]),
+          signal: AbortSignal.any([signal, AbortSignal.timeout(options.timeoutMillis)]),
         },
         (incoming) => {
           const chunks: Buffer[] = [];
@@ -87,7 +75,78 @@ export function createKubernetesApi({
     });
 }
 
-function refuseUnusable(credentials: { readonly ca: Buffer; readonly cert?: Buffer; readonly key?: Buffer }): void {
+/**
+ * Creates a reader of long texts, such as metrics; only one line is in memory at a time.
+ * @throws KhwError like createKubernetesApi; VERIFY_FAILED for an answer other than 200
+ */
+export function createKubernetesLines(options: KubernetesApiOptions): KubernetesLines {
+  const { server, timeoutMillis } = options;
+  const credentials = usableCredentials(options);
+  return async function* (path, { signal }) {
+    const limit = AbortSignal.any([signal, AbortSignal.timeout(timeoutMillis)]);
+    const outgoing = request(new URL(path, server), { agent: false, ...credentials, signal: limit }).end();
+    try {
+      const incoming = await answerOf(outgoing);
+      if (incoming.statusCode !== 200) {
+        throw new KhwError("VERIFY_FAILED", `the API server answers ${incoming.statusCode ?? 0} to GET ${path}`, {
+          hint: "the admin kubeconfig must belong to system:masters",
+        });
+      }
+      yield* linesOf(incoming.setEncoding("utf8"));
+    } catch (error) {
+      if (error instanceof KhwError) throw error;
+      throw unreachable(server, error);
+    } finally {
+      outgoing.destroy();
+    }
+  };
+}
+
+/** node:readline does not report that its input was cut off, so it would take half of an answer for all of it. */
+async function* linesOf(chunks: AsyncIterable<string>): AsyncGenerator<string> {
+  let rest = "";
+  for await (const chunk of chunks) {
+    const lines = `${rest}${chunk}`.split("\n");
+    rest = lines.pop() ?? "";
+    if (rest.length > maxAnswerBytes) throw new Error(`a line is longer than ${maxAnswerBytes} bytes`);
+    yield* lines;
+  }
+  if (rest !== "") yield rest;
+}
+
+function answerOf(outgoing: ClientRequest): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    outgoing.on("response", resolve);
+    outgoing.on("error", reject);
+  });
+}
+
+function unreachable(server: string, cause: unknown): KhwError {
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new KhwError("UNREACHABLE", `${server} does not answer: ${reason}`, {
+    hint: "check that the API server runs and is reachable from here",
+    cause,
+  });
+}
+
+interface TlsCredentials {
+  readonly ca: Buffer;
+  readonly cert?: Buffer;
+  readonly key?: Buffer;
+}
+
+/** @throws KhwError CREDENTIAL_INVALID */
+function usableCredentials({ ca, certificate, key }: KubernetesApiOptions): TlsCredentials {
+  const credentials = {
+    ca: Buffer.from(ca),
+    ...(certificate === undefined ? {} : { cert: Buffer.from(certificate) }),
+    ...(key === undefined ? {} : { key: Buffer.from(key) }),
+  };
+  refuseUnusable(credentials);
+  return credentials;
+}
+
+function refuseUnusable(credentials: TlsCredentials): void {
   try {
     createSecureContext(credentials);
   } catch (cause) {

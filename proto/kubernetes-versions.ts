@@ -90,3 +90,29 @@ function rowsOf(kubernetesVersion: string): ReleaseDifference[] {
   const { minor } = parseKubernetesVersion("kubernetes_version", kubernetesVersion);
   return differences.filter(({ from }) => from <= minor);
 }
+
+/**
+ * Returns how many minor releases older than an API server a kubelet may be:
+ * https://kubernetes.io/releases/version-skew-policy/#kubelet
+ */
+export function kubeletSkew(kubeletMinor: number): number {
+  return kubeletMinor < 25 ? 2 : 3;
+}
+
+/** A deprecated API that Kubernetes itself requests, without any client that depends on it. */
+export interface KnownRequest {
+  readonly group: string;
+  readonly version: string;
+  readonly resource: string;
+  readonly source: string;
+}
+
+/** The garbage collector watches every resource that can be deleted, in the version that the API server prefers. */
+export const knownRequests: readonly KnownRequest[] = [
+  {
+    group: "extensions",
+    version: "v1beta1",
+    resource: "ingresses",
+    source: "https://github.com/kubernetes/kubernetes/issues/106668",
+  },
+];

@@ -123,3 +123,7 @@ export function parseMirror(field: string, location: string): string {
     ? parseFlagValue(field, location)
     : parseUrl(field, location, ["https:", "http:", "file:"]);
 }
+
+export function parseUuid(field: string, text: string): string {
+  return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(text) ? text : refuse(field, "is not a UUID");
+}

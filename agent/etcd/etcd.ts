@@ -34,9 +34,10 @@ export interface Etcd {
   readonly schedule: Schedule;
   /**
    * Takes a snapshot on request.
+   * @param purpose see Snapshot.purpose
    * @throws KhwError POSTCONDITION_FAILED if the snapshot cannot be verified; no file is kept
    */
-  saveSnapshot(holder: string): Promise<Snapshot>;
+  saveSnapshot(holder: string, purpose: string): Promise<Snapshot>;
   /** Does not throw if the member does not answer. */
   status(signal: AbortSignal): Promise<GetEtcdStatusResponse>;
   advanceRestore(request: AdvanceRestoreRequest, holder: string): Promise<Restore>;
@@ -121,9 +122,10 @@ export async function openEtcd(options: EtcdOptions): Promise<Etcd> {
   return {
     snapshots,
     schedule,
-    saveSnapshot: async (holder) => {
-      const { id } = await snapshots.save(SnapshotOrigin.SNAPSHOT_ORIGIN_REQUESTED, signal);
-      history.append({ ...entry, message: `snapshot ${id} was taken and verified, for ${holder}` });
+    saveSnapshot: async (holder, purpose) => {
+      const { id } = await snapshots.save(SnapshotOrigin.SNAPSHOT_ORIGIN_REQUESTED, signal, purpose);
+      const why = purpose === "" ? "" : ` (${purpose})`;
+      history.append({ ...entry, message: `snapshot ${id} was taken and verified, for ${holder}${why}` });
       await schedule.taken();
       return snapshots.find(id);
     },

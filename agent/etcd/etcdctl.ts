@@ -1,12 +1,17 @@
 import { KhwError } from "../../proto/errors.ts";
-import { etcdctlProgram } from "../paths.ts";
+import { etcdctlProgram, etcdutlProgram } from "../paths.ts";
 import type { Etcdctl, RestoreOptions } from "../os/etcdctl.ts";
+import type { Files } from "../os/files.ts";
 import type { Systemd } from "../os/systemd.ts";
 import { runTransient } from "../os/transient.ts";
 
 export interface EtcdctlOptions {
   readonly systemd: Pick<Systemd, "stop">;
+  readonly files: Pick<Files, "stat">;
+  /** For running members. */
   readonly program?: string;
+  /** For files of a member, if it is installed; releases before 3.5 have etcdctl alone. */
+  readonly offline?: string;
   /** Runs a program in a transient unit, and waits until it ends. */
   readonly launch?: typeof runTransient;
 }
@@ -15,35 +20,34 @@ export interface EtcdctlOptions {
 const behindOthers = ["nice", "-n", "10", "ionice", "-c", "3"];
 
 /**
- * Runs etcdctl in transient units, so that its memory does not count as the agent's, and it may write outside the
+ * Runs etcdctl, and etcdutl if the release has it, in transient units, so that its memory does not count as the agent's, and it may write outside the
  * agent's sandbox. Keys are passed as file names, never as arguments.
  */
 export function createEtcdctl(options: EtcdctlOptions): Etcdctl {
-  const { systemd, program = etcdctlProgram, launch = runTransient } = options;
+  const { systemd, files, program = etcdctlProgram, offline = etcdutlProgram, launch = runTransient } = options;
   const runs = async (argv: readonly string[], purpose: string, signal: AbortSignal): Promise<readonly string[]> => {
     const { code, lines } = await launch(argv, { systemd, purpose, signal, environment: { ETCDCTL_API: "3" } });
     if (code !== 0) throw failure(code, lines, program);
     return lines;
   };
+  const offlineProgram = async (): Promise<string> =>
+    (await files.stat(offline))?.kind === "file" ? offline : program;
   return {
     save: async (path, { server, ca, certificate, key, signal }) => {
       const tls = [`--cacert=${ca}`, `--cert=${certificate}`, `--key=${key}`];
       await runs([program, `--endpoints=${server}`, ...tls, "snapshot", "save", path], "etcd-snapshot", signal);
     },
     inspect: async (path, signal) => {
-      const argv = [...behindOthers, program, "--write-out=json", "snapshot", "status", path];
+      const argv = [...behindOthers, await offlineProgram(), "--write-out=json", "snapshot", "status", path];
       return parseFacts(await runs(argv, "etcd-inspect", signal));
     },
     restore: async (snapshot, folder, { signal, ...options }) => {
       const flags = restoreFlags(options);
-      await runs(
-        [...behindOthers, program, "snapshot", "restore", snapshot, `--data-dir=${folder}`, ...flags],
-        "etcd-prove",
-        signal,
-      );
+      const argv = [...behindOthers, await offlineProgram(), "snapshot", "restore", snapshot, `--data-dir=${folder}`];
+      await runs([...argv, ...flags], "etcd-prove", signal);
     },
     replaceData: async (snapshot, { data, aside, fresh, signal, ...options }) => {
-      const argv = ["/bin/sh", "-c", replaceScript, "sh", program, snapshot, data, fresh, aside];
+      const argv = ["/bin/sh", "-c", replaceScript, "sh", await offlineProgram(), snapshot, data, fresh, aside];
       await runs([...argv, ...restoreFlags(options)], "etcd-restore", signal);
     },
     tidyData: async (fresh, signal) => {
@@ -67,14 +71,14 @@ function restoreFlags({ name, peerUrl, initialCluster, token }: RestoreOptions):
  * where a move is a rename.
  */
 const replaceScript = `set -eu
-etcdctl=$1 snapshot=$2 data=$3 fresh=$4 aside=$5
+offline=$1 snapshot=$2 data=$3 fresh=$4 aside=$5
 shift 5
 exec 9>/run/khw-etcd-restore.lock
 flock 9
 install -d -m 0700 "$data"
 if [ ! -e "$fresh" ]; then
   rm -rf -- "$fresh.partial"
-  "$etcdctl" snapshot restore "$snapshot" --data-dir="$fresh.partial" "$@"
+  "$offline" snapshot restore "$snapshot" --data-dir="$fresh.partial" "$@"
   sync -f "$fresh.partial"
   mv -T -- "$fresh.partial" "$fresh"
 fi

@@ -12,6 +12,7 @@ import type { MachineFacts } from "./machine.ts";
 import type { Packages } from "./packages.ts";
 import type { Probes } from "./probes.ts";
 import type { Systemd } from "./systemd.ts";
+import type { Trials } from "./trials.ts";
 
 /** Everything that steps see of the machine: the seam between khw's decisions and the machine's actions. */
 export interface Os {
@@ -19,6 +20,7 @@ export interface Os {
   readonly systemd: Systemd;
   readonly logs: Logs;
   readonly packages: Packages;
+  readonly trials: Trials;
   readonly downloads: Downloads;
   readonly archives: Archives;
   readonly etcd: EtcdServers;

@@ -8,7 +8,11 @@ export interface TransientOptions {
   /** A part of the unit's name: khw-PURPOSE-XXXXXXXX. */
   readonly purpose: string;
   readonly environment?: Readonly<Record<string, string>>;
+  /** Settings of the unit, for example "DynamicUser=yes". */
+  readonly properties?: readonly string[];
   readonly signal: AbortSignal;
+  /** See RunOptions. */
+  readonly keep?: number;
   readonly onLine?: (line: string) => void;
 }
 
@@ -19,16 +23,19 @@ const stopMillis = 60_000;
  * signal aborts, stops the unit and throws the abort's reason.
  */
 export async function runTransient(argv: readonly string[], options: TransientOptions): Promise<Ended> {
-  const { systemd, purpose, environment = {}, signal, onLine } = options;
+  const { systemd, purpose, environment = {}, properties = [], signal, keep, onLine } = options;
   const unit = `khw-${purpose}-${randomBytes(4).toString("hex")}.service`;
   const variables = Object.entries({ ...plainLanguage, ...environment }).map(
     ([name, value]) => `--setenv=${name}=${value}`,
   );
+  const settings = properties.map((property) => `--property=${property}`);
+  const start = ["--quiet", "--wait", "--collect", "--pipe", `--unit=${unit}`, ...settings, ...variables];
   try {
-    return await run(
-      ["systemd-run", "--quiet", "--wait", "--collect", "--pipe", `--unit=${unit}`, ...variables, "--", ...argv],
-      { signal, ...(onLine !== undefined && { onLine }) },
-    );
+    return await run(["systemd-run", ...start, "--", ...argv], {
+      signal,
+      ...(keep !== undefined && { keep }),
+      ...(onLine !== undefined && { onLine }),
+    });
   } catch (error) {
     if (signal.aborted) await stop(systemd, unit);
     throw error;

@@ -1,12 +1,12 @@
 import type { DesiredState } from "../../proto/desired.ts";
 import { schedulerConfigVersion } from "../../proto/kubernetes-versions.ts";
-import { configFolder, credentialFile } from "../paths.ts";
+import { credentialFile, schedulerConfigFile } from "../paths.ts";
 import { effectiveFlags, type Flag } from "./flags.ts";
 import { renderUnit } from "./unit.ts";
 
 /** The lab's flags in the lab's order. */
 const labFlags: readonly Flag[] = [
-  ["config", `${configFolder}/kube-scheduler.yaml`],
+  ["config", schedulerConfigFile],
   ["v", "2"],
 ];
 

@@ -7,6 +7,7 @@ import {
   type WriteSnapshotRequest,
   type WriteSnapshotResponse,
 } from "../../proto/gen/khw/agent/v1/etcd.ts";
+import { oneLine } from "../../proto/sanitize.ts";
 import { refuse } from "../../proto/validate.ts";
 import { holderOf, receiving, send, streaming, unary } from "./calls.ts";
 import type { HandlerOptions } from "./handler-options.ts";
@@ -17,7 +18,10 @@ export function etcdHandlers(options: HandlerOptions): EtcdServiceServer {
   const etcd = async () => (await options.node()).etcd;
   return {
     getEtcdStatus: unary(options, async () => (await etcd()).status(signal)),
-    saveSnapshot: unary(options, async (_, call) => ({ snapshot: await (await etcd()).saveSnapshot(holderOf(call)) })),
+    saveSnapshot: unary(options, async ({ purpose }, call) => {
+      const snapshot = await (await etcd()).saveSnapshot(holderOf(call), parsePurpose(purpose));
+      return { snapshot };
+    }),
     listSnapshots: unary(options, async () => {
       const { snapshots, schedule } = await etcd();
       return { snapshots: await snapshots.list(), lastRun: schedule.lastRun() };
@@ -43,6 +47,11 @@ export function etcdHandlers(options: HandlerOptions): EtcdServiceServer {
     })),
     defragment: unary(options, async (_, call) => (await etcd()).defragment(holderOf(call))),
   };
+}
+
+function parsePurpose(purpose: string): string {
+  if (purpose.length > 100) refuse("purpose", "has more than 100 characters");
+  return oneLine(purpose);
 }
 
 async function announcement(parts: AsyncIterator<WriteSnapshotRequest>): Promise<Snapshot> {

@@ -8,9 +8,10 @@ import type {
   PrepareRequest,
   WatchOperationRequest,
 } from "../../proto/gen/khw/agent/v1/agent.ts";
-import { createKubernetesApi } from "../../proto/kubernetes-api.ts";
+import { createKubernetesApi, createKubernetesLines } from "../../proto/kubernetes-api.ts";
 import { planSteps } from "../../proto/step.ts";
-import { refuse } from "../../proto/validate.ts";
+import { parseUuid, refuse } from "../../proto/validate.ts";
+import { inspectApi } from "../api/inspect.ts";
 import { checkLatency } from "../preflight/etcd-latency.ts";
 import type { Operations } from "../state/operations.ts";
 import { otherCluster } from "../preflight/other-cluster.ts";
@@ -18,17 +19,21 @@ import { preflight } from "../preflight/preflight.ts";
 import { programDigests } from "../preflight/program-digests.ts";
 import { applyRbac } from "../rbac.ts";
 import { controllerSteps } from "../steps.ts";
+import { tryPrograms } from "../trial/trial.ts";
 import { holderOf, streaming, unary } from "./calls.ts";
 import type { HandlerOptions } from "./handler-options.ts";
 
 /** This node's own API server. */
 const apiServer = "https://127.0.0.1:6443";
-const rbacMillis = 30_000;
+const apiMillis = 30_000;
 
 /** The RPCs that bring a machine to a desired state: preflight, plan, apply, watch. */
 export function operationHandlers(
   options: HandlerOptions,
-): Pick<AgentServiceServer, "preflight" | "plan" | "apply" | "prepare" | "watchOperation" | "applyRbac"> {
+): Pick<
+  AgentServiceServer,
+  "preflight" | "tryPrograms" | "plan" | "apply" | "prepare" | "watchOperation" | "applyRbac" | "inspectApi"
+> {
   const { node, signal } = options;
   return {
     preflight: unary(options, async (request) => {
@@ -47,6 +52,11 @@ export function operationHandlers(
         programs: [...programs.digests],
         clockUnixMillis: os.clock.now(),
       };
+    }),
+    tryPrograms: unary(options, async (request) => {
+      const { os } = await node();
+      const { findings, warnings } = await tryPrograms(parseDesiredState(request.desired), os, signal);
+      return { findings: findings.map(toDetail), warnings: warnings.map(toDetail) };
     }),
     plan: unary(options, async (request) => {
       const { os, maintenance } = await node();
@@ -67,14 +77,14 @@ export function operationHandlers(
       for (const { name, content } of desired.credentials) {
         if (content === undefined) refuse(`credentials.${name}`, "has no content");
       }
-      const id = parseOperationId(operationId);
+      const id = parseUuid("operation_id", operationId);
       const { operations } = await node();
       operations.start({ id, kind: "apply", holder: holderOf(call), desired });
       await follow(operations, id, { call, gone, signal });
     }),
     prepare: streaming<PrepareRequest, Event>(options, async (call, gone) => {
       const desired = parseDesiredState(call.request.desired);
-      const id = parseOperationId(call.request.operationId);
+      const id = parseUuid("operation_id", call.request.operationId);
       const { operations } = await node();
       operations.start({ id, kind: "prepare", holder: holderOf(call), desired });
       await follow(operations, id, { call, gone, signal });
@@ -83,14 +93,14 @@ export function operationHandlers(
       follow((await node()).operations, call.request.operationId, { call, gone, signal }),
     ),
     applyRbac: unary(options, async ({ ca, certificate, key }) => {
-      const api = createKubernetesApi({ server: apiServer, ca, certificate, key, timeoutMillis: rbacMillis });
+      const api = createKubernetesApi({ server: apiServer, ca, certificate, key, timeoutMillis: apiMillis });
       return { changed: await applyRbac(api, signal) };
     }),
+    inspectApi: unary(options, async ({ ca, certificate, key }) => {
+      const connection = { server: apiServer, ca, certificate, key, timeoutMillis: apiMillis };
+      return inspectApi({ api: createKubernetesApi(connection), lines: createKubernetesLines(connection) }, signal);
+    }),
   };
-}
-
-function parseOperationId(id: string): string {
-  return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(id) ? id : refuse("operation_id", "is not a UUID");
 }
 
 interface Following<Request> {

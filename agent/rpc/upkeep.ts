@@ -8,7 +8,7 @@ import type { HandlerOptions } from "./handler-options.ts";
 /** The RPCs for a machine that already is a controller. */
 export function upkeepHandlers(
   options: HandlerOptions,
-): Pick<AgentServiceServer, "getPlan" | "restartComponent" | "setMaintenance"> {
+): Pick<AgentServiceServer, "getPlan" | "restartComponent" | "setMaintenance" | "recordUpgrade"> {
   const { node, signal } = options;
   const plan = coalesce(async () => (await node()).reconciler.plan(signal));
   return {
@@ -25,6 +25,10 @@ export function upkeepHandlers(
     setMaintenance: unary(options, async ({ drained }, call) => {
       const { maintenance } = await node();
       return { maintenance: await maintenance.set(drained, holderOf(call)) };
+    }),
+    recordUpgrade: unary(options, async ({ upgrade }, call) => {
+      const { upgradeRecord } = await node();
+      return { upgrade: await upgradeRecord.save(upgrade, holderOf(call)) };
     }),
   };
 }

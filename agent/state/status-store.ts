@@ -8,6 +8,7 @@ import {
   Maintenance,
   Operation,
   type StatusChange,
+  Upgrade,
 } from "../../proto/gen/khw/agent/v1/agent.ts";
 
 /**
@@ -29,6 +30,7 @@ export interface NodeStatus {
   readonly certificates: readonly Certificate[];
   readonly drift: DriftStatus;
   readonly maintenance: Maintenance;
+  readonly upgrade: Upgrade | undefined;
 }
 
 const nothing: StatusChange = {
@@ -38,6 +40,7 @@ const nothing: StatusChange = {
   certificates: [],
   drift: undefined,
   maintenance: undefined,
+  upgrade: undefined,
 };
 
 export function createStatusStore(operation: Operation | undefined): StatusStore {
@@ -48,6 +51,7 @@ export function createStatusStore(operation: Operation | undefined): StatusStore
     certificates: [],
     drift: { policy: DriftPolicy.DRIFT_POLICY_UNSPECIFIED, checkedUnixMillis: 0, steps: [], paused: "" },
     maintenance: { drained: false, holder: "", sinceUnixMillis: 0 },
+    upgrade: undefined,
   };
   const listeners = new Set<(change: StatusChange) => void>();
 
@@ -74,13 +78,14 @@ export function mergeChanges(first: StatusChange, second: StatusChange): StatusC
 }
 
 /** Returns the defined parts of a change, except the components. */
-function defined({ operation, machine, certificates, drift, maintenance }: StatusChange): Partial<NodeStatus> {
+function defined({ operation, machine, certificates, drift, maintenance, upgrade }: StatusChange): Partial<NodeStatus> {
   return {
     ...(operation !== undefined && { operation }),
     ...(machine !== undefined && { machine }),
     ...(certificates.length > 0 && { certificates }),
     ...(drift !== undefined && { drift }),
     ...(maintenance !== undefined && { maintenance }),
+    ...(upgrade !== undefined && { upgrade }),
   };
 }
 
@@ -108,8 +113,9 @@ function differences(state: NodeStatus, published: StatusChange): StatusChange |
     certificates: sameList(state.certificates, published.certificates) ? [] : published.certificates,
     drift: unless(published.drift, same(DriftStatus, state.drift, published.drift)),
     maintenance: unless(published.maintenance, same(Maintenance, state.maintenance, published.maintenance)),
+    upgrade: unless(published.upgrade, same(Upgrade, state.upgrade, published.upgrade)),
   };
-  const parts = [change.operation, change.machine, change.drift, change.maintenance];
+  const parts = [change.operation, change.machine, change.drift, change.maintenance, change.upgrade];
   const empty =
     components.length === 0 && change.certificates.length === 0 && parts.every((part) => part === undefined);
   return empty ? undefined : change;

@@ -37,7 +37,7 @@ export function etcdReleased(desired: WithEtcd): Step<Os> {
       if (archive === undefined) return { summary: `${version} is not downloaded` };
       if (archive !== (pinnedDigest(etcd, architecture) ?? archive))
         return { summary: `its programs come from another archive than that of ${version}` };
-      for (const program of etcdPrograms) {
+      for (const program of etcdPrograms(version)) {
         const wanted = { path: `${folder}/${program}`, mode, sha256: record.get(program) ?? "" };
         const summary = await fileDrift(files, wanted);
         if (summary !== null) return { summary: `${program}: ${summary}` };
@@ -55,10 +55,10 @@ export function etcdReleased(desired: WithEtcd): Step<Os> {
       await downloads.file({ ...source, path: `${version}/${name}`, ...file });
       progress("unpacking");
       const inside = name.replace(/\.tar\.gz$/, "");
-      const members = etcdPrograms.map((program) => `${inside}/${program}`);
+      const members = etcdPrograms(version).map((program) => `${inside}/${program}`);
       await archives.extract({ archive, members, to: unpacked, signal });
       const lines = [`${digest}  ${name}`];
-      for (const program of etcdPrograms) {
+      for (const program of etcdPrograms(version)) {
         const fresh = `${unpacked}/${program}`;
         await files.chown(fresh, 0, 0);
         await files.chmod(fresh, mode);

@@ -18,13 +18,14 @@ export const etcdReady = "etcd/remembered";
 /** Returns all steps that make a machine a member of etcd: lab 07, and the steps that keep a single cluster. */
 export function etcdSteps(desired: WithEtcd): Step<Os>[] {
   const files = etcdCredentials.map((name) => `etcd/${name}`);
-  const binaries = etcdPrograms.map((program) => `binary/${program}`);
+  const programs = etcdPrograms(desired.etcd.version);
+  const binaries = programs.map((program) => `binary/${program}`);
   const askedWith = etcdCredentials.map((name) => `credential/${name}`);
   const disk = desired.etcd.dedicatedDisk ? [etcdDisk(desired)] : [];
   const needsDisk = disk.map(({ id }) => id);
   return [
     etcdReleased(desired),
-    ...etcdPrograms.map((program) => etcdBinary(program, desired)),
+    ...programs.map((program) => etcdBinary(program, desired)),
     folder(etcdFolder, 0o755),
     ...desired.credentials.flatMap(({ name, sha256, content }) => {
       const known = etcdCredentials.find((wanted) => wanted === name);

@@ -10,15 +10,20 @@ import {
   type GetPlanResponse,
   type GetStatusResponse,
   type HistoryEvent,
+  type InspectApiRequest,
+  type InspectApiResponse,
   type ListEventsRequest,
   type LogEntry,
   type Maintenance,
   type PlanResponse,
   type PreflightResponse,
+  type RecordUpgradeResponse,
   type RestartComponentRequest,
   type RestartComponentResponse,
   type SetMaintenanceResponse,
   type StreamLogsRequest,
+  type TryProgramsResponse,
+  type Upgrade,
   type WatchStatusResponse,
 } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { EncryptionServiceClient, type StoredValues } from "../../proto/gen/khw/agent/v1/encryption.ts";
@@ -40,6 +45,8 @@ export interface AgentNode {
   info(signal: AbortSignal): Promise<GetInfoResponse>;
   readonly status: (signal: AbortSignal) => Promise<GetStatusResponse>;
   preflight(desired: DesiredState, signal: AbortSignal): Promise<PreflightResponse>;
+  /** Lets the programs that are downloaded and not yet started read their own command lines. */
+  tryPrograms(desired: DesiredState, signal: AbortSignal): Promise<TryProgramsResponse>;
   plan(desired: DesiredState, signal: AbortSignal): Promise<PlanResponse>;
   /**
    * Yields the operation's events up to its last. An abort of the signal only ends the listening: the node continues.
@@ -49,6 +56,8 @@ export interface AgentNode {
   prepare(desired: DesiredState, operationId: string, signal: AbortSignal): AsyncIterable<Event>;
   /** Returns the names of the RBAC objects that were created or changed. */
   applyRbac(request: ApplyRbacRequest, signal: AbortSignal): Promise<string[]>;
+  /** Reads through the node's own API server what another release depends on. */
+  inspectApi(request: InspectApiRequest, signal: AbortSignal): Promise<InspectApiResponse>;
   /** Returns the differences from the desired state that the agent keeps. */
   drift(signal: AbortSignal): Promise<GetPlanResponse>;
   restart(request: RestartComponentRequest, signal: AbortSignal): Promise<RestartComponentResponse>;
@@ -56,6 +65,8 @@ export interface AgentNode {
   storedValues(signal: AbortSignal): Promise<StoredValues[]>;
   /** Drains or undrains the node. */
   setMaintenance(drained: boolean, signal: AbortSignal): Promise<Maintenance>;
+  /** Records an upgrade of the cluster in the agent's status and history. */
+  recordUpgrade(upgrade: Upgrade, signal: AbortSignal): Promise<void>;
   /** Yields the status, then its changes, until the signal aborts. */
   watch(signal: AbortSignal): AsyncIterable<WatchStatusResponse>;
   logs(request: StreamLogsRequest, signal: AbortSignal): AsyncIterable<LogEntry>;
@@ -73,6 +84,8 @@ const millis = {
   status: 30_000,
   /** The agent may ask each mirror for digests; a mirror that stalls takes 30 s and more. */
   preflight: 120_000,
+  /** Four programs, one after the other; each ends within seconds also on a busy machine. */
+  trial: 240_000,
   plan: 60_000,
   rbac: 60_000,
   /** An API server may take a minute to answer again on a small machine. The agent gives up before this limit. */
@@ -111,6 +124,8 @@ export function connectNode(
       call(millis.status, signal, (options, done) => client.getStatus({}, new Metadata(), options, done)),
     preflight: (desired, signal) =>
       call(millis.preflight, signal, (options, done) => client.preflight({ desired }, new Metadata(), options, done)),
+    tryPrograms: (desired, signal) =>
+      call(millis.trial, signal, (options, done) => client.tryPrograms({ desired }, new Metadata(), options, done)),
     plan: (desired, signal) =>
       call(millis.plan, signal, (options, done) => client.plan({ desired }, new Metadata(), options, done)),
     applyRbac: async (request, signal) =>
@@ -122,6 +137,8 @@ export function connectNode(
             client.applyRbac(request, new Metadata(), options, done),
         )
       ).changed,
+    inspectApi: (request, signal) =>
+      call(millis.rbac, signal, (options, done) => client.inspectApi(request, new Metadata(), options, done)),
     drift: (signal) => call(millis.plan, signal, (options, done) => client.getPlan({}, new Metadata(), options, done)),
     restart: (request, signal) =>
       call(millis.restart, signal, (options, done) => client.restartComponent(request, new Metadata(), options, done)),
@@ -142,6 +159,11 @@ export function connectNode(
           client.setMaintenance({ drained }, new Metadata(), options, done),
       );
       return maintenance ?? { drained, holder: "", sinceUnixMillis: 0 };
+    },
+    recordUpgrade: async (upgrade, signal) => {
+      await call<RecordUpgradeResponse>(millis.status, signal, (options, done) =>
+        client.recordUpgrade({ upgrade }, new Metadata(), options, done),
+      );
     },
     apply: (desired, operationId, signal) => messages(dial, client.apply({ desired, operationId }), signal),
     prepare: (desired, operationId, signal) => messages(dial, client.prepare({ desired, operationId }), signal),

@@ -16,7 +16,8 @@ import type { ClientCalls } from "./calls.ts";
 /** An agent's calls for the etcd member on its machine. Every failure is a KhwError that names the node. */
 export interface EtcdCalls {
   status(signal: AbortSignal): Promise<GetEtcdStatusResponse>;
-  save(signal: AbortSignal): Promise<Snapshot>;
+  /** @param purpose see Snapshot.purpose */
+  save(signal: AbortSignal, purpose?: string): Promise<Snapshot>;
   list(signal: AbortSignal): Promise<ListSnapshotsResponse>;
   verify(id: string, signal: AbortSignal): Promise<Snapshot>;
   read(id: string, signal: AbortSignal): AsyncIterable<Uint8Array>;
@@ -44,11 +45,11 @@ export function etcdCalls(client: EtcdServiceClient, { call, messages, explain }
       call<GetEtcdStatusResponse>(millis.status, signal, (options, done) =>
         client.getEtcdStatus({}, none(), options, done),
       ),
-    save: async (signal) =>
+    save: async (signal, purpose = "") =>
       present(
         (
           await call<{ snapshot?: Snapshot | undefined }>(millis.save, signal, (options, done) =>
-            client.saveSnapshot({}, none(), options, done),
+            client.saveSnapshot({ purpose }, none(), options, done),
           )
         ).snapshot,
       ),

@@ -10,6 +10,7 @@ import { applyPlan, applyRbac } from "../rollout/apply.ts";
 import { saveNewCredentials } from "../rollout/credentials.ts";
 import { downloadPrograms } from "../rollout/download.ts";
 import { planRollout } from "../rollout/plan.ts";
+import { tryPrograms } from "../rollout/trial.ts";
 import type { Context } from "../terminal/context.ts";
 import { verifyCluster } from "../verify/verification.ts";
 
@@ -17,13 +18,15 @@ export interface BootstrapOptions {
   readonly output: Output;
   /** See PrepareOptions. */
   readonly allowDowngrade: boolean;
+  /** See ReleaseConsent. */
+  readonly allowRemovedApis: boolean;
 }
 
 /** Turns the nodes into a control plane behind a load balancer, and verifies it. Exit code 0, 130, or an error. */
 export async function bootstrap(
   config: ClusterConfig,
   context: Context,
-  { output, allowDowngrade }: BootstrapOptions,
+  { output, ...consent }: BootstrapOptions,
 ): Promise<number> {
   refuseNoNodes(config);
   const [progress, { signal }] = [await openProgress(output, context), context];
@@ -33,11 +36,12 @@ export async function bootstrap(
   await using opened = await openCluster(config, signal);
   const cluster = await enrolWaitingAgents(opened, options);
   await renewDue(cluster, options);
-  const planning = { mayCreateAddress: true, newCredentials: "keep", unreachable: "skip", allowDowngrade } as const;
+  const planning = { mayCreateAddress: true, newCredentials: "keep", unreachable: "skip", ...consent } as const;
   const plan = await planRollout(cluster, { ...options, ...planning });
   await saveNewCredentials(plan, config, options);
   await downloadPrograms(cluster, plan, options);
   if (signal.aborted) return detached(progress);
+  await tryPrograms(plan.work, options);
   const applied = await applyPlan(cluster, plan, options);
   if (signal.aborted) return detached(progress);
   const rbacErrors = await applyRbac(applied, plan, options);

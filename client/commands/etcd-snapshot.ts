@@ -1,12 +1,11 @@
-import { KhwError } from "../../proto/errors.ts";
 import type { ListSnapshotsResponse, Snapshot } from "../../proto/gen/khw/agent/v1/etcd.ts";
 import { selectNodes } from "../cluster/select-nodes.ts";
-import { type Member, type OpenCluster, openCluster } from "../cluster/open.ts";
+import { type OpenCluster, openCluster } from "../cluster/open.ts";
 import type { ClusterConfig } from "../config/schema.ts";
 import type { Context } from "../terminal/context.ts";
-import { memberOf, readEtcd } from "../etcd/overview.ts";
 import { chooseSnapshot, nodeSnapshots, readSnapshots } from "../etcd/snapshots.ts";
-import { megabytes, roleOf, snapshotTable } from "../etcd/tables.ts";
+import { megabytes, snapshotTable } from "../etcd/tables.ts";
+import { takeSnapshot } from "../etcd/take-snapshot.ts";
 import { type NodeAnswer, maxConcurrentNodes, forEachNode } from "../cluster/for-each-node.ts";
 import type { Output } from "../progress/open.ts";
 import { answering, collectFailures, type Failures } from "../logs/failures.ts";
@@ -22,30 +21,11 @@ export interface SnapshotOptions {
 export async function snapshotSave(config: ClusterConfig, context: Context, options: SnapshotOptions): Promise<number> {
   const { signal, write } = context;
   await using cluster = await openCluster(config, signal, { greet: false });
-  const [chosen] =
-    options.subject === ""
-      ? [await chooseMember(cluster.members, signal)]
-      : selectNodes(cluster.members, [options.subject]);
-  if (chosen === undefined) throw new KhwError("INVALID_ARGUMENT", "no node is given");
-  if (chosen.error !== undefined) throw chosen.error;
-  const snapshot = await chosen.node.etcd.save(signal);
-  write(describeSnapshot(snapshot, options.output, `on ${chosen.node.address.name}, taken and verified`));
+  const chosen = options.subject === "" ? cluster.members : selectNodes(cluster.members, [options.subject]);
+  for (const { error } of options.subject === "" ? [] : chosen) if (error !== undefined) throw error;
+  const { snapshot, node } = await takeSnapshot(chosen, { signal });
+  write(describeSnapshot(snapshot, options.output, `on ${node}, taken and verified`));
   return 0;
-}
-
-/** Chooses a follower if there is one, since the leader has more work. */
-async function chooseMember(members: readonly Member[], signal: AbortSignal): Promise<Member> {
-  const nodes = await readEtcd(members, signal);
-  const answering = nodes.flatMap((node, index) => {
-    const [status, member] = [memberOf(node), members[index]];
-    return status === undefined || member === undefined ? [] : { member, role: roleOf(status) };
-  });
-  const chosen = answering.find(({ role }) => role === "follower") ?? answering[0];
-  if (chosen !== undefined) return chosen.member;
-  const reason = nodes.map(({ node, status, error }) => `${node}: ${error?.message ?? status?.reason ?? "?"}`);
-  throw new KhwError("NOT_READY", `no member of etcd answers: ${reason.join("; ")}`, {
-    hint: "run `khw-client etcd status`",
-  });
 }
 
 /** Prints the verified snapshots of all nodes. Exit code 0, or 3 if a node did not answer. */

@@ -17,7 +17,7 @@ export const etcd = {
       parse: optional(oneOf(["managed", "external"])),
     },
     version: {
-      help: "The etcd release (default: the running one, or v3.4.15).",
+      help: "The etcd release (default: the running one; for a new cluster, one that fits the Kubernetes release).",
       default: null,
       flag: { name: "--etcd-version", value: "version" },
       parse: optional(checked(parseEtcdVersion)),

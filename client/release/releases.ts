@@ -1,4 +1,5 @@
 import { components } from "../../proto/components.ts";
+import { defaultEtcdVersion } from "../../proto/etcd-versions.ts";
 import { KhwError } from "../../proto/errors.ts";
 import type { GetStatusResponse } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { maxConcurrentNodes, forEachNode } from "../cluster/for-each-node.ts";
@@ -47,14 +48,18 @@ export function releasesIn(statuses: readonly NodeStatus[]): RunningReleases {
   };
 }
 
-/** Returns the configured releases; without a setting, the running releases; for a new cluster, the lab's releases. */
+/**
+ * Returns the configured releases; without a setting, the running releases; for a new cluster, the lab's Kubernetes, and the etcd that
+ * fits the Kubernetes release.
+ */
 export function wantedReleases(
   { kubernetes, etcd }: Pick<ClusterConfig, "kubernetes" | "etcd">,
   running: RunningReleases,
 ): Releases {
+  const release = kubernetes.version ?? distinct(running.kubernetes).at(-1) ?? labReleases.kubernetes;
   return {
-    kubernetes: kubernetes.version ?? distinct(running.kubernetes).at(-1) ?? labReleases.kubernetes,
-    etcd: etcd.version ?? distinct(running.etcd).at(-1) ?? labReleases.etcd,
+    kubernetes: release,
+    etcd: etcd.version ?? distinct(running.etcd).at(-1) ?? defaultEtcdVersion(release),
   };
 }
 

@@ -7,7 +7,7 @@ import { whileDrained } from "../drain/while-drained.ts";
 import { loadBalancerTrack, note, type ProgressOptions } from "../progress/progress.ts";
 import { applyToNode } from "./apply-to-node.ts";
 import type { NodeWork } from "../cluster/node-work.ts";
-import { type NodeOutcome, oneByOne, reportEnd } from "./one-by-one.ts";
+import { type NodeOutcome, oneByOne, type OneByOneOptions, reportEnd } from "./one-by-one.ts";
 import type { RolloutPlan } from "./plan.ts";
 import { isUnderWay } from "./running-operations.ts";
 
@@ -70,6 +70,8 @@ export interface ApplyToNodesOptions extends ProgressOptions {
    * the nodes continue.
    */
   readonly interrupted?: (name: string) => string;
+  /** See OneByOneOptions. */
+  readonly between?: OneByOneOptions<NodeWork>["between"];
 }
 
 /** Ctrl-C does not stop work that has begun; its own deadline does. */

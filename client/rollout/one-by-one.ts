@@ -16,6 +16,11 @@ export interface OneByOneOptions<Item> extends ProgressOptions {
   readonly earlier?: readonly NodeOutcome[];
   /** Returns the sentence to print if Ctrl-C comes while the work on a node continues; absent: nothing is printed. */
   readonly interrupted?: (name: string) => string;
+  /**
+   * Called after each node that succeeded, if another one follows, with the number of nodes so far.
+   * @throws the reason why no further node is begun
+   */
+  readonly between?: ((outcome: NodeOutcome, count: number) => Promise<void>) | undefined;
   /** @throws the reason why the node is not done */
   readonly work: (item: Item) => Promise<NodeOutcome>;
 }
@@ -29,13 +34,18 @@ export async function oneByOne<Item extends { readonly node: AgentNode }>(
   options: OneByOneOptions<Item>,
 ): Promise<NodeOutcome[]> {
   const outcomes: NodeOutcome[] = [];
-  for (const item of items) {
-    const error = skipReason(item.node, {
-      outcomes: [...(options.earlier ?? []), ...outcomes],
-      signal: options.signal,
-    });
-    const outcome = error === undefined ? await workOn(item, options) : { node: item.node, changed: 0, error };
+  let stopped: KhwError | undefined;
+  for (const [index, item] of items.entries()) {
+    const error =
+      stopped ?? skipReason(item.node, { outcomes: [...(options.earlier ?? []), ...outcomes], signal: options.signal });
+    const { node } = item;
+    const outcome =
+      error === undefined
+        ? await workOn(item, options)
+        : { node, changed: 0, error: error.at({ node: node.address.name }) };
     outcomes.push(reportEnd(outcome, options));
+    if (outcome.error === undefined && index + 1 < items.length)
+      stopped = await stopReason(outcome, index + 1, options);
   }
   return outcomes;
 }
@@ -77,6 +87,19 @@ async function workOn<Item extends { readonly node: AgentNode }>(
     return { node: item.node, changed: 0, error: toKhwError(thrown).at({ node: name }) };
   } finally {
     signal.removeEventListener("abort", onInterrupt);
+  }
+}
+
+async function stopReason<Item>(
+  outcome: NodeOutcome,
+  count: number,
+  { between }: OneByOneOptions<Item>,
+): Promise<KhwError | undefined> {
+  try {
+    await between?.(outcome, count);
+    return undefined;
+  } catch (thrown) {
+    return new KhwError("SKIPPED", `skipped: ${toKhwError(thrown).message}; this node is unchanged`);
   }
 }
 

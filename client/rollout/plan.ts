@@ -4,7 +4,14 @@ import type { DesiredState } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { controllersOf, type OpenCluster } from "../cluster/open.ts";
 import { toDesired } from "../config/desired.ts";
 import type { Releases } from "../config/releases.ts";
-import { describeReleases, readReleases, releaseObstacles, wantedReleases } from "../release/releases.ts";
+import { apiFindings } from "../release/api-findings.ts";
+import {
+  describeReleases,
+  readReleases,
+  releaseObstacles,
+  type RunningReleases,
+  wantedReleases,
+} from "../release/releases.ts";
 import { findPublicAddress } from "./addresses.ts";
 import { provideCredentials } from "./credentials.ts";
 import { type AdminCredentials, readCredentials } from "../pki/check/read.ts";
@@ -28,6 +35,7 @@ export interface Prepared {
   readonly releaseNote: string;
   /** The reasons against the change of a release. */
   readonly releaseObstacles: readonly KhwError[];
+  readonly running: RunningReleases;
   readonly admin: AdminCredentials;
   /** The nodes whose agents answered, each with its desired state. */
   readonly work: readonly NodeWork[];
@@ -50,6 +58,12 @@ export interface PrepareOptions {
   readonly newCredentials: "keep" | "imagine" | "refuse";
   /** Whether an older patch release, and the way back from an unfinished update, are allowed. Default: false. */
   readonly allowDowngrade?: boolean;
+}
+
+/** The losses that the administrator accepts; by default none. */
+export interface ReleaseConsent {
+  /** The wanted release no longer has APIs that clients requested. */
+  readonly allowRemovedApis?: boolean;
 }
 
 /** @throws KhwError CREDENTIAL_INVALID, COMPUTE_FAILED, UNREACHABLE (no node answers), INVALID_ARGUMENT */
@@ -75,6 +89,7 @@ export async function prepare(cluster: OpenCluster, options: PrepareOptions): Pr
   return {
     ...resolved,
     releaseNote: describeReleases(config, running, releases),
+    running,
     releaseObstacles: releaseObstacles(config, running, { wanted: releases, allowDowngrade }),
     admin,
     work,
@@ -87,9 +102,11 @@ export async function prepare(cluster: OpenCluster, options: PrepareOptions): Pr
 /** A plan without obstacles. */
 export type RolloutPlan = Prepared & RestartOrder;
 
-export interface PlanRolloutOptions extends ProgressOptions, PrepareOptions {
+export interface PlanRolloutOptions extends ProgressOptions, PrepareOptions, ReleaseConsent {
   /** An agent that does not answer: "refuse" does not begin without it, "skip" works on the other nodes. */
   readonly unreachable: "refuse" | "skip";
+  /** Obstacles that the command itself has found; they join the list. */
+  readonly found?: readonly KhwError[];
 }
 
 /**
@@ -97,17 +114,22 @@ export interface PlanRolloutOptions extends ProgressOptions, PrepareOptions {
  * @throws KhwError every obstacle on every node as one error; otherwise like `prepare`
  */
 export async function planRollout(cluster: OpenCluster, options: PlanRolloutOptions): Promise<RolloutPlan> {
-  const { progress, signal } = options;
+  const { progress, signal, allowRemovedApis = false } = options;
   const prepared = await prepare(cluster, options);
   const pinned = await pinPrograms(cluster, prepared.work);
   for (const problem of prepared.warnings) note(progress, formatProblem(problem));
   for (const text of describeRunningOperations(cluster.members)) note(progress, text);
   note(progress, prepared.releaseNote);
-  const { findings, warnings, reported, ...order } = await inspect(cluster.members, pinned, signal);
-  for (const text of describeWarnings(warnings)) note(progress, `warning: ${text}`);
+  const { admin, running, releases } = prepared;
+  const asking = { admin, running, wanted: releases.kubernetes, allowRemovedApis, signal };
+  const [{ findings, warnings, reported, ...order }, api] = await Promise.all([
+    inspect(cluster.members, pinned, signal),
+    apiFindings(cluster.members, asking),
+  ]);
+  for (const text of describeWarnings([...warnings, ...api.warnings])) note(progress, `warning: ${text}`);
   const absent = options.unreachable === "refuse" ? prepared.unreachable : [];
   refuseFindings(
-    [...absent, ...prepared.releaseObstacles, ...findings],
+    [...absent, ...(options.found ?? []), ...prepared.releaseObstacles, ...api.obstacles, ...findings],
     "nothing was touched, because of these findings",
   );
   const work = await lockPrograms(cluster, pinned, { reported, progress });

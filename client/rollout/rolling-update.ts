@@ -2,12 +2,13 @@ import { KhwError } from "../../proto/errors.ts";
 import { fetchInfo, type OpenCluster } from "../cluster/open.ts";
 import { refuseFindings } from "../cluster/combine-errors.ts";
 import type { Context } from "../terminal/context.ts";
-import { note, type Progress } from "../progress/progress.ts";
+import { note, type Progress, type ProgressOptions } from "../progress/progress.ts";
 import { verifyCluster } from "../verify/verification.ts";
-import { applyToNodes } from "./apply.ts";
+import { applyToNodes, type ApplyToNodesOptions } from "./apply.ts";
 import { downloadPrograms } from "./download.ts";
 import { concludeNodes, type NodeOutcome } from "./one-by-one.ts";
 import { planRollout, type Prepared, type RolloutPlan } from "./plan.ts";
+import { tryPrograms } from "./trial.ts";
 
 export interface RollOptions {
   readonly context: Pick<Context, "signal">;
@@ -38,6 +39,7 @@ export async function roll(opened: OpenCluster, { context: { signal }, progress 
   });
   await downloadPrograms(cluster, plan, options);
   signal.throwIfAborted();
+  await tryPrograms(plan.work, options);
   concludeRoll(await rollNodes(cluster, plan, options));
   const waitMillis = cluster.config.timeouts.verify;
   const target = { ...plan, nodes: plan.work.map(({ node }) => node) };
@@ -54,7 +56,7 @@ export async function roll(opened: OpenCluster, { context: { signal }, progress 
 export async function rollNodes(
   cluster: Pick<OpenCluster, "config" | "cloud" | "members">,
   { work, serving, restarting }: Pick<RolloutPlan, "work" | "serving" | "restarting">,
-  { progress, signal }: { readonly progress: Progress; readonly signal: AbortSignal },
+  { progress, signal, between }: ProgressOptions & Pick<ApplyToNodesOptions, "between">,
 ): Promise<NodeOutcome[]> {
   if (work.length === 1 && restarting.size === 1) note(progress, aloneNote);
   progress.emit({ kind: "begin", tracks: work.map(({ node }) => node.address.name) });
@@ -65,6 +67,7 @@ export async function rollNodes(
     inTurn: new Set([...serving, ...restarting]),
     drain: restarting,
     interrupted: finishingNote,
+    between,
   });
   await progress.settled();
   return outcomes;

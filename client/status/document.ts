@@ -9,13 +9,16 @@ import type {
 } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { isWell, problemsOf } from "./problems.ts";
 import type { ClusterState, LoadBalancerState, NodeState } from "./state.ts";
+import { upgradeDocument, upgradeFields, upgradeProgress } from "./upgrade.ts";
 import { certificateName, healthName, operationKindName, operationName, policyName } from "./words.ts";
 
 /** The whole status for programs. docs/output.md documents the shape. */
 export function statusDocument(cluster: ClusterState): Record<string, unknown> {
   const { nodes, loadBalancer } = cluster;
+  const upgrade = upgradeProgress(nodes);
   return {
     well: isWell(cluster),
+    ...(upgrade === undefined ? {} : { upgrade: upgradeDocument(upgrade) }),
     nodes: nodes.map(nodeDocument),
     ...(loadBalancer === undefined ? {} : { loadBalancer: loadBalancerDocument(loadBalancer) }),
     problems: problemsOf(cluster),
@@ -31,9 +34,10 @@ export function nodeDocument({ node, status, error }: NodeState): Record<string,
 }
 
 export function statusFields(status: GetStatusResponse): Record<string, unknown> {
-  const { operation, components, certificates, drift } = status;
+  const { operation, components, certificates, drift, upgrade } = status;
   return {
     ...status,
+    upgrade: upgrade === undefined ? null : upgradeFields(upgrade),
     operation: operation === undefined ? null : operationFields(operation),
     components: components.map(componentFields),
     certificates: certificates.map(certificateFields),
@@ -43,7 +47,7 @@ export function statusFields(status: GetStatusResponse): Record<string, unknown>
 
 /** The changed fields only. */
 export function changeFields(change: StatusChange): Record<string, unknown> {
-  const { operation, components, certificates, drift, maintenance, machine } = change;
+  const { operation, components, certificates, drift, maintenance, machine, upgrade } = change;
   return {
     ...(operation && { operation: operationFields(operation) }),
     ...(components.length > 0 && { components: components.map(componentFields) }),
@@ -51,6 +55,7 @@ export function changeFields(change: StatusChange): Record<string, unknown> {
     ...(drift && { drift: driftFields(drift) }),
     ...(maintenance && { maintenance }),
     ...(machine && { machine }),
+    ...(upgrade && { upgrade: upgradeFields(upgrade) }),
   };
 }
 

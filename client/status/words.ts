@@ -6,6 +6,7 @@ import {
   type Operation,
   OperationKind,
   OperationState,
+  UpgradeState,
 } from "../../proto/gen/khw/agent/v1/agent.ts";
 
 /** The words for the contract's enumerations, for people and JSON. */
@@ -19,6 +20,7 @@ export const certificateName = (state: CertificateState): string =>
   wordOf(CertificateState, "CERTIFICATE_STATE_", state);
 export const policyName = (policy: DriftPolicy): string => wordOf(DriftPolicy, "DRIFT_POLICY_", policy);
 export const historyName = (kind: HistoryKind): string => wordOf(HistoryKind, "HISTORY_KIND_", kind);
+export const upgradeName = (state: UpgradeState): string => wordOf(UpgradeState, "UPGRADE_STATE_", state);
 export const healthName = (health: Health): string => (health === Health.HEALTH_HEALTHY ? "healthy" : "unhealthy");
 
 /** A value unknown to this version is "unknown". */

@@ -8,6 +8,8 @@ export interface Context {
   readonly terminal: boolean;
   /** Returns the terminal's current size; absent without a terminal. */
   readonly size?: () => { readonly rows: number; readonly columns: number };
+  /** Asks for a yes at the terminal; absent if nobody can answer there. */
+  readonly confirm?: (question: string) => Promise<boolean>;
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Aborted by the first Ctrl-C (or SIGTERM). */
   readonly signal: AbortSignal;

@@ -38,7 +38,7 @@ export function nodeAfter(before: NodeState, event: NodeEvent): NodeState {
 
 /** Returns the status with the change applied. */
 export function applyChange(status: GetStatusResponse, change: StatusChange): GetStatusResponse {
-  const { operation, components, certificates, drift, maintenance, machine } = change;
+  const { operation, components, certificates, drift, maintenance, machine, upgrade } = change;
   const byName = new Map([...status.components, ...components].map((component) => [component.name, component]));
   return {
     ...status,
@@ -46,6 +46,7 @@ export function applyChange(status: GetStatusResponse, change: StatusChange): Ge
     ...(drift && { drift }),
     ...(maintenance && { maintenance }),
     ...(machine && { machine }),
+    ...(upgrade && { upgrade }),
     components: components.length === 0 ? status.components : [...byName.values()],
     certificates: certificates.length === 0 ? status.certificates : certificates,
   };

@@ -4,6 +4,7 @@ import { basename } from "node:path";
 import type { Clock } from "../../agent/os/clock.ts";
 import type { Os } from "../../agent/os/os.ts";
 import type { ProbeResult } from "../../agent/os/probes.ts";
+import type { Ended } from "../../agent/os/run.ts";
 import type { SelfFacts } from "../../agent/os/self.ts";
 import { KhwError } from "../../proto/errors.ts";
 import type { Identity, LogEntry, Machine } from "../../proto/gen/khw/agent/v1/agent.ts";
@@ -30,6 +31,8 @@ export interface FakeOs extends Os {
   readonly etcdctl: FakeEtcdctl;
   /** The packages that apt can install, by name. */
   readonly repository: Map<string, FakePackage>;
+  /** Returns the result of a program that runs without rights; by default every program accepts its arguments. */
+  trial: (argv: readonly string[], texts: Readonly<Record<string, string>>) => Ended;
   /** The error of `nginx -t`; empty: no error. */
   nginxComplaint: string;
   /** The contents of the mirrors' files, by path below a mirror. */
@@ -96,6 +99,8 @@ export function createFakeOs(options: { readonly identity?: Identity } = {}): Fa
     identity: options.identity ?? fakeIdentity,
     architecture: "amd64",
     repository: new Map(),
+    trial: () => ({ code: 0, lines: [] }),
+    trials: { run: async (argv, { texts = {} }) => os.trial(argv, texts) },
     nginxComplaint: "",
     mirror: new Map(),
     answers: new Map(),

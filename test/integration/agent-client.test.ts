@@ -273,6 +273,9 @@ function clockNode(name: string, aheadMillis: number, findings: readonly string[
     status: async () => GetStatusResponse.fromPartial({}),
     plan: async () => ({ steps: [] }),
     applyRbac: unused,
+    tryPrograms: unused,
+    inspectApi: unused,
+    recordUpgrade: unused,
     preflight: async () => ({
       findings: findings.map((message) => ({ code: "PREFLIGHT_FAILED", message, hint: "", node: "", step: "" })),
       warnings: [],

@@ -6,7 +6,7 @@ import { json } from "node:stream/consumers";
 import t, { type Test } from "tap";
 import { applyRbac } from "../../agent/rbac.ts";
 import { createAuthority, type Identity, issue } from "../../client/pki/management/issue.ts";
-import { createKubernetesApi } from "../../proto/kubernetes-api.ts";
+import { createKubernetesApi, createKubernetesLines } from "../../proto/kubernetes-api.ts";
 import { never } from "../fixtures/machine.ts";
 
 const now = new Date();
@@ -141,4 +141,39 @@ t.test("credentials that are no pair are refused before anything is asked", asyn
   for (const wrong of [key, Buffer.from("no key")]) {
     t.throws(() => createKubernetesApi({ ...options, ca, certificate, key: wrong }), { code: "CREDENTIAL_INVALID" });
   }
+});
+
+/** Reads the lines of a server's answer. */
+async function linesOf(url: string): Promise<string[]> {
+  const { certificate, key } = admin;
+  const credentials = { ca, certificate: Buffer.from(certificate), key: Buffer.from(key) };
+  const lines = createKubernetesLines({ server: url, ...credentials, timeoutMillis: 120_000 });
+  const all: string[] = [];
+  for await (const line of lines("/metrics", { signal: never })) all.push(line);
+  return all;
+}
+
+t.test("a long text is read line by line; a refusal is an error", async (t) => {
+  const long = Array.from({ length: 20_000 }, (_, index) => `sample{number="${index}"} 1`);
+  const { url } = await startApi(t, () => ({ status: 200, body: `${long.join("\n")}\n` }));
+  const found = await linesOf(url);
+  t.equal(found.length, long.length);
+  t.equal(found.at(-1), long.at(-1));
+  const refusing = await startApi(t, () => ({ status: 403, body: "no" }));
+  await t.rejects(linesOf(refusing.url), {
+    code: "VERIFY_FAILED",
+    message: "the API server answers 403 to GET /metrics",
+  });
+});
+
+t.test("half of a long text is an error, and does not count as all of it", async (t) => {
+  const listener = createServer({ cert: server.certificate, key: server.key }, (_, response) => {
+    response.writeHead(200, { "content-length": "1000" });
+    response.write("half 1\n", () => response.destroy());
+  }).listen(0, "127.0.0.1");
+  await once(listener, "listening");
+  t.teardown(() => listener.close());
+  const address = listener.address();
+  const port = typeof address === "object" && address !== null ? address.port : 0;
+  await t.rejects(linesOf(`https://localhost:${port}`), { code: "UNREACHABLE", message: /does not answer: aborted/ });
 });

@@ -25,7 +25,7 @@ export function decodeRecord(id: string, text: string): Snapshot | undefined {
   try {
     const { taken, proved, origin, ...rest }: Record<string, unknown> = JSON.parse(text);
     const snapshot = Snapshot.fromPartial({
-      ...strings(rest, ["node", "sha256", "hash", "restoredHash", "clusterId", "etcdVersion", "uploaded"]),
+      ...strings(rest, ["node", "sha256", "hash", "restoredHash", "clusterId", "etcdVersion", "uploaded", "purpose"]),
       ...numbers(rest, ["size", "revision", "keys"]),
       id,
       origin: originOf(origin),

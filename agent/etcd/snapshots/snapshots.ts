@@ -17,9 +17,10 @@ export interface Snapshots {
   newest(): Snapshot | undefined;
   /**
    * Takes a snapshot of the machine's member.
+   * @param purpose see Snapshot.purpose
    * @throws KhwError POSTCONDITION_FAILED if the snapshot cannot be verified; no file is kept
    */
-  save(origin: SnapshotOrigin, signal: AbortSignal): Promise<Snapshot>;
+  save(origin: SnapshotOrigin, signal: AbortSignal, purpose?: string): Promise<Snapshot>;
   /**
    * Verifies a snapshot again.
    * @throws KhwError DIGEST_MISMATCH or POSTCONDITION_FAILED: the snapshot no longer counts as good
@@ -32,7 +33,7 @@ export interface Snapshots {
    * @param announced the known facts: at least id, size and digest
    */
   receive(announced: Snapshot, chunks: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<Snapshot>;
-  /** Keeps this many of the newest snapshots of each origin. */
+  /** Keeps this many of the newest snapshots of each kind. */
   prune(keep: number): Promise<void>;
   /** Records the URL of the upload. */
   noteUpload(id: string, url: string): Promise<void>;
@@ -63,7 +64,7 @@ export function createSnapshots({ os, snapshotStore, member, inUse }: SnapshotsO
   const verifyFile = (file: string, id: string, signal: AbortSignal): Promise<Proof> =>
     verifySnapshot(file, snapshotStore.draft(id).scratch, { etcdctl, files, largeFiles, signal });
 
-  const save = async (origin: SnapshotOrigin, signal: AbortSignal): Promise<Snapshot> => {
+  const save = async (origin: SnapshotOrigin, purpose: string, signal: AbortSignal): Promise<Snapshot> => {
     const takenUnixMillis = clock.now();
     const id = snapshotId(takenUnixMillis, identity.name);
     const { dbSize, revision, clusterId, version } = await member(signal);
@@ -75,7 +76,7 @@ export function createSnapshots({ os, snapshotStore, member, inUse }: SnapshotsO
       const proof = await verifyFile(file, id, signal);
       if (proof.revision < revision)
         throw verificationFailed(`it ends at revision ${proof.revision}, before ${revision}`);
-      const facts = { id, origin, takenUnixMillis, provedUnixMillis: clock.now(), node: identity.name };
+      const facts = { id, origin, purpose, takenUnixMillis, provedUnixMillis: clock.now(), node: identity.name };
       const snapshot = Snapshot.fromPartial({ ...facts, ...proof, clusterId, etcdVersion: version });
       await snapshotStore.adopt(snapshot);
       newest = snapshot;
@@ -134,13 +135,14 @@ export function createSnapshots({ os, snapshotStore, member, inUse }: SnapshotsO
     list,
     find: (id) => snapshotStore.find(id),
     newest: () => newest,
-    save: (origin, signal) => inTurn(() => save(origin, signal)),
+    save: (origin, signal, purpose = "") => inTurn(() => save(origin, purpose, signal)),
     verify: (id, signal) => inTurn(() => verify(parseSnapshotId(id), signal)),
     fileOf: (id) => snapshotStore.fileOf(id),
     read: async (id) => largeFiles.read(snapshotStore.fileOf((await snapshotStore.find(id)).id)),
     receive: (announced, chunks, signal) => inTurn(() => receive(parseAnnounced(announced), chunks, signal)),
     prune: async (keep) => {
-      for (const origin of Object.values(SnapshotOrigin)) await snapshotStore.prune(origin, keep, inUse());
+      const kinds = [...Object.values(SnapshotOrigin), "purpose"] as const;
+      for (const kind of kinds) await snapshotStore.prune(kind, keep, inUse());
     },
     noteUpload: async (id, uploaded) => snapshotStore.update({ ...(await snapshotStore.find(id)), uploaded }),
   };

@@ -26,9 +26,12 @@ export interface SnapshotStore {
   discard(id: string): Promise<void>;
   /** Removes the record, so that the snapshot no longer counts as good. The file stays. */
   invalidate(id: string): Promise<void>;
-  /** Removes the oldest snapshots of this origin beyond `keep`, except the spared ones. Returns their ids. */
-  prune(origin: SnapshotOrigin, keep: number, spared: readonly string[]): Promise<string[]>;
+  /** Removes the oldest snapshots of this kind beyond `keep`, except the spared ones. Returns their ids. */
+  prune(kind: SnapshotKind, keep: number, spared: readonly string[]): Promise<string[]>;
 }
+
+/** Snapshots that are counted together: those with a purpose, and those of each origin without a purpose. */
+export type SnapshotKind = SnapshotOrigin | "purpose";
 
 export interface SnapshotStoreOptions {
   readonly files: Files;
@@ -113,8 +116,9 @@ export async function openSnapshotStore({
       await largeFiles.removeTree(`${draft(id).file}.part`);
       await largeFiles.removeTree(draft(id).scratch);
     },
-    prune: async (origin, keep, spared) => {
-      const own = (await list()).filter((snapshot) => snapshot.origin === origin && !spared.includes(snapshot.id));
+    prune: async (kind, keep, spared) => {
+      const kindOf = ({ origin, purpose }: Snapshot): SnapshotKind => (purpose === "" ? origin : "purpose");
+      const own = (await list()).filter((snapshot) => kindOf(snapshot) === kind && !spared.includes(snapshot.id));
       const surplus = own.slice(0, Math.max(0, own.length - keep)).map(({ id }) => id);
       for (const id of surplus) await remove(id);
       return surplus;

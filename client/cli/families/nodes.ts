@@ -1,11 +1,12 @@
 import { Argument, Option } from "commander";
 import { components } from "../../../proto/components.ts";
-import { refuse } from "../../../proto/validate.ts";
+import { refuse, show } from "../../../proto/validate.ts";
 import type { CommandSpec } from "../command.ts";
 import { journals } from "../../config/journals.ts";
 import { desired, reaching, rotating } from "./settings.ts";
 
 const allowDowngrade = new Option("--allow-downgrade", "accept an older release");
+const allowRemovedApis = new Option("--allow-removed-apis", "accept a release without APIs in use");
 
 /** Commands that build the control plane, show its state, and work on its nodes. */
 export const nodeCommands: readonly CommandSpec[] = [
@@ -13,17 +14,21 @@ export const nodeCommands: readonly CommandSpec[] = [
     path: ["bootstrap"],
     summary: "set up or repair the control plane and its load balancer, then verify it",
     details:
-      "The machines need only the agent's package. Missing certificates and etcd members are created, and waiting agents are enrolled. Only what differs is changed, so use the same command for changes, repairs and retries. Commit khw.lock, which records the digests of the programs. Ctrl-C detaches: the agents go on, and the same command attaches again.",
+      "The machines need only the agent's package. Missing certificates and etcd members are created, and waiting agents are enrolled. Use the same command for changes, repairs and retries. Commit khw.lock, which records the digests of the programs. Ctrl-C detaches: the agents go on, and the same command attaches again.",
     examples: [
       "khw-client bootstrap --nodes controller-0,1,2",
       "khw-client bootstrap --nodes a=192.0.2.1,b=192.0.2.2,c=192.0.2.3 --load-balancer none --public-address 192.0.2.9",
       "khw-client bootstrap --kubernetes-version v1.22.0 --kube-apiserver-flag event-ttl=2h",
     ],
     settings: [...desired, "enrolment", "timeouts"],
-    options: [allowDowngrade],
+    options: [allowDowngrade, allowRemovedApis],
     run: async (call) => {
       const { bootstrap } = await import("../../commands/bootstrap.ts");
-      const options = { output: call.output, allowDowngrade: call.flag("allowDowngrade") };
+      const options = {
+        output: call.output,
+        allowDowngrade: call.flag("allowDowngrade"),
+        allowRemovedApis: call.flag("allowRemovedApis"),
+      };
       return bootstrap(await call.config(), call.context, options);
     },
   },
@@ -38,6 +43,40 @@ export const nodeCommands: readonly CommandSpec[] = [
       const { plan } = await import("../../commands/plan.ts");
       const options = { output: call.output, allowDowngrade: call.flag("allowDowngrade") };
       return plan(await call.config(), call.context, options);
+    },
+  },
+  {
+    path: ["upgrade"],
+    summary: "change the Kubernetes release of the cluster, one node after the other",
+    details:
+      "Checks everything first, downloads all programs, lets them read their flags, prints the path, and asks. Then takes a verified etcd snapshot and rolls the nodes: drain, change, check, undrain. The first node is a canary: khw's own checks and --gate must pass before the next node begins. If something fails, the upgrade stops, and the same command continues. --back returns to the release before, as long as Kubernetes supports it.",
+    examples: [
+      "khw-client upgrade --to v1.22.3",
+      "khw-client upgrade --to v1.22.3 --yes --gate ./smoke-test.sh",
+      "khw-client upgrade --to v1.22.3 --pause-after 1",
+      "khw-client upgrade --back",
+    ],
+    settings: [...desired, "timeouts"],
+    options: [
+      new Option("--to <version>", "the Kubernetes release, for example v1.22.3"),
+      new Option("--back", "return to the release before the last upgrade"),
+      new Option("--yes", "do not ask"),
+      new Option("--gate <command>", "run this command here after the first node; exit code 0 continues"),
+      new Option("--pause-after <number>", "stop after this many nodes; the next run continues"),
+      allowRemovedApis,
+    ],
+    run: async (call) => {
+      const { upgrade } = await import("../../commands/upgrade.ts");
+      const options = {
+        output: call.output,
+        to: call.text("to"),
+        back: call.flag("back"),
+        yes: call.flag("yes"),
+        gate: call.text("gate"),
+        pauseAfter: pauseAfter(call.text("pauseAfter")),
+        allowRemovedApis: call.flag("allowRemovedApis"),
+      };
+      return upgrade(await call.config(), call.context, options);
     },
   },
   {
@@ -233,3 +272,10 @@ export const nodeCommands: readonly CommandSpec[] = [
     },
   },
 ];
+
+function pauseAfter(text: string): number | undefined {
+  if (text === "") return undefined;
+  return /^[1-9]\d{0,3}$/.test(text)
+    ? Number(text)
+    : refuse("--pause-after", `${show(text)} is not a number of nodes`, "for example 1");
+}

@@ -2,6 +2,7 @@ import { chmod, mkdir, readFile, readdir, rm, writeFile } from "node:fs/promises
 import { join } from "node:path";
 import t, { type Test } from "tap";
 import { createEtcdctl } from "../../../../agent/etcd/etcdctl.ts";
+import { createFiles } from "../../../../agent/os/files.ts";
 import { run } from "../../../../agent/os/run.ts";
 import { never } from "../../../fixtures/machine.ts";
 
@@ -16,13 +17,22 @@ case "$*" in
 esac
 `;
 
-async function machine(t: Pick<Test, "testdir">) {
-  const folder = t.testdir({ etcdctl: program, "s.db": "restored" });
+/** With etcdutl, etcdctl cannot restore, as in etcd 3.6. */
+async function machine(t: Pick<Test, "testdir">, { etcdutl = false } = {}) {
+  const refusing = "#!/bin/sh\necho 'Error: unknown command' >&2; exit 1\n";
+  const folder = t.testdir({
+    etcdctl: etcdutl ? refusing : program,
+    ...(etcdutl && { etcdutl: program }),
+    "s.db": "restored",
+  });
   await chmod(join(folder, "etcdctl"), 0o755);
+  if (etcdutl) await chmod(join(folder, "etcdutl"), 0o755);
   const launched: (readonly string[])[] = [];
   const etcdctl = createEtcdctl({
     systemd: { stop: async () => {} },
+    files: createFiles(),
     program: join(folder, "etcdctl"),
+    offline: join(folder, "etcdutl"),
     launch: async ([file = "", ...args], { signal }) => {
       launched.push([file, ...args]);
       return run([file, ...args], { signal });
@@ -128,4 +138,12 @@ t.test("keys are named by their files", async (t) => {
   const tls = { ca: "/etc/etcd/ca.pem", certificate: "/etc/etcd/kubernetes.pem", key };
   await t.rejects(etcdctl.save(join(folder, "x.db"), { server: "https://127.0.0.1:2379", ...tls, signal: never }));
   t.ok(launched[0]?.includes(`--key=${key}`));
+});
+
+t.test("a release with etcdutl reads and restores with it", async (t) => {
+  const { etcdctl, folder, restoring, text, snapshot } = await machine(t, { etcdutl: true });
+  t.strictSame(await etcdctl.inspect(snapshot, never), { revision: 7, keys: 3, hash: "000000ff" });
+  await etcdctl.restore(snapshot, join(folder, "scratch"), restoring);
+  await etcdctl.replaceData(snapshot, restoring);
+  t.equal(await text("member/snap/db"), "restored");
 });

@@ -186,3 +186,20 @@ t.test("clusters of one name have their snapshots in a bucket apart", (t) => {
   t.not(objectName("kubernetes", snapshot), objectName("kubernetes", { ...snapshot, clusterId: "c2" }));
   t.end();
 });
+
+t.test("snapshots with a purpose are counted apart, so that others do not push them out", async (t) => {
+  const { os, snapshots } = await machine();
+  const names: string[] = [];
+  for (const purpose of ["upgrade from v1.20.2 to v1.21.0", "", ""]) {
+    const { id } = await snapshots.save(requested, never, purpose);
+    names.push(id);
+    os.clock.advance(1_000);
+  }
+  await snapshots.prune(1);
+  const left = await snapshots.list();
+  t.strictSame(
+    left.map(({ id }) => id),
+    [names[0], names[2]],
+  );
+  t.equal(left[0]?.purpose, "upgrade from v1.20.2 to v1.21.0", "the purpose is kept on disk");
+});

@@ -24,7 +24,7 @@ const configOf = (nodes?: string) =>
 const config = await configOf("controller-0=192.0.2.1");
 
 t.test("bootstrap without nodes makes nothing", async (t) => {
-  const refused = bootstrap(await configOf(), silent, { output, allowDowngrade: false });
+  const refused = bootstrap(await configOf(), silent, { output, allowDowngrade: false, allowRemovedApis: false });
   await t.rejects(refused, { code: "INVALID_ARGUMENT", message: "no nodes are given" });
   t.same(await readdir(folder), []);
 });

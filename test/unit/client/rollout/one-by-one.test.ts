@@ -9,6 +9,7 @@ interface Options {
   readonly earlier?: readonly NodeOutcome[];
   readonly interrupted?: (name: string) => string;
   readonly work?: (name: string) => Promise<void>;
+  readonly between?: (outcome: NodeOutcome, count: number) => Promise<void>;
 }
 
 /** Works on three nodes. Returns the names of the nodes worked on, and the printed lines. */
@@ -80,4 +81,22 @@ t.test("Ctrl-C lets the node in hand end, says so once, and starts no other", as
     "controller-1 CANCELLED",
     "controller-2 CANCELLED",
   ]);
+});
+
+t.test("a stop between two nodes leaves the others unchanged; after the last node there is none", async (t) => {
+  const counts: number[] = [];
+  const between = async (_: NodeOutcome, count: number): Promise<void> => {
+    counts.push(count);
+    if (count === 2) throw new KhwError("VERIFY_FAILED", "the gate ended with 1");
+  };
+  const { worked, outcomes } = await run(never, { between });
+  t.strictSame(worked, ["controller-0", "controller-1"]);
+  t.match(outcomes[2]?.error, {
+    code: "SKIPPED",
+    node: "controller-2",
+    message: "skipped: the gate ended with 1; this node is unchanged",
+  });
+  counts.length = 0;
+  await run(never, { between: async (_, count) => void counts.push(count) });
+  t.strictSame(counts, [1, 2]);
 });

@@ -1,0 +1,24 @@
+import type { InspectApiResponse } from "../../proto/gen/khw/agent/v1/agent.ts";
+import type { KubernetesApi, KubernetesLines } from "../../proto/kubernetes-api.ts";
+import { readDeadBackends } from "./dead-backends.ts";
+import { readKubelets } from "./kubelets.ts";
+import { readMetrics } from "./metrics.ts";
+
+/** The two ways to read from an API server: objects, and a text of any length. */
+export interface ApiReaders {
+  readonly api: KubernetesApi;
+  readonly lines: KubernetesLines;
+}
+
+/**
+ * Returns everything in the API that can forbid another Kubernetes release.
+ * @throws KhwError UNREACHABLE without an answer; VERIFY_FAILED if the API server refuses a request
+ */
+export async function inspectApi({ api, lines }: ApiReaders, signal: AbortSignal): Promise<InspectApiResponse> {
+  const [kubelets, metrics, deadBackends] = await Promise.all([
+    readKubelets(api, signal),
+    readMetrics(lines("/metrics", { signal })),
+    readDeadBackends(api, signal),
+  ]);
+  return { kubelets, deadBackends, ...metrics };
+}

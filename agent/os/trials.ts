@@ -1,0 +1,47 @@
+import type { Ended } from "./run.ts";
+import type { Systemd } from "./systemd.ts";
+import { runTransient } from "./transient.ts";
+
+/** Runs programs without any right: they can neither change the machine nor reach a network. */
+export interface Trials {
+  /** @param texts files that the program may read, by path below /tmp; the machine's own /tmp has no such files */
+  run(
+    argv: readonly string[],
+    options: { readonly texts?: Readonly<Record<string, string>>; readonly signal: AbortSignal },
+  ): Promise<Ended>;
+}
+
+/** A program that prints its version ends at once, also on a busy machine. */
+const limitSeconds = 30;
+
+/** DynamicUser includes a /tmp of its own, a read-only system, and no way to gain rights. */
+const withoutRights = [
+  "DynamicUser=yes",
+  "PrivateNetwork=yes",
+  "PrivateDevices=yes",
+  "ProtectHome=yes",
+  "ProtectKernelModules=yes",
+  "CapabilityBoundingSet=",
+  "InaccessiblePaths=-/var/lib/kubernetes -/var/lib/etcd -/etc/etcd -/etc/khw-agent -/var/lib/khw-agent",
+  `RuntimeMaxSec=${limitSeconds}`,
+  "LimitCORE=0",
+];
+
+/** A program that refuses a flag first says so, and then prints its usage in many hundred lines. */
+const mostLines = 5_000;
+
+/** Writes pairs of path and text, up to an empty path, and runs the rest of its arguments. */
+const script = 'while [ -n "$1" ]; do printf %s "$2" >"$1"; shift 2; done; shift; exec "$@"';
+
+export function createTrials(systemd: Pick<Systemd, "stop">): Trials {
+  return {
+    run: (argv, { texts = {}, signal }) =>
+      runTransient(["/bin/sh", "-c", script, "sh", ...Object.entries(texts).flat(), "", ...argv], {
+        systemd,
+        purpose: "trial",
+        properties: withoutRights,
+        keep: mostLines,
+        signal,
+      }),
+  };
+}

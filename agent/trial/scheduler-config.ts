@@ -1,0 +1,42 @@
+import type { DesiredState } from "../../proto/desired.ts";
+import { KhwError } from "../../proto/errors.ts";
+import { show } from "../../proto/validate.ts";
+import type { Trials } from "../os/trials.ts";
+import { credentialFile, schedulerConfigFile } from "../paths.ts";
+import { renderSchedulerConfig } from "../render/kube-scheduler.ts";
+
+/** A kubeconfig without a cluster that answers: the scheduler reads it, and does not connect. */
+const dummyKubeconfig = `apiVersion: v1
+kind: Config
+clusters: [{name: none, cluster: {server: "https://127.0.0.1:1"}}]
+users: [{name: none, user: {}}]
+contexts: [{name: none, context: {cluster: none, user: none}}]
+current-context: none
+`;
+
+const [config, kubeconfig] = ["/tmp/kube-scheduler.yaml", "/tmp/kubeconfig"];
+
+export interface TrialOptions {
+  readonly trials: Trials;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Lets the scheduler read its configuration file and write it again, which it does instead of its work. Without
+ * --secure-port=0 it would listen beside the running scheduler.
+ */
+export async function trySchedulerConfig(
+  program: string,
+  desired: DesiredState,
+  { trials, signal }: TrialOptions,
+): Promise<KhwError[]> {
+  const text = renderSchedulerConfig(desired).replace(credentialFile("kube-scheduler.kubeconfig"), kubeconfig);
+  const flags = [`--config=${config}`, "--write-config-to=/tmp/written.yaml", "--secure-port=0"];
+  const texts = { [config]: text, [kubeconfig]: dummyKubeconfig };
+  const { code, lines } = await trials.run([program, ...flags], { texts, signal });
+  if (code === 0) return [];
+  const said = lines.findLast((line) => line.trim() !== "") ?? "it printed nothing";
+  const message = `kube-scheduler ${desired.kubernetesVersion} does not accept its configuration: ${show(said)}`;
+  const hint = `khw writes ${schedulerConfigFile} for each release: please report this, with the release`;
+  return [new KhwError("PREFLIGHT_FAILED", message, { hint })];
+}

@@ -1,0 +1,86 @@
+import compare from "semver/functions/compare.js";
+import { KhwError } from "../../proto/errors.ts";
+import type { InspectApiResponse } from "../../proto/gen/khw/agent/v1/agent.ts";
+import { forEachNode, maxConcurrentNodes } from "../cluster/for-each-node.ts";
+import type { Member } from "../cluster/open.ts";
+import type { AdminCredentials } from "../pki/check/read.ts";
+import { kubeletObstacles } from "./kubelets.ts";
+import { distinct } from "./path.ts";
+import { removedApiFindings, type ReleaseFindings } from "./removed-apis.ts";
+import type { RunningReleases } from "./releases.ts";
+
+export interface ApiFindingsOptions {
+  readonly admin: AdminCredentials;
+  readonly running: RunningReleases;
+  /** The wanted Kubernetes release. */
+  readonly wanted: string;
+  readonly allowRemovedApis: boolean;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Asks every API server for the kubelets, the requested deprecated APIs and the dead backends, and judges them. Nothing is asked
+ * if the Kubernetes release does not change. The agents ask, each its own API server, so that no API server is missed.
+ */
+export async function apiFindings(members: readonly Member[], options: ApiFindingsOptions): Promise<ReleaseFindings> {
+  const { admin, running, wanted, signal } = options;
+  const releases = distinct(running.kubernetes);
+  if (releases.length === 0 || releases.join() === wanted) return { obstacles: [], warnings: [] };
+  const withApi = members.filter(({ node, error }) => error === undefined && hasRelease(node.address.name, running));
+  const { ca, certificate, key } = admin;
+  const answers = await forEachNode(withApi, maxConcurrentNodes, (node) =>
+    node.inspectApi({ ca, certificate, key }, signal),
+  );
+  signal.throwIfAborted();
+  const answered = answers.flatMap(({ value }) => value ?? []);
+  const errors = answers.flatMap(({ error }) => error ?? []);
+  const silent = errors.filter(({ code }) => code === "UNREACHABLE");
+  const judged = judgeApis(answered, { ...options, releases });
+  // A release that a node runs already is an unfinished update, or the way back from one: it may be the remedy.
+  const unknown = answered.length === 0 && !releases.includes(wanted) ? silent : [];
+  return {
+    obstacles: [...errors.filter(({ code }) => code !== "UNREACHABLE"), ...unknown.map(notAsked), ...judged.obstacles],
+    warnings: [...(unknown.length > 0 ? [] : silent.map(notAsked)), ...judged.warnings],
+  };
+}
+
+interface JudgeOptions extends Pick<ApiFindingsOptions, "wanted" | "allowRemovedApis"> {
+  /** The running releases, the oldest first. */
+  readonly releases: readonly string[];
+}
+
+/** Judges the answers of all API servers together. */
+export function judgeApis(
+  answers: readonly InspectApiResponse[],
+  { wanted, releases, allowRemovedApis }: JudgeOptions,
+): ReleaseFindings {
+  const all = [...releases, wanted].toSorted(compare);
+  const span = { oldest: all[0] ?? wanted, newest: all.at(-1) ?? wanted };
+  // Every API server knows all Node objects.
+  const kubelets = new Map(answers.flatMap((answer) => answer.kubelets.map((kubelet) => [kubelet.node, kubelet])));
+  const requested = answers.flatMap(({ deprecatedApis }) => deprecatedApis);
+  const removed = removedApiFindings(requested, { wanted, allowed: allowRemovedApis });
+  const dead = new Map(
+    answers.flatMap(({ deadBackends }) => deadBackends.map((backend) => [`${backend.kind} ${backend.name}`, backend])),
+  );
+  return {
+    obstacles: [
+      ...kubeletObstacles([...kubelets.values()], span),
+      ...removed.obstacles,
+      ...[...dead].map(([name, { reason }]) => {
+        const hint = "it can block a restarted API server: make its backend ready, or delete it";
+        return new KhwError("PREFLIGHT_FAILED", `${name} has no working backend: ${reason}`, { hint });
+      }),
+    ],
+    warnings: removed.warnings,
+  };
+}
+
+function hasRelease(node: string, { kubernetes }: RunningReleases): boolean {
+  return kubernetes.some((release) => release.node === node);
+}
+
+function notAsked({ node, message }: KhwError): KhwError {
+  const text = `its API server was not asked for kubelets and removed APIs: ${message}`;
+  return new KhwError("PREFLIGHT_FAILED", text, { node, hint: "repair it first: khw-client status shows its state" });
+}

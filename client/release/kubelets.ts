@@ -1,0 +1,47 @@
+import { KhwError } from "../../proto/errors.ts";
+import type { Kubelet } from "../../proto/gen/khw/agent/v1/agent.ts";
+import { kubeletSkew } from "../../proto/kubernetes-versions.ts";
+
+/** The API servers that run at any time during a rolling update, as releases with their v. */
+export interface ReleaseSpan {
+  readonly oldest: string;
+  readonly newest: string;
+}
+
+/**
+ * Returns the kubelets that do not work with every API server during a rolling update, by name: a kubelet must not be newer than
+ * the oldest API server, nor too old for the newest one. A kubelet that never reported its version is skipped.
+ */
+export function kubeletObstacles(kubelets: readonly Kubelet[], { oldest, newest }: ReleaseSpan): KhwError[] {
+  return kubelets.flatMap(({ node, version }) => {
+    const minor = kubernetesMinor(version);
+    if (version === "") return [];
+    const refusal = (message: string, hint: string): KhwError =>
+      new KhwError("PREFLIGHT_FAILED", message, { node, hint });
+    if (minor === undefined) {
+      return refusal(`the version of its kubelet cannot be read: ${version}`, "install a release of Kubernetes there");
+    }
+    if (minor > minorOf(oldest)) {
+      return refusal(
+        `its kubelet ${version} is newer than kube-apiserver ${oldest}`,
+        "a kubelet must not be newer: update every controller first, or install an older kubelet",
+      );
+    }
+    const skew = kubeletSkew(minor);
+    if (minorOf(newest) - minor <= skew) return [];
+    return refusal(
+      `its kubelet ${version} is too old for kube-apiserver ${newest}`,
+      `at most ${skew} minor releases are supported: update the kubelet to v1.${minorOf(newest) - skew} or later first`,
+    );
+  });
+}
+
+function minorOf(release: string): number {
+  return kubernetesMinor(release) ?? 0;
+}
+
+/** Distributions add to the version, for example "v1.21.5-eks-bc4871b". */
+function kubernetesMinor(version: string): number | undefined {
+  const minor = /^v1\.(\d{1,3})\./.exec(version)?.[1];
+  return minor === undefined ? undefined : Number(minor);
+}

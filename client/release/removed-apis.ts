@@ -1,0 +1,73 @@
+import { KhwError } from "../../proto/errors.ts";
+import type { DeprecatedApi } from "../../proto/gen/khw/agent/v1/agent.ts";
+import { knownRequests } from "../../proto/kubernetes-versions.ts";
+
+export interface RemovedApiOptions {
+  /** The wanted Kubernetes release. */
+  readonly wanted: string;
+  /** Whether the administrator accepts that clients lose these APIs. */
+  readonly allowed: boolean;
+}
+
+/** Obstacles to a change of release, and facts that a person should know. */
+export interface ReleaseFindings {
+  readonly obstacles: readonly KhwError[];
+  readonly warnings: readonly KhwError[];
+}
+
+/**
+ * Judges the requested APIs that the wanted release no longer has. An API that Kubernetes itself requests is a warning, because
+ * clients of that API cannot be told apart from Kubernetes.
+ */
+export function removedApiFindings(
+  requested: readonly DeprecatedApi[],
+  { wanted, allowed }: RemovedApiOptions,
+): ReleaseFindings {
+  const removed = [...Map.groupBy(requested, nameOf)].flatMap(([name, [api]]) =>
+    api !== undefined && isRemoved(api, wanted) ? [{ name, api, known: knownCaller(api) }] : [],
+  );
+  const describe = (name: string, { removedRelease }: DeprecatedApi): string =>
+    `${name} was requested, and Kubernetes ${wanted} does not have it (removed in ${removedRelease})`;
+  return {
+    obstacles: removed
+      .filter(({ known }) => known === undefined && !allowed)
+      .map(({ name, api }) => {
+        const hint =
+          "move the clients to another version (https://kubernetes.io/docs/reference/using-api/deprecation-guide/); " +
+          "--allow-removed-apis continues";
+        return new KhwError("PREFLIGHT_FAILED", describe(name, api), { hint });
+      }),
+    warnings: removed
+      .filter(({ known }) => known !== undefined || allowed)
+      .map(({ name, api, known }) => {
+        const text = describe(name, api);
+        if (known === undefined) return new KhwError("PREFLIGHT_FAILED", text);
+        const hint = `the audit log shows other clients, if there are any; see ${known}`;
+        return new KhwError("PREFLIGHT_FAILED", `${text}; Kubernetes itself always requests it`, { hint });
+      }),
+  };
+}
+
+/** For example "extensions/v1beta1 ingresses"; the core group has no name. */
+function nameOf({ group, version, resource, subresource }: DeprecatedApi): string {
+  const path = subresource === "" ? resource : `${resource}/${subresource}`;
+  return `${group === "" ? version : `${group}/${version}`} ${path}`;
+}
+
+function isRemoved({ removedRelease }: DeprecatedApi, wanted: string): boolean {
+  const [removed, target] = [minorOf(removedRelease), minorOf(wanted)];
+  return removed !== undefined && target !== undefined && removed <= target;
+}
+
+/** Parses "1.22" and "v1.22.3". */
+function minorOf(release: string): number | undefined {
+  const minor = /^v?1\.(\d{1,3})(?:\.|$)/.exec(release)?.[1];
+  return minor === undefined ? undefined : Number(minor);
+}
+
+/** Returns the source that explains why Kubernetes itself requests this API. */
+function knownCaller({ group, version, resource }: DeprecatedApi): string | undefined {
+  return knownRequests.find(
+    (known) => known.group === group && known.version === version && known.resource === resource,
+  )?.source;
+}

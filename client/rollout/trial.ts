@@ -1,0 +1,44 @@
+import { fromDetail, type KhwError } from "../../proto/errors.ts";
+import { isUnknownCall } from "../cluster/call-errors.ts";
+import { refuseFindings } from "../cluster/combine-errors.ts";
+import { forEachNode, maxConcurrentNodes } from "../cluster/for-each-node.ts";
+import { withoutContent } from "../config/desired.ts";
+import { note, type ProgressOptions } from "../progress/progress.ts";
+import type { NodeWork } from "../cluster/node-work.ts";
+import { describeWarnings } from "./warnings.ts";
+
+/** The results of the trial runs on all nodes. */
+export interface TrialResults {
+  readonly findings: readonly KhwError[];
+  readonly warnings: readonly KhwError[];
+}
+
+/** Lets the downloaded programs of these nodes read their own command lines. An agent that does not know the call is left out. */
+export async function readTrials(work: readonly NodeWork[], signal: AbortSignal): Promise<TrialResults> {
+  const answers = await forEachNode(work, maxConcurrentNodes, (node) => {
+    const desired = work.find((item) => item.node === node)?.desired;
+    if (desired === undefined) throw new TypeError(`there is no desired state for ${node.address.name}`);
+    return node.tryPrograms(withoutContent(desired), signal);
+  });
+  signal.throwIfAborted();
+  return {
+    findings: answers.flatMap(({ name, value, error }) => {
+      if (error !== undefined) return isUnknownCall(error) ? [] : [error];
+      return (value?.findings ?? []).map((detail) => fromDetail(detail).at({ node: name }));
+    }),
+    warnings: answers.flatMap(({ name, value }) =>
+      (value?.warnings ?? []).map((detail) => fromDetail(detail).at({ node: name })),
+    ),
+  };
+}
+
+/**
+ * Refuses flags, feature gates and configuration that a new program does not accept, before any node is drained. Prints the
+ * programs' own warnings.
+ * @throws KhwError every refusal of every node as one error
+ */
+export async function tryPrograms(work: readonly NodeWork[], { progress, signal }: ProgressOptions): Promise<void> {
+  const { findings, warnings } = await readTrials(work, signal);
+  for (const text of describeWarnings(warnings)) note(progress, `warning: ${text}`);
+  refuseFindings(findings, "no node was drained or changed, because a program does not accept its flags");
+}

@@ -1,0 +1,58 @@
+import { type Upgrade, UpgradeState } from "../../proto/gen/khw/agent/v1/agent.ts";
+import { distinct, type NodeRelease } from "../release/path.ts";
+import { releasesIn } from "../release/releases.ts";
+import { instant } from "../terminal/time.ts";
+import type { NodeState } from "./state.ts";
+import { upgradeName } from "./words.ts";
+
+/** An upgrade that has begun and has not ended, as the agents' states show it. */
+export interface UpgradeProgress {
+  readonly upgrade: Upgrade;
+  /** The release of each node that answers. */
+  readonly releases: readonly NodeRelease[];
+  /** The next node in the order of the upgrade; undefined if every node runs the new release. */
+  readonly next: string | undefined;
+}
+
+/** Returns the newest upgrade that any agent has recorded. */
+export function lastUpgrade(nodes: readonly NodeState[]): Upgrade | undefined {
+  return nodes
+    .flatMap(({ status }) => status?.upgrade ?? [])
+    .toSorted((a, b) => a.changedUnixMillis - b.changedUnixMillis)
+    .at(-1);
+}
+
+/** Undefined if no upgrade is under way. */
+export function upgradeProgress(nodes: readonly NodeState[]): UpgradeProgress | undefined {
+  const upgrade = lastUpgrade(nodes);
+  if (upgrade === undefined || upgrade.state === UpgradeState.UPGRADE_STATE_DONE) return undefined;
+  const statuses = nodes.flatMap(({ node, status }) => (status === undefined ? [] : [{ node, status }]));
+  const known = releasesIn(statuses).kubernetes;
+  // Within a node, the components follow one after the other; the oldest counts.
+  const releases = statuses.flatMap(({ node }) => {
+    const [version] = distinct(known.filter((release) => release.node === node));
+    return version === undefined ? [] : [{ node, version }];
+  });
+  return { upgrade, releases, next: releases.find(({ version }) => version !== upgrade.toVersion)?.node };
+}
+
+/** For example "Upgrade from v1.20.2 to v1.21.0, begun by alice at ...: running. v1.21.0: controller-0. Next: controller-1." */
+export function describeUpgrade({ upgrade, releases, next }: UpgradeProgress): string {
+  const { fromVersion, toVersion, holder, begunUnixMillis, state, report } = upgrade;
+  const byRelease = Map.groupBy(releases, ({ version }) => version);
+  const nodes = [...byRelease].map(([version, some]) => `${version}: ${some.map(({ node }) => node).join(", ")}`);
+  return [
+    `Upgrade from ${fromVersion} to ${toVersion}, begun by ${holder} at ${instant(begunUnixMillis)}: ${upgradeName(state)}.`,
+    `  ${nodes.join("; ")}. Next: ${next ?? "the verification"}.`,
+    ...(report === "" ? [] : [`  ${report}`]),
+  ].join("\n");
+}
+
+/** The same for programs. */
+export function upgradeDocument({ upgrade, releases, next }: UpgradeProgress): Record<string, unknown> {
+  return { ...upgradeFields(upgrade), releases, next: next ?? null };
+}
+
+export function upgradeFields({ state, ...rest }: Upgrade): Record<string, unknown> {
+  return { ...rest, state: upgradeName(state) };
+}

@@ -1,0 +1,56 @@
+import { KhwError } from "../../proto/errors.ts";
+import { createKubernetesApi } from "../../proto/kubernetes-api.ts";
+import type { AgentNode } from "../cluster/agent-client.ts";
+import type { Prepared } from "../rollout/plan.ts";
+import { type Check, type CheckResult, clusterChecks, nodeCheck, verify } from "../verify/verify.ts";
+
+const requestMillis = 10_000;
+/** Some requests fail while an API server starts, for example because a webhook is not ready. */
+const [mostErrors, errorShare] = [20, 0.05];
+
+export interface CanaryOptions {
+  readonly plan: Pick<Prepared, "admin" | "publicAddress">;
+  /** For how long failing checks are repeated. */
+  readonly waitMillis: number;
+  readonly signal: AbortSignal;
+  readonly report: (result: CheckResult) => void;
+}
+
+/**
+ * Checks a cluster after its first node: the node is healthy, the controllers have leaders, and the new API server does not answer
+ * many requests with errors.
+ * @throws KhwError VERIFY_FAILED with every failed check
+ */
+export async function checkCanary(node: AgentNode, { plan, waitMillis, signal, report }: CanaryOptions): Promise<void> {
+  const { publicAddress, admin } = plan;
+  const { ca, certificate, key } = admin;
+  const api = createKubernetesApi({
+    server: `https://${publicAddress}:6443`,
+    ca,
+    certificate,
+    key,
+    timeoutMillis: requestMillis,
+  });
+  const checks = [nodeCheck(node), ...clusterChecks(api), errorRateCheck(node, { ca, certificate, key })];
+  const results = await verify(checks, { signal, waitMillis, report });
+  const failed = results.filter(({ error }) => error !== undefined);
+  if (failed.length === 0) return;
+  const texts = failed.map(({ title, error }) => `${title}: ${error?.message ?? ""}`);
+  throw new KhwError("VERIFY_FAILED", `the first node does not pass its checks: ${texts.join("; ")}`, {
+    node: node.address.name,
+    hint: "see to that, then run the same command again, or go back with khw-client upgrade --back",
+  });
+}
+
+function errorRateCheck(node: AgentNode, credentials: Parameters<AgentNode["inspectApi"]>[0]): Check {
+  return {
+    title: `${node.address.name}: its API server answers without errors`,
+    run: async (signal) => {
+      const { requests, serverErrors } = await node.inspectApi(credentials, signal);
+      if (serverErrors <= mostErrors || serverErrors <= requests * errorShare) return;
+      throw new KhwError("VERIFY_FAILED", `${serverErrors} of ${requests} answers were errors of the server`, {
+        hint: `run khw-client logs ${node.address.name} kube-apiserver`,
+      });
+    },
+  };
+}

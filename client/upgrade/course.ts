@@ -1,0 +1,96 @@
+import compare from "semver/functions/compare.js";
+import { KhwError } from "../../proto/errors.ts";
+import { type Upgrade, UpgradeState } from "../../proto/gen/khw/agent/v1/agent.ts";
+import { parseKubernetesVersion } from "../../proto/kubernetes-versions.ts";
+import { distinct, type NodeRelease } from "../release/path.ts";
+
+/** Where an upgrade goes. */
+export interface Course {
+  readonly from: string;
+  readonly to: string;
+  readonly direction: "forward" | "back";
+  /** The same upgrade, if it has begun and has not ended. */
+  readonly unfinished: Upgrade | undefined;
+}
+
+export interface CourseOptions {
+  /** The wanted release; empty with `back`. */
+  readonly to: string;
+  readonly back: boolean;
+  /** The releases that the nodes run. */
+  readonly running: readonly NodeRelease[];
+  /** The last upgrade that an agent has recorded. */
+  readonly last: Upgrade | undefined;
+}
+
+/**
+ * Returns the course of an upgrade, or of the way back from the last one.
+ * @throws KhwError INVALID_ARGUMENT without a wanted release; PREFLIGHT_FAILED if there is no way
+ */
+export function chooseCourse({ to, back, running, last }: CourseOptions): Course {
+  if (back === (to !== "")) {
+    throw new KhwError("INVALID_ARGUMENT", "give either --to or --back", { hint: "for example --to v1.22.3" });
+  }
+  const releases = distinct(running);
+  const [oldest] = releases;
+  if (oldest === undefined) {
+    throw new KhwError("PREFLIGHT_FAILED", "no node runs Kubernetes, so there is nothing to upgrade", {
+      hint: "run khw-client bootstrap",
+    });
+  }
+  return back ? wayBack(releases, last) : forward(parseKubernetesVersion("--to", to).text, oldest, last);
+}
+
+function forward(to: string, oldest: string, last: Upgrade | undefined): Course {
+  const same = last !== undefined && isUnfinished(last) && last.toVersion === to ? last : undefined;
+  return { from: same?.fromVersion ?? oldest, to, direction: "forward", unfinished: same };
+}
+
+function wayBack(releases: readonly string[], last: Upgrade | undefined): Course {
+  const [oldest = "", newest = oldest] = releases;
+  if (releases.length > 1) {
+    // An update that another command began is not recorded.
+    const to = last !== undefined && releases.includes(last.fromVersion) ? last.fromVersion : oldest;
+    return { from: releases.find((release) => release !== to) ?? newest, to, direction: "back", unfinished: undefined };
+  }
+  if (last === undefined) {
+    throw new KhwError("PREFLIGHT_FAILED", `every node runs ${oldest}, and no upgrade is recorded`, {
+      hint: "to go to an older patch release: khw-client bootstrap --kubernetes-version VERSION --allow-downgrade",
+    });
+  }
+  const { fromVersion, toVersion } = last;
+  if (oldest === fromVersion) {
+    return { from: toVersion, to: fromVersion, direction: "back", unfinished: undefined };
+  }
+  if (oldest !== toVersion || compare(fromVersion, toVersion) > 0) {
+    throw new KhwError("PREFLIGHT_FAILED", `every node runs ${oldest}, and the last upgrade was to ${toVersion}`, {
+      hint: "upgrade --back only undoes the last upgrade",
+    });
+  }
+  if (minorOf(fromVersion) < minorOf(toVersion)) throw finishedMinor(last);
+  return { from: toVersion, to: fromVersion, direction: "back", unfinished: undefined };
+}
+
+/** After a finished upgrade to another minor release, objects are stored as only the new release can read them. */
+function finishedMinor({ fromVersion, toVersion, snapshotId, changedUnixMillis }: Upgrade): KhwError {
+  const snapshot =
+    snapshotId === ""
+      ? "no snapshot was taken, since khw does not manage etcd"
+      : `the snapshot ${snapshotId} has the data of before; everything written since then would be lost`;
+  return new KhwError(
+    "PREFLIGHT_FAILED",
+    `the upgrade from ${fromVersion} to ${toVersion} is finished (${new Date(changedUnixMillis).toISOString()}), and ` +
+      `Kubernetes does not support an older minor release on newer data: ${snapshot}`,
+    {
+      hint: "repair forward with a newer patch release; docs/upgrades.md describes the way back with the snapshot",
+    },
+  );
+}
+
+function isUnfinished({ state }: Upgrade): boolean {
+  return state !== UpgradeState.UPGRADE_STATE_DONE;
+}
+
+function minorOf(release: string): number {
+  return parseKubernetesVersion("kubernetes_version", release).minor;
+}

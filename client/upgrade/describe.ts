@@ -1,0 +1,56 @@
+import { differences, parseKubernetesVersion } from "../../proto/kubernetes-versions.ts";
+import type { Course } from "./course.ts";
+
+/** Measured for a quiet machine of the testbed (docs/upgrades.md): drained, changed, checked and undrained. */
+export const secondsPerNode = 45;
+
+export interface PathOptions {
+  /** In the order of the upgrade. */
+  readonly nodes: readonly string[];
+  /** The nodes that run the new release already. */
+  readonly done: readonly string[];
+  /** The etcd release of before and after; undefined if khw does not manage etcd. */
+  readonly etcd: { readonly from: string; readonly to: string } | undefined;
+}
+
+/** Describes an upgrade before it begins: the hop, its changes, the order of nodes, and the expected time. */
+export function describePath({ from, to, direction }: Course, { nodes, done, etcd }: PathOptions): string[] {
+  const left = nodes.filter((node) => !done.includes(node));
+  const [first, ...others] = left;
+  const order = [first, ...(others.length === 0 ? [] : [`then ${others.join(", ")}`])].filter(Boolean).join(", ");
+  const seconds = left.length * secondsPerNode;
+  return [
+    `${direction === "back" ? "way back" : "upgrade"} from ${from} to ${to}: ${order}`,
+    ...changes(from, to).map((text) => `changes with the release: ${text}`),
+    ...(etcd === undefined
+      ? []
+      : [etcd.from === etcd.to ? `etcd stays at ${etcd.to}` : `etcd: ${etcd.from} to ${etcd.to}`]),
+    "checked: health, etcd's quorum, disks, clocks, certificates, the load balancer, kubelets, removed APIs, webhooks, " +
+      "and the flags of every new program",
+    `expected time: ${duration(seconds)} (${secondsPerNode} s for each node, as measured on a quiet machine)`,
+  ];
+}
+
+/** The rows of the table that begin between the two releases. */
+function changes(from: string, to: string): string[] {
+  const [a, b] = [minorOf(from), minorOf(to)].toSorted((x, y) => x - y);
+  return differences
+    .filter((row) => row.from > (a ?? 0) && row.from <= (b ?? 0))
+    .map((row) => {
+      switch (row.kind) {
+        case "scheduler-config":
+          return `kube-scheduler.yaml in ${row.apiVersion} (${row.why})`;
+        case "flag-gone":
+          return `${row.component} without --${row.flag} (${row.why})`;
+      }
+    });
+}
+
+function duration(seconds: number): string {
+  if (seconds < 120) return `${seconds} s`;
+  return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
+}
+
+function minorOf(release: string): number {
+  return parseKubernetesVersion("kubernetes_version", release).minor;
+}

@@ -1,0 +1,39 @@
+import { spawn } from "node:child_process";
+import { KhwError } from "../../proto/errors.ts";
+
+export interface GateOptions {
+  /** Added to the environment of the command. */
+  readonly variables: Readonly<Record<string, string>>;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly signal: AbortSignal;
+}
+
+const longestOutput = 2000;
+
+/**
+ * Runs the command of --gate on this workstation, in a shell. Returns its output, the last part of a long one.
+ * @throws KhwError VERIFY_FAILED with the output if it ends with another exit code than 0
+ */
+export async function runGate(command: string, { variables, env, signal }: GateOptions): Promise<string> {
+  const child = spawn("/bin/sh", ["-c", command], {
+    env: { ...env, ...variables },
+    stdio: ["ignore", "pipe", "pipe"],
+    signal,
+  });
+  let output = "";
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding("utf8").on("data", (text: string) => {
+      output = `${output}${text}`.slice(-longestOutput);
+    });
+  }
+  const ended = await new Promise<string>((resolve, reject) => {
+    child.once("error", reject);
+    child.once("close", (code, by) => resolve(code === null ? `signal ${by ?? "?"}` : String(code)));
+  });
+  const text = output.trim();
+  if (ended === "0") return text;
+  const said = text === "" ? "it printed nothing" : text;
+  throw new KhwError("VERIFY_FAILED", `the gate ended with ${ended}: ${said}`, {
+    hint: "see to that, then run the same command again, or go back with khw-client upgrade --back",
+  });
+}

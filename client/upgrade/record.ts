@@ -1,0 +1,36 @@
+import { randomUUID } from "node:crypto";
+import type { KhwError } from "../../proto/errors.ts";
+import { Upgrade, UpgradeState } from "../../proto/gen/khw/agent/v1/agent.ts";
+import { isUnknownCall } from "../cluster/call-errors.ts";
+import { forEachNode, maxConcurrentNodes } from "../cluster/for-each-node.ts";
+import type { Member } from "../cluster/open.ts";
+import { note, type Progress } from "../progress/progress.ts";
+import type { Course } from "./course.ts";
+
+/** Returns the record of an upgrade that begins, or goes on. */
+export function upgradeOf({ from, to, unfinished }: Course, snapshotId: string): Upgrade {
+  return Upgrade.fromPartial({
+    id: unfinished?.id ?? randomUUID(),
+    fromVersion: from,
+    toVersion: to,
+    snapshotId,
+    state: UpgradeState.UPGRADE_STATE_RUNNING,
+  });
+}
+
+/** A record says only what happened, so it is also written after Ctrl-C. */
+const never = new AbortController().signal;
+
+/**
+ * Writes the record to every agent's status and history. An agent that cannot keep the record does not stop an upgrade; a note names
+ * the agent.
+ */
+export async function recordUpgrade(members: readonly Member[], upgrade: Upgrade, progress: Progress): Promise<void> {
+  const answers = await forEachNode(members, maxConcurrentNodes, (node) => node.recordUpgrade(upgrade, never));
+  for (const { name, error } of answers) if (error !== undefined) note(progress, notKept(name, error));
+}
+
+function notKept(name: string, error: KhwError): string {
+  const why = isUnknownCall(error) ? "its agent is older than this client" : error.message;
+  return `${name}: the upgrade is not in its history: ${why}`;
+}

@@ -1,0 +1,96 @@
+import t from "tap";
+import { apiFindings, judgeApis } from "../../../../client/release/api-findings.ts";
+import { KhwError } from "../../../../proto/errors.ts";
+import type { InspectApiResponse } from "../../../../proto/gen/khw/agent/v1/agent.ts";
+import { createFakeCluster } from "../../../fakes/cluster.ts";
+import { never } from "../../../fixtures/machine.ts";
+
+const nothing: InspectApiResponse = {
+  kubelets: [],
+  deprecatedApis: [],
+  deadBackends: [],
+  requests: 0,
+  serverErrors: 0,
+};
+const admin = { ca: Buffer.of(), certificate: Buffer.of(), key: Buffer.of(), server: "" };
+
+type Answer = InspectApiResponse | KhwError;
+
+/** Asks nodes that run these releases and give these answers; returns the findings, and the nodes that were asked. */
+async function found(
+  wanted: string,
+  nodes: Readonly<Record<string, { readonly release?: string; readonly answer?: Answer }>>,
+) {
+  const cluster = await createFakeCluster(Object.keys(nodes));
+  const asked: string[] = [];
+  const members = cluster.members.map(({ node }) => ({
+    node: {
+      ...node,
+      inspectApi: async (): Promise<InspectApiResponse> => {
+        const { name } = node.address;
+        asked.push(name);
+        const { answer = nothing } = nodes[name] ?? {};
+        if (answer instanceof KhwError) throw answer.at({ node: name });
+        return answer;
+      },
+    },
+  }));
+  const kubernetes = Object.entries(nodes).flatMap(([node, { release }]) =>
+    release === undefined ? [] : [{ node, version: release }],
+  );
+  const running = { kubernetes, etcd: [], unknown: { kubernetes: [], etcd: [] }, unread: [] };
+  const findings = await apiFindings(members, { admin, running, wanted, allowRemovedApis: false, signal: never });
+  const text = ({ node = "", message }: KhwError): string => `${node}: ${message}`;
+  return { asked, obstacles: findings.obstacles.map(text), warnings: findings.warnings.map(text) };
+}
+
+const silent = new KhwError("UNREACHABLE", "no answer");
+
+t.test("every API server is asked if the release changes, and none if it does not", async (t) => {
+  const nodes = { a: { release: "v1.20.2" }, b: { release: "v1.20.2" }, fresh: {} };
+  t.strictSame((await found("v1.21.0", nodes)).asked, ["a", "b"]);
+  t.strictSame((await found("v1.20.2", nodes)).asked, []);
+  t.strictSame((await found("v1.21.0", { fresh: {} })).asked, [], "a new cluster has no API server");
+});
+
+t.test("an API server that does not answer is a warning if another one answers", async (t) => {
+  const nodes = { a: { release: "v1.20.2", answer: silent }, b: { release: "v1.20.2" } };
+  const { obstacles, warnings } = await found("v1.21.0", nodes);
+  t.strictSame(obstacles, []);
+  t.strictSame(warnings, ["a: its API server was not asked for kubelets and removed APIs: no answer"]);
+});
+
+t.test("without any answer another release is refused, but an unfinished update can go on or back", async (t) => {
+  const down = { a: { release: "v1.20.2", answer: silent }, b: { release: "v1.21.0", answer: silent } };
+  t.strictSame((await found("v1.22.0", { a: down.a })).obstacles, [
+    "a: its API server was not asked for kubelets and removed APIs: no answer",
+  ]);
+  t.strictSame((await found("v1.21.0", down)).obstacles, []);
+  t.strictSame((await found("v1.20.2", down)).obstacles, []);
+});
+
+t.test("an API server that refuses is an obstacle", async (t) => {
+  const answer = new KhwError("VERIFY_FAILED", "the API server answers 403");
+  const nodes = { a: { release: "v1.20.2", answer }, b: { release: "v1.20.2" } };
+  t.strictSame((await found("v1.21.0", nodes)).obstacles, ["a: the API server answers 403"]);
+});
+
+t.test("the answers of all API servers count together, and each fact is named once", (t) => {
+  const kubelets = [{ node: "worker-0", version: "v1.22.0" }];
+  const dead = { kind: "ValidatingWebhookConfiguration", name: "policy/check.example.com", reason: "no endpoint" };
+  const api = { group: "batch", version: "v1beta1", resource: "cronjobs", subresource: "", removedRelease: "1.22" };
+  const answers = [
+    { ...nothing, kubelets, deadBackends: [dead] },
+    { ...nothing, kubelets, deprecatedApis: [api], deadBackends: [dead] },
+  ];
+  const options = { wanted: "v1.22.0", releases: ["v1.21.0"], allowRemovedApis: false };
+  t.match(
+    judgeApis(answers, options).obstacles.map(({ message }) => message),
+    [
+      /^its kubelet v1\.22\.0 is newer than kube-apiserver v1\.21\.0$/,
+      /^batch\/v1beta1 cronjobs was requested/,
+      /^ValidatingWebhookConfiguration policy\/check\.example\.com has no working backend: no endpoint$/,
+    ],
+  );
+  t.end();
+});

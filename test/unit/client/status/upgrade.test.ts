@@ -1,0 +1,48 @@
+import t from "tap";
+import { describeUpgrade, upgradeProgress } from "../../../../client/status/upgrade.ts";
+import { GetStatusResponse, UpgradeState } from "../../../../proto/gen/khw/agent/v1/agent.ts";
+
+interface Node {
+  readonly versions: readonly string[];
+  readonly state?: UpgradeState;
+  readonly changed?: number;
+}
+
+const states = (...nodes: readonly Node[]) =>
+  nodes.map(({ versions, state = UpgradeState.UPGRADE_STATE_RUNNING, changed = 2 }, index) => ({
+    node: `controller-${index}`,
+    status: GetStatusResponse.fromPartial({
+      components: versions.map((version, place) => ({
+        name: place === 0 ? "kube-apiserver" : "kube-scheduler",
+        version,
+      })),
+      upgrade: {
+        id: "u",
+        fromVersion: "v1.20.2",
+        toVersion: "v1.21.0",
+        holder: "alice from 10.0.0.1:1",
+        begunUnixMillis: Date.parse("2026-01-31T12:00:00Z"),
+        changedUnixMillis: changed,
+        state,
+      },
+    }),
+  }));
+
+t.test("an upgrade under way names who began it, each node's release, and the next node", (t) => {
+  const progress = upgradeProgress(
+    states({ versions: ["v1.21.0", "v1.21.0"] }, { versions: ["v1.21.0", "v1.20.2"] }, { versions: ["v1.20.2"] }),
+  );
+  t.equal(progress?.next, "controller-1", "a node with an old component is not done");
+  t.match(
+    progress === undefined ? "" : describeUpgrade(progress),
+    /^Upgrade from v1\.20\.2 to v1\.21\.0, begun by alice from 10\.0\.0\.1:1 at .*: running\.\n {2}v1\.21\.0: controller-0; v1\.20\.2: controller-1, controller-2\. Next: controller-1\./,
+  );
+  t.end();
+});
+
+t.test("the newest record counts; a finished upgrade is not under way", (t) => {
+  const done = { versions: ["v1.21.0"], state: UpgradeState.UPGRADE_STATE_DONE, changed: 3 };
+  t.equal(upgradeProgress(states({ versions: ["v1.21.0"] }, done)), undefined);
+  t.equal(upgradeProgress([{ node: "controller-0", status: GetStatusResponse.fromPartial({}) }]), undefined);
+  t.end();
+});
