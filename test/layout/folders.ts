@@ -1,0 +1,44 @@
+import { dirname, posix } from "node:path";
+
+/** An import: the file that imports, and the file that is imported. */
+export interface Import {
+  readonly from: string;
+  readonly to: string;
+}
+
+/** Returns the relative imports of a source file, also those of types and the lazy ones. */
+export function importsOf(path: string, text: string): Import[] {
+  return [...text.matchAll(/\b(?:from|import\()\s*"(\.[^"]+)"/g)].map(([, to = ""]) => ({
+    from: path,
+    to: posix.join(dirname(path), to),
+  }));
+}
+
+/** Returns pairs of folders that import each other, with an import of each direction. A folder inside the other does not count. */
+export function mutualFolders(imports: readonly Import[]): string[] {
+  const first = new Map<string, Import>();
+  for (const one of imports) {
+    const [from, to] = [dirname(one.from), dirname(one.to)];
+    if (from === to || from.startsWith(`${to}/`) || to.startsWith(`${from}/`)) continue;
+    const key = `${from} ${to}`;
+    if (!first.has(key)) first.set(key, one);
+  }
+  return [...first.values()].flatMap((one) => {
+    const [from, to] = [dirname(one.from), dirname(one.to)];
+    const back = first.get(`${to} ${from}`);
+    if (back === undefined || from > to) return [];
+    return `${from} and ${to} import each other: ${describeImport(one)}, ${describeImport(back)}`;
+  });
+}
+
+/** Returns the folders whose root has more files than allowed. */
+export function crowdedRoots(files: readonly string[], mostFiles: number): string[] {
+  return ["agent", "client"].flatMap((root) => {
+    const count = files.filter((file) => dirname(file) === root).length;
+    return count > mostFiles ? `${root}/ has ${count} files at its root, and ${mostFiles} are allowed` : [];
+  });
+}
+
+function describeImport({ from, to }: Import): string {
+  return `${from} imports ${to}`;
+}
