@@ -1,5 +1,6 @@
 import type { status } from "@grpc/grpc-js";
 import type { ErrorDetail } from "./gen/khw/agent/v1/agent.ts";
+import { exhaustionHint } from "./errno.ts";
 import { keepLines, oneLine, paragraph } from "./sanitize.ts";
 
 /**
@@ -145,10 +146,15 @@ export class KhwError extends Error {
   }
 }
 
-/** Converts any thrown value to a KhwError. A value of another type is a bug, and reported as one. */
+/**
+ * Converts any thrown value to a KhwError. A value of another type is a bug, and reported as one, unless the machine has no more of
+ * a resource.
+ */
 export function toKhwError(error: unknown): KhwError {
   if (error instanceof KhwError) return error;
   const message = error instanceof Error ? error.message : String(error);
+  const hint = exhaustionHint(error);
+  if (hint !== undefined) return new KhwError("IO_FAILED", message, { hint, cause: error });
   return new KhwError("INTERNAL", `unexpected: ${message}`, {
     hint: "this is a bug in khw: please report it",
     cause: error,

@@ -1,5 +1,5 @@
 import { getSystemErrorMessage } from "node:util";
-import { codeOf, isErrno } from "../../proto/errno.ts";
+import { codeOf, exhaustionHint, isErrno } from "../../proto/errno.ts";
 import { KhwError } from "../../proto/errors.ts";
 
 /** Returns the operating system's text for a failure ("no space left on device"); undefined for other errors. */
@@ -29,7 +29,10 @@ export async function io<T>(path: string, doing: string, operation: () => Promis
   } catch (error) {
     const message = systemMessage(error);
     if (message === undefined) throw error;
-    throw new KhwError("IO_FAILED", `${path}: ${doing}: ${message}`, { hint: hints[codeOf(error)], cause: error });
+    throw new KhwError("IO_FAILED", `${path}: ${doing}: ${message}`, {
+      hint: hints[codeOf(error)] ?? exhaustionHint(error),
+      cause: error,
+    });
   }
 }
 

@@ -50,7 +50,7 @@ t.test("bootstrap needs nothing but machines with the package", async (t) => {
   t.equal(differing.code, exitOf("DIGEST_MISMATCH"), differing.stdout + differing.stderr);
   t.match(
     differing.stderr,
-    /kubectl v1\.20\.2 \(\w+\): the controllers differ in its SHA-256: .*0{64} for controller-\d/,
+    /kubectl v1\.20\.2 \(\w+\): the controllers report different SHA-256 digests: .*0{64} for controller-\d/,
   );
   t.same(await readdir(testbed.credentials), []);
   t.same(await readLock(lock), []);

@@ -43,11 +43,14 @@ const shell = async (node: TestbedNode, script: string): Promise<string> =>
 const firewall = (node: TestbedNode, rules: string): Promise<string> =>
   must(["nsenter", `--net=/proc/${node.leaderPid}/ns/net`, "nft", rules]);
 
-/** From outside: a machine of the testbed may not change the limits of a process. */
-async function limitDescriptors(node: TestbedNode, count: number): Promise<void> {
+/**
+ * Sets the limit of the agent's open files; by default to its maximum. From outside: a machine of the testbed may not change the limits
+ * of a process.
+ */
+async function limitDescriptors(node: TestbedNode, count?: number): Promise<void> {
   const pid = await hostPidOf(node, agent);
   const [, hard = ""] = /^Max open files +\d+ +(\d+)/m.exec(await readFile(`/proc/${pid}/limits`, "utf8")) ?? [];
-  await must(["prlimit", `--pid=${pid}`, `--nofile=${count}:${hard}`]);
+  await must(["prlimit", `--pid=${pid}`, `--nofile=${count ?? hard}:${hard}`]);
 }
 
 const fullFolders = "/var/lib/kubernetes /var/lib/khw-agent";
@@ -114,7 +117,7 @@ const ownFaults: readonly OwnFault[] = [
   {
     name: "no file descriptors",
     begin: (node) => limitDescriptors(node, 3),
-    end: (node) => limitDescriptors(node, 65_536),
+    end: (node) => limitDescriptors(node),
     hung: "kube-scheduler",
     changed: schedulerUnit,
     acts: { restartsHung: false, startsStopped: true, repairs: false },

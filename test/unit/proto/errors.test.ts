@@ -143,3 +143,10 @@ t.test("what is no KhwError is a bug, says so, and keeps its cause", async (t) =
     t.equal(bug.cause, thrown);
   }
 });
+
+t.test("an exhausted machine is reported as such, not as a bug", async (t) => {
+  const cause = Object.assign(new Error("EMFILE: too many open files, open '/proc/net/tcp'"), { code: "EMFILE" });
+  const error = toKhwError(cause);
+  t.match(error, { code: "IO_FAILED", message: cause.message, hint: /too many open files: .*raise its limit/ });
+  t.equal(error.cause, cause);
+});
