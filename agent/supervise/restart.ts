@@ -1,4 +1,5 @@
 import { KhwError, toKhwError } from "../../proto/errors.ts";
+import { waitFor } from "../../proto/wait-for.ts";
 import type { HealthCheck } from "../health/health.ts";
 import type { Os } from "../os/os.ts";
 import { ready } from "../steps/ready.ts";
@@ -69,8 +70,20 @@ export function createComponentRestart(options: ComponentRestartOptions): Compon
     return restartReason.kind === "down" ? down() : (await probe.ask())?.liveness.kind === "dead";
   };
   const settled = async (): Promise<void> => {
-    const until = clock.monotonic() + settleMillis;
-    while (clock.monotonic() < until && watched.component()?.reason !== "") await clock.delay(lookAgainMillis, signal);
+    await waitFor<void>({
+      what: `${name} is not healthy after its restart`,
+      check: async () => {
+        const { reason } = watched.component() ?? { reason: "its state is unknown" };
+        return reason === "" ? { reached: undefined } : { seen: reason };
+      },
+      deadlineMillis: settleMillis,
+      intervalMillis: lookAgainMillis,
+      signal,
+      clock,
+    }).catch((error: unknown) => {
+      // The supervisor decides on a component that stays ill. Only the lease ends here.
+      if (!(error instanceof KhwError && error.code === "TIMEOUT")) throw error;
+    });
   };
 
   return {

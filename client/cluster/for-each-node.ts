@@ -1,3 +1,4 @@
+import pLimit from "p-limit";
 import { type KhwError, toKhwError } from "../../proto/errors.ts";
 import type { Member } from "./open.ts";
 import type { AgentNode } from "./agent-client.ts";
@@ -19,13 +20,7 @@ export async function forEachNode<Value>(
   limit: number,
   work: (node: AgentNode) => Promise<Value>,
 ): Promise<NodeAnswer<Value>[]> {
-  const answers: NodeAnswer<Value>[] = [];
-  const queue = members.entries();
-  const worker = async (): Promise<void> => {
-    for (const [index, { node, error }] of queue) answers[index] = await callNode(node, error, work);
-  };
-  await Promise.all(Array.from({ length: Math.min(limit, members.length) }, worker));
-  return answers;
+  return pLimit(limit).map(members, ({ node, error }) => callNode(node, error, work));
 }
 
 async function callNode<Value>(
