@@ -1,21 +1,28 @@
 import { fromDetail, type KhwError, toDetail, toKhwError } from "../../proto/errors.ts";
 import type { PlanResponse } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { planSteps } from "../../proto/step.ts";
+import { readOwnRole } from "../cluster/own-role.ts";
 import { openCluster, type OpenCluster } from "../cluster/open.ts";
 import { withoutContent } from "../config/desired.ts";
 import type { ClusterConfig } from "../config/schema.ts";
 import type { Context } from "../terminal/context.ts";
 import { pinPrograms } from "../lock/lock.ts";
+import { distinct } from "../release/path.ts";
+import { planChecks, type PlanChecks } from "../rollout/plan-checks.ts";
+import { describeWarnings } from "../rollout/warnings.ts";
 import { groupLines } from "../terminal/group-lines.ts";
 import { prepare, type Prepared } from "../rollout/plan.ts";
 import type { Output } from "../progress/open.ts";
 import { leftToYou } from "../progress/step-text.ts";
 import { loadBalancerTrack } from "../progress/progress.ts";
+import { describeChanges } from "../upgrade/describe.ts";
 
 export interface PlanOptions {
   readonly output: Output;
   /** See PrepareOptions. */
   readonly allowDowngrade: boolean;
+  /** See ReleaseConsent. */
+  readonly allowRemovedApis: boolean;
 }
 
 /** A step that differs, or whose check failed. */
@@ -32,13 +39,13 @@ interface StepDifference {
 const somethingToDo = 2;
 
 /**
- * Prints the changes that bootstrap would make on each node and in the Compute API; changes nothing. Exit code 0:
- * no change; 2: changes.
+ * Prints the changes that bootstrap would make on each node and in the Compute API, and the reasons against them. Downloads the
+ * programs of another release, to let them read their flags; changes nothing else. Exit code 0: no change; 2: changes.
  */
 export async function plan(
   config: ClusterConfig,
   { signal, write }: Context,
-  { output, allowDowngrade }: PlanOptions,
+  { output, allowDowngrade, allowRemovedApis }: PlanOptions,
 ): Promise<number> {
   await using cluster = await openCluster(config, signal);
   const open = await prepare(cluster, {
@@ -47,39 +54,87 @@ export async function plan(
     newCredentials: "imagine",
     allowDowngrade,
   });
-  const prepared = { ...open, work: await pinPrograms(cluster, open.work) };
-  const differences: StepDifference[] = [
-    ...prepared.releaseObstacles.map((error) => ({
-      track: "cluster",
-      step: "release",
-      title: "the release can change",
-      error,
-    })),
+  const work = await pinPrograms(cluster, open.work).catch((thrown: unknown) => {
+    if (open.releaseObstacles.length === 0) throw thrown;
+    // The missing digests of a release that cannot be reached do not matter.
+    return open.work;
+  });
+  const prepared = { ...open, work };
+  const steps = [
     ...planCredentials(prepared, config),
     ...(await Promise.all([planNodes(prepared, signal), planLoadBalancer(cluster, signal)])).flat(),
   ];
-  const todo = differences.filter(({ remedy }) => remedy === undefined);
-  if (output === "json") {
-    const rows = differences.map(({ error, ...rest }) => ({
-      ...rest,
-      ...(error === undefined ? {} : { error: toDetail(error) }),
-    }));
-    write(`${JSON.stringify({ differences: rows, unreachable: prepared.unreachable.map(toDetail) }, null, 2)}\n`);
-  } else {
-    const lines = differences.map(({ track, ...difference }) => ({
-      place: track,
-      text: describeDifference(difference),
-    }));
-    for (const line of groupLines(lines)) write(`${line}\n`);
-    if (todo.length === 0 && prepared.unreachable.length === 0) write("nothing to do\n");
-  }
-  const [failed] = [...prepared.unreachable, ...differences.flatMap(({ error }) => error ?? [])];
+  const isAdministrator = (await readOwnRole(config)) === "admin";
+  // The downloads come last, so that the list of changes has them.
+  const checks = await planChecks(cluster, prepared, { isAdministrator, allowRemovedApis, signal });
+  const result = {
+    release: releaseChange(prepared),
+    differences: [
+      ...prepared.releaseObstacles.map(toDifference("release", "the release can change")),
+      ...steps,
+      ...checks.findings
+        .filter((finding) => !steps.some(({ track, error }) => isSame(finding, track, error)))
+        .map(toDifference("preflight", "the change can begin")),
+    ],
+    unreachable: prepared.unreachable,
+    warnings: checks.warnings,
+    skipped: checks.skipped,
+  };
+  write(output === "json" ? planDocument(result) : planText(result));
+  const [failed] = [...result.unreachable, ...result.differences.flatMap(({ error }) => error ?? [])];
   if (failed !== undefined) throw failed;
-  return todo.length === 0 ? 0 : somethingToDo;
+  return result.differences.every(({ remedy }) => remedy !== undefined) ? 0 : somethingToDo;
+}
+
+interface PlanResult extends Pick<PlanChecks, "warnings" | "skipped"> {
+  /** Lines about another Kubernetes release; empty if the release stays. */
+  readonly release: readonly string[];
+  readonly differences: readonly StepDifference[];
+  readonly unreachable: readonly KhwError[];
+}
+
+function toDifference(step: string, title: string): (error: KhwError) => StepDifference {
+  return (error) => ({ track: error.node ?? "cluster", step: error.step ?? step, title, error });
+}
+
+/** The preflight repeats what the plan of a node has found. */
+function isSame(finding: KhwError, track: string, error: KhwError | undefined): boolean {
+  return finding.node === track && finding.message === error?.message;
+}
+
+function releaseChange({ running, releases, releaseNote }: Prepared): string[] {
+  const known = distinct(running.kubernetes);
+  const [oldest] = known;
+  if (oldest === undefined || known.join() === releases.kubernetes) return [];
+  return [releaseNote, ...describeChanges(oldest, releases.kubernetes)];
+}
+
+function planDocument({ differences, unreachable, warnings, skipped }: PlanResult): string {
+  const rows = differences.map(({ error, ...rest }) => ({
+    ...rest,
+    ...(error === undefined ? {} : { error: toDetail(error) }),
+  }));
+  const details = { unreachable: unreachable.map(toDetail), warnings: warnings.map(toDetail) };
+  return `${JSON.stringify({ differences: rows, ...details, skipped }, null, 2)}\n`;
+}
+
+function planText({ release, differences, unreachable, warnings, skipped }: PlanResult): string {
+  const lines = differences.map(({ track, ...difference }) => ({ place: track, text: describeDifference(difference) }));
+  const isDone = differences.every(({ remedy }) => remedy !== undefined) && unreachable.length === 0;
+  return [
+    ...release,
+    ...groupLines(lines),
+    ...describeWarnings(warnings).map((text) => `warning: ${text}`),
+    ...skipped,
+    ...(isDone ? ["nothing to do"] : []),
+  ]
+    .map((line) => `${line}\n`)
+    .join("");
 }
 
 function describeDifference({ step, drift = "", error, remedy }: Omit<StepDifference, "track">): string {
-  return `${step}: ${error?.message ?? (remedy === undefined ? drift : leftToYou(drift, remedy))}`;
+  if (error === undefined) return `${step}: ${remedy === undefined ? drift : leftToYou(drift, remedy)}`;
+  return `${step}: ${error.message}${error.hint === undefined ? "" : ` (${error.hint})`}`;
 }
 
 function planCredentials({ made }: Prepared, { credentials: { folder } }: ClusterConfig): StepDifference[] {

@@ -73,7 +73,8 @@ export async function upgrade(config: ClusterConfig, context: Context, options: 
   const record = upgradeOf(course, snapshotId);
   await recordUpgrade(cluster.members, record, progress);
   const gates = gatesBetween({ ...options, context, progress, course, plan, timeouts: config.timeouts });
-  return roll(cluster, { plan, record, gates }, showing);
+  // The connections close when this function returns.
+  return await roll(cluster, { plan, record, gates }, showing);
 }
 
 /** Reads everything that decides about the course, and about the health of the cluster. */

@@ -1,5 +1,5 @@
 import type { Controller } from "../../proto/desired.ts";
-import type { KhwError } from "../../proto/errors.ts";
+import { type KhwError, toKhwError } from "../../proto/errors.ts";
 import type { DesiredState } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { controllersOf, type OpenCluster } from "../cluster/open.ts";
 import { toDesired } from "../config/desired.ts";
@@ -116,7 +116,11 @@ export interface PlanRolloutOptions extends ProgressOptions, PrepareOptions, Rel
 export async function planRollout(cluster: OpenCluster, options: PlanRolloutOptions): Promise<RolloutPlan> {
   const { progress, signal, allowRemovedApis = false } = options;
   const prepared = await prepare(cluster, options);
-  const pinned = await pinPrograms(cluster, prepared.work);
+  const pinned = await pinPrograms(cluster, prepared.work).catch((thrown: unknown) => {
+    // A release that cannot be reached at all says more than the missing digests of its programs.
+    refuseFindings([...(options.found ?? []), ...prepared.releaseObstacles, toKhwError(thrown)]);
+    throw thrown;
+  });
   for (const problem of prepared.warnings) note(progress, formatProblem(problem));
   for (const text of describeRunningOperations(cluster.members)) note(progress, text);
   note(progress, prepared.releaseNote);

@@ -42,7 +42,8 @@ export async function checkCanary(node: AgentNode, { plan, waitMillis, signal, r
   });
 }
 
-function errorRateCheck(node: AgentNode, credentials: Parameters<AgentNode["inspectApi"]>[0]): Check {
+/** Returns the check that an API server does not answer many requests with errors of its own. */
+export function errorRateCheck(node: AgentNode, credentials: Parameters<AgentNode["inspectApi"]>[0]): Check {
   return {
     title: `${node.address.name}: its API server answers without errors`,
     run: async (signal) => {

@@ -21,7 +21,7 @@ export function describePath({ from, to, direction }: Course, { nodes, done, etc
   const seconds = left.length * secondsPerNode;
   return [
     `${direction === "back" ? "way back" : "upgrade"} from ${from} to ${to}: ${order}`,
-    ...changes(from, to).map((text) => `changes with the release: ${text}`),
+    ...describeChanges(from, to),
     ...(etcd === undefined
       ? []
       : [etcd.from === etcd.to ? `etcd stays at ${etcd.to}` : `etcd: ${etcd.from} to ${etcd.to}`]),
@@ -31,17 +31,17 @@ export function describePath({ from, to, direction }: Course, { nodes, done, etc
   ];
 }
 
-/** The rows of the table that begin between the two releases. */
-function changes(from: string, to: string): string[] {
+/** Describes the rows of the table that begin between the two releases, a line each. */
+export function describeChanges(from: string, to: string): string[] {
   const [a, b] = [minorOf(from), minorOf(to)].toSorted((x, y) => x - y);
   return differences
     .filter((row) => row.from > (a ?? 0) && row.from <= (b ?? 0))
     .map((row) => {
       switch (row.kind) {
         case "scheduler-config":
-          return `kube-scheduler.yaml in ${row.apiVersion} (${row.why})`;
+          return `changes with the release: kube-scheduler.yaml in ${row.apiVersion} (${row.why})`;
         case "flag-gone":
-          return `${row.component} without --${row.flag} (${row.why})`;
+          return `changes with the release: ${row.component} without --${row.flag} (${row.why})`;
       }
     });
 }

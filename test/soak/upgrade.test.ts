@@ -10,7 +10,8 @@ import { startLoad, tell } from "../fixtures/serving.ts";
 import type { TestbedNode } from "../testbed/index.ts";
 
 const all = ["--nodes", "controller-0,1,2"];
-const rate = 20;
+/** Few enough for a busy machine with two processors, which runs three API servers and the load itself. */
+const rate = 5;
 /** A folder on the controllers with the programs labelled v1.21.1. */
 const patchMirror = "/srv/mirror";
 const architecture = process.arch === "x64" ? "amd64" : "arm64";
@@ -65,7 +66,9 @@ t.test("three machines, upgraded under load", async (t) => {
     const facts = async () => ({
       files: await Promise.all(nodes.map(fingerprint)),
       processes: await processes(nodes),
-      mutations: (await testbed.compute.log()).filter(({ method }) => method !== "GET").length,
+      // The health of backends is read by POST.
+      mutations: (await testbed.compute.log()).filter(({ method, path }) => method !== "GET" && !/getHealth/.test(path))
+        .length,
     });
     const before = await facts();
     const skipped = await upgrade("--to", "v1.22.0", "--yes");

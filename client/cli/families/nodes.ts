@@ -35,13 +35,18 @@ export const nodeCommands: readonly CommandSpec[] = [
   {
     path: ["plan"],
     summary: "list what bootstrap would change, and change nothing",
-    details: "The exit code is 0 if there is nothing to do, and 2 if there are changes to make.",
+    details:
+      "Runs every check of bootstrap, the preflight too. For another release the programs are downloaded, and read their flags; nothing else changes. The exit code is 0 if there is nothing to do, and 2 if there are changes to make.",
     examples: ["khw-client plan --nodes controller-0,1,2", "khw-client plan --output json"],
     settings: desired,
-    options: [allowDowngrade],
+    options: [allowDowngrade, allowRemovedApis],
     run: async (call) => {
       const { plan } = await import("../../commands/plan.ts");
-      const options = { output: call.output, allowDowngrade: call.flag("allowDowngrade") };
+      const options = {
+        output: call.output,
+        allowDowngrade: call.flag("allowDowngrade"),
+        allowRemovedApis: call.flag("allowRemovedApis"),
+      };
       return plan(await call.config(), call.context, options);
     },
   },

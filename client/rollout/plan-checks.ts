@@ -1,0 +1,60 @@
+import { type KhwError, toKhwError } from "../../proto/errors.ts";
+import type { OpenCluster } from "../cluster/open.ts";
+import type { Progress } from "../progress/progress.ts";
+import { apiFindings } from "../release/api-findings.ts";
+import { downloadPrograms } from "./download.ts";
+import { inspect } from "./findings.ts";
+import type { Prepared, ReleaseConsent } from "./plan.ts";
+import { readTrials } from "./trial.ts";
+
+/** The results of the checks before a rollout, for a plan that must go on in spite of findings. */
+export interface PlanChecks {
+  readonly findings: readonly KhwError[];
+  readonly warnings: readonly KhwError[];
+  /** The checks that did not run, each with the reason. */
+  readonly skipped: readonly string[];
+}
+
+export interface PlanChecksOptions extends ReleaseConsent {
+  /** Whether the caller's certificate allows everything; other callers run none of these checks. */
+  readonly isAdministrator: boolean;
+  readonly signal: AbortSignal;
+}
+
+type PlanChecksInput = Pick<Prepared, "work" | "admin" | "running" | "releases" | "releaseObstacles">;
+
+const silent: Progress = { emit: () => {}, settled: async () => {} };
+
+/**
+ * Runs every check that bootstrap runs before it changes anything: the preflight, the checks of the API, and the trial runs of the
+ * new programs. The programs are downloaded for that, and nothing else changes.
+ */
+export async function planChecks(
+  cluster: Pick<OpenCluster, "config" | "members">,
+  { work, admin, running, releases, releaseObstacles }: PlanChecksInput,
+  { isAdministrator, allowRemovedApis = false, signal }: PlanChecksOptions,
+): Promise<PlanChecks> {
+  if (!isAdministrator) {
+    const all = "the preflight, kubelets, removed APIs and the flags of new programs";
+    return { findings: [], warnings: [], skipped: [`${all} were not checked: that needs the role admin`] };
+  }
+  const asking = { admin, running, wanted: releases.kubernetes, allowRemovedApis, signal };
+  const [{ restarting, ...inspection }, api] = await Promise.all([
+    inspect(cluster.members, work, signal),
+    apiFindings(cluster.members, asking),
+  ]);
+  const findings = [...api.obstacles, ...inspection.findings];
+  const warnings = [...api.warnings, ...inspection.warnings];
+  if (findings.length + releaseObstacles.length > 0) {
+    const skipped = ["the flags of new programs were not checked: correct the other findings first"];
+    return { findings, warnings, skipped };
+  }
+  try {
+    await downloadPrograms(cluster, { work, restarting }, { progress: silent, signal });
+    const trials = await readTrials(work, signal);
+    return { findings: trials.findings, warnings: [...warnings, ...trials.warnings], skipped: [] };
+  } catch (thrown) {
+    signal.throwIfAborted();
+    return { findings: [toKhwError(thrown)], warnings, skipped: [] };
+  }
+}
