@@ -11,7 +11,7 @@ import { runGate } from "./gate.ts";
 /** The stops between two nodes. */
 export interface Gates {
   /** @throws the reason why no further node is begun */
-  readonly between: (outcome: NodeOutcome, count: number) => Promise<void>;
+  readonly between: (outcome: NodeOutcome) => Promise<void>;
   /** The gates that failed. */
   readonly failures: () => readonly KhwError[];
   /** Says after how many nodes the upgrade paused; undefined if it did not. */
@@ -26,17 +26,18 @@ export interface GatesOptions {
   readonly context: Pick<Context, "env" | "signal">;
   readonly progress: Progress;
   readonly course: Course;
-  readonly plan: Pick<Prepared, "admin" | "publicAddress" | "work">;
+  readonly plan: Pick<Prepared, "admin" | "publicAddress">;
   readonly timeouts: Pick<ClusterConfig["timeouts"], "verify">;
 }
 
-/** After the first node come khw's own checks and the user's gate; a pause comes last. */
+/** After the first changed node come khw's own checks and the user's gate; a pause comes last. */
 export function gatesBetween(options: GatesOptions): Gates {
   const { gate, pauseAfter, context, progress, course, plan, timeouts } = options;
   const { signal, env } = context;
   const failures: KhwError[] = [];
   const reports: string[] = [];
   let paused: string | undefined;
+  let changed = 0;
 
   const afterFirst = async ({ node }: NodeOutcome): Promise<void> => {
     await checkCanary(node, {
@@ -56,16 +57,19 @@ export function gatesBetween(options: GatesOptions): Gates {
   };
 
   return {
-    between: async (outcome, count) => {
-      if (count === 1) {
+    between: async (outcome) => {
+      // A node that was done before is no canary.
+      if (outcome.changed === 0) return;
+      changed++;
+      if (changed === 1) {
         await afterFirst(outcome).catch((thrown: unknown) => {
           const error = toKhwError(thrown);
           failures.push(error);
           throw error;
         });
       }
-      if (count !== pauseAfter) return;
-      paused = `paused after ${count} of ${plan.work.length} nodes`;
+      if (changed !== pauseAfter) return;
+      paused = `paused after ${outcome.node.address.name}`;
       reports.push(paused);
       throw new KhwError("SKIPPED", paused);
     },

@@ -357,6 +357,8 @@ for (const count of [1, 5]) {
           command,
         );
       }
+      const skipped = await workstation.khw(["upgrade", "--to", "v1.23.0", "--yes", ...all]);
+      t.match(skipped, { code: 69, stderr: /Kubernetes v1\.21\.0 cannot become v1\.23\.0 at once/ });
       t.strictSame(await Promise.all(testbed.nodes.map(fingerprint)), before, "no file changed");
       const again = await workstation.khw(up);
       t.equal(again.code, 0, again.stderr);

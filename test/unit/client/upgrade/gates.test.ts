@@ -1,9 +1,17 @@
 import t from "tap";
+import { createAuthority, issue } from "../../../../client/pki/management/issue.ts";
 import { runGate } from "../../../../client/upgrade/gate.ts";
 import { gatesBetween } from "../../../../client/upgrade/gates.ts";
 import { createFakeCluster } from "../../../fakes/cluster.ts";
 import { never } from "../../../fixtures/machine.ts";
 
+const authority = await createAuthority(new Date());
+const identity = await issue(authority, { name: "admin", role: "admin", days: 1 }, new Date());
+const [ca, certificate, key] = [
+  Buffer.from(authority.certificate),
+  Buffer.from(identity.certificate),
+  Buffer.from(identity.key),
+];
 const options = { variables: { KHW_NODE: "controller-0" }, env: { PATH: process.env["PATH"] }, signal: never };
 
 t.test("a gate gets the node's name, and its output is returned", async (t) => {
@@ -21,25 +29,33 @@ t.test("a gate that ends with another code than 0 is an error with its output", 
   });
 });
 
-t.test("an upgrade pauses after the wanted number of nodes", async (t) => {
-  const cluster = await createFakeCluster(["controller-0", "controller-1", "controller-2"]);
-  const [one, two] = cluster.members.map(({ node }) => ({ node, changed: 1 }));
+t.test("an upgrade pauses after the wanted number of changed nodes", async (t) => {
+  const cluster = await createFakeCluster(["controller-0", "controller-1"]);
+  const [one, two] = cluster.members.map(({ node }) => node);
   if (one === undefined || two === undefined) throw new TypeError("there are two nodes");
+  const checked: string[] = [];
   const gates = gatesBetween({
     gate: "",
-    pauseAfter: 2,
+    pauseAfter: 1,
     context: { env: {}, signal: never },
-    progress: { emit: () => {}, settled: async () => {} },
-    course: { from: "v1.20.2", to: "v1.21.0", direction: "forward", unfinished: undefined },
-    plan: {
-      publicAddress: "127.0.0.1",
-      admin: { ca: Buffer.of(), certificate: Buffer.of(), key: Buffer.of(), server: "" },
-      work: [],
+    progress: {
+      emit: (event) => {
+        if (event.kind === "check") checked.push(event.title);
+      },
+      settled: async () => {},
     },
+    course: { from: "v1.20.2", to: "v1.21.0", direction: "forward", unfinished: undefined },
+    plan: { publicAddress: "127.0.0.1", admin: { ca, certificate, key, server: "" } },
     timeouts: { verify: 0 },
   });
-  t.equal(gates.paused(), undefined);
-  await t.rejects(gates.between(two, 2), { code: "SKIPPED", message: /^paused after 2 of/ });
-  t.match(gates.paused(), /^paused after 2/);
-  t.strictSame(gates.failures(), [], "a pause is no failure");
+  await gates.between({ node: one, changed: 0 });
+  t.strictSame([gates.paused(), checked], [undefined, []], "a node that was done before does not count");
+  await t.rejects(gates.between({ node: two, changed: 3 }), {
+    code: "VERIFY_FAILED",
+    node: "controller-1",
+    message: /^the first node does not pass its checks: /,
+  });
+  t.ok(checked.some((title) => title.startsWith("controller-1: kube-apiserver")));
+  t.equal(gates.failures().length, 1);
+  t.equal(gates.paused(), undefined, "a failed check is no pause");
 });
