@@ -44,7 +44,7 @@ const codes = {
   COMPONENT_MISSING: { grpc: "FAILED_PRECONDITION", exit: 69 },
   /** khw has no programs for the machine's architecture. */
   UNSUPPORTED_MACHINE: { grpc: "FAILED_PRECONDITION", exit: 69 },
-  /** The change of release is not supported, or needs a permission. */
+  /** The change of release is not possible, not supported, or needs a permission. */
   RELEASE_REFUSED: { grpc: "FAILED_PRECONDITION", exit: 69 },
   /** The release that runs on a node is not known. */
   RELEASE_UNKNOWN: { grpc: "FAILED_PRECONDITION", exit: 69 },

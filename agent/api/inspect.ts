@@ -1,8 +1,8 @@
-import type { InspectApiResponse } from "../../proto/gen/khw/agent/v1/agent.ts";
+import type { InspectApiResponse, Kubelet } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { KubernetesApi, KubernetesLines } from "../../proto/kubernetes-api.ts";
 import { readDeadBackends } from "./dead-backends.ts";
-import { readKubelets } from "./kubelets.ts";
 import { readMetrics } from "./metrics.ts";
+import { field, readAll, textField } from "./objects.ts";
 
 /** The two ways to read from an API server: objects, and a text of any length. */
 export interface ApiReaders {
@@ -21,4 +21,13 @@ export async function inspectApi({ api, lines }: ApiReaders, signal: AbortSignal
     readDeadBackends(api, signal),
   ]);
   return { kubelets, deadBackends, ...metrics };
+}
+
+/** Returns the kubelets' versions, as the Node objects report them. */
+async function readKubelets(api: KubernetesApi, signal: AbortSignal): Promise<Kubelet[]> {
+  const nodes = await readAll(api, "/api/v1/nodes", signal);
+  return nodes.map((node) => ({
+    node: textField(field(node, "metadata"), "name"),
+    version: textField(field(field(node, "status"), "nodeInfo"), "kubeletVersion"),
+  }));
 }

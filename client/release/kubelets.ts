@@ -17,7 +17,7 @@ export function kubeletObstacles(kubelets: readonly Kubelet[], { oldest, newest 
     const minor = kubernetesMinor(version);
     if (version === "") return [];
     const refusal = (message: string, hint: string): KhwError =>
-      new KhwError("PREFLIGHT_FAILED", message, { node, hint });
+      new KhwError("RELEASE_REFUSED", message, { node, hint });
     if (minor === undefined) {
       return refusal(`the version of its kubelet cannot be read: ${version}`, "install a release of Kubernetes there");
     }

@@ -35,15 +35,15 @@ export function removedApiFindings(
         const hint =
           "move the clients to another version (https://kubernetes.io/docs/reference/using-api/deprecation-guide/); " +
           "--allow-removed-apis continues";
-        return new KhwError("PREFLIGHT_FAILED", describe(name, api), { hint });
+        return new KhwError("RELEASE_REFUSED", describe(name, api), { hint });
       }),
     warnings: removed
       .filter(({ known }) => known !== undefined || allowed)
       .map(({ name, api, known }) => {
         const text = describe(name, api);
-        if (known === undefined) return new KhwError("PREFLIGHT_FAILED", text);
+        if (known === undefined) return new KhwError("RELEASE_REFUSED", text);
         const hint = `the audit log shows other clients, if there are any; see ${known}`;
-        return new KhwError("PREFLIGHT_FAILED", `${text}; Kubernetes itself always requests it`, { hint });
+        return new KhwError("RELEASE_REFUSED", `${text}; Kubernetes itself always requests it`, { hint });
       }),
   };
 }

@@ -1,4 +1,5 @@
 import compare from "semver/functions/compare.js";
+import minor from "semver/functions/minor.js";
 import { KhwError } from "../../proto/errors.ts";
 import { type Upgrade, UpgradeState } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { parseKubernetesVersion } from "../../proto/kubernetes-versions.ts";
@@ -25,7 +26,7 @@ export interface CourseOptions {
 
 /**
  * Returns the course of an upgrade, or of the way back from the last one.
- * @throws KhwError INVALID_ARGUMENT without a wanted release; PREFLIGHT_FAILED if there is no way
+ * @throws KhwError INVALID_ARGUMENT without a wanted release; RELEASE_REFUSED if there is no way
  */
 export function chooseCourse({ to, back, running, last }: CourseOptions): Course {
   if (back === (to !== "")) {
@@ -34,7 +35,7 @@ export function chooseCourse({ to, back, running, last }: CourseOptions): Course
   const releases = distinct(running);
   const [oldest] = releases;
   if (oldest === undefined) {
-    throw new KhwError("PREFLIGHT_FAILED", "no node runs Kubernetes, so there is nothing to upgrade", {
+    throw new KhwError("RELEASE_REFUSED", "no node runs Kubernetes, so there is nothing to upgrade", {
       hint: "run khw-client bootstrap",
     });
   }
@@ -54,7 +55,7 @@ function wayBack(releases: readonly string[], last: Upgrade | undefined): Course
     return { from: releases.find((release) => release !== to) ?? newest, to, direction: "back", unfinished: undefined };
   }
   if (last === undefined) {
-    throw new KhwError("PREFLIGHT_FAILED", `every node runs ${oldest}, and no upgrade is recorded`, {
+    throw new KhwError("RELEASE_REFUSED", `every node runs ${oldest}, and no upgrade is recorded`, {
       hint: "to go to an older patch release: khw-client bootstrap --kubernetes-version VERSION --allow-downgrade",
     });
   }
@@ -63,11 +64,11 @@ function wayBack(releases: readonly string[], last: Upgrade | undefined): Course
     return { from: toVersion, to: fromVersion, direction: "back", unfinished: undefined };
   }
   if (oldest !== toVersion || compare(fromVersion, toVersion) > 0) {
-    throw new KhwError("PREFLIGHT_FAILED", `every node runs ${oldest}, and the last upgrade was to ${toVersion}`, {
+    throw new KhwError("RELEASE_REFUSED", `every node runs ${oldest}, and the last upgrade was to ${toVersion}`, {
       hint: "upgrade --back only undoes the last upgrade",
     });
   }
-  if (minorOf(fromVersion) < minorOf(toVersion)) throw finishedMinor(last);
+  if (minor(fromVersion) < minor(toVersion)) throw finishedMinor(last);
   return { from: toVersion, to: fromVersion, direction: "back", unfinished: undefined };
 }
 
@@ -78,7 +79,7 @@ function finishedMinor({ fromVersion, toVersion, snapshotId, changedUnixMillis }
       ? "no snapshot was taken, since khw does not manage etcd"
       : `the snapshot ${snapshotId} has the data of before; everything written since then would be lost`;
   return new KhwError(
-    "PREFLIGHT_FAILED",
+    "RELEASE_REFUSED",
     `the upgrade from ${fromVersion} to ${toVersion} is finished (${new Date(changedUnixMillis).toISOString()}), and ` +
       `Kubernetes does not support an older minor release on newer data: ${snapshot}`,
     {
@@ -89,8 +90,4 @@ function finishedMinor({ fromVersion, toVersion, snapshotId, changedUnixMillis }
 
 function isUnfinished({ state }: Upgrade): boolean {
   return state !== UpgradeState.UPGRADE_STATE_DONE;
-}
-
-function minorOf(release: string): number {
-  return parseKubernetesVersion("kubernetes_version", release).minor;
 }

@@ -1,4 +1,5 @@
-import { differences, parseKubernetesVersion } from "../../proto/kubernetes-versions.ts";
+import minor from "semver/functions/minor.js";
+import { differences } from "../../proto/kubernetes-versions.ts";
 import type { Course } from "./course.ts";
 
 /** Measured for a quiet machine of the testbed (docs/upgrades.md): drained, changed, checked and undrained. */
@@ -33,7 +34,7 @@ export function describePath({ from, to, direction }: Course, { nodes, done, etc
 
 /** Describes the rows of the table that begin between the two releases, a line each. */
 export function describeChanges(from: string, to: string): string[] {
-  const [a, b] = [minorOf(from), minorOf(to)].toSorted((x, y) => x - y);
+  const [a, b] = [minor(from), minor(to)].toSorted((x, y) => x - y);
   return differences
     .filter((row) => row.from > (a ?? 0) && row.from <= (b ?? 0))
     .map((row) => {
@@ -49,8 +50,4 @@ export function describeChanges(from: string, to: string): string[] {
 function duration(seconds: number): string {
   if (seconds < 120) return `${seconds} s`;
   return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
-}
-
-function minorOf(release: string): number {
-  return parseKubernetesVersion("kubernetes_version", release).minor;
 }

@@ -31,7 +31,7 @@ t.test("either --to or --back is wanted, and a running control plane", (t) => {
   t.throws(() => chooseCourse({ to: "", back: false, ...all }), { code: "INVALID_ARGUMENT", message: /either --to/ });
   t.throws(() => chooseCourse({ to: "v1.22.0", back: true, ...all }), { code: "INVALID_ARGUMENT" });
   t.throws(() => forward("1.22", ["v1.21.0"]), { code: "INVALID_ARGUMENT", message: /not a Kubernetes release/ });
-  t.throws(() => forward("v1.22.0", []), { code: "PREFLIGHT_FAILED", hint: "run khw-client bootstrap" });
+  t.throws(() => forward("v1.22.0", []), { code: "RELEASE_REFUSED", hint: "run khw-client bootstrap" });
   t.end();
 });
 
@@ -51,7 +51,7 @@ t.test("the way back from a finished patch; nothing is left to do after it", (t)
 
 t.test("after a finished minor, the error names the snapshot and what it would cost", (t) => {
   t.throws(() => back(["v1.21.0"], recorded("v1.20.2", "v1.21.0", done)), {
-    code: "PREFLIGHT_FAILED",
+    code: "RELEASE_REFUSED",
     message: /snapshot 20260131T120000Z-controller-1 .* everything written since then would be lost/,
     hint: /newer patch release; docs\/upgrades\.md/,
   });
@@ -61,7 +61,7 @@ t.test("after a finished minor, the error names the snapshot and what it would c
 });
 
 t.test("without a record, and after another change of the release, there is no way back", (t) => {
-  t.throws(() => back(["v1.21.0"]), { code: "PREFLIGHT_FAILED", message: /no upgrade is recorded/ });
+  t.throws(() => back(["v1.21.0"]), { code: "RELEASE_REFUSED", message: /no upgrade is recorded/ });
   t.throws(() => back(["v1.22.0"], recorded("v1.20.2", "v1.21.0", done)), {
     message: /the last upgrade was to v1\.21\.0/,
   });
