@@ -1,6 +1,7 @@
 import compare from "semver/functions/compare.js";
 import { KhwError } from "../../proto/errors.ts";
 import type { InspectApiResponse } from "../../proto/gen/khw/agent/v1/agent.ts";
+import { isUnknownCall } from "../cluster/call-errors.ts";
 import { forEachNode, maxConcurrentNodes } from "../cluster/for-each-node.ts";
 import type { Member } from "../cluster/open.ts";
 import type { AdminCredentials } from "../pki/check/read.ts";
@@ -34,12 +35,12 @@ export async function apiFindings(members: readonly Member[], options: ApiFindin
   signal.throwIfAborted();
   const answered = answers.flatMap(({ value }) => value ?? []);
   const errors = answers.flatMap(({ error }) => error ?? []);
-  const silent = errors.filter(({ code }) => code === "UNREACHABLE");
+  const silent = errors.filter(isSilent);
   const judged = judgeApis(answered, { ...options, releases });
   // A release that a node runs already is an unfinished update, or the way back from one: it may be the remedy.
   const unknown = answered.length === 0 && !releases.includes(wanted) ? silent : [];
   return {
-    obstacles: [...errors.filter(({ code }) => code !== "UNREACHABLE"), ...unknown.map(notAsked), ...judged.obstacles],
+    obstacles: [...errors.filter((error) => !isSilent(error)), ...unknown.map(notAsked), ...judged.obstacles],
     warnings: [...(unknown.length > 0 ? [] : silent.map(notAsked)), ...judged.warnings],
   };
 }
@@ -80,7 +81,14 @@ function hasRelease(node: string, { kubernetes }: RunningReleases): boolean {
   return kubernetes.some((release) => release.node === node);
 }
 
-function notAsked({ node, message }: KhwError): KhwError {
+/** The API server does not answer, or the agent is older than this client. */
+function isSilent(error: KhwError): boolean {
+  return error.code === "UNREACHABLE" || isUnknownCall(error);
+}
+
+function notAsked(error: KhwError): KhwError {
+  const { node, message } = error;
   const text = `its API server was not asked for kubelets and removed APIs: ${message}`;
-  return new KhwError("PREFLIGHT_FAILED", text, { node, hint: "repair it first: khw-client status shows its state" });
+  const hint = isUnknownCall(error) ? error.hint : "repair it first: khw-client status shows its state";
+  return new KhwError("PREFLIGHT_FAILED", text, { node, hint });
 }

@@ -22,7 +22,10 @@ export function lastUpgrade(nodes: readonly NodeState[]): Upgrade | undefined {
     .at(-1);
 }
 
-/** Undefined if no upgrade is under way. */
+/**
+ * Undefined if no upgrade is under way. A stopped upgrade is over if all nodes run the same release: another command finished it or
+ * went back.
+ */
 export function upgradeProgress(nodes: readonly NodeState[]): UpgradeProgress | undefined {
   const upgrade = lastUpgrade(nodes);
   if (upgrade === undefined || upgrade.state === UpgradeState.UPGRADE_STATE_DONE) return undefined;
@@ -33,6 +36,8 @@ export function upgradeProgress(nodes: readonly NodeState[]): UpgradeProgress | 
     const [version] = distinct(known.filter((release) => release.node === node));
     return version === undefined ? [] : [{ node, version }];
   });
+  const isOver = upgrade.state === UpgradeState.UPGRADE_STATE_STOPPED && distinct(releases).length === 1;
+  if (isOver) return undefined;
   return { upgrade, releases, next: releases.find(({ version }) => version !== upgrade.toVersion)?.node };
 }
 

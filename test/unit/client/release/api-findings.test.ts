@@ -1,3 +1,4 @@
+import { Metadata, status } from "@grpc/grpc-js";
 import t from "tap";
 import { apiFindings, judgeApis } from "../../../../client/release/api-findings.ts";
 import { KhwError } from "../../../../proto/errors.ts";
@@ -67,6 +68,24 @@ t.test("without any answer another release is refused, but an unfinished update 
   ]);
   t.strictSame((await found("v1.21.0", down)).obstacles, []);
   t.strictSame((await found("v1.20.2", down)).obstacles, []);
+});
+
+t.test("an agent that is older than this client counts like a silent API server, with its own remedy", async (t) => {
+  const cause = Object.assign(new Error("12 UNIMPLEMENTED"), {
+    code: status.UNIMPLEMENTED,
+    details: "",
+    metadata: new Metadata(),
+  });
+  const answer = new KhwError("INTERNAL", "the agent does not know this call", {
+    cause,
+    hint: "install the newest one",
+  });
+  const { obstacles, warnings } = await found("v1.21.0", {
+    a: { release: "v1.20.2", answer },
+    b: { release: "v1.20.2" },
+  });
+  t.strictSame(obstacles, []);
+  t.match(warnings, [/^a: .* the agent does not know this call$/]);
 });
 
 t.test("an API server that refuses is an obstacle", async (t) => {

@@ -40,6 +40,18 @@ t.test("an upgrade under way names who began it, each node's release, and the ne
   t.end();
 });
 
+t.test("a stopped upgrade is over when all nodes run the same release", (t) => {
+  const state = UpgradeState.UPGRADE_STATE_STOPPED;
+  const [old, now] = [
+    { versions: ["v1.20.2"], state },
+    { versions: ["v1.21.0"], state },
+  ];
+  t.equal(upgradeProgress(states(now, old))?.next, "controller-1");
+  t.equal(upgradeProgress(states(now, now)), undefined);
+  t.equal(upgradeProgress(states(old, old)), undefined);
+  t.end();
+});
+
 t.test("the newest record counts; a finished upgrade is not under way", (t) => {
   const done = { versions: ["v1.21.0"], state: UpgradeState.UPGRADE_STATE_DONE, changed: 3 };
   t.equal(upgradeProgress(states({ versions: ["v1.21.0"] }, done)), undefined);

@@ -1,0 +1,14 @@
+import { KhwError } from "../../proto/errors.ts";
+import type { Context } from "../terminal/context.ts";
+
+/** @throws KhwError CANCELLED if the user refuses; INVALID_ARGUMENT without a terminal to ask at */
+export async function refuseWithoutConsent({ confirm }: Context, yes: boolean): Promise<void> {
+  if (yes) return;
+  if (confirm === undefined) {
+    throw new KhwError("INVALID_ARGUMENT", "an upgrade asks before it begins, and there is no terminal to ask at", {
+      hint: "repeat the command with --yes; nothing was changed",
+    });
+  }
+  if (await confirm("Begin? [y/N] ")) return;
+  throw new KhwError("CANCELLED", "not begun; nothing was changed");
+}

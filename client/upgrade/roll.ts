@@ -1,0 +1,59 @@
+import { toKhwError } from "../../proto/errors.ts";
+import { type Upgrade, UpgradeState } from "../../proto/gen/khw/agent/v1/agent.ts";
+import { conclude } from "../cluster/combine-errors.ts";
+import type { OpenCluster } from "../cluster/open.ts";
+import { finalNote, note, type ProgressOptions } from "../progress/progress.ts";
+import type { RolloutPlan } from "../rollout/plan.ts";
+import { rollNodes } from "../rollout/rolling-update.ts";
+import { verifyCluster } from "../verify/verification.ts";
+import type { Gates } from "./gates.ts";
+import { recordUpgrade } from "./record.ts";
+
+export interface UpgradeRoll {
+  readonly plan: RolloutPlan;
+  readonly record: Upgrade;
+  readonly gates: Gates;
+}
+
+/** Rolls the nodes, verifies the cluster, and records the result. */
+export async function rollUpgrade(
+  cluster: OpenCluster,
+  { plan, record, gates }: UpgradeRoll,
+  options: ProgressOptions,
+): Promise<number> {
+  const { progress, signal } = options;
+  const save = (state: UpgradeState, report: string): Promise<void> =>
+    recordUpgrade(cluster.members, { ...record, state, report }, progress);
+  try {
+    const outcomes = await rollNodes(cluster, plan, { ...options, between: gates.between });
+    if (gates.paused() !== undefined) {
+      await save(UpgradeState.UPGRADE_STATE_STOPPED, gates.report());
+      finalNote(progress, `${gates.paused()}; the same command without --pause-after continues`);
+      return 0;
+    }
+    const errors = outcomes.flatMap(({ error }) => error ?? []);
+    conclude([...gates.failures(), ...errors], {
+      done: outcomes.length - errors.length,
+      headline: "the upgrade stopped",
+      hint: "correct this, then run the same command again, or go back with khw-client upgrade --back",
+    });
+    const target = { ...plan, nodes: plan.work.map(({ node }) => node) };
+    const waitMillis = cluster.config.timeouts.verify;
+    const failed = await verifyCluster(cluster, target, { ...options, waitMillis, show: "all" });
+    signal.throwIfAborted();
+    conclude(failed, { done: 0, headline: "every node is done, and the cluster does not work as it should" });
+  } catch (thrown) {
+    const error = toKhwError(thrown);
+    await save(UpgradeState.UPGRADE_STATE_STOPPED, [gates.report(), error.message].filter(Boolean).join("; "));
+    if (signal.aborted) return interrupted(progress);
+    throw error;
+  }
+  await save(UpgradeState.UPGRADE_STATE_DONE, gates.report());
+  finalNote(progress, `every node runs Kubernetes ${record.toVersion}`);
+  return 0;
+}
+
+function interrupted(progress: ProgressOptions["progress"]): number {
+  note(progress, "interrupted between two nodes: run the same command again to continue");
+  return 130;
+}
