@@ -142,5 +142,5 @@ function seconds(place: string, value: unknown, fallback: number): number {
 }
 
 function refuseSetting(place: string, message: string): never {
-  throw new KhwError("CONFIG_INVALID", `${place}: ${message}`, { hint: "man khw-agent lists every key" });
+  throw new KhwError("CONFIG_INVALID", `${place}: ${message}`, { hint: "man khw-agent lists all keys" });
 }

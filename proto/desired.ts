@@ -217,14 +217,14 @@ export function signsSeparately({ credentials }: Pick<DesiredState, "credentials
 export function parseComponent(field: string, name: string): Component {
   return (
     components.find((component) => component === name) ??
-    refuse(field, `${show(name)} is not a component`, `one of ${components.join(", ")}`)
+    refuse(field, `${show(name)} is not a component`, `use one of ${components.join(", ")}`)
   );
 }
 
 export function parsePortRange(field: string, text: string): string {
   const [, from = "", to = ""] = /^(\d{1,5})-(\d{1,5})$/.exec(text) ?? [];
   if (from === "" || Number(from) < 1 || Number(from) > Number(to) || Number(to) > 65_535) {
-    refuse(field, `${show(text)} is not a range of ports`, "for example 30000-32767");
+    refuse(field, `${show(text)} is not a range of ports`, "give for example 30000-32767");
   }
   return text;
 }

@@ -26,7 +26,9 @@ export function parseSnapshotPolicy(field: string, policy: wire.SnapshotPolicy):
 /** Checks a bucket's name against the rules of Cloud Storage. */
 export function parseBucket(field: string, name: string): string {
   const wellFormed = /^[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$/.test(name) && !name.includes("..");
-  return wellFormed ? name : refuse(field, `${show(name)} is not a bucket's name`, "without gs:// and without a path");
+  return wellFormed
+    ? name
+    : refuse(field, `${show(name)} is not a bucket's name`, "give the name without gs:// and without a path");
 }
 
 export function toWireSnapshotPolicy({ intervalMillis, keep, bucket }: SnapshotPolicy): wire.SnapshotPolicy {

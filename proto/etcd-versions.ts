@@ -71,9 +71,9 @@ const published: Readonly<Record<string, Readonly<Partial<Record<Architecture, s
 /** @throws KhwError INVALID_ARGUMENT if the text is not a release, or khw does not support it */
 export function parseEtcdVersion(field: string, text: string): string {
   const { major, minor } =
-    parseRelease(text) ?? refuse(field, `${show(text)} is not an etcd release`, `for example ${labEtcdVersion}`);
+    parseRelease(text) ?? refuse(field, `${show(text)} is not an etcd release`, `give for example ${labEtcdVersion}`);
   if (major !== 3 || !minors.includes(minor)) {
-    refuse(field, `${show(text)} is not a release that khw can run`, `v3.${minors[0]} to v3.${minors.at(-1)}`);
+    refuse(field, `${show(text)} is not a release that khw can run`, `use v3.${minors[0]} to v3.${minors.at(-1)}`);
   }
   return text;
 }

@@ -60,7 +60,7 @@ export function parseEtcd({ version, mirrors, sha256, strict, dedicatedDisk, sna
 export function parseArchitecture(field: string, name: string): Architecture {
   return (
     architectures.find((architecture) => architecture === name) ??
-    refuse(field, `${show(name)} is not an architecture that khw supports`, `one of ${architectures.join(", ")}`)
+    refuse(field, `${show(name)} is not an architecture that khw supports`, `use one of ${architectures.join(", ")}`)
   );
 }
 

@@ -64,9 +64,9 @@ export const differences: readonly ReleaseDifference[] = [
 /** @throws KhwError INVALID_ARGUMENT if the text is not a release, or khw does not support it */
 export function parseKubernetesVersion(field: string, text: string): KubernetesVersion {
   const { major, minor } =
-    parseRelease(text) ?? refuse(field, `${show(text)} is not a Kubernetes release`, "for example v1.21.0");
+    parseRelease(text) ?? refuse(field, `${show(text)} is not a Kubernetes release`, "give for example v1.21.0");
   if (major !== 1 || minor < oldestMinor || minor > newestMinor) {
-    refuse(field, `${show(text)} is not a release that khw can run`, `v1.${oldestMinor} to v1.${newestMinor}`);
+    refuse(field, `${show(text)} is not a release that khw can run`, `use v1.${oldestMinor} to v1.${newestMinor}`);
   }
   return { text, minor };
 }

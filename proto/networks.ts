@@ -19,7 +19,7 @@ const [leastAddresses, mostAddresses] = [8, 2 ** 20];
 export function parseServiceCidr(field: string, text: string): Cidr {
   const cidr = parseUsableCidr(field, text);
   const size = cidr.last - cidr.first + 1;
-  const hint = "a network of /12 to /29, for example 10.32.0.0/24";
+  const hint = "give a network of /12 to /29, for example 10.32.0.0/24";
   if (size < leastAddresses)
     refuse(
       field,
@@ -43,7 +43,7 @@ export function parseUsableCidr(field: string, text: string): Cidr {
   const cidr = parseCidr(field, text);
   const found = reserved.find(([other]) => cidrsOverlap(cidr, parseCidr(field, other)));
   if (found !== undefined)
-    refuse(field, `${show(text)} overlaps ${found[0]} (${found[1]})`, "for example 10.32.0.0/24");
+    refuse(field, `${show(text)} overlaps ${found[0]} (${found[1]})`, "give for example 10.32.0.0/24");
   return cidr;
 }
 
@@ -94,14 +94,14 @@ export function parseServerName(field: string, value: string): string {
   if (value.endsWith("."))
     refuse(
       field,
-      `${show(value)} ends with a dot, and clients compare without it`,
+      `${show(value)} ends with a dot, but clients compare names without it`,
       `write ${value.replace(/\.+$/, "")}`,
     );
   if (/^[0-9]+$|^0x[0-9a-f]*$/i.test(labels.at(-1) ?? "")) {
     refuse(
       field,
       `${show(value)} is neither an IP address nor a DNS name`,
-      "an IPv4 address has four numbers of 0 to 255 without leading zeros",
+      "give four numbers of 0 to 255 without leading zeros",
     );
   }
   if (value !== value.toLowerCase())
@@ -109,7 +109,7 @@ export function parseServerName(field: string, value: string): string {
   const sound = value.length <= 253 && labels.every((label) => /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(label));
   if (!sound) {
     const hint =
-      "letters, digits and hyphens between dots, for example api.example.com; other letters in the form xn--...";
+      "use letters, digits and hyphens between dots, for example api.example.com; other letters in the form xn--...";
     refuse(field, `${show(value)} is neither an IP address nor a DNS name`, hint);
   }
   return value;

@@ -25,5 +25,5 @@ export function roleOf(subjectOrganization: string | readonly string[] | undefin
 
 export function parseRole(field: string, value: string): Role {
   const role = roleNames.find((name) => name === value);
-  return role ?? refuse(field, `${show(value)} is not a role`, `one of ${roleNames.join(", ")}`);
+  return role ?? refuse(field, `${show(value)} is not a role`, `use one of ${roleNames.join(", ")}`);
 }

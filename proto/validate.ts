@@ -22,7 +22,7 @@ export function parseNodeName(field: string, value: string, what = "an instance'
     refuse(
       field,
       `${show(value)} cannot be ${what}`,
-      "lower-case letters, digits and hyphens, starting with a letter, at most 63",
+      "use lower-case letters, digits and hyphens, starting with a letter, at most 63",
     );
   }
   return value;
@@ -44,12 +44,16 @@ export interface Cidr {
 export function parseCidr(field: string, text: string): Cidr {
   const [address = "", bits = "", ...rest] = text.split("/");
   if (!isIPv4(address) || !/^([0-9]|[12][0-9]|3[0-2])$/.test(bits) || rest.length > 0) {
-    refuse(field, `${show(text)} is not a network in CIDR notation`, "for example 10.32.0.0/24");
+    refuse(field, `${show(text)} is not a network in CIDR notation`, "give for example 10.32.0.0/24");
   }
   const first = ipv4ToNumber(address);
   const size = 2 ** (32 - Number(bits));
   if (first % size !== 0) {
-    refuse(field, `${show(text)} has host bits set`, `the network is ${numberToIPv4(first - (first % size))}/${bits}`);
+    refuse(
+      field,
+      `${show(text)} has host bits set`,
+      `give the network ${numberToIPv4(first - (first % size))}/${bits}`,
+    );
   }
   return { text, first, last: first + size - 1 };
 }

@@ -61,7 +61,7 @@ export function watchCertificates(options: CertificateWatchOptions): () => Promi
     );
     if (ending.length > 0 && clock.now() - remindedAt >= dayMillis) {
       remindedAt = clock.now();
-      for (const { path, reason } of ending) log(`${path}: ${reason}: without it no caller can use this agent`);
+      for (const { path, reason } of ending) log(`${path}: ${reason}: without this file no caller can use this agent`);
     }
   });
   const lookAgain = (): void =>

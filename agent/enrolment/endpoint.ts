@@ -60,7 +60,7 @@ export async function openEnrolmentEndpoint(options: EnrolmentEndpointOptions): 
     token: options.token,
     install: async (certificate) => {
       const ca = waiting === undefined ? await readFile(identity.ca, "utf8") : waiting.ca;
-      if (ca === undefined) throw new KhwError("CREDENTIAL_INVALID", "this agent knows no management CA");
+      if (ca === undefined) throw new KhwError("CREDENTIAL_INVALID", "this agent has no management CA");
       const name = await options.name();
       await turn(() => adoptCertificate(identity, { ca, certificate, name }));
       await look();

@@ -24,7 +24,7 @@ export async function readMember(etcd: EtcdServers, signal: AbortSignal): Promis
       etcd.post(localServer, { path, body: {}, signal }),
     ),
   );
-  if (status === undefined || list === undefined) throw new TypeError("two were asked for");
+  if (status === undefined || list === undefined) throw new TypeError("expected two answers");
   const header = fieldsOf(status["header"]);
   const memberId = hex(header["member_id"]);
   const members = listOf(list["members"]).map(peer);

@@ -100,7 +100,7 @@ async function begin(
   if (record.stage === "member" && activeState === "active") {
     throw new KhwError(
       "NOT_READY",
-      `etcd runs, and its data in ${etcdMemberFolder} are not visible: khw leaves etcd as it is`,
+      `etcd runs, but its data in ${etcdMemberFolder} is not visible; khw does not change etcd`,
       {
         hint: "check the folder and its mounts on the node; if the data is lost, etcd exits and the agent makes it join again",
       },

@@ -7,7 +7,7 @@ export interface Deadline extends Disposable {
  * The abort reason after disposal. Nobody sees the reason, so one shared error avoids the cost of a new stack each
  * time.
  */
-const over = new Error("the work of this deadline is over");
+const over = new Error("the work with this deadline has ended");
 
 /**
  * Starts a deadline. Disposing of it aborts the signal too, so nothing that started under the deadline continues. It

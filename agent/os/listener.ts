@@ -21,7 +21,7 @@ export async function findListener(port: number): Promise<ListeningProcess | und
       if (name !== undefined) return { pid, name: name.trim() };
     }
   }
-  return { pid: 0, name: "a process that this one cannot see" };
+  return { pid: 0, name: "a process that is not visible here" };
 }
 
 /** Returns how many connections wait to be accepted at a TCP port of any address; undefined without a listener. */

@@ -150,7 +150,7 @@ const remedies: readonly { readonly pattern: RegExp; readonly hint: string }[] =
   },
   {
     pattern: /Held packages were changed|held broken packages/,
-    hint: "run `apt-mark showhold` on the node and `apt-mark unhold` the packages that are in the way, then run the command again",
+    hint: "run `apt-mark showhold` on the node, release the blocking packages with `apt-mark unhold`, then run the command again",
   },
 ];
 
@@ -203,7 +203,7 @@ function lockHolder(lines: readonly string[]): string | undefined {
 
 function locked(holder: string, millis: number): KhwError {
   return new KhwError("PACKAGE_FAILED", `after ${millis / 1000} s still waiting for ${holder}`, {
-    hint: "let it finish (a machine's first boot often upgrades itself), then run the command again",
+    hint: "wait until it has finished (a new machine often upgrades itself), then run the command again",
   });
 }
 

@@ -17,7 +17,7 @@ export async function readAccessToken(options: MetadataOptions): Promise<string>
   } catch {
     // The parser's message would contain a part of the answer, and so of the token.
   }
-  throw tokenUnavailable("the metadata server's answer holds no token");
+  throw tokenUnavailable("the metadata server's answer has no token");
 }
 
 function tokenUnavailable(why: string): KhwError {

@@ -58,7 +58,7 @@ export function auditCall(
 }
 
 function resultOf(status: CallStatus | undefined): readonly [string, string] {
-  if (status === undefined) return ["CANCELLED", "the caller went away"];
+  if (status === undefined) return ["CANCELLED", "the caller disconnected"];
   const { code, details, metadata } = status;
   if (code === statuses.OK) return ["OK", ""];
   const detail = fromServiceError({ metadata });

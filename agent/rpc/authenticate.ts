@@ -21,7 +21,7 @@ export function authenticate(socket: TLSSocket): Authenticated {
   if (certificate === undefined) {
     throw refusal(
       "the caller presents no certificate",
-      "make a certificate of the management CA with `khw-client pki issue`",
+      "create a certificate of the management CA with `khw-client pki issue`",
     );
   }
   if (!socket.authorized) throw unauthorized(String(socket.authorizationError), certificate);
@@ -29,7 +29,7 @@ export function authenticate(socket: TLSSocket): Authenticated {
   return { serial: certificate.serialNumber, role: roleOf(organizations) };
 }
 
-const makeAnother = "make another with `khw-client pki issue`";
+const makeAnother = "create another certificate with `khw-client pki issue`";
 
 /**
  * Describes OpenSSL's code. The text contains nothing from the certificate, because the certificate is not trusted.
@@ -45,14 +45,14 @@ function unauthorized(code: string, { validFrom, validTo }: X509Certificate): Kh
     case "CERT_NOT_YET_VALID":
       return refusal(
         `the caller's certificate is not valid before ${iso(validFrom)}`,
-        `the agent's clock says ${now}: correct the clock if it is wrong, or the clock of the machine that made the certificate`,
+        `the agent's clock says ${now}: correct the wrong clock, the agent's or that of the machine that created the certificate`,
       );
     case "INVALID_PURPOSE":
       return refusal("the caller's certificate is not issued for callers", makeAnother);
     default:
       return refusal(
         `the caller's certificate is not signed by the management CA that the agent knows (${code})`,
-        "`management` in khw.yaml names the CA, the certificate and its key; `khw-client install` gives the agent another CA",
+        "correct `management` in khw.yaml, or give the agent another CA with `khw-client install`",
       );
   }
 }

@@ -73,7 +73,7 @@ export interface AuthorizeOptions {
 function check(path: string, caller: Caller | undefined): Caller {
   if (caller === undefined) {
     throw new KhwError("UNAUTHENTICATED", "the caller has no valid certificate of the management CA", {
-      hint: "use a certificate made by `khw-client pki issue` that has not expired",
+      hint: "use a certificate from `khw-client pki issue` that has not expired",
     });
   }
   const ended = expiry(caller);

@@ -82,7 +82,7 @@ export function receiving<Request, Response>(
 ): handleClientStreamingCall<Request, Response> {
   return (call, callback) => {
     const gone = new AbortController();
-    call.once("cancelled", () => gone.abort(new KhwError("CANCELLED", "the caller went away")));
+    call.once("cancelled", () => gone.abort(new KhwError("CANCELLED", "the caller disconnected")));
     const validity = watchValidity(call, gone);
     Promise.race([answer(call, AbortSignal.any([signal, gone.signal])), validity.ended])
       .then(

@@ -18,7 +18,11 @@ export function logHandlers(options: HandlerOptions): Pick<AgentServiceServer, "
       const { component, lines, sinceUnixMillis, follow } = call.request;
       const unit = units.get(component);
       if (unit === undefined) {
-        refuse("component", `${show(component)} has no journal here`, `one of ${[...units.keys()].join(", ")}`);
+        refuse(
+          "component",
+          `${show(component)} has no journal on this node`,
+          `use one of ${[...units.keys()].join(", ")}`,
+        );
       }
       const { os } = await options.node();
       if (follow) accept(call);

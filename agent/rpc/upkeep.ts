@@ -37,5 +37,5 @@ function parseComponentName(name: string): string {
   const known = healthChecks.map(({ component }) => component);
   return known.includes(name)
     ? name
-    : refuse("component", `${show(name)} is not a component`, `one of ${known.join(", ")}`);
+    : refuse("component", `${show(name)} is not a component`, `use one of ${known.join(", ")}`);
 }

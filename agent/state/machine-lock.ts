@@ -51,7 +51,7 @@ export function createMachineLock({
         });
       }
       holder = { name, sinceUnixMillis: clock.now() };
-      giveWay.abort(new KhwError("CANCELLED", `gave way to ${name}`));
+      giveWay.abort(new KhwError("CANCELLED", `interrupted by ${name}`));
       const turn = own.then(work);
       return turn.finally(() => {
         holder = undefined;

@@ -163,7 +163,7 @@ export function createOperations(options: OperationsOptions): Operations {
       const known = Object.values(runs).find(({ operation }) => operation.id === id);
       const run = id === "" ? (running() ?? runs.apply) : known;
       if (run === undefined) {
-        throw new KhwError("INVALID_ARGUMENT", `this agent knows no operation ${id === "" ? "yet" : show(id)}`, {
+        throw new KhwError("INVALID_ARGUMENT", `this agent has no operation ${id === "" ? "yet" : show(id)}`, {
           hint: "run the command again; the operation belongs to an earlier agent process, or never existed",
         });
       }

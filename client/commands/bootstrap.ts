@@ -32,7 +32,7 @@ export async function bootstrap(
   const [progress, { signal }] = [await openProgress(output, context), context];
   const options = { progress, signal };
   const created = await provideManagement(config.management);
-  for (const path of created) note(progress, `${path}: made, for this client and the agents`);
+  for (const path of created) note(progress, `${path}: created, for this client and the agents`);
   await using opened = await openCluster(config, signal);
   const cluster = await enrolWaitingAgents(opened, options);
   await renewDue(cluster, options);
@@ -51,7 +51,7 @@ export async function bootstrap(
   if (signal.aborted) return detached(progress);
   conclude([...applied.errors, ...rbacErrors, ...verifyErrors], {
     done: applied.done.length,
-    headline: "not everything is done",
+    headline: "the bootstrap is not complete",
     hint: "correct this, then run the command again; it continues from here",
   });
   finalNote(progress, `the control plane answers at https://${plan.publicAddress}:6443`);
@@ -59,6 +59,6 @@ export async function bootstrap(
 }
 
 function detached(progress: Progress): number {
-  note(progress, "detached: the agents finish their work; run the command again to attach and to continue");
+  note(progress, "detached: the agents continue; run the command again to attach");
   return 130;
 }

@@ -45,7 +45,10 @@ export async function etcdRestore(config: ClusterConfig, context: Context, optio
   await progress.settled();
   if (error !== undefined) throw error;
   if (outcome === false) {
-    progress.emit({ kind: "note", text: "interrupted: the machines are held; run the same command again to continue" });
+    progress.emit({
+      kind: "note",
+      text: "interrupted: the machines stay locked; run the same command again to continue",
+    });
     return 130;
   }
   const restored = await readEtcd(members, signal);
@@ -83,6 +86,6 @@ function describeRestore({ snapshot }: Source, nodes: readonly NodeEtcd[]): stri
   const kept = nodes.flatMap(({ node, status }) =>
     status?.restore?.keptAside ? `${node}:${status.restore.keptAside}` : [],
   );
-  const aside = kept.length === 0 ? "" : `; the old data are kept until you remove them: ${kept.join(", ")}`;
+  const aside = kept.length === 0 ? "" : `; the old data is kept until you remove it: ${kept.join(", ")}`;
   return `etcd is restored from ${snapshot.id}: cluster ${member?.clusterId ?? "?"}${aside}`;
 }

@@ -79,11 +79,11 @@ function notes({ made, present, folder, kept, pki }: Outcome): string[] {
     ...(secrets.length === 0
       ? []
       : [
-          `${secrets.join(", ")}: new. A cluster that runs already needs its own instead: copy it from /var/lib/kubernetes of a controller`,
+          `${secrets.join(", ")}: new. A cluster that is already running needs its existing files instead: copy them from /var/lib/kubernetes on a controller`,
         ]),
     ...(has("ca-key.pem") && !pki.separateSigningCa
       ? [
-          "ca-key.pem goes to the controllers, as in lab 08, since the controller manager signs with it. --separate-signing-ca keeps it here",
+          "ca-key.pem goes to the controllers, as in lab 08, because the controller manager signs with it. --separate-signing-ca keeps it here",
         ]
       : []),
   ];

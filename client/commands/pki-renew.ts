@@ -136,7 +136,7 @@ function refuseUnknown(chosen: readonly string[], known: readonly string[]): voi
       "INVALID_ARGUMENT",
       `pki renew: ${unknown} is a CA; a new CA would make every certificate of the cluster invalid`,
       {
-        hint: "read docs/rotations.md about a new CA",
+        hint: "to replace the CA, read docs/rotations.md",
       },
     );
   }

@@ -42,14 +42,14 @@ export async function pkiRevoke(context: Context, { folder, names }: PkiRevokeOp
 function agentSerial(name: string, pem: string): string {
   const certificate = parseCertificate(pem);
   if (certificate === undefined) {
-    throw new KhwError("CREDENTIAL_INVALID", `${name}.pem: is not a certificate in PEM`, {
-      hint: `restore the certificate, or move ${name}.pem and ${name}-key.pem away; the register has the serial numbers too`,
+    throw new KhwError("CREDENTIAL_INVALID", `${name}.pem is not a certificate in PEM`, {
+      hint: `restore the certificate, or move ${name}.pem and ${name}-key.pem away; agents.jsonl also has the serial numbers`,
     });
   }
   if (roleOf(subjectOf(certificate)["O"]) === "agent") return certificate.serialNumber;
   return refuse(
     "name",
     `${show(name)} is not an agent's identity; only agents' identities can be revoked`,
-    "to shut out an administrator or a viewer, make a new management CA: docs/security.md",
+    "to revoke an administrator or a viewer, create a new management CA: docs/security.md",
   );
 }

@@ -146,7 +146,7 @@ function planCredentials({ made }: Prepared, { credentials: { folder } }: Cluste
       track: "workstation",
       step: "credentials",
       title,
-      drift: `${folder} has no credentials: ${count} files would be made`,
+      drift: `${folder} has no credentials: ${count} files would be created`,
     },
   ];
 }

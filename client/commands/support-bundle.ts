@@ -41,7 +41,7 @@ export async function supportBundle(
       const [, node] = /^nodes\/(.+)\/unreachable\.txt$/.exec(entry.path) ?? [];
       if (node !== undefined) {
         unreachable.push(node);
-        warn(`${node} does not answer: the bundle has only that error for it\n`);
+        warn(`${node} does not answer: for this node, the bundle has only the error\n`);
       }
       yield entry;
     }
@@ -50,7 +50,7 @@ export async function supportBundle(
   write(
     output === "json"
       ? `${JSON.stringify({ file: resolve(name), bytes, unreachable })}\n`
-      : `${name} is written (${Math.ceil(bytes / 1024)} KiB). Secrets are masked; read the file before you give it away.\n`,
+      : `${name} is written (${Math.ceil(bytes / 1024)} KiB). Secrets are masked; read the file before you share it.\n`,
   );
   return 0;
 }

@@ -55,7 +55,7 @@ export async function runChecks(
       const ending = new AbortController();
       const late = Promise.withResolvers<never>();
       const timer = setTimeout(() => {
-        late.reject(new KhwError("TIMEOUT", `it did not end within ${deadlineMillis / 1000} s`));
+        late.reject(new KhwError("TIMEOUT", `it did not finish within ${deadlineMillis / 1000} s`));
         ending.abort();
       }, deadlineMillis);
       try {

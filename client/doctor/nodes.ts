@@ -40,12 +40,12 @@ function checksOf(name: string, facts: Facts): DoctorCheck[] {
       certificates.some(({ path }) => path === subject),
     ),
     problems(
-      "nothing differs from the state that its agent keeps",
+      "nothing differs from its agent's desired state",
       ({ subject }, { drift }) => subject === "drift" || drift?.steps.some(({ id }) => id === subject) === true,
     ),
     problems("it is not drained", ({ subject }) => subject === "maintenance"),
     problems("its last operation succeeded", ({ subject }) => subject === "operation"),
-    check("its machine has disk, memory and processor time left", ({ status }) => machineFindings(status.machine)),
+    check("its machine has free disk, memory and processor time", ({ status }) => machineFindings(status.machine)),
     check("its machine has been up for a while", ({ status: { machine } }) => uptime(machine)),
   ];
 }

@@ -47,7 +47,7 @@ export function workstationChecks(facts: Facts): DoctorCheck[] {
   return [
     {
       where,
-      title: "the cluster's credentials fit the cluster",
+      title: "the cluster's credentials match the cluster",
       run: async () => {
         const { problems, unknown } = await facts.credentials();
         if (!problems.some(({ severity }) => severity === undefined) && unknown.length > 0) {
@@ -69,7 +69,7 @@ export function workstationChecks(facts: Facts): DoctorCheck[] {
     },
     {
       where,
-      title: "the clock agrees with the agents'",
+      title: "the clock agrees with the agents' clocks",
       run: async () => clockFinding((await answered(facts)).map(({ clock: { ahead } }) => ahead)),
     },
     ...(facts.cluster.cloud === undefined ? [] : [computeCheck(facts)]),
@@ -138,7 +138,7 @@ async function openKey(path: string): Promise<Finding[]> {
   try {
     const { mode } = await stat(path);
     if ((mode & 0o077) === 0) return [];
-    const message = `others may read or change it (mode ${(mode & 0o777).toString(8).padStart(4, "0")})`;
+    const message = `other users can read or change it (mode ${(mode & 0o777).toString(8).padStart(4, "0")})`;
     return [{ severity: "warning", where, subject: path, message, remedy: `chmod 600 ${path}` }];
   } catch (error) {
     if (isErrno(error, "ENOENT")) return [];

@@ -75,7 +75,7 @@ async function agreed(
     return { seen: state };
   };
   await waitFor({
-    what: "Google's health check does not follow",
+    what: "Google's health check has not changed",
     check,
     deadlineMillis: timeouts.verify,
     intervalMillis: askMillis,

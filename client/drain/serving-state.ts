@@ -67,7 +67,7 @@ function whyNot(standing: ServingState): string {
   const { name, status, error, backend } = standing;
   if (status === undefined) return `${name} cannot be reached (${error?.message ?? "no answer"})`;
   if (isDrained(standing)) return `${name} is drained`;
-  const { reason = "not there" } = status.components.find((component) => component.name === "kube-apiserver") ?? {};
+  const { reason = "not installed" } = status.components.find((component) => component.name === "kube-apiserver") ?? {};
   if (!isHealthy(standing, "kube-apiserver")) return `${name}'s kube-apiserver is not healthy (${reason})`;
   return `Google's health check reports ${backend ?? "nothing"} for ${name}`;
 }
@@ -79,7 +79,7 @@ export function refusalToLeave(standings: readonly ServingState[], leaving: Read
     return undefined;
   const reasons = others.length === 0 ? "the cluster has no other node" : others.map(whyNot).join("; ");
   return new KhwError("WOULD_INTERRUPT", `no other node would serve: ${reasons}`, {
-    hint: "make another node serve first (khw-client undrain, khw-client status), or give --force",
+    hint: "bring another node into service first (khw-client undrain, khw-client status), or give --force",
   });
 }
 
@@ -110,7 +110,7 @@ export function refusalToRestart(
 function refusalWithoutApi(others: readonly ServingState[]): KhwError | undefined {
   if (others.some((other) => isHealthy(other, "kube-apiserver"))) return undefined;
   const reasons = others.length === 0 ? "the cluster has no other node" : others.map(whyNot).join("; ");
-  return new KhwError("WOULD_INTERRUPT", `no healthy API server would be left: ${reasons}`, {
+  return new KhwError("WOULD_INTERRUPT", `no healthy API server would remain: ${reasons}`, {
     hint: "repair another node first (khw-client status), or give --force",
   });
 }

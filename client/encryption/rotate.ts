@@ -67,7 +67,7 @@ export async function rotate(parts: RotationParts, { kind, now }: RotateOptions)
     config = await change(parts, config, ({ providers }) =>
       addKey(providers, { kind: kind ?? currentKind(providers), key: newKey(name) }),
     );
-    parts.note("the new key is added: every API server gets it for reading");
+    parts.note("the new key is added: every API server gets it to decrypt values");
     stage = "added";
   } else parts.note("a rotation is in progress: it continues");
 
@@ -76,13 +76,13 @@ export async function rotate(parts: RotationParts, { kind, now }: RotateOptions)
     config = await change(parts, config, ({ providers }) =>
       stageOf(providers) === "added" ? promoteKey(providers) : providers,
     );
-    parts.note("the new key is the first: every API server begins to encrypt with it");
+    parts.note("the new key comes first: every API server now encrypts with it");
   }
   await parts.roll();
   await rewriteAll(parts, config.entries);
   const last = await change(parts, config, ({ providers }) => dropOldKeys(providers));
   if (last !== config) {
-    parts.note("no value is under an old key any more: the old keys are removed");
+    parts.note("no value uses an old key any more: the old keys are removed");
     await parts.roll();
   }
   const told = describeStored(encrypted(await parts.stored()));
@@ -117,7 +117,7 @@ async function isUnfinished(parts: RotationParts, { entries }: EncryptionConfig)
   }
   const [first] = differences;
   if (first === undefined) return false;
-  throw new KhwError("NODES_DIFFER", `${first.step}: ${first.what}; a rotation begins only if no node differs`, {
+  throw new KhwError("NODES_DIFFER", `${first.step}: ${first.what}; a rotation can start only if no node differs`, {
     node: first.node,
     hint: "run khw-client plan for the differences, and khw-client bootstrap to remove them",
   });
@@ -144,7 +144,7 @@ function refuseUnreadable(stored: readonly StoredValues[], entries: readonly Enc
     "KEY_MISSING",
     `this encryption-config.yaml has no key for values in etcd: ${describeStored(lost)}`,
     {
-      hint: "check that it is the cluster's file; older ones are in the folders replaced-* beside it",
+      hint: "check that it is the cluster's file; older versions are in the folders replaced-* beside it",
     },
   );
 }

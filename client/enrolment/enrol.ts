@@ -79,9 +79,9 @@ async function greet(
   if (!shown.verify(shown.publicKey)) {
     throw new KhwError(
       "WRONG_NODE",
-      `its certificate is of another management CA: ${shown.issuer.replaceAll("\n", ", ")}`,
+      `its certificate is from another management CA: ${shown.issuer.replaceAll("\n", ", ")}`,
       {
-        hint: "run khw-client install, which gives it a certificate of this CA over ssh",
+        hint: "run khw-client install to give it a certificate of this CA over ssh",
       },
     );
   }

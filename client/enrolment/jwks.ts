@@ -22,7 +22,7 @@ export async function readKeySet(source: string, signal: AbortSignal): Promise<K
     if (!isKeySet(keys)) throw new Error("it has no keys");
     return createLocalJWKSet(keys);
   } catch (cause) {
-    throw new KhwError("CREDENTIAL_INVALID", `${source}: is not a JSON Web Key Set: ${reasonOf(cause)}`, {
+    throw new KhwError("CREDENTIAL_INVALID", `${source} is not a JSON Web Key Set: ${reasonOf(cause)}`, {
       hint: "correct enrolment.jwks in khw.yaml",
       cause,
     });
@@ -35,7 +35,7 @@ function isKeySet(value: unknown): value is JSONWebKeySet {
 
 async function readText(path: string): Promise<string> {
   return readFile(path, "utf8").catch((cause: unknown) => {
-    throw new KhwError("IO_FAILED", `${path}: cannot be read: ${reasonOf(cause)}`, {
+    throw new KhwError("IO_FAILED", `${path} cannot be read: ${reasonOf(cause)}`, {
       hint: "correct enrolment.jwks in khw.yaml",
       cause,
     });
@@ -57,8 +57,8 @@ async function fetchText(url: string, signal: AbortSignal): Promise<string> {
     return text;
   } catch (cause) {
     signal.throwIfAborted();
-    throw new KhwError("UNREACHABLE", `${url}: the keys of identity tokens cannot be fetched: ${reasonOf(cause)}`, {
-      hint: `${networkHint()}; or name a file in enrolment.jwks`,
+    throw new KhwError("UNREACHABLE", `cannot fetch the keys of identity tokens from ${url}: ${reasonOf(cause)}`, {
+      hint: `${networkHint()}, or name a file in enrolment.jwks`,
       cause,
     });
   } finally {

@@ -15,9 +15,9 @@ export async function prove(
   try {
     const { peer } = await node.enrolment(signal);
     if (peer.serialNumber === serial) return;
-    throw new KhwError("WRONG_NODE", `it serves with the certificate ${peer.serialNumber} instead of ${serial}`, {
+    throw new KhwError("WRONG_NODE", `it serves the certificate ${peer.serialNumber} instead of ${serial}`, {
       node: address.name,
-      hint: "run the command again; see journalctl --unit khw-agent on the node",
+      hint: "run the command again; on the node, read journalctl --unit khw-agent",
     });
   } finally {
     node.close();

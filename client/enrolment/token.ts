@@ -37,7 +37,7 @@ export async function verifyIdentityToken(token: string, keys: KeySet, expected:
     throw tokenError(cause instanceof Error ? cause.message : String(cause), cause);
   });
   // A token for several audiences could be meant for another service.
-  if (payload.aud !== expected.audience) throw tokenError("it is for other audiences too");
+  if (payload.aud !== expected.audience) throw tokenError("it is also for other audiences");
   const google = isFields(payload["google"]) ? payload["google"] : {};
   const engine = isFields(google["compute_engine"]) ? google["compute_engine"] : {};
   const claims = [
@@ -52,8 +52,8 @@ export async function verifyIdentityToken(token: string, keys: KeySet, expected:
 }
 
 function tokenError(what: string, cause?: unknown): KhwError {
-  return new KhwError("IDENTITY_MISMATCH", `the instance's identity token is refused: ${what}`, {
-    hint: "check the node's address, and that both clocks are right within a minute; nothing was signed",
+  return new KhwError("IDENTITY_MISMATCH", `the instance's identity token is rejected: ${what}`, {
+    hint: "nothing was signed; check the node's address, and that both clocks are correct within a minute",
     cause,
   });
 }

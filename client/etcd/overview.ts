@@ -50,7 +50,7 @@ function problemsOfNode(node: NodeEtcd): string[] {
   const member = status?.member;
   if (member === undefined) return [`${name}: etcd does not answer: ${status?.reason ?? ""}`, ...restoring];
   return [
-    ...(member.leaderId === "" ? [`${name}: it has no leader: fewer than a majority of the members answer`] : []),
+    ...(member.leaderId === "" ? [`${name}: it has no leader: fewer than half of the members answer`] : []),
     ...(member.learner ? [`${name}: it is a learner and has no vote yet`] : []),
     ...member.errors.map((told) => `${name}: ${told}`),
     ...restoring,

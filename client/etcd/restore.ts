@@ -30,7 +30,7 @@ const never = new AbortController().signal;
 const phases = [
   [RestorePhase.RESTORE_PHASE_KUBERNETES_STOPPED, "kubernetes", "its API server is stopped"],
   [RestorePhase.RESTORE_PHASE_ETCD_STOPPED, "stop", "etcd is stopped"],
-  [RestorePhase.RESTORE_PHASE_RESTORED, "data", "etcd's data are replaced; the old data are kept"],
+  [RestorePhase.RESTORE_PHASE_RESTORED, "data", "etcd's data is replaced; the old data is kept"],
   [RestorePhase.RESTORE_PHASE_ETCD_STARTED, "start", "etcd is started"],
   [RestorePhase.RESTORE_PHASE_FINISHED, "finish", "its API server is started"],
 ] as const;
@@ -51,7 +51,7 @@ export async function runRestore(run: RestoreRun, options: RunOptions): Promise<
   const { source, members } = run;
   await onAllNodes(members, options, {
     id: "snapshot",
-    summary: `${source.snapshot.id} is copied there and verified`,
+    summary: `${source.snapshot.id} is copied and verified`,
     work: (member) => distributeTo(member, source, options.signal),
   });
   await holdAll(run, options);
@@ -143,7 +143,7 @@ export function confirmation({ source: { snapshot }, members }: RestoreRun): Khw
   const names = members.map(({ node }) => node.address.name).join(", ");
   return new KhwError(
     "INVALID_ARGUMENT",
-    `this replaces all data of etcd on ${names} with ${snapshot.id} (${taken}). Later writes are lost, and the API is away for about a minute. Each node keeps its present data aside. Secrets in the snapshot can be read only if encryption-config.yaml still has the keys of its time`,
+    `this replaces all data of etcd on ${names} with ${snapshot.id} (${taken}). Later writes are lost, and the API is unavailable for about a minute. Each node keeps its present data aside. Secrets in the snapshot can be read only if encryption-config.yaml still has the keys of that time`,
     { hint: "give --yes to confirm" },
   );
 }

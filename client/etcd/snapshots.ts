@@ -52,7 +52,7 @@ export function chooseSnapshot(held: readonly NodeSnapshot[], name: string): Nod
     const what =
       held.length === 0
         ? "no node has a verified snapshot"
-        : "all verified snapshots come from files: name one of them";
+        : "all verified snapshots come from files; give the name of one";
     throw new KhwError("INVALID_ARGUMENT", what, { hint });
   }
   const { clusterId, revision, id } = newest.snapshot;

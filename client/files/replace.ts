@@ -26,7 +26,7 @@ export async function replaceFile(path: string, text: string, mode: number): Pro
   } catch (cause) {
     if (temporary !== undefined) await rm(temporary, { force: true });
     const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new KhwError("IO_FAILED", `${path}: cannot be written: ${reason}`, { cause });
+    throw new KhwError("IO_FAILED", `${path} cannot be written: ${reason}`, { cause });
   }
 }
 

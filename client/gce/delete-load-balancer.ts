@@ -36,8 +36,8 @@ export function deleteLoadBalancerSteps(config: LoadBalancerConfig, options: Del
     if (pathOf(found.target) === pool.path) return { summary: "exists" };
     throw new KhwError(
       "COMPUTE_DRIFT",
-      `forwardingRules/${forwardingRule.name} leads to ${pathOf(found.target) || "a backend service"}, not ${pool.path}`,
-      { hint: "khw did not make it so; delete it yourself if nobody needs it" },
+      `forwardingRules/${forwardingRule.name} points to ${pathOf(found.target) || "a backend service"}, not ${pool.path}`,
+      { hint: "khw did not create this rule; delete it yourself if it is not needed" },
     );
   }
 }
@@ -46,7 +46,7 @@ export function deleteLoadBalancerSteps(config: LoadBalancerConfig, options: Del
 function onlyControllers(id: string, config: LoadBalancerConfig): Step<Compute> {
   return {
     id,
-    title: `target pool ${config.targetPool} serves the controllers only`,
+    title: `target pool ${config.targetPool} has only controllers`,
     needs: [],
     async check(compute, signal) {
       const { foreign } = await poolMembers(compute, config, signal);
@@ -61,7 +61,7 @@ function onlyControllers(id: string, config: LoadBalancerConfig): Step<Compute> 
 function absent(id: string, reference: Reference, needs: readonly string[]): Step<Compute> {
   return {
     id,
-    title: `${reference.kind}/${reference.name} is gone`,
+    title: `${reference.kind}/${reference.name} does not exist`,
     needs,
     check: async (compute, signal) => ((await compute.get(reference, signal)) ? { summary: "exists" } : null),
     apply: (compute, { signal, progress }) => deleteOnceFree(compute, reference, { signal, progress }),

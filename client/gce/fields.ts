@@ -12,7 +12,7 @@ export function textField(fields: Fields, field: string, absent = ""): string {
 /** Returns Google's text unchanged, to send it back; it must never be shown. */
 export function rawText(fields: Fields, field: string, absent = ""): string {
   const value = fields[field] ?? absent;
-  return typeof value === "string" ? value : refuseField(field, "a text");
+  return typeof value === "string" ? value : refuseField(field, "a string");
 }
 
 export function number(fields: Fields, field: string, absent = 0): number {
@@ -22,7 +22,7 @@ export function number(fields: Fields, field: string, absent = 0): number {
 
 export function texts(fields: Fields, field: string): string[] {
   return listField(fields, field).map((value) =>
-    typeof value === "string" ? oneLine(value) : refuseField(field, "a list of texts"),
+    typeof value === "string" ? oneLine(value) : refuseField(field, "a list of strings"),
   );
 }
 
@@ -41,6 +41,6 @@ function listField(fields: Fields, field: string): unknown[] {
 
 function refuseField(field: string, wanted: string): never {
   throw new KhwError("COMPUTE_FAILED", `the answer cannot be read: ${field} is not ${wanted}`, {
-    hint: "does gce.endpoint lead to the Compute Engine API, version 1?",
+    hint: "check that gce.endpoint is the Compute Engine API, version 1",
   });
 }

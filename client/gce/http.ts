@@ -141,6 +141,6 @@ function reported({ what, path }: ApiRequest, base: URL, error: unknown): unknow
 
 function connectionFault(error: unknown): string | undefined {
   if (!(error instanceof Error) || error instanceof KhwError) return undefined;
-  if (error.name === "TimeoutError") return "it took too long";
+  if (error.name === "TimeoutError") return "timed out";
   return "code" in error && typeof error.code === "string" ? `${error.code} ${error.message}`.trim() : undefined;
 }

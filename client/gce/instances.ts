@@ -35,7 +35,7 @@ export async function resolveInstances(
   const problems = candidates.flatMap(({ name, found }) => problemOf(name, found) ?? []);
   if (problems.length > 0) {
     throw new KhwError("COMPUTE_FAILED", `in ${placeName(place)}: ${problems.join("; ")}`, {
-      hint: `gcloud compute instances list --project ${place.project}; then check --nodes, gce.region and gce.zone`,
+      hint: `run gcloud compute instances list --project ${place.project}, then check --nodes, gce.region and gce.zone`,
     });
   }
   return candidates.flatMap(({ found }) => found.map(toResolved));

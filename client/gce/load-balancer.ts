@@ -71,7 +71,7 @@ function addressStep(config: LoadBalancerConfig): Step<Compute> {
 
 function noAddress({ project, region }: LoadBalancerConfig, { name }: Reference): KhwError {
   return new KhwError("COMPUTE_FAILED", `there is no address ${name} in region ${region} of project ${project}`, {
-    hint: `gcloud compute addresses create ${name} --project ${project} --region ${region}, or run this with --create-address`,
+    hint: `run gcloud compute addresses create ${name} --project ${project} --region ${region}, or give --create-address`,
   });
 }
 
@@ -81,7 +81,7 @@ function healthCheckStep(config: LoadBalancerConfig): Step<Compute> {
   const { host, requestPath, port } = config.healthCheck;
   return resourceStep({
     id: "health-check",
-    title: `HTTP health check ${reference.name} asks for http://${host}:${port}${requestPath}`,
+    title: `HTTP health check ${reference.name} requests http://${host}:${port}${requestPath}`,
     reference,
     body: async () => ({ host, requestPath, port, description: "Kubernetes Health Check" }),
     repairable: (found) => [
@@ -101,7 +101,7 @@ function firewallStep(config: LoadBalancerConfig): Step<Compute> {
   const rule = { sourceRanges, allowed: [{ IPProtocol: "tcp" }], disabled: false };
   return resourceStep({
     id: "firewall",
-    title: `firewall rule ${reference.name} lets health checks in`,
+    title: `firewall rule ${reference.name} allows health checks`,
     reference,
     body: async () => ({ network, direction: "INGRESS", ...rule }),
     fixed: async (found) => [
@@ -151,7 +151,7 @@ function forwardingRuleStep(config: LoadBalancerConfig): Step<Compute> {
   const ports = `${config.port}-${config.port}`;
   return resourceStep({
     id: "forwarding-rule",
-    title: `forwarding rule ${reference.name} leads port ${config.port} to the pool`,
+    title: `forwarding rule ${reference.name} forwards port ${config.port} to the pool`,
     needs: ["address", "target-pool"],
     reference,
     body: async (compute, signal) => ({

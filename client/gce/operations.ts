@@ -46,8 +46,8 @@ export async function awaitOperation(http: Http, started: Fields, options: WaitO
 function operationPath(operation: Fields): string {
   const path = pathOf(textField(operation, "selfLink"));
   if (/^projects\/[\w.:-]+\/(global|(regions|zones)\/[\w-]+)\/operations\/[\w-]+$/.test(path)) return path;
-  throw new KhwError("COMPUTE_FAILED", `the answer is no operation: its selfLink is ${show(path)}`, {
-    hint: "does gce.endpoint lead to the Compute Engine API, version 1?",
+  throw new KhwError("COMPUTE_FAILED", `the answer is not an operation: its selfLink is ${show(path)}`, {
+    hint: "check that gce.endpoint is the Compute Engine API, version 1",
   });
 }
 
@@ -55,6 +55,6 @@ function unfinished(what: string, operation: Fields, deadlineMillis: number): Kh
   const seen = `${textField(operation, "status")}, ${number(operation, "progress")} %`;
   const name = textField(operation, "name");
   return new KhwError("TIMEOUT", `${what}: operation ${name} is still ${seen} after ${deadlineMillis / 1000} s`, {
-    hint: "Google goes on with it: run the command again to see the result",
+    hint: "Google continues the operation; run the command again to see the result",
   });
 }

@@ -24,8 +24,8 @@ export function poolMembersStep(config: LoadBalancerConfig): Step<Compute> {
       const { missing, foreign } = await poolMembers(compute, config, signal);
       if (missing.length === 0 && foreign.length > 0) throw foreignInstances(config, foreign);
       if (missing.length === 0) return null;
-      const others = foreign.length === 0 ? "" : `; it holds ${foreign.map(nameInLink).join(", ")} besides`;
-      return { summary: `${missing.map(nameInLink).join(", ")} not in it${others}` };
+      const others = foreign.length === 0 ? "" : `; it also has ${foreign.map(nameInLink).join(", ")}`;
+      return { summary: `${missing.map(nameInLink).join(", ")} not in the pool${others}` };
     },
     async apply(compute, { signal }) {
       const { missing } = await poolMembers(compute, config, signal);
@@ -66,10 +66,10 @@ export function foreignInstances(config: LoadBalancerConfig, foreign: readonly s
   const names = foreign.map(nameInLink).join(",");
   return new KhwError(
     "COMPUTE_DRIFT",
-    `targetPools/${targetPool} holds ${foreign.join(", ")}, which ${foreign.length === 1 ? "is not one" : "are not"} of the controllers`,
+    `targetPools/${targetPool} has ${foreign.join(", ")}, which ${foreign.length === 1 ? "is not a controller" : "are not controllers"}`,
     {
       hint:
-        `if they do not belong there: gcloud compute target-pools remove-instances ${targetPool} --project ${project} ` +
+        `to remove them from the pool: gcloud compute target-pools remove-instances ${targetPool} --project ${project} ` +
         `--region ${region} --instances-zone ${zone} --instances ${names}`,
     },
   );

@@ -11,7 +11,7 @@ export async function proxyFetch(): Promise<typeof fetch> {
   return async (input, { method = "GET", headers, body = null, signal = null } = {}) => {
     const url = typeof input === "string" || input instanceof URL ? input : input.url;
     if (body !== null && typeof body !== "string" && !(body instanceof URLSearchParams)) {
-      throw new KhwError("INTERNAL", `a request to ${new URL(url).host} has a body of another type than text`);
+      throw new KhwError("INTERNAL", `a request to ${new URL(url).host} has a body that is not text`);
     }
     try {
       return await send(url, { method, headers: [...new Headers(headers)], body, signal, dispatcher });

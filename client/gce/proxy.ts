@@ -20,8 +20,8 @@ export function googleProxy(env: Readonly<Record<string, string | undefined>> = 
     const url = URL.canParse(text) ? new URL(text) : undefined;
     if (url !== undefined && /^https?:$/.test(url.protocol) && url.hostname !== "") return { variable, url };
     // The text may contain a password.
-    throw new KhwError("INVALID_ARGUMENT", `${variable}: ${show(text.replace(/^.*@/, ""))} is not the URL of a proxy`, {
-      hint: `write the scheme as well: ${variable}=http://HOST:PORT`,
+    throw new KhwError("INVALID_ARGUMENT", `${variable}: ${show(text.replace(/^.*@/, ""))} is not a proxy URL`, {
+      hint: `include the scheme: ${variable}=http://HOST:PORT`,
     });
   }
   return undefined;
@@ -30,6 +30,6 @@ export function googleProxy(env: Readonly<Record<string, string | undefined>> = 
 /** Returns the hint for a network error: it names the proxy in use, without its password. */
 export function networkHint(): string {
   const proxy = googleProxy();
-  if (proxy === undefined) return "check the network (behind a proxy, set HTTPS_PROXY), then run it again";
-  return `check the network and the proxy of ${proxy.variable}, ${proxy.url.protocol}//${proxy.url.host}, then run it again`;
+  if (proxy === undefined) return "check the network (behind a proxy, set HTTPS_PROXY), then run the command again";
+  return `check the network and the proxy of ${proxy.variable}, ${proxy.url.protocol}//${proxy.url.host}, then run the command again`;
 }

@@ -54,6 +54,6 @@ export function nameInLink(link: string): string {
 /** Project ids may have a domain in front (`example.com:project`); all other names are RFC 1035 labels. */
 function segment(field: string, value: string): string {
   if (!/^[a-z0-9]([-a-z0-9.:]{0,98}[a-z0-9])?$/.test(value))
-    refuse(field, `${show(value)} cannot be a name in Compute Engine`);
+    refuse(field, `${show(value)} is not a valid name in Compute Engine`);
   return value;
 }

@@ -82,17 +82,18 @@ function hintFor(refusal: Refusal, path: string): string | undefined {
   const project = path.split("/")[1] ?? "";
   if (refusal.status === 401) return "sign in: gcloud auth application-default login";
   if (refusedBecause(refusal, "quota"))
-    return `delete what is no longer used, or ask for more: https://console.cloud.google.com/iam-admin/quotas?project=${project}`;
+    return `delete unused resources, or request a higher quota: https://console.cloud.google.com/iam-admin/quotas?project=${project}`;
   if (refusedBecause(refusal, "rateLimit"))
-    return "others are using up the project's request rate: wait a minute and run it again";
+    return "the project's request rate is used up; wait a minute, then run the command again";
   if (refusedBecause(refusal, "disabled")) return `gcloud services enable compute.googleapis.com --project ${project}`;
-  if (refusedBecause(refusal, "inUse")) return "something that is not khw's uses it: remove that first";
+  if (refusedBecause(refusal, "inUse"))
+    return "a resource that khw does not manage uses it: remove that resource first";
   if (refusal.status === 403 && path.includes("/instances/")) {
-    return `the account needs roles/compute.instanceAdmin.v1 in project ${project}, and roles/iam.serviceAccountUser on the instance's service account`;
+    return `give the account roles/compute.instanceAdmin.v1 in project ${project}, and roles/iam.serviceAccountUser on the instance's service account`;
   }
   if (refusal.status === 403) {
     const role = path.includes("/firewalls") ? "roles/compute.securityAdmin" : "roles/compute.loadBalancerAdmin";
-    return `the account needs ${role} in project ${project}`;
+    return `give the account ${role} in project ${project}`;
   }
   if (refusal.status === 404)
     return "check gce.project, gce.region, gce.zone and gce.network, and that the instances exist";

@@ -63,7 +63,7 @@ export function resourceStep<K extends Kind>(wanted: ResourceStep<K>): Step<Comp
 
   async function untilThere(compute: Compute, signal: AbortSignal, refusal: unknown): Promise<Resources[K]> {
     return waitFor({
-      what: `${reference.kind}/${reference.name} does not appear`,
+      what: `${reference.kind}/${reference.name} has not appeared`,
       check: async () => {
         const found = await compute.get(reference, signal);
         return found === undefined ? { seen: "does not exist" } : { reached: found };
@@ -118,6 +118,6 @@ function describeDifferences(differing: readonly FieldDifference[]): string {
 
 function unrepairable({ kind, name }: Reference, differing: readonly FieldDifference[]): KhwError {
   return new KhwError("COMPUTE_DRIFT", `${kind}/${name}: ${describeDifferences(differing)}`, {
-    hint: "Google cannot change this in place: delete the resource if nothing else needs it, or give khw another name for its own",
+    hint: "delete the resource if nothing else needs it (Google cannot change it in place), or give khw another name to use",
   });
 }

@@ -20,7 +20,7 @@ const start = "!<arch>\ndebian-binary";
 export async function findDeb(path: string): Promise<Deb> {
   const file = await open(path).catch((cause: unknown) => {
     throw new KhwError("INVALID_ARGUMENT", `--deb: ${path} cannot be opened: ${String(cause)}`, {
-      hint: "npm run deb builds it into build/deb",
+      hint: "build it with npm run deb, which writes to build/deb",
       cause,
     });
   });
@@ -32,5 +32,5 @@ export async function findDeb(path: string): Promise<Deb> {
   } finally {
     await file.close();
   }
-  throw new KhwError("INVALID_ARGUMENT", `--deb: ${path} is no Debian package`);
+  throw new KhwError("INVALID_ARGUMENT", `--deb: ${path} is not a Debian package`);
 }

@@ -12,15 +12,15 @@ interface Known {
 const known: readonly Known[] = [
   {
     pattern: /host key verification failed|remote host identification has changed/i,
-    hint: "connect once by hand, compare the fingerprint and accept it: ssh HOST, or gcloud compute ssh NAME --strict-host-key-checking=ask",
+    hint: "connect once manually, compare the fingerprint and accept it: ssh HOST, or gcloud compute ssh NAME --strict-host-key-checking=ask",
   },
   {
     pattern: /permission denied \(/i,
-    hint: "--ssh-user says who logs in, --ssh-option IdentityFile=FILE with which key",
+    hint: "give the user with --ssh-user, and the key with --ssh-option IdentityFile=FILE",
   },
   {
     pattern: /sudo: (?:.*password|.*terminal|.*not allowed)|not in the sudoers/i,
-    hint: "the user needs sudo without a password on the node; or log in as root with --ssh-user root",
+    hint: "allow the user sudo without a password on the node, or log in as root with --ssh-user root",
   },
   {
     pattern: /sudo: (?:command )?not found/i,
@@ -33,11 +33,11 @@ const known: readonly Known[] = [
   {
     pattern:
       /connection (?:refused|timed out|reset|closed)|no route to host|network is unreachable|operation timed out/i,
-    hint: "see that the machine is up and that the firewall lets ssh (tcp:22) in; --ssh-option Port=N for another port",
+    hint: "check that the machine is up and that the firewall allows ssh (tcp:22); give another port with --ssh-option Port=N",
   },
   {
     pattern: /underspecified resource|could not fetch resource|not find|required property \[(?:zone|project)\]/i,
-    hint: "give --project and --zone, and see that the instance is there: gcloud compute instances list",
+    hint: "give --project and --zone, and check that the instance exists: gcloud compute instances list",
   },
   {
     pattern: /reauth|gcloud auth login|do(?:es)? not currently have an active account/i,
@@ -57,7 +57,7 @@ export function explainStderr(stderr: string): { readonly message: string; reado
 
 /** Returns the last lines of a program's output as a single line. */
 export function lastLines(stderr: string): string {
-  return linesOf(stderr).slice(-3).join("; ") || "it said nothing";
+  return linesOf(stderr).slice(-3).join("; ") || "no error message";
 }
 
 /** Returns the end of the text, to limit the memory for a program with much output. */

@@ -23,8 +23,8 @@ export function whyNew(name: string, present: Present, ca: string): string | und
   const sameCa = parseCertificate(present.ca)?.fingerprint256 === parseCertificate(ca)?.fingerprint256;
   const unfit = sameCa
     ? (whyUnfit(name, present.certificate, ca) ?? whyOld(present.certificate))
-    : "is of another management CA";
-  return unfit === undefined ? undefined : `the present one ${unfit}`;
+    : "is from another management CA";
+  return unfit === undefined ? undefined : `the present identity ${unfit}`;
 }
 
 export function whyRevoked(
@@ -32,7 +32,7 @@ export function whyRevoked(
   { revokedSerials }: Register,
 ): string | undefined {
   const serial = certificate === undefined ? undefined : parseCertificate(certificate)?.serialNumber;
-  return serial !== undefined && revokedSerials.has(serial) ? "the present one was revoked" : undefined;
+  return serial !== undefined && revokedSerials.has(serial) ? "the present identity was revoked" : undefined;
 }
 
 /**
@@ -47,18 +47,18 @@ export async function issuedBeforehand(
   const existing = await readIdentity(folder, name);
   if (existing === undefined) return undefined;
   const ca = await readAuthorityCertificate(folder);
-  const unfit = isPair(existing) ? whyUnfit(name, existing.certificate, ca) : "does not fit its key";
+  const unfit = isPair(existing) ? whyUnfit(name, existing.certificate, ca) : "does not match its key";
   const useless = whyRevoked(existing, register) ?? whyOld(existing.certificate);
   if (unfit === undefined) return useless === undefined ? existing : undefined;
   throw new KhwError("CREDENTIAL_INVALID", `${join(folder, `${name}.pem`)}: ${unfit}`, {
-    hint: `move ${name}.pem and ${name}-key.pem away, and the node makes a key of its own`,
+    hint: `move ${name}.pem and ${name}-key.pem away; the node then creates its own key`,
   });
 }
 
 function whyOld(pem: string): string | undefined {
   const certificate = parseCertificate(pem);
   return certificate !== undefined && isDue(certificate, Date.now())
-    ? `ends on ${utcDay(certificate.validToDate)}`
+    ? `expires on ${utcDay(certificate.validToDate)}`
     : undefined;
 }
 
@@ -67,8 +67,8 @@ function whyUnfit(name: string, pem: string, caPem: string): string | undefined 
   const certificate = parseCertificate(pem);
   const ca = parseCertificate(caPem);
   if (certificate === undefined || ca === undefined) return "cannot be read";
-  if (!certificate.checkIssued(ca) || !certificate.verify(ca.publicKey)) return "is of another management CA";
-  if (roleOf(subjectOf(certificate)["O"]) !== "agent") return "is not an agent's";
+  if (!certificate.checkIssued(ca) || !certificate.verify(ca.publicKey)) return "is from another management CA";
+  if (roleOf(subjectOf(certificate)["O"]) !== "agent") return "is not for an agent";
   if (certificate.checkHost(name, { subject: "never" }) === undefined) return "is for another name";
   return undefined;
 }

@@ -56,12 +56,15 @@ type Verdict = Installed | KhwError | undefined;
 
 /** The codes of the script's failures, with their hints. */
 const failures: readonly (readonly [code: ErrorCode, hint: string])[] = [
-  ["INVALID_ARGUMENT", "npm run deb builds the package for each architecture into build/deb"],
+  ["INVALID_ARGUMENT", "build the package for each architecture with npm run deb, which writes to build/deb"],
   ["UNREACHABLE", "run the command again"],
-  ["PACKAGE_FAILED", "apt on the node must be in order: try sudo apt-get update there, then the command again"],
-  ["IO_FAILED", "see that the node's disk is neither full nor read-only"],
-  ["CREDENTIAL_INVALID", "is the .deb of this client's version? On the node, khw-agent --request says more"],
-  ["SERVICE_FAILED", "on the node, journalctl --unit khw-agent and khw-agent --check-config say more"],
+  ["PACKAGE_FAILED", "repair apt on the node (try sudo apt-get update), then run the command again"],
+  ["IO_FAILED", "check that the node's disk is neither full nor read-only"],
+  [
+    "CREDENTIAL_INVALID",
+    "check that the .deb has this client's version; for details run khw-agent --request on the node",
+  ],
+  ["SERVICE_FAILED", "on the node, run journalctl --unit khw-agent and khw-agent --check-config"],
 ];
 
 /**
@@ -95,7 +98,7 @@ export async function installOn(
   if (verdict !== undefined && !(verdict instanceof KhwError)) return verdict;
 
   request.signal.throwIfAborted();
-  if (deadline.aborted) throw new KhwError("TIMEOUT", `not done after ${request.timeout / 1000} s; last: ${last}`);
+  if (deadline.aborted) throw new KhwError("TIMEOUT", `not done after ${request.timeout / 1000} s, last seen: ${last}`);
   if (verdict !== undefined) {
     throw new KhwError(verdict.code, `${verdict.message}: ${lastLines(stderr)}`, { hint: verdict.hint });
   }
@@ -132,9 +135,9 @@ async function converse(
     progress(`copying ${request.deb.name} (${(request.deb.size / 1e6).toFixed(1)} MB)`);
     await sendChoice(child.stdin, request, choice);
     const sign = async (asked: string): Promise<void> => {
-      if (choice.kind !== "request") throw new TypeError("the node asks for a certificate that was not offered");
+      if (choice.kind !== "request") throw new TypeError("the node requests a certificate that was not offered");
       const certificate = await choice.signer.sign(node.name, asked);
-      progress(`new identity, since ${choice.reason}: ${describeCertificate(certificate)}`);
+      progress(`new identity, because ${choice.reason}: ${describeCertificate(certificate)}`);
       await send(child.stdin, lineOf(choice.signer.ca, certificate));
     };
     return { begun: true, verdict: await readVerdict(lines, progress, sign) };
@@ -167,7 +170,7 @@ async function chooseIdentity(
   if (reason === undefined) return { kind: "keep" };
   const identity = await issuedBeforehand(name, folder, register);
   if (identity === undefined) return { kind: "request", reason, signer: await openSigner({ folder, days }) };
-  progress(`the identity that was issued beforehand, since ${reason}: ${describeCertificate(identity.certificate)}`);
+  progress(`the identity that was issued beforehand, because ${reason}: ${describeCertificate(identity.certificate)}`);
   return { kind: "given", identity };
 }
 

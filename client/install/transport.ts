@@ -55,11 +55,11 @@ export function commandFor(node: NodeSpec, command: string, options: TransportOp
 
 export function parseVia(value: string): Via {
   if (value === "ssh" || value === "gcloud") return value;
-  return refuse("--via", `${show(value)} is no way to a node`, "ssh or gcloud");
+  return refuse("--via", `${show(value)} is not a way to reach nodes`, "use ssh or gcloud");
 }
 
 export function parseUser(value: string): string {
-  if (!/^[A-Za-z_][A-Za-z0-9_.-]{0,63}$/.test(value)) refuse("--ssh-user", `${show(value)} cannot be a user's name`);
+  if (!/^[A-Za-z_][A-Za-z0-9_.-]{0,63}$/.test(value)) refuse("--ssh-user", `${show(value)} is not a valid user name`);
   return value;
 }
 
@@ -67,10 +67,14 @@ export function parseUser(value: string): string {
 export function parseSshOption(value: string): string {
   const [, key, setting] = /^([A-Za-z]+)\s*[=\s]\s*(\S.*)$/.exec(value) ?? [];
   if (key === undefined || setting === undefined) {
-    return refuse("--ssh-option", `${show(value)} is no setting of ssh`, "for example Port=2222");
+    return refuse("--ssh-option", `${show(value)} is not an ssh option`, "give for example Port=2222");
   }
   if (key.toLowerCase() === "stricthostkeychecking" && !/^(yes|ask|accept-new)$/i.test(setting)) {
-    refuse("--ssh-option", "host keys are always checked", "accept-new believes a node once, on first use");
+    refuse(
+      "--ssh-option",
+      "host key checking cannot be turned off",
+      "use accept-new to accept each host key once, on first use",
+    );
   }
   return `${key}=${setting}`;
 }

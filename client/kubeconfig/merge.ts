@@ -46,8 +46,8 @@ export function mergeKubeconfig(text: string, entry: KubeconfigEntry, { file, us
 function parseKubeconfig(text: string, file: string): Document {
   const document: Document = parseDocument(text);
   const refuse = (why: string): never => {
-    throw new KhwError("CONFIG_INVALID", `${file}: is no kubeconfig: ${why}`, {
-      hint: "correct the file, or name another with --kubeconfig",
+    throw new KhwError("CONFIG_INVALID", `${file} is not a kubeconfig: ${why}`, {
+      hint: "correct the file, or give another file with --kubeconfig",
     });
   };
   const [error] = document.errors;
@@ -63,7 +63,7 @@ function parseKubeconfig(text: string, file: string): Document {
     const found = document.get(key);
     if (found === undefined || found === null || found === "") document.set(key, wanted);
     else if (found !== wanted)
-      refuse(`its ${key} is ${typeof found === "string" ? show(found) : "no text"}, not ${wanted}`);
+      refuse(`its ${key} is ${typeof found === "string" ? show(found) : "not a string"}, not ${wanted}`);
   }
   return document;
 }
@@ -75,8 +75,8 @@ function refuseDoubles(document: Document, file: string): void {
     const names = isSeq(items) ? items.items.flatMap(entryName) : [];
     const double = names.find((name, index) => names.indexOf(name) !== index);
     if (double === undefined) continue;
-    throw new KhwError("CONFIG_INVALID", `${file}: has ${show(double)} twice in ${list}: kubectl cannot read it`, {
-      hint: "remove one of the two, or name another file with --kubeconfig",
+    throw new KhwError("CONFIG_INVALID", `${file} has ${show(double)} twice in ${list}, so kubectl cannot read it`, {
+      hint: "remove one of the two, or give another file with --kubeconfig",
     });
   }
 }
@@ -95,9 +95,9 @@ function refuseOthers(document: Document, { name, user, server }: KubeconfigEntr
   if (free || (found === server && toCluster === name && toUser === user)) return;
   throw new KhwError(
     "CONFIG_INVALID",
-    `${file}: has a ${found === undefined ? "context or user" : "cluster"} by the name of ${name} already, and it is another`,
+    `${file} already has a different ${found === undefined ? "context or user" : "cluster"} named ${name}`,
     {
-      hint: "give this one another name with --context, or another file with --kubeconfig",
+      hint: "give another name with --context, or another file with --kubeconfig",
     },
   );
 }

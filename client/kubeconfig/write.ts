@@ -38,5 +38,5 @@ export async function keepPrivate(path: string): Promise<void> {
 
 function kubeconfigError(path: string, what: "read" | "written", cause: unknown): KhwError {
   const reason = cause instanceof Error ? cause.message : String(cause);
-  return new KhwError("IO_FAILED", `${path}: cannot be ${what}: ${reason}`, { cause });
+  return new KhwError("IO_FAILED", `${path} cannot be ${what}: ${reason}`, { cause });
 }

@@ -91,7 +91,7 @@ function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
 }
 
 function refuseEntry(where: string, why: string): never {
-  throw new KhwError("CONFIG_INVALID", `${where}: cannot be used: ${why}`, {
-    hint: "bring the file back from version control; without the file, bootstrap records the digests again",
+  throw new KhwError("CONFIG_INVALID", `${where} cannot be used: ${why}`, {
+    hint: "restore the file from version control; without the file, bootstrap records the digests again",
   });
 }

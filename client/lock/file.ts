@@ -20,7 +20,7 @@ export async function readLock(path: string): Promise<readonly LockEntry[]> {
     if (cause instanceof KhwError) throw cause;
     if (isErrno(cause, "ENOENT")) return [];
     const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new KhwError("CONFIG_INVALID", `${path}: cannot be read: ${reason}`, { cause });
+    throw new KhwError("CONFIG_INVALID", `${path} cannot be read: ${reason}`, { cause });
   }
 }
 
@@ -54,6 +54,6 @@ function mismatch(path: string, found: LockEntry, { sha256, source }: LockEntry)
   return new KhwError(
     "DIGEST_MISMATCH",
     `${describeProgram(found)}: SHA-256 is ${sha256} (${source}), and ${path} has ${found.sha256} (${found.source})`,
-    { hint: `find out which digest the release published; if the file is wrong, remove the entry from ${path}` },
+    { hint: `check which digest the release published; if the file is wrong, remove the entry from ${path}` },
   );
 }

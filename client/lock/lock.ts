@@ -119,7 +119,7 @@ function disagreement(program: string, digests: readonly (readonly [string, Hold
     "DIGEST_MISMATCH",
     `${program}: the controllers report different SHA-256 digests: ${said.join("; ")}`,
     {
-      hint: "nothing was changed. Find out which digest the release published, and give it in khw.yaml: kubernetes.sha256 or etcd.sha256",
+      hint: "nothing was changed; check which digest the release published, and set it in khw.yaml: kubernetes.sha256 or etcd.sha256",
     },
   );
 }

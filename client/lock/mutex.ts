@@ -38,7 +38,7 @@ function take(name: string): Promise<void> {
     intervalMillis,
     signal: never,
     late: ({ seen }) =>
-      new KhwError("BUSY", `${name}: another khw-client (${seen}) is writing`, {
+      new KhwError("BUSY", `${name}: another khw-client (${seen}) is writing this file`, {
         hint: "wait for the other command to end, then run the command again",
       }),
   });
@@ -54,7 +54,7 @@ async function tryTake(name: string): Promise<boolean> {
   } catch (cause) {
     if (isErrno(cause, "EEXIST")) return false;
     const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new KhwError("IO_FAILED", `${name}: cannot be written: ${reason}`, { cause });
+    throw new KhwError("IO_FAILED", `${name} cannot be written: ${reason}`, { cause });
   } finally {
     await rm(own, { force: true });
   }

@@ -22,7 +22,7 @@ export function collectFailures({ warn }: Pick<Context, "warn">): Failures {
       const text = formatError(error);
       const node = error.node ?? title;
       if (told.get(node) !== text)
-        warn(`${text}${retryMillis === undefined ? "" : "\nit is tried again until it answers"}\n`);
+        warn(`${text}${retryMillis === undefined ? "" : "\nthe client tries again until it answers"}\n`);
       told.set(node, text);
       if (retryMillis === undefined) errors.set(title, error);
     },

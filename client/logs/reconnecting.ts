@@ -44,7 +44,7 @@ export async function* reconnecting<Message>({
         failures = 0;
         yield message;
       }
-      error = new KhwError("UNREACHABLE", "the agent ended its answer", { hint: "it may be restarting" });
+      error = new KhwError("UNREACHABLE", "the agent ended the stream", { hint: "it may be restarting" });
     } catch (thrown) {
       error = giveUp.signal.aborted ? silent(toKhwError(thrown), firstMillis ?? 0) : toKhwError(thrown);
     } finally {
@@ -65,8 +65,8 @@ export function isPassing({ code }: KhwError): boolean {
 }
 
 function silent({ node }: KhwError, millis: number): KhwError {
-  return new KhwError("UNREACHABLE", `the agent does not answer within ${millis / 1000} s`, {
+  return new KhwError("UNREACHABLE", `the agent did not answer within ${millis / 1000} s`, {
     node,
-    hint: "is the machine up, and its port open to here?",
+    hint: "check that the machine is up and that its port can be reached from here",
   });
 }

@@ -102,9 +102,13 @@ export async function signCertificate(
   const issuer = new x509.X509Certificate(authority.certificate);
   const { notBefore, notAfter } = validity(now, leaf.days);
   if (notAfter > issuer.notAfter) {
-    throw new KhwError("INVALID_ARGUMENT", `${daysField}: ${leaf.days} days is longer than the CA is valid itself`, {
-      hint: `it ends on ${utcDay(issuer.notAfter)}`,
-    });
+    throw new KhwError(
+      "INVALID_ARGUMENT",
+      `${daysField}: ${leaf.days} days is longer than the remaining validity of the CA`,
+      {
+        hint: `give fewer days: the CA expires on ${utcDay(issuer.notAfter)}`,
+      },
+    );
   }
   const signer = await importSigner(authority.key);
   const names = leaf.names.map((value) => ({ type: isIP(value) === 0 ? "dns" : "ip", value }) as const);

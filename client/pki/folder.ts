@@ -20,7 +20,7 @@ export function identityFiles(name: string, { certificate, key }: Identity): New
 /** Creates the folder, for its owner only, if it does not exist. */
 export async function makeFolder(folder: string): Promise<void> {
   await mkdir(folder, { recursive: true, mode: 0o700 }).catch((cause: unknown) => {
-    throw new KhwError("IO_FAILED", `${folder}: cannot be made: ${reason(cause)}`, { cause });
+    throw new KhwError("IO_FAILED", `${folder} cannot be created: ${reason(cause)}`, { cause });
   });
 }
 
@@ -62,7 +62,11 @@ export async function writeWhole(staging: string, files: NewFiles): Promise<void
 export async function completeFolder(folder: string): Promise<void> {
   await finishInterrupted(folder).catch((cause: unknown) => {
     if (cause instanceof KhwError) throw cause;
-    throw new KhwError("IO_FAILED", `${folder}: what was begun in it cannot be finished: ${reason(cause)}`, { cause });
+    throw new KhwError(
+      "IO_FAILED",
+      `${folder}: an interrupted change of its files cannot be completed: ${reason(cause)}`,
+      { cause },
+    );
   });
 }
 
@@ -76,8 +80,8 @@ export async function readAuthority(folder: string): Promise<Identity> {
     key: await readAuthorityFile(folder, "ca-key.pem"),
   };
   if (!isPair(authority)) {
-    throw new KhwError("CREDENTIAL_INVALID", `${folder}: ca.pem and ca-key.pem are not a certificate and its key`, {
-      hint: "give the folder that khw-client pki init made with --folder",
+    throw new KhwError("CREDENTIAL_INVALID", `${folder}: ca-key.pem is not the key of ca.pem`, {
+      hint: "give the folder that khw-client pki init created with --folder",
     });
   }
   return authority;
@@ -117,7 +121,7 @@ async function readAuthorityFile(folder: string, name: string): Promise<string> 
   return readFile(join(folder, name), "utf8").catch((cause: unknown) => {
     const missing = isErrno(cause, "ENOENT");
     throw new KhwError("CREDENTIAL_INVALID", `${join(folder, name)}: ${missing ? "is missing" : reason(cause)}`, {
-      hint: "khw-client pki init makes the management CA; --folder says where it is",
+      hint: "create the management CA with khw-client pki init, or give its folder with --folder",
       cause,
     });
   });
@@ -146,12 +150,12 @@ export async function syncFolder(folder: string): Promise<void> {
 function toRefusal(folder: string, error: unknown): KhwError {
   if (isErrno(error, "EEXIST")) {
     const existing = error instanceof Error && "dest" in error ? String(error.dest) : folder;
-    return new KhwError("INVALID_ARGUMENT", `${existing}: exists already, and nothing is overwritten`, {
+    return new KhwError("INVALID_ARGUMENT", `${existing} exists already; existing files are not overwritten`, {
       hint: "move it away first, or give another --folder",
       cause: error,
     });
   }
-  return new KhwError("IO_FAILED", `${folder}: cannot be written: ${reason(error)}`, { cause: error });
+  return new KhwError("IO_FAILED", `${folder} cannot be written: ${reason(error)}`, { cause: error });
 }
 
 function reason(error: unknown): string {

@@ -32,7 +32,7 @@ export async function generateKeys(kind: KeyAlgorithm): Promise<webcrypto.Crypto
       ? { ...rsa, modulusLength: 2048, publicExponent: new Uint8Array([1, 0, 1]) }
       : { name: "ECDSA", namedCurve: "P-256" };
   const pair = await webcrypto.subtle.generateKey(parameters, true, usages);
-  if (!("privateKey" in pair)) throw new TypeError("a pair of keys was asked for, and one key came");
+  if (!("privateKey" in pair)) throw new TypeError("expected a pair of keys, got a single key");
   const algorithm = kind === "rsa" ? rsa : ({ name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" } as const);
   return { ...pair, signer: { key: pair.privateKey, algorithm } };
 }
@@ -67,7 +67,7 @@ function algorithmOf(key: KeyObject): SigningAlgorithm {
   const algorithm = key.asymmetricKeyType === "rsa" ? rsa : curves[key.asymmetricKeyDetails?.namedCurve ?? ""];
   if (algorithm !== undefined) return algorithm;
   const kind = key.asymmetricKeyType ?? "secret";
-  throw new KhwError("CREDENTIAL_INVALID", `a key is of a kind that khw does not make certificates with: ${kind}`, {
-    hint: "RSA, or ECDSA on P-256, P-384 or P-521",
+  throw new KhwError("CREDENTIAL_INVALID", `khw cannot make certificates with a key of this kind: ${kind}`, {
+    hint: "use RSA, or ECDSA on P-256, P-384 or P-521",
   });
 }

@@ -74,13 +74,9 @@ async function refuseOther(
   const place = join(dirname(backup), name);
   if ((await isSame(place, join(decided, name))) || (await isSame(place, join(backup, name)))) return;
   if (!(await isThere(place)) && !(await isThere(join(backup, name)))) return;
-  throw new KhwError(
-    "CREDENTIAL_INVALID",
-    `${place}: a run that was killed had begun to replace it, and it was changed since`,
-    {
-      hint: `the files of before are in ${backup}, those that were to replace them in ${decided}: put the right ones in place, and remove the latter folder`,
-    },
-  );
+  throw new KhwError("CREDENTIAL_INVALID", `${place} was changed after an interrupted command began to replace it`, {
+    hint: `the old files are in ${backup}, the new files in ${decided}: put the correct files in place, then remove ${decided}`,
+  });
 }
 
 async function isThere(path: string): Promise<boolean> {

@@ -49,7 +49,7 @@ export function stepText(event: StepEvent): StepText | undefined {
 
 /** Drift that khw reports and leaves as it is. */
 export function leftToYou(drift: string, remedy: string): string {
-  return `${drift}; khw leaves it as it is: ${remedy}`;
+  return `${drift}; khw does not change this: ${remedy}`;
 }
 
 function done(step: string, millis: number): StepText {

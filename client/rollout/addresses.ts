@@ -59,7 +59,7 @@ export async function findPublicAddress(
   if (config.cluster.publicAddress !== undefined) return config.cluster.publicAddress;
   if (cloud === undefined) {
     throw new KhwError("CONFIG_INVALID", "cluster.publicAddress is not known", {
-      hint: "without a load balancer of khw's, say where the API servers are reached: --public-address",
+      hint: "give the address of the API servers with --public-address, because khw manages no load balancer here",
     });
   }
   const { loadBalancerSteps, publicAddress } = await import("../gce/load-balancer.ts");

@@ -43,7 +43,7 @@ async function follow(
       const { error, changedSteps: changed } = event.kind.value;
       return error === undefined ? { node, changed } : { node, changed, error: fromDetail(error).at({ node: name }) };
     }
-    throw new KhwError("UNREACHABLE", "the agent ended the conversation");
+    throw new KhwError("UNREACHABLE", "the agent closed the connection");
   } catch (thrown) {
     const error = toKhwError(thrown);
     const late = timeout.aborted && !signal.aborted;
@@ -77,9 +77,9 @@ function lastStep({ kind }: Event): LastStep | undefined {
 }
 
 function overdue(timeoutMillis: number, last: LastStep | undefined, cause: KhwError): KhwError {
-  const seen = last === undefined ? "nothing yet" : `${last.step}: ${last.text}`;
+  const seen = last === undefined ? "no step yet" : `${last.step}: ${last.text}`;
   return new KhwError("TIMEOUT", `not done after ${timeoutMillis / 1000} s, last seen: ${seen}`, {
-    hint: "the node goes on; run the command again to attach",
+    hint: "the node continues; run the command again to attach",
     cause,
   });
 }
@@ -87,9 +87,9 @@ function overdue(timeoutMillis: number, last: LastStep | undefined, cause: KhwEr
 /** Names the last step if the connection was lost in the middle of the work. */
 function lost(last: LastStep | undefined, cause: KhwError): KhwError {
   if (last === undefined) return cause;
-  return new KhwError("INTERRUPTED", `the agent went away at "${last.text}": ${cause.message}`, {
+  return new KhwError("INTERRUPTED", `the connection to the agent was lost at "${last.text}": ${cause.message}`, {
     step: last.step,
-    hint: "when the machine and its khw-agent run again, run the command again: it takes up where this one ended",
+    hint: "when the machine and its khw-agent are up again, run the command again; it continues from here",
     cause,
   });
 }

@@ -37,9 +37,9 @@ export async function provideCredentials(
     const name = worked.node.address.name;
     throw new KhwError(
       "CREDENTIAL_INVALID",
-      `credentials in ${folder}: no file is left, but ${name} was set up with some before`,
+      `credentials in ${folder}: the folder has no files, but ${name} was set up with credentials`,
       {
-        hint: "--credentials names the folder that has them; for a new cluster on these machines, khw-client pki create makes new ones",
+        hint: "give their folder with --credentials; for a new cluster on these machines, create new files with khw-client pki create",
       },
     );
   }
@@ -63,10 +63,10 @@ export async function saveNewCredentials(
     if (error.code !== "INVALID_ARGUMENT") throw error;
     // The folder had no credentials when the run began.
     throw new KhwError("BUSY", error.message, {
-      hint: "somebody else put it there meanwhile: run the command again, it uses what is there",
+      hint: "another command created it at the same time; run the command again to use the existing files",
       cause: error,
     });
   });
-  const saved = `made the cluster's certificates, kubeconfigs and encryption key, ${count} files in ${folder}: keep them, and keep them safe`;
+  const saved = `created the cluster's certificates, kubeconfigs and encryption key: ${count} files in ${folder}. Back them up, and keep them safe`;
   note(progress, pki.separateSigningCa ? saved : `${saved}. ca-key.pem goes to the controllers, as in lab 08`);
 }

@@ -78,7 +78,7 @@ export function uncertainFirstStarts(members: readonly Member[], work: readonly 
     const begun = members.find((member) => member.node === node)?.info?.etcdBegun;
     if (desired.etcd === undefined || begun === true) return [];
     const names = away.join(", ");
-    const what = `this node has no etcd member yet, and ${names} does not answer whether a cluster exists`;
+    const what = `this node has no etcd member yet, and ${names} does not report whether a cluster exists`;
     return new KhwError("PREFLIGHT_FAILED", what, {
       node: node.address.name,
       hint: `repair ${names}, or replace it with a machine of the same name and address; then run the command again`,

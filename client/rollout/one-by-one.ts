@@ -114,7 +114,7 @@ function skipReason({ address: { name: node } }: AgentNode, { outcomes, signal }
   if (signal.aborted) {
     return new KhwError("CANCELLED", "skipped: the command was interrupted before this node's turn", {
       node,
-      hint: "run the command again to go on",
+      hint: "run the command again to continue",
     });
   }
   const failed = outcomes.find(({ error }) => error !== undefined)?.node.address.name;

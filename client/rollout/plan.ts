@@ -70,7 +70,7 @@ export interface ReleaseConsent {
 export async function prepare(cluster: OpenCluster, options: PrepareOptions): Promise<Prepared> {
   const { config, members } = cluster;
   const unreachable = members.flatMap(({ error }) => error ?? []);
-  if (unreachable.length === members.length) refuseFindings(unreachable, "no node can be worked on");
+  if (unreachable.length === members.length) refuseFindings(unreachable, "no node can be changed");
   const controllers = controllersOf(cluster);
   const { newCredentials, signal, allowDowngrade = false } = options;
   const [publicAddress, running] = await Promise.all([
@@ -134,7 +134,7 @@ export async function planRollout(cluster: OpenCluster, options: PlanRolloutOpti
   const absent = options.unreachable === "refuse" ? prepared.unreachable : [];
   refuseFindings(
     [...absent, ...(options.found ?? []), ...prepared.releaseObstacles, ...api.obstacles, ...findings],
-    "nothing was touched, because of these findings",
+    "nothing was changed, because of these findings",
   );
   const work = await lockPrograms(cluster, pinned, { reported, progress });
   return { ...prepared, work, ...order };

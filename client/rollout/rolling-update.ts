@@ -45,7 +45,7 @@ export async function roll(opened: OpenCluster, { context: { signal }, progress 
   const target = { ...plan, nodes: plan.work.map(({ node }) => node) };
   const failed = await verifyCluster(cluster, target, { ...options, waitMillis, show: "failed" });
   signal.throwIfAborted();
-  refuseFindings(failed, "every node is done, and the cluster does not work as it should");
+  refuseFindings(failed, "every node is done, but the cluster does not work correctly");
   return plan;
 }
 
@@ -74,20 +74,20 @@ export async function rollNodes(
 }
 
 const aloneNote =
-  "there is no other API server: the API is away for as long as this one takes to restart, some seconds";
+  "there is no other API server: the API is unavailable for some seconds while this API server restarts";
 
 /** Returns the sentence to print if Ctrl-C comes while a node is drained. */
 export function finishingNote(name: string): string {
-  return `${name} is finished and taken back in first; a second Ctrl-C leaves it as it is, and then \`khw-client undrain ${name}\` takes it back in`;
+  return `the command finishes and undrains ${name} first; after a second Ctrl-C, run \`khw-client undrain ${name}\` yourself`;
 }
 
 function concludeRoll(outcomes: readonly NodeOutcome[]): void {
   const done = concludeNodes(outcomes, {
     headline: "not every node is done",
-    hint: "see to that, then run the command again: it goes on from here",
+    hint: "correct this, then run the command again; it continues from here",
   });
   if (done) return;
   throw new KhwError("CANCELLED", "stopped between two nodes", {
-    hint: "run the command again: it goes on from here",
+    hint: "run the command again; it continues from here",
   });
 }

@@ -9,9 +9,9 @@ import type { NodeWork } from "../cluster/node-work.ts";
 export function describeRunningOperations(members: readonly Member[]): string[] {
   return members.flatMap(({ node, info }) => {
     const operation = info?.operation;
-    const since = `begun by ${operation?.holder ?? "?"} at ${startOf(operation)}`;
+    const since = `started by ${operation?.holder ?? "?"} at ${startOf(operation)}`;
     if (operation?.state === OperationState.OPERATION_STATE_INTERRUPTED)
-      return `${node.address.name}: the operation ${since} was interrupted; this one takes up where it ended`;
+      return `${node.address.name}: the operation ${since} was interrupted; this command continues it`;
     if (operation?.state === OperationState.OPERATION_STATE_RUNNING)
       return `${node.address.name}: an operation ${since} is running`;
     return [];

@@ -22,6 +22,6 @@ function describeGroup(group: readonly KhwError[]): string {
     return formatError(new KhwError(code, message, { hint, step, node }));
   const lines = group.map((one) => `  ${one.node ?? "?"}: ${one.message}`);
   return formatError(
-    new KhwError(code, `the same on each, with figures of its own:\n${lines.join("\n")}`, { hint, step, node }),
+    new KhwError(code, `the same problem, with different figures:\n${lines.join("\n")}`, { hint, step, node }),
   );
 }

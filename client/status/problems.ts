@@ -63,15 +63,15 @@ type FoundProblem = Omit<Problem, "node">;
 
 function maintenance(node: string, { maintenance: at }: GetStatusResponse): FoundProblem[] {
   if (at === undefined || !at.drained) return [];
-  const message = `drained by ${at.holder || "somebody"} since ${instant(at.sinceUnixMillis)}: the load balancer sends nobody here`;
+  const message = `drained by ${at.holder || "somebody"} since ${instant(at.sinceUnixMillis)}: the load balancer sends no clients here`;
   const hint = `khw-client undrain ${node}`;
   return [{ subject: "maintenance", severity: "error", message, hint }];
 }
 
 function components(node: string, { components: known }: GetStatusResponse): FoundProblem[] {
   if (known.length > 0) return known.flatMap((one) => component(node, one));
-  const message = "the agent has not looked at its components yet";
-  return [{ subject: "khw-agent", severity: "error", message, hint: "it has just started: ask again" }];
+  const message = "the agent has not checked its components yet";
+  return [{ subject: "khw-agent", severity: "error", message, hint: "it has just started; run the command again" }];
 }
 
 function component(node: string, one: Component): FoundProblem[] {
@@ -87,22 +87,24 @@ function component(node: string, one: Component): FoundProblem[] {
     return [{ subject, severity, message, hint: [remedy, again].filter((part) => part !== "").join("; ") }];
   }
   if (enabled) return [];
-  const message = "is not enabled: it does not come back after a reboot";
-  return [{ subject, severity, message, hint: "khw-client bootstrap enables it" }];
+  const message = "is not enabled: it does not start after a reboot";
+  return [{ subject, severity, message, hint: "run khw-client bootstrap to enable it" }];
 }
 
 function drift(node: string, step: DriftedStep, policy?: DriftPolicy): FoundProblem {
   const { id: subject, repairs, error, nextRepairUnixMillis, remedy } = step;
   if (remedy !== undefined) return { subject, severity: "error", message: step.drift, hint: remedy };
-  const times = repairs === 0 ? "" : `; it was repaired ${repairs} ${repairs === 1 ? "time" : "times"} and came back`;
+  const times = repairs === 0 ? "" : `; it was repaired ${repairs} ${repairs === 1 ? "time" : "times"}, but came back`;
   const failed = error === undefined ? "" : `; its repair failed: ${error.message}`;
   const next =
     policy === DriftPolicy.DRIFT_POLICY_REPORT
-      ? "the policy is to report only: khw-client bootstrap puts it right"
+      ? "drift is only reported here; run khw-client bootstrap to repair it"
       : nextRepairUnixMillis === 0
         ? ""
         : `the agent repairs it at ${clock(nextRepairUnixMillis)} UTC`;
-  const hint = [error?.hint ?? "", `khw-client diff ${node} shows it`, next].filter((part) => part !== "").join("; ");
+  const hint = [error?.hint ?? "", `khw-client diff ${node} shows the difference`, next]
+    .filter((part) => part !== "")
+    .join("; ");
   return { subject, severity: "error", message: `${step.drift}${times}${failed}`, hint };
 }
 
@@ -121,27 +123,30 @@ const renewable = /\/(kubernetes|service-account|kube-controller-manager|kube-sc
 function certificateRemedy(path: string): string {
   const [, name] = renewable.exec(path) ?? [];
   if (name !== undefined) return `khw-client pki renew ${name}`;
-  if (path.includes("/khw")) return "khw-client pki issue --role agent makes a new one, khw-client install brings it";
+  if (path.includes("/khw"))
+    return "issue a new certificate with khw-client pki issue --role agent, then run khw-client install";
   return path.startsWith("/var/lib/kubernetes/")
-    ? "issue a new one into the folder of the credentials, then khw-client bootstrap"
-    : "issue a new one, and restart what reads it";
+    ? "issue a new certificate into the credentials folder, then run khw-client bootstrap"
+    : "issue a new certificate, and restart the programs that use it";
 }
 
 function operation({ operation: last }: GetStatusResponse): FoundProblem[] {
   const subject = "operation";
-  const hint = "khw-client bootstrap tries again";
+  const hint = "run khw-client bootstrap to try again";
   if (last?.state === OperationState.OPERATION_STATE_FAILED) {
     const { error } = last;
     const why = [error?.step, error?.message].filter(Boolean).join(": ");
-    return [{ subject, severity: "warning", message: `the last one failed: ${why}`, hint: error?.hint || hint }];
+    return [{ subject, severity: "warning", message: `the last operation failed: ${why}`, hint: error?.hint || hint }];
   }
   if (last?.state !== OperationState.OPERATION_STATE_INTERRUPTED) return [];
-  return [{ subject, severity: "warning", message: "the last one was interrupted by the agent's end", hint }];
+  return [
+    { subject, severity: "warning", message: "the last operation was interrupted because the agent stopped", hint },
+  ];
 }
 
 function pausedDrift({ drift: found }: GetStatusResponse): FoundProblem[] {
   if (found === undefined || found.paused === "") return [];
-  return [{ subject: "drift", severity: "warning", message: `is not looked for: ${found.paused}`, hint: "" }];
+  return [{ subject: "drift", severity: "warning", message: `is not checked: ${found.paused}`, hint: "" }];
 }
 
 function loadBalancerProblems({ backends, error }: LoadBalancerState, drained: ReadonlySet<string>): Problem[] {
@@ -154,10 +159,10 @@ function loadBalancerProblems({ backends, error }: LoadBalancerState, drained: R
       node: name,
       subject,
       severity,
-      message: `says ${state}`,
+      message: `reports ${state}`,
       hint:
         state === "MISSING"
-          ? "khw-client lb create puts it into the target pool"
-          : "is nginx up there, and does the firewall let Google's health checks in?",
+          ? "run khw-client lb create to add it to the target pool"
+          : "check that nginx runs there and that the firewall allows Google's health checks",
     }));
 }

@@ -120,5 +120,5 @@ export function componentHealth({ health, reason, diagnosis }: Component, length
 
 function backendTable({ backends }: LoadBalancerState, wide: boolean): Promise<string> {
   const rows = backends.map(({ name, state, address }) => [name, state, ...(wide ? [address || "-"] : [])]);
-  return textTable(["BACKEND", "LOAD BALANCER SAYS", ...(wide ? ["FOR"] : [])], rows);
+  return textTable(["BACKEND", "LOAD BALANCER STATE", ...(wide ? ["FOR"] : [])], rows);
 }

@@ -77,8 +77,8 @@ async function refuseExisting(file: string): Promise<void> {
 }
 
 function existing(file: string): KhwError {
-  return new KhwError("INVALID_ARGUMENT", `${file} is there already`, {
-    hint: "name another with --file, or give --force to replace it",
+  return new KhwError("INVALID_ARGUMENT", `${file} exists already`, {
+    hint: "give another name with --file, or replace it with --force",
   });
 }
 

@@ -68,7 +68,7 @@ async function* loadBalancerEntries(
     const references = Object.entries(loadBalancerReferences(loadBalancer));
     const found = await Promise.all(
       references.map(
-        async ([name, reference]) => [name, (await compute.get(reference, signal)) ?? "not there"] as const,
+        async ([name, reference]) => [name, (await compute.get(reference, signal)) ?? "does not exist"] as const,
       ),
     );
     const health = await poolHealth(compute, loadBalancer, signal);

@@ -92,8 +92,8 @@ async function collectMessages<Message>(
     for await (const message of open(AbortSignal.any([signal, late]))) tail.add(show(message));
   } catch (error) {
     signal.throwIfAborted();
-    const why = late.aborted ? `it was not done after ${streamMillis / 1000} s` : formatError(toKhwError(error));
-    tail.add(`[not the whole: ${why}]`);
+    const why = late.aborted ? `it was not complete after ${streamMillis / 1000} s` : formatError(toKhwError(error));
+    tail.add(`[incomplete: ${why}]`);
   }
   return tail.text();
 }

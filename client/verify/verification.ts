@@ -50,14 +50,14 @@ export async function findDrained(members: readonly Member[], signal: AbortSigna
 function backendCheck({ compute, loadBalancer }: Cloud, name: string, drained: boolean): Check {
   const pool = `the target pool ${loadBalancer.targetPool}`;
   return {
-    title: drained ? `${name} is drained, and not HEALTHY in ${pool}` : `${name} is HEALTHY in ${pool}`,
+    title: drained ? `${name} is drained and not HEALTHY in ${pool}` : `${name} is HEALTHY in ${pool}`,
     run: async (signal) => {
       const { poolHealth } = await import("../gce/health.ts");
       const instances = loadBalancer.instances.filter((instance) => instance.name === name);
       const [health] = await poolHealth(compute, { ...loadBalancer, instances }, signal);
       if ((health?.state === "HEALTHY") !== drained) return;
-      throw new KhwError("VERIFY_FAILED", `Google's health check says ${health?.state ?? "nothing"}`, {
-        hint: "is nginx up on the node, and does the firewall let the health checks in? see khw-client status",
+      throw new KhwError("VERIFY_FAILED", `Google's health check reports ${health?.state ?? "nothing"}`, {
+        hint: "check that nginx runs on the node and that the firewall allows the health checks: khw-client status",
       });
     },
   };

@@ -87,7 +87,7 @@ export function publicAddressChecks(
         if (status !== 200 || found !== version)
           throw verifyError(
             `it answers ${status} ${typeof found === "string" ? found : ""}`,
-            "is another cluster behind that address?",
+            "check that the address belongs to this cluster",
           );
       },
     },
@@ -98,7 +98,7 @@ export function publicAddressChecks(
 export function clusterChecks(api: KubernetesApi): Check[] {
   return [
     ...rbacObjects.map(({ path, object }) => ({
-      title: `${object.kind} ${object.metadata.name} is there`,
+      title: `${object.kind} ${object.metadata.name} exists`,
       run: async (signal: AbortSignal) => {
         const { status } = await api("GET", path, { signal });
         if (status !== 200)
@@ -122,7 +122,7 @@ export function nodeCheck(node: AgentNode): Check {
       if (unwell.length > 0) {
         throw verifyError(
           unwell.map(({ name, reason }) => `${name}: ${reason}`).join("; "),
-          `khw-client status tells more`,
+          "for details run khw-client status",
         );
       }
     },
@@ -134,16 +134,19 @@ async function checkLease(api: KubernetesApi, name: string, signal: AbortSignal)
     signal,
   });
   if (status !== 200)
-    throw verifyError(`the API server answers ${status} to its lease`, `is ${name} running? see khw-client status`);
+    throw verifyError(
+      `the API server answers ${status} to a request for its lease`,
+      `check that ${name} runs: khw-client status`,
+    );
   const spec = field(body, "spec");
   const [holder, renewed] = [field(spec, "holderIdentity"), field(spec, "renewTime")];
   if (typeof holder !== "string" || holder === "")
-    throw verifyError("nobody holds its lease", `is ${name} running? see khw-client status`);
+    throw verifyError("no process holds its lease", `check that ${name} runs: khw-client status`);
   const age = Date.now() - Date.parse(String(renewed));
   if (!(age < oldestLease))
     throw verifyError(
       `${show(holder)} renewed its lease ${Math.round(age / 1000)} s ago`,
-      `is ${name} running? see khw-client status`,
+      `check that ${name} runs: khw-client status`,
     );
 }
 
@@ -159,7 +162,7 @@ function checkCertificate(address: string, ca: Buffer, signal: AbortSignal): Pro
         new KhwError("VERIFY_FAILED", cause.message, {
           hint: cause.message.includes("certificate has expired")
             ? "khw-client pki renew kubernetes"
-            : "does the load balancer lead to the API servers, and their certificate name that address?",
+            : "check that the load balancer forwards to the API servers and that their certificate has that address",
           cause,
         }),
       );

@@ -59,10 +59,10 @@ function headline(rows: readonly NodeRow[], loadBalancer: LoadBalancerState | un
   const count = (...ranks: number[]): number => rows.filter(({ rank }) => ranks.includes(rank)).length;
   const parts = [
     `${rows.length} ${rows.length === 1 ? "node" : "nodes"}`,
-    `${count(2, 4)} well`,
-    ...(count(1) > 0 ? [`${count(1)} not well`] : []),
-    ...(count(0) > 0 ? [`${count(0)} away`] : []),
-    ...(count(3) > 0 ? [`${count(3)} not heard of yet`] : []),
+    `${count(2, 4)} healthy`,
+    ...(count(1) > 0 ? [`${count(1)} unhealthy`] : []),
+    ...(count(0) > 0 ? [`${count(0)} not answering`] : []),
+    ...(count(3) > 0 ? [`${count(3)} without an answer yet`] : []),
     ...(loadBalancer === undefined ? [] : [describeLoadBalancer(loadBalancer)]),
   ];
   return `${clock(now)} UTC   ${parts.join(", ")}`;
@@ -121,7 +121,7 @@ function describeComponent({
     activeState.padEnd(12),
     (version || "-").padEnd(10),
     (pid === 0 ? "-" : String(pid)).padEnd(8),
-    (health === Health.HEALTH_HEALTHY ? "healthy" : "not healthy").padEnd(12),
+    (health === Health.HEALTH_HEALTHY ? "healthy" : "unhealthy").padEnd(12),
     again === 0 ? "" : `restarted ${again} ${again === 1 ? "time" : "times"}`,
   ];
   return `    ${parts.join(" ")}`.trimEnd();
@@ -138,7 +138,7 @@ function cutRows(rows: readonly NodeRow[], room: number, describe: (row: NodeRow
     }
     const left = rows.slice(index);
     const well = left.filter(({ rank }) => rank === 4).length;
-    return [...lines, `… and ${left.length} more ${left.length === 1 ? "node" : "nodes"}, ${well} of them well`];
+    return [...lines, `… and ${left.length} more ${left.length === 1 ? "node" : "nodes"}, ${well} of them healthy`];
   }
   return lines;
 }

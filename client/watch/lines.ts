@@ -48,7 +48,7 @@ function describeFirst({ node, status }: NodeState): string[] {
   const components = status?.components ?? [];
   const bad = new Set(nodeProblems({ node, status }).map(({ subject }) => subject));
   const well = components.filter(({ name }) => !bad.has(name)).length;
-  return [`${node}: ${well} of ${components.length} components are well`];
+  return [`${node}: ${well} of ${components.length} components are healthy`];
 }
 
 function describeBack(before: NodeState, after: NodeState): string[] {
@@ -88,8 +88,8 @@ function describeComponents(node: string, before?: GetStatusResponse, after?: Ge
 function describeComponent(was: Component, is: Component): string[] {
   return [
     ...(is.version !== was.version ? [`version ${is.version || "none"}, was ${was.version || "none"}`] : []),
-    ...(is.pid !== was.pid && is.pid !== 0 ? [`runs again, as process ${is.pid}`] : []),
-    ...(is.pid !== was.pid && is.pid === 0 ? ["does not run any more"] : []),
+    ...(is.pid !== was.pid && is.pid !== 0 ? [`restarted as process ${is.pid}`] : []),
+    ...(is.pid !== was.pid && is.pid === 0 ? ["stopped"] : []),
   ];
 }
 
@@ -106,7 +106,7 @@ function describeProblems(before: NodeState, after: NodeState): string[] {
     ...came.map(
       ({ subject, message, hint }) => `${after.node}: ${subject}: ${message}${hint === "" ? "" : ` (${hint})`}`,
     ),
-    ...[...gone].map((subject) => `${after.node}: ${subject}: is well again`),
+    ...[...gone].map((subject) => `${after.node}: ${subject}: is OK again`),
   ];
 }
 

@@ -23,7 +23,7 @@ import { median } from "./time.ts";
 
 const { values } = parseArgs({ options: { runs: { type: "string", default: "3" } } });
 const runs = Number(values.runs);
-if (!Number.isInteger(runs) || runs < 1) throw new Error(`--runs takes a number from 1 on, not ${values.runs}`);
+if (!Number.isInteger(runs) || runs < 1) throw new Error(`--runs must be a number from 1 on, not ${values.runs}`);
 
 const before = await machine();
 const lab: Bootstrap[] = [];
@@ -102,7 +102,7 @@ function bootstraps(): Row[] {
       measured: seconds(of("again")),
       reach: { value: median(of("again")), atMost: 2, unit: " s" },
     },
-    { what: "installing the package on three nodes, once in their life", measured: seconds(of("installed")) },
+    { what: "installing the package on three nodes, once per node", measured: seconds(of("installed")) },
   ];
 }
 

@@ -65,7 +65,7 @@ async function parsed(dump: string, result?: RunResult): Promise<readonly Outcom
     return parseOutcomes(await readFile(dump, "utf8"));
   } catch (cause) {
     const words = result === undefined ? "" : `: ${result.stdout.slice(-4000)}${result.stderr.slice(-4000)}`;
-    throw new Error(`e2e.test ended early${words}`, { cause });
+    throw new Error(`e2e.test ended too early ${words}`, { cause });
   }
 }
 

@@ -61,7 +61,7 @@ export async function cutShort(stage: Stage, { victim, after, delay: millis }: P
     const next = await watchEnd(begin(stage).client);
     runs.push(next);
     if (next.code === 0) return { event, killed, runs };
-    if (runs.length > mostRuns) throw new Error(`does not end well: ${JSON.stringify(runs)}`);
+    if (runs.length > mostRuns) throw new Error(`fails: ${JSON.stringify(runs)}`);
   }
 }
 

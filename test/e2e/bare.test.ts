@@ -11,7 +11,7 @@ import { agentPackage, installPackage, makeBareWorkstation, useTlsMirror } from 
 import { exitOf } from "../fixtures/faults.ts";
 import { nodeLine } from "../fixtures/output-lines.ts";
 
-t.test("bootstrap needs nothing but machines with the package", async (t) => {
+t.test("bootstrap needs only machines with the package", async (t) => {
   await using testbed = await startTestbed({
     withEtcd: false,
     credentials: noCredentials,
@@ -24,7 +24,7 @@ t.test("bootstrap needs nothing but machines with the package", async (t) => {
   const bootstrap = ["bootstrap", "--nodes", "controller-0,1,2", ...mirrors];
 
   const plan = await workstation.khw(["plan", "--nodes", "controller-0,1,2"]);
-  t.equal(plan.code, 65, "a plan makes no management CA, and says what does");
+  t.equal(plan.code, 65, "a plan creates no management CA, but names the files that bootstrap creates");
   t.match(plan.stderr, /khw-pki\/ca\.pem.*\n.*khw-client pki init/s);
 
   // A node that bootstrap refuses is refused before any file for the cluster is made. Bootstrap may have contacted
@@ -62,7 +62,7 @@ t.test("bootstrap needs nothing but machines with the package", async (t) => {
 
   const first = await workstation.khw(bootstrap);
   t.equal(first.code, 0, first.stdout + first.stderr);
-  t.match(first.stdout, /made the cluster's certificates, kubeconfigs and encryption key, \d+ files/);
+  t.match(first.stdout, /created the cluster's certificates, kubeconfigs and encryption key: \d+ files/);
   const locked = await readLock(lock);
   t.match(first.stdout, /khw\.lock: recorded the digests of 5 programs; commit it/);
   t.same(
@@ -89,6 +89,6 @@ t.test("bootstrap needs nothing but machines with the package", async (t) => {
 
   await rename(testbed.credentials, `${testbed.credentials}.away`);
   const lost = await workstation.khw(bootstrap);
-  t.equal(lost.code, 65, "no second CA for a cluster that has one");
-  t.match(lost.stderr, /was set up with some before/);
+  t.equal(lost.code, 65, "no second CA for a cluster that already has a CA");
+  t.match(lost.stderr, /was set up with credentials/);
 });

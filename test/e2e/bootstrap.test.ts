@@ -72,7 +72,7 @@ t.test("one command turns three machines into a highly available control plane",
   const workstation = await makeWorkstation(testbed);
   await installAgents(workstation, testbed.nodes, agentPackage);
 
-  await t.test("a plan tells what there is to do, and changes nothing", async (t) => {
+  await t.test("a plan prints the changes and changes nothing", async (t) => {
     const before = await testbed.compute.mutations();
     const { code, stdout } = await workstation.khw(["plan", ...nodes]);
     t.equal(code, 2);
@@ -82,7 +82,7 @@ t.test("one command turns three machines into a highly available control plane",
     t.equal((await testbed.nodes[0]?.run(["ls", "/usr/local/bin/kubectl"]))?.code, 2);
   });
 
-  await t.test("bootstrap brings it up and proves it", async (t) => {
+  await t.test("bootstrap creates the cluster and verifies it", async (t) => {
     const start = performance.now();
     const { code, stdout, stderr } = await workstation.khw(["bootstrap", ...nodes]);
     t.comment(`bootstrap of three nodes: ${seconds(start)}`);
@@ -90,7 +90,7 @@ t.test("one command turns three machines into a highly available control plane",
     t.match(stdout, `https://${testbed.publicAddress}:6443/version answers ${realVersion}`);
   });
 
-  await t.test("on every node stand the lab's files with the lab's content, flag for flag", async (t) => {
+  await t.test("every node has the lab's files with the lab's content, flag for flag", async (t) => {
     for (const node of testbed.nodes) {
       const variables = { INTERNAL_IP: node.address, KUBERNETES_PUBLIC_ADDRESS: testbed.publicAddress };
       for (const component of components) {
@@ -110,13 +110,13 @@ t.test("one command turns three machines into a highly available control plane",
       t.strictSame(
         served.filter((line) => !lines.includes(line)).map((line) => line.trim().split(/ +/)[0]),
         ["proxy_ssl_verify", "proxy_ssl_name"],
-        "and verification is on",
+        "and verification is enabled",
       );
     }
   });
 
   await t.test(
-    "credentials are there as they were sent, keys for root alone; programs are those of the release",
+    "credentials arrive unchanged, keys are readable by root only, programs are those of the release",
     async (t) => {
       for (const node of testbed.nodes) {
         for (const name of credentialNames) {
@@ -165,7 +165,7 @@ t.test("one command turns three machines into a highly available control plane",
     t.notMatch(stored, "in-the-clear");
   });
 
-  await t.test("status, verify and plan agree that all is well", async (t) => {
+  await t.test("status, verify and plan report no problem", async (t) => {
     const { code, stdout } = await workstation.khw(["status", ...nodes, "--output", "json"]);
     t.equal(code, 0, stdout);
     const status = JSON.parse(stdout);
@@ -200,7 +200,7 @@ t.test("one command turns three machines into a highly available control plane",
     t.equal(plan.code, 0, plan.stdout);
   });
 
-  await t.test("a second run changes nothing: no file, no process, no Compute mutation", async (t) => {
+  await t.test("a second run changes no file, no process and no Compute resource", async (t) => {
     const before = await Promise.all(testbed.nodes.map(fingerprint));
     const mutations = await testbed.compute.mutations();
     const start = performance.now();
@@ -243,7 +243,7 @@ t.test("one command turns three machines into a highly available control plane",
     },
   );
 
-  await t.test("another flag restarts the component that has it, and no other", async (t) => {
+  await t.test("another flag restarts the component that has it, and no other component", async (t) => {
     const pids = (): Promise<string[]> =>
       Promise.all(
         testbed.nodes.map((node) =>
@@ -253,7 +253,7 @@ t.test("one command turns three machines into a highly available control plane",
     const before = await pids();
     const changed = await workstation.khw(["bootstrap", ...nodes, "--kube-scheduler-flag", "v=3"]);
     t.equal(changed.code, 0, changed.stderr);
-    t.strictSame(await pids(), before, "the others were left alone");
+    t.strictSame(await pids(), before, "the other components were not restarted");
     for (const node of testbed.nodes) {
       t.match(
         await node.must(["sh", "-ec", "tr '\\0' ' ' </proc/$(systemctl show -P MainPID kube-scheduler)/cmdline"]),
@@ -262,10 +262,10 @@ t.test("one command turns three machines into a highly available control plane",
     }
     const back = await workstation.khw(["bootstrap", ...nodes]);
     t.equal(back.code, 0, back.stderr);
-    t.strictSame(await pids(), before, "nor on the way back");
+    t.strictSame(await pids(), before, "nor after the flag is reset");
   });
 
-  await t.test("after all three nodes lose power everything comes back without a client", async (t) => {
+  await t.test("after all three nodes lose power, the cluster recovers without a client", async (t) => {
     const files = async (): Promise<string[]> =>
       Promise.all(
         testbed.nodes.map(async (node) =>
@@ -287,14 +287,14 @@ t.test("one command turns three machines into a highly available control plane",
     const { code, stdout, stderr } = await workstation.khw(["bootstrap", ...nodes]);
     t.comment(`healthy again: ${seconds(start)}`);
     t.equal(code, 0, `${stdout}${stderr}`);
-    t.notMatch(stdout, /(binary|credential|unit|config|package)\//, "no file was written anew");
+    t.notMatch(stdout, /(binary|credential|unit|config|package)\//, "no file was written again");
     t.strictSame(await files(), before);
     for (const node of testbed.nodes) {
       t.equal(await node.must(["systemctl", "is-active", ...units]), "active\n".repeat(units.length), node.name);
     }
   });
 
-  await t.test("lb delete removes just what lb create made", async (t) => {
+  await t.test("lb delete removes only the resources that lb create created", async (t) => {
     const deleted = await workstation.khw(["lb", "delete", ...nodes]);
     t.equal(deleted.code, 0, deleted.stderr);
     const made = /\/(addresses|firewalls|forwardingRules|httpHealthChecks|targetPools)\//;
@@ -320,7 +320,7 @@ for (const count of [1, 5]) {
     t.match((await workstation.kubectl(["get", "namespaces", "-o", "name"])).stdout, "namespace/default");
     if (count > 1) return;
 
-    await t.test("the API server stores a custom resource, and goes on", async (t) => {
+    await t.test("the API server stores a custom resource and keeps running", async (t) => {
       const pid = async (): Promise<string | undefined> =>
         testbed.nodes[0]?.must(["systemctl", "show", "-P", "MainPID", "kube-apiserver"]);
       const before = await pid();
@@ -338,7 +338,7 @@ for (const count of [1, 5]) {
       t.equal(await pid(), before, "the API server is the same process");
     });
 
-    await t.test("the next release is installed, and the way down is refused with nothing touched", async (t) => {
+    await t.test("the next release is installed, and the downgrade is refused before any change", async (t) => {
       const up = ["bootstrap", ...all, "--kubernetes-version", "v1.21.0"];
       const forward = await workstation.khw(up);
       t.equal(forward.code, 0, forward.stderr);
@@ -362,7 +362,7 @@ for (const count of [1, 5]) {
       t.strictSame(await Promise.all(testbed.nodes.map(fingerprint)), before, "no file changed");
       const again = await workstation.khw(up);
       t.equal(again.code, 0, again.stderr);
-      t.strictSame(await testbed.mirror.log(), [], "nothing was asked of the mirror");
+      t.strictSame(await testbed.mirror.log(), [], "the mirror was not contacted");
     });
   });
 }

@@ -30,7 +30,7 @@ async function folderOf(forms: readonly string[]): Promise<string> {
 
 const taken: readonly (readonly string[])[] = [
   [
-    "certificates with their intermediate behind them",
+    "certificates followed by their intermediate certificate",
     "PEM with CRLF line ends",
     "kubeconfig: without kind and apiVersion",
     "encryption config: a second document",
@@ -43,8 +43,8 @@ const taken: readonly (readonly string[])[] = [
     "PEM with lines of text before it",
   ],
   [
-    "a key of Ed25519",
-    "service accounts: an old public key behind or before the new",
+    "an Ed25519 key",
+    "service accounts: an old public key after or before the new key",
     "PEM with blanks at the ends of lines",
   ],
 ];
@@ -58,7 +58,7 @@ for (const forms of taken) {
 
 const refused: readonly (readonly [form: string, component: string])[] = [
   ["a key with a byte-order mark", "etcd"],
-  ["a block that was cut off", "etcd"],
+  ["a truncated block", "etcd"],
   ["an encrypted private key", "etcd"],
   ["a key on secp256k1", "etcd"],
   ["explicit curve parameters", "etcd"],

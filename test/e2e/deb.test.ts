@@ -47,7 +47,7 @@ for (const suite of ["bookworm", "trixie"] as const) {
     const before = await files(node);
     const healthy = await failedUnits(node);
 
-    await t.test("a fresh install waits for the machine's identity, without failing", async (t) => {
+    await t.test("a fresh install waits for the machine's identity and does not fail", async (t) => {
       await install(node, oldDeb);
       t.match(await node.must([...agent, "--version"]), /^khw-agent \d+\.\d+\.\d+\n$/);
       t.equal(await state(node, "khw-agent.service"), "active");
@@ -60,27 +60,27 @@ for (const suite of ["bookworm", "trixie"] as const) {
       t.not(check.code, 0);
     });
 
-    await t.test("the agent serves by itself when the identity is there", async (t) => {
+    await t.test("the agent starts serving when the identity appears", async (t) => {
       await giveIdentity(node);
       await serves(node);
       t.match(await node.must([...agent, "--check-config"]), ": ok\n");
       t.match(await node.must(["ss", "--listening", "--tcp", "--numeric"]), /:7443\b/);
     });
 
-    await t.test("its sandbox is as tight as its work allows", async (t) => {
+    await t.test("its sandbox is as strict as its work allows", async (t) => {
       const report = await node.must(["systemd-analyze", "security", "--no-pager", "khw-agent.service"]);
       const exposure = Number(/Overall exposure level for khw-agent\.service: ([\d.]+)/.exec(report)?.[1]);
       t.ok(exposure <= 2.8, `exposure ${exposure} of 10`);
     });
 
-    await t.test("an agent that somebody stopped stays stopped, until the identity changes", async (t) => {
+    await t.test("a stopped agent stays stopped until the identity changes", async (t) => {
       await node.must(["systemctl", "stop", "khw-agent.service"]);
       t.equal(await state(node, "khw-agent.service"), "inactive");
       await giveIdentity(node);
       await becomes(node, "khw-agent.service", "active");
     });
 
-    await t.test("an upgrade restarts the agent and nothing else, and keeps the configuration", async (t) => {
+    await t.test("an upgrade restarts only the agent and keeps the configuration", async (t) => {
       await node.must(["sh", "-c", "echo '# kept' >>/etc/khw-agent/config.yaml"]);
       await node.must(["sh", "-c", clusterFiles.map((file) => `install -D /etc/hostname ${file}`).join(" && ")]);
       await node.must(["systemd-run", `--unit=${clusterUnit}`, "sleep", "infinity"]);
@@ -95,14 +95,14 @@ for (const suite of ["bookworm", "trixie"] as const) {
       t.notMatch(await files(node), ["/usr/lib/khw-agent/chunk-of-old.mjs"]);
     });
 
-    await t.test("removing takes the agent away and keeps its identity", async (t) => {
+    await t.test("removing the package removes the agent and keeps its identity", async (t) => {
       await node.must(["apt-get", "remove", "--yes", "khw-agent"]);
       t.not(await state(node, "khw-agent.service"), "active");
       t.equal((await node.run(["test", "-e", "/usr/lib/khw-agent"])).code, 1);
       t.equal((await node.run(["test", "-e", "/etc/khw-agent/pki/agent-key.pem"])).code, 0);
     });
 
-    await t.test("purging leaves the control plane, and nothing of the package", async (t) => {
+    await t.test("purging keeps the control plane and removes everything of the package", async (t) => {
       await node.must(["apt-get", "purge", "--yes", "khw-agent"]);
       t.equal(await state(node, clusterUnit), "active");
       for (const file of clusterFiles)
@@ -114,21 +114,21 @@ for (const suite of ["bookworm", "trixie"] as const) {
       t.same(
         (await files(node)).filter((file) => !known.has(file)),
         [],
-        "no file that was not there before",
+        "no new file remains",
       );
       t.equal(await failedUnits(node), healthy);
     });
   });
 }
 
-t.test("lintian has nothing to say, not even pedantically", async (t) => {
+t.test("lintian reports nothing, even in pedantic mode", async (t) => {
   const { code, stdout } = await run(["lintian", "--display-info", "--pedantic", "--allow-root", deb]);
   t.equal(stdout, "");
   t.equal(code, 0);
 });
 
 t.test(
-  "the same sources give the same bytes, elsewhere, later, under another umask, locale and time zone",
+  "the same sources give the same bytes, in another place and time, with another umask, locale and time zone",
   async (t) => {
     // An overlay of the checkout at another path. Changes stay in memory and end with the mount namespace.
     const rebuild = `

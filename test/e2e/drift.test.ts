@@ -133,25 +133,25 @@ async function mended(t: Test, machine: TestbedNode, { what, script, said, resta
   t.equal((await pids(machine)) === before, !restarts, restarts ? "the process is another" : "nothing was restarted");
 }
 
-t.test("a machine that is changed by hand", async (t) => {
+t.test("a machine that was changed manually", async (t) => {
   await using scene = await openScene(1);
   const { bootstrap, node } = scene;
   const machine = node(0);
   const first = await bootstrap();
   t.equal(first.code, 0, first.stderr);
 
-  await scenario(t, "is put right", async (t) => {
+  await scenario(t, "is repaired", async (t) => {
     for (const change of changes) await mended(t, machine, change);
   });
 
-  await scenario(t, "is put right again after a boot, and the agent looks after it by itself", async (t) => {
+  await scenario(t, "is repaired again after a boot, without a client", async (t) => {
     const wanted = await state(machine);
     await machine.powerOff();
     await machine.powerOn();
-    const seconds = await until("all runs as before", async () => {
+    const seconds = await until("everything runs as before", async () => {
       return (await machine.run(["systemctl", "is-active", "khw-agent", ...units, "nginx"])).code === 0;
     });
-    t.comment(`all is active ${seconds} s after the boot`);
+    t.comment(`everything is active ${seconds} s after the boot`);
     await until("the same state", async () => (await state(machine)) === wanted);
     await mended(t, machine, {
       what: "a flag is edited after a boot",
@@ -160,7 +160,7 @@ t.test("a machine that is changed by hand", async (t) => {
     });
   });
 
-  await scenario(t, "is left as it is where that is wanted, and told of once", async (t) => {
+  await scenario(t, "is only reported, once, with the policy to report", async (t) => {
     const folder = scene.workstation.folder;
     await scene.testbed.must(["sh", "-c", `printf 'supervision:\\n  drift: report\\n' >>${folder}/khw.yaml`]);
     const again = await bootstrap();
@@ -168,11 +168,11 @@ t.test("a machine that is changed by hand", async (t) => {
     const wanted = await state(machine);
     await machine.must(["sed", "-i", "s/--v=2/--v=3/", unitFile("kube-scheduler")]);
     const said = /^unit\/kube-scheduler: its content differs$/gm;
-    const seconds = await until("it is told", async () => said.test(await journal(machine)));
-    t.comment(`told after ${seconds} s`);
+    const seconds = await until("the drift is reported", async () => said.test(await journal(machine)));
+    t.comment(`reported after ${seconds} s`);
     t.not(await state(machine), wanted);
     await machine.must(["sed", "-i", "s/--v=3/--v=2/", unitFile("kube-scheduler")]);
-    await until("its end is told", async () =>
+    await until("the end of the drift is reported", async () =>
       /^unit\/kube-scheduler: is in the desired state again$/m.test(await journal(machine)),
     );
     t.equal((await journal(machine)).match(said)?.length, 1);

@@ -18,13 +18,13 @@ import { agentPackage, clientProgram } from "../testbed/workstation.ts";
 const dayMillis = 86_400_000;
 const pkiFolder = "/etc/khw-agent/pki";
 
-t.test("enrol gives agents their certificates with nothing copied by hand", async (t) => {
+t.test("enrol gives agents their certificates without copying files", async (t) => {
   const folder = await mkdtemp(join(tmpdir(), "khw-enrol-e2e-"));
   t.teardown(() => rm(folder, { recursive: true }));
   const testbed = await startTestbed({ nodes: 2, withEtcd: false });
   t.teardown(() => testbed.stop());
   const [first, second] = testbed.nodes;
-  if (first === undefined || second === undefined) throw new Error("not two nodes");
+  if (first === undefined || second === undefined) throw new Error("expected two nodes");
 
   const keys = join(folder, "jwks.json");
   await writeFile(keys, await testbed.must(["curl", "-sSf", `http://${metadataAddress}/oauth2/v3/certs`]));
@@ -51,7 +51,7 @@ t.test("enrol gives agents their certificates with nothing copied by hand", asyn
     await node.must(["systemctl", "restart", "khw-agent.service"]);
   };
 
-  await t.test("a machine with the package alone waits, and answers nothing but the enrolment", async (t) => {
+  await t.test("a machine with only the package waits, and answers only enrolment calls", async (t) => {
     for (const node of testbed.nodes) await install(node);
     for (const node of testbed.nodes) {
       t.match(await property(node, "StatusText"), /^waits to be enrolled/);
@@ -62,7 +62,7 @@ t.test("enrol gives agents their certificates with nothing copied by hand", asyn
     t.match(asked.stderr, /has no certificate of the management CA.*\n.*khw-client enrol/s);
   });
 
-  await t.test("a node that cannot prove which instance it is gets nothing, and the others are done", async (t) => {
+  await t.test("a node that cannot prove its instance gets no certificate; the other nodes are enrolled", async (t) => {
     // The machine's other metadata must stay.
     const instance = `projects/${project.id}/zones/${project.zone}/instances/controller-0`;
     const items = [{ key: "startup-script", value: "#!/bin/sh\n" }];
@@ -71,14 +71,17 @@ t.test("enrol gives agents their certificates with nothing copied by hand", asyn
     const result = await enrol("controller-0,1");
     await testbed.metadata.setFaults();
     t.equal(result.code, 3, result.stdout + result.stderr);
-    t.match(result.stderr, /^controller-\d: the instance's identity token is refused: .*\nhint: .*nothing was signed/m);
+    t.match(
+      result.stderr,
+      /^controller-\d: the instance's identity token is rejected: .*\nhint: .*nothing was signed/m,
+    );
     t.match(result.stdout, /^controller-\d: Google's token proves instance \d+ of khw-testbed$/m);
     t.match(result.stdout, /^controller-\d: enrolled: CN=controller-\d, O=khw:agent, valid until \d{4}-/m);
     const { resources } = await testbed.compute.state();
     t.match(resources[instance], { metadata: { items: [items[0], { key: "khw-management-ca" }] } });
   });
 
-  await t.test("a second run enrols the rest, and leaves alone what was done", async (t) => {
+  await t.test("a second run enrols the remaining nodes and leaves the others unchanged", async (t) => {
     const result = await enrol("controller-0,1");
     t.equal(result.code, 0, result.stdout + result.stderr);
     t.match(result.stdout, /^controller-\d: already enrolled: CN=controller-\d, O=khw:agent/m);
@@ -95,7 +98,7 @@ t.test("enrol gives agents their certificates with nothing copied by hand", asyn
     t.equal(asked.code, 0, asked.stderr);
   });
 
-  await t.test("a certificate past two thirds of its life is renewed, and no call is dropped", async (t) => {
+  await t.test("a certificate past two thirds of its validity is renewed, and no call is dropped", async (t) => {
     await putIdentity(first, new Date(Date.now() - 61 * dayMillis));
     const pid = await property(first, "MainPID");
     const before = await first.must(["cat", `${pkiFolder}/agent.pem`]);
@@ -129,7 +132,7 @@ t.test("enrol gives agents their certificates with nothing copied by hand", asyn
     t.equal(complaints, "");
   });
 
-  await t.test("an agent whose certificate has ended is enrolled anew, by the CA that it has", async (t) => {
+  await t.test("an agent with an expired certificate is enrolled again, by its own CA", async (t) => {
     await putIdentity(second, new Date(Date.now() - 91 * dayMillis));
     t.match(await property(second, "StatusText"), /^waits to be enrolled/);
     const result = await enrol("controller-1");
@@ -138,14 +141,14 @@ t.test("enrol gives agents their certificates with nothing copied by hand", asyn
     t.match(await property(second, "StatusText"), /^serving/);
   });
 
-  await t.test("a revoked node is neither talked to, nor renewed, nor enrolled, until it is readmitted", async (t) => {
+  await t.test("a revoked node is not contacted, renewed or enrolled until it is readmitted", async (t) => {
     const revoked = await client("pki", "revoke", "controller-1");
     t.match(revoked.stdout, /^controller-1: revoked, with \d certificates?$/m, revoked.stderr);
     const asked = await client("events", ...reaching("controller-1"));
     t.match(asked.stderr, /the certificate [0-9A-F]+ of controller-1 was revoked/);
     for (const result of [await enrol("controller-1"), await client("enrol", "--renew", ...reaching("controller-1"))]) {
       t.equal(result.code, 77, result.stdout + result.stderr);
-      t.match(result.stderr, /controller-1 was revoked, and gets no certificate\nhint: .*--readmit/);
+      t.match(result.stderr, /controller-1 was revoked and gets no certificate\nhint: .*--readmit/);
     }
     // The machine is wiped; readmission alone does not make its old certificate valid again.
     const readmitted = await enrol("controller-1", "--readmit");

@@ -4,12 +4,12 @@ import t from "tap";
 import { controllerFiles, downloading, failsWith, openScene, scenario } from "../fixtures/faults.ts";
 import { nodeLine } from "../fixtures/output-lines.ts";
 
-t.test("one controller that is late", async (t) => {
+t.test("a controller that joins late", async (t) => {
   await using scene = await openScene(3);
   const { testbed, bootstrap, begin, node } = scene;
   const late = node(2);
 
-  await scenario(t, "one that cannot be reached is named, and the others are done", async (t) => {
+  await scenario(t, "an unreachable controller is named, and the others are completed", async (t) => {
     await late.disconnect();
     const result = await bootstrap();
     failsWith(t, result, "PARTIAL", [
@@ -41,31 +41,35 @@ t.test("one controller that is late", async (t) => {
   const first = begin();
   await downloading(testbed, late, { of: first, ending: "/kube-scheduler" });
 
-  await scenario(t, "a second client that wants something else is told who is at it, and since when", async (t) => {
-    const second = await bootstrap("--kube-scheduler-flag", "v=3");
-    failsWith(t, second, "BUSY", [
-      /controller-2: the node is busy: admin from 10\.240\.0\.1:\d+ has held it since 20\d\d-\d\d-\d\dT[\d:.]+Z/,
-      /wait for that operation to end, then run the command again/,
-    ]);
-    t.match(second.stdout, /^controller-2: an operation begun by admin from 10\.240\.0\.1:\d+ at .* is running$/m);
-    t.strictSame(await processes(), before, "and nothing is done elsewhere");
-  });
+  await scenario(
+    t,
+    "a second client with another configuration is refused with the name and the start of the running one",
+    async (t) => {
+      const second = await bootstrap("--kube-scheduler-flag", "v=3");
+      failsWith(t, second, "BUSY", [
+        /controller-2: the node is busy: admin from 10\.240\.0\.1:\d+ has held it since 20\d\d-\d\d-\d\dT[\d:.]+Z/,
+        /wait for that operation to end, then run the command again/,
+      ]);
+      t.match(second.stdout, /^controller-2: an operation started by admin from 10\.240\.0\.1:\d+ at .* is running$/m);
+      t.strictSame(await processes(), before, "and nothing is done on the other nodes");
+    },
+  );
 
-  await scenario(t, "Ctrl-C detaches: the agent goes on, and the same command attaches again", async (t) => {
+  await scenario(t, "Ctrl-C detaches: the agent continues, and the same command attaches again", async (t) => {
     first.interrupt();
     const left = await first.ended;
     t.equal(left.code, 130, left.stderr);
-    t.match(left.stdout, /detached: the agents finish their work; run the command again to attach/);
+    t.match(left.stdout, /detached: the agents continue; run the command again to attach/);
 
     const { code, stdout, stderr } = await bootstrap();
     t.equal(code, 0, stderr);
-    t.match(stdout, /^controller-2: an operation begun by admin from 10\.240\.0\.1:\d+ at .* is running$/m);
+    t.match(stdout, /^controller-2: an operation started by admin from 10\.240\.0\.1:\d+ at .* is running$/m);
     t.match(stdout, nodeLine("controller-2", "binary/kube-scheduler: done in .*"));
     const asked = (await testbed.mirror.log()).filter(({ path }) => path.endsWith("/kube-scheduler"));
-    t.equal(asked.length, 1, "it was one and the same operation");
+    t.equal(asked.length, 1, "it was the same operation");
   });
 
-  await scenario(t, "in the end the machine is as the others are, and those ran on all the while", async (t) => {
+  await scenario(t, "in the end the machine equals the others, which served all the time", async (t) => {
     t.equal(await controllerFiles(late), await controllerFiles(node(0)));
     t.strictSame(await processes(), before);
   });

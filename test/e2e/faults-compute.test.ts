@@ -30,7 +30,7 @@ t.test("a Compute Engine API that fails", async (t) => {
     await compute.clearLog();
   };
 
-  await scenario(t, "a quota that is used up is told as it is, and the node is done all the same", async (t) => {
+  await scenario(t, "a used-up quota is reported with Google's words, and the node is completed", async (t) => {
     await compute.setFaults({
       kind: "error",
       method: "POST",
@@ -50,7 +50,7 @@ t.test("a Compute Engine API that fails", async (t) => {
     );
   });
 
-  await scenario(t, "a second run makes what is missing, and only that", async (t) => {
+  await scenario(t, "a second run creates only the missing resources", async (t) => {
     await compute.setFaults();
     const mutations = await compute.mutations();
     const { code, stdout, stderr } = await bootstrap();
@@ -60,7 +60,7 @@ t.test("a Compute Engine API that fails", async (t) => {
     t.strictSame(await resources(), wanted);
   });
 
-  await scenario(t, "429 and 503 are tried again until they pass", async (t) => {
+  await scenario(t, "429 and 503 are retried until the request succeeds", async (t) => {
     await deleteLoadBalancer();
     await compute.setFaults(
       { kind: "error", method: "POST", path: "/firewalls$", status: 429, reason: "rateLimitExceeded", times: 2 },
@@ -69,11 +69,11 @@ t.test("a Compute Engine API that fails", async (t) => {
     );
     const { code, stderr } = await bootstrap();
     t.equal(code, 0, stderr);
-    t.strictSame(await compute.faults(), [], "all of them struck");
+    t.strictSame(await compute.faults(), [], "every fault occurred");
     t.strictSame(await resources(), wanted);
   });
 
-  await scenario(t, "an operation that ends in an error is told with its code and message", async (t) => {
+  await scenario(t, "a failed operation is reported with its code and message", async (t) => {
     await deleteLoadBalancer();
     const error = { code: "RESOURCE_OPERATION_RATE_EXCEEDED", message: "Operation rate exceeded.", httpStatus: 403 };
     await compute.setFaults({ kind: "operation", path: "/addInstance$", ...error });
@@ -86,7 +86,7 @@ t.test("a Compute Engine API that fails", async (t) => {
     t.strictSame(await resources(), wanted);
   });
 
-  await scenario(t, "an answer that is cut off is asked for again by its request's own id", async (t) => {
+  await scenario(t, "a truncated answer is requested again with the same request id", async (t) => {
     await deleteLoadBalancer();
     await compute.setFaults({ kind: "cut", when: "after", method: "POST", path: "/firewalls$", times: 1 });
     const { code, stderr } = await bootstrap();
@@ -99,7 +99,7 @@ t.test("a Compute Engine API that fails", async (t) => {
     t.strictSame(await resources(), wanted);
   });
 
-  await scenario(t, "409 for what another client makes at that moment ends well", async (t) => {
+  await scenario(t, "409 for a resource that another client creates at the same time is handled", async (t) => {
     const made = (await compute.state()).resources[healthCheck] ?? {};
     await deleteLoadBalancer();
     await compute.setFaults({
@@ -118,16 +118,16 @@ t.test("a Compute Engine API that fails", async (t) => {
     t.strictSame(await resources(), wanted);
   });
 
-  await scenario(t, "a pool that holds others is reported with the remedy, and left as it is", async (t) => {
+  await scenario(t, "a pool with other instances is reported with the remedy, and not changed", async (t) => {
     const stranger = `${inProject}/zones/us-west1-c/instances/stranger`;
     const link = (path: string): string => `https://www.googleapis.com/compute/v1/${path}`;
     const instances = [`${inProject}/zones/us-west1-c/instances/controller-0`, stranger].map(link);
     await compute.changeState({ put: { [pool]: { instances } } });
     failsWith(t, await bootstrap(), "PARTIAL", [
-      /load balancer: instances: targetPools\/kubernetes-target-pool holds .*\/stranger, which is not one of the controllers/,
+      /load balancer: instances: targetPools\/kubernetes-target-pool has .*\/stranger, which is not a controller/,
       /gcloud compute target-pools remove-instances kubernetes-target-pool .*--instances stranger/,
     ]);
-    t.strictSame((await compute.state()).resources[pool]?.["instances"], instances, "nobody was thrown out");
+    t.strictSame((await compute.state()).resources[pool]?.["instances"], instances, "no instance was removed");
     await compute.changeState({ put: { [pool]: { instances: instances.slice(0, 1) } } });
     const { code, stdout, stderr } = await bootstrap();
     t.equal(code, 0, stderr);

@@ -7,14 +7,14 @@ import t from "tap";
 import { controllerFiles, downloading, failsWith, openScene, scenario, temporaries } from "../fixtures/faults.ts";
 import { nodeLine } from "../fixtures/output-lines.ts";
 
-t.test("what ends in mid-apply", async (t) => {
+t.test("failures in the middle of apply", async (t) => {
   await using scene = await openScene(3);
   const { testbed, workstation, bootstrap, begin, node } = scene;
   const [well, killed, unplugged] = [node(0), node(1), node(2)];
 
   await scenario(
     t,
-    "an agent is killed, another machine loses its power: both are named, the third is done",
+    "one agent is killed and one machine loses power: both are named, the third is completed",
     async (t) => {
       // Slow enough to interrupt in the middle, and fast enough that the third machine does not wait long.
       await testbed.mirror.setFaults({ kind: "throttle", rate: 12_000_000, path: "kube-controller-manager$" });
@@ -28,8 +28,8 @@ t.test("what ends in mid-apply", async (t) => {
 
       const result = await running.ended;
       failsWith(t, result, "PARTIAL", [
-        /^ {2}controller-1(, controller-2)?: \S+: the agent went away at ".+": .* \(.*run the command again.*\)$/m,
-        /^ {2}(controller-1, )?controller-2: \S+: the agent went away at ".+": .* \(.*run the command again.*\)$/m,
+        /^ {2}controller-1(, controller-2)?: \S+: the connection to the agent was lost at ".+": .* \(.*run the command again.*\)$/m,
+        /^ {2}(controller-1, )?controller-2: \S+: the connection to the agent was lost at ".+": .* \(.*run the command again.*\)$/m,
       ]);
       t.match(result.stdout, nodeLine("controller-0", "done, \\d+ steps applied in \\d+ .*"));
       t.match(result.stdout, /^ok +controller-0 is HEALTHY/m);
@@ -37,17 +37,17 @@ t.test("what ends in mid-apply", async (t) => {
     },
   );
 
-  await scenario(t, "no program is half there", async (t) => {
+  await scenario(t, "no program is incomplete", async (t) => {
     await unplugged.connect();
     await unplugged.powerOn();
     await unplugged.must(["systemctl", "start", "khw-agent.service", "etcd.service"]);
     for (const machine of [killed, unplugged]) {
       t.equal((await machine.run(["ls", "/usr/local/bin/kube-controller-manager"])).code, 2, machine.name);
-      t.match(await temporaries(machine), "/.kube-controller-manager.khw-new", "where it was going to be");
+      t.match(await temporaries(machine), "/.kube-controller-manager.khw-new", "the file is at its final path");
     }
   });
 
-  await scenario(t, "each tells of the interrupted operation, and the same command completes it", async (t) => {
+  await scenario(t, "both report the interrupted operation, and the same command completes it", async (t) => {
     t.match(
       (await workstation.khw(["status", "--nodes", "controller-0,1,2", "--output", "json"])).stdout,
       /INTERRUPTED|interrupted/,
@@ -63,7 +63,7 @@ t.test("what ends in mid-apply", async (t) => {
     t.match(stdout, nodeLine("controller-0", "nothing to do"));
   });
 
-  await scenario(t, "to the same files, byte for byte, with nothing left over", async (t) => {
+  await scenario(t, "with the same files, byte for byte, and nothing left over", async (t) => {
     const wanted = await controllerFiles(well);
     for (const machine of [killed, unplugged]) {
       t.equal(await controllerFiles(machine), wanted, machine.name);

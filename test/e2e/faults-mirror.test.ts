@@ -40,7 +40,7 @@ t.test("a mirror that fails", async (t) => {
   const downloads = async (): Promise<readonly LogEntry[]> =>
     (await testbed.mirror.log()).filter(({ path }) => path.endsWith("/kube-scheduler"));
 
-  await scenario(t, "a tampered mirror is refused, also if it publishes another digest", async (t) => {
+  await scenario(t, "a tampered mirror is refused, even if it publishes a matching digest", async (t) => {
     const recorded = (await readLock(join(workstation.folder, "khw.lock"))).find(
       ({ program: name, version }) => name === "kube-scheduler" && version === realVersion,
     );
@@ -63,18 +63,18 @@ t.test("a mirror that fails", async (t) => {
     t.equal(
       (await machine.run(["sh", "-c", "ls /etc/systemd/system/kube-*.service"])).stdout,
       "",
-      "nothing is made to run from a release that is not whole",
+      "no service uses a release that is incomplete",
     );
-    t.equal(await machine.must(["systemctl", "is-active", "nginx"]), "active\n", "the rest was done");
+    t.equal(await machine.must(["systemctl", "is-active", "nginx"]), "active\n", "the remaining work was done");
   });
 
-  await scenario(t, "the same command, with a sound mirror, does what was left", async (t) => {
+  await scenario(t, "the same command, with a correct mirror, completes the rest", async (t) => {
     await testbed.mirror.setFaults();
     await testbed.mirror.clearLog();
     const { code, stdout, stderr } = await bootstrap();
     t.equal(code, 0, stderr);
     t.match(stdout, nodeLine("controller-0", "binary/kube-scheduler: done in .*"));
-    t.equal((await testbed.mirror.log()).length, 1, "nothing that was there is downloaded again");
+    t.equal((await testbed.mirror.log()).length, 1, "no present file is downloaded again");
   });
   const sound = await controllerFiles(machine);
 
@@ -82,7 +82,7 @@ t.test("a mirror that fails", async (t) => {
     [{ kind: "status", status: 404 }, "a mirror without the release"],
     [{ kind: "corrupt" }, "a mirror with wrong bytes"],
   ] as const) {
-    await scenario(t, `${title} is passed over for the next`, async (t) => {
+    await scenario(t, `${title} is skipped, and the next mirror is used`, async (t) => {
       await forget();
       const path = fault.kind === "corrupt" ? `${firstMirror}$` : firstMirror;
       await testbed.mirror.setFaults({ ...fault, path });
@@ -93,7 +93,7 @@ t.test("a mirror that fails", async (t) => {
     });
   }
 
-  await scenario(t, "a download that is cut in the middle goes on where it was", async (t) => {
+  await scenario(t, "an interrupted download continues where it stopped", async (t) => {
     await forget();
     await testbed.mirror.setFaults({ kind: "cut", after: 5_000_000, path: program, times: 2 });
     const { code, stderr } = await bootstrap();
@@ -107,12 +107,12 @@ t.test("a mirror that fails", async (t) => {
       [from, 5_000_000],
       [again, (from ?? NaN) + 5_000_000],
     ] as const) {
-      t.ok(resumed <= cut && resumed > cut - underWayBytes, `goes on from ${resumed} after a cut at ${cut}`);
+      t.ok(resumed <= cut && resumed > cut - underWayBytes, `continues at ${resumed} after a cut at ${cut}`);
     }
     t.equal(await controllerFiles(machine), sound);
   });
 
-  await scenario(t, "a mirror that is overloaded is asked again", async (t) => {
+  await scenario(t, "an overloaded mirror is asked again", async (t) => {
     await forget();
     await testbed.mirror.setFaults({ kind: "status", status: 503, path: program, times: 2 });
     const { code, stderr } = await bootstrap(...both);
@@ -124,7 +124,7 @@ t.test("a mirror that fails", async (t) => {
     ]);
   });
 
-  await scenario(t, "a mirror that stalls is left for the next", async (t) => {
+  await scenario(t, "a mirror that stalls is replaced by the next mirror", async (t) => {
     await forget();
     await testbed.mirror.setFaults({ kind: "stall", after: 0, path: `${firstMirror}$` });
     const { code, stderr } = await bootstrap(...both);
@@ -133,7 +133,7 @@ t.test("a mirror that fails", async (t) => {
     t.equal(await controllerFiles(machine), sound);
   });
 
-  await scenario(t, "when no mirror delivers, the end tells what each of them said", async (t) => {
+  await scenario(t, "if no mirror delivers, the error has the failure of each mirror", async (t) => {
     await forget();
     await testbed.mirror.setFaults(
       { kind: "status", status: 404, path: firstMirror },

@@ -14,7 +14,7 @@ import { failsWith, fingerprint, journal, openScene, scenario } from "../fixture
 import { issue, makeAuthority, makeKey, subjectAlternativeNames } from "../testbed/index.ts";
 import type { RunResult } from "../testbed/index.ts";
 
-t.test("what is refused before anything is touched", async (t) => {
+t.test("refusals before any change", async (t) => {
   await using scene = await openScene(3);
   const { testbed, workstation, bootstrap, node } = scene;
 
@@ -32,7 +32,7 @@ t.test("what is refused before anything is touched", async (t) => {
     t.strictSame(await state(), fresh, "nothing was changed");
   };
 
-  await scenario(t, "arguments and khw.yaml that cannot be meant", async (t) => {
+  await scenario(t, "invalid arguments and khw.yaml", async (t) => {
     const flags: readonly (readonly [string, string, ErrorCode, RegExp])[] = [
       ["--kubernetes-version", "v9.99.0", "INVALID_ARGUMENT", /--kubernetes-version: "v9\.99\.0"/],
       ["--kubernetes-version", "1.21.0; rm -rf /", "INVALID_ARGUMENT", /--kubernetes-version: "1\.21\.0; rm -rf \/"/],
@@ -52,7 +52,7 @@ t.test("what is refused before anything is touched", async (t) => {
     await refused(t, attempt, { kind: "CONFIG_INVALID", said: [/wrong\.yaml:4\b.*line break/s] });
   });
 
-  await scenario(t, "credential files that do not fit", async (t) => {
+  await scenario(t, "invalid credential files", async (t) => {
     const names = subjectAlternativeNames(testbed);
     const without = (name: string): readonly string[] => names.filter((each) => each !== `IP:${name}`);
     const spoil: readonly (readonly [(folder: string) => Promise<unknown>, RegExp])[] = [
@@ -85,7 +85,7 @@ t.test("what is refused before anything is touched", async (t) => {
     t.strictSame(await state(), fresh, "nothing was changed");
   });
 
-  await scenario(t, "a caller who may not", async (t) => {
+  await scenario(t, "a caller without permission", async (t) => {
     const pki = join(workstation.folder, "khw-pki");
     const as = (name: string): readonly string[] => [
       `--management-certificate=${join(pki, `${name}.pem`)}`,
@@ -132,7 +132,7 @@ t.test("what is refused before anything is touched", async (t) => {
     );
   });
 
-  await scenario(t, "a metadata server that is down, talks garbage, or is an impostor", async (t) => {
+  await scenario(t, "a metadata server that is down, sends garbage, or is an impostor", async (t) => {
     const agentOf = async (): Promise<string> =>
       node(1).must(["systemctl", "show", "--property=MainPID,NRestarts", "khw-agent.service"]);
     await testbed.metadata.setFaults({ kind: "drop" });
@@ -151,7 +151,7 @@ t.test("what is refused before anything is touched", async (t) => {
       await testbed.metadata.setFaults(fault);
       const start = performance.now();
       failsWith(t, await bootstrap(), "METADATA_UNAVAILABLE", [said, /\(.+\)$/m]);
-      t.ok(performance.now() - start < 30_000, "in bounded time");
+      t.ok(performance.now() - start < 30_000, "in limited time");
     }
     t.match(await node(1).must(["systemctl", "status", "khw-agent.service"]), "does not know this machine's identity");
 
@@ -164,7 +164,7 @@ t.test("what is refused before anything is touched", async (t) => {
 
   await scenario(
     t,
-    "taken ports, a full disk, a wrong clock and an etcd without a majority, all told at once",
+    "taken ports, a full disk, a wrong clock and an etcd without a majority, all reported in one run",
     async (t) => {
       const [first, second, third] = [node(0), node(1), node(2)];
       const take = async (port: number): Promise<unknown> =>
@@ -187,7 +187,7 @@ t.test("what is refused before anything is touched", async (t) => {
       const before = await state();
       const attempt = await bootstrap();
       failsWith(t, attempt, "PREFLIGHT_FAILED", [
-        /^nothing was touched, because of these findings/,
+        /^nothing was changed, because of these findings/,
         ...ports.map((port) => new RegExp(`controller-0: .*port ${port} is taken by systemd-socket.* \\(pid \\d+\\)`)),
         /controller-1: .*\/var\/lib\/kubernetes has [01] MiB left, \d+ are needed/,
         /controller-2: .*its clock is (89|90|91) s ahead of that of controller-0 \(.*timedatectl/,
@@ -205,7 +205,7 @@ t.test("what is refused before anything is touched", async (t) => {
     },
   );
 
-  await scenario(t, "with all that put right, the same command does its work", async (t) => {
+  await scenario(t, "after all repairs, the same command succeeds", async (t) => {
     const { code, stderr } = await bootstrap();
     t.equal(code, 0, stderr);
   });

@@ -29,7 +29,7 @@ function urlSafe(resource: Record<string, unknown>): Record<string, unknown> {
   return { ...resource, fingerprint: fingerprint.replaceAll("+", "-").replaceAll("/", "_") };
 }
 
-t.test("real gcloud finds the emulator to be the Compute Engine API", { skip }, async (t) => {
+t.test("real gcloud accepts the emulator as the Compute Engine API", { skip }, async (t) => {
   const folder = await mkdtemp(join(tmpdir(), "gcloud-"));
   const network = `127.${200 + (process.pid % 50)}.${(process.pid >> 6) % 250}`;
   const compute = await startCompute({
@@ -46,7 +46,7 @@ t.test("real gcloud finds the emulator to be the Compute Engine API", { skip }, 
   const shell = async (script: string) => (await run("bash", ["-euc", script], { env })).stdout;
   const gcloud = async (words: string): Promise<unknown> => JSON.parse(await shell(`gcloud ${words} --format json`));
 
-  await t.test("the lab's block runs, and gcloud reads back what REST does", async (t) => {
+  await t.test("the lab's block runs, and gcloud reads the same values as REST", async (t) => {
     await shell(await labCommands());
     const described = {
       "http-health-checks describe kubernetes": {
@@ -75,7 +75,7 @@ t.test("real gcloud finds the emulator to be the Compute Engine API", { skip }, 
       t.match(seen, fields, words);
       const answer = await fetch(`${compute.url}projects/khw-testbed/${path}`);
       const resource: Record<string, unknown> = JSON.parse(await answer.text());
-      t.same(urlSafe(resource), seen, "as REST answers it");
+      t.same(urlSafe(resource), seen, "the same answer as REST");
     }
   });
 
@@ -93,10 +93,10 @@ t.test("real gcloud finds the emulator to be the Compute Engine API", { skip }, 
     await t.rejects(shell("gcloud compute target-pools create kubernetes-target-pool"), /already exists/);
     await t.rejects(shell("gcloud compute target-pools delete kubernetes-target-pool"), /already being used by/);
     const batch = "gcloud compute addresses delete nothing1 nothing2";
-    await t.rejects(shell(batch), /nothing1' was not found[^]*nothing2' was not found/, "in a batch too");
+    await t.rejects(shell(batch), /nothing1' was not found[^]*nothing2' was not found/, "also in a batch");
   });
 
-  await t.test("gcloud deletes what it made", async (t) => {
+  await t.test("gcloud deletes the resources that it created", async (t) => {
     await shell(`
       gcloud compute forwarding-rules delete kubernetes-forwarding-rule
       gcloud compute target-pools delete kubernetes-target-pool

@@ -8,12 +8,12 @@ import { must } from "../testbed/command.ts";
 
 const root = join(import.meta.dirname, "../..");
 
-t.test("an agent on a machine that is no controller yet", async (t) => {
+t.test("an agent on a machine that is not a controller yet", async (t) => {
   await using scene = await openScene(1);
   const { testbed, workstation } = scene;
   const node = scene.node(0);
 
-  await t.test("a program of another language asks it, with nothing of khw's but the .proto", async (t) => {
+  await t.test("a program in another language calls the agent with only the .proto files", async (t) => {
     const descriptors = join(workstation.folder, "descriptors.binpb");
     t.teardown(() => rm(descriptors, { force: true }));
     const protos = ["khw/agent/v1/agent.proto", "grpc/health/v1/health.proto", "grpc/reflection/v1/reflection.proto"];
@@ -47,11 +47,11 @@ t.test("an agent on a machine that is no controller yet", async (t) => {
     });
     t.ok(
       answers.lines.some((line) => /^khw-agent \S+ serves on port 7443$/.test(line)),
-      "its own journal, from the start",
+      "the agent's own journal, from the start",
     );
   });
 
-  await t.test("a journal that nobody follows any more is read by no process", async (t) => {
+  await t.test("no process reads a journal that is no longer followed", async (t) => {
     const reading = async (): Promise<boolean> => (await node.run(["pgrep", "-x", "journalctl"])).code === 0;
     for (let look = 0; look < 50 && (await reading()); look++) await setTimeout(100);
     t.notOk(await reading());
@@ -82,6 +82,6 @@ print(json.dumps({f.name: [f.type, [[s.labels, s.value] for s in f.samples]] for
       khw_drained: ["gauge", [[{}, 0]]],
     });
     const address = await node.run(["curl", "--silent", "--max-time", "2", "http://10.240.0.10:7444/metrics"]);
-    t.not(address.code, 0, "on loopback only");
+    t.not(address.code, 0, "only on loopback");
   });
 });

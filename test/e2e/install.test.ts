@@ -43,13 +43,13 @@ async function whoAnswers(testbed: Testbed, node: TestbedNode, pki: string): Pro
   return stdout + stderr;
 }
 
-t.test("install brings the agent to machines that run nothing of khw's yet", async (t) => {
+t.test("install sets up the agent on machines without any khw software", async (t) => {
   const folder = await mkdtemp(join(tmpdir(), "khw-install-e2e-"));
   t.teardown(() => rm(folder, { recursive: true }));
   const [testbed, deb] = await Promise.all([startTestbed({ withEtcd: false }), findAgentDeb()]);
   t.teardown(() => testbed.stop());
   const [first, middle, last] = testbed.nodes;
-  if (first === undefined || middle === undefined || last === undefined) throw new Error("not three nodes");
+  if (first === undefined || middle === undefined || last === undefined) throw new Error("expected three nodes");
 
   await must(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", join(folder, "id")]);
   const publicKey = await readFile(join(folder, "id.pub"), "utf8");
@@ -66,7 +66,7 @@ t.test("install brings the agent to machines that run nothing of khw's yet", asy
     client("install", "--nodes", nodes, "--deb", deb, "--ssh-user", "root", ...sshOptions);
   t.equal((await client("pki", "init")).code, 0);
 
-  await t.test("with one machine off the network, the others are done", async (t) => {
+  await t.test("with one machine off the network, the others are completed", async (t) => {
     await middle.disconnect();
     const result = await install();
     t.equal(result.code, 3, result.stdout + result.stderr);
@@ -77,7 +77,7 @@ t.test("install brings the agent to machines that run nothing of khw's yet", asy
       t.match(await whoAnswers(testbed, node, pki), /TLSv1\.3[^]*Verification: OK/);
     }
     const made = ["admin-key.pem", "admin.pem", "agents.jsonl", "ca-key.pem", "ca.pem"];
-    t.same((await readdir(pki)).sort(), made, "the nodes' keys are on the nodes alone");
+    t.same((await readdir(pki)).sort(), made, "the nodes' keys are only on the nodes");
     for (const node of [first, last]) {
       const files = (await node.must(["ls", "-A", "/etc/khw-agent/pki"])).trim().split("\n");
       t.same(files, ["agent-key.pem", "agent.pem", "ca.pem"]);
@@ -85,7 +85,7 @@ t.test("install brings the agent to machines that run nothing of khw's yet", asy
     await middle.connect();
   });
 
-  await t.test("a second run completes it, and leaves what was done alone", async (t) => {
+  await t.test("a second run completes the last node, and leaves the others unchanged", async (t) => {
     const pid = await agentPid(first);
     const result = await install();
     t.equal(result.code, 0, result.stdout + result.stderr);
@@ -99,7 +99,7 @@ t.test("install brings the agent to machines that run nothing of khw's yet", asy
     }
   });
 
-  await t.test("the agent comes back with the machine", async (t) => {
+  await t.test("the agent starts again with the machine", async (t) => {
     await last.powerOff();
     await last.powerOn();
     await last.run(["systemctl", "is-system-running", "--wait"]);

@@ -11,7 +11,7 @@ t.teardown(() => testbed.stop());
 const node = only(testbed.nodes);
 
 function only<Value>([value]: readonly (Value | undefined)[]): Value {
-  if (value === undefined) throw new Error("there is none");
+  if (value === undefined) throw new Error("the testbed has no machine");
   return value;
 }
 
@@ -69,7 +69,7 @@ const service = (lines: readonly string[]): string =>
 const unit = "khw-trial.service";
 const unitFile = `/etc/systemd/system/${unit}`;
 
-t.test("a unit's life", async (t) => {
+t.test("the life of a unit", async (t) => {
   t.same(await journalOf(unit), []);
   t.match(await statusOf(unit), {
     loadState: "not-found",
@@ -103,7 +103,7 @@ t.test("a unit's life", async (t) => {
   const [inode, device] = (await node.must(["stat", "-L", "-c", "%i %d", "/bin/sleep"])).trim().split(" ");
   t.match(program?.result, { inode, device, environment: { KHW_INPUTS: "sha256:1" } });
 
-  await t.test("a file changed on disk is seen, and loaded by a reload", async (t) => {
+  await t.test("a file changed on disk is noticed, and loaded by a reload", async (t) => {
     await put(unitFile, service([...lines, "Environment=KHW_INPUTS=sha256:2"]));
     t.equal((await statusOf(unit)).needsReload, true);
     await make({ ...systemd("reload"), background: true }, systemd("reload"), systemd("restart", unit));
@@ -114,7 +114,7 @@ t.test("a unit's life", async (t) => {
     t.match(restarted?.result, { environment: { KHW_INPUTS: "sha256:2" } });
   });
 
-  await t.test("a reload of the service moves the time of its last change of state, not its process", async (t) => {
+  await t.test("a reload of the service changes the time of its last state change, but not its process", async (t) => {
     const before = await statusOf(unit);
     const [reloaded] = await make(systemd("reloadService", unit));
     t.equal(reloaded?.error, undefined);
@@ -124,14 +124,14 @@ t.test("a unit's life", async (t) => {
     t.ok(after.stateSince > before.stateSince);
   });
 
-  await t.test("a change is heard, and its absence ends with the abort", async (t) => {
+  await t.test("a change is reported, and the wait ends with the abort", async (t) => {
     const [changed] = await make({ ...systemd("changed", unit), background: true }, systemd("restart", unit));
     t.equal(changed?.error, undefined);
     const [nothing] = await make({ ...systemd("changed", unit), abortAfterMillis: 300 });
     t.match(nothing?.error, { message: /aborted/ });
   });
 
-  await t.test("its end is heard of at once, and that its files were read anew", async (t) => {
+  await t.test("its end is reported at once, after its files were read again", async (t) => {
     const [killed, again, reloaded] = await make<{ millis: number; subState: string } & number>(
       { adapter: "watch", method: "kill", args: [unit] },
       systemd("start", unit),
@@ -139,12 +139,12 @@ t.test("a unit's life", async (t) => {
     );
     t.equal(killed?.result?.subState, "failed");
     t.ok((killed?.result?.millis ?? Infinity) < 100);
-    t.comment(`heard and read after ${killed?.result?.millis.toFixed(1)} ms`);
+    t.comment(`reported and read after ${killed?.result?.millis.toFixed(1)} ms`);
     t.equal(again?.error, undefined);
     t.ok((reloaded?.result ?? 0) > 0);
   });
 
-  await t.test("how it ended is told just as the journal has it, until it runs again", async (t) => {
+  await t.test("how the unit ended is reported as in the journal, until it runs again", async (t) => {
     await node.must(["systemctl", "kill", "--signal=KILL", unit]);
     await written(unit, `${unit}: Failed with result 'signal'`, 2);
     const [ended, , running] = await make<string[]>(
@@ -158,23 +158,20 @@ t.test("a unit's life", async (t) => {
     t.same(running?.result, []);
   });
 
-  await t.test(
-    "a process that does not react is killed with all that it started, and starts again at once",
-    async (t) => {
-      const { mainPid } = await statusOf(unit);
-      await node.must(["kill", "-STOP", String(mainPid)]);
-      const begun = Date.now();
-      const done = await make(systemd("kill", unit), systemd("resetFailed", unit), systemd("restart", unit));
-      t.same(
-        done.map(({ error }) => error),
-        [undefined, undefined, undefined],
-      );
-      t.ok(Date.now() - begun < 10_000);
-      t.not((await statusOf(unit)).mainPid, mainPid);
-    },
-  );
+  await t.test("a process that does not react is killed with all its children, and starts again at once", async (t) => {
+    const { mainPid } = await statusOf(unit);
+    await node.must(["kill", "-STOP", String(mainPid)]);
+    const begun = Date.now();
+    const done = await make(systemd("kill", unit), systemd("resetFailed", unit), systemd("restart", unit));
+    t.same(
+      done.map(({ error }) => error),
+      [undefined, undefined, undefined],
+    );
+    t.ok(Date.now() - begun < 10_000);
+    t.not((await statusOf(unit)).mainPid, mainPid);
+  });
 
-  await t.test("what is not there needs no kill", async (t) => {
+  await t.test("a missing unit needs no kill", async (t) => {
     const done = await make(systemd("kill", "khw-none.service"), systemd("resetFailed", "khw-none.service"));
     t.same(
       done.map(({ error }) => error),
@@ -189,7 +186,7 @@ t.test("a unit's life", async (t) => {
   });
 });
 
-t.test("a start that fails says why, and the journal of that start alone tells more", async (t) => {
+t.test("a failed start gives the reason, and only the journal of that start", async (t) => {
   const failing = "khw-failing.service";
   await put(
     `/etc/systemd/system/${failing}`,
@@ -207,7 +204,7 @@ t.test("a start that fails says why, and the journal of that start alone tells m
   );
   t.ok(
     lines.some((line) => line.includes("status=3")),
-    "systemd's own words are among them",
+    "systemd's own words are included",
   );
 
   const absent = "khw-absent.service";
@@ -218,7 +215,7 @@ t.test("a start that fails says why, and the journal of that start alone tells m
   t.match((await journalOf(absent)).join("\n"), /No such file or directory/);
 });
 
-t.test("what systemd refuses is an error with its words; what is no name is not even asked for", async (t) => {
+t.test("systemd's refusal is an error with its words; an invalid name is not sent to systemd", async (t) => {
   const [unknown, masked, name] = await make(
     systemd("start", "khw-none.service"),
     systemd("enable", "khw-none.service"),
@@ -229,7 +226,7 @@ t.test("what systemd refuses is an error with its words; what is no name is not 
   t.match(name?.error, { code: "INVALID_ARGUMENT" });
 });
 
-t.test("many questions at once are all answered: the bus allows 128 open calls", async (t) => {
+t.test("many calls at once are all answered: the bus allows 128 open calls", async (t) => {
   const outcomes = await make<UnitStatus>(
     ...Array.from({ length: 40 }, (): Call => ({ ...systemd("unit", "dbus.service"), background: true })),
   );
@@ -239,7 +236,7 @@ t.test("many questions at once are all answered: the bus allows 128 open calls",
   );
 });
 
-t.test("a start that does not end is left at the abort", async (t) => {
+t.test("an abort ends the wait for a start that never ends", async (t) => {
   const slow = "khw-slow.service";
   await put(`/etc/systemd/system/${slow}`, service(["Type=notify", "ExecStart=/bin/sleep infinity"]));
   const [, started] = await make(systemd("reload"), { ...systemd("start", slow), abortAfterMillis: 500 });
@@ -247,7 +244,7 @@ t.test("a start that does not end is left at the abort", async (t) => {
   await make(systemd("stop", slow));
 });
 
-t.test("a restart of the bus fails what it meets, and what comes after finds it again", async (t) => {
+t.test("a restart of the bus fails the calls in progress, and later calls succeed", async (t) => {
   const wait: Call = { adapter: "clock", method: "delay", args: [3000] };
   const [changed, restarted, , found, started] = await make(
     { ...systemd("changed", unit), background: true },
@@ -258,11 +255,11 @@ t.test("a restart of the bus fails what it meets, and what comes after finds it 
   );
   t.match(restarted?.error, { code: "SERVICE_FAILED", message: /lost|cannot be reached/ });
   t.match(found?.result, { loadState: "loaded" });
-  t.equal(started?.error, undefined, "jobs' ends are heard again");
-  t.equal(changed?.error, undefined, "whoever waited is told to look again");
+  t.equal(started?.error, undefined, "ends of jobs are reported again");
+  t.equal(changed?.error, undefined, "all waiting callers look again");
 });
 
-t.test("who listens is found in the machine", async (t) => {
+t.test("the process that listens on a port is found", async (t) => {
   const [nobody] = await make({ adapter: "probes", method: "listener", args: [80] });
   t.equal(nobody?.result, undefined);
 });
@@ -270,7 +267,7 @@ t.test("who listens is found in the machine", async (t) => {
 t.test("a package", async (t) => {
   t.equal((await make(packages("installed", "nginx")))[0]?.result, undefined);
 
-  await t.test("waits for a held lock, and names who holds it, up to a deadline", async (t) => {
+  await t.test("waits for a held lock, and names its holder, up to a deadline", async (t) => {
     // The same lock as dpkg and apt take: fcntl, with a struct flock of 64-bit Linux.
     const lock = "my $lock = pack('s s x4 q q i x4', F_WRLCK, 0, 0, 0, 0); fcntl(F, F_SETLK, $lock) or die;";
     const hold = `use Fcntl; open(F, '+>>', $ARGV[0]); ${lock} system('systemd-notify', '--ready'); sleep 60`;
@@ -286,7 +283,7 @@ t.test("a package", async (t) => {
     }
   });
 
-  await t.test("whose installation is aborted leaves no unit behind, and can be installed after", async (t) => {
+  await t.test("after an aborted installation no unit remains, and the package can be installed", async (t) => {
     await testbed.packages.setFaults({ kind: "stall", path: String.raw`\.deb$`, after: 1000 });
     const [aborted] = await make({ ...packages("install", "nginx"), abortAfterMillis: 3000 });
     await testbed.packages.setFaults();
@@ -294,7 +291,7 @@ t.test("a package", async (t) => {
     t.equal(await node.must(["systemctl", "list-units", "--all", "--plain", "--no-legend", "khw-apt-*"]), "");
   });
 
-  await t.test("is installed, tells how far it is, and tests its configuration", async (t) => {
+  await t.test("is installed, reports progress, and tests its configuration", async (t) => {
     const [installed, version, tested] = await make(
       packages("install", "nginx"),
       packages("installed", "nginx"),
@@ -308,7 +305,7 @@ t.test("a package", async (t) => {
     t.match(listener?.result, { name: "nginx" });
   });
 
-  await t.test("at which dpkg was interrupted is repaired first", async (t) => {
+  await t.test("after an interruption dpkg is repaired first", async (t) => {
     // The state that a killed dpkg leaves: a change of state that has not reached the main file yet.
     const entry = "Package: nginx\nStatus: install ok half-configured\n";
     const status = await node.must(["dpkg-query", "--show", "--showformat=Version: ${Version}\n", "nginx"]);
@@ -324,14 +321,14 @@ t.test("a package", async (t) => {
     t.equal(await node.must(["ls", "/var/lib/dpkg/updates"]), "");
   });
 
-  await t.test("whose configuration is broken is said with nginx's words", async (t) => {
+  await t.test("a broken configuration is reported with nginx's words", async (t) => {
     await put("/etc/nginx/conf.d/broken.conf", "nonsense on;\n");
     const [tested] = await make(packages("testNginx"));
     t.match(tested?.error, { code: "SERVICE_FAILED", message: /unknown directive "nonsense"/ });
     await node.must(["rm", "/etc/nginx/conf.d/broken.conf"]);
   });
 
-  await t.test("that nobody has is an error with apt's words", async (t) => {
+  await t.test("an unknown package is an error with apt's words", async (t) => {
     const [installed] = await make(packages("install", "khw-no-such-package"));
     t.match(installed?.error, { code: "PACKAGE_FAILED", message: /Unable to locate package khw-no-such-package/ });
   });

@@ -37,7 +37,7 @@ async function processes(node: TestbedNode, units: readonly string[]): Promise<s
   return node.must(["systemctl", "show", "-p", "Id,MainPID,NRestarts,ExecMainStartTimestampMonotonic", ...units]);
 }
 
-t.test("the agent that stays", async (t) => {
+t.test("the agent as a supervisor", async (t) => {
   await using scene = await openScene(3);
   const { testbed, workstation, node } = scene;
   const bootstrapped = await scene.bootstrap();
@@ -46,7 +46,7 @@ t.test("the agent that stays", async (t) => {
   const settled = (): Promise<void> => allWell(testbed.nodes, watch, deadlineMillis);
   await settled();
 
-  await scenario(t, "a fault of each kind is seen and mended", async (t) => {
+  await scenario(t, "a fault of each kind is seen and repaired", async (t) => {
     await Promise.all(
       testbed.nodes.map(async (node, index) => {
         for (const [, name] of kinds.filter(([at]) => at === index)) {
@@ -59,7 +59,7 @@ t.test("the agent that stays", async (t) => {
     await settled();
   });
 
-  await scenario(t, "etcd without quorum: no API server is restarted for it, and status says why", async (t) => {
+  await scenario(t, "etcd without quorum: no API server is restarted, and status gives the reason", async (t) => {
     const stopped = [node(1), node(2)];
     const before = await Promise.all(testbed.nodes.map((node) => processes(node, ["kube-apiserver", "nginx"])));
     const supervised = () =>
@@ -82,13 +82,13 @@ t.test("the agent that stays", async (t) => {
       t.equal(
         (await node.run(["systemctl", "is-active", "etcd"])).stdout,
         "inactive\n",
-        "what somebody stopped stays so",
+        "a component that somebody stopped stays stopped",
       );
     }
     await Promise.all(stopped.map((node) => node.must(["systemctl", "start", "etcd"])));
     const back = performance.now();
     await settled();
-    t.comment(`all well ${((performance.now() - back) / 1000).toFixed(1)} s after etcd was back`);
+    t.comment(`all healthy ${((performance.now() - back) / 1000).toFixed(1)} s after etcd was back`);
     t.strictSame(
       await Promise.all(testbed.nodes.map((node) => processes(node, ["kube-apiserver", "nginx"]))),
       before,
@@ -97,7 +97,7 @@ t.test("the agent that stays", async (t) => {
     t.strictSame(supervised(), restarts, "and no restart by the agent");
   });
 
-  await scenario(t, "a node that lost its power comes back without a client", async (t) => {
+  await scenario(t, "a node that lost its power recovers without a client", async (t) => {
     const first = node(0);
     const start = performance.now();
     const lost = gone(first);
@@ -111,7 +111,7 @@ t.test("the agent that stays", async (t) => {
 
   await scenario(
     t,
-    "an agent that was killed comes back, knows its history, and left the control plane alone",
+    "a killed agent starts again, keeps its history, and did not disturb the control plane",
     async (t) => {
       const first = node(1);
       const units = [...components, "nginx", "etcd"];
@@ -124,8 +124,8 @@ t.test("the agent that stays", async (t) => {
       t.equal(await processes(first, units), before);
       const { history: after } = await watch.ask(first.name);
       t.ok(history.length > 0, "there is a history");
-      t.strictSame(after.slice(0, history.length), history, "what happened before is remembered as it was");
-      t.ok(after.length > history.length, "and that the agent began anew was added");
+      t.strictSame(after.slice(0, history.length), history, "the history before the kill is unchanged");
+      t.ok(after.length > history.length, "and the agent's restart was added");
     },
   );
 

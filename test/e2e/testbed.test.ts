@@ -50,7 +50,7 @@ async function off(node: TestbedNode): Promise<void> {
   }
 }
 
-t.test("three machines on one", async (t) => {
+t.test("three machines on one host", async (t) => {
   const began = performance.now();
   const testbed = await startTestbed();
   t.teardown(() => testbed.stop());
@@ -85,7 +85,7 @@ t.test("three machines on one", async (t) => {
     t.match(await node.run(sandboxed), { code: 1, stderr: /Read-only file system/ });
   });
 
-  await t.test("the metadata server knows who asks", async (t) => {
+  await t.test("the metadata server recognizes the caller", async (t) => {
     for (const each of testbed.nodes) {
       const { name, address, externalAddress } = each;
       const get = (path: string): Promise<string> => each.must(["curl", "-sSf", "-H", flavor, `${metadata}/${path}`]);
@@ -101,14 +101,14 @@ t.test("three machines on one", async (t) => {
     t.match(signed, /^HTTP\/1.1 404 [^]*Metadata-Flavor: Google/);
   });
 
-  await t.test("the metadata server misbehaves as told", async (t) => {
+  await t.test("the metadata server misbehaves as configured", async (t) => {
     const get = (): ReturnType<TestbedNode["run"]> =>
       node.run(["curl", "-sSi", "--max-time", "2", "-H", flavor, `${metadata}/instance/name`]);
     t.teardown(() => testbed.metadata.setFaults());
     await testbed.metadata.setFaults({ kind: "status", status: 503, times: 1 }, { kind: "unsigned", times: 1 });
     t.match((await get()).stdout, /^HTTP\/1.1 503/);
     t.notMatch((await get()).stdout, /Metadata-Flavor/);
-    t.match((await get()).stdout, /Metadata-Flavor: Google/, "both have had their time");
+    t.match((await get()).stdout, /Metadata-Flavor: Google/, "both requests took their time");
     await testbed.metadata.setFaults({ kind: "drop" });
     t.equal((await get()).code, 52, "curl: empty reply");
     await testbed.metadata.setFaults({ kind: "delay" });
@@ -131,7 +131,7 @@ t.test("three machines on one", async (t) => {
     t.match(await node.must(["curl", "-sSfI", second]), /ETag/i);
   });
 
-  await t.test("the mirror misbehaves as told", async (t) => {
+  await t.test("the mirror misbehaves as configured", async (t) => {
     const url = `${testbed.mirrorUrl}/v1.21.0/bin/linux/${process.arch === "arm64" ? "arm64" : "amd64"}/kubectl`;
     const get = (to: string): ReturnType<TestbedNode["run"]> =>
       node.run(["curl", "-sSf", "--max-time", "3", "-o", to, url]);
@@ -159,7 +159,7 @@ t.test("three machines on one", async (t) => {
     t.not((await node.run(["curl", "-sSk", "https://10.240.0.11:2379/health"])).code, 0, "not without a certificate");
   });
 
-  await t.test("the credentials are the labs', and can be spoilt one by one", async (t) => {
+  await t.test("the credentials are the labs', and each can be damaged", async (t) => {
     const folder = await mkdtemp(join(tmpdir(), "testbed-"));
     t.teardown(() => rm(folder, { recursive: true }));
     await must(["cp", "-a", `${testbed.credentials}/.`, folder]);
@@ -196,11 +196,11 @@ t.test("three machines on one", async (t) => {
     await node.must(["apt-get", "-qq", "update"]);
     await node.must(["apt-get", "-qq", "-y", "install", "nginx"], { env: { DEBIAN_FRONTEND: "noninteractive" } });
     t.equal(await node.must(["systemctl", "is-active", "nginx"]), "active\n");
-    t.match(await testbed.must(["curl", "-sSf", `http://${node.address}/`]), "nginx", "seen from the workstation");
+    t.match(await testbed.must(["curl", "-sSf", `http://${node.address}/`]), "nginx", "from the workstation");
     t.match(
       await testbed.must(["curl", "-sSf", `http://${node.externalAddress}/`]),
       "nginx",
-      "by its external address",
+      "at its external address",
     );
     t.ok((await testbed.packages.log()).some(({ path }) => path.includes("%2b")));
   });
@@ -211,7 +211,7 @@ t.test("three machines on one", async (t) => {
     t.match(await testbed.compute.log(), [{ method: "GET" }, { method: "GET" }]);
   });
 
-  await t.test("files and folders can be copied in, with their modes", async (t) => {
+  await t.test("files and folders can be copied to a machine, with their modes", async (t) => {
     const folder = await mkdtemp(join(tmpdir(), "testbed-"));
     t.teardown(() => rm(folder, { recursive: true }));
     await mkdir(join(folder, "sub"));
@@ -224,7 +224,7 @@ t.test("three machines on one", async (t) => {
     );
   });
 
-  await t.test("a machine without its cable is unreachable, and well", async (t) => {
+  await t.test("a machine without its cable is unreachable, but healthy", async (t) => {
     const ping = ["curl", "-sS", "-o", "/dev/null", "--connect-timeout", "1", `http://${node.address}/`];
     await node.disconnect();
     t.equal((await testbed.run(ping)).code, 28, "curl: timed out");
@@ -264,7 +264,7 @@ t.test("three machines on one", async (t) => {
     await node.must(["systemctl", "start", "etcd", "nginx"]);
   });
 
-  await t.test("a machine that shuts itself down can be switched on at once", async (t) => {
+  await t.test("a machine that shuts itself down can be started again at once", async (t) => {
     await t.rejects(node.powerOn(), /controller-0 is on already/);
     await node.run(["systemctl", "poweroff", "--force", "--force"]);
     await off(node);
@@ -279,7 +279,7 @@ t.test("three machines on one", async (t) => {
     await Promise.all(testbed.nodes.map((each) => each.must(["systemctl", "start", "etcd"])));
   });
 
-  await t.test("another process finds it by name, and nothing is left when it stops", async (t) => {
+  await t.test("another process finds the testbed by name, and nothing remains after a stop", async (t) => {
     const listeners = process.listenerCount("SIGTERM");
     const found = await findTestbed(testbed.id);
     t.equal(found?.nodes.length, 3);
@@ -289,11 +289,11 @@ t.test("three machines on one", async (t) => {
     t.same(await traces(testbed.id), []);
     t.equal(await findTestbed(testbed.id), undefined);
     await testbed.stop();
-    t.equal(process.listenerCount("SIGTERM"), listeners - 1, "its owner hears no signal for it any more");
+    t.equal(process.listenerCount("SIGTERM"), listeners - 1, "its owner no longer listens for the signal");
   });
 });
 
-t.test("what a killed owner leaves behind is swept by the next start", async (t) => {
+t.test("the next start removes the remains of a killed owner", async (t) => {
   const script = `
     import { startTestbed } from ${JSON.stringify(join(import.meta.dirname, "../testbed/index.ts"))};
     const { id } = await startTestbed({ nodes: 1, withEtcd: false });
@@ -310,7 +310,7 @@ t.test("what a killed owner leaves behind is swept by the next start", async (t)
   const interrupted = await start();
   interrupted.child.kill("SIGTERM");
   t.same(await once(interrupted.child, "exit"), [null, "SIGTERM"]);
-  t.same(await traces(interrupted.id), [], "one that can still act takes its testbed down itself");
+  t.same(await traces(interrupted.id), [], "an owner that can still act removes its testbed");
 
   const killed = await start();
   killed.child.kill("SIGKILL");
@@ -319,10 +319,10 @@ t.test("what a killed owner leaves behind is swept by the next start", async (t)
   await using testbed = await startTestbed({ nodes: 1, withEtcd: false });
   t.same(await traces(killed.id), []);
   t.equal((await testbed.nodes[0]?.run(["true"]))?.code, 0);
-  t.ok((await readdir(stateRoot)).includes(testbed.id), "one with an owner stays");
+  t.ok((await readdir(stateRoot)).includes(testbed.id), "a testbed with a live owner stays");
 });
 
-t.test("a machine that cannot boot is an error with its console, and leaves nothing", async (t) => {
+t.test("a machine that cannot boot is an error with its console output, and leaves nothing", async (t) => {
   await t.rejects(startTestbed({ name: "Not a name" }), /not a testbed's name/);
   await using testbed = await startTestbed({ nodes: 1, withEtcd: false, name: "broken-boot" });
   await t.rejects(startTestbed({ name: "broken-boot" }), /exists already/);

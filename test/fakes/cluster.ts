@@ -60,7 +60,7 @@ function infoOf() {
 function agentOf(node: FakeNode, log: string[]): AgentNode {
   const { name } = node;
   const unused = (): never => {
-    throw new Error("not asked for");
+    throw new Error("not called in this test");
   };
   const answer = (signal: AbortSignal): void => {
     signal.throwIfAborted();
@@ -120,7 +120,7 @@ function agentOf(node: FakeNode, log: string[]): AgentNode {
 
 function computeOf(nodes: readonly FakeNode[]): Compute {
   const unused = (): never => {
-    throw new Error("not asked for");
+    throw new Error("not called in this test");
   };
   return {
     insert: unused,

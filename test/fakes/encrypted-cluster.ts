@@ -74,7 +74,7 @@ function live({ nodes, values }: EncryptedCluster): void {
   for (const [index, text] of nodes.entries()) {
     const known = reads(writers.get(text) ?? parseEncryptionConfig(text));
     const lost = values.find((value) => !known.has(value));
-    if (lost !== undefined) throw new Error(`controller-${index} cannot read what is stored as "${lost}"`);
+    if (lost !== undefined) throw new Error(`controller-${index} cannot read values stored as "${lost}"`);
   }
 }
 

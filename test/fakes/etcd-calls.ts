@@ -1,7 +1,7 @@
 import type { EtcdCalls } from "../../client/cluster/etcd-client.ts";
 
 const unused = (): never => {
-  throw new Error("not asked for");
+  throw new Error("not called in this test");
 };
 
 /** The etcd calls of a node whose etcd no test uses. */

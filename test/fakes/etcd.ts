@@ -113,7 +113,7 @@ function answer(fake: FakeEtcd, server: string, path: string, body: Readonly<Rec
     case "/v3/kv/txn":
       return take(fake, JSON.parse(JSON.stringify(body)));
     default:
-      throw new Error(`the fake etcd knows no ${path}`);
+      throw new Error(`the fake etcd has no ${path}`);
   }
 }
 

@@ -32,7 +32,7 @@ export async function listening(t: Test, server: Server, address = "127.0.0.1"):
     for (const socket of sockets) socket.destroy();
   });
   const bound = server.address();
-  if (typeof bound !== "object" || bound === null) throw new Error("it listens on no port");
+  if (typeof bound !== "object" || bound === null) throw new Error("the server listens on no port");
   return bound.port;
 }
 

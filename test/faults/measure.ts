@@ -90,7 +90,7 @@ export async function untilWell(node: TestbedNode, watch: Watch, signal: AbortSi
       await watch.until((word) => (word?.node === node.name ? true : undefined), looking).catch(() => {});
     }
   }
-  throw new Error(`not well in time: ${last}`);
+  throw new Error(`not healthy in time: ${last}`);
 }
 
 /** Causes the fault and returns its start time. The machines' clock is the host's clock. */

@@ -33,5 +33,5 @@ say(tell("  a kept connection", rollout.kept));
 
 const loss = await loseApiServer(testbed, node(1), { rate: 25 });
 say(`one API server lost: out of rotation after ${(loss.outAfterMillis / 1000).toFixed(1)} s`);
-say(`  of ${loss.sent} requests ${loss.failedBefore} failed before that, ${loss.failedAfter} after`);
+say(`of ${loss.sent} requests ${loss.failedBefore} failed before that, ${loss.failedAfter} after`);
 say(tell("  a kept connection", loss.report.kept));

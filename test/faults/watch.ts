@@ -127,8 +127,8 @@ function look(view: View, word: Word): View {
 
 /** Returns the problems of a node, in words; empty if the node is healthy. */
 export function ailments({ components, drift, lost }: View): string[] {
-  if (lost !== undefined) return [`the agent is not heard: ${lost}`];
-  if (components.size === 0) return ["the agent tells of no component"];
+  if (lost !== undefined) return [`the agent does not answer: ${lost}`];
+  if (components.size === 0) return ["the agent reports no component"];
   return [
     ...[...components.values()].flatMap(({ name, health, reason, enabled }) => [
       ...(health === Health.HEALTH_HEALTHY ? [] : [`${name}: ${reason}`]),

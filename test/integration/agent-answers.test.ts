@@ -32,7 +32,7 @@ function changed({ kind }: WatchStatusResponse): Component | undefined {
   return kind?.$case === "change" ? kind.value.components[0] : undefined;
 }
 
-t.test("who watches is told the whole state first, then each change at once", async (t) => {
+t.test("a watcher first gets the whole state, then each change at once", async (t) => {
   const { agent, client } = await open(t);
   const { statusStore } = await agent.node();
   const watch = client.watchStatus({});
@@ -43,13 +43,13 @@ t.test("who watches is told the whole state first, then each change at once", as
   const began = performance.now();
   statusStore.publish({ components: [component("nginx", { pid: 4711 })] });
   t.match(changed(await next(watch)), { name: "nginx", pid: 4711 });
-  t.ok(performance.now() - began < 100, "no timer stands between the change and its being told");
+  t.ok(performance.now() - began < 100, "no timer delays the report of a change");
   statusStore.publish({ maintenance: { drained: true, holder: "alice", sinceUnixMillis: 1 } });
   t.match(await next(watch), { kind: { value: { components: [], maintenance: { drained: true } } } });
   watch.cancel();
 });
 
-t.test("a watcher that does not read is kept no backlog for, and sees the newest when it reads again", async (t) => {
+t.test("a watcher that does not read gets no backlog, only the newest state when it reads again", async (t) => {
   const { agent, client } = await open(t);
   const { statusStore } = await agent.node();
   const watch = client.watchStatus({});
@@ -74,7 +74,7 @@ t.test("a watcher that does not read is kept no backlog for, and sees the newest
   watch.cancel();
 });
 
-t.test("a watcher that went away is forgotten", async (t) => {
+t.test("a disconnected watcher is forgotten", async (t) => {
   const { agent, client } = await open(t);
   const { statusStore } = await agent.node();
   const leaving = clientOf(agent, await agent.identity("viewer"));
@@ -92,11 +92,11 @@ t.test("a watcher that went away is forgotten", async (t) => {
   t.strictSame(
     agent.lines.filter((line) => line.includes("WatchStatus")),
     [],
-    "and it is no failure",
+    "and the call is not a failure",
   );
 });
 
-t.test("an agent that ends tells those who watch, and does not wait for them", async (t) => {
+t.test("an agent that ends closes its watch streams and does not wait for the watchers", async (t) => {
   const { agent, client } = await open(t);
   const streams = [client.watchStatus({}), client.listEvents({ ...all, follow: true })];
   const [watched, listened] = streams.map((stream) => refusal(stream));
@@ -105,10 +105,10 @@ t.test("an agent that ends tells those who watch, and does not wait for them", a
   await agent.stop(new Error("stopped"));
   t.match(await watched, { code: status.INTERNAL });
   t.match(await listened, { code: status.INTERNAL });
-  t.ok(Date.now() - began < 1_500, "they ended by themselves, before the listener cut them off");
+  t.ok(Date.now() - began < 1_500, "the streams ended before the listener closed them");
 });
 
-t.test("the journal is told line by line, of what runs here and of nothing else", async (t) => {
+t.test("the journal is streamed line by line, only for khw's components", async (t) => {
   const os = labMachine();
   const line = (text: string, timeUnixMillis: number): LogEntry => ({ timeUnixMillis, text, priority: 6, pid: 7 });
   const many = Array.from({ length: 5_000 }, (_, index) => line(`${index} ${"x".repeat(500)}`, index + 1));
@@ -116,9 +116,13 @@ t.test("the journal is told line by line, of what runs here and of nothing else"
   os.journal.set("khw-agent.service", [line("started", 1)]);
   const { client } = await open(t, os);
   const request = { component: "kube-apiserver", lines: 0, sinceUnixMillis: 0, follow: false };
-  t.strictSame(await collect(client.streamLogs(request)), many.slice(-100), "the last 100 where nothing is said");
+  t.strictSame(await collect(client.streamLogs(request)), many.slice(-100), "the last 100 lines by default");
   t.strictSame(await collect(client.streamLogs({ ...request, lines: 3 })), many.slice(-3));
-  t.strictSame(await collect(client.streamLogs({ ...request, sinceUnixMillis: 2 })), many.slice(1), "all since then");
+  t.strictSame(
+    await collect(client.streamLogs({ ...request, sinceUnixMillis: 2 })),
+    many.slice(1),
+    "all lines since then",
+  );
   t.match(await collect(client.streamLogs({ ...request, component: "khw-agent" })), [{ text: "started" }]);
   for (const component of ["", "sshd", "kube-apiserver.service", "--directory=/etc", "../nginx"]) {
     t.match(await refusal(client.streamLogs({ ...request, component })), {
@@ -128,43 +132,40 @@ t.test("the journal is told line by line, of what runs here and of nothing else"
   }
 });
 
-t.test(
-  "so many journals are read at once and no more, not all of them by one caller, and one that ends makes room",
-  async (t) => {
-    const os = labMachine();
-    os.journal.set("nginx.service", [{ timeUnixMillis: 1, text: "started", priority: 6, pid: 7 }]);
-    const { agent, client } = await open(t, os);
-    const others = [
-      clientOf(agent, await agent.identity("viewer", "bob")),
-      clientOf(agent, await agent.identity("viewer")),
-    ];
-    const [bob = client, carol = client] = others;
-    const request = { component: "nginx", lines: 0, sinceUnixMillis: 0, follow: true };
-    const follow = (by: typeof client) => by.streamLogs(request).on("error", () => {});
-    const streams = Array.from({ length: 12 }, () => follow(client));
-    t.teardown(() => {
-      for (const stream of streams) stream.cancel();
-      for (const other of others) other.close();
-    });
-    await Promise.all(streams.map((stream) => next(stream)));
-    const full = { code: status.RESOURCE_EXHAUSTED, khw: { code: "RESOURCE_EXHAUSTED", hint: /end one/ } };
-    t.match(await refusal(client.streamLogs(request)), { ...full, khw: { message: /^12 .* with this certificate/ } });
-    const more = Array.from({ length: 4 }, () => follow(bob));
-    streams.push(...more);
-    await Promise.all(more.map((stream) => next(stream)));
-    t.match(await refusal(carol.streamLogs(request)), { ...full, khw: { message: /^16 .* of all callers/ } });
-    streams[0]?.cancel();
-    let again: unknown;
-    while (again === undefined) {
-      const stream = follow(carol);
-      again = await next(stream).catch(() => undefined);
-      streams.push(stream);
-    }
-    t.match(again, { text: "started" });
-  },
-);
+t.test("the number of open journals is limited, in total and per caller, and an ended stream makes room", async (t) => {
+  const os = labMachine();
+  os.journal.set("nginx.service", [{ timeUnixMillis: 1, text: "started", priority: 6, pid: 7 }]);
+  const { agent, client } = await open(t, os);
+  const others = [
+    clientOf(agent, await agent.identity("viewer", "bob")),
+    clientOf(agent, await agent.identity("viewer")),
+  ];
+  const [bob = client, carol = client] = others;
+  const request = { component: "nginx", lines: 0, sinceUnixMillis: 0, follow: true };
+  const follow = (by: typeof client) => by.streamLogs(request).on("error", () => {});
+  const streams = Array.from({ length: 12 }, () => follow(client));
+  t.teardown(() => {
+    for (const stream of streams) stream.cancel();
+    for (const other of others) other.close();
+  });
+  await Promise.all(streams.map((stream) => next(stream)));
+  const full = { code: status.RESOURCE_EXHAUSTED, khw: { code: "RESOURCE_EXHAUSTED", hint: /end one/ } };
+  t.match(await refusal(client.streamLogs(request)), { ...full, khw: { message: /^12 .* with this certificate/ } });
+  const more = Array.from({ length: 4 }, () => follow(bob));
+  streams.push(...more);
+  await Promise.all(more.map((stream) => next(stream)));
+  t.match(await refusal(carol.streamLogs(request)), { ...full, khw: { message: /^16 .* of all callers/ } });
+  streams[0]?.cancel();
+  let again: unknown;
+  while (again === undefined) {
+    const stream = follow(carol);
+    again = await next(stream).catch(() => undefined);
+    streams.push(stream);
+  }
+  t.match(again, { text: "started" });
+});
 
-t.test("what happened is told from the oldest on, since a time or the newest few, and goes on", async (t) => {
+t.test("events come oldest first, since a time or only the newest few, and new ones follow", async (t) => {
   const { agent, client, os } = await open(t);
   const { history } = await agent.node();
   const append = (message: string): void => {
@@ -198,11 +199,11 @@ t.test("what happened is told from the oldest on, since a time or the newest few
   following.on("data", (event: HistoryEvent) => rest.push(event));
   following.resume();
   while (rest.at(-1)?.id !== 1_500) await setTimeout(10);
-  t.equal(rest.length, 899, "each once, also to who read slowly");
+  t.equal(rest.length, 899, "each event once, also to a slow reader");
   following.cancel();
 });
 
-t.test("a viewer may look at everything and change nothing; another node's agent may do neither", async (t) => {
+t.test("a viewer may read everything and change nothing; another node's agent may do neither", async (t) => {
   const { agent } = await open(t);
   const viewer = clientOf(agent, await agent.identity("viewer"));
   const other = clientOf(agent, await agent.identity("agent", "controller-1"));
@@ -226,28 +227,31 @@ t.test("a viewer may look at everything and change nothing; another node's agent
   );
 });
 
-t.test("what is unknown is not restarted, and nothing is while another holds the machine", async (t) => {
-  const { agent, client } = await open(t);
-  for (const component of ["", "sshd", "khw-agent", "nginx.service"]) {
-    t.match(await failure((done) => client.restartComponent({ component, reason: "" }, done)), {
-      code: status.INVALID_ARGUMENT,
-      khw: { code: "INVALID_ARGUMENT", message: /^component: / },
-    });
-  }
-  const { machineLock: writer } = await agent.node();
-  const { promise: end, resolve: finish } = Promise.withResolvers<void>();
-  const held = writer.lock("bob from 192.0.2.1", () => end);
-  const busy = {
-    code: status.ABORTED,
-    khw: { code: "BUSY", message: /^the node is busy: bob from 192\.0\.2\.1 has held it since 20/ },
-  };
-  t.match(await failure((done) => client.restartComponent({ component: "nginx", reason: "" }, done)), busy);
-  t.match(await failure((done) => client.setMaintenance({ drained: true }, done)), busy);
-  finish();
-  await held;
-});
+t.test(
+  "an unknown component is not restarted, and no component is while another operation holds the machine",
+  async (t) => {
+    const { agent, client } = await open(t);
+    for (const component of ["", "sshd", "khw-agent", "nginx.service"]) {
+      t.match(await failure((done) => client.restartComponent({ component, reason: "" }, done)), {
+        code: status.INVALID_ARGUMENT,
+        khw: { code: "INVALID_ARGUMENT", message: /^component: / },
+      });
+    }
+    const { machineLock: writer } = await agent.node();
+    const { promise: end, resolve: finish } = Promise.withResolvers<void>();
+    const held = writer.lock("bob from 192.0.2.1", () => end);
+    const busy = {
+      code: status.ABORTED,
+      khw: { code: "BUSY", message: /^the node is busy: bob from 192\.0\.2\.1 has held it since 20/ },
+    };
+    t.match(await failure((done) => client.restartComponent({ component: "nginx", reason: "" }, done)), busy);
+    t.match(await failure((done) => client.setMaintenance({ drained: true }, done)), busy);
+    finish();
+    await held;
+  },
+);
 
-t.test("on a controller, plan finds nothing, and drain, restart and undrain leave their traces", async (t) => {
+t.test("on a controller, plan finds nothing, and drain, restart and undrain are recorded", async (t) => {
   const { client } = await open(t);
   await collect(client.apply({ desired: labState(), operationId: id }));
   const plan = await answer<GetPlanResponse>((done) => client.getPlan({}, done));
@@ -284,7 +288,7 @@ async function standard(agent: AgentServer, role: "admin" | "viewer") {
   };
 }
 
-t.test("admin and viewer may ask for its health, by the standard service", async (t) => {
+t.test("admin and viewer may read the agent's health through the standard service", async (t) => {
   const { agent } = await open(t);
   for (const role of ["admin", "viewer"] as const) {
     const { health, reflection } = await standard(agent, role);
@@ -304,7 +308,7 @@ t.test("admin and viewer may ask for its health, by the standard service", async
   }
 });
 
-t.test("without a certificate there is neither health nor reflection", async (t) => {
+t.test("without a certificate, health and reflection are refused", async (t) => {
   const { agent } = await open(t);
   const channel = credentials.createSsl(Buffer.from(agent.authority.certificate));
   const options = { "grpc.ssl_target_name_override": "controller-0" };
@@ -318,7 +322,7 @@ t.test("without a certificate there is neither health nor reflection", async (t)
   t.match(describeFailure(error), unknown);
 });
 
-t.test("an agent that does not know its machine is not serving", async (t) => {
+t.test("an agent that does not know its machine reports not serving", async (t) => {
   const os = labMachine();
   const agent = await startAgent(os, { identity: () => Promise.reject(new Error("the metadata server is down")) });
   const { health, reflection } = await standard(agent, "viewer");
@@ -333,7 +337,7 @@ t.test("an agent that does not know its machine is not serving", async (t) => {
   watch.cancel();
 });
 
-t.test("the agent tells its contract by reflection", async (t) => {
+t.test("the agent describes its contract by reflection", async (t) => {
   const { agent } = await open(t);
   const { health, reflection } = await standard(agent, "viewer");
   t.teardown(() => [health, reflection].forEach((client) => client.close()));

@@ -43,7 +43,7 @@ async function open(t: Test, os = machine()) {
     const { key, certificate } = await agent.identity(role);
     const [ca, pem, keyPem] = [agent.authority.certificate, certificate, key].map((text) => Buffer.from(text));
     if (ca === undefined || pem === undefined || keyPem === undefined)
-      throw new TypeError("an identity is three files");
+      throw new TypeError("an identity has three files");
     const address = { name: "controller-0", host: "127.0.0.1", port: agent.port };
     const node = connectNode(address, { ca, certificate: pem, key: keyPem });
     t.teardown(() => node.close());
@@ -57,7 +57,7 @@ async function* chunksOf(...texts: readonly string[]): AsyncGenerator<Uint8Array
   for (const text of texts) yield Buffer.from(text);
 }
 
-t.test("a member is told of by its own account, with ids as etcdctl writes them", async (t) => {
+t.test("a member is reported by its own answer, with ids as etcdctl prints them", async (t) => {
   const { viewer } = await open(t);
   const { member, reason, restore } = await viewer.status(never);
   t.equal(reason, "");
@@ -79,14 +79,14 @@ t.test("a member is told of by its own account, with ids as etcdctl writes them"
   });
 });
 
-t.test("a member that does not answer is no failure of the call", async (t) => {
+t.test("a member that does not answer does not fail the call", async (t) => {
   const { viewer } = await open(t, labMachine());
   const { member, reason } = await viewer.status(never);
   t.equal(member, undefined);
   t.match(reason, /ECONNREFUSED/);
 });
 
-t.test("a snapshot is taken, listed, verified, read and brought elsewhere", async (t) => {
+t.test("a snapshot is taken, listed, verified, read and copied to another node", async (t) => {
   const [from, to] = [await open(t), await open(t)];
   from.os.etcdctl.content = "a snapshot";
   const taken = await from.admin.save(never);
@@ -98,7 +98,7 @@ t.test("a snapshot is taken, listed, verified, read and brought elsewhere", asyn
   t.equal((await to.viewer.list(never)).snapshots.length, 1);
 });
 
-t.test("what does not arrive whole is refused, though it is still being sent", async (t) => {
+t.test("an incomplete snapshot is refused while it is still being sent", async (t) => {
   const { admin, viewer } = await open(t);
   const announced = Snapshot.fromPartial({ id: "x", size: 3, sha256: digest("abc") });
   await t.rejects(admin.write(announced, chunksOf("abd"), never), { code: "DIGEST_MISMATCH" });
@@ -108,12 +108,12 @@ t.test("what does not arrive whole is refused, though it is still being sent", a
   t.same((await viewer.list(never)).snapshots, []);
 });
 
-t.test("a viewer may look, and not take, read, bring, defragment or restore", async (t) => {
+t.test("a viewer may list snapshots, but not take, read, copy, defragment or restore", async (t) => {
   const { admin, viewer, os } = await open(t);
   const { id } = await admin.save(never);
   const request = { restoreId: "", snapshotId: id, members: [], phase: RestorePhase.RESTORE_PHASE_HELD };
   const read = async (): Promise<void> => {
-    for await (const _ of viewer.read(id, never)) t.fail("no byte comes");
+    for await (const _ of viewer.read(id, never)) t.fail("no byte arrives");
   };
   const denied = { code: "PERMISSION_DENIED" };
   await t.rejects(viewer.save(never), denied);
@@ -125,7 +125,7 @@ t.test("a viewer may look, and not take, read, bring, defragment or restore", as
   t.equal(os.etcdctl.calls.filter((call) => call === "save").length, 1);
 });
 
-t.test("a member is defragmented, and that is remembered", async (t) => {
+t.test("a defragmented member is recorded", async (t) => {
   const { admin, agent } = await open(t);
   t.match(await admin.defragment(never), { sizeBefore: 20480, sizeAfter: 20480 });
   const events = await (await agent.node()).history.list({ sinceUnixMillis: 0 });

@@ -65,18 +65,18 @@ async function outcome(...argv: string[]) {
   return { out, err, code };
 }
 
-t.test("what can be asked without serving", async (t) => {
+t.test("options that work without serving", async (t) => {
   const good = await config("good.yaml");
   t.strictSame(await outcome("--version"), { out: "khw-agent 1.2.3\n", err: "", code: 0 });
   t.match(await outcome("--help"), { out: /^usage: khw-agent /, code: 0 });
   t.strictSame(await outcome("--config", good, "--check-config"), { out: `${good}: ok\n`, err: "", code: 0 });
 });
 
-t.test("what is not acceptable ends it, with the reason, the remedy and an exit code by kind", async (t) => {
+t.test("invalid input ends the agent with the reason, the remedy and an exit code by kind", async (t) => {
   const bad = await config("bad.yaml", { listen: { port: 0 } });
   t.match(await outcome("--config", bad, "--check-config"), {
     out: "",
-    err: `${bad}: listen.port: is not a port\nhint: man khw-agent lists every key\n`,
+    err: `${bad}: listen.port: is not a port\nhint: man khw-agent lists all keys\n`,
     code: 78,
   });
   t.match(await outcome("--frobnicate"), { err: /'--frobnicate'.*\nhint: run `khw-agent --help`/s, code: 64 });
@@ -89,7 +89,7 @@ t.test("what is not acceptable ends it, with the reason, the remedy and an exit 
   });
 });
 
-t.test("it serves until it is told to end, and a second one on its port is refused", async (t) => {
+t.test("the agent serves until a signal, and a second agent on its port is refused", async (t) => {
   const path = await config("serve.yaml");
   const child = run("--config", path);
   t.teardown(() => child.kill("SIGKILL"));
@@ -128,5 +128,5 @@ t.test("it serves until it is told to end, and a second one on its port is refus
   const [code] = await once(child, "close");
   t.equal(code, 0);
   t.match(log, /stopping: SIGTERM\n$/);
-  t.ok(Date.now() - began < 5_000, "idle callers do not hold it up");
+  t.ok(Date.now() - began < 5_000, "idle callers do not delay the end");
 });

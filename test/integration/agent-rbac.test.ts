@@ -80,7 +80,7 @@ function apiOf(url: string, identity: Identity = admin, timeoutMillis = 10_000) 
 
 const names = ["system:kube-apiserver-to-kubelet", "system:kube-apiserver"];
 
-t.test("the lab's objects are applied as the caller, by server-side apply, and once only", async (t) => {
+t.test("the lab's objects are applied as the caller, by server-side apply, and only once", async (t) => {
   const { url, requests } = await startApi(t);
   t.strictSame(await applyRbac(apiOf(url), never), names);
   t.match(requests, [
@@ -96,10 +96,10 @@ t.test("the lab's objects are applied as the caller, by server-side apply, and o
     { method: "GET" },
     { method: "PATCH", body: { kind: "ClusterRoleBinding", subjects: [{ kind: "User", name: "kubernetes" }] } },
   ]);
-  t.strictSame(await applyRbac(apiOf(url), never), [], "a second time nothing changes");
+  t.strictSame(await applyRbac(apiOf(url), never), [], "nothing changes the second time");
 });
 
-t.test("what somebody changed is put right, and told", async (t) => {
+t.test("a changed object is repaired and reported", async (t) => {
   const { url, objects } = await startApi(t);
   await applyRbac(apiOf(url), never);
   const [path = ""] = objects.keys();
@@ -107,7 +107,7 @@ t.test("what somebody changed is put right, and told", async (t) => {
   t.strictSame(await applyRbac(apiOf(url), never), names.slice(0, 1));
 });
 
-t.test("an API server that refuses is quoted", async (t) => {
+t.test("a refusal of the API server is quoted", async (t) => {
   const body = JSON.stringify({ kind: "Status", message: 'User "bob" cannot patch\u001b[2J' });
   const { url } = await startApi(t, () => ({ status: 403, body }));
   await t.rejects(applyRbac(apiOf(url), never), {
@@ -120,7 +120,7 @@ t.test("an API server that refuses is quoted", async (t) => {
   await t.rejects(applyRbac(apiOf(html.url), never), { code: "VERIFY_FAILED", message: /answers 502 .*: no message$/ });
 });
 
-t.test("an API server that is away, another's, silent or endless is unreachable", async (t) => {
+t.test("an API server that is away, of another cluster, silent or endless is unreachable", async (t) => {
   await t.rejects(applyRbac(apiOf("https://127.0.0.1:1"), never), { code: "UNREACHABLE", message: /ECONNREFUSED/ });
   const { url } = await startApi(t);
   const other = await createAuthority(now);
@@ -135,7 +135,7 @@ t.test("an API server that is away, another's, silent or endless is unreachable"
   await t.rejects(apiOf(url)("GET", "/", { signal: stopped }), { code: "UNREACHABLE" });
 });
 
-t.test("credentials that are no pair are refused before anything is asked", async (t) => {
+t.test("credentials that do not match are refused before any request", async (t) => {
   const options = { server: "https://127.0.0.1:1", timeoutMillis: 1000 };
   const [certificate, key] = [Buffer.from(admin.certificate), Buffer.from(server.key)];
   for (const wrong of [key, Buffer.from("no key")]) {

@@ -58,7 +58,7 @@ async function eventually(what: string, holds: () => boolean): Promise<void> {
   }
 }
 
-t.test("nobody gets in without TLS 1.3", async (t) => {
+t.test("a connection without TLS 1.3 is refused", async (t) => {
   const { agent } = await open(t);
   const dial = async (options: ConnectionOptions): Promise<string> => {
     const socket = connect({ host: "127.0.0.1", port: agent.port, ca: agent.authority.certificate, ...options });
@@ -89,7 +89,7 @@ t.test("nobody gets in without TLS 1.3", async (t) => {
   plain.destroy();
 });
 
-t.test("no connection is the continuation of another: every caller shows its certificate anew", async (t) => {
+t.test("no connection resumes another: every caller shows its certificate again", async (t) => {
   const { agent } = await open(t);
   const { certificate, key } = await agent.identity("admin");
   const dial = (session?: Buffer) =>
@@ -118,7 +118,7 @@ t.test("no connection is the continuation of another: every caller shows its cer
   t.pass(`${sessions.length} sessions were offered`);
 });
 
-t.test("whoever breaks off in mid-handshake or speaks no HTTP/2 does the agent no harm", async (t) => {
+t.test("a caller that breaks off in the handshake or speaks no HTTP/2 does not disturb the agent", async (t) => {
   const { agent, client } = await open(t);
   const cut = connectTcp(agent.port, "127.0.0.1");
   cut.write(Buffer.from("1603010200010001fc0303", "hex"));
@@ -143,10 +143,10 @@ t.test(
     const early = await issue(agent.authority, { name: "early", role: "admin", days: 1 }, at(2));
     const cases: readonly (readonly [string, Identity | undefined, RegExp])[] = [
       ["no certificate", undefined, /the caller presents no certificate$/],
-      ["one of another CA", stranger, /not signed by the management CA that the agent knows \(\w+\)$/],
-      ["an expired one", late, /certificate expired at 20\S+$/],
-      ["one that is not valid yet", early, /certificate is not valid before 20\S+$/],
-      ["an agent's own", agent.own, /is not issued for callers$/],
+      ["a certificate of another CA", stranger, /not signed by the management CA that the agent knows \(\w+\)$/],
+      ["an expired certificate", late, /certificate expired at 20\S+$/],
+      ["a certificate that is not valid yet", early, /certificate is not valid before 20\S+$/],
+      ["an agent's own certificate", agent.own, /is not issued for callers$/],
     ];
     for (const [who, identity, cause] of cases) {
       const client = clientOf(agent, identity);
@@ -171,7 +171,7 @@ t.test(
   },
 );
 
-t.test("a viewer reads and changes nothing; a certificate without a role of khw's does neither", async (t) => {
+t.test("a viewer reads and changes nothing; a certificate without a khw role does neither", async (t) => {
   const { agent, os } = await open(t);
   const viewer = clientOf(agent, await agent.identity("viewer", "bob"));
   t.teardown(() => viewer.close());
@@ -193,7 +193,7 @@ t.test("a viewer reads and changes nothing; a certificate without a role of khw'
   t.match(await answer((done) => viewer.getInfo({}, done)), { operation: undefined });
 });
 
-t.test("a client that knows nothing but the .proto file is served alike", async (t) => {
+t.test("a client that has only the .proto file gets the same service", async (t) => {
   const { agent } = await open(t);
   const viewer = await agent.identity("viewer");
   const definition = await load("khw/agent/v1/agent.proto", {
@@ -243,7 +243,7 @@ t.test("a client that knows nothing but the .proto file is served alike", async 
   const { steps } = await call("Plan", { desired });
   if (!Array.isArray(steps)) throw new TypeError("the plan has no steps");
   t.match(steps[0], { id: "identity" });
-  t.notOk("drift" in steps[0], "a step that holds has no drift");
+  t.notOk("drift" in steps[0], "a step without drift has no drift text");
   t.match(
     steps.find(({ id }) => id === "folder/etc/kubernetes/config"),
     { drift: "the folder does not exist" },
@@ -263,7 +263,7 @@ t.test("a client that knows nothing but the .proto file is served alike", async 
   t.equal(Buffer.isBuffer(detail) && detail.subarray(2, 19).toString(), "PERMISSION_DENIED");
 });
 
-t.test("an Apply tells each step in order, and leaves the machine converged", async (t) => {
+t.test("an Apply reports each step in order, and leaves the machine converged", async (t) => {
   const { client, os } = await open(t);
   const events = await collect(client.apply({ desired: labState(), operationId: id }));
   t.equal(events[0]?.kind?.$case, "operationStarted");
@@ -285,7 +285,7 @@ t.test("an Apply tells each step in order, and leaves the machine converged", as
   t.strictSame(changes(), before);
 });
 
-t.test("no event, log line or record holds a credential", async (t) => {
+t.test("no event, log line or record has a credential", async (t) => {
   const { agent, client, os } = await open(t);
   os.mirror.clear();
   const events = await collect(client.apply({ desired: labState(), operationId: id }));
@@ -303,7 +303,7 @@ t.test("no event, log line or record holds a credential", async (t) => {
   t.notMatch(told, Buffer.from("content of").toString("base64").slice(0, 12));
 });
 
-t.test("an operation outlives its caller, refuses another, and takes the same one back", async (t) => {
+t.test("an operation outlives its caller, refuses another operation, and accepts the same one again", async (t) => {
   const { os, begun, finish } = slowMachine();
   const { agent, client } = await open(t, os);
   const mallory = clientOf(agent, await agent.identity("admin", "mallory"));
@@ -337,7 +337,7 @@ t.test("an operation outlives its caller, refuses another, and takes the same on
   t.strictSame(steps(await collect(mallory.watchOperation({ operationId: id }))), steps(events), "and after its end");
 });
 
-t.test("a Prepare downloads, keeps no state, and is no Apply", async (t) => {
+t.test("a Prepare downloads, records no state, and is not an Apply", async (t) => {
   const { agent, client, os } = await open(t);
   const viewer = clientOf(agent, await agent.identity("viewer"));
   t.teardown(() => viewer.close());
@@ -359,7 +359,7 @@ t.test("a Prepare downloads, keeps no state, and is no Apply", async (t) => {
   t.match(events[0]?.operationId, id);
 });
 
-t.test("a caller whose connection breaks leaves the operation running", async (t) => {
+t.test("a broken connection leaves the operation running", async (t) => {
   const { os, begun, finish } = slowMachine();
   const { agent, client } = await open(t, os);
   const leaving = clientOf(agent, await agent.identity("admin"));
@@ -374,7 +374,7 @@ t.test("a caller whose connection breaks leaves the operation running", async (t
   t.match(events.at(-1), { kind: { value: { error: undefined } } });
 });
 
-t.test("a stopped agent tells its callers before it goes", async (t) => {
+t.test("a stopped agent informs its callers before it ends", async (t) => {
   const { os, begun, finish } = slowMachine();
   const { agent, client } = await open(t, os);
   const stream = collect(client.apply({ desired: labState(), operationId: id }));
@@ -388,7 +388,7 @@ t.test("a stopped agent tells its callers before it goes", async (t) => {
   });
 });
 
-t.test("an unacceptable request is refused by field, and nothing is written", async (t) => {
+t.test("an invalid request is refused with the field's name, and nothing is written", async (t) => {
   const { agent, client, os } = await open(t);
   const state = labState();
   const { cluster } = state;
@@ -440,7 +440,7 @@ t.test("an unacceptable request is refused by field, and nothing is written", as
   t.match(await answer((done) => client.getInfo({}, done)), { operation: undefined });
 });
 
-t.test("what stands in the way crosses the wire whole", async (t) => {
+t.test("obstacles arrive complete at the client", async (t) => {
   const { client, os } = await open(t);
   os.listeners.set(80, { pid: 4, name: "apache2" });
   os.files.put("/var/lib/kubernetes/encryption-config.yaml", "keys: [{name: key1, secret: b2xk}]");
@@ -455,7 +455,7 @@ t.test("what stands in the way crosses the wire whole", async (t) => {
   t.equal(clockUnixMillis, os.clock.now());
 });
 
-t.test("credentials for RBAC that are none are the caller's error, and are not shown", async (t) => {
+t.test("invalid credentials for RBAC are the caller's error, and are not shown", async (t) => {
   const { agent, client } = await open(t);
   const bytes = Buffer.from("my secret key");
   t.match(await failure((done) => client.applyRbac({ ca: bytes, certificate: bytes, key: bytes }, done)), {
@@ -465,7 +465,7 @@ t.test("credentials for RBAC that are none are the caller's error, and are not s
   t.notMatch(agent.lines.join("\n"), "secret");
 });
 
-t.test("an answer that cannot be sent is that call's error, not the agent's end", async (t) => {
+t.test("an answer that cannot be sent fails that call, not the agent", async (t) => {
   const os = labMachine();
   const machine = { read: async () => ({ ...(await os.machine.read()), cpus: Number.NaN }) };
   const { client } = await open(t, { ...os, machine });
@@ -473,7 +473,7 @@ t.test("an answer that cannot be sent is that call's error, not the agent's end"
   t.match(await answer((done) => client.getInfo({}, done)), { agentVersion: "1.2.3" });
 });
 
-t.test("a message larger than any desired state is refused, and the agent goes on", async (t) => {
+t.test("a message larger than any desired state is refused, and the agent continues", async (t) => {
   const { client, os } = await open(t);
   const [given, ...others] = labState().credentials;
   if (given === undefined) throw new Error("the fixture has no credentials");
@@ -486,7 +486,7 @@ t.test("a message larger than any desired state is refused, and the agent goes o
 });
 
 t.test(
-  "a caller that does not read is spared most of the progress, so that nothing piles up, and gets every step in the end",
+  "a slow caller misses most of the progress, so that nothing piles up, but gets every step in the end",
   async (t) => {
     const { os, begun, finish } = slowMachine();
     const { client } = await open(t, os);
@@ -511,7 +511,7 @@ t.test(
   },
 );
 
-t.test("the audit names who called what with which result, and refusals crowd out nothing", async (t) => {
+t.test("the audit records who called what with which result, and refusals displace nothing", async (t) => {
   const { agent, client } = await open(t);
   const bob = await agent.identity("viewer", "bob");
   const viewer = clientOf(agent, bob);
@@ -560,7 +560,7 @@ t.test("the audit names who called what with which result, and refusals crowd ou
 });
 
 t.test(
-  "a certificate that ends is refused on an open connection, and a stream that runs ends with that reason",
+  "an expiring certificate is refused on an open connection, and a running stream ends with that reason",
   async (t) => {
     const { agent } = await open(t);
     const seconds = 4;
@@ -584,7 +584,7 @@ t.test(
   },
 );
 
-t.test("strangers who send calls and leave the answers unread leave nothing behind", async (t) => {
+t.test("unauthorized callers that do not read the answers leave nothing behind", async (t) => {
   const { agent, client } = await open(t);
   await answer((done) => client.getInfo({}, done));
   const descriptors = () => readdirSync("/proc/self/fd").length;

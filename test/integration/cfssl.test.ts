@@ -53,7 +53,7 @@ async function copy(name: string): Promise<string> {
   return folder;
 }
 
-t.test("what the labs' own commands make passes every rule of pki check", async (t) => {
+t.test("the files of the labs' own commands pass every rule of pki check", async (t) => {
   t.same(await checked(lab), []);
 });
 
@@ -63,7 +63,7 @@ t.test("the folder of cfssl has all files for pki create", async (t) => {
   t.equal(told.written(), `note: ${lab} has all files\n`);
 });
 
-t.test("khw issues what is missing with cfssl's CA, and cfssl and openssl take it", async (t) => {
+t.test("khw issues the missing files with cfssl's CA, and cfssl and openssl accept them", async (t) => {
   const folder = await copy("completed");
   for (const name of ["kubernetes", "kube-scheduler"]) {
     await rm(join(folder, `${name}.pem`));
@@ -77,11 +77,11 @@ t.test("khw issues what is missing with cfssl's CA, and cfssl and openssl take i
   const before = JSON.parse(await must(["cfssl", "certinfo", "-cert", join(lab, "kubernetes.pem")]));
   for (const name of before.sans) t.ok(sans.includes(name), `${name}, as in the lab`);
   const info = JSON.parse(await must(["cfssl", "certinfo", "-cert", join(folder, "kubernetes.pem")]));
-  t.equal(info.authority_key_id, before.authority_key_id, "it names its issuer as cfssl does");
+  t.equal(info.authority_key_id, before.authority_key_id, "the issuer's name is as from cfssl");
   t.same(info.issuer, before.issuer);
 });
 
-t.test("khw renews every certificate of the labs' with the labs' CA", async (t) => {
+t.test("khw renews every certificate of the labs with the labs' CA", async (t) => {
   const folder = await copy("renewed");
   await pkiCreate(configOf(folder), context(), { output: "text", renew: ["all"] });
   t.same(await checked(folder), []);
@@ -90,7 +90,7 @@ t.test("khw renews every certificate of the labs' with the labs' CA", async (t) 
 });
 
 for (const algorithm of ["rsa", "ecdsa"] as const) {
-  t.test(`cfssl issues with khw's CA (${algorithm}), and khw takes it`, async (t) => {
+  t.test(`cfssl issues with khw's CA (${algorithm}), and khw accepts it`, async (t) => {
     const folder = join(base, algorithm);
     const config = configOf(folder);
     await pkiCreate({ ...config, pki: { ...config.pki, algorithm } }, context(), { output: "text", renew: [] });

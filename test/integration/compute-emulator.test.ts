@@ -101,7 +101,7 @@ async function eventually<T>(look: () => Promise<T>, wanted: (seen: T) => boolea
   }
 }
 
-t.test("every resource goes from insert to delete, with what Google adds", async (t) => {
+t.test("every resource goes from insert to delete, with the fields that Google adds", async (t) => {
   const lab = await start(t);
   await makeLoadBalancer(lab);
   const read = async (path: string) => (await lab.call("GET", path)).body;
@@ -177,7 +177,7 @@ t.test("lists, aggregated lists, filters and pages", async (t) => {
   t.match((await call("GET", `${project}/zones/us-west1-c`)).body, { kind: "compute#zone", region: link(region) });
 });
 
-t.test("refusals are in Google's words", async (t) => {
+t.test("refusals have Google's words", async (t) => {
   const lab = await start(t);
   await makeLoadBalancer(lab);
   const refusal = async (method: string, path: string, body?: object) => {
@@ -232,7 +232,7 @@ t.test("refusals are in Google's words", async (t) => {
   t.match(await refusal("POST", rules, { ...rule, portRange: undefined, ports: ["6443"] }), [400, "invalid", /ports/]);
   t.match(await refusal("POST", rules, { ...rule, portRange: "9-1" }), [400, "invalid", /portRange/]);
   t.match(await refusal("POST", `${region}/addresses`, { name: "second" }), [403, "quotaExceeded", /STATIC_ADDRESSES/]);
-  t.match(await refusal("PATCH", poolPath, {}), [501, "notImplemented"], "a target pool has no patch");
+  t.match(await refusal("PATCH", poolPath, {}), [501, "notImplemented"], "a target pool cannot be patched");
   t.match(await refusal("GET", "projects/other/global/firewalls"), [404, "notFound"]);
   t.same(await refusal("DELETE", poolPath), [
     400,
@@ -290,7 +290,7 @@ t.test("operations pass through their states, and other changes to the resource 
   t.match((await call("POST", checks, { name: "kubernetes" })).body, { error: { code: 409 } });
   t.match((await call("PATCH", checkPath, { port: 1 })).body, { error: { errors: [{ reason: "resourceNotReady" }] } });
   const pool = await call("POST", `${region}/targetPools`, { name: "p", healthChecks: [checkPath] });
-  t.match(pool.body, { error: { errors: [{ reason: "resourceNotReady" }] } }, "nor can it be referred to");
+  t.match(pool.body, { error: { errors: [{ reason: "resourceNotReady" }] } }, "and no other resource can refer to it");
   const path = pathOf(operation.selfLink);
   await eventually(
     async () => (await call("GET", path)).body.status,
@@ -303,7 +303,7 @@ t.test("operations pass through their states, and other changes to the resource 
   t.equal((await call("GET", `${project}/global/operations`)).body.items.length, 1);
 });
 
-t.test("a repeated requestId is carried out once", async (t) => {
+t.test("a repeated requestId is executed once", async (t) => {
   const { compute, call } = await start(t);
   const requestId = randomUUID();
   const path = `${project}/global/httpHealthChecks?requestId=${requestId}`;
@@ -321,7 +321,7 @@ t.test("a repeated requestId is carried out once", async (t) => {
   );
 });
 
-t.test("faults strike as often as they were told", async (t) => {
+t.test("faults occur as often as configured", async (t) => {
   const { compute, call } = await start(t);
   const { control } = compute;
   const checks = `${project}/global/httpHealthChecks`;
@@ -370,10 +370,10 @@ t.test("faults strike as often as they were told", async (t) => {
 
   await control.setFaults({ kind: "cut", when: "before", times: 1 });
   await t.rejects(call("POST", checks, { name: "kubernetes" }), /fetch failed/);
-  t.equal(await control.mutations(), 1, "the one that failed, and not the one that was cut");
+  t.equal(await control.mutations(), 1, "the failed one, and not the one that was cut off");
 });
 
-t.test("what a deleted resource referred to is not ready for a while", async (t) => {
+t.test("resources that a deleted resource used are not ready for a while", async (t) => {
   const lab = await start(t);
   await makeLoadBalancer(lab);
   await lab.compute.control.configure({ settleMillis: 200 });
@@ -387,7 +387,7 @@ t.test("what a deleted resource referred to is not ready for a while", async (t)
   );
 });
 
-t.test("a token can be demanded", async (t) => {
+t.test("a token can be required", async (t) => {
   const { compute, call } = await start(t);
   await compute.control.configure({ token: "right" });
   t.equal((await call("GET", project)).status, 401);
@@ -396,7 +396,7 @@ t.test("a token can be demanded", async (t) => {
   t.equal((await get("right")).status, 200);
 });
 
-t.test("the state can be looked at and changed behind the API's back", async (t) => {
+t.test("the state can be read and changed without the API", async (t) => {
   const { compute, call } = await start(t, { withAddress: false });
   const { control } = compute;
   t.equal((await call("GET", addressPath)).status, 404);
@@ -418,7 +418,7 @@ t.test("the state can be looked at and changed behind the API's back", async (t)
   await t.rejects(control.changeState({ put: { [rulePath]: { target: "nonsense" } } }), /malformed/);
 });
 
-t.test("the schema check sees what is wrong", (t) => {
+t.test("the schema check finds the errors", (t) => {
   const discovery = loadDiscovery();
   const problems = (value: unknown, $ref: string) =>
     checkValue(value, { $ref }, { discovery }).map(({ at, problem }) => `${at} ${problem}`);
@@ -504,12 +504,12 @@ t.test("the data plane probes as the health check says and forwards to healthy i
   const standing = connect(6443, `${network}.50`);
   const [hello]: Buffer[] = await once(standing, "data");
   const sick = backends[names.indexOf(String(hello).trim())];
-  if (!sick) throw new Error(`No backend says ${String(hello)}`);
+  if (!sick) throw new Error(`no backend says ${String(hello)}`);
   sick.status = 500;
   await becomes(...backends.map((backend) => (backend === sick ? down : up)));
   t.equal((await reached()).size, 2, "new connections go elsewhere");
   standing.write("still there?");
-  t.equal(String((await once(standing, "data"))[0]), "still there?", "a standing connection stays");
+  t.equal(String((await once(standing, "data"))[0]), "still there?", "an open connection stays");
   standing.end();
   await once(standing, "close");
   sick.status = 200;
@@ -521,7 +521,7 @@ t.test("the data plane probes as the health check says and forwards to healthy i
   });
   await becomes(down, down, down);
   t.match((await lab.compute.control.state()).health[0]?.reason, /no firewall rule/);
-  t.equal((await reached()).size, 3, "with none healthy, all are used");
+  t.equal((await reached()).size, 3, "if no instance is healthy, all are used");
 
   await lab.done("PATCH", firewallPath, {
     name: "kubernetes-the-hard-way-allow-health-check",
@@ -532,7 +532,7 @@ t.test("the data plane probes as the health check says and forwards to healthy i
   await becomes(up, up, down);
 
   await lab.compute.control.changeState({ put: { [poolPath]: { instances: [instance("stranger")] } } });
-  t.equal(await greeting(), "ECONNRESET", "there is nowhere to go");
+  t.equal(await greeting(), "ECONNRESET", "there is no instance to use");
   await lab.done("DELETE", rulePath);
   t.equal(await greeting(), "ECONNREFUSED", "without a rule nothing listens");
 });

@@ -145,7 +145,7 @@ async function askInfo(): Promise<unknown> {
 
 await pkiInit(context, { folder: pki });
 
-t.test("an agent with nothing but its package is enrolled, and goes on as the agent of its node", async (t) => {
+t.test("an agent with only its package is enrolled, and continues as the agent of its node", async (t) => {
   const agent = startAgent();
   await agent.says(/waits to be enrolled\n/);
   t.same(await readdir(own), ["agent-key.pem.next"]);
@@ -196,7 +196,7 @@ for (const [days, reason] of [
   ],
 ] as const) {
   t.test(
-    `an agent whose certificate is ${days < 0 ? "expired" : "not valid yet"} goes on, and refuses callers`,
+    `an agent whose certificate is ${days < 0 ? "expired" : "not valid yet"} continues, and refuses callers`,
     async (t) => {
       await place(days);
       const agent = startAgent();
@@ -206,7 +206,7 @@ for (const [days, reason] of [
       t.match(
         await runEnrol(),
         /controller-0: enrolled: /,
-        "its CA's administrator may enrol it, and no metadata are needed",
+        "its CA's administrator may enrol it, and no metadata is needed",
       );
       t.match(await askInfo(), { identity: { name: "controller-0" } });
       agent.child.kill("SIGTERM");
@@ -231,7 +231,7 @@ for (const [what, damage, reason] of [
   ["certificate is empty", () => writeFile(files.certificate, ""), /agent\.pem: .*: refuses callers/],
   ["key is gone", () => rm(files.key), /agent-key\.pem: ENOENT.*: refuses callers/],
 ] as const) {
-  t.test(`an agent whose ${what} goes on, and refuses callers`, async (t) => {
+  t.test(`an agent whose ${what} continues, and refuses callers`, async (t) => {
     await place(0);
     await damage();
     const agent = startAgent();

@@ -70,14 +70,14 @@ t.test("an agent without a certificate is enrolled by the CA in its instance's m
   t.ok(agent.enrolled);
   await run("openssl", ["verify", "-CAfile", join(folder, "ca.pem"), agent.paths.certificate]);
   t.equal((await stat(agent.paths.key)).mode & 0o777, 0o600);
-  t.match(agent.metadata().items[0], { key: "startup-script", value: "true" }, "what else is there stays");
+  t.match(agent.metadata().items[0], { key: "startup-script", value: "true" }, "the other values stay");
 
   const certificate = await readFile(agent.paths.certificate, "utf8");
   t.match(await enrol(), /^already enrolled: /);
   t.equal(await readFile(agent.paths.certificate, "utf8"), certificate);
 });
 
-t.test("a slow metadata server delays the enrolment and does not cut it off", async (t) => {
+t.test("a slow metadata server delays the enrolment and does not stop it", async (t) => {
   const { agent, enrol } = await open(t);
   // Longer than the agent keeps connections from before it knew the CA.
   agent.token = async (audience) => delay(2_500, { audience });
@@ -95,13 +95,13 @@ const forged: readonly (readonly [string, Partial<TokenOptions>])[] = [
   ["another project's", { engine: { project_id: "khw-other" } }],
   ["another zone's", { engine: { zone: "us-west1-b" } }],
   ["another instance's", { engine: { instance_name: "controller-1" } }],
-  ["an earlier instance's of the same name", { engine: { instance_id: "4710" } }],
-  ["one for somebody else", { audience: "https://vault.example.com" }],
-  ["a stale one", { issuedIn: -600 }],
-  ["one from the future", { issuedIn: 600 }],
+  ["of an earlier instance of the same name", { engine: { instance_id: "4710" } }],
+  ["for another audience", { audience: "https://vault.example.com" }],
+  ["stale", { issuedIn: -600 }],
+  ["from the future", { issuedIn: 600 }],
 ];
 for (const [what, options] of forged) {
-  t.test(`a node that shows a token which is ${what} gets no certificate`, async (t) => {
+  t.test(`a node whose token is ${what} gets no certificate`, async (t) => {
     const scene = await open(t);
     scene.agent.token = (audience) => ({ audience, ...options });
     await t.rejects(scene.enrol(), { code: "IDENTITY_MISMATCH" });
@@ -109,7 +109,7 @@ for (const [what, options] of forged) {
   });
 }
 
-t.test("a token that was shown before, for an earlier nonce, gets no certificate", async (t) => {
+t.test("a token that was used before, for an earlier nonce, gets no certificate", async (t) => {
   const scene = await open(t);
   const audiences: string[] = [];
   scene.agent.token = (audience) => ({
@@ -130,7 +130,7 @@ t.test("a token that Google did not sign gets no certificate", async (t) => {
   await gotNothing(t, scene);
 });
 
-t.test("an agent that is enrolled with another CA is left alone", async (t) => {
+t.test("an agent that is enrolled with another CA is not changed", async (t) => {
   const scene = await open(t);
   await scene.enrol();
   const other = join(t.testdirName, "other");
@@ -149,11 +149,11 @@ t.test("an agent that is enrolled with another CA is left alone", async (t) => {
       say: () => {},
     },
   );
-  await t.rejects(mismatched, { code: "WRONG_NODE", message: /its certificate is of another management CA/ });
+  await t.rejects(mismatched, { code: "WRONG_NODE", message: /its certificate is from another management CA/ });
   t.equal(await readFile(scene.agent.paths.certificate, "utf8"), before);
 });
 
-t.test("an agent that waits for another CA lets this one's administrator do nothing", async (t) => {
+t.test("an agent that waits for another CA refuses this CA's administrator", async (t) => {
   const scene = await open(t);
   const other = join(t.testdirName, "other");
   await pkiInit(context, { folder: other });
@@ -167,7 +167,7 @@ t.test("an agent that waits for another CA lets this one's administrator do noth
   await gotNothing(t, scene);
 });
 
-t.test("before a CA is known, and without the role of an administrator, an agent does nothing", async (t) => {
+t.test("without a known CA, or for a caller without the role of an administrator, an agent does nothing", async (t) => {
   const { agent, folder, address } = await open(t);
   const identity = await identityIn(folder);
   const shown = await probeCertificate(address, { waitMillis: 5_000, signal: never });
@@ -199,7 +199,7 @@ function withIdentity(ca: Buffer, { certificate, key }: Identity) {
   return { ca, certificate: Buffer.from(certificate), key: Buffer.from(key) };
 }
 
-t.test("metadata that somebody else changes meanwhile are read anew, not overwritten", async (t) => {
+t.test("metadata that changes meanwhile is read again, not overwritten", async (t) => {
   const { agent, enrol } = await open(t);
   const { setMetadata } = agent.compute;
   let changes = 0;
@@ -215,7 +215,7 @@ t.test("metadata that somebody else changes meanwhile are read anew, not overwri
   t.equal(agent.metadata().items.find(({ key }) => key === "startup-script")?.value, "false");
 });
 
-t.test("a certificate is renewed past two thirds of its life, over the channel that it vouches for", async (t) => {
+t.test("a certificate is renewed past two thirds of its validity, over its own channel", async (t) => {
   const { agent, folder, enrol, address } = await open(t);
   await enrol();
   const signal = never;
@@ -237,8 +237,8 @@ t.test("a certificate is renewed past two thirds of its life, over the channel t
   t.match(await renewNode(address, { identity, signer, signal }), /^CN=controller-0, O=khw:agent, valid until/);
   t.not(await readFile(agent.paths.key, "utf8"), old.key, "for a new key");
   const again = await standing.enrolment(signal);
-  t.equal(again.peer.serialNumber, peer.serialNumber, "the connection that stood goes on");
-  t.not(again.certificate, peer.toString(), "and hears of the new certificate");
+  t.equal(again.peer.serialNumber, peer.serialNumber, "the open connection continues");
+  t.not(again.certificate, peer.toString(), "and shows the new certificate");
 
   await addToRegister(folder, { event: "revoked", at: new Date().toISOString(), name: "controller-1", serials: [] });
   t.equal(await renewNode(address, { identity: await identityIn(folder), signer, signal }), undefined);

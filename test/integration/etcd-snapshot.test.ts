@@ -26,14 +26,14 @@ async function start(t: Test, snapshot = good, lastRun?: ListSnapshotsResponse["
   return { agents: cluster.agents, run };
 }
 
-t.test("a snapshot is proved anew on every node that has it", async (t) => {
+t.test("a snapshot is verified again on every node that has it", async (t) => {
   const { run } = await start(t);
   const { code, out } = await run("verify");
   t.equal(code, 0);
   t.match(out, /^good: on controller-0, verified.*\ngood: on controller-1, verified/);
 });
 
-t.test("when one node is away, the others prove it, and the exit code is 3", async (t) => {
+t.test("when one node is away, the others verify the snapshot, and the exit code is 3", async (t) => {
   const { agents, run } = await start(t);
   await agents[1]?.stop();
   const { code, out, err } = await run("verify");
@@ -42,13 +42,13 @@ t.test("when one node is away, the others prove it, and the exit code is 3", asy
   t.match(err, /controller-1/);
 });
 
-t.test("when no agent answers, that is what is told", async (t) => {
+t.test("when no agent answers, the error says so", async (t) => {
   const { agents, run } = await start(t);
   for (const agent of agents) await agent.stop();
   await t.rejects(run("verify"), { code: "UNREACHABLE", message: /^no node answers:.*controller-0.*controller-1/s });
 });
 
-t.test("what agents report of snapshots is sanitized", async (t) => {
+t.test("the agents' texts about snapshots are sanitized", async (t) => {
   const bell = "\u001b]0;title\u0007";
   const odd = { ...good, id: `good${bell}`, node: `controller-0${bell}`, hash: bell, uploaded: `gs://b/${bell}` };
   const { run } = await start(t, odd, { timeUnixMillis: 1, problem: `no room${bell}\nhint: make some` });

@@ -30,7 +30,7 @@ const metadataOf = async (name: string) => (await client.get(reference(name), ne
 const { certificate: ca } = await createAuthority(new Date());
 const startup = { key: "startup-script", value: "#!/bin/sh\n" };
 
-t.test("the CA's certificate gets into the instance's metadata, and nothing else of them changes", async (t) => {
+t.test("the CA's certificate is added to the instance's metadata, and nothing else changes", async (t) => {
   const before = await metadataOf("controller-0");
   await client.setMetadata(
     reference("controller-0"),
@@ -43,10 +43,10 @@ t.test("the CA's certificate gets into the instance's metadata, and nothing else
   const { items = [] } = (await metadataOf("controller-0")) ?? {};
   t.same(items, [startup, { key: managementCaAttribute, value: ca }]);
   t.match(await publishCa(client, reference("controller-0"), { ca, signal: never }), { changed: false });
-  t.equal(await mutations(), count + 1, "one request, and none for what is there already");
+  t.equal(await mutations(), count + 1, "one request, and no request for a present certificate");
 });
 
-t.test("a change that is made of an older state is refused, and none of it is made", async (t) => {
+t.test("a change based on an older state is refused as a whole", async (t) => {
   const before = await metadataOf("controller-1");
   const stale = { fingerprint: before?.fingerprint ?? "", items: [startup] };
   await client.setMetadata(reference("controller-1"), stale, never);
@@ -64,7 +64,7 @@ const gcloud = await run("gcloud", ["--version"]).then(
   () => "gcloud is not on this machine",
 );
 
-t.test("real gcloud leaves the same there, and khw then has nothing to do", { skip: gcloud }, async (t) => {
+t.test("real gcloud leaves the same metadata, and khw then has nothing to do", { skip: gcloud }, async (t) => {
   const file = join(folder, "ca.pem");
   await writeFile(file, ca);
   const { fingerprint = "" } = (await metadataOf("controller-1")) ?? {};

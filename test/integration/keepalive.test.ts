@@ -34,7 +34,7 @@ const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /** Type 4, length 0, no flags, stream 0. */
 const emptySettings = Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]);
 
-t.test("a peer that answers no ping is cut off", async (t) => {
+t.test("a peer that answers no ping is disconnected", async (t) => {
   const socket = connect({ ...place, ALPNProtocols: ["h2"] });
   t.teardown(() => socket.destroy());
   socket.on("error", () => {});

@@ -68,7 +68,7 @@ t.test("from nothing to the lab's resources, then nothing more to do", async (t)
   t.ok(plan.every(({ drift, error }) => drift === null && error === null));
 });
 
-t.test("every mutation carries a request id of its own", async (t) => {
+t.test("every mutation has its own request id", async (t) => {
   await using compute = open();
   await create(compute);
   const ids = (await mutationLog()).map(({ query }) => query["requestId"] ?? "");
@@ -76,7 +76,7 @@ t.test("every mutation carries a request id of its own", async (t) => {
   for (const id of ids) t.match(id, /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/);
 });
 
-t.test("the address is reserved when asked for", async (t) => {
+t.test("the address is reserved on request", async (t) => {
   await control.changeState({ remove: [`${inRegion}/addresses/kubernetes-the-hard-way`] });
   await using compute = open();
   t.match(failures(await create(compute)), ["COMPUTE_FAILED there is no address kubernetes-the-hard-way in region"]);
@@ -98,7 +98,7 @@ t.test("drift is repaired in place where Google allows it", async (t) => {
     [firewall, { allowed: [{ IPProtocol: "tcp", ports: ["22"] }] }, /allowed is tcp:22, not tcp/],
     [firewall, { disabled: true }, /disabled is true, not false/],
     [pool, { healthChecks: [] }, /healthChecks is empty, not projects/],
-    [pool, { instances: [] }, /controller-0, controller-1, controller-2 not in it/],
+    [pool, { instances: [] }, /controller-0, controller-1, controller-2 not in the pool/],
   ];
   for (const [path, fields, drift] of repairs) {
     await control.changeState({ put: { [path]: { ...fields } } });
@@ -145,20 +145,22 @@ t.test("drift that cannot be repaired in place is reported, and nothing is chang
   t.equal(await control.mutations(), mutations);
 });
 
-t.test("a pool that holds others is completed and reported, and never deleted", async (t) => {
+t.test("a pool with other instances is completed and reported, and never deleted", async (t) => {
   await using compute = open();
   const other = `projects/${project}/zones/${zone}/instances/worker-0`;
   await control.changeState({ put: { [pool]: { healthChecks: [], instances: [link(other)] } } });
   const results = await create(compute);
-  t.match(failures(results), [`COMPUTE_DRIFT targetPools/kubernetes-target-pool holds ${other}, which is not one of`]);
+  t.match(failures(results), [
+    `COMPUTE_DRIFT targetPools/kubernetes-target-pool has ${other}, which is not a controller`,
+  ]);
   t.match((await resources())[pool], { instances: { length: 4 }, healthChecks: [link(healthCheck)] });
-  t.equal(results.at(-1)?.outcome, "changed", "the forwarding rule is there");
+  t.equal(results.at(-1)?.outcome, "changed", "the forwarding rule exists");
   const before = await control.mutations();
   t.match(failures(await remove(compute)), [/COMPUTE_DRIFT .*worker-0/]);
   t.equal(await control.mutations(), before, "nothing was deleted");
 });
 
-t.test("an overloaded API is asked again until it has time", async (t) => {
+t.test("an overloaded API is asked again until it answers", async (t) => {
   await control.setFaults(
     { kind: "error", status: 429, reason: "rateLimitExceeded", times: 2 },
     { kind: "error", status: 503, reason: "backendError", method: "POST", times: 2 },
@@ -179,7 +181,7 @@ t.test("Retry-After is followed", async (t) => {
   t.ok(performance.now() - start >= 990);
 });
 
-t.test("an API that stays overloaded is reported as it is, and a later run completes", async (t) => {
+t.test("an API that stays overloaded is reported, and a later run completes the work", async (t) => {
   await control.setFaults({
     kind: "error",
     status: 503,
@@ -195,7 +197,7 @@ t.test("an API that stays overloaded is reported as it is, and a later run compl
   t.strictSame(failures(await create(compute)), []);
 });
 
-t.test("what trying again cannot help is reported at once, in Google's words", async (t) => {
+t.test("errors that a retry cannot solve are reported at once, in Google's words", async (t) => {
   const quota = "Quota 'TARGET_POOLS' exceeded. Limit: 0.0 globally.";
   await control.setFaults(
     { kind: "error", status: 403, reason: "quotaExceeded", message: quota, method: "POST", path: "targetPools$" },
@@ -234,7 +236,7 @@ t.test("an operation that ends in an error is reported with its code and message
   t.strictSame(failures(await create(compute)), [], "and a later run completes");
 });
 
-t.test("a connection that is cut, before or after the request was carried out, does nothing twice", async (t) => {
+t.test("a connection that breaks, before or after the request is executed, changes nothing twice", async (t) => {
   for (const when of ["before", "after"] as const) {
     await control.changeState({ reset: true });
     await control.clearLog();
@@ -247,12 +249,12 @@ t.test("a connection that is cut, before or after the request was carried out, d
     t.strictSame(failures(await create(compute)), []);
     t.equal(await control.mutations(), 5, when);
     const log = await mutationLog();
-    t.ok(log.length > 5, "some were sent again");
-    t.equal(new Set(log.map(({ query }) => query["requestId"])).size, 5, "under the same request ids");
+    t.ok(log.length > 5, "some requests were sent again");
+    t.equal(new Set(log.map(({ query }) => query["requestId"])).size, 5, "with the same request ids");
   }
 });
 
-t.test("409: a resource that another makes at the same moment is waited for", async (t) => {
+t.test("409: the client waits for a resource that another client creates at the same time", async (t) => {
   const exists = { kind: "error", status: 409, reason: "alreadyExists", message: "exists", method: "POST" } as const;
   await using compute = open();
   await create(compute);
@@ -264,7 +266,7 @@ t.test("409: a resource that another makes at the same moment is waited for", as
   t.strictSame(failures(await running), []);
 });
 
-t.test("two clients at once make one load balancer", async (t) => {
+t.test("two clients at once create one load balancer", async (t) => {
   await using one = open();
   await using two = open();
   const [first, second] = await Promise.all([create(one), create(two)]);
@@ -272,7 +274,7 @@ t.test("two clients at once make one load balancer", async (t) => {
   t.match((await resources())[pool], { instances: { length: 3 } });
 });
 
-t.test("a wait that comes back early is waited again, without hurry", async (t) => {
+t.test("a wait that returns early is repeated, without a busy loop", async (t) => {
   await control.configure({ operationMillis: 700 });
   await control.setFaults({ kind: "earlyWait", path: "operations/.*/wait$" });
   await using compute = open();
@@ -281,7 +283,7 @@ t.test("a wait that comes back early is waited again, without hurry", async (t) 
   t.ok(waits.length >= 10 && waits.length <= 30, `${waits.length} waits for 5 operations of 700 ms`);
 });
 
-t.test("an operation that does not end is given up at the deadline, with what was seen last", async (t) => {
+t.test("an operation that does not end is abandoned at the deadline, with its last state", async (t) => {
   await control.setFaults({ kind: "slow", millis: 60_000, path: "firewalls" }, { kind: "earlyWait" });
   await using compute = open({ operationMillis: 600 });
   const [failure] = failures(await create(compute));
@@ -301,7 +303,7 @@ t.test("Ctrl-C ends every wait with its own reason", async (t) => {
   t.match(failures(results), [/detached/, /detached/]);
 });
 
-t.test("a project that does not exist is an error, not an empty one", async (t) => {
+t.test("a project that does not exist is an error, not an empty list", async (t) => {
   await using compute = open();
   const elsewhere = { ...config, project: "no-such-project" };
   const results = await create(compute, elsewhere);
@@ -309,7 +311,7 @@ t.test("a project that does not exist is an error, not an empty one", async (t) 
   t.match(failures(results)[0], /404 notFound: .*no-such-project/);
 });
 
-t.test("an endpoint that is something else says so", async (t) => {
+t.test("an endpoint of another service is reported as such", async (t) => {
   await using compute = open({
     endpoint: `http://127.0.0.1:${await freePort()}/`,
     retry: { tries: 2, firstMillis: 1, maxMillis: 1 },
@@ -321,7 +323,7 @@ t.test("an endpoint that is something else says so", async (t) => {
   t.throws(() => open({ endpoint: "compute.googleapis.com" }), { code: "INVALID_ARGUMENT", message: /gce\.endpoint/ });
 });
 
-t.test("credentials go with every request, and not over plain HTTP to another machine", async (t) => {
+t.test("credentials are sent with every request, but not over plain HTTP to another machine", async (t) => {
   await control.configure({ token: "good" });
   const bearer = (token: string) => ({ credentials: async () => ({ authorization: `Bearer ${token}` }) });
   await using signedIn = open(bearer("good"));
@@ -332,7 +334,7 @@ t.test("credentials go with every request, and not over plain HTTP to another ma
   await t.rejects(publicAddress(exposed, config, signal), { code: "INVALID_ARGUMENT", message: /without TLS/ });
 });
 
-t.test("deleting removes just the load balancer, waiting for what is not ready", async (t) => {
+t.test("deleting removes only the load balancer, and waits for resources that are not ready", async (t) => {
   await control.configure({ settleMillis: 150 });
   await using compute = open();
   const before = Object.keys(await resources());
@@ -344,7 +346,7 @@ t.test("deleting removes just the load balancer, waiting for what is not ready",
   t.notOk(Object.keys(await resources()).some((path) => path.includes("/addresses/")));
 });
 
-t.test("a resource that Google still believes in use is tried again", async (t) => {
+t.test("a resource that Google still reports as in use is tried again", async (t) => {
   const inUse = { kind: "error", status: 400, reason: "resourceInUseByAnotherResource", method: "DELETE" } as const;
   await using compute = open();
   await create(compute);
@@ -355,7 +357,7 @@ t.test("a resource that Google still believes in use is tried again", async (t) 
   t.strictSame(failures(await remove(compute)), []);
 });
 
-t.test("health is what the load balancer's probes see, and needs the firewall rule", async (t) => {
+t.test("health comes from the load balancer's probes, and needs the firewall rule", async (t) => {
   const server = createServer((socket) => {
     socket.on("error", () => {});
     socket.once("data", () => socket.end("HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"));
@@ -397,19 +399,16 @@ t.test("instances are found by name, with and without a zone", async (t) => {
   t.strictSame(await locateInstances(compute, names, { place: config, signal }), config.instances);
 });
 
-t.test("lb create, status and delete say what they did", async (t) => {
+t.test("lb create, status and delete report their work", async (t) => {
   const created = context();
   t.equal(await lbCreate(await clusterConfig(), created, { output: "text" }), 0);
   t.match(created.out(), /^unchanged {2}address kubernetes-the-hard-way is reserved$/m);
-  t.match(
-    created.out(),
-    /^changed {4}firewall rule kubernetes-the-hard-way-allow-health-check lets health checks in$/m,
-  );
+  t.match(created.out(), /^changed {4}firewall rule kubernetes-the-hard-way-allow-health-check allows health checks$/m);
   t.ok(created.out().endsWith(`https://${staticAddress}:6443\n`));
 
   const status = context();
   t.equal(await lbStatus(await clusterConfig(), status, { output: "text" }), 2, "no backend is healthy");
-  t.match(status.out(), /^ok {7}forwarding rule kubernetes-forwarding-rule leads port 6443 to the pool$/m);
+  t.match(status.out(), /^ok {7}forwarding rule kubernetes-forwarding-rule forwards port 6443 to the pool$/m);
   t.match(status.out(), /^UNHEALTHY {2}controller-2 \(us-west1-c\)$/m);
   const document = context();
   await control.changeState({ put: { [pool]: { instances: [] } } });
@@ -420,7 +419,7 @@ t.test("lb create, status and delete say what they did", async (t) => {
       {},
       {},
       {},
-      { id: "instances", drift: { summary: /not in it/ } },
+      { id: "instances", drift: { summary: /not in the pool/ } },
     ],
     backends: [{ name: "controller-0", state: "MISSING" }, {}, {}],
   });
@@ -430,7 +429,7 @@ t.test("lb create, status and delete say what they did", async (t) => {
   t.match(JSON.parse(deleted.out()), { steps: [{ id: "instances", outcome: "unchanged" }, { outcome: "changed" }] });
 });
 
-t.test("lb create tells every failure, and fails with the first", async (t) => {
+t.test("lb create reports every failure, and fails with the first", async (t) => {
   await control.setFaults(
     { kind: "error", status: 403, reason: "quotaExceeded", message: "firewalls", method: "POST", path: "firewalls$" },
     { kind: "error", status: 403, reason: "quotaExceeded", message: "checks", method: "POST", path: "HealthChecks$" },
@@ -446,7 +445,7 @@ t.test("lb create tells every failure, and fails with the first", async (t) => {
   await t.rejects(lbCreate(await clusterConfig({ "--nodes": [] }), told, { output: "text" }), { message: /no nodes/ });
 });
 
-t.test("lb delete needs no machines: the pool tells their zones", async (t) => {
+t.test("lb delete needs no machines: the pool has their zones", async (t) => {
   await lbCreate(await clusterConfig(), context(), { output: "text" });
   await control.changeState({
     remove: config.instances.map(({ name }) => `projects/${project}/zones/${zone}/instances/${name}`),
@@ -481,7 +480,7 @@ t.test("the lab's own commands leave the same resources, field by field", { skip
   const theirs = comparable(await resources());
 
   await using compute = open();
-  t.strictSame(outcomes(await create(compute)), Array<string>(6).fill("unchanged"), "khw finds nothing to do");
+  t.strictSame(outcomes(await create(compute)), Array<string>(6).fill("unchanged"), "khw finds no difference");
   await control.changeState({ reset: true });
   await create(compute);
   t.strictSame(comparable(await resources()), theirs);

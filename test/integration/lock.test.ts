@@ -90,7 +90,7 @@ t.test("the first use records the digests, and a later controller with another p
   t.equal((await readLock(lock)).find(({ program: name }) => name === "kubectl")?.sha256, published);
 });
 
-t.test("one of three machines whose mirror differs at first use is found before any is changed", async (t) => {
+t.test("if one of three mirrors differs at first use, this is found before any change", async (t) => {
   const lock = await newLock(t);
   const machines = [labMachine(), tamper(labMachine()), labMachine()];
   await t.rejects(bootstrap(t, lock, machines), {

@@ -26,7 +26,7 @@ const of =
   (request) =>
     request.component === component ? lines : [];
 
-t.test("the lines of several nodes and components stand in one order of time, each with its place", async (t) => {
+t.test("the lines of several nodes and components are merged by time, each with its place", async (t) => {
   const cluster = await start(t, {
     "controller-0": (request) =>
       request.component === "etcd"
@@ -71,7 +71,7 @@ t.test("nodes and component as arguments, since and lines as options", async (t)
   await t.rejects(cluster.client(["logs", "--lines", "-1"]).code, { code: "INVALID_ARGUMENT" });
 });
 
-t.test("a line is sanitized; colours are for terminals that want them", async (t) => {
+t.test("a line is sanitized; only terminals get colours", async (t) => {
   const evil = line(1, "\u{1b}[2Jgone\u{7}\u{9b}31m\rover\u{202e}txt", { priority: 3 });
   const cluster = await start(t, { "controller-0": of("nginx", evil) });
   const argv = ["logs", "nginx"];
@@ -87,18 +87,21 @@ t.test("a line is sanitized; colours are for terminals that want them", async (t
   t.equal(without.out(), plain.out());
 });
 
-t.test("a node that is away is told of and does not stop the others: exit code 3; all away: an error", async (t) => {
-  const cluster = await start(t, { "controller-0": of("nginx", line(1, "here")), "controller-1": undefined });
-  await cluster.agents[1]?.stop();
-  const client = cluster.client(["logs", "nginx"]);
-  t.equal(await client.code, 3);
-  t.match(client.out(), /here\n$/);
-  t.match(client.err(), /^controller-1: no connection to the agent at .*\nhint: /);
-  await cluster.agents[0]?.stop();
-  await t.rejects(cluster.client(["logs"]).code, { code: "UNREACHABLE", message: /controller-0: no connection/ });
-});
+t.test(
+  "a node that does not answer is reported and does not stop the others: exit code 3; all away: an error",
+  async (t) => {
+    const cluster = await start(t, { "controller-0": of("nginx", line(1, "here")), "controller-1": undefined });
+    await cluster.agents[1]?.stop();
+    const client = cluster.client(["logs", "nginx"]);
+    t.equal(await client.code, 3);
+    t.match(client.out(), /here\n$/);
+    t.match(client.err(), /^controller-1: no connection to the agent at .*\nhint: /);
+    await cluster.agents[0]?.stop();
+    await t.rejects(cluster.client(["logs"]).code, { code: "UNREACHABLE", message: /controller-0: no connection/ });
+  },
+);
 
-t.test("following goes on, and over an agent's end without repeating or losing a line", async (t) => {
+t.test("following continues after an agent's restart, without repeating or losing a line", async (t) => {
   const written = [line(1, "one"), line(2, "two a"), line(2, "two b")];
   const cluster = await start(t, {
     "controller-0": (request) =>
@@ -130,11 +133,11 @@ t.test("following goes on, and over an agent's end without repeating or losing a
     .split("\n")
     .map((shown) => shown.split("nginx  ")[1]);
   t.same(texts, ["one", "two a", "two b", "two c", "two d", "three"]);
-  t.match(client.err(), /^controller-0: .*\n(hint: .*\n)?it is tried again until it answers\n/);
+  t.match(client.err(), /^controller-0: .*\n(hint: .*\n)?the client tries again until it answers\n/);
   await eventually("no stream stays open", () => agent?.open() === 0);
 });
 
-t.test("JSON: an object a line", async (t) => {
+t.test("JSON: an object per line", async (t) => {
   const cluster = await start(t, { "controller-0": of("etcd", line(1, "one")) });
   const client = cluster.client(["logs", "etcd", "-o", "json"]);
   t.equal(await client.code, 0);

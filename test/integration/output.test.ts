@@ -56,12 +56,12 @@ t.test("a disk that fills up in the middle of a text ends the command with 74", 
     cwd: root,
     encoding: "utf8",
   });
-  t.equal(readFileSync(path).length, 1024, "as much as fits is there");
+  t.equal(readFileSync(path).length, 1024, "the output is written as far as it fits");
   t.equal(status, 74, stderr);
   t.match(stderr, /^standard output cannot be written: EFBIG/);
 });
 
-t.test("a reader that has seen enough ends the command quietly, as SIGPIPE would", async (t) => {
+t.test("a reader that closes the pipe ends the command quietly, like SIGPIPE", async (t) => {
   const child = spawn(process.execPath, [...client, "config", "reference"], { cwd: root });
   child.stdout.destroy();
   let err = "";
@@ -71,7 +71,7 @@ t.test("a reader that has seen enough ends the command quietly, as SIGPIPE would
   t.equal(err, "");
 });
 
-t.test("standard error on a full disk ends with 74, where the command itself succeeded or not", async (t) => {
+t.test("standard error on a full disk ends with 74, whether the command itself succeeded or not", async (t) => {
   const full = openSync("/dev/full", "w");
   t.teardown(() => closeSync(full));
   const { status } = spawnSync(process.execPath, [...client, "nosuch"], {

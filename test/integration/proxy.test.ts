@@ -119,11 +119,11 @@ const kinds: readonly [kind: string, auth: string, credentials: string | undefin
 ];
 for (const [index, [kind, auth, credentials, hosts]] of kinds.entries()) {
   const variable = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY"][index % 3] ?? "";
-  t.test(`${kind}: token and API are asked for through ${variable}`, async (t) => {
+  t.test(`${kind}: token and API are requested through ${variable}`, async (t) => {
     const file = credentials === undefined ? {} : { GOOGLE_APPLICATION_CREDENTIALS: join(folder, credentials) };
     const { code, stderr } = await lbStatus(auth, { [variable]: proxyUrl, ...file });
     t.equal(stderr, "");
-    t.equal(code, 2, "the load balancer is not there");
+    t.equal(code, 2, "the load balancer does not exist");
     const names = [...hosts, "compute.googleapis.com"];
     t.strictSame([...new Set(tunnels)].sort(), names.map((host) => `${host}:443`).sort());
     const api = asked.filter(({ host }) => host === "compute.googleapis.com");
@@ -136,12 +136,12 @@ for (const [index, [kind, auth, credentials, hosts]] of kinds.entries()) {
 const exemptions = ["*", "googleapis.com", ".googleapis.com", "*.googleapis.com:443", "example.com googleapis.com"];
 for (const [index, [kind, auth, credentials, hosts]] of kinds.entries()) {
   const exemption = exemptions[index] ?? "*";
-  t.test(`${kind}: NO_PROXY=${exemption} asks without the proxy`, async (t) => {
+  t.test(`${kind}: NO_PROXY=${exemption} bypasses the proxy`, async (t) => {
     const file = credentials === undefined ? {} : { GOOGLE_APPLICATION_CREDENTIALS: join(folder, credentials) };
     const env = { HTTPS_PROXY: proxyUrl, [index % 2 === 0 ? "NO_PROXY" : "no_proxy"]: exemption, ...file };
     const { code, stderr } = await lbStatus(auth, { ...env, NODE_OPTIONS: `--import=${googleWithoutProxy}` });
     t.equal(stderr, "");
-    t.equal(code, 2, "the load balancer is not there");
+    t.equal(code, 2, "the load balancer does not exist");
     t.same(tunnels, []);
     t.same([...new Set(asked.map(({ host }) => host))].sort(), [...hosts, "compute.googleapis.com"].sort());
   });
@@ -164,9 +164,6 @@ t.test("a proxy that does not answer is named, without its password", async (t) 
 t.test("a proxy without a scheme is refused with the right form, and without its password", async (t) => {
   const { code, stderr } = await lbStatus("auto", { https_proxy: "someone:s3cret@proxy.example:3128" });
   t.equal(code, 64);
-  t.match(
-    stderr,
-    /https_proxy: "proxy\.example:3128" is not the URL of a proxy\nhint: .*https_proxy=http:\/\/HOST:PORT/,
-  );
+  t.match(stderr, /https_proxy: "proxy\.example:3128" is not a proxy URL\nhint: .*https_proxy=http:\/\/HOST:PORT/);
   t.notMatch(stderr, /s3cret/);
 });

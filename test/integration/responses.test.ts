@@ -170,7 +170,7 @@ function stringsOf(data: unknown): string[] {
 }
 
 t.test(
-  "no text of an agent steers a terminal or forges a line, whatever the field, the command and the form",
+  "no text of an agent controls a terminal or forges a line, whatever the field, the command and the output format",
   { timeout },
   async (t) => {
     let answers = evilAnswers;
@@ -225,7 +225,7 @@ function jsonIn(text: string): unknown[] {
   }
 }
 
-t.test("the files of a support bundle are as clean", { timeout }, async (t) => {
+t.test("the files of a support bundle are sanitized as well", { timeout }, async (t) => {
   const run = await start(t, () => evilAnswers);
   const folder = await mkdtemp(join(tmpdir(), "khw-bundle-"));
   t.teardown(() => rm(folder, { recursive: true }));
@@ -246,7 +246,7 @@ t.test("the files of a support bundle are as clean", { timeout }, async (t) => {
   for (const text of texts) isClean(t, { out: text, err: "" }, "entry");
 });
 
-t.test("a watch, as lines and as documents, is as clean", { timeout }, async (t) => {
+t.test("a watch, as lines and as documents, is sanitized as well", { timeout }, async (t) => {
   const run = await start(t, () => evilAnswers);
   for (const form of ["text", "json", "yaml"]) {
     const ending = new AbortController();
@@ -263,7 +263,7 @@ t.test("a watch, as lines and as documents, is as clean", { timeout }, async (t)
 });
 
 t.test(
-  "absurd numbers of one agent are its own problem: the other node is shown, and nothing is a bug",
+  "absurd numbers of one agent affect only that agent: the other node is shown, and no error is a bug",
   { timeout },
   async (t) => {
     const isTime = (field: string): boolean => field.endsWith("unix_millis");
@@ -282,7 +282,7 @@ t.test(
         number: (_, field) => (isTime(field) || isEnum(field) ? 1 : 2n ** 64n - 1n),
       },
       "no number": { ...mildAnswers, number: (_, field) => (field === "load" ? NaN : 1) },
-      "an endless number": { ...mildAnswers, number: (_, field) => (field === "load" ? Infinity : 1) },
+      "an infinite number": { ...mildAnswers, number: (_, field) => (field === "load" ? Infinity : 1) },
       "unknown enumerations": { ...mildAnswers, number: (_, field) => (isEnum(field) ? 2_147_483_647 : 1) },
       "negative enumerations": { ...mildAnswers, number: (_, field) => (isEnum(field) ? -1 : 1) },
       "empty messages": { ...mildAnswers, text: () => "", number: () => 0, count: () => 0, present: false },

@@ -31,7 +31,7 @@ const crashing = component("kube-apiserver", {
   },
 });
 
-t.test("a cluster that is well: short, exit code 0, etcd among the components", async (t) => {
+t.test("a healthy cluster: short, exit code 0, etcd among the components", async (t) => {
   const cluster = await start(t);
   const client = cluster.client(["status"]);
   t.equal(await client.code, 0);
@@ -46,7 +46,7 @@ t.test("a cluster that is well: short, exit code 0, etcd among the components", 
   );
 });
 
-t.test("what is wrong is told of with its remedy, and the exit code is 1", async (t) => {
+t.test("problems are reported with their remedies, and the exit code is 1", async (t) => {
   const cluster = await start(t, {
     "controller-0": { components: [crashing, component("nginx", { enabled: false })] },
     "controller-1": {
@@ -82,12 +82,12 @@ t.test("what is wrong is told of with its remedy, and the exit code is 1", async
   );
   t.match(
     out,
-    "✖ controller-0: nginx: is not enabled: it does not come back after a reboot\n    hint: khw-client bootstrap",
+    "✖ controller-0: nginx: is not enabled: it does not start after a reboot\n    hint: run khw-client bootstrap",
   );
   t.match(out, "✖ controller-1: maintenance: drained by alice from 192.0.2.7 since 2026-11-23 21:00:00");
   t.match(out, "hint: khw-client undrain controller-1");
-  t.match(out, "✖ controller-1: unit/kube-scheduler: the file differs; it was repaired 3 times and came back");
-  t.match(out, "khw-client diff controller-1 shows it; the policy is to report only");
+  t.match(out, "✖ controller-1: unit/kube-scheduler: the file differs; it was repaired 3 times, but came back");
+  t.match(out, "khw-client diff controller-1 shows the difference; drift is only reported here");
   t.match(
     out,
     /✖ controller-2: khw-agent: no connection to the agent at 127\.0\.0\.1:.*\n {4}hint: check that khw-agent runs/,
@@ -102,23 +102,23 @@ const ends = (state: CertificateState, reason: string) => ({
 });
 
 const verdicts: readonly [what: string, changes: Partial<GetStatusResponse>, code: number][] = [
-  ["a certificate that ends within 30 days", ends(CertificateState.CERTIFICATE_STATE_WARNING, "ends in 20 days"), 0],
-  ["a certificate that ends within 7 days", ends(CertificateState.CERTIFICATE_STATE_ERROR, "ends in 2 days"), 1],
+  ["a certificate that expires within 30 days", ends(CertificateState.CERTIFICATE_STATE_WARNING, "ends in 20 days"), 0],
+  ["a certificate that expires within 7 days", ends(CertificateState.CERTIFICATE_STATE_ERROR, "ends in 2 days"), 1],
   ["a component that is not enabled", { components: [component("etcd", { enabled: false })] }, 1],
   ["an unhealthy component", { components: [crashing] }, 1],
   ["a drained node", { maintenance: { drained: true, holder: "a", sinceUnixMillis: 1 } }, 1],
-  ["an agent that knows of no component yet", { components: [] }, 1],
+  ["an agent that has not checked its components yet", { components: [] }, 1],
 ];
 
 for (const [what, changes, code] of verdicts) {
   t.test(`${what}: exit code ${code}`, async (t) => {
     const cluster = await start(t, { "controller-1": changes });
     t.equal(await cluster.client(["status"]).code, code);
-    t.equal(await cluster.client(["status", "controller-0,2"]).code, 0, "the others are well");
+    t.equal(await cluster.client(["status", "controller-0,2"]).code, 0, "the others are healthy");
   });
 }
 
-t.test("JSON and YAML say the same, with words for states", async (t) => {
+t.test("JSON and YAML have the same content, with words for states", async (t) => {
   const cluster = await start(t, { "controller-0": { components: [crashing] } });
   const json = cluster.client(["status", "-o", "json"]);
   t.equal(await json.code, 1);
@@ -143,7 +143,7 @@ t.test("JSON and YAML say the same, with words for states", async (t) => {
   t.same(parse(yaml.out()), document);
 });
 
-t.test("wide tells more", async (t) => {
+t.test("wide shows more", async (t) => {
   const cluster = await start(t);
   const client = cluster.client(["status", "-o", "wide", "controller-2"]);
   t.equal(await client.code, 0);
@@ -152,7 +152,7 @@ t.test("wide tells more", async (t) => {
   t.notMatch(client.out(), "controller-1");
 });
 
-t.test("a node that is not one of the cluster's is refused", async (t) => {
+t.test("a node that is not a controller of the cluster is refused", async (t) => {
   const cluster = await start(t);
   await t.rejects(cluster.client(["status", "controller-7"]).code, {
     code: "INVALID_ARGUMENT",
@@ -170,7 +170,7 @@ t.test("Ctrl-C detaches from a status", async (t) => {
   await t.rejects(client.code, { code: "CANCELLED" });
 });
 
-t.test("a watch without a terminal: a line a change, and Ctrl-C ends it with 0", async (t) => {
+t.test("a watch without a terminal: a line per change, and Ctrl-C ends it with 0", async (t) => {
   const cluster = await start(t);
   const client = cluster.client(["status", "--watch"]);
   const shows = (text: string | RegExp) =>
@@ -179,13 +179,13 @@ t.test("a watch without a terminal: a line a change, and Ctrl-C ends it with 0",
       () => (typeof text === "string" ? client.out().includes(text) : text.test(client.out())),
       () => client.out(),
     );
-  for (const name of names) await shows(`${name}: 5 of 5 components are well\n`);
+  for (const name of names) await shows(`${name}: 5 of 5 components are healthy\n`);
   const [first, second] = cluster.agents;
   first?.change({ components: [crashing] });
   await shows("controller-0: kube-apiserver: its port 6443 is taken by another process (end what listens there");
   first?.change({ components: [component("kube-apiserver", { pid: 99 })] });
-  await shows("controller-0: kube-apiserver: runs again, as process 99\n");
-  await shows("controller-0: kube-apiserver: is well again\n");
+  await shows("controller-0: kube-apiserver: restarted as process 99\n");
+  await shows("controller-0: kube-apiserver: is OK again\n");
   await second?.stop();
   await shows(/controller-1: does not answer: /);
   await second?.start();
@@ -195,10 +195,10 @@ t.test("a watch without a terminal: a line a change, and Ctrl-C ends it with 0",
   await eventually("no stream stays open", () => cluster.agents.every((agent) => agent.open() === 0));
 });
 
-t.test("a watch in JSON: an object a line", async (t) => {
+t.test("a watch in JSON: an object per line", async (t) => {
   const cluster = await start(t);
   const client = cluster.client(["status", "-w", "-o", "json", "controller-0"]);
-  await eventually("the first", () => client.out().endsWith("\n"));
+  await eventually("the first document", () => client.out().endsWith("\n"));
   cluster.agents[0]?.change({ components: [crashing] });
   await eventually("the change", () => client.out().includes('"change"'));
   client.interrupt();
@@ -228,10 +228,10 @@ t.test("a watch on a terminal is redrawn in place, worst first, no higher than t
     write: (text) => void frames.push(text),
   });
   const last = () => stripVTControlCharacters(frames.at(-1) ?? "");
-  await eventually("all rows", () => last().includes("3 well"), last);
+  await eventually("all rows", () => last().includes("3 healthy"), last);
   frames = [];
   cluster.agents[2]?.change({ components: [crashing] });
-  await eventually("the change", () => last().includes("1 not well"), last);
+  await eventually("the change", () => last().includes("1 unhealthy"), last);
   const lines = last().trimEnd().split("\n");
   t.ok(lines.length < 12 && lines.every((line) => line.length <= 60), last());
   t.match(lines[2], /^✖ controller-2 {2}4 of 5 healthy/);
@@ -241,7 +241,7 @@ t.test("a watch on a terminal is redrawn in place, worst first, no higher than t
     frames.every((frame) => !frame.includes(`${esc}[2J`)),
     "never cleared",
   );
-  t.ok(frames[0]?.includes(`${esc}[`), "goes back to its first line");
+  t.ok(frames[0]?.includes(`${esc}[`), "moves back to its first line");
   client.interrupt();
   t.equal(await client.code, 0);
   t.equal(frames.at(-1), `${esc}[?25h`, "the cursor is back");

@@ -50,7 +50,7 @@ async function startEtcd(t: Test, values: Readonly<Record<string, string>>) {
   return { url: `https://localhost:${port}`, pages };
 }
 
-t.test("values are counted by resource and key, over all pages, below the prefix alone", async (t) => {
+t.test("values are counted by resource and key, over all pages, only below the prefix", async (t) => {
   const secrets = Array.from({ length: 60 }, (_, index) => [
     `/registry/secrets/default/s${index}`,
     "k8s:enc:aescbc:v1:key1:x",
@@ -81,7 +81,7 @@ t.test("values are counted by resource and key, over all pages, below the prefix
   t.strictSame(pages, [25, 25, 15]);
 });
 
-t.test("a server that does not answer is one of several; where none answers that is told", async (t) => {
+t.test("a server that does not answer is skipped; if no server answers, the error says so", async (t) => {
   const { url } = await startEtcd(t, { "/registry/secrets/default/a": "x" });
   const away = "https://127.0.0.1:1";
   const options = { files, prefix: "/registry/", signal: never };

@@ -69,7 +69,7 @@ async function unpack(file: string): Promise<Map<string, string>> {
   );
 }
 
-t.test("the bundle holds what agents tell, and none of the secrets that they let slip", async (t) => {
+t.test("the bundle has the agents' data, and none of the secrets in it", async (t) => {
   await using cluster = await startScripted({
     "controller-0": { status: wellStatus("controller-0") },
     "controller-1": { status: wellStatus("controller-1") },
@@ -124,7 +124,7 @@ t.test("the bundle holds what agents tell, and none of the secrets that they let
     jwt.split(".")[2] ?? "",
     "pa55word",
   ];
-  t.ok(secrets.length > 100, `${secrets.length} secrets are looked for`);
+  t.ok(secrets.length > 100, `searched for ${secrets.length} secrets`);
   t.strictSame(
     secrets.filter((secret) => all.includes(secret)),
     [],
@@ -135,7 +135,7 @@ t.test("the bundle holds what agents tell, and none of the secrets that they let
   t.match(files.get("one/nodes/controller-1/unreachable.txt"), /no connection/);
 });
 
-t.test("a file that is there stays, but for --force; and nothing half is left", async (t) => {
+t.test("an existing file stays, except with --force; and no partial file remains", async (t) => {
   await using cluster = await startScripted({ "controller-0": { status: wellStatus("controller-0") } });
   const file = join(folder, "two.tar.gz");
   await writeFile(file, "mine");

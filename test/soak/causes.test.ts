@@ -21,12 +21,12 @@ const verdicts = await provoke(node, drive, mistakes);
 for (const [index, { name, cause, component, line, says }] of mistakes.entries()) {
   t.test(`${component}: ${name ?? cause}`, (t) => {
     const verdict = verdicts[index];
-    if (verdict === undefined) throw new Error("there is no verdict");
+    if (verdict === undefined) throw new Error("no verdict");
     const { diagnosis, endedMillis, diagnoseMillis } = verdict;
     t.equal(diagnosis.cause, cause);
-    t.match(diagnosis.lines.join("\n"), line, "the line that tells");
-    t.match(`${diagnosis.message}\n${diagnosis.remedy}`, says, "what it is about, and what to do");
-    t.notMatch(`${diagnosis.message}${diagnosis.remedy}`, /[{}]|undefined/, "nothing is left to fill in");
+    t.match(diagnosis.lines.join("\n"), line, "the line with the cause");
+    t.match(`${diagnosis.message}\n${diagnosis.remedy}`, says, "the subject and the remedy");
+    t.notMatch(`${diagnosis.message}${diagnosis.remedy}`, /[{}]|undefined/, "no placeholder is left");
     t.comment(`ended after ${(endedMillis / 1000).toFixed(1)} s, diagnosed in ${Math.round(diagnoseMillis)} ms`);
     t.end();
   });

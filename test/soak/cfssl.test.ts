@@ -14,12 +14,12 @@ import { agentPackage, installAgents, makeWorkstation, realVersion } from "../te
 
 const nodes = ["--nodes", "controller-0,1"];
 
-t.test("a cluster of cfssl's certificates, and of cfssl's and khw's together", async (t) => {
+t.test("a cluster with cfssl's certificates, and with cfssl's and khw's together", async (t) => {
   const testbed = await startTestbed({ nodes: 2, credentials: makeByTheLabs });
   t.teardown(() => testbed.stop());
   const workstation = await makeWorkstation(testbed);
 
-  await t.test("pki check finds nothing to say about them", async (t) => {
+  await t.test("pki check finds nothing", async (t) => {
     const { code, stdout, stderr } = await workstation.khw(["pki", "check", ...nodes]);
     t.equal(code, 0, stdout + stderr);
     t.match(stdout, /no findings\n$/);
@@ -28,24 +28,24 @@ t.test("a cluster of cfssl's certificates, and of cfssl's and khw's together", a
 
   await installAgents(workstation, testbed.nodes, agentPackage);
   const empty = join(workstation.folder, "empty");
-  await t.test("a plan with a folder without any imagines them all, and writes none", async (t) => {
+  await t.test("a plan with an empty folder plans all files, and writes none", async (t) => {
     const { code, stdout, stderr } = await workstation.khw(["plan", ...nodes, "--credentials", empty]);
     t.equal(code, 2, stderr);
-    t.match(stdout, `workstation: credentials: ${empty} has no credentials: 19 files would be made\n`);
+    t.match(stdout, `workstation: credentials: ${empty} has no credentials: 19 files would be created\n`);
     t.match(stdout, "controller-1: credential/ca.pem: is missing\n");
     await t.rejects(stat(empty), { code: "ENOENT" });
   });
 
-  await t.test("bootstrap makes a control plane with them", async (t) => {
+  await t.test("bootstrap creates a control plane with them", async (t) => {
     const { code, stdout, stderr } = await workstation.khw(["bootstrap", ...nodes]);
     t.equal(code, 0, stderr);
     t.match(stdout, `https://${testbed.publicAddress}:6443/version answers ${realVersion}`);
   });
 
-  await t.test("from a folder without any it makes no second CA for the cluster that is there", async (t) => {
+  await t.test("with an empty folder it creates no second CA for the existing cluster", async (t) => {
     const { code, stderr } = await workstation.khw(["bootstrap", ...nodes, "--credentials", empty]);
     t.equal(code, exitOf("CREDENTIAL_INVALID"));
-    t.match(stderr, /no file is left, but controller-\d was set up with some before/);
+    t.match(stderr, /the folder has no files, but controller-\d was set up with credentials/);
     await t.rejects(stat(empty), { code: "ENOENT" });
   });
 
@@ -54,7 +54,7 @@ t.test("a cluster of cfssl's certificates, and of cfssl's and khw's together", a
   t.equal(created.code, 0, created.stderr);
 
   await t.test(
-    "khw renews some of them with cfssl's CA; the rest, and etcd's, stay cfssl's, and the cluster goes on",
+    "khw renews some certificates with cfssl's CA; the others, and etcd's, stay cfssl's, and the cluster keeps serving",
     async (t) => {
       const renew = ["--renew", "kubernetes,kube-scheduler,admin", "--separate-signing-ca"];
       const told = await workstation.mustKhw(["pki", "create", ...nodes, ...renew]);
@@ -66,8 +66,8 @@ t.test("a cluster of cfssl's certificates, and of cfssl's and khw's together", a
       for (const node of testbed.nodes) {
         const digest = async (path: string) => (await node.must(["sha256sum", path])).split(" ")[0];
         const [wanted] = (await must(["sha256sum", join(testbed.credentials, "kubernetes.pem")])).split(" ");
-        t.equal(await digest("/var/lib/kubernetes/kubernetes.pem"), wanted, `${node.name} has khw's`);
-        t.not(await digest("/etc/etcd/kubernetes.pem"), wanted, "and its etcd cfssl's");
+        t.equal(await digest("/var/lib/kubernetes/kubernetes.pem"), wanted, `${node.name} has khw's certificate`);
+        t.not(await digest("/etc/etcd/kubernetes.pem"), wanted, "and its etcd has cfssl's certificate");
         t.equal(await node.must(["systemctl", "is-active", ...components]), "active\n".repeat(components.length));
       }
       const read = await workstation.kubectl(["get", "secret", "proof", "-o", "jsonpath={.data.key}"]);
@@ -76,7 +76,7 @@ t.test("a cluster of cfssl's certificates, and of cfssl's and khw's together", a
   );
 
   await t.test(
-    "with the signing CA no controller holds the CA's key, and whom Kubernetes certifies is let in",
+    "with the signing CA no controller has the CA's key, and a certificate that Kubernetes signs is accepted",
     async (t) => {
       for (const node of testbed.nodes) {
         const files = (await node.must(["ls", "/var/lib/kubernetes"])).split("\n");
@@ -128,7 +128,7 @@ t.test("a cluster of cfssl's certificates, and of cfssl's and khw's together", a
     },
   );
 
-  await t.test("kubectl goes through the public address with the kubeconfig that khw writes", async (t) => {
+  await t.test("kubectl works through the public address with the kubeconfig that khw writes", async (t) => {
     const file = join(workstation.folder, "kubeconfig");
     t.match(await workstation.mustKhw(["kubeconfig", "--kubeconfig", file]), `https://${testbed.publicAddress}:6443`);
     const kubectl = join(testbed.kubernetes, realVersion, "kubectl");

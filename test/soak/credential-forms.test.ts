@@ -22,6 +22,6 @@ for (const [index, { form, kubernetes, refusal, make }] of credentialForms.entri
     const verdict = await judge(folder, prepared);
     t.comment(verdict.works ? "works" : `${verdict.component}: ${verdict.said}`);
     if (refusal === undefined) t.ok(verdict.works, "pki check finds nothing, and everything works");
-    if (kubernetes === "refuses") t.notOk(verdict.works, "the programs refuse it");
+    if (kubernetes === "refuses") t.notOk(verdict.works, "the programs reject it");
   });
 }

@@ -15,18 +15,18 @@ const disk = "/srv/disk";
 const wanted = "--etcd-dedicated-disk";
 const nodes = ["--nodes", "controller-0,1,2"];
 
-t.test("etcd on a disk of its own", async (t) => {
+t.test("etcd on a dedicated disk", async (t) => {
   await using scene = await openScene(3, "", { withEtcd: false });
   const { testbed, workstation, bootstrap, node } = scene;
   const second = node(1);
 
-  await scenario(t, "without a disk nothing is begun", async (t) => {
+  await scenario(t, "without the disk nothing starts", async (t) => {
     const refused = await bootstrap(wanted);
     failsWith(t, refused, "DISK_MISSING", [/controller-2: preflight: no disk is mounted at \/var\/lib\/etcd/]);
     for (const machine of testbed.nodes) t.not((await machine.run(["test", "-e", data])).code, 0, machine.name);
   });
 
-  await scenario(t, "with it, the members' data is there, and the unit waits for it at every boot", async (t) => {
+  await scenario(t, "with the disk, the members' data is on it, and the unit waits for it at every boot", async (t) => {
     for (const machine of testbed.nodes) await attach(machine);
     const { code, stdout, stderr } = await bootstrap(wanted);
     t.equal(code, 0, stdout + stderr);
@@ -38,30 +38,34 @@ t.test("etcd on a disk of its own", async (t) => {
     t.match((await bootstrap(wanted)).stdout, nodeLine("controller-1", "nothing to do"));
   });
 
-  await scenario(t, "while it is away the member is not replaced, and says why; then it goes on", async (t) => {
-    const before = await wellMember(second);
-    await second.must(["systemctl", "stop", "khw-agent", "etcd"]);
-    await second.must(["umount", data]);
-    await second.must(["systemctl", "start", "khw-agent"]);
-    const told = await given("a status that says so", async () => {
-      const { stdout } = await workstation.khw(["status", ...nodes]);
-      return stdout.includes("no disk is mounted at") ? stdout : undefined;
-    });
-    t.match(told, /controller-1.*no disk is mounted at/);
-    t.notMatch(told, /is gone/);
-    // The agent has tried to start etcd by now, so the guard prevents the start.
-    await given("a start that the guard kept from happening", async () =>
-      (await second.must(["systemctl", "show", "-P", "ConditionResult", "etcd"])) === "no\n" ? true : undefined,
-    );
-    t.same(await second.must(["ls", data]), "", "nothing was put where the disk will be");
-    t.strictSame((await wellMember(node(0))).members.toSorted(), before.members.toSorted());
+  await scenario(
+    t,
+    "while the disk is away the member is not replaced, and the reason is reported; then it continues",
+    async (t) => {
+      const before = await wellMember(second);
+      await second.must(["systemctl", "stop", "khw-agent", "etcd"]);
+      await second.must(["umount", data]);
+      await second.must(["systemctl", "start", "khw-agent"]);
+      const told = await given("a status that says so", async () => {
+        const { stdout } = await workstation.khw(["status", ...nodes]);
+        return stdout.includes("no disk is mounted at") ? stdout : undefined;
+      });
+      t.match(told, /controller-1.*no disk is mounted at/);
+      t.notMatch(told, /is gone/);
+      // The agent has tried to start etcd by now, so the guard prevents the start.
+      await given("a start that the guard kept from happening", async () =>
+        (await second.must(["systemctl", "show", "-P", "ConditionResult", "etcd"])) === "no\n" ? true : undefined,
+      );
+      t.same(await second.must(["ls", data]), "", "nothing was written below the mount point");
+      t.strictSame((await wellMember(node(0))).members.toSorted(), before.members.toSorted());
 
-    await second.must(["mount", "--bind", disk, data]);
-    await allWell();
-    t.equal((await wellMember(second)).memberId, before.memberId, "it is the same member");
-  });
+      await second.must(["mount", "--bind", disk, data]);
+      await allWell();
+      t.equal((await wellMember(second)).memberId, before.memberId, "it is the same member");
+    },
+  );
 
-  await scenario(t, "old data under the mount, left by a move, starts nothing", async (t) => {
+  await scenario(t, "old data below the mount point, left by a move, starts nothing", async (t) => {
     await second.must(["systemctl", "stop", "khw-agent", "etcd"]);
     await second.must(["umount", data]);
     await second.must(["cp", "-a", `${disk}/member`, data]);
@@ -74,7 +78,7 @@ t.test("etcd on a disk of its own", async (t) => {
     await allWell();
   });
 
-  await scenario(t, "an empty disk in its place is a member without data: it joins anew", async (t) => {
+  await scenario(t, "an empty disk in its place is a member without data: it joins again", async (t) => {
     const before = await wellMember(second);
     await second.must(["systemctl", "stop", "khw-agent", "etcd"]);
     await second.must(["umount", data, disk]);

@@ -22,8 +22,7 @@ t.teardown(() => testbed.stop());
 const workstation = await makeWorkstation(testbed, "nodes: controller-0,1,2\n");
 const { nodes } = testbed;
 const [first, second, third] = nodes;
-if (first === undefined || second === undefined || third === undefined)
-  throw new TypeError("three machines are wanted");
+if (first === undefined || second === undefined || third === undefined) throw new TypeError("expected three machines");
 
 /** Runs the client; its output goes to the test's output. */
 async function khw(t: Test, ...args: readonly string[]): Promise<RunResult> {
@@ -81,7 +80,7 @@ async function killedWhen(said: string, snapshot: string): Promise<void> {
     if (told.includes(said)) child.kill("SIGKILL");
   }
   await ended;
-  if (!told.includes(said)) throw new Error(`the client never said "${said}", but:\n${told}`);
+  if (!told.includes(said)) throw new Error(`the client never printed "${said}", but: ${told}`);
 }
 
 /** Deletes etcd's data while the machine is off, as if its disk were lost. */
@@ -99,7 +98,7 @@ await installAgents(workstation, nodes, agentPackage);
 const bootstrapped = await workstation.khw(["bootstrap"]);
 t.equal(bootstrapped.code, 0, `${bootstrapped.stdout}${bootstrapped.stderr}`);
 
-await scenario(t, "every member is told of, and each controller has taken a first snapshot by itself", async (t) => {
+await scenario(t, "every member is reported, and each controller has taken a first snapshot by itself", async (t) => {
   const { code, stdout } = await khw(t, "etcd", "status");
   t.equal(code, 0);
   t.match(stdout, /leader/);
@@ -112,8 +111,8 @@ await scenario(t, "every member is told of, and each controller has taken a firs
   await khw(t, "etcd", "snapshot", "list");
   const files = await first.must(["sh", "-c", "find /var/lib/khw-agent/snapshots -printf '%M %f\\n'"]);
   t.match(files, /^drwx------ snapshots$/m);
-  t.notMatch(files, /^-(?!rw-------)/m, "for root alone");
-  t.notMatch(files, /scratch|draft/, "nothing is left of the proofs");
+  t.notMatch(files, /^-(?!rw-------)/m, "for root only");
+  t.notMatch(files, /scratch|draft/, "nothing is left of the verification");
 });
 
 await scenario(t, "members are defragmented one after the other, the leader last", async (t) => {
@@ -123,7 +122,7 @@ await scenario(t, "members are defragmented one after the other, the leader last
   t.equal((await status()).healthy, true);
 });
 
-await scenario(t, "a snapshot that was changed on the disk is told, and is none any more", async (t) => {
+await scenario(t, "a snapshot that was changed on the disk is reported, and no longer counts", async (t) => {
   const saved = await khw(t, "etcd", "snapshot", "save", third.name);
   t.equal(saved.code, 0);
   const [id = ""] = saved.stdout.split(":");
@@ -136,63 +135,72 @@ await scenario(t, "a snapshot that was changed on the disk is told, and is none 
   t.notMatch((await khw(t, "etcd", "snapshot", "list")).stdout, id);
 });
 
-await scenario(t, "two of three disks are lost: one command restores what the last snapshot has", async (t) => {
+await scenario(t, "two of three disks are lost: one command restores the data of the last snapshot", async (t) => {
   await write("before");
   t.equal((await khw(t, "etcd", "snapshot", "save", first.name)).code, 0);
   const old = await clusterIds();
   await wipe([second, third]);
-  await until("the agents are back", agentsAnswer, 60);
+  await until("the agents answer again", agentsAnswer, 60);
   t.equal((await khw(t, "etcd", "status")).code, 1);
   const asked = await khw(t, "etcd", "restore");
-  t.equal(asked.code, 64, "not without --yes");
+  t.equal(asked.code, 64, "refused without --yes");
   t.match(asked.stderr, /--yes/);
 
   const restored = await khw(t, "etcd", "restore", "latest", "--yes");
   t.equal(restored.code, 0);
-  t.match(await stored(), /configmap\/before$/m, "what was written before the snapshot is there");
+  t.match(await stored(), /configmap\/before$/m, "the data from before the snapshot exists");
   t.equal((await khw(t, "etcd", "status")).code, 0);
   const now = await clusterIds();
   t.equal(now.size, 1);
   t.notOk(
     [...now].some((id) => old.has(id)),
-    "it is a cluster of its own",
+    "it is a new cluster",
   );
   const kept = await first.must(["sh", "-c", "ls -d /var/lib/etcd/before-restore-*/wal"]);
-  t.match(kept, /before-restore-\d{8}T\d{6}Z/, "the surviving member's data are kept aside");
+  t.match(kept, /before-restore-\d{8}T\d{6}Z/, "the surviving member's data is kept aside");
   await write("since");
-  await until("all is well", async () => (await workstation.khw(["status"])).code === 0, 120);
+  await until("everything is healthy", async () => (await workstation.khw(["status"])).code === 0, 120);
 });
 
-await scenario(t, "killed clients, a killed agent and a pulled plug: run again it ends, in one cluster", async (t) => {
-  await write("kept");
-  const saved = await khw(t, "etcd", "snapshot", "save", second.name);
-  const [id = ""] = saved.stdout.split(":");
-  await write("after-the-snapshot");
-  for (const said of ["restore/hold: done", "restore/kubernetes: done", "restore/data: etcd", "restore/start: etcd"]) {
-    await killedWhen(said, id);
-    await second.run(["systemctl", "kill", "--signal=KILL", "khw-agent.service"]);
-    await until("the agents are back", agentsAnswer, 60);
-  }
-  t.equal((await khw(t, "etcd", "status")).code, 1, "it is told that a restore is not finished");
-  const busy = await khw(t, "bootstrap");
-  t.not(busy.code, 0);
-  t.match(`${busy.stdout}${busy.stderr}`, /a restore of etcd that .* began has held it since/);
-  await third.powerOff();
-  const without = await khw(t, "etcd", "restore", id, "--yes");
-  t.not(without.code, 0, "not without one of them");
-  await third.powerOn();
-  await until("the agents are back", agentsAnswer, 60);
-  await until("it is restored", async () => (await khw(t, "etcd", "restore", id, "--yes")).code === 0, 300);
-  t.equal((await clusterIds()).size, 1);
-  const aside = await first.must(["sh", "-c", "ls -d /var/lib/etcd/before-restore-* | wc -l"]);
-  t.equal(aside.trim(), "2", "one was gone on with: its data were put aside once");
-  const names = await stored();
-  for (const name of ["before", "since", "kept"]) t.match(names, new RegExp(`configmap/${name}$`, "m"));
-  t.notMatch(names, /after-the-snapshot/);
-  await until("all is well", async () => (await workstation.khw(["status"])).code === 0, 120);
-  const left = await first.must(["sh", "-c", "find /etc/systemd/system /var/lib/etcd -name '*khw-resto*'"]);
-  t.equal(left, "", "nothing is left in the way");
-});
+await scenario(
+  t,
+  "killed clients, a killed agent and a power loss: the command, run again, ends in one cluster",
+  async (t) => {
+    await write("kept");
+    const saved = await khw(t, "etcd", "snapshot", "save", second.name);
+    const [id = ""] = saved.stdout.split(":");
+    await write("after-the-snapshot");
+    for (const said of [
+      "restore/hold: done",
+      "restore/kubernetes: done",
+      "restore/data: etcd",
+      "restore/start: etcd",
+    ]) {
+      await killedWhen(said, id);
+      await second.run(["systemctl", "kill", "--signal=KILL", "khw-agent.service"]);
+      await until("the agents answer again", agentsAnswer, 60);
+    }
+    t.equal((await khw(t, "etcd", "status")).code, 1, "the unfinished restore is reported");
+    const busy = await khw(t, "bootstrap");
+    t.not(busy.code, 0);
+    t.match(`${busy.stdout}${busy.stderr}`, /a restore of etcd that .* began has held it since/);
+    await third.powerOff();
+    const without = await khw(t, "etcd", "restore", id, "--yes");
+    t.not(without.code, 0, "refused unless all machines answer");
+    await third.powerOn();
+    await until("the agents answer again", agentsAnswer, 60);
+    await until("etcd is restored", async () => (await khw(t, "etcd", "restore", id, "--yes")).code === 0, 300);
+    t.equal((await clusterIds()).size, 1);
+    const aside = await first.must(["sh", "-c", "ls -d /var/lib/etcd/before-restore-* | wc -l"]);
+    t.equal(aside.trim(), "2", "the restore was continued: the data was moved aside once");
+    const names = await stored();
+    for (const name of ["before", "since", "kept"]) t.match(names, new RegExp(`configmap/${name}$`, "m"));
+    t.notMatch(names, /after-the-snapshot/);
+    await until("everything is healthy", async () => (await workstation.khw(["status"])).code === 0, 120);
+    const left = await first.must(["sh", "-c", "find /etc/systemd/system /var/lib/etcd -name '*khw-resto*'"]);
+    t.equal(left, "", "nothing is left behind");
+  },
+);
 
 t.teardown(async () => {
   if (t.passing()) return;

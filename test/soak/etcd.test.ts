@@ -24,23 +24,27 @@ t.test("etcd on bare machines", async (t) => {
   const all = testbed.nodes;
   const [first, second] = [node(0), node(1)];
 
-  await scenario(t, "client and agents killed at ten random moments while it forms: one cluster, one ID", async (t) => {
-    for (let round = 1; round <= rounds; round++) {
-      const victim = node(round % all.length);
-      const millis = Math.round(Math.random() * momentMillis);
-      const running = begin();
-      await sleep(millis);
-      running.kill();
-      await victim.must(["systemctl", "kill", "--signal=KILL", "--kill-whom=main", "khw-agent.service"]);
-      await running.ended;
-      // This is a restart, since a start does nothing if systemd has not noticed the end yet.
-      await victim.must(["systemctl", "restart", "khw-agent.service"]);
-      t.comment(`round ${round}: after ${millis} ms, ${victim.name}`);
-    }
-    const { code, stdout, stderr } = await bootstrap();
-    t.equal(code, 0, stdout + stderr);
-    await oneCluster(t, all);
-  });
+  await scenario(
+    t,
+    "client and agents killed at ten random moments while etcd forms: one cluster, one ID",
+    async (t) => {
+      for (let round = 1; round <= rounds; round++) {
+        const victim = node(round % all.length);
+        const millis = Math.round(Math.random() * momentMillis);
+        const running = begin();
+        await sleep(millis);
+        running.kill();
+        await victim.must(["systemctl", "kill", "--signal=KILL", "--kill-whom=main", "khw-agent.service"]);
+        await running.ended;
+        // This is a restart, since a start does nothing if systemd has not noticed the end yet.
+        await victim.must(["systemctl", "restart", "khw-agent.service"]);
+        t.comment(`round ${round}: after ${millis} ms, ${victim.name}`);
+      }
+      const { code, stdout, stderr } = await bootstrap();
+      t.equal(code, 0, stdout + stderr);
+      await oneCluster(t, all);
+    },
+  );
 
   await scenario(t, "a second run changes nothing", async (t) => {
     const { stdout } = await bootstrap();
@@ -67,7 +71,7 @@ t.test("etcd on bare machines", async (t) => {
 
   await scenario(
     t,
-    "a member's disk is wiped while its machine is off: it comes back by itself, nothing is lost",
+    "a member's disk is wiped while its machine is off: it recovers by itself, and no data is lost",
     async (t) => {
       const made = await workstation.kubectl(["create", "configmap", "kept", "--from-literal=a=b"]);
       t.equal(made.code, 0, made.stderr);
@@ -82,7 +86,7 @@ t.test("etcd on bare machines", async (t) => {
           : undefined;
       });
       t.equal(after.clusterId, before?.clusterId);
-      t.not(after.memberId, before?.memberId, "as another member");
+      t.not(after.memberId, before?.memberId, "as a new member");
       const read = await etcdctl(second, [
         "get",
         "/registry/configmaps/default/kept",
@@ -97,12 +101,12 @@ t.test("etcd on bare machines", async (t) => {
       t.equal(
         (await workstation.khw(["diff", "--nodes", nodes])).code,
         0,
-        "nothing differs, the way to join is closed",
+        "nothing differs, and the joining mode is off",
       );
     },
   );
 
-  await scenario(t, "fewer controllers than it was begun with are refused", async (t) => {
+  await scenario(t, "fewer controllers than at the start are refused", async (t) => {
     const refused = await workstation.khw(["bootstrap", "--nodes", "controller-0,1"]);
     failsWith(t, refused, "PREFLIGHT_FAILED", [/etcd here is a member of the cluster controller-0=/]);
     t.match(await memberStatus(first), { members: { length: 3 } });
@@ -115,8 +119,8 @@ const nodes = "controller-0,1,2";
 async function oneCluster(t: Test, all: readonly TestbedNode[]): Promise<void> {
   const states = await Promise.all(all.map(memberStatus));
   t.equal(new Set(states.map((state) => state?.clusterId)).size, 1, "one cluster ID");
-  t.equal(new Set(states.map((state) => state?.memberId)).size, all.length, "each member is one of its own");
-  t.equal(new Set(states.map((state) => state?.members.toSorted().join("\n"))).size, 1, "one list of members");
+  t.equal(new Set(states.map((state) => state?.memberId)).size, all.length, "each member has its own ID");
+  t.equal(new Set(states.map((state) => state?.members.toSorted().join("\n"))).size, 1, "all report the same members");
   t.equal(states[0]?.members.length, all.length);
 }
 

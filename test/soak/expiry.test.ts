@@ -41,7 +41,7 @@ t.test("an expired certificate of API servers and etcd", async (t) => {
   const before = await Promise.all(testbed.nodes.map(processes));
   const journalsBefore = await Promise.all(testbed.nodes.map(journal));
 
-  await scenario(t, "no agent restarts anything for two minutes after it expired", async (t) => {
+  await scenario(t, "no agent restarts anything for two minutes after the expiry", async (t) => {
     await sleep(Math.max(0, until - Date.now()) + expiredMillis);
     t.strictSame(
       await Promise.all(testbed.nodes.map(processes)),

@@ -13,7 +13,7 @@ export function growth(points: readonly Point[]): number {
   const end = points.at(-1)?.at ?? 0;
   const late = points.filter(({ at }) => at >= end / 3);
   const [first, last] = [late[0], late.at(-1)];
-  if (first === undefined || last === undefined || first === last) throw new Error("too few points to tell growth");
+  if (first === undefined || last === undefined || first === last) throw new Error("too few points to measure growth");
   const [meanAt, meanValue] = [mean(late.map(({ at }) => at)), mean(late.map(({ value }) => value))];
   const covariance = late.reduce((sum, { at, value }) => sum + (at - meanAt) * (value - meanValue), 0);
   const variance = late.reduce((sum, { at }) => sum + (at - meanAt) ** 2, 0);

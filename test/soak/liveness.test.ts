@@ -50,31 +50,31 @@ const ask = async (path: string): Promise<string> => {
   return stdout;
 };
 
-await untilFound("it is well", ({ reason }) => reason === null);
+await untilFound("it is healthy", ({ reason }) => reason === null);
 
-await scenario(t, "an API server whose etcd is stopped lives, and is not ready", async (t) => {
+await scenario(t, "an API server whose etcd is stopped is alive, but not ready", async (t) => {
   await node.must(["systemctl", "stop", "etcd"]);
   const all = await findings(withoutEtcdSeconds);
   t.strictSame(
     all.filter(({ liveness: life }) => life.kind !== "alive"),
     [],
-    "it is never called dead",
+    "it is never reported dead",
   );
   t.match(all.at(-1)?.reason, /failing: .*\betcd\b/);
   t.match(all.at(-1)?.ailment, { cause: "etcd-unreachable", message: /10\.240\.0\.10:2379/ });
   t.equal(await ask("/livez?exclude=etcd"), "200");
-  t.equal(await ask("/livez"), "500", "it is the exclusion that tells");
+  t.equal(await ask("/livez"), "500", "the excluded check shows it");
   await node.must(["systemctl", "start", "etcd"]);
-  await untilFound("it is well with etcd", ({ reason }) => reason === null);
+  await untilFound("it is healthy with etcd", ({ reason }) => reason === null);
 });
 
-await scenario(t, "an API server that hangs does not live, and one that goes on does", async (t) => {
+await scenario(t, "a stopped API server process is dead, and a continued one is alive", async (t) => {
   const pid = (await node.must(["systemctl", "show", "--property=MainPID", "--value", "kube-apiserver"])).trim();
   await node.must(["kill", "-STOP", pid]);
   const found = await findings(0);
   t.match(found, [{ life: { kind: "dead", silent: true, reason: /^\/readyz does not answer/ } }]);
   await node.must(["kill", "-CONT", pid]);
-  await untilFound("it is well again", ({ liveness: life, reason }) => life.kind === "alive" && reason === null);
+  await untilFound("it is healthy again", ({ liveness: life, reason }) => life.kind === "alive" && reason === null);
 });
 
 /**
@@ -90,19 +90,19 @@ const byCluster = "-CA /var/lib/kubernetes/ca.pem -CAkey /var/lib/kubernetes/ca-
 
 const ailing = [
   {
-    what: "whose certificate names somebody else",
+    what: "whose certificate has another name",
     component: "kube-scheduler",
     script: issued("kube-scheduler", "/CN=mallory", byCluster),
     expected: { cause: "client-forbidden", message: /mallory/ },
   },
   {
-    what: "whose certificate is of no authority that the API server knows",
+    what: "whose certificate is from a CA that the API server does not know",
     component: "kube-controller-manager",
     script: issued("kube-controller-manager", "/CN=system:kube-controller-manager", "-signkey key.pem"),
     expected: { cause: "client-unauthorized" },
   },
   {
-    what: "whose kubeconfig names a server that is not there",
+    what: "whose kubeconfig names a server that does not exist",
     component: "kube-controller-manager",
     script: "sed -i s,127.0.0.1:6443,127.0.0.1:6444, /var/lib/kubernetes/kube-controller-manager.kubeconfig",
     expected: { cause: "api-server-unreachable", lines: [/:6444: connect: connection refused/] },
@@ -110,7 +110,7 @@ const ailing = [
 ] as const;
 
 for (const { what, component, script, expected } of ailing) {
-  await scenario(t, `a ${component} ${what} says that it is well, and is told for what it is`, async (t) => {
+  await scenario(t, `a ${component} ${what} reports itself healthy, and its cause is found`, async (t) => {
     const own = `/var/lib/kubernetes/${component}.kubeconfig`;
     await node.must(["sh", "-ec", `cp ${own} /root/own\n${script}\nsystemctl start ${component}`]);
     const found = await untilFound(what, ({ ailment }) => ailment !== undefined, component);

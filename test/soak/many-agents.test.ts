@@ -28,7 +28,7 @@ t.test(`${count} agents watched by one client, without TLS`, { timeout: 300_000 
 
 t.test(`${count} agents watched by one client over mutual TLS`, { timeout: 300_000 }, async (t) => {
   const { rowsCpuMillis } = await watchAll(t, "mutual TLS");
-  t.ok(rowsCpuMillis < 12_000, "the client's CPU until all rows stand");
+  t.ok(rowsCpuMillis < 12_000, "the client's CPU until all rows are shown");
 });
 
 /** Watches until all rows exist, and through changes of all rows. Asserts that memory is bounded. */
@@ -55,7 +55,7 @@ async function watchAll(t: Test, transport: Transport): Promise<Measured> {
   t.comment(
     `all rows after ${rows.rowsMillis} ms; CPU of the client ${rows.rowsCpuMillis} ms, of the agents ${agentsMillis} ms`,
   );
-  t.comment(`others used ${Math.round(others * 100)} % of the processors meanwhile`);
+  t.comment(`other processes used ${Math.round(others * 100)} % of the processors meanwhile`);
 
   const began = Date.now();
   const seen = next();
@@ -67,8 +67,8 @@ async function watchAll(t: Test, transport: Transport): Promise<Measured> {
   t.comment(`2 x ${count * changes} changes after ${Date.now() - began} ms`);
   const megabytes = (bytes: number) => Math.round(bytes / 1e6);
   const list = (of: "rss" | "held") => [rows, first, second].map((measured) => megabytes(measured[of])).join(", ");
-  t.comment(`MB of RSS: ${megabytes(rows.rssBefore)}, ${list("rss")}; held: ${list("held")}`);
-  t.ok(second.held - first.held < 20e6, "as many changes again are not held");
-  t.ok(second.rss < 1.5e9, "and the process stays of a size");
+  t.comment(`MB of RSS: ${megabytes(rows.rssBefore)}, ${list("rss")}; kept: ${list("held")}`);
+  t.ok(second.held - first.held < 20e6, "another round of changes uses no additional memory");
+  t.ok(second.rss < 1.5e9, "and the process does not grow");
   return rows;
 }

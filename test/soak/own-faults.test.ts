@@ -190,7 +190,7 @@ t.test("an agent whose own view is wrong", async (t) => {
     });
   }
 
-  await scenario(t, "a process that stands still", async (t) => {
+  await scenario(t, "a stopped process", async (t) => {
     const [before, scheduler] = [await processesOf(node, spared), await pidOf(node, "kube-scheduler")];
     const own = await pidOf(node, agent);
     await shell(node, `kill -STOP ${own} ${scheduler}`);
@@ -200,6 +200,6 @@ t.test("an agent whose own view is wrong", async (t) => {
     await settled();
     await delay(faultMillis);
     t.equal(await processesOf(node, spared), before);
-    t.equal(await pidOf(node, "kube-scheduler"), scheduler, "nothing was restarted for the agent's own silence");
+    t.equal(await pidOf(node, "kube-scheduler"), scheduler, "nothing was restarted because of the agent's own pause");
   });
 });

@@ -30,7 +30,7 @@ function spread(values: readonly number[]): { readonly min: number; readonly med
   return { min: at(0), median: at(Math.floor(sorted.length / 2)), max: at(sorted.length - 1) };
 }
 
-t.test("a watching client hears of a stop and of a start within 100 ms", async (t) => {
+t.test("a watching client learns of a stop and of a start within 100 ms", async (t) => {
   await using scene = await openScene(1);
   const { testbed, workstation, node, bootstrap } = scene;
   const machine = node(0);
@@ -46,7 +46,7 @@ t.test("a watching client hears of a stop and of a start within 100 ms", async (
     /** Records the time from `when` until the first message that matches. */
     const news = async (kind: "stop" | "start", is: (word: Word) => boolean, when: number): Promise<void> => {
       const word = await watch.until(() => words.find(is), AbortSignal.timeout(patienceMillis)).catch(() => undefined);
-      if (word === undefined) t.fail(`round ${round}: no news of the ${kind}`);
+      if (word === undefined) t.fail(`round ${round}: no report of the ${kind}`);
       else late[kind].push(word.at - when);
     };
     // Two changes at once may be reported as one, since a watcher gets the latest state, not each. So the test
@@ -63,7 +63,7 @@ t.test("a watching client hears of a stop and of a start within 100 ms", async (
   for (const kind of ["stop", "start"] as const) {
     const { min, median, max } = spread(late[kind]);
     t.comment(`${kind}: ${late[kind].length} times, min ${min} ms, median ${median} ms, max ${max} ms`);
-    t.ok(median <= medianMillis, `half of the news of a ${kind} come within ${medianMillis} ms`);
-    t.ok(max <= maxMillis, `all news of a ${kind} come within ${maxMillis} ms`);
+    t.ok(median <= medianMillis, `half of the reports of a ${kind} arrive within ${medianMillis} ms`);
+    t.ok(max <= maxMillis, `all reports of a ${kind} arrive within ${maxMillis} ms`);
   }
 });

@@ -15,7 +15,7 @@ import { storedKeys, storedSecret } from "../fixtures/stored-keys.ts";
 const all = ["--nodes", "controller-0"];
 const numbers = [0, 1, 2, 3, 4, 5];
 
-t.test("a control plane of one", async (t) => {
+t.test("a control plane with one node", async (t) => {
   await using scene = await openScene(1);
   const { testbed, workstation, bootstrap, node, start } = scene;
   const file = join(testbed.credentials, "encryption-config.yaml");
@@ -23,18 +23,18 @@ t.test("a control plane of one", async (t) => {
   t.equal(first.code, 0, first.stderr);
   await makeSecrets(workstation, numbers.length);
 
-  await scenario(t, "a client killed while the new key is rolled out; the same command goes on", async (t) => {
+  await scenario(t, "a client killed while the new key is distributed; the same command continues", async (t) => {
     const killed = start("encryption", "rotate", ...all);
     await killed.said(/service\/kube-apiserver: its inputs change/);
     killed.kill();
     await killed.ended;
-    t.equal((await readFile(file, "utf8")).match(/name: /g)?.length, 2, "the new key is beside the old one");
-    t.strictSame(await storedKeys(node(0)), ["aescbc:v1:key1"], "which everything is under");
+    t.equal((await readFile(file, "utf8")).match(/name: /g)?.length, 2, "the new key is beside the old key");
+    t.strictSame(await storedKeys(node(0)), ["aescbc:v1:key1"], "which encrypts everything");
 
     const { code, stdout, stderr } = await workstation.khw(["encryption", "rotate", ...all]);
     t.equal(code, 0, stdout + stderr);
     t.match(stdout, /^a rotation is in progress: it continues$/m);
-    t.match(stdout, /^there is no other API server/m, "and it tells that the API is away");
+    t.match(stdout, /^there is no other API server/m, "and it reports that the API is unavailable");
     t.match(stdout, /^done: \d+ secrets under aescbc key-\w+; no other key is in use$/m);
     const [key = "", ...others] = await storedKeys(node(0));
     t.match(key, /^aescbc:v1:key-\d{8}T\d{6}Z$/);
@@ -46,7 +46,7 @@ t.test("a control plane of one", async (t) => {
     t.match(status, /^no rotation is in progress$/m);
   });
 
-  await scenario(t, "an older file than the cluster's is refused before anything is touched", async (t) => {
+  await scenario(t, "an older file than the cluster's is refused before any change", async (t) => {
     const backups = (await readdir(testbed.credentials)).filter((name) => name.startsWith("replaced-")).toSorted();
     t.equal(backups.length, 3, "each version of the file is kept");
     const current = await readFile(file, "utf8");
@@ -66,13 +66,17 @@ t.test("a control plane of one", async (t) => {
     const { code, stdout, stderr } = await workstation.khw(["pki", "renew", "kubernetes", ...all]);
     t.equal(code, 0, stdout + stderr);
     t.match(stdout, /^kubernetes.pem is issued again: CN=kubernetes, O=Kubernetes, valid until \d{4}-/m);
-    t.notMatch(stdout, /kube-scheduler: .*restart|service\/kube-scheduler: its inputs/, "who does not use it goes on");
+    t.notMatch(
+      stdout,
+      /kube-scheduler: .*restart|service\/kube-scheduler: its inputs/,
+      "components that do not use it are not restarted",
+    );
     const after = await servedCertificate(testbed, node(0));
     t.not(after.serialNumber, before.serialNumber);
     t.strictSame(
       namesOf(before).filter((name) => !namesOf(after).includes(name)),
       [],
-      "it keeps the names of the one before",
+      "it keeps the names of the earlier certificate",
     );
     t.strictSame(await readSecrets(workstation), numbers);
   });

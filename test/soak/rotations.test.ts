@@ -32,13 +32,13 @@ t.test("three API servers behind a load balancer", async (t) => {
     t.match(await storedSecret(node(0), "secret-7"), new RegExp(`^k8s:enc:${key}:`));
     t.strictSame(await readSecrets(workstation), numbers);
     const file = await readFile(join(testbed.credentials, "encryption-config.yaml"), "utf8");
-    t.strictSame(file.match(/name: .*/g), [`name: ${key.split(":").at(-1)}`], "one key is left in the file");
+    t.strictSame(file.match(/name: .*/g), [`name: ${key.split(":").at(-1)}`], "one key remains in the file");
     for (const node of testbed.nodes) {
       t.equal(await node.must(["cat", "/var/lib/kubernetes/encryption-config.yaml"]), file, `and on ${node.name}`);
     }
   });
 
-  await scenario(t, "pki renew --all: no request fails, and every API server shows its new certificate", async (t) => {
+  await scenario(t, "pki renew --all: no request fails, and every API server serves its new certificate", async (t) => {
     const before = await Promise.all(testbed.nodes.map((node) => servedCertificate(testbed, node)));
     const token = await serviceAccountToken(scene);
     await underLoad(t, scene, ["pki", "renew", "--all", ...all]);
@@ -47,7 +47,11 @@ t.test("three API servers behind a load balancer", async (t) => {
     for (const [index, { serialNumber }] of after.entries()) t.not(serialNumber, before[index]?.serialNumber);
     t.strictSame(await readSecrets(workstation), numbers);
     t.equal(await serviceAccountToken(scene), token);
-    t.match((await whoIs(scene, token)).stdout, /system:serviceaccount:default:default/, "a token of before is known");
+    t.match(
+      (await whoIs(scene, token)).stdout,
+      /system:serviceaccount:default:default/,
+      "a token from before is accepted",
+    );
     const { code, stdout } = await workstation.khw(["status", ...all]);
     t.equal(code, 0, stdout);
   });

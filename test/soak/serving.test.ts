@@ -13,7 +13,7 @@ t.test("three API servers behind a load balancer", async (t) => {
   const first = await bootstrap();
   t.equal(first.code, 0, first.stderr);
 
-  await scenario(t, "nothing is done when nobody would be left to serve", async (t) => {
+  await scenario(t, "nothing is done if no node would remain to serve", async (t) => {
     const refused = await workstation.khw(["drain", "controller-0,1,2", ...all]);
     t.equal(refused.code, 69, refused.stdout);
     t.match(refused.stderr, /no other node would serve: the cluster has no other node/);
@@ -21,7 +21,7 @@ t.test("three API servers behind a load balancer", async (t) => {
     t.strictSame([code, stdout], [0, ""], stderr);
   });
 
-  await scenario(t, "restart takes each out of rotation first: no write fails", async (t) => {
+  await scenario(t, "restart drains each node first: no write fails", async (t) => {
     const pid = (): Promise<string> => node(1).must(["systemctl", "show", "-P", "MainPID", "kube-apiserver"]);
     const before = await pid();
     const load = await startLoad(testbed, { rate });
@@ -36,22 +36,22 @@ t.test("three API servers behind a load balancer", async (t) => {
     );
     t.strictSame([report.fresh.failed, report.kept.failed], [[], []]);
     t.ok(report.fresh.sent > 200, `${report.fresh.sent} writes`);
-    t.not(await pid(), before, "it is another process");
+    t.not(await pid(), before, "another process runs");
   });
 
   await scenario(
     t,
-    "an API server that is lost fails requests until the health check has seen it, and none after",
+    "a lost API server fails requests until the health check notices, and none afterwards",
     async (t) => {
       const loss = await loseApiServer(testbed, node(1), { rate: 25 });
       t.comment(
         `out of rotation after ${(loss.outAfterMillis / 1000).toFixed(1)} s; of ${loss.sent} requests ${loss.failedBefore} failed before, ${loss.failedAfter} after`,
       );
       t.comment(tell("a kept connection", loss.report.kept));
-      t.ok(loss.failedBefore > 0, "the load reached the node that was lost");
+      t.ok(loss.failedBefore > 0, "the load reached the lost node");
       t.equal(loss.failedAfter, 0);
       const refused = await workstation.khw(["drain", "controller-0,2", ...all]);
-      t.equal(refused.code, 69, "and the others may not go now");
+      t.equal(refused.code, 69, "and the other nodes cannot be drained now");
       t.match(refused.stderr, /controller-1 cannot be reached/);
     },
   );

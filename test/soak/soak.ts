@@ -76,7 +76,7 @@ ${reconciles()} checks of all steps and ${flaps} crashes in ${minutes} minutes; 
 ${cpu.toFixed(0)} ms of one processor for a check with its share of all else. On ${before}.\n`;
 process.stdout.write(figures);
 const holds = list.every((verdict) => verdict.holds) && restarts === 0;
-if (!holds) process.stderr.write("soak: something grows, or the agent did not stay\n");
+if (!holds) process.stderr.write("soak: a value grows, or the agent restarted");
 if (!values.short) {
   if (holds) await replaceGenerated(document, figures);
   else process.exitCode = 1;

@@ -8,7 +8,7 @@ set -euo pipefail
 cache=$1
 suite=${2:-bookworm}
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# What a stock Debian image on Compute Engine has and the labs' commands use, and libfaketime for wrong clocks.
+# The packages of a stock Debian image on Compute Engine that the labs' commands use, and libfaketime for wrong clocks.
 packages=systemd,systemd-sysv,dbus,iproute2,procps,ca-certificates,openssl,curl,wget,sudo,openssh-server,libfaketime
 case $suite in
   bullseye | bookworm | trixie) ;;

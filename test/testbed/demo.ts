@@ -26,7 +26,7 @@ async function up(count: number): Promise<void> {
   const testbed = await startTestbed({ name, nodes: count, keep: true, withEtcd: false, credentials: noCredentials });
   try {
     const workstation = await makeBareWorkstation(testbed);
-    say("installing khw-agent on each with apt, and nothing else");
+    say("installing only khw-agent on each with apt");
     await installPackage(testbed.nodes, agentPackage);
     const nodes = ["--nodes", `controller-${testbed.nodes.map((_, index) => index).join(",")}`];
     say(`khw-client bootstrap ${nodes.join(" ")}`);
@@ -43,7 +43,7 @@ async function up(count: number): Promise<void> {
 async function down(): Promise<void> {
   const testbed = await findTestbed(name);
   await testbed?.stop();
-  say(testbed === undefined ? "no demo is up" : "gone, without a trace");
+  say(testbed === undefined ? "no demo is running" : "removed");
 }
 
 /** Returns the next steps, ready to copy and paste. */

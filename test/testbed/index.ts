@@ -55,7 +55,7 @@ export async function startTestbed(options: TestbedOptions = {}): Promise<Testbe
   const { nodes: count = 3, keep = false, withEtcd = true, suite = "bookworm", tlsMirror = false } = options;
   const make = options.credentials ?? makeCredentials;
   const id = options.name ?? randomBytes(4).toString("hex");
-  if (!/^[a-z0-9][a-z0-9-]{0,19}$/.test(id)) throw new Error(`not a testbed's name: ${JSON.stringify(id)}`);
+  if (!/^[a-z0-9][a-z0-9-]{0,19}$/.test(id)) throw new Error(`not a testbed name: ${JSON.stringify(id)}`);
   const [prepared] = await Promise.all([prepare(suite), sweep()]);
 
   const all = places(count);

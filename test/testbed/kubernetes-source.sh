@@ -35,7 +35,7 @@ say "generating OpenAPI definitions"
 export GOROOT=$goroot GOPATH=$work/out GO111MODULE=off CGO_ENABLED=0 GOFLAGS= GOCACHE=$cache/gocache PATH=$goroot/bin:$PATH
 cd "$GOPATH/src/k8s.io/kubernetes"
 make gen_openapi >"$work/generate.log" 2>&1 || { tail -n 40 "$work/generate.log" >&2; exit 1; }
-# What the generators were built into is of no more use, and holds this folder's name.
+# The build folder of the generators is no longer needed, and it contains this folder's name.
 rm -rf _output
 
 touch "$work/out/.complete"

@@ -78,7 +78,7 @@ export function nodeAt(id: string, place: Place): TestbedNode {
     },
     powerOff: async () => powerOff(id, name),
     powerOn: async () => {
-      if (isOn(id, name)) throw new Error(`${name} is on already`);
+      if (isOn(id, name)) throw new Error(`${name} is already on`);
       // After a shutdown or a failed boot, the machine's supervisor can hold the disk's lock for a while.
       await powerOff(id, name);
       try {

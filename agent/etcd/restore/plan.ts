@@ -73,6 +73,6 @@ function sorted(list: string): string {
 
 function unfit(why: string): KhwError {
   return new KhwError("ETCD_CONFLICT", `etcd on this machine differs from lab 07: ${why}`, {
-    hint: "restore this etcd by hand, with `etcdctl snapshot restore` on each of its members",
+    hint: "restore this etcd manually, with `etcdctl snapshot restore` on each of its members",
   });
 }

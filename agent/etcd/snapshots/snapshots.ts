@@ -155,6 +155,6 @@ function parseAnnounced(announced: Snapshot): Snapshot {
 
 function changed(id: string, what: string): KhwError {
   return new KhwError("DIGEST_MISMATCH", `snapshot ${id}: ${what}`, {
-    hint: "use another snapshot (`khw-client etcd snapshot list`); this one no longer counts as good",
+    hint: "use another snapshot (`khw-client etcd snapshot list`); this snapshot no longer counts as verified",
   });
 }

@@ -65,7 +65,7 @@ export async function verifySnapshot(file: string, scratch: string, options: Pro
 
 export function verificationFailed(why: string): KhwError {
   return new KhwError("POSTCONDITION_FAILED", `the snapshot cannot be verified: ${why}`, {
-    hint: "take another snapshot, and see `khw-client etcd status`; this one was removed",
+    hint: "take another snapshot, and check `khw-client etcd status`; this snapshot was removed",
   });
 }
 

@@ -24,7 +24,7 @@ export function createChildProcessDownloads(): Downloads {
   return {
     text: async ({ signal, ...work }) => {
       const found = await ask(work, { signal });
-      if (found === undefined) throw new TypeError("the downloader answers a text with a file");
+      if (found === undefined) throw new TypeError("expected text from the downloader, got a file");
       return found;
     },
     file: async ({ to, sha256, mostBytes, signal, progress, ...source }) => {

@@ -14,7 +14,7 @@ export const nodeCommands: readonly CommandSpec[] = [
     path: ["bootstrap"],
     summary: "set up or repair the control plane and its load balancer, then verify it",
     details:
-      "The machines need only the agent's package. Missing certificates and etcd members are created, and waiting agents are enrolled. Use the same command for changes, repairs and retries. Commit khw.lock, which records the digests of the programs. Ctrl-C detaches: the agents go on, and the same command attaches again.",
+      "The machines need only the agent's package. Missing certificates and etcd members are created, and waiting agents are enrolled. Use the same command for changes, repairs and retries. Commit khw.lock, which records the digests of the programs. Ctrl-C detaches: the agents continue, and the same command attaches again.",
     examples: [
       "khw-client bootstrap --nodes controller-0,1,2",
       "khw-client bootstrap --nodes a=192.0.2.1,b=192.0.2.2,c=192.0.2.3 --load-balancer none --public-address 192.0.2.9",
@@ -122,7 +122,7 @@ export const nodeCommands: readonly CommandSpec[] = [
     settings: reaching,
     options: [
       new Option("-f, --follow", "keep running and show new lines"),
-      new Option("--since <time>", "leave out older ones: 90s, 10m, 2h, 7d, or a time such as 2026-01-31T12:00:00Z"),
+      new Option("--since <time>", "leave out older entries: 90s, 10m, 2h, 7d, or a time such as 2026-01-31T12:00:00Z"),
       new Option("--lines <number>", "show this many of the last lines of each journal (default: 100 without --since)"),
     ],
     run: async (call) => {
@@ -150,7 +150,7 @@ export const nodeCommands: readonly CommandSpec[] = [
     settings: reaching,
     options: [
       new Option("-f, --follow", "keep running and show new events"),
-      new Option("--since <time>", "leave out older ones: 90s, 10m, 2h, 7d, or a time such as 2026-01-31T12:00:00Z"),
+      new Option("--since <time>", "leave out older entries: 90s, 10m, 2h, 7d, or a time such as 2026-01-31T12:00:00Z"),
       new Option("--audit", "show who called the agents and the results (needs the role admin; not with --follow)"),
     ],
     run: async (call) => {
@@ -170,7 +170,7 @@ export const nodeCommands: readonly CommandSpec[] = [
     path: ["restart"],
     summary: "restart a component on one node after the other",
     details:
-      "For kube-apiserver and nginx, each node is drained before and put back after, so that clients do not notice. The next node follows only if this one is healthy again. If no other node would be left to serve, nothing is done. Ctrl-C stops after the current node.",
+      "For kube-apiserver and nginx, each node is drained before and put back after, so that clients do not notice. The next node follows only if the current node is healthy again. If no other node would remain to serve, nothing is done. Ctrl-C stops after the current node.",
     examples: [
       "khw-client restart controller-0,1,2",
       "khw-client restart controller-1 kube-scheduler --nodes controller-0,1,2",
@@ -180,7 +180,7 @@ export const nodeCommands: readonly CommandSpec[] = [
       new Argument("[component]", "(default: kube-apiserver)").choices([...components, "nginx", "etcd"]),
     ],
     settings: rotating,
-    options: [new Option("--force", "restart even if no other node is left to serve meanwhile")],
+    options: [new Option("--force", "restart even if no other node remains to serve")],
     run: async (call) => {
       const { restart } = await import("../../commands/restart.ts");
       const [nodes = "", component = "kube-apiserver"] = call.arguments;
@@ -192,11 +192,11 @@ export const nodeCommands: readonly CommandSpec[] = [
     path: ["drain"],
     summary: "take nodes out of the load balancer",
     details:
-      "Waits until the load balancer sees the nodes as unhealthy. Open connections go on; new ones go to other nodes. If no other node would be left to serve, nothing is done. A node stays drained across restarts, reboots and bootstraps, until you undrain it.",
+      "Waits until the load balancer sees the nodes as unhealthy. Open connections continue; new connections go to other nodes. If no other node would remain to serve, nothing is done. A node stays drained across restarts, reboots and bootstraps, until you undrain it.",
     examples: ["khw-client drain controller-1", "khw-client drain controller-0,1 --nodes controller-0,1,2"],
     arguments: [new Argument("<node...>", "nodes of the cluster, for example controller-0,1")],
     settings: rotating,
-    options: [new Option("--force", "drain even if no other node is left to serve")],
+    options: [new Option("--force", "drain even if no other node remains to serve")],
     run: async (call) => {
       const { drain } = await import("../../commands/drain.ts");
       const options = { output: call.output, nodes: call.arguments, force: call.flag("force") };
@@ -247,7 +247,7 @@ export const nodeCommands: readonly CommandSpec[] = [
   },
   {
     path: ["support-bundle"],
-    summary: "collect everything that helps with a problem in one file, without secrets",
+    summary: "collect diagnostic data of the cluster in one file, without secrets",
     details:
       "The file holds the configuration, the findings of doctor, the load balancer's resources, and the status, differences, history and journals of each node. Private keys, tokens and passwords are masked. Only you can read the file. The file names the nodes that do not answer.",
     examples: [

@@ -24,8 +24,8 @@ export interface Trust {
   readonly now: Date;
 }
 
-const issueAgain = "issue it again: khw-client pki create --renew, or as in lab 04";
-const makeAgain = "make it again, as in lab 04 to 06";
+const issueAgain = "issue it again with khw-client pki create --renew, or as in lab 04";
+const makeAgain = "create it again, as in labs 04 to 06";
 /** A certificate that expires sooner is reported. */
 const soon = 30 * dayMillis;
 
@@ -71,7 +71,7 @@ export function* authoritiesIn(pem: Pem, now: Date): Findings<readonly X509Certi
     const why = fields === undefined ? undefined : notAuthority(fields);
     if (why === undefined) continue;
     const field = why.includes("keyCertSign") ? "keyUsage" : "basicConstraints";
-    yield problem(pem, field, { what: why, remedy: field === "keyUsage" ? issueAgain : "take the ca.pem of lab 04" });
+    yield problem(pem, field, { what: why, remedy: field === "keyUsage" ? issueAgain : "use the ca.pem of lab 04" });
   }
   return value;
 }
@@ -84,9 +84,9 @@ export function* endsAtRoots(pem: Pem, authorities: readonly X509Certificate[]):
   for (const authority of authorities) {
     if (authorities.some((issuer) => authority.checkIssued(issuer) && authority.verify(issuer.publicKey))) continue;
     const issuer = nameOnOneLine(authority.issuer);
-    const what = `does not hold the root: ${issuer} issued its certificate, and nginx and the agents verify up to a root`;
+    const what = `has no root certificate: ${issuer} issued its certificate, and nginx and the agents verify up to a root`;
     const remedy =
-      "let ca.pem be the root, and put the intermediate certificate behind each certificate that it issued";
+      "put the root into ca.pem, and append the intermediate certificate to each certificate that it issued";
     yield problem(pem, undefined, { what, remedy });
   }
 }
@@ -103,7 +103,10 @@ export function* keyIn(
     return undefined;
   }
   if (certificate !== undefined && !isPair(key, certificate.publicKey)) {
-    yield problem(pem, undefined, { what: `is not the key of ${of}`, remedy: "take both from the same issue" });
+    yield problem(pem, undefined, {
+      what: `is not the key of ${of}`,
+      remedy: "use the certificate and the key that were issued together",
+    });
   }
   return key;
 }
@@ -118,8 +121,9 @@ export function* subjectIs(pem: Pem, certificate: X509Certificate, wanted: { CN?
     const values = subject[attribute] ?? [];
     const fits = attribute === "CN" ? values.at(-1) === value : values.includes(value);
     if (fits) continue;
-    const last = attribute === "CN" && values.length > 1 ? " (Kubernetes takes the last)" : "";
-    const what = values.length === 0 ? `has none, not ${value}` : `is ${values.join(" and ")}, not ${value}${last}`;
+    const last = attribute === "CN" && values.length > 1 ? " (Kubernetes uses the last)" : "";
+    const what =
+      values.length === 0 ? `is missing and must be ${value}` : `is ${values.join(" and ")}, not ${value}${last}`;
     yield problem(pem, `subject.${attribute}`, { what, remedy: issueAgain });
   }
 }
@@ -165,12 +169,12 @@ function* validity(pem: Pem, { validFromDate, validToDate }: X509Certificate, no
   if (now > validToDate)
     yield problem(pem, "notAfter", { what: `expired on ${validToDate.toISOString()}`, remedy: issueAgain });
   if (now < validFromDate) {
-    const what = `is not valid before ${validFromDate.toISOString()}, and here it is ${now.toISOString()}`;
-    yield problem(pem, "notBefore", { what, remedy: `set this machine's clock, or ${issueAgain}` });
+    const what = `is not valid before ${validFromDate.toISOString()}, and this machine's clock says ${now.toISOString()}`;
+    yield problem(pem, "notBefore", { what, remedy: `correct this machine's clock, or ${issueAgain}` });
   }
   const left = validToDate.getTime() - now.getTime();
   if (left >= 0 && left <= soon) {
-    const what = `ends in ${Math.floor(left / dayMillis)} days, on ${validToDate.toISOString()}`;
+    const what = `expires in ${Math.floor(left / dayMillis)} days, on ${validToDate.toISOString()}`;
     yield { ...problem(pem, "notAfter", { what, remedy: issueAgain }), severity: "warning" };
   }
 }
@@ -191,14 +195,14 @@ function* sound(pem: Pem, certificate: X509Certificate): Findings<X509Fields | u
   if (fields.signature.name === undefined && !root) {
     const name = refusedName(fields.signature.oid);
     const what = name.startsWith("SHA-1")
-      ? "is SHA-1, which no current TLS takes"
-      : `is ${name}, which Kubernetes does not take`;
+      ? "is SHA-1, which current TLS does not accept"
+      : `is ${name}, which Kubernetes does not accept`;
     yield problem(pem, "signatureAlgorithm", { what, remedy: issueAgain });
   }
   if (fields.negativeSerial)
-    yield problem(pem, "serialNumber", { what: "is negative, which Go refuses", remedy: issueAgain });
+    yield problem(pem, "serialNumber", { what: "is negative, which Go rejects", remedy: issueAgain });
   if (fields.illegalText !== undefined) {
-    yield problem(pem, "subject", { what: `holds ${fields.illegalText}, which Go refuses`, remedy: issueAgain });
+    yield problem(pem, "subject", { what: `contains ${fields.illegalText}, which Go rejects`, remedy: issueAgain });
   }
   for (const what of extensionProblems(fields)) yield problem(pem, "extensions", { what, remedy: issueAgain });
   return fields;

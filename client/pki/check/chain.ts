@@ -85,16 +85,16 @@ function unfitIssuer({ certificate, fields }: Link, { chain, root, now }: Candid
   const why = notAuthority(fields);
   if (why !== undefined) return problem("issuer", why);
   if (!root && fields.constraints === undefined)
-    return problem("issuer", "is of version 1, and only a root in ca.pem may be");
+    return problem("issuer", "has version 1, which only a root in ca.pem may have");
   // Go ignores key identifiers; OpenSSL, in nginx and the agents, does not.
   if (!last.certificate.checkIssued(certificate))
-    return problem("authorityKeyIdentifier", "has another key identifier");
+    return problem("authorityKeyIdentifier", "has a different key identifier");
   if (now > certificate.validToDate) return problem("issuer", `expired on ${certificate.validToDate.toISOString()}`);
   if (now < certificate.validFromDate)
     return problem("issuer", `is not valid before ${certificate.validFromDate.toISOString()}`);
   const pathLength = fields.constraints?.pathLength;
   if (pathLength !== undefined && chain.length - 1 > pathLength) {
-    return problem("basicConstraints", `allows ${pathLength} authorities below it, and there are more`);
+    return problem("basicConstraints", `allows ${pathLength} CAs below it, but there are more`);
   }
   const [leaf] = chain;
   const violated = violatedConstraint(fields.nameConstraints, leaf.fields.names);
@@ -106,8 +106,8 @@ function unfitIssuer({ certificate, fields }: Link, { chain, root, now }: Candid
  * version 1.
  */
 export function notAuthority({ version, constraints, keyUsage }: X509Fields): string | undefined {
-  if (constraints === undefined && version === 3) return "is not a CA's certificate";
-  if (constraints?.authority === false) return "is not a CA's certificate";
+  if (constraints === undefined && version === 3) return "is not a CA certificate";
+  if (constraints?.authority === false) return "is not a CA certificate";
   return keyUsage === undefined || keyUsage.includes("keyCertSign") ? undefined : "does not allow keyCertSign";
 }
 

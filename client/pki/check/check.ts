@@ -100,11 +100,11 @@ function* signingAuthority(certificate: Pem | undefined, key: Pem | undefined, n
 /** Checks that the file has a single certificate, as the controller manager needs to sign with it. */
 function* signsAlone(pem: Pem, count: number): Findings {
   if (count <= 1) return;
-  const what = `holds ${count} certificates, and the controller manager signs with a file of one`;
+  const what = `has ${count} certificates, but the controller manager needs a file with exactly one to sign with`;
   const remedy =
     pem.file === "ca.pem"
-      ? "let ca.pem be one certificate, or make a signing CA: khw-client pki create --separate-signing-ca"
-      : `let ${pem.file} be the certificate of ${pem.file.replace(".pem", "-key.pem")} alone`;
+      ? "keep one certificate in ca.pem, or create a signing CA: khw-client pki create --separate-signing-ca"
+      : `keep only the certificate of ${pem.file.replace(".pem", "-key.pem")} in ${pem.file}`;
   yield problem(pem, undefined, { what, remedy });
 }
 
@@ -113,8 +113,8 @@ export function servingNames({ controllers, publicAddress, serviceCidr }: Cluste
   return [
     ...(publicAddress === undefined ? [] : [{ name: publicAddress, whose: "the public address" }]),
     ...controllers.map(({ name, internalIp }) => ({ name: internalIp, whose: name, controller: true })),
-    { name: "127.0.0.1", whose: "the controllers' own way to it", controller: true },
-    { name: serviceAddress(serviceCidr), whose: "the service kubernetes" },
+    { name: "127.0.0.1", whose: "the controllers themselves", controller: true },
+    { name: serviceAddress(serviceCidr), whose: "the kubernetes service" },
     { name: healthCheckName, whose: "the health check's proxy" },
   ];
 }
@@ -129,10 +129,10 @@ function* canServe(
   yield* usable(pem, server, { usages: ["serverAuth", "clientAuth"], roots });
   yield* subjectIs(pem, server.certificate, { CN: "kubernetes" });
   if (server.intermediates.length > mostIntermediates) {
-    const what = `holds ${server.intermediates.length} intermediate certificates, and nginx goes up through ${mostIntermediates}`;
+    const what = `has ${server.intermediates.length} intermediate certificates, but nginx follows at most ${mostIntermediates}`;
     yield problem(pem, undefined, {
       what,
-      remedy: "leave out those that no chain needs, or issue it with a CA nearer to the root",
+      remedy: "remove the certificates that no chain needs, or issue it with a CA closer to the root",
     });
   }
 }
@@ -142,7 +142,7 @@ function* canServe(
  * only the public key of a certificate: its issuer and its dates do not matter.
  */
 function* serviceAccountPair(publicPem: Pem | undefined, privatePem: Pem | undefined): Findings {
-  const makeAgain = "make it again, as in lab 04";
+  const makeAgain = "create it again, as in lab 04";
   const found = publicPem === undefined ? undefined : publicKeysIn(publicPem.content);
   if (publicPem !== undefined && found?.problem !== undefined) {
     yield problem(publicPem, undefined, { what: found.problem, remedy: found.remedy ?? makeAgain });
@@ -153,6 +153,6 @@ function* serviceAccountPair(publicPem: Pem | undefined, privatePem: Pem | undef
   const fault = keyProblem(privateKey, "tokens");
   if (fault !== undefined) return yield problem(privatePem, undefined, { what: fault, remedy: makeAgain });
   if (found?.value === undefined || found.value.some((publicKey) => isPair(privateKey, publicKey))) return;
-  const [what, remedy] = ["is not the key of service-account.pem", "take both from the same issue"];
+  const [what, remedy] = ["is not the key of service-account.pem", "use the two files that were created together"];
   yield problem(privatePem, undefined, { what, remedy });
 }

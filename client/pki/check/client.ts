@@ -48,13 +48,13 @@ export function* clientIn(
   const { authorities } = trust;
   const same = authorities.length === 0 || embedded.some((one) => authorities.some(({ raw }) => one.raw.equals(raw)));
   if (embedded.length > 0 && !same) {
-    yield { file, field: fields.ca, what: "is not the CA in ca.pem", remedy: "make it again with this cluster's CA" };
+    yield { file, field: fields.ca, what: "is not the CA in ca.pem", remedy: "create it again with this cluster's CA" };
   }
   yield* leadsToServer(file, kubeconfig, { server, names });
   return kubeconfig;
 }
 
-const remedy = "https://127.0.0.1:6443, as in lab 05";
+const remedy = "set it to https://127.0.0.1:6443, as in lab 05";
 
 function* leadsToServer(
   file: string,
@@ -63,15 +63,15 @@ function* leadsToServer(
 ): Findings {
   const problem = (what: string, field = fields.server): Problem => ({ file, field, what, remedy });
   const url = URL.parse(text);
-  if (url?.protocol !== "https:") return yield problem("is no https URL");
+  if (url?.protocol !== "https:") return yield problem("is not an https URL");
   if (url.pathname !== "/" || url.search !== "" || url.username !== "") {
-    yield problem("has more than the API server's address and port");
+    yield problem("must have only the API server's address and port");
   }
   // Another port may be a load balancer's at the public address, but not on a controller.
   const host = url.hostname.replace(/^\[(.*)\]$/, "$1");
   const listener = names.find(({ name }) => name === host);
   if (listener?.controller === true && url.port !== apiServerPort) {
-    yield problem(`leads to port ${url.port || "443"}, and the API server listens on ${apiServerPort}`);
+    yield problem(`has port ${url.port || "443"}, but the API server listens on ${apiServerPort}`);
   }
   const [name, field] =
     serverName === undefined
@@ -79,6 +79,6 @@ function* leadsToServer(
       : [serverName, fields.server.replace(/server$/, "tls-server-name")];
   const known = names.some((wanted) => wanted.name === name);
   if (!known && server !== undefined && !covers(server, name)) {
-    yield problem(`${name} is no name that kubernetes.pem is valid for`, field);
+    yield problem(`kubernetes.pem is not valid for ${name}`, field);
   }
 }

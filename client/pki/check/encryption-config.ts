@@ -24,7 +24,7 @@ const wildcardsFrom = 27;
  */
 const [kmsV2From, kmsV1Until] = [27, 29];
 
-const makeAgain = "make it again: khw-client pki create, or as in lab 06";
+const makeAgain = "create it again with khw-client pki create, or as in lab 06";
 
 interface Rules {
   readonly minor: number;
@@ -42,14 +42,14 @@ export function* encryptionConfigIsSound(file: string, content: Uint8Array, vers
   if (reading.problem !== undefined) return yield problem(reading.problem);
   const { value: root, doubles } = reading;
   for (const key of doubles) {
-    const what = "occurs twice: Kubernetes takes the last one, and a release that reads strictly refuses the file";
+    const what = "occurs twice: Kubernetes uses the last value, and releases that parse strictly reject the file";
     yield { ...problem(what, key), severity: "warning" };
   }
   const kind = textAt(root, "kind");
   const wanted = groups[kind ?? ""];
   if (wanted === undefined) yield problem(`must be one of ${Object.keys(groups).join(", ")}`, "kind");
   else if (textAt(root, "apiVersion") !== wanted) {
-    yield problem(`is not ${wanted}, which ${kind ?? ""} belongs to`, "apiVersion");
+    yield problem(`must be ${wanted} for kind ${kind ?? ""}`, "apiVersion");
   }
   const { minor } = parseKubernetesVersion("kubernetes.version", version);
   const rules: Rules = { minor, problem };
@@ -57,7 +57,7 @@ export function* encryptionConfigIsSound(file: string, content: Uint8Array, vers
   // "secrets." means the same as "secrets": a name with the empty group.
   const secrets = minor >= wildcardsFrom ? ["secrets", "secrets.", "*.", "*.*"] : ["secrets", "secrets."];
   const first = entries.findIndex((entry) => secrets.some((name) => listOf(entry, "resources").includes(name)));
-  if (first === -1) yield problem("encrypts no secrets", "resources");
+  if (first === -1) yield problem("does not include secrets", "resources");
   for (const [index, entry] of entries.entries()) {
     yield* entryIsSound(entry, { place: `resources[${index}]`, holdsSecrets: index === first, rules });
   }
@@ -74,7 +74,7 @@ function* entryIsSound(entry: unknown, { place, holdsSecrets, rules }: EntryCont
   const names = listOf(entry, "resources");
   if (names.length === 0) yield problem("is empty", `${place}.resources`);
   if (names.some((name) => typeof name !== "string"))
-    yield problem("holds a value that is no text", `${place}.resources`);
+    yield problem("contains a value that is not a string", `${place}.resources`);
   const found = listOf(entry, "providers");
   if (found.length === 0) yield problem("is empty", `${place}.providers`);
   for (const [position, provider] of found.entries()) {
@@ -83,13 +83,13 @@ function* entryIsSound(entry: unknown, { place, holdsSecrets, rules }: EntryCont
     const [name] = named;
     const value = name === undefined ? undefined : fieldOf(provider, name);
     if (name === undefined && fieldOf(provider, "identity") === undefined && hasIdentity(provider)) {
-      yield problem("is identity without braces, which Kubernetes takes for nothing: write identity: {}", field);
+      yield problem("is identity without braces, which Kubernetes reads as empty: write identity: {}", field);
     } else if (name === undefined || named.length > 1) {
-      yield problem(`must hold just one of ${providers.join(", ")}`, field);
-    } else if (!isMap(value)) yield problem("is no map", `${field}.${name}`);
+      yield problem(`must have exactly one of ${providers.join(", ")}`, field);
+    } else if (!isMap(value)) yield problem("is not a map", `${field}.${name}`);
     else if (name === "identity") {
       if (position > 0 || !holdsSecrets) continue;
-      const what = "is identity: secrets are stored in the clear; let it come last";
+      const what = "is identity, so secrets are stored unencrypted; put it last";
       yield { ...problem(what, field), severity: "warning" };
     } else if (name === "kms") yield* kmsIsSound(value, `${field}.kms`, rules);
     else yield* keysAreSound(value, `${field}.${name}`, { sizes: keySizes[name] ?? [], problem });
@@ -114,7 +114,10 @@ function* keysAreSound(provider: unknown, place: string, { sizes, problem }: Key
     const name = names[number];
     if (name === undefined) yield problem(whyNoText(key, "name"), `${field}.name`);
     else if (names.indexOf(name) !== number) {
-      yield problem("is the name of another key: values that it encrypted could not be read", `${field}.name`);
+      yield problem(
+        "is also the name of another key: values encrypted with this key could not be read",
+        `${field}.name`,
+      );
     }
     const text = textAt(key, "secret");
     const secret = decodeBase64(text ?? "");
@@ -128,7 +131,7 @@ function* keysAreSound(provider: unknown, place: string, { sizes, problem }: Key
 function whyNotBase64(text: string): string {
   return decodeBase64(text.replaceAll(/\s/g, "")) === undefined
     ? "is not base64"
-    : "is not base64 as Go reads it: it holds a blank or is folded over two lines";
+    : "is not base64 that Go accepts: it contains a blank or a line break";
 }
 
 /** Checks the plugin's description by Kubernetes' rules; the plugin itself is not called. */
@@ -139,18 +142,19 @@ function* kmsIsSound(kms: unknown, place: string, { minor, problem }: Rules): Fi
   if (textAt(kms, "name") === undefined) yield problem(whyNoText(kms, "name"), `${place}.name`);
   const endpoint = textAt(kms, "endpoint");
   if (endpoint === undefined) yield problem(whyNoText(kms, "endpoint"), `${place}.endpoint`);
-  else if (!/^unix:/i.test(endpoint)) yield problem("is no unix socket: unix:///run/plugin.sock", `${place}.endpoint`);
+  else if (!/^unix:/i.test(endpoint))
+    yield problem("must be a unix socket, for example unix:///run/plugin.sock", `${place}.endpoint`);
   const [size, timeout] = [fieldOf(kms, "cachesize"), fieldOf(kms, "timeout")];
   if (size !== undefined && (!Number.isInteger(size) || size === 0)) {
-    yield problem("is no number other than 0", `${place}.cachesize`);
+    yield problem("must be an integer other than 0", `${place}.cachesize`);
   }
   if (timeout === undefined) return;
   const sound =
     typeof timeout === "string" && /^(\d+(\.\d*)?(ns|us|µs|ms|s|m|h))+$/.test(timeout) && /[1-9]/.test(timeout);
-  if (!sound) yield problem("is no duration above 0, for example 3s", `${place}.timeout`);
+  if (!sound) yield problem("must be a duration above 0, for example 3s", `${place}.timeout`);
 }
 
 function kmsProblem(version: string, minor: number): string | undefined {
-  if (version === "v2") return minor < kmsV2From ? `is v2, which 1.${minor} does not take` : undefined;
-  return minor >= kmsV1Until ? `is ${version}, which 1.${minor} takes only with the feature gate KMSv1` : undefined;
+  if (version === "v2") return minor < kmsV2From ? `is v2, which 1.${minor} does not accept` : undefined;
+  return minor >= kmsV1Until ? `is ${version}, which 1.${minor} accepts only with the feature gate KMSv1` : undefined;
 }

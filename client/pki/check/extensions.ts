@@ -27,13 +27,13 @@ export function extensionProblems({ extensions, nameConstraints }: X509Fields): 
   const double = oids.find((oid, index) => oids.indexOf(oid) !== index);
   const constrained = critical.some(({ oid }) => handled[oid] === "nameConstraints");
   return [
-    ...unknown.map(({ oid }) => `hold a critical one that Go does not know: ${oid}`),
+    ...unknown.map(({ oid }) => `include a critical extension that Go does not know: ${oid}`),
     ...critical.flatMap(({ oid }) =>
-      neverCritical[oid] === undefined ? [] : [`hold ${neverCritical[oid]} as critical, which Go refuses`],
+      neverCritical[oid] === undefined ? [] : [`mark ${neverCritical[oid]} as critical, which Go rejects`],
     ),
-    ...(double === undefined ? [] : [`hold ${double} twice`]),
+    ...(double === undefined ? [] : [`include ${double} twice`]),
     ...(constrained && nameConstraints !== undefined && !comparable(nameConstraints)
-      ? ["hold nameConstraints of a kind that Go does not compare"]
+      ? ["include nameConstraints of a kind that Go does not support"]
       : []),
   ];
 }

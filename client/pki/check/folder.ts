@@ -28,11 +28,11 @@ export async function readFolder(folder: string): Promise<FolderContent> {
     } catch (error) {
       const code = codeOf(error);
       if (code === "") throw error;
-      const what = code === "ENOENT" ? "is a link that leads nowhere" : `cannot be read (${code})`;
+      const what = code === "ENOENT" ? "is a link to a missing file" : `cannot be read (${code})`;
       problems.push({
         file: name,
         what,
-        remedy: "remove it, or let it be a file that you may read",
+        remedy: "remove it, or make it a file that you can read",
         severity: "warning",
       });
     }
@@ -45,8 +45,8 @@ async function listFolder(folder: string): Promise<Dirent[]> {
     return await readdir(folder, { withFileTypes: true });
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new KhwError("IO_FAILED", `${folder}: cannot be read: ${reason}`, {
-      hint: "khw-client pki create makes the cluster's files; --credentials says where they are",
+    throw new KhwError("IO_FAILED", `${folder} cannot be read: ${reason}`, {
+      hint: "create the cluster's files with khw-client pki create, or give their folder with --credentials",
       cause,
     });
   }
@@ -65,7 +65,7 @@ export async function openFiles(folder: string, names: Iterable<string>): Promis
       const path = join(folder, file);
       const mode = (await stat(path)).mode & 0o777;
       if ((mode & 0o077) === 0) return [];
-      const what = `others may read or change it: ${mode.toString(8).padStart(4, "0")}`;
+      const what = `other users can read or change it: ${mode.toString(8).padStart(4, "0")}`;
       return [{ file, field: "mode", what, remedy: `chmod 600 ${path}`, severity: "warning" }];
     }),
   );

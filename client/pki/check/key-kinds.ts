@@ -45,25 +45,26 @@ export function encodingProblem(
   purpose: KeyPurpose,
 ): string | undefined {
   const encoded = parametersOf(parameters);
-  if (algorithm === rsa) return encoded === "0500" ? rsaProblem(key, purpose) : "is RSA without the NULL that Go wants";
+  if (algorithm === rsa)
+    return encoded === "0500" ? rsaProblem(key, purpose) : "is RSA without the NULL parameter that Go requires";
   if (algorithm === ed25519)
-    return purpose === "tls" ? undefined : `is Ed25519, which no token is signed with: RSA, ${allowedCurves}`;
+    return purpose === "tls" ? undefined : `is Ed25519, which cannot sign tokens; use RSA, ${allowedCurves}`;
   if (algorithm !== ec) {
-    return `is ${otherKinds[algorithm] ?? algorithm}, which Kubernetes does not take: RSA, ${allowedCurves}${purpose === "tls" ? ", or Ed25519" : ""}`;
+    return `is ${otherKinds[algorithm] ?? algorithm}, which Kubernetes does not accept; use RSA, ${allowedCurves}${purpose === "tls" ? ", or Ed25519" : ""}`;
   }
   if (encoded.startsWith("30"))
-    return "has explicit curve parameters, which Kubernetes does not take: the curve must be named";
+    return "has explicit curve parameters, which Kubernetes does not accept; use a named curve";
   if (!curves.has(encoded)) {
-    return `is on ${key.asymmetricKeyDetails?.namedCurve ?? "another curve"}, which Kubernetes does not take: ${allowedCurves}`;
+    return `is on ${key.asymmetricKeyDetails?.namedCurve ?? "another curve"}, which Kubernetes does not accept; use ${allowedCurves}`;
   }
   const compressed = new Uint8Array(subjectPublicKey)[0] !== 4;
-  return compressed ? "is a compressed point, which Kubernetes does not take" : undefined;
+  return compressed ? "is a compressed point, which Kubernetes does not accept" : undefined;
 }
 
 function rsaProblem({ asymmetricKeyDetails: details }: KeyObject, purpose: KeyPurpose): string | undefined {
   const { modulusLength: bits = 0, publicExponent: exponent = 0n } = details ?? {};
   const [least, most] = rsaBits[purpose];
-  if (bits < least) return `is RSA of ${bits} bits, fewer than ${least}`;
-  if (bits > most) return `is RSA of ${bits} bits, more than ${most}`;
-  return exponent < 2n || exponent > largestExponent ? "has a public exponent that Go does not take" : undefined;
+  if (bits < least) return `is RSA with ${bits} bits, but needs at least ${least}`;
+  if (bits > most) return `is RSA with ${bits} bits, but may have at most ${most}`;
+  return exponent < 2n || exponent > largestExponent ? "has a public exponent that Go does not accept" : undefined;
 }

@@ -18,7 +18,7 @@ export interface Kubeconfig {
 /** The files that a kubeconfig names, by the paths in it. */
 export type NamedFiles = ReadonlyMap<string, Buffer>;
 
-const makeAgain = "make it again with `kubectl config ... --embed-certs=true`, as in lab 05";
+const makeAgain = "create it again with `kubectl config ... --embed-certs=true`, as in lab 05";
 
 /** Fields that would let the holder act as another user, or log in without the certificate. */
 const otherLogins = [
@@ -49,11 +49,11 @@ export function* kubeconfigIn(
   const reading = readYaml(content);
   const root = reading.problem === undefined ? reading.value : undefined;
   if (reading.problem !== undefined || !isMap(root)) {
-    yield problem(`is no kubeconfig: it ${reading.problem ?? "is no map"}`);
+    yield problem(`is not a kubeconfig: it ${reading.problem ?? "is not a map"}`);
     return undefined;
   }
   for (const key of reading.doubles) {
-    yield { ...problem("occurs twice: Kubernetes takes the last one", key), severity: "warning" };
+    yield { ...problem("occurs twice: Kubernetes uses the last value", key), severity: "warning" };
   }
   // kubectl accepts a file without these fields, but not with other values.
   for (const [key, wanted] of [
@@ -66,13 +66,13 @@ export function* kubeconfigIn(
   for (const list of ["clusters", "contexts", "users"] as const) {
     const names = listOf(root, list).map((item) => textAt(item, "name"));
     const double = names.find((name, index) => name !== undefined && names.indexOf(name) !== index);
-    if (double !== undefined) yield problem(`has the name ${double} twice, which Kubernetes refuses`, list);
+    if (double !== undefined) yield problem(`has the name ${double} twice, which Kubernetes rejects`, list);
   }
 
   const current = textAt(root, "current-context");
   const context = fieldOf(entryOf(root, "contexts", current), "context");
   if (context === undefined) {
-    const what = current === undefined ? whyNoText(root, "current-context") : "leads to no context";
+    const what = current === undefined ? whyNoText(root, "current-context") : "names a context that does not exist";
     yield problem(what, "current-context");
     return undefined;
   }
@@ -84,25 +84,28 @@ export function* kubeconfigIn(
   const server = textAt(cluster, "server");
   if (server === undefined) yield problem(whyNoText(cluster, "server"), `${clusterField}.server`);
   if (fieldOf(cluster, "insecure-skip-tls-verify") === true) {
-    yield problem("is true beside a CA, which Kubernetes refuses", `${clusterField}.insecure-skip-tls-verify`);
+    yield problem(
+      "is true although a CA is given, which Kubernetes rejects",
+      `${clusterField}.insecure-skip-tls-verify`,
+    );
   }
   for (const key of otherLogins.filter((name) => fieldOf(user, name) !== undefined)) {
-    yield problem("is another way to log in than the certificate", `${userField}.${key}`);
+    yield problem("is a second way to log in besides the certificate; remove it", `${userField}.${key}`);
   }
   function* embedded(owner: unknown, key: string, field: string): Findings<Buffer | undefined> {
     const [text, path] = [textAt(owner, `${key}-data`), textAt(owner, key)];
     if (text !== undefined && path !== undefined)
-      yield problem(`stands beside ${key}-data, which Kubernetes refuses`, `${field}.${key}`);
+      yield problem(`is given together with ${key}-data, which Kubernetes rejects`, `${field}.${key}`);
     if (text !== undefined) {
       const data = decodeBase64(text);
-      if (data === undefined) yield problem("is not base64 as Go reads it", `${field}.${key}-data`);
+      if (data === undefined) yield problem("is not base64 that Go accepts", `${field}.${key}-data`);
       return data;
     }
     if (path === undefined) yield problem(whyNoText(owner, `${key}-data`), `${field}.${key}-data`);
     else if (named.has(path)) return named.get(path);
     else {
       const what =
-        named.size > 0 ? "names a file that cannot be read" : "names a file, which would not be on the controllers";
+        named.size > 0 ? "names a file that cannot be read" : "names a file that the controllers do not have";
       yield problem(what, `${field}.${key}`);
     }
     return undefined;

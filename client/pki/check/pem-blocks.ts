@@ -77,9 +77,9 @@ export function malformation(content: Uint8Array): string | undefined {
   if (text.startsWith("\u00ef\u00bb\u00bf")) return "begins with a byte-order mark";
   if (text.startsWith("\u00ff\u00fe") || text.startsWith("\u00fe\u00ff")) return "is UTF-16";
   if (!/-----BEGIN [A-Z0-9 ]*-----/.test(text)) return undefined;
-  if (!text.includes("\n") && text.includes("\r")) return "has line breaks that are a carriage return alone";
+  if (!text.includes("\n") && text.includes("\r")) return "has line breaks of a carriage return without a line feed";
   if (/[^\n]-----BEGIN /.test(text)) return "has text before BEGIN on the same line";
   if (/-----END [A-Z0-9 ]*-----[ \t]*[^\s]/.test(text)) return "has text after END on the same line";
-  if (!/\n-----END [A-Z0-9 ]*-----/.test(text)) return "has no END at the start of a line: it was cut off";
+  if (!/\n-----END [A-Z0-9 ]*-----/.test(text)) return "has no END at the start of a line: it is truncated";
   return "has damaged base64";
 }

@@ -20,14 +20,14 @@ export function certificatesIn(pem: Uint8Array): Reading<readonly [X509Certifica
   const damaged = certificates.indexOf(undefined);
   if (damaged !== -1) return { problem: `${ordinal(damaged, blocks.length)} is damaged` };
   const headers = blocks.findIndex(({ headers }) => headers.size > 0);
-  if (headers !== -1) return { problem: `${ordinal(headers, blocks.length)} has headers, and Kubernetes skips it` };
+  if (headers !== -1) return { problem: `${ordinal(headers, blocks.length)} has headers, so Kubernetes skips it` };
   const markers =
     Buffer.from(pem)
       .toString("latin1")
       .match(/-----BEGIN CERTIFICATE-----/g) ?? [];
   if (blocks.length > 0 && markers.length > blocks.length) {
     return {
-      problem: `holds a certificate that Kubernetes does not see: it ${malformation(pem) ?? "has a damaged block"}`,
+      problem: `has a certificate that Kubernetes cannot find: it ${malformation(pem) ?? "has a damaged block"}`,
     };
   }
   const [first, ...others] = certificates.filter((certificate) => certificate !== undefined);
@@ -40,28 +40,28 @@ export function privateKeyIn(pem: Uint8Array): Reading<KeyObject> {
   if (block === undefined) return { problem: whyNone(pem, "private key") };
   const { type, headers, der } = block;
   if (type === "ENCRYPTED PRIVATE KEY" || headers.get("Proc-Type")?.includes("ENCRYPTED") === true) {
-    return { problem: "is encrypted with a passphrase, which no program could be asked for", remedy: decrypt };
+    return { problem: "is encrypted with a passphrase, which the programs cannot ask for", remedy: decrypt };
   }
   const form = formOf(block);
   const label = labels[type];
   if (label === undefined) return { problem: `is ${type}, not ${Object.keys(labels).join(", ")}` };
-  if (form !== label) return { problem: `is labelled ${type}, and holds ${form ?? "something else"}` };
+  if (form !== label) return { problem: `is labelled ${type}, but contains ${form ?? "something else"}` };
   const key = attempt(() => createPrivateKey({ key: der, format: "der", type: label }));
-  return key === undefined ? { problem: "is damaged, or of a kind that cannot be read" } : { value: key };
+  return key === undefined ? { problem: "is damaged, or its kind is not supported" } : { value: key };
 }
 
 /** Reads the public keys of a PEM text for service accounts' tokens, also those in certificates. */
 export function publicKeysIn(pem: Uint8Array): Reading<readonly KeyObject[]> {
   const blocks = readBlocks(pem);
   if (blocks.some(({ type }) => type.endsWith("PRIVATE KEY")))
-    return { problem: "holds a private key; its public key belongs here" };
+    return { problem: "contains a private key instead of the public key" };
   const keys = blocks.flatMap(({ der }) => publicKeyOf(der) ?? []);
   if (keys.length > 0) return { value: keys };
   if (!blocks.some(({ type }) => type === "RSA PUBLIC KEY"))
     return { problem: whyNone(pem, "certificate or public key") };
   return {
-    problem: "is RSA PUBLIC KEY (PKCS #1), which Kubernetes does not read",
-    remedy: "make PUBLIC KEY of it: openssl rsa -RSAPublicKey_in -in service-account.pem -pubout",
+    problem: "is RSA PUBLIC KEY (PKCS #1), which Kubernetes cannot read",
+    remedy: "convert it: openssl rsa -RSAPublicKey_in -in service-account.pem -pubout",
   };
 }
 
@@ -69,8 +69,7 @@ export function isPair(privateKey: KeyObject, publicKey: KeyObject): boolean {
   return createPublicKey(privateKey).equals(publicKey);
 }
 
-const decrypt =
-  "decrypt it: openssl pkey -in FILE -out plain.pem; then put plain.pem in the place of FILE, with mode 600";
+const decrypt = "decrypt it: openssl pkey -in FILE -out plain.pem; then replace FILE with plain.pem, mode 600";
 
 type KeyForm = "pkcs1" | "pkcs8" | "sec1";
 
@@ -100,14 +99,14 @@ function publicKeyOf(der: Buffer): KeyObject | undefined {
 /** Says why a text has no block of the wanted kind, as far as the text shows it. */
 function whyNone(pem: Uint8Array, wanted: string): string {
   const [first] = readBlocks(pem);
-  if (first !== undefined) return `is no ${wanted}: it holds ${first.type}`;
-  if (pem[0] === 0x30 && pem[1] !== undefined && pem[1] >= 0x80) return `is no ${wanted} in PEM: it is DER`;
+  if (first !== undefined) return `has no ${wanted}: it contains ${first.type}`;
+  if (pem[0] === 0x30 && pem[1] !== undefined && pem[1] >= 0x80) return `has no ${wanted} in PEM: it is DER`;
   const why = malformation(pem);
-  return why === undefined ? `is no ${wanted} in PEM` : `is no ${wanted} that Kubernetes can read: it ${why}`;
+  return why === undefined ? `has no ${wanted} in PEM` : `has no ${wanted} that Kubernetes can read: it ${why}`;
 }
 
 function ordinal(index: number, count: number): string {
-  return count === 1 ? "its certificate" : `its certificate number ${index + 1}`;
+  return count === 1 ? "its certificate" : `certificate number ${index + 1}`;
 }
 
 /** OpenSSL's reasons do not help, and might quote the content. */

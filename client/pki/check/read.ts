@@ -142,8 +142,8 @@ async function readIfThere(path: string): Promise<FoundFile> {
 function missingProblem(file: string, what: string): Problem {
   const remedy =
     what === "is missing"
-      ? `khw-client pki create makes what is missing; ${file === adminName ? "--admin-kubeconfig names it" : "--credentials names its folder"}`
-      : "let it be a file that you may read";
+      ? `create missing files with khw-client pki create, or ${file === adminName ? "give its path with --admin-kubeconfig" : "give its folder with --credentials"}`
+      : "make it a file that you can read";
   return { file, what, remedy };
 }
 

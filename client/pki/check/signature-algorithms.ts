@@ -36,7 +36,7 @@ export function signatureName({ algorithm, parameters }: AlgorithmIdentifier): s
 
 /** Returns the name of an algorithm that Go does not verify, for errors. */
 export function refusedName(oid: string): string {
-  return oid === pss ? "RSA-PSS with other parameters than Go takes" : (refused[oid] ?? `the algorithm ${oid}`);
+  return oid === pss ? "RSA-PSS with parameters that Go does not accept" : (refused[oid] ?? `the algorithm ${oid}`);
 }
 
 /** Go accepts RSA-PSS only with the same hash throughout, and with a salt as long as the hash. */

@@ -80,7 +80,7 @@ function illegalTextIn(name: Name): string | undefined {
     if (value.universalString !== undefined) return "a UniversalString";
     const { printableString: text } = value;
     if (text !== undefined && !/^[A-Za-z0-9 '()+,\-./:=?*&]*$/.test(text))
-      return "a PrintableString with other characters";
+      return "a PrintableString with invalid characters";
   }
   return undefined;
 }

@@ -42,7 +42,7 @@ export function readYaml(content: Uint8Array): YamlReading {
     return { value: document.toJS(), doubles: doublesIn(document) };
   } catch {
     // An alias without its anchor, or more aliases than a reader may follow.
-    return { problem: "is not YAML: its aliases cannot be followed" };
+    return { problem: "is not YAML: its aliases cannot be resolved" };
   }
 }
 
@@ -81,9 +81,9 @@ export function whyNoText(data: unknown, key: string): string {
   const value = fieldOf(data, key);
   if (value === undefined) return "is missing";
   if (value === "") return "is empty";
-  if (typeof value === "number" || typeof value === "bigint") return "is a number: put it in quotes";
-  if (typeof value !== "boolean") return "is no text";
-  return "is a truth value (YAML 1.1 reads on, yes and y as one): put it in quotes";
+  if (typeof value === "number" || typeof value === "bigint") return "is a number: put it into quotes";
+  if (typeof value !== "boolean") return "is not a string";
+  return "is a boolean (YAML 1.1 reads on, yes and y as true): put it into quotes";
 }
 
 /** Returns an empty list for a value that is not a list. */

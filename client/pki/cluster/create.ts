@@ -120,8 +120,8 @@ function certificateName(name: string): CertificateName {
     certificateNames.find((candidate) => candidate === name) ??
     refuse(
       "certificate",
-      `${show(name)} is not a file of the cluster`,
-      `one of ${certificateNames.join(", ")}, or a worker`,
+      `${show(name)} is not a certificate of the cluster`,
+      `give one of ${certificateNames.join(", ")}, or a worker`,
     )
   );
 }

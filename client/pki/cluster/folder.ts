@@ -48,7 +48,7 @@ export async function replaceFiles(folder: string, files: NewFiles, now: Date): 
   } catch (error) {
     // A decided replacement is completed, not reverted.
     if (decided !== undefined)
-      throw fileError(folder, `not all files are replaced (those of before are in ${backup})`, error);
+      throw fileError(folder, `not all files are replaced (the old files are in ${backup})`, error);
     if (staging !== undefined) await rm(staging, { recursive: true, force: true });
     throw fileError(folder, "cannot be written", error);
   }
@@ -76,7 +76,7 @@ async function readIfThere(path: string): Promise<string | undefined> {
 
 function fileError(path: string, what: string, cause: unknown): KhwError {
   return new KhwError("IO_FAILED", `${path}: ${what}: ${cause instanceof Error ? cause.message : String(cause)}`, {
-    hint: "see to that, then run the command again: what was begun is finished first",
+    hint: "correct this, then run the command again; it first completes the interrupted work",
     cause,
   });
 }

@@ -18,7 +18,7 @@ export function pairIn(present: PresentFiles, name: string): Identity | undefine
     const [here, gone] =
       certificate === undefined ? [`${name}-key.pem`, `${name}.pem`] : [`${name}.pem`, `${name}-key.pem`];
     throw new KhwError("CREDENTIAL_INVALID", `${gone} is missing, but ${here} is present`, {
-      hint: `bring ${gone} back, or move ${here} away`,
+      hint: `restore ${gone}, or move ${here} away`,
     });
   }
   refuseProblems(pair(name, Buffer.from(certificate), Buffer.from(key)));
@@ -63,17 +63,17 @@ export function authorityIn(
 ): Identity | undefined {
   if (present.has("ca.pem") && toSign.length === 0) return undefined;
   if (present.has("ca.pem") && !present.has("ca-key.pem")) {
-    throw new KhwError("CREDENTIAL_INVALID", `ca-key.pem: is missing, and must sign ${toSign.join(", ")}`, {
-      hint: "bring the CA's key to the folder for as long as this takes",
+    throw new KhwError("CREDENTIAL_INVALID", `ca-key.pem is missing, but is needed to sign ${toSign.join(", ")}`, {
+      hint: "put the CA's key into the folder while the command runs",
     });
   }
   const authority = pairIn(present, "ca");
   if (authority === undefined && signed.length > 0) {
     throw new KhwError(
       "CREDENTIAL_INVALID",
-      `ca.pem and ca-key.pem: are missing, and their CA issued ${signed.join(", ")}`,
+      `ca.pem and ca-key.pem are missing, but their CA issued ${signed.join(", ")}`,
       {
-        hint: "bring the CA to the folder, or move what it issued away: a new CA would be another cluster's",
+        hint: "put the CA's files into the folder; for a new CA, and so a new cluster, move these files away",
       },
     );
   }

@@ -50,14 +50,18 @@ export function toPlain(provider: Provider): unknown {
   return { [provider.kind]: { keys: provider.keys.map(({ name, secret }) => ({ name, secret })) } };
 }
 
-export function configInvalid(field: string, what: string, hint = "make the file again, as in lab 06"): KhwError {
+export function configInvalid(field: string, what: string, hint = "create the file again, as in lab 06"): KhwError {
   return new KhwError("CREDENTIAL_INVALID", `encryption-config.yaml: ${field}: ${what}`, { hint });
 }
 
 function unknownProvider(provider: unknown, field: string): KhwError {
   if (fieldOf(provider, "kms") !== undefined) {
-    const hint = "rotate the key in the key management service; its plugin knows how";
-    return configInvalid(`${field}.kms`, "has its keys elsewhere, and khw cannot rotate them", hint);
+    const hint = "rotate the key in the key management service";
+    return configInvalid(`${field}.kms`, "has its keys in a key management service, so khw cannot rotate them", hint);
   }
-  return configInvalid(field, "is no provider that khw knows", `one of ${[...keyedKinds, "identity"].join(", ")}`);
+  return configInvalid(
+    field,
+    "is not a provider that khw supports",
+    `use one of ${[...keyedKinds, "identity"].join(", ")}`,
+  );
 }

@@ -64,15 +64,15 @@ export async function addToRegister(folder: string, entry: RegisterEntry): Promi
     await handle.sync();
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new KhwError("IO_FAILED", `${path}: cannot be written: ${reason}`, { cause });
+    throw new KhwError("IO_FAILED", `${path} cannot be written: ${reason}`, { cause });
   }
 }
 
 /** @throws KhwError PERMISSION_DENIED for a revoked name */
 export function refuseRevoked({ revokedNames }: Register, name: string): void {
   if (!revokedNames.has(name)) return;
-  throw new KhwError("PERMISSION_DENIED", `${name} was revoked, and gets no certificate`, {
-    hint: `where it is a machine to be trusted again: khw-client enrol --readmit --nodes ${name}`,
+  throw new KhwError("PERMISSION_DENIED", `${name} was revoked and gets no certificate`, {
+    hint: `to trust this machine again, run khw-client enrol --readmit --nodes ${name}`,
   });
 }
 
@@ -102,7 +102,7 @@ function isEntry(value: unknown): value is RegisterEntry {
 }
 
 function registerError(where: string): KhwError {
-  return new KhwError("CREDENTIAL_INVALID", `${where}: is no entry of the register of agents`, {
-    hint: "put it right, or bring the file back from a copy: it says which nodes are shut out",
+  return new KhwError("CREDENTIAL_INVALID", `${where} is not an entry of the register of agents`, {
+    hint: "correct the line, or restore the file from a copy: it records which nodes are revoked",
   });
 }

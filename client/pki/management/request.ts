@@ -28,7 +28,7 @@ export async function readRequest(pem: string): Promise<SigningRequest> {
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new KhwError("CREDENTIAL_INVALID", `the node's signing request cannot be used: ${reason}`, {
-      hint: "is the node's khw-agent the package of this client's version?",
+      hint: "install the khw-agent package of this client's version on the node: khw-client install",
       cause,
     });
   }

@@ -82,7 +82,7 @@ export function makeApi(discovery: Discovery): (request: ApiRequest, context: Ap
     const whole = { ...(kind !== undefined && { kind }), ...answer };
     const violations = checkValue(whole, method.response ?? {}, { discovery });
     if (violations.length > 0)
-      throw new Error(`${method.id} would answer what the schema forbids: ${JSON.stringify(violations)}`);
+      throw new Error(`${method.id} would return an answer that the schema forbids: ${JSON.stringify(violations)}`);
     return whole;
   };
 

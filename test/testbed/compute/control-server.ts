@@ -31,7 +31,7 @@ export function createControlServer(emulator: Emulator, dataPlane: () => DataPla
   return createServer((request, response) => {
     const handler = handlers[`${request.method} ${request.url}`];
     const answer = async () => {
-      if (!handler) throw new ApiError(404, "notFound", `There is no ${request.method} ${request.url}`);
+      if (!handler) throw new ApiError(404, "notFound", `no path ${request.method} ${request.url}`);
       return handler(await text(request)) ?? {};
     };
     answer().then(

@@ -70,7 +70,7 @@ export async function startCompute(options: ComputeOptions): Promise<Compute> {
       await control[Symbol.asyncDispose]();
       child.kill("SIGTERM");
       await exited;
-      if (complaints.length > 0) throw new Error(`The emulator complained: ${complaints.join("")}`);
+      if (complaints.length > 0) throw new Error(`The emulator reported an error: ${complaints.join("")}`);
     },
   };
 }

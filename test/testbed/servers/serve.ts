@@ -136,7 +136,7 @@ function createControlServer(handlers: Readonly<Record<string, (body: string) =>
   return createServer((request, response) => {
     const handler = handlers[`${request.method} ${request.url}`];
     const answer = async (): Promise<string> => {
-      if (!handler) throw new Error(`no such control: ${request.method} ${request.url}`);
+      if (!handler) throw new Error(`unknown control: ${request.method} ${request.url}`);
       return JSON.stringify(handler(await text(request)) ?? null);
     };
     answer().then(

@@ -12,7 +12,7 @@ await loadX509();
 
 for (const program of ["agent", "client"] as const) {
   t.test(
-    `every package that the ${program} imports lazily has in its chunk the names that it has in Node`,
+    `every package that the ${program} imports lazily exports the same names from its chunk as in Node`,
     async (t) => {
       const { inputs, outputs } = await bundle(program, t.testdir({}));
       const lazy = new Set(
@@ -26,7 +26,7 @@ for (const program of ["agent", "client"] as const) {
       t.ok(lazy.size > 0);
       for (const output of Object.keys(outputs)) {
         const text = await readFile(join(root, output), "utf8");
-        t.notOk(text.includes(resolve(root)), `${output} does not name the folder that it is built in`);
+        t.notOk(text.includes(resolve(root)), `${output} does not name its build folder`);
       }
       for (const path of lazy) {
         const [chunk] = Object.entries(outputs).find(([, { entryPoint }]) => entryPoint === path) ?? [];

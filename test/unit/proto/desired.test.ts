@@ -20,14 +20,14 @@ function withBinaries(changes: Partial<NonNullable<DesiredState["binaries"]>>): 
   });
 }
 
-t.test("the lab's state is sound, and stays as it is", async (t) => {
+t.test("the lab's state is valid, and unchanged", async (t) => {
   const { supervision: _, ...state } = labState();
   const desired = parseDesiredState(labState());
   t.strictSame(desired, { ...state, driftPolicy: "repair", etcd: undefined });
   t.strictSame(ownController(desired), controllers[0]);
 });
 
-t.test("credentials come in one order, with or without content", async (t) => {
+t.test("credentials have a fixed order, with or without content", async (t) => {
   const { credentials } = labState();
   const bare = credentials.map(({ name, sha256 }) => ({ name, sha256 }));
   t.strictSame(
@@ -36,7 +36,7 @@ t.test("credentials come in one order, with or without content", async (t) => {
   );
 });
 
-t.test("mirrors may be of any kind that can be read; a trailing slash makes no difference", async (t) => {
+t.test("mirrors may be of any supported kind; a trailing slash makes no difference", async (t) => {
   const mirrors = ["https://dl.k8s.io/release/", "http://mirror:8080/k8s", "file:///srv/k8s", "/srv/k8s"];
   t.strictSame(parseDesiredState(withBinaries({ mirrors, proxy: "http://proxy:3128" })).binaries.mirrors, [
     "https://dl.k8s.io/release",
@@ -53,7 +53,7 @@ const refused: readonly (readonly [what: string, state: DesiredState | undefined
   ["no state at all", undefined, "desired: is incomplete"],
   ["no cluster", labState({ cluster: undefined }), "desired: is incomplete"],
   ["no source of binaries", labState({ binaries: undefined }), "desired: is incomplete"],
-  ["a node that is no name", labState({ node: "../etc" }), 'node: "../etc" cannot be an instance\'s name'],
+  ["an invalid node name", labState({ node: "../etc" }), 'node: "../etc" cannot be an instance\'s name'],
   ["a node outside the cluster", labState({ node: "controller-9" }), /^node: "controller-9" is not among/],
 
   ["a version out of range", labState({ kubernetesVersion: "v9.99.0" }), /^kubernetes_version: "v9\.99\.0"/],
@@ -73,7 +73,7 @@ const refused: readonly (readonly [what: string, state: DesiredState | undefined
     withCluster({ serviceCidr: "10.200.4.0/24" }),
     /^cluster\.service_cidr: 10\.200\.4\.0\/24 overlaps/,
   ],
-  ["networks that are one", withCluster({ serviceCidr: "10.200.0.0/16" }), /^cluster\.service_cidr: .*overlaps/],
+  ["equal networks", withCluster({ serviceCidr: "10.200.0.0/16" }), /^cluster\.service_cidr: .*overlaps/],
   ["a network in a network", withCluster({ clusterCidr: "10.0.0.0/8" }), /^cluster\.service_cidr: .*overlaps/],
   [
     "host bits",
@@ -86,7 +86,7 @@ const refused: readonly (readonly [what: string, state: DesiredState | undefined
   ["a mask with a sign", withCluster({ clusterCidr: "10.200.0.0/+16" }), /^cluster\.cluster_cidr: /],
   ["two masks", withCluster({ clusterCidr: "10.200.0.0/16/16" }), /^cluster\.cluster_cidr: /],
 
-  ["a name that is none", withCluster({ name: "my cluster" }), /^cluster\.name: /],
+  ["an invalid name", withCluster({ name: "my cluster" }), /^cluster\.name: /],
   [
     "a public name for an address",
     withCluster({ publicAddress: "example.org" }),
@@ -94,34 +94,34 @@ const refused: readonly (readonly [what: string, state: DesiredState | undefined
   ],
   ["no controllers", withCluster({ controllers: [] }), "cluster.controllers: is empty"],
   [
-    "a name twice",
+    "a repeated name",
     withCluster({ controllers: controllers.map(({ internalIp }) => ({ name: "controller-0", internalIp })) }),
     /"controller-0" is listed twice/,
   ],
   [
-    "an address twice",
+    "a repeated address",
     withCluster({ controllers: controllers.map(({ name }) => ({ name, internalIp: "10.240.0.10" })) }),
     /"10\.240\.0\.10" is listed twice/,
   ],
   [
-    "an address that is none",
+    "an invalid address",
     withCluster({ controllers: [{ name: "controller-0", internalIp: "10.240.0.256" }] }),
     /^cluster\.controllers\.controller-0: /,
   ],
   [
-    "a controller among the pods",
+    "a controller in the pods' network",
     withCluster({ controllers: [{ name: "controller-0", internalIp: "10.200.0.10" }] }),
     /^cluster\.cluster_cidr: "10\.200\.0\.0\/16" contains 10\.200\.0\.10, the address of /,
   ],
   ["no etcd", withCluster({ etcdServers: [] }), "cluster.etcd_servers: is empty"],
   ["etcd without TLS", withCluster({ etcdServers: ["http://10.240.0.10:2379"] }), /^cluster\.etcd_servers: /],
   [
-    "two etcd servers in one",
+    "two etcd servers in one value",
     withCluster({ etcdServers: ["https://10.240.0.10:2379,https://evil"] }),
     /^cluster\.etcd_servers: /,
   ],
-  ["etcd that is no URL", withCluster({ etcdServers: ["10.240.0.10"] }), /^cluster\.etcd_servers: .*is not a URL/],
-  ["ports the wrong way round", withCluster({ nodePortRange: "32767-30000" }), /^cluster\.node_port_range: /],
+  ["etcd without a URL", withCluster({ etcdServers: ["10.240.0.10"] }), /^cluster\.etcd_servers: .*is not a URL/],
+  ["ports in the wrong order", withCluster({ nodePortRange: "32767-30000" }), /^cluster\.node_port_range: /],
   ["ports that do not exist", withCluster({ nodePortRange: "30000-70000" }), /^cluster\.node_port_range: /],
   ["ports with a command", withCluster({ nodePortRange: "30000-32767;reboot" }), /^cluster\.node_port_range: /],
 
@@ -145,46 +145,46 @@ const refused: readonly (readonly [what: string, state: DesiredState | undefined
   ["a flag's name with dashes", withFlag("--event-ttl", "1h"), /^flags\.kube-apiserver: "--event-ttl" cannot be/],
   ["a flag's name with a value", withFlag("v=9 --event-ttl", "1h"), /^flags\.kube-apiserver: /],
   [
-    "the removal of what is no name",
+    "the removal of an invalid name",
     labState({ flags: { "kube-scheduler": { set: {}, remove: ["*"] } } }),
     /^flags\.kube-scheduler: "\*" cannot be/,
   ],
   [
-    "flags of what is no component",
+    "flags of an unknown component",
     labState({ flags: { kubelet: { set: {}, remove: [] } } }),
     'flags: "kubelet" is not a component',
   ],
 
   ["no mirror", withBinaries({ mirrors: [] }), "binaries.mirrors: is empty"],
-  ["a mirror that is no URL", withBinaries({ mirrors: ["dl.k8s.io/release"] }), /^binaries\.mirrors: /],
+  ["a mirror without a URL", withBinaries({ mirrors: ["dl.k8s.io/release"] }), /^binaries\.mirrors: /],
   ["a mirror of another kind", withBinaries({ mirrors: ["ftp://mirror/"] }), /^binaries\.mirrors: /],
   ["a mirror's folder with a line break", withBinaries({ mirrors: ["/srv\n/k8s"] }), /^binaries\.mirrors: /],
   ["a proxy of another kind", withBinaries({ proxy: "socks://proxy" }), /^binaries\.proxy: /],
-  ["a digest of what is not installed", withBinaries({ sha256: { kubelet: digest } }), /^binaries\.sha256: "kubelet"/],
-  ["a digest that is none", withBinaries({ sha256: { kubectl: "abc" } }), /^binaries\.sha256\.kubectl: /],
+  ["a digest of an unknown program", withBinaries({ sha256: { kubelet: digest } }), /^binaries\.sha256: "kubelet"/],
+  ["an invalid digest", withBinaries({ sha256: { kubectl: "abc" } }), /^binaries\.sha256\.kubectl: /],
 
   [
-    "a credential too few",
+    "a missing credential",
     labState({ credentials: labState().credentials.slice(1) }),
     "credentials.ca.pem: is missing",
   ],
   [
-    "a credential twice",
+    "a repeated credential",
     labState({ credentials: [...labState().credentials, first] }),
     'credentials: "ca.pem" is listed twice',
   ],
   [
-    "a credential of another name",
+    "a credential with an unknown name",
     labState({ credentials: [{ ...first, name: "../../etc/shadow" }] }),
     /^credentials: "\.\.\/\.\.\/etc\/shadow"/,
   ],
   [
-    "a credential with another's digest",
+    "a credential with another credential's digest",
     labState({ credentials: [{ ...first, sha256: digest }] }),
     /^credentials\.ca\.pem: /,
   ],
   [
-    "a credential's digest that is none",
+    "an invalid digest of a credential",
     labState({ credentials: [{ ...first, sha256: "" }] }),
     /^credentials\.ca\.pem: /,
   ],
@@ -209,13 +209,13 @@ t.test("the key of the cluster's CA and a signing CA's files exclude each other"
   }
 });
 
-t.test("what could not stand on a machine is refused, by its field's name", async (t) => {
+t.test("invalid values are refused with the field's name", async (t) => {
   for (const [what, state, message] of refused) {
     t.throws(() => parseDesiredState(state), { code: "INVALID_ARGUMENT", message }, what);
   }
 });
 
-t.test("a refusal neither repeats a long value whole nor shows a credential's content", async (t) => {
+t.test("a refusal neither repeats a long value nor shows a credential's content", async (t) => {
   const long = withFlag("event-ttl", `${"x".repeat(5000)}\n`);
   const content = Buffer.from("-----BEGIN PRIVATE KEY-----");
   for (const state of [long, labState({ credentials: [{ ...first, content }] })]) {
@@ -230,7 +230,7 @@ t.test("a refusal neither repeats a long value whole nor shows a credential's co
   }
 });
 
-t.test("releases and their release candidates are versions; the minor is read from them", async (t) => {
+t.test("releases and release candidates are versions; their minor can be read", async (t) => {
   for (const [text, minor] of [
     ["v1.20.2", 20],
     ["v1.21.0", 21],

@@ -72,21 +72,21 @@ function received(failure: KhwError): ServiceError {
   return Object.assign(new Error(details), { code, details, metadata });
 }
 
-t.test("every code has its exit code and its gRPC status, and neither says success", async (t) => {
+t.test("every code has its exit code and its gRPC status, and neither means success", async (t) => {
   for (const [code, [exit, grpc]] of Object.entries(contract)) {
     const failure = fromDetail({ code, message: "m", hint: "", node: "", step: "" });
     t.equal(failure.code, code);
     t.equal(exitCode(failure), exit, `${code} exits with ${exit}`);
     t.equal(toServiceError(failure).code, status[grpc], `${code} is ${grpc}`);
-    t.notOk([0, 2].includes(exit), "0 and 2 are no errors' codes");
+    t.notOk([0, 2].includes(exit), "0 and 2 are not the codes of errors");
   }
 });
 
-t.test("an error crosses the wire whole", async (t) => {
+t.test("an error arrives complete over gRPC", async (t) => {
   const there = fromServiceError(received(error));
   t.ok(there instanceof KhwError);
   t.strictSame(there && toDetail(there), toDetail(error));
-  t.equal(received(error).details, "the bytes differ", "a client that knows no trailer still reads the message");
+  t.equal(received(error).details, "the bytes differ", "a client that ignores trailers still reads the message");
 });
 
 t.test("an absent hint, node or step stays absent", async (t) => {
@@ -112,12 +112,12 @@ t.test("a call that failed without a trailer has no KhwError in it", async (t) =
   t.equal(fromServiceError(bare), undefined);
 });
 
-t.test("an error prints where, what, and what to do", async (t) => {
+t.test("an error prints the place, the problem and the remedy", async (t) => {
   t.equal(formatError(error), "controller-1: binary/kubectl: the bytes differ\nhint: try another mirror");
   t.equal(formatError(new KhwError("BUSY", "another operation runs")), "another operation runs");
 });
 
-t.test("a place is added where none was named, and everything else is kept", async (t) => {
+t.test("a missing place is added, and everything else is kept", async (t) => {
   const cause = new Error("ENOSPC");
   const bare = new KhwError("IO_FAILED", "cannot write", { hint: "make room", cause });
   const located = bare.at({ node: "controller-0", step: "unit/kubectl" }).at({ node: "other", step: "other" });
@@ -129,10 +129,10 @@ t.test("a place is added where none was named, and everything else is kept", asy
     step: "unit/kubectl",
   });
   t.equal(located.cause, cause);
-  t.equal(located.stack, bare.stack, "the stack is that of the place where it happened");
+  t.equal(located.stack, bare.stack, "the stack shows the origin");
 });
 
-t.test("what is no KhwError is a bug, says so, and keeps its cause", async (t) => {
+t.test("any other error is reported as a bug, and keeps its cause", async (t) => {
   t.equal(toKhwError(error), error);
   for (const [thrown, message] of [
     [new TypeError("x is undefined"), "unexpected: x is undefined"],

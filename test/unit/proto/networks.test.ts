@@ -3,7 +3,7 @@ import { clusterPki } from "../../../client/config/cluster-pki.ts";
 import { parseConfig } from "../../../client/config/load.ts";
 import { parseServerName, parseServiceCidr, parseUsableCidr, refuseInside } from "../../../proto/networks.ts";
 
-t.test("a network of services is one that kube-apiserver accepts", (t) => {
+t.test("a network of services must be one that kube-apiserver accepts", (t) => {
   for (const good of [
     "10.32.0.0/24",
     "10.32.0.0/29",
@@ -30,7 +30,7 @@ t.test("a network of services is one that kube-apiserver accepts", (t) => {
   ];
   for (const [text, message] of bad) t.throws(() => parseServiceCidr("f", text), { code: "INVALID_ARGUMENT", message });
   t.throws(() => parseUsableCidr("f", "127.0.0.0/8"), { message: / overlaps / });
-  t.equal(parseUsableCidr("f", "10.0.0.0/8").text, "10.0.0.0/8", "pods may have a large one");
+  t.equal(parseUsableCidr("f", "10.0.0.0/8").text, "10.0.0.0/8", "pods may have a large network");
   t.end();
 });
 
@@ -47,7 +47,7 @@ t.test("no machine is in a network of services or pods", (t) => {
   t.end();
 });
 
-t.test("files are made for no cluster whose services would get the machines' addresses", (t) => {
+t.test("no files are created for a cluster whose services would get the machines' addresses", (t) => {
   const pki = (settings: Record<string, string>, publicAddress = "203.0.113.10") => {
     const origin = { label: "", code: "CONFIG_INVALID", folder: "/" } as const;
     const config = parseConfig({ kind: "empty", origin }, { flags: new Map(Object.entries(settings)), folder: "/" });
@@ -64,7 +64,7 @@ t.test("files are made for no cluster whose services would get the machines' add
   t.end();
 });
 
-t.test("a further name is one that a client can ask for", (t) => {
+t.test("an additional name must be one that a client can ask for", (t) => {
   for (const good of ["api.example.com", "api", "10.0.0.1", "fd00::1", "xn--bcher-kva.example", "1password.example"]) {
     t.equal(parseServerName("f", good), good);
   }

@@ -7,7 +7,7 @@ t.test("a release is parsed as Kubernetes and etcd write it", async (t) => {
   t.match(parseRelease("v1.22.0-alpha.1"), { major: 1, minor: 22 });
 });
 
-t.test("any other text is no release", async (t) => {
+t.test("any other text is not a release", async (t) => {
   const others = [
     "",
     "1.21.0",

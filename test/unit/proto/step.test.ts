@@ -43,7 +43,7 @@ async function run(steps: readonly Step<Machine>[], os: Machine, signal = new Ab
   return { results, events, outcomes: results.map(({ outcome }) => outcome) };
 }
 
-t.test("a step is checked, applied where it differs, and checked again", async (t) => {
+t.test("a step is checked, applied if it differs, and checked again", async (t) => {
   const os = machine("a");
   const { results, outcomes, events } = await run([step("a"), step("b", ["a"])], os);
   t.strictSame(outcomes, ["unchanged", "changed"]);
@@ -55,7 +55,7 @@ t.test("a step is checked, applied where it differs, and checked again", async (
   );
 });
 
-t.test("a step that does not hold though it was applied says why, if it can", async (t) => {
+t.test("a step that still differs after its apply gives the reason if it can", async (t) => {
   const apply = async (): Promise<void> => {};
   const why = new KhwError("SERVICE_FAILED", "it ends by itself");
   const explained = step("a", [], { apply, explain: async () => why });
@@ -68,7 +68,7 @@ t.test("a step that does not hold though it was applied says why, if it can", as
   t.match(results[1], { outcome: "failed", error: { code: "POSTCONDITION_FAILED" } });
 });
 
-t.test("a wait whose condition is lost again is applied again, as often as it may", async (t) => {
+t.test("a condition that is lost again is awaited again, as often as allowed", async (t) => {
   for (const { attempts, outcome, applied } of [
     { attempts: 2, outcome: "failed", applied: 2 },
     { attempts: 3, outcome: "changed", applied: 3 },
@@ -106,7 +106,7 @@ t.test("an apply that leaves a difference has failed", async (t) => {
   });
 });
 
-t.test("what needs a failed step is skipped with all that follows from it; the rest goes on", async (t) => {
+t.test("steps that need a failed step are skipped; the others continue", async (t) => {
   const os = machine();
   const steps = [failing("a"), step("b", ["a"]), step("c", ["b"]), step("d")];
   const { results, outcomes } = await run(steps, os);
@@ -115,7 +115,7 @@ t.test("what needs a failed step is skipped with all that follows from it; the r
   t.notOk(os.calls.some((call) => call.endsWith("b") || call.endsWith("c")));
 });
 
-t.test("a check that throws fails its step, and a bug says that it is one", async (t) => {
+t.test("a check that throws fails its step, and a bug is marked as one", async (t) => {
   const broken = step("a", [], {
     check: async () => {
       throw new TypeError("undefined is not a function");
@@ -129,7 +129,7 @@ t.test("a check that throws fails its step, and a bug says that it is one", asyn
   });
 });
 
-t.test("steps that need nothing of each other run at once, a step that does waits", async (t) => {
+t.test("independent steps run at once, a dependent step waits", async (t) => {
   const { promise: bothRun, resolve: meet } = Promise.withResolvers<void>();
   let waiting = 0;
   const meeting: Partial<Step<Machine>> = {
@@ -142,7 +142,7 @@ t.test("steps that need nothing of each other run at once, a step that does wait
   };
   const after = step("c", ["a", "b"], {
     check: async ({ holds }) => {
-      t.ok(holds.has("a") && holds.has("b"), "c sees what it needs");
+      t.ok(holds.has("a") && holds.has("b"), "c sees the results that it needs");
       return null;
     },
   });
@@ -153,7 +153,7 @@ t.test("steps that need nothing of each other run at once, a step that does wait
   ]);
 });
 
-t.test("progress is told between a step's start and its end", async (t) => {
+t.test("progress is reported between a step's start and its end", async (t) => {
   const slow = step("a", [], {
     apply: async ({ holds }, { progress }) => {
       progress("63 of 118 MB");
@@ -164,7 +164,7 @@ t.test("progress is told between a step's start and its end", async (t) => {
   t.match(events, [{ kind: "started" }, { kind: "progress", step: "a", text: "63 of 118 MB" }, { kind: "finished" }]);
 });
 
-t.test("after a cancellation nothing more is begun, and every step says why", async (t) => {
+t.test("after a cancellation nothing new starts, and every step gives the reason", async (t) => {
   const cancel = new AbortController();
   const os = machine();
   const first = step("a", [], {

@@ -18,7 +18,7 @@ function fastClock(): WaitClock {
 
 const wait = { what: "etcd has no leader", deadlineMillis: 1_000, intervalMillis: 400 };
 
-t.test("the value is returned as soon as it is there, and each look before it is reported", async (t) => {
+t.test("the value is returned at once, and the state before each pause is reported", async (t) => {
   const looks = ["asking", "voting"];
   const progress: string[] = [];
   const value = await waitFor({
@@ -35,7 +35,7 @@ t.test("the value is returned as soon as it is there, and each look before it is
   t.strictSame(progress, ["asking", "voting"]);
 });
 
-t.test("a time-out says what was awaited, for how long, and what was seen last", async (t) => {
+t.test("a time-out names the awaited state, the time and the last state", async (t) => {
   let count = 0;
   const check = async () => ({ seen: `look ${++count}` });
   await t.rejects(waitFor({ ...wait, clock: fastClock(), signal: never, check }), {
@@ -44,7 +44,7 @@ t.test("a time-out says what was awaited, for how long, and what was seen last",
   });
 });
 
-t.test("the caller's own time-out error hears the same", async (t) => {
+t.test("the caller's own time-out error gets the same values", async (t) => {
   const cause = new Error("refused");
   const late = async ({ message, seen, cause: last }: { message: string; seen: string; cause?: unknown }) =>
     new KhwError("NOT_READY", `${message} (${seen})`, { cause: last });

@@ -23,13 +23,13 @@ const configOf = (nodes?: string) =>
   loadConfig({ flags: new Map(nodes === undefined ? [] : [["--nodes", nodes]]), folder, env: {} });
 const config = await configOf("controller-0=192.0.2.1");
 
-t.test("bootstrap without nodes makes nothing", async (t) => {
+t.test("bootstrap without nodes creates nothing", async (t) => {
   const refused = bootstrap(await configOf(), silent, { output, allowDowngrade: false, allowRemovedApis: false });
   await t.rejects(refused, { code: "INVALID_ARGUMENT", message: "no nodes are given" });
   t.same(await readdir(folder), []);
 });
 
-t.test("pki renew of nothing, of an authority, of what is not there, and of all and some", async (t) => {
+t.test("pki renew of nothing, of an authority, of an unknown name, and of all and some", async (t) => {
   const renew = (all: boolean, ...names: readonly string[]) => pkiRenew(config, silent, { output, names, all });
   const code = "INVALID_ARGUMENT";
   await t.rejects(renew(false), { code, message: "pki renew: no certificate is given" });
@@ -38,7 +38,7 @@ t.test("pki renew of nothing, of an authority, of what is not there, and of all 
   await t.rejects(renew(true, "admin"), { code, message: /--all cannot be combined with names \(admin\)/ });
 });
 
-t.test("etcd defrag with what is not a percentage, nothing but blanks too", async (t) => {
+t.test("etcd defrag with a value that is not a percentage, also only blanks", async (t) => {
   for (const threshold of ["much", "", " ", "101"]) {
     const refused = etcdDefrag(config, silent, { output, threshold });
     await t.rejects(refused, { code: "INVALID_ARGUMENT", message: /^--threshold: / }, threshold);
@@ -46,7 +46,7 @@ t.test("etcd defrag with what is not a percentage, nothing but blanks too", asyn
   await t.rejects(etcdDefrag(config, silent, { output, threshold: "0" }), { code: "CREDENTIAL_INVALID" });
 });
 
-t.test("etcd restore of a file that is not there", async (t) => {
+t.test("etcd restore of a missing file", async (t) => {
   const restore = (snapshot: string) => etcdRestore(config, silent, { output, snapshot, yes: true });
   const path = join(folder, "nosuch.db");
   await t.rejects(restore(path), { code: "INVALID_ARGUMENT", message: /nosuch\.db/ });

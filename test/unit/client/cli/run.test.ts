@@ -46,7 +46,7 @@ t.test("--version, alone or with others", async (t) => {
   t.match(await client("--debug", "--version"), { code: 0, out: /^khw-client \d+\.\d+\.\d+\n$/ });
 });
 
-t.test("--version loads nothing that it does not need", async (t) => {
+t.test("--version loads nothing unnecessary", async (t) => {
   const main = new URL("../../../../client/cli/run.ts", import.meta.url).href;
   const script = `
     import { registerHooks } from "node:module";
@@ -153,7 +153,7 @@ const wrong: readonly [argv: readonly string[], message: RegExp, hint: RegExp][]
   [["completion", "tcsh"], /'tcsh' is invalid for argument 'shell'/, /--help/],
 ];
 
-t.test("arguments that nothing takes are refused, with what was meant", async (t) => {
+t.test("unknown arguments are refused, with a suggestion", async (t) => {
   for (const [argv, message, hint] of wrong) {
     const error = await refusal(...argv);
     t.equal(error.code, "INVALID_ARGUMENT", argv.join(" "));
@@ -203,12 +203,12 @@ t.test("lists, maps and switches as the command line gives them", async (t) => {
   );
 });
 
-t.test("config default and config reference print what their names say", async (t) => {
+t.test("config default and config reference print the defaults and the reference", async (t) => {
   t.same(await client("config", "default"), { code: 0, out: defaultYaml(), err: "" });
   t.match(await client("config", "reference"), { code: 0, out: /^\| key \| flag \| default \|/ });
 });
 
-t.test("version tells what the client runs on", async (t) => {
+t.test("version reports the client's runtime", async (t) => {
   t.match(await client("version"), { code: 0, out: /^khw-client .+\nNode .+\n$/ });
   const { out } = await client("version", "--output", "json");
   t.match(JSON.parse(out), { client: /^\d/, node: process.versions.node, platform: /-/ });
@@ -236,7 +236,7 @@ t.test("bash completes commands, options, choices and files", async (t) => {
   t.same(await complete("khw-client", "logs", "kube-s"), ["kube-scheduler"]);
 });
 
-t.test("bash asks for the names of nodes when they are wanted", async (t) => {
+t.test("bash gets the names of nodes where they are expected", async (t) => {
   const folder = join(root, "with-nodes");
   await mkdir(folder);
   const file = join(folder, "khw.yaml");

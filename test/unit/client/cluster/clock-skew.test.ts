@@ -3,7 +3,7 @@ import { clockFindings } from "../../../../client/cluster/clock-skew.ts";
 
 const clock = (name: string, ahead: number) => ({ name, ahead, uncertainty: 10 });
 
-t.test("the node whose clock differs from most others' is named, wherever it stands", async (t) => {
+t.test("the node whose clock differs from most others is named, whatever its position", async (t) => {
   const hours = 3_600_000;
   for (const odd of [0, 1, 2]) {
     const clocks = [0, 1, 2].map((index) => clock(`n${index}`, index === odd ? -2 * hours : 5_000));

@@ -15,7 +15,7 @@ t.test("the only error of a run that did nothing is thrown as it is", async (t) 
   t.throws(() => refuseFindings([busy]), busy);
 });
 
-t.test("errors beside nodes that are done make the run a partial one", async (t) => {
+t.test("errors next to completed nodes make the run a partial one", async (t) => {
   t.throws(() => conclude([busy], { done: 1, headline: "not done", hint: "again" }), {
     code: "PARTIAL",
     message: "not done:\n  controller-0: jane is at it (wait)",

@@ -13,7 +13,7 @@ const member = (index: number): Member => ({
 });
 const members = Array.from({ length: 7 }, (_, index) => member(index));
 
-t.test("all at once but for the bound, the answers in the members' order", async (t) => {
+t.test("all at once up to the limit, the answers in the members' order", async (t) => {
   let [running, most] = [0, 0];
   const answers = await forEachNode(members, 3, async ({ address: { name } }) => {
     most = Math.max(most, ++running);
@@ -28,7 +28,7 @@ t.test("all at once but for the bound, the answers in the members' order", async
   );
 });
 
-t.test("one that fails, or was away before, leaves the others' answers alone", async (t) => {
+t.test("a failed or absent member does not affect the others' answers", async (t) => {
   const away = new KhwError("UNREACHABLE", "away");
   const [first, second, third] = members;
   if (first === undefined || second === undefined || third === undefined) throw new Error("no members");

@@ -28,12 +28,12 @@ async function run(output: "text" | "json", plan?: GetPlanResponse, terminal = f
   return { cluster, code: await diffNodes(cluster, context, { output, nodes: [] }), text };
 }
 
-t.test("no drift is nothing to say, and exit code 0", async (t) => {
+t.test("without drift nothing is printed, and the exit code is 0", async (t) => {
   t.match(await run("text"), { code: 0, text: "" });
 });
 
 t.test(
-  "drift is told in words, texts as a unified diff from the present to the desired text; exit code 1",
+  "drift is printed in words, texts as a unified diff from the present to the desired text; exit code 1",
   async (t) => {
     t.match(await run("text", edited), {
       code: 1,
@@ -51,7 +51,7 @@ controller-1: credential/ca-key.pem: mode is 0644, not 0600
   },
 );
 
-t.test("as JSON it is one document", async (t) => {
+t.test("JSON is a single document", async (t) => {
   const { code, text } = await run("json", edited);
   t.equal(code, 1);
   t.match(JSON.parse(text), {
@@ -62,12 +62,12 @@ t.test("as JSON it is one document", async (t) => {
   });
 });
 
-t.test("colours are for terminals", async (t) => {
+t.test("only terminals get colours", async (t) => {
   t.match((await run("text", edited, true)).text, "\u001b[31m-b\u001b[39m");
   t.notMatch((await run("text", edited)).text, "\u001b");
 });
 
-t.test("a check that failed, or an agent that is away, is an error after all else was shown", async (t) => {
+t.test("a check that failed, or an agent that is away, is an error after everything else was shown", async (t) => {
   const failed = GetPlanResponse.fromPartial({
     steps: [{ id: "package/nginx", title: "", error: { code: "PACKAGE_FAILED", message: "dpkg does not answer" } }],
   });
@@ -80,7 +80,7 @@ t.test("a missing file, and a last line without an end", async (t) => {
   t.match(unifiedDiff({ path, found: "a", wanted: "a\n" }, options), "\\ No newline at end of file");
 });
 
-t.test("texts that have nothing in common are not compared without end", async (t) => {
+t.test("texts with nothing in common are not compared without limit", async (t) => {
   const long = (word: string): string => Array.from({ length: 20_000 }, (_, index) => `${word} ${index}\n`).join("");
   t.equal(
     unifiedDiff({ path, found: long("a"), wanted: long("b") }, { node: "controller-0", colours: false }),

@@ -32,13 +32,13 @@ async function cluster(changes: Readonly<Record<string, Partial<EtcdMember>>> = 
   return { done, run };
 }
 
-t.test("one after the other, the leader last", async (t) => {
+t.test("one member after the other, the leader last", async (t) => {
   const { done, run } = await cluster();
   t.equal(await run(), 0);
   t.same(done, ["controller-1", "controller-2", "controller-0"]);
 });
 
-t.test("only those with as much unused room", async (t) => {
+t.test("only members with enough unused space", async (t) => {
   const { done, run } = await cluster({ "controller-1": { dbSizeInUse: 60 } });
   t.equal(await run(), 0);
   t.same(done, ["controller-2", "controller-0"]);
@@ -46,7 +46,7 @@ t.test("only those with as much unused room", async (t) => {
   t.equal(done.length, 2);
 });
 
-t.test("nobody while a member is not well, but for want of room", async (t) => {
+t.test("no member while one is unhealthy, except for lack of space", async (t) => {
   const ill = await cluster({ "controller-2": { errors: ["memberID:1 alarm:CORRUPT"] } });
   await t.rejects(ill.run(), { code: "ETCD_UNHEALTHY", message: /CORRUPT/ });
   t.same(ill.done, []);
@@ -55,7 +55,7 @@ t.test("nobody while a member is not well, but for want of room", async (t) => {
   t.equal(full.done.length, 3);
 });
 
-t.test("Ctrl-C spares those whose turn has not come", async (t) => {
+t.test("Ctrl-C skips the members whose turn has not come", async (t) => {
   const { done, run } = await cluster();
   t.equal(await run(50, AbortSignal.abort()), 130);
   t.same(done, []);

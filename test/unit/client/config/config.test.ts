@@ -67,12 +67,12 @@ t.test("without a file and without flags everything is as in the lab", async (t)
   t.equal(config.management.key, join(folder, "khw-pki", "admin-key.pem"));
 });
 
-t.test("`config default` reads as exactly the defaults", async (t) => {
+t.test("`config default` is parsed as exactly the defaults", async (t) => {
   const bare = await load();
   const printed = await load(defaultYaml());
   t.same(relocated(printed.config, printed.folder), relocated(bare.config, bare.folder));
   for (const { path, setting } of settingsOf(schema)) {
-    t.ok(defaultYaml().includes(`${path.at(-1)}:`), `${path.join(".")} is in it`);
+    t.ok(defaultYaml().includes(`${path.at(-1)}:`), `${path.join(".")} is included`);
     t.ok(setting.help.length > 10, `${path.join(".")} is explained`);
   }
 });
@@ -81,9 +81,9 @@ function relocated(config: ClusterConfig, folder: string): unknown {
   return JSON.parse(JSON.stringify(config).replaceAll(folder, "."));
 }
 
-t.test("docs/configuration.md holds the table of all settings as it is", async (t) => {
+t.test("docs/configuration.md has the present table of all settings", async (t) => {
   const docs = await readFile(new URL("../../../../docs/configuration.md", import.meta.url), "utf8");
-  t.ok(docs.includes(referenceMarkdown()), "`khw-client config reference` prints it anew");
+  t.ok(docs.includes(referenceMarkdown()), "`khw-client config reference` prints it again");
 });
 
 t.test("no two settings share a flag", async (t) => {
@@ -99,7 +99,7 @@ t.test("khw.yaml overrides the defaults, and flags override khw.yaml", async (t)
   t.same(config.kubernetes.mirrors, ["https://a.example", "file:///b"]);
 });
 
-t.test("scalars are taken as they are written", async (t) => {
+t.test("scalars are used as written", async (t) => {
   const flags =
     "kubernetes: {flags: {kube-apiserver: {v: 4, allow-privileged: false, event-ttl: 1_0h, profiling: 010}}}";
   const { config } = await load(flags);
@@ -162,7 +162,7 @@ t.test("nodes as a shorthand, as a list, as maps", async (t) => {
   ]);
 });
 
-t.test("what --nodes leaves out about a node comes from khw.yaml", async (t) => {
+t.test("values that --nodes omits about a node come from khw.yaml", async (t) => {
   const text =
     "nodes: [{name: a, host: a.example, internalIp: 10.0.0.1}, {name: b, host: b.example, internalIp: 10.0.0.2}]";
   const { config } = await load(text, { "--nodes": "b,a=other:8443,c" });
@@ -192,7 +192,7 @@ t.test("durations are milliseconds", async (t) => {
 
 const refused: readonly [title: string, text: string, message: string, hint?: string][] = [
   ["no YAML", "nodes: [a\nkubernetes: {}", "khw.yaml:2:1: "],
-  ["a doubled key", "cluster:\n  name: a\n  name: b\n", "khw.yaml:3:3: this key is repeated"],
+  ["a repeated key", "cluster:\n  name: a\n  name: b\n", "khw.yaml:3:3: this key is repeated"],
   ["two documents", "nodes: a\n---\nnodes: b\n", "khw.yaml:2:1: "],
   [
     "a tag",
@@ -206,39 +206,39 @@ const refused: readonly [title: string, text: string, message: string, hint?: st
     "did you mean version?",
   ],
   [
-    "an unknown key far from all",
+    "an unknown key without a similar one",
     "zzzzzzzz: 1",
     "khw.yaml:1:1: zzzzzzzz: there is no such key",
     "known keys: nodes, kubernetes, cluster, etcd, credentials, pki, management, enrolment, supervision, loadBalancer, gce, timeouts",
   ],
   [
-    "a worker whose certificate would be another's",
+    "a worker whose certificate would be another file of the cluster",
     "pki: {workers: {kube-proxy: []}}",
     'khw.yaml:1:17: pki.workers.kube-proxy: "kube-proxy" is not a valid name for a worker: kube-proxy.pem is another file of the cluster',
   ],
   [
-    "a worker whose certificate would be another's key",
+    "a worker whose certificate would be another file's key",
     "pki: {workers: {admin-key: []}}",
     'khw.yaml:1:17: pki.workers.admin-key: "admin-key" is not a valid name for a worker: admin-key.pem is another file of the cluster',
   ],
   [
-    "a worker's address that is none",
+    "an invalid address of a worker",
     "pki: {workers: {worker-0: [10.0.0.1, a_b]}}",
     'khw.yaml:1:38: pki.workers.worker-0[1]: "a_b" is neither an IP address nor a DNS name',
   ],
   [
-    "an extra name that is none",
+    "an invalid additional name",
     "pki: {extraNames: ['*.example.com']}",
     'khw.yaml:1:20: pki.extraNames[0]: "*.example.com" is neither an IP address nor a DNS name',
   ],
   [
-    "days that are none",
+    "an invalid number of days",
     "pki: {days: 0}",
     'khw.yaml:1:13: pki.days: "0" is not a number of days',
     "give a number from 1 to 36500",
   ],
   [
-    "an algorithm that there is not",
+    "an unknown algorithm",
     "pki: {algorithm: ed25519}",
     'khw.yaml:1:18: pki.algorithm: "ed25519" is not one of rsa, ecdsa',
   ],
@@ -255,7 +255,7 @@ const refused: readonly [title: string, text: string, message: string, hint?: st
     "khw.yaml:1:17: cluster.name: expected a string, found a map",
   ],
   [
-    "a version that is none",
+    "an invalid version",
     "kubernetes: {version: v9.99.0}",
     'khw.yaml:1:23: kubernetes.version: "v9.99.0" is not a release that khw can run',
   ],
@@ -268,7 +268,7 @@ const refused: readonly [title: string, text: string, message: string, hint?: st
     "a network with host bits",
     "cluster: {serviceCidr: 10.32.0.1/24}",
     'khw.yaml:1:24: cluster.serviceCidr: "10.32.0.1/24" has host bits set',
-    "the network is 10.32.0.0/24",
+    "give the network 10.32.0.0/24",
   ],
   [
     "networks that overlap",
@@ -276,12 +276,12 @@ const refused: readonly [title: string, text: string, message: string, hint?: st
     "cluster.serviceCidr 10.200.1.0/24 overlaps cluster.clusterCidr 10.200.0.0/16",
   ],
   [
-    "a range of ports that is none",
+    "an invalid range of ports",
     "cluster: {nodePortRange: 3-2}",
     'khw.yaml:1:26: cluster.nodePortRange: "3-2" is not a range of ports',
   ],
   [
-    "an address that is none",
+    "an invalid address",
     "cluster: {publicAddress: 1.2.3}",
     'khw.yaml:1:26: cluster.publicAddress: "1.2.3" is not an IPv4 address',
   ],
@@ -292,17 +292,17 @@ const refused: readonly [title: string, text: string, message: string, hint?: st
   ],
   ["no mirror", "kubernetes: {mirrors: []}", "khw.yaml:1:23: kubernetes.mirrors: the list is empty"],
   [
-    "a mirror by a relative path",
+    "a mirror with a relative path",
     "kubernetes: {mirrors: [mirror]}",
     'khw.yaml:1:24: kubernetes.mirrors[0]: "mirror" is not a URL',
   ],
   [
-    "a digest that is none",
+    "an invalid digest",
     "kubernetes: {sha256: {kubectl: abc}}",
     'khw.yaml:1:32: kubernetes.sha256.kubectl: "abc" is not a SHA-256 digest in lower-case hex',
   ],
   [
-    "a program that is not installed",
+    "a program that khw does not install",
     "kubernetes: {sha256: {kubelet: abc}}",
     'khw.yaml:1:23: kubernetes.sha256.kubelet: "kubelet" is not a program that khw installs',
   ],
@@ -317,55 +317,55 @@ const refused: readonly [title: string, text: string, message: string, hint?: st
     'khw.yaml:1:42: kubernetes.flags.kube-scheduler.v: "1\\nExecStart=/bin/sh" contains a control character or a line break (U+000A)',
   ],
   [
-    "a choice that is none",
+    "an invalid choice",
     "loadBalancer: gcp",
     'khw.yaml:1:15: loadBalancer: "gcp" is not one of gce, none',
     "did you mean gce?",
   ],
   [
-    "a switch that is none",
+    "an invalid switch",
     "gce: {createAddress: yes}",
     'khw.yaml:1:22: gce.createAddress: "yes" is neither true nor false',
   ],
-  ["a duration that is none", "timeouts: {node: 10}", 'khw.yaml:1:18: timeouts.node: "10" is not a duration'],
-  ["a duration of nothing", "timeouts: {node: 0s}", 'khw.yaml:1:18: timeouts.node: "0s" is not between 1ms and 24h'],
-  ["a project that is none", "gce: {project: A/../b}", 'khw.yaml:1:16: gce.project: "A/../b" is not a project id'],
+  ["an invalid duration", "timeouts: {node: 10}", 'khw.yaml:1:18: timeouts.node: "10" is not a duration'],
+  ["a duration of 0", "timeouts: {node: 0s}", 'khw.yaml:1:18: timeouts.node: "0s" is not between 1ms and 24h'],
+  ["an invalid project", "gce: {project: A/../b}", 'khw.yaml:1:16: gce.project: "A/../b" is not a project id'],
   [
-    "a resource's name that is none",
+    "an invalid name of a resource",
     "gce: {targetPool: a/b}",
     'khw.yaml:1:19: gce.targetPool: "a/b" cannot be a resource\'s name',
   ],
   ["a node without a name", "nodes: [{host: a}]", "khw.yaml:1:9: nodes[0]: a node needs a name"],
   [
-    "a node's port that is none",
+    "an invalid port of a node",
     "nodes:\n  - {name: a, port: 70000}",
     'khw.yaml:2:21: nodes[0].port: "70000" is not a port',
   ],
   [
-    "a node's host that is none",
+    "an invalid host of a node",
     "nodes: [{name: a, host: a/b}]",
     'khw.yaml:1:25: nodes[0].host: "a/b" is not a host name or an address',
   ],
   [
-    "a node's unknown key",
+    "an unknown key of a node",
     "nodes: [{name: a, hots: b}]",
     "khw.yaml:1:19: nodes[0].hots: there is no such key",
     "did you mean host?",
   ],
-  ["a doubled node", "nodes: [a, b, {name: a}]", 'khw.yaml:1:15: nodes[2]: "a" is repeated'],
+  ["a repeated node", "nodes: [a, b, {name: a}]", 'khw.yaml:1:15: nodes[2]: "a" is repeated'],
   [
-    "a doubled address",
+    "a repeated address",
     "nodes: [{name: a, internalIp: 10.0.0.1}, {name: b, internalIp: 10.0.0.1}]",
     "khw.yaml:1:42: nodes[1]: b has the internal address of a",
   ],
   [
-    "an anchor that is not there",
+    "an anchor that does not exist",
     "cluster: {name: *nothing}",
     "khw.yaml:1:17: cluster.name: this anchor does not exist",
   ],
 ];
 
-t.test("what khw.yaml may not say is refused with its line, its column and its key", async (t) => {
+t.test("an invalid khw.yaml is refused with the line, the column and the key", async (t) => {
   for (const [title, text, message, hint] of refused) {
     const error = await refusal(text);
     t.equal(error.code, "CONFIG_INVALID", title);
@@ -374,7 +374,7 @@ t.test("what khw.yaml may not say is refused with its line, its column and its k
   }
 });
 
-t.test("everything wrong is told at once, with what is wrong in flags", async (t) => {
+t.test("all errors are reported at once, including those in flags", async (t) => {
   const error = await refusal("kubernetes: {version: 1.21}\ntimeouts:\n  nod: 1s\n", {
     "--proxy": "ftp://x",
     "--nodes": "a,a",
@@ -383,26 +383,26 @@ t.test("everything wrong is told at once, with what is wrong in flags", async (t
     '--nodes: "a" is repeated',
     "  a,a",
     "    ^",
-    'khw.yaml:1:23: kubernetes.version: "1.21" is not a Kubernetes release (for example v1.21.0)',
+    'khw.yaml:1:23: kubernetes.version: "1.21" is not a Kubernetes release (give for example v1.21.0)',
     '--proxy: "ftp://x" is not a URL of kind https: or http:',
     "khw.yaml:3:3: timeouts.nod: there is no such key (did you mean node?)",
   ]);
 });
 
-t.test("a flag's value is refused as an argument", async (t) => {
+t.test("an invalid value of a flag is refused as an argument", async (t) => {
   const error = await refusal(undefined, { "--kubernetes-version": "v1.2" });
   t.equal(error.code, "INVALID_ARGUMENT");
   t.match(error.message, /^--kubernetes-version: "v1\.2" is not/);
 });
 
-t.test("a file that --config names must be there", async (t) => {
+t.test("a file that --config names must exist", async (t) => {
   await t.rejects(load(undefined, {}, { file: "nowhere.yaml" }), {
     code: "CONFIG_INVALID",
     message: /^nowhere\.yaml cannot be read: ENOENT/,
   });
 });
 
-t.test("project, region and zone are gcloud's where nothing else is said", async (t) => {
+t.test("project, region and zone default to gcloud's", async (t) => {
   const home = await mkdtemp(join(root, "gcloud-"));
   const gcloud = join(home, ".config", "gcloud");
   await mkdir(join(gcloud, "configurations"), { recursive: true });
@@ -442,7 +442,7 @@ t.test("the load balancer is the lab's, with the configuration's names", async (
   });
 });
 
-t.test("the desired state of each node is what its agent accepts", async (t) => {
+t.test("the desired state of each node is accepted by its agent", async (t) => {
   const { credentials } = parseDesiredState(labState());
   const text = `kubernetes:
   mirrors: https://dl.k8s.io/release
@@ -456,7 +456,7 @@ t.test("the desired state of each node is what its agent accepts", async (t) => 
   for (const { content } of withoutContent(labState()).credentials) t.equal(content, undefined);
 });
 
-t.test("etcd is khw's, but where another is named or khw.yaml says so", async (t) => {
+t.test("khw manages etcd, unless another etcd is named or khw.yaml says so", async (t) => {
   const { credentials } = parseDesiredState(labState());
   const etcdOf = async (text: string) => {
     const { config } = await load(text);
@@ -486,7 +486,7 @@ t.test("etcd is khw's, but where another is named or khw.yaml says so", async (t
   await t.rejects(load("etcd: {sha256: {mips: 0}}"), { message: /"mips" is not an architecture/ });
 });
 
-t.test("the order in which the nodes are named makes no difference to what they become", async (t) => {
+t.test("the order of the nodes does not change the result", async (t) => {
   const { credentials } = parseDesiredState(labState());
   const { config } = await load();
   const one = await toDesired(config, { controllers, publicAddress, releases: labReleases }, credentials);
@@ -508,7 +508,7 @@ t.test("a state that an agent would refuse is refused here", async (t) => {
   });
 });
 
-t.test("certificates for downloads go along as they are", async (t) => {
+t.test("certificates for downloads are passed on unchanged", async (t) => {
   const { credentials } = parseDesiredState(labState());
   const { config, folder } = await load("kubernetes: {caFile: ca.crt}");
   await t.rejects(toDesired(config, { controllers, publicAddress, releases: labReleases }, credentials), {

@@ -83,7 +83,7 @@ t.test("gcloud's order: its variables, then its active configuration, then GOOGL
   t.equal(own.place?.contradiction, undefined);
 });
 
-t.test("a configuration that is not there is an error that names it, and no other project is taken", async (t) => {
+t.test("a missing configuration is an error that names it, and no other project is used", async (t) => {
   const CLOUDSDK_CONFIG = await gcloudFolder({ lab }, "gone");
   const cases: readonly [env: Environment, message: RegExp][] = [
     [
@@ -108,7 +108,7 @@ t.test("a configuration that is not there is an error that names it, and no othe
   t.equal(fresh.gce.project, "some-app-456", "gcloud was never set up");
 });
 
-t.test("a value that cannot be one, and a zone outside the region, are named with their sources", async (t) => {
+t.test("an invalid value, and a zone outside the region, are named with their sources", async (t) => {
   const CLOUDSDK_CONFIG = await gcloudFolder({ lab }, "lab");
   const bad = await load({ CLOUDSDK_CONFIG, CLOUDSDK_CORE_PROJECT: "my lab" });
   t.match(
@@ -141,7 +141,7 @@ const refusedForms: readonly [text: string, message: RegExp][] = [
   ["[core]\n[compute]\n[core]\n", /:3: the section \[core\] is repeated/],
 ];
 
-t.test("gcloud's files are read as Python's configparser reads them", async (t) => {
+t.test("gcloud's files are read like Python's configparser reads them", async (t) => {
   const [first, second, third] = forms.map((text) => parseProperties(text, "file"));
   for (const properties of [first, second, third]) {
     t.equal(properties?.get("core/project"), "my-lab-123");

@@ -28,7 +28,7 @@ t.test("a node's address and port", async (t) => {
   t.same(parseNodes("--nodes", "a-0=10.0.0.1,1=10.0.0.2").at(1), { name: "a-1", host: "10.0.0.2", port: 7443 });
 });
 
-t.test("what is empty, doubled or impossible is pointed at", async (t) => {
+t.test("an empty, repeated or impossible name is pointed at", async (t) => {
   const cases: readonly [text: string, message: string, caret: string][] = [
     ["", "a name is missing here", "  ^"],
     ["controller-0,,2", "a name is missing here", "               ^"],
@@ -68,7 +68,7 @@ t.test("what is empty, doubled or impossible is pointed at", async (t) => {
   }
 });
 
-t.test("a long text is cut around the place", async (t) => {
+t.test("a long text is cut around the position", async (t) => {
   const text = `${Array.from({ length: 40 }, (_, index) => `node-${index}`).join(",")},node-7`;
   try {
     parseNodes("--nodes", text);

@@ -8,7 +8,7 @@ import { refuseForeign } from "../../../../client/config/ownership.ts";
 const root = await mkdtemp(join(tmpdir(), "khw-ownership-"));
 t.teardown(() => rm(root, { recursive: true }));
 
-t.test("a file is trusted if it is the caller's or root's, and nobody else may write to it", async (t) => {
+t.test("a file is trusted if it belongs to the caller or root, and nobody else can write to it", async (t) => {
   const env = {};
   for (const [facts, uid] of [
     [{ uid: 1000, mode: 0o100644 }, 1000],
@@ -40,7 +40,7 @@ t.test("root trusts the file of the user that called sudo, and nobody else's", a
   }
 });
 
-t.test("khw.yaml is looked at where a link leads, and not read if it is not trusted", async (t) => {
+t.test("khw.yaml is checked at the target of a link, and not read if it is not trusted", async (t) => {
   const [file, link] = [join(root, "real.yaml"), join(root, "khw.yaml")];
   await writeFile(file, "cluster: {name: mine}\n");
   await symlink(file, link);

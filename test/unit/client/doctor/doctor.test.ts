@@ -19,14 +19,14 @@ function check(title: string, run: DoctorCheck["run"]): DoctorCheck {
   return { where: "controller-0", title, run };
 }
 
-t.test("findings are ranked; a check that fails or hangs says why and holds up nobody", async (t) => {
+t.test("findings are ranked; a check that fails or hangs gives the reason and does not delay the others", async (t) => {
   const began = performance.now();
   const results = await runChecks(
     [
       check("one", async () => [finding("note", "a"), finding("error", "b")]),
       check("two", async () => []),
       check("three", async () => {
-        throw new KhwError("UNREACHABLE", "nobody is there");
+        throw new KhwError("UNREACHABLE", "no server is there");
       }),
       check("four", () => new Promise(() => {})),
       check("five", async () => [finding("warning", "c"), finding("error", "d")]),
@@ -40,13 +40,13 @@ t.test("findings are ranked; a check that fails or hangs says why and holds up n
   );
   const text = reportText(results, { paint: (_, plain) => plain, verbose: true });
   t.match(text, "error    controller-0: nginx: b\n         remedy: mend it\n");
-  t.match(text, "not run  controller-0: three: nobody is there\n");
-  t.match(text, "not run  controller-0: four: it did not end within 0.1 s\n");
+  t.match(text, "not run  controller-0: three: no server is there\n");
+  t.match(text, "not run  controller-0: four: it did not finish within 0.1 s\n");
   t.match(text, "passed   controller-0: two\n");
   t.match(text, /5 checks: 1 passed; 2 errors, 1 warning, 1 note; 2 checks could not run\n$/);
 });
 
-t.test("sound is what has no error, and nothing that is not known", async (t) => {
+t.test("a report is sound without errors and without checks that could not run", async (t) => {
   const run = async (work: DoctorCheck["run"]) =>
     isSound(await runChecks([check("one", work)], { signal, deadlineMillis: 100 }));
   t.equal(await run(async () => []), true);
@@ -74,12 +74,12 @@ const backends: readonly [
   ["a drained node that is UNHEALTHY", "UNHEALTHY", drained],
   ["a drained node that is HEALTHY", "HEALTHY", drained, "warning", /still HEALTHY/],
   ["a healthy node that is UNHEALTHY: the firewall", "UNHEALTHY", well, "error", /do not reach it/],
-  ["an ill node that is HEALTHY", "HEALTHY", ill, "warning", /nginx/],
-  ["an ill node that is UNHEALTHY", "UNHEALTHY", ill, "warning", /nginx is not healthy/],
-  ["a node without its agent that serves", "HEALTHY", undefined, "note", /but its agent/],
-  ["a node that is away", "UNHEALTHY", undefined, "warning", /agent does not answer/],
+  ["an unhealthy node that is HEALTHY", "HEALTHY", ill, "warning", /nginx/],
+  ["an unhealthy node that is UNHEALTHY", "UNHEALTHY", ill, "warning", /nginx is not healthy/],
+  ["a serving node without its agent", "HEALTHY", undefined, "note", /but its agent/],
+  ["a node that does not answer", "UNHEALTHY", undefined, "warning", /agent does not answer/],
   ["a node that is not in the pool", "MISSING", well, "error", /target pool/],
-  ["a pool that nothing leads to", "UNKNOWN", well, "warning", /no health for it/],
+  ["a pool without a forwarding rule", "UNKNOWN", well, "warning", /no health for it/],
 ];
 
 for (const [what, state, said, severity, words] of backends) {
@@ -97,7 +97,7 @@ function nodes(...versions: readonly (readonly [agent: string, apiserver: string
   });
 }
 
-t.test("agents of several versions, or of another than the client's", async (t) => {
+t.test("agents of several versions, or of a version other than the client's", async (t) => {
   t.strictSame(agentVersions(nodes(["1.0.0", "v1"], ["1.0.0", "v1"]), "1.0.0"), []);
   t.match(agentVersions(nodes(["1.0.0", "v1"], ["1.1.0", "v1"]), "1.0.0"), [
     { message: "differ among the nodes: 1.0.0 on controller-0; 1.1.0 on controller-1" },
@@ -112,7 +112,7 @@ t.test("components of several versions", async (t) => {
   ]);
 });
 
-t.test("etcd's quorum counts the members that nobody knows of as not healthy", async (t) => {
+t.test("etcd's quorum counts unknown members as unhealthy", async (t) => {
   const member = (name: string, health: Health) => ({
     name,
     status: wellStatus(name, { components: [component("etcd", { health })] }),
@@ -125,5 +125,5 @@ t.test("etcd's quorum counts the members that nobody knows of as not healthy", a
   ]);
   t.match(etcdFindings([member("a", up)], 3), [{ severity: "error" }]);
   t.match(etcdFindings([member("a", up), member("b", up)], 2), [{ severity: "warning", message: /has 2 members/ }]);
-  t.strictSame(etcdFindings(nodes(["1", "v1"]), 1), [], "etcd is elsewhere");
+  t.strictSame(etcdFindings(nodes(["1", "v1"]), 1), [], "etcd is external");
 });

@@ -32,7 +32,7 @@ function node({ nodes }: FakeCluster, index: number) {
   return found;
 }
 
-t.test("a node is drained until the health check agrees, and taken back in; both may be said twice", async (t) => {
+t.test("a node is drained until the health check agrees, and undrained; both may be repeated", async (t) => {
   const cluster = await createFakeCluster(names);
   const { context, lines } = terminal();
   for (const _ of [1, 2]) {
@@ -44,7 +44,7 @@ t.test("a node is drained until the health check agrees, and taken back in; both
   t.match(lines[0], "controller-1: drain: node is being drained");
 });
 
-t.test("a drain that would leave nobody to serve is refused with the reasons, unless forced", async (t) => {
+t.test("a drain that would leave no serving node is refused with the reasons, unless forced", async (t) => {
   const cluster = await createFakeCluster(names);
   const { context } = terminal();
   node(cluster, 0).drained = true;
@@ -60,10 +60,10 @@ t.test("a drain that would leave nobody to serve is refused with the reasons, un
   t.strictSame(cluster.log, []);
   t.equal(await drainNodes(cluster, context, { ...options, force: true }), 0);
   t.strictSame(cluster.log, ["controller-1 drained"]);
-  t.equal(await drainNodes(cluster, context, options), 0, "it is drained already: nothing is taken away");
+  t.equal(await drainNodes(cluster, context, options), 0, "it is drained already: nothing changes");
 });
 
-t.test("a node that the agent or the load balancer knows nothing good of does not serve", async (t) => {
+t.test("a node that the agent or the load balancer does not report as healthy does not serve", async (t) => {
   const cluster = await createFakeCluster(names);
   node(cluster, 1).reachable = false;
   node(cluster, 2).stuck = "UNHEALTHY";
@@ -73,7 +73,7 @@ t.test("a node that the agent or the load balancer knows nothing good of does no
   });
 });
 
-t.test("a health check that does not agree in time is an error that says what it said last", async (t) => {
+t.test("a health check that does not agree in time is an error with its last state", async (t) => {
   const cluster = await createFakeCluster(names);
   node(cluster, 1).stuck = "HEALTHY";
   await t.rejects(drainNodes(cluster, terminal().context, { output, nodes: ["controller-1"], force: false }), {
@@ -84,14 +84,14 @@ t.test("a health check that does not agree in time is an error that says what it
   });
 });
 
-t.test("without a load balancer nobody is asked, and that is said", async (t) => {
+t.test("without a load balancer no health check is awaited, and a note says so", async (t) => {
   const cluster = await createFakeCluster(names, false);
   const { context, lines } = terminal();
   t.equal(await drainNodes(cluster, context, { output, nodes: ["controller-0,1"], force: false }), 0);
   t.match(lines.at(-1), /answer the health check with 503; .* so no load balancer was checked/);
 });
 
-t.test("a name that is not one of the cluster's is refused with those that are", async (t) => {
+t.test("a name that is not a controller of the cluster is refused with the known names", async (t) => {
   const cluster = await createFakeCluster(names);
   await t.rejects(drainNodes(cluster, terminal().context, { output, nodes: ["controller-7"], force: false }), {
     code: "INVALID_ARGUMENT",
@@ -100,7 +100,7 @@ t.test("a name that is not one of the cluster's is refused with those that are",
   });
 });
 
-t.test("restart takes one node after the other, out of rotation, and back in before the next", async (t) => {
+t.test("restart drains one node after the other, and undrains it before the next", async (t) => {
   const cluster = await createFakeCluster(names);
   t.equal(await restartNodes(cluster, terminal().context, every), 0);
   t.strictSame(
@@ -109,7 +109,7 @@ t.test("restart takes one node after the other, out of rotation, and back in bef
   );
 });
 
-t.test("what no client of the load balancer notices restarts without a drain", async (t) => {
+t.test("a component that no client of the load balancer uses restarts without a drain", async (t) => {
   const cluster = await createFakeCluster(names);
   t.equal(await restartNodes(cluster, terminal().context, { ...every, component: "kube-scheduler" }), 0);
   t.strictSame(
@@ -118,7 +118,7 @@ t.test("what no client of the load balancer notices restarts without a drain", a
   );
 });
 
-t.test("a node that was drained before stays so, and is told of", async (t) => {
+t.test("a node that was drained before stays drained, and is reported", async (t) => {
   const cluster = await createFakeCluster(names);
   node(cluster, 1).drained = true;
   const { context, lines } = terminal();
@@ -131,7 +131,7 @@ t.test("a node that was drained before stays so, and is told of", async (t) => {
   );
 });
 
-t.test("an API server that does not come back stays out of rotation, and the others are left alone", async (t) => {
+t.test("a node whose API server does not start again stays drained, and the others are not changed", async (t) => {
   const cluster = await createFakeCluster(names);
   const broken = node(cluster, 1);
   broken.restart = async () => {
@@ -155,7 +155,7 @@ t.test("an API server that does not come back stays out of rotation, and the oth
   t.match(lines.at(-1), /^controller-2: skipped/);
 });
 
-t.test("a restart that failed and left the API server well is taken back in", async (t) => {
+t.test("a node is undrained after a failed restart if its API server is healthy", async (t) => {
   const cluster = await createFakeCluster(names);
   node(cluster, 0).restart = async () => {
     throw new KhwError("BUSY", "controller-2 restarts its API server now");
@@ -164,7 +164,7 @@ t.test("a restart that failed and left the API server well is taken back in", as
   t.notOk(node(cluster, 0).drained);
 });
 
-t.test("a node that is busy was not drained, and nobody says so", async (t) => {
+t.test("a busy node is not drained, and is not reported as drained", async (t) => {
   const cluster = await createFakeCluster(names);
   node(cluster, 0).busy = true;
   const error = await restartNodes(cluster, terminal().context, { ...every, nodes: "controller-0" }).catch(
@@ -180,10 +180,10 @@ t.test("a restart that would leave no healthy API server is refused, unless forc
   await t.rejects(restartNodes(alone, terminal().context, one), { code: "WOULD_INTERRUPT", hint: /--force/ });
   t.strictSame(alone.log, []);
   t.equal(await restartNodes(alone, terminal().context, { ...one, force: true }), 0);
-  t.strictSame(alone.log, ["controller-0 kube-apiserver restarted"], "and there is nowhere to send its clients to");
+  t.strictSame(alone.log, ["controller-0 kube-apiserver restarted"], "and there is no other node for its clients");
 });
 
-t.test("one that is not well takes nothing away by being restarted", async (t) => {
+t.test("the restart of an unhealthy component takes nothing away", async (t) => {
   const alone = await createFakeCluster(["controller-0"]);
   node(alone, 0).well = false;
   t.equal(await restartNodes(alone, terminal().context, { ...every, nodes: "controller-0" }), 0);
@@ -199,7 +199,7 @@ t.test("etcd is not restarted when its quorum would be lost", async (t) => {
   });
 });
 
-t.test("Ctrl-C finishes the node in hand, takes it back in, and begins no other", async (t) => {
+t.test("Ctrl-C finishes the current node, undrains it, and starts no other", async (t) => {
   const cluster = await createFakeCluster(names);
   const { context, lines, ctrlC } = terminal();
   node(cluster, 0).restart = async () => ctrlC();
@@ -209,11 +209,15 @@ t.test("Ctrl-C finishes the node in hand, takes it back in, and begins no other"
     "controller-0 kube-apiserver restarted while drained",
     "controller-0 undrained",
   ]);
-  t.ok(lines.some((line) => /^interrupted: controller-0 is finished .*khw-client undrain controller-0/.test(line)));
+  t.ok(
+    lines.some((line) =>
+      /^interrupted: the command finishes and undrains controller-0 first;.*khw-client undrain controller-0/.test(line),
+    ),
+  );
   t.match(lines.at(-1), "controller-2: skipped: the command was interrupted before this node's turn");
 });
 
-t.test("Ctrl-C while a node is being drained takes it back in, and restarts nothing", async (t) => {
+t.test("Ctrl-C while a node is being drained undrains it, and restarts nothing", async (t) => {
   const cluster = await createFakeCluster(names);
   const { context, ctrlC } = terminal();
   node(cluster, 0).stuck = "HEALTHY";
@@ -260,7 +264,7 @@ function desiredOf(node: string): DesiredState {
   };
 }
 
-t.test("a roll-out drains what serves and would restart, and nothing else", async (t) => {
+t.test("a rollout drains only nodes that serve and would restart", async (t) => {
   const cluster = await createFakeCluster(names);
   const outcomes = await rollOver(cluster, undefined, ["controller-1"]);
   t.strictSame(
@@ -276,7 +280,7 @@ t.test("a roll-out drains what serves and would restart, and nothing else", asyn
   ]);
 });
 
-t.test("a roll-out that fails on a node whose API server is well takes that node back in", async (t) => {
+t.test("a rollout that fails on a node with a healthy API server undrains that node", async (t) => {
   const cluster = await createFakeCluster(names);
   const outcomes = await rollOver(cluster, new KhwError("DOWNLOAD_FAILED", "no mirror delivered it"));
   t.match(outcomes, [
@@ -287,7 +291,7 @@ t.test("a roll-out that fails on a node whose API server is well takes that node
   t.strictSame(cluster.log, ["controller-0 drained", "controller-0 applied", "controller-0 undrained"]);
 });
 
-t.test("a roll-out changes the only node that serves as it is", async (t) => {
+t.test("a rollout changes the only serving node without a drain", async (t) => {
   const cluster = await createFakeCluster(["controller-0"]);
   t.match(await rollOver(cluster), [{ changed: 1 }]);
   t.strictSame(cluster.log, ["controller-0 applied"]);

@@ -33,12 +33,12 @@ resources:
       - identity: {}
 `;
 
-t.test("providers are replaced in their place, and all else in the file stays as it was", async (t) => {
+t.test("providers are replaced in place, and everything else in the file is unchanged", async (t) => {
   const config = parseEncryptionConfig(lab);
   t.strictSame(
     config.entries.map(({ resources }) => resources),
     [["secrets"]],
-    "what is in the clear on purpose is left alone",
+    "resources without encryption stay so",
   );
   const text = config.withProviders(({ providers }) => providers.toReversed());
   t.match(text, /^# mine\nkind: EncryptionConfig\n/);
@@ -53,13 +53,13 @@ t.test("providers are replaced in their place, and all else in the file stays as
   );
 });
 
-t.test("what cannot be rotated is refused by its place, and no key is told", async (t) => {
+t.test("a provider that cannot be rotated is refused by its place, and no key is shown", async (t) => {
   const cases: Readonly<Record<string, RegExp>> = {
-    [lab.replace("aescbc:", "kms:")]: /providers\[0\]\.kms: has its keys elsewhere/,
-    [lab.replace("aescbc:", "rot13:")]: /providers\[0\]: is no provider that khw knows/,
+    [lab.replace("aescbc:", "kms:")]: /providers\[0\]\.kms: has its keys in a key management service/,
+    [lab.replace("aescbc:", "rot13:")]: /providers\[0\]: is not a provider that khw supports/,
     [lab.replace("EncryptionConfig", "Secret")]: /kind: is not one of/,
     [lab.replace("- secrets", "- events").replace(/- aescbc:[^]*- identity: {}\n  - res/, "- identity: {}\n  - res")]:
-      /encrypts nothing/,
+      /does not encrypt anything/,
     [lab.replace("name: key1", "nome: key1")]: /keys\[0\]: has no name or no secret/,
     [`${lab}}`]: /is not YAML/,
   };
@@ -81,10 +81,10 @@ const aescbc = (first: string, ...others: string[]): Provider => ({
 const identity: Provider = { kind: "identity" };
 const secretbox = (name: string): Provider => ({ kind: "secretbox", keys: [key(name)] });
 
-t.test("how far a rotation is, is told by the names of the keys", async (t) => {
+t.test("the progress of a rotation is derived from the names of the keys", async (t) => {
   t.equal(keyName(new Date("2026-01-31T12:00:00.500Z")), january);
   t.equal(stageOf([aescbc("key1"), identity]), "settled");
-  t.equal(stageOf([aescbc("key2", "key1"), identity]), "settled", "somebody else's keys tell nothing");
+  t.equal(stageOf([aescbc("key2", "key1"), identity]), "settled", "other names of keys give no information");
   t.equal(stageOf([aescbc("key1", january)]), "added");
   t.equal(stageOf([aescbc(january, "key1")]), "first");
   t.equal(stageOf([aescbc(january), identity]), "settled");
@@ -97,7 +97,7 @@ t.test("how far a rotation is, is told by the names of the keys", async (t) => {
   t.equal(stageOfAll([[aescbc("key1", january)], [aescbc(january, "key1")]]), "added");
 });
 
-t.test("the new key is added so that it reads, then writes, then is alone", async (t) => {
+t.test("the new key is added to read, then to write, then it is the only one", async (t) => {
   const steps = (start: readonly Provider[], kind = currentKind(start)) => {
     const added = addKey(start, { kind, key: key(january) });
     const first = promoteKey(added);
@@ -129,6 +129,6 @@ t.test("the new key is added so that it reads, then writes, then is alone", asyn
       [`aescbc ${january} a`, "identity"],
       [`aescbc ${january}`, "identity"],
     ],
-    "no kind stands there twice: the API server would ask the first of them alone",
+    "no kind is there twice: the API server would use only the first",
   );
 });

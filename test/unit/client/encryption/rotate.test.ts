@@ -27,10 +27,10 @@ function keys(kind: string, ...names: readonly string[]): string {
 
 const starts = {
   "the lab's": config(keys("aescbc", "key1"), "identity: {}"),
-  "with no way to read what is in the clear": config(keys("secretbox", "key1")),
-  "of several keys": config(keys("aesgcm", "b", "a"), keys("secretbox", "old"), "identity: {}"),
-  "in the clear, with a key to read": config("identity: {}", keys("aescbc", "key1")),
-  "in the clear": config("identity: {}"),
+  "without a provider that reads unencrypted values": config(keys("secretbox", "key1")),
+  "with several keys": config(keys("aesgcm", "b", "a"), keys("secretbox", "old"), "identity: {}"),
+  "unencrypted, with a key to read": config("identity: {}", keys("aescbc", "key1")),
+  unencrypted: config("identity: {}"),
 };
 
 for (const [what, start] of Object.entries(starts)) {
@@ -57,16 +57,16 @@ function checkEnd(t: Test, { file, nodes, values }: ReturnType<typeof encryptedC
     "every API server runs with the file",
   );
   t.match(key, /^key-2026/);
-  t.equal(new Set(values).size, 1, "all is stored alike");
+  t.equal(new Set(values).size, 1, "all values are stored the same way");
   t.match(values[0], new RegExp(` ${key}$`));
   t.equal(
     entry?.providers.flatMap((provider) => ("keys" in provider ? provider.keys : [])).length,
     1,
-    "one key is left",
+    "one key remains",
   );
 }
 
-t.test("one that was cut short in its last roll is finished, and no further key is made", async (t) => {
+t.test("a rotation that stopped in its last rollout is completed, and no further key is created", async (t) => {
   const whole = encryptedCluster(starts["the lab's"]);
   await rotate(whole.parts(), { now });
   for (const fromEnd of [1, 2, 3]) {
@@ -77,13 +77,13 @@ t.test("one that was cut short in its last roll is finished, and no further key 
   }
 });
 
-t.test("a key that was named by a clock ahead of this one gives way to a newer one all the same", async (t) => {
+t.test("a key with a name from a clock in the future is replaced by a newer one as well", async (t) => {
   const cluster = encryptedCluster(config(keys("aescbc", "key-20260601T235959Z"), "identity: {}"));
   await rotate(cluster.parts(), { now });
   checkEnd(t, cluster, "key-20260602T000000Z");
 });
 
-t.test("what a wildcard names is stored anew, also where the count can say nothing of it", async (t) => {
+t.test("resources of a wildcard are stored again, even if the count cannot include them", async (t) => {
   const everything = config("identity: {}", keys("aescbc", "key1")).replace("[secrets]", '["*.*"]');
   for (const resource of ["secrets", "configmaps"]) {
     const cluster = encryptedCluster(everything);
@@ -94,14 +94,14 @@ t.test("what a wildcard names is stored anew, also where the count can say nothi
   }
 });
 
-t.test("where nothing is encrypted yet in the end, it says so", async (t) => {
+t.test("if nothing is encrypted in the end, a message says so", async (t) => {
   const notes: string[] = [];
-  const parts = { ...encryptedCluster(starts["in the clear"]).parts(), stored: async () => [] };
+  const parts = { ...encryptedCluster(starts.unencrypted).parts(), stored: async () => [] };
   await rotate({ ...parts, note: (text) => void notes.push(text) }, { now });
   t.equal(notes.at(-1), "done: etcd has no encrypted values yet; no other key is in use");
 });
 
-t.test("a file that lacks a key of etcd's is refused, and nothing is touched", async (t) => {
+t.test("a file that lacks a key of etcd's values is refused, and nothing changes", async (t) => {
   const cluster = encryptedCluster(config(keys("aescbc", "key1"), "identity: {}"));
   cluster.file = config(keys("aescbc", "key0"), "identity: {}");
   await t.rejects(rotate(cluster.parts(), { now }), {
@@ -111,7 +111,7 @@ t.test("a file that lacks a key of etcd's is refused, and nothing is touched", a
   t.strictSame(cluster.log, []);
 });
 
-t.test("where nodes have another file, and it is not a rotation's, nothing is begun", async (t) => {
+t.test("if nodes have another file, which is not from a rotation, nothing starts", async (t) => {
   const cluster = encryptedCluster(config(keys("aescbc", "key1"), "identity: {}"));
   cluster.file = config(keys("aescbc", "key2", "key1"), "identity: {}");
   await t.rejects(rotate(cluster.parts(), { now }), {
@@ -122,14 +122,14 @@ t.test("where nodes have another file, and it is not a rotation's, nothing is be
   t.strictSame(cluster.log, []);
 });
 
-t.test("old keys are kept for as long as something is stored under them", async (t) => {
+t.test("old keys are kept as long as values are stored under them", async (t) => {
   const cluster = encryptedCluster(starts["the lab's"]);
   const parts = { ...cluster.parts(), rewrite: async () => {} };
   await t.rejects(rotate(parts, { now }), { code: "VERIFY_FAILED", message: /1 secrets under aescbc key1/ });
   t.match(cluster.file, "name: key1");
 });
 
-t.test("a key of another provider takes over in the same way", async (t) => {
+t.test("a key of another provider replaces the old key in the same way", async (t) => {
   const cluster = encryptedCluster(starts["the lab's"]);
   await rotate(cluster.parts(), { now, kind: "secretbox" });
   t.strictSame(new Set(cluster.values), new Set(["secretbox key-20260131T120000Z"]));

@@ -29,10 +29,10 @@ const part = (value: object): string => Buffer.from(JSON.stringify(value)).toStr
 
 async function refuses(t: Test, identityToken: string | Promise<string>, message: RegExp): Promise<void> {
   const refused = verify({ identityToken: await identityToken });
-  await t.rejects(refused, { code: "IDENTITY_MISMATCH", message, hint: /nothing was signed$/ });
+  await t.rejects(refused, { code: "IDENTITY_MISMATCH", message, hint: /nothing was signed/ });
 }
 
-t.test("the instance's own answer to this very question is taken", async (t) => {
+t.test("the instance's own answer to this question is accepted", async (t) => {
   t.match(await verify({}), { der: derOf(request) });
 });
 
@@ -61,7 +61,7 @@ t.test("a token for another audience is refused", async (t) => {
 });
 
 t.test("a token for this audience and others is refused", async (t) => {
-  await refuses(t, token({ audience: [audience, "https://vault.example.com"] }), /for other audiences too/);
+  await refuses(t, token({ audience: [audience, "https://vault.example.com"] }), /also for other audiences/);
 });
 
 t.test("a stale token is refused, although it has not expired", async (t) => {
@@ -122,11 +122,11 @@ t.test("a token signed with the public key as a shared secret (alg HS256) is ref
   await refuses(t, `${signed}.${mac}`, /"alg" \(Algorithm\) Header Parameter value not allowed/);
 });
 
-t.test("what is no token is refused", async (t) => {
+t.test("an invalid token is refused", async (t) => {
   for (const garbage of ["", "garbage", "a.b.c"]) await refuses(t, garbage, /Invalid Compact JWS|JWS/);
 });
 
-t.test("an answer from somebody in between, on a connection with another key, is refused", async (t) => {
+t.test("an answer from another machine, on a connection with another key, is refused", async (t) => {
   const elsewhere = { ca: `${paths.ca}2`, certificate: `${paths.certificate}2`, key: `${paths.key}2` };
   const between = new X509Certificate((await proveKey(elsewhere, "controller-0")).provisional);
   await t.rejects(verify({ peer: between }), {

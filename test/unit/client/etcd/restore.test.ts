@@ -54,7 +54,7 @@ async function cluster(fail: (node: string, phase: RestorePhase) => KhwError | u
 }
 
 t.test(
-  "everybody has proved the snapshot before anything is stopped, and no phase begins before all have ended the one before",
+  "all nodes have verified the snapshot before anything stops, and no phase starts before all have finished the last one",
   async (t) => {
     const { log, run } = await cluster();
     t.equal(await runRestore(run, { progress, signal: never }), true);
@@ -68,7 +68,7 @@ t.test(
   },
 );
 
-t.test("when one fails, nobody goes on to the next phase, and the error says what to do", async (t) => {
+t.test("when one node fails, no node starts the next phase, and the error says what to do", async (t) => {
   const failing = (node: string, phase: RestorePhase) =>
     node === "controller-1" && phase === RestorePhase.RESTORE_PHASE_RESTORED
       ? new KhwError("IO_FAILED", "no space left on device")
@@ -79,7 +79,7 @@ t.test("when one fails, nobody goes on to the next phase, and the error says wha
   t.notOk(log.some((line) => line.endsWith("phase 5")));
 });
 
-t.test("Ctrl-C ends the phase in hand and begins no other", async (t) => {
+t.test("Ctrl-C finishes the current phase and starts no other", async (t) => {
   const interrupted = new AbortController();
   const { log, run } = await cluster((_, phase) => {
     if (phase === RestorePhase.RESTORE_PHASE_ETCD_STOPPED) interrupted.abort();
@@ -90,7 +90,7 @@ t.test("Ctrl-C ends the phase in hand and begins no other", async (t) => {
   t.notOk(log.some((line) => line.endsWith("phase 4")));
 });
 
-t.test("while one of them is busy, nobody stops, and the others are released", async (t) => {
+t.test("while one node is busy, no node stops, and the others are released", async (t) => {
   const busy = (node: string, phase: RestorePhase) =>
     node === "controller-2" && phase === RestorePhase.RESTORE_PHASE_HELD
       ? new KhwError("BUSY", "the node is busy: somebody has held it since noon")
@@ -101,7 +101,7 @@ t.test("while one of them is busy, nobody stops, and the others are released", a
   t.same([...new Set(phases)], [1, RestorePhase.RESTORE_PHASE_ABANDONED]);
 });
 
-t.test("who cannot take the snapshot in stops all before anything is stopped", async (t) => {
+t.test("a node that cannot store the snapshot stops the restore before any change", async (t) => {
   const { log, members, run } = await cluster();
   const [first, second, third] = members;
   if (first === undefined || second === undefined || third === undefined) throw new TypeError("they are three");
@@ -113,10 +113,10 @@ t.test("who cannot take the snapshot in stops all before anything is stopped", a
     code: "PARTIAL",
   });
   t.notOk(log.some((line) => line.includes("phase")));
-  await t.resolves(distributeTo(first, run.source, never), "who has it proves it anew");
+  await t.resolves(distributeTo(first, run.source, never), "a node that has it verifies it again");
 });
 
-t.test("a restore that some node has begun is gone on with, a finished one is not", async (t) => {
+t.test("a restore that a node has started is continued, a finished one is not", async (t) => {
   const begun = (phase: RestorePhase, snapshotId = "good") => ({
     node: "controller-1",
     status: { member: undefined, reason: "", restore: Restore.fromPartial({ id: "begun", snapshotId, phase }) },
@@ -127,7 +127,7 @@ t.test("a restore that some node has begun is gone on with, a finished one is no
   t.match(restoreIdFor("good", []), /^[0-9a-f-]{36}$/);
 });
 
-t.test("who is asked for consent is told what is lost, and that old Secrets need their old key", async (t) => {
+t.test("the confirmation names the losses, and that old Secrets need their old key", async (t) => {
   const { run } = await cluster();
   const { message, hint } = confirmation(run);
   t.match(message, /controller-0, controller-1, controller-2 with good/);

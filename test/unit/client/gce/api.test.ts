@@ -39,7 +39,7 @@ t.test("a name that would lead to another URL is refused", async (t) => {
   t.equal(globalReference({ ...place, project: "example.com:lab" }, "firewalls", "a").name, "a");
 });
 
-t.test("answers are read with what Google leaves out, and refused when they are something else", async (t) => {
+t.test("answers are read with the fields that Google omits, and other answers are refused", async (t) => {
   t.strictSame(readers.targetPools({}), { healthChecks: [], instances: [] });
   t.match(readers.firewalls({ allowed: [{ IPProtocol: "tcp" }] }), {
     allowed: [{ IPProtocol: "tcp", ports: [] }],
@@ -48,14 +48,14 @@ t.test("answers are read with what Google leaves out, and refused when they are 
   t.equal(readers.httpHealthChecks({ host: "h" }).port, 80);
   for (const wrong of [{ instances: "x" }, { instances: [1] }])
     t.throws(() => readers.targetPools(wrong), { code: "COMPUTE_FAILED", message: /instances is not a list/ });
-  t.throws(() => readers.addresses({ address: 7 }), { message: /address is not a text/ });
+  t.throws(() => readers.addresses({ address: 7 }), { message: /address is not a string/ });
   t.throws(() => readers.httpHealthChecks({ port: "80" }), { message: /port is not a number/ });
   t.throws(() => readers.instances({ networkInterfaces: [7] }), {
     message: /networkInterfaces is not a list of objects/,
   });
 });
 
-t.test("refusals are told as Google tells them, with the remedy for those that people meet", async (t) => {
+t.test("refusals are reported in Google's words, with the remedy for the common ones", async (t) => {
   const cases: [status: number, reason: string, path: string, hint: RegExp | undefined][] = [
     [401, "authError", "projects/lab/global/firewalls", /gcloud auth application-default login/],
     [403, "forbidden", "projects/lab/global/firewalls", /roles\/compute\.securityAdmin in project lab/],
@@ -64,7 +64,7 @@ t.test("refusals are told as Google tells them, with the remedy for those that p
     [403, "rateLimitExceeded", "projects/lab/global/firewalls", /wait a minute/],
     [403, "accessNotConfigured", "projects/lab/global/firewalls", /gcloud services enable compute/],
     [404, "notFound", "projects/lab/global/firewalls", /gce\.network/],
-    [400, "resourceInUseByAnotherResource", "projects/lab/global/firewalls", /remove that first/],
+    [400, "resourceInUseByAnotherResource", "projects/lab/global/firewalls", /remove that resource first/],
     [400, "invalid", "projects/lab/global/firewalls", undefined],
   ];
   for (const [code, reason, path, hint] of cases) {
@@ -77,13 +77,13 @@ t.test("refusals are told as Google tells them, with the remedy for those that p
   }
 });
 
-t.test("a refusal is known by either of Google's spellings, and survives being located", async (t) => {
+t.test("a refusal is recognized in both of Google's spellings, also with a place added", async (t) => {
   const operation = {
     status: "DONE",
     httpErrorStatusCode: 409,
     error: { errors: [{ code: "RESOURCE_ALREADY_EXISTS", message: "there" }] },
   };
-  const refusal = operationRefusal(operation) ?? t.fail("no refusal");
+  const refusal = operationRefusal(operation) ?? t.fail("not a refusal");
   t.ok(refusedBecause(refusal, "alreadyExists"));
   if (refusal instanceof Refusal) {
     t.ok(refusedBecause(computeError("insert", "projects/lab", refusal).at({ step: "s" }), "alreadyExists"));
@@ -93,7 +93,7 @@ t.test("a refusal is known by either of Google's spellings, and survives being l
   t.match(readRefusal(502, undefined, undefined), { status: 502, reason: "", message: "no explanation" });
 });
 
-t.test("what may pass is tried again, what will not is not", async (t) => {
+t.test("temporary errors are retried, others are not", async (t) => {
   const coded = (code: string) => Object.assign(new Error("x"), { code });
   for (const status of [429, 500, 502, 503])
     t.ok(isTransient(new Refusal(status, "", { reason: "x" })), String(status));
@@ -113,7 +113,7 @@ t.test("what may pass is tried again, what will not is not", async (t) => {
   t.notOk(isTransient("text"));
 });
 
-t.test("pauses double up to a bound, vary, and follow Retry-After", async (t) => {
+t.test("pauses double up to a limit, vary, and follow Retry-After", async (t) => {
   const policy = { tries: 9, firstMillis: 100, maxMillis: 1000 };
   for (let failures = 1; failures <= 9; failures++) {
     const middle = Math.min(1000, 100 * 2 ** (failures - 1));

@@ -31,7 +31,7 @@ t.test("none: no headers", async (t) => {
   t.strictSame(await openCredentials("none", "lab")(signal), {});
 });
 
-t.test("gcloud's token is asked for once, and never handed to a program", async (t) => {
+t.test("gcloud's token is requested once, and never passed to a program", async (t) => {
   await installGcloud("echo ya29.secret");
   const credentials = openCredentials("gcloud", "lab");
   for (const _ of [1, 2]) t.strictSame(await credentials(signal), { authorization: "Bearer ya29.secret" });
@@ -40,7 +40,7 @@ t.test("gcloud's token is asked for once, and never handed to a program", async 
   t.notMatch(calls, /secret/);
 });
 
-t.test("a gcloud that is signed out or absent is reported with what to do", async (t) => {
+t.test("a gcloud without login, or a missing gcloud, is reported with the remedy", async (t) => {
   await installGcloud("echo 'ERROR: You do not currently have an active account selected.' >&2; exit 1");
   const expected = { code: "COMPUTE_FAILED", hint: /gcloud auth application-default login/ };
   await t.rejects(openCredentials("gcloud", "lab")(signal), { ...expected, message: /active account selected/ });
@@ -68,7 +68,7 @@ t.test("auto: application default credentials, here those of a machine", async (
   t.match(await openCredentials("auto", "lab")(signal), { authorization: "Bearer ya29.machine" });
 });
 
-t.test("a service account's key file must be one; nothing of it is shown", async (t) => {
+t.test("a service account's key file must be valid; nothing of it is shown", async (t) => {
   const key = { type: "service_account", client_email: "khw@lab.iam.gserviceaccount.com", private_key: "s3cret" };
   const cases: [content: string, message: RegExp][] = [
     ['{"private_key": "s3cret', /key\.json: it is not JSON/],

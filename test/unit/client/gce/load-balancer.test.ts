@@ -79,7 +79,7 @@ class FakeCompute implements Compute {
   }
 
   async setMetadata(): Promise<void> {
-    throw new Error("not asked for");
+    throw new Error("not called in this test");
   }
 
   async instancesNamed(_project: string, name: string): Promise<Instance[]> {
@@ -105,7 +105,7 @@ function merge(compute: FakeCompute, path: string, fields: object): void {
   compute.resources.set(path, { ...compute.resources.get(path), ...fields });
 }
 
-t.test("a plan says what is missing and changes nothing", async (t) => {
+t.test("a plan lists the missing resources and changes nothing", async (t) => {
   const compute = new FakeCompute();
   const plan = await planSteps(loadBalancerSteps(config), compute, signal);
   t.strictSame(
@@ -115,7 +115,7 @@ t.test("a plan says what is missing and changes nothing", async (t) => {
       "health-check: does not exist",
       "firewall: does not exist",
       "target-pool: does not exist",
-      "instances: controller-0, controller-1 not in it",
+      "instances: controller-0, controller-1 not in the pool",
       "forwarding-rule: does not exist",
     ],
   );
@@ -130,7 +130,7 @@ t.test("a second run changes nothing", async (t) => {
   t.strictSame(compute.mutations, []);
 });
 
-t.test("only what refers to another resource waits for it", async (t) => {
+t.test("only a resource that uses another one waits for it", async (t) => {
   const needs = Object.fromEntries(loadBalancerSteps(config).map((step) => [step.id, step.needs]));
   t.strictSame(needs, {
     address: [],
@@ -142,7 +142,7 @@ t.test("only what refers to another resource waits for it", async (t) => {
   });
 });
 
-t.test("an address is reserved only when asked for; without one the rest is made, but no rule", async (t) => {
+t.test("an address is reserved only on request; without one everything but the rule is created", async (t) => {
   const compute = new FakeCompute();
   compute.resources.delete(addressPath);
   const results = await create(compute);
@@ -152,7 +152,7 @@ t.test("an address is reserved only when asked for; without one the rest is made
   t.ok(compute.mutations.includes("insert addresses/kubernetes-the-hard-way"));
 });
 
-t.test("a resource that appears between check and insert is taken as it is, or repaired", async (t) => {
+t.test("a resource that appears between check and insert is used, or repaired", async (t) => {
   const compute = new FakeCompute();
   const path = "projects/lab/global/httpHealthChecks/kubernetes";
   compute.beforeInsert = () => compute.resources.set(path, { host: "elsewhere", requestPath: "/healthz", port: 80 });
@@ -160,7 +160,7 @@ t.test("a resource that appears between check and insert is taken as it is, or r
   t.match(compute.resources.get(path), { host: "kubernetes.default.svc.cluster.local" });
 });
 
-t.test("a pool has its health check put right by verbs, the stranger's first", async (t) => {
+t.test("a pool's health check is replaced by verbs, the wrong one first", async (t) => {
   const compute = new FakeCompute();
   await create(compute);
   merge(compute, poolPath, { healthChecks: ["projects/lab/global/httpHealthChecks/other"] });
@@ -169,7 +169,7 @@ t.test("a pool has its health check put right by verbs, the stranger's first", a
   t.strictSame(compute.mutations, ["removeHealthCheck other", "addHealthCheck kubernetes"]);
 });
 
-t.test("values that the lab does not state are the owner's", async (t) => {
+t.test("values that the lab does not set are the owner's", async (t) => {
   const compute = new FakeCompute();
   await create(compute);
   merge(compute, "projects/lab/global/httpHealthChecks/kubernetes", { checkIntervalSec: 30, description: "ours" });
@@ -177,7 +177,7 @@ t.test("values that the lab does not state are the owner's", async (t) => {
   t.strictSame(outcomes(await create(compute)), Array<string>(6).fill("unchanged"));
 });
 
-t.test("what Google cannot change in place is named with both values, in the plan already", async (t) => {
+t.test("a difference that Google cannot change in place is named with both values, already in the plan", async (t) => {
   const compute = new FakeCompute();
   await create(compute);
   merge(compute, rulePath, { IPAddress: "203.0.113.77", portRange: "443-443", target: "" });
@@ -191,18 +191,20 @@ t.test("what Google cannot change in place is named with both values, in the pla
   t.strictSame(compute.mutations, []);
 });
 
-t.test("others in the pool are reported, and the missing controllers added all the same", async (t) => {
+t.test("other instances in the pool are reported, and the missing controllers are still added", async (t) => {
   const compute = new FakeCompute();
   await create(compute);
   const other = "projects/lab/zones/us-west1-a/instances/worker-0";
   merge(compute, poolPath, { instances: [`${host}${other}`] });
   const results = await create(compute);
-  t.match(messages(results), [`COMPUTE_DRIFT targetPools/kubernetes-target-pool holds ${other}, which is not one of`]);
+  t.match(messages(results), [
+    `COMPUTE_DRIFT targetPools/kubernetes-target-pool has ${other}, which is not a controller`,
+  ]);
   t.match(results[4], { error: { hint: /--instances-zone us-west1-a --instances worker-0$/ } });
   t.match(compute.resources.get(poolPath), { instances: { length: 3 } });
 });
 
-t.test("deleting goes from users to used, and keeps the address unless asked", async (t) => {
+t.test("deleting goes from users to used resources, and keeps the address unless requested", async (t) => {
   const compute = new FakeCompute();
   await create(compute);
   compute.mutations.length = 0;
@@ -220,7 +222,7 @@ t.test("deleting goes from users to used, and keeps the address unless asked", a
   t.equal(compute.resources.size, 0);
 });
 
-t.test("nothing is deleted while the pool serves others, nor a rule that leads elsewhere", async (t) => {
+t.test("nothing is deleted while the pool has other instances, nor a rule with another target", async (t) => {
   const compute = new FakeCompute();
   await create(compute);
   const held = { ...compute.resources.get(poolPath) };
@@ -234,11 +236,11 @@ t.test("nothing is deleted while the pool serves others, nor a rule that leads e
   compute.resources.set(poolPath, held);
   merge(compute, rulePath, { target: `${host}projects/lab/regions/us-west1/targetPools/theirs` });
   const elsewhere = await applySteps(steps, compute, { signal, emit: () => {} });
-  t.match(messages(elsewhere), [/COMPUTE_DRIFT forwardingRules\/.* leads to .*theirs, not .*kubernetes-target-pool/]);
+  t.match(messages(elsewhere), [/COMPUTE_DRIFT forwardingRules\/.* points to .*theirs, not .*kubernetes-target-pool/]);
   t.strictSame(compute.mutations, ["delete firewalls/kubernetes-the-hard-way-allow-health-check"]);
 });
 
-t.test("health: by instance, unknown before a rule leads to the pool, missing outside of it", async (t) => {
+t.test("health: by instance, unknown before a rule points to the pool, missing outside of it", async (t) => {
   const compute = new FakeCompute();
   const states = async () => (await poolHealth(compute, config, signal)).map(({ state }) => state);
   t.strictSame(await states(), ["MISSING", "MISSING"]);
@@ -252,7 +254,7 @@ t.test("health: by instance, unknown before a rule leads to the pool, missing ou
   t.strictSame(await states(), ["UNKNOWN", "UNKNOWN"]);
 });
 
-t.test("instances are found by name in the region, and every problem is told at once", async (t) => {
+t.test("instances are found by name in the region, and all problems are reported at once", async (t) => {
   const compute = new FakeCompute();
   const add = (name: string, inZone: string, status = "RUNNING") =>
     compute.instances.push({
@@ -287,7 +289,7 @@ t.test("instances are found by name in the region, and every problem is told at 
   ]);
 });
 
-t.test("members of a pool are found by name, also those whose machine is no more", async (t) => {
+t.test("members of a pool are found by name, also those without a machine", async (t) => {
   const compute = new FakeCompute();
   await create(compute);
   const options = { names: ["controller-1", "controller-9"], signal };

@@ -42,7 +42,7 @@ users:
   user: {token: abc}
 `;
 
-t.test("a file that is not there becomes one with the cluster as current context", (t) => {
+t.test("a missing file is created with the cluster as current context", (t) => {
   t.same(parse(merged("")), {
     apiVersion: "v1",
     kind: "Config",
@@ -54,7 +54,7 @@ t.test("a file that is not there becomes one with the cluster as current context
   t.end();
 });
 
-t.test("all else in the file stays as it is, with its comments, and so does the current context", (t) => {
+t.test("everything else in the file is kept, with its comments, and so is the current context", (t) => {
   const text = merged(others);
   t.match(text, /^# mine\n/);
   t.match(text, "# the old one");
@@ -64,11 +64,11 @@ t.test("all else in the file stays as it is, with its comments, and so does the 
   t.same(after.users[0], before.users[0]);
   t.equal(after["current-context"], "other");
   t.same([after.clusters.length, after.contexts.length, after.users.length], [2, 2, 2]);
-  t.equal(parse(merged(others, {}, true))["current-context"], "kubernetes", "but where it is told to");
+  t.equal(parse(merged(others, {}, true))["current-context"], "kubernetes", "except on request");
   t.end();
 });
 
-t.test("a second time it takes its own place, with whatever is new", (t) => {
+t.test("a second run replaces the same entries", (t) => {
   const once = merged(others);
   t.equal(merged(once), once, "nothing changes");
   const renewed = parse(merged(once, { certificate: "bmV3" }));
@@ -77,7 +77,7 @@ t.test("a second time it takes its own place, with whatever is new", (t) => {
   t.end();
 });
 
-t.test("what the user has set in it stays as he set it", (t) => {
+t.test("the user's own settings in it are kept", (t) => {
   const mine = parse(merged(""));
   mine.contexts[0].context.namespace = "work";
   Object.assign(mine.clusters[0].cluster, { "proxy-url": "http://proxy:3128", "tls-server-name": "kubernetes" });
@@ -87,7 +87,7 @@ t.test("what the user has set in it stays as he set it", (t) => {
   mine.users[0].user["client-certificate-data"] = "bmV3";
   t.strictSame(after, mine);
   mine.clusters[0].cluster["insecure-skip-tls-verify"] = true;
-  t.strictSame(parse(merged(stringify(mine), renewed)), after, "but nobody is trusted unseen");
+  t.strictSame(parse(merged(stringify(mine), renewed)), after, "but a server without verification is not");
   t.end();
 });
 
@@ -98,24 +98,27 @@ t.test("lists that kubectl left empty are filled", (t) => {
 });
 
 for (const [title, text] of [
-  ["another cluster of that name", merged("", { server: "https://198.51.100.1:6443" })],
-  ["another's context of that name", others.replace("  name: other\ncurrent", "  name: kubernetes\ncurrent")],
-  ["another's user of that name", others.replace("- name: admin", "- name: kubernetes-admin")],
+  ["another cluster with that name", merged("", { server: "https://198.51.100.1:6443" })],
+  ["another context with that name", others.replace("  name: other\ncurrent", "  name: kubernetes\ncurrent")],
+  ["another user with that name", others.replace("- name: admin", "- name: kubernetes-admin")],
 ] as const) {
   t.test(`${title} is refused, and never replaced`, (t) => {
-    t.throws(() => merged(text), { code: "CONFIG_INVALID", message: /^config: has a .* kubernetes already/ });
+    t.throws(() => merged(text), {
+      code: "CONFIG_INVALID",
+      message: /^config already has a different .* named kubernetes/,
+    });
     t.end();
   });
 }
 
-t.test("what is no kubeconfig is refused", (t) => {
+t.test("a file that is not a kubeconfig is refused", (t) => {
   for (const text of ["a: [", "kind: Secret\n", "x", "- a\n"]) {
-    t.throws(() => merged(text), { code: "CONFIG_INVALID", message: "config: is no kubeconfig" }, text);
+    t.throws(() => merged(text), { code: "CONFIG_INVALID", message: "config is not a kubeconfig" }, text);
   }
   t.end();
 });
 
-t.test("what a killed client left beside the file is removed; a client that runs is left alone", async (t) => {
+t.test("a killed client's temporary file is removed; a running client's is not", async (t) => {
   const folder = t.testdir({ config: "one" });
   const ended = spawnSync("true").pid;
   const beside = [`config.khw-${ended}`, "config.khw-1", "config.khw-old", "config.bak"];
@@ -124,7 +127,7 @@ t.test("what a killed client left beside the file is removed; a client that runs
   t.same((await readdir(folder)).sort(), ["config", "config.bak", "config.khw-1", "config.khw-old"]);
 });
 
-t.test("the file is its owner's alone, replaced as a whole, and a link stays one", async (t) => {
+t.test("only the owner can read the file, it is replaced as a whole, and a link stays a link", async (t) => {
   const folder = await mkdtemp(join(tmpdir(), "khw-kubeconfig-"));
   t.teardown(() => rm(folder, { recursive: true }));
   const path = join(folder, "made", "config");
@@ -137,18 +140,18 @@ t.test("the file is its owner's alone, replaced as a whole, and a link stays one
   await writeKubeconfig(join(folder, "link"), "three");
   t.equal(await readFile(join(folder, "open"), "utf8"), "three");
   t.equal((await stat(join(folder, "open"))).mode & 0o777, 0o600);
-  t.same((await readdir(folder)).sort(), ["link", "made", "open"], "nothing temporary");
+  t.same((await readdir(folder)).sort(), ["link", "made", "open"], "no temporary file");
 
   await symlink(join("later", "config"), join(folder, "second"));
   await symlink("second", join(folder, "first"));
   await writeKubeconfig(join(folder, "first"), "four");
-  t.equal(await readFile(join(folder, "later", "config"), "utf8"), "four", "what a link leads to is made");
+  t.equal(await readFile(join(folder, "later", "config"), "utf8"), "four", "the target of a link is created");
   t.ok((await lstat(join(folder, "first"))).isSymbolicLink() && (await lstat(join(folder, "second"))).isSymbolicLink());
   await t.rejects(writeKubeconfig(folder, "x"), { code: "IO_FAILED" });
   await t.rejects(readKubeconfig(folder), { code: "IO_FAILED" });
 });
 
-t.test("a file that is as wanted becomes its owner's alone, too", async (t) => {
+t.test("an unchanged file also becomes readable for its owner only", async (t) => {
   const folder = await mkdtemp(join(tmpdir(), "khw-kubeconfig-"));
   t.teardown(() => rm(folder, { recursive: true }));
   const files = await createMissing(
@@ -180,7 +183,7 @@ t.test("a file that is as wanted becomes its owner's alone, too", async (t) => {
   t.equal((await stat(file)).mode & 0o777, 0o600);
 });
 
-t.test("a kubeconfig without kind and apiVersion is one, as for kubectl", (t) => {
+t.test("a kubeconfig without kind and apiVersion is accepted, as by kubectl", (t) => {
   const texts = [
     "",
     "# mine\n",
@@ -197,7 +200,7 @@ t.test("a kubeconfig without kind and apiVersion is one, as for kubectl", (t) =>
       JSON.stringify(text),
     );
     t.equal(parse(written).clusters[0].cluster.server, entry.server);
-    t.equal(merged(written), written, "a second time changes nothing");
+    t.equal(merged(written), written, "nothing changes the second time");
   }
   t.match(merged("# mine\n"), /^# mine$/m);
   t.end();
@@ -210,7 +213,7 @@ t.test("a file that kubectl cannot read is refused with the reason", (t) => {
     ["apiVersion: v2\n", /its apiVersion is "v2", not v1/],
     ["- a\n", /it is not a map/],
     ["just words\n", /it is not a map/],
-    ["a: [\n", /config: is no kubeconfig: /],
+    ["a: [\n", /config is not a kubeconfig: /],
     [`clusters: [${item}, ${item}]\n`, /has "a" twice in clusters/],
     ["users: [{name: u}, {name: v}, {name: u}]\n", /has "u" twice in users/],
     ["contexts: [{name: c}, {name: c}]\n", /has "c" twice in contexts/],

@@ -31,7 +31,7 @@ async function addElsewhere(path: string, entries: readonly LockEntry[]) {
   return { code: Number(code), stderr };
 }
 
-t.test("digests are recorded once, in an order of their own, and read again", async (t) => {
+t.test("digests are recorded once, in a fixed order, and read again", async (t) => {
   const path = await lockPath();
   t.strictSame(await readLock(path), [], "no file: nothing is recorded");
   t.strictSame(await addToLock(path, [entry("kubectl"), entry("kube-apiserver")]), [
@@ -42,14 +42,14 @@ t.test("digests are recorded once, in an order of their own, and read again", as
   const written = await readFile(path, "utf8");
   t.strictSame(JSON.parse(written), { version: 1, programs: [entry("kube-apiserver"), entry("kubectl")] });
   t.equal((await stat(path)).mode & 0o777, 0o644);
-  t.strictSame(await addToLock(path, [entry("kubectl")]), [], "what is there is not new");
+  t.strictSame(await addToLock(path, [entry("kubectl")]), [], "a present entry is not new");
   t.equal(await readFile(path, "utf8"), written);
   await addToLock(path, [entry("kubectl", "v1.22.0")]);
   t.equal((await readLock(path)).length, 3, "another release is another entry");
-  t.strictSame(await readdir(join(path, "..")), ["khw.lock"], "nothing else is left");
+  t.strictSame(await readdir(join(path, "..")), ["khw.lock"], "nothing else remains");
 });
 
-t.test("another digest for a recorded program is refused, and the file stays as it is", async (t) => {
+t.test("another digest for a recorded program is refused, and the file is unchanged", async (t) => {
   const path = await lockPath();
   await addToLock(path, [entry("kubectl")]);
   const before = await readFile(path, "utf8");
@@ -63,24 +63,24 @@ t.test("another digest for a recorded program is refused, and the file stays as 
   t.equal(await readFile(path, "utf8"), before);
 });
 
-t.test("a file that is damaged is refused by name, with the place", async (t) => {
+t.test("a damaged file is refused by name, with the place", async (t) => {
   const good = entry("kubectl");
   const lock = (...programs: unknown[]): string => JSON.stringify({ version: 1, programs });
   for (const [written, message] of [
-    ["", /khw\.lock: cannot be used: it is not JSON/],
+    ["", /khw\.lock cannot be used: it is not JSON/],
     ["<<<<<<< HEAD\n{}", /it is not JSON/],
     ["[]", /it is not a list of programs/],
     ['{"version": 1}', /it is not a list of programs/],
     ['{"version": 2, "programs": []}', /its version is "2", not 1/],
     [lock(good, good), /it has kubectl v1\.21\.0 \(amd64\) twice/],
-    [lock(good, { ...good, program: "KUBECTL" }), /programs\[1\]: cannot be used: its program is .*KUBECTL/],
-    [lock({ ...good, sha256: "d".repeat(63) }), /programs\[0\]: cannot be used: its sha256 is/],
+    [lock(good, { ...good, program: "KUBECTL" }), /programs\[1\] cannot be used: its program is .*KUBECTL/],
+    [lock({ ...good, sha256: "d".repeat(63) }), /programs\[0\] cannot be used: its sha256 is/],
     [lock({ ...good, version: "1.21" }), /its version is/],
     [lock({ ...good, arch: 1 }), /its arch is "1"/],
     [lock({ ...good, source: "a\nb" }), /its source is/],
     [lock({ ...good, signatures: "none" }), /its signatures are not a list/],
     [lock({ ...good, sha512: "" }), /a field that this khw-client does not know: "sha512"/],
-    [lock(null), /programs\[0\]: cannot be used: it is not an entry/],
+    [lock(null), /programs\[0\] cannot be used: it is not an entry/],
   ] as const) {
     const path = await lockPath(written);
     await t.rejects(readLock(path), { code: "CONFIG_INVALID", message }, written);
@@ -97,7 +97,7 @@ t.test("signatures of an entry stay when others are added", async (t) => {
   t.strictSame((await readLock(path))[1], signed);
 });
 
-t.test("a file that others may write, or another user's, is refused like khw.yaml", async (t) => {
+t.test("a file that others can write to, or another user's file, is refused like khw.yaml", async (t) => {
   const path = await lockPath();
   await addToLock(path, [entry("kubectl")]);
   for (const mode of [0o664, 0o646]) {
@@ -136,10 +136,10 @@ t.test("clients that run at the same time lose none of each other's entries", as
     "the first digest wins",
   );
   t.match(two.map(({ stderr }) => stderr).join(""), /DIGEST_MISMATCH/);
-  t.strictSame(await readdir(join(path, "..")), ["khw.lock"], "nothing else is left");
+  t.strictSame(await readdir(join(path, "..")), ["khw.lock"], "nothing else remains");
 });
 
-t.test("a client that was killed while it wrote is in nobody's way", async (t) => {
+t.test("a client that was killed while writing blocks nobody", async (t) => {
   const path = await lockPath();
   await writeFile(`${path}.busy`, "4194305");
   await addToLock(path, [entry("kubectl")]);

@@ -91,7 +91,7 @@ function entry(program: string, content = program): LockEntry {
 const everything = [...programs, "etcd"].map((program) => entry(program));
 const digests = Object.fromEntries(programs.map((program) => [program, digest(program)]));
 
-t.test("first use records the digest of every program, and every node is given the digests", async (t) => {
+t.test("first use records the digest of every program, and every node gets the digests", async (t) => {
   const { record, lockFile, notes } = await scene();
   for (const { desired } of await record()) {
     t.strictSame(desired.binaries?.sha256, digests);
@@ -102,7 +102,7 @@ t.test("first use records the digest of every program, and every node is given t
   t.match(notes, [/khw\.lock: recorded the digests of 5 programs; commit it/]);
 });
 
-t.test("later the digests come from the file alone, and the state is the very same", async (t) => {
+t.test("later the digests come only from the file, and the state is the same", async (t) => {
   const first = await scene();
   const states = (await first.record()).map(({ desired }) => JSON.stringify(desired));
   const later = await scene(everything);
@@ -131,7 +131,7 @@ t.test("one of three controllers that differs is named with both digests, and no
   t.strictSame(await readLock(lockFile), []);
 });
 
-t.test("a digest that a machine knew is recorded as such, and a mirror's URL goes before it", async (t) => {
+t.test("a digest from a machine is recorded as such, and a mirror's URL is preferred", async (t) => {
   const { record, lockFile } = await scene();
   await record((answer, node) =>
     node === "controller-0" || answer.program === "kubectl" ? { ...answer, source: "" } : answer,
@@ -140,7 +140,7 @@ t.test("a digest that a machine knew is recorded as such, and a mirror's URL goe
   t.match(sources, { kubectl: "already on controller-0", etcd: "https://mirror/etcd" });
 });
 
-t.test("an agent that reports no digest, or none that can be, is refused by name", async (t) => {
+t.test("an agent that reports no digest, or an invalid one, is refused by name", async (t) => {
   for (const [change, message] of [
     [() => undefined, /reports no digest of kube-apiserver v1\.21\.0 \(amd64\)/],
     [(answer: ProgramDigest) => ({ ...answer, version: "v1.22.0" }), /reports no digest/],
@@ -155,7 +155,7 @@ t.test("an agent that reports no digest, or none that can be, is refused by name
   }
 });
 
-t.test("khw.yaml's digest is used and not recorded; one that contradicts khw.lock is an error with both", async (t) => {
+t.test("khw.yaml's digest is used and not recorded; if it contradicts khw.lock, the error has both", async (t) => {
   const given = digest("a build of one's own");
   const binaries = { mirrors: ["https://m"], proxy: "", caPem: "", sha256: { kubectl: given } };
   const fresh = await scene([], { binaries });
@@ -170,7 +170,7 @@ t.test("khw.yaml's digest is used and not recorded; one that contradicts khw.loc
   await t.rejects(pinPrograms(other.cluster, other.work), {
     code: "CONFIG_INVALID",
     message: `kubectl v1.21.0 (amd64): khw.yaml (kubernetes.sha256.kubectl) has ${given}, and ${other.lockFile} has ${digest("kubectl")}`,
-    hint: /remove the other one/,
+    hint: /remove the other:/,
   });
   const store = await scene(everything, { etcd: { ...etcd, sha256: { amd64: given } } });
   await t.rejects(pinPrograms(store.cluster, store.work), { message: /etcd v3\.4\.99 .*etcd\.sha256\.amd64/ });
@@ -182,7 +182,7 @@ t.test("khw's own list contradicts khw.lock", async (t) => {
   await t.rejects(pinPrograms(cluster, work), { code: "CONFIG_INVALID", message: /khw's own list has 3bd00836/ });
 });
 
-t.test("entries of another release or architecture say nothing about this one", async (t) => {
+t.test("entries of another release or architecture do not count for this one", async (t) => {
   const others = everything.flatMap((each) => [
     { ...each, version: "v1.22.0", sha256: digest("another") },
     { ...each, arch: "arm64", sha256: digest("another") },
@@ -191,7 +191,7 @@ t.test("entries of another release or architecture say nothing about this one", 
   for (const { desired } of await record()) t.strictSame(desired.binaries?.sha256, digests);
 });
 
-t.test("controllers of two architectures have digests of their own", async (t) => {
+t.test("controllers of two architectures have their own digests", async (t) => {
   const arm = everything.map((each) => ({ ...each, arch: "arm64", sha256: digest(`arm64 ${each.program}`) }));
   const { record, architectures } = await scene([...everything, ...arm]);
   architectures["controller-1"] = "arm64";
@@ -203,7 +203,7 @@ t.test("controllers of two architectures have digests of their own", async (t) =
   await t.rejects(record(), { code: "INVALID_RESPONSE", node: "controller-1", message: /riscv64/ });
 });
 
-t.test("a mirror without TLS is refused while a digest is not known", async (t) => {
+t.test("a mirror without TLS is refused while a digest is unknown", async (t) => {
   const binaries = { mirrors: ["https://m", "http://me:secret@10.0.0.1/release"], proxy: "", caPem: "", sha256: {} };
   const plain = await scene([], { binaries });
   await t.rejects(pinPrograms(plain.cluster, plain.work), {

@@ -14,7 +14,7 @@ async function collect(merged: AsyncIterable<number>): Promise<number[]> {
   return all;
 }
 
-t.test("sources of any speed come out in one order of time", async (t) => {
+t.test("sources of any speed are merged by time", async (t) => {
   async function* slow(): AsyncGenerator<number> {
     for (const time of [2, 5, 8]) {
       await setTimeout(5);
@@ -29,7 +29,7 @@ t.test("equal times, no sources, and sources without messages", async (t) => {
   t.same(await collect(mergeByTime([], options)), []);
 });
 
-t.test("one that says nothing holds the others up no longer than the patience", async (t) => {
+t.test("a silent source delays the others only for the patience", async (t) => {
   const { promise: asked, resolve: answer } = Promise.withResolvers<void>();
   async function* silent(): AsyncGenerator<number> {
     await asked;
@@ -39,10 +39,10 @@ t.test("one that says nothing holds the others up no longer than the patience", 
   t.equal((await merged.next()).value, 2);
   t.equal((await merged.next()).value, 3);
   answer();
-  t.same(await collect(merged), [1], "what comes late comes late");
+  t.same(await collect(merged), [1], "a late message comes late");
 });
 
-t.test("each source is read no further than its next message", async (t) => {
+t.test("each source is read only up to its next message", async (t) => {
   let read = 0;
   async function* endless(): AsyncGenerator<number> {
     for (;;) yield ++read;
@@ -53,7 +53,7 @@ t.test("each source is read no further than its next message", async (t) => {
   await merged.return();
 });
 
-t.test("whoever stops reading ends the sources", async (t) => {
+t.test("a reader that stops ends the sources", async (t) => {
   let ended = false;
   async function* source(): AsyncGenerator<number> {
     try {

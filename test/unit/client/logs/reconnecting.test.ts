@@ -4,7 +4,7 @@ import { KhwError } from "../../../../proto/errors.ts";
 
 const broken = new KhwError("UNREACHABLE", "gone", { node: "controller-0" });
 
-t.test("a stream that breaks is opened again, with back-off, until the signal aborts", async (t) => {
+t.test("a broken stream is opened again, with back-off, until the signal aborts", async (t) => {
   const ending = new AbortController();
   const waits: number[] = [];
   let opened = 0;
@@ -24,10 +24,10 @@ t.test("a stream that breaks is opened again, with back-off, until the signal ab
   const [first = 0, second = 0, third = 0] = waits;
   t.ok(first >= 375 && first <= 625, "about half a second");
   t.ok(second >= 750 && second <= 1250, "twice as long");
-  t.ok(third >= 375 && third <= 625, "anew after a message");
+  t.ok(third >= 375 && third <= 625, "short again after a message");
 });
 
-t.test("what does not pass by itself is thrown", async (t) => {
+t.test("a permanent error is thrown", async (t) => {
   const refused = new KhwError("PERMISSION_DENIED", "no");
   async function* open(): AsyncGenerator<number> {
     yield 1;
@@ -38,7 +38,7 @@ t.test("what does not pass by itself is thrown", async (t) => {
   await t.rejects(stream.next(), { code: "PERMISSION_DENIED" });
 });
 
-t.test("a stream without its first message in time is given up", async (t) => {
+t.test("a stream without its first message in time is abandoned", async (t) => {
   const ending = new AbortController();
   async function* open(signal: AbortSignal): AsyncGenerator<number> {
     await new Promise<void>((_, reject) => signal.addEventListener("abort", () => reject(broken)));
@@ -51,5 +51,5 @@ t.test("a stream without its first message in time is given up", async (t) => {
   };
   const stream = reconnecting({ open, lost, passing: isPassing, firstMillis: 30, signal: ending.signal });
   t.same(await stream.next(), { value: undefined, done: true });
-  t.match(seen, [{ code: "UNREACHABLE", node: "controller-0", message: "the agent does not answer within 0.03 s" }]);
+  t.match(seen, [{ code: "UNREACHABLE", node: "controller-0", message: "the agent did not answer within 0.03 s" }]);
 });

@@ -35,42 +35,52 @@ interface Case {
 }
 
 const cases: readonly Case[] = [
-  { title: "a sound certificate" },
-  { title: "one that has expired", options: { days: -1 }, field: "notAfter", says: /certificate has expired/ },
+  { title: "a valid certificate" },
+  { title: "an expired certificate", options: { days: -1 }, field: "notAfter", says: /certificate has expired/ },
   {
-    title: "one of another CA of the same name",
+    title: "a certificate of another CA with the same name",
     options: { authority: strange },
     field: "issuer",
     says: /unable to get local issuer certificate|certificate signature failure/,
   },
   {
-    title: "one that is for servers alone",
+    title: "a certificate only for servers",
     options: { extensions: { extendedKeyUsage: "serverAuth" } },
     field: "extendedKeyUsage",
     says: /unsuitable certificate purpose/,
   },
   {
-    title: "one for clients alone",
+    title: "a certificate only for clients",
     options: { extensions: { extendedKeyUsage: "clientAuth" } },
     field: "extendedKeyUsage",
     says: /unsuitable certificate purpose/,
   },
   {
-    title: "one whose key may not sign",
+    title: "a certificate whose key may not sign",
     options: { extensions: { keyUsage: "critical,keyEncipherment" } },
     field: "keyUsage",
     says: /unsuitable certificate purpose/,
   },
-  { title: "one of a short key", options: { bits: 1024 }, field: "publicKey", says: /EE certificate key too weak/ },
-  { title: "one signed with SHA-1", options: { digest: "sha1" }, field: "signatureAlgorithm", says: /too weak/ },
   {
-    title: "one without the public address",
+    title: "a certificate with a short key",
+    options: { bits: 1024 },
+    field: "publicKey",
+    says: /EE certificate key too weak/,
+  },
+  {
+    title: "a certificate signed with SHA-1",
+    options: { digest: "sha1" },
+    field: "signatureAlgorithm",
+    says: /too weak/,
+  },
+  {
+    title: "a certificate without the public address",
     options: { names: names.filter((name) => name !== "IP:203.0.113.10") },
     field: "subjectAltName",
     says: /IP address mismatch/,
   },
   {
-    title: "one of a CA that may not sign certificates",
+    title: "a certificate of a CA that may not sign certificates",
     authorityUsage: "cRLSign",
     field: "keyUsage",
     says: /invalid CA certificate|does not include certificate signing/,
@@ -78,7 +88,7 @@ const cases: readonly Case[] = [
 ];
 
 for (const { title, options, authorityUsage, field, says } of cases) {
-  t.test(`${title}: pki check and openssl are of one mind`, async (t) => {
+  t.test(`${title}: pki check and openssl agree`, async (t) => {
     const folder = await mkdtemp(join(base, "case-"));
     if (authorityUsage === undefined) await cp(lab, folder, { recursive: true });
     else await makeAuthority(folder, authorityUsage);

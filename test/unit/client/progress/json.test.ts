@@ -41,5 +41,5 @@ t.test("each event is one line with the time, and a track's events have its coun
     { kind: "end", track: "a", changed: 0, finishedSteps: 1, totalSteps: 1 },
     { kind: "note", text: "done", elapsedMillis: 3500 },
   ]);
-  t.equal(lines.length, 6, "the number of steps has no line of its own");
+  t.equal(lines.length, 6, "the number of steps has no separate line");
 });

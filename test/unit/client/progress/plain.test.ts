@@ -134,7 +134,7 @@ t.test("phases of a node that follow each other keep their order", async (t) => 
   t.strictSame(lines(), ["a: drain: does not exist", "a: drain: done in 0.3 s", "a: restart: does not exist"]);
 });
 
-t.test("a node that ended is not waited for; its error is printed at once, after its own lines", async (t) => {
+t.test("a finished node is not waited for; its error is printed at once, after its own lines", async (t) => {
   const { show, lines } = display();
   show({ kind: "begin", tracks: three }, started("a", "unit/etcd"), started("b", "package/nginx", "missing"));
   show({ kind: "end", track: "a", changed: 0, error: new KhwError("IO_FAILED", "disk full", { step: "unit/etcd" }) });
@@ -143,7 +143,7 @@ t.test("a node that ended is not waited for; its error is printed at once, after
   t.equal(lines().at(-1), "b, c: package/nginx: missing");
 });
 
-t.test("the load balancer and notes wait for nobody; notes come after the lines before them", async (t) => {
+t.test("the load balancer and notes are not delayed; notes come after the lines before them", async (t) => {
   const { show, lines, settle } = display();
   const event: StepEvent = { kind: "started", step: "target-pool", drift: { summary: "does not exist" } };
   show({ kind: "begin", tracks: [...three, "load balancer"] }, { kind: "steps", track: "load balancer", total: 8 });

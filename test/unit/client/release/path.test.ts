@@ -104,7 +104,7 @@ for (const [program, cases] of [
   }
 }
 
-t.test("--allow-downgrade goes down by patches, and back from an unfinished update, and no further", async (t) => {
+t.test("--allow-downgrade allows older patches, and the way back from an unfinished update, and no more", async (t) => {
   const allowed: readonly Case[] = [
     { running: ["v1.21.14"], wanted: "v1.21.0" },
     { running: ["v1.21.0", "v1.20.2"], wanted: "v1.20.2" },

@@ -45,7 +45,7 @@ t.test("without a setting the running release stays; a new cluster gets the lab'
   t.match(describeReleases(config, none, wantedReleases(config, none)), /v1\.21\.0 \(the default of a new cluster\)/);
 });
 
-t.test("without a setting an unfinished update goes on", async (t) => {
+t.test("without a setting an unfinished update continues", async (t) => {
   const config = await configured({});
   const nodes = running(["v1.21.0", "3.4.23"], ["v1.20.2", "3.4.23"]);
   const wanted = wantedReleases(config, nodes);
@@ -64,7 +64,7 @@ t.test("a configured release that is older than the running one is refused", asy
   );
 });
 
-t.test("an external etcd is not khw's to change", async (t) => {
+t.test("khw does not change an external etcd", async (t) => {
   const config = await configured({ "--etcd": "external", "--etcd-version": "v3.4.15" });
   const nodes = running(["v1.21.0", "3.5.16"]);
   const wanted = wantedReleases(config, nodes);

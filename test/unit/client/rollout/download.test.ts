@@ -76,7 +76,7 @@ function assertInfo(): never {
   throw new TypeError("a fake node has no info");
 }
 
-t.test("all nodes that restart download at once, and no other", async (t) => {
+t.test("all nodes that restart download at once, and no other node", async (t) => {
   const { download, prepared, shown } = await scene({ restarting: names.slice(1) });
   await download();
   t.strictSame(prepared, names.slice(1));
@@ -87,13 +87,13 @@ t.test("all nodes that restart download at once, and no other", async (t) => {
   );
 });
 
-t.test("without a node that restarts, nothing is asked or shown", async (t) => {
+t.test("without a node that restarts, no node is called and nothing is shown", async (t) => {
   const { download, shown } = await scene({ restarting: [] });
   await download();
   t.strictSame(shown, []);
 });
 
-t.test("a node that already applies the state is left alone", async (t) => {
+t.test("a node that already applies the state is skipped", async (t) => {
   const { download, prepared } = await scene({ applying: ["controller-1"] });
   await download();
   t.strictSame(prepared, ["controller-0", "controller-2"]);
@@ -115,7 +115,7 @@ t.test("if one node fails, the error names it and says that nothing was changed"
   t.equal(shown.filter((event) => event.kind === "end" && event.error === undefined).length, 2);
 });
 
-t.test("an older agent, which does not know the call, is skipped with a note", async (t) => {
+t.test("an older agent, which lacks the call, is skipped with a note", async (t) => {
   const unknown = Object.assign(new Error("unknown method"), {
     code: status.UNIMPLEMENTED,
     details: "unknown method Prepare",

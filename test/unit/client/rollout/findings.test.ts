@@ -56,7 +56,7 @@ async function inspected(...nodes: readonly Node[]) {
   };
 }
 
-t.test("nodes without an obstacle: which serve, and which would restart what serves", async (t) => {
+t.test("nodes without an obstacle: which serve, and which API servers would restart", async (t) => {
   const { findings, restarting, serving } = await inspected(
     { differ: ["service/kube-apiserver"] },
     { differ: ["service/kube-apiserver", "ready/kube-apiserver"] },
@@ -76,15 +76,15 @@ t.test("obstacles of different kinds on different nodes are in one list", async 
     "controller-1 PREFLIGHT_FAILED: b",
     "controller-2 IO_FAILED: the disk does not answer",
   ]);
-  t.strictSame(asked, ["controller-1", "controller-2"], "a busy node is left alone");
+  t.strictSame(asked, ["controller-1", "controller-2"], "a busy node is not asked");
 });
 
-t.test("a preflight's findings hide the failure of the same node's plan", async (t) => {
+t.test("preflight's findings replace the failure of the same node's plan", async (t) => {
   const { findings } = await inspected({ findings: ["a"], planFails: true });
   t.strictSame(findings, ["controller-0 PREFLIGHT_FAILED: a"]);
 });
 
-t.test("without an agent that answers there is nothing to plan, and each node's reason is in one error", async (t) => {
+t.test("without an agent that answers there is no plan, and each node's reason is in one error", async (t) => {
   const cluster = await createFakeCluster(["controller-0", "controller-1"]);
   const members = cluster.members.map(({ node }) => ({
     node,
@@ -94,6 +94,6 @@ t.test("without an agent that answers there is nothing to plan, and each node's 
   const progress = { emit: () => {}, settled: async () => {} };
   await t.rejects(planRollout({ ...cluster, members }, { ...options, progress, signal: never }), {
     code: "UNREACHABLE",
-    message: "no node can be worked on:\n  controller-0, controller-1: no answer",
+    message: "no node can be changed:\n  controller-0, controller-1: no answer",
   });
 });

@@ -19,15 +19,15 @@ async function findings(begun: readonly (boolean | undefined)[], desired = manag
   return uncertainFirstStarts(members, work);
 }
 
-t.test("no member of etcd is begun while a controller that may have the data cannot be asked", async (t) => {
+t.test("no member of etcd is created while a controller that may have data does not answer", async (t) => {
   const found = await findings([false, true, undefined]);
   t.match(found, [{ code: "PREFLIGHT_FAILED", node: "controller-0", message: /controller-2/, hint: /controller-2/ }]);
   t.equal(found.length, 1);
   t.equal((await findings([false, false, undefined])).length, 2);
 });
 
-t.test("members that were begun are worked on while another is away, and all begin where all answer", async (t) => {
+t.test("existing members are changed while another is away, and new ones are created only if all answer", async (t) => {
   t.same(await findings([true, true, undefined]), []);
   t.same(await findings([false, false, false]), []);
-  t.same(await findings([false, true, undefined], labState()), [], "an etcd that is not khw's");
+  t.same(await findings([false, true, undefined], labState()), [], "an etcd that khw does not manage");
 });

@@ -47,7 +47,7 @@ t.test("each node is done before the next one starts", async (t) => {
   t.match(outcomes, [{ changed: 1 }, { changed: 1 }, { changed: 1 }]);
 });
 
-t.test("an error that is thrown names its node, and skips the nodes behind it", async (t) => {
+t.test("a thrown error names its node, and skips the nodes after it", async (t) => {
   const work = async (name: string): Promise<void> => {
     if (name === "controller-1") throw new KhwError("NOT_READY", "no answer");
   };
@@ -68,7 +68,7 @@ t.test("a failure before the first node skips all", async (t) => {
   t.match(outcomes[0]?.error?.message, /controller-9 failed/);
 });
 
-t.test("Ctrl-C lets the node in hand end, says so once, and starts no other", async (t) => {
+t.test("Ctrl-C lets the current node finish, says so once, and starts no other", async (t) => {
   const interrupt = new AbortController();
   const { worked, printed } = await run(interrupt.signal, {
     work: async () => interrupt.abort(),
@@ -83,7 +83,7 @@ t.test("Ctrl-C lets the node in hand end, says so once, and starts no other", as
   ]);
 });
 
-t.test("a stop between two nodes leaves the others unchanged; after the last node there is none", async (t) => {
+t.test("a stop between two nodes leaves the others unchanged; after the last node nothing stops", async (t) => {
   const counts: number[] = [];
   const between = async (_: NodeOutcome, count: number): Promise<void> => {
     counts.push(count);

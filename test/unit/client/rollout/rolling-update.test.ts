@@ -53,7 +53,7 @@ interface Options {
   readonly applied?: (name: string) => void;
 }
 
-t.test("each that serves is drained, worked on and taken back in before the next one's turn comes", async (t) => {
+t.test("each serving node is drained, changed and undrained before the next one starts", async (t) => {
   const { log, ended, roll } = await scene();
   t.match(await roll(), [{ changed: 1 }, { changed: 1 }, { changed: 1 }]);
   t.strictSame(
@@ -66,21 +66,21 @@ t.test("each that serves is drained, worked on and taken back in before the next
   );
 });
 
-t.test("those that serve nobody come first, and are not drained", async (t) => {
+t.test("nodes that do not serve come first, and are not drained", async (t) => {
   const { log, roll } = await scene({ down: ["controller-1", "controller-2"] });
   await roll();
   t.strictSame(log.slice(0, 2), ["controller-1 applied", "controller-2 applied"]);
   t.equal(log.at(2), "controller-0 drained");
 });
 
-t.test("the first that fails is the last, and each of the others hears why", async (t) => {
+t.test("the first failure stops the update, and each of the other nodes is reported with the reason", async (t) => {
   const { log, ended, roll } = await scene({ failing: "controller-1" });
   await roll();
   t.notOk(log.some((line) => line.startsWith("controller-2")));
   t.strictSame(ended, ["controller-0 done", "controller-1 NOT_READY", "controller-2 SKIPPED"]);
 });
 
-t.test("Ctrl-C finishes the node in hand, takes it back in, and begins no other", async (t) => {
+t.test("Ctrl-C finishes the current node, undrains it, and starts no other", async (t) => {
   const options = { applied: () => interrupt.abort() };
   const { log, ended, roll, interrupt } = await scene(options);
   await roll();

@@ -33,7 +33,7 @@ function member(name: string, id: string, state: OperationState): Member {
   };
 }
 
-t.test("another operation on a node is a finding; the same one, and one that is over, are not", async (t) => {
+t.test("another running operation on a node is a finding; the same one, and a finished one, are not", async (t) => {
   const desired = DesiredState.fromPartial({ node: "controller-0" });
   const { OPERATION_STATE_RUNNING: running, OPERATION_STATE_SUCCEEDED: succeeded } = OperationState;
   const members = [
@@ -58,30 +58,30 @@ t.test("another operation on a node is a finding; the same one, and one that is 
   );
 });
 
-t.test("what runs and what was interrupted is told", async (t) => {
+t.test("running and interrupted operations are reported", async (t) => {
   const told = describeRunningOperations([
     member("controller-0", "a", OperationState.OPERATION_STATE_RUNNING),
     member("controller-1", "b", OperationState.OPERATION_STATE_INTERRUPTED),
     member("controller-2", "c", OperationState.OPERATION_STATE_FAILED),
   ]);
-  const begun = "begun by jane from 192.0.2.1:50000 at 1970-01-01T00:00:00.000Z";
+  const begun = "started by jane from 192.0.2.1:50000 at 1970-01-01T00:00:00.000Z";
   t.strictSame(told, [
     `controller-0: an operation ${begun} is running`,
-    `controller-1: the operation ${begun} was interrupted; this one takes up where it ended`,
+    `controller-1: the operation ${begun} was interrupted; this command continues it`,
   ]);
 });
 
-t.test("several errors are told as one, each with its place and its remedy", async (t) => {
+t.test("several errors are reported as one, each with its place and its remedy", async (t) => {
   const errors = [
     new KhwError("UNREACHABLE", "no answer", { node: "controller-0", hint: "is it up?" }),
     new KhwError("NOT_READY", "not ready", { node: "controller-1", step: "ready/nginx" }),
   ];
-  const error = combineErrors(errors, { code: "PARTIAL", headline: "not everything is done", hint: "again" });
+  const error = combineErrors(errors, { code: "PARTIAL", headline: "the bootstrap is not complete", hint: "again" });
   t.equal(error.code, "PARTIAL");
   t.equal(
     formatError(error),
     [
-      "not everything is done:",
+      "the bootstrap is not complete:",
       "  controller-0: no answer (is it up?)",
       "  controller-1: ready/nginx: not ready",
       "hint: again",

@@ -10,13 +10,13 @@ t.test("three identical warnings become one that names three nodes", async (t) =
   t.strictSame(describeWarnings(warnings), ["a, b, c: preflight: too small\nhint: mend it"]);
 });
 
-t.test("figures of their own have a line each, and one remedy", async (t) => {
+t.test("different figures have a line each, and one remedy", async (t) => {
   t.strictSame(describeWarnings([warning("a", "on disk after 23.4 ms"), warning("b", "on disk after 31 ms")]), [
-    "a, b: preflight: the same on each, with figures of its own:\n  a: on disk after 23.4 ms\n  b: on disk after 31 ms\nhint: mend it",
+    "a, b: preflight: the same problem, with different figures:\n  a: on disk after 23.4 ms\n  b: on disk after 31 ms\nhint: mend it",
   ]);
 });
 
-t.test("different warnings stay apart; none is none", async (t) => {
+t.test("different warnings stay separate; no warnings give no text", async (t) => {
   t.equal(describeWarnings([warning("a", "one"), warning("a", "two"), warning("b", "one", "other")]).length, 3);
   t.strictSame(describeWarnings([]), []);
 });

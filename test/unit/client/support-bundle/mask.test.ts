@@ -30,17 +30,17 @@ for (const [kind, pem] of Object.entries(keys)) {
   t.test(`a private key: ${kind}`, async (t) => {
     const body = bodyOf(pem);
     const forms: Readonly<Record<string, string>> = {
-      "as it is in a file": `before\n${pem}after`,
-      "a journal line a line": pem
+      "as in a file": `before\n${pem}after`,
+      "with a journal's prefix on each line": pem
         .trimEnd()
         .split("\n")
         .map((line) => prefix + line)
         .join("\n"),
-      "with another process's lines between": pem
+      "with another process's lines in between": pem
         .trimEnd()
         .split("\n")
         .join("\nI1123 reflector.go:255] Listing, and so on...\n"),
-      "on one line, as JSON has it": JSON.stringify({ key: pem }),
+      "on one line, as in JSON": JSON.stringify({ key: pem }),
       "in a quoted log line": `${prefix}failed: ${JSON.stringify(`cannot parse ${pem}`)}`,
       "indented in YAML": `key: |\n${pem.replaceAll(/^/gm, "    ")}`,
     };
@@ -48,7 +48,7 @@ for (const [kind, pem] of Object.entries(keys)) {
       const masked = mask(text);
       t.strictSame(holdsNone(masked, body), [], form);
       t.match(masked, "[masked: private key]", form);
-      t.equal(mask(masked), masked, `${form}: twice is once`);
+      t.equal(mask(masked), masked, `${form}: masking twice changes nothing`);
     }
     t.match(mask(`before\n${pem}after`), /^before\n\[masked: private key\]\nafter$/);
     const encoded = Buffer.from(pem).toString("base64");
@@ -65,7 +65,7 @@ for (const [kind, pem] of Object.entries(keys)) {
   });
 }
 
-t.test("a key that is cut off takes its own lines, and not what follows", async (t) => {
+t.test("a truncated key masks its own lines, and not the following ones", async (t) => {
   const lines = bodyOf(keys["PKCS #8 RSA"] ?? "");
   const text = [
     "-----BEGIN PRIVATE KEY-----",
@@ -79,10 +79,10 @@ const token = `${Buffer.from('{"alg":"RS256","kid":"x"}').toString("base64url")}
 const secret = randomBytes(32).toString("base64");
 const secrets: readonly (readonly [what: string, text: string, secret: string])[] = [
   ["a service account's JWT", `token was ${token}, it seems`, token.slice(0, 40)],
-  ["a JWT's signature alone", `signature ${token.split(".")[2] ?? ""}`, (token.split(".")[2] ?? "").slice(10, 60)],
+  ["only the signature of a JWT", `signature ${token.split(".")[2] ?? ""}`, (token.split(".")[2] ?? "").slice(10, 60)],
   ["a bearer token", "curl -H 'X: Bearer abcDEF0123456789'", "abcDEF0123456789"],
   ["an Authorization header", "Authorization: Basic dXNlcjpwYXNz", "dXNlcjpwYXNz"],
-  ["an Authorization header of a scheme of its own", "authorization: Negotiate zzz yyy", "zzz"],
+  ["an Authorization header with a custom scheme", "authorization: Negotiate zzz yyy", "zzz"],
   ["an encryption key", `      secret: ${secret}`, secret],
   ["an encryption key in words", `bad key ${secret} in it`, secret],
   ["a short encryption key", `bad key ${randomBytes(16).toString("base64")}`, "=="],
@@ -91,7 +91,7 @@ const secrets: readonly (readonly [what: string, text: string, secret: string])[
   ["a token in YAML", "    token: s3cr3t", "s3cr3t"],
   ["a flag's secret", "--client-secret=s3cr3t", "s3cr3t"],
   ["user and password of a URL", "proxy http://user:pa55@proxy:3128/x", "pa55"],
-  ["a user alone in a URL", "https://ghp123456@github.com/x", "ghp123456"],
+  ["a user without a password in a URL", "https://ghp123456@github.com/x", "ghp123456"],
   ["a Google access token", "ya29.a0AfH6SMBx-y_z", "a0AfH6SMBx"],
   ["a Google refresh token", "1//0gabcdefghijklmnopqrstuv", "0gabcdefgh"],
   ["a Google API key", `AIza${"Sy".repeat(18)}`, "SySySy"],
@@ -105,11 +105,11 @@ for (const [what, text, hidden] of secrets) {
     const masked = mask(text);
     t.notOk(masked.includes(hidden), masked);
     t.match(masked, /\[masked: /);
-    t.equal(mask(masked), masked, "twice is once");
+    t.equal(mask(masked), masked, "masking twice changes nothing");
   });
 }
 
-t.test("what is no secret stays", async (t) => {
+t.test("other text is unchanged", async (t) => {
   const harmless = [
     createHash("sha256").update("x").digest("hex"),
     "I1123 22:45:35.000000 1 reflector.go:255] Listing and watching *v1.Secret from k8s.io/client-go/informers",
@@ -122,7 +122,7 @@ t.test("what is no secret stays", async (t) => {
   for (const line of harmless) t.equal(mask(line), line);
 });
 
-t.test("data is masked by its names as well", async (t) => {
+t.test("data is also masked by its names", async (t) => {
   const masked = maskData({
     token: "x",
     list: [{ accessToken: "y", port: 1 }],
@@ -139,7 +139,7 @@ t.test("data is masked by its names as well", async (t) => {
   });
 });
 
-t.test("long lines and many of them take no long time", async (t) => {
+t.test("many long lines take little time", async (t) => {
   const lines = [
     "a-".repeat(24_000),
     "A1b".repeat(16_000),
@@ -155,7 +155,7 @@ t.test("long lines and many of them take no long time", async (t) => {
   t.ok(performance.now() - began < 5_000);
 });
 
-t.test("of a long text the newest lines are kept, and a key's lines are none of them", async (t) => {
+t.test("of a long text the newest lines are kept, without a key's lines", async (t) => {
   const tail = createTail(100);
   for (const line of (keys["SEC 1 EC"] ?? "").trimEnd().split("\n")) tail.add(line);
   for (let index = 0; index < 1_000; index++) tail.add(`line ${index}`);
@@ -165,7 +165,7 @@ t.test("of a long text the newest lines are kept, and a key's lines are none of 
   t.ok(Buffer.byteLength(text) < 160);
 });
 
-t.test("a key that openssl has made", async (t) => {
+t.test("a key from openssl", async (t) => {
   const pem = execFileSync("openssl", ["genrsa", "2048"], { stdio: ["ignore", "pipe", "ignore"] }).toString();
   t.equal(mask(pem), "[masked: private key]\n");
 });

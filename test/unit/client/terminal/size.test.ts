@@ -6,7 +6,7 @@ function terminal(size: Pick<Sized, "rows" | "columns">): Sized {
   return Object.assign(new EventEmitter(), { isTTY: true, ...size });
 }
 
-t.test("a terminal that does not know its size, or an absurd one, has 80 columns and 24 rows", async (t) => {
+t.test("a terminal with an unknown or absurd size has 80 columns and 24 rows", async (t) => {
   for (const columns of [undefined, 0, 1, 19]) {
     const stream = terminal(columns === undefined ? {} : { columns, rows: columns });
     assumeSize(stream);
@@ -21,7 +21,7 @@ t.test("a narrow terminal keeps its size", async (t) => {
   t.match(stream, { rows: 10, columns: 40 });
 });
 
-t.test("a change of size is looked at before anybody else sees it", async (t) => {
+t.test("a change of size is checked before others see it", async (t) => {
   const stream = terminal({ rows: 10, columns: 40 });
   let seen: number | undefined;
   stream.on("resize", () => {

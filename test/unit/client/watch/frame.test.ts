@@ -10,7 +10,7 @@ const now = Date.parse("2026-11-23T22:45:35Z");
 const paint = (_: unknown, text: string): string => text;
 const sick = component("nginx", { health: Health.HEALTH_UNHEALTHY, reason: "it answers 502" });
 
-t.test("worst first, with the components while there is room", async (t) => {
+t.test("worst first, with the components if there is room", async (t) => {
   const nodes = [
     { node: "a", status: wellStatus("a") },
     { node: "b" },
@@ -18,7 +18,7 @@ t.test("worst first, with the components while there is room", async (t) => {
     { node: "d", error: new KhwError("UNREACHABLE", "no connection", { hint: "is it up?" }), status: wellStatus("d") },
   ];
   const lines = frame({ nodes }, { rows: 40, now, paint });
-  t.equal(lines[0], "22:45:35 UTC   4 nodes, 1 well, 1 not well, 1 away, 1 not heard of yet");
+  t.equal(lines[0], "22:45:35 UTC   4 nodes, 1 healthy, 1 unhealthy, 1 not answering, 1 without an answer yet");
   t.same(
     lines.filter((line) => /^[✖…✔!]/.test(line)).map((line) => line[2]),
     ["d", "c", "b", "a"],
@@ -36,7 +36,7 @@ t.test("never higher than the terminal: components go first, then hints, then no
   t.notOk(frame({ nodes }, { rows: 24, now, paint }).some((line) => line.includes("hint:")));
   const small = frame({ nodes }, { rows: 8, now, paint });
   t.match(small[2], /^✖ bad/);
-  t.equal(small.at(-1), "… and 17 more nodes, 17 of them well");
+  t.equal(small.at(-1), "… and 17 more nodes, 17 of them healthy");
 });
 
 t.test("a line is cut at the terminal's width, its colours not counted", async (t) => {
@@ -47,7 +47,7 @@ t.test("a line is cut at the terminal's width, its colours not counted", async (
   t.ok(truncateLine(line, 5).includes("\u{1b}[39m"), "the colour ends");
 });
 
-t.test("the same frame is not written again, and another size begins anew", async (t) => {
+t.test("the same frame is not written again, and another size starts over", async (t) => {
   const written: string[] = [];
   const screen = openScreen((text) => void written.push(text));
   const size = { rows: 10, columns: 80 };

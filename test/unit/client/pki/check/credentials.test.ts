@@ -68,7 +68,7 @@ async function embed(folder: string, kubeconfig: string, pem: string): Promise<v
   );
 }
 
-t.test("the lab's own files are accepted as they are", async (t) => {
+t.test("the lab's own files are accepted unchanged", async (t) => {
   const { credentials, admin } = await read(sound);
   t.same(
     credentials.map(({ name }) => name),
@@ -92,7 +92,7 @@ const cases: readonly [title: string, change: (folder: string) => Promise<unknow
     /: admin\.kubeconfig: is missing$/,
   ],
   [
-    "a folder stands in a file's place",
+    "a folder is in a file's place",
     async (folder) => {
       await rm(join(folder, "kubernetes-key.pem"));
       await mkdir(join(folder, "kubernetes-key.pem"));
@@ -102,12 +102,12 @@ const cases: readonly [title: string, change: (folder: string) => Promise<unknow
   [
     "a certificate is not PEM",
     (folder) => writeFile(join(folder, "kubernetes.pem"), "x"),
-    /kubernetes\.pem: is no certificate in PEM/,
+    /kubernetes\.pem: has no certificate in PEM/,
   ],
   [
     "a key is not PEM",
     (folder) => writeFile(join(folder, "kubernetes-key.pem"), "x"),
-    /kubernetes-key\.pem: is no private key in PEM/,
+    /kubernetes-key\.pem: has no private key in PEM/,
   ],
   [
     "key and certificate do not match",
@@ -115,7 +115,7 @@ const cases: readonly [title: string, change: (folder: string) => Promise<unknow
     /: kubernetes-key\.pem: is not the key of kubernetes\.pem$/,
   ],
   [
-    "the CA's key is another's",
+    "the CA's key belongs to another certificate",
     (folder) => cp(join(folder, "admin-key.pem"), join(folder, "ca-key.pem")),
     /: ca-key\.pem: is not the key of ca\.pem$/,
   ],
@@ -125,7 +125,7 @@ const cases: readonly [title: string, change: (folder: string) => Promise<unknow
     /: kubernetes\.pem: notAfter: expired on \d{4}-\d\d-\d\dT/,
   ],
   [
-    "a certificate is another CA's",
+    "a certificate is from another CA",
     (folder) => issue(folder, "kubernetes", { ...serving, authority: strange }),
     /: kubernetes\.pem: issuer: was not issued by the CA in ca\.pem$/,
   ],
@@ -147,27 +147,27 @@ const cases: readonly [title: string, change: (folder: string) => Promise<unknow
   [
     "the certificate lacks the service's address",
     (folder) => issue(folder, "kubernetes", without("10.32.0.1")),
-    /: kubernetes\.pem: subjectAltName: lacks 10\.32\.0\.1 \(the service kubernetes\)$/,
+    /: kubernetes\.pem: subjectAltName: lacks 10\.32\.0\.1 \(the kubernetes service\)$/,
   ],
   [
-    "ca.pem is no authority",
+    "ca.pem is not an authority",
     (folder) => cp(join(folder, "admin.pem"), join(folder, "ca.pem")),
-    /ca\.pem: basicConstraints: is not a CA's certificate/,
+    /ca\.pem: basicConstraints: is not a CA certificate/,
   ],
   [
-    "the service-account files are no pair",
+    "the service-account files do not match",
     (folder) => cp(join(folder, "admin-key.pem"), join(folder, "service-account-key.pem")),
     /: service-account-key\.pem: is not the key of service-account\.pem$/,
   ],
   [
     "service-account.pem is a private key",
     (folder) => cp(join(folder, "service-account-key.pem"), join(folder, "service-account.pem")),
-    /service-account\.pem: holds a private key; its public key belongs here/,
+    /service-account\.pem: contains a private key instead of the public key/,
   ],
   [
     "a kubeconfig is not YAML",
     (folder) => writeFile(join(folder, "kube-scheduler.kubeconfig"), "a: *b\nclient-key-data: c2VjcmV0"),
-    /: kube-scheduler\.kubeconfig: is no kubeconfig: it is not YAML/,
+    /: kube-scheduler\.kubeconfig: is not a kubeconfig: it is not YAML/,
   ],
   [
     "a kubeconfig has no current context",
@@ -175,7 +175,7 @@ const cases: readonly [title: string, change: (folder: string) => Promise<unknow
       edit(folder, "kube-scheduler.kubeconfig", (text) =>
         text.replace("current-context: default", "current-context: other"),
       ),
-    /: kube-scheduler\.kubeconfig: current-context: leads to no context$/,
+    /: kube-scheduler\.kubeconfig: current-context: names a context that does not exist$/,
   ],
   [
     "a kubeconfig names files",
@@ -191,15 +191,15 @@ const cases: readonly [title: string, change: (folder: string) => Promise<unknow
       edit(folder, "kube-scheduler.kubeconfig", (text) =>
         text.replace(/client-key-data: .*/, "client-key-data: '%%%'"),
       ),
-    /: kube-scheduler\.kubeconfig: users\.system:kube-scheduler\.client-key-data: is not base64 as Go reads it$/,
+    /: kube-scheduler\.kubeconfig: users\.system:kube-scheduler\.client-key-data: is not base64 that Go accepts$/,
   ],
   [
-    "a kubeconfig is another component's",
+    "a kubeconfig is for another component",
     (folder) => embed(folder, "kube-scheduler.kubeconfig", "kube-controller-manager"),
     /: kube-scheduler\.kubeconfig: users\.system:kube-scheduler\.client-certificate-data: subject\.CN: is system:kube-controller-manager, not system:kube-scheduler$/,
   ],
   [
-    "the admin is no master",
+    "the admin is not a master",
     (folder) => embed(folder, "admin.kubeconfig", "kube-scheduler"),
     /: admin\.kubeconfig: users\.admin\.client-certificate-data: subject\.O: is system:kube-scheduler, not system:masters$/,
   ],
@@ -225,15 +225,15 @@ const cases: readonly [title: string, change: (folder: string) => Promise<unknow
     "a kubeconfig's server is not the API server",
     (folder) =>
       edit(folder, "kube-scheduler.kubeconfig", (text) => text.replace("127.0.0.1:6443", "198.51.100.1:6443")),
-    /: kube-scheduler\.kubeconfig: clusters\.kubernetes-the-hard-way\.server: 198\.51\.100\.1 is no name that kubernetes\.pem is valid for$/,
+    /: kube-scheduler\.kubeconfig: clusters\.kubernetes-the-hard-way\.server: kubernetes\.pem is not valid for 198\.51\.100\.1$/,
   ],
   [
     "a kubeconfig's server speaks plaintext",
     (folder) => edit(folder, "kube-scheduler.kubeconfig", (text) => text.replace("https://", "http://")),
-    /\.server: is no https URL$/,
+    /\.server: is not an https URL$/,
   ],
   [
-    "the encryption config is of another kind",
+    "the encryption config has another kind",
     (folder) =>
       edit(folder, "encryption-config.yaml", (text) => text.replace("kind: EncryptionConfig", "kind: Secret")),
     /: encryption-config\.yaml: kind: must be one of EncryptionConfig, EncryptionConfiguration$/,
@@ -250,12 +250,12 @@ const cases: readonly [title: string, change: (folder: string) => Promise<unknow
     /secret: is not base64$/,
   ],
   [
-    "the encryption config's kind is of another group",
+    "the encryption config's kind has another group",
     (folder) =>
       edit(folder, "encryption-config.yaml", (text) =>
         text.replace("apiVersion: v1", "apiVersion: apiserver.config.k8s.io/v1"),
       ),
-    /: encryption-config\.yaml: apiVersion: is not v1, which EncryptionConfig belongs to$/,
+    /: encryption-config\.yaml: apiVersion: must be v1 for kind EncryptionConfig$/,
   ],
   [
     "an encryption key has no name",
@@ -263,9 +263,9 @@ const cases: readonly [title: string, change: (folder: string) => Promise<unknow
     /: encryption-config\.yaml: resources\[0\]\.providers\[0\]\.aescbc\.keys\[0\]\.name: is missing$/,
   ],
   [
-    "a provider is none that there is",
+    "a provider does not exist",
     (folder) => edit(folder, "encryption-config.yaml", (text) => text.replace("- aescbc:", "- aesxyz:")),
-    /: encryption-config\.yaml: resources\[0\]\.providers\[0\]: must hold just one of aescbc, aesgcm, /,
+    /: encryption-config\.yaml: resources\[0\]\.providers\[0\]: must have exactly one of aescbc, aesgcm, /,
   ],
   [
     "a provider has no keys",
@@ -274,27 +274,27 @@ const cases: readonly [title: string, change: (folder: string) => Promise<unknow
     /: encryption-config\.yaml: resources\[0\]\.providers\[0\]\.aescbc: has no keys$/,
   ],
   [
-    "all resources are named by a wildcard that the release does not know",
+    "all resources are named by a wildcard that the release does not support",
     (folder) => edit(folder, "encryption-config.yaml", (text) => text.replace("- secrets", "- '*.*'")),
-    /: encryption-config\.yaml: resources: encrypts no secrets$/,
+    /: encryption-config\.yaml: resources: does not include secrets$/,
   ],
   [
-    "KMS is of a version that the release does not take",
+    "KMS has a version that the release does not accept",
     (folder) =>
       edit(folder, "encryption-config.yaml", (text) =>
         text.replace("- identity: {}", "- kms: {name: x, apiVersion: v2, endpoint: 'unix:///run/x'}"),
       ),
-    /: encryption-config\.yaml: resources\[0\]\.providers\[1\]\.kms\.apiVersion: is v2, which 1\.21 does not take$/,
+    /: encryption-config\.yaml: resources\[0\]\.providers\[1\]\.kms\.apiVersion: is v2, which 1\.21 does not accept$/,
   ],
   [
     "a certificate's key is too short",
     (folder) => issue(folder, "kubernetes", { ...serving, bits: 1024 }),
-    /: kubernetes\.pem: publicKey: is RSA of 1024 bits, fewer than 2048$/,
+    /: kubernetes\.pem: publicKey: is RSA with 1024 bits, but needs at least 2048$/,
   ],
   [
     "a certificate is signed with SHA-1",
     (folder) => issue(folder, "kubernetes", { ...serving, digest: "sha1" }),
-    /: kubernetes\.pem: signatureAlgorithm: is SHA-1, which no current TLS takes$/,
+    /: kubernetes\.pem: signatureAlgorithm: is SHA-1, which current TLS does not accept$/,
   ],
   [
     "a certificate's key may not sign a handshake",
@@ -302,7 +302,7 @@ const cases: readonly [title: string, change: (folder: string) => Promise<unknow
     /: kubernetes\.pem: keyUsage: does not allow digitalSignature$/,
   ],
   [
-    "the API server's certificate is for servers alone",
+    "the API server's certificate is only for servers",
     (folder) => issue(folder, "kubernetes", { ...serving, extensions: { extendedKeyUsage: "serverAuth" } }),
     /: kubernetes\.pem: extendedKeyUsage: does not allow clientAuth$/,
   ],
@@ -314,14 +314,14 @@ const cases: readonly [title: string, change: (folder: string) => Promise<unknow
     /ca\.pem: keyUsage: does not allow keyCertSign/,
   ],
   [
-    "secrets are not among what is encrypted",
+    "secrets are not encrypted",
     (folder) => edit(folder, "encryption-config.yaml", (text) => text.replace("- secrets", "- configmaps")),
-    /: encryption-config\.yaml: resources: encrypts no secrets$/,
+    /: encryption-config\.yaml: resources: does not include secrets$/,
   ],
 ];
 
 for (const [title, change, message] of cases) {
-  t.test(`${title}: refused with file and field, and nothing of its content`, async (t) => {
+  t.test(`${title}: refused with file and field, and without its content`, async (t) => {
     const error = await refusal(await spoilt(change));
     t.equal(error.code, "CREDENTIAL_INVALID");
     t.match(error.message, message);
@@ -329,7 +329,7 @@ for (const [title, change, message] of cases) {
   });
 }
 
-t.test("with a signing CA in the folder the CA's key stays where it is, or may be missing", async (t) => {
+t.test("with a signing CA in the folder, the CA's key is not used, and may be missing", async (t) => {
   const folder = await spoilt(async (folder) => {
     const { certificate, key } = await createClusterAuthority("signing", { algorithm: "ecdsa", days: 100 }, new Date());
     await writeFile(join(folder, "signing-ca.pem"), certificate);
@@ -349,7 +349,7 @@ t.test("with a signing CA in the folder the CA's key stays where it is, or may b
   t.match((await refusal(folder)).message, /: signing-ca-key\.pem: is not the key of signing-ca\.pem$/);
 });
 
-t.test("what works, and is not as it should be, is a warning and no refusal", async (t) => {
+t.test("a working but imperfect file causes a warning and no refusal", async (t) => {
   const folder = await spoilt(async (folder) => {
     await issue(folder, "kubernetes", { ...serving, days: 12 });
     await edit(folder, "encryption-config.yaml", (text) =>
@@ -358,14 +358,14 @@ t.test("what works, and is not as it should be, is a warning and no refusal", as
   });
   const { warnings } = await read(folder);
   t.match(warnings, [
-    { file: "kubernetes.pem", field: "notAfter", what: /^ends in 1[12] days, on /, severity: "warning" },
-    { file: "encryption-config.yaml", field: "resources[0].providers[0]", what: /^is identity: /, severity: "warning" },
+    { file: "kubernetes.pem", field: "notAfter", what: /^expires in 1[12] days, on /, severity: "warning" },
+    { file: "encryption-config.yaml", field: "resources[0].providers[0]", what: /^is identity, /, severity: "warning" },
   ]);
   t.equal(warnings.length, 2);
   t.same((await read(sound)).warnings, []);
 });
 
-t.test("what the encryption config may hold goes by the release", (t) => {
+t.test("the allowed entries of the encryption config depend on the release", (t) => {
   const config = (resource: string, provider: string) =>
     Buffer.from(
       `kind: EncryptionConfiguration\napiVersion: apiserver.config.k8s.io/v1\nresources: [{resources: ['${resource}'], providers: [${provider}]}]`,
@@ -374,10 +374,10 @@ t.test("what the encryption config may hold goes by the release", (t) => {
     collect(encryptionConfigIsSound("f", content, version)).problems.map(({ what }) => what);
   const kms = (version: string) => config("secrets", `{kms: {apiVersion: ${version}, name: x, endpoint: "unix:///x"}}`);
   const secretbox = `{secretbox: {keys: [{name: a, secret: ${Buffer.alloc(32).toString("base64")}}]}}`;
-  t.same(found(config("*.*", secretbox), "v1.26.0"), ["encrypts no secrets"]);
+  t.same(found(config("*.*", secretbox), "v1.26.0"), ["does not include secrets"]);
   t.same(found(config("*.*", secretbox), "v1.27.0"), []);
   t.same(found(kms("v1"), "v1.28.0"), []);
-  t.same(found(kms("v1"), "v1.29.0"), ["is v1, which 1.29 takes only with the feature gate KMSv1"]);
+  t.same(found(kms("v1"), "v1.29.0"), ["is v1, which 1.29 accepts only with the feature gate KMSv1"]);
   t.same(found(kms("v2"), "v1.27.0"), []);
   t.same(found(config("secrets", `{secretbox: {keys: [{name: a, secret: AAAA}]}}`), "v1.21.0"), [
     "has 3 bytes, not 32",
@@ -385,7 +385,7 @@ t.test("what the encryption config may hold goes by the release", (t) => {
   t.end();
 });
 
-t.test("all problems are told together, each with its remedy", async (t) => {
+t.test("all problems are reported together, each with its remedy", async (t) => {
   const folder = await spoilt(async (folder) => {
     await rm(join(folder, "service-account.pem"));
     await issue(folder, "kubernetes", { days: -1, authority: strange });
@@ -399,11 +399,11 @@ t.test("all problems are told together, each with its remedy", async (t) => {
     /^ {2}kubernetes\.pem: notAfter: expired on .+ \(.+\)$/,
     /^ {2}kubernetes\.pem: issuer: .+ \(.+\)$/,
     /^ {2}kubernetes\.pem: subjectAltName: lacks 203\.0\.113\.10 \(the public address\), 10\.240\.0\.10 .+ \(.+\)$/,
-    /^ {2}kube-scheduler\.kubeconfig: is no kubeconfig: it is .+ \(.+\)$/,
+    /^ {2}kube-scheduler\.kubeconfig: is not a kubeconfig: it is .+ \(.+\)$/,
   ]);
 });
 
-t.test("a certificate that is not valid yet is told with the time here", async (t) => {
+t.test("a certificate that is not valid yet is reported with this machine's time", async (t) => {
   const names = [...credentialNames, "admin.kubeconfig"] as const;
   const files = new Map(
     await Promise.all(names.map(async (name) => [name, await readFile(join(sound, name))] as const)),
@@ -415,16 +415,19 @@ t.test("a certificate that is not valid yet is told with the time here", async (
   );
   const early = collect(findings).problems.filter(({ field }) => field?.endsWith("notBefore"));
   t.equal(early.length, 8, "the CA, kubernetes.pem, and both certificates of each kubeconfig");
-  t.match(early[0], { file: "ca.pem", what: /^is not valid before .+, and here it is 1970-01-01T00:00:00\.000Z$/ });
+  t.match(early[0], {
+    file: "ca.pem",
+    what: /^is not valid before .+, and this machine's clock says 1970-01-01T00:00:00\.000Z$/,
+  });
 });
 
-t.test("another authority of the same name is not taken for the cluster's", async (t) => {
+t.test("another authority with the same name is not mistaken for the cluster's", async (t) => {
   const folder = await spoilt((folder) => cp(strange, folder, { recursive: true }));
   const { message } = await refusal(folder);
   t.match(message, /kubernetes\.pem: issuer: was not issued by the CA in ca\.pem/);
 });
 
-t.test("the admin's kubeconfig may stand elsewhere", async (t) => {
+t.test("the admin's kubeconfig may be elsewhere", async (t) => {
   const folder = await spoilt((folder) => rm(join(folder, "admin.kubeconfig")));
   const origin = { label: "", code: "CONFIG_INVALID", folder } as const;
   const flags = new Map([["--admin-kubeconfig", join(sound, "admin.kubeconfig")]]);

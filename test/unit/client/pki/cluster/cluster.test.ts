@@ -39,7 +39,7 @@ async function written(name: string, files: Readonly<Record<string, string>>): P
 }
 
 for (const algorithm of ["rsa", "ecdsa"] as const) {
-  t.test(`${algorithm}: all files are made, and openssl reads in them what the labs want`, async (t) => {
+  t.test(`${algorithm}: all files are created, and openssl reads the labs' values in them`, async (t) => {
     const files = await createMissing(none, { ...pki, algorithm }, new Date());
     t.same(Object.keys(files).sort(), clusterFiles(pki).sort());
     const folder = await written(algorithm, files);
@@ -107,7 +107,7 @@ for (const algorithm of ["rsa", "ecdsa"] as const) {
   });
 }
 
-t.test("what is made passes what bootstrap checks", async (t) => {
+t.test("created files pass the checks of bootstrap", async (t) => {
   const files = await createMissing(none, pki, new Date());
   const read = new Map(
     [...credentialNames, "admin.kubeconfig" as const].map((name) => [name, Buffer.from(files[name] ?? "")]),
@@ -121,7 +121,7 @@ t.test("what is made passes what bootstrap checks", async (t) => {
   t.match(files["kube-proxy.kubeconfig"], /server: https:\/\/203\.0\.113\.10:6443\n/);
 });
 
-t.test("what is there is kept, and what is missing is signed by the CA that is there, whoever made it", async (t) => {
+t.test("present files are kept, and missing ones are signed by the present CA, created by khw or not", async (t) => {
   const foreign = join(base, "foreign");
   await makeAuthority(foreign);
   const ca = await readFile(join(foreign, "ca.pem"), "utf8");
@@ -139,13 +139,13 @@ t.test("what is there is kept, and what is missing is signed by the CA that is t
   );
 
   const all = new Map([...present, ...Object.entries(files)]);
-  t.same(await createMissing(all, pki, new Date()), {}, "nothing is made twice");
+  t.same(await createMissing(all, pki, new Date()), {}, "nothing is created twice");
   all.delete("kubernetes.pem");
   all.delete("kubernetes-key.pem");
   t.same(Object.keys(await createMissing(all, pki, new Date())).sort(), ["kubernetes-key.pem", "kubernetes.pem"]);
 });
 
-t.test("an encryption key is named by its time: another one that was lost is not taken for it", async (t) => {
+t.test("an encryption key is named by its time, so a lost key is not mistaken for it", async (t) => {
   const first = await createMissing(none, { ...pki, algorithm: "ecdsa" }, new Date("2026-01-31T12:00:00Z"));
   t.match(first["encryption-config.yaml"], /name: key-20260131T120000Z\n/);
   const left = new Map(Object.entries(first).filter(([name]) => name !== "encryption-config.yaml"));

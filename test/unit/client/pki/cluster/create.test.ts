@@ -57,7 +57,7 @@ async function check(
 const sound = join(base, "sound");
 const told = await create(sound);
 
-t.test("pki create makes all files, for the owner only, tells each, and no secret of any", async (t) => {
+t.test("pki create creates all files, for the owner only, and reports each without any secret", async (t) => {
   const names = await readdir(sound);
   t.equal(names.length, 22);
   t.equal((await stat(sound)).mode & 0o777, 0o700);
@@ -70,49 +70,57 @@ t.test("pki create makes all files, for the owner only, tells each, and no secre
   for (const secret of await secretsOf(sound)) t.notOk(told.includes(secret));
 });
 
-t.test("what pki create makes passes pki check", async (t) => {
+t.test("the files of pki create pass pki check", async (t) => {
   t.same(await check(sound).then(({ code, findings }) => ({ code, findings })), { code: 0, findings: [] });
 });
 
-t.test("a second time nothing is made, and nothing changes", async (t) => {
+t.test("a second run creates nothing and changes nothing", async (t) => {
   const before = await fingerprint(sound);
   t.equal(await create(sound), `note: ${sound} has all files\n`);
   t.same(await fingerprint(sound), before);
 });
 
-t.test("what is missing is made, and what a running cluster would miss is told", async (t) => {
+t.test("missing files are created, and files that a running cluster needs are reported", async (t) => {
   const folder = await copy();
   await rm(join(folder, "encryption-config.yaml"));
   await rm(join(folder, "admin.kubeconfig"));
   const before = await fingerprint(folder);
   const text = await create(folder);
-  t.match(text, "note: encryption-config.yaml: new. A cluster that runs already needs its own");
+  t.match(text, "note: encryption-config.yaml: new. A cluster that is already running needs its existing files");
   const after = await fingerprint(folder);
   t.match(after, before);
   t.equal(Object.keys(after).length, Object.keys(before).length + 2);
   t.equal((await check(folder)).code, 0);
 });
 
-t.test("--renew issues anew with a new key, but for the service accounts', and keeps the old files", async (t) => {
-  const folder = await copy();
-  const before = await fingerprint(folder);
-  const text = await create(folder, ["kube-scheduler", "service-account"]);
-  const after = await fingerprint(folder);
-  const kept = (await readdir(folder)).find((name) => name.startsWith("replaced-")) ?? "";
-  t.match(text, `note: the old files are in ${join(folder, kept)}; `);
-  const changed = Object.keys(before).filter((name) => before[name] !== after[name]);
-  t.same(changed, ["kube-scheduler-key.pem", "kube-scheduler.kubeconfig", "kube-scheduler.pem", "service-account.pem"]);
-  const old = await fingerprint(join(folder, kept));
-  for (const name of changed) t.equal(old[name], before[name], name);
-  t.equal((await stat(join(folder, kept))).mode & 0o777, 0o700);
-  t.same(
-    (await readdir(folder)).filter((name) => name.endsWith(".new")),
-    [],
-  );
-  t.equal((await check(folder)).code, 0);
-});
+t.test(
+  "--renew issues certificates with new keys, except the service accounts' key, and keeps the old files",
+  async (t) => {
+    const folder = await copy();
+    const before = await fingerprint(folder);
+    const text = await create(folder, ["kube-scheduler", "service-account"]);
+    const after = await fingerprint(folder);
+    const kept = (await readdir(folder)).find((name) => name.startsWith("replaced-")) ?? "";
+    t.match(text, `note: the old files are in ${join(folder, kept)}; `);
+    const changed = Object.keys(before).filter((name) => before[name] !== after[name]);
+    t.same(changed, [
+      "kube-scheduler-key.pem",
+      "kube-scheduler.kubeconfig",
+      "kube-scheduler.pem",
+      "service-account.pem",
+    ]);
+    const old = await fingerprint(join(folder, kept));
+    for (const name of changed) t.equal(old[name], before[name], name);
+    t.equal((await stat(join(folder, kept))).mode & 0o777, 0o700);
+    t.same(
+      (await readdir(folder)).filter((name) => name.endsWith(".new")),
+      [],
+    );
+    t.equal((await check(folder)).code, 0);
+  },
+);
 
-t.test("--renew all renews every certificate, and a name that is none is refused", async (t) => {
+t.test("--renew all renews every certificate, and an unknown name is refused", async (t) => {
   const folder = await copy();
   const serial = async (name: string) => new X509Certificate(await readFile(join(folder, name))).serialNumber;
   const before = await Promise.all([serial("ca.pem"), serial("worker-0.pem"), serial("kubernetes.pem")]);
@@ -124,13 +132,19 @@ t.test("--renew all renews every certificate, and a name that is none is refused
   );
   t.equal((await check(folder)).code, 0);
   const wrong = pkiCreate(configOf(folder), context(), { output: "text", renew: ["nobody"] });
-  await t.rejects(wrong, { code: "INVALID_ARGUMENT", message: /certificate: "nobody" is not a file of the cluster/ });
+  await t.rejects(wrong, {
+    code: "INVALID_ARGUMENT",
+    message: /certificate: "nobody" is not a certificate of the cluster/,
+  });
 });
 
-t.test("--renew all of nothing makes everything, and a name that is none is refused there too", async (t) => {
+t.test("--renew all in an empty folder creates everything, and an unknown name is refused there too", async (t) => {
   const folder = join(base, "renew-nothing");
   const wrong = pkiCreate(configOf(folder), context(), { output: "text", renew: ["nobody"] });
-  await t.rejects(wrong, { code: "INVALID_ARGUMENT", message: /certificate: "nobody" is not a file of the cluster/ });
+  await t.rejects(wrong, {
+    code: "INVALID_ARGUMENT",
+    message: /certificate: "nobody" is not a certificate of the cluster/,
+  });
   await t.rejects(readdir(folder), { code: "ENOENT" });
   await create(folder, ["all"]);
   t.equal((await check(folder)).code, 0);
@@ -148,39 +162,39 @@ const refusals: readonly [title: string, change: (folder: string) => Promise<unk
     /^admin\.pem is missing, but admin-key\.pem/,
   ],
   [
-    "a key that is another's",
+    "a key that belongs to another certificate",
     (folder) => cp(join(folder, "kube-proxy-key.pem"), join(folder, "admin-key.pem")),
     /^admin-key\.pem: is not the key of admin\.pem$/,
   ],
   [
-    "a CA without its key, where it must sign",
+    "a CA without its key, when the CA must sign",
     async (folder) => {
       for (const name of ["ca-key.pem", "admin.pem", "admin-key.pem"]) await rm(join(folder, name));
     },
-    /^ca-key\.pem: is missing, and must sign admin$/,
+    /^ca-key\.pem is missing, but is needed to sign admin$/,
   ],
   [
-    "no CA, where others of its certificates are there",
+    "no CA, but some of its certificates",
     async (folder) => {
       for (const name of ["ca.pem", "ca-key.pem", "admin.pem", "admin-key.pem"]) await rm(join(folder, name));
     },
-    /^ca\.pem and ca-key\.pem: are missing, and their CA issued kube-controller-manager, /,
+    /^ca\.pem and ca-key\.pem are missing, but their CA issued kube-controller-manager, /,
   ],
   [
-    "no CA, where all of its certificates are there",
+    "no CA, but all of its certificates",
     async (folder) => {
       for (const name of ["ca.pem", "ca-key.pem"]) await rm(join(folder, name));
     },
-    /^ca\.pem and ca-key\.pem: are missing, and their CA issued admin, /,
+    /^ca\.pem and ca-key\.pem are missing, but their CA issued admin, /,
   ],
   [
-    "the CA's key alone, where all of its certificates are there",
+    "only the CA's key, with all of its certificates",
     (folder) => rm(join(folder, "ca.pem")),
     /^ca\.pem is missing, but ca-key\.pem is present$/,
   ],
 ];
 for (const [title, change, message] of refusals) {
-  t.test(`${title}: refused, and nothing is made`, async (t) => {
+  t.test(`${title}: refused, and nothing is created`, async (t) => {
     const folder = await copy();
     await change(folder);
     const before = await fingerprint(folder);
@@ -190,14 +204,14 @@ for (const [title, change, message] of refusals) {
   });
 }
 
-t.test("a CA whose key is elsewhere is enough where nothing is to be signed", async (t) => {
+t.test("a CA whose key is elsewhere is enough if nothing must be signed", async (t) => {
   const folder = await copy();
   await rm(join(folder, "ca-key.pem"));
   await rm(join(folder, "worker-0.kubeconfig"));
   t.match(await create(folder), /^[^\n]*worker-0\.kubeconfig: kubeconfig for https:\/\/203\.0\.113\.10:6443\n$/);
 });
 
-t.test("pki create tells in JSON what it made, what it replaced and what was there", async (t) => {
+t.test("pki create reports in JSON the created, replaced and present files", async (t) => {
   const folder = await copy();
   await rm(join(folder, "admin.kubeconfig"));
   const told = context();
@@ -215,13 +229,16 @@ t.test("pki create tells in JSON what it made, what it replaced and what was the
   for (const secret of await secretsOf(folder)) t.notOk(told.written().includes(secret));
 });
 
-t.test("a certificate that would outlive its CA is refused by its setting", async (t) => {
+t.test("a certificate that would outlive its CA is refused with the name of the setting", async (t) => {
   const config = configOf(join(base, "short"), { "--ca-days": "30" });
   const refused = pkiCreate(config, context(), { output: "text", renew: [] });
-  await t.rejects(refused, { code: "INVALID_ARGUMENT", message: /^pki\.days: 365 days is longer than the CA/ });
+  await t.rejects(refused, {
+    code: "INVALID_ARGUMENT",
+    message: /^pki\.days: 365 days is longer than the remaining validity of the CA/,
+  });
 });
 
-t.test("pki check finds what bootstrap does not look at, too, each as an error or a warning", async (t) => {
+t.test("pki check also checks the files that bootstrap ignores, each with errors and warnings", async (t) => {
   const folder = await copy();
   await cp(join(folder, "admin-key.pem"), join(folder, "worker-0-key.pem"));
   await cp(join(folder, "kube-scheduler.pem"), join(folder, "kube-proxy.pem"));
@@ -233,12 +250,12 @@ t.test("pki check finds what bootstrap does not look at, too, each as an error o
     { severity: "error", file: "kube-proxy.pem", what: "is system:kube-scheduler, not system:kube-proxy" },
     { severity: "error", file: "kube-proxy.pem", what: "is system:kube-scheduler, not system:node-proxier" },
     { severity: "error", file: "worker-0-key.pem", what: "is not the key of worker-0.pem" },
-    { severity: "warning", file: "encryption-config.yaml", what: "others may read or change it: 0640" },
+    { severity: "warning", file: "encryption-config.yaml", what: "other users can read or change it: 0640" },
   ]);
   t.equal(findings.length, 4);
 });
 
-t.test("pki check without nodes says what it could not check", async (t) => {
+t.test("pki check without nodes reports the checks that could not run", async (t) => {
   const told = context();
   const config = { ...configOf(sound), nodes: [] };
   t.equal(await pkiCheck(config, told, { output: "text", folder: undefined }), 0);
@@ -249,7 +266,7 @@ t.test("pki check without nodes says what it could not check", async (t) => {
   await t.rejects(pkiCheck(config, told, { output: "text", folder: join(base, "nowhere") }), { code: "IO_FAILED" });
 });
 
-t.test("pki show tells every certificate, and no key", async (t) => {
+t.test("pki show lists every certificate, and no key", async (t) => {
   const told = context();
   await pkiShow(configOf(sound), told, { output: "json", folder: undefined });
   const { certificates } = JSON.parse(told.written());
@@ -285,12 +302,12 @@ function member(worked: boolean): Member {
   return { node: { address: { name: "controller-0" } } as unknown as Member["node"], info };
 }
 
-t.test("bootstrap of an empty folder makes all files; where one is there, none", async (t) => {
+t.test("bootstrap with an empty folder creates all files; with one file, none", async (t) => {
   const folder = join(base, "provided");
   const options = { addresses, members: [member(false)] };
   const made = await provideCredentials(configOf(folder), { ...options, complete: true });
   t.equal(Object.keys(made ?? {}).length, 22);
-  await t.rejects(stat(folder), { code: "ENOENT" }, "they are written when nothing stands in the way");
+  await t.rejects(stat(folder), { code: "ENOENT" }, "they are written if there is no obstacle");
   await writeNew(folder, made ?? {});
   t.equal((await readdir(folder)).length, 22);
   t.equal(await provideCredentials(configOf(folder), { ...options, complete: true }), undefined);
@@ -303,7 +320,7 @@ t.test("bootstrap of an empty folder makes all files; where one is there, none",
   t.equal(await provideCredentials(elsewhere, { ...options, complete: true }), undefined);
 });
 
-t.test("bootstrap makes no second authority for nodes that have a cluster's already", async (t) => {
+t.test("bootstrap creates no second authority for nodes that have a cluster", async (t) => {
   const folder = join(base, "wrong-folder");
   const refused = provideCredentials(configOf(folder), {
     addresses,
@@ -312,7 +329,7 @@ t.test("bootstrap makes no second authority for nodes that have a cluster's alre
   });
   await t.rejects(refused, {
     code: "CREDENTIAL_INVALID",
-    message: /no file is left, but controller-0 was set up/,
+    message: /the folder has no files, but controller-0 was set up/,
   });
   await t.rejects(stat(folder), { code: "ENOENT" });
 });
@@ -336,11 +353,11 @@ async function deadPid(): Promise<number> {
 }
 
 for (const added of [["ca-key.pem"], ["ca-key.pem", "ca.pem", "admin.pem"]]) {
-  t.test(`what a killed run added of its files, ${added.join(", ")}, is completed with the others`, async (t) => {
+  t.test(`the files that a killed run added, ${added.join(", ")}, are completed with the others`, async (t) => {
     const folder = await killed(added, await deadPid());
     t.equal(await create(folder), `note: ${folder} has all files\n`);
     t.same(await fingerprint(folder), await fingerprint(sound));
-    t.equal((await readdir(folder)).length, 22, "nothing temporary is left");
+    t.equal((await readdir(folder)).length, 22, "no temporary file remains");
 
     const again = await killed(added, await deadPid());
     const options = { addresses, members: [member(false)] };
@@ -351,16 +368,19 @@ for (const added of [["ca-key.pem"], ["ca-key.pem", "ca.pem", "admin.pem"]]) {
   });
 }
 
-t.test("what a killed run had added nothing of goes, and what one that lives is at is left alone", async (t) => {
-  const folder = await killed([], await deadPid());
-  await create(folder);
-  t.equal((await readdir(folder)).length, 22);
-  t.not((await fingerprint(folder))["ca.pem"], (await fingerprint(sound))["ca.pem"], "they are other files");
+t.test(
+  "the remains of a killed run without added files are removed, and those of a running one are kept",
+  async (t) => {
+    const folder = await killed([], await deadPid());
+    await create(folder);
+    t.equal((await readdir(folder)).length, 22);
+    t.not((await fingerprint(folder))["ca.pem"], (await fingerprint(sound))["ca.pem"], "the files differ");
 
-  const busy = await killed(["ca-key.pem"], process.ppid);
-  await t.rejects(create(busy), { code: "CREDENTIAL_INVALID", message: /^ca\.pem is missing/ });
-  t.equal((await readdir(busy)).length, 2);
-});
+    const busy = await killed(["ca-key.pem"], process.ppid);
+    await t.rejects(create(busy), { code: "CREDENTIAL_INVALID", message: /^ca\.pem is missing/ });
+    t.equal((await readdir(busy)).length, 2);
+  },
+);
 
 async function copy(): Promise<string> {
   const folder = await mkdtemp(join(base, "copy-"));
@@ -399,7 +419,7 @@ async function killedReplacing(placed: readonly string[]) {
 }
 
 for (const placed of [[], ["kubernetes.pem"], ["kubernetes.pem", "kubernetes-key.pem", "admin.pem"]]) {
-  t.test(`a replacement that was cut off after ${placed.length} of its files is finished, all of it`, async (t) => {
+  t.test(`a replacement that was interrupted after ${placed.length} of its files is completed`, async (t) => {
     const { folder, backup } = await killedReplacing(placed);
     const undecided = join(folder, `.new-${await deadPid()}-def`);
     await mkdir(undecided);
@@ -411,13 +431,13 @@ for (const placed of [[], ["kubernetes.pem"], ["kubernetes.pem", "kubernetes-key
     t.same(
       (await readdir(folder)).filter((name) => name.startsWith(".")),
       [],
-      "nothing temporary is left",
+      "no temporary file remains",
     );
     t.same((await readdir(backup)).sort(), renewed.toSorted());
   });
 }
 
-t.test("files that came after a replacement that was cut off are not replaced: that is told", async (t) => {
+t.test("files that changed after an interrupted replacement are not replaced, and an error says so", async (t) => {
   const { folder, backup } = await killedReplacing(["kubernetes.pem"]);
   // Somebody has restored the previous file by hand.
   await cp(join(backup, "kubernetes.pem"), `${folder}/by-hand`);
@@ -425,14 +445,14 @@ t.test("files that came after a replacement that was cut off are not replaced: t
   const before = await fingerprint(folder);
   const refused = {
     code: "CREDENTIAL_INVALID",
-    message: /kubernetes\.pem: a run that was killed had begun to replace it/,
+    message: /kubernetes\.pem was changed after an interrupted command began to replace it/,
   };
   await t.rejects(completeFolder(folder), refused);
   await t.rejects(create(folder), refused);
   t.same(await fingerprint(folder), before);
 });
 
-t.test("a replacement that fails leaves everything as it was, or is finished by the next run", async (t) => {
+t.test("a replacement that fails changes nothing, or is completed by the next run", async (t) => {
   const folder = await copy();
   const before = await fingerprint(folder);
   const now = new Date("2026-01-31T12:00:00Z");
@@ -448,7 +468,7 @@ t.test("a replacement that fails leaves everything as it was, or is finished by 
   const later = new Date("2026-01-31T13:00:00Z");
   await mkdir(join(folder, ".new.pem.replacing"));
   const half = replaceFiles(folder, { "admin.pem": "new", "new.pem": "new" }, later);
-  await t.rejects(half, { code: "IO_FAILED", message: /not all files are replaced \(those of before are in/ });
+  await t.rejects(half, { code: "IO_FAILED", message: /not all files are replaced \(the old files are in/ });
   await rm(join(folder, ".new.pem.replacing"), { recursive: true });
   await completeFolder(folder);
   t.equal(await readFile(join(folder, "admin.pem"), "utf8"), "new");

@@ -21,7 +21,7 @@ const pki: ClusterPki = {
 const now = new Date();
 const present = new Map(Object.entries(await createMissing(new Map(), pki, now)));
 
-t.test("a renewed certificate has a new key, and its kubeconfig both; another's files are not touched", async (t) => {
+t.test("a renewed certificate has a new key, and its kubeconfig has both; another's files are unchanged", async (t) => {
   const files = await renewLeaves(present, ["kube-scheduler"], { pki, now });
   t.strictSame(Object.keys(files).sort(), [
     "kube-scheduler-key.pem",
@@ -35,7 +35,7 @@ t.test("a renewed certificate has a new key, and its kubeconfig both; another's 
   t.strictSame(onControllers(files), ["kube-scheduler.kubeconfig"]);
 });
 
-t.test("the service accounts' key outlives its certificate: no token dies", async (t) => {
+t.test("the service accounts' key outlives its certificate, so tokens stay valid", async (t) => {
   const files = await renewLeaves(present, ["service-account"], { pki, now });
   t.equal(files["service-account-key.pem"], present.get("service-account-key.pem"));
   const pem = files["service-account.pem"] ?? "";
@@ -43,14 +43,14 @@ t.test("the service accounts' key outlives its certificate: no token dies", asyn
   t.ok(new X509Certificate(pem).publicKey.equals(createPublicKey(present.get("service-account-key.pem") ?? "")));
 });
 
-t.test("the names that the API server is called by are kept", async (t) => {
+t.test("the names of the API server are kept", async (t) => {
   const files = await renewLeaves(present, ["kubernetes"], { pki: { ...pki, extraNames: ["more.example.com"] }, now });
   const names = presentNames(new Map(Object.entries(files)));
   t.strictSame(
     names.filter((name) => name.endsWith("example.com")),
     ["more.example.com", "api.example.com"],
   );
-  t.equal(new Set(names).size, names.length, "each is named once");
+  t.equal(new Set(names).size, names.length, "each is listed once");
   t.ok(presentNames(present).includes("api.example.com") && presentNames(present).includes("203.0.113.10"));
   t.strictSame(presentNames(new Map()), []);
   t.strictSame(presentNames(new Map([["kubernetes.pem", "no certificate"]])), []);
@@ -77,7 +77,7 @@ users:
       client-key-data: b2xk
 `;
 
-t.test("somebody's own kubeconfig keeps all but the certificate and the key of its current user", async (t) => {
+t.test("a user's own kubeconfig keeps everything but the certificate and the key of its current user", async (t) => {
   const text = withNewIdentity(own, { certificate: "new certificate", key: "new key" }) ?? "";
   const base64 = (content: string): string => Buffer.from(content).toString("base64");
   t.match(text, `client-certificate-data: ${base64("new certificate")}\n`);
@@ -89,7 +89,7 @@ t.test("somebody's own kubeconfig keeps all but the certificate and the key of i
   t.notMatch(text, "b2xk");
 });
 
-t.test("one without an embedded certificate is none that could be renewed", async (t) => {
+t.test("a kubeconfig without an embedded certificate cannot be renewed", async (t) => {
   const identity = { certificate: "c", key: "k" };
   t.equal(withNewIdentity(own.replace("current-context: prod", "current-context: other"), identity), undefined);
   t.equal(withNewIdentity(own.replace("current-context: prod", "current-context: gone"), identity), undefined);

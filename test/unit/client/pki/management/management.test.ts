@@ -29,7 +29,7 @@ const folder = join(base, "made", "khw-pki");
 const initialized = context();
 await pkiInit(initialized, { folder });
 
-t.test("pki init makes the CA and an administrator, for the owner only", async (t) => {
+t.test("pki init creates the CA and an administrator, for the owner only", async (t) => {
   t.same((await readdir(folder)).sort(), ["admin-key.pem", "admin.pem", "ca-key.pem", "ca.pem"]);
   t.equal((await stat(folder)).mode & 0o777, 0o700);
   for (const name of await readdir(folder)) t.equal((await stat(join(folder, name))).mode & 0o777, 0o600, name);
@@ -38,7 +38,7 @@ t.test("pki init makes the CA and an administrator, for the owner only", async (
   t.notMatch(initialized.written(), /PRIVATE KEY/);
 });
 
-t.test("openssl reads in the certificates what khw meant", async (t) => {
+t.test("openssl reads the intended values in the certificates", async (t) => {
   await pkiIssue(context(), { folder, names: ["controller-0", "controller-1"], role: "agent" });
   await pkiIssue(context(), { folder, names: ["alice@example.com"], role: "viewer", days: 7 });
 
@@ -67,7 +67,7 @@ t.test("openssl reads in the certificates what khw meant", async (t) => {
   }
 });
 
-t.test("validity is ten years for the CA, a year unless told otherwise, and never beyond the CA's", async (t) => {
+t.test("validity is ten years for the CA, a year by default, and never longer than the CA's", async (t) => {
   const days = async (name: string): Promise<number> => {
     const { validToDate } = new X509Certificate(await readFile(join(folder, name)));
     return Math.round((validToDate.getTime() - Date.now()) / 86_400_000);
@@ -82,22 +82,22 @@ t.test("validity is ten years for the CA, a year unless told otherwise, and neve
   const now = Date.now();
   const old = await createAuthority(new Date(now - 3600 * 86_400_000));
   const beyond = issue(old, { name: "late", role: "admin", days: 365 }, new Date(now));
-  await t.rejects(beyond, { code: "INVALID_ARGUMENT", message: /longer than the CA is valid/ });
+  await t.rejects(beyond, { code: "INVALID_ARGUMENT", message: /longer than the remaining validity of the CA/ });
 });
 
-t.test("nothing is overwritten, and of several files all are made or none", async (t) => {
+t.test("nothing is overwritten, and of several files either all are created or none", async (t) => {
   const before = await readdir(folder);
   const ca = await readFile(join(folder, "ca.pem"), "utf8");
-  await t.rejects(pkiInit(context(), { folder }), { code: "INVALID_ARGUMENT", message: /ca-key\.pem: exists already/ });
+  await t.rejects(pkiInit(context(), { folder }), { code: "INVALID_ARGUMENT", message: /ca-key\.pem exists already/ });
   const again = pkiIssue(context(), { folder, names: ["controller-2", "controller-1"], role: "agent" });
-  await t.rejects(again, { code: "INVALID_ARGUMENT", message: /controller-1-key\.pem: exists already/ });
-  t.same(await readdir(folder), before, "no controller-2, nothing temporary");
+  await t.rejects(again, { code: "INVALID_ARGUMENT", message: /controller-1-key\.pem exists already/ });
+  t.same(await readdir(folder), before, "no controller-2, no temporary file");
   t.equal(await readFile(join(folder, "ca.pem"), "utf8"), ca);
   const posing = pkiIssue(context(), { folder, names: ["ca"], role: "admin" });
-  await t.rejects(posing, { code: "INVALID_ARGUMENT", message: /ca-key\.pem: exists already/ });
+  await t.rejects(posing, { code: "INVALID_ARGUMENT", message: /ca-key\.pem exists already/ });
 });
 
-t.test("names and roles that cannot be are refused", async (t) => {
+t.test("invalid names and roles are refused", async (t) => {
   for (const name of ["../x", "", ".hidden", "a/b", "a b", "x".repeat(65), "-n", "a\nb"]) {
     await t.rejects(pkiIssue(context(), { folder, names: [name], role: "admin" }), { code: "INVALID_ARGUMENT" }, name);
   }
@@ -108,19 +108,25 @@ t.test("names and roles that cannot be are refused", async (t) => {
   await t.rejects(pkiIssue(context(), { folder, names: [], role: "admin" }), { message: /no name is given/ });
 });
 
-t.test("a folder without a CA, or with one that is no pair, is refused by name", async (t) => {
+t.test("a folder without a CA, or with files that do not match, is refused by name", async (t) => {
   const bare = join(base, "bare");
   const asked = { folder: bare, names: ["x"], role: "admin" };
   await t.rejects(pkiIssue(context(), asked), { code: "CREDENTIAL_INVALID", message: /bare\/ca\.pem: is missing/ });
   await pkiInit(context(), { folder: bare });
   await chmod(join(bare, "ca-key.pem"), 0o600);
   await writeFile(join(bare, "ca-key.pem"), await readFile(join(folder, "ca-key.pem")));
-  await t.rejects(pkiIssue(context(), asked), { code: "CREDENTIAL_INVALID", message: /not a certificate and its key/ });
+  await t.rejects(pkiIssue(context(), asked), {
+    code: "CREDENTIAL_INVALID",
+    message: /ca-key\.pem is not the key of ca\.pem/,
+  });
   await writeFile(join(bare, "ca-key.pem"), "garbage");
-  await t.rejects(pkiIssue(context(), asked), { code: "CREDENTIAL_INVALID", message: /not a certificate and its key/ });
+  await t.rejects(pkiIssue(context(), asked), {
+    code: "CREDENTIAL_INVALID",
+    message: /ca-key\.pem is not the key of ca\.pem/,
+  });
 });
 
-t.test("a role is one Organization of khw's, and only that", async (t) => {
+t.test("a role is exactly one of khw's Organizations", async (t) => {
   t.equal(roleOf("khw:admin"), "admin");
   t.equal(roleOf("khw:viewer"), "viewer");
   t.equal(roleOf("khw:agent"), "agent");
@@ -158,7 +164,7 @@ async function handshake(ca: string, server: Identity, client: Identity): Promis
   }
 }
 
-t.test("agents and people know each other over TLS 1.3, each in its own direction only", async (t) => {
+t.test("agents and people authenticate each other over TLS 1.3, each only in its own direction", async (t) => {
   const now = new Date();
   const authority = await createAuthority(now);
   const ca = authority.certificate;
@@ -167,8 +173,8 @@ t.test("agents and people know each other over TLS 1.3, each in its own directio
   const admin = await issue(authority, { name: "alice", role: "admin", days: 1 }, now);
 
   t.equal(await handshake(ca, agent, admin), "alice is admin over TLSv1.3");
-  t.equal(await handshake(ca, agent, neighbour), "server: INVALID_PURPOSE", "an agent's is no client's");
-  t.equal(await handshake(ca, admin, admin), "client: INVALID_PURPOSE", "a person's certificate is no server's");
+  t.equal(await handshake(ca, agent, neighbour), "server: INVALID_PURPOSE", "an agent's certificate is not a client's");
+  t.equal(await handshake(ca, admin, admin), "client: INVALID_PURPOSE", "a person's certificate is not a server's");
   t.equal(await handshake(ca, neighbour, admin), "client: ERR_TLS_CERT_ALTNAME_INVALID");
 
   const stranger = await createAuthority(now);

@@ -23,15 +23,19 @@ await pkiInit(watched(), { folder });
 await pkiIssue(watched(), { folder, names: ["controller-0"], role: "agent" });
 await pkiIssue(watched(), { folder, names: ["jane"], role: "viewer" });
 
-t.test("a person's identity is refused, and nobody beside it is shut out", async (t) => {
+t.test("a person's identity is refused, and nobody beside it is revoked", async (t) => {
   for (const person of ["admin", "jane"]) {
     const refused = pkiRevoke(watched(), { folder, names: ["controller-0", person] });
-    await t.rejects(refused, { code: "INVALID_ARGUMENT", message: /is not an agent's identity/, hint: /security\.md/ });
+    await t.rejects(refused, {
+      code: "INVALID_ARGUMENT",
+      message: /is not an agent's identity/,
+      hint: /security\.md/,
+    });
   }
   t.equal((await readRegister(folder)).revokedNames.size, 0);
 });
 
-t.test("an agent's is revoked with what was signed for it", async (t) => {
+t.test("an agent's identity is revoked with all certificates signed for it", async (t) => {
   const context = watched();
   t.equal(await pkiRevoke(context, { folder, names: ["controller-0"] }), 0);
   t.same(context.said, ["controller-0: revoked, with 1 certificate\n"]);
@@ -40,7 +44,7 @@ t.test("an agent's is revoked with what was signed for it", async (t) => {
   t.same([...revokedSerials], issued.get("controller-0"));
 });
 
-t.test("a name that nothing was signed for is shut out, with a warning", async (t) => {
+t.test("a name without signed certificates is revoked, with a warning", async (t) => {
   const context = watched();
   t.equal(await pkiRevoke(context, { folder, names: ["contoller-1"] }), 0);
   t.match(context.warned.join(""), /^contoller-1: this CA never signed a certificate for it/);
