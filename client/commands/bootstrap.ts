@@ -9,26 +9,19 @@ import { finalNote, note, type Progress } from "../progress/progress.ts";
 import { applyPlan, applyRbac } from "../rollout/apply.ts";
 import { saveNewCredentials } from "../rollout/credentials.ts";
 import { downloadPrograms } from "../rollout/download.ts";
-import { planRollout } from "../rollout/plan.ts";
+import { planRollout, type PlanRolloutOptions } from "../rollout/plan.ts";
 import { tryPrograms } from "../rollout/trial.ts";
 import type { Context } from "../terminal/context.ts";
 import { verifyCluster } from "../verify/verification.ts";
 
-export interface BootstrapOptions {
+export interface BootstrapOptions extends Required<Pick<PlanRolloutOptions, "allowDowngrade" | "allowRemovedApis">> {
   readonly output: Output;
-  /** See PrepareOptions. */
-  readonly allowDowngrade: boolean;
-  /** See ReleaseConsent. */
-  readonly allowRemovedApis: boolean;
 }
 
 /** Turns the nodes into a control plane behind a load balancer, and verifies it. Exit code 0, 130, or an error. */
-export async function bootstrap(
-  config: ClusterConfig,
-  context: Context,
-  { output, ...consent }: BootstrapOptions,
-): Promise<number> {
+export async function bootstrap(config: ClusterConfig, context: Context, asked: BootstrapOptions): Promise<number> {
   refuseNoNodes(config);
+  const { output, ...consent } = asked;
   const [progress, { signal }] = [await openProgress(output, context), context];
   const options = { progress, signal };
   const created = await provideManagement(config.management);
