@@ -2,8 +2,8 @@ import minor from "semver/functions/minor.js";
 import { differences } from "../../proto/kubernetes-versions.ts";
 import type { Course } from "./course.ts";
 
-/** Measured for a quiet machine of the testbed (docs/upgrades.md): drained, changed, checked and undrained. */
-export const secondsPerNode = 45;
+/** Measured in the testbed (docs/upgrades.md): drained, changed, checked and undrained. */
+export const secondsPerNode = 40;
 
 export interface PathOptions {
   /** In the order of the upgrade. */
@@ -28,7 +28,7 @@ export function describePath({ from, to, direction }: Course, { nodes, done, etc
       : [etcd.from === etcd.to ? `etcd stays at ${etcd.to}` : `etcd: ${etcd.from} to ${etcd.to}`]),
     "checked: health, etcd's quorum, disks, clocks, certificates, the load balancer, kubelets, removed APIs, webhooks, " +
       "and the flags of every new program",
-    `expected time: ${duration(seconds)} (${secondsPerNode} s for each node, as measured on a quiet machine)`,
+    `expected time: ${duration(seconds)} (${secondsPerNode} s for each node, as measured in the testbed)`,
   ];
 }
 
