@@ -17,8 +17,7 @@ import { parseArgs } from "node:util";
 import { openScene } from "../fixtures/faults.ts";
 import { hostPidOf } from "../fixtures/host-pid.ts";
 import { plainEnvironment } from "../testbed/command.ts";
-import type { Testbed } from "../testbed/index.ts";
-import { namespaceOf, namespacePath } from "../testbed/layout.ts";
+import type { TestbedNode } from "../testbed/index.ts";
 import { attacks, type Target } from "./attacks.ts";
 
 const port = 7443;
@@ -27,7 +26,8 @@ const unit = "khw-agent.service";
 const seconds = 30;
 
 interface Machine {
-  readonly testbed: Testbed;
+  /** The machine that attacks: its address is not the administrator's. */
+  readonly attacker: TestbedNode;
   readonly node: { readonly name: string; readonly address: string };
   readonly status: () => Promise<number>;
   /** The agent's process, as the host numbers it. */
@@ -86,13 +86,8 @@ async function measure(name: string, { pid, group, status }: Machine): Promise<v
 }
 
 async function attackOne(name: string, machine: Machine): Promise<void> {
-  const { testbed, node, pki } = machine;
-  const argv = [
-    `--net=${namespacePath(namespaceOf(testbed.id))}`,
-    "--",
-    process.execPath,
-    fileURLToPath(import.meta.url),
-  ];
+  const { attacker, node, pki } = machine;
+  const argv = [`--net=/proc/${attacker.leaderPid}/ns/net`, "--", process.execPath, fileURLToPath(import.meta.url)];
   const child = spawn(
     "nsenter",
     [...argv, "--strike", name, "--host", node.address, "--name", node.name, "--pki", pki],
@@ -129,10 +124,9 @@ async function strike(name: string, { host = "", name: node = "", pki = "" }: St
 }
 
 async function main(): Promise<void> {
-  await using scene = await openScene(1, "", { withEtcd: false });
-  const bootstrapped = await scene.bootstrap();
-  if (bootstrapped.code !== 0) throw new Error(bootstrapped.stderr);
-  const node = scene.node(0);
+  await using scene = await openScene(2, "", { withEtcd: false });
+  const [node, attacker] = [scene.node(0), scene.node(1)];
+  await scene.workstation.mustKhw(["bootstrap", "--nodes", node.name]);
   await scene.workstation.mustKhw(["pki", "issue", "--role", "viewer", viewerName]);
   const limit = (await node.must(["systemctl", "show", "-P", "MemoryMax", unit])).trim();
   const group = `/sys/fs/cgroup/memory/khw-attack-${scene.testbed.id}`;
@@ -143,7 +137,7 @@ async function main(): Promise<void> {
     await writeFile(join(group, "cgroup.procs"), String(pid));
     const status = async (): Promise<number> => (await scene.workstation.khw(["status", "--nodes", node.name])).code;
     const pki = join(scene.workstation.folder, "khw-pki");
-    const machine = { testbed: scene.testbed, node, status, pid, group, pki };
+    const machine = { attacker, node, status, pid, group, pki };
     process.stdout.write(`MemoryMax is ${limit}\n`);
     process.stdout.write(
       "| attack | RSS, MB: before, most, after | peak of the group, MB | descriptors | `status`, ms | failed |\n",
