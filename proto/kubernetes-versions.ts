@@ -107,7 +107,10 @@ export interface KnownRequest {
   readonly source: string;
 }
 
-/** The garbage collector watches every resource that can be deleted, in the version that the API server prefers. */
+/**
+ * Deprecated APIs that the garbage collector watches: it watches every resource that can be deleted, in the version that the API server
+ * prefers. A request for one does not mean that a client uses it.
+ */
 export const knownRequests: readonly KnownRequest[] = [
   {
     group: "extensions",

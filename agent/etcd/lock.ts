@@ -61,7 +61,7 @@ export function createEtcdLock(etcd: EtcdServers): EtcdLock {
   };
 }
 
-/** Returns the name in a key that another controller holds. */
+/** Returns the name of the controller that holds the lock; "another controller" if the answer has no name. */
 function holderIn({ responses }: GatewayAnswer): string {
   const value = /"value":"([A-Za-z0-9+/=]+)"/.exec(JSON.stringify(responses ?? ""))?.[1];
   return value === undefined ? "another controller" : Buffer.from(value, "base64").toString("utf8");

@@ -10,13 +10,13 @@ import { createEtcdLock, type EtcdLock, type Lease } from "../etcd/lock.ts";
  */
 export interface RestartLease {
   /**
-   * Takes the lease until the result is disposed of. If no server of etcd answers, the controllers take turns by
+   * Takes the lease, and holds it until the result is disposed of. If no server of etcd answers, the controllers take turns by
    * time instead, which can take minutes.
-   * @param options.asked a person asked for the restart and is responsible for the order; without etcd the lease
-   * resolves at once
+   * @param options.asked a person asked for the restart, and must see that no other restart runs; without etcd the call
+   * returns at once
    * @param options.of the component to restart; the API server by default
    * @throws KhwError BUSY that names the controller that holds the lease; CREDENTIAL_INVALID if etcd answers and
-   * cannot be verified: the agent's clock may be wrong, and turns by a wrong clock restart two API servers at once
+   * cannot be verified: the agent's clock may be wrong, and with a wrong clock two API servers could restart at the same time
    */
   take(signal: AbortSignal, options?: TakeOptions): Promise<AsyncDisposable>;
 }

@@ -1,7 +1,7 @@
 import { KhwError } from "../../proto/errors.ts";
 import type { Context } from "../terminal/context.ts";
 
-/** @throws KhwError CANCELLED if the user refuses; INVALID_ARGUMENT without a terminal to ask at */
+/** @throws KhwError CANCELLED if the user refuses; INVALID_ARGUMENT if there is no terminal for the question */
 export async function refuseWithoutConsent({ confirm }: Context, yes: boolean): Promise<void> {
   if (yes) return;
   if (confirm === undefined) {
