@@ -34,7 +34,7 @@ export async function encryptionStatus(
     return 0;
   }
   write(`${await textTable(["RESOURCE", "STORED UNDER", "VALUES"], shown.map(toValuesRow))}\n${words[stage]}\n`);
-  if (old.length > 0) write(`stored under an old key or in the clear: ${describeStored(old)}\n`);
+  if (old.length > 0) write(`encrypted with an old key, or not encrypted: ${describeStored(old)}\n`);
   if (lost.length > 0) write(`encryption-config.yaml has no key for: ${describeStored(lost)}\n`);
   return 0;
 }

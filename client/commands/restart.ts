@@ -57,7 +57,7 @@ export async function restartNodes(cluster: OpenCluster, context: Context, optio
   });
   await progress.settled();
   // After Ctrl-C the row of each node shows how far its work is.
-  return concludeNodes(outcomes, { headline: "not every node is done" }) ? 0 : 130;
+  return concludeNodes(outcomes, { headline: "the restart did not finish on every node" }) ? 0 : 130;
 }
 
 interface RestartOneOptions extends ProgressOptions {

@@ -27,7 +27,7 @@ export function extensionProblems({ extensions, nameConstraints }: X509Fields): 
   const double = oids.find((oid, index) => oids.indexOf(oid) !== index);
   const constrained = critical.some(({ oid }) => handled[oid] === "nameConstraints");
   return [
-    ...unknown.map(({ oid }) => `include a critical extension that Go does not know: ${oid}`),
+    ...unknown.map(({ oid }) => `include a critical extension that Go does not handle: ${oid}`),
     ...critical.flatMap(({ oid }) =>
       neverCritical[oid] === undefined ? [] : [`mark ${neverCritical[oid]} as critical, which Go rejects`],
     ),
