@@ -220,12 +220,12 @@ t.test("an operation goes on when its listeners leave", async (t) => {
 
 t.test("an operation that is not known cannot be listened to", async (t) => {
   const { operations } = operationsOf([]);
-  t.throws(() => listen(operations, ""), { code: "INVALID_ARGUMENT", message: "this agent knows no operation yet" });
+  t.throws(() => listen(operations, ""), { code: "INVALID_ARGUMENT", message: "this agent has no operation yet" });
   start(operations);
   await operations.idle();
   t.throws(() => listen(operations, "\n"), {
     code: "INVALID_ARGUMENT",
-    message: 'this agent knows no operation "\\n"',
+    message: 'this agent has no operation "\\n"',
   });
 });
 
