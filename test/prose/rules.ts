@@ -18,8 +18,6 @@ export interface Rules {
   readonly words: readonly Word[];
   /** The maximum number of "what" in 1,000 words of comment. */
   readonly whatPerThousand: number;
-  /** Folders (with a final slash) and files that are not checked yet. */
-  readonly notYet: readonly string[];
 }
 
 export function readRules(): Rules {

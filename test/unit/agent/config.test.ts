@@ -32,7 +32,7 @@ const defaults = {
   metricsPort: 7444,
 };
 
-t.test("without a file, or with an empty one, everything has its default", async (t) => {
+t.test("without a file, or with an empty file, all keys have their defaults", async (t) => {
   t.strictSame(await loadConfig(join(base, "none.yaml")), defaults);
   for (const text of ["", "# nothing\n", "listen:\nmachine:\n", "machine: {}\n"]) {
     t.strictSame(await load(text), defaults, JSON.stringify(text));
@@ -62,7 +62,7 @@ metricsPort: 0
   });
 });
 
-t.test("what is not acceptable is refused by file, key and reason", async (t) => {
+t.test("an invalid file is refused with file, key and reason", async (t) => {
   for (const [text, message] of [
     ["- a list", "the file: is not a mapping"],
     ["listen: 7443", "listen: is not a mapping"],
@@ -132,7 +132,7 @@ t.test("the agent's identity", async (t) => {
   };
 
   await place(good);
-  await t.resolves(checkIdentity(paths), "one that fits together is accepted");
+  await t.resolves(checkIdentity(paths), "a matching identity is accepted");
   await place(good, other.certificate);
   await refused(t, paths.certificate, /is not signed by the CA/);
   await place({ ...good, key: other.key });
@@ -161,7 +161,7 @@ t.test("the agent's identity", async (t) => {
   await refused(t, paths.key, /ENOENT/);
 });
 
-t.test("where systemd did not start the agent, it is told nothing", async (t) => {
+t.test("without systemd, no notification is sent", async (t) => {
   const lines: string[] = [];
   const signal = new AbortController().signal;
   const { ready, status, stopping } = createNotifier({ env: {}, log: (line) => lines.push(line), signal });

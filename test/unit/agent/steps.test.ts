@@ -37,7 +37,7 @@ async function repair(t: Test, step: Step<Os>, os: Os): Promise<string | undefin
   return drift?.summary;
 }
 
-t.test("a folder is made where there is none, and a file in its place is no folder", async (t) => {
+t.test("a missing folder is created, and a file in its place is an error", async (t) => {
   const os = createFakeOs();
   t.equal(await repair(t, folder("/var/lib/kubernetes", 0o755), os), "the folder does not exist");
   os.files.put("/etc/kubernetes", "a file");
@@ -47,7 +47,7 @@ t.test("a folder is made where there is none, and a file in its place is no fold
   t.equal(os.files.text("/etc/kubernetes"), "a file");
 });
 
-t.test("downloads touch nothing but the releases' folders, and leave the next apply nothing to download", async (t) => {
+t.test("downloads change only the releases' folders, and the next apply has nothing to download", async (t) => {
   const os = labMachine();
   etcdRelease(os, "v3.4.99");
   await applyAll(controllerSteps(labDesired(), { drained: false }), os);
@@ -68,7 +68,7 @@ t.test("downloads touch nothing but the releases' folders, and leave the next ap
   t.strictSame(Object.keys(await planAll(downloadSteps(desired), os)), []);
 });
 
-t.test("every folder that khw makes gets its mode and owner back", async (t) => {
+t.test("every folder that khw creates gets its mode and owner back", async (t) => {
   const os = labMachine();
   const steps = controllerSteps(labDesired(), { drained: false });
   await applyAll(steps, os);
@@ -89,7 +89,7 @@ t.test("every folder that khw makes gets its mode and owner back", async (t) => 
     ["/etc/khw-agent/pki", 0o700],
   ] as const) {
     const step = steps.find(({ id }) => id === `folder${path}`);
-    if (step === undefined) throw new Error(`no step looks after ${path}`);
+    if (step === undefined) throw new Error(`no step checks ${path}`);
     await os.files.chmod(path, 0o777);
     t.match(await repair(t, step, os), "its mode is 0777, not");
     await os.files.chown(path, 1000, 1000);
@@ -98,7 +98,7 @@ t.test("every folder that khw makes gets its mode and owner back", async (t) => 
   }
 });
 
-t.test("a system folder that others may write to is reported by name, and left", async (t) => {
+t.test("a system folder that others can write to is reported by name, and not changed", async (t) => {
   const os = labMachine();
   await applyAll(controllerSteps(labDesired(), { drained: false }), os);
   const step = systemFolders();
@@ -119,7 +119,7 @@ t.test("a system folder that others may write to is reported by name, and left",
   t.match(await os.files.stat("/etc/systemd/system"), { mode: 0o777 });
 });
 
-t.test("a system folder behind a link is looked at where it is, and so are those above it", async (t) => {
+t.test("a system folder behind a link is checked at its target, with the folders above it", async (t) => {
   const os = labMachine();
   os.files.put("/srv/local/bin/kubectl", "");
   await os.files.mkdir("/usr", 0o755);
@@ -142,7 +142,7 @@ t.test("Debian's group staff may write to /usr/local", async (t) => {
   t.match(await systemFolders().check(os, never), { summary: /group 51 can write to it/ });
 });
 
-t.test("somebody else's drop-in of khw's unit is reported by name, and left", async (t) => {
+t.test("somebody else's drop-in of khw's unit is reported by name, and not changed", async (t) => {
   const os = labMachine();
   const steps = controllerSteps(labDesired(), { drained: false });
   await applyAll(steps, os);
@@ -164,7 +164,7 @@ t.test("somebody else's drop-in of khw's unit is reported by name, and left", as
   t.equal(os.files.text(`${folder}/70-khw-not-really.conf`), "[Service]\nNice=5\n");
 });
 
-t.test("a file's content, mode, owner and kind are told and put right", async (t) => {
+t.test("a file's content, mode, owner and kind are checked and repaired", async (t) => {
   const os = createFakeOs();
   const wanted = { id: "f", path: "/etc/f", mode: 0o600, content: "wanted", needs: [] };
   const step = textFile(wanted);
@@ -179,18 +179,18 @@ t.test("a file's content, mode, owner and kind are told and put right", async (t
   t.equal(await repair(t, step, os), "it belongs to 33:33, not to root");
   await os.files.symlink("/etc/other", "/etc/f");
   t.equal(await repair(t, step, os), "is a symlink, not a file");
-  t.equal(os.files.text("/etc/other"), "wanted", "what the link pointed at is not touched");
+  t.equal(os.files.text("/etc/other"), "wanted", "the link's old target is unchanged");
   t.match(await os.files.stat("/etc/other"), { mode: 0o644 });
 });
 
-t.test("a right file whose mode alone is wrong is not written anew", async (t) => {
+t.test("a file with only a wrong mode is not written again", async (t) => {
   const os = createFakeOs();
   os.files.put("/etc/f", "wanted", 0o644);
   await repair(t, textFile({ id: "f", path: "/etc/f", mode: 0o600, content: "wanted", needs: [] }), os);
   t.notOk(os.files.changes.includes("write /etc/f"));
 });
 
-t.test("a file known by its digest alone can be planned, and never be written", async (t) => {
+t.test("a file known only by its digest can be planned, but not written", async (t) => {
   const os = createFakeOs();
   const step = file({ id: "f", path: "/f", mode: 0o600, sha256: digest("x"), content: undefined, needs: [] });
   t.match(await step.check(os, never), { summary: "is missing" });
@@ -198,7 +198,7 @@ t.test("a file known by its digest alone can be planned, and never be written", 
   t.strictSame(os.files.changes, []);
 });
 
-t.test("a link points where it shall, whatever was there", async (t) => {
+t.test("a link gets its target, whatever was there before", async (t) => {
   const os = createFakeOs();
   await os.files.mkdir("/etc/enabled", 0o755);
   const step = link({ id: "l", path: "/etc/enabled/site", target: "/etc/available/site", needs: [] });
@@ -209,7 +209,7 @@ t.test("a link points where it shall, whatever was there", async (t) => {
   t.equal(await repair(t, step, os), "points at nothing: it is not a link");
 });
 
-t.test("on another machine than the wanted one nothing is tried", async (t) => {
+t.test("on a machine other than the wanted one nothing is changed", async (t) => {
   for (const [changes, summary] of [
     [{ name: "controller-1" }, "this machine is controller-1, not controller-0"],
     [{ internalIp: "10.240.0.11" }, "its address is 10.240.0.11, not 10.240.0.10"],
@@ -252,7 +252,7 @@ t.test("a program", async (t) => {
     t.strictSame([await download.check(os, never), await step.check(os, never)], [null, null], "without a mirror");
   });
 
-  t.test("that is there already with the right digest is adopted, not downloaded", async (t) => {
+  t.test("that exists already with the right digest is used without a download", async (t) => {
     const os = labMachine();
     os.files.put(path, content, 0o700);
     t.strictSame(await repairBoth(t, os), ["v1.21.0 is not downloaded", "v1.21.0 is not installed"]);
@@ -260,7 +260,7 @@ t.test("a program", async (t) => {
     t.match(await os.files.stat(path), { mode: 0o755, inode: (await os.files.stat(released))?.inode });
   });
 
-  t.test("that is a link to a right one becomes a file", async (t) => {
+  t.test("that is a link to a correct program becomes a file", async (t) => {
     const os = labMachine();
     os.files.put("/opt/kubectl", content, 0o755);
     await os.files.symlink("/opt/kubectl", path);
@@ -268,12 +268,12 @@ t.test("a program", async (t) => {
     t.match(await os.files.stat(path), { kind: "file" });
   });
 
-  t.test("that was spoilt in place, replaced or made unrunnable is put right", async (t) => {
+  t.test("that was damaged in place, replaced or made unexecutable is repaired", async (t) => {
     const os = labMachine();
     await repairBoth(t, os);
     os.files.put(path, "something else", 0o755);
     t.strictSame(await repairBoth(t, os), [undefined, "its content is not that of the published v1.21.0"]);
-    t.equal(downloads(os), 1, "the release's own copy is still good");
+    t.equal(downloads(os), 1, "the release's own copy is still valid");
     os.files.put(released, "spoilt", 0o755);
     await os.files.link(released, path);
     const spoilt = "its content is not that of the published v1.21.0";
@@ -289,7 +289,7 @@ t.test("a program", async (t) => {
     t.equal(downloads(os), 2);
   });
 
-  t.test("whose copy in the release's folder is gone is taken from its place", async (t) => {
+  t.test("whose copy in the release's folder is gone is copied back from its place", async (t) => {
     const os = labMachine();
     await repairBoth(t, os);
     await os.files.remove(released);
@@ -298,7 +298,7 @@ t.test("a program", async (t) => {
     t.equal(await step.check(os, never), null);
   });
 
-  t.test("whose record is spoilt is asked for anew", async (t) => {
+  t.test("whose record is damaged is requested again", async (t) => {
     const os = labMachine();
     await repairBoth(t, os);
     os.files.put(record, "");
@@ -306,7 +306,7 @@ t.test("a program", async (t) => {
     t.equal(os.files.text(record), `${digest(content)}\n`);
   });
 
-  t.test("of an earlier release stays, so that the way back needs no download", async (t) => {
+  t.test("of an earlier release stays, so that going back needs no download", async (t) => {
     const os = labMachine();
     release(os, "v1.22.0");
     await repairBoth(t, os);
@@ -318,7 +318,7 @@ t.test("a program", async (t) => {
     t.equal(os.files.text(path), content);
   });
 
-  t.test("with a pinned digest is held to that digest, also when a later state leaves the digest open", async (t) => {
+  t.test("with a pinned digest must have that digest, also if a later state leaves the digest open", async (t) => {
     const os = labMachine();
     const own = "a build of one's own";
     const pinned = (sha256: string) =>
@@ -336,13 +336,13 @@ t.test("a program", async (t) => {
     t.equal(os.files.text(released), own);
     t.equal(os.files.text(record), `${digest(own)}\n`);
     release(os, "v1.21.0");
-    t.equal(await download.check(os, never), null, "the machine knows its digest, whatever a mirror publishes by now");
+    t.equal(await download.check(os, never), null, "the machine knows its digest, whatever a mirror publishes now");
     await repair(t, pinned(digest(content)), os);
     t.equal(os.files.text(released), content);
     t.equal(os.files.text(record), `${digest(content)}\n`);
   });
 
-  t.test("whose published digest is none, or not that of the bytes, is never kept", async (t) => {
+  t.test("whose published digest is invalid, or not that of the bytes, is never kept", async (t) => {
     const os = labMachine();
     for (const text of ["<html>404</html>", "", "d".repeat(63), digest(content).toUpperCase()]) {
       os.mirror.set(`${published}.sha256`, text);
@@ -385,7 +385,7 @@ t.test("a service", async (t) => {
     t.strictSame(os.systemd.changes, ["daemon-reload", `enable ${unit}`, `start ${unit}`]);
   });
 
-  t.test("restarts when an input differs, and only then", async (t) => {
+  t.test("restarts if an input differs, and only then", async (t) => {
     const { os, pid } = await running(t);
     t.equal(await service(wanted).check(os, never), null, "the same inputs are the same service");
     t.equal(await repair(t, service({ ...wanted, inputs: ["v1.21.0", "unit", "key 2"] }), os), "its inputs change");
@@ -393,7 +393,7 @@ t.test("a service", async (t) => {
     t.equal(restarts(os), 1);
   });
 
-  t.test("that runs as wanted but is not enabled is enabled without a restart", async (t) => {
+  t.test("that runs correctly but is not enabled is enabled without a restart", async (t) => {
     const { os, pid } = await running(t);
     let enabled = false;
     const disabled = {
@@ -429,27 +429,30 @@ t.test("a service", async (t) => {
     t.equal(restarts(os), 1);
   });
 
-  t.test("whose unit changed on disk in what its process does not show is loaded, not restarted", async (t) => {
+  t.test("whose unit changed on disk in a part that its process does not show is loaded, not restarted", async (t) => {
     const { os } = await running(t);
     os.files.put(`/etc/systemd/system/${unit}`, `[Service]\nExecStart=${program} --v=2\nRestartSec=1\n`);
     t.equal(await repair(t, step, os), "systemd has not loaded its current unit");
     t.equal(restarts(os), 0);
   });
 
-  t.test("that was restarted with an edited flag is restarted when the unit is as it was, loaded or not", async (t) => {
-    for (const loaded of [false, true]) {
-      const { os } = await running(t);
-      const own = os.files.text(`/etc/systemd/system/${unit}`) ?? "";
-      os.files.put(`/etc/systemd/system/${unit}`, own.replace("--v=2", "--v=9"));
-      await os.systemd.reload();
-      await os.systemd.restart(unit, never);
-      t.match(await step.check(os, never), { summary: /other flags/, process: "restart" });
-      os.files.put(`/etc/systemd/system/${unit}`, own);
-      if (loaded) await os.systemd.reload();
-      await repair(t, step, os);
-      t.equal(restarts(os), 2, "by hand, and by the repair");
-    }
-  });
+  t.test(
+    "that was restarted with an edited flag is restarted when the unit is correct again, loaded or not",
+    async (t) => {
+      for (const loaded of [false, true]) {
+        const { os } = await running(t);
+        const own = os.files.text(`/etc/systemd/system/${unit}`) ?? "";
+        os.files.put(`/etc/systemd/system/${unit}`, own.replace("--v=2", "--v=9"));
+        await os.systemd.reload();
+        await os.systemd.restart(unit, never);
+        t.match(await step.check(os, never), { summary: /other flags/, process: "restart" });
+        os.files.put(`/etc/systemd/system/${unit}`, own);
+        if (loaded) await os.systemd.reload();
+        await repair(t, step, os);
+        t.equal(restarts(os), 2, "once manually, and once by the repair");
+      }
+    },
+  );
 
   t.test("whose flags somebody's own drop-in changes is not restarted in vain", async (t) => {
     const { os } = await running(t);
@@ -478,7 +481,7 @@ t.test("a service", async (t) => {
     t.equal(await repair(t, step, os), "it is failed (failed)");
   });
 
-  t.test("whose files were changed around a restart by hand, and put back, is restarted; and only then", async (t) => {
+  t.test("whose files were changed around a manual restart, and put back, is restarted; and only then", async (t) => {
     const key = "/var/lib/kubernetes/kube-scheduler.kubeconfig";
     const reads = [{ path: key, sha256: digest("own") }];
     const reading = service({ ...wanted, reads });
@@ -503,10 +506,10 @@ t.test("a service", async (t) => {
     os.clock.advance(1000);
     t.match(await reading.check(os, never), { process: "restart" });
     t.equal(await repair(t, reading, os), `it was started while ${key} had other content`);
-    t.equal(restarts(os), 2, "by hand, and by the repair; somebody's own drop-in is not to blame");
+    t.equal(restarts(os), 2, "once manually, and once by the repair; somebody's own drop-in is not the cause");
   });
 
-  t.test("that was started before its unit wrote down its files is left alone", async (t) => {
+  t.test("that was started before its unit recorded its files is not restarted", async (t) => {
     const { os } = await running(t);
     const path = "/var/lib/kubernetes/kube-scheduler.kubeconfig";
     os.files.put(path, "own", 0o600);
@@ -515,7 +518,7 @@ t.test("a service", async (t) => {
     t.equal(restarts(os), 0);
   });
 
-  t.test("that does not start fails its step with systemd's word", async (t) => {
+  t.test("that does not start fails its step with systemd's words", async (t) => {
     const os = fresh();
     os.systemd.failing.set(unit, "exit-code");
     await t.rejects(step.apply(os, quiet), { code: "SERVICE_FAILED", message: /exit-code/ });
@@ -585,7 +588,7 @@ t.test("nginx", async (t) => {
     t.notOk(os.systemd.changes.includes("restart nginx.service"));
   });
 
-  t.test("is not touched when its configuration is refused", async (t) => {
+  t.test("is not changed if its configuration is refused", async (t) => {
     const os = await installed(t);
     os.nginxComplaint = "unknown directive";
     const before = os.systemd.changes.length;
@@ -625,7 +628,7 @@ t.test("readiness", async (t) => {
     return os;
   };
 
-  t.test("is waited for, telling what it waits for", async (t) => {
+  t.test("is awaited, and reports what it waits for", async (t) => {
     const os = await bootstrapped();
     const texts: string[] = [];
     let asked = 0;
@@ -638,7 +641,7 @@ t.test("readiness", async (t) => {
     t.strictSame([...new Set(texts)], ["/readyz answers 500, failing: etcd, poststarthook/x"]);
   });
 
-  t.test("that does not come fails at its deadline with the failing checks and the journal's end", async (t) => {
+  t.test("that does not pass fails at its deadline with the failing checks and the journal's end", async (t) => {
     const os = await bootstrapped();
     os.answers.set(apiserver.url, failing);
     os.systemd.journals.set(
@@ -656,7 +659,7 @@ t.test("readiness", async (t) => {
     t.notMatch(String(error), "line 11");
   });
 
-  t.test("is given up early when the service ended or crashes again and again", async (t) => {
+  t.test("is abandoned early if the service ended or crashes again and again", async (t) => {
     const os = await bootstrapped();
     os.answers.delete(apiserver.url);
     const start = os.clock.now();
@@ -697,7 +700,7 @@ t.test("readiness", async (t) => {
     return { result, texts };
   };
 
-  t.test("that is lost again right after the first answer is waited for again", async (t) => {
+  t.test("that is lost again right after the first answer is awaited again", async (t) => {
     // The first check fails, the apply gets one answer, and the check after the apply fails.
     const { result, texts } = await applyFlapping((asked) => asked === 2 || asked > 3);
     t.equal(result?.outcome, "changed");
@@ -717,7 +720,7 @@ t.test("readiness", async (t) => {
     });
   });
 
-  t.test("stops being waited for when the agent ends", async (t) => {
+  t.test("is no longer awaited when the agent ends", async (t) => {
     const os = await bootstrapped();
     os.answers.set(apiserver.url, failing);
     const ending = new AbortController();
@@ -725,7 +728,7 @@ t.test("readiness", async (t) => {
     await t.rejects(step.apply(os, { signal: ending.signal, progress: () => ending.abort(reason) }), reason);
   });
 
-  t.test("of the API server is never believed without the CA that proves who answers", async (t) => {
+  t.test("of the API server is never accepted without the CA that proves who answers", async (t) => {
     t.match(await step.check(labMachine(), never), { summary: "/readyz cannot be verified: ca.pem is missing" });
   });
 });
@@ -734,43 +737,46 @@ t.test("a controller", async (t) => {
   const steps = controllerSteps(labDesired(), { drained: false });
   const restarted = (changes: readonly string[]) => changes.filter((change) => /^(start|restart|reload) /.test(change));
 
-  t.test("has every file of the lab, and every service, in steps whose needs stand before them", async (t) => {
-    const ids = steps.map(({ id }) => id);
-    for (const [index, { needs }] of steps.entries()) {
-      for (const need of needs) t.ok(ids.indexOf(need) >= 0 && ids.indexOf(need) < index);
-    }
-    const os = labMachine();
-    t.strictSame((await applyAll(steps, os)).errors, []);
-    for (const [path, mode] of Object.entries({
-      "/usr/local/bin/kube-apiserver": 0o755,
-      "/usr/local/bin/kube-controller-manager": 0o755,
-      "/usr/local/bin/kube-scheduler": 0o755,
-      "/usr/local/bin/kubectl": 0o755,
-      "/var/lib/kubernetes/ca.pem": 0o644,
-      "/var/lib/kubernetes/ca-key.pem": 0o600,
-      "/var/lib/kubernetes/kubernetes.pem": 0o644,
-      "/var/lib/kubernetes/kubernetes-key.pem": 0o600,
-      "/var/lib/kubernetes/service-account.pem": 0o644,
-      "/var/lib/kubernetes/service-account-key.pem": 0o600,
-      "/var/lib/kubernetes/encryption-config.yaml": 0o600,
-      "/var/lib/kubernetes/kube-controller-manager.kubeconfig": 0o600,
-      "/var/lib/kubernetes/kube-scheduler.kubeconfig": 0o600,
-      "/etc/kubernetes/config/kube-scheduler.yaml": 0o644,
-      "/etc/systemd/system/kube-apiserver.service": 0o644,
-      "/etc/systemd/system/kube-controller-manager.service": 0o644,
-      "/etc/systemd/system/kube-scheduler.service": 0o644,
-      "/etc/nginx/sites-available/kubernetes.default.svc.cluster.local": 0o644,
-    })) {
-      t.match(await os.files.stat(path), { kind: "file", mode, uid: 0, gid: 0 }, path);
-    }
-    t.match(await os.files.stat("/etc/nginx/sites-enabled/kubernetes.default.svc.cluster.local"), {
-      target: "/etc/nginx/sites-available/kubernetes.default.svc.cluster.local",
-    });
-    for (const unit of ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "nginx"]) {
-      const status = await os.systemd.unit(`${unit}.service`);
-      t.match(status, { activeState: "active", unitFileState: "enabled", needsReload: false }, unit);
-    }
-  });
+  t.test(
+    "has every file of the lab, and every service, in steps that come after the steps that they need",
+    async (t) => {
+      const ids = steps.map(({ id }) => id);
+      for (const [index, { needs }] of steps.entries()) {
+        for (const need of needs) t.ok(ids.indexOf(need) >= 0 && ids.indexOf(need) < index);
+      }
+      const os = labMachine();
+      t.strictSame((await applyAll(steps, os)).errors, []);
+      for (const [path, mode] of Object.entries({
+        "/usr/local/bin/kube-apiserver": 0o755,
+        "/usr/local/bin/kube-controller-manager": 0o755,
+        "/usr/local/bin/kube-scheduler": 0o755,
+        "/usr/local/bin/kubectl": 0o755,
+        "/var/lib/kubernetes/ca.pem": 0o644,
+        "/var/lib/kubernetes/ca-key.pem": 0o600,
+        "/var/lib/kubernetes/kubernetes.pem": 0o644,
+        "/var/lib/kubernetes/kubernetes-key.pem": 0o600,
+        "/var/lib/kubernetes/service-account.pem": 0o644,
+        "/var/lib/kubernetes/service-account-key.pem": 0o600,
+        "/var/lib/kubernetes/encryption-config.yaml": 0o600,
+        "/var/lib/kubernetes/kube-controller-manager.kubeconfig": 0o600,
+        "/var/lib/kubernetes/kube-scheduler.kubeconfig": 0o600,
+        "/etc/kubernetes/config/kube-scheduler.yaml": 0o644,
+        "/etc/systemd/system/kube-apiserver.service": 0o644,
+        "/etc/systemd/system/kube-controller-manager.service": 0o644,
+        "/etc/systemd/system/kube-scheduler.service": 0o644,
+        "/etc/nginx/sites-available/kubernetes.default.svc.cluster.local": 0o644,
+      })) {
+        t.match(await os.files.stat(path), { kind: "file", mode, uid: 0, gid: 0 }, path);
+      }
+      t.match(await os.files.stat("/etc/nginx/sites-enabled/kubernetes.default.svc.cluster.local"), {
+        target: "/etc/nginx/sites-available/kubernetes.default.svc.cluster.local",
+      });
+      for (const unit of ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "nginx"]) {
+        const status = await os.systemd.unit(`${unit}.service`);
+        t.match(status, { activeState: "active", unitFileState: "enabled", needsReload: false }, unit);
+      }
+    },
+  );
 
   t.test("is planned in full on an empty machine, and not at all on a converged one", async (t) => {
     const os = createFakeOs();
@@ -786,7 +792,7 @@ t.test("a controller", async (t) => {
     t.strictSame(await planAll(controllerSteps(labDesired({ credentials: byDigest }), { drained: false }), done), {});
   });
 
-  t.test("is changed by a second run in nothing", async (t) => {
+  t.test("is not changed by a second run", async (t) => {
     const os = labMachine();
     await applyAll(steps, os);
     const before = [...os.changes()];
@@ -794,38 +800,35 @@ t.test("a controller", async (t) => {
     t.strictSame([changed, errors, os.changes()], [[], [], before]);
   });
 
-  t.test(
-    "of a cluster with a signing CA holds no key of the cluster's CA, and signs and trusts as it shall",
-    async (t) => {
-      const os = labMachine();
-      await applyAll(steps, os);
-      t.match(await os.files.stat("/var/lib/kubernetes/ca-key.pem"), { kind: "file" }, "it was as in the lab before");
-      const separate = controllerSteps(labDesired({ credentials: credentialsOf(true) }), { drained: false });
-      const before = os.systemd.changes.length;
-      t.strictSame((await applyAll(separate, os)).errors, []);
-      t.equal(await os.files.stat("/var/lib/kubernetes/ca-key.pem"), undefined);
-      t.match(await os.files.stat("/var/lib/kubernetes/signing-ca-key.pem"), { kind: "file", mode: 0o600 });
-      t.match(await os.files.stat("/var/lib/kubernetes/ca-bundle.pem"), { kind: "file", mode: 0o644 });
-      const unit = async (name: string) => String(await os.files.read(`/etc/systemd/system/${name}.service`));
-      const apiserver = await unit("kube-apiserver");
-      t.match(apiserver, "--client-ca-file=/var/lib/kubernetes/ca-bundle.pem ");
-      t.match(apiserver, "--kubelet-certificate-authority=/var/lib/kubernetes/ca-bundle.pem ");
-      t.match(apiserver, "--etcd-cafile=/var/lib/kubernetes/ca.pem ");
-      const manager = await unit("kube-controller-manager");
-      t.match(manager, "--cluster-signing-cert-file=/var/lib/kubernetes/signing-ca.pem ");
-      t.match(manager, "--cluster-signing-key-file=/var/lib/kubernetes/signing-ca-key.pem ");
-      t.match(manager, "--root-ca-file=/var/lib/kubernetes/ca.pem ");
-      t.strictSame(restarted(os.systemd.changes.slice(before)), [
-        "restart kube-apiserver.service",
-        "restart kube-controller-manager.service",
-      ]);
-      t.strictSame(await planAll(separate, os), {});
-      os.files.put("/var/lib/kubernetes/ca-key.pem", "back", 0o600);
-      t.strictSame(await planAll(separate, os), { "credential/ca-key.pem": "it exists" });
-    },
-  );
+  t.test("of a cluster with a signing CA has no key of the cluster's CA, and signs and trusts correctly", async (t) => {
+    const os = labMachine();
+    await applyAll(steps, os);
+    t.match(await os.files.stat("/var/lib/kubernetes/ca-key.pem"), { kind: "file" }, "it was as in the lab before");
+    const separate = controllerSteps(labDesired({ credentials: credentialsOf(true) }), { drained: false });
+    const before = os.systemd.changes.length;
+    t.strictSame((await applyAll(separate, os)).errors, []);
+    t.equal(await os.files.stat("/var/lib/kubernetes/ca-key.pem"), undefined);
+    t.match(await os.files.stat("/var/lib/kubernetes/signing-ca-key.pem"), { kind: "file", mode: 0o600 });
+    t.match(await os.files.stat("/var/lib/kubernetes/ca-bundle.pem"), { kind: "file", mode: 0o644 });
+    const unit = async (name: string) => String(await os.files.read(`/etc/systemd/system/${name}.service`));
+    const apiserver = await unit("kube-apiserver");
+    t.match(apiserver, "--client-ca-file=/var/lib/kubernetes/ca-bundle.pem ");
+    t.match(apiserver, "--kubelet-certificate-authority=/var/lib/kubernetes/ca-bundle.pem ");
+    t.match(apiserver, "--etcd-cafile=/var/lib/kubernetes/ca.pem ");
+    const manager = await unit("kube-controller-manager");
+    t.match(manager, "--cluster-signing-cert-file=/var/lib/kubernetes/signing-ca.pem ");
+    t.match(manager, "--cluster-signing-key-file=/var/lib/kubernetes/signing-ca-key.pem ");
+    t.match(manager, "--root-ca-file=/var/lib/kubernetes/ca.pem ");
+    t.strictSame(restarted(os.systemd.changes.slice(before)), [
+      "restart kube-apiserver.service",
+      "restart kube-controller-manager.service",
+    ]);
+    t.strictSame(await planAll(separate, os), {});
+    os.files.put("/var/lib/kubernetes/ca-key.pem", "back", 0o600);
+    t.strictSame(await planAll(separate, os), { "credential/ca-key.pem": "it exists" });
+  });
 
-  t.test("restarts just the components that read a credential that changed", async (t) => {
+  t.test("restarts only the components that read a changed credential", async (t) => {
     const readers = {
       "ca.pem": ["kube-apiserver", "kube-controller-manager"],
       "ca-key.pem": ["kube-controller-manager"],
@@ -855,7 +858,7 @@ t.test("a controller", async (t) => {
     }
   });
 
-  t.test("restarts just the component whose flags changed, and all three for a new release", async (t) => {
+  t.test("restarts only the component whose flags changed, and all three for a new release", async (t) => {
     const os = labMachine();
     await applyAll(steps, os);
     let before = os.systemd.changes.length;
@@ -879,7 +882,7 @@ t.test("a controller", async (t) => {
     ]);
   });
 
-  t.test("goes on with all that does not need what failed, and a second run completes it", async (t) => {
+  t.test("continues with all steps that do not need the failed one, and a second run completes it", async (t) => {
     const os = labMachine();
     os.repository.delete("nginx");
     const scheduler = os.mirror.get("v1.21.0/bin/linux/amd64/kube-scheduler") ?? "";
@@ -909,7 +912,7 @@ t.test("a controller", async (t) => {
     t.strictSame(await planAll(steps, os), {});
   });
 
-  t.test("a release that cannot be had leaves units and configuration as the running one reads them", async (t) => {
+  t.test("without the new release keeps units and configuration as the running release reads them", async (t) => {
     const os = labMachine();
     await applyAll(steps, os);
     const before = os.files.changes.length;
@@ -921,7 +924,7 @@ t.test("a controller", async (t) => {
     t.notMatch(os.files.changes.slice(before).join(), /kube-scheduler\.yaml|\.service|usr\/local\/bin/);
   });
 
-  t.test("shows no key in anything that it tells", async (t) => {
+  t.test("shows no key in any text", async (t) => {
     const os = labMachine();
     os.files.put("/var/lib/kubernetes/ca-key.pem", "an older secret", 0o644);
     const secrets = ["content of ca-key.pem", "content of encryption-config.yaml", "an older secret"];

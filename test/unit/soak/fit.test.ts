@@ -12,17 +12,17 @@ t.test("a slow leak under noise is growth", async (t) => {
   t.ok(Math.abs(grown - 10) < 1, `${grown} of 10`);
 });
 
-t.test("a warm-up in the first third is none", async (t) => {
+t.test("a warm-up in the first third is not growth", async (t) => {
   const grown = growth(points((at) => 80 + Math.min(at, 900) * 0.02));
   t.ok(Math.abs(grown) < 0.01, `${grown}`);
 });
 
-t.test("noise alone, and what shrinks, are none", async (t) => {
+t.test("noise alone, and shrinking values, are not growth", async (t) => {
   t.ok(Math.abs(growth(points((at) => 80 + 4 * noise(at)))) < 0.5);
   t.ok(growth(points((at) => 80 - at * 0.001)) < 0);
 });
 
-t.test("a single look tells nothing", async (t) => {
+t.test("a single value shows nothing", async (t) => {
   t.throws(() => growth([{ at: 0, value: 1 }]), /too few points/);
   t.throws(() => growth([]), /too few points/);
 });

@@ -21,7 +21,7 @@ const {
 const [healthy] = judgeCertificates(path, pem, issued.getTime() + day);
 const end = healthy?.expiresUnixMillis ?? 0;
 
-t.test("a certificate is judged by the time that is left", async (t) => {
+t.test("a certificate is judged by its remaining validity", async (t) => {
   t.match(healthy, { path, subject: /CN=controller-0/, state: ok, reason: "" });
   for (const [now, state, reason] of [
     [end - 31 * day, ok, ""],
@@ -35,7 +35,7 @@ t.test("a certificate is judged by the time that is left", async (t) => {
   }
 });
 
-t.test("what cannot be read says so, without its content", async (t) => {
+t.test("an unreadable file is reported without its content", async (t) => {
   const broken = pem.replace(/\n.{20}/, "\nAAAAAAAAAAAAAAAAAAAA");
   for (const content of ["", "secret", broken]) {
     t.match(judgeCertificates(path, content, end), [
@@ -64,12 +64,12 @@ users:
   t.match(found, [{ state: ok }, { subject: /CN=controller-0/, state: ok }]);
 });
 
-t.test("keys are not even opened", async (t) => {
+t.test("keys are not opened", async (t) => {
   const names = ["ca.pem", "ca-key.pem", "kube-scheduler.kubeconfig", "encryption-config.yaml", "kubernetes-key.pem"];
   t.strictSame(names.filter(holdsCertificates), ["ca.pem", "kube-scheduler.kubeconfig"]);
 });
 
-t.test("what becomes worse, and what is replaced, is told once, over the agent's restarts too", async (t) => {
+t.test("a certificate that becomes worse or is replaced is reported once, even after the agent restarts", async (t) => {
   const os = createFakeOs();
   os.clock.advance(end - 40 * day - os.clock.now());
   const [own, ca] = ["/etc/khw-agent/pki/agent.pem", "/etc/khw-agent/pki/ca.pem"];
@@ -105,9 +105,9 @@ t.test("what becomes worse, and what is replaced, is told once, over the agent's
   ]);
   await look();
   t.strictSame(await told(), [path, own]);
-  t.equal(lines.filter((line) => line.includes(own)).length, 1, "its own is in the log as well");
+  t.equal(lines.filter((line) => line.includes(own)).length, 1, "the agent's own certificate is in the log as well");
   const later = await start();
-  t.equal(later.history.newest(), 2, "an agent that starts anew does not tell it again");
+  t.equal(later.history.newest(), 2, "a restarted agent does not report it again");
 
   const { certificate: renewed } = await issue(authority, { name: "controller-0", role: "agent", days: 200 }, issued);
   os.files.put(path, renewed);
@@ -118,7 +118,7 @@ t.test("what becomes worse, and what is replaced, is told once, over the agent's
   });
 });
 
-t.test("an agent that waits to be enrolled has no problem; one whose certificate is gone has", async (t) => {
+t.test("an agent that waits to be enrolled has no problem; an agent whose certificate is missing has", async (t) => {
   const os = createFakeOs();
   os.clock.advance(end - 40 * day - os.clock.now());
   const [own, ca] = ["/etc/khw-agent/pki/agent.pem", "/etc/khw-agent/pki/ca.pem"];
@@ -149,7 +149,7 @@ t.test("an agent that waits to be enrolled has no problem; one whose certificate
   ]);
 });
 
-t.test("an expiry and a corrected clock show at the next look, without a change of any file", async (t) => {
+t.test("an expiry and a corrected clock are noticed at the next check, without a change of any file", async (t) => {
   const os = createFakeOs();
   os.files.put(path, pem);
   const ending = new AbortController();
@@ -176,5 +176,5 @@ t.test("an expiry and a corrected clock show at the next look, without a change 
   t.equal(await at(end), "error it expired on");
   t.equal(await at(end - 1), "error it expires on", "the clock was set back by a millisecond");
   t.equal(await at(issued.getTime() - 3 * day), "error it is not valid before");
-  t.equal(await at(issued.getTime() + 60_000), "ok ", "time has come");
+  t.equal(await at(issued.getTime() + 60_000), "ok ", "the certificate is valid now");
 });

@@ -25,7 +25,7 @@ const evidenceOf = (component: string, starts: readonly (readonly string[])[]): 
 });
 const causeOf = (component: string, ...lines: readonly string[]): string => match(evidenceOf(component, [lines])).cause;
 
-t.test("what real programs wrote when they met a mistake is named for what it is", (t) => {
+t.test("real programs' output after a mistake leads to the right cause", (t) => {
   for (const { name, cause, line, says } of mistakes) {
     const record = recorded[name ?? cause];
     t.ok(record, `${name ?? cause} is recorded`);
@@ -40,7 +40,7 @@ t.test("what real programs wrote when they met a mistake is named for what it is
   t.end();
 });
 
-t.test("what cannot be provoked in a container is told from systemd's words", (t) => {
+t.test("causes that no container can provoke are found from systemd's words", (t) => {
   const killed = "kube-apiserver.service: Main process exited, code=killed, status=9/KILL";
   const oom = "kube-apiserver.service: A process of this unit has been killed by the OOM killer.";
   t.equal(causeOf("kube-apiserver", oom, killed), "out-of-memory");
@@ -49,7 +49,7 @@ t.test("what cannot be provoked in a container is told from systemd's words", (t
   t.end();
 });
 
-t.test("a program that the dynamic loader or the kernel refuses is named by that", (t) => {
+t.test("a program that the dynamic loader or the kernel refuses has that as its cause", (t) => {
   const systemd = "etcd.service: ";
   const cases: readonly [cause: string, line: string, says: RegExp][] = [
     [
@@ -119,7 +119,7 @@ t.test("a program that the dynamic loader or the kernel refuses is named by that
   t.end();
 });
 
-t.test("a Go program that crashed is named by its first words, whatever stacks and lines follow", (t) => {
+t.test("a crashed Go program is reported with its first words, whatever stacks and lines follow", (t) => {
   const after = [
     "rax    0x0",
     "E1128 02:00:01.000000     812 reflector.go:138] late",
@@ -152,7 +152,7 @@ t.test("a Go program that crashed is named by its first words, whatever stacks a
   t.end();
 });
 
-t.test("an unknown cause shows first with which line the program gave up", (t) => {
+t.test("an unknown cause first shows the line with which the program gave up", (t) => {
   const late = Array.from({ length: 30 }, (_, index) => `E1128 02:00:01.0000${index}     812 x.go:1] late ${index}`);
   for (const fatal of [
     "F1128 02:00:00.000000     812 main.go:1] the moon is in the wrong phase",
@@ -169,7 +169,7 @@ t.test("an unknown cause shows first with which line the program gave up", (t) =
   t.end();
 });
 
-t.test("a start that gave up with unknown words is not explained by an older start or by the one that runs", (t) => {
+t.test("a start that failed with unknown words is not explained by an older start or by the running one", (t) => {
   const fatal = "F1128 02:00:00.000000     812 main.go:1] the moon is in the wrong phase";
   const older = ["Error: unknown flag: --old", "kube-scheduler.service: Failed with result 'exit-code'."];
   const running = [
@@ -195,14 +195,14 @@ t.test("a start that gave up with unknown words is not explained by an older sta
   t.end();
 });
 
-t.test("a cause counts for its own components alone", (t) => {
+t.test("a cause applies only to its own components", (t) => {
   const line = "Error: context deadline exceeded";
   t.equal(causeOf("kube-apiserver", line), "etcd-no-quorum");
   t.equal(causeOf("kube-scheduler", line), "unknown");
   t.end();
 });
 
-t.test("the newest start that tells anything counts", (t) => {
+t.test("the newest start with a message counts", (t) => {
   const began = ["Started kube-apiserver.service - Kubernetes API Server."];
   const flag = ["Error: unknown flag: --old"];
   const port = ["Error: failed to create listener: listen tcp 0.0.0.0:6443: bind: address already in use"];
@@ -211,7 +211,7 @@ t.test("the newest start that tells anything counts", (t) => {
   t.end();
 });
 
-t.test("an API server that etcd left is not called by what follows from it", (t) => {
+t.test("an API server without etcd is reported with that cause, not with its effects", (t) => {
   const dialing =
     'W1123 22:56:50.046037    1143 clientconn.go:1223] grpc: addrConn.createTransport failed to connect to {https://10.240.0.10:2379  <nil> 0 <nil>}. Err :connection error: desc = "transport: Error while dialing dial tcp 10.240.0.10:2379: connect: connection refused". Reconnecting...';
   const lines = [dialing, "Error: context deadline exceeded"];
@@ -225,11 +225,11 @@ t.test("an API server that etcd left is not called by what follows from it", (t)
     { server: "https://10.240.0.10:2379", status: 0, body: "connect ECONNREFUSED" },
     { server: "https://10.240.0.11:2379", status: 503, body: '{"health":"false"}' },
   ];
-  t.equal(match({ ...evidence, etcd: answers }).cause, "etcd-no-quorum", "one that answers has no quorum");
+  t.equal(match({ ...evidence, etcd: answers }).cause, "etcd-no-quorum", "an answering etcd has no quorum");
   t.end();
 });
 
-t.test("an unknown cause shows what complains rather than what came last", (t) => {
+t.test("an unknown cause shows the complaint, not the last line", (t) => {
   const fatal = "F1123 22:58:03.150858    1756 main.go:1] the moon is in the wrong phase";
   const after = "kube-scheduler.service: Failed with result 'exit-code'.";
   const diagnosis = match(evidenceOf("kube-scheduler", [["I1123 begun", fatal, "I1123 ended", after]]));
@@ -247,7 +247,7 @@ t.test("an unknown cause shows what complains rather than what came last", (t) =
   t.end();
 });
 
-t.test("a client that ends because the API server's certificate expired is named by that", (t) => {
+t.test("a client that ends because the API server's certificate expired has that cause", (t) => {
   const get = `Get "https://127.0.0.1:6443/api?timeout=32s": x509: certificate has expired or is not yet valid: current time 2026-11-28T07:33:17Z is after 2026-11-28T07:31:33Z`;
   const starting = `F1128 07:33:17.134044     506 controllermanager.go:250] error starting controllers: failed to discover resources: ${get}`;
   const retrieving = `E1128 07:33:25.742496     739 leaderelection.go:325] error retrieving resource lock kube-system/kube-scheduler: ${get}`;
@@ -260,7 +260,7 @@ t.test("a client that ends because the API server's certificate expired is named
   t.end();
 });
 
-t.test("every cause is in the documentation, with its own words", async (t) => {
+t.test("every cause is in the documentation, with its exact words", async (t) => {
   const text = await readFile(join(root, "docs/crash-loops.md"), "utf8");
-  t.ok(text.includes(causeTable(causes)), `docs/crash-loops.md shall hold this table:\n${causeTable(causes)}`);
+  t.ok(text.includes(causeTable(causes)), `docs/crash-loops.md must have this table: ${causeTable(causes)}`);
 });

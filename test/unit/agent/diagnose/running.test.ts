@@ -40,7 +40,7 @@ async function causeOf(component: string, situation: Situation) {
 
 const withoutEtcd = "/readyz answers 500, failing: etcd";
 
-t.test("an API server without etcd is told why, by what etcd's servers answer", async (t) => {
+t.test("an API server without etcd is explained by the answers of etcd's servers", async (t) => {
   const dialing = `W1125 1 clientconn.go:1223] grpc: Err :connection error: desc = "transport: Error while dialing dial tcp 10.240.0.10:2379: connect: connection refused". Reconnecting...`;
   const away = await causeOf("kube-apiserver", {
     reason: withoutEtcd,
@@ -62,7 +62,7 @@ t.test("an API server without etcd is told why, by what etcd's servers answer", 
   t.equal(
     await causeOf("kube-apiserver", { reason: withoutEtcd, etcd: [well, well, well] }),
     undefined,
-    "etcd is well",
+    "etcd is healthy",
   );
 
   const foreign = `W1125 1 clientconn.go:1223] Err :connection error: desc = "transport: authentication handshake failed: x509: certificate signed by unknown authority"`;
@@ -75,7 +75,7 @@ t.test("an API server without etcd is told why, by what etcd's servers answer", 
 
 const lock = "E1125 22:57:44.020021    1755 leaderelection.go:325] error retrieving resource lock kube-system";
 
-t.test("a client of the API server that cannot work is told why, though it says that it is well", async (t) => {
+t.test("a client of the API server that cannot work is explained, although it reports itself healthy", async (t) => {
   const cases = [
     [
       "kube-controller-manager",
@@ -108,8 +108,8 @@ t.test("a client of the API server that cannot work is told why, though it says 
     const diagnosis = await causeOf(component, { lines: ["I1125 begun", line, "I1125 goes on"] });
     t.match(diagnosis, { cause, lines: [line] }, line);
     t.notMatch(`${diagnosis?.message}${diagnosis?.remedy}`, /[{}]|undefined/);
-    t.equal(await causeOf(component, { lines: [line], agoMillis: 20_000 }), undefined, "that was some time ago");
-    t.equal(await causeOf(component, { lines: [line], writer: 6 }), undefined, "another process wrote that");
+    t.equal(await causeOf(component, { lines: [line], agoMillis: 20_000 }), undefined, "the line is too old");
+    t.equal(await causeOf(component, { lines: [line], writer: 6 }), undefined, "another process wrote the line");
   }
   const [, , , [, , forbidden]] = cases;
   t.match(
@@ -118,7 +118,7 @@ t.test("a client of the API server that cannot work is told why, though it says 
   );
 });
 
-t.test("a server that runs with a certificate that fails verification is named with the remedy", async (t) => {
+t.test("a server with a certificate that fails verification is reported with the remedy", async (t) => {
   const [start, end] = [Date.UTC(2026, 10, 1), Date.UTC(2026, 10, 25)];
   const certificate = { subject: "CN=kubernetes", fingerprint: "other", validFrom: start, validTo: end };
   const explained = async (component: string, body: string, now: number, serverTime?: number) => {
@@ -144,14 +144,14 @@ t.test("a server that runs with a certificate that fails verification is named w
     const wrongClock = await explained(component, expired, end + 1e9, end - 1e9);
     t.match(wrongClock, { cause: "agent-clock-wrong", remedy: /^set the machine's clock/ });
     t.notMatch(wrongClock?.remedy, /renew/, "a new certificate does not help");
-    t.equal(await explained(component, expired, end - 5000), undefined, "the CA expired, and not this certificate");
+    t.equal(await explained(component, expired, end - 5000), undefined, "the CA expired, not this certificate");
   }
 });
 
-t.test("every degraded cause is in the documentation, with its own words", async (t) => {
+t.test("every degraded cause is in the documentation, with its exact words", async (t) => {
   const text = await readFile(join(import.meta.dirname, "../../../../docs/crash-loops.md"), "utf8");
   t.ok(
     text.includes(causeTable(degradedCauses)),
-    `docs/crash-loops.md shall hold this table:\n${causeTable(degradedCauses)}`,
+    `docs/crash-loops.md must have this table: ${causeTable(degradedCauses)}`,
   );
 });

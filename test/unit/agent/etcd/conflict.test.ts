@@ -11,13 +11,13 @@ const unit = "/etc/systemd/system/etcd.service";
 
 async function findings(os: FakeOs): Promise<string[]> {
   const found = await preflight(desired, os, never);
-  t.strictSame(os.changes(), [], "nothing is touched");
+  t.strictSame(os.changes(), [], "nothing is changed");
   return found.map(({ message }) => message);
 }
 
-t.test("a fresh machine needs no etcd that answers", async (t) => t.strictSame(await findings(createFakeOs()), []));
+t.test("a new machine needs no etcd that answers", async (t) => t.strictSame(await findings(createFakeOs()), []));
 
-t.test("an etcd that khw did not make is refused, and told how to be kept", async (t) => {
+t.test("an etcd that khw did not set up is refused, with the way to keep it", async (t) => {
   for (const [what, path, content] of [
     [unit, unit, renderEtcd(desired).replace("--name controller-0", "--name etcd0")],
     ["data in /var/lib/etcd/member", "/var/lib/etcd/member/wal/0.wal", "data"],
@@ -30,12 +30,12 @@ t.test("an etcd that khw did not make is refused, and told how to be kept", asyn
     t.match(finding, { code: "ETCD_CONFLICT", hint: /etcd\.mode: external/ });
     const { errors } = await applyAll(controllerSteps(desired, { drained: false }), os);
     const own = errors.find(({ step }) => step === "etcd/begun");
-    t.equal(own?.code, "ETCD_CONFLICT", "and whoever skips preflight is told the same");
+    t.equal(own?.code, "ETCD_CONFLICT", "and a client that skips preflight gets the same refusal");
     if (path === unit) t.equal(os.files.text(unit), content, "its unit is not overwritten");
   }
 });
 
-t.test("one that is just what khw would have made is taken over, however its unit is laid out", async (t) => {
+t.test("an etcd equal to khw's own is taken over, however its unit is formatted", async (t) => {
   for (const text of [
     renderEtcd(desired),
     renderEtcd(desired).replaceAll(" \\\n  ", " "),
@@ -49,7 +49,7 @@ t.test("one that is just what khw would have made is taken over, however its uni
   }
 });
 
-t.test("a disk of its own that is not mounted stands in the way, where one is wanted", async (t) => {
+t.test("a required dedicated disk that is not mounted is an obstacle", async (t) => {
   const wanted = labDesiredWithEtcd({}, { dedicatedDisk: true });
   const os = createFakeOs();
   const found = async () => (await preflight(wanted, os, never)).map(({ message }) => message);
@@ -60,20 +60,20 @@ t.test("a disk of its own that is not mounted stands in the way, where one is wa
   t.strictSame(await found(), []);
 });
 
-t.test("etcd's ports that another program holds", async (t) => {
+t.test("another program holds etcd's ports", async (t) => {
   const os = createFakeOs();
   os.listeners.set(2379, { pid: 7, name: "consul" });
   os.listeners.set(2380, { pid: 8, name: "nc" });
   t.strictSame(await findings(os), ["port 2379 is taken by consul (pid 7)", "port 2380 is taken by nc (pid 8)"]);
 });
 
-t.test("a record that cannot be read stands in the way", async (t) => {
+t.test("an unreadable record is an obstacle", async (t) => {
   const os = createFakeOs();
   os.files.put("/var/lib/khw-agent/etcd-member", "spoilt");
   t.strictSame(await findings(os), ["/var/lib/khw-agent/etcd-member does not contain what the agent wrote"]);
 });
 
-t.test("a member was begun where there is a record, whatever it says, or data", async (t) => {
+t.test("a member exists if there is a record, whatever its content, or data", async (t) => {
   t.equal(await memberStarted(createFakeOs().files), false);
   for (const path of ["/var/lib/khw-agent/etcd-member", "/var/lib/etcd/member/wal/0.wal"]) {
     const { files } = createFakeOs();

@@ -54,7 +54,7 @@ async function machine(t: Pick<Test, "testdir">, { etcdutl = false } = {}) {
   return { folder, data, etcdctl, restoring, launched, text, snapshot: join(folder, "s.db") };
 }
 
-t.test("a member's data are replaced, and those of before kept aside", async (t) => {
+t.test("a member's data is replaced, and the old data is kept aside", async (t) => {
   const { data, etcdctl, restoring, text, snapshot } = await machine(t);
   await mkdir(join(data, "member/snap"), { recursive: true });
   await writeFile(join(data, "member/snap/db"), "of before");
@@ -69,14 +69,14 @@ t.test("a member's data are replaced, and those of before kept aside", async (t)
   t.same((await readdir(data)).toSorted(), ["before-restore-1", "member"]);
 });
 
-t.test("where there were no data, none are kept", async (t) => {
+t.test("without old data, none is kept", async (t) => {
   const { data, etcdctl, restoring, text, snapshot } = await machine(t);
   await etcdctl.replaceData(snapshot, restoring);
   t.equal(await text("member/snap/db"), "restored");
   t.notOk((await readdir(data)).includes("before-restore-1"));
 });
 
-t.test("a run that was cut off at any point is made good by the next", async (t) => {
+t.test("a run that was interrupted at any point is completed by the next", async (t) => {
   const points: Readonly<Record<string, (data: string) => Promise<void>>> = {
     "while it was restored": async (data) => {
       await mkdir(join(data, ".khw-restore-1.partial/member/snap"), { recursive: true });
@@ -113,12 +113,12 @@ t.test("a run that was cut off at any point is made good by the next", async (t)
   }
 });
 
-t.test("what etcdctl tells of a snapshot is found among its log", async (t) => {
+t.test("etcdctl's answer about a snapshot is found among its log lines", async (t) => {
   const { etcdctl, snapshot } = await machine(t);
   t.same(await etcdctl.inspect(snapshot, never), { hash: "000000ff", revision: 7, keys: 3 });
 });
 
-t.test("a failure is told in etcdctl's own words, a missing program as such", async (t) => {
+t.test("a failure is reported in etcdctl's own words, a missing program by name", async (t) => {
   const { folder, etcdctl, snapshot } = await machine(t);
   const save = etcdctl.save(join(folder, "x.db"), {
     server: "https://127.0.0.1:2379",

@@ -84,7 +84,7 @@ async function controller() {
   return { os, agent, running, barred, joined, member, missing };
 }
 
-t.test("a machine is restored phase by phase, and held meanwhile", async (t) => {
+t.test("a machine is restored phase by phase, and stays locked meanwhile", async (t) => {
   const { os, agent, running, barred, joined } = await controller();
   const { machineLock, advance } = await agent();
 
@@ -94,7 +94,7 @@ t.test("a machine is restored phase by phase, and held meanwhile", async (t) => 
 
   await advance(request(phase.kubernetes));
   t.same(await running(), ["etcd"]);
-  t.same(barred(), units, "not even a boot starts any");
+  t.same(barred(), units, "not even a boot starts a service");
 
   await advance(request(phase.stopped));
   t.same(await running(), []);
@@ -117,7 +117,7 @@ t.test("a machine is restored phase by phase, and held meanwhile", async (t) => 
 });
 
 t.test(
-  "an agent that is killed after any phase holds the machine again, and the same calls end the restore",
+  "an agent that is killed after any phase locks the machine again, and the same calls complete the restore",
   async (t) => {
     for (let killed = 1; killed <= inOrder.length; killed++) {
       const { os, agent, running } = await controller();
@@ -127,12 +127,12 @@ t.test(
       t.equal(second.machineLock.holder() !== undefined, killed < inOrder.length, `killed after phase ${killed}`);
       for (const reached of inOrder) await second.advance(request(reached));
       t.same(await running(), units);
-      t.same(os.etcdctl.calls.filter((call) => call.startsWith("replace")).length, 1, "its data were replaced once");
+      t.same(os.etcdctl.calls.filter((call) => call.startsWith("replace")).length, 1, "its data was replaced once");
     }
   },
 );
 
-t.test("a finished restore is not done again, though another machine still goes through it", async (t) => {
+t.test("a finished restore is not repeated, while another machine is still restored", async (t) => {
   const { os, agent, running } = await controller();
   const { advance } = await agent();
   for (const reached of inOrder) await advance(request(reached));
@@ -142,7 +142,7 @@ t.test("a finished restore is not done again, though another machine still goes 
   t.equal(os.changes().length, before);
 });
 
-t.test("a phase whose turn has not come is refused", async (t) => {
+t.test("a phase out of order is refused", async (t) => {
   const { agent, running } = await controller();
   const { advance } = await agent();
   await t.rejects(advance(request(phase.restored)), { code: "OUT_OF_ORDER" });
@@ -153,25 +153,25 @@ t.test("a phase whose turn has not come is refused", async (t) => {
   t.same(await running(), ["etcd"]);
 });
 
-t.test("a restore is given up while the machine is only held, and no later", async (t) => {
+t.test("a restore can be abandoned while the machine is only locked, and not later", async (t) => {
   const { agent, running } = await controller();
   const { advance, machineLock } = await agent();
   const abandon = () => advance(request(RestorePhase.RESTORE_PHASE_ABANDONED));
-  await t.rejects(abandon(), { code: "OUT_OF_ORDER" }, "not before it was begun");
+  await t.rejects(abandon(), { code: "OUT_OF_ORDER" }, "not before it started");
   await advance(request(phase.held));
   await abandon();
   await new Promise((resolve) => setImmediate(resolve));
   t.equal(machineLock.holder(), undefined);
   t.same(await running(), units);
-  await t.rejects(advance(request(phase.kubernetes)), { code: "OUT_OF_ORDER" }, "it does not go on");
-  t.equal((await agent()).machineLock.holder(), undefined, "an agent that comes back does not hold it");
+  await t.rejects(advance(request(phase.kubernetes)), { code: "OUT_OF_ORDER" }, "it does not continue");
+  t.equal((await agent()).machineLock.holder(), undefined, "a restarted agent does not lock the machine");
   const other = { restoreId: "00000000-0000-4000-8000-000000000002" };
   for (const reached of inOrder.slice(0, 2)) await advance(request(reached, other));
   await t.rejects(advance(request(RestorePhase.RESTORE_PHASE_ABANDONED, other)), { code: "OUT_OF_ORDER" });
   t.same(await running(), ["etcd"]);
 });
 
-t.test("another restore takes the place of one that was not finished", async (t) => {
+t.test("another restore replaces an unfinished one", async (t) => {
   const { os, agent } = await controller();
   const { advance, mark } = await agent();
   for (const reached of inOrder.slice(0, 4)) await advance(request(reached));
@@ -183,7 +183,7 @@ t.test("another restore takes the place of one that was not finished", async (t)
   t.equal((await os.files.list("/var/lib/etcd")).filter((name) => name.startsWith("before-restore")).length, 2);
 });
 
-t.test("one that took the place of a restore that had stopped something is not given up", async (t) => {
+t.test("a restore that replaced one with stopped services is not abandoned", async (t) => {
   const { agent, barred } = await controller();
   const { advance } = await agent();
   for (const reached of inOrder.slice(0, 3)) await advance(request(reached));
@@ -193,12 +193,12 @@ t.test("one that took the place of a restore that had stopped something is not g
   const abandon = again.advance(request(RestorePhase.RESTORE_PHASE_ABANDONED, other));
   await t.rejects(abandon, { code: "OUT_OF_ORDER", hint: /again; it continues/ });
   t.same(barred(), units);
-  t.ok(again.machineLock.holder(), "it stays held");
+  t.ok(again.machineLock.holder(), "it stays locked");
   for (const reached of inOrder) await again.advance(request(reached, other));
   t.same(barred(), []);
 });
 
-t.test("one that was given up here only is held anew, and ends with the others", async (t) => {
+t.test("a restore that was abandoned only here is locked again, and ends with the others", async (t) => {
   const { agent, running } = await controller();
   const { advance, machineLock } = await agent();
   await advance(request(phase.held));
@@ -210,14 +210,14 @@ t.test("one that was given up here only is held anew, and ends with the others",
   t.same(await running(), units);
 });
 
-t.test("nothing is begun where it would not fit", async (t) => {
+t.test("nothing starts if the restore does not match the machine", async (t) => {
   const { os, agent, running } = await controller();
   const { advance, machineLock } = await agent();
   const first = (changes: Partial<AdvanceRestoreRequest>) => advance(request(phase.held, changes));
   const elsewhere = [{ name: "controller-0", internalIp: "10.240.0.99" }];
-  await t.rejects(first({ snapshotId: "none" }), { code: "INVALID_ARGUMENT" }, "no such snapshot");
+  await t.rejects(first({ snapshotId: "none" }), { code: "INVALID_ARGUMENT" }, "an unknown snapshot");
   await t.rejects(first({ snapshotId: "../../etc/shadow" }), { code: "INVALID_ARGUMENT" }, "a path");
-  await t.rejects(first({ restoreId: "1" }), { code: "INVALID_ARGUMENT" }, "no UUID");
+  await t.rejects(first({ restoreId: "1" }), { code: "INVALID_ARGUMENT" }, "not a UUID");
   await t.rejects(first({ members: [] }), { code: "INVALID_ARGUMENT" }, "without this machine");
   await t.rejects(first({ members: elsewhere }), { code: "INVALID_ARGUMENT" }, "at another address");
   await t.rejects(
@@ -226,12 +226,12 @@ t.test("nothing is begun where it would not fit", async (t) => {
     "with other members than the unit has",
   );
   os.files.put("/etc/systemd/system/etcd.service", "[Service]\nExecStart=/usr/bin/etcd --data-dir /data\n");
-  await t.rejects(first({}), { code: "ETCD_CONFLICT" }, "an etcd that is not the lab's");
+  await t.rejects(first({}), { code: "ETCD_CONFLICT" }, "an etcd that differs from the lab's");
   t.equal(machineLock.holder(), undefined);
   t.same(await running(), units);
 });
 
-t.test("nothing is begun, and no data replaced, while etcd's own disk is away", async (t) => {
+t.test("nothing starts, and no data is replaced, while etcd's dedicated disk is away", async (t) => {
   const { os, agent, running, missing } = await controller();
   const { mark, advance } = await agent();
   missing.disk = new KhwError("DISK_MISSING", "no disk");
@@ -249,7 +249,7 @@ t.test("nothing is begun, and no data replaced, while etcd's own disk is away", 
   t.equal(os.files.text("/var/lib/etcd/member/snap/db"), "restored");
 });
 
-t.test("a machine that somebody holds is left to him", async (t) => {
+t.test("a machine that another operation holds is refused", async (t) => {
   const { agent, running } = await controller();
   const { machineLock, advance } = await agent();
   let end = (): void => {};
@@ -261,7 +261,7 @@ t.test("a machine that somebody holds is left to him", async (t) => {
   await advance(request(phase.held));
 });
 
-t.test("a machine whose API server lacks something else is not held for it", async (t) => {
+t.test("a machine whose API server is unhealthy for another reason is not held up", async (t) => {
   const { os, agent, running } = await controller();
   os.answers.set("https://127.0.0.1:6443/readyz?verbose", { status: 500, body: "[-]poststarthook failed" });
   const { advance, machineLock } = await agent();
@@ -271,7 +271,7 @@ t.test("a machine whose API server lacks something else is not held for it", asy
   t.equal(machineLock.holder(), undefined);
 });
 
-t.test("an etcd that comes up with less than the snapshot is no success", async (t) => {
+t.test("an etcd with an older revision than the snapshot is a failure", async (t) => {
   const { agent, member } = await controller();
   const { advance } = await agent();
   for (const reached of inOrder.slice(0, 4)) await advance(request(reached));
@@ -282,7 +282,7 @@ t.test("an etcd that comes up with less than the snapshot is no success", async 
 });
 
 t.test(
-  "a guard without a record is a restore in progress: nothing is started, and it can be begun again",
+  "a guard without a record is a restore in progress: nothing starts, and the restore can begin again",
   async (t) => {
     for (const damaged of [undefined, "", "no record"]) {
       const { os, agent, barred, running } = await controller();

@@ -34,7 +34,7 @@ function schedule(changes: Partial<ScheduleOptions> = {}) {
     place: () => ({ index: 0, count: 3 }),
     paused: () => false,
     upload: async ({ id }) => {
-      if (faults.refused === id) throw new KhwError("IO_FAILED", "it is there already, and another");
+      if (faults.refused === id) throw new KhwError("IO_FAILED", "it exists already, and differs");
       if (faults.upload !== "") throw new KhwError("IO_FAILED", faults.upload);
       uploaded.push(id);
       return `gs://b/${id}`;
@@ -46,7 +46,7 @@ function schedule(changes: Partial<ScheduleOptions> = {}) {
   return { clock, snapshotStore, told, uploaded, faults, ...made };
 }
 
-t.test("one an interval is taken, and the first at once", async (t) => {
+t.test("the first snapshot is taken at once, then one per interval", async (t) => {
   const { clock, snapshotStore, beat } = schedule();
   await beat();
   await beat();
@@ -60,7 +60,7 @@ t.test("one an interval is taken, and the first at once", async (t) => {
   t.equal(snapshotStore[1]?.origin, SnapshotOrigin.SNAPSHOT_ORIGIN_SCHEDULED);
 });
 
-t.test("three controllers take turns: each its own part of the interval", async (t) => {
+t.test("three controllers take turns: each has its own part of the interval", async (t) => {
   const due = (index: number, last: number, now: number): boolean =>
     isDue(last, now, { intervalMillis: hour, index, count: 3 });
   const [first, second, third] = [100 * hour, 100 * hour + hour / 3, 100 * hour + (2 * hour) / 3];
@@ -78,7 +78,7 @@ t.test("three controllers take turns: each its own part of the interval", async 
   );
 });
 
-t.test("an agent that comes back goes on with the turns of the one before", async (t) => {
+t.test("a restarted agent continues with the same turns", async (t) => {
   const clock = createFakeClock();
   const earlier = Snapshot.fromPartial({
     origin: SnapshotOrigin.SNAPSHOT_ORIGIN_SCHEDULED,
@@ -91,7 +91,7 @@ t.test("an agent that comes back goes on with the turns of the one before", asyn
   t.equal(snapshotStore.length, 1);
 });
 
-t.test("nothing is taken without a policy, nor while etcd is restored", async (t) => {
+t.test("no snapshot is taken without a policy, nor during a restore", async (t) => {
   for (const change of [{ policy: () => undefined }, { paused: () => true }]) {
     const { snapshotStore, beat } = schedule(change);
     await beat();
@@ -99,7 +99,7 @@ t.test("nothing is taken without a policy, nor while etcd is restored", async (t
   }
 });
 
-t.test("a failure is told and tried again, ever less often", async (t) => {
+t.test("a failure is reported and retried, at growing intervals", async (t) => {
   const { clock, snapshotStore, told, faults, beat, lastRun } = schedule();
   faults.save = "etcd does not answer";
   await beat();
@@ -120,7 +120,7 @@ t.test("a failure is told and tried again, ever less often", async (t) => {
   t.match(lastRun(), { problem: "" });
 });
 
-t.test("what could not be uploaded is kept, told, and uploaded with the next", async (t) => {
+t.test("a snapshot that could not be uploaded is kept, reported, and uploaded with the next one", async (t) => {
   const { clock, snapshotStore, told, uploaded, faults, beat, lastRun } = schedule();
   faults.upload = "403";
   await beat();
@@ -136,18 +136,18 @@ t.test("what could not be uploaded is kept, told, and uploaded with the next", a
   );
 });
 
-t.test("one that is refused holds up no other, and is told", async (t) => {
+t.test("a refused upload does not block others, and is reported", async (t) => {
   const { clock, told, uploaded, faults, beat, lastRun } = schedule();
   faults.refused = "s0";
   await beat();
   clock.advance(hour);
   await beat();
   t.same(uploaded, ["s1"]);
-  t.match(told.at(-1), /s0 was not uploaded to gs:\/\/b: it is there already/);
-  t.match(lastRun(), { problem: /there already/ });
+  t.match(told.at(-1), /s0 was not uploaded to gs:\/\/b: it exists already/);
+  t.match(lastRun(), { problem: /exists already/ });
 });
 
-t.test("several that are refused are told of once; what stands in every one's way is met once", async (t) => {
+t.test("several refused uploads are reported once; a general failure is met once", async (t) => {
   const { clock, snapshotStore, told, faults, beat } = schedule();
   faults.upload = "403";
   await beat();

@@ -28,28 +28,28 @@ async function* bytes(...texts: string[]): AsyncGenerator<Uint8Array> {
   for (const text of texts) yield Buffer.from(text);
 }
 
-t.test("a snapshot is kept with what its proof found, for root alone", async (t) => {
+t.test("a snapshot is kept with its verified revision, for root only", async (t) => {
   const { os, snapshots, reopen } = await machine();
   os.etcdctl.content = "content";
   const taken = await snapshots.save(requested, never);
   t.match(taken, { node: "controller-0", revision: 7, keys: 1, clusterId: "c1", sha256: digest("content"), size: 7 });
   t.equal(taken.id, "20240101T000000Z-controller-0");
-  t.same(await (await reopen()).list(), [taken], "an agent that comes back knows it");
+  t.same(await (await reopen()).list(), [taken], "a restarted agent knows it");
   t.equal((await os.files.stat(`${folder}/${taken.id}.db`))?.mode, 0o600);
   t.equal((await os.files.stat(`${folder}/${taken.id}.json`))?.mode, 0o600);
   t.equal((await os.files.stat(folder))?.mode, 0o700);
   t.same(
     (await os.files.list(folder)).filter((name) => name.startsWith(".")),
     [],
-    "nothing is left of the proof",
+    "nothing is left of the verification",
   );
   t.equal(snapshots.newest()?.id, taken.id);
 });
 
-t.test("what cannot be proved is told, and not kept", async (t) => {
+t.test("a snapshot that cannot be verified is reported, and not kept", async (t) => {
   const cases = [
-    ["what is restored is of another revision", { restoring: (content: string) => `${content}+` }, 1],
-    ["it ends before where the member was", {}, 99],
+    ["the restored data has another revision", { restoring: (content: string) => `${content}+` }, 1],
+    ["it ends before the member's revision", {}, 99],
   ] as const;
   for (const [title, fault, revision] of cases) {
     const { os, snapshots } = await machine({ revision });
@@ -68,14 +68,14 @@ t.test("a save that fails leaves nothing, and the next one works", async (t) => 
   t.equal((await snapshots.list()).length, 1);
 });
 
-t.test("without room for the proof nothing is begun", async (t) => {
+t.test("without room for the verification nothing starts", async (t) => {
   const { os, snapshots } = await machine();
   os.files.free = 5;
   await t.rejects(snapshots.save(requested, never), { code: "IO_FAILED", message: /need/ });
   t.same(os.etcdctl.calls, []);
 });
 
-t.test("a snapshot that was changed on the disk counts as good no more", async (t) => {
+t.test("a snapshot that was changed on the disk no longer counts as verified", async (t) => {
   const { os, snapshots } = await machine();
   const { id } = await snapshots.save(requested, never);
   t.equal((await snapshots.verify(id, never)).id, id);
@@ -86,7 +86,7 @@ t.test("a snapshot that was changed on the disk counts as good no more", async (
   t.equal(os.files.text(`${folder}/${id}.db`), "tampered", "its bytes stay");
 });
 
-t.test("one that is proved anew keeps its record when the tools are at fault", async (t) => {
+t.test("a second verification that fails because of the tools keeps the record", async (t) => {
   const { os, snapshots } = await machine();
   const { id } = await snapshots.save(requested, never);
   os.etcdctl.restore = async () => {
@@ -96,7 +96,7 @@ t.test("one that is proved anew keeps its record when the tools are at fault", a
   t.equal((await snapshots.list()).length, 1);
 });
 
-t.test("what arrives is what was announced, or is not kept", async (t) => {
+t.test("a received snapshot must equal the announced one, or it is not kept", async (t) => {
   const { os, snapshots } = await machine();
   const announced = Snapshot.fromPartial({ id: "from-afar", size: 6, sha256: digest("abcdef"), node: "controller-2" });
   await t.rejects(snapshots.receive(announced, bytes("abc", "deX"), never), { code: "DIGEST_MISMATCH" });
@@ -104,11 +104,11 @@ t.test("what arrives is what was announced, or is not kept", async (t) => {
   t.same(await os.files.list(folder), []);
   const received = await snapshots.receive(announced, bytes("abc", "def"), never);
   t.match(received, { node: "controller-2", revision: 6, origin: SnapshotOrigin.SNAPSHOT_ORIGIN_COPIED });
-  t.same(await snapshots.receive(announced, bytes(), never), received, "a second time it is there already");
-  t.equal(snapshots.newest(), undefined, "a copy is none that this machine took");
+  t.same(await snapshots.receive(announced, bytes(), never), received, "the second time it exists already");
+  t.equal(snapshots.newest(), undefined, "a copy does not count as this machine's own");
 });
 
-t.test("a name that is a path is refused", async (t) => {
+t.test("a name with a path is refused", async (t) => {
   const { snapshots } = await machine();
   for (const id of ["../target", ".hidden", "", "a/b"]) {
     const announced = Snapshot.fromPartial({ id, size: 1, sha256: digest("a") });
@@ -118,7 +118,7 @@ t.test("a name that is a path is refused", async (t) => {
   }
 });
 
-t.test("of each origin the newest are kept, and what somebody relies on", async (t) => {
+t.test("the newest of each origin are kept, and those in use", async (t) => {
   const inUse: string[] = [];
   const { os, snapshots } = await machine({ inUse });
   const ids: string[] = [];
@@ -159,7 +159,7 @@ t.test("a damaged record is reported by name, once, and the other snapshots are 
     t.strictSame(reports, [`${record} is damaged: the snapshot ${bad.id} is not listed, and is never deleted`], text);
     await t.rejects(snapshots.find(bad.id), { code: "INVALID_ARGUMENT", message: `${record} is damaged` });
     await snapshots.prune(1);
-    t.equal(os.files.text(record), text, "nothing of it is deleted");
+    t.equal(os.files.text(record), text, "none of its files is deleted");
     t.ok(await os.files.stat(file));
     os.files.put(record, sound, 0o600);
     t.same((await snapshots.list()).length, 2, "a repaired record counts again");
@@ -170,7 +170,7 @@ t.test("a damaged record is reported by name, once, and the other snapshots are 
   t.strictSame(reports, [`${file} is missing: the snapshot ${bad.id} is not listed, and is never deleted`]);
 });
 
-t.test("what a killed agent left half done is removed, and a file without a record is nobody's", async (t) => {
+t.test("the remains of a killed agent are removed, and a file without a record is ignored", async (t) => {
   const { os, reopen } = await machine();
   os.files.put(`${folder}/.x.db.draft`, "half");
   os.files.put(`${folder}/.x.scratch/member/snap/db`, "half");
@@ -180,7 +180,7 @@ t.test("what a killed agent left half done is removed, and a file without a reco
   t.same((await os.files.list(folder)).toSorted(), ["y.db", "z.json"]);
 });
 
-t.test("clusters of one name have their snapshots in a bucket apart", (t) => {
+t.test("clusters with the same name have separate places in a bucket", (t) => {
   const snapshot = { id: "20240101T000000Z-controller-0", clusterId: "c1" };
   t.equal(objectName("kubernetes", snapshot), "kubernetes/c1/20240101T000000Z-controller-0.db");
   t.not(objectName("kubernetes", snapshot), objectName("kubernetes", { ...snapshot, clusterId: "c2" }));

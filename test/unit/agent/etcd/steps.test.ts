@@ -61,14 +61,14 @@ async function wiped(t: Test): Promise<FakeOs> {
 /** Does the same as an etcd that is started with the drop-in for a join. */
 function startsJoined(os: FakeOs): void {
   const own = os.etcd.members.find(({ peerUrl }) => peerUrl.includes("10.240.0.10"));
-  if (own === undefined) throw new Error("it is started before it was added");
+  if (own === undefined) throw new Error("it starts before it was added");
   own.name = "controller-0";
   os.etcd.up.add("10.240.0.10");
   os.files.put("/var/lib/etcd/member/wal/0.wal", "data of the others");
 }
 
 t.test(
-  "the disk is tested before a member is made or changed, and not where nothing of etcd would change",
+  "the disk is tested before a member is created or changed, and not if nothing of etcd would change",
   async (t) => {
     const bare = bareMachine();
     bare.writes = [50];
@@ -81,7 +81,7 @@ t.test(
   },
 );
 
-t.test("a bare machine becomes a member, which is remembered before the API server stores anything", async (t) => {
+t.test("a bare machine becomes a member, which is recorded before the API server stores anything", async (t) => {
   const os = await member(t);
   t.match(await readMemberRecord(os.files), { stage: "member", clusterId: "4711", memberId: "10" });
   t.match(await os.files.stat(record), { mode: 0o600 });
@@ -96,7 +96,7 @@ t.test("a bare machine becomes a member, which is remembered before the API serv
   t.match(await os.systemd.unit("etcd.service"), { unitFileState: "enabled", activeState: "active" });
 });
 
-t.test("a machine made anew is not mistaken for a fresh one by a cluster that it was a member of", async (t) => {
+t.test("a rebuilt machine is not mistaken for a new one by its old cluster", async (t) => {
   const os = bareMachine();
   for (const one of os.etcd.members) one.started = true;
   os.etcd.up.delete("10.240.0.10");
@@ -110,7 +110,7 @@ t.test("a machine made anew is not mistaken for a fresh one by a cluster that it
   t.match(await readMemberRecord(os.files), { stage: "member", memberId: "21" });
 });
 
-t.test("an API server is not begun for a member that is not well", async (t) => {
+t.test("an API server does not start for an unhealthy member", async (t) => {
   const os = bareMachine();
   os.answers.delete("https://127.0.0.1:2379/health");
   const { errors } = await applyAll(steps, os);
@@ -119,7 +119,7 @@ t.test("an API server is not begun for a member that is not well", async (t) => 
   t.match(await readMemberRecord(os.files), { stage: "forming" });
 });
 
-t.test("the certificates of etcd are put right without a restart; another CA needs one", async (t) => {
+t.test("etcd's certificates are repaired without a restart; another CA needs a restart", async (t) => {
   const os = await member(t);
   const before = (await os.systemd.unit("etcd.service")).mainPid;
   const replaced = (...names: readonly string[]) =>
@@ -138,33 +138,30 @@ t.test("the certificates of etcd are put right without a restart; another CA nee
   t.not((await os.systemd.unit("etcd.service")).mainPid, before);
 });
 
-t.test(
-  "a member whose data is gone is removed, joins as a learner, and is promoted when it has caught up",
-  async (t) => {
-    const os = await wiped(t);
-    t.match(await planAll(steps, os), {
-      "etcd/member": /^the data of the member a is lost/,
-      "service/etcd": /inactive/,
-    });
-    os.etcd.behind = 3;
-    const { errors, events } = await applyAll(steps, os);
-    t.strictSame(errors, []);
-    t.strictSame(os.etcd.changes, ["remove 10", "add 21", "promote 21"]);
-    t.match(events, [{ kind: "progress", step: "etcd/member", text: /in sync with leader/ }].slice(0, 0));
-    t.match(await readMemberRecord(os.files), { stage: "member", clusterId: "4711", memberId: "21" });
-    t.equal(os.files.text(joinDropIn), undefined, "the way to join is closed again");
-    t.equal(os.files.text("/etc/systemd/system/etcd.service"), renderEtcd(desired), "its unit stays the lab's");
-    t.strictSame([...os.etcd.keys], [], "the lock is given back");
-    t.strictSame(await planAll(steps, os), {});
-  },
-);
+t.test("a member without data is removed, joins as a learner, and is promoted when it has caught up", async (t) => {
+  const os = await wiped(t);
+  t.match(await planAll(steps, os), {
+    "etcd/member": /^the data of the member a is lost/,
+    "service/etcd": /inactive/,
+  });
+  os.etcd.behind = 3;
+  const { errors, events } = await applyAll(steps, os);
+  t.strictSame(errors, []);
+  t.strictSame(os.etcd.changes, ["remove 10", "add 21", "promote 21"]);
+  t.match(events, [{ kind: "progress", step: "etcd/member", text: /in sync with leader/ }].slice(0, 0));
+  t.match(await readMemberRecord(os.files), { stage: "member", clusterId: "4711", memberId: "21" });
+  t.equal(os.files.text(joinDropIn), undefined, "the joining mode is off again");
+  t.equal(os.files.text("/etc/systemd/system/etcd.service"), renderEtcd(desired), "its unit stays the lab's");
+  t.strictSame([...os.etcd.keys], [], "the lock is released");
+  t.strictSame(await planAll(steps, os), {});
+});
 
 t.test("a member whose disk is away is not replaced: its data is on the disk", async (t) => {
   const os = bareMachine();
   const wanted = controllerSteps(labDesiredWithEtcd({}, { dedicatedDisk: true }), { drained: false });
   t.match((await applyAll(wanted, os)).errors, [{ code: "DISK_MISSING", step: "etcd/disk" }]);
-  t.equal(await os.files.stat("/var/lib/etcd"), undefined, "nor is anything put where the disk will be");
-  t.equal(await readMemberRecord(os.files), undefined, "nor a member begun");
+  t.equal(await os.files.stat("/var/lib/etcd"), undefined, "nothing is written below the mount point");
+  t.equal(await readMemberRecord(os.files), undefined, "no member is created");
 
   await os.files.mkdir("/var/lib/etcd", 0o755);
   os.files.mounts.add("/var/lib/etcd");
@@ -179,8 +176,8 @@ t.test("a member whose disk is away is not replaced: its data is on the disk", a
   await os.systemd.stop("etcd.service", never);
   t.match((await applyAll(wanted, os)).errors, [{ code: "DISK_MISSING", step: "etcd/disk" }]);
   const plan = await planAll(wanted, os);
-  t.notMatch(JSON.stringify(plan), /is gone/, "nor is it told to be gone");
-  t.strictSame(os.etcd.changes, [], "the cluster's members are as they were");
+  t.notMatch(JSON.stringify(plan), /is gone/, "the loss of its data is not reported");
+  t.strictSame(os.etcd.changes, [], "the cluster's members are unchanged");
   t.strictSame(await readMemberRecord(os.files), remembered);
 
   // The state of a unit whose condition found nothing in the folder. systemd does not start that unit when its
@@ -194,7 +191,7 @@ t.test("a member whose disk is away is not replaced: its data is on the disk", a
   t.strictSame(os.etcd.changes, []);
 });
 
-t.test("while it joins, it is started with the cluster's members as they are", async (t) => {
+t.test("while joining, the member starts with the cluster's present members", async (t) => {
   const os = await wiped(t);
   const seen: string[] = [];
   const restart = os.systemd.restart.bind(os.systemd);
@@ -214,7 +211,7 @@ t.test("while it joins, it is started with the cluster's members as they are", a
   );
 });
 
-t.test("what etcd calls its members does not get into the unit of the join", async (t) => {
+t.test("the names from etcd do not get into the unit of the join", async (t) => {
   const os = await wiped(t);
   const other = os.etcd.members.find(({ id }) => id === "11");
   if (other === undefined) throw new TypeError("there is such a member");
@@ -230,7 +227,7 @@ t.test("what etcd calls its members does not get into the unit of the join", asy
   t.notMatch(seen[0], "ExecStartPre");
 });
 
-t.test("a member that is none of the controllers is told of before anything is removed", async (t) => {
+t.test("a member that is not a controller is reported before anything is removed", async (t) => {
   const os = await wiped(t);
   const peerUrl = "https://10.240.0.99:2380";
   os.etcd.members.push({ id: "13", name: "stranger", peerUrl, learner: true, started: true });
@@ -242,7 +239,7 @@ t.test("a member that is none of the controllers is told of before anything is r
   t.equal(os.files.text(joinDropIn), undefined);
 });
 
-t.test("a member whose agent cannot trust its own view removes nothing and does not join", async (t) => {
+t.test("an agent that cannot trust its own view removes nothing and does not join", async (t) => {
   const os = await wiped(t);
   const sound = os.self;
   for (const doubt of [{ loopback: "connect EMFILE" }, { lateMillis: 5000 }, { freeBytes: 0 }, { memoryShare: 1 }]) {
@@ -256,7 +253,7 @@ t.test("a member whose agent cannot trust its own view removes nothing and does 
   t.strictSame(os.etcd.changes, ["remove 10", "add 21", "promote 21"]);
 });
 
-t.test("without a quorum of the others nothing is removed", async (t) => {
+t.test("without a quorum of the other members nothing is removed", async (t) => {
   for (const [what, spoil] of [
     [
       "1 other members of etcd are healthy, but its quorum needs 2 of 3",
@@ -272,7 +269,7 @@ t.test("without a quorum of the others nothing is removed", async (t) => {
     t.match(errors, [{ code: "NOT_READY", step: "etcd/member", hint: /restore a snapshot/ }]);
     t.match(errors[0]?.message, what);
     t.strictSame(os.etcd.changes, []);
-    t.notOk(os.systemd.changes.slice(-1).includes("start etcd.service"), "and it is not begun anew");
+    t.notOk(os.systemd.changes.slice(-1).includes("start etcd.service"), "and it does not start again");
   }
 });
 
@@ -319,8 +316,8 @@ t.test("one member joins at a time", async (t) => {
   t.strictSame(os.etcd.changes, []);
 });
 
-t.test("a join that was interrupted goes on, wherever that was", async (t) => {
-  t.test("before it was started", async (t) => {
+t.test("an interrupted join continues, at whatever point it stopped", async (t) => {
+  t.test("before it started", async (t) => {
     const os = await wiped(t);
     os.systemd.restart = async () => Promise.reject(new Error("the plug was pulled"));
     await applyAll(steps, os);
@@ -334,7 +331,7 @@ t.test("a join that was interrupted goes on, wherever that was", async (t) => {
     t.strictSame(os.etcd.changes, ["remove 10", "add 21", "promote 21"], "and no second member is added");
   });
 
-  t.test("after it was started, and its data went again", async (t) => {
+  t.test("after it started, and its data was lost again", async (t) => {
     const os = await wiped(t);
     os.etcd.behind = Infinity;
     t.match((await applyAll(steps, os)).errors, [{ code: "NOT_READY", message: /does not catch up/ }]);
@@ -355,38 +352,35 @@ t.test("a join that was interrupted goes on, wherever that was", async (t) => {
   });
 });
 
-t.test(
-  "a list of controllers other than the one that the cluster was begun with is refused, half-formed or not",
-  async (t) => {
-    const { cluster } = labState();
-    if (cluster === undefined) throw new Error("the lab has a cluster");
-    const fewer = labDesiredWithEtcd({ cluster: { ...cluster, controllers: controllers.slice(0, 2) } });
-    const half = bareMachine();
-    half.answers.delete("https://127.0.0.1:2379/health");
-    await applyAll(steps, half);
-    for (const [os, what] of [
-      [await member(t), /^etcd here is a member of the cluster controller-0=.*controller-2=/],
-      [half, /^etcd was started here as a member of the cluster controller-0=.*controller-2=/],
-    ] as const) {
-      const before = os.systemd.changes.length;
-      const { errors } = await applyAll(controllerSteps(fewer, { drained: false }), os);
-      t.match(errors, [{ code: "ETCD_CONFLICT", step: "etcd/begun", message: what }]);
-      t.notOk(os.systemd.changes.slice(before).some((change) => change.endsWith("start etcd.service")));
-    }
-  },
-);
+t.test("other controllers than at the start are refused, whether half of them joined or all", async (t) => {
+  const { cluster } = labState();
+  if (cluster === undefined) throw new Error("the lab has a cluster");
+  const fewer = labDesiredWithEtcd({ cluster: { ...cluster, controllers: controllers.slice(0, 2) } });
+  const half = bareMachine();
+  half.answers.delete("https://127.0.0.1:2379/health");
+  await applyAll(steps, half);
+  for (const [os, what] of [
+    [await member(t), /^etcd here is a member of the cluster controller-0=.*controller-2=/],
+    [half, /^etcd was started here as a member of the cluster controller-0=.*controller-2=/],
+  ] as const) {
+    const before = os.systemd.changes.length;
+    const { errors } = await applyAll(controllerSteps(fewer, { drained: false }), os);
+    t.match(errors, [{ code: "ETCD_CONFLICT", step: "etcd/begun", message: what }]);
+    t.notOk(os.systemd.changes.slice(before).some((change) => change.endsWith("start etcd.service")));
+  }
+});
 
-t.test("a member that answers as another than the remembered one is told of", async (t) => {
+t.test("a member that answers with another ID than the recorded one is reported", async (t) => {
   const os = await member(t);
   Object.assign(os.etcd, { clusterId: "4712" });
   t.match(await planAll(steps, os), {
     "etcd/remembered": "it is the member a of the cluster 1268, and not a of 1267 as recorded",
   });
   os.etcd.up.clear();
-  t.strictSame(await planAll(steps, os), {}, "one that does not answer is the supervisor's");
+  t.strictSame(await planAll(steps, os), {}, "a silent member is left to the supervisor");
 });
 
-t.test("a record that is none is no fresh machine", async (t) => {
+t.test("an invalid record does not count as a new machine", async (t) => {
   const os = await member(t);
   for (const text of ["", "{}", '{"stage":"member","members":{}}', "[]", '{"stage":"other","members":{}}']) {
     os.files.put(record, text);

@@ -30,7 +30,7 @@ async function all(history: History): Promise<HistoryEvent[]> {
   }
 }
 
-t.test("what was appended outlives the agent, in order, and ids count on", async (t) => {
+t.test("appended events survive the agent, in order, and ids continue", async (t) => {
   const { history, again, path } = await open(t);
   t.strictSame(await all(history), []);
   for (let number = 1; number <= 300; number++) history.append(entry(`${number}`));
@@ -47,7 +47,7 @@ t.test("what was appended outlives the agent, in order, and ids count on", async
   t.match(events.at(-1), { cause: 'a "cause" / of two lines', problem: true, subject: "unit/nginx" });
 });
 
-t.test("a record that a loss of power cut off costs only itself", async (t) => {
+t.test("a record that a power loss cut off loses only itself", async (t) => {
   const { history, again, path } = await open(t);
   for (const message of ["1", "2", "3"]) history.append(entry(message));
   await history.settled();
@@ -59,10 +59,10 @@ t.test("a record that a loss of power cut off costs only itself", async (t) => {
     ["1", "2", "after"],
   );
   await appendFile(path, '{"id":"x"}\nnull\n\0\0\0\n');
-  t.equal((await all(await again())).length, 3, "what is no event is passed over");
+  t.equal((await all(await again())).length, 3, "a line that is not an event is skipped");
 });
 
-t.test("the disk holds so much and no more: the oldest is forgotten first", async (t) => {
+t.test("the disk has a limit: the oldest events are deleted first", async (t) => {
   const { history, again, path, older } = await open(t);
   const text = "x".repeat(3_000);
   for (let number = 1; number <= 1_000; number++) {
@@ -78,13 +78,13 @@ t.test("the disk holds so much and no more: the oldest is forgotten first", asyn
   t.strictSame(
     ids,
     ids.map((_, index) => (ids[0] ?? 0) + index),
-    "no gap in what is left",
+    "no gap in the remaining events",
   );
   later.append(entry("x".repeat(1_000_000)));
-  t.ok(((await all(later)).at(-1)?.message.length ?? 0) < 5_000, "nor does one event push the others out");
+  t.ok(((await all(later)).at(-1)?.message.length ?? 0) < 5_000, "and a large event does not displace the others");
 });
 
-t.test("a disk that refuses is told of once, and nobody waits for it", async (t) => {
+t.test("a failing disk is reported once, and nothing waits for it", async (t) => {
   let full = true;
   const files = createFiles();
   const { history, lines, path } = await open(t, {
@@ -112,7 +112,7 @@ t.test("a disk that refuses is told of once, and nobody waits for it", async (t)
   t.equal((await readFile(path, "utf8")).trim().split("\n").length, 2);
 });
 
-t.test("a file that is no history is no obstacle", async (t) => {
+t.test("a file that is not a history is no obstacle", async (t) => {
   const { history, again, path } = await open(t);
   history.append(entry("1"));
   await history.settled();

@@ -28,7 +28,7 @@ t.test("a delay passes, or ends with the abort's own reason", async (t) => {
   await t.rejects(delay, reason);
 });
 
-t.test("calls made while an operation runs share the next run, never the running one", async (t) => {
+t.test("calls made during an operation share the next run, never the running one", async (t) => {
   let runs = 0;
   let atOnce = 0;
   const once = coalesce(async () => {
@@ -71,7 +71,7 @@ t.test("a program is killed at the abort", async (t) => {
   await t.rejects(sleeping, reason);
 });
 
-t.test("a process is seen with the environment and the inode it was started with", async (t) => {
+t.test("a process is shown with the environment and the inode it was started with", async (t) => {
   const child = spawn("/bin/sleep", ["60"], { env: { KHW_INPUTS: "sha256:1=2" } });
   t.teardown(() => child.kill("SIGKILL"));
   await once(child, "spawn");
@@ -87,7 +87,7 @@ t.test("a process is seen with the environment and the inode it was started with
 });
 
 for (const address of ["127.0.0.1", "::1", "::"]) {
-  t.test(`whoever listens on ${address} is found`, async (t) => {
+  t.test(`the process that listens on ${address} is found`, async (t) => {
     const server = createServer();
     const port = await listening(t, server, address);
     t.match(await findListener(port), { pid: process.pid });
@@ -97,7 +97,7 @@ for (const address of ["127.0.0.1", "::1", "::"]) {
   });
 }
 
-t.test("the machine's facts are this machine's", async (t) => {
+t.test("the machine's facts are those of this machine", async (t) => {
   let processes = 0;
   const count = (): void => void (processes += 1);
   subscribe("child_process", count);

@@ -74,7 +74,7 @@ async function nothingStays(t: Test, { to }: Tried): Promise<void> {
   t.same(await readdir(dirname(to)), []);
 }
 
-t.test("a file arrives whole, with its mode, and tells how far it is", async (t) => {
+t.test("a file arrives complete, with its mode, and with progress reports", async (t) => {
   const { url, requests } = await mirror(t, good);
   const tried = await download(t, [url]);
   await arrived(t, tried);
@@ -83,7 +83,7 @@ t.test("a file arrives whole, with its mode, and tells how far it is", async (t)
   t.match(tried.said[0], /^[0-3] of 3 MB$/);
 });
 
-t.test("a file that is longer than any program is refused, announced or not, from a folder too", async (t) => {
+t.test("a file that is longer than any program is refused, announced or not, also from a folder", async (t) => {
   const folder = await temporaryFolder(t);
   await mkdir(dirname(join(folder, path)), { recursive: true });
   await writeFile(join(folder, path), content);
@@ -95,10 +95,10 @@ t.test("a file that is longer than any program is refused, announced or not, fro
     t.match(tried.outcome, { code: "DOWNLOAD_FAILED", message: /longer than the 1000000 bytes that such a file can/ });
     await nothingStays(t, tried);
   }
-  t.equal(announced.requests.length, 1, "it is not asked for again");
+  t.equal(announced.requests.length, 1, "it is not requested again");
 });
 
-t.test("a disk that would be too full afterwards is left alone", async (t) => {
+t.test("a download that would fill the disk does not start", async (t) => {
   const { url } = await mirror(t, good);
   const bounds = { ...defaultBounds, freeSpace: async () => 102 * 1024 ** 2 };
   const tried = await download(t, [url, url], { bounds });
@@ -110,7 +110,7 @@ t.test("a disk that would be too full afterwards is left alone", async (t) => {
   await nothingStays(t, tried);
 });
 
-t.test("a disk that others fill while a file comes is noticed", async (t) => {
+t.test("a disk that fills up during a download is noticed", async (t) => {
   const { url } = await mirror(t, (_, response) => {
     for (let count = 0; count < 12; count++) response.write(content);
     response.end();
@@ -122,7 +122,7 @@ t.test("a disk that others fill while a file comes is noticed", async (t) => {
   await nothingStays(t, tried);
 });
 
-t.test("a cut transfer goes on where it was cut", async (t) => {
+t.test("an interrupted transfer continues where it stopped", async (t) => {
   const { url, requests } = await mirror(t, (request, response, n) => {
     if (n === 1) begin(response, 1_000_000, () => response.destroy());
     else good(request, response);
@@ -132,7 +132,7 @@ t.test("a cut transfer goes on where it was cut", async (t) => {
   t.match(requests[1]?.headers, { range: /^bytes=[1-9]\d+-$/, "if-range": etag });
 });
 
-t.test("a mirror that cuts every answer short still delivers, bit by bit", async (t) => {
+t.test("a mirror that cuts every answer short still delivers, piece by piece", async (t) => {
   const { url, requests } = await mirror(t, (request, response, n) => {
     const from = Number(/\d+/.exec(request.headers.range ?? "0")?.[0]);
     const rest = content.subarray(from);
@@ -145,7 +145,7 @@ t.test("a mirror that cuts every answer short still delivers, bit by bit", async
     else response.write(rest.subarray(0, 400_000), () => setTimeout(() => response.destroy(), 20));
   });
   await arrived(t, await download(t, [url]));
-  t.ok(requests.length > 3, `${requests.length} requests, though only 3 attempts may fail in a row`);
+  t.ok(requests.length > 3, `${requests.length} requests, although only 3 attempts may fail in a row`);
 });
 
 for (const [name, headers] of [
@@ -153,7 +153,7 @@ for (const [name, headers] of [
   ["the mirror gives no validator", {}],
   ["the validator is weak", { etag: 'W/"one"' }],
 ] as const) {
-  t.test(`a cut transfer begins anew where ${name}`, async (t) => {
+  t.test(`an interrupted transfer starts again if ${name}`, async (t) => {
     const { url, requests } = await mirror(t, (_request, response, n) => {
       if (n === 1) begin(response, 1_000_000, () => response.destroy(), headers);
       else response.writeHead(200, headers).end(content);
@@ -164,7 +164,7 @@ for (const [name, headers] of [
   });
 }
 
-t.test("a file that changed meanwhile is not glued together from two", async (t) => {
+t.test("a file that changed meanwhile is not assembled from two versions", async (t) => {
   const { url } = await mirror(t, (request, response, n) => {
     if (n === 1) begin(response, 1_000_000, () => response.destroy(), { etag: '"older"' });
     else good(request, response);
@@ -172,7 +172,7 @@ t.test("a file that changed meanwhile is not glued together from two", async (t)
   await arrived(t, await download(t, [url]));
 });
 
-t.test("an answer with another range than was asked for is not taken", async (t) => {
+t.test("an answer with another range than requested is rejected", async (t) => {
   const { url, requests } = await mirror(t, (request, response, n) => {
     if (n === 1) begin(response, 1_000_000, () => response.destroy());
     else if (n === 2) {
@@ -184,7 +184,7 @@ t.test("an answer with another range than was asked for is not taken", async (t)
   t.equal(requests.length, 3);
 });
 
-t.test("5xx and 429 pass", async (t) => {
+t.test("5xx and 429 are retried", async (t) => {
   const { url, requests } = await mirror(t, (request, response, n) => {
     if (n <= 2) response.writeHead(n === 1 ? 503 : 429).end();
     else good(request, response);
@@ -193,7 +193,7 @@ t.test("5xx and 429 pass", async (t) => {
   t.equal(requests.length, 3);
 });
 
-t.test("a mirror that stalls is given up, and the next one asked", async (t) => {
+t.test("a mirror that stalls is abandoned, and the next one is asked", async (t) => {
   const stalling = await mirror(t, (_request, response) => begin(response, 1_000_000, () => undefined, {}));
   const silent = await mirror(t, () => undefined);
   const last = await mirror(t, good);
@@ -202,14 +202,14 @@ t.test("a mirror that stalls is given up, and the next one asked", async (t) => 
   t.equal(silent.requests.length, 3);
 });
 
-t.test("what a mirror does not have the next one may", async (t) => {
+t.test("a file that a mirror lacks comes from the next mirror", async (t) => {
   const none = await mirror(t, (_request, response) => response.writeHead(404).end());
   const last = await mirror(t, good);
   await arrived(t, await download(t, [none.url, last.url]));
-  t.equal(none.requests.length, 1, "a 404 is not asked for again");
+  t.equal(none.requests.length, 1, "a 404 is not retried");
 });
 
-t.test("wrong bytes are thrown away, and the next mirror asked", async (t) => {
+t.test("wrong bytes are discarded, and the next mirror is asked", async (t) => {
   const wrong = Buffer.from(content);
   wrong.writeUInt8(wrong.readUInt8(17) ^ 1, 17);
   const bad = await mirror(t, (request, response) => send(wrong, request, response));
@@ -220,7 +220,7 @@ t.test("wrong bytes are thrown away, and the next mirror asked", async (t) => {
   await nothingStays(t, tried);
 });
 
-t.test("when no mirror delivers, the error tells what each said, and keeps their passwords", async (t) => {
+t.test("if no mirror delivers, the error has each mirror's failure, without passwords", async (t) => {
   const none = await mirror(t, (_request, response) => response.writeHead(404).end());
   const down = await mirror(t, (_request, response) => response.writeHead(503).end());
   const stalling = await mirror(t, (_request, response) => begin(response, 1_000_000, () => undefined));
@@ -254,7 +254,7 @@ t.test("redirects are followed, but never from https to http, nor in circles", a
   t.match((await download(t, [tls.url], { caPem: tls.caPem })).outcome, { message: /which is not encrypted/ });
 });
 
-t.test("file URLs and folders are copied, and checked like any other", async (t) => {
+t.test("file URLs and folders are copied, and verified like any other source", async (t) => {
   const folder = await temporaryFolder(t);
   await mkdir(dirname(join(folder, path)), { recursive: true });
   await writeFile(join(folder, path), content);
@@ -282,7 +282,7 @@ t.test("a short text comes from the first mirror that has it; a long one is refu
   });
 });
 
-t.test("an abort ends it with its reason, and nothing stays", async (t) => {
+t.test("an abort ends the download with its reason, and nothing remains", async (t) => {
   const reason = new Error("stop");
   const controller = new AbortController();
   const stalling = await mirror(t, (_request, response) =>
@@ -309,15 +309,18 @@ t.test("a full disk is an error of the disk, not of the mirror", async (t) => {
   t.same(await readdir(folder), []);
 });
 
-t.test("a mirror with a certificate of one's own CA is trusted only when told to, and not asked again", async (t) => {
-  const { url, requests, caPem } = await tlsMirror(t, good);
-  await arrived(t, await download(t, [url], { caPem }));
-  t.equal(requests.length, 1);
-  const { outcome } = await download(t, [url]);
-  t.match(outcome, { code: "DOWNLOAD_FAILED", message: /its certificate is not trusted: self-signed certificate$/ });
-});
+t.test(
+  "a mirror with a private CA's certificate is trusted only if configured, and otherwise not retried",
+  async (t) => {
+    const { url, requests, caPem } = await tlsMirror(t, good);
+    await arrived(t, await download(t, [url], { caPem }));
+    t.equal(requests.length, 1);
+    const { outcome } = await download(t, [url]);
+    t.match(outcome, { code: "DOWNLOAD_FAILED", message: /its certificate is not trusted: self-signed certificate$/ });
+  },
+);
 
-t.test("a proxy is used when named, by request and by environment", async (t) => {
+t.test("a proxy from the request or the environment is used", async (t) => {
   const seen: string[] = [];
   const proxy = createServer();
   proxy.on("connect", (request, client, head) => {

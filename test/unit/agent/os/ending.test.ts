@@ -1,7 +1,7 @@
 import t from "tap";
 import { describeEnding } from "../../../../agent/os/ending.ts";
 
-t.test("an end is told in systemd's own words", async (t) => {
+t.test("an end is reported in systemd's own words", async (t) => {
   const end = (properties: Record<string, unknown>) => describeEnding("a.service", { MainPID: 0, ...properties });
   const killed = { Result: "signal", ExecMainCode: 2, ExecMainStatus: 9 };
   t.strictSame(end(killed), [
@@ -10,8 +10,8 @@ t.test("an end is told in systemd's own words", async (t) => {
   ]);
   t.match(end({ Result: "core-dump", ExecMainCode: 3, ExecMainStatus: 11 }), [/: .*, code=dumped, status=11\/SEGV$/]);
   t.match(end({ Result: "exit-code", ExecMainCode: 1, ExecMainStatus: 1 }), [/code=exited, status=1$/, /'exit-code'/]);
-  t.strictSame(end({ Result: "success", ExecMainCode: 1, ExecMainStatus: 0 }), [], "it ended well");
-  t.strictSame(end({ ...killed, MainPID: 7 }), [], "another runs meanwhile");
+  t.strictSame(end({ Result: "success", ExecMainCode: 1, ExecMainStatus: 0 }), [], "it ended with success");
+  t.strictSame(end({ ...killed, MainPID: 7 }), [], "another process runs meanwhile");
   t.strictSame(end({ Result: "resources", ExecMainCode: 0, ExecMainStatus: 0 }), [
     "a.service: Failed with result 'resources'.",
   ]);

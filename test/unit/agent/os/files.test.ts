@@ -21,7 +21,7 @@ async function folderFor(t: Test): Promise<string> {
 
 const sha256 = (text: string): string => createHash("sha256").update(text).digest("hex");
 
-t.test("a write replaces the whole file, with the mode whatever the umask, and leaves no temporary", async (t) => {
+t.test("a write replaces the whole file, sets the mode whatever the umask, and leaves no temporary file", async (t) => {
   const folder = await folderFor(t);
   const path = join(folder, "a.txt");
   const files = createFiles();
@@ -36,14 +36,14 @@ t.test("a write replaces the whole file, with the mode whatever the umask, and l
   t.same(await readdir(folder), ["a.txt"]);
 });
 
-t.test("what a crash left as temporary does not stand in the way", async (t) => {
+t.test("temporary files from a crash do no harm", async (t) => {
   const folder = await folderFor(t);
   await writeFile(join(folder, ".a.txt.khw-new"), "half");
   await createFiles().write(join(folder, "a.txt"), "whole", 0o644);
   t.same(await readdir(folder), ["a.txt"]);
 });
 
-t.test("what is not there is undefined, empty, or no error", async (t) => {
+t.test("a missing file is undefined, empty, or no error", async (t) => {
   const files = createFiles();
   const path = join(await folderFor(t), "none", "at all");
   t.equal(await files.stat(path), undefined);
@@ -51,10 +51,10 @@ t.test("what is not there is undefined, empty, or no error", async (t) => {
   t.equal(await files.sha256(path), undefined);
   t.same(await files.list(path), []);
   await files.remove(path);
-  t.ok((await files.available(path)) > 0, "free space is that of the nearest folder there is");
+  t.ok((await files.available(path)) > 0, "free space is that of the nearest existing folder");
 });
 
-t.test("failures name the path that was asked for, and the remedy", async (t) => {
+t.test("failures name the requested path and the remedy", async (t) => {
   const files = createFiles();
   const path = join(await folderFor(t), "none", "a.txt");
   await t.rejects(files.write(path, "x", 0o644), {
@@ -64,7 +64,7 @@ t.test("failures name the path that was asked for, and the remedy", async (t) =>
   await t.rejects(files.write("/proc/version", "x", 0o644), { code: "IO_FAILED" });
 });
 
-t.test("a full disk is said so, and nothing half-made stays", async (t) => {
+t.test("a full disk is reported as such, and no partial file remains", async (t) => {
   const folder = await folderFor(t);
   await run("mount", ["-t", "tmpfs", "-o", "size=64k", "tmpfs", folder]);
   t.teardown(() => run("umount", [folder]));
@@ -83,7 +83,7 @@ t.test("a full disk is said so, and nothing half-made stays", async (t) => {
   await t.rejects(files.write(path, "x", 0o644), { code: "IO_FAILED", hint: /read-only/ });
 });
 
-t.test("the digest follows every change, and one of the same size at once", async (t) => {
+t.test("the digest follows every change, also one that keeps the size", async (t) => {
   const path = join(await folderFor(t), "a.txt");
   const files = createFiles();
   await writeFile(path, "one");
@@ -95,12 +95,12 @@ t.test("the digest follows every change, and one of the same size at once", asyn
   const { atime, mtime } = await stat(path);
   await writeFile(path, "six");
   await utimes(path, atime, mtime);
-  t.equal(await files.sha256(path), sha256("six"), "even where the modification time was put back");
+  t.equal(await files.sha256(path), sha256("six"), "even if the modification time was set back");
   await appendFile(path, "teen");
   t.equal(await files.sha256(path), sha256("sixteen"));
 });
 
-t.test("a file that is read often is read anew when it changed, or was replaced", async (t) => {
+t.test("a file that is read often is read again after a change or a replacement", async (t) => {
   const folder = await folderFor(t);
   const path = join(folder, "ca.pem");
   const files = createFiles();
@@ -118,7 +118,7 @@ t.test("a file that is read often is read anew when it changed, or was replaced"
   t.equal(await files.readOften(path), undefined);
 });
 
-t.test("a digest is not computed again while the file stays, whichever of its names is asked for", async (t) => {
+t.test("a digest is not computed again while the file stays, under any of its names", async (t) => {
   const folder = await folderFor(t);
   const [path, other] = [join(folder, "a"), join(folder, "b")];
   const files = createFiles();
@@ -136,7 +136,7 @@ t.test("a digest is not computed again while the file stays, whichever of its na
   t.ok(second < first / 5, `${first.toFixed(1)} ms, then ${second.toFixed(2)} ms`);
 });
 
-t.test("links: symbolic ones are seen as such, hard ones share an inode, both replace what was there", async (t) => {
+t.test("symbolic links are recognized, hard links share an inode, and both replace an existing file", async (t) => {
   const folder = await folderFor(t);
   const files = createFiles();
   const [file, soft, hard] = [join(folder, "file"), join(folder, "soft"), join(folder, "hard")];
@@ -167,7 +167,7 @@ const observer = `
   parentPort.postMessage(modes);
 `;
 
-t.test("a folder is never seen with another mode than its own, whatever the umask", async (t) => {
+t.test("a folder never has another mode than the requested one, whatever the umask", async (t) => {
   const folder = await folderFor(t);
   const files = createFiles();
   const paths = Array.from({ length: 100 }, (_, index) => join(folder, `${index}`, "below"));
@@ -182,7 +182,7 @@ t.test("a folder is never seen with another mode than its own, whatever the umas
   t.strictSame([...new Set<unknown>(modes)], [0o755]);
 });
 
-t.test("steps that run side by side make the same parents, and a crash's leftover is in nobody's way", async (t) => {
+t.test("steps that run in parallel create the same parents, and a crash's leftover does no harm", async (t) => {
   const folder = await folderFor(t);
   const files = createFiles();
   await writeFile(join(folder, ".lib.khw-new"), "half a file");
@@ -192,7 +192,7 @@ t.test("steps that run side by side make the same parents, and a crash's leftove
   t.strictSame((await readdir(join(folder, "lib", "khw"))).toSorted(), ["one", "three", "two"]);
 });
 
-t.test("a file in a folder's place is named, and left", async (t) => {
+t.test("a file in a folder's place is named, and not changed", async (t) => {
   const folder = await folderFor(t);
   const path = join(folder, "a");
   await writeFile(path, "a file");
@@ -204,15 +204,15 @@ t.test("a file in a folder's place is named, and left", async (t) => {
 });
 
 t.test(
-  "folders are made with their parents; files, links and empty folders are removed, full ones are not",
+  "folders are created with their parents; files, links and empty folders are removed, full folders are not",
   async (t) => {
     const folder = await folderFor(t);
     const files = createFiles();
     const deep = join(folder, "a", "b");
     await files.mkdir(deep, 0o700);
     await files.mkdir(deep, 0o755);
-    t.equal((await files.stat(join(folder, "a")))?.mode, 0o700, "one between has the same mode");
-    t.equal((await files.stat(deep))?.mode, 0o700, "one that exists keeps its mode");
+    t.equal((await files.stat(join(folder, "a")))?.mode, 0o700, "a folder in between has the same mode");
+    t.equal((await files.stat(deep))?.mode, 0o700, "an existing folder keeps its mode");
     await files.write(join(deep, "x"), "", 0o644);
     await t.rejects(files.remove(deep), { code: "IO_FAILED", message: /not empty/ });
     await files.rename(join(deep, "x"), join(folder, "y"));

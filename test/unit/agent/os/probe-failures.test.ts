@@ -41,19 +41,22 @@ async function serverUntil(t: Test, leftMillis: number) {
   return { url: `https://localhost:${port}/healthz`, caPem: authority.certificate, server, validTo };
 }
 
-t.test("a server whose certificate has expired lives: the certificate is told, and the server's time", async (t) => {
-  const { url, caPem } = await serverUntil(t, -dayMillis);
-  for (const keepAlive of [false, true]) {
-    const result = await probes.http(url, { ...options, caPem, keepAlive });
-    t.match(result, { status: 0, failure: "unverified", body: "certificate has expired" });
-    const { subject, validFrom = 0, validTo = 0, serverTime = 0 } = result.certificate ?? {};
-    t.match(subject, /CN=localhost/);
-    t.ok(validFrom < validTo && validTo < Date.now());
-    t.ok(Math.abs(serverTime - Date.now()) < 60_000, "by its own clock");
-  }
-});
+t.test(
+  "a server with an expired certificate is alive: the certificate and the server's time are reported",
+  async (t) => {
+    const { url, caPem } = await serverUntil(t, -dayMillis);
+    for (const keepAlive of [false, true]) {
+      const result = await probes.http(url, { ...options, caPem, keepAlive });
+      t.match(result, { status: 0, failure: "unverified", body: "certificate has expired" });
+      const { subject, validFrom = 0, validTo = 0, serverTime = 0 } = result.certificate ?? {};
+      t.match(subject, /CN=localhost/);
+      t.ok(validFrom < validTo && validTo < Date.now());
+      t.ok(Math.abs(serverTime - Date.now()) < 60_000, "by its own clock");
+    }
+  },
+);
 
-t.test("a certificate that expires while its connection is kept is seen on that connection", async (t) => {
+t.test("a certificate that expires during a connection is noticed on that connection", async (t) => {
   // Making keys and certificates can take long on a busy machine.
   const { url, caPem, server, validTo } = await serverUntil(t, 30_000);
   server.keepAliveTimeout = 120_000;
@@ -66,7 +69,7 @@ t.test("a certificate that expires while its connection is kept is seen on that 
   t.match(result, { status: 0, failure: "unverified", certificate: { subject: /CN=localhost/ } });
 });
 
-t.test("a server that refuses the certificate that it is shown lives, and so does one that is not TLS", async (t) => {
+t.test("a server that rejects the caller's certificate is alive, and so is a server without TLS", async (t) => {
   const authority = await createAuthority(new Date());
   const { certificate: cert, key } = await issue(authority, { name: "localhost", role: "agent", days: 1 }, new Date());
   const choosy = createTlsServer({ cert, key, ca: authority.certificate, requestCert: true });
@@ -77,7 +80,7 @@ t.test("a server that refuses the certificate that it is shown lives, and so doe
   t.match(await probes.http(`https://localhost:${await listen(t, plain)}/`, options), { failure: "rejected" });
 });
 
-t.test("what a server without an answer is", async (t) => {
+t.test("how a server without an answer is reported", async (t) => {
   const closing = createServer((socket) => socket.on("error", () => {}).end());
   t.match(await probes.http(`http://127.0.0.1:${await listen(t, closing)}/`, options), { failure: "closed" });
   const babbling = createServer((socket) => socket.on("error", () => {}).end("this is no HTTP\r\n\r\n"));
@@ -85,13 +88,13 @@ t.test("what a server without an answer is", async (t) => {
   t.match(await probes.http("http://127.0.0.1:9/", options), { failure: "refused" });
 });
 
-t.test("files that are no certificates, and an address without a route, are the asker's own failures", async (t) => {
+t.test("invalid certificate files, and an address without a route, are the caller's own failures", async (t) => {
   const { url, caPem } = await serverUntil(t, dayMillis);
   t.match(await probes.http(url, { ...options, caPem, certPem: "?", keyPem: "?" }), { failure: "own" });
   t.match(await probes.http("http://255.255.255.255:80/", options), { failure: "own" });
 });
 
-t.test("a process that was busy itself has not heard the answer", async (t) => {
+t.test("a probe by a busy process is no evidence", async (t) => {
   const silent = createServer(() => {});
   const url = `http://127.0.0.1:${await listen(t, silent)}/`;
   t.match(await probes.http(url, { ...options, timeoutMillis: 100 }), { failure: "silent" });
@@ -101,7 +104,7 @@ t.test("a process that was busy itself has not heard the answer", async (t) => {
   t.match(await probe, { failure: "own", body: /busy or stopped/ });
 });
 
-t.test("the kernel says who listens, and how many wait for him", async (t) => {
+t.test("the kernel reports the listener and the number of waiting connections", async (t) => {
   const server = createServer(() => {});
   const port = await listen(t, server);
   t.equal(await probes.waiting(port), 0);
@@ -120,7 +123,7 @@ t.test("the agent's own condition", async (t) => {
   await t.rejects(probes.self(AbortSignal.abort(new Error("stop"))), { message: "stop" });
 });
 
-t.test("connections that nobody accepts wait", async (t) => {
+t.test("connections that are not accepted wait", async (t) => {
   // This process runs no code between the kernel's handshake and the check, so the connection is not accepted yet.
   const server = createServer(() => {});
   const port = await listen(t, server);

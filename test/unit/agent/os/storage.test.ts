@@ -29,24 +29,24 @@ function upload(t: Pick<Test, "testdir">, server: StorageServer, content = small
   return storage.upload({ bucket: "b", name, file, size: content.length, signal: never });
 }
 
-t.test("a file arrives in parts, whole", async (t) => {
+t.test("a file is sent in parts, and arrives complete", async (t) => {
   await using server = await startStorageServer();
   await upload(t, server, large);
   t.ok(server.objects.get("b/kubernetes/s.db")?.equals(large));
   t.equal(server.log.filter((line) => line.startsWith("PUT")).length, 3);
 });
 
-t.test("after a cut it goes on where the server is", async (t) => {
+t.test("after an interruption the upload continues at the server's position", async (t) => {
   await using server = await startStorageServer();
   server.faults.cutAfter = 1_000_000;
   await upload(t, server, large);
   t.ok(server.objects.get("b/kubernetes/s.db")?.equals(large));
-  t.equal(server.log[2], `PUT bytes */${large.length}`, "first it asks how far it came");
+  t.equal(server.log[2], `PUT bytes */${large.length}`, "it first asks for the server's position");
   t.match(server.log[3], /^PUT bytes \d{6,7}-/);
   t.notMatch(server.log[3], /^PUT bytes 0-/);
 });
 
-t.test("a snapshot is sent to no other host than Google's, and over TLS", async (t) => {
+t.test("a snapshot is sent only to Google's hosts, and over TLS", async (t) => {
   await using server = await startStorageServer();
   for (const elsewhere of ["http://192.0.2.1/s", "https://googleapis.com.example/s", "http://www.googleapis.com/s"]) {
     server.faults.elsewhere = elsewhere;
@@ -57,31 +57,31 @@ t.test("a snapshot is sent to no other host than Google's, and over TLS", async 
   t.notOk(server.log.some((line) => line.startsWith("PUT")));
 });
 
-t.test("a server that never takes a part is given up", async (t) => {
+t.test("a server that never accepts a part is abandoned", async (t) => {
   await using server = await startStorageServer();
   server.faults.dead = true;
   await t.rejects(upload(t, server), { code: "IO_FAILED", message: /gs:\/\/b\/kubernetes\/s\.db/ });
   t.equal(server.log.filter((line) => line.startsWith("PUT bytes 0-")).length, 6);
 });
 
-t.test("an object that is there already and the same is left, another is never replaced", async (t) => {
+t.test("an existing identical object is kept, and a different one is never replaced", async (t) => {
   await using server = await startStorageServer();
   await upload(t, server);
   const requests = server.log.length;
   await upload(t, server);
-  t.equal(server.log.length, requests + 2, "only asked for");
+  t.equal(server.log.length, requests + 2, "only requested");
   server.objects.set("b/kubernetes/s.db", Buffer.from("somebody else's"));
   await t.rejects(upload(t, server), { code: "IO_FAILED", message: /the object there differs/ });
   t.equal(server.objects.get("b/kubernetes/s.db")?.toString(), "somebody else's");
 });
 
-t.test("what arrives as something else is found", async (t) => {
+t.test("an object that differs after the upload is found", async (t) => {
   await using server = await startStorageServer();
   server.faults.corrupt = true;
   await t.rejects(upload(t, server), { code: "IO_FAILED", message: /the object there differs/ });
 });
 
-t.test("a refusal is told with the remedy and without the token, and not tried again", async (t) => {
+t.test("a refusal is reported with the remedy and without the token, and not retried", async (t) => {
   await using server = await startStorageServer();
   server.faults.refuse = 403;
   const error = toKhwError(
@@ -99,7 +99,7 @@ t.test("a refusal is told with the remedy and without the token, and not tried a
   t.equal(server.log.length, 1);
 });
 
-t.test("an access token is the metadata server's, and is in no error", async (t) => {
+t.test("an access token comes from the metadata server, and is in no error", async (t) => {
   const answers = ['{"access_token":"ya29.secret","expires_in":3599}', "not JSON ya29.secret", undefined];
   const metadata = createServer((request, response) => {
     t.equal(request.headers["metadata-flavor"], "Google");

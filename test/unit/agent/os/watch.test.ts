@@ -29,7 +29,7 @@ function watching(t: Test, ...folders: readonly string[]) {
   return { root, stop, after, told: () => told };
 }
 
-t.test("hears of content, modes, names and of what goes; in every folder", async (t) => {
+t.test("reports changes of content, modes and names, and removals, in every folder", async (t) => {
   const { root, after } = watching(t, "a", "b");
   await after(() => Promise.all(["a", "b"].map((folder) => mkdir(join(root, folder)))));
   const file = join(root, "a/file");
@@ -40,7 +40,7 @@ t.test("hears of content, modes, names and of what goes; in every folder", async
   await after(() => rm(join(root, "b/file")));
 });
 
-t.test("hears of a folder that is missing, comes, goes, and comes back with its parents", async (t) => {
+t.test("reports a folder that is missing, appears, disappears, and appears again with its parents", async (t) => {
   const { root, after } = watching(t, "x/y/z");
   const folder = join(root, "x/y/z");
   await after(() => mkdir(folder, { recursive: true }));
@@ -55,14 +55,14 @@ t.test("hears of a folder that is missing, comes, goes, and comes back with its 
   await after(() => writeFile(join(folder, "file"), "content"));
 });
 
-t.test("tells of many changes at once as of few, and of nothing after its end", async (t) => {
+t.test("reports many changes at once like few, and nothing after its end", async (t) => {
   const { root, after, told, stop } = watching(t, ".");
   await delay(200);
   const before = told();
   await after(async () => {
     for (let file = 0; file < 200; file++) await writeFile(join(root, `${file}`), "");
   });
-  t.ok(told() - before < 100, `told ${told() - before} times`);
+  t.ok(told() - before < 100, `reported ${told() - before} times`);
   stop();
   const last = told();
   await writeFile(join(root, "after"), "");

@@ -17,13 +17,13 @@ function ready(): FakeOs {
 async function findings(os: FakeOs, desired = labDesired()): Promise<string[]> {
   const found = await preflight(desired, os, never);
   for (const { node, step, hint } of found) t.ok(node === os.identity.name && step === "preflight" && hint);
-  t.strictSame(os.changes(), [], "nothing is touched");
+  t.strictSame(os.changes(), [], "nothing is changed");
   return found.map(({ code, message }) => `${code}: ${message}`);
 }
 
-t.test("nothing stands in the way of a fresh machine", async (t) => t.strictSame(await findings(ready()), []));
+t.test("a new machine has no obstacle", async (t) => t.strictSame(await findings(ready()), []));
 
-t.test("another machine than the wanted one", async (t) => {
+t.test("a machine other than the wanted one", async (t) => {
   for (const identity of [
     { ...fakeIdentity, name: "controller-1" },
     { ...fakeIdentity, internalIp: "10.240.0.99" },
@@ -35,7 +35,7 @@ t.test("another machine than the wanted one", async (t) => {
   }
 });
 
-t.test("an API server that would know fewer members of etcd than it does", async (t) => {
+t.test("an API server that would lose members of etcd", async (t) => {
   const os = ready();
   os.files.put("/etc/systemd/system/kube-apiserver.service", renderKubeApiserver(labDesired()));
   t.strictSame(await findings(os), []);
@@ -50,7 +50,7 @@ t.test("an API server that would know fewer members of etcd than it does", async
   );
   os.answers.set("https://192.0.2.9:2379/health", { status: 200, body: '{"health":"true","reason":""}' });
   const elsewhere = { ...alone, etcdServers: ["https://192.0.2.9:2379"] };
-  t.strictSame(await findings(os, labDesired({ cluster: elsewhere })), [], "another etcd is another matter");
+  t.strictSame(await findings(os, labDesired({ cluster: elsewhere })), [], "another etcd is a different case");
 });
 
 t.test("a port that another program holds; the component itself may hold it", async (t) => {
@@ -66,7 +66,7 @@ t.test("a port that another program holds; the component itself may hold it", as
   ]);
 });
 
-t.test("a disk without room for a release, or for the files of one that is there", async (t) => {
+t.test("a disk without space for a release, or for the files of an installed one", async (t) => {
   const os = ready();
   os.files.free = 699.9 * mebibyte;
   t.strictSame(await findings(os), [
@@ -78,11 +78,11 @@ t.test("a disk without room for a release, or for the files of one that is there
   t.match(await findings(os), [/khw\/kubernetes has 49/, /kubernetes has/, /systemd/, /dpkg/, /bin\/kubectl/]);
 });
 
-t.test("an etcd without a healthy majority, by the reason of each member", async (t) => {
+t.test("an etcd without a healthy majority, with the reason for each member", async (t) => {
   const [one = "", two = "", three = ""] = etcd;
   const os = ready();
   os.answers.delete(one);
-  t.strictSame(await findings(os), [], "one of three may be away");
+  t.strictSame(await findings(os), [], "one of three may be down");
   os.answers.set(two, { status: 503, body: '{"health":"false",\n"reason":"RAFT NO LEADER"}\n' });
   t.strictSame(await findings(os), [
     "PREFLIGHT_FAILED: etcd has no healthy majority: https://10.240.0.10:2379: connect ECONNREFUSED; " +
@@ -97,7 +97,7 @@ t.test("an etcd without a healthy majority, by the reason of each member", async
   t.match(await findings(os, pair), [/no healthy majority/], "one of two is no majority");
 });
 
-t.test("etcd is asked with the API server's own certificate, and not at all without one", async (t) => {
+t.test("etcd is asked with the API server's own certificate, and not without one", async (t) => {
   const os = ready();
   const asked: unknown[] = [];
   const probes = {
@@ -116,7 +116,7 @@ t.test("etcd is asked with the API server's own certificate, and not at all with
   t.strictSame(await findings(createFakeOs(), labDesired({ credentials })), []);
 });
 
-t.test("everything that stands in the way is told at once, and no key with it", async (t) => {
+t.test("all obstacles are reported in one run, and no key with them", async (t) => {
   const os = createFakeOs();
   os.listeners.set(80, { pid: 10, name: "apache2" });
   os.files.free = 0;

@@ -108,7 +108,7 @@ const settled = ({ steps, paused }: DriftStatus): boolean => steps.length === 0 
 const standing = ({ steps }: DriftStatus): boolean => steps.length > 0;
 const handEdit = "[Service]\nExecStart=/bin/true\n";
 
-t.test("a machine that is as wanted is left alone", async (t) => {
+t.test("a machine without drift is not changed", async (t) => {
   const { os, told, statusStore } = await kept(t);
   const before = os.changes().length;
   t.strictSame([os.changes().length, told], [before, []]);
@@ -116,7 +116,7 @@ t.test("a machine that is as wanted is left alone", async (t) => {
   t.ok(os.files.watched().includes("/etc/systemd/system/multi-user.target.wants"));
 });
 
-t.test("what somebody changed is put right and told, restarting nothing that runs as wanted", async (t) => {
+t.test("drift is repaired and reported, without restarting services that run correctly", async (t) => {
   const { os, told, after } = await kept(t);
   const { mainPid } = await os.systemd.unit("kube-scheduler.service");
   const wanted = os.files.text(schedulerUnit);
@@ -135,69 +135,69 @@ t.test("what somebody changed is put right and told, restarting nothing that run
   ]);
 });
 
-t.test("a process that does not run is not its business", async (t) => {
+t.test("a stopped process is not drift", async (t) => {
   const { os, told, after } = await kept(t);
   await after(() => os.systemd.crash("kube-scheduler.service", "exit-code"), settled);
   t.strictSame(told, []);
   t.match(await os.systemd.unit("kube-scheduler.service"), { activeState: "failed" });
 });
 
+t.test("drift that khw does not repair is reported once with the remedy, and blocks no other repair", async (t) => {
+  const { os, told, after, statusStore } = await kept(t);
+  const dropIn = "/etc/systemd/system/kube-scheduler.service.d/70-mine.conf";
+  const wanted = os.files.text(schedulerUnit);
+  const alone = ({ steps }: DriftStatus): boolean => steps.length === 1;
+  // systemd must load the drop-in first, which is a repair of its own.
+  await after(() => os.files.put(dropIn, "[Service]\nNice=5\n"), alone);
+  await after(
+    () => os.files.put(schedulerUnit, handEdit),
+    ({ steps }) => steps.length > 1,
+  );
+  await after(() => {}, alone);
+  t.equal(os.files.text(schedulerUnit), wanted);
+  t.equal(os.files.text(dropIn), "[Service]\nNice=5\n");
+  t.match(statusStore.read().drift.steps, [
+    { id: "drop-ins/kube-scheduler", repairs: 0, nextRepairUnixMillis: 0, remedy: /rm .*70-mine\.conf/ },
+  ]);
+  t.match(
+    told.filter(({ subject }) => subject === "drop-ins/kube-scheduler"),
+    [
+      {
+        kind: HistoryKind.HISTORY_KIND_DRIFT,
+        message: /70-mine\.conf is not khw's.*; khw does not repair this; remedy: on the node: rm/,
+      },
+    ],
+  );
+  await after(() => os.files.drop(dropIn), settled);
+  t.match(
+    told.filter(({ subject }) => subject === "drop-ins/kube-scheduler"),
+    [{ problem: true }, { message: "is in the desired state again" }],
+  );
+});
+
 t.test(
-  "what is left to a person is told once with what to do, never repaired, and holds up no other repair",
+  "with the policy to report, drift stays, and is reported once when it begins and once when it ends",
   async (t) => {
-    const { os, told, after, statusStore } = await kept(t);
-    const dropIn = "/etc/systemd/system/kube-scheduler.service.d/70-mine.conf";
-    const wanted = os.files.text(schedulerUnit);
-    const alone = ({ steps }: DriftStatus): boolean => steps.length === 1;
-    // systemd must load the drop-in first, which is a repair of its own.
-    await after(() => os.files.put(dropIn, "[Service]\nNice=5\n"), alone);
-    await after(
-      () => os.files.put(schedulerUnit, handEdit),
-      ({ steps }) => steps.length > 1,
-    );
-    await after(() => {}, alone);
-    t.equal(os.files.text(schedulerUnit), wanted);
-    t.equal(os.files.text(dropIn), "[Service]\nNice=5\n");
+    const { os, told, after, statusStore } = await kept(t, report);
+    const wanted = os.files.text(schedulerUnit) ?? "";
+    await after(() => os.files.put(schedulerUnit, handEdit), standing);
+    await after(() => {}, standing);
+    t.equal(os.files.text(schedulerUnit), handEdit);
     t.match(statusStore.read().drift.steps, [
-      { id: "drop-ins/kube-scheduler", repairs: 0, nextRepairUnixMillis: 0, remedy: /rm .*70-mine\.conf/ },
+      { id: "unit/kube-scheduler", drift: "its content differs", nextRepairUnixMillis: 0 },
+      { id: "service/kube-scheduler" },
     ]);
-    t.match(
-      told.filter(({ subject }) => subject === "drop-ins/kube-scheduler"),
-      [
-        {
-          kind: HistoryKind.HISTORY_KIND_DRIFT,
-          message: /70-mine\.conf is not khw's.*; khw does not repair this; remedy: on the node: rm/,
-        },
-      ],
-    );
-    await after(() => os.files.drop(dropIn), settled);
-    t.match(
-      told.filter(({ subject }) => subject === "drop-ins/kube-scheduler"),
-      [{ problem: true }, { message: "is in the desired state again" }],
-    );
+    await after(() => os.files.put(schedulerUnit, wanted), settled);
+    const unit = told.filter(({ subject }) => subject === "unit/kube-scheduler");
+    t.match(unit, [
+      { kind: HistoryKind.HISTORY_KIND_DRIFT, message: "its content differs", problem: true },
+      { kind: HistoryKind.HISTORY_KIND_DRIFT, message: "is in the desired state again" },
+    ]);
+    t.equal(unit.length, 2);
   },
 );
 
-t.test("where it only reports, what differs is left, and told once when it comes and when it goes", async (t) => {
-  const { os, told, after, statusStore } = await kept(t, report);
-  const wanted = os.files.text(schedulerUnit) ?? "";
-  await after(() => os.files.put(schedulerUnit, handEdit), standing);
-  await after(() => {}, standing);
-  t.equal(os.files.text(schedulerUnit), handEdit);
-  t.match(statusStore.read().drift.steps, [
-    { id: "unit/kube-scheduler", drift: "its content differs", nextRepairUnixMillis: 0 },
-    { id: "service/kube-scheduler" },
-  ]);
-  await after(() => os.files.put(schedulerUnit, wanted), settled);
-  const unit = told.filter(({ subject }) => subject === "unit/kube-scheduler");
-  t.match(unit, [
-    { kind: HistoryKind.HISTORY_KIND_DRIFT, message: "its content differs", problem: true },
-    { kind: HistoryKind.HISTORY_KIND_DRIFT, message: "is in the desired state again" },
-  ]);
-  t.equal(unit.length, 2);
-});
-
-t.test("a repair that fails is told with its reason, stands on the board, and waits", async (t) => {
+t.test("a failed repair is reported with its reason, is shown in the status, and waits", async (t) => {
   const { os, told, after, lines } = await kept(t);
   os.nginxComplaint = "unknown directive";
   const site = "/etc/nginx/sites-available/kubernetes.default.svc.cluster.local";
@@ -214,7 +214,7 @@ t.test("a repair that fails is told with its reason, stands on the board, and wa
   t.match(lines.join("\n"), /^service\/nginx: .*cannot be repaired.*unknown directive/m);
   const attempts = told.length;
   await after(() => {}, standing);
-  t.equal(told.length, attempts, "not tried again before its time");
+  t.equal(told.length, attempts, "not retried before its time");
   os.nginxComplaint = "";
   os.clock.advance(120_000);
   await after(() => {}, settled);
@@ -250,7 +250,7 @@ t.test("an agent that cannot trust its own view repairs nothing, reports why, an
   t.equal(leases.taken, 0);
 });
 
-t.test("what is undone again and again is left for a while, and that is told", async (t) => {
+t.test("a repair that is undone again and again is delayed, and the delay is reported", async (t) => {
   const { os, told, after } = await kept(t);
   for (let time = 0; time < 3; time++) {
     await after(() => os.files.put(schedulerUnit, handEdit), settled);
@@ -266,7 +266,7 @@ t.test("what is undone again and again is left for a while, and that is told", a
   );
 });
 
-t.test("an API server that would be restarted waits for the cluster's others", async (t) => {
+t.test("an API server that needs a restart waits for the cluster's others", async (t) => {
   const { os, leases, after } = await kept(t);
   const { mainPid } = await os.systemd.unit("kube-apiserver.service");
   const unit = "/etc/systemd/system/kube-apiserver.service";
@@ -279,7 +279,7 @@ t.test("an API server that would be restarted waits for the cluster's others", a
   leases.busy = true;
   const busy = await after(restartedByHand, ({ steps }) => steps.some(({ error }) => error?.code === "BUSY"));
   t.match(busy.steps, [{ id: "service/kube-apiserver" }]);
-  t.equal(os.files.text(unit), wanted, "its unit is put right meanwhile");
+  t.equal(os.files.text(unit), wanted, "its unit is repaired meanwhile");
   t.not((await os.systemd.unit("kube-apiserver.service")).mainPid, mainPid);
   leases.busy = false;
   const edited = (await os.systemd.unit("kube-apiserver.service")).mainPid;
@@ -288,7 +288,7 @@ t.test("an API server that would be restarted waits for the cluster's others", a
   t.equal(leases.taken, 1);
 });
 
-t.test("it pauses while somebody holds the machine, and looks as soon as nobody does", async (t) => {
+t.test("the check pauses while an operation holds the machine, and runs right after", async (t) => {
   const { os, machineLock, after, drift, told } = await kept(t);
   let free = (): void => {};
   const held = machineLock.lock("admin from 10.240.0.1", () => new Promise<void>((resolve) => (free = resolve)));
@@ -305,7 +305,7 @@ t.test("it pauses while somebody holds the machine, and looks as soon as nobody 
   t.ok(told.some(({ subject }) => subject === "unit/kube-scheduler"));
 });
 
-t.test("it pauses after another operation than the kept one failed, and touches nothing", async (t) => {
+t.test("the check pauses after another operation than the kept one failed, and changes nothing", async (t) => {
   const { os, statusStore, after } = await kept(t);
   const operation = {
     id: "operation-2",

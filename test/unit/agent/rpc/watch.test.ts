@@ -4,7 +4,7 @@ import { sendChanges } from "../../../../agent/rpc/watch.ts";
 import { GetStatusResponse, type WatchStatusResponse } from "../../../../proto/gen/khw/agent/v1/agent.ts";
 import { component } from "../../../fixtures/status.ts";
 
-t.test("of 100,000 changes that a caller does not take, one waits, and it is the newest of each part", async (t) => {
+t.test("of 100,000 changes that a caller does not read, one waits, with the newest of each part", async (t) => {
   const statusStore = createStatusStore(undefined);
   const written: WatchStatusResponse[] = [];
   const taken: (() => void)[] = [];
@@ -20,7 +20,7 @@ t.test("of 100,000 changes that a caller does not take, one waits, and it is the
   for (let pid = 1; pid <= 100_000; pid++) {
     statusStore.publish({ components: [component(pid % 2 === 0 ? "nginx" : "etcd", { pid })] });
   }
-  t.equal(written.length, 1, "the full state is still under way");
+  t.equal(written.length, 1, "the full state is still being sent");
   taken.shift()?.();
   t.equal(written.length, 2);
   t.match(written[1], {
@@ -35,9 +35,9 @@ t.test("of 100,000 changes that a caller does not take, one waits, and it is the
     },
   });
   taken.shift()?.();
-  t.equal(written.length, 2, "nothing else waited");
+  t.equal(written.length, 2, "nothing else was queued");
   statusStore.publish({ components: [component("nginx", { pid: 7 })] });
-  t.equal(written.length, 3, "who keeps up is told at once");
+  t.equal(written.length, 3, "a fast reader gets each change at once");
   gone.abort(new Error("gone"));
   await t.rejects(watching, { message: "gone" });
   statusStore.publish({ components: [component("nginx", { pid: 8 })] });

@@ -6,7 +6,7 @@ import { labDesired } from "../../../fixtures/machine.ts";
 
 const folder = "/var/lib/khw-agent";
 
-t.test("what an operation established is there after a restart, whole, and for root alone", async (t) => {
+t.test("the desired state of an operation exists after a restart, complete, and for root only", async (t) => {
   const { files } = createFakeOs();
   const first = await openKeptState(files, { folder });
   t.equal(first.current(), undefined);
@@ -21,7 +21,7 @@ t.test("what an operation established is there after a restart, whole, and for r
   t.same(JSON.parse(JSON.stringify(kept)), JSON.parse(JSON.stringify(desired)));
 });
 
-t.test("a record that cannot be read counts as none, is told without its content, and is kept aside", async (t) => {
+t.test("an unreadable record counts as absent, is reported without its content, and is kept aside", async (t) => {
   for (const content of ["a secret that is no record", ""]) {
     const { files } = createFakeOs();
     files.put(`${folder}/target`, content);

@@ -13,7 +13,7 @@ function gate() {
   return { open, passed };
 }
 
-t.test("one holds the machine; another is told who does, and since when", async (t) => {
+t.test("one operation holds the machine; another is refused with the holder's name and start", async (t) => {
   const { own } = machineLock();
   let frees = 0;
   own.whenFree(() => frees++);
@@ -28,24 +28,27 @@ t.test("one holds the machine; another is told who does, and since when", async 
   t.equal(await own.lock("another", async () => 7), 7);
 });
 
-t.test("the agent's own work is one after the other, gives way, and is not begun while another holds", async (t) => {
-  const { own } = machineLock();
-  const order: string[] = [];
-  const begun = gate();
-  const first = own.whenIdle(async (signal) => {
-    order.push("first");
-    begun.open();
-    await new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason), { once: true }));
-  });
-  const second = own.whenIdle(async () => void order.push("second"));
-  await begun.passed;
-  await own.lock("admin", async () => void order.push("admin"));
-  t.strictSame([await first, await second], [undefined, undefined]);
-  t.strictSame(order, ["first", "admin"]);
-  t.equal(await own.whenIdle(async () => 7), 7, "afterwards it goes on");
-});
+t.test(
+  "the agent's own work runs one after the other, yields to an operation, and does not start during one",
+  async (t) => {
+    const { own } = machineLock();
+    const order: string[] = [];
+    const begun = gate();
+    const first = own.whenIdle(async (signal) => {
+      order.push("first");
+      begun.open();
+      await new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason), { once: true }));
+    });
+    const second = own.whenIdle(async () => void order.push("second"));
+    await begun.passed;
+    await own.lock("admin", async () => void order.push("admin"));
+    t.strictSame([await first, await second], [undefined, undefined]);
+    t.strictSame(order, ["first", "admin"]);
+    t.equal(await own.whenIdle(async () => 7), 7, "it continues afterwards");
+  },
+);
 
-t.test("its own failure is the caller's, and none of the next one's", async (t) => {
+t.test("its failure goes to its own caller, not to the next", async (t) => {
   const { own, ending } = machineLock();
   const failing = own.whenIdle(async () => Promise.reject(new Error("disk full")));
   const next = own.whenIdle(async () => 7);

@@ -71,7 +71,7 @@ function listen(operations: Operations, id = first) {
   return { events, stop, kinds: () => events.map(({ kind }) => kind?.$case) };
 }
 
-t.test("an operation runs its steps, tells of each, and leaves its outcome on disk", async (t) => {
+t.test("an operation runs its steps, reports each, and records its outcome on disk", async (t) => {
   const a = slowStep("a");
   const { operations, store, states, lines } = operationsOf([a.step]);
   t.equal(operations.current(), undefined);
@@ -95,7 +95,7 @@ t.test("an operation runs its steps, tells of each, and leaves its outcome on di
   t.strictSame(lines, [`operation ${first}: started by alice`, `operation ${first}: done, 1 steps applied`]);
 });
 
-t.test("a second operation is refused with who holds the first and since when; the same one attaches", async (t) => {
+t.test("a second operation is refused with the holder and the start of the first; the same one attaches", async (t) => {
   const a = slowStep("a");
   const { operations, os } = operationsOf([a.step]);
   start(operations);
@@ -116,7 +116,7 @@ t.test("a second operation is refused with who holds the first and since when; t
   await operations.idle();
 });
 
-t.test("a Prepare runs its own steps, and leaves the record of the last Apply as it was", async (t) => {
+t.test("a Prepare runs its own steps, and does not change the record of the last Apply", async (t) => {
   const [a, b] = [slowStep("a"), slowStep("b")];
   const kept: string[] = [];
   const shown: string[] = [];
@@ -144,7 +144,7 @@ t.test("a Prepare runs its own steps, and leaves the record of the last Apply as
   t.strictSame(shown, ["1 shows 1", "1 shows 1", "2 shows 2", "2 shows 1"]);
 });
 
-t.test("an Apply that was interrupted stays so when a Prepare succeeds after it", async (t) => {
+t.test("an interrupted Apply stays interrupted when a Prepare succeeds after it", async (t) => {
   const state = OperationState.OPERATION_STATE_INTERRUPTED;
   const last: Operation = { id: first, holder: "alice", startedUnixMillis: 1, state };
   const { operations } = operationsOf([], { last });
@@ -153,7 +153,7 @@ t.test("an Apply that was interrupted stays so when a Prepare succeeds after it"
   t.strictSame(operations.current(), last);
 });
 
-t.test("no other begins before the last one's record is written", async (t) => {
+t.test("no other operation starts before the last record is written", async (t) => {
   const writing = Promise.withResolvers<void>();
   const saved: OperationState[] = [];
   const store = {
@@ -174,7 +174,7 @@ t.test("no other begins before the last one's record is written", async (t) => {
   await operations.idle();
 });
 
-t.test("whoever listens late hears everything in order, of progress only the newest of each step", async (t) => {
+t.test("a late listener gets everything in order, but of progress only the newest of each step", async (t) => {
   const [a, b] = [slowStep("a"), slowStep("b")];
   const { operations } = operationsOf([a.step, b.step]);
   start(operations);
@@ -186,7 +186,7 @@ t.test("whoever listens late hears everything in order, of progress only the new
     tellB(`${megabyte} of 1000 MB`);
   }
   const late = listen(operations, "");
-  t.equal(early.events.length, 3 + 2000, "the same words are not told twice");
+  t.equal(early.events.length, 3 + 2000, "the same words are not repeated");
   t.strictSame(late.kinds(), ["operationStarted", "stepStarted", "stepStarted", "stepProgress", "stepProgress"]);
   t.match(late.events.slice(-2), [
     { sequence: 3, kind: { value: { step: "a", text: "1000 of 1000 MB" } } },
@@ -205,7 +205,7 @@ t.test("whoever listens late hears everything in order, of progress only the new
   );
 });
 
-t.test("an operation goes on when its listeners leave", async (t) => {
+t.test("an operation continues when its listeners leave", async (t) => {
   const a = slowStep("a");
   const { operations } = operationsOf([a.step]);
   start(operations);
@@ -218,7 +218,7 @@ t.test("an operation goes on when its listeners leave", async (t) => {
   t.match(operations.current(), { state: OperationState.OPERATION_STATE_SUCCEEDED });
 });
 
-t.test("an operation that is not known cannot be listened to", async (t) => {
+t.test("an unknown operation cannot be listened to", async (t) => {
   const { operations } = operationsOf([]);
   t.throws(() => listen(operations, ""), { code: "INVALID_ARGUMENT", message: "this agent has no operation yet" });
   start(operations);
@@ -229,7 +229,7 @@ t.test("an operation that is not known cannot be listened to", async (t) => {
   });
 });
 
-t.test("the first step's error is the operation's, and stays to be asked for", async (t) => {
+t.test("the first step's error is the operation's error, and can be queried later", async (t) => {
   const [a, b] = [slowStep("a"), slowStep("b", ["a"])];
   const { operations, store } = operationsOf([a.step, b.step]);
   start(operations);
@@ -244,7 +244,7 @@ t.test("the first step's error is the operation's, and stays to be asked for", a
   });
 });
 
-t.test("the agent's end ends the operation, and says so", async (t) => {
+t.test("the agent's end interrupts the operation, and the error says so", async (t) => {
   const [a, b] = [slowStep("a"), slowStep("b", ["a"])];
   const ending = new AbortController();
   const { operations, store } = operationsOf([a.step, b.step], { signal: ending.signal });
@@ -260,7 +260,7 @@ t.test("the agent's end ends the operation, and says so", async (t) => {
 });
 
 t.test(
-  "a disk on which no record can be made fails the operation before anything is touched, and frees the node",
+  "a disk without space for the record fails the operation before any change, and releases the node",
   async (t) => {
     const a = slowStep("a");
     let full = true;
@@ -287,7 +287,7 @@ t.test(
   },
 );
 
-t.test("a bug in making the steps is the operation's error, not the agent's end", async (t) => {
+t.test("a bug while the steps are created is the operation's error, and the agent continues", async (t) => {
   const steps = () => {
     throw new TypeError("undefined is not a function");
   };
@@ -297,7 +297,7 @@ t.test("a bug in making the steps is the operation's error, not the agent's end"
   t.match(operations.current(), { error: { code: "INTERNAL", message: "unexpected: undefined is not a function" } });
 });
 
-t.test("an operation that a power cut ended is found interrupted, and told once to the next", async (t) => {
+t.test("an operation that a power loss interrupted is found, and reported once to the next one", async (t) => {
   const a = slowStep("a");
   const before = operationsOf([a.step]);
   start(before.operations);
@@ -305,7 +305,7 @@ t.test("an operation that a power cut ended is found interrupted, and told once 
   const store = operationRecordIn(before.os.files, folder);
   const last = await recoverInterrupted(store);
   t.match(last, { id: first, holder: "alice", state: OperationState.OPERATION_STATE_INTERRUPTED });
-  t.match(await recoverInterrupted(store), last ?? {}, "and again by an agent that is killed before it does anything");
+  t.match(await recoverInterrupted(store), last ?? {}, "and again by an agent that is killed before it starts work");
   t.match(await before.os.files.stat(`${folder}/operation`), { mode: 0o600 });
 
   const { operations } = operationsOf([], { last });
@@ -319,7 +319,7 @@ t.test("an operation that a power cut ended is found interrupted, and told once 
   await before.operations.idle();
 });
 
-t.test("a finished operation is not taken for an interrupted one, nor is a spoilt record for any", async (t) => {
+t.test("neither a finished operation nor a damaged record is mistaken for an interrupted one", async (t) => {
   const { operations, os, store } = operationsOf([]);
   t.equal(await recoverInterrupted(store), undefined);
   start(operations);
@@ -332,32 +332,29 @@ t.test("a finished operation is not taken for an interrupted one, nor is a spoil
   }
 });
 
-t.test(
-  "the machine is asked who it is at the first call, again after a failure, and never again after that",
-  async (t) => {
-    const os = createFakeOs();
-    let asked = 0;
-    const failures: string[] = [];
-    const node = nodeOpener({
-      identity: async () => {
-        if (++asked === 1) throw new KhwError("METADATA_UNAVAILABLE", "no answer");
-        return fakeIdentity;
-      },
-      open: (identity): FakeOs => ({ ...os, identity }),
-      stateFolder: folder,
-      storage: { upload: async () => {} },
-      supervision: { probeMillis: 3_600_000, reconcileMillis: 3_600_000 },
-      status: () => {},
-      log: () => {},
-      failed: ({ message }) => failures.push(message),
-      signal: never,
-    });
-    await Promise.all([t.rejects(node(), { code: "METADATA_UNAVAILABLE" }), t.rejects(node())]);
-    t.equal(asked, 1, "calls at once share one answer");
-    const [one, other] = await Promise.all([node(), node()]);
-    t.equal(one, other, "there is one writer");
-    t.equal(await node(), one);
-    t.equal(asked, 2);
-    t.strictSame(failures, ["no answer"]);
-  },
-);
+t.test("the machine is identified at the first call, again after a failure, and never again after that", async (t) => {
+  const os = createFakeOs();
+  let asked = 0;
+  const failures: string[] = [];
+  const node = nodeOpener({
+    identity: async () => {
+      if (++asked === 1) throw new KhwError("METADATA_UNAVAILABLE", "no answer");
+      return fakeIdentity;
+    },
+    open: (identity): FakeOs => ({ ...os, identity }),
+    stateFolder: folder,
+    storage: { upload: async () => {} },
+    supervision: { probeMillis: 3_600_000, reconcileMillis: 3_600_000 },
+    status: () => {},
+    log: () => {},
+    failed: ({ message }) => failures.push(message),
+    signal: never,
+  });
+  await Promise.all([t.rejects(node(), { code: "METADATA_UNAVAILABLE" }), t.rejects(node())]);
+  t.equal(asked, 1, "simultaneous calls share one answer");
+  const [one, other] = await Promise.all([node(), node()]);
+  t.equal(one, other, "there is one writer");
+  t.equal(await node(), one);
+  t.equal(asked, 2);
+  t.strictSame(failures, ["no answer"]);
+});

@@ -41,7 +41,7 @@ const certificate = {
   reason: "",
 };
 
-t.test("a component's change is told of in full, the others are not", async (t) => {
+t.test("a component's change is reported in full, the other components are not", async (t) => {
   const statusStore = createStatusStore(undefined);
   statusStore.publish({ components: [component("nginx"), component("etcd")] });
   const heard: StatusChange[] = [];
@@ -54,10 +54,10 @@ t.test("a component's change is told of in full, the others are not", async (t) 
   t.strictSame(statusStore.read().components, [component("etcd"), component("nginx", { pid: 2 })]);
   stop();
   statusStore.publish({ components: [component("nginx")] });
-  t.equal(heard.length, 1, "who has left hears no more");
+  t.equal(heard.length, 1, "a former listener gets nothing more");
 });
 
-t.test("components are in one order, whichever is published first", async (t) => {
+t.test("components have a fixed order, whichever is published first", async (t) => {
   const statusStore = createStatusStore(undefined);
   for (const name of ["nginx", "kube-scheduler", "etcd", "kube-apiserver", "kube-controller-manager"]) {
     statusStore.publish({ components: [component(name)] });
@@ -68,7 +68,7 @@ t.test("components are in one order, whichever is published first", async (t) =>
   );
 });
 
-t.test("what is as it was is no change, whatever part it is of", async (t) => {
+t.test("an equal part is not a change, whichever part it is", async (t) => {
   const statusStore = createStatusStore(operation(OperationState.OPERATION_STATE_SUCCEEDED));
   const drift = { policy: DriftPolicy.DRIFT_POLICY_REPAIR, checkedUnixMillis: 5, steps: [], paused: "" };
   const maintenance = { drained: true, holder: "alice", sinceUnixMillis: 3 };
@@ -85,7 +85,7 @@ t.test("what is as it was is no change, whatever part it is of", async (t) => {
   t.equal(heard, 4);
 });
 
-t.test("changes in a row become one that holds the newest of each part", async (t) => {
+t.test("consecutive changes become one with the newest of each part", async (t) => {
   const statusStore = createStatusStore(undefined);
   const heard: StatusChange[] = [];
   statusStore.listen((change) => heard.push(change));
@@ -94,9 +94,9 @@ t.test("changes in a row become one that holds the newest of each part", async (
   statusStore.publish({ operation: operation(OperationState.OPERATION_STATE_RUNNING) });
   statusStore.publish({ components: [component("nginx", { pid: 3 })] });
   const [first, ...rest] = heard;
-  if (first === undefined) throw new Error("nothing was heard");
+  if (first === undefined) throw new Error("no change was reported");
   const merged = rest.reduce(mergeChanges, first);
   t.strictSame(merged.components, [component("etcd"), component("nginx", { pid: 3 })]);
-  t.strictSame(merged.certificates, [certificate], "a part that later changes do not hold stays");
+  t.strictSame(merged.certificates, [certificate], "a part that later changes do not have stays");
   t.equal(merged.operation?.state, OperationState.OPERATION_STATE_RUNNING);
 });

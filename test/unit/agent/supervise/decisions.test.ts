@@ -12,7 +12,7 @@ import { type Evidence, livenessOf } from "../../../../agent/supervise/life.ts";
 import { countFailure, noFailures } from "../../../../agent/supervise/failures.ts";
 import { turnAfter } from "../../../../agent/supervise/restart-lease.ts";
 
-t.test("restarts in a row come ever later, up to five minutes, never in one beat", async (t) => {
+t.test("restarts in a row have growing delays, up to five minutes, and never at the same moment", async (t) => {
   t.strictSame(
     [0, 1, 2, 3, 4, 5, 6, 7, 5000].map((attempts) => backoffMillis(attempts, restartBackoff, 0.5)),
     [0, 10_000, 20_000, 40_000, 80_000, 160_000, 300_000, 300_000, 300_000],
@@ -21,7 +21,7 @@ t.test("restarts in a row come ever later, up to five minutes, never in one beat
   t.strictSame(Array.from({ length: 20 }, (_, count) => count).filter(isReported), [1, 2, 4, 8, 16]);
 });
 
-t.test("by the clock, no two controllers begin within a restart's time of each other", async (t) => {
+t.test("by the clock, no two controllers start within a restart's time of each other", async (t) => {
   const count = 3;
   const start = Date.UTC(2024, 0, 1, 12, 34, 56);
   const turns = Array.from({ length: 3000 }, (_, second) => start + second * 1000).map((now) =>
@@ -45,7 +45,7 @@ const answers = (status: number, ...failing: readonly string[]): ProbeResult => 
   body: failing.map((name) => `[-]${name} failed: reason withheld\n`).join(""),
 });
 
-t.test("what is alive, and what is not", async (t) => {
+t.test("whether a component is alive", async (t) => {
   const life = (component: string, health: ProbeResult, evidence: Partial<Omit<Evidence, "health">> = {}) => {
     const sound = { second: undefined, apiServerWell: true, waiting: undefined, doubt: null };
     return livenessOf(healthCheckOf(component), { ...sound, ...evidence, health });
@@ -56,17 +56,17 @@ t.test("what is alive, and what is not", async (t) => {
   t.match(life("kube-apiserver", silent, { second: silent }), hung);
   t.match(life("kube-apiserver", refused), { kind: "dead", silent: false });
   t.match(life("kube-apiserver", silent, { second: ok }), alive, "readiness never restarts");
-  t.match(life("kube-apiserver", answers(500, "etcd"), { second: ok }), alive, "nor does etcd's loss");
+  t.match(life("kube-apiserver", answers(500, "etcd"), { second: ok }), alive, "nor does the loss of etcd");
   t.match(
     life("kube-apiserver", answers(500, "etcd", "poststarthook/x"), { second: answers(500, "poststarthook/x") }),
     alive,
-    "nor what waits for etcd",
+    "nor a component that waits for etcd",
   );
   t.match(life("kube-apiserver", answers(500, "ping"), { second: answers(500, "ping") }), {
     kind: "dead",
     reason: "/livez answers 500, failing: ping",
   });
-  t.match(life("kube-apiserver", answers(429), { second: answers(429) }), alive, "a busy server lives");
+  t.match(life("kube-apiserver", answers(429), { second: answers(429) }), alive, "a busy server is alive");
 
   for (const component of ["kube-controller-manager", "kube-scheduler"]) {
     t.match(life(component, answers(500, "leaderElection")), { kind: "dead", silent: false });
@@ -76,11 +76,11 @@ t.test("what is alive, and what is not", async (t) => {
   for (const status of [404, 502, 503]) t.match(life("nginx", answers(status)), alive);
   t.match(life("nginx", silent), hung);
   t.match(life("etcd", answers(503)), alive);
-  t.match(life("etcd", silent, { second: ok }), alive, "one that waits for its quorum answers for itself");
+  t.match(life("etcd", silent, { second: ok }), alive, "a component that waits for its quorum still answers");
   t.match(life("etcd", silent, { second: silent }), hung);
 });
 
-t.test("a missing answer is evidence only when nothing on the agent's side explains it", async (t) => {
+t.test("a missing answer is evidence only if nothing on the agent's side explains it", async (t) => {
   const components = ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "nginx", "etcd"];
   const doubt = "the agent itself is 2000 ms late";
   const rows: readonly (readonly [ProbeFailure, Partial<Evidence>, "alive" | "unknown" | "hung" | "gone"])[] = [
@@ -120,7 +120,7 @@ t.test("a missing answer is evidence only when nothing on the agent's side expla
   }
 });
 
-t.test("failures count in a row, of one process, that has lived or had its time to start", async (t) => {
+t.test("failures count in a row, of one process, that has been alive or had its time to start", async (t) => {
   const dead = { kind: "dead", reason: "", silent: false } as const;
   const row = (...beats: readonly { pid: number; life: "dead" | "alive"; activeMillis: number }[]) =>
     beats.reduce(
@@ -135,7 +135,7 @@ t.test("failures count in a row, of one process, that has lived or had its time 
   t.equal(row(lived, young, { ...young, pid: 8 }), 0);
   t.equal(row({ ...young, activeMillis: 120_000 }, { ...young, activeMillis: 125_000 }), 2);
   const record = { pid: 7, answeredOnce: false, failures: 2 };
-  const unknown = { kind: "unknown", reason: "the agent could not ask" } as const;
+  const unknown = { kind: "unknown", reason: "the agent could not probe" } as const;
   t.match(countFailure(record, { liveness: unknown, pid: 7, activeMillis: 1 }), { answeredOnce: false, failures: 0 });
 });
 
@@ -153,7 +153,7 @@ const running: UnitStatus = {
   restarts: 0,
 };
 
-t.test("what ends by itself is told from what is stopped", async (t) => {
+t.test("a component that ended by itself is distinguished from a stopped one", async (t) => {
   const stopped = { ...running, activeState: "inactive", subState: "dead", mainPid: 0 };
   const failed = { ...stopped, activeState: "failed", subState: "failed", result: "exit-code" };
   const waiting = { ...stopped, activeState: "activating", subState: "auto-restart", result: "signal" };
@@ -161,21 +161,21 @@ t.test("what ends by itself is told from what is stopped", async (t) => {
   const [ordered, byItself] = [true, false];
 
   t.equal(crashed(running, waiting, byItself), true);
-  t.equal(crashed(waiting, again, byItself), false, "once a crash");
-  t.equal(crashed(running, again, byItself), true, "also when the wait was not seen");
+  t.equal(crashed(waiting, again, byItself), false, "once per crash");
+  t.equal(crashed(running, again, byItself), true, "also if the wait was not seen");
   t.equal(crashed(again, { ...waiting, restarts: 1 }, byItself), true, "and the next one");
-  t.equal(crashed({ ...again, restarts: 9 }, running, byItself), false, "a start by order counts anew");
+  t.equal(crashed({ ...again, restarts: 9 }, running, byItself), false, "a requested start counts again");
   t.equal(crashed(running, failed, byItself), true);
   t.equal(crashed(failed, failed, byItself), false);
   t.equal(crashed(running, failed, ordered), false, "some exit with a code when they are stopped");
   t.equal(crashed(running, { ...failed, result: "signal" }, ordered), true);
   t.equal(crashed(running, stopped, byItself), true, "SIGTERM from elsewhere");
   t.equal(crashed(running, stopped, ordered), false);
-  t.equal(crashed(undefined, failed, byItself), true, "one that lay there when the agent came");
+  t.equal(crashed(undefined, failed, byItself), true, "a component that had failed before the agent started");
   t.equal(crashed(undefined, running, byItself), false);
 });
 
-t.test("a crash every five seconds for a week is some lines, not a flood", async (t) => {
+t.test("a crash every five seconds for a week is a few lines, not a flood", async (t) => {
   let [episode, told, now] = [noCrashes, 0, 1];
   for (let count = 0; count < (7 * 86_400) / 5; count++) {
     for (const after of [afterCrash, afterRecovery]) {
@@ -186,6 +186,6 @@ t.test("a crash every five seconds for a week is some lines, not a flood", async
   }
   t.equal(told, 34);
   const later = afterCrash(episode, now + 200_000);
-  t.match(later.report, { kind: "crashed", count: 1 }, "after a quiet time the next is a first one");
+  t.match(later.report, { kind: "crashed", count: 1 }, "after a quiet time the next crash is a first one");
   t.match(afterRecovery(later.series, now + 206_200).report, { kind: "back", downMillis: 6200 });
 });

@@ -35,36 +35,36 @@ function looking(component: string) {
   };
 }
 
-t.test("a client of the API server is looked into some time after its start, and then hardly ever", async (t) => {
+t.test("a client of the API server is examined some time after its start, and then rarely", async (t) => {
   const { after, reads } = looking("kube-scheduler");
   await after(10);
-  t.equal(reads(), 0, "it may wait for others that were started with it");
+  t.equal(reads(), 0, "it may wait for others that were started at the same time");
   await after(600);
   t.equal(reads(), 1);
   await after(600);
   t.equal(reads(), 2);
 });
 
-t.test("what it ails from is told until it no longer says so", async (t) => {
+t.test("the cause is reported until the component no longer logs it", async (t) => {
   const { after, writes } = looking("kube-scheduler");
   writes(unauthorized);
   t.equal(await after(25), "client-unauthorized");
   writes(unauthorized, 8);
-  t.equal(await after(5), "client-unauthorized", "another process is asked before it is called well");
+  t.equal(await after(5), "client-unauthorized", "a new process is examined before it counts as healthy");
   writes("I1125 all is quiet");
   t.equal(await after(10), undefined);
 });
 
-t.test("an API server is looked into for as long as it is not well, and never while it is", async (t) => {
+t.test("an API server is examined while it is unhealthy, and never while it is healthy", async (t) => {
   const { after, reads } = looking("kube-apiserver");
   await after(3600);
   t.equal(reads(), 0);
   t.equal(await after(30, "/readyz answers 500, failing: etcd"), "etcd-unreachable");
   t.ok(reads() > 2);
-  t.equal(await after(5), undefined, "with its word that it is well");
+  t.equal(await after(5), undefined, "as it reports itself");
 });
 
-t.test("nginx has no ailment that is known, and is not looked into", async (t) => {
+t.test("nginx has no known cause of this kind, and is not examined", async (t) => {
   const { after, reads } = looking("nginx");
   await after(60, "/healthz answers 502");
   t.equal(reads(), 0);

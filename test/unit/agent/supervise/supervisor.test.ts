@@ -65,7 +65,7 @@ async function supervised(
   const component = (name: string): Component | undefined =>
     statusStore.read().components.find((component) => component.name === name);
   await eventually(
-    "all are well",
+    "all are healthy",
     () => statusStore.read().components.filter(({ reason }) => reason === "").length === 4,
   );
   const restarts = () => os.systemd.changes.filter((change) => /^(kill|restart|reset)/.test(change));
@@ -80,17 +80,17 @@ async function eventually(what: string, holds: () => boolean | Promise<boolean>)
   }
 }
 
-t.test("a crash is on the board at once, with its cause, and told; so is its end", async (t) => {
+t.test("a crash is in the status at once, with its cause, and is reported; so is its end", async (t) => {
   const { os, component, told } = await supervised(t);
   os.systemd.journals.set("kube-scheduler.service", ["F1 it broke"]);
   os.systemd.crash("kube-scheduler.service", "exit-code", "auto-restart");
-  await eventually("it is seen", () => component("kube-scheduler")?.subState === "auto-restart");
+  await eventually("it is reported", () => component("kube-scheduler")?.subState === "auto-restart");
   t.match(component("kube-scheduler"), { health: Health.HEALTH_UNHEALTHY, reason: "it is activating", pid: 0 });
-  await eventually("its cause is told", () => component("kube-scheduler")?.diagnosis !== undefined);
+  await eventually("its cause is reported", () => component("kube-scheduler")?.diagnosis !== undefined);
   os.clock.advance(6200);
   await os.systemd.autoRestart("kube-scheduler.service");
-  await eventually("it is well", () => component("kube-scheduler")?.reason === "");
-  await eventually("both are told", () => told.length === 2);
+  await eventually("it is healthy", () => component("kube-scheduler")?.reason === "");
+  await eventually("both are reported", () => told.length === 2);
   t.match(told, [
     { subject: "kube-scheduler", message: "failed (exit-code)", problem: true },
     { subject: "kube-scheduler", message: "is healthy again after 6.2 s" },
@@ -98,41 +98,50 @@ t.test("a crash is on the board at once, with its cause, and told; so is its end
   t.match(component("kube-scheduler"), { restarts: 1, supervisedRestarts: 0, diagnosis: undefined });
 });
 
-t.test("what does not answer three times in a row is killed and started anew, and that is no crash", async (t) => {
-  const { os, component, told, restarts } = await supervised(t);
-  os.answers.set("http://127.0.0.1:80/healthz", silent);
-  os.answers.set("http://127.0.0.1:80/", silent);
-  await eventually("it is restarted", () => component("nginx")?.supervisedRestarts === 1);
-  os.answers.set("http://127.0.0.1:80/healthz", { status: 200, body: "ok" });
-  await eventually("it is well", () => component("nginx")?.reason === "");
-  t.strictSame(restarts(), ["kill nginx.service", "reset-failed nginx.service", "restart nginx.service"]);
-  await eventually("its end is told", () => told.length === 2);
-  t.match(told, [
-    { message: "restarted by the agent", cause: "/healthz does not answer: no answer within 3 s", problem: true },
-    { message: /^is healthy again after/ },
-  ]);
-});
+t.test(
+  "a component that misses three answers in a row is killed and started again, and that is not a crash",
+  async (t) => {
+    const { os, component, told, restarts } = await supervised(t);
+    os.answers.set("http://127.0.0.1:80/healthz", silent);
+    os.answers.set("http://127.0.0.1:80/", silent);
+    await eventually("it is restarted", () => component("nginx")?.supervisedRestarts === 1);
+    os.answers.set("http://127.0.0.1:80/healthz", { status: 200, body: "ok" });
+    await eventually("it is healthy", () => component("nginx")?.reason === "");
+    t.strictSame(restarts(), ["kill nginx.service", "reset-failed nginx.service", "restart nginx.service"]);
+    await eventually("its end is reported", () => told.length === 2);
+    t.match(told, [
+      { message: "restarted by the agent", cause: "/healthz does not answer: no answer within 3 s", problem: true },
+      { message: /^is healthy again after/ },
+    ]);
+  },
+);
 
-t.test("an API server without etcd is not restarted for it", async (t) => {
+t.test("an API server without etcd is not restarted", async (t) => {
   const { os, component, restarts } = await supervised(t);
   os.answers.set("https://127.0.0.1:6443/readyz?verbose", { status: 500, body: "[-]etcd failed: reason withheld\n" });
   os.answers.set(livez, { status: 200, body: "ok" });
-  await eventually("it is seen", () => component("kube-apiserver")?.reason === "/readyz answers 500, failing: etcd");
+  await eventually(
+    "it is reported",
+    () => component("kube-apiserver")?.reason === "/readyz answers 500, failing: etcd",
+  );
   await setTimeout(300);
   t.strictSame(restarts(), []);
 });
 
-t.test("what runs and cannot work is told with its cause for as long as it is so", async (t) => {
+t.test("a component that runs and cannot work is reported with its cause as long as this lasts", async (t) => {
   const { os, component, told, restarts } = await supervised(t);
   os.answers.set("https://127.0.0.1:6443/readyz?verbose", { status: 500, body: "[-]etcd failed: reason withheld\n" });
   os.answers.set(livez, { status: 200, body: "ok" });
-  await eventually("it is seen", () => component("kube-apiserver")?.reason === "/readyz answers 500, failing: etcd");
+  await eventually(
+    "it is reported",
+    () => component("kube-apiserver")?.reason === "/readyz answers 500, failing: etcd",
+  );
   os.clock.advance(20_000);
-  await eventually("its cause is told", () => component("kube-apiserver")?.diagnosis?.cause === "etcd-unreachable");
+  await eventually("its cause is reported", () => component("kube-apiserver")?.diagnosis?.cause === "etcd-unreachable");
   os.answers.set("https://127.0.0.1:6443/readyz?verbose", { status: 200, body: "ok" });
-  await eventually("it is well", () => component("kube-apiserver")?.reason === "");
-  await eventually("and nothing is left of it", () => component("kube-apiserver")?.diagnosis === undefined);
-  await eventually("both are told", () => told.length === 2);
+  await eventually("it is healthy", () => component("kube-apiserver")?.reason === "");
+  await eventually("and nothing remains of it", () => component("kube-apiserver")?.diagnosis === undefined);
+  await eventually("both are reported", () => told.length === 2);
   t.match(told, [
     { subject: "kube-apiserver", message: "runs, but is degraded", cause: /^etcd-unreachable: /, problem: true },
     { subject: "kube-apiserver", message: /^is healthy again after/ },
@@ -140,7 +149,7 @@ t.test("what runs and cannot work is told with its cause for as long as it is so
   t.strictSame(restarts(), []);
 });
 
-t.test("a client that says it is well, and is not let in, is not well", async (t) => {
+t.test("a client that reports itself healthy, and is rejected by the API server, is unhealthy", async (t) => {
   const { os, component, restarts } = await supervised(t);
   const pid = component("kube-scheduler")?.pid ?? 0;
   const complain = (): void => {
@@ -150,7 +159,7 @@ t.test("a client that says it is well, and is not let in, is not well", async (t
   };
   os.clock.advance(20_000);
   complain();
-  await eventually("it is seen", () => component("kube-scheduler")?.diagnosis?.cause === "client-unauthorized");
+  await eventually("it is reported", () => component("kube-scheduler")?.diagnosis?.cause === "client-unauthorized");
   t.match(component("kube-scheduler"), {
     health: Health.HEALTH_UNHEALTHY,
     reason: "the API server does not accept its credentials",
@@ -159,7 +168,7 @@ t.test("a client that says it is well, and is not let in, is not well", async (t
   t.strictSame(restarts(), [], "a restart would not help");
   os.journal.delete("kube-scheduler.service");
   os.clock.advance(20_000);
-  await eventually("it is well", () => component("kube-scheduler")?.health === Health.HEALTH_HEALTHY);
+  await eventually("it is healthy", () => component("kube-scheduler")?.health === Health.HEALTH_HEALTHY);
 });
 
 t.test("of two API servers one waits: it is not restarted without the lease", async (t) => {
@@ -174,7 +183,7 @@ t.test("of two API servers one waits: it is not restarted without the lease", as
   await eventually("it asks", () => asked === 1);
   await setTimeout(200);
   t.strictSame(restarts(), []);
-  t.equal(asked, 1, "and not again on each beat");
+  t.equal(asked, 1, "and not again at each check");
   t.match(lines, ["kube-apiserver: controller-1 restarts its API server"]);
 });
 
@@ -184,14 +193,14 @@ t.test("nothing is restarted while an operation runs", async (t) => {
   const held = machineLock.lock("alice", () => end);
   os.answers.set("http://127.0.0.1:80/healthz", silent);
   os.systemd.crash("kube-scheduler.service", "exit-code");
-  await eventually("it is seen", () => component("kube-scheduler")?.activeState === "failed");
+  await eventually("it is reported", () => component("kube-scheduler")?.activeState === "failed");
   await setTimeout(1300);
   t.strictSame(restarts(), []);
   resolve();
   await held;
 });
 
-t.test("what systemd gave up on is started again", async (t) => {
+t.test("a component that systemd gave up on is started again", async (t) => {
   const { os, component, restarts } = await supervised(t);
   os.systemd.crash("kube-scheduler.service", "start-limit-hit");
   await eventually("its next start is planned", () => (component("kube-scheduler")?.nextRestartUnixMillis ?? 0) > 0);
@@ -200,7 +209,7 @@ t.test("what systemd gave up on is started again", async (t) => {
   t.match(component("kube-scheduler"), { supervisedRestarts: 1, nextRestartUnixMillis: 0 });
 });
 
-t.test("what was stopped is started again, but not on a drained node nor where drift is only reported", async (t) => {
+t.test("a stopped component is started again, but not on a drained node nor with the policy to report", async (t) => {
   for (const [change, starts] of [
     [{}, 1],
     [{ maintenance: { drained: true, holder: "alice", sinceUnixMillis: 1 } }, 0],
@@ -214,17 +223,17 @@ t.test("what was stopped is started again, but not on a drained node nor where d
   }
 });
 
-t.test("a restart that is asked for waits until it answers, and is told with who asked", async (t) => {
+t.test("a requested restart waits until the component answers, and is reported with the caller", async (t) => {
   const { supervisor, told, restarts, signal } = await supervised(t);
   const millis = await supervisor.restart("kube-controller-manager", { reason: "alice: new flags", signal });
   t.ok(millis >= 0);
   t.ok(restarts().includes("restart kube-controller-manager.service"));
-  await eventually("it is told", () => told.length === 1);
+  await eventually("it is reported", () => told.length === 1);
   t.match(told, [{ message: "restarted", cause: "alice: new flags" }]);
   await t.rejects(supervisor.restart("etcd", { reason: "", signal }), { code: "COMPONENT_MISSING" });
 });
 
-t.test("status knows what supervision knows, and how long the answers took", async (t) => {
+t.test("the status has the results of supervision, and the response times", async (t) => {
   const { supervisor } = await supervised(t);
   const components = await supervisor.read();
   t.strictSame(

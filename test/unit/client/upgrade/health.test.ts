@@ -28,7 +28,7 @@ async function found(changes: Partial<GetStatusResponse>): Promise<string[]> {
   return findings.map(({ node, step, message }: KhwError) => `${node}: ${step}: ${message}`);
 }
 
-t.test("a healthy cluster has no finding, and drift is none", async (t) => {
+t.test("a healthy cluster has no finding, and drift is not one", async (t) => {
   t.strictSame(await found({}), []);
   const steps = [
     { id: "unit/nginx", title: "", drift: "differs", sinceUnixMillis: 1, repairs: 0, nextRepairUnixMillis: 0 },
