@@ -57,7 +57,10 @@ t.test("failures in the middle of apply", async (t) => {
     for (const { name } of [killed, unplugged]) {
       t.match(
         stdout,
-        new RegExp(`^${name}: the operation started by admin from 10\\.240\\.0\\.1:\\d+ at \\S+Z was interrupted; `, "m"),
+        new RegExp(
+          `^${name}: the operation started by admin from 10\\.240\\.0\\.1:\\d+ at \\S+Z was interrupted; `,
+          "m",
+        ),
       );
     }
     t.match(stdout, nodeLine("controller-0", "nothing to do"));

@@ -31,7 +31,7 @@ function mortal(os: FakeOs, last: number): Mortal {
   };
   const parts = Object.entries(changing).map(([name, calls]) => {
     const part: unknown = Reflect.get(os, name);
-    if (typeof part !== "object" || part === null) throw new TypeError(`${name} is no part of the machine`);
+    if (typeof part !== "object" || part === null) throw new TypeError(`the machine has no part ${name}`);
     const wrapped = new Proxy(part, {
       get: (target, key) => {
         const value: unknown = Reflect.get(target, key);
@@ -68,7 +68,7 @@ async function allFiles(files: FakeOs["files"], folder = "/"): Promise<string[]>
   for (const name of (await files.list(folder)).toSorted()) {
     const path = folder === "/" ? `/${name}` : `${folder}/${name}`;
     const facts = await files.stat(path);
-    if (facts === undefined) throw new Error(`${path} is listed and is not there`);
+    if (facts === undefined) throw new Error(`${path} is listed but missing`);
     const { kind, mode, uid, gid, target = "" } = facts;
     const content = kind === "file" ? await files.sha256(path) : target;
     lines.push([path, kind, mode.toString(8), `${uid}:${gid}`, content].join(" "));
@@ -77,7 +77,7 @@ async function allFiles(files: FakeOs["files"], folder = "/"): Promise<string[]>
   return lines;
 }
 
-t.test("killed after each change, the same steps again make the same machine", async (t) => {
+t.test("killed after each change, the same steps produce the same machine", async (t) => {
   const machine = bareMachine();
   const { os, changes } = mortal(machine, Infinity);
   t.strictSame((await applyAll(steps, os)).errors, []);
@@ -86,7 +86,7 @@ t.test("killed after each change, the same steps again make the same machine", a
 
   for (let last = 1; last <= changes(); last++) {
     const machine = bareMachine();
-    t.not((await applyAll(steps, mortal(machine, last).os)).errors.length, 0, `it is killed after change ${last}`);
+    t.not((await applyAll(steps, mortal(machine, last).os)).errors.length, 0, `killed after change ${last}`);
     const label = `killed after change ${last}`;
     t.strictSame((await applyAll(steps, machine)).errors, [], label);
     t.strictSame(await allFiles(machine.files), wanted, label);

@@ -3,7 +3,7 @@ import { keepAlive } from "../../../agent/notify.ts";
 import { createProgress } from "../../../agent/reconcile/progress.ts";
 import { createFakeClock } from "../../fakes/os.ts";
 
-t.test("the keep-alive stops for as long as the reconciler hangs, and its reason is logged once", async (t) => {
+t.test("the keep-alive stops while the reconciler hangs, and the reason is logged once", async (t) => {
   const clock = createFakeClock(0);
   const progress = createProgress(
     () => clock.monotonic(),
@@ -15,7 +15,7 @@ t.test("the keep-alive stops for as long as the reconciler hangs, and its reason
   beat();
   clock.advance(3_600_000);
   beat();
-  t.equal(sent, 2, "that it has nothing to do is no reason");
+  t.equal(sent, 2, "an idle reconciler is no reason");
   progress.begun();
   clock.advance(500_000);
   progress.made("service/nginx");

@@ -25,7 +25,7 @@ t.test("a line has the name as upstream spells it, the group, the state and the 
   ]);
 });
 
-t.test("a failure, a panic, a time-out and a state that is not known are failures", async (t) => {
+t.test("a failure, a panic, a time-out and an unknown state are failures", async (t) => {
   const dump = line(4, { Message: "no" }) + line(5, { Message: "Test Panicked", ForwardedPanic: "nil map" }) + line(6);
   t.strictSame(
     parseOutcomes(dump + line(0) + line(9)).map(({ state }) => state),
@@ -41,6 +41,6 @@ t.test("a pending test counts as skipped", async (t) => {
   );
 });
 
-t.test("a line that is cut off is an error", async (t) => {
+t.test("a truncated line is an error", async (t) => {
   t.throws(() => parseOutcomes(line(3) + line(3).slice(0, 40)), SyntaxError);
 });

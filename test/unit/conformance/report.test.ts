@@ -12,7 +12,7 @@ const outcome = (name: string, state: Outcome["state"] = "passed", failure = "")
 });
 const same = { before: ["controller-0 etcd 7 1"], after: ["controller-0 etcd 7 1"] };
 
-t.test("tests are counted by group, those left out by reason", async (t) => {
+t.test("tests are counted by group, excluded tests by reason", async (t) => {
   const specs = { run: [], leftOut: [{ reason: "needs a kubelet", names: ["x", "y"] }] };
   t.equal(
     tables([outcome("b: 1"), outcome("a: 1"), outcome("b: 2", "failed")], specs),

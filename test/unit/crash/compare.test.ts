@@ -30,10 +30,10 @@ t.test("kind, mode, owner, content, a shared inode and presence all count", asyn
     t.equal(compareTrees(tree({ a: file() }), tree({ a: file(other) })).length, 1, JSON.stringify(other));
   }
   t.equal(compareTrees(tree({ a: file() }), tree({})).length, 1, "missing");
-  t.equal(compareTrees(tree({}), tree({ a: file() })).length, 1, "left over");
+  t.equal(compareTrees(tree({}), tree({ a: file() })).length, 1, "an additional file");
 });
 
-t.test("an exception frees the content, or everything", async (t) => {
+t.test("an exception covers the content, or everything", async (t) => {
   const content = [{ path: /^a$/, free: "content", why: "" }] as const;
   t.strictSame(compareTrees(tree({ a: file() }), tree({ a: file({ content: "sha256:2" }) }), content), []);
   t.equal(compareTrees(tree({ a: file() }), tree({ a: file({ mode: "600" }) }), content).length, 1, "not its mode");
@@ -41,7 +41,7 @@ t.test("an exception frees the content, or everything", async (t) => {
   t.strictSame(compareTrees(tree({ a: file() }), tree({}), [{ path: /^a$/, free: "presence", why: "" }]), []);
 });
 
-t.test("the named list covers nothing that khw puts on a machine", async (t) => {
+t.test("the named list covers no file that khw installs", async (t) => {
   const made = [
     "usr/local/bin/etcd",
     "usr/local/lib/khw/etcd/v3.4.23/.unpacked",

@@ -23,7 +23,7 @@ t.test("progress within a step is not counted", async (t) => {
   t.equal(nameOf({ kind: "loadBalancer", event: { kind: "progress", step: "address", text: "half" } }), undefined);
 });
 
-t.test("a run that finds its certificates begins with the nodes' work", async (t) => {
+t.test("a run that finds its certificates starts with the nodes' work", async (t) => {
   const events = [
     { name: "note a CA was made", at: 400 },
     { name: "begin", at: 1_000 },

@@ -16,7 +16,7 @@ const both = { bare: events, enrolled: events };
 const choose = (count: number, seed = 1): Point[] => choosePoints({ count, seed, events: both });
 const momentOf = ({ after, delay }: Point): number => (after === 0 ? 0 : (events[after - 1]?.at ?? NaN)) + delay;
 
-t.test("a point depends on its number and the seed alone", async (t) => {
+t.test("a point depends only on its number and the seed", async (t) => {
   t.strictSame(choose(20), choose(200).slice(0, 20));
   t.notSame(choose(20), choose(20, 2));
 });
@@ -50,7 +50,7 @@ t.test("half of the points are spread over the time", async (t) => {
   t.ok(Math.max(...gaps) < 2_000, `at most ${Math.max(...gaps)} ms apart`);
 });
 
-t.test("a bare start is cut short before the nodes' work; etcd is killed only once it runs", async (t) => {
+t.test("a bare start ends before the nodes' work; etcd is killed only after it runs", async (t) => {
   for (const point of choose(200)) {
     if (point.start === "bare") t.ok(point.after <= 2 && point.victim !== "etcd", JSON.stringify(point));
     if (point.victim === "etcd") t.ok(point.after >= 5, JSON.stringify(point));

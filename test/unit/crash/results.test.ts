@@ -51,7 +51,7 @@ Points by commit: abc 1, def 1.
   );
 });
 
-t.test("a point that differs says where", async (t) => {
+t.test("a differing point has the details", async (t) => {
   const differing = result({ verdict: "differs", found: ["@@ /etc\n-d 755\n+d 700\n"] });
   t.equal(
     describe(differing),

@@ -11,7 +11,7 @@ t.test("a row has the median and the longest over the nodes", async (t) => {
   t.match(table(["a plug pulled"], outcomes), "| a plug pulled | 3 | 100 ms | 1.5 s | 2.4 s | 10.0 s |\n");
 });
 
-t.test("rows are in the order of the faults; what was not measured has none", async (t) => {
+t.test("rows are in the order of the faults; unmeasured faults have no row", async (t) => {
   const other = { ...outcome("a", 1, 2), fault: "a key lost" };
   const rows = table(["a key lost", "a fire", "a plug pulled"], [outcome("a", 1, 2), other])
     .split("\n")
@@ -22,7 +22,7 @@ t.test("rows are in the order of the faults; what was not measured has none", as
   );
 });
 
-t.test("only what stands between a document's markers is replaced", async (t) => {
+t.test("only the text between a document's markers is replaced", async (t) => {
   const document = join(t.testdir(), "document.md");
   const around = (text: string): string => `before\n<!-- generated: begin -->\n${text}<!-- generated: end -->\nafter\n`;
   await writeFile(document, around("old\n"));

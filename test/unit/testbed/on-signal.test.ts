@@ -33,16 +33,16 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
   });
 }
 
-t.test("a task that fails does not keep the process from its end", async (t) => {
+t.test("a failing task does not stop the process from ending", async (t) => {
   const failing = 'onSignal(() => Promise.reject(new Error("no"))); process.on("unhandledRejection", () => {});';
   t.match(await ended(failing, "SIGTERM"), { by: "SIGTERM" });
 });
 
-t.test("a task that was released does not run", async (t) => {
+t.test("a released task does not run", async (t) => {
   t.same(await ended('onSignal(() => say("cleaned up")).release();', "SIGTERM"), { said: "ready ", by: "SIGTERM" });
 });
 
-t.test("tasks that were released leave no listener behind", (t) => {
+t.test("released tasks leave no listener behind", (t) => {
   const count = (): number => process.listenerCount("SIGINT") + process.listenerCount("SIGTERM");
   const before = count();
   const guards = Array.from({ length: 4 }, () => onSignal(async () => {}));

@@ -35,7 +35,7 @@ async function sign(request: string, options: Signing = {}): Promise<string> {
 
 const names = async ({ ca }: IdentityPaths): Promise<string[]> => (await readdir(join(ca, ".."))).sort();
 
-t.test("the key is made on the node, for root only, and asked for again it is the same", async (t) => {
+t.test("the key is created on the node, for root only, and a second request has the same key", async (t) => {
   const paths = await newFolder();
   const [one, another] = await Promise.all([proveKey(paths, "controller-0"), proveKey(paths, "controller-0")]);
   t.same(await names(paths), ["agent-key.pem.next"]);
@@ -48,7 +48,7 @@ t.test("the key is made on the node, for root only, and asked for again it is th
   }
 });
 
-t.test("what a killed process left of a key is removed, also while others make one", async (t) => {
+t.test("the remains of a killed process are removed, even while others create keys", async (t) => {
   const paths = await newFolder();
   for (const name of ["one", "two"]) await writeFile(`${nextOf(paths).key}.${name}`, "half a key");
   const proofs = await Promise.all(Array.from({ length: 6 }, () => proveKey(paths, "controller-0")));
@@ -57,7 +57,7 @@ t.test("what a killed process left of a key is removed, also while others make o
   for (const { provisional } of proofs) t.ok(new X509Certificate(provisional).checkPrivateKey(key));
 });
 
-t.test("the certificate that answers the request becomes the identity, with nothing left over", async (t) => {
+t.test("the certificate for the request becomes the identity, and nothing else remains", async (t) => {
   const paths = await newFolder();
   const { request } = await proveKey(paths, "controller-0");
   await adoptCertificate(paths, { ca, certificate: await sign(request), name: "controller-0" });
@@ -67,13 +67,13 @@ t.test("the certificate that answers the request becomes the identity, with noth
 
   const before = await readFile(paths.key, "utf8");
   const renewed = await proveKey(paths, "controller-0");
-  t.equal(await readFile(paths.key, "utf8"), before, "the present key stays until there is a certificate for the next");
+  t.equal(await readFile(paths.key, "utf8"), before, "the present key stays until the next key has a certificate");
   await adoptCertificate(paths, { ca, certificate: await sign(renewed.request) });
   t.not(await readFile(paths.key, "utf8"), before);
   await checkIdentity(paths);
 });
 
-t.test("a certificate that does not fit is not taken, and nothing changes", async (t) => {
+t.test("a certificate that does not match is refused, and nothing changes", async (t) => {
   const paths = await newFolder();
   const none = adoptCertificate(paths, { ca, certificate: ca, name: "controller-0" });
   await t.rejects(none, { code: "CREDENTIAL_INVALID", message: /no key on this node waits/ });
@@ -98,7 +98,7 @@ t.test("a certificate that does not fit is not taken, and nothing changes", asyn
   }
 });
 
-t.test("whatever instant a crash hits, the old identity is whole or the new one is", async (t) => {
+t.test("after a crash at any moment, the old identity is complete or the new one is", async (t) => {
   const paths = await newFolder();
   const next = nextOf(paths);
   const first = await proveKey(paths, "controller-0");

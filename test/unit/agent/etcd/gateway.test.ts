@@ -37,7 +37,7 @@ t.test("a server that can be verified answers", async (t) => {
   t.same(await ask(await serve(t, { cert, key })), {});
 });
 
-t.test("a server whose certificate has expired lives, and cannot be verified", async (t) => {
+t.test("a server whose certificate has expired is alive, but cannot be verified", async (t) => {
   const { certificate: cert, key } = await identityOf("localhost", "agent", past);
   await t.rejects(ask(await serve(t, { cert, key })), {
     code: "CREDENTIAL_INVALID",
@@ -45,7 +45,7 @@ t.test("a server whose certificate has expired lives, and cannot be verified", a
   });
 });
 
-t.test("a server that does not accept the caller's certificate lives", async (t) => {
+t.test("a server that does not accept the caller's certificate is alive", async (t) => {
   // OpenSSL rejects the certificate with an alert, as Go does; Node's own server only closes the connection.
   const folder = t.testdir();
   const { certificate, key } = await identityOf("localhost", "agent", new Date());
@@ -70,7 +70,7 @@ t.test("a server that does not accept the caller's certificate lives", async (t)
   });
 });
 
-t.test("a server that is away is not ready", async (t) => {
+t.test("a server without a listener is not ready", async (t) => {
   const server = createServer();
   server.listen(0, "127.0.0.1");
   await once(server, "listening");

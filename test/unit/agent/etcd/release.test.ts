@@ -23,7 +23,7 @@ async function repair(step: Step<Os>, os: Os): Promise<string | undefined> {
   return drift?.summary;
 }
 
-t.test("the archive is downloaded, verified and unpacked, and leaves its programs alone", async (t) => {
+t.test("the archive is downloaded, verified and unpacked, and its programs are used unchanged", async (t) => {
   const os = machine();
   t.equal(await repair(released, os), "v3.4.99 is not downloaded");
   t.equal(await repair(binary, os), "is missing");
@@ -33,7 +33,7 @@ t.test("the archive is downloaded, verified and unpacked, and leaves its program
   t.strictSame([await released.check(os, never), await binary.check(os, never)], [null, null], "without a mirror");
 });
 
-t.test("a program that was spoilt in place is put right", async (t) => {
+t.test("a program that was damaged in place is repaired", async (t) => {
   const os = machine();
   await repair(released, os);
   await repair(binary, os);
@@ -45,7 +45,7 @@ t.test("a program that was spoilt in place is put right", async (t) => {
   t.equal(await repair(binary, os), "is missing");
 });
 
-t.test("an archive that is not the published one never becomes a program", async (t) => {
+t.test("an archive that differs from the published one is never installed", async (t) => {
   const os = machine();
   os.mirror.set("v3.4.99/etcd-v3.4.99-linux-amd64.tar.gz", "something else");
   await t.rejects(released.apply(os, quiet), { code: "DIGEST_MISMATCH" });
@@ -56,7 +56,7 @@ t.test("an archive that is not the published one never becomes a program", async
   t.equal(os.files.text(`${folder}/etcd`), undefined);
 });
 
-t.test("a digest of khw.yaml's stands in for the published one; khw knows the lab's release by itself", async (t) => {
+t.test("a digest in khw.yaml replaces the published one; khw has the digest of the lab's release", async (t) => {
   const os = machine();
   os.mirror.delete("v3.4.99/SHA256SUMS");
   const etcd = {
@@ -78,5 +78,5 @@ t.test("a digest of khw.yaml's stands in for the published one; khw knows the la
     "whatever the mirror's SHA256SUMS says",
   );
   t.match(publishedEtcdDigest("v3.4.15", "amd64"), /^3bd00836/);
-  t.equal(publishedEtcdDigest("v3.4.15", "arm64"), undefined, "it was found in a single place");
+  t.equal(publishedEtcdDigest("v3.4.15", "arm64"), undefined, "the file has this text once");
 });

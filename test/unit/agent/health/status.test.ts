@@ -31,7 +31,7 @@ async function read(t: Test, os: FakeOs): Promise<Component[]> {
   return supervisor.read();
 }
 
-t.test("a fresh machine has nothing, and says so", async (t) => {
+t.test("a new machine has no components, and reports so", async (t) => {
   const components = await read(t, createFakeOs());
   t.strictSame(
     components.map(({ name, activeState, version, health, reason }) => [name, activeState, version, health, reason]),
@@ -45,7 +45,7 @@ t.test("a fresh machine has nothing, and says so", async (t) => {
   );
 });
 
-t.test("a controller's components with their versions, since when they run, and how they are", async (t) => {
+t.test("a controller's components with their versions, start times and health", async (t) => {
   const os = labMachine();
   await applyAll(controllerSteps(labDesired(), { drained: false }), os);
   const since = os.clock.now();

@@ -35,7 +35,7 @@ const operation = (id: string, state: OperationState): Operation => ({
   error: undefined,
 });
 
-t.test("the metrics tell what the board and the history do", async (t) => {
+t.test("the metrics show the values of the status store and the history", async (t) => {
   const { history, statusStore, metrics } = await start();
   statusStore.publish({
     components: [component("nginx", { supervisedRestarts: 2, health: Health.HEALTH_UNHEALTHY })],
@@ -76,7 +76,7 @@ t.test("labels cannot break out of their quotes", async (t) => {
   t.equal(text, '# HELP a h\\\\\\n\n# TYPE a gauge\na{path="x\\"\\\\\\ny"} 1\n');
 });
 
-t.test("they are served on loopback, at one path, to be read only, until the agent ends", async (t) => {
+t.test("the metrics are served on loopback, at one path, read-only, until the agent ends", async (t) => {
   const ending = new AbortController();
   const port = await serveMetrics({
     port: 0,
@@ -94,7 +94,7 @@ t.test("they are served on loopback, at one path, to be read only, until the age
   await t.rejects(fetch(`${url}/metrics`));
 });
 
-t.test("an agent whose port is taken does without, and says so", async (t) => {
+t.test("an agent whose metrics port is taken runs without metrics, and reports so", async (t) => {
   const taken = createServer().listen(0, "127.0.0.1");
   await once(taken, "listening");
   t.teardown(() => taken.close());

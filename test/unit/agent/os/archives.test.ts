@@ -6,7 +6,7 @@ import { createArchives } from "../../../../agent/os/archives.ts";
 
 const signal = AbortSignal.timeout(30_000);
 
-t.test("just the files that are asked for are unpacked, without their folder", async (t) => {
+t.test("only the requested files are unpacked, without their folder", async (t) => {
   const folder = t.testdir({ "etcd-v1": { etcd: "server", etcdctl: "tool", "README.md": "words" }, to: {} });
   const archive = join(folder, "etcd-v1.tar.gz");
   execFileSync("tar", ["-C", folder, "-czf", archive, "etcd-v1"]);
@@ -16,7 +16,7 @@ t.test("just the files that are asked for are unpacked, without their folder", a
   t.equal(await readFile(join(to, "etcd"), "utf8"), "server");
 });
 
-t.test("what is no archive, or lacks a file, is an error that says so", async (t) => {
+t.test("an invalid archive, or one without a file, is an error that says so", async (t) => {
   const folder = t.testdir({ inside: { etcd: "server" } });
   const to = join(folder, "to");
   await mkdir(to);

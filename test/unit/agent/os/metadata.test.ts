@@ -46,11 +46,11 @@ const controller0 = {
   project: "khw-testbed",
 };
 
-t.test("says who and where the instance is", async (t) => {
+t.test("returns the name and place of the instance", async (t) => {
   t.same(await ask(t, google()), controller0);
 });
 
-t.test("takes the region from the zone where the project has no default", async (t) => {
+t.test("uses the zone's region if the project has no default region", async (t) => {
   const identity = await ask(
     t,
     google({
@@ -61,7 +61,7 @@ t.test("takes the region from the zone where the project has no default", async 
   t.equal(identity.region, "europe-north1");
 });
 
-t.test("503 and silence pass", async (t) => {
+t.test("retries after 503 and silence", async (t) => {
   let requests = 0;
   const identity = await ask(t, (request, response) => {
     requests += 1;
@@ -101,14 +101,14 @@ for (const [name, garbage] of [
   });
 }
 
-t.test("refuses a value without end", async (t) => {
+t.test("refuses an endless value", async (t) => {
   await t.rejects(ask(t, google({ "instance/name": "a".repeat(100_000) })), {
     code: "METADATA_UNAVAILABLE",
     message: /longer than 4096 bytes/,
   });
 });
 
-t.test("gives up at the deadline and says what was last seen", async (t) => {
+t.test("gives up at the deadline and reports the last state", async (t) => {
   const start = performance.now();
   await t.rejects(
     ask(t, (_, response) => response.writeHead(503).end(), 700),

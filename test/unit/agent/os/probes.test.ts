@@ -12,7 +12,7 @@ import { listening, selfSigned } from "../../../fakes/mirror.ts";
 const probes = createProbes({ now: Date.now });
 const options = { signal: new AbortController().signal, timeoutMillis: 2000 };
 
-t.test("tells the status and the answer's beginning, whatever the status is", async (t) => {
+t.test("returns the status and the beginning of the answer, whatever the status is", async (t) => {
   const server = createServer((request, response) => {
     response.writeHead(500);
     response.end(`[-]etcd failed for ${request.headers.host}\n${"x".repeat(100_000)}`);
@@ -24,7 +24,7 @@ t.test("tells the status and the answer's beginning, whatever the status is", as
   t.equal(body.length, 4096);
 });
 
-t.test("a failure to connect, or silence, is a result", async (t) => {
+t.test("a failed connection, or silence, is a result", async (t) => {
   const silent = createServer(() => undefined);
   const trickling = createServer((_request, response) => {
     response.writeHead(200);
@@ -55,27 +55,24 @@ t.test("a failure to connect, or silence, is a result", async (t) => {
   await t.rejects(probe, reason);
 });
 
-t.test(
-  "a connection is kept for the next probe where that is asked for, and replaced where the server ended it",
-  async (t) => {
-    const sockets = new Set<Socket>();
-    const server = createServer((request, response) => {
-      sockets.add(request.socket);
-      response.end("ok");
-    });
-    const url = `http://127.0.0.1:${await listening(t, server)}/`;
-    const ask = () => probes.http(url, { ...options, keepAlive: true });
-    t.match(await ask(), { status: 200 });
-    t.match(await ask(), { status: 200 });
-    t.equal(sockets.size, 1);
-    // In the same turn of the event loop: the probe begins before it can see the connection's end.
-    for (const socket of sockets) socket.destroy();
-    t.match(await ask(), { status: 200, body: "ok" });
-    t.equal(sockets.size, 2);
-    t.match(await probes.http(url, options), { status: 200 });
-    t.equal(sockets.size, 3, "one that is not kept is its own");
-  },
-);
+t.test("a connection is kept for the next probe on request, and replaced if the server ended it", async (t) => {
+  const sockets = new Set<Socket>();
+  const server = createServer((request, response) => {
+    sockets.add(request.socket);
+    response.end("ok");
+  });
+  const url = `http://127.0.0.1:${await listening(t, server)}/`;
+  const ask = () => probes.http(url, { ...options, keepAlive: true });
+  t.match(await ask(), { status: 200 });
+  t.match(await ask(), { status: 200 });
+  t.equal(sockets.size, 1);
+  // In the same turn of the event loop: the probe begins before it can see the connection's end.
+  for (const socket of sockets) socket.destroy();
+  t.match(await ask(), { status: 200, body: "ok" });
+  t.equal(sockets.size, 2);
+  t.match(await probes.http(url, options), { status: 200 });
+  t.equal(sockets.size, 3, "a connection that is not kept is separate");
+});
 
 /**
  * A server in its own thread, as if in another process: the prober cannot control the order in which things end.
@@ -87,7 +84,7 @@ const server = require("node:https").createServer(workerData, (request, response
 server.on("secureConnection", () => connections++).listen(0, "127.0.0.1", () => parentPort.postMessage(server.address().port));
 `;
 
-t.test("probe after probe goes over one connection", async (t) => {
+t.test("all probes use one connection", async (t) => {
   const { cert, key } = await selfSigned(t);
   const worker = new Worker(separate, { eval: true, workerData: { cert, key } });
   t.teardown(() => worker.terminate());
@@ -100,7 +97,7 @@ t.test("probe after probe goes over one connection", async (t) => {
   }
 });
 
-t.test("a certificate is checked against the CA that is given, and one's own is shown", async (t) => {
+t.test("a certificate is verified with the given CA, and the own certificate is shown", async (t) => {
   const [own, other] = await Promise.all([selfSigned(t), selfSigned(t)]);
   const server = createTlsServer(
     { ...own, ca: own.cert, requestCert: true, rejectUnauthorized: false },
@@ -114,12 +111,12 @@ t.test("a certificate is checked against the CA that is given, and one's own is 
     body: "known",
   });
   t.match(await probes.http(url, { ...options, caPem: other.cert }), { status: 0, body: /certificate/ });
-  t.match(await probes.http(url, options), { status: 200 }, "without a CA it is not checked");
+  t.match(await probes.http(url, options), { status: 200 }, "without a CA it is not verified");
   const misnamed = url.replace("127.0.0.1", "localhost");
   t.match(await probes.http(misnamed, { ...options, caPem: own.cert }), { status: 0, body: /localhost/ });
   t.match(
     await probes.http(misnamed, { ...options, caPem: own.cert, host: "127.0.0.1" }),
     { status: 0, body: /localhost/ },
-    "the Host header is not the name that is verified",
+    "the Host header is not the verified name",
   );
 });

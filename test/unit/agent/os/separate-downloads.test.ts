@@ -29,7 +29,7 @@ async function download(t: Test, answer: RequestListener, downloads = createChil
   return { controller, downloads, outcome, said, source, to };
 }
 
-t.test("texts and files come through one process, which ends after the last", async (t) => {
+t.test("texts and files come through one process, which ends after the last one", async (t) => {
   const { downloads, outcome, said, source, to } = await download(t, good);
   const { url } = await mirror(t, (_request, response) => void response.end(`${sha256}\n`));
   t.match(await downloads.text({ ...source, mirrors: [url] }), { text: `${sha256}\n` });
@@ -41,14 +41,14 @@ t.test("texts and files come through one process, which ends after the last", as
   t.same(children(), []);
 });
 
-t.test("a failure is the one that the downloader saw", async (t) => {
+t.test("the downloader's failure is reported unchanged", async (t) => {
   const { outcome, to } = await download(t, (_request, response) => void response.end("other bytes"));
   t.match(await outcome, { code: "DIGEST_MISMATCH", hint: /use another mirror/ });
   t.ok((await outcome) instanceof KhwError);
   t.same(await readdir(dirname(to)), []);
 });
 
-t.test("an abort ends the download, with its reason, and nothing stays", async (t) => {
+t.test("an abort ends the download with its reason, and nothing remains", async (t) => {
   const reason = new KhwError("INTERRUPTED", "the agent was stopped");
   const { controller, outcome, to } = await download(t, (_request, response) => {
     begin(response, 1_000_000, () => controller.abort(reason));
@@ -57,7 +57,7 @@ t.test("an abort ends the download, with its reason, and nothing stays", async (
   t.same(await readdir(dirname(to)), []);
 });
 
-t.test("a downloader that is killed is an error, and the next download has a new one", async (t) => {
+t.test("a killed downloader is an error, and the next download has a new one", async (t) => {
   const before = children();
   const { downloads, outcome, to } = await download(t, (_request, response) => {
     begin(response, 1_000_000, () => {
@@ -66,6 +66,6 @@ t.test("a downloader that is killed is an error, and the next download has a new
     });
   });
   t.match(await outcome, { code: "DOWNLOAD_FAILED", message: "the download process ended: SIGKILL" });
-  t.same((await readdir(dirname(to))).length, 1, "what was begun is left, for the next one to clear");
+  t.same((await readdir(dirname(to))).length, 1, "the partial file stays, and the next download removes it");
   t.equal(await (await download(t, good, downloads)).outcome, "done");
 });

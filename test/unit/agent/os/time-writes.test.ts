@@ -7,7 +7,7 @@ import { listening } from "../../../fakes/mirror.ts";
 
 const signal = AbortSignal.timeout(30_000);
 
-t.test("so many writes are timed, where the folder is or will be, and nothing is left", async (t) => {
+t.test("the given number of writes is timed, in the present or future folder, and nothing remains", async (t) => {
   const folder = t.testdir({});
   const times = await writes(join(folder, "not/yet"), { count: 20, signal });
   t.equal(times.length, 20);
@@ -15,7 +15,7 @@ t.test("so many writes are timed, where the folder is or will be, and nothing is
   t.strictSame(await readdir(folder), []);
 });
 
-t.test("an accepted and a refused connection are both an answer", async (t) => {
+t.test("both an accepted and a refused connection are an answer", async (t) => {
   const server = createServer();
   const port = await listening(t, server);
   const to = { port, timeoutMillis: 5_000, signal };
@@ -24,7 +24,7 @@ t.test("an accepted and a refused connection are both an answer", async (t) => {
   t.type(await roundTrip("127.0.0.1", to), "number");
 });
 
-t.test("an abort is no answer", async (t) => {
+t.test("an abort is not an answer", async (t) => {
   const ended = AbortSignal.abort(new Error("enough"));
   await t.rejects(roundTrip("127.0.0.1", { port: 9, timeoutMillis: 5_000, signal: ended }), { message: "enough" });
 });

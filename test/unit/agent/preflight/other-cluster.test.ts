@@ -38,44 +38,51 @@ async function findings(os: FakeOs, desired: DesiredState, kept?: DesiredState):
   return found.map(({ message }) => message);
 }
 
-t.test("a fresh machine, and one that has just these files, are no other cluster's", async (t) => {
+t.test("a new machine, and a machine with exactly these files, belong to no other cluster", async (t) => {
   t.strictSame(await findings(machine({}), wanted()), []);
   const same = machine({
     "/var/lib/kubernetes/ca.pem": ours,
     "/var/lib/kubernetes/kubernetes.pem": theirs,
     "/var/lib/kubernetes/encryption-config.yaml": encryption("b3du"),
   });
-  t.strictSame(await findings(same, wanted()), [], "leaves may change");
+  t.strictSame(await findings(same, wanted()), [], "certificates other than the CA may change");
 });
 
-t.test("another CA is not overwritten, whether khw made it or somebody else", async (t) => {
+t.test("another CA is not overwritten, whether khw or somebody else created it", async (t) => {
   const os = machine({ "/var/lib/kubernetes/ca.pem": theirs });
   t.strictSame(await findings(os, wanted()), ["/var/lib/kubernetes/ca.pem is another cluster's CA"]);
   t.strictSame(await findings(os, wanted(), wanted({ "ca.pem": theirs })), [
     "/var/lib/kubernetes/ca.pem is another cluster's CA",
   ]);
-  t.strictSame(await findings(os, wanted(), wanted()), [], "where khw keeps the wanted one, it is drift");
-  t.strictSame(await findings(os, wanted({ "ca.pem": theirs + ours })), [], "one CA may follow another");
+  t.strictSame(
+    await findings(os, wanted(), wanted()),
+    [],
+    "if the agent's desired state has the wanted CA, the difference is drift",
+  );
+  t.strictSame(await findings(os, wanted({ "ca.pem": theirs + ours })), [], "a CA may be added to the present one");
   t.strictSame(await findings(machine({ "/var/lib/kubernetes/ca.pem": "spoilt" }), wanted()), []);
 });
 
-t.test("etcd's own copy counts where khw runs etcd", async (t) => {
+t.test("etcd's own copy counts if khw runs etcd", async (t) => {
   const os = machine({ "/etc/etcd/ca.pem": theirs });
   t.strictSame(await findings(os, wanted()), []);
   const managed = labDesiredWithEtcd({ credentials: credentials({ "ca.pem": ours }) });
   t.strictSame(await findings(os, managed), ["/etc/etcd/ca.pem is another cluster's CA"]);
 });
 
-t.test("encryption keys that would be gone are not overwritten, but where khw keeps a state", async (t) => {
-  const os = machine({ "/var/lib/kubernetes/encryption-config.yaml": encryption("b3du", "b2xk") });
-  t.strictSame(await findings(os, wanted()), [
-    "/var/lib/kubernetes/encryption-config.yaml has encryption keys that the wanted configuration lacks: 1",
-  ]);
-  t.strictSame(await findings(os, wanted(), wanted()), [], "a rotation drops old keys");
-  const more = { "encryption-config.yaml": encryption("bmV3", "b2xk", "b3du") };
-  t.strictSame(await findings(os, wanted(more)), [], "a key that is added takes none away");
-  const json = machine({
-    "/var/lib/kubernetes/encryption-config.yaml": '{"keys":[{"name":"key1","secret":"b2xk"}]}',
-  });
-  t.match(await findings(json, wanted()), [/lacks: 1$/]);
-});
+t.test(
+  "encryption keys are not overwritten with a file that lacks them, unless the agent has a desired state",
+  async (t) => {
+    const os = machine({ "/var/lib/kubernetes/encryption-config.yaml": encryption("b3du", "b2xk") });
+    t.strictSame(await findings(os, wanted()), [
+      "/var/lib/kubernetes/encryption-config.yaml has encryption keys that the wanted configuration lacks: 1",
+    ]);
+    t.strictSame(await findings(os, wanted(), wanted()), [], "a rotation drops old keys");
+    const more = { "encryption-config.yaml": encryption("bmV3", "b2xk", "b3du") };
+    t.strictSame(await findings(os, wanted(more)), [], "an added key removes no other key");
+    const json = machine({
+      "/var/lib/kubernetes/encryption-config.yaml": '{"keys":[{"name":"key1","secret":"b2xk"}]}',
+    });
+    t.match(await findings(json, wanted()), [/lacks: 1$/]);
+  },
+);

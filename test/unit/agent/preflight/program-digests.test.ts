@@ -15,7 +15,7 @@ import {
 const version = "v1.21.0";
 const url = (program: string): string => `https://dl.k8s.io/release/${version}/bin/linux/amd64/${program}`;
 
-t.test("a bare machine reports what the mirrors publish, and changes nothing", async (t) => {
+t.test("a bare machine reports the mirrors' digests, and changes nothing", async (t) => {
   const os = labMachine();
   etcdRelease(os, "v3.4.99");
   const { digests, findings } = await programDigests(labDesiredWithEtcd(), os, never);
@@ -39,7 +39,7 @@ t.test("a bare machine reports what the mirrors publish, and changes nothing", a
   t.strictSame(os.changes(), []);
 });
 
-t.test("a machine that has the release reports its own record, whatever a mirror publishes by now", async (t) => {
+t.test("a machine that has the release reports its own record, whatever a mirror publishes now", async (t) => {
   const os = labMachine();
   await applyAll(controllerSteps(labDesired(), { drained: false }), os);
   os.mirror.clear();
@@ -51,7 +51,7 @@ t.test("a machine that has the release reports its own record, whatever a mirror
   );
 });
 
-t.test("a digest that the desired state gives is not looked for", async (t) => {
+t.test("a digest in the desired state is not looked up", async (t) => {
   const os = labMachine();
   os.mirror.clear();
   const sha256 = Object.fromEntries(programs.map((program) => [program, digest(program)]));

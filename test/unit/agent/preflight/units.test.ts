@@ -14,16 +14,16 @@ function masked(os: FakeOs, unit: string): FakeOs {
   return { ...os, systemd: { ...os.systemd, unit: unitOf } };
 }
 
-t.test("a masked unit of each component is named, with how to unmask it", async (t) => {
+t.test("a masked unit of each component is named, with the command to unmask it", async (t) => {
   for (const name of ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "nginx"]) {
     const unit = `${name}.service`;
     const found = await text(masked(createFakeOs(), unit));
     t.match(found, new RegExp(`^PREFLIGHT_FAILED: ${unit} is masked.*systemctl unmask ${unit}`));
   }
-  t.equal(await text(masked(createFakeOs(), "etcd.service")), "", "an external etcd is not khw's");
+  t.equal(await text(masked(createFakeOs(), "etcd.service")), "", "an external etcd is not managed by khw");
 });
 
-t.test("configuration of nginx that was deleted is named with the package that has it", async (t) => {
+t.test("deleted configuration of nginx is named with its package", async (t) => {
   const os = createFakeOs();
   const stanza = (name: string, file: string): string =>
     `Package: ${name}\nStatus: deinstall ok config-files\nConffiles:\n ${file} 0123456789abcdef\n`;
@@ -58,6 +58,6 @@ t.test("a machine without IPv6 needs another default site of nginx", async (t) =
     os.files.put(site, "server {\n\tlisten 80 default_server;\n\tlisten [::]:80 default_server;\n}\n");
     t.match(await text(os), /remove the line `listen \[::\]:80`/);
     os.files.put(site, "server {\n\tlisten 80 default_server;\n\t# listen [::]:80 default_server;\n}\n");
-    t.equal(await text(os), "", "the site does not ask for IPv6");
+    t.equal(await text(os), "", "the site does not use IPv6");
   }
 });

@@ -28,7 +28,7 @@ function undoneAtOnce(times: number): { readonly pauses: number[]; readonly atte
 }
 
 t.test(
-  "what differs is put right at once, three times; then ever more seldom, and never less than every half hour",
+  "a difference is repaired at once, three times; then at growing intervals, and at least every half hour",
   async (t) => {
     const { pauses, attempts } = undoneAtOnce(11);
     t.strictSame(pauses, [0, 0, 0, 1, 2, 4, 8, 16, 30, 30, 30]);
@@ -37,21 +37,21 @@ t.test(
   },
 );
 
-t.test("a repair that held for ten minutes is not held against the next", async (t) => {
+t.test("a repair that held for ten minutes does not count for the next one", async (t) => {
   const { attempts } = undoneAtOnce(6);
   const later = attempts.lastAttempt + 10 * minute;
   const next = appeared(vanished(attempts), later);
   t.strictSame([dueAt(next), undoneAgain(next), next.repairs.length], [later, false, 0]);
 });
 
-t.test("a repair that fails is tried again after 1, 2, 4 minutes, however long the drift stands", async (t) => {
+t.test("a failed repair is retried after 1, 2, 4 minutes, however long the drift lasts", async (t) => {
   let attempts = appeared(fresh, start);
   let now = start;
   for (const minutes of [1, 2, 4, 8, 16, 30, 30]) {
     attempts = afterFailure(attempts, now);
     t.equal(dueAt(attempts) - now, minutes * minute);
     now = dueAt(attempts);
-    t.equal(appeared(attempts, now), attempts, "it stands as it stood");
+    t.equal(appeared(attempts, now), attempts, "the drift is still reported");
   }
   t.equal(attempts.since, start);
 });

@@ -9,7 +9,7 @@ function operation(id: string, state: OperationState): Operation {
   return { id, holder: "admin", startedUnixMillis: 0, state, error: undefined };
 }
 
-t.test("drift is looked for when a state is kept and nothing leaves open whether it is still wanted", async (t) => {
+t.test("drift is checked if there is a desired state and nothing makes it doubtful", async (t) => {
   for (const [id, state] of [
     ["kept", OperationState.OPERATION_STATE_SUCCEEDED],
     ["kept", OperationState.OPERATION_STATE_FAILED],
@@ -24,23 +24,26 @@ t.test("drift is looked for when a state is kept and nothing leaves open whether
   t.equal(pausedBecause({ kept, damage: undefined, holder: undefined, operation: undefined }), "");
 });
 
-t.test("it is not while somebody works, nor after another operation than the kept state's ended badly", async (t) => {
-  const because = (state: OperationState): string =>
-    pausedBecause({ kept, damage: undefined, holder: undefined, operation: operation("another", state) });
-  t.match(because(OperationState.OPERATION_STATE_FAILED), /admin started at 1970.* failed/);
-  t.match(because(OperationState.OPERATION_STATE_INTERRUPTED), /interrupted/);
-  t.match(because(OperationState.OPERATION_STATE_RUNNING), /is running/);
-  t.match(
-    pausedBecause({ kept, damage: undefined, holder: { name: "ops", sinceUnixMillis: 0 }, operation: undefined }),
-    /ops is working/,
-  );
-  t.match(
-    pausedBecause({ kept: undefined, damage: undefined, holder: undefined, operation: undefined }),
-    /there is no desired state/,
-  );
-});
+t.test(
+  "drift is not checked during an operation, nor after a failed operation with another desired state",
+  async (t) => {
+    const because = (state: OperationState): string =>
+      pausedBecause({ kept, damage: undefined, holder: undefined, operation: operation("another", state) });
+    t.match(because(OperationState.OPERATION_STATE_FAILED), /admin started at 1970.* failed/);
+    t.match(because(OperationState.OPERATION_STATE_INTERRUPTED), /interrupted/);
+    t.match(because(OperationState.OPERATION_STATE_RUNNING), /is running/);
+    t.match(
+      pausedBecause({ kept, damage: undefined, holder: { name: "ops", sinceUnixMillis: 0 }, operation: undefined }),
+      /ops is working/,
+    );
+    t.match(
+      pausedBecause({ kept: undefined, damage: undefined, holder: undefined, operation: undefined }),
+      /there is no desired state/,
+    );
+  },
+);
 
-t.test("it is not while a record that says what is wanted cannot be read", async (t) => {
+t.test("drift is not checked while a record about the desired state is unreadable", async (t) => {
   const damage = "/var/lib/khw-agent/target cannot be read: it is empty";
   for (const state of [kept, undefined]) {
     t.match(

@@ -38,12 +38,12 @@ const desired = labDesiredWithEtcd({ node: "controller-1" });
 
 t.test("etcd.service is lab 07's, byte for byte", async (t) => t.equal(renderEtcd(desired), lab07));
 
-t.test("its process has just the arguments of its unit", async (t) => {
+t.test("its process has exactly the arguments of its unit", async (t) => {
   const start = lab07.slice(lab07.indexOf("ExecStart=") + "ExecStart=".length, lab07.indexOf("\nRestart="));
   t.strictSame(etcdCommand(desired), start.replaceAll("\\\n", " ").split(/\s+/));
 });
 
-t.test("the guard is a condition, which the drop-in of a join takes back", async (t) => {
+t.test("the guard is a condition that the drop-in of a join removes", async (t) => {
   t.equal(renderEtcdGuard(), "[Unit]\nConditionPathExists=/var/lib/etcd/member\n");
   const join = renderEtcdJoin(desired, new Map([["a", "https://192.0.2.1:2380"]]));
   t.match(join, "[Unit]\nConditionPathExists=\n\n[Service]\nType=exec\nExecStart=\nExecStart=/usr/local/bin/etcd \\\n");

@@ -48,7 +48,7 @@ t.test("nginx's site is the lab's with exactly the verification added", async (t
   );
 });
 
-t.test("what varies between clusters follows the desired state", async (t) => {
+t.test("values that differ between clusters follow the desired state", async (t) => {
   const cluster = {
     name: "blue",
     publicAddress: "198.51.100.7",
@@ -72,7 +72,7 @@ t.test("what varies between clusters follows the desired state", async (t) => {
   t.match(manager, "--service-cluster-ip-range=10.96.0.0/16 ");
 });
 
-t.test("khw.yaml's flags replace the lab's in place, follow by name, or leave", async (t) => {
+t.test("khw.yaml's flags replace the lab's in place, are added in order of name, or are removed", async (t) => {
   const lab = flagsOf(renderKubeApiserver(parseDesiredState(labState()))).map((line) => line.replace(/ \\$/, ""));
   const flags = {
     "kube-apiserver": {
@@ -94,11 +94,11 @@ t.test("khw.yaml's flags replace the lab's in place, follow by name, or leave", 
   t.equal(
     renderKubeScheduler(desired),
     renderKubeScheduler(parseDesiredState(labState())),
-    "other components are left alone",
+    "other components are unchanged",
   );
 });
 
-t.test("a component may be left without any flag", async (t) => {
+t.test("a component may have no flags at all", async (t) => {
   const flags = { "kube-scheduler": { set: {}, remove: ["config", "v"] } };
   t.match(
     renderKubeScheduler(parseDesiredState(labState({ flags }))),
@@ -106,7 +106,7 @@ t.test("a component may be left without any flag", async (t) => {
   );
 });
 
-t.test("later releases get the scheduler config that they read, and no flag that they gave up", async (t) => {
+t.test("later releases get the scheduler config that they support, and no flag that they removed", async (t) => {
   const apiVersions = Object.fromEntries(
     Array.from({ length: 18 }, (_, index) => {
       const desired = parseDesiredState(labState({ kubernetesVersion: `v1.${20 + index}.3` }));
@@ -125,17 +125,17 @@ t.test("later releases get the scheduler config that they read, and no flag that
   });
 });
 
-t.test("a flag that a release gave up can still be asked for", async (t) => {
+t.test("a removed flag can still be configured", async (t) => {
   const flags = { "kube-apiserver": { set: { "apiserver-count": "5" }, remove: [] } };
   const desired = parseDesiredState(labState({ kubernetesVersion: "v1.30.0", flags }));
   t.match(renderKubeApiserver(desired), "\n  --v=2 \\\n  --apiserver-count=5\nRestart=");
 });
 
-t.test("the drop-in carries the digest of the inputs", async (t) => {
+t.test("the drop-in has the digest of the inputs", async (t) => {
   t.equal(renderInputsDropIn("ab12"), "[Service]\nType=exec\nTimeoutStopSec=15\nEnvironment=KHW_INPUTS=sha256:ab12\n");
 });
 
-t.test("the drop-in has each start write down the files that it finds", async (t) => {
+t.test("at each start, the drop-in records the files that the service reads", async (t) => {
   const record = { files: ["/etc/a.service", "/var/lib/b.pem"], folder: "khw/a", file: "started-from" };
   t.equal(
     renderInputsDropIn("ab12", { record }).split("\n").slice(4).join("\n"),

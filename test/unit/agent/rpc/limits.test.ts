@@ -18,7 +18,7 @@ const few: ConnectionBounds = {
 
 const socket = (name: string, destroyed: string[]) => ({ destroy: () => destroyed.push(name) });
 
-t.test("of too many handshakes the oldest is destroyed: first of the same address, then of all", (t) => {
+t.test("with too many handshakes the oldest is closed: first of the same address, then of all", (t) => {
   const destroyed: string[] = [];
   const limits = limitConnections(few, () => 0);
   const begin = (name: string, address: string) => limits.begin(socket(name, destroyed), address);
@@ -27,11 +27,11 @@ t.test("of too many handshakes the oldest is destroyed: first of the same addres
   t.ok(begin("a3", "a"));
   t.strictSame(destroyed, ["a1"]);
   t.ok(begin("b1", "b") && begin("c1", "c"));
-  t.strictSame(destroyed, ["a1", "a2"], "the honest one that comes last is let in");
+  t.strictSame(destroyed, ["a1", "a2"], "the honest last caller is accepted");
   t.end();
 });
 
-t.test("an address that begins too many handshakes waits, and another does not", (t) => {
+t.test("an address with too many handshakes waits, and another does not", (t) => {
   let now = 0;
   const limits = limitConnections(few, () => now);
   const begin = (address: string): boolean => {
@@ -48,7 +48,7 @@ t.test("an address that begins too many handshakes waits, and another does not",
   now = 1_000;
   t.strictSame([begin("a"), begin("a")], [true, false]);
   for (let address = 0; address < 2_000; address++) begin(`crowd ${address}`);
-  t.ok(begin("a"), "what was forgotten first is the address seen longest ago");
+  t.ok(begin("a"), "the address that was seen longest ago is forgotten first");
   t.end();
 });
 
@@ -92,7 +92,7 @@ t.test("calls are counted by caller, by method, and in all", (t) => {
   t.end();
 });
 
-t.test("refusals are one line, then a count a minute; a crowd of addresses is one line", async (t) => {
+t.test("refusals are one line, then a count per minute; many addresses are one line", async (t) => {
   const lines: string[] = [];
   const refused = countRefusedPeers((line) => lines.push(line));
   for (let time = 0; time < 1_000; time++) refused.add("192.0.2.1", "no certificate");
@@ -109,7 +109,7 @@ t.test("refusals are one line, then a count a minute; a crowd of addresses is on
   t.match(lines.at(-1), /^refused 47\d\d more from other addresses within a minute/);
 });
 
-t.test("a refusal crosses the wire whole, and nothing else is taken for one", (t) => {
+t.test("a refusal arrives complete, and no other error is mistaken for one", (t) => {
   const error = new KhwError("UNAUTHENTICATED", "the caller presents\n no certificate", { hint: "pki issue" });
   t.match(decodeRefusal(encodeRefusal(error)), {
     code: "UNAUTHENTICATED",

@@ -28,15 +28,15 @@ async function open(os: FakeOs, apply: () => Promise<void> = async () => {}) {
   return { maintenance, statusStore, told, machineLock };
 }
 
-t.test("a drain is on disk, on the board and told once, and outlives the agent", async (t) => {
+t.test("a drain is on disk and in the status, is reported once, and survives the agent", async (t) => {
   const os = createFakeOs();
   let applied = 0;
   const { maintenance, statusStore, told } = await open(os, async () => void applied++);
   t.match(maintenance.current(), { drained: false, holder: "" });
   t.match(await maintenance.set(true, "admin"), { drained: true, holder: "admin", sinceUnixMillis: os.clock.now() });
   os.clock.advance(1000);
-  t.match(await maintenance.set(true, "another"), { drained: true, holder: "admin" }, "it was so already");
-  t.equal(applied, 2, "nginx is made so again all the same");
+  t.match(await maintenance.set(true, "another"), { drained: true, holder: "admin" }, "it was drained already");
+  t.equal(applied, 2, "nginx is reconfigured all the same");
   t.match(told, [{ message: "drained by admin" }]);
   t.equal(told.length, 1);
   t.match(statusStore.read().maintenance, { drained: true });
@@ -48,7 +48,7 @@ t.test("a drain is on disk, on the board and told once, and outlives the agent",
   t.match((await open(os)).maintenance.current(), { drained: false });
 });
 
-t.test("it stands although nginx could not be made so, and nothing is recorded while another is at work", async (t) => {
+t.test("a drain stays although nginx failed, and nothing is recorded during another operation", async (t) => {
   const os = createFakeOs();
   const failing = async (): Promise<void> => Promise.reject(new KhwError("SERVICE_FAILED", "nginx is not there"));
   const { maintenance, machineLock } = await open(os, failing);
@@ -62,7 +62,7 @@ t.test("it stands although nginx could not be made so, and nothing is recorded w
   await held;
 });
 
-t.test("a node whose record cannot be read counts as drained until somebody says otherwise", async (t) => {
+t.test("a node with an unreadable record counts as drained until a drain or undrain", async (t) => {
   for (const content of [new Uint8Array([0xff, 0xff, 0xff]), new Uint8Array(), new Uint8Array([0x08, 0x01])]) {
     for (const wanted of [true, false]) {
       const os = createFakeOs();
@@ -78,7 +78,7 @@ t.test("a node whose record cannot be read counts as drained until somebody says
   }
 });
 
-t.test("a drained node answers 503, an operation keeps it so and succeeds, and it is no drift", async (t) => {
+t.test("a drained node answers 503, an operation keeps this and succeeds, and it is not drift", async (t) => {
   const os = labMachine();
   await applyAll(controllerSteps(labDesired(), { drained: false }), os);
   os.clock.advance(1000);
@@ -91,7 +91,7 @@ t.test("a drained node answers 503, an operation keeps it so and succeeds, and i
   t.strictSame(Object.keys(back), ["nginx/site", "ready/nginx"]);
 });
 
-t.test("nginx's reload is done when none of the old workers takes connections any more", async (t) => {
+t.test("nginx's reload is done when no old worker accepts connections any more", async (t) => {
   const site = "/etc/nginx/sites-available/site";
   const machine = async () => {
     const os = labMachine();
@@ -106,7 +106,7 @@ t.test("nginx's reload is done when none of the old workers takes connections an
   };
   const step = nginxService([site], []);
 
-  await t.test("the old one ends only what it has begun", async (t) => {
+  await t.test("the old worker finishes only its open connections", async (t) => {
     const { os, titles, children } = await machine();
     let looks = 0;
     const clock = {
@@ -121,7 +121,7 @@ t.test("nginx's reload is done when none of the old workers takes connections an
     t.equal(looks, 3);
   });
 
-  await t.test("one that goes on serves the old site, and that is an error", async (t) => {
+  await t.test("an old worker that continues serves the old site, which is an error", async (t) => {
     const { os } = await machine();
     const failure = { code: "SERVICE_FAILED", message: /old site/ };
     await t.rejects(step.apply(os, { signal: never, progress: () => {} }), failure);

@@ -5,7 +5,7 @@ import { KhwError } from "../../../../proto/errors.ts";
 import { Component } from "../../../../proto/gen/khw/agent/v1/agent.ts";
 import { createFakeClock } from "../../../fakes/os.ts";
 
-t.test("the time of the next restart can be sent, though the monotonic clock has fractions", async (t) => {
+t.test("the time of the next restart can be sent, although the monotonic clock has fractions", async (t) => {
   const ending = new AbortController();
   t.teardown(() => ending.abort());
   const planned: number[] = [];
@@ -25,7 +25,7 @@ t.test("the time of the next restart can be sent, though the monotonic clock has
   t.equal(Component.decode(Component.encode(message).finish()).nextRestartUnixMillis, at);
 });
 
-t.test("an attempt that got no restart lease is not counted, and is tried again soon", async (t) => {
+t.test("an attempt without a restart lease is not counted, and is retried soon", async (t) => {
   for (const code of ["BUSY", "CREDENTIAL_INVALID"] as const) {
     const ending = new AbortController();
     t.teardown(() => ending.abort());
