@@ -48,7 +48,7 @@ const codes = {
   RELEASE_REFUSED: { grpc: "FAILED_PRECONDITION", exit: 69 },
   /** The release that runs on a node is not known. */
   RELEASE_UNKNOWN: { grpc: "FAILED_PRECONDITION", exit: 69 },
-  /** Another node failed first, so this node was not worked on. */
+  /** Another node failed first, so the work on this node did not start. */
   SKIPPED: { grpc: "FAILED_PRECONDITION", exit: 69 },
   /** The agent keeps no desired state that it could compare the machine with. */
   NO_STATE: { grpc: "FAILED_PRECONDITION", exit: 69 },

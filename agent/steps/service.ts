@@ -16,7 +16,7 @@ export interface WantedService {
   readonly command: readonly [program: string, ...flags: string[]];
   /** All inputs of the process, from the desired state alone; the process carries their digest. */
   readonly inputs: readonly string[];
-  /** Input files, including its unit, that somebody could change and change back around a restart. */
+  /** Input files, including its unit. A file that differed at the start of the process is drift, even if it was restored later. */
   readonly reads?: readonly ReadFile[];
   readonly needs: readonly string[];
   /** Mount points that the service requires. */

@@ -36,7 +36,7 @@ const downMillis = 1_000;
 const stableMillis = 600_000;
 /** The delay after a skipped attempt. */
 const againMillis = 5_000;
-/** The errors of an attempt that did not get the restart lease, so it was not begun. */
+/** The errors of an attempt that did not get the restart lease, so no restart was started. */
 const withoutLease: ReadonlySet<string> = new Set(["BUSY", "CREDENTIAL_INVALID"]);
 
 export function createRestarter({ clock, random, attempt, planned, failed, signal }: RestarterOptions): Restarter {

@@ -20,7 +20,7 @@ export interface ProvideOptions {
  * Returns all files of labs 04 to 06, not written yet, for a folder without any of them. Undefined if the folder
  * has some of them or the administrator's kubeconfig comes from elsewhere: khw completes such files only on
  * request.
- * @throws KhwError CREDENTIAL_INVALID if the nodes were worked on before: their cluster's files must exist
+ * @throws KhwError CREDENTIAL_INVALID if khw has set up the nodes before: their cluster's files must exist
  * somewhere
  */
 export async function provideCredentials(

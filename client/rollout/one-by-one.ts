@@ -12,7 +12,7 @@ export interface NodeOutcome {
 }
 
 export interface OneByOneOptions<Item> extends ProgressOptions {
-  /** The outcomes of nodes that were worked on before; a failure among them skips every node. */
+  /** The outcomes of earlier nodes; a failure among them skips every node. */
   readonly earlier?: readonly NodeOutcome[];
   /** Returns the sentence to print if Ctrl-C comes while the work on a node continues; absent: nothing is printed. */
   readonly interrupted?: (name: string) => string;

@@ -41,13 +41,13 @@ export function upgradeProgress(nodes: readonly NodeState[]): UpgradeProgress | 
   return { upgrade, releases, next: releases.find(({ version }) => version !== upgrade.toVersion)?.node };
 }
 
-/** For example "Upgrade from v1.20.2 to v1.21.0, begun by alice at ...: running. v1.21.0: controller-0. Next: controller-1." */
+/** For example "Upgrade from v1.20.2 to v1.21.0, started by alice at ...: running. v1.21.0: controller-0. Next: controller-1." */
 export function describeUpgrade({ upgrade, releases, next }: UpgradeProgress): string {
   const { fromVersion, toVersion, holder, begunUnixMillis, state, report } = upgrade;
   const byRelease = Map.groupBy(releases, ({ version }) => version);
   const nodes = [...byRelease].map(([version, some]) => `${version}: ${some.map(({ node }) => node).join(", ")}`);
   return [
-    `Upgrade from ${fromVersion} to ${toVersion}, begun by ${holder} at ${instant(begunUnixMillis)}: ${upgradeName(state)}.`,
+    `Upgrade from ${fromVersion} to ${toVersion}, started by ${holder} at ${instant(begunUnixMillis)}: ${upgradeName(state)}.`,
     `  ${nodes.join("; ")}. Next: ${next ?? "the verification"}.`,
     ...(report === "" ? [] : [`  ${report}`]),
   ].join("\n");

@@ -38,7 +38,7 @@ export async function checkCanary(node: AgentNode, { plan, waitMillis, signal, r
   const texts = failed.map(({ title, error }) => `${title}: ${error?.message ?? ""}`);
   throw new KhwError("VERIFY_FAILED", `the first node does not pass its checks: ${texts.join("; ")}`, {
     node: node.address.name,
-    hint: "see to that, then run the same command again, or go back with khw-client upgrade --back",
+    hint: "correct this, then run the same command again; or go back: khw-client upgrade --back",
   });
 }
 

@@ -5,10 +5,10 @@ import type { Context } from "../terminal/context.ts";
 export async function refuseWithoutConsent({ confirm }: Context, yes: boolean): Promise<void> {
   if (yes) return;
   if (confirm === undefined) {
-    throw new KhwError("INVALID_ARGUMENT", "an upgrade asks before it begins, and there is no terminal to ask at", {
+    throw new KhwError("INVALID_ARGUMENT", "an upgrade needs your consent, and there is no terminal for the question", {
       hint: "repeat the command with --yes; nothing was changed",
     });
   }
   if (await confirm("Begin? [y/N] ")) return;
-  throw new KhwError("CANCELLED", "not begun; nothing was changed");
+  throw new KhwError("CANCELLED", "the upgrade was not started; nothing was changed");
 }

@@ -77,7 +77,7 @@ function finishedMinor({ fromVersion, toVersion, snapshotId, changedUnixMillis }
   const snapshot =
     snapshotId === ""
       ? "no snapshot was taken, since khw does not manage etcd"
-      : `the snapshot ${snapshotId} has the data of before; everything written since then would be lost`;
+      : `the snapshot ${snapshotId} has the data from before the upgrade; everything written since then would be lost`;
   return new KhwError(
     "RELEASE_REFUSED",
     `the upgrade from ${fromVersion} to ${toVersion} is finished (${new Date(changedUnixMillis).toISOString()}), and ` +

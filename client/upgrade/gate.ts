@@ -34,6 +34,6 @@ export async function runGate(command: string, { variables, env, signal }: GateO
   if (ended === "0") return text;
   const said = text === "" ? "it printed nothing" : text;
   throw new KhwError("VERIFY_FAILED", `the gate ended with ${ended}: ${said}`, {
-    hint: "see to that, then run the same command again, or go back with khw-client upgrade --back",
+    hint: "correct this, then run the same command again; or go back: khw-client upgrade --back",
   });
 }

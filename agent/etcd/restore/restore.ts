@@ -139,7 +139,7 @@ export async function createRestorer(options: RestorerOptions): Promise<Restorer
     const known = record.current();
     const same = known?.id === plan.restoreId && known.snapshotId === plan.snapshotId;
     if (!same && request.phase !== RestorePhase.RESTORE_PHASE_HELD) {
-      throw outOfTurn("this machine has not begun that restore");
+      throw outOfTurn("this restore was not started on this machine");
     }
     // The restore was abandoned here but not on the others, so it continues.
     const again =

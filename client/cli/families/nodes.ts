@@ -6,7 +6,10 @@ import { journals } from "../../config/journals.ts";
 import { desired, reaching, rotating } from "./settings.ts";
 
 const allowDowngrade = new Option("--allow-downgrade", "accept an older release");
-const allowRemovedApis = new Option("--allow-removed-apis", "accept a release without APIs in use");
+const allowRemovedApis = new Option(
+  "--allow-removed-apis",
+  "continue if the new release lacks APIs that clients request",
+);
 
 /** Commands that build the control plane, show its state, and work on its nodes. */
 export const nodeCommands: readonly CommandSpec[] = [
@@ -65,7 +68,7 @@ export const nodeCommands: readonly CommandSpec[] = [
     options: [
       new Option("--to <version>", "the Kubernetes release, for example v1.22.3"),
       new Option("--back", "return to the release before the last upgrade"),
-      new Option("--yes", "do not ask"),
+      new Option("--yes", "begin without a question"),
       new Option("--gate <command>", "run this command here after the first node; exit code 0 continues"),
       new Option("--pause-after <number>", "stop after this many nodes; the next run continues"),
       allowRemovedApis,

@@ -35,7 +35,7 @@ t.test("an upgrade under way names who began it, each node's release, and the ne
   t.equal(progress?.next, "controller-1", "a node with an old component is not done");
   t.match(
     progress === undefined ? "" : describeUpgrade(progress),
-    /^Upgrade from v1\.20\.2 to v1\.21\.0, begun by alice from 10\.0\.0\.1:1 at .*: running\.\n {2}v1\.21\.0: controller-0; v1\.20\.2: controller-1, controller-2\. Next: controller-1\./,
+    /^Upgrade from v1\.20\.2 to v1\.21\.0, started by alice from 10\.0\.0\.1:1 at .*: running\.\n {2}v1\.21\.0: controller-0; v1\.20\.2: controller-1, controller-2\. Next: controller-1\./,
   );
   t.end();
 });
