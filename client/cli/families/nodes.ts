@@ -6,10 +6,7 @@ import { journals } from "../../config/journals.ts";
 import { desired, reaching, rotating } from "./settings.ts";
 
 const allowDowngrade = new Option("--allow-downgrade", "accept an older release");
-const allowRemovedApis = new Option(
-  "--allow-removed-apis",
-  "continue if the new release lacks APIs that clients request",
-);
+const allowRemovedApis = new Option("--allow-removed-apis", "continue if requested APIs are removed");
 
 /** Commands that build the control plane, show its state, and work on its nodes. */
 export const nodeCommands: readonly CommandSpec[] = [
