@@ -265,7 +265,7 @@ t.test("three machines on one host", async (t) => {
   });
 
   await t.test("a machine that shuts itself down can be started again at once", async (t) => {
-    await t.rejects(node.powerOn(), /controller-0 is on already/);
+    await t.rejects(node.powerOn(), /controller-0 is already on/);
     await node.run(["systemctl", "poweroff", "--force", "--force"]);
     await off(node);
     await node.powerOn();
@@ -323,7 +323,7 @@ t.test("the next start removes the remains of a killed owner", async (t) => {
 });
 
 t.test("a machine that cannot boot is an error with its console output, and leaves nothing", async (t) => {
-  await t.rejects(startTestbed({ name: "Not a name" }), /not a testbed's name/);
+  await t.rejects(startTestbed({ name: "Not a name" }), /not a testbed name/);
   await using testbed = await startTestbed({ nodes: 1, withEtcd: false, name: "broken-boot" });
   await t.rejects(startTestbed({ name: "broken-boot" }), /exists already/);
   const node = first(testbed);
