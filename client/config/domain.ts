@@ -1,8 +1,10 @@
 import { programs } from "../../proto/components.ts";
-import { parseIPv4, parseMirror, parseNodeName, refuse, show } from "../../proto/validate.ts";
+import { parseIPv4, parseMirror, parseNodeName, parseUrl, refuse, show } from "../../proto/validate.ts";
 import { agentPort, findDouble, isPort, type NodeSpec, parseHostPort, parseNodes } from "./nodes.ts";
 import { checked, entriesOf, path, refuseUnknown, text } from "./parsers.ts";
 import { refuseAt, type Value } from "./value.ts";
+
+export const httpUrl = checked((field, url) => parseUrl(field, url, ["https:", "http:"]));
 
 /** Parses a shorthand, or a list of shorthands and of maps {name, host, port, internalIp}. */
 export function nodes(value: Value): readonly NodeSpec[] {

@@ -11,11 +11,11 @@ import {
   parseUrl,
 } from "../../proto/validate.ts";
 import { etcd } from "./etcd.ts";
-import { defaultEndpoint, labLoadBalancer } from "../gce/config.ts";
+import { gce } from "./gce.ts";
 import type { PlaceSources } from "./place.ts";
-import { authentication, mergeNodes, mirror, nodes, programName, projectId } from "./domain.ts";
+import { httpUrl, mergeNodes, mirror, nodes, programName } from "./domain.ts";
 import { keySource, parseAgentDays } from "./enrolment.ts";
-import { boolean, checked, duration, list, mergeRecords, oneOf, optional, path, record } from "./parsers.ts";
+import { checked, duration, list, mergeRecords, oneOf, optional, path, record } from "./parsers.ts";
 import { pkiSettings } from "./pki.ts";
 import type { Group, SettingValue, Setting } from "./setting.ts";
 
@@ -26,9 +26,6 @@ export type ClusterConfig = SettingValue<typeof schema> & {
   /** khw.lock beside khw.yaml, or in the current folder. */
   readonly lockFile: string;
 };
-
-const resourceName = checked((field, name) => parseNodeName(field, name, "a resource's name"));
-const url = checked((field, text) => parseUrl(field, text, ["https:", "http:"]));
 
 /**
  * Each key of khw.yaml with its flag, default, help and parser. Validation, the flags' help, `config default`, the man page
@@ -63,7 +60,7 @@ export const schema = {
           help: "HTTP proxy for the controllers' downloads.",
           default: null,
           flag: { name: "--proxy", value: "url" },
-          parse: optional(url),
+          parse: optional(httpUrl),
         },
         caFile: {
           help: "PEM file of additional CAs that the controllers trust for downloads.",
@@ -206,89 +203,7 @@ export const schema = {
       flag: { name: "--load-balancer", value: "gce|none" },
       parse: oneOf(["gce", "none"]),
     },
-    gce: {
-      title: "Google Compute Engine: where the machines are, and the names of the load balancer's resources.",
-      keys: {
-        project: {
-          help: "The project's id, by default gcloud's: CLOUDSDK_CORE_PROJECT, its active configuration, then GOOGLE_CLOUD_PROJECT.",
-          default: null,
-          flag: { name: "--project", value: "id" },
-          parse: optional(checked(projectId)),
-        },
-        region: {
-          help: "The load balancer's region, by default gcloud's: CLOUDSDK_COMPUTE_REGION, its active configuration, then the region of the zone.",
-          default: null,
-          flag: { name: "--region", value: "name" },
-          parse: optional(checked((field, name) => parseNodeName(field, name, "a region's name"))),
-        },
-        zone: {
-          help: "The controllers' zone, by default gcloud's: CLOUDSDK_COMPUTE_ZONE, its active configuration, then the zone where their names exist.",
-          default: null,
-          flag: { name: "--zone", value: "name" },
-          parse: optional(checked((field, name) => parseNodeName(field, name, "a zone's name"))),
-        },
-        network: {
-          help: "Name of the network for the firewall rule.",
-          default: labLoadBalancer.network,
-          flag: { name: "--network", value: "name" },
-          parse: resourceName,
-        },
-        address: {
-          help: "Name of the static address.",
-          default: labLoadBalancer.addressName,
-          flag: { name: "--address", value: "name" },
-          parse: resourceName,
-        },
-        createAddress: {
-          help: "Reserve the static address if it does not exist.",
-          default: labLoadBalancer.createAddress,
-          flag: { name: "--create-address" },
-          parse: boolean,
-        },
-        healthCheck: {
-          help: "Name of the legacy HTTP health check.",
-          default: labLoadBalancer.healthCheck.name,
-          flag: { name: "--health-check", value: "name" },
-          parse: resourceName,
-        },
-        firewallRule: {
-          help: "Name of the firewall rule that allows the health checks.",
-          default: labLoadBalancer.firewallRule.name,
-          flag: { name: "--firewall-rule", value: "name" },
-          parse: resourceName,
-        },
-        targetPool: {
-          help: "Name of the target pool.",
-          default: labLoadBalancer.targetPool,
-          flag: { name: "--target-pool", value: "name" },
-          parse: resourceName,
-        },
-        forwardingRule: {
-          help: "Name of the forwarding rule.",
-          default: labLoadBalancer.forwardingRule,
-          flag: { name: "--forwarding-rule", value: "name" },
-          parse: resourceName,
-        },
-        nodeAddresses: {
-          help: "Address of an instance for nodes without a host: external or internal.",
-          default: "external",
-          flag: { name: "--node-addresses", value: "external|internal" },
-          parse: oneOf(["external", "internal"]),
-        },
-        auth: {
-          help: "Credentials for the Compute API: auto, gcloud, none, or a service account's key file. auto means application default credentials, else gcloud's token.",
-          default: "auto",
-          flag: { name: "--gce-auth", value: "how" },
-          parse: authentication,
-        },
-        endpoint: {
-          help: "Base URL of the Compute API.",
-          default: defaultEndpoint,
-          flag: { name: "--compute-endpoint", value: "url" },
-          parse: (value) => `${url(value)}/`,
-        },
-      },
-    },
+    gce,
     timeouts: {
       title: "How long to wait: 90s, 10m or 1h.",
       keys: {
