@@ -52,8 +52,11 @@ export function watchCertificates(options: CertificateWatchOptions): () => Promi
     const facts = await Promise.all(paths.map(async (path) => factsOf(files, path)));
     const now = clock.now();
     if (isCurrent(now) && facts.join("\n") === seen) return;
-    const certificates = (await Promise.all(paths.map(async (path) => readCertificateFile(os, path)))).flat();
-    [seen, readAt, changesAt] = [facts.join("\n"), now, nextChange(certificates, now)];
+    const read = await Promise.all(paths.map(async (path) => readCertificateFile(os, path)));
+    const certificates = read.flatMap((file) => file.certificates);
+    // A file that could not be read, for example without free file descriptors, is read again at the next look.
+    const isComplete = read.every((file) => file.isRead);
+    [seen, readAt, changesAt] = [facts.join("\n"), now, isComplete ? nextChange(certificates, now) : now];
     statusStore.publish({ certificates });
     await tell(certificates);
     const ending = certificates.filter(
@@ -98,15 +101,21 @@ async function factsOf(files: Files, path: string): Promise<string> {
   return facts === undefined ? path : [path, facts.device, facts.inode, facts.size, facts.changedAt].join(" ");
 }
 
+interface CertificateFile {
+  readonly certificates: readonly Certificate[];
+  /** False if the machine did not give the content, for a reason that can pass. */
+  readonly isRead: boolean;
+}
+
 async function readCertificateFile(
   { files, clock }: Pick<Os, "files" | "clock">,
   path: string,
-): Promise<Certificate[]> {
+): Promise<CertificateFile> {
   try {
     const content = await files.read(path);
-    if (content === undefined) return [unreadableFile(path, "the file does not exist")];
-    return judgeCertificates(path, content.toString("latin1"), clock.now());
+    if (content === undefined) return { certificates: [unreadableFile(path, "the file does not exist")], isRead: true };
+    return { certificates: judgeCertificates(path, content.toString("latin1"), clock.now()), isRead: true };
   } catch (error) {
-    return [unreadableFile(path, toKhwError(error).message)];
+    return { certificates: [unreadableFile(path, toKhwError(error).message)], isRead: false };
   }
 }

@@ -4,6 +4,7 @@ import { watchCertificates } from "../../../../agent/certificates/watch.ts";
 import { judgeCertificates, holdsCertificates } from "../../../../agent/certificates/certificates.ts";
 import { openHistory } from "../../../../agent/history/history.ts";
 import { createAuthority, issue } from "../../../../client/pki/management/issue.ts";
+import { KhwError } from "../../../../proto/errors.ts";
 import { CertificateState } from "../../../../proto/gen/khw/agent/v1/agent.ts";
 import { createFakeOs } from "../../../fakes/os.ts";
 
@@ -177,4 +178,36 @@ t.test("an expiry and a corrected clock are noticed at the next check, without a
   t.equal(await at(end - 1), "error it expires on", "the clock was set back by a millisecond");
   t.equal(await at(issued.getTime() - 3 * day), "error it is not valid before");
   t.equal(await at(issued.getTime() + 60_000), "ok ", "the certificate is valid now");
+});
+
+t.test("a file that could not be read is read again at the next look, without a change of the file", async (t) => {
+  const os = createFakeOs();
+  os.files.put(path, pem);
+  os.clock.advance(issued.getTime() + day - os.clock.now());
+  const ending = new AbortController();
+  t.teardown(() => ending.abort());
+  let isExhausted = true;
+  const files: typeof os.files = {
+    ...os.files,
+    read: async (name) => {
+      if (name === path && isExhausted) throw new KhwError("IO_FAILED", `${name}: cannot read: too many open files`);
+      return os.files.read(name);
+    },
+  };
+  const statusStore = createStatusStore(undefined);
+  const log = (): void => {};
+  const history = await openHistory({ ...os, folder: "/var/lib/khw-agent", log });
+  const look = watchCertificates({
+    os: { ...os, files },
+    statusStore,
+    history,
+    own: [],
+    log,
+    signal: ending.signal,
+  });
+  await look();
+  t.match(statusStore.read().certificates, [{ path, state: error, reason: /too many open files/ }]);
+  isExhausted = false;
+  await look();
+  t.match(statusStore.read().certificates, [{ path, state: ok, reason: "" }]);
 });
