@@ -14,3 +14,12 @@ export function parseRelease(text: string): Release | undefined {
   const prerelease = release.prerelease.join(".");
   return prerelease === "" || /^(alpha|beta|rc)\.\d+$/.test(prerelease) ? release : undefined;
 }
+
+/**
+ * Returns the minor release of Kubernetes in any of its forms: "v1.21.0", "1.21", or with a distribution's addition, as in
+ * "v1.21.5-eks-bc4871b". Undefined for any other text.
+ */
+export function kubernetesMinor(text: string): number | undefined {
+  const minor = /^v?1\.(\d{1,3})(?:\.|$)/.exec(text)?.[1];
+  return minor === undefined ? undefined : Number(minor);
+}

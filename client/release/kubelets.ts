@@ -1,6 +1,7 @@
 import { KhwError } from "../../proto/errors.ts";
 import type { Kubelet } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { kubeletSkew } from "../../proto/kubernetes-versions.ts";
+import { kubernetesMinor } from "../../proto/release.ts";
 
 /** The API servers that run at any time during a rolling update, as releases with their v. */
 export interface ReleaseSpan {
@@ -38,10 +39,4 @@ export function kubeletObstacles(kubelets: readonly Kubelet[], { oldest, newest 
 
 function minorOf(release: string): number {
   return kubernetesMinor(release) ?? 0;
-}
-
-/** Distributions add to the version, for example "v1.21.5-eks-bc4871b". */
-function kubernetesMinor(version: string): number | undefined {
-  const minor = /^v1\.(\d{1,3})\./.exec(version)?.[1];
-  return minor === undefined ? undefined : Number(minor);
 }

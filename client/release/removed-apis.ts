@@ -1,6 +1,7 @@
 import { KhwError } from "../../proto/errors.ts";
 import type { DeprecatedApi } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { knownRequests } from "../../proto/kubernetes-versions.ts";
+import { kubernetesMinor } from "../../proto/release.ts";
 
 export interface RemovedApiOptions {
   /** The wanted Kubernetes release. */
@@ -55,14 +56,8 @@ function nameOf({ group, version, resource, subresource }: DeprecatedApi): strin
 }
 
 function isRemoved({ removedRelease }: DeprecatedApi, wanted: string): boolean {
-  const [removed, target] = [minorOf(removedRelease), minorOf(wanted)];
+  const [removed, target] = [kubernetesMinor(removedRelease), kubernetesMinor(wanted)];
   return removed !== undefined && target !== undefined && removed <= target;
-}
-
-/** Parses "1.22" and "v1.22.3". */
-function minorOf(release: string): number | undefined {
-  const minor = /^v?1\.(\d{1,3})(?:\.|$)/.exec(release)?.[1];
-  return minor === undefined ? undefined : Number(minor);
 }
 
 /** Returns the source that explains why Kubernetes itself requests this API. */
