@@ -15,23 +15,23 @@ export const maxConcurrentNodes = 50;
  * Does the work on every member, on at most `limit` at once. Returns the answers in the members' order. A node that
  * could not be reached before is not tried. A node that fails does not affect the others' answers. Never rejects.
  */
-export async function forEachNode<Value>(
-  members: readonly Member[],
+export async function forEachNode<Value, Item extends Member = Member>(
+  members: readonly Item[],
   limit: number,
-  work: (node: AgentNode) => Promise<Value>,
+  work: (node: AgentNode, item: Item) => Promise<Value>,
 ): Promise<NodeAnswer<Value>[]> {
-  return pLimit(limit).map(members, ({ node, error }) => callNode(node, error, work));
+  return pLimit(limit).map(members, (item) => callNode(item, work));
 }
 
-async function callNode<Value>(
-  node: AgentNode,
-  error: KhwError | undefined,
-  work: (node: AgentNode) => Promise<Value>,
+async function callNode<Value, Item extends Member>(
+  item: Item,
+  work: (node: AgentNode, item: Item) => Promise<Value>,
 ): Promise<NodeAnswer<Value>> {
+  const { node, error } = item;
   const { name } = node.address;
   if (error !== undefined) return { name, error };
   try {
-    return { name, value: await work(node) };
+    return { name, value: await work(node, item) };
   } catch (thrown) {
     return { name, error: toKhwError(thrown).at({ node: name }) };
   }

@@ -3,6 +3,7 @@ import type { AgentNode } from "../cluster/agent-client.ts";
 import { isUnknownCall } from "../cluster/call-errors.ts";
 import { combineErrors } from "../cluster/combine-errors.ts";
 import { forEachNode, maxConcurrentNodes } from "../cluster/for-each-node.ts";
+import type { NodeWork } from "../cluster/node-work.ts";
 import type { OpenCluster } from "../cluster/open.ts";
 import { note, type ProgressOptions } from "../progress/progress.ts";
 import { joinPlaces } from "../terminal/group-lines.ts";
@@ -23,19 +24,15 @@ export async function downloadPrograms(
   const due = work.filter((item) => restarting.has(item.node) && !isUnderWay(item, members));
   if (due.length === 0) return;
   progress.emit({ kind: "begin", tracks: due.map(({ node }) => node.address.name) });
-  const download = async (node: AgentNode): Promise<KhwError | undefined> => {
-    const desired = due.find((item) => item.node === node)?.desired;
-    if (desired === undefined) return undefined;
-    const options = { progress, signal, timeoutMillis: timeouts.node };
-    const { changed, error } = await prepareNode({ node, desired }, options);
+  const download = async (node: AgentNode, item: NodeWork): Promise<KhwError | undefined> => {
+    const { changed, error } = await prepareNode(item, { progress, signal, timeoutMillis: timeouts.node });
     const track = node.address.name;
     if (error !== undefined && isUnknownCall(error)) {
       progress.emit({ kind: "end", track, changed: 0, text: "its programs are downloaded later" });
     } else progress.emit({ kind: "end", track, changed, error, text: "every program is ready" });
     return error;
   };
-  const dueMembers = members.filter(({ node }) => due.some((item) => item.node === node));
-  const answers = await forEachNode(dueMembers, maxConcurrentNodes, download);
+  const answers = await forEachNode(due, maxConcurrentNodes, download);
   await progress.settled();
   if (signal.aborted) return;
   const errors = answers.flatMap(({ value, error = value }) => error ?? []);

@@ -4,6 +4,7 @@ import { clockFindings, type ClockReading, readClock } from "../cluster/clock-sk
 import type { Member } from "../cluster/open.ts";
 import type { NodeDigests } from "../lock/lock.ts";
 import type { NodeWork } from "../cluster/node-work.ts";
+import { apiFindings, type ApiFindingsOptions } from "../release/api-findings.ts";
 import { type NodeRestart, readRestart, type RestartOrder, restartOrder } from "./restart-order.ts";
 import { runningOperationFindings } from "./running-operations.ts";
 
@@ -15,6 +16,27 @@ export interface Inspection extends RestartOrder {
   readonly warnings: readonly KhwError[];
   /** The digests of the programs whose digest the desired states leave open. */
   readonly reported: readonly NodeDigests[];
+}
+
+export interface ClusterChecks extends Omit<ApiFindingsOptions, "signal"> {
+  readonly work: readonly NodeWork[];
+}
+
+/** Runs all checks of the nodes and of the Kubernetes API that come before a rollout, at once; changes nothing. */
+export async function inspectCluster(
+  members: readonly Member[],
+  { work, ...asking }: ClusterChecks,
+  signal: AbortSignal,
+): Promise<Inspection> {
+  const [inspection, api] = await Promise.all([
+    inspect(members, work, signal),
+    apiFindings(members, { ...asking, signal }),
+  ]);
+  return {
+    ...inspection,
+    findings: [...api.obstacles, ...inspection.findings],
+    warnings: [...inspection.warnings, ...api.warnings],
+  };
 }
 
 /** Returns every obstacle on every node, and the order of restarts; changes nothing. A busy node is not examined further. */

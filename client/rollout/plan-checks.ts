@@ -1,9 +1,8 @@
 import { type KhwError, toKhwError } from "../../proto/errors.ts";
 import type { OpenCluster } from "../cluster/open.ts";
 import type { Progress } from "../progress/progress.ts";
-import { apiFindings } from "../release/api-findings.ts";
 import { downloadPrograms } from "./download.ts";
-import { inspect } from "./findings.ts";
+import { inspectCluster } from "./findings.ts";
 import type { Prepared, ReleaseConsent } from "./plan.ts";
 import { readTrials } from "./trial.ts";
 
@@ -38,13 +37,8 @@ export async function planChecks(
     const all = "the preflight, kubelets, removed APIs and the flags of new programs";
     return { findings: [], warnings: [], skipped: [`${all} were not checked: that needs the role admin`] };
   }
-  const asking = { admin, running, wanted: releases.kubernetes, allowRemovedApis, signal };
-  const [{ restarting, ...inspection }, api] = await Promise.all([
-    inspect(cluster.members, work, signal),
-    apiFindings(cluster.members, asking),
-  ]);
-  const findings = [...api.obstacles, ...inspection.findings];
-  const warnings = [...api.warnings, ...inspection.warnings];
+  const checks = { work, admin, running, wanted: releases.kubernetes, allowRemovedApis };
+  const { findings, warnings, restarting } = await inspectCluster(cluster.members, checks, signal);
   if (findings.length + releaseObstacles.length > 0) {
     const skipped = ["the flags of new programs were not checked: correct the other findings first"];
     return { findings, warnings, skipped };

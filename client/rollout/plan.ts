@@ -4,7 +4,6 @@ import type { DesiredState } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { controllersOf, type OpenCluster } from "../cluster/open.ts";
 import { toDesired } from "../config/desired.ts";
 import type { Releases } from "../config/releases.ts";
-import { apiFindings } from "../release/api-findings.ts";
 import {
   describeReleases,
   readReleases,
@@ -21,7 +20,7 @@ import { lockPrograms, pinPrograms } from "../lock/lock.ts";
 import type { NodeWork } from "../cluster/node-work.ts";
 import { refuseFindings } from "../cluster/combine-errors.ts";
 import { note, type ProgressOptions } from "../progress/progress.ts";
-import { inspect } from "./findings.ts";
+import { inspectCluster } from "./findings.ts";
 import type { RestartOrder } from "./restart-order.ts";
 import { describeRunningOperations } from "./running-operations.ts";
 import { describeWarnings } from "./warnings.ts";
@@ -125,15 +124,12 @@ export async function planRollout(cluster: OpenCluster, options: PlanRolloutOpti
   for (const text of describeRunningOperations(cluster.members)) note(progress, text);
   note(progress, prepared.releaseNote);
   const { admin, running, releases } = prepared;
-  const asking = { admin, running, wanted: releases.kubernetes, allowRemovedApis, signal };
-  const [{ findings, warnings, reported, ...order }, api] = await Promise.all([
-    inspect(cluster.members, pinned, signal),
-    apiFindings(cluster.members, asking),
-  ]);
-  for (const text of describeWarnings([...warnings, ...api.warnings])) note(progress, `warning: ${text}`);
+  const checks = { work: pinned, admin, running, wanted: releases.kubernetes, allowRemovedApis };
+  const { findings, warnings, reported, ...order } = await inspectCluster(cluster.members, checks, signal);
+  for (const text of describeWarnings(warnings)) note(progress, `warning: ${text}`);
   const absent = options.unreachable === "refuse" ? prepared.unreachable : [];
   refuseFindings(
-    [...absent, ...(options.found ?? []), ...prepared.releaseObstacles, ...api.obstacles, ...findings],
+    [...absent, ...(options.found ?? []), ...prepared.releaseObstacles, ...findings],
     "nothing was changed, because of these findings",
   );
   const work = await lockPrograms(cluster, pinned, { reported, progress });

@@ -15,11 +15,9 @@ export interface TrialResults {
 
 /** Lets the downloaded programs of these nodes read their own command lines. An agent that does not know the call is left out. */
 export async function readTrials(work: readonly NodeWork[], signal: AbortSignal): Promise<TrialResults> {
-  const answers = await forEachNode(work, maxConcurrentNodes, (node) => {
-    const desired = work.find((item) => item.node === node)?.desired;
-    if (desired === undefined) throw new TypeError(`there is no desired state for ${node.address.name}`);
-    return node.tryPrograms(withoutContent(desired), signal);
-  });
+  const answers = await forEachNode(work, maxConcurrentNodes, (node, { desired }) =>
+    node.tryPrograms(withoutContent(desired), signal),
+  );
   signal.throwIfAborted();
   return {
     findings: answers.flatMap(({ name, value, error }) => {
