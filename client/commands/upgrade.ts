@@ -3,6 +3,7 @@ import { type Upgrade, UpgradeState } from "../../proto/gen/khw/agent/v1/agent.t
 import { openCluster, type OpenCluster, refuseNoNodes } from "../cluster/open.ts";
 import { isManaged } from "../config/desired.ts";
 import type { ClusterConfig } from "../config/schema.ts";
+import { readEtcd } from "../etcd/overview.ts";
 import { takeSnapshot } from "../etcd/take-snapshot.ts";
 import { openProgress, type Output } from "../progress/open.ts";
 import { finalNote, note, type ProgressOptions } from "../progress/progress.ts";
@@ -90,16 +91,19 @@ interface Examination {
 
 /** Reads everything that decides about the course, and about the health of the cluster. */
 async function examine(cluster: OpenCluster, { to, back }: UpgradeOptions, signal: AbortSignal): Promise<Examination> {
-  const [{ nodes }, findings] = await Promise.all([
-    readCluster(cluster.members, undefined, signal),
-    healthFindings(cluster, signal),
+  const { config, members, cloud } = cluster;
+  const [state, etcd] = await Promise.all([
+    readCluster(members, cloud, signal),
+    isManaged(config) ? readEtcd(members, signal) : [],
   ]);
+  signal.throwIfAborted();
+  const { nodes } = state;
   const statuses = nodes.flatMap(({ node, status }) => (status === undefined ? [] : [{ node, status }]));
   const running = releasesIn(statuses).kubernetes;
   const last = lastUpgrade(nodes);
   const course = chooseCourse({ to, back, running, last });
   // An unfinished update can be the remedy for what it left.
-  return { course, last, findings: distinct(running).length > 1 ? [] : findings };
+  return { course, last, findings: distinct(running).length > 1 ? [] : healthFindings(state, etcd) };
 }
 
 function withRelease(config: ClusterConfig, version: string): ClusterConfig {

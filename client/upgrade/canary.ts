@@ -1,10 +1,9 @@
 import { KhwError } from "../../proto/errors.ts";
-import { createKubernetesApi } from "../../proto/kubernetes-api.ts";
 import type { AgentNode } from "../cluster/agent-client.ts";
 import type { Prepared } from "../rollout/plan.ts";
+import { openPublicApi } from "../verify/verification.ts";
 import { type Check, type CheckResult, clusterChecks, nodeCheck, verify } from "../verify/verify.ts";
 
-const requestMillis = 10_000;
 /** Some requests fail while an API server starts, for example because a webhook is not ready. */
 const [mostErrors, errorShare] = [20, 0.05];
 
@@ -22,16 +21,12 @@ export interface CanaryOptions {
  * @throws KhwError VERIFY_FAILED with every failed check
  */
 export async function checkCanary(node: AgentNode, { plan, waitMillis, signal, report }: CanaryOptions): Promise<void> {
-  const { publicAddress, admin } = plan;
-  const { ca, certificate, key } = admin;
-  const api = createKubernetesApi({
-    server: `https://${publicAddress}:6443`,
-    ca,
-    certificate,
-    key,
-    timeoutMillis: requestMillis,
-  });
-  const checks = [nodeCheck(node), ...clusterChecks(api), errorRateCheck(node, { ca, certificate, key })];
+  const { ca, certificate, key } = plan.admin;
+  const checks = [
+    nodeCheck(node),
+    ...clusterChecks(openPublicApi(plan)),
+    errorRateCheck(node, { ca, certificate, key }),
+  ];
   const results = await verify(checks, { signal, waitMillis, report });
   const failed = results.filter(({ error }) => error !== undefined);
   if (failed.length === 0) return;

@@ -6,9 +6,12 @@ export async function refuseWithoutConsent({ confirm }: Context, yes: boolean): 
   if (yes) return;
   if (confirm === undefined) {
     throw new KhwError("INVALID_ARGUMENT", "an upgrade needs your consent, and there is no terminal for the question", {
-      hint: "repeat the command with --yes; nothing was changed",
+      hint: "repeat the command with --yes; programs were downloaded, and nothing else was changed",
     });
   }
   if (await confirm("Begin? [y/N] ")) return;
-  throw new KhwError("CANCELLED", "the upgrade was not started; nothing was changed");
+  throw new KhwError(
+    "CANCELLED",
+    "the upgrade was not started; programs were downloaded, and nothing else was changed",
+  );
 }

@@ -83,7 +83,7 @@ function finishedMinor({ fromVersion, toVersion, snapshotId, changedUnixMillis }
     `the upgrade from ${fromVersion} to ${toVersion} is finished (${new Date(changedUnixMillis).toISOString()}), and ` +
       `Kubernetes does not support an older minor release on newer data: ${snapshot}`,
     {
-      hint: "repair forward with a newer patch release; docs/upgrades.md describes the way back with the snapshot",
+      hint: "repair forward with a newer patch release; docs/upgrades.md explains why khw cannot go back",
     },
   );
 }

@@ -1,23 +1,13 @@
 import { KhwError } from "../../proto/errors.ts";
-import type { OpenCluster } from "../cluster/open.ts";
-import { isManaged } from "../config/desired.ts";
-import { etcdProblems, readEtcd } from "../etcd/overview.ts";
+import { type NodeEtcd, etcdProblems } from "../etcd/overview.ts";
 import { problemsOf } from "../status/problems.ts";
-import { readCluster } from "../status/read.ts";
+import type { ClusterState } from "../status/state.ts";
 
 /**
  * Returns the reasons why a cluster is not fit for an upgrade: everything that makes `status` report it as unhealthy, except drift,
  * and everything that is wrong with etcd. Certificates that expire within a week count.
  */
-export async function healthFindings(
-  { config, members, cloud }: Pick<OpenCluster, "config" | "members" | "cloud">,
-  signal: AbortSignal,
-): Promise<KhwError[]> {
-  const [{ nodes, loadBalancer }, etcd] = await Promise.all([
-    readCluster(members, cloud, signal),
-    isManaged(config) ? readEtcd(members, signal) : [],
-  ]);
-  signal.throwIfAborted();
+export function healthFindings({ nodes, loadBalancer }: ClusterState, etcd: readonly NodeEtcd[]): KhwError[] {
   // The upgrade removes drift itself.
   const withoutDrift = nodes.map((node) =>
     node.status === undefined ? node : { ...node, status: { ...node.status, drift: undefined } },

@@ -1,5 +1,5 @@
 import { KhwError } from "../../proto/errors.ts";
-import { createKubernetesApi } from "../../proto/kubernetes-api.ts";
+import { createKubernetesApi, type KubernetesApi } from "../../proto/kubernetes-api.ts";
 import type { Releases } from "../config/releases.ts";
 import type { Cloud, Member, OpenCluster } from "../cluster/open.ts";
 import type { AgentNode } from "../cluster/agent-client.ts";
@@ -22,6 +22,15 @@ interface VerificationTarget {
   readonly drained: ReadonlySet<AgentNode>;
 }
 
+/** Opens the Kubernetes API at the public address, for the administrator. */
+export function openPublicApi({
+  publicAddress,
+  admin: { ca, certificate, key },
+}: Pick<VerificationTarget, "publicAddress" | "admin">): KubernetesApi {
+  const server = `https://${publicAddress}:6443`;
+  return createKubernetesApi({ server, ca, certificate, key, timeoutMillis: requestMillis });
+}
+
 /**
  * Returns all checks that prove from outside that a cluster works. A drained node must be out of the load balancer.
  */
@@ -29,11 +38,9 @@ export function verification(
   { cloud }: OpenCluster,
   { publicAddress: address, releases, admin, nodes, drained }: VerificationTarget,
 ): Check[] {
-  const server = `https://${address}:6443`;
-  const { ca, certificate, key } = admin;
-  const api = createKubernetesApi({ server, ca, certificate, key, timeoutMillis: requestMillis });
+  const api = openPublicApi({ publicAddress: address, admin });
   return [
-    ...publicAddressChecks(api, { address, ca, version: releases.kubernetes }),
+    ...publicAddressChecks(api, { address, ca: admin.ca, version: releases.kubernetes }),
     ...nodes.map(nodeCheck),
     ...(cloud === undefined ? [] : nodes.map((node) => backendCheck(cloud, node.address.name, drained.has(node)))),
     ...clusterChecks(api),

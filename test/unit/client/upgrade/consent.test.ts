@@ -16,7 +16,7 @@ t.test("an upgrade asks at a terminal, and needs --yes elsewhere", async (t) => 
   await t.resolves(refuseWithoutConsent(answering(true), false));
   await t.rejects(refuseWithoutConsent(answering(false), false), {
     code: "CANCELLED",
-    message: "the upgrade was not started; nothing was changed",
+    message: "the upgrade was not started; programs were downloaded, and nothing else was changed",
   });
   t.strictSame(questions, ["Begin? [y/N] ", "Begin? [y/N] "]);
   await t.rejects(refuseWithoutConsent(context, false), { code: "INVALID_ARGUMENT", hint: /--yes/ });

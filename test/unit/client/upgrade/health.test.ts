@@ -5,7 +5,6 @@ import type { KhwError } from "../../../../proto/errors.ts";
 import {
   CertificateState,
   DriftPolicy,
-  GetInfoResponse,
   type GetStatusResponse,
   Health,
 } from "../../../../proto/gen/khw/agent/v1/agent.ts";
@@ -14,34 +13,29 @@ import { never } from "../../../fixtures/machine.ts";
 import { component, wellStatus } from "../../../fixtures/status.ts";
 
 /** The findings of a cluster with an external etcd, whose second node has this status. */
-async function found(changes: Partial<GetStatusResponse>): Promise<string[]> {
-  const cluster = await createFakeCluster(["controller-0", "controller-1"]);
-  const members = cluster.members.map(({ node }, index) => ({
-    node: {
-      ...node,
-      info: async () => GetInfoResponse.fromPartial({}),
-      status: async () => wellStatus(node.address.name, index === 1 ? changes : {}),
-    },
+function found(changes: Partial<GetStatusResponse>): string[] {
+  const nodes = ["controller-0", "controller-1"].map((node, index) => ({
+    node,
+    status: wellStatus(node, index === 1 ? changes : {}),
   }));
-  const config = { ...cluster.config, etcd: { ...cluster.config.etcd, mode: "external" as const } };
-  const findings = await healthFindings({ config, members, cloud: undefined }, never);
+  const findings = healthFindings({ nodes }, []);
   return findings.map(({ node, step, message }: KhwError) => `${node}: ${step}: ${message}`);
 }
 
 t.test("a healthy cluster has no finding, and drift is not one", async (t) => {
-  t.strictSame(await found({}), []);
+  t.strictSame(found({}), []);
   const steps = [
     { id: "unit/nginx", title: "", drift: "differs", sinceUnixMillis: 1, repairs: 0, nextRepairUnixMillis: 0 },
   ];
   const policy = DriftPolicy.DRIFT_POLICY_REPORT;
-  t.strictSame(await found({ drift: { policy, checkedUnixMillis: 1, steps, paused: "" } }), []);
+  t.strictSame(found({ drift: { policy, checkedUnixMillis: 1, steps, paused: "" } }), []);
 });
 
 t.test("an unhealthy component, a drained node and a certificate that expires soon are findings", async (t) => {
   const unwell = component("kube-apiserver", { health: Health.HEALTH_UNHEALTHY, reason: "/readyz answers 500" });
-  t.match(await found({ components: [unwell] }), [/^controller-1: kube-apiserver: .*\/readyz answers 500/]);
+  t.match(found({ components: [unwell] }), [/^controller-1: kube-apiserver: .*\/readyz answers 500/]);
   const maintenance = { drained: true, holder: "jane", sinceUnixMillis: 1 };
-  t.match(await found({ maintenance }), [/^controller-1: maintenance: drained by jane/]);
+  t.match(found({ maintenance }), [/^controller-1: maintenance: drained by jane/]);
   const state = CertificateState.CERTIFICATE_STATE_ERROR;
   const certificate = {
     path: "/var/lib/kubernetes/kubernetes.pem",
@@ -50,7 +44,7 @@ t.test("an unhealthy component, a drained node and a certificate that expires so
     state,
     reason: "",
   };
-  t.match(await found({ certificates: [certificate] }), [/kubernetes\.pem: expires on/]);
+  t.match(found({ certificates: [certificate] }), [/kubernetes\.pem: expires on/]);
 });
 
 t.test("an API server that answers many requests with errors fails the check; a few at its start do not", async (t) => {
