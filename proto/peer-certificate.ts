@@ -35,24 +35,45 @@ function peerCertificate(this: TLSSocket): Partial<PeerCertificate> {
 }
 
 /**
- * Converts to the fields that Node, grpc-js and undici read, without issuerCertificate and the key's parameters.
+ * Converts to the fields that Node, grpc-js and undici read, without issuerCertificate and the key's parameters. A field is
+ * made when it is read: a connection reads two or three of them.
  */
 function toLegacy(certificate: X509Certificate): Partial<PeerCertificate> {
   const { subjectAltName, keyUsage } = certificate;
   return {
-    subject: parseDistinguishedName(certificate.subject),
-    issuer: parseDistinguishedName(certificate.issuer),
+    get subject() {
+      return parseDistinguishedName(certificate.subject);
+    },
+    get issuer() {
+      return parseDistinguishedName(certificate.issuer);
+    },
     ...(subjectAltName === undefined ? {} : { subjectaltname: subjectAltName }),
-    ca: certificate.ca,
-    valid_from: certificate.validFrom,
-    valid_to: certificate.validTo,
-    fingerprint: certificate.fingerprint,
-    fingerprint256: certificate.fingerprint256,
-    fingerprint512: certificate.fingerprint512,
+    get ca() {
+      return certificate.ca;
+    },
+    get valid_from() {
+      return certificate.validFrom;
+    },
+    get valid_to() {
+      return certificate.validTo;
+    },
+    get fingerprint() {
+      return certificate.fingerprint;
+    },
+    get fingerprint256() {
+      return certificate.fingerprint256;
+    },
+    get fingerprint512() {
+      return certificate.fingerprint512;
+    },
     // Always a list in Node's types, but undefined for a certificate without the extension.
     ...(Array.isArray(keyUsage) ? { ext_key_usage: keyUsage } : {}),
-    serialNumber: certificate.serialNumber,
-    raw: certificate.raw,
+    get serialNumber() {
+      return certificate.serialNumber;
+    },
+    get raw() {
+      return certificate.raw;
+    },
   };
 }
 

@@ -73,6 +73,8 @@ type ProbeOptions = Parameters<Probes["http"]>[1];
 interface Kept {
   readonly http: HttpAgent;
   readonly https: HttpsAgent;
+  /** The certificates of the kept connections, so that a probe does not parse its certificate again. */
+  readonly certificates: WeakMap<TLSSocket, ServedCertificate>;
   readonly clock: Pick<Clock, "now">;
 }
 
@@ -82,7 +84,8 @@ const keptMillis = 60_000;
 export function createProbes(clock: Pick<Clock, "now">): Probes {
   const options = { keepAlive: true, timeout: keptMillis, maxFreeSockets: 1 };
   // A resumed TLS session is not verified again, so each connection begins with a full handshake.
-  const kept = { clock, http: new HttpAgent(options), https: new HttpsAgent({ ...options, maxCachedSessions: 0 }) };
+  const https = new HttpsAgent({ ...options, maxCachedSessions: 0 });
+  const kept: Kept = { clock, http: new HttpAgent(options), https, certificates: new WeakMap() };
   return {
     http: (url, options) => probe(url, options, kept),
     waiting: waitingConnections,
@@ -115,7 +118,7 @@ async function probe(url: string, options: ProbeOptions, kept: Kept): Promise<Pr
     });
     // The deadline ends requests that have not ended. A kept connection must be back in its pool before that.
     await released;
-    const invalid = options.caPem === undefined ? null : invalidNow(kept.clock.now(), request);
+    const invalid = options.caPem === undefined ? null : invalidNow(kept, request);
     return invalid === null ? result : await unverified(url, options, invalid);
   } catch (error) {
     signal.throwIfAborted();
@@ -160,10 +163,14 @@ function noAnswer({ socket, timeoutMillis, tookMillis, activeMillis }: NoAnswer)
  * Returns why the certificate of a kept connection is not valid any more, in OpenSSL's words; null if the certificate is valid.
  * The connection was verified when it was made, and the certificate may have expired since then.
  */
-function invalidNow(now: number, { socket }: ClientRequest): string | null {
-  const certificate = socket instanceof TLSSocket ? certificateOf(socket) : undefined;
-  if (certificate === undefined || (certificate.validFrom <= now && now <= certificate.validTo)) return null;
-  socket?.destroy();
+function invalidNow({ certificates, clock }: Kept, { socket }: ClientRequest): string | null {
+  if (!(socket instanceof TLSSocket)) return null;
+  const certificate = certificates.get(socket) ?? certificateOf(socket);
+  if (certificate === undefined) return null;
+  certificates.set(socket, certificate);
+  const now = clock.now();
+  if (certificate.validFrom <= now && now <= certificate.validTo) return null;
+  socket.destroy();
   return now < certificate.validFrom ? "certificate is not yet valid" : "certificate has expired";
 }
 

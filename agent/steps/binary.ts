@@ -28,9 +28,10 @@ export function released(program: Program, desired: DesiredState): Step<Os> {
     watches: [releaseFolder(version)],
     check: async (os) => {
       const digest = await knownDigest(program, desired, os);
-      return digest === undefined
-        ? { summary: `${version} is not downloaded` }
-        : drift(os, { path, version, sha256: digest });
+      if (digest === undefined) return { summary: `${version} is not downloaded` };
+      const differs = await drift(os, { path, version, sha256: digest });
+      if (differs !== null) return differs;
+      return (await recordedDigest(path, os)) === digest ? null : { summary: "its digest is not recorded" };
     },
     apply: async (os, { signal, progress }) => {
       const { files, downloads } = os;
@@ -102,10 +103,14 @@ function digestFile(path: string): string {
 export async function knownDigest(
   program: Program,
   { binaries, kubernetesVersion }: Pick<DesiredState, "binaries" | "kubernetesVersion">,
-  { files }: Os,
+  os: Os,
 ): Promise<string | undefined> {
-  const record = digestFile(releasedProgram(kubernetesVersion, program));
-  return binaries.sha256[program] ?? digestIn((await files.read(record))?.toString("utf8") ?? "");
+  return binaries.sha256[program] ?? recordedDigest(releasedProgram(kubernetesVersion, program), os);
+}
+
+/** Returns the digest in the file beside a program; undefined if the file is missing or invalid. */
+async function recordedDigest(path: string, { files }: Os): Promise<string | undefined> {
+  return digestIn((await files.read(digestFile(path)))?.toString("utf8") ?? "");
 }
 
 /** A digest, and the URL of its program on the mirror that published it. */

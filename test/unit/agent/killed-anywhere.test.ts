@@ -4,9 +4,8 @@ import t from "tap";
 import type { Os } from "../../../agent/os/os.ts";
 import { controllerSteps } from "../../../agent/steps.ts";
 import type { FakeOs } from "../../fakes/os.ts";
+import { programs } from "../../../proto/components.ts";
 import { applyAll, etcdRelease, labDesiredWithEtcd, labMachine, planAll } from "../../fixtures/machine.ts";
-
-const steps = controllerSteps(labDesiredWithEtcd(), { drained: false });
 
 /** The calls that change a machine, by part of the Os. */
 const changing: Readonly<Partial<Record<keyof Os, readonly string[]>>> = {
@@ -77,19 +76,38 @@ async function allFiles(files: FakeOs["files"], folder = "/"): Promise<string[]>
   return lines;
 }
 
-t.test("killed after each change, the same steps produce the same machine", async (t) => {
-  const machine = bareMachine();
-  const { os, changes } = mortal(machine, Infinity);
-  t.strictSame((await applyAll(steps, os)).errors, []);
-  const wanted = await allFiles(machine.files);
-  t.ok(changes() > 80, `${changes()} changes`);
+/** The same desired state with a digest for each program, as khw-client sends it. */
+function pinned(): ReturnType<typeof labDesiredWithEtcd> {
+  const desired = labDesiredWithEtcd();
+  const { kubernetesVersion: version, binaries } = desired;
+  const { mirror } = labMachine();
+  const digests = programs.map((program) => {
+    const text = String(mirror.get(`${version}/bin/linux/amd64/${program}.sha256`));
+    return [program, text.slice(0, 64)] as const;
+  });
+  return { ...desired, binaries: { ...binaries, sha256: Object.fromEntries(digests) } };
+}
 
-  for (let last = 1; last <= changes(); last++) {
+for (const [given, desired] of [
+  ["the mirror's digests", labDesiredWithEtcd()],
+  ["the digests of khw.lock", pinned()],
+] as const) {
+  const steps = controllerSteps(desired, { drained: false });
+
+  t.test(`killed after each change, the same steps produce the same machine, with ${given}`, async (t) => {
     const machine = bareMachine();
-    t.not((await applyAll(steps, mortal(machine, last).os)).errors.length, 0, `killed after change ${last}`);
-    const label = `killed after change ${last}`;
-    t.strictSame((await applyAll(steps, machine)).errors, [], label);
-    t.strictSame(await allFiles(machine.files), wanted, label);
-    t.strictSame(await planAll(steps, machine), {}, label);
-  }
-});
+    const { os, changes } = mortal(machine, Infinity);
+    t.strictSame((await applyAll(steps, os)).errors, []);
+    const wanted = await allFiles(machine.files);
+    t.ok(changes() > 80, `${changes()} changes`);
+
+    for (let last = 1; last <= changes(); last++) {
+      const machine = bareMachine();
+      t.not((await applyAll(steps, mortal(machine, last).os)).errors.length, 0, `killed after change ${last}`);
+      const label = `killed after change ${last}`;
+      t.strictSame((await applyAll(steps, machine)).errors, [], label);
+      t.strictSame(await allFiles(machine.files), wanted, label);
+      t.strictSame(await planAll(steps, machine), {}, label);
+    }
+  });
+}
