@@ -16,11 +16,11 @@ export interface AgentConfig {
   readonly storageUrl: string;
   readonly stateFolder: string;
   readonly supervision: Supervision;
-  /** The port of the Prometheus metrics on 127.0.0.1; 0: no metrics. */
+  /** The port of the Prometheus metrics on 127.0.0.1; 0 turns them off. */
   readonly metricsPort: number;
 }
 
-/** How often the agent checks the machine by itself, in milliseconds. */
+/** How often the agent checks the machine automatically, in milliseconds. */
 export interface Supervision {
   /** The time between two probes of a component. */
   readonly probeMillis: number;
@@ -103,7 +103,7 @@ function section(place: string, value: unknown, known: readonly string[]): Recor
   if (unknown !== undefined)
     refuseSetting(
       place === "" ? unknown[0] : `${place}.${unknown[0]}`,
-      `is not a key; the keys are ${known.join(", ")}`,
+      `is not a known key; the keys are ${known.join(", ")}`,
     );
   return Object.fromEntries(entries);
 }
@@ -124,7 +124,7 @@ function url(place: string, value: unknown, fallback: string): string {
   const given = parseText(place, value, fallback);
   return /^https?:$/.test(URL.parse(given)?.protocol ?? "")
     ? given.replace(/\/+$/, "")
-    : refuseSetting(place, `${show(given)} is not a URL of kind http or https`);
+    : refuseSetting(place, `${show(given)} is not an http or https URL`);
 }
 
 function port(place: string, value: unknown, fallback: number): number {

@@ -21,7 +21,7 @@ export interface OsOptions {
   readonly identity: Identity;
 }
 
-/** The machine that this process runs on. Disposal closes the connection to systemd. */
+/** Opens the machine that this process runs on. Disposal closes the connection to systemd. */
 export function createOs({ identity }: OsOptions): Os & AsyncDisposable {
   const clock = createClock();
   const systemd = createSystemd();

@@ -123,7 +123,8 @@ async function serve(config: AgentConfig): Promise<void> {
   });
   log(`khw-agent ${KHW_VERSION} serves on port ${endpoint.port}`);
   await notifier.ready();
-  // Opened now and not at the first call: a call may never come, and the machine must be supervised after a boot too.
+  // The node is opened now and not at the first call: a call may never come, and the machine must be supervised after
+  // a boot too.
   openInTheEnd(node, { clock: createClock(), signal }).then(
     (open) => {
       known = open;
@@ -160,7 +161,7 @@ function begin(node: Node, { config, signal }: { readonly config: AgentConfig; r
   void serveMetrics({ port: metricsPort, metrics, log, signal });
 }
 
-/** Returns the identity in the configuration, or else that of the metadata server. */
+/** Returns the identity in the configuration, otherwise the one from the metadata server. */
 async function findIdentity({ machine, metadataUrl }: AgentConfig, signal: AbortSignal): Promise<Identity> {
   if (machine !== undefined) return { ...machine, zone: "", region: "", project: "" };
   const { readIdentity } = await import("./os/metadata.ts");
@@ -188,7 +189,7 @@ function log(text: string): void {
   process.stderr.write(`${paragraph(text)}\n`);
 }
 
-/** The hint gets its own journal entry. Lines of a message from outside do not. */
+/** The hint gets its own journal entry. Lines of a message do not, because the message may come from outside. */
 function logError({ code, message, hint, node, step }: KhwError): void {
   log(formatError(new KhwError(code, message, { node, step })));
   if (hint !== undefined) log(`hint: ${hint}`);

@@ -28,7 +28,9 @@ import { openKeptState, type KeptState } from "./state/desired-state.ts";
 import { createMachineLock, type MachineLock } from "./state/machine-lock.ts";
 import { openUpgradeRecord, type UpgradeRecord } from "./state/upgrade-record.ts";
 
-/** The machine with all parts that change and watch it; it exists once the machine's identity is known. */
+/**
+ * The machine with all parts of the agent that change and watch it; it exists once the machine's identity is known.
+ */
 export interface Node {
   readonly os: Os;
   readonly machineLock: MachineLock;
@@ -115,7 +117,7 @@ async function openNode(options: NodeOptions): Promise<Node> {
     apply: async () => {
       const desired = keptState.current()?.desired;
       if (desired === undefined) return;
-      // Applies the site and its reload only: a drain must not apply changed credentials.
+      // Applies only the site and its reload: a drain must not apply changed credentials.
       const site = withoutSteps(steps(desired), (id) => id !== "nginx/site" && id !== "service/nginx");
       const results = await applySteps(site, os, { signal, emit: () => {} });
       for (const result of results) if (result.outcome === "failed") throw result.error;

@@ -53,7 +53,7 @@ export function createNotifier({ env, log, stuck = () => undefined, signal }: No
     signal.addEventListener("abort", () => clearInterval(timer), { once: true });
   }
   return {
-    // Sent together with the newest status, so that systemd shows a correct status from the start.
+    // READY is sent together with the newest status, so that systemd shows a correct status from the start.
     ready: () => send("--ready", `--status=${newest}`),
     status: (text) => {
       newest = text;

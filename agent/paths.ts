@@ -6,7 +6,7 @@ export const kubernetesFolder = "/var/lib/kubernetes";
 /** The folder where lab 07 puts the certificates of etcd on the same machine. */
 export const etcdFolder = "/etc/etcd";
 export const etcdDataFolder = "/var/lib/etcd";
-/** etcd's folder for its member's data. It exists if and only if the member has started once. */
+/** etcd's folder for its member's data. It exists only if the member has started at least once. */
 export const etcdMemberFolder = `${etcdDataFolder}/member`;
 export const etcdctlProgram = "/usr/local/bin/etcdctl";
 export const etcdutlProgram = "/usr/local/bin/etcdutl";
@@ -27,7 +27,8 @@ export const wantsFolder = `${unitFolder}/multi-user.target.wants`;
 export const installedFolder = "/usr/local/bin";
 
 /**
- * Every installed release stays here for a rollback; /usr/local/bin has links to the inodes of the wanted release.
+ * Every installed release stays here for a rollback; /usr/local/bin has hard links to the programs of the desired
+ * release.
  */
 export const releasesFolder = `${khwFolder}/kubernetes`;
 
@@ -68,14 +69,14 @@ export function dropInFolder(unit: string): string {
   return `${unitFile(unit)}.d`;
 }
 
-/** The drop-in through which a service carries the digest of its inputs. */
+/** Returns the path of the drop-in that gives a service the digest of its inputs. */
 export function inputsDropIn(unit: string): string {
   return `${dropInFolder(unit)}/50-khw-inputs.conf`;
 }
 
 /**
- * Keeps a unit from starting during a restore of etcd. It sorts last, because a later drop-in could remove the
- * condition.
+ * Keeps a unit from starting during a restore of etcd. The file name sorts last, because a later drop-in could remove
+ * the condition.
  */
 export function restoringDropIn(unit: string): string {
   return `${dropInFolder(unit)}/90-khw-restoring.conf`;
@@ -91,7 +92,10 @@ export const startFile = "started-from";
 
 /** Keeps systemd from starting an etcd member whose data is lost. */
 export const etcdGuardDropIn = `${unitFolder}/etcd.service.d/40-khw-member.conf`;
-/** Exists while a member joins the cluster again. It sorts after the guard, whose condition it removes. */
+/**
+ * Exists while a member rejoins the cluster. The file name sorts after the guard, whose condition this drop-in
+ * removes.
+ */
 export const etcdJoinDropIn = `${unitFolder}/etcd.service.d/60-khw-join.conf`;
 
 /** Every drop-in that khw may give a unit. */

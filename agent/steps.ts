@@ -87,16 +87,16 @@ export function controllerSteps(desired: DesiredState, { drained }: Local): Step
 }
 
 /**
- * Returns the steps that make a machine ready for the desired state: its programs are downloaded and verified. They
- * change nothing that runs.
+ * Returns the steps that make a machine ready for the desired state: its programs are downloaded and verified. They do
+ * not change anything that runs.
  */
 export function downloadSteps(desired: DesiredState): Step<Os>[] {
   return withNeeds(controllerSteps(desired, { drained: false }), (id) => id.startsWith("release/"));
 }
 
 /**
- * Clients of the API server wait until it answers. They exit and restart if it is not ready soon, and must not be
- * newer than the API server. On a small machine they also slow its start.
+ * Clients of the API server wait until it answers. These clients exit and restart if the API server is not ready soon,
+ * and must not be newer than it. On a small machine they also slow down its start.
  */
 const apiserverReady = "ready/kube-apiserver";
 

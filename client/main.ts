@@ -10,7 +10,7 @@ const brokenPipe = 141;
 
 const interrupt = new AbortController();
 for (const name of ["SIGINT", "SIGTERM"] as const) {
-  // The second Ctrl-C finds no handler and ends the process at once.
+  // A second Ctrl-C finds no handler, and so ends the process at once.
   process.once(name, () => interrupt.abort(new KhwError("CANCELLED", `ended by ${name}`)));
 }
 
@@ -19,7 +19,7 @@ const write = createWriter(process.stdout, (error) => {
   // The reader has closed the pipe (`khw-client logs | head`).
   if (error.code === "EPIPE") process.exit(brokenPipe);
   unwritten = writeError("standard output", error);
-  // The command ends as after Ctrl-C; the agents continue.
+  // The command ends as with Ctrl-C; the agents continue.
   interrupt.abort(unwritten);
 });
 const warn = createWriter(process.stderr, (error) => {

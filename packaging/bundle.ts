@@ -34,7 +34,7 @@ const options = {
   absWorkingDir: root,
   outExtension: { ".js": ".mjs" },
   bundle: true,
-  // Chunks, so that lazily imported code is also loaded lazily.
+  // Splits the bundle into chunks, so that lazily imported code is also loaded lazily.
   splitting: true,
   format: "esm",
   platform: "node",

@@ -36,7 +36,8 @@ install -m 0755 packaging/khw-agent.sh "$source/khw-agent"
 cp build/agent/*.mjs "$source/lib/"
 cp "build/agent/sbom.$architecture.cdx.json" "$source/sbom.cdx.json"
 
-# The machine's own runtime is in node_modules. Another one is downloaded and verified by package-lock.json, as in `npm ci`.
+# The machine's own runtime is in node_modules. Another architecture's runtime is downloaded and verified against
+# package-lock.json, as in `npm ci`.
 node=node_modules/$runtime
 if [ ! -e "$node/bin/node" ]; then
   node packaging/fetch-locked.ts "$runtime" "$stage"

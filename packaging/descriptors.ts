@@ -31,7 +31,9 @@ export const files: readonly {
 `;
 }
 
-/** A reflection answer would also need all imported files; these files import nothing, so one is enough. */
+/**
+ * A reflection answer must also contain all imported files. These files import nothing, so a single file is enough.
+ */
 function refuseImports(files: readonly FileDescriptorProto[]) {
   return <Described>(described: Described, index: number): Described => {
     const imported = files[index]?.dependency[0];

@@ -2,7 +2,7 @@
 # Starts the client with the Node that it was built for, if present: a private one beside it, or the one of its checkout.
 # Otherwise uses the machine's own Node.
 
-# Node replaces a closed standard output with /dev/null, and all output would be lost without an error.
+# Node replaces a closed standard output with /dev/null, so all output would be lost without an error.
 if ! { true 3>&1; } 2>/dev/null; then
   echo "khw-client: standard output is closed" >&2
   exit 74

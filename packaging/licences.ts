@@ -2,8 +2,8 @@ import { globSync, readFileSync } from "node:fs";
 
 /**
  * Builds the notice that the licences of bundled packages require.
- * @param inputs the source files of the bundle, relative to the current folder; files of a plugin (with a colon) do
- * not count
+ * @param inputs the source files of the bundle, relative to the current folder; a plugin's files (with a colon in the
+ * name) are ignored
  * @returns name, version, declared licence and licence text of every package, by name
  * @throws Error if a package neither contains nor declares a licence: such a bundle must not be shipped
  */

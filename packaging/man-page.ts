@@ -12,7 +12,7 @@ const changelog = `${import.meta.dirname}/debian/changelog`;
 
 const help = new Help();
 
-/** The page only reads the tables of the program. */
+/** The context for building the program, of which the page only reads the tables. */
 const silentContext = {
   write: () => {},
   warn: () => {},
@@ -82,7 +82,7 @@ function optionPart(option: Option): string {
   return item(boldFlags(option.flags), help.optionDescription(option));
 }
 
-/** An option, its key in khw.yaml, and its default. */
+/** Describes an option, its key in khw.yaml, and its default. */
 function settingPart({ path, setting }: PlacedSetting): string {
   const { flag, help: text, default: preset } = setting;
   const flags = flag.value === undefined ? flag.name : `${flag.name} <${flag.value}>`;
@@ -94,7 +94,7 @@ function item(term: string, description: string): string {
   return [".TP", term, paragraph(description === "" ? "See above." : description)].join("\n");
 }
 
-/** Flags in bold, the names of values in italics. */
+/** Formats flags in bold, and the names of values in italics. */
 function boldFlags(flags: string): string {
   return flags
     .split(/(<.*>)/)
@@ -115,7 +115,7 @@ function example(line: string): string {
   return `  ${escape(line)}`;
 }
 
-/** Each sentence on a line of its own, as roff wants it. */
+/** Puts each sentence on its own line, as is usual in roff. */
 function paragraph(text: string): string {
   return text
     .split(/(?<=[.:]) (?=[A-Z])/)
@@ -123,7 +123,7 @@ function paragraph(text: string): string {
     .join("\n");
 }
 
-/** Replaces the characters that roff reads as commands or prints as others. */
+/** Escapes the characters that roff treats as commands or prints differently. */
 function escape(text: string): string {
   return text.replaceAll(/[\\\-'`^~"]/g, (character) => roffNames[character] ?? character);
 }

@@ -1,6 +1,6 @@
 /**
  * Replaces xml2js in the bundles. dbus-native needs it only to introspect services, which khw does not. The package
- * and the two packages below it would add 220 kB to the agent (docs/decisions/packaging.md).
+ * and its two dependencies would add 220 kB to the agent (docs/decisions/packaging.md).
  */
 export function Parser(): never {
   throw new Error("this bundle carries no xml2js: D-Bus services cannot be introspected");

@@ -22,11 +22,11 @@ export interface SbomOptions {
 }
 
 /**
- * Builds the agent package's bill of materials, in CycloneDX's JSON: every bundled package and the Node runtime,
- * with version and digest from package-lock.json. It contains no time and no random serial number, so the same
- * inputs give the same bytes.
+ * Builds the agent package's bill of materials, in CycloneDX's JSON: every bundled package and the Node runtime, with
+ * version and digest from package-lock.json. It contains no time and no random serial number, so the same inputs give
+ * the same bytes.
  *
- * `npm sbom` would list everything that is installed, including tools; the bundle contains less.
+ * `npm sbom` would list everything that is installed, including tools that the bundle does not contain.
  */
 export function sbomOf({ inputs, runtime }: SbomOptions): string {
   const { name, version, license }: { name: string; version: string; license: string } = JSON.parse(

@@ -1,11 +1,11 @@
-/** How long to wait between tries that fail. */
+/** How long to wait between failed attempts. */
 export interface Backoff {
   /** The delay after the first failure; it doubles with each further failure. */
   readonly firstMillis: number;
   readonly maxMillis: number;
 }
 
-/** The random part of a delay, in both directions, so that those who fail together do not try again together. */
+/** The random part of a delay, in both directions, so that clients that fail together do not retry together. */
 const jitter = 0.2;
 
 /**
@@ -18,7 +18,7 @@ export function backoffMillis(
   random: number = Math.random(),
 ): number {
   if (failures <= 0) return 0;
-  // The exponent is bounded too, so that a year of failures does not make it infinite.
+  // The exponent is limited too, so that a year of failures does not make the delay infinite.
   const millis = Math.min(maxMillis, firstMillis * 2 ** Math.min(failures - 1, 30));
   return Math.round(millis * (1 + jitter * (2 * random - 1)));
 }

@@ -22,16 +22,16 @@ export const credentialNames = [
   "kube-scheduler.kubeconfig",
 ] as const;
 /**
- * The files that replace ca-key.pem if Kubernetes signs with an authority of its own: that authority, its key, and
- * the certificates of both authorities, which may sign clients and kubelets.
+ * The files that replace ca-key.pem if Kubernetes signs with a separate authority: that authority's certificate and
+ * key, and a bundle of both authorities' certificates, because both may sign clients and kubelets.
  */
 export const signingCredentialNames = ["signing-ca.pem", "signing-ca-key.pem", "ca-bundle.pem"] as const;
 
 export type CredentialName = (typeof credentialNames)[number] | (typeof signingCredentialNames)[number];
 
 /**
- * Returns the credential files of a cluster: either its controllers hold the key of its CA, as in the lab, or
- * Kubernetes signs separately.
+ * Returns the names of a cluster's credential files. They depend on whether Kubernetes signs with the cluster's CA, as
+ * in the lab, or with a separate authority.
  */
 export function credentialSet(separateSigning: boolean): readonly CredentialName[] {
   if (!separateSigning) return credentialNames;

@@ -28,8 +28,7 @@ import {
 } from "./validate.ts";
 
 /**
- * The desired state of one controller: the wire's DesiredState after validation. Only parseDesiredState returns
- * one.
+ * The desired state of one controller: the wire's DesiredState after validation. Only parseDesiredState creates it.
  */
 export interface DesiredState {
   readonly node: string;
@@ -56,7 +55,7 @@ export interface BinarySource {
   readonly mirrors: readonly string[];
   /** Empty: no proxy. */
   readonly proxy: string;
-  /** PEM; empty: only the system's. */
+  /** Additional CAs in PEM; empty: only the system's CAs. */
   readonly caPem: string;
   readonly sha256: Readonly<Partial<Record<Program, string>>>;
 }
@@ -84,7 +83,7 @@ export interface FlagOverrides {
 export interface Credential {
   readonly name: CredentialName;
   readonly sha256: string;
-  /** Absent if only a plan is requested. */
+  /** The content; absent if only a plan is requested. */
   readonly content?: Uint8Array | undefined;
 }
 
@@ -207,9 +206,7 @@ function parseCredentials(credentials: readonly wire.Credential[]): Credential[]
   );
 }
 
-/**
- * Whether Kubernetes signs with an authority of its own, so that no controller holds the key of the cluster's CA.
- */
+/** Whether Kubernetes signs with a separate authority, so that no controller holds the key of the cluster's CA. */
 export function signsSeparately({ credentials }: Pick<DesiredState, "credentials">): boolean {
   return credentials.some(({ name }) => name === "signing-ca.pem");
 }
@@ -224,7 +221,7 @@ export function parseComponent(field: string, name: string): Component {
 export function parsePortRange(field: string, text: string): string {
   const [, from = "", to = ""] = /^(\d{1,5})-(\d{1,5})$/.exec(text) ?? [];
   if (from === "" || Number(from) < 1 || Number(from) > Number(to) || Number(to) > 65_535) {
-    refuse(field, `${show(text)} is not a range of ports`, "give for example 30000-32767");
+    refuse(field, `${show(text)} is not a range of ports`, "for example 30000-32767");
   }
   return text;
 }

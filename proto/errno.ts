@@ -11,10 +11,13 @@ export function isErrno(error: unknown, ...codes: readonly string[]): boolean {
 const exhaustionHints: Readonly<Record<string, string>> = {
   EMFILE: "this process has too many open files: close its connections, or raise its limit (`prlimit --nofile`)",
   ENFILE: "the machine has too many open files: end the program that opened them (`lsof`)",
-  ENOMEM: "the machine has no free memory: end the program that uses it (`top`)",
+  ENOMEM: "the machine has no free memory: end the program that uses most of it (`top`)",
 };
 
-/** Returns the remedy if the machine has no more of a resource, which can end any call; undefined for other errors. */
+/**
+ * Returns the remedy if the machine has run out of a resource, which can make any call fail; undefined for other
+ * errors.
+ */
 export function exhaustionHint(error: unknown): string | undefined {
   return exhaustionHints[codeOf(error)];
 }

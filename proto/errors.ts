@@ -5,7 +5,7 @@ import { keepLines, oneLine, paragraph } from "./sanitize.ts";
 
 /**
  * Every code that khw reports, with its gRPC status and the client's exit code (after sysexits.h if one fits). Exit
- * codes 0 (done), 2 (`plan` found changes) and 130 (detached by Ctrl-C) belong to no error.
+ * codes 0 (done), 2 (`plan` found changes) and 130 (detached by Ctrl-C) do not belong to an error.
  */
 const codes = {
   /** A flag, an argument, or a field of a request is invalid. */
@@ -26,7 +26,7 @@ const codes = {
   PREFLIGHT_FAILED: { grpc: "FAILED_PRECONDITION", exit: 69 },
   /** No API server would serve, or etcd would lose its quorum, without the node. */
   WOULD_INTERRUPT: { grpc: "FAILED_PRECONDITION", exit: 69 },
-  /** A member of etcd is not healthy, and the operation requires that all are. */
+  /** An etcd member is not healthy, but the operation requires that all are. */
   ETCD_UNHEALTHY: { grpc: "FAILED_PRECONDITION", exit: 69 },
   /** The machine's etcd is not the member that the operation is for. */
   ETCD_CONFLICT: { grpc: "FAILED_PRECONDITION", exit: 69 },
@@ -44,9 +44,9 @@ const codes = {
   COMPONENT_MISSING: { grpc: "FAILED_PRECONDITION", exit: 69 },
   /** khw has no programs for the machine's architecture. */
   UNSUPPORTED_MACHINE: { grpc: "FAILED_PRECONDITION", exit: 69 },
-  /** The change of release is not possible, not supported, or needs a permission. */
+  /** The release change is not possible or not supported, or needs explicit permission. */
   RELEASE_REFUSED: { grpc: "FAILED_PRECONDITION", exit: 69 },
-  /** The release that runs on a node is not known. */
+  /** The release that a node runs is not known. */
   RELEASE_UNKNOWN: { grpc: "FAILED_PRECONDITION", exit: 69 },
   /** Another node failed first, so the work on this node did not start. */
   SKIPPED: { grpc: "FAILED_PRECONDITION", exit: 69 },
@@ -68,7 +68,7 @@ const codes = {
   SERVICE_FAILED: { grpc: "FAILED_PRECONDITION", exit: 70 },
   /** A component runs, but did not become ready in time. */
   NOT_READY: { grpc: "DEADLINE_EXCEEDED", exit: 75 },
-  /** A step was applied, and its check still finds a difference. */
+  /** A step was applied, but its check still finds a difference. */
   POSTCONDITION_FAILED: { grpc: "INTERNAL", exit: 70 },
   /** A file could not be read or written. */
   IO_FAILED: { grpc: "INTERNAL", exit: 74 },
@@ -147,8 +147,8 @@ export class KhwError extends Error {
 }
 
 /**
- * Converts any thrown value to a KhwError. A value of another type is a bug, and reported as one, unless the machine has no more of
- * a resource.
+ * Converts any thrown value to a KhwError. A value of another type is reported as a bug, unless the machine has run
+ * out of a resource.
  */
 export function toKhwError(error: unknown): KhwError {
   if (error instanceof KhwError) return error;

@@ -5,7 +5,7 @@ import { refuse, show } from "./validate.ts";
 export interface SnapshotPolicy {
   /** 0: no snapshots. */
   readonly intervalMillis: number;
-  /** How many of each kind stay on the machine. */
+  /** How many snapshots of each kind stay on the machine. */
   readonly keep: number;
   /** The Cloud Storage bucket to which each snapshot is uploaded; empty: no upload. */
   readonly bucket: string;
@@ -28,7 +28,7 @@ export function parseBucket(field: string, name: string): string {
   const wellFormed = /^[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$/.test(name) && !name.includes("..");
   return wellFormed
     ? name
-    : refuse(field, `${show(name)} is not a bucket's name`, "give the name without gs:// and without a path");
+    : refuse(field, `${show(name)} is not a bucket's name`, "write the name without gs:// and without a path");
 }
 
 export function toWireSnapshotPolicy({ intervalMillis, keep, bucket }: SnapshotPolicy): wire.SnapshotPolicy {

@@ -3,10 +3,10 @@ import { parseKubernetesVersion } from "./kubernetes-versions.ts";
 import { parseRelease } from "./release.ts";
 import { refuse, show } from "./validate.ts";
 
-/** The etcd of lab 07. */
+/** The etcd release of lab 07. */
 export const labEtcdVersion = "v3.4.15";
 
-/** The etcd of a new cluster, from a minor release of Kubernetes on. */
+/** The etcd release for a new cluster, from a certain minor release of Kubernetes on. */
 export interface DefaultEtcd {
   readonly from: number;
   readonly version: string;
@@ -15,8 +15,9 @@ export interface DefaultEtcd {
 }
 
 /**
- * For a new cluster: the newest safe patch that khw knows of the minor release that Kubernetes is tested with. 3.5.0 to 3.5.2 can
- * corrupt their data after a crash, and 3.5 before 3.5.26 cannot become 3.6 (client/release/path.ts).
+ * The etcd releases for new clusters: for each Kubernetes release, the etcd minor release that it is tested with, in
+ * the newest safe patch that khw knows. 3.5.0 to 3.5.2 can corrupt their data after a crash, and 3.5 before 3.5.26
+ * cannot become 3.6 (client/release/path.ts).
  */
 export const defaultEtcds: readonly DefaultEtcd[] = [
   {
@@ -39,13 +40,13 @@ export const defaultEtcds: readonly DefaultEtcd[] = [
   },
 ];
 
-/** Returns the etcd of a new cluster with this Kubernetes release. */
+/** Returns the etcd release for a new cluster with this Kubernetes release. */
 export function defaultEtcdVersion(kubernetesVersion: string): string {
   const { minor } = parseKubernetesVersion("kubernetes_version", kubernetesVersion);
   return defaultEtcds.findLast(({ from }) => from <= minor)?.version ?? labEtcdVersion;
 }
 
-/** The minor versions of etcd 3 that khw supports: learners exist since 3.4. */
+/** The minor versions of etcd 3 that khw supports: learners exist since etcd 3.4. */
 const minors = [4, 5, 6];
 
 /**
@@ -71,14 +72,14 @@ const published: Readonly<Record<string, Readonly<Partial<Record<Architecture, s
 /** @throws KhwError INVALID_ARGUMENT if the text is not a release, or khw does not support it */
 export function parseEtcdVersion(field: string, text: string): string {
   const { major, minor } =
-    parseRelease(text) ?? refuse(field, `${show(text)} is not an etcd release`, `give for example ${labEtcdVersion}`);
+    parseRelease(text) ?? refuse(field, `${show(text)} is not an etcd release`, `for example ${labEtcdVersion}`);
   if (major !== 3 || !minors.includes(minor)) {
     refuse(field, `${show(text)} is not a release that khw can run`, `use v3.${minors[0]} to v3.${minors.at(-1)}`);
   }
   return text;
 }
 
-/** Undefined for a release whose digest is not in khw. */
+/** Returns khw's own digest of a release; undefined if khw has none. */
 export function publishedEtcdDigest(version: string, architecture: Architecture): string | undefined {
   return published[version]?.[architecture];
 }

@@ -11,17 +11,18 @@ export interface Etcd {
   readonly mirrors: readonly string[];
   /** The digest of the release's archive. */
   readonly sha256: Readonly<Partial<Record<Architecture, string>>>;
-  /** Whether a disk or network that preflight finds too slow is an error. */
+  /** Whether it is an error, and not only a warning, if preflight finds the disk or the network too slow. */
   readonly strict: boolean;
   /**
-   * Whether its data is on a dedicated disk. Without that disk mounted, no member is created, started or replaced.
+   * Whether etcd's data must be on a dedicated disk. While that disk is not mounted, no member is created, started or
+   * replaced.
    */
   readonly dedicatedDisk: boolean;
   /** Undefined: no automatic snapshots. */
   readonly snapshots: SnapshotPolicy | undefined;
 }
 
-/** The files among the cluster's nine that etcd reads; lab 07 copies them to /etc/etcd. */
+/** The files that etcd reads, from the cluster's nine; lab 07 copies them to /etc/etcd. */
 export const etcdCredentials = ["ca.pem", "kubernetes.pem", "kubernetes-key.pem"] as const satisfies CredentialName[];
 
 export type EtcdCredential = (typeof etcdCredentials)[number];
@@ -29,8 +30,8 @@ export type EtcdCredential = (typeof etcdCredentials)[number];
 export type EtcdProgram = "etcd" | "etcdctl" | "etcdutl";
 
 /**
- * Returns the programs of an etcd release that khw installs. etcdutl exists since 3.5, and alone restores snapshots since 3.6:
- * https://etcd.io/blog/2025/announcing-etcd-3.6/
+ * Returns the programs of an etcd release that khw installs. etcdutl exists since 3.5. Since 3.6, only etcdutl
+ * restores snapshots: https://etcd.io/blog/2025/announcing-etcd-3.6/
  */
 export function etcdPrograms(version: string): readonly EtcdProgram[] {
   const [, minor] = version.split(".");
@@ -64,7 +65,7 @@ export function parseArchitecture(field: string, name: string): Architecture {
   );
 }
 
-/** A machine with a member, by its address. */
+/** A machine with an etcd member, and its address. */
 interface Peer {
   readonly internalIp: string;
 }

@@ -89,7 +89,7 @@ export function createKubernetesLines(options: KubernetesApiOptions): Kubernetes
       const incoming = await answerOf(outgoing);
       if (incoming.statusCode !== 200) {
         throw new KhwError("VERIFY_FAILED", `the API server answers ${incoming.statusCode ?? 0} to GET ${path}`, {
-          hint: "the admin kubeconfig must belong to system:masters",
+          hint: "use an admin kubeconfig of the group system:masters",
         });
       }
       yield* linesOf(incoming.setEncoding("utf8"));
@@ -102,7 +102,7 @@ export function createKubernetesLines(options: KubernetesApiOptions): Kubernetes
   };
 }
 
-/** node:readline does not report that its input was cut off, so it would take half of an answer for all of it. */
+/** node:readline does not report that its input was cut off, so half of an answer would look complete. */
 async function* linesOf(chunks: AsyncIterable<string>): AsyncGenerator<string> {
   let rest = "";
   for await (const chunk of chunks) {

@@ -18,14 +18,14 @@ const newestMinor = 37;
 /** A version of the API group kubescheduler.config.k8s.io. */
 export type SchedulerConfigVersion = "v1beta1" | "v1beta3" | "v1";
 
-/** A difference from the lab's text that releases require from a minor version on. */
+/** A difference from the lab's text that is required from a minor release on. */
 export type ReleaseDifference = { readonly from: number; readonly why: string; readonly source: string } & (
   | { readonly kind: "scheduler-config"; readonly apiVersion: SchedulerConfigVersion }
   | { readonly kind: "flag-gone"; readonly component: Component; readonly flag: string }
 );
 
 /**
- * Every difference from the lab's text, which was written for 1.21, in the order of releases. Each applies until a
+ * Every difference from the lab's text, which was written for 1.21, in the order of releases. Each row applies until a
  * later row replaces it. docs/kubernetes-versions.md lists changes that need no row.
  */
 export const differences: readonly ReleaseDifference[] = [
@@ -64,7 +64,7 @@ export const differences: readonly ReleaseDifference[] = [
 /** @throws KhwError INVALID_ARGUMENT if the text is not a release, or khw does not support it */
 export function parseKubernetesVersion(field: string, text: string): KubernetesVersion {
   const { major, minor } =
-    parseRelease(text) ?? refuse(field, `${show(text)} is not a Kubernetes release`, "give for example v1.21.0");
+    parseRelease(text) ?? refuse(field, `${show(text)} is not a Kubernetes release`, "for example v1.21.0");
   if (major !== 1 || minor < oldestMinor || minor > newestMinor) {
     refuse(field, `${show(text)} is not a release that khw can run`, `use v1.${oldestMinor} to v1.${newestMinor}`);
   }
@@ -99,7 +99,7 @@ export function kubeletSkew(kubeletMinor: number): number {
   return kubeletMinor < 25 ? 2 : 3;
 }
 
-/** A deprecated API that Kubernetes itself requests, without any client that depends on it. */
+/** A deprecated API that Kubernetes itself requests even if no client depends on it. */
 export interface KnownRequest {
   readonly group: string;
   readonly version: string;
@@ -108,8 +108,8 @@ export interface KnownRequest {
 }
 
 /**
- * Deprecated APIs that the garbage collector watches: it watches every resource that can be deleted, in the version that the API server
- * prefers. A request for one does not mean that a client uses it.
+ * Deprecated APIs that the garbage collector watches: it watches every resource that can be deleted, in the version
+ * that the API server prefers. A request for such an API does not mean that a client uses it.
  */
 export const knownRequests: readonly KnownRequest[] = [
   {

@@ -13,13 +13,13 @@ const reserved: readonly (readonly [cidr: string, why: string])[] = [
 const [leastAddresses, mostAddresses] = [8, 2 ** 20];
 
 /**
- * Parses a network of services by kube-apiserver's own rules.
+ * Parses a service network by kube-apiserver's own rules.
  * @throws KhwError INVALID_ARGUMENT
  */
 export function parseServiceCidr(field: string, text: string): Cidr {
   const cidr = parseUsableCidr(field, text);
   const size = cidr.last - cidr.first + 1;
-  const hint = "give a network of /12 to /29, for example 10.32.0.0/24";
+  const hint = "use a network of /12 to /29, for example 10.32.0.0/24";
   if (size < leastAddresses)
     refuse(
       field,
@@ -43,18 +43,18 @@ export function parseUsableCidr(field: string, text: string): Cidr {
   const cidr = parseCidr(field, text);
   const found = reserved.find(([other]) => cidrsOverlap(cidr, parseCidr(field, other)));
   if (found !== undefined)
-    refuse(field, `${show(text)} overlaps ${found[0]} (${found[1]})`, "give for example 10.32.0.0/24");
+    refuse(field, `${show(text)} overlaps ${found[0]} (${found[1]})`, "for example 10.32.0.0/24");
   return cidr;
 }
 
-/** An address, and the text for its holder in an error. */
+/** An address, and the name of its holder for errors. */
 export interface HeldAddress {
   readonly address: string;
   readonly holder: string;
 }
 
 /**
- * Refuses machines in a network of services or pods.
+ * Refuses machines inside a network of services or pods.
  * @throws KhwError INVALID_ARGUMENT naming the network and the address
  */
 export function refuseInside(networks: Readonly<Record<string, string>>, held: readonly HeldAddress[]): void {
@@ -67,7 +67,7 @@ export function refuseInside(networks: Readonly<Record<string, string>>, held: r
       refuse(
         field,
         `${show(text)} contains ${address}, the address of ${holder}`,
-        "give services and pods networks without machines",
+        "choose networks for services and pods that contain no machines",
       );
     }
   }
@@ -86,7 +86,7 @@ export function parseServerName(field: string, value: string): string {
   if (isIP(value) === 4) return value;
   if (isIP(value) === 6) {
     if (/^::ffff:/i.test(value))
-      refuse(field, `${show(value)} is an IPv4 address in IPv6's form`, "write it as an IPv4 address");
+      refuse(field, `${show(value)} is an IPv4 address in IPv6 form`, "write it as an IPv4 address");
     if (value.includes("%")) refuse(field, `${show(value)} has a zone, which is valid on one machine only`);
     return value;
   }
@@ -101,7 +101,7 @@ export function parseServerName(field: string, value: string): string {
     refuse(
       field,
       `${show(value)} is neither an IP address nor a DNS name`,
-      "give four numbers of 0 to 255 without leading zeros",
+      "write four numbers from 0 to 255 without leading zeros",
     );
   }
   if (value !== value.toLowerCase())

@@ -11,8 +11,8 @@ export interface StandardStream extends Writable {
 /**
  * Returns a function that writes to the stream. The first failure is reported, and later text is dropped.
  *
- * Files are written here and not by Node: Node ignores a short write, so a full disk would truncate the text
- * silently.
+ * Files are written directly, not through Node's stream: Node ignores a short write, so a full disk would silently
+ * truncate the text.
  */
 export function createWriter(
   stream: StandardStream,
@@ -57,8 +57,8 @@ function isSystemError(error: unknown): error is NodeJS.ErrnoException {
 }
 
 /**
- * Whether the stream is neither a terminal, a pipe nor a socket, to which Node writes correctly; /dev/full counts
- * as a file.
+ * Whether the stream is not a terminal, a pipe or a socket; Node writes to those correctly. /dev/full counts as a
+ * file.
  */
 function isFile(fd: number): boolean {
   const stats = fstatSync(fd);

@@ -66,7 +66,7 @@ function toLegacy(certificate: X509Certificate): Partial<PeerCertificate> {
     get fingerprint512() {
       return certificate.fingerprint512;
     },
-    // Always a list in Node's types, but undefined for a certificate without the extension.
+    // In Node's types this is always a list, but it is undefined for a certificate without the extension.
     ...(Array.isArray(keyUsage) ? { ext_key_usage: keyUsage } : {}),
     get serialNumber() {
       return certificate.serialNumber;

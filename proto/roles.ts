@@ -6,7 +6,7 @@ export const organizations = {
   admin: "khw:admin",
   /** May read, but not change. */
   viewer: "khw:viewer",
-  /** The agent of the node that the certificate names; may call no other agent. */
+  /** The agent of the node that the certificate names. It must not call other agents. */
   agent: "khw:agent",
 } as const;
 
@@ -16,7 +16,7 @@ const roleNames = ["admin", "viewer", "agent"] as const satisfies readonly Role[
 
 /**
  * Returns the role of a certificate's Organization, from Node's `subject.O`: one value, or a list of several. A
- * certificate without one of khw's Organizations, or with several, gives no role.
+ * certificate that has none of khw's Organizations, or several, has no role.
  */
 export function roleOf(subjectOrganization: string | readonly string[] | undefined): Role | undefined {
   const [organization, ...others] = [subjectOrganization ?? []].flat();

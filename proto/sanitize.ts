@@ -11,8 +11,8 @@ export function unsafeCharacter(text: string): string | undefined {
 }
 
 /**
- * Returns the text in one line: unsafe characters become U+FFFD, a tab becomes a blank, a line break " / " (a blank
- * after a colon).
+ * Returns the text in one line: unsafe characters become U+FFFD, a tab becomes a space, and a line break " / " (a
+ * space after a colon).
  */
 export function oneLine(text: string): string {
   if (!text.includes("\n")) return replaceUnsafe(text);
@@ -23,8 +23,8 @@ export function oneLine(text: string): string {
 }
 
 /**
- * Indents every line after the first by two blanks or more, so that no line looks like a line of another origin.
- * Unsafe characters become U+FFFD, a tab becomes a blank.
+ * Indents every line after the first by at least two spaces, so that no line looks like a line from another source.
+ * Unsafe characters become U+FFFD, and a tab becomes a space.
  */
 export function paragraph(text: string): string {
   if (!text.includes("\n")) return replaceUnsafe(text);

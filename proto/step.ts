@@ -10,13 +10,13 @@ export interface Drift {
    */
   readonly process?: "restart" | "down";
   /**
-   * The action that a person must take, for drift that khw reports and does not repair, because its reason is
-   * unknown. An apply leaves the step as it is, and the steps that need it continue.
+   * The action that a person must take, for drift that khw reports but does not repair, because its reason is unknown.
+   * An apply skips such a step, and the steps that need it continue.
    */
   readonly remedy?: string;
 }
 
-/** The current and the desired content of a text file; never one with a secret. */
+/** The current and the desired content of a text file, which must not contain a secret. */
 export interface TextDifference {
   readonly path: string;
   /** Absent if the file does not exist. */
@@ -41,9 +41,12 @@ export interface Step<Os> {
   /** The condition for people: "kube-apiserver v1.21.0 is installed". */
   readonly title: string;
   readonly needs: readonly string[];
-  /** Folders in which a change may make the step differ; they are watched between two checks. */
+  /** Folders whose changes may make the step differ; they are watched between checks. */
   readonly watches?: readonly string[];
-  /** How many times in all the apply may run. More than once only for a wait, whose condition can be lost again. Default: 1. */
+  /**
+   * How many times the apply may run in total. Only a wait may run more than once, because its condition can be lost
+   * again. Default: 1.
+   */
   readonly attempts?: number;
   check(os: Os, signal: AbortSignal): Promise<Drift | null>;
   apply(os: Os, context: ApplyContext): Promise<void>;
@@ -52,7 +55,7 @@ export interface Step<Os> {
    * unknown. Read-only.
    */
   explain?(os: Os, drift: Drift): Promise<KhwError | null>;
-  /** For a step about a text file without secrets: its two texts, for a comparison. Read-only. */
+  /** For a step about a text file without secrets, returns the current and the desired text. Read-only. */
   text?(os: Os): Promise<TextDifference>;
 }
 
@@ -64,7 +67,7 @@ export type StepEvent =
 export type StepResult =
   | { readonly outcome: "unchanged"; readonly millis: number }
   | { readonly outcome: "changed"; readonly millis: number; readonly drift: Drift }
-  /** It differs and was left to a person. */
+  /** The step differs, and its repair is left to a person. */
   | { readonly outcome: "reported"; readonly millis: number; readonly drift: Drift & { readonly remedy: string } }
   | { readonly outcome: "failed"; readonly millis: number; readonly drift: Drift | null; readonly error: KhwError }
   | { readonly outcome: "skipped"; readonly millis: 0 };
@@ -75,9 +78,9 @@ export interface RunOptions {
 }
 
 /**
- * Checks every step, applies those that differ, and checks them again; each as soon as the steps that it needs
- * hold. A failed step does not throw: steps that need it are skipped, the others continue. Results are in the order
- * of the list.
+ * Checks every step, applies those that differ, and checks them again; each step runs as soon as the steps that it
+ * needs hold. A failed step does not throw: steps that need it are skipped, the others continue. Results are in the
+ * order of the list.
  */
 export async function applySteps<Os>(steps: readonly Step<Os>[], os: Os, options: RunOptions): Promise<StepResult[]> {
   refuseDisorder(steps);
@@ -152,14 +155,14 @@ export function withoutDependents<Os>(steps: readonly Step<Os>[], excluded: Read
   });
 }
 
-/** Returns the steps without the excluded ones; the others no longer wait for those. */
+/** Returns the steps without the excluded ones; the remaining steps no longer wait for those. */
 export function withoutSteps<Os>(steps: readonly Step<Os>[], excluded: (id: string) => boolean): Step<Os>[] {
   return steps
     .filter(({ id }) => !excluded(id))
     .map((step) => ({ ...step, needs: step.needs.filter((id) => !excluded(id)) }));
 }
 
-/** Returns the wanted steps and all steps that they need, directly or indirectly; in the order of the list. */
+/** Returns the selected steps and all steps that they need, directly or indirectly; in the order of the list. */
 export function withNeeds<Os>(steps: readonly Step<Os>[], wanted: (id: string) => boolean): Step<Os>[] {
   const kept = new Set<string>();
   for (const { id, needs } of steps.toReversed()) {

@@ -15,7 +15,7 @@ export function subjectOf({ subject }: Pick<X509Certificate, "subject">): Distin
 }
 
 /**
- * Formats the name on one line. Node returns undefined for a certificate with an empty subject, against its types.
+ * Formats the name on one line. Contrary to its types, Node returns undefined for a certificate with an empty subject.
  */
 export function nameOnOneLine(text: string | undefined): string {
   return text?.replaceAll("\n", ", ") ?? "without a name";
@@ -27,7 +27,7 @@ export function nameOnOneLine(text: string | undefined): string {
  */
 export function parseName(text: string | undefined): DistinguishedName {
   const name: Record<string, string[]> = {};
-  // Undefined for a certificate without a subject, against Node's types.
+  // Contrary to Node's types, the text is undefined for a certificate without a subject.
   for (const part of text?.split(/\n| \+ /) ?? []) {
     const sign = part.indexOf("=");
     if (sign > 0) (name[part.slice(0, sign)] ??= []).push(unescape(part.slice(sign + 1)));

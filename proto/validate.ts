@@ -44,16 +44,12 @@ export interface Cidr {
 export function parseCidr(field: string, text: string): Cidr {
   const [address = "", bits = "", ...rest] = text.split("/");
   if (!isIPv4(address) || !/^([0-9]|[12][0-9]|3[0-2])$/.test(bits) || rest.length > 0) {
-    refuse(field, `${show(text)} is not a network in CIDR notation`, "give for example 10.32.0.0/24");
+    refuse(field, `${show(text)} is not a network in CIDR notation`, "for example 10.32.0.0/24");
   }
   const first = ipv4ToNumber(address);
   const size = 2 ** (32 - Number(bits));
   if (first % size !== 0) {
-    refuse(
-      field,
-      `${show(text)} has host bits set`,
-      `give the network ${numberToIPv4(first - (first % size))}/${bits}`,
-    );
+    refuse(field, `${show(text)} has host bits set`, `use the network ${numberToIPv4(first - (first % size))}/${bits}`);
   }
   return { text, first, last: first + size - 1 };
 }
@@ -70,7 +66,7 @@ export function numberToIPv4(number: number): string {
   return [24, 16, 8, 0].map((shift) => Math.floor(number / 2 ** shift) % 256).join(".");
 }
 
-/** More bytes than any flag, path or URL needs here. */
+/** The maximum length in bytes, more than any flag, path or URL needs. */
 const longestText = 4096;
 
 /**
@@ -117,7 +113,8 @@ export function parseUrl(field: string, text: string, protocols: readonly string
   if (unsafeCharacter(text) !== undefined) refuse(field, `${shown} contains a character that is not allowed in a URL`);
   if (/[\s"'\\,]/.test(text)) refuse(field, `${shown} contains a character that is not allowed in a URL`);
   const url = URL.parse(text) ?? refuse(field, `${shown} is not a URL`);
-  if (!protocols.includes(url.protocol)) refuse(field, `${shown} is not a URL of kind ${protocols.join(" or ")}`);
+  if (!protocols.includes(url.protocol))
+    refuse(field, `${shown} is not a URL with the scheme ${protocols.join(" or ").replaceAll(":", "")}`);
   return text.replace(/\/+$/, "");
 }
 

@@ -1,28 +1,28 @@
 import { setTimeout } from "node:timers/promises";
 import { KhwError } from "./errors.ts";
 
-/** The result of a check: the awaited value, or a description of the present state. */
+/** The result of a check: the awaited value, or a description of the current state. */
 export type Look<Value> = { readonly reached: Value } | { readonly seen: string; readonly cause?: unknown };
 
 /** The clock of a wait. */
 export interface WaitClock {
-  /** Milliseconds from any fixed moment; never set back. */
+  /** Milliseconds since any fixed moment; never set back. */
   monotonic(): number;
-  /** Resolves after the time, or rejects with the signal's reason. */
+  /** Resolves after this time, or rejects with the signal's reason. */
   delay(millis: number, signal: AbortSignal): Promise<void>;
 }
 
 export interface WaitForOptions<Value> {
   /** Describes the state that lasts too long, for the time-out's message: "etcd has no quorum". */
   readonly what: string;
-  /** Looks once. An error that it throws ends the wait. */
+  /** Checks once. An error that it throws ends the wait. */
   readonly check: (signal: AbortSignal) => Promise<Look<Value>>;
   readonly deadlineMillis: number;
   readonly intervalMillis: number;
   readonly signal: AbortSignal;
-  /** Called before each pause, with the description of the present state. */
+  /** Called before each pause, with the description of the current state. */
   readonly progress?: (seen: string) => void;
-  /** Returns the error of the time-out; absent: TIMEOUT with the message. */
+  /** Returns the time-out error; absent: TIMEOUT with the message. */
   readonly late?: (overdue: Overdue) => unknown;
   readonly clock?: WaitClock;
 }
@@ -35,7 +35,10 @@ export interface Overdue {
   readonly cause?: unknown;
 }
 
-/** Checks at an interval until the value is there. @throws the time-out's error; the signal's reason; an error of the check */
+/**
+ * Checks at an interval until the value is available.
+ * @throws the time-out's error; the signal's reason; an error of the check
+ */
 export async function waitFor<Value>(options: WaitForOptions<Value>): Promise<Value> {
   const { what, check, deadlineMillis, intervalMillis, signal, progress, late = timeout, clock = wallClock } = options;
   const deadline = clock.monotonic() + deadlineMillis;

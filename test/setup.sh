@@ -2,7 +2,7 @@
 # Makes a fresh Debian 12 (with Node, npm and root) ready for the build, the tests and the demo. Does only the missing parts.
 #
 # usage: setup.sh
-# Slow parts go to ${KHW_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/khw} and are made once.
+# The parts that are slow to make go to ${KHW_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/khw} and are made once.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -12,9 +12,9 @@ packages=(
   mmdebstrap debian-archive-keyring systemd-container iproute2 util-linux procps openssl curl openssh-client
   # Kubernetes from Debian's source (its Go is unpacked, not installed: testbed/go.sh)
   dpkg-dev make rsync
-  # another language's gRPC and Prometheus, to ask the agent with
+  # gRPC for Python, and Prometheus, which query the agent
   python3-grpcio python3-protobuf protobuf-compiler python3-prometheus-client
-  # the tool that lab 04 makes certificates with
+  # the tool with which lab 04 makes certificates
   golang-cfssl
   # a firewall on a machine's loopback
   nftables

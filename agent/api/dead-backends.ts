@@ -8,8 +8,9 @@ const webhookKinds = [
 ] as const;
 
 /**
- * Returns the admission webhooks and APIServices whose backend is missing: such a webhook makes requests fail, those of a
- * starting API server too. A webhook that may be ignored, or that has a URL instead of a service, is not examined.
+ * Returns the admission webhooks and APIServices whose backend is missing. Such a webhook makes requests fail, even
+ * those of a starting API server. Webhooks that may be ignored, or that have a URL instead of a service, are not
+ * examined.
  */
 export async function readDeadBackends(api: KubernetesApi, signal: AbortSignal): Promise<DeadBackend[]> {
   const [services, ...webhooks] = await Promise.all([
@@ -42,7 +43,10 @@ async function deadWebhooks(
   return judged.flat();
 }
 
-/** Returns the reason why nothing answers for a webhook's service; undefined if something does, or without a service. */
+/**
+ * Returns the reason why a webhook's service has no working backend; undefined if it has one, or if the webhook has no
+ * service.
+ */
 async function whyDead(api: KubernetesApi, service: unknown, signal: AbortSignal): Promise<string | undefined> {
   const [namespace, name] = [textField(service, "namespace"), textField(service, "name")];
   if (name === "") return undefined;

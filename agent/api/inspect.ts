@@ -11,7 +11,7 @@ export interface ApiReaders {
 }
 
 /**
- * Returns everything in the API that can forbid another Kubernetes release.
+ * Returns everything in the API that can rule out a change of the Kubernetes release.
  * @throws KhwError UNREACHABLE without an answer; VERIFY_FAILED if the API server refuses a request
  */
 export async function inspectApi({ api, lines }: ApiReaders, signal: AbortSignal): Promise<InspectApiResponse> {

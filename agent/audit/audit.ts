@@ -8,12 +8,12 @@ import type { Files } from "../os/files.ts";
 import { perMinute } from "./per-minute.ts";
 import { decodeAuditEntries, encodeAuditEntry } from "./lines.ts";
 
-/** Records who called which method, and with which result; kept across restarts and reboots. */
+/** Records who called which method with which result. The record survives restarts and reboots. */
 export interface Audit {
-  /** Records an accepted call that may change something; each has an entry of its own. */
+  /** Records an accepted call that may change something, as a separate entry. */
   accepted(call: AuditedCall): void;
   /**
-   * Records a refused call, or a failed read-only call. The first is written at once; calls like it within a minute
+   * Records a refused call, or a failed read-only call. The first is written at once; equal calls within a minute
    * share one entry.
    */
   refused(call: AuditedCall): void;
@@ -33,8 +33,8 @@ export interface AuditOptions {
 }
 
 /**
- * The size of each of the two files of a kind. Refusals have files of their own, so that they do not displace
- * accepted calls.
+ * The size of each of the two files of a kind. Refusals have separate files, so that they do not displace accepted
+ * calls.
  */
 const maxBytes = { accepted: 512 * 1024, refused: 128 * 1024 };
 

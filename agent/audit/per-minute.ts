@@ -14,7 +14,7 @@ export interface PerMinuteOptions<Item> {
   readonly minuteMillis?: number;
 }
 
-/** Keys with a count of their own. Further keys share one count, so that memory stays bounded. */
+/** The number of keys that are counted separately. Further keys share one count, so that memory stays bounded. */
 const maxKeys = 256;
 
 export function perMinute<Item>({ emit, others, minuteMillis = 60_000 }: PerMinuteOptions<Item>): PerMinute<Item> {

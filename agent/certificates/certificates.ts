@@ -8,7 +8,7 @@ const errorDays = 7;
 const pemBlock = /-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g;
 const kubeconfigData = /"?(?:certificate-authority|client-certificate)-data"?:\s*"?([A-Za-z0-9+/=]+)/g;
 
-/** Whether a file holds certificates, by its name alone. Key files are not opened. */
+/** Whether a file holds certificates, judged only by its name. Key files are not opened. */
 export function holdsCertificates(name: string): boolean {
   return name.endsWith(".kubeconfig") || (name.endsWith(".pem") && !name.endsWith("-key.pem"));
 }
@@ -19,7 +19,7 @@ export function holdsCertificates(name: string): boolean {
  */
 export function judgeCertificates(path: string, content: string, now: number): Certificate[] {
   const pems = path.endsWith(".kubeconfig") ? embedded(content) : (content.match(pemBlock) ?? []);
-  if (pems.length === 0) return [unreadableFile(path, "there is no certificate in it")];
+  if (pems.length === 0) return [unreadableFile(path, "it contains no certificate")];
   const bySubject = new Map<string, Certificate>();
   for (const pem of pems) {
     const certificate = readOne(path, pem, now);
@@ -52,17 +52,21 @@ function readOne(path: string, pem: string, now: number): Certificate {
     // OpenSSL's message does not help.
     return unreadableFile(path, "it is damaged");
   }
-  // OpenSSL lists the name from its root; people write it in the other direction.
+  // OpenSSL lists a name from its root; people write it in the opposite order.
   const subject = parsed.subject.split("\n").toReversed().join(",");
   const [from, expiresUnixMillis] = [parsed.validFromDate.getTime(), parsed.validToDate.getTime()];
   return { path, subject, expiresUnixMillis, ...judge({ from, to: expiresUnixMillis, now }) };
 }
 
-/** Returns when one of these certificates changes its state or reason by age alone; Infinity if no certificate does. */
+/**
+ * Returns when one of these certificates changes its state or reason only because of its age; Infinity if no
+ * certificate does.
+ */
 export function nextChange(certificates: readonly Certificate[], now: number): number {
   const times = certificates.flatMap(({ state, expiresUnixMillis: to }) => {
     const [warning, error] = [to - warningDays * dayMillis, to - errorDays * dayMillis];
-    // A bad state with a distant end means that the certificate is not valid yet. Its start is not known here.
+    // A bad state with an expiry far ahead means that the certificate is not valid yet. Its start time is not known
+    // here.
     if (state === CertificateState.CERTIFICATE_STATE_ERROR && error > now) return [now];
     return [warning, error, to].filter((time) => time > now);
   });

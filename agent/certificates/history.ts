@@ -2,7 +2,10 @@ import { type Certificate, CertificateState, HistoryKind } from "../../proto/gen
 import type { History } from "../history/history.ts";
 import { utcDay } from "../../proto/time.ts";
 
-/** Records certificates that got worse or were replaced. Entries of an earlier agent process are not repeated. */
+/**
+ * Records certificates whose state got worse, or that were replaced. Entries of an earlier agent process are not
+ * repeated.
+ */
 export function createCertificateReporter(history: History): (certificates: readonly Certificate[]) => Promise<void> {
   let known: ReadonlyMap<string, Certificate> | undefined;
   return async (certificates) => {

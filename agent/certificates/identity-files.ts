@@ -34,8 +34,8 @@ export async function checkIdentity(paths: IdentityPaths): Promise<void> {
 }
 
 /**
- * Reads the state of the identity. Faulty files are not a failure, because the agent looks after its machine without
- * callers too.
+ * Reads the state of the identity. Faulty files are not a failure, because the agent supervises its machine even
+ * without callers.
  */
 export async function lookAtIdentity(paths: IdentityPaths): Promise<IdentityState> {
   if ((await orAbsent(() => stat(paths.certificate))) === undefined) return { kind: "absent" };
@@ -70,7 +70,7 @@ async function readFitting({ ca, certificate, key }: IdentityPaths): Promise<X50
   if (!(own.keyUsage ?? [serverUsage]).includes(serverUsage))
     throw identityInvalid(certificate, "is issued for callers, not for an agent");
   if (((await stat(key)).mode & 0o077) !== 0)
-    throw identityInvalid(key, "is readable by other users than its owner", { hint: `chmod 0600 ${key}` });
+    throw identityInvalid(key, "can be read by users other than its owner", { hint: `chmod 0600 ${key}` });
   return own;
 }
 

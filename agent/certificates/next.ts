@@ -14,9 +14,9 @@ export interface IdentityPaths {
 }
 
 /**
- * Returns the paths of the next identity, beside the current one. The key is made first. When a good certificate
- * has arrived, the CA's certificate is written, and the agent's certificate last. From then on the next identity
- * will replace the current one.
+ * Returns the paths of the next identity, beside the current one. The key is made first. When a good certificate has
+ * arrived, the CA's certificate is written, and then the agent's certificate. From then on the next identity is
+ * complete and will replace the current one.
  */
 export function nextOf({ ca, certificate, key }: IdentityPaths): IdentityPaths {
   return { ca: `${ca}.next`, certificate: `${certificate}.next`, key: `${key}.next` };
@@ -24,8 +24,8 @@ export function nextOf({ ca, certificate, key }: IdentityPaths): IdentityPaths {
 
 /**
  * Replaces the current identity with the next one, if that is complete; also finishes a replacement that a crash
- * interrupted. Afterwards no next certificate exists. Another process may do the same at the same time, so a
- * missing file counts as moved.
+ * interrupted. Afterwards no next certificate exists. Another process may do the same at the same time, so a missing
+ * file counts as already moved.
  */
 export async function settleIdentity(paths: IdentityPaths): Promise<void> {
   const next = nextOf(paths);

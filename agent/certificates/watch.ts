@@ -26,8 +26,9 @@ const hourMillis = 3_600_000;
 const dayMillis = 24 * hourMillis;
 
 /**
- * Keeps the certificates of the cluster and of the agent in the status store. They are read again if a file of them changes, if the
- * next of them expires or nears its end, if the clock was set back, and every hour. The returned function checks at once.
+ * Keeps the certificates of the cluster and of the agent in the status store. They are read again when one of their
+ * files changes, when the next certificate expires or nears its expiry, when the clock is set back, and every hour.
+ * The returned function triggers a check at once.
  */
 export function watchCertificates(options: CertificateWatchOptions): () => Promise<void> {
   const { os, statusStore, history, own, log, signal } = options;
@@ -39,7 +40,7 @@ export function watchCertificates(options: CertificateWatchOptions): () => Promi
   let changesAt = 0;
   let enrolled = false;
 
-  /** Whether the last reading still holds, if no file changed since. */
+  /** Whether the last result is still current, provided that no file has changed since. */
   const isCurrent = (now: number): boolean => now >= readAt && now < Math.min(changesAt, readAt + hourMillis);
 
   const look = coalesce(async () => {
@@ -54,7 +55,7 @@ export function watchCertificates(options: CertificateWatchOptions): () => Promi
     if (isCurrent(now) && facts.join("\n") === seen) return;
     const read = await Promise.all(paths.map(async (path) => readCertificateFile(os, path)));
     const certificates = read.flatMap((file) => file.certificates);
-    // A file that could not be read, for example without free file descriptors, is read again at the next look.
+    // A file that could not be read, for example without free file descriptors, is read again at the next check.
     const isComplete = read.every((file) => file.isRead);
     [seen, readAt, changesAt] = [facts.join("\n"), now, isComplete ? nextChange(certificates, now) : now];
     statusStore.publish({ certificates });
@@ -103,7 +104,7 @@ async function factsOf(files: Files, path: string): Promise<string> {
 
 interface CertificateFile {
   readonly certificates: readonly Certificate[];
-  /** False if the machine did not give the content, for a reason that can pass. */
+  /** False if the content could not be read for a temporary reason. */
   readonly isRead: boolean;
 }
 

@@ -8,8 +8,8 @@ import { apiServer, etcdClient } from "./causes/kube-apiserver.ts";
 import type { Cause } from "./evidence.ts";
 
 /**
- * Every known cause, in the order of the search. Faults of the machine come before a program's messages, specific
- * messages before general ones. How a process ended comes last, because it follows from the rest.
+ * Every known cause, in search order. Faults of the machine come before a program's messages, specific messages before
+ * general ones. How a process ended comes last, because it follows from the rest.
  */
 export const causes: readonly Cause[] = [
   ...machine,

@@ -9,7 +9,9 @@ const someAnswer = ({ etcd = [] }: Evidence): boolean => etcd.some(({ status }) 
 const noneIsWell = ({ etcd = [] }: Evidence): boolean =>
   !etcd.some(({ status, body }) => status === 200 && /"health"\s*:\s*"?true/.test(body));
 
-/** The causes of a crash without etcd also degrade a running API server, if etcd's own answers agree. */
+/**
+ * Causes that make an API server crash without etcd also degrade a running API server, if etcd's own answers agree.
+ */
 const etcdAilments = etcdClient.map((cause): Cause => ({ ...cause, pattern: withoutEtcd, when: agrees(cause) }));
 
 function agrees({ id, when = () => true }: Cause): NonNullable<Cause["when"]> {
@@ -21,7 +23,10 @@ function agrees({ id, when = () => true }: Cause): NonNullable<Cause["when"]> {
 const asked = "(?:error retrieving resource lock|[Ff]ailed to (?:list|watch|update lock)|error initially creating)";
 
 const servers = ["kube-apiserver", "etcd"];
-/** The health check's own words (tls-failure.ts). They name the clock only if it explains why the certificate is not valid. */
+/**
+ * The wording of the health check (tls-failure.ts). It mentions the clock only if the clock explains why the
+ * certificate is not valid.
+ */
 const unverified = "is answered by a server that cannot be verified: ";
 const clockRemedy =
   "set the machine's clock (`timedatectl` on the node shows it); the agent restarts nothing meanwhile";
@@ -58,7 +63,7 @@ const certificateCauses: readonly Cause[] = [
   },
 ];
 
-/** The causes that keep a running component from its work, in the order of the search. */
+/** The causes that keep a running component from working, in search order. */
 export const degradedCauses: readonly Cause[] = [
   ...certificateCauses,
   ...etcdAilments,
@@ -106,5 +111,5 @@ export const degradedCauses: readonly Cause[] = [
   },
 ];
 
-/** These components report healthy even if they can do little, so their journal is read too. */
+/** These components report healthy even if they hardly work, so their journal is read too. */
 export const silentlyDegraded: ReadonlySet<string> = new Set(clientComponents);

@@ -17,7 +17,7 @@ export interface Evidence {
   readonly etcd?: readonly EtcdAnswer[] | undefined;
   /** A folder on a full disk that the component writes to. */
   readonly full?: string | undefined;
-  /** The program that systemd could not execute; undefined if it executed one. */
+  /** The program that systemd could not execute; undefined if there was no such failure. */
   readonly program?: ProgramFacts | undefined;
 }
 
@@ -49,14 +49,17 @@ export interface Cause {
   readonly components?: readonly string[];
   /** Matches one line of the journal; its named groups fill the {names} in the texts. */
   readonly pattern: RegExp;
-  /** The first matching line of a start counts, not the last: stacks and lines of other threads can follow it. */
+  /**
+   * Whether the first matching line of a start counts instead of the last: stacks and lines of other threads can
+   * follow it.
+   */
   readonly first?: true;
-  /** Another line of the same start that explains more than the last one; it is shown before it. */
+  /** Matches another line of the same start that explains more than the matching line, and is shown before it. */
   readonly shows?: RegExp;
-  /** An additional condition besides the line. */
+  /** An additional condition, besides the matching line. */
   readonly when?: (evidence: Evidence, start: readonly string[]) => boolean;
-  /** The fault; {names} are the pattern's groups and those that match.ts adds. */
+  /** Describes the fault; {names} stand for the pattern's groups and the values that match.ts adds. */
   readonly message: string;
-  /** The remedy; {names} as in `message`. */
+  /** The remedy, with {names} as in `message`. */
   readonly remedy: string;
 }

@@ -16,7 +16,7 @@ const journalLines = 8;
 
 /**
  * Builds the error of a component that does not run: the cause first, then the lines that show it; the hint is the
- * remedy. For an unknown cause, shows lines with complaints, or else the end of the journal.
+ * remedy. For an unknown cause, shows lines with complaints, otherwise the end of the journal.
  */
 export async function componentFailure(os: Os, { component, unit, what, code }: FailureOptions): Promise<KhwError> {
   const { cause, message, remedy, lines } = await diagnose(component, unit, os);

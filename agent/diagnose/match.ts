@@ -7,11 +7,11 @@ const toldLines = 8;
 const maxLineLength = 400;
 
 /**
- * Names the cause from the newest start that shows a known one, because the current start can be seconds old. In
- * that start, the first row of the table counts, so that a consequence is not mistaken for the cause.
+ * Returns the cause from the newest start that shows a known cause, because the current start can be only seconds old.
+ * In that start, the first row of the table counts, so that a consequence is not mistaken for the cause.
  */
 export function match(evidence: Evidence): Diagnosis {
-  // A cause that ended an older start does not explain a later start that gave up with other words.
+  // A cause that ended an older start does not explain a later start that gave up with a different message.
   const givenUp = evidence.starts.findLastIndex((start) => start.some(isFatal));
   const starts = givenUp < 0 ? evidence.starts : evidence.starts.slice(givenUp);
   return known({ ...evidence, starts }, causes) ?? unknown({ ...evidence, starts });
@@ -60,7 +60,7 @@ function derived(name: string, file: string | undefined, evidence: Evidence): st
         [...flags].find(([, value]) => value === file)?.map((part, index) => (index === 0 ? `--${part}` : ""))[0] ??
         "the component's configuration"
       );
-    // etcd's flag has another name than that of Kubernetes' programs.
+    // etcd's flag has a different name than the flag of Kubernetes' programs.
     case "certificate_flag":
       return withFile(flags.has("cert-file") ? "cert-file" : "tls-cert-file", flags);
     case "key_flag":
@@ -103,14 +103,14 @@ const systemdsOwn =
   /^(?:Start(?:ed|ing)|Stopp(?:ed|ing)) |: (?:Scheduled restart job|Deactivated successfully|Consumed )/;
 
 /**
- * Builds the diagnosis if no row matches. Shows the complaints of the newest start that ended and has any, or else
- * the last lines. The line with which the program gave up comes first, because many lines can follow it.
+ * Builds the diagnosis if no row matches. Shows the complaints of the newest ended start that has any, otherwise the
+ * last lines. The line with which the program gave up comes first, because many lines can follow it.
  */
 function unknown({ component, starts }: Evidence): Diagnosis {
   const complains = (line: string): boolean => isFatal(line) || complaint.test(line);
   const said = starts.findLast((start) => start.some((line) => !systemdsOwn.test(line))) ?? [];
   const complaining = starts.filter((start) => start.some(complains));
-  // The newest start can be the one that runs now: its complaints do not say why the start before it ended.
+  // The newest start can be the running one: its complaints do not explain why the previous start ended.
   const lines = (complaining.findLast(hasEnded) ?? complaining.at(-1))?.filter(complains) ?? said;
   const fatal = lines.find(isFatal);
   const newest = lines.slice(-toldLines);

@@ -17,9 +17,9 @@ export interface NewCertificate {
 }
 
 /**
- * Makes the certificate the agent's identity. It must match the waiting key, be signed by the CA, name this agent,
- * and be valid now. Afterwards the whole new identity is in place, or the whole old one; the next start finishes an
- * interrupted change.
+ * Makes the certificate the agent's identity. The certificate must match the waiting key, be signed by the CA, name
+ * this agent, and be valid now. Afterwards either the complete new identity is in place, or the complete old one; the
+ * next start finishes an interrupted change.
  * @throws KhwError CREDENTIAL_INVALID naming the mismatch, with nothing changed; IO_FAILED
  */
 export async function adoptCertificate(paths: IdentityPaths, { ca, certificate, name }: NewCertificate): Promise<void> {
@@ -38,7 +38,7 @@ export async function adoptCertificate(paths: IdentityPaths, { ca, certificate, 
 
 function whyUnfit(own: X509Certificate, ca: X509Certificate, name: string | undefined): string | undefined {
   const now = new Date();
-  if (!ca.ca) return "the other certificate is not a CA's";
+  if (!ca.ca) return "the other certificate is not a CA certificate";
   if (!own.checkIssued(ca) || !own.verify(ca.publicKey)) return "it is not signed by the management CA";
   if (roleOf(subjectOf(own)["O"]) !== "agent") return "it is not issued for an agent";
   if (!(own.keyUsage ?? []).includes(serverUsage)) return "it is issued for callers, not for an agent";

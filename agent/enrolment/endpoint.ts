@@ -19,7 +19,7 @@ export interface EnrolmentEndpointOptions {
   readonly host: string;
   readonly port: number;
   readonly identity: IdentityPaths;
-  /** The server that is used as soon as the agent has a valid certificate; it offers the enrolment too. */
+  /** The server for an agent with a valid certificate; it offers the enrolment too. */
   readonly serve: (enrolment: Enrolment) => Server;
   /** The node's name; rejects while the name is unknown. */
   readonly name: () => Promise<string>;
@@ -40,16 +40,16 @@ export type EnrolmentEndpoint = Pick<Listener, "port" | "close">;
 const lookMillis = 60_000;
 
 /**
- * Listens with the agent's certificate. While that is absent, not valid now, or unusable, listens with a
- * provisional one that permits enrolment only. Switches between the two, and to a newer certificate, without
- * closing the port. It does so when a certificate is installed, a file changes, the certificate expires, or the
- * clock is set.
+ * Listens with the agent's certificate. While that certificate is missing, not valid now, or unusable, listens with a
+ * provisional one that permits only enrolment. Switches between the two, and to a newer certificate, without closing
+ * the port. A switch happens when a certificate is installed, a file changes, the certificate expires, or the clock is
+ * set.
  * @throws KhwError IO_FAILED if the port is taken
  */
 export async function openEnrolmentEndpoint(options: EnrolmentEndpointOptions): Promise<EnrolmentEndpoint> {
   const { host, port, identity, log, signal } = options;
   let serving: X509Certificate | undefined;
-  /** The enrolment that is waited for; its CA verifies callers. */
+  /** The pending enrolment; its CA verifies callers. */
   let waiting: { readonly stop: AbortController; ca: string | undefined } | undefined;
   let listener: Listener | undefined;
   const turn = inTurn();
@@ -93,8 +93,8 @@ export async function openEnrolmentEndpoint(options: EnrolmentEndpointOptions): 
     const now = (waiting = { stop, ca: own });
     serving = undefined;
     const answering = (waitingServer = createEnrolmentServer(enrolment, options));
-    // Without a known CA, the provisional certificate stands for the CA. It has signed no certificate, so no caller
-    // is trusted.
+    // Without a known CA, the provisional certificate takes the place of the CA. It has signed no certificate, so no
+    // caller is trusted.
     const admission = (ca = provisional): Admission => ({ server: answering, ca, certificate: provisional, key });
     await admit(admission(own));
     log(`${reasonOf(state, identity)}: refuses callers and waits to be enrolled`);

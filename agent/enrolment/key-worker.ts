@@ -1,6 +1,6 @@
 /**
- * The program that makes keys and requests for the agent: one question over Node's IPC channel (child-process.ts
- * starts it).
+ * The program that makes keys and requests for the agent. It answers one message over Node's IPC channel;
+ * child-process.ts starts it.
  */
 import { toDetail, toKhwError } from "../../proto/errors.ts";
 import type { ErrorDetail } from "../../proto/gen/khw/agent/v1/agent.ts";

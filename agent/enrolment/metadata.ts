@@ -27,7 +27,7 @@ export async function readIdentityToken(audience: string, options: SourceOptions
   const path = `instance/service-accounts/default/identity?audience=${encodeURIComponent(audience)}&format=full`;
   const token = await readValue(path, { ...options, seen, signal: limit.signal, maxBytes: 16_384 });
   if (token !== undefined) return token.text.trim();
-  throw metadataUnavailable("it gives no identity token: the instance has no service account");
+  throw metadataUnavailable("it returns no identity token: the instance has no service account");
 }
 
 export interface CaWatchOptions extends SourceOptions {
@@ -56,7 +56,7 @@ export async function watchManagementCa({ found, log, ...options }: CaWatchOptio
       etag = attributes?.etag || undefined;
       const ca = attributes === undefined ? undefined : certificateIn(attributes.text);
       if (ca !== undefined && ca !== known) found((known = ca));
-      // Without an ETag the server cannot report the next change, so it is asked again after a pause.
+      // Without an ETag the server cannot report the next change, so the agent asks again after a pause.
       if (etag === undefined) await clock.delay(againMillis, signal);
     } catch (error) {
       if (signal.aborted) return;

@@ -13,7 +13,7 @@ import { type IdentityPaths, nextOf, settleIdentity } from "../certificates/next
 export interface KeyProof {
   /** A PKCS #10 request, signed with the key. */
   readonly request: string;
-  /** A self-signed certificate for the same key; its only use is to serve until the agent has a real one. */
+  /** A self-signed certificate for the same key, to serve with until the agent has a real certificate. */
   readonly provisional: string;
 }
 
@@ -82,7 +82,7 @@ async function findOrMakeKey(path: string): Promise<KeyObject> {
       await syncFolder(dirname(path));
       return privateKey;
     } catch (error) {
-      // ENOENT: another process has the key and has removed the temporary file.
+      // ENOENT: another process has made the key and removed the temporary file.
       if (isErrno(error, "EEXIST", "ENOENT")) return parseKey(path, await readFile(path));
       throw error;
     } finally {

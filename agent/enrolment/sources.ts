@@ -5,8 +5,8 @@ import { createClock } from "../os/clock.ts";
 import type { EnrolmentEndpointOptions } from "./endpoint.ts";
 
 /**
- * The facts that the enrolment endpoint needs of the machine. Uses the metadata server only if it provides the
- * machine's identity.
+ * Returns the facts about the machine that the enrolment endpoint needs. Uses the metadata server only if it provides
+ * the machine's identity.
  */
 export function enrolmentSources(
   { identity, machine, metadataUrl }: AgentConfig,
@@ -20,7 +20,7 @@ export function enrolmentSources(
     },
     token: async (audience) => {
       if (machine !== undefined) {
-        throw new KhwError("METADATA_UNAVAILABLE", "this machine has no metadata server that proves its identity", {
+        throw new KhwError("METADATA_UNAVAILABLE", "this machine has no metadata server to prove its identity", {
           hint: "run `khw-client install`, which installs its identity over ssh",
         });
       }

@@ -5,7 +5,7 @@ import { fieldsOf, listOf, textOf, textsOf } from "./answer.ts";
 import type { GatewayAnswer } from "./gateway.ts";
 import type { Identified } from "./record.ts";
 
-/** The status that an etcd server reports of itself. IDs are decimal. */
+/** The status that an etcd server reports about itself. IDs are decimal. */
 export interface ServerStatus extends Identified {
   /** 0 without a leader. */
   readonly leader: string;
@@ -46,7 +46,7 @@ export async function listMembers(etcd: EtcdServers, server: string, signal: Abo
 }
 
 /**
- * Adds a member that copies the others' data before it gets a vote.
+ * Adds a member that copies the other members' data before it gets a vote.
  * @throws KhwError NOT_READY
  */
 export async function addLearner(

@@ -10,8 +10,8 @@ import { hasData } from "./rejoin.ts";
 const unit = "etcd.service";
 
 /**
- * Returns the reason why this machine cannot join the wanted cluster: its member has another list of members, or
- * khw did not set up its etcd. An etcd identical to khw's own is accepted. Null without a conflict.
+ * Returns the reason why this machine cannot join the desired cluster: its member has a different list of members, or
+ * khw did not set up its etcd. An etcd identical to khw's own is accepted. Null if there is no conflict.
  */
 export async function findConflict(desired: WithEtcd, os: Os): Promise<KhwError | null> {
   const record = await readMemberRecord(os.files);
@@ -37,10 +37,11 @@ async function foreign(desired: WithEtcd, { files, systemd }: Os): Promise<KhwEr
 
 function otherMembers({ stage, members: known }: MemberRecord, wanted: InitialCluster): KhwError | null {
   if (spelt(known) === spelt(wanted)) return null;
-  const what = stage === "forming" ? "etcd was started here as a member" : "etcd here is a member";
+  const what =
+    stage === "forming" ? "etcd on this machine was started as a member" : "etcd on this machine is a member";
   return new KhwError(
     "ETCD_CONFLICT",
-    `${what} of the cluster ${spelt(known)}, but the wanted controllers are ${spelt(wanted)}`,
+    `${what} of the cluster ${spelt(known)}, but the configured controllers are ${spelt(wanted)}`,
     {
       hint: "name the controllers that the cluster was created with; khw does not change the members of a cluster",
     },

@@ -5,8 +5,8 @@ import type { Files } from "../os/files.ts";
 import { etcdDataFolder } from "../paths.ts";
 
 /**
- * Returns an error unless etcd's data folder is a file system of its own. If the disk is not mounted, the empty
- * folder looks as if the member's data were lost, although they are on the disk.
+ * Returns an error unless etcd's data folder is a separate file system. If the disk is not mounted, the folder is
+ * empty, as if the member's data were lost, although they are on the disk.
  */
 export async function missingDisk(files: Pick<Files, "stat">): Promise<KhwError | null> {
   const [own, parent] = await Promise.all([files.stat(etcdDataFolder), files.stat(dirname(etcdDataFolder))]);
@@ -16,7 +16,7 @@ export async function missingDisk(files: Pick<Files, "stat">): Promise<KhwError 
   });
 }
 
-/** @throws KhwError DISK_MISSING if a dedicated disk is wanted but not mounted */
+/** @throws KhwError DISK_MISSING if a dedicated disk is required but not mounted */
 export async function demandDisk({ etcd }: WithEtcd, files: Pick<Files, "stat">): Promise<void> {
   const missing = etcd.dedicatedDisk ? await missingDisk(files) : null;
   if (missing !== null) throw missing;

@@ -28,7 +28,7 @@ import { type Schedule, createSchedule } from "./snapshots/schedule.ts";
 import { openSnapshotStore } from "./snapshots/store.ts";
 import { createSnapshots, type Snapshots } from "./snapshots/snapshots.ts";
 
-/** The etcd member on this machine, and the agent's tasks for it except supervision. */
+/** The etcd member on this machine, with all tasks of the agent for it except supervision. */
 export interface Etcd {
   readonly snapshots: Snapshots;
   readonly schedule: Schedule;
@@ -41,7 +41,7 @@ export interface Etcd {
   /** Does not throw if the member does not answer. */
   status(signal: AbortSignal): Promise<GetEtcdStatusResponse>;
   advanceRestore(request: AdvanceRestoreRequest, holder: string): Promise<Restore>;
-  /** Returns a restore that has begun here and has not finished. */
+  /** Returns a restore that has begun on this machine and has not finished. */
   unfinishedRestore(): Restore | undefined;
   /** @throws KhwError BUSY while another operation holds the machine */
   defragment(holder: string): Promise<DefragmentResponse>;
@@ -150,8 +150,7 @@ export async function openEtcd(options: EtcdOptions): Promise<Etcd> {
 }
 
 /**
- * Whether etcd needs a disk of its own. If the desired state cannot be read, the unit's own requirement for a mount
- * decides.
+ * Whether etcd needs a dedicated disk. If the desired state cannot be read, the mount that the unit requires decides.
  */
 async function wantsDisk(keptState: KeptState, files: Pick<Files, "read">): Promise<boolean> {
   if (keptState.damage() === undefined) return keptState.current()?.desired.etcd?.dedicatedDisk === true;

@@ -10,18 +10,18 @@ export interface EtcdctlOptions {
   readonly files: Pick<Files, "stat">;
   /** For running members. */
   readonly program?: string;
-  /** For files of a member, if it is installed; releases before 3.5 have etcdctl alone. */
+  /** The program for a member's files (etcdutl), if it is installed; releases before 3.5 have only etcdctl. */
   readonly offline?: string;
   /** Runs a program in a transient unit, and waits until it ends. */
   readonly launch?: typeof runTransient;
 }
 
-/** Reading a snapshot must not slow the disk that etcd writes its log to. */
+/** Reading a snapshot must not slow down the disk that etcd writes its log to. */
 const behindOthers = ["nice", "-n", "10", "ionice", "-c", "3"];
 
 /**
- * Runs etcdctl, and etcdutl if the release has it, in transient units, so that its memory does not count as the agent's, and it may write outside the
- * agent's sandbox. Keys are passed as file names, never as arguments.
+ * Runs etcdctl, and etcdutl if the release has it, in transient units. So their memory does not count as the agent's,
+ * and they may write outside the agent's sandbox. Keys are passed as file names, never as arguments.
  */
 export function createEtcdctl(options: EtcdctlOptions): Etcdctl {
   const { systemd, files, program = etcdctlProgram, offline = etcdutlProgram, launch = runTransient } = options;
@@ -67,8 +67,8 @@ function restoreFlags({ name, peerUrl, initialCluster, token }: RestoreOptions):
 
 /**
  * The power can fail after any line; the script then runs again. So the restored data are complete before they get
- * their final name, and each of the two moves leaves a visible trace. All paths are on etcd's own file system,
- * where a move is a rename.
+ * their final name, and the result of each of the two moves is visible. All paths are on etcd's own file system, where
+ * a move is a rename.
  */
 const replaceScript = `set -eu
 offline=$1 snapshot=$2 data=$3 fresh=$4 aside=$5

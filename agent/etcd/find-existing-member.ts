@@ -7,10 +7,9 @@ import type { Identified } from "./record.ts";
 
 /**
  * Returns the started member that the other controllers' cluster has at this machine's address. Such a member means
- * that this machine was created again. Undefined if there is no such member, or if no controller answers; etcd itself
- * then refuses to start.
- * @throws KhwError CREDENTIAL_INVALID if a controller's etcd answers and cannot be verified: it may know such a
- * member
+ * that this machine was recreated. Undefined if there is no such member, or if no controller answers; in that case
+ * etcd itself refuses to start.
+ * @throws KhwError CREDENTIAL_INVALID if a controller's etcd answers but cannot be verified: it may know such a member
  */
 export async function findExistingMember(
   desired: WithEtcd,

@@ -10,7 +10,7 @@ import { type GatewayIdentity, etcdUnavailable } from "./gateway.ts";
 export async function readEtcdIdentity(server: string, files: Pick<Files, "read">): Promise<GatewayIdentity> {
   const [ca, cert, key] = await Promise.all(etcdCredentials.map((name) => files.read(credentialFile(name))));
   if (ca === undefined || cert === undefined || key === undefined) {
-    throw etcdUnavailable(server, "the client certificates for it are missing");
+    throw etcdUnavailable(server, "the client certificates for etcd are missing");
   }
   return { ca, cert, key };
 }

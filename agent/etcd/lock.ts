@@ -2,7 +2,7 @@ import { KhwError } from "../../proto/errors.ts";
 import type { EtcdServers } from "../os/etcd-servers.ts";
 import { type GatewayAnswer, base64 } from "./gateway.ts";
 
-/** A key in etcd that exists while its single holder keeps it. */
+/** A key in etcd that exists while its only holder keeps it alive. */
 export interface Lease {
   keepAlive(): Promise<void>;
   release(): Promise<void>;
@@ -19,7 +19,7 @@ export interface EtcdLock {
        * restarted.
        */
       readonly value: string;
-      /** The holder's activity, for the refusal that others get: "restarts its API server". */
+      /** The holder's activity, for the errors of others: "restarts its API server". */
       readonly doing: string;
       readonly ttlSeconds: number;
       readonly signal: AbortSignal;

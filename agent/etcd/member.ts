@@ -15,7 +15,7 @@ export const etcdctlIdentity = {
 } as const;
 
 /**
- * Reads the member's status; the member answers without a quorum too.
+ * Reads the member's status, which the member reports even without a quorum.
  * @throws KhwError NOT_READY if it does not answer
  */
 export async function readMember(etcd: EtcdServers, signal: AbortSignal): Promise<EtcdMember> {

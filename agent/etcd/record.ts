@@ -5,10 +5,9 @@ import { etcdRecordFile } from "../paths.ts";
 import type { InitialCluster } from "../render/etcd.ts";
 
 /**
- * The agent's durable record of this machine's etcd member. It prevents the creation of a second cluster.
- * forming: the member may start with --initial-cluster-state new.
- * member: the member was healthy once; without its data it can only join again.
- * joining: the member was added to the cluster again, and copies the others' data.
+ * The agent's durable record of this machine's etcd member. It prevents the creation of a second cluster. forming: the
+ * member may start with --initial-cluster-state new. member: the member was healthy once; without its data it can only
+ * rejoin. joining: the member was added to the cluster again, and copies the other members' data.
  */
 export type MemberRecord =
   | { readonly stage: "forming"; readonly members: InitialCluster }
@@ -20,7 +19,7 @@ export interface Identified {
   readonly memberId: string;
 }
 
-/** @throws KhwError IO_FAILED for an invalid record: an unreadable record must not look like a fresh machine */
+/** @throws KhwError IO_FAILED for an invalid record: an unreadable record must not look like a new machine */
 export async function readMemberRecord(files: Pick<Files, "read">): Promise<MemberRecord | undefined> {
   const text = (await files.read(etcdRecordFile))?.toString("utf8");
   return text === undefined ? undefined : parseMemberRecord(text);

@@ -18,25 +18,25 @@ import { findQuorum } from "./quorum.ts";
 import { hexId, type Identified, type MemberRecord, readMemberRecord, writeMemberRecord } from "./record.ts";
 
 const unit = "etcd.service";
-/** Only one member joins again at a time, because a joining member does not count for the quorum. */
+/** Only one member rejoins at a time, because a joining member does not count towards the quorum. */
 const lock = { key: "/khw/etcd/join", doing: "joins etcd again", ttlSeconds: 60 };
-/** Long enough to send a snapshot of some gigabytes. */
+/** Long enough to send a snapshot of several gigabytes. */
 const catchUpMillis = 600_000;
 const intervalMillis = 500;
 
 type Known = Extract<MemberRecord, { readonly stage: "member" | "joining" }>;
 
 /**
- * Restores the membership of this machine after its etcd data is lost. The cluster removes the old member, adds a
- * new one as a learner, and promotes it when it has caught up. Can be started again at any point. First checks that
- * the other members have a quorum.
+ * Restores this machine's membership after the loss of its etcd data. The cluster removes the old member, adds a new
+ * one as a learner, and promotes it when it has caught up. A rejoin first checks that the other members have a quorum.
+ * After an interruption at any point, it can be started again.
  * @throws KhwError NOT_READY if the others have no quorum; BUSY while another controller's member joins
  */
 export async function rejoin(desired: WithEtcd, os: Os, context: ApplyContext): Promise<void> {
   const { files, systemd } = os;
   const record = await readMemberRecord(files);
   if (record === undefined || record.stage === "forming")
-    throw new TypeError("this machine had no member that could join again");
+    throw new TypeError("this machine had no member that could rejoin");
   if (record.stage === "joining" || !(await hasData(files))) await join(desired, os, { ...context, record });
   await files.remove(etcdJoinDropIn);
   await systemd.reload();
@@ -79,7 +79,7 @@ async function goesOn(
 ): Promise<Identified | undefined> {
   const added = members.find(({ id }) => id === record.memberId);
   if (record.stage !== "joining" || added === undefined) return undefined;
-  // A member that has started has voted and acknowledged writes. Only its data records them.
+  // A member that has started may have voted and acknowledged writes. Only its data records them.
   return added.name === "" || (await hasData(files)) ? record : undefined;
 }
 
@@ -109,7 +109,7 @@ async function begin(
   if (activeState !== "inactive" && activeState !== "failed") await systemd.stop(unit, signal);
   await systemd.resetFailed(unit);
   await demandDisk(desired, files);
-  // A disk that is full or read-only shows here, before the cluster's membership changes.
+  // If the disk is full or read-only, this fails before the cluster's membership changes.
   await writeMemberRecord(files, record);
   await removeTree(files, etcdMemberFolder);
   const old = members.find(({ peerUrls }) => peerUrls.includes(url));

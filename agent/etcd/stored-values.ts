@@ -5,7 +5,7 @@ import { base64, type Gateway, openGateway, etcdUnavailable } from "./gateway.ts
 import { readEtcdIdentity } from "./identity.ts";
 
 export interface CountOptions {
-  /** etcd's client URLs, tried in turn until one has answered all requests. */
+  /** etcd's client URLs, tried in turn until a server has answered all requests. */
   readonly servers: readonly string[];
   readonly files: Pick<Files, "read">;
   /** The API server's --etcd-prefix. */
@@ -23,7 +23,7 @@ const pageMillis = 20_000;
  * @throws KhwError NOT_READY
  */
 export async function countStoredValues({ servers, files, prefix, signal }: CountOptions): Promise<StoredValues[]> {
-  let failure = etcdUnavailable("etcd", "no desired state names its servers");
+  let failure = etcdUnavailable("etcd", "no desired state names the etcd servers");
   for (const server of servers) {
     try {
       const identity = await readEtcdIdentity(server, files);
@@ -72,7 +72,7 @@ function toPair(pair: unknown): Pair {
   return { key: bytes(key).toString("utf8"), value: bytes(value).subarray(0, headBytes).toString("latin1") };
 }
 
-/** Groups of custom resources, and services, have one folder more. */
+/** Groups of custom resources, and services, have an additional folder level. */
 function resourceOf(path: string): string {
   const [first = "", second] = path.split("/");
   return second !== undefined && (first.includes(".") || first === "services") ? `${first}/${second}` : first;

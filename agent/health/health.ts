@@ -14,7 +14,7 @@ export interface HealthCheck {
   readonly host?: string;
   /**
    * Whether the server's certificate is signed by the cluster's CA. The controller manager and the scheduler sign
-   * their own.
+   * their own certificates.
    */
   readonly clusterCa?: boolean;
   /** Whether the endpoint requires a certificate of the cluster's CA; the API server's own is used. */
@@ -65,7 +65,10 @@ export const healthChecks: readonly HealthCheck[] = [
   },
 ];
 
-/** @param drained nginx answers the load balancer with 503 on purpose, and is healthy if it does */
+/**
+ * @param drained whether the node is drained; nginx then answers the load balancer with 503 on purpose, and counts as
+ * healthy
+ */
 export function healthCheckOf(
   component: string,
   { drained = false }: { readonly drained?: boolean } = {},
@@ -75,13 +78,13 @@ export function healthCheckOf(
   return drained && component === "nginx" ? { ...check, wellStatuses: [drainedStatus] } : check;
 }
 
-/** Returns null if the component is healthy, else the reason. */
+/** Returns null if the component is healthy, otherwise the reason. */
 export async function probeHealth(check: HealthCheck, os: Os, signal: AbortSignal): Promise<string | null> {
   const asked = await askHealth(check, os, { signal });
   return typeof asked === "string" ? asked : explainHealth(check, asked);
 }
 
-/** Returns the endpoint's answer; a text with the reason if the endpoint cannot be asked. */
+/** Returns the endpoint's answer, or a text with the reason why the request cannot be sent. */
 export async function askHealth(
   check: HealthCheck,
   { files, probes, clock }: Os,
@@ -108,7 +111,7 @@ export async function askHealth(
     : result;
 }
 
-/** Returns null if this answer means healthy, else the reason. */
+/** Returns null if the answer means that the component is healthy, otherwise the reason. */
 export function explainHealth(
   { component, path, wellStatuses = [200] }: HealthCheck,
   result: ProbeResult,

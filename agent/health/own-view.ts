@@ -4,15 +4,15 @@ import type { SelfFacts } from "../os/self.ts";
 
 /** If a timer is later than this, the event loop was blocked or the process was stopped. */
 const lateMillis = 1_000;
-/** A machine with less free memory swaps, or is about to kill a process. */
+/** A machine with less free memory swaps, or soon kills a process. */
 const freeBytes = 32 * 1024 * 1024;
-/** From this share of its memory limit on, the kernel slows the agent down. */
+/** Above this share of its memory limit, the kernel slows the agent down. */
 const memoryShare = 0.95;
 
 /**
- * Returns why the agent cannot trust its own view; null if it can. An agent that is exhausted sees silence and differences
- * everywhere. So the supervisor asks this before a missing answer counts, the reconciler before a repair, and a member of etcd
- * before it gives up its data.
+ * Returns why the agent cannot trust its own view; null if it can. An agent without resources sees missing answers and
+ * differences everywhere. So the supervisor calls this before it counts a missing answer, the reconciler before a
+ * repair, and the rejoin before it gives up the member's data.
  */
 export async function doubtOwnView({ probes }: Pick<Os, "probes">, signal: AbortSignal): Promise<string | null> {
   return doubtOf(await probes.self(signal));
@@ -24,7 +24,7 @@ export async function demandOwnView(os: Pick<Os, "probes">, signal: AbortSignal)
   if (doubt !== null) throw distrust(doubt);
 }
 
-/** The error of an action that the agent does not begin. */
+/** Returns the error for an action that the agent therefore does not begin. */
 export function distrust(doubt: string): KhwError {
   return new KhwError("NOT_READY", `nothing is changed, because the agent cannot trust its own view: ${doubt}`, {
     hint: "run `ss -s`, `free -m` and `uptime` on the node, and check the firewall on lo; the agent tries again by itself",
@@ -33,7 +33,7 @@ export function distrust(doubt: string): KhwError {
 
 export function doubtOf(facts: SelfFacts): string | null {
   if (facts.loopback !== null) return `the agent cannot reach its own listener: ${facts.loopback}`;
-  if (facts.lateMillis > lateMillis) return `the agent itself is ${Math.round(facts.lateMillis)} ms late`;
+  if (facts.lateMillis > lateMillis) return `the agent's own timers are ${Math.round(facts.lateMillis)} ms late`;
   if (facts.freeBytes < freeBytes) return `the machine has ${mebibytes(facts.freeBytes)} MiB of memory left`;
   if (facts.memoryShare > memoryShare) return "the agent has reached the memory limit of its unit";
   return null;

@@ -47,8 +47,8 @@ export function inactiveReason({ loadState, activeState }: UnitStatus): string {
 }
 
 /**
- * Returns the installed version: the release whose inode /usr/local/bin holds, or apt's version for a package. For etcd, its own
- * answer comes first, since khw may not have installed it. Empty if the version is unknown.
+ * Returns the installed version: the release whose inode /usr/local/bin holds, or apt's version for a package. For
+ * etcd, the version that it reports comes first, since khw may not have installed it. Empty if the version is unknown.
  */
 export async function installedVersion(check: HealthCheck, os: Os): Promise<string> {
   const { files, packages } = os;
@@ -62,7 +62,7 @@ export async function installedVersion(check: HealthCheck, os: Os): Promise<stri
   });
 }
 
-/** Returns the release of an etcd that does not answer, without its v, as etcd itself writes it. */
+/** Returns the release of an etcd that does not answer, without the "v", as etcd itself writes it. */
 async function installedEtcd({ files }: Os): Promise<string> {
   const versions = await files.list(etcdReleasesFolder);
   const released = (version: string): string => `${etcdReleaseFolder(version)}/etcd`;

@@ -11,8 +11,8 @@ const servedFiles = [credentialFile("kubernetes.pem"), etcdFile("kubernetes.pem"
 const clockMillis = 60_000;
 
 /**
- * Explains why TLS failed with a live server: its certificate by file, subject and validity, and the agent's clock
- * if that is the reason.
+ * Explains why TLS failed with a live server: names its certificate by file, subject and validity, and the agent's
+ * clock if that is the reason.
  */
 export async function explainTls(
   { failure, body, certificate }: ProbeResult,
@@ -38,12 +38,12 @@ function fingerprintOf(pem: Buffer): string | undefined {
   try {
     return new X509Certificate(pem).fingerprint256;
   } catch {
-    // The file is damaged, so it is not the one that is served.
+    // The file is damaged, so the server does not use it.
     return undefined;
   }
 }
 
-/** A certificate that is not valid now may be good, and the clock wrong. */
+/** If a certificate seems not valid now, the clock may be wrong instead. */
 function aboutClock({ validFrom, validTo, serverTime }: ServedCertificate, now: number): string {
   if (validFrom <= now && now <= validTo) return "";
   if (serverTime === undefined || Math.abs(serverTime - now) <= clockMillis) {

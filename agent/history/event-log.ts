@@ -83,7 +83,7 @@ export async function openEventLog<Event extends Numbered>(options: EventLogOpti
       size += text.length;
       [torn, failing] = [false, false];
     } catch (error) {
-      // A part of the line may have been written.
+      // Part of the line may have been written.
       torn = true;
       if (!failing) log(`${path} cannot be written: ${formatError(toKhwError(error))}`);
       failing = true;

@@ -5,7 +5,7 @@ import type { Files } from "../os/files.ts";
 import { type EventLog, openEventLog } from "./event-log.ts";
 import { decodeEvents, encodeEvent } from "./lines.ts";
 
-/** The agent's history of the machine; kept across restarts and reboots. */
+/** The agent's history of the machine, which survives restarts and reboots. */
 export interface History extends Omit<EventLog<HistoryEvent>, "append"> {
   /** Never waits and never fails: an entry that cannot be written is logged. */
   append(entry: HistoryEntry): void;

@@ -2,14 +2,14 @@ import { setTimeout } from "node:timers/promises";
 import { isErrno } from "../../proto/errno.ts";
 
 export interface Clock {
-  /** Milliseconds since the epoch. A person or a time server can change this clock at any time. */
+  /** Milliseconds since the epoch. This clock can be changed at any time, by a person or a time server. */
   now(): number;
   /**
    * Milliseconds since the machine's boot (CLOCK_MONOTONIC), for durations. This clock only runs forward and cannot
    * be set.
    */
   monotonic(): number;
-  /** Resolves after the time, or rejects with the signal's reason. */
+  /** Resolves after this time, or rejects with the signal's reason. */
   delay(millis: number, signal: AbortSignal): Promise<void>;
 }
 

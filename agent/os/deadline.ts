@@ -1,4 +1,4 @@
-/** A signal that aborts with the caller's signal, or after a time with a reason of its own. */
+/** A signal that aborts with the caller's signal, or after a time with its own reason. */
 export interface Deadline extends Disposable {
   readonly signal: AbortSignal;
 }

@@ -22,7 +22,7 @@ export interface DownloadRequest {
 
 export interface DownloadedText {
   readonly text: string;
-  /** The mirror that had it, without user and password. */
+  /** The mirror that delivered the file, without user and password. */
   readonly mirror: string;
 }
 
@@ -33,15 +33,15 @@ export interface Downloads {
    */
   text(request: DownloadRequest): Promise<DownloadedText>;
   /**
-   * Downloads a file to `to` (mode 0755), completely or not at all, and hashes it while it streams. Resumes with
-   * Range after an interruption, retries failures that can pass, then tries the next mirror.
+   * Downloads a file to `to` (mode 0755), completely or not at all, and hashes it while it streams. Resumes with Range
+   * after an interruption, retries temporary failures, then tries the next mirror.
    * @throws KhwError DOWNLOAD_FAILED or DIGEST_MISMATCH
    */
   file(
     request: DownloadRequest & {
       readonly to: string;
       readonly sha256: string;
-      /** The file may not be longer, whether its length is announced or not. */
+      /** The maximum size of the file, whether its length is announced or not. */
       readonly mostBytes: number;
       readonly progress: (text: string) => void;
     },
@@ -50,20 +50,20 @@ export interface Downloads {
 
 export interface DownloadsOptions {
   readonly clock: Clock;
-  /** How long a mirror may send no data. */
+  /** The longest pause between two pieces of data from a mirror. */
   readonly stallMillis?: number;
-  /** How often one mirror may fail in a row without delivering a further byte. */
+  /** How often one mirror may fail in a row without delivering a new byte. */
   readonly attempts?: number;
   /** Limits of the file's size and of the free disk space. */
   readonly bounds?: Bounds;
 }
 
 const connectMillis = 10_000;
-/** How long a mirror may deliver nothing new before the next mirror is tried. */
+/** How long a mirror may go without delivering new data before the next mirror is tried. */
 const patienceMillis = 30_000;
 const backoff: Backoff = { firstMillis: 500, maxMillis: 8000 };
 
-/** Downloads files from mirrors over HTTP, or copies them from folders of this machine. */
+/** Downloads files from mirrors over HTTP, or copies them from folders on this machine. */
 export function createDownloads(options: DownloadsOptions): Downloads {
   return {
     text: (request) =>
@@ -118,7 +118,7 @@ async function fromMirrors<T>(
     });
   }
   throw new KhwError("DOWNLOAD_FAILED", `${path}: ${said}`, {
-    hint: "check that this version exists, that the node can reach the mirrors, and the mirrors and the proxy in khw.yaml",
+    hint: "check that this version exists, that the node can reach the mirrors, and that the mirrors and the proxy in khw.yaml are correct",
   });
 }
 
@@ -149,8 +149,8 @@ interface PersistOptions {
 }
 
 /**
- * Retries after failures that can pass. Gives up after `attempts` failures in a row without a new byte, or after
- * the time limit if a silent mirror makes each attempt slow.
+ * Retries after temporary failures. Gives up after `attempts` failures in a row without a new byte, or after the time
+ * limit if a silent mirror makes each attempt slow.
  */
 async function persist(transfer: HttpTransfer, sink: Sink, { clock, signal, attempts }: PersistOptions): Promise<void> {
   let furthest = 0;

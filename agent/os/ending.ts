@@ -11,9 +11,9 @@ const signalNames = new Map(
 export const endingProperties = ["MainPID", "Result", "ExecMainCode", "ExecMainStatus"];
 
 /**
- * Describes how a service's last process ended, in the words of systemd's journal line. systemd drops that line if
- * a busy journal does not take it within 10 ms. Returns no lines while a process runs, if no process has ended, or
- * if the last one succeeded.
+ * Describes how a service's last process ended, in the words of systemd's journal line. systemd drops that line if a
+ * busy journal does not accept it within 10 ms. Returns no lines while a process runs, if no process has ended, or if
+ * the last one succeeded.
  */
 export function describeEnding(unit: string, service: Readonly<Record<string, unknown>>): string[] {
   const { MainPID: pid, Result: result, ExecMainCode: code, ExecMainStatus: status } = service;

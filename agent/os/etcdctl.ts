@@ -1,5 +1,5 @@
 /**
- * Facts that etcdctl reports of a database: its newest revision, the number of keys, and a checksum of the keys in
+ * Facts that etcdctl reports about a database: its newest revision, the number of keys, and a checksum of the keys in
  * hex.
  */
 export interface SnapshotFacts {
@@ -39,7 +39,7 @@ export interface Etcdctl {
   restore(snapshot: string, folder: string, options: RestoreOptions & { readonly signal: AbortSignal }): Promise<void>;
   /**
    * Replaces a stopped member's data with those of a snapshot, and moves the old data to `aside`. Both are in the
-   * folder `data`. `fresh`, in the same folder, marks a run that has begun; it stays until the clean-up.
+   * folder `data`. `fresh`, in the same folder, marks an unfinished run; it stays until the clean-up.
    */
   replaceData(
     snapshot: string,

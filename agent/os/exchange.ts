@@ -12,7 +12,7 @@ export interface HttpRequest {
   readonly tls?: Pick<RequestOptions, "ca" | "cert" | "key" | "minVersion" | "rejectUnauthorized" | "servername">;
   /** Keeps connections for later requests, one agent for each protocol; by default each request has a new connection. */
   readonly kept?: { readonly http: HttpAgent; readonly https: HttpsAgent } | undefined;
-  /** A connection without traffic for this time is closed. */
+  /** A connection that has no traffic for this time is closed. */
   readonly idleMillis?: number;
 }
 
@@ -33,7 +33,7 @@ export interface HttpAnswer {
 
 /**
  * Sends a request and returns the answer. Rejects as Node does. Uses Node's own client, because undici would stay in
- * memory. No proxy of the environment is used.
+ * memory. Proxies from the environment are ignored.
  */
 export function exchange(url: URL, { body, maxBytes, ...request }: HttpRequest & HttpExchange): Promise<HttpAnswer> {
   return readAnswer(openRequest(url, request), {
@@ -61,7 +61,7 @@ export async function readAnswer(
 ): Promise<HttpAnswer> {
   const answered = receive(call, maxBytes);
   const sent = typeof body === "object" ? pipeline(Readable.from(body), call) : call.end(body);
-  // A server that refuses can answer before it has read the whole request. Its answer says more than the broken
+  // A server that refuses can answer before it has read the whole request. Its answer is more useful than the broken
   // pipe.
   const [answer, sending] = await Promise.allSettled([answered, sent]);
   if (answer.status === "fulfilled") return answer.value;

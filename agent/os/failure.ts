@@ -27,8 +27,8 @@ const failures: Readonly<Record<string, ProbeFailure | undefined>> = {
 };
 
 /**
- * Classifies the error of a request by its meaning for the server. An unknown error counts as the caller's own: it is
- * not evidence against the server.
+ * Classifies a request's error by its meaning for the server. An unknown error counts as the caller's own failure,
+ * which is no evidence against the server.
  * @param socket the request's connection, if it had one
  */
 export function failureOf(error: unknown, socket: unknown): ProbeFailure {
@@ -43,6 +43,6 @@ export function failureOf(error: unknown, socket: unknown): ProbeFailure {
 
 /** Whether the handshake finished and the server's certificate failed verification. */
 function isUnverified(socket: unknown): boolean {
-  // Node sets it to the reason of the failure; it is null until then.
+  // Node sets this field to the reason of the failure; until then it is null.
   return socket instanceof TLSSocket && Boolean(socket.authorizationError);
 }

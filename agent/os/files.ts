@@ -52,8 +52,8 @@ export interface Files {
   /** Undefined if the file does not exist. */
   read(path: string): Promise<Buffer | undefined>;
   /**
-   * Like `read`, for the few small files that are read every other second. The content is cached as long as for
-   * `sha256`.
+   * Like `read`, for the few small files that are read every other second. The content is cached under the same rule
+   * as for `sha256`.
    */
   readOften(path: string): Promise<Buffer | undefined>;
   /**
@@ -71,17 +71,17 @@ export interface Files {
   mkdir(path: string, mode: number): Promise<void>;
   /** Replaces an existing file or link. */
   symlink(target: string, path: string): Promise<void>;
-  /** Puts the same inode at `to`, atomically, and replaces an existing file. Both must be on one file system. */
+  /** Links `to` to the same inode, atomically, and replaces an existing file. Both must be on one file system. */
   link(from: string, to: string): Promise<void>;
   rename(from: string, to: string): Promise<void>;
   /** Names in a folder; empty if the folder does not exist. */
   list(path: string): Promise<string[]>;
-  /** No error if the path does not exist. */
+  /** Does nothing if the path does not exist. */
   remove(path: string): Promise<void>;
   /**
-   * Calls the listener soon after a change in one of these folders, until the returned function is called. Changes
-   * are to content, mode, owner or names of files, and the removal and return of the folder. Many changes at once
-   * cause one call. The listener is also called once at the beginning; from then on no change is missed.
+   * Calls the listener soon after a change in one of these folders, until the returned function is called. A change
+   * can affect a file's content, mode, owner or name, or remove or restore the folder. Many changes at once cause one
+   * call. The listener is also called once at the beginning; from then on no change is missed.
    */
   watch(folders: readonly string[], listener: () => void): () => void;
   /** Bytes that root can still write to the file system of a path. The path need not exist yet. */
@@ -90,7 +90,7 @@ export interface Files {
 
 /** Accesses the machine's file system. */
 export function createFiles(): Files {
-  // More files than khw checks.
+  // The maximum is larger than the number of files that khw checks.
   const sha256 = createRemembered({ derive: digestOf, most: 256 });
   const small = createRemembered({ derive: (handle) => handle.readFile(), most: 16 });
   // Steps that run in parallel can have parent folders in common.

@@ -5,6 +5,6 @@ import { orAbsent } from "./io.ts";
 /** Returns the bytes that root can still write to the file system of a path. The path need not exist yet. */
 export async function freeSpace(path: string): Promise<number> {
   const stats = await orAbsent(() => statfs(path));
-  // bfree, not bavail: root may use the reserved space.
+  // Uses bfree, not bavail, because root may use the reserved space.
   return stats === undefined ? freeSpace(dirname(path)) : stats.bfree * stats.bsize;
 }

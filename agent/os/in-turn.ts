@@ -1,4 +1,4 @@
-/** Runs one operation at a time, in the order of the calls. A failure concerns only its own caller. */
+/** Runs one operation at a time, in the order of the calls. A failure affects only its own caller. */
 export function inTurn(): <Result>(operation: () => Promise<Result>) => Promise<Result> {
   let last: Promise<unknown> = Promise.resolve();
   return (operation) => {

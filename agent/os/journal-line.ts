@@ -2,7 +2,7 @@ import type { LogEntry } from "../../proto/gen/khw/agent/v1/agent.ts";
 
 /** The longest text that a terminal can still show; longer lines are truncated. */
 const maxTextLength = 16_384;
-/** The end of the year 9999. A damaged journal may hold a later time, which no program can show. */
+/** The end of the year 9999. A damaged journal may contain a later time, which programs cannot display. */
 const latestUnixMillis = Date.parse("9999-12-31T23:59:59.999Z");
 /** syslog's "info": the priority of output without an explicit priority. */
 const defaultPriority = 6;
@@ -36,8 +36,8 @@ function parseJournalFields(line: string): Map<string, unknown> | undefined {
 }
 
 /**
- * Returns the text of a message field. The field is bytes if it is not UTF-8, and a list if it occurs more than
- * once.
+ * Returns the text of a message field. journald encodes the field as bytes if it is not UTF-8, and as a list if it
+ * occurs more than once.
  */
 function messageText(message: unknown): string {
   if (typeof message === "string") return message;

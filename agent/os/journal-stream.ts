@@ -9,7 +9,7 @@ import { plainLanguage } from "./run.ts";
 /** The journal of units. */
 export interface Logs {
   /**
-   * Oldest first, as fast as the caller reads. Ends with the signal's reason when it aborts.
+   * Streams lines, oldest first, as fast as the caller reads. Ends with the signal's reason when it aborts.
    * @throws KhwError IO_FAILED
    */
   stream(request: LogsRequest, signal: AbortSignal): AsyncIterable<LogEntry>;
@@ -18,9 +18,9 @@ export interface Logs {
 export interface LogsRequest {
   /** With its suffix. */
   readonly unit: string;
-  /** At most this many existing lines, the newest; 0: all. */
+  /** The maximum number of existing lines, counted from the newest; 0: all lines. */
   readonly lines: number;
-  /** No older lines, in milliseconds since the epoch; 0: no limit. */
+  /** The time of the oldest line to return, in milliseconds since the epoch; 0: no limit. */
   readonly sinceUnixMillis: number;
   /** Continue with new lines. */
   readonly follow: boolean;
@@ -32,8 +32,8 @@ export function createLogs(): Logs {
 }
 
 /**
- * Streams journal lines. The program waits for a slow reader, because a pipe holds little; it ends when the reading
- * ends, for any reason.
+ * Streams journal lines. journalctl waits for a slow reader, because a pipe holds little data. It ends when the reader
+ * stops, for any reason.
  */
 async function* stream(request: LogsRequest, signal: AbortSignal): AsyncGenerator<LogEntry> {
   signal.throwIfAborted();

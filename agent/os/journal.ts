@@ -13,7 +13,7 @@ export interface StartLines {
   readonly invocation: string;
   /** Oldest first: the unit's own lines, and systemd's about the unit ("Failed at step EXEC ..."). */
   readonly lines: string[];
-  /** The first line with which the program gave up; kept however many lines follow. */
+  /** The first line with which the program gave up; it is kept, however many lines follow. */
   fatal?: string;
 }
 
@@ -30,7 +30,7 @@ export async function readStarts(unit: string, lines: number): Promise<StartLine
   const matches = [`_SYSTEMD_UNIT=${unit}`, "+", `UNIT=${unit}`, "_UID=0"];
   const read = await readLines([`--lines=${lines}`, ...matches], collected.take);
   if (read < lines) return collected.starts;
-  // The oldest of these starts is incomplete. The line with which it gave up can be missing.
+  // The oldest of these starts may be incomplete, without the line with which the program gave up.
   const [cut] = collected.starts;
   if (cut === undefined || cut.invocation === "" || cut.fatal !== undefined || lines < longRead)
     return collected.starts;
@@ -43,7 +43,7 @@ export async function readStarts(unit: string, lines: number): Promise<StartLine
   return collected.starts;
 }
 
-/** A read of this many lines is meant to reach the beginning of a crash, not only its end. */
+/** A read of at least this many lines must include the beginning of a crash, not only its end. */
 const longRead = 1000;
 const mostFatal = 200;
 const fatalGrep =
@@ -108,7 +108,7 @@ function parseTold(line: string): JournalEntries | undefined {
     Reflect.get(entry, key),
   );
   if (typeof message !== "string") return undefined;
-  // systemd writes about a unit under its own invocation, and names the unit's invocation beside it.
+  // systemd's lines about a unit carry systemd's own invocation ID; the unit's invocation ID is in another field.
   const invocation = [systemds, own].find((id) => typeof id === "string");
   return { invocation: typeof invocation === "string" ? invocation : "", message: message.slice(0, keptLength) };
 }

@@ -6,7 +6,7 @@ import { io } from "./io.ts";
 /** Files too large for memory, and folders with their content. */
 export interface LargeFiles {
   /**
-   * The file's bytes from the offset on, in chunks.
+   * Reads the file's bytes from the offset on, in chunks.
    * @throws KhwError IO_FAILED
    */
   read(path: string, options?: { readonly from?: number; readonly to?: number }): AsyncIterable<Buffer>;
@@ -15,13 +15,13 @@ export interface LargeFiles {
    * file; a failure leaves a partial file.
    */
   write(path: string, chunks: AsyncIterable<Uint8Array>, maxBytes: number): Promise<string>;
-  /** No error if the folder does not exist. */
+  /** Does nothing if the folder does not exist. */
   removeTree(path: string): Promise<void>;
 }
 
 const chunkBytes = 256 * 1024;
 
-/** Accesses large files and whole folders of the machine. */
+/** Accesses large files and whole folders on the machine. */
 export function createLargeFiles(): LargeFiles {
   return {
     read: (path, { from = 0, to = Infinity } = {}) => readChunks(path, from, to),

@@ -10,7 +10,10 @@ export interface ListeningProcess {
 
 const listening = "0A";
 
-/** Finds the process that listens on a TCP port of any address: the first one if several share the socket. */
+/**
+ * Finds the process that listens on a TCP port, on any address. If several processes share the socket, returns the
+ * first.
+ */
 export async function findListener(port: number): Promise<ListeningProcess | undefined> {
   const sockets = new Set((await listeningSockets(port)).map(({ link }) => link));
   if (sockets.size === 0) return undefined;
@@ -21,10 +24,10 @@ export async function findListener(port: number): Promise<ListeningProcess | und
       if (name !== undefined) return { pid, name: name.trim() };
     }
   }
-  return { pid: 0, name: "a process that is not visible here" };
+  return { pid: 0, name: "a process that the agent cannot see" };
 }
 
-/** Returns how many connections wait to be accepted at a TCP port of any address; undefined without a listener. */
+/** Returns how many connections wait to be accepted on a TCP port, on any address; undefined without a listener. */
 export async function waitingConnections(port: number): Promise<number | undefined> {
   const sockets = await listeningSockets(port);
   return sockets.length === 0 ? undefined : sockets.reduce((sum, { waiting }) => sum + waiting, 0);

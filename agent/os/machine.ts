@@ -35,7 +35,10 @@ export function createMachineFacts(): MachineFacts {
   };
 }
 
-/** systeminformation knows how distributions name themselves. It starts processes, so it is called only once. */
+/**
+ * The package systeminformation knows how distributions name themselves. It starts processes, so it is called only
+ * once.
+ */
 async function readSystem(): Promise<{ name: string; kernel: string }> {
   const { osInfo } = await import("systeminformation");
   const { distro, release, kernel } = await osInfo();

@@ -8,7 +8,7 @@ export interface MetadataOptions {
   readonly signal: AbortSignal;
   readonly clock: Clock;
   readonly baseUrl?: string;
-  /** The time limit over all attempts. */
+  /** The time limit for all attempts together. */
   readonly deadlineMillis?: number;
   /** The time limit of one request. */
   readonly attemptMillis?: number;
@@ -26,7 +26,8 @@ export interface ReadOptions extends MetadataOptions {
 export interface Value {
   readonly text: string;
   /**
-   * Identifies this state of the value, so that a caller can wait for the next; empty if the server sends no ETag.
+   * Identifies this version of the value, so that a caller can wait for the next one; empty if the server sends no
+   * ETag.
    */
   readonly etag: string;
 }
@@ -34,9 +35,9 @@ export interface Value {
 const backoff: Backoff = { firstMillis: 250, maxMillis: 4000 };
 
 /**
- * Reads the value at a path (with its query) below /computeMetadata/v1/, and retries until the signal aborts.
- * Returns undefined if the server has no value of that name.
- * @throws KhwError METADATA_UNAVAILABLE if the answer is not like Google's
+ * Reads the value at a path (with its query) below /computeMetadata/v1/, and retries until the signal aborts. Returns
+ * undefined if the server has no value of that name.
+ * @throws KhwError METADATA_UNAVAILABLE if the answer does not look like Google's
  */
 export async function readValue(path: string, options: ReadOptions): Promise<Value | undefined> {
   const { signal, clock, seen } = options;

@@ -14,7 +14,7 @@ import type { Probes } from "./probes.ts";
 import type { Systemd } from "./systemd.ts";
 import type { Trials } from "./trials.ts";
 
-/** Everything that steps see of the machine: the seam between khw's decisions and the machine's actions. */
+/** Everything that steps can see and do on the machine: the seam between khw's decisions and the machine. */
 export interface Os {
   readonly files: Files;
   readonly systemd: Systemd;

@@ -46,11 +46,11 @@ const lockPollMillis = 2000;
 
 const environment = {
   DEBIAN_FRONTEND: "noninteractive",
-  // Otherwise Ubuntu's needrestart would restart unrelated services.
+  // Without this, Ubuntu's needrestart would restart unrelated services.
   NEEDRESTART_SUSPEND: "1",
 };
 
-/** Installs packages with apt and dpkg of Debian and Ubuntu. */
+/** Installs packages with Debian's and Ubuntu's apt and dpkg. */
 export function createPackages(options: PackagesOptions): Packages {
   const { systemd, installMillis = 900_000 } = options;
   return {
@@ -79,8 +79,8 @@ export function createPackages(options: PackagesOptions): Packages {
 const database = "/var/lib/dpkg/status";
 
 /**
- * Caches answers while dpkg's database is the same file. Otherwise each check would start a dpkg process, every
- * minute.
+ * Caches answers while dpkg's database is the same file. Without the cache, each check would start a dpkg process,
+ * every minute.
  */
 function rememberInstalled(): Packages["installed"] {
   const answers = new Map<string, string | undefined>();
@@ -111,8 +111,8 @@ async function installed(name: string): Promise<string | undefined> {
 }
 
 async function install(name: string, apt: Apt): Promise<void> {
-  // A failing third-party repository must not prevent an installation from the others; the installation itself
-  // decides.
+  // A failing third-party repository must not prevent an installation from other repositories; the result of the
+  // installation decides.
   const update = await apt(["apt-get", "--quiet", "update"]);
   let ended = await apt(installCommand(name));
   if (ended.lines.some((line) => line.includes("dpkg was interrupted"))) {
@@ -202,7 +202,7 @@ function lockHolder(lines: readonly string[]): string | undefined {
 }
 
 function locked(holder: string, millis: number): KhwError {
-  return new KhwError("PACKAGE_FAILED", `after ${millis / 1000} s still waiting for ${holder}`, {
+  return new KhwError("PACKAGE_FAILED", `still waiting for ${holder} after ${millis / 1000} s`, {
     hint: "wait until it has finished (a new machine often upgrades itself), then run the command again",
   });
 }

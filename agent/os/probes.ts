@@ -19,7 +19,7 @@ export interface ProbeResult {
   readonly status: number;
   /** The first 4 KiB of the answer, or the reason why it is missing. */
   readonly body: string;
-  /** Why there was no answer; absent if the reason is unknown, which proves nothing. */
+  /** Why there was no answer; absent if the reason is unknown, and then the missing answer proves nothing. */
   readonly failure?: ProbeFailure;
   /** The server's certificate, if it failed verification. */
   readonly certificate?: ServedCertificate;
@@ -37,7 +37,7 @@ export interface Probes {
       readonly caPem?: string;
       readonly certPem?: string;
       readonly keyPem?: string;
-      /** Keeps the connection for the next request, which follows soon. */
+      /** Whether to keep the connection open for the next request, which follows soon. */
       readonly keepAlive?: boolean;
     },
   ): Promise<ProbeResult>;
@@ -55,13 +55,13 @@ export interface Probes {
     options: { readonly port: number; readonly timeoutMillis: number; readonly signal: AbortSignal },
   ): Promise<number | undefined>;
   /**
-   * Returns how many connections wait to be accepted at a TCP port of any address, from the kernel's tables;
+   * Returns how many connections wait to be accepted on a TCP port, on any address, from the kernel's tables;
    * undefined without a listener.
    */
   waiting(port: number): Promise<number | undefined>;
   /** The agent's own condition. */
   self(signal: AbortSignal): Promise<SelfFacts>;
-  /** Returns the process that listens on a TCP port of any address ("nginx", pid), or undefined. */
+  /** Returns the process that listens on a TCP port, on any address ("nginx", pid), or undefined. */
   listener(port: number): Promise<{ readonly pid: number; readonly name: string } | undefined>;
 }
 
@@ -69,7 +69,7 @@ const maxBodyBytes = 4096;
 
 type ProbeOptions = Parameters<Probes["http"]>[1];
 
-/** The clock, and the connections that are kept for the next probe. */
+/** The clock, and the connections that stay open for the next probe. */
 interface Kept {
   readonly http: HttpAgent;
   readonly https: HttpsAgent;
@@ -78,7 +78,7 @@ interface Kept {
   readonly clock: Pick<Clock, "now">;
 }
 
-/** A kept connection is closed after this time without a request. */
+/** A connection that stays open is closed after this time without a request. */
 const keptMillis = 60_000;
 
 export function createProbes(clock: Pick<Clock, "now">): Probes {
@@ -112,11 +112,11 @@ async function probe(url: string, options: ProbeOptions, kept: Kept): Promise<Pr
     const request = begin(kept);
     const released = new Promise((resolve) => request.once("close", resolve));
     const result = await toProbeResult(request).catch((error: unknown) => {
-      // The server had closed the kept connection in the meantime, and did not see the request.
+      // The server closed the kept-alive connection in the meantime, and did not receive the request.
       if (!request.reusedSocket || timeout.signal.aborted) throw error;
       return toProbeResult(begin());
     });
-    // The deadline ends requests that have not ended. A kept connection must be back in its pool before that.
+    // The deadline ends all open requests. A kept-alive connection must be back in its pool before that.
     await released;
     const invalid = options.caPem === undefined ? null : invalidNow(kept, request);
     return invalid === null ? result : await unverified(url, options, invalid);
@@ -144,7 +144,7 @@ interface NoAnswer {
   readonly activeMillis: number;
 }
 
-/** A timer that runs later than this missed its time. */
+/** A timer that is late by more than this counts as late. */
 const lateMillis = 1_000;
 
 /**
@@ -160,8 +160,8 @@ function noAnswer({ socket, timeoutMillis, tookMillis, activeMillis }: NoAnswer)
 }
 
 /**
- * Returns why the certificate of a kept connection is not valid any more, in OpenSSL's words; null if the certificate is valid.
- * The connection was verified when it was made, and the certificate may have expired since then.
+ * Returns why the certificate of a kept-alive connection is no longer valid, in OpenSSL's words; null if it is still
+ * valid. The connection was verified when it was made, and the certificate may have expired since then.
  */
 function invalidNow({ certificates, clock }: Kept, { socket }: ClientRequest): string | null {
   if (!(socket instanceof TLSSocket)) return null;

@@ -4,7 +4,7 @@ import { isErrno } from "../../proto/errno.ts";
 
 export interface RunningProcess {
   readonly environment: Readonly<Record<string, string>>;
-  /** The command line, or the title that the process gave itself. */
+  /** The command line, or the title that the process set for itself. */
   readonly argv: readonly string[];
   /** Inode and device of the executed program. */
   readonly inode: bigint;
@@ -12,8 +12,8 @@ export interface RunningProcess {
 }
 
 /**
- * Reads the command line and program of a running process from /proc; undefined if the process is gone, and for
- * kernel threads.
+ * Reads the command line and program of a running process from /proc; undefined for kernel threads, and if the process
+ * is gone.
  */
 export async function readProcess(pid: number): Promise<RunningProcess | undefined> {
   const folder = `/proc/${pid}`;

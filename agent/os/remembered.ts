@@ -8,7 +8,10 @@ export interface RememberedOptions<T> {
   readonly most: number;
 }
 
-/** The kernel stamps times by its tick (at most 10 ms), so a second change within the same tick would be missed. */
+/**
+ * The kernel's timestamps have the resolution of its tick (at most 10 ms), so a second change within the same tick
+ * would be missed.
+ */
 const tickNanos = 20_000_000n;
 
 /**

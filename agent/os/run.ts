@@ -4,7 +4,7 @@ import { createInterface } from "node:readline";
 
 /** The result of a program. */
 export interface Ended {
-  /** The exit code; 128 and more if a signal ended the program, as in shells. */
+  /** The exit code; as in shells, 128 plus the signal's number if a signal ended the program. */
   readonly code: number;
   /** The last lines of stdout and stderr, in order of arrival. */
   readonly lines: readonly string[];

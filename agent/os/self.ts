@@ -3,15 +3,15 @@ import { connect, createServer } from "node:net";
 import { freemem } from "node:os";
 import { deadline } from "./deadline.ts";
 
-/** The results of the agent's checks of its own ability to see the machine. */
+/** The results of the agent's self-checks: whether it can observe the machine correctly. */
 export interface SelfFacts {
   /** Why a connection to the agent's own listener got no answer; null if it got one. */
   readonly loopback: string | null;
   /** How late a timer ran, in milliseconds. */
   readonly lateMillis: number;
-  /** Memory that the machine can still give, in bytes. */
+  /** The memory that the machine still has available, in bytes. */
   readonly freeBytes: number;
-  /** The agent's share of the memory that it may use, from 0 to 1. */
+  /** The share of its memory limit that the agent uses, from 0 to 1. */
   readonly memoryShare: number;
 }
 
@@ -38,7 +38,7 @@ async function lateness(): Promise<number> {
   return Math.max(0, performance.now() - begun - timerMillis);
 }
 
-/** Null if a byte came through: descriptors, buffers and the loopback interface work. */
+/** Returns null if a byte arrives, which means that descriptors, buffers and the loopback interface work. */
 async function loopbackFailure(signal: AbortSignal): Promise<string | null> {
   using limit = deadline(signal, loopbackMillis, () => new Error(`no answer within ${loopbackMillis / 1000} s`));
   const server = createServer((socket) => socket.on("error", () => {}).end("."));

@@ -47,12 +47,12 @@ export async function askCertificate(url: URL, options: HttpRequest): Promise<Se
 
 /** Returns the certificate that a connection's server presented; undefined before the end of the handshake. */
 export function certificateOf(socket: TLSSocket): ServedCertificate | undefined {
-  // Not getPeerX509Certificate, which answers only once for each connection.
+  // getPeerX509Certificate would answer only once for each connection.
   const { raw } = socket.getPeerCertificate();
   if (raw === undefined) return undefined;
   const { subject, fingerprint256: fingerprint, validFromDate, validToDate } = new X509Certificate(raw);
   return {
-    // OpenSSL lists the name from its root; people write it in the other direction.
+    // OpenSSL lists a name from its root; people write it in the opposite order.
     subject: (subject ?? "").split("\n").toReversed().join(","),
     fingerprint,
     validFrom: validFromDate.getTime(),

@@ -3,9 +3,9 @@ import { readMetadata } from "./metadata.ts";
 import type { MetadataOptions } from "./metadata-http.ts";
 
 /**
- * Reads an access token of the instance's service account. The token is a secret, only for the Authorization
+ * Reads an access token of the instance's service account. The token is a secret; use it only in the Authorization
  * header.
- * @throws KhwError METADATA_UNAVAILABLE if the instance has no service account, or its metadata server does not
+ * @throws KhwError METADATA_UNAVAILABLE if the instance has no service account, or if its metadata server does not
  * answer
  */
 export async function readAccessToken(options: MetadataOptions): Promise<string> {

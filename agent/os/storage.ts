@@ -27,8 +27,8 @@ export interface Upload {
 /** Cloud Storage, through its JSON API. */
 export interface Storage {
   /**
-   * Uploads a file in parts, resumes after interruptions, and verifies size and MD5. An identical object of that
-   * name is left as it is; a different one is never replaced.
+   * Uploads a file in parts, resumes after interruptions, and verifies size and MD5. An existing identical object is
+   * left as it is; a different one is never replaced.
    * @throws KhwError IO_FAILED with the answer of Cloud Storage
    */
   upload(upload: Upload): Promise<void>;
@@ -36,7 +36,7 @@ export interface Storage {
 
 /** A multiple of 256 KiB, as Cloud Storage requires. */
 const partBytes = 8 * 1024 * 1024;
-/** The maximum number of passing failures in a row. The next scheduled upload tries again. */
+/** The maximum number of temporary failures in a row. The next scheduled upload tries again. */
 const maxFailures = 5;
 const idleMillis = 60_000;
 const backoff: Backoff = { firstMillis: 2_000, maxMillis: 32_000 };
@@ -75,7 +75,7 @@ export function createStorage(options: StorageOptions): Storage {
       false,
     );
   };
-  /** Returns how many bytes have arrived; undefined when all have arrived and the object exists. */
+  /** Returns how many bytes have arrived; undefined once all have arrived and the object exists. */
   const sendPart = async (session: string, from: number, upload: Upload): Promise<number | undefined> => {
     const to = Math.min(from + partBytes, upload.size);
     const range = `bytes ${from}-${to - 1}/${upload.size}`;
@@ -122,14 +122,11 @@ export function createStorage(options: StorageOptions): Storage {
     const sum = createHash("md5");
     for await (const chunk of largeFiles.read(file)) sum.update(chunk);
     if (md5Hash === sum.digest("base64") && Number(arrived) === size) return;
-    throw uploadError(`gs://${bucket}/${name}`, "the object there differs from the uploaded file", false);
+    throw uploadError(`gs://${bucket}/${name}`, "the object in the bucket differs from the uploaded file", false);
   }
 }
 
-/**
- * A snapshot contains all Secrets, so it is sent only to Cloud Storage itself, or over TLS to another host of
- * Google's.
- */
+/** A snapshot contains all Secrets, so it is sent only to Cloud Storage itself, or over TLS to another Google host. */
 function isOfStorage(session: string, baseUrl: string): boolean {
   const [url, base] = [URL.parse(session), URL.parse(baseUrl)];
   if (url === null || base === null) return false;
@@ -141,10 +138,10 @@ function hostOf(session: string): string {
   return URL.parse(session)?.host ?? "no URL";
 }
 
-/** A failure that can pass by itself. */
+/** A temporary failure. */
 class Passing extends KhwError {}
 
-/** Whether the reason of a failed upload may pass. Until then every other upload fails too. */
+/** Whether the reason of a failed upload is temporary. While it lasts, every other upload fails too. */
 export function mayPass(error: unknown): boolean {
   return error instanceof Passing || !(error instanceof KhwError) || error.code !== "IO_FAILED";
 }

@@ -5,8 +5,8 @@ import { KhwError } from "../../proto/errors.ts";
 import { listen } from "./listen.ts";
 
 /**
- * A change of a unit. If the event carries the new state, each event is reported by itself, although a later look
- * may miss some states.
+ * A change of a unit. Each event that carries the new state is reported separately, because a later read of the state
+ * can miss some states.
  */
 export interface UnitChange {
   readonly name: string;
@@ -20,8 +20,8 @@ const properties = "org.freedesktop.DBus.Properties";
 const signalType = 4;
 
 /**
- * The bus refuses a connection's call while 128 others wait for their reply (max_replies_per_connection of the
- * system bus). Half of them are left for the manager's calls and for match rules.
+ * The bus refuses a connection's call while 128 others wait for their reply (max_replies_per_connection of the system
+ * bus). Half of these are reserved for calls to the manager and for match rules.
  */
 const openReads = 64;
 
@@ -71,7 +71,7 @@ export function connectSystemd(address: string): SystemdBus {
 
   const invoke = <T>(message: Message & { member: string }, options: CallOptions = {}): Promise<T> =>
     explainBusError(message.member, bus.invoke<T>({ destination: service, ...message }, options));
-  // systemd sends its signals only to subscribers, and forgets them when the connection ends.
+  // systemd sends signals only to subscribers, and forgets a subscriber when its connection ends.
   const subscribe = (): void => {
     void bus.invoke({
       destination: service,
@@ -135,7 +135,7 @@ export function connectSystemd(address: string): SystemdBus {
           () => void bus.off("reconnected", again),
         ];
       });
-      // The rule is sent before the caller's next call, so no event after that call's answer is missed.
+      // The rule is sent before the caller's next call. So no event after the answer to that call is missed.
       const watching = bus.watch(
         `type='signal',sender='${service}',path='${path}',interface='${properties}',member='PropertiesChanged'`,
       );
@@ -143,7 +143,7 @@ export function connectSystemd(address: string): SystemdBus {
       try {
         await change.outcome;
       } finally {
-        // If the rule cannot be removed, it went with its connection.
+        // If the rule cannot be removed, it already disappeared together with its connection.
         watch.remove().catch(ignore);
       }
     },
@@ -206,7 +206,9 @@ async function explainBusError<T>(member: string, call: PromiseLike<T>): Promise
   }
 }
 
-/** Returns a unit's object path: systemd writes all but letters and digits (and a leading digit) as _XX. */
+/**
+ * Returns a unit's object path: systemd writes every character except letters and digits, and a leading digit, as _XX.
+ */
 function unitPath(unit: string): string {
   const escaped = unit.replaceAll(
     /^[0-9]|[^A-Za-z0-9]/g,

@@ -80,8 +80,8 @@ export interface Systemd {
    */
   starts(name: string, lines: number): Promise<string[][]>;
   /**
-   * Describes how the service's last process ended, in systemd's journal words, even if the journal missed the
-   * line. Empty while a process runs, and after a successful end.
+   * Describes how the service's last process ended, in the words of systemd's journal line, even if the journal missed
+   * that line. Empty while a process runs, and after a successful end.
    */
   ending(name: string): Promise<string[]>;
   /** The command line and program of a running process; undefined if it is gone. */
@@ -92,8 +92,8 @@ export interface SystemdOptions {
   /** A D-Bus address. */
   readonly address?: string;
   /**
-   * The time limit of a job. systemd itself ends a start that hangs (TimeoutStartSec), so this only guards against
-   * a stuck queue.
+   * The time limit of a job. systemd itself ends a start that hangs (TimeoutStartSec), so this limit only guards
+   * against a stuck job queue.
    */
   readonly jobMillis?: number;
 }
@@ -154,7 +154,7 @@ export function parseUnitName(name: string): string {
   return name;
 }
 
-/** Ignores the error if systemd has no process or no loaded unit: the wanted state is already reached. */
+/** Ignores the error if systemd has no process or no loaded unit: the desired state is already reached. */
 async function unlessGone(call: () => Promise<void>): Promise<void> {
   try {
     await call();
@@ -224,7 +224,7 @@ interface Job {
 const overdue = "overdue";
 
 /**
- * Queues a job and waits for its end. After an abort, systemd continues the job and ends it after its own time-outs.
+ * Queues a job and waits for its end. After an abort, systemd continues the job, and ends it after its own time-outs.
  */
 async function runJob(bus: SystemdBus, { member, name, signal, deadlineMillis }: Job): Promise<void> {
   signal.throwIfAborted();

@@ -2,7 +2,7 @@ import type { Ended } from "./run.ts";
 import type { Systemd } from "./systemd.ts";
 import { runTransient } from "./transient.ts";
 
-/** Runs programs without any right: they can neither change the machine nor reach a network. */
+/** Runs programs without any privileges: they can neither change the machine nor reach a network. */
 export interface Trials {
   /** @param texts files that the program may read, by path below /tmp; the machine's own /tmp has no such files */
   run(
@@ -11,10 +11,10 @@ export interface Trials {
   ): Promise<Ended>;
 }
 
-/** A program that prints its version ends at once, also on a busy machine. */
+/** A program that only prints its version exits at once, even on a busy machine. */
 const limitSeconds = 30;
 
-/** DynamicUser includes a /tmp of its own, a read-only system, and no way to gain rights. */
+/** DynamicUser implies a private /tmp, a read-only system, and no way to gain privileges. */
 const withoutRights = [
   "DynamicUser=yes",
   "PrivateNetwork=yes",
@@ -27,7 +27,7 @@ const withoutRights = [
   "LimitCORE=0",
 ];
 
-/** A program that refuses a flag first says so, and then prints its usage in many hundred lines. */
+/** A program that refuses a flag first prints the error, and then many hundred lines of usage. */
 const mostLines = 5_000;
 
 /** Writes pairs of path and text, up to an empty path, and runs the rest of its arguments. */

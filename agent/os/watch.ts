@@ -44,11 +44,11 @@ export function watchFolders(folders: readonly string[], listener: () => void): 
     known?.watcher.close();
     watched.delete(folder);
     const watcher = tryWatch(path, heard);
-    // The path disappeared in between, or the machine has no inotify watch left. The next periodic check then finds
-    // the change.
+    // The path disappeared in the meantime, or the machine has no inotify watches left. The next periodic check then
+    // finds the change.
     if (watcher === undefined) return;
     watched.set(folder, { path, identity, watcher });
-    // The folder appeared in between.
+    // The folder appeared in the meantime.
     if (path !== folder && (await nearest(folder)).path !== path) heard();
   };
 

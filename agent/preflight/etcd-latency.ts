@@ -6,7 +6,7 @@ import type { Os } from "../os/os.ts";
 import { etcdSteps } from "../steps/etcd.ts";
 import { etcdDataFolder } from "../paths.ts";
 
-/** etcd's own documentation requires this of a disk: the 99th percentile of wal_fsync_duration_seconds. */
+/** etcd's own documentation requires that the 99th percentile of wal_fsync_duration_seconds is below this. */
 const writeLimitMillis = 10;
 const writeCount = 100;
 /** etcd's --heartbeat-interval with the lab's flags; it should not be shorter than a round-trip. */
@@ -16,7 +16,7 @@ const tripMillis = 2_000;
 
 /**
  * Measures whether this machine's disk, or its network to the other controllers, is too slow for etcd. Leaves no
- * files. Skips the disk of a member that will not change, because the test takes seconds and delays the member's
+ * files. Skips the disk test for a member that will not change, because the test takes seconds and delays the member's
  * own writes.
  */
 export async function checkLatency(desired: WithEtcd, os: Os, signal: AbortSignal): Promise<KhwError[]> {
@@ -43,7 +43,7 @@ async function slowDisk({ probes }: Os, signal: AbortSignal): Promise<KhwError |
   if (worst <= writeLimitMillis) return null;
   return new KhwError(
     "PREFLIGHT_FAILED",
-    `a small write to ${etcdDataFolder} reaches the disk after ${worst.toFixed(1)} ms (99th percentile of ${times.length}), and etcd requires at most ${writeLimitMillis} ms`,
+    `a small write to ${etcdDataFolder} takes ${worst.toFixed(1)} ms to reach the disk (99th percentile of ${times.length}), but etcd requires at most ${writeLimitMillis} ms`,
     { hint: "give the machine an SSD persistent disk: on a slower one etcd loses its leader under load" },
   );
 }
@@ -68,7 +68,7 @@ async function slowNetwork(
   if (median <= heartbeatMillis) return null;
   return new KhwError(
     "PREFLIGHT_FAILED",
-    `${name} answers after ${median.toFixed(0)} ms (median of ${trips}), and etcd's heartbeat is ${heartbeatMillis} ms`,
+    `${name} answers after ${median.toFixed(0)} ms (median of ${trips}), but etcd's heartbeat is ${heartbeatMillis} ms`,
     { hint: "put the controllers in one region" },
   );
 }

@@ -25,7 +25,9 @@ interface OtherClusterOptions {
   readonly kept: DesiredState | undefined;
 }
 
-/** Two bundles with a common certificate belong to one authority: a CA is replaced in that way. */
+/**
+ * Two bundles with a common certificate belong to the same authority, because a CA is replaced through such a bundle.
+ */
 async function authorityFinding(path: string, { desired, os, kept }: OtherClusterOptions): Promise<KhwError | null> {
   const wanted = contentOf(desired, "ca.pem");
   if (wanted === undefined || wanted === contentOf(kept, "ca.pem")) return null;
@@ -33,11 +35,11 @@ async function authorityFinding(path: string, { desired, os, kept }: OtherCluste
   const known = certificates(wanted);
   if (found.length === 0 || found.some((certificate) => known.includes(certificate))) return null;
   return new KhwError("PREFLIGHT_FAILED", `${path} is another cluster's CA`, {
-    hint: `${ownFiles}; for a new cluster on this machine, first move ${path} away there`,
+    hint: `${ownFiles}; for a new cluster on this machine, first move ${path} away on the machine`,
   });
 }
 
-/** If khw keeps a state, changed keys are a normal rotation. */
+/** If the agent keeps a desired state, changed keys are a normal rotation. */
 async function encryptionFinding({ desired, os, kept }: OtherClusterOptions): Promise<KhwError | null> {
   const wanted = contentOf(desired, "encryption-config.yaml");
   if (wanted === undefined || kept !== undefined) return null;
@@ -47,7 +49,7 @@ async function encryptionFinding({ desired, os, kept }: OtherClusterOptions): Pr
   if (lost.length === 0) return null;
   return new KhwError(
     "PREFLIGHT_FAILED",
-    `${path} has encryption keys that the wanted configuration lacks: ${lost.length}`,
+    `${path} has encryption keys that the new configuration lacks: ${lost.length}`,
     {
       hint: `${ownFiles}, because values stored with these keys could no longer be read; if no values are stored, first move ${path} away on the machine`,
     },

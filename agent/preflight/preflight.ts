@@ -10,7 +10,7 @@ import { unitFindings } from "./units.ts";
 import type { Os } from "../os/os.ts";
 import { installedProgram, kubernetesFolder, releaseFolder, releasesFolder, unitFolder } from "../paths.ts";
 
-/** The ports of a controller, and the program that may already hold each. */
+/** The ports of a controller, and for each the program that may already use it. */
 const ports = [
   { port: 6443, holder: "kube-apiserver" },
   { port: 10257, holder: "kube-controller-manager" },
@@ -30,7 +30,7 @@ const spaceForRelease = 700 * mebibyte;
 const spaceForFiles = 50 * mebibyte;
 const etcdTimeoutMillis = 5_000;
 const etcdIntervalMillis = 500;
-/** Longer than an etcd election with the lab's settings (a time-out of one second, rarely more than one round). */
+/** Longer than an etcd election with the lab's settings (a time-out of one second, and rarely more than one round). */
 const electionMillis = 5_000;
 
 /** Returns all obstacles to an Apply of this state, not only the first. Changes nothing. */
@@ -62,8 +62,8 @@ async function identityFinding(desired: DesiredState, { identity }: Os): Promise
 }
 
 /**
- * Refuses a shorter list of nodes that would turn a cluster of three into a cluster of one: the API server would
- * know fewer etcd members than now, and no others.
+ * Refuses a shorter list of nodes that would turn a cluster of three into a cluster of one: the API server would know
+ * only some of its current etcd members.
  */
 async function shrinkFinding(desired: DesiredState, { files }: Os): Promise<KhwError | null> {
   const unit = (await files.read(apiserverUnit))?.toString("utf8") ?? "";
@@ -110,7 +110,7 @@ function spaceFindings(desired: DesiredState, { files }: Os): Promise<KhwError |
     if (available >= wanted) return null;
     return new KhwError(
       "PREFLIGHT_FAILED",
-      `${path} has ${Math.floor(available / mebibyte)} MiB left, ${wanted / mebibyte} are needed`,
+      `${path} has ${Math.floor(available / mebibyte)} MiB left, but ${wanted / mebibyte} MiB are needed`,
       {
         hint: "free space on that disk, or give the machine a larger one",
       },

@@ -8,13 +8,13 @@ import { knownArchive, publishedArchive } from "../steps/etcd-release.ts";
 
 export interface FoundDigests {
   readonly digests: readonly ProgramDigest[];
-  /** The mirrors do not publish a digest, or do not answer. */
+  /** Errors of mirrors that do not publish a digest, or do not answer. */
   readonly findings: readonly KhwError[];
 }
 
 /**
- * Returns the digest of each program whose digest the desired state leaves open: the digest that this machine recorded for the
- * release, or else the digest that a mirror publishes. Changes nothing.
+ * Returns a digest for each program whose digest the desired state does not set: the digest that this machine recorded
+ * for the release, otherwise the digest that a mirror publishes. Changes nothing.
  */
 export async function programDigests(desired: DesiredState, os: Os, signal: AbortSignal): Promise<FoundDigests> {
   const searches = [kubernetesDigests(desired, os, signal)];

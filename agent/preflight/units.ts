@@ -31,7 +31,9 @@ async function maskedFinding(unit: string, { systemd }: Os): Promise<KhwError | 
   });
 }
 
-/** dpkg does not restore a deleted configuration file: it treats the deletion as the administrator's wish. */
+/**
+ * dpkg does not restore a deleted configuration file, because it assumes that the administrator deleted it on purpose.
+ */
 async function lostConfigFinding({ files }: Os): Promise<KhwError | null> {
   if ((await files.stat(mainConfig)) !== undefined) return null;
   const status = (await files.read("/var/lib/dpkg/status"))?.toString("utf8") ?? "";
@@ -43,7 +45,7 @@ async function lostConfigFinding({ files }: Os): Promise<KhwError | null> {
   });
 }
 
-/** The default site of Debian's nginx listens on IPv6 too, and nginx exits if it cannot. */
+/** The default site of Debian's nginx also listens on IPv6, and nginx exits if that fails. */
 async function addressFamilyFinding(os: Os): Promise<KhwError | null> {
   const why = await withoutIPv6(os);
   if (why === undefined) return null;

@@ -8,7 +8,7 @@ export interface Attempts {
   readonly repairs: readonly number[];
   /** The time of the last attempt; 0: never. */
   readonly lastAttempt: number;
-  /** The number of useless attempts in a row: they failed, or the repair was undone repeatedly. */
+  /** The number of unsuccessful attempts in a row: the repair failed, or was undone repeatedly. */
   readonly vain: number;
 }
 
@@ -18,13 +18,16 @@ export const fresh: Attempts = { since: 0, repairs: [], lastAttempt: 0, vain: 0 
 const undoneOften = 3;
 const windowMillis = 600_000;
 const backoff: Backoff = { firstMillis: 60_000, maxMillis: 1_800_000 };
-/** Without the random part: the time is computed again at each check, and repairs use nothing that machines share. */
+/**
+ * The delay has no random part: the time is computed again at each check, and repairs use no resource that machines
+ * share.
+ */
 const middle = 0.5;
 
 /** Records that the step differs; a step that already differed is unchanged. */
 export function appeared(attempts: Attempts, now: number): Attempts {
   if (attempts.since !== 0) return attempts;
-  // A repair that held this long is not being undone, so this drift is new.
+  // A repair that lasted this long was not undone, so this drift is new.
   if (now - attempts.lastAttempt >= windowMillis) return { ...fresh, since: now };
   const lately = attempts.repairs.filter((time) => now - time < windowMillis);
   const undone = lately.length >= undoneOften || attempts.vain > 0;
@@ -33,13 +36,13 @@ export function appeared(attempts: Attempts, now: number): Attempts {
   return { ...attempts, since: now, repairs, vain: undone ? attempts.vain + 1 : 0 };
 }
 
-/** Records that the drift ended without the agent. */
+/** Records that the drift disappeared without a repair by the agent. */
 export function vanished(attempts: Attempts): Attempts {
   return { ...attempts, since: 0 };
 }
 
 export function repaired({ repairs, vain }: Attempts, now: number): Attempts {
-  // Ten entries are enough for the report.
+  // The report needs at most ten entries.
   return { since: 0, repairs: [...repairs, now].slice(-10), lastAttempt: now, vain };
 }
 
@@ -47,7 +50,7 @@ export function afterFailure(attempts: Attempts, now: number): Attempts {
   return { ...attempts, lastAttempt: now, vain: attempts.vain + 1 };
 }
 
-/** Returns when the next repair is due; after a useless one, 1, 2, 4, ... 30 minutes later. */
+/** Returns when the next repair is due; after an unsuccessful repair, 1, 2, 4, ... 30 minutes later. */
 export function dueAt({ since, lastAttempt, vain }: Attempts): number {
   if (vain === 0) return since;
   return lastAttempt + backoffMillis(vain, backoff, middle);

@@ -11,12 +11,12 @@ import type { Repaired } from "./repair.ts";
 type Policy = DesiredState["driftPolicy"];
 
 /**
- * Tracks the drift of each step: since when, and the repairs that were tried. Publishes it to the status store, and
+ * Tracks the drift of each step: when it began, and the attempted repairs. Publishes it to the status store, and
  * records it in the history.
  */
 export interface DriftTracker {
   /**
-   * Records the result of a check of all steps. Returns the steps to repair now, and those that differ and wait.
+   * Records the result of a check of all steps. Returns the steps to repair now, and those that differ but must wait.
    */
   checked(
     planned: readonly PlannedStep<Os>[],
@@ -28,7 +28,7 @@ export interface DriftTracker {
   postponed(due: readonly string[], error: KhwError): void;
   /** Records that the check for drift is paused. */
   paused(because: string, policy: Policy | undefined): void;
-  /** The time until a step's next repair is due; Infinity without one. */
+  /** Returns the time until the next repair is due; Infinity if no repair is planned. */
   nextDueMillis(): number;
 }
 
@@ -67,7 +67,7 @@ export function createDriftTracker({ statusStore, history, log, now }: DriftTrac
     tell({ kind: HistoryKind.HISTORY_KIND_DRIFT, subject: id, message, cause, problem: true });
   };
   const post = (paused: string): void => {
-    // A difference from before a pause may be the desired state after it.
+    // A difference that was found before a pause may match the desired state after it.
     const known = paused === "" ? [...standing] : [];
     const steps = known.map(([id, found]): DriftedStep => {
       const attempt = of(id);
@@ -126,7 +126,7 @@ export function createDriftTracker({ statusStore, history, log, now }: DriftTrac
         standing.set(id, { title, drift: drift?.summary ?? known, error: toDetail(error), remedy: undefined });
         if (error.code === "BUSY") return true;
         attempts.set(id, afterFailure(of(id), now()));
-        // Every attempt is reported, because attempts become rarer.
+        // Every attempt is reported, because attempts become less frequent.
         told.delete(id);
         tellDrift(id, `${drift?.summary ?? known}: cannot be repaired`, formatError(error));
         return false;

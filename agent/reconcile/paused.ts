@@ -5,7 +5,7 @@ import type { Holder } from "../state/machine-lock.ts";
 export interface PausedOptions {
   readonly kept: KeptOperation | undefined;
   readonly holder: Holder | undefined;
-  /** The running operation, or else the last one. */
+  /** The running operation, otherwise the last one. */
   readonly operation: Operation | undefined;
   /** The reason why a record of the desired state cannot be read. */
   readonly damage: string | undefined;
@@ -18,8 +18,8 @@ export function pausedBecause({ kept, holder, operation, damage }: PausedOptions
     return `an operation by ${operation.holder} is running`;
   if (damage !== undefined) return `${damage}, and the desired state is unknown: run \`khw-client bootstrap\``;
   if (kept === undefined) return "there is no desired state: no operation has succeeded here yet";
-  // Re-running the kept operation keeps the desired state. If another operation fails, the desired state is
-  // unclear, so repair pauses.
+  // Running the kept operation again does not change the desired state. If any other operation failed, the desired
+  // state is unclear, so repair pauses.
   if (operation === undefined || operation.id === kept.operationId || isPrepare(operation)) return "";
   const { state, holder: whose } = operation;
   const since = new Date(operation.startedUnixMillis).toISOString();
@@ -31,7 +31,7 @@ export function pausedBecause({ kept, holder, operation, damage }: PausedOptions
   return "";
 }
 
-/** A Prepare leaves the desired state as it is, however it ends. */
+/** A Prepare does not change the desired state, however it ends. */
 function isPrepare({ kind }: Operation): boolean {
   return kind === OperationKind.OPERATION_KIND_PREPARE;
 }

@@ -46,7 +46,7 @@ export interface ReconcilerOptions {
   readonly signal: AbortSignal;
 }
 
-/** The delay of a restart while another controller's API server restarts. */
+/** How long a restart is postponed while another controller's API server restarts. */
 const busyMillis = 15_000;
 /** An agent that cannot trust its own view checks again after this time. */
 const doubtMillis = 15_000;

@@ -4,7 +4,7 @@ import type { RestartLease } from "../supervise/restart-lease.ts";
 import type { Progress } from "./progress.ts";
 
 /**
- * Returns the steps that are checked and repaired automatically: all except the components' health, which the
+ * Returns the steps that are checked and repaired automatically: all except the health of components, which the
  * supervisor watches.
  */
 export function checkedByItself(steps: readonly Step<Os>[]): Step<Os>[] {

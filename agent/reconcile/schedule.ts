@@ -1,6 +1,6 @@
 /** Schedules the next run. */
 export interface Schedule {
-  /** Makes the next run start within this time; an earlier one keeps its time. */
+  /** Makes the next run start within this time. If a run is already planned earlier, the plan stays. */
   within(millis: number): void;
 }
 

@@ -13,17 +13,15 @@ export interface TriggerOptions {
   readonly within: (millis: number) => void;
 }
 
-/**
- * Requests early checks: after changes in the folders of the steps, changes of their units, and ends of operations.
- */
+/** Requests early checks when a watched folder or unit changes, and when an operation ends. */
 export interface Triggers {
   /** Watches these steps instead of the previous ones. */
   watch(steps: readonly Step<Os>[]): void;
 }
 
-/** A manual change is often one of several. */
+/** A manual change is often followed by others. */
 const settleMillis = 100;
-/** A unit in a crash loop changes several times at each crash. */
+/** A unit in a crash loop changes several times during each crash. */
 const unitMillis = 2_000;
 
 export function createTriggers({ os, machineLock, statusStore, signal, within }: TriggerOptions): Triggers {

@@ -33,13 +33,14 @@ WantedBy=multi-user.target
 `;
 }
 
-/** Returns the command line of its process; the program's path comes first. */
+/** Returns the command line of the etcd process; the program's path comes first. */
 export function etcdCommand(desired: DesiredState): [program: string, ...flags: string[]] {
   return [installedProgram("etcd"), ...labFlags(ownController(desired), beginningOf(desired)).flat()];
 }
 
 /**
- * Renders a drop-in for the time of a join: the member copies the others' data. The unit itself stays the lab's.
+ * Renders a drop-in for a member that joins and copies the other members' data. The unit itself stays as the lab has
+ * it.
  */
 export function renderEtcdJoin(desired: DesiredState, members: InitialCluster): string {
   // The empty settings clear the condition of renderEtcdGuard, and the command of the unit. With Type=exec a start

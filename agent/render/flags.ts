@@ -6,8 +6,8 @@ import { goneFlags } from "../../proto/kubernetes-versions.ts";
 export type Flag = readonly [name: string, value: string];
 
 /**
- * Returns a component's flags: the lab's, without those that the wanted release removed, and with the changes from
- * khw.yaml. A flag of the lab keeps its place; other flags follow by name.
+ * Returns a component's flags: the lab's flags, without those that the desired release removed, and with the changes
+ * from khw.yaml. The lab's flags keep their places; other flags follow, sorted by name.
  */
 export function effectiveFlags(component: Component, lab: readonly Flag[], desired: DesiredState): Flag[] {
   const { set = {}, remove = [] } = desired.flags[component] ?? {};

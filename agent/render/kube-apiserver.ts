@@ -8,7 +8,7 @@ export function renderKubeApiserver(desired: DesiredState): string {
   return renderUnit("kube-apiserver", "Kubernetes API Server", kubeApiserverFlags(desired));
 }
 
-/** Returns the flags of its process. */
+/** Returns the flags of the kube-apiserver process. */
 export function kubeApiserverFlags(desired: DesiredState): Flag[] {
   return effectiveFlags("kube-apiserver", labFlags(desired), desired);
 }
@@ -16,7 +16,8 @@ export function kubeApiserverFlags(desired: DesiredState): Flag[] {
 /** Returns the lab's flags in the lab's order. */
 function labFlags(desired: DesiredState): Flag[] {
   const { controllers, etcdServers, nodePortRange, publicAddress, serviceCidr } = desired.cluster;
-  // Clients and kubelets with a certificate of the signing CA are trusted like those of the cluster's CA.
+  // Clients and kubelets with a certificate of the signing CA are trusted like those with a certificate of the
+  // cluster's CA.
   const authorities = credentialFile(signsSeparately(desired) ? "ca-bundle.pem" : "ca.pem");
   return [
     ["advertise-address", ownController(desired).internalIp],

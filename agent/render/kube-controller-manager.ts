@@ -8,7 +8,7 @@ export function renderKubeControllerManager(desired: DesiredState): string {
   return renderUnit("kube-controller-manager", "Kubernetes Controller Manager", kubeControllerManagerFlags(desired));
 }
 
-/** Returns the flags of its process. */
+/** Returns the flags of the kube-controller-manager process. */
 export function kubeControllerManagerFlags(desired: DesiredState): Flag[] {
   return effectiveFlags("kube-controller-manager", labFlags(desired), desired);
 }

@@ -15,12 +15,12 @@ export function renderKubeScheduler(desired: DesiredState): string {
   return renderUnit("kube-scheduler", "Kubernetes Scheduler", kubeSchedulerFlags(desired));
 }
 
-/** Returns the flags of its process. */
+/** Returns the flags of the kube-scheduler process. */
 export function kubeSchedulerFlags(desired: DesiredState): Flag[] {
   return effectiveFlags("kube-scheduler", labFlags, desired);
 }
 
-/** Renders the lab's kube-scheduler.yaml, in the API version of the wanted release. */
+/** Renders the lab's kube-scheduler.yaml, in the API version of the desired release. */
 export function renderSchedulerConfig({ kubernetesVersion }: DesiredState): string {
   return `apiVersion: kubescheduler.config.k8s.io/${schedulerConfigVersion(kubernetesVersion)}
 kind: KubeSchedulerConfiguration

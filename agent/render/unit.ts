@@ -30,8 +30,8 @@ WantedBy=multi-user.target
 }
 
 /**
- * Quotes a value for systemd.service(5): bare if no character is special, else in the lab's single quotes. systemd
- * still expands backslashes, % and $ within quotes, so these are doubled. A value is one line without control
+ * Quotes a value for systemd.service(5): bare if no character is special, otherwise in the lab's single quotes.
+ * systemd still expands backslashes, % and $ within quotes, so these are doubled. A value is one line without control
  * characters (parseFlagValue), so no other escape is needed.
  */
 function quote(value: string): string {

@@ -8,7 +8,7 @@ import type { Caller } from "./caller.ts";
 
 export interface CallRecord {
   refuse(error: KhwError): void;
-  /** Reads the subject of the call from its request. */
+  /** Records the subject of the call, from its request. */
   about(message: unknown): void;
   /** Records the result once; undefined if the caller went away before the result. */
   end(status: CallStatus | undefined): void;

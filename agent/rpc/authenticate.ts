@@ -45,7 +45,7 @@ function unauthorized(code: string, { validFrom, validTo }: X509Certificate): Kh
     case "CERT_NOT_YET_VALID":
       return refusal(
         `the caller's certificate is not valid before ${iso(validFrom)}`,
-        `the agent's clock says ${now}: correct the wrong clock, the agent's or that of the machine that created the certificate`,
+        `the agent's clock says ${now}: correct the clock that is wrong: the agent's, or that of the machine that created the certificate`,
       );
     case "INVALID_PURPOSE":
       return refusal("the caller's certificate is not issued for callers", makeAnother);

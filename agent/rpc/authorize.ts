@@ -17,7 +17,7 @@ export function authorize({ audit, limits }: AuthorizeOptions): ServerIntercepto
     const caller = callerOf(call.getAuthContext());
     const record = auditCall(audit, { path: method.path, caller, address: call.getPeer() });
     let leave = (): void => {};
-    // A cancelled call leaves its work running, so the call counts until its answer is ready.
+    // A cancelled call leaves its work running, so the call counts as running until its answer is ready.
     let [asked, answered, ended] = [false, false, false];
     const settle = (): void => {
       if (!ended || (asked && !answered)) return;

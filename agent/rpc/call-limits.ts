@@ -24,7 +24,7 @@ export const callBounds: CallBounds = {
     [AgentServiceService.watchStatus.path, { kind: "watchers of the status", ofAll: 128, ofCaller: 16 }],
     [AgentServiceService.watchOperation.path, { kind: "watchers of operations", ofAll: 128, ofCaller: 16 }],
     [AgentServiceService.listEvents.path, { kind: "readers of events", ofAll: 64, ofCaller: 16 }],
-    // Each reader is a process on the machine. A caller that follows every component has six.
+    // Each reader is a process on the machine. A caller that follows the journals of all components has six.
     [AgentServiceService.streamLogs.path, { kind: "readers of journals", ofAll: 16, ofCaller: 12 }],
     [AgentServiceService.plan.path, { kind: "plans", ofAll: 8, ofCaller: 4 }],
     [HealthService.watch.path, { kind: "watchers of the health", ofAll: 128, ofCaller: 16 }],

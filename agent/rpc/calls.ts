@@ -14,13 +14,13 @@ import type { Audit } from "../audit/audit.ts";
 import { callerOf, expiry } from "./caller.ts";
 
 export interface CallOptions {
-  /** Aborts when the agent ends. */
+  /** Aborts when the agent stops. */
   readonly signal: AbortSignal;
   readonly log: (line: string) => void;
   readonly audit: Audit;
 }
 
-/** Names the caller for messages. */
+/** Returns the caller's name for messages. */
 export function holderOf(call: Pick<ServerUnaryCall<unknown, unknown>, "getAuthContext" | "getPeer">): string {
   return `${callerOf(call.getAuthContext())?.name ?? "?"} from ${call.getPeer()}`;
 }
@@ -39,8 +39,8 @@ export function unary<Request, Response>(
 }
 
 /**
- * Serves a streaming call, which ends when the handler's promise settles. The signal aborts when the caller goes
- * away, and when the agent ends.
+ * Serves a streaming call, which ends when the handler's promise settles. The signal aborts when the caller
+ * disconnects, and when the agent stops.
  */
 export function streaming<Request, Response>(
   { signal, log }: CallOptions,
@@ -57,7 +57,7 @@ export function streaming<Request, Response>(
       .then(
         () => call.end(),
         (error: unknown) => {
-          // The caller is gone, which is not a failure.
+          // The caller has disconnected, which is not a failure.
           if (call.cancelled) return;
           const reason: unknown = signal.aborted ? signal.reason : error;
           call.emit("error", toServiceError(reportFailure(log, call.getPath(), reason)));
@@ -74,7 +74,7 @@ export function streaming<Request, Response>(
 
 /**
  * Serves a call with many messages and one answer; the answer may come before the last message is read. The signal
- * aborts when the caller goes away.
+ * aborts when the caller disconnects.
  */
 export function receiving<Request, Response>(
   { signal, log }: CallOptions,
@@ -120,7 +120,7 @@ function watchValidity(
   return { ended, stop: () => clearTimeout(timer) };
 }
 
-/** Tells the caller that its call was accepted, because the first message may take a long time. */
+/** Shows the caller that its call was accepted, because the first message may take a long time. */
 export function accept<Request, Response>(call: ServerWritableStream<Request, Response>): void {
   call.sendMetadata(new Metadata());
 }

@@ -44,7 +44,7 @@ interface Destroyable {
 export interface ConnectionLimits {
   /**
    * Whether a connection may begin its handshake. If too many are in progress, the oldest is destroyed: an honest
-   * handshake takes milliseconds, so the oldest is held open by a stranger.
+   * handshake takes milliseconds, so the oldest is probably held open by an attacker.
    */
   begin(socket: Destroyable, address: string): boolean;
   /** Ends the handshake, successful or not. */
@@ -56,7 +56,7 @@ export interface ConnectionLimits {
   enter(connected: Connected): () => void;
 }
 
-/** The number of addresses whose rate is remembered; the least recently seen one is dropped first. */
+/** The number of addresses whose rate is remembered; the least recently seen address is dropped first. */
 const maxAddresses = 1_024;
 
 export function limitConnections(
@@ -115,7 +115,7 @@ export function limitConnections(
           hint: "end programs that hold connections to this agent open",
         });
       }
-      // A copy, so that each connection counts.
+      // The entry is a copy, so that each connection is counted.
       const entry = { ...connected };
       open.add(entry);
       return () => void open.delete(entry);

@@ -4,7 +4,7 @@ import { coalesce } from "../os/coalesce.ts";
 import { unary } from "./calls.ts";
 import type { HandlerOptions } from "./handler-options.ts";
 
-/** Reports the keys under which etcd stores Kubernetes' values. */
+/** Reports which keys encrypt Kubernetes' values in etcd. */
 export function encryptionHandlers(options: HandlerOptions): EncryptionServiceServer {
   const { node, signal } = options;
   const count = coalesce(async () => {

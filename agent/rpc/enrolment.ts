@@ -5,9 +5,9 @@ import { refuse } from "../../proto/validate.ts";
 import { type CallOptions, unary } from "./calls.ts";
 import { serverOptions } from "./server-options.ts";
 
-/** The operations on the agent's certificate for the RPCs. */
+/** The operations on the agent's certificate that the RPCs use. */
 export interface Enrolment {
-  /** The certificate (PEM) that the agent serves with; undefined if it is provisional. */
+  /** Returns the certificate (PEM) that the agent serves with; undefined if it is provisional. */
   certificate(): string | undefined;
   /** Returns a signing request (PEM) for the next key. */
   request(): Promise<string>;

@@ -57,7 +57,7 @@ function parsePurpose(purpose: string): string {
 async function announcement(parts: AsyncIterator<WriteSnapshotRequest>): Promise<Snapshot> {
   const { value, done } = await parts.next();
   if (done === true || value.part?.$case !== "snapshot")
-    return refuse("snapshot", "must be described before its bytes");
+    return refuse("snapshot", "must be described in the first message, before its bytes");
   return value.part.value;
 }
 

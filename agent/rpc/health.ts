@@ -11,7 +11,7 @@ import { send, streaming } from "./calls.ts";
 import type { HandlerOptions } from "./handler-options.ts";
 
 const agentService = AgentServiceService.getInfo.path.split("/")[1] ?? "";
-/** The whole server is as healthy as its single service. */
+/** The names under which health is reported: the whole server, and its only service. */
 const services: ReadonlySet<string> = new Set(["", agentService]);
 
 const againMillis = 5_000;
@@ -39,12 +39,12 @@ export function healthHandlers(options: HandlerOptions): HealthServer {
       let serving = await look();
       await send(call, { status: serving }, gone);
       while (serving !== Serving.SERVING) {
-        // No event reports that the metadata server is back, so it is asked again.
+        // There is no event for a metadata server that returns, so the agent asks again.
         await delay(againMillis, undefined, { signal: gone, ref: false });
         serving = await look();
         if (serving === Serving.SERVING) await send(call, { status: serving }, gone);
       }
-      // The status does not change after that.
+      // After that, the status does not change.
       return aborted(gone);
     }),
   };

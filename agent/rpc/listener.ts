@@ -50,14 +50,14 @@ export async function readAdmission(paths: IdentityPaths): Promise<Omit<Admissio
   return { ca, certificate, key };
 }
 
-/** A handshake takes milliseconds, and about a second over a slow line. */
+/** A handshake takes milliseconds, or about a second over a slow line. */
 const handshakeMillis = 5_000;
 /** TCP keep-alive also detects a peer that disappeared silently. */
 const keepAliveMillis = 30_000;
 
 /**
- * The only way in: TLS 1.3 with a valid certificate of the management CA. A caller without one is refused before an
- * HTTP/2 session exists: the agent sends the reason (proto/refusal.ts) and closes the socket.
+ * Opens the only way in: TLS 1.3 with a valid certificate of the management CA. A caller without one is refused before
+ * an HTTP/2 session exists: the agent sends the reason (proto/refusal.ts) and closes the socket.
  */
 export async function openListener(admission: Admission, { host, port, log }: ListenerOptions): Promise<Listener> {
   const injectors = new Map<Server, Injector>();
@@ -98,7 +98,7 @@ export async function openListener(admission: Admission, { host, port, log }: Li
     }
     const raw = beginning.get(peerOf(socket));
     if (raw !== undefined) limits.end(raw);
-    // gRPC has no half-closed connections: a peer that ends its side has left, even with unread answers.
+    // gRPC has no half-closed connections: a peer that ends its side has left, even if answers are unread.
     socket.once("end", () => socket.destroy());
     injectorOf(server).injectConnection(socket);
   });
@@ -129,8 +129,8 @@ export async function openListener(admission: Admission, { host, port, log }: Li
       const sameCa = Buffer.from(next.ca).equals(Buffer.from(ca));
       ({ ca } = next);
       if (next.server === server && sameCa) return;
-      // Callers that another CA verified, or that another server answered, must reconnect. A drained injector ends
-      // all of its connections, later ones too, so new connections get a new injector.
+      // Callers that were verified by another CA, or answered by another server, must reconnect. A drained injector
+      // ends all of its connections, even later ones, so new connections get a new injector.
       injectors.get(server)?.drain(graceMillis);
       injectors.delete(server);
       ({ server } = next);
@@ -165,7 +165,7 @@ function contextOf({ ca, certificate, key }: Admission): SecureContextOptions {
     key,
     minVersion: "TLSv1.3",
     // Every connection makes a full handshake, in which its certificate is verified. OpenSSL still offers session
-    // resumption by number, but no sessions are stored; a number is cheaper than a ticket.
+    // resumption by ID, but no sessions are stored; an ID is cheaper than a ticket.
     secureOptions: constants.SSL_OP_NO_TICKET,
   };
 }

@@ -11,7 +11,7 @@ const units: ReadonlyMap<string, string> = new Map([
 
 const defaultLines = 100;
 
-/** Streams lines of the journal as fast as the caller reads them. */
+/** Streams journal lines as fast as the caller reads them. */
 export function logHandlers(options: HandlerOptions): Pick<AgentServiceServer, "streamLogs"> {
   return {
     streamLogs: streaming<StreamLogsRequest, LogEntry>(options, async (call, gone) => {

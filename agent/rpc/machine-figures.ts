@@ -5,7 +5,7 @@ const betweenMillis = 30_000;
 
 /** Publishes the machine's load at an interval, only while a caller watches. */
 export interface MachineFigures {
-  /** A caller watches until the returned value is disposed of. */
+  /** Counts a caller as watching until the returned value is disposed of. */
   watch(node: Pick<Node, "os" | "statusStore">): Disposable;
 }
 

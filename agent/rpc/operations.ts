@@ -105,14 +105,14 @@ export function operationHandlers(
 
 interface Following<Request> {
   readonly call: ServerWritableStream<Request, Event>;
-  /** Aborts when the caller goes away or loses its permission, and when the agent ends. */
+  /** Aborts when the caller disconnects or loses its permission, and when the agent stops. */
   readonly gone: AbortSignal;
-  /** Aborts when the agent ends. */
+  /** Aborts when the agent stops. */
   readonly signal: AbortSignal;
 }
 
 /**
- * Sends an operation's events until the last one, or until the caller goes away. An agent that ends finishes the
+ * Sends an operation's events until the last one, or until the caller disconnects. An agent that stops ends the
  * operation first. A slow caller gets no progress events.
  */
 function follow<Request>(
@@ -128,7 +128,7 @@ function follow<Request>(
       stop();
       resolve();
     };
-    // The agent's end does not end the call: the agent first ends the operation, with a last event.
+    // When the agent stops, the call continues: the agent first ends the operation, with a last event.
     const left = (): void => (signal.aborted ? undefined : end());
     gone.addEventListener("abort", left, { once: true });
     call.once("cancelled", end);

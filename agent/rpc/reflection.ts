@@ -26,14 +26,14 @@ export const reflectionHandlers: {
   readonly serverReflectionInfo: handleBidiStreamingCall<ServerReflectionRequest, ServerReflectionResponse>;
 } = {
   serverReflectionInfo: (call) => {
-    // If the caller goes away, its remaining answers are dropped.
+    // If the caller disconnects, its remaining answers are dropped.
     converse(call).catch(() => call.end());
   },
 };
 
 type Call = ServerDuplexStream<ServerReflectionRequest, ServerReflectionResponse>;
 
-/** Reads no other request while the caller has not read the last answer. */
+/** Does not read the next request until the caller has read the last answer. */
 async function converse(call: Call): Promise<void> {
   const questions: AsyncIterable<ServerReflectionRequest> = call;
   for await (const originalRequest of questions) {

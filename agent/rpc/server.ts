@@ -32,8 +32,8 @@ export function createRpcServer(options: HandlerOptions & { readonly enrolment: 
 }
 
 /**
- * Handles the RPCs of the agent itself: parses the request, calls the responsible part, answers. authorize.ts decides before that who
- * may call.
+ * Handles the RPCs of the agent itself: parses the request, calls the responsible part, and answers. authorize.ts has
+ * already decided who may call.
  */
 function agentHandlers(options: HandlerOptions): AgentServiceServer {
   return {

@@ -60,7 +60,7 @@ export function statusHandlers(
       await look();
       gone.throwIfAborted();
       using _ = figures.watch(open);
-      // No await between the full state and the listener, so that each change is sent exactly once.
+      // There must be no await between the full state and the listener, so that each change is sent exactly once.
       await sendChanges(fullStatus(open), { statusStore: open.statusStore, call, gone });
     }),
   };

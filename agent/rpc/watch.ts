@@ -10,7 +10,7 @@ import { type StatusStore, mergeChanges } from "../state/status-store.ts";
 export interface Watching {
   readonly statusStore: StatusStore;
   readonly call: Pick<ServerWritableStream<WatchStatusRequest, WatchStatusResponse>, "write">;
-  /** Aborts when the caller goes away, and when the agent ends. */
+  /** Aborts when the caller disconnects, and when the agent stops. */
   readonly gone: AbortSignal;
 }
 

@@ -51,7 +51,7 @@ export async function openMaintenance(options: MaintenanceOptions): Promise<Main
   };
 }
 
-/** A drained node must not serve again by mistake, so without a readable record it counts as drained. */
+/** A drained node must not serve again by mistake, so a node with an unreadable record counts as drained. */
 function stateFrom({ found, damage }: RecordFile<MaintenanceState>, now: number): MaintenanceState | undefined {
   const why = damage();
   if (why === undefined) return found;

@@ -16,11 +16,11 @@ export interface OperationsOptions {
   readonly steps: (desired: DesiredState) => Step<Os>[];
   /** The steps of a Prepare. */
   readonly downloads: (desired: DesiredState) => Step<Os>[];
-  /** Called with each successful Apply before it ends: its desired state becomes the one to keep. */
+  /** Called with each successful Apply before it ends: its desired state is then kept. */
   readonly established: (operationId: string, desired: DesiredState) => Promise<void>;
   /**
-   * Called at the start and at the end of each operation, also with the operation to show as the node's: the running
-   * one, or else the last Apply.
+   * Called at the start and at the end of each operation, together with the operation to show for the node: the
+   * running one, otherwise the last Apply.
    */
   readonly changed: (operation: Operation, shown: Operation) => void;
   /** The last Apply of an earlier agent process. */
@@ -45,15 +45,17 @@ export interface OperationRequest {
 
 /** Runs one operation at a time on the node; any number of callers can listen to it. */
 export interface Operations {
-  /** The running operation, or else the last Apply. */
+  /** The running operation, otherwise the last Apply. */
   current(): Operation | undefined;
   /**
-   * Starts an operation, which continues without listeners. The kind and the id of the running operation attach to it.
+   * Starts an operation, which continues without listeners. A request with the kind and id of the running operation
+   * attaches to that operation.
    * @throws KhwError BUSY if another operation holds the machine lock
    */
   start(request: OperationRequest): void;
   /**
-   * Listens to an operation (empty id: the running one, or else the last Apply) until the returned function is called.
+   * Listens to an operation (empty id: the running one, otherwise the last Apply) until the returned function is
+   * called.
    * @throws KhwError INVALID_ARGUMENT if the id is unknown
    */
   listen(id: string, listener: OperationListener): () => void;
@@ -130,7 +132,7 @@ export function createOperations(options: OperationsOptions): Operations {
     } catch (thrown) {
       error ??= toDetail(toKhwError(thrown));
     }
-    // Only now may another operation start, because two records must not be written at once.
+    // Another operation may start only now, because two records must not be written at once.
     of.operation = ended(of.operation, error);
     if (!isPrepare(of)) previous = of.operation;
     changed(of.operation, previous ?? of.operation);

@@ -6,7 +6,7 @@ import type { Files } from "../os/files.ts";
 export interface RecordFile<T> {
   /** Undefined if the file is missing or damaged. */
   readonly found: T | undefined;
-  /** Names the file and its fault; undefined without a fault, and after a write. */
+  /** Names the file and its fault; undefined if there is no fault, and after a write. */
   readonly damage: () => string | undefined;
   /**
    * Durable when it resolves. A damaged file is first moved aside, never overwritten.
@@ -17,11 +17,11 @@ export interface RecordFile<T> {
 
 export interface RecordFormat<T> {
   readonly encode: (value: T) => Uint8Array;
-  /** @throws for invalid bytes; the reason contains no part of their content */
+  /** @throws for invalid bytes; the reason must not contain any of their content */
   readonly decode: (bytes: Uint8Array) => T;
 }
 
-/** Does not fail for a damaged file: the caller decides about an unknown record. */
+/** Opens a record file. A damaged file is not an error here: the caller decides what an unreadable record means. */
 export async function openRecordFile<T>(
   files: Files,
   path: string,

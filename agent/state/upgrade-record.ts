@@ -12,7 +12,8 @@ export interface UpgradeRecord {
   /** The reason why the record cannot be read; undefined if the record is readable or absent. */
   damage(): string | undefined;
   /**
-   * Durable when it resolves. A new upgrade gets its holder and its begin; both stay for the same id.
+   * Durable when it resolves. A new upgrade gets its holder and its start time; later records with the same id keep
+   * both.
    * @throws KhwError INVALID_ARGUMENT
    */
   save(upgrade: Upgrade | undefined, holder: string): Promise<Upgrade>;

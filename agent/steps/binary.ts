@@ -11,10 +11,10 @@ import { largestDownload } from "./largest-download.ts";
 const mode = 0o755;
 
 /**
- * Puts the program of the wanted release into the release's folder, and verifies the published digest.
+ * Puts the program of the desired release into the release's folder, and verifies the published digest.
  *
- * Each release keeps its own folder with the published digest beside each program. So a check needs no network, and
- * a rollback is only a change of links.
+ * Each release keeps its own folder with the published digest beside each program. So a check needs no network, and a
+ * rollback is only a change of links.
  */
 export function released(program: Program, desired: DesiredState): Step<Os> {
   const version = desired.kubernetesVersion;
@@ -48,7 +48,8 @@ export function released(program: Program, desired: DesiredState): Step<Os> {
           await downloads.file({ ...source, to: path, sha256: digest, mostBytes, progress });
         }
       }
-      // A later state that leaves the digest open keeps this one: khw-client may have lost its khw.lock.
+      // If a later desired state does not set the digest, this one still counts: khw-client may have lost its
+      // khw.lock.
       await files.write(digestFile(path), `${digest}\n`, 0o644);
       await files.chown(path, 0, 0);
       await files.chmod(path, mode);
@@ -57,10 +58,10 @@ export function released(program: Program, desired: DesiredState): Step<Os> {
 }
 
 /**
- * Links the program in /usr/local/bin to that of the wanted release's folder.
+ * Links the program in /usr/local/bin to the one in the desired release's folder.
  *
- * Both names have the same inode: a program that is damaged in place is damaged, and detected, in both. The step
- * needs all programs of the release; if one cannot be downloaded, /usr/local/bin stays unchanged.
+ * Both names have the same inode: a program that is damaged in place is damaged, and detected, in both. The step needs
+ * all programs of the release; if one cannot be downloaded, /usr/local/bin stays unchanged.
  */
 export function binary(program: Program, desired: DesiredState, needs: readonly string[]): Step<Os> {
   const version = desired.kubernetesVersion;
@@ -134,7 +135,7 @@ function pathOf(program: Program, version: string, { architecture }: Os): string
   return `${version}/bin/linux/${architecture}/${program}`;
 }
 
-/** The URL or the path of a mirror's file. */
+/** Returns the URL or the path of a file on a mirror. */
 export function sourceOf(mirror: string, path: string): string {
   return `${mirror.replace(/\/+$/, "")}/${path}`;
 }

@@ -9,8 +9,8 @@ export function dropIns(unit: string): Step<Os>[] {
 }
 
 /**
- * Checks that systemd loads the unit from khw's files only. khw cannot know why somebody wrote other drop-ins, so
- * it reports them and leaves them.
+ * Checks that systemd loads the unit from khw's files only. khw cannot know why somebody wrote other drop-ins, so it
+ * only reports them.
  */
 function ownSources(unit: string): Step<Os> {
   return {
@@ -33,7 +33,7 @@ function ownSources(unit: string): Step<Os> {
   };
 }
 
-/** The distribution's drop-ins for all services: they belong to its systemd, and do not concern this unit. */
+/** Matches the distribution's drop-ins for all services, which are not specific to this unit. */
 const ofAllServices = /^(?:\/usr)?\/lib\/systemd\/system\/service\.d\//;
 
 /**

@@ -68,12 +68,13 @@ export function etcdData(needs: readonly string[]): Step<Os> {
 }
 
 /**
- * Records the cluster of this machine's member before anything starts. Afterwards no other cluster is created here.
+ * Records the cluster of this machine's member before anything starts. Afterwards no other cluster is created on this
+ * machine.
  */
 export function etcdFirstStart(desired: WithEtcd, needs: readonly string[]): Step<Os> {
   return {
     id: "etcd/begun",
-    title: "this machine's etcd is a member of the wanted cluster only",
+    title: "this machine's etcd is a member of the desired cluster only",
     needs,
     check: async (os) => {
       const obstacle = await findConflict(desired, os);
@@ -92,9 +93,7 @@ export function etcdFirstStart(desired: WithEtcd, needs: readonly string[]): Ste
   };
 }
 
-/**
- * Checks that a member that has existed still has its data. A member whose data is lost joins the cluster again.
- */
+/** Checks that an existing member still has its data. A member whose data is lost rejoins the cluster. */
 export function etcdMember(desired: WithEtcd, needs: readonly string[]): Step<Os> {
   return {
     id: "etcd/member",
@@ -183,7 +182,7 @@ async function ownStatus({ etcd, identity }: Os, signal: AbortSignal): Promise<S
   }
 }
 
-/** Checks that the cluster's members are exactly the wanted ones. */
+/** Checks that the cluster has exactly the desired members. */
 async function refuseHalf(desired: WithEtcd, { etcd, identity }: Os, signal: AbortSignal): Promise<void> {
   const members = await listMembers(etcd, clientUrl(identity), signal);
   const found = members.flatMap(({ peerUrls }) => peerUrls).toSorted();

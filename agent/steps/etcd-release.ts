@@ -14,10 +14,10 @@ import { largestDownload } from "./largest-download.ts";
 const mode = 0o755;
 
 /**
- * Puts the programs of the wanted etcd into the release's folder, unpacked from the published archive.
+ * Puts the programs of the desired etcd release into the release's folder, unpacked from the published archive.
  *
- * Only the archive's digest is published. The digests of the programs are recorded when they are unpacked, so that
- * a check needs neither the archive nor a network.
+ * Only the archive's digest is published. The digests of the programs are recorded when they are unpacked, so that a
+ * check needs neither the archive nor a network.
  */
 export function etcdReleased(desired: WithEtcd): Step<Os> {
   const { etcd, binaries } = desired;
@@ -67,13 +67,17 @@ export function etcdReleased(desired: WithEtcd): Step<Os> {
       }
       await files.remove(archive);
       await files.remove(unpacked);
-      // The record is written last: with it the check passes, so the remains of a killed run must be gone by then.
+      // The record is written last: once it exists, the check passes, so the remains of a killed run must be gone by
+      // then.
       await files.write(sumsFile(version), `${lines.join("\n")}\n`, 0o644);
     },
   };
 }
 
-/** Links the program in /usr/local/bin to that of the wanted release's folder: both names have the same inode. */
+/**
+ * Links the program in /usr/local/bin to the one in the desired release's folder, so that both names have the same
+ * inode.
+ */
 export function etcdBinary(program: EtcdProgram, { etcd: { version } }: WithEtcd): Step<Os> {
   const path = installedProgram(program);
   const source = `${etcdReleaseFolder(version)}/${program}`;
@@ -95,12 +99,12 @@ export function etcdBinary(program: EtcdProgram, { etcd: { version } }: WithEtcd
   };
 }
 
-/** The archive's digest as the desired state or khw itself has it. */
+/** Returns the archive's digest from the desired state, or from khw's own list. */
 function pinnedDigest({ version, sha256 }: Etcd, architecture: Architecture): string | undefined {
   return sha256[architecture] ?? publishedEtcdDigest(version, architecture);
 }
 
-/** The archive's digest as far as it is known without asking a mirror. */
+/** Returns the archive's digest if it is known without asking a mirror. */
 export async function knownArchive({ etcd }: WithEtcd, os: Os): Promise<string | undefined> {
   const { architecture } = os;
   const name = archiveName(etcd.version, architecture);

@@ -36,7 +36,7 @@ export function presentFolder(path: string, mode: number): Step<Os> {
   return {
     ...step,
     title: `${path} has mode ${octal(mode)} and belongs to root`,
-    // The agent itself writes there all the time, so a change does not trigger a check.
+    // The agent itself writes there often, so a change does not trigger a check.
     watches: [],
     check: async (os, signal) => ((await os.files.stat(path)) === undefined ? null : step.check(os, signal)),
   };
@@ -53,7 +53,7 @@ export interface WantedFile {
   readonly path: string;
   readonly mode: number;
   readonly sha256: string;
-  /** Absent if only a plan is requested. */
+  /** The content; absent if only a plan is requested. */
   readonly content: string | Uint8Array | undefined;
   readonly needs: readonly string[];
 }

@@ -24,7 +24,7 @@ import {
 } from "../paths.ts";
 import { octal } from "./files.ts";
 
-/** Returns the folders of the programs that the state wants, outer ones first. */
+/** Returns the folders of the programs that the desired state requires, outer folders first. */
 export function releaseFolders(desired: DesiredState): string[] {
   const { kubernetesVersion } = desired;
   const kubernetes = [khwFolder, releasesFolder, releaseFolder(kubernetesVersion)];
@@ -48,7 +48,7 @@ const written = [
   `${pkiFolder}/agent.pem`,
 ];
 
-/** Folders that khw makes; each has a step of its own that repairs it. */
+/** Folders that khw makes; each has its own step that repairs it. */
 const made: ReadonlySet<string> = new Set([
   kubernetesEtcFolder,
   configFolder,
@@ -61,8 +61,8 @@ const made: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Checks that only root can put files into the folders above khw's, or remove khw's. These are system folders:
- * their drift is reported and left, because others may depend on it.
+ * Checks that only root can put files into the folders above khw's, or remove khw's. These are system folders: their
+ * drift is reported but not repaired, because others may depend on it.
  */
 export function systemFolders(): Step<Os> {
   return {
@@ -90,7 +90,8 @@ interface OpenFolder {
 async function openFolders(files: Pick<Files, "stat">): Promise<OpenFolder[]> {
   const found: OpenFolder[] = [];
   const folders = new Set(written.flatMap((path) => above(path)));
-  // A set yields entries that are added during iteration: a link leads to another folder, which has parents too.
+  // Iteration over a set includes entries that are added meanwhile: a link leads to another folder, which has parents
+  // too.
   for (const path of folders) {
     if (made.has(path)) continue;
     const facts = await files.stat(path);

@@ -22,8 +22,8 @@ export function nginxPackage(): Step<Os> {
 /**
  * Checks that nginx runs, has loaded the current files, and starts at boot.
  *
- * It is reloaded, not restarted, so that its other sites keep serving. nginx overwrites its own environment with
- * its title, so time decides: its last start or reload must be later than the files' last change.
+ * It is reloaded, not restarted, so that its other sites keep serving. nginx overwrites its own environment with its
+ * title, so times are compared: its last start or reload must be later than the files' last change.
  */
 export function nginxService(paths: readonly string[], needs: readonly string[]): Step<Os> {
   return {
@@ -55,10 +55,7 @@ export function nginxService(paths: readonly string[], needs: readonly string[])
 const takeoverMillis = 10_000;
 const lookMillis = 20;
 
-/**
- * Resolves when no worker with the old configuration accepts connections any more; the reload's job ends before
- * that.
- */
+/** Resolves when no worker with the old configuration accepts connections; the reload job ends before that. */
 async function reload(os: Os, signal: AbortSignal): Promise<void> {
   const { systemd, clock } = os;
   const { mainPid } = await systemd.unit(unit);

@@ -8,7 +8,7 @@ import type { Os } from "../os/os.ts";
 const deadlineMillis = 180_000;
 const intervalMillis = 500;
 const crashesBeforeGivingUp = 4;
-/** A component that has just started can lose its health once more: for example an etcd that elects a leader. */
+/** A component that has just started can become unhealthy again, for example etcd while it elects a leader. */
 const attempts = 3;
 
 /**
@@ -48,7 +48,7 @@ export function ready(check: HealthCheck, needs: readonly string[]): Step<Os> {
       });
     },
     explain: (os, { summary }) =>
-      failure(os, check, `was ready ${attempts} times, and each time no longer at the next check: ${summary}`),
+      failure(os, check, `became ready ${attempts} times, but was not ready at the next check each time: ${summary}`),
   };
 }
 

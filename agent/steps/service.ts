@@ -12,7 +12,7 @@ import { type ReadFile, startRecordOf, startDrift } from "./started-from.ts";
 export interface WantedService {
   /** The unit, with its suffix. */
   readonly unit: string;
-  /** The command line of its process, as its unit has it; the program's path comes first. */
+  /** The command line of the service's process, as in the unit; the program's path comes first. */
   readonly command: readonly [program: string, ...flags: string[]];
   /** All inputs of the process, from the desired state alone; the process carries their digest. */
   readonly inputs: readonly string[];
@@ -27,16 +27,16 @@ export interface WantedService {
  * Runs the service with exactly these inputs, and enables it at boot.
  *
  * A drop-in puts the digest of the inputs into the process's environment, so the running process itself shows its
- * inputs. No record can become stale after a crash, and a restart by systemd in between is recognized. The command
- * line is compared too, because a unit that was edited, loaded and changed back leaves its only trace there. The
- * start record shows the files that the process found.
+ * inputs. So there is no record that could become stale after a crash, and a restart by systemd in between is
+ * detected. The command line is compared too, because a unit that was edited, loaded and changed back leaves a trace
+ * only there. The start record shows which content the process found in its files.
  */
 export function service({ unit, command, inputs, reads = [], needs, mounts }: WantedService): Step<Os> {
   const digest = digestOf(JSON.stringify(inputs));
   const dropIn = renderInputsDropIn(digest, { record: startRecordOf(unit, reads), mounts });
   const dropInPath = inputsDropIn(unit);
 
-  /** Returns null if systemd would start exactly the wanted service, at every boot too. */
+  /** Returns null if systemd would start exactly the desired service, also at every boot. */
   const unitDrift = async ({ files }: Os, status: UnitStatus): Promise<string | null> => {
     if ((await files.sha256(dropInPath)) !== digestOf(dropIn)) return "its inputs change";
     if (status.needsReload) return "systemd has not loaded its current unit";
@@ -58,7 +58,7 @@ export function service({ unit, command, inputs, reads = [], needs, mounts }: Wa
 
   return {
     id: `service/${unit.replace(/\.service$/, "")}`,
-    title: `${unit} is enabled and runs with the wanted inputs`,
+    title: `${unit} is enabled and runs with the desired inputs`,
     needs,
     watches: [dropInFolder(unit), unitFolder, wantsFolder],
     text: ({ files }) => textDifference(files, dropInPath, dropIn),

@@ -16,8 +16,8 @@ export function startRecordOf(unit: string, reads: readonly ReadFile[]): StartRe
 }
 
 /**
- * Returns null if the unit's process found the wanted files at its start. A process without a record, from before
- * records existed, does not count as different.
+ * Returns null if the unit's process found the desired files at its start. A process without a record, which an older
+ * khw started, does not count as different.
  */
 export async function startDrift(files: Files, unit: string, reads: readonly ReadFile[]): Promise<string | null> {
   const record = await files.read(`/run/${startFolder(unit)}/${startFile}`);

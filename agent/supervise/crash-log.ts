@@ -9,7 +9,7 @@ export type CrashReport =
 /** A series of crashes that follow one another. */
 export interface CrashSeries {
   readonly count: number;
-  /** The time of a crash that has not been recovered from; 0 after recovery. */
+  /** The time of the crash that the component has not recovered from; 0 after recovery. */
   readonly downSince: number;
   readonly lastCrash: number;
   /** Whether a crash has been reported since the last recovery. */
@@ -22,8 +22,8 @@ const quietMillis = 120_000;
 export const noCrashes: CrashSeries = { count: 0, downSince: 0, lastCrash: 0, reported: false };
 
 /**
- * Adds a crash to the series. Reports get rarer in a series: a crash every five seconds for a week makes some
- * twenty lines.
+ * Adds a crash to the series. Reports get less frequent within a series: a crash every five seconds for a week makes
+ * about twenty lines.
  */
 export function afterCrash(
   before: CrashSeries,

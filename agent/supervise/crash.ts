@@ -1,6 +1,6 @@
 import type { UnitStatus } from "../os/systemd.ts";
 
-/** Results that no ordered stop has: a stop sends SIGTERM, which systemd does not count as a failure. */
+/** Results that an ordered stop never has: a stop sends SIGTERM, which systemd does not count as a failure. */
 const violentResults: ReadonlySet<string> = new Set(["signal", "core-dump", "oom-kill", "watchdog", "resources"]);
 
 /**

@@ -7,8 +7,8 @@ import type { Os } from "../os/os.ts";
 import type { UnitStatus } from "../os/systemd.ts";
 
 /**
- * Finds the cause that keeps a running component from its work. The cause comes from the journal, which is not read
- * at every probe.
+ * Finds the cause that keeps a running component from working. The cause comes from the journal, which is not read at
+ * every probe.
  */
 export interface Degradation {
   /** @param reason the failure of its health check; null if the component is healthy */
@@ -23,7 +23,7 @@ export interface DegradationOptions {
 
 /** A new process may still wait for others that started at the same time. */
 const startMillis = 15_000;
-/** Problems that pass within this time are not diagnosed. */
+/** Problems that disappear within this time are not diagnosed. */
 const unwellMillis = 4_000;
 const ailingMillis = 5_000;
 /**

@@ -25,7 +25,7 @@ export const noFailures: FailureCount = { pid: 0, answeredOnce: false, failures:
 export function countFailure(before: FailureCount, { liveness, pid, activeMillis }: FailureCountOptions): FailureCount {
   const { answeredOnce, failures } = before.pid === pid ? before : noFailures;
   if (liveness.kind === "alive") return { pid, answeredOnce: true, failures: 0 };
-  // The agent could not ask, so the result proves nothing; the series begins again.
+  // The agent could not send the probe, so the result proves nothing; the series begins again.
   if (liveness.kind === "unknown") return { pid, answeredOnce, failures: 0 };
   return { pid, answeredOnce, failures: answeredOnce || activeMillis >= startMillis ? failures + 1 : 0 };
 }

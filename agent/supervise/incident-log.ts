@@ -10,11 +10,11 @@ import { afterCrash, afterRecovery, noCrashes } from "./crash-log.ts";
 import type { RestartReason } from "./restarter.ts";
 import type { Watched } from "./unit-watch.ts";
 
-/** Records incidents of a component with their causes in the history and the log, without flooding either. */
+/** Records a component's incidents and their causes in the history and the log, without flooding either. */
 export interface IncidentLog {
   crashed(end: UnitStatus): void;
   well(): void;
-  /** Reports the cause that keeps a running component from its work; undefined if no cause is known. */
+  /** Reports the cause that keeps a running component from working; undefined if no cause is known. */
   degraded(degradedCause: Diagnosis | undefined): void;
   /** Records that the agent is about to restart the component; `count` is the number in a row. */
   restarting(restartReason: RestartReason, count: number): void;

@@ -33,7 +33,7 @@ export interface Evidence {
 
 const alive: Liveness = { kind: "alive" };
 
-/** Judges a component that is not healthy. A missing answer counts only if nothing else explains it. */
+/** Decides whether an unhealthy component is alive. A missing answer counts only if nothing else explains it. */
 export function livenessOf(check: HealthCheck, evidence: Evidence): Liveness {
   const answer = evidence.second ?? evidence.health;
   return answer.status === 0 ? withoutAnswer(check, answer, evidence) : withAnswer(check, answer, evidence);
@@ -66,15 +66,15 @@ function withoutAnswer({ path }: HealthCheck, answer: ProbeResult, { health, wai
 function filtered(what: string): Liveness {
   return {
     kind: "unknown",
-    reason: `the component listens, and connections to it are ${what}; check for a firewall on loopback`,
+    reason: `the component listens, but connections to it are ${what}; check for a firewall on loopback`,
   };
 }
 
 function withAnswer({ component, path }: HealthCheck, answer: ProbeResult, evidence: Evidence): Liveness {
   const { health, second, apiServerWell } = evidence;
   if (component === "kube-apiserver") {
-    // The API server answers 500 if a check failed. Any other status (429, 403, 504) comes from a live server.
-    // Checks that wait for etcd would wait in a new process too.
+    // The API server answers 500 if a check fails. Any other status (429, 403, 504) comes from a live server. Checks
+    // that wait for etcd would also wait in a new process.
     if (second?.status !== 500 || failingChecks(health).includes("etcd")) return alive;
     return { kind: "dead", reason: `/livez answers 500, failing: ${failingChecks(second).join(", ")}`, silent: false };
   }

@@ -11,7 +11,7 @@ import type { Watched } from "./unit-watch.ts";
 export interface LivenessProbe {
   /** Undefined if the component does not run. Calls during a probe share its answer. */
   readonly ask: () => Promise<LivenessResult | undefined>;
-  /** Probes a new process more often than the interval, until it is healthy. */
+  /** Probes a new process more often than usual, until it is healthy. */
   follow(): void;
   /** The number of answers in a row that did not come from a live process. */
   failures(): number;
@@ -57,7 +57,7 @@ export function createLivenessProbe({
   const askOnce = async (): Promise<LivenessResult | undefined> => {
     const found = await watched.examine(async (unit) => {
       const examined = await question();
-      // A dead component is restarted at once, without a read of its journal.
+      // A dead component is restarted at once, without reading its journal.
       const degradedCause =
         examined.liveness.kind === "dead" ? undefined : await degradation.look(examined.reason, unit);
       return { ...examined, ailment: degradedCause, reason: examined.reason ?? degradedCause?.message ?? null };
@@ -82,7 +82,7 @@ export function createLivenessProbe({
   };
   const followUntil = async (until: number): Promise<void> => {
     clearTimeout(following);
-    // A failure here is reported by the next regular probe.
+    // The next regular probe reports a failure.
     const found = await ask().catch(() => undefined);
     if (found === undefined || found.reason === null || clock.monotonic() >= until || signal.aborted) return;
     following = setTimeout(() => void followUntil(until), followMillis).unref();

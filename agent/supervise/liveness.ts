@@ -6,7 +6,7 @@ import { type Liveness, livenessOf } from "./life.ts";
 
 export interface LivenessResult {
   readonly liveness: Liveness;
-  /** Null if the component is healthy, else the reason. */
+  /** Null if the component is healthy, otherwise the reason. */
   readonly reason: string | null;
   readonly latencyMillis: number;
 }
@@ -40,10 +40,10 @@ export async function probeLiveness(check: HealthCheck, os: Os, options: Examine
 }
 
 /**
- * Sends a second request if the first does not distinguish liveness from health. An API server that is not ready is asked
- * for its liveness without etcd, because a restart does not repair etcd. A silent etcd is asked without a quorum,
- * and a silent nginx without the API server. Other components get the same request on a new connection, because the
- * kept connection may be broken.
+ * Sends a second request if the first does not distinguish liveness from health. An API server that is not ready gets
+ * a liveness request that ignores etcd, because a restart does not repair etcd. A silent etcd gets a request that
+ * needs no quorum, and a silent nginx one that does not need the API server. Other components get the same request on
+ * a new connection, because the kept-alive connection may be broken.
  */
 async function secondQuestion(
   check: HealthCheck,

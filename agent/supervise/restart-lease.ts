@@ -10,13 +10,14 @@ import { createEtcdLock, type EtcdLock, type Lease } from "../etcd/lock.ts";
  */
 export interface RestartLease {
   /**
-   * Takes the lease, and holds it until the result is disposed of. If no server of etcd answers, the controllers take turns by
-   * time instead, which can take minutes.
-   * @param options.asked a person asked for the restart, and must see that no other restart runs; without etcd the call
-   * returns at once
+   * Takes the lease, and holds it until the result is disposed of. If no etcd server answers, the controllers take
+   * turns by time instead, which can take minutes.
+   * @param options.asked a person asked for the restart, and must see that no other restart runs; without etcd the
+   * call returns at once
    * @param options.of the component to restart; the API server by default
-   * @throws KhwError BUSY that names the controller that holds the lease; CREDENTIAL_INVALID if etcd answers and
-   * cannot be verified: the agent's clock may be wrong, and with a wrong clock two API servers could restart at the same time
+   * @throws KhwError BUSY that names the controller that holds the lease; CREDENTIAL_INVALID if etcd answers but
+   * cannot be verified: the agent's clock may be wrong, and with a wrong clock two API servers could restart at the
+   * same time
    */
   take(signal: AbortSignal, options?: TakeOptions): Promise<AsyncDisposable>;
 }
@@ -54,7 +55,7 @@ export function createRestartLease({
     { key, doing, asked }: { readonly key: string; readonly doing: string; readonly asked: boolean },
     signal: AbortSignal,
   ): Promise<Lease | undefined> => {
-    let why = "no desired state names them";
+    let why = "no desired state names the etcd servers";
     let unverified: KhwError | undefined;
     for (const server of servers) {
       try {
@@ -67,7 +68,7 @@ export function createRestartLease({
         why = failure.message;
       }
     }
-    log(`no server of etcd grants the lease ${key}: ${why}`);
+    log(`no etcd server grants the lease ${key}: ${why}`);
     if (unverified !== undefined && !asked) throw unverified;
     return undefined;
   };
@@ -89,14 +90,15 @@ export function createRestartLease({
   };
 }
 
-/** Longer than the restart of an API server takes. */
+/** Longer than an API server takes to restart. */
 const turnMillis = 60_000;
 /** A turn that begins later than this would overlap the next turn. */
 const beginMillis = 15_000;
 
 /**
- * Returns the time until this controller's turn. Each controller has a minute of the clock in turn, and starts in the
- * first quarter of it or waits for its next one. So no two restarts overlap if the clocks agree.
+ * Returns the time until this controller's turn. The controllers take turns of one clock minute each. A controller
+ * starts in the first quarter of its minute, or waits for its next turn. So no two restarts overlap if the clocks
+ * agree.
  */
 export function turnAfter(now: number, { index, count }: { readonly index: number; readonly count: number }): number {
   if (count <= 1) return 0;

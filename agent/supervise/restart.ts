@@ -13,8 +13,8 @@ import type { Watched } from "./unit-watch.ts";
 /** Restarts one component, on request or by the agent's own decision. */
 export interface ComponentRestart {
   /**
-   * Restarts by the agent's decision. Returns false if it was skipped: another operation holds the machine lock,
-   * another controller holds the lease, or the reason is gone.
+   * Restarts the component because the agent decided so. Returns false if it was skipped: another operation holds the
+   * machine lock, another controller holds the lease, or the reason no longer applies.
    */
   readonly byAgent: (restartReason: RestartReason, count: number) => Promise<boolean>;
   /**
@@ -34,7 +34,7 @@ export interface ComponentRestartOptions {
   readonly watched: Watched;
   readonly incidentLog: IncidentLog;
   readonly probe: Pick<LivenessProbe, "ask">;
-  /** Whether the unit should run and does not, when last read. */
+  /** Whether, when last read, the unit should run but did not. */
   readonly down: () => boolean;
   readonly signal: AbortSignal;
 }
@@ -81,7 +81,7 @@ export function createComponentRestart(options: ComponentRestartOptions): Compon
       signal,
       clock,
     }).catch((error: unknown) => {
-      // The supervisor decides on a component that stays ill. Only the lease ends here.
+      // If the component stays unhealthy, the supervisor decides what to do. Here only the lease ends.
       if (!(error instanceof KhwError && error.code === "TIMEOUT")) throw error;
     });
   };

@@ -12,7 +12,7 @@ export type RestartReason =
 
 /** Restarts a component while there is a reason, with growing delays. */
 export interface Restarter {
-  /** Sets the current reason; undefined if no restart is needed. */
+  /** Sets the current reason for a restart; undefined if no restart is needed. */
   want(restartReason: RestartReason | undefined): void;
 }
 
@@ -21,7 +21,7 @@ export interface RestarterOptions {
   readonly random: () => number;
   /**
    * Tries once. Returns false if the restart was skipped because another operation holds the machine lock, or another
-   * controller the lease.
+   * controller holds the lease.
    */
   readonly attempt: (restartReason: RestartReason, count: number) => Promise<boolean>;
   /** Reports when the next attempt is due, in whole milliseconds since the epoch; 0 without a planned attempt. */
@@ -30,9 +30,9 @@ export interface RestarterOptions {
   readonly signal: AbortSignal;
 }
 
-/** A component that does not run may be about to be started by the operator who stopped it. */
+/** The operator who stopped a component may be about to start it again. */
 const downMillis = 1_000;
-/** After this time without a reason, the next restart counts as the first again. */
+/** After this time without a reason, the next restart counts as the first of a new series. */
 const stableMillis = 600_000;
 /** The delay after a skipped attempt. */
 const againMillis = 5_000;
@@ -77,7 +77,7 @@ export function createRestarter({ clock, random, attempt, planned, failed, signa
       lastAttempt = now;
     }
     notBefore = now + (begun ? backoffMillis(attempts, restartBackoff, random()) : againMillis);
-    // The next probe sets the reason again, if it still holds.
+    // The next probe sets the reason again, if it still applies.
     current = undefined;
     plan(0);
   };

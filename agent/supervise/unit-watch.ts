@@ -13,8 +13,8 @@ export interface Watched {
   /** Reads the unit, and publishes changes at once. Calls during a read wait for the next one. */
   look(): Promise<void>;
   /**
-   * Probes the process, and publishes why it is unhealthy. Returns undefined if no process runs, or another one in
-   * the meantime.
+   * Probes the process, and publishes why it is unhealthy. Returns undefined if no process runs, or if a different
+   * process runs in the meantime.
    */
   examine<Found extends { readonly reason: string | null }>(
     ask: (unit: UnitStatus) => Promise<Found>,

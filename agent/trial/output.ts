@@ -3,7 +3,7 @@ export type Refused =
   | { readonly kind: "flag"; readonly flag: string; readonly reason: string }
   | { readonly kind: "gate"; readonly flag: string; readonly gate: string; readonly reason: string };
 
-/** The forms in which pflag (Kubernetes) and flag (etcd) refuse an argument. */
+/** The messages with which pflag (Kubernetes) and flag (etcd) refuse an argument. */
 const forms: readonly { readonly pattern: RegExp; readonly read: (match: RegExpExecArray) => Refused }[] = [
   {
     pattern: /^(?:Error: )?unknown flag: --([\w.-]+)/,
@@ -44,7 +44,10 @@ export function refusedArgument(lines: readonly string[]): Refused | undefined {
   return undefined;
 }
 
-/** Returns what a program says about deprecated flags and feature gates, without klog's prefix; each once. */
+/**
+ * Returns a program's messages about deprecated flags and feature gates, without klog's prefix and without
+ * repetitions.
+ */
 export function deprecations(lines: readonly string[]): string[] {
   const warnings = lines
     .map((line) => line.replace(/^[IWE]\d{4} [\d:.]+ +\d+ [\w.]+:\d+\] /, ""))

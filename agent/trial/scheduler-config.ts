@@ -5,7 +5,7 @@ import type { Trials } from "../os/trials.ts";
 import { credentialFile, schedulerConfigFile } from "../paths.ts";
 import { renderSchedulerConfig } from "../render/kube-scheduler.ts";
 
-/** A kubeconfig without a cluster that answers: the scheduler reads it, and does not connect. */
+/** A kubeconfig that points to no real cluster: the scheduler reads it but does not connect. */
 const dummyKubeconfig = `apiVersion: v1
 kind: Config
 clusters: [{name: none, cluster: {server: "https://127.0.0.1:1"}}]
@@ -22,8 +22,8 @@ export interface TrialOptions {
 }
 
 /**
- * Lets the scheduler read its configuration file and write it again, which it does instead of its work. Without
- * --secure-port=0 it would listen beside the running scheduler.
+ * Makes the scheduler read its configuration file and write it to another file, which it does instead of its normal
+ * work. Without --secure-port=0 it would also listen, beside the running scheduler.
  */
 export async function trySchedulerConfig(
   program: string,

@@ -18,7 +18,7 @@ export interface TrialFindings {
   readonly warnings: readonly KhwError[];
 }
 
-/** A program that is downloaded and not yet started. */
+/** A program that is downloaded but not started yet. */
 interface Candidate {
   readonly name: Component | "etcd";
   readonly version: string;
@@ -28,8 +28,8 @@ interface Candidate {
 }
 
 /**
- * Lets each downloaded program read its own command line before it replaces the running one. A program that runs with this release and
- * this unit already is not tried, and neither is one that is not downloaded.
+ * Lets each downloaded program parse its own command line before it replaces the running program. Programs that
+ * already run with this release and this unit are not tried, and neither are programs that are not downloaded.
  */
 export async function tryPrograms(desired: DesiredState, os: Os, signal: AbortSignal): Promise<TrialFindings> {
   const candidates = await changedPrograms(desired, os);
@@ -89,7 +89,7 @@ interface TryOptions {
   readonly signal: AbortSignal;
 }
 
-/** A program refuses one argument at a time, so it runs again without each that it refused. */
+/** A program refuses one argument at a time, so it runs again without the refused argument. */
 const mostRefusals = 20;
 
 async function tryProgram(
@@ -146,13 +146,17 @@ function toFinding({ name, version }: Candidate, desired: DesiredState, refused:
   const isOwn = desired.flags[name]?.set[flag] !== undefined;
   const hint = isOwn
     ? `change or remove ${key} in khw.yaml`
-    : `set ${key} to null in khw.yaml: khw's own flag has no place in this release`;
+    : `set ${key} to null in khw.yaml: this release does not have khw's own flag`;
   return new KhwError("PREFLIGHT_FAILED", message, { hint });
 }
 
 function unexplained({ name, version }: Candidate, code: number, lines: readonly string[]): KhwError {
   const said = lines.find((line) => /error|fatal|panic|fail/i.test(line)) ?? lines.at(-1) ?? "it printed nothing";
-  return new KhwError("PREFLIGHT_FAILED", `${name} ${version} ends with ${code} at --version: ${show(said)}`, {
-    hint: "the program does not run on this machine; check the release, its architecture and its mirror",
-  });
+  return new KhwError(
+    "PREFLIGHT_FAILED",
+    `${name} ${version} exits with ${code} when run with --version: ${show(said)}`,
+    {
+      hint: "the program does not run on this machine; check the release, its architecture and its mirror",
+    },
+  );
 }

@@ -7,16 +7,16 @@ import { installCommands } from "./families/install.ts";
 import { loadBalancerCommands } from "./families/lb.ts";
 import { nodeCommands } from "./families/nodes.ts";
 
-/** The first words of commands with two words. */
+/** The first words of two-word commands, with their help. */
 export const families: Readonly<Record<string, string>> = {
-  lb: "create, show and delete the load balancer alone",
-  encryption: "the key that Secrets are encrypted with in etcd",
+  lb: "create, show and delete only the load balancer",
+  encryption: "the key that encrypts Secrets in etcd",
   pki: "certificates of the cluster, and identities for the agents and their callers",
   config: "print defaults and keys of khw.yaml",
   etcd: "state, snapshots, restore and defragmentation of etcd",
 };
 
-/** Every command, in the order of the help. */
+/** Every command, in the order in which the help lists them. */
 export const commands: readonly CommandSpec[] = [
   ...nodeCommands,
   ...encryptionCommands,

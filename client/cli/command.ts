@@ -5,15 +5,18 @@ import type { OutputFormat } from "../terminal/output-format.ts";
 
 /** A command: its help, its arguments and its action. */
 export interface CommandSpec {
-  /** The words that call it. */
+  /** The words that call the command. */
   readonly path: readonly [string] | readonly [family: string, name: string];
   readonly summary: string;
-  /** The sentences of the help after the summary. */
+  /** The help text after the summary. */
   readonly details?: string;
   readonly examples?: readonly string[];
-  /** The keys of khw.yaml, or groups of keys, whose flags it takes. */
+  /** The keys of khw.yaml, or groups of keys, whose flags the command takes. */
   readonly settings?: readonly string[];
-  /** The keys or groups among `settings` that the short help shows too. It shows a few settings for every command. */
+  /**
+   * The keys or groups among `settings` that the short help shows, besides the few settings that it shows for every
+   * command.
+   */
   readonly everyday?: readonly string[];
   readonly options?: readonly Option[];
   readonly arguments?: readonly Argument[];
@@ -27,12 +30,12 @@ export interface CommandSpec {
 export interface Call {
   readonly context: Context;
   readonly output: "text" | "json";
-  /** As `output`, for commands with more formats. */
+  /** Like `output`, for commands with more formats. */
   readonly form: OutputFormat;
   /** Reads khw.yaml and the flags. */
   readonly config: () => Promise<ClusterConfig>;
   readonly arguments: readonly string[];
-  /** The value of one of its own options, named in camel case; "" if it is not given. */
+  /** Returns the value of one of the command's own options, named in camel case; "" if the option is not given. */
   readonly text: (option: string) => string;
   readonly texts: (option: string) => readonly string[];
   readonly flag: (option: string) => boolean;

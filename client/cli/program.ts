@@ -12,7 +12,7 @@ import type { OutputFormat } from "../terminal/output-format.ts";
 
 const usageError = 64;
 
-/** All output formats, and those that every command has. */
+/** All output formats, and the formats that every command supports. */
 const forms: readonly OutputFormat[] = ["text", "json", "yaml", "wide"];
 const commonForms: readonly OutputFormat[] = ["text", "json"];
 

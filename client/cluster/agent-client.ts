@@ -45,18 +45,21 @@ export interface AgentNode {
   info(signal: AbortSignal): Promise<GetInfoResponse>;
   readonly status: (signal: AbortSignal) => Promise<GetStatusResponse>;
   preflight(desired: DesiredState, signal: AbortSignal): Promise<PreflightResponse>;
-  /** Lets the programs that are downloaded and not yet started read their own command lines. */
+  /** Lets the programs that are downloaded but not started yet parse their own command lines. */
   tryPrograms(desired: DesiredState, signal: AbortSignal): Promise<TryProgramsResponse>;
   plan(desired: DesiredState, signal: AbortSignal): Promise<PlanResponse>;
   /**
-   * Yields the operation's events up to its last. An abort of the signal only ends the listening: the node continues.
+   * Yields the operation's events up to its last. Aborting the signal only ends the listening: the node continues.
    */
   apply(desired: DesiredState, operationId: string, signal: AbortSignal): AsyncIterable<Event>;
-  /** Like apply, for the downloads before it. @throws KhwError; see isUnknownCall about an agent of an older version */
+  /**
+   * Like `apply`, for the downloads that come before it.
+   * @throws KhwError; see isUnknownCall for agents of an older version
+   */
   prepare(desired: DesiredState, operationId: string, signal: AbortSignal): AsyncIterable<Event>;
   /** Returns the names of the RBAC objects that were created or changed. */
   applyRbac(request: ApplyRbacRequest, signal: AbortSignal): Promise<string[]>;
-  /** Reads through the node's own API server what another release depends on. */
+  /** Reads, through the node's own API server, the facts that decide whether the release can change. */
   inspectApi(request: InspectApiRequest, signal: AbortSignal): Promise<InspectApiResponse>;
   /** Returns the differences from the desired state that the agent keeps. */
   drift(signal: AbortSignal): Promise<GetPlanResponse>;
@@ -74,7 +77,7 @@ export interface AgentNode {
   readonly etcd: EtcdCalls;
   /** Yields the agent's history. */
   history(request: ListEventsRequest, signal: AbortSignal): AsyncIterable<HistoryEvent>;
-  /** Yields the calls of the agent; only administrators may read them. */
+  /** Yields the agent's audit entries; only administrators may read them. */
   audit(request: ListAuditEntriesRequest, signal: AbortSignal): AsyncIterable<AuditEntry>;
   close(): void;
 }
@@ -82,9 +85,9 @@ export interface AgentNode {
 const millis = {
   info: 10_000,
   status: 30_000,
-  /** The agent may ask each mirror for digests; a mirror that stalls takes 30 s and more. */
+  /** The agent may ask each mirror for digests; a mirror that stalls costs 30 s or more. */
   preflight: 120_000,
-  /** Four programs, one after the other; each ends within seconds also on a busy machine. */
+  /** Four programs run one after the other; each ends within seconds, even on a busy machine. */
   trial: 240_000,
   plan: 60_000,
   rbac: 60_000,
@@ -189,7 +192,7 @@ async function* messages<Message>(
     return await rethrow(dial, error);
   } finally {
     signal.removeEventListener("abort", cancel);
-    // A caller may leave before the call's status has come, and an open call keeps the connection open.
+    // A caller may stop reading before the call's status arrives, and an open call keeps the connection open.
     stream.cancel();
   }
 }

@@ -67,7 +67,7 @@ function explainStatus({ code, details }: Pick<ServiceError, "code" | "details">
       hint: "run khw-client doctor: it checks the node's clock and the agent's release",
     };
   }
-  // grpc-js has the same code for a call that its caller gave up and for one that its server cut off.
+  // grpc-js uses the same code for a call that its caller cancelled and for a call that the server cut off.
   if (code === status.CANCELLED && details === "Call cancelled") {
     return {
       code: "UNREACHABLE",
@@ -125,6 +125,6 @@ function explainConnection(details: string, where: string): Explanation {
   return {
     code: "UNREACHABLE",
     message: `no connection to the agent at ${where}: ${details}`,
-    hint: "check that khw-agent runs there and that its port can be reached from here",
+    hint: "check that khw-agent runs on the node and that its port can be reached from here",
   };
 }

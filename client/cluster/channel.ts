@@ -18,12 +18,12 @@ export function grpcTarget({ host, port }: NodeAddress): string {
   return `${host.includes(":") ? `[${host}]` : host}:${port}`;
 }
 
-/** The client's own identity towards the agents; all PEM. */
+/** The identity that the client presents to the agents; all PEM. */
 export interface ManagementIdentity {
   readonly ca: Buffer;
   readonly certificate: Buffer;
   readonly key: Buffer;
-  /** Agents' certificates that are refused although the CA signed them; absent: none is refused. */
+  /** The agents' certificates that are refused although the CA signed them; if absent, no certificate is refused. */
   readonly register?: Pick<Register, "revokedNames" | "revokedSerials">;
 }
 
@@ -43,7 +43,7 @@ export async function readManagementIdentity(paths: {
         cause,
       });
     });
-  // Read in turn, so that the error names the first missing file.
+  // The files are read in turn, so that the error names the first missing file.
   const ca = await read(paths.ca);
   const certificate = await read(paths.certificate);
   const key = await read(paths.key);
@@ -99,7 +99,7 @@ export function channelOptions(name: string): ClientOptions {
     "grpc.enable_retries": 0,
     "grpc.keepalive_time_ms": 20_000,
     "grpc.keepalive_timeout_ms": 10_000,
-    // A node that is back must be noticed soon; grpc-js's own back-off goes up to two minutes.
+    // A node that returns must be noticed soon; grpc-js's own back-off goes up to two minutes.
     "grpc.initial_reconnect_backoff_ms": 500,
     "grpc.max_reconnect_backoff_ms": 5_000,
     "grpc.enable_channelz": 0,

@@ -3,28 +3,28 @@ import { KhwError } from "../../proto/errors.ts";
 /** The largest difference of clocks that certificates, leases and tokens tolerate. */
 export const largestClockDifference = 30_000;
 
-/** The lead of a node's clock over this machine's, and the error of that figure; milliseconds. */
+/** How far a node's clock is ahead of this machine's clock, and the uncertainty of that figure, in milliseconds. */
 export interface ClockReading {
   readonly name: string;
   readonly ahead: number;
   readonly uncertainty: number;
 }
 
-/** Makes a call whose answer has the node's clock. */
+/** Makes a call whose answer contains the time of the node's clock. */
 export async function readClock<Answer extends { readonly clockUnixMillis: number }>(
   name: string,
   ask: () => Promise<Answer>,
 ): Promise<{ readonly answer: Answer; readonly clock: ClockReading }> {
   const start = Date.now();
   const answer = await ask();
-  // The agent read its clock at some moment of the call. The middle is the best estimate; half the call's duration
-  // is its error.
+  // The agent read its clock at some moment during the call. The middle is the best estimate; half of the call's
+  // duration is the uncertainty.
   const [elapsed, middle] = [Date.now() - start, (start + Date.now()) / 2];
   return { answer, clock: { name, ahead: answer.clockUnixMillis - middle, uncertainty: elapsed / 2 } };
 }
 
 /**
- * Returns the nodes whose clock differs from the reference: the first node that most nodes agree with, else the
+ * Returns the nodes whose clock differs from the reference: the first node that most nodes agree with, otherwise the
  * first node. The workstation's clock does not matter, since it is not in the cluster.
  */
 export function clockFindings(clocks: readonly ClockReading[]): KhwError[] {

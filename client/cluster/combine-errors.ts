@@ -32,8 +32,8 @@ export interface ConcludeOptions extends Omit<CombineErrorsOptions, "code"> {
 }
 
 /**
- * Throws the errors of a run as one; does nothing without errors. The code is PARTIAL if some nodes are done, otherwise that of
- * the first error. A single error of a run that did nothing is thrown as it is.
+ * Throws the errors of a run as one; does nothing without errors. The code is PARTIAL if some nodes are done,
+ * otherwise that of the first error. If a run did nothing and has a single error, that error is thrown unchanged.
  */
 export function conclude(errors: readonly KhwError[], { done, ...texts }: ConcludeOptions): void {
   const [first, ...others] = errors;

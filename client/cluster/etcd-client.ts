@@ -90,7 +90,7 @@ interface Write {
   readonly signal: AbortSignal;
 }
 
-/** Sends as fast as the agent reads. The agent may answer before all is sent, and its answer counts. */
+/** Sends as fast as the agent reads. The agent may answer before everything is sent; its answer counts. */
 function write(client: EtcdServiceClient, { announced, chunks, signal }: Write): Promise<Snapshot> {
   return new Promise((resolve, reject) => {
     const answered = new AbortController();
@@ -113,7 +113,7 @@ function write(client: EtcdServiceClient, { announced, chunks, signal }: Write):
       stream.end();
     };
     send().catch((error: unknown) => {
-      // If the agent has answered, its answer says more.
+      // If the agent has answered, its answer is more useful.
       reject(toKhwError(error));
       stream.cancel();
     });

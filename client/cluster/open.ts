@@ -21,7 +21,7 @@ export interface Cloud {
 /** A controller, and its agent's answer to GetInfo. */
 export interface Member {
   readonly node: AgentNode;
-  /** Undefined if the agent could not be reached, or was not asked. */
+  /** Undefined if the agent could not be reached, or was not called. */
   readonly info?: GetInfoResponse;
   readonly error?: KhwError;
 }
@@ -32,12 +32,15 @@ export interface OpenCluster extends AsyncDisposable {
   readonly members: readonly Member[];
   readonly cloud: Cloud | undefined;
   readonly instances: readonly ResolvedInstance[];
-  /** Connects to a node again at once; a failed connection would wait for its back-off. The cluster closes it. */
+  /**
+   * Connects to a node again at once, because a failed connection would wait for its back-off. The cluster closes the
+   * new connection.
+   */
   readonly reconnect: (node: AgentNode) => AgentNode;
 }
 
 export interface OpenClusterOptions {
-  /** Calls GetInfo on every agent (default). A command that makes another call at once does not need it. */
+  /** Calls GetInfo on every agent (default). A command that makes a different call at once does not need this. */
   readonly greet?: boolean;
 }
 
@@ -88,7 +91,7 @@ export async function openCluster(
   };
 }
 
-/** Calls GetInfo on the agents, all at once. A member that has an answer or an error already is not asked. */
+/** Calls GetInfo on all agents at once. Members that already have an answer or an error are skipped. */
 export async function fetchInfo(members: readonly Member[], signal: AbortSignal): Promise<Member[]> {
   return Promise.all(
     members.map(async (member): Promise<Member> => {
@@ -104,8 +107,8 @@ export async function fetchInfo(members: readonly Member[], signal: AbortSignal)
 }
 
 /**
- * Returns every controller with its internal address: from khw.yaml, else from its agent, else from the Compute
- * API.
+ * Returns every controller with its internal address: from khw.yaml, otherwise from its agent, otherwise from the
+ * Compute API.
  * @throws KhwError UNREACHABLE for a node without a known address; INVALID_RESPONSE for an invalid address
  */
 export function controllersOf({
@@ -163,7 +166,7 @@ export async function findInstances(
 function hostOf(spec: NodeSpec, instance: ResolvedInstance | undefined, { gce }: ClusterConfig): string {
   const host = spec.host ?? (gce.nodeAddresses === "internal" ? instance?.internalIp : instance?.externalIp);
   if (host !== undefined) return host;
-  // An ephemeral external address is released when the machine stops, so a connection there would fail.
+  // An ephemeral external address is released when the machine stops, so a connection to it would fail.
   if (instance !== undefined && instance.status !== "RUNNING") return instance.internalIp;
   throw new KhwError(
     "INVALID_ARGUMENT",
@@ -175,7 +178,7 @@ function hostOf(spec: NodeSpec, instance: ResolvedInstance | undefined, { gce }:
   );
 }
 
-/** The error for a machine that does not run. */
+/** Returns the error for a machine that does not run. */
 function powerError({ name, status, zone }: ResolvedInstance): KhwError | undefined {
   if (status === "RUNNING") return undefined;
   const hint = `gcloud compute instances start ${name} --zone ${zone}`;

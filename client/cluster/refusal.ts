@@ -17,7 +17,10 @@ export function dialOf(address: NodeAddress, identity: ManagementIdentity): Dial
 }
 
 const askMillis = 3_000;
-/** These failures mean that there was no connection, or not with a trusted agent. So no agent can give a reason. */
+/**
+ * These failures mean that there was no connection, or that the peer was not a trusted agent. So no agent can give a
+ * reason.
+ */
 const neverMade = /ECONNREFUSED|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|Name resolution/;
 
 /** grpc-js's text for the GOAWAY frame of a refusal. */
@@ -29,8 +32,8 @@ const passed = new KhwError("UNAUTHENTICATED", "the agent refused the first conn
 });
 
 /**
- * Returns the meaning of a failed call. An agent that refuses a connection sends the reason in its first bytes,
- * which grpc-js drops. So a second connection reads them here.
+ * Explains a failed call. An agent that refuses a connection sends the reason in its first bytes, which grpc-js drops.
+ * So this opens a second connection to read them.
  */
 async function callError(dial: Dial, error: ServiceError): Promise<KhwError> {
   const explained = nodeError(dial.address, error);

@@ -1,14 +1,16 @@
 import type { CallProperties } from "@grpc/grpc-js";
 import { keepLines, oneLine, paragraph } from "../../proto/sanitize.ts";
 
-/** grpc-js begins the details of a call with these words if an answer could not be decoded, or was refused here. */
+/**
+ * grpc-js begins the details of a call with these words if an answer could not be decoded, or if this file refused it.
+ */
 const undecodable = "Response message parsing error: ";
 
 /**
- * Checks and sanitizes every message of an agent as grpc-js decodes it, so that no command needs to. Strings become
- * a single line. Errors keep their paragraphs, and texts that are files keep their line breaks. An error always
- * names the node that answered. A message with an impossible number fails the call: the node is reported, and the
- * other nodes' answers count.
+ * Checks and sanitizes every message from an agent as grpc-js decodes it, so that commands need not do so. Strings
+ * become a single line. Errors keep their paragraphs, and texts that are files keep their line breaks. An error always
+ * names the node that answered. A message with an impossible number fails the call: that node is reported, and the
+ * other nodes' answers still count.
  */
 export function checkResponses<Request, Response>(
   call: CallProperties<Request, Response>,

@@ -24,7 +24,7 @@ interface NodeEntry extends AuditEntry {
 const defaultLimit = 50;
 const patienceMillis = 3_000;
 
-/** Prints the calls of all agents in one order of time. Exit code 0, or 3 if a node did not answer. */
+/** Prints the audit entries of all agents, sorted by time. Exit code 0, or 3 if a node did not answer. */
 export async function auditEntries(config: ClusterConfig, context: Context, options: AuditOptions): Promise<number> {
   const { signal } = context;
   const sinceUnixMillis = parseSince(options.since, Date.now());

@@ -30,7 +30,7 @@ export async function diff(config: ClusterConfig, context: Context, options: Dif
 
 /**
  * Prints the differences of the nodes from the state that their agents keep: one line per step, and texts as a unified
- * diff from the present to the desired text. Exit code 0: no difference; 1: differences, as diff(1) has it.
+ * diff from the current to the desired text. Exit code 0: no difference; 1: differences, as for diff(1).
  */
 export async function diffNodes(
   cluster: OpenCluster,
@@ -56,7 +56,7 @@ interface Differing {
   readonly id: string;
   readonly title: string;
   readonly drift: string;
-  /** The action that a person must take; the agent leaves the difference. */
+  /** The action that a person must take, because the agent does not repair this difference. */
   readonly remedy?: string;
 }
 

@@ -12,7 +12,7 @@ export interface DoctorOptions {
   readonly verbose: boolean;
 }
 
-/** Runs every check and prints the findings. Exit code 0: no error, and all checks ran; else 1. */
+/** Runs every check and prints the findings. Exit code 0 if there is no error and all checks ran, otherwise 1. */
 export async function doctor(
   load: () => Promise<ClusterConfig>,
   context: Context,

@@ -35,7 +35,7 @@ export async function undrain(
 }
 
 /**
- * Drains nodes, and waits until the load balancer's health check follows. Exit code 0, or an error.
+ * Drains nodes, and waits until the load balancer's health check shows the new state. Exit code 0, or an error.
  * @throws KhwError WOULD_INTERRUPT, with nothing changed, if no other node would serve
  */
 export async function drainNodes(cluster: OpenCluster, context: Context, options: DrainOptions): Promise<number> {
@@ -46,7 +46,7 @@ export async function drainNodes(cluster: OpenCluster, context: Context, options
   return turn(chosen, { ...cluster, context, output: options.output, drained: true });
 }
 
-/** Undrains nodes, and waits until the load balancer's health check follows. Exit code 0, or an error. */
+/** Undrains nodes, and waits until the load balancer's health check shows the new state. Exit code 0, or an error. */
 export async function undrainNodes(
   cluster: OpenCluster,
   context: Context,

@@ -69,7 +69,7 @@ export async function encryptionRotate(
 
 /**
  * Returns the changes that a bootstrap would make on the nodes now.
- * @throws KhwError if a node cannot be asked
+ * @throws KhwError if a node cannot be reached
  */
 async function differences(cluster: OpenCluster, signal: AbortSignal): Promise<NodeDifference[]> {
   const { work, unreachable } = await prepare(cluster, { signal, mayCreateAddress: false, newCredentials: "refuse" });
@@ -102,7 +102,7 @@ async function rewriteThrough(
   let error: KhwError | undefined;
   try {
     for (const resource of await findResources(api, resources, signal)) {
-      await phase({ id: resource.name, summary: "are stored again under the new key" }, emit, (told) =>
+      await phase({ id: resource.name, summary: "are rewritten with the new key" }, emit, (told) =>
         rewrite(api, resource, { signal, progress: told, atOnce: writesAtOnce }),
       );
     }

@@ -11,12 +11,13 @@ import { textTable } from "../terminal/table.ts";
 
 const words: Readonly<Record<Stage, string>> = {
   settled: "no rotation is in progress",
-  added: "a rotation is in progress: the new key is added, and does not encrypt yet",
-  first: "a rotation is in progress: the new key encrypts, and the old keys are not removed yet",
+  added: "a rotation is in progress: the new key is added, but does not encrypt yet",
+  first: "a rotation is in progress: the new key encrypts, but the old keys are not removed yet",
 };
 
 /**
- * Prints which key each value in etcd is under, and which values a new write would store differently. Exit code 0.
+ * Prints which keys encrypt the values in etcd, and which values would be stored differently if they were written now.
+ * Exit code 0.
  */
 export async function encryptionStatus(
   config: ClusterConfig,
@@ -33,12 +34,12 @@ export async function encryptionStatus(
     write(`${JSON.stringify({ stored: shown, stage, outdated: old, unreadable: lost }, null, 2)}\n`);
     return 0;
   }
-  write(`${await textTable(["RESOURCE", "STORED UNDER", "VALUES"], shown.map(toValuesRow))}\n${words[stage]}\n`);
+  write(`${await textTable(["RESOURCE", "ENCRYPTED WITH", "VALUES"], shown.map(toValuesRow))}\n${words[stage]}\n`);
   if (old.length > 0) write(`encrypted with an old key, or not encrypted: ${describeStored(old)}\n`);
   if (lost.length > 0) write(`encryption-config.yaml has no key for: ${describeStored(lost)}\n`);
   return 0;
 }
 
 function toValuesRow({ resource, provider, key, count }: StoredValues): string[] {
-  return [resource, provider === "" ? "in the clear" : `${provider} ${key}`, String(count)];
+  return [resource, provider === "" ? "not encrypted" : `${provider} ${key}`, String(count)];
 }

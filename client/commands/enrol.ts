@@ -11,13 +11,13 @@ import { addToRegister, readRegister, refuseRevoked } from "../pki/management/re
 import { openSigner } from "../pki/management/sign-agent.ts";
 
 export interface EnrolCommandOptions {
-  /** Only renew certificates past two thirds of their lifetime, over the agents' authenticated channel. */
+  /** Renew only certificates that are past two thirds of their lifetime, over the agents' authenticated channel. */
   readonly renew: boolean;
-  /** Allow certificates for revoked nodes again. */
+  /** Issue certificates to revoked nodes again. */
   readonly readmit: boolean;
 }
 
-/** Gives each node's agent its certificate, all at once. A node's failure does not stop the others. */
+/** Gives every node's agent its certificate, on all nodes at once. A node's failure does not stop the others. */
 export async function enrol(
   config: ClusterConfig,
   context: Context,

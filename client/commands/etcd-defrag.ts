@@ -14,7 +14,7 @@ import { concludeNodes, type NodeOutcome, oneByOne } from "../rollout/one-by-one
 
 export interface DefragOptions {
   readonly output: Output;
-  /** The unused part of the database from which a member is defragmented, in percent. The option's text. */
+  /** The option's text: a member is defragmented if at least this percentage of its database is unused. */
   readonly threshold: string;
 }
 
@@ -22,8 +22,8 @@ export interface DefragOptions {
 const never = new AbortController().signal;
 
 /**
- * Defragments the members with much unused space, one after the other, the leader last, each only while all members
- * are healthy. Exit code 0, 130 if Ctrl-C came before the last, or an error.
+ * Defragments the members that have much unused space, one after the other, with the leader last. Each is defragmented
+ * only while all members are healthy. Exit code 0, 130 if Ctrl-C came before the last member, or an error.
  */
 export async function etcdDefrag(config: ClusterConfig, context: Context, options: DefragOptions): Promise<number> {
   const threshold = parseThreshold(options.threshold);
@@ -62,7 +62,7 @@ async function defragmentOne(
 ): Promise<NodeOutcome> {
   const track = node.address.name;
   refuseIll(members, await readEtcd(members, never));
-  const summary = `${Math.round(unused(member))} % of ${megabytes(member.dbSize)} are unused`;
+  const summary = `${Math.round(unused(member))} % of ${megabytes(member.dbSize)} is unused`;
   await phase(
     { id: "defragment", summary },
     (event) => progress.emit({ kind: "step", track, event }),
@@ -74,7 +74,7 @@ async function defragmentOne(
   return { node, changed: 1 };
 }
 
-/** A node and its member of etcd. */
+/** A node and its etcd member. */
 interface Placed {
   readonly node: AgentNode;
   readonly member: EtcdMember;
@@ -109,5 +109,5 @@ function parseThreshold(text: string): number {
   const percent = Number(text);
   return text.trim() !== "" && percent >= 0 && percent <= 100
     ? percent
-    : refuse("--threshold", `${show(text)} is not a percentage`, "give a number from 0 to 100; 0 means every member");
+    : refuse("--threshold", `${show(text)} is not a percentage`, "use a number from 0 to 100; 0 means every member");
 }

@@ -12,7 +12,7 @@ import { finalNote } from "../progress/progress.ts";
 
 export interface RestoreOptions {
   readonly output: Output;
-  /** A snapshot's name, "latest", or a file's path, which has a slash. */
+  /** A snapshot's name, "latest", or a file's path, which must contain a slash. */
   readonly snapshot: string;
   readonly yes: boolean;
 }

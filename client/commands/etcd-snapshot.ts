@@ -17,7 +17,7 @@ export interface SnapshotOptions {
   readonly subject: string;
 }
 
-/** Makes a member's agent take a snapshot and verify it. Exit code 0, or an error. */
+/** Makes a member's agent take and verify a snapshot. Exit code 0, or an error. */
 export async function snapshotSave(config: ClusterConfig, context: Context, options: SnapshotOptions): Promise<number> {
   const { signal, write } = context;
   await using cluster = await openCluster(config, signal, { greet: false });

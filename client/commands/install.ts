@@ -14,7 +14,7 @@ import { readAuthorityCertificate } from "../pki/folder.ts";
 export interface InstallOptions {
   /** Path of the khw-agent .deb. */
   readonly deb: string;
-  /** ssh or gcloud; by default ssh if every node has a host of its own, else gcloud. */
+  /** ssh or gcloud; by default ssh if every node has a configured host, otherwise gcloud. */
   readonly via?: string | undefined;
   readonly sshUser?: string | undefined;
   readonly sshOptions?: readonly string[] | undefined;

@@ -12,9 +12,9 @@ import { keepPrivate, readKubeconfig, writeKubeconfig } from "../kubeconfig/writ
 import { findPublicAddressOf } from "../rollout/addresses.ts";
 
 export interface KubeconfigOptions {
-  /** The file to write to; undefined: the first of $KUBECONFIG, else ~/.kube/config. */
+  /** The file to write to; undefined: the first file in $KUBECONFIG, otherwise ~/.kube/config. */
   readonly file: string | undefined;
-  /** The context's name; undefined: the cluster's. */
+  /** The context's name; undefined: the cluster's name. */
   readonly context: string | undefined;
   /** Make it the current context. */
   readonly use: boolean;
@@ -47,7 +47,7 @@ export async function kubeconfig(
   return 0;
 }
 
-/** Returns the file that kubectl writes: the first of the list, which may have empty items. */
+/** Returns the file that kubectl writes: the first in the list. The list may have empty items. */
 function kubeconfigPath(env: Context["env"]): string {
   const first = (env["KUBECONFIG"] ?? "").split(delimiter).find((path) => path !== "");
   return first ?? join(env["HOME"] ?? homedir(), ".kube", "config");

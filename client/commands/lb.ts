@@ -22,7 +22,7 @@ export interface LbDeleteOptions extends LbOptions {
 }
 
 /**
- * Makes the load balancer in front of the nodes, or its missing parts.
+ * Creates the load balancer in front of the nodes, or its missing parts.
  * @throws the error of the first failed step; all are reported
  */
 export async function lbCreate(config: ClusterConfig, context: Context, options: LbOptions): Promise<number> {
@@ -48,7 +48,8 @@ export async function lbDelete(config: ClusterConfig, context: Context, options:
 }
 
 /**
- * Prints the state of the load balancer. Exit code 0: everything as configured and every backend healthy; else 2.
+ * Prints the state of the load balancer. Exit code 0 if everything is as configured and every backend is healthy,
+ * otherwise 2.
  */
 export async function lbStatus(config: ClusterConfig, context: Context, options: LbOptions): Promise<number> {
   await using compute = open(config);
@@ -67,7 +68,7 @@ export async function lbStatus(config: ClusterConfig, context: Context, options:
 function open(config: ClusterConfig): Compute & AsyncDisposable {
   if (config.loadBalancer === "none") {
     throw new KhwError("INVALID_ARGUMENT", "khw manages no load balancer here (loadBalancer: none)", {
-      hint: "give --load-balancer gce",
+      hint: "use --load-balancer gce",
     });
   }
   return openCompute(computeConnection(config), config.timeouts.compute);
@@ -90,7 +91,7 @@ interface Output {
   readonly options: LbOptions;
 }
 
-/** Applies the steps, with a line for each as it ends. */
+/** Applies the steps, and prints a line as each step ends. */
 async function runSteps(steps: readonly Step<Compute>[], compute: Compute, { context, options }: Output) {
   const titles = new Map(steps.map(({ id, title }) => [id, title]));
   const results = await applySteps(steps, compute, {

@@ -31,7 +31,7 @@ const mostLines = 1_000_000;
 /** How long a line waits for an older line of another node; shorter with --follow, since people wait for it. */
 const patienceMillis = { follow: 300, once: 3_000 };
 
-/** Prints the journals of many nodes in one order of time. Exit code 0, or 3 if a node did not answer. */
+/** Prints the journals of many nodes, merged by time. Exit code 0, or 3 if a node did not answer. */
 export async function logs(config: ClusterConfig, context: Context, options: LogsOptions): Promise<number> {
   const { follow, output } = options;
   const { nodes, components } = chooseJournals(options);

@@ -20,8 +20,8 @@ export interface PkiFolderOptions {
 const findings = 2;
 
 /**
- * Checks the cluster's files by every rule of bootstrap, and the other files of the folder too. Exit code 0: no
- * finding; else 2.
+ * Checks the cluster's files against every rule of bootstrap, and the other files in the folder too. Exit code 0 if
+ * there is no finding, otherwise 2.
  */
 export async function pkiCheck(
   config: ClusterConfig,
@@ -38,7 +38,7 @@ export async function pkiCheck(
     kubernetesVersion: config.kubernetes.version ?? labReleases.kubernetes,
   };
   const others = collect(checkOthers(files, cluster, new Date())).problems;
-  // Files that bootstrap needs are among the problems already.
+  // Files that bootstrap needs are already among the problems.
   const stray = unreadable.filter(({ file }) => !problems.some((known) => known.file === file));
   const all = [...problems, ...others, ...stray, ...(await openFiles(credentials.folder, files.keys()))];
   const ranked = all.toSorted(
@@ -57,7 +57,7 @@ interface Report {
   readonly notChecked: string | undefined;
 }
 
-/** Returns the addresses that kubernetes.pem must have, as far as they are known here. */
+/** Returns the addresses that kubernetes.pem must have, as far as they are known on this workstation. */
 async function addressesIfKnown(
   config: ClusterConfig,
   signal: AbortSignal,

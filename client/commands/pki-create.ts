@@ -12,7 +12,7 @@ import { findAddresses } from "../rollout/addresses.ts";
 
 export interface PkiCreateOptions {
   readonly output: Output;
-  /** The certificates to issue again; "all" for all. */
+  /** The names of the certificates to issue again; "all" stands for all of them. */
   readonly renew: readonly string[];
 }
 
@@ -75,7 +75,7 @@ function notes({ made, present, folder, kept, pki }: Outcome): string[] {
     ...(count === 0 && kept === undefined ? [`${folder} has all files`] : []),
     ...(kept === undefined
       ? []
-      : [`the old files are in ${kept}; run khw-client bootstrap to bring the new ones to the nodes`]),
+      : [`the old files are in ${kept}; run khw-client bootstrap to copy the new files to the nodes`]),
     ...(secrets.length === 0
       ? []
       : [
@@ -83,7 +83,7 @@ function notes({ made, present, folder, kept, pki }: Outcome): string[] {
         ]),
     ...(has("ca-key.pem") && !pki.separateSigningCa
       ? [
-          "ca-key.pem goes to the controllers, as in lab 08, because the controller manager signs with it. --separate-signing-ca keeps it here",
+          "ca-key.pem is copied to the controllers, as in lab 08, because the controller manager signs with it. --separate-signing-ca keeps it on this workstation",
         ]
       : []),
   ];

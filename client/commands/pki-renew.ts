@@ -26,8 +26,8 @@ export interface PkiRenewOptions {
 }
 
 /**
- * Issues certificates again from the CA in the credentials' folder and brings them to the nodes. Exit code 0, or an
- * error. After an error the folder has the new files, and a bootstrap brings them to the other nodes.
+ * Issues certificates again with the CA in the credentials folder, and copies them to the nodes. Exit code 0, or an
+ * error. After an error the folder has the new files, and a bootstrap copies them to the other nodes.
  */
 export async function pkiRenew(
   config: ClusterConfig,
@@ -81,7 +81,7 @@ async function bring(
     return await roll(cluster, { context, progress });
   } catch (thrown) {
     const { code, message, hint, node, step, cause } = toKhwError(thrown);
-    const rest = "the folder has the new files; run khw-client bootstrap to bring them to the other nodes";
+    const rest = "the folder has the new files; run khw-client bootstrap to copy them to the other nodes";
     throw new KhwError(code, message, {
       hint: hint === undefined ? rest : `${hint}; ${rest}`,
       node,
@@ -118,7 +118,7 @@ function leftToDo(files: readonly string[], ownEtcd: boolean): string[] {
 function choose(known: readonly string[], { names, all }: Pick<PkiRenewOptions, "names" | "all">): readonly string[] {
   if (all && names.length > 0) {
     throw new KhwError("INVALID_ARGUMENT", `pki renew: --all cannot be combined with names (${names.join(", ")})`, {
-      hint: "give either --all or names",
+      hint: "use either --all or names",
     });
   }
   const chosen = all ? known : names;

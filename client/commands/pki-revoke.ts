@@ -13,8 +13,8 @@ export interface PkiRevokeOptions {
 }
 
 /**
- * Revokes nodes: their certificates are refused, and they get no new ones. @throws KhwError INVALID_ARGUMENT, with no
- * node revoked, for the name of a person
+ * Revokes nodes: their certificates are refused, and they get no new ones.
+ * @throws KhwError INVALID_ARGUMENT, with no node revoked, for the name of a person
  */
 export async function pkiRevoke(context: Context, { folder, names }: PkiRevokeOptions): Promise<number> {
   if (names.length === 0)

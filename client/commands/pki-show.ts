@@ -21,7 +21,7 @@ interface CertificateRow {
   readonly key: string;
 }
 
-/** Prints a table of all certificates in the folder, also of those in kubeconfigs. Exit code 0. */
+/** Prints a table of all certificates in the folder, including those in kubeconfigs. Exit code 0. */
 export async function pkiShow(
   config: ClusterConfig,
   { write, warn }: Context,
@@ -69,16 +69,16 @@ function toCertificateRow(file: string, certificate: X509Certificate): Certifica
 }
 
 /**
- * Returns the name as `CN=admin, O=system:masters`. Kubernetes reads only these; the other fields of the labs'
+ * Returns the name as `CN=admin, O=system:masters`. Kubernetes reads only CN and O; the other fields of the labs'
  * names are always the same.
  */
 function oneLine(name: string | undefined): string {
-  // A certificate may have no subject; Node then returns undefined, in spite of its types.
+  // A certificate may have no subject; Node then returns undefined, contrary to its types.
   const parts = (name ?? "").split("\n").filter((part) => /^(CN|O)=/.test(part));
   return parts.toSorted().join(", ");
 }
 
-/** Joins the words into lines of at most 60 characters, if no word is longer. */
+/** Joins the words into lines of at most 60 characters, unless a single word is longer. */
 function lines(words: readonly string[]): string {
   const found: string[] = [];
   for (const word of words) {

@@ -76,7 +76,7 @@ function parseName(name: string, role: Role): string {
 
 function parseDays(days: number): number {
   if (Number.isInteger(days) && days >= 1 && days <= authorityDays) return days;
-  return refuse("--days", `${days} is not a number of days`, `give a number from 1 to ${authorityDays}`);
+  return refuse("--days", `${days} is not a number of days`, `use a number from 1 to ${authorityDays}`);
 }
 
 function reportFiles(context: Context, folder: string, files: NewFiles): void {

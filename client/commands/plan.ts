@@ -31,7 +31,7 @@ interface StepDifference {
   readonly step: string;
   readonly title: string;
   readonly drift?: string | undefined;
-  /** The action that a person must take; bootstrap leaves the difference. */
+  /** The action that a person must take, because bootstrap does not change this difference. */
   readonly remedy?: string | undefined;
   readonly error?: KhwError | undefined;
 }
@@ -39,8 +39,9 @@ interface StepDifference {
 const somethingToDo = 2;
 
 /**
- * Prints the changes that bootstrap would make on each node and in the Compute API, and the reasons against them. Downloads the
- * programs of another release, to let them read their flags; changes nothing else. Exit code 0: no change; 2: changes.
+ * Prints the changes that bootstrap would make on each node and in the Compute API, and the obstacles. If the release
+ * changes, downloads the new programs, so that they can check their flags; changes nothing else. Exit code 0: no
+ * change; 2: changes.
  */
 export async function plan(
   config: ClusterConfig,
@@ -56,7 +57,7 @@ export async function plan(
   });
   const work = await pinPrograms(cluster, open.work).catch((thrown: unknown) => {
     if (open.releaseObstacles.length === 0) throw thrown;
-    // The missing digests of a release that cannot be reached do not matter.
+    // If the release cannot be changed at all, missing digests do not matter.
     return open.work;
   });
   const prepared = { ...open, work };
@@ -65,7 +66,7 @@ export async function plan(
     ...(await Promise.all([planNodes(prepared, signal), planLoadBalancer(cluster, signal)])).flat(),
   ];
   const isAdministrator = (await readOwnRole(config)) === "admin";
-  // The downloads come last, so that the list of changes has them.
+  // The downloads come last, so that the list of changes includes them.
   const checks = await planChecks(cluster, prepared, { isAdministrator, allowRemovedApis, signal });
   const result = {
     release: releaseChange(prepared),
@@ -87,7 +88,7 @@ export async function plan(
 }
 
 interface PlanResult extends Pick<PlanChecks, "warnings" | "skipped"> {
-  /** Lines about another Kubernetes release; empty if the release stays. */
+  /** Lines about the change of the Kubernetes release; empty if the release stays. */
   readonly release: readonly string[];
   readonly differences: readonly StepDifference[];
   readonly unreachable: readonly KhwError[];
@@ -97,7 +98,7 @@ function toDifference(step: string, title: string): (error: KhwError) => StepDif
   return (error) => ({ track: error.node ?? "cluster", step: error.step ?? step, title, error });
 }
 
-/** The preflight repeats what the plan of a node has found. */
+/** The preflight repeats findings of the node's plan. */
 function isSame(finding: KhwError, track: string, error: KhwError | undefined): boolean {
   return finding.node === track && finding.message === error?.message;
 }
@@ -158,7 +159,7 @@ async function planNodes({ work }: Prepared, signal: AbortSignal): Promise<StepD
       try {
         return differing(track, await node.plan(withoutContent(desired), signal));
       } catch (thrown) {
-        // The plans of the other nodes are still shown.
+        // The other nodes' plans are still shown.
         signal.throwIfAborted();
         const error = toKhwError(thrown).at({ node: track });
         return [{ track, step: "plan", title: "the node's plan can be read", error }];

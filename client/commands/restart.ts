@@ -56,7 +56,7 @@ export async function restartNodes(cluster: OpenCluster, context: Context, optio
     work: (member) => restartOne(member, { cluster, signal: context.signal, progress, component, force }),
   });
   await progress.settled();
-  // After Ctrl-C the row of each node shows how far its work is.
+  // After Ctrl-C, each node's row shows how far its work got.
   return concludeNodes(outcomes, { headline: "the restart did not finish on every node" }) ? 0 : 130;
 }
 

@@ -19,7 +19,7 @@ export interface StatusOptions {
 }
 
 /**
- * Prints the current state of machines, components and load balancer. Exit code 0 if there is no problem, else 1.
+ * Prints the current state of machines, components and load balancer. Exit code 0 if there is no problem, otherwise 1.
  */
 export async function status(
   config: ClusterConfig,

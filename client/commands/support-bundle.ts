@@ -14,13 +14,11 @@ export interface SupportBundleOptions {
   /** The options; empty if not given. */
   readonly file: string;
   readonly since: string;
-  /** Replace a file of that name. */
+  /** Replace an existing file with that name. */
   readonly force: boolean;
 }
 
-/**
- * Writes everything that helps to find a fault into a file, without secrets. Exit code 0 if the file is written.
- */
+/** Writes a file with everything that helps to find a fault, without secrets. Exit code 0 if the file is written. */
 export async function supportBundle(
   load: () => Promise<ClusterConfig>,
   context: Context,
@@ -41,7 +39,7 @@ export async function supportBundle(
       const [, node] = /^nodes\/(.+)\/unreachable\.txt$/.exec(entry.path) ?? [];
       if (node !== undefined) {
         unreachable.push(node);
-        warn(`${node} does not answer: for this node, the bundle has only the error\n`);
+        warn(`${node} does not answer: for this node, the bundle contains only the error\n`);
       }
       yield entry;
     }

@@ -25,12 +25,12 @@ import { rollUpgrade } from "../upgrade/roll.ts";
 
 export interface UpgradeOptions {
   readonly output: Output;
-  /** The wanted release; empty with `back`. */
+  /** The requested release; empty with `back`. */
   readonly to: string;
   readonly back: boolean;
   /** Begin without a question. */
   readonly yes: boolean;
-  /** A command that must succeed after the first node; empty: none. */
+  /** A command that must succeed after the first node; empty: no command. */
   readonly gate: string;
   /** Stop after this many nodes; undefined: no stop. */
   readonly pauseAfter: number | undefined;
@@ -61,7 +61,7 @@ export async function upgrade(config: ClusterConfig, context: Context, options: 
   });
   const done = nodesAt(plan, course.to);
   if (done.length === plan.work.length && course.unfinished === undefined) {
-    // The record of an upgrade that was killed before its first node would stay open.
+    // Otherwise the record of an upgrade that was killed before its first node would stay open.
     if (last?.state === UpgradeState.UPGRADE_STATE_RUNNING) {
       const ended = { ...upgradeOf(course, last.snapshotId), state: UpgradeState.UPGRADE_STATE_DONE };
       await recordUpgrade(cluster.members, ended, progress);
@@ -89,7 +89,7 @@ interface Examination {
   readonly findings: readonly KhwError[];
 }
 
-/** Reads everything that decides about the course, and about the health of the cluster. */
+/** Reads everything that determines the course, and the health of the cluster. */
 async function examine(cluster: OpenCluster, { to, back }: UpgradeOptions, signal: AbortSignal): Promise<Examination> {
   const { config, members, cloud } = cluster;
   const [state, etcd] = await Promise.all([
@@ -102,7 +102,7 @@ async function examine(cluster: OpenCluster, { to, back }: UpgradeOptions, signa
   const running = releasesIn(statuses).kubernetes;
   const last = lastUpgrade(nodes);
   const course = chooseCourse({ to, back, running, last });
-  // An unfinished update can be the remedy for what it left.
+  // Finishing an interrupted update can be the remedy for the problems that it caused.
   return { course, last, findings: distinct(running).length > 1 ? [] : healthFindings(state, etcd) };
 }
 
@@ -110,13 +110,15 @@ function withRelease(config: ClusterConfig, version: string): ClusterConfig {
   return { ...config, kubernetes: { ...config.kubernetes, version } };
 }
 
-/** The next plain bootstrap would go to the configured release, which is refused as a downgrade. */
+/**
+ * Without a change in khw.yaml, the next bootstrap would go to the configured release, and be refused as a downgrade.
+ */
 function noteOtherRelease({ kubernetes }: ClusterConfig, { to }: Course, { progress }: ProgressOptions): void {
   const { version } = kubernetes;
   if (version === undefined || version === to) return;
   note(
     progress,
-    `kubernetes.version is ${version}, and this command goes to ${to}: set kubernetes.version to ${to} in khw.yaml, ` +
+    `kubernetes.version is ${version}, but this command upgrades to ${to}: set kubernetes.version to ${to} in khw.yaml, ` +
       "since the next bootstrap uses khw.yaml",
   );
 }

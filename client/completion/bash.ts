@@ -1,6 +1,6 @@
 import { askNodes, type CompletedCommand, optionValues, pathWord, pathWords, quote } from "./words.ts";
 
-/** A completion function for bash 4 and later. */
+/** Returns a completion function for bash 4 and later. */
 export function bashCompletion(commands: readonly CompletedCommand[]): string {
   const { paths, others, choices } = optionValues(commands);
   const values = [...choices].map(

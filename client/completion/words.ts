@@ -2,7 +2,7 @@ import type { Command, Option } from "commander";
 
 /** The data of a command that a shell's completion needs. */
 export interface CompletedCommand {
-  /** The words that lead to it: empty for the program itself, or ["lb", "create"]. */
+  /** The words that lead to the command: for example ["lb", "create"]; empty for the program itself. */
   readonly path: readonly string[];
   readonly summary: string;
   /** Its subcommands' names, or its argument's choices. */
@@ -21,7 +21,7 @@ export interface CompletedOption {
   /** With its dashes. */
   readonly name: string;
   readonly summary: string;
-  /** The kind of value after it: no value, one of a few words, a file or folder, or any text. */
+  /** The kind of value after the option: no value, one of a few words, a file or folder, or any text. */
   readonly value: "none" | "path" | "any" | readonly string[];
 }
 
@@ -50,7 +50,7 @@ export function describeProgram(program: Command): readonly CompletedCommand[] {
   return describe(program, []);
 }
 
-/** Prints the nodes' names, or nothing if there are no nodes. */
+/** The command that prints the nodes' names, or nothing if there are no nodes. */
 export const askNodes = "khw-client completion nodes 2>/dev/null";
 
 function describeOption(option: Option): CompletedOption {
@@ -69,19 +69,18 @@ function firstSentence(text: string): string {
   return text.replace(/[.;:] .*$/s, "").replace(/\.$/, "");
 }
 
-/** Every command's path as one word: "/lb/create". */
+/** Returns every command's path as one word: "/lb/create". */
 export function pathWords(commands: readonly CompletedCommand[]): readonly string[] {
   return commands.filter(({ path }) => path.length > 0).map(({ path }) => pathWord(path));
 }
 
-/** "/lb/create"; empty for the program itself. */
+/** Returns a command's path as one word, for example "/lb/create"; empty for the program itself. */
 export function pathWord(path: readonly string[]): string {
   return path.map((word) => `/${word}`).join("");
 }
 
 /**
- * Groups options by the kind of their value. Each option is in a single list, since its name means the same in
- * every command.
+ * Groups options by the kind of their value. Each option appears once, since its name means the same in every command.
  */
 export function optionValues(commands: readonly CompletedCommand[]): {
   readonly paths: readonly string[];

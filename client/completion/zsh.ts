@@ -1,6 +1,6 @@
 import { askNodes, type CompletedCommand, optionValues, pathWord, pathWords, quote } from "./words.ts";
 
-/** A completion function for zsh, to be put into its fpath as _khw-client. */
+/** Returns a completion function for zsh, for a file _khw-client in its fpath. */
 export function zshCompletion(commands: readonly CompletedCommand[]): string {
   const { paths, others, choices } = optionValues(commands);
   const values = [...choices].map(([name, words]) => `    ${name}) compadd -- ${words.join(" ")}; return ;;`);

@@ -4,8 +4,8 @@ import type { ClusterPki } from "../pki/cluster/create.ts";
 import type { ClusterConfig } from "./schema.ts";
 
 /**
- * Returns how to make the files of the cluster at these addresses.
- * @throws KhwError INVALID_ARGUMENT for a machine in a network of its own
+ * Returns the settings for making the cluster's files for these addresses.
+ * @throws KhwError INVALID_ARGUMENT if a machine is inside a network of the cluster
  */
 export function clusterPki(
   { cluster: { name: clusterName, serviceCidr, clusterCidr }, pki: { workers, ...pki } }: ClusterConfig,
@@ -25,7 +25,7 @@ export function clusterPki(
   };
 }
 
-/** The workers of khw.yaml's map. */
+/** Returns the workers in khw.yaml's map. */
 export function workersOf(workers: ClusterConfig["pki"]["workers"]): ClusterPki["workers"] {
   return Object.entries(workers).map(([name, addresses]) => ({ name, addresses }));
 }

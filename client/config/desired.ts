@@ -18,8 +18,8 @@ export interface Resolved {
 }
 
 /**
- * Returns the desired state of each controller, by its name. The order of the nodes does not change it: another
- * order would restart every API server without need.
+ * Returns the desired state of each controller, by its name. The order of the nodes does not matter: otherwise a
+ * different order would restart every API server without need.
  * @throws KhwError INVALID_ARGUMENT if an agent would refuse it; CONFIG_INVALID if kubernetes.caFile cannot be read
  */
 export async function toDesired(
@@ -96,7 +96,8 @@ export function withoutContent(state: wire.DesiredState): wire.DesiredState {
 }
 
 function toOverrides(changes: FlagChanges): wire.FlagOverrides {
-  // Sorted, since the operation's id is derived from the state's bytes, and an equal state must give the same id.
+  // The entries are sorted, because the operation's id is derived from the state's bytes, and equal states must give
+  // the same id.
   const entries = Object.entries(changes).toSorted(([a], [b]) => (a < b ? -1 : 1));
   return {
     set: Object.fromEntries(entries.filter((entry): entry is [string, string] => entry[1] !== null)),

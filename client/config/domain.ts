@@ -21,7 +21,7 @@ export function nodes(value: Value): readonly NodeSpec[] {
   return found;
 }
 
-/** Returns the nodes of the command line; khw.yaml supplies the parts that are missing there. */
+/** Returns the nodes of the command line; khw.yaml supplies details that are missing there. */
 export function mergeNodes(fromFile: readonly NodeSpec[], fromFlag: readonly NodeSpec[]): readonly NodeSpec[] {
   return fromFlag.map((node) => {
     const known = fromFile.find(({ name }) => name === node.name);
@@ -73,7 +73,9 @@ export function projectId(field: string, id: string): string {
   return id;
 }
 
-/** The source of the Compute API's credentials: auto, gcloud, none, or the absolute path of a key file. */
+/**
+ * Parses the source of the credentials for the Compute API: auto, gcloud, none, or the absolute path of a key file.
+ */
 export function authentication(value: Value): string {
   return ["auto", "gcloud", "none"].includes(text(value)) ? text(value) : path(value);
 }

@@ -3,19 +3,20 @@ import { path, text } from "./parsers.ts";
 import { refuseAt, type Value } from "./value.ts";
 
 /**
- * The longest validity of a server's certificate that browsers accepted. It is long enough for agents' certificates.
+ * The longest validity that browsers ever accepted for a server certificate. It is long enough for agents'
+ * certificates.
  */
 const mostDays = 825;
 
 export function parseAgentDays(field: string, value: string): number {
   const days = Number(value);
   if (/^\d{1,3}$/.test(value) && days >= 1 && days <= mostDays) return days;
-  return refuse(field, `${show(value)} is not a number of days`, `give a number from 1 to ${mostDays}`);
+  return refuse(field, `${show(value)} is not a number of days`, `use a number from 1 to ${mostDays}`);
 }
 
 /**
- * An https URL (http only for this workstation), or the absolute path of a file. Anybody who can change the keys
- * can impersonate any instance.
+ * Parses an https URL (http only for this workstation), or the absolute path of a file. TLS is required because
+ * anybody who can change the keys can impersonate any instance.
  */
 export function keySource(value: Value): string {
   const found = text(value);
@@ -26,6 +27,6 @@ export function keySource(value: Value): string {
   return refuseAt(
     value.origin,
     `${show(found)} is not an https URL`,
-    "give an https URL, or the path of a file with the keys",
+    "use an https URL, or the path of a file with the keys",
   );
 }

@@ -11,13 +11,13 @@ export const etcd = {
   title: "The cluster's etcd.",
   keys: {
     mode: {
-      help: "managed installs and supervises a member on each controller, as in lab 07. external leaves etcd to you. Default: external if cluster.etcdServers is given, else managed.",
+      help: "managed installs and supervises a member on each controller, as in lab 07. external leaves etcd to you. Default: external if cluster.etcdServers is given, otherwise managed.",
       default: null,
       flag: { name: "--etcd", value: "managed|external" },
       parse: optional(oneOf(["managed", "external"])),
     },
     version: {
-      help: "The etcd release (default: the running one; for a new cluster, one that fits the Kubernetes release).",
+      help: "The etcd release (default: the running one; for a new cluster, one that suits the Kubernetes release).",
       default: null,
       flag: { name: "--etcd-version", value: "version" },
       parse: optional(checked(parseEtcdVersion)),
@@ -36,7 +36,7 @@ export const etcd = {
       merge: mergeRecords<string>,
     },
     strict: {
-      help: "Refuse machines with a disk or network too slow for etcd, instead of a warning.",
+      help: "Refuse machines whose disk or network is too slow for etcd, instead of printing a warning.",
       default: false,
       flag: { name: "--etcd-strict" },
       parse: boolean,

@@ -4,12 +4,15 @@ import { schema } from "./schema.ts";
 import { type Flag, type PlacedSetting, settingsOf } from "./setting.ts";
 import type { Data } from "./value.ts";
 
-/** Gives the command the flags of all settings at or below these paths ("gce", "kubernetes.version"). */
+/** Adds to the command the flags of all settings at or below these paths ("gce", "kubernetes.version"). */
 export function addFlags(command: Command, paths: readonly string[]): void {
   for (const option of settingsBelow(paths).flatMap(toOptions)) command.addOption(option);
 }
 
-/** Returns the flags of all settings at or below one of the paths, with their dashes; of every setting without paths. */
+/**
+ * Returns the flags of all settings at or below one of the paths, with their dashes; without paths, the flags of every
+ * setting.
+ */
 export function flagNames(paths?: readonly string[]): ReadonlySet<string> {
   const settings = paths === undefined ? settingsOf(schema) : settingsBelow(paths);
   return new Set(settings.map(({ setting }) => setting.flag.name));
@@ -44,7 +47,7 @@ function toOptions({ path, setting: { flag, help, default: preset } }: PlacedSet
   if (flag.repeat !== undefined) {
     option.argParser<readonly string[]>((item, items) => [...(Array.isArray(items) ? items : []), item]);
   }
-  // The command line can turn off a switch of khw.yaml.
+  // The command line can turn off a switch that khw.yaml turns on.
   const off = new Option(flag.name.replace("--", "--no-")).helpGroup(heading).hideHelp();
   return flag.value === undefined ? [option, off] : [option];
 }

@@ -16,7 +16,7 @@ const option = /^(.*?)\s*[=:]\s*(.*)$/;
 const comment = /^[#;]/;
 
 /**
- * Reads a file of gcloud's like gcloud, with the rules of Python's `configparser`: "=" or ":" after a name, names
+ * Reads one of gcloud's files as gcloud does, by the rules of Python's `configparser`: "=" or ":" after a name, names
  * in any case, values that continue in indented lines, and defaults for every section in `[DEFAULT]`.
  * @throws KhwError CONFIG_INVALID for a line that Python refuses too
  */

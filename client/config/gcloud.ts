@@ -25,7 +25,7 @@ const parsers: Readonly<Record<Key, (field: string, text: string) => string>> = 
 const sections: Readonly<Record<Key, "core" | "compute">> = { project: "core", region: "compute", zone: "compute" };
 
 /**
- * Adds project, region and zone if khw.yaml and flags leave them out. gcloud's order holds: its environment
+ * Adds project, region and zone if khw.yaml and the flags leave them out. The order is gcloud's: its environment
  * variables, then its active configuration. GOOGLE_CLOUD_PROJECT comes last, since gcloud does not read it.
  */
 export async function withGcloudDefaults(config: ClusterConfig, env: Environment): Promise<ClusterConfig> {
@@ -70,7 +70,7 @@ function checked(key: Key, text: string, from: string): FoundValue {
   }
 }
 
-/** If gcloud's configuration cannot be read, khw must not use another project. */
+/** If gcloud's configuration cannot be read, khw must not use a different project. */
 function orApplicationsProject(project: FoundValue, env: Environment): FoundValue {
   const applications = given(env["GOOGLE_CLOUD_PROJECT"]);
   if (project.value !== undefined || project.problem !== undefined || applications === undefined) return project;
@@ -102,11 +102,11 @@ function collectKeys<T>(found: Readonly<Record<Key, FoundValue>>, get: (found: F
 interface ActiveConfiguration {
   readonly name: string;
   readonly properties?: Properties;
-  /** Says why it cannot be read. */
+  /** The reason why the configuration cannot be read. */
   readonly problem?: KhwError;
 }
 
-/** gcloud's active configuration; without properties if gcloud has never been set up. */
+/** Reads gcloud's active configuration; it has no properties if gcloud has never been set up. */
 async function activeConfiguration(env: Environment): Promise<ActiveConfiguration> {
   const folder = given(env["CLOUDSDK_CONFIG"]) ?? join(given(env["HOME"]) ?? homedir(), ".config", "gcloud");
   const activeFile = join(folder, "active_config");
@@ -118,7 +118,7 @@ async function activeConfiguration(env: Environment): Promise<ActiveConfiguratio
     name = fromEnv ?? fromFile ?? "default";
     // gcloud's own name for "no configuration".
     if (name === "NONE") return { name };
-    // The name becomes part of a path. gcloud allows no other names either.
+    // The name becomes part of a path, so it is checked. gcloud allows no other names either.
     const path = join(folder, "configurations", `config_${name}`);
     const text = /^[a-z][-a-z0-9]*$/.test(name) ? await readIfPresent(path) : undefined;
     if (text !== undefined) return { name, properties: parseProperties(text, path) };

@@ -11,7 +11,7 @@ import { type Group, isGroup, type Setting } from "./setting.ts";
 import { type Data, type Origin, toValue, type Value } from "./value.ts";
 
 export interface ConfigSources {
-  /** The file of --config; absent: khw.yaml in the folder, if it exists. */
+  /** The file given with --config; absent: khw.yaml in the folder, if it exists. */
   readonly file?: string | undefined;
   /** The values of the command line, by flag ("--nodes"). */
   readonly flags: ReadonlyMap<string, Data>;
@@ -30,7 +30,7 @@ export async function loadConfig(sources: ConfigSources): Promise<ClusterConfig>
   return withGcloudDefaults(parseConfig(written, sources), sources.env);
 }
 
-/** Returns the configuration without reading any further file. */
+/** Returns the configuration without reading any more files. */
 export function parseConfig(written: Value, { flags, folder }: Pick<ConfigSources, "flags" | "folder">): ClusterConfig {
   const errors: KhwError[] = [];
   const attempt = <T>(read: () => T): T | undefined => {
@@ -73,13 +73,13 @@ async function readConfigFile({ file, folder, env }: ConfigSources): Promise<Val
   const name = file ?? "khw.yaml";
   const path = resolve(folder, name);
   try {
-    // Checks the open file, so that it cannot be exchanged in between. For a link, its target counts.
+    // Checks the open file, so that it cannot be swapped in between. For a link, its target counts.
     await using handle = await open(path);
     const found = await handle.stat();
     refuseForeign(path, found, { uid: process.getuid?.(), env });
     const text = await handle.readFile("utf8");
     const { parseYaml } = await import("./yaml.ts");
-    // Standard input (/dev/stdin) is in no folder.
+    // Standard input (/dev/stdin) has no folder.
     return parseYaml(text, { name, folder: found.isFile() ? dirname(path) : folder });
   } catch (error) {
     if (error instanceof KhwError) throw error;
@@ -102,7 +102,7 @@ function refuseOverlap(config: ClusterConfig): ClusterConfig {
       "CONFIG_INVALID",
       `cluster.serviceCidr ${serviceCidr} overlaps cluster.clusterCidr ${clusterCidr}`,
       {
-        hint: "give services and pods separate networks",
+        hint: "choose separate networks for services and pods",
       },
     );
   }

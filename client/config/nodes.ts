@@ -15,7 +15,7 @@ export interface NodeSpec {
 
 export const agentPort = 7443;
 
-/** No etcd cluster has more controllers, so a longer range is a typing error. */
+/** No etcd cluster has more members, so a longer range must be a typo. */
 const mostNodes = 99;
 
 /** A part of the text and its position, for errors that point at it. */
@@ -25,8 +25,8 @@ interface Piece {
 }
 
 /**
- * Parses `controller-0,1,2`, `controller-{0..2}`, `controller-{0,2}`, full names and `name=host[:port]`, in order.
- * A bare number takes the prefix of the name before it.
+ * Parses `controller-0,1,2`, `controller-{0..2}`, `controller-{0,2}`, full names and `name=host[:port]`, in order. A
+ * bare number takes the prefix of the previous name.
  * @throws KhwError INVALID_ARGUMENT that points at an empty, repeated or invalid part
  */
 export function parseNodes(field: string, text: string): readonly NodeSpec[] {
@@ -130,7 +130,7 @@ function isHostName(text: string): boolean {
   return /^[\d.]+$/.test(text) ? isIPv4(text) : hostName.test(text);
 }
 
-/** Returns the text, and a line of carets below the part. A long text is cut around the part. */
+/** Returns the text, and a line of carets below the part. A long text is shortened around the part. */
 function pointAt(text: string, { start, text: piece }: Piece): string {
   const from = Math.max(0, Math.min(start - 30, text.length - 100));
   const shown = oneLine(text.slice(from, from + 100).replaceAll("\n", " "));

@@ -4,7 +4,7 @@ import { didYouMean } from "./suggest.ts";
 import { type ConfigEntry, refuseAt, validateAt, type Value } from "./value.ts";
 
 /**
- * Turns the user's value into the program's.
+ * Turns the user's value into the program's value.
  * @throws KhwError of the value's origin
  */
 export type Parser<T> = (value: Value) => T;
@@ -55,12 +55,12 @@ export function path(value: Value): string {
 
 const units = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 } as const;
 
-/** Milliseconds, of "90s", "10m", "1h" or "500ms". */
+/** Parses "90s", "10m", "1h" or "500ms" into milliseconds. */
 export function duration(value: Value): number {
   const found = text(value);
   const [, count = "", unit = ""] = /^(\d{1,6})(ms|s|m|h)$/.exec(found) ?? [];
   if (unit !== "ms" && unit !== "s" && unit !== "m" && unit !== "h") {
-    return refuseAt(value.origin, `${show(found)} is not a duration`, "give for example 90s, 10m or 1h");
+    return refuseAt(value.origin, `${show(found)} is not a duration`, "for example 90s, 10m or 1h");
   }
   const millis = Number(count) * units[unit];
   if (millis === 0 || millis > 24 * units.h) refuseAt(value.origin, `${show(found)} is not between 1ms and 24h`);
@@ -91,7 +91,7 @@ export function record<T>(
     );
 }
 
-/** For settings that are maps: the command line adds to khw.yaml's keys. */
+/** Merges settings that are maps: the command line adds to khw.yaml's keys. */
 export function mergeRecords<T>(
   fromFile: Readonly<Record<string, T>>,
   fromFlag: Readonly<Record<string, T>>,

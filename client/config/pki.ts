@@ -6,7 +6,7 @@ import { boolean, checked, list, mergeRecords, oneOf, record } from "./parsers.t
 import type { Group, Setting } from "./setting.ts";
 import type { Value } from "./value.ts";
 
-/** A century: a longer validity is a typing error. */
+/** A century: a longer validity must be a typo. */
 const longest = 36_500;
 
 /** The group `pki` of khw.yaml. */
@@ -57,10 +57,10 @@ function parseDays(field: string, text: string): number {
   const days = /^\d{1,5}$/.test(text) ? Number(text) : 0;
   return days >= 1 && days <= longest
     ? days
-    : refuse(field, `${show(text)} is not a number of days`, `give a number from 1 to ${longest}`);
+    : refuse(field, `${show(text)} is not a number of days`, `use a number from 1 to ${longest}`);
 }
 
-/** Parses an instance's name whose files have no other meaning. */
+/** Parses an instance's name. Its files must not have another meaning in the folder. */
 function parseWorkerName(field: string, name: string): string {
   const taken: readonly string[] = ["ca", "signing-ca", ...certificateNames];
   if (taken.includes(name) || name.endsWith("-key")) {

@@ -35,7 +35,7 @@ export const schema = {
   title: "The configuration of khw-client. Every key is optional; the values here are the defaults.",
   keys: {
     nodes: {
-      help: "The controllers: controller-0,1,2, controller-{0..2} or name=host[:port]. Missing hosts come from the Compute API. khw.yaml also takes a list of these, or of maps {name, host, port, internalIp}.",
+      help: "The controllers: controller-0,1,2, controller-{0..2} or name=host[:port]. Missing hosts come from the Compute API. khw.yaml also accepts a list of these, or of maps {name, host, port, internalIp}.",
       default: [],
       flag: { name: "--nodes", value: "list" },
       parse: nodes,
@@ -132,7 +132,7 @@ export const schema = {
       title: "The cluster's certificates, keys and kubeconfigs on this workstation.",
       keys: {
         folder: {
-          help: "Folder of the cluster's certificates, keys and kubeconfigs, by the lab's file names. If it has none of them, bootstrap creates them.",
+          help: "Folder of the cluster's certificates, keys and kubeconfigs, with the lab's file names. If these files do not exist, bootstrap creates them.",
           default: ".",
           flag: { name: "--credentials", value: "folder" },
           parse: path,
@@ -147,7 +147,7 @@ export const schema = {
     },
     pki: pkiSettings,
     management: {
-      title: "This client's identity towards the agents, and the CA of the agents' certificates.",
+      title: "The identity that this client presents to agents, and the CA of the agents' certificates.",
       keys: {
         ca: {
           help: "The management CA's certificate.",
@@ -187,7 +187,7 @@ export const schema = {
       },
     },
     supervision: {
-      title: "The agents' own work after bootstrap.",
+      title: "The agents' automatic work after bootstrap.",
       keys: {
         drift: {
           help: "Whether agents repair files, programs and services that were changed, or only report them.",
@@ -205,10 +205,10 @@ export const schema = {
     },
     gce,
     timeouts: {
-      title: "How long to wait: 90s, 10m or 1h.",
+      title: "Time limits, for example 90s, 10m or 1h.",
       keys: {
         node: {
-          help: "Time limit for the work on a node, with downloads.",
+          help: "Time limit for the work on a node, including downloads.",
           default: "15m",
           flag: { name: "--node-timeout", value: "duration" },
           parse: duration,

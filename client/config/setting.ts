@@ -1,7 +1,7 @@
 import type { Parser } from "./parsers.ts";
 import type { Data } from "./value.ts";
 
-/** A key of khw.yaml, with everything that khw knows about it. */
+/** A key of khw.yaml, with all its properties. */
 export interface Setting<T> {
   /** The help text, in one or two sentences. */
   readonly help: string;
@@ -16,7 +16,7 @@ export interface Setting<T> {
 export interface Flag {
   /** With its dashes. */
   readonly name: `--${string}`;
-  /** The name of its value in the help, for example "version"; absent for a switch. */
+  /** The name of the flag's value in the help, for example "version"; absent for a switch. */
   readonly value?: string;
   /**
    * Whether the flag may be repeated: for another item of a list, or of a map (`key=value`; `key-` sets the key to

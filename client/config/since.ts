@@ -6,8 +6,8 @@ const units: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_
 const iso = /^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,3})?)?(Z|[+-]\d\d:\d\d)?)?$/;
 
 /**
- * Parses a moment: `10m`, `2h`, `7d` mean that long ago; otherwise an ISO 8601 time (without a zone: this
- * machine's). Returns milliseconds since the epoch; 0 for an empty text.
+ * Parses a point in time: `10m`, `2h` or `7d` ago, or an ISO 8601 time (in this machine's time zone if it names none).
+ * Returns milliseconds since the epoch; 0 for an empty text.
  * @throws KhwError INVALID_ARGUMENT
  */
 export function parseSince(text: string, now: number): number {
@@ -18,7 +18,7 @@ export function parseSince(text: string, now: number): number {
   const time = iso.test(text) ? Date.parse(text.replace(" ", "T")) : Number.NaN;
   if (Number.isNaN(time)) {
     throw new KhwError("INVALID_ARGUMENT", `--since: ${show(text)} is neither a duration nor a time`, {
-      hint: "give for example 90s, 10m, 2h, 7d or 2026-01-31T12:00:00Z",
+      hint: "for example 90s, 10m, 2h, 7d or 2026-01-31T12:00:00Z",
     });
   }
   return Math.max(1, time);

@@ -23,7 +23,7 @@ export interface ConfigEntry {
   readonly value: Value;
 }
 
-/** Plain data of a default or a flag. */
+/** The plain data of a default or a flag. */
 export type Data = null | string | number | boolean | readonly Data[] | { readonly [key: string]: Data };
 
 /** Returns the data as a value whose parts all have the same place. */

@@ -7,7 +7,7 @@ import { type ConfigEntry, type Origin, refuseAt, type Value } from "./value.ts"
  * @throws KhwError CONFIG_INVALID for a text that is not YAML, repeats a key, or uses tags
  */
 export function parseYaml(text: string, file: { readonly name: string; readonly folder: string }): Value {
-  // The failsafe schema keeps all scalars as they are written: the version 1.20 must not become the number 1.2.
+  // The failsafe schema keeps all scalars exactly as written: the version 1.20 must not become the number 1.2.
   const lines = new LineCounter();
   const document = parseDocument(text, { schema: "failsafe", lineCounter: lines, prettyErrors: false });
   const originAt = (offset: number, path: string): Origin => {

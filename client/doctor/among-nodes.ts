@@ -47,7 +47,7 @@ export function agentVersions(nodes: readonly Named[], clientVersion: string): F
   const found: Finding[] = [];
   if (versions.size > 1) {
     const message = `differ among the nodes: ${told(versions)}`;
-    const remedy = "run khw-client install --deb FILE to give all nodes the same";
+    const remedy = "run khw-client install --deb FILE to install the same version on all nodes";
     found.push({ severity: "warning", where, subject: "agents", message, remedy });
   }
   for (const [version, names] of versions) {

@@ -8,7 +8,7 @@ import { type DoctorCheck, type Finding, findingOf, places } from "./check.ts";
 import { type Facts, saidBy } from "./facts.ts";
 
 const requestMillis = 10_000;
-/** A name in every API server's certificate, for connections by any address. */
+/** A name that every API server's certificate contains, for connections by any address. */
 const nameOfAll = "kubernetes.default.svc";
 
 /**
@@ -48,7 +48,7 @@ async function administrator({ credentials }: Facts): Promise<AdminCredentials> 
   throw new KhwError("CREDENTIAL_INVALID", "the admin kubeconfig cannot be read");
 }
 
-/** A public address without an answer is reported once; the checks through it then do not run. */
+/** If the public address does not answer, that is reported once, and the checks through it do not run. */
 async function proven(
   check: Check | undefined,
   { where, signal }: { readonly where: string; readonly signal: AbortSignal },
@@ -88,7 +88,7 @@ function throughNode(name: string, facts: Facts): DoctorCheck {
   };
 }
 
-/** The API server may be up, with its port closed to this workstation. */
+/** The API server may be up, but its port may be closed to this workstation. */
 async function unanswered(
   error: { readonly tls: boolean; readonly message: string },
   name: string,
@@ -111,7 +111,7 @@ async function unanswered(
   return { ...at, severity: "warning", message, remedy };
 }
 
-/** Node's and OpenSSL's codes for a rejected certificate; all other codes are about the connection. */
+/** Node's and OpenSSL's codes for a rejected certificate; all other codes concern the connection. */
 function toAnswerError(error: unknown): { readonly tls: boolean; readonly message: string } {
   if (!(error instanceof Error)) return { tls: false, message: String(error) };
   const code = "code" in error ? String(error.code) : "";

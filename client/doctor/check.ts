@@ -17,7 +17,7 @@ export interface Finding {
   readonly remedy: string;
 }
 
-/** The places of findings that belong to no single node. */
+/** The places of findings that are not about a single node. */
 export const places = { workstation: "workstation", cluster: "cluster", loadBalancer: "load balancer" } as const;
 
 /** A single check. */
@@ -43,8 +43,8 @@ export interface RunChecksOptions {
 }
 
 /**
- * Runs all checks at once. Returns the results in their order, with sanitized texts: files of the workstation are
- * among the sources. Never rejects if a check fails, and never waits for a check that does not end.
+ * Runs all checks at once. Returns the results in their order, with sanitized texts, because some come from files on
+ * the workstation. Never rejects if a check fails, and never waits for a check that does not end.
  */
 export async function runChecks(
   checks: readonly DoctorCheck[],

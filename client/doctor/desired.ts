@@ -9,7 +9,10 @@ import { type Facts, factsOf, greeted } from "./facts.ts";
 
 const mostNamed = 5;
 
-/** The changes that bootstrap would make on each node. A note, since the user may be about to make them. */
+/**
+ * Checks for changes that bootstrap would make on each node. Such changes are notes, since the user may be about to
+ * make them.
+ */
 export function desiredChecks(facts: Facts): DoctorCheck[] {
   return facts.config.nodes.map(({ name: where }) => ({
     where,

@@ -18,8 +18,8 @@ export interface NodeFacts {
 }
 
 /**
- * The data that several checks use. Each is fetched once, when the first check needs it. A failure rejects for all
- * of them.
+ * The data that several checks use. Each is fetched once, when the first check needs it. A failed fetch fails all of
+ * these checks.
  */
 export interface Facts {
   readonly config: ClusterConfig;
@@ -85,7 +85,7 @@ function addressed(
   return { controllers, unknown };
 }
 
-/** GetInfo comes first, so an unreachable agent costs a single call. */
+/** GetInfo comes first, so an unreachable agent costs only one call. */
 async function readNode(node: AgentNode, signal: AbortSignal): Promise<NodeFacts> {
   const { answer: info, clock } = await readClock(node.address.name, () => node.info(signal));
   return { info, clock, status: await node.status(signal) };
@@ -93,7 +93,7 @@ async function readNode(node: AgentNode, signal: AbortSignal): Promise<NodeFacts
 
 /**
  * Returns the answers of the node of that name.
- * @throws KhwError why it did not answer
+ * @throws KhwError with the reason why it did not answer
  */
 export async function factsOf({ nodes }: Facts, name: string): Promise<NodeFacts> {
   const answer = (await nodes()).find((one) => one.name === name);

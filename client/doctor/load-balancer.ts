@@ -42,7 +42,7 @@ export async function loadBalancerChecks(facts: Facts): Promise<DoctorCheck[]> {
 }
 
 /**
- * Returns the finding for a node with this health according to Google and this report of its own (undefined if it does
+ * Returns the finding for a node, from its health according to Google and from its own report (undefined if it does
  * not answer).
  */
 export function backendFinding(
@@ -96,5 +96,5 @@ export function backendFinding(
   }
 }
 
-/** The components that the health check's answer passes through. */
+/** The components on the path of the health check. */
 const inTheWay: ReadonlySet<string> = new Set(["nginx", "kube-apiserver"]);

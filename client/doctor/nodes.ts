@@ -50,7 +50,7 @@ function checksOf(name: string, facts: Facts): DoctorCheck[] {
   ];
 }
 
-/** @throws KhwError that does not repeat why the node does not answer: another check reports that */
+/** @throws KhwError without the reason why the node does not answer: another check reports that */
 async function known(facts: Facts, name: string): Promise<NodeFacts> {
   return factsOf(facts, name).catch((cause: unknown) => {
     throw new KhwError("UNREACHABLE", "its agent does not answer", { node: name, cause });
@@ -83,7 +83,7 @@ function restarts(node: string, component: Component): Omit<Finding, "where">[] 
   return [{ severity: "warning", subject, message, remedy: `run khw-client logs ${node} ${subject} --since 1h` }];
 }
 
-/** Returns the release of the API server, which the other components must not be newer or older than. */
+/** Returns the release of the API server, which the other components must have too. */
 function runningRelease(components: readonly Component[]): string {
   return components.find(({ name }) => name === "kube-apiserver")?.version ?? "";
 }
@@ -91,7 +91,7 @@ function runningRelease(components: readonly Component[]): string {
 function version({ name: subject, version: found }: Component, wanted: string): Omit<Finding, "where">[] {
   const known: readonly string[] = kubernetesComponents;
   if (!known.includes(subject) || found === "" || wanted === "" || found === wanted) return [];
-  const message = `is ${found}, and must be ${wanted}`;
+  const message = `is ${found}, but must be ${wanted}`;
   return [{ severity: "warning", subject, message, remedy: "run khw-client plan, then khw-client bootstrap" }];
 }
 

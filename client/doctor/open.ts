@@ -2,13 +2,13 @@ import { type KhwError, toKhwError } from "../../proto/errors.ts";
 import { openCluster, type OpenCluster } from "../cluster/open.ts";
 import type { ClusterConfig } from "../config/schema.ts";
 
-/** The opened part of the cluster, and why other parts are missing. */
+/** The parts of the cluster that could be opened, and the reasons why others are missing. */
 export interface Opened {
   readonly cluster?: OpenCluster;
   readonly error?: KhwError;
 }
 
-/** Opens the cluster. Without the Compute API, only the nodes with configured addresses are there. */
+/** Opens the cluster. Without the Compute API, it has only the nodes with configured addresses. */
 export async function openAnyway(config: ClusterConfig, signal: AbortSignal): Promise<Opened> {
   const begin = async (settings: ClusterConfig): Promise<OpenCluster> =>
     openCluster(settings, signal, { greet: false });

@@ -104,7 +104,7 @@ async function managementFindings({ management }: ClusterConfig, now: number): P
   }
 }
 
-/** Returns no finding for a certificate that is valid for another 30 days. */
+/** Returns a finding unless the certificate is valid for another 30 days. */
 function ending(subject: string, { validFrom, validTo }: X509Certificate, now: number): Finding[] {
   const [from, to] = [Date.parse(validFrom), Date.parse(validTo)];
   const [, name] =
@@ -167,7 +167,10 @@ async function expiryFindings({ credentials }: ClusterConfig, now: number): Prom
   throw new KhwError("CREDENTIAL_INVALID", `there are no certificates in ${folder}`);
 }
 
-/** Compares with the agents' median, so that a single wrong clock on a node does not count as the workstation's. */
+/**
+ * Compares with the median of the agents' clocks, so that a single wrong clock on a node is not blamed on the
+ * workstation.
+ */
 function clockFinding(ahead: readonly number[]): Finding[] {
   const median = ahead.toSorted((one, other) => one - other)[Math.floor(ahead.length / 2)] ?? 0;
   if (Math.abs(median) <= largestClockDifference) return [];

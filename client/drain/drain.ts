@@ -8,29 +8,30 @@ import { phase } from "../progress/phase.ts";
 
 /** In milliseconds. */
 export interface DrainTimeouts {
-  /** How long the load balancer's health check may take to agree. */
+  /** The time limit for the load balancer's health check to show the new state. */
   readonly verify: number;
   /**
-   * Time for connections that the load balancer sent in the last moment to deliver their request. A stopping API
-   * server answers requests that it has and cuts off the others. No API reports the end of this phase.
+   * The time that connections get to deliver their request if the load balancer sent them at the last moment. A
+   * stopping API server answers the requests that it has received and cuts off the others. No API reports the end of
+   * this phase.
    */
   readonly drain: number;
 }
 
 export interface DrainNodeOptions {
-  /** Undefined if the cluster has no load balancer of khw's. */
+  /** Undefined if khw manages no load balancer for the cluster. */
   readonly cloud: Cloud | undefined;
   readonly timeouts: DrainTimeouts;
   readonly signal: AbortSignal;
   readonly emit: (event: StepEvent) => void;
 }
 
-/** The API sends no notifications, so the health is asked for at this interval. */
+/** The API sends no notifications, so the health is polled at this interval. */
 const askMillis = 500;
 
 /**
- * Drains the node, and waits until the load balancer sends it no new connection. Open connections continue. @throws
- * KhwError TIMEOUT with the last answer of the health check; the node is drained by then
+ * Drains the node, and waits until the load balancer sends it no new connections. Open connections continue.
+ * @throws KhwError TIMEOUT with the last answer of the health check; the node is drained by then
  */
 export async function leave(node: AgentNode, options: DrainNodeOptions): Promise<void> {
   await phase({ id: "drain", summary: "node is being drained" }, options.emit, async (progress) => {

@@ -15,8 +15,8 @@ export interface ServingState {
 }
 
 /**
- * Reads the state of all controllers at once. An agent that does not answer is not an error; a Compute API that does
- * not answer is an error.
+ * Reads the state of all controllers at once. It is not an error if an agent does not answer, but it is an error if
+ * the Compute API does not answer.
  */
 export async function readServingStates(
   { members, cloud }: { readonly members: readonly Member[]; readonly cloud: Cloud | undefined },
@@ -44,7 +44,7 @@ export function isDrained({ status }: ServingState): boolean {
   return status?.maintenance?.drained === true;
 }
 
-/** Says that a node stays drained, and how to change that. */
+/** Returns a note that the node stays drained, and how to change that. */
 export function drainedNote(name: string): string {
   return `${name} was drained before, and stays drained: run khw-client undrain ${name} to undrain it`;
 }
@@ -62,7 +62,7 @@ export function serves(standing: ServingState): boolean {
   return isHealthy(standing, "kube-apiserver") && !isDrained(standing) && backend === "HEALTHY";
 }
 
-/** Says why no request reaches a node's API server. */
+/** Returns the reason why no request reaches the node's API server. */
 function whyNot(standing: ServingState): string {
   const { name, status, error, backend } = standing;
   if (status === undefined) return `${name} cannot be reached (${error?.message ?? "no answer"})`;
@@ -79,7 +79,7 @@ export function refusalToLeave(standings: readonly ServingState[], leaving: Read
     return undefined;
   const reasons = others.length === 0 ? "the cluster has no other node" : others.map(whyNot).join("; ");
   return new KhwError("WOULD_INTERRUPT", `no other node would serve: ${reasons}`, {
-    hint: "bring another node into service first (khw-client undrain, khw-client status), or give --force",
+    hint: "bring another node into service first (khw-client undrain, khw-client status), or use --force",
   });
 }
 
@@ -93,7 +93,7 @@ export function refusalToRestart(
   component: string,
 ): KhwError | undefined {
   const own = standings.find((standing) => standing.name === name);
-  // The restart of a component that does not work costs clients nothing.
+  // Restarting a component that does not work does not affect clients.
   if (own === undefined || !isHealthy(own, component)) return undefined;
   const others = standings.filter((standing) => standing !== own);
   switch (component) {
@@ -111,7 +111,7 @@ function refusalWithoutApi(others: readonly ServingState[]): KhwError | undefine
   if (others.some((other) => isHealthy(other, "kube-apiserver"))) return undefined;
   const reasons = others.length === 0 ? "the cluster has no other node" : others.map(whyNot).join("; ");
   return new KhwError("WOULD_INTERRUPT", `no healthy API server would remain: ${reasons}`, {
-    hint: "repair another node first (khw-client status), or give --force",
+    hint: "repair another node first (khw-client status), or use --force",
   });
 }
 
@@ -128,6 +128,6 @@ function refusalWithoutQuorum(
   return new KhwError(
     "WOULD_INTERRUPT",
     `etcd would lose its quorum: ${left} of ${members} members would stay healthy`,
-    { hint: "repair another member first (khw-client status), or give --force" },
+    { hint: "repair another member first (khw-client status), or use --force" },
   );
 }

@@ -5,7 +5,7 @@ import { isDrained, isHealthy, serves, type ServingState } from "./serving-state
 
 export interface DrainedOptions extends DrainNodeOptions {
   readonly node: AgentNode;
-  /** The state of all controllers, just read. */
+  /** The current state of all controllers. */
   readonly standings: readonly ServingState[];
 }
 
@@ -46,7 +46,7 @@ export async function whileDrained(work: () => Promise<void>, options: DrainedOp
   }
 }
 
-/** Whether the node can be drained: it serves, and another node serves too. */
+/** Whether the node can be drained: it serves, and so does another node. */
 function mayLeave(standings: readonly ServingState[], name: string, { cloud }: DrainNodeOptions): boolean {
   const own = standings.find((standing) => standing.name === name);
   if (cloud === undefined || own === undefined || isDrained(own) || own.backend !== "HEALTHY") return false;
@@ -62,8 +62,8 @@ async function isWell(node: AgentNode): Promise<boolean> {
 }
 
 /**
- * Undrains the node and returns the error that interrupted the work; if that fails, the error says how to undrain
- * it.
+ * Undrains the node and returns the error that interrupted the work. If undraining fails, the error says how to
+ * undrain the node.
  */
 async function backIn(node: AgentNode, error: KhwError): Promise<KhwError> {
   try {

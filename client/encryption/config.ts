@@ -13,9 +13,9 @@ export interface EncryptionEntry {
 
 /** The parts of the encryption configuration whose keys are rotated. */
 export interface EncryptionConfig {
-  /** The entries with keys, and the entry of Secrets. Other entries in the clear stay as they are. */
+  /** The entries with keys, and the entry for Secrets. Other unencrypted entries stay unchanged. */
   readonly entries: readonly EncryptionEntry[];
-  /** Returns the file's text with other providers in some entries. All other text stays, comments too. */
+  /** Returns the file's text with different providers in some entries. All other text stays, including comments. */
   readonly withProviders: (change: (entry: EncryptionEntry) => readonly Provider[]) => string;
 }
 

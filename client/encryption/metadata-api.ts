@@ -2,9 +2,12 @@ import { KhwError } from "../../proto/errors.ts";
 
 /** The part of the Kubernetes API that lists objects without their content. */
 export interface MetadataApi extends AsyncDisposable {
-  /** Returns only the objects' metadata for a list, and the whole answer for a discovery. Any status is an answer. */
+  /**
+   * For a list, returns only the objects' metadata; for a discovery, the whole answer. A status of any kind counts as
+   * an answer.
+   */
   get(path: string, signal: AbortSignal): Promise<MetadataAnswer>;
-  /** An update without changes: the API server stores the object again, as it stores objects now. */
+  /** Sends an update without changes: the API server rewrites the object with its current encryption. */
   touch(path: string, signal: AbortSignal): Promise<MetadataAnswer>;
 }
 
@@ -21,20 +24,17 @@ export interface MetadataApiOptions {
   readonly ca: Buffer;
   readonly certificate: Buffer;
   readonly key: Buffer;
-  /** The number of connections to keep. */
+  /** The number of connections to keep open. */
   readonly connections: number;
 }
 
 const requestMillis = 30_000;
-/** Plain JSON for answers without metadata: discovery, and errors. */
+/** Also accepts plain JSON, for answers without metadata: discovery, and errors. */
 const metadataOf = (kind: string): string => `application/json;as=${kind};g=meta.k8s.io;v=v1,application/json`;
 const reading = { accept: metadataOf("PartialObjectMetadataList") };
 const touching = { accept: metadataOf("PartialObjectMetadata"), "content-type": "application/merge-patch+json" };
 
-/**
- * Connects over mutual TLS.
- * @throws KhwError UNREACHABLE if there is no answer
- */
+/** Connects over mutual TLS. The calls fail with UNREACHABLE if there is no answer. */
 export async function openMetadataApi(options: MetadataApiOptions): Promise<MetadataApi> {
   const { server, ca, certificate: cert, key, connections } = options;
   const { Agent, request } = await import("undici");

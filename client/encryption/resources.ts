@@ -12,9 +12,9 @@ export interface ServedResource {
 }
 
 /**
- * Returns the resources of these names, in the API's preferred versions. "*.apps", "*." and "*.*" mean all
- * resources of a group, of the core group, of the API. Resources that the API does not serve are left out: their
- * objects cannot be requested.
+ * Returns the resources of these names, in the API's preferred versions. "*.apps", "*." and "*.*" mean all resources
+ * of a group, of the core group, and of the API. Resources that the API does not serve are left out: their objects
+ * cannot be requested.
  * @throws KhwError VERIFY_FAILED for an API with an unexpected answer
  */
 export async function findResources(
@@ -65,7 +65,7 @@ async function basesFor(api: MetadataApi, name: string, signal: AbortSignal): Pr
 /** Returns the resources that can be listed and written, without subresources. */
 async function pluralsAt(api: MetadataApi, base: string, signal: AbortSignal): Promise<string[]> {
   const { status, body } = await api.get(base, signal);
-  // An aggregated API that is down stores its objects elsewhere.
+  // An aggregated API that is down can be skipped: it stores its objects elsewhere.
   if (status === 503 || status === 404) return [];
   if (status !== 200) throw unexpected(base, status);
   return listOf(body, "resources").flatMap((resource) => {
@@ -77,6 +77,6 @@ async function pluralsAt(api: MetadataApi, base: string, signal: AbortSignal): P
 
 export function unexpected(path: string, status: number): KhwError {
   return new KhwError("VERIFY_FAILED", `the API server answers ${status} to ${path}`, {
-    hint: "use an admin.kubeconfig of the group system:masters",
+    hint: "use an admin kubeconfig of the group system:masters",
   });
 }

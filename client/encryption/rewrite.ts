@@ -20,8 +20,8 @@ const backoff: Backoff = { firstMillis: 500, maxMillis: 2_000 };
 const shown = 10;
 
 /**
- * Makes the API server store every object of the resource again, as it stores objects now. Their content never
- * leaves the cluster. An empty patch keeps the changes that others make meanwhile.
+ * Makes the API server rewrite every object of the resource with its current encryption. The objects' content never
+ * leaves the cluster. Because the patch is empty, concurrent changes by others are kept.
  * @returns the number of objects
  * @throws KhwError VERIFY_FAILED that names the objects that could not be written; UNREACHABLE
  */
@@ -47,12 +47,12 @@ export async function rewrite(
   const rest = failures.length > shown ? ` (the first ${shown} of them)` : "";
   throw combineErrors(failures.slice(0, shown), {
     code: "VERIFY_FAILED",
-    headline: `${failures.length} of ${paths.length} ${resource.name} could not be stored again${rest}`,
+    headline: `${failures.length} of ${paths.length} ${resource.name} could not be rewritten${rest}`,
   });
 }
 
 /**
- * Returns the paths of all objects. All names are read first, since the pages of a list expire after some minutes.
+ * Returns the paths of all objects. All names are read first, since the pages of a list expire after a few minutes.
  */
 async function listPaths(
   api: MetadataApi,
@@ -82,8 +82,8 @@ async function listPaths(
 }
 
 /**
- * Lost connections, conflicts and an overloaded server are temporary, so the write is tried again. Returns the last
- * fault.
+ * Retries the write, since lost connections, conflicts and an overloaded server are temporary. Returns the last
+ * failure.
  */
 async function touch(api: MetadataApi, path: string, signal: AbortSignal): Promise<KhwError | undefined> {
   for (let attempt = 1; ; attempt++) {

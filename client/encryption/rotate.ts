@@ -15,20 +15,20 @@ import {
 } from "../pki/encryption/stage.ts";
 import { encryptsByWildcard, outdated, describeStored, unreadableValues } from "./stored.ts";
 
-/** The parts of a rotation. Each part is done completely, or throws. */
+/** The parts of a rotation. Each part either completes or throws. */
 export interface RotationParts {
   /** Returns the configuration on this workstation. */
   read(): Promise<string>;
   /** Replaces the configuration, durably. */
   replace(text: string): Promise<void>;
   /**
-   * Returns the differences of the nodes from the files here, in words.
-   * @throws if a node cannot be asked
+   * Returns the nodes' differences from the files on this workstation, in words.
+   * @throws if a node cannot be reached
    */
   differences(): Promise<readonly NodeDifference[]>;
   /** Updates the nodes; afterwards every API server runs with the configuration. */
   roll(): Promise<void>;
-  /** Stores every object of these resources again, as new objects are stored now. */
+  /** Rewrites every object of these resources with the current encryption. */
   rewrite(resources: readonly string[]): Promise<void>;
   stored(): Promise<readonly StoredValues[]>;
   note(text: string): void;
@@ -50,9 +50,9 @@ export interface RotateOptions {
 const configStep = "credential/encryption-config.yaml";
 
 /**
- * Replaces the keys that Kubernetes encrypts with. Adds a new key, makes it the key that writes, stores everything
- * again, and removes the old keys. All API servers are updated between these steps. The configuration file, the nodes
- * and etcd show how far a rotation is, so the same call completes an interrupted rotation.
+ * Replaces the keys that Kubernetes encrypts with. Adds a new key, makes it the key for writing, rewrites everything,
+ * and removes the old keys. All API servers are updated between these steps. The configuration file, the nodes and
+ * etcd show how far a rotation got, so the same call completes an interrupted rotation.
  * @throws KhwError CREDENTIAL_INVALID for a configuration that cannot be rotated; NODES_DIFFER or KEY_MISSING, with
  * nothing changed
  */
@@ -76,20 +76,20 @@ export async function rotate(parts: RotationParts, { kind, now }: RotateOptions)
     config = await change(parts, config, ({ providers }) =>
       stageOf(providers) === "added" ? promoteKey(providers) : providers,
     );
-    parts.note("the new key comes first: every API server now encrypts with it");
+    parts.note("the new key is now the first in the file: every API server encrypts with it");
   }
   await parts.roll();
   await rewriteAll(parts, config.entries);
   const last = await change(parts, config, ({ providers }) => dropOldKeys(providers));
   if (last !== config) {
-    parts.note("no value uses an old key any more: the old keys are removed");
+    parts.note("the old keys are no longer used: they are removed");
     await parts.roll();
   }
   const told = describeStored(encrypted(await parts.stored()));
   parts.note(`done: ${told === "" ? "etcd has no encrypted values yet" : told}; no other key is in use`);
 }
 
-/** Writes the changed configuration; returns the same one if there is no change. */
+/** Writes the changed configuration and returns it. Returns the old configuration if there is no change. */
 async function change(
   parts: RotationParts,
   config: EncryptionConfig,
@@ -103,8 +103,8 @@ async function change(
 }
 
 /**
- * Whether the configuration is that of a completed rotation and nodes or etcd differ from it: the rotation was
- * interrupted in its last part. With a configuration that is not khw's, there must be no difference.
+ * Whether the last part of a rotation was interrupted: the configuration looks completed, but nodes or etcd differ
+ * from it. For a configuration that khw did not write, differences are not allowed.
  */
 async function isUnfinished(parts: RotationParts, { entries }: EncryptionConfig): Promise<boolean> {
   const [differences, stored] = [await parts.differences(), await parts.stored()];
@@ -112,7 +112,7 @@ async function isUnfinished(parts: RotationParts, { entries }: EncryptionConfig)
   const unfinished =
     own && (differences.some(({ step }) => step === configStep) || outdated(stored, entries).length > 0);
   if (unfinished) {
-    parts.note("an interrupted rotation is completed now; run the command again for another key");
+    parts.note("the interrupted rotation is now complete; to rotate to a new key, run the command again");
     return true;
   }
   const [first] = differences;
@@ -130,7 +130,7 @@ async function rewriteAll(parts: RotationParts, entries: readonly EncryptionEntr
   if (left.length === 0) return;
   throw new KhwError(
     "VERIFY_FAILED",
-    `some values are not stored again, so the old keys are kept: ${describeStored(left)}`,
+    `some values were not rewritten, so the old keys are kept: ${describeStored(left)}`,
     {
       hint: "delete objects that the API no longer serves, or restore their resource; then run the command again",
     },

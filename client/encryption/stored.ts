@@ -2,7 +2,7 @@ import type { StoredValues } from "../../proto/gen/khw/agent/v1/encryption.ts";
 import type { EncryptionEntry } from "./config.ts";
 import { writingKey } from "../pki/encryption/stage.ts";
 
-/** The places in etcd of core resources that are not under their own names. */
+/** The core resources that etcd stores under a name other than their own. */
 const places: Readonly<Record<string, string>> = {
   nodes: "minions",
   services: "services/specs",
@@ -10,8 +10,8 @@ const places: Readonly<Record<string, string>> = {
 };
 
 /**
- * Returns the values under a key that the configuration lacks: API servers with this configuration cannot read
- * them.
+ * Returns the values that are encrypted with a key that the configuration lacks: API servers with this configuration
+ * cannot read them.
  */
 export function unreadableValues(stored: readonly StoredValues[], entries: readonly EncryptionEntry[]): StoredValues[] {
   const known = new Set(
@@ -48,18 +48,18 @@ export function encryptsByWildcard(entries: readonly EncryptionEntry[]): boolean
   );
 }
 
-/** A wildcard names more resources than are ever encrypted. So only Secrets count among its values in the clear. */
+/** A wildcard covers more resources than are ever encrypted. So among its unencrypted values, only Secrets count. */
 function isAt(name: string, place: string): boolean {
   if (name === "*." || name === "*.*") return place === "secrets";
   const [plural = "", ...group] = name.split(".");
   return [plural, places[plural], `${group.join(".")}/${plural}`].includes(place);
 }
 
-/** Describes the counts: "12 secrets under aescbc key1, 3 configmaps in the clear". */
+/** Describes the counts: "12 secrets encrypted with aescbc key1, 3 configmaps not encrypted". */
 export function describeStored(stored: readonly StoredValues[]): string {
   return stored
     .map(({ resource, provider, key, count }) => {
-      const how = provider === "" ? "in the clear" : `under ${provider} ${key}`;
+      const how = provider === "" ? "not encrypted" : `encrypted with ${provider} ${key}`;
       return `${count} ${resource} ${how}`;
     })
     .join(", ");

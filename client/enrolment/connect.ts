@@ -33,8 +33,8 @@ export interface SignedRequest {
 export type Answered<Value> = Value & { readonly peer: X509Certificate };
 
 /**
- * The agent's certificate that is trusted: one of the management CA for its name, or exactly this certificate,
- * signed by anybody.
+ * The agent's certificate to trust: one from the management CA for its name, or exactly this certificate, with any
+ * signer.
  */
 export type Trust = "management" | X509Certificate;
 
@@ -66,7 +66,7 @@ export function connectEnrolment(address: NodeAddress, identity: ManagementIdent
       identified((options, done) => client.getEnrolment({}, new Metadata(), options, done), signal),
     request: (nonce, signal) =>
       identified((options, done) => client.getSigningRequest({ nonce }, new Metadata(), options, done), signal),
-    // The agent closes its connections once it has a new certificate, often before the answer is handled here.
+    // The agent closes its connections once it has a new certificate, often before this client has handled the answer.
     install: async (certificate, signal) =>
       void (await call(
         (options, done) => client.installCertificate({ certificate }, new Metadata(), options, done),
@@ -76,7 +76,7 @@ export function connectEnrolment(address: NodeAddress, identity: ManagementIdent
   };
 }
 
-/** Works for a certificate that is signed with its own key, as a provisional one is. */
+/** Trusts exactly this certificate. This works for a self-signed certificate, such as a provisional one. */
 function pinned({ certificate, key }: ManagementIdentity, pin: X509Certificate): ChannelTls {
   return {
     secureContext: createSecureContext({ ca: pin.toString(), cert: certificate, key, minVersion: "TLSv1.3" }),

@@ -4,14 +4,14 @@ import { KhwError } from "../../proto/errors.ts";
 import { isFields } from "../gce/fields.ts";
 import { googleProxy, networkHint } from "../gce/proxy.ts";
 
-/** The keys that identity tokens are verified with. */
+/** The keys that verify identity tokens. */
 export type KeySet = JWTVerifyGetKey;
 
 const fetchMillis = 20_000;
 const mostBytes = 262_144;
 
 /**
- * Reads the key set (JWKS) at an https URL, or in a file.
+ * Reads the key set (JWKS) from an https URL or a file.
  * @throws KhwError IO_FAILED, UNREACHABLE, CREDENTIAL_INVALID
  */
 export async function readKeySet(source: string, signal: AbortSignal): Promise<KeySet> {

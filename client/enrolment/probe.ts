@@ -5,7 +5,7 @@ import { type Look, waitFor } from "../../proto/wait-for.ts";
 import type { NodeAddress } from "../cluster/channel.ts";
 
 export interface ProbeOptions {
-  /** How long to wait until a program listens there, in milliseconds. */
+  /** How long to wait until a program listens at the address, in milliseconds. */
   readonly waitMillis: number;
   readonly signal: AbortSignal;
 }
@@ -38,7 +38,7 @@ export async function probeCertificate(
     late: ({ message, cause }) =>
       new KhwError("UNREACHABLE", message, {
         node: name,
-        hint: "check that khw-agent is installed there and that its port can be reached from here",
+        hint: "check that khw-agent is installed on the node and that its port can be reached from here",
         cause,
       }),
   });

@@ -5,7 +5,7 @@ import type { Reference } from "../gce/references.ts";
 import { refusedBecause } from "../gce/refusal.ts";
 import type { Instance } from "../gce/resources.ts";
 
-/** How often another user may change the instance's metadata between the client's read and write. */
+/** How often the client tries again if another user changes the instance's metadata between its read and its write. */
 const tries = 5;
 
 export interface Published {

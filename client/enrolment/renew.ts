@@ -7,14 +7,14 @@ import { prove } from "./prove.ts";
 
 export interface RenewOptions {
   readonly identity: ManagementIdentity;
-  /** Opened when the first node is due; the CA's key is not read before. */
+  /** Opens the signer when the first node is due; the CA's key is not read before that. */
   readonly signer: () => Promise<Signer>;
   readonly signal: AbortSignal;
 }
 
 /**
- * Renews the certificate of the node's agent if it is past two thirds of its lifetime. The new certificate is for a new
- * key, and travels over the connection that the present certificate authenticates. Returns the new certificate in
+ * Renews the certificate of the node's agent if it is past two thirds of its lifetime. The new certificate is for a
+ * new key, and is sent over the connection that the current certificate authenticates. Returns the new certificate in
  * words; undefined if no renewal was due.
  * @throws KhwError
  */

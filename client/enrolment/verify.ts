@@ -5,7 +5,7 @@ import { readRequest, type SigningRequest } from "../pki/management/request.ts";
 import type { KeySet } from "./jwks.ts";
 import { type ExpectedToken, verifyIdentityToken } from "./token.ts";
 
-/** An agent's signing request, and the certificate of the connection that it came on. */
+/** An agent's signing request, and the certificate of the connection on which it arrived. */
 export interface SignedAnswer {
   readonly request: string;
   readonly identityToken: string;
@@ -13,15 +13,15 @@ export interface SignedAnswer {
 }
 
 export interface ExpectedAnswer {
-  /** The random bytes of the request. */
+  /** The random bytes that the client sent. */
   readonly nonce: Buffer;
   readonly keys: KeySet;
   readonly instance: Omit<ExpectedToken, "audience">;
 }
 
 /**
- * Returns the signing request after proof that the instance made it. Google's token binds the instance to
- * the request and to the client's nonce. The connection was made with the request's key, so nobody sits in between.
+ * Returns the signing request after proof that the instance made it. Google's token binds the instance to the request
+ * and to the client's nonce. The connection was made with the request's key, so there is no machine in between.
  * @throws KhwError CREDENTIAL_INVALID, WRONG_NODE, IDENTITY_MISMATCH
  */
 export async function verifyAnswer(

@@ -14,14 +14,17 @@ export interface Source {
   readonly read: (signal: AbortSignal) => AsyncIterable<Uint8Array>;
 }
 
-/** A snapshot that a node has. */
+/** Returns the source for a snapshot that a node has. */
 export function nodeSource({ snapshot, nodes }: NodeSnapshot, members: readonly Member[]): Source {
   const holder = members.find(({ node, error }) => error === undefined && nodes.includes(node.address.name));
   if (holder === undefined) throw new TypeError(`no node has ${snapshot.id}`);
   return { snapshot, nodes, read: (signal) => holder.node.etcd.read(snapshot.id, signal) };
 }
 
-/** A file of this workstation. @throws KhwError INVALID_ARGUMENT when it cannot be read. */
+/**
+ * Returns the source for a file on this workstation.
+ * @throws KhwError INVALID_ARGUMENT if it cannot be read
+ */
 export async function fileSource(path: string): Promise<Source> {
   const sum = createHash("sha256");
   let size = 0;

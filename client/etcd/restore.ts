@@ -20,7 +20,7 @@ export interface RestoreRun {
 
 export interface RunOptions {
   readonly progress: Progress;
-  /** Ctrl-C: the current phase ends, and no other begins. */
+  /** Aborted by Ctrl-C: the current phase is completed, and no further phase begins. */
   readonly signal: AbortSignal;
 }
 
@@ -35,16 +35,16 @@ const phases = [
   [RestorePhase.RESTORE_PHASE_FINISHED, "finish", "its API server is started"],
 ] as const;
 
-/** Returns the id of the unfinished restore of this snapshot on any node; else a new id. */
+/** Returns the id of an unfinished restore of this snapshot on any node, otherwise a new id. */
 export function restoreIdFor(snapshotId: string, nodes: readonly NodeEtcd[]): string {
   const begun = nodes.map(unfinishedRestore).find((restore) => restore?.snapshotId === snapshotId);
   return begun?.id ?? randomUUID();
 }
 
 /**
- * Restores the cluster. The snapshot is copied to every node and verified there before any component stops. Each
- * phase begins when all nodes have ended the phase before, so no member starts while another has the old data.
- * Returns false if Ctrl-C came between two phases.
+ * Restores the cluster. The snapshot is copied to every node and verified there before any component stops. Each phase
+ * begins when all nodes have ended the previous phase, so no member starts while another has the old data. Returns
+ * false if Ctrl-C came between two phases.
  * @throws KhwError the errors of the nodes in a phase; the same command continues from there
  */
 export async function runRestore(run: RestoreRun, options: RunOptions): Promise<boolean> {
@@ -72,7 +72,7 @@ async function holdAll(run: RestoreRun, options: RunOptions): Promise<void> {
     await onAllNodes(members, options, { id: "hold", summary: "other operations are refused", work });
   } catch (error) {
     const given = requestOf(run, RestorePhase.RESTORE_PHASE_ABANDONED);
-    // A node in a later phase refuses; there the same command continues later.
+    // A node that is already in a later phase refuses; the same command continues there later.
     await Promise.allSettled(members.map(({ node }) => node.etcd.advance(given, never)));
     throw error;
   }
@@ -143,7 +143,7 @@ export function confirmation({ source: { snapshot }, members }: RestoreRun): Khw
   const names = members.map(({ node }) => node.address.name).join(", ");
   return new KhwError(
     "INVALID_ARGUMENT",
-    `this replaces all data of etcd on ${names} with ${snapshot.id} (${taken}). Later writes are lost, and the API is unavailable for about a minute. Each node keeps its present data aside. Secrets in the snapshot can be read only if encryption-config.yaml still has the keys of that time`,
+    `this replaces all data of etcd on ${names} with ${snapshot.id} (${taken}). Later writes are lost, and the API is unavailable for about a minute. Each node keeps its current data. Secrets in the snapshot can be read only if encryption-config.yaml still has the keys that were in use then`,
     { hint: "give --yes to confirm" },
   );
 }

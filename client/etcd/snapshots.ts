@@ -16,7 +16,7 @@ export function readSnapshots(
   return forEachNode(members, maxConcurrentNodes, (node) => node.etcd.list(signal));
 }
 
-/** Returns each snapshot once, oldest first. The same name with other bytes is another snapshot. */
+/** Returns each snapshot once, oldest first. The same name with different bytes counts as a different snapshot. */
 export function nodeSnapshots(answers: readonly NodeAnswer<ListSnapshotsResponse>[]): NodeSnapshot[] {
   const held = new Map<string, NodeSnapshot>();
   for (const { name, value } of answers) {
@@ -37,7 +37,7 @@ function isCopy({ origin }: Snapshot): boolean {
 /**
  * Returns the snapshot of that name, or the newest that was taken from a member: the age of a file is unknown.
  * @throws KhwError INVALID_ARGUMENT if there is no such snapshot, or if the newest has a lower revision than an older
- * snapshot of the same cluster: etcd was then emptied in between, and the user must name the snapshot
+ * snapshot of the same cluster: in that case etcd was emptied in between, and the user must name the snapshot
  */
 export function chooseSnapshot(held: readonly NodeSnapshot[], name: string): NodeSnapshot {
   const hint = "run `khw-client etcd snapshot list` for the names; give a file as ./FILE";
@@ -52,7 +52,7 @@ export function chooseSnapshot(held: readonly NodeSnapshot[], name: string): Nod
     const what =
       held.length === 0
         ? "no node has a verified snapshot"
-        : "all verified snapshots come from files; give the name of one";
+        : "all verified snapshots come from files; choose one of them by name";
     throw new KhwError("INVALID_ARGUMENT", what, { hint });
   }
   const { clusterId, revision, id } = newest.snapshot;

@@ -8,7 +8,7 @@ import type { NodeSnapshot } from "./snapshots.ts";
 
 const memberHead = ["NODE", "MEMBER", "ROLE", "TERM", "INDEX", "APPLIED", "REVISION", "DB SIZE", "IN USE", "VERSION"];
 
-/** Returns a table with a line for each node. */
+/** Returns a table with a row for each node. */
 export function memberTable(nodes: readonly NodeEtcd[]): Promise<string> {
   return textTable(
     memberHead,

@@ -5,8 +5,8 @@ import { KhwError } from "../../proto/errors.ts";
 import { isAlive } from "../pki/staging.ts";
 
 /**
- * Replaces the file's whole content. At any moment the file has its old or its new content. A link stays a link, and its target
- * is replaced or created.
+ * Replaces the file's whole content. At any moment the file has its old or its new content. If the path is a link, the
+ * link stays, and its target is replaced or created.
  * @throws KhwError IO_FAILED
  */
 export async function replaceFile(path: string, text: string, mode: number): Promise<void> {
@@ -39,7 +39,7 @@ async function removeRemains(target: string): Promise<void> {
   }
 }
 
-/** Returns the final target of links, even if it does not exist yet; its folder is created. */
+/** Follows links to the final target, even if it does not exist yet, and creates its folder. */
 async function finalTarget(path: string): Promise<string> {
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
   try {

@@ -11,7 +11,7 @@ export type PoolChange =
 
 /**
  * The part of the Compute Engine API that khw uses: the interface between the load balancer's steps and Google. A
- * change resolves when its operation is done. Failures are KhwErrors COMPUTE_FAILED with Google's code, reason and
+ * change resolves when its operation is done. Failures are KhwErrors: COMPUTE_FAILED with Google's code, reason and
  * message, whose cause is a Refusal if the API answered; TIMEOUT if an operation does not end.
  */
 export interface Compute {

@@ -10,7 +10,7 @@ export interface LoadBalancerConfig {
   readonly createAddress: boolean;
   readonly healthCheck: {
     readonly name: string;
-    /** The Host header of a probe. */
+    /** The Host header of the probes. */
     readonly host: string;
     readonly requestPath: string;
     readonly port: number;
@@ -38,7 +38,7 @@ export interface ComputeConnection {
   /** Base URL up to and with the version. */
   readonly endpoint: string;
   /**
-   * `auto`: application default credentials, else gcloud's; `gcloud`: gcloud's; `none`: no authentication;
+   * `auto`: application default credentials, otherwise gcloud's; `gcloud`: gcloud's; `none`: no authentication;
    * anything else: the path of a service account's key file.
    */
   readonly auth: string;
@@ -46,7 +46,7 @@ export interface ComputeConnection {
 
 export const defaultEndpoint = "https://compute.googleapis.com/compute/v1/";
 
-/** All values that lab 08 fixes; project, region and instances are the reader's own. */
+/** All values that lab 08 prescribes; project, region and instances are up to the reader. */
 export const labLoadBalancer = {
   network: "kubernetes-the-hard-way",
   addressName: "kubernetes-the-hard-way",

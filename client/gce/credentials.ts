@@ -17,7 +17,7 @@ const signIn = "sign in: gcloud auth application-default login; or name a servic
 
 /**
  * Opens the credentials of `gce.auth` (see ComputeConnection). They are looked up at the first request and kept for
- * the process.
+ * the lifetime of the process.
  */
 export function openCredentials(auth: string, project: string): Credentials {
   let source: Promise<Credentials> | undefined;
@@ -86,7 +86,10 @@ async function headersOf(client: AuthClient): Promise<Credentials> {
   };
 }
 
-/** Makes a client, and its inner clients (of an impersonated or a federated account), send with this function. */
+/**
+ * Makes a client use this function for its requests, including its inner clients (of an impersonated or a federated
+ * account).
+ */
 function sendWith(client: object, fetchImplementation: typeof fetch): void {
   if (!hasTransporter(client)) return;
   client.transporter.defaults.fetchImplementation = fetchImplementation;

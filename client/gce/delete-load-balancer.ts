@@ -9,14 +9,14 @@ import { refusedBecause } from "./refusal.ts";
 import { type Look, waitFor } from "../../proto/wait-for.ts";
 
 export interface DeleteOptions {
-  /** Release the static address too: certificates that name it become useless. */
+  /** Release the static address too; certificates that name it then become useless. */
   readonly address: boolean;
 }
 
 /**
- * Removes the load balancer's resources, each before the resources that it uses. Resources in use by others stay,
- * and are reported as COMPUTE_DRIFT: a pool with other instances, with everything around it; a forwarding rule to
- * another target.
+ * Removes the load balancer's resources, each before the resources that it uses. Resources in use by others stay, and
+ * are reported as COMPUTE_DRIFT: a pool with other instances, together with everything that belongs to it, and a
+ * forwarding rule to another target.
  */
 export function deleteLoadBalancerSteps(config: LoadBalancerConfig, options: DeleteOptions): Step<Compute>[] {
   const { address, healthCheck, firewall, pool, forwardingRule } = loadBalancerReferences(config);
@@ -53,7 +53,8 @@ function onlyControllers(id: string, config: LoadBalancerConfig): Step<Compute> 
       if (foreign.length > 0) throw foreignInstances(config, foreign);
       return null;
     },
-    // The check passes or throws: other instances in the pool are not khw's to change.
+    // There is nothing to apply: the check passes or throws, because khw must not remove other instances from the
+    // pool.
     apply: async () => {},
   };
 }

@@ -4,7 +4,8 @@ import { loadBalancerReferences } from "./load-balancer.ts";
 import { instanceReference, pathOf } from "./references.ts";
 
 /**
- * UNKNOWN: Google reports no health yet (no forwarding rule points to the pool). MISSING: it is not in the pool.
+ * UNKNOWN: Google reports no health yet (no forwarding rule points to the pool). MISSING: the instance is not in the
+ * pool.
  */
 export type HealthState = "HEALTHY" | "UNHEALTHY" | "UNKNOWN" | "MISSING";
 

@@ -17,7 +17,7 @@ export interface ApiRequest {
   readonly body?: object;
   /** The purpose of the request, for messages. */
   readonly what: string;
-  /** For a single try; 30 seconds by default. */
+  /** The time limit of a single attempt; 30 seconds by default. */
   readonly timeoutMillis?: number;
 }
 
@@ -76,7 +76,7 @@ export function openHttp({ endpoint, credentials, retry }: HttpOptions): Http {
       }
     },
     async [Symbol.asyncDispose]() {
-      // If undici could not be loaded, the request has reported that.
+      // If undici could not be loaded, the request has already reported that.
       await undici?.then(
         async ({ dispatcher }) => dispatcher.destroy(),
         () => undefined,
@@ -98,14 +98,14 @@ function parseEndpoint(endpoint: string): URL {
   if (base === undefined || !/^https?:$/.test(base.protocol)) {
     throw new KhwError("INVALID_ARGUMENT", `gce.endpoint: ${show(endpoint)} is not an http or https URL`);
   }
-  // A relative path replaces the text after the last slash.
+  // The URL must end with a slash, because a relative path replaces the text after the last slash.
   if (!base.pathname.endsWith("/")) base.pathname += "/";
   return base;
 }
 
 /**
- * Refuses to send a token that others on the network could read. The host needs no check: it is Google's, or the
- * command line or a trusted khw.yaml names it. No environment variable changes it, and redirects are not followed.
+ * Refuses to send a token that others on the network could read. The host needs no check: it is either Google's, or
+ * named by the command line or a trusted khw.yaml. No environment variable changes it, and redirects are not followed.
  */
 function requireSecrecy({ protocol, hostname }: URL): void {
   const loopback =

@@ -21,7 +21,7 @@ export interface InstancePlace extends Place {
 
 /**
  * Returns the instances of those names, in that order.
- * @throws KhwError COMPUTE_FAILED that names all that are missing or in several zones
+ * @throws KhwError COMPUTE_FAILED that names all instances that are missing or in several zones
  */
 export async function resolveInstances(
   compute: Compute,

@@ -9,8 +9,8 @@ import { compare, compareSets, resourceStep } from "./resource-step.ts";
 
 /**
  * Returns the steps of lab 08's load balancer, resource by resource. The lab leaves some values out (a probe's
- * interval, a rule's priority, target tags, descriptions). khw creates these with Google's defaults, and the owner
- * may change them later.
+ * interval, a rule's priority, target tags, descriptions). khw creates these with Google's defaults, and the user may
+ * change them later.
  */
 export function loadBalancerSteps(config: LoadBalancerConfig): Step<Compute>[] {
   return [
@@ -71,7 +71,7 @@ function addressStep(config: LoadBalancerConfig): Step<Compute> {
 
 function noAddress({ project, region }: LoadBalancerConfig, { name }: Reference): KhwError {
   return new KhwError("COMPUTE_FAILED", `there is no address ${name} in region ${region} of project ${project}`, {
-    hint: `run gcloud compute addresses create ${name} --project ${project} --region ${region}, or give --create-address`,
+    hint: `run gcloud compute addresses create ${name} --project ${project} --region ${region}, or use --create-address`,
   });
 }
 
@@ -93,7 +93,7 @@ function healthCheckStep(config: LoadBalancerConfig): Step<Compute> {
   });
 }
 
-/** Google's probes reach the network, over any TCP port as in the lab. */
+/** Lets Google's probes reach the network on any TCP port, as in the lab. */
 function firewallStep(config: LoadBalancerConfig): Step<Compute> {
   const { firewall: reference } = loadBalancerReferences(config);
   const { sourceRanges } = config.firewallRule;
@@ -121,7 +121,7 @@ function showAllowed({ IPProtocol, ports = [] }: Allowed): string {
   return ports.length === 0 ? IPProtocol : `${IPProtocol}:${ports.join(",")}`;
 }
 
-/** The target pool has this health check and no other: a pool has at most one. */
+/** The target pool uses exactly this health check: a pool can have at most one. */
 function targetPoolStep(config: LoadBalancerConfig): Step<Compute> {
   const { pool: reference, healthCheck } = loadBalancerReferences(config);
   return resourceStep({
@@ -143,8 +143,8 @@ function targetPoolStep(config: LoadBalancerConfig): Step<Compute> {
 }
 
 /**
- * The static address points to the pool. A rule with another target carries other traffic: it is reported, and not
- * changed.
+ * The static address points to the pool. A rule with a different target carries other traffic, so it is reported but
+ * not changed.
  */
 function forwardingRuleStep(config: LoadBalancerConfig): Step<Compute> {
   const { forwardingRule: reference, pool } = loadBalancerReferences(config);

@@ -18,7 +18,7 @@ export interface WaitOptions {
 /** `wait` blocks for up to two minutes. */
 const waitMillis = 150_000;
 
-/** A wait that returns at once, not done, must not become a busy loop. */
+/** If `wait` returns at once although the operation is not done, the loop must not become a busy loop. */
 const shortestWaitMillis = 200;
 
 /**

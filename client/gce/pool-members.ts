@@ -11,8 +11,8 @@ interface Members {
 }
 
 /**
- * The target pool has exactly the controllers. Missing ones are added. Other instances get the API's traffic but
- * may be in use: they are reported as COMPUTE_DRIFT and never removed.
+ * The target pool must contain exactly the controllers. Missing controllers are added. Other instances receive API
+ * traffic but may be in use, so they are reported as COMPUTE_DRIFT and never removed.
  */
 export function poolMembersStep(config: LoadBalancerConfig): Step<Compute> {
   const pool = regionalReference(config, "targetPools", config.targetPool);
@@ -45,7 +45,7 @@ export async function poolMembers(compute: Compute, config: LoadBalancerConfig, 
   };
 }
 
-/** Returns the members of those names in any zone, also machines that no longer exist. */
+/** Returns the members of those names in any zone, including machines that no longer exist. */
 export async function membersNamed(
   compute: Compute,
   config: LoadBalancerConfig,

@@ -1,12 +1,12 @@
 import { KhwError } from "../../proto/errors.ts";
 
 /**
- * A fetch that goes through the environment's proxy, with the rules of khw's own requests. google-auth-library's own
- * requests read NO_PROXY in another way: no `*`, no subdomains, no ports.
+ * Returns a fetch that uses the environment's proxy by the same rules as khw's own requests. google-auth-library's own
+ * requests interpret NO_PROXY differently: no `*`, no subdomains, no ports.
  */
 export async function proxyFetch(): Promise<typeof fetch> {
   const { EnvHttpProxyAgent, fetch: send } = await import("undici");
-  // Without pipelining, no open connection keeps the process from ending.
+  // Without pipelining, open connections do not keep the process alive.
   const dispatcher = new EnvHttpProxyAgent({ pipelining: 0 });
   return async (input, { method = "GET", headers, body = null, signal = null } = {}) => {
     const url = typeof input === "string" || input instanceof URL ? input : input.url;
@@ -18,7 +18,7 @@ export async function proxyFetch(): Promise<typeof fetch> {
     } catch (error) {
       const reason = error instanceof TypeError && error.cause instanceof Error ? error.cause.message : undefined;
       if (reason === undefined) throw error;
-      // The wording of the library's own fetch.
+      // This is the wording of the library's own fetch.
       throw new Error(`request to ${url.toString()} failed, reason: ${reason}`, { cause: error });
     }
   };

@@ -1,7 +1,7 @@
 import { KhwError } from "../../proto/errors.ts";
 import { show } from "../../proto/validate.ts";
 
-/** In the order in which undici and google-auth-library look for a proxy to a server with TLS. */
+/** The order in which undici and google-auth-library look for the proxy to a TLS server. */
 const variables = ["https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY"] as const;
 
 interface Proxy {

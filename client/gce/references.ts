@@ -1,7 +1,7 @@
 import { refuse, show } from "../../proto/validate.ts";
 import type { Kind } from "./resources.ts";
 
-/** A resource by its kind and its path from `projects/` on. Other resources may refer to it by the same path. */
+/** A resource, by its kind and its path from `projects/` on. Other resources refer to it by the same path. */
 export interface Reference<K extends Kind = Kind> {
   readonly kind: K;
   readonly name: string;
@@ -39,8 +39,8 @@ export function networkPath(project: string, name: string): string {
 }
 
 /**
- * Returns the path of a link from `projects/` on, since hosts and API versions differ between equal links. Returns
- * the link itself if it has no such part.
+ * Returns the path of a link from `projects/` on, since links to the same resource can differ in host and API version.
+ * Returns the link itself if it has no such part.
  */
 export function pathOf(link: string): string {
   return /(?:^|\/)(projects\/.+)$/.exec(link)?.[1] ?? link;

@@ -6,7 +6,7 @@ export interface RefusalOptions {
   readonly retryAfterMillis?: number;
 }
 
-/** A refusal of the API: in an answer, or at the end of an operation. */
+/** A refusal by the API: in an answer, or at the end of an operation. */
 export class Refusal extends Error {
   override readonly name = "Refusal";
   /** The HTTP status code. */
@@ -67,8 +67,7 @@ export function operationRefusal(operation: Fields): Refusal | undefined {
 }
 
 /**
- * Returns the refusal as khw reports it. `what` is the request in words, for example `insert
- * firewalls/allow-health-check`.
+ * Turns the refusal into khw's error. `what` describes the request, for example `insert firewalls/allow-health-check`.
  */
 export function computeError(what: string, path: string, refusal: Refusal): KhwError {
   const code = [refusal.status || "", refusal.reason].filter((part) => part !== "").join(" ");

@@ -6,10 +6,10 @@ import type { Reference } from "./references.ts";
 import { refusedBecause } from "./refusal.ts";
 import type { Kind, Resources } from "./resources.ts";
 
-/** Time for another client's operation that creates the same resource. */
+/** How long to wait for another client's operation that creates the same resource. */
 const appearMillis = 30_000;
 
-/** A field with another value than the desired one. */
+/** A field whose value differs from the desired one. */
 export interface FieldDifference {
   readonly field: string;
   readonly found: string;
@@ -118,6 +118,6 @@ function describeDifferences(differing: readonly FieldDifference[]): string {
 
 function unrepairable({ kind, name }: Reference, differing: readonly FieldDifference[]): KhwError {
   return new KhwError("COMPUTE_DRIFT", `${kind}/${name}: ${describeDifferences(differing)}`, {
-    hint: "delete the resource if nothing else needs it (Google cannot change it in place), or give khw another name to use",
+    hint: "delete the resource if nothing else needs it (Google cannot change it in place), or configure a different name in khw.yaml",
   });
 }

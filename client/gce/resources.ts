@@ -55,7 +55,7 @@ export interface ForwardingRule {
 
 export interface Instance {
   readonly name: string;
-  /** Its number, which is unique and never used again. */
+  /** The instance's number, which is unique and never reused. */
   readonly id: string;
   /** A link. */
   readonly zone: string;

@@ -1,16 +1,19 @@
 import { type Backoff, backoffMillis } from "../../proto/backoff.ts";
 import { refusedBecause, Refusal } from "./refusal.ts";
 
-/** The number of tries, and the pauses between them. */
+/** The number of attempts, and the pauses between them. */
 export interface RetryPolicy extends Backoff {
-  /** The number of tries in all. */
+  /** The total number of attempts. */
   readonly tries: number;
 }
 
-/** About 25 seconds in all: longer than the API's short overloads, and short enough for a waiting user. */
+/** About 25 seconds in total: longer than the API's short overloads, and short enough for a waiting user. */
 export const defaultRetry: RetryPolicy = { tries: 8, firstMillis: 250, maxMillis: 8000 };
 
-/** Returns the pause after this many failures, the last of which is `error`: as long as Google asks for, within bounds. */
+/**
+ * Returns the pause after this many failures, the last of which is `error`. If Google asks for a pause, that pause is
+ * used, within limits.
+ */
 export function pauseMillis(failures: number, error: unknown, policy: RetryPolicy): number {
   const asked = error instanceof Refusal ? error.retryAfterMillis : 0;
   return asked > 0 ? Math.min(asked, 4 * policy.maxMillis) : backoffMillis(failures, policy);
@@ -32,7 +35,7 @@ const transientCodes = new Set([
 ]);
 
 /**
- * Whether another try can help: an overloaded API, a resource that another operation has just released, a lost
+ * Whether another attempt can help: an overloaded API, a resource that another operation has just released, a lost
  * connection.
  */
 export function isTransient(error: unknown): boolean {

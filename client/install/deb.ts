@@ -14,8 +14,8 @@ export interface Deb {
 const start = "!<arch>\ndebian-binary";
 
 /**
- * Finds the .deb and checks that it is one. The node's dpkg reads its package name and architecture before anything
- * changes, since not every workstation has dpkg.
+ * Finds the file and checks that it is a .deb. Its package name and architecture are read by the node's dpkg before
+ * anything changes, since not every workstation has dpkg.
  */
 export async function findDeb(path: string): Promise<Deb> {
   const file = await open(path).catch((cause: unknown) => {

@@ -1,6 +1,6 @@
 import { oneLine } from "../../proto/sanitize.ts";
 
-/** How much of a program's standard error is kept in case it fails: its end, in characters. */
+/** How much of the end of a program's standard error is kept, in characters, in case the program fails. */
 const kept = 8192;
 
 interface Known {
@@ -8,7 +8,7 @@ interface Known {
   readonly hint: string;
 }
 
-/** Messages of ssh, sudo and gcloud when a node cannot be reached, with their hints. */
+/** Messages of ssh, sudo and gcloud for a node that cannot be reached, with khw's hints. */
 const known: readonly Known[] = [
   {
     pattern: /host key verification failed|remote host identification has changed/i,
@@ -45,7 +45,7 @@ const known: readonly Known[] = [
   },
 ];
 
-/** Returns why a connection failed: the line that says so, and a hint if khw knows one. */
+/** Returns why a connection failed: the line with the error, and a hint if khw has one. */
 export function explainStderr(stderr: string): { readonly message: string; readonly hint: string | undefined } {
   const lines = linesOf(stderr);
   for (const { pattern, hint } of known) {
@@ -60,12 +60,12 @@ export function lastLines(stderr: string): string {
   return linesOf(stderr).slice(-3).join("; ") || "no error message";
 }
 
-/** Returns the end of the text, to limit the memory for a program with much output. */
+/** Appends to the text and returns its end, which limits the memory for a program with much output. */
 export function keepEnd(text: string, more: string): string {
   return (text + more).slice(-kept);
 }
 
-/** Returns a node's text as a single line, sanitized: control characters become a blank. */
+/** Returns a node's text as a single line, sanitized: control characters become a space. */
 export function printable(text: string): string {
   return oneLine(text.replaceAll(/\p{Cc}+/gu, " ").trim());
 }

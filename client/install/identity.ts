@@ -16,7 +16,7 @@ export interface Present {
   readonly hasKey: boolean;
 }
 
-/** Returns why a node needs a new identity; undefined if its present identity is valid. */
+/** Returns why a node needs a new identity; undefined if its current identity is valid. */
 export function whyNew(name: string, present: Present, ca: string): string | undefined {
   if (present.certificate === undefined || present.ca === undefined || !present.hasKey)
     return "the node has no identity yet";
@@ -36,8 +36,8 @@ export function whyRevoked(
 }
 
 /**
- * Returns the identity that was issued for the node beforehand, with a key made here. Undefined if there is no such
- * identity, or it is too old, or it was revoked.
+ * Returns the identity that was issued for the node beforehand, with a key that was made on this workstation.
+ * Undefined if there is no such identity, or if it is too old or revoked.
  */
 export async function issuedBeforehand(
   name: string,

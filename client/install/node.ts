@@ -43,15 +43,15 @@ export interface Installed {
 }
 
 /**
- * The choice for the node's identity: it stays; the node makes a key and has it signed; or it gets an identity that
- * was issued beforehand.
+ * The choice for the node's identity: keep the current one; let the node make a key and sign a certificate for it; or
+ * use an identity that was issued beforehand.
  */
 type Choice =
   | { readonly kind: "keep" }
   | { readonly kind: "request"; readonly reason: string; readonly signer: Signer }
   | { readonly kind: "given"; readonly identity: Identity };
 
-/** The result of the script on the node, in its own words; undefined if it did not end. */
+/** The result of the script on the node, as the script reports it; undefined if the script did not end. */
 type Verdict = Installed | KhwError | undefined;
 
 /** The codes of the script's failures, with their hints. */
@@ -105,7 +105,7 @@ export async function installOn(
   throw disconnected(begun ? `${program} ended while ${last}` : program, stderr, await ended);
 }
 
-/** The connection ended before the script, or was never made. */
+/** Returns the error for a connection that ended before the script did, or that was never made. */
 function disconnected(what: string, stderr: string, cause: NodeJS.ErrnoException | undefined): KhwError {
   if (isErrno(cause, "ENOENT")) {
     const hint = "install it, or choose another way with --via";
@@ -146,7 +146,7 @@ async function converse(
   }
 }
 
-/** Reads the node's present state, up to the line `ready`; undefined if the script ended before that line. */
+/** Reads the node's current state, up to the line `ready`; undefined if the script ended before that line. */
 async function readPresent(lines: AsyncIterator<string>): Promise<Present | undefined> {
   const facts = new Map<string, string>();
   for (let line = await lines.next(); line.done !== true; line = await lines.next()) {
@@ -159,7 +159,7 @@ async function readPresent(lines: AsyncIterator<string>): Promise<Present | unde
   return undefined;
 }
 
-/** Chooses, and reads the CA's key, before anything is copied. */
+/** Makes the choice before anything is copied, and reads the CA's key if needed. */
 async function chooseIdentity(
   present: Present,
   { node: { name }, request: { folder, ca, days }, progress }: ConverseOptions,

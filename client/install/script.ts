@@ -3,16 +3,12 @@
  * and then `ready`. It then reads the answer from standard input: the size of the .deb, the choice for the identity
  * (keep, request or given), and the .deb itself.
  *
- * For `request` the agent on the node makes its key and writes its request, in base64. The certificates of the CA
- * and of the node come back in base64, one per line. For `given`, three lines come before the .deb: the three files
- * of an identity that was issued beforehand. So no secret is ever in an argument, and a single connection is
- * enough.
- *
- * `read` takes a line byte by byte and leaves the rest of the input to `head`, which reads no further than its
- * size.
- *
- * apt writes to a file, since a broken connection would otherwise stop dpkg half-way. Packages that an earlier
- * break left unconfigured are configured first; otherwise apt would refuse.
+ * For `request` the agent on the node makes its key and writes its request, in base64. The certificates of the CA and
+ * of the node come back in base64, one per line. For `given`, three lines come before the .deb: the three files of an
+ * identity that was issued beforehand. So no secret is ever in an argument, and a single connection is enough. `read`
+ * takes a line byte by byte and leaves the rest of the input to `head`, which reads exactly the given size. apt writes
+ * to a file, since otherwise a broken connection would stop dpkg half-way. Packages that an earlier interruption left
+ * unconfigured are configured first; otherwise apt would refuse.
  */
 const script = `
 set -eu
@@ -101,10 +97,10 @@ echo "done $result $version"
  */
 const asRoot = `export LC_ALL=C LANGUAGE=; if [ "$(id -u)" = 0 ]; then exec sh -c "$1"; else exec sudo -n sh -c "$1"; fi`;
 
-/** The command line that ssh runs on the node. It is the same for every node and has no secret. */
+/** The command line that ssh runs on the node. It is the same for every node and contains no secret. */
 export const remoteCommand = `sh -c ${quote(asRoot)} khw ${quote(script.trim())}`;
 
-/** Returns the text as a single word of a POSIX shell. */
+/** Quotes the text as a single word for a POSIX shell. */
 export function quote(text: string): string {
   return `'${text.replaceAll("'", `'\\''`)}'`;
 }

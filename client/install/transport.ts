@@ -11,7 +11,7 @@ export interface TransportOptions {
   readonly via: Via;
   /** The user on the node; absent: the default of ssh or gcloud. */
   readonly user?: string | undefined;
-  /** More settings for ssh in the form of its `-o`: Key=value. */
+  /** Additional ssh settings, in the form of ssh's option `-o`: Key=value. */
   readonly sshOptions: readonly string[];
   readonly project?: string | undefined;
   readonly zone?: string | undefined;
@@ -19,14 +19,13 @@ export interface TransportOptions {
   readonly internalAddress: boolean;
 }
 
-/** Never prompt, and notice within a minute that the other end is gone. */
+/** With these options ssh never prompts, and notices within a minute that the other end is gone. */
 const unattended = ["BatchMode=yes", "ConnectTimeout=15", "ServerAliveInterval=15", "ServerAliveCountMax=4"];
 
 /**
- * Returns the program and the arguments that run a command line on a node. The node's host key must be known
- * already. ssh takes the first value of a setting, so khw's come before the user's. The check of host keys is the
- * exception: the user may set it to accept-new. For gcloud that check is a separate flag, whose default trusts the
- * first key that it sees.
+ * Returns the program and the arguments that run a command line on a node. The node's host key must be known already.
+ * ssh takes the first value of a setting, so khw's come before the user's. The check of host keys is the exception:
+ * the user may set it to accept-new. For gcloud that check has its own flag, which by default trusts the first key.
  */
 export function commandFor(node: NodeSpec, command: string, options: TransportOptions): readonly [string, ...string[]] {
   const settings = [...unattended, ...options.sshOptions];
@@ -67,7 +66,7 @@ export function parseUser(value: string): string {
 export function parseSshOption(value: string): string {
   const [, key, setting] = /^([A-Za-z]+)\s*[=\s]\s*(\S.*)$/.exec(value) ?? [];
   if (key === undefined || setting === undefined) {
-    return refuse("--ssh-option", `${show(value)} is not an ssh option`, "give for example Port=2222");
+    return refuse("--ssh-option", `${show(value)} is not an ssh option`, "for example Port=2222");
   }
   if (key.toLowerCase() === "stricthostkeychecking" && !/^(yes|ask|accept-new)$/i.test(setting)) {
     refuse(

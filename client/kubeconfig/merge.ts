@@ -22,9 +22,9 @@ export interface MergeOptions {
 }
 
 /**
- * Returns the kubeconfig's text with the entry. All other text stays, comments too. The entry replaces only its own
- * earlier version, recognized by the server's address. A namespace or a proxy that the user added to it stays.
- * @throws KhwError CONFIG_INVALID for a text that is not a kubeconfig, or has another cluster of that name
+ * Returns the kubeconfig's text with the entry. All other text stays, including comments. The entry replaces only its
+ * own earlier version, which is recognized by the server's address. A namespace or a proxy that the user added stays.
+ * @throws KhwError CONFIG_INVALID for a text that is not a kubeconfig, or already has a different cluster of that name
  */
 export function mergeKubeconfig(text: string, entry: KubeconfigEntry, { file, use }: MergeOptions): string {
   const document = parseKubeconfig(text, file);
@@ -102,7 +102,7 @@ function refuseOthers(document: Document, { name, user, server }: KubeconfigEntr
   );
 }
 
-/** An item of a kubeconfig's lists: its name, its kind, and khw's values for it. */
+/** An item in one of a kubeconfig's lists: its name, its kind, and khw's values for it. */
 interface Item {
   readonly name: string;
   readonly kind: "cluster" | "user" | "context";

@@ -26,7 +26,8 @@ export async function readLock(path: string): Promise<readonly LockEntry[]> {
 
 /**
  * Adds entries to khw.lock. Another client may add others at the same time; an existing entry never changes.
- * @returns the new entries @throws KhwError DIGEST_MISMATCH if the file now has another digest; IO_FAILED
+ * @returns the new entries
+ * @throws KhwError DIGEST_MISMATCH if the file now has a different digest; IO_FAILED
  */
 export async function addToLock(path: string, additions: readonly LockEntry[]): Promise<readonly LockEntry[]> {
   if (additions.length === 0) return [];

@@ -18,8 +18,9 @@ export interface NodeDigests {
 }
 
 /**
- * Returns the work with the digests of khw.lock in its desired states. @throws KhwError CONFIG_INVALID if khw.lock
- * cannot be trusted or contradicts khw.yaml, or if a program without a digest would come over http
+ * Returns the work with the digests of khw.lock in its desired states.
+ * @throws KhwError CONFIG_INVALID if khw.lock cannot be trusted or contradicts khw.yaml, or if a program without a
+ * digest would come over http
  */
 export async function pinPrograms(
   { config: { lockFile: path }, members }: Pick<OpenCluster, "config" | "members">,
@@ -55,7 +56,7 @@ export async function lockPrograms(
   return found.map(({ node, arch, desired }) => ({ node, desired: pinState(desired, arch, { entries, path }) }));
 }
 
-/** Returns entries, as the node reported them, for the programs whose digest the state leaves open. */
+/** Returns entries, as the node reported them, for the programs whose digest the state does not set. */
 function openEntries({ node, desired }: NodeWork, arch: Architecture, programs: readonly ProgramDigest[]): LockEntry[] {
   const { name } = node.address;
   return downloadsOf(desired, arch)

@@ -8,8 +8,9 @@ const patienceMillis = 10_000;
 const intervalMillis = 20;
 
 /**
- * Runs the work while no other client on this machine works on the same file. Removes the mark of a client that was
- * killed. @throws KhwError BUSY after ten seconds, IO_FAILED
+ * Runs the work while no other client on this machine works on the same file. Removes the lock of a client that was
+ * killed.
+ * @throws KhwError BUSY after ten seconds, IO_FAILED
  */
 export async function whileHeld<T>(path: string, work: () => Promise<T>): Promise<T> {
   const name = `${path}.busy`;
@@ -21,7 +22,7 @@ export async function whileHeld<T>(path: string, work: () => Promise<T>): Promis
   }
 }
 
-/** A command that is interrupted still finishes this write. */
+/** An interrupted command still finishes this write. */
 const never = new AbortController().signal;
 
 function take(name: string): Promise<void> {
@@ -44,7 +45,9 @@ function take(name: string): Promise<void> {
   });
 }
 
-/** Links a complete file, so that the file holds the owner's process number as soon as its name exists. */
+/**
+ * Creates the lock by linking a complete file, so that it contains the owner's process ID as soon as its name exists.
+ */
 async function tryTake(name: string): Promise<boolean> {
   const own = `${name}-${process.pid}-${Math.random().toString(36).slice(2)}`;
   try {

@@ -33,8 +33,8 @@ export function downloadsOf(
 }
 
 /**
- * Returns the state with the entries' digests for programs without a digest in khw.yaml. @throws KhwError
- * CONFIG_INVALID if they contradict
+ * Returns the state with the entries' digests for programs without a digest in khw.yaml.
+ * @throws KhwError CONFIG_INVALID if they contradict
  */
 export function pinState(
   state: DesiredState,
@@ -58,7 +58,7 @@ export function pinState(
   return withDigests(state, arch, digests);
 }
 
-/** Sorted, because the operation's id is derived from the state's bytes. */
+/** The digests are sorted, because the operation's id is derived from the state's bytes. */
 function withDigests(state: DesiredState, arch: Architecture, digests: ReadonlyMap<string, string>): DesiredState {
   const { binaries, etcd } = state;
   const own = digests.get("etcd");

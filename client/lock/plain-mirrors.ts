@@ -4,8 +4,9 @@ import { show } from "../../proto/validate.ts";
 import type { Download } from "./pins.ts";
 
 /**
- * Refuses a mirror without TLS for a program whose digest is not known: anybody on the network path could exchange the
- * program and the published digest. @throws KhwError CONFIG_INVALID naming the setting, the mirror and the programs
+ * Refuses a mirror without TLS for a program whose digest is not known: anybody on the network path could replace both
+ * the program and the published digest.
+ * @throws KhwError CONFIG_INVALID naming the setting, the mirror and the programs
  */
 export function refusePlainMirrors(downloads: readonly Download[]): void {
   const open = downloads.filter(({ program, version, arch, sha256 }) => {

@@ -9,11 +9,14 @@ const partly = 3;
 /** Collects failures while many nodes are read: prints each on standard error at once, and counts them. */
 export interface Failures {
   readonly failed: ReadOptions["failed"];
-  /** Returns 0 if nothing failed and 3 if some did. @throws KhwError if nothing succeeded */
+  /**
+   * Returns 0 if nothing failed, and 3 if some sources failed.
+   * @throws KhwError if nothing succeeded
+   */
   conclude(sources: number): number;
 }
 
-/** Reports a node's failure once, however many of its streams it ends. */
+/** Reports a node's failure only once, even if it ends several of the node's streams. */
 export function collectFailures({ warn }: Pick<Context, "warn">): Failures {
   const errors = new Map<string, KhwError>();
   const told = new Map<string, string>();

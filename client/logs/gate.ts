@@ -1,4 +1,6 @@
-/** Lets a limited number through at once; the others wait. A caller calls the returned function when it leaves. */
+/**
+ * Lets a limited number of callers in at once; the others wait. A caller calls the returned function when it leaves.
+ */
 export interface Gate {
   enter(): Promise<() => void>;
 }

@@ -22,7 +22,7 @@ export function historySource(node: AgentNode, request: HistoryRequest): Source<
   let last: HistoryEvent | undefined;
   async function* open(signal: AbortSignal): AsyncGenerator<NodeEvent> {
     const again = last === undefined ? request : { ...request, limit: 0, sinceUnixMillis: last.timeUnixMillis };
-    // A quiet node sends nothing, so the agent is asked for its name first, with a deadline.
+    // A quiet node sends nothing, so GetInfo is called first, with a deadline.
     await node.info(signal);
     for await (const event of node.history(again, signal)) {
       if (last !== undefined && event.id <= last.id) continue;

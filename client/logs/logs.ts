@@ -16,8 +16,8 @@ export interface LogRequest {
 }
 
 /**
- * Streams a component's journal on a node. When opened again, continues from the time of the last line and skips
- * the lines of that millisecond that were read before.
+ * Streams a component's journal on a node. When opened again, continues from the time of the last line, and skips
+ * lines of that millisecond that were already read.
  */
 export function logSource(node: AgentNode, request: LogRequest): Source<LogLine> {
   const { component } = request;
@@ -27,7 +27,7 @@ export function logSource(node: AgentNode, request: LogRequest): Source<LogLine>
   async function* open(signal: AbortSignal): AsyncGenerator<LogLine> {
     const again = last > 0 ? { ...request, lines: 0, sinceUnixMillis: last } : request;
     let repeated = read;
-    // A journal can stay silent, so the agent is asked for its name first, with a deadline.
+    // A journal can stay silent, so GetInfo is called first, with a deadline.
     await node.info(signal);
     for await (const entry of node.logs(again, signal)) {
       const time = entry.timeUnixMillis;

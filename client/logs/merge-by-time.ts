@@ -1,5 +1,5 @@
 export interface MergeOptions<Message> {
-  /** In milliseconds since the epoch; the messages of each source are in this order. */
+  /** Returns a message's time in milliseconds since the epoch. Each source's messages are in this order. */
   readonly timeOf: (message: Message) => number;
   /** How long a message waits for a source that might still have an older one. */
   readonly patienceMillis: number;
@@ -13,9 +13,9 @@ interface Lane<Message> {
 }
 
 /**
- * Merges the messages of all sources by time. Each source is read no further than its next message. A silent source
- * delays the others by the patience at most; its late messages come out of order. A source must not throw: it reports
- * its failure and ends.
+ * Merges the messages of all sources by time. Each source is read only up to its next message. A silent source delays
+ * the others by at most `patienceMillis`; its late messages then come out of order. A source must not throw: it
+ * reports its failure and ends.
  */
 export async function* mergeByTime<Message>(
   sources: readonly AsyncIterable<Message>[],

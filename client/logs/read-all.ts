@@ -5,7 +5,7 @@ import { isPassing, reconnecting } from "./reconnecting.ts";
 export interface Source<Message> {
   /** Its name in messages to the user: the node, or its component. */
   readonly title: string;
-  /** Opens the stream after the messages that were read already. */
+  /** Opens the stream after the messages that were already read. */
   readonly open: (signal: AbortSignal) => AsyncIterable<Message>;
 }
 
@@ -17,8 +17,8 @@ export interface ReadOptions {
 }
 
 /**
- * Streams a source's messages and never throws. A failure is reported; with `follow` the source is opened again
- * while that can help. Ends when the signal aborts.
+ * Streams a source's messages and never throws. A failure is reported; with `follow`, the source is opened again as
+ * long as that can help. Ends when the signal aborts.
  */
 export async function* readAll<Message>(
   { title, open }: Source<Message>,

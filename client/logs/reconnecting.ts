@@ -8,7 +8,7 @@ export interface Reconnecting<Message> {
   readonly open: (signal: AbortSignal) => AsyncIterable<Message>;
   /** Called when the stream breaks, with the time until it is opened again. */
   readonly lost: (error: KhwError, retryMillis: number) => void;
-  /** Whether another try may succeed without manual action. */
+  /** Whether another attempt may succeed without manual action. */
   readonly passing: (error: KhwError) => boolean;
   /** Time limit for the first message; absent if there may never be one. */
   readonly firstMillis?: number;
@@ -21,7 +21,8 @@ const backoff: Backoff = { firstMillis: 500, maxMillis: 10_000 };
 
 /**
  * Streams messages and opens the stream again whenever it breaks, with exponential back-off and jitter, until the
- * signal aborts. @throws KhwError if the failure is permanent
+ * signal aborts.
+ * @throws KhwError if the failure is permanent
  */
 export async function* reconnecting<Message>({
   open,

@@ -20,13 +20,13 @@ export interface Subject {
 /** The purposes of a certificate in TLS. */
 export type Usage = "serverAuth" | "clientAuth";
 
-/** The data of a certificate about its holder. */
+/** The data that a certificate contains about its holder. */
 export interface Leaf {
   readonly subject: Subject;
   readonly usages: readonly Usage[];
   /** The IP addresses and DNS names of its holder. */
   readonly names: readonly string[];
-  /** How long it is valid, from now. */
+  /** How long the certificate is valid, from now. */
   readonly days: number;
 }
 
@@ -36,7 +36,7 @@ export interface NewAuthority {
   readonly algorithm: KeyAlgorithm;
 }
 
-/** The time of issue, and the name of the setting for the days in errors. */
+/** The time of issue, and the name that errors use for the setting of the days. */
 export interface IssueContext {
   readonly now: Date;
   /** For example "--days". */
@@ -46,7 +46,7 @@ export interface IssueContext {
 /** A new certificate is valid at once on a machine whose clock is behind by less than this. */
 const clockSkew = 5 * 60_000;
 
-/** Creates an authority: it signs leaf certificates, never another authority's. */
+/** Creates an authority that signs leaf certificates, but never another authority. */
 export async function createAuthority({ subject, days, algorithm }: NewAuthority, now: Date): Promise<Identity> {
   const x509 = await loadX509();
   const keys = await generateKeys(algorithm);
@@ -66,7 +66,7 @@ export async function createAuthority({ subject, days, algorithm }: NewAuthority
 
 export interface IdentityRequest extends Leaf {
   readonly algorithm: KeyAlgorithm;
-  /** The private key of the certificate, in PEM; absent: a new one. */
+  /** The private key of the certificate, in PEM; if absent, a new key is made. */
   readonly key?: string | undefined;
 }
 
@@ -141,7 +141,7 @@ function keyUsageOf(
   return algorithm.name === "ECDSA" ? flags.digitalSignature : flags.digitalSignature | flags.keyEncipherment;
 }
 
-/** Returns the authority's own identifier of its key: other tools derive it differently from this library. */
+/** Returns the authority's own identifier for its key, because other tools derive it differently from this library. */
 function authorityKeyIdentifier(
   issuer: X509Certificate,
   x509: Awaited<ReturnType<typeof loadX509>>,

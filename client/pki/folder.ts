@@ -25,10 +25,10 @@ export async function makeFolder(folder: string): Promise<void> {
 }
 
 /**
- * Adds the files to the folder, each with mode 0600: all of them, or none. Existing files are never changed:
+ * Adds the files to the folder, each with mode 0600: either all of them or none. Existing files are never changed;
  * INVALID_ARGUMENT names them. Each file is written and synced under a temporary name, then linked to its final name:
- * unlike a rename, a link cannot replace a file. If the process is killed between the links, `completeFolder` completes
- * the work.
+ * unlike a rename, a link cannot replace a file. If the process is killed between the links, `completeFolder`
+ * completes the work.
  */
 export async function addFiles(folder: string, files: NewFiles): Promise<void> {
   const added: string[] = [];
@@ -56,7 +56,7 @@ export async function writeWhole(staging: string, files: NewFiles): Promise<void
 }
 
 /**
- * Completes the work of a killed run. Must come before the folder is read, so that its files are all there.
+ * Completes the work of a killed run. Must be called before the folder is read, so that all of its files exist.
  * @throws KhwError IO_FAILED
  */
 export async function completeFolder(folder: string): Promise<void> {
@@ -87,7 +87,7 @@ export async function readAuthority(folder: string): Promise<Identity> {
   return authority;
 }
 
-/** Reads the management CA's certificate alone, in PEM: it is enough to verify the CA's identities. */
+/** Reads only the management CA's certificate, in PEM, which is enough to verify the CA's identities. */
 export async function readAuthorityCertificate(folder: string): Promise<string> {
   return readAuthorityFile(folder, "ca.pem");
 }
@@ -111,8 +111,7 @@ export function isPair({ certificate, key }: Identity): boolean {
   try {
     return new X509Certificate(certificate).checkPrivateKey(createPrivateKey(key));
   } catch {
-    // node:crypto's message about a file that is not PEM names neither the file nor the reason; the caller names
-    // both.
+    // node:crypto's message names neither the file nor the fact that it is not PEM; the caller names both.
     return false;
   }
 }

@@ -17,7 +17,7 @@ export interface Signer {
 }
 
 const rsa = { name: "RSASSA-PKCS1-v1_5", hash: "SHA-256" } as const;
-/** By OpenSSL's name of the curve; the hash is as long as the curve requires. */
+/** Signing algorithms by OpenSSL's name of the curve; the hash is as long as the curve requires. */
 const curves: Readonly<Record<string, SigningAlgorithm>> = {
   prime256v1: { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" },
   secp384r1: { name: "ECDSA", namedCurve: "P-384", hash: "SHA-384" },
@@ -38,7 +38,7 @@ export async function generateKeys(kind: KeyAlgorithm): Promise<webcrypto.Crypto
 }
 
 /**
- * Reads the private key of an authority, in any form of PEM.
+ * Reads the private key of an authority, from any PEM form.
  * @throws KhwError CREDENTIAL_INVALID for a kind that khw cannot sign with
  */
 export async function importSigner(pem: string): Promise<Signer> {
@@ -49,7 +49,7 @@ export async function importSigner(pem: string): Promise<Signer> {
 }
 
 /**
- * Reads the public key of a private key, or of a PEM text with one.
+ * Returns the public key that belongs to a private key, or that a PEM text contains.
  * @throws KhwError as importSigner does
  */
 export async function importPublicKey(pem: string): Promise<webcrypto.CryptoKey> {

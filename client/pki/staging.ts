@@ -4,11 +4,13 @@ import { isErrno } from "../../proto/errno.ts";
 import { KhwError } from "../../proto/errors.ts";
 
 const addition = /^\.new-(\d+)-/;
-/** Folders of replaced files. In such a folder, the new files stay until they have replaced the old files. */
+/** Matches folders of replaced files. In such a folder, the new files stay until they have replaced the old ones. */
 const replaced = /^replaced-/;
 const replacement = /^\.replace-(\d+)$/;
 
-/** Makes a folder within the folder, in which this process prepares files before it links them to their places. */
+/**
+ * Makes a folder inside the given folder. There this process prepares files before it links them to their final names.
+ */
 export async function makeStaging(folder: string): Promise<string> {
   return mkdtemp(join(folder, `.new-${process.pid}-`));
 }
@@ -26,7 +28,7 @@ export async function decideReplacement(staging: string, backup: string): Promis
 
 /**
  * Puts the files in their places. They also stay in `decided` until all are in place, which shows how far the work
- * is.
+ * got.
  */
 export async function replaceFrom(decided: string): Promise<void> {
   const folder = dirname(dirname(decided));
@@ -35,7 +37,7 @@ export async function replaceFrom(decided: string): Promise<void> {
     await rm(step, { force: true });
     await link(join(decided, name), step);
     await rename(step, join(folder, name));
-    // If the file was in its place already, a rename does nothing.
+    // If the file was already in place, a rename does nothing.
     await rm(step, { force: true });
   }
   await rm(decided, { recursive: true, force: true });
@@ -43,8 +45,8 @@ export async function replaceFrom(decided: string): Promise<void> {
 
 /**
  * Completes the additions and replacements that a killed process had begun in the folder; removes the others. All
- * files were complete before the first was put in place, so all are there afterwards. Leaves a living process
- * alone.
+ * files were complete before the first was put in place, so afterwards all are in place. Leaves the work of a running
+ * process alone.
  * @throws KhwError CREDENTIAL_INVALID if the files are neither the old nor the new ones
  */
 export async function finishInterrupted(folder: string): Promise<void> {
@@ -120,7 +122,7 @@ async function isSame(one: string, other: string): Promise<boolean> {
   }
 }
 
-/** This process adds nothing now, so a folder with its own number was left by a process that has ended. */
+/** This process adds nothing at the moment, so a folder with its process ID was left by a process that has ended. */
 export function isAlive(pid: number): boolean {
   if (pid === process.pid) return false;
   try {

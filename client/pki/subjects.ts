@@ -13,8 +13,8 @@ export const certificateNames = [
 export type CertificateName = (typeof certificateNames)[number];
 
 /**
- * The subject of each certificate for Kubernetes: CN is the user, O the group. The labs' C, L, OU and ST are left
- * out: no program reads them, and not every cluster is in Portland.
+ * The subject of each certificate for Kubernetes: CN is the user, O the group. The labs' C, L, OU and ST are left out:
+ * programs do not read them, and not every cluster is in Portland.
  */
 export const subjects: Readonly<Record<CertificateName, Subject>> = {
   admin: { CN: "admin", O: "system:masters" },
@@ -31,7 +31,7 @@ export const signingAuthoritySubject: Subject = { CN: "Kubernetes signing", O: "
 /** A machine that runs a kubelet. */
 export interface Worker {
   readonly name: string;
-  /** More names and addresses of its kubelet for the API server. */
+  /** Additional names and addresses that the API server uses for its kubelet. */
   readonly addresses: readonly string[];
 }
 

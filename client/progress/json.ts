@@ -3,7 +3,7 @@ import type { StepEvent } from "../../proto/step.ts";
 import type { Progress, ProgressEvent } from "./progress.ts";
 import { type Tally, trackOf } from "./tally.ts";
 
-/** Prints one JSON object per line, for programs. docs/output.md documents the shape. */
+/** Prints one JSON object per line, for programs. docs/output.md documents the format. */
 export function jsonProgress(write: (text: string) => void, tally: Tally): Progress {
   return {
     emit: (event) => {

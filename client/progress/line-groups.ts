@@ -1,9 +1,9 @@
-/** A line about a track that is the same for several tracks, or nearly. */
+/** A line about a track. Several tracks can have the same or nearly the same line. */
 export interface TrackLine {
   readonly track: string;
   /**
-   * The step that the line is about. A line is printed after all earlier lines of its track, up to the last line about
-   * the same subject.
+   * The step that the line is about. When a line is printed, all earlier lines of its track up to the last line about
+   * the same subject are printed first.
    */
   readonly subject: string;
   /** Lines of several tracks with the same key become one. */
@@ -11,13 +11,16 @@ export interface TrackLine {
 }
 
 export interface LineGroupsOptions<Line> {
-  /** Prints the lines of a group as one, in the order of the tracks that were begun. */
+  /** Prints the lines of a group as one line, in the order in which the tracks were begun. */
   readonly print: (lines: readonly Line[]) => void;
-  /** Calls back after the longest time that a line waits for the same line of other tracks. Returns a function that cancels. */
+  /**
+   * Calls back after the longest time that a line waits for the same line of other tracks. Returns a function that
+   * cancels this.
+   */
   readonly schedule: (callback: () => void) => () => void;
 }
 
-/** Joins the same lines of tracks that work side by side. */
+/** Joins identical lines of tracks that work in parallel. */
 export interface LineGroups<Line> {
   /** Prints held lines and begins with these tracks. Lines of other tracks are printed at once. */
   begin(tracks: readonly string[]): void;
@@ -39,7 +42,7 @@ export function createLineGroups<Line extends TrackLine>({
 }: LineGroupsOptions<Line>): LineGroups<Line> {
   const groups = new Map<string, Group<Line>>();
   const working = new Set<string>();
-  /** The tracks as they were begun. */
+  /** The tracks, in the order in which they were begun. */
   let order: readonly string[] = [];
 
   const release = (key: string): void => {

@@ -9,7 +9,7 @@ import type { Tally } from "./tally.ts";
 
 type EndEvent = Extract<ProgressEvent, { kind: "end" }>;
 
-/** A row of the live display: the current steps of a track, and its end. */
+/** A row of the live display: the current steps of a track, and how the track ended. */
 interface LiveRow {
   readonly working: Map<string, string>;
   readonly show: (text: string) => void;
@@ -27,7 +27,7 @@ export async function liveProgress({ write, size }: Pick<Context, "write" | "siz
   const { Listr } = await import("listr2");
   const rows = new Map<string, LiveRow>();
   let drawn: Promise<unknown> = Promise.resolve();
-  /** Lines that stay when the rows are gone. */
+  /** Lines that stay on the terminal after the rows disappear. */
   const reports: PlacedLine[] = [];
 
   const draw = (track: string, { working, show }: LiveRow): void => {

@@ -1,10 +1,10 @@
 import { toKhwError } from "../../proto/errors.ts";
 import type { StepEvent } from "../../proto/step.ts";
 
-/** A part of a node's work that the client itself does or asks for. */
+/** A part of the work on a node that the client itself does or requests. */
 export interface Phase {
   readonly id: string;
-  /** Says what happens to the node, in a few words. */
+  /** Describes what happens to the node, in a few words. */
   readonly summary: string;
 }
 

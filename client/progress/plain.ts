@@ -21,7 +21,9 @@ type Line = TrackLine & { readonly progress: TrackProgress | undefined } & (
     | { readonly kind: "end"; readonly event: EndEvent }
   );
 
-/** Prints lines for logs and pipes; a step's progress is left out. The same line of several nodes is printed once. */
+/**
+ * Prints lines for logs and pipes; a step's progress is left out. Identical lines from several nodes are printed once.
+ */
 export function plainProgress(write: (text: string) => void, options: PlainOptions): Progress {
   const { tally, schedule = scheduleHold } = options;
   const print = (line: string): void => write(`${line}\n`);
@@ -77,7 +79,7 @@ function scheduleHold(callback: () => void): () => void {
   return () => clearTimeout(timer);
 }
 
-/** Describes the lines of a group, which differ in tracks, times and counts alone. */
+/** Describes the lines of a group, which differ only in tracks, times and counts. */
 function describeLines(lines: readonly Line[]): string {
   const [first] = lines;
   if (first === undefined) return "";

@@ -2,11 +2,14 @@ import type { KhwError } from "../../proto/errors.ts";
 import type { Event } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { StepEvent } from "../../proto/step.ts";
 
-/** The events of a long command. Every display is made of these alone. */
+/** The events of a long command. Displays show only these events. */
 export type ProgressEvent =
-  /** A sentence that is about no single node. A final one ends a command that succeeded; the total time is shown with it. */
+  /**
+   * A sentence that is not about a single node. A final sentence ends a command that succeeded, and is shown with the
+   * total time.
+   */
   | { readonly kind: "note"; readonly text: string; readonly final?: true }
-  /** Work begins on these tracks at once: node names, and "load balancer". */
+  /** Work begins on all of these tracks at the same time: node names, and "load balancer". */
   | { readonly kind: "begin"; readonly tracks: readonly string[] }
   /** The number of the track's steps. An agent's own event reports it for a node. */
   | { readonly kind: "steps"; readonly track: string; readonly total: number }
@@ -16,7 +19,7 @@ export type ProgressEvent =
   | { readonly kind: "loadBalancer"; readonly event: StepEvent }
   /** A part of a track's work that the client itself does. */
   | { readonly kind: "step"; readonly track: string; readonly event: StepEvent }
-  /** A track has ended; without an error it succeeded. The text replaces the usual sentence about its success. */
+  /** A track has ended; without an error, it succeeded. The text replaces the usual sentence about its success. */
   | {
       readonly kind: "end";
       readonly track: string;
@@ -36,7 +39,7 @@ export interface ProgressOptions {
 
 export const loadBalancerTrack = "load balancer";
 
-/** Shows progress. Beside client/main.ts, a long command writes to the terminal only through this. */
+/** Shows progress. Apart from client/main.ts, a long command writes to the terminal only through this. */
 export interface Progress {
   emit(event: ProgressEvent): void;
   /** Resolves when the terminal has everything shown so far. */
@@ -48,7 +51,7 @@ export function finalNote(progress: Progress, text: string): void {
   progress.emit({ kind: "note", text, final: true });
 }
 
-/** Shows a sentence that is about no single node. */
+/** Shows a sentence that is not about a single node. */
 export function note(progress: Progress, text: string): void {
   progress.emit({ kind: "note", text });
 }

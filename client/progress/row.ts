@@ -16,7 +16,7 @@ export interface RowOptions {
   readonly columns: number;
 }
 
-/** Names take at most this part of a narrow terminal's columns. */
+/** Names take at most this share of a narrow terminal's columns. */
 const mostOfName = 0.4;
 
 /** Describes a running track in one line that fits the columns: name, count, time, newest step. */

@@ -47,7 +47,7 @@ export function stepText(event: StepEvent): StepText | undefined {
   }
 }
 
-/** Drift that khw reports and leaves as it is. */
+/** Describes drift that khw reports but does not repair. */
 export function leftToYou(drift: string, remedy: string): string {
   return `${drift}; khw does not change this: ${remedy}`;
 }

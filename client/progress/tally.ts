@@ -1,12 +1,12 @@
 import type { StepEvent } from "../../proto/step.ts";
 import { loadBalancerTrack, type ProgressEvent } from "./progress.ts";
 
-/** The progress of a track: "12 of 43", and for how long. */
+/** The progress of a track: "12 of 43", and the elapsed time. */
 export interface TrackProgress {
   readonly finishedSteps: number;
   /** Absent before the number of steps is known. */
   readonly totalSteps?: number;
-  /** Since the first event of the track in this phase. */
+  /** The time since the track's first event in this phase. */
   readonly elapsedMillis: number;
 }
 
@@ -60,7 +60,7 @@ export function createTally(now: () => number = () => performance.now()): Tally 
           open(event.track);
           return;
         case "begin":
-          // A command with several phases counts each of them from the start.
+          // A command with several phases counts each phase from zero.
           for (const track of event.tracks) tracks.delete(track);
           return;
         case "note":
@@ -80,7 +80,7 @@ export function createTally(now: () => number = () => performance.now()): Tally 
   };
 }
 
-/** The track that the event is about; undefined for an event about no single track. */
+/** Returns the track that the event is about; undefined if it is not about a single track. */
 export function trackOf(event: ProgressEvent): string | undefined {
   switch (event.kind) {
     case "node":

@@ -13,15 +13,16 @@ import type { RunningReleases } from "./releases.ts";
 export interface ApiFindingsOptions {
   readonly admin: AdminCredentials;
   readonly running: RunningReleases;
-  /** The wanted Kubernetes release. */
+  /** The new Kubernetes release. */
   readonly wanted: string;
   readonly allowRemovedApis: boolean;
   readonly signal: AbortSignal;
 }
 
 /**
- * Asks every API server for the kubelets, the requested deprecated APIs and the dead backends, and judges them. Nothing is asked
- * if the Kubernetes release does not change. The agents ask, each its own API server, so that no API server is missed.
+ * Queries every API server for kubelets, requested deprecated APIs and dead backends, and judges the answers. Does
+ * nothing if the Kubernetes release does not change. Each agent queries its own API server, so that no API server is
+ * missed.
  */
 export async function apiFindings(members: readonly Member[], options: ApiFindingsOptions): Promise<ReleaseFindings> {
   const { admin, running, wanted, signal } = options;
@@ -37,7 +38,8 @@ export async function apiFindings(members: readonly Member[], options: ApiFindin
   const errors = answers.flatMap(({ error }) => error ?? []);
   const silent = errors.filter(isSilent);
   const judged = judgeApis(answered, { ...options, releases });
-  // A release that a node runs already is an unfinished update, or the way back from one: it may be the remedy.
+  // If a node already runs this release, the change finishes an interrupted update or goes back from it, which may be
+  // the remedy.
   const unknown = answered.length === 0 && !releases.includes(wanted) ? silent : [];
   return {
     obstacles: [...errors.filter((error) => !isSilent(error)), ...unknown.map(notAsked), ...judged.obstacles],
@@ -88,7 +90,7 @@ function isSilent(error: KhwError): boolean {
 
 function notAsked(error: KhwError): KhwError {
   const { node, message } = error;
-  const text = `its API server was not asked for kubelets and removed APIs: ${message}`;
+  const text = `its API server was not queried for kubelets and removed APIs: ${message}`;
   const hint = isUnknownCall(error) ? error.hint : "repair it first: khw-client status shows its state";
   return new KhwError("PREFLIGHT_FAILED", text, { node, hint });
 }

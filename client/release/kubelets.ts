@@ -3,7 +3,7 @@ import type { Kubelet } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { kubeletSkew } from "../../proto/kubernetes-versions.ts";
 import { kubernetesMinor } from "../../proto/release.ts";
 
-/** The API servers that run at any time during a rolling update, as releases with their v. */
+/** The oldest and newest API server that run at any time during a rolling update, as releases with the "v". */
 export interface ReleaseSpan {
   readonly oldest: string;
   readonly newest: string;
@@ -20,7 +20,10 @@ export function kubeletObstacles(kubelets: readonly Kubelet[], { oldest, newest 
     const refusal = (message: string, hint: string): KhwError =>
       new KhwError("RELEASE_REFUSED", message, { node, hint });
     if (minor === undefined) {
-      return refusal(`the version of its kubelet cannot be read: ${version}`, "install a release of Kubernetes there");
+      return refusal(
+        `the version of its kubelet cannot be read: ${version}`,
+        "install a released version of the kubelet on that node",
+      );
     }
     if (minor > minorOf(oldest)) {
       return refusal(

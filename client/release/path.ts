@@ -13,13 +13,14 @@ export interface NodeRelease {
 export interface PathOptions {
   readonly program: "Kubernetes" | "etcd";
   readonly wanted: string;
-  /** Whether the administrator allows an older patch release, and the way back from an unfinished update. */
+  /** Whether the administrator allows an older patch release, or going back from an unfinished update. */
   readonly allowDowngrade: boolean;
 }
 
 /**
- * Returns the reasons against a change of the release; none for a new cluster. Both projects support one minor release up at a
- * time: https://kubernetes.io/releases/version-skew-policy/, https://etcd.io/docs/v3.5/upgrades/.
+ * Returns the reasons against a change of the release; an empty list for a new cluster. Both projects support upgrades
+ * by one minor release at a time: https://kubernetes.io/releases/version-skew-policy/,
+ * https://etcd.io/docs/v3.5/upgrades/.
  */
 export function pathObstacles(running: readonly NodeRelease[], options: PathOptions): KhwError[] {
   const { program, wanted, allowDowngrade } = options;

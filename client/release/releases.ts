@@ -15,7 +15,7 @@ export interface RunningReleases {
   readonly etcd: readonly NodeRelease[];
   /** The nodes with an installed program whose release is not known. */
   readonly unknown: { readonly kubernetes: readonly string[]; readonly etcd: readonly string[] };
-  /** The errors of the nodes that answered before, but not this question. */
+  /** The errors of the nodes that answered before, but not this call. */
   readonly unread: readonly KhwError[];
 }
 
@@ -49,8 +49,8 @@ export function releasesIn(statuses: readonly NodeStatus[]): RunningReleases {
 }
 
 /**
- * Returns the configured releases; without a setting, the running releases; for a new cluster, the lab's Kubernetes, and the etcd that
- * fits the Kubernetes release.
+ * Returns the configured releases; without a setting, the running releases; for a new cluster, the lab's Kubernetes
+ * release, and the etcd release that suits the Kubernetes release.
  */
 export function wantedReleases(
   { kubernetes, etcd }: Pick<ClusterConfig, "kubernetes" | "etcd">,
@@ -68,7 +68,7 @@ export interface ReleaseOptions {
   readonly allowDowngrade: boolean;
 }
 
-/** Returns the reasons against the change from the running releases to the wanted ones. */
+/** Returns the reasons against the change from the running releases to the requested ones. */
 export function releaseObstacles(
   config: ClusterConfig,
   running: RunningReleases,
@@ -87,8 +87,8 @@ export function releaseObstacles(
 }
 
 /**
- * A cluster whose release nobody names and no agent knows must not get the release of a new cluster: that could be an older
- * one.
+ * If no release is configured and no agent knows the running one, the default for a new cluster must not be used: it
+ * could be older.
  */
 function unknownObstacles(config: ClusterConfig, { kubernetes, etcd, unknown }: RunningReleases): KhwError[] {
   const obstacle = (program: string, setting: string, nodes: readonly string[]): KhwError =>
@@ -105,11 +105,11 @@ function unknownObstacles(config: ClusterConfig, { kubernetes, etcd, unknown }: 
   ];
 }
 
-/** For example "Kubernetes v1.21.0 (as it runs), etcd v3.4.15 (as configured)". */
+/** Returns for example "Kubernetes v1.21.0 (currently running), etcd v3.4.15 (as configured)". */
 export function describeReleases(config: ClusterConfig, running: RunningReleases, wanted: Releases): string {
   const because = (configured: string | undefined, known: readonly NodeRelease[]): string => {
     if (configured !== undefined) return "as configured";
-    return known.length > 0 ? "as it runs" : "the default of a new cluster";
+    return known.length > 0 ? "currently running" : "the default of a new cluster";
   };
   const { kubernetes, etcd } = config;
   const texts = [`Kubernetes ${wanted.kubernetes} (${because(kubernetes.version, running.kubernetes)})`];
@@ -121,7 +121,7 @@ function isInstalled({ components: all }: GetStatusResponse, names: readonly str
   return all.some(({ name, activeState }) => names.includes(name) && activeState !== "not-found");
 }
 
-/** Returns the known versions of these components, with their v. */
+/** Returns the known versions of these components, with the "v". */
 function versionsOf({ components: all }: GetStatusResponse, names: readonly string[]): string[] {
   return all
     .filter(({ name }) => names.includes(name))

@@ -4,7 +4,7 @@ import { knownRequests } from "../../proto/kubernetes-versions.ts";
 import { kubernetesMinor } from "../../proto/release.ts";
 
 export interface RemovedApiOptions {
-  /** The wanted Kubernetes release. */
+  /** The new Kubernetes release. */
   readonly wanted: string;
   /** Whether the administrator accepts that clients lose these APIs. */
   readonly allowed: boolean;
@@ -17,8 +17,8 @@ export interface ReleaseFindings {
 }
 
 /**
- * Judges the requested APIs that the wanted release no longer has. An API that Kubernetes itself requests is a warning, because
- * clients of that API cannot be told apart from Kubernetes.
+ * Judges the requested APIs that the new release no longer has. An API that Kubernetes itself requests is a warning,
+ * because khw cannot distinguish other clients of that API from Kubernetes.
  */
 export function removedApiFindings(
   requested: readonly DeprecatedApi[],

@@ -13,8 +13,7 @@ export interface Addresses {
 
 /**
  * Returns the controllers' addresses and the public address: from khw.yaml; otherwise from the Compute API if the
- * cluster has Google's load balancer; otherwise from the agents. So certificates can be made before there is an
- * agent.
+ * cluster has Google's load balancer; otherwise from the agents. So certificates can be made before any agent exists.
  * @throws KhwError if they cannot be found
  */
 export async function findAddresses(config: ClusterConfig, signal: AbortSignal): Promise<Addresses> {
@@ -35,7 +34,10 @@ export async function findAddresses(config: ClusterConfig, signal: AbortSignal):
   return { controllers: controllersOf({ config, members: [], instances }), publicAddress };
 }
 
-/** Returns the public address; no node needs to be named or reachable. @throws KhwError if it cannot be found */
+/**
+ * Returns the public address. No node needs to be configured or reachable.
+ * @throws KhwError if it cannot be found
+ */
 export async function findPublicAddressOf(config: ClusterConfig, signal: AbortSignal): Promise<string> {
   const options = { signal, mayCreateAddress: false };
   if (config.cluster.publicAddress !== undefined || config.loadBalancer === "none") {

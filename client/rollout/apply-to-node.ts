@@ -8,19 +8,19 @@ import type { NodeWork } from "../cluster/node-work.ts";
 import type { NodeOutcome } from "./one-by-one.ts";
 
 export interface ApplyToNodeOptions extends ProgressOptions {
-  /** Time limit for the whole operation of the node. */
+  /** Time limit for the whole operation on the node. */
   readonly timeoutMillis: number;
 }
 
 /**
- * Applies the desired state to a node and waits until the operation ends. An abort of the signal ends the wait, not the
- * node's work.
+ * Applies the desired state to a node and waits until the operation ends. Aborting the signal ends the wait, but not
+ * the node's work.
  */
 export function applyToNode({ node, desired }: NodeWork, options: ApplyToNodeOptions): Promise<NodeOutcome> {
   return follow(node, (signal) => node.apply(desired, operationId(desired), signal), options);
 }
 
-/** Makes a node ready for the desired state: its programs are downloaded. Waits like applyToNode. */
+/** Prepares a node for the desired state by downloading its programs. Waits like applyToNode. */
 export function prepareNode({ node, desired }: NodeWork, options: ApplyToNodeOptions): Promise<NodeOutcome> {
   const id = operationId(desired, "prepare");
   return follow(node, (signal) => node.prepare(withoutContent(desired), id, signal), options);
@@ -84,7 +84,7 @@ function overdue(timeoutMillis: number, last: LastStep | undefined, cause: KhwEr
   });
 }
 
-/** Names the last step if the connection was lost in the middle of the work. */
+/** Returns an error that names the last step if the connection was lost in the middle of the work. */
 function lost(last: LastStep | undefined, cause: KhwError): KhwError {
   if (last === undefined) return cause;
   return new KhwError("INTERRUPTED", `the connection to the agent was lost at "${last.text}": ${cause.message}`, {
@@ -95,7 +95,8 @@ function lost(last: LastStep | undefined, cause: KhwError): KhwError {
 }
 
 /**
- * Returns a UUID derived from the desired state: asking for the same state again attaches to the running operation.
+ * Returns a UUID derived from the desired state, so that a request for the same state attaches to the running
+ * operation.
  */
 export function operationId(desired: DesiredState, kind: "apply" | "prepare" = "apply"): string {
   const hash = createHash("sha256").update(DesiredState.encode(desired).finish());

@@ -17,7 +17,7 @@ export interface Applied {
   readonly done: readonly AgentNode[];
   /** The errors of nodes and of the load balancer. */
   readonly errors: readonly KhwError[];
-  /** The load balancer is as it should be, or is not khw's. */
+  /** Whether the load balancer is as configured, or is not managed by khw. */
   readonly reachable: boolean;
 }
 
@@ -42,8 +42,8 @@ export async function applyPlan(cluster: OpenCluster, plan: RolloutPlan, options
 }
 
 /**
- * Applies RBAC through the first node that is done: the objects are the cluster's, so one node is enough. Returns the error, if
- * any, in a list.
+ * Applies RBAC through the first node that is done; the objects belong to the cluster, so one node is enough. Returns
+ * a list with the error, if there is one.
  */
 export async function applyRbac(
   { done: [first] }: Pick<Applied, "done">,
@@ -61,9 +61,9 @@ export async function applyRbac(
 }
 
 export interface ApplyToNodesOptions extends ProgressOptions {
-  /** The nodes to work on one after the other, when all others are done. */
+  /** The nodes to work on one after the other, once all other nodes are done. */
   readonly inTurn: ReadonlySet<AgentNode>;
-  /** The nodes among them that are drained for it. */
+  /** The nodes in `inTurn` that must be drained first. */
   readonly drain: ReadonlySet<AgentNode>;
   /**
    * After Ctrl-C, the command waits for the current node, and prints this sentence. Absent: Ctrl-C ends the wait, and
@@ -77,7 +77,10 @@ export interface ApplyToNodesOptions extends ProgressOptions {
 /** Ctrl-C does not stop work that has begun; its own deadline does. */
 const never = new AbortController().signal;
 
-/** Applies to all nodes at once, then to those that take turns; a node's failure does not stop the other nodes. */
+/**
+ * Applies to most nodes at once, then to the nodes that take turns. A node's failure does not stop the nodes that work
+ * at the same time.
+ */
 export async function applyToNodes(
   cluster: Pick<OpenCluster, "config" | "cloud" | "members">,
   work: readonly NodeWork[],
@@ -132,7 +135,7 @@ async function applyDrained(
   }
 }
 
-/** Makes the load balancer, or the parts of it that are missing. Returns the error, if any, in a list. */
+/** Creates the load balancer, or its missing parts. Returns a list with the error, if there is one. */
 async function applyLoadBalancer(
   { compute, loadBalancer }: Cloud,
   { progress, signal }: ProgressOptions,

@@ -10,18 +10,17 @@ import type { Addresses } from "./addresses.ts";
 
 export interface ProvideOptions {
   readonly addresses: Addresses;
-  /** The members that were asked whether there is a cluster already. */
+  /** The members, with their answers about an existing cluster. */
   readonly members: readonly Member[];
-  /** Finish the files that a killed run had begun to write. */
+  /** Whether to complete files that a killed run had begun to write. */
   readonly complete: boolean;
 }
 
 /**
- * Returns all files of labs 04 to 06, not written yet, for a folder without any of them. Undefined if the folder
- * has some of them or the administrator's kubeconfig comes from elsewhere: khw completes such files only on
+ * Returns all files of labs 04 to 06, not written yet, if the folder has none of them. Undefined if the folder has
+ * some of them, or if the administrator's kubeconfig comes from elsewhere: khw then completes the files only on
  * request.
- * @throws KhwError CREDENTIAL_INVALID if khw has set up the nodes before: their cluster's files must exist
- * somewhere
+ * @throws KhwError CREDENTIAL_INVALID if khw has set up the nodes before: their cluster's files must exist somewhere
  */
 export async function provideCredentials(
   config: ClusterConfig,
@@ -47,9 +46,9 @@ export async function provideCredentials(
 }
 
 /**
- * Saves the new credentials, if there are any. Must come before a node gets one of them, and after everything that could refuse
- * the run.
- * @throws KhwError BUSY if somebody else saved credentials meanwhile
+ * Saves the new credentials, if there are any. Must be called before a node gets any of them, and after everything
+ * that could refuse the run.
+ * @throws KhwError BUSY if another command saved credentials meanwhile
  */
 export async function saveNewCredentials(
   { made }: { readonly made: NewFiles },
@@ -68,5 +67,5 @@ export async function saveNewCredentials(
     });
   });
   const saved = `created the cluster's certificates, kubeconfigs and encryption key: ${count} files in ${folder}. Back them up, and keep them safe`;
-  note(progress, pki.separateSigningCa ? saved : `${saved}. ca-key.pem goes to the controllers, as in lab 08`);
+  note(progress, pki.separateSigningCa ? saved : `${saved}. ca-key.pem is copied to the controllers, as in lab 08`);
 }

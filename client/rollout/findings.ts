@@ -10,11 +10,11 @@ import { runningOperationFindings } from "./running-operations.ts";
 
 /** The state of all nodes before a rollout. */
 export interface Inspection extends RestartOrder {
-  /** Every obstacle on every node; the rollout must not begin if there is an obstacle. */
+  /** Every obstacle on every node; if there is one, the rollout must not begin. */
   readonly findings: readonly KhwError[];
   /** Findings that are not obstacles. */
   readonly warnings: readonly KhwError[];
-  /** The digests of the programs whose digest the desired states leave open. */
+  /** The digests of the programs whose digest the desired states do not set. */
   readonly reported: readonly NodeDigests[];
 }
 
@@ -84,14 +84,13 @@ async function inspectNode(item: NodeWork, signal: AbortSignal): Promise<NodeIns
   const [findings, warnings] = [answer.findings.map(located), answer.warnings.map(located)];
   const reported = { node: item.node, programs: answer.programs };
   if (!(restart instanceof Error)) return { findings, warnings, clocks: [clock], restart, reported };
-  // The preflight's findings say more about the same machine.
+  // The preflight's findings about the same machine are more useful.
   return { findings: findings.length > 0 ? findings : [restart], warnings, clocks: [clock] };
 }
 
 /**
- * Returns the nodes on which a first member of khw's etcd would start while another controller does not answer.
- * That controller may have the data of a cluster, and these nodes, if they were created again, would start a second
- * cluster.
+ * Returns the nodes on which a first etcd member would start while another controller does not answer. That controller
+ * may hold the data of a cluster. If these nodes were recreated, they would start a second cluster.
  */
 export function uncertainFirstStarts(members: readonly Member[], work: readonly NodeWork[]): KhwError[] {
   const away = members.filter(({ info }) => info === undefined).map(({ node }) => node.address.name);

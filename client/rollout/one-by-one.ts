@@ -17,8 +17,8 @@ export interface OneByOneOptions<Item> extends ProgressOptions {
   /** Returns the sentence to print if Ctrl-C comes while the work on a node continues; absent: nothing is printed. */
   readonly interrupted?: (name: string) => string;
   /**
-   * Called after each node that succeeded, if another one follows, with the number of nodes so far.
-   * @throws the reason why no further node is begun
+   * Called after each successful node, if another node follows, with the number of nodes so far.
+   * @throws the reason why no further node may begin
    */
   readonly between?: ((outcome: NodeOutcome, count: number) => Promise<void>) | undefined;
   /** @throws the reason why the node is not done */
@@ -26,8 +26,8 @@ export interface OneByOneOptions<Item> extends ProgressOptions {
 }
 
 /**
- * Works on one node after the other until the first failure, so a change that breaks one node does not reach the next. Ctrl-C
- * starts no further node. Reports the end of each node, also of those that it skips. Never rejects.
+ * Works on one node after the other until the first failure, so a change that breaks one node does not reach the next.
+ * After Ctrl-C no further node is started. Reports the end of each node, including skipped nodes. Never rejects.
  */
 export async function oneByOne<Item extends { readonly node: AgentNode }>(
   items: readonly Item[],

@@ -6,7 +6,7 @@ import { inspectCluster } from "./findings.ts";
 import type { Prepared, ReleaseConsent } from "./plan.ts";
 import { readTrials } from "./trial.ts";
 
-/** The results of the checks before a rollout, for a plan that must go on in spite of findings. */
+/** The results of the checks before a rollout, for a plan that must continue despite findings. */
 export interface PlanChecks {
   readonly findings: readonly KhwError[];
   readonly warnings: readonly KhwError[];
@@ -15,7 +15,7 @@ export interface PlanChecks {
 }
 
 export interface PlanChecksOptions extends ReleaseConsent {
-  /** Whether the caller's certificate allows everything; other callers run none of these checks. */
+  /** Whether the caller's certificate allows everything; for other callers, these checks do not run. */
   readonly isAdministrator: boolean;
   readonly signal: AbortSignal;
 }
@@ -25,8 +25,8 @@ type PlanChecksInput = Pick<Prepared, "work" | "admin" | "running" | "releases" 
 const silent: Progress = { emit: () => {}, settled: async () => {} };
 
 /**
- * Runs every check that bootstrap runs before it changes anything: the preflight, the checks of the API, and the trial runs of the
- * new programs. The programs are downloaded for that, and nothing else changes.
+ * Runs every check that bootstrap runs before it changes anything: the preflight, the checks of the API, and the trial
+ * runs of the new programs. For this, the programs are downloaded; nothing else changes.
  */
 export async function planChecks(
   cluster: Pick<OpenCluster, "config" | "members">,

@@ -25,12 +25,12 @@ import type { RestartOrder } from "./restart-order.ts";
 import { describeRunningOperations } from "./running-operations.ts";
 import { describeWarnings } from "./warnings.ts";
 
-/** The complete plan, checked before anything is touched. */
+/** The complete plan, checked before anything changes. */
 export interface Prepared {
   readonly controllers: readonly Controller[];
   readonly publicAddress: string;
   readonly releases: Releases;
-  /** Describes the releases, and why these are used. */
+  /** Describes the releases, and why they were chosen. */
   readonly releaseNote: string;
   /** The reasons against the change of a release. */
   readonly releaseObstacles: readonly KhwError[];
@@ -51,17 +51,17 @@ export interface PrepareOptions {
   /** Reserve the static address now, if the configuration allows it; otherwise its absence is an error. */
   readonly mayCreateAddress: boolean;
   /**
-   * A folder without credentials: "keep" makes new ones to be saved, "imagine" makes them for the plan only,
-   * "refuse" is an error.
+   * How to handle a folder without credentials: "keep" makes new ones that will be saved, "imagine" makes them only
+   * for the plan, "refuse" is an error.
    */
   readonly newCredentials: "keep" | "imagine" | "refuse";
-  /** Whether an older patch release, and the way back from an unfinished update, are allowed. Default: false. */
+  /** Whether an older patch release, or going back from an unfinished update, is allowed. Default: false. */
   readonly allowDowngrade?: boolean;
 }
 
 /** The losses that the administrator accepts; by default none. */
 export interface ReleaseConsent {
-  /** The wanted release no longer has APIs that clients requested. */
+  /** Clients lose requested APIs that the new release no longer has. */
   readonly allowRemovedApis?: boolean;
 }
 
@@ -102,9 +102,11 @@ export async function prepare(cluster: OpenCluster, options: PrepareOptions): Pr
 export type RolloutPlan = Prepared & RestartOrder;
 
 export interface PlanRolloutOptions extends ProgressOptions, PrepareOptions, ReleaseConsent {
-  /** An agent that does not answer: "refuse" does not begin without it, "skip" works on the other nodes. */
+  /**
+   * How to handle an agent that does not answer: "refuse" does not begin without it, "skip" works on the other nodes.
+   */
   readonly unreachable: "refuse" | "skip";
-  /** Obstacles that the command itself has found; they join the list. */
+  /** Obstacles that the command itself has found; they are added to the list. */
   readonly found?: readonly KhwError[];
 }
 
@@ -116,7 +118,7 @@ export async function planRollout(cluster: OpenCluster, options: PlanRolloutOpti
   const { progress, signal, allowRemovedApis = false } = options;
   const prepared = await prepare(cluster, options);
   const pinned = await pinPrograms(cluster, prepared.work).catch((thrown: unknown) => {
-    // A release that cannot be reached at all says more than the missing digests of its programs.
+    // If the release change is refused, that matters more than missing digests of its programs.
     refuseFindings([...(options.found ?? []), ...prepared.releaseObstacles, toKhwError(thrown)]);
     throw thrown;
   });

@@ -50,8 +50,8 @@ export async function roll(opened: OpenCluster, { context: { signal }, progress 
 }
 
 /**
- * Applies to the nodes that serve one after the other until the first failure; a node is drained if its API server
- * would restart. The nodes that do not serve come before, all at once.
+ * Applies first to all nodes that do not serve, at once. Then applies to the serving nodes, one after the other until
+ * the first failure. A node is drained if its API server would restart.
  */
 export async function rollNodes(
   cluster: Pick<OpenCluster, "config" | "cloud" | "members">,
@@ -63,7 +63,8 @@ export async function rollNodes(
   const outcomes = await applyToNodes(cluster, work, {
     progress,
     signal,
-    // Nodes that do not serve may need each other; a change that breaks them does not reach the others.
+    // Nodes that do not serve may need each other, so they change together. A change that breaks them does not reach
+    // the others.
     inTurn: new Set([...serving, ...restarting]),
     drain: restarting,
     interrupted: finishingNote,

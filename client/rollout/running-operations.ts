@@ -5,7 +5,7 @@ import type { Member } from "../cluster/open.ts";
 import { operationId } from "./apply-to-node.ts";
 import type { NodeWork } from "../cluster/node-work.ts";
 
-/** Describes running and interrupted operations that matter to the new one, a sentence each. */
+/** Describes the running and interrupted operations that matter to the new operation, one sentence each. */
 export function describeRunningOperations(members: readonly Member[]): string[] {
   return members.flatMap(({ node, info }) => {
     const operation = info?.operation;
@@ -18,14 +18,14 @@ export function describeRunningOperations(members: readonly Member[]): string[] 
   });
 }
 
-/** Whether the node runs this Apply already; the client then only listens. */
+/** Whether the node already runs this Apply; the client then only listens. */
 export function isUnderWay({ node, desired }: NodeWork, members: readonly Member[]): boolean {
   return runningOperation(node, members)?.id === operationId(desired);
 }
 
 /**
- * Returns the nodes that run another operation. Their agents would refuse the new one; finding them first keeps the
- * other nodes from changing alone.
+ * Returns the nodes that run another operation. Their agents would refuse the new one; they are found first, so that
+ * the other nodes do not change alone.
  */
 export function runningOperationFindings(members: readonly Member[], work: readonly NodeWork[]): KhwError[] {
   return work.flatMap(({ node, desired }) => {

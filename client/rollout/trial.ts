@@ -13,7 +13,10 @@ export interface TrialResults {
   readonly warnings: readonly KhwError[];
 }
 
-/** Lets the downloaded programs of these nodes read their own command lines. An agent that does not know the call is left out. */
+/**
+ * Lets the downloaded programs on these nodes parse their own command lines. An agent that does not know the call is
+ * skipped.
+ */
 export async function readTrials(work: readonly NodeWork[], signal: AbortSignal): Promise<TrialResults> {
   const answers = await forEachNode(work, maxConcurrentNodes, (node, { desired }) =>
     node.tryPrograms(withoutContent(desired), signal),

@@ -12,7 +12,7 @@ import type { ClusterState, LoadBalancerState, NodeState } from "./state.ts";
 import { upgradeDocument, upgradeFields, upgradeProgress } from "./upgrade.ts";
 import { certificateName, healthName, operationKindName, operationName, policyName } from "./words.ts";
 
-/** The whole status for programs. docs/output.md documents the shape. */
+/** Returns the whole status for programs. docs/output.md documents its format. */
 export function statusDocument(cluster: ClusterState): Record<string, unknown> {
   const { nodes, loadBalancer } = cluster;
   const upgrade = upgradeProgress(nodes);

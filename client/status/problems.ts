@@ -13,7 +13,7 @@ import type { ClusterState, LoadBalancerState, NodeState } from "./state.ts";
 
 /** A difference from the healthy state. A problem of severity "error" makes the cluster unhealthy. */
 export interface Problem {
-  /** Empty if it is about no single node. */
+  /** The node; empty if the problem is not about a single node. */
   readonly node: string;
   /** The component, step, file or other part that the problem is about. */
   readonly subject: string;
@@ -23,7 +23,7 @@ export interface Problem {
   readonly hint: string;
 }
 
-/** Returns the problems, the worst of each node first. */
+/** Returns the problems, with the worst of each node first. */
 export function problemsOf({ nodes, loadBalancer }: ClusterState): Problem[] {
   const drained = new Set(nodes.filter(({ status }) => status?.maintenance?.drained).map(({ node }) => node));
   return [
@@ -117,7 +117,7 @@ function certificate({ path: subject, state, reason, expiresUnixMillis }: Certif
   return [{ subject, severity, message, hint: certificateRemedy(subject) }];
 }
 
-/** The cluster's certificates that `khw-client pki renew` issues, as names of files on a node. */
+/** Matches the paths on a node of the certificates that `khw-client pki renew` issues. */
 const renewable = /\/(kubernetes|service-account|kube-controller-manager|kube-scheduler)\.(?:pem|kubeconfig)$/;
 
 function certificateRemedy(path: string): string {

@@ -5,7 +5,10 @@ import type { AgentNode } from "../cluster/agent-client.ts";
 import { maxConcurrentNodes, forEachNode } from "../cluster/for-each-node.ts";
 import type { ClusterState, LoadBalancerState } from "./state.ts";
 
-/** Reads all nodes and the load balancer at once. Never rejects: a failure takes the place of the answer. */
+/**
+ * Reads all nodes and the load balancer at once. Never rejects: if a read fails, the error takes the place of the
+ * answer.
+ */
 export async function readCluster(
   members: readonly Member[],
   cloud: Cloud | undefined,
@@ -19,8 +22,8 @@ export async function readCluster(
 }
 
 /**
- * A status can take a long time, for example while a component hangs. The agent is asked for its name at the same time:
- * if this much shorter call times out, the agent is unreachable.
+ * A status can take a long time, for example while a component hangs. GetInfo is called at the same time: if this much
+ * shorter call times out, the agent is unreachable.
  */
 async function readNode(node: AgentNode, signal: AbortSignal): Promise<GetStatusResponse> {
   const leaving = new AbortController();

@@ -7,7 +7,7 @@ export interface NodeState {
   readonly node: string;
   /** The last status. */
   readonly status?: GetStatusResponse | undefined;
-  /** The reason why it does not answer now. */
+  /** The reason why the node does not answer now. */
   readonly error?: KhwError | undefined;
 }
 
@@ -19,6 +19,6 @@ export interface LoadBalancerState {
 /** All that `status` shows. */
 export interface ClusterState {
   readonly nodes: readonly NodeState[];
-  /** Absent if khw does not manage it, or has not asked yet. */
+  /** Absent if khw does not manage the load balancer, or has not read it yet. */
   readonly loadBalancer?: LoadBalancerState | undefined;
 }

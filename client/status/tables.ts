@@ -38,7 +38,7 @@ export async function statusTables(cluster: ClusterState, { wide, paint }: Table
   return `${parts.filter((part) => part !== "").join("\n\n")}\n`;
 }
 
-/** Returns a line for each problem, with the remedy below. */
+/** Returns a line for each problem, with the remedy below it. */
 export function problemText(problems: readonly Problem[], paint: Paint): string {
   return problems
     .flatMap(({ node, subject, severity, message, hint }) => {
@@ -91,7 +91,7 @@ function gib(bytes: number): string {
 const componentHead = ["NODE", "COMPONENT", "STATE", "VERSION", "RESTARTS", "HEALTH"];
 const wideComponentHead = ["NODE", "COMPONENT", "STATE", "VERSION", "PID", "SINCE", "RESTARTS", "BY AGENT", "HEALTH"];
 
-/** A row fits 100 columns; the full text is below the table. */
+/** With reasons of this length, a row fits into 100 columns; the full text is below the table. */
 const plainReason = 40;
 
 function componentRow(node: string, component: Component, { wide, paint }: TablesOptions): string[] {

@@ -23,15 +23,15 @@ export function lastUpgrade(nodes: readonly NodeState[]): Upgrade | undefined {
 }
 
 /**
- * Undefined if no upgrade is under way. A stopped upgrade is over if all nodes run the same release: another command finished it or
- * went back.
+ * Undefined if no upgrade is in progress. A stopped upgrade is over if all nodes run the same release: another command
+ * finished it or went back.
  */
 export function upgradeProgress(nodes: readonly NodeState[]): UpgradeProgress | undefined {
   const upgrade = lastUpgrade(nodes);
   if (upgrade === undefined || upgrade.state === UpgradeState.UPGRADE_STATE_DONE) return undefined;
   const statuses = nodes.flatMap(({ node, status }) => (status === undefined ? [] : [{ node, status }]));
   const known = releasesIn(statuses).kubernetes;
-  // Within a node, the components follow one after the other; the oldest counts.
+  // Within a node, the components are updated one after the other, so the oldest release counts.
   const releases = statuses.flatMap(({ node }) => {
     const [version] = distinct(known.filter((release) => release.node === node));
     return version === undefined ? [] : [{ node, version }];
@@ -41,7 +41,10 @@ export function upgradeProgress(nodes: readonly NodeState[]): UpgradeProgress | 
   return { upgrade, releases, next: releases.find(({ version }) => version !== upgrade.toVersion)?.node };
 }
 
-/** For example "Upgrade from v1.20.2 to v1.21.0, started by alice at ...: running. v1.21.0: controller-0. Next: controller-1." */
+/**
+ * Returns for example "Upgrade from v1.20.2 to v1.21.0, started by alice at ...: running. v1.21.0: controller-0. Next:
+ * controller-1."
+ */
 export function describeUpgrade({ upgrade, releases, next }: UpgradeProgress): string {
   const { fromVersion, toVersion, holder, begunUnixMillis, state, report } = upgrade;
   const byRelease = Map.groupBy(releases, ({ version }) => version);

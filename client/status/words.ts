@@ -11,7 +11,7 @@ import {
 
 /** The words for the contract's enumerations, for people and JSON. */
 export const operationName = (state: OperationState): string => wordOf(OperationState, "OPERATION_STATE_", state);
-/** The kind and the state in a word or two, for people. */
+/** Returns the kind and the state in one or two words, for people. */
 export const operationText = ({ kind, state }: Operation): string =>
   kind === OperationKind.OPERATION_KIND_PREPARE ? `download ${operationName(state)}` : operationName(state);
 export const operationKindName = (kind: OperationKind | undefined): string =>
@@ -23,7 +23,7 @@ export const historyName = (kind: HistoryKind): string => wordOf(HistoryKind, "H
 export const upgradeName = (state: UpgradeState): string => wordOf(UpgradeState, "UPGRADE_STATE_", state);
 export const healthName = (health: Health): string => (health === Health.HEALTH_HEALTHY ? "healthy" : "unhealthy");
 
-/** A value unknown to this version is "unknown". */
+/** Returns the word for a value; "unknown" for a value that this version does not know. */
 function wordOf(values: Readonly<Record<string, number>>, prefix: string, value: number): string {
   const [name = "unknown"] = Object.entries(values).find(([, known]) => known === value) ?? [];
   return name.replace(prefix, "").toLowerCase().replace("unspecified", "unknown");

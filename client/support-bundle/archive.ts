@@ -38,7 +38,7 @@ export async function writeArchive(
     const filling = fill(pack, entries, folder);
     filling.catch((error: unknown) => pack.destroy(error instanceof Error ? error : new Error(String(error))));
     const written = pipeline(pack, createGzip(), handle.createWriteStream({ flush: true }), { signal });
-    // Waits for both: the resources of the entries are closed when they have ended.
+    // Waits for both, because the resources of the entries are only closed when the entries have ended.
     const first = (await Promise.allSettled([written, filling])).find(({ status }) => status === "rejected");
     if (first?.status === "rejected") throw first.reason;
     if (force) await rename(temporary, file);
@@ -52,7 +52,7 @@ export async function writeArchive(
   }
 }
 
-/** Makes an entry when the one before was taken, and no more when the archive has ended. */
+/** Makes each entry when the previous one has been taken, and stops when the archive has ended. */
 async function fill(pack: Pack, entries: AsyncIterable<ArchiveEntry>, folder: string): Promise<void> {
   const closed = Promise.withResolvers<never>();
   pack.once("close", () => closed.reject(new Error("the archive cannot be written")));

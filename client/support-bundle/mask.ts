@@ -1,4 +1,4 @@
-/** Returns the text in place of a secret. */
+/** Returns the text that replaces a secret. */
 function marker(what: string): string {
   return `[masked: ${what}]`;
 }
@@ -12,7 +12,7 @@ export function mask(text: string): string {
   return text.split("\n").flatMap(masked).join("\n");
 }
 
-/** Masks the lines of a text in order; the other lines of a key are removed. */
+/** Masks the lines of a text in order. Of a private key, only the first line is kept, masked. */
 export function lineMasker(): (line: string) => readonly string[] {
   let inKey = false;
   let foreign = 0;
@@ -56,7 +56,7 @@ export function maskData(data: unknown): unknown {
 const longestInterruption = 50;
 const keyBegin = /-----BEGIN [A-Z0-9 ]*PRIVATE KEY( BLOCK)?-----/;
 const keyEnd = /-----END [A-Z0-9 ]*PRIVATE KEY( BLOCK)?-----/;
-/** A line of a key in a journal, after any prefix: its last word may be a part of a key, or of a key's header. */
+/** A line of a key in a journal, after any prefix: its last word may be part of a key, or of a key's header. */
 const keyLine = /(^|[\s"'>|:])[A-Za-z0-9+/=_-]+[\s"',\\]*$|(Proc-Type|DEK-Info):|^\s*$/;
 
 function maskWholeKeys(line: string): string {
@@ -71,7 +71,7 @@ const secretNames =
 const secretName = new RegExp(`^${secretNames}$|^(?:access|refresh|id)Token$|^authorization$`, "i");
 const value = String.raw`(?:"(?:[^"\\]|\\.)*"|'[^']*'|[^\s"',;&}\]]+)`;
 
-/** In this order: the first rule that matches a text names its kind. */
+/** The rules are applied in this order: the first matching rule names the kind of a text. */
 const rules: readonly (readonly [pattern: RegExp, replacement: string])[] = [
   [/(\bauthorization\b["']?\s*[:=]\s*["']?)(?!\s|\[masked)[^"'\r\n]+/gi, `$1${marker("authorization")}`],
   [
@@ -103,8 +103,8 @@ function maskLine(line: string): string {
 }
 
 /**
- * Random bytes in base64 have both in any 56 characters, except once in a hundred million; words, paths and digests
- * do not.
+ * Almost any 56 characters of base64-encoded random bytes contain at least four upper-case and four lower-case
+ * letters; words, paths and digests do not.
  */
 function isEncoded(run: string): boolean {
   return run.replaceAll(/[^A-Z]/g, "").length >= 4 && run.replaceAll(/[^a-z]/g, "").length >= 4;

@@ -14,7 +14,7 @@ export interface NodeEntriesOptions {
 }
 
 const largestBytes = 10 * 1024 * 1024;
-/** The time limit of a journal or of the history; the bundle has everything that arrived by then. */
+/** The time limit for a journal or the history; the bundle contains everything that arrived by then. */
 const streamMillis = 60_000;
 
 /**
@@ -61,7 +61,7 @@ export async function* nodeEntries(node: AgentNode, options: NodeEntriesOptions)
   }
 }
 
-/** Returns the entry in place of all entries of an agent that does not answer. */
+/** Returns the entry that replaces all entries of an agent that does not answer. */
 export function unreachableEntry(name: string, error: KhwError): ArchiveEntry {
   return { path: `nodes/${name}/unreachable.txt`, text: `${mask(formatError(error))}\n` };
 }

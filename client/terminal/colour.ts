@@ -5,7 +5,9 @@ export type Colour = Parameters<typeof styleText>[0];
 /** Colours a text, or leaves it unchanged if colours are off. */
 export type Paint = (colour: Colour, text: string) => string;
 
-/** Colours are on for terminals, unless the user turned them off (https://no-color.org). */
+/**
+ * Returns how to colour text: colours are on for terminals, unless the user turned them off (https://no-color.org).
+ */
 export function painter({ terminal, env }: Pick<Context, "terminal" | "env">): Paint {
   const plain = !terminal || (env["NO_COLOR"] ?? "") !== "" || env["TERM"] === "dumb";
   return plain ? (_, text) => text : (colour, text) => styleText(colour, text, { validateStream: false });

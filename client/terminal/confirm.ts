@@ -1,6 +1,6 @@
 import { createInterface } from "node:readline/promises";
 
-/** Asks a question at the terminal. Every answer but y and yes is a no; so is Ctrl-C. */
+/** Asks a question at the terminal. Every answer except y and yes counts as no, and so does Ctrl-C. */
 export async function confirm(question: string, signal: AbortSignal): Promise<boolean> {
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
   try {

@@ -1,4 +1,4 @@
-/** The parts of the process that a command may use; the only way to its terminal. */
+/** The parts of the process that a command may use; its only access to the terminal. */
 export interface Context {
   /** Writes to standard output; adds no line break. */
   readonly write: (text: string) => void;
@@ -6,9 +6,9 @@ export interface Context {
   readonly warn: (text: string) => void;
   /** Whether standard output is a terminal. */
   readonly terminal: boolean;
-  /** Returns the terminal's current size; absent without a terminal. */
+  /** Returns the terminal's current size; absent if there is no terminal. */
   readonly size?: () => { readonly rows: number; readonly columns: number };
-  /** Asks for a yes at the terminal; absent if nobody can answer there. */
+  /** Asks for confirmation on the terminal; absent if nobody can answer. */
   readonly confirm?: (question: string) => Promise<boolean>;
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Aborted by the first Ctrl-C (or SIGTERM). */

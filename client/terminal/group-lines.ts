@@ -4,7 +4,10 @@ export interface PlacedLine {
   readonly text: string;
 }
 
-/** Joins the places of equal texts: `controller-0, controller-1: text`. The lines keep the order of their first places. */
+/**
+ * Joins the places of equal texts: `controller-0, controller-1: text`. The lines stay in the order of their first
+ * occurrence.
+ */
 export function groupLines(lines: readonly PlacedLine[]): string[] {
   const groups = Map.groupBy(lines, ({ text }) => text);
   return [...groups].map(([text, group]) => `${joinPlaces(group.map(({ place }) => place))}: ${text}`);

@@ -8,8 +8,8 @@ export interface Sized extends EventEmitter {
 }
 
 /**
- * Fewer columns are unreadable. A serial console, or a program that acts as a terminal, reports 0 for an unknown
- * size.
+ * With fewer columns, output is unreadable. A serial console, or a program that acts as a terminal, reports 0 for an
+ * unknown size.
  */
 const fewestColumns = 20;
 const usualColumns = 80;
@@ -17,8 +17,8 @@ const fewestRows = 3;
 const usualRows = 24;
 
 /**
- * Gives the stream the usual size if its terminal's size is unknown, now and after each change. The libraries that
- * wrap and draw read the size there.
+ * Gives the stream a usual size if its terminal's size is unknown, now and after each change. The libraries that wrap
+ * and draw text read the size from the stream.
  */
 export function assumeSize(stream: Sized): void {
   const assume = (): void => {

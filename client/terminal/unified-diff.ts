@@ -7,10 +7,10 @@ export interface UnifiedDiffOptions {
   readonly colours: boolean;
 }
 
-/** The largest number of different lines. More take a long time to compare, and a longer diff is not readable. */
+/** The largest number of different lines. With more, the comparison takes long, and nobody can read the diff. */
 const mostEdits = 1_000;
 
-/** Returns the differences from the present to the desired text in the format of diff -u. */
+/** Returns the differences from the current to the desired text, in the format of diff -u. */
 export function unifiedDiff(
   { path, found, wanted }: Pick<FileDifference, "path" | "found" | "wanted">,
   { node, colours }: UnifiedDiffOptions,

@@ -9,7 +9,7 @@ const [mostErrors, errorShare] = [20, 0.05];
 
 export interface CanaryOptions {
   readonly plan: Pick<Prepared, "admin" | "publicAddress">;
-  /** For how long failing checks are repeated. */
+  /** How long failing checks are repeated. */
   readonly waitMillis: number;
   readonly signal: AbortSignal;
   readonly report: (result: CheckResult) => void;
@@ -37,14 +37,14 @@ export async function checkCanary(node: AgentNode, { plan, waitMillis, signal, r
   });
 }
 
-/** Returns the check that an API server does not answer many requests with errors of its own. */
+/** Returns the check that an API server does not answer many requests with server errors. */
 export function errorRateCheck(node: AgentNode, credentials: Parameters<AgentNode["inspectApi"]>[0]): Check {
   return {
     title: `${node.address.name}: its API server answers without errors`,
     run: async (signal) => {
       const { requests, serverErrors } = await node.inspectApi(credentials, signal);
       if (serverErrors <= mostErrors || serverErrors <= requests * errorShare) return;
-      throw new KhwError("VERIFY_FAILED", `${serverErrors} of ${requests} answers were errors of the server`, {
+      throw new KhwError("VERIFY_FAILED", `${serverErrors} of ${requests} answers were server errors`, {
         hint: `run khw-client logs ${node.address.name} kube-apiserver`,
       });
     },

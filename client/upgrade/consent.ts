@@ -5,9 +5,13 @@ import type { Context } from "../terminal/context.ts";
 export async function refuseWithoutConsent({ confirm }: Context, yes: boolean): Promise<void> {
   if (yes) return;
   if (confirm === undefined) {
-    throw new KhwError("INVALID_ARGUMENT", "an upgrade needs your consent, and there is no terminal for the question", {
-      hint: "repeat the command with --yes; programs were downloaded, and nothing else was changed",
-    });
+    throw new KhwError(
+      "INVALID_ARGUMENT",
+      "an upgrade needs your confirmation, but there is no terminal to ask for it",
+      {
+        hint: "repeat the command with --yes; programs were downloaded, and nothing else was changed",
+      },
+    );
   }
   if (await confirm("Begin? [y/N] ")) return;
   throw new KhwError(

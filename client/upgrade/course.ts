@@ -10,12 +10,12 @@ export interface Course {
   readonly from: string;
   readonly to: string;
   readonly direction: "forward" | "back";
-  /** The same upgrade, if it has begun and has not ended. */
+  /** The record of the same upgrade, if that upgrade has begun but has not ended. */
   readonly unfinished: Upgrade | undefined;
 }
 
 export interface CourseOptions {
-  /** The wanted release; empty with `back`. */
+  /** The requested release; empty with `back`. */
   readonly to: string;
   readonly back: boolean;
   /** The releases that the nodes run. */
@@ -25,12 +25,12 @@ export interface CourseOptions {
 }
 
 /**
- * Returns the course of an upgrade, or of the way back from the last one.
- * @throws KhwError INVALID_ARGUMENT without a wanted release; RELEASE_REFUSED if there is no way
+ * Returns the course of an upgrade, or of going back from the last one.
+ * @throws KhwError INVALID_ARGUMENT without a requested release; RELEASE_REFUSED if there is no way
  */
 export function chooseCourse({ to, back, running, last }: CourseOptions): Course {
   if (back === (to !== "")) {
-    throw new KhwError("INVALID_ARGUMENT", "give either --to or --back", { hint: "for example --to v1.22.3" });
+    throw new KhwError("INVALID_ARGUMENT", "use either --to or --back", { hint: "for example --to v1.22.3" });
   }
   const releases = distinct(running);
   const [oldest] = releases;
@@ -72,7 +72,10 @@ function wayBack(releases: readonly string[], last: Upgrade | undefined): Course
   return { from: toVersion, to: fromVersion, direction: "back", unfinished: undefined };
 }
 
-/** After a finished upgrade to another minor release, objects are stored as only the new release can read them. */
+/**
+ * Returns the refusal to go back after a finished upgrade to a new minor release, which may have stored objects in a
+ * form that the old release cannot read.
+ */
 function finishedMinor({ fromVersion, toVersion, snapshotId, changedUnixMillis }: Upgrade): KhwError {
   const snapshot =
     snapshotId === ""
@@ -83,7 +86,7 @@ function finishedMinor({ fromVersion, toVersion, snapshotId, changedUnixMillis }
     `the upgrade from ${fromVersion} to ${toVersion} is finished (${new Date(changedUnixMillis).toISOString()}), and ` +
       `Kubernetes does not support an older minor release on newer data: ${snapshot}`,
     {
-      hint: "repair forward with a newer patch release; docs/upgrades.md explains why khw cannot go back",
+      hint: "fix the problem with a newer patch release; docs/upgrades.md explains why khw cannot go back",
     },
   );
 }

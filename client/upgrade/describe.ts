@@ -2,19 +2,19 @@ import minor from "semver/functions/minor.js";
 import { differences } from "../../proto/kubernetes-versions.ts";
 import type { Course } from "./course.ts";
 
-/** Measured in the testbed (docs/upgrades.md): drained, changed, checked and undrained. */
+/** The time to drain, change, check and undrain a node, measured in the testbed (docs/upgrades.md). */
 export const secondsPerNode = 40;
 
 export interface PathOptions {
-  /** In the order of the upgrade. */
+  /** The nodes, in the order of the upgrade. */
   readonly nodes: readonly string[];
-  /** The nodes that run the new release already. */
+  /** The nodes that already run the new release. */
   readonly done: readonly string[];
-  /** The etcd release of before and after; undefined if khw does not manage etcd. */
+  /** The etcd release before and after the upgrade; undefined if khw does not manage etcd. */
   readonly etcd: { readonly from: string; readonly to: string } | undefined;
 }
 
-/** Describes an upgrade before it begins: the hop, its changes, the order of nodes, and the expected time. */
+/** Describes an upgrade before it begins: the releases, the changes, the order of nodes, and the expected time. */
 export function describePath({ from, to, direction }: Course, { nodes, done, etcd }: PathOptions): string[] {
   const left = nodes.filter((node) => !done.includes(node));
   const [first, ...others] = left;
@@ -32,7 +32,7 @@ export function describePath({ from, to, direction }: Course, { nodes, done, etc
   ];
 }
 
-/** Describes the rows of the table that begin between the two releases, a line each. */
+/** Describes the differences that begin after the old release and up to the new one, one line each. */
 export function describeChanges(from: string, to: string): string[] {
   const [a, b] = [minor(from), minor(to)].toSorted((x, y) => x - y);
   return differences

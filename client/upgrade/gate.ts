@@ -11,8 +11,8 @@ export interface GateOptions {
 const longestOutput = 2000;
 
 /**
- * Runs the command of --gate on this workstation, in a shell. Returns its output, the last part of a long one.
- * @throws KhwError VERIFY_FAILED with the output if it ends with another exit code than 0
+ * Runs the command of --gate on this workstation, in a shell. Returns its output, or the last part of a long output.
+ * @throws KhwError VERIFY_FAILED with the output if the exit code is not 0
  */
 export async function runGate(command: string, { variables, env, signal }: GateOptions): Promise<string> {
   const child = spawn("/bin/sh", ["-c", command], {

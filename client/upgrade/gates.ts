@@ -8,15 +8,15 @@ import { checkCanary } from "./canary.ts";
 import type { Course } from "./course.ts";
 import { runGate } from "./gate.ts";
 
-/** The stops between two nodes. */
+/** The checks and pauses between two nodes. */
 export interface Gates {
-  /** @throws the reason why no further node is begun */
+  /** @throws the reason why no further node may begin */
   readonly between: (outcome: NodeOutcome) => Promise<void>;
   /** The gates that failed. */
   readonly failures: () => readonly KhwError[];
-  /** Says after how many nodes the upgrade paused; undefined if it did not. */
+  /** Returns a text about the pause; undefined if the upgrade did not pause. */
   readonly paused: () => string | undefined;
-  /** Returns the output of the gates, for the record; may be empty. */
+  /** Returns the output of the gates, for the record; it may be empty. */
   readonly report: () => string;
 }
 
@@ -30,7 +30,7 @@ export interface GatesOptions {
   readonly timeouts: Pick<ClusterConfig["timeouts"], "verify">;
 }
 
-/** After the first changed node come khw's own checks and the user's gate; a pause comes last. */
+/** After the first changed node, khw's own checks run first, then the user's gate. A pause comes last. */
 export function gatesBetween(options: GatesOptions): Gates {
   const { gate, pauseAfter, context, progress, course, plan, timeouts } = options;
   const { signal, env } = context;
@@ -58,7 +58,7 @@ export function gatesBetween(options: GatesOptions): Gates {
 
   return {
     between: async (outcome) => {
-      // A node that was done before is no canary.
+      // A node that was already done is not a canary.
       if (outcome.changed === 0) return;
       changed++;
       if (changed === 1) {

@@ -4,11 +4,11 @@ import { problemsOf } from "../status/problems.ts";
 import type { ClusterState } from "../status/state.ts";
 
 /**
- * Returns the reasons why a cluster is not fit for an upgrade: everything that makes `status` report it as unhealthy, except drift,
- * and everything that is wrong with etcd. Certificates that expire within a week count.
+ * Returns the reasons why a cluster is not ready for an upgrade: everything that makes `status` report it as
+ * unhealthy, except drift, and every problem of etcd. This includes certificates that expire within a week.
  */
 export function healthFindings({ nodes, loadBalancer }: ClusterState, etcd: readonly NodeEtcd[]): KhwError[] {
-  // The upgrade removes drift itself.
+  // The upgrade itself removes drift.
   const withoutDrift = nodes.map((node) =>
     node.status === undefined ? node : { ...node, status: { ...node.status, drift: undefined } },
   );

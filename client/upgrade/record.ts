@@ -18,7 +18,7 @@ export function upgradeOf({ from, to, unfinished }: Course, snapshotId: string):
   });
 }
 
-/** A record says only what happened, so it is also written after Ctrl-C. */
+/** A record only states facts, so it is also written after Ctrl-C. */
 const never = new AbortController().signal;
 
 /**
@@ -32,5 +32,5 @@ export async function recordUpgrade(members: readonly Member[], upgrade: Upgrade
 
 function notKept(name: string, error: KhwError): string {
   const why = isUnknownCall(error) ? "its agent is older than this client" : error.message;
-  return `${name}: the upgrade is not in its history: ${why}`;
+  return `${name}: the upgrade could not be recorded in this node's history: ${why}`;
 }

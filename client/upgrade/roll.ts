@@ -15,7 +15,7 @@ export interface UpgradeRoll {
   readonly gates: Gates;
 }
 
-/** Rolls the nodes, verifies the cluster, and records the result. */
+/** Updates the nodes one by one, verifies the cluster, and records the result. */
 export async function rollUpgrade(
   cluster: OpenCluster,
   { plan, record, gates }: UpgradeRoll,
@@ -41,7 +41,7 @@ export async function rollUpgrade(
     const waitMillis = cluster.config.timeouts.verify;
     const failed = await verifyCluster(cluster, target, { ...options, waitMillis, show: "all" });
     signal.throwIfAborted();
-    conclude(failed, { done: 0, headline: "every node is done, and the cluster does not work as it should" });
+    conclude(failed, { done: 0, headline: "every node is done, but the cluster does not work correctly" });
   } catch (thrown) {
     const error = toKhwError(thrown);
     await save(UpgradeState.UPGRADE_STATE_STOPPED, [gates.report(), error.message].filter(Boolean).join("; "));

@@ -18,7 +18,7 @@ interface VerificationTarget {
   readonly admin: AdminCredentials;
   /** The nodes to verify. */
   readonly nodes: readonly AgentNode[];
-  /** The nodes that were drained before, and stay so. */
+  /** The nodes that were drained before, and stay drained. */
   readonly drained: ReadonlySet<AgentNode>;
 }
 
@@ -71,7 +71,7 @@ function backendCheck({ compute, loadBalancer }: Cloud, name: string, drained: b
 }
 
 export interface VerifyClusterOptions extends ProgressOptions {
-  /** For how long failing checks are repeated. */
+  /** How long failing checks are repeated. */
   readonly waitMillis: number;
   /** The checks to print. */
   readonly show: "all" | "failed";

@@ -7,7 +7,7 @@ import { show } from "../../proto/validate.ts";
 import { type Look, waitFor } from "../../proto/wait-for.ts";
 import type { AgentNode } from "../cluster/agent-client.ts";
 
-/** A fact about a working cluster. `run` resolves if the fact holds and throws the reason if not. */
+/** A fact about a working cluster. `run` resolves if the fact is true, and otherwise throws the reason. */
 export interface Check {
   readonly title: string;
   readonly run: (signal: AbortSignal) => Promise<void>;
@@ -20,7 +20,7 @@ export interface CheckResult {
 
 export interface VerifyOptions {
   readonly signal: AbortSignal;
-  /** For how long a failing check is repeated; 0: not at all. */
+  /** How long a failing check is repeated; 0: not at all. */
   readonly waitMillis: number;
   /** Called as each check ends. */
   readonly report: (result: CheckResult) => void;
@@ -29,7 +29,7 @@ export interface VerifyOptions {
 const pauseMillis = 500;
 const oldestLease = 60_000;
 
-/** Runs all checks at once, each until it passes or the time is over. Results are in the order of the list. */
+/** Runs all checks at once, each until it passes or the time is up. The results are in the order of the list. */
 export function verify(
   checks: readonly Check[],
   { signal, waitMillis, report }: VerifyOptions,
@@ -67,8 +67,8 @@ async function settle(run: Check["run"], signal: AbortSignal, deadlineMillis: nu
 }
 
 /**
- * The API answers at the public address with the wanted version and with a certificate of the cluster's CA for that
- * address.
+ * Checks that the API answers at the public address with the desired version, and with a certificate from the
+ * cluster's CA for that address.
  */
 export function publicAddressChecks(
   api: KubernetesApi,
@@ -94,7 +94,7 @@ export function publicAddressChecks(
   ];
 }
 
-/** RBAC for the kubelet exists, and the scheduler and the controller manager have live leaders. */
+/** Checks that RBAC for the kubelet exists, and that the scheduler and the controller manager have live leaders. */
 export function clusterChecks(api: KubernetesApi): Check[] {
   return [
     ...rbacObjects.map(({ path, object }) => ({
@@ -112,7 +112,7 @@ export function clusterChecks(api: KubernetesApi): Check[] {
   ];
 }
 
-/** Every component reports health; nginx's answer covers the whole path of the health check. */
+/** Checks that every component is healthy; nginx's answer covers the whole path of the health check. */
 export function nodeCheck(node: AgentNode): Check {
   return {
     title: `${node.address.name}: kube-apiserver, kube-controller-manager, kube-scheduler and nginx are healthy`,

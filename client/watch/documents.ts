@@ -4,7 +4,7 @@ import { toDetail } from "../../proto/errors.ts";
 import { changeFields, loadBalancerDocument, statusFields } from "../status/document.ts";
 import type { Display, Heard } from "./events.ts";
 
-/** Prints one JSON object per line, or one YAML document per event. docs/output.md documents the shape. */
+/** Prints one JSON object per line, or one YAML document per event. docs/output.md documents the format. */
 export function documentDisplay(form: "json" | "yaml", write: (text: string) => void): Display {
   return {
     hear: (heard) => {

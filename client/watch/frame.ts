@@ -11,7 +11,7 @@ export interface FrameOptions {
   readonly paint: Paint;
 }
 
-/** A node with its problems, computed once a frame. */
+/** A node with its problems, computed once per frame. */
 interface NodeRow {
   readonly state: NodeState;
   readonly problems: readonly Problem[];
@@ -20,8 +20,9 @@ interface NodeRow {
 }
 
 /**
- * Renders the cluster in a limited number of lines, the worst first. With enough room all components are shown;
- * with less, only unhealthy components; then hints are left out; in the end the remaining nodes are only counted.
+ * Renders the cluster in a limited number of lines, with the worst nodes first. If there is room, all components are
+ * shown. With less room, only unhealthy components are shown, then hints are left out, and finally the remaining nodes
+ * are only counted.
  */
 export function frame(cluster: ClusterState, { rows, now, paint }: FrameOptions): string[] {
   const sorted = cluster.nodes.map(toNodeRow).sort((one, other) => one.rank - other.rank);

@@ -13,7 +13,8 @@ import { operationText } from "../status/words.ts";
 import type { Display, Heard } from "./events.ts";
 
 /**
- * Prints a line for each change, with its time, for logs and pipes. Constant changes (load, memory) are left out.
+ * Prints a line for each change, with its time, for logs and pipes. Values that change all the time (load, memory) are
+ * left out.
  */
 export function lineDisplay(write: (text: string) => void, now: () => Date = () => new Date()): Display {
   return {
@@ -24,7 +25,7 @@ export function lineDisplay(write: (text: string) => void, now: () => Date = () 
   };
 }
 
-/** Returns the lines for an event; empty if nothing changed that matters to people. */
+/** Returns the lines for an event; an empty list if nothing important changed. */
 export function describeHeard(heard: Heard): string[] {
   if (heard.kind === "loadBalancer") return describeLoadBalancer(heard.before, heard.after);
   const { event, before, after } = heard;
@@ -67,7 +68,7 @@ function describeNode(before: NodeState, after: NodeState): string[] {
 function describeOperation(node: string, before?: GetStatusResponse, after?: GetStatusResponse): string[] {
   const [was, is] = [before?.operation, after?.operation];
   if (is === undefined || (was?.id === is.id && was.state === is.state)) return [];
-  // When a download has ended, the agent shows the last Apply again, which is no news.
+  // When a download has ended, the agent shows the last Apply again, which is not news.
   if (isDownload(was) && !isDownload(is) && is.state !== OperationState.OPERATION_STATE_RUNNING)
     return [`${node}: download of ${was?.holder ?? "?"}: ended`];
   return [`${node}: operation of ${is.holder}: ${operationText(is)}`];

@@ -10,9 +10,9 @@ export interface LiveOptions {
   readonly paint: Paint;
 }
 
-/** Nobody reads faster, and drawing a long table costs time. */
+/** Nobody can read faster updates, and drawing a long table takes time. */
 const drawMillis = 250;
-/** The moving clock shows that the watch is alive; a new terminal size is noticed at the same time. */
+/** The moving clock shows that the watch is alive; a changed terminal size is noticed at the same time. */
 const idleMillis = 1_000;
 
 /** Shows a table that is redrawn in place, for terminals. */

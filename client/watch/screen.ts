@@ -15,7 +15,7 @@ export interface Screen {
 const escape = "\u{1b}[";
 const hideCursor = `${escape}?25l`;
 const showCursor = `${escape}?25h`;
-/** Terminals that support it show a frame in one piece; others ignore it. */
+/** Terminals that support this sequence show a frame all at once; others ignore it. */
 const beginFrame = `${escape}?2026h`;
 const endFrame = `${escape}?2026l`;
 const eraseLine = `${escape}K`;
@@ -23,8 +23,8 @@ const eraseBelow = `${escape}J`;
 const clear = `${escape}2J${escape}H`;
 
 /**
- * Each frame is one write that overwrites the previous frame line by line and never clears first, so nothing
- * flickers. No line wraps and no frame is higher than the terminal, so the position of the first line is known.
+ * Each frame is one write that overwrites the previous frame line by line and never clears first, so nothing flickers.
+ * Lines never wrap, and a frame is never higher than the terminal, so the position of the first line is known.
  */
 export function openScreen(write: (text: string) => void): Screen {
   let drawn = 0;
@@ -50,7 +50,7 @@ export function openScreen(write: (text: string) => void): Screen {
 // oxlint-disable-next-line no-control-regex -- a colour is made of control characters
 const colour = /(\u{1b}\[[\d;]*m)/u;
 
-/** Cuts the line to this number of characters, colours not counted, and ends an open colour. */
+/** Shortens the line to this number of characters, not counting colours, and ends an open colour. */
 export function truncateLine(line: string, columns: number): string {
   let room = columns;
   const kept = line.split(colour).map((piece) => {

@@ -20,9 +20,12 @@ export interface WatchOptions {
   readonly context: Context;
 }
 
-/** The agent sends its state at once; this limit is for the connection. */
+/** The agent sends its state at once, so this is the limit for the connection. */
 const firstMillis = 10_000;
-/** Keeps a slow workstation with many nodes from mistaking its own delay for a delay of the nodes. */
+/**
+ * Limits the connections at once, so that a slow workstation with many nodes does not mistake its own delay for a
+ * delay of the nodes.
+ */
 const connectingAtOnce = 100;
 const loadBalancerMillis = 5_000;
 

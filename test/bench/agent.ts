@@ -63,7 +63,7 @@ async function usage(node: TestbedNode): Promise<Usage> {
   const script = 'cd "/proc/$(systemctl show -P MainPID khw-agent)" && cat status stat && getconf CLK_TCK';
   const shown = await node.must(["sh", "-ec", script]);
   const [stat = "", ticks = ""] = shown.trimEnd().split("\n").slice(-2);
-  // Parses from the third field on, because the second, the name in brackets, may contain any character. utime,
+  // Parses from the third field on, because the second field, the name in brackets, may contain any character. utime,
   // stime, cutime and cstime are fields 14 to 17.
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   const cpu = fields.slice(11, 15).reduce((sum, field) => sum + Number(field), 0);

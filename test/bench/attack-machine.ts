@@ -1,10 +1,11 @@
 /**
- * Attacks the agent of a machine of the testbed and measures `khw-client status` meanwhile, as rows for docs/decisions/strangers.md.
+ * Attacks the agent on a testbed machine and measures `khw-client status` meanwhile, as rows for
+ * docs/decisions/strangers.md.
  *
  * usage: node test/bench/attack-machine.ts     after npm run build and npm run deb
  *
- * The unit's MemoryMax has no effect if the memory controller belongs to cgroup version 1, as on some hosts of the testbed. So
- * the agent's process also gets a group of version 1 with the same limit.
+ * The unit's MemoryMax has no effect if the memory controller belongs to cgroup version 1, as on some hosts of the
+ * testbed. So the agent's process also gets a group of version 1 with the same limit.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -22,7 +23,7 @@ import { attacks, type Target } from "./attacks.ts";
 
 const port = 7443;
 const unit = "khw-agent.service";
-/** The duration of a measurement, during each attack and once without an attack. */
+/** The duration of each measurement: one during each attack, and one without an attack. */
 const seconds = 30;
 
 interface Machine {

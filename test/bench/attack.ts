@@ -1,7 +1,8 @@
 /**
- * Attacks a bundled agent on loopback. Prints the cost for the agent and for an honest caller, as a table for docs/decisions.
+ * Attacks a bundled agent on loopback. Prints the cost for the agent and for an honest caller, as a table for
+ * docs/decisions.
  *
- * usage: node test/bench/attack.ts [FOLDER]     FOLDER: where main.mjs of the agent is; default build/agent
+ * usage: node test/bench/attack.ts [FOLDER]     FOLDER: the folder with the agent's main.mjs; default build/agent
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -38,7 +39,7 @@ async function usageOf(pid: number): Promise<Usage> {
   };
 }
 
-/** Waits until the agent has processed all that it received. */
+/** Waits until the agent has processed everything that it received. */
 async function whenIdle(pid: number): Promise<Usage> {
   let before = await usageOf(pid);
   for (let look = 0; look < 60; look++) {

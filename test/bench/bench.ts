@@ -1,6 +1,6 @@
 /**
- * Measures khw in comparison with lab 08's own commands, on testbeds of this host, and prints the result as
- * Markdown. Takes some minutes.
+ * Compares khw with lab 08's own commands, on testbeds on this host, and prints the result as Markdown. Takes several
+ * minutes.
  *
  * usage: bench.ts [--runs N]     number of bootstraps of each side, alternating; 3 by default
  */

@@ -1,4 +1,4 @@
-/** Measures the duration of khw-client's short commands, in comparison with Node itself. */
+/** Measures how long khw-client's short commands take, compared with Node itself. */
 import type { Testbed } from "../testbed/index.ts";
 import { clientProgram } from "../testbed/workstation.ts";
 import type { Workstation } from "../testbed/workstation.ts";

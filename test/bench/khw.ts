@@ -13,7 +13,7 @@ const version = ["--kubernetes-version", "v1.21.0"];
  * wait for them.
  */
 export interface KhwRun extends Bootstrap {
-  /** The installation of the agents, once in a machine's life. The lab has no counterpart. */
+  /** The time to install the agents, which happens once per machine. The lab has no counterpart. */
   readonly installed: number;
   /** A second run of the same command. */
   readonly again: number;

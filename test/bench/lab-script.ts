@@ -1,10 +1,10 @@
 /**
- * Makes a script of lab 08's own commands: its shell blocks in order. The only change is the testbed's mirror in
+ * Makes a script from lab 08's own commands: its shell blocks, in order. The only change is the testbed's mirror in
  * `wget`'s URLs.
  */
 import { lab } from "../lab/lab.ts";
 
-/** The parts of the lab by the place where they run. */
+/** The parts of the lab, by the place where they run. */
 export interface LabScript {
   /**
    * Runs on every node, in its home, up to the point where the node asks gcloud for the public address. Sets
@@ -21,7 +21,7 @@ export interface LabScript {
   /** Runs on one node, after `install`. */
   readonly rbac: string;
   /**
-   * Runs on the workstation, in the folder of `ca.pem`. Makes the load balancer; ends when the version is available
+   * Runs on the workstation, in the folder of `ca.pem`. Creates the load balancer; ends when the version is available
    * through it.
    */
   readonly loadBalancer: string;
@@ -30,7 +30,7 @@ export interface LabScript {
 const releases = "https://storage.googleapis.com/kubernetes-release/release/";
 const architecture = process.arch === "arm64" ? "arm64" : "amd64";
 
-/** @param mirrorUrl the URL of the releases, in place of the lab's mirror. */
+/** @param mirrorUrl the URL of the releases, instead of the lab's mirror. */
 export function labScript(mirrorUrl: string): LabScript {
   const node = blocks("Kubernetesコントロールプレーンのプロビジョニング").map((block) =>
     block.replaceAll(releases, `${mirrorUrl}/`).replaceAll("/bin/linux/amd64/", `/bin/linux/${architecture}/`),
@@ -56,7 +56,7 @@ function blocks(heading: string): string[] {
     .filter((block) => /^(sudo|wget|curl|cat|kubectl|gcloud|\{|[A-Z_]+=)/.test(block));
 }
 
-/** The expected answers that the lab shows, by the command that checks. */
+/** The answers that the lab expects, by the command that produces each. */
 const verifications: readonly (readonly [command: string, sign: string])[] = [
   ["kubectl cluster-info", "is running at"],
   ["curl -H", "^ok$"],

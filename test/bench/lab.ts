@@ -27,8 +27,8 @@ export async function runLab(testbed: Testbed): Promise<Bootstrap> {
     await Promise.all(
       testbed.nodes.map(async (node) => {
         const known = await onNode(node, `${script.download}\ndeclare -p INTERNAL_IP REGION`);
-        // The testbed's machines are too small for gcloud. So the workstation calls gcloud in their place, also
-        // three times at once.
+        // The testbed's machines are too small for gcloud. So the workstation calls gcloud for them, three times in
+        // parallel.
         const address = await onWorkstation(`${known}\n${script.address}\ndeclare -p KUBERNETES_PUBLIC_ADDRESS`);
         await onNode(node, [known, address, script.install].join("\n"));
       }),
@@ -44,7 +44,7 @@ async function onNode(node: TestbedNode, text: string): Promise<string> {
     timeoutMs,
     env: { DEBIAN_FRONTEND: "noninteractive" },
   });
-  // Only the last lines: wget's progress would hide the reason.
+  // Shows only the last lines, because wget's progress would hide the reason.
   if (code !== 0) throw new Error(`${node.name}: exit status ${code}: ${stderr.split("\n").slice(-10).join("\n")}`);
   return stdout;
 }

@@ -15,7 +15,7 @@ export interface Reach {
 export interface Row {
   readonly what: string;
   readonly measured: string;
-  /** The figure of the other side; absent or empty without a comparison. */
+  /** The figure of the other side; absent or empty if there is no comparison. */
   readonly beside?: string;
   readonly reach?: Reach;
 }

@@ -3,9 +3,9 @@ import { secondsOf } from "./time.ts";
 
 /** The durations of a bootstrap, in seconds. */
 export interface Bootstrap {
-  /** Until every node and the public address answer. */
+  /** The time until every node and the public address answer. */
   readonly serving: number;
-  /** Until the last command has ended, including its checks. */
+  /** The time until the last command has ended, including its checks. */
   readonly ended: number;
 }
 
@@ -19,7 +19,7 @@ export async function timeBootstrap(testbed: Testbed, work: () => Promise<unknow
     const [serving, ended] = await Promise.all([secondsOf(untilServing(testbed, watching.signal)), secondsOf(work())]);
     return { serving, ended };
   } finally {
-    // If the work failed, the checks would wait in vain.
+    // If the work failed, the checks would wait for nothing.
     watching.abort();
   }
 }

@@ -1,4 +1,4 @@
-/** Returns the duration of the work, in seconds from the call. Errors of the work are passed on. */
+/** Returns the duration of the work, in seconds from the call. Rejects with the work's error. */
 export async function secondsOf(work: Promise<unknown>): Promise<number> {
   const start = performance.now();
   await work;

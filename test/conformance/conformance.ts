@@ -3,10 +3,10 @@
  * docs/conformance.md's tables. Takes about 15 minutes.
  *
  * usage: conformance.ts [--only PATTERN] [--list]
- *   --only    only the tests whose name matches; prints the figures and leaves docs/conformance.md alone
- *   --list    prints the names of all [Conformance] tests and runs no test
+ * --only    only the tests whose name matches; prints the figures and leaves docs/conformance.md alone
+ * --list    prints the names of all [Conformance] tests and runs no test
  *
- * Exit status: 0 when every test of specs.txt's first group passed and no process of the control plane restarted.
+ * Exit status: 0 when every test of specs.txt's first group passed and no control plane process restarted.
  */
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";

@@ -1,4 +1,4 @@
-/** Reads the results that e2e.test writes with --spec-dump: a line of JSON for each test, run or not. */
+/** Reads the results that e2e.test writes with --spec-dump: a line of JSON for each test, whether it ran or not. */
 
 /** The result of a test. */
 export interface Outcome {
@@ -8,7 +8,7 @@ export interface Outcome {
   readonly group: string;
   readonly state: "skipped" | "passed" | "failed";
   readonly seconds: number;
-  /** Why it failed; empty otherwise. */
+  /** Why the test failed; empty if it did not fail. */
   readonly failure: string;
 }
 

@@ -1,6 +1,6 @@
 /**
- * Reads specs.txt: the list of upstream's [Conformance] tests to run, with a reason for the others. Checks it
- * against the real list.
+ * Reads specs.txt: the list of upstream's [Conformance] tests to run, with the reason why each other test is left out.
+ * Checks it against the real list.
  */
 
 /** A group of specs.txt that is left out. */
@@ -46,8 +46,8 @@ export function parseSpecs(text: string): Classification {
 }
 
 /**
- * Lists the mismatches between specs.txt and the existing tests: tests in no group, names without a test, names
- * listed twice. Empty if every test has exactly one place.
+ * Lists the mismatches between specs.txt and the existing tests: tests in no group, names without a test, names listed
+ * twice. Empty if every test is in exactly one place.
  */
 export function findMisfits({ run, leftOut }: Classification, real: readonly string[]): readonly string[] {
   const listed = [...run, ...leftOut.flatMap(({ names }) => names)];

@@ -1,7 +1,7 @@
 /**
- * Simulates the Ready node that upstream's tests require: a Node object with a renewed lease, without a machine.
- * The node has no room for pods, so the scheduler leaves every pod unscheduled. A pod can be deleted without a
- * kubelet that confirms it.
+ * Simulates the Ready node that upstream's tests require: a Node object with a renewed lease, without a machine. The
+ * node has no room for pods, so the scheduler leaves every pod unscheduled. An unscheduled pod can be deleted without
+ * a kubelet.
  */
 import { setInterval } from "node:timers/promises";
 

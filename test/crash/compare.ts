@@ -11,7 +11,8 @@ export interface Exception {
 }
 
 /**
- * A path that differs, with its entry in the undisturbed tree and in the other; undefined if the path is missing.
+ * A path that differs, with its entries in the undisturbed tree and in the other tree; an entry is undefined if the
+ * path is missing there.
  */
 export interface Difference {
   readonly path: string;
@@ -31,7 +32,10 @@ export function compareTrees(wanted: Tree, found: Tree, exceptions: readonly Exc
   });
 }
 
-/** Formats like a unified diff: the undisturbed machine's entries with a minus, this machine's with a plus. */
+/**
+ * Formats the differences like a unified diff: the undisturbed machine's entries with a minus, this machine's entries
+ * with a plus.
+ */
 export function formatDifferences(differences: readonly Difference[]): string {
   return differences
     .map(({ path, wanted, found }) => `@@ /${path}\n-${formatEntry(wanted)}\n+${formatEntry(found)}\n`)

@@ -1,17 +1,19 @@
 /**
- * Bootstraps a bare controller repeatedly. Each time, kills the agent, the client, the machine or etcd in the middle, and runs
- * the same command again. Compares every file with those of an undisturbed machine that has the same certificates.
+ * Bootstraps a bare controller repeatedly. Each time, kills the agent, the client, the machine or etcd in the middle,
+ * and runs the same command again. Compares every file with those of an undisturbed machine that has the same
+ * certificates.
  *
  * usage: crash.ts [--points N] [--from K] [--only VICTIM,...] [--seed N] [--parallel N] [--results FILE] [--again]
- *   --points    the number of the last point; 200 by default
- *   --from      the number of the first point; 1 by default
- *   --only      agent, client, machine, etcd
- *   --seed      a different seed gives different points; 1 by default
- *   --parallel  the number of testbeds at once; 1 by default
- *   --results   a file of JSON lines, one per point; build/crash.jsonl by default. Points that are identical in the file are skipped
- *   --again     runs the skipped points, too
+ * --points    the number of the last point; 200 by default
+ * --from      the number of the first point; 1 by default
+ * --only      agent, client, machine, etcd
+ * --seed      a different seed chooses different points; 1 by default
+ * --parallel  the number of testbeds at once; 1 by default
+ * --results   a file of JSON lines, one per point; build/crash.jsonl by default. Points that are identical in the file
+ * are skipped
+ * --again     runs the skipped points, too
  *
- * Exit status: 0 when every chosen point ended identical; else 1.
+ * Exit status: 0 if the files were identical for every chosen point, otherwise 1.
  */
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -87,7 +89,7 @@ function verdictOf({ differences, problems, killed }: Outcome): Verdict {
   return killed ? "identical" : "missed";
 }
 
-/** A plus means that the files differ from the commit. */
+/** Returns the commit; a plus after it means that the working tree differs. */
 async function describeCommit(): Promise<string> {
   const git = ["git", "-C", root];
   const hash = (await must([...git, "rev-parse", "--short", "HEAD"])).trim();

@@ -1,4 +1,7 @@
-/** Restores a machine's disk to an earlier state: the writes until then become a layer below a new one. */
+/**
+ * Restores a machine's disk to an earlier state. For this, the writes up to that state become a layer below a new
+ * disk.
+ */
 import { chmod, mkdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 

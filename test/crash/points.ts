@@ -30,10 +30,13 @@ export interface PointsOptions {
   readonly events: Readonly<Record<Start, readonly TimedEvent[]>>;
 }
 
-/** The step after which an etcd exists to kill. */
+/** The step after which there is an etcd to kill. */
 const etcdRuns = "service/etcd";
 
-/** The order of the victims. etcd runs only in a part of the run, and killing the client stops nothing. */
+/**
+ * The order of the victims. etcd exists only during a part of the run, and killing the client stops nothing, so these
+ * two have fewer turns.
+ */
 const turns: readonly Victim[] = ["agent", "machine", "agent", "client", "machine", "etcd", "agent", "machine"];
 /** Every seventh point starts on a bare machine. */
 const bareEvery = 7;
@@ -55,7 +58,7 @@ export function choosePoints({ count, seed, events }: PointsOptions): Point[] {
     const nth = soFar.get(stratum) ?? 0;
     soFar.set(stratum, nth + 1);
     const by = nth % 2 === 0 ? "event" : "time";
-    // Offsets the victims, so that even a few points of all victims together are spread.
+    // Offsets the victims, so that even a few points, of all victims together, are spread out.
     const apart = victims.indexOf(victim) / victims.length + (by === "time" ? 1 / 2 : 0);
     const position = fraction((seed + Math.floor(nth / 2)) * goldenRatio + apart);
     const within = range(events[start], { start, victim });

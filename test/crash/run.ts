@@ -9,7 +9,7 @@ import type { Point, Victim } from "./points.ts";
 import { agentListens, type Stage } from "./stage.ts";
 
 const bootstrap = ["bootstrap", "--nodes", "controller-0", "--output", "json"];
-/** The maximum number of runs. More repetitions do not repair a machine. */
+/** The maximum number of runs. More repetitions would not repair a machine. */
 const mostRuns = 6;
 
 /** The result of a run of the command. */

@@ -1,4 +1,4 @@
-/** The crash suite: compares points with references of undisturbed machines. */
+/** The crash suite: compares the results of crash points with undisturbed machines. */
 import { compareTrees, type Difference, formatDifferences } from "./compare.ts";
 import { fromTheWorkOn, type TimedEvent } from "./events.ts";
 import { exceptions, workstationExceptions } from "./exceptions.ts";
@@ -76,7 +76,7 @@ async function crash(
   const killed = await cutShort(stage, point);
   const problems = await findProblems(stage);
   const found = await readTrees(stage);
-  // A run that made its own certificates is compared with an undisturbed run with the same certificates.
+  // A run that made its own certificates is compared with an undisturbed run that uses the same certificates.
   const wanted = isBare ? await referenceFor(stage) : reference;
   return { ...killed, problems, differences: compare(wanted, found) };
 }

@@ -27,8 +27,8 @@ t.test("bootstrap needs only machines with the package", async (t) => {
   t.equal(plan.code, 65, "a plan creates no management CA, but names the files that bootstrap creates");
   t.match(plan.stderr, /khw-pki\/ca\.pem.*\n.*khw-client pki init/s);
 
-  // A node that bootstrap refuses is refused before any file for the cluster is made. Bootstrap may have contacted
-  // the agents by then.
+  // Bootstrap refuses such a node before any file for the cluster is made, but possibly after it has contacted the
+  // agents.
   const [foreign] = testbed.nodes;
   const authority = "/var/lib/kubernetes/ca.pem";
   await foreign?.must(["sh", "-ec", `mkdir -p /var/lib/kubernetes; cat > ${authority}`], {
@@ -43,7 +43,7 @@ t.test("bootstrap needs only machines with the package", async (t) => {
   t.same(await readdir(testbed.credentials), []);
   await foreign?.must(["rm", authority]);
 
-  // A mirror that gives one of the controllers another digest is found before anything is made.
+  // A mirror that gives one of the controllers a different digest is detected before anything is made.
   const lock = join(workstation.folder, "khw.lock");
   await testbed.mirror.setFaults({ kind: "body", body: "0".repeat(64), path: "kubectl\\.sha256$", times: 1 });
   const differing = await workstation.khw(bootstrap);

@@ -24,7 +24,7 @@ const agent = ["env", "--unset=NODE_OPTIONS", "khw-agent"];
 const clusterFiles = ["/etc/kubernetes/config/kube-scheduler.yaml", "/var/lib/kubernetes/ca.pem"];
 const clusterUnit = "kube-apiserver.service";
 
-/** Paths that apt, dpkg, the journal and the machine itself write; the package never does. */
+/** Paths that apt, dpkg, the journal and the machine itself write, but never the package. */
 const bookkeeping =
   /^\/(var\/(cache|log|lib\/apt|lib\/systemd\/(random-seed|timers|timesync))|var\/lib\/dpkg\/[^/]*$|tmp|root|run|etc\/ld\.so\.cache)/;
 
@@ -190,7 +190,7 @@ async function failedUnits(node: TestbedNode): Promise<string> {
   return node.must(["systemctl", "list-units", "--failed", "--plain", "--no-legend"]);
 }
 
-/** Waits until the agent reports that it serves; before, it reports that it waits to be enrolled. */
+/** Waits until the agent reports that it serves. Before that, it reports that it waits to be enrolled. */
 async function serves(node: TestbedNode): Promise<void> {
   const script = 'until systemctl show --property=StatusText "$0" | grep -q "=serving"; do sleep 0.1; done';
   await node.must(["timeout", "30", "sh", "-c", script, "khw-agent.service"]);

@@ -1,4 +1,4 @@
-/** A machine that somebody changes by hand. The agent sees and repairs each change without a client. */
+/** A machine that somebody changes by hand. The agent detects and repairs each change without a client. */
 import t, { type Test } from "tap";
 
 import { controllerFiles, journal, openScene, scenario } from "../fixtures/faults.ts";

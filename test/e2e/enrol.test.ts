@@ -38,7 +38,7 @@ t.test("enrol gives agents their certificates without copying files", async (t) 
   const pki = join(folder, "khw-pki");
   t.equal((await client("pki", "init")).code, 0);
 
-  /** Replaces the node's certificate by another one, for a key made here. */
+  /** Replaces the node's certificate with one for a key that is made here. */
   const putIdentity = async (node: TestbedNode, begun: Date): Promise<void> => {
     const authority = await readAuthority(pki);
     const { certificate, key } = await issue(authority, { name: node.name, role: "agent", days: 90 }, begun);
@@ -127,7 +127,7 @@ t.test("enrol gives agents their certificates without copying files", async (t) 
     t.match(result.stdout, /^controller-1: its certificate is not due for renewal yet$/m);
     t.not(await first.must(["cat", `${pkiFolder}/agent.pem`]), before);
     t.equal(await property(first, "MainPID"), pid, "the agent was not restarted");
-    // The call that began before the renewal reports it.
+    // The call that began before the renewal reports the renewal.
     while (!told.includes("was replaced by a certificate that expires on")) await once(following.stdout, "data");
     t.equal(complaints, "");
   });

@@ -18,8 +18,8 @@ const byFirst = /^\/release\//;
 const bySecond = /^\/kubernetes-release\/release\//;
 
 /**
- * Bytes that the downloader's HTTP client has read but not delivered are lost with the connection. They are at most
- * its buffer of 64 KiB and the last read.
+ * Bytes that the downloader's HTTP client has read but not delivered are lost with the connection. The loss is at most
+ * its buffer of 64 KiB plus the last read.
  */
 const underWayBytes = 128 * 1024;
 

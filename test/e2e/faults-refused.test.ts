@@ -189,7 +189,7 @@ t.test("refusals before any change", async (t) => {
       failsWith(t, attempt, "PREFLIGHT_FAILED", [
         /^nothing was changed, because of these findings/,
         ...ports.map((port) => new RegExp(`controller-0: .*port ${port} is taken by systemd-socket.* \\(pid \\d+\\)`)),
-        /controller-1: .*\/var\/lib\/kubernetes has [01] MiB left, \d+ are needed/,
+        /controller-1: .*\/var\/lib\/kubernetes has [01] MiB left, but \d+ MiB are needed/,
         /controller-2: .*its clock is (89|90|91) s ahead of that of controller-0 \(.*timedatectl/,
         ...[0, 1, 2].map(
           (n) => new RegExp(`controller-${n}.*: .*etcd has no healthy majority: .*10\\.240\\.0\\.12:2379`),

@@ -48,8 +48,8 @@ async function journalOf(name: string): Promise<readonly string[]> {
 }
 
 /**
- * Resolves when the unit's journal has this many lines with these words. The journal gets the lines some time after
- * the program's end.
+ * Resolves when the unit's journal has this many lines with these words. The lines reach the journal some time after
+ * the program has ended.
  */
 async function written(name: string, words: string, times = 1): Promise<void> {
   const script = `exec 3< <(exec journalctl --follow --lines=all --output=cat --unit="$0"); follower=$!
@@ -278,7 +278,7 @@ t.test("a package", async (t) => {
       const [installed] = await make(packages("install", "nginx"));
       await node.must(["systemctl", "stop", "holder.service"]);
       const who = String.raw`perl \(pid \d+\), which holds ${file}`;
-      t.match(installed?.error, { code: "PACKAGE_FAILED", message: new RegExp(`after 4 s still waiting for ${who}`) });
+      t.match(installed?.error, { code: "PACKAGE_FAILED", message: new RegExp(`still waiting for ${who} after 4 s`) });
       t.match(installed?.said.at(-1), new RegExp(`waiting for ${who}`));
     }
   });

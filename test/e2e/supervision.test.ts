@@ -12,7 +12,7 @@ import { openScene, scenario } from "../fixtures/faults.ts";
 import type { TestbedNode } from "../testbed/index.ts";
 
 const deadlineMillis = 120_000;
-/** The duration of etcd's absence: far longer than an agent takes to call an API server dead. */
+/** How long etcd is absent: far longer than an agent needs to consider an API server dead. */
 const withoutQuorumMillis = 30_000;
 
 /** Each kind of fault once. */

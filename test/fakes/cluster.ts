@@ -20,7 +20,7 @@ export interface FakeNode {
   well: boolean;
   /** Whether the agent answers. */
   reachable: boolean;
-  /** A fixed result of the health check, whatever the node answers. */
+  /** A fixed result of the health check, regardless of the node's answer. */
   stuck?: "HEALTHY" | "UNHEALTHY";
   /** Whether an operation is running; if so, the node must not be changed. */
   busy: boolean;

@@ -24,7 +24,7 @@ export interface EncryptedCluster {
   parts(killBefore?: number): RotationParts;
 }
 
-/** @throws whenever an API server meets a value that it cannot read */
+/** @throws as soon as an API server finds a value that it cannot read */
 export function encryptedCluster(file: string, nodeCount = 3): EncryptedCluster {
   const cluster: EncryptedCluster = {
     file,
@@ -67,7 +67,7 @@ export function encryptedCluster(file: string, nodeCount = 3): EncryptedCluster 
   return cluster;
 }
 
-/** Each API server stores a value if no value is stored in its form yet, and reads all values. */
+/** Each API server reads all values, and stores a new one if no value is stored yet in the form in which it writes. */
 function live({ nodes, values }: EncryptedCluster): void {
   const writers = new Map([...new Set(nodes)].map((text) => [text, parseEncryptionConfig(text)]));
   for (const text of writers.keys()) if (!values.includes(writes(text))) values.push(writes(text));

@@ -4,7 +4,7 @@ const unused = (): never => {
   throw new Error("not called in this test");
 };
 
-/** The etcd calls of a node whose etcd no test uses. */
+/** The etcd calls of a node for tests that do not use its etcd. */
 export const unusedEtcd: EtcdCalls = {
   status: unused,
   save: unused,

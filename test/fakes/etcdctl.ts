@@ -6,7 +6,7 @@ import type { FakeFiles } from "./files.ts";
 export interface FakeEtcdctl extends Etcdctl {
   /** The member's data. A snapshot of the member is this text; the revision is the text's length. */
   content: string;
-  /** Returns the content that a restore makes of a snapshot's content. */
+  /** Returns the content that a restore makes from a snapshot's content. */
   restoring: (content: string) => string;
   /** The error of a save; empty: the save succeeds. */
   complaint: string;

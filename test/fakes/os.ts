@@ -31,7 +31,7 @@ export interface FakeOs extends Os {
   readonly etcdctl: FakeEtcdctl;
   /** The packages that apt can install, by name. */
   readonly repository: Map<string, FakePackage>;
-  /** Returns the result of a program that runs without rights; by default every program accepts its arguments. */
+  /** Returns the result of a program that runs without privileges; by default every program accepts its arguments. */
   trial: (argv: readonly string[], texts: Readonly<Record<string, string>>) => Ended;
   /** The error of `nginx -t`; empty: no error. */
   nginxComplaint: string;

@@ -17,7 +17,7 @@ export interface StorageServer extends AsyncDisposable {
   readonly faults: {
     /** Cuts the connection after this many bytes of the next part; the server keeps these bytes. */
     cutAfter?: number | undefined;
-    /** Whether the server accepts no parts and cuts the connection at once. */
+    /** Whether the server accepts no parts and instead cuts the connection at once. */
     dead: boolean;
     /** Refuses every request with this status. */
     refuse?: number | undefined;

@@ -1,4 +1,4 @@
-/** The faults of a controller, each as a command that causes it. They are the rows of docs/faults.md. */
+/** The faults of a controller, each with a command that causes it. These are the rows of docs/faults.md. */
 import { components, programs } from "../../proto/components.ts";
 
 /** A fault, and how it is caused. */
@@ -35,7 +35,8 @@ export const faults: readonly Fault[] = [
       strike: "kill -STOP $pids",
     }),
   ),
-  // khw did not install this etcd, so khw does not start it again after a `systemctl stop`.
+  // There is no row for a stopped etcd: khw did not install this etcd, so khw does not start it again after a
+  // `systemctl stop`.
   ...[...components, "nginx"].map((unit) =>
     process(unit, { name: `\`systemctl stop\` of ${unit}`, strike: `systemctl stop ${unit}` }),
   ),

@@ -10,9 +10,9 @@ import { wellByItself } from "./well.ts";
 export interface Mended {
   readonly fault: string;
   readonly node: string;
-  /** Until an external client received a status or event that names the broken part. */
+  /** The time until an external client received a status or event that names the broken part. */
   readonly seen: number;
-  /** Until everything was healthy, both in the agent's status and on the machine itself. */
+  /** The time until everything was healthy, both in the agent's status and on the machine itself. */
   readonly healthy: number;
 }
 
@@ -30,7 +30,7 @@ export interface MeasureOptions {
   readonly deadlineMillis: number;
 }
 
-/** The delay between two checks of an unhealthy machine whose agent sends no news. */
+/** The delay between two checks of an unhealthy machine whose agent sends no messages. */
 const lookAgainMillis = 500;
 
 /** Breaks the node and measures. A fault that is not repaired is an outcome, too. */

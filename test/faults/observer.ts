@@ -1,8 +1,8 @@
 /**
- * Listens to agents and forwards their messages with the time of arrival. Runs in a separate process on the
- * testbed's network. watch.ts starts this program and controls it over the process's IPC channel.
+ * Listens to agents and forwards their messages with the time of arrival. Runs in a separate process on the testbed's
+ * network. watch.ts starts this program and controls it over the process's IPC channel.
  *
- * usage: observer.ts FOLDER NAME=HOST...     FOLDER: where the management identity is
+ * usage: observer.ts FOLDER NAME=HOST...     FOLDER: the folder with the management identity
  */
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";

@@ -1,12 +1,13 @@
 /**
- * Causes every fault of faults.ts on every node of a testbed's control plane. Measures the time until an external client
- * detects the fault and until everything is healthy again. Writes docs/faults.md's table. Takes about 15 minutes.
+ * Causes every fault of faults.ts on every node of a testbed's control plane. Measures the time until an external
+ * client detects the fault and until everything is healthy again. Writes docs/faults.md's table. Takes about 15
+ * minutes.
  *
  * usage: table.ts [--nodes N] [--only PATTERN] [--deadline SECONDS]
- *   --only      only the faults whose name matches; prints the table and leaves docs/faults.md alone
- *   --deadline  for each fault, from the fault to health; 180 by default
+ * --only      only the faults whose name matches; prints the table and leaves docs/faults.md alone
+ * --deadline  for each fault, from the fault to health; 180 by default
  *
- * Exit status: 0 when every fault was detected and repaired in time; else 1, and nothing is written.
+ * Exit status: 0 if every fault was detected and repaired in time; otherwise 1, and nothing is written.
  */
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -69,7 +70,7 @@ if (mended.length < outcomes.length || mended.length < chosen.length * testbed.n
   await replaceGenerated(document, figures);
 }
 
-/** Causes one fault after the other, each on a healthy node. A node that stays broken ends its series. */
+/** Causes one fault after the other, each on a healthy node. If a node stays broken, its series ends. */
 async function inTurn(list: readonly Fault[], node: TestbedNode): Promise<void> {
   for (const fault of list) {
     try {
@@ -84,9 +85,8 @@ async function inTurn(list: readonly Fault[], node: TestbedNode): Promise<void> 
 }
 
 /**
- * Restarts the agent before each fault, so that the agent has no repairs behind it. Repairs of the same part become
- * less and less frequent, and the list breaks the same part in several ways. The restart does not touch the control
- * plane.
+ * Restarts the agent before each fault, so that the agent has no record of earlier repairs. Otherwise it would repair
+ * less and less often, because several faults break the same part. The restart does not affect the control plane.
  */
 async function afresh(node: TestbedNode): Promise<void> {
   const lost = watch.until(

@@ -106,7 +106,7 @@ t.test("no connection resumes another: every caller shows its certificate again"
   const first = dial();
   const sessions: Buffer[] = [];
   first.on("session", (session) => sessions.push(session));
-  // The first data are the server's HTTP/2 settings; all messages of the TLS handshake came before.
+  // The first data are the server's HTTP/2 settings; by then, the TLS handshake is complete.
   await once(first, "data");
   first.destroy();
   for (const session of sessions) {
@@ -258,7 +258,8 @@ t.test("a client that has only the .proto file gets the same service", async (t)
       .on("error", resolve);
   });
   const [detail] = denied.metadata.get("khw-error-bin");
-  // Field 1 of ErrorDetail, length-delimited. Read by hand, so that the check needs no code of khw.
+  // Field 1 of ErrorDetail, length-delimited. The field is parsed by hand, so that the check does not depend on khw's
+  // code.
   t.ok(Buffer.isBuffer(detail) && detail.subarray(0, 2).equals(Buffer.from([0x0a, 17])));
   t.equal(Buffer.isBuffer(detail) && detail.subarray(2, 19).toString(), "PERMISSION_DENIED");
 });
@@ -421,7 +422,7 @@ t.test("an invalid request is refused with the field's name, and nothing is writ
     [{ binaries: { mirrors: ["ftp://mirror"], proxy: "", caPem: "", sha256: {} } }, /^binaries\.mirrors: /],
     [
       { binaries: { mirrors: ["https://m"], proxy: "socks://me:hunter2@proxy:1", caPem: "", sha256: {} } },
-      /^binaries\.proxy: "socks:\/\/proxy:1" is not a URL of kind/,
+      /^binaries\.proxy: "socks:\/\/proxy:1" is not a URL with the scheme http or https/,
     ],
     [{ binaries: { mirrors: [], proxy: "", caPem: "", sha256: {} } }, /^binaries\.mirrors: is empty/],
   ];

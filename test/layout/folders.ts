@@ -6,7 +6,7 @@ export interface Import {
   readonly to: string;
 }
 
-/** Returns the relative imports of a source file, also those of types and the lazy ones. */
+/** Returns the relative imports of a source file, including imports of types and lazy imports. */
 export function importsOf(path: string, text: string): Import[] {
   return [...text.matchAll(/\b(?:from|import\()\s*"(\.[^"]+)"/g)].map(([, to = ""]) => ({
     from: path,
@@ -14,7 +14,10 @@ export function importsOf(path: string, text: string): Import[] {
   }));
 }
 
-/** Returns pairs of folders that import each other, with an import of each direction. A folder inside the other does not count. */
+/**
+ * Returns pairs of folders that import each other, with one import for each direction. Pairs where one folder is
+ * inside the other are ignored.
+ */
 export function mutualFolders(imports: readonly Import[]): string[] {
   const first = new Map<string, Import>();
   for (const one of imports) {

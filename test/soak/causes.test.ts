@@ -1,6 +1,6 @@
 /**
- * Crash loops, each for its own cause. The real program with the real mistake runs under systemd, and the agent's
- * own code names the cause.
+ * Crash loops, one for each cause. The real program runs with the real mistake under systemd, and the agent's code
+ * names the cause.
  */
 import t from "tap";
 

@@ -1,4 +1,4 @@
-/** Files made by hand as in labs 04 to 06 in a running cluster, mixed with files of khw. */
+/** A running cluster with files made by hand as in labs 04 to 06, mixed with khw's files. */
 import { readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";

@@ -1,5 +1,5 @@
 /**
- * etcd as khw makes it on bare machines. It forms one cluster whatever is killed, and a member without data is
+ * etcd as khw makes it on bare machines. It forms a single cluster whatever is killed, and a member without data is
  * restored.
  */
 import { rm } from "node:fs/promises";
@@ -15,7 +15,7 @@ import { given } from "../fixtures/given.ts";
 import { nodeLine } from "../fixtures/output-lines.ts";
 
 const rounds = 10;
-/** The longest time that a round lets etcd form before it kills. */
+/** The longest time that a round waits before it kills something while etcd forms. */
 const momentMillis = 6_000;
 
 t.test("etcd on bare machines", async (t) => {
@@ -108,14 +108,14 @@ t.test("etcd on bare machines", async (t) => {
 
   await scenario(t, "fewer controllers than at the start are refused", async (t) => {
     const refused = await workstation.khw(["bootstrap", "--nodes", "controller-0,1"]);
-    failsWith(t, refused, "PREFLIGHT_FAILED", [/etcd here is a member of the cluster controller-0=/]);
+    failsWith(t, refused, "PREFLIGHT_FAILED", [/etcd on this machine is a member of the cluster controller-0=/]);
     t.match(await memberStatus(first), { members: { length: 3 } });
   });
 });
 
 const nodes = "controller-0,1,2";
 
-/** Asserts that every server reports the same cluster and the same three members, and is one of them. */
+/** Asserts that every server reports the same cluster and the same three members, and is itself one of the three. */
 async function oneCluster(t: Test, all: readonly TestbedNode[]): Promise<void> {
   const states = await Promise.all(all.map(memberStatus));
   t.equal(new Set(states.map((state) => state?.clusterId)).size, 1, "one cluster ID");

@@ -1,6 +1,7 @@
 /**
- * kubernetes.pem, the certificate of the API servers and of etcd, expires on three machines under load. From then on new
- * connections fail. The agents must restart nothing, name the certificate and the remedy, and bring the next certificate.
+ * kubernetes.pem, the certificate of the API servers and of etcd, expires on three machines under load. From then on
+ * new connections fail. The agents must restart nothing, name the certificate and the remedy, and install the next
+ * certificate.
  */
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -18,9 +19,9 @@ const nodes = "controller-0,1,2";
 const dayMillis = 86_400_000;
 /** The certificate's validity when it is issued: a rolling update must take less. */
 const validMillis = 300_000;
-/** The duration of the fault: many times as long as an agent needs to call a component dead. */
+/** The duration of the fault: many times as long as an agent needs to consider a component dead. */
 const expiredMillis = 120_000;
-/** The processes of these units must stay. The other components end by themselves when they lose the lead. */
+/** The processes of these units must stay. The other components exit by themselves when they lose the leadership. */
 const kept = ["etcd", "kube-apiserver", "nginx"];
 
 async function processes(node: TestbedNode): Promise<string> {
@@ -104,7 +105,10 @@ t.test("an expired certificate of API servers and etcd", async (t) => {
     t.comment(tell("a kept connection", report.kept));
   });
 
-  /** Puts a kubernetes.pem that expires soon into the credentials' folder. Returns the end, in milliseconds since the epoch. */
+  /**
+   * Puts a kubernetes.pem that expires soon into the credentials folder. Returns its expiry, in milliseconds since the
+   * epoch.
+   */
   async function issueShort(): Promise<number> {
     const read = (name: string): Promise<string> => readFile(join(testbed.credentials, name), "utf8");
     const authority = { certificate: await read("ca.pem"), key: await read("ca-key.pem") };

@@ -6,8 +6,8 @@ export interface Point {
 }
 
 /**
- * Returns the growth of a value over the last two thirds of its points, by the line that fits them best. A warm-up
- * at the beginning and a single outlier do not count as growth; a slow leak does.
+ * Returns the growth of a value over the last two thirds of its points, by the best-fit line. A warm-up at the
+ * beginning and a single outlier do not count as growth; a slow leak does.
  */
 export function growth(points: readonly Point[]): number {
   const end = points.at(-1)?.at ?? 0;

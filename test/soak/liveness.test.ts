@@ -1,4 +1,7 @@
-/** Whether components live, and why a live component cannot work. The agent's own code examines real components. */
+/**
+ * Whether components are alive, and why a component that is alive cannot work. The agent's own code examines real
+ * components.
+ */
 import t from "tap";
 
 import { makeController } from "../fixtures/causes/machine.ts";
@@ -7,7 +10,7 @@ import { scenario } from "../fixtures/faults.ts";
 import type { Finding, Order } from "../fixtures/examination-driver.ts";
 import { startTestbed } from "../testbed/index.ts";
 
-/** Far longer than three beats, after which the agent restarts a component that does not live. */
+/** Far longer than three beats, after which the agent restarts a component that is not alive. */
 const withoutEtcdSeconds = 40;
 
 const testbed = await startTestbed({ nodes: 1 });
@@ -18,7 +21,7 @@ if (node === undefined) throw new Error("the testbed has no machine");
 const [drive] = await Promise.all([installDriver(node, "examination-driver.ts"), makeController(testbed, node)]);
 await node.must(["sh", "-ec", "systemctl daemon-reload; systemctl start kube-apiserver"]);
 
-/** Returns the finding of each look, once a second. */
+/** Looks once a second, and returns each finding. */
 async function findings(seconds: number, component = "kube-apiserver"): Promise<readonly Finding[]> {
   const order: Order = { component, seconds };
   const lines = (await drive(JSON.stringify(order), { timeoutMs: (seconds + 60) * 1000 })).trim().split("\n");

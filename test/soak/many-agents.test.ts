@@ -5,9 +5,9 @@ import { startAgents, type Transport } from "../fixtures/many-agents.ts";
 import { watchProcessors } from "../fixtures/processors.ts";
 
 /**
- * Runs 1,000 agents in one process, watched by the client in another. Without TLS, all rows appear within two
- * seconds. A thousand mutual handshakes alone keep two processors busy for longer. With TLS, the test therefore
- * asserts only the client's share. The measurements are in the test's output and in docs/soak.md.
+ * Runs 1,000 agents in one process, watched by the client in another. Without TLS, all rows appear within two seconds.
+ * A thousand mutual TLS handshakes alone keep two processors busy for longer than that. So with TLS, the test asserts
+ * only the client's share. The measurements are in the test's output and in docs/soak.md.
  */
 const count = 1_000;
 const changes = 100;
@@ -31,7 +31,7 @@ t.test(`${count} agents watched by one client over mutual TLS`, { timeout: 300_0
   t.ok(rowsCpuMillis < 12_000, "the client's CPU until all rows are shown");
 });
 
-/** Watches until all rows exist, and through changes of all rows. Asserts that memory is bounded. */
+/** Watches until all rows exist, and while all rows change. Asserts that memory is bounded. */
 async function watchAll(t: Test, transport: Transport): Promise<Measured> {
   const many = await startAgents(count, transport);
   t.teardown(() => many[Symbol.asyncDispose]());

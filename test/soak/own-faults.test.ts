@@ -1,4 +1,7 @@
-/** The agent's own faults on a real machine. The agent must leave all that works alone, and go on when the fault is over. */
+/**
+ * The agent's own faults on a real machine. The agent must leave everything that works alone, and continue when the
+ * fault is over.
+ */
 import { readFile } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 
@@ -13,11 +16,11 @@ import { must } from "../testbed/command.ts";
 import type { TestbedNode } from "../testbed/index.ts";
 
 const deadlineMillis = 240_000;
-/** The duration of each fault: more than twice as long as an agent needs to call a component dead. */
+/** The duration of each fault: more than twice as long as an agent needs to consider a component dead. */
 const faultMillis = 45_000;
 const day = 86_400;
 const agent = "khw-agent.service";
-/** The process of each of these must stay, unless the component itself hangs and the agent can prove that. */
+/** The processes of these components must keep running, unless a component itself hangs and the agent can prove it. */
 const spared = ["etcd", "kube-apiserver", "nginx", agent];
 const schedulerUnit = "/etc/systemd/system/kube-scheduler.service";
 const encryptionConfig = "/var/lib/kubernetes/encryption-config.yaml";
@@ -26,13 +29,13 @@ interface OwnFault {
   readonly name: string;
   readonly begin: (node: TestbedNode) => Promise<unknown>;
   readonly end: (node: TestbedNode) => Promise<unknown>;
-  /** Gets SIGSTOP during the fault. */
+  /** The component that gets SIGSTOP during the fault. */
   readonly hung: "kube-apiserver" | "kube-scheduler";
-  /** Is changed by hand during the fault. */
+  /** The file that is changed by hand during the fault. */
   readonly changed: string;
-  /** The acts of the agent during the fault. */
+  /** The agent's actions during the fault. */
   readonly acts: { readonly restartsHung: boolean; readonly startsStopped: boolean; readonly repairs: boolean };
-  /** The agent's journal says why. */
+  /** Matches the reason in the agent's journal. */
   readonly says: RegExp;
 }
 
@@ -44,8 +47,8 @@ const firewall = (node: TestbedNode, rules: string): Promise<string> =>
   must(["nsenter", `--net=/proc/${node.leaderPid}/ns/net`, "nft", rules]);
 
 /**
- * Sets the limit of the agent's open files; by default to its maximum. From outside: a machine of the testbed may not change the limits
- * of a process.
+ * Sets the limit of the agent's open files, by default to the maximum. This is done from outside, because a testbed
+ * machine may not change a process's limits.
  */
 async function limitDescriptors(node: TestbedNode, count?: number): Promise<void> {
   const pid = await hostPidOf(node, agent);
@@ -151,7 +154,7 @@ t.test("an agent whose own view is wrong", async (t) => {
   t.equal(bootstrapped.code, 0, bootstrapped.stderr);
   await using watch = watchNodes(testbed, workstation);
   const settled = (): Promise<void> => allWell(testbed.nodes, watch, deadlineMillis);
-  // From now on the clock that the agent sees can jump while the agent runs.
+  // From now on the agent's view of the clock can be changed while the agent runs.
   await node.skewClock(agent, 1);
   await node.must(["systemctl", "restart", agent]);
   await settled();
@@ -195,7 +198,7 @@ t.test("an agent whose own view is wrong", async (t) => {
     const own = await pidOf(node, agent);
     await shell(node, `kill -STOP ${own} ${scheduler}`);
     await delay(faultMillis);
-    // The agent now finds probes that had no answer for this long. The scheduler answers again.
+    // The agent now finds probes that had no answer for that long, although the scheduler answers again.
     await shell(node, `kill -CONT ${scheduler}; kill -CONT ${own}`);
     await settled();
     await delay(faultMillis);

@@ -1,6 +1,6 @@
 /**
- * Bootstraps one machine with troubles that real machines have, then kills its programs. Each trouble is named before the
- * installation, and its printed remedy helps; each crash is named by the program's own first words.
+ * Bootstraps one machine with problems that real machines have, then kills its programs. Each problem is reported
+ * before the installation, and its printed remedy works. Each crash is reported with the program's own first words.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -37,7 +37,7 @@ async function refusal(t: Test): Promise<string> {
   return stderr.replaceAll(/\s+/g, " ");
 }
 
-/** The command of a printed remedy that has these words. */
+/** Returns the command in a printed remedy that contains these words. */
 function remedy(text: string, words: string): string {
   const found = Array.from(text.matchAll(/run `([^`]+)`/g), ([, command = ""]) => command);
   const command = found.find((each) => each.includes(words));
@@ -113,7 +113,7 @@ t.test("apt speaks German, and another program holds dpkg's lock", async (t) => 
   t.equal((await sh("systemctl is-active nginx")).trim(), "active", "without IPv6");
 });
 
-/** Opens watches at the API server, so that it has many goroutines. */
+/** Opens watches on the API server, so that it has many goroutines. */
 async function openWatches(count: number): Promise<{ close(): void }> {
   const program = join(import.meta.dirname, "../fixtures/open-watches.ts");
   const argv = [program, `https://${node.address}:6443`, testbed.credentials, String(count)];

@@ -15,7 +15,7 @@ const rounds = 20;
 /** systemd refuses more than five starts in ten seconds. */
 const apartMillis = 2_600;
 const medianMillis = 100;
-/** After this time the news counts as lost, not late. */
+/** After this time the message counts as lost, not late. */
 const patienceMillis = 10_000;
 /** The limit is generous because the machine that runs the test may be busy at that moment. */
 const maxMillis = 1_000;

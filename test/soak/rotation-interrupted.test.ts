@@ -1,6 +1,6 @@
 /**
- * Keys and certificates of a cluster are replaced, also after an interrupted replacement. Impossible replacements
- * are refused.
+ * Keys and certificates of a cluster are replaced, even after an interrupted replacement. Impossible replacements are
+ * refused.
  */
 import { copyFile, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -35,7 +35,7 @@ t.test("a control plane with one node", async (t) => {
     t.equal(code, 0, stdout + stderr);
     t.match(stdout, /^a rotation is in progress: it continues$/m);
     t.match(stdout, /^there is no other API server/m, "and it reports that the API is unavailable");
-    t.match(stdout, /^done: \d+ secrets under aescbc key-\w+; no other key is in use$/m);
+    t.match(stdout, /^done: \d+ secrets encrypted with aescbc key-\w+; no other key is in use$/m);
     const [key = "", ...others] = await storedKeys(node(0));
     t.match(key, /^aescbc:v1:key-\d{8}T\d{6}Z$/);
     t.strictSame(others, []);
@@ -53,7 +53,7 @@ t.test("a control plane with one node", async (t) => {
     await copyFile(join(testbed.credentials, backups[0] ?? "", "encryption-config.yaml"), file);
     const refused = await workstation.khw(["encryption", "rotate", ...all]);
     failsWith(t, refused, "KEY_MISSING", [
-      /this encryption-config.yaml has no key for values in etcd: \d+ secrets under aescbc key-/,
+      /this encryption-config.yaml has no key for values in etcd: \d+ secrets encrypted with aescbc key-/,
     ]);
     await writeFile(file, current);
     t.equal((await workstation.khw(["plan", ...all])).code, 0, "the nodes run with the current one");

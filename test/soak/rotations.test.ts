@@ -73,8 +73,8 @@ async function underLoad(t: Test, { testbed, workstation }: Scene, command: read
 }
 
 /**
- * Returns the failures in each ten seconds of the load, with their reasons. The reasons separate failures caused by
- * a node's turn from failures of a busy machine.
+ * Returns the failures in each ten seconds of the load, with their reasons. The reasons distinguish failures that a
+ * node's update causes from failures of a busy machine.
  */
 function whenFailed({ fresh, kept }: Report, begun: number): string[] {
   const bins = Map.groupBy([...fresh.failed, ...kept.failed], ({ at }) => Math.floor((at - begun) / 10_000));
@@ -94,7 +94,7 @@ async function serviceAccountToken({ workstation }: Scene): Promise<string> {
 }
 
 /**
- * Returns the API's answer to the bearer of a token: forbidden for a known user, unauthorized for an unknown one.
+ * Returns the API's answer to the bearer of a token: "forbidden" for a known user, "unauthorized" for an unknown user.
  */
 async function whoIs({ testbed }: Scene, token: string) {
   const url = `https://${testbed.publicAddress}:6443/api/v1/namespaces/default/secrets`;

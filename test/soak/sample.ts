@@ -2,7 +2,7 @@ import type { TestbedNode } from "../testbed/index.ts";
 
 /** The resources that an agent uses on its machine. */
 export interface Sample {
-  /** The process id. If it changes, the agent has restarted and all values began again. */
+  /** The process id. If it changes, the agent has restarted, and all values have started over. */
   readonly pid: number;
   /** Megabytes (10^6 bytes). */
   readonly resident: number;
@@ -16,7 +16,7 @@ export interface Sample {
    */
   readonly stateFiles: number;
   readonly leftovers: number;
-  /** Seconds of one processor, ended children included. */
+  /** Seconds of one processor, including ended child processes. */
   readonly cpu: number;
 }
 

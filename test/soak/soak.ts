@@ -1,12 +1,12 @@
 /**
- * Runs a week of an agent's life in fast motion. The real agent on a machine of the testbed checks all its steps
- * 10,000 times; a week has as many minutes. Meanwhile its components crash 1,000 times. One client listens; another
- * opens streams and never reads. Values that must not grow are sampled and compared with their bounds. Takes half an
- * hour or more; writes docs/soak.md.
+ * Simulates a week of an agent's life. The real agent on a testbed machine checks all its steps 10,000 times, which is
+ * once for every minute of a week. Meanwhile its components crash 1,000 times. One client listens; another opens
+ * streams and never reads. Values that must not grow are sampled and compared with their bounds. Takes half an hour or
+ * more; writes docs/soak.md.
  *
  * usage: soak.ts [--short] [--reconciles N] [--flaps N]
- *   --short    some minutes: 400 checks and 40 crashes. docs/soak.md stays unchanged. Growth is reported but is no
- *              failure, since so short a run is all warm-up.
+ * --short    some minutes: 400 checks and 40 crashes. docs/soak.md stays unchanged. Growth is reported but does not
+ * count as a failure, since such a short run is all warm-up.
  *
  * Exit status: 0 if no value grew beyond its bound.
  */
@@ -27,7 +27,7 @@ import { sample } from "./sample.ts";
 import { table, type Taken, verdicts } from "./verdict.ts";
 
 const document = join(import.meta.dirname, "../../docs/soak.md");
-/** The scheduler, which starts slowly, crashes once in this many crashes; the others are nginx's. */
+/** The scheduler starts slowly, so it crashes only once in this many crashes; the others are nginx's. */
 const schedulerEvery = 10;
 /** The limit for one recovery from a crash, or for one check. */
 const patienceMillis = 120_000;
@@ -98,7 +98,7 @@ async function hasten(node: TestbedNode): Promise<void> {
   await node.must(["sh", "-ec", script]);
 }
 
-/** Counts the checks of all steps from now on, as the agent reports them. */
+/** Counts the agent's reported checks of all steps, from now on. */
 function counted(watch: Watch): () => number {
   const seen = new Set<number>();
   watch.listen((word) => {

@@ -10,13 +10,13 @@ import { startLoad, tell } from "../fixtures/serving.ts";
 import type { TestbedNode } from "../testbed/index.ts";
 
 const all = ["--nodes", "controller-0,1,2"];
-/** Few enough for a busy machine with two processors, which runs three API servers and the load itself. */
+/** A low rate, because a machine with two busy processors runs three API servers and the load itself. */
 const rate = 5;
 /** A folder on the controllers with the programs labelled v1.21.1. */
 const patchMirror = "/srv/mirror";
 const architecture = process.arch === "x64" ? "amd64" : "arm64";
 
-/** Copies the programs labelled v1.21.0 to the machines under another label of the same length. */
+/** Copies the programs labelled v1.21.0 to the machines, with another label of the same length. */
 async function publishPatch({ testbed }: Scene): Promise<void> {
   const built = join(testbed.folder, "patch");
   await mkdir(built);
@@ -71,7 +71,7 @@ t.test("three machines, upgraded under load", async (t) => {
     const facts = async () => ({
       files: await Promise.all(nodes.map(filesOf)),
       processes: await processes(nodes),
-      // The health of backends is read by POST.
+      // Reading the health of backends is a POST, too.
       mutations: (await testbed.compute.log()).filter(({ method, path }) => method !== "GET" && !/getHealth/.test(path))
         .length,
     });

@@ -21,8 +21,8 @@ export interface Verdict {
 }
 
 /**
- * Values and the bounds of their growth over the last two thirds of the run. Growth within the bound is noise, for
- * the reason given.
+ * The values, and the limits of their growth over the last two thirds of the run. Growth within the limit is noise,
+ * for the given reason.
  */
 const bounds: readonly {
   readonly what: string;
@@ -36,7 +36,7 @@ const bounds: readonly {
   // Probes and files that are open by chance when the sample is taken.
   { what: "descriptors", unit: "", key: "descriptors", bound: 2 },
   { what: "threads", unit: "", key: "threads", bound: 1 },
-  // The history grows to its bound, and then to the same bound again.
+  // The history grows to its limit, is rotated, and grows to the limit again.
   { what: "/var/lib/khw-agent", unit: "kB", key: "stateDisk", bound: 256 },
   { what: "files in it", unit: "", key: "stateFiles", bound: 1 },
   { what: "temporary files left over", unit: "", key: "leftovers", bound: 1 },

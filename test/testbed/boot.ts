@@ -11,7 +11,7 @@ import { readyPipe } from "./disk.ts";
 import { isErrno } from "../../proto/errno.ts";
 import { groupOf, namespaceOf, namespacePath, nodeFolder } from "./layout.ts";
 
-/** The time limit of a boot. A boot usually takes three seconds, and 45 at a load of 30. */
+/** The time limit of a boot. A boot usually takes 3 seconds, and 45 seconds at a load of 30. */
 const bootTimeoutMs = 180_000;
 
 /**
@@ -82,7 +82,7 @@ export function isOn(id: string, name: string): boolean {
 }
 
 function findLeader(id: string, name: string): number | undefined {
-  // Looked up at every call: after a reboot from inside, the same supervisor has a new child.
+  // The leader is looked up at every call, because after a reboot from inside, the same supervisor has a new child.
   try {
     const supervisor = readFileSync(join(nodeFolder(id, name), "supervisor"), "utf8");
     const leader = Number(readFileSync(`/proc/${supervisor}/task/${supervisor}/children`, "utf8").split(" ")[0]);

@@ -1,4 +1,4 @@
-/** Makes certificates with the subjects of lab 04: sound ones, or with one defect. */
+/** Makes certificates with the subjects of lab 04, either valid or with one defect. */
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -25,7 +25,8 @@ export interface IssueOptions {
   /** Subject alternative names as `DNS:...` or `IP:...`; no names by default. */
   readonly names?: readonly string[];
   /**
-   * Days until the certificate expires; 365 by default, as in the lab. A negative number: it has expired already.
+   * Days until the certificate expires; 365 by default, as in the lab. A negative number means that it has already
+   * expired.
    */
   readonly days?: number;
   /** The folder of the signing authority (`ca.pem`, `ca-key.pem`); the target folder by default. */

@@ -1,7 +1,8 @@
 /**
- * Control groups own the testbed's processes. All processes of a testbed, on the host's side and in its machines,
- * live below one control group. To end the testbed is to end that group, so no list of process ids can go stale.
- * Each machine has its own group in *every* hierarchy: two systemds in one group take each other's processes.
+ * Control groups own the testbed's processes. All processes of a testbed, on the host's side and in its machines, live
+ * below one control group. Ending that group ends the testbed, so there is no list of process IDs that could become
+ * stale. Each machine has its own group in *every* hierarchy, because two systemds in one group would take each
+ * other's processes.
  */
 import { watch } from "node:fs";
 import { mkdir, readdir, readFile, rmdir, writeFile } from "node:fs/promises";
@@ -40,7 +41,7 @@ export async function makeGroup(group: string): Promise<readonly string[]> {
       const parent = folder;
       folder = join(folder, part);
       await mkdir(folder, { recursive: true });
-      // A new cpuset of version 1 has no processors and no memory. It accepts no process before both are set.
+      // A new version 1 cpuset has no processors and no memory. It does not accept processes before both are set.
       for (const file of ["cpuset.cpus", "cpuset.mems"]) await inherit(join(parent, file), join(folder, file));
     }
   }
@@ -64,7 +65,7 @@ export async function destroyGroup(group: string, signal: AbortSignal): Promise<
   for (const mount of all) await removeTree(join(mount, group), signal);
 }
 
-/** Waits until the group at this folder of the unified hierarchy has no processes. */
+/** Waits until the group in this folder of the unified hierarchy has no processes. */
 async function emptied(folder: string, signal: AbortSignal): Promise<void> {
   const file = join(folder, "cgroup.events");
   const isEmpty = async (): Promise<boolean> => (await readFile(file, "utf8")).includes("populated 0");

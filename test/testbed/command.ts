@@ -48,8 +48,8 @@ export async function run(argv: readonly string[], options: RunOptions = {}): Pr
   const signal = options.signal ? AbortSignal.any([options.signal, deadline]) : deadline;
   signal.throwIfAborted();
 
-  // A separate process group: a kill also reaches the processes that nsenter forked. The test runner sets
-  // NODE_OPTIONS for every process that a test spawns, whatever the environment is here.
+  // A separate process group: a kill also reaches the processes that nsenter forked. The test runner sets NODE_OPTIONS
+  // for every process that a test spawns, regardless of the environment given here.
   const child = spawn("/usr/bin/env", ["--unset=NODE_OPTIONS", "--", file, ...args], {
     detached: true,
     env: { ...plainEnvironment, ...options.env },
@@ -63,7 +63,7 @@ export async function run(argv: readonly string[], options: RunOptions = {}): Pr
   const stderr: Buffer[] = [];
   child.stdout.on("data", (chunk: Buffer) => stdout.push(chunk));
   child.stderr.on("data", (chunk: Buffer) => stderr.push(chunk));
-  // It is no error here if a command exits without reading its input: the exit status decides.
+  // If a command exits without reading its input, that is not an error: the exit status decides.
   child.stdin.on("error", () => {});
   child.stdin.end(options.input);
 

@@ -10,7 +10,8 @@ import type { Place } from "./layout.ts";
 /** The file in a machine that signals to the host that PID 1 accepts commands. The host binds a pipe there. */
 export const readyPipe = "/run/testbed-ready";
 
-// Opens the pipe for reading as well. Otherwise a reboot from inside, which no reader waits for, would block here.
+// The unit opens the pipe for reading as well. Otherwise it would block after a reboot from inside, because nobody
+// reads the pipe then.
 const readyUnit = `[Unit]
 Description=Tells the testbed that this machine takes orders
 After=basic.target dbus.service
@@ -39,7 +40,7 @@ export async function makeDisk({ id, place, all, base }: Disk): Promise<string> 
   const [upper, work] = [join(layers, "upper"), join(layers, "work")];
   const root = join(nodeFolder(id, place.name), "root");
   for (const folder of [upper, work, root]) await mkdir(folder, { recursive: true });
-  // The root gets the mode of the upper layer.
+  // The root has the mode of the upper layer.
   await chmod(upper, 0o755);
   await must(["mount", "-t", "overlay", "-o", `lowerdir=${base},upperdir=${upper},workdir=${work}`, "overlay", root]);
 

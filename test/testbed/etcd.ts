@@ -11,7 +11,7 @@ export const realEtcdVersion = "v3.4.23";
 /** The time limit from boot to a healthy etcd cluster; usually a second or two. */
 const startTimeoutMs = 60_000;
 
-/** The sources of a machine's etcd. */
+/** The sources for a machine's etcd. */
 export interface EtcdSource {
   /** The folder of the etcd releases. */
   readonly etcd: string;

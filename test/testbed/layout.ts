@@ -77,7 +77,7 @@ export function namespacePath(namespace: string): string {
   return join("/run/netns", namespace);
 }
 
-/** Returns the folder of files that are slow to make: `$KHW_CACHE`, or `khw` in the user's cache folder. */
+/** Returns the folder for files that are slow to make: `$KHW_CACHE`, or `khw` in the user's cache folder. */
 export function cacheFolder(): string {
   const { KHW_CACHE, XDG_CACHE_HOME } = process.env;
   return KHW_CACHE || join(XDG_CACHE_HOME || join(homedir(), ".cache"), "khw");

@@ -60,8 +60,8 @@ export function nodeAt(id: string, place: Place): TestbedNode {
     },
     run: async (argv, options) => run(enter(argv), options),
     must: async (argv, options) => succeeded([`${name}:`, ...argv], await node.run(argv, options)),
-    // The machine itself writes the files: its /tmp and /run are not on its disk, and the host would resolve its
-    // links differently.
+    // The machine itself writes the files, because its /tmp and /run are not on its disk, and the host would resolve
+    // its links differently.
     copyIn: async (from, to) => {
       const source = await stat(from);
       const [read, write] = source.isDirectory()
@@ -95,7 +95,7 @@ export function nodeAt(id: string, place: Place): TestbedNode {
       // ld.so, not systemd, replaces $LIB with the architecture's library folder.
       const clock = `/run/testbed-clock.${unit}`;
       const environment = `LD_PRELOAD=/usr/$LIB/faketime/libfaketime.so.1 FAKETIME_TIMESTAMP_FILE=${clock} FAKETIME_CACHE_DURATION=1 DONT_FAKE_MONOTONIC=1`;
-      // A process that reads the file must find it complete.
+      // A process that reads the file must always find it complete.
       const set = 'printf "%s\\n" "$2" >"$3.new"; mv "$3.new" "$3"';
       const use =
         seconds === 0 ? 'rm -f "$0"' : 'mkdir -p "$(dirname "$0")"; printf "[Service]\\nEnvironment=%s\\n" "$1" >"$0"';

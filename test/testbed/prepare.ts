@@ -23,7 +23,7 @@ export interface Prepared {
 const buildTimeoutMs = 45 * 60_000;
 
 /**
- * Finds the folders in the cache, or makes the missing ones. That takes minutes; `test/setup.sh` does it
+ * Finds the folders in the cache, or makes the missing ones. Making them takes minutes; `test/setup.sh` does it
  * beforehand.
  */
 export async function prepare(suite: Suite): Promise<Prepared> {

@@ -40,7 +40,7 @@ export async function register(testbed: Omit<TestbedRecord, "owner" | "bootId">)
   const owner = { pid: process.pid, startTime: (await startTime(process.pid)) ?? "" };
   const record: TestbedRecord = { ...testbed, owner, bootId: await bootId() };
   await mkdir(stateRoot, { recursive: true, mode: 0o700 });
-  // The folder gets its name only with the record inside, so a sweep never finds a folder without a record.
+  // The folder gets its final name only when the record is inside, so a sweep never finds a folder without a record.
   const fresh = await mkdtemp(join(stateRoot, ".new-"));
   await writeFile(join(fresh, "record.json"), `${JSON.stringify(record, null, 2)}\n`);
   try {

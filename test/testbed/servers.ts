@@ -53,7 +53,8 @@ async function startServer(id: string, name: string, argv: readonly string[]): P
   } finally {
     await log.close();
   }
-  // From here on only the group owns the server: it neither keeps this process alive nor ends with it.
+  // From here on, only the control group owns the server: the server neither keeps this process alive nor ends with
+  // it.
   child.removeAllListeners("exit");
   child.stdout?.destroy();
   child.unref();

@@ -28,10 +28,10 @@ const architecture = process.arch === "arm64" ? "arm64" : "amd64";
 
 const repository = join(import.meta.dirname, "../..");
 
-/** The client that `npm run build` made. */
+/** The client that `npm run build` builds. */
 export const clientProgram = join(repository, "build/client/khw-client");
 
-/** The agent's package that `npm run deb` made. */
+/** The agent's package that `npm run deb` builds. */
 export const agentPackage = join(repository, `build/deb/khw-agent_${projectVersion}_${architecture}.deb`);
 
 /** The version of Debian's source. The testbed's mirror serves it under this version. */
@@ -53,7 +53,10 @@ export async function makeBareWorkstation(testbed: Testbed, settings = ""): Prom
   return openWorkstation(testbed);
 }
 
-/** Returns the flags for a first use of the releases over TLS, and removes khw.lock. Needs a testbed with `tlsMirror`, and etcd made by khw. */
+/**
+ * Returns the flags for a first use of the releases over TLS, and removes khw.lock. Needs a testbed with `tlsMirror`,
+ * and an etcd that khw manages.
+ */
 export async function useTlsMirror(
   { tlsMirrorUrl, tlsEtcdMirrorUrl, mirrorCa }: Testbed,
   { folder }: Workstation,
@@ -93,7 +96,7 @@ export async function makeWorkstation(testbed: Testbed, settings = ""): Promise<
   return workstation;
 }
 
-/** Returns a workstation that exists already. */
+/** Returns the handle of an existing workstation. */
 export function openWorkstation(testbed: Testbed): Workstation {
   const folder = join(testbed.folder, "workstation");
   const khw = (args: readonly string[], options: RunOptions = {}): Promise<RunResult> =>

@@ -1,6 +1,6 @@
 import type { Cause } from "../evidence.ts";
 
-/** Files from flags that a program cannot read, of any kind. Causes for specific files come first. */
+/** Files named by flags that a program cannot read, of any kind. Causes for specific files come first. */
 export const certificates: readonly Cause[] = [
   {
     id: "key-mismatch",

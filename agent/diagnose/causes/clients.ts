@@ -61,7 +61,7 @@ export const clients: readonly Cause[] = [
     pattern: /no kind "(?<kind>[^"]+)" is registered for version "(?<version>[^"]+)"/,
     message: "its configuration is a {kind} of {version}, which this release does not support",
     remedy:
-      "correct apiVersion in {config}: 1.19 to 1.22 read kubescheduler.config.k8s.io/v1beta1, later ones v1beta2, v1beta3 or v1",
+      "correct apiVersion in {config}: 1.19 to 1.22 read kubescheduler.config.k8s.io/v1beta1, later releases v1beta2, v1beta3 or v1",
   },
   {
     id: "scheduler-config-invalid",

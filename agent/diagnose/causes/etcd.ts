@@ -2,7 +2,7 @@ import type { Cause } from "../evidence.ts";
 
 const components = ["etcd"];
 
-/** etcd itself, if it runs on the node. khw does not change etcd, so the remedy is left to people. */
+/** etcd itself, if it runs on the node. The remedies are left to people. */
 export const etcdServer: readonly Cause[] = [
   {
     id: "etcd-data-corrupt",

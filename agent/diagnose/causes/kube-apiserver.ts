@@ -18,8 +18,8 @@ const notThere = /Error while dialing|connection refused|no route to host/;
 const notInTime = /createTransport failed to connect to .*(?:context deadline exceeded|i\/o timeout)/;
 
 /**
- * An API server that ends because of etcd. Its last message says only that the time ran out, so earlier lines of
- * the start decide.
+ * An API server that exits because of etcd. Its last message is only a time-out, so earlier lines of the same start
+ * decide.
  */
 export const etcdClient: readonly Cause[] = [
   {
@@ -56,7 +56,7 @@ export const etcdClient: readonly Cause[] = [
     pattern: gaveUp,
     when: ({ etcdCertificate }) => etcdCertificate?.ended !== undefined,
     message: "etcd refuses the API server's certificate {etcd_certfile}: it expired on {day}",
-    remedy: "renew {etcd_certfile} (--etcd-certfile) and run `khw-client bootstrap` to bring it to the nodes",
+    remedy: "renew {etcd_certfile} (--etcd-certfile) and run `khw-client bootstrap` to copy it to the nodes",
   },
   {
     id: "client-certificate-refused",

@@ -50,7 +50,7 @@ export const machine: readonly Cause[] = [
     pattern: /^(?<file>\/\S+): (?<library>\S+): version [`'](?<version>[^']+)' not found/,
     message: "its program {file} needs {version}, which this system's {library} does not have",
     remedy:
-      "install a build of {file} for this system (a static one runs anywhere): remove {file} and run `khw-client bootstrap` to install the release's own; or upgrade the system",
+      "install a build of {file} for this system (a static build runs anywhere): remove {file} and run `khw-client bootstrap` to install the release's own; or upgrade the system",
   },
   {
     id: "library-missing",

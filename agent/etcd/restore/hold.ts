@@ -3,11 +3,11 @@ import type { MachineLock } from "../../state/machine-lock.ts";
 /** Holds the machine lock from one call to the next. */
 export interface HeldMachine {
   /**
-   * Resolves when the agent's automatic work has ended; at once if the lock is already held for a restore.
+   * Resolves when the agent's automatic work has ended, or at once if the lock is already held for a restore.
    * @throws KhwError BUSY
    */
   take(holder: string): Promise<void>;
-  /** No error if the lock is not held. */
+  /** Does nothing if the lock is not held. */
   release(): void;
 }
 

@@ -19,8 +19,8 @@ const ended: ReadonlySet<RestorePhase> = new Set([
 ]);
 
 /**
- * Opens the record. `damage` reports an unreadable record; the restore must then be requested again, and begins
- * from the first phase.
+ * Opens the record. `damage` reports an unreadable record; in that case the restore must be requested again, and
+ * begins with the first phase.
  */
 export async function openRestoreRecord(files: Files, folder: string): Promise<RestoreRecord> {
   const record = await openRecordFile(files, `${folder}/restore`, { encode, decode });

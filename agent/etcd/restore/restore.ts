@@ -34,9 +34,9 @@ export interface RestorerOptions {
   readonly machineLock: MachineLock;
   readonly snapshots: Pick<Snapshots, "list" | "fileOf">;
   readonly member: (signal: AbortSignal) => Promise<EtcdMember>;
-  /** Returns the reason why etcd's data cannot be replaced here: its disk is not mounted. */
+  /** Returns an error if etcd's data cannot be replaced because its disk is not mounted. */
   readonly missingDisk: () => Promise<KhwError | null>;
-  /** Called when the member belongs to the restored cluster, with its new ids. */
+  /** Called with the member's new IDs, once it belongs to the restored cluster. */
   readonly joined: (member: EtcdMember, plan: Pick<RestorePlan, "peers">) => Promise<void>;
   readonly told: (restore: Restore) => void;
   readonly signal: AbortSignal;
@@ -58,12 +58,12 @@ export async function createRestorer(options: RestorerOptions): Promise<Restorer
 
   const hold = (holder: string): Promise<void> => machine.take(`a restore of etcd that ${holder} began`);
   const phases: Readonly<Record<number, (plan: RestorePlan, restore: Restore) => Promise<Partial<Restore>>>> = {
-    // Nothing more to do: a restore that has begun holds the machine lock.
+    // No more work is needed: a restore that has begun holds the machine lock.
     [RestorePhase.RESTORE_PHASE_HELD]: async () => ({}),
     [RestorePhase.RESTORE_PHASE_ABANDONED]: async () => {
-      // An earlier restore that this one replaced, or a phase that failed halfway, has stopped units.
+      // An earlier restore that this restore replaced, or a phase that failed halfway, may have stopped units.
       if (await startGuard.isClosed([...kubernetesUnits, etcdUnit]))
-        throw outOfTurn("the services that were stopped here are not running again");
+        throw outOfTurn("the services that the restore stopped on this machine are not running again");
       return {};
     },
     [RestorePhase.RESTORE_PHASE_KUBERNETES_STOPPED]: async () => {
@@ -141,7 +141,7 @@ export async function createRestorer(options: RestorerOptions): Promise<Restorer
     if (!same && request.phase !== RestorePhase.RESTORE_PHASE_HELD) {
       throw outOfTurn("this restore was not started on this machine");
     }
-    // The restore was abandoned here but not on the others, so it continues.
+    // The restore was abandoned on this machine but not on the others, so it continues.
     const again =
       known?.phase === RestorePhase.RESTORE_PHASE_ABANDONED && request.phase === RestorePhase.RESTORE_PHASE_HELD;
     const restore = same && !again ? known : await begin(plan, holder);

@@ -31,12 +31,12 @@ export interface StartOptions {
  */
 export async function startEtcd({ os, member, signal }: StartOptions): Promise<EtcdMember> {
   const { systemd, clock } = os;
-  let last = "it was not asked yet";
+  let last = "it has not answered yet";
   const late = (): KhwError =>
     new KhwError("TIMEOUT", `etcd has no quorum after ${startMillis / 1000} s: ${last}`, {
       hint: "see `khw-client etcd status`, then run `khw-client etcd restore` again",
     });
-  // Bounds the start as well: etcd reports its start to systemd only when it has a leader.
+  // Limits the start as well, because etcd reports its start to systemd only once it has a leader.
   using limit = deadline(signal, startMillis, late);
   await systemd.resetFailed("etcd.service");
   await systemd.start("etcd.service", limit.signal);
@@ -66,7 +66,7 @@ const patienceMillis = 60_000;
 
 /**
  * Starts the API server, controller manager and scheduler, if this machine has them. Their health is checked later:
- * the machine must not stay held because the API server lacks something else.
+ * the machine must not stay held because of another problem of the API server.
  */
 export async function startKubernetes(os: Os, signal: AbortSignal): Promise<void> {
   const { systemd } = os;

@@ -37,7 +37,7 @@ export function decodeRecord(id: string, text: string): Snapshot | undefined {
     const sound = times.every(isTime) && counts.every(isCount) && snapshot.sha256 !== "";
     return sound ? snapshot : undefined;
   } catch {
-    // The parser's error would only repeat that the text is damaged.
+    // The parser's error adds nothing: the text is damaged.
     return undefined;
   }
 }

@@ -13,7 +13,7 @@ export interface Schedule {
   readonly beat: () => Promise<void>;
   /** The result of the last run. */
   readonly lastRun: () => SnapshotRun | undefined;
-  /** Uploads new snapshots if the policy wants it, and deletes the oldest. Never rejects. */
+  /** Uploads new snapshots if the policy says so, and deletes the oldest. Never rejects. */
   readonly taken: () => Promise<void>;
 }
 
@@ -37,9 +37,9 @@ const retryBackoff: Backoff = { firstMillis: 60_000, maxMillis: 30 * 60_000 };
 const defaultKeep = 24;
 
 /**
- * Creates the schedule. Each controller takes its own snapshots, at its own part of the interval. So the cluster takes
- * a snapshot every interval / controllers, every disk has snapshots, and the controllers need no agreement. Due
- * snapshots are found from the existing ones, so that a restart of the agent does not reset a timer.
+ * Creates the schedule. Each controller takes its own snapshots, at its own part of the interval. So snapshots are
+ * spread evenly over the interval, every disk has some, and the controllers need no coordination. The time of the next
+ * snapshot follows from the existing ones, so that a restart of the agent does not reset a timer.
  */
 export function createSchedule(options: ScheduleOptions): Schedule {
   const { clock, snapshots, policy, paused, upload, told, signal } = options;

@@ -23,13 +23,13 @@ export interface Snapshots {
   save(origin: SnapshotOrigin, signal: AbortSignal, purpose?: string): Promise<Snapshot>;
   /**
    * Verifies a snapshot again.
-   * @throws KhwError DIGEST_MISMATCH or POSTCONDITION_FAILED: the snapshot no longer counts as good
+   * @throws KhwError DIGEST_MISMATCH or POSTCONDITION_FAILED: the snapshot no longer counts as verified
    */
   verify(id: string, signal: AbortSignal): Promise<Snapshot>;
   read(id: string): Promise<AsyncIterable<Buffer>>;
   fileOf(id: string): string;
   /**
-   * Receives a snapshot from elsewhere, and verifies it.
+   * Receives a snapshot from another machine, and verifies it.
    * @param announced the known facts: at least id, size and digest
    */
   receive(announced: Snapshot, chunks: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<Snapshot>;

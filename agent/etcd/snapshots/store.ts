@@ -16,7 +16,7 @@ export interface SnapshotStore {
   fileOf(id: string): string;
   /** Makes the folder. */
   readonly prepare: () => Promise<void>;
-  /** Returns the paths where a snapshot is written before its verification, and where it is restored for it. */
+  /** Returns the paths where a snapshot is written before its verification, and where the verification restores it. */
   draft(id: string): { readonly file: string; readonly scratch: string };
   /** Renames the draft and writes its record. Durable when it resolves. */
   adopt(snapshot: Snapshot): Promise<void>;
@@ -24,7 +24,7 @@ export interface SnapshotStore {
   update(snapshot: Snapshot): Promise<void>;
   /** Removes the remains of a draft. */
   discard(id: string): Promise<void>;
-  /** Removes the record, so that the snapshot no longer counts as good. The file stays. */
+  /** Removes the record, so that the snapshot no longer counts as verified. The file stays. */
   invalidate(id: string): Promise<void>;
   /** Removes the oldest snapshots of this kind beyond `keep`, except the spared ones. Returns their ids. */
   prune(kind: SnapshotKind, keep: number, spared: readonly string[]): Promise<string[]>;
@@ -37,7 +37,10 @@ export interface SnapshotStoreOptions {
   readonly files: Files;
   readonly largeFiles: LargeFiles;
   readonly folder: string;
-  /** Called once for each damaged snapshot, when it is first looked for; called again if it was repaired in between. */
+  /**
+   * Called once for each damaged snapshot, when the damage is found; called again if the snapshot was repaired in
+   * between.
+   */
   readonly report: (damage: string) => void;
 }
 
@@ -55,7 +58,7 @@ export async function openSnapshotStore({
   for (const name of await files.list(folder))
     if (name.startsWith(".")) await largeFiles.removeTree(`${folder}/${name}`);
 
-  /** Undefined if there is no record. A string describes the damage. */
+  /** Undefined if there is no record; a string if the record is damaged. */
   const read = async (id: string): Promise<Snapshot | string | undefined> => {
     try {
       const record = await files.read(recordOf(id));
@@ -87,7 +90,7 @@ export async function openSnapshotStore({
   const update = (snapshot: Snapshot): Promise<void> =>
     files.write(recordOf(snapshot.id), encodeRecord(snapshot), 0o600);
   const remove = async (id: string): Promise<void> => {
-    // The record first, because a file without a record does not count.
+    // The record is removed first, because a file without a record does not count.
     await files.remove(recordOf(id));
     await files.remove(fileOf(id));
   };

@@ -22,8 +22,8 @@ export interface ProveOptions {
 }
 
 /**
- * Always the same member, so that two verifications of a snapshot restore the same bytes on every machine. Members
- * are part of a database, and so of its checksum.
+ * The member is always the same, so that two verifications of a snapshot restore the same bytes on every machine. The
+ * members are part of a database, and so of its checksum.
  */
 const nobody = {
   name: "khw-proof",

@@ -12,7 +12,7 @@ const program = new URL(`downloader${extname(import.meta.filename)}`, import.met
 
 /**
  * Downloads in a child process. It starts with the first download and ends a second after the last one. A download
- * needs some 30 MB (undici, the system's certificates, buffers), which the agent would otherwise hold between
+ * needs about 30 MB (undici, the system's certificates, buffers), which the agent would otherwise hold between
  * upgrades.
  */
 export function createChildProcessDownloads(): Downloads {
@@ -41,8 +41,8 @@ interface AskOptions {
 interface Downloader {
   connected(): boolean;
   /**
-   * Returns the text that was downloaded; undefined for a file. An abort is answered when nothing of the download is
-   * left.
+   * Returns the text that was downloaded; undefined for a file. After an abort, rejects once the download's remains
+   * are removed.
    */
   ask(work: Work, options: AskOptions): Promise<DownloadedText | undefined>;
 }

@@ -21,7 +21,7 @@ export interface FileSink extends Sink, AsyncDisposable {
 const progressMillis = 250;
 
 export interface Bounds {
-  /** Bytes that must stay free on the disk, because etcd and the journal use it too. */
+  /** Bytes that must stay free on the disk, because etcd and the journal share the disk. */
   readonly spareBytes: number;
   readonly freeSpace: (path: string) => Promise<number>;
 }
@@ -33,7 +33,7 @@ const lookEveryBytes = 16 * mebibyte;
 
 export interface FileSinkOptions {
   readonly progress: (text: string) => void;
-  /** The file may not be longer. */
+  /** The maximum size of the file. */
   readonly mostBytes: number;
   readonly bounds?: Bounds | undefined;
 }
@@ -54,13 +54,13 @@ export async function openFileSink(
   let looked = 0;
   const refuseLong = (bytes: number): void => {
     if (bytes <= mostBytes) return;
-    throw new MirrorFailure("lasting", `longer than the ${mostBytes} bytes that such a file can have`);
+    throw new MirrorFailure("lasting", `larger than ${mostBytes} bytes, the maximum for such a file`);
   };
   const refuseFullDisk = async (needed: number): Promise<void> => {
     const free = await io(path, doing, () => bounds.freeSpace(path));
     if (free - needed >= bounds.spareBytes) return;
     const [has, wants] = [free, needed + bounds.spareBytes].map((bytes) => Math.ceil(bytes / mebibyte));
-    throw new KhwError("IO_FAILED", `${path}: the disk has ${has} MiB left, and ${wants} are needed`, {
+    throw new KhwError("IO_FAILED", `${path}: the disk has ${has} MiB left, but ${wants} MiB are needed`, {
       hint: "free space on the file system that holds it, then run the command again",
     });
   };

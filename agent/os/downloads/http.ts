@@ -7,7 +7,7 @@ import { amount, type Sink } from "./sink.ts";
 export interface HttpOptions {
   readonly dispatcher: Dispatcher;
   readonly signal: AbortSignal;
-  /** How long the mirror may send no data. */
+  /** The longest pause between two pieces of data from the mirror. */
   readonly stallMillis: number;
 }
 
@@ -23,7 +23,7 @@ export interface HttpTransfer {
 const maxRedirects = 5;
 
 export function createHttpTransfer(url: URL, sink: Sink, options: HttpOptions): HttpTransfer {
-  // Identifies the exact content that the sink has the start of. Without it the rest cannot be requested.
+  // Identifies the content whose beginning the sink has. Without a validator, the rest cannot be requested.
   let validator: string | undefined;
   let total: number | undefined;
 
@@ -38,7 +38,7 @@ export function createHttpTransfer(url: URL, sink: Sink, options: HttpOptions): 
       const from = /^bytes (\d+)-/.exec(headerText(headers["content-range"]))?.[1];
       if (Number(from) !== sink.received) {
         validator = undefined;
-        throw new MirrorFailure("passing", `sent another range than requested`);
+        throw new MirrorFailure("passing", `sent a different range than requested`);
       }
     } else {
       if (sink.received > 0) await sink.restart();
@@ -103,7 +103,7 @@ function headerText(header: string | string[] | undefined): string {
   return typeof header === "string" ? header : "";
 }
 
-/** Returns a value for If-Range (RFC 9110, 13.1.5): a strong ETag, or else the date. */
+/** Returns a value for If-Range (RFC 9110, 13.1.5): a strong ETag, otherwise the date. */
 function strongValidator(headers: Dispatcher.ResponseData["headers"]): string | undefined {
   const etag = headerText(headers.etag);
   const date = headerText(headers["last-modified"]);
@@ -122,7 +122,7 @@ function transferFailure(error: unknown, stallMillis: number, after: string): Mi
   switch (code) {
     case "UND_ERR_HEADERS_TIMEOUT":
     case "UND_ERR_BODY_TIMEOUT":
-      return new MirrorFailure("passing", `no byte for ${stallMillis / 1000} s${after}`, because);
+      return new MirrorFailure("passing", `no data for ${stallMillis / 1000} s${after}`, because);
     case "UND_ERR_CONNECT_TIMEOUT":
       return new MirrorFailure("passing", "no connection in time", because);
     case "UND_ERR_SOCKET":

@@ -8,7 +8,7 @@ import type { Sink } from "./sink.ts";
 const chunkBytes = 1024 * 1024;
 
 /**
- * Copies a file of this machine into the sink.
+ * Copies a file on this machine into the sink.
  * @throws MirrorFailure if the file cannot be read
  */
 export async function copyLocal(path: string, sink: Sink, signal: AbortSignal): Promise<void> {

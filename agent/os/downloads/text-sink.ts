@@ -3,7 +3,7 @@ import type { Sink } from "./sink.ts";
 
 const maxBytes = 4096;
 
-/** Keeps a small text in memory, and refuses a long text. */
+/** Keeps a small text in memory; refuses a text that is too long. */
 export function createTextSink(): Sink & { text(): string } {
   let content = Buffer.alloc(0);
   return {
@@ -13,7 +13,7 @@ export function createTextSink(): Sink & { text(): string } {
     expect: async () => {},
     write: async (chunk) => {
       if (content.length + chunk.length > maxBytes) {
-        throw new MirrorFailure("lasting", `longer than the ${maxBytes} bytes that such a file can have`);
+        throw new MirrorFailure("lasting", `larger than ${maxBytes} bytes, the maximum for such a file`);
       }
       content = Buffer.concat([content, chunk]);
     },

@@ -2,17 +2,17 @@ import { Option } from "commander";
 import type { CommandSpec } from "../command.ts";
 import { desired, reaching } from "./settings.ts";
 
-/** Commands for the keys that Kubernetes encrypts Secrets with in etcd. */
+/** Commands for the keys that encrypt Kubernetes' Secrets in etcd. */
 export const encryptionCommands: readonly CommandSpec[] = [
   {
     path: ["encryption", "rotate"],
     summary: "replace the encryption key of Secrets while the cluster serves",
     details:
-      "Adds a new key, makes it the first, stores everything again with it, and removes the old keys. After each of these stages every API server is updated, one drained node after the other. encryption-config.yaml in the credentials folder records the progress, and its older versions are kept. If interrupted, run the same command again. Ctrl-C stops after the current node. Secrets that are not encrypted yet are encrypted.",
+      "Adds a new key, makes it the first, rewrites all stored values with it, and removes the old keys. After each of these stages every API server is updated, one node at a time, and each node is drained first. encryption-config.yaml in the credentials folder records the progress, and its older versions are kept. If interrupted, run the same command again. Ctrl-C stops after the current node. Secrets that are not encrypted yet are encrypted.",
     examples: ["khw-client encryption rotate", "khw-client encryption rotate --provider secretbox"],
     settings: [...desired, "timeouts"],
     options: [
-      new Option("--provider <kind>", "kind of the new key (default: that of the present key)").choices([
+      new Option("--provider <kind>", "kind of the new key (default: that of the current key)").choices([
         "aescbc",
         "aesgcm",
         "secretbox",

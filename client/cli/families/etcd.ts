@@ -8,7 +8,7 @@ export const etcdCommands: readonly CommandSpec[] = [
     path: ["etcd", "status"],
     summary: "show the state that each etcd member reports",
     details:
-      "The exit code is 0 if all members answer, belong to one cluster with one leader, and report no alarm; else 1.",
+      "The exit code is 0 if all members answer, belong to one cluster with one leader, and report no alarm; otherwise it is 1.",
     examples: ["khw-client etcd status --nodes controller-0,1,2", "khw-client etcd status -o json"],
     settings: reaching,
     run: async (call) => {
@@ -20,7 +20,7 @@ export const etcdCommands: readonly CommandSpec[] = [
     path: ["etcd", "snapshot"],
     summary: "take, list or verify etcd snapshots on the nodes",
     details:
-      "Every new snapshot is verified: it is restored into a scratch folder, and its revision is read there. save takes a snapshot on the given node, by default on a follower. verify checks the given snapshot, by default the newest, on every node that has it.",
+      "Every new snapshot is verified: it is restored into a scratch folder, and the restored revision is checked. save takes a snapshot on the given node, by default on a follower. verify checks the given snapshot, by default the newest, on every node that has it.",
     examples: [
       "khw-client etcd snapshot save",
       "khw-client etcd snapshot list -o json",
@@ -43,10 +43,10 @@ export const etcdCommands: readonly CommandSpec[] = [
     path: ["etcd", "restore"],
     summary: "restore etcd on all nodes from a snapshot",
     details:
-      "All nodes must answer. The snapshot is copied to each node and verified there. Then API servers and etcd stop on all nodes, etcd's data is replaced, and both start again. Each node keeps its old data aside. If interrupted, run the same command again.",
+      "All nodes must answer. The snapshot is copied to each node and verified there. Then API servers and etcd stop on all nodes, etcd's data is replaced, and both start again. Each node keeps its old data. If interrupted, run the same command again.",
     examples: ["khw-client etcd restore --yes", "khw-client etcd restore ./snapshot.db --yes"],
     arguments: [
-      new Argument("[snapshot]", "name of a snapshot, or a file of this workstation as ./FILE").default(
+      new Argument("[snapshot]", "name of a snapshot, or a file on this workstation as ./FILE").default(
         "latest",
         "the newest",
       ),
@@ -61,14 +61,15 @@ export const etcdCommands: readonly CommandSpec[] = [
   },
   {
     path: ["etcd", "defrag"],
-    summary: "free unused space of etcd's databases, one member at a time",
+    summary: "release unused space in etcd's databases, one member at a time",
     details: "The leader comes last. A member is defragmented only while all members are healthy.",
     examples: ["khw-client etcd defrag", "khw-client etcd defrag --threshold 0"],
     settings: reaching,
     options: [
-      new Option("--threshold <percent>", "only members with at least this much of their database unused").default(
-        "50",
-      ),
+      new Option(
+        "--threshold <percent>",
+        "defragment only members with at least this much of their database unused",
+      ).default("50"),
     ],
     run: async (call) => {
       const { etcdDefrag } = await import("../../commands/etcd-defrag.ts");

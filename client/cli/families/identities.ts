@@ -59,7 +59,7 @@ export const identityCommands: readonly CommandSpec[] = [
     path: ["enrol"],
     summary: "give agents their certificates without ssh, with Google's identity tokens",
     details:
-      "The management CA is published in the instances' metadata. Each agent makes its own key. Its certificate is signed after Google's identity token has proved which instance the agent runs on. The package may be installed before or after. Enrolled nodes are left unchanged.",
+      "The management CA is published in the instances' metadata. Each agent makes its own key. Its certificate is signed after Google's identity token has proved which instance the agent runs on. The package can be installed before or after the CA is published. Enrolled nodes are left unchanged.",
     examples: [
       "khw-client enrol --nodes controller-0,1,2",
       "khw-client enrol --renew",
@@ -68,7 +68,7 @@ export const identityCommands: readonly CommandSpec[] = [
     settings: [...reaching, "enrolment", "timeouts.node"],
     everyday: ["enrolment.days"],
     options: [
-      new Option("--renew", "only renew certificates past two thirds of their validity"),
+      new Option("--renew", "renew only certificates that are past two thirds of their lifetime"),
       new Option("--readmit", "admit revoked nodes again"),
     ],
     run: async (call) => {
@@ -81,7 +81,7 @@ export const identityCommands: readonly CommandSpec[] = [
     path: ["pki", "create"],
     summary: "create missing certificates, kubeconfigs and encryption key of the cluster",
     details:
-      "Creates the files of labs 04 to 06, with the labs' names. Existing files are kept, and an existing CA signs what is missing. --renew issues certificates again in this folder only; the old files are kept in a folder beside them.",
+      "Creates the files of labs 04 to 06, with the labs' names. Existing files are kept, and an existing CA signs the missing certificates. --renew issues certificates again in this folder only; the old files are kept in a folder beside them.",
     examples: [
       "khw-client pki create --nodes controller-0,1,2 --credentials ~/khw-files",
       "khw-client pki create --algorithm ecdsa --worker worker-0=10.240.0.20",
@@ -103,7 +103,7 @@ export const identityCommands: readonly CommandSpec[] = [
     path: ["pki", "renew"],
     summary: "renew the cluster's certificates on all nodes while the cluster serves",
     details:
-      "The CA in the credentials folder signs them, and the old files are kept in a folder beside them. Then one node after the other is drained, gets its new files, restarts what uses them, is verified, and is put back. The service account key and the CA stay the same.",
+      "The CA in the credentials folder signs them, and the old files are kept in a folder beside them. Then one node after the other is drained, gets its new files, restarts the components that use them, is verified, and is undrained. The service account key and the CA stay the same.",
     examples: ["khw-client pki renew --all", "khw-client pki renew kubernetes admin"],
     arguments: [new Argument("[name...]", "certificates to renew: kubernetes, kube-scheduler, admin, ...")],
     settings: [...desired, "pki", "timeouts"],
@@ -117,9 +117,9 @@ export const identityCommands: readonly CommandSpec[] = [
   },
   {
     path: ["pki", "check"],
-    summary: "check the cluster's certificates and files by the rules of bootstrap",
+    summary: "check the cluster's certificates and files against the rules of bootstrap",
     details:
-      "Prints errors, which keep a cluster from working, and warnings, which do not. Each names the file, the field and a remedy. The exit code is 0 if nothing is found, else 2.",
+      "Prints errors, which keep a cluster from working, and warnings, which do not. Each names the file, the field and a remedy. The exit code is 0 if nothing is found, otherwise 2.",
     examples: [
       "khw-client pki check",
       "khw-client pki check ~/khw-files --nodes controller-0,1,2",
@@ -152,7 +152,7 @@ export const identityCommands: readonly CommandSpec[] = [
     everyday: ["cluster.name", "credentials.adminKubeconfig"],
     settings: ["cluster.name", "cluster.publicAddress", "credentials", "loadBalancer", "gce", "timeouts.compute"],
     options: [
-      new Option("--kubeconfig <file>", "file to write (default: the first of $KUBECONFIG, else ~/.kube/config)"),
+      new Option("--kubeconfig <file>", "file to write (default: the first file in $KUBECONFIG, or ~/.kube/config)"),
       new Option("--context <name>", "name of the context (default: the cluster's name)"),
       new Option("--use", "make it the current context"),
     ],

@@ -1,7 +1,7 @@
 import { Option } from "commander";
 import type { CommandSpec } from "../command.ts";
 
-/** Installs the agent's package on machines. */
+/** Commands that install the agent's package on machines. */
 export const installCommands: readonly CommandSpec[] = [
   {
     path: ["install"],
@@ -22,10 +22,10 @@ export const installCommands: readonly CommandSpec[] = [
     everyday: ["enrolment.days", "gce.nodeAddresses"],
     options: [
       new Option("--deb <file>", "the agent's package file").makeOptionMandatory(),
-      new Option("--via <way>", "how to reach the nodes (default: ssh if every node has a host, else gcloud)").choices([
-        "gcloud",
-        "ssh",
-      ]),
+      new Option(
+        "--via <way>",
+        "how to reach the nodes (default: ssh if every node has a host, otherwise gcloud)",
+      ).choices(["gcloud", "ssh"]),
       new Option("--ssh-user <name>", "user on the nodes"),
       new Option("--ssh-option <key=value>", "additional ssh option; may be repeated").argParser(appendItem),
     ],
@@ -41,7 +41,7 @@ export const installCommands: readonly CommandSpec[] = [
   },
 ];
 
-/** For an option that may be repeated. */
+/** Collects the values of an option that may be repeated. */
 function appendItem(item: string, items: unknown): readonly string[] {
   return [...(Array.isArray(items) ? items.map(String) : []), item];
 }

@@ -2,7 +2,7 @@ import { Option } from "commander";
 import type { CommandSpec } from "../command.ts";
 import { balancing } from "./settings.ts";
 
-/** Commands for the load balancer alone. */
+/** Commands that work only on the load balancer. */
 export const loadBalancerCommands: readonly CommandSpec[] = [
   {
     path: ["lb", "create"],

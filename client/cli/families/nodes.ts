@@ -6,7 +6,7 @@ import { journals } from "../../config/journals.ts";
 import { desired, reaching, rotating } from "./settings.ts";
 
 const allowDowngrade = new Option("--allow-downgrade", "accept an older release");
-const allowRemovedApis = new Option("--allow-removed-apis", "continue if requested APIs are removed");
+const allowRemovedApis = new Option("--allow-removed-apis", "continue even if the new release removes requested APIs");
 
 /** Commands that build the control plane, show its state, and work on its nodes. */
 export const nodeCommands: readonly CommandSpec[] = [
@@ -34,9 +34,9 @@ export const nodeCommands: readonly CommandSpec[] = [
   },
   {
     path: ["plan"],
-    summary: "list what bootstrap would change, and change nothing",
+    summary: "list the changes that bootstrap would make, without making them",
     details:
-      "Runs every check of bootstrap, the preflight too. For another release the programs are downloaded, and read their flags; nothing else changes. The exit code is 0 if there is nothing to do, and 2 if there are changes to make.",
+      "Runs every check of bootstrap, including the preflight. If the release changes, the new programs are downloaded and check their flags; nothing else changes. The exit code is 0 if there is nothing to do, and 2 if there are changes to make.",
     examples: ["khw-client plan --nodes controller-0,1,2", "khw-client plan --output json"],
     settings: desired,
     options: [allowDowngrade, allowRemovedApis],
@@ -54,7 +54,7 @@ export const nodeCommands: readonly CommandSpec[] = [
     path: ["upgrade"],
     summary: "change the Kubernetes release of the cluster, one node after the other",
     details:
-      "Checks everything first, downloads all programs, lets them read their flags, prints the path, and asks. Then takes a verified etcd snapshot and rolls the nodes: drain, change, check, undrain. The first node is a canary: khw's own checks and --gate must pass before the next node begins. If something fails, the upgrade stops, and the same command continues. --back returns to the release before, as long as Kubernetes supports it.",
+      "Checks everything first, downloads all programs, lets them check their flags, prints the path, and asks for confirmation. Then takes a verified etcd snapshot and updates the nodes in turn: drain, change, check, undrain. The first node is a canary: khw's own checks and --gate must pass before the next node begins. If something fails, the upgrade stops, and the same command continues. --back returns to the previous release, as long as Kubernetes supports it.",
     examples: [
       "khw-client upgrade --to v1.22.3",
       "khw-client upgrade --to v1.22.3 --yes --gate ./smoke-test.sh",
@@ -65,8 +65,11 @@ export const nodeCommands: readonly CommandSpec[] = [
     options: [
       new Option("--to <version>", "the Kubernetes release, for example v1.22.3"),
       new Option("--back", "return to the release before the last upgrade"),
-      new Option("--yes", "begin without a question"),
-      new Option("--gate <command>", "run this command here after the first node; exit code 0 continues"),
+      new Option("--yes", "do not ask for confirmation"),
+      new Option(
+        "--gate <command>",
+        "run this command on this workstation after the first node; continue only if it exits with 0",
+      ),
       new Option("--pause-after <number>", "stop after this many nodes; the next run continues"),
       allowRemovedApis,
     ],
@@ -88,7 +91,7 @@ export const nodeCommands: readonly CommandSpec[] = [
     path: ["status"],
     summary: "show the state of nodes, components and load balancer",
     details:
-      "The exit code is 0 if all is well, else 1. All is well if every node answers, every component is healthy and enabled, and no node is drained. Also, nothing may differ from the desired state, no certificate may expire within 7 days, and the load balancer must find every node healthy. --watch runs until Ctrl-C and then exits with 0.",
+      "The exit code is 0 if all is well, otherwise 1. All is well if every node answers, every component is healthy and enabled, and no node is drained. Also, nothing may differ from the desired state, no certificate may expire within 7 days, and the load balancer must find every node healthy. --watch runs until Ctrl-C and then exits with 0.",
     examples: [
       "khw-client status --nodes controller-0,1,2",
       "khw-client status --watch",
@@ -123,7 +126,7 @@ export const nodeCommands: readonly CommandSpec[] = [
     options: [
       new Option("-f, --follow", "keep running and show new lines"),
       new Option("--since <time>", "leave out older entries: 90s, 10m, 2h, 7d, or a time such as 2026-01-31T12:00:00Z"),
-      new Option("--lines <number>", "show this many of the last lines of each journal (default: 100 without --since)"),
+      new Option("--lines <number>", "show only this many of each journal's last lines (default: 100 without --since)"),
     ],
     run: async (call) => {
       const { logs } = await import("../../commands/logs.ts");
@@ -170,7 +173,7 @@ export const nodeCommands: readonly CommandSpec[] = [
     path: ["restart"],
     summary: "restart a component on one node after the other",
     details:
-      "For kube-apiserver and nginx, each node is drained before and put back after, so that clients do not notice. The next node follows only if the current node is healthy again. If no other node would remain to serve, nothing is done. Ctrl-C stops after the current node.",
+      "For kube-apiserver and nginx, each node is drained before the restart and undrained after it, so that clients do not notice. The next node follows only if the current node is healthy again. If no other node would remain to serve, nothing is done. Ctrl-C stops after the current node.",
     examples: [
       "khw-client restart controller-0,1,2",
       "khw-client restart controller-1 kube-scheduler --nodes controller-0,1,2",
@@ -219,7 +222,7 @@ export const nodeCommands: readonly CommandSpec[] = [
     path: ["diff"],
     summary: "show how the nodes differ from their desired state",
     details:
-      "Text files are shown as a unified diff from the present text to the desired one, everything else in words. Credentials are never shown. The exit code is 0 if nothing differs, and 1 if something does.",
+      "Text files are shown as a unified diff from the current text to the desired text, everything else in words. Credentials are never shown. The exit code is 0 if nothing differs, and 1 if something does.",
     examples: ["khw-client diff --nodes controller-0,1,2", "khw-client diff controller-1 --output json"],
     arguments: [new Argument("[node...]", "nodes of the cluster, for example controller-0,1 (default: all)")],
     settings: reaching,
@@ -232,7 +235,7 @@ export const nodeCommands: readonly CommandSpec[] = [
     path: ["doctor"],
     summary: "run every check, and print findings with remedies",
     details:
-      "Checks this workstation, the nodes and the load balancer, and changes nothing. Findings are errors, warnings and notes, worst first. A check that cannot run says why. The exit code is 0 if every check ran and found no error, else 1.",
+      "Checks this workstation, the nodes and the load balancer, and changes nothing. Findings are errors, warnings and notes, worst first. A check that cannot run says why. The exit code is 0 if every check ran and found no error, otherwise 1.",
     examples: [
       "khw-client doctor --nodes controller-0,1,2",
       "khw-client doctor --verbose",
@@ -258,7 +261,7 @@ export const nodeCommands: readonly CommandSpec[] = [
     options: [
       new Option("--file <file>", "name of the file (default: khw-support-DATE.tar.gz)"),
       new Option("--since <time>", "how far back the journals go: 90s, 10m, 2h, 7d, or a time").default("24h"),
-      new Option("--force", "replace an existing file of that name"),
+      new Option("--force", "replace an existing file with that name"),
     ],
     run: async (call) => {
       const { supportBundle } = await import("../../commands/support-bundle.ts");

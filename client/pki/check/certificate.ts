@@ -10,7 +10,7 @@ import { refusedName } from "./signature-algorithms.ts";
 import { fieldsOf, type X509Fields } from "./x509-fields.ts";
 import { dayMillis } from "../../../proto/time.ts";
 
-/** PEM, and its name in errors: a file of its own, or a field of a kubeconfig. */
+/** A PEM text, and its name in errors: a file, or a field of a kubeconfig. */
 export interface Pem {
   readonly file: string;
   readonly field?: string;
@@ -19,24 +19,25 @@ export interface Pem {
 
 /** The common input of all certificate checks. */
 export interface Trust {
-  /** The certificates of ca.pem; empty if it cannot be read, and then issuers are not checked. */
+  /** The certificates of ca.pem; empty if the file cannot be read, and issuers are then not checked. */
   readonly authorities: readonly X509Certificate[];
   readonly now: Date;
 }
 
 const issueAgain = "issue it again with khw-client pki create --renew, or as in lab 04";
 const makeAgain = "create it again, as in labs 04 to 06";
-/** A certificate that expires sooner is reported. */
+/** A certificate that expires sooner than this is reported. */
 const soon = 30 * dayMillis;
 
-/** A certificate of TLS, with the certificates after it in its file. */
+/** A TLS certificate, with the certificates after it in its file. */
 export interface Presented {
   readonly certificate: X509Certificate;
   readonly intermediates: readonly X509Certificate[];
 }
 
 /**
- * Checks the first certificate of the text: valid now, issued by the cluster's CA by Go's rules, and fit for TLS.
+ * Checks the first certificate of the text: it must be valid now, be issued by the cluster's CA by Go's rules, and be
+ * suitable for TLS.
  */
 export function* certificateIn(pem: Pem, trust: Trust): Findings<Presented | undefined> {
   const { value, problem: what } = certificatesIn(pem.content);
@@ -58,7 +59,7 @@ export function* certificateIn(pem: Pem, trust: Trust): Findings<Presented | und
   return { certificate, intermediates };
 }
 
-/** Checks the certificates of the authority itself. The first is the one that signs. */
+/** Checks the certificates of the authority itself. The first one is used for signing. */
 export function* authoritiesIn(pem: Pem, now: Date): Findings<readonly X509Certificate[]> {
   const { value, problem: what } = certificatesIn(pem.content);
   if (value === undefined) {
@@ -78,7 +79,7 @@ export function* authoritiesIn(pem: Pem, now: Date): Findings<readonly X509Certi
 
 /**
  * Checks that every chain of the file ends at a root in it. Go accepts an intermediate authority as the end of a
- * chain. OpenSSL, in nginx and in the agents' probes, continues to a certificate that is its own issuer.
+ * chain. OpenSSL, in nginx and in the agents' probes, continues to a self-signed certificate.
  */
 export function* endsAtRoots(pem: Pem, authorities: readonly X509Certificate[]): Findings {
   for (const authority of authorities) {
@@ -91,7 +92,7 @@ export function* endsAtRoots(pem: Pem, authorities: readonly X509Certificate[]):
   }
 }
 
-/** Checks the key, and that it belongs to the certificate. */
+/** Checks the key, and whether it belongs to the certificate. */
 export function* keyIn(
   pem: Pem,
   certificate: X509Certificate | undefined,
@@ -213,7 +214,7 @@ export function publicKeyOf(certificate: X509Certificate): KeyObject | undefined
   try {
     return certificate.publicKey;
   } catch {
-    // OpenSSL's reason does not help; the finding names the file and the field.
+    // OpenSSL's reason does not help; the finding already names the file and the field.
     return undefined;
   }
 }

@@ -10,14 +10,14 @@ export const usageIds = { serverAuth: "1.3.6.1.5.5.7.3.1", clientAuth: "1.3.6.1.
 const anyUsage = "2.5.29.37.0";
 
 export interface ChainContext {
-  /** The certificates after the holder's in its file. */
+  /** The certificates after the holder's certificate in its file. */
   readonly intermediates: readonly X509Certificate[];
   /** The certificates of ca.pem. */
   readonly roots: readonly X509Certificate[];
   readonly now: Date;
 }
 
-/** The reason why no chain of issuers leads to ca.pem. */
+/** The reason why there is no chain of issuers to ca.pem. */
 export interface ChainProblem {
   readonly field: string;
   readonly what: string;
@@ -29,7 +29,7 @@ interface Link {
 }
 
 /**
- * Returns undefined if Go's x509.Verify finds a chain for the certificate; otherwise the reason of the best
+ * Returns undefined if Go's x509.Verify would find a chain for the certificate, otherwise the problem of the best
  * candidate.
  */
 export function chainProblem(certificate: X509Certificate, context: ChainContext): ChainProblem | undefined {
@@ -51,7 +51,7 @@ interface Pools {
   readonly now: Date;
 }
 
-/** Goes from the last certificate of the chain to its issuer, and on to a root. */
+/** Extends the chain from its last certificate to the issuer, and on to a root. */
 function search(chain: readonly [Link, ...Link[]], pools: Pools): ChainProblem | undefined {
   let nearest: ChainProblem | undefined;
   const last = chain.at(-1) ?? chain[0];
@@ -102,8 +102,8 @@ function unfitIssuer({ certificate, fields }: Link, { chain, root, now }: Candid
 }
 
 /**
- * Returns why a certificate is not an authority's by Go's rules; undefined for an authority, also for one of
- * version 1.
+ * Returns why a certificate does not belong to an authority by Go's rules; undefined for an authority, including one
+ * with X.509 version 1.
  */
 export function notAuthority({ version, constraints, keyUsage }: X509Fields): string | undefined {
   if (constraints === undefined && version === 3) return "is not a CA certificate";
@@ -111,7 +111,9 @@ export function notAuthority({ version, constraints, keyUsage }: X509Fields): st
   return keyUsage === undefined || keyUsage.includes("keyCertSign") ? undefined : "does not allow keyCertSign";
 }
 
-/** Returns why the certificate is not allowed for the purpose: its extended key usage, or that of an issuer. */
+/**
+ * Returns why the certificate is not allowed for the purpose: because of its own extended key usage, or an issuer's.
+ */
 export function usageProblem(
   certificate: X509Certificate,
   usage: Usage,

@@ -22,13 +22,13 @@ import { isPair, publicKeysIn } from "./pem.ts";
 import { keyProblem } from "./key-kinds.ts";
 import type { Findings } from "./problem.ts";
 
-/** The files that could be read; the others are problems already. */
+/** The files that could be read; the others are already reported as problems. */
 export type CredentialFiles = ReadonlyMap<CredentialName | "admin.kubeconfig", Uint8Array>;
 
-/** The cluster that the credentials must fit. */
+/** The cluster that the credentials are for. */
 export interface Cluster {
   readonly controllers: readonly Controller[];
-  /** Undefined if it is unknown; it is then not checked. */
+  /** Undefined if the address is unknown, and then it is not checked. */
   readonly publicAddress: string | undefined;
   readonly serviceCidr: string;
   readonly kubernetesVersion: string;
@@ -39,7 +39,7 @@ const mostIntermediates = 1;
 
 export interface CheckContext {
   readonly now: Date;
-  /** The files that the administrator's kubeconfig names; it stays on this workstation. */
+  /** The files that the administrator's kubeconfig names, which stay on this workstation. */
   readonly named?: NamedFiles;
 }
 
@@ -90,14 +90,14 @@ export function* checkCredentials(
   return yield* clientIn("admin.kubeconfig", files.get("admin.kubeconfig"), admin);
 }
 
-/** Checks the authority for the certificates that Kubernetes itself signs, if there is one. */
+/** Checks the separate authority for the certificates that Kubernetes itself signs, if there is one. */
 function* signingAuthority(certificate: Pem | undefined, key: Pem | undefined, now: Date): Findings {
   const authorities = certificate === undefined ? [] : yield* authoritiesIn(certificate, now);
   if (certificate !== undefined) yield* signsAlone(certificate, authorities.length);
   if (key !== undefined) yield* keyIn(key, authorities[0], "signing-ca.pem");
 }
 
-/** Checks that the file has a single certificate, as the controller manager needs to sign with it. */
+/** Checks that the file has a single certificate, because the controller manager cannot sign with several. */
 function* signsAlone(pem: Pem, count: number): Findings {
   if (count <= 1) return;
   const what = `has ${count} certificates, but the controller manager needs a file with exactly one to sign with`;
@@ -125,7 +125,7 @@ function* canServe(
   { names, roots }: { readonly names: readonly WantedName[]; readonly roots: Trust["authorities"] },
 ): Findings {
   yield* validFor(pem, server.certificate, names);
-  // The API server presents it to etcd and to the kubelets too, as the user of RBAC's binding.
+  // The API server presents this certificate to etcd and to the kubelets too, as the user in the RBAC binding.
   yield* usable(pem, server, { usages: ["serverAuth", "clientAuth"], roots });
   yield* subjectIs(pem, server.certificate, { CN: "kubernetes" });
   if (server.intermediates.length > mostIntermediates) {

@@ -18,7 +18,7 @@ const apiServerPort = "6443";
 
 export interface ClientContext {
   readonly trust: Trust;
-  /** The API server's certificate, which the kubeconfig's server address must fit. */
+  /** The API server's certificate, which must contain the kubeconfig's server address. */
   readonly server: X509Certificate | undefined;
   /** The names that the certificate must always have. */
   readonly names: readonly WantedName[];
@@ -27,7 +27,7 @@ export interface ClientContext {
   readonly named?: NamedFiles;
 }
 
-/** Checks that the kubeconfig's current context leads its user to the API server. */
+/** Checks that the kubeconfig's current context connects its user to the API server. */
 export function* clientIn(
   file: string,
   content: Uint8Array | undefined,
@@ -67,7 +67,7 @@ function* leadsToServer(
   if (url.pathname !== "/" || url.search !== "" || url.username !== "") {
     yield problem("must have only the API server's address and port");
   }
-  // Another port may be a load balancer's at the public address, but not on a controller.
+  // At the public address, a load balancer may use a different port, but a controller may not.
   const host = url.hostname.replace(/^\[(.*)\]$/, "$1");
   const listener = names.find(({ name }) => name === host);
   if (listener?.controller === true && url.port !== apiServerPort) {

@@ -11,7 +11,9 @@ const keySizes: Readonly<Record<string, readonly number[]>> = {
 };
 const providers = [...Object.keys(keySizes), "kms", "identity"];
 
-/** The kinds that the API server reads, each in its own group. Lab 06 has the first, which every release reads. */
+/**
+ * The kinds that the API server reads, each in its own group. Lab 06 uses the first kind, which every release reads.
+ */
 const groups: Readonly<Record<string, string>> = {
   EncryptionConfig: "v1",
   EncryptionConfiguration: "apiserver.config.k8s.io/v1",
@@ -131,10 +133,10 @@ function* keysAreSound(provider: unknown, place: string, { sizes, problem }: Key
 function whyNotBase64(text: string): string {
   return decodeBase64(text.replaceAll(/\s/g, "")) === undefined
     ? "is not base64"
-    : "is not base64 that Go accepts: it contains a blank or a line break";
+    : "is not base64 that Go accepts: it contains a space or a line break";
 }
 
-/** Checks the plugin's description by Kubernetes' rules; the plugin itself is not called. */
+/** Checks the plugin's settings by Kubernetes' rules; the plugin itself is not called. */
 function* kmsIsSound(kms: unknown, place: string, { minor, problem }: Rules): Findings {
   const version = textAt(kms, "apiVersion") ?? "v1";
   const unfit = kmsProblem(version, minor);

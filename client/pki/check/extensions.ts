@@ -1,7 +1,7 @@
 import { comparable } from "./name-constraints.ts";
 import type { X509Fields } from "./x509-fields.ts";
 
-/** The extensions that Go and OpenSSL both handle, so they may be critical. */
+/** The extensions that both Go and OpenSSL handle, and that may therefore be critical. */
 const handled: Readonly<Record<string, string>> = {
   "2.5.29.15": "keyUsage",
   "2.5.29.17": "subjectAltName",
@@ -19,7 +19,7 @@ const neverCritical: Readonly<Record<string, string>> = {
   "1.3.6.1.5.5.7.1.1": "authorityInfoAccess",
 };
 
-/** Returns the faults that Go finds in the extensions of a certificate. */
+/** Returns the faults that Go would find in the extensions of a certificate. */
 export function extensionProblems({ extensions, nameConstraints }: X509Fields): string[] {
   const critical = extensions.filter((extension) => extension.critical);
   const unknown = critical.filter(({ oid }) => handled[oid] === undefined && neverCritical[oid] === undefined);

@@ -23,7 +23,7 @@ export async function readFolder(folder: string): Promise<FolderContent> {
   const problems: Problem[] = [];
   for (const name of names.sort()) {
     try {
-      // A link to a folder is not a candidate either.
+      // A link to a folder is skipped too.
       if ((await stat(join(folder, name))).isFile()) files.set(name, await readFile(join(folder, name)));
     } catch (error) {
       const code = codeOf(error);
@@ -57,7 +57,7 @@ function isCandidate(entry: Dirent): boolean {
   return named && (entry.isFile() || entry.isSymbolicLink());
 }
 
-/** Returns keys, and files with keys, that users other than their owner may read or change. */
+/** Returns the keys, and files with keys, that other users than their owner may read or change. */
 export async function openFiles(folder: string, names: Iterable<string>): Promise<Problem[]> {
   const secret = [...names].filter((name) => !name.endsWith(".pem") || name.endsWith("-key.pem"));
   const found = await Promise.all(

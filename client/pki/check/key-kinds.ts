@@ -21,14 +21,14 @@ const otherKinds: Readonly<Record<string, string>> = {
 };
 
 /**
- * The accepted lengths of RSA keys. OpenSSL, in nginx, accepts no certificate with a shorter key, and Go's TLS none
- * with a longer one. For tokens only Go's limit applies, since 1.24.
+ * The accepted lengths of RSA keys. OpenSSL, in nginx, rejects certificates with shorter keys, and Go's TLS rejects
+ * those with longer keys. For tokens only Go's limit applies, since 1.24.
  */
 const rsaBits: Readonly<Record<KeyPurpose, readonly [least: number, most: number]>> = {
   tls: [2048, 8192],
   tokens: [1024, 16_384],
 };
-/** Go refuses a larger public exponent. */
+/** Go refuses public exponents larger than this. */
 const largestExponent = 2n ** 31n - 1n;
 
 /** Returns why etcd and Kubernetes cannot use a key for the purpose; undefined if they can. */
@@ -38,7 +38,10 @@ export function keyProblem(key: KeyObject, purpose: KeyPurpose): string | undefi
   return encodingProblem(AsnConvert.parse(encoded, SubjectPublicKeyInfo), publicKey, purpose);
 }
 
-/** Like keyProblem, for a key with its encoding in a certificate: OpenSSL would correct some faults that Go refuses. */
+/**
+ * Like keyProblem, but also checks the key's encoding in a certificate, because OpenSSL tolerates some faults that Go
+ * refuses.
+ */
 export function encodingProblem(
   { algorithm: { algorithm, parameters }, subjectPublicKey }: SubjectPublicKeyInfo,
   key: KeyObject,

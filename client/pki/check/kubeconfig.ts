@@ -11,11 +11,11 @@ export interface Kubeconfig {
   readonly ca: Buffer;
   readonly certificate: Buffer;
   readonly key: Buffer;
-  /** The fields of the three, for errors. */
+  /** The names of these three fields, for errors. */
   readonly fields: { readonly server: string; readonly ca: string; readonly certificate: string; readonly key: string };
 }
 
-/** The files that a kubeconfig names, by the paths in it. */
+/** The files that a kubeconfig names, by their paths in the kubeconfig. */
 export type NamedFiles = ReadonlyMap<string, Buffer>;
 
 const makeAgain = "create it again with `kubectl config ... --embed-certs=true`, as in lab 05";
@@ -35,8 +35,8 @@ const otherLogins = [
 ];
 
 /**
- * Reads a kubeconfig and checks that its current context has everything. `named` has the files that it may name
- * instead of embedding them: none for a component's kubeconfig, since they would not be on the controllers.
+ * Reads a kubeconfig and checks that its current context is complete. `named` has the files that it may name instead
+ * of embedding them. A component's kubeconfig may name no files, since they would not be on the controllers.
  */
 export function* kubeconfigIn(
   file: string,

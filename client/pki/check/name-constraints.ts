@@ -2,8 +2,8 @@ import { BlockList, isIP } from "node:net";
 import type { GeneralName, GeneralSubtrees, NameConstraints, SubjectAlternativeName } from "@peculiar/asn1-x509";
 
 /**
- * Returns a name of the certificate that an authority's constraints forbid; undefined if they allow all. DNS names
- * and addresses are compared as in Go. A certificate without alternative names meets every constraint.
+ * Returns a name of the certificate that an authority's constraints forbid; undefined if they allow all names. DNS
+ * names and addresses are compared as in Go. A certificate without alternative names meets every constraint.
  */
 export function violatedConstraint(
   constraints: NameConstraints | undefined,
@@ -19,7 +19,7 @@ export function violatedConstraint(
   return undefined;
 }
 
-/** Whether Go compares all kinds in the constraints. For example, Go does not compare directory names. */
+/** Whether Go supports all kinds of names in the constraints. For example, Go does not compare directory names. */
 export function comparable(constraints: NameConstraints): boolean {
   const all = [...bases(constraints.permittedSubtrees), ...bases(constraints.excludedSubtrees)];
   return all.every(
@@ -32,7 +32,7 @@ function bases(subtrees: GeneralSubtrees | undefined): GeneralName[] {
   return (subtrees ?? []).map(({ base }) => base);
 }
 
-/** Returns undefined for a name of another kind than the constraint. */
+/** Returns undefined if the name is of a different kind than the constraint. */
 function matches(name: GeneralName, base: GeneralName): boolean | undefined {
   if (name.dNSName !== undefined && base.dNSName !== undefined) return inDomain(name.dNSName, base.dNSName);
   if (name.iPAddress !== undefined && base.iPAddress !== undefined) return inNetwork(name.iPAddress, base.iPAddress);

@@ -10,11 +10,11 @@ import type { Findings } from "./problem.ts";
 /** All files of a folder that may be credentials, by name. */
 export type Folder = ReadonlyMap<string, Uint8Array>;
 
-/** The files that are checked with the lab's nine files. */
+/** The files that are checked together with the lab's nine files. */
 const lookedAt: ReadonlySet<string> = new Set(["kubernetes", "service-account"]);
 const prefix = "system:node:";
 
-/** Checks, by the same rules, the files that bootstrap does not need but administrators and workers do. */
+/** Checks, by the same rules, the files that only administrators and workers need. */
 export function* checkOthers(folder: Folder, cluster: Cluster, now: Date): Findings {
   const authorities = readCertificates(folder.get("ca.pem") ?? Buffer.of());
   const trust: Trust = { authorities, now };

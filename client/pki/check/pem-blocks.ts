@@ -11,7 +11,7 @@ export interface PemBlock {
 const [begin, end, dashes] = ["\n-----BEGIN ", "\n-----END ", "-----"];
 
 /**
- * Returns the blocks of a PEM text that Go's encoding/pem finds; etcd and Kubernetes read with it. OpenSSL is more
+ * Returns the blocks of a PEM text that Go's encoding/pem finds; etcd and Kubernetes use that package. OpenSSL is more
  * lenient: it skips a byte-order mark and finds markers in the middle of a line. Like Go, it skips a block that it
  * cannot read.
  */
@@ -27,7 +27,7 @@ export function readBlocks(content: Uint8Array): readonly PemBlock[] {
   }
 }
 
-/** Does the same as pem.Decode of Go 1.19. */
+/** Works like pem.Decode of Go 1.19. */
 function nextBlock(data: string): { readonly block: PemBlock; readonly rest: string } | undefined {
   let rest = data;
   for (;;) {
@@ -60,7 +60,7 @@ function nextBlock(data: string): { readonly block: PemBlock; readonly rest: str
   }
 }
 
-/** Returns the first line without trailing blanks, and the rest. */
+/** Returns the first line without trailing spaces, and the rest. */
 function takeLine(text: string): readonly [line: string, rest: string] {
   const found = text.indexOf("\n");
   if (found === -1) return [text.replace(/[ \t]+$/, ""), ""];
@@ -69,15 +69,15 @@ function takeLine(text: string): readonly [line: string, rest: string] {
 }
 
 /**
- * Returns why Go finds no block of a kind in a text in which OpenSSL may find one. Returns undefined if the text
- * does not look like PEM.
+ * Returns why Go finds no PEM block in a text in which OpenSSL may find one. Returns undefined if the text does not
+ * look like PEM.
  */
 export function malformation(content: Uint8Array): string | undefined {
   const text = Buffer.from(content).toString("latin1");
   if (text.startsWith("\u00ef\u00bb\u00bf")) return "begins with a byte-order mark";
   if (text.startsWith("\u00ff\u00fe") || text.startsWith("\u00fe\u00ff")) return "is UTF-16";
   if (!/-----BEGIN [A-Z0-9 ]*-----/.test(text)) return undefined;
-  if (!text.includes("\n") && text.includes("\r")) return "has line breaks of a carriage return without a line feed";
+  if (!text.includes("\n") && text.includes("\r")) return "has bare carriage returns as line breaks";
   if (/[^\n]-----BEGIN /.test(text)) return "has text before BEGIN on the same line";
   if (/-----END [A-Z0-9 ]*-----[ \t]*[^\s]/.test(text)) return "has text after END on the same line";
   if (!/\n-----END [A-Z0-9 ]*-----/.test(text)) return "has no END at the start of a line: it is truncated";

@@ -50,7 +50,7 @@ export function privateKeyIn(pem: Uint8Array): Reading<KeyObject> {
   return key === undefined ? { problem: "is damaged, or its kind is not supported" } : { value: key };
 }
 
-/** Reads the public keys of a PEM text for service accounts' tokens, also those in certificates. */
+/** Reads the public keys of a PEM text for service accounts' tokens, including those in certificates. */
 export function publicKeysIn(pem: Uint8Array): Reading<readonly KeyObject[]> {
   const blocks = readBlocks(pem);
   if (blocks.some(({ type }) => type.endsWith("PRIVATE KEY")))
@@ -73,7 +73,7 @@ const decrypt = "decrypt it: openssl pkey -in FILE -out plain.pem; then replace 
 
 type KeyForm = "pkcs1" | "pkcs8" | "sec1";
 
-/** The labels that etcd and Kubernetes both read, each with its form. */
+/** The labels that both etcd and Kubernetes read, each with its form. */
 const labels: Readonly<Record<string, KeyForm>> = {
   "PRIVATE KEY": "pkcs8",
   "RSA PRIVATE KEY": "pkcs1",
@@ -88,7 +88,7 @@ function formOf({ der }: PemBlock): KeyForm | undefined {
   return ({ 0x02: "pkcs1", 0x30: "pkcs8", 0x04: "sec1" } as const)[content[3] ?? 0];
 }
 
-/** Kubernetes ignores a block's label here; it does not try PKCS #1 public keys. */
+/** For these keys Kubernetes ignores a block's label; it does not try PKCS #1 public keys. */
 function publicKeyOf(der: Buffer): KeyObject | undefined {
   return (
     attempt(() => new X509Certificate(der).publicKey) ??
@@ -96,7 +96,7 @@ function publicKeyOf(der: Buffer): KeyObject | undefined {
   );
 }
 
-/** Says why a text has no block of the wanted kind, as far as the text shows it. */
+/** Explains why a text has no block of the required kind, as far as that can be seen. */
 function whyNone(pem: Uint8Array, wanted: string): string {
   const [first] = readBlocks(pem);
   if (first !== undefined) return `has no ${wanted}: it contains ${first.type}`;

@@ -1,18 +1,18 @@
 import { mapStrings, oneLine } from "../../../proto/sanitize.ts";
 
-/** A fault of a credential file; never has a part of its content. */
+/** A fault in a credential file. It never quotes the file's content. */
 export interface Problem {
   /** The file's name. */
   readonly file: string;
-  /** The field in it, for example "subjectAltName"; absent: the file as a whole. */
+  /** The field in the file, for example "subjectAltName"; absent: the file as a whole. */
   readonly field?: string;
   readonly what: string;
   readonly remedy: string;
-  /** "warning": the cluster works in spite of it; absent: it would not. */
+  /** "warning": the cluster works despite the fault; absent: the fault keeps it from working. */
   readonly severity?: "warning";
 }
 
-/** Yields the faults, and returns the parts that could be read in spite of them. */
+/** Yields the faults, and returns the parts that could be read despite them. */
 export type Findings<T = void> = Generator<Problem, T, void>;
 
 /** Collects all findings of a check, with sanitized texts (the names in a file are not trusted), and its result. */

@@ -27,12 +27,12 @@ export interface Credentials {
   readonly warnings: readonly Problem[];
 }
 
-/** The cluster that the credentials must fit. */
+/** The cluster that the credentials are for. */
 export interface CredentialUse {
   readonly controllers: readonly Controller[];
-  /** Undefined if it is unknown; it is then not checked. */
+  /** Undefined if the address is unknown, and then it is not checked. */
   readonly publicAddress: string | undefined;
-  /** Absent: the configured ones, or those of a new cluster. */
+  /** The releases that the files must work with; absent: the configured releases, or those of a new cluster. */
   readonly releases?: Releases;
 }
 
@@ -40,7 +40,7 @@ const adminName = "admin.kubeconfig";
 
 /** The files with their problems. */
 export interface ExaminedCredentials {
-  /** The problems; without errors among them, the files fit the cluster. */
+  /** The problems; if none of them is an error, the files suit the cluster. */
   readonly problems: readonly Problem[];
   /** Undefined if the admin's kubeconfig cannot be read. */
   readonly admin: AdminCredentials | undefined;
@@ -48,8 +48,8 @@ export interface ExaminedCredentials {
 }
 
 /**
- * Checks that the cluster's credentials fit the cluster, and returns them. They are on this workstation, or were
- * `made` and are not written yet.
+ * Checks that the credentials suit the cluster, and returns them. They are on this workstation, or were `made` but not
+ * written yet.
  * @throws KhwError CREDENTIAL_INVALID that lists every problem with its file and field; never a part of a file's
  * content
  */
@@ -99,8 +99,8 @@ export async function examineCredentials(
 }
 
 /**
- * Reads the files that a kubeconfig names, relative to its own folder as kubectl does. Leaves out files that cannot
- * be read.
+ * Reads the files that a kubeconfig names, relative to its own folder, as kubectl does. Skips files that cannot be
+ * read.
  */
 async function readNamed(path: string, content: Uint8Array | undefined): Promise<NamedFiles> {
   const named = new Map<string, Buffer>();
@@ -119,8 +119,8 @@ interface ReadCredentials {
 }
 
 /**
- * Returns the certificates of both authorities. The folder has no such file, since the bundle is always made from the
- * two certificates.
+ * Returns the content of ca-bundle.pem: the certificates of both authorities. This file is not in the credentials
+ * folder, because it is always made from the two certificates.
  */
 function bundle(files: CredentialFiles): Buffer {
   const texts = (["ca.pem", "signing-ca.pem"] as const).map((name) =>

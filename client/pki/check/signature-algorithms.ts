@@ -57,7 +57,7 @@ function sequence(hex: string): string {
   return tagged("30", hex);
 }
 
-/** Returns a DER value in hex of less than 128 bytes. */
+/** Returns a DER value in hex; the value must be shorter than 128 bytes. */
 function tagged(tag: string, hex: string): string {
   return `${tag}${(hex.length / 2).toString(16).padStart(2, "0")}${hex}`;
 }

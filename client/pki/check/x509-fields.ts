@@ -30,7 +30,7 @@ export interface X509Fields {
   readonly extensions: readonly { readonly oid: string; readonly critical: boolean }[];
   readonly names: SubjectAlternativeName | undefined;
   readonly nameConstraints: NameConstraints | undefined;
-  /** Subject and issuer as they are encoded: Go compares them byte for byte. */
+  /** Subject and issuer in their encoded form, because Go compares them byte for byte. */
   readonly subject: Buffer;
   readonly issuer: Buffer;
   /** A text of the subject or issuer that Go refuses. */
@@ -42,7 +42,7 @@ export function fieldsOf({ raw }: X509Certificate): X509Fields | undefined {
   try {
     return readX509Fields(raw);
   } catch {
-    // The reason would be about ASN.1; the caller names the file.
+    // The reason would only concern ASN.1; the caller names the file.
     return undefined;
   }
 }

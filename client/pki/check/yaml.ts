@@ -1,6 +1,6 @@
 import { type Document, isScalar, parseAllDocuments, visit } from "yaml";
 
-/** A YAML text as Kubernetes reads it, or its fault in words; the fault quotes only names of keys. */
+/** A YAML text as Kubernetes reads it, or its fault in words. The fault quotes only names of keys. */
 export type YamlReading =
   | { readonly value: unknown; readonly doubles: readonly string[]; readonly problem?: undefined }
   | { readonly problem: string };
@@ -12,8 +12,8 @@ export type YamlReading =
 const unread = /binary|timestamp|omap|pairs|set$/;
 
 /**
- * Reads like sigs.k8s.io/yaml: YAML 1.1, so `on` and `yes` are truth values; the first of several documents; the
- * last of two equal keys. Leaves the parser's own message out, since it might quote a secret.
+ * Reads like sigs.k8s.io/yaml: YAML 1.1, so `on` and `yes` are booleans; the first of several documents; the last
+ * value of a repeated key. Leaves out the parser's own message, since it might quote a secret.
  */
 export function readYaml(content: Uint8Array): YamlReading {
   let text: string;
@@ -41,7 +41,7 @@ export function readYaml(content: Uint8Array): YamlReading {
   try {
     return { value: document.toJS(), doubles: doublesIn(document) };
   } catch {
-    // An alias without its anchor, or more aliases than a reader may follow.
+    // An alias has no anchor, or there are more aliases than a reader may follow.
     return { problem: "is not YAML: its aliases cannot be resolved" };
   }
 }
@@ -76,7 +76,7 @@ export function textAt(data: unknown, key: string): string | undefined {
   return typeof value === "string" && value !== "" ? value : undefined;
 }
 
-/** Says why a map has no text of that name. */
+/** Explains why a map has no text of that name. */
 export function whyNoText(data: unknown, key: string): string {
   const value = fieldOf(data, key);
   if (value === undefined) return "is missing";

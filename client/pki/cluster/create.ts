@@ -10,7 +10,7 @@ import { createClusterAuthority, issueForCluster, issueForWorker } from "./issue
 import { kubeconfigsOf, type LabKubeconfig, renderKubeconfig } from "./kubeconfig.ts";
 import { authorityIn, pairIn, type PresentFiles } from "./present.ts";
 
-/** The cluster and the settings that its files are made for. */
+/** The cluster, and the settings for its files. */
 export interface ClusterPki {
   /** The cluster's name in kubeconfigs. */
   readonly clusterName: string;
@@ -18,7 +18,7 @@ export interface ClusterPki {
   readonly algorithm: KeyAlgorithm;
   readonly days: number;
   readonly caDays: number;
-  /** More names of the API server. */
+  /** Additional names of the API server. */
   readonly extraNames: readonly string[];
   readonly workers: readonly Worker[];
   /**
@@ -44,8 +44,8 @@ export function clusterFiles(pki: Pick<ClusterPki, "workers" | "separateSigningC
 }
 
 /**
- * Makes the missing files to fit the present ones; writes nothing.
- * @throws KhwError CREDENTIAL_INVALID for present files that do not belong together; as signCertificate does
+ * Makes the missing files so that they match the existing ones; writes nothing.
+ * @throws KhwError CREDENTIAL_INVALID for existing files that do not belong together; as signCertificate does
  */
 export async function createMissing(present: PresentFiles, pki: ClusterPki, now: Date): Promise<NewFiles> {
   const { algorithm, caDays } = pki;
@@ -78,7 +78,7 @@ export async function createMissing(present: PresentFiles, pki: ClusterPki, now:
 
 export interface LeafRequest extends ClusterPki {
   readonly name: string;
-  /** The private key of the certificate, in PEM; absent: a new one. */
+  /** The private key of the certificate, in PEM; if absent, a new key is made. */
   readonly key?: string | undefined;
 }
 
@@ -121,14 +121,14 @@ function certificateName(name: string): CertificateName {
     refuse(
       "certificate",
       `${show(name)} is not a certificate of the cluster`,
-      `give one of ${certificateNames.join(", ")}, or a worker`,
+      `use one of ${certificateNames.join(", ")}, or a worker`,
     )
   );
 }
 
 /**
- * Returns lab 06's file: Secrets are written with the key, and read with the key or in the clear. The kind is the
- * documented one, which every release since 1.13 reads. The lab's kind, EncryptionConfig, comes from older docs.
+ * Returns lab 06's file: Secrets are encrypted with the key, and can be read with the key or unencrypted. The kind is
+ * the documented kind, which every release since 1.13 reads. The lab's kind, EncryptionConfig, comes from older docs.
  */
 function renderEncryptionConfig(key: Key): string {
   return stringify({

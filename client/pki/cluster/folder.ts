@@ -16,7 +16,7 @@ export async function readPresent(folder: string, names: readonly string[]): Pro
 }
 
 /**
- * Adds the files to the folder, which is created if needed; overwrites nothing.
+ * Adds the files to the folder, and creates the folder if needed. Overwrites nothing.
  * @throws KhwError
  */
 export async function writeNew(folder: string, files: NewFiles): Promise<void> {
@@ -25,9 +25,9 @@ export async function writeNew(folder: string, files: NewFiles): Promise<void> {
 }
 
 /**
- * Replaces the files of the same names. The old files stay in a folder of their own beside them; returns its path.
- * After a kill at any moment, all old files are in that folder, and if some were replaced, `completeFolder`
- * replaces the others.
+ * Replaces the files of the same names. The old files stay in a separate folder beside them; returns its path. After a
+ * kill at any moment, all old files are in that folder, and if some were replaced, `completeFolder` replaces the
+ * others.
  * @throws KhwError IO_FAILED
  */
 export async function replaceFiles(folder: string, files: NewFiles, now: Date): Promise<string> {
@@ -46,7 +46,7 @@ export async function replaceFiles(folder: string, files: NewFiles, now: Date): 
     await syncFolder(folder);
     return backup;
   } catch (error) {
-    // A decided replacement is completed, not reverted.
+    // Once the replacement is decided, it is completed, not reverted.
     if (decided !== undefined)
       throw fileError(folder, `not all files are replaced (the old files are in ${backup})`, error);
     if (staging !== undefined) await rm(staging, { recursive: true, force: true });
@@ -54,7 +54,7 @@ export async function replaceFiles(folder: string, files: NewFiles, now: Date): 
   }
 }
 
-/** A hard link if possible: the copy is then complete at once. */
+/** Uses a hard link if possible, because the copy is then complete at once. */
 async function keepOld(path: string, kept: string): Promise<void> {
   try {
     await link(path, kept);

@@ -16,13 +16,13 @@ export interface ClusterLeaf {
   readonly algorithm: KeyAlgorithm;
   /** Days from now. */
   readonly days: number;
-  /** The private key of the certificate, in PEM; absent: a new one. */
+  /** The private key of the certificate, in PEM; if absent, a new key is made. */
   readonly key?: string | undefined;
 }
 
 /**
- * Creates an authority. "cluster" signs all certificates of the lab; "signing" those that Kubernetes issues, if the
- * two are separate.
+ * Creates an authority. "cluster" signs all certificates of the lab. If a separate authority is used, "signing" signs
+ * the certificates that Kubernetes issues.
  */
 export async function createClusterAuthority(
   kind: "cluster" | "signing",
@@ -71,7 +71,7 @@ export async function issueForWorker(
 }
 
 /**
- * The profile of lab 04's ca-config.json: servers are clients too, as the API server is a client of etcd and the
- * kubelets.
+ * The profile of lab 04's ca-config.json. Servers are clients too: for example, the API server is a client of etcd and
+ * the kubelets.
  */
 const labUsages = ["serverAuth", "clientAuth"] as const;

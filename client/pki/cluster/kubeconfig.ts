@@ -5,7 +5,7 @@ import { subjects, type Worker, workerSubject } from "../subjects.ts";
 /** A kubeconfig of lab 05: NAME.kubeconfig, with the certificate NAME.pem. */
 export interface LabKubeconfig {
   readonly name: string;
-  /** The user's name in the file: the certificate's own. */
+  /** The user's name in the file, which is the certificate's Common Name. */
   readonly user: string;
   /** The address of the API server: on the same machine, or the public address. */
   readonly at: "loopback" | "public";

@@ -48,10 +48,10 @@ function refuseProblems(findings: Findings): void {
 }
 
 /**
- * Returns the cluster's CA if it exists and can sign the missing files. Undefined if it does not exist, or if
- * nothing needs to be signed: its key may then be elsewhere.
- * @throws KhwError CREDENTIAL_INVALID if it must sign and cannot, or if it is missing although it signed present
- * files
+ * Returns the cluster's CA if it exists and can sign the missing files. Undefined if it does not exist, or if nothing
+ * needs to be signed (its key may then be elsewhere).
+ * @throws KhwError CREDENTIAL_INVALID if the CA is needed but cannot sign, or if it is missing although it signed
+ * existing files
  */
 export function authorityIn(
   present: PresentFiles,

@@ -2,8 +2,9 @@ import { isMap, isScalar, isSeq, parseDocument, YAMLMap } from "yaml";
 import type { Identity } from "../certificate.ts";
 
 /**
- * Returns the kubeconfig with another certificate and key for the user of its current context. All other text
- * stays: server, names and comments are the owner's. Returns undefined if there is no such user with both embedded.
+ * Returns the kubeconfig with a new certificate and key for the user of its current context. All other text stays,
+ * because server, names and comments may be the user's own. Returns undefined if there is no such user with both
+ * embedded.
  */
 export function withNewIdentity(text: string, { certificate, key }: Identity): string | undefined {
   const document = parseDocument(text, { logLevel: "silent" });

@@ -6,9 +6,9 @@ import { authorityIn, type PresentFiles } from "./present.ts";
 import { presentNames } from "./rollable.ts";
 
 /**
- * Makes new certificates for these names, and their kubeconfigs; writes nothing. Each gets a new key, except the
- * service accounts': another key would make every token of the cluster invalid. The API server keeps the names of
- * its certificate. Returns nothing if neither the CA nor any of them exists.
+ * Makes new certificates for these names, and their kubeconfigs; writes nothing. Each certificate gets a new key,
+ * except that of the service accounts: a new key would make every token of the cluster invalid. The API server keeps
+ * the names of its certificate. Returns no files if neither the CA nor any of the certificates exists.
  * @throws KhwError CREDENTIAL_INVALID if the CA cannot sign; INVALID_ARGUMENT for a name that the cluster does not
  * have
  */

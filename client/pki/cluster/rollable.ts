@@ -9,9 +9,7 @@ export function onControllers(files: NewFiles): string[] {
   return Object.keys(files).filter((name) => names.has(name));
 }
 
-/**
- * Returns the names and addresses of the API server's certificate: clients that use them must be able to continue.
- */
+/** Returns the names and addresses in the API server's current certificate, because clients may use them. */
 export function presentNames(present: PresentFiles): readonly string[] {
   const pem = present.get("kubernetes.pem");
   if (pem === undefined) return [];

@@ -20,7 +20,10 @@ export function parseKeyedKind(text: string): KeyedKind {
   );
 }
 
-/** A way to store a value, from the encryption configuration's list: the first writes, all read. */
+/**
+ * A way to store a value, from the encryption configuration's list. The first provider is used for writing, all are
+ * used for reading.
+ */
 export type Provider =
   | { readonly kind: KeyedKind; readonly keys: readonly [Key, ...Key[]] }
   | { readonly kind: "identity" };
@@ -44,7 +47,7 @@ export function parseProvider(provider: unknown, field: string): Provider {
   return { kind, keys: [first, ...others] };
 }
 
-/** Returns the provider in the form of the file. */
+/** Returns the provider in the file's format. */
 export function toPlain(provider: Provider): unknown {
   if (provider.kind === "identity") return { identity: {} };
   return { [provider.kind]: { keys: provider.keys.map(({ name, secret }) => ({ name, secret })) } };

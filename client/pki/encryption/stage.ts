@@ -1,10 +1,10 @@
 import type { Key, KeyedKind, Provider } from "./provider.ts";
 
 /**
- * The stage of a rotation, from the configuration alone:
+ * The stage of a rotation, judged only by the configuration:
  * - "settled": no rotation is in progress;
- * - "added": the new key exists and reads, and another key writes;
- * - "first": the new key writes, and older keys still read.
+ * - "added": the new key exists and can read, but an older key writes;
+ * - "first": the new key writes, and older keys can still read.
  */
 export type Stage = "settled" | "added" | "first";
 
@@ -19,7 +19,8 @@ export function keyName(now: Date): string {
 }
 
 /**
- * Returns the name of a key that is newer than all of khw's own, even if clocks were wrong when those were named.
+ * Returns a key name that is newer than the names of all of khw's keys, even if a clock was wrong when those were
+ * named.
  */
 export function newestKeyName(all: readonly Providers[], now: Date): string {
   const newest = newestOf(all.flat());
@@ -50,7 +51,7 @@ export function stageOfAll(all: readonly Providers[]): Stage {
 }
 
 /**
- * Adds the new key, which reads and does not write yet. The list has each kind at most once: the API server uses
+ * Adds the new key, which can read but does not write yet. The list has each kind at most once: the API server uses
  * only the first provider of a kind to read values of that kind.
  */
 export function addKey(providers: Providers, { kind, key }: { kind: KeyedKind; key: Key }): Providers {
@@ -65,7 +66,7 @@ export function addKey(providers: Providers, { kind, key }: { kind: KeyedKind; k
   });
 }
 
-/** Returns the default kind of a new key: the kind of the present keys, else the lab's. */
+/** Returns the default kind of a new key: the kind of the current keys, otherwise the lab's. */
 export function currentKind(providers: Providers): KeyedKind {
   return providers.map(({ kind }) => kind).find((kind) => kind !== "identity") ?? "aescbc";
 }
@@ -78,19 +79,19 @@ export function promoteKey(providers: Providers): Providers {
   if (newest === undefined || holder === undefined || holder.kind === "identity") return providers;
   const keys = [newest, ...holder.keys.filter((key) => key !== newest)] as const;
   const others = providers.filter((provider) => provider !== holder);
-  // Reading values in the clear comes last, even if it came first before.
+  // The provider for unencrypted values comes last, even if it was first before.
   const clear = others.filter(({ kind }) => kind === "identity");
   return [{ kind: holder.kind, keys: [...keys] }, ...others.filter(({ kind }) => kind !== "identity"), ...clear];
 }
 
-/** Keeps only the key that writes. Values in the clear can still be read, if they could before. */
+/** Keeps only the key that writes. Unencrypted values can still be read, if they could be read before. */
 export function dropOldKeys(providers: Providers): Providers {
   const [first, ...others] = providers;
   if (first === undefined || first.kind === "identity") return providers;
   return [{ kind: first.kind, keys: [first.keys[0]] }, ...others.filter(({ kind }) => kind === "identity")];
 }
 
-/** Returns the key that writes; undefined if values are stored in the clear. */
+/** Returns the key that writes; undefined if values are stored unencrypted. */
 export function writingKey([first]: Providers): { readonly kind: KeyedKind; readonly name: string } | undefined {
   return first === undefined || first.kind === "identity" ? undefined : { kind: first.kind, name: first.keys[0].name };
 }

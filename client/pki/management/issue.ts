@@ -15,7 +15,7 @@ export interface Request {
   /** The Common Name. An agent's is its instance's name, and is also its DNS name. */
   readonly name: string;
   readonly role: Role;
-  /** How long it is valid, in days from now. */
+  /** How long the certificate is valid, in days from now. */
   readonly days: number;
 }
 
@@ -30,8 +30,8 @@ export async function createAuthority(now: Date): Promise<Identity> {
 }
 
 /**
- * Issues a new key and its certificate, signed by the management CA. A person's certificate can only call agents,
- * and an agent's can only be called, so a stolen node cannot command the others.
+ * Issues a new key and its certificate, signed by the management CA. A person's certificate can only be used to call
+ * agents, and an agent's certificate only to be called. So a stolen node cannot command the others.
  * @throws KhwError INVALID_ARGUMENT if it would outlive the CA
  */
 export async function issue(authority: Identity, request: Request, now: Date): Promise<Identity> {
@@ -39,7 +39,7 @@ export async function issue(authority: Identity, request: Request, now: Date): P
 }
 
 /**
- * Issues the certificate, in PEM, for a key that is elsewhere; like `issue`.
+ * Like `issue`, but issues the certificate, in PEM, for a key that another machine holds.
  * @throws KhwError as `issue`
  */
 export async function issueFor(

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { isErrno } from "../../../proto/errno.ts";
 import { KhwError } from "../../../proto/errors.ts";
 
-/** An event of an agent's name; times in ISO 8601, serial numbers in hex as node:crypto writes them. */
+/** An event about an agent's name. Times are in ISO 8601, serial numbers in hex as node:crypto writes them. */
 type RegisterEntry =
   | { readonly event: "issued"; readonly at: string; readonly name: string; readonly serial: string }
   | { readonly event: "revoked"; readonly at: string; readonly name: string; readonly serials: readonly string[] }
@@ -11,20 +11,23 @@ type RegisterEntry =
 
 /** The management CA's record of the agents: the certificates that it signed, and the revocations. */
 export interface Register {
-  /** The names that get no certificate. */
+  /** The names that must not get a certificate. */
   readonly revokedNames: ReadonlySet<string>;
-  /** Refused permanently, even if their name was readmitted. */
+  /** Serial numbers that are refused permanently, even if their name was readmitted. */
   readonly revokedSerials: ReadonlySet<string>;
   /** The serial numbers of all certificates that were signed for each name. */
   readonly issued: ReadonlyMap<string, readonly string[]>;
 }
 
-/** A file beside the CA's certificate. Every client needs a copy to refuse nodes that another client revoked. */
+/**
+ * The name of the file beside the CA's certificate. Every client needs a copy, to refuse nodes that another client
+ * revoked.
+ */
 const fileName = "agents.jsonl";
 
 /**
  * Reads the register in the folder of the management CA; an empty one if there is no file.
- * @throws KhwError CREDENTIAL_INVALID if it cannot be read completely: a revocation must not be forgotten
+ * @throws KhwError CREDENTIAL_INVALID if it cannot be read completely: a revocation must not be missed
  */
 export async function readRegister(folder: string): Promise<Register> {
   const path = join(folder, fileName);
@@ -55,7 +58,10 @@ export async function readRegister(folder: string): Promise<Register> {
   return { revokedNames, revokedSerials, issued };
 }
 
-/** Adds an event; durable when it resolves. Two processes may do so at once. @throws KhwError IO_FAILED */
+/**
+ * Adds an event; durable when it resolves. Two processes may add events at the same time.
+ * @throws KhwError IO_FAILED
+ */
 export async function addToRegister(folder: string, entry: RegisterEntry): Promise<void> {
   const path = join(folder, fileName);
   try {

@@ -2,7 +2,7 @@ import type { webcrypto } from "node:crypto";
 import { KhwError } from "../../../proto/errors.ts";
 import { loadX509 } from "../x509.ts";
 
-/** The parts of a node's signing request (PKCS #10) that are used: only its public key. */
+/** The only part of a node's signing request (PKCS #10) that is used: its public key. */
 export interface SigningRequest {
   readonly publicKey: webcrypto.CryptoKey;
   /** The key as SubjectPublicKeyInfo, and the whole request; both DER. */

@@ -27,7 +27,7 @@ export function batchParts(body: string, contentType: string): readonly BatchPar
   });
 }
 
-/** Joins the answers of a batch. A connection that must be cut appears as a 502 of its part. */
+/** Joins the answers of a batch. If a part's connection must be cut, that part is answered with 502. */
 export function batchAnswer(answers: readonly { readonly id: string; readonly outgoing: Outgoing }[]): {
   readonly contentType: string;
   readonly content: string;

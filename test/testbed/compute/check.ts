@@ -1,6 +1,6 @@
 import type { Discovery, Schema } from "./discovery.ts";
 
-/** The place where a value violates its schema, and how. */
+/** Where and how a value violates its schema. */
 export interface Violation {
   readonly at: string;
   readonly problem: "type" | "unknown" | "pattern" | "enum" | "format" | "missing";

@@ -37,7 +37,7 @@ export interface StateChange {
   /** Second, removes these resources. */
   readonly remove?: readonly string[];
   /**
-   * Third, sets these: the given fields replace those of an existing resource, or make a new resource with
+   * Third, sets these resources: the given fields replace those of an existing resource, or make a new resource with
    * defaults.
    */
   readonly put?: Readonly<Record<string, Readonly<Record<string, unknown>>>>;

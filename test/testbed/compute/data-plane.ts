@@ -153,8 +153,8 @@ function isSame(one: Backend, other: Backend): boolean {
 }
 
 /**
- * Makes the current entries match the wanted ones: stops the entries that are no longer wanted in their form, then
- * starts the missing ones.
+ * Makes the current entries match the required ones: stops the entries that are no longer required or have changed,
+ * then starts the missing ones.
  */
 function match<W, H>(
   held: Map<string, H>,

@@ -22,7 +22,7 @@ export interface IncomingRequest extends ApiRequest {
   readonly authorization: string | undefined;
 }
 
-/** An answer, or undefined: the connection must be cut. */
+/** An answer; undefined if the connection must be cut. */
 export type Outgoing =
   | { readonly status: number; readonly headers: Readonly<Record<string, string>>; readonly body: object }
   | "cut";

@@ -2,7 +2,10 @@ import { STATUS_CODES } from "node:http";
 import type { Violation } from "./check.ts";
 import { textOf } from "./resources.ts";
 
-/** A refusal of the API. `reason` is Google's word in an answer; in capitals it is the code in an operation. */
+/**
+ * A refusal by the API. `reason` is Google's keyword in an answer; the same keyword in capitals is the code in an
+ * operation.
+ */
 export class ApiError extends Error {
   readonly status: number;
   readonly reason: string;
@@ -85,8 +88,8 @@ export function quotaExceeded(metric: string, limit: number, scope: string): Api
 }
 
 /**
- * 501: exists in Google's API, but is not emulated. Google never answers 501, so a test cannot mistake it for real
- * behaviour.
+ * 501: the method exists in Google's API, but is not emulated. Google never answers 501, so a test cannot mistake it
+ * for real behaviour.
  */
 export function notEmulated(what: string): ApiError {
   return new ApiError(501, "notImplemented", `${what} is not emulated`);

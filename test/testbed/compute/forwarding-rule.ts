@@ -6,8 +6,8 @@ import { parseReference, scopeOf } from "./references.ts";
 import { textOf, type Fields } from "./resources.ts";
 
 /**
- * Completes a forwarding rule. The rule leads from ports of a static address to a target pool; no other rule may
- * have these ports.
+ * Completes a forwarding rule. The rule forwards ports of a static address to a target pool; no other rule may use
+ * these ports.
  */
 export function completeForwardingRule(fields: Fields, place: Place, world: World): Fields {
   if (fields.target === undefined) throw notEmulated("a forwarding rule without a target pool");
@@ -24,7 +24,7 @@ export function completeForwardingRule(fields: Fields, place: Place, world: Worl
   return { ...fields, IPAddress, portRange };
 }
 
-/** Returns a fingerprint that changes with the resource. It has Google's format: eight bytes in base64. */
+/** Returns a fingerprint that changes when the resource changes, in Google's format: eight bytes in base64. */
 export function fingerprintOf(resource: object): string {
   return createHash("sha256").update(JSON.stringify(resource)).digest().subarray(0, 8).toString("base64");
 }

@@ -15,7 +15,7 @@ export interface ProbeOptions {
   readonly check: HttpHealthCheck;
   /** Divides the check's interval, so that tests wait less than at Google. */
   readonly scale: number;
-  /** The last known state of the instance, under an earlier form of the check. */
+  /** The last known state of the instance, from before the check was changed. */
   readonly initial: Health["state"];
   /** Returns why the network would block a probe now, or undefined. */
   readonly obstacle: () => string | undefined;
@@ -24,9 +24,9 @@ export interface ProbeOptions {
 }
 
 /**
- * Probes as Google does: at every interval, one GET of the path with the check's Host. Only a 200 within the
- * time-out is a success. The state changes after as many consecutive successes or failures as the check says.
- * Yields after every probe.
+ * Probes as Google does: at every interval, one GET of the path with the check's Host. Only a 200 within the time-out
+ * is a success. The state changes after the number of consecutive successes or failures that the check sets. Yields
+ * after every probe.
  */
 export async function* probe({
   address,

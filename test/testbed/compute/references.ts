@@ -18,7 +18,7 @@ export function nameOf(path: string): string {
 }
 
 /**
- * Returns the path that a caller's reference means. Google accepts a URL of any host, a path from `projects/` on,
+ * Returns the path that a caller's reference stands for. Google accepts a URL of any host, a path from `projects/` on,
  * or a path from the scope on (`global/networks/N`).
  */
 export function parseReference(text: string, project: string, field: string): string {

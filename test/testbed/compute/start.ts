@@ -21,7 +21,7 @@ export interface ComputeOptions {
   readonly project?: string;
   readonly region?: string;
   readonly zone?: string;
-  /** A command that runs the emulator elsewhere, such as `ip netns exec NAME`. */
+  /** A command prefix that runs the emulator elsewhere, such as `ip netns exec NAME`. */
   readonly within?: readonly string[];
 }
 

@@ -24,13 +24,13 @@ interface InstanceState {
 
 export interface Cloud {
   instance(name: string): Promise<InstanceState>;
-  /** Returns the instance's custom metadata: at once, or as soon as they differ from the caller's last state. */
+  /** Returns the instance's custom metadata: at once, or as soon as it differs from the caller's last state. */
   attributes(name: string, wait?: Wait): Promise<Attributes>;
 }
 
 const againMillis = 50;
 
-/** Asks through the control socket: the request is not in the API's log, and faults do not affect it. */
+/** Uses the control socket, so that the request is not in the API's log and is not affected by faults. */
 export function openCloud(
   socket: string,
   { project, zone }: { readonly project: string; readonly zone: string },

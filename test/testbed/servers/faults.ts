@@ -21,7 +21,7 @@ export type FaultEffect =
   | { readonly kind: "drop" }
   /** The connection stays open without an answer, for this many milliseconds or forever. */
   | { readonly kind: "delay"; readonly millis?: number }
-  /** A different status, with an explaining body. */
+  /** A different status, with a body that explains it. */
   | { readonly kind: "status"; readonly status: number }
   /** A different body, for example garbage in place of an address, or a wrong digest. */
   | { readonly kind: "body"; readonly body: string }
@@ -31,7 +31,7 @@ export type FaultEffect =
   | { readonly kind: "cut"; readonly after: number }
   /** The body stops after this many bytes; the connection stays open. */
   | { readonly kind: "stall"; readonly after: number }
-  /** The body has the right length and wrong bytes. */
+  /** The body has the right length but wrong bytes. */
   | { readonly kind: "corrupt" }
   /** The body is sent at this rate, in bytes per second. */
   | { readonly kind: "throttle"; readonly rate: number };
@@ -59,7 +59,7 @@ export function createFaults(): Faults {
   };
 }
 
-/** Returns the answer after a fault that affects its head or all of it. */
+/** Applies a fault that affects the answer's head or the whole answer. */
 export function disturbed(answer: Answer, fault: Fault | undefined): Answer {
   switch (fault?.kind) {
     case "status":
@@ -79,7 +79,7 @@ export function disturbed(answer: Answer, fault: Fault | undefined): Answer {
   }
 }
 
-/** Yields the body's bytes after a fault that affects them. */
+/** Applies a fault that affects the body's bytes. */
 export async function* paced(body: Readable, fault: Fault | undefined): AsyncGenerator<Buffer> {
   let left = fault?.kind === "cut" || fault?.kind === "stall" ? fault.after : Number.POSITIVE_INFINITY;
   for await (const chunk of body as AsyncIterable<Buffer>) {

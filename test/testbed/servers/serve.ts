@@ -21,7 +21,7 @@ export interface ServeOptions {
   /** The Unix socket of the remote control (control.ts). */
   readonly control: string;
   readonly answer: (request: IncomingMessage) => Answer | Promise<Answer>;
-  /** Serves the same over TLS, too. */
+  /** Whether, and how, to serve the same over TLS. */
   readonly tls?: TlsOptions | undefined;
 }
 
@@ -109,7 +109,7 @@ async function respond(request: IncomingMessage, response: ServerResponse, how: 
     stream.destroy();
   } else {
     for await (const chunk of paced(stream, fault)) {
-      // A disconnected caller is no error of the server.
+      // A disconnected caller is not a server error.
       if (response.destroyed) break;
       entry.bytes += chunk.length;
       // Each write is awaited: a cut must not discard the bytes sent before it.

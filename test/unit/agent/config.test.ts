@@ -70,11 +70,11 @@ t.test("an invalid file is refused with file, key and reason", async (t) => {
     ["supervision: { probeSeconds: 0 }", "supervision.probeSeconds: is not a number of seconds from 0.05 to 86400"],
     [
       "lissen: {}",
-      "lissen: is not a key; the keys are listen, identity, machine, metadataUrl, storageUrl, stateFolder, supervision, metricsPort",
+      "lissen: is not a known key; the keys are listen, identity, machine, metadataUrl, storageUrl, stateFolder, supervision, metricsPort",
     ],
-    ["listen: { adress: ::1 }", "listen.adress: is not a key; the keys are host, port"],
-    ["identity: { cert: /x }", "identity.cert: is not a key; the keys are ca, certificate, key"],
-    ["machine: { ip: 10.0.0.1 }", "machine.ip: is not a key; the keys are name, internalIp"],
+    ["listen: { adress: ::1 }", "listen.adress: is not a known key; the keys are host, port"],
+    ["identity: { cert: /x }", "identity.cert: is not a known key; the keys are ca, certificate, key"],
+    ["machine: { ip: 10.0.0.1 }", "machine.ip: is not a known key; the keys are name, internalIp"],
     ["listen: { host: localhost }", 'listen.host: "localhost" is not an IP address'],
     ["listen: { host: }", "listen.host: is not a string"],
     ["listen: { port: 0 }", "listen.port: is not a port"],
@@ -88,9 +88,9 @@ t.test("an invalid file is refused with file, key and reason", async (t) => {
     ["machine: { internalIp: 10.0.0.1 }", "machine.name: is missing"],
     ["machine: { name: Controller_0, internalIp: 10.0.0.1 }", /^machine\.name: "Controller_0" cannot be/],
     ["machine: { name: c, internalIp: fe80::1 }", 'machine.internalIp: "fe80::1" is not an IPv4 address'],
-    ["metadataUrl: metadata.google.internal", /^metadataUrl: .* is not a URL of kind http or https/],
-    ["metadataUrl: file:///etc/shadow", /^metadataUrl: .* is not a URL of kind http or https/],
-    ["storageUrl: gs://bucket", /^storageUrl: .* is not a URL of kind http or https/],
+    ["metadataUrl: metadata.google.internal", /^metadataUrl: .* is not an http or https URL/],
+    ["metadataUrl: file:///etc/shadow", /^metadataUrl: .* is not an http or https URL/],
+    ["storageUrl: gs://bucket", /^storageUrl: .* is not an http or https URL/],
     ["stateFolder: var/lib", 'stateFolder: "var/lib" is not an absolute path'],
     ["listen: { host: ::1, host: ::1 }", /unique/],
     ["listen: [", /at line 1/],
@@ -156,7 +156,7 @@ t.test("the agent's identity", async (t) => {
   await refused(t, paths.key, /./);
   await place(good);
   await chmod(paths.key, 0o640);
-  await refused(t, paths.key, /is readable by other users/);
+  await refused(t, paths.key, /can be read by users other than its owner/);
   await rm(paths.key);
   await refused(t, paths.key, /ENOENT/);
 });

@@ -681,7 +681,7 @@ t.test("readiness", async (t) => {
     t.ok(os.clock.now() - start < 10_000);
   });
 
-  /** Applies the step to an API server that is ready at these probes only; counts from 1. */
+  /** Applies the step to an API server that is ready only for these probes, counted from 1. */
   const applyFlapping = async (isReady: (asked: number) => boolean) => {
     const os = await bootstrapped();
     os.answers.set(apiserver.url, failing);
@@ -714,7 +714,7 @@ t.test("readiness", async (t) => {
       error: {
         code: "NOT_READY",
         message:
-          /^kube-apiserver was ready 3 times, and each time no longer at the next check: \/readyz answers 500.*\n {2}etcdserver: request timed out$/s,
+          /^kube-apiserver became ready 3 times, but was not ready at the next check each time: \/readyz answers 500.*\n {2}etcdserver: request timed out$/s,
         hint: "see `journalctl -u kube-apiserver.service` on the node",
       },
     });
@@ -780,7 +780,7 @@ t.test("a controller", async (t) => {
 
   t.test("is planned in full on an empty machine, and not at all on a converged one", async (t) => {
     const os = createFakeOs();
-    /** These steps hold on a fresh machine. Steps for drop-ins check only folders that exist, so they hold too. */
+    /** These steps hold on a new machine. Steps for drop-ins check only folders that exist, so they hold too. */
     const right = new Set(["identity", "folders/system", ...agentFolders.map((path) => `folder${path}`)]);
     const differing = steps.map(({ id }) => id).filter((id) => !right.has(id) && !id.startsWith("drop-ins/"));
     t.strictSame(Object.keys(await planAll(steps, os)), differing);

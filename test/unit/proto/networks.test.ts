@@ -81,7 +81,7 @@ t.test("an additional name must be one that a client can ask for", (t) => {
     ["-a.example", / neither/],
     ["a..b", / neither/],
     ["", / neither/],
-    ["::ffff:10.0.0.1", / IPv4 address in IPv6's form/],
+    ["::ffff:10.0.0.1", / IPv4 address in IPv6 form/],
     ["fe80::1%eth0", / has a zone/],
   ];
   for (const [text, message, hint] of bad) {

@@ -89,7 +89,7 @@ t.test("a certificate that does not match is refused, and nothing changes", asyn
     [await sign(request, { now: new Date(Date.now() + 3 * day) }), /valid only from/],
     [other.certificate, /is not for this node's key/],
     ["garbage", /cannot be read/],
-    [await sign(request), /is not a CA's/, other.certificate],
+    [await sign(request), /is not a CA certificate/, other.certificate],
   ];
   for (const [certificate, message, wrongCa] of unfit) {
     const adopted = adoptCertificate(paths, { ca: wrongCa ?? ca, certificate, name: "controller-0" });
@@ -112,7 +112,7 @@ t.test("after a crash at any moment, the old identity is complete or the new one
   await checkIdentity(paths);
   t.equal(await readFile(paths.certificate, "utf8"), old);
 
-  // Once the new certificate is written, every sequence of renames that has begun is completed.
+  // Once the new certificate is written, any interrupted sequence of renames is completed.
   const certificate = await sign(request);
   for (const begun of [[], ["key"], ["key", "ca"]] as const) {
     await writeFile(next.certificate, certificate);

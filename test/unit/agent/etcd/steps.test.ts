@@ -58,7 +58,7 @@ async function wiped(t: Test): Promise<FakeOs> {
   return os;
 }
 
-/** Does the same as an etcd that is started with the drop-in for a join. */
+/** Does what etcd does when it is started with the drop-in for a join. */
 function startsJoined(os: FakeOs): void {
   const own = os.etcd.members.find(({ peerUrl }) => peerUrl.includes("10.240.0.10"));
   if (own === undefined) throw new Error("it starts before it was added");
@@ -180,8 +180,8 @@ t.test("a member whose disk is away is not replaced: its data is on the disk", a
   t.strictSame(os.etcd.changes, [], "the cluster's members are unchanged");
   t.strictSame(await readMemberRecord(os.files), remembered);
 
-  // The state of a unit whose condition found nothing in the folder. systemd does not start that unit when its
-  // condition becomes true.
+  // The state of a unit whose condition did not find the folder. systemd does not start such a unit when the condition
+  // becomes true.
   await os.systemd.keptDown("etcd.service");
   os.files.mounts.add("/var/lib/etcd");
   os.files.put("/var/lib/etcd/member/wal/0.wal", "data");
@@ -360,8 +360,8 @@ t.test("other controllers than at the start are refused, whether half of them jo
   half.answers.delete("https://127.0.0.1:2379/health");
   await applyAll(steps, half);
   for (const [os, what] of [
-    [await member(t), /^etcd here is a member of the cluster controller-0=.*controller-2=/],
-    [half, /^etcd was started here as a member of the cluster controller-0=.*controller-2=/],
+    [await member(t), /^etcd on this machine is a member of the cluster controller-0=.*controller-2=/],
+    [half, /^etcd on this machine was started as a member of the cluster controller-0=.*controller-2=/],
   ] as const) {
     const before = os.systemd.changes.length;
     const { errors } = await applyAll(controllerSteps(fewer, { drained: false }), os);

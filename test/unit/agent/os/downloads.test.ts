@@ -92,7 +92,10 @@ t.test("a file that is longer than any program is refused, announced or not, als
   const endless = await mirror(t, (_, response) => response.writeHead(200).end(content));
   for (const from of [announced.url, endless.url, folder]) {
     const tried = await download(t, [from], { mostBytes: 1_000_000 });
-    t.match(tried.outcome, { code: "DOWNLOAD_FAILED", message: /longer than the 1000000 bytes that such a file can/ });
+    t.match(tried.outcome, {
+      code: "DOWNLOAD_FAILED",
+      message: /larger than 1000000 bytes, the maximum for such a file/,
+    });
     await nothingStays(t, tried);
   }
   t.equal(announced.requests.length, 1, "it is not requested again");
@@ -104,7 +107,7 @@ t.test("a download that would fill the disk does not start", async (t) => {
   const tried = await download(t, [url, url], { bounds });
   t.match(tried.outcome, {
     code: "IO_FAILED",
-    message: `${tried.to}: the disk has 102 MiB left, and 103 are needed`,
+    message: `${tried.to}: the disk has 102 MiB left, but 103 MiB are needed`,
     hint: /free space/,
   });
   await nothingStays(t, tried);
@@ -232,7 +235,7 @@ t.test("if no mirror delivers, the error has each mirror's failure, without pass
   t.equal(code, "DOWNLOAD_FAILED");
   t.match(
     message,
-    `${path}: ${none.url}: HTTP 404; ${down.url}: HTTP 503 (tried 3 times); ${stalling.url}: no byte for 0.3 s`,
+    `${path}: ${none.url}: HTTP 404; ${down.url}: HTTP 503 (tried 3 times); ${stalling.url}: no data for 0.3 s`,
   );
   t.match(message, /after 1 of 3 MB/);
   t.match(message, /127\.0\.0\.1:9\/?: .*ECONNREFUSED/);
@@ -276,7 +279,7 @@ t.test("a short text comes from the first mirror that has it; a long one is refu
     text: `${sha256}\n`,
     mirror: new URL(last.url).href,
   });
-  await t.rejects(downloads.text({ ...request, mirrors: [long.url] }), { code: "DOWNLOAD_FAILED", message: /longer/ });
+  await t.rejects(downloads.text({ ...request, mirrors: [long.url] }), { code: "DOWNLOAD_FAILED", message: /larger/ });
   await t.rejects(downloads.text({ ...request, path: "../../etc/passwd", mirrors: ["/"] }), {
     code: "INVALID_ARGUMENT",
   });
@@ -305,7 +308,7 @@ t.test("a full disk is an error of the disk, not of the mirror", async (t) => {
   t.match(tried.outcome, { code: "IO_FAILED", message: /no space left/, hint: /disk is full/ });
   t.equal(requests.length, 1);
   const { outcome } = await download(t, [url], { to });
-  t.match(outcome, { code: "IO_FAILED", message: `${to}: the disk has 1 MiB left, and 103 are needed` });
+  t.match(outcome, { code: "IO_FAILED", message: `${to}: the disk has 1 MiB left, but 103 MiB are needed` });
   t.same(await readdir(folder), []);
 });
 

@@ -71,14 +71,14 @@ t.test("an existing identical object is kept, and a different one is never repla
   await upload(t, server);
   t.equal(server.log.length, requests + 2, "only requested");
   server.objects.set("b/kubernetes/s.db", Buffer.from("somebody else's"));
-  await t.rejects(upload(t, server), { code: "IO_FAILED", message: /the object there differs/ });
+  await t.rejects(upload(t, server), { code: "IO_FAILED", message: /the object in the bucket differs/ });
   t.equal(server.objects.get("b/kubernetes/s.db")?.toString(), "somebody else's");
 });
 
 t.test("an object that differs after the upload is found", async (t) => {
   await using server = await startStorageServer();
   server.faults.corrupt = true;
-  await t.rejects(upload(t, server), { code: "IO_FAILED", message: /the object there differs/ });
+  await t.rejects(upload(t, server), { code: "IO_FAILED", message: /the object in the bucket differs/ });
 });
 
 t.test("a refusal is reported with the remedy and without the token, and not retried", async (t) => {

@@ -16,7 +16,7 @@ t.test("the second slowest of a hundred writes counts", async (t) => {
   os.writes = [...Array.from({ length: 98 }, () => 1), 23.4, 500];
   t.match(await checkLatency(desired, os, never), [
     {
-      message: /^a small write to \/var\/lib\/etcd reaches the disk after 23\.4 ms .* at most 10 ms$/,
+      message: /^a small write to \/var\/lib\/etcd takes 23\.4 ms to reach the disk .* at most 10 ms$/,
       hint: /SSD/,
       node: "controller-0",
     },
@@ -28,7 +28,7 @@ t.test("each controller that is far away, or does not answer, is reported", asyn
   os.distant.set("10.240.0.11", 140);
   os.distant.set("10.240.0.12", undefined);
   t.match(await checkLatency(desired, os, never), [
-    { message: "controller-1 answers after 140 ms (median of 5), and etcd's heartbeat is 100 ms" },
+    { message: "controller-1 answers after 140 ms (median of 5), but etcd's heartbeat is 100 ms" },
     { message: "controller-2 does not answer at 10.240.0.12:2380", hint: /2379 and 2380/ },
   ]);
 });

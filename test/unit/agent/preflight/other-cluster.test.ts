@@ -75,7 +75,7 @@ t.test(
   async (t) => {
     const os = machine({ "/var/lib/kubernetes/encryption-config.yaml": encryption("b3du", "b2xk") });
     t.strictSame(await findings(os, wanted()), [
-      "/var/lib/kubernetes/encryption-config.yaml has encryption keys that the wanted configuration lacks: 1",
+      "/var/lib/kubernetes/encryption-config.yaml has encryption keys that the new configuration lacks: 1",
     ]);
     t.strictSame(await findings(os, wanted(), wanted()), [], "a rotation drops old keys");
     const more = { "encryption-config.yaml": encryption("bmV3", "b2xk", "b3du") };

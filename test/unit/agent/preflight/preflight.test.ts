@@ -70,7 +70,7 @@ t.test("a disk without space for a release, or for the files of an installed one
   const os = ready();
   os.files.free = 699.9 * mebibyte;
   t.strictSame(await findings(os), [
-    "PREFLIGHT_FAILED: /usr/local/lib/khw/kubernetes has 699 MiB left, 700 are needed",
+    "PREFLIGHT_FAILED: /usr/local/lib/khw/kubernetes has 699 MiB left, but 700 MiB are needed",
   ]);
   os.files.put("/usr/local/lib/khw/kubernetes/v1.21.0/kubectl", "kubectl");
   t.strictSame(await findings(os), []);

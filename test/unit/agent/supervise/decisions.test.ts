@@ -82,7 +82,7 @@ t.test("whether a component is alive", async (t) => {
 
 t.test("a missing answer is evidence only if nothing on the agent's side explains it", async (t) => {
   const components = ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "nginx", "etcd"];
-  const doubt = "the agent itself is 2000 ms late";
+  const doubt = "the agent's own timers are 2000 ms late";
   const rows: readonly (readonly [ProbeFailure, Partial<Evidence>, "alive" | "unknown" | "hung" | "gone"])[] = [
     ["silent", {}, "hung"],
     ["silent", { waiting: 3 }, "hung"],

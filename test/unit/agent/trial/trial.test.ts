@@ -125,7 +125,7 @@ t.test("a program that does not run at all, and a configuration that is not acce
   t.match(
     findings.map(({ message }) => message),
     [
-      /^kube-apiserver v1\.22\.0 ends with 126 at --version: "exec format error"$/,
+      /^kube-apiserver v1\.22\.0 exits with 126 when run with --version: "exec format error"$/,
       /^kube-scheduler v1\.22\.0 does not accept its configuration: "no kind is registered"$/,
     ],
   );

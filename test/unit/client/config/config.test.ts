@@ -235,7 +235,7 @@ const refused: readonly [title: string, text: string, message: string, hint?: st
     "an invalid number of days",
     "pki: {days: 0}",
     'khw.yaml:1:13: pki.days: "0" is not a number of days',
-    "give a number from 1 to 36500",
+    "use a number from 1 to 36500",
   ],
   [
     "an unknown algorithm",
@@ -268,7 +268,7 @@ const refused: readonly [title: string, text: string, message: string, hint?: st
     "a network with host bits",
     "cluster: {serviceCidr: 10.32.0.1/24}",
     'khw.yaml:1:24: cluster.serviceCidr: "10.32.0.1/24" has host bits set',
-    "give the network 10.32.0.0/24",
+    "use the network 10.32.0.0/24",
   ],
   [
     "networks that overlap",
@@ -288,7 +288,7 @@ const refused: readonly [title: string, text: string, message: string, hint?: st
   [
     "etcd in plaintext",
     "cluster: {etcdServers: ['http://10.0.0.1:2379']}",
-    'khw.yaml:1:25: cluster.etcdServers[0]: "http://10.0.0.1:2379" is not a URL of kind https:',
+    'khw.yaml:1:25: cluster.etcdServers[0]: "http://10.0.0.1:2379" is not a URL with the scheme https',
   ],
   ["no mirror", "kubernetes: {mirrors: []}", "khw.yaml:1:23: kubernetes.mirrors: the list is empty"],
   [
@@ -383,8 +383,8 @@ t.test("all errors are reported at once, including those in flags", async (t) =>
     '--nodes: "a" is repeated',
     "  a,a",
     "    ^",
-    'khw.yaml:1:23: kubernetes.version: "1.21" is not a Kubernetes release (give for example v1.21.0)',
-    '--proxy: "ftp://x" is not a URL of kind https: or http:',
+    'khw.yaml:1:23: kubernetes.version: "1.21" is not a Kubernetes release (for example v1.21.0)',
+    '--proxy: "ftp://x" is not a URL with the scheme https or http',
     "khw.yaml:3:3: timeouts.nod: there is no such key (did you mean node?)",
   ]);
 });

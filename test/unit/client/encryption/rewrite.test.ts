@@ -60,7 +60,7 @@ t.test("a refused object is reported by name, and the others are written", async
   const { api, touched } = fakeApi(["a", "b", "c"], (path) => (path.endsWith("/b") ? 403 : 200));
   await t.rejects(rewrite(api, secrets, options), {
     code: "VERIFY_FAILED",
-    message: /^1 of 3 secrets could not be stored again:\n  \/api\/v1\/namespaces\/default\/secrets\/b: 403 because$/,
+    message: /^1 of 3 secrets could not be rewritten:\n  \/api\/v1\/namespaces\/default\/secrets\/b: 403 because$/,
   });
   t.equal(touched.length, 3);
 });

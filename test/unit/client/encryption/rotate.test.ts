@@ -106,7 +106,7 @@ t.test("a file that lacks a key of etcd's values is refused, and nothing changes
   cluster.file = config(keys("aescbc", "key0"), "identity: {}");
   await t.rejects(rotate(cluster.parts(), { now }), {
     code: "KEY_MISSING",
-    message: "this encryption-config.yaml has no key for values in etcd: 1 secrets under aescbc key1",
+    message: "this encryption-config.yaml has no key for values in etcd: 1 secrets encrypted with aescbc key1",
   });
   t.strictSame(cluster.log, []);
 });
@@ -125,7 +125,7 @@ t.test("if nodes have another file, which is not from a rotation, nothing starts
 t.test("old keys are kept as long as values are stored under them", async (t) => {
   const cluster = encryptedCluster(starts["the lab's"]);
   const parts = { ...cluster.parts(), rewrite: async () => {} };
-  await t.rejects(rotate(parts, { now }), { code: "VERIFY_FAILED", message: /1 secrets under aescbc key1/ });
+  await t.rejects(rotate(parts, { now }), { code: "VERIFY_FAILED", message: /1 secrets encrypted with aescbc key1/ });
   t.match(cluster.file, "name: key1");
 });
 

@@ -67,6 +67,6 @@ t.test("a wildcard's Secrets are outdated if unencrypted, unless an earlier entr
 t.test("they are described in words", async (t) => {
   t.equal(
     describeStored([stored("secrets", "aescbc", "old"), stored("pods", "", "")]),
-    "1 secrets under aescbc old, 1 pods in the clear",
+    "1 secrets encrypted with aescbc old, 1 pods not encrypted",
   );
 });

@@ -17,7 +17,7 @@ const admin = { ca: Buffer.of(), certificate: Buffer.of(), key: Buffer.of(), ser
 
 type Answer = InspectApiResponse | KhwError;
 
-/** Asks nodes that run these releases and give these answers; returns the findings, and the nodes that were asked. */
+/** Queries nodes that run these releases and give these answers. Returns the findings, and the queried nodes. */
 async function found(
   wanted: string,
   nodes: Readonly<Record<string, { readonly release?: string; readonly answer?: Answer }>>,
@@ -58,13 +58,13 @@ t.test("an API server that does not answer is a warning if another one answers",
   const nodes = { a: { release: "v1.20.2", answer: silent }, b: { release: "v1.20.2" } };
   const { obstacles, warnings } = await found("v1.21.0", nodes);
   t.strictSame(obstacles, []);
-  t.strictSame(warnings, ["a: its API server was not asked for kubelets and removed APIs: no answer"]);
+  t.strictSame(warnings, ["a: its API server was not queried for kubelets and removed APIs: no answer"]);
 });
 
 t.test("without any answer another release is refused, but an unfinished update can go on or back", async (t) => {
   const down = { a: { release: "v1.20.2", answer: silent }, b: { release: "v1.21.0", answer: silent } };
   t.strictSame((await found("v1.22.0", { a: down.a })).obstacles, [
-    "a: its API server was not asked for kubelets and removed APIs: no answer",
+    "a: its API server was not queried for kubelets and removed APIs: no answer",
   ]);
   t.strictSame((await found("v1.21.0", down)).obstacles, []);
   t.strictSame((await found("v1.20.2", down)).obstacles, []);

@@ -38,7 +38,7 @@ t.test("without a setting the running release stays; a new cluster gets the lab'
   t.strictSame(wantedReleases(config, nodes), { kubernetes: "v1.20.2", etcd: "v3.4.23" });
   t.equal(
     describeReleases(config, nodes, wantedReleases(config, nodes)),
-    "Kubernetes v1.20.2 (as it runs), etcd v3.4.23 (as it runs)",
+    "Kubernetes v1.20.2 (currently running), etcd v3.4.23 (currently running)",
   );
   const none = running(["", ""]);
   t.strictSame(wantedReleases(config, none), { kubernetes: "v1.21.0", etcd: "v3.4.15" });

@@ -12,7 +12,7 @@ import { createFakeCluster } from "../../../fakes/cluster.ts";
 import { never } from "../../../fixtures/machine.ts";
 import { component, wellStatus } from "../../../fixtures/status.ts";
 
-/** The findings of a cluster with an external etcd, whose second node has this status. */
+/** Returns the findings for a cluster with an external etcd, whose second node has this status. */
 function found(changes: Partial<GetStatusResponse>): string[] {
   const nodes = ["controller-0", "controller-1"].map((node, index) => ({
     node,
@@ -57,5 +57,5 @@ t.test("an API server that answers many requests with errors fails the check; a 
   };
   await t.resolves(check(40, 20));
   await t.resolves(check(1_000, 50));
-  await t.rejects(check(1_000, 51), { code: "VERIFY_FAILED", message: "51 of 1000 answers were errors of the server" });
+  await t.rejects(check(1_000, 51), { code: "VERIFY_FAILED", message: "51 of 1000 answers were server errors" });
 });

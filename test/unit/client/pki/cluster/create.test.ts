@@ -66,7 +66,7 @@ t.test("pki create creates all files, for the owner only, and reports each witho
     t.ok(told.includes(`${join(sound, name)}: `), name);
   }
   t.match(told, /\/kubernetes\.pem: CN=kubernetes, O=Kubernetes, valid until \d{4}-\d\d-\d\d\n/);
-  t.match(told, "note: ca-key.pem goes to the controllers, as in lab 08");
+  t.match(told, "note: ca-key.pem is copied to the controllers, as in lab 08");
   for (const secret of await secretsOf(sound)) t.notOk(told.includes(secret));
 });
 
