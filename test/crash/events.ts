@@ -23,6 +23,9 @@ const longest = 90;
 /** The event that starts the nodes' work. A run that finds all certificates prints it first. */
 export const workBegins = /^begin\b/;
 
+/** The event after which an etcd exists to kill. */
+export const etcdRuns = /stepFinished service\/etcd$/;
+
 /** Returns the events from the start of the nodes' work on, as a run with existing certificates prints them. */
 export function fromTheWorkOn(events: readonly TimedEvent[]): TimedEvent[] {
   const first = events.findIndex(({ name }) => workBegins.test(name));

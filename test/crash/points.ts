@@ -1,5 +1,5 @@
 /** Chooses the points at which a bootstrap is interrupted. */
-import { type TimedEvent, workBegins } from "./events.ts";
+import { etcdRuns, type TimedEvent, workBegins } from "./events.ts";
 
 export const victims = ["agent", "machine", "client", "etcd"] as const;
 
@@ -29,9 +29,6 @@ export interface PointsOptions {
   /** The events of the undisturbed runs. */
   readonly events: Readonly<Record<Start, readonly TimedEvent[]>>;
 }
-
-/** The step after which there is an etcd to kill. */
-const etcdRuns = "service/etcd";
 
 /**
  * The order of the victims. etcd exists only during a part of the run, and killing the client stops nothing, so these
@@ -90,7 +87,7 @@ function range(events: readonly TimedEvent[], { start, victim }: Pick<Point, "st
     if (index < 0) throw new Error("the undisturbed run has no such event");
     return index;
   };
-  const first = victim === "etcd" ? find((name) => name.includes("stepFinished") && name.endsWith(etcdRuns)) + 1 : 0;
+  const first = victim === "etcd" ? find((name) => etcdRuns.test(name)) + 1 : 0;
   // After the last event, no work is left to interrupt. A bare start differs from an enrolled start only before the
   // nodes' work.
   const last = start === "bare" ? find((name) => workBegins.test(name)) : events.length - 1;

@@ -4,7 +4,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { runClient, type RunningClient } from "../fixtures/faults.ts";
 import type { RunResult } from "../testbed/command.ts";
 import type { TestbedNode } from "../testbed/index.ts";
-import { eventName, type TimedEvent } from "./events.ts";
+import { etcdRuns, eventName, type TimedEvent } from "./events.ts";
 import type { Point, Victim } from "./points.ts";
 import { agentListens, type Stage } from "./stage.ts";
 
@@ -48,9 +48,11 @@ export interface Killed {
 export async function cutShort(stage: Stage, { victim, after, delay: millis }: Point): Promise<Killed> {
   const { node } = stage;
   const agent = await mainPid(node, "khw-agent.service");
-  const { events, client, seen } = begin(stage);
+  const { events, client, seen, etcdStarted } = begin(stage);
   const ended = watchEnd(client);
   await Promise.race([seen(after), client.ended]);
+  // Steps that do not need each other end in a different order in each run.
+  if (victim === "etcd") await Promise.race([etcdStarted, client.ended]);
   await Promise.race([delay(millis), client.ended]);
   const event = events.at(-1)?.name ?? "the start";
   const killed = await kill(victim, { node, client, agent });
@@ -70,15 +72,19 @@ function begin({ testbed, workstation: { folder: cwd } }: Stage): {
   readonly client: RunningClient;
   /** Resolves after this many events. */
   readonly seen: (count: number) => Promise<void>;
+  /** Resolves when the node's etcd has been started. */
+  readonly etcdStarted: Promise<void>;
 } {
   const start = performance.now();
   const events: TimedEvent[] = [];
   const waiting = new Map<number, () => void>();
+  const { promise: etcdStarted, resolve: noteEtcd } = Promise.withResolvers<void>();
   const onLine = (line: string): void => {
     const name = eventName(line);
     if (name === undefined) return;
     events.push({ name, at: Math.round(performance.now() - start) });
     waiting.get(events.length)?.();
+    if (etcdRuns.test(name)) noteEtcd();
   };
   const client = runClient(testbed, bootstrap, { cwd, onLine });
   const seen = (count: number): Promise<void> =>
@@ -86,7 +92,7 @@ function begin({ testbed, workstation: { folder: cwd } }: Stage): {
       if (events.length >= count) resolve();
       else waiting.set(count, resolve);
     });
-  return { events, client, seen };
+  return { events, client, seen, etcdStarted };
 }
 
 async function watchEnd({ ended }: RunningClient): Promise<Ended> {
