@@ -51,6 +51,8 @@ async function wanted(facts: Facts, name: string) {
   const desired = (await toDesired(config, use, credentials)).get(name);
   const node = cluster.members.find((member) => member.node.address.name === name)?.node;
   if (desired === undefined || node === undefined) throw new KhwError("INVALID_ARGUMENT", `${name} is not a node`);
-  const [pinned = { node, desired }] = await pinPrograms({ config, members }, [{ node, desired }]);
+  const { maintenance } = answers.find((answer) => answer.name === name)?.value?.status ?? {};
+  const work = { node, desired, maintenance };
+  const [pinned = work] = await pinPrograms({ config, members }, [work]);
   return pinned;
 }

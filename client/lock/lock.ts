@@ -27,12 +27,12 @@ export async function pinPrograms(
   work: readonly NodeWork[],
 ): Promise<NodeWork[]> {
   const entries = await readLock(path);
-  const pinned = work.map(({ node, desired }) => {
-    const arch = architectureOf(node, members);
-    return { node, arch, desired: pinState(desired, arch, { entries, path }) };
+  const pinned = work.map((item) => {
+    const arch = architectureOf(item.node, members);
+    return { arch, item: { ...item, desired: pinState(item.desired, arch, { entries, path }) } };
   });
-  refusePlainMirrors(pinned.flatMap(({ desired, arch }) => downloadsOf(desired, arch)));
-  return pinned.map(({ node, desired }) => ({ node, desired }));
+  refusePlainMirrors(pinned.flatMap(({ item: { desired }, arch }) => downloadsOf(desired, arch)));
+  return pinned.map(({ item }) => item);
 }
 
 /**
@@ -44,16 +44,16 @@ export async function lockPrograms(
   work: readonly NodeWork[],
   { reported, progress }: { readonly reported: readonly NodeDigests[]; readonly progress: Progress },
 ): Promise<NodeWork[]> {
-  const found = work.map(({ node, desired }) => {
-    const arch = architectureOf(node, members);
-    const programs = reported.find((answer) => answer.node === node)?.programs ?? [];
-    return { node, arch, desired, entries: openEntries({ node, desired }, arch, programs) };
+  const found = work.map((item) => {
+    const arch = architectureOf(item.node, members);
+    const programs = reported.find((answer) => answer.node === item.node)?.programs ?? [];
+    return { item, arch, entries: openEntries(item, arch, programs) };
   });
-  const entries = agreed(found.map(({ node, entries: own }) => ({ name: node.address.name, entries: own })));
+  const entries = agreed(found.map(({ item, entries: own }) => ({ name: item.node.address.name, entries: own })));
   const added = await addToLock(path, entries);
   if (added.length > 0)
     note(progress, `${path}: recorded the digests of ${added.length} programs; commit it with khw.yaml`);
-  return found.map(({ node, arch, desired }) => ({ node, desired: pinState(desired, arch, { entries, path }) }));
+  return found.map(({ item, arch }) => ({ ...item, desired: pinState(item.desired, arch, { entries, path }) }));
 }
 
 /** Returns entries, as the node reported them, for the programs whose digest the state does not set. */

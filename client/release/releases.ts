@@ -19,12 +19,19 @@ export interface RunningReleases {
   readonly unread: readonly KhwError[];
 }
 
+/** The releases, and the statuses from which they were read. */
+export interface ReadReleases {
+  readonly running: RunningReleases;
+  readonly statuses: readonly NodeStatus[];
+}
+
 /** Reads the releases from the agents. A node that could not be reached before is left out. */
-export async function readReleases(members: readonly Member[], signal: AbortSignal): Promise<RunningReleases> {
+export async function readReleases(members: readonly Member[], signal: AbortSignal): Promise<ReadReleases> {
   const reached = members.filter(({ error }) => error === undefined);
   const answers = await forEachNode(reached, maxConcurrentNodes, (node) => node.status(signal));
   const statuses = answers.flatMap(({ name, value }) => (value === undefined ? [] : [{ node: name, status: value }]));
-  return { ...releasesIn(statuses), unread: answers.flatMap(({ error }) => error ?? []) };
+  const running = { ...releasesIn(statuses), unread: answers.flatMap(({ error }) => error ?? []) };
+  return { running, statuses };
 }
 
 export interface NodeStatus {

@@ -72,7 +72,7 @@ export async function prepare(cluster: OpenCluster, options: PrepareOptions): Pr
   if (unreachable.length === members.length) refuseFindings(unreachable, "no node can be changed");
   const controllers = controllersOf(cluster);
   const { newCredentials, signal, allowDowngrade = false } = options;
-  const [publicAddress, running] = await Promise.all([
+  const [publicAddress, { running, statuses }] = await Promise.all([
     findPublicAddress(cluster, options),
     readReleases(members, signal),
   ]);
@@ -84,7 +84,11 @@ export async function prepare(cluster: OpenCluster, options: PrepareOptions): Pr
   const desired = await toDesired(config, resolved, credentials);
   const work = members
     .filter(({ info }) => info !== undefined)
-    .map(({ node }): NodeWork => ({ node, desired: stateOf(desired, node.address.name) }));
+    .map(({ node }): NodeWork => {
+      const { name } = node.address;
+      const { maintenance } = statuses.find((read) => read.node === name)?.status ?? {};
+      return { node, desired: stateOf(desired, name), maintenance };
+    });
   return {
     ...resolved,
     releaseNote: describeReleases(config, running, releases),

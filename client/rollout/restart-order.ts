@@ -24,12 +24,12 @@ export interface NodeRestart {
  * Returns whether the node's API server or etcd member serves now and would restart. Working on all such nodes at once
  * would leave a running cluster without an API or without a quorum.
  */
-export async function readRestart({ node, desired }: NodeWork, signal: AbortSignal): Promise<NodeRestart> {
+export async function readRestart({ node, desired, maintenance }: NodeWork, signal: AbortSignal): Promise<NodeRestart> {
   const { steps } = await node.plan(withoutContent(desired), signal);
   const differs = (id: string): boolean => steps.some((step) => step.id === id && step.drift !== undefined);
   const serves = !differs("ready/kube-apiserver");
   // A machine that is not a controller yet cannot be drained.
-  const drained = serves && (await node.status(signal)).maintenance?.drained === true;
+  const drained = serves && maintenance?.drained === true;
   const restarts = (component: string): boolean => !differs(`ready/${component}`) && differs(`service/${component}`);
   return { node, serves, restarts: restarts("kube-apiserver") || restarts("etcd"), drained };
 }

@@ -183,7 +183,7 @@ t.test("a rollout shows every event and returns each node's outcome", async (t) 
   const shown: ProgressEvent[] = [];
   const progress = { emit: (event: ProgressEvent) => void shown.push(event), settled: async () => {} };
   const outcomes = await apply(
-    [good, bad].map((node) => ({ node, desired: labState() })),
+    [good, bad].map((node) => ({ node, desired: labState(), maintenance: undefined })),
     { progress },
   );
   t.match(outcomes[0], { node: good, changed: Number, error: undefined });
@@ -208,7 +208,7 @@ t.test("nodes to spare follow one at a time, until the first failure", async (t)
     if (kind === "operationStarted" || kind === "end") order.push(kind);
   };
   const outcomes = await apply(
-    nodes.map((node) => ({ node, desired: labState() })),
+    nodes.map((node) => ({ node, desired: labState(), maintenance: undefined })),
     { progress: { emit, settled: async () => {} }, inTurn: new Set(nodes) },
   );
   t.strictSame(
@@ -239,7 +239,7 @@ t.test("a rollout that takes too long reports the last step, and the node contin
   });
   const node = await dial(t, agent);
   const progress = { emit: () => {}, settled: async () => {} };
-  const work = [{ node, desired: labState() }];
+  const work = [{ node, desired: labState(), maintenance: undefined }];
   const [late] = await apply(work, { progress }, 5_000);
   t.match(late?.error, {
     code: "TIMEOUT",
@@ -298,7 +298,7 @@ function clockNode(name: string, aheadMillis: number, findings: readonly string[
 }
 
 function workOf(nodes: readonly AgentNode[]): NodeWork[] {
-  return nodes.map((node) => ({ node, desired: labState() }));
+  return nodes.map((node) => ({ node, desired: labState(), maintenance: undefined }));
 }
 
 t.test(

@@ -49,7 +49,7 @@ async function bootstrap(t: Test, lockFile: string, machines: readonly FakeOs[])
   const loaded = await loadConfig({ file: undefined, flags: new Map(), folder: "/", env: {} });
   const config = { ...loaded, lockFile };
   const members = await Promise.all(machines.map((os) => connect(t, os)));
-  const work = members.map(({ node }): NodeWork => ({ node, desired: labState() }));
+  const work = members.map(({ node }): NodeWork => ({ node, desired: labState(), maintenance: undefined }));
   const pinned = await pinPrograms({ config, members }, work);
   const { reported } = await inspect(members, pinned, never);
   const progress = { emit: () => {}, settled: async () => {} };

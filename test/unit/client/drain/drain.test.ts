@@ -242,7 +242,7 @@ async function rollOver(cluster: FakeCluster, error?: KhwError, spared = names) 
       },
     },
   }));
-  const work = members.map(({ node }) => ({ node, desired: desiredOf(node.address.name) }));
+  const work = members.map(({ node }) => ({ node, desired: desiredOf(node.address.name), maintenance: undefined }));
   const restarting = new Set(members.map(({ node }) => node).filter(({ address }) => spared.includes(address.name)));
   return applyToNodes({ ...cluster, members }, work, {
     progress: { emit: () => {}, settled: async () => {} },

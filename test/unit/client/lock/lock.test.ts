@@ -42,7 +42,11 @@ async function scene(entries: readonly LockEntry[] = [], changes: Partial<Desire
       },
     };
   });
-  const work: NodeWork[] = members.map(({ node }) => ({ node, desired: labState({ etcd, ...changes }) }));
+  const work: NodeWork[] = members.map(({ node }) => ({
+    node,
+    desired: labState({ etcd, ...changes }),
+    maintenance: undefined,
+  }));
   const notes: string[] = [];
   const progress = {
     emit: (event: { readonly kind: string; readonly text?: string }) => void notes.push(event.text ?? event.kind),

@@ -109,7 +109,7 @@ t.test("a node that answers, but not with its status, is an obstacle; an unreach
   const status = async (): Promise<never> => {
     throw new KhwError("TIMEOUT", "no answer within 30 s");
   };
-  const nodes = await readReleases(
+  const { running: nodes } = await readReleases(
     [
       { ...silent, node: { ...silent.node, status } },
       { node: { ...away.node, status }, error: new KhwError("UNREACHABLE", "no connection") },

@@ -51,7 +51,11 @@ async function scene({ result = () => undefined, begun, restarting = names, appl
   });
   const shown: ProgressEvent[] = [];
   const interrupt = new AbortController();
-  const work = members.map(({ node }) => ({ node, desired: DesiredState.fromPartial({ node: node.address.name }) }));
+  const work = members.map(({ node }) => ({
+    node,
+    desired: DesiredState.fromPartial({ node: node.address.name }),
+    maintenance: undefined,
+  }));
   const nodes = new Set(work.flatMap(({ node }) => (restarting.includes(node.address.name) ? node : [])));
   return {
     prepared,

@@ -3,7 +3,12 @@ import type { AgentNode } from "../../../../client/cluster/agent-client.ts";
 import { inspect } from "../../../../client/rollout/findings.ts";
 import { planRollout } from "../../../../client/rollout/plan.ts";
 import { KhwError } from "../../../../proto/errors.ts";
-import { DesiredState, GetInfoResponse, OperationState } from "../../../../proto/gen/khw/agent/v1/agent.ts";
+import {
+  DesiredState,
+  GetInfoResponse,
+  Maintenance,
+  OperationState,
+} from "../../../../proto/gen/khw/agent/v1/agent.ts";
 import { createFakeCluster } from "../../../fakes/cluster.ts";
 import { never } from "../../../fixtures/machine.ts";
 
@@ -14,6 +19,7 @@ interface Node {
   readonly planFails?: boolean;
   /** The steps that differ. */
   readonly differ?: readonly string[];
+  readonly isDrained?: boolean;
 }
 
 /**
@@ -45,14 +51,19 @@ async function inspected(...nodes: readonly Node[]) {
     const operation = busy ? { id: "another", holder: "jane", startedUnixMillis: 0, state } : undefined;
     return { node: agent, info: GetInfoResponse.fromPartial({ operation }) };
   });
-  const work = members.map(({ node }) => ({ node, desired: DesiredState.fromPartial({ node: node.address.name }) }));
-  const { findings, restarting, serving } = await inspect(members, work, never);
+  const work = members.map(({ node }, index) => ({
+    node,
+    desired: DesiredState.fromPartial({ node: node.address.name }),
+    maintenance: Maintenance.fromPartial({ drained: nodes[index]?.isDrained === true }),
+  }));
+  const { findings, restarting, serving, drained } = await inspect(members, work, never);
   const named = (set: ReadonlySet<AgentNode>): string[] => [...set].map(({ address }) => address.name);
   return {
     asked,
     findings: findings.map(({ code, node, message }) => `${node} ${code}: ${message}`),
     restarting: named(restarting),
     serving: named(serving),
+    drained: named(drained),
   };
 }
 
@@ -66,6 +77,15 @@ t.test("nodes without an obstacle: which serve, and which API servers would rest
   t.strictSame(findings, []);
   t.strictSame(restarting, ["controller-0", "controller-2"]);
   t.strictSame(serving, ["controller-0", "controller-2", "controller-3"]);
+});
+
+t.test("a drained node is drained only if its API server serves", async (t) => {
+  const { drained } = await inspected(
+    { isDrained: true },
+    { isDrained: true, differ: ["ready/kube-apiserver"] },
+    { isDrained: false },
+  );
+  t.strictSame(drained, ["controller-0"]);
 });
 
 t.test("obstacles of different kinds on different nodes are in one list", async (t) => {

@@ -15,7 +15,9 @@ async function findings(begun: readonly (boolean | undefined)[], desired = manag
     const etcdBegun = begun[index];
     return etcdBegun === undefined ? { node } : { node, info: GetInfoResponse.fromPartial({ etcdBegun }) };
   });
-  const work = members.flatMap(({ node, info }) => (info === undefined ? [] : { node, desired }));
+  const work = members.flatMap(({ node, info }) =>
+    info === undefined ? [] : { node, desired, maintenance: undefined },
+  );
   return uncertainFirstStarts(members, work);
 }
 

@@ -50,7 +50,11 @@ async function planned({ isAdministrator = true, finding, refused }: Options = {
   const result = await planChecks(
     { config, members },
     {
-      work: members.map(({ node }) => ({ node, desired: DesiredState.fromPartial({ node: node.address.name }) })),
+      work: members.map(({ node }) => ({
+        node,
+        desired: DesiredState.fromPartial({ node: node.address.name }),
+        maintenance: undefined,
+      })),
       admin: { ca: Buffer.of(), certificate: Buffer.of(), key: Buffer.of(), server: "" },
       running: { kubernetes, etcd: [], unknown: { kubernetes: [], etcd: [] }, unread: [] },
       releases: { kubernetes: "v1.21.0", etcd: "v3.4.15" },
@@ -94,6 +98,7 @@ t.test("an agent that fails its trial runs is a finding", async (t) => {
       },
     },
     desired: DesiredState.fromPartial({}),
+    maintenance: undefined,
   }));
   const { findings } = await readTrials(work, never);
   t.match(findings, [{ node: "controller-0", message: "systemd-run is missing" }]);

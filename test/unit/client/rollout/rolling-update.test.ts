@@ -23,7 +23,11 @@ async function scene({ down = [], failing = "", applied = () => {} }: Options = 
   }));
   const nodes = members.map(({ node }) => node);
   const serving = new Set(nodes.filter(({ address }) => !down.includes(address.name)));
-  const work = nodes.map((node) => ({ node, desired: DesiredState.fromPartial({ node: node.address.name }) }));
+  const work = nodes.map((node) => ({
+    node,
+    desired: DesiredState.fromPartial({ node: node.address.name }),
+    maintenance: undefined,
+  }));
   const ended: string[] = [];
   const interrupt = new AbortController();
   return {

@@ -44,7 +44,7 @@ t.test("another running operation on a node is a finding; the same one, and a fi
   ];
   const findings = runningOperationFindings(
     members,
-    members.map(({ node }) => ({ node, desired })),
+    members.map(({ node }) => ({ node, desired, maintenance: undefined })),
   );
   t.strictSame(
     findings.map((finding) => [exitCode(finding), formatError(finding)]),
