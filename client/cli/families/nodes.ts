@@ -6,7 +6,7 @@ import { journals } from "../../config/journals.ts";
 import { desired, reaching, rotating } from "./settings.ts";
 
 const allowDowngrade = new Option("--allow-downgrade", "accept an older release");
-const allowRemovedApis = new Option("--allow-removed-apis", "continue even if the new release removes requested APIs");
+const allowRemovedApis = new Option("--allow-removed-apis", "accept the removal of requested APIs");
 
 /** Commands that build the control plane, show its state, and work on its nodes. */
 export const nodeCommands: readonly CommandSpec[] = [
