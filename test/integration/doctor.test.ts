@@ -151,7 +151,7 @@ t.test("problems of nodes are found, ranked and have a remedy", async (t) => {
   };
   told("error", "controller-0", "kube-apiserver", /is taken/);
   told("warning", "controller-0", "kube-scheduler", /restarted 7 times/);
-  told("warning", "controller-0", "kube-scheduler", /is v1\.20\.0, and must be v/);
+  told("warning", "controller-0", "kube-scheduler", /is v1\.20\.0, but must be v/);
   told("error", "controller-0", "disk", /0\.0 GiB of 100\.0 GiB/);
   told("warning", "controller-0", "memory", /available/);
   told("warning", "controller-0", "load", /9\.5 over 5 minutes, with 2 processors/);

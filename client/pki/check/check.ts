@@ -132,7 +132,7 @@ function* canServe(
     const what = `has ${server.intermediates.length} intermediate certificates, but nginx follows at most ${mostIntermediates}`;
     yield problem(pem, undefined, {
       what,
-      remedy: "remove the certificates that no chain needs, or issue it with a CA closer to the root",
+      remedy: "remove the certificates that are not needed, or issue this certificate with a CA closer to the root",
     });
   }
 }
