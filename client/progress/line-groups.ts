@@ -42,7 +42,7 @@ export function createLineGroups<Line extends TrackLine>({
 }: LineGroupsOptions<Line>): LineGroups<Line> {
   const groups = new Map<string, Group<Line>>();
   const working = new Set<string>();
-  /** The tracks, in the order in which they were begun. */
+  /** The tracks, in the order of their start. */
   let order: readonly string[] = [];
 
   const release = (key: string): void => {

@@ -96,7 +96,7 @@ function publicKeyOf(der: Buffer): KeyObject | undefined {
   );
 }
 
-/** Explains why a text has no block of the required kind, as far as that can be seen. */
+/** Explains why a text has no block of the required kind, if the text shows the reason. */
 function whyNone(pem: Uint8Array, wanted: string): string {
   const [first] = readBlocks(pem);
   if (first !== undefined) return `has no ${wanted}: it contains ${first.type}`;
