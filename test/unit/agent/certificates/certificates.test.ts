@@ -45,7 +45,7 @@ t.test("an unreadable file is reported without its content", async (t) => {
         subject: "",
         expiresUnixMillis: 0,
         state: error,
-        reason: /^it cannot be read: (there is no|it is damaged)/,
+        reason: /^it cannot be read: (it contains no|it is damaged)/,
       },
     ]);
   }
