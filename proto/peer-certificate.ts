@@ -35,8 +35,8 @@ function peerCertificate(this: TLSSocket): Partial<PeerCertificate> {
 }
 
 /**
- * Converts to the fields that Node, grpc-js and undici read, without issuerCertificate and the key's parameters. A field is
- * made when it is read: a connection reads two or three of them.
+ * Converts to the fields that Node, grpc-js and undici read, without issuerCertificate and the key's parameters. Each
+ * field is computed when it is read, because most connections read only some of them.
  */
 function toLegacy(certificate: X509Certificate): Partial<PeerCertificate> {
   const { subjectAltName, keyUsage } = certificate;
