@@ -49,10 +49,11 @@ async function journalOf(name: string): Promise<readonly string[]> {
 
 /**
  * Resolves when the unit's journal has this many lines with these words. The lines reach the journal some time after
- * the program has ended.
+ * the program has ended. `--unit` misses a line of systemd's child if the child ends before the journal finds its unit.
  */
 async function written(name: string, words: string, times = 1): Promise<void> {
-  const script = `exec 3< <(exec journalctl --follow --lines=all --output=cat --unit="$0"); follower=$!
+  const matches = '"_SYSTEMD_UNIT=$0" + "UNIT=$0" _UID=0';
+  const script = `exec 3< <(exec journalctl --follow --lines=all --output=cat ${matches}); follower=$!
     [ "$(grep --max-count="$2" --count --fixed-strings -e "$1" <&3)" = "$2" ]; kill "$follower"`;
   await node.must(["bash", "-ec", script, name, words, String(times)]);
 }
