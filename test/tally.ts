@@ -4,7 +4,7 @@
  * usage: tally.ts STATUS FOLDER     STATUS: how the test run ended; FOLDER: raw TAP, one file per test file
  *
  * Exit status: 0 if the run succeeded and nothing failed, 1 otherwise. A run that failed without a failed assertion
- * counts as one failure: set-up, the build, the linter, or the end of a test file has failed.
+ * counts as one failure: the set-up, the build or the linter has failed, or a test file exited with an error.
  */
 import { globSync, readFileSync } from "node:fs";
 import { Parser } from "tap-parser";
@@ -24,7 +24,7 @@ for (const file of globSync(`${folder}/**/*.tap`)) {
     else if (data.ok) passed += 1;
     else failures.push(`${file}: ${data.fullname}`);
   }
-  // An interrupted file may have no failed assertion, but then it has no plan.
+  // The output of an interrupted file may contain no failed assertion, but then it contains no plan either.
   if (failures.length === failedBefore && !whole) failures.push(`${file}: holds no test, or broke off`);
 }
 if (status !== "0" && failures.length === 0)

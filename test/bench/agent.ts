@@ -16,8 +16,8 @@ export interface Idle {
   /** Megabytes (10^6 bytes). */
   readonly resident: number;
   /**
-   * The part that belongs to the process itself. The rest is pages of its program, which the kernel can drop at any
-   * time.
+   * The memory that only the process itself uses. The rest are pages of its program file, which the kernel can drop at
+   * any time.
    */
   readonly anonymous: number;
   /** Percent of one processor. */
@@ -41,8 +41,8 @@ export async function measureIdle(nodes: readonly TestbedNode[]): Promise<Idle> 
 }
 
 /**
- * Returns the seconds from systemd's start of the process to the agent's READY, as systemd records them. Measures
- * five starts in sequence.
+ * Measures five starts in sequence. Returns the seconds from each start of the process to its READY message, as systemd
+ * records them.
  */
 export async function measureStart(node: TestbedNode): Promise<readonly number[]> {
   const seconds: number[] = [];

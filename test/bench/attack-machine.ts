@@ -1,11 +1,11 @@
 /**
- * Attacks the agent on a testbed machine and measures `khw-client status` meanwhile, as rows for
+ * Attacks the agent on a testbed machine and meanwhile measures `khw-client status`. Prints the rows for
  * docs/decisions/strangers.md.
  *
  * usage: node test/bench/attack-machine.ts     after npm run build and npm run deb
  *
- * The unit's MemoryMax has no effect if the memory controller belongs to cgroup version 1, as on some hosts of the
- * testbed. So the agent's process also gets a group of version 1 with the same limit.
+ * The unit's MemoryMax has no effect if the memory controller belongs to cgroup version 1, as on some testbed hosts. So
+ * the agent's process is also moved into a version 1 group with the same limit.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -27,11 +27,11 @@ const unit = "khw-agent.service";
 const seconds = 30;
 
 interface Machine {
-  /** The machine that attacks: its address is not the administrator's. */
+  /** The attacking machine; its address differs from the administrator's. */
   readonly attacker: TestbedNode;
   readonly node: { readonly name: string; readonly address: string };
   readonly status: () => Promise<number>;
-  /** The agent's process, as the host numbers it. */
+  /** The id of the agent's process on the host. */
   readonly pid: number;
   readonly group: string;
   /** The folder with the viewer's certificate and key. */

@@ -130,7 +130,7 @@ async function startAgent(
   const machine = { name, internalIp: "192.0.2.7" };
   const listening = { listen: { host: "127.0.0.1", port }, identity: paths, machine, metricsPort: 0 };
   await writeFile(config, JSON.stringify({ ...listening, stateFolder: join(folder, "state") }));
-  // The flags of the agent's unit.
+  // Node's flags in the agent's unit.
   const flags = ["--max-semi-space-size=1", "--no-maglev", "--no-opt", "--optimize-for-size"];
   const child = spawn(process.execPath, [...flags, program, "--config", config], {
     env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", MALLOC_ARENA_MAX: "1", MALLOC_TRIM_THRESHOLD_: "131072" },

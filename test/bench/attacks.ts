@@ -19,7 +19,7 @@ export interface Attack {
   run(target: Target, held: Socket[]): Promise<void>;
 }
 
-// Handwritten HTTP/2: an attacker's client reads nothing and violates the protocol.
+// HTTP/2 frames written by hand, because an attacker's client reads nothing and violates the protocol.
 const preface = Buffer.concat([Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), frame(4, 0, 0)]);
 const literal = (key: string, value: string): Buffer =>
   Buffer.concat([Buffer.from([0, key.length]), Buffer.from(key), Buffer.from([value.length]), Buffer.from(value)]);

@@ -2,7 +2,7 @@
  * Compares khw with lab 08's own commands, on testbeds on this host, and prints the result as Markdown. Takes several
  * minutes.
  *
- * usage: bench.ts [--runs N]     number of bootstraps of each side, alternating; 3 by default
+ * usage: bench.ts [--runs N]     number of bootstraps per side, alternating; 3 by default
  */
 import { existsSync } from "node:fs";
 import { stat } from "node:fs/promises";

@@ -5,17 +5,17 @@ import type { Workstation } from "../testbed/workstation.ts";
 import { type Bootstrap, timeBootstrap } from "./serving.ts";
 import { secondsOf } from "./time.ts";
 
-/** Both sides use the lab's version; the testbed serves Debian's 1.20 under this name. */
+/** Both sides use the lab's version number. The testbed serves Debian's 1.20 programs under this number. */
 const version = ["--kubernetes-version", "v1.21.0"];
 
 /**
- * The durations of a run, in seconds. khw's `ended` includes healthy backends in the target pool; the lab does not
- * wait for them.
+ * The durations of a run, in seconds. khw's `ended` includes the wait for healthy backends in the target pool; the lab
+ * does not wait for them.
  */
 export interface KhwRun extends Bootstrap {
-  /** The time to install the agents, which happens once per machine. The lab has no counterpart. */
+  /** The time to install the agents, which is done once per machine. The lab has no corresponding step. */
   readonly installed: number;
-  /** A second run of the same command. */
+  /** The duration of a second run of the same command. */
   readonly again: number;
 }
 

@@ -7,7 +7,7 @@ import { lab } from "../lab/lab.ts";
 /** The parts of the lab, by the place where they run. */
 export interface LabScript {
   /**
-   * Runs on every node, in its home, up to the point where the node asks gcloud for the public address. Sets
+   * Runs on every node, in its home folder, up to the point where the node asks gcloud for the public address. Sets
    * INTERNAL_IP and REGION.
    */
   readonly download: string;
@@ -56,14 +56,14 @@ function blocks(heading: string): string[] {
     .filter((block) => /^(sudo|wget|curl|cat|kubectl|gcloud|\{|[A-Z_]+=)/.test(block));
 }
 
-/** The answers that the lab expects, by the command that produces each. */
+/** The text that the lab expects in each command's output. */
 const verifications: readonly (readonly [command: string, sign: string])[] = [
   ["kubectl cluster-info", "is running at"],
   ["curl -H", "^ok$"],
   ["curl --cacert", "gitVersion"],
 ];
 
-/** Repeats a check of the lab until it succeeds, as a person would, but more often. */
+/** Repeats one of the lab's checks until it succeeds, as a person would, but at shorter intervals. */
 function patient(block: string): string {
   const [, sign] = verifications.find(([command]) => block.startsWith(command)) ?? [];
   return sign === undefined

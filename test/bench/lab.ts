@@ -8,7 +8,7 @@ import type { Testbed, TestbedNode } from "../testbed/index.ts";
 import { labScript } from "./lab-script.ts";
 import { type Bootstrap, timeBootstrap } from "./serving.ts";
 
-/** The lab's gcloud on the workstation; the whole lab side needs it. */
+/** The gcloud on the workstation. The lab's commands need it. */
 export const gcloud = "/usr/bin/gcloud";
 
 const timeoutMs = 900_000;
@@ -27,7 +27,7 @@ export async function runLab(testbed: Testbed): Promise<Bootstrap> {
     await Promise.all(
       testbed.nodes.map(async (node) => {
         const known = await onNode(node, `${script.download}\ndeclare -p INTERNAL_IP REGION`);
-        // The testbed's machines are too small for gcloud. So the workstation calls gcloud for them, three times in
+        // The testbed's machines are too small for gcloud. So the workstation makes their three gcloud calls, in
         // parallel.
         const address = await onWorkstation(`${known}\n${script.address}\ndeclare -p KUBERNETES_PUBLIC_ADDRESS`);
         await onNode(node, [known, address, script.install].join("\n"));
@@ -44,7 +44,7 @@ async function onNode(node: TestbedNode, text: string): Promise<string> {
     timeoutMs,
     env: { DEBIAN_FRONTEND: "noninteractive" },
   });
-  // Shows only the last lines, because wget's progress would hide the reason.
+  // Shows only the last lines, because wget's progress output would hide the reason.
   if (code !== 0) throw new Error(`${node.name}: exit status ${code}: ${stderr.split("\n").slice(-10).join("\n")}`);
   return stdout;
 }

@@ -4,7 +4,7 @@ import { availableParallelism, cpus, loadavg, release, totalmem } from "node:os"
 
 import { median } from "./time.ts";
 
-/** A figure and its maximum. */
+/** A measured value and its upper limit. */
 export interface Reach {
   readonly value: number;
   readonly atMost: number;
@@ -15,7 +15,7 @@ export interface Reach {
 export interface Row {
   readonly what: string;
   readonly measured: string;
-  /** The figure of the other side; absent or empty if there is no comparison. */
+  /** The other side's value; absent or empty if there is no comparison. */
   readonly beside?: string;
   readonly reach?: Reach;
 }

@@ -10,7 +10,7 @@ export interface Bootstrap {
 }
 
 /**
- * Times a bootstrap. Both sides of the bench have the same end, observed from outside by the same checks: every
+ * Times a bootstrap. On both sides of the bench, a bootstrap ends when the same checks from outside succeed: every
  * node's API server answers through its nginx, and the version is available through the public address.
  */
 export async function timeBootstrap(testbed: Testbed, work: () => Promise<unknown>): Promise<Bootstrap> {
@@ -19,7 +19,7 @@ export async function timeBootstrap(testbed: Testbed, work: () => Promise<unknow
     const [serving, ended] = await Promise.all([secondsOf(untilServing(testbed, watching.signal)), secondsOf(work())]);
     return { serving, ended };
   } finally {
-    // If the work failed, the checks would wait for nothing.
+    // If the work failed, the checks would never succeed.
     watching.abort();
   }
 }

@@ -95,10 +95,7 @@ that were started again: ${found.filter((problem) => problem.startsWith("started
   }
 }
 
-/**
- * Returns each process of the control plane, with its id and start time. A restarted process differs from the
- * earlier one.
- */
+/** Returns the control plane's processes with their ids and start times, which a restart changes. */
 async function processes(nodes: readonly TestbedNode[]): Promise<readonly string[]> {
   const of = async (node: TestbedNode): Promise<readonly string[]> =>
     Promise.all(

@@ -12,12 +12,15 @@ export interface Outcome {
   readonly failure: string;
 }
 
-/** Ginkgo's SpecState. Panics and time-outs are also failures. A pending test is disabled by upstream. */
+/**
+ * The states in the order of Ginkgo's SpecState. Panics and time-outs count as failures. Pending tests are disabled
+ * upstream.
+ */
 const states = ["failed", "skipped", "skipped", "passed", "failed", "failed", "failed"] as const;
 
 /** The fields of Ginkgo's SpecSummary that are read. */
 interface SpecSummary {
-  /** The suite, the groups from the outermost inwards, and the test. */
+  /** The names of the suite, of the groups (the outermost first) and of the test. */
   readonly ComponentTexts: readonly string[];
   readonly State: number;
   /** The duration in nanoseconds. */

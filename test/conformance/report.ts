@@ -2,7 +2,7 @@
 import type { Outcome } from "./outcome.ts";
 import type { Classification } from "./specs.ts";
 
-/** Returns the tables: passed tests by group, and tests left out, by reason. */
+/** Returns the tables: the passed tests per group, and the tests left out per reason. */
 export function tables(outcomes: readonly Outcome[], { leftOut }: Classification): string {
   const groups = Map.groupBy(outcomes, ({ group }) => group.trim());
   const ran = [...groups]
@@ -21,7 +21,7 @@ export function tables(outcomes: readonly Outcome[], { leftOut }: Classification
   return `${lines.join("\n")}\n`;
 }
 
-/** Lists the problems of a run: tests that failed or did not run, and processes that changed. */
+/** Lists the problems of a run: tests that failed or did not run, and processes that restarted. */
 export function problems(
   wanted: readonly string[],
   outcomes: readonly Outcome[],

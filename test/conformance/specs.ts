@@ -60,7 +60,7 @@ export function findMisfits({ run, leftOut }: Classification, real: readonly str
   ];
 }
 
-/** Returns a test's name without the double and trailing spaces of upstream's names. */
+/** Returns a test's name without upstream's double and trailing spaces. */
 export function plainName(name: string): string {
   return name.replaceAll(/\s+/g, " ").trim();
 }

@@ -35,7 +35,7 @@ export async function listConformance(program: string, folder: string): Promise<
 
 /**
  * Runs these tests one after the other and returns each result.
- * @throws Error when the program ends early, with its last output
+ * @throws Error with the program's last output, if the program ends early
  */
 export async function runSpecs(
   program: string,

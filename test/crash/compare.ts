@@ -1,4 +1,4 @@
-/** Compares two trees, except for a named list of exceptions. */
+/** Compares two trees, apart from named exceptions. */
 import type { Entry, Tree } from "./tree.ts";
 
 /** A part of a machine that is not compared, and why. */
@@ -20,7 +20,7 @@ export interface Difference {
   readonly found: Entry | undefined;
 }
 
-/** Returns all differences, by path. */
+/** Returns all differences, sorted by path. */
 export function compareTrees(wanted: Tree, found: Tree, exceptions: readonly Exception[] = []): Difference[] {
   const paths = [...new Set([...wanted.keys(), ...found.keys()])].toSorted();
   return paths.flatMap((path) => {

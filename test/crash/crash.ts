@@ -41,7 +41,7 @@ const [count, from, seed] = [Number(values.points), Number(values.from), Number(
 const only = values.only.split(",");
 const commit = await describeCommit();
 const before = values.again ? new Map<number, Result>() : lastResults(await readResults(values.results), seed);
-/** All testbeds take points from here; no point is taken twice. */
+/** The points that a testbed has already taken. No point is taken twice. */
 const taken = new Set<number>();
 
 await Promise.all(Array.from({ length: Number(values.parallel) }, work));
@@ -89,7 +89,7 @@ function verdictOf({ differences, problems, killed }: Outcome): Verdict {
   return killed ? "identical" : "missed";
 }
 
-/** Returns the commit; a plus after it means that the working tree differs. */
+/** Returns the commit; a plus sign after it means that the working tree has changes. */
 async function describeCommit(): Promise<string> {
   const git = ["git", "-C", root];
   const hash = (await must([...git, "rev-parse", "--short", "HEAD"])).trim();

@@ -8,8 +8,8 @@ export interface TimedEvent {
 }
 
 /**
- * Returns the name of a printed line's event, the same in each run; undefined for an event that is not counted.
- * Progress within a step is not counted: its frequency depends on the host's speed.
+ * Returns the name of the event in a printed line; undefined for an event that is not counted. The name is the same in
+ * each run. Progress within a step is not counted: its frequency depends on the host's speed.
  */
 export function eventName(line: string): string | undefined {
   const { kind, event, step, text, title, track }: Readonly<Record<string, unknown>> = JSON.parse(line);
@@ -20,13 +20,13 @@ export function eventName(line: string): string | undefined {
 
 const longest = 90;
 
-/** The event that starts the nodes' work. A run that finds all certificates prints it first. */
+/** The event that starts the nodes' work. A run that finds all certificates prints this event first. */
 export const workBegins = /^begin\b/;
 
-/** The event after which an etcd exists to kill. */
+/** The event after which etcd runs and can be killed. */
 export const etcdRuns = /stepFinished service\/etcd$/;
 
-/** Returns the events from the start of the nodes' work on, as a run with existing certificates prints them. */
+/** Returns the events from the start of the nodes' work onwards, as a run with existing certificates prints them. */
 export function fromTheWorkOn(events: readonly TimedEvent[]): TimedEvent[] {
   const first = events.findIndex(({ name }) => workBegins.test(name));
   const start = events[first - 1]?.at ?? 0;

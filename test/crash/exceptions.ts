@@ -1,6 +1,6 @@
 /**
- * The named exceptions: the parts of a machine that are not compared. properties.ts and docs/crash-suite.md define
- * their properties instead.
+ * The named exceptions: the parts of a machine that are not compared. Instead, properties.ts checks their properties,
+ * which docs/crash-suite.md describes.
  */
 import type { Exception } from "./compare.ts";
 

@@ -12,7 +12,10 @@ import { diskFolder } from "../testbed/layout.ts";
 /** The folders below a new disk, the uppermost first. */
 export type Layers = readonly string[];
 
-/** Sets aside the machine's writes so far, under this name. The machine must be off. Returns the layer's folder. */
+/**
+ * Sets aside the machine's writes so far as a layer with this label. The machine must be off. Returns the layer's
+ * folder.
+ */
 export async function setAside({ id }: Testbed, { name, root }: TestbedNode, label: string): Promise<string> {
   const disk = join(diskFolder(id), name);
   const layer = join(disk, `layer-${label}`);
@@ -30,14 +33,14 @@ export async function freshDisk({ id }: Testbed, { name, root }: TestbedNode, la
     await rm(folder, { recursive: true, force: true });
     await mkdir(folder);
   }
-  // The root gets the mode of the upper layer.
+  // The mounted root gets its mode from the upper layer.
   await chmod(upper, 0o755);
   const options = `lowerdir=${layers.join(":")},upperdir=${upper},workdir=${work}`;
   await must(["mount", "-t", "overlay", "-o", options, "overlay", root]);
 }
 
 async function unmount(root: string): Promise<void> {
-  // A lazy unmount, as when the disk is removed: the mount leaves this machine's view at once.
+  // A lazy unmount, as if the disk were removed: the mount disappears from this machine at once.
   const unmounted = await run(["umount", "--lazy", root]);
   if (unmounted.code !== 0 && !unmounted.stderr.includes("not mounted")) {
     throw new Error(`${root}: ${unmounted.stderr.trim()}`);

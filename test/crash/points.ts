@@ -11,7 +11,7 @@ export type Start = "bare" | "enrolled";
 
 /** A crash: the victim and the time. */
 export interface Point {
-  /** The number, from 1. The same number and seed always give the same point in the same list of events. */
+  /** The number, from 1. For the same list of events, a number and a seed always select the same point. */
   readonly number: number;
   readonly start: Start;
   readonly victim: Victim;
@@ -39,9 +39,8 @@ const turns: readonly Victim[] = ["agent", "machine", "agent", "client", "machin
 const bareEvery = 7;
 
 /**
- * Returns the points. For any number of points, they are spread evenly over the run for every victim. Half of them
- * are spread over the events, the other half over the time: most of the time passes between a few events
- * (downloads, apt).
+ * Returns the points. Whatever their number, each victim's points are spread evenly over the run. Half of them are
+ * spread by the number of events, the other half by time, because a few events (downloads, apt) take most of the time.
  */
 export function choosePoints({ count, seed, events }: PointsOptions): Point[] {
   const soFar = new Map<string, number>();
@@ -55,7 +54,7 @@ export function choosePoints({ count, seed, events }: PointsOptions): Point[] {
     const nth = soFar.get(stratum) ?? 0;
     soFar.set(stratum, nth + 1);
     const by = nth % 2 === 0 ? "event" : "time";
-    // Offsets the victims, so that even a few points, of all victims together, are spread out.
+    // Offsets the victims against each other, so that even a few points are spread over the whole run.
     const apart = victims.indexOf(victim) / victims.length + (by === "time" ? 1 / 2 : 0);
     const position = fraction((seed + Math.floor(nth / 2)) * goldenRatio + apart);
     const within = range(events[start], { start, victim });
@@ -65,8 +64,8 @@ export function choosePoints({ count, seed, events }: PointsOptions): Point[] {
 }
 
 /**
- * The fractional parts of its multiples are spread evenly, for any number of multiples (Knuth, volume 3, section
- * 6.4).
+ * The golden ratio: the fractional parts of its multiples are spread evenly, whatever the number of multiples (Knuth,
+ * volume 3, section 6.4).
  */
 const goldenRatio = (Math.sqrt(5) - 1) / 2;
 
@@ -76,7 +75,7 @@ function fraction(value: number): number {
 
 interface Range {
   readonly events: readonly TimedEvent[];
-  /** The number of events before the first and the last possible place. */
+  /** The number of events before the first and the last possible point. */
   readonly first: number;
   readonly last: number;
 }

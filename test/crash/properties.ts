@@ -4,7 +4,7 @@ import { given } from "../fixtures/given.ts";
 import type { TestbedNode } from "../testbed/index.ts";
 import type { Stage } from "./stage.ts";
 
-/** Returns problems, in words; empty for a correct machine. The agent and etcd must be running. */
+/** Returns a description of each problem; empty for a correct machine. The agent and etcd must be running. */
 export async function findProblems({ node, workstation }: Stage): Promise<string[]> {
   await given("kube-controller-manager has started all of its controllers", async () =>
     (await node.run(["test", "-d", pluginFolder])).code === 0 ? true : undefined,

@@ -4,7 +4,7 @@ import type { Result, Verdict } from "./results.ts";
 
 const verdicts: readonly Verdict[] = ["identical", "differs", "failed", "missed"];
 
-/** Returns a table in Markdown: a row for each victim, a row for all, and the commits of the points. */
+/** Returns a Markdown table with a row for each victim and a row for all victims, and the tested commits. */
 export function summary(results: readonly Result[]): string {
   const row = (name: string, of: readonly Result[]): string => {
     const counts = verdicts.map((verdict) => of.filter((result) => result.verdict === verdict).length);

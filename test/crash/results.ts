@@ -7,7 +7,7 @@ import type { Ended } from "./run.ts";
 import { isErrno } from "../../proto/errno.ts";
 
 /**
- * The result of a point. `missed`: the victim did not run, so the point shows nothing. `failed`: the command never
+ * The result of a point. `missed`: the victim did not run, so the point proves nothing. `failed`: the command never
  * succeeded, or the testbed failed.
  */
 export type Verdict = "identical" | "differs" | "missed" | "failed";
@@ -20,7 +20,7 @@ export interface Result extends Point {
   readonly runs: readonly Ended[];
   /** The duration of the whole point in seconds: boot, all runs, comparison. */
   readonly seconds: number;
-  /** The paths that differ, the violated properties, and the reason of a failed point. */
+  /** The paths that differ, the violated properties, and the reason why a point failed. */
   readonly found: readonly string[];
   readonly seed: number;
   readonly commit: string;

@@ -35,7 +35,7 @@ export async function undisturbed(stage: Stage): Promise<TimedEvent[]> {
 export interface Killed {
   /** The last event before the kill. */
   readonly event: string;
-  /** False if the victim no longer ran, or did not run yet. */
+  /** False if the victim had already ended or had not started yet. */
   readonly killed: boolean;
   /** All runs of the command, the interrupted run first. */
   readonly runs: readonly Ended[];
@@ -51,7 +51,7 @@ export async function cutShort(stage: Stage, { victim, after, delay: millis }: P
   const { events, client, seen, etcdStarted } = begin(stage);
   const ended = watchEnd(client);
   await Promise.race([seen(after), client.ended]);
-  // Steps that do not need each other end in a different order in each run.
+  // Independent steps end in a different order in each run. So etcd may not run yet when this event is printed.
   if (victim === "etcd") await Promise.race([etcdStarted, client.ended]);
   await Promise.race([delay(millis), client.ended]);
   const event = events.at(-1)?.name ?? "the start";

@@ -53,7 +53,8 @@ export async function openStage(): Promise<Stage> {
     await node.powerOff();
     const { base } = await prepare("bookworm");
     const layer = await setAside(testbed, node, "bare");
-    // The agent made its request's key when the package was installed. It makes another key at each fresh start.
+    // The agent made the key of its certificate request when the package was installed. Without this file, the agent
+    // makes a new key at its first start from each fresh disk.
     await rm(join(layer, identityFolder, "agent-key.pem.next"));
     const bare = [layer, base];
     return stageOf({ testbed, node, workstation, bare });
@@ -117,7 +118,9 @@ function below(folder: string, tree: Tree): [path: string, entry: ReturnType<Tre
   return [...tree].map(([path, entry]) => [join(folder, path), entry]);
 }
 
-/** Resolves when an agent reports to systemd that it listens: any agent, or a process other than `other`. */
+/**
+ * Resolves when the agent reports to systemd that it listens. With `other`, waits for a process with a different id.
+ */
 export async function agentListens(node: TestbedNode, other?: string): Promise<void> {
   await given(`${node.name}'s agent listens`, async () => {
     const { stdout } = await node.run(["systemctl", "show", "--property=ActiveState,MainPID", "khw-agent.service"]);

@@ -1,4 +1,4 @@
-/** Reads everything below a folder: kind, mode, owner and content of each name. */
+/** Reads everything below a folder: kind, mode, owner and content of each entry. */
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { pipeline } from "node:stream/promises";
@@ -16,14 +16,14 @@ export interface Entry {
   readonly owner: string;
   /** A file's digest or a link's target; empty for other kinds. */
   readonly content: string;
-  /** The first name that shares the file's inode; empty for a file with one name. */
+  /** The first path that shares the file's inode; empty for a file with a single path. */
   readonly sameFileAs: string;
 }
 
 /** Entries by path, without the root and its slash; the root itself is the empty path. */
 export type Tree = ReadonlyMap<string, Entry>;
 
-/** Digests by inode, time of change and size, so that only new files are read again. */
+/** Digests by inode, time of change and size, so that unchanged files are not read again. */
 export type Digests = Map<string, string>;
 
 interface Found extends Omit<Entry, "content" | "sameFileAs"> {

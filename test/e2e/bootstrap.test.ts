@@ -348,7 +348,7 @@ for (const count of [1, 5]) {
       );
       await testbed.mirror.clearLog();
       const before = await Promise.all(testbed.nodes.map(fingerprint));
-      // khw.yaml still names v1.20.2.
+      // khw.yaml still specifies v1.20.2.
       for (const command of ["bootstrap", "plan"]) {
         const down = await workstation.khw([command, ...all]);
         t.match(

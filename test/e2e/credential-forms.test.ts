@@ -1,6 +1,6 @@
 /**
- * Files that pass `pki check` start every component, and the programs reject files that `pki check` rejects. Tries
- * some rows of docs/pki-forms.md, several in a folder; test/soak/credential-forms.test.ts tries each row.
+ * Files that pass `pki check` start every component, and the programs reject files that `pki check` rejects. Tries some
+ * rows of docs/pki-forms.md, several of them in one folder; test/soak/credential-forms.test.ts tries each row.
  */
 import { cp, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";

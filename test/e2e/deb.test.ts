@@ -17,14 +17,14 @@ const oldVersion = "0.0.1~";
 const folder = t.testdir();
 const oldDeb = join(folder, `khw-agent_${oldVersion}_${architecture}.deb`);
 
-/** The agent program in a machine, without the NODE_OPTIONS that the test runner sets for every Node process. */
+/** Runs the agent program on a machine, without the NODE_OPTIONS that the test runner sets for every Node process. */
 const agent = ["env", "--unset=NODE_OPTIONS", "khw-agent"];
 
 /** The agent must never change the control plane's files and processes, whatever happens to its package. */
 const clusterFiles = ["/etc/kubernetes/config/kube-scheduler.yaml", "/var/lib/kubernetes/ca.pem"];
 const clusterUnit = "kube-apiserver.service";
 
-/** Paths that apt, dpkg, the journal and the machine itself write, but never the package. */
+/** Paths that apt, dpkg, the journal and the machine itself write, but the package never writes. */
 const bookkeeping =
   /^\/(var\/(cache|log|lib\/apt|lib\/systemd\/(random-seed|timers|timesync))|var\/lib\/dpkg\/[^/]*$|tmp|root|run|etc\/ld\.so\.cache)/;
 
@@ -130,7 +130,7 @@ t.test("lintian reports nothing, even in pedantic mode", async (t) => {
 t.test(
   "the same sources give the same bytes, in another place and time, with another umask, locale and time zone",
   async (t) => {
-    // An overlay of the checkout at another path. Changes stay in memory and end with the mount namespace.
+    // An overlay of the checkout at another path. Changes stay in memory and disappear with the mount namespace.
     const rebuild = `
     mount -t tmpfs tmpfs "$0" && mkdir "$0/upper" "$0/work" "$0/elsewhere"
     mount -t overlay -o "lowerdir=$1,upperdir=$0/upper,workdir=$0/work" overlay "$0/elsewhere"
@@ -196,7 +196,7 @@ async function serves(node: TestbedNode): Promise<void> {
   await node.must(["timeout", "30", "sh", "-c", script, "khw-agent.service"]);
 }
 
-/** Waits for a unit's state; throws after half a minute, with the unit's last lines. */
+/** Waits for a unit's state; throws after half a minute, with the last lines of the unit's journal. */
 async function becomes(node: TestbedNode, unit: string, wanted: string): Promise<void> {
   const reached = await node.run(
     ["timeout", "30", "sh", "-c", 'until [ "$(systemctl is-active "$0")" = "$1" ]; do sleep 0.1; done', unit, wanted],

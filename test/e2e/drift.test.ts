@@ -9,7 +9,7 @@ const unitFile = (unit: string): string => `/etc/systemd/system/${unit}.service`
 const key = "/var/lib/kubernetes/kube-scheduler.kubeconfig";
 
 /**
- * Returns everything that a change by hand may break: the files, the running processes with their flags and files,
+ * Returns everything that a change by hand could break: the files, the running processes with their flags and files,
  * and the units that start at boot.
  */
 async function state(machine: TestbedNode): Promise<string> {
@@ -27,7 +27,7 @@ async function pids(machine: TestbedNode): Promise<string> {
   return machine.must(["systemctl", "show", "--property=MainPID", "--value", ...units]);
 }
 
-/** Waits until the condition holds; returns the seconds that this took. */
+/** Waits until the condition holds; returns the elapsed seconds. */
 async function until(what: string, holds: () => Promise<boolean>, millis = 30_000): Promise<string> {
   const start = performance.now();
   while (!(await holds())) {
@@ -57,7 +57,7 @@ const changes: readonly Change[] = [
     said: /^unit\/kube-scheduler: its content differs: repaired/m,
   },
   {
-    // The agent is stopped, since otherwise it repairs the file before the file is loaded.
+    // The agent is stopped, because otherwise it would repair the file before systemd loads it.
     what: "a flag is edited, loaded, and the service restarted, while the agent is away",
     script: `systemctl stop khw-agent
       sed -i 's/--v=2/--v=3/' ${unitFile("kube-scheduler")}

@@ -63,7 +63,7 @@ t.test("enrol gives agents their certificates without copying files", async (t) 
   });
 
   await t.test("a node that cannot prove its instance gets no certificate; the other nodes are enrolled", async (t) => {
-    // The machine's other metadata must stay.
+    // The machine's other metadata must be kept.
     const instance = `projects/${project.id}/zones/${project.zone}/instances/controller-0`;
     const items = [{ key: "startup-script", value: "#!/bin/sh\n" }];
     await testbed.compute.changeState({ put: { [instance]: { metadata: { fingerprint: "AAAAAAAAAAA=", items } } } });
@@ -127,7 +127,7 @@ t.test("enrol gives agents their certificates without copying files", async (t) 
     t.match(result.stdout, /^controller-1: its certificate is not due for renewal yet$/m);
     t.not(await first.must(["cat", `${pkiFolder}/agent.pem`]), before);
     t.equal(await property(first, "MainPID"), pid, "the agent was not restarted");
-    // The call that began before the renewal reports the renewal.
+    // The call that started before the renewal reports the renewal.
     while (!told.includes("was replaced by a certificate that expires on")) await once(following.stdout, "data");
     t.equal(complaints, "");
   });

@@ -13,7 +13,7 @@ t.test("a controller that joins late", async (t) => {
     await late.disconnect();
     const result = await bootstrap();
     failsWith(t, result, "PARTIAL", [
-      // Either a timeout or the kernel's error that nobody has the address, whichever comes first.
+      // Either a time-out or the kernel's error that no host has the address, whichever comes first.
       /^ {2}controller-2: .*agent at 10\.240\.0\.12:7443.*(did not answer in time|EHOSTUNREACH).* \(.+\)$/m,
       /^hint: .*run the command again/m,
     ]);

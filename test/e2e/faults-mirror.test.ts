@@ -1,7 +1,4 @@
-/**
- * Faults of a release mirror, and the agent's reaction. The same machine downloads the same program again and
- * again.
- */
+/** Faults of a release mirror, and the agent's reaction. The same machine downloads the same program repeatedly. */
 import { join } from "node:path";
 import t from "tap";
 
@@ -24,7 +21,7 @@ const bySecond = /^\/kubernetes-release\/release\//;
 const underWayBytes = 128 * 1024;
 
 t.test("a mirror that fails", async (t) => {
-  // Drift is only reported, since otherwise the agent itself restores the removed files before the scenarios
+  // Drift is only reported, because otherwise the agent itself would restore the removed files before the scenarios
   // request them.
   await using scene = await openScene(1, "supervision: {drift: report}\n");
   const { testbed, workstation, bootstrap, node } = scene;

@@ -22,7 +22,7 @@ t.test("refusals before any change", async (t) => {
   const state = async (): Promise<unknown> =>
     Promise.all([testbed.compute.mutations(), ...testbed.nodes.map((each) => fingerprint(each))]);
   const fresh = await state();
-  /** Asserts that the attempt fails in this way, and that everything is as on the fresh machines. */
+  /** Asserts that the attempt fails in this way, and that nothing has changed on the fresh machines. */
   const refused = async (
     t: Test,
     attempt: RunResult,

@@ -22,7 +22,7 @@ async function labCommands(): Promise<string> {
   return block;
 }
 
-/** gcloud prints bytes in the URL alphabet of base64, whichever alphabet REST uses. */
+/** Converts fingerprints to URL-safe base64, which gcloud prints even if the API returns standard base64. */
 function urlSafe(resource: Record<string, unknown>): Record<string, unknown> {
   const { fingerprint } = resource;
   if (typeof fingerprint !== "string") return resource;

@@ -34,7 +34,7 @@ async function agentPid(node: TestbedNode): Promise<string> {
   return node.must(["systemctl", "show", "--property=MainPID", "--value", "khw-agent.service"]);
 }
 
-/** Returns the output of openssl about the server on the agent's port, with the administrator's identity. */
+/** Connects to the agent's port with the administrator's identity. Returns openssl's output about the server. */
 async function whoAnswers(testbed: Testbed, node: TestbedNode, pki: string): Promise<string> {
   const identity = ["-CAfile", `${pki}/ca.pem`, "-cert", `${pki}/admin.pem`, "-key", `${pki}/admin-key.pem`];
   const verify = ["-verify_return_error", "-verify_hostname", node.name];

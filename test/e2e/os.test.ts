@@ -48,8 +48,9 @@ async function journalOf(name: string): Promise<readonly string[]> {
 }
 
 /**
- * Resolves when the unit's journal has this many lines with these words. The lines reach the journal some time after
- * the program has ended. `--unit` misses a line of systemd's child if the child ends before the journal finds its unit.
+ * Resolves when the unit's journal has this many lines with this text. The lines reach the journal some time after the
+ * program has ended. `--unit` misses a line of systemd's child process if the child ends before the journal looks up
+ * its unit.
  */
 async function written(name: string, words: string, times = 1): Promise<void> {
   const matches = '"_SYSTEMD_UNIT=$0" + "UNIT=$0" _UID=0';
@@ -58,7 +59,7 @@ async function written(name: string, words: string, times = 1): Promise<void> {
   await node.must(["bash", "-ec", script, name, words, String(times)]);
 }
 
-/** Writes a file on the machine, as a change by hand would. */
+/** Writes a file on the machine, as an edit by hand would. */
 async function put(path: string, content: string): Promise<void> {
   const file = join(t.testdirName, "content");
   await writeFile(file, content, { mode: 0o644 });
@@ -269,7 +270,7 @@ t.test("a package", async (t) => {
   t.equal((await make(packages("installed", "nginx")))[0]?.result, undefined);
 
   await t.test("waits for a held lock, and names its holder, up to a deadline", async (t) => {
-    // The same lock as dpkg and apt take: fcntl, with a struct flock of 64-bit Linux.
+    // The lock that dpkg and apt take: fcntl, with the struct flock of 64-bit Linux.
     const lock = "my $lock = pack('s s x4 q q i x4', F_WRLCK, 0, 0, 0, 0); fcntl(F, F_SETLK, $lock) or die;";
     const hold = `use Fcntl; open(F, '+>>', $ARGV[0]); ${lock} system('systemd-notify', '--ready'); sleep 60`;
     const asHolder = ["systemd-run", "--quiet", "--collect", "--unit=holder"];
@@ -307,7 +308,7 @@ t.test("a package", async (t) => {
   });
 
   await t.test("after an interruption dpkg is repaired first", async (t) => {
-    // The state that a killed dpkg leaves: a change of state that has not reached the main file yet.
+    // The state that a killed dpkg leaves behind: a status change that is not in the main file yet.
     const entry = "Package: nginx\nStatus: install ok half-configured\n";
     const status = await node.must(["dpkg-query", "--show", "--showformat=Version: ${Version}\n", "nginx"]);
     await put("/var/lib/dpkg/updates/0001", `${entry}Architecture: all\n${status}`);

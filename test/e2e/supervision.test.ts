@@ -12,7 +12,7 @@ import { openScene, scenario } from "../fixtures/faults.ts";
 import type { TestbedNode } from "../testbed/index.ts";
 
 const deadlineMillis = 120_000;
-/** How long etcd is absent: far longer than an agent needs to consider an API server dead. */
+/** How long etcd has no quorum: far longer than an agent needs to consider an API server dead. */
 const withoutQuorumMillis = 30_000;
 
 /** Each kind of fault once. */
@@ -32,7 +32,7 @@ const kinds: readonly (readonly [node: number, fault: string])[] = [
   [0, "`kill -9` of kube-apiserver"],
 ];
 
-/** Returns properties of the processes that any restart would change. */
+/** Returns those properties of the processes that a restart would change. */
 async function processes(node: TestbedNode, units: readonly string[]): Promise<string> {
   return node.must(["systemctl", "show", "-p", "Id,MainPID,NRestarts,ExecMainStartTimestampMonotonic", ...units]);
 }
@@ -76,7 +76,7 @@ t.test("the agent as a supervisor", async (t) => {
       ),
     ).catch(() => t.fail(`not every status names etcd: ${unwell()}`));
     t.comment(unwell());
-    // Nothing more must happen during the rest of the minute.
+    // No restart may happen during the rest of the minute.
     await watch.until(() => undefined, signal).catch(() => {});
     for (const node of stopped) {
       t.equal(

@@ -8,7 +8,9 @@ export class Killed extends Error {
   override readonly name = "Killed";
 }
 
-/** Several API servers, each with its own configuration, over one etcd. All of them read and write all the time. */
+/**
+ * Several API servers that share one etcd. Each has its own configuration, and all of them read and write continuously.
+ */
 export interface EncryptedCluster {
   /** The configuration file on the workstation. */
   file: string;
@@ -18,7 +20,7 @@ export interface EncryptedCluster {
   /** All actions, in order. */
   readonly log: string[];
   /**
-   * Returns the parts of a rotation on this cluster. With `killBefore`, the client is killed before the action of
+   * Returns the parts of a rotation on this cluster. With `killBefore`, the client is killed before the action with
    * that index.
    */
   parts(killBefore?: number): RotationParts;
@@ -67,7 +69,10 @@ export function encryptedCluster(file: string, nodeCount = 3): EncryptedCluster 
   return cluster;
 }
 
-/** Each API server reads all values, and stores a new one if no value is stored yet in the form in which it writes. */
+/**
+ * Makes each API server read all values. A server first stores a value, unless a stored value already has the
+ * encryption that the server writes.
+ */
 function live({ nodes, values }: EncryptedCluster): void {
   const writers = new Map([...new Set(nodes)].map((text) => [text, parseEncryptionConfig(text)]));
   for (const text of writers.keys()) if (!values.includes(writes(text))) values.push(writes(text));

@@ -8,7 +8,7 @@ export interface FakeEtcdctl extends Etcdctl {
   content: string;
   /** Returns the content that a restore makes from a snapshot's content. */
   restoring: (content: string) => string;
-  /** The error of a save; empty: the save succeeds. */
+  /** The error with which a save fails; empty if it succeeds. */
   complaint: string;
   readonly calls: readonly string[];
 }

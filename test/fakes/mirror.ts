@@ -82,7 +82,7 @@ export interface TlsMirror extends Mirror {
   readonly caPem: string;
 }
 
-/** Makes a self-signed certificate for 127.0.0.1, which is its own CA, and its key. */
+/** Makes a self-signed certificate for 127.0.0.1, and its key. Clients can use the certificate as the CA. */
 export async function selfSigned(t: Test): Promise<{ readonly key: string; readonly cert: string }> {
   return issueFor(await temporaryFolder(t), "IP:127.0.0.1");
 }

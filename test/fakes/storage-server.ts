@@ -4,8 +4,8 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import { portOf } from "../fixtures/port-of.ts";
 
 /**
- * Simulates Cloud Storage with resumable uploads as its JSON API documents them: sessions, parts, received ranges,
- * preconditions; over real HTTP.
+ * Simulates Cloud Storage over real HTTP. Resumable uploads work as the JSON API documents them: sessions, parts,
+ * received ranges, preconditions.
  */
 export interface StorageServer extends AsyncDisposable {
   readonly url: string;
@@ -17,7 +17,7 @@ export interface StorageServer extends AsyncDisposable {
   readonly faults: {
     /** Cuts the connection after this many bytes of the next part; the server keeps these bytes. */
     cutAfter?: number | undefined;
-    /** Whether the server accepts no parts and instead cuts the connection at once. */
+    /** Whether the server cuts the connection at once instead of accepting a part. */
     dead: boolean;
     /** Refuses every request with this status. */
     refuse?: number | undefined;

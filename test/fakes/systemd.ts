@@ -12,10 +12,10 @@ interface Unit {
 }
 
 export interface FakeSystemd extends Systemd {
-  /** The units whose start fails, with systemd's result word ("exit-code"). */
+  /** The units whose start fails, with systemd's result, for example "exit-code". */
   readonly failing: Map<string, string>;
   readonly journals: Map<string, string[]>;
-  /** How the units' last processes ended, in systemd's words. */
+  /** How the units' last processes ended, in systemd's wording. */
   readonly endings: Map<string, string[]>;
   /** The units' drop-ins outside of /etc/systemd/system. */
   readonly elsewhere: Map<string, string[]>;
@@ -47,8 +47,8 @@ const none: UnitStatus = {
 
 /**
  * Makes a service manager over fake files. A reload loads units from their files. A start makes a process with the
- * environment of the loaded file and its drop-ins. The process has the inode that ExecStart's program has at that
- * moment. If a drop-in says so, the start first records the digests of the files that exist.
+ * environment from the loaded file and its drop-ins. The process has the inode that ExecStart's program has at that
+ * moment. If a drop-in requests it, the start first records the digests of the files that exist.
  */
 export function createFakeSystemd(files: FakeFiles, now: () => number): FakeSystemd {
   const units = new Map<string, Unit>();

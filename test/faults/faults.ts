@@ -9,7 +9,7 @@ export interface Fault {
   readonly prepare?: string;
   /** Shell commands that cause the fault, as root on the machine. */
   readonly strike: string;
-  /** Components and steps. A status or event that names one of them counts as detection. */
+  /** Components and steps. A status or event that mentions one of them counts as detection. */
   readonly about: readonly string[];
   /** The fault affects more than its own node, so no other fault may be active meanwhile. */
   readonly alone?: true;

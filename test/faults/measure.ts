@@ -1,4 +1,4 @@
-/** Measures a fault on a node: caused, detected, repaired. All machines of a testbed share a clock. */
+/** Measures when a fault on a node is caused, detected and repaired. All machines of a testbed share a clock. */
 import { setTimeout as delay } from "node:timers/promises";
 
 import type { TestbedNode } from "../testbed/index.ts";
@@ -10,7 +10,7 @@ import { wellByItself } from "./well.ts";
 export interface Mended {
   readonly fault: string;
   readonly node: string;
-  /** The time until an external client received a status or event that names the broken part. */
+  /** The time until an external client received a status or event that mentions the broken part. */
   readonly seen: number;
   /** The time until everything was healthy, both in the agent's status and on the machine itself. */
   readonly healthy: number;

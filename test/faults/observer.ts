@@ -24,7 +24,7 @@ export interface Question {
   readonly node: string;
 }
 
-/** The differences on the node now, and its agent's whole history. */
+/** The node's current differences, and its agent's whole history. */
 export interface Answer {
   readonly plan: GetPlanResponse;
   readonly history: readonly HistoryEvent[];
@@ -55,7 +55,7 @@ process.once("disconnect", () => {
 const since = Date.now();
 await Promise.all([...nodes.values()].flatMap((node) => [forEver(node, status), forEver(node, history())]));
 
-/** Listens again each time an agent is lost, until the process ends. */
+/** Listens to the agent, and reconnects each time the agent is lost, until the process ends. */
 async function forEver(node: AgentNode, listen: (node: AgentNode) => Promise<void>): Promise<void> {
   while (!ending.signal.aborted) {
     const reason = await listen(node).then(

@@ -46,7 +46,7 @@ const options: MeasureOptions = { watch, deadlineMillis: Number(values.deadline)
 const outcomes: Outcome[] = [];
 const [alone, independent] = [chosen.filter((fault) => fault.alone), chosen.filter((fault) => !fault.alone)];
 await settled();
-// Each node begins at a different place in the list, so that two nodes rarely have the same fault at once.
+// Each node starts at a different place in the list, so that two nodes rarely have the same fault at once.
 await Promise.all(testbed.nodes.map((node, index) => inTurn(rotated(independent, index), node)));
 for (const fault of alone) {
   for (const node of testbed.nodes) {

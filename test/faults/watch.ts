@@ -9,7 +9,7 @@ import { namespaceOf, namespacePath } from "../testbed/layout.ts";
 import type { Workstation } from "../testbed/workstation.ts";
 import type { Answer, Heard, Question } from "./observer.ts";
 
-/** A node's state in its agent's last report. */
+/** A node's state as its agent last reported it. */
 export interface View {
   readonly components: ReadonlyMap<string, Component>;
   readonly drift: DriftStatus | undefined;
@@ -125,7 +125,7 @@ function look(view: View, word: Word): View {
   }
 }
 
-/** Returns the problems of a node, in words; empty if the node is healthy. */
+/** Returns a description of each problem of a node; empty if the node is healthy. */
 export function ailments({ components, drift, lost }: View): string[] {
   if (lost !== undefined) return [`the agent does not answer: ${lost}`];
   if (components.size === 0) return ["the agent reports no component"];

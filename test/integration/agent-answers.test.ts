@@ -216,7 +216,7 @@ t.test("a viewer may read everything and change nothing; another node's agent ma
     code: status.FAILED_PRECONDITION,
     khw: { code: "NO_STATE" },
   });
-  // The other agent's certificate is valid for a server only, not for a client.
+  // The other agent's certificate is valid only for a server, not for a client.
   const unknown = { code: status.PERMISSION_DENIED, khw: undefined };
   t.match(await failure((done) => other.setMaintenance({ drained: true }, done)), unknown);
   t.match(await refusal(other.listEvents(all)), unknown);

@@ -69,7 +69,7 @@ async function start(t: Test, options: Partial<ComputeOptions> = {}): Promise<La
 
 const pathOf = (selfLink: string) => selfLink.slice(selfLink.indexOf("projects/"));
 
-/** Makes the lab's load balancer by REST; the health check uses a port that needs no privilege. */
+/** Makes the lab's load balancer with the REST API; the health check uses an unprivileged port. */
 async function makeLoadBalancer({ done }: Lab): Promise<void> {
   await done("POST", `${project}/global/httpHealthChecks`, { name: "kubernetes", requestPath: "/healthz", port: 8081 });
   await done("POST", `${project}/global/firewalls`, {
@@ -436,7 +436,7 @@ t.test("the schema check finds the errors", (t) => {
   t.end();
 });
 
-/** An instance: a health endpoint that answers when the test says so, and a TCP server that sends its name. */
+/** An instance: a health endpoint whose status the test sets, and a TCP server that sends the instance's name. */
 class Backend {
   readonly #health: HttpServer;
   readonly #service: Server;

@@ -79,7 +79,7 @@ await writeFile(
 interface Agent {
   readonly child: ChildProcess;
   readonly log: () => string;
-  /** Resolves when the agent has logged this. */
+  /** Resolves when the agent has logged matching text. */
   readonly says: (words: RegExp) => Promise<unknown>;
 }
 
@@ -161,7 +161,7 @@ t.test("an agent with only its package is enrolled, and continues as the agent o
   t.match(await runEnrol(), /^controller-0: already enrolled: /);
   t.match(await runEnrol("renew"), /^controller-0: its certificate is not due for renewal yet\n$/);
 
-  // The agent also reloads each change of the files by hand without a restart.
+  // The agent also loads files that are changed by hand, without a restart.
   const authority = await readAuthority(pki);
   const old = await issue(
     authority,
@@ -178,7 +178,10 @@ t.test("an agent with only its package is enrolled, and continues as the agent o
   t.same(await once(agent.child, "close"), [0, null], agent.log());
 });
 
-/** Installs an agent's identity whose certificate is issued this many days from now. */
+/**
+ * Installs an agent's identity. Its certificate is issued this many days from now, or in the past if `days` is
+ * negative.
+ */
 async function place(days: number) {
   const authority = await readAuthority(pki);
   const request = { name: "controller-0", role: "agent", days: 90 } as const;

@@ -79,7 +79,7 @@ t.test("an agent without a certificate is enrolled by the CA in its instance's m
 
 t.test("a slow metadata server delays the enrolment and does not stop it", async (t) => {
   const { agent, enrol } = await open(t);
-  // Longer than the agent keeps connections from before it knew the CA.
+  // Longer than the agent keeps connections that were opened before it knew the CA.
   agent.token = async (audience) => delay(2_500, { audience });
   t.match(await enrol(), /^enrolled: CN=controller-0/);
 });

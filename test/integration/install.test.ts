@@ -42,8 +42,8 @@ function context(signal = new AbortController().signal, env: Context["env"] = {}
 await pkiInit(context(), { folder: pki });
 
 /**
- * Replaces the agent's program, which needs a Node for the machine. Makes a key and a request, and installs the
- * answer.
+ * Replaces the agent's program, which would need a Node for the machine. Makes a key and a certificate request, and
+ * installs the issued certificate.
  */
 const agentProgram = `#!/bin/sh
 set -eu
@@ -372,8 +372,7 @@ t.test("it ends with its caller and with its deadline", async (t) => {
 });
 
 t.test("gcloud gets the same command, with host keys checked and no secret among its arguments", async (t) => {
-  // No Google is available. A program called gcloud records its arguments and, like gcloud, reaches the node by
-  // ssh.
+  // Google is not available. A fake gcloud records its arguments and, like the real gcloud, reaches the node by ssh.
   const folder = join(base, "bin");
   await mkdir(folder);
   const record = join(base, "gcloud.json");
@@ -415,8 +414,8 @@ const gcloud = await run("gcloud", ["--version"]).then(
 );
 
 t.test("real gcloud accepts the command line", { skip: gcloud === true ? false : gcloud }, async (t) => {
-  // gcloud requests this from the Compute API before it starts ssh: an instance that knows the user's key, and its
-  // project.
+  // Before gcloud starts ssh, it requests the instance, which knows the user's key, and the project from the Compute
+  // API.
   const publicKey = (await readFile(`${setting.identityFile}.pub`, "utf8")).trim();
   const instance = {
     id: "123",
@@ -445,7 +444,7 @@ t.test("real gcloud accepts the command line", { skip: gcloud === true ? false :
   const address = api.address();
   const port = typeof address === "object" ? address?.port : undefined;
 
-  // gcloud uses its own key and its own list of known hosts, which names an instance by its number.
+  // gcloud uses its own key and its own list of known hosts, which identifies an instance by its number.
   const ssh = join(base, ".ssh");
   await mkdir(ssh, { mode: 0o700 });
   await copyFile(setting.identityFile, join(ssh, "google_compute_engine"));

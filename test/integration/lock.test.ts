@@ -21,7 +21,7 @@ const program = "v1.21.0/bin/linux/amd64/kubectl";
 const published = digest("kubectl of v1.21.0");
 const tampered = digest("tampered");
 
-/** Makes the mirror serve another program and publish its digest. */
+/** Makes the mirror serve a different program and publish its digest. */
 function tamper(os: FakeOs): FakeOs {
   os.mirror.set(program, "tampered");
   os.mirror.set(`${program}.sha256`, tampered);

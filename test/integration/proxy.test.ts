@@ -10,7 +10,7 @@ import { bundle } from "../../packaging/bundle.ts";
 import { listening } from "../fakes/mirror.ts";
 import { issueFor } from "../fakes/tls.ts";
 
-// Google behind a proxy, with the bundled client: the sources can work while their bundle does not.
+// The tests run the bundled client behind a proxy to Google, because the bundle can fail even though the sources work.
 const folder = t.testdir({ gcloud: {}, home: {} });
 await bundle("client", join(folder, "client"));
 const google = await issueFor(folder, "DNS:*.googleapis.com");
@@ -48,7 +48,7 @@ proxy.on("connect", ({ url = "" }, client) => {
 });
 const proxyUrl = `http://127.0.0.1:${await listening(t, proxy)}`;
 
-/** Directs the client to this fake Google without a proxy: every name leads to its port. */
+/** Directs the client to this fake Google without a proxy: every connection goes to its port. */
 const googleWithoutProxy = join(folder, "google.mjs");
 await writeFile(
   googleWithoutProxy,

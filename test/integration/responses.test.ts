@@ -32,7 +32,7 @@ const evil = [
   "\n✔ FORGED: all is well\n\n✖ FORGED: not well\n",
 ].join("");
 
-/** Valid values that commands need to go on; all other texts are evil. */
+/** Valid values that commands need to continue; all other texts are evil. */
 const sound: Readonly<Record<string, string>> = {
   "khw.agent.v1.GetInfoResponse.architecture": "amd64",
   "khw.agent.v1.Identity.name": hostile,
@@ -50,7 +50,7 @@ const evilAnswers: Answers = {
   present: true,
 };
 
-/** Answers without findings of preflight, with an operation that succeeds, and with nodes that need no draining. */
+/** Answers without preflight findings, with an operation that succeeds, and with nodes that need no draining. */
 const goingOn: Answers = {
   ...evilAnswers,
   number: (message, field) =>
@@ -83,7 +83,7 @@ interface Ran {
   readonly error: ReturnType<typeof toKhwError> | undefined;
 }
 
-/** Starts two agents: the first gives the scripted answers, the second gives harmless answers. */
+/** Starts two agents: the first returns the scripted answers, the second returns harmless answers. */
 async function start(t: Test, answers: () => Answers) {
   const folder = await mkdtemp(join(tmpdir(), "khw-responses-"));
   t.teardown(() => rm(folder, { recursive: true }));
@@ -104,7 +104,8 @@ async function start(t: Test, answers: () => Answers) {
 }
 
 /**
- * Digests of every program that a controller downloads. Agents need not report any digest, and bootstrap goes on.
+ * The digests of every program that a controller downloads. With these, bootstrap continues even if agents report no
+ * digests.
  */
 const digests = [
   ...programs.map((program) => `--sha256=${program}=${"0".repeat(64)}`),
@@ -152,7 +153,7 @@ function commandsIn(folder: string): readonly (readonly string[])[] {
   ];
 }
 
-/** Asserts that the output controls no terminal, and that no line of it is forged by an agent. */
+/** Asserts that the output contains no terminal control characters and no line that an agent has forged. */
 function isClean(t: Test, { out, err }: Pick<Ran, "out" | "err">, title: string): void {
   for (const text of [out, err]) {
     t.equal(
@@ -212,7 +213,7 @@ t.test(
   },
 );
 
-/** Parses one JSON document, or one document in each line. */
+/** Parses one JSON document, or one document per line. */
 function jsonIn(text: string): unknown[] {
   if (text === "") return [];
   try {

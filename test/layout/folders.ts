@@ -6,7 +6,7 @@ export interface Import {
   readonly to: string;
 }
 
-/** Returns the relative imports of a source file, including imports of types and lazy imports. */
+/** Returns the relative imports of a source file, including type imports and lazy imports. */
 export function importsOf(path: string, text: string): Import[] {
   return [...text.matchAll(/\b(?:from|import\()\s*"(\.[^"]+)"/g)].map(([, to = ""]) => ({
     from: path,

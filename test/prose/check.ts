@@ -16,7 +16,10 @@ const passagesOf: ReadonlyMap<string, (path: string, text: string) => Passage[]>
   [".sh", (_, text) => passagesOfLines(text, /^\s*# (.*)$/)],
 ]);
 
-/** Its sentences break the rules on purpose. test/lab has the labs' own text. */
+/**
+ * This file is not checked, because its sentences break the rules on purpose. test/lab is not checked either, because
+ * it contains the labs' own text.
+ */
 const samples = "test/unit/prose/prose.test.ts";
 const rules = readRules();
 const paths = process.argv.slice(2);

@@ -16,7 +16,7 @@ interface Word {
 export interface Rules {
   readonly openings: readonly Opening[];
   readonly words: readonly Word[];
-  /** The maximum number of "what" in 1,000 words of comment. */
+  /** The maximum number of occurrences of "what" in 1,000 words of comments. */
   readonly whatPerThousand: number;
 }
 

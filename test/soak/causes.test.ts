@@ -1,6 +1,6 @@
 /**
  * Crash loops, one for each cause. The real program runs with the real mistake under systemd, and the agent's code
- * names the cause.
+ * identifies the cause.
  */
 import t from "tap";
 

@@ -22,7 +22,7 @@ const client = new AgentServiceClient(`${host}:7443`, credentials.createSsl(ca, 
   "grpc-node.flow_control_window": 65_535,
 });
 const log = { component: "khw-agent", lines: 0, sinceUnixMillis: 0, follow: true };
-// A stream that nobody reads is paused, so unsent data stay with the agent.
+// A stream that nobody reads is paused, so unsent data stays with the agent.
 const streams = [
   client.watchStatus({}),
   client.listEvents({ sinceUnixMillis: 0, limit: 0, follow: true }),

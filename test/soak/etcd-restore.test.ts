@@ -65,7 +65,7 @@ async function agentsAnswer(): Promise<boolean> {
   return !(await workstation.khw(["etcd", "status"])).stdout.includes("its agent does not answer");
 }
 
-/** Begins a restore and kills the client as soon as it has printed these words. */
+/** Starts a restore and kills the client as soon as the client has printed this text. */
 async function killedWhen(said: string, snapshot: string): Promise<void> {
   const argv = [`--net=${namespacePath(namespaceOf(testbed.id))}`, "--", clientProgram];
   const child = spawn("nsenter", [...argv, "etcd", "restore", snapshot, "--yes"], {

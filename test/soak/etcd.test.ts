@@ -1,6 +1,6 @@
 /**
- * etcd as khw makes it on bare machines. It forms a single cluster whatever is killed, and a member without data is
- * restored.
+ * etcd as khw installs it on bare machines. Whatever is killed, etcd forms a single cluster, and a member without data
+ * is restored.
  */
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
@@ -15,7 +15,7 @@ import { given } from "../fixtures/given.ts";
 import { nodeLine } from "../fixtures/output-lines.ts";
 
 const rounds = 10;
-/** The longest time that a round waits before it kills something while etcd forms. */
+/** The longest time that a round waits before it kills the client and an agent while the etcd cluster forms. */
 const momentMillis = 6_000;
 
 t.test("etcd on bare machines", async (t) => {
@@ -36,7 +36,7 @@ t.test("etcd on bare machines", async (t) => {
         running.kill();
         await victim.must(["systemctl", "kill", "--signal=KILL", "--kill-whom=main", "khw-agent.service"]);
         await running.ended;
-        // This is a restart, since a start does nothing if systemd has not noticed the end yet.
+        // Uses `restart`, because `start` does nothing if systemd has not noticed yet that the agent has ended.
         await victim.must(["systemctl", "restart", "khw-agent.service"]);
         t.comment(`round ${round}: after ${millis} ms, ${victim.name}`);
       }

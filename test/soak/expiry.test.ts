@@ -1,6 +1,6 @@
 /**
  * kubernetes.pem, the certificate of the API servers and of etcd, expires on three machines under load. From then on
- * new connections fail. The agents must restart nothing, name the certificate and the remedy, and install the next
+ * new connections fail. The agents must restart nothing, report the certificate and the remedy, and install the next
  * certificate.
  */
 import { readFile, writeFile } from "node:fs/promises";
@@ -17,11 +17,13 @@ import type { TestbedNode } from "../testbed/index.ts";
 
 const nodes = "controller-0,1,2";
 const dayMillis = 86_400_000;
-/** The certificate's validity when it is issued: a rolling update must take less. */
+/** The certificate's validity when it is issued. A rolling update must take less time than that. */
 const validMillis = 300_000;
 /** The duration of the fault: many times as long as an agent needs to consider a component dead. */
 const expiredMillis = 120_000;
-/** The processes of these units must stay. The other components exit by themselves when they lose the leadership. */
+/**
+ * The processes of these units must keep running. The other components exit by themselves when they lose leadership.
+ */
 const kept = ["etcd", "kube-apiserver", "nginx"];
 
 async function processes(node: TestbedNode): Promise<string> {

@@ -1,7 +1,4 @@
-/**
- * Whether components are alive, and why a component that is alive cannot work. The agent's own code examines real
- * components.
- */
+/** The agent's own code probes real components: whether a component is alive, and why a live component cannot work. */
 import t from "tap";
 
 import { makeController } from "../fixtures/causes/machine.ts";
@@ -10,7 +7,7 @@ import { scenario } from "../fixtures/faults.ts";
 import type { Finding, Order } from "../fixtures/examination-driver.ts";
 import { startTestbed } from "../testbed/index.ts";
 
-/** Far longer than three beats, after which the agent restarts a component that is not alive. */
+/** Far longer than the three beats after which the agent restarts a component that is not alive. */
 const withoutEtcdSeconds = 40;
 
 const testbed = await startTestbed({ nodes: 1 });
@@ -21,7 +18,7 @@ if (node === undefined) throw new Error("the testbed has no machine");
 const [drive] = await Promise.all([installDriver(node, "examination-driver.ts"), makeController(testbed, node)]);
 await node.must(["sh", "-ec", "systemctl daemon-reload; systemctl start kube-apiserver"]);
 
-/** Looks once a second, and returns each finding. */
+/** Probes once a second and returns each finding. */
 async function findings(seconds: number, component = "kube-apiserver"): Promise<readonly Finding[]> {
   const order: Order = { component, seconds };
   const lines = (await drive(JSON.stringify(order), { timeoutMs: (seconds + 60) * 1000 })).trim().split("\n");
@@ -81,7 +78,7 @@ await scenario(t, "a stopped API server process is dead, and a continued one is 
 });
 
 /**
- * Returns shell code that gives the kubeconfig a client certificate of this subject. The certificate is signed by
+ * Returns shell code that puts a client certificate with this subject into the kubeconfig. The certificate is signed by
  * the cluster's CA, or by its own key.
  */
 const issued = (kubeconfig: string, subject: string, signedBy: string): string => `cd /root

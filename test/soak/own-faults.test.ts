@@ -1,5 +1,5 @@
 /**
- * The agent's own faults on a real machine. The agent must leave everything that works alone, and continue when the
+ * The agent's own faults on a real machine. The agent must not touch anything that works, and must continue when the
  * fault is over.
  */
 import { readFile } from "node:fs/promises";
@@ -42,12 +42,12 @@ interface OwnFault {
 const shell = async (node: TestbedNode, script: string): Promise<string> =>
   (await node.must(["sh", "-ec", script])).trim();
 
-/** The machine's firewall, set from outside. */
+/** Sets the machine's firewall from outside. */
 const firewall = (node: TestbedNode, rules: string): Promise<string> =>
   must(["nsenter", `--net=/proc/${node.leaderPid}/ns/net`, "nft", rules]);
 
 /**
- * Sets the limit of the agent's open files, by default to the maximum. This is done from outside, because a testbed
+ * Sets the limit on the agent's open files, by default to the maximum. This is done from outside, because a testbed
  * machine may not change a process's limits.
  */
 async function limitDescriptors(node: TestbedNode, count?: number): Promise<void> {
@@ -198,7 +198,8 @@ t.test("an agent whose own view is wrong", async (t) => {
     const own = await pidOf(node, agent);
     await shell(node, `kill -STOP ${own} ${scheduler}`);
     await delay(faultMillis);
-    // The agent now finds probes that had no answer for that long, although the scheduler answers again.
+    // When the agent continues, its probes seem to have had no answer for all that time, although the scheduler answers
+    // again.
     await shell(node, `kill -CONT ${scheduler}; kill -CONT ${own}`);
     await settled();
     await delay(faultMillis);

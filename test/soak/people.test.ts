@@ -1,6 +1,7 @@
 /**
  * Bootstraps one machine with problems that real machines have, then kills its programs. Each problem is reported
- * before the installation, and its printed remedy works. Each crash is reported with the program's own first words.
+ * before the installation, and its printed remedy works. Each crash is reported with the first line that the program
+ * printed about it.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -29,7 +30,7 @@ const sh = (script: string): Promise<string> =>
 const dropIn = "/etc/systemd/system/nginx.service.d/no-ipv6.conf";
 const defaultSite = "/etc/nginx/sites-available/default";
 
-/** Bootstraps, which preflight must refuse, and returns the text of the refusal. */
+/** Runs a bootstrap that preflight must refuse, and returns the text of the refusal. */
 async function refusal(t: Test): Promise<string> {
   const { code, stdout, stderr } = await scene.bootstrap();
   t.equal(code, exitOf("PREFLIGHT_FAILED"), stdout + stderr);
@@ -37,7 +38,7 @@ async function refusal(t: Test): Promise<string> {
   return stderr.replaceAll(/\s+/g, " ");
 }
 
-/** Returns the command in a printed remedy that contains these words. */
+/** Returns the command, from a printed remedy, that contains this text. */
 function remedy(text: string, words: string): string {
   const found = Array.from(text.matchAll(/run `([^`]+)`/g), ([, command = ""]) => command);
   const command = found.find((each) => each.includes(words));
@@ -101,7 +102,7 @@ t.test("apt speaks German, and another program holds dpkg's lock", async (t) => 
   ];
   t.match((await node.run(asSystemd)).stderr, /Sperre .* gehalten/, "apt is German on this machine");
 
-  // Go's programs print all goroutines when they crash, and the journal keeps all lines.
+  // Makes Go programs print all goroutines when they crash, and makes the journal keep all lines.
   await sh(`systemctl set-environment GOTRACEBACK=all
     mkdir -p /etc/systemd/journald.conf.d; printf '[Journal]\\nRateLimitBurst=0\\n' >/etc/systemd/journald.conf.d/all.conf
     systemctl restart systemd-journald`);

@@ -1,6 +1,6 @@
 /**
- * The delay until a watching client receives a unit's change: from systemd's time of the change to the client's
- * time of the message.
+ * Measures the delay until a watching client receives a unit's change. The delay is the time from systemd's timestamp
+ * of the change to the client's timestamp of the message.
  */
 import { setTimeout as delay } from "node:timers/promises";
 
@@ -49,7 +49,7 @@ t.test("a watching client learns of a stop and of a start within 100 ms", async 
       if (word === undefined) t.fail(`round ${round}: no report of the ${kind}`);
       else late[kind].push(word.at - when);
     };
-    // Two changes at once may be reported as one, since a watcher gets the latest state, not each. So the test
+    // Two changes at once may be reported as one, because a watcher gets the latest state, not every state. So the test
     // waits between stop and start.
     await machine.must(["systemctl", "stop", unit]);
     const { activeExit } = await unitTimes(machine, `${unit}.service`);

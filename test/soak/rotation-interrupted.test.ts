@@ -1,6 +1,6 @@
 /**
- * Keys and certificates of a cluster are replaced, even after an interrupted replacement. Impossible replacements are
- * refused.
+ * A cluster's keys and certificates are replaced, even after an earlier replacement was interrupted. Impossible
+ * replacements are refused.
  */
 import { copyFile, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";

@@ -73,8 +73,8 @@ async function underLoad(t: Test, { testbed, workstation }: Scene, command: read
 }
 
 /**
- * Returns the failures in each ten seconds of the load, with their reasons. The reasons distinguish failures that a
- * node's update causes from failures of a busy machine.
+ * Returns the failures for each ten seconds of the load, with their reasons. The reasons show whether a node's update
+ * or a busy machine caused the failures.
  */
 function whenFailed({ fresh, kept }: Report, begun: number): string[] {
   const bins = Map.groupBy([...fresh.failed, ...kept.failed], ({ at }) => Math.floor((at - begun) / 10_000));
@@ -86,7 +86,7 @@ function whenFailed({ fresh, kept }: Report, begun: number): string[] {
     });
 }
 
-/** Returns the token of the service account default. */
+/** Returns the token of the service account `default`. */
 async function serviceAccountToken({ workstation }: Scene): Promise<string> {
   const template = '{range .items[?(@.type=="kubernetes.io/service-account-token")]}{.data.token}{"\\n"}{end}';
   const { stdout } = await workstation.kubectl(["get", "secrets", "-o", `jsonpath=${template}`]);

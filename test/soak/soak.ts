@@ -6,7 +6,7 @@
  *
  * usage: soak.ts [--short] [--reconciles N] [--flaps N]
  * --short    some minutes: 400 checks and 40 crashes. docs/soak.md stays unchanged. Growth is reported but does not
- * count as a failure, since such a short run is all warm-up.
+ * count as a failure, because such a short run is all warm-up.
  *
  * Exit status: 0 if no value grew beyond its bound.
  */

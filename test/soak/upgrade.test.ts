@@ -1,4 +1,4 @@
-/** A real upgrade of three machines under steady load: refused, stopped by a gate, continued, paused and taken back. */
+/** A real upgrade of three machines under steady load: refused, stopped by a gate, continued, paused and undone. */
 import { execFile } from "node:child_process";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
@@ -16,7 +16,7 @@ const rate = 5;
 const patchMirror = "/srv/mirror";
 const architecture = process.arch === "x64" ? "amd64" : "arm64";
 
-/** Copies the programs labelled v1.21.0 to the machines, with another label of the same length. */
+/** Copies the programs labelled v1.21.0 to the machines, relabelled as v1.21.1. Both labels have the same length. */
 async function publishPatch({ testbed }: Scene): Promise<void> {
   const built = join(testbed.folder, "patch");
   await mkdir(built);
@@ -36,7 +36,7 @@ async function publishPatch({ testbed }: Scene): Promise<void> {
   }
 }
 
-/** Snapshots are taken on a schedule meanwhile. */
+/** Returns the node's fingerprint without snapshots, because scheduled snapshots are taken meanwhile. */
 async function filesOf(node: TestbedNode): Promise<string[]> {
   return (await fingerprint(node)).split("\n").filter((line) => !line.includes("/snapshots"));
 }
@@ -71,7 +71,7 @@ t.test("three machines, upgraded under load", async (t) => {
     const facts = async () => ({
       files: await Promise.all(nodes.map(filesOf)),
       processes: await processes(nodes),
-      // Reading the health of backends is a POST, too.
+      // Reading the backends' health is also a POST.
       mutations: (await testbed.compute.log()).filter(({ method, path }) => method !== "GET" && !/getHealth/.test(path))
         .length,
     });
@@ -109,7 +109,7 @@ t.test("three machines, upgraded under load", async (t) => {
   });
 
   await scenario(t, "a patch pauses after the first node, and goes back", async (t) => {
-    // A folder needs no digest, unlike the testbed's mirror without TLS.
+    // A folder as the mirror needs no digest, unlike the testbed's mirror, which has no TLS.
     const mirrors = ["--mirror", patchMirror];
     const paused = await upgrade("--to", "v1.21.1", "--yes", "--pause-after", "1", ...mirrors);
     t.equal(paused.code, 0, paused.stdout + paused.stderr);

@@ -1,4 +1,4 @@
-/** Verdicts of a soak about its samples. */
+/** Judges the samples of a soak. */
 import { growth } from "./fit.ts";
 import type { Sample } from "./sample.ts";
 

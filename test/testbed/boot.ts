@@ -25,7 +25,7 @@ export async function boot(id: string, name: string): Promise<void> {
   await must(["mkfifo", "--mode=600", pipe]);
   const groups = await makeGroup(groupOf(id, name));
   const log = await open(consoleLog, "w");
-  // Opens both ends at once, so that the open does not block. Reading through a socket makes the data an event.
+  // Opens both ends at once, so that the open does not block. Reading through a socket turns the data into an event.
   const ready = new Socket({ fd: openSync(pipe, constants.O_RDWR | constants.O_NONBLOCK), readable: true });
 
   try {

@@ -1,4 +1,4 @@
-/** Calls to a server of the testbed over its control socket. */
+/** Calls to a testbed server over its control socket. */
 import { Agent, request } from "undici";
 
 /**
@@ -6,7 +6,10 @@ import { Agent, request } from "undici";
  */
 export type ControlCall = <T>(method: "GET" | "PUT" | "DELETE", path: string, body?: unknown) => Promise<T>;
 
-/** Returns the calls. The connection opens at the first call. */
+/**
+ * Returns the function that makes calls, and a function that closes the connection. The connection opens at the first
+ * call.
+ */
 export function controlCalls(socketPath: string): { readonly call: ControlCall; readonly close: () => Promise<void> } {
   const agent = new Agent({ connect: { socketPath }, headersTimeout: 10_000, bodyTimeout: 10_000 });
   return {

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { issue, makeAuthority } from "./certificates.ts";
 import type { Place } from "./layout.ts";
 
-/** The cluster of the credentials. */
+/** The cluster that the credentials are for. */
 export interface Cluster {
   readonly nodes: readonly Pick<Place, "address">[];
   readonly publicAddress: string;
@@ -21,7 +21,7 @@ const serverNames = [
   "kubernetes.svc.cluster.local",
 ];
 
-/** Returns the subject alternative names of `kubernetes.pem`: lab 04's, for this cluster. */
+/** Returns the subject alternative names of `kubernetes.pem`: those of lab 04, with this cluster's addresses. */
 export function subjectAlternativeNames({ nodes, publicAddress }: Cluster): readonly string[] {
   const addresses = ["10.32.0.1", ...nodes.map(({ address }) => address), publicAddress, "127.0.0.1"];
   return [...addresses.map((address) => `IP:${address}`), ...serverNames.map((name) => `DNS:${name}`)];
@@ -50,9 +50,7 @@ export async function noCredentials(folder: string): Promise<void> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
 }
 
-/**
- * The file name (without extension) and user of each kubeconfig of lab 05 that a controller or an operator needs.
- */
+/** The file name (without extension) and user of each kubeconfig from lab 05 that a controller or an operator needs. */
 const kubeconfigUsers = {
   admin: "admin",
   "kube-controller-manager": "system:kube-controller-manager",

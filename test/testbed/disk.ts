@@ -7,7 +7,7 @@ import { must, run } from "./command.ts";
 import { diskFolder, gateway, metadataAddress, nodeFolder, ports, project } from "./layout.ts";
 import type { Place } from "./layout.ts";
 
-/** The file in a machine that signals to the host that PID 1 accepts commands. The host binds a pipe there. */
+/** The file in a machine that signals to the host that PID 1 accepts commands. The host bind-mounts a pipe there. */
 export const readyPipe = "/run/testbed-ready";
 
 // The unit opens the pipe for reading as well. Otherwise it would block after a reboot from inside, because nobody
@@ -40,7 +40,7 @@ export async function makeDisk({ id, place, all, base }: Disk): Promise<string> 
   const [upper, work] = [join(layers, "upper"), join(layers, "work")];
   const root = join(nodeFolder(id, place.name), "root");
   for (const folder of [upper, work, root]) await mkdir(folder, { recursive: true });
-  // The root has the mode of the upper layer.
+  // The mounted root gets its mode from the upper layer.
   await chmod(upper, 0o755);
   await must(["mount", "-t", "overlay", "-o", `lowerdir=${base},upperdir=${upper},workdir=${work}`, "overlay", root]);
 
@@ -58,10 +58,10 @@ export async function makeDisk({ id, place, all, base }: Disk): Promise<string> 
   return root;
 }
 
-/** Unmounts and deletes a disk of {@link makeDisk}. A missing disk is fine. */
+/** Unmounts and deletes a disk made by {@link makeDisk}. A missing disk is fine. */
 export async function removeDisk(id: string, place: Place): Promise<void> {
   const root = join(nodeFolder(id, place.name), "root");
-  // A lazy unmount: the mount leaves this machine's view at once, even if another process still uses it.
+  // A lazy unmount: the mount disappears at once, even if another process still uses it.
   const unmounted = await run(["umount", "--lazy", root]);
   if (unmounted.code !== 0 && !/not mounted|not found|no mount point/.test(unmounted.stderr)) {
     throw new Error(`${root}: ${unmounted.stderr.trim()}`);

@@ -48,8 +48,8 @@ export interface TestbedOptions {
 }
 
 /**
- * Starts a testbed. Waits until its machines accept commands, its servers serve and its etcd is healthy. First
- * sweeps the remains of testbeds without an owner. If any part fails, takes everything down and throws.
+ * Starts a testbed. Waits until its machines accept commands, its servers serve and its etcd is healthy. First removes
+ * the remains of testbeds without an owner. If any part fails, takes everything down and throws.
  */
 export async function startTestbed(options: TestbedOptions = {}): Promise<Testbed> {
   const { nodes: count = 3, keep = false, withEtcd = true, suite = "bookworm", tlsMirror = false } = options;

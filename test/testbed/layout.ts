@@ -12,7 +12,7 @@ export const metadataAddress = "169.254.169.254";
 export const publicAddress = "203.0.113.10";
 /** The Compute Engine project, region and zone that the testbed simulates. */
 export const project = { id: "khw-testbed", number: "1234", region: "us-west1", zone: "us-west1-c" } as const;
-/** The servers' ports on the gateway. */
+/** The ports of the servers, which listen on the gateway's address. */
 export const ports = { mirror: 8080, tlsMirror: 8443, packages: 8081, compute: 8090 } as const;
 
 /** The name and addresses of a machine. */
@@ -42,7 +42,7 @@ export function stateFolder(id: string): string {
   return join(stateRoot, id);
 }
 
-/** The folder of the release mirror's certificate, and of its authority. */
+/** The folder with the release mirror's certificate and the CA that issued it. */
 export function mirrorIdentityFolder(id: string): string {
   return join(stateFolder(id), "mirror-identity");
 }
@@ -55,8 +55,8 @@ export function nodeFolder(id: string, name: string): string {
 }
 
 /**
- * Returns the folder of a testbed's disks. It is on the cache's file system: an overlay cannot be the upper layer
- * of an overlay.
+ * Returns the folder of a testbed's disks. It is on the cache's file system, because an overlay cannot be the upper
+ * layer of an overlay.
  */
 export function diskFolder(id: string): string {
   return join(cacheFolder(), "disks", id);

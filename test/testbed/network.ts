@@ -36,7 +36,7 @@ export async function makeNetwork(id: string, nodes: readonly Place[]): Promise<
   );
 }
 
-/** Removes the namespaces of a testbed that exist. */
+/** Removes those namespaces of a testbed that exist. */
 export async function removeNetwork(id: string, nodes: readonly Place[]): Promise<void> {
   for (const namespace of namespacesOf(id, nodes)) {
     const deleted = await run(["ip", "netns", "delete", namespace]);
@@ -44,7 +44,7 @@ export async function removeNetwork(id: string, nodes: readonly Place[]): Promis
   }
 }
 
-/** Disconnects a machine from the network, as if its cable were pulled, or connects it again. */
+/** Disconnects a machine from the network, as if its cable were pulled, or reconnects it. */
 export async function setLink(id: string, name: string, state: "up" | "down"): Promise<void> {
   await must(["ip", "-netns", namespaceOf(id), "link", "set", name, state]);
 }

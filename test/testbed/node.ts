@@ -1,4 +1,4 @@
-/** A machine of the testbed, with the physical actions on it. */
+/** A testbed machine, and the physical actions on it. */
 import { rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 
@@ -10,7 +10,7 @@ import { groupOf, nodeFolder } from "./layout.ts";
 import type { Place } from "./layout.ts";
 import { setLink } from "./network.ts";
 
-/** A machine of the testbed. */
+/** A testbed machine. */
 export interface TestbedNode extends Place {
   /** The machine's root as the host sees it; available even while the machine is off. */
   readonly root: string;
@@ -20,9 +20,11 @@ export interface TestbedNode extends Place {
   run(argv: readonly string[], options?: RunOptions): Promise<RunResult>;
   /** Runs a command in the machine that must succeed, and returns its standard output. */
   must(argv: readonly string[], options?: RunOptions): Promise<string>;
-  /** Copies a file or folder of the host to this path of the running machine. The owner is root; modes are kept. */
+  /**
+   * Copies a file or folder from the host to this path on the running machine. The owner becomes root; modes are kept.
+   */
   copyIn(from: string, to: string): Promise<void>;
-  /** Cuts the power: every process of the machine ends at once; its disk writes stay. */
+  /** Cuts the power: every process on the machine ends at once; data written to its disk is kept. */
   powerOff(): Promise<void>;
   /** Boots from the same disk and waits until PID 1 accepts commands. Services may still be starting. */
   powerOn(): Promise<void>;
@@ -32,8 +34,8 @@ export interface TestbedNode extends Place {
   connect(): Promise<void>;
   /**
    * Shifts a service's clock by this many seconds, from the service's next start until the machine's next boot. A
-   * service that started with a shifted clock sees a change within a second. 0 restores the right time. The
-   * machines share the kernel's clock, so a whole machine's clock cannot be set.
+   * service that started with a shifted clock sees a change within a second. 0 restores the correct time. The machines
+   * share the kernel's clock, so a whole machine's clock cannot be set.
    */
   skewClock(unit: string, seconds: number): Promise<void>;
 }

@@ -1,4 +1,4 @@
-/** Makes the cached folders that a testbed starts from. They are slow to make and made once. */
+/** Makes the cached folders that a testbed starts from. They are slow to make, so they are made only once. */
 import { join } from "node:path";
 
 import { must } from "./command.ts";

@@ -21,12 +21,12 @@ export interface TestbedRecord {
    * The process that started the testbed. The start time distinguishes it from a later process with the same id.
    */
   readonly owner: { readonly pid: number; readonly startTime: string };
-  /** The boot of the host that the testbed belongs to. Only its disks outlive that boot. */
+  /** The id of the host's boot at the testbed's start. After the next boot, only the testbed's disks are left. */
   readonly bootId: string;
   readonly nodes: readonly Place[];
-  /** The folder of the Kubernetes releases that its mirror serves. */
+  /** The folder with the Kubernetes releases that the testbed's mirror serves. */
   readonly kubernetes: string;
-  /** The folder of the etcd releases that its mirror serves. */
+  /** The folder with the etcd releases that the testbed's mirror serves. */
   readonly etcd: string;
   /** Whether the machines had an etcd cluster from the start. */
   readonly withEtcd: boolean;
@@ -63,7 +63,7 @@ export async function recordOf(id: string): Promise<TestbedRecord | undefined> {
 }
 
 /**
- * Ends a testbed's processes and removes all its resources. The record goes last, so that a failed removal can be
+ * Ends a testbed's processes and removes all its resources. The record is removed last, so that a failed removal can be
  * repeated.
  */
 export async function destroy({ id, nodes }: Pick<TestbedRecord, "id" | "nodes">): Promise<void> {

@@ -63,7 +63,7 @@ async function startServer(id: string, name: string, argv: readonly string[]): P
 export interface ServersOptions {
   readonly nodes: readonly Place[];
   readonly prepared: Prepared;
-  /** The release mirror serves over TLS, too. */
+  /** Whether the release mirror also serves over TLS. */
   readonly tlsMirror: boolean;
 }
 
@@ -111,5 +111,7 @@ export async function startServers(id: string, { nodes, prepared, tlsMirror }: S
   );
 }
 
-/** The host's architecture by Kubernetes' name. The programs in the cache are built for it. */
+/**
+ * The host's architecture, under Kubernetes' name for it. The programs in the cache are built for this architecture.
+ */
 const architecture = process.arch === "arm64" ? "arm64" : "amd64";

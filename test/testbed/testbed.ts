@@ -28,16 +28,16 @@ export interface Testbed extends AsyncDisposable {
    * it.
    */
   readonly mirrorUrl: string;
-  /** The same releases at the path of the labs' mirror: a second mirror for lists of mirrors. */
+  /** The same releases at the path of the labs' mirror, so that tests with a list of mirrors have a second mirror. */
   readonly secondMirrorUrl: string;
   /** The base URL of etcd's releases: `.../VERSION/etcd-VERSION-linux-ARCH.tar.gz` is below it. */
   readonly etcdMirrorUrl: string;
-  /** Both mirrors over TLS, if the testbed was started with `tlsMirror`. */
+  /** The TLS URLs of both mirrors. They work only if the testbed was started with `tlsMirror`. */
   readonly tlsMirrorUrl: string;
   readonly tlsEtcdMirrorUrl: string;
   /** The certificate of the authority that issued the mirror's certificate. */
   readonly mirrorCa: string;
-  /** The folder of the etcd releases on this host. */
+  /** The folder on this host that contains the etcd releases. */
   readonly etcd: string;
   /** Whether the machines had an etcd cluster from the start. */
   readonly withEtcd: boolean;
@@ -45,7 +45,7 @@ export interface Testbed extends AsyncDisposable {
   readonly computeUrl: string;
   /** The folder with this cluster's files of labs 04 to 06, including `admin.kubeconfig`. */
   readonly credentials: string;
-  /** The folder of the Kubernetes releases on this host, for example with `v1.21.0/kubectl`. */
+  /** The folder on this host that contains the Kubernetes releases, for example `v1.21.0/kubectl`. */
   readonly kubernetes: string;
   /** The remote controls of the servers: they set faults and return the requests received. */
   readonly metadata: ServerControl;

@@ -7,7 +7,7 @@ import { aggregatedListOf, itemsOf, listOf, view, type ListQuery } from "./reads
 import { parseReference, pathOf } from "./references.ts";
 import { textOf, textsOf, type Fields } from "./resources.ts";
 
-/** A request, its path from `projects/` on. */
+/** A request. Its path starts at `projects/`. */
 export interface ApiRequest {
   readonly method: string;
   readonly path: string;
@@ -22,7 +22,7 @@ export interface ApiContext extends MutationContext {
   readonly faults: Faults;
   /** Milliseconds from a mutation to its operation's DONE. */
   readonly operationMillis: number;
-  /** Returns the health of a pool's instance, with an entry for each forwarding rule that uses the pool. */
+  /** Returns the health of an instance in a pool, with an entry for each forwarding rule that uses the pool. */
   readonly healthOf: (poolPath: string, instancePath: string) => readonly Fields[];
 }
 

@@ -24,7 +24,7 @@ const formats: Readonly<Record<string, RegExp>> = {
   byte: /^[A-Za-z0-9+/_-]*={0,2}$/,
 };
 
-/** Checks a value against a schema of the discovery document. Unknown fields are violations, as at Google. */
+/** Checks a value against a schema of the discovery document. Unknown fields are violations, as in Google's API. */
 export function checkValue(value: unknown, schema: Schema, options: CheckOptions): readonly Violation[] {
   const wrong = (problem: Violation["problem"], at: string, value: unknown, wanted: string): Violation[] => [
     { at, problem, value, wanted },

@@ -6,7 +6,7 @@ export interface LogEntry {
   /** ISO 8601. */
   readonly at: string;
   readonly method: string;
-  /** From `projects/` on. */
+  /** The path, which starts at `projects/`. */
   readonly path: string;
   readonly query: Readonly<Record<string, string>>;
   /** The body as received; empty if the request had no body. */
@@ -30,7 +30,10 @@ export interface Settings {
   readonly token: string | null;
 }
 
-/** A change of the project's resources that bypasses the API. Resources are named by path, from `projects/` on. */
+/**
+ * A change of the project's resources that bypasses the API. Resources are identified by their paths, which start at
+ * `projects/`.
+ */
 export interface StateChange {
   /** First, resets everything to the initial state. */
   readonly reset?: boolean;

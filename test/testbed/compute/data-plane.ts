@@ -11,7 +11,7 @@ import { addressesOf, backendsOf, frontendsOf, obstacleTo, type Backend, type Fr
 /** The data plane's options. */
 export interface DataPlaneOptions {
   readonly store: Store;
-  /** Divides the probes' interval. */
+  /** The divisor of the interval between probes. */
   readonly probeScale: number;
 }
 
@@ -28,10 +28,10 @@ interface Listening {
 }
 
 /**
- * The load balancer itself. It listens on the addresses of the forwarding rules, probes the instances of their
- * target pools, and forwards connections. It follows the store. Google's load balancer passes packets through; this
- * one relays TCP. So the instances see the testbed's bridge as the client, and their own address as the
- * destination. The data plane assumes the rules for client traffic (lab 03's
+ * The load balancer itself. It listens on the addresses of the forwarding rules, probes the instances of their target
+ * pools, and forwards connections. It follows changes in the store. Google's load balancer passes packets through; this
+ * load balancer relays TCP. So the instances see the testbed's bridge as the client, and their own address as the
+ * destination. The data plane assumes that the firewall rules for client traffic exist (lab 03's
  * `kubernetes-the-hard-way-allow-external`).
  */
 export class DataPlane implements AsyncDisposable {
@@ -48,7 +48,7 @@ export class DataPlane implements AsyncDisposable {
   }
 
   /**
-   * Returns the health of a pool's instance as `getHealth` answers: an entry for each address that leads to the
+   * Returns the health of a pool's instance as `getHealth` returns it: an entry for each address that leads to the
    * pool.
    */
   healthOf(pool: string, instance: string): readonly Fields[] {

@@ -7,7 +7,7 @@ export interface Schema {
   readonly format?: string;
   readonly enum?: readonly string[];
   readonly pattern?: string;
-  /** The only value, for a `kind`. */
+  /** The only valid value, if the field is a `kind`. */
   readonly default?: string;
   readonly readOnly?: boolean;
   readonly required?: boolean;
@@ -29,8 +29,8 @@ export interface Method {
 }
 
 /**
- * Google's description of the API (schema.json), reduced to the emulated part. It is the routing table and the type
- * check.
+ * Google's description of the API (schema.json), reduced to the emulated part. It serves as the routing table and for
+ * type checks.
  */
 export interface Discovery {
   readonly parameters: Readonly<Record<string, Schema>>;

@@ -33,7 +33,7 @@ export interface Emulator {
   readonly faults: Faults;
   readonly operations: Operations;
   readonly log: LogEntry[];
-  /** Returns every resource by path, as the API would answer it. */
+  /** Returns every resource by path, as the API would return it. */
   state(): Readonly<Record<string, Fields>>;
   /** Changes the state without the API. If a part of the change is refused, the parts before it stay applied. */
   change(change: StateChange): void;

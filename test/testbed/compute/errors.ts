@@ -60,7 +60,7 @@ export function notFound(path: string): ApiError {
   return new ApiError(404, "notFound", `The resource '${path}' was not found`);
 }
 
-/** 409: an insert of a name that is taken. */
+/** 409: an insert with a name that is already in use. */
 export function alreadyExists(path: string): ApiError {
   return new ApiError(409, "alreadyExists", `The resource '${path}' already exists`);
 }
@@ -81,7 +81,7 @@ export function invalid(field: string, value: unknown, why: string): ApiError {
   return new ApiError(400, "invalid", `Invalid value for field '${field}': '${textOf(value)}'. ${why}`);
 }
 
-/** 403: more than the project's quota. */
+/** 403: the project's quota is exceeded. */
 export function quotaExceeded(metric: string, limit: number, scope: string): ApiError {
   const where = scope.replace(/^projects\/[^/]+\//, "").replace("regions/", "region ");
   return new ApiError(403, "quotaExceeded", `Quota '${metric}' exceeded.  Limit: ${limit.toFixed(1)} in ${where}.`);

@@ -4,7 +4,7 @@ import type { OperationError } from "./errors.ts";
 export interface FaultMatch {
   /** The HTTP method. */
   readonly method?: string;
-  /** A regular expression on the path from `projects/` on. */
+  /** A regular expression for the path, which starts at `projects/`. */
   readonly path?: string;
   /** The number of requests that the fault affects; absent: every request until the faults are replaced. */
   readonly times?: number;

@@ -3,7 +3,7 @@ import type { Kind } from "./kind.ts";
 import { metadataOf } from "./metadata.ts";
 import { addressUse, allotAddress, checkInstances, checkTimes, checkTraffic } from "./rules.ts";
 
-/** The label fingerprint of a resource without labels, as Google answers it. */
+/** The label fingerprint that Google returns for a resource without labels. */
 const noLabels = { labelFingerprint: "42WmSpB8rSM=" };
 
 /** The kinds that khw and the lab write, by collection, with the defaults of Google's reference. */

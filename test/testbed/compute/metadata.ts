@@ -2,7 +2,7 @@ import { ApiError } from "./errors.ts";
 import { fingerprintOf } from "./forwarding-rule.ts";
 import { fieldsOf, type Fields } from "./resources.ts";
 
-/** Returns an instance's metadata as the API answers it, with a fingerprint of the items. */
+/** Returns an instance's metadata as the API returns it, with a fingerprint of the items. */
 export function metadataOf(items: readonly Fields[]): Fields {
   const fingerprint = fingerprintOf(items);
   return { kind: "compute#metadata", fingerprint, ...(items.length > 0 && { items }) };

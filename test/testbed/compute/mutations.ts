@@ -10,14 +10,14 @@ import { fieldsOf, textOf, textsOf, type Fields, type Resource } from "./resourc
 /** The context of mutations. */
 export interface MutationContext extends CompletionContext {
   readonly operations: Operations;
-  /** How long the resources that a deleted resource referred to stay not ready, in milliseconds. */
+  /** After a deletion, the resources that the deleted resource referred to are not ready for this many milliseconds. */
   readonly settleMillis: number;
 }
 
 /** A request to change a resource. The body has passed the schema check. */
 export interface Change {
   readonly verb: string;
-  /** The resource's path; for an insert, the collection's. */
+  /** The resource's path; for an insert, the collection's path. */
   readonly path: string;
   readonly body: Fields;
 }
@@ -114,7 +114,7 @@ function readyResource(path: string, { store, operations }: MutationContext): Re
   return resource;
 }
 
-/** Returns the path of a resource that refers to this one. */
+/** Returns the path of a resource that refers to this resource. */
 function userOf(path: string, resource: Resource, { store }: MutationContext): string | undefined {
   const [user] = textsOf(kinds[collectionOf(path)]?.derived?.(resource, store).users).map(pathOf);
   return (

@@ -5,12 +5,12 @@ import { ApiError, invalid, notReady, operationFailure, type OperationError } fr
 import { linkTo, pathOf, scopeOf } from "./references.ts";
 import type { Fields } from "./resources.ts";
 
-/** Changes the store. A plan returns it after its checks pass. */
+/** Changes the store. A plan returns this function after the plan's checks have passed. */
 export type Commit = () => void;
 
 /** A change that a caller requests. */
 export interface Mutation {
-  /** The path of the resource that it changes. */
+  /** The path of the resource that the mutation changes. */
   readonly target: string;
   readonly verb: string;
   /**
@@ -28,7 +28,7 @@ export interface RunOptions {
   readonly failure?: OperationError;
 }
 
-/** An operation as the API answers it. */
+/** An operation as the API returns it. */
 export type Operation = Fields & { readonly selfLink: string; readonly status: string };
 
 interface Running {

@@ -13,7 +13,7 @@ export interface Health {
 export interface ProbeOptions {
   readonly address: string;
   readonly check: HttpHealthCheck;
-  /** Divides the check's interval, so that tests wait less than at Google. */
+  /** The divisor of the check's interval, so that tests wait less than with Google's prober. */
   readonly scale: number;
   /** The last known state of the instance, from before the check was changed. */
   readonly initial: Health["state"];
@@ -25,8 +25,8 @@ export interface ProbeOptions {
 
 /**
  * Probes as Google does: at every interval, one GET of the path with the check's Host. Only a 200 within the time-out
- * is a success. The state changes after the number of consecutive successes or failures that the check sets. Yields
- * after every probe.
+ * is a success. The state changes after as many consecutive successes or failures as the check specifies. Yields after
+ * every probe.
  */
 export async function* probe({
   address,

@@ -9,11 +9,11 @@ export interface ListQuery {
   readonly filter?: string;
   /** The maximum number of items per page. */
   readonly maxResults: number;
-  /** The number of items on earlier pages, as answered in `nextPageToken`. */
+  /** The number of items on earlier pages, as returned in `nextPageToken`. */
   readonly pageToken?: string;
 }
 
-/** Returns a resource as the API answers it, with the fields that depend on other resources. */
+/** Returns a resource as the API returns it, with the fields that depend on other resources. */
 export function view(path: string, resource: Resource, store: Store): Fields {
   return { ...resource, ...kinds[collectionOf(path)]?.derived?.(resource, store) };
 }
@@ -42,8 +42,8 @@ export function listOf(items: readonly Fields[], collectionPath: string, query: 
 }
 
 /**
- * Returns a collection over all scopes, as `aggregatedList` answers: an entry per scope, with a warning if the
- * scope is empty.
+ * Returns a collection over all scopes, as `aggregatedList` returns it: an entry per scope, with a warning if the scope
+ * is empty.
  */
 export function aggregatedListOf(collection: string, project: string, store: Store, query: ListQuery): Fields {
   const matches = makeFilter(query.filter);

@@ -7,7 +7,7 @@ export function linkTo(path: string): string {
   return base + path;
 }
 
-/** Returns the path of the resource that a link of this emulator names. */
+/** Returns the path of the resource that one of this emulator's links refers to. */
 export function pathOf(link: string): string {
   return link.slice(link.indexOf("projects/"));
 }
@@ -18,8 +18,8 @@ export function nameOf(path: string): string {
 }
 
 /**
- * Returns the path that a caller's reference stands for. Google accepts a URL of any host, a path from `projects/` on,
- * or a path from the scope on (`global/networks/N`).
+ * Returns the path that a caller's reference means. Google accepts a URL of any host, a path that starts at
+ * `projects/`, or a path that starts at the scope (`global/networks/N`).
  */
 export function parseReference(text: string, project: string, field: string): string {
   const path = /(?:^|\/)(projects\/.+)$/.exec(text)?.[1] ?? `projects/${project}/${text}`;

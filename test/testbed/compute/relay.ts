@@ -14,7 +14,7 @@ export function hashOf(client: Socket, sessionAffinity: string): number {
 
 /**
  * Connects a client to an instance, including half-closes. A refusal or reset on one side resets the other. An
- * established connection stays, even if the instance becomes unhealthy. Returns the instance's side.
+ * established connection is kept, even if the instance becomes unhealthy. Returns the socket to the instance.
  */
 export function relay(client: Socket, to: { readonly host: string; readonly port: number }): Socket {
   const instance = connect({ ...to, allowHalfOpen: true });

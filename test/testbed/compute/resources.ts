@@ -18,7 +18,7 @@ export function fieldsOf(value: unknown): readonly Fields[] {
 }
 
 /**
- * The fields of every resource. The types below name the fields that the emulator itself reads; others pass
+ * The fields of every resource. The types below list the fields that the emulator itself reads; other fields pass
  * through.
  */
 export interface Resource {

@@ -33,8 +33,8 @@ export function checkTimes(fields: Fields): Fields {
 }
 
 /**
- * Checks that a firewall names a network and either allows or denies. An ingress rule without a source matches any
- * source.
+ * Checks that a firewall specifies a network and either allows or denies traffic. An ingress rule without a source
+ * matches any source.
  */
 export function checkTraffic(fields: Fields, _place: Place, { project }: World): Fields {
   if (fields.network === undefined) throw notFound(`projects/${project}/global/networks/default`);

@@ -16,7 +16,7 @@ export interface ComputeOptions {
   readonly instances: readonly string[];
   /** Whether the static address exists at the start; true by default. */
   readonly withAddress?: boolean;
-  /** Divides the intervals of health checks; 1 by default. */
+  /** The divisor of the health checks' intervals; 1 by default. */
   readonly probeScale?: number;
   readonly project?: string;
   readonly region?: string;

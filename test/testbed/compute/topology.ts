@@ -23,7 +23,7 @@ export interface Backend {
   readonly check?: HttpHealthCheck;
 }
 
-/** The maximum number of ports of a rule that the data plane listens on: each port is a socket. */
+/** The maximum number of a rule's ports that the data plane listens on, because each port needs a socket. */
 const mostPorts = 100;
 
 /** Returns the addresses and ports that the data plane must listen on. */

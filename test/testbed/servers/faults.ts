@@ -9,7 +9,7 @@ export type Fault = FaultMatch & FaultEffect;
 
 /** The requests that a fault affects: all requests by default. */
 export interface FaultMatch {
-  /** A regular expression on the request's path. */
+  /** A regular expression for the request's path. */
   readonly path?: string;
   /** The number of requests that the fault affects; absent: every request until the faults are replaced. */
   readonly times?: number;

@@ -1,4 +1,4 @@
-/** A server of the testbed. It answers requests unless a fault applies, and records them. */
+/** A testbed server. It answers requests unless a fault applies, and records them. */
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
@@ -21,7 +21,7 @@ export interface ServeOptions {
   /** The Unix socket of the remote control (control.ts). */
   readonly control: string;
   readonly answer: (request: IncomingMessage) => Answer | Promise<Answer>;
-  /** Whether, and how, to serve the same over TLS. */
+  /** If present, the server also serves the same content over TLS. */
   readonly tls?: TlsOptions | undefined;
 }
 

@@ -7,7 +7,7 @@ import { loadX509 } from "../../../proto/x509.ts";
 
 const root = resolve(import.meta.dirname, "../../..");
 
-// @peculiar/x509 loads only after this.
+// Without this call, @peculiar/x509 does not load.
 await loadX509();
 
 for (const program of ["agent", "client"] as const) {

@@ -1,4 +1,7 @@
-/** Errors of the gateway against real TLS servers. They tell a live server from one that is away. */
+/**
+ * Errors of calls to etcd's gateway, tested with real TLS servers. The errors distinguish a live server from a server
+ * that is gone.
+ */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { writeFile } from "node:fs/promises";

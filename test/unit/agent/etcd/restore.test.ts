@@ -35,7 +35,7 @@ const request = (reached: RestorePhase, changes: Partial<AdvanceRestoreRequest> 
   ...changes,
 });
 
-/** The first of two controllers, with all units running and a snapshot "good". */
+/** The first of two controllers, with all units running and a snapshot named "good". */
 async function controller() {
   const os = labMachine();
   const unitText = (unit: string): string =>
@@ -53,7 +53,7 @@ async function controller() {
   const joined: string[] = [];
   const member = { leaderId: "a", revision: 8 };
   const missing: { disk: KhwError | null } = { disk: null };
-  /** An agent that has just started. */
+  /** Starts a new agent on the machine. */
   const agent = async () => {
     const machineLock = createMachineLock({ clock: os.clock, signal: never });
     const mark = await openRestoreRecord(os.files, folder);

@@ -7,7 +7,7 @@ import { never } from "../../../fixtures/machine.ts";
 
 const hour = 3_600_000;
 
-/** A schedule over snapshots in memory; records its messages. */
+/** A schedule whose snapshots are in memory; records its messages. */
 function schedule(changes: Partial<ScheduleOptions> = {}) {
   const clock = createFakeClock();
   const snapshotStore: Snapshot[] = [];

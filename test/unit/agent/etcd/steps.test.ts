@@ -58,7 +58,7 @@ async function wiped(t: Test): Promise<FakeOs> {
   return os;
 }
 
-/** Does what etcd does when it is started with the drop-in for a join. */
+/** Simulates a start of etcd with the drop-in for a join. */
 function startsJoined(os: FakeOs): void {
   const own = os.etcd.members.find(({ peerUrl }) => peerUrl.includes("10.240.0.10"));
   if (own === undefined) throw new Error("it starts before it was added");

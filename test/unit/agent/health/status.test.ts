@@ -10,7 +10,7 @@ import { type Component, Health } from "../../../../proto/gen/khw/agent/v1/agent
 import { createFakeOs, type FakeOs } from "../../../fakes/os.ts";
 import { applyAll, labDesired, labMachine } from "../../../fixtures/machine.ts";
 
-/** Reads the components of the machine with a supervisor that keeps no state yet, and so repairs nothing. */
+/** Reads the machine's components. The supervisor keeps no state yet, so it repairs nothing. */
 async function read(t: Test, os: FakeOs): Promise<Component[]> {
   const ending = new AbortController();
   const { signal } = ending;

@@ -1,5 +1,5 @@
 /**
- * Reasons why a probe gets no answer, tested with real sockets. Each reason says something else about the server.
+ * Reasons why a probe gets no answer, tested with real sockets. Each reason says something different about the server.
  */
 import { X509Certificate } from "node:crypto";
 import { once } from "node:events";
@@ -124,7 +124,7 @@ t.test("the agent's own condition", async (t) => {
 });
 
 t.test("connections that are not accepted wait", async (t) => {
-  // This process runs no code between the kernel's handshake and the check, so the connection is not accepted yet.
+  // This process runs no code between the kernel's handshake and the check. So the connection is not accepted yet.
   const server = createServer(() => {});
   const port = await listen(t, server);
   const socket = connect(port, "127.0.0.1");

@@ -23,7 +23,7 @@ function watching(t: Test, ...folders: readonly string[]) {
     const heard = new Promise<void>((resolve) => (tell = resolve));
     await change();
     await heard;
-    // By then the listener has been called for everything that belongs to this change.
+    // After this delay, the listener has been called for every part of the change.
     await delay(150);
   };
   return { root, stop, after, told: () => told };

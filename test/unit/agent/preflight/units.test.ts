@@ -6,7 +6,7 @@ import { labDesired } from "../../../fixtures/machine.ts";
 const text = async (os: FakeOs): Promise<string> =>
   (await unitFindings(labDesired(), os)).map(({ code, message, hint }) => `${code}: ${message}: ${hint}`).join("\n");
 
-/** A machine on which systemd reports the unit as masked. */
+/** Makes systemd report the unit as masked. */
 function masked(os: FakeOs, unit: string): FakeOs {
   const status = os.systemd.unit.bind(os.systemd);
   const unitOf: FakeOs["systemd"]["unit"] = async (name) =>

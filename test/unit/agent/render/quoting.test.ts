@@ -56,7 +56,7 @@ const expected = ["/usr/local/bin/kube-scheduler", ...values.map((value, index) 
 
 /**
  * Returns the arguments of a unit's ExecStart by the rules of systemd.service(5) and systemd.syntax(7). A line that
- * ends in a backslash goes on, quotes group, and a backslash escapes. "%%" is a percent sign and "$$" a dollar
+ * ends in a backslash continues, quotes group words, and a backslash escapes. "%%" is a percent sign and "$$" a dollar
  * sign.
  */
 function readExecStart(text: string): string[] {

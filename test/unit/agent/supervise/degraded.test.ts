@@ -22,7 +22,7 @@ function looking(component: string) {
     reads: () => reads,
     /** Sets the line that the component's process writes from now on. */
     writes: (text: string, pid = mainPid) => void ([line, mainPid] = [text, pid]),
-    /** Looks on every beat for this many seconds; returns the last cause. */
+    /** Runs the check on every beat for this many seconds; returns the last cause. */
     after: async (seconds: number, reason: string | null = null): Promise<string | undefined> => {
       let cause: string | undefined;
       for (let beat = 0; beat < seconds; beat += 5) {

@@ -1,7 +1,7 @@
 import t from "tap";
 import { deprecations, refusedArgument } from "../../../../agent/trial/output.ts";
 
-// The lines are those of kube-apiserver 1.20.2 and etcd 3.4.23.
+// The lines were printed by kube-apiserver 1.20.2 and etcd 3.4.23.
 t.test("an unknown flag is found above the usage", (t) => {
   const flag = { kind: "flag", flag: "foo", reason: "unknown flag" };
   t.strictSame(refusedArgument(["Error: unknown flag: --foo", "Usage:", "  kube-apiserver [flags]"]), flag);

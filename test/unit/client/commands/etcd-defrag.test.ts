@@ -6,7 +6,10 @@ import { createFakeCluster } from "../../../fakes/cluster.ts";
 import { unusedEtcd } from "../../../fakes/etcd-calls.ts";
 import { never } from "../../../fixtures/machine.ts";
 
-/** Three members led by the first, with these changes; records the defragmented members in order. */
+/**
+ * A cluster of three members, led by the first, with these changes. Records the order in which members are
+ * defragmented.
+ */
 async function cluster(changes: Readonly<Record<string, Partial<EtcdMember>>> = {}) {
   const { members: plain } = await createFakeCluster(["controller-0", "controller-1", "controller-2"]);
   const done: string[] = [];

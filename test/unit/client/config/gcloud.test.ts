@@ -124,7 +124,7 @@ t.test("an invalid value, and a zone outside the region, are named with their so
   t.match(refusal(() => loadBalancerConfig(own, [])).message, /\(gce\.zone\).*\(gce\.region\)/);
 });
 
-/** Forms that Python's configparser reads, and so gcloud too. */
+/** Forms that Python's configparser reads, and therefore gcloud too. */
 const forms: readonly string[] = [
   lab,
   "[core]\nproject: my-lab-123\n[compute]\nREGION = us-west1\nZone:us-west1-c\n",

@@ -1,4 +1,4 @@
-/** Rotations in a cluster that writes and reads all the time, interrupted at every point. */
+/** Rotations, interrupted at every point, in a cluster that writes and reads continuously. */
 import t, { type Test } from "tap";
 
 import { parseEncryptionConfig } from "../../../../client/encryption/config.ts";

@@ -9,8 +9,8 @@ const { signal } = new AbortController();
 const folder = t.testdir({});
 const system = process.env["PATH"] ?? "";
 
-// The library and gcloud search by environment variables. They must find nothing that belongs to the owner of this
-// machine.
+// The library and gcloud use environment variables to find credentials. They must not find any that belong to the owner
+// of this machine.
 Object.assign(process.env, { HOME: folder, CLOUDSDK_CONFIG: folder, NO_PROXY: "*", METADATA_SERVER_DETECTION: "none" });
 delete process.env["GOOGLE_APPLICATION_CREDENTIALS"];
 

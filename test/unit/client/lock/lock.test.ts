@@ -53,7 +53,10 @@ async function scene(entries: readonly LockEntry[] = [], changes: Partial<Desire
     settled: async () => {},
   };
   const cluster = { config: { ...config, lockFile }, members };
-  /** Records the digests that every agent reports for programs without a pin; `change` makes one report differ. */
+  /**
+   * Records the digests that every agent reports for programs without a known digest; `change` makes one report
+   * differ.
+   */
   const record = async (
     change: (answer: ProgramDigest, node: string) => ProgramDigest | undefined = (same) => same,
   ) => {

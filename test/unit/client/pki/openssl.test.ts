@@ -28,7 +28,7 @@ interface Case {
   /** The fault of kubernetes.pem, or of the CA. */
   readonly options?: Parameters<typeof issue>[2];
   readonly authorityUsage?: string;
-  /** The field that pki check names; undefined if it finds nothing. */
+  /** The field that pki check reports; undefined if it finds nothing. */
   readonly field?: string;
   /** The output of openssl verify; undefined for OK. */
   readonly says?: RegExp;
@@ -107,7 +107,7 @@ for (const { title, options, authorityUsage, field, says } of cases) {
     if (field === undefined) t.same(fields, []);
     else t.ok(fields.includes(field), fields.join(", "));
 
-    // The certificate is for a server, and for a client of etcd and the kubelets.
+    // The certificate must be valid for a server, and for a client of etcd and the kubelets.
     const verdicts = await Promise.all(
       ["sslserver", "sslclient"].map(async (purpose) => {
         const argv = ["openssl", "verify", "-x509_strict", "-purpose", purpose, "-auth_level", "2"];

@@ -14,7 +14,7 @@ import { never } from "../../../fixtures/machine.ts";
 
 interface Node {
   readonly findings?: readonly string[];
-  /** Another operation runs on the node. */
+  /** Whether another operation runs on the node. */
   readonly busy?: boolean;
   readonly planFails?: boolean;
   /** The steps that differ. */
@@ -23,8 +23,7 @@ interface Node {
 }
 
 /**
- * Inspects nodes with these answers. Returns each finding with its node, and the nodes that were asked for a
- * preflight.
+ * Inspects nodes with these answers. Returns each finding with its node, and the nodes that received a Preflight call.
  */
 async function inspected(...nodes: readonly Node[]) {
   const { members: plain } = await createFakeCluster(nodes.map((_, index) => `controller-${index}`));

@@ -8,7 +8,10 @@ import { labState } from "../../../fixtures/lab-cluster.ts";
 const { version, mirrors, strict, dedicatedDisk } = labDesiredWithEtcd().etcd;
 const managed = labState({ etcd: { version, mirrors: [...mirrors], sha256: {}, strict, dedicatedDisk } });
 
-/** Returns the findings when each node reports this about its member; undefined: the node does not answer. */
+/**
+ * Returns the findings for three nodes. Each node reports whether its member has ever started; undefined: the node does
+ * not answer.
+ */
 async function findings(begun: readonly (boolean | undefined)[], desired = managed) {
   const { members: plain } = await createFakeCluster(["controller-0", "controller-1", "controller-2"]);
   const members = plain.map(({ node }, index) => {

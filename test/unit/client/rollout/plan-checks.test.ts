@@ -15,7 +15,7 @@ interface Options {
   readonly refused?: string;
 }
 
-/** Plans for two nodes whose API servers restart, to another release. */
+/** Plans the change to another release for two nodes whose API servers must restart. */
 async function planned({ isAdministrator = true, finding, refused }: Options = {}) {
   const { config, members: plain } = await createFakeCluster(["controller-0", "controller-1"]);
   const calls: string[] = [];

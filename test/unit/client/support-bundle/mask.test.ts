@@ -15,7 +15,7 @@ const keys: Readonly<Record<string, string>> = {
   encrypted: rsa.export({ type: "pkcs8", format: "pem", cipher: "aes-256-cbc", passphrase: "open sesame" }).toString(),
 };
 
-/** Returns every line of a key without its markers. */
+/** Returns the lines of a key between its markers. */
 function bodyOf(pem: string): string[] {
   return pem.split("\n").filter((line) => line !== "" && !line.startsWith("-----"));
 }

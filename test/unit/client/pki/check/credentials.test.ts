@@ -26,7 +26,7 @@ await Promise.all([makeCredentials(sound, cluster), makeAuthority(strange)]);
 
 let copies = 0;
 
-/** Copies the sound files and applies the change to the copy. */
+/** Copies the valid files and applies the change to the copy. */
 async function spoilt(change: (folder: string) => Promise<unknown>): Promise<string> {
   const folder = join(root, `copy-${copies++}`);
   await cp(sound, folder, { recursive: true });
@@ -57,7 +57,7 @@ async function edit(folder: string, file: string, change: (text: string) => stri
   await writeFile(join(folder, file), changed);
 }
 
-/** Puts another certificate and key into a kubeconfig. */
+/** Puts a different certificate and key into a kubeconfig. */
 async function embed(folder: string, kubeconfig: string, pem: string): Promise<void> {
   const data = async (file: string) => (await readFile(join(folder, file))).toString("base64");
   const [certificate, key] = await Promise.all([data(`${pem}.pem`), data(`${pem}-key.pem`)]);

@@ -456,7 +456,7 @@ t.test("a replacement that fails changes nothing, or is completed by the next ru
   const folder = await copy();
   const before = await fingerprint(folder);
   const now = new Date("2026-01-31T12:00:00Z");
-  // This name cannot be written, so the new files are not complete and the old files stay.
+  // The second name cannot be written, so the new files are not complete and the old files are kept.
   await t.rejects(replaceFiles(folder, { "admin.pem": "new", "no/such/folder": "" }, now), { code: "IO_FAILED" });
   t.same(await fingerprint(folder), before);
   t.same(
@@ -464,7 +464,7 @@ t.test("a replacement that fails changes nothing, or is completed by the next ru
     [],
   );
 
-  // A folder blocks the second file. The replacement is already decided by then.
+  // A folder blocks the second file. By then, the replacement has passed the point of no return.
   const later = new Date("2026-01-31T13:00:00Z");
   await mkdir(join(folder, ".new.pem.replacing"));
   const half = replaceFiles(folder, { "admin.pem": "new", "new.pem": "new" }, later);

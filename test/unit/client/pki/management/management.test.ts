@@ -138,8 +138,8 @@ t.test("a role is exactly one of khw's Organizations", async (t) => {
 
 /** Returns the result of a TLS 1.3 handshake on loopback: the client's name, or the reason why a side refuses. */
 async function handshake(ca: string, server: Identity, client: Identity): Promise<string> {
-  // The server accepts every client so that it can report the reason. If Node itself rejects, it resets the
-  // connection.
+  // The server accepts every client so that it can report the reason. If Node itself rejected a client, it would reset
+  // the connection.
   const asks = { requestCert: true, rejectUnauthorized: false };
   const listener = createServer({ ca, cert: server.certificate, key: server.key, ...asks });
   listener.listen(0, "127.0.0.1");
