@@ -16,7 +16,7 @@ const failures: string[] = [];
 for (const file of globSync(`${folder}/**/*.tap`)) {
   const failedBefore = failures.length;
   let whole = false;
-  // Flat, so that assertions of subtests count, and the summaries of subtests do not count again.
+  // Parses with `flat`, so that the assertions of subtests count, but the summaries of subtests do not count again.
   for (const [event, data] of Parser.parse(readFileSync(file, "utf8"), { flat: true })) {
     if (event === "complete") whole = data.ok && data.plan.skipReason !== "no tests found";
     if (event !== "assert") continue;

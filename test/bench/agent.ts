@@ -4,7 +4,9 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { TestbedNode } from "../testbed/index.ts";
 import { median } from "./time.ts";
 
-/** A process's resource usage: megabytes (10^6 bytes), and seconds of one processor, including ended children. */
+/**
+ * A process's resource usage: megabytes (10^6 bytes), and seconds of one processor, including ended child processes.
+ */
 interface Usage {
   readonly resident: number;
   readonly anonymous: number;
@@ -16,8 +18,8 @@ export interface Idle {
   /** Megabytes (10^6 bytes). */
   readonly resident: number;
   /**
-   * The memory that only the process itself uses. The rest are pages of its program file, which the kernel can drop at
-   * any time.
+   * The memory that only the process itself uses. The rest consists of pages of its program file, which the kernel can
+   * drop at any time.
    */
   readonly anonymous: number;
   /** Percent of one processor. */
@@ -41,7 +43,7 @@ export async function measureIdle(nodes: readonly TestbedNode[]): Promise<Idle> 
 }
 
 /**
- * Measures five starts in sequence. Returns the seconds from each start of the process to its READY message, as systemd
+ * Measures five starts in sequence. Returns the seconds from each process start to the READY message, as systemd
  * records them.
  */
 export async function measureStart(node: TestbedNode): Promise<readonly number[]> {
@@ -63,8 +65,8 @@ async function usage(node: TestbedNode): Promise<Usage> {
   const script = 'cd "/proc/$(systemctl show -P MainPID khw-agent)" && cat status stat && getconf CLK_TCK';
   const shown = await node.must(["sh", "-ec", script]);
   const [stat = "", ticks = ""] = shown.trimEnd().split("\n").slice(-2);
-  // Parses from the third field on, because the second field, the name in brackets, may contain any character. utime,
-  // stime, cutime and cstime are fields 14 to 17.
+  // Parses from the third field on, because the second field, the name in parentheses, may contain any character.
+  // utime, stime, cutime and cstime are fields 14 to 17.
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   const cpu = fields.slice(11, 15).reduce((sum, field) => sum + Number(field), 0);
   return {

@@ -4,7 +4,7 @@
  */
 import { lab } from "../lab/lab.ts";
 
-/** The parts of the lab, by the place where they run. */
+/** The parts of the lab's script, by the place where they run. */
 export interface LabScript {
   /**
    * Runs on every node, in its home folder, up to the point where the node asks gcloud for the public address. Sets
@@ -30,7 +30,7 @@ export interface LabScript {
 const releases = "https://storage.googleapis.com/kubernetes-release/release/";
 const architecture = process.arch === "arm64" ? "arm64" : "amd64";
 
-/** @param mirrorUrl the URL of the releases, instead of the lab's mirror. */
+/** @param mirrorUrl the URL of the releases, which replaces the lab's mirror. */
 export function labScript(mirrorUrl: string): LabScript {
   const node = blocks("Kubernetesコントロールプレーンのプロビジョニング").map((block) =>
     block.replaceAll(releases, `${mirrorUrl}/`).replaceAll("/bin/linux/amd64/", `/bin/linux/${architecture}/`),
@@ -45,7 +45,7 @@ export function labScript(mirrorUrl: string): LabScript {
   };
 }
 
-/** Returns the shell blocks of a section, without the outputs that the lab shows between them. */
+/** Returns the shell blocks of a section, without the sample output between them. */
 function blocks(heading: string): string[] {
   const section = lab.split(/^## /m).find((text) => text.startsWith(`${heading}\n`));
   if (section === undefined) throw new Error(`the lab has no section ${heading}`);

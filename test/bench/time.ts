@@ -1,4 +1,4 @@
-/** Returns the duration of the work, in seconds from the call. Rejects with the work's error. */
+/** Returns the seconds from the call until the work ends. Rejects with the work's error. */
 export async function secondsOf(work: Promise<unknown>): Promise<number> {
   const start = performance.now();
   await work;

@@ -27,7 +27,7 @@ import { listConformance, runSpecs } from "./suite.ts";
 import { keepWorker } from "./worker.ts";
 
 const document = join(import.meta.dirname, "../../docs/conformance.md");
-/** The number of parallel runs. Most tests mainly wait, but two processors serve three API servers. */
+/** The number of parallel runs. Most tests mainly wait, but the three API servers share two processors. */
 const lanes = 2;
 const buildTimeoutMs = 30 * 60_000;
 const laneTimeoutMs = 60 * 60_000;

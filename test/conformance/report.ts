@@ -2,7 +2,7 @@
 import type { Outcome } from "./outcome.ts";
 import type { Classification } from "./specs.ts";
 
-/** Returns the tables: the passed tests per group, and the tests left out per reason. */
+/** Returns the tables: the passed tests per group, and the left-out tests per reason. */
 export function tables(outcomes: readonly Outcome[], { leftOut }: Classification): string {
   const groups = Map.groupBy(outcomes, ({ group }) => group.trim());
   const ran = [...groups]

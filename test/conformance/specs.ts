@@ -3,7 +3,7 @@
  * Checks it against the real list.
  */
 
-/** A group of specs.txt that is left out. */
+/** A group of tests in specs.txt that is left out. */
 export interface LeftOut {
   readonly reason: string;
   readonly names: readonly string[];

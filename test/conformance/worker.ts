@@ -92,7 +92,7 @@ function nodeAt(now: string): unknown {
   };
 }
 
-/** A lease's times have microseconds. */
+/** A lease's timestamps have microseconds. */
 function micro(time: string): string {
   return time.replace("Z", "000Z");
 }

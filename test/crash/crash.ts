@@ -1,6 +1,6 @@
 /**
  * Bootstraps a bare controller repeatedly. Each time, kills the agent, the client, the machine or etcd in the middle,
- * and runs the same command again. Compares every file with those of an undisturbed machine that has the same
+ * and runs the same command again. Compares all files with those of an undisturbed machine that has the same
  * certificates.
  *
  * usage: crash.ts [--points N] [--from K] [--only VICTIM,...] [--seed N] [--parallel N] [--results FILE] [--again]

@@ -1,5 +1,5 @@
 /**
- * Restores a machine's disk to an earlier state. For this, the writes up to that state become a layer below a new
+ * Restores a machine's disk to an earlier state. To do so, turns the writes up to that state into a layer below a new
  * disk.
  */
 import { chmod, mkdir, rename, rm } from "node:fs/promises";

@@ -49,8 +49,8 @@ const widget = {
 };
 
 /**
- * Returns every file of the lab on a node with its digest, mode and inode, and every service's process. A no-op
- * must not change any of them.
+ * Returns each lab file on a node with its digest, mode and inode, and each service's process. A no-op must not change
+ * any of them.
  */
 async function fingerprint(node: TestbedNode): Promise<string> {
   const folders =

@@ -38,7 +38,7 @@ t.test("enrol gives agents their certificates without copying files", async (t) 
   const pki = join(folder, "khw-pki");
   t.equal((await client("pki", "init")).code, 0);
 
-  /** Replaces the node's certificate with one for a key that is made here. */
+  /** Replaces the node's certificate with a certificate for a key that is made here. */
   const putIdentity = async (node: TestbedNode, begun: Date): Promise<void> => {
     const authority = await readAuthority(pki);
     const { certificate, key } = await issue(authority, { name: node.name, role: "agent", days: 90 }, begun);

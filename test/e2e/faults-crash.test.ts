@@ -1,5 +1,5 @@
 /**
- * The agent is killed and the machine loses power in the middle of an operation. Both machines come back, report
+ * In the middle of an operation, one agent is killed and another machine loses power. Both machines come back, report
  * the interruption, and converge.
  */
 import t from "tap";
@@ -22,7 +22,7 @@ t.test("failures in the middle of apply", async (t) => {
       const middle = { of: running, ending: "/kube-controller-manager" };
       await Promise.all([killed, unplugged].map((each) => downloading(testbed, each, middle)));
       await killed.must(["systemctl", "kill", "--signal=KILL", "--kill-whom=main", "khw-agent.service"]);
-      // A machine without power sends nothing, not even that its connections are closed.
+      // A machine without power sends nothing, not even a notice that its connections are closed.
       await unplugged.disconnect();
       await unplugged.powerOff();
 

@@ -225,8 +225,8 @@ async function writeRecord(unit: string, files: FakeFiles): Promise<void> {
 }
 
 /**
- * Returns the process that a unit file's ExecStart and Environment lines make. Only flags without spaces and escapes
- * are read.
+ * Returns the process that a unit file's ExecStart and Environment lines describe. Only flags without spaces and
+ * escapes are read.
  */
 async function processOf(unit: string, files: FakeFiles): Promise<RunningProcess> {
   const argv = (/^ExecStart=(.+)/m.exec(unit.replaceAll("\\\n", " "))?.[1] ?? "").replaceAll("'", "").split(/\s+/);

@@ -33,7 +33,7 @@ export interface MeasureOptions {
 /** The delay between two checks of an unhealthy machine whose agent sends no messages. */
 const lookAgainMillis = 500;
 
-/** Breaks the node and measures. A fault that is not repaired is an outcome, too. */
+/** Causes the fault on the node and measures the times. A fault that is not repaired is also an outcome. */
 export async function measure(fault: Fault, node: TestbedNode, options: MeasureOptions): Promise<Outcome> {
   const { watch, deadlineMillis } = options;
   const of = { fault: fault.name, node: node.name };
@@ -65,7 +65,7 @@ export async function allWell(nodes: readonly TestbedNode[], watch: Watch, milli
   await Promise.all(nodes.map((node) => untilWell(node, watch, signal)));
 }
 
-/** Resolves when the node is healthy by every source. @throws Error with the problems, when the signal aborts. */
+/** Resolves when every source reports the node as healthy. @throws Error with the problems, when the signal aborts. */
 export async function untilWell(node: TestbedNode, watch: Watch, signal: AbortSignal): Promise<number> {
   let last = "nothing was seen yet";
   while (!signal.aborted) {

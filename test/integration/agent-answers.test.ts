@@ -273,7 +273,7 @@ t.test("on a controller, plan finds nothing, and drain, restart and undrain are 
   t.match(told, /started by alice from .*\n.*: done\n.*drained by alice.*\n(.*\n)*.*undrained by alice/);
 });
 
-/** Opens clients of the standard services on the same listener. */
+/** Opens clients for the standard services on the same listener. */
 async function standard(agent: AgentServer, role: "admin" | "viewer") {
   const { key, certificate } = await agent.identity(role);
   const channel = credentials.createSsl(

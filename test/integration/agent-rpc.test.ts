@@ -106,7 +106,7 @@ t.test("no connection resumes another: every caller shows its certificate again"
   const first = dial();
   const sessions: Buffer[] = [];
   first.on("session", (session) => sessions.push(session));
-  // The first data are the server's HTTP/2 settings; by then, the TLS handshake is complete.
+  // The first data is the server's HTTP/2 settings; by then, the TLS handshake is complete.
   await once(first, "data");
   first.destroy();
   for (const session of sessions) {

@@ -24,7 +24,7 @@ const poolPath = `${region}/targetPools/kubernetes-target-pool`;
 const rulePath = `${region}/forwardingRules/kubernetes-forwarding-rule`;
 const addressPath = `${region}/addresses/kubernetes-the-hard-way`;
 
-// Answers of the Compute API, as far as the tests inspect them.
+// Responses from the Compute API, as far as the tests inspect them.
 type Answer = { readonly [field: string]: any }; // oxlint-disable-line typescript/no-explicit-any
 
 interface Reply {

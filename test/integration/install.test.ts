@@ -414,8 +414,8 @@ const gcloud = await run("gcloud", ["--version"]).then(
 );
 
 t.test("real gcloud accepts the command line", { skip: gcloud === true ? false : gcloud }, async (t) => {
-  // Before gcloud starts ssh, it requests the instance, which knows the user's key, and the project from the Compute
-  // API.
+  // Before gcloud starts ssh, it requests two resources from the Compute API: the instance, which knows the user's key,
+  // and the project.
   const publicKey = (await readFile(`${setting.identityFile}.pub`, "utf8")).trim();
   const instance = {
     id: "123",

@@ -1,4 +1,4 @@
-/** khw.lock between the client and real agents, each on a machine in memory. */
+/** Tests khw.lock with the client and real agents, each on a machine in memory. */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -44,7 +44,7 @@ async function connect(t: Test, os: FakeOs): Promise<Member> {
   return { node, info: await node.info(never) };
 }
 
-/** Plans and applies to these machines as bootstrap does; resolves with the outcomes. */
+/** Plans and applies changes to these machines as bootstrap does; resolves with the outcomes. */
 async function bootstrap(t: Test, lockFile: string, machines: readonly FakeOs[]) {
   const loaded = await loadConfig({ file: undefined, flags: new Map(), folder: "/", env: {} });
   const config = { ...loaded, lockFile };

@@ -23,7 +23,7 @@ const files = {
   },
 };
 
-/** Starts a server that answers range requests as etcd's gateway does. */
+/** Starts a server that answers range requests like etcd's gateway. */
 async function startEtcd(t: Test, values: Readonly<Record<string, string>>) {
   const pages: number[] = [];
   const keys = Object.keys(values).sort();

@@ -12,7 +12,8 @@ export interface Sample {
   /** Kilobytes (10^3 bytes) in /var/lib/khw-agent. */
   readonly stateDisk: number;
   /**
-   * Files in /var/lib/khw-agent; `leftovers` counts temporary files of unfinished writes to the controller's files.
+   * Files in /var/lib/khw-agent; `leftovers` counts the temporary files that unfinished writes left beside the
+   * controller's files.
    */
   readonly stateFiles: number;
   readonly leftovers: number;
@@ -31,7 +32,7 @@ echo "Leftovers: $(find /var/lib/khw-agent /etc/kubernetes /etc/systemd/system /
 echo "Stat: $(sed 's/.*) //' /proc/$pid/stat)"
 echo "Ticks: $(getconf CLK_TCK)"`;
 
-/** @throws Error if the agent does not run */
+/** @throws Error if the agent is not running */
 export async function sample(node: TestbedNode): Promise<Sample> {
   const shown = await node.must(["sh", "-ec", script]);
   const text = (name: string): string => {

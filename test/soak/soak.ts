@@ -27,7 +27,7 @@ import { sample } from "./sample.ts";
 import { table, type Taken, verdicts } from "./verdict.ts";
 
 const document = join(import.meta.dirname, "../../docs/soak.md");
-/** The scheduler starts slowly, so it crashes only once in this many crashes; the others are nginx's. */
+/** The scheduler starts slowly, so only one crash in this many is the scheduler's; the other crashes are nginx's. */
 const schedulerEvery = 10;
 /** The limit for one recovery from a crash, or for one check. */
 const patienceMillis = 120_000;
@@ -83,7 +83,7 @@ if (!values.short) {
 }
 
 /**
- * Makes the agent check its steps without a pause, and crashed components start again at once, however often they
+ * Makes the agent check its steps without a pause. Makes crashed components start again at once, however often they
  * crash.
  */
 async function hasten(node: TestbedNode): Promise<void> {

@@ -5,7 +5,7 @@ import { join } from "node:path";
 
 import { must } from "./command.ts";
 
-/** The common name and organization of each certificate of lab 04 that the control plane uses. */
+/** The common name and organization of each certificate from lab 04 that the control plane uses. */
 const subjects = {
   admin: { commonName: "admin", organization: "system:masters" },
   "kube-controller-manager": {
@@ -93,8 +93,8 @@ export async function issue(folder: string, name: CertificateName, options: Issu
 }
 
 /**
- * Makes a private key in the format of the labs' tool: RSA of 2048 bits, PKCS #1, mode 0600. Tests use this for a
- * mismatched key, too.
+ * Makes a private key in the format of the labs' tool: 2048-bit RSA, PKCS #1, mode 0600. Tests also use this for a
+ * mismatched key.
  */
 export async function makeKey(folder: string, name: CertificateName | "ca", bits = 2048): Promise<string> {
   const file = join(folder, `${name}-key.pem`);

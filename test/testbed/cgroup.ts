@@ -1,8 +1,8 @@
 /**
- * Control groups own the testbed's processes. All processes of a testbed, on the host's side and in its machines, live
+ * Control groups own the testbed's processes. All processes of a testbed, both on the host and in its machines, live
  * below one control group. Ending that group ends the testbed, so there is no list of process IDs that could become
- * stale. Each machine has its own group in *every* hierarchy, because two systemds in one group would take each
- * other's processes.
+ * stale. Each machine has its own group in *every* hierarchy, because two systemds in one group would take each other's
+ * processes.
  */
 import { watch } from "node:fs";
 import { mkdir, readdir, readFile, rmdir, writeFile } from "node:fs/promises";

@@ -1,9 +1,7 @@
 /** Calls to a testbed server over its control socket. */
 import { Agent, request } from "undici";
 
-/**
- * Makes a call and returns its parsed answer. If the server refuses the call, rejects with the server's message.
- */
+/** Makes a call and returns the parsed response. If the server refuses the call, rejects with the server's message. */
 export type ControlCall = <T>(method: "GET" | "PUT" | "DELETE", path: string, body?: unknown) => Promise<T>;
 
 /**

@@ -30,7 +30,7 @@ export interface Disk {
   readonly place: Place;
   /** All machines of the testbed: each machine knows the names of the others. */
   readonly all: readonly Place[];
-  /** The shared root. It is never written. */
+  /** The shared root. It is never written to. */
   readonly base: string;
 }
 

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import type { Place } from "./layout.ts";
 import type { TestbedNode } from "./node.ts";
 
-/** The version of Debian's packages. The testbed's mirror serves it under this version. */
+/** The version of etcd in Debian's packages. The testbed's mirror serves etcd under this version. */
 export const realEtcdVersion = "v3.4.23";
 
 /** The time limit from boot to a healthy etcd cluster; usually a second or two. */

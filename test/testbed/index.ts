@@ -43,7 +43,7 @@ export interface TestbedOptions {
   readonly suite?: Suite;
   /** Makes the files of labs 04 to 06 in a folder; by default with openssl. */
   readonly credentials?: typeof makeCredentials;
-  /** Whether the release mirror serves over TLS, too: `tlsMirrorUrl`, `tlsEtcdMirrorUrl`, `mirrorCa`. */
+  /** Whether the release mirror also serves over TLS; see `tlsMirrorUrl`, `tlsEtcdMirrorUrl`, `mirrorCa`. */
   readonly tlsMirror?: boolean;
 }
 

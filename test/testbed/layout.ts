@@ -48,7 +48,8 @@ export function mirrorIdentityFolder(id: string): string {
 }
 
 /**
- * Returns a machine's folder in the state folder: its mounted root, its console log, its supervisor's process id.
+ * Returns a machine's folder in the state folder. It contains the mounted root, the console log and the supervisor's
+ * process id.
  */
 export function nodeFolder(id: string, name: string): string {
   return join(stateFolder(id), "nodes", name);

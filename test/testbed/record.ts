@@ -12,7 +12,7 @@ import { diskFolder, groupOf, stateFolder, stateRoot } from "./layout.ts";
 import type { Place } from "./layout.ts";
 import { removeNetwork } from "./network.ts";
 
-/** The record of a testbed, written before any resource is made. All names of the resources derive from the id. */
+/** The record of a testbed, written before any resource is made. All resource names derive from the id. */
 export interface TestbedRecord {
   readonly id: string;
   /** Whether the testbed outlives its owner. */
@@ -73,10 +73,7 @@ export async function destroy({ id, nodes }: Pick<TestbedRecord, "id" | "nodes">
   await rm(stateFolder(id), { recursive: true, force: true });
 }
 
-/**
- * Destroys every testbed without an owner: the owner ended and the testbed was not to be kept, or the host
- * rebooted.
- */
+/** Destroys every testbed without an owner: the owner ended and `keep` is false, or the host rebooted. */
 export async function sweep(): Promise<void> {
   await mkdir(stateRoot, { recursive: true, mode: 0o700 });
   for (const id of await readdir(stateRoot)) {
@@ -91,7 +88,7 @@ async function isLeftOver({ keep, owner, bootId: born }: TestbedRecord): Promise
 }
 
 /**
- * Returns the start of a process in clock ticks since boot, as in `proc(5)`; undefined if the process does not
+ * Returns the start time of a process in clock ticks since boot, as in `proc(5)`; undefined if the process does not
  * exist.
  */
 async function startTime(pid: number): Promise<string | undefined> {

@@ -24,8 +24,8 @@ export interface Testbed extends AsyncDisposable {
   /** The load balancer's static address. */
   readonly publicAddress: string;
   /**
-   * The release mirror's base URL, valid on machines and workstation. `.../VERSION/bin/linux/ARCH/NAME` is below
-   * it.
+   * The release mirror's base URL, valid on the machines and the workstation. `.../VERSION/bin/linux/ARCH/NAME` is
+   * below it.
    */
   readonly mirrorUrl: string;
   /** The same releases at the path of the labs' mirror, so that tests with a list of mirrors have a second mirror. */
@@ -41,13 +41,13 @@ export interface Testbed extends AsyncDisposable {
   readonly etcd: string;
   /** Whether the machines had an etcd cluster from the start. */
   readonly withEtcd: boolean;
-  /** The Compute Engine API's base URL, valid on machines and workstation. */
+  /** The Compute Engine API's base URL, valid on the machines and the workstation. */
   readonly computeUrl: string;
-  /** The folder with this cluster's files of labs 04 to 06, including `admin.kubeconfig`. */
+  /** The folder with this cluster's files from labs 04 to 06, including `admin.kubeconfig`. */
   readonly credentials: string;
   /** The folder on this host that contains the Kubernetes releases, for example `v1.21.0/kubectl`. */
   readonly kubernetes: string;
-  /** The remote controls of the servers: they set faults and return the requests received. */
+  /** The remote controls of the servers: they set faults and return the received requests. */
   readonly metadata: ServerControl;
   readonly mirror: ServerControl;
   readonly packages: ServerControl;

@@ -60,8 +60,8 @@ const reads: Readonly<Record<string, Handler>> = {
 };
 
 /**
- * Makes the API: a function from requests to the bodies of answers. The function throws an {@link ApiError} to
- * refuse.
+ * Makes the API: a function from requests to response bodies. The function throws an {@link ApiError} to refuse a
+ * request.
  */
 export function makeApi(discovery: Discovery): (request: ApiRequest, context: ApiContext) => Promise<Fields> {
   const router = makeRouter(discovery);

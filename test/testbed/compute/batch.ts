@@ -1,7 +1,7 @@
 import { STATUS_CODES } from "node:http";
 import type { Outgoing } from "./emulator.ts";
 
-/** A request of a batch. */
+/** A request in a batch. */
 export interface BatchPart {
   readonly id: string;
   readonly method: string;
@@ -27,7 +27,7 @@ export function batchParts(body: string, contentType: string): readonly BatchPar
   });
 }
 
-/** Joins the answers of a batch. If a part's connection must be cut, that part is answered with 502. */
+/** Joins the responses of a batch. If a part's connection must be cut, the response to that part is a 502. */
 export function batchAnswer(answers: readonly { readonly id: string; readonly outgoing: Outgoing }[]): {
   readonly contentType: string;
   readonly content: string;

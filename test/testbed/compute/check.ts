@@ -12,7 +12,7 @@ export interface Violation {
 /** The context of a check: the document, and the method that defines the required fields. */
 export interface CheckOptions {
   readonly discovery: Discovery;
-  /** For example `compute.addresses.insert`. Absent for answers: Google guarantees no fields in them. */
+  /** For example `compute.addresses.insert`. Absent for responses, because Google guarantees no fields in them. */
   readonly methodId?: string;
 }
 

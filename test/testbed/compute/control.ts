@@ -11,7 +11,7 @@ export interface LogEntry {
   readonly query: Readonly<Record<string, string>>;
   /** The body as received; empty if the request had no body. */
   readonly body: string;
-  /** The HTTP status, or `cut` if a fault left the caller without an answer. */
+  /** The HTTP status, or `cut` if a fault left the caller without a response. */
   readonly status: number | "cut";
 }
 
@@ -20,13 +20,11 @@ export interface Settings {
   /** Milliseconds from a mutation to its operation's DONE; initially 50. */
   readonly operationMillis: number;
   /**
-   * After a resource is deleted, the resources it referred to answer `resourceNotReady` for this time, in
-   * milliseconds; initially 0.
+   * After a resource is deleted, changes to the resources that it referred to fail with `resourceNotReady` for this
+   * many milliseconds; initially 0.
    */
   readonly settleMillis: number;
-  /**
-   * The bearer token that every request must carry; null, the initial value: any token, or no token, is accepted.
-   */
+  /** The bearer token that every request must carry; null (the initial value) if requests need no token. */
   readonly token: string | null;
 }
 
@@ -48,7 +46,7 @@ export interface StateChange {
 
 /** The state of the load balancer's data plane. */
 export interface DataPlaneState {
-  /** The addresses and ports of the forwarding rules, and the error if the data plane cannot listen on one. */
+  /** The addresses and ports of the forwarding rules, with an error if the data plane cannot listen there. */
   readonly listeners: readonly { readonly address: string; readonly port: number; readonly error?: string }[];
   readonly health: readonly {
     readonly pool: string;

@@ -46,7 +46,7 @@ export interface Route {
   readonly params: Readonly<Record<string, string>>;
 }
 
-/** Finds the method of a request, by HTTP method and the path from `projects/` on. */
+/** Finds the method of a request by its HTTP method and its path, which starts at `projects/`. */
 export type Router = (httpMethod: string, path: string) => Route | undefined;
 
 /** Reads the discovery document beside this file. */
@@ -55,7 +55,7 @@ export function loadDiscovery(): Discovery {
   return discovery;
 }
 
-/** Makes the router of all methods in the document. */
+/** Makes the router for all methods in the document. */
 export function makeRouter(discovery: Discovery): Router {
   const entries = Object.entries(discovery.resources).flatMap(([collection, { methods }]) =>
     Object.entries(methods).map(([verb, method]) => ({

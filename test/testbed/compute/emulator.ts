@@ -22,12 +22,12 @@ export interface IncomingRequest extends ApiRequest {
   readonly authorization: string | undefined;
 }
 
-/** An answer; undefined if the connection must be cut. */
+/** A response; undefined if the connection must be cut. */
 export type Outgoing =
   | { readonly status: number; readonly headers: Readonly<Record<string, string>>; readonly body: object }
   | "cut";
 
-/** The emulated project, without a network: its state, its faults, and a function from requests to answers. */
+/** The emulated project, without a network: its state, its faults, and a function from requests to responses. */
 export interface Emulator {
   readonly store: Store;
   readonly faults: Faults;

@@ -3,7 +3,7 @@ import type { Violation } from "./check.ts";
 import { textOf } from "./resources.ts";
 
 /**
- * A refusal by the API. `reason` is Google's keyword in an answer; the same keyword in capitals is the code in an
+ * A refusal by the API. `reason` is Google's keyword in a response; the same keyword in capitals is the code in an
  * operation.
  */
 export class ApiError extends Error {
@@ -17,7 +17,7 @@ export class ApiError extends Error {
     this.reason = reason;
   }
 
-  /** Returns the body of an answer, in the format of Google's JSON APIs. */
+  /** Returns the response body, in the format of Google's JSON APIs. */
   toBody(): object {
     const { status, reason, message } = this;
     return { error: { code: status, message, errors: [{ message, domain: "global", reason }] } };

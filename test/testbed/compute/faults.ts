@@ -29,7 +29,7 @@ export type Fault = FaultMatch &
     | { readonly kind: "earlyWait" }
     /** The operation takes this many milliseconds. */
     | { readonly kind: "slow"; readonly millis: number }
-    /** The connection is cut without an answer, before or after the request takes effect. */
+    /** The connection is cut without a response, before or after the request takes effect. */
     | { readonly kind: "cut"; readonly when: "before" | "after" }
   );
 

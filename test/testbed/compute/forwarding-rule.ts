@@ -29,7 +29,7 @@ export function fingerprintOf(resource: object): string {
   return createHash("sha256").update(JSON.stringify(resource)).digest().subarray(0, 8).toString("base64");
 }
 
-/** Returns the IP of a static address, given as IP, name, path or URL. The API always answers with the IP. */
+/** Returns the IP of a static address, given as IP, name, path or URL. The API always returns the IP. */
 function staticAddressOf(given: unknown, { scope }: Place, { store, project }: World): string {
   if (given === undefined) throw notEmulated("a forwarding rule on an ephemeral address");
   const text = textOf(given);

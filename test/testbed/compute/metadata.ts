@@ -9,8 +9,8 @@ export function metadataOf(items: readonly Fields[]): Fields {
 }
 
 /**
- * Returns the instance with all its metadata replaced. Google: "The fingerprint [...] is used to prevent
- * conflicts"; a wrong fingerprint gives "an error 412 conditionNotMet".
+ * Returns the instance with all its metadata replaced. Google: "The fingerprint [...] is used to prevent conflicts"; a
+ * wrong fingerprint causes "an error 412 conditionNotMet".
  */
 export function withMetadata(instance: Fields, { fingerprint, items }: Fields): Fields {
   const [present] = fieldsOf([instance.metadata]);

@@ -2,7 +2,7 @@ import { invalid } from "./errors.ts";
 
 const base = "https://www.googleapis.com/compute/v1/";
 
-/** Returns the URL that answers use for the resource at a path such as `projects/P/global/firewalls/F`. */
+/** Returns the URL that responses use for the resource at a path such as `projects/P/global/firewalls/F`. */
 export function linkTo(path: string): string {
   return base + path;
 }
@@ -28,12 +28,12 @@ export function parseReference(text: string, project: string, field: string): st
   return path;
 }
 
-/** Returns the scope's path: `projects/P/regions/R` of `projects/P/regions/R/addresses/A`. */
+/** Returns the scope's path: `projects/P/regions/R` for `projects/P/regions/R/addresses/A`. */
 export function scopeOf(path: string): string {
   return path.split("/").slice(0, -2).join("/");
 }
 
-/** Returns the collection's name in a path: `addresses` of `projects/P/regions/R/addresses/A`. */
+/** Returns the collection's name in a path: `addresses` for `projects/P/regions/R/addresses/A`. */
 export function collectionOf(path: string): string {
   return path.split("/").at(-2) ?? "";
 }

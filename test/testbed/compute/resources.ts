@@ -1,4 +1,4 @@
-/** The fields of a resource or an answer. The schema checks their types. */
+/** The fields of a resource or a response. The schema checks their types. */
 export type Fields = Readonly<Record<string, unknown>>;
 
 /** Returns a field's value as text: the value if it is text, otherwise its JSON. */

@@ -5,8 +5,8 @@ import type { Collections, Resource } from "./resources.ts";
 export type Entry<T extends Resource> = readonly [path: string, resource: T];
 
 /**
- * All resources. The kinds and the schema ensure their types: every body and every answer is checked against the
- * schema.
+ * All resources. The kinds and the schema ensure their types: every request body and every response is checked against
+ * the schema.
  */
 export class Store {
   readonly #resources = new Map<string, Resource>();

@@ -1,6 +1,6 @@
 import type { Readable } from "node:stream";
 
-/** A server's answer to a request. */
+/** A server's response to a request. */
 export interface Answer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;

@@ -14,7 +14,7 @@ export interface LogEntry {
   readonly caller: string;
   /** The request's Range header, if it had one. */
   readonly range: string | null;
-  /** The HTTP status; null until it is sent, and if a fault leaves the caller without one. */
+  /** The HTTP status; null before it is sent, or if a fault leaves the caller without a status. */
   readonly status: number | null;
   /** The number of body bytes sent. */
   readonly bytes: number;
@@ -24,7 +24,7 @@ export interface LogEntry {
 export interface ServerControl {
   /** Replaces all faults; without arguments, removes all faults. */
   setFaults(...faults: readonly Fault[]): Promise<void>;
-  /** Returns all requests so far, oldest first; for an unfinished answer, its progress. */
+  /** Returns all requests so far, oldest first; for an unfinished response, its progress. */
   log(): Promise<readonly LogEntry[]>;
   clearLog(): Promise<void>;
 }

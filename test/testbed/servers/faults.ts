@@ -1,4 +1,4 @@
-/** The faults that a testbed server can simulate, and their effect on answers. */
+/** The faults that a testbed server can simulate, and their effect on responses. */
 import type { Readable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 
@@ -15,17 +15,17 @@ export interface FaultMatch {
   readonly times?: number;
 }
 
-/** The effect of a fault on the answer. */
+/** The effect of a fault on the response. */
 export type FaultEffect =
-  /** The connection is cut without an answer, as if the server were down. */
+  /** The connection is cut without a response, as if the server were down. */
   | { readonly kind: "drop" }
-  /** The connection stays open without an answer, for this many milliseconds or forever. */
+  /** The connection stays open without a response, for this many milliseconds or forever. */
   | { readonly kind: "delay"; readonly millis?: number }
   /** A different status, with a body that explains it. */
   | { readonly kind: "status"; readonly status: number }
   /** A different body, for example garbage in place of an address, or a wrong digest. */
   | { readonly kind: "body"; readonly body: string }
-  /** The answer lacks the headers `Metadata-Flavor` and `Server`, like an impostor's answer. */
+  /** The response lacks the headers `Metadata-Flavor` and `Server`, like an impostor's response. */
   | { readonly kind: "unsigned" }
   /** The body and the connection are cut after this many bytes. */
   | { readonly kind: "cut"; readonly after: number }
@@ -59,7 +59,7 @@ export function createFaults(): Faults {
   };
 }
 
-/** Applies a fault that affects the answer's head or the whole answer. */
+/** Applies a fault that affects the response's headers or the whole response. */
 export function disturbed(answer: Answer, fault: Fault | undefined): Answer {
   switch (fault?.kind) {
     case "status":

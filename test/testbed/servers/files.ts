@@ -37,7 +37,7 @@ async function main(): Promise<void> {
 }
 
 async function answer(request: IncomingMessage, served: readonly Served[]): Promise<Answer> {
-  // apt requests %2b for a plus in a name.
+  // apt encodes a plus sign in a name as %2b.
   const path = decodeURIComponent(new URL(request.url ?? "", "http://mirror").pathname);
   const mount = served.find(({ prefix }) => path.startsWith(prefix));
   const name = path.slice(mount?.prefix.length);

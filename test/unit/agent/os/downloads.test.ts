@@ -88,7 +88,7 @@ t.test("a file that is longer than any program is refused, announced or not, als
   await mkdir(dirname(join(folder, path)), { recursive: true });
   await writeFile(join(folder, path), content);
   const announced = await mirror(t, good);
-  // Without a Content-Length the bytes come in chunks.
+  // Without a Content-Length, the body is sent in chunks.
   const endless = await mirror(t, (_, response) => response.writeHead(200).end(content));
   for (const from of [announced.url, endless.url, folder]) {
     const tried = await download(t, [from], { mostBytes: 1_000_000 });

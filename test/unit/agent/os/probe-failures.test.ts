@@ -57,7 +57,7 @@ t.test(
 );
 
 t.test("a certificate that expires during a connection is noticed on that connection", async (t) => {
-  // Making keys and certificates can take long on a busy machine.
+  // Making keys and certificates can take a long time on a busy machine.
   const { url, caPem, server, validTo } = await serverUntil(t, 30_000);
   server.keepAliveTimeout = 120_000;
   let now = Date.now();

@@ -111,7 +111,7 @@ const systemd = "/lib/systemd/systemd";
 t.test("and by systemd itself", { skip: !existsSync(systemd) && "systemd is not installed" }, async (t) => {
   const folder = mkdtempSync(join(tmpdir(), "khw-quoting-"));
   t.teardown(() => rmSync(folder, { recursive: true }));
-  // systemd refuses test mode to root, so a run by root uses nobody, who needs access to the folder.
+  // systemd refuses test mode to root, so a run as root uses the user nobody, who needs access to the folder.
   const nobody = process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {};
   execFileSync("chmod", ["0755", folder]);
   writeFileSync(join(folder, "khw-quoting.service"), unit);
@@ -126,7 +126,7 @@ t.test("and by systemd itself", { skip: !existsSync(systemd) && "systemd is not 
 });
 
 /**
- * Returns the words of systemd's dump, which it quotes as for a shell. Variables are not expanded before the
+ * Returns the words of systemd's dump, which systemd quotes as for a shell. Variables are not expanded before the
  * process starts.
  */
 function readDump(line: string): string[] {
