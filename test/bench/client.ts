@@ -7,7 +7,7 @@ import { median, secondsOf } from "./time.ts";
 
 const runs = 10;
 
-/** Medians, in seconds. */
+/** Median durations, in seconds. */
 export interface ClientTimes {
   /** `node -e 0`, with the Node that the client runs on. */
   readonly node: number;

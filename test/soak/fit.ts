@@ -1,6 +1,6 @@
 /** A measured value and its time. */
 export interface Point {
-  /** Seconds since the beginning. */
+  /** Seconds since the start. */
   readonly at: number;
   readonly value: number;
 }

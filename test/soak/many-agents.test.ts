@@ -6,8 +6,8 @@ import { watchProcessors } from "../fixtures/processors.ts";
 
 /**
  * Runs 1,000 agents in one process, watched by the client in another. Without TLS, all rows appear within two seconds.
- * A thousand mutual TLS handshakes alone keep two processors busy for longer than that. So with TLS, the test asserts
- * only the client's share. The measurements are in the test's output and in docs/soak.md.
+ * A thousand mutual TLS handshakes alone keep two processors busy for longer than that. With TLS, the test therefore
+ * checks only the client's CPU time. The measurements are in the test's output and in docs/soak.md.
  */
 const count = 1_000;
 const changes = 100;

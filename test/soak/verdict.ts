@@ -4,7 +4,7 @@ import type { Sample } from "./sample.ts";
 
 /** A sample and its time. */
 export interface Taken extends Sample {
-  /** Seconds since the beginning. */
+  /** Seconds since the start. */
   readonly at: number;
 }
 

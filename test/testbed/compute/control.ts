@@ -3,7 +3,7 @@ import type { Fault } from "./faults.ts";
 
 /** A request that the API received. */
 export interface LogEntry {
-  /** ISO 8601. */
+  /** The time of the request, in ISO 8601 format. */
   readonly at: string;
   readonly method: string;
   /** The path, which starts at `projects/`. */

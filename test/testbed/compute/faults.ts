@@ -20,7 +20,7 @@ export type Fault = FaultMatch &
         /** Google's reason, for example `rateLimitExceeded`, `backendError`, `quotaExceeded`. */
         readonly reason: string;
         readonly message?: string;
-        /** Sent as Retry-After. */
+        /** The value of the Retry-After header. */
         readonly retryAfterSec?: number;
       }
     /** The request is accepted. Its operation ends with this error and changes nothing. */

@@ -70,7 +70,7 @@ export interface TargetPool extends Resource {
 export interface ForwardingRule extends Resource {
   readonly IPAddress: string;
   readonly IPProtocol: string;
-  /** Always `FIRST-LAST`. */
+  /** Always in the form `FIRST-LAST`. */
   readonly portRange: string;
   readonly target: string;
 }

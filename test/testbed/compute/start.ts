@@ -6,13 +6,13 @@ import { connectControl, type ComputeControl } from "./control.ts";
 
 /** The options of an emulator process. */
 export interface ComputeOptions {
-  /** The API's `HOST:PORT`. */
+  /** The address at which the API listens, as `HOST:PORT`. */
   readonly listen: string;
   /** The path of the control socket. */
   readonly socket: string;
   /** The static address's IP. */
   readonly address: string;
-  /** `NAME=INTERNAL` or `NAME=INTERNAL/EXTERNAL`, each. */
+  /** Each instance as `NAME=INTERNAL` or `NAME=INTERNAL/EXTERNAL`. */
   readonly instances: readonly string[];
   /** Whether the static address exists at the start; true by default. */
   readonly withAddress?: boolean;

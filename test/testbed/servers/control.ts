@@ -5,7 +5,7 @@ import type { Fault } from "./faults.ts";
 
 /** A request that a server received. */
 export interface LogEntry {
-  /** ISO 8601. */
+  /** The time of the request, in ISO 8601 format. */
   readonly at: string;
   readonly method: string;
   /** The path with the query, as received. */

@@ -16,7 +16,7 @@ import type { Fault } from "./faults.ts";
 
 /** The options of a server. */
 export interface ServeOptions {
-  /** `ADDRESS:PORT`. */
+  /** The address to listen on, as `ADDRESS:PORT`. */
   readonly listen: string;
   /** The Unix socket of the remote control (control.ts). */
   readonly control: string;
@@ -26,7 +26,7 @@ export interface ServeOptions {
 }
 
 export interface TlsOptions {
-  /** `ADDRESS:PORT`. */
+  /** The address to listen on, as `ADDRESS:PORT`. */
   readonly listen: string;
   /** The folder with the server's `kubernetes.pem` and `kubernetes-key.pem`. */
   readonly folder: string;
