@@ -5,12 +5,12 @@ import { run } from "./cli/run.ts";
 import type { Context } from "./terminal/context.ts";
 import { assumeSize } from "./terminal/size.ts";
 
-/** The shell's exit code for a program that SIGPIPE ended. */
+/** The shell's exit code for a program that was killed by SIGPIPE. */
 const brokenPipe = 141;
 
 const interrupt = new AbortController();
 for (const name of ["SIGINT", "SIGTERM"] as const) {
-  // A second Ctrl-C finds no handler, and so ends the process at once.
+  // A second Ctrl-C finds no handler, so it ends the process at once.
   process.once(name, () => interrupt.abort(new KhwError("CANCELLED", `ended by ${name}`)));
 }
 

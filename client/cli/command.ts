@@ -5,13 +5,13 @@ import type { OutputFormat } from "../terminal/output-format.ts";
 
 /** A command: its help, its arguments and its action. */
 export interface CommandSpec {
-  /** The words that call the command. */
+  /** The command's words on the command line. */
   readonly path: readonly [string] | readonly [family: string, name: string];
   readonly summary: string;
   /** The help text after the summary. */
   readonly details?: string;
   readonly examples?: readonly string[];
-  /** The keys of khw.yaml, or groups of keys, whose flags the command takes. */
+  /** The keys of khw.yaml, or groups of keys, whose flags the command accepts. */
   readonly settings?: readonly string[];
   /**
    * The keys or groups among `settings` that the short help shows, besides the few settings that it shows for every
@@ -20,7 +20,7 @@ export interface CommandSpec {
   readonly everyday?: readonly string[];
   readonly options?: readonly Option[];
   readonly arguments?: readonly Argument[];
-  /** Its output formats (default: text and JSON). */
+  /** The command's output formats (default: text and JSON). */
   readonly forms?: readonly OutputFormat[];
   /** Returns the exit code. The command's own module is loaded here, not earlier. */
   readonly run: (call: Call) => Promise<number>;

@@ -2,7 +2,8 @@ import { type Command, Help, Option } from "commander";
 import { flagNames } from "../config/flags.ts";
 
 /**
- * The settings that most people change. The short help of a command shows only these, with the command's own options.
+ * The settings that most people change. The short help of a command shows only these settings and the command's own
+ * options.
  */
 const everydaySettings = [
   "nodes",
@@ -16,7 +17,7 @@ const everydaySettings = [
   "gce.zone",
 ];
 
-/** Adds `--help-all` to the command. `--help` then leaves out the options of settings that few people change. */
+/** Adds `--help-all` to the command. `--help` then omits the options for settings that few people change. */
 export function addLongHelp(command: Command, everyday: readonly string[] = []): void {
   const shown = flagNames([...everydaySettings, ...everyday]);
   const rare = new Set([...flagNames()].filter((flag) => !shown.has(flag)));
@@ -33,7 +34,7 @@ export function addLongHelp(command: Command, everyday: readonly string[] = []):
     ...complete,
     visibleOptions: (shownCommand) => defaultOptions(shownCommand).filter(({ long }) => !rare.has(long ?? "")),
     optionDescription: (option) => shorten(new Help().optionDescription(option)),
-    // Puts all options into a single list: with few options, headings only take space.
+    // Puts all options into a single list: with few options, headings would only waste space.
     groupItems: <Item>(_: Item[], items: Item[]) => new Map([["Options:", items]]),
   });
 }

@@ -56,7 +56,7 @@ function explainStatus({ code, details }: Pick<ServiceError, "code" | "details">
     [status.UNIMPLEMENTED]: {
       code: "INTERNAL",
       message: `the agent does not know this call: ${details}`,
-      hint: "install the newest package of the agent on the node: khw-client install",
+      hint: "install the newest khw-agent package on the node: khw-client install",
     },
   };
   const refused = refusedResponse(details);
@@ -112,7 +112,7 @@ function explainConnection(details: string, where: string): Explanation {
     return {
       code: "WRONG_NODE",
       message: `the server at ${where} is not trusted: ${details}`,
-      hint: "to trust it again, run khw-client enrol --readmit; on the same machine run khw-client install after it",
+      hint: "to trust the node again, run khw-client enrol --readmit; if it is still the same machine, then run khw-client install",
     };
   }
   if (/certificate|issuer/i.test(details)) {

@@ -12,7 +12,7 @@ export interface ClientCalls {
   readonly explain: (error: unknown) => Promise<never>;
 }
 
-/** Begins a unary call with a method of a generated client. */
+/** Starts a unary call with a method of a generated client. */
 export type BeginCall<Response> = (
   options: { deadline: number },
   done: (error: ServiceError | null, response: Response) => void,
@@ -23,11 +23,11 @@ export type BeginCall<Response> = (
 
 export interface UnaryAnswer<Response> {
   readonly response: Response;
-  /** The server's certificate, if the connection was still open when the answer came. */
+  /** The server's certificate, if the connection was still open when the response arrived. */
   readonly certificate: Buffer | undefined;
 }
 
-/** Makes a unary call with a deadline; the signal cancels it. Rejects with the error of grpc-js. */
+/** Makes a unary call with a deadline; the signal cancels it. Rejects with grpc-js's error. */
 export function unaryCall<Response>(
   begin: BeginCall<Response>,
   { timeoutMillis, signal }: { readonly timeoutMillis: number; readonly signal: AbortSignal },
@@ -36,7 +36,7 @@ export function unaryCall<Response>(
     const running = begin({ deadline: Date.now() + timeoutMillis }, (error, response) => {
       signal.removeEventListener("abort", cancel);
       if (error !== null) return reject(error);
-      // Node drops the certificate of a connection that has ended.
+      // Node.js drops the certificate as soon as the connection is closed.
       return resolve({ response, certificate: running.getAuthContext()?.sslPeerCertificate?.raw });
     });
     const cancel = (): void => running.cancel();

@@ -23,13 +23,14 @@ export interface ManagementIdentity {
   readonly ca: Buffer;
   readonly certificate: Buffer;
   readonly key: Buffer;
-  /** The agents' certificates that are refused although the CA signed them; if absent, no certificate is refused. */
+  /** The register of agents, which lists revoked certificates; if absent, no certificate counts as revoked. */
   readonly register?: Pick<Register, "revokedNames" | "revokedSerials">;
 }
 
 /**
  * Reads the identity, and the register of agents beside the CA's certificate if there is one.
- * @throws KhwError CREDENTIAL_INVALID if a file of the identity cannot be read, or key and certificate do not match
+ * @throws KhwError CREDENTIAL_INVALID if a file of the identity cannot be read, or if the key and the certificate do
+ * not match
  */
 export async function readManagementIdentity(paths: {
   readonly ca: string;
@@ -62,8 +63,8 @@ export async function readManagementIdentity(paths: {
 }
 
 /**
- * Returns the common part of all connections of an identity. Make it once for many nodes: parsing certificates and key
- * costs about a millisecond.
+ * Returns the common part of all connections of an identity. Make it once for many nodes: parsing the certificates and
+ * the key costs about a millisecond.
  */
 export function channelCredentials(identity: ManagementIdentity): ChannelCredentials {
   const { secureContext, checkServerIdentity: check } = channelTls(identity);
@@ -88,7 +89,7 @@ export interface ChannelTls {
   readonly checkServerIdentity: typeof checkServerIdentity;
 }
 
-/** Options for every connection to the agent of that name. */
+/** The options for every connection to the agent with that name. */
 export function channelOptions(name: string): ClientOptions {
   return {
     callInvocationTransformer: checkResponses,
@@ -99,7 +100,7 @@ export function channelOptions(name: string): ClientOptions {
     "grpc.enable_retries": 0,
     "grpc.keepalive_time_ms": 20_000,
     "grpc.keepalive_timeout_ms": 10_000,
-    // A node that returns must be noticed soon; grpc-js's own back-off goes up to two minutes.
+    // A node that returns must be noticed quickly; grpc-js's default back-off goes up to two minutes.
     "grpc.initial_reconnect_backoff_ms": 500,
     "grpc.max_reconnect_backoff_ms": 5_000,
     "grpc.enable_channelz": 0,

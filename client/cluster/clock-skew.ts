@@ -1,6 +1,6 @@
 import { KhwError } from "../../proto/errors.ts";
 
-/** The largest difference of clocks that certificates, leases and tokens tolerate. */
+/** The largest clock difference that certificates, leases and tokens tolerate. */
 export const largestClockDifference = 30_000;
 
 /** How far a node's clock is ahead of this machine's clock, and the uncertainty of that figure, in milliseconds. */
@@ -10,7 +10,7 @@ export interface ClockReading {
   readonly uncertainty: number;
 }
 
-/** Makes a call whose answer contains the time of the node's clock. */
+/** Makes a call whose response contains the time on the node's clock. */
 export async function readClock<Answer extends { readonly clockUnixMillis: number }>(
   name: string,
   ask: () => Promise<Answer>,
@@ -24,8 +24,9 @@ export async function readClock<Answer extends { readonly clockUnixMillis: numbe
 }
 
 /**
- * Returns the nodes whose clock differs from the reference: the first node that most nodes agree with, otherwise the
- * first node. The workstation's clock does not matter, since it is not in the cluster.
+ * Returns an error for each node whose clock differs from the reference clock. The reference is the first node that
+ * most nodes agree with, otherwise the first node. The workstation's clock does not matter, because the workstation is
+ * not in the cluster.
  */
 export function clockFindings(clocks: readonly ClockReading[]): KhwError[] {
   const usual =

@@ -4,7 +4,9 @@ import { subjectOf } from "../../proto/subject.ts";
 import type { ClusterConfig } from "../config/schema.ts";
 import { readManagementIdentity } from "./channel.ts";
 
-/** Returns the role of this client's own certificate, so that no call is made that the agents must refuse. */
+/**
+ * Returns the role in this client's own certificate, so that the client can skip calls that the agents would refuse.
+ */
 export async function readOwnRole({ management }: Pick<ClusterConfig, "management">): Promise<Role | undefined> {
   const { certificate } = await readManagementIdentity(management);
   return roleOf(subjectOf(new X509Certificate(certificate)).O);

@@ -26,7 +26,7 @@ const neverMade = /ECONNREFUSED|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT|ENOTFOUND|EAI
 /** grpc-js's text for the GOAWAY frame of a refusal. */
 const wasRefused = /Protocol not secure enough|INADEQUATE_SECURITY/;
 
-/** Between the two connections the agent received the caller's CA, or its clock was corrected. */
+/** Reported if the agent received the caller's CA, or had its clock corrected, between the two connections. */
 const passed = new KhwError("UNAUTHENTICATED", "the agent refused the first connection and accepted a second one", {
   hint: "run the command again",
 });

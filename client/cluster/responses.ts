@@ -1,9 +1,7 @@
 import type { CallProperties } from "@grpc/grpc-js";
 import { keepLines, oneLine, paragraph } from "../../proto/sanitize.ts";
 
-/**
- * grpc-js begins the details of a call with these words if an answer could not be decoded, or if this file refused it.
- */
+/** The prefix of grpc-js's error details if a response could not be decoded, or if this module refused it. */
 const undecodable = "Response message parsing error: ";
 
 /**
@@ -24,8 +22,8 @@ export function checkResponses<Request, Response>(
 }
 
 /**
- * Returns why an answer was refused, from the details of the failed call; undefined if the call failed for another
- * reason.
+ * Returns the reason why a response was refused, from the error details of the call; undefined if the call failed for
+ * another reason.
  */
 export function refusedResponse(details: string): string | undefined {
   return details.startsWith(undecodable) ? details.slice(undecodable.length) : undefined;
@@ -75,7 +73,7 @@ function cleanerOf(field: string, isError: boolean): Place["clean"] {
   return field === snapshotProblem || (isError && errorFields.has(field)) ? paragraph : oneLine;
 }
 
-/** The years 1 to 9999: every program can write them. */
+/** The years 1 to 9999, which every program can represent. */
 const earliest = Date.parse("0001-01-01T00:00:00Z");
 const latest = Date.parse("9999-12-31T23:59:59.999Z");
 

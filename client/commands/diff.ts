@@ -29,8 +29,8 @@ export async function diff(config: ClusterConfig, context: Context, options: Dif
 }
 
 /**
- * Prints the differences of the nodes from the state that their agents keep: one line per step, and texts as a unified
- * diff from the current to the desired text. Exit code 0: no difference; 1: differences, as for diff(1).
+ * Prints how the nodes differ from the desired state that their agents keep: one line per step, and texts as a unified
+ * diff from the current to the desired text. Exit code 0: no difference; 1: differences, as with diff(1).
  */
 export async function diffNodes(
   cluster: OpenCluster,

@@ -17,7 +17,7 @@ export interface EnrolCommandOptions {
   readonly readmit: boolean;
 }
 
-/** Gives every node's agent its certificate, on all nodes at once. A node's failure does not stop the others. */
+/** Issues a certificate to the agent on every node, on all nodes at once. A node's failure does not stop the others. */
 export async function enrol(
   config: ClusterConfig,
   context: Context,
@@ -29,7 +29,8 @@ export async function enrol(
   for (const { name } of config.nodes) refuseRevoked(register, name);
   const identity = await readManagementIdentity(config.management);
   const { signal } = context;
-  // Only the Compute API knows the instance that an agent must prove to be, even if khw manages no load balancer.
+  // An agent must prove which instance it runs on, and only the Compute API knows the instances. So the API is needed
+  // even if khw manages no load balancer.
   const reached: ClusterConfig = renew ? config : { ...config, loadBalancer: "gce" };
   await using cluster = await openCluster(reached, signal, { greet: false });
   const say = (node: string, text: string): void => context.write(`${node}: ${text}\n`);

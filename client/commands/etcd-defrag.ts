@@ -18,7 +18,7 @@ export interface DefragOptions {
   readonly threshold: string;
 }
 
-/** Ctrl-C does not stop work that has begun; its own deadline does. */
+/** Ctrl-C does not stop work that has started; only the deadline of that work does. */
 const never = new AbortController().signal;
 
 /**
@@ -54,7 +54,7 @@ export async function defragMembers(
   return concludeNodes(outcomes, { headline: "some members are not defragmented" }) ? 0 : 130;
 }
 
-/** Defragments a member. The member answers no requests meanwhile, so the others must have a quorum. */
+/** Defragments a member. Meanwhile, the member serves no requests, so the other members must have a quorum. */
 async function defragmentOne(
   { node, member }: Placed,
   members: readonly Member[],
@@ -90,7 +90,7 @@ function refuseIll(members: readonly Member[], nodes: readonly NodeEtcd[]): Plac
       return member === undefined ? [] : { node, member };
     });
   }
-  throw new KhwError("ETCD_UNHEALTHY", `not every member of etcd is healthy: ${problems.join("; ")}`, {
+  throw new KhwError("ETCD_UNHEALTHY", `not every etcd member is healthy: ${problems.join("; ")}`, {
     hint: "run `khw-client etcd status`; a member is defragmented only while all others are healthy",
   });
 }

@@ -76,7 +76,7 @@ export async function snapshotVerify(
     if (value !== undefined) write(describeSnapshot(value, output, `on ${name}, verified`));
   }
   const errors = verified.flatMap(({ error }) => error ?? []);
-  conclude(errors, { done: 0, headline: "it is not valid on every node" });
+  conclude(errors, { done: 0, headline: "the snapshot is not valid on every node" });
   return failures.conclude(count);
 }
 

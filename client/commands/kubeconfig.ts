@@ -20,9 +20,7 @@ export interface KubeconfigOptions {
   readonly use: boolean;
 }
 
-/**
- * Gives kubectl on this workstation the administrator's access through the public address (lab 10). Exit code 0.
- */
+/** Configures kubectl on this workstation for administrator access through the public address (lab 10). Exit code 0. */
 export async function kubeconfig(
   config: ClusterConfig,
   { env, signal, write }: Context,

@@ -17,12 +17,12 @@ export interface LbOptions {
 }
 
 export interface LbDeleteOptions extends LbOptions {
-  /** Release the static address too. */
+  /** Also release the static address. */
   readonly address: boolean;
 }
 
 /**
- * Creates the load balancer in front of the nodes, or its missing parts.
+ * Creates the load balancer in front of the nodes, or only its missing parts.
  * @throws the error of the first failed step; all are reported
  */
 export async function lbCreate(config: ClusterConfig, context: Context, options: LbOptions): Promise<number> {

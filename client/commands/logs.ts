@@ -28,7 +28,9 @@ export interface LogsOptions {
 
 const defaultLines = 100;
 const mostLines = 1_000_000;
-/** How long a line waits for an older line of another node; shorter with --follow, since people wait for it. */
+/**
+ * How long a line waits for an older line from another node; shorter with --follow, because people watch that output.
+ */
 const patienceMillis = { follow: 300, once: 3_000 };
 
 /** Prints the journals of many nodes, merged by time. Exit code 0, or 3 if a node did not answer. */

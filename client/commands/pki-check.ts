@@ -20,8 +20,8 @@ export interface PkiFolderOptions {
 const findings = 2;
 
 /**
- * Checks the cluster's files against every rule of bootstrap, and the other files in the folder too. Exit code 0 if
- * there is no finding, otherwise 2.
+ * Checks the cluster's files against all of bootstrap's rules, and also checks the other files in the folder. Exit code
+ * 0 if there is no finding, otherwise 2.
  */
 export async function pkiCheck(
   config: ClusterConfig,

@@ -12,11 +12,11 @@ import { findAddresses } from "../rollout/addresses.ts";
 
 export interface PkiCreateOptions {
   readonly output: Output;
-  /** The names of the certificates to issue again; "all" stands for all of them. */
+  /** The names of the certificates to reissue; "all" means every certificate. */
   readonly renew: readonly string[];
 }
 
-/** Makes the missing files of the labs, and issues the named certificates again. Exit code 0. */
+/** Creates the missing files from the labs, and reissues the named certificates. Exit code 0. */
 export async function pkiCreate(
   config: ClusterConfig,
   { signal, write }: Context,

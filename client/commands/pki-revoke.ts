@@ -14,7 +14,7 @@ export interface PkiRevokeOptions {
 
 /**
  * Revokes nodes: their certificates are refused, and they get no new ones.
- * @throws KhwError INVALID_ARGUMENT, with no node revoked, for the name of a person
+ * @throws KhwError INVALID_ARGUMENT if a name is a person's; no node is revoked in that case
  */
 export async function pkiRevoke(context: Context, { folder, names }: PkiRevokeOptions): Promise<number> {
   if (names.length === 0)
@@ -43,7 +43,7 @@ function agentSerial(name: string, pem: string): string {
   const certificate = parseCertificate(pem);
   if (certificate === undefined) {
     throw new KhwError("CREDENTIAL_INVALID", `${name}.pem is not a certificate in PEM`, {
-      hint: `restore the certificate, or move ${name}.pem and ${name}-key.pem away; agents.jsonl also has the serial numbers`,
+      hint: `restore the certificate, or move ${name}.pem and ${name}-key.pem out of the way; agents.jsonl also has the serial numbers`,
     });
   }
   if (roleOf(subjectOf(certificate)["O"]) === "agent") return certificate.serialNumber;

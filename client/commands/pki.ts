@@ -33,7 +33,7 @@ export interface PkiIssueOptions {
   readonly days?: number | undefined;
 }
 
-/** Issues an identity for each name; if one fails, none is issued. */
+/** Issues an identity for each name. If one of them fails, issues no identity at all. */
 export async function pkiIssue(context: Context, options: PkiIssueOptions): Promise<number> {
   const role = parseRole("--role", options.role);
   const names = options.names.map((name) => parseName(name, role));
@@ -59,8 +59,8 @@ async function enter(folder: string, name: string, files: NewFiles): Promise<voi
 }
 
 /**
- * Checks a name, which becomes a file's name too. An agent's name is its instance's; a person's may be an e-mail
- * address.
+ * Checks a name, which also becomes a file name. An agent has the name of its instance; a person's name may be an
+ * e-mail address.
  */
 function parseName(name: string, role: Role): string {
   if (role === "agent") return parseNodeName("name", name);

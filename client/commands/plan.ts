@@ -88,7 +88,7 @@ export async function plan(
 }
 
 interface PlanResult extends Pick<PlanChecks, "warnings" | "skipped"> {
-  /** Lines about the change of the Kubernetes release; empty if the release stays. */
+  /** Lines about the change of the Kubernetes release; empty if the release does not change. */
   readonly release: readonly string[];
   readonly differences: readonly StepDifference[];
   readonly unreachable: readonly KhwError[];
@@ -98,7 +98,7 @@ function toDifference(step: string, title: string): (error: KhwError) => StepDif
   return (error) => ({ track: error.node ?? "cluster", step: error.step ?? step, title, error });
 }
 
-/** The preflight repeats findings of the node's plan. */
+/** Whether the preflight's finding repeats one from the node's plan. */
 function isSame(finding: KhwError, track: string, error: KhwError | undefined): boolean {
   return finding.node === track && finding.message === error?.message;
 }

@@ -14,7 +14,7 @@ export interface StatusOptions {
   readonly form: OutputFormat;
   /** The node arguments; empty: all nodes. */
   readonly nodes: readonly string[];
-  /** Goes on until Ctrl-C. */
+  /** Keep running until Ctrl-C. */
   readonly watch: boolean;
 }
 

@@ -7,7 +7,7 @@ export interface CompletedCommand {
   readonly summary: string;
   /** Its subcommands' names, or its argument's choices. */
   readonly words: readonly CompletedWord[];
-  /** The command takes names of nodes. The shell reads the names from khw.yaml when it completes a name. */
+  /** Whether the command accepts node names. The shell reads them from khw.yaml when it completes a name. */
   readonly nodes: boolean;
   readonly options: readonly CompletedOption[];
 }
@@ -80,7 +80,8 @@ export function pathWord(path: readonly string[]): string {
 }
 
 /**
- * Groups options by the kind of their value. Each option appears once, since its name means the same in every command.
+ * Groups options by the kind of their value. Each option appears once, because its name means the same in every
+ * command.
  */
 export function optionValues(commands: readonly CompletedCommand[]): {
   readonly paths: readonly string[];
@@ -95,7 +96,7 @@ export function optionValues(commands: readonly CompletedCommand[]): {
   return { paths: named("path"), others: named("any"), choices: new Map(choices) };
 }
 
-/** Puts the text in single quotes for the shells. No description contains a single quote. */
+/** Returns the text in single quotes for the shells. */
 export function quote(text: string): string {
   return `'${text.replaceAll("'", `'\\''`)}'`;
 }

@@ -1,6 +1,6 @@
 import { askNodes, type CompletedCommand, optionValues, pathWord, pathWords, quote } from "./words.ts";
 
-/** Returns a completion function for zsh, for a file _khw-client in its fpath. */
+/** Returns a zsh completion function, for a file named _khw-client on zsh's fpath. */
 export function zshCompletion(commands: readonly CompletedCommand[]): string {
   const { paths, others, choices } = optionValues(commands);
   const values = [...choices].map(([name, words]) => `    ${name}) compadd -- ${words.join(" ")}; return ;;`);

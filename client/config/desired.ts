@@ -18,8 +18,8 @@ export interface Resolved {
 }
 
 /**
- * Returns the desired state of each controller, by its name. The order of the nodes does not matter: otherwise a
- * different order would restart every API server without need.
+ * Returns the desired state of each controller, by its name. The order of the nodes does not matter: a different order
+ * must not restart every API server.
  * @throws KhwError INVALID_ARGUMENT if an agent would refuse it; CONFIG_INVALID if kubernetes.caFile cannot be read
  */
 export async function toDesired(
@@ -67,7 +67,7 @@ export async function toDesired(
   return new Map(states.map((state) => [state.node, state]));
 }
 
-/** Whether etcd is khw's. */
+/** Whether khw manages etcd. */
 export function isManaged({ etcd, cluster }: ClusterConfig): boolean {
   return (etcd.mode ?? (cluster.etcdServers === undefined ? "managed" : "external")) === "managed";
 }
@@ -96,7 +96,7 @@ export function withoutContent(state: wire.DesiredState): wire.DesiredState {
 }
 
 function toOverrides(changes: FlagChanges): wire.FlagOverrides {
-  // The entries are sorted, because the operation's id is derived from the state's bytes, and equal states must give
+  // The entries are sorted, because the operation's id is derived from the state's bytes, and equal states must have
   // the same id.
   const entries = Object.entries(changes).toSorted(([a], [b]) => (a < b ? -1 : 1));
   return {

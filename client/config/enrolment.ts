@@ -2,10 +2,7 @@ import { refuse, show } from "../../proto/validate.ts";
 import { path, text } from "./parsers.ts";
 import { refuseAt, type Value } from "./value.ts";
 
-/**
- * The longest validity that browsers ever accepted for a server certificate. It is long enough for agents'
- * certificates.
- */
+/** A former browser limit for the validity of server certificates. It is long enough for agents' certificates. */
 const mostDays = 825;
 
 export function parseAgentDays(field: string, value: string): number {

@@ -71,7 +71,7 @@ export const gce = {
       parse: resourceName,
     },
     nodeAddresses: {
-      help: "Address of an instance for nodes without a host: external or internal.",
+      help: "Which address of an instance to use for a node without a host: external or internal.",
       default: "external",
       flag: { name: "--node-addresses", value: "external|internal" },
       parse: oneOf(["external", "internal"]),

@@ -25,8 +25,8 @@ const parsers: Readonly<Record<Key, (field: string, text: string) => string>> = 
 const sections: Readonly<Record<Key, "core" | "compute">> = { project: "core", region: "compute", zone: "compute" };
 
 /**
- * Adds project, region and zone if khw.yaml and the flags leave them out. The order is gcloud's: its environment
- * variables, then its active configuration. GOOGLE_CLOUD_PROJECT comes last, since gcloud does not read it.
+ * Adds project, region and zone if neither khw.yaml nor a flag sets them. The order is gcloud's: its environment
+ * variables, then its active configuration. GOOGLE_CLOUD_PROJECT comes last, because gcloud does not read it.
  */
 export async function withGcloudDefaults(config: ClusterConfig, env: Environment): Promise<ClusterConfig> {
   const { gce } = config;
@@ -87,7 +87,7 @@ function contradictionOf({ value, from }: FoundValue, env: Environment): string 
   if (applications === undefined || value === undefined || applications === value || from === "gce.project") {
     return undefined;
   }
-  return `the project is ${value} (${from}); GOOGLE_CLOUD_PROJECT names ${show(applications)}, but gcloud does not read it. Use --project to choose`;
+  return `the project is ${value} (${from}); GOOGLE_CLOUD_PROJECT is ${show(applications)}, but gcloud ignores it. Use --project to choose`;
 }
 
 function collectKeys<T>(found: Readonly<Record<Key, FoundValue>>, get: (found: FoundValue) => T | undefined) {
@@ -136,7 +136,7 @@ function missing(name: string, namedBy: string): KhwError {
     "CONFIG_INVALID",
     `${namedBy} names the gcloud configuration ${show(name)}, which does not exist`,
     {
-      hint: "give --project and --region, or one of the names of `gcloud config configurations list`",
+      hint: "give --project and --region, or use a name from `gcloud config configurations list`",
     },
   );
 }

@@ -4,7 +4,7 @@ import type { ClusterConfig } from "./schema.ts";
 
 /**
  * Returns the connection to the Compute API.
- * @throws KhwError CONFIG_INVALID if no project is named
+ * @throws KhwError CONFIG_INVALID if no project is configured
  */
 export function computeConnection(config: ClusterConfig): ComputeConnection {
   const { gce } = config;
@@ -13,7 +13,7 @@ export function computeConnection(config: ClusterConfig): ComputeConnection {
 
 /**
  * Returns the configuration of the load balancer in front of the instances.
- * @throws KhwError CONFIG_INVALID if project or region are unknown, or the zone is outside the region
+ * @throws KhwError CONFIG_INVALID if the project or the region is unknown, or the zone is outside the region
  */
 export function loadBalancerConfig(config: ClusterConfig, instances: readonly InstanceName[]): LoadBalancerConfig {
   const { gce } = config;
@@ -48,7 +48,7 @@ function required(key: "project" | "region", { gce, place }: ClusterConfig): str
   });
 }
 
-/** A target pool takes only instances of its own region. */
+/** A target pool accepts only instances in its own region. */
 function refuseOtherRegion(region: string, { gce: { zone }, place }: ClusterConfig): void {
   const problem = place?.problems.zone;
   // Without a zone the instances are found by their names; an unusable zone is still an error.

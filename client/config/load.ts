@@ -65,7 +65,7 @@ export function parseConfig(written: Value, { flags, folder }: Pick<ConfigSource
   const config = readGroup(schema, written);
   if (errors.length > 0) throw joinErrors(errors);
   const lockFile = join(written.origin.folder, "khw.lock");
-  // oxlint-disable-next-line no-unsafe-type-assertion -- the type is made from the very table that was just walked
+  // oxlint-disable-next-line no-unsafe-type-assertion -- the type is derived from the schema that was just walked
   return refuseTwoEtcds(refuseOverlap({ ...config, lockFile } as unknown as ClusterConfig));
 }
 
@@ -73,7 +73,7 @@ async function readConfigFile({ file, folder, env }: ConfigSources): Promise<Val
   const name = file ?? "khw.yaml";
   const path = resolve(folder, name);
   try {
-    // Checks the open file, so that it cannot be swapped in between. For a link, its target counts.
+    // Checks the open file, so that nobody can swap it between check and read. For a link, checks the target.
     await using handle = await open(path);
     const found = await handle.stat();
     refuseForeign(path, found, { uid: process.getuid?.(), env });

@@ -3,13 +3,13 @@ import { isIPv4, isIPv6 } from "node:net";
 import { KhwError } from "../../proto/errors.ts";
 import { parseNodeName, show } from "../../proto/validate.ts";
 
-/** A controller as the user writes it. */
+/** A controller as the user configures it. */
 export interface NodeSpec {
   readonly name: string;
-  /** The agent's host name or address; absent: the Compute API knows it. */
+  /** The agent's host name or address; if absent, it comes from the Compute API. */
   readonly host?: string | undefined;
   readonly port: number;
-  /** The internal address of the controller; absent: the Compute API or the agent knows it. */
+  /** The controller's internal address; if absent, it comes from the Compute API or the agent. */
   readonly internalIp?: string | undefined;
 }
 
@@ -71,7 +71,7 @@ export function isPort(port: number): boolean {
   return Number.isInteger(port) && port >= 1 && port <= 65_535;
 }
 
-/** Returns, in words, a property that two nodes must not share, if the node shares it with one of the others. */
+/** Describes a value that the node shares with another node although it must be unique; undefined if there is none. */
 export function findDouble(node: NodeSpec, others: readonly NodeSpec[]): string | undefined {
   if (others.some(({ name }) => name === node.name)) return `${show(node.name)} is repeated`;
   const { host, port, internalIp } = node;
@@ -110,7 +110,7 @@ function expand(pattern: Piece, fail: Fail): readonly string[] {
 }
 
 function bareNumber(number: string): string {
-  return `${number} is a number, and no name before it has a prefix for it`;
+  return `${number} is only a number, and no earlier name supplies its prefix`;
 }
 
 function completeName(name: string, previous: string | undefined, fail: () => never): string {

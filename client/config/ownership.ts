@@ -2,15 +2,15 @@ import type { Stats } from "node:fs";
 import { KhwError } from "../../proto/errors.ts";
 
 export interface Caller {
-  /** Undefined if the system has no users. */
+  /** Undefined on a system without user IDs. */
   readonly uid: number | undefined;
   readonly env: Readonly<Record<string, string | undefined>>;
 }
 
 /**
- * Refuses a file that another user may have written, according to ssh's rule for its own configuration. The file must
- * belong to the caller or to root, and neither its group nor others may write to it. Root also accepts the files of the
- * user that called sudo, as git does.
+ * Refuses a file that another user may have written, by the rule that ssh applies to its own configuration. The file
+ * must belong to the caller or to root, and neither its group nor others may write to it. Root also accepts the files
+ * of the user that called sudo, as git does.
  * @throws KhwError CONFIG_INVALID
  */
 export function refuseForeign(path: string, { uid: owner, mode }: Pick<Stats, "uid" | "mode">, caller: Caller): void {

@@ -5,7 +5,7 @@ import { type ConfigEntry, refuseAt, validateAt, type Value } from "./value.ts";
 
 /**
  * Turns the user's value into the program's value.
- * @throws KhwError of the value's origin
+ * @throws KhwError that names the value's origin
  */
 export type Parser<T> = (value: Value) => T;
 

@@ -38,7 +38,7 @@ export const pkiSettings = {
       parse: (value) => (isEmpty(value) ? [] : list(checked(parseServerName))(value)),
     },
     workers: {
-      help: "Workers to create a kubelet's certificate and kubeconfig for, each with additional names and addresses. In khw.yaml: {worker-0: [10.240.0.20, 203.0.113.20]}.",
+      help: "Workers that need a kubelet certificate and kubeconfig, each with additional names and addresses. In khw.yaml: {worker-0: [10.240.0.20, 203.0.113.20]}.",
       default: {},
       flag: { name: "--worker", value: "name=address,...", repeat: "map" },
       parse: record(parseWorkerName, addresses),
@@ -60,7 +60,7 @@ function parseDays(field: string, text: string): number {
     : refuse(field, `${show(text)} is not a number of days`, `use a number from 1 to ${longest}`);
 }
 
-/** Parses an instance's name. Its files must not have another meaning in the folder. */
+/** Parses an instance's name. The worker's files must not have the names of other files in the folder. */
 function parseWorkerName(field: string, name: string): string {
   const taken: readonly string[] = ["ca", "signing-ca", ...certificateNames];
   if (taken.includes(name) || name.endsWith("-key")) {

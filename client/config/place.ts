@@ -9,6 +9,6 @@ export interface PlaceSources {
   readonly from: Readonly<Partial<Record<PlaceKey, string>>>;
   /** The reason why a value is missing although gcloud or the environment should have it. */
   readonly problems: Readonly<Partial<Record<PlaceKey, KhwError>>>;
-  /** The warning that another source names another project. */
+  /** The warning that another source specifies a different project. */
   readonly contradiction?: string | undefined;
 }

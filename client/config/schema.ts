@@ -21,15 +21,15 @@ import type { Group, SettingValue, Setting } from "./setting.ts";
 
 /** Every setting of a cluster. The defaults are the lab's. */
 export type ClusterConfig = SettingValue<typeof schema> & {
-  /** Absent if khw.yaml and flags name project, region and zone. */
+  /** Absent if khw.yaml and flags set project, region and zone. */
   readonly place?: PlaceSources;
   /** khw.lock beside khw.yaml, or in the current folder. */
   readonly lockFile: string;
 };
 
 /**
- * Each key of khw.yaml with its flag, default, help and parser. Validation, the flags' help, `config default`, the man page
- * and docs/configuration.md come from this table.
+ * The keys of khw.yaml, each with its flag, default, help and parser. Validation, the flags' help, `config default`,
+ * the man page and docs/configuration.md come from this table.
  */
 export const schema = {
   title: "The configuration of khw-client. Every key is optional; the values here are the defaults.",
@@ -114,7 +114,7 @@ export const schema = {
           parse: checked(parsePortRange),
         },
         publicAddress: {
-          help: "IPv4 address of the API servers for clients, by default that of the static address gce.address.",
+          help: "IPv4 address of the API servers for clients, by default the static address that gce.address names.",
           default: null,
           flag: { name: "--public-address", value: "ip" },
           parse: optional(checked(parseIPv4)),
@@ -173,7 +173,7 @@ export const schema = {
       title: "How agents get their certificates from the management CA.",
       keys: {
         days: {
-          help: "Validity of an agent's certificate in days, 1 to 825. It is renewed past two thirds of that time.",
+          help: "Validity of an agent's certificate in days, 1 to 825. The certificate is renewed after two thirds of that time.",
           default: 90,
           flag: { name: "--agent-days", value: "number" },
           parse: checked(parseAgentDays),
@@ -226,7 +226,7 @@ export const schema = {
           parse: duration,
         },
         drain: {
-          help: "Pause between the drain of a node and the work on it, so that new connections can finish their requests.",
+          help: "Pause between draining a node and working on it, so that new connections can finish their requests.",
           default: "5s",
           flag: { name: "--drain-time", value: "duration" },
           parse: duration,

@@ -9,7 +9,9 @@ export interface Setting<T> {
   readonly default: Data;
   readonly flag: Flag;
   readonly parse: Parser<T>;
-  /** Merges a value of khw.yaml and a value of the command line; absent: the command line's value counts. */
+  /**
+   * Merges a value of khw.yaml and a value of the command line; if absent, the command line's value takes precedence.
+   */
   merge?(fromFile: T, fromFlag: T): T;
 }
 

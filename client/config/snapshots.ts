@@ -6,7 +6,7 @@ import type { Value } from "./value.ts";
 
 /** The group `etcd.snapshots` of khw.yaml. */
 export const snapshots = {
-  title: "Snapshots that each agent takes of its own member of a managed etcd. Each one is verified.",
+  title: "Snapshots that each agent takes of its etcd member, if khw manages etcd. Each snapshot is verified.",
   keys: {
     interval: {
       help: "Time between two snapshots of a controller, or never.",

@@ -26,7 +26,7 @@ export interface ConfigEntry {
 /** The plain data of a default or a flag. */
 export type Data = null | string | number | boolean | readonly Data[] | { readonly [key: string]: Data };
 
-/** Returns the data as a value whose parts all have the same place. */
+/** Returns the data as a value in which all parts have the same origin. */
 export function toValue(data: Data, origin: Origin): Value {
   if (data === null) return { kind: "empty", origin };
   if (isList(data)) return { kind: "list", origin, items: data.map((item) => toValue(item, origin)) };
@@ -43,7 +43,7 @@ export function refuseAt(origin: Origin, message: string, hint?: string): never 
   throw new KhwError(origin.code, `${origin.label}: ${message}`, { hint });
 }
 
-/** Runs one of the shared validations. Its INVALID_ARGUMENT becomes the error of this place. */
+/** Runs one of the shared validations. Turns its INVALID_ARGUMENT into an error at this origin. */
 export function validateAt<T>(origin: Origin, validate: (field: string) => T): T {
   try {
     return validate(origin.label);

@@ -17,7 +17,7 @@ const nameOfAll = "kubernetes.default.svc";
  */
 export function apiChecks(facts: Facts): DoctorCheck[] {
   const { cluster, kubernetes } = facts.config;
-  // The list of checks does not depend on the API, so the titles come from checks that never run.
+  // Only the titles of these checks are used, so a placeholder for the API is enough.
   const titled = (make: (api: KubernetesApi, address: string, ca: Buffer) => Check[], where: string): DoctorCheck[] =>
     make(async () => ({ status: 0, body: "" }), cluster.publicAddress ?? "PUBLIC_ADDRESS", Buffer.of()).map(
       ({ title }, index) => ({
@@ -48,7 +48,7 @@ async function administrator({ credentials }: Facts): Promise<AdminCredentials> 
   throw new KhwError("CREDENTIAL_INVALID", "the admin kubeconfig cannot be read");
 }
 
-/** If the public address does not answer, that is reported once, and the checks through it do not run. */
+/** Reports an unreachable public address only once: the cluster's checks through that address then count as not run. */
 async function proven(
   check: Check | undefined,
   { where, signal }: { readonly where: string; readonly signal: AbortSignal },
@@ -61,7 +61,7 @@ async function proven(
     if (error.code === "INTERNAL" || (where === places.cluster && error.code === "UNREACHABLE")) throw error;
     const truncate = error.message.includes("self-signed") || error.message.includes("unable to verify");
     const hint = truncate
-      ? "check that the address belongs to this cluster, and that ca.pem here is this cluster's"
+      ? "check that the address belongs to this cluster, and that the local ca.pem is this cluster's"
       : error.hint;
     return [findingOf(new KhwError(error.code, `${check?.title ?? ""}: ${error.message}`, { hint }), where, "API")];
   }
@@ -88,7 +88,7 @@ function throughNode(name: string, facts: Facts): DoctorCheck {
   };
 }
 
-/** The API server may be up, but its port may be closed to this workstation. */
+/** Distinguishes an API server that is down from one whose port is closed to this workstation. */
 async function unanswered(
   error: { readonly tls: boolean; readonly message: string },
   name: string,
@@ -98,7 +98,7 @@ async function unanswered(
   if (error.tls) {
     const remedy = error.message.includes("certificate has expired")
       ? "khw-client pki renew kubernetes"
-      : "compare ca.pem here with /var/lib/kubernetes/ca.pem there; khw-client bootstrap copies these files to the node";
+      : "compare the local ca.pem with /var/lib/kubernetes/ca.pem on the node; khw-client bootstrap copies the local files to the node";
     return { ...at, severity: "error", message: `its certificate is not accepted: ${error.message}`, remedy };
   }
   const said = await saidBy(facts, name);
@@ -107,11 +107,13 @@ async function unanswered(
   if (own?.health !== Health.HEALTH_HEALTHY) {
     return { ...at, severity: "error", message, remedy: `run khw-client status ${name}` };
   }
-  const remedy = "check that the firewall lets clients reach port 6443, since the node itself reports healthy";
+  const remedy = "check that the firewall lets clients reach port 6443: the node itself reports a healthy API server";
   return { ...at, severity: "warning", message, remedy };
 }
 
-/** Node's and OpenSSL's codes for a rejected certificate; all other codes concern the connection. */
+/**
+ * Recognizes the error codes of Node.js and OpenSSL for a rejected certificate. All other codes concern the connection.
+ */
 function toAnswerError(error: unknown): { readonly tls: boolean; readonly message: string } {
   if (!(error instanceof Error)) return { tls: false, message: String(error) };
   const code = "code" in error ? String(error.code) : "";

@@ -5,7 +5,7 @@ import { mapStrings, paragraph } from "../../proto/sanitize.ts";
 export const severities = ["error", "warning", "note"] as const;
 export type Severity = (typeof severities)[number];
 
-/** A result that a person should know. */
+/** A result that a person should know about. */
 export interface Finding {
   readonly severity: Severity;
   /** A node's name, or one of `places`. */
@@ -43,8 +43,9 @@ export interface RunChecksOptions {
 }
 
 /**
- * Runs all checks at once. Returns the results in their order, with sanitized texts, because some come from files on
- * the workstation. Never rejects if a check fails, and never waits for a check that does not end.
+ * Runs all checks at once. Returns the results in the order of the checks, with sanitized texts, because some texts
+ * come from files on the workstation. Never rejects if a check fails, and never waits for a check beyond its time
+ * limit.
  */
 export async function runChecks(
   checks: readonly DoctorCheck[],

@@ -10,7 +10,7 @@ import { type Facts, factsOf, greeted } from "./facts.ts";
 const mostNamed = 5;
 
 /**
- * Checks for changes that bootstrap would make on each node. Such changes are notes, since the user may be about to
+ * Checks for changes that bootstrap would make on each node. Such changes are notes, because the user may be about to
  * make them.
  */
 export function desiredChecks(facts: Facts): DoctorCheck[] {

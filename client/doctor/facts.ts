@@ -10,7 +10,7 @@ import type { AgentNode } from "../cluster/agent-client.ts";
 import { type NodeAnswer, maxConcurrentNodes, forEachNode } from "../cluster/for-each-node.ts";
 import { findPublicAddress } from "../rollout/addresses.ts";
 
-/** The answers of a node about itself. */
+/** A node's answers about itself. */
 export interface NodeFacts {
   readonly info: GetInfoResponse;
   readonly clock: ClockReading;
@@ -92,7 +92,7 @@ async function readNode(node: AgentNode, signal: AbortSignal): Promise<NodeFacts
 }
 
 /**
- * Returns the answers of the node of that name.
+ * Returns the answers of the node with that name.
  * @throws KhwError with the reason why it did not answer
  */
 export async function factsOf({ nodes }: Facts, name: string): Promise<NodeFacts> {
@@ -101,7 +101,7 @@ export async function factsOf({ nodes }: Facts, name: string): Promise<NodeFacts
   throw answer?.error ?? new KhwError("UNREACHABLE", "it was not called", { node: name });
 }
 
-/** Returns the answers of the node of that name; undefined if the node did not answer. */
+/** Returns the answers of the node with that name; undefined if the node did not answer. */
 export async function saidBy({ nodes }: Facts, name: string): Promise<NodeFacts | undefined> {
   return (await nodes()).find((one) => one.name === name)?.value;
 }

@@ -7,8 +7,8 @@ import { type Facts, type NodeFacts, saidBy } from "./facts.ts";
 const { loadBalancer: where } = places;
 
 /**
- * Checks every resource, and compares Google's health of the nodes with their own reports. No checks if khw manages
- * no load balancer.
+ * Checks every resource, and compares each node's health according to Google with the node's own report. Returns no
+ * checks if khw manages no load balancer.
  */
 export async function loadBalancerChecks(facts: Facts): Promise<DoctorCheck[]> {
   const { cloud } = facts.cluster;
@@ -42,8 +42,8 @@ export async function loadBalancerChecks(facts: Facts): Promise<DoctorCheck[]> {
 }
 
 /**
- * Returns the finding for a node, from its health according to Google and from its own report (undefined if it does
- * not answer).
+ * Returns the finding for a node, from its health according to Google and from its own report (undefined if the node
+ * does not answer).
  */
 export function backendFinding(
   name: string,

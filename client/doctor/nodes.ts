@@ -50,7 +50,7 @@ function checksOf(name: string, facts: Facts): DoctorCheck[] {
   ];
 }
 
-/** @throws KhwError without the reason why the node does not answer: another check reports that */
+/** @throws KhwError without the reason why the node does not answer: another check reports the reason */
 async function known(facts: Facts, name: string): Promise<NodeFacts> {
   return factsOf(facts, name).catch((cause: unknown) => {
     throw new KhwError("UNREACHABLE", "its agent does not answer", { node: name, cause });
@@ -126,7 +126,7 @@ function uptime(machine: Machine | undefined): Omit<Finding, "where">[] {
 
 function said(machine: Machine | undefined): Machine {
   if (machine !== undefined && machine.memoryTotal > 0) return machine;
-  throw new KhwError("INTERNAL", "the agent does not report its machine");
+  throw new KhwError("INTERNAL", "the agent reports nothing about its machine");
 }
 
 function gigabytes(bytes: number): string {

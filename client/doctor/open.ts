@@ -8,7 +8,7 @@ export interface Opened {
   readonly error?: KhwError;
 }
 
-/** Opens the cluster. Without the Compute API, it has only the nodes with configured addresses. */
+/** Opens the cluster. If the Compute API is unavailable, the cluster has only the nodes with configured addresses. */
 export async function openAnyway(config: ClusterConfig, signal: AbortSignal): Promise<Opened> {
   const begin = async (settings: ClusterConfig): Promise<OpenCluster> =>
     openCluster(settings, signal, { greet: false });

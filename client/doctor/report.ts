@@ -30,8 +30,7 @@ export function reportText(results: readonly CheckResult[], { paint, verbose }: 
 }
 
 /**
- * Returns the checks that did not run, and why. Without `verbose`, checks of the same place and reason share a
- * line.
+ * Returns the checks that did not run, and why. Without `verbose`, checks with the same place and reason share a line.
  */
 function unknown(results: readonly CheckResult[], verbose: boolean): (readonly [place: string, reason: string])[] {
   const groups = new Map<string, { where: string; reason: string; titles: string[] }>();

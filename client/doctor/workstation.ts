@@ -19,7 +19,7 @@ import { answered, type Facts } from "./facts.ts";
 
 const { workstation: where } = places;
 const issueManagement =
-  "run khw-client pki issue --role admin NAME, and name the new files under `management` in khw.yaml";
+  "run khw-client pki issue --role admin NAME, and set the paths of the new files under `management` in khw.yaml";
 
 /** Checks that need no node. */
 export function fileChecks(config: ClusterConfig): DoctorCheck[] {
@@ -133,7 +133,7 @@ function keyFiles({ management, credentials }: ClusterConfig): string[] {
   ];
 }
 
-/** Another check reports missing files. */
+/** Ignores a missing file, because another check reports missing files. */
 async function openKey(path: string): Promise<Finding[]> {
   try {
     const { mode } = await stat(path);
@@ -168,8 +168,8 @@ async function expiryFindings({ credentials }: ClusterConfig, now: number): Prom
 }
 
 /**
- * Compares with the median of the agents' clocks, so that a single wrong clock on a node is not blamed on the
- * workstation.
+ * Compares this machine's clock with the median of the agents' clocks, so that a single wrong clock on a node is not
+ * blamed on the workstation.
  */
 function clockFinding(ahead: readonly number[]): Finding[] {
   const median = ahead.toSorted((one, other) => one - other)[Math.floor(ahead.length / 2)] ?? 0;

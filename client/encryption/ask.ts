@@ -6,7 +6,7 @@ import type { OpenCluster } from "../cluster/open.ts";
 
 /**
  * Returns the counts of stored values from the first agent whose etcd answers.
- * @throws KhwError the error of the last agent
+ * @throws KhwError with the last agent's error
  */
 export async function askStoredValues({ members }: OpenCluster, signal: AbortSignal): Promise<StoredValues[]> {
   let failure: unknown;

@@ -15,7 +15,7 @@ export interface EncryptionEntry {
 export interface EncryptionConfig {
   /** The entries with keys, and the entry for Secrets. Other unencrypted entries stay unchanged. */
   readonly entries: readonly EncryptionEntry[];
-  /** Returns the file's text with different providers in some entries. All other text stays, including comments. */
+  /** Returns the file's text with different providers in some entries. All other text is kept, including comments. */
   readonly withProviders: (change: (entry: EncryptionEntry) => readonly Provider[]) => string;
 }
 

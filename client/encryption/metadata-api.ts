@@ -3,8 +3,8 @@ import { KhwError } from "../../proto/errors.ts";
 /** The part of the Kubernetes API that lists objects without their content. */
 export interface MetadataApi extends AsyncDisposable {
   /**
-   * For a list, returns only the objects' metadata; for a discovery, the whole answer. A status of any kind counts as
-   * an answer.
+   * For a list request, returns only the objects' metadata; for a discovery request, the whole response. Does not
+   * reject for an HTTP error status.
    */
   get(path: string, signal: AbortSignal): Promise<MetadataAnswer>;
   /** Sends an update without changes: the API server rewrites the object with its current encryption. */
@@ -29,7 +29,7 @@ export interface MetadataApiOptions {
 }
 
 const requestMillis = 30_000;
-/** Also accepts plain JSON, for answers without metadata: discovery, and errors. */
+/** Also accepts plain JSON, for responses without metadata: discovery, and errors. */
 const metadataOf = (kind: string): string => `application/json;as=${kind};g=meta.k8s.io;v=v1,application/json`;
 const reading = { accept: metadataOf("PartialObjectMetadataList") };
 const touching = { accept: metadataOf("PartialObjectMetadata"), "content-type": "application/merge-patch+json" };

@@ -12,10 +12,10 @@ export interface ServedResource {
 }
 
 /**
- * Returns the resources of these names, in the API's preferred versions. "*.apps", "*." and "*.*" mean all resources
+ * Returns the resources with these names, in the API's preferred versions. "*.apps", "*." and "*.*" mean all resources
  * of a group, of the core group, and of the API. Resources that the API does not serve are left out: their objects
  * cannot be requested.
- * @throws KhwError VERIFY_FAILED for an API with an unexpected answer
+ * @throws KhwError VERIFY_FAILED for an unexpected response
  */
 export async function findResources(
   api: MetadataApi,
@@ -48,7 +48,7 @@ function qualified(plural: string, base: string): string {
   return base === "/api/v1" || group === undefined ? plural : `${plural}.${group}`;
 }
 
-/** Returns the API's base paths that a name may mean. */
+/** Returns the API's base paths that a name may refer to. */
 async function basesFor(api: MetadataApi, name: string, signal: AbortSignal): Promise<string[]> {
   const group = groupOf(name);
   if (group === "") return ["/api/v1"];

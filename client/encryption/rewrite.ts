@@ -13,7 +13,7 @@ export interface RewriteOptions {
   readonly atOnce: number;
 }
 
-/** Objects in a page of a list. Pages of objects with large annotations stay small. */
+/** The number of objects per page of a list. Even a page of objects with large annotations stays small. */
 const pageSize = 100;
 const tries = 4;
 const backoff: Backoff = { firstMillis: 500, maxMillis: 2_000 };
@@ -52,7 +52,7 @@ export async function rewrite(
 }
 
 /**
- * Returns the paths of all objects. All names are read first, since the pages of a list expire after a few minutes.
+ * Returns the paths of all objects. All names are read first, because the pages of a list expire after a few minutes.
  */
 async function listPaths(
   api: MetadataApi,
@@ -82,7 +82,7 @@ async function listPaths(
 }
 
 /**
- * Retries the write, since lost connections, conflicts and an overloaded server are temporary. Returns the last
+ * Retries the write, because lost connections, conflicts and an overloaded server are temporary. Returns the last
  * failure.
  */
 async function touch(api: MetadataApi, path: string, signal: AbortSignal): Promise<KhwError | undefined> {

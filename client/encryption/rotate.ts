@@ -22,7 +22,7 @@ export interface RotationParts {
   /** Replaces the configuration, durably. */
   replace(text: string): Promise<void>;
   /**
-   * Returns the nodes' differences from the files on this workstation, in words.
+   * Describes how the nodes differ from the files on this workstation.
    * @throws if a node cannot be reached
    */
   differences(): Promise<readonly NodeDifference[]>;
@@ -51,10 +51,10 @@ const configStep = "credential/encryption-config.yaml";
 
 /**
  * Replaces the keys that Kubernetes encrypts with. Adds a new key, makes it the key for writing, rewrites everything,
- * and removes the old keys. All API servers are updated between these steps. The configuration file, the nodes and
- * etcd show how far a rotation got, so the same call completes an interrupted rotation.
- * @throws KhwError CREDENTIAL_INVALID for a configuration that cannot be rotated; NODES_DIFFER or KEY_MISSING, with
- * nothing changed
+ * and removes the old keys. All API servers are updated between these steps. The configuration file, the nodes and etcd
+ * show how far a rotation got, so the same call completes an interrupted rotation.
+ * @throws KhwError CREDENTIAL_INVALID for a configuration that cannot be rotated; NODES_DIFFER or KEY_MISSING, before
+ * anything changes
  */
 export async function rotate(parts: RotationParts, { kind, now }: RotateOptions): Promise<void> {
   let config = parseEncryptionConfig(await parts.read());

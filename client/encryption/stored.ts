@@ -34,13 +34,15 @@ export function outdated(stored: readonly StoredValues[], entries: readonly Encr
   );
   return stored.filter(({ resource, provider, key }) => {
     if (provider !== "") return !writing.has(`${provider} ${key}`);
-    // The first entry that names a resource counts.
+    // The first entry with the resource applies.
     const entry = entries.find(({ resources }) => resources.some((name) => isAt(name, resource)));
     return entry !== undefined && writingKey(entry.providers) !== undefined;
   });
 }
 
-/** Whether more is encrypted than `outdated` finds: for a wildcard, `outdated` checks only Secrets. */
+/**
+ * Whether resources that `outdated` does not check may be encrypted: for a wildcard, `outdated` checks only Secrets.
+ */
 export function encryptsByWildcard(entries: readonly EncryptionEntry[]): boolean {
   return entries.some(
     ({ resources, providers }) =>
@@ -48,7 +50,9 @@ export function encryptsByWildcard(entries: readonly EncryptionEntry[]): boolean
   );
 }
 
-/** A wildcard covers more resources than are ever encrypted. So among its unencrypted values, only Secrets count. */
+/**
+ * A wildcard also covers resources that are never encrypted. So of a wildcard's unencrypted values, only Secrets count.
+ */
 function isAt(name: string, place: string): boolean {
   if (name === "*." || name === "*.*") return place === "secrets";
   const [plural = "", ...group] = name.split(".");

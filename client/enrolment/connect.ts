@@ -17,7 +17,7 @@ import { rethrow } from "../cluster/refusal.ts";
 /** An agent's EnrolmentService. Every failure is a KhwError that names the node. */
 export interface EnrolmentNode {
   readonly address: NodeAddress;
-  /** Returns the state of the agent's certificate, in the agent's words. */
+  /** Returns the state of the agent's certificate, as the agent describes it. */
   enrolment(signal: AbortSignal): Promise<Answered<{ readonly enrolled: boolean; readonly certificate: string }>>;
   request(nonce: Buffer, signal: AbortSignal): Promise<Answered<SignedRequest>>;
   install(certificate: string, signal: AbortSignal): Promise<void>;
@@ -29,18 +29,18 @@ export interface SignedRequest {
   readonly identityToken: string;
 }
 
-/** An answer, and the agent's certificate on its connection. */
+/** A response, and the certificate that the agent presented on the connection. */
 export type Answered<Value> = Value & { readonly peer: X509Certificate };
 
 /**
- * The agent's certificate to trust: one from the management CA for its name, or exactly this certificate, with any
- * signer.
+ * Selects the trusted certificates: all from the management CA for the node's name, or only this certificate,
+ * regardless of its signer.
  */
 export type Trust = "management" | X509Certificate;
 
 const callMillis = 60_000;
 
-/** Connects at the first call. If only the key is trusted, the answer itself must prove the identity. */
+/** Connects at the first call. If only the key is trusted, the response itself must prove the identity. */
 export function connectEnrolment(address: NodeAddress, identity: ManagementIdentity, trust: Trust): EnrolmentNode {
   const { name } = address;
   const tls = (): ChannelTls => (trust === "management" ? channelTls(identity) : pinned(identity, trust));
@@ -54,7 +54,7 @@ export function connectEnrolment(address: NodeAddress, identity: ManagementIdent
   const identified = async <Response>(begin: BeginCall<Response>, signal: AbortSignal): Promise<Answered<Response>> => {
     const { response, certificate } = await call(begin, signal);
     if (certificate !== undefined) return { ...response, peer: new X509Certificate(certificate) };
-    throw new KhwError("UNREACHABLE", "the connection ended with the answer, so its sender cannot be verified", {
+    throw new KhwError("UNREACHABLE", "the connection was closed as the response arrived, so the sender cannot be verified", {
       node: name,
       hint: "run the command again",
     });
@@ -66,7 +66,8 @@ export function connectEnrolment(address: NodeAddress, identity: ManagementIdent
       identified((options, done) => client.getEnrolment({}, new Metadata(), options, done), signal),
     request: (nonce, signal) =>
       identified((options, done) => client.getSigningRequest({ nonce }, new Metadata(), options, done), signal),
-    // The agent closes its connections once it has a new certificate, often before this client has handled the answer.
+    // The agent closes its connections once it has a new certificate, often before this client has handled the
+    // response.
     install: async (certificate, signal) =>
       void (await call(
         (options, done) => client.installCertificate({ certificate }, new Metadata(), options, done),

@@ -26,13 +26,13 @@ export interface EnrolOptions {
   readonly say: (text: string) => void;
 }
 
-/** Time for an agent to get the CA's certificate from its metadata server. */
+/** How long an agent may take to get the CA's certificate from its metadata server. */
 const knownMillis = 60_000;
 const againMillis = 500;
 
 /**
- * Gives the node's agent a certificate of the management CA, unless it has one. Signs only after the agent has
- * proved its instance. Returns the state of the certificate, in words.
+ * Issues a certificate from the management CA to the node's agent, unless it has one. Signs only after the agent has
+ * proved which instance it runs on. Returns a description of the certificate's state.
  * @throws KhwError
  */
 export async function enrolNode(
@@ -57,7 +57,7 @@ export async function enrolNode(
     const answer = await node.request(nonce, signal);
     const expected = { project, zone, name, id: instance.id };
     const request = await verifyAnswer(answer, { nonce, keys, instance: expected });
-    say(`Google's token proves instance ${instance.id} of ${project}`);
+    say(`Google's token proves that this is instance ${instance.id} of ${project}`);
     const certificate = await signer.sign(name, request);
     await node.install(certificate, signal);
     await prove(address, identity, { serial: new X509Certificate(certificate).serialNumber, signal });
@@ -69,7 +69,7 @@ export async function enrolNode(
 
 /**
  * Connects to the agent as soon as it accepts this client. An agent that has just started must first get the CA's
- * certificate, and it checks each new connection with that.
+ * certificate, because it checks each new connection with it.
  */
 async function greet(
   address: NodeAddress,

@@ -11,7 +11,7 @@ export interface EnrollerOptions {
   readonly signal: AbortSignal;
 }
 
-/** Enrols a node; returns the state of its certificate, in words. */
+/** Enrols a node; returns a description of its certificate's state. */
 export type Enroller = (address: NodeAddress) => Promise<string>;
 
 /** Opens everything that enrolments need, once for all nodes: the management CA, Google's keys, the Compute API. */

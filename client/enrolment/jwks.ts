@@ -57,7 +57,7 @@ async function fetchText(url: string, signal: AbortSignal): Promise<string> {
     return text;
   } catch (cause) {
     signal.throwIfAborted();
-    throw new KhwError("UNREACHABLE", `cannot fetch the keys of identity tokens from ${url}: ${reasonOf(cause)}`, {
+    throw new KhwError("UNREACHABLE", `cannot fetch the keys for identity tokens from ${url}: ${reasonOf(cause)}`, {
       hint: `${networkHint()}, or name a file in enrolment.jwks`,
       cause,
     });

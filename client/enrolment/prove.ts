@@ -3,7 +3,7 @@ import type { ManagementIdentity, NodeAddress } from "../cluster/channel.ts";
 import { connectEnrolment } from "./connect.ts";
 
 /**
- * Verifies on a new connection that the agent serves with the certificate of that serial number.
+ * Verifies on a new connection that the agent presents the certificate with that serial number.
  * @throws KhwError WRONG_NODE, UNREACHABLE
  */
 export async function prove(
@@ -15,7 +15,7 @@ export async function prove(
   try {
     const { peer } = await node.enrolment(signal);
     if (peer.serialNumber === serial) return;
-    throw new KhwError("WRONG_NODE", `it serves the certificate ${peer.serialNumber} instead of ${serial}`, {
+    throw new KhwError("WRONG_NODE", `it presents the certificate ${peer.serialNumber} instead of ${serial}`, {
       node: address.name,
       hint: "run the command again; on the node, read journalctl --unit khw-agent",
     });

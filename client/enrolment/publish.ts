@@ -5,7 +5,9 @@ import type { Reference } from "../gce/references.ts";
 import { refusedBecause } from "../gce/refusal.ts";
 import type { Instance } from "../gce/resources.ts";
 
-/** How often the client tries again if another user changes the instance's metadata between its read and its write. */
+/**
+ * How often the client tries again if another user changes the instance's metadata between the client's read and write.
+ */
 const tries = 5;
 
 export interface Published {
@@ -15,7 +17,7 @@ export interface Published {
 }
 
 /**
- * Puts the management CA's certificate into the instance's metadata. All other items stay.
+ * Puts the management CA's certificate into the instance's metadata. Keeps all other items.
  * @throws KhwError COMPUTE_FAILED
  */
 export async function publishCa(
@@ -35,7 +37,7 @@ export async function publishCa(
       await compute.setMetadata(reference, metadata, signal);
       return { instance, changed: true };
     } catch (error) {
-      // A change of another user is read again, and never overwritten.
+      // Another user's change is never overwritten: the metadata is read again first.
       if (!refusedBecause(error, "changed") || left === 1) throw error;
     }
   }

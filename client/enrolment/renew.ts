@@ -13,9 +13,9 @@ export interface RenewOptions {
 }
 
 /**
- * Renews the certificate of the node's agent if it is past two thirds of its lifetime. The new certificate is for a
- * new key, and is sent over the connection that the current certificate authenticates. Returns the new certificate in
- * words; undefined if no renewal was due.
+ * Renews the certificate of the node's agent if it is past two thirds of its lifetime. The new certificate is for a new
+ * key, and is sent over the connection that the current certificate authenticates. Returns a description of the new
+ * certificate; undefined if no renewal was due.
  * @throws KhwError
  */
 export async function renewNode(

@@ -13,7 +13,7 @@ export interface ExpectedToken {
 }
 
 const issuer = "https://accounts.google.com";
-/** The maximum age of a token, which was made just now for the request. */
+/** The maximum age of a token. Each signing request comes with a new token. */
 const maxAge = "5m";
 /** The tolerated difference between Google's clock and this workstation's. */
 const clockTolerance = "60s";
@@ -26,7 +26,7 @@ const clockTolerance = "60s";
 export async function verifyIdentityToken(token: string, keys: KeySet, expected: ExpectedToken): Promise<void> {
   const { jwtVerify } = await import("jose");
   const { payload } = await jwtVerify(token, keys, {
-    // Only Google's algorithm is accepted. If the token could choose its algorithm, it could choose none and be
+    // Only Google's algorithm is accepted. If the token could choose its algorithm, it could choose "none" and be
     // unsigned.
     algorithms: ["RS256"],
     issuer,

@@ -10,7 +10,7 @@ import type { NodeEtcd } from "./overview.ts";
 import { unfinishedRestore } from "./overview.ts";
 import { distributeTo, type Source } from "./distribute.ts";
 
-/** A restore that begins or continues. */
+/** A new or continued restore. */
 export interface RestoreRun {
   readonly id: string;
   readonly source: Source;
@@ -20,11 +20,11 @@ export interface RestoreRun {
 
 export interface RunOptions {
   readonly progress: Progress;
-  /** Aborted by Ctrl-C: the current phase is completed, and no further phase begins. */
+  /** Aborted by Ctrl-C: the current phase is completed, and no further phase starts. */
   readonly signal: AbortSignal;
 }
 
-/** Ctrl-C does not stop work that has begun on the nodes; its own deadline does. */
+/** Ctrl-C does not stop work that has started on the nodes; only the deadline of that work does. */
 const never = new AbortController().signal;
 
 const phases = [
@@ -43,9 +43,9 @@ export function restoreIdFor(snapshotId: string, nodes: readonly NodeEtcd[]): st
 
 /**
  * Restores the cluster. The snapshot is copied to every node and verified there before any component stops. Each phase
- * begins when all nodes have ended the previous phase, so no member starts while another has the old data. Returns
+ * starts when all nodes have completed the previous phase, so no member starts while another has the old data. Returns
  * false if Ctrl-C came between two phases.
- * @throws KhwError the errors of the nodes in a phase; the same command continues from there
+ * @throws KhwError with the errors of the nodes in a phase; the same command continues from there
  */
 export async function runRestore(run: RestoreRun, options: RunOptions): Promise<boolean> {
   const { source, members } = run;
@@ -63,7 +63,7 @@ export async function runRestore(run: RestoreRun, options: RunOptions): Promise<
   return true;
 }
 
-/** Holds all nodes or none: if one is busy, the others keep serving. */
+/** Locks either all nodes or no node: if one is busy, the others keep serving. */
 async function holdAll(run: RestoreRun, options: RunOptions): Promise<void> {
   const { members } = run;
   const request = requestOf(run, RestorePhase.RESTORE_PHASE_HELD);
@@ -72,7 +72,7 @@ async function holdAll(run: RestoreRun, options: RunOptions): Promise<void> {
     await onAllNodes(members, options, { id: "hold", summary: "other operations are refused", work });
   } catch (error) {
     const given = requestOf(run, RestorePhase.RESTORE_PHASE_ABANDONED);
-    // A node that is already in a later phase refuses; the same command continues there later.
+    // A node that is already in a later phase refuses to be released; running the command again continues from there.
     await Promise.allSettled(members.map(({ node }) => node.etcd.advance(given, never)));
     throw error;
   }
@@ -130,7 +130,7 @@ export function refuseAbsent(members: readonly Member[], nodes: readonly NodeEtc
   const byNode = [...new Map(errors.map((error) => [error.node, error])).values()];
   throw combineErrors(byNode, {
     code: first.code,
-    headline: "nothing was changed: all nodes must answer, since all are restored together",
+    headline: "nothing was changed: all nodes must answer, because all are restored together",
   });
 }
 

@@ -9,7 +9,7 @@ const intervalMillis = 1_000;
 
 /**
  * Waits until every API server is healthy.
- * @throws KhwError VERIFY_FAILED after the time limit, with the reason of each
+ * @throws KhwError VERIFY_FAILED after the time limit, with the reason for each
  */
 export async function servingAgain(
   members: readonly Member[],

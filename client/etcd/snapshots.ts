@@ -35,7 +35,7 @@ function isCopy({ origin }: Snapshot): boolean {
 }
 
 /**
- * Returns the snapshot of that name, or the newest that was taken from a member: the age of a file is unknown.
+ * Returns the snapshot with that name, or the newest one taken from a member (the age of a file is unknown).
  * @throws KhwError INVALID_ARGUMENT if there is no such snapshot, or if the newest has a lower revision than an older
  * snapshot of the same cluster: in that case etcd was emptied in between, and the user must name the snapshot
  */

@@ -11,8 +11,8 @@ export interface TakeSnapshotOptions {
 }
 
 /**
- * Takes and verifies a snapshot on one of these members: a follower if there is one, since the leader has more work.
- * @throws KhwError NOT_READY if no member of etcd answers
+ * Takes and verifies a snapshot on one of these members: a follower if there is one, because the leader has more work.
+ * @throws KhwError NOT_READY if no etcd member answers
  */
 export async function takeSnapshot(
   members: readonly Member[],
@@ -31,7 +31,7 @@ async function chooseMember(members: readonly Member[], signal: AbortSignal): Pr
   const chosen = answering.find(({ role }) => role === "follower") ?? answering[0];
   if (chosen !== undefined) return chosen.member;
   const reason = nodes.map(({ node, status, error }) => `${node}: ${error?.message ?? status?.reason ?? "?"}`);
-  throw new KhwError("NOT_READY", `no member of etcd answers: ${reason.join("; ")}`, {
+  throw new KhwError("NOT_READY", `no etcd member answers: ${reason.join("; ")}`, {
     hint: "run `khw-client etcd status`",
   });
 }

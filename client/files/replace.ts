@@ -6,7 +6,7 @@ import { isAlive } from "../pki/staging.ts";
 
 /**
  * Replaces the file's whole content. At any moment the file has its old or its new content. If the path is a link, the
- * link stays, and its target is replaced or created.
+ * link is kept, and its target is replaced or created.
  * @throws KhwError IO_FAILED
  */
 export async function replaceFile(path: string, text: string, mode: number): Promise<void> {
@@ -30,7 +30,10 @@ export async function replaceFile(path: string, text: string, mode: number): Pro
   }
 }
 
-/** Removes the temporary files of killed clients, since those of a kubeconfig contain the administrator's key. */
+/**
+ * Removes the temporary files of killed clients, because a kubeconfig's temporary file contains the administrator's
+ * key.
+ */
 async function removeRemains(target: string): Promise<void> {
   const prefix = `${basename(target)}.khw-`;
   for (const name of await readdir(dirname(target))) {

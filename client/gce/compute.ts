@@ -33,6 +33,6 @@ export interface Compute {
   setMetadata(instance: Reference<"instances">, metadata: InstanceMetadata, signal: AbortSignal): Promise<void>;
   /** Returns the health of an instance of the pool, by forwarding rule; empty if no rule points to the pool. */
   health(pool: Reference<"targetPools">, instance: string, signal: AbortSignal): Promise<HealthStatus[]>;
-  /** Returns all of the project's instances of that name, in any zone. */
+  /** Returns all of the project's instances with that name, in any zone. */
   instancesNamed(project: string, name: string, signal: AbortSignal): Promise<Resources["instances"][]>;
 }

@@ -9,13 +9,13 @@ import { refusedBecause } from "./refusal.ts";
 import { type Look, waitFor } from "../../proto/wait-for.ts";
 
 export interface DeleteOptions {
-  /** Release the static address too; certificates that name it then become useless. */
+  /** Also release the static address; certificates that contain the address then become useless. */
   readonly address: boolean;
 }
 
 /**
- * Removes the load balancer's resources, each before the resources that it uses. Resources in use by others stay, and
- * are reported as COMPUTE_DRIFT: a pool with other instances, together with everything that belongs to it, and a
+ * Removes the load balancer's resources, each before the resources that it uses. Resources that others use are kept,
+ * and reported as COMPUTE_DRIFT: a pool with other instances, together with everything that belongs to it, and a
  * forwarding rule to another target.
  */
 export function deleteLoadBalancerSteps(config: LoadBalancerConfig, options: DeleteOptions): Step<Compute>[] {

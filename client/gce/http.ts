@@ -8,7 +8,7 @@ import { readRefusal, computeError, Refusal } from "./refusal.ts";
 import { pause } from "../../proto/wait-for.ts";
 import { isTransient, pauseMillis, type RetryPolicy } from "./retry.ts";
 
-/** A request to the API. Sending it again must be harmless: a change has a `requestId`. */
+/** A request to the API. Sending a request again must be harmless, so a change has a `requestId`. */
 export interface ApiRequest {
   readonly method: "GET" | "POST" | "PATCH" | "DELETE";
   /** From `projects/` on. */
@@ -29,7 +29,7 @@ export interface HttpOptions {
 
 export interface Http extends AsyncDisposable {
   /**
-   * Returns the answer's JSON object.
+   * Returns the response's JSON object.
    * @throws KhwError COMPUTE_FAILED, with a Refusal as cause if the API answered
    */
   send(request: ApiRequest, signal: AbortSignal): Promise<Fields>;
@@ -104,8 +104,8 @@ function parseEndpoint(endpoint: string): URL {
 }
 
 /**
- * Refuses to send a token that others on the network could read. The host needs no check: it is either Google's, or
- * named by the command line or a trusted khw.yaml. No environment variable changes it, and redirects are not followed.
+ * Refuses to send a token that others on the network could read. The host needs no check: it is either Google's, or set
+ * on the command line or in a trusted khw.yaml. No environment variable changes it, and redirects are not followed.
  */
 function requireSecrecy({ protocol, hostname }: URL): void {
   const loopback =
@@ -126,8 +126,8 @@ function parseJson(text: string): unknown {
 }
 
 /**
- * Returns the error as khw reports it. An error that comes neither from the API nor from the connection is a bug
- * and stays as it is.
+ * Returns the error as khw reports it. An error that comes neither from the API nor from the connection is a bug and is
+ * returned unchanged.
  */
 function reported({ what, path }: ApiRequest, base: URL, error: unknown): unknown {
   if (error instanceof Refusal) return computeError(what, path, error);

@@ -20,7 +20,7 @@ export interface InstancePlace extends Place {
 }
 
 /**
- * Returns the instances of those names, in that order.
+ * Returns the instances with those names, in that order.
  * @throws KhwError COMPUTE_FAILED that names all instances that are missing or in several zones
  */
 export async function resolveInstances(
@@ -42,7 +42,7 @@ export async function resolveInstances(
 }
 
 /**
- * Returns the zones of the instances of those names, in that order. Asks the API only if no zone is known.
+ * Returns the zones of the instances with those names, in that order. Asks the API only if no zone is known.
  * @throws as resolveInstances
  */
 export async function locateInstances(
@@ -65,7 +65,7 @@ async function instancesOf(
     const found = await compute.get(instanceReference(place.project, { name, zone: place.zone }), signal);
     return found === undefined ? [] : [found];
   }
-  // A target pool accepts only instances of its own region.
+  // A target pool accepts only instances in its own region.
   const everywhere = await compute.instancesNamed(place.project, name, signal);
   return everywhere.filter(({ zone }) => nameInLink(zone).startsWith(`${place.region}-`));
 }

@@ -8,9 +8,9 @@ import type { Allowed } from "./resources.ts";
 import { compare, compareSets, resourceStep } from "./resource-step.ts";
 
 /**
- * Returns the steps of lab 08's load balancer, resource by resource. The lab leaves some values out (a probe's
- * interval, a rule's priority, target tags, descriptions). khw creates these with Google's defaults, and the user may
- * change them later.
+ * Returns the steps of lab 08's load balancer, resource by resource. The lab does not set some values (a probe's
+ * interval, a rule's priority, target tags, descriptions). khw uses Google's defaults for these values, and the user
+ * may change them later.
  */
 export function loadBalancerSteps(config: LoadBalancerConfig): Step<Compute>[] {
   return [

@@ -4,7 +4,7 @@ import { openCredentials } from "./credentials.ts";
 import { restCompute } from "./rest.ts";
 
 /**
- * Opens the Compute Engine API of the configuration. Nothing is looked up or connected before the first request.
+ * Opens the configured Compute Engine API. Nothing is looked up or connected before the first request.
  * `operationMillis` is the time limit of an operation.
  */
 export function openCompute(

@@ -18,7 +18,7 @@ export interface WaitOptions {
 /** `wait` blocks for up to two minutes. */
 const waitMillis = 150_000;
 
-/** If `wait` returns at once although the operation is not done, the loop must not become a busy loop. */
+/** Prevents a busy loop if `wait` returns at once although the operation is not done. */
 const shortestWaitMillis = 200;
 
 /**

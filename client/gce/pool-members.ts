@@ -45,7 +45,7 @@ export async function poolMembers(compute: Compute, config: LoadBalancerConfig, 
   };
 }
 
-/** Returns the members of those names in any zone, including machines that no longer exist. */
+/** Returns the members with those names in any zone, including machines that no longer exist. */
 export async function membersNamed(
   compute: Compute,
   config: LoadBalancerConfig,

@@ -1,7 +1,7 @@
 import { KhwError } from "../../proto/errors.ts";
 import { show } from "../../proto/validate.ts";
 
-/** The order in which undici and google-auth-library look for the proxy to a TLS server. */
+/** The order in which undici and google-auth-library look up the proxy for a TLS server. */
 const variables = ["https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY"] as const;
 
 interface Proxy {

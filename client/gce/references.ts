@@ -39,8 +39,8 @@ export function networkPath(project: string, name: string): string {
 }
 
 /**
- * Returns the path of a link from `projects/` on, since links to the same resource can differ in host and API version.
- * Returns the link itself if it has no such part.
+ * Returns the path of a link from `projects/` on, because links to the same resource can differ in host and API
+ * version. Returns the link itself if it has no such part.
  */
 export function pathOf(link: string): string {
   return /(?:^|\/)(projects\/.+)$/.exec(link)?.[1] ?? link;

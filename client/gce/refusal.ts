@@ -6,14 +6,14 @@ export interface RefusalOptions {
   readonly retryAfterMillis?: number;
 }
 
-/** A refusal by the API: in an answer, or at the end of an operation. */
+/** A refusal by the API: in a response, or as the result of an operation. */
 export class Refusal extends Error {
   override readonly name = "Refusal";
   /** The HTTP status code. */
   readonly status: number;
-  /** Google's reason: `alreadyExists` in answers, `RESOURCE_ALREADY_EXISTS` in operations. */
+  /** Google's reason: `alreadyExists` in responses, `RESOURCE_ALREADY_EXISTS` in operations. */
   readonly reason: string;
-  /** The pause that Google asks for before the next try; 0 if it names no pause. */
+  /** The pause that Google requests before the next try; 0 if Google requests no pause. */
   readonly retryAfterMillis: number;
 
   constructor(status: number, message: string, { reason = "", retryAfterMillis = 0 }: RefusalOptions = {}) {
@@ -42,8 +42,8 @@ export function refusedBecause(error: unknown, why: keyof typeof reasons): boole
 }
 
 /**
- * Reads the refusal in an answer: Google's error JSON, or the text of a proxy in between. `retryAfter` is the
- * header.
+ * Reads the refusal in a response: Google's error JSON, or the text of a proxy in between. `retryAfter` is the value of
+ * the Retry-After header.
  */
 export function readRefusal(status: number, body: unknown, retryAfter: unknown): Refusal {
   const error = isFields(body) && isFields(body["error"]) ? body["error"] : {};

@@ -76,14 +76,14 @@ export interface NetworkInterface {
   readonly accessConfigs: readonly { readonly natIP: string }[];
 }
 
-/** A pool's answer about one of its instances. */
+/** The health that a pool reports for one of its instances. */
 export interface HealthStatus {
   readonly healthState: string;
   /** The forwarding rule's address that the health is for. */
   readonly ipAddress: string;
 }
 
-/** Reads each kind from an answer. Google leaves out empty fields. */
+/** Reads each kind from a response. Google omits empty fields. */
 export const readers: { readonly [K in Kind]: (fields: Fields) => Resources[K] } = {
   addresses: (f) => ({ address: textField(f, "address"), addressType: textField(f, "addressType", "EXTERNAL") }),
   httpHealthChecks: (f) => ({

@@ -19,7 +19,7 @@ export function pauseMillis(failures: number, error: unknown, policy: RetryPolic
   return asked > 0 ? Math.min(asked, 4 * policy.maxMillis) : backoffMillis(failures, policy);
 }
 
-/** Errors of the connection, by Node's and undici's codes, after which the same request may succeed. */
+/** Connection errors, by the codes of Node.js and undici, after which the same request may succeed. */
 const transientCodes = new Set([
   "ECONNREFUSED",
   "ECONNRESET",

@@ -15,7 +15,7 @@ const start = "!<arch>\ndebian-binary";
 
 /**
  * Finds the file and checks that it is a .deb. Its package name and architecture are read by the node's dpkg before
- * anything changes, since not every workstation has dpkg.
+ * anything changes, because not every workstation has dpkg.
  */
 export async function findDeb(path: string): Promise<Deb> {
   const file = await open(path).catch((cause: unknown) => {

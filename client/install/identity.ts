@@ -9,7 +9,7 @@ import { isDue } from "../pki/management/sign-agent.ts";
 import { utcDay } from "../../proto/time.ts";
 import { parseCertificate } from "../pki/pem.ts";
 
-/** The content of a node's folder of identities; certificates in PEM. */
+/** The content of a node's identity folder; certificates in PEM. */
 export interface Present {
   readonly ca: string | undefined;
   readonly certificate: string | undefined;
@@ -51,7 +51,7 @@ export async function issuedBeforehand(
   const useless = whyRevoked(existing, register) ?? whyOld(existing.certificate);
   if (unfit === undefined) return useless === undefined ? existing : undefined;
   throw new KhwError("CREDENTIAL_INVALID", `${join(folder, `${name}.pem`)}: ${unfit}`, {
-    hint: `move ${name}.pem and ${name}-key.pem away; the node then creates its own key`,
+    hint: `move ${name}.pem and ${name}-key.pem out of the way; the node then creates its own key`,
   });
 }
 
@@ -62,7 +62,7 @@ function whyOld(pem: string): string | undefined {
     : undefined;
 }
 
-/** Returns why a certificate is not valid for an agent of this name and CA; undefined if it is valid. */
+/** Returns why a certificate is not valid for an agent with this name under this CA; undefined if it is valid. */
 function whyUnfit(name: string, pem: string, caPem: string): string | undefined {
   const certificate = parseCertificate(pem);
   const ca = parseCertificate(caPem);

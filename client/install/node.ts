@@ -51,7 +51,7 @@ type Choice =
   | { readonly kind: "request"; readonly reason: string; readonly signer: Signer }
   | { readonly kind: "given"; readonly identity: Identity };
 
-/** The result of the script on the node, as the script reports it; undefined if the script did not end. */
+/** The result of the script on the node, as the script reports it; undefined if the script did not finish. */
 type Verdict = Installed | KhwError | undefined;
 
 /** The codes of the script's failures, with their hints. */
@@ -91,7 +91,8 @@ export async function installOn(
   });
   let last = "connecting";
   const tell = (text: string): void => progress((last = text));
-  // Waits for the end of the connection even if the conversation throws: the node then removes its temporary files.
+  // Waits until the connection is closed even if the conversation throws, so that the node can remove its temporary
+  // files.
   const [spoken] = await Promise.allSettled([converse(child, { node, request, progress: tell }), ended]);
   if (spoken.status === "rejected") throw spoken.reason;
   const { begun, verdict } = spoken.value;
@@ -121,7 +122,7 @@ interface ConverseOptions {
   readonly progress: (text: string) => void;
 }
 
-/** Talks with the script on the node until it ends. `begun` is false if the script sent no line. */
+/** Talks with the script on the node until the script ends. `begun` is false if the script sent no line. */
 async function converse(
   child: ChildProcessWithoutNullStreams,
   options: ConverseOptions,

@@ -24,8 +24,9 @@ const unattended = ["BatchMode=yes", "ConnectTimeout=15", "ServerAliveInterval=1
 
 /**
  * Returns the program and the arguments that run a command line on a node. The node's host key must be known already.
- * ssh takes the first value of a setting, so khw's come before the user's. The check of host keys is the exception:
- * the user may set it to accept-new. For gcloud that check has its own flag, which by default trusts the first key.
+ * ssh uses the first value of a setting, so khw's settings come before the user's. Host key checking is the exception:
+ * the user may set it to accept-new. gcloud has its own flag for host key checking, which by default trusts the first
+ * key.
  */
 export function commandFor(node: NodeSpec, command: string, options: TransportOptions): readonly [string, ...string[]] {
   const settings = [...unattended, ...options.sshOptions];
@@ -62,7 +63,7 @@ export function parseUser(value: string): string {
   return value;
 }
 
-/** Parses a setting for ssh; refuses one that would switch off the check of host keys. */
+/** Parses a setting for ssh; refuses a setting that would turn off host key checking. */
 export function parseSshOption(value: string): string {
   const [, key, setting] = /^([A-Za-z]+)\s*[=\s]\s*(\S.*)$/.exec(value) ?? [];
   if (key === undefined || setting === undefined) {

@@ -22,8 +22,8 @@ export interface MergeOptions {
 }
 
 /**
- * Returns the kubeconfig's text with the entry. All other text stays, including comments. The entry replaces only its
- * own earlier version, which is recognized by the server's address. A namespace or a proxy that the user added stays.
+ * Returns the kubeconfig's text with the entry. All other text is kept, including comments. The entry replaces only its
+ * own earlier version, which is recognized by the server's address. A namespace or a proxy that the user added is kept.
  * @throws KhwError CONFIG_INVALID for a text that is not a kubeconfig, or already has a different cluster of that name
  */
 export function mergeKubeconfig(text: string, entry: KubeconfigEntry, { file, use }: MergeOptions): string {

@@ -25,7 +25,7 @@ export async function writeKubeconfig(path: string, text: string): Promise<void>
 }
 
 /**
- * Removes all permissions of others on the file.
+ * Removes all access to the file for other users.
  * @throws KhwError IO_FAILED
  */
 export async function keepPrivate(path: string): Promise<void> {

@@ -47,7 +47,7 @@ export function parseLock(text: string, path: string): readonly LockEntry[] {
   return entries;
 }
 
-/** Sorts the entries, so that equal entries give the same text. */
+/** Sorts the entries, so that equal entries result in the same text. */
 export function formatLock(entries: readonly LockEntry[]): string {
   const key = (entry: LockEntry): string => `${entry.program}\n${entry.version}\n${entry.arch}`;
   const programs = entries.toSorted((a, b) => (key(a) < key(b) ? -1 : 1));

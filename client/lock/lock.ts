@@ -18,9 +18,9 @@ export interface NodeDigests {
 }
 
 /**
- * Returns the work with the digests of khw.lock in its desired states.
+ * Returns the work with the digests from khw.lock in its desired states.
  * @throws KhwError CONFIG_INVALID if khw.lock cannot be trusted or contradicts khw.yaml, or if a program without a
- * digest would come over http
+ * digest would be downloaded over http
  */
 export async function pinPrograms(
   { config: { lockFile: path }, members }: Pick<OpenCluster, "config" | "members">,

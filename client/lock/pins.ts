@@ -12,7 +12,7 @@ export interface Download {
   readonly arch: Architecture;
   readonly sha256: string | undefined;
   readonly mirrors: readonly string[];
-  /** The setting that names the mirrors, and the setting that names the digest. */
+  /** The setting for the mirrors, and the setting for the digest. */
   readonly settings: { readonly mirrors: string; readonly sha256: string };
 }
 
@@ -34,7 +34,7 @@ export function downloadsOf(
 
 /**
  * Returns the state with the entries' digests for programs without a digest in khw.yaml.
- * @throws KhwError CONFIG_INVALID if they contradict
+ * @throws KhwError CONFIG_INVALID if khw.yaml or khw's own list has a different digest
  */
 export function pinState(
   state: DesiredState,

@@ -14,8 +14,8 @@ export interface HistoryRequest {
 }
 
 /**
- * Streams the history of a node's agent. When opened again, continues after the last event read, by its ascending
- * id.
+ * Streams the history of a node's agent. When opened again, continues after the last event that was read; event ids are
+ * ascending.
  */
 export function historySource(node: AgentNode, request: HistoryRequest): Source<NodeEvent> {
   const { name } = node.address;

@@ -57,7 +57,7 @@ export async function* mergeByTime<Message>(
         oldest.head = undefined;
         yield message;
         oldest.taken();
-        // The source just read may offer its next message before the next choice.
+        // Gives the source that was just read a chance to offer its next message before the next choice.
         await Promise.resolve();
         continue;
       }

@@ -18,7 +18,7 @@ export interface ReadOptions {
 
 /**
  * Streams a source's messages and never throws. A failure is reported; with `follow`, the source is opened again as
- * long as that can help. Ends when the signal aborts.
+ * long as another attempt can succeed. Ends when the signal aborts.
  */
 export async function* readAll<Message>(
   { title, open }: Source<Message>,

@@ -36,14 +36,14 @@ export interface NewAuthority {
   readonly algorithm: KeyAlgorithm;
 }
 
-/** The time of issue, and the name that errors use for the setting of the days. */
+/** The time of issue, and the name of the validity setting in error messages. */
 export interface IssueContext {
   readonly now: Date;
   /** For example "--days". */
   readonly daysField: string;
 }
 
-/** A new certificate is valid at once on a machine whose clock is behind by less than this. */
+/** Backdates new certificates by this much, so that machines with slow clocks accept them at once. */
 const clockSkew = 5 * 60_000;
 
 /** Creates an authority that signs leaf certificates, but never another authority. */
@@ -89,9 +89,9 @@ export async function issueIdentity(
 }
 
 /**
- * Signs a certificate, in PEM, for the holder of the private key to `publicKey`.
- * @throws KhwError INVALID_ARGUMENT if it would outlive the authority; CREDENTIAL_INVALID for an authority that
- * cannot sign
+ * Signs a certificate for the holder of the private key that belongs to `publicKey`. Returns PEM.
+ * @throws KhwError INVALID_ARGUMENT if it would outlive the authority; CREDENTIAL_INVALID for an authority that cannot
+ * sign
  */
 export async function signCertificate(
   authority: Identity,
@@ -133,7 +133,7 @@ export async function signCertificate(
   return toPem(certificate);
 }
 
-/** Only an RSA key encrypts other keys; RFC 8813 forbids this usage for an elliptic key. */
+/** Only an RSA key can encrypt other keys; RFC 8813 forbids this usage for an elliptic-curve key. */
 function keyUsageOf(
   { algorithm }: webcrypto.CryptoKey,
   flags: { readonly digitalSignature: number; readonly keyEncipherment: number },
@@ -141,7 +141,10 @@ function keyUsageOf(
   return algorithm.name === "ECDSA" ? flags.digitalSignature : flags.digitalSignature | flags.keyEncipherment;
 }
 
-/** Returns the authority's own identifier for its key, because other tools derive it differently from this library. */
+/**
+ * Returns the authority's own identifier for its key, because other tools derive the identifier differently than this
+ * library.
+ */
 function authorityKeyIdentifier(
   issuer: X509Certificate,
   x509: Awaited<ReturnType<typeof loadX509>>,

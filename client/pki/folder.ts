@@ -150,7 +150,7 @@ function toRefusal(folder: string, error: unknown): KhwError {
   if (isErrno(error, "EEXIST")) {
     const existing = error instanceof Error && "dest" in error ? String(error.dest) : folder;
     return new KhwError("INVALID_ARGUMENT", `${existing} exists already; existing files are not overwritten`, {
-      hint: "move it away first, or give another --folder",
+      hint: "move it out of the way first, or give another --folder",
       cause: error,
     });
   }

@@ -1,7 +1,7 @@
 import { createPrivateKey, createPublicKey, KeyObject, webcrypto } from "node:crypto";
 import { KhwError } from "../../proto/errors.ts";
 
-/** The kinds of new keys: RSA of 2048 bits, as in the labs, or ECDSA on P-256. */
+/** The kinds of new keys: RSA with 2048 bits, as in the labs, or ECDSA on P-256. */
 export const keyAlgorithms = ["rsa", "ecdsa"] as const;
 export type KeyAlgorithm = (typeof keyAlgorithms)[number];
 
@@ -38,7 +38,7 @@ export async function generateKeys(kind: KeyAlgorithm): Promise<webcrypto.Crypto
 }
 
 /**
- * Reads the private key of an authority, from any PEM form.
+ * Reads an authority's private key, in any PEM form.
  * @throws KhwError CREDENTIAL_INVALID for a kind that khw cannot sign with
  */
 export async function importSigner(pem: string): Promise<Signer> {

@@ -9,16 +9,17 @@ const replaced = /^replaced-/;
 const replacement = /^\.replace-(\d+)$/;
 
 /**
- * Makes a folder inside the given folder. There this process prepares files before it links them to their final names.
+ * Makes a folder inside the given folder, in which this process prepares files before it links them to their final
+ * names.
  */
 export async function makeStaging(folder: string): Promise<string> {
   return mkdtemp(join(folder, `.new-${process.pid}-`));
 }
 
 /**
- * Records that the staging folder's files are complete. From then on they must replace the files of the same names,
- * even if this process is killed. Returns the folder's new path. `backup`, within the folder, has the old files
- * under the same names.
+ * Records that the staging folder's files are complete. From then on they must replace the files with the same names,
+ * even if this process is killed. Returns the folder's new path. `backup`, within the folder, has the old files under
+ * the same names.
  */
 export async function decideReplacement(staging: string, backup: string): Promise<string> {
   const decided = join(backup, `.replace-${process.pid}`);
@@ -44,9 +45,9 @@ export async function replaceFrom(decided: string): Promise<void> {
 }
 
 /**
- * Completes the additions and replacements that a killed process had begun in the folder; removes the others. All
- * files were complete before the first was put in place, so afterwards all are in place. Leaves the work of a running
- * process alone.
+ * Completes the additions and replacements that a killed process had started in the folder. Removes prepared files if
+ * the process had not put any of them in place. All files were complete before the first was put in place, so they can
+ * all be put in place now. Does not touch the work of a running process.
  * @throws KhwError CREDENTIAL_INVALID if the files are neither the old nor the new ones
  */
 export async function finishInterrupted(folder: string): Promise<void> {
@@ -122,7 +123,7 @@ async function isSame(one: string, other: string): Promise<boolean> {
   }
 }
 
-/** This process adds nothing at the moment, so a folder with its process ID was left by a process that has ended. */
+/** This process is not adding files now, so a folder with its process ID is from an ended process with the same ID. */
 export function isAlive(pid: number): boolean {
   if (pid === process.pid) return false;
   try {

@@ -11,10 +11,10 @@ export interface TrackLine {
 }
 
 export interface LineGroupsOptions<Line> {
-  /** Prints the lines of a group as one line, in the order in which the tracks were begun. */
+  /** Prints the lines of a group as one line, in the order in which the tracks were started. */
   readonly print: (lines: readonly Line[]) => void;
   /**
-   * Calls back after the longest time that a line waits for the same line of other tracks. Returns a function that
+   * Calls back after the longest time that a line waits for the same line from other tracks. Returns a function that
    * cancels this.
    */
   readonly schedule: (callback: () => void) => () => void;
@@ -22,7 +22,7 @@ export interface LineGroupsOptions<Line> {
 
 /** Joins identical lines of tracks that work in parallel. */
 export interface LineGroups<Line> {
-  /** Prints held lines and begins with these tracks. Lines of other tracks are printed at once. */
+  /** Prints held lines, then starts with these tracks. Lines of other tracks are printed at once. */
   begin(tracks: readonly string[]): void;
   add(line: Line): void;
   /** Prints the track's held lines, then its last line. Afterwards no line waits for this track. */

@@ -6,7 +6,7 @@ import { loadBalancerTrack, type Progress, type ProgressEvent } from "./progress
 import { agentStepText, doneIn, type StepText, stepText } from "./step-text.ts";
 import type { Tally, TrackProgress } from "./tally.ts";
 
-/** The longest time that a line waits for the same line of other nodes. */
+/** The longest time that a line waits for the same line from other nodes. */
 const holdMillis = 1000;
 
 export interface PlainOptions {
@@ -21,9 +21,7 @@ type Line = TrackLine & { readonly progress: TrackProgress | undefined } & (
     | { readonly kind: "end"; readonly event: EndEvent }
   );
 
-/**
- * Prints lines for logs and pipes; a step's progress is left out. Identical lines from several nodes are printed once.
- */
+/** Prints lines for logs and pipes; omits a step's progress. Identical lines from several nodes are printed once. */
 export function plainProgress(write: (text: string) => void, options: PlainOptions): Progress {
   const { tally, schedule = scheduleHold } = options;
   const print = (line: string): void => write(`${line}\n`);

@@ -11,7 +11,7 @@ export type ProgressEvent =
   | { readonly kind: "note"; readonly text: string; readonly final?: true }
   /** Work begins on all of these tracks at the same time: node names, and "load balancer". */
   | { readonly kind: "begin"; readonly tracks: readonly string[] }
-  /** The number of the track's steps. An agent's own event reports it for a node. */
+  /** The number of the track's steps. For a node, the agent's own event reports this number. */
   | { readonly kind: "steps"; readonly track: string; readonly total: number }
   /** An agent's own event. */
   | { readonly kind: "node"; readonly node: string; readonly event: Event }
@@ -30,7 +30,7 @@ export type ProgressEvent =
   /** The result of a check. */
   | { readonly kind: "check"; readonly title: string; readonly error?: KhwError | undefined };
 
-/** A command's display, and the signal that its user interrupts it with. */
+/** A command's display, and the signal by which the user interrupts the command. */
 export interface ProgressOptions {
   readonly progress: Progress;
   /** Aborted by Ctrl-C. */
@@ -42,7 +42,7 @@ export const loadBalancerTrack = "load balancer";
 /** Shows progress. Apart from client/main.ts, a long command writes to the terminal only through this. */
 export interface Progress {
   emit(event: ProgressEvent): void;
-  /** Resolves when the terminal has everything shown so far. */
+  /** Resolves when everything shown so far has been written to the terminal. */
   settled(): Promise<void>;
 }
 

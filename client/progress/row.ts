@@ -11,7 +11,7 @@ export interface ProgressRow {
 }
 
 export interface RowOptions {
-  /** The length of the longest track's name, so that the columns of all rows align. */
+  /** The length of the longest track name, so that the columns of all rows align. */
   readonly nameWidth: number;
   readonly columns: number;
 }

@@ -38,8 +38,8 @@ export async function apiFindings(members: readonly Member[], options: ApiFindin
   const errors = answers.flatMap(({ error }) => error ?? []);
   const silent = errors.filter(isSilent);
   const judged = judgeApis(answered, { ...options, releases });
-  // If a node already runs this release, the change finishes an interrupted update or goes back from it, which may be
-  // the remedy.
+  // If a node already runs this release, the change completes or reverts an interrupted update. This may be the repair
+  // that silent API servers need.
   const unknown = answered.length === 0 && !releases.includes(wanted) ? silent : [];
   return {
     obstacles: [...errors.filter((error) => !isSilent(error)), ...unknown.map(notAsked), ...judged.obstacles],

@@ -31,7 +31,7 @@ export function pathObstacles(running: readonly NodeRelease[], options: PathOpti
   const setting = settings[program];
   if (releases.length > 2) {
     return obstacle(`${releases.length} releases of ${program} run side by side: ${list(running)}`, {
-      hint: "an update has at most two; bring all nodes but one to the same release first",
+      hint: "an update involves at most two releases; bring all nodes but one to the same release first",
     });
   }
   const unfinished = `the update of ${program} from ${oldest} to ${newest} is not finished: ${list(running)}`;

@@ -10,7 +10,7 @@ export interface RemovedApiOptions {
   readonly allowed: boolean;
 }
 
-/** Obstacles to a change of release, and facts that a person should know. */
+/** Obstacles to a change of the release, and facts that a person should know about. */
 export interface ReleaseFindings {
   readonly obstacles: readonly KhwError[];
   readonly warnings: readonly KhwError[];
@@ -35,7 +35,7 @@ export function removedApiFindings(
       .map(({ name, api }) => {
         const hint =
           "move the clients to another version (https://kubernetes.io/docs/reference/using-api/deprecation-guide/); " +
-          "--allow-removed-apis continues";
+          "--allow-removed-apis continues despite this";
         return new KhwError("RELEASE_REFUSED", describe(name, api), { hint });
       }),
     warnings: removed

@@ -10,7 +10,7 @@ import { runningOperationFindings } from "./running-operations.ts";
 
 /** The state of all nodes before a rollout. */
 export interface Inspection extends RestartOrder {
-  /** Every obstacle on every node; if there is one, the rollout must not begin. */
+  /** Every obstacle on every node; if there is one, the rollout must not start. */
   readonly findings: readonly KhwError[];
   /** Findings that are not obstacles. */
   readonly warnings: readonly KhwError[];
@@ -22,7 +22,7 @@ export interface ClusterChecks extends Omit<ApiFindingsOptions, "signal"> {
   readonly work: readonly NodeWork[];
 }
 
-/** Runs all checks of the nodes and of the Kubernetes API that come before a rollout, at once; changes nothing. */
+/** Runs all checks of the nodes and the Kubernetes API before a rollout, in parallel; changes nothing. */
 export async function inspectCluster(
   members: readonly Member[],
   { work, ...asking }: ClusterChecks,
@@ -90,7 +90,7 @@ async function inspectNode(item: NodeWork, signal: AbortSignal): Promise<NodeIns
 
 /**
  * Returns the nodes on which a first etcd member would start while another controller does not answer. That controller
- * may hold the data of a cluster. If these nodes were recreated, they would start a second cluster.
+ * may hold the data of a cluster. If these nodes are recreated machines, they would start a second cluster.
  */
 export function uncertainFirstStarts(members: readonly Member[], work: readonly NodeWork[]): KhwError[] {
   const away = members.filter(({ info }) => info === undefined).map(({ node }) => node.address.name);

@@ -12,7 +12,7 @@ export interface NodeOutcome {
 }
 
 export interface OneByOneOptions<Item> extends ProgressOptions {
-  /** The outcomes of earlier nodes; a failure among them skips every node. */
+  /** The outcomes of earlier nodes; if an earlier node failed, every node is skipped. */
   readonly earlier?: readonly NodeOutcome[];
   /** Returns the sentence to print if Ctrl-C comes while the work on a node continues; absent: nothing is printed. */
   readonly interrupted?: (name: string) => string;
@@ -27,7 +27,7 @@ export interface OneByOneOptions<Item> extends ProgressOptions {
 
 /**
  * Works on one node after the other until the first failure, so a change that breaks one node does not reach the next.
- * After Ctrl-C no further node is started. Reports the end of each node, including skipped nodes. Never rejects.
+ * After Ctrl-C no further node is started. Reports the result of each node, including skipped nodes. Never rejects.
  */
 export async function oneByOne<Item extends { readonly node: AgentNode }>(
   items: readonly Item[],
@@ -58,8 +58,8 @@ export function reportEnd(outcome: NodeOutcome, { progress }: Pick<ProgressOptio
 }
 
 /**
- * Throws the errors of the nodes as one. Returns whether all nodes are done: false if Ctrl-C stopped the work between two nodes,
- * which is not an error.
+ * Throws the errors of the nodes as a single error. Returns whether all nodes are done: false if Ctrl-C stopped the
+ * work between two nodes, which is not an error.
  */
 export function concludeNodes(outcomes: readonly NodeOutcome[], texts: Omit<ConcludeOptions, "done">): boolean {
   const errors = outcomes.flatMap(({ error }) => error ?? []);
@@ -76,7 +76,7 @@ async function workOn<Item extends { readonly node: AgentNode }>(
   const onInterrupt = (): void => {
     if (interrupted === undefined) return;
     note(progress, `interrupted: ${interrupted(name)}`);
-    // A terminal prints notes below the rows, and only at the end. So the row itself must show the note, too.
+    // On a terminal, notes appear below the rows, and only at the end. So the row itself must also show the note.
     const event = { kind: "progress", step: "interrupted", text: interrupted(name) } as const;
     progress.emit({ kind: "step", track: name, event });
   };

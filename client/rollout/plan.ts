@@ -51,8 +51,8 @@ export interface PrepareOptions {
   /** Reserve the static address now, if the configuration allows it; otherwise its absence is an error. */
   readonly mayCreateAddress: boolean;
   /**
-   * How to handle a folder without credentials: "keep" makes new ones that will be saved, "imagine" makes them only
-   * for the plan, "refuse" is an error.
+   * How to handle a folder without credentials: "keep" makes new ones that will be saved, "imagine" makes them only for
+   * the plan, "refuse" throws an error.
    */
   readonly newCredentials: "keep" | "imagine" | "refuse";
   /** Whether an older patch release, or going back from an unfinished update, is allowed. Default: false. */
@@ -107,7 +107,7 @@ export type RolloutPlan = Prepared & RestartOrder;
 
 export interface PlanRolloutOptions extends ProgressOptions, PrepareOptions, ReleaseConsent {
   /**
-   * How to handle an agent that does not answer: "refuse" does not begin without it, "skip" works on the other nodes.
+   * How to handle an agent that does not answer: "refuse" does not start without it, "skip" works on the other nodes.
    */
   readonly unreachable: "refuse" | "skip";
   /** Obstacles that the command itself has found; they are added to the list. */

@@ -24,8 +24,8 @@ export function isUnderWay({ node, desired }: NodeWork, members: readonly Member
 }
 
 /**
- * Returns the nodes that run another operation. Their agents would refuse the new one; they are found first, so that
- * the other nodes do not change alone.
+ * Returns the nodes that run another operation. Their agents would refuse the new operation. These nodes are found
+ * first, so that the other nodes do not change alone.
  */
 export function runningOperationFindings(members: readonly Member[], work: readonly NodeWork[]): KhwError[] {
   return work.flatMap(({ node, desired }) => {

@@ -91,7 +91,7 @@ function gib(bytes: number): string {
 const componentHead = ["NODE", "COMPONENT", "STATE", "VERSION", "RESTARTS", "HEALTH"];
 const wideComponentHead = ["NODE", "COMPONENT", "STATE", "VERSION", "PID", "SINCE", "RESTARTS", "BY AGENT", "HEALTH"];
 
-/** With reasons of this length, a row fits into 100 columns; the full text is below the table. */
+/** The length to which reasons are truncated, so that a row fits into 100 columns; the full text is below the table. */
 const plainReason = 40;
 
 function componentRow(node: string, component: Component, { wide, paint }: TablesOptions): string[] {

@@ -5,7 +5,7 @@ import { instant } from "../terminal/time.ts";
 import type { NodeState } from "./state.ts";
 import { upgradeName } from "./words.ts";
 
-/** An upgrade that has begun and has not ended, as the agents' states show it. */
+/** An unfinished upgrade, according to the agents' statuses. */
 export interface UpgradeProgress {
   readonly upgrade: Upgrade;
   /** The release of each node that answers. */
@@ -56,7 +56,7 @@ export function describeUpgrade({ upgrade, releases, next }: UpgradeProgress): s
   ].join("\n");
 }
 
-/** The same for programs. */
+/** Returns the same information as an object, for programs. */
 export function upgradeDocument({ upgrade, releases, next }: UpgradeProgress): Record<string, unknown> {
   return { ...upgradeFields(upgrade), releases, next: next ?? null };
 }

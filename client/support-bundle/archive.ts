@@ -5,7 +5,7 @@ import type { Pack } from "tar-stream";
 import { isErrno } from "../../proto/errno.ts";
 import { KhwError } from "../../proto/errors.ts";
 
-/** A file of the archive; its text is masked already. */
+/** A file in the archive; its text is already masked. */
 export interface ArchiveEntry {
   readonly path: string;
   readonly text: string;
@@ -38,7 +38,7 @@ export async function writeArchive(
     const filling = fill(pack, entries, folder);
     filling.catch((error: unknown) => pack.destroy(error instanceof Error ? error : new Error(String(error))));
     const written = pipeline(pack, createGzip(), handle.createWriteStream({ flush: true }), { signal });
-    // Waits for both, because the resources of the entries are only closed when the entries have ended.
+    // Waits for both, because the entries close their resources only when they end.
     const first = (await Promise.allSettled([written, filling])).find(({ status }) => status === "rejected");
     if (first?.status === "rejected") throw first.reason;
     if (force) await rename(temporary, file);
@@ -52,7 +52,7 @@ export async function writeArchive(
   }
 }
 
-/** Makes each entry when the previous one has been taken, and stops when the archive has ended. */
+/** Makes each entry only when the archive has accepted the previous one, and stops when the archive is closed. */
 async function fill(pack: Pack, entries: AsyncIterable<ArchiveEntry>, folder: string): Promise<void> {
   const closed = Promise.withResolvers<never>();
   pack.once("close", () => closed.reject(new Error("the archive cannot be written")));

@@ -4,15 +4,15 @@ function marker(what: string): string {
 }
 
 /**
- * Returns the text without parts that look like secrets. It removes too much rather than too little: every long run
- * of base64, and so also certificates. Digests in hexadecimal stay. Masking twice gives the same text.
+ * Returns the text without parts that look like secrets. It removes too much rather than too little: every long run of
+ * base64, including certificates. Keeps hexadecimal digests. Masking a masked text changes nothing.
  */
 export function mask(text: string): string {
   const masked = lineMasker();
   return text.split("\n").flatMap(masked).join("\n");
 }
 
-/** Masks the lines of a text in order. Of a private key, only the first line is kept, masked. */
+/** Masks the lines of a text in order. Of a private key, keeps only the first line, masked. */
 export function lineMasker(): (line: string) => readonly string[] {
   let inKey = false;
   let foreign = 0;
@@ -71,7 +71,7 @@ const secretNames =
 const secretName = new RegExp(`^${secretNames}$|^(?:access|refresh|id)Token$|^authorization$`, "i");
 const value = String.raw`(?:"(?:[^"\\]|\\.)*"|'[^']*'|[^\s"',;&}\]]+)`;
 
-/** The rules are applied in this order: the first matching rule names the kind of a text. */
+/** The rules are applied in this order: the first matching rule determines the label of a secret. */
 const rules: readonly (readonly [pattern: RegExp, replacement: string])[] = [
   [/(\bauthorization\b["']?\s*[:=]\s*["']?)(?!\s|\[masked)[^"'\r\n]+/gi, `$1${marker("authorization")}`],
   [

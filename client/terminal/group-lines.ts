@@ -13,7 +13,7 @@ export function groupLines(lines: readonly PlacedLine[]): string[] {
   return [...groups].map(([text, group]) => `${joinPlaces(group.map(({ place }) => place))}: ${text}`);
 }
 
-/** Names each place once. */
+/** Joins the places, each of them once. */
 export function joinPlaces(places: readonly string[]): string {
   return [...new Set(places)].join(", ");
 }

@@ -17,8 +17,8 @@ const fewestRows = 3;
 const usualRows = 24;
 
 /**
- * Gives the stream a usual size if its terminal's size is unknown, now and after each change. The libraries that wrap
- * and draw text read the size from the stream.
+ * Sets a default size on the stream if its terminal's size is unknown, now and after each change. The libraries that
+ * wrap and draw text read the size from the stream.
  */
 export function assumeSize(stream: Sized): void {
   const assume = (): void => {
@@ -26,6 +26,6 @@ export function assumeSize(stream: Sized): void {
     if ((stream.rows ?? 0) < fewestRows) stream.rows = usualRows;
   };
   assume();
-  // Before every other listener.
+  // Runs before all other listeners, which read the size.
   if (stream.isTTY === true) stream.prependListener("resize", assume);
 }

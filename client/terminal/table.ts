@@ -1,4 +1,7 @@
-/** Formats rows under a heading, in columns without lines, as kubectl does; colours in the cells do not count. */
+/**
+ * Formats rows under a heading, in columns without lines, as kubectl does; colour codes in the cells do not count
+ * towards the width.
+ */
 export async function textTable(head: readonly string[], rows: readonly (readonly string[])[]): Promise<string> {
   const { default: Table } = await import("cli-table3");
   const drawn = new Table({

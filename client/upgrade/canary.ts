@@ -4,7 +4,10 @@ import type { Prepared } from "../rollout/plan.ts";
 import { openPublicApi } from "../verify/verification.ts";
 import { type Check, type CheckResult, clusterChecks, nodeCheck, verify } from "../verify/verify.ts";
 
-/** Some requests fail while an API server starts, for example because a webhook is not ready. */
+/**
+ * The tolerated server errors, as a number and a share: some requests fail while an API server starts, for example
+ * because a webhook is not ready.
+ */
 const [mostErrors, errorShare] = [20, 0.05];
 
 export interface CanaryOptions {

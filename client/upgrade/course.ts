@@ -5,12 +5,12 @@ import { type Upgrade, UpgradeState } from "../../proto/gen/khw/agent/v1/agent.t
 import { parseKubernetesVersion } from "../../proto/kubernetes-versions.ts";
 import { distinct, type NodeRelease } from "../release/path.ts";
 
-/** Where an upgrade goes. */
+/** The releases and the direction of an upgrade. */
 export interface Course {
   readonly from: string;
   readonly to: string;
   readonly direction: "forward" | "back";
-  /** The record of the same upgrade, if that upgrade has begun but has not ended. */
+  /** The record of the same upgrade, if that upgrade was started but not finished. */
   readonly unfinished: Upgrade | undefined;
 }
 
@@ -79,7 +79,7 @@ function wayBack(releases: readonly string[], last: Upgrade | undefined): Course
 function finishedMinor({ fromVersion, toVersion, snapshotId, changedUnixMillis }: Upgrade): KhwError {
   const snapshot =
     snapshotId === ""
-      ? "no snapshot was taken, since khw does not manage etcd"
+      ? "no snapshot was taken, because khw does not manage etcd"
       : `the snapshot ${snapshotId} has the data from before the upgrade; everything written since then would be lost`;
   return new KhwError(
     "RELEASE_REFUSED",

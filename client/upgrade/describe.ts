@@ -21,7 +21,7 @@ export function describePath({ from, to, direction }: Course, { nodes, done, etc
   const order = [first, ...(others.length === 0 ? [] : [`then ${others.join(", ")}`])].filter(Boolean).join(", ");
   const seconds = left.length * secondsPerNode;
   return [
-    `${direction === "back" ? "way back" : "upgrade"} from ${from} to ${to}: ${order}`,
+    `${direction === "back" ? "going back" : "upgrade"} from ${from} to ${to}: ${order}`,
     ...describeChanges(from, to),
     ...(etcd === undefined
       ? []
@@ -32,7 +32,7 @@ export function describePath({ from, to, direction }: Course, { nodes, done, etc
   ];
 }
 
-/** Describes the differences that begin after the old release and up to the new one, one line each. */
+/** Describes the differences that releases after the old one, up to the new one, introduce; one line each. */
 export function describeChanges(from: string, to: string): string[] {
   const [a, b] = [minor(from), minor(to)].toSorted((x, y) => x - y);
   return differences

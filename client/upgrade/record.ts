@@ -7,7 +7,7 @@ import type { Member } from "../cluster/open.ts";
 import { note, type Progress } from "../progress/progress.ts";
 import type { Course } from "./course.ts";
 
-/** Returns the record of an upgrade that begins or continues. */
+/** Returns the record of a new or continued upgrade. */
 export function upgradeOf({ from, to, unfinished }: Course, snapshotId: string): Upgrade {
   return Upgrade.fromPartial({
     id: unfinished?.id ?? randomUUID(),

@@ -94,7 +94,7 @@ function describeComponent(was: Component, is: Component): string[] {
   ];
 }
 
-/** Returns the problems that appeared and those that ended. */
+/** Returns lines for the problems that appeared and those that disappeared. */
 function describeProblems(before: NodeState, after: NodeState): string[] {
   const [had, has] = [nodeProblems(before), nodeProblems(after)];
   const isIn = (list: readonly Problem[], problem: Problem): boolean =>

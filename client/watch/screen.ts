@@ -36,7 +36,7 @@ export function openScreen(write: (text: string) => void): Screen {
       const shown = lines.slice(0, Math.max(1, size.rows - 1)).map((line) => truncateLine(line, size.columns));
       const frame = shown.map((line) => `${line}${eraseLine}\n`).join("");
       if (frame === last && !resized) return;
-      // The position of the old lines is unknown after a change of the width.
+      // The position of the old lines is unknown after the width changes.
       const home = resized ? clear : drawn === 0 ? "" : `${escape}${drawn}A\r`;
       write(`${beginFrame}${hideCursor}${home}${frame}${eraseBelow}${endFrame}`);
       [drawn, last, lastSize] = [shown.length, frame, size];
@@ -50,7 +50,7 @@ export function openScreen(write: (text: string) => void): Screen {
 // oxlint-disable-next-line no-control-regex -- a colour is made of control characters
 const colour = /(\u{1b}\[[\d;]*m)/u;
 
-/** Shortens the line to this number of characters, not counting colours, and ends an open colour. */
+/** Shortens the line to this number of characters, not counting colours, and resets an open colour. */
 export function truncateLine(line: string, columns: number): string {
   let room = columns;
   const kept = line.split(colour).map((piece) => {

@@ -20,11 +20,11 @@ export interface WatchOptions {
   readonly context: Context;
 }
 
-/** The agent sends its state at once, so this is the limit for the connection. */
+/** The agent sends its state immediately, so this limits only the time to connect. */
 const firstMillis = 10_000;
 /**
- * Limits the connections at once, so that a slow workstation with many nodes does not mistake its own delay for a
- * delay of the nodes.
+ * Limits the simultaneous connection attempts, so that a slow workstation with many nodes does not take its own delays
+ * for unreachable nodes.
  */
 const connectingAtOnce = 100;
 const loadBalancerMillis = 5_000;

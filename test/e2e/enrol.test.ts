@@ -75,7 +75,7 @@ t.test("enrol gives agents their certificates without copying files", async (t) 
       result.stderr,
       /^controller-\d: the instance's identity token is rejected: .*\nhint: .*nothing was signed/m,
     );
-    t.match(result.stdout, /^controller-\d: Google's token proves instance \d+ of khw-testbed$/m);
+    t.match(result.stdout, /^controller-\d: Google's token proves that this is instance \d+ of khw-testbed$/m);
     t.match(result.stdout, /^controller-\d: enrolled: CN=controller-\d, O=khw:agent, valid until \d{4}-/m);
     const { resources } = await testbed.compute.state();
     t.match(resources[instance], { metadata: { items: [items[0], { key: "khw-management-ca" }] } });

@@ -153,7 +153,7 @@ t.test("an agent with only its package is enrolled, and continues as the agent o
 
   t.match(
     await runEnrol(),
-    /^controller-0: the management CA is now in the instance's metadata\ncontroller-0: Google's token proves instance \d+ of khw-testbed\ncontroller-0: enrolled: CN=controller-0, O=khw:agent, valid until \d{4}-\d\d-\d\d\n$/,
+    /^controller-0: the management CA is now in the instance's metadata\ncontroller-0: Google's token proves that this is instance \d+ of khw-testbed\ncontroller-0: enrolled: CN=controller-0, O=khw:agent, valid until \d{4}-\d\d-\d\d\n$/,
   );
   t.match(await askInfo(), { agentVersion: "1.2.3", identity: { name: "controller-0", project: "khw-testbed" } });
   t.same((await readdir(own)).sort(), ["agent-key.pem", "agent.pem", "ca.pem"]);

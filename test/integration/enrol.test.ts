@@ -65,7 +65,7 @@ t.test("an agent without a certificate is enrolled by the CA in its instance's m
   t.match(await enrol(), /^enrolled: CN=controller-0, O=khw:agent, valid until \d{4}-\d\d-\d\d$/);
   t.same(said, [
     "the management CA is now in the instance's metadata",
-    "Google's token proves instance 4711 of khw-testbed",
+    "Google's token proves that this is instance 4711 of khw-testbed",
   ]);
   t.ok(agent.enrolled);
   await run("openssl", ["verify", "-CAfile", join(folder, "ca.pem"), agent.paths.certificate]);

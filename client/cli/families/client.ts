@@ -35,7 +35,7 @@ export const clientCommands: readonly CommandSpec[] = [
       "source <(khw-client completion bash)",
       "khw-client completion fish > ~/.config/fish/completions/khw-client.fish",
     ],
-    details: "With nodes instead of a shell, it prints the names of the nodes in khw.yaml. The scripts use this.",
+    details: "If the argument is nodes, the command prints the names of the nodes in khw.yaml. The completion scripts use this.",
     arguments: [new Argument("<shell>").choices(["bash", "zsh", "fish", "nodes"])],
     run: async ({ context, program, config, arguments: [shell = ""] }) => {
       const { completion, completeNodes } = await import("../../commands/completion.ts");

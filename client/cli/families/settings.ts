@@ -1,4 +1,4 @@
-/** Keys of khw.yaml whose flags several commands take. */
+/** Keys of khw.yaml whose flags several commands accept. */
 
 export const desired = [
   "nodes",

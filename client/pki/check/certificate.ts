@@ -78,8 +78,8 @@ export function* authoritiesIn(pem: Pem, now: Date): Findings<readonly X509Certi
 }
 
 /**
- * Checks that every chain of the file ends at a root in it. Go accepts an intermediate authority as the end of a
- * chain. OpenSSL, in nginx and in the agents' probes, continues to a self-signed certificate.
+ * Checks that every chain in the file ends at a root in the same file. Go accepts an intermediate authority as the end
+ * of a chain. OpenSSL, in nginx and in the agents' probes, continues to a self-signed certificate.
  */
 export function* endsAtRoots(pem: Pem, authorities: readonly X509Certificate[]): Findings {
   for (const authority of authorities) {
@@ -113,8 +113,8 @@ export function* keyIn(
 }
 
 /**
- * Checks that the subject has the Common Name and the Organization that Kubernetes expects. Go takes the last of
- * several Common Names.
+ * Checks that the subject has the Common Name and the Organization that Kubernetes expects. Go uses the last of several
+ * Common Names.
  */
 export function* subjectIs(pem: Pem, certificate: X509Certificate, wanted: { CN?: string; O?: string }): Findings {
   const subject = subjectOf(certificate);

@@ -102,7 +102,7 @@ function unfitIssuer({ certificate, fields }: Link, { chain, root, now }: Candid
 }
 
 /**
- * Returns why a certificate does not belong to an authority by Go's rules; undefined for an authority, including one
+ * Returns the reason why Go does not accept the certificate as an authority; undefined for an authority, including one
  * with X.509 version 1.
  */
 export function notAuthority({ version, constraints, keyUsage }: X509Fields): string | undefined {

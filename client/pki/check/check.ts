@@ -28,22 +28,22 @@ export type CredentialFiles = ReadonlyMap<CredentialName | "admin.kubeconfig", U
 /** The cluster that the credentials are for. */
 export interface Cluster {
   readonly controllers: readonly Controller[];
-  /** Undefined if the address is unknown, and then it is not checked. */
+  /** Undefined if the address is unknown, which is then not checked. */
   readonly publicAddress: string | undefined;
   readonly serviceCidr: string;
   readonly kubernetesVersion: string;
 }
 
-/** nginx's proxy_ssl_verify_depth; the site keeps its default. */
+/** nginx's default for proxy_ssl_verify_depth, which the agent's nginx site does not change. */
 const mostIntermediates = 1;
 
 export interface CheckContext {
   readonly now: Date;
-  /** The files that the administrator's kubeconfig names, which stay on this workstation. */
+  /** The files that the administrator's kubeconfig refers to, which stay on this workstation. */
   readonly named?: NamedFiles;
 }
 
-/** nginx verifies the API server by this name; see the agent's site for the health check. */
+/** nginx verifies the API server by this name; see the agent's nginx site for the health check. */
 const healthCheckName = "kubernetes.default.svc";
 
 /**

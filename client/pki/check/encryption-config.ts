@@ -12,7 +12,7 @@ const keySizes: Readonly<Record<string, readonly number[]>> = {
 const providers = [...Object.keys(keySizes), "kms", "identity"];
 
 /**
- * The kinds that the API server reads, each in its own group. Lab 06 uses the first kind, which every release reads.
+ * The kinds that the API server reads, each with its apiVersion. Lab 06 uses the first kind, which every release reads.
  */
 const groups: Readonly<Record<string, string>> = {
   EncryptionConfig: "v1",

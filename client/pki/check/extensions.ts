@@ -12,14 +12,14 @@ const handled: Readonly<Record<string, string>> = {
   "2.5.29.37": "extendedKeyUsage",
 };
 
-/** The extensions that must not be critical: newer releases of Go refuse such certificates. */
+/** The extensions that must not be critical: newer Go releases refuse certificates in which they are. */
 const neverCritical: Readonly<Record<string, string>> = {
   "2.5.29.14": "subjectKeyIdentifier",
   "2.5.29.35": "authorityKeyIdentifier",
   "1.3.6.1.5.5.7.1.1": "authorityInfoAccess",
 };
 
-/** Returns the faults that Go would find in the extensions of a certificate. */
+/** Returns the faults that Go would find in a certificate's extensions. */
 export function extensionProblems({ extensions, nameConstraints }: X509Fields): string[] {
   const critical = extensions.filter((extension) => extension.critical);
   const unknown = critical.filter(({ oid }) => handled[oid] === undefined && neverCritical[oid] === undefined);

@@ -8,7 +8,7 @@ export type KeyPurpose = "tls" | "tokens";
 
 const [rsa, ec, ed25519] = ["1.2.840.113549.1.1.1", "1.2.840.10045.2.1", "1.3.101.112"];
 
-/** The curves of Go's TLS and of Kubernetes' tokens, by the DER of their object identifiers. */
+/** The curves that Go's TLS and Kubernetes' tokens support, by the DER of their object identifiers. */
 const curves: ReadonlySet<string> = new Set(["06082a8648ce3d030107", "06052b81040022", "06052b81040023"]);
 const allowedCurves = "P-256, P-384 or P-521";
 
@@ -22,7 +22,7 @@ const otherKinds: Readonly<Record<string, string>> = {
 
 /**
  * The accepted lengths of RSA keys. OpenSSL, in nginx, rejects certificates with shorter keys, and Go's TLS rejects
- * those with longer keys. For tokens only Go's limit applies, since 1.24.
+ * those with longer keys. For tokens, only Go's own limits apply, since Go 1.24.
  */
 const rsaBits: Readonly<Record<KeyPurpose, readonly [least: number, most: number]>> = {
   tls: [2048, 8192],

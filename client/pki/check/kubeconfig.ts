@@ -15,7 +15,7 @@ export interface Kubeconfig {
   readonly fields: { readonly server: string; readonly ca: string; readonly certificate: string; readonly key: string };
 }
 
-/** The files that a kubeconfig names, by their paths in the kubeconfig. */
+/** The files that a kubeconfig refers to, by their paths in the kubeconfig. */
 export type NamedFiles = ReadonlyMap<string, Buffer>;
 
 const makeAgain = "create it again with `kubectl config ... --embed-certs=true`, as in lab 05";
@@ -35,8 +35,9 @@ const otherLogins = [
 ];
 
 /**
- * Reads a kubeconfig and checks that its current context is complete. `named` has the files that it may name instead
- * of embedding them. A component's kubeconfig may name no files, since they would not be on the controllers.
+ * Reads a kubeconfig and checks that its current context is complete. `named` has the files that the kubeconfig may
+ * refer to instead of embedding them. A component's kubeconfig must not refer to files, because they would not be on
+ * the controllers.
  */
 export function* kubeconfigIn(
   file: string,
@@ -123,7 +124,7 @@ export function* kubeconfigIn(
   return { server, serverName: textAt(cluster, "tls-server-name"), ca, certificate, key, fields };
 }
 
-/** Returns the paths of all files that a kubeconfig names, as written in it. */
+/** Returns the paths of all files that a kubeconfig refers to, as written in it. */
 export function namedPaths(content: Uint8Array): string[] {
   const reading = readYaml(content);
   if (reading.problem !== undefined) return [];

@@ -1,6 +1,6 @@
 import { decodeBase64 } from "./base64.ts";
 
-/** A block of a PEM text, for example of type "CERTIFICATE". */
+/** A block in PEM text, for example of type "CERTIFICATE". */
 export interface PemBlock {
   readonly type: string;
   /** Headers before the data, for example "Proc-Type: 4,ENCRYPTED". */
@@ -11,7 +11,7 @@ export interface PemBlock {
 const [begin, end, dashes] = ["\n-----BEGIN ", "\n-----END ", "-----"];
 
 /**
- * Returns the blocks of a PEM text that Go's encoding/pem finds; etcd and Kubernetes use that package. OpenSSL is more
+ * Returns the blocks that Go's encoding/pem finds in PEM text; etcd and Kubernetes use that package. OpenSSL is more
  * lenient: it skips a byte-order mark and finds markers in the middle of a line. Like Go, it skips a block that it
  * cannot read.
  */

@@ -1,19 +1,20 @@
 import { createPrivateKey, createPublicKey, type KeyObject, X509Certificate } from "node:crypto";
 import { malformation, type PemBlock, readBlocks } from "./pem-blocks.ts";
 
-/** A file's content, or its fault in words; the fault never quotes the content. */
+/** A file's content, or a description of its fault, which never quotes the content. */
 export type Reading<T> =
   | { readonly value: T; readonly problem?: undefined; readonly remedy?: undefined }
   | { readonly problem: string; readonly remedy?: string; readonly value?: undefined };
 
 /**
- * Returns the certificates of a PEM text in order; an empty list if there is no certificate or one cannot be read.
+ * Returns the certificates in PEM text, in order; an empty list if there is no certificate or any certificate cannot be
+ * read.
  */
 export function readCertificates(pem: Uint8Array): readonly X509Certificate[] {
   return certificatesIn(pem).value ?? [];
 }
 
-/** Reads the certificates of a PEM text in order: at least one, and all must be readable. */
+/** Reads the certificates in PEM text, in order. There must be at least one, and all must be readable. */
 export function certificatesIn(pem: Uint8Array): Reading<readonly [X509Certificate, ...X509Certificate[]]> {
   const blocks = readBlocks(pem).filter(({ type }) => type === "CERTIFICATE");
   const certificates = blocks.map(({ der }) => attempt(() => new X509Certificate(der)));
@@ -34,7 +35,7 @@ export function certificatesIn(pem: Uint8Array): Reading<readonly [X509Certifica
   return first === undefined ? { problem: whyNone(pem, "certificate") } : { value: [first, ...others] };
 }
 
-/** Reads the first private key of a PEM text, as Go's TLS and Kubernetes do. */
+/** Reads the first private key in PEM text, as Go's TLS and Kubernetes do. */
 export function privateKeyIn(pem: Uint8Array): Reading<KeyObject> {
   const block = readBlocks(pem).find(({ type }) => type === "PRIVATE KEY" || type.endsWith(" PRIVATE KEY"));
   if (block === undefined) return { problem: whyNone(pem, "private key") };
@@ -50,7 +51,7 @@ export function privateKeyIn(pem: Uint8Array): Reading<KeyObject> {
   return key === undefined ? { problem: "is damaged, or its kind is not supported" } : { value: key };
 }
 
-/** Reads the public keys of a PEM text for service accounts' tokens, including those in certificates. */
+/** Reads the public keys for service account tokens in PEM text, including keys in certificates. */
 export function publicKeysIn(pem: Uint8Array): Reading<readonly KeyObject[]> {
   const blocks = readBlocks(pem);
   if (blocks.some(({ type }) => type.endsWith("PRIVATE KEY")))

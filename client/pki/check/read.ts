@@ -30,7 +30,7 @@ export interface Credentials {
 /** The cluster that the credentials are for. */
 export interface CredentialUse {
   readonly controllers: readonly Controller[];
-  /** Undefined if the address is unknown, and then it is not checked. */
+  /** Undefined if the address is unknown, which is then not checked. */
   readonly publicAddress: string | undefined;
   /** The releases that the files must work with; absent: the configured releases, or those of a new cluster. */
   readonly releases?: Releases;
@@ -69,7 +69,7 @@ export async function readCredentials(
   return { credentials, admin, warnings: all };
 }
 
-/** Returns the same files, with all their problems. */
+/** Like readCredentials, but returns the files together with all problems. */
 export async function examineCredentials(
   config: ClusterConfig,
   use: CredentialUse,
@@ -99,7 +99,7 @@ export async function examineCredentials(
 }
 
 /**
- * Reads the files that a kubeconfig names, relative to its own folder, as kubectl does. Skips files that cannot be
+ * Reads the files that a kubeconfig refers to, relative to its own folder, as kubectl does. Skips files that cannot be
  * read.
  */
 async function readNamed(path: string, content: Uint8Array | undefined): Promise<NamedFiles> {

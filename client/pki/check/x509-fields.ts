@@ -16,7 +16,7 @@ import {
 } from "@peculiar/asn1-x509";
 import { signatureName } from "./signature-algorithms.ts";
 
-/** The fields that Node's X509Certificate lacks. */
+/** The fields that Node.js's X509Certificate lacks. */
 export interface X509Fields {
   /** 1, 2 or 3. */
   readonly version: number;
@@ -42,7 +42,7 @@ export function fieldsOf({ raw }: X509Certificate): X509Fields | undefined {
   try {
     return readX509Fields(raw);
   } catch {
-    // The reason would only concern ASN.1; the caller names the file.
+    // The error's message describes only ASN.1 details; the caller names the file.
     return undefined;
   }
 }

@@ -1,6 +1,6 @@
 import { type Document, isScalar, parseAllDocuments, visit } from "yaml";
 
-/** A YAML text as Kubernetes reads it, or its fault in words. The fault quotes only names of keys. */
+/** A YAML text as Kubernetes reads it, or a description of its fault, which quotes only key names. */
 export type YamlReading =
   | { readonly value: unknown; readonly doubles: readonly string[]; readonly problem?: undefined }
   | { readonly problem: string };
@@ -12,8 +12,8 @@ export type YamlReading =
 const unread = /binary|timestamp|omap|pairs|set$/;
 
 /**
- * Reads like sigs.k8s.io/yaml: YAML 1.1, so `on` and `yes` are booleans; the first of several documents; the last
- * value of a repeated key. Leaves out the parser's own message, since it might quote a secret.
+ * Reads YAML as sigs.k8s.io/yaml does: as YAML 1.1, so `on` and `yes` are booleans. Of several documents, the first
+ * counts; of a repeated key, the last value. Omits the parser's own message, because it might quote a secret.
  */
 export function readYaml(content: Uint8Array): YamlReading {
   let text: string;
@@ -76,7 +76,7 @@ export function textAt(data: unknown, key: string): string | undefined {
   return typeof value === "string" && value !== "" ? value : undefined;
 }
 
-/** Explains why a map has no text of that name. */
+/** Explains why a map has no string under that key. */
 export function whyNoText(data: unknown, key: string): string {
   const value = fieldOf(data, key);
   if (value === undefined) return "is missing";

@@ -83,7 +83,7 @@ export interface LeafRequest extends ClusterPki {
 }
 
 /**
- * Issues the certificate of that name: one of the lab's, or a worker's.
+ * Issues the certificate with that name: one of the lab's, or a worker's.
  * @throws KhwError as signCertificate does
  */
 export async function issueLeaf(authority: Identity, request: LeafRequest, now: Date): Promise<Identity> {
@@ -94,7 +94,7 @@ export async function issueLeaf(authority: Identity, request: LeafRequest, now: 
   return issueForCluster(authority, { ...leaf, name: certificateName(name), cluster, extraNames }, context);
 }
 
-/** Returns the kubeconfig for a certificate of the folder. */
+/** Returns the kubeconfig for a certificate in the folder. */
 export function renderLabKubeconfig(
   { name, user, at }: LabKubeconfig,
   { clusterName, cluster: { publicAddress } }: Pick<ClusterPki, "clusterName" | "cluster">,

@@ -25,9 +25,9 @@ export async function writeNew(folder: string, files: NewFiles): Promise<void> {
 }
 
 /**
- * Replaces the files of the same names. The old files stay in a separate folder beside them; returns its path. After a
- * kill at any moment, all old files are in that folder, and if some were replaced, `completeFolder` replaces the
- * others.
+ * Replaces the files with the same names. Keeps the old files in a separate folder beside them, and returns its path.
+ * No file is replaced before all old files are in that folder. If the process is killed between two replacements,
+ * `completeFolder` replaces the remaining files.
  * @throws KhwError IO_FAILED
  */
 export async function replaceFiles(folder: string, files: NewFiles, now: Date): Promise<string> {

@@ -37,13 +37,13 @@ export async function createClusterAuthority(
 
 export interface ClusterRequest extends ClusterLeaf {
   readonly name: CertificateName;
-  /** The cluster of kubernetes.pem; the other certificates name no machine. */
+  /** The cluster whose names kubernetes.pem contains; the other certificates contain no names of machines. */
   readonly cluster: ServingCluster;
   readonly extraNames: readonly string[];
 }
 
 /**
- * Issues a new key and certificate of the lab's name.
+ * Issues a new key and certificate under one of the lab's names.
  * @throws KhwError as signCertificate does
  */
 export async function issueForCluster(

@@ -8,7 +8,7 @@ import { collect, type Findings, formatProblem } from "../check/problem.ts";
 export type PresentFiles = ReadonlyMap<string, string>;
 
 /**
- * Returns the certificate and key of that name; undefined if neither exists.
+ * Returns the certificate and key with that name; undefined if neither exists.
  * @throws KhwError CREDENTIAL_INVALID if only one exists, or they do not match
  */
 export function pairIn(present: PresentFiles, name: string): Identity | undefined {
@@ -18,7 +18,7 @@ export function pairIn(present: PresentFiles, name: string): Identity | undefine
     const [here, gone] =
       certificate === undefined ? [`${name}-key.pem`, `${name}.pem`] : [`${name}.pem`, `${name}-key.pem`];
     throw new KhwError("CREDENTIAL_INVALID", `${gone} is missing, but ${here} is present`, {
-      hint: `restore ${gone}, or move ${here} away`,
+      hint: `restore ${gone}, or move ${here} out of the way`,
     });
   }
   refuseProblems(pair(name, Buffer.from(certificate), Buffer.from(key)));
@@ -29,7 +29,7 @@ export function pairIn(present: PresentFiles, name: string): Identity | undefine
 function* pair(name: string, certificate: Uint8Array, key: Uint8Array): Findings {
   const { value: certificates, problem: what } = certificatesIn(certificate);
   if (certificates === undefined)
-    return yield { file: `${name}.pem`, what, remedy: `move ${name}.pem and ${name}-key.pem away` };
+    return yield { file: `${name}.pem`, what, remedy: `move ${name}.pem and ${name}-key.pem out of the way` };
   yield* keyIn({ file: `${name}-key.pem`, content: key }, certificates[0], `${name}.pem`);
 }
 
@@ -73,7 +73,7 @@ export function authorityIn(
       "CREDENTIAL_INVALID",
       `ca.pem and ca-key.pem are missing, but their CA issued ${signed.join(", ")}`,
       {
-        hint: "put the CA's files into the folder; for a new CA, and so a new cluster, move these files away",
+        hint: "put the CA's files into the folder; for a new CA, and so a new cluster, move these files out of the way",
       },
     );
   }

@@ -2,7 +2,7 @@ import { isMap, isScalar, isSeq, parseDocument, YAMLMap } from "yaml";
 import type { Identity } from "../certificate.ts";
 
 /**
- * Returns the kubeconfig with a new certificate and key for the user of its current context. All other text stays,
+ * Returns the kubeconfig with a new certificate and key for the user of its current context. All other text is kept,
  * because server, names and comments may be the user's own. Returns undefined if there is no such user with both
  * embedded.
  */

@@ -19,7 +19,7 @@ export function keyName(now: Date): string {
 }
 
 /**
- * Returns a key name that is newer than the names of all of khw's keys, even if a clock was wrong when those were
+ * Returns a key name that is newer than the names of all of khw's keys, even if a clock was wrong when those keys were
  * named.
  */
 export function newestKeyName(all: readonly Providers[], now: Date): string {

@@ -12,7 +12,7 @@ import {
 export type { Identity } from "../certificate.ts";
 
 export interface Request {
-  /** The Common Name. An agent's is its instance's name, and is also its DNS name. */
+  /** The Common Name. For an agent, this is the instance's name, which is also the DNS name. */
   readonly name: string;
   readonly role: Role;
   /** How long the certificate is valid, in days from now. */

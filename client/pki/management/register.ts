@@ -59,7 +59,7 @@ export async function readRegister(folder: string): Promise<Register> {
 }
 
 /**
- * Adds an event; durable when it resolves. Two processes may add events at the same time.
+ * Adds an event, which is durable when the promise resolves. Two processes may add events at the same time.
  * @throws KhwError IO_FAILED
  */
 export async function addToRegister(folder: string, entry: RegisterEntry): Promise<void> {

@@ -49,7 +49,7 @@ t.test("gcloud's order: its variables, then its active configuration, then GOOGL
     [
       { GOOGLE_CLOUD_PROJECT: "some-app-456" },
       { project: "my-lab-123" },
-      /project is my-lab-123 \(gcloud's configuration lab\); GOOGLE_CLOUD_PROJECT names "some-app-456"/,
+      /project is my-lab-123 \(gcloud's configuration lab\); GOOGLE_CLOUD_PROJECT is "some-app-456"/,
     ],
     [{ GOOGLE_CLOUD_PROJECT: "my-lab-123" }, { project: "my-lab-123" }, undefined],
     [{ CLOUDSDK_CORE_PROJECT: "my-env-1" }, { project: "my-env-1" }, undefined],

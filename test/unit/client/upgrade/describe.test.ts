@@ -18,7 +18,7 @@ t.test("the path names the order, the changes with the release, and the expected
 t.test("nodes that are done are left out, and the way back is named as such", (t) => {
   const back = { ...course, from: "v1.21.1", to: "v1.21.0", direction: "back" } as const;
   t.match(describePath(back, { nodes, done: ["controller-0", "controller-2"], etcd: undefined }), [
-    "way back from v1.21.1 to v1.21.0: controller-1",
+    "going back from v1.21.1 to v1.21.0: controller-1",
     /^checked/,
     /^expected time: \d+ s \(/,
   ]);
