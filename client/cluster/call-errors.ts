@@ -79,7 +79,7 @@ function explainStatus({ code, details }: Pick<ServiceError, "code" | "details">
 }
 
 /**
- * Returns grpc-js's text about a failed connection without the parts that only programmers of grpc-js or Node
+ * Returns grpc-js's text about a failed connection without the parts that only developers of grpc-js or Node.js
  * understand.
  */
 function plain(details: string): string {
@@ -100,7 +100,7 @@ function explainConnection(details: string, where: string): Explanation {
       hint: "correct the node's address, or issue a certificate for its name (khw-client pki issue)",
     };
   }
-  // "self-signed certificate in certificate chain" does not match: it means another CA.
+  // Does not match "self-signed certificate in certificate chain", which means another CA.
   if (/self.signed certificate(?! in)/i.test(details)) {
     return {
       code: "NOT_ENROLLED",

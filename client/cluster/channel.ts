@@ -44,7 +44,7 @@ export async function readManagementIdentity(paths: {
         cause,
       });
     });
-  // The files are read in turn, so that the error names the first missing file.
+  // The files are read one after the other, so that the error names the first missing file.
   const ca = await read(paths.ca);
   const certificate = await read(paths.certificate);
   const key = await read(paths.key);
@@ -63,8 +63,8 @@ export async function readManagementIdentity(paths: {
 }
 
 /**
- * Returns the common part of all connections of an identity. Make it once for many nodes: parsing the certificates and
- * the key costs about a millisecond.
+ * Returns the common part of all connections of an identity. Create it once for many nodes: parsing the certificates
+ * and the key costs about a millisecond.
  */
 export function channelCredentials(identity: ManagementIdentity): ChannelCredentials {
   const { secureContext, checkServerIdentity: check } = channelTls(identity);

@@ -16,7 +16,7 @@ export interface KubeconfigOptions {
   readonly file: string | undefined;
   /** The context's name; undefined: the cluster's name. */
   readonly context: string | undefined;
-  /** Make it the current context. */
+  /** Make the new context the current context. */
   readonly use: boolean;
 }
 

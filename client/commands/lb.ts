@@ -23,7 +23,7 @@ export interface LbDeleteOptions extends LbOptions {
 
 /**
  * Creates the load balancer in front of the nodes, or only its missing parts.
- * @throws the error of the first failed step; all are reported
+ * @throws the error of the first failed step; all errors are reported
  */
 export async function lbCreate(config: ClusterConfig, context: Context, options: LbOptions): Promise<number> {
   await using compute = open(config);
@@ -36,7 +36,7 @@ export async function lbCreate(config: ClusterConfig, context: Context, options:
 
 /**
  * Removes the load balancer, except parts that others use.
- * @throws the error of the first failed step; all are reported
+ * @throws the error of the first failed step; all errors are reported
  */
 export async function lbDelete(config: ClusterConfig, context: Context, options: LbDeleteOptions): Promise<number> {
   await using compute = open(config);

@@ -73,7 +73,7 @@ function toCertificateRow(file: string, certificate: X509Certificate): Certifica
  * names are always the same.
  */
 function oneLine(name: string | undefined): string {
-  // A certificate may have no subject; Node then returns undefined, contrary to its types.
+  // A certificate may have no subject; Node.js then returns undefined, contrary to its types.
   const parts = (name ?? "").split("\n").filter((part) => /^(CN|O)=/.test(part));
   return parts.toSorted().join(", ");
 }

@@ -21,7 +21,7 @@ export function nodes(value: Value): readonly NodeSpec[] {
   return found;
 }
 
-/** Returns the nodes of the command line; khw.yaml supplies details that are missing there. */
+/** Returns the nodes given on the command line. khw.yaml supplies the details that are missing there. */
 export function mergeNodes(fromFile: readonly NodeSpec[], fromFlag: readonly NodeSpec[]): readonly NodeSpec[] {
   return fromFlag.map((node) => {
     const known = fromFile.find(({ name }) => name === node.name);

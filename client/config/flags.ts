@@ -26,7 +26,7 @@ function settingsBelow(paths: readonly string[]): readonly PlacedSetting[] {
 }
 
 /**
- * Returns the values of the command line, by flag.
+ * Returns the values given on the command line, by flag.
  * @throws KhwError INVALID_ARGUMENT for an invalid item of a map
  */
 export function givenFlags(command: Command): ReadonlyMap<string, Data> {

@@ -13,7 +13,7 @@ import { type Data, type Origin, toValue, type Value } from "./value.ts";
 export interface ConfigSources {
   /** The file given with --config; absent: khw.yaml in the folder, if it exists. */
   readonly file?: string | undefined;
-  /** The values of the command line, by flag ("--nodes"). */
+  /** The values given on the command line, by flag ("--nodes"). */
   readonly flags: ReadonlyMap<string, Data>;
   /** The current folder. */
   readonly folder: string;

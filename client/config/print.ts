@@ -5,7 +5,10 @@ import type { Data } from "./value.ts";
 
 const width = 100;
 
-/** Returns a khw.yaml with all defaults, each with its comment. Reading that file results in the defaults. */
+/**
+ * Returns a khw.yaml with all defaults, each with its comment. Loading this file has the same result as loading no
+ * file.
+ */
 export function defaultYaml(): string {
   return [...comment(schema.title, ""), "", ...groupYaml(schema, "")].join("\n") + "\n";
 }

@@ -1,7 +1,7 @@
 import { labEtcdVersion } from "../../proto/etcd-versions.ts";
 import { labKubernetesVersion } from "../../proto/kubernetes-versions.ts";
 
-/** The releases that the nodes must run, each with its v. */
+/** The releases that the nodes must run, each with the leading "v". */
 export interface Releases {
   readonly kubernetes: string;
   readonly etcd: string;

@@ -5,12 +5,13 @@ import type { Data } from "./value.ts";
 export interface Setting<T> {
   /** The help text, in one or two sentences. */
   readonly help: string;
-  /** The value as khw.yaml would write it; null: no value. */
+  /** The value as it is written in khw.yaml; null: no value. */
   readonly default: Data;
   readonly flag: Flag;
   readonly parse: Parser<T>;
   /**
-   * Merges a value of khw.yaml and a value of the command line; if absent, the command line's value takes precedence.
+   * Merges the values from khw.yaml and from the command line. Without this function, the command line takes
+   * precedence.
    */
   merge?(fromFile: T, fromFlag: T): T;
 }

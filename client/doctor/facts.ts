@@ -10,7 +10,7 @@ import type { AgentNode } from "../cluster/agent-client.ts";
 import { type NodeAnswer, maxConcurrentNodes, forEachNode } from "../cluster/for-each-node.ts";
 import { findPublicAddress } from "../rollout/addresses.ts";
 
-/** A node's answers about itself. */
+/** The data that a node reports about itself. */
 export interface NodeFacts {
   readonly info: GetInfoResponse;
   readonly clock: ClockReading;

@@ -9,7 +9,7 @@ const gibibyte = 1024 ** 3;
 const manyRestarts = 5;
 const justBooted = 10 * 60;
 
-/** Checks that run on every node. */
+/** The checks of each node. */
 export function nodeChecks(facts: Facts): DoctorCheck[] {
   return facts.config.nodes.flatMap(({ name }) => checksOf(name, facts));
 }

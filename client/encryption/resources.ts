@@ -12,9 +12,9 @@ export interface ServedResource {
 }
 
 /**
- * Returns the resources with these names, in the API's preferred versions. "*.apps", "*." and "*.*" mean all resources
- * of a group, of the core group, and of the API. Resources that the API does not serve are left out: their objects
- * cannot be requested.
+ * Returns the resources with these names, in the API's preferred versions. "*.apps", "*." and "*.*" stand for all
+ * resources in the group apps, in the core group, and in the whole API. Resources that the API does not serve are left
+ * out: their objects cannot be requested.
  * @throws KhwError VERIFY_FAILED for an unexpected response
  */
 export async function findResources(

@@ -50,9 +50,9 @@ export interface RotateOptions {
 const configStep = "credential/encryption-config.yaml";
 
 /**
- * Replaces the keys that Kubernetes encrypts with. Adds a new key, makes it the key for writing, rewrites everything,
- * and removes the old keys. All API servers are updated between these steps. The configuration file, the nodes and etcd
- * show how far a rotation got, so the same call completes an interrupted rotation.
+ * Replaces the keys that Kubernetes uses for encryption. Adds a new key, makes it the key for writing, rewrites
+ * everything, and removes the old keys. All API servers are updated between these steps. The configuration file, the
+ * nodes and etcd show how far a rotation got, so the same call completes an interrupted rotation.
  * @throws KhwError CREDENTIAL_INVALID for a configuration that cannot be rotated; NODES_DIFFER or KEY_MISSING, before
  * anything changes
  */

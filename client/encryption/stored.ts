@@ -34,7 +34,7 @@ export function outdated(stored: readonly StoredValues[], entries: readonly Encr
   );
   return stored.filter(({ resource, provider, key }) => {
     if (provider !== "") return !writing.has(`${provider} ${key}`);
-    // The first entry with the resource applies.
+    // The first entry that lists the resource applies.
     const entry = entries.find(({ resources }) => resources.some((name) => isAt(name, resource)));
     return entry !== undefined && writingKey(entry.providers) !== undefined;
   });

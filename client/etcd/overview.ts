@@ -3,7 +3,7 @@ import { type EtcdMember, type GetEtcdStatusResponse, RestorePhase } from "../..
 import type { Member } from "../cluster/open.ts";
 import { maxConcurrentNodes, forEachNode } from "../cluster/for-each-node.ts";
 
-/** The report of a node's agent about its member. */
+/** An agent's report about the etcd member on its node. */
 export interface NodeEtcd {
   readonly node: string;
   /** Absent if the agent did not answer. */
@@ -18,7 +18,7 @@ export async function readEtcd(members: readonly Member[], signal: AbortSignal):
   );
 }
 
-/** Returns every problem, a sentence each; empty if every member is healthy, in one cluster with one leader. */
+/** Returns every problem, one sentence each; empty if every member is healthy, in one cluster with one leader. */
 export function etcdProblems(nodes: readonly NodeEtcd[]): string[] {
   return [...nodes.flatMap(problemsOfNode), ...problemsTogether(nodes)];
 }

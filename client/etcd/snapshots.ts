@@ -35,7 +35,8 @@ function isCopy({ origin }: Snapshot): boolean {
 }
 
 /**
- * Returns the snapshot with that name, or the newest one taken from a member (the age of a file is unknown).
+ * Returns the snapshot with that name, or for "latest" the newest snapshot taken from a member. Files cannot be the
+ * latest snapshot, because their age is unknown.
  * @throws KhwError INVALID_ARGUMENT if there is no such snapshot, or if the newest has a lower revision than an older
  * snapshot of the same cluster: in that case etcd was emptied in between, and the user must name the snapshot
  */

@@ -31,7 +31,7 @@ export interface Compute {
    * (conditionNotMet).
    */
   setMetadata(instance: Reference<"instances">, metadata: InstanceMetadata, signal: AbortSignal): Promise<void>;
-  /** Returns the health of an instance of the pool, by forwarding rule; empty if no rule points to the pool. */
+  /** Returns the health of an instance in the pool, by forwarding rule; empty if no rule points to the pool. */
   health(pool: Reference<"targetPools">, instance: string, signal: AbortSignal): Promise<HealthStatus[]>;
   /** Returns all of the project's instances with that name, in any zone. */
   instancesNamed(project: string, name: string, signal: AbortSignal): Promise<Resources["instances"][]>;

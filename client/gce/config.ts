@@ -6,7 +6,7 @@ export interface LoadBalancerConfig {
   readonly network: string;
   /** The name of the regional static address that clients use. */
   readonly addressName: string;
-  /** Reserve the address if it does not exist; otherwise its absence is an error. */
+  /** Reserve the address if it does not exist. If false, a missing address is an error. */
   readonly createAddress: boolean;
   readonly healthCheck: {
     readonly name: string;
@@ -35,7 +35,7 @@ export interface InstanceName {
 /** The address of the API, and the credentials for it. */
 export interface ComputeConnection {
   readonly project: string;
-  /** Base URL up to and with the version. */
+  /** The base URL, including the version. */
   readonly endpoint: string;
   /**
    * `auto`: application default credentials, otherwise gcloud's; `gcloud`: gcloud's; `none`: no authentication;

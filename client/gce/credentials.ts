@@ -60,7 +60,7 @@ async function serviceAccount(file: string): Promise<Credentials> {
     if (!isServiceAccount(key)) throw new Error("it is not a service account's key file");
     return await headersOf(new JWT({ email: key.client_email, key: key.private_key, scopes }));
   } catch (error) {
-    // A parser's message quotes the text, which is a secret here.
+    // The parser's message would quote the text, which is a secret here.
     const shown = error instanceof SyntaxError ? new Error("it is not JSON") : error;
     throw unusable(`gce.auth: ${file}`, shown);
   }
@@ -100,7 +100,7 @@ function hasTransporter(value: object): value is Pick<AuthClient, "transporter">
   return "transporter" in value && typeof value.transporter === "object" && value.transporter !== null;
 }
 
-/** Reads the token from a pipe and keeps it in memory: it is never an argument. */
+/** Reads the token from a pipe and keeps it in memory. The token never becomes a command-line argument. */
 async function gcloudToken(signal: AbortSignal): Promise<Credentials> {
   const token = await new Promise<string>((resolve, reject) => {
     execFile("gcloud", ["auth", "print-access-token", "--quiet"], { signal }, (error, stdout, stderr) => {

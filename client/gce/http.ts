@@ -76,7 +76,7 @@ export function openHttp({ endpoint, credentials, retry }: HttpOptions): Http {
       }
     },
     async [Symbol.asyncDispose]() {
-      // If undici could not be loaded, the request has already reported that.
+      // If undici could not be loaded, the request has already reported the failure.
       await undici?.then(
         async ({ dispatcher }) => dispatcher.destroy(),
         () => undefined,

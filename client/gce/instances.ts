@@ -15,7 +15,7 @@ export interface ResolvedInstance extends InstanceName {
 }
 
 export interface InstancePlace extends Place {
-  /** The zone of all instances; undefined: any zone of the region. */
+  /** The zone of all instances; undefined: any zone in the region. */
   readonly zone?: string | undefined;
 }
 

@@ -23,7 +23,7 @@ export function loadBalancerSteps(config: LoadBalancerConfig): Step<Compute>[] {
   ];
 }
 
-/** Returns the references of the load balancer's own resources. */
+/** Returns references to the load balancer's own resources. */
 export function loadBalancerReferences(config: LoadBalancerConfig) {
   return {
     address: regionalReference(config, "addresses", config.addressName),

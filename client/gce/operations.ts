@@ -15,14 +15,14 @@ export interface WaitOptions {
   readonly signal: AbortSignal;
 }
 
-/** `wait` blocks for up to two minutes. */
+/** The time limit for a call to `wait`, which blocks for up to two minutes. */
 const waitMillis = 150_000;
 
 /** Prevents a busy loop if `wait` returns at once although the operation is not done. */
 const shortestWaitMillis = 200;
 
 /**
- * Waits until the operation of a change is done.
+ * Waits until a change's operation is done.
  * @throws KhwError COMPUTE_FAILED with the operation's own code and message; TIMEOUT with its last state
  */
 export async function awaitOperation(http: Http, started: Fields, options: WaitOptions): Promise<void> {

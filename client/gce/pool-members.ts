@@ -4,7 +4,7 @@ import type { Compute } from "./compute.ts";
 import type { InstanceName, LoadBalancerConfig } from "./config.ts";
 import { instanceReference, nameInLink, pathOf, regionalReference } from "./references.ts";
 
-/** The actual and desired members of a target pool; paths. */
+/** The differences between a target pool's actual and desired members; paths. */
 interface Members {
   readonly missing: readonly string[];
   readonly foreign: readonly string[];

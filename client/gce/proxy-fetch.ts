@@ -1,8 +1,8 @@
 import { KhwError } from "../../proto/errors.ts";
 
 /**
- * Returns a fetch that uses the environment's proxy by the same rules as khw's own requests. google-auth-library's own
- * requests interpret NO_PROXY differently: no `*`, no subdomains, no ports.
+ * Returns a fetch function that uses the environment's proxy by the same rules as khw's own requests.
+ * google-auth-library's own requests interpret NO_PROXY differently: no `*`, no subdomains, no ports.
  */
 export async function proxyFetch(): Promise<typeof fetch> {
   const { EnvHttpProxyAgent, fetch: send } = await import("undici");

@@ -21,7 +21,7 @@ export interface ResourceStep<K extends Kind> {
   readonly title: string;
   readonly needs?: readonly string[];
   readonly reference: Reference<K>;
-  /** Returns the body to create the resource with. */
+  /** Returns the request body for creating the resource. */
   body(compute: Compute, signal: AbortSignal): Promise<Body<K>>;
   /** Returns the differences that cannot be changed in place. */
   fixed?(found: Resources[K], compute: Compute, signal: AbortSignal): Promise<readonly FieldDifference[]>;
@@ -31,9 +31,9 @@ export interface ResourceStep<K extends Kind> {
 }
 
 /**
- * Returns a step for a resource of the Compute API: creates it if it does not exist, and repairs it if Google allows
- * that in place. Check and apply throw COMPUTE_DRIFT, with fields and both values, for differences that require
- * deleting and recreating the resource.
+ * Returns a step for a resource of the Compute API: creates it if it does not exist, and repairs it in place if Google
+ * allows that. Check and apply throw COMPUTE_DRIFT, with fields and both values, for differences that require deleting
+ * and recreating the resource.
  */
 export function resourceStep<K extends Kind>(wanted: ResourceStep<K>): Step<Compute> {
   const { id, title, needs = [], reference } = wanted;

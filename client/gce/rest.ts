@@ -11,7 +11,7 @@ import { type Kind, readers, readHealth } from "./resources.ts";
 import { defaultRetry, type RetryPolicy } from "./retry.ts";
 
 export interface RestOptions {
-  /** Base URL up to and with the version. */
+  /** The base URL, including the version. */
   readonly endpoint?: string;
   readonly credentials: Credentials;
   readonly retry?: RetryPolicy;

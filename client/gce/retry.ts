@@ -7,7 +7,9 @@ export interface RetryPolicy extends Backoff {
   readonly tries: number;
 }
 
-/** About 25 seconds in total: longer than the API's short overloads, and short enough for a waiting user. */
+/**
+ * About 25 seconds in total: long enough for short overloads of the API to pass, and short enough for a waiting user.
+ */
 export const defaultRetry: RetryPolicy = { tries: 8, firstMillis: 250, maxMillis: 8000 };
 
 /**

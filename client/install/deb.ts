@@ -14,7 +14,7 @@ export interface Deb {
 const start = "!<arch>\ndebian-binary";
 
 /**
- * Finds the file and checks that it is a .deb. Its package name and architecture are read by the node's dpkg before
+ * Finds the file and checks that it is a .deb. The node's dpkg reads the package name and the architecture before
  * anything changes, because not every workstation has dpkg.
  */
 export async function findDeb(path: string): Promise<Deb> {

@@ -8,7 +8,7 @@ interface Known {
   readonly hint: string;
 }
 
-/** Messages of ssh, sudo and gcloud for a node that cannot be reached, with khw's hints. */
+/** Messages from ssh, sudo and gcloud about a node that cannot be reached, with khw's hints. */
 const known: readonly Known[] = [
   {
     pattern: /host key verification failed|remote host identification has changed/i,

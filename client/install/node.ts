@@ -32,7 +32,7 @@ export interface InstallRequest {
   /** For ssh and gcloud: PATH, HOME, SSH_AUTH_SOCK and the rest of the user's environment. */
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly signal: AbortSignal;
-  /** The time limit of a node, in milliseconds. */
+  /** The time limit for each node, in milliseconds. */
   readonly timeout: number;
 }
 
@@ -68,7 +68,7 @@ const failures: readonly (readonly [code: ErrorCode, hint: string])[] = [
 ];
 
 /**
- * Copies the package to a node, and an identity if the node has no valid one. Waits until its agent runs, and
+ * Copies the package to a node, and an identity if the node has no valid one. Waits until the node's agent runs, and
  * reports progress.
  * @throws KhwError with the message of ssh, apt or the agent
  */
@@ -160,7 +160,7 @@ async function readPresent(lines: AsyncIterator<string>): Promise<Present | unde
   return undefined;
 }
 
-/** Makes the choice before anything is copied, and reads the CA's key if needed. */
+/** Chooses the node's identity before anything is copied, and reads the CA's key if needed. */
 async function chooseIdentity(
   present: Present,
   { node: { name }, request: { folder, ca, days }, progress }: ConverseOptions,
@@ -175,7 +175,7 @@ async function chooseIdentity(
   return { kind: "given", identity };
 }
 
-/** Sends the first input of the script. */
+/** Sends the script's first input. */
 async function sendChoice(stdin: Writable, { deb, ca }: InstallRequest, choice: Choice): Promise<void> {
   const given = choice.kind === "given" ? lineOf(ca, choice.identity.certificate, choice.identity.key) : "";
   async function* bytes(): AsyncGenerator<string | Buffer> {

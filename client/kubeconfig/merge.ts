@@ -2,13 +2,13 @@ import { isMap, isScalar, isSeq, parseDocument, type Document, type YAMLMap } fr
 import { KhwError } from "../../proto/errors.ts";
 import { show } from "../../proto/validate.ts";
 
-/** A cluster, a user, and a context of both. */
+/** A cluster, a user, and a context that combines them. */
 export interface KubeconfigEntry {
   /** The context's and the cluster's name. */
   readonly name: string;
   readonly user: string;
   readonly server: string;
-  /** PEM in base64, each. */
+  /** Base64-encoded PEM, like the next two fields. */
   readonly ca: string;
   readonly certificate: string;
   readonly key: string;
@@ -17,14 +17,15 @@ export interface KubeconfigEntry {
 export interface MergeOptions {
   /** The name of the file in errors. */
   readonly file: string;
-  /** Make it the current context of kubectl. */
+  /** Make the entry's context kubectl's current context. */
   readonly use: boolean;
 }
 
 /**
  * Returns the kubeconfig's text with the entry. All other text is kept, including comments. The entry replaces only its
  * own earlier version, which is recognized by the server's address. A namespace or a proxy that the user added is kept.
- * @throws KhwError CONFIG_INVALID for a text that is not a kubeconfig, or already has a different cluster of that name
+ * @throws KhwError CONFIG_INVALID for a text that is not a kubeconfig, or that already has a different cluster with
+ * that name
  */
 export function mergeKubeconfig(text: string, entry: KubeconfigEntry, { file, use }: MergeOptions): string {
   const document = parseKubeconfig(text, file);
@@ -86,7 +87,7 @@ function entryName(item: unknown): string[] {
   return typeof name === "string" ? [name] : [];
 }
 
-/** Refuses an entry of the same name that points to another server. */
+/** Refuses an entry with the same name that points to another server. */
 function refuseOthers(document: Document, { name, user, server }: KubeconfigEntry, file: string): void {
   const found = findEntry(document, "clusters", name)?.getIn(["cluster", "server"]);
   const context = findEntry(document, "contexts", name)?.get("context");

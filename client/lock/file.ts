@@ -43,7 +43,7 @@ export async function addToLock(path: string, additions: readonly LockEntry[]): 
   });
 }
 
-/** Returns the entry of the same program, release and architecture. */
+/** Returns the entry for the same program, release and architecture. */
 export function findEntry(
   entries: readonly LockEntry[],
   wanted: Pick<LockEntry, "program" | "version" | "arch">,

@@ -1,7 +1,7 @@
 import { type KhwError, toKhwError } from "../../proto/errors.ts";
 import { isPassing, reconnecting } from "./reconnecting.ts";
 
-/** A stream of a node. */
+/** A stream from a node. */
 export interface Source<Message> {
   /** Its name in messages to the user: the node, or its component. */
   readonly title: string;

@@ -12,7 +12,10 @@ export interface Reconnecting<Message> {
   readonly passing: (error: KhwError) => boolean;
   /** Time limit for the first message; absent if there may never be one. */
   readonly firstMillis?: number;
-  /** Limits the streams that wait for their first message at once; the time limit starts after the gate. */
+  /**
+   * Limits how many streams wait for their first message at once. The time limit starts when the gate admits the
+   * stream.
+   */
   readonly gate?: Gate;
   readonly signal: AbortSignal;
 }

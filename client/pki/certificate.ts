@@ -43,7 +43,7 @@ export interface IssueContext {
   readonly daysField: string;
 }
 
-/** Backdates new certificates by this much, so that machines with slow clocks accept them at once. */
+/** How far new certificates are backdated, so that machines with slow clocks accept them at once. */
 const clockSkew = 5 * 60_000;
 
 /** Creates an authority that signs leaf certificates, but never another authority. */
@@ -90,8 +90,8 @@ export async function issueIdentity(
 
 /**
  * Signs a certificate for the holder of the private key that belongs to `publicKey`. Returns PEM.
- * @throws KhwError INVALID_ARGUMENT if it would outlive the authority; CREDENTIAL_INVALID for an authority that cannot
- * sign
+ * @throws KhwError INVALID_ARGUMENT if the certificate would outlive the authority; CREDENTIAL_INVALID for an authority
+ * that cannot sign
  */
 export async function signCertificate(
   authority: Identity,

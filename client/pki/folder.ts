@@ -71,7 +71,7 @@ export async function completeFolder(folder: string): Promise<void> {
 }
 
 /**
- * Reads the management CA of the folder.
+ * Reads the management CA in the folder.
  * @throws KhwError CREDENTIAL_INVALID if it is missing or unreadable, or if key and certificate do not match
  */
 export async function readAuthority(folder: string): Promise<Identity> {

@@ -40,7 +40,7 @@ export function workerSubject(name: string): Subject {
   return { CN: `system:node:${name}`, O: "system:nodes" };
 }
 
-/** The parts of the cluster that give the API server its names. */
+/** The parts of the cluster that determine the API server's names. */
 export interface ServingCluster {
   readonly controllers: readonly { readonly internalIp: string }[];
   readonly publicAddress: string;

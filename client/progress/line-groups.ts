@@ -15,7 +15,7 @@ export interface LineGroupsOptions<Line> {
   readonly print: (lines: readonly Line[]) => void;
   /**
    * Calls back after the longest time that a line waits for the same line from other tracks. Returns a function that
-   * cancels this.
+   * cancels the call.
    */
   readonly schedule: (callback: () => void) => () => void;
 }

@@ -10,8 +10,9 @@ export interface ReleaseSpan {
 }
 
 /**
- * Returns the kubelets that do not work with every API server during a rolling update, by name: a kubelet must not be newer than
- * the oldest API server, nor too old for the newest one. A kubelet that never reported its version is skipped.
+ * Returns an error for each kubelet that does not work with every API server during a rolling update: a kubelet must
+ * not be newer than the oldest API server, nor too old for the newest one. A kubelet that never reported its version is
+ * skipped.
  */
 export function kubeletObstacles(kubelets: readonly Kubelet[], { oldest, newest }: ReleaseSpan): KhwError[] {
   return kubelets.flatMap(({ node, version }) => {

@@ -6,7 +6,7 @@ import { KhwError } from "../../proto/errors.ts";
 /** The release of a program on one node. */
 export interface NodeRelease {
   readonly node: string;
-  /** With its v: "v1.21.0". */
+  /** With the leading "v": "v1.21.0". */
   readonly version: string;
 }
 

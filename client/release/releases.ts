@@ -15,7 +15,7 @@ export interface RunningReleases {
   readonly etcd: readonly NodeRelease[];
   /** The nodes with an installed program whose release is not known. */
   readonly unknown: { readonly kubernetes: readonly string[]; readonly etcd: readonly string[] };
-  /** The errors of the nodes that answered before, but not this call. */
+  /** The errors of the nodes that answered an earlier call, but not this call. */
   readonly unread: readonly KhwError[];
 }
 

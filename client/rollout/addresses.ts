@@ -49,7 +49,7 @@ export async function findPublicAddressOf(config: ClusterConfig, signal: AbortSi
 
 interface PublicAddressOptions {
   readonly signal: AbortSignal;
-  /** Reserve the static address now, if the configuration allows it; otherwise its absence is an error. */
+  /** Reserve a missing static address now, if the configuration allows it; otherwise a missing address is an error. */
   readonly mayCreateAddress: boolean;
 }
 

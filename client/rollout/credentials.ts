@@ -46,7 +46,7 @@ export async function provideCredentials(
 }
 
 /**
- * Saves the new credentials, if there are any. Must be called before a node gets any of them, and after everything
+ * Saves the new credentials, if there are any. Must be called before a node gets any of them, and after every check
  * that could refuse the run.
  * @throws KhwError BUSY if another command saved credentials meanwhile
  */

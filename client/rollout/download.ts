@@ -13,7 +13,7 @@ import { isUnderWay } from "./running-operations.ts";
 
 /**
  * Downloads and verifies the programs on all nodes that will restart, before the first of them is drained. The other
- * nodes download during their apply. After Ctrl-C it returns at once, and the agents continue.
+ * nodes download during their apply. Returns immediately after Ctrl-C; the agents continue.
  * @throws KhwError if a node fails; in that case no node is drained or changed
  */
 export async function downloadPrograms(

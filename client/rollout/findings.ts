@@ -14,7 +14,7 @@ export interface Inspection extends RestartOrder {
   readonly findings: readonly KhwError[];
   /** Findings that are not obstacles. */
   readonly warnings: readonly KhwError[];
-  /** The digests of the programs whose digest the desired states do not set. */
+  /** The reported digests of programs whose digest the desired states do not set. */
   readonly reported: readonly NodeDigests[];
 }
 

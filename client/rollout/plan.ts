@@ -42,13 +42,13 @@ export interface Prepared {
   readonly unreachable: readonly KhwError[];
   /** New credentials, not written yet; empty if the folder has some. */
   readonly made: NewFiles;
-  /** Faults of the credentials that do not prevent the cluster from working. */
+  /** Faults in the credentials that do not prevent the cluster from working. */
   readonly warnings: readonly Problem[];
 }
 
 export interface PrepareOptions {
   readonly signal: AbortSignal;
-  /** Reserve the static address now, if the configuration allows it; otherwise its absence is an error. */
+  /** Reserve a missing static address now, if the configuration allows it; otherwise a missing address is an error. */
   readonly mayCreateAddress: boolean;
   /**
    * How to handle a folder without credentials: "keep" makes new ones that will be saved, "imagine" makes them only for
@@ -116,7 +116,7 @@ export interface PlanRolloutOptions extends ProgressOptions, PrepareOptions, Rel
 
 /**
  * Plans the work on all nodes, and prints notes for the user. Changes no node; records new digests in khw.lock.
- * @throws KhwError every obstacle on every node as one error; otherwise like `prepare`
+ * @throws KhwError with every obstacle on every node as one error; otherwise like `prepare`
  */
 export async function planRollout(cluster: OpenCluster, options: PlanRolloutOptions): Promise<RolloutPlan> {
   const { progress, signal, allowRemovedApis = false } = options;

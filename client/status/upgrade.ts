@@ -23,8 +23,8 @@ export function lastUpgrade(nodes: readonly NodeState[]): Upgrade | undefined {
 }
 
 /**
- * Undefined if no upgrade is in progress. A stopped upgrade is over if all nodes run the same release: another command
- * finished it or went back.
+ * Returns undefined if no upgrade is in progress. A stopped upgrade is over if all nodes run the same release, because
+ * another command has then finished or reverted the upgrade.
  */
 export function upgradeProgress(nodes: readonly NodeState[]): UpgradeProgress | undefined {
   const upgrade = lastUpgrade(nodes);

@@ -20,8 +20,8 @@ export interface ArchiveOptions {
 }
 
 /**
- * Writes the entries, as they arrive, into a tar.gz that only its owner may read. The file gets its name when it is
- * complete.
+ * Writes the entries, as they arrive, into a tar.gz that only its owner may read. The file gets its final name only
+ * when it is complete.
  * @throws KhwError INVALID_ARGUMENT if the file exists and must not be replaced; IO_FAILED
  */
 export async function writeArchive(

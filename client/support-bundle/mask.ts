@@ -39,7 +39,7 @@ export function lineMasker(): (line: string) => readonly string[] {
   };
 }
 
-/** Returns the data with every text masked, and every value under a name that is used for secrets. */
+/** Returns the data with every text masked. Also masks every value under a name that is used for secrets. */
 export function maskData(data: unknown): unknown {
   if (typeof data === "string") return mask(data);
   if (Array.isArray(data)) return data.map(maskData);
@@ -56,7 +56,7 @@ export function maskData(data: unknown): unknown {
 const longestInterruption = 50;
 const keyBegin = /-----BEGIN [A-Z0-9 ]*PRIVATE KEY( BLOCK)?-----/;
 const keyEnd = /-----END [A-Z0-9 ]*PRIVATE KEY( BLOCK)?-----/;
-/** A line of a key in a journal, after any prefix: its last word may be part of a key, or of a key's header. */
+/** Matches a line of a key in a journal, after any prefix: the last word may be part of a key, or of a key's header. */
 const keyLine = /(^|[\s"'>|:])[A-Za-z0-9+/=_-]+[\s"',\\]*$|(Proc-Type|DEK-Info):|^\s*$/;
 
 function maskWholeKeys(line: string): string {

@@ -61,7 +61,7 @@ export async function* nodeEntries(node: AgentNode, options: NodeEntriesOptions)
   }
 }
 
-/** Returns the entry that replaces all entries of an agent that does not answer. */
+/** Returns the entry that replaces all entries for an agent that does not answer. */
 export function unreachableEntry(name: string, error: KhwError): ArchiveEntry {
   return { path: `nodes/${name}/unreachable.txt`, text: `${mask(formatError(error))}\n` };
 }
@@ -71,7 +71,7 @@ export function json(data: unknown): string {
   return `${JSON.stringify(maskData(data), null, 2)}\n`;
 }
 
-/** Returns an entry with the result of the work, or with the reason of its failure. */
+/** Returns an entry with the result of the work, or with the reason for its failure. */
 export async function entryOf(path: string, signal: AbortSignal, work: () => Promise<string>): Promise<ArchiveEntry> {
   try {
     return { path, text: await work() };

@@ -19,8 +19,8 @@ export interface CanaryOptions {
 }
 
 /**
- * Checks a cluster after its first node: the node is healthy, the controllers have leaders, and the new API server does not answer
- * many requests with errors.
+ * Checks the cluster after its first node was upgraded: the node is healthy, the controllers have leaders, and the new
+ * API server does not answer many requests with errors.
  * @throws KhwError VERIFY_FAILED with every failed check
  */
 export async function checkCanary(node: AgentNode, { plan, waitMillis, signal, report }: CanaryOptions): Promise<void> {
@@ -40,7 +40,7 @@ export async function checkCanary(node: AgentNode, { plan, waitMillis, signal, r
   });
 }
 
-/** Returns the check that an API server does not answer many requests with server errors. */
+/** Returns a check that fails if an API server answers many requests with server errors. */
 export function errorRateCheck(node: AgentNode, credentials: Parameters<AgentNode["inspectApi"]>[0]): Check {
   return {
     title: `${node.address.name}: its API server answers without errors`,

@@ -26,7 +26,7 @@ export interface CourseOptions {
 
 /**
  * Returns the course of an upgrade, or of going back from the last one.
- * @throws KhwError INVALID_ARGUMENT without a requested release; RELEASE_REFUSED if there is no way
+ * @throws KhwError INVALID_ARGUMENT without a requested release; RELEASE_REFUSED if there is no supported way
  */
 export function chooseCourse({ to, back, running, last }: CourseOptions): Course {
   if (back === (to !== "")) {

@@ -29,15 +29,15 @@ const makeAgain = "create it again, as in labs 04 to 06";
 /** A certificate that expires sooner than this is reported. */
 const soon = 30 * dayMillis;
 
-/** A TLS certificate, with the certificates after it in its file. */
+/** A TLS certificate, with the certificates that follow it in the file. */
 export interface Presented {
   readonly certificate: X509Certificate;
   readonly intermediates: readonly X509Certificate[];
 }
 
 /**
- * Checks the first certificate of the text: it must be valid now, be issued by the cluster's CA by Go's rules, and be
- * suitable for TLS.
+ * Checks the first certificate of the text: it must be valid now, be issued by the cluster's CA according to Go's
+ * rules, and be suitable for TLS.
  */
 export function* certificateIn(pem: Pem, trust: Trust): Findings<Presented | undefined> {
   const { value, problem: what } = certificatesIn(pem.content);

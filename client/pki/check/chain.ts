@@ -10,7 +10,7 @@ export const usageIds = { serverAuth: "1.3.6.1.5.5.7.3.1", clientAuth: "1.3.6.1.
 const anyUsage = "2.5.29.37.0";
 
 export interface ChainContext {
-  /** The certificates after the holder's certificate in its file. */
+  /** The certificates that follow the holder's certificate in the file. */
   readonly intermediates: readonly X509Certificate[];
   /** The certificates of ca.pem. */
   readonly roots: readonly X509Certificate[];

@@ -28,7 +28,7 @@ export type CredentialFiles = ReadonlyMap<CredentialName | "admin.kubeconfig", U
 /** The cluster that the credentials are for. */
 export interface Cluster {
   readonly controllers: readonly Controller[];
-  /** Undefined if the address is unknown, which is then not checked. */
+  /** Undefined if the address is unknown; the address is then not checked. */
   readonly publicAddress: string | undefined;
   readonly serviceCidr: string;
   readonly kubernetesVersion: string;

@@ -2,7 +2,7 @@ import { decodeBase64 } from "./base64.ts";
 import type { Findings, Problem } from "./problem.ts";
 import { fieldOf, isMap, listOf, readYaml, textAt, whyNoText } from "./yaml.ts";
 
-/** The server, its CA and the user's certificate of a kubeconfig's current context. */
+/** The server, the server's CA and the user's certificate in a kubeconfig's current context. */
 export interface Kubeconfig {
   readonly server: string;
   /** The name that the server's certificate must have, instead of the URL's host. */

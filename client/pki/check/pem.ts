@@ -89,7 +89,7 @@ function formOf({ der }: PemBlock): KeyForm | undefined {
   return ({ 0x02: "pkcs1", 0x30: "pkcs8", 0x04: "sec1" } as const)[content[3] ?? 0];
 }
 
-/** For these keys Kubernetes ignores a block's label; it does not try PKCS #1 public keys. */
+/** Kubernetes ignores a block's label when it reads a public key, and does not try PKCS #1. */
 function publicKeyOf(der: Buffer): KeyObject | undefined {
   return (
     attempt(() => new X509Certificate(der).publicKey) ??

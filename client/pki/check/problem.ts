@@ -15,7 +15,7 @@ export interface Problem {
 /** Yields the faults, and returns the parts that could be read despite them. */
 export type Findings<T = void> = Generator<Problem, T, void>;
 
-/** Collects all findings of a check, with sanitized texts (the names in a file are not trusted), and its result. */
+/** Runs a check. Returns its result and all findings, with sanitized texts (the names in a file are not trusted). */
 export function collect<T>(findings: Findings<T>): { readonly problems: readonly Problem[]; readonly result: T } {
   const problems: Problem[] = [];
   for (;;) {
@@ -25,7 +25,7 @@ export function collect<T>(findings: Findings<T>): { readonly problems: readonly
   }
 }
 
-/** Describes a problem as "kubernetes.pem: notAfter: ends in 12 days": the file, the field and the fault. */
+/** Describes a problem as "kubernetes.pem: notAfter: expires in 12 days": the file, the field and the fault. */
 export function formatProblem({ file, field, what }: Problem): string {
   return [file, field, what].filter((part) => part !== undefined).join(": ");
 }

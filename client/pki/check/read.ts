@@ -30,7 +30,7 @@ export interface Credentials {
 /** The cluster that the credentials are for. */
 export interface CredentialUse {
   readonly controllers: readonly Controller[];
-  /** Undefined if the address is unknown, which is then not checked. */
+  /** Undefined if the address is unknown; the address is then not checked. */
   readonly publicAddress: string | undefined;
   /** The releases that the files must work with; absent: the configured releases, or those of a new cluster. */
   readonly releases?: Releases;

@@ -45,7 +45,7 @@ export function clusterFiles(pki: Pick<ClusterPki, "workers" | "separateSigningC
 
 /**
  * Makes the missing files so that they match the existing ones; writes nothing.
- * @throws KhwError CREDENTIAL_INVALID for existing files that do not belong together; as signCertificate does
+ * @throws KhwError CREDENTIAL_INVALID for existing files that do not belong together; otherwise like signCertificate
  */
 export async function createMissing(present: PresentFiles, pki: ClusterPki, now: Date): Promise<NewFiles> {
   const { algorithm, caDays } = pki;
@@ -110,7 +110,7 @@ export function renderLabKubeconfig(
   });
 }
 
-/** @throws KhwError INVALID_ARGUMENT for a text that is not one of the names of leafNames */
+/** @throws KhwError INVALID_ARGUMENT for a name that leafNames does not return */
 export function parseLeafName(name: string, pki: Pick<ClusterPki, "workers">): string {
   return leafNames(pki).includes(name) ? name : certificateName(name);
 }

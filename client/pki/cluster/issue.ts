@@ -21,7 +21,7 @@ export interface ClusterLeaf {
 }
 
 /**
- * Creates an authority. "cluster" signs all certificates of the lab. If a separate authority is used, "signing" signs
+ * Creates an authority. "cluster" signs all of the lab's certificates. If a separate authority is used, "signing" signs
  * the certificates that Kubernetes issues.
  */
 export async function createClusterAuthority(

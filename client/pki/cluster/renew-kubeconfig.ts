@@ -3,8 +3,8 @@ import type { Identity } from "../certificate.ts";
 
 /**
  * Returns the kubeconfig with a new certificate and key for the user of its current context. All other text is kept,
- * because server, names and comments may be the user's own. Returns undefined if there is no such user with both
- * embedded.
+ * because server, names and comments may be the user's own. Returns undefined unless that user has an embedded
+ * certificate and key.
  */
 export function withNewIdentity(text: string, { certificate, key }: Identity): string | undefined {
   const document = parseDocument(text, { logLevel: "silent" });

@@ -32,7 +32,7 @@ export async function createAuthority(now: Date): Promise<Identity> {
 /**
  * Issues a new key and its certificate, signed by the management CA. A person's certificate can only be used to call
  * agents, and an agent's certificate only to be called. So a stolen node cannot command the others.
- * @throws KhwError INVALID_ARGUMENT if it would outlive the CA
+ * @throws KhwError INVALID_ARGUMENT if the certificate would outlive the CA
  */
 export async function issue(authority: Identity, request: Request, now: Date): Promise<Identity> {
   return issueIdentity(authority, { ...leafOf(request), algorithm }, { now, daysField: "--days" });

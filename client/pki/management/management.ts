@@ -12,8 +12,8 @@ export async function newManagement(now: Date): Promise<NewFiles> {
 }
 
 /**
- * Returns the paths of the management identities. Makes them if khw.yaml does not set their paths and none of them
- * exists. If one of them exists, nothing is made, because the others may be elsewhere.
+ * Makes the management identities if khw.yaml does not set their paths and none of them exists. If one of them exists,
+ * makes nothing, because the others may be elsewhere. Returns the paths of the new files.
  * @throws KhwError IO_FAILED
  */
 export async function provideManagement({ ca, certificate, key }: ClusterConfig["management"]): Promise<string[]> {

@@ -13,8 +13,8 @@ export interface SigningRequest {
 const algorithm = { name: "ECDSA", namedCurve: "P-256" };
 
 /**
- * Checks that the request was signed with its own key, an ECDSA key on P-256. Names, uses and extensions of the
- * request are ignored: the signer decides who the node is.
+ * Checks that the request was signed with its own key, an ECDSA key on P-256. Names, uses and extensions in the request
+ * are ignored: the signer decides who the node is.
  * @throws KhwError CREDENTIAL_INVALID
  */
 export async function readRequest(pem: string): Promise<SigningRequest> {

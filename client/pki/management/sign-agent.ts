@@ -11,7 +11,8 @@ export interface Signer {
   /** The CA's certificate, in PEM. */
   readonly ca: string;
   /**
-   * Returns a certificate (PEM) for the request's key and the node's name. It is recorded before it is returned.
+   * Returns a certificate (PEM) for the request's key and the node's name. The certificate is recorded before it is
+   * returned.
    * @throws KhwError PERMISSION_DENIED for a revoked name, CREDENTIAL_INVALID for a bad request
    */
   sign(name: string, request: string | SigningRequest): Promise<string>;
