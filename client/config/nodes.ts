@@ -71,7 +71,10 @@ export function isPort(port: number): boolean {
   return Number.isInteger(port) && port >= 1 && port <= 65_535;
 }
 
-/** Describes a value that the node shares with another node although it must be unique; undefined if there is none. */
+/**
+ * Describes a value that the node shares with another node although it must be unique; undefined for a node without
+ * such a value.
+ */
 export function findDouble(node: NodeSpec, others: readonly NodeSpec[]): string | undefined {
   if (others.some(({ name }) => name === node.name)) return `${show(node.name)} is repeated`;
   const { host, port, internalIp } = node;

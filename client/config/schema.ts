@@ -120,7 +120,7 @@ export const schema = {
           parse: optional(checked(parseIPv4)),
         },
         etcdServers: {
-          help: "Client URLs of an external etcd. Default: https://INTERNAL_IP:2379 of every controller.",
+          help: "Client URLs of an external etcd. Default: https://INTERNAL_IP:2379 for every controller.",
           default: null,
           flag: { name: "--etcd-server", value: "url", repeat: "list" },
           parse: optional(list(checked((field, text) => parseUrl(field, text, ["https:"])))),
@@ -162,7 +162,7 @@ export const schema = {
           parse: path,
         },
         key: {
-          help: "Its private key.",
+          help: "This client's private key.",
           default: "khw-pki/admin-key.pem",
           flag: { name: "--management-key", value: "file" },
           parse: path,

@@ -9,7 +9,7 @@ export const snapshots = {
   title: "Snapshots that each agent takes of its etcd member, if khw manages etcd. Each snapshot is verified.",
   keys: {
     interval: {
-      help: "Time between two snapshots of a controller, or never.",
+      help: "Time between two snapshots on a controller, or never.",
       default: "1h",
       flag: { name: "--etcd-snapshot-interval", value: "duration|never" },
       parse: (value: Value) => (value.kind === "text" && value.text === "never" ? undefined : duration(value)),

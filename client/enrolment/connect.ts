@@ -54,10 +54,14 @@ export function connectEnrolment(address: NodeAddress, identity: ManagementIdent
   const identified = async <Response>(begin: BeginCall<Response>, signal: AbortSignal): Promise<Answered<Response>> => {
     const { response, certificate } = await call(begin, signal);
     if (certificate !== undefined) return { ...response, peer: new X509Certificate(certificate) };
-    throw new KhwError("UNREACHABLE", "the connection was closed as the response arrived, so the sender cannot be verified", {
-      node: name,
-      hint: "run the command again",
-    });
+    throw new KhwError(
+      "UNREACHABLE",
+      "the connection was closed as the response arrived, so the sender cannot be verified",
+      {
+        node: name,
+        hint: "run the command again",
+      },
+    );
   };
 
   return {

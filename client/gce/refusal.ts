@@ -83,7 +83,7 @@ function hintFor(refusal: Refusal, path: string): string | undefined {
   if (refusedBecause(refusal, "quota"))
     return `delete unused resources, or request a higher quota: https://console.cloud.google.com/iam-admin/quotas?project=${project}`;
   if (refusedBecause(refusal, "rateLimit"))
-    return "the project's request rate is used up; wait a minute, then run the command again";
+    return "the project has reached its limit for the request rate; wait a minute, then run the command again";
   if (refusedBecause(refusal, "disabled")) return `gcloud services enable compute.googleapis.com --project ${project}`;
   if (refusedBecause(refusal, "inUse"))
     return "a resource that khw does not manage uses it: remove that resource first";

@@ -171,7 +171,9 @@ async function chooseIdentity(
   if (reason === undefined) return { kind: "keep" };
   const identity = await issuedBeforehand(name, folder, register);
   if (identity === undefined) return { kind: "request", reason, signer: await openSigner({ folder, days }) };
-  progress(`the identity that was issued beforehand, because ${reason}: ${describeCertificate(identity.certificate)}`);
+  progress(
+    `using the identity that was issued beforehand, because ${reason}: ${describeCertificate(identity.certificate)}`,
+  );
   return { kind: "given", identity };
 }
 

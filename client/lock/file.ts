@@ -54,7 +54,7 @@ export function findEntry(
 function mismatch(path: string, found: LockEntry, { sha256, source }: LockEntry): KhwError {
   return new KhwError(
     "DIGEST_MISMATCH",
-    `${describeProgram(found)}: SHA-256 is ${sha256} (${source}), and ${path} has ${found.sha256} (${found.source})`,
+    `${describeProgram(found)}: SHA-256 is ${sha256} (${source}), but ${path} has ${found.sha256} (${found.source})`,
     { hint: `check which digest the release published; if the file is wrong, remove the entry from ${path}` },
   );
 }

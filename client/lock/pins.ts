@@ -88,7 +88,7 @@ interface Contradiction {
 }
 
 function contradiction({ entry, path, other }: Contradiction): KhwError {
-  return new KhwError("CONFIG_INVALID", `${describeProgram(entry)}: ${other}, and ${path} has ${entry.sha256}`, {
+  return new KhwError("CONFIG_INVALID", `${describeProgram(entry)}: ${other}, but ${path} has ${entry.sha256}`, {
     hint: `check which of the two digests the release published, and remove the other: from khw.yaml, or the whole entry from ${path}`,
   });
 }

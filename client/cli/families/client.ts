@@ -35,7 +35,8 @@ export const clientCommands: readonly CommandSpec[] = [
       "source <(khw-client completion bash)",
       "khw-client completion fish > ~/.config/fish/completions/khw-client.fish",
     ],
-    details: "If the argument is nodes, the command prints the names of the nodes in khw.yaml. The completion scripts use this.",
+    details:
+      "If the argument is nodes, the command prints the names of the nodes in khw.yaml. The completion scripts use this.",
     arguments: [new Argument("<shell>").choices(["bash", "zsh", "fish", "nodes"])],
     run: async ({ context, program, config, arguments: [shell = ""] }) => {
       const { completion, completeNodes } = await import("../../commands/completion.ts");

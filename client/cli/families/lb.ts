@@ -17,7 +17,7 @@ export const loadBalancerCommands: readonly CommandSpec[] = [
   },
   {
     path: ["lb", "status"],
-    summary: "show its resources and the health of each backend",
+    summary: "show the load balancer's resources and the health of each backend",
     settings: balancing,
     run: async (call) => {
       const { lbStatus } = await import("../../commands/lb.ts");

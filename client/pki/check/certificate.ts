@@ -72,7 +72,7 @@ export function* authoritiesIn(pem: Pem, now: Date): Findings<readonly X509Certi
     const why = fields === undefined ? undefined : notAuthority(fields);
     if (why === undefined) continue;
     const field = why.includes("keyCertSign") ? "keyUsage" : "basicConstraints";
-    yield problem(pem, field, { what: why, remedy: field === "keyUsage" ? issueAgain : "use the ca.pem of lab 04" });
+    yield problem(pem, field, { what: why, remedy: field === "keyUsage" ? issueAgain : "use the ca.pem from lab 04" });
   }
   return value;
 }

@@ -108,7 +108,7 @@ function isEntry(value: unknown): value is RegisterEntry {
 }
 
 function registerError(where: string): KhwError {
-  return new KhwError("CREDENTIAL_INVALID", `${where} is not an entry of the register of agents`, {
+  return new KhwError("CREDENTIAL_INVALID", `${where} is not a valid entry in the register of agents`, {
     hint: "correct the line, or restore the file from a copy: it records which nodes are revoked",
   });
 }
