@@ -5,7 +5,7 @@ import type { OutputFormat } from "../terminal/output-format.ts";
 
 /** A command: its help, its arguments and its action. */
 export interface CommandSpec {
-  /** The command's words on the command line. */
+  /** The words that select the command: for example ["lb", "create"]. */
   readonly path: readonly [string] | readonly [family: string, name: string];
   readonly summary: string;
   /** The help text after the summary. */

@@ -28,7 +28,7 @@ export interface ManagementIdentity {
 }
 
 /**
- * Reads the identity, and the register of agents beside the CA's certificate if there is one.
+ * Reads the identity. Also reads the register of agents, if there is one beside the CA's certificate.
  * @throws KhwError CREDENTIAL_INVALID if a file of the identity cannot be read, or if the key and the certificate do
  * not match
  */
@@ -63,15 +63,15 @@ export async function readManagementIdentity(paths: {
 }
 
 /**
- * Returns the common part of all connections of an identity. Create it once for many nodes: parsing the certificates
- * and the key costs about a millisecond.
+ * Returns the part that all connections of an identity have in common. Create it once for many nodes: parsing the
+ * certificates and the key costs about a millisecond.
  */
 export function channelCredentials(identity: ManagementIdentity): ChannelCredentials {
   const { secureContext, checkServerIdentity: check } = channelTls(identity);
   return credentials.createFromSecureContext(secureContext, { checkServerIdentity: check });
 }
 
-/** Returns the common part of all TLS connections of an identity without gRPC. */
+/** Like channelCredentials, but for TLS connections without gRPC. */
 export function channelTls({ ca, certificate, key, register }: ManagementIdentity): ChannelTls {
   return {
     secureContext: createSecureContext({ ca, cert: certificate, key, minVersion: "TLSv1.3" }),

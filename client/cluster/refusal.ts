@@ -18,8 +18,8 @@ export function dialOf(address: NodeAddress, identity: ManagementIdentity): Dial
 
 const askMillis = 3_000;
 /**
- * These failures mean that there was no connection, or that the peer was not a trusted agent. So no agent can give a
- * reason.
+ * These failures mean that there was no connection, or that the peer was not a trusted agent. In both cases there is no
+ * reason to read from an agent.
  */
 const neverMade = /ECONNREFUSED|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|Name resolution/;
 
@@ -32,8 +32,8 @@ const passed = new KhwError("UNAUTHENTICATED", "the agent refused the first conn
 });
 
 /**
- * Explains a failed call. An agent that refuses a connection sends the reason in its first bytes, which grpc-js drops.
- * So this opens a second connection to read them.
+ * Explains a failed call. An agent that refuses a connection sends the reason in its first bytes, but grpc-js drops
+ * these bytes. Opens a second connection to read the reason.
  */
 async function callError(dial: Dial, error: ServiceError): Promise<KhwError> {
   const explained = nodeError(dial.address, error);

@@ -100,7 +100,7 @@ function leaderLast(nodes: readonly Placed[]): Placed[] {
   return [...nodes.filter((node) => !leads(node)), ...nodes.filter(leads)];
 }
 
-/** In percent. */
+/** Returns the unused share of the member's database, in percent. */
 function unused({ dbSize, dbSizeInUse }: EtcdMember): number {
   return dbSize === 0 ? 0 : (100 * (dbSize - dbSizeInUse)) / dbSize;
 }

@@ -91,7 +91,7 @@ interface Output {
   readonly options: LbOptions;
 }
 
-/** Applies the steps, and prints a line as each step ends. */
+/** Applies the steps, and prints a line when a step ends. */
 async function runSteps(steps: readonly Step<Compute>[], compute: Compute, { context, options }: Output) {
   const titles = new Map(steps.map(({ id, title }) => [id, title]));
   const results = await applySteps(steps, compute, {

@@ -38,7 +38,7 @@ export async function pkiCheck(
     kubernetesVersion: config.kubernetes.version ?? labReleases.kubernetes,
   };
   const others = collect(checkOthers(files, cluster, new Date())).problems;
-  // Files that bootstrap needs are already among the problems.
+  // Unreadable files that bootstrap needs are already among the problems.
   const stray = unreadable.filter(({ file }) => !problems.some((known) => known.file === file));
   const all = [...problems, ...others, ...stray, ...(await openFiles(credentials.folder, files.keys()))];
   const ranked = all.toSorted(

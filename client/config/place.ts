@@ -1,6 +1,6 @@
 import type { KhwError } from "../../proto/errors.ts";
 
-/** The settings for the cluster's place in Google Cloud. */
+/** The settings for the cluster's location in Google Cloud. */
 export type PlaceKey = "project" | "region" | "zone";
 
 /** The sources of project, region and zone, for messages. */

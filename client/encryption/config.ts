@@ -7,7 +7,7 @@ export interface EncryptionEntry {
   /** For example "secrets", "widgets.example.com". */
   readonly resources: readonly string[];
   readonly providers: readonly Provider[];
-  /** Its index in the file's list. */
+  /** The entry's index in the file's list. */
   readonly index: number;
 }
 

@@ -69,7 +69,7 @@ export async function enrolNode(
 
 /**
  * Connects to the agent as soon as it accepts this client. An agent that has just started must first get the CA's
- * certificate, because it checks each new connection with it.
+ * certificate, which it needs to check each new connection.
  */
 async function greet(
   address: NodeAddress,

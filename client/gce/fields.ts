@@ -1,7 +1,9 @@
 import { KhwError } from "../../proto/errors.ts";
 import { oneLine } from "../../proto/sanitize.ts";
 
-/** The fields of a response's JSON object, unchecked. The readers below throw COMPUTE_FAILED if the type is wrong. */
+/**
+ * The fields of a response's JSON object, unchecked. The readers below throw COMPUTE_FAILED if a field's type is wrong.
+ */
 export type Fields = Readonly<Record<string, unknown>>;
 
 /** Returns the text as a single line, sanitized. */

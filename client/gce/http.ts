@@ -11,7 +11,7 @@ import { isTransient, pauseMillis, type RetryPolicy } from "./retry.ts";
 /** A request to the API. Sending a request again must be harmless, so a change has a `requestId`. */
 export interface ApiRequest {
   readonly method: "GET" | "POST" | "PATCH" | "DELETE";
-  /** From `projects/` on. */
+  /** The path, from `projects/` on. */
   readonly path: string;
   readonly query?: Readonly<Record<string, string>>;
   readonly body?: object;

@@ -27,7 +27,7 @@ export function googleProxy(env: Readonly<Record<string, string | undefined>> = 
   return undefined;
 }
 
-/** Returns the hint for a network error: it names the proxy in use, without its password. */
+/** Returns the hint for a network error, with the proxy in use but without the proxy's password. */
 export function networkHint(): string {
   const proxy = googleProxy();
   if (proxy === undefined) return "check the network (behind a proxy, set HTTPS_PROXY), then run the command again";

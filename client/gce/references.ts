@@ -51,7 +51,7 @@ export function nameInLink(link: string): string {
   return link.slice(link.lastIndexOf("/") + 1);
 }
 
-/** Project ids may have a domain in front (`example.com:project`); all other names are RFC 1035 labels. */
+/** Project ids may start with a domain (`example.com:project`); all other names are RFC 1035 labels. */
 function segment(field: string, value: string): string {
   if (!/^[a-z0-9]([-a-z0-9.:]{0,98}[a-z0-9])?$/.test(value))
     refuse(field, `${show(value)} is not a valid name in Compute Engine`);

@@ -33,14 +33,14 @@ export interface Firewall {
 
 export interface Allowed {
   readonly IPProtocol: string;
-  /** Absent or empty: all. */
+  /** Absent or empty: all ports. */
   readonly ports?: readonly string[];
 }
 
 export interface TargetPool {
-  /** Links; at most one. */
+  /** Links to health checks; at most one. */
   readonly healthChecks: readonly string[];
-  /** Links. */
+  /** Links to instances. */
   readonly instances: readonly string[];
 }
 
@@ -57,7 +57,7 @@ export interface Instance {
   readonly name: string;
   /** The instance's number, which is unique and never reused. */
   readonly id: string;
-  /** A link. */
+  /** A link to the zone. */
   readonly zone: string;
   readonly status: string;
   readonly networkInterfaces: readonly NetworkInterface[];

@@ -24,7 +24,7 @@ export function restCompute(options: RestOptions): Compute & AsyncDisposable {
   const { endpoint = defaultEndpoint, credentials, retry = defaultRetry, operationMillis = 300_000 } = options;
   const http = openHttp({ endpoint, credentials, retry });
 
-  /** Sends a change with its own id, the same for all attempts, so that it is carried out only once. */
+  /** Sends a change with a unique id, the same for all attempts, so that Google carries out the change only once. */
   async function mutate(request: Omit<ApiRequest, "query">, signal: AbortSignal): Promise<void> {
     const operation = await http.send({ ...request, query: { requestId: randomUUID() } }, signal);
     const { what, path } = request;

@@ -15,7 +15,7 @@ export interface TransportOptions {
   readonly sshOptions: readonly string[];
   readonly project?: string | undefined;
   readonly zone?: string | undefined;
-  /** gcloud connects to the instance's internal address. */
+  /** Whether gcloud connects to the instance's internal address. */
   readonly internalAddress: boolean;
 }
 

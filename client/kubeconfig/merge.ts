@@ -15,7 +15,7 @@ export interface KubeconfigEntry {
 }
 
 export interface MergeOptions {
-  /** The name of the file in errors. */
+  /** The file's name in error messages. */
   readonly file: string;
   /** Make the entry's context kubectl's current context. */
   readonly use: boolean;

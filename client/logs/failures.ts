@@ -6,7 +6,10 @@ import type { ReadOptions } from "./read-all.ts";
 
 const partly = 3;
 
-/** Collects failures while many nodes are read: prints each on standard error at once, and counts them. */
+/**
+ * Collects failures while many nodes are read: prints each failure on standard error immediately, and counts the
+ * failures.
+ */
 export interface Failures {
   readonly failed: ReadOptions["failed"];
   /**

@@ -3,7 +3,7 @@ import { isPassing, reconnecting } from "./reconnecting.ts";
 
 /** A stream from a node. */
 export interface Source<Message> {
-  /** Its name in messages to the user: the node, or its component. */
+  /** The source's name in messages to the user: the node, or a component on it. */
   readonly title: string;
   /** Opens the stream after the messages that were already read. */
   readonly open: (signal: AbortSignal) => AsyncIterable<Message>;

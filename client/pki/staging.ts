@@ -28,8 +28,7 @@ export async function decideReplacement(staging: string, backup: string): Promis
 }
 
 /**
- * Puts the files in their places. They also stay in `decided` until all are in place, which shows how far the work
- * got.
+ * Puts the files in place. Until all files are in place, `decided` also keeps them, which shows how far the work got.
  */
 export async function replaceFrom(decided: string): Promise<void> {
   const folder = dirname(dirname(decided));
@@ -38,7 +37,7 @@ export async function replaceFrom(decided: string): Promise<void> {
     await rm(step, { force: true });
     await link(join(decided, name), step);
     await rename(step, join(folder, name));
-    // If the file was already in place, a rename does nothing.
+    // If the file was already in place, the rename does nothing and leaves this link.
     await rm(step, { force: true });
   }
   await rm(decided, { recursive: true, force: true });

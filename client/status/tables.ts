@@ -11,7 +11,7 @@ import { operationText } from "./words.ts";
 import { utcDay } from "../../proto/time.ts";
 
 export interface TablesOptions {
-  /** Show every column, at any width. */
+  /** Show every column, regardless of the terminal's width. */
   readonly wide: boolean;
   readonly paint: Paint;
 }

@@ -13,7 +13,7 @@ export interface BundleOptions extends NodeEntriesOptions {
   readonly clientVersion: string;
 }
 
-/** Journals are long, so only a few nodes are read at once, to limit the memory. */
+/** Journals are long, so only a few nodes are read at once, to limit memory use. */
 const nodesInHand = 4;
 
 /** Yields all entries of the bundle. A failure is an entry with the reason. */

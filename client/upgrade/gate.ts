@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { KhwError } from "../../proto/errors.ts";
 
 export interface GateOptions {
-  /** Added to the environment of the command. */
+  /** Variables that are added to the command's environment. */
   readonly variables: Readonly<Record<string, string>>;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly signal: AbortSignal;

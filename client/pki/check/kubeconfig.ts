@@ -11,7 +11,7 @@ export interface Kubeconfig {
   readonly ca: Buffer;
   readonly certificate: Buffer;
   readonly key: Buffer;
-  /** The names of these three fields, for errors. */
+  /** The names of these fields, for errors. */
   readonly fields: { readonly server: string; readonly ca: string; readonly certificate: string; readonly key: string };
 }
 

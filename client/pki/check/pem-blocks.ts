@@ -27,7 +27,7 @@ export function readBlocks(content: Uint8Array): readonly PemBlock[] {
   }
 }
 
-/** Works like pem.Decode of Go 1.19. */
+/** Works like pem.Decode in Go 1.19. */
 function nextBlock(data: string): { readonly block: PemBlock; readonly rest: string } | undefined {
   let rest = data;
   for (;;) {

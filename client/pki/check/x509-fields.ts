@@ -33,7 +33,7 @@ export interface X509Fields {
   /** Subject and issuer in their encoded form, because Go compares them byte for byte. */
   readonly subject: Buffer;
   readonly issuer: Buffer;
-  /** A text of the subject or issuer that Go refuses. */
+  /** Describes a text in the subject or issuer that Go refuses. */
   readonly illegalText: string | undefined;
 }
 
