@@ -18,8 +18,8 @@ export function dialOf(address: NodeAddress, identity: ManagementIdentity): Dial
 
 const askMillis = 3_000;
 /**
- * These failures mean that there was no connection, or that the peer was not a trusted agent. In both cases there is no
- * reason to read from an agent.
+ * These failures mean that there was no connection, or that the peer was not a trusted agent. In both cases, no trusted
+ * agent has sent a reason.
  */
 const neverMade = /ECONNREFUSED|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|Name resolution/;
 

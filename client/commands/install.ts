@@ -12,7 +12,7 @@ import type { NodeSpec } from "../config/nodes.ts";
 import { readAuthorityCertificate } from "../pki/folder.ts";
 
 export interface InstallOptions {
-  /** Path of the khw-agent .deb. */
+  /** The path of the khw-agent .deb. */
   readonly deb: string;
   /** ssh or gcloud; by default ssh if every node has a configured host, otherwise gcloud. */
   readonly via?: string | undefined;

@@ -18,7 +18,7 @@ export interface CompletedWord {
 }
 
 export interface CompletedOption {
-  /** With its dashes. */
+  /** The option's name, with its dashes. */
   readonly name: string;
   readonly summary: string;
   /** The kind of value after the option: no value, one of a few words, a file or folder, or any text. */

@@ -6,7 +6,7 @@ import { boolean, checked, list, mergeRecords, oneOf, optional, record } from ".
 import type { Group } from "./setting.ts";
 import { snapshots } from "./snapshots.ts";
 
-/** The group `etcd` of khw.yaml. */
+/** The group `etcd` in khw.yaml. */
 export const etcd = {
   title: "The cluster's etcd.",
   keys: {
@@ -29,7 +29,7 @@ export const etcd = {
       parse: list(mirror),
     },
     sha256: {
-      help: "SHA-256 digests of the archive by architecture (amd64, arm64), used instead of the published ones and those of khw.lock.",
+      help: "SHA-256 digests of the archive by architecture (amd64, arm64), used instead of the published ones and those in khw.lock.",
       default: {},
       flag: { name: "--etcd-sha256", value: "architecture=digest", repeat: "map" },
       parse: record(parseArchitecture, checked(parseSha256)),

@@ -6,7 +6,7 @@ import type { Group } from "./setting.ts";
 
 const resourceName = checked((field, name) => parseNodeName(field, name, "a resource's name"));
 
-/** The group `gce` of khw.yaml. */
+/** The group `gce` in khw.yaml. */
 export const gce = {
   title: "Google Compute Engine: where the machines are, and the names of the load balancer's resources.",
   keys: {

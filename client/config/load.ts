@@ -111,7 +111,7 @@ function refuseOverlap(config: ClusterConfig): ClusterConfig {
 
 function refuseTwoEtcds(config: ClusterConfig): ClusterConfig {
   if (config.etcd.mode === "managed" && config.cluster.etcdServers !== undefined) {
-    throw new KhwError("CONFIG_INVALID", "etcd.mode is managed, but cluster.etcdServers names another etcd", {
+    throw new KhwError("CONFIG_INVALID", "etcd.mode is managed, but cluster.etcdServers specifies an external etcd", {
       hint: "remove one of the two settings",
     });
   }

@@ -9,7 +9,7 @@ import type { Value } from "./value.ts";
 /** A century: a longer validity must be a typo. */
 const longest = 36_500;
 
-/** The group `pki` of khw.yaml. */
+/** The group `pki` in khw.yaml. */
 export const pkiSettings = {
   title: "How pki create and bootstrap create the cluster's certificates, if you do not bring your own.",
   keys: {

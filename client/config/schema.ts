@@ -69,7 +69,7 @@ export const schema = {
           parse: optional(path),
         },
         sha256: {
-          help: "SHA-256 digests by program (kube-apiserver, ...), used instead of the mirror's and those of khw.lock.",
+          help: "SHA-256 digests by program (kube-apiserver, ...), used instead of the mirror's and those in khw.lock.",
           default: {},
           flag: { name: "--sha256", value: "program=digest", repeat: "map" },
           parse: record(programName, checked(parseSha256)),

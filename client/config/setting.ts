@@ -17,7 +17,7 @@ export interface Setting<T> {
 }
 
 export interface Flag {
-  /** With its dashes. */
+  /** The flag's name, with its dashes. */
   readonly name: `--${string}`;
   /** The name of the flag's value in the help, for example "version"; absent for a switch. */
   readonly value?: string;
@@ -28,7 +28,7 @@ export interface Flag {
   readonly repeat?: "list" | "map";
 }
 
-/** A map of khw.yaml. */
+/** A map in khw.yaml. */
 export interface Group {
   readonly title: string;
   readonly keys: { readonly [key: string]: Setting<unknown> | Group };

@@ -4,7 +4,7 @@ import { checked, duration, optional } from "./parsers.ts";
 import type { Group } from "./setting.ts";
 import type { Value } from "./value.ts";
 
-/** The group `etcd.snapshots` of khw.yaml. */
+/** The group `etcd.snapshots` in khw.yaml. */
 export const snapshots = {
   title: "Snapshots that each agent takes of its etcd member, if khw manages etcd. Each snapshot is verified.",
   keys: {

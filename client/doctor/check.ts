@@ -1,7 +1,7 @@
 import { KhwError, toKhwError } from "../../proto/errors.ts";
 import { mapStrings, paragraph } from "../../proto/sanitize.ts";
 
-/** Worst first. */
+/** The severities, worst first. */
 export const severities = ["error", "warning", "note"] as const;
 export type Severity = (typeof severities)[number];
 

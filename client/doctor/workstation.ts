@@ -36,7 +36,7 @@ export function fileChecks(config: ClusterConfig): DoctorCheck[] {
     },
     {
       where,
-      title: "no certificate of the cluster expires within 30 days",
+      title: "the cluster's certificates are valid for at least 30 more days",
       run: async () => expiryFindings(config, Date.now()),
     },
   ];

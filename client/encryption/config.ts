@@ -4,7 +4,7 @@ import { configInvalid, parseProvider, type Provider, toPlain } from "../pki/enc
 
 /** How the values of some resources are stored. */
 export interface EncryptionEntry {
-  /** For example "secrets", "widgets.example.com". */
+  /** The names of the resources, for example "secrets" and "widgets.example.com". */
   readonly resources: readonly string[];
   readonly providers: readonly Provider[];
   /** The entry's index in the file's list. */

@@ -18,9 +18,9 @@ export interface MetadataAnswer {
 }
 
 export interface MetadataApiOptions {
-  /** For example "https://192.0.2.9:6443". */
+  /** The API server's URL, for example "https://192.0.2.9:6443". */
   readonly server: string;
-  /** PEM. */
+  /** The CA's certificate in PEM; the next two fields are also in PEM. */
   readonly ca: Buffer;
   readonly certificate: Buffer;
   readonly key: Buffer;

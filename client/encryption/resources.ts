@@ -4,9 +4,9 @@ import type { MetadataApi } from "./metadata-api.ts";
 
 /** A resource as the API serves it. */
 export interface ServedResource {
-  /** Its name in the encryption configuration: "secrets", "widgets.example.com". */
+  /** The resource's name in the encryption configuration, for example "secrets" or "widgets.example.com". */
   readonly name: string;
-  /** "/api/v1", "/apis/example.com/v1". */
+  /** The base path, for example "/api/v1" or "/apis/example.com/v1". */
   readonly base: string;
   readonly plural: string;
 }

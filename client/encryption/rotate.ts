@@ -19,7 +19,7 @@ import { encryptsByWildcard, outdated, describeStored, unreadableValues } from "
 export interface RotationParts {
   /** Returns the configuration on this workstation. */
   read(): Promise<string>;
-  /** Replaces the configuration, durably. */
+  /** Replaces the configuration durably. */
   replace(text: string): Promise<void>;
   /**
    * Describes how the nodes differ from the files on this workstation.

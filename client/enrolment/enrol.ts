@@ -81,7 +81,7 @@ async function greet(
       "WRONG_NODE",
       `its certificate is from another management CA: ${shown.issuer.replaceAll("\n", ", ")}`,
       {
-        hint: "run khw-client install to give it a certificate of this CA over ssh",
+        hint: "run khw-client install to give the agent a certificate from this CA over ssh",
       },
     );
   }

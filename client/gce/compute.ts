@@ -18,7 +18,7 @@ export interface Compute {
   /** Returns undefined if there is no such resource. */
   get<K extends Kind>(reference: Reference<K>, signal: AbortSignal): Promise<Resources[K] | undefined>;
   insert<K extends Kind>(reference: Reference<K>, body: Body<K>, signal: AbortSignal): Promise<void>;
-  /** Replaces the fields of the body. */
+  /** Replaces only the fields that the body contains. */
   patch<K extends "httpHealthChecks" | "firewalls">(
     reference: Reference<K>,
     body: Body<K>,

@@ -10,7 +10,7 @@ export interface ResolvedInstance extends InstanceName {
   readonly internalIp: string;
   /** Undefined if it has no external address. */
   readonly externalIp: string | undefined;
-  /** RUNNING, TERMINATED, ... */
+  /** The instance's state: RUNNING, TERMINATED, ... */
   readonly status: string;
 }
 

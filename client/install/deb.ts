@@ -6,7 +6,7 @@ import { KhwError } from "../../proto/errors.ts";
 export interface Deb {
   readonly path: string;
   readonly name: string;
-  /** In bytes. */
+  /** The file's size in bytes. */
   readonly size: number;
 }
 

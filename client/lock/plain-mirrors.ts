@@ -23,7 +23,7 @@ export function refusePlainMirrors(downloads: readonly Download[]): void {
       "CONFIG_INVALID",
       `${settings.mirrors}: ${show(withoutUser(plain))} is not encrypted, and no digest is known for ${names} ${version}`,
       {
-        hint: `use an https mirror (kubernetes.caFile names its CA), or give the digests: ${key} in khw.yaml, or a khw.lock that was created over https`,
+        hint: `use an https mirror (kubernetes.caFile can specify the mirror's CA), or give the digests: ${key} in khw.yaml, or a khw.lock that was created over https`,
       },
     );
   }

@@ -2,7 +2,7 @@ import type { HistoryEvent } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { AgentNode } from "../cluster/agent-client.ts";
 import type { Source } from "./read-all.ts";
 
-/** Something that happened on a node. */
+/** An event on a node. */
 export interface NodeEvent extends HistoryEvent {
   readonly node: string;
 }

@@ -2,7 +2,7 @@ import type { LogEntry } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { AgentNode } from "../cluster/agent-client.ts";
 import type { Source } from "./read-all.ts";
 
-/** A line of a node's journal. */
+/** A line in a node's journal. */
 export interface LogLine extends LogEntry {
   readonly node: string;
   readonly component: string;

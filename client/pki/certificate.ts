@@ -39,7 +39,7 @@ export interface NewAuthority {
 /** The time of issue, and the name of the validity setting in error messages. */
 export interface IssueContext {
   readonly now: Date;
-  /** For example "--days". */
+  /** The setting's name, for example "--days". */
   readonly daysField: string;
 }
 

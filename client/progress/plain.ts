@@ -88,7 +88,7 @@ function describeLines(lines: readonly Line[]): string {
   return `${places}: ${first.text.step}: ${text}`;
 }
 
-/** " (12 of 43, 1 min 4 s)"; empty before the number of steps is known. */
+/** Returns for example " (12 of 43, 1 min 4 s)"; an empty text before the number of steps is known. */
 function describeCounts(lines: readonly Line[]): string {
   const last = slowest(lines);
   if (last?.totalSteps === undefined) return "";

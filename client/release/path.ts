@@ -6,7 +6,7 @@ import { KhwError } from "../../proto/errors.ts";
 /** The release of a program on one node. */
 export interface NodeRelease {
   readonly node: string;
-  /** With the leading "v": "v1.21.0". */
+  /** The release with the leading "v", for example "v1.21.0". */
   readonly version: string;
 }
 
@@ -38,7 +38,7 @@ export function pathObstacles(running: readonly NodeRelease[], options: PathOpti
   if (compare(wanted, newest) < 0) {
     const back = wanted === oldest;
     if (minor(wanted) < minor(newest) && !back) {
-      return obstacle(`${program} ${newest} cannot become ${wanted}: a lower minor release is not supported`, {
+      return obstacle(`${program} ${newest} cannot be changed to ${wanted}: a lower minor release is not supported`, {
         hint: `set ${setting} to ${newest}, or restore a snapshot that was taken before the update`,
       });
     }
@@ -50,9 +50,12 @@ export function pathObstacles(running: readonly NodeRelease[], options: PathOpti
   const minors = minor(wanted) - minor(oldest);
   if (minors > 1) {
     const between = Array.from({ length: minors - 1 }, (_, index) => `v${major(oldest)}.${minor(oldest) + 1 + index}`);
-    return obstacle(`${program} ${oldest} cannot become ${wanted} at once: each update is one minor release`, {
-      hint: `go to the newest patch of ${between.join(", then of ")}, then to ${wanted}`,
-    });
+    return obstacle(
+      `${program} ${oldest} cannot be changed to ${wanted} in one step: each update moves by one minor release`,
+      {
+        hint: `go to the newest patch of ${between.join(", then of ")}, then to ${wanted}`,
+      },
+    );
   }
   if (releases.length > 1 && wanted !== newest) {
     return obstacle(unfinished, { hint: `set ${setting} to ${newest} to finish it, then go to ${wanted}` });
@@ -74,7 +77,7 @@ function etcdObstacles(oldest: string, wanted: string): KhwError[] {
     });
   }
   if (minor(oldest) === 5 && minor(wanted) === 6 && compare(oldest, oldestBefore36) < 0) {
-    return obstacle(`etcd ${oldest} cannot become ${wanted}: removed members can come back`, {
+    return obstacle(`etcd ${oldest} cannot be changed to ${wanted}: removed members can come back`, {
       hint: `go to ${oldestBefore36} or a later v3.5 release first`,
     });
   }
@@ -86,7 +89,7 @@ export function distinct(running: readonly NodeRelease[]): string[] {
   return [...new Set(running.map(({ version }) => version))].toSorted(compare);
 }
 
-/** For example "v1.21.0 on controller-0, controller-1; v1.20.2 on controller-2". */
+/** Returns for example "v1.21.0 on controller-0, controller-1; v1.20.2 on controller-2". */
 function list(running: readonly NodeRelease[]): string {
   const nodesOf = (release: string): string[] =>
     running.filter(({ version }) => version === release).map(({ node }) => node);

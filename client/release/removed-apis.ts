@@ -49,7 +49,7 @@ export function removedApiFindings(
   };
 }
 
-/** For example "extensions/v1beta1 ingresses"; the core group has no name. */
+/** Returns for example "extensions/v1beta1 ingresses"; the core group has no name. */
 function nameOf({ group, version, resource, subresource }: DeprecatedApi): string {
   const path = subresource === "" ? resource : `${resource}/${subresource}`;
   return `${group === "" ? version : `${group}/${version}`} ${path}`;

@@ -19,7 +19,7 @@ export interface Pem {
 
 /** The common input of all certificate checks. */
 export interface Trust {
-  /** The certificates of ca.pem; empty if the file cannot be read, and issuers are then not checked. */
+  /** The certificates in ca.pem; empty if the file cannot be read. In that case, issuers are not checked. */
   readonly authorities: readonly X509Certificate[];
   readonly now: Date;
 }
@@ -85,7 +85,7 @@ export function* endsAtRoots(pem: Pem, authorities: readonly X509Certificate[]):
   for (const authority of authorities) {
     if (authorities.some((issuer) => authority.checkIssued(issuer) && authority.verify(issuer.publicKey))) continue;
     const issuer = nameOnOneLine(authority.issuer);
-    const what = `has no root certificate: ${issuer} issued its certificate, and nginx and the agents verify up to a root`;
+    const what = `has no root certificate: ${issuer} issued a certificate in the file, and nginx and the agents verify up to a root`;
     const remedy =
       "put the root into ca.pem, and append the intermediate certificate to each certificate that it issued";
     yield problem(pem, undefined, { what, remedy });

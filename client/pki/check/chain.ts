@@ -12,7 +12,7 @@ const anyUsage = "2.5.29.37.0";
 export interface ChainContext {
   /** The certificates that follow the holder's certificate in the file. */
   readonly intermediates: readonly X509Certificate[];
-  /** The certificates of ca.pem. */
+  /** The certificates in ca.pem. */
   readonly roots: readonly X509Certificate[];
   readonly now: Date;
 }

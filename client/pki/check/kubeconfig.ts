@@ -7,7 +7,7 @@ export interface Kubeconfig {
   readonly server: string;
   /** The name that the server's certificate must have, instead of the URL's host. */
   readonly serverName: string | undefined;
-  /** PEM. */
+  /** The CA's certificate in PEM; the next two fields are also in PEM. */
   readonly ca: Buffer;
   readonly certificate: Buffer;
   readonly key: Buffer;

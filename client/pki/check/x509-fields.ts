@@ -18,7 +18,7 @@ import { signatureName } from "./signature-algorithms.ts";
 
 /** The fields that Node.js's X509Certificate lacks. */
 export interface X509Fields {
-  /** 1, 2 or 3. */
+  /** The X.509 version: 1, 2 or 3. */
   readonly version: number;
   readonly negativeSerial: boolean;
   /** For example "digitalSignature"; undefined for a certificate that does not restrict its key's use. */

@@ -14,7 +14,7 @@ import {
 /** The validity of a certificate and the kind of its key. */
 export interface ClusterLeaf {
   readonly algorithm: KeyAlgorithm;
-  /** Days from now. */
+  /** The validity in days from now. */
   readonly days: number;
   /** The private key of the certificate, in PEM; if absent, a new key is made. */
   readonly key?: string | undefined;

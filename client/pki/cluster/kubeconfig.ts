@@ -23,7 +23,7 @@ export function kubeconfigsOf({ workers }: { readonly workers: readonly Worker[]
 
 /** The content of a kubeconfig. */
 export interface KubeconfigContent {
-  /** For example "https://127.0.0.1:6443". */
+  /** The API server's URL, for example "https://127.0.0.1:6443". */
   readonly server: string;
   /** The cluster's name in the kubeconfig. */
   readonly cluster: string;

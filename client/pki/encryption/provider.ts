@@ -9,7 +9,7 @@ export type KeyedKind = (typeof keyedKinds)[number];
 
 export interface Key {
   readonly name: string;
-  /** Base64. */
+  /** The key in base64. */
   readonly secret: string;
 }
 

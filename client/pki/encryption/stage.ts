@@ -13,7 +13,7 @@ type Providers = readonly Provider[];
 /** The names of khw's own keys contain their age, which distinguishes "added" from "first". */
 const ownName = /^key-(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/;
 
-/** "key-20260131T120000Z". */
+/** Returns a key name such as "key-20260131T120000Z". */
 export function keyName(now: Date): string {
   return `key-${now.toISOString().slice(0, 19).replaceAll(/[-:]/g, "")}Z`;
 }

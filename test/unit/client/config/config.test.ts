@@ -469,7 +469,7 @@ t.test("khw manages etcd, unless another etcd is named or khw.yaml says so", asy
   t.equal(await etcdOf("cluster: {etcdServers: 'https://192.0.2.1:2379'}"), undefined);
   await t.rejects(load("etcd: {mode: managed}\ncluster: {etcdServers: 'https://192.0.2.1:2379'}"), {
     code: "CONFIG_INVALID",
-    message: /etcd\.mode is managed, but cluster\.etcdServers names another/,
+    message: /etcd\.mode is managed, but cluster\.etcdServers specifies an external etcd/,
   });
   const snapshots = async (text: string) => (await etcdOf(`etcd: {snapshots: ${text}}`))?.snapshots;
   t.match(await snapshots("{interval: 90s, keep: 3, bucket: my-bucket}"), {

@@ -25,13 +25,13 @@ const kubernetes: readonly Case[] = [
   {
     running: ["v1.21.0"],
     wanted: "v1.25.0",
-    refused: "Kubernetes v1.21.0 cannot become v1.25.0 at once: each update is one minor release",
+    refused: "Kubernetes v1.21.0 cannot be changed to v1.25.0 in one step: each update moves by one minor release",
     hint: "go to the newest patch of v1.22, then of v1.23, then of v1.24, then to v1.25.0",
   },
   {
     running: ["v1.21.0", "v1.20.2"],
     wanted: "v1.22.0",
-    refused: "Kubernetes v1.20.2 cannot become v1.22.0 at once: each update is one minor release",
+    refused: "Kubernetes v1.20.2 cannot be changed to v1.22.0 in one step: each update moves by one minor release",
   },
   {
     running: ["v1.21.0", "v1.20.2", "v1.20.2"],
@@ -43,7 +43,7 @@ const kubernetes: readonly Case[] = [
   {
     running: ["v1.22.0"],
     wanted: "v1.21.14",
-    refused: "Kubernetes v1.22.0 cannot become v1.21.14: a lower minor release is not supported",
+    refused: "Kubernetes v1.22.0 cannot be changed to v1.21.14: a lower minor release is not supported",
   },
   {
     running: ["v1.21.0", "v1.20.3", "v1.20.2"],
@@ -54,7 +54,7 @@ const kubernetes: readonly Case[] = [
   {
     running: ["v1.22.0", "v1.22.0-rc.1"],
     wanted: "v1.21.0",
-    refused: "Kubernetes v1.22.0 cannot become v1.21.0: a lower minor release is not supported",
+    refused: "Kubernetes v1.22.0 cannot be changed to v1.21.0: a lower minor release is not supported",
   },
 ];
 
@@ -67,13 +67,13 @@ const etcd: readonly Case[] = [
   {
     running: ["v3.4.23"],
     wanted: "v3.6.0",
-    refused: "etcd v3.4.23 cannot become v3.6.0 at once: each update is one minor release",
+    refused: "etcd v3.4.23 cannot be changed to v3.6.0 in one step: each update moves by one minor release",
     hint: "go to the newest patch of v3.5, then to v3.6.0",
   },
   {
     running: ["v3.5.16"],
     wanted: "v3.6.0",
-    refused: "etcd v3.5.16 cannot become v3.6.0: removed members can come back",
+    refused: "etcd v3.5.16 cannot be changed to v3.6.0: removed members can come back",
     hint: "go to v3.5.26 or a later v3.5 release first",
   },
   {
@@ -85,7 +85,7 @@ const etcd: readonly Case[] = [
   {
     running: ["v3.5.16"],
     wanted: "v3.4.23",
-    refused: "etcd v3.5.16 cannot become v3.4.23: a lower minor release is not supported",
+    refused: "etcd v3.5.16 cannot be changed to v3.4.23: a lower minor release is not supported",
     hint: "set etcd.version to v3.5.16, or restore a snapshot that was taken before the update",
   },
 ];

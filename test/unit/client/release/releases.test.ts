@@ -60,7 +60,7 @@ t.test("a configured release that is older than the running one is refused", asy
   const found = releaseObstacles(config, nodes, { wanted, allowDowngrade: false });
   t.match(
     found.map(({ message }) => message),
-    [/Kubernetes v1\.22\.0 cannot become v1\.21\.0/, /etcd v3\.5\.16 cannot become v3\.4\.15/],
+    [/Kubernetes v1\.22\.0 cannot be changed to v1\.21\.0/, /etcd v3\.5\.16 cannot be changed to v3\.4\.15/],
   );
 });
 
