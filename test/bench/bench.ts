@@ -58,7 +58,7 @@ async function standing(testbed: Testbed, workstation: Workstation): Promise<Row
   return [
     {
       what: "agent's memory, idle after a bootstrap",
-      measured: `${idle.resident.toFixed(0)} MB resident, ${idle.anonymous.toFixed(0)} MB of them its own`,
+      measured: `${idle.resident.toFixed(0)} MB resident, including ${idle.anonymous.toFixed(0)} MB of its own`,
       reach: { value: idle.resident, atMost: 80, unit: " MB" },
     },
     {
@@ -84,7 +84,7 @@ function bootstraps(): Row[] {
       ? {}
       : {
           beside: `${seconds(ofLab(name))} (lab 08)`,
-          reach: { value: median(of(name)) / median(ofLab(name)), atMost: 0.75, unit: " of it" },
+          reach: { value: median(of(name)) / median(ofLab(name)), atMost: 0.75, unit: " of lab 08" },
         };
   return [
     {
@@ -93,7 +93,7 @@ function bootstraps(): Row[] {
       ...compared("serving"),
     },
     {
-      what: "the same, until each side's own verification ends (khw's includes the health in the target pool)",
+      what: "the same, until each side's own verification ends (khw's includes the health of the target pool)",
       measured: seconds(of("ended")),
       ...compared("ended"),
     },

@@ -28,7 +28,7 @@ export function table(rows: readonly Row[]): string {
     beside,
     reach === undefined ? "" : tellReach(reach),
   ]);
-  return [["", "khw", "beside it", "reach"], ["---", "---", "---", "---"], ...lines]
+  return [["", "khw", "compared with", "target"], ["---", "---", "---", "---"], ...lines]
     .map((cells) => `| ${cells.join(" | ")} |\n`)
     .join("");
 }
