@@ -64,7 +64,7 @@ async function standing(testbed: Testbed, workstation: Workstation): Promise<Row
     {
       what: "agent's processor time, idle for a minute",
       measured: `${cpuText(idle.cpu)} of one core`,
-      reach: { value: idle.cpu, atMost: 0.3, unit: " %" },
+      reach: { value: idle.cpu, atMost: 0.3, unit: "%" },
     },
     { what: "agent, from start to READY", measured: millis(median(starts)) },
     { what: "`khw-client --version`", measured: millis(client.version), beside: bare },
@@ -73,7 +73,7 @@ async function standing(testbed: Testbed, workstation: Workstation): Promise<Row
 }
 
 function cpuText(percent: number): string {
-  return `${percent.toFixed(2)} %`;
+  return `${percent.toFixed(2)}%`;
 }
 
 function bootstraps(): Row[] {

@@ -81,8 +81,8 @@ async function conform(real: readonly string[]): Promise<void> {
   ];
   const passed = outcomes.filter(({ state }) => state === "passed").length;
   const figures = `${tables(outcomes, specs)}
-${passed} of ${wanted.length} tests passed in ${minutes} minutes, ${real.length - wanted.length} were left out; processes of the control plane
-that were started again: ${found.filter((problem) => problem.startsWith("started again")).length}. On ${before}.\n`;
+${passed} of ${wanted.length} tests passed in ${minutes} minutes; ${real.length - wanted.length} were left out. Restarts of control-plane
+processes: ${found.filter((problem) => problem.startsWith("started again")).length}. Machine: ${before}.\n`;
   process.stdout.write(figures);
   for (const problem of found) process.stderr.write(`conformance: ${problem}\n`);
   if (found.length > 0) {

@@ -72,8 +72,8 @@ const minutes = (seconds() / 60).toFixed(0);
 const [first, last] = [samples[0], samples.at(-1)];
 const cpu = (((last?.cpu ?? 0) - (first?.cpu ?? 0)) * 1000) / Math.max(1, reconciles());
 const figures = `${table(list)}
-${reconciles()} checks of all steps and ${flaps} crashes in ${minutes} minutes; ${samples.length} samples; the agent's own restarts: ${restarts};
-${cpu.toFixed(0)} ms of one processor for a check, including its share of the other work. On ${before}.\n`;
+${reconciles()} checks of all steps and ${flaps} crashes in ${minutes} minutes; ${samples.length} samples; restarts of the agent: ${restarts}.
+A check took ${cpu.toFixed(0)} ms of processor time, including its share of the other work. Machine: ${before}.\n`;
 process.stdout.write(figures);
 const holds = list.every((verdict) => verdict.holds) && restarts === 0;
 if (!holds) process.stderr.write("soak: a value grows, or the agent restarted");

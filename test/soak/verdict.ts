@@ -32,13 +32,13 @@ const bounds: readonly {
 }[] = [
   // Memory that the garbage collector frees later varies by some megabytes.
   { what: "resident memory", unit: "MB", key: "resident", bound: 4 },
-  { what: "memory of its own", unit: "MB", key: "anonymous", bound: 4 },
+  { what: "own memory", unit: "MB", key: "anonymous", bound: 4 },
   // Probes and files that are open by chance when the sample is taken.
   { what: "descriptors", unit: "", key: "descriptors", bound: 2 },
   { what: "threads", unit: "", key: "threads", bound: 1 },
   // The history grows to its limit, is rotated, and grows to the limit again.
   { what: "/var/lib/khw-agent", unit: "kB", key: "stateDisk", bound: 256 },
-  { what: "files in it", unit: "", key: "stateFiles", bound: 1 },
+  { what: "files in this folder", unit: "", key: "stateFiles", bound: 1 },
   { what: "temporary files left over", unit: "", key: "leftovers", bound: 1 },
 ];
 
@@ -56,7 +56,7 @@ export function verdicts(samples: readonly Taken[]): Verdict[] {
 export function table(list: readonly Verdict[]): string {
   const show = (value: number, unit: string): string => `${value.toFixed(unit === "" ? 0 : 1)}${unit && ` ${unit}`}`;
   return [
-    "| | at first | at last | most | growth over the last two thirds | at most | |\n",
+    "| | first sample | last sample | maximum | growth over the last two thirds | limit | |\n",
     "|---|---:|---:|---:|---:|---:|---|\n",
     ...list.map(({ what, unit, first, last, most, growth, bound, holds }) => {
       const cells = [
