@@ -9,7 +9,7 @@ import { parseIPv4, parseNodeName, show } from "../proto/validate.ts";
 export interface AgentConfig {
   readonly listen: { readonly host: string; readonly port: number };
   readonly identity: { readonly ca: string; readonly certificate: string; readonly key: string };
-  /** The machine's name and address, for machines without a metadata server; both or neither. */
+  /** The machine's name and address, for machines without a metadata server. Both or neither must be set. */
   readonly machine: { readonly name: string; readonly internalIp: string } | undefined;
   readonly metadataUrl: string;
   /** The address of Cloud Storage, for uploads of etcd snapshots. */
@@ -41,7 +41,7 @@ const shape = {
 
 /**
  * Reads the configuration; a missing file means the defaults.
- * @throws KhwError CONFIG_INVALID naming file, place and remedy
+ * @throws KhwError CONFIG_INVALID naming the file, the key and the remedy
  */
 export async function loadConfig(path: string): Promise<AgentConfig> {
   const parseText = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {

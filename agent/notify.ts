@@ -42,7 +42,8 @@ export function createNotifier({ env, log, stuck = () => undefined, signal }: No
       log(`systemd-notify ${assignments.join(" ")}: ${error instanceof Error ? error.message : String(error)}`);
     }
   };
-  // Sends one message at a time, and only the newest waits. A burst starts few processes, and the last status wins.
+  // Sends one message at a time; only the newest message waits. A burst of messages therefore starts few processes, and
+  // the last status wins.
   let newest = "";
   const sendStatus = coalesce(() => send(`--status=${newest}`));
   if (watchdog !== undefined) {

@@ -29,8 +29,8 @@ import { service } from "./steps/service.ts";
 
 const schedulerConfig = "config/kube-scheduler.yaml";
 /**
- * Steps of a release wait for all of its programs: if one cannot be downloaded, the machine must still start as
- * before.
+ * The steps that install a release wait for all of its programs. If a program cannot be downloaded, the machine must
+ * still be able to start as before.
  */
 const downloaded = programs.map((program) => `release/${program}`);
 const installed = programs.map((program) => `binary/${program}`);
@@ -87,16 +87,16 @@ export function controllerSteps(desired: DesiredState, { drained }: Local): Step
 }
 
 /**
- * Returns the steps that make a machine ready for the desired state: its programs are downloaded and verified. They do
- * not change anything that runs.
+ * Returns the steps that prepare a machine for the desired state: they download and verify its programs. They do not
+ * change anything that runs.
  */
 export function downloadSteps(desired: DesiredState): Step<Os>[] {
   return withNeeds(controllerSteps(desired, { drained: false }), (id) => id.startsWith("release/"));
 }
 
 /**
- * Clients of the API server wait until it answers. These clients exit and restart if the API server is not ready soon,
- * and must not be newer than it. On a small machine they also slow down its start.
+ * Clients of the API server start only after the API server answers. They exit and restart if the API server is not
+ * ready soon, and must not be newer than the API server. On a small machine they would also slow down its start.
  */
 const apiserverReady = "ready/kube-apiserver";
 
@@ -118,7 +118,7 @@ function credential({ name, sha256, content }: Credential): Step<Os> {
   });
 }
 
-/** Removes the key of the cluster's CA from a controller, once no component there signs with it. */
+/** Removes the key of the cluster's CA from a controller once no component on the controller signs with this key. */
 function caKeyIsGone(): Step<Os> {
   const needs = ["service/kube-controller-manager"];
   return absent({ id: "credential/ca-key.pem", path: credentialFile("ca-key.pem"), needs });

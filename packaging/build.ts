@@ -1,6 +1,6 @@
 /**
  * Bundles the two programs: build/agent/main.mjs, and build/client/main.mjs with the executable
- * build/client/khw-client. Puts the licences of all bundled packages beside each.
+ * build/client/khw-client. Puts the licences of all bundled packages beside each program.
  */
 import { chmodSync, copyFileSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { bundle, type Program } from "./bundle.ts";
@@ -32,7 +32,7 @@ async function make(program: Program): Promise<void> {
     chmodSync(`${folder}/khw-client`, 0o755);
     writeFileSync(`${folder}/khw-client.1`, manPage());
   }
-  // Replaces the folder at once, so that a running program never finds half of its chunks.
+  // Replaces the whole folder at once, so that a running program never finds only some of its chunks.
   mkdirSync("build", { recursive: true });
   rmSync(`build/${program}`, { recursive: true, force: true });
   renameSync(folder, `build/${program}`);

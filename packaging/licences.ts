@@ -22,6 +22,6 @@ function noticeOf(folder: string): string {
   const texts = globSync(`${folder}/{LICEN[CS]E,licen[cs]e,NOTICE,COPYING}*`)
     .sort()
     .map((file) => readFileSync(file, "utf8").trim());
-  if (license === undefined && texts.length === 0) throw new Error(`${name} ${version} carries no licence`);
+  if (license === undefined && texts.length === 0) throw new Error(`${name} ${version} has no licence`);
   return [`${name} ${version} (${license ?? "licence below"})`, ...texts].join("\n\n") + "\n";
 }

@@ -12,7 +12,7 @@ const changelog = `${import.meta.dirname}/debian/changelog`;
 
 const help = new Help();
 
-/** The context for building the program, of which the page only reads the tables. */
+/** The context for building the program. The man page only reads the program's tables. */
 const silentContext = {
   write: () => {},
   warn: () => {},
@@ -21,7 +21,10 @@ const silentContext = {
   signal: new AbortController().signal,
 };
 
-/** Returns the man page of khw-client: the template with the commands, options and settings of the program's tables. */
+/**
+ * Returns the man page of khw-client: the template, filled with the commands, options and settings from the program's
+ * tables.
+ */
 export function manPage(): string {
   const program = createProgram(silentContext, { version: "", done: () => {} });
   const parts: Readonly<Record<string, string>> = {
@@ -37,7 +40,7 @@ export function manPage(): string {
   });
 }
 
-/** Returns the heading with version and date of the newest release in Debian's changelog. */
+/** Returns the heading with the version and date of the newest release in Debian's changelog. */
 function heading(text: string): string {
   const [, version] = /^\S+ \((.+?)\)/.exec(text) ?? [];
   const [, date] = /^ -- .+>\s+(.+)$/m.exec(text) ?? [];

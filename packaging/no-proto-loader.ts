@@ -1,7 +1,7 @@
 /**
- * Replaces @grpc/proto-loader in the bundles. grpc-js loads it only to serve channelz or ORCA metrics, which khw does
- * not; the loader and its protobufjs would cost megabytes of memory (docs/decisions/packaging.md).
+ * Replaces @grpc/proto-loader in the bundles. grpc-js loads it only to serve channelz or ORCA metrics, and khw serves
+ * neither. The loader and its protobufjs would cost megabytes of memory (docs/decisions/packaging.md).
  */
 export function loadSync(): never {
-  throw new Error("this bundle carries no @grpc/proto-loader: channelz and ORCA cannot be served");
+  throw new Error("this bundle does not contain @grpc/proto-loader: channelz and ORCA cannot be served");
 }

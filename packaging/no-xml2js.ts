@@ -1,7 +1,7 @@
 /**
- * Replaces xml2js in the bundles. dbus-native needs it only to introspect services, which khw does not. The package
+ * Replaces xml2js in the bundles. dbus-native needs it only to introspect services, which khw never does. The package
  * and its two dependencies would add 220 kB to the agent (docs/decisions/packaging.md).
  */
 export function Parser(): never {
-  throw new Error("this bundle carries no xml2js: D-Bus services cannot be introspected");
+  throw new Error("this bundle does not contain xml2js: D-Bus services cannot be introspected");
 }

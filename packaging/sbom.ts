@@ -23,8 +23,8 @@ export interface SbomOptions {
 
 /**
  * Builds the agent package's bill of materials, in CycloneDX's JSON: every bundled package and the Node runtime, with
- * version and digest from package-lock.json. It contains no time and no random serial number, so the same inputs give
- * the same bytes.
+ * version and digest from package-lock.json. It contains no time and no random serial number, so the same inputs result
+ * in the same bytes.
  *
  * `npm sbom` would list everything that is installed, including tools that the bundle does not contain.
  */
@@ -35,7 +35,7 @@ export function sbomOf({ inputs, runtime }: SbomOptions): string {
   const { packages }: { packages: Readonly<Record<string, LockedPackage>> } = JSON.parse(read("package-lock.json"));
   const locked = (folder: string): LockedPackage => {
     const found = packages[folder];
-    if (found === undefined) throw new Error(`${folder} is bundled, and not in package-lock.json`);
+    if (found === undefined) throw new Error(`${folder} is bundled, but not in package-lock.json`);
     return found;
   };
   const folders = new Set(inputs.flatMap((input) => /^[^:]*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(input)?.[0] ?? []));

@@ -5,7 +5,7 @@ export interface Backoff {
   readonly maxMillis: number;
 }
 
-/** The random part of a delay, in both directions, so that clients that fail together do not retry together. */
+/** The random part of a delay, in both directions, so that clients that fail together do not all retry together. */
 const jitter = 0.2;
 
 /**

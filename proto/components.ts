@@ -22,8 +22,8 @@ export const credentialNames = [
   "kube-scheduler.kubeconfig",
 ] as const;
 /**
- * The files that replace ca-key.pem if Kubernetes signs with a separate authority: that authority's certificate and
- * key, and a bundle of both authorities' certificates, because both may sign clients and kubelets.
+ * The files that replace ca-key.pem if Kubernetes signs with a separate authority. They are that authority's
+ * certificate and key, and a bundle of both authorities' certificates, because both may sign for clients and kubelets.
  */
 export const signingCredentialNames = ["signing-ca.pem", "signing-ca-key.pem", "ca-bundle.pem"] as const;
 
@@ -38,7 +38,7 @@ export function credentialSet(separateSigning: boolean): readonly CredentialName
   return credentialNames.flatMap((name) => (name === "ca-key.pem" ? signingCredentialNames : [name]));
 }
 
-/** The files below /var/lib/kubernetes that each component reads; a change of any of them restarts it. */
+/** The files below /var/lib/kubernetes that each component reads; a change to any of them restarts the component. */
 export const credentialsOf: Readonly<Record<Component, readonly CredentialName[]>> = {
   "kube-apiserver": [
     "ca.pem",

@@ -28,7 +28,8 @@ import {
 } from "./validate.ts";
 
 /**
- * The desired state of one controller: the wire's DesiredState after validation. Only parseDesiredState creates it.
+ * The desired state of one controller: the DesiredState from the wire, after validation. Only parseDesiredState creates
+ * it.
  */
 export interface DesiredState {
   readonly node: string;

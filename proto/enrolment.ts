@@ -10,7 +10,7 @@ export function tokenAudience(nonce: Uint8Array, request: Uint8Array): string {
   return `urn:khw:enrol:v1:${createHash("sha256").update(nonce).update(request).digest("hex")}`;
 }
 
-/** Returns the bytes of a PEM text's only block. */
+/** Returns the bytes of the only block in a PEM text. */
 export function derOf(pem: string): Buffer {
   return Buffer.from(pem.replaceAll(/-----[^-]+-----|\s/g, ""), "base64");
 }

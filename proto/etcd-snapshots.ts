@@ -5,7 +5,7 @@ import { refuse, show } from "./validate.ts";
 export interface SnapshotPolicy {
   /** 0: no snapshots. */
   readonly intervalMillis: number;
-  /** How many snapshots of each kind stay on the machine. */
+  /** How many snapshots of each kind are kept on the machine. */
   readonly keep: number;
   /** The Cloud Storage bucket to which each snapshot is uploaded; empty: no upload. */
   readonly bucket: string;

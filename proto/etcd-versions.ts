@@ -6,7 +6,7 @@ import { refuse, show } from "./validate.ts";
 /** The etcd release of lab 07. */
 export const labEtcdVersion = "v3.4.15";
 
-/** The etcd release for a new cluster, from a certain minor release of Kubernetes on. */
+/** The etcd release for a new cluster, starting with a certain minor release of Kubernetes. */
 export interface DefaultEtcd {
   readonly from: number;
   readonly version: string;
@@ -15,9 +15,9 @@ export interface DefaultEtcd {
 }
 
 /**
- * The etcd releases for new clusters: for each Kubernetes release, the etcd minor release that it is tested with, in
- * the newest safe patch that khw knows. 3.5.0 to 3.5.2 can corrupt their data after a crash, and 3.5 before 3.5.26
- * cannot become 3.6 (client/release/path.ts).
+ * The etcd releases for new clusters. Each Kubernetes release gets the etcd minor release that it was tested with, in
+ * the newest safe patch release that khw knows. Releases 3.5.0 to 3.5.2 can corrupt their data after a crash, and
+ * releases before 3.5.26 cannot be upgraded to 3.6 (client/release/path.ts).
  */
 export const defaultEtcds: readonly DefaultEtcd[] = [
   {
@@ -46,15 +46,16 @@ export function defaultEtcdVersion(kubernetesVersion: string): string {
   return defaultEtcds.findLast(({ from }) => from <= minor)?.version ?? labEtcdVersion;
 }
 
-/** The minor versions of etcd 3 that khw supports: learners exist since etcd 3.4. */
+/** The minor versions of etcd 3 that khw supports: learners have existed since etcd 3.4. */
 const minors = [4, 5, 6];
 
 /**
- * SHA-256 of releases' linux archives. Each digest was found in at least two independent public sources:
+ * The SHA-256 digests of the releases' Linux archives. Each digest was found in at least two independent public
+ * sources:
  *
  * - v3.4.13: the build files of Kubernetes, and kubekey's list.
  * - v3.4.15: a Habitat plan, and a project's installation script.
- * - v3.5.3: the upgrade notes of Compliant Kubernetes, and a project's Bazel workspace.
+ * - v3.5.3: the upgrade notes for Compliant Kubernetes, and a project's Bazel workspace.
  * - v3.5.6: a Dockerfile, and the same Bazel workspace.
  *
  * Other releases are trusted at their first use (khw.lock).

@@ -11,7 +11,7 @@ export interface Etcd {
   readonly mirrors: readonly string[];
   /** The digest of the release's archive. */
   readonly sha256: Readonly<Partial<Record<Architecture, string>>>;
-  /** Whether it is an error, and not only a warning, if preflight finds the disk or the network too slow. */
+  /** Whether a disk or network that preflight finds too slow is an error, and not only a warning. */
   readonly strict: boolean;
   /**
    * Whether etcd's data must be on a dedicated disk. While that disk is not mounted, no member is created, started or
@@ -22,7 +22,7 @@ export interface Etcd {
   readonly snapshots: SnapshotPolicy | undefined;
 }
 
-/** The files that etcd reads, from the cluster's nine; lab 07 copies them to /etc/etcd. */
+/** The files that etcd reads, out of the cluster's nine files; lab 07 copies them to /etc/etcd. */
 export const etcdCredentials = ["ca.pem", "kubernetes.pem", "kubernetes-key.pem"] as const satisfies CredentialName[];
 
 export type EtcdCredential = (typeof etcdCredentials)[number];
@@ -30,8 +30,8 @@ export type EtcdCredential = (typeof etcdCredentials)[number];
 export type EtcdProgram = "etcd" | "etcdctl" | "etcdutl";
 
 /**
- * Returns the programs of an etcd release that khw installs. etcdutl exists since 3.5. Since 3.6, only etcdutl
- * restores snapshots: https://etcd.io/blog/2025/announcing-etcd-3.6/
+ * Returns the programs of an etcd release that khw installs. etcdutl has existed since 3.5. Since 3.6, only etcdutl can
+ * restore snapshots: https://etcd.io/blog/2025/announcing-etcd-3.6/
  */
 export function etcdPrograms(version: string): readonly EtcdProgram[] {
   const [, minor] = version.split(".");

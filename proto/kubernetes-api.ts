@@ -26,16 +26,16 @@ export type KubernetesApi = (
   options: { readonly signal: AbortSignal; readonly body?: unknown },
 ) => Promise<KubernetesAnswer>;
 
-/** Reads a text of any length from an API server, line by line. An answer other than 200 is an error. */
+/** Reads text of any length from an API server, line by line. Any status other than 200 is an error. */
 export type KubernetesLines = (path: string, options: { readonly signal: AbortSignal }) => AsyncIterable<string>;
 
 const maxAnswerBytes = 4 * 1024 * 1024;
 
 /**
- * Creates a small client of the Kubernetes API over mutual TLS. A PATCH is a forced server-side apply as field
- * manager "khw". Any HTTP status counts as an answer.
- * @throws KhwError UNREACHABLE without an answer; CREDENTIAL_INVALID, at once, if certificate and key are not a
- * matching pair in PEM
+ * Creates a small client of the Kubernetes API over mutual TLS. A PATCH is a forced server-side apply as field manager
+ * "khw". A response with any HTTP status is not an error.
+ * @throws KhwError UNREACHABLE if there is no response; CREDENTIAL_INVALID, at once, if the certificate and the key are
+ * not a matching pair in PEM
  */
 export function createKubernetesApi(options: KubernetesApiOptions): KubernetesApi {
   const { server } = options;
@@ -76,8 +76,8 @@ export function createKubernetesApi(options: KubernetesApiOptions): KubernetesAp
 }
 
 /**
- * Creates a reader of long texts, such as metrics; only one line is in memory at a time.
- * @throws KhwError like createKubernetesApi; VERIFY_FAILED for an answer other than 200
+ * Creates a reader for long text, such as metrics; only one line is in memory at a time.
+ * @throws KhwError like createKubernetesApi; VERIFY_FAILED for any status other than 200
  */
 export function createKubernetesLines(options: KubernetesApiOptions): KubernetesLines {
   const { server, timeoutMillis } = options;
@@ -89,7 +89,7 @@ export function createKubernetesLines(options: KubernetesApiOptions): Kubernetes
       const incoming = await answerOf(outgoing);
       if (incoming.statusCode !== 200) {
         throw new KhwError("VERIFY_FAILED", `the API server answers ${incoming.statusCode ?? 0} to GET ${path}`, {
-          hint: "use an admin kubeconfig of the group system:masters",
+          hint: "use a kubeconfig whose user is in the group system:masters",
         });
       }
       yield* linesOf(incoming.setEncoding("utf8"));
@@ -102,7 +102,7 @@ export function createKubernetesLines(options: KubernetesApiOptions): Kubernetes
   };
 }
 
-/** node:readline does not report that its input was cut off, so half of an answer would look complete. */
+/** node:readline does not report that its input was cut off, so half a response would look complete. */
 async function* linesOf(chunks: AsyncIterable<string>): AsyncGenerator<string> {
   let rest = "";
   for await (const chunk of chunks) {
@@ -154,7 +154,7 @@ function refuseUnusable(credentials: TlsCredentials): void {
       "CREDENTIAL_INVALID",
       "the certificate and key for the API server are not a matching pair in PEM",
       {
-        hint: "give a certificate and its own key, as in an admin kubeconfig",
+        hint: "use a certificate and its own key, as in an admin kubeconfig",
         cause,
       },
     );

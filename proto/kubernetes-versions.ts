@@ -18,7 +18,7 @@ const newestMinor = 37;
 /** A version of the API group kubescheduler.config.k8s.io. */
 export type SchedulerConfigVersion = "v1beta1" | "v1beta3" | "v1";
 
-/** A difference from the lab's text that is required from a minor release on. */
+/** A difference from the lab's text that is required from a certain minor release on. */
 export type ReleaseDifference = { readonly from: number; readonly why: string; readonly source: string } & (
   | { readonly kind: "scheduler-config"; readonly apiVersion: SchedulerConfigVersion }
   | { readonly kind: "flag-gone"; readonly component: Component; readonly flag: string }

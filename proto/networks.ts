@@ -47,7 +47,7 @@ export function parseUsableCidr(field: string, text: string): Cidr {
   return cidr;
 }
 
-/** An address, and the name of its holder for errors. */
+/** An address, and the name of its holder for error messages. */
 export interface HeldAddress {
   readonly address: string;
   readonly holder: string;
@@ -79,7 +79,7 @@ export function serviceAddress(serviceCidr: string): string {
 }
 
 /**
- * Parses a server's name for clients: an IP address, or a DNS name as in a certificate.
+ * Parses the server name that clients use: an IP address, or a DNS name as in a certificate.
  * @throws KhwError INVALID_ARGUMENT for a name that no client can request
  */
 export function parseServerName(field: string, value: string): string {

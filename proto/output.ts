@@ -57,8 +57,8 @@ function isSystemError(error: unknown): error is NodeJS.ErrnoException {
 }
 
 /**
- * Whether the stream is not a terminal, a pipe or a socket; Node writes to those correctly. /dev/full counts as a
- * file.
+ * Whether the stream is neither a terminal nor a pipe nor a socket, which Node writes to correctly. /dev/full counts as
+ * a file.
  */
 function isFile(fd: number): boolean {
   const stats = fstatSync(fd);

@@ -3,12 +3,11 @@ import { type PeerCertificate, TLSSocket } from "node:tls";
 import { parseName } from "./subject.ts";
 
 /**
- * Protects every TLS connection of this process from a crash by the peer's certificate.
+ * Protects this process from a crash that a TLS peer's certificate can cause.
  *
- * Node 24.21 crashes in `getPeerCertificate()` if a certificate of the peer's chain has a key on a curve without a
- * NIST name (brainpool). Node's own client calls it for every server, and grpc-js for every caller. The replacement
- * reads the same certificate with `getPeerX509Certificate()`, which does not crash. See
- * docs/decisions/peer-certificates.md.
+ * Node 24.21 crashes in `getPeerCertificate()` if a certificate in the peer's chain has a key on a curve without a NIST
+ * name (brainpool). Node's own client calls it for every server, and grpc-js for every caller. The replacement reads
+ * the same certificate with `getPeerX509Certificate()`, which does not crash. See docs/decisions/peer-certificates.md.
  */
 export function guardPeerCertificates(): void {
   const { prototype } = TLSSocket;
@@ -35,8 +34,8 @@ function peerCertificate(this: TLSSocket): Partial<PeerCertificate> {
 }
 
 /**
- * Converts to the fields that Node, grpc-js and undici read, without issuerCertificate and the key's parameters. Each
- * field is computed when it is read, because most connections read only some of them.
+ * Converts the certificate to the fields that Node, grpc-js and undici read, without issuerCertificate and the key's
+ * parameters. Each field is computed when it is read, because most connections read only some of them.
  */
 function toLegacy(certificate: X509Certificate): Partial<PeerCertificate> {
   const { subjectAltName, keyUsage } = certificate;

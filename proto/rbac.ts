@@ -1,4 +1,4 @@
-/** The lab's RBAC objects, which permit an API server to use the kubelets' API: the lab's YAML as data. */
+/** The lab's RBAC objects, which permit an API server to use the kubelets' API. The data is the lab's YAML. */
 export const rbacObjects = [
   {
     path: "/apis/rbac.authorization.k8s.io/v1/clusterroles/system:kube-apiserver-to-kubelet",

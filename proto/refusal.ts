@@ -1,8 +1,9 @@
 import { fromDetail, type KhwError } from "./errors.ts";
 
 /**
- * Encodes the answer to a connection that is refused before HTTP/2: an empty SETTINGS frame and a GOAWAY frame,
- * whose debug data holds the error. The agent writes these bytes and closes the connection, without a session.
+ * Encodes the response to a connection that is refused before HTTP/2. It consists of an empty SETTINGS frame and a
+ * GOAWAY frame with the error in its debug data. The agent writes these bytes and closes the connection, without a
+ * session.
  */
 export function encodeRefusal({ code, message, hint = "" }: KhwError): Buffer {
   const debug = Buffer.from([`${code}: ${line(message)}`, ...(hint === "" ? [] : [`hint: ${line(hint)}`])].join("\n"));
@@ -13,7 +14,7 @@ export function encodeRefusal({ code, message, hint = "" }: KhwError): Buffer {
   ]);
 }
 
-/** Returns the error in such an answer; undefined for any other first bytes of a server. */
+/** Returns the error in a refusal; undefined if the server's first bytes are anything else. */
 export function decodeRefusal(bytes: Buffer): KhwError | undefined {
   for (let start = 0; start + headerLength <= bytes.length;) {
     const end = start + headerLength + bytes.readUIntBE(start, 3);

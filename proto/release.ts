@@ -16,8 +16,8 @@ export function parseRelease(text: string): Release | undefined {
 }
 
 /**
- * Returns the minor release of Kubernetes in any of its forms: "v1.21.0", "1.21", or with a distribution's addition, as in
- * "v1.21.5-eks-bc4871b". Undefined for any other text.
+ * Returns the Kubernetes minor release from any form of a version: "v1.21.0", "1.21", or with a distribution's
+ * addition, as in "v1.21.5-eks-bc4871b". Undefined for any other text.
  */
 export function kubernetesMinor(text: string): number | undefined {
   const minor = /^v?1\.(\d{1,3})(?:\.|$)/.exec(text)?.[1];

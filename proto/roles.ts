@@ -1,12 +1,12 @@
 import { refuse, show } from "./validate.ts";
 
-/** The Organization in a management certificate, which gives the holder's role. */
+/** The Organization in a management certificate, which determines the holder's role. */
 export const organizations = {
   /** May call everything. */
   admin: "khw:admin",
   /** May read, but not change. */
   viewer: "khw:viewer",
-  /** The agent of the node that the certificate names. It must not call other agents. */
+  /** The agent on the node that the certificate names. It must not call other agents. */
   agent: "khw:agent",
 } as const;
 

@@ -11,8 +11,8 @@ export function unsafeCharacter(text: string): string | undefined {
 }
 
 /**
- * Returns the text in one line: unsafe characters become U+FFFD, a tab becomes a space, and a line break " / " (a
- * space after a colon).
+ * Returns the text on one line. Unsafe characters become U+FFFD, and a tab becomes a space. A line break becomes " / ",
+ * or a space after a colon.
  */
 export function oneLine(text: string): string {
   if (!text.includes("\n")) return replaceUnsafe(text);

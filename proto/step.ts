@@ -1,6 +1,6 @@
 import { KhwError, toKhwError } from "./errors.ts";
 
-/** A difference from the desired state, for people; never a secret. */
+/** A difference from the desired state, described for people; never contains a secret. */
 export interface Drift {
   /** A single line, for example "mode is 0644, not 0600". */
   readonly summary: string;
@@ -10,8 +10,8 @@ export interface Drift {
    */
   readonly process?: "restart" | "down";
   /**
-   * The action that a person must take, for drift that khw reports but does not repair, because its reason is unknown.
-   * An apply skips such a step, and the steps that need it continue.
+   * The action that a person must take, for drift that khw reports but does not repair because the reason for the drift
+   * is unknown. An apply skips such a step, and the steps that need it continue.
    */
   readonly remedy?: string;
 }
@@ -24,7 +24,7 @@ export interface TextDifference {
   readonly wanted: string;
 }
 
-/** The context of an apply, besides its Os. */
+/** The context of an apply, in addition to its Os. */
 export interface ApplyContext {
   readonly signal: AbortSignal;
   /** Reports progress, for example "63 of 118 MB". */
@@ -34,18 +34,18 @@ export interface ApplyContext {
 /**
  * A condition of a machine (or a project in the cloud), with its check and the way to establish it. `check` is
  * read-only. `apply` may assume that all steps in `needs` hold. A step depends on the desired state only, never on
- * another step's output, so that a plan needs no execution.
+ * another step's output, so that a plan can be made without applying any step.
  */
 export interface Step<Os> {
   readonly id: string;
-  /** The condition for people: "kube-apiserver v1.21.0 is installed". */
+  /** The condition, described for people: "kube-apiserver v1.21.0 is installed". */
   readonly title: string;
   readonly needs: readonly string[];
   /** Folders whose changes may make the step differ; they are watched between checks. */
   readonly watches?: readonly string[];
   /**
-   * How many times the apply may run in total. Only a wait may run more than once, because its condition can be lost
-   * again. Default: 1.
+   * How many times the apply may run in total. Only a wait may run more than once, because its condition can stop
+   * holding again. Default: 1.
    */
   readonly attempts?: number;
   check(os: Os, signal: AbortSignal): Promise<Drift | null>;
@@ -67,7 +67,7 @@ export type StepEvent =
 export type StepResult =
   | { readonly outcome: "unchanged"; readonly millis: number }
   | { readonly outcome: "changed"; readonly millis: number; readonly drift: Drift }
-  /** The step differs, and its repair is left to a person. */
+  /** The step differs, and a person must repair it. */
   | { readonly outcome: "reported"; readonly millis: number; readonly drift: Drift & { readonly remedy: string } }
   | { readonly outcome: "failed"; readonly millis: number; readonly drift: Drift | null; readonly error: KhwError }
   | { readonly outcome: "skipped"; readonly millis: 0 };
@@ -99,7 +99,7 @@ export async function applySteps<Os>(steps: readonly Step<Os>[], os: Os, options
   return Promise.all(running.values());
 }
 
-/** Checks that a step needs only earlier steps, so that there is no circle, and that ids are unique. */
+/** Checks that ids are unique, and that steps need only earlier steps, which rules out circular needs. */
 function refuseDisorder(steps: readonly Step<never>[]): void {
   const known = new Set<string>();
   for (const { id, needs } of steps) {

@@ -1,14 +1,14 @@
 import type { X509Certificate } from "node:crypto";
 
 /**
- * The attributes of a distinguished name by their short names ("CN", "O"), with their values in the certificate's
+ * The attributes of a distinguished name by short name ("CN", "O"); each attribute's values are in the certificate's
  * order.
  */
 export type DistinguishedName = Readonly<Record<string, readonly string[]>>;
 
 /**
- * Returns the subject of a certificate. `X509Certificate.toLegacyObject()` must not be used: Node 24.21 crashes
- * there for a key on a curve without a NIST name (docs/decisions/peer-certificates.md).
+ * Returns the subject of a certificate. `X509Certificate.toLegacyObject()` must not be used: in Node 24.21 it crashes
+ * for a key on a curve without a NIST name (docs/decisions/peer-certificates.md).
  */
 export function subjectOf({ subject }: Pick<X509Certificate, "subject">): DistinguishedName {
   return parseName(subject);

@@ -3,7 +3,7 @@ import { isAbsolute } from "node:path";
 import { KhwError } from "./errors.ts";
 import { oneLine, unsafeCharacter } from "./sanitize.ts";
 
-/** Refuses a value: `field: message`, with the remedy. */
+/** Refuses a value with the error `field: message`, and the remedy as its hint. */
 export function refuse(field: string, message: string, hint?: string): never {
   throw new KhwError("INVALID_ARGUMENT", `${field}: ${message}`, { hint });
 }
@@ -70,7 +70,7 @@ export function numberToIPv4(number: number): string {
 const longestText = 4096;
 
 /**
- * Refuses a text that is too long, or contains a character that programs, terminals and people interpret
+ * Refuses text that is too long, or that contains a character that programs, terminals and people interpret
  * differently.
  */
 function refuseUnsafe(field: string, value: string): void {
@@ -103,7 +103,7 @@ export function parseSha256(field: string, value: string): string {
 }
 
 /**
- * Parses a URL of one of these kinds ("https:", ...), without slashes at its end. Errors show it without user and
+ * Parses a URL of one of these kinds ("https:", ...), without trailing slashes. Errors show the URL without user and
  * password.
  */
 export function parseUrl(field: string, text: string, protocols: readonly string[]): string {
@@ -118,7 +118,7 @@ export function parseUrl(field: string, text: string, protocols: readonly string
   return text.replace(/\/+$/, "");
 }
 
-/** Parses the source of releases: a URL (https, http, file), without slashes at its end, or an absolute folder. */
+/** Parses the source of releases: a URL (https, http, file) without trailing slashes, or an absolute folder. */
 export function parseMirror(field: string, location: string): string {
   return isAbsolute(location)
     ? parseFlagValue(field, location)

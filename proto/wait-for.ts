@@ -13,7 +13,7 @@ export interface WaitClock {
 }
 
 export interface WaitForOptions<Value> {
-  /** Describes the state that lasts too long, for the time-out's message: "etcd has no quorum". */
+  /** Describes the state that the wait should end, for the time-out's message: "etcd has no quorum". */
   readonly what: string;
   /** Checks once. An error that it throws ends the wait. */
   readonly check: (signal: AbortSignal) => Promise<Look<Value>>;
@@ -22,7 +22,7 @@ export interface WaitForOptions<Value> {
   readonly signal: AbortSignal;
   /** Called before each pause, with the description of the current state. */
   readonly progress?: (seen: string) => void;
-  /** Returns the time-out error; absent: TIMEOUT with the message. */
+  /** Returns the time-out error; by default a TIMEOUT with the message. */
   readonly late?: (overdue: Overdue) => unknown;
   readonly clock?: WaitClock;
 }

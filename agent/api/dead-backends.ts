@@ -9,8 +9,8 @@ const webhookKinds = [
 
 /**
  * Returns the admission webhooks and APIServices whose backend is missing. Such a webhook makes requests fail, even
- * those of a starting API server. Webhooks that may be ignored, or that have a URL instead of a service, are not
- * examined.
+ * those that an API server makes while it starts. Skips webhooks with the failurePolicy Ignore, and webhooks with a URL
+ * instead of a service.
  */
 export async function readDeadBackends(api: KubernetesApi, signal: AbortSignal): Promise<DeadBackend[]> {
   const [services, ...webhooks] = await Promise.all([

@@ -1,10 +1,10 @@
 import type { DeprecatedApi, InspectApiResponse } from "../../proto/gen/khw/agent/v1/agent.ts";
 
-/** Kubernetes has this metric since 1.19: https://kubernetes.io/blog/2020/09/03/warnings/#metrics */
+/** Kubernetes has had this metric since 1.19: https://kubernetes.io/blog/2020/09/03/warnings/#metrics */
 const deprecated = "apiserver_requested_deprecated_apis{";
 const requestTotal = "apiserver_request_total{";
 
-/** The part of an API server's metrics that khw uses. All counts begin at the start of the API server. */
+/** The part of an API server's metrics that khw uses. All counts start from zero when the API server starts. */
 export type ApiMetrics = Pick<InspectApiResponse, "deprecatedApis" | "requests" | "serverErrors">;
 
 export async function readMetrics(lines: AsyncIterable<string>): Promise<ApiMetrics> {
@@ -23,7 +23,7 @@ export async function readMetrics(lines: AsyncIterable<string>): Promise<ApiMetr
   return { deprecatedApis, requests, serverErrors };
 }
 
-/** Returns the labels of a sample in Prometheus' text format. Names of groups and resources need no escapes. */
+/** Returns the labels of a sample in Prometheus' text format. Group and resource names need no escaping. */
 function labelsOf(line: string): Readonly<Partial<Record<string, string>>> {
   const pairs = [...line.matchAll(/([a-z_]+)="([^"]*)"/g)];
   return Object.fromEntries(pairs.map(([, name = "", value = ""]) => [name, value]));

@@ -2,7 +2,7 @@ import { KhwError } from "../../proto/errors.ts";
 import type { KubernetesApi } from "../../proto/kubernetes-api.ts";
 import { show } from "../../proto/validate.ts";
 
-/** The number of objects in one answer; a Node object with many images has about 20 KB. */
+/** The number of objects in one response; a Node object with many images takes about 20 KB. */
 const pageSize = 100;
 
 /**
@@ -23,12 +23,12 @@ export async function readAll(api: KubernetesApi, path: string, signal: AbortSig
   return objects;
 }
 
-/** Returns the error for an unexpected answer. */
+/** Returns the error for an unexpected response. */
 export function refused(what: string, status: number, body: unknown): KhwError {
   const message = textField(body, "message");
   const said = message === "" ? "no message" : show(message);
   return new KhwError("VERIFY_FAILED", `the API server answers ${status} to ${what}: ${said}`, {
-    hint: "use an admin kubeconfig of the group system:masters",
+    hint: "use a kubeconfig whose user is in the group system:masters",
   });
 }
 

@@ -1,4 +1,4 @@
-/** Emits the first of equal items at once, and the others of that minute as a count. */
+/** Emits the first of several equal items at once, and then only the number of others within a minute. */
 export interface PerMinute<Item> {
   /** Items with the same key are equal. */
   add(key: string, item: Item): void;
@@ -7,7 +7,7 @@ export interface PerMinute<Item> {
 }
 
 export interface PerMinuteOptions<Item> {
-  /** `more`: 0 for the first item; later the number of equal items within the minute. */
+  /** `more` is 0 for the first item, and later the number of equal items that followed it within the minute. */
   readonly emit: (item: Item, more: number) => void;
   /** The item for all keys beyond the limit. */
   readonly others: Item;

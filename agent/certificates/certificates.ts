@@ -52,21 +52,18 @@ function readOne(path: string, pem: string, now: number): Certificate {
     // OpenSSL's message does not help.
     return unreadableFile(path, "it is damaged");
   }
-  // OpenSSL lists a name from its root; people write it in the opposite order.
+  // OpenSSL lists the parts of a name from the root; people write them in the opposite order.
   const subject = parsed.subject.split("\n").toReversed().join(",");
   const [from, expiresUnixMillis] = [parsed.validFromDate.getTime(), parsed.validToDate.getTime()];
   return { path, subject, expiresUnixMillis, ...judge({ from, to: expiresUnixMillis, now }) };
 }
 
-/**
- * Returns when one of these certificates changes its state or reason only because of its age; Infinity if no
- * certificate does.
- */
+/** Returns the next time when age alone changes a certificate's state or reason; Infinity if there is no such time. */
 export function nextChange(certificates: readonly Certificate[], now: number): number {
   const times = certificates.flatMap(({ state, expiresUnixMillis: to }) => {
     const [warning, error] = [to - warningDays * dayMillis, to - errorDays * dayMillis];
-    // A bad state with an expiry far ahead means that the certificate is not valid yet. Its start time is not known
-    // here.
+    // An error state with an expiry far in the future means that the certificate is not valid yet. Its start time is
+    // not known here.
     if (state === CertificateState.CERTIFICATE_STATE_ERROR && error > now) return [now];
     return [warning, error, to].filter((time) => time > now);
   });

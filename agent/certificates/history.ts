@@ -3,8 +3,8 @@ import type { History } from "../history/history.ts";
 import { utcDay } from "../../proto/time.ts";
 
 /**
- * Records certificates whose state got worse, or that were replaced. Entries of an earlier agent process are not
- * repeated.
+ * Records each certificate that was replaced or got into a worse state. Does not repeat entries that an earlier agent
+ * process wrote.
  */
 export function createCertificateReporter(history: History): (certificates: readonly Certificate[]) => Promise<void> {
   let known: ReadonlyMap<string, Certificate> | undefined;

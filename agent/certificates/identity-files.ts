@@ -8,7 +8,7 @@ import { orAbsent } from "../os/io.ts";
 export const serverUsage = "1.3.6.1.5.5.7.3.1";
 
 /**
- * The state of the agent's identity. Only a good identity is served; in every other state the agent still
+ * The state of the agent's identity. The agent serves callers only with a good identity. In every other state it still
  * supervises the machine.
  */
 export type IdentityState =
@@ -34,8 +34,8 @@ export async function checkIdentity(paths: IdentityPaths): Promise<void> {
 }
 
 /**
- * Reads the state of the identity. Faulty files are not a failure, because the agent supervises its machine even
- * without callers.
+ * Reads the state of the identity. Does not throw for faulty files, because the agent can supervise its machine without
+ * serving callers.
  */
 export async function lookAtIdentity(paths: IdentityPaths): Promise<IdentityState> {
   if ((await orAbsent(() => stat(paths.certificate))) === undefined) return { kind: "absent" };

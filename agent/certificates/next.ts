@@ -14,9 +14,9 @@ export interface IdentityPaths {
 }
 
 /**
- * Returns the paths of the next identity, beside the current one. The key is made first. When a good certificate has
- * arrived, the CA's certificate is written, and then the agent's certificate. From then on the next identity is
- * complete and will replace the current one.
+ * Returns the paths of the next identity, which are beside the current identity. The key is made first. When a good
+ * certificate arrives, the CA's certificate is written, and then the agent's certificate. From then on the next
+ * identity is complete and will replace the current one.
  */
 export function nextOf({ ca, certificate, key }: IdentityPaths): IdentityPaths {
   return { ca: `${ca}.next`, certificate: `${certificate}.next`, key: `${key}.next` };
@@ -32,7 +32,7 @@ export async function settleIdentity(paths: IdentityPaths): Promise<void> {
   const certificate = await orAbsent(() => readFile(next.certificate));
   if (certificate === undefined) return;
   const key = await orAbsent(() => readFile(next.key));
-  // A newer key belongs to a later certificate.
+  // A key that does not match is newer, and belongs to a later certificate.
   if (key !== undefined && new X509Certificate(certificate).checkPrivateKey(createPrivateKey(key))) {
     await orAbsent(() => rename(next.key, paths.key));
   }

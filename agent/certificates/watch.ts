@@ -14,13 +14,16 @@ export interface CertificateWatchOptions {
   readonly os: Pick<Os, "files" | "clock">;
   readonly statusStore: StatusStore;
   readonly history: History;
-  /** Paths of the agent's own certificate, and of the management CA's. */
+  /** The paths of the agent's own certificate and of the management CA's certificate. */
   readonly own: readonly string[];
   readonly log: (line: string) => void;
   readonly signal: AbortSignal;
 }
 
-/** An expired certificate shows within this time. The timer only compares times, unless the certificates must be read again. */
+/**
+ * An expired certificate is noticed within this time. The timer usually compares times only, and does not read the
+ * files.
+ */
 const lookMillis = 15_000;
 const hourMillis = 3_600_000;
 const dayMillis = 24 * hourMillis;
@@ -55,7 +58,7 @@ export function watchCertificates(options: CertificateWatchOptions): () => Promi
     if (isCurrent(now) && facts.join("\n") === seen) return;
     const read = await Promise.all(paths.map(async (path) => readCertificateFile(os, path)));
     const certificates = read.flatMap((file) => file.certificates);
-    // A file that could not be read, for example without free file descriptors, is read again at the next check.
+    // If a file could not be read, for example because no file descriptor was free, the next check reads it again.
     const isComplete = read.every((file) => file.isRead);
     [seen, readAt, changesAt] = [facts.join("\n"), now, isComplete ? nextChange(certificates, now) : now];
     statusStore.publish({ certificates });

@@ -9,7 +9,7 @@ import type { Cause } from "./evidence.ts";
 
 /**
  * Every known cause, in search order. Faults of the machine come before a program's messages, specific messages before
- * general ones. How a process ended comes last, because it follows from the rest.
+ * general ones. The way a process exited comes last, because it is only a consequence of the other causes.
  */
 export const causes: readonly Cause[] = [
   ...machine,

@@ -2,7 +2,7 @@ import { clientComponents } from "./causes/clients.ts";
 import { etcdClient } from "./causes/kube-apiserver.ts";
 import type { Cause, Evidence } from "./evidence.ts";
 
-/** The failed health check is a line of the evidence too. */
+/** Matches the failed health check, which is also a line of the evidence. */
 const withoutEtcd = /failing: .*\betcd\b/;
 
 const someAnswer = ({ etcd = [] }: Evidence): boolean => etcd.some(({ status }) => status !== 0);
@@ -10,7 +10,8 @@ const noneIsWell = ({ etcd = [] }: Evidence): boolean =>
   !etcd.some(({ status, body }) => status === 200 && /"health"\s*:\s*"?true/.test(body));
 
 /**
- * Causes that make an API server crash without etcd also degrade a running API server, if etcd's own answers agree.
+ * The causes that make an API server without etcd crash. They also degrade a running API server, if etcd's own
+ * responses confirm the cause.
  */
 const etcdAilments = etcdClient.map((cause): Cause => ({ ...cause, pattern: withoutEtcd, when: agrees(cause) }));
 
@@ -29,7 +30,7 @@ const servers = ["kube-apiserver", "etcd"];
  */
 const unverified = "is answered by a server that cannot be verified: ";
 const clockRemedy =
-  "set the machine's clock (`timedatectl` on the node shows it); the agent restarts nothing meanwhile";
+  "set the machine's clock (`timedatectl` on the node shows it); until then, the agent restarts nothing";
 
 /** Servers that run and answer, but whose certificate is not valid according to the agent's clock. */
 const certificateCauses: readonly Cause[] = [
@@ -111,5 +112,5 @@ export const degradedCauses: readonly Cause[] = [
   },
 ];
 
-/** These components report healthy even if they hardly work, so their journal is read too. */
+/** These components report that they are healthy even when they hardly work, so their journal is read too. */
 export const silentlyDegraded: ReadonlySet<string> = new Set(clientComponents);

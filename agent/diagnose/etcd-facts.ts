@@ -5,7 +5,7 @@ import { utcDay } from "../../proto/time.ts";
 
 const etcdMillis = 3_000;
 
-/** Reads the certificate that the API server's flags name for etcd; undefined if it cannot be read. */
+/** Reads the certificate that the API server's flags specify for etcd; undefined if it cannot be read. */
 export async function readEtcdCertificate(
   flags: ReadonlyMap<string, string>,
   os: Os,

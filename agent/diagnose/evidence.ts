@@ -3,8 +3,8 @@ export interface Evidence {
   readonly component: string;
   readonly unit: string;
   /**
-   * The lines of the unit's last starts; the oldest start and the oldest line come first. Flags and stacks of
-   * Kubernetes' programs are left out.
+   * The lines of the unit's last starts; the oldest start and the oldest line come first. Flags and stack traces that
+   * Kubernetes' programs print are left out.
    */
   readonly starts: readonly (readonly string[])[];
   /** The flags in the unit's file, by name without dashes. */
@@ -13,7 +13,7 @@ export interface Evidence {
   readonly listener?: string | undefined;
   /** The certificate that the API server presents to etcd. */
   readonly etcdCertificate?: CertificateFacts | undefined;
-  /** The answer of each etcd server to a health request; absent if they were not asked. */
+  /** Each etcd server's response to a health request; absent if no server was asked. */
   readonly etcd?: readonly EtcdAnswer[] | undefined;
   /** A folder on a full disk that the component writes to. */
   readonly full?: string | undefined;
@@ -31,13 +31,13 @@ export interface CertificateFacts {
   readonly path: string;
   /** The day on which the certificate expired ("2024-01-31"); undefined if it is valid now. */
   readonly ended?: string | undefined;
-  /** Whether the certificate is not signed by the authority that --etcd-cafile names. */
+  /** Whether the certificate is not signed by the CA in --etcd-cafile. */
   readonly foreign: boolean;
 }
 
 export interface EtcdAnswer {
   readonly server: string;
-  /** The HTTP status; 0 without an answer. */
+  /** The HTTP status; 0 if there was no response. */
   readonly status: number;
   readonly body: string;
 }
@@ -45,13 +45,13 @@ export interface EtcdAnswer {
 /** A row of the table: a fault, the journal line that shows it, and its remedy. */
 export interface Cause {
   readonly id: string;
-  /** Any component, if absent. */
+  /** If absent, the cause applies to every component. */
   readonly components?: readonly string[];
   /** Matches one line of the journal; its named groups fill the {names} in the texts. */
   readonly pattern: RegExp;
   /**
-   * Whether the first matching line of a start counts instead of the last: stacks and lines of other threads can
-   * follow it.
+   * Set if the first matching line of a start counts, not the last. Stack traces and lines from other threads can
+   * follow.
    */
   readonly first?: true;
   /** Matches another line of the same start that explains more than the matching line, and is shown before it. */

@@ -15,8 +15,8 @@ export interface FailureOptions {
 const journalLines = 8;
 
 /**
- * Builds the error of a component that does not run: the cause first, then the lines that show it; the hint is the
- * remedy. For an unknown cause, shows lines with complaints, otherwise the end of the journal.
+ * Builds the error for a component that does not run: the cause first, then the lines that show it; the hint is the
+ * remedy. If the cause is unknown, shows the lines with complaints, or else the end of the journal.
  */
 export async function componentFailure(os: Os, { component, unit, what, code }: FailureOptions): Promise<KhwError> {
   const { cause, message, remedy, lines } = await diagnose(component, unit, os);
@@ -29,7 +29,7 @@ export async function componentFailure(os: Os, { component, unit, what, code }: 
   if (fatal !== undefined && !journal.includes(fatal)) {
     return new KhwError(code, `${component} ${what}; it gave up with:\n${indented(lines)}`, { hint });
   }
-  const last = journal.length === 0 ? "its journal is empty" : `its journal ends:\n${indented(journal)}`;
+  const last = journal.length === 0 ? "its journal is empty" : `its journal ends with:\n${indented(journal)}`;
   return new KhwError(code, `${component} ${what}; ${last}`, { hint });
 }
 

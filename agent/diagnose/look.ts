@@ -5,13 +5,13 @@ import type { Evidence } from "./evidence.ts";
 import { programFacts } from "./program.ts";
 import { readFlags } from "./flags.ts";
 
-/** klog.Fatal prints the stacks of all goroutines after the decisive line: thousands of lines. */
+/** klog.Fatal prints the stack traces of all goroutines after the decisive line: thousands of lines. */
 const journalLines = 20_000;
-/** A disk with less free space is full: no useful data can be written. */
+/** A disk with less free space counts as full, because no useful amount of data can be written. */
 const fullBytes = 256 * 1024;
 
 /**
- * Collects the evidence for a diagnosis: always the journal and the unit's flags; facts of the machine only if the
+ * Collects the evidence for a diagnosis: always the journal and the unit's flags; facts about the machine only if the
  * journal suggests them.
  */
 export async function look(component: string, unit: string, os: Os): Promise<Evidence> {
@@ -45,7 +45,7 @@ export async function look(component: string, unit: string, os: Os): Promise<Evi
   };
 }
 
-/** Adds the lines about the end of the last process that the journal missed. */
+/** Adds the lines about the last process's exit that are missing from the journal. */
 function withEnding(starts: readonly (readonly string[])[], ending: readonly string[]) {
   const newest = starts.at(-1) ?? [];
   const missed = ending.filter((line) => !newest.some((known) => kindOfEnd(known) === kindOfEnd(line)));

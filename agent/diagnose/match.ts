@@ -7,8 +7,8 @@ const toldLines = 8;
 const maxLineLength = 400;
 
 /**
- * Returns the cause from the newest start that shows a known cause, because the current start can be only seconds old.
- * In that start, the first row of the table counts, so that a consequence is not mistaken for the cause.
+ * Returns the cause from the newest start that shows a known cause: the current start may be only seconds old. In that
+ * start, the first matching row of the table counts, so that a consequence is not mistaken for the cause.
  */
 export function match(evidence: Evidence): Diagnosis {
   // A cause that ended an older start does not explain a later start that gave up with a different message.
@@ -54,7 +54,7 @@ function derived(name: string, file: string | undefined, evidence: Evidence): st
     case "unit":
       return unit;
     case "listener":
-      return listener ?? "a process that has ended since";
+      return listener ?? "a process that has exited since";
     case "flag":
       return (
         [...flags].find(([, value]) => value === file)?.map((part, index) => (index === 0 ? `--${part}` : ""))[0] ??
@@ -103,8 +103,8 @@ const systemdsOwn =
   /^(?:Start(?:ed|ing)|Stopp(?:ed|ing)) |: (?:Scheduled restart job|Deactivated successfully|Consumed )/;
 
 /**
- * Builds the diagnosis if no row matches. Shows the complaints of the newest ended start that has any, otherwise the
- * last lines. The line with which the program gave up comes first, because many lines can follow it.
+ * Builds the diagnosis if no row matches. Shows the complaints from the newest start that has ended and has complaints,
+ * or else the last lines. The line with which the program gave up comes first, because many lines can follow it.
  */
 function unknown({ component, starts }: Evidence): Diagnosis {
   const complains = (line: string): boolean => isFatal(line) || complaint.test(line);
@@ -117,7 +117,7 @@ function unknown({ component, starts }: Evidence): Diagnosis {
   const shown = fatal === undefined || newest.includes(fatal) ? newest : [fatal, ...newest.slice(1)];
   return {
     cause: unknownCause,
-    message: `${component} ends by itself for an unknown reason`,
+    message: `${component} exits by itself for an unknown reason`,
     remedy: "",
     lines: shown.map(truncate),
   };

@@ -1,7 +1,7 @@
 import type { Os } from "../os/os.ts";
 import type { ProgramFacts } from "./evidence.ts";
 
-/** The mounts of init, because the agent's own mounts can have other options. */
+/** init's mounts, because the agent's own mounts can have other options. */
 const mountsFile = "/proc/1/mountinfo";
 
 /** Whether the program exists, and whether its file system forbids execution. */
@@ -11,8 +11,8 @@ export async function programFacts(path: string, { files }: Os): Promise<Program
 }
 
 /**
- * Returns the mount point that holds the path, if it is mounted with noexec. If a point has several mounts, the
- * last one counts.
+ * Returns the mount point that holds the path, if it is mounted with noexec. If several file systems are mounted at one
+ * point, the last one counts.
  */
 function noexecMount(path: string, mountinfo: string): string | undefined {
   let holder: { readonly point: string; readonly options: string } = { point: "", options: "" };

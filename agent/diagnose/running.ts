@@ -18,8 +18,8 @@ export interface Running {
 }
 
 /**
- * Returns the cause that keeps a running component from working, judged by its journal lines of the last seconds;
- * undefined if no known cause matches.
+ * Returns the cause that keeps a running component from working, judged by its journal lines from the last seconds.
+ * Returns undefined if no known cause matches.
  * @throws KhwError IO_FAILED if its journal cannot be read
  */
 export async function diagnoseRunning(

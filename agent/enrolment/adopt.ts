@@ -8,7 +8,7 @@ import { replace } from "../os/durable.ts";
 import { io, orAbsent } from "../os/io.ts";
 import { type IdentityPaths, nextOf, settleIdentity } from "../certificates/next.ts";
 
-/** The answer to the request; both PEM. */
+/** The response to the request; both certificates are in PEM. */
 export interface NewCertificate {
   readonly ca: string;
   readonly certificate: string;

@@ -11,8 +11,8 @@ const program = new URL(`key-worker${extname(import.meta.filename)}`, import.met
 const deadlineMillis = 30_000;
 
 /**
- * Runs `proveKey` (request.ts) in a child process that exits after its answer. Otherwise the X.509 library would stay
- * in the agent's memory for a request that occurs once every few months.
+ * Runs `proveKey` (request.ts) in a child process that exits after it has answered. Otherwise the X.509 library would
+ * stay in the agent's memory for a request that occurs once every few months.
  * @throws KhwError as `proveKey`, TIMEOUT
  */
 export async function proveKeyInChildProcess(

@@ -7,7 +7,7 @@ import { proveKey } from "./request.ts";
 
 const pemBlock = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----\n?/g;
 
-/** Prints the request for the management CA; `khw-client install` calls this over ssh. */
+/** Returns the signing request for the management CA, which `khw-client install` asks for over ssh. */
 export async function newRequest({ identity, machine }: AgentConfig): Promise<string> {
   const { request } = await proveKey(identity, machine?.name ?? hostname());
   return request;
@@ -17,8 +17,8 @@ export async function newRequest({ identity, machine }: AgentConfig): Promise<st
 export async function acceptCertificate({ identity, machine }: AgentConfig): Promise<void> {
   const [ca, certificate, ...more] = (await text(process.stdin)).match(pemBlock) ?? [];
   if (ca === undefined || certificate === undefined || more.length > 0) {
-    throw new KhwError("INVALID_ARGUMENT", "standard input does not hold two certificates", {
-      hint: "give the management CA's certificate first, then the agent's, both PEM",
+    throw new KhwError("INVALID_ARGUMENT", "standard input does not contain two certificates", {
+      hint: "pass the management CA's certificate first, then the agent's certificate, both in PEM",
     });
   }
   await adoptCertificate(identity, { ca, certificate, name: machine?.name });

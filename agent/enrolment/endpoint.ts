@@ -19,7 +19,7 @@ export interface EnrolmentEndpointOptions {
   readonly host: string;
   readonly port: number;
   readonly identity: IdentityPaths;
-  /** The server for an agent with a valid certificate; it offers the enrolment too. */
+  /** The server for an agent with a valid certificate; it also offers enrolment. */
   readonly serve: (enrolment: Enrolment) => Server;
   /** The node's name; rejects while the name is unknown. */
   readonly name: () => Promise<string>;
@@ -27,7 +27,7 @@ export interface EnrolmentEndpointOptions {
   readonly token: (audience: string) => Promise<string>;
   /** Calls `found` with each management CA (PEM) that the machine learns from outside, until the signal aborts. */
   readonly watchCa: (found: (ca: string) => void, signal: AbortSignal) => void;
-  /** Called when the agent begins to serve (true), or to wait for its enrolment (false). */
+  /** Called with true when the agent starts to serve, and with false when it starts to wait for its enrolment. */
   readonly changed: (enrolled: boolean) => void;
   readonly log: (line: string) => void;
   readonly audit: Audit;
@@ -41,9 +41,9 @@ const lookMillis = 60_000;
 
 /**
  * Listens with the agent's certificate. While that certificate is missing, not valid now, or unusable, listens with a
- * provisional one that permits only enrolment. Switches between the two, and to a newer certificate, without closing
- * the port. A switch happens when a certificate is installed, a file changes, the certificate expires, or the clock is
- * set.
+ * provisional certificate that permits only enrolment. Switches between the two, and to a newer certificate, without
+ * closing the port. A switch happens when a certificate is installed, a file changes, the certificate expires, or the
+ * clock is set.
  * @throws KhwError IO_FAILED if the port is taken
  */
 export async function openEnrolmentEndpoint(options: EnrolmentEndpointOptions): Promise<EnrolmentEndpoint> {

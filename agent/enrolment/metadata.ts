@@ -8,9 +8,9 @@ export interface SourceOptions extends Pick<MetadataOptions, "clock" | "signal">
   readonly baseUrl: string;
 }
 
-/** An upper limit: all custom metadata of an instance has at most 512 KB (Google's limit). */
+/** A generous upper limit: Google allows at most 512 KB of custom metadata per instance. */
 const mostBytes = 1_048_576;
-/** How long the server may hold a request until the next change, in seconds. */
+/** How long the server may hold a request while it waits for the next change, in seconds. */
 const holdSeconds = 60;
 const againMillis = 30_000;
 const tokenMillis = 20_000;
@@ -37,8 +37,8 @@ export interface CaWatchOptions extends SourceOptions {
 }
 
 /**
- * Waits until the signal aborts for the management CA's certificate in the instance's metadata, and for each later
- * one.
+ * Waits for the management CA's certificate in the instance's metadata, and for each later certificate, until the
+ * signal aborts.
  */
 export async function watchManagementCa({ found, log, ...options }: CaWatchOptions): Promise<void> {
   const { clock, signal } = options;

@@ -9,7 +9,7 @@ import { syncFolder } from "../os/durable.ts";
 import { io, orAbsent } from "../os/io.ts";
 import { type IdentityPaths, nextOf, settleIdentity } from "../certificates/next.ts";
 
-/** The proof of a node's next key; all PEM. */
+/** The proof that a node holds its next key; both parts are in PEM. */
 export interface KeyProof {
   /** A PKCS #10 request, signed with the key. */
   readonly request: string;
@@ -21,8 +21,8 @@ const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
 const yearMillis = 365 * dayMillis;
 
 /**
- * Returns the request for the waiting key. Makes the key if it is missing; the key never leaves its file (mode
- * 0600). Repeated calls, from any process, use the same key. Call it in a process that ends soon, because it needs
+ * Returns the request for the waiting key. Makes the key if it is missing; the key never leaves its file (mode 0600).
+ * Repeated calls, from any process, use the same key. Call this function in a short-lived process, because it needs
  * much memory.
  * @throws KhwError IO_FAILED, CREDENTIAL_INVALID
  */

@@ -5,8 +5,8 @@ import { createClock } from "../os/clock.ts";
 import type { EnrolmentEndpointOptions } from "./endpoint.ts";
 
 /**
- * Returns the facts about the machine that the enrolment endpoint needs. Uses the metadata server only if it provides
- * the machine's identity.
+ * Returns the facts about the machine that the enrolment endpoint needs. Uses the metadata server only if the machine's
+ * identity also comes from there.
  */
 export function enrolmentSources(
   { identity, machine, metadataUrl }: AgentConfig,

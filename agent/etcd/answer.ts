@@ -1,6 +1,6 @@
 import type { GatewayAnswer } from "./gateway.ts";
 
-/** Reads an answer of the gateway, which leaves out fields that are zero, false or empty. */
+/** Reads a response from the gateway, which omits fields that are zero, false or empty. */
 export function fieldsOf(value: unknown): GatewayAnswer {
   return typeof value === "object" && value !== null ? { ...value } : {};
 }

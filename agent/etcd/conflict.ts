@@ -18,7 +18,7 @@ export async function findConflict(desired: WithEtcd, os: Os): Promise<KhwError 
   return record === undefined ? foreign(desired, os) : otherMembers(record, initialCluster(desired));
 }
 
-/** Whether a member has started on this machine. An unreadable record counts too. */
+/** Whether a member has started on this machine. An unreadable record also counts as a started member. */
 export async function memberStarted(files: Pick<Files, "stat">): Promise<boolean> {
   return (await files.stat(etcdRecordFile)) !== undefined || (await hasData(files));
 }
@@ -43,7 +43,7 @@ function otherMembers({ stage, members: known }: MemberRecord, wanted: InitialCl
     "ETCD_CONFLICT",
     `${what} of the cluster ${spelt(known)}, but the configured controllers are ${spelt(wanted)}`,
     {
-      hint: "name the controllers that the cluster was created with; khw does not change the members of a cluster",
+      hint: "list the controllers that the cluster was created with; khw does not change the members of a cluster",
     },
   );
 }
@@ -55,7 +55,7 @@ function spelt(members: InitialCluster): string {
     .join(",");
 }
 
-/** Layout makes no difference. */
+/** Normalizes the white space, so that texts that differ only in layout are equal. */
 function squeezed(text: string): string {
   return text
     .replaceAll("\\\n", " ")

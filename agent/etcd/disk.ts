@@ -6,7 +6,7 @@ import { etcdDataFolder } from "../paths.ts";
 
 /**
  * Returns an error unless etcd's data folder is a separate file system. If the disk is not mounted, the folder is
- * empty, as if the member's data were lost, although they are on the disk.
+ * empty. The member's data then look lost, although they are safe on the disk.
  */
 export async function missingDisk(files: Pick<Files, "stat">): Promise<KhwError | null> {
   const [own, parent] = await Promise.all([files.stat(etcdDataFolder), files.stat(dirname(etcdDataFolder))]);

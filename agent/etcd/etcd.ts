@@ -28,7 +28,7 @@ import { type Schedule, createSchedule } from "./snapshots/schedule.ts";
 import { openSnapshotStore } from "./snapshots/store.ts";
 import { createSnapshots, type Snapshots } from "./snapshots/snapshots.ts";
 
-/** The etcd member on this machine, with all tasks of the agent for it except supervision. */
+/** The etcd member on this machine, with everything that the agent does for it except supervision. */
 export interface Etcd {
   readonly snapshots: Snapshots;
   readonly schedule: Schedule;
@@ -41,7 +41,7 @@ export interface Etcd {
   /** Does not throw if the member does not answer. */
   status(signal: AbortSignal): Promise<GetEtcdStatusResponse>;
   advanceRestore(request: AdvanceRestoreRequest, holder: string): Promise<Restore>;
-  /** Returns a restore that has begun on this machine and has not finished. */
+  /** Returns the restore that has begun on this machine and has not finished. */
   unfinishedRestore(): Restore | undefined;
   /** @throws KhwError BUSY while another operation holds the machine */
   defragment(holder: string): Promise<DefragmentResponse>;
@@ -62,7 +62,10 @@ export interface EtcdOptions {
 /** How often the schedule checks whether a snapshot is due. */
 const beatMillis = 10_000;
 
-/** Opens etcd's tasks. An unfinished restore of an earlier agent process holds the machine from now on. */
+/**
+ * Starts the agent's tasks for etcd. If an earlier agent process left a restore unfinished, that restore holds the
+ * machine from now on.
+ */
 export async function openEtcd(options: EtcdOptions): Promise<Etcd> {
   const { os, machineLock, history, folder, keptState, storage, log, signal } = options;
   const { files, largeFiles, clock, identity } = os;
@@ -81,7 +84,7 @@ export async function openEtcd(options: EtcdOptions): Promise<Etcd> {
     member,
     missingDisk: async () => ((await wantsDisk(keptState, files)) ? missingDisk(files) : null),
     joined: async ({ clusterId, memberId }, { peers: members }) => {
-      // An etcd that khw does not manage has no member record; its owner guards it.
+      // An etcd that khw does not manage has no member record; its operator is responsible for it.
       if (keptState.current()?.desired.etcd === undefined && (await readMemberRecord(files)) === undefined) return;
       const ids = { clusterId: decimalId(clusterId), memberId: decimalId(memberId) };
       await writeMemberRecord(files, { stage: "member", members, ...ids });
@@ -109,7 +112,7 @@ export async function openEtcd(options: EtcdOptions): Promise<Etcd> {
     },
     signal,
   });
-  // For the metrics, which read the cached list only.
+  // Fills the cached list, because the metrics read only the cache.
   await snapshots.list();
   const timer = setInterval(() => void schedule.beat(), beatMillis).unref();
   signal.addEventListener("abort", () => clearInterval(timer), { once: true });
@@ -117,7 +120,7 @@ export async function openEtcd(options: EtcdOptions): Promise<Etcd> {
   if (damage !== undefined) report(damage);
   if (record.current() === undefined && restorer.inProgress()) {
     const lost = "a restore of etcd is in progress here, and its record is lost: no service is started";
-    report(`${lost}; run \`khw-client etcd restore\` to begin it again`);
+    report(`${lost}; run \`khw-client etcd restore\` to start the restore again`);
   }
   return {
     snapshots,
@@ -150,7 +153,8 @@ export async function openEtcd(options: EtcdOptions): Promise<Etcd> {
 }
 
 /**
- * Whether etcd needs a dedicated disk. If the desired state cannot be read, the mount that the unit requires decides.
+ * Whether etcd needs a dedicated disk. If the desired state cannot be read, the unit's own requirement of a mount
+ * decides.
  */
 async function wantsDisk(keptState: KeptState, files: Pick<Files, "read">): Promise<boolean> {
   if (keptState.damage() === undefined) return keptState.current()?.desired.etcd?.dedicatedDisk === true;

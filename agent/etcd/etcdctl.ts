@@ -8,11 +8,11 @@ import { runTransient } from "../os/transient.ts";
 export interface EtcdctlOptions {
   readonly systemd: Pick<Systemd, "stop">;
   readonly files: Pick<Files, "stat">;
-  /** For running members. */
+  /** The program for requests to running members (etcdctl). */
   readonly program?: string;
   /** The program for a member's files (etcdutl), if it is installed; releases before 3.5 have only etcdctl. */
   readonly offline?: string;
-  /** Runs a program in a transient unit, and waits until it ends. */
+  /** Runs a program in a transient unit, and waits until it exits. */
   readonly launch?: typeof runTransient;
 }
 
@@ -20,7 +20,7 @@ export interface EtcdctlOptions {
 const behindOthers = ["nice", "-n", "10", "ionice", "-c", "3"];
 
 /**
- * Runs etcdctl, and etcdutl if the release has it, in transient units. So their memory does not count as the agent's,
+ * Runs etcdctl, and etcdutl if the release has it, in transient units. Their memory then does not count as the agent's,
  * and they may write outside the agent's sandbox. Keys are passed as file names, never as arguments.
  */
 export function createEtcdctl(options: EtcdctlOptions): Etcdctl {
@@ -66,8 +66,8 @@ function restoreFlags({ name, peerUrl, initialCluster, token }: RestoreOptions):
 }
 
 /**
- * The power can fail after any line; the script then runs again. So the restored data are complete before they get
- * their final name, and the result of each of the two moves is visible. All paths are on etcd's own file system, where
+ * The power can fail after any line; the script then runs again. The restored data therefore get their final name only
+ * when they are complete. Each of the two moves leaves a visible result. All paths are on etcd's own file system, where
  * a move is a rename.
  */
 const replaceScript = `set -eu
@@ -111,7 +111,7 @@ function failure(code: number, lines: readonly string[], program: string): KhwEr
     });
   }
   const said = lines.findLast((line) => line.startsWith("Error:")) ?? lines.at(-1) ?? "it printed nothing";
-  return new KhwError("IO_FAILED", `etcdctl ended with ${code}: ${said}`, {
+  return new KhwError("IO_FAILED", `etcdctl exited with ${code}: ${said}`, {
     hint: "see `khw-client etcd status`; a full disk is a frequent cause",
   });
 }

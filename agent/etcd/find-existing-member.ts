@@ -7,8 +7,8 @@ import type { Identified } from "./record.ts";
 
 /**
  * Returns the started member that the other controllers' cluster has at this machine's address. Such a member means
- * that this machine was recreated. Undefined if there is no such member, or if no controller answers; in that case
- * etcd itself refuses to start.
+ * that this machine was recreated. Undefined if there is no such member, or if no controller answers. If no controller
+ * answers, etcd itself refuses to start.
  * @throws KhwError CREDENTIAL_INVALID if a controller's etcd answers but cannot be verified: it may know such a member
  */
 export async function findExistingMember(

@@ -6,10 +6,10 @@ import { deadline } from "../os/deadline.ts";
 import { type HttpAnswer, openRequest, readAnswer } from "../os/exchange.ts";
 import { failureOf } from "../os/failure.ts";
 
-/** An etcd server, through the JSON gateway of its v3 API. Streams are not supported. */
+/** Access to an etcd server through the JSON gateway of its v3 API. Streams are not supported. */
 export interface Gateway {
   /**
-   * Returns the answer's object; 64-bit numbers are decimal strings, bytes are Base64.
+   * Returns the response object; 64-bit numbers are decimal strings, bytes are Base64.
    * @param path for example "/v3/kv/range"
    * @throws KhwError NOT_READY if the server cannot be reached, or refuses; CREDENTIAL_INVALID if a server answers but
    * TLS fails: the server is alive, and its state is unknown
@@ -29,7 +29,7 @@ export interface GatewayIdentity {
 export interface GatewayOptions {
   /** The time limit of each call; 3 s by default. */
   readonly callMillis?: number;
-  /** The largest answer; 1 MiB by default. */
+  /** The maximum size of a response; 1 MiB by default. */
   readonly maxAnswerBytes?: number;
 }
 

@@ -2,7 +2,7 @@ import { KhwError } from "../../proto/errors.ts";
 import type { EtcdServers } from "../os/etcd-servers.ts";
 import { type GatewayAnswer, base64 } from "./gateway.ts";
 
-/** A key in etcd that exists while its only holder keeps it alive. */
+/** A key in etcd that exists as long as its single holder keeps it alive. */
 export interface Lease {
   keepAlive(): Promise<void>;
   release(): Promise<void>;
@@ -15,11 +15,10 @@ export interface EtcdLock {
     options: {
       readonly key: string;
       /**
-       * The holder's name. A holder that finds its own name in the key takes the lease over, because it has
-       * restarted.
+       * The holder's name. If the key already contains this name, the holder has restarted, and takes over the lease.
        */
       readonly value: string;
-      /** The holder's activity, for the errors of others: "restarts its API server". */
+      /** The holder's activity, for error messages on other machines: "is restarting its API server". */
       readonly doing: string;
       readonly ttlSeconds: number;
       readonly signal: AbortSignal;
@@ -50,7 +49,7 @@ export function createEtcdLock(etcd: EtcdServers): EtcdLock {
       if (!taken) {
         await release();
         throw new KhwError("BUSY", `${holderIn(first)} ${doing}`, {
-          hint: "wait until it has ended, then run the command again",
+          hint: "wait until that is done, then run the command again",
         });
       }
       return {
@@ -61,7 +60,7 @@ export function createEtcdLock(etcd: EtcdServers): EtcdLock {
   };
 }
 
-/** Returns the name of the controller that holds the lock; "another controller" if the answer has no name. */
+/** Returns the name of the controller that holds the lock; "another controller" if the response contains no name. */
 function holderIn({ responses }: GatewayAnswer): string {
   const value = /"value":"([A-Za-z0-9+/=]+)"/.exec(JSON.stringify(responses ?? ""))?.[1];
   return value === undefined ? "another controller" : Buffer.from(value, "base64").toString("utf8");

@@ -62,7 +62,7 @@ function hex(value: unknown): string {
   return /^\d{1,20}$/.test(decimal) ? BigInt(decimal).toString(16) : "";
 }
 
-/** The member copies its whole database, and answers no requests meanwhile. */
+/** The member copies its whole database, and does not answer requests meanwhile. */
 const defragmentMillis = 300_000;
 
 /** @throws KhwError NOT_READY if the member does not answer in time */

@@ -3,15 +3,15 @@ import type { EtcdServers } from "../os/etcd-servers.ts";
 import { listMembers, type Member, serverStatus } from "./api.ts";
 
 export interface Quorum {
-  /** A server of the quorum. */
+  /** A server in the quorum. */
   readonly server: string;
   readonly members: readonly Member[];
 }
 
 /**
- * Returns the cluster as the other controllers' servers know it, if enough of them have a leader to change the
- * membership.
- * @throws KhwError NOT_READY with the servers that answer and those that do not
+ * Returns the cluster as seen by the other controllers' servers, if enough of them have a leader for a membership
+ * change.
+ * @throws KhwError NOT_READY listing the servers that answer and those that do not
  */
 export async function findQuorum(
   etcd: EtcdServers,
@@ -35,12 +35,12 @@ export async function findQuorum(
   };
   const well = (await Promise.all(servers.map(ask))).flat();
   const [server] = well;
-  if (server === undefined) throw none("no other member of etcd can be reached", told);
+  if (server === undefined) throw none("no other etcd member can be reached", told);
   const members = await listMembers(etcd, server, signal);
   const voters = members.filter(({ learner }) => !learner).length;
   const needed = Math.floor(voters / 2) + 1;
   if (well.length < needed) {
-    throw none(`${well.length} other members of etcd are healthy, but its quorum needs ${needed} of ${voters}`, told);
+    throw none(`${well.length} other etcd members are healthy, but the quorum needs ${needed} of ${voters}`, told);
   }
   return { server, members };
 }

@@ -19,7 +19,7 @@ import { hexId, type Identified, type MemberRecord, readMemberRecord, writeMembe
 
 const unit = "etcd.service";
 /** Only one member rejoins at a time, because a joining member does not count towards the quorum. */
-const lock = { key: "/khw/etcd/join", doing: "joins etcd again", ttlSeconds: 60 };
+const lock = { key: "/khw/etcd/join", doing: "is rejoining etcd", ttlSeconds: 60 };
 /** Long enough to send a snapshot of several gigabytes. */
 const catchUpMillis = 600_000;
 const intervalMillis = 500;
@@ -29,7 +29,7 @@ type Known = Extract<MemberRecord, { readonly stage: "member" | "joining" }>;
 /**
  * Restores this machine's membership after the loss of its etcd data. The cluster removes the old member, adds a new
  * one as a learner, and promotes it when it has caught up. A rejoin first checks that the other members have a quorum.
- * After an interruption at any point, it can be started again.
+ * After an interruption at any point, the function can be called again.
  * @throws KhwError NOT_READY if the others have no quorum; BUSY while another controller's member joins
  */
 export async function rejoin(desired: WithEtcd, os: Os, context: ApplyContext): Promise<void> {
@@ -102,7 +102,7 @@ async function begin(
       "NOT_READY",
       `etcd runs, but its data in ${etcdMemberFolder} is not visible; khw does not change etcd`,
       {
-        hint: "check the folder and its mounts on the node; if the data is lost, etcd exits and the agent makes it join again",
+        hint: "check the folder and its mounts on the node; if the data is lost, etcd exits and the agent makes the member rejoin",
       },
     );
   }

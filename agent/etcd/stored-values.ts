@@ -23,7 +23,7 @@ const pageMillis = 20_000;
  * @throws KhwError NOT_READY
  */
 export async function countStoredValues({ servers, files, prefix, signal }: CountOptions): Promise<StoredValues[]> {
-  let failure = etcdUnavailable("etcd", "no desired state names the etcd servers");
+  let failure = etcdUnavailable("etcd", "no desired state lists the etcd servers");
   for (const server of servers) {
     try {
       const identity = await readEtcdIdentity(server, files);

@@ -17,7 +17,9 @@ export interface HealthCheck {
    * their own certificates.
    */
   readonly clusterCa?: boolean;
-  /** Whether the endpoint requires a certificate of the cluster's CA; the API server's own is used. */
+  /**
+   * Whether the endpoint requires a client certificate from the cluster's CA; the API server's own certificate is used.
+   */
   readonly clientCertificate?: boolean;
   /** The HTTP statuses that mean healthy; 200 by default. */
   readonly wellStatuses?: readonly number[];
@@ -84,7 +86,7 @@ export async function probeHealth(check: HealthCheck, os: Os, signal: AbortSigna
   return typeof asked === "string" ? asked : explainHealth(check, asked);
 }
 
-/** Returns the endpoint's answer, or a text with the reason why the request cannot be sent. */
+/** Returns the endpoint's response, or the reason why the request cannot be sent. */
 export async function askHealth(
   check: HealthCheck,
   { files, probes, clock }: Os,
@@ -111,7 +113,7 @@ export async function askHealth(
     : result;
 }
 
-/** Returns null if the answer means that the component is healthy, otherwise the reason. */
+/** Returns null if the response means that the component is healthy, otherwise the reason why it does not. */
 export function explainHealth(
   { component, path, wellStatuses = [200] }: HealthCheck,
   result: ProbeResult,
@@ -131,7 +133,7 @@ function unanswered({ failure }: ProbeResult): string {
   return failure === "rejected" ? "is answered by a server that refuses the agent" : "does not answer";
 }
 
-/** Kubernetes lists its checks in the answer; failing ones look like "[-]etcd failed: reason withheld". */
+/** Kubernetes lists its checks in the response; failed checks look like "[-]etcd failed: reason withheld". */
 export function failingChecks({ body }: ProbeResult): string[] {
   return [...body.matchAll(/^\[-\](\S+) /gm)].flatMap(([, name]) => name ?? []);
 }

@@ -10,9 +10,9 @@ const freeBytes = 32 * 1024 * 1024;
 const memoryShare = 0.95;
 
 /**
- * Returns why the agent cannot trust its own view; null if it can. An agent without resources sees missing answers and
- * differences everywhere. So the supervisor calls this before it counts a missing answer, the reconciler before a
- * repair, and the rejoin before it gives up the member's data.
+ * Returns why the agent cannot trust its own view; null if it can. An agent that is short of resources sees missing
+ * responses and differences everywhere. The supervisor therefore calls this before it counts a missing response. The
+ * reconciler calls it before a repair, and the rejoin before it gives up the member's data.
  */
 export async function doubtOwnView({ probes }: Pick<Os, "probes">, signal: AbortSignal): Promise<string | null> {
   return doubtOf(await probes.self(signal));
@@ -24,7 +24,7 @@ export async function demandOwnView(os: Pick<Os, "probes">, signal: AbortSignal)
   if (doubt !== null) throw distrust(doubt);
 }
 
-/** Returns the error for an action that the agent therefore does not begin. */
+/** Returns the error for an action that the agent does not start because of this doubt. */
 export function distrust(doubt: string): KhwError {
   return new KhwError("NOT_READY", `nothing is changed, because the agent cannot trust its own view: ${doubt}`, {
     hint: "run `ss -s`, `free -m` and `uptime` on the node, and check the firewall on lo; the agent tries again by itself",

@@ -47,8 +47,9 @@ export function inactiveReason({ loadState, activeState }: UnitStatus): string {
 }
 
 /**
- * Returns the installed version: the release whose inode /usr/local/bin holds, or apt's version for a package. For
- * etcd, the version that it reports comes first, since khw may not have installed it. Empty if the version is unknown.
+ * Returns the installed version. For a release, the program in /usr/local/bin has the same inode as the release's
+ * program. For a package, apt knows the version. For etcd, prefers the version that etcd reports, because khw may not
+ * have installed it. Empty if the version is unknown.
  */
 export async function installedVersion(check: HealthCheck, os: Os): Promise<string> {
   const { files, packages } = os;
@@ -75,7 +76,7 @@ interface LinkedOptions {
   readonly released: (version: string) => string;
 }
 
-/** Returns the version whose program is the same file as the installed program; empty without such a version. */
+/** Returns the version whose program is the same file as the installed program; empty if there is no such version. */
 async function linkedVersion(
   installed: string,
   versions: readonly string[],

@@ -11,8 +11,8 @@ const servedFiles = [credentialFile("kubernetes.pem"), etcdFile("kubernetes.pem"
 const clockMillis = 60_000;
 
 /**
- * Explains why TLS failed with a live server: names its certificate by file, subject and validity, and the agent's
- * clock if that is the reason.
+ * Explains why TLS failed with a live server. The text identifies the server's certificate by file, subject and
+ * validity. It mentions the agent's clock if the clock is the reason.
  */
 export async function explainTls(
   { failure, body, certificate }: ProbeResult,
@@ -21,7 +21,7 @@ export async function explainTls(
   if (failure === "rejected") return `${body}: it does not accept ${credentialFile("kubernetes.pem")}`;
   if (certificate === undefined) return body;
   const { subject, validFrom, validTo } = certificate;
-  const place = (await fileOf(certificate, files)) ?? "a certificate that no file of this machine contains";
+  const place = (await fileOf(certificate, files)) ?? "a certificate that no file on this machine contains";
   const period = `valid from ${time(validFrom)} to ${time(validTo)}`;
   return `${body}: ${place} (${subject}), ${period}${aboutClock(certificate, clock.now())}`;
 }

@@ -45,12 +45,12 @@ export interface EventLogOptions<Event> {
 }
 
 const pageLength = 256;
-/** The maximum number of entries that wait for a disk that does not answer. */
+/** The maximum number of entries that wait while the disk does not respond. */
 const maxWaiting = 1_000;
 
 /**
- * Opens a log. A line that a power loss truncated affects only itself: it is skipped, and the next entry begins on
- * a new line.
+ * Opens a log. If a power loss truncated a line, only that line is lost. It is skipped, and the next entry begins on a
+ * new line.
  */
 export async function openEventLog<Event extends Numbered>(options: EventLogOptions<Event>): Promise<EventLog<Event>> {
   const { files, folder, name, maxFileBytes, encode, decode, log } = options;

@@ -25,7 +25,7 @@ function parseLine(line: string): unknown {
   try {
     return JSON.parse(line);
   } catch {
-    // The parser's error is about a line that a power loss truncated.
+    // The parser's error does not help: a power loss truncated the line.
     return undefined;
   }
 }

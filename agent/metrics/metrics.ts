@@ -20,7 +20,7 @@ export interface MetricsOptions {
   readonly signal: AbortSignal;
 }
 
-/** The facts of etcd snapshots for the metrics. */
+/** The facts about etcd snapshots for the metrics. */
 export interface SnapshotFacts {
   readonly snapshots: { newest(): Snapshot | undefined };
 }

@@ -29,7 +29,7 @@ export interface DownloadedText {
 export interface Downloads {
   /**
    * Downloads a small text file, at most 4 KiB, from the first mirror that has it.
-   * @throws KhwError DOWNLOAD_FAILED with each mirror's answer
+   * @throws KhwError DOWNLOAD_FAILED with each mirror's response
    */
   text(request: DownloadRequest): Promise<DownloadedText>;
   /**

@@ -2,8 +2,8 @@ import { open, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 
 /**
- * Returns the path where a file's next content is written: hidden, in the same folder, and always with the same
- * name. So the next run overwrites the remains of a crash, and they do not pile up.
+ * Returns the path where a file's next content is written: hidden, in the same folder, and always with the same name.
+ * The next run thus overwrites anything that a crash left there, and no such files pile up.
  */
 export function temporaryOf(path: string): string {
   return join(dirname(path), `.${basename(path)}.khw-new`);

@@ -7,13 +7,13 @@ const signalNames = new Map(
   Object.entries(constants.signals).map(([name, number]) => [number, name.slice("SIG".length)]),
 );
 
-/** The properties of a service that describe how it ended. */
+/** The properties of a service that describe how its process exited. */
 export const endingProperties = ["MainPID", "Result", "ExecMainCode", "ExecMainStatus"];
 
 /**
- * Describes how a service's last process ended, in the words of systemd's journal line. systemd drops that line if a
- * busy journal does not accept it within 10 ms. Returns no lines while a process runs, if no process has ended, or if
- * the last one succeeded.
+ * Describes how a service's last process exited, in the wording of systemd's journal line. This line is lost if a busy
+ * journal does not accept it within 10 ms. Returns no lines while a process runs, if no process has exited yet, or if
+ * the last process succeeded.
  */
 export function describeEnding(unit: string, service: Readonly<Record<string, unknown>>): string[] {
   const { MainPID: pid, Result: result, ExecMainCode: code, ExecMainStatus: status } = service;

@@ -1,7 +1,7 @@
 /** The cluster's etcd servers; requests use the API server's own certificate. */
 export interface EtcdServers {
   /**
-   * Sends a request to a server of the v3 API. In the answer, 64-bit numbers are decimal strings, and bytes are
+   * Sends a request to a server of the v3 API. In the response, 64-bit numbers are decimal strings, and bytes are
    * Base64.
    * @param server its client URL
    * @throws KhwError NOT_READY if the server cannot be reached, or refuses

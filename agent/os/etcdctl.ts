@@ -8,7 +8,7 @@ export interface SnapshotFacts {
   readonly hash: string;
 }
 
-/** The member for which the data are restored. */
+/** The member that the restored data are for. */
 export interface RestoreOptions {
   readonly name: string;
   readonly peerUrl: string;
@@ -18,8 +18,8 @@ export interface RestoreOptions {
 }
 
 /**
- * etcd's own program for snapshots. Failures are KhwErrors IO_FAILED with its last output; PROGRAM_MISSING if it
- * is not installed.
+ * etcd's own program for snapshots. A failure throws a KhwError: IO_FAILED with the program's last output, or
+ * PROGRAM_MISSING if the program is not installed.
  */
 export interface Etcdctl {
   /** Saves a member's database, completely or not at all. Certificates and key are paths. */
@@ -38,8 +38,8 @@ export interface Etcdctl {
   /** Creates a data folder, which must not exist, from a snapshot; etcdctl checks the snapshot's own digest. */
   restore(snapshot: string, folder: string, options: RestoreOptions & { readonly signal: AbortSignal }): Promise<void>;
   /**
-   * Replaces a stopped member's data with those of a snapshot, and moves the old data to `aside`. Both are in the
-   * folder `data`. `fresh`, in the same folder, marks an unfinished run; it stays until the clean-up.
+   * Replaces a stopped member's data with a snapshot's data, and moves the old data to `aside`. Both are in the folder
+   * `data`. `fresh`, in the same folder, marks an unfinished run; it stays until the clean-up.
    */
   replaceData(
     snapshot: string,

@@ -10,30 +10,32 @@ export interface HttpRequest {
   readonly signal: AbortSignal;
   /** For https. */
   readonly tls?: Pick<RequestOptions, "ca" | "cert" | "key" | "minVersion" | "rejectUnauthorized" | "servername">;
-  /** Keeps connections for later requests, one agent for each protocol; by default each request has a new connection. */
+  /**
+   * Node's HTTP agents, which keep connections open for later requests. By default each request opens a new connection.
+   */
   readonly kept?: { readonly http: HttpAgent; readonly https: HttpsAgent } | undefined;
-  /** A connection that has no traffic for this time is closed. */
+  /** A connection without traffic is closed after this time. */
   readonly idleMillis?: number;
 }
 
 export interface HttpExchange {
   readonly body?: string | AsyncIterable<Uint8Array>;
-  /** The largest body to read; 64 KiB by default. */
+  /** The maximum number of body bytes to read; 64 KiB by default. */
   readonly maxBytes?: number;
 }
 
 export interface HttpAnswer {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
-  /** The first bytes of the body, at most the maximum. */
+  /** The first bytes of the body, at most `maxBytes`. */
   readonly body: Buffer;
-  /** Whether the body is longer. */
+  /** Whether the body is longer than `maxBytes`. */
   readonly truncated: boolean;
 }
 
 /**
- * Sends a request and returns the answer. Rejects as Node does. Uses Node's own client, because undici would stay in
- * memory. Proxies from the environment are ignored.
+ * Sends a request and returns the response. Rejects with Node's own errors. Uses Node's own client, because undici
+ * would stay in memory. Proxies from the environment are ignored.
  */
 export function exchange(url: URL, { body, maxBytes, ...request }: HttpRequest & HttpExchange): Promise<HttpAnswer> {
   return readAnswer(openRequest(url, request), {
@@ -54,15 +56,15 @@ export function openRequest(url: URL, { tls, kept, idleMillis, ...options }: Htt
   return call;
 }
 
-/** Sends an open request and reads the answer, up to the maximum. */
+/** Sends an open request and reads the response, up to the maximum size. */
 export async function readAnswer(
   call: ClientRequest,
   { body, maxBytes = 65_536 }: HttpExchange = {},
 ): Promise<HttpAnswer> {
   const answered = receive(call, maxBytes);
   const sent = typeof body === "object" ? pipeline(Readable.from(body), call) : call.end(body);
-  // A server that refuses can answer before it has read the whole request. Its answer is more useful than the broken
-  // pipe.
+  // A server that refuses a request can answer before it has read the whole request. Its response is more useful than
+  // the error of a broken pipe.
   const [answer, sending] = await Promise.allSettled([answered, sent]);
   if (answer.status === "fulfilled") return answer.value;
   throw sending.status === "rejected" ? sending.reason : answer.reason;

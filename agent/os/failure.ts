@@ -1,15 +1,15 @@
 import { TLSSocket } from "node:tls";
 import { codeOf } from "../../proto/errno.ts";
 
-/** Why a request got no HTTP answer, and whether the server is alive. */
+/** Why a request got no HTTP response, and whether the server is alive. */
 export type ProbeFailure =
   /** The connection was refused. */
   | "refused"
-  /** There was no connection within the time. */
+  /** No connection was made before the time-out. */
   | "unconnected"
-  /** There was a connection, but no answer within the time. */
+  /** A connection was made, but no response arrived before the time-out. */
   | "silent"
-  /** The server closed the connection without an answer, or did not answer in HTTP. */
+  /** The server closed the connection without a response, or its response is not HTTP. */
   | "closed"
   /** The server's certificate failed verification: the server is alive. */
   | "unverified"
@@ -27,8 +27,8 @@ const failures: Readonly<Record<string, ProbeFailure | undefined>> = {
 };
 
 /**
- * Classifies a request's error by its meaning for the server. An unknown error counts as the caller's own failure,
- * which is no evidence against the server.
+ * Classifies a request's error by what it shows about the server. An unknown error counts as the caller's own failure,
+ * and so not as evidence against the server.
  * @param socket the request's connection, if it had one
  */
 export function failureOf(error: unknown, socket: unknown): ProbeFailure {
@@ -36,7 +36,7 @@ export function failureOf(error: unknown, socket: unknown): ProbeFailure {
   const code = codeOf(error);
   const known = failures[code];
   if (known !== undefined) return known;
-  // Errors of the HTTP parser and of OpenSSL: both are about bytes that the server sent.
+  // Errors from the HTTP parser and from OpenSSL: both concern bytes that the server sent.
   if (code.startsWith("HPE_")) return "closed";
   return code.startsWith("ERR_SSL_") ? "rejected" : "own";
 }

@@ -52,8 +52,8 @@ export interface Files {
   /** Undefined if the file does not exist. */
   read(path: string): Promise<Buffer | undefined>;
   /**
-   * Like `read`, for the few small files that are read every other second. The content is cached under the same rule
-   * as for `sha256`.
+   * Like `read`, for the few small files that are read every few seconds. The content is cached like the result of
+   * `sha256`.
    */
   readOften(path: string): Promise<Buffer | undefined>;
   /**
@@ -79,9 +79,9 @@ export interface Files {
   /** Does nothing if the path does not exist. */
   remove(path: string): Promise<void>;
   /**
-   * Calls the listener soon after a change in one of these folders, until the returned function is called. A change
-   * can affect a file's content, mode, owner or name, or remove or restore the folder. Many changes at once cause one
-   * call. The listener is also called once at the beginning; from then on no change is missed.
+   * Calls the listener soon after a change in one of these folders, until the returned function is called. A change can
+   * affect a file's content, mode, owner or name, or remove or restore the folder. Many changes at once cause one call.
+   * The listener is also called once when watching has started; no later change is missed.
    */
   watch(folders: readonly string[], listener: () => void): () => void;
   /** Bytes that root can still write to the file system of a path. The path need not exist yet. */
@@ -93,7 +93,7 @@ export function createFiles(): Files {
   // The maximum is larger than the number of files that khw checks.
   const sha256 = createRemembered({ derive: digestOf, most: 256 });
   const small = createRemembered({ derive: (handle) => handle.readFile(), most: 16 });
-  // Steps that run in parallel can have parent folders in common.
+  // Makes one folder at a time, because steps that run in parallel can have parent folders in common.
   const oneFolder = inTurn();
   return {
     stat: (path) => io(path, "cannot read its attributes", () => orAbsent(() => stat(path))),
@@ -141,8 +141,8 @@ function kindOf(stats: BigIntStats): FileFacts["kind"] {
 async function writeWhole(temporary: string, content: string | Uint8Array, mode: number): Promise<void> {
   await using handle = await open(temporary, "wx", 0o600);
   await handle.writeFile(content);
-  // The mode is set last: a world-readable file must not be visible before it is complete. The umask must not
-  // remove bits either.
+  // The mode is set last, because a world-readable file must not be visible before it is complete. chmod also ignores
+  // the umask.
   await handle.chmod(mode);
   await handle.sync();
 }
@@ -157,8 +157,8 @@ async function append(path: string, content: Uint8Array, mode: number): Promise<
 }
 
 /**
- * Makes the folder and its missing parents. Each gets its name only when its mode is set. Otherwise a kill between
- * mkdir(2), which obeys the umask, and chmod would leave a folder that only root can enter.
+ * Makes the folder and its missing parents. Each folder gets its name only after its mode is set. Otherwise a kill
+ * between mkdir(2), which obeys the umask, and chmod would leave a folder that only root can enter.
  */
 async function makeFolder(path: string, mode: number): Promise<void> {
   const there = await orAbsent(() => statFollowing(path));
@@ -171,7 +171,7 @@ async function makeFolder(path: string, mode: number): Promise<void> {
 }
 
 async function linkOver(from: string, to: string): Promise<void> {
-  // rename(2) does nothing if both names have the same inode; the temporary name would stay.
+  // rename(2) does nothing if both names have the same inode, so the temporary name would remain.
   if (await isSameFile(from, to)) return rm(temporaryOf(to), { force: true });
   await replace(to, (temporary) => link(from, temporary));
 }

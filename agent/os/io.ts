@@ -2,7 +2,7 @@ import { getSystemErrorMessage } from "node:util";
 import { codeOf, exhaustionHint, isErrno } from "../../proto/errno.ts";
 import { KhwError } from "../../proto/errors.ts";
 
-/** Returns the operating system's text for a failure ("no space left on device"); undefined for other errors. */
+/** Returns the operating system's message for a failure ("no space left on device"); undefined for other errors. */
 export function systemMessage(error: unknown): string | undefined {
   const own = error instanceof Error && "errno" in error && typeof error.errno === "number";
   return own ? getSystemErrorMessage(Number(error.errno)) : undefined;
@@ -10,7 +10,7 @@ export function systemMessage(error: unknown): string | undefined {
 
 const hints: Readonly<Record<string, string>> = {
   ENOENT: "create its folder, which is missing, then run the command again",
-  EISDIR: "move away the folder at this path, then run the command again",
+  EISDIR: "move the folder at this path out of the way, then run the command again",
   ENOSPC: "free space on the file system that holds it (the disk is full), then run the command again",
   EDQUOT: "free space on the file system that holds it (the quota is used up), then run the command again",
   EROFS:
@@ -20,8 +20,8 @@ const hints: Readonly<Record<string, string>> = {
 };
 
 /**
- * Runs a file operation. Its failure becomes IO_FAILED and names the path of the operation, not the temporary path
- * of the system call. Other errors pass unchanged.
+ * Runs a file operation. A failed system call becomes IO_FAILED with the operation's path, not the temporary path of
+ * the system call. Other errors are passed on unchanged.
  */
 export async function io<T>(path: string, doing: string, operation: () => Promise<T>): Promise<T> {
   try {

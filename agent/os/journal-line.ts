@@ -1,6 +1,6 @@
 import type { LogEntry } from "../../proto/gen/khw/agent/v1/agent.ts";
 
-/** The longest text that a terminal can still show; longer lines are truncated. */
+/** The maximum length of a line; longer lines are truncated so that a terminal can still show them. */
 const maxTextLength = 16_384;
 /** The end of the year 9999. A damaged journal may contain a later time, which programs cannot display. */
 const latestUnixMillis = Date.parse("9999-12-31T23:59:59.999Z");
@@ -30,7 +30,7 @@ function parseJournalFields(line: string): Map<string, unknown> | undefined {
     const value: unknown = JSON.parse(line);
     return typeof value === "object" && value !== null ? new Map(Object.entries(value)) : undefined;
   } catch {
-    // The line was truncated when journalctl ended.
+    // The line was truncated when journalctl exited.
     return undefined;
   }
 }

@@ -6,17 +6,17 @@ import type { LogEntry } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { parseJournalLine } from "./journal-line.ts";
 import { plainLanguage } from "./run.ts";
 
-/** The journal of units. */
+/** Reads the journals of units. */
 export interface Logs {
   /**
-   * Streams lines, oldest first, as fast as the caller reads. Ends with the signal's reason when it aborts.
+   * Streams lines, oldest first, as fast as the caller reads. Throws the signal's reason when the signal aborts.
    * @throws KhwError IO_FAILED
    */
   stream(request: LogsRequest, signal: AbortSignal): AsyncIterable<LogEntry>;
 }
 
 export interface LogsRequest {
-  /** With its suffix. */
+  /** The unit's name with its suffix. */
   readonly unit: string;
   /** The maximum number of existing lines, counted from the newest; 0: all lines. */
   readonly lines: number;
@@ -26,13 +26,13 @@ export interface LogsRequest {
   readonly follow: boolean;
 }
 
-/** Reads the machine's journal with journalctl, which can follow a rotated journal. */
+/** Reads the machine's journal with journalctl, which continues across journal rotation. */
 export function createLogs(): Logs {
   return { stream };
 }
 
 /**
- * Streams journal lines. journalctl waits for a slow reader, because a pipe holds little data. It ends when the reader
+ * Streams journal lines. journalctl waits for a slow reader, because a pipe holds little data. It exits when the reader
  * stops, for any reason.
  */
 async function* stream(request: LogsRequest, signal: AbortSignal): AsyncGenerator<LogEntry> {
@@ -43,7 +43,7 @@ async function* stream(request: LogsRequest, signal: AbortSignal): AsyncGenerato
     cwd: "/",
   });
   const ended = once(child, "close");
-  // The error is handled below, unless the reader stops before that.
+  // The error is handled below, unless the reader stops earlier.
   ended.catch(() => undefined);
   let complaint = "";
   child.stderr

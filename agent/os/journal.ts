@@ -1,7 +1,7 @@
 import { isFatal } from "./fatal.ts";
 import { run } from "./run.ts";
 
-/** Long output of Kubernetes' programs and Go that does not help: the value of each flag, and stacks. */
+/** Long output from Kubernetes' programs and Go that does not help: the value of each flag, and stack traces. */
 const noise =
   /^\t|^\S+\(.*\)$|^created by |^goroutine \d+ (?:gp=\S+ )?(?:m=\S+ )?(?:mp=\S+ )?\[|^runtime stack:$|^\.\.\.(?:additional|\d+) frames? .*elided|^(?:r\w{1,5}|[c-g]s|lr|sp|pc|fault)\s+0x[0-9a-f]+$|^$|\] FLAG: --|^\s+--?\w/;
 const keptLines = 400;
@@ -11,15 +11,15 @@ const keptLength = 2000;
 export interface StartLines {
   /** systemd's invocation ID in hex; empty if the journal does not have the beginning of the start. */
   readonly invocation: string;
-  /** Oldest first: the unit's own lines, and systemd's about the unit ("Failed at step EXEC ..."). */
+  /** Oldest first: the unit's own lines, and systemd's lines about the unit ("Failed at step EXEC ..."). */
   readonly lines: string[];
   /** The first line with which the program gave up; it is kept, however many lines follow. */
   fatal?: string;
 }
 
 /**
- * Reads the lines of a unit's last starts, oldest first, from the last lines of its journal. Flags and stacks are
- * left out. A late line without a known start belongs to the start before it.
+ * Reads the lines of a unit's last starts, oldest first, from the last lines of its journal. Flags and stack traces are
+ * left out. A late line without a known start counts as part of the preceding start.
  */
 export async function readStarts(unit: string, lines: number): Promise<StartLines[]> {
   const collected = collectStarts();
@@ -43,7 +43,7 @@ export async function readStarts(unit: string, lines: number): Promise<StartLine
   return collected.starts;
 }
 
-/** A read of at least this many lines must include the beginning of a crash, not only its end. */
+/** A read of at least this many lines must also include the first lines of a crash. */
 const longRead = 1000;
 const mostFatal = 200;
 const fatalGrep =

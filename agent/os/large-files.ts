@@ -6,7 +6,7 @@ import { io } from "./io.ts";
 /** Files too large for memory, and folders with their content. */
 export interface LargeFiles {
   /**
-   * Reads the file's bytes from the offset on, in chunks.
+   * Reads the file's bytes in chunks, starting at an offset.
    * @throws KhwError IO_FAILED
    */
   read(path: string, options?: { readonly from?: number; readonly to?: number }): AsyncIterable<Buffer>;

@@ -27,7 +27,7 @@ export async function findListener(port: number): Promise<ListeningProcess | und
   return { pid: 0, name: "a process that the agent cannot see" };
 }
 
-/** Returns how many connections wait to be accepted on a TCP port, on any address; undefined without a listener. */
+/** Returns how many connections wait to be accepted on a TCP port, on any address; undefined if no process listens. */
 export async function waitingConnections(port: number): Promise<number | undefined> {
   const sockets = await listeningSockets(port);
   return sockets.length === 0 ? undefined : sockets.reduce((sum, { waiting }) => sum + waiting, 0);

@@ -10,7 +10,7 @@ export interface MachineFacts {
 
 const diskPath = "/var/lib";
 
-/** Reads facts of the machine. Constant facts are read once, the others from the kernel. */
+/** Reads facts about the machine. Constant facts are read only once; the kernel provides the others at each read. */
 export function createMachineFacts(): MachineFacts {
   let system: Promise<{ readonly name: string; readonly kernel: string }> | undefined;
   return {
@@ -36,8 +36,8 @@ export function createMachineFacts(): MachineFacts {
 }
 
 /**
- * The package systeminformation knows how distributions name themselves. It starts processes, so it is called only
- * once.
+ * Uses the package systeminformation, which knows how distributions name themselves. The package starts processes, so
+ * it is called only once.
  */
 async function readSystem(): Promise<{ name: string; kernel: string }> {
   const { osInfo } = await import("systeminformation");

@@ -16,9 +16,9 @@ export interface MetadataOptions {
 
 export interface ReadOptions extends MetadataOptions {
   readonly baseUrl: string;
-  /** The result of each value's last request, for the time-out's message. */
+  /** The result of the last request for each value, for the time-out's message. */
   readonly seen: Map<string, string>;
-  /** Longer answers are refused; 4096 by default. */
+  /** Longer responses are refused; 4096 by default. */
   readonly maxBytes?: number;
 }
 
@@ -37,7 +37,7 @@ const backoff: Backoff = { firstMillis: 250, maxMillis: 4000 };
 /**
  * Reads the value at a path (with its query) below /computeMetadata/v1/, and retries until the signal aborts. Returns
  * undefined if the server has no value of that name.
- * @throws KhwError METADATA_UNAVAILABLE if the answer does not look like Google's
+ * @throws KhwError METADATA_UNAVAILABLE if the response does not look like Google's
  */
 export async function readValue(path: string, options: ReadOptions): Promise<Value | undefined> {
   const { signal, clock, seen } = options;

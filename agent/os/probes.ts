@@ -15,11 +15,11 @@ import type { ServedCertificate } from "./served-certificate.ts";
 import { codeOf } from "../../proto/errno.ts";
 
 export interface ProbeResult {
-  /** The HTTP status; 0 without an answer. */
+  /** The HTTP status; 0 if there was no response. */
   readonly status: number;
-  /** The first 4 KiB of the answer, or the reason why it is missing. */
+  /** The first 4 KiB of the response, or the reason why there was no response. */
   readonly body: string;
-  /** Why there was no answer; absent if the reason is unknown, and then the missing answer proves nothing. */
+  /** Why there was no response; absent if the reason is unknown, and then the missing response proves nothing. */
   readonly failure?: ProbeFailure;
   /** The server's certificate, if it failed verification. */
   readonly certificate?: ServedCertificate;
@@ -27,7 +27,9 @@ export interface ProbeResult {
 
 /** Requests from the machine itself. A failure to connect is a result, not an error. */
 export interface Probes {
-  /** Sends a GET. `caPem` undefined: the server's certificate is not verified. `host` replaces the Host header. */
+  /**
+   * Sends a GET request. Without `caPem`, the server's certificate is not verified. `host` replaces the Host header.
+   */
   http(
     url: string,
     options: {
@@ -37,13 +39,13 @@ export interface Probes {
       readonly caPem?: string;
       readonly certPem?: string;
       readonly keyPem?: string;
-      /** Whether to keep the connection open for the next request, which follows soon. */
+      /** Whether to keep the connection open, because the next request follows soon. */
       readonly keepAlive?: boolean;
     },
   ): Promise<ProbeResult>;
   /**
-   * Measures small writes as etcd writes its log (fdatasync): the time until each is on disk, in milliseconds. The
-   * folder need not exist yet. Leaves no files.
+   * Measures small writes that are synced as etcd syncs its log (fdatasync): the time until each is on disk, in
+   * milliseconds. The folder need not exist yet. Leaves no files.
    */
   writes(folder: string, options: { readonly count: number; readonly signal: AbortSignal }): Promise<number[]>;
   /**
@@ -55,8 +57,8 @@ export interface Probes {
     options: { readonly port: number; readonly timeoutMillis: number; readonly signal: AbortSignal },
   ): Promise<number | undefined>;
   /**
-   * Returns how many connections wait to be accepted on a TCP port, on any address, from the kernel's tables;
-   * undefined without a listener.
+   * Returns how many connections wait to be accepted on a TCP port, on any address, according to the kernel's tables;
+   * undefined if no process listens.
    */
   waiting(port: number): Promise<number | undefined>;
   /** The agent's own condition. */
@@ -78,7 +80,7 @@ interface Kept {
   readonly clock: Pick<Clock, "now">;
 }
 
-/** A connection that stays open is closed after this time without a request. */
+/** A kept-alive connection is closed after this time without a request. */
 const keptMillis = 60_000;
 
 export function createProbes(clock: Pick<Clock, "now">): Probes {
@@ -116,7 +118,7 @@ async function probe(url: string, options: ProbeOptions, kept: Kept): Promise<Pr
       if (!request.reusedSocket || timeout.signal.aborted) throw error;
       return toProbeResult(begin());
     });
-    // The deadline ends all open requests. A kept-alive connection must be back in its pool before that.
+    // The deadline ends all open requests, so a kept-alive connection must be back in its pool earlier.
     await released;
     const invalid = options.caPem === undefined ? null : invalidNow(kept, request);
     return invalid === null ? result : await unverified(url, options, invalid);
@@ -148,7 +150,8 @@ interface NoAnswer {
 const lateMillis = 1_000;
 
 /**
- * The result of a probe without an answer in time. A process that was busy or stopped may have missed the answer.
+ * Returns the result of a probe that got no response in time. If the agent's process was busy or stopped, it may have
+ * missed the response.
  */
 function noAnswer({ socket, timeoutMillis, tookMillis, activeMillis }: NoAnswer): ProbeResult {
   const body = `no answer within ${timeoutMillis / 1000} s`;
@@ -160,7 +163,7 @@ function noAnswer({ socket, timeoutMillis, tookMillis, activeMillis }: NoAnswer)
 }
 
 /**
- * Returns why the certificate of a kept-alive connection is no longer valid, in OpenSSL's words; null if it is still
+ * Returns why the certificate of a kept-alive connection is no longer valid, in OpenSSL's wording; null if it is still
  * valid. The connection was verified when it was made, and the certificate may have expired since then.
  */
 function invalidNow({ certificates, clock }: Kept, { socket }: ClientRequest): string | null {

@@ -15,8 +15,8 @@ export interface RememberedOptions<T> {
 const tickNanos = 20_000_000n;
 
 /**
- * Derives a value from a file's content and caches it until the file changes, by whatever name the file is read. A
- * cached answer costs a single stat(2). Follows symbolic links.
+ * Derives a value from a file's content and caches the value until the file changes. The file's name does not matter. A
+ * cached value costs a single stat(2). Follows symbolic links.
  */
 export function createRemembered<T>({ derive, most }: RememberedOptions<T>): (path: string) => Promise<T> {
   const known = new Map<string, { readonly value: T }>();

@@ -28,7 +28,7 @@ const maxLineLength = 2000;
 
 /**
  * Runs a program without a shell, in a clean environment. If the signal aborts, kills the program and throws the
- * abort's reason. A missing program throws as spawn does (ENOENT).
+ * signal's reason. If the program is missing, throws spawn's error (ENOENT).
  */
 export async function run(argv: readonly [string, ...string[]], options: RunOptions): Promise<Ended> {
   const { signal, onLine, keep = 200 } = options;

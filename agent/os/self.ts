@@ -5,13 +5,13 @@ import { deadline } from "./deadline.ts";
 
 /** The results of the agent's self-checks: whether it can observe the machine correctly. */
 export interface SelfFacts {
-  /** Why a connection to the agent's own listener got no answer; null if it got one. */
+  /** Why a connection to the agent's own listener failed; null if it worked. */
   readonly loopback: string | null;
   /** How late a timer ran, in milliseconds. */
   readonly lateMillis: number;
-  /** The memory that the machine still has available, in bytes. */
+  /** The machine's available memory, in bytes. */
   readonly freeBytes: number;
-  /** The share of its memory limit that the agent uses, from 0 to 1. */
+  /** The used share of the agent's memory limit, from 0 to 1. */
   readonly memoryShare: number;
 }
 

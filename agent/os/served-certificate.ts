@@ -12,14 +12,14 @@ export interface ServedCertificate {
   readonly validFrom: number;
   readonly validTo: number;
   /**
-   * The time in the server's answer (its Date header), in milliseconds since the epoch; absent without that header.
+   * The time in the Date header of the server's response, in milliseconds since the epoch; absent without that header.
    */
   readonly serverTime?: number;
 }
 
 /**
- * Returns the certificate of a server whose verification failed. A second request, without verification, reads it; only
- * the time in its answer is used. Undefined if the server does not answer this time.
+ * Returns the certificate of a server whose verification failed. A second request, without verification, reads the
+ * certificate; only the time in its response is used. Undefined if the server does not answer this time.
  */
 export async function askCertificate(url: URL, options: HttpRequest): Promise<ServedCertificate | undefined> {
   let certificate: ServedCertificate | undefined;
@@ -40,19 +40,19 @@ export async function askCertificate(url: URL, options: HttpRequest): Promise<Se
       request.once("error", reject).end();
     });
   } catch {
-    // The server presents its certificate before a request can fail.
+    // A failed request is no problem, because the server presents its certificate earlier.
   }
   return certificate;
 }
 
 /** Returns the certificate that a connection's server presented; undefined before the end of the handshake. */
 export function certificateOf(socket: TLSSocket): ServedCertificate | undefined {
-  // getPeerX509Certificate would answer only once for each connection.
+  // getPeerX509Certificate would return the certificate only once for each connection.
   const { raw } = socket.getPeerCertificate();
   if (raw === undefined) return undefined;
   const { subject, fingerprint256: fingerprint, validFromDate, validToDate } = new X509Certificate(raw);
   return {
-    // OpenSSL lists a name from its root; people write it in the opposite order.
+    // OpenSSL lists the parts of a name from the root; people write them in the opposite order.
     subject: (subject ?? "").split("\n").toReversed().join(","),
     fingerprint,
     validFrom: validFromDate.getTime(),

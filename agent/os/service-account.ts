@@ -15,7 +15,7 @@ export async function readAccessToken(options: MetadataOptions): Promise<string>
     const { access_token: token }: { access_token?: unknown } = JSON.parse(answer);
     if (typeof token === "string" && /^[\x21-\x7e]+$/.test(token)) return token;
   } catch {
-    // The parser's message would contain a part of the answer, and so of the token.
+    // The parser's message would contain part of the response, and so part of the token.
   }
   throw tokenUnavailable("the metadata server's answer has no token");
 }

@@ -28,8 +28,8 @@ export interface Upload {
 export interface Storage {
   /**
    * Uploads a file in parts, resumes after interruptions, and verifies size and MD5. An existing identical object is
-   * left as it is; a different one is never replaced.
-   * @throws KhwError IO_FAILED with the answer of Cloud Storage
+   * left unchanged; a different object is never replaced.
+   * @throws KhwError IO_FAILED with Cloud Storage's response
    */
   upload(upload: Upload): Promise<void>;
 }
@@ -133,7 +133,7 @@ function isOfStorage(session: string, baseUrl: string): boolean {
   return url.origin === base.origin || (url.protocol === "https:" && url.hostname.endsWith(".googleapis.com"));
 }
 
-/** The rest of a session's address is a secret, because it permits uploads. */
+/** Only the host is shown, because the rest of a session's address is a secret that permits uploads. */
 function hostOf(session: string): string {
   return URL.parse(session)?.host ?? "no URL";
 }
@@ -141,7 +141,7 @@ function hostOf(session: string): string {
 /** A temporary failure. */
 class Passing extends KhwError {}
 
-/** Whether the reason of a failed upload is temporary. While it lasts, every other upload fails too. */
+/** Whether an upload failed for a temporary reason. As long as that reason lasts, all other uploads fail too. */
 export function mayPass(error: unknown): boolean {
   return error instanceof Passing || !(error instanceof KhwError) || error.code !== "IO_FAILED";
 }

@@ -5,8 +5,8 @@ import { KhwError } from "../../proto/errors.ts";
 import { listen } from "./listen.ts";
 
 /**
- * A change of a unit. Each event that carries the new state is reported separately, because a later read of the state
- * can miss some states.
+ * A change of a unit's state. Each event that carries the new state is reported separately, because a later read can
+ * miss states in between.
  */
 export interface UnitChange {
   readonly name: string;
@@ -28,7 +28,7 @@ const openReads = 64;
 /** A connection to systemd's manager object. It reconnects by itself when the bus returns. */
 export interface SystemdBus extends AsyncDisposable {
   /**
-   * Calls a method of the manager with these arguments, whose types the signature names.
+   * Calls a method of the manager. The signature specifies the types of the arguments.
    * @throws KhwError SERVICE_FAILED with systemd's message
    */
   call<T>(
@@ -37,9 +37,9 @@ export interface SystemdBus extends AsyncDisposable {
     options?: CallOptions,
   ): Promise<T>;
   /**
-   * Reads these properties of one interface of a unit ("Unit", "Service"). An unknown unit has them too, with the
-   * state not-found. They are read one by one, because a unit has hundreds, and reading all takes ten times as
-   * long.
+   * Reads these properties of one interface of a unit ("Unit", "Service"). An unknown unit also has these properties,
+   * with the state not-found. They are read one by one, because a unit has hundreds of properties. Reading all of them
+   * takes ten times as long.
    */
   properties(
     unit: string,
@@ -49,8 +49,8 @@ export interface SystemdBus extends AsyncDisposable {
   /** Calls the listener when any job ends, until the returned function is called. */
   onJobRemoved(listener: (job: string, result: string) => void): () => void;
   /**
-   * Calls the listener when the connection is lost, until the returned function is called. Events during the loss
-   * are missed.
+   * Calls the listener when the connection is lost, until the returned function is called. Events are missed until the
+   * connection returns.
    */
   onLost(listener: () => void): () => void;
   /** Resolves at the next change of the unit's state, or when the connection returns after a loss. */
@@ -135,7 +135,7 @@ export function connectSystemd(address: string): SystemdBus {
           () => void bus.off("reconnected", again),
         ];
       });
-      // The rule is sent before the caller's next call. So no event after the answer to that call is missed.
+      // The rule is sent before the caller's next call, so no event after the reply to that call is missed.
       const watching = bus.watch(
         `type='signal',sender='${service}',path='${path}',interface='${properties}',member='PropertiesChanged'`,
       );
@@ -143,7 +143,7 @@ export function connectSystemd(address: string): SystemdBus {
       try {
         await change.outcome;
       } finally {
-        // If the rule cannot be removed, it already disappeared together with its connection.
+        // If the rule cannot be removed, it has already disappeared together with its connection.
         watch.remove().catch(ignore);
       }
     },
@@ -190,7 +190,7 @@ function statesIn([kind, changed]: readonly unknown[]): Omit<UnitChange, "name">
   };
 }
 
-/** Returns the call's answer. A failure becomes SERVICE_FAILED with the message of systemd or of the bus. */
+/** Returns the call's reply. A failure becomes SERVICE_FAILED with the message from systemd or from the bus. */
 async function explainBusError<T>(member: string, call: PromiseLike<T>): Promise<T> {
   try {
     return await call;

@@ -25,7 +25,7 @@ export interface UnitStatus {
   readonly subState: string;
   /** "enabled", "disabled", ...; empty if the unit has no unit file. */
   readonly unitFileState: string;
-  /** systemd's word for how the unit last ended: "success", "exit-code", "start-limit-hit", ... */
+  /** systemd's result for the unit's last run: "success", "exit-code", "start-limit-hit", ... */
   readonly result: string;
   /** Whether the unit's files on disk differ from those that systemd has loaded. */
   readonly needsReload: boolean;
@@ -49,11 +49,11 @@ export interface Systemd {
   unit(name: string): Promise<UnitStatus>;
   /** The files of the unit that is loaded now. */
   sources(name: string): Promise<UnitSources>;
-  /** daemon-reload; calls made during a reload share the next one. */
+  /** Runs daemon-reload. Calls made during a reload share the next reload. */
   reload(): Promise<void>;
   enable(name: string): Promise<void>;
   /**
-   * Waits for the job's end.
+   * Waits until the job is done.
    * @throws KhwError SERVICE_FAILED with the job's result
    */
   start(name: string, signal: AbortSignal): Promise<void>;
@@ -61,27 +61,27 @@ export interface Systemd {
   stop(name: string, signal: AbortSignal): Promise<void>;
   /** Makes the service read its configuration again (ExecReload). */
   reloadService(name: string, signal: AbortSignal): Promise<void>;
-  /** Resolves at the unit's next change of state; rejects with the signal's reason when it aborts. */
+  /** Resolves when the unit's state next changes; rejects with the signal's reason when the signal aborts. */
   changed(name: string, signal: AbortSignal): Promise<void>;
   /**
-   * Calls the listener at every change of these units, until the returned function is called. Reports all units
-   * when changes may have been missed: after a reconnection, or after systemd has loaded its files again.
+   * Calls the listener at every change of these units, until the returned function is called. Reports all units when
+   * changes may have been missed: after a reconnection, or after systemd has reloaded its unit files.
    */
   watch(names: readonly string[], listener: (change: UnitChange) => void): () => void;
   /** Sends SIGKILL to all processes of the unit; no error if it has no process. */
   kill(name: string): Promise<void>;
-  /** Lets a unit that systemd gave up on start again; no error if it is not loaded. */
+  /** Allows a unit that systemd gave up on to start again; no error if the unit is not loaded. */
   resetFailed(name: string): Promise<void>;
   /** The last lines of the unit's journal since its last start, oldest first. */
   journal(name: string, lines: number): Promise<string[]>;
   /**
    * The lines of the unit's last starts, one list for each start, oldest first, taken from the last lines of its
-   * journal. Flags and stacks are left out.
+   * journal. Flags and stack traces are left out.
    */
   starts(name: string, lines: number): Promise<string[][]>;
   /**
-   * Describes how the service's last process ended, in the words of systemd's journal line, even if the journal missed
-   * that line. Empty while a process runs, and after a successful end.
+   * Describes how the service's last process exited, in the wording of systemd's journal line, even if the journal
+   * missed that line. Empty while a process runs, and after a successful exit.
    */
   ending(name: string): Promise<string[]>;
   /** The command line and program of a running process; undefined if it is gone. */
@@ -220,11 +220,12 @@ interface Job {
   readonly deadlineMillis: number;
 }
 
-/** The result of a job that did not end in time. */
+/** The result of a job that was not done in time. */
 const overdue = "overdue";
 
 /**
- * Queues a job and waits for its end. After an abort, systemd continues the job, and ends it after its own time-outs.
+ * Queues a job and waits until it is done. After an abort, systemd continues the job, subject to systemd's own
+ * time-outs.
  */
 async function runJob(bus: SystemdBus, { member, name, signal, deadlineMillis }: Job): Promise<void> {
   signal.throwIfAborted();

@@ -15,8 +15,8 @@ interface Watched {
 }
 
 /**
- * Reports changes in folders by inotify. inotify reports nothing for a missing folder, and stops after a folder is
- * removed or moved. So each event checks every folder again, and a missing folder's nearest parent is watched.
+ * Reports changes in folders with inotify. inotify reports nothing for a missing folder, and stops after a folder is
+ * removed or moved. Each event therefore checks every folder again, and a missing folder's nearest parent is watched.
  */
 export function watchFolders(folders: readonly string[], listener: () => void): () => void {
   const watched = new Map<string, Watched>();
@@ -30,7 +30,7 @@ export function watchFolders(folders: readonly string[], listener: () => void): 
     if (stopped) return;
     timer ??= setTimeout(() => {
       timer = undefined;
-      // Reported only after the watch is renewed, so that no change in between is missed.
+      // Reports the change only after the watches are renewed, so that no change in between is missed.
       renew().then(tell, tell);
     }, settleMillis);
   };
@@ -48,11 +48,11 @@ export function watchFolders(folders: readonly string[], listener: () => void): 
     // finds the change.
     if (watcher === undefined) return;
     watched.set(folder, { path, identity, watcher });
-    // The folder appeared in the meantime.
+    // The folder or a nearer parent may have appeared in the meantime.
     if (path !== folder && (await nearest(folder)).path !== path) heard();
   };
 
-  // Reports changes from before the first watch too.
+  // Also reports changes from before the first watch.
   renew().then(heard, heard);
   return () => {
     stopped = true;

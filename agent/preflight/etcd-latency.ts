@@ -6,18 +6,18 @@ import type { Os } from "../os/os.ts";
 import { etcdSteps } from "../steps/etcd.ts";
 import { etcdDataFolder } from "../paths.ts";
 
-/** etcd's own documentation requires that the 99th percentile of wal_fsync_duration_seconds is below this. */
+/** etcd's own documentation requires the 99th percentile of wal_fsync_duration_seconds to be below this limit. */
 const writeLimitMillis = 10;
 const writeCount = 100;
-/** etcd's --heartbeat-interval with the lab's flags; it should not be shorter than a round-trip. */
+/** etcd's --heartbeat-interval with the lab's flags; the interval should not be shorter than a round-trip. */
 const heartbeatMillis = 100;
 const trips = 5;
 const tripMillis = 2_000;
 
 /**
- * Measures whether this machine's disk, or its network to the other controllers, is too slow for etcd. Leaves no
- * files. Skips the disk test for a member that will not change, because the test takes seconds and delays the member's
- * own writes.
+ * Measures whether this machine's disk, or its network to the other controllers, is too slow for etcd. Leaves no files.
+ * Skips the disk test if an apply would not change the member here: the test takes seconds and delays the member's
+ * writes.
  */
 export async function checkLatency(desired: WithEtcd, os: Os, signal: AbortSignal): Promise<KhwError[]> {
   const own = ownController(desired).name;
@@ -73,7 +73,7 @@ async function slowNetwork(
   );
 }
 
-/** Returns the smallest value that this part of the values does not exceed. */
+/** Returns the smallest value that is at least as large as this share of the values. */
 function percentile(values: readonly number[], part: number): number {
   return values.toSorted((a, b) => a - b)[Math.max(Math.ceil(values.length * part) - 1, 0)] ?? 0;
 }

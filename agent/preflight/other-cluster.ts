@@ -26,7 +26,8 @@ interface OtherClusterOptions {
 }
 
 /**
- * Two bundles with a common certificate belong to the same authority, because a CA is replaced through such a bundle.
+ * Two bundles with a certificate in common belong to the same authority. When a CA is replaced, a bundle contains the
+ * old and the new certificate.
  */
 async function authorityFinding(path: string, { desired, os, kept }: OtherClusterOptions): Promise<KhwError | null> {
   const wanted = contentOf(desired, "ca.pem");
@@ -35,7 +36,7 @@ async function authorityFinding(path: string, { desired, os, kept }: OtherCluste
   const known = certificates(wanted);
   if (found.length === 0 || found.some((certificate) => known.includes(certificate))) return null;
   return new KhwError("PREFLIGHT_FAILED", `${path} is another cluster's CA`, {
-    hint: `${ownFiles}; for a new cluster on this machine, first move ${path} away on the machine`,
+    hint: `${ownFiles}; for a new cluster on this machine, first move ${path} out of the way on the machine`,
   });
 }
 
@@ -51,7 +52,7 @@ async function encryptionFinding({ desired, os, kept }: OtherClusterOptions): Pr
     "PREFLIGHT_FAILED",
     `${path} has encryption keys that the new configuration lacks: ${lost.length}`,
     {
-      hint: `${ownFiles}, because values stored with these keys could no longer be read; if no values are stored, first move ${path} away on the machine`,
+      hint: `${ownFiles}, because values stored with these keys could no longer be read; if no values are stored, first move ${path} out of the way on the machine`,
     },
   );
 }

@@ -10,7 +10,7 @@ import { unitFindings } from "./units.ts";
 import type { Os } from "../os/os.ts";
 import { installedProgram, kubernetesFolder, releaseFolder, releasesFolder, unitFolder } from "../paths.ts";
 
-/** The ports of a controller, and for each the program that may already use it. */
+/** The ports of a controller, with the program that may already use each port. */
 const ports = [
   { port: 6443, holder: "kube-apiserver" },
   { port: 10257, holder: "kube-controller-manager" },
@@ -25,7 +25,7 @@ const memberPorts = [
 const apiserverUnit = `${unitFolder}/kube-apiserver.service`;
 
 const mebibyte = 1024 ** 2;
-/** A release's four programs need nearly 500 MB; nginx and the units need little. */
+/** The four programs of a release need nearly 500 MB; nginx and the units need little. */
 const spaceForRelease = 700 * mebibyte;
 const spaceForFiles = 50 * mebibyte;
 const etcdTimeoutMillis = 5_000;
@@ -62,8 +62,8 @@ async function identityFinding(desired: DesiredState, { identity }: Os): Promise
 }
 
 /**
- * Refuses a shorter list of nodes that would turn a cluster of three into a cluster of one: the API server would know
- * only some of its current etcd members.
+ * Refuses a shorter list of nodes, for example one instead of three. The API server would know only some of its current
+ * etcd members.
  */
 async function shrinkFinding(desired: DesiredState, { files }: Os): Promise<KhwError | null> {
   const unit = (await files.read(apiserverUnit))?.toString("utf8") ?? "";
@@ -72,11 +72,11 @@ async function shrinkFinding(desired: DesiredState, { files }: Os): Promise<KhwE
   const left = now.filter((server) => !wanted.includes(server));
   if (left.length === 0 || wanted.some((server) => !now.includes(server))) return null;
   return new KhwError("PREFLIGHT_FAILED", `its API server would lose ${left.join(", ")} of its etcd servers`, {
-    hint: `name all controllers; to make the cluster smaller on purpose, remove ${apiserverUnit} on the node first`,
+    hint: `list all controllers; to make the cluster smaller on purpose, remove ${apiserverUnit} on the node first`,
   });
 }
 
-/** An unreadable record is an obstacle too. */
+/** Also returns an error for an unreadable record. */
 async function memberFinding(desired: WithEtcd, os: Os): Promise<KhwError | null> {
   try {
     return await findConflict(desired, os);
@@ -129,8 +129,8 @@ function spaceFindings(desired: DesiredState, { files }: Os): Promise<KhwError |
 }
 
 /**
- * Checks that a majority of etcd's members are healthy, with the API server's own certificate. Waits for an
- * election, because a member that has just returned makes the others elect a leader.
+ * Checks, with the API server's own certificate, that a majority of etcd's members are healthy. Waits long enough for
+ * an election, because a member that has just returned makes the others elect a leader.
  */
 async function etcdFinding(
   desired: DesiredState,

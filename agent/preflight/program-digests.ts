@@ -8,7 +8,7 @@ import { knownArchive, publishedArchive } from "../steps/etcd-release.ts";
 
 export interface FoundDigests {
   readonly digests: readonly ProgramDigest[];
-  /** Errors of mirrors that do not publish a digest, or do not answer. */
+  /** An error for each mirror that does not publish a digest, or does not answer. */
   readonly findings: readonly KhwError[];
 }
 

@@ -1,8 +1,8 @@
 import { type Backoff, backoffMillis } from "../../proto/backoff.ts";
 
-/** The record of one step's repairs, so that a repair that does not last is tried less often. */
+/** Records one step's repairs, so that a repair that does not last is tried less often. */
 export interface Attempts {
-  /** When the current drift appeared, in milliseconds since the epoch; 0 without drift. */
+  /** When the current drift appeared, in milliseconds since the epoch; 0 if there is no drift. */
   readonly since: number;
   /** The times of recent repairs, oldest first. */
   readonly repairs: readonly number[];
@@ -19,8 +19,8 @@ const undoneOften = 3;
 const windowMillis = 600_000;
 const backoff: Backoff = { firstMillis: 60_000, maxMillis: 1_800_000 };
 /**
- * The delay has no random part: the time is computed again at each check, and repairs use no resource that machines
- * share.
+ * The delay has no random part, because the time is computed again at each check. Repairs also use no resource that
+ * machines share.
  */
 const middle = 0.5;
 

@@ -16,15 +16,16 @@ type Policy = DesiredState["driftPolicy"];
  */
 export interface DriftTracker {
   /**
-   * Records the result of a check of all steps. Returns the steps to repair now, and those that differ but must wait.
+   * Records the result of a check of all steps. Returns the steps to repair now, and the steps that differ but must
+   * wait.
    */
   checked(
     planned: readonly PlannedStep<Os>[],
     policy: Policy,
   ): { readonly due: readonly string[]; readonly waiting: ReadonlySet<string> };
-  /** Records the results of repairs. Returns whether a repair could not begin yet. */
+  /** Records the results of repairs. Returns whether any repair was postponed. */
   repaired(results: readonly Repaired[], operationId: string): { readonly postponed: boolean };
-  /** Records that no repair of these steps begins now. The error says why. */
+  /** Records that the repair of these steps is postponed. The error says why. */
   postponed(due: readonly string[], error: KhwError): void;
   /** Records that the check for drift is paused. */
   paused(because: string, policy: Policy | undefined): void;

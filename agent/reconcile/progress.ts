@@ -8,7 +8,7 @@ export interface Progress {
   stuck(): string | undefined;
 }
 
-/** Longer than any silent wait of a repair. */
+/** Longer than any wait during which a repair reports no progress. */
 const patienceMillis = 600_000;
 
 /**

@@ -11,7 +11,7 @@ export function checkedByItself(steps: readonly Step<Os>[]): Step<Os>[] {
   return withoutSteps(steps, (id) => id.startsWith("ready/")).map(withoutDown);
 }
 
-/** The supervisor starts stopped processes. A step that differs only by a stopped process holds. */
+/** Returns the step with a check that ignores a stopped process, because the supervisor starts stopped processes. */
 function withoutDown(step: Step<Os>): Step<Os> {
   return {
     ...step,
@@ -57,8 +57,8 @@ const spared: ReadonlyMap<string, "kube-apiserver" | "etcd"> = new Map([
 ]);
 
 /**
- * Restarts one API server (or etcd member) of the cluster at a time; the next waits until the last one answers
- * again.
+ * Restarts one API server (or etcd member) of the cluster at a time; the next restart waits until the previous one
+ * answers again.
  */
 function oneAtATime(step: Step<Os>, { lease, ready }: Pick<RepairOptions, "lease" | "ready">): Step<Os> {
   const of = spared.get(step.id);

@@ -1,6 +1,6 @@
 /** Schedules the next run. */
 export interface Schedule {
-  /** Makes the next run start within this time. If a run is already planned earlier, the plan stays. */
+  /** Makes the next run start within this time. If an earlier run is already planned, the plan does not change. */
   within(millis: number): void;
 }
 
@@ -29,7 +29,7 @@ export function createSchedule(run: () => Promise<void>, { closestMillis, signal
       if (time >= next || signal.aborted) return;
       clearTimeout(timer);
       next = time;
-      // Unreferenced, so that a pending run does not keep the process from ending.
+      // Unreferenced, so that a pending run does not keep the process alive.
       timer = setTimeout(begin, time - now).unref();
     },
   };

@@ -19,7 +19,7 @@ export interface Triggers {
   watch(steps: readonly Step<Os>[]): void;
 }
 
-/** A manual change is often followed by others. */
+/** Other changes often follow a manual change within this time. */
 const settleMillis = 100;
 /** A unit in a crash loop changes several times during each crash. */
 const unitMillis = 2_000;
@@ -31,7 +31,7 @@ export function createTriggers({ os, machineLock, statusStore, signal, within }:
   const stops = [
     machineLock.whenFree(() => within(0)),
     statusStore.listen(({ operation }) => {
-      // A running operation pauses the check, which must be visible at once.
+      // A running operation pauses the check, and the status must show that at once.
       if (operation !== undefined)
         within(operation.state === OperationState.OPERATION_STATE_RUNNING ? 0 : settleMillis);
     }),

@@ -17,17 +17,17 @@ export interface InputsDropIn {
 }
 
 /**
- * Renders a drop-in for a service. The drop-in puts the digest (SHA-256 in hex) of the service's inputs into its
- * environment. A start waits until the program itself runs; with the lab's Type=simple a start ends before the process
- * has its environment. A stop has a time limit, because an API server with open watches takes 60 s to end, during
- * which it does not listen.
+ * Renders a drop-in for a service. The drop-in puts the digest (SHA-256 in hex) of the service's inputs into the
+ * environment of the service. A start waits until the program itself runs; with the lab's Type=simple a start ends
+ * before the process has its environment. A stop has a time limit, because an API server with open watches takes 60 s
+ * to exit. It does not listen during that time.
  *
- * With a record, each start also writes the digests of its files, in the format of sha256sum, because the files that a
- * process has read cannot be seen from outside. If the record cannot be written, the service still starts.
+ * With a record, each start also writes the digests of its files, in the format of sha256sum. Nothing else shows which
+ * content a process has read. If the record cannot be written, the service still starts.
  */
 export function renderInputsDropIn(digest: string, { record, mounts = [] }: InputsDropIn = {}): string {
-  // The first setting starts the mount's unit before the service, if there is such a unit; the second requires the
-  // mount. The second is an assertion, because a drop-in that clears conditions clears all of them.
+  // The first setting starts the mount's unit before the service, if there is such a unit. The second setting requires
+  // the mount. It is an assertion, because a drop-in that clears conditions clears all of them.
   const demands = mounts.map((path) => `RequiresMountsFor=${path}\nAssertPathIsMountPoint=${path}\n`);
   const unit = mounts.length === 0 ? "" : `[Unit]\n${demands.join("")}\n`;
   const inputs = `${unit}[Service]\nType=exec\nTimeoutStopSec=15\nEnvironment=${inputsVariable}=sha256:${digest}\n`;

@@ -5,7 +5,7 @@ import { etcdDataFolder, etcdFile, etcdMemberFolder, installedProgram } from "..
 /** The members of a cluster for --initial-cluster: peer URLs by member name. */
 export type InitialCluster = ReadonlyMap<string, string>;
 
-/** Returns the members: one on each controller. */
+/** Returns the members, one on each controller. */
 export function initialCluster({ cluster }: DesiredState): InitialCluster {
   return new Map(cluster.controllers.map((controller) => [controller.name, peerUrl(controller)]));
 }
@@ -39,12 +39,12 @@ export function etcdCommand(desired: DesiredState): [program: string, ...flags: 
 }
 
 /**
- * Renders a drop-in for a member that joins and copies the other members' data. The unit itself stays as the lab has
- * it.
+ * Renders a drop-in for a member that joins and copies the other members' data. The unit itself stays identical to the
+ * lab's unit.
  */
 export function renderEtcdJoin(desired: DesiredState, members: InitialCluster): string {
-  // The empty settings clear the condition of renderEtcdGuard, and the command of the unit. With Type=exec a start
-  // does not wait until the join ends.
+  // The empty settings clear renderEtcdGuard's condition and the unit's command. With Type=exec, a start does not wait
+  // until the member has joined.
   return `[Unit]
 ConditionPathExists=
 

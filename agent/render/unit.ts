@@ -2,13 +2,14 @@ import type { Component } from "../../proto/components.ts";
 import { installedProgram } from "../paths.ts";
 import type { Flag } from "./flags.ts";
 
-/** Returns the command line of a component's process, as its unit has it; the program's path comes first. */
+/** Returns the command line of a component's process as in its unit; the program's path comes first. */
 export function commandOf(component: Component, flags: readonly Flag[]): [program: string, ...flags: string[]] {
   return [installedProgram(component), ...flags.map(([name, value]) => `--${name}=${value}`)];
 }
 
 /**
- * Renders the lab's unit of a component. The process gets exactly these flags, with any characters in their values.
+ * Renders the lab's unit for a component. The process gets exactly these flags, whatever characters their values
+ * contain.
  */
 export function renderUnit(component: Component, description: string, flags: readonly Flag[]): string {
   const command = commandOf(

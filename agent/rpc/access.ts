@@ -3,7 +3,7 @@ import { EnrolmentServiceService } from "../../proto/gen/khw/agent/v1/enrolment.
 import { EtcdServiceService } from "../../proto/gen/khw/agent/v1/etcd.ts";
 import { EncryptionServiceService } from "../../proto/gen/khw/agent/v1/encryption.ts";
 
-/** The methods that a viewer may call. Every other method, known or not, requires khw:admin. */
+/** The methods that a viewer may call. All other methods, including unknown ones, require khw:admin. */
 export const readOnly: ReadonlySet<string> = new Set([
   AgentServiceService.getInfo.path,
   AgentServiceService.getStatus.path,

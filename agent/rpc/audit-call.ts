@@ -10,7 +10,7 @@ export interface CallRecord {
   refuse(error: KhwError): void;
   /** Records the subject of the call, from its request. */
   about(message: unknown): void;
-  /** Records the result once; undefined if the caller went away before the result. */
+  /** Records the result once; undefined if the caller disconnected before the result. */
   end(status: CallStatus | undefined): void;
 }
 
@@ -67,8 +67,7 @@ function resultOf(status: CallStatus | undefined): readonly [string, string] {
 }
 
 /**
- * Fields of requests that name the subject of a call. Other fields are not recorded, because they may hold a
- * secret.
+ * Request fields that identify the subject of a call. Other fields are not recorded, because they may contain a secret.
  */
 const naming: ReadonlySet<string> = new Set([
   "component",

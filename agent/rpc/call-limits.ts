@@ -11,7 +11,7 @@ export interface CallBounds {
 }
 
 export interface MethodBounds {
-  /** The kind of call, for the error. */
+  /** The kind of call, for the error message. */
   readonly kind: string;
   readonly ofAll: number;
   readonly ofCaller: number;
@@ -21,13 +21,13 @@ export const callBounds: CallBounds = {
   ofAll: 512,
   ofCaller: 64,
   methods: new Map([
-    [AgentServiceService.watchStatus.path, { kind: "watchers of the status", ofAll: 128, ofCaller: 16 }],
-    [AgentServiceService.watchOperation.path, { kind: "watchers of operations", ofAll: 128, ofCaller: 16 }],
-    [AgentServiceService.listEvents.path, { kind: "readers of events", ofAll: 64, ofCaller: 16 }],
+    [AgentServiceService.watchStatus.path, { kind: "status watchers", ofAll: 128, ofCaller: 16 }],
+    [AgentServiceService.watchOperation.path, { kind: "operation watchers", ofAll: 128, ofCaller: 16 }],
+    [AgentServiceService.listEvents.path, { kind: "event readers", ofAll: 64, ofCaller: 16 }],
     // Each reader is a process on the machine. A caller that follows the journals of all components has six.
-    [AgentServiceService.streamLogs.path, { kind: "readers of journals", ofAll: 16, ofCaller: 12 }],
+    [AgentServiceService.streamLogs.path, { kind: "journal readers", ofAll: 16, ofCaller: 12 }],
     [AgentServiceService.plan.path, { kind: "plans", ofAll: 8, ofCaller: 4 }],
-    [HealthService.watch.path, { kind: "watchers of the health", ofAll: 128, ofCaller: 16 }],
+    [HealthService.watch.path, { kind: "health watchers", ofAll: 128, ofCaller: 16 }],
   ]),
 };
 
@@ -51,19 +51,19 @@ export function limitCalls(bounds: CallBounds = callBounds): CallLimits {
     enter: (path, caller) => {
       const method = bounds.methods.get(path);
       const counted = [
-        { key: "all", most: bounds.ofAll, kind: "calls of all callers" },
-        { key: `caller ${caller}`, most: bounds.ofCaller, kind: "calls of this certificate" },
+        { key: "all", most: bounds.ofAll, kind: "calls from all callers" },
+        { key: `caller ${caller}`, most: bounds.ofCaller, kind: "calls with this certificate" },
         ...(method === undefined
           ? []
           : [
-              { key: `method ${path}`, most: method.ofAll, kind: `${method.kind}, of all callers,` },
+              { key: `method ${path}`, most: method.ofAll, kind: `${method.kind} from all callers` },
               { key: `${path} of ${caller}`, most: method.ofCaller, kind: `${method.kind} with this certificate` },
             ]),
       ];
       const over = counted.find(({ key, most }) => full(key, most));
       if (over !== undefined) {
         throw new KhwError("RESOURCE_EXHAUSTED", `${over.most} ${over.kind} are already running`, {
-          hint: "end one of them, or wait until one has ended",
+          hint: "stop one of them, or wait until one has ended",
         });
       }
       for (const { key } of counted) add(key, 1);

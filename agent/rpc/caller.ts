@@ -12,7 +12,7 @@ export interface Caller {
   readonly validToUnixMillis: number;
 }
 
-/** Returns the caller named by the certificate; undefined without a certificate. */
+/** Returns the caller from the certificate; undefined without a certificate. */
 export function callerOf({ sslPeerCertificate: certificate }: AuthContext): Caller | undefined {
   if (certificate === undefined) return undefined;
   const { CN: names, O: organization } = certificate.subject;

@@ -73,7 +73,7 @@ export function streaming<Request, Response>(
 }
 
 /**
- * Serves a call with many messages and one answer; the answer may come before the last message is read. The signal
+ * Serves a call with many messages and one response, which may be sent before the last message is read. The signal
  * aborts when the caller disconnects.
  */
 export function receiving<Request, Response>(

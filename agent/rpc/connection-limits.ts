@@ -1,17 +1,17 @@
 import { KhwError } from "../../proto/errors.ts";
 import type { Role } from "../../proto/roles.ts";
 
-/** The limits on connections that callers may hold open. */
+/** The limits on callers' connections. */
 export interface ConnectionBounds {
   /** TLS handshakes in progress: in total, and from one address. */
   readonly handshakes: number;
   readonly handshakesOfAddress: number;
-  /** Handshakes that one address may begin: at once, and each second after that. */
+  /** Handshakes that one address may start: this many at once, and then this many each second. */
   readonly burst: number;
   readonly perSecond: number;
   /**
-   * Connections of callers with a valid certificate: in total, for callers without the admin role, from one
-   * address, with one certificate.
+   * Connections from callers with a valid certificate: in total, for callers without the admin role, from one address,
+   * with one certificate.
    */
   readonly connections: number;
   readonly connectionsOfOthers: number;
@@ -43,8 +43,8 @@ interface Destroyable {
 
 export interface ConnectionLimits {
   /**
-   * Whether a connection may begin its handshake. If too many are in progress, the oldest is destroyed: an honest
-   * handshake takes milliseconds, so the oldest is probably held open by an attacker.
+   * Whether a connection may start its handshake. If too many handshakes are in progress, the oldest is destroyed. An
+   * honest handshake takes milliseconds, so an attacker probably holds the oldest open.
    */
   begin(socket: Destroyable, address: string): boolean;
   /** Ends the handshake, successful or not. */
@@ -100,19 +100,19 @@ export function limitConnections(
         {
           now: count(({ caller }) => caller === connected.caller),
           most: of.connectionsOfCaller,
-          whose: "of this certificate",
+          whose: "with this certificate",
         },
         {
           now: count(({ address }) => address === connected.address),
           most: of.connectionsOfAddress,
           whose: "from this address",
         },
-        { now: others, most: of.connectionsOfOthers, whose: "of all callers but administrators" },
-        { now: open.size, most: of.connections, whose: "of all callers" },
+        { now: others, most: of.connectionsOfOthers, whose: "from all callers except administrators" },
+        { now: open.size, most: of.connections, whose: "from all callers" },
       ].find((bound) => bound.now >= bound.most);
       if (full !== undefined) {
         throw new KhwError("RESOURCE_EXHAUSTED", `${full.most} connections ${full.whose} are already open`, {
-          hint: "end programs that hold connections to this agent open",
+          hint: "stop programs that hold connections to this agent open",
         });
       }
       // The entry is a copy, so that each connection is counted.

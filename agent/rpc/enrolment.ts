@@ -36,7 +36,7 @@ export function enrolmentHandlers(enrolment: Enrolment, options: CallOptions): E
   };
 }
 
-/** Creates the server for an agent without a valid certificate; it only offers the enrolment. */
+/** Creates the server for an agent without a valid certificate, which offers only enrolment. */
 export function createEnrolmentServer(enrolment: Enrolment, options: CallOptions): Server {
   const server = new Server(serverOptions(options));
   server.addService(EnrolmentServiceService, enrolmentHandlers(enrolment, options));

@@ -10,9 +10,7 @@ import { listen } from "../os/listen.ts";
 import { accept, send, streaming } from "./calls.ts";
 import type { HandlerOptions } from "./handler-options.ts";
 
-/**
- * Streams the history and the audit page by page from disk, so that a slow caller holds a single page in memory.
- */
+/** Streams the history and the audit log page by page from disk. A slow caller thus keeps only one page in memory. */
 export function eventHandlers(options: HandlerOptions): Pick<AgentServiceServer, "listEvents" | "listAuditEntries"> {
   return {
     listAuditEntries: streaming<ListAuditEntriesRequest, AuditEntry>(options, async (call, gone) => {

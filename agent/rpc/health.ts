@@ -16,7 +16,7 @@ const services: ReadonlySet<string> = new Set(["", agentService]);
 
 const againMillis = 5_000;
 
-/** Serves gRPC's standard health check. The agent is serving once it knows its machine's identity. */
+/** Serves gRPC's standard health check. The agent reports SERVING once it knows its machine's identity. */
 export function healthHandlers(options: HandlerOptions): HealthServer {
   const look = (): Promise<Serving> =>
     options.node().then(
@@ -39,7 +39,7 @@ export function healthHandlers(options: HandlerOptions): HealthServer {
       let serving = await look();
       await send(call, { status: serving }, gone);
       while (serving !== Serving.SERVING) {
-        // There is no event for a metadata server that returns, so the agent asks again.
+        // No event reports that the metadata server is back, so the agent asks again.
         await delay(againMillis, undefined, { signal: gone, ref: false });
         serving = await look();
         if (serving === Serving.SERVING) await send(call, { status: serving }, gone);

@@ -28,7 +28,7 @@ export interface Admission {
 export interface Listener {
   readonly port: number;
   /**
-   * Uses this server and identity for new connections. Open connections continue; if the server or the CA changes,
+   * Uses this server and identity for new connections. Open connections continue, but if the server or the CA changes,
    * they are closed after two seconds.
    */
   admit(admission: Admission): void;
@@ -56,8 +56,8 @@ const handshakeMillis = 5_000;
 const keepAliveMillis = 30_000;
 
 /**
- * Opens the only way in: TLS 1.3 with a valid certificate of the management CA. A caller without one is refused before
- * an HTTP/2 session exists: the agent sends the reason (proto/refusal.ts) and closes the socket.
+ * Opens the agent's only entry point: TLS 1.3 with a valid certificate from the management CA. A caller without one is
+ * refused before an HTTP/2 session exists: the agent sends the reason (proto/refusal.ts) and closes the socket.
  */
 export async function openListener(admission: Admission, { host, port, log }: ListenerOptions): Promise<Listener> {
   const injectors = new Map<Server, Injector>();
@@ -98,7 +98,7 @@ export async function openListener(admission: Admission, { host, port, log }: Li
     }
     const raw = beginning.get(peerOf(socket));
     if (raw !== undefined) limits.end(raw);
-    // gRPC has no half-closed connections: a peer that ends its side has left, even if answers are unread.
+    // gRPC has no half-closed connections: a peer that ends its side has left, even if responses are unread.
     socket.once("end", () => socket.destroy());
     injectorOf(server).injectConnection(socket);
   });
@@ -129,8 +129,8 @@ export async function openListener(admission: Admission, { host, port, log }: Li
       const sameCa = Buffer.from(next.ca).equals(Buffer.from(ca));
       ({ ca } = next);
       if (next.server === server && sameCa) return;
-      // Callers that were verified by another CA, or answered by another server, must reconnect. A drained injector
-      // ends all of its connections, even later ones, so new connections get a new injector.
+      // Callers that were verified with another CA, or that use another server, must reconnect. A drained injector ends
+      // all of its connections, even later ones, so new connections get a new injector.
       injectors.get(server)?.drain(graceMillis);
       injectors.delete(server);
       ({ server } = next);

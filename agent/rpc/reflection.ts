@@ -13,7 +13,7 @@ type DescriptorFiles = typeof descriptors.files;
 
 const { serverReflectionInfo } = ServerReflectionService;
 
-/** The older name of the same service, with the same messages; many programs still try it first. */
+/** The same service under its older name, with the same messages; many programs still try this name first. */
 export const reflectionAlphaService = {
   serverReflectionInfo: {
     ...serverReflectionInfo,
@@ -26,14 +26,14 @@ export const reflectionHandlers: {
   readonly serverReflectionInfo: handleBidiStreamingCall<ServerReflectionRequest, ServerReflectionResponse>;
 } = {
   serverReflectionInfo: (call) => {
-    // If the caller disconnects, its remaining answers are dropped.
+    // If the caller disconnects, the remaining responses are dropped.
     converse(call).catch(() => call.end());
   },
 };
 
 type Call = ServerDuplexStream<ServerReflectionRequest, ServerReflectionResponse>;
 
-/** Does not read the next request until the caller has read the last answer. */
+/** Does not read the next request until the caller has read the last response. */
 async function converse(call: Call): Promise<void> {
   const questions: AsyncIterable<ServerReflectionRequest> = call;
   for await (const originalRequest of questions) {
@@ -69,7 +69,7 @@ function listServices(files: DescriptorFiles): ReflectionAnswer {
 
 function fileWhere(files: DescriptorFiles, wanted: (file: DescriptorFiles[number]) => boolean): ReflectionAnswer {
   const found = files.find(wanted);
-  if (found === undefined) return refusal(status.NOT_FOUND, "no file of this agent contains it");
+  if (found === undefined) return refusal(status.NOT_FOUND, "this agent has no file that contains it");
   return { $case: "fileDescriptorResponse", value: { fileDescriptorProto: [Buffer.from(found.base64, "base64")] } };
 }
 

@@ -19,7 +19,7 @@ export function statusHandlers(
   const { node, agentVersion, log, signal } = options;
   const figures = createMachineFigures({ log, signal });
 
-  /** Returns the current status store, after the components and the machine have been read. */
+  /** Returns the content of the status store, after the components and the machine have been read. */
   const fullStatus = ({ os, statusStore }: Node): GetStatusResponse => {
     const { components, certificates, ...rest } = statusStore.read();
     return {
@@ -32,7 +32,7 @@ export function statusHandlers(
   };
   const look = coalesce(async () => {
     const { os, statusStore, supervisor } = await node();
-    // The reads run one after the other: after a failure, no read may continue without a caller that waits for it.
+    // The reads run one after the other, so that after a failure no other read continues in the background.
     const machine = await os.machine.read();
     await supervisor.read();
     statusStore.publish({ machine });

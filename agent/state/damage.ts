@@ -1,7 +1,7 @@
 import { HistoryKind } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { History } from "../history/history.ts";
 
-/** Reports unreadable state of the agent in the journal and in the history. */
+/** Reports in the journal and in the history that some of the agent's state is unreadable. */
 export function reportDamage(
   message: string,
   { history, log }: { readonly history: Pick<History, "append">; readonly log: (line: string) => void },

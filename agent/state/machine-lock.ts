@@ -2,8 +2,8 @@ import { KhwError } from "../../proto/errors.ts";
 import type { Clock } from "../os/clock.ts";
 
 /**
- * Serializes changes of the machine. A requested operation holds the lock until it is done, and others are refused
- * meanwhile. The agent's automatic work gives way to it.
+ * Serializes changes of the machine. A requested operation holds the lock until it is done, and other operations are
+ * refused meanwhile. The agent's automatic work gives way to the operation.
  */
 export interface MachineLock {
   /** Returns the holder of the lock, or undefined. The agent's automatic work does not count. */
@@ -27,7 +27,7 @@ export interface Holder {
   readonly sinceUnixMillis: number;
 }
 
-/** @param signal aborts the automatic work when the agent ends */
+/** @param signal aborts the automatic work when the agent stops */
 export function createMachineLock({
   clock,
   signal,
@@ -47,7 +47,7 @@ export function createMachineLock({
       if (holder !== undefined) {
         const since = new Date(holder.sinceUnixMillis).toISOString();
         throw new KhwError("BUSY", `the node is busy: ${holder.name} has held it since ${since}`, {
-          hint: "wait until it has ended, then run the command again",
+          hint: "wait until that operation has ended, then run the command again",
         });
       }
       holder = { name, sinceUnixMillis: clock.now() };

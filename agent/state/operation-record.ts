@@ -34,7 +34,7 @@ function decode(bytes: Uint8Array): Operation {
   return operation;
 }
 
-/** Marks an operation as interrupted if its record says that it runs when the agent starts. */
+/** Marks an operation as interrupted if, when the agent starts, the record says that the operation is running. */
 export async function recoverInterrupted(record: OperationRecord): Promise<Operation | undefined> {
   const last = await record.load();
   if (last?.state !== OperationState.OPERATION_STATE_RUNNING) return last;

@@ -2,11 +2,11 @@ import { dirname } from "node:path";
 import { toKhwError } from "../../proto/errors.ts";
 import type { Files } from "../os/files.ts";
 
-/** A small file with state of the agent, read once when it is opened. */
+/** A small file with part of the agent's state, read once when it is opened. */
 export interface RecordFile<T> {
   /** Undefined if the file is missing or damaged. */
   readonly found: T | undefined;
-  /** Names the file and its fault; undefined if there is no fault, and after a write. */
+  /** Describes the fault of the file; undefined if there is no fault, and after a write. */
   readonly damage: () => string | undefined;
   /**
    * Durable when it resolves. A damaged file is first moved aside, never overwritten.

@@ -7,12 +7,12 @@ import type { Os } from "../os/os.ts";
 import { openRecordFile } from "./record-file.ts";
 import type { StatusStore } from "./status-store.ts";
 
-/** The last upgrade of the cluster, for people: nothing on the machine depends on it. */
+/** The last upgrade of the cluster, kept as information for operators. Nothing on the machine depends on it. */
 export interface UpgradeRecord {
   /** The reason why the record cannot be read; undefined if the record is readable or absent. */
   damage(): string | undefined;
   /**
-   * Durable when it resolves. A new upgrade gets its holder and its start time; later records with the same id keep
+   * Durable when it resolves. Sets the holder and the start time of a new upgrade; later records with the same id keep
    * both.
    * @throws KhwError INVALID_ARGUMENT
    */

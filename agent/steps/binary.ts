@@ -13,8 +13,8 @@ const mode = 0o755;
 /**
  * Puts the program of the desired release into the release's folder, and verifies the published digest.
  *
- * Each release keeps its own folder with the published digest beside each program. So a check needs no network, and a
- * rollback is only a change of links.
+ * Each release keeps its own folder with the published digest beside each program. A check therefore needs no network,
+ * and a rollback only changes links.
  */
 export function released(program: Program, desired: DesiredState): Step<Os> {
   const version = desired.kubernetesVersion;
@@ -48,8 +48,7 @@ export function released(program: Program, desired: DesiredState): Step<Os> {
           await downloads.file({ ...source, to: path, sha256: digest, mostBytes, progress });
         }
       }
-      // If a later desired state does not set the digest, this one still counts: khw-client may have lost its
-      // khw.lock.
+      // This digest still counts if a later desired state does not set one: khw-client may have lost its khw.lock.
       await files.write(digestFile(path), `${digest}\n`, 0o644);
       await files.chown(path, 0, 0);
       await files.chmod(path, mode);
@@ -60,8 +59,8 @@ export function released(program: Program, desired: DesiredState): Step<Os> {
 /**
  * Links the program in /usr/local/bin to the one in the desired release's folder.
  *
- * Both names have the same inode: a program that is damaged in place is damaged, and detected, in both. The step needs
- * all programs of the release; if one cannot be downloaded, /usr/local/bin stays unchanged.
+ * Both names have the same inode, so damage to the program affects both names, and is detected under both. The step
+ * needs all programs of the release; if a program cannot be downloaded, /usr/local/bin stays unchanged.
  */
 export function binary(program: Program, desired: DesiredState, needs: readonly string[]): Step<Os> {
   const version = desired.kubernetesVersion;
@@ -140,7 +139,7 @@ export function sourceOf(mirror: string, path: string): string {
   return `${mirror.replace(/\/+$/, "")}/${path}`;
 }
 
-/** Parses a release's .sha256 file: the digest alone, or followed by the file's name. */
+/** Parses a release's .sha256 file, which contains the digest alone, or the digest and the file's name. */
 function digestIn(text: string): string | undefined {
   return /^([0-9a-f]{64})(\s|$)/.exec(text.trim())?.[1];
 }

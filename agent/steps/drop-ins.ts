@@ -3,7 +3,7 @@ import type { Os } from "../os/os.ts";
 import { dropInFolder, ownDropIns, unitFile } from "../paths.ts";
 import { folder } from "./files.ts";
 
-/** Makes the folder of a unit's drop-ins, and checks for drop-ins from others. */
+/** Makes the folder for a unit's drop-ins, and checks for drop-ins that khw did not write. */
 export function dropIns(unit: string): Step<Os>[] {
   return [folder(dropInFolder(unit), 0o755), ownSources(unit)];
 }

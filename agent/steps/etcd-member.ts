@@ -45,7 +45,7 @@ async function isKeptDown({ files, systemd }: Os): Promise<boolean> {
   return activeState === "inactive" && unmet === true && (await hasData(files));
 }
 
-/** Makes the folder of etcd's data, accessible to root only. */
+/** Makes the folder for etcd's data, accessible to root only. */
 export function etcdData(needs: readonly string[]): Step<Os> {
   return {
     id: "etcd/data",
@@ -112,7 +112,7 @@ export function etcdMember(desired: WithEtcd, needs: readonly string[]): Step<Os
         case "member":
           if (!(await hasData(files))) {
             return {
-              summary: `the data of the member ${hexId(record.memberId)} is lost: the member must join the cluster again`,
+              summary: `the data of the member ${hexId(record.memberId)} is lost: the member must rejoin the cluster`,
             };
           }
           return (await files.stat(etcdJoinDropIn)) === undefined

@@ -36,7 +36,7 @@ export function etcdReleased(desired: WithEtcd): Step<Os> {
       const archive = record.get(archiveName(version, architecture));
       if (archive === undefined) return { summary: `${version} is not downloaded` };
       if (archive !== (pinnedDigest(etcd, architecture) ?? archive))
-        return { summary: `its programs come from another archive than that of ${version}` };
+        return { summary: `its programs come from a different archive than that of ${version}` };
       for (const program of etcdPrograms(version)) {
         const wanted = { path: `${folder}/${program}`, mode, sha256: record.get(program) ?? "" };
         const summary = await fileDrift(files, wanted);
@@ -67,8 +67,8 @@ export function etcdReleased(desired: WithEtcd): Step<Os> {
       }
       await files.remove(archive);
       await files.remove(unpacked);
-      // The record is written last: once it exists, the check passes, so the remains of a killed run must be gone by
-      // then.
+      // The record is written last, because the check passes once the record exists. By then, the remains of a killed
+      // run must be gone.
       await files.write(sumsFile(version), `${lines.join("\n")}\n`, 0o644);
     },
   };

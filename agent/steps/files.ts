@@ -20,7 +20,7 @@ export function folder(path: string, mode: number, needs: readonly string[] = ["
       const { kind } = (await files.stat(path)) ?? {};
       if (kind !== undefined && kind !== "directory") {
         throw new KhwError("IO_FAILED", `${path} is a ${kind}, not a folder`, {
-          hint: "move it away, then run the command again; to have the folder on another disk, mount that disk there",
+          hint: `move the ${kind} out of the way, then run the command again; to have the folder on another disk, mount that disk there`,
         });
       }
       await files.mkdir(path, mode);
@@ -30,7 +30,7 @@ export function folder(path: string, mode: number, needs: readonly string[] = ["
   };
 }
 
-/** Repairs mode and owner of a folder that others make, if it exists. */
+/** Repairs the mode and owner of a folder that other programs make, if the folder exists. */
 export function presentFolder(path: string, mode: number): Step<Os> {
   const step = folder(path, mode);
   return {
@@ -89,7 +89,7 @@ export function textFile(wanted: Omit<WantedFile, "sha256" | "content"> & { read
   };
 }
 
-/** More than any text that khw writes, and small enough for an answer. */
+/** More than any text that khw writes, and small enough for one response. */
 const maxTextBytes = 128 * 1024;
 
 /** Reads the current text for a comparison. Does not follow links, because their target can be anything. */
@@ -99,7 +99,7 @@ export async function textDifference(files: Files, path: string, wanted: string)
   return { path, found: found?.subarray(0, maxTextBytes).toString("utf8"), wanted };
 }
 
-/** Returns the difference in a file's kind, content, mode or owner; null without a difference. */
+/** Returns the difference in a file's kind, content, mode or owner; null if there is no difference. */
 export async function fileDrift(
   files: Files,
   { path, mode, sha256: wanted }: { readonly path: string; readonly mode: number; readonly sha256: string },
@@ -138,13 +138,13 @@ export function link(wanted: {
   const { id, path, target, needs } = wanted;
   return {
     id,
-    title: `${path} points at ${target}`,
+    title: `${path} points to ${target}`,
     needs,
     watches: [dirname(path)],
     check: async ({ files }) => {
       const facts = await files.stat(path);
       if (facts === undefined) return { summary: "is missing" };
-      return facts.target === target ? null : { summary: `points at ${facts.target ?? "nothing: it is not a link"}` };
+      return facts.target === target ? null : { summary: `points to ${facts.target ?? "nothing: it is not a link"}` };
     },
     apply: async ({ files }) => files.symlink(target, path),
   };

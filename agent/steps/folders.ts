@@ -48,7 +48,7 @@ const written = [
   `${pkiFolder}/agent.pem`,
 ];
 
-/** Folders that khw makes; each has its own step that repairs it. */
+/** Folders that khw makes, each with its own step for repairs. */
 const made: ReadonlySet<string> = new Set([
   kubernetesEtcFolder,
   configFolder,
@@ -61,8 +61,8 @@ const made: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Checks that only root can put files into the folders above khw's, or remove khw's. These are system folders: their
- * drift is reported but not repaired, because others may depend on it.
+ * Checks that only root can add or remove files in the folders above khw's own. These are system folders: their drift
+ * is reported but not repaired, because other programs may depend on it.
  */
 export function systemFolders(): Step<Os> {
   return {
@@ -90,8 +90,8 @@ interface OpenFolder {
 async function openFolders(files: Pick<Files, "stat">): Promise<OpenFolder[]> {
   const found: OpenFolder[] = [];
   const folders = new Set(written.flatMap((path) => above(path)));
-  // Iteration over a set includes entries that are added meanwhile: a link leads to another folder, which has parents
-  // too.
+  // Iteration over a set includes entries that are added meanwhile. A link leads to another folder, so the loop adds
+  // that folder's parents too.
   for (const path of folders) {
     if (made.has(path)) continue;
     const facts = await files.stat(path);
@@ -114,7 +114,7 @@ function openness(path: string, { uid, gid, mode }: FileFacts): Omit<OpenFolder,
   return { why: `group ${gid} can write to it (its mode is ${octal(mode)})`, repair: "chmod g-w" };
 }
 
-/** On machines installed before 2018, Debian's policy gives /usr/local to the group staff. */
+/** On machines installed before 2018, /usr/local belongs to the group staff, as Debian's policy required. */
 function isStaff(path: string, gid: number): boolean {
   return gid === 50 && path.startsWith("/usr/local");
 }

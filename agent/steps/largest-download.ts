@@ -4,16 +4,17 @@ const mebibyte = 1024 ** 2;
 
 /**
  * The largest accepted download of each program, and of etcd's archive: more than twice the largest known release,
- * since releases grow. Sizes in MiB, for amd64:
+ * because releases grow. Sizes in MiB, for amd64:
  *
- * | program | v1.20.2, as the testbed builds it | v1.32.3, as `wget` showed it | |---|---|---|
+ * | program | v1.20.2, as the testbed builds it | v1.32.3, as `wget` showed it |
+ * |---|---|---|
  * | kube-apiserver | 112.6 | 88.9 |
  * | kube-controller-manager | 107.0 | 82.0 |
  * | kube-scheduler | 40.8 | 62.8 |
  * | kubectl | 38.4 | 54.7 |
  *
- * etcd's archive: 15.0 for v3.4.23 as the testbed packs it, and 22.5 for v3.6.0-rc.3. The second column and that
- * archive come from the output of `wget` in a published transcript of Kubernetes the Hard Way.
+ * etcd's archive: 15.0 for v3.4.23 as the testbed packs it, and 22.5 for v3.6.0-rc.3. The figures for v1.32.3 and
+ * v3.6.0-rc.3 come from the output of `wget` in a published transcript of Kubernetes the Hard Way.
  */
 export const largestDownload: Readonly<Record<Program | "etcd", number>> = {
   "kube-apiserver": 256 * mebibyte,

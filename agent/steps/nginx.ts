@@ -22,8 +22,9 @@ export function nginxPackage(): Step<Os> {
 /**
  * Checks that nginx runs, has loaded the current files, and starts at boot.
  *
- * It is reloaded, not restarted, so that its other sites keep serving. nginx overwrites its own environment with its
- * title, so times are compared: its last start or reload must be later than the files' last change.
+ * nginx is reloaded, not restarted, so that its other sites keep serving. Because nginx overwrites its own environment
+ * with its process title, the check compares times. The last start or reload must be later than the last change of the
+ * files.
  */
 export function nginxService(paths: readonly string[], needs: readonly string[]): Step<Os> {
   return {
@@ -55,7 +56,7 @@ export function nginxService(paths: readonly string[], needs: readonly string[])
 const takeoverMillis = 10_000;
 const lookMillis = 20;
 
-/** Resolves when no worker with the old configuration accepts connections; the reload job ends before that. */
+/** Resolves when no worker with the old configuration accepts connections; the reload job itself is done earlier. */
 async function reload(os: Os, signal: AbortSignal): Promise<void> {
   const { systemd, clock } = os;
   const { mainPid } = await systemd.unit(unit);
@@ -81,7 +82,7 @@ async function reload(os: Os, signal: AbortSignal): Promise<void> {
   });
 }
 
-/** Returns nginx's worker processes. A worker that only finishes its open connections says so in its title. */
+/** Returns nginx's worker processes, except those whose process title says that they are shutting down. */
 async function workers({ files, systemd }: Os, master: number): Promise<number[]> {
   const children = (await files.read(`/proc/${master}/task/${master}/children`))?.toString("utf8") ?? "";
   const pids = children.split(" ").filter(Boolean).map(Number);

@@ -16,7 +16,7 @@ export function startRecordOf(unit: string, reads: readonly ReadFile[]): StartRe
 }
 
 /**
- * Returns null if the unit's process found the desired files at its start. A process without a record, which an older
+ * Returns null if the unit's process read the desired files when it started. A process without a record, which an older
  * khw started, does not count as different.
  */
 export async function startDrift(files: Files, unit: string, reads: readonly ReadFile[]): Promise<string | null> {
@@ -28,5 +28,5 @@ export async function startDrift(files: Files, unit: string, reads: readonly Rea
     ]),
   );
   const others = reads.filter(({ path, sha256 }) => (found.get(path) ?? sha256) !== sha256).map(({ path }) => path);
-  return others.length === 0 ? null : `it was started while ${others.join(", ")} had other content`;
+  return others.length === 0 ? null : `it was started while ${others.join(", ")} had different content`;
 }

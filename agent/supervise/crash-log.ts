@@ -22,8 +22,8 @@ const quietMillis = 120_000;
 export const noCrashes: CrashSeries = { count: 0, downSince: 0, lastCrash: 0, reported: false };
 
 /**
- * Adds a crash to the series. Reports get less frequent within a series: a crash every five seconds for a week makes
- * about twenty lines.
+ * Adds a crash to the series. Reports get less frequent within a series: a crash every five seconds for a week results
+ * in about twenty lines.
  */
 export function afterCrash(
   before: CrashSeries,

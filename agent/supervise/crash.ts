@@ -1,12 +1,12 @@
 import type { UnitStatus } from "../os/systemd.ts";
 
-/** Results that an ordered stop never has: a stop sends SIGTERM, which systemd does not count as a failure. */
+/** Results that a requested stop never has: a stop sends SIGTERM, which systemd does not count as a failure. */
 const violentResults: ReadonlySet<string> = new Set(["signal", "core-dump", "oom-kill", "watchdog", "resources"]);
 
 /**
- * Whether a unit ended by itself between two reads of its status.
+ * Whether a unit's process exited by itself between two reads of the unit's status.
  * @param before undefined at the first read; a unit that is failed then counts as crashed
- * @param ordered the unit was being stopped at the last event; an exit code after that is an ordered end
+ * @param ordered whether a stop was in progress at the last event; a failure exit code is then part of the stop
  */
 export function crashed(before: UnitStatus | undefined, now: UnitStatus, ordered: boolean): boolean {
   const waits = now.subState === "auto-restart";
@@ -19,12 +19,12 @@ export function crashed(before: UnitStatus | undefined, now: UnitStatus, ordered
   return now.activeState === "inactive" && before.activeState === "active" && !ordered && before.mainPid !== 0;
 }
 
-/** Counts the ends since the last ordered start; a wait for the next start counts as the start. */
+/** Counts the exits since the last requested start. A unit that waits for its automatic restart counts as restarted. */
 function endings({ restarts, subState }: UnitStatus): number {
   return restarts + (subState === "auto-restart" ? 1 : 0);
 }
 
-/** Describes how the unit ended. */
+/** Describes how the unit's process exited. */
 export function describeEnd({ activeState, result }: UnitStatus): string {
   if (result === "start-limit-hit") return "failed too often in a row: systemd gave up on it";
   return result === "success" || result === "" ? `ended by itself (${activeState})` : `failed (${result})`;

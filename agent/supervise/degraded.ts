@@ -7,7 +7,7 @@ import type { Os } from "../os/os.ts";
 import type { UnitStatus } from "../os/systemd.ts";
 
 /**
- * Finds the cause that keeps a running component from working. The cause comes from the journal, which is not read at
+ * Finds the cause that keeps a running component from working. The cause comes from the journal, which is not read for
  * every probe.
  */
 export interface Degradation {
@@ -28,7 +28,7 @@ const unwellMillis = 4_000;
 const ailingMillis = 5_000;
 /**
  * A healthy component is checked at this interval. A standby shows no failure, so a rejected credential can go
- * unnoticed that long.
+ * unnoticed for as long as this.
  */
 const wellMillis = 600_000;
 

@@ -16,7 +16,7 @@ export interface FailureCountOptions {
   readonly activeMillis: number;
 }
 
-/** A process that has not answered yet may take this long: an API server on a small machine starts slowly. */
+/** A new process gets this long until its first response: an API server on a small machine starts slowly. */
 const startMillis = 120_000;
 
 export const noFailures: FailureCount = { pid: 0, answeredOnce: false, failures: 0 };
@@ -25,13 +25,13 @@ export const noFailures: FailureCount = { pid: 0, answeredOnce: false, failures:
 export function countFailure(before: FailureCount, { liveness, pid, activeMillis }: FailureCountOptions): FailureCount {
   const { answeredOnce, failures } = before.pid === pid ? before : noFailures;
   if (liveness.kind === "alive") return { pid, answeredOnce: true, failures: 0 };
-  // The agent could not send the probe, so the result proves nothing; the series begins again.
+  // The agent could not send the probe, so the result proves nothing, and the series starts again.
   if (liveness.kind === "unknown") return { pid, answeredOnce, failures: 0 };
   return { pid, answeredOnce, failures: answeredOnce || activeMillis >= startMillis ? failures + 1 : 0 };
 }
 
 /**
- * Returns how many failures in a row cause a restart. etcd gets more time, because everything else waits for its
+ * Returns how many failures in a row cause a restart. More are allowed for etcd, because everything else waits for its
  * restart.
  */
 export function failuresAllowed(component: string): number {

@@ -4,27 +4,27 @@ import type { ProbeResult } from "../os/probes.ts";
 /** Whether a component is alive. A dead component is restarted. An unhealthy one that is alive is only reported. */
 export type Liveness =
   | { readonly kind: "alive" }
-  /** The state is unknown: the agent itself may be the cause, so it does nothing. */
+  /** The state is unknown: the agent itself may be the cause of the missing response, so the agent does nothing. */
   | { readonly kind: "unknown"; readonly reason: string }
   | Dead;
 
 export interface Dead {
   readonly kind: "dead";
   readonly reason: string;
-  /** The process sent no byte, so it may ignore SIGTERM too. */
+  /** Whether the process sent no byte at all; such a process may also ignore SIGTERM. */
   readonly silent: boolean;
 }
 
 /** The evidence for a decision about an unhealthy component. */
 export interface Evidence {
   readonly health: ProbeResult;
-  /** The answer of the endpoint that distinguishes liveness from health; undefined if it was not asked. */
+  /** The response of the endpoint that distinguishes liveness from health; undefined if there was no such request. */
   readonly second: ProbeResult | undefined;
   /** Whether this node's API server was healthy when last probed. */
   readonly apiServerWell: boolean;
   /**
-   * How many connections wait to be accepted at the component's port, from the kernel; undefined without a
-   * listener.
+   * How many connections wait to be accepted on the component's port, according to the kernel; undefined if no process
+   * listens.
    */
   readonly waiting: number | undefined;
   /** The reason why the agent cannot trust its own observations; null if it can. */
@@ -33,7 +33,7 @@ export interface Evidence {
 
 const alive: Liveness = { kind: "alive" };
 
-/** Decides whether an unhealthy component is alive. A missing answer counts only if nothing else explains it. */
+/** Decides whether an unhealthy component is alive. A missing response counts only if nothing else explains it. */
 export function livenessOf(check: HealthCheck, evidence: Evidence): Liveness {
   const answer = evidence.second ?? evidence.health;
   return answer.status === 0 ? withoutAnswer(check, answer, evidence) : withAnswer(check, answer, evidence);
@@ -78,7 +78,7 @@ function withAnswer({ component, path }: HealthCheck, answer: ProbeResult, evide
     if (second?.status !== 500 || failingChecks(health).includes("etcd")) return alive;
     return { kind: "dead", reason: `/livez answers 500, failing: ${failingChecks(second).join(", ")}`, silent: false };
   }
-  // nginx passes on the API server's answer, or answers 503 while drained. etcd's answer is about its cluster.
+  // nginx passes on the API server's response, or answers 503 while drained. etcd's response is about its cluster.
   if (component === "nginx" || component === "etcd") return alive;
   // The other components report the state of their leader lease, which cannot be renewed while the API server is
   // unavailable.

@@ -9,11 +9,11 @@ import type { Watched } from "./unit-watch.ts";
 
 /** Probes a component, and counts the results. */
 export interface LivenessProbe {
-  /** Undefined if the component does not run. Calls during a probe share its answer. */
+  /** Undefined if the component does not run. Calls during a probe share its result. */
   readonly ask: () => Promise<LivenessResult | undefined>;
   /** Probes a new process more often than usual, until it is healthy. */
   follow(): void;
-  /** The number of answers in a row that did not come from a live process. */
+  /** The number of consecutive probes that found the process not alive. */
   failures(): number;
   /** The response time of the last probe, in milliseconds. */
   readonly latency: () => number | undefined;
@@ -82,7 +82,7 @@ export function createLivenessProbe({
   };
   const followUntil = async (until: number): Promise<void> => {
     clearTimeout(following);
-    // The next regular probe reports a failure.
+    // A failure is ignored here; the next regular probe reports it.
     const found = await ask().catch(() => undefined);
     if (found === undefined || found.reason === null || clock.monotonic() >= until || signal.aborted) return;
     following = setTimeout(() => void followUntil(until), followMillis).unref();

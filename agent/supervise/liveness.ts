@@ -24,7 +24,7 @@ export async function probeLiveness(check: HealthCheck, os: Os, options: Examine
   const health = await askHealth(check, os, { signal, keepAlive: true });
   const latencyMillis = performance.now() - begun;
   if (typeof health === "string") {
-    // A missing file prevents the probe, which says nothing about the component.
+    // The probe needs a file that is missing, so its result says nothing about the component.
     return { liveness: { kind: "unknown", reason: health }, reason: health, latencyMillis };
   }
   const reason = explainHealth(check, health);
@@ -50,7 +50,8 @@ async function secondQuestion(
   { os, health, signal }: { readonly os: Os; readonly health: ProbeResult; readonly signal: AbortSignal },
 ): Promise<ProbeResult | undefined> {
   const unheard = health.failure === "silent" || health.failure === "unconnected";
-  // No second request is needed after a refused connection, or after a bad answer of another component.
+  // A refused connection needs no second request, and neither does a bad response from another component than the API
+  // server.
   if (!unheard && (health.status === 0 || check.component !== "kube-apiserver")) return undefined;
   const url = secondUrls[check.component] ?? check.url;
   const asked = await askHealth({ ...check, url }, os, { signal, timeoutMillis: secondTimeoutMillis });

@@ -16,7 +16,7 @@ export function downReason(
   { loadState, unitFileState, activeState, result, unmet = false }: UnitStatus,
   { maintenance, drift, etcdIsOwn = false }: Wanted,
 ): RestartReason | undefined {
-  // A start does not help if the unit's own condition prevents it.
+  // A unit that is missing, not enabled, or kept down by its own condition is not started.
   if (loadState !== "loaded" || unitFileState !== "enabled" || unmet) return undefined;
   const report = drift.policy === DriftPolicy.DRIFT_POLICY_REPORT;
   // A stop of an etcd that khw does not manage, or of anything on a drained node, is deliberate. Any other stop is

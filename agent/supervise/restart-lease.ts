@@ -5,19 +5,16 @@ import type { KeptState } from "../state/desired-state.ts";
 import { keepAlive } from "../etcd/keep-alive.ts";
 import { createEtcdLock, type EtcdLock, type Lease } from "../etcd/lock.ts";
 
-/**
- * Permits one restart of an API server at a time among all controllers of the cluster, and one of an etcd member.
- */
+/** Permits one API server and one etcd member in the whole cluster to restart at a time. */
 export interface RestartLease {
   /**
    * Takes the lease, and holds it until the result is disposed of. If no etcd server answers, the controllers take
    * turns by time instead, which can take minutes.
-   * @param options.asked a person asked for the restart, and must see that no other restart runs; without etcd the
-   * call returns at once
+   * @param options.asked a person asked for the restart, and must check for other restarts; without etcd the call
+   * returns at once
    * @param options.of the component to restart; the API server by default
-   * @throws KhwError BUSY that names the controller that holds the lease; CREDENTIAL_INVALID if etcd answers but
-   * cannot be verified: the agent's clock may be wrong, and with a wrong clock two API servers could restart at the
-   * same time
+   * @throws KhwError BUSY that names the controller that holds the lease; CREDENTIAL_INVALID if etcd answers but cannot
+   * be verified: the agent's clock may be wrong, and with a wrong clock two API servers could restart at the same time
    */
   take(signal: AbortSignal, options?: TakeOptions): Promise<AsyncDisposable>;
 }
@@ -36,8 +33,8 @@ export interface LeaseOptions {
 
 /** Keys in the cluster's etcd, outside Kubernetes' /registry. */
 const leases = {
-  "kube-apiserver": { key: "/khw/restart/kube-apiserver", doing: "restarts its API server" },
-  etcd: { key: "/khw/restart/etcd", doing: "restarts its etcd" },
+  "kube-apiserver": { key: "/khw/restart/kube-apiserver", doing: "is restarting its API server" },
+  etcd: { key: "/khw/restart/etcd", doing: "is restarting its etcd member" },
 } as const;
 /** When the holder dies, the key expires after this time. */
 const ttlSeconds = 60;
@@ -55,7 +52,7 @@ export function createRestartLease({
     { key, doing, asked }: { readonly key: string; readonly doing: string; readonly asked: boolean },
     signal: AbortSignal,
   ): Promise<Lease | undefined> => {
-    let why = "no desired state names the etcd servers";
+    let why = "no desired state lists the etcd servers";
     let unverified: KhwError | undefined;
     for (const server of servers) {
       try {
@@ -97,8 +94,7 @@ const beginMillis = 15_000;
 
 /**
  * Returns the time until this controller's turn. The controllers take turns of one clock minute each. A controller
- * starts in the first quarter of its minute, or waits for its next turn. So no two restarts overlap if the clocks
- * agree.
+ * starts in the first quarter of its minute, or waits for its next turn. If the clocks agree, no two restarts overlap.
  */
 export function turnAfter(now: number, { index, count }: { readonly index: number; readonly count: number }): number {
   if (count <= 1) return 0;

@@ -5,9 +5,9 @@ import { restartBackoff } from "./backoff.ts";
 
 /** The reason to restart a component. */
 export type RestartReason =
-  /** It runs, but is not alive. */
+  /** The component runs, but is not alive. */
   | { readonly kind: "hung"; readonly reason: string; readonly silent: boolean }
-  /** It should run, but does not. */
+  /** The component should run, but does not. */
   | { readonly kind: "down"; readonly reason: string };
 
 /** Restarts a component while there is a reason, with growing delays. */
@@ -24,7 +24,7 @@ export interface RestarterOptions {
    * controller holds the lease.
    */
   readonly attempt: (restartReason: RestartReason, count: number) => Promise<boolean>;
-  /** Reports when the next attempt is due, in whole milliseconds since the epoch; 0 without a planned attempt. */
+  /** Reports when the next attempt is due, in whole milliseconds since the epoch; 0 if no attempt is planned. */
   readonly planned: (at: number) => void;
   readonly failed: (error: unknown) => void;
   readonly signal: AbortSignal;

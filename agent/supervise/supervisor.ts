@@ -6,8 +6,8 @@ import { superviseComponent, type Supervised, type SupervisedOptions } from "./c
 /** Supervises the components: watches their units, probes their liveness, and restarts hung components. */
 export interface Supervisor {
   /**
-   * Restarts a component and waits until it answers; the caller holds the machine lock. Returns the milliseconds
-   * that it took.
+   * Restarts a component and waits until it answers; the caller holds the machine lock. Returns the duration in
+   * milliseconds.
    * @throws KhwError BUSY while another controller's API server restarts; NOT_READY with the diagnosis
    */
   restart(component: string, options: { readonly reason: string; readonly signal: AbortSignal }): Promise<number>;

@@ -13,8 +13,8 @@ export interface Watched {
   /** Reads the unit, and publishes changes at once. Calls during a read wait for the next one. */
   look(): Promise<void>;
   /**
-   * Probes the process, and publishes why it is unhealthy. Returns undefined if no process runs, or if a different
-   * process runs in the meantime.
+   * Probes the process, and publishes why it is unhealthy. Returns undefined if no process runs, or if the process was
+   * replaced or stopped during the probe.
    */
   examine<Found extends { readonly reason: string | null }>(
     ask: (unit: UnitStatus) => Promise<Found>,
@@ -43,7 +43,7 @@ export function watchComponent({ os, check, publish, seen }: WatchedOptions): Wa
     if (facts === undefined) return;
     const before = facts;
     facts = { ...before, ...change };
-    // Most probes give the same answer as the last one.
+    // Most probes have the same result as the last one, which need not be published again.
     if (posted !== undefined && Object.entries(change).every(([key, value]) => Reflect.get(before, key) === value))
       return;
     posted = isHere(check, facts.unit) ? toComponent(facts) : undefined;

@@ -3,7 +3,7 @@ export type Refused =
   | { readonly kind: "flag"; readonly flag: string; readonly reason: string }
   | { readonly kind: "gate"; readonly flag: string; readonly gate: string; readonly reason: string };
 
-/** The messages with which pflag (Kubernetes) and flag (etcd) refuse an argument. */
+/** The messages that pflag (Kubernetes) and flag (etcd) print when they refuse an argument. */
 const forms: readonly { readonly pattern: RegExp; readonly read: (match: RegExpExecArray) => Refused }[] = [
   {
     pattern: /^(?:Error: )?unknown flag: --([\w.-]+)/,
@@ -33,7 +33,7 @@ const forms: readonly { readonly pattern: RegExp; readonly read: (match: RegExpE
   },
 ];
 
-/** Returns the argument that a program refused; undefined if the output names no argument. */
+/** Returns the argument that a program refused; undefined if the output mentions no argument. */
 export function refusedArgument(lines: readonly string[]): Refused | undefined {
   for (const line of lines) {
     for (const { pattern, read } of forms) {

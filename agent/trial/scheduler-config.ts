@@ -22,8 +22,8 @@ export interface TrialOptions {
 }
 
 /**
- * Makes the scheduler read its configuration file and write it to another file, which it does instead of its normal
- * work. Without --secure-port=0 it would also listen, beside the running scheduler.
+ * Makes the scheduler read its configuration file and write it to another file, instead of doing its normal work.
+ * Without --secure-port=0, this scheduler would also listen on a port while the real scheduler runs.
  */
 export async function trySchedulerConfig(
   program: string,

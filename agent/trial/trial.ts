@@ -14,7 +14,7 @@ import { trySchedulerConfig } from "./scheduler-config.ts";
 export interface TrialFindings {
   /** Flags, feature gates and configuration that a program does not accept. */
   readonly findings: readonly KhwError[];
-  /** Deprecated flags and feature gates, in the programs' own words. */
+  /** Deprecated flags and feature gates, in the programs' own wording. */
   readonly warnings: readonly KhwError[];
 }
 
@@ -34,7 +34,7 @@ interface Candidate {
 export async function tryPrograms(desired: DesiredState, os: Os, signal: AbortSignal): Promise<TrialFindings> {
   const candidates = await changedPrograms(desired, os);
   const tried: TrialFindings[] = [];
-  // The programs run one after the other, since each takes a processor for a second.
+  // The programs run one after the other, because each occupies a processor for a second.
   for (const candidate of candidates) tried.push(await tryProgram(candidate, desired, { os, signal }));
   return {
     findings: tried.flatMap(({ findings }) => findings),

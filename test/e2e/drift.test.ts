@@ -89,7 +89,7 @@ const changes: readonly Change[] = [
     what: "a credential is changed, and the service restarted, while the agent is away",
     script: `systemctl stop khw-agent
       echo >>${key}; systemctl restart kube-scheduler; systemctl start khw-agent`,
-    said: /^service\/kube-scheduler: it was started while \S+kube-scheduler\.kubeconfig had other content: repaired/m,
+    said: /^service\/kube-scheduler: it was started while \S+kube-scheduler\.kubeconfig had different content: repaired/m,
     restarts: true,
   },
   {
@@ -98,7 +98,7 @@ const changes: readonly Change[] = [
       sed -i 's/^RestartSec=.*/&\\nLimitNOFILE=4096/' ${unitFile("kube-scheduler")}
       systemctl daemon-reload; systemctl restart kube-scheduler
       mv /root/own ${unitFile("kube-scheduler")}; systemctl daemon-reload; systemctl start khw-agent`,
-    said: /^service\/kube-scheduler: it was started while \S+kube-scheduler\.service had other content: repaired/m,
+    said: /^service\/kube-scheduler: it was started while \S+kube-scheduler\.service had different content: repaired/m,
     restarts: true,
   },
   {

@@ -18,7 +18,7 @@ export function createFakeEtcdctl(files: FakeFiles): FakeEtcdctl {
   const calls: string[] = [];
   const textOf = (path: string): string => {
     const text = files.text(path);
-    if (text === undefined) throw new KhwError("IO_FAILED", `etcdctl ended with 1: Error: ${path}: no such file`);
+    if (text === undefined) throw new KhwError("IO_FAILED", `etcdctl exited with 1: Error: ${path}: no such file`);
     return text;
   };
   const etcdctl: FakeEtcdctl = {

@@ -37,7 +37,7 @@ t.test("two hung API servers are never stopped by agents at the same time", asyn
         begun: at(/^restarted by the agent$/),
         stopped: activeExit,
         well: at(/^is healthy again/),
-        waited: /kube-apiserver: (\S+) restarts its API server/.exec(said)?.[1],
+        waited: /kube-apiserver: (\S+) is restarting its API server/.exec(said)?.[1],
       };
     }),
   );

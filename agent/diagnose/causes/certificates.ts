@@ -1,12 +1,14 @@
 import type { Cause } from "../evidence.ts";
 
-/** Files named by flags that a program cannot read, of any kind. Causes for specific files come first. */
+/**
+ * Causes for any file that is set by a flag and that the program cannot read. Causes for specific files come earlier.
+ */
 export const certificates: readonly Cause[] = [
   {
     id: "key-mismatch",
     pattern: /tls: private key (?:type )?does not match public key/,
     message: "a private key does not belong to its certificate",
-    remedy: "give {component} the key that its certificate was issued with: compare {certificate_flag} with {key_flag}",
+    remedy: "give {component} the key that its certificate was issued for: compare {certificate_flag} with {key_flag}",
   },
   {
     id: "certificate-not-pem",

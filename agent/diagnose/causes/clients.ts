@@ -4,7 +4,7 @@ const certificateExpired = /x509: certificate has expired or is not yet valid/;
 
 export const clientComponents: readonly string[] = ["kube-controller-manager", "kube-scheduler"];
 
-/** The controller manager and the scheduler: the API server's clients, and their files. */
+/** Causes for the API server's clients (the controller manager and the scheduler) and for their files. */
 export const clients: readonly Cause[] = [
   {
     id: "service-account-key-invalid",

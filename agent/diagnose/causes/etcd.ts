@@ -2,7 +2,7 @@ import type { Cause } from "../evidence.ts";
 
 const components = ["etcd"];
 
-/** etcd itself, if it runs on the node. The remedies are left to people. */
+/** Causes for etcd itself, if it runs on the node. The agent leaves the remedies to the operator. */
 export const etcdServer: readonly Cause[] = [
   {
     id: "etcd-data-corrupt",
@@ -36,7 +36,7 @@ export const etcdServer: readonly Cause[] = [
     message:
       "the running cluster does not know it by these peer URLs: it is a member of another cluster, or of no cluster",
     remedy:
-      "make --initial-cluster name exactly the cluster's members (`etcdctl member list`), add this member there first (`etcdctl member add`), and start it with an empty {data}",
+      "list exactly the cluster's members (`etcdctl member list`) in --initial-cluster, add this member there first (`etcdctl member add`), and start it with an empty {data}",
   },
   {
     id: "etcd-initial-cluster",

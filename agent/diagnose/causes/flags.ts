@@ -1,6 +1,6 @@
 import type { Cause } from "../evidence.ts";
 
-/** Complaints of a program about its flags. */
+/** Causes for a program that rejects its flags. */
 export const flags: readonly Cause[] = [
   {
     id: "unknown-flag",

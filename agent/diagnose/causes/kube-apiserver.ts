@@ -2,9 +2,7 @@ import type { Cause, Evidence } from "../evidence.ts";
 
 const components = ["kube-apiserver"];
 
-/**
- * The last message of an API server whose etcd did not answer for 20 seconds, in 1.20's words and in newer ones.
- */
+/** Matches the last message of an API server after etcd did not answer for 20 seconds, in 1.20 and newer releases. */
 const gaveUp = /^Error: (?:.*: )?context deadline exceeded|Unable to create storage backend|error while dialing.*:2379/;
 
 const said = (pattern: RegExp) => (_: Evidence, start: readonly string[]) => start.some((line) => pattern.test(line));
@@ -18,8 +16,8 @@ const notThere = /Error while dialing|connection refused|no route to host/;
 const notInTime = /createTransport failed to connect to .*(?:context deadline exceeded|i\/o timeout)/;
 
 /**
- * An API server that exits because of etcd. Its last message is only a time-out, so earlier lines of the same start
- * decide.
+ * Causes for an API server that exits because of etcd. Its last message reports only a time-out, so earlier lines of
+ * the same start show the cause.
  */
 export const etcdClient: readonly Cause[] = [
   {
@@ -92,7 +90,7 @@ export const etcdClient: readonly Cause[] = [
   },
 ];
 
-/** The API server's own files. */
+/** Causes for the API server's own files. */
 export const apiServer: readonly Cause[] = [
   {
     id: "encryption-config-missing",

@@ -1,6 +1,6 @@
 import type { Cause } from "../evidence.ts";
 
-/** systemd's messages for a program that the kernel did not start, up to the reason. */
+/** systemd's messages about a program that the kernel did not start, up to the reason. */
 const notExecuted =
   "(?:Failed (?:to locate executable|to execute|at step EXEC spawning)|Unable to locate executable) '?(?<file>[^\\s':]+)'?: ";
 

@@ -17,7 +17,7 @@ export interface RestorePlan {
   readonly peers: ReadonlyMap<string, string>;
 }
 
-/** @throws KhwError INVALID_ARGUMENT if the request names no members, or not this machine */
+/** @throws KhwError INVALID_ARGUMENT if the request lists no members, or does not list this machine */
 export function parseRestorePlan(
   { restoreId, snapshotId, members }: AdvanceRestoreRequest,
   identity: { readonly name: string; readonly internalIp: string },
@@ -43,8 +43,8 @@ export function parseRestorePlan(
 }
 
 /**
- * Checks that the unit starts the member of the plan from the restored folder. Otherwise the restored data would
- * belong to another member.
+ * Checks that the unit starts the plan's member from the restored folder. Otherwise the restored data would belong to
+ * another member.
  * @throws KhwError ETCD_CONFLICT naming the difference
  */
 export async function refuseOtherUnit({ name, peerUrl, initialCluster }: RestorePlan, files: Files): Promise<void> {

@@ -46,8 +46,8 @@ const kubernetesUnits = ["kube-apiserver.service", "kube-controller-manager.serv
 const etcdUnit = "etcd.service";
 
 /**
- * Opens the restores of this machine. An unfinished restore of an earlier agent process holds the machine from now
- * on.
+ * Prepares restores on this machine. If an earlier agent process left a restore unfinished, that restore holds the
+ * machine from now on.
  */
 export async function createRestorer(options: RestorerOptions): Promise<Restorer> {
   const { os, record, machineLock, snapshots, member, missingDisk, joined, told, signal } = options;

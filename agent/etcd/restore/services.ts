@@ -11,7 +11,7 @@ import { ready } from "../../steps/ready.ts";
 const startMillis = 180_000;
 const intervalMillis = 500;
 
-/** Stops a unit, if it runs. */
+/** Stops a unit if it is running. */
 export async function stopUnit(unit: string, systemd: Systemd, signal: AbortSignal): Promise<void> {
   const { loadState, activeState } = await systemd.unit(unit);
   if (loadState !== "loaded" || activeState === "inactive") return;
@@ -61,12 +61,12 @@ export async function startEtcd({ os, member, signal }: StartOptions): Promise<E
   });
 }
 
-/** The API server's clients exit and restart if it does not answer within this time. */
+/** The API server's clients exit and restart if the API server does not answer within this time. */
 const patienceMillis = 60_000;
 
 /**
- * Starts the API server, controller manager and scheduler, if this machine has them. Their health is checked later:
- * the machine must not stay held because of another problem of the API server.
+ * Starts the API server, controller manager and scheduler, if this machine has them. Their health is checked later,
+ * because an unrelated problem with the API server must not keep the machine held.
  */
 export async function startKubernetes(os: Os, signal: AbortSignal): Promise<void> {
   const { systemd } = os;

@@ -8,7 +8,9 @@ const originNames = {
   [SnapshotOrigin.SNAPSHOT_ORIGIN_COPIED]: "copied",
 } as const satisfies Record<number, string>;
 
-/** Encodes the small JSON file beside a snapshot: the results and time of its verification. */
+/**
+ * Encodes the small JSON file beside a snapshot, which contains the results and time of the snapshot's verification.
+ */
 export function encodeRecord(snapshot: Snapshot): string {
   const { takenUnixMillis, provedUnixMillis, origin, ...rest } = snapshot;
   const record = {
@@ -52,7 +54,7 @@ export function parseSnapshotId(id: string): string {
     : refuse("snapshot", `${show(id)} is not a snapshot's name`);
 }
 
-/** Names sort by time. */
+/** Returns a snapshot's name; sorting by name also sorts by time. */
 export function snapshotId(unixMillis: number, node: string): string {
   return `${compactTime(unixMillis)}-${node}`;
 }

@@ -33,13 +33,13 @@ export interface ScheduleOptions {
 }
 
 const retryBackoff: Backoff = { firstMillis: 60_000, maxMillis: 30 * 60_000 };
-/** The number of manual and received snapshots to keep if the policy does not say. */
+/** The number of manual and received snapshots to keep if the policy does not specify one. */
 const defaultKeep = 24;
 
 /**
- * Creates the schedule. Each controller takes its own snapshots, at its own part of the interval. So snapshots are
- * spread evenly over the interval, every disk has some, and the controllers need no coordination. The time of the next
- * snapshot follows from the existing ones, so that a restart of the agent does not reset a timer.
+ * Creates the schedule. Each controller takes its own snapshots, in its own part of the interval. Snapshots are
+ * therefore spread evenly over the interval and over the disks, without coordination between the controllers. The time
+ * of the next snapshot follows from the existing ones, so that a restart of the agent does not reset a timer.
  */
 export function createSchedule(options: ScheduleOptions): Schedule {
   const { clock, snapshots, policy, paused, upload, told, signal } = options;
@@ -49,8 +49,8 @@ export function createSchedule(options: ScheduleOptions): Schedule {
   let last: number | undefined;
 
   /**
-   * Uploads all snapshots that are not in the bucket yet, including earlier failures. Returns the reason for a
-   * failure; empty if all are uploaded.
+   * Uploads all snapshots that are not in the bucket yet, including those that failed to upload earlier. Returns the
+   * reason for a failure; empty if all are uploaded.
    */
   const uploadAll = async (bucket: string): Promise<string> => {
     const own = (await snapshots.list()).filter(({ origin }) => origin !== SnapshotOrigin.SNAPSHOT_ORIGIN_COPIED);
@@ -124,7 +124,7 @@ export function createSchedule(options: ScheduleOptions): Schedule {
   };
 }
 
-/** Whether a turn of this controller has begun since its last snapshot. */
+/** Whether one of this controller's turns has begun since its last snapshot. */
 export function isDue(
   last: number,
   now: number,

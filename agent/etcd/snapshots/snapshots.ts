@@ -100,8 +100,8 @@ export function createSnapshots({ os, snapshotStore, member, inUse }: SnapshotsO
       if (bad) await snapshotStore.invalidate(id);
       throw error;
     }
-    // Records the checksums of this verification, because another version of etcdctl may restore different bytes of the
-    // same file.
+    // Records the checksums of this verification, because another version of etcdctl may restore different bytes from
+    // the same file.
     const proved = { ...known, ...proof, provedUnixMillis: clock.now() };
     await snapshotStore.update(proved);
     return proved;

@@ -5,8 +5,9 @@ import type { LargeFiles } from "../../os/large-files.ts";
 import { decodeRecord, encodeRecord, parseSnapshotId } from "./record.ts";
 
 /**
- * The folder of verified snapshots: ID.db, and ID.json beside it, which is written last. A file without a record is
- * not verified, and not listed. A damaged record, and a record without a file, are reported and not listed.
+ * The folder of verified snapshots: ID.db, and ID.json beside it, which is written last. A snapshot without a record
+ * counts as not verified, and is not listed. A damaged record, and a record without a file, are reported and not
+ * listed.
  */
 export interface SnapshotStore {
   /** Oldest first. */

@@ -22,8 +22,8 @@ export interface ProveOptions {
 }
 
 /**
- * The member is always the same, so that two verifications of a snapshot restore the same bytes on every machine. The
- * members are part of a database, and so of its checksum.
+ * The member is always the same, so that two verifications of a snapshot restore the same bytes on every machine. A
+ * database contains its members, so they affect its checksum.
  */
 const nobody = {
   name: "khw-proof",
@@ -36,8 +36,8 @@ const nobody = {
 const walBytes = 64 * 1024 * 1024;
 
 /**
- * Restores the snapshot into the scratch folder (which is removed), and compares the checksums. The restore itself
- * checks the digest at the end of the snapshot.
+ * Restores the snapshot into the scratch folder (which is removed afterwards), and compares the checksums. The restore
+ * itself checks the digest at the end of the snapshot.
  * @throws KhwError POSTCONDITION_FAILED if the restored database differs
  */
 export async function verifySnapshot(file: string, scratch: string, options: ProveOptions): Promise<Proof> {

@@ -4,14 +4,14 @@ import { fromDetail, KhwError } from "../../../proto/errors.ts";
 import type { DownloadedText, Downloads } from "../downloads.ts";
 import type { Order, Report, Work } from "./messages.ts";
 
-/** Longer than the pause between the download of a digest and the start of its file. */
+/** Longer than the pause between the download of a digest and the download of its file. */
 const lingerMillis = 1_000;
 
 /** The program is beside this module, both in the sources and in the bundle. */
 const program = new URL(`downloader${extname(import.meta.filename)}`, import.meta.url);
 
 /**
- * Downloads in a child process. It starts with the first download and ends a second after the last one. A download
+ * Downloads in a child process, which starts with the first download and exits a second after the last one. A download
  * needs about 30 MB (undici, the system's certificates, buffers), which the agent would otherwise hold between
  * upgrades.
  */
@@ -41,8 +41,8 @@ interface AskOptions {
 interface Downloader {
   connected(): boolean;
   /**
-   * Returns the text that was downloaded; undefined for a file. After an abort, rejects once the download's remains
-   * are removed.
+   * Returns the text that was downloaded; undefined for a file. After an abort, rejects once the partial file is
+   * removed.
    */
   ask(work: Work, options: AskOptions): Promise<DownloadedText | undefined>;
 }

@@ -17,7 +17,7 @@ export async function createDispatcher({ proxy, caPem, connectMillis }: Dispatch
     // Created once, because parsing the system's certificates for each connection is slow.
     secureContext: createSecureContext({
       ca: [...(system.length > 0 ? system : getCACertificates("bundled")), ...(caPem === "" ? [] : [caPem])],
-      // Mirrors belong to other people, so TLS 1.2 is accepted, although the agent's own server requires more.
+      // Mirrors are run by third parties, so TLS 1.2 is accepted, although the agent's own server requires TLS 1.3.
       minVersion: "TLSv1.2",
     }),
     timeout: connectMillis,

@@ -1,5 +1,5 @@
 /**
- * The program that downloads for the agent, over Node's IPC channel (child-process.ts starts it). It ends when the
+ * The program that downloads for the agent, over Node's IPC channel (child-process.ts starts it). It exits when the
  * agent closes the channel.
  */
 import { toDetail, toKhwError } from "../../../proto/errors.ts";

@@ -28,7 +28,7 @@ export interface Bounds {
 
 const mebibyte = 1024 ** 2;
 export const defaultBounds: Bounds = { spareBytes: 100 * mebibyte, freeSpace };
-/** The free space is checked again at this interval, because others write to the same disk. */
+/** The free space is checked again after this many bytes, because other programs write to the same disk. */
 const lookEveryBytes = 16 * mebibyte;
 
 export interface FileSinkOptions {

@@ -23,7 +23,7 @@ export interface HttpTransfer {
 const maxRedirects = 5;
 
 export function createHttpTransfer(url: URL, sink: Sink, options: HttpOptions): HttpTransfer {
-  // Identifies the content whose beginning the sink has. Without a validator, the rest cannot be requested.
+  // Identifies the content that the sink has the beginning of. Without a validator, the rest cannot be requested.
   let validator: string | undefined;
   let total: number | undefined;
 

@@ -7,7 +7,7 @@ export type Location = { readonly kind: "http"; readonly url: URL } | { readonly
 
 /**
  * The reason why a mirror did not deliver. "passing": the next attempt may succeed; "lasting": it will not; "wrong
- * bytes": the mirror delivered different content than the release published.
+ * bytes": the delivered content differs from the published release.
  */
 export class MirrorFailure extends Error {
   override readonly name = "MirrorFailure";

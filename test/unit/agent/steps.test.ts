@@ -204,9 +204,9 @@ t.test("a link gets its target, whatever was there before", async (t) => {
   const step = link({ id: "l", path: "/etc/enabled/site", target: "/etc/available/site", needs: [] });
   t.equal(await repair(t, step, os), "is missing");
   await os.files.symlink("/elsewhere", "/etc/enabled/site");
-  t.equal(await repair(t, step, os), "points at /elsewhere");
+  t.equal(await repair(t, step, os), "points to /elsewhere");
   os.files.put("/etc/enabled/site", "a copy");
-  t.equal(await repair(t, step, os), "points at nothing: it is not a link");
+  t.equal(await repair(t, step, os), "points to nothing: it is not a link");
 });
 
 t.test("on a machine other than the wanted one nothing is changed", async (t) => {
@@ -505,7 +505,7 @@ t.test("a service", async (t) => {
     await os.systemd.reload();
     os.clock.advance(1000);
     t.match(await reading.check(os, never), { process: "restart" });
-    t.equal(await repair(t, reading, os), `it was started while ${key} had other content`);
+    t.equal(await repair(t, reading, os), `it was started while ${key} had different content`);
     t.equal(restarts(os), 2, "once manually, and once by the repair; somebody's own drop-in is not the cause");
   });
 
@@ -653,7 +653,7 @@ t.test("readiness", async (t) => {
     t.match(error, { code: "NOT_READY", hint: "see `journalctl -u kube-apiserver.service` on the node" });
     t.match(
       String(error),
-      /kube-apiserver is not ready after 180 s: \/readyz answers 500, failing: etcd, poststarthook\/x; its journal ends:\n {2}line 12\n/,
+      /kube-apiserver is not ready after 180 s: \/readyz answers 500, failing: etcd, poststarthook\/x; its journal ends with:\n {2}line 12\n/,
     );
     t.match(String(error), / {2}line 19$/);
     t.notMatch(String(error), "line 11");

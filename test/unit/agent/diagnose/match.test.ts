@@ -235,7 +235,7 @@ t.test("an unknown cause shows the complaint, not the last line", (t) => {
   const diagnosis = match(evidenceOf("kube-scheduler", [["I1123 begun", fatal, "I1123 ended", after]]));
   t.strictSame(diagnosis, {
     cause: "unknown",
-    message: "kube-scheduler ends by itself for an unknown reason",
+    message: "kube-scheduler exits by itself for an unknown reason",
     remedy: "",
     lines: [fatal],
   });

@@ -127,7 +127,7 @@ t.test("a failure is reported in etcdctl's own words, a missing program by name"
     key: "/etc/etcd/kubernetes-key.pem",
     signal: never,
   });
-  await t.rejects(save, { code: "IO_FAILED", message: /ended with 5: Error: context deadline exceeded$/ });
+  await t.rejects(save, { code: "IO_FAILED", message: /exited with 5: Error: context deadline exceeded$/ });
   await rm(join(folder, "etcdctl"));
   await t.rejects(etcdctl.inspect(snapshot, never), { code: "PROGRAM_MISSING", message: /is not installed/ });
 });

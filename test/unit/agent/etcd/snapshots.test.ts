@@ -61,7 +61,7 @@ t.test("a snapshot that cannot be verified is reported, and not kept", async (t)
 
 t.test("a save that fails leaves nothing, and the next one works", async (t) => {
   const { os, snapshots } = await machine();
-  os.etcdctl.complaint = "etcdctl ended with 5: Error: context deadline exceeded";
+  os.etcdctl.complaint = "etcdctl exited with 5: Error: context deadline exceeded";
   await t.rejects(snapshots.save(requested, never), { code: "IO_FAILED" });
   os.etcdctl.complaint = "";
   await snapshots.save(requested, never);

@@ -256,10 +256,10 @@ t.test("an agent that cannot trust its own view removes nothing and does not joi
 t.test("without a quorum of the other members nothing is removed", async (t) => {
   for (const [what, spoil] of [
     [
-      "1 other members of etcd are healthy, but its quorum needs 2 of 3",
+      "1 other etcd members are healthy, but the quorum needs 2 of 3",
       (os: FakeOs) => os.etcd.up.delete("10.240.0.12"),
     ],
-    ["no other member of etcd can be reached", (os: FakeOs) => os.etcd.up.clear()],
+    ["no other etcd member can be reached", (os: FakeOs) => os.etcd.up.clear()],
     ["has no leader", (os: FakeOs) => Object.assign(os.etcd, { leader: false })],
     ["belongs to another cluster", (os: FakeOs) => Object.assign(os.etcd, { clusterId: "4712" })],
   ] as const) {
@@ -312,7 +312,7 @@ t.test("one member joins at a time", async (t) => {
   const os = await wiped(t);
   os.etcd.keys.set(Buffer.from("/khw/etcd/join").toString("base64"), Buffer.from("controller-2").toString("base64"));
   const { errors } = await applyAll(steps, os);
-  t.match(errors, [{ code: "BUSY", message: "controller-2 joins etcd again" }]);
+  t.match(errors, [{ code: "BUSY", message: "controller-2 is rejoining etcd" }]);
   t.strictSame(os.etcd.changes, []);
 });
 

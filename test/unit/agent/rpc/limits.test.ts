@@ -59,15 +59,15 @@ t.test("connections are counted by certificate, by address, by role and in all",
   const full = (message: RegExp) => ({ code: "RESOURCE_EXHAUSTED", message, hint: /end programs/ });
   const leave = enter("1", "a");
   enter("1", "b");
-  t.throws(() => enter("1", "c"), full(/^2 connections of this certificate/));
+  t.throws(() => enter("1", "c"), full(/^2 connections with this certificate/));
   leave();
   leave();
   enter("2", "a", "viewer");
   enter("3", "a", "viewer");
-  t.throws(() => enter("4", "b", "viewer"), full(/^2 connections of all callers but administrators/));
+  t.throws(() => enter("4", "b", "viewer"), full(/^2 connections from all callers except administrators/));
   enter("5", "a");
   t.throws(() => enter("6", "a"), full(/^3 connections from this address/));
-  t.throws(() => enter("6", "b"), full(/^4 connections of all callers/));
+  t.throws(() => enter("6", "b"), full(/^4 connections from all callers/));
   t.end();
 });
 
@@ -78,17 +78,17 @@ t.test("calls are counted by caller, by method, and in all", (t) => {
     methods: new Map([["/watch", { kind: "watchers", ofAll: 2, ofCaller: 1 }]]),
   };
   const limits = limitCalls(bounds);
-  const full = (message: RegExp) => ({ code: "RESOURCE_EXHAUSTED", message, hint: /end one of them/ });
+  const full = (message: RegExp) => ({ code: "RESOURCE_EXHAUSTED", message, hint: /stop one of them/ });
   const leave = limits.enter("/watch", "a");
   t.throws(() => limits.enter("/watch", "a"), full(/^1 watchers with this certificate are already running$/));
   limits.enter("/watch", "b");
-  t.throws(() => limits.enter("/watch", "c"), full(/^2 watchers, of all callers, are already running$/));
+  t.throws(() => limits.enter("/watch", "c"), full(/^2 watchers from all callers are already running$/));
   leave();
   leave();
   limits.enter("/watch", "c");
   limits.enter("/get", "b");
   limits.enter("/get", "b");
-  t.throws(() => limits.enter("/get", "d"), full(/^4 calls of all callers are already running$/));
+  t.throws(() => limits.enter("/get", "d"), full(/^4 calls from all callers are already running$/));
   t.end();
 });
 
