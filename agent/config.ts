@@ -40,7 +40,7 @@ const shape = {
 } as const satisfies Record<keyof AgentConfig, readonly string[]>;
 
 /**
- * Reads the configuration; a missing file means the defaults.
+ * Reads the configuration; uses the defaults if the file is missing.
  * @throws KhwError CONFIG_INVALID naming the file, the key and the remedy
  */
 export async function loadConfig(path: string): Promise<AgentConfig> {

@@ -23,7 +23,7 @@ export const files: readonly {
   readonly name: string;
   /** Full names. */
   readonly services: readonly string[];
-  /** Full names of all that it declares, services among them. */
+  /** Full names of everything that the file declares, including services. */
   readonly symbols: readonly string[];
   /** A serialised google.protobuf.FileDescriptorProto. */
   readonly base64: string;

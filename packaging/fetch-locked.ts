@@ -1,5 +1,6 @@
 /**
- * Downloads a package of package-lock.json for another platform, which npm does not install on this machine.
+ * Downloads a package in package-lock.json that npm does not install on this machine, because it is for another
+ * platform.
  *
  * usage: fetch-locked.ts PACKAGE FOLDER     writes FOLDER/PACKAGE.tgz
  */

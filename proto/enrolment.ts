@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 
-/** The metadata key of the instance that holds the management CA's certificate, in PEM. */
+/** The key in an instance's metadata that holds the management CA's certificate, in PEM. */
 export const managementCaAttribute = "khw-management-ca";
 
 export const nonceBytes = 32;

@@ -1,7 +1,7 @@
 import { isIP } from "node:net";
 import { type Cidr, cidrsOverlap, ipv4ToNumber, numberToIPv4, parseCidr, refuse, show } from "./validate.ts";
 
-/** Networks that cannot hold services, pods or machines. */
+/** Networks that cannot contain services, pods or machines. */
 const reserved: readonly (readonly [cidr: string, why: string])[] = [
   ["0.0.0.0/8", "this network"],
   ["127.0.0.0/8", "loopback"],
@@ -36,7 +36,7 @@ export function parseServiceCidr(field: string, text: string): Cidr {
 }
 
 /**
- * Parses a network outside the reserved ones.
+ * Parses a network, and refuses a network that overlaps a reserved one.
  * @throws KhwError INVALID_ARGUMENT
  */
 export function parseUsableCidr(field: string, text: string): Cidr {

@@ -15,7 +15,7 @@ export interface WaitClock {
 export interface WaitForOptions<Value> {
   /** Describes the state that the wait should end, for the time-out's message: "etcd has no quorum". */
   readonly what: string;
-  /** Checks once. An error that it throws ends the wait. */
+  /** Checks once. If the check throws an error, the wait ends with that error. */
   readonly check: (signal: AbortSignal) => Promise<Look<Value>>;
   readonly deadlineMillis: number;
   readonly intervalMillis: number;

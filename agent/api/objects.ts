@@ -7,7 +7,7 @@ const pageSize = 100;
 
 /**
  * Reads all objects of a collection.
- * @throws KhwError VERIFY_FAILED with the API server's message if it refuses
+ * @throws KhwError VERIFY_FAILED with the API server's message if the API server refuses
  */
 export async function readAll(api: KubernetesApi, path: string, signal: AbortSignal): Promise<unknown[]> {
   const objects: unknown[] = [];

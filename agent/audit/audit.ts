@@ -13,8 +13,8 @@ export interface Audit {
   /** Records an accepted call that may change something, as a separate entry. */
   accepted(call: AuditedCall): void;
   /**
-   * Records a refused call, or a failed read-only call. The first is written at once; equal calls within a minute
-   * share one entry.
+   * Records a refused call, or a failed read-only call. The first call is written at once; further equal calls within a
+   * minute share one entry.
    */
   refused(call: AuditedCall): void;
   /** Oldest first. */
@@ -33,15 +33,15 @@ export interface AuditOptions {
 }
 
 /**
- * The size of each of the two files of a kind. Refusals have separate files, so that they do not displace accepted
- * calls.
+ * The maximum size of a file; each kind of call has two files. Refusals have separate files, so that they do not
+ * displace accepted calls.
  */
 const maxBytes = { accepted: 512 * 1024, refused: 128 * 1024 };
 
 export async function openAudit({ files, clock, folder, log }: AuditOptions): Promise<Audit> {
   const codec = { encode: encodeAuditEntry, decode: decodeAuditEntries };
   const shared = { files, folder, log, ...codec };
-  // An unreadable audit file must not stop the agent: the journal has the entries too.
+  // An unreadable audit file must not stop the agent, because the journal also has the entries.
   const open = (name: string, maxFileBytes: number): Promise<EventLog<AuditEntry> | undefined> =>
     openEventLog<AuditEntry>({ ...shared, name, maxFileBytes }).catch((error: unknown) => {
       log(`${folder}/${name} cannot be read, so entries are in the journal only: ${formatError(toKhwError(error))}`);

@@ -32,7 +32,7 @@ const unverified = "is answered by a server that cannot be verified: ";
 const clockRemedy =
   "set the machine's clock (`timedatectl` on the node shows it); until then, the agent restarts nothing";
 
-/** Servers that run and answer, but whose certificate is not valid according to the agent's clock. */
+/** Causes for servers that run and answer, but whose certificate is not valid according to the agent's clock. */
 const certificateCauses: readonly Cause[] = [
   {
     id: "agent-clock-wrong",

@@ -5,8 +5,8 @@ import { look } from "./look.ts";
 import { match, unknownCause } from "./match.ts";
 
 /**
- * Returns the reason why a unit does not stay up, from its journal and its state in systemd. Never fails: an
- * unclear reason is "unknown".
+ * Returns the reason why a unit does not stay up, from its journal and its state in systemd. Never fails: if the reason
+ * is unclear, the cause is "unknown".
  */
 export async function diagnose(component: string, unit: string, os: Os): Promise<Diagnosis> {
   try {
@@ -15,7 +15,7 @@ export async function diagnose(component: string, unit: string, os: Os): Promise
     const why = formatError(toKhwError(error));
     return {
       cause: unknownCause,
-      message: `${component} does not stay up, and its cause cannot be investigated: ${why}`,
+      message: `${component} does not stay up, and the cause cannot be determined: ${why}`,
       remedy: "",
       lines: [],
     };

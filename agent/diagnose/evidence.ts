@@ -1,4 +1,4 @@
-/** The evidence for a diagnosis: look.ts collects it, match.ts judges it. */
+/** The evidence for a diagnosis: look.ts collects the evidence, match.ts evaluates it. */
 export interface Evidence {
   readonly component: string;
   readonly unit: string;
@@ -47,7 +47,7 @@ export interface Cause {
   readonly id: string;
   /** If absent, the cause applies to every component. */
   readonly components?: readonly string[];
-  /** Matches one line of the journal; its named groups fill the {names} in the texts. */
+  /** Matches one line of the journal; its named groups fill the {names} in `message` and `remedy`. */
   readonly pattern: RegExp;
   /**
    * Set if the first matching line of a start counts, not the last. Stack traces and lines from other threads can

@@ -25,7 +25,9 @@ export interface EnrolmentEndpointOptions {
   readonly name: () => Promise<string>;
   readonly proveKey: () => Promise<KeyProof>;
   readonly token: (audience: string) => Promise<string>;
-  /** Calls `found` with each management CA (PEM) that the machine learns from outside, until the signal aborts. */
+  /**
+   * Calls `found` with each management CA (PEM) that a source outside the machine provides, until the signal aborts.
+   */
   readonly watchCa: (found: (ca: string) => void, signal: AbortSignal) => void;
   /** Called with true when the agent starts to serve, and with false when it starts to wait for its enrolment. */
   readonly changed: (enrolled: boolean) => void;
@@ -153,7 +155,7 @@ function reasonOf(state: Exclude<IdentityState, { kind: "good" }>, { certificate
   return state.kind === "absent" ? `${certificate} does not exist yet` : state.reason;
 }
 
-/** Reads the management CA's certificate (PEM). Undefined if it cannot be read: then no caller is trusted. */
+/** Reads the management CA's certificate (PEM). Returns undefined if it cannot be read; then no caller is trusted. */
 async function readAuthority(path: string): Promise<string | undefined> {
   const pem = await orAbsent(() => readFile(path, "utf8"));
   try {

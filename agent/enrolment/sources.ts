@@ -21,7 +21,7 @@ export function enrolmentSources(
     token: async (audience) => {
       if (machine !== undefined) {
         throw new KhwError("METADATA_UNAVAILABLE", "this machine has no metadata server to prove its identity", {
-          hint: "run `khw-client install`, which installs its identity over ssh",
+          hint: "run `khw-client install`, which installs the machine's identity over ssh",
         });
       }
       const { readIdentityToken } = await import("./metadata.ts");

@@ -25,7 +25,7 @@ export async function readMemberRecord(files: Pick<Files, "read">): Promise<Memb
   return text === undefined ? undefined : parseMemberRecord(text);
 }
 
-/** Durable when it resolves. */
+/** The record is durable when the promise resolves. */
 export async function writeMemberRecord(files: Pick<Files, "mkdir" | "write">, record: MemberRecord): Promise<void> {
   await files.mkdir(dirname(etcdRecordFile), 0o700);
   const written = { ...record, members: Object.fromEntries(record.members) };

@@ -6,7 +6,7 @@ import type { SelfFacts } from "../os/self.ts";
 const lateMillis = 1_000;
 /** A machine with less free memory swaps, or soon kills a process. */
 const freeBytes = 32 * 1024 * 1024;
-/** Above this share of its memory limit, the kernel slows the agent down. */
+/** The kernel slows the agent down if the agent uses more than this share of its memory limit. */
 const memoryShare = 0.95;
 
 /**

@@ -6,7 +6,7 @@ import type { Os } from "../os/os.ts";
 import type { UnitStatus } from "../os/systemd.ts";
 import { etcdReleaseFolder, etcdReleasesFolder, installedProgram, releasedProgram, releasesFolder } from "../paths.ts";
 
-/** The known facts of a component. */
+/** The known facts about a component. */
 export interface ComponentFacts {
   readonly name: string;
   readonly unit: UnitStatus;

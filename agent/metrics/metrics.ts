@@ -33,8 +33,8 @@ const outcomes = new Map<OperationState, string>([
 ]);
 
 /**
- * Counts events from now on, and returns the Prometheus text of all metrics in docs/metrics.md. Counters begin at
- * zero with each agent process, which Prometheus supports.
+ * Counts events from now on. The returned function returns the Prometheus text of all metrics in docs/metrics.md.
+ * Counters begin at zero with each agent process, which Prometheus supports.
  */
 export function createMetrics({ node, version, startSeconds, residentBytes, signal }: MetricsOptions): () => string {
   const { statusStore, history, supervisor, etcd } = node;

@@ -7,7 +7,7 @@ export interface MetricsServerOptions {
   /** Returns the current text of the metrics. */
   readonly metrics: () => string;
   readonly log: (line: string) => void;
-  /** Stops the server when it aborts. */
+  /** The server stops when this signal aborts. */
   readonly signal: AbortSignal;
 }
 

@@ -7,8 +7,8 @@ import { run } from "./run.ts";
 /** The archives in which releases are packed. */
 export interface Archives {
   /**
-   * Extracts files of a .tar.gz into an existing folder, without their paths in the archive. The files are durable
-   * when it resolves.
+   * Extracts files of a .tar.gz into an existing folder, without their paths in the archive. The files are durable when
+   * the promise resolves.
    * @throws KhwError IO_FAILED with the archiver's last lines
    */
   extract(request: {

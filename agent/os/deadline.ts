@@ -10,8 +10,8 @@ export interface Deadline extends Disposable {
 const over = new Error("the work with this deadline has ended");
 
 /**
- * Starts a deadline. Disposing of it aborts the signal too, so nothing that started under the deadline continues. It
- * removes its listener from the caller's signal, which may live as long as the process.
+ * Starts a deadline. Disposal also aborts the signal, so that nothing that started under the deadline continues. It
+ * also removes the deadline's listener from the caller's signal, which may live as long as the process.
  * @param expired makes the abort reason when the time is up, so that it can include the last state seen
  */
 export function deadline(signal: AbortSignal, millis: number, expired: () => unknown): Deadline {

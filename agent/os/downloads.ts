@@ -22,7 +22,7 @@ export interface DownloadRequest {
 
 export interface DownloadedText {
   readonly text: string;
-  /** The mirror that delivered the file, without user and password. */
+  /** The URL of the mirror that delivered the file, without user and password. */
   readonly mirror: string;
 }
 
@@ -83,7 +83,7 @@ export function createDownloads(options: DownloadsOptions): Downloads {
   };
 }
 
-/** Resolves with the mirror's name as it may appear in a message. */
+/** Resolves with the mirror's name in the form for messages. */
 type Fill = (sink: Sink) => Promise<string>;
 
 /** Calls `take` with each mirror until one delivers. */

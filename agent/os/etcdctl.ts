@@ -22,7 +22,7 @@ export interface RestoreOptions {
  * PROGRAM_MISSING if the program is not installed.
  */
 export interface Etcdctl {
-  /** Saves a member's database, completely or not at all. Certificates and key are paths. */
+  /** Saves a member's database, completely or not at all. The certificates and the key are given as paths. */
   save(
     path: string,
     options: {

@@ -43,7 +43,7 @@ export interface FileFacts {
 }
 
 /**
- * The file system. Paths are absolute. Failures are KhwErrors IO_FAILED that name the path, with a hint if the disk
+ * The file system. Paths are absolute. A failure throws a KhwError IO_FAILED with the path, and with a hint if the disk
  * is full or read-only.
  */
 export interface Files {
@@ -63,7 +63,7 @@ export interface Files {
   sha256(path: string): Promise<string | undefined>;
   /** Writes the whole content or nothing: temporary file, fsync, rename, fsync of the folder. The owner is root. */
   write(path: string, content: string | Uint8Array, mode: number): Promise<void>;
-  /** Appends to a file, and creates it if it is missing; durable when it resolves. */
+  /** Appends to a file, and creates it if it is missing. The content is durable when the promise resolves. */
   append(path: string, content: Uint8Array, mode: number): Promise<void>;
   chmod(path: string, mode: number): Promise<void>;
   chown(path: string, uid: number, gid: number): Promise<void>;

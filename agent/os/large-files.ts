@@ -11,8 +11,8 @@ export interface LargeFiles {
    */
   read(path: string, options?: { readonly from?: number; readonly to?: number }): AsyncIterable<Buffer>;
   /**
-   * Writes a file with mode 0600, and returns its SHA-256 in hex; durable when it resolves. Replaces an existing
-   * file; a failure leaves a partial file.
+   * Writes a file with mode 0600, and returns its SHA-256 in hex. The file is durable when the promise resolves.
+   * Replaces an existing file; a failure leaves a partial file.
    */
   write(path: string, chunks: AsyncIterable<Uint8Array>, maxBytes: number): Promise<string>;
   /** Does nothing if the folder does not exist. */

@@ -4,7 +4,7 @@ import { createInterface } from "node:readline";
 
 /** The result of a program. */
 export interface Ended {
-  /** The exit code; as in shells, 128 plus the signal's number if a signal ended the program. */
+  /** The exit code. If a signal ended the program, 128 plus the signal's number, as in shells. */
   readonly code: number;
   /** The last lines of stdout and stderr, in order of arrival. */
   readonly lines: readonly string[];

@@ -88,7 +88,7 @@ export function createStorage(options: StorageOptions): Storage {
     return progressOf(await ask(session, { method: "PUT", headers }, upload), upload);
   };
   const sendAll = async (session: string, upload: Upload): Promise<void> => {
-    /** Failures in a row without a new byte. */
+    /** The number of failures in a row without a new byte. */
     let failures = 0;
     let lost = false;
     for (let at: number | undefined = 0; at !== undefined;) {

@@ -15,7 +15,7 @@ import type { UnitChange } from "./systemd-bus.ts";
 export interface UnitSources {
   /** The unit's own file; empty if the unit is not loaded. */
   readonly fragment: string;
-  /** In the order in which systemd reads them. */
+  /** The drop-ins, in the order in which systemd reads them. */
   readonly dropIns: readonly string[];
 }
 
@@ -40,14 +40,16 @@ export interface UnitStatus {
    */
   readonly stateSince: number;
   readonly restarts: number;
-  /** Whether systemd skipped the last start because a condition of the unit did not hold; absent if it did not. */
+  /**
+   * Whether systemd skipped the last start because a condition of the unit did not hold; absent if it was not skipped.
+   */
   readonly unmet?: boolean;
 }
 
 /** The service manager, over D-Bus. Unit names have their suffix. */
 export interface Systemd {
   unit(name: string): Promise<UnitStatus>;
-  /** The files of the unit that is loaded now. */
+  /** Returns the files from which the unit is currently loaded. */
   sources(name: string): Promise<UnitSources>;
   /** Runs daemon-reload. Calls made during a reload share the next reload. */
   reload(): Promise<void>;
@@ -72,11 +74,11 @@ export interface Systemd {
   kill(name: string): Promise<void>;
   /** Allows a unit that systemd gave up on to start again; no error if the unit is not loaded. */
   resetFailed(name: string): Promise<void>;
-  /** The last lines of the unit's journal since its last start, oldest first. */
+  /** Returns the last lines of the unit's journal since its last start, oldest first. */
   journal(name: string, lines: number): Promise<string[]>;
   /**
-   * The lines of the unit's last starts, one list for each start, oldest first, taken from the last lines of its
-   * journal. Flags and stack traces are left out.
+   * Returns the lines of the unit's last starts, one list for each start, oldest first, taken from the last lines of
+   * its journal. Flags and stack traces are left out.
    */
   starts(name: string, lines: number): Promise<string[][]>;
   /**

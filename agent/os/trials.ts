@@ -4,7 +4,7 @@ import { runTransient } from "./transient.ts";
 
 /** Runs programs without any privileges: they can neither change the machine nor reach a network. */
 export interface Trials {
-  /** @param texts files that the program may read, by path below /tmp; the machine's own /tmp has no such files */
+  /** @param texts files that the program may read, by path below /tmp; the files are not in the machine's own /tmp */
   run(
     argv: readonly string[],
     options: { readonly texts?: Readonly<Record<string, string>>; readonly signal: AbortSignal },
@@ -27,7 +27,7 @@ const withoutRights = [
   "LimitCORE=0",
 ];
 
-/** A program that refuses a flag first prints the error, and then many hundred lines of usage. */
+/** A program that refuses a flag first prints the error, and then hundreds of lines of usage. */
 const mostLines = 5_000;
 
 /** Writes pairs of path and text, up to an empty path, and runs the rest of its arguments. */

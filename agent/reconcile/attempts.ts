@@ -14,7 +14,7 @@ export interface Attempts {
 
 export const fresh: Attempts = { since: 0, repairs: [], lastAttempt: 0, vain: 0 };
 
-/** A repair that was undone this often within the window is delayed. */
+/** If a step's repair was undone this often within the window, the next repair is delayed. */
 const undoneOften = 3;
 const windowMillis = 600_000;
 const backoff: Backoff = { firstMillis: 60_000, maxMillis: 1_800_000 };
@@ -24,14 +24,14 @@ const backoff: Backoff = { firstMillis: 60_000, maxMillis: 1_800_000 };
  */
 const middle = 0.5;
 
-/** Records that the step differs; a step that already differed is unchanged. */
+/** Records that the step differs; changes nothing if the step already differed. */
 export function appeared(attempts: Attempts, now: number): Attempts {
   if (attempts.since !== 0) return attempts;
   // A repair that lasted this long was not undone, so this drift is new.
   if (now - attempts.lastAttempt >= windowMillis) return { ...fresh, since: now };
   const lately = attempts.repairs.filter((time) => now - time < windowMillis);
   const undone = lately.length >= undoneOften || attempts.vain > 0;
-  // Once repairs are delayed, earlier ones still count, however long the delays were.
+  // Once repairs are delayed, earlier repairs still count, however long the delays were.
   const repairs = undone ? attempts.repairs : lately;
   return { ...attempts, since: now, repairs, vain: undone ? attempts.vain + 1 : 0 };
 }

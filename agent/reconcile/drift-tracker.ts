@@ -11,7 +11,7 @@ import type { Repaired } from "./repair.ts";
 type Policy = DesiredState["driftPolicy"];
 
 /**
- * Tracks the drift of each step: when it began, and the attempted repairs. Publishes it to the status store, and
+ * Tracks the drift of each step: when it began, and the attempted repairs. Publishes the drift to the status store, and
  * records it in the history.
  */
 export interface DriftTracker {
@@ -68,7 +68,7 @@ export function createDriftTracker({ statusStore, history, log, now }: DriftTrac
     tell({ kind: HistoryKind.HISTORY_KIND_DRIFT, subject: id, message, cause, problem: true });
   };
   const post = (paused: string): void => {
-    // A difference that was found before a pause may match the desired state after it.
+    // While the check is paused, no differences are published: after the pause, the desired state may be different.
     const known = paused === "" ? [...standing] : [];
     const steps = known.map(([id, found]): DriftedStep => {
       const attempt = of(id);
@@ -91,7 +91,7 @@ export function createDriftTracker({ statusStore, history, log, now }: DriftTrac
     }
     if (before.since === 0 && undoneAgain(after)) {
       const next = new Date(dueAt(after)).toISOString();
-      const often = `repaired ${after.repairs.length} times recently, and undone each time`;
+      const often = `repaired ${after.repairs.length} times recently, and the repair was undone each time`;
       tellDrift(id, `${found.drift}; the next repair is due at ${next}`, often);
     }
   };

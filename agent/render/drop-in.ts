@@ -5,7 +5,7 @@ export const inputsVariable = "KHW_INPUTS";
 export interface StartRecord {
   /** The files that the service reads at its start; their paths contain no characters special to a shell. */
   readonly files: readonly string[];
-  /** Below /run; exists while the process lives. */
+  /** The folder below /run for the record; exists while the process lives. */
   readonly folder: string;
   readonly file: string;
 }

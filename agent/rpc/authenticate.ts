@@ -32,7 +32,8 @@ export function authenticate(socket: TLSSocket): Authenticated {
 const makeAnother = "create another certificate with `khw-client pki issue`";
 
 /**
- * Describes OpenSSL's code. The text contains nothing from the certificate, because the certificate is not trusted.
+ * Describes OpenSSL's error code. The text contains nothing from the certificate, because the certificate is not
+ * trusted.
  */
 function unauthorized(code: string, { validFrom, validTo }: X509Certificate): KhwError {
   const now = new Date().toISOString();

@@ -12,7 +12,7 @@ import type { HandlerOptions } from "./handler-options.ts";
 import { createMachineFigures } from "./machine-figures.ts";
 import { sendChanges } from "./watch.ts";
 
-/** The RPCs for the agent's identity and the machine's state: once, or at each change. */
+/** The RPCs for the agent's identity and for the machine's state, which is sent once or at each change. */
 export function statusHandlers(
   options: HandlerOptions,
 ): Pick<AgentServiceServer, "getInfo" | "getStatus" | "watchStatus"> {

@@ -2,17 +2,17 @@ import { Operation, OperationState } from "../../proto/gen/khw/agent/v1/agent.ts
 import type { Files } from "../os/files.ts";
 import { openRecordFile, type RecordFile } from "./record-file.ts";
 
-/** The last operation, on disk: an agent that was killed reads it at its next start. */
+/** The last operation, stored on disk, so that an agent that was killed can read it at its next start. */
 export interface OperationRecord {
   /** Returns the last operation of an earlier agent process. */
   load(): Promise<Operation | undefined>;
   /** The reason why the last operation's record cannot be read; undefined if the record is readable or absent. */
   damage(): string | undefined;
-  /** Durable when it resolves. */
+  /** The record is durable when the promise resolves. */
   save(operation: Operation): Promise<void>;
 }
 
-/** Stores the record in its own folder. */
+/** Returns a record that is stored in its own folder. */
 export function operationRecordIn(files: Files, folder: string): OperationRecord {
   let record: RecordFile<Operation> | undefined;
   const open = async (): Promise<RecordFile<Operation>> =>

@@ -9,7 +9,8 @@ export interface RecordFile<T> {
   /** Describes the fault of the file; undefined if there is no fault, and after a write. */
   readonly damage: () => string | undefined;
   /**
-   * Durable when it resolves. A damaged file is first moved aside, never overwritten.
+   * Writes the value, which is durable when the promise resolves. A damaged file is first moved aside, never
+   * overwritten.
    * @throws KhwError IO_FAILED
    */
   write(value: T): Promise<void>;
@@ -17,7 +18,7 @@ export interface RecordFile<T> {
 
 export interface RecordFormat<T> {
   readonly encode: (value: T) => Uint8Array;
-  /** @throws for invalid bytes; the reason must not contain any of their content */
+  /** @throws for invalid bytes; the error must not contain any part of the bytes */
   readonly decode: (bytes: Uint8Array) => T;
 }
 

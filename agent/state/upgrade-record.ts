@@ -12,8 +12,8 @@ export interface UpgradeRecord {
   /** The reason why the record cannot be read; undefined if the record is readable or absent. */
   damage(): string | undefined;
   /**
-   * Durable when it resolves. Sets the holder and the start time of a new upgrade; later records with the same id keep
-   * both.
+   * The record is durable when the promise resolves. Sets the holder and the start time of a new upgrade; later records
+   * with the same id keep both.
    * @throws KhwError INVALID_ARGUMENT
    */
   save(upgrade: Upgrade | undefined, holder: string): Promise<Upgrade>;

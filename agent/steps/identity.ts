@@ -4,8 +4,7 @@ import type { Step } from "../../proto/step.ts";
 import type { Os } from "../os/os.ts";
 
 /**
- * Checks that this is the machine of the desired state, by name and internal address. On another machine no step
- * runs.
+ * Checks, by name and internal address, that the desired state is for this machine. On any other machine, no step runs.
  */
 export function identity(desired: DesiredState): Step<Os> {
   const { name, internalIp } = ownController(desired);

@@ -51,7 +51,8 @@ export function nginxService(paths: readonly string[], needs: readonly string[])
 }
 
 /**
- * The time limit for new workers. If nginx cannot use a new configuration (a port is taken), the old workers stay.
+ * The time limit for new workers. If nginx cannot use a new configuration (a port is taken), the old workers keep
+ * running.
  */
 const takeoverMillis = 10_000;
 const lookMillis = 20;

@@ -6,7 +6,7 @@ export type CrashReport =
   | { readonly kind: "crashed"; readonly count: number }
   | { readonly kind: "back"; readonly downMillis: number; readonly count: number };
 
-/** A series of crashes that follow one another. */
+/** A series of crashes in quick succession. */
 export interface CrashSeries {
   readonly count: number;
   /** The time of the crash that the component has not recovered from; 0 after recovery. */
@@ -16,7 +16,7 @@ export interface CrashSeries {
   readonly reported: boolean;
 }
 
-/** After this time without a crash, the next one begins a new series. */
+/** After this time without a crash, the next crash starts a new series. */
 const quietMillis = 120_000;
 
 export const noCrashes: CrashSeries = { count: 0, downSince: 0, lastCrash: 0, reported: false };

@@ -16,7 +16,7 @@ export interface IncidentLog {
   well(): void;
   /** Reports the cause that keeps a running component from working; undefined if no cause is known. */
   degraded(degradedCause: Diagnosis | undefined): void;
-  /** Records that the agent is about to restart the component; `count` is the number in a row. */
+  /** Records that the agent is about to restart the component; `count` is the number of restarts in a row. */
   restarting(restartReason: RestartReason, count: number): void;
   /** Records a restart on request. */
   restarted(reason: string, error?: KhwError): void;

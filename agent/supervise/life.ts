@@ -1,7 +1,10 @@
 import { failingChecks, type HealthCheck } from "../health/health.ts";
 import type { ProbeResult } from "../os/probes.ts";
 
-/** Whether a component is alive. A dead component is restarted. An unhealthy one that is alive is only reported. */
+/**
+ * Whether a component is alive. A dead component is restarted. A component that is alive but unhealthy is only
+ * reported.
+ */
 export type Liveness =
   | { readonly kind: "alive" }
   /** The state is unknown: the agent itself may be the cause of the missing response, so the agent does nothing. */

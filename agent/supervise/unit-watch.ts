@@ -10,7 +10,7 @@ export interface Watched {
   /** Undefined before the first read, and if the component does not belong to this machine. */
   component(): Component | undefined;
   unit(): UnitStatus | undefined;
-  /** Reads the unit, and publishes changes at once. Calls during a read wait for the next one. */
+  /** Reads the unit, and publishes changes at once. Calls during a read wait for the next read. */
   look(): Promise<void>;
   /**
    * Probes the process, and publishes why it is unhealthy. Returns undefined if no process runs, or if the process was

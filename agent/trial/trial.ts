@@ -28,8 +28,8 @@ interface Candidate {
 }
 
 /**
- * Lets each downloaded program parse its own command line before it replaces the running program. Programs that
- * already run with this release and this unit are not tried, and neither are programs that are not downloaded.
+ * Lets each downloaded program parse its own command line before it replaces the running program. Skips programs that
+ * already run with this release and this unit, and programs that are not downloaded.
  */
 export async function tryPrograms(desired: DesiredState, os: Os, signal: AbortSignal): Promise<TrialFindings> {
   const candidates = await changedPrograms(desired, os);

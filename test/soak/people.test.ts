@@ -142,7 +142,7 @@ const deaths = [
     watches: 600,
     cause: "ended-by-signal",
     line: /^SIGABRT: abort/,
-    says: /another process ended it with SIGABRT/,
+    says: /another process killed it with SIGABRT/,
   },
 ] as const;
 

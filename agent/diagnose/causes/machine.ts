@@ -4,7 +4,7 @@ import type { Cause } from "../evidence.ts";
 const notExecuted =
   "(?:Failed (?:to locate executable|to execute|at step EXEC spawning)|Unable to locate executable) '?(?<file>[^\\s':]+)'?: ";
 
-/** Faults of the machine itself: a program, a port, memory, disk space. */
+/** Causes on the machine itself: a program, a port, memory, disk space. */
 export const machine: readonly Cause[] = [
   {
     id: "binary-missing",
@@ -112,7 +112,7 @@ export const machine: readonly Cause[] = [
   },
 ];
 
-/** How a process ended, if no earlier line says why. */
+/** Causes that only say how a process exited, for when no earlier line says why. */
 export const ends: readonly Cause[] = [
   {
     id: "program-crashed",
@@ -121,13 +121,13 @@ export const ends: readonly Cause[] = [
     first: true,
     message: "its program crashed: {said}",
     remedy:
-      "systemd restarts it; if it crashes again, remove the program in ExecStart of {unit}, run `khw-client bootstrap` to install the release's own, and report the crash to its developers (`journalctl -u {unit}` on the node has the stacks)",
+      "systemd restarts it; if it crashes again, remove the program in ExecStart of {unit}, run `khw-client bootstrap` to install the release's own, and report the crash to its developers (`journalctl -u {unit}` on the node has the stack traces)",
   },
   {
     id: "ended-by-signal",
     pattern: /^(?<signal>SIG(?:ABRT|QUIT|TRAP|SYS)): /,
     first: true,
-    message: "another process ended it with {signal}",
+    message: "another process killed it with {signal}",
     remedy:
       "find the process that sends {signal} (systemd's own watchdog sends SIGABRT: WatchdogSec= in {unit}); systemd restarts {component}",
   },
@@ -141,7 +141,7 @@ export const ends: readonly Cause[] = [
   {
     id: "binary-broken",
     pattern: /Main process exited, code=(?:killed|dumped), status=(?:\d+\/)?(?<signal>SEGV|ILL|BUS)/,
-    message: "its program is damaged: it ends with signal {signal}",
+    message: "its program is damaged: it is killed by signal {signal}",
     remedy:
       "remove the program in ExecStart of {unit} and run `khw-client bootstrap` to install it again; if that does not help, check the machine's disk and memory",
   },
@@ -155,8 +155,8 @@ export const ends: readonly Cause[] = [
   {
     id: "killed",
     pattern: /(?:Main|Control) process exited, code=killed, status=9\/KILL/,
-    message: "it was ended by SIGKILL: by the kernel because memory ran out, or by a person",
-    remedy: "run `journalctl -k` on the node; if the kernel's OOM killer ended it, follow the remedy for out-of-memory",
+    message: "it was killed with SIGKILL, by the kernel because memory ran out, or by a person",
+    remedy: "run `journalctl -k` on the node; if the kernel's OOM killer killed it, follow the remedy for out-of-memory",
   },
   {
     id: "start-timeout",
@@ -167,8 +167,8 @@ export const ends: readonly Cause[] = [
   {
     id: "start-limit",
     pattern: /Start request repeated too quickly/,
-    message: "systemd gave up on it: it ended too often in too short a time, and its journal gives no reason",
+    message: "systemd gave up on it: it exited too often in too short a time, and its journal gives no reason",
     remedy:
-      "run the program in ExecStart of {unit} by hand on the node to see why it ends; repair that, then run `systemctl reset-failed {unit}` and `systemctl start {unit}`",
+      "run the program in ExecStart of {unit} by hand on the node to see why it exits; repair that, then run `systemctl reset-failed {unit}` and `systemctl start {unit}`",
   },
 ];

@@ -9,7 +9,7 @@ export interface RestoreRecord {
   unfinished(): Restore | undefined;
   /** The reason why the record cannot be read; undefined if the record is readable or absent. */
   damage(): string | undefined;
-  /** Durable when it resolves. */
+  /** The record is durable when the promise resolves. */
   set(restore: Restore): Promise<void>;
 }
 
@@ -19,8 +19,8 @@ const ended: ReadonlySet<RestorePhase> = new Set([
 ]);
 
 /**
- * Opens the record. `damage` reports an unreadable record; in that case the restore must be requested again, and
- * begins with the first phase.
+ * Opens the record. `damage` reports an unreadable record; in that case the restore must be requested again, and starts
+ * with the first phase.
  */
 export async function openRestoreRecord(files: Files, folder: string): Promise<RestoreRecord> {
   const record = await openRecordFile(files, `${folder}/restore`, { encode, decode });

@@ -22,7 +22,7 @@ export interface ScheduleOptions {
   readonly snapshots: Pick<Snapshots, "list" | "save" | "prune" | "noteUpload">;
   /** Undefined if no snapshots are scheduled. */
   readonly policy: () => SnapshotPolicy | undefined;
-  /** This controller's place among the controllers, which decides its turns. */
+  /** This controller's position in the list of controllers, which determines its turns. */
   readonly place: () => { readonly index: number; readonly count: number };
   /** Whether the schedule is paused, for example during a restore of etcd. */
   readonly paused: () => boolean;

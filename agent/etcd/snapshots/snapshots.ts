@@ -13,7 +13,7 @@ export interface Snapshots {
   list(): Promise<Snapshot[]>;
   /** @throws KhwError INVALID_ARGUMENT if no snapshot has that name */
   find(id: string): Promise<Snapshot>;
-  /** Returns the newest snapshot that this machine took itself, from memory; for the metrics. */
+  /** Returns the newest snapshot that this machine took itself, from memory. Only the metrics use this. */
   newest(): Snapshot | undefined;
   /**
    * Takes a snapshot of the machine's member.
@@ -33,7 +33,7 @@ export interface Snapshots {
    * @param announced the known facts: at least id, size and digest
    */
   receive(announced: Snapshot, chunks: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<Snapshot>;
-  /** Keeps this many of the newest snapshots of each kind. */
+  /** Deletes all but this many of the newest snapshots of each kind. */
   prune(keep: number): Promise<void>;
   /** Records the URL of the upload. */
   noteUpload(id: string, url: string): Promise<void>;

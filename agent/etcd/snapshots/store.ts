@@ -19,11 +19,11 @@ export interface SnapshotStore {
   readonly prepare: () => Promise<void>;
   /** Returns the paths where a snapshot is written before its verification, and where the verification restores it. */
   draft(id: string): { readonly file: string; readonly scratch: string };
-  /** Renames the draft and writes its record. Durable when it resolves. */
+  /** Renames the draft and writes its record. Both are durable when the promise resolves. */
   adopt(snapshot: Snapshot): Promise<void>;
   /** Replaces the record. */
   update(snapshot: Snapshot): Promise<void>;
-  /** Removes the remains of a draft. */
+  /** Removes the leftover files of a draft. */
   discard(id: string): Promise<void>;
   /** Removes the record, so that the snapshot no longer counts as verified. The file stays. */
   invalidate(id: string): Promise<void>;
@@ -59,7 +59,7 @@ export async function openSnapshotStore({
   for (const name of await files.list(folder))
     if (name.startsWith(".")) await largeFiles.removeTree(`${folder}/${name}`);
 
-  /** Undefined if there is no record; a string if the record is damaged. */
+  /** Returns undefined if there is no record, and a description of the damage if the record is damaged. */
   const read = async (id: string): Promise<Snapshot | string | undefined> => {
     try {
       const record = await files.read(recordOf(id));

@@ -4,7 +4,7 @@ import type { Dispatcher } from "undici";
 export interface DispatcherOptions {
   /** A proxy's URL. If empty, the environment decides (HTTPS_PROXY, HTTP_PROXY, NO_PROXY). */
   readonly proxy: string;
-  /** Certificates that are trusted besides the system's. */
+  /** Certificates that are trusted in addition to the system's certificates. */
   readonly caPem: string;
   readonly connectMillis: number;
 }

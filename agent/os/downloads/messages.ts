@@ -1,7 +1,7 @@
 import type { ErrorDetail } from "../../../proto/gen/khw/agent/v1/agent.ts";
 import type { DownloadedText, DownloadRequest } from "../downloads.ts";
 
-/** A download that the agent orders. A file has `to` and `sha256`; a text has neither. */
+/** A download that the agent requests. A file has `to` and `sha256`; a text has neither. */
 export interface Work extends Omit<DownloadRequest, "signal"> {
   readonly file?: { readonly to: string; readonly sha256: string; readonly mostBytes: number };
 }
