@@ -11,7 +11,7 @@ export function isErrno(error: unknown, ...codes: readonly string[]): boolean {
 const exhaustionHints: Readonly<Record<string, string>> = {
   EMFILE: "this process has too many open files: close its connections, or raise its limit (`prlimit --nofile`)",
   ENFILE: "the machine has too many open files: stop the program that opened them (`lsof`)",
-  ENOMEM: "the machine has no free memory: stop the program that uses most of it (`top`)",
+  ENOMEM: "the machine has no free memory: stop the program that uses the most memory (`top`)",
 };
 
 /**

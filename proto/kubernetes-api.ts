@@ -61,7 +61,7 @@ export function createKubernetesApi(options: KubernetesApiOptions): KubernetesAp
           incoming.on("data", (chunk: Buffer) => {
             bytes += chunk.length;
             if (bytes > maxAnswerBytes)
-              outgoing.destroy(new Error(`the answer is longer than ${maxAnswerBytes} bytes`));
+              outgoing.destroy(new Error(`the response is longer than ${maxAnswerBytes} bytes`));
             else chunks.push(chunk);
           });
           incoming.on("error", fail);

@@ -74,7 +74,7 @@ export const degradedCauses: readonly Cause[] = [
     pattern: new RegExp(`^E.*${asked}.*: Unauthorized`),
     message: "the API server does not accept its credentials",
     remedy:
-      "create its kubeconfig again as in lab 05, with a valid client certificate of the cluster's CA, and run `khw-client bootstrap`",
+      "create its kubeconfig again as in lab 05, with a valid client certificate from the cluster's CA, and run `khw-client bootstrap`",
   },
   {
     id: "client-forbidden",
@@ -106,7 +106,7 @@ export const degradedCauses: readonly Cause[] = [
     pattern: new RegExp(
       `^E.*${asked}.*(?:dial tcp \\S+: |context deadline exceeded|Client\\.Timeout exceeded|TLS handshake timeout)`,
     ),
-    message: "the API server that its kubeconfig names does not answer",
+    message: "the API server in its kubeconfig does not answer",
     remedy:
       "check kube-apiserver on this node; if it answers, correct the server in the kubeconfig (lab 05 has https://127.0.0.1:6443)",
   },

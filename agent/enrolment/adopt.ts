@@ -26,7 +26,7 @@ export async function adoptCertificate(paths: IdentityPaths, { ca, certificate, 
   await settleIdentity(paths);
   const next = nextOf(paths);
   const key = await orAbsent(() => readFile(next.key));
-  if (key === undefined) throw issuedInvalid("no key on this node waits for a certificate");
+  if (key === undefined) throw issuedInvalid("no key on this node is waiting for a certificate");
   const unfit = whyUnfit(parseIssued(certificate), parseIssued(ca), name);
   if (unfit !== undefined) throw issuedInvalid(unfit);
   if (!parseIssued(certificate).checkPrivateKey(createPrivateKey(key)))

@@ -87,7 +87,7 @@ function tlsFailure(server: string, error: unknown, socket: unknown): KhwError |
   if (failure !== "unverified" && failure !== "rejected") return undefined;
   const what = failure === "unverified" ? "its certificate cannot be verified" : "it does not accept the certificate";
   return new KhwError("CREDENTIAL_INVALID", `${server}: ${what}: ${messageOf(error)}`, {
-    hint: "run `khw-client doctor`, which names the certificate, and check the machine's clock",
+    hint: "run `khw-client doctor`, which identifies the certificate, and check the machine's clock",
     cause: error,
   });
 }

@@ -17,7 +17,7 @@ export async function readAccessToken(options: MetadataOptions): Promise<string>
   } catch {
     // The parser's message would contain part of the response, and so part of the token.
   }
-  throw tokenUnavailable("the metadata server's answer has no token");
+  throw tokenUnavailable("the metadata server's response has no token");
 }
 
 function tokenUnavailable(why: string): KhwError {

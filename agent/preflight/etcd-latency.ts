@@ -44,7 +44,7 @@ async function slowDisk({ probes }: Os, signal: AbortSignal): Promise<KhwError |
   return new KhwError(
     "PREFLIGHT_FAILED",
     `a small write to ${etcdDataFolder} takes ${worst.toFixed(1)} ms to reach the disk (99th percentile of ${times.length}), but etcd requires at most ${writeLimitMillis} ms`,
-    { hint: "give the machine an SSD persistent disk: on a slower one etcd loses its leader under load" },
+    { hint: "give the machine an SSD persistent disk: on a slower disk, etcd loses its leader under load" },
   );
 }
 

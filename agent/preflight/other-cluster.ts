@@ -57,7 +57,7 @@ async function encryptionFinding({ desired, os, kept }: OtherClusterOptions): Pr
   );
 }
 
-const ownFiles = "use --credentials with the folder of the files that the cluster on this machine was created with";
+const ownFiles = "point --credentials at the folder with the files that the cluster on this machine was created with";
 
 function contentOf(desired: DesiredState | undefined, name: CredentialName): string | undefined {
   const content = desired?.credentials.find((credential) => credential.name === name)?.content;

@@ -21,7 +21,7 @@ export function authenticate(socket: TLSSocket): Authenticated {
   if (certificate === undefined) {
     throw refusal(
       "the caller presents no certificate",
-      "create a certificate of the management CA with `khw-client pki issue`",
+      "create a certificate from the management CA with `khw-client pki issue`",
     );
   }
   if (!socket.authorized) throw unauthorized(String(socket.authorizationError), certificate);
@@ -46,7 +46,7 @@ function unauthorized(code: string, { validFrom, validTo }: X509Certificate): Kh
     case "CERT_NOT_YET_VALID":
       return refusal(
         `the caller's certificate is not valid before ${iso(validFrom)}`,
-        `the agent's clock says ${now}: correct the clock that is wrong: the agent's, or that of the machine that created the certificate`,
+        `the agent's clock says ${now}: correct this clock, or the clock of the machine that created the certificate`,
       );
     case "INVALID_PURPOSE":
       return refusal("the caller's certificate is not issued for callers", makeAnother);

@@ -37,6 +37,6 @@ export async function trySchedulerConfig(
   if (code === 0) return [];
   const said = lines.findLast((line) => line.trim() !== "") ?? "it printed nothing";
   const message = `kube-scheduler ${desired.kubernetesVersion} does not accept its configuration: ${show(said)}`;
-  const hint = `khw writes ${schedulerConfigFile} for each release: please report this, with the release`;
+  const hint = `khw writes ${schedulerConfigFile} for each release: please report this error and the release`;
   return [new KhwError("PREFLIGHT_FAILED", message, { hint })];
 }

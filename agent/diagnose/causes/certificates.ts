@@ -14,9 +14,9 @@ export const certificates: readonly Cause[] = [
     id: "certificate-not-pem",
     pattern:
       /tls: failed to find (?:any PEM data|"\S+" PEM block|PEM block).*in (?<what>certificate|key) input|tls: failed to parse (?:private|certificate)/,
-    message: "a certificate or key that it reads is not PEM",
+    message: "a certificate or key that it reads is not in PEM format",
     remedy:
-      "replace the file with the {what} in PEM, with -----BEGIN at the start of a line: {certificate_flag}, {key_flag}. `khw-client pki check` names the fault",
+      "replace the file with the {what} in PEM, with -----BEGIN at the start of a line: {certificate_flag}, {key_flag}. `khw-client pki check` shows the fault",
   },
   {
     id: "file-unreadable",
@@ -27,7 +27,7 @@ export const certificates: readonly Cause[] = [
   {
     id: "file-missing",
     pattern: /(?:open|stat|read) (?<file>\/\S+): no such file or directory/,
-    message: "{file}, which {flag} names, does not exist",
+    message: "{file}, which {flag} refers to, does not exist",
     remedy:
       "put the file at {file}, or correct {flag}; `khw-client bootstrap` copies the credentials of khw.yaml to the nodes",
   },

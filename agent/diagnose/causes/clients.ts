@@ -35,7 +35,7 @@ export const clients: readonly Cause[] = [
     id: "kubeconfig-reference-missing",
     components: clientComponents,
     pattern: /invalid configuration: .*unable to read (?<what>[\w-]+) (?<file>\S+) for/,
-    message: "its kubeconfig names {file} as {what}, which cannot be read",
+    message: "its kubeconfig refers to {file} as {what}, but that file cannot be read",
     remedy: "put the file at {file}, or create the kubeconfig again with --embed-certs=true, as in lab 05",
   },
   {
@@ -69,7 +69,7 @@ export const clients: readonly Cause[] = [
     pattern:
       /KubeSchedulerConfiguration.*(?:unknown field|cannot unmarshal|ReadObject)|found unknown field: (?<field>\w+)|couldn't (?:get version\/kind|decode)|error (?:parsing|converting YAML)|Object 'Kind' is missing|strict decod/,
     message: "it cannot read its configuration {config}",
-    remedy: "correct {config} (--config) as in lab 08; the log line names the field",
+    remedy: "correct {config} (--config) as in lab 08; the log line mentions the field",
   },
   {
     id: "api-server-lost-etcd",
@@ -96,7 +96,7 @@ export const clients: readonly Cause[] = [
     pattern:
       /^F.*(?:unable to get any supported resources from server|failed to wait for apiserver being healthy|connect: (?:connection refused|no route to host|network is unreachable|connection timed out)|context deadline exceeded|Client\.Timeout exceeded|TLS handshake timeout|i\/o timeout|http2: client connection lost|connection reset by peer|: EOF$)/,
     shows: /^E.*dial tcp \S+: connect: connection refused/,
-    message: "the API server that its kubeconfig names does not answer",
+    message: "the API server in its kubeconfig does not answer",
     remedy:
       "check kube-apiserver on this node; {component} restarts by itself, and recovers once the API server answers; if the API server does answer, correct the server in the kubeconfig (lab 05 has https://127.0.0.1:6443)",
   },

@@ -18,7 +18,7 @@ export const machine: readonly Cause[] = [
     pattern: new RegExp(`${notExecuted}No such file or directory`),
     message: "its program {file} exists, but its dynamic loader or interpreter does not",
     remedy:
-      "install a build of {file} for this system (`file {file}` names the loader), or remove {file} and run `khw-client bootstrap` to install the release's own",
+      "install a build of {file} for this system (`file {file}` shows the loader), or remove {file} and run `khw-client bootstrap` to install the release's own",
   },
   {
     id: "binary-on-noexec",
@@ -66,7 +66,7 @@ export const machine: readonly Cause[] = [
       /^(?<file>\S+): (?:error while loading shared libraries: (?<library>[^\s:]+): (?<why>.+)|symbol lookup error: (?<why2>.+))/,
     message: "the dynamic loader refuses its program {file}",
     remedy:
-      "reinstall the library that the log line names, or install a build of {file} for this system: remove {file} and run `khw-client bootstrap`",
+      "reinstall the library that the log line mentions, or install a build of {file} for this system: remove {file} and run `khw-client bootstrap`",
   },
   {
     id: "processor-too-old",
@@ -156,7 +156,8 @@ export const ends: readonly Cause[] = [
     id: "killed",
     pattern: /(?:Main|Control) process exited, code=killed, status=9\/KILL/,
     message: "it was killed with SIGKILL, by the kernel because memory ran out, or by a person",
-    remedy: "run `journalctl -k` on the node; if the kernel's OOM killer killed it, follow the remedy for out-of-memory",
+    remedy:
+      "run `journalctl -k` on the node; if the kernel's OOM killer killed it, follow the remedy for out-of-memory",
   },
   {
     id: "start-timeout",

@@ -63,7 +63,7 @@ export async function createRestorer(options: RestorerOptions): Promise<Restorer
     [RestorePhase.RESTORE_PHASE_ABANDONED]: async () => {
       // An earlier restore that this restore replaced, or a phase that failed halfway, may have stopped units.
       if (await startGuard.isClosed([...kubernetesUnits, etcdUnit]))
-        throw outOfTurn("the services that the restore stopped on this machine are not running again");
+        throw outOfTurn("the services that the restore stopped on this machine are still stopped");
       return {};
     },
     [RestorePhase.RESTORE_PHASE_KUBERNETES_STOPPED]: async () => {
@@ -188,7 +188,7 @@ function outOfTurn(why: string): KhwError {
 }
 
 function notRestored({ revision }: EtcdMember, wanted: number): KhwError {
-  const what = `is at revision ${revision}, before the snapshot's ${wanted}`;
+  const what = `is at revision ${revision}, older than the snapshot's revision ${wanted}`;
   return new KhwError("POSTCONDITION_FAILED", `the restored etcd ${what}`, {
     hint: "run `khw-client etcd restore` again; see `journalctl -u etcd` on the nodes",
   });

@@ -75,7 +75,7 @@ export function createSnapshots({ os, snapshotStore, member, inUse }: SnapshotsO
       await etcdctl.save(file, { server: localServer, ...etcdctlIdentity, signal });
       const proof = await verifyFile(file, id, signal);
       if (proof.revision < revision)
-        throw verificationFailed(`it ends at revision ${proof.revision}, before ${revision}`);
+        throw verificationFailed(`it ends at revision ${proof.revision}, older than revision ${revision}`);
       const facts = { id, origin, purpose, takenUnixMillis, provedUnixMillis: clock.now(), node: identity.name };
       const snapshot = Snapshot.fromPartial({ ...facts, ...proof, clusterId, etcdVersion: version });
       await snapshotStore.adopt(snapshot);

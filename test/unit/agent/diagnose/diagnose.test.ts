@@ -34,7 +34,7 @@ t.test("a missing file is reported with the flag that names it", async (t) => {
   const os = machine("Error: open /var/lib/kubernetes/kubernetes.pem: no such file or directory");
   t.match(await diagnose("kube-apiserver", unit, os), {
     cause: "file-missing",
-    message: /^\/var\/lib\/kubernetes\/kubernetes\.pem, which --\S+ names, does not exist$/,
+    message: /^\/var\/lib\/kubernetes\/kubernetes\.pem, which --\S+ refers to, does not exist$/,
   });
 });
 

@@ -76,7 +76,7 @@ t.test("the certificate for the request becomes the identity, and nothing else r
 t.test("a certificate that does not match is refused, and nothing changes", async (t) => {
   const paths = await newFolder();
   const none = adoptCertificate(paths, { ca, certificate: ca, name: "controller-0" });
-  await t.rejects(none, { code: "CREDENTIAL_INVALID", message: /no key on this node waits/ });
+  await t.rejects(none, { code: "CREDENTIAL_INVALID", message: /no key on this node is waiting/ });
   const { request } = await proveKey(paths, "controller-0");
   const stranger = await createAuthority(new Date());
   const other = await issue(authority, { name: "controller-0", role: "agent", days: 1 }, new Date());

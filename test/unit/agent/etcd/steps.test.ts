@@ -255,10 +255,7 @@ t.test("an agent that cannot trust its own view removes nothing and does not joi
 
 t.test("without a quorum of the other members nothing is removed", async (t) => {
   for (const [what, spoil] of [
-    [
-      "1 other etcd members are healthy, but the quorum needs 2 of 3",
-      (os: FakeOs) => os.etcd.up.delete("10.240.0.12"),
-    ],
+    ["1 other etcd members are healthy, but the quorum needs 2 of 3", (os: FakeOs) => os.etcd.up.delete("10.240.0.12")],
     ["no other etcd member can be reached", (os: FakeOs) => os.etcd.up.clear()],
     ["has no leader", (os: FakeOs) => Object.assign(os.etcd, { leader: false })],
     ["belongs to another cluster", (os: FakeOs) => Object.assign(os.etcd, { clusterId: "4712" })],
