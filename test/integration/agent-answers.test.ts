@@ -149,7 +149,7 @@ t.test("the number of open journals is limited, in total and per caller, and an 
     for (const other of others) other.close();
   });
   await Promise.all(streams.map((stream) => next(stream)));
-  const full = { code: status.RESOURCE_EXHAUSTED, khw: { code: "RESOURCE_EXHAUSTED", hint: /end one/ } };
+  const full = { code: status.RESOURCE_EXHAUSTED, khw: { code: "RESOURCE_EXHAUSTED", hint: /stop one/ } };
   t.match(await refusal(client.streamLogs(request)), { ...full, khw: { message: /^12 .* with this certificate/ } });
   const more = Array.from({ length: 4 }, () => follow(bob));
   streams.push(...more);

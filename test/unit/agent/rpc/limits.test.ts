@@ -56,7 +56,7 @@ t.test("connections are counted by certificate, by address, by role and in all",
   const limits = limitConnections(few);
   const enter = (caller: string, address: string, role: "admin" | "viewer" = "admin") =>
     limits.enter({ caller, address, role });
-  const full = (message: RegExp) => ({ code: "RESOURCE_EXHAUSTED", message, hint: /end programs/ });
+  const full = (message: RegExp) => ({ code: "RESOURCE_EXHAUSTED", message, hint: /stop programs/ });
   const leave = enter("1", "a");
   enter("1", "b");
   t.throws(() => enter("1", "c"), full(/^2 connections with this certificate/));
