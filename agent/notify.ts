@@ -47,7 +47,7 @@ export function createNotifier({ env, log, stuck = () => undefined, signal }: No
   let newest = "";
   const sendStatus = coalesce(() => send(`--status=${newest}`));
   if (watchdog !== undefined) {
-    // READY is repeated because systemd before 246 can miss a message whose sender has already ended.
+    // READY is repeated because systemd before 246 can miss a message if its sender has already exited.
     const beat = keepAlive({ stuck, log, send: () => void send("READY=1", "WATCHDOG=1") });
     const timer = setInterval(beat, Number(watchdog) / 1000 / 3);
     timer.unref();

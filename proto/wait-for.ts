@@ -6,7 +6,7 @@ export type Look<Value> = { readonly reached: Value } | { readonly seen: string;
 
 /** The clock of a wait. */
 export interface WaitClock {
-  /** Milliseconds since any fixed moment; never set back. */
+  /** Milliseconds since some fixed moment; this clock is never set back. */
   monotonic(): number;
   /** Resolves after this time, or rejects with the signal's reason. */
   delay(millis: number, signal: AbortSignal): Promise<void>;

@@ -11,7 +11,7 @@ const maxLineLength = 400;
  * start, the first matching row of the table counts, so that a consequence is not mistaken for the cause.
  */
 export function match(evidence: Evidence): Diagnosis {
-  // A cause that ended an older start does not explain a later start that gave up with a different message.
+  // A cause that ended an older start does not explain a later start with its own fatal line.
   const givenUp = evidence.starts.findLastIndex((start) => start.some(isFatal));
   const starts = givenUp < 0 ? evidence.starts : evidence.starts.slice(givenUp);
   return known({ ...evidence, starts }, causes) ?? unknown({ ...evidence, starts });
@@ -104,7 +104,7 @@ const systemdsOwn =
 
 /**
  * Builds the diagnosis if no row matches. Shows the complaints from the newest start that has ended and has complaints,
- * or else the last lines. The line with which the program gave up comes first, because many lines can follow it.
+ * or else the last lines. The program's fatal line comes first, because many lines can follow it.
  */
 function unknown({ component, starts }: Evidence): Diagnosis {
   const complains = (line: string): boolean => isFatal(line) || complaint.test(line);

@@ -13,7 +13,7 @@ const deadlineMillis = 30_000;
 /**
  * Runs `proveKey` (request.ts) in a child process that exits after it has answered. Otherwise the X.509 library would
  * stay in the agent's memory for a request that occurs once every few months.
- * @throws KhwError as `proveKey`, TIMEOUT
+ * @throws KhwError like `proveKey`; TIMEOUT
  */
 export async function proveKeyInChildProcess(
   paths: IdentityPaths,

@@ -16,7 +16,7 @@ const againMillis = 30_000;
 const tokenMillis = 20_000;
 
 /**
- * Reads the instance's identity token for the audience, signed by Google.
+ * Reads the instance's identity token, signed by Google, for the audience.
  * @throws KhwError METADATA_UNAVAILABLE
  */
 export async function readIdentityToken(audience: string, options: SourceOptions): Promise<string> {
@@ -31,7 +31,7 @@ export async function readIdentityToken(audience: string, options: SourceOptions
 }
 
 export interface CaWatchOptions extends SourceOptions {
-  /** Called with the CA's certificate (PEM) in the metadata, and with each later one. */
+  /** Called with the CA's certificate (PEM) in the metadata, and with each later certificate. */
   readonly found: (ca: string) => void;
   readonly log: (line: string) => void;
 }

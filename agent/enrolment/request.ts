@@ -58,7 +58,7 @@ async function waitingKey(path: string): Promise<KeyObject> {
   return key;
 }
 
-/** Removes temporary files of killed processes. A process that is still making a key finds the existing one. */
+/** Removes temporary files that killed processes left. A process that is still making a key finds the existing key. */
 async function removeRemains(path: string): Promise<void> {
   const folder = dirname(path);
   const remains = (await readdir(folder)).filter((name) => name.startsWith(`${basename(path)}.`));

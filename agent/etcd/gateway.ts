@@ -12,7 +12,7 @@ export interface Gateway {
    * Returns the response object; 64-bit numbers are decimal strings, bytes are Base64.
    * @param path for example "/v3/kv/range"
    * @throws KhwError NOT_READY if the server cannot be reached, or refuses; CREDENTIAL_INVALID if a server answers but
-   * TLS fails: the server is alive, and its state is unknown
+   * TLS fails: the server is alive, but its state is unknown
    */
   readonly post: (path: string, body: unknown, signal: AbortSignal) => Promise<GatewayAnswer>;
 }

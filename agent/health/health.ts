@@ -113,7 +113,10 @@ export async function askHealth(
     : result;
 }
 
-/** Returns null if the response means that the component is healthy, otherwise the reason why it does not. */
+/**
+ * Returns null if the response means that the component is healthy, otherwise the reason why the component is
+ * unhealthy.
+ */
 export function explainHealth(
   { component, path, wellStatuses = [200] }: HealthCheck,
   result: ProbeResult,

@@ -34,8 +34,8 @@ export function toComponent({ unit, reason, ...facts }: ComponentFacts): Compone
 }
 
 /**
- * Whether the component belongs to this machine. etcd may run on other machines; components of lab 08 are reported
- * even if they are missing.
+ * Whether the component belongs to this machine. etcd may run on other machines; the components from lab 08 are
+ * reported even if they are missing.
  */
 export function isHere({ component }: HealthCheck, { loadState }: UnitStatus): boolean {
   return component !== "etcd" || loadState !== "not-found";

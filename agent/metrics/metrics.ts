@@ -34,7 +34,7 @@ const outcomes = new Map<OperationState, string>([
 
 /**
  * Counts events from now on. The returned function returns the Prometheus text of all metrics in docs/metrics.md.
- * Counters begin at zero with each agent process, which Prometheus supports.
+ * Counters start at zero in each agent process, which Prometheus supports.
  */
 export function createMetrics({ node, version, startSeconds, residentBytes, signal }: MetricsOptions): () => string {
   const { statusStore, history, supervisor, etcd } = node;

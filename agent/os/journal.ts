@@ -13,7 +13,7 @@ export interface StartLines {
   readonly invocation: string;
   /** Oldest first: the unit's own lines, and systemd's lines about the unit ("Failed at step EXEC ..."). */
   readonly lines: string[];
-  /** The first line with which the program gave up; it is kept, however many lines follow. */
+  /** The program's first fatal line (fatal.ts), which is kept, however many lines follow. */
   fatal?: string;
 }
 
@@ -30,7 +30,7 @@ export async function readStarts(unit: string, lines: number): Promise<StartLine
   const matches = [`_SYSTEMD_UNIT=${unit}`, "+", `UNIT=${unit}`, "_UID=0"];
   const read = await readLines([`--lines=${lines}`, ...matches], collected.take);
   if (read < lines) return collected.starts;
-  // The oldest of these starts may be incomplete, without the line with which the program gave up.
+  // The oldest of these starts may be incomplete, without its fatal line.
   const [cut] = collected.starts;
   if (cut === undefined || cut.invocation === "" || cut.fatal !== undefined || lines < longRead)
     return collected.starts;

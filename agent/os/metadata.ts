@@ -9,7 +9,7 @@ type ReadValue = (name: string) => Promise<string | undefined>;
 
 /**
  * Reads this instance's name, addresses and location from Compute Engine's metadata server.
- * @throws KhwError METADATA_UNAVAILABLE if it does not answer in time, or the answer does not look like Google's
+ * @throws KhwError METADATA_UNAVAILABLE if it does not answer in time, or the response does not look like Google's
  */
 export async function readIdentity(options: MetadataOptions): Promise<Identity> {
   const { signal, baseUrl = "http://metadata.google.internal", deadlineMillis = 60_000 } = options;
@@ -25,7 +25,7 @@ export async function readIdentity(options: MetadataOptions): Promise<Identity> 
 
 /**
  * Reads one value below /computeMetadata/v1/; undefined if the server has no value of that name.
- * @throws KhwError METADATA_UNAVAILABLE if it does not answer in time, or the answer does not look like Google's
+ * @throws KhwError METADATA_UNAVAILABLE if it does not answer in time, or the response does not look like Google's
  */
 export async function readMetadata(name: string, options: MetadataOptions): Promise<string | undefined> {
   const { signal, baseUrl = "http://metadata.google.internal", deadlineMillis = 10_000 } = options;

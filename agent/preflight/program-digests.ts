@@ -13,8 +13,8 @@ export interface FoundDigests {
 }
 
 /**
- * Returns a digest for each program whose digest the desired state does not set: the digest that this machine recorded
- * for the release, otherwise the digest that a mirror publishes. Changes nothing.
+ * Returns digests for the programs that have no digest in the desired state. Each is the digest that this machine
+ * recorded for the release, or else the digest that a mirror publishes. Changes nothing.
  */
 export async function programDigests(desired: DesiredState, os: Os, signal: AbortSignal): Promise<FoundDigests> {
   const searches = [kubernetesDigests(desired, os, signal)];

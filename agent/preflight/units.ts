@@ -10,7 +10,7 @@ const enabledDefaultSite = "/etc/nginx/sites-enabled/default";
 const listensOnIPv6 = /^\s*listen\s+\[::\]/m;
 
 /**
- * Finds units that systemd will not start, and an nginx that cannot be installed or started. Each finding names its
+ * Finds units that systemd will not start, and an nginx that cannot be installed or started. Each finding includes its
  * remedy.
  */
 export async function unitFindings(desired: DesiredState, os: Os): Promise<KhwError[]> {

@@ -31,7 +31,7 @@ WantedBy=multi-user.target
 }
 
 /**
- * Quotes a value for systemd.service(5): bare if no character is special, otherwise in the lab's single quotes.
+ * Quotes a value for systemd.service(5): unquoted if no character is special, otherwise in single quotes as in the lab.
  * systemd still expands backslashes, % and $ within quotes, so these are doubled. A value is one line without control
  * characters (parseFlagValue), so no other escape is needed.
  */

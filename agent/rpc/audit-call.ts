@@ -8,7 +8,7 @@ import type { Caller } from "./caller.ts";
 
 export interface CallRecord {
   refuse(error: KhwError): void;
-  /** Records the subject of the call, from its request. */
+  /** Records the subject of the call, which is taken from the request. */
   about(message: unknown): void;
   /** Records the result once; undefined if the caller disconnected before the result. */
   end(status: CallStatus | undefined): void;

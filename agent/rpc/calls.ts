@@ -120,7 +120,7 @@ function watchValidity(
   return { ended, stop: () => clearTimeout(timer) };
 }
 
-/** Shows the caller that its call was accepted, because the first message may take a long time. */
+/** Tells the caller at once that the call was accepted, because the first message may take a long time. */
 export function accept<Request, Response>(call: ServerWritableStream<Request, Response>): void {
   call.sendMetadata(new Metadata());
 }

@@ -9,8 +9,8 @@ export function dropIns(unit: string): Step<Os>[] {
 }
 
 /**
- * Checks that systemd loads the unit from khw's files only. khw cannot know why somebody wrote other drop-ins, so it
- * only reports them.
+ * Checks that systemd loads the unit from khw's files only. khw cannot know why somebody wrote other drop-ins, so the
+ * step only reports them.
  */
 function ownSources(unit: string): Step<Os> {
   return {
@@ -37,8 +37,8 @@ function ownSources(unit: string): Step<Os> {
 const ofAllServices = /^(?:\/usr)?\/lib\/systemd\/system\/service\.d\//;
 
 /**
- * Finds drop-ins of the unit that khw did not write: those that systemd has loaded, and those that it would load
- * next.
+ * Finds the unit's drop-ins that khw did not write: those that systemd has loaded, and those that it will load at its
+ * next reload.
  */
 export async function foreignDropIns(
   { files, systemd }: Pick<Os, "files" | "systemd">,

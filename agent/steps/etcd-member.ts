@@ -37,8 +37,8 @@ export function etcdDisk(desired: WithEtcd): Step<Os> {
 }
 
 /**
- * Whether the guard kept systemd from starting etcd without its data. The data is present now, but nothing else
- * starts etcd for that reason.
+ * Whether the guard kept systemd from starting etcd without its data. The data is present now, but only this step then
+ * starts etcd.
  */
 async function isKeptDown({ files, systemd }: Os): Promise<boolean> {
   const { activeState, unmet } = await systemd.unit(unit);

@@ -67,7 +67,7 @@ export function etcdReleased(desired: WithEtcd): Step<Os> {
       }
       await files.remove(archive);
       await files.remove(unpacked);
-      // The record is written last, because the check passes once the record exists. By then, the remains of a killed
+      // The record is written last, because the check passes once the record exists. By then, the leftovers of a killed
       // run must be gone.
       await files.write(sumsFile(version), `${lines.join("\n")}\n`, 0o644);
     },

@@ -66,7 +66,7 @@ export async function refuseOtherUnit({ name, peerUrl, initialCluster }: Restore
   }
 }
 
-/** The order of the members does not matter. */
+/** Sorts a list of members, because the order of the members does not matter. */
 function sorted(list: string): string {
   return list.split(",").sort().join(",");
 }

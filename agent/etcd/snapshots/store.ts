@@ -39,7 +39,7 @@ export interface SnapshotStoreOptions {
   readonly largeFiles: LargeFiles;
   readonly folder: string;
   /**
-   * Called once for each damaged snapshot, when the damage is found; called again if the snapshot was repaired in
+   * Called once for each damaged snapshot, when the damage is found. Called again only if the snapshot was repaired in
    * between.
    */
   readonly report: (damage: string) => void;

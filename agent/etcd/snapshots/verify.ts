@@ -36,8 +36,8 @@ const nobody = {
 const walBytes = 64 * 1024 * 1024;
 
 /**
- * Restores the snapshot into the scratch folder (which is removed afterwards), and compares the checksums. The restore
- * itself checks the digest at the end of the snapshot.
+ * Restores the snapshot into the scratch folder (which is removed afterwards), and compares the revision and the number
+ * of keys. The restore itself checks the digest at the end of the snapshot.
  * @throws KhwError POSTCONDITION_FAILED if the restored database differs
  */
 export async function verifySnapshot(file: string, scratch: string, options: ProveOptions): Promise<Proof> {

@@ -99,7 +99,7 @@ function startDownloader(): Downloader {
 }
 
 function sendOrder(child: ChildProcess, order: Order): void {
-  // If the child process is gone, its exit event reports that.
+  // If the child process has exited, its exit event reports that.
   if (child.connected) child.send(order, () => {});
 }
 
