@@ -15,13 +15,16 @@ import { type Etcd, openEtcd } from "./etcd/etcd.ts";
 import { type HistoryEntry, type History, openHistory } from "./history/history.ts";
 import { type Maintenance, openMaintenance } from "./state/maintenance.ts";
 import { reportDamage } from "./state/damage.ts";
-import { createOperations, type Operations } from "./state/operations.ts";
+import { createOperations, type Operations, type OperationsOptions } from "./state/operations.ts";
 import type { Clock } from "./os/clock.ts";
 import type { Os } from "./os/os.ts";
 import type { Storage } from "./os/storage.ts";
 import { createReconciler, type Reconciler } from "./reconcile/reconciler.ts";
 import { controllerSteps, downloadSteps } from "./steps.ts";
 import { operationRecordIn, recoverInterrupted } from "./state/operation-record.ts";
+import { createRollback } from "./rollback/rollback.ts";
+import { stopNewerClients } from "./steps/newer-clients.ts";
+import { isRolledBack, undrainAbandoned } from "./rollback/abandoned-drain.ts";
 import { createRestartLease } from "./supervise/restart-lease.ts";
 import { createSupervisor, type Supervisor } from "./supervise/supervisor.ts";
 import { openKeptState, type KeptState } from "./state/desired-state.ts";
@@ -127,16 +130,35 @@ async function openNode(options: NodeOptions): Promise<Node> {
   for (const damage of [operationRecord.damage(), keptState.damage(), maintenance.damage(), upgradeRecord.damage()]) {
     if (damage !== undefined) reportDamage(damage, { history, log });
   }
+  const watchDrain = (): void => {
+    void undrainAbandoned({ os, maintenance, operation: () => operations.current(), log, signal });
+  };
   const changed = (operation: Operation, shown: Operation): void => {
     statusStore.publish({ operation: shown });
     history.append(operationEntry(operation));
+    if (isRolledBack(operation)) watchDrain();
   };
+  const rollingBack: OperationsOptions["rollingBack"] = (event, { id }, reason) => {
+    const entry = { kind: HistoryKind.HISTORY_KIND_OPERATION, subject: id, problem: true };
+    const message =
+      event === "started" ? "rollback to the previous state started" : "rolled back to the previous state";
+    history.append({ ...entry, message, cause: formatError(fromDetail(reason)) });
+  };
+  const appliedSteps = (desired: DesiredState) => stopNewerClients(steps(desired), desired);
   const operations = createOperations({
     os,
     record: operationRecord,
     machineLock,
-    steps,
+    steps: appliedSteps,
     downloads: downloadSteps,
+    rollback: createRollback({
+      os,
+      keptState,
+      steps: appliedSteps,
+      drained: () => maintenance.current().drained,
+      signal,
+    }),
+    rollingBack,
     established: (operationId, desired) => keptState.save(operationId, desired),
     changed,
     last,
@@ -144,6 +166,8 @@ async function openNode(options: NodeOptions): Promise<Node> {
     log,
     signal,
   });
+  // The agent may have ended after the rollback, before it undrained the node.
+  watchDrain();
   const lease = createRestartLease({ os, keptState, log });
   const { probeMillis, reconcileMillis } = supervision;
   const shared = { os, machineLock, statusStore, history, lease, log, signal };

@@ -48,6 +48,8 @@ const codes = {
   RELEASE_REFUSED: { grpc: "FAILED_PRECONDITION", exit: 69 },
   /** The release that a node runs is not known. */
   RELEASE_UNKNOWN: { grpc: "FAILED_PRECONDITION", exit: 69 },
+  /** The node is drained, so the load balancer sends it no connections. */
+  DRAINED: { grpc: "FAILED_PRECONDITION", exit: 69 },
   /** Another node failed first, so the work on this node did not start. */
   SKIPPED: { grpc: "FAILED_PRECONDITION", exit: 69 },
   /** The agent keeps no desired state that it could compare the machine with. */

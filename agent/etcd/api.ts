@@ -77,6 +77,18 @@ export async function promoteMember(etcd: EtcdServers, server: string, { id, sig
   await etcd.post(server, { path: "/v3/cluster/member/promote", body: { ID: id }, signal });
 }
 
+/**
+ * Makes another member the leader. Only the present leader accepts the call.
+ * @throws KhwError NOT_READY
+ */
+export async function transferLeadership(
+  etcd: EtcdServers,
+  server: string,
+  { id, signal }: ChangeOptions,
+): Promise<void> {
+  await etcd.post(server, { path: "/v3/maintenance/transfer-leadership", body: { targetID: id }, signal });
+}
+
 function memberOf(fields: GatewayAnswer): Member {
   return {
     id: idOf(fields["ID"]),

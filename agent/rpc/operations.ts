@@ -72,14 +72,14 @@ export function operationHandlers(
       return { steps };
     }),
     apply: streaming<ApplyRequest, Event>(options, async (call, gone) => {
-      const { desired: state, operationId } = call.request;
+      const { desired: state, operationId, noRollback = false } = call.request;
       const desired = parseDesiredState(state);
       for (const { name, content } of desired.credentials) {
         if (content === undefined) refuse(`credentials.${name}`, "has no content");
       }
       const id = parseUuid("operation_id", operationId);
       const { operations } = await node();
-      operations.start({ id, kind: "apply", holder: holderOf(call), desired });
+      operations.start({ id, kind: "apply", holder: holderOf(call), desired, noRollback });
       await follow(operations, id, { call, gone, signal });
     }),
     prepare: streaming<PrepareRequest, Event>(options, async (call, gone) => {

@@ -22,9 +22,9 @@ export function upkeepHandlers(
       );
       return { durationMillis: Math.round(durationMillis) };
     }),
-    setMaintenance: unary(options, async ({ drained }, call) => {
+    setMaintenance: unary(options, async ({ drained, reason }, call) => {
       const { maintenance } = await node();
-      return { maintenance: await maintenance.set(drained, holderOf(call)) };
+      return { maintenance: await maintenance.set({ drained, holder: holderOf(call), reason }) };
     }),
     recordUpgrade: unary(options, async ({ upgrade }, call) => {
       const { upgradeRecord } = await node();

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import { type DesiredState, parseDesiredState } from "../../proto/desired.ts";
 import { type Etcd } from "../../proto/etcd.ts";
 import { toWireSnapshotPolicy } from "../../proto/etcd-snapshots.ts";
@@ -42,6 +43,11 @@ export async function openKeptState(files: Files, { folder }: { readonly folder:
       kept = { operationId, desired };
     },
   };
+}
+
+/** Whether two states want the same. */
+export function sameState(one: DesiredState, other: DesiredState): boolean {
+  return isDeepStrictEqual(toWire(one), toWire(other));
 }
 
 function encode({ operationId, desired }: KeptOperation): Uint8Array {

@@ -1,4 +1,4 @@
-import { HistoryKind, Maintenance as MaintenanceState } from "../../proto/gen/khw/agent/v1/agent.ts";
+import { DrainReason, HistoryKind, Maintenance as MaintenanceState } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { StatusStore } from "./status-store.ts";
 import type { History } from "../history/history.ts";
 import type { Os } from "../os/os.ts";
@@ -14,7 +14,24 @@ export interface Maintenance {
    * Durable when it resolves, and nginx answers accordingly.
    * @throws KhwError BUSY while an operation holds the machine lock
    */
-  set(drained: boolean, holder: string): Promise<MaintenanceState>;
+  set(wanted: WantedMaintenance): Promise<MaintenanceState>;
+  /**
+   * Undrains a node that a rolling update drained and left, if nobody has drained it again since, and the check still allows
+   * it. Gives way to operations.
+   */
+  undrainLeft(left: MaintenanceState, options: UndrainLeftOptions): Promise<void>;
+}
+
+export interface UndrainLeftOptions {
+  readonly holder: string;
+  /** Asked while no operation can begin. */
+  readonly mayUndrain: (signal: AbortSignal) => Promise<boolean>;
+}
+
+export interface WantedMaintenance {
+  readonly drained: boolean;
+  readonly holder: string;
+  readonly reason: DrainReason | undefined;
 }
 
 export interface MaintenanceOptions {
@@ -32,23 +49,45 @@ export async function openMaintenance(options: MaintenanceOptions): Promise<Main
   const record = await openRecordFile(os.files, `${folder}/maintenance`, { encode, decode });
   let state = stateFrom(record, os.clock.now()) ?? statusStore.read().maintenance;
   statusStore.publish({ maintenance: state });
+  const change = async ({ drained, holder, reason }: WantedMaintenance): Promise<MaintenanceState> => {
+    // A person's wish replaces a rolling update's, and not the other way round.
+    if (isRollingUpdate(reason) && state.drained && !isLeft(state)) return state;
+    const claimed = drained && isLeft(state) && !isRollingUpdate(reason);
+    if (drained !== state.drained || claimed || record.damage() !== undefined) {
+      const wanted = { drained, holder, sinceUnixMillis: os.clock.now(), reason: drained ? reason : undefined };
+      await record.write(wanted);
+      state = wanted;
+      statusStore.publish({ maintenance: state });
+      const why = isLeft(state) ? " for a rolling update" : "";
+      const message = drained ? `drained by ${holder}${why}` : `undrained by ${holder}`;
+      history.append({ kind: HistoryKind.HISTORY_KIND_MAINTENANCE, subject: "nginx", message });
+    } else {
+      // Another drain of a drained node is another wish. undrainLeft no longer applies to the first one.
+      state = { ...state };
+    }
+    await apply();
+    return state;
+  };
   return {
     current: () => state,
     damage: record.damage,
-    set: (drained, holder) =>
-      machineLock.lock(holder, async () => {
-        if (drained !== state.drained || record.damage() !== undefined) {
-          const wanted = { drained, holder, sinceUnixMillis: os.clock.now() };
-          await record.write(wanted);
-          state = wanted;
-          statusStore.publish({ maintenance: state });
-          const message = drained ? `drained by ${holder}` : `undrained by ${holder}`;
-          history.append({ kind: HistoryKind.HISTORY_KIND_MAINTENANCE, subject: "nginx", message });
-        }
-        await apply();
-        return state;
-      }),
+    set: (wanted) => machineLock.lock(wanted.holder, () => change(wanted)),
+    undrainLeft: async (left, { holder, mayUndrain }) => {
+      await machineLock.whenIdle(async (ending) => {
+        if (state !== left || !isLeft(state) || !(await mayUndrain(ending))) return;
+        await change({ drained: false, holder, reason: undefined });
+      });
+    },
   };
+}
+
+/** Whether a rolling update drained the node and has not undrained it. */
+export function isLeft({ drained, reason }: MaintenanceState): boolean {
+  return drained && isRollingUpdate(reason);
+}
+
+function isRollingUpdate(reason: DrainReason | undefined): boolean {
+  return reason === DrainReason.DRAIN_REASON_ROLLING_UPDATE;
 }
 
 /** A drained node must not serve again by mistake, so a node with an unreadable record counts as drained. */

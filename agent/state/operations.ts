@@ -1,12 +1,14 @@
 import type { DesiredState } from "../../proto/desired.ts";
 import { formatError, fromDetail, KhwError, toDetail, toKhwError } from "../../proto/errors.ts";
 import type { ErrorDetail, Event, Operation } from "../../proto/gen/khw/agent/v1/agent.ts";
-import { OperationKind, OperationState, StepOutcome } from "../../proto/gen/khw/agent/v1/agent.ts";
+import { OperationKind, OperationState } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { applySteps, type Step, type StepEvent, type StepResult } from "../../proto/step.ts";
 import { show } from "../../proto/validate.ts";
 import type { Os } from "../os/os.ts";
 import type { OperationRecord } from "./operation-record.ts";
 import type { MachineLock } from "./machine-lock.ts";
+import type { Failure, Rollback, WayBack } from "./rollback.ts";
+import { toWire } from "./step-events.ts";
 
 export interface OperationsOptions {
   readonly os: Os;
@@ -16,6 +18,9 @@ export interface OperationsOptions {
   readonly steps: (desired: DesiredState) => Step<Os>[];
   /** The steps of a Prepare. */
   readonly downloads: (desired: DesiredState) => Step<Os>[];
+  readonly rollback: Rollback;
+  /** Called when a rollback begins, and after a rollback that succeeded. */
+  readonly rollingBack: (event: "started" | "succeeded", operation: Operation, reason: ErrorDetail) => void;
   /** Called with each successful Apply before it ends: its desired state is then kept. */
   readonly established: (operationId: string, desired: DesiredState) => Promise<void>;
   /**
@@ -39,6 +44,8 @@ export type OperationListener = (event: Event) => void;
 export interface OperationRequest {
   readonly id: string;
   readonly kind: "apply" | "prepare";
+  /** Whether the machine is left as it is after a failure. Default: false. */
+  readonly noRollback?: boolean;
   readonly holder: string;
   readonly desired: DesiredState;
 }
@@ -67,6 +74,7 @@ type EventKind = NonNullable<Event["kind"]>;
 
 interface Run {
   operation: Operation;
+  readonly noRollback: boolean;
   /** All events so far except progress. */
   readonly events: Event[];
   /** The newest progress of each running step, so that a late listener does not receive every megabyte. */
@@ -75,7 +83,8 @@ interface Run {
 }
 
 export function createOperations(options: OperationsOptions): Operations {
-  const { os, record, machineLock, steps, downloads, established, changed, last, status, log, signal } = options;
+  const { os, record, machineLock, steps, downloads, rollback, rollingBack, established } = options;
+  const { changed, last, status, log, signal } = options;
   /** The newest operation of each kind, so that a Prepare does not hide the end of an Apply. */
   const runs: { -readonly [kind in OperationRequest["kind"]]?: Run } = {};
   let previous = last;
@@ -104,11 +113,20 @@ export function createOperations(options: OperationsOptions): Operations {
 
   const running = (): Run | undefined => Object.values(runs).find(isRunning);
 
-  const converge = async (of: Run, list: readonly Step<Os>[]): Promise<StepResult[]> => {
-    const titles = list.map(({ id, title }) => ({ id, title }));
+  /** Finds the way back, and makes it durable that the operation runs. Nothing is changed before. */
+  const begin = async (of: Run, list: readonly Step<Os>[], desired: DesiredState): Promise<WayBack | undefined> => {
     const interrupted = previous?.state === OperationState.OPERATION_STATE_INTERRUPTED ? previous : undefined;
-    publish(of, { $case: "operationStarted", value: { holder: of.operation.holder, steps: titles, interrupted } });
-    if (!isPrepare(of)) await record.save(of.operation);
+    const value = { holder: of.operation.holder, steps: titlesOf(list), interrupted };
+    publish(of, { $case: "operationStarted", value });
+    if (isPrepare(of)) return undefined;
+    const wasHealthy = interrupted?.id === of.operation.id && interrupted.previousHealthy === true;
+    const way = await rollback.wayBack(desired, { wasHealthy });
+    of.operation = { ...of.operation, previousHealthy: way?.healthy };
+    await record.save(of.operation);
+    return of.noRollback ? undefined : way;
+  };
+
+  const apply = (of: Run, list: readonly Step<Os>[]): Promise<StepResult[]> => {
     const emit = (event: StepEvent): void => {
       if (event.kind === "started") status(`applying ${event.step}`);
       publish(of, toWire(event));
@@ -116,35 +134,75 @@ export function createOperations(options: OperationsOptions): Operations {
     return applySteps(list, os, { signal, emit });
   };
 
+  /** Goes back to the previous state if that is safe. Returns the error with a hint about the result. */
+  const goBack = async (of: Run, way: WayBack, failure: Failure & { readonly error: ErrorDetail }): Promise<Ended> => {
+    const { error } = failure;
+    const decision = await rollback.decide(way, failure);
+    if (decision.kind === "unneeded") return { error };
+    const refused = (reason: string): Ended => ({
+      error: withHint(error, `the node was not rolled back, because ${reason}`),
+    });
+    if (decision.kind === "refused") return refused(decision.reason);
+    const { steps: list } = decision;
+    try {
+      // If the rollback is interrupted too, the record has its reason.
+      await record.save({ ...of.operation, error });
+    } catch (thrown) {
+      return refused(toKhwError(thrown).message);
+    }
+    log(`operation ${of.operation.id}: rolls back: ${formatError(fromDetail(error))}`);
+    rollingBack("started", of.operation, error);
+    publish(of, { $case: "rollbackStarted", value: { reason: error, steps: titlesOf(list) } });
+    const failed = firstFailure(await apply(of, list));
+    if (failed === undefined) {
+      rollingBack("succeeded", of.operation, error);
+      return { error: withHint(error, "the node runs its previous state again"), rolledBack: { error: undefined } };
+    }
+    // The next run of the same command converges.
+    if (failed.code === "INTERRUPTED") return { error: toDetail(failed) };
+    const why = [failed.step, failed.message].filter((part) => part !== undefined).join(": ");
+    const hint = `the rollback to the previous state failed too: ${why}`;
+    return { error: withHint(error, hint), rolledBack: { error: toDetail(failed) } };
+  };
+
   /** Never rejects: any failure becomes the operation's error. */
   const execute = async (of: Run, desired: DesiredState): Promise<void> => {
-    let error: ErrorDetail | undefined;
+    let end: Ended = {};
     let changedSteps = 0;
     try {
-      const results = await converge(of, isPrepare(of) ? downloads(desired) : steps(desired));
-      const failed = results.find((result) => result.outcome === "failed");
-      error = failed === undefined ? undefined : toDetail(failed.error);
+      const list = isPrepare(of) ? downloads(desired) : steps(desired);
+      const way = await begin(of, list, desired);
+      const results = await apply(of, list);
+      const failed = firstFailure(results);
       changedSteps = results.filter(({ outcome }) => outcome === "changed").length;
+      if (failed !== undefined) {
+        end = { error: toDetail(failed) };
+        const failure = { wanted: desired, steps: list, results, error: toDetail(failed) };
+        // The agent's end is no fault of the new state. The next run of the same command converges.
+        if (way !== undefined && !signal.aborted) end = await goBack(of, way, failure);
+      }
       if (!isPrepare(of)) {
         if (failed === undefined) await established(of.operation.id, desired);
-        await record.save(ended(of.operation, error));
+        await record.save(ended(of.operation, end));
       }
     } catch (thrown) {
-      error ??= toDetail(toKhwError(thrown));
+      const { message, ...rest } = toDetail(toKhwError(thrown));
+      end = end.error === undefined ? { error: { ...rest, message } } : { ...end, error: withHint(end.error, message) };
     }
     // Another operation may start only now, because two records must not be written at once.
-    of.operation = ended(of.operation, error);
+    of.operation = ended(of.operation, end);
     if (!isPrepare(of)) previous = of.operation;
     changed(of.operation, previous ?? of.operation);
     status("serving");
+    const { error, rolledBack } = end;
     const outcome = error === undefined ? `done, ${changedSteps} steps applied` : formatError(fromDetail(error));
     log(`operation ${of.operation.id}: ${outcome}`);
-    publish(of, { $case: "operationFinished", value: { error, changedSteps } });
+    publish(of, { $case: "operationFinished", value: { error, changedSteps, rolledBack } });
   };
 
   return {
     current: () => running()?.operation ?? previous,
-    start: ({ id, kind, holder, desired }) => {
+    start: ({ id, kind, holder, desired, noRollback = false }) => {
       const same = runs[kind];
       if (same !== undefined && isRunning(same) && same.operation.id === id) return;
       const operation: Operation = {
@@ -155,7 +213,7 @@ export function createOperations(options: OperationsOptions): Operations {
         error: undefined,
         kind: kind === "apply" ? OperationKind.OPERATION_KIND_APPLY : OperationKind.OPERATION_KIND_PREPARE,
       };
-      const begun: Run = { operation, events: [], progress: new Map(), listeners: new Set() };
+      const begun: Run = { operation, noRollback, events: [], progress: new Map(), listeners: new Set() };
       done = machineLock.lock(holder, () => execute(begun, desired));
       runs[kind] = begun;
       log(`operation ${id}: started by ${holder}`);
@@ -189,47 +247,30 @@ function isPrepare({ operation }: Run): boolean {
   return operation.kind === OperationKind.OPERATION_KIND_PREPARE;
 }
 
-function ended(operation: Operation, error: ErrorDetail | undefined): Operation {
-  return { ...operation, state: finalState(error), error };
+/** How an operation ended; no error means success. */
+interface Ended {
+  readonly error?: ErrorDetail;
+  readonly rolledBack?: { readonly error: ErrorDetail | undefined };
+}
+
+function ended(operation: Operation, { error, rolledBack }: Ended): Operation {
+  return { ...operation, state: finalState(error), error, rolledBack };
+}
+
+function titlesOf(steps: readonly Step<Os>[]) {
+  return steps.map(({ id, title }) => ({ id, title }));
+}
+
+function firstFailure(results: readonly StepResult[]): KhwError | undefined {
+  return results.flatMap((result) => (result.outcome === "failed" ? result.error : []))[0];
+}
+
+function withHint(error: ErrorDetail, remark: string): ErrorDetail {
+  return { ...error, hint: error.hint === "" ? remark : `${error.hint}; ${remark}` };
 }
 
 function finalState(error: ErrorDetail | undefined): OperationState {
   if (error === undefined) return OperationState.OPERATION_STATE_SUCCEEDED;
   const interrupted = error.code === "INTERRUPTED";
   return interrupted ? OperationState.OPERATION_STATE_INTERRUPTED : OperationState.OPERATION_STATE_FAILED;
-}
-
-function toWire(event: StepEvent): EventKind {
-  switch (event.kind) {
-    case "started":
-      return { $case: "stepStarted", value: { step: event.step, drift: event.drift.summary } };
-    case "progress":
-      return { $case: "stepProgress", value: { step: event.step, text: event.text } };
-    case "finished":
-      return { $case: "stepFinished", value: { step: event.step, ...resultToWire(event.result) } };
-  }
-}
-
-function resultToWire(result: StepResult) {
-  const { millis: durationMillis } = result;
-  const none = { durationMillis, drift: "", error: undefined };
-  switch (result.outcome) {
-    case "unchanged":
-      return { ...none, outcome: StepOutcome.STEP_OUTCOME_UNCHANGED };
-    case "reported": {
-      const { summary: drift, remedy } = result.drift;
-      return { ...none, outcome: StepOutcome.STEP_OUTCOME_UNCHANGED, drift, remedy };
-    }
-    case "changed":
-      return { ...none, outcome: StepOutcome.STEP_OUTCOME_CHANGED, drift: result.drift.summary };
-    case "failed":
-      return {
-        ...none,
-        outcome: StepOutcome.STEP_OUTCOME_FAILED,
-        drift: result.drift?.summary ?? "",
-        error: toDetail(result.error),
-      };
-    case "skipped":
-      return { ...none, outcome: StepOutcome.STEP_OUTCOME_SKIPPED };
-  }
 }

@@ -1,6 +1,7 @@
 import type { WithEtcd } from "../../proto/desired.ts";
 import { etcdCredentials, etcdPrograms } from "../../proto/etcd.ts";
 import type { Step } from "../../proto/step.ts";
+import { moveLeader } from "../etcd/move-leader.ts";
 import { healthCheckOf } from "../health/health.ts";
 import type { Os } from "../os/os.ts";
 import { dropInFolder, etcdDataFolder, etcdFile, etcdFolder, unitFile } from "../paths.ts";
@@ -51,6 +52,7 @@ export function etcdSteps(desired: WithEtcd): Step<Os>[] {
       command: etcdCommand(desired),
       inputs: [desired.etcd.version, renderEtcd(desired), ...readAtStart(desired)],
       needs: ["etcd/member"],
+      beforeStop: moveLeader,
       ...(desired.etcd.dedicatedDisk && { mounts: [etcdDataFolder] }),
     }),
     ready(healthCheckOf("etcd"), ["service/etcd"]),

@@ -1,5 +1,5 @@
 import { KhwError } from "../../proto/errors.ts";
-import type { Drift, Step } from "../../proto/step.ts";
+import type { ApplyContext, Drift, Step } from "../../proto/step.ts";
 import { componentFailure } from "../diagnose/failure.ts";
 import type { Os } from "../os/os.ts";
 import type { UnitStatus } from "../os/systemd.ts";
@@ -21,6 +21,8 @@ export interface WantedService {
   readonly needs: readonly string[];
   /** Mount points that the service requires. */
   readonly mounts?: readonly string[];
+  /** Called before a running process stops. */
+  readonly beforeStop?: (os: Os, context: ApplyContext) => Promise<void>;
 }
 
 /**
@@ -31,7 +33,7 @@ export interface WantedService {
  * detected. The command line is compared too, because a unit that was edited, loaded and changed back leaves a trace
  * only there. The start record shows which content the process found in its files.
  */
-export function service({ unit, command, inputs, reads = [], needs, mounts }: WantedService): Step<Os> {
+export function service({ unit, command, inputs, reads = [], needs, mounts, beforeStop }: WantedService): Step<Os> {
   const digest = digestOf(JSON.stringify(inputs));
   const dropIn = renderInputsDropIn(digest, { record: startRecordOf(unit, reads), mounts });
   const dropInPath = inputsDropIn(unit);
@@ -72,7 +74,8 @@ export function service({ unit, command, inputs, reads = [], needs, mounts }: Wa
       if (summary === null) return null;
       return { summary, ...(typeof process === "string" && { process: "restart" }) };
     },
-    apply: async (os, { signal }) => {
+    apply: async (os, context) => {
+      const { signal } = context;
       const { files, systemd } = os;
       if ((await files.sha256(dropInPath)) !== digestOf(dropIn)) {
         await files.mkdir(dropInFolder(unit), 0o755);
@@ -86,7 +89,10 @@ export function service({ unit, command, inputs, reads = [], needs, mounts }: Wa
       if (typeof drift === "string") await refuseInVain(os, unit, status);
       try {
         if (status.activeState === "inactive" || status.activeState === "failed") await systemd.start(unit, signal);
-        else await systemd.restart(unit, signal);
+        else {
+          if (status.activeState === "active") await beforeStop?.(os, context);
+          await systemd.restart(unit, signal);
+        }
       } catch (error) {
         signal.throwIfAborted();
         if (!(error instanceof KhwError) || error.code !== "SERVICE_FAILED") throw error;

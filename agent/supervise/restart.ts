@@ -1,5 +1,6 @@
 import { KhwError, toKhwError } from "../../proto/errors.ts";
 import { waitFor } from "../../proto/wait-for.ts";
+import { moveLeader } from "../etcd/move-leader.ts";
 import type { HealthCheck } from "../health/health.ts";
 import type { Os } from "../os/os.ts";
 import { ready } from "../steps/ready.ts";
@@ -113,8 +114,10 @@ export function createComponentRestart(options: ComponentRestartOptions): Compon
       await using _ = apiServer ? await lease.take(signal, { asked: true }) : undefined;
       const begun = performance.now();
       const found = await probe.ask();
+      const silent = found?.liveness.kind === "dead" && found.liveness.silent;
       try {
-        await renew(found?.liveness.kind === "dead" && found.liveness.silent, signal);
+        if (name === "etcd" && !silent) await moveLeader(os, { signal, progress: () => {} });
+        await renew(silent, signal);
         await ready(restartedCheck(check), []).apply(os, { signal, progress: () => {} });
       } catch (error) {
         incidentLog.restarted(reason, toKhwError(error));

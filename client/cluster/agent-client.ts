@@ -2,6 +2,7 @@ import { type ChannelCredentials, type ClientReadableStream, Metadata, type Serv
 import {
   AgentServiceClient,
   type ApplyRbacRequest,
+  type ApplyRequest,
   type AuditEntry,
   type ListAuditEntriesRequest,
   type DesiredState,
@@ -17,9 +18,11 @@ import {
   type Maintenance,
   type PlanResponse,
   type PreflightResponse,
+  type PrepareRequest,
   type RecordUpgradeResponse,
   type RestartComponentRequest,
   type RestartComponentResponse,
+  type SetMaintenanceRequest,
   type SetMaintenanceResponse,
   type StreamLogsRequest,
   type TryProgramsResponse,
@@ -51,12 +54,12 @@ export interface AgentNode {
   /**
    * Yields the operation's events up to its last. Aborting the signal only ends the listening: the node continues.
    */
-  apply(desired: DesiredState, operationId: string, signal: AbortSignal): AsyncIterable<Event>;
+  apply(request: ApplyRequest, signal: AbortSignal): AsyncIterable<Event>;
   /**
    * Like `apply`, for the downloads that come before it.
    * @throws KhwError; see isUnknownCall for agents of an older version
    */
-  prepare(desired: DesiredState, operationId: string, signal: AbortSignal): AsyncIterable<Event>;
+  prepare(request: PrepareRequest, signal: AbortSignal): AsyncIterable<Event>;
   /** Returns the names of the RBAC objects that were created or changed. */
   applyRbac(request: ApplyRbacRequest, signal: AbortSignal): Promise<string[]>;
   /** Reads, through the node's own API server, the facts that decide whether the release can change. */
@@ -66,8 +69,8 @@ export interface AgentNode {
   restart(request: RestartComponentRequest, signal: AbortSignal): Promise<RestartComponentResponse>;
   /** Counts the values in etcd by the key that encrypts each. */
   storedValues(signal: AbortSignal): Promise<StoredValues[]>;
-  /** Drains or undrains the node. */
-  setMaintenance(drained: boolean, signal: AbortSignal): Promise<Maintenance>;
+  /** Drains or undrains the node. Returns the state after it: a node that a person drained may stay so. */
+  setMaintenance(wanted: SetMaintenanceRequest, signal: AbortSignal): Promise<Maintenance>;
   /** Records an upgrade of the cluster in the agent's status and history. */
   recordUpgrade(upgrade: Upgrade, signal: AbortSignal): Promise<void>;
   /** Yields the status, then its changes, until the signal aborts. */
@@ -154,22 +157,22 @@ export function connectNode(
       );
       return groups;
     },
-    setMaintenance: async (drained, signal) => {
+    setMaintenance: async (wanted, signal) => {
       const { maintenance } = await call(
         millis.maintenance,
         signal,
         (options, done: (error: ServiceError | null, response: SetMaintenanceResponse) => void) =>
-          client.setMaintenance({ drained }, new Metadata(), options, done),
+          client.setMaintenance(wanted, new Metadata(), options, done),
       );
-      return maintenance ?? { drained, holder: "", sinceUnixMillis: 0 };
+      return maintenance ?? { drained: wanted.drained, holder: "", sinceUnixMillis: 0 };
     },
     recordUpgrade: async (upgrade, signal) => {
       await call<RecordUpgradeResponse>(millis.status, signal, (options, done) =>
         client.recordUpgrade({ upgrade }, new Metadata(), options, done),
       );
     },
-    apply: (desired, operationId, signal) => messages(dial, client.apply({ desired, operationId }), signal),
-    prepare: (desired, operationId, signal) => messages(dial, client.prepare({ desired, operationId }), signal),
+    apply: (request, signal) => messages(dial, client.apply(request), signal),
+    prepare: (request, signal) => messages(dial, client.prepare(request), signal),
     watch: (signal) => messages(dial, client.watchStatus({}), signal),
     logs: (request, signal) => messages(dial, client.streamLogs(request), signal),
     history: (request, signal) => messages(dial, client.listEvents(request), signal),

@@ -32,14 +32,16 @@ export interface ConcludeOptions extends Omit<CombineErrorsOptions, "code"> {
 }
 
 /**
- * Throws the errors of a run as one; does nothing without errors. The code is PARTIAL if some nodes are done,
- * otherwise that of the first error. If a run did nothing and has a single error, that error is thrown unchanged.
+ * Throws the errors of a run as one; does nothing without errors. The code is PARTIAL if some nodes are done, or if
+ * the run stopped before some nodes; otherwise that of the first error. If a run did nothing and has a single error,
+ * that error is thrown unchanged.
  */
 export function conclude(errors: readonly KhwError[], { done, ...texts }: ConcludeOptions): void {
   const [first, ...others] = errors;
   if (first === undefined) return;
   if (others.length === 0 && done === 0) throw first;
-  throw combineErrors(errors, { code: done > 0 ? "PARTIAL" : first.code, ...texts });
+  const partial = done > 0 || errors.some(({ code }) => code === "SKIPPED");
+  throw combineErrors(errors, { code: partial ? "PARTIAL" : first.code, ...texts });
 }
 
 /** Throws every reason not to begin as one error; does nothing without a reason. */

@@ -16,12 +16,14 @@ import { verifyCluster } from "../verify/verification.ts";
 
 export interface BootstrapOptions extends Required<Pick<PlanRolloutOptions, "allowDowngrade" | "allowRemovedApis">> {
   readonly output: Output;
+  /** Whether a node is left as it is after a failure, for inspection. */
+  readonly noRollback: boolean;
 }
 
 /** Turns the nodes into a control plane behind a load balancer, and verifies it. Exit code 0, 130, or an error. */
 export async function bootstrap(config: ClusterConfig, context: Context, asked: BootstrapOptions): Promise<number> {
   refuseNoNodes(config);
-  const { output, ...consent } = asked;
+  const { output, noRollback, ...consent } = asked;
   const [progress, { signal }] = [await openProgress(output, context), context];
   const options = { progress, signal };
   const created = await provideManagement(config.management);
@@ -35,7 +37,7 @@ export async function bootstrap(config: ClusterConfig, context: Context, asked: 
   await downloadPrograms(cluster, plan, options);
   if (signal.aborted) return detached(progress);
   await tryPrograms(plan.work, options);
-  const applied = await applyPlan(cluster, plan, options);
+  const applied = await applyPlan(cluster, plan, { ...options, noRollback });
   if (signal.aborted) return detached(progress);
   const rbacErrors = await applyRbac(applied, plan, options);
   const waitMillis = applied.reachable ? config.timeouts.verify : 0;

@@ -1,4 +1,5 @@
 import { type KhwError, toKhwError } from "../../proto/errors.ts";
+import { DrainReason } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { StepEvent } from "../../proto/step.ts";
 import { selectNodes } from "../cluster/select-nodes.ts";
 import { type Member, openCluster, type OpenCluster } from "../cluster/open.ts";
@@ -75,7 +76,13 @@ async function turn(
       const emit = (event: StepEvent): void => progress.emit({ kind: "step", track: node.address.name, event });
       try {
         if (error !== undefined) throw error;
-        await (drained ? leave : enter)(node, { cloud, timeouts: config.timeouts, signal, emit });
+        await (drained ? leave : enter)(node, {
+          cloud,
+          timeouts: config.timeouts,
+          signal,
+          emit,
+          reason: DrainReason.DRAIN_REASON_PERSON,
+        });
         return end(progress, node.address.name);
       } catch (thrown) {
         return end(progress, node.address.name, toKhwError(thrown).at({ node: node.address.name }));

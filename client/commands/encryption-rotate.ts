@@ -26,6 +26,8 @@ export interface EncryptionRotateOptions {
   readonly output: Output;
   /** The option's text. */
   readonly provider?: string | undefined;
+  /** Whether a node is left as it is after a failure, for inspection. */
+  readonly noRollback: boolean;
 }
 
 const configFile = "encryption-config.yaml";
@@ -36,7 +38,7 @@ const writesAtOnce = 8;
 export async function encryptionRotate(
   config: ClusterConfig,
   context: Context,
-  { output, provider }: EncryptionRotateOptions,
+  { output, provider, noRollback }: EncryptionRotateOptions,
 ): Promise<number> {
   const { signal } = context;
   const kind = provider === undefined ? undefined : parseKeyedKind(provider);
@@ -57,7 +59,7 @@ export async function encryptionRotate(
         note(`${join(folder, configFile)} is written; the previous file is kept in ${kept}`);
       },
       differences: () => differences(cluster, signal),
-      roll: async () => void (await roll(cluster, { context, progress })),
+      roll: async () => void (await roll(cluster, { context, progress, noRollback })),
       rewrite: (resources) => rewriteThrough(cluster, resources, { progress, signal }),
       stored: () => askStoredValues(cluster, signal),
       note,

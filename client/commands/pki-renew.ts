@@ -13,8 +13,7 @@ import { completeFolder } from "../pki/folder.ts";
 import { findPublicAddress } from "../rollout/addresses.ts";
 import type { Prepared } from "../rollout/plan.ts";
 import { openProgress, type Output } from "../progress/open.ts";
-import type { Progress } from "../progress/progress.ts";
-import { roll } from "../rollout/rolling-update.ts";
+import { roll, type RollOptions } from "../rollout/rolling-update.ts";
 import { refuseFindings } from "../cluster/combine-errors.ts";
 
 export interface PkiRenewOptions {
@@ -23,6 +22,8 @@ export interface PkiRenewOptions {
   readonly names: readonly string[];
   /** Every certificate of the folder that the cluster's CA signs. */
   readonly all: boolean;
+  /** Whether a node is left as it is after a failure, for inspection. */
+  readonly noRollback: boolean;
 }
 
 /**
@@ -32,7 +33,7 @@ export interface PkiRenewOptions {
 export async function pkiRenew(
   config: ClusterConfig,
   context: Context,
-  { output, names, all }: PkiRenewOptions,
+  { output, names, all, noRollback }: PkiRenewOptions,
 ): Promise<number> {
   const { signal } = context;
   const workers = workersOf(config.pki.workers);
@@ -51,7 +52,7 @@ export async function pkiRenew(
     }
   }
   progress.emit({ kind: "note", text: `the old files are kept in ${kept}` });
-  const work = onControllers(files).length > 0 ? (await bring(cluster, { context, progress })).work : [];
+  const work = onControllers(files).length > 0 ? (await bring(cluster, { context, progress, noRollback })).work : [];
   const ownEtcd = work.some(({ desired }) => desired.etcd === undefined);
   for (const text of leftToDo(Object.keys(files), ownEtcd)) progress.emit({ kind: "note", text });
   return 0;
@@ -73,12 +74,9 @@ async function issueAnew(cluster: OpenCluster, { present, chosen, signal }: Want
   return { files, kept: await replaceFiles(config.credentials.folder, files, now) };
 }
 
-async function bring(
-  cluster: OpenCluster,
-  { context, progress }: { readonly context: Context; readonly progress: Progress },
-): Promise<Prepared> {
+async function bring(cluster: OpenCluster, options: RollOptions): Promise<Prepared> {
   try {
-    return await roll(cluster, { context, progress });
+    return await roll(cluster, options);
   } catch (thrown) {
     const { code, message, hint, node, step, cause } = toKhwError(thrown);
     const rest = "the folder has the new files; run khw-client bootstrap to copy them to the other nodes";

@@ -6,7 +6,8 @@ import type { Context } from "../terminal/context.ts";
 import { openProgress, type Output } from "../progress/open.ts";
 import { phase } from "../progress/phase.ts";
 import { note, type ProgressOptions } from "../progress/progress.ts";
-import { drainedNote, isDrained, readServingStates, refusalToRestart } from "../drain/serving-state.ts";
+import { drainedNote } from "../drain/drained.ts";
+import { readServingStates, refusalToRestart } from "../drain/serving-state.ts";
 import { whileDrained } from "../drain/while-drained.ts";
 import { refuseFindings } from "../cluster/combine-errors.ts";
 import { concludeNodes, type NodeOutcome, oneByOne } from "../rollout/one-by-one.ts";
@@ -83,6 +84,7 @@ async function restartOne(
   const rotation = { node, standings, cloud, timeouts: config.timeouts, signal, emit };
   await (drainedFirst.has(component) ? whileDrained(work, rotation) : work());
   const own = standings.find((standing) => standing.name === name);
-  if (own !== undefined && isDrained(own)) note(progress, drainedNote(name));
+  const maintenance = own?.status?.maintenance;
+  if (maintenance?.drained === true) note(progress, drainedNote(name, maintenance));
   return { node, changed: 1 };
 }

@@ -36,6 +36,8 @@ export interface UpgradeOptions {
   readonly pauseAfter: number | undefined;
   /** See ReleaseConsent. */
   readonly allowRemovedApis: boolean;
+  /** Whether a node is left as it is after a failure, for inspection. */
+  readonly noRollback: boolean;
 }
 
 /**
@@ -79,7 +81,7 @@ export async function upgrade(config: ClusterConfig, context: Context, options: 
   await recordUpgrade(cluster.members, record, progress);
   const gates = gatesBetween({ ...options, context, progress, course, plan, timeouts: config.timeouts });
   // The connections close when this function returns.
-  return await rollUpgrade(cluster, { plan, record, gates }, showing);
+  return await rollUpgrade(cluster, { plan, record, gates, noRollback: options.noRollback }, showing);
 }
 
 interface Examination {

@@ -1,10 +1,11 @@
 import { KhwError } from "../../proto/errors.ts";
+import type { DrainReason } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { StepEvent } from "../../proto/step.ts";
 import type { Cloud } from "../cluster/open.ts";
-import type { HealthState } from "../gce/health.ts";
 import { type Look, pause, waitFor } from "../../proto/wait-for.ts";
 import type { AgentNode } from "../cluster/agent-client.ts";
 import { phase } from "../progress/phase.ts";
+import { refuseDrained, staysDrained } from "./drained.ts";
 
 /** In milliseconds. */
 export interface DrainTimeouts {
@@ -19,6 +20,8 @@ export interface DrainTimeouts {
 }
 
 export interface DrainNodeOptions {
+  /** Who drains the node and undrains it: a person, or a command for its own work. */
+  readonly reason: DrainReason;
   /** Undefined if khw manages no load balancer for the cluster. */
   readonly cloud: Cloud | undefined;
   readonly timeouts: DrainTimeouts;
@@ -35,8 +38,8 @@ const askMillis = 500;
  */
 export async function leave(node: AgentNode, options: DrainNodeOptions): Promise<void> {
   await phase({ id: "drain", summary: "node is being drained" }, options.emit, async (progress) => {
-    await node.setMaintenance(true, options.signal);
-    await agreed(node, (state) => state !== "HEALTHY", { ...options, progress });
+    await node.setMaintenance({ drained: true, reason: options.reason }, options.signal);
+    await agreed(node, { ...options, drained: true, progress });
     if (options.cloud === undefined) return;
     progress("running requests finish");
     await pause(options.timeouts.drain, options.signal);
@@ -45,24 +48,24 @@ export async function leave(node: AgentNode, options: DrainNodeOptions): Promise
 
 /**
  * Undrains the node, and waits until the load balancer sends it connections.
- * @throws KhwError TIMEOUT with the last answer of the health check; the node is no longer drained by then
+ * @throws KhwError DRAINED if a person drained it meanwhile; TIMEOUT with the last answer of the health check; the node is no longer drained by then
  */
 export async function enter(node: AgentNode, options: DrainNodeOptions): Promise<void> {
   await phase({ id: "undrain", summary: "node is being undrained" }, options.emit, async (progress) => {
-    await node.setMaintenance(false, options.signal);
-    await agreed(node, (state) => state === "HEALTHY", { ...options, progress });
+    const maintenance = await node.setMaintenance({ drained: false, reason: options.reason }, options.signal);
+    if (maintenance.drained) throw staysDrained(node.address.name, maintenance);
+    await agreed(node, { ...options, drained: false, progress });
   });
 }
 
 interface Agreement extends DrainNodeOptions {
+  /** Whether the load balancer should send the node no connections. */
+  readonly drained: boolean;
   readonly progress: (text: string) => void;
 }
 
-async function agreed(
-  { address: { name } }: AgentNode,
-  wanted: (state: HealthState) => boolean,
-  { cloud, timeouts, signal, progress }: Agreement,
-): Promise<void> {
+async function agreed(node: AgentNode, { cloud, timeouts, signal, progress, drained }: Agreement): Promise<void> {
+  const { name } = node.address;
   if (cloud === undefined) return;
   const { poolHealth } = await import("../gce/health.ts");
   const loadBalancer = {
@@ -71,8 +74,9 @@ async function agreed(
   };
   const check = async (): Promise<Look<void>> => {
     const [{ state } = { state: "MISSING" as const }] = await poolHealth(cloud.compute, loadBalancer, signal);
-    if (wanted(state)) return { reached: undefined };
+    if ((state === "HEALTHY") !== drained) return { reached: undefined };
     if (state === "MISSING") throw missing(name, loadBalancer.targetPool);
+    if (!drained) await refuseDrained(node, signal);
     return { seen: state };
   };
   await waitFor({

@@ -2,6 +2,7 @@ import { KhwError } from "../../proto/errors.ts";
 import { type GetStatusResponse, Health } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { Cloud, Member } from "../cluster/open.ts";
 import type { HealthState } from "../gce/health.ts";
+import { describeDrained } from "./drained.ts";
 import { maxConcurrentNodes, forEachNode } from "../cluster/for-each-node.ts";
 
 /** The current state of a controller, as the agent and the load balancer report it. */
@@ -44,11 +45,6 @@ export function isDrained({ status }: ServingState): boolean {
   return status?.maintenance?.drained === true;
 }
 
-/** Returns a note that the node stays drained, and how to change that. */
-export function drainedNote(name: string): string {
-  return `${name} was drained before, and stays drained: run khw-client undrain ${name} to undrain it`;
-}
-
 export function isHealthy({ status }: ServingState, component: string): boolean {
   return status?.components.some(({ name, health }) => name === component && health === Health.HEALTH_HEALTHY) === true;
 }
@@ -66,7 +62,8 @@ export function serves(standing: ServingState): boolean {
 function whyNot(standing: ServingState): string {
   const { name, status, error, backend } = standing;
   if (status === undefined) return `${name} cannot be reached (${error?.message ?? "no answer"})`;
-  if (isDrained(standing)) return `${name} is drained`;
+  const { maintenance } = status;
+  if (maintenance?.drained === true) return `${name} is ${describeDrained(maintenance)}`;
   const { reason = "not installed" } = status.components.find((component) => component.name === "kube-apiserver") ?? {};
   if (!isHealthy(standing, "kube-apiserver")) return `${name}'s kube-apiserver is not healthy (${reason})`;
   return `Google's health check reports ${backend ?? "nothing"} for ${name}`;

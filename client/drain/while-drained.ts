@@ -1,63 +1,100 @@
 import { KhwError, toKhwError } from "../../proto/errors.ts";
+import { DrainReason } from "../../proto/gen/khw/agent/v1/agent.ts";
+import { waitFor } from "../../proto/wait-for.ts";
 import type { AgentNode } from "../cluster/agent-client.ts";
+import { isLeft } from "./drained.ts";
 import { enter, leave, type DrainNodeOptions } from "./drain.ts";
 import { isDrained, isHealthy, serves, type ServingState } from "./serving-state.ts";
 
-export interface DrainedOptions extends DrainNodeOptions {
+export interface DrainedOptions extends Omit<DrainNodeOptions, "reason"> {
   readonly node: AgentNode;
   /** The current state of all controllers. */
   readonly standings: readonly ServingState[];
+  /** Whether the node works already, so that it cannot be drained now. Default: false. */
+  readonly underWay?: boolean;
 }
+
+const reason = DrainReason.DRAIN_REASON_ROLLING_UPDATE;
+
+/** The agent looks at its components every few seconds. */
+const lookMillis = 15_000;
 
 /** Ctrl-C does not stop work that has begun; its own deadline does. */
 const never = new AbortController().signal;
 
 /**
  * Drains the node, does the work, and undrains it. A node is not drained if it gets no requests, was drained
- * before, or is the only one that serves.
+ * by a person, or is the only one that serves. A node that an earlier rolling update left drained is undrained too.
  *
  * If the work fails and the API server is not healthy, the node stays drained, and the error says so. Ctrl-C before
  * the work undrains the node at once.
  * @throws KhwError the error of the work; TIMEOUT if the health check does not follow in time
  */
 export async function whileDrained(work: () => Promise<void>, options: DrainedOptions): Promise<void> {
-  const { node, standings, signal } = options;
-  if (!mayLeave(standings, node.address.name, options)) return work();
-  try {
-    await leave(node, options);
-    signal.throwIfAborted();
-  } catch (thrown) {
-    throw await backIn(node, toKhwError(thrown));
+  const { node, standings, signal, underWay = false } = options;
+  const own = standings.find(({ name }) => name === node.address.name);
+  const left = isLeft(own?.status?.maintenance);
+  if (!left && (underWay || !mayLeave(standings, node.address.name, options))) return work();
+  if (!underWay) {
+    try {
+      await leave(node, { ...options, reason });
+      signal.throwIfAborted();
+    } catch (thrown) {
+      throw await backIn(node, toKhwError(thrown));
+    }
   }
   try {
     await work();
   } catch (thrown) {
     const error = toKhwError(thrown);
-    throw (await isWell(node)) ? await backIn(node, error) : staysOut(node, error);
+    throw (await isWell(node)) ? await serveAgain(node, error, options) : staysOut(node, error);
   }
   try {
-    await enter(node, { ...options, signal });
+    await enter(node, { ...options, reason });
   } catch (thrown) {
     if (!signal.aborted) throw thrown;
     // The work is done; only the wait was interrupted.
-    await node.setMaintenance(false, never).catch((error: unknown) => {
+    await node.setMaintenance({ drained: false, reason }, never).catch((error: unknown) => {
       throw staysOut(node, toKhwError(error));
     });
   }
 }
 
 /** Whether the node can be drained: it serves, and so does another node. */
-function mayLeave(standings: readonly ServingState[], name: string, { cloud }: DrainNodeOptions): boolean {
+function mayLeave(standings: readonly ServingState[], name: string, { cloud }: DrainedOptions): boolean {
   const own = standings.find((standing) => standing.name === name);
   if (cloud === undefined || own === undefined || isDrained(own) || own.backend !== "HEALTHY") return false;
   return standings.some((standing) => standing !== own && serves(standing));
 }
 
+/** Whether the API server is healthy. After a rollback, the agent's next look at the API server is awaited. */
 async function isWell(node: AgentNode): Promise<boolean> {
   try {
-    return isHealthy({ name: node.address.name, status: await node.status(never) }, "kube-apiserver");
+    return await waitFor<boolean>({
+      what: "the API server is not healthy after the rollback",
+      check: async () => {
+        const status = await node.status(never);
+        if (isHealthy({ name: node.address.name, status }, "kube-apiserver")) return { reached: true };
+        const { rolledBack } = status.operation ?? {};
+        const isBack = rolledBack !== undefined && rolledBack.error === undefined;
+        return isBack ? { seen: "its API server is not healthy" } : { reached: false };
+      },
+      deadlineMillis: lookMillis,
+      intervalMillis: 500,
+      signal: never,
+    });
   } catch {
     return false;
+  }
+}
+
+/** Undrains the node, waits until it serves, and returns the error of the work. */
+async function serveAgain(node: AgentNode, error: KhwError, options: DrainedOptions): Promise<KhwError> {
+  try {
+    await enter(node, { ...options, reason });
+    return error;
+  } catch {
+    return backIn(node, error);
   }
 }
 
@@ -67,7 +104,7 @@ async function isWell(node: AgentNode): Promise<boolean> {
  */
 async function backIn(node: AgentNode, error: KhwError): Promise<KhwError> {
   try {
-    await node.setMaintenance(false, never);
+    await node.setMaintenance({ drained: false, reason }, never);
     return error;
   } catch {
     // A busy agent may already have refused the drain.

@@ -22,8 +22,17 @@ export function agentStepText({ kind }: Event): StepText | undefined {
       if (outcome === StepOutcome.STEP_OUTCOME_CHANGED) return done(step, durationMillis);
       return error === undefined ? undefined : { step, text: error.message, phase: "failed" };
     }
+    case "rollbackStarted":
+      return { step: "rollback", text: "the node goes back to its previous state", phase: "working" };
+    case "operationFinished": {
+      const { rolledBack } = kind.value;
+      if (rolledBack === undefined) return undefined;
+      const { error } = rolledBack;
+      return error === undefined
+        ? { step: "rollback", text: "the node runs its previous state again", phase: "done" }
+        : { step: "rollback", text: `failed: ${error.message}`, phase: "failed" };
+    }
     case "operationStarted":
-    case "operationFinished":
     case undefined:
       return undefined;
   }

@@ -52,6 +52,10 @@ export function createTally(now: () => number = () => performance.now()): Tally 
           const { kind } = event.event;
           const counted = open(event.node);
           if (kind?.$case === "operationStarted") counted.total = kind.value.steps.length;
+          if (kind?.$case === "rollbackStarted") {
+            counted.total = kind.value.steps.length;
+            counted.finished.clear();
+          }
           if (kind?.$case === "stepFinished") counted.finished.add(kind.value.step);
           return;
         }

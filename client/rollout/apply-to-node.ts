@@ -10,6 +10,8 @@ import type { NodeOutcome } from "./one-by-one.ts";
 export interface ApplyToNodeOptions extends ProgressOptions {
   /** Time limit for the whole operation on the node. */
   readonly timeoutMillis: number;
+  /** Whether the node is left as it is after a failure, for inspection. Default: false. */
+  readonly noRollback?: boolean;
 }
 
 /**
@@ -17,13 +19,15 @@ export interface ApplyToNodeOptions extends ProgressOptions {
  * the node's work.
  */
 export function applyToNode({ node, desired }: NodeWork, options: ApplyToNodeOptions): Promise<NodeOutcome> {
-  return follow(node, (signal) => node.apply(desired, operationId(desired), signal), options);
+  const request = { desired, operationId: operationId(desired), noRollback: options.noRollback };
+  return follow(node, (signal) => node.apply(request, signal), options);
 }
 
 /** Prepares a node for the desired state by downloading its programs. Waits like applyToNode. */
 export function prepareNode({ node, desired }: NodeWork, options: ApplyToNodeOptions): Promise<NodeOutcome> {
   const id = operationId(desired, "prepare");
-  return follow(node, (signal) => node.prepare(withoutContent(desired), id, signal), options);
+  const request = { desired: withoutContent(desired), operationId: id };
+  return follow(node, (signal) => node.prepare(request, signal), options);
 }
 
 /** Listens to an operation of the node until it ends. Never rejects. */
@@ -68,6 +72,8 @@ function lastStep({ kind }: Event): LastStep | undefined {
       return { step: kind.value.step, text: kind.value.drift };
     case "stepProgress":
       return { step: kind.value.step, text: kind.value.text };
+    case "rollbackStarted":
+      return { step: "rollback", text: "the node goes back to its previous state" };
     case "operationStarted":
     case "stepFinished":
     case "operationFinished":

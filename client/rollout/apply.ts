@@ -5,7 +5,7 @@ import type { Cloud, OpenCluster } from "../cluster/open.ts";
 import { readServingStates } from "../drain/serving-state.ts";
 import { whileDrained } from "../drain/while-drained.ts";
 import { loadBalancerTrack, note, type ProgressOptions } from "../progress/progress.ts";
-import { applyToNode } from "./apply-to-node.ts";
+import { applyToNode, type ApplyToNodeOptions } from "./apply-to-node.ts";
 import type { NodeWork } from "../cluster/node-work.ts";
 import { type NodeOutcome, oneByOne, type OneByOneOptions, reportEnd } from "./one-by-one.ts";
 import type { RolloutPlan } from "./plan.ts";
@@ -22,15 +22,19 @@ export interface Applied {
 }
 
 /** Applies the plan to all nodes and the load balancer at once: neither waits for the other. */
-export async function applyPlan(cluster: OpenCluster, plan: RolloutPlan, options: ProgressOptions): Promise<Applied> {
+export async function applyPlan(
+  cluster: OpenCluster,
+  plan: RolloutPlan,
+  options: ProgressOptions & Pick<ApplyToNodeOptions, "noRollback">,
+): Promise<Applied> {
   const { progress } = options;
   const { cloud } = cluster;
-  const { work, unreachable, restarting } = plan;
+  const { work, unreachable, restarting, left } = plan;
   const tracks = [...work.map(({ node }) => node.address.name), ...unreachable.map(({ node = "?" }) => node)];
   progress.emit({ kind: "begin", tracks: cloud === undefined ? tracks : [...tracks, loadBalancerTrack] });
   for (const error of unreachable) progress.emit({ kind: "end", track: error.node ?? "?", changed: 0, error });
   const [outcomes, loadBalancer] = await Promise.all([
-    applyToNodes(cluster, work, { ...options, inTurn: restarting, drain: restarting }),
+    applyToNodes(cluster, work, { ...options, inTurn: restarting, drain: restarting, left }),
     cloud === undefined ? undefined : applyLoadBalancer(cloud, options),
   ]);
   await progress.settled();
@@ -60,11 +64,13 @@ export async function applyRbac(
   }
 }
 
-export interface ApplyToNodesOptions extends ProgressOptions {
+export interface ApplyToNodesOptions extends ProgressOptions, Pick<ApplyToNodeOptions, "noRollback"> {
   /** The nodes to work on one after the other, once all other nodes are done. */
   readonly inTurn: ReadonlySet<AgentNode>;
   /** The nodes in `inTurn` that must be drained first. */
   readonly drain: ReadonlySet<AgentNode>;
+  /** The nodes that an earlier rolling update left drained; they are undrained after the work. */
+  readonly left?: ReadonlySet<AgentNode>;
   /**
    * After Ctrl-C, the command waits for the current node, and prints this sentence. Absent: Ctrl-C ends the wait, and
    * the nodes continue.
@@ -86,27 +92,28 @@ export async function applyToNodes(
   work: readonly NodeWork[],
   options: ApplyToNodesOptions,
 ): Promise<NodeOutcome[]> {
-  const { inTurn, drain, interrupted } = options;
+  const { inTurn, drain, left = new Set(), interrupted } = options;
   const { timeouts } = cluster.config;
   const waiting = {
     ...options,
     signal: interrupted === undefined ? options.signal : never,
     timeoutMillis: timeouts.node,
   };
+  const workOn = (item: NodeWork): Promise<NodeOutcome> => {
+    const underWay = isUnderWay(item, cluster.members);
+    return left.has(item.node) || (drain.has(item.node) && !underWay)
+      ? applyDrained(item, cluster, { ...waiting, underWay })
+      : applyToNode(item, waiting);
+  };
   const atOnce = await Promise.all(
-    work
-      .filter(({ node }) => !inTurn.has(node))
-      .map(async (item) => reportEnd(await applyToNode(item, waiting), options)),
+    work.filter(({ node }) => !inTurn.has(node)).map(async (item) => reportEnd(await workOn(item), options)),
   );
   const later = await oneByOne(
     work.filter(({ node }) => inTurn.has(node)),
     {
       ...options,
       earlier: atOnce,
-      work: (item) =>
-        drain.has(item.node) && !isUnderWay(item, cluster.members)
-          ? applyDrained(item, cluster, waiting)
-          : applyToNode(item, waiting),
+      work: workOn,
     },
   );
   return [...atOnce, ...later];
@@ -116,9 +123,9 @@ export async function applyToNodes(
 async function applyDrained(
   item: NodeWork,
   { config: { timeouts }, cloud, members }: Pick<OpenCluster, "config" | "cloud" | "members">,
-  options: ProgressOptions & { readonly timeoutMillis: number },
+  options: ApplyToNodeOptions & { readonly underWay: boolean },
 ): Promise<NodeOutcome> {
-  const { progress, signal } = options;
+  const { progress, signal, underWay } = options;
   const { node } = item;
   const emit = (event: StepEvent): void => progress.emit({ kind: "step", track: node.address.name, event });
   let outcome: NodeOutcome = { node, changed: 0 };
@@ -128,7 +135,7 @@ async function applyDrained(
   };
   try {
     const standings = await readServingStates({ cloud, members }, signal);
-    await whileDrained(work, { node, standings, cloud, timeouts, signal, emit });
+    await whileDrained(work, { node, standings, cloud, timeouts, signal, emit, underWay });
     return outcome;
   } catch (thrown) {
     return { ...outcome, error: toKhwError(thrown).at({ node: node.address.name }) };

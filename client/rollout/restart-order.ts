@@ -1,4 +1,6 @@
 import type { AgentNode } from "../cluster/agent-client.ts";
+import { isLeft } from "../drain/drained.ts";
+import type { Maintenance } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { NodeWork } from "../cluster/node-work.ts";
 import { withoutContent } from "../config/desired.ts";
 
@@ -8,8 +10,10 @@ export interface RestartOrder {
   readonly serving: ReadonlySet<AgentNode>;
   /** The nodes to work on one after the other. */
   readonly restarting: ReadonlySet<AgentNode>;
-  /** The nodes that were drained before; they stay drained. */
-  readonly drained: ReadonlySet<AgentNode>;
+  /** The nodes that a person drained; they stay drained. */
+  readonly drained: ReadonlyMap<AgentNode, Maintenance>;
+  /** The nodes that an earlier rolling update left drained; they are undrained. */
+  readonly left: ReadonlySet<AgentNode>;
 }
 
 /** A node's part in the order. */
@@ -17,7 +21,7 @@ export interface NodeRestart {
   readonly node: AgentNode;
   readonly serves: boolean;
   readonly restarts: boolean;
-  readonly drained: boolean;
+  readonly maintenance: Maintenance | undefined;
 }
 
 /**
@@ -28,16 +32,19 @@ export async function readRestart({ node, desired, maintenance }: NodeWork, sign
   const { steps } = await node.plan(withoutContent(desired), signal);
   const differs = (id: string): boolean => steps.some((step) => step.id === id && step.drift !== undefined);
   const serves = !differs("ready/kube-apiserver");
-  // A machine that is not a controller yet cannot be drained.
-  const drained = serves && maintenance?.drained === true;
   const restarts = (component: string): boolean => !differs(`ready/${component}`) && differs(`service/${component}`);
-  return { node, serves, restarts: restarts("kube-apiserver") || restarts("etcd"), drained };
+  return { node, serves, restarts: restarts("kube-apiserver") || restarts("etcd"), maintenance };
 }
 
 export function restartOrder(nodes: readonly NodeRestart[]): RestartOrder {
   return {
     serving: new Set(nodes.flatMap(({ node, serves }) => (serves ? node : []))),
     restarting: new Set(nodes.flatMap(({ node, restarts }) => (restarts ? node : []))),
-    drained: new Set(nodes.flatMap(({ node, drained }) => (drained ? node : []))),
+    drained: new Map(
+      nodes.flatMap(({ node, maintenance }) =>
+        maintenance?.drained === true && !isLeft(maintenance) ? [[node, maintenance]] : [],
+      ),
+    ),
+    left: new Set(nodes.flatMap(({ node, maintenance }) => (isLeft(maintenance) ? node : []))),
   };
 }

@@ -13,6 +13,8 @@ import { tryPrograms } from "./trial.ts";
 export interface RollOptions {
   readonly context: Pick<Context, "signal">;
   readonly progress: Progress;
+  /** Whether a node is left as it is after a failure, for inspection. */
+  readonly noRollback: boolean;
 }
 
 /**
@@ -22,7 +24,10 @@ export interface RollOptions {
  * @throws KhwError UNREACHABLE or the first refusal, with no node touched; PARTIAL; VERIFY_FAILED; CANCELLED after
  * Ctrl-C
  */
-export async function roll(opened: OpenCluster, { context: { signal }, progress }: RollOptions): Promise<Prepared> {
+export async function roll(
+  opened: OpenCluster,
+  { context: { signal }, progress, noRollback }: RollOptions,
+): Promise<Prepared> {
   const options = { progress, signal };
   // Much may have changed since the cluster was opened.
   const members = await fetchInfo(
@@ -40,7 +45,7 @@ export async function roll(opened: OpenCluster, { context: { signal }, progress 
   await downloadPrograms(cluster, plan, options);
   signal.throwIfAborted();
   await tryPrograms(plan.work, options);
-  concludeRoll(await rollNodes(cluster, plan, options));
+  concludeRoll(await rollNodes(cluster, plan, { ...options, noRollback }));
   const waitMillis = cluster.config.timeouts.verify;
   const target = { ...plan, nodes: plan.work.map(({ node }) => node) };
   const failed = await verifyCluster(cluster, target, { ...options, waitMillis, show: "failed" });
@@ -55,8 +60,13 @@ export async function roll(opened: OpenCluster, { context: { signal }, progress 
  */
 export async function rollNodes(
   cluster: Pick<OpenCluster, "config" | "cloud" | "members">,
-  { work, serving, restarting }: Pick<RolloutPlan, "work" | "serving" | "restarting">,
-  { progress, signal, between }: ProgressOptions & Pick<ApplyToNodesOptions, "between">,
+  { work, serving, restarting, left }: Pick<RolloutPlan, "work" | "serving" | "restarting" | "left">,
+  {
+    progress,
+    signal,
+    between,
+    noRollback = false,
+  }: ProgressOptions & Pick<ApplyToNodesOptions, "between" | "noRollback">,
 ): Promise<NodeOutcome[]> {
   if (work.length === 1 && restarting.size === 1) note(progress, aloneNote);
   progress.emit({ kind: "begin", tracks: work.map(({ node }) => node.address.name) });
@@ -67,6 +77,8 @@ export async function rollNodes(
     // the others.
     inTurn: new Set([...serving, ...restarting]),
     drain: restarting,
+    left,
+    noRollback,
     interrupted: finishingNote,
     between,
   });

@@ -9,6 +9,7 @@ import {
   OperationState,
 } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { clock, instant } from "../terminal/time.ts";
+import { describeDrained, isLeft } from "../drain/drained.ts";
 import type { ClusterState, LoadBalancerState, NodeState } from "./state.ts";
 
 /** A difference from the healthy state. A problem of severity "error" makes the cluster unhealthy. */
@@ -63,8 +64,9 @@ type FoundProblem = Omit<Problem, "node">;
 
 function maintenance(node: string, { maintenance: at }: GetStatusResponse): FoundProblem[] {
   if (at === undefined || !at.drained) return [];
-  const message = `drained by ${at.holder || "somebody"} since ${instant(at.sinceUnixMillis)}: the load balancer sends no clients here`;
-  const hint = `khw-client undrain ${node}`;
+  const message = `${describeDrained(at)}: the load balancer sends no clients here`;
+  const undrain = `khw-client undrain ${node}`;
+  const hint = isLeft(at) ? `khw-client bootstrap ends the rolling update; ${undrain} only undrains the node` : undrain;
   return [{ subject: "maintenance", severity: "error", message, hint }];
 }
 
@@ -139,9 +141,13 @@ function operation({ operation: last }: GetStatusResponse): FoundProblem[] {
     return [{ subject, severity: "warning", message: `the last operation failed: ${why}`, hint: error?.hint || hint }];
   }
   if (last?.state !== OperationState.OPERATION_STATE_INTERRUPTED) return [];
-  return [
-    { subject, severity: "warning", message: "the last operation was interrupted because the agent stopped", hint },
-  ];
+  const { error } = last;
+  const meanwhile =
+    error === undefined || error.code === "INTERRUPTED"
+      ? ""
+      : `, while the node was rolled back after ${error.step}: ${error.message}`;
+  const message = `the last operation was interrupted because the agent stopped${meanwhile}`;
+  return [{ subject, severity: "warning", message, hint }];
 }
 
 function pausedDrift({ drift: found }: GetStatusResponse): FoundProblem[] {

@@ -1,18 +1,28 @@
 import { KhwError } from "../../proto/errors.ts";
 import { type NodeEtcd, etcdProblems } from "../etcd/overview.ts";
+import { isLeft } from "../drain/drained.ts";
 import { problemsOf } from "../status/problems.ts";
-import type { ClusterState } from "../status/state.ts";
+import type { ClusterState, NodeState } from "../status/state.ts";
 
 /**
  * Returns the reasons why a cluster is not ready for an upgrade: everything that makes `status` report it as
- * unhealthy, except drift, and every problem of etcd. This includes certificates that expire within a week.
+ * unhealthy, except drift, and every problem of etcd. This includes certificates that expire within a week. It does
+ * not include the drain and the components of a node that a rolling update left drained: the upgrade repairs and
+ * undrains that node.
  */
 export function healthFindings({ nodes, loadBalancer }: ClusterState, etcd: readonly NodeEtcd[]): KhwError[] {
   // The upgrade itself removes drift.
   const withoutDrift = nodes.map((node) =>
     node.status === undefined ? node : { ...node, status: { ...node.status, drift: undefined } },
   );
-  const problems = problemsOf({ nodes: withoutDrift, loadBalancer }).filter(({ severity }) => severity === "error");
+  const problems = problemsOf({ nodes: withoutDrift, loadBalancer }).filter(
+    ({ severity, node, subject }) =>
+      severity === "error" &&
+      !isLeftOver(
+        subject,
+        nodes.find((one) => one.node === node),
+      ),
+  );
   return [
     ...problems.map(({ node, subject, message, hint }) => {
       const place = node === "" ? {} : { node };
@@ -22,4 +32,10 @@ export function healthFindings({ nodes, loadBalancer }: ClusterState, etcd: read
       return new KhwError("PREFLIGHT_FAILED", `etcd: ${problem}`, { hint: "run khw-client etcd status" });
     }),
   ];
+}
+
+/** Whether a problem is what an unfinished rolling update left on its node. */
+function isLeftOver(subject: string, node: NodeState | undefined): boolean {
+  const { maintenance, components = [] } = node?.status ?? {};
+  return isLeft(maintenance) && (subject === "maintenance" || components.some(({ name }) => name === subject));
 }

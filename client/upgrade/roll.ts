@@ -13,19 +13,21 @@ export interface UpgradeRoll {
   readonly plan: RolloutPlan;
   readonly record: Upgrade;
   readonly gates: Gates;
+  /** Whether a node is left as it is after a failure, for inspection. */
+  readonly noRollback: boolean;
 }
 
 /** Updates the nodes one by one, verifies the cluster, and records the result. */
 export async function rollUpgrade(
   cluster: OpenCluster,
-  { plan, record, gates }: UpgradeRoll,
+  { plan, record, gates, noRollback }: UpgradeRoll,
   options: ProgressOptions,
 ): Promise<number> {
   const { progress, signal } = options;
   const save = (state: UpgradeState, report: string): Promise<void> =>
     recordUpgrade(cluster.members, { ...record, state, report }, progress);
   try {
-    const outcomes = await rollNodes(cluster, plan, { ...options, between: gates.between });
+    const outcomes = await rollNodes(cluster, plan, { ...options, between: gates.between, noRollback });
     if (gates.paused() !== undefined) {
       await save(UpgradeState.UPGRADE_STATE_STOPPED, gates.report());
       finalNote(progress, `${gates.paused()}; the same command without --pause-after continues`);

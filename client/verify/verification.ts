@@ -1,11 +1,12 @@
 import { KhwError } from "../../proto/errors.ts";
+import type { Maintenance } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { createKubernetesApi, type KubernetesApi } from "../../proto/kubernetes-api.ts";
 import type { Releases } from "../config/releases.ts";
 import type { Cloud, Member, OpenCluster } from "../cluster/open.ts";
 import type { AgentNode } from "../cluster/agent-client.ts";
 import { maxConcurrentNodes, forEachNode } from "../cluster/for-each-node.ts";
 import type { AdminCredentials } from "../pki/check/read.ts";
-import { drainedNote } from "../drain/serving-state.ts";
+import { drainedNote, refuseDrained } from "../drain/drained.ts";
 import { note, type ProgressOptions } from "../progress/progress.ts";
 import { type Check, clusterChecks, nodeCheck, publicAddressChecks, verify } from "./verify.ts";
 
@@ -18,8 +19,8 @@ interface VerificationTarget {
   readonly admin: AdminCredentials;
   /** The nodes to verify. */
   readonly nodes: readonly AgentNode[];
-  /** The nodes that were drained before, and stay drained. */
-  readonly drained: ReadonlySet<AgentNode>;
+  /** The drained nodes; they stay drained. */
+  readonly drained: ReadonlyMap<AgentNode, Maintenance>;
 }
 
 /** Opens the Kubernetes API at the public address, for the administrator. */
@@ -42,19 +43,27 @@ export function verification(
   return [
     ...publicAddressChecks(api, { address, ca: admin.ca, version: releases.kubernetes }),
     ...nodes.map(nodeCheck),
-    ...(cloud === undefined ? [] : nodes.map((node) => backendCheck(cloud, node.address.name, drained.has(node)))),
+    ...(cloud === undefined ? [] : nodes.map((node) => backendCheck(cloud, node, drained.has(node)))),
     ...clusterChecks(api),
   ];
 }
 
 /** Returns the drained nodes; a node that does not answer is left out. */
-export async function findDrained(members: readonly Member[], signal: AbortSignal): Promise<ReadonlySet<AgentNode>> {
+export async function findDrained(
+  members: readonly Member[],
+  signal: AbortSignal,
+): Promise<ReadonlyMap<AgentNode, Maintenance>> {
   const answers = await forEachNode(members, maxConcurrentNodes, (node) => node.status(signal));
-  const drained = members.filter((_, index) => answers[index]?.value?.maintenance?.drained === true);
-  return new Set(drained.map(({ node }) => node));
+  return new Map(
+    members.flatMap(({ node }, index) => {
+      const maintenance = answers[index]?.value?.maintenance;
+      return maintenance?.drained === true ? [[node, maintenance]] : [];
+    }),
+  );
 }
 
-function backendCheck({ compute, loadBalancer }: Cloud, name: string, drained: boolean): Check {
+function backendCheck({ compute, loadBalancer }: Cloud, node: AgentNode, drained: boolean): Check {
+  const { name } = node.address;
   const pool = `the target pool ${loadBalancer.targetPool}`;
   return {
     title: drained ? `${name} is drained and not HEALTHY in ${pool}` : `${name} is HEALTHY in ${pool}`,
@@ -63,6 +72,7 @@ function backendCheck({ compute, loadBalancer }: Cloud, name: string, drained: b
       const instances = loadBalancer.instances.filter((instance) => instance.name === name);
       const [health] = await poolHealth(compute, { ...loadBalancer, instances }, signal);
       if ((health?.state === "HEALTHY") !== drained) return;
+      if (!drained) await refuseDrained(node, signal);
       throw new KhwError("VERIFY_FAILED", `Google's health check reports ${health?.state ?? "nothing"}`, {
         hint: "check that nginx runs on the node and that the firewall allows the health checks: khw-client status",
       });
@@ -87,7 +97,7 @@ export async function verifyCluster(
   { progress, signal, waitMillis, show }: VerifyClusterOptions,
 ): Promise<KhwError[]> {
   if (target.nodes.length === 0) return [];
-  for (const { address } of target.drained) note(progress, drainedNote(address.name));
+  for (const [{ address }, maintenance] of target.drained) note(progress, drainedNote(address.name, maintenance));
   const results = await verify(verification(cluster, target), {
     signal,
     waitMillis,

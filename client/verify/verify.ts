@@ -51,8 +51,8 @@ async function settle(run: Check["run"], signal: AbortSignal, deadlineMillis: nu
       return { reached: undefined };
     } catch (thrown) {
       const error = toKhwError(thrown);
-      // Waiting does not fix a bug.
-      if (signal.aborted || error.code === "INTERNAL") throw error;
+      // Waiting does not fix a bug, and does not undrain a node.
+      if (signal.aborted || error.code === "INTERNAL" || error.code === "DRAINED") throw error;
       return { seen: error.message, cause: error };
     }
   };

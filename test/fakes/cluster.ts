@@ -10,14 +10,20 @@ import type { Reference } from "../../client/gce/references.ts";
 import type { Kind, Resources } from "../../client/gce/resources.ts";
 import type { AgentNode } from "../../client/cluster/agent-client.ts";
 import { KhwError } from "../../proto/errors.ts";
-import { type GetPlanResponse, GetStatusResponse, Health } from "../../proto/gen/khw/agent/v1/agent.ts";
+import { DrainReason, type GetPlanResponse, GetStatusResponse, Health } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { unusedEtcd } from "./etcd-calls.ts";
+
+const rollingUpdate = DrainReason.DRAIN_REASON_ROLLING_UPDATE;
 
 export interface FakeNode {
   readonly name: string;
   drained: boolean;
+  /** Why it is drained. */
+  reason?: DrainReason | undefined;
   /** Whether the API server, and so nginx's health check, is healthy. */
   well: boolean;
+  /** Whether the agent rolled the node back after its last operation. */
+  rolledBack?: boolean;
   /** Whether the agent answers. */
   reachable: boolean;
   /** A fixed result of the health check, regardless of the node's answer. */
@@ -93,7 +99,8 @@ function agentOf(node: FakeNode, log: string[]): AgentNode {
           health: component === "kube-scheduler" ? Health.HEALTH_HEALTHY : health,
           reason,
         })),
-        maintenance: { drained: node.drained },
+        ...(node.rolledBack === true && { operation: { rolledBack: {} } }),
+        maintenance: { drained: node.drained, reason: node.reason, holder: "jane", sinceUnixMillis: 1 },
       });
     },
     drift: async (signal) => {
@@ -107,10 +114,14 @@ function agentOf(node: FakeNode, log: string[]): AgentNode {
       node.well = true;
       return { durationMillis: 1 };
     },
-    setMaintenance: async (drained, signal) => {
+    setMaintenance: async ({ drained, reason }, signal) => {
       answer(signal);
       if (node.busy) throw new KhwError("BUSY", "jane is at it", { node: name });
+      const ofPerson = node.drained && node.reason !== rollingUpdate;
+      if (!drained && ofPerson && reason === rollingUpdate)
+        return { drained: true, holder: "jane", sinceUnixMillis: 1 };
       if (drained !== node.drained) log.push(`${name} ${drained ? "drained" : "undrained"}`);
+      if (drained !== node.drained || reason !== rollingUpdate) node.reason = reason;
       node.drained = drained;
       return { drained, holder: "", sinceUnixMillis: 0 };
     },

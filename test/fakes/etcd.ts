@@ -18,6 +18,8 @@ export interface FakeEtcd extends EtcdServers {
   readonly up: Set<string>;
   /** Whether the cluster has a leader. Without a leader the membership cannot change. */
   leader: boolean;
+  /** The leader's id; the first member by default. */
+  leaderId?: string;
   /** How many promotions fail because the learner is not in sync yet. */
   behind: number;
   /** The holder of each key. */
@@ -69,9 +71,17 @@ function answer(fake: FakeEtcd, server: string, path: string, body: Readonly<Rec
     case "/v3/maintenance/status":
       return {
         header: { cluster_id: fake.clusterId, member_id: own?.id },
-        ...(fake.leader && { leader: fake.members[0]?.id }),
+        ...(fake.leader && { leader: fake.leaderId ?? fake.members[0]?.id }),
         ...(own?.learner === true && { isLearner: true }),
       };
+    case "/v3/maintenance/transfer-leadership": {
+      const target = fake.members.find((member) => member.id === String(body["targetID"]));
+      if (target === undefined || own?.id !== (fake.leaderId ?? fake.members[0]?.id))
+        throw new KhwError("NOT_READY", "etcdserver: not leader");
+      fake.leaderId = target.id;
+      fake.changes.push(`leader ${target.id}`);
+      return {};
+    }
     case "/v3/cluster/member/list":
       return { members: fake.members.map(wire) };
     case "/v3/cluster/member/remove":

@@ -116,7 +116,8 @@ t.test("the agent serves until a signal, and a second agent on its port is refus
   t.match(await node.info(never), { agentVersion: "1.2.3", identity: { name: "rack-4", internalIp: "192.0.2.7" } });
   // The lab's state is for a machine other than rack-4, so this machine stays unchanged.
   const kinds: (string | undefined)[] = [];
-  for await (const { kind } of node.apply(labState(), "11111111-1111-4111-8111-111111111111", never)) {
+  const request = { desired: labState(), operationId: "11111111-1111-4111-8111-111111111111" };
+  for await (const { kind } of node.apply(request, never)) {
     kinds.push(kind?.$case === "operationFinished" ? kind.value.error?.code : kind?.$case);
   }
   t.equal(kinds[0], "operationStarted");

@@ -100,7 +100,7 @@ export async function makeWorkstation(testbed: Testbed, settings = ""): Promise<
 export function openWorkstation(testbed: Testbed): Workstation {
   const folder = join(testbed.folder, "workstation");
   const khw = (args: readonly string[], options: RunOptions = {}): Promise<RunResult> =>
-    testbed.run([clientProgram, ...args], { timeoutMs: 600_000, cwd: folder, ...options });
+    testbed.run([clientProgram, ...args], { timeoutMs: 1_800_000, cwd: folder, ...options });
   return {
     folder,
     khw,
@@ -158,6 +158,7 @@ export async function installPackage(nodes: readonly TestbedNode[], packageFile:
       await node.copyIn(packageFile, "/var/tmp/khw-agent.deb");
       await node.must(["apt-get", "install", "-qq", "-y", "/var/tmp/khw-agent.deb"], {
         env: { DEBIAN_FRONTEND: "noninteractive" },
+        timeoutMs: 600_000,
       });
     }),
   );

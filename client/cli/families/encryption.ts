@@ -1,5 +1,6 @@
 import { Option } from "commander";
 import type { CommandSpec } from "../command.ts";
+import { noRollback } from "./options.ts";
 import { desired, reaching } from "./settings.ts";
 
 /** Commands for the keys that encrypt Kubernetes' Secrets in etcd. */
@@ -17,10 +18,15 @@ export const encryptionCommands: readonly CommandSpec[] = [
         "aesgcm",
         "secretbox",
       ]),
+      noRollback,
     ],
     run: async (call) => {
       const { encryptionRotate } = await import("../../commands/encryption-rotate.ts");
-      const options = { output: call.output, provider: call.text("provider") || undefined };
+      const options = {
+        output: call.output,
+        provider: call.text("provider") || undefined,
+        noRollback: !call.flag("rollback"),
+      };
       return encryptionRotate(await call.config(), call.context, options);
     },
   },

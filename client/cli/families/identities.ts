@@ -1,5 +1,6 @@
 import { Argument, Option } from "commander";
 import type { CommandSpec } from "../command.ts";
+import { noRollback } from "./options.ts";
 import { desired, reaching, addressing } from "./settings.ts";
 
 const folderArgument = new Argument("[folder]", "folder of the cluster's files (default: credentials.folder)");
@@ -108,10 +109,15 @@ export const identityCommands: readonly CommandSpec[] = [
     arguments: [new Argument("[name...]", "certificates to renew: kubernetes, kube-scheduler, admin, ...")],
     settings: [...desired, "pki", "timeouts"],
     everyday: ["pki.days"],
-    options: [new Option("--all", "renew every certificate in the folder that the cluster's CA signs")],
+    options: [new Option("--all", "renew every certificate in the folder that the cluster's CA signs"), noRollback],
     run: async (call) => {
       const { pkiRenew } = await import("../../commands/pki-renew.ts");
-      const options = { output: call.output, names: call.arguments, all: call.flag("all") };
+      const options = {
+        output: call.output,
+        names: call.arguments,
+        all: call.flag("all"),
+        noRollback: !call.flag("rollback"),
+      };
       return pkiRenew(await call.config(), call.context, options);
     },
   },

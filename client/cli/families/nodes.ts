@@ -3,6 +3,7 @@ import { components } from "../../../proto/components.ts";
 import { refuse, show } from "../../../proto/validate.ts";
 import type { CommandSpec } from "../command.ts";
 import { journals } from "../../config/journals.ts";
+import { noRollback } from "./options.ts";
 import { desired, reaching, rotating } from "./settings.ts";
 
 const allowDowngrade = new Option("--allow-downgrade", "accept an older release");
@@ -14,20 +15,21 @@ export const nodeCommands: readonly CommandSpec[] = [
     path: ["bootstrap"],
     summary: "set up or repair the control plane and its load balancer, then verify it",
     details:
-      "The machines need only the agent's package. Missing certificates and etcd members are created, and waiting agents are enrolled. Use the same command for changes, repairs and retries. Commit khw.lock, which records the digests of the programs. Ctrl-C detaches: the agents continue, and the same command attaches again.",
+      "The machines need only the agent's package. Missing certificates and etcd members are created, and waiting agents enrolled. Use the same command for changes and retries. Commit khw.lock. Ctrl-C detaches; the same command attaches.",
     examples: [
       "khw-client bootstrap --nodes controller-0,1,2",
       "khw-client bootstrap --nodes a=192.0.2.1,b=192.0.2.2,c=192.0.2.3 --load-balancer none --public-address 192.0.2.9",
       "khw-client bootstrap --kubernetes-version v1.22.0 --kube-apiserver-flag event-ttl=2h",
     ],
     settings: [...desired, "enrolment", "timeouts"],
-    options: [allowDowngrade, allowRemovedApis],
+    options: [allowDowngrade, allowRemovedApis, noRollback],
     run: async (call) => {
       const { bootstrap } = await import("../../commands/bootstrap.ts");
       const options = {
         output: call.output,
         allowDowngrade: call.flag("allowDowngrade"),
         allowRemovedApis: call.flag("allowRemovedApis"),
+        noRollback: !call.flag("rollback"),
       };
       return bootstrap(await call.config(), call.context, options);
     },
@@ -54,7 +56,7 @@ export const nodeCommands: readonly CommandSpec[] = [
     path: ["upgrade"],
     summary: "change the Kubernetes release of the cluster, one node after the other",
     details:
-      "Checks everything first, downloads all programs, lets them check their flags, prints the path, and asks for confirmation. Then takes a verified etcd snapshot and updates the nodes in turn: drain, change, check, undrain. The first node is a canary: khw's own checks and --gate must pass before the next node begins. If something fails, the upgrade stops, and the same command continues. --back returns to the previous release, as long as Kubernetes supports it.",
+      "Checks everything first, downloads all programs, lets them check their flags, prints the path, and asks for confirmation. Then takes a verified etcd snapshot and updates the nodes in turn: drain, change, check, undrain. The first node is a canary: khw's own checks and --gate must pass before the next node begins. If a node fails, it is rolled back to its previous release, the upgrade stops, and the same command continues. --back returns to the previous release, as long as Kubernetes supports it.",
     examples: [
       "khw-client upgrade --to v1.22.3",
       "khw-client upgrade --to v1.22.3 --yes --gate ./smoke-test.sh",
@@ -72,6 +74,7 @@ export const nodeCommands: readonly CommandSpec[] = [
       ),
       new Option("--pause-after <number>", "stop after this many nodes; the next run continues"),
       allowRemovedApis,
+      noRollback,
     ],
     run: async (call) => {
       const { upgrade } = await import("../../commands/upgrade.ts");
@@ -83,6 +86,7 @@ export const nodeCommands: readonly CommandSpec[] = [
         gate: call.text("gate"),
         pauseAfter: pauseAfter(call.text("pauseAfter")),
         allowRemovedApis: call.flag("allowRemovedApis"),
+        noRollback: !call.flag("rollback"),
       };
       return upgrade(await call.config(), call.context, options);
     },

@@ -1,52 +1,11 @@
 /** The agent is killed after each of its changes to a machine. The next run ends with the same files. */
 import t from "tap";
 
-import type { Os } from "../../../agent/os/os.ts";
 import { controllerSteps } from "../../../agent/steps.ts";
 import type { FakeOs } from "../../fakes/os.ts";
 import { programs } from "../../../proto/components.ts";
 import { applyAll, etcdRelease, labDesiredWithEtcd, labMachine, planAll } from "../../fixtures/machine.ts";
-
-/** The calls that change a machine, by part of the Os. */
-const changing: Readonly<Partial<Record<keyof Os, readonly string[]>>> = {
-  files: ["write", "append", "chmod", "chown", "mkdir", "symlink", "link", "rename", "remove"],
-  systemd: ["reload", "enable", "start", "restart", "stop", "reloadService", "kill", "resetFailed"],
-  packages: ["install"],
-  downloads: ["file"],
-  archives: ["extract"],
-};
-
-interface Mortal {
-  readonly os: Os;
-  /** Returns the number of changes that have begun. */
-  readonly changes: () => number;
-}
-
-/** The machine as seen by an agent that is killed after this many changes. Every later call fails. */
-function mortal(os: FakeOs, last: number): Mortal {
-  let count = 0;
-  const dead = (): never => {
-    throw new Error("the agent is dead");
-  };
-  const parts = Object.entries(changing).map(([name, calls]) => {
-    const part: unknown = Reflect.get(os, name);
-    if (typeof part !== "object" || part === null) throw new TypeError(`the machine has no part ${name}`);
-    const wrapped = new Proxy(part, {
-      get: (target, key) => {
-        const value: unknown = Reflect.get(target, key);
-        if (typeof value !== "function") return value;
-        return async (...given: readonly unknown[]): Promise<unknown> => {
-          if (count >= last) dead();
-          if (calls.includes(String(key))) count += 1;
-          const answer: unknown = await Reflect.apply(value, target, [...given]);
-          return count >= last ? dead() : answer;
-        };
-      },
-    });
-    return [name, wrapped] as const;
-  });
-  return { os: { ...os, ...Object.fromEntries(parts) }, changes: () => count };
-}
+import { allFiles, mortal } from "../../fixtures/mortal.ts";
 
 function bareMachine(): FakeOs {
   const os = labMachine();
@@ -59,21 +18,6 @@ function bareMachine(): FakeOs {
     await start(name, signal);
   };
   return os;
-}
-
-/** Returns every path with its kind, mode, owner and content, and the names that share a file. */
-async function allFiles(files: FakeOs["files"], folder = "/"): Promise<string[]> {
-  const lines: string[] = [];
-  for (const name of (await files.list(folder)).toSorted()) {
-    const path = folder === "/" ? `/${name}` : `${folder}/${name}`;
-    const facts = await files.stat(path);
-    if (facts === undefined) throw new Error(`${path} is listed but missing`);
-    const { kind, mode, uid, gid, target = "" } = facts;
-    const content = kind === "file" ? await files.sha256(path) : target;
-    lines.push([path, kind, mode.toString(8), `${uid}:${gid}`, content].join(" "));
-    if (kind === "directory") lines.push(...(await allFiles(files, path)));
-  }
-  return lines;
 }
 
 /** The same desired state with a digest for each program, as khw-client sends it. */

@@ -1,6 +1,6 @@
 import t from "tap";
 import { pausedBecause } from "../../../../agent/reconcile/paused.ts";
-import { type Operation, OperationState } from "../../../../proto/gen/khw/agent/v1/agent.ts";
+import { type Operation, OperationKind, OperationState } from "../../../../proto/gen/khw/agent/v1/agent.ts";
 import { labDesired } from "../../../fixtures/machine.ts";
 
 const kept = { operationId: "kept", desired: labDesired() };
@@ -51,4 +51,14 @@ t.test("drift is not checked while a record about the desired state is unreadabl
       /target cannot be read: it is empty/,
     );
   }
+});
+
+t.test("it is looked for after a rollback, and whatever became of a download", async (t) => {
+  const failed = operation("another", OperationState.OPERATION_STATE_FAILED);
+  const error = { code: "NOT_READY", message: "", hint: "", node: "", step: "" };
+  const because = (changes: Partial<Operation>): string =>
+    pausedBecause({ kept, damage: undefined, holder: undefined, operation: { ...failed, ...changes } });
+  t.equal(because({ rolledBack: { error: undefined } }), "");
+  t.match(because({ rolledBack: { error } }), /failed/);
+  t.equal(because({ kind: OperationKind.OPERATION_KIND_PREPARE }), "");
 });

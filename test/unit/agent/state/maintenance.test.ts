@@ -5,6 +5,7 @@ import { openMaintenance } from "../../../../agent/state/maintenance.ts";
 import { controllerSteps } from "../../../../agent/steps.ts";
 import { nginxService } from "../../../../agent/steps/nginx.ts";
 import { createMachineLock } from "../../../../agent/state/machine-lock.ts";
+import { DrainReason } from "../../../../proto/gen/khw/agent/v1/agent.ts";
 import { KhwError } from "../../../../proto/errors.ts";
 import type { FakeOs } from "../../../fakes/os.ts";
 import { createFakeOs } from "../../../fakes/os.ts";
@@ -33,9 +34,17 @@ t.test("a drain is on disk and in the status, is reported once, and survives the
   let applied = 0;
   const { maintenance, statusStore, told } = await open(os, async () => void applied++);
   t.match(maintenance.current(), { drained: false, holder: "" });
-  t.match(await maintenance.set(true, "admin"), { drained: true, holder: "admin", sinceUnixMillis: os.clock.now() });
+  t.match(await maintenance.set({ drained: true, holder: "admin", reason: undefined }), {
+    drained: true,
+    holder: "admin",
+    sinceUnixMillis: os.clock.now(),
+  });
   os.clock.advance(1000);
-  t.match(await maintenance.set(true, "another"), { drained: true, holder: "admin" }, "it was drained already");
+  t.match(
+    await maintenance.set({ drained: true, holder: "another", reason: undefined }),
+    { drained: true, holder: "admin" },
+    "it was drained already",
+  );
   t.equal(applied, 2, "nginx is reconfigured all the same");
   t.match(told, [{ message: "drained by admin" }]);
   t.equal(told.length, 1);
@@ -44,7 +53,7 @@ t.test("a drain is on disk and in the status, is reported once, and survives the
 
   const next = await open(os);
   t.match([next.maintenance.current(), next.statusStore.read().maintenance], [{ drained: true }, { drained: true }]);
-  await next.maintenance.set(false, "admin");
+  await next.maintenance.set({ drained: false, holder: "admin", reason: undefined });
   t.match((await open(os)).maintenance.current(), { drained: false });
 });
 
@@ -52,11 +61,15 @@ t.test("a drain stays although nginx failed, and nothing is recorded during anot
   const os = createFakeOs();
   const failing = async (): Promise<void> => Promise.reject(new KhwError("SERVICE_FAILED", "nginx is not there"));
   const { maintenance, machineLock } = await open(os, failing);
-  await t.rejects(maintenance.set(true, "admin"), { message: "nginx is not there" });
+  await t.rejects(maintenance.set({ drained: true, holder: "admin", reason: undefined }), {
+    message: "nginx is not there",
+  });
   t.match((await open(os)).maintenance.current(), { drained: true });
   let free = (): void => {};
   const held = machineLock.lock("admin", () => new Promise<void>((resolve) => (free = resolve)));
-  await t.rejects(async () => maintenance.set(false, "another"), { code: "BUSY" });
+  await t.rejects(async () => maintenance.set({ drained: false, holder: "another", reason: undefined }), {
+    code: "BUSY",
+  });
   t.equal(maintenance.current().drained, true);
   free();
   await held;
@@ -70,7 +83,7 @@ t.test("a node with an unreadable record counts as drained until a drain or undr
       const { maintenance, statusStore } = await open(os);
       t.match(statusStore.read().maintenance, { drained: true, holder: /maintenance cannot be read: / });
       t.match(maintenance.damage(), /maintenance cannot be read: /);
-      await maintenance.set(wanted, "admin");
+      await maintenance.set({ drained: wanted, holder: "admin", reason: undefined });
       t.equal(maintenance.damage(), undefined);
       t.match((await open(os)).maintenance.current(), { drained: wanted, holder: "admin" });
       t.same(await os.files.read(`${folder}/maintenance.damaged`), Buffer.from(content), "it is kept aside");
@@ -126,4 +139,45 @@ t.test("nginx's reload is done when no old worker accepts connections any more",
     const failure = { code: "SERVICE_FAILED", message: /old site/ };
     await t.rejects(step.apply(os, { signal: never, progress: () => {} }), failure);
   });
+});
+
+t.test("a person's drain replaces a rolling update's, and only a person ends it", async (t) => {
+  const os = createFakeOs();
+  const { maintenance, told } = await open(os);
+  const { DRAIN_REASON_PERSON: person, DRAIN_REASON_ROLLING_UPDATE: update } = DrainReason;
+  await maintenance.set({ drained: true, holder: "update", reason: update });
+  t.match(maintenance.current(), { drained: true, reason: update });
+  await maintenance.set({ drained: true, holder: "alice", reason: person });
+  t.match(maintenance.current(), { drained: true, holder: "alice", reason: person });
+  for (const drained of [true, false]) {
+    await maintenance.set({ drained, holder: "update", reason: update });
+    t.match(maintenance.current(), { drained: true, holder: "alice", reason: person });
+  }
+  t.match((await open(os)).maintenance.current(), { drained: true, holder: "alice", reason: person });
+  await maintenance.set({ drained: false, holder: "alice", reason: undefined });
+  t.match(maintenance.current(), { drained: false, reason: undefined });
+  t.strictSame(
+    told.map(({ message }) => message),
+    ["drained by update for a rolling update", "drained by alice", "undrained by alice"],
+  );
+});
+
+t.test("only a drain of a rolling update is undone by the agent, and only if it is still the same one", async (t) => {
+  const { maintenance } = await open(createFakeOs());
+  const reason = DrainReason.DRAIN_REASON_ROLLING_UPDATE;
+  const first = await maintenance.set({ drained: true, holder: "update", reason });
+  await maintenance.set({ drained: false, holder: "update", reason });
+  const second = await maintenance.set({ drained: true, holder: "update", reason });
+  await maintenance.undrainLeft(first, { holder: "the agent", mayUndrain: async () => true });
+  t.ok(maintenance.current().drained);
+  const again = await maintenance.set({ drained: true, holder: "update", reason });
+  await maintenance.undrainLeft(second, { holder: "the agent", mayUndrain: async () => true });
+  t.ok(maintenance.current().drained, "it was drained again");
+  await maintenance.undrainLeft(again, { holder: "the agent", mayUndrain: async () => false });
+  t.ok(maintenance.current().drained, "its API server is not healthy");
+  await maintenance.undrainLeft(again, { holder: "the agent", mayUndrain: async () => true });
+  t.match(maintenance.current(), { drained: false, holder: "the agent" });
+  const ofPerson = await maintenance.set({ drained: true, holder: "alice", reason: undefined });
+  await maintenance.undrainLeft(ofPerson, { holder: "the agent", mayUndrain: async () => true });
+  t.ok(maintenance.current().drained);
 });

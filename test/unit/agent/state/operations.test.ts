@@ -45,6 +45,8 @@ function operationsOf(steps: readonly Step<Os>[], options: Partial<OperationsOpt
     machineLock: createMachineLock({ clock: os.clock, signal: never }),
     steps: () => [...steps],
     downloads: () => [],
+    rollback: { wayBack: async () => undefined, decide: async () => ({ kind: "unneeded" }) },
+    rollingBack: () => {},
     established: async () => {},
     changed: () => {},
     last: undefined,
@@ -93,6 +95,43 @@ t.test("an operation runs its steps, reports each, and records its outcome on di
   t.match(await store.load(), { id: first, state: OperationState.OPERATION_STATE_SUCCEEDED });
   t.strictSame(states, ["applying a", "serving"]);
   t.strictSame(lines, [`operation ${first}: started by alice`, `operation ${first}: done, 1 steps applied`]);
+});
+
+t.test("before the first change it is on disk whether the previous state was healthy", async (t) => {
+  for (const healthy of [true, false]) {
+    const a = slowStep("a");
+    const to = labDesired({ kubernetesVersion: "v1.20.2" });
+    const rollback: OperationsOptions["rollback"] = {
+      wayBack: async () => ({ to, healthy, obstacle: null }),
+      decide: async () => ({ kind: "unneeded" }),
+    };
+    const { operations, store } = operationsOf([a.step], { rollback });
+    start(operations);
+    await a.begun;
+    t.match(await store.load(), { state: OperationState.OPERATION_STATE_RUNNING, previousHealthy: healthy });
+    a.end();
+    await operations.idle();
+  }
+});
+
+t.test("a rollback's reason is on disk before the rollback changes anything", async (t) => {
+  const [a, b] = [slowStep("a"), slowStep("b")];
+  const rollback: OperationsOptions["rollback"] = {
+    wayBack: async () => ({ to: desired, healthy: true, obstacle: null }),
+    decide: async () => ({ kind: "begin", steps: [b.step] }),
+  };
+  const { operations, store } = operationsOf([a.step], { rollback });
+  start(operations);
+  await a.begun;
+  a.fail(new KhwError("NOT_READY", "it does not answer"));
+  await b.begun;
+  t.match(await recoverInterrupted(store), {
+    state: OperationState.OPERATION_STATE_INTERRUPTED,
+    error: { code: "NOT_READY", step: "a", message: "it does not answer" },
+  });
+  b.end();
+  await operations.idle();
+  t.match(await store.load(), { state: OperationState.OPERATION_STATE_FAILED, rolledBack: { error: undefined } });
 });
 
 t.test("a second operation is refused with the holder and the start of the first; the same one attaches", async (t) => {

@@ -24,13 +24,15 @@ const configOf = (nodes?: string) =>
 const config = await configOf("controller-0=192.0.2.1");
 
 t.test("bootstrap without nodes creates nothing", async (t) => {
-  const refused = bootstrap(await configOf(), silent, { output, allowDowngrade: false, allowRemovedApis: false });
+  const options = { output, allowDowngrade: false, allowRemovedApis: false, noRollback: false } as const;
+  const refused = bootstrap(await configOf(), silent, options);
   await t.rejects(refused, { code: "INVALID_ARGUMENT", message: "no nodes are given" });
   t.same(await readdir(folder), []);
 });
 
 t.test("pki renew of nothing, of an authority, of an unknown name, and of all and some", async (t) => {
-  const renew = (all: boolean, ...names: readonly string[]) => pkiRenew(config, silent, { output, names, all });
+  const renew = (all: boolean, ...names: readonly string[]) =>
+    pkiRenew(config, silent, { output, names, all, noRollback: false });
   const code = "INVALID_ARGUMENT";
   await t.rejects(renew(false), { code, message: "pki renew: no certificate is given" });
   await t.rejects(renew(false, "ca"), { code, message: /ca is a CA/ });

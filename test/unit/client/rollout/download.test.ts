@@ -5,7 +5,12 @@ import type { ProgressEvent } from "../../../../client/progress/progress.ts";
 import { operationId } from "../../../../client/rollout/apply-to-node.ts";
 import { nodeError } from "../../../../client/cluster/call-errors.ts";
 import { KhwError, toDetail } from "../../../../proto/errors.ts";
-import { DesiredState, type Event, OperationState } from "../../../../proto/gen/khw/agent/v1/agent.ts";
+import {
+  DesiredState,
+  type Event,
+  OperationState,
+  type PrepareRequest,
+} from "../../../../proto/gen/khw/agent/v1/agent.ts";
 import { createFakeCluster } from "../../../fakes/cluster.ts";
 
 const names = ["controller-0", "controller-1", "controller-2"];
@@ -30,8 +35,9 @@ async function scene({ result = () => undefined, begun, restarting = names, appl
     const { name } = node.address;
     const desired = DesiredState.fromPartial({ node: name });
     const operation = { id: operationId(desired), holder: "", startedUnixMillis: 0, state: running, error: undefined };
-    const prepare = async function* (asked: DesiredState, id: string, signal: AbortSignal): AsyncGenerator<Event> {
+    const prepare = async function* (request: PrepareRequest, signal: AbortSignal): AsyncGenerator<Event> {
       prepared.push(name);
+      const { desired: asked = desired, operationId: id } = request;
       t.equal(asked.node, name);
       t.not(id, operationId(asked));
       if (prepared.length === expected) {

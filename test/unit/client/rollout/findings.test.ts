@@ -5,6 +5,7 @@ import { planRollout } from "../../../../client/rollout/plan.ts";
 import { KhwError } from "../../../../proto/errors.ts";
 import {
   DesiredState,
+  DrainReason,
   GetInfoResponse,
   Maintenance,
   OperationState,
@@ -19,7 +20,7 @@ interface Node {
   readonly planFails?: boolean;
   /** The steps that differ. */
   readonly differ?: readonly string[];
-  readonly isDrained?: boolean;
+  readonly drainedFor?: DrainReason;
 }
 
 /**
@@ -53,17 +54,22 @@ async function inspected(...nodes: readonly Node[]) {
   const work = members.map(({ node }, index) => ({
     node,
     desired: DesiredState.fromPartial({ node: node.address.name }),
-    maintenance: Maintenance.fromPartial({ drained: nodes[index]?.isDrained === true }),
+    maintenance: maintenanceOf(nodes[index] ?? {}),
   }));
-  const { findings, restarting, serving, drained } = await inspect(members, work, never);
-  const named = (set: ReadonlySet<AgentNode>): string[] => [...set].map(({ address }) => address.name);
+  const { findings, restarting, serving, drained, left } = await inspect(members, work, never);
+  const named = (nodes: Iterable<AgentNode>): string[] => Array.from(nodes, ({ address }) => address.name);
   return {
     asked,
     findings: findings.map(({ code, node, message }) => `${node} ${code}: ${message}`),
     restarting: named(restarting),
     serving: named(serving),
-    drained: named(drained),
+    drained: named(drained.keys()),
+    left: named(left),
   };
+}
+
+function maintenanceOf({ drainedFor: reason }: Node): Maintenance {
+  return Maintenance.fromPartial(reason === undefined ? { drained: false } : { drained: true, reason });
 }
 
 t.test("nodes without an obstacle: which serve, and which API servers would restart", async (t) => {
@@ -78,13 +84,15 @@ t.test("nodes without an obstacle: which serve, and which API servers would rest
   t.strictSame(serving, ["controller-0", "controller-2", "controller-3"]);
 });
 
-t.test("a drained node is drained only if its API server serves", async (t) => {
-  const { drained } = await inspected(
-    { isDrained: true },
-    { isDrained: true, differ: ["ready/kube-apiserver"] },
-    { isDrained: false },
+t.test("a node that a person drained is distinguished from a node that a rolling update left drained", async (t) => {
+  const { drained, left } = await inspected(
+    { drainedFor: DrainReason.DRAIN_REASON_PERSON },
+    { drainedFor: DrainReason.DRAIN_REASON_ROLLING_UPDATE },
+    { drainedFor: DrainReason.DRAIN_REASON_ROLLING_UPDATE, differ: ["ready/kube-apiserver"] },
+    {},
   );
   t.strictSame(drained, ["controller-0"]);
+  t.strictSame(left, ["controller-1", "controller-2"]);
 });
 
 t.test("obstacles of different kinds on different nodes are in one list", async (t) => {

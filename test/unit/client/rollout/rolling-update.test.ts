@@ -1,13 +1,18 @@
 import t from "tap";
 import { rollNodes } from "../../../../client/rollout/rolling-update.ts";
-import { type ErrorDetail, DesiredState } from "../../../../proto/gen/khw/agent/v1/agent.ts";
+import { type ErrorDetail, DesiredState, DrainReason } from "../../../../proto/gen/khw/agent/v1/agent.ts";
+import type { AgentNode } from "../../../../client/cluster/agent-client.ts";
 import { createFakeCluster } from "../../../fakes/cluster.ts";
 
 const names = ["controller-0", "controller-1", "controller-2"];
 
 /** Fake nodes whose agents apply or fail; `applied` is called after each apply. */
-async function scene({ down = [], failing = "", applied = () => {} }: Options = {}) {
+async function scene({ down = [], failing = "", applied = () => {}, left = [], person = "" }: Options = {}) {
   const cluster = await createFakeCluster(names);
+  for (const node of cluster.nodes) {
+    node.drained = left.includes(node.name) || node.name === person;
+    if (left.includes(node.name)) node.reason = DrainReason.DRAIN_REASON_ROLLING_UPDATE;
+  }
   const error: ErrorDetail = { code: "NOT_READY", message: "no answer", hint: "", node: "", step: "" };
   const members = cluster.members.map(({ node, ...rest }) => ({
     ...rest,
@@ -28,17 +33,20 @@ async function scene({ down = [], failing = "", applied = () => {} }: Options = 
     desired: DesiredState.fromPartial({ node: node.address.name }),
     maintenance: undefined,
   }));
+  const leftNodes: ReadonlySet<AgentNode> = new Set(nodes.filter(({ address }) => left.includes(address.name)));
   const ended: string[] = [];
   const interrupt = new AbortController();
   return {
     log: cluster.log,
+    nodes: cluster.nodes,
     ended,
     interrupt,
     roll: () =>
       rollNodes(
         { ...cluster, members },
-        { work, serving, restarting: serving },
+        { work, serving, restarting: serving, left: leftNodes },
         {
+          noRollback: false,
           signal: interrupt.signal,
           progress: {
             emit: (event) => {
@@ -54,6 +62,10 @@ async function scene({ down = [], failing = "", applied = () => {} }: Options = 
 interface Options {
   readonly down?: readonly string[];
   readonly failing?: string;
+  /** The nodes that an earlier rolling update left drained. */
+  readonly left?: readonly string[];
+  /** The node that a person drained. */
+  readonly person?: string;
   readonly applied?: (name: string) => void;
 }
 
@@ -91,3 +103,58 @@ t.test("Ctrl-C finishes the current node, undrains it, and starts no other", asy
   t.strictSame(log, ["controller-0 drained", "controller-0 applied", "controller-0 undrained"]);
   t.strictSame(ended, ["controller-0 done", "controller-1 CANCELLED", "controller-2 CANCELLED"]);
 });
+
+t.test("a node that an earlier rolling update left drained is undrained after its work", async (t) => {
+  const { log, nodes, roll } = await scene({ left: ["controller-1"] });
+  t.match(await roll(), [{ error: undefined }, { error: undefined }, { error: undefined }]);
+  t.strictSame(
+    log.filter((line) => line.startsWith("controller-1")),
+    ["controller-1 applied", "controller-1 undrained"],
+  );
+  t.notOk(nodes[1]?.drained);
+});
+
+t.test("a node that a person drained is worked on, and stays drained", async (t) => {
+  const { log, nodes, roll } = await scene({ person: "controller-1" });
+  t.match(await roll(), [{ error: undefined }, { error: undefined }, { error: undefined }]);
+  t.strictSame(
+    log.filter((line) => line.startsWith("controller-1")),
+    ["controller-1 applied"],
+  );
+  t.ok(nodes[1]?.drained);
+});
+
+t.test("a node that a person drains during its work stays drained, and the error says so at once", async (t) => {
+  const options = {
+    applied: (name: string) => {
+      const [first] = nodes;
+      if (name === "controller-0" && first !== undefined) first.reason = DrainReason.DRAIN_REASON_PERSON;
+    },
+  };
+  const { nodes, ended, roll } = await scene(options);
+  t.match((await roll())[0], {
+    error: { code: "DRAINED", message: /drained by jane since 1970/, hint: "run khw-client undrain controller-0" },
+  });
+  t.ok(nodes[0]?.drained);
+  t.strictSame(ended, ["controller-0 DRAINED", "controller-1 SKIPPED", "controller-2 SKIPPED"]);
+});
+
+t.test(
+  "a node that went back is undrained when its agent has seen that it is healthy, and the update stops",
+  async (t) => {
+    const options = {
+      failing: "controller-0",
+      applied: (name: string) => {
+        const [first] = nodes;
+        if (name !== "controller-0" || first === undefined) return;
+        [first.rolledBack, first.well] = [true, false];
+        // The agent looks again.
+        setTimeout(() => (first.well = true), 10);
+      },
+    };
+    const { log, nodes, ended, roll } = await scene(options);
+    t.match((await roll())[0], { error: { code: "NOT_READY", hint: undefined } });
+    t.strictSame(log, ["controller-0 drained", "controller-0 applied", "controller-0 undrained"]);
+    t.strictSame(ended, ["controller-0 NOT_READY", "controller-1 SKIPPED", "controller-2 SKIPPED"]);
+  },
+);

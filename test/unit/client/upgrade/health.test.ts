@@ -4,6 +4,7 @@ import { healthFindings } from "../../../../client/upgrade/health.ts";
 import type { KhwError } from "../../../../proto/errors.ts";
 import {
   CertificateState,
+  DrainReason,
   DriftPolicy,
   type GetStatusResponse,
   Health,
@@ -45,6 +46,16 @@ t.test("an unhealthy component, a drained node and a certificate that expires so
     reason: "",
   };
   t.match(found({ certificates: [certificate] }), [/kubernetes\.pem: expires on/]);
+});
+
+t.test("a node that a rolling update left drained is no finding, and its certificates are", async (t) => {
+  const reason = DrainReason.DRAIN_REASON_ROLLING_UPDATE;
+  const maintenance = { drained: true, holder: "jane", sinceUnixMillis: 1, reason };
+  const unwell = component("kube-apiserver", { health: Health.HEALTH_UNHEALTHY, reason: "/readyz answers 500" });
+  t.strictSame(found({ maintenance, components: [unwell] }), []);
+  const state = CertificateState.CERTIFICATE_STATE_ERROR;
+  const certificate = { path: "/etc/khw-agent/pki/agent.pem", subject: "", expiresUnixMillis: 1, state, reason: "" };
+  t.match(found({ maintenance, certificates: [certificate] }), [/agent\.pem: expires on/]);
 });
 
 t.test("an API server that answers many requests with errors fails the check; a few at its start do not", async (t) => {

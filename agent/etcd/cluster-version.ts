@@ -1,0 +1,39 @@
+import type { WithEtcd } from "../../proto/desired.ts";
+import { clientUrl } from "../../proto/etcd.ts";
+import { askHealth, healthCheckOf } from "../health/health.ts";
+import type { Os } from "../os/os.ts";
+
+/**
+ * Returns why this machine's member must not go back to the older minor release of etcd; null if it may. It may only
+ * while the cluster version is not newer: until every member runs the newer release, all write data that the older one
+ * reads. A quorum must say so, since a member that is cut off knows an old version.
+ * Source: https://etcd.io/docs/v3.5/upgrades/upgrade_3_5/ (Rollback).
+ */
+export async function downgradeObstacle(
+  { etcd, cluster }: WithEtcd,
+  os: Os,
+  signal: AbortSignal,
+): Promise<string | null> {
+  const { controllers } = cluster;
+  const answers = await Promise.all(controllers.map((one) => askClusterVersion(clientUrl(one), os, signal)));
+  const versions = answers.flatMap((version) => version ?? []);
+  const newer = versions.find((version) => etcdMinor(version) > etcdMinor(etcd.version));
+  if (newer !== undefined)
+    return `the cluster version of etcd is ${newer} already, and ${etcd.version} cannot read its data`;
+  const quorum = Math.floor(controllers.length / 2) + 1;
+  return versions.length >= quorum
+    ? null
+    : `only ${versions.length} of ${controllers.length} members of etcd report the cluster version, so it may be newer than ${etcd.version}`;
+}
+
+/** Returns for example "3.4.0"; undefined if the server does not answer or does not know it yet. */
+async function askClusterVersion(server: string, os: Os, signal: AbortSignal): Promise<string | undefined> {
+  const answer = await askHealth({ ...healthCheckOf("etcd"), url: `${server}/version` }, os, { signal });
+  if (typeof answer === "string" || answer.status !== 200) return undefined;
+  return /"etcdcluster"\s*:\s*"(\d+\.\d+\.\d+)"/.exec(answer.body)?.[1];
+}
+
+/** Returns the minor release of etcd 3: 4 for "v3.4.15". */
+export function etcdMinor(version: string): number {
+  return Number(/^v?3\.(\d+)\./.exec(version)?.[1]);
+}

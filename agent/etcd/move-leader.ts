@@ -1,0 +1,44 @@
+import { toKhwError } from "../../proto/errors.ts";
+import { clientUrl } from "../../proto/etcd.ts";
+import type { ApplyContext } from "../../proto/step.ts";
+import type { Os } from "../os/os.ts";
+import { listMembers, type Member, serverStatus, transferLeadership } from "./api.ts";
+
+/**
+ * Makes a healthy other member the leader if this machine's member is the leader, before it stops. Otherwise the cluster
+ * waits about a second for an election. A failure is reported and does not prevent the stop.
+ */
+export async function moveLeader(os: Os, { signal, progress }: ApplyContext): Promise<void> {
+  const { etcd, identity } = os;
+  const own = clientUrl(identity);
+  try {
+    const { memberId, leader } = await serverStatus(etcd, own, signal);
+    if (leader !== memberId) return;
+    const others = (await listMembers(etcd, own, signal)).filter(({ id, learner }) => id !== memberId && !learner);
+    for (const member of others) {
+      if (!(await follows(member, { os, leader, signal }))) continue;
+      await transferLeadership(etcd, own, { id: member.id, signal });
+      return progress(`${member.name} leads etcd now`);
+    }
+  } catch (error) {
+    signal.throwIfAborted();
+    progress(`another member of etcd could not be made the leader: ${toKhwError(error).message}`);
+  }
+}
+
+interface FollowsOptions {
+  readonly os: Os;
+  readonly leader: string;
+  readonly signal: AbortSignal;
+}
+
+/** Whether the member answers and knows the leader. */
+async function follows({ clientUrls: [server] }: Member, { os, leader, signal }: FollowsOptions): Promise<boolean> {
+  if (server === undefined) return false;
+  try {
+    return (await serverStatus(os.etcd, server, signal)).leader === leader;
+  } catch {
+    signal.throwIfAborted();
+    return false;
+  }
+}

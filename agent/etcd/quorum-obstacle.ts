@@ -1,0 +1,26 @@
+import { hasEtcd, type DesiredState } from "../../proto/desired.ts";
+import { toKhwError } from "../../proto/errors.ts";
+import { clientUrl } from "../../proto/etcd.ts";
+import { healthCheckOf, probeHealth } from "../health/health.ts";
+import type { Os } from "../os/os.ts";
+import { serverStatus } from "./api.ts";
+import { findQuorum } from "./quorum.ts";
+
+/**
+ * Returns why this machine's member must not stop now; null if it may: the others have a quorum without it, or it
+ * is not healthy anyway, or it is the only one.
+ */
+export async function quorumObstacle(desired: DesiredState, os: Os, signal: AbortSignal): Promise<string | null> {
+  const { etcd, identity } = os;
+  const others = desired.cluster.controllers.filter(({ name }) => name !== identity.name).map(clientUrl);
+  if (!hasEtcd(desired) || others.length === 0) return null;
+  if ((await probeHealth(healthCheckOf("etcd"), os, signal)) !== null) return null;
+  try {
+    const { clusterId } = await serverStatus(etcd, clientUrl(identity), signal);
+    await findQuorum(etcd, others, { clusterId, signal });
+    return null;
+  } catch (error) {
+    signal.throwIfAborted();
+    return toKhwError(error).message;
+  }
+}

@@ -1,0 +1,53 @@
+import { formatError, toKhwError } from "../../proto/errors.ts";
+import type { Operation } from "../../proto/gen/khw/agent/v1/agent.ts";
+import { doubtOwnView } from "../health/own-view.ts";
+import { healthCheckOf, probeHealth } from "../health/health.ts";
+import type { Os } from "../os/os.ts";
+import { isLeft, type Maintenance } from "../state/maintenance.ts";
+
+/** A client that still listens undrains the node itself, within this time. */
+const clientMillis = 60_000;
+const intervalMillis = 5_000;
+
+export interface AbandonedDrainOptions {
+  readonly os: Os;
+  readonly maintenance: Pick<Maintenance, "current" | "undrainLeft">;
+  /** The running operation, or else the last Apply. */
+  readonly operation: () => Operation | undefined;
+  readonly log: (line: string) => void;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Undrains the node after a rollback if the rolling update that drained it does not: as soon as the API server is
+ * healthy. Otherwise a node would stay out of the load balancer because its client went away. Another operation or
+ * another drain ends the wait, because another client works on the node. Never rejects.
+ */
+export async function undrainAbandoned(options: AbandonedDrainOptions): Promise<void> {
+  const { os, maintenance, operation, log, signal } = options;
+  const [left, last] = [maintenance.current(), operation()];
+  const same = (): boolean => maintenance.current() === left && startOf(operation()) === startOf(last);
+  const mayUndrain = async (ending: AbortSignal): Promise<boolean> =>
+    same() &&
+    (await doubtOwnView(os, ending)) === null &&
+    (await probeHealth(healthCheckOf("kube-apiserver"), os, ending)) === null;
+  if (!isLeft(left) || !isRolledBack(last)) return;
+  try {
+    await os.clock.delay(clientMillis, signal);
+    while (same()) {
+      await maintenance.undrainLeft(left, { holder: "the agent, after its rollback", mayUndrain });
+      if (same()) await os.clock.delay(intervalMillis, signal);
+    }
+  } catch (error) {
+    if (!signal.aborted) log(`the node stays drained: ${formatError(toKhwError(error))}`);
+  }
+}
+
+/** Whether the agent rolled the machine back, successfully. */
+export function isRolledBack(operation: Operation | undefined): boolean {
+  return operation?.rolledBack !== undefined && operation.rolledBack.error === undefined;
+}
+
+function startOf(operation: Operation | undefined): string {
+  return `${operation?.id} ${operation?.startedUnixMillis}`;
+}

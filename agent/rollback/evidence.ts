@@ -1,0 +1,103 @@
+import type { DesiredState } from "../../proto/desired.ts";
+import { clientUrl } from "../../proto/etcd.ts";
+import { askHealth, explainHealth, type HealthCheck, healthCheckOf, probeHealth } from "../health/health.ts";
+import type { Os } from "../os/os.ts";
+import { probeLiveness } from "../supervise/liveness.ts";
+
+export interface DoubtOptions {
+  /** The components whose service or health check failed. */
+  readonly failed: readonly string[];
+  /** The state to go back to. */
+  readonly to: DesiredState;
+  /** Whether nginx answers the load balancer's health check with 503. */
+  readonly drained: boolean;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Returns why a component that failed may be healthy, or why something else than the change may be the reason; null with positive
+ * evidence against each of them.
+ */
+export async function doubtFailures(os: Os, { failed, to, drained, signal }: DoubtOptions): Promise<string | null> {
+  for (const component of failed) {
+    const check = healthCheckOf(component, { drained });
+    const illness = await findIllness(check, os, signal);
+    const doubt = illness.kind === "unsure" ? illness.reason : await doubtCause(component, illness);
+    if (doubt !== null) return `${component}: ${doubt}`;
+  }
+  return null;
+
+  /** Returns what else than the change may explain the illness. */
+  async function doubtCause(component: string, { kind }: Illness): Promise<string | null> {
+    switch (component) {
+      case "kube-apiserver":
+        return noEtcd(await etcdAnswers(serversOf(to)));
+      case "etcd": {
+        const own = clientUrl(os.identity);
+        const others = to.cluster.controllers.map(clientUrl).filter((server) => server !== own);
+        // A member that runs reports its cluster's health, not its own.
+        return kind === "dead" ? null : noEtcd(await etcdAnswers(others));
+      }
+      default: {
+        const reason = failed.includes("kube-apiserver")
+          ? null
+          : await probeHealth(healthCheckOf("kube-apiserver"), os, signal);
+        return reason === null ? null : `its API server is not healthy: ${reason}`;
+      }
+    }
+  }
+
+  /**
+   * Asks servers of etcd for their health with the credentials of the older state. An answer proves that the agent's clock, CA and
+   * network are right, and that etcd has a quorum. Returns null if one is healthy, else the reasons.
+   */
+  async function etcdAnswers(servers: readonly string[]): Promise<string[] | null> {
+    const pem = (name: string): string | undefined => {
+      const content = to.credentials.find((credential) => credential.name === name)?.content;
+      return content === undefined ? undefined : Buffer.from(content).toString("utf8");
+    };
+    const [caPem, certPem, keyPem] = [pem("ca.pem"), pem("kubernetes.pem"), pem("kubernetes-key.pem")];
+    if (caPem === undefined || certPem === undefined || keyPem === undefined)
+      return ["no credentials for etcd are kept"];
+    const check = healthCheckOf("etcd");
+    const reasons = await Promise.all(
+      servers.map(async (server) => {
+        const options = { signal, timeoutMillis: etcdTimeoutMillis, caPem, certPem, keyPem };
+        return explainHealth(check, await os.probes.http(`${server}${check.path}`, options));
+      }),
+    );
+    return reasons.includes(null) ? null : reasons.flatMap((reason) => reason ?? []);
+  }
+}
+
+const etcdTimeoutMillis = 3_000;
+
+function noEtcd(reasons: readonly string[] | null): string | null {
+  if (reasons === null) return null;
+  return `no other server of etcd is known to be healthy${reasons.length === 0 ? "" : ` (${reasons.join("; ")})`}`;
+}
+
+/** The servers that the API server of this state uses. */
+function serversOf({ flags, cluster }: DesiredState): readonly string[] {
+  return flags["kube-apiserver"]?.set["etcd-servers"]?.split(",") ?? cluster.etcdServers;
+}
+
+type Illness =
+  | { readonly kind: "unsure"; readonly reason: string }
+  /** It does not run, it hangs, or it reports that it is not alive. */
+  | { readonly kind: "dead" }
+  /** It runs, and reports that it is not healthy. */
+  | { readonly kind: "answers" };
+
+/**
+ * Looks at a component that did not become healthy. A failed TLS handshake is no evidence, because the agent's clock or CA may be
+ * wrong.
+ */
+async function findIllness(check: HealthCheck, os: Os, signal: AbortSignal): Promise<Illness> {
+  const { liveness, reason } = await probeLiveness(check, os, { signal, apiServerWell: true });
+  if (reason === null) return { kind: "unsure", reason: "it is healthy now" };
+  if (liveness.kind === "unknown") return { kind: "unsure", reason: liveness.reason };
+  if (liveness.kind === "dead") return { kind: "dead" };
+  const answer = await askHealth(check, os, { signal });
+  return typeof answer === "string" || answer.status === 0 ? { kind: "unsure", reason } : { kind: "answers" };
+}

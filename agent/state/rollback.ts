@@ -1,0 +1,37 @@
+import type { DesiredState } from "../../proto/desired.ts";
+import type { Step, StepResult } from "../../proto/step.ts";
+import type { Os } from "../os/os.ts";
+
+/** The way back from an Apply, found before the Apply changes anything. */
+export interface WayBack {
+  /** The state that the machine ran before. */
+  readonly to: DesiredState;
+  /** Whether every service ran with that state and was healthy. */
+  readonly healthy: boolean;
+  /** Why the agent does not go back, whatever happens; null if it may. */
+  readonly obstacle: string | null;
+}
+
+/** A failed Apply. */
+export interface Failure {
+  readonly wanted: DesiredState;
+  readonly steps: readonly Step<Os>[];
+  /** The results of the steps, in their order. */
+  readonly results: readonly StepResult[];
+}
+
+export type Decision =
+  /** Nothing that runs was changed. */
+  | { readonly kind: "unneeded" }
+  | { readonly kind: "refused"; readonly reason: string }
+  | { readonly kind: "begin"; readonly steps: readonly Step<Os>[] };
+
+/** Decides whether the machine goes back to its previous state after a failed Apply. */
+export interface Rollback {
+  /**
+   * Undefined without a previous state that differs from the wanted one.
+   * @param options.wasHealthy an interrupted run of the same operation found that state healthy, before it changed anything
+   */
+  wayBack(wanted: DesiredState, options: { readonly wasHealthy: boolean }): Promise<WayBack | undefined>;
+  decide(way: WayBack, failure: Failure): Promise<Decision>;
+}

@@ -1,0 +1,64 @@
+import compare from "semver/functions/compare.js";
+import { type Component, components } from "../../proto/components.ts";
+import type { DesiredState } from "../../proto/desired.ts";
+import { parseRelease } from "../../proto/release.ts";
+import type { Step } from "../../proto/step.ts";
+import type { Os } from "../os/os.ts";
+import { releasedProgram, releasesFolder } from "../paths.ts";
+
+/** They must not be newer than the API server that they talk to. */
+const clients = components.filter((component) => component !== "kube-apiserver");
+
+/**
+ * Adds the steps that reverse the order of the components on the way to an older release: a controller manager or a
+ * scheduler that is newer than the wanted release stops before the API server changes, and starts after it.
+ */
+export function stopNewerClients(steps: readonly Step<Os>[], { kubernetesVersion }: DesiredState): Step<Os>[] {
+  const stops = clients.map((client) => stopNewer(client, kubernetesVersion));
+  return insertBefore(steps, (id) => id === "service/kube-apiserver", stops);
+}
+
+/** Inserts steps before the first of the steps that must wait for them. */
+export function insertBefore(
+  steps: readonly Step<Os>[],
+  waits: (id: string) => boolean,
+  inserted: readonly Step<Os>[],
+): Step<Os>[] {
+  const first = steps.findIndex(({ id }) => waits(id));
+  if (first === -1) return [...steps];
+  const ids = inserted.map(({ id }) => id);
+  const waiting = steps.map((step) => (waits(step.id) ? { ...step, needs: [...step.needs, ...ids] } : step));
+  return waiting.toSpliced(first, 0, ...inserted);
+}
+
+function stopNewer(component: Component, wanted: string): Step<Os> {
+  const unit = `${component}.service`;
+  return {
+    id: `stopped/${component}`,
+    title: `no ${component} newer than ${wanted} runs`,
+    // A process that systemd starts later is of the wanted release.
+    needs: [`binary/${component}`, `unit/${component}`],
+    check: async (os) => {
+      const running = await runningRelease(component, os);
+      if (running === undefined || compare(running, wanted) <= 0) return null;
+      return { summary: `${running} runs, and the API server changes to ${wanted}`, process: "restart" };
+    },
+    apply: ({ systemd }, { signal }) => systemd.stop(unit, signal),
+  };
+}
+
+/**
+ * Returns the release of a component's running process; undefined if no process runs, or if its program is in no
+ * release's folder. A program in /usr/local/bin has the inode of its release's program.
+ */
+async function runningRelease(component: Component, { files, systemd }: Os): Promise<string | undefined> {
+  const { mainPid } = await systemd.unit(`${component}.service`);
+  const running = mainPid === 0 ? undefined : await systemd.process(mainPid);
+  if (running === undefined) return undefined;
+  for (const version of await files.list(releasesFolder)) {
+    if (parseRelease(version) === undefined) continue;
+    const program = await files.stat(releasedProgram(version, component));
+    if (program?.inode === running.inode && program.device === running.device) return version;
+  }
+  return undefined;
+}

@@ -1,0 +1,83 @@
+import { type DesiredState, hasEtcd, type WithEtcd } from "../../proto/desired.ts";
+import { KhwError } from "../../proto/errors.ts";
+import type { Step } from "../../proto/step.ts";
+import { downgradeObstacle, etcdMinor } from "../etcd/cluster-version.ts";
+import { moveLeader } from "../etcd/move-leader.ts";
+import { quorumObstacle } from "../etcd/quorum-obstacle.ts";
+import type { Os } from "../os/os.ts";
+import { insertBefore } from "./newer-clients.ts";
+
+/** The two states of a rollback. */
+export interface RollbackStates {
+  /** The state that runs now, at least in part. */
+  readonly from: DesiredState;
+  readonly to: DesiredState;
+}
+
+/**
+ * Returns the steps of a rollback from the steps of the older state. A member of etcd is never replaced, and stops only if the
+ * others have a quorum without it. A newer etcd stops before its release changes, so that the cluster version cannot change
+ * meanwhile.
+ */
+export function rollbackSteps(steps: readonly Step<Os>[], { from, to }: RollbackStates): Step<Os>[] {
+  if (!hasEtcd(to)) return [...steps];
+  const guarded = steps.map((step) => {
+    if (step.id === "etcd/member") return { ...step, apply: refuseRejoin };
+    return step.id === "service/etcd" ? keepQuorum(step, to) : step;
+  });
+  if (!isOlderEtcd({ from, to })) return guarded;
+  const changesEtcd = (id: string): boolean => id.startsWith("binary/etcd") || id === "unit/etcd";
+  return insertBefore(guarded, changesEtcd, [keepQuorum(stopEtcd(to, steps), to)]);
+}
+
+/** Whether the rollback leads to an older minor release of etcd. */
+export function isOlderEtcd({ from, to }: RollbackStates): boolean {
+  return hasEtcd(from) && hasEtcd(to) && etcdMinor(to.etcd.version) < etcdMinor(from.etcd.version);
+}
+
+async function refuseRejoin(): Promise<never> {
+  throw new KhwError("NOT_READY", "a rollback does not replace a member of etcd", {
+    hint: "run the command again, which joins the member again",
+  });
+}
+
+/** The step stops a healthy member only if the others have a quorum. */
+function keepQuorum(step: Step<Os>, to: WithEtcd): Step<Os> {
+  return {
+    ...step,
+    apply: async (os, context) => {
+      const drift = await step.check(os, context.signal);
+      const obstacle = drift?.process === "restart" ? await quorumObstacle(to, os, context.signal) : null;
+      if (obstacle !== null) throw new KhwError("NOT_READY", `its etcd must not stop now: ${obstacle}`);
+      await step.apply(os, context);
+    },
+  };
+}
+
+/**
+ * Stops an etcd that runs with other inputs than the wanted ones, if it may go back to the wanted release; otherwise it
+ * starts again. While it is stopped, the cluster version cannot change.
+ */
+function stopEtcd(to: WithEtcd, steps: readonly Step<Os>[]): Step<Os> {
+  const service = steps.find(({ id }) => id === "service/etcd");
+  if (service === undefined) throw new TypeError("there is no step for the service etcd");
+  return {
+    id: "stopped/etcd",
+    title: `etcd may go back to ${to.etcd.version}`,
+    // The older programs may need a download, during which the newer etcd runs.
+    needs: ["release/etcd"],
+    check: async (os, signal) => {
+      const drift = await service.check(os, signal);
+      return drift?.process === "restart" ? { summary: drift.summary, process: drift.process } : null;
+    },
+    apply: async (os, context) => {
+      const { signal } = context;
+      await moveLeader(os, context);
+      await os.systemd.stop("etcd.service", signal);
+      const obstacle = await downgradeObstacle(to, os, signal);
+      if (obstacle === null) return;
+      await os.systemd.start("etcd.service", signal);
+      throw new KhwError("NOT_READY", obstacle, { hint: "run the command again, to go on to the newer release" });
+    },
+  };
+}

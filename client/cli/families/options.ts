@@ -1,0 +1,4 @@
+import { Option } from "commander";
+
+/** Options that several commands take. */
+export const noRollback = new Option("--no-rollback", "leave a failed node as it is");

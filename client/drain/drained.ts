@@ -1,0 +1,33 @@
+import { KhwError } from "../../proto/errors.ts";
+import { DrainReason, type Maintenance } from "../../proto/gen/khw/agent/v1/agent.ts";
+import type { AgentNode } from "../cluster/agent-client.ts";
+import { instant } from "../terminal/time.ts";
+
+/** Whether a rolling update drained the node, and has not undrained it. */
+export function isLeft(maintenance: Maintenance | undefined): boolean {
+  return maintenance?.drained === true && maintenance.reason === DrainReason.DRAIN_REASON_ROLLING_UPDATE;
+}
+
+/** "drained by alice since 2026-11-28 11:04:54" */
+export function describeDrained(maintenance: Maintenance): string {
+  const why = isLeft(maintenance) ? " for a rolling update" : "";
+  return `drained by ${maintenance.holder || "somebody"}${why} since ${instant(maintenance.sinceUnixMillis)}`;
+}
+
+/** Says that a node stays drained, and how to change that. */
+export function drainedNote(name: string, maintenance: Maintenance): string {
+  return `${name} is ${describeDrained(maintenance)}, and stays drained: run khw-client undrain ${name} to undrain it`;
+}
+
+export function staysDrained(name: string, maintenance: Maintenance): KhwError {
+  return new KhwError("DRAINED", `the node is ${describeDrained(maintenance)}`, {
+    node: name,
+    hint: `run khw-client undrain ${name}`,
+  });
+}
+
+/** Ends a wait for a node that is drained, because the load balancer cannot report it HEALTHY. @throws KhwError DRAINED */
+export async function refuseDrained(node: AgentNode, signal: AbortSignal): Promise<void> {
+  const { maintenance } = await node.status(signal);
+  if (maintenance?.drained === true) throw staysDrained(node.address.name, maintenance);
+}

@@ -1,0 +1,90 @@
+import t from "tap";
+import { KhwError } from "../../../../proto/errors.ts";
+import type { Event } from "../../../../proto/gen/khw/agent/v1/agent.ts";
+import { labDesired } from "../../../fixtures/machine.ts";
+import {
+  etcdServers,
+  newer,
+  scene,
+  isNewer,
+  crashWhenNewer,
+  answerWhenNewer,
+} from "../../../fixtures/rollback-scene.ts";
+
+t.test("an agent that cannot trust its own view does not go back, and says so", async (t) => {
+  const { os, apply } = await scene(t);
+  crashWhenNewer(os, "kube-apiserver");
+  os.self = { ...os.self, loopback: "connect ETIMEDOUT" };
+  const { operation } = await apply(newer);
+  t.match(operation, {
+    rolledBack: undefined,
+    error: { hint: /cannot be sure that the change is the reason: .*ETIMEDOUT/ },
+  });
+  t.ok(isNewer(os));
+});
+
+t.test("a failed TLS handshake is no evidence: the agent's clock may be wrong", async (t) => {
+  for (const failure of ["unverified", "rejected", "closed", "own"] as const) {
+    const { os, apply } = await scene(t);
+    answerWhenNewer(os, { status: 0, body: "certificate is not yet valid", failure });
+    const { operation } = await apply(newer);
+    t.match(
+      operation,
+      { rolledBack: undefined, error: { hint: /cannot be sure that the change is the reason: kube-apiserver: / } },
+      failure,
+    );
+    t.ok(isNewer(os));
+  }
+});
+
+t.test("a component that has become healthy meanwhile is left alone", async (t) => {
+  const { os, apply } = await scene(t);
+  const usual = new Map(os.answers);
+  answerWhenNewer(os, { status: 500, body: "" });
+  const onEvent = ({ kind }: Event): void => {
+    if (kind?.$case === "stepFinished" && kind.value.error !== undefined) os.answers.get = (url) => usual.get(url);
+  };
+  const { operation } = await apply(newer, { onEvent });
+  t.match(operation, { rolledBack: undefined, error: { code: "NOT_READY", hint: /it is healthy now/ } });
+});
+
+t.test("without a server of etcd that answers verifiably, an API server that crashes is no evidence", async (t) => {
+  const { os, apply } = await scene(t);
+  crashWhenNewer(os, "kube-apiserver");
+  for (const server of etcdServers) {
+    os.answers.set(`${server}/health`, { status: 0, body: "certificate is not yet valid", failure: "unverified" });
+  }
+  const { operation, kinds } = await apply(newer);
+  t.match(operation?.error?.hint, /no other server of etcd is known to be healthy \(.*certificate is not yet valid/);
+  t.notOk(kinds.includes("rollbackStarted"));
+});
+
+t.test("a failure in which no component is unhealthy does not go back", async (t) => {
+  const { os, apply } = await scene(t);
+  const write = os.files.write.bind(os.files);
+  Object.assign(os.files, {
+    write: async (...[path, content, mode]: Parameters<typeof write>) => {
+      if (path === "/etc/systemd/system/kube-apiserver.service") throw new KhwError("IO_FAILED", "the disk is full");
+      await write(path, content, mode);
+    },
+  });
+  const { operation, kinds } = await apply(
+    labDesired({ kubernetesVersion: "v1.22.0", flags: { "kube-apiserver": { set: { v: "4" }, remove: [] } } }),
+  );
+  t.match(operation?.error, { step: "unit/kube-apiserver", hint: /not rolled back, because no component failed/ });
+  t.notOk(kinds.includes("rollbackStarted"));
+});
+
+t.test("a service that cannot be restarted and runs on does not go back", async (t) => {
+  const { os, apply } = await scene(t);
+  const restart = os.systemd.restart.bind(os.systemd);
+  Object.assign(os.systemd, {
+    restart: async (...[name, signal]: Parameters<typeof restart>) => {
+      if (name === "kube-apiserver.service") throw new KhwError("SERVICE_FAILED", "the bus of systemd is gone");
+      await restart(name, signal);
+    },
+  });
+  const { operation, kinds } = await apply(newer);
+  t.match(operation?.error?.hint, /kube-apiserver: it is healthy now/);
+  t.notOk(kinds.includes("rollbackStarted"));
+});
