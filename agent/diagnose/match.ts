@@ -11,10 +11,20 @@ const maxLineLength = 400;
  * start, the first matching row of the table counts, so that a consequence is not mistaken for the cause.
  */
 export function match(evidence: Evidence): Diagnosis {
+  const recent = sinceDeliberateStop(evidence.starts);
   // A cause that ended an older start does not explain a later start with its own fatal line.
-  const givenUp = evidence.starts.findLastIndex((start) => start.some(isFatal));
-  const starts = givenUp < 0 ? evidence.starts : evidence.starts.slice(givenUp);
+  const givenUp = recent.findLastIndex((start) => start.some(isFatal));
+  const starts = givenUp < 0 ? recent : recent.slice(givenUp);
   return known({ ...evidence, starts }, causes) ?? unknown({ ...evidence, starts });
+}
+
+/**
+ * Returns the starts after the last one that was stopped while it ran: by a person, the agent or a shutdown. It and
+ * the starts before it do not explain the newest start, for example after a crash of another release.
+ */
+function sinceDeliberateStop(starts: Evidence["starts"]): Evidence["starts"] {
+  const stopped = starts.slice(0, -1).findLastIndex((start) => start.some((line) => /^Stopping .*\.\.\.$/.test(line)));
+  return starts.slice(stopped + 1);
 }
 
 /** Matches another table; undefined if no row matches. */

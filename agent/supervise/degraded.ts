@@ -27,6 +27,11 @@ const startMillis = 15_000;
 const unwellMillis = 4_000;
 const ailingMillis = 5_000;
 /**
+ * A healthy component's cause is confirmed after this time, longer than the part of the journal that a look reads. An
+ * API server that has just started refuses its clients for some seconds.
+ */
+const confirmMillis = 15_000;
+/**
  * A healthy component is checked at this interval. A standby shows no failure, so a rejected credential can go
  * unnoticed for as long as this.
  */
@@ -41,6 +46,8 @@ export function createDegradation({ check, os, log }: DegradationOptions): Degra
   let due = 0;
   let unwell = false;
   let standing: Diagnosis | undefined;
+  /** The cause of a healthy component that the next look must confirm. */
+  let suspected: string | undefined;
 
   const read = async (reason: string | null): Promise<Diagnosis | undefined> => {
     try {
@@ -56,12 +63,19 @@ export function createDegradation({ check, os, log }: DegradationOptions): Degra
       const now = clock.monotonic();
       if (mainPid !== pid) {
         due = now + (standing === undefined ? startMillis : ailingMillis);
-        [pid, unwell] = [mainPid, false];
+        [pid, unwell, suspected] = [mainPid, false, undefined];
       } else if (reason !== null && !unwell) due = Math.min(due, now + unwellMillis);
       unwell = reason !== null;
       if (!knowsAny || (!quietly && !unwell)) return (standing = undefined);
       if (now < due) return standing;
-      standing = await read(reason);
+      const found = await read(reason);
+      const isNew = standing === undefined && found !== undefined && found.cause !== suspected;
+      suspected = found?.cause;
+      if (!unwell && isNew) {
+        due = now + confirmMillis;
+        return standing;
+      }
+      standing = found;
       due = now + (unwell || standing !== undefined ? ailingMillis : wellMillis);
       return standing;
     },

@@ -2,7 +2,7 @@
 import t, { type Test } from "tap";
 import { type Breakage, brokenMirror, buildBroken, publish, publishWorking } from "../fixtures/broken-release.ts";
 import { exitOf, openScene, type Scene, scenario } from "../fixtures/faults.ts";
-import { startLoad, tell } from "../fixtures/serving.ts";
+import { startLoad, tell, untilBackend } from "../fixtures/serving.ts";
 import type { TestbedNode } from "../testbed/index.ts";
 import { realVersion } from "../testbed/workstation.ts";
 
@@ -43,7 +43,8 @@ function timesOf(stdout: string, name: string): string {
     .trim()
     .split("\n")
     .map((line) => JSON.parse(line));
-  const at = (matches: (line: JsonLine) => boolean): number => Date.parse(lines.find(matches)?.time ?? "");
+  // The first operation of a node is the download.
+  const at = (matches: (line: JsonLine) => boolean): number => Date.parse(lines.findLast(matches)?.time ?? "");
   const phase = (wanted: string, event: string): number =>
     at((line) => line.track === name && line.step === wanted && line.event === event);
   const start = phase("drain", "stepStarted");
@@ -134,6 +135,7 @@ t.test("a release that does not work", async (t) => {
     t.comment(`undrained ${since()}`);
     events.interrupt();
     await events.ended;
+    await untilBackend(testbed, node(0), "HEALTHY");
     const verified = await workstation.khw(["verify", ...all]);
     t.equal(verified.code, 0, verified.stdout + verified.stderr);
     await isServing(t, scene);
@@ -146,7 +148,9 @@ t.test("a release that does not work", async (t) => {
     t.equal(code, exitOf("PARTIAL"), stderr);
     t.notMatch(stderr, /previous state/);
     t.match((await workstation.khw(["status", ...all])).stdout, /for a rolling update/);
-    const repaired = await bootstrap();
+    const refused = await bootstrap();
+    t.equal(refused.code, exitOf("RELEASE_REFUSED"), "going back must be allowed");
+    const repaired = await bootstrap("--allow-downgrade");
     t.equal(repaired.code, 0, repaired.stdout + repaired.stderr);
     await isServing(t, scene);
   });

@@ -40,6 +40,22 @@ t.test("real programs' output after a mistake leads to the right cause", (t) => 
   t.end();
 });
 
+t.test("a crash before a start that was stopped on purpose does not explain a later start", (t) => {
+  const crashed = [
+    "panic: this release is broken",
+    "kube-apiserver.service: Main process exited, code=exited, status=2/INVALIDARGUMENT",
+  ];
+  const stopped = ["Started Kubernetes API Server.", "Stopping Kubernetes API Server..."];
+  const hanging = ["Started Kubernetes API Server."];
+  const cause = (...starts: readonly (readonly string[])[]): string =>
+    match(evidenceOf("kube-apiserver", starts)).cause;
+  t.equal(cause(crashed, stopped, hanging), "unknown");
+  t.equal(cause(crashed, hanging), "program-crashed", "the newest start of a crash loop can be seconds old");
+  t.equal(cause(stopped, crashed, hanging), "program-crashed");
+  t.equal(cause([...crashed, ...stopped]), "program-crashed", "the newest start counts, also if it is being stopped");
+  t.end();
+});
+
 t.test("causes that no container can provoke are found from systemd's words", (t) => {
   const killed = "kube-apiserver.service: Main process exited, code=killed, status=9/KILL";
   const oom = "kube-apiserver.service: A process of this unit has been killed by the OOM killer.";

@@ -48,11 +48,20 @@ t.test("a client of the API server is examined some time after its start, and th
 t.test("the cause is reported until the component no longer logs it", async (t) => {
   const { after, writes } = looking("kube-scheduler");
   writes(unauthorized);
-  t.equal(await after(25), "client-unauthorized");
+  t.equal(await after(25), undefined, "a healthy component's cause must be confirmed");
+  t.equal(await after(10), "client-unauthorized");
   writes(unauthorized, 8);
   t.equal(await after(5), "client-unauthorized", "a new process is examined before it counts as healthy");
   writes("I1125 all is quiet");
   t.equal(await after(10), undefined);
+});
+
+t.test("a refusal that an API server gives only while it starts is not reported", async (t) => {
+  const { after, writes } = looking("kube-scheduler");
+  writes(unauthorized);
+  t.equal(await after(15), undefined);
+  writes("I1125 all is quiet");
+  for (let minute = 0; minute < 20; minute++) t.equal(await after(60), undefined);
 });
 
 t.test("an API server is examined while it is unhealthy, and never while it is healthy", async (t) => {
