@@ -12,6 +12,7 @@ import { createFiles } from "./os/files.ts";
 import { createLogs } from "./os/journal-stream.ts";
 import { createMachineFacts } from "./os/machine.ts";
 import type { Os } from "./os/os.ts";
+import { createPackageFiles } from "./os/package-files.ts";
 import { createPackages } from "./os/packages.ts";
 import { createProbes } from "./os/probes.ts";
 import { createSystemd } from "./os/systemd.ts";
@@ -31,6 +32,7 @@ export function createOs({ identity }: OsOptions): Os & AsyncDisposable {
     systemd,
     logs: createLogs(),
     packages: createPackages({ systemd, clock }),
+    packageFiles: createPackageFiles({ files, systemd }),
     trials: createTrials(systemd),
     downloads: createChildProcessDownloads(),
     archives: createArchives(),

@@ -96,6 +96,7 @@ async function serve(config: AgentConfig): Promise<void> {
       return createOs({ identity });
     },
     stateFolder: config.stateFolder,
+    version: KHW_VERSION,
     supervision: config.supervision,
     storage: openStorage(config),
     status: notifier.status,

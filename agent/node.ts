@@ -9,6 +9,7 @@ import {
   OperationState,
 } from "../proto/gen/khw/agent/v1/agent.ts";
 import { applySteps, withoutSteps } from "../proto/step.ts";
+import { type AgentUpgrades, openAgentUpgrades } from "./agent-upgrade/agent-upgrade.ts";
 import { type StatusStore, createStatusStore } from "./state/status-store.ts";
 import type { Supervision } from "./config.ts";
 import { type Etcd, openEtcd } from "./etcd/etcd.ts";
@@ -19,6 +20,7 @@ import { createOperations, type Operations, type OperationsOptions } from "./sta
 import type { Clock } from "./os/clock.ts";
 import type { Os } from "./os/os.ts";
 import type { Storage } from "./os/storage.ts";
+import { openNewVersion } from "./reconcile/new-version.ts";
 import { createReconciler, type Reconciler } from "./reconcile/reconciler.ts";
 import { controllerSteps, downloadSteps } from "./steps.ts";
 import { operationRecordIn, recoverInterrupted } from "./state/operation-record.ts";
@@ -43,6 +45,7 @@ export interface Node {
   readonly operations: Operations;
   readonly maintenance: Maintenance;
   readonly upgradeRecord: UpgradeRecord;
+  readonly agentUpgrades: AgentUpgrades;
   readonly supervisor: Supervisor;
   readonly reconciler: Reconciler;
   readonly etcd: Etcd;
@@ -52,6 +55,8 @@ export interface NodeOptions {
   readonly identity: () => Promise<Identity>;
   readonly open: (identity: Identity) => Os;
   readonly stateFolder: string;
+  /** The agent's own version. */
+  readonly version: string;
   readonly supervision: Supervision;
   readonly storage: Pick<Storage, "upload">;
   readonly status: (text: string) => void;
@@ -97,7 +102,7 @@ export async function openInTheEnd(
 }
 
 async function openNode(options: NodeOptions): Promise<Node> {
-  const { identity, open, stateFolder: folder, supervision, storage, status, log, signal } = options;
+  const { identity, open, stateFolder: folder, version, supervision, storage, status, log, signal } = options;
   const os = open(await identity());
   const { files, clock } = os;
   const operationRecord = operationRecordIn(files, folder);
@@ -127,12 +132,15 @@ async function openNode(options: NodeOptions): Promise<Node> {
     },
   });
   const upgradeRecord = await openUpgradeRecord({ os, folder, statusStore, history });
-  for (const damage of [operationRecord.damage(), keptState.damage(), maintenance.damage(), upgradeRecord.damage()]) {
+  const agentUpgrades = await openAgentUpgrades({ os, folder, machineLock, statusStore, history, log, signal });
+  for (const record of [operationRecord, keptState, maintenance, upgradeRecord, agentUpgrades]) {
+    const damage = record.damage();
     if (damage !== undefined) reportDamage(damage, { history, log });
   }
   const watchDrain = (): void => {
     void undrainAbandoned({ os, maintenance, operation: () => operations.current(), log, signal });
   };
+  const newVersion = await openNewVersion({ files, folder, version, log });
   const changed = (operation: Operation, shown: Operation): void => {
     statusStore.publish({ operation: shown });
     history.append(operationEntry(operation));
@@ -159,7 +167,10 @@ async function openNode(options: NodeOptions): Promise<Node> {
       signal,
     }),
     rollingBack,
-    established: (operationId, desired) => keptState.save(operationId, desired),
+    established: async (operationId, desired) => {
+      await keptState.save(operationId, desired);
+      await newVersion.agrees();
+    },
     changed,
     last,
     status,
@@ -177,9 +188,10 @@ async function openNode(options: NodeOptions): Promise<Node> {
     steps,
     keptState,
     operationDamage: () => operationRecord.damage(),
+    newVersion,
     intervalMillis: reconcileMillis,
   });
-  const state = { machineLock, statusStore, history, keptState, operations, maintenance, upgradeRecord };
+  const state = { machineLock, statusStore, history, keptState, operations, maintenance, upgradeRecord, agentUpgrades };
   return { os, ...state, supervisor, reconciler, etcd };
 }
 

@@ -59,6 +59,14 @@ export function etcdReleaseFolder(version: string): string {
 /** The default folders of the agent's state and identity. */
 export const stateFolder = "/var/lib/khw-agent";
 export const snapshotsFolder = `${stateFolder}/snapshots`;
+/** Holds packages of the agent itself. */
+export const packagesFolder = `${stateFolder}/packages`;
+/** The package of the installed version: the way back of an upgrade. `khw-client install` writes it too. */
+export const keptPackage = `${packagesFolder}/kept.deb`;
+/** A package that was received and checked, and is not installed. */
+export const receivedPackage = `${packagesFolder}/received.deb`;
+/** Exists if the previous package of an upgrade was installed again. */
+export const rolledBackMark = `${packagesFolder}/rolled-back`;
 export const pkiFolder = "/etc/khw-agent/pki";
 
 export function unitFile(unit: string): string {

@@ -56,6 +56,8 @@ const codes = {
   NO_STATE: { grpc: "FAILED_PRECONDITION", exit: 69 },
   /** A check could not run, because something that it needs is missing. */
   NOT_RUN: { grpc: "FAILED_PRECONDITION", exit: 69 },
+  /** The versions of client and agent are too far apart. */
+  VERSION_SKEW: { grpc: "FAILED_PRECONDITION", exit: 69 },
   /** The machine is not the one that the desired state is for. */
   IDENTITY_MISMATCH: { grpc: "FAILED_PRECONDITION", exit: 65 },
   /** The metadata server does not answer, or is not Google's. */

@@ -9,6 +9,7 @@ import type { Files } from "./files.ts";
 import type { Logs } from "./journal-stream.ts";
 import type { LargeFiles } from "./large-files.ts";
 import type { MachineFacts } from "./machine.ts";
+import type { PackageFiles } from "./package-files.ts";
 import type { Packages } from "./packages.ts";
 import type { Probes } from "./probes.ts";
 import type { Systemd } from "./systemd.ts";
@@ -20,6 +21,7 @@ export interface Os {
   readonly systemd: Systemd;
   readonly logs: Logs;
   readonly packages: Packages;
+  readonly packageFiles: PackageFiles;
   readonly trials: Trials;
   readonly downloads: Downloads;
   readonly archives: Archives;

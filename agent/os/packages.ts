@@ -44,7 +44,7 @@ interface Apt {
 
 const lockPollMillis = 2000;
 
-const environment = {
+export const aptEnvironment = {
   DEBIAN_FRONTEND: "noninteractive",
   // Without this, Ubuntu's needrestart would restart unrelated services.
   NEEDRESTART_SUSPEND: "1",
@@ -154,8 +154,10 @@ const remedies: readonly { readonly pattern: RegExp; readonly hint: string }[] =
   },
 ];
 
+/** Makes dpkg keep changed configuration files without a question. */
+export const keepFiles = ["--option=Dpkg::Options::=--force-confdef", "--option=Dpkg::Options::=--force-confold"];
+
 function installCommand(name: string): string[] {
-  const keepFiles = ["--option=Dpkg::Options::=--force-confdef", "--option=Dpkg::Options::=--force-confold"];
   return ["apt-get", "--quiet", "--yes", "--no-install-recommends", ...keepFiles, "install", name];
 }
 
@@ -172,7 +174,13 @@ function waitingApt(options: PackagesOptions, signal: AbortSignal, progress: (te
     waitFor({
       what: "another process holds the lock",
       check: async (): Promise<Look<Ended>> => {
-        const ended = await runTransient(argv, { systemd, purpose: "apt", environment, signal, onLine });
+        const ended = await runTransient(argv, {
+          systemd,
+          purpose: "apt",
+          environment: aptEnvironment,
+          signal,
+          onLine,
+        });
         const holder = ended.code === 0 ? undefined : lockHolder(ended.lines);
         return holder === undefined ? { reached: ended } : { seen: holder };
       },
@@ -213,7 +221,7 @@ function overdue(name: string, millis: number, last: string): KhwError {
   });
 }
 
-function tail(lines: readonly string[], count: number): string {
+export function tail(lines: readonly string[], count: number): string {
   return (
     lines
       .filter((line) => line.trim() !== "")

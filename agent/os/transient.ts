@@ -18,6 +18,34 @@ export interface TransientOptions {
 
 const stopMillis = 60_000;
 
+/** Returns the arguments of systemd-run for a unit's environment; programs in it always write English. */
+function setEnvironment(environment: Readonly<Record<string, string>>): string[] {
+  return Object.entries({ ...plainLanguage, ...environment }).map(([name, value]) => `--setenv=${name}=${value}`);
+}
+
+function setProperties(properties: readonly string[]): string[] {
+  return properties.map((property) => `--property=${property}`);
+}
+
+export interface StartTransientOptions extends Required<Pick<TransientOptions, "environment" | "properties">> {
+  /** The unit's full name. systemd refuses it while a unit of that name exists. */
+  readonly unit: string;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Starts a program in a transient oneshot unit, and returns when systemd has queued it. The unit depends on no process of the
+ * agent: it survives the agent's end, and its output goes to the journal. After a failure it stays loaded.
+ * @throws KhwError SERVICE_FAILED if systemd refuses the unit
+ */
+export async function startTransient(argv: readonly string[], options: StartTransientOptions): Promise<void> {
+  const { unit, environment, properties, signal } = options;
+  const settings = [...setProperties(properties), ...setEnvironment(environment)];
+  const start = ["--quiet", "--no-block", "--service-type=oneshot", `--unit=${unit}`, ...settings];
+  const { code, lines } = await run(["systemd-run", ...start, "--", ...argv], { signal });
+  if (code !== 0) throw new KhwError("SERVICE_FAILED", `systemd-run ${unit}: ${lines.slice(-5).join(" | ")}`);
+}
+
 /**
  * Runs a program in a transient unit: outside the agent's sandbox, and not killed when the agent restarts. If the
  * signal aborts, stops the unit and throws the abort's reason.
@@ -25,11 +53,8 @@ const stopMillis = 60_000;
 export async function runTransient(argv: readonly string[], options: TransientOptions): Promise<Ended> {
   const { systemd, purpose, environment = {}, properties = [], signal, keep, onLine } = options;
   const unit = `khw-${purpose}-${randomBytes(4).toString("hex")}.service`;
-  const variables = Object.entries({ ...plainLanguage, ...environment }).map(
-    ([name, value]) => `--setenv=${name}=${value}`,
-  );
-  const settings = properties.map((property) => `--property=${property}`);
-  const start = ["--quiet", "--wait", "--collect", "--pipe", `--unit=${unit}`, ...settings, ...variables];
+  const settings = [...setProperties(properties), ...setEnvironment(environment)];
+  const start = ["--quiet", "--wait", "--collect", "--pipe", `--unit=${unit}`, ...settings];
   try {
     return await run(["systemd-run", ...start, "--", ...argv], {
       signal,

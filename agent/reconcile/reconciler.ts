@@ -8,6 +8,7 @@ import { coalesce } from "../os/coalesce.ts";
 import type { Os } from "../os/os.ts";
 import { distrust, doubtOwnView } from "../health/own-view.ts";
 import { createDriftTracker } from "./drift-tracker.ts";
+import type { NewVersion } from "./new-version.ts";
 import { pausedBecause } from "./paused.ts";
 import { createProgress } from "./progress.ts";
 import { checkedByItself, repairSteps } from "./repair.ts";
@@ -41,6 +42,7 @@ export interface ReconcilerOptions {
   readonly lease: RestartLease;
   /** Returns the reason why the record of the last operation cannot be read. */
   readonly operationDamage: () => string | undefined;
+  readonly newVersion: NewVersion;
   readonly intervalMillis: number;
   readonly log: (line: string) => void;
   readonly signal: AbortSignal;
@@ -63,6 +65,7 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
     history,
     lease,
     operationDamage,
+    newVersion,
     intervalMillis,
     log,
     signal,
@@ -91,7 +94,13 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
     const planned = await planSteps(list, os, ending);
     progress.made("its checks");
     if (ending.aborted) return;
-    const { due, waiting } = tracker.checked(planned, desired.driftPolicy);
+    // A difference with a remedy is left to a person by every version.
+    const isContent = planned.every(
+      ({ drift, error }) => error === null && (drift === null || drift.remedy !== undefined),
+    );
+    if (isContent) await newVersion.agrees();
+    const policy = newVersion.holdsBack() ? "report" : desired.driftPolicy;
+    const { due, waiting } = tracker.checked(planned, policy);
     if (due.length === 0) return;
     const doubt = await doubtOwnView(os, ending);
     if (doubt !== null) {

@@ -12,13 +12,14 @@ import { type Caller, callerOf, expiry } from "./caller.ts";
  * expired since the connection began), PERMISSION_DENIED without the role, RESOURCE_EXHAUSTED if too many calls
  * run. Records the caller, the method and the result.
  */
-export function authorize({ audit, limits }: AuthorizeOptions): ServerInterceptor {
+export function authorize({ audit, limits, answered: onAnswered }: AuthorizeOptions): ServerInterceptor {
   return (method, call) => {
     const caller = callerOf(call.getAuthContext());
     const record = auditCall(audit, { path: method.path, caller, address: call.getPeer() });
     let leave = (): void => {};
     // A cancelled call leaves its work running, so the call counts as running until its answer is ready.
     let [asked, answered, ended] = [false, false, false];
+    let isAdministrator = false;
     const settle = (): void => {
       if (!ended || (asked && !answered)) return;
       leave();
@@ -29,6 +30,7 @@ export function authorize({ audit, limits }: AuthorizeOptions): ServerIntercepto
         try {
           const allowed = check(method.path, caller);
           leave = limits.enter(method.path, allowed.serial);
+          isAdministrator = allowed.role === "admin" && !anyRole.test(method.path);
         } catch (error) {
           const refusal = toKhwError(error);
           record.refuse(refusal);
@@ -53,6 +55,7 @@ export function authorize({ audit, limits }: AuthorizeOptions): ServerIntercepto
         answered = true;
         settle();
         next(message);
+        if (isAdministrator) onAnswered();
       },
       sendStatus: (status, next) => {
         answered = true;
@@ -67,6 +70,8 @@ export function authorize({ audit, limits }: AuthorizeOptions): ServerIntercepto
 export interface AuthorizeOptions {
   readonly audit: Audit;
   readonly limits: CallLimits;
+  /** Called when the agent has sent a message to an administrator; not for health and reflection. */
+  readonly answered: () => void;
 }
 
 /** @throws KhwError if the caller is not allowed to make the call */

@@ -3,10 +3,16 @@ import type { Audit } from "../audit/audit.ts";
 import { authorize } from "./authorize.ts";
 import { limitCalls } from "./call-limits.ts";
 
+interface ServerOptionsOptions {
+  readonly audit: Audit;
+  /** See AuthorizeOptions. */
+  readonly answered?: () => void;
+}
+
 /** Limits on the cost of a connection, and on the time until a dead connection is noticed. */
-export function serverOptions({ audit }: { readonly audit: Audit }): ServerOptions {
+export function serverOptions({ audit, answered = () => {} }: ServerOptionsOptions): ServerOptions {
   return {
-    interceptors: [authorize({ audit, limits: limitCalls() })],
+    interceptors: [authorize({ audit, limits: limitCalls(), answered })],
     "grpc.max_concurrent_streams": 64,
     // The memory of one connection in megabytes: headers, frames and waiting data. grpc-js has no limit by default.
     "grpc-node.max_session_memory": 16,

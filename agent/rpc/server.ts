@@ -3,6 +3,7 @@ import { HealthService } from "../../proto/gen/grpc/health/v1/health.ts";
 import { ServerReflectionService } from "../../proto/gen/grpc/reflection/v1/reflection.ts";
 import { type AgentServiceServer, AgentServiceService } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { EnrolmentServiceService } from "../../proto/gen/khw/agent/v1/enrolment.ts";
+import { agentUpgradeHandlers } from "./agent-upgrade.ts";
 import { type Enrolment, enrolmentHandlers } from "./enrolment.ts";
 import { EtcdServiceService } from "../../proto/gen/khw/agent/v1/etcd.ts";
 import { etcdHandlers } from "./etcd.ts";
@@ -20,7 +21,14 @@ import { serverOptions } from "./server-options.ts";
 
 /** Creates the server with all RPCs of the agent, for authorized callers. */
 export function createRpcServer(options: HandlerOptions & { readonly enrolment: Enrolment }): Server {
-  const server = new Server(serverOptions(options));
+  const { audit, node } = options;
+  const answered = (): void => {
+    node().then(
+      ({ agentUpgrades }) => agentUpgrades.answered(),
+      () => {},
+    );
+  };
+  const server = new Server(serverOptions({ audit, answered }));
   server.addService(AgentServiceService, agentHandlers(options));
   server.addService(EnrolmentServiceService, enrolmentHandlers(options.enrolment, options));
   server.addService(EtcdServiceService, etcdHandlers(options));
@@ -42,5 +50,6 @@ function agentHandlers(options: HandlerOptions): AgentServiceServer {
     ...upkeepHandlers(options),
     ...logHandlers(options),
     ...eventHandlers(options),
+    ...agentUpgradeHandlers(options),
   };
 }

@@ -1,5 +1,6 @@
 import { components as kubernetesComponents } from "../../proto/components.ts";
 import {
+  AgentUpgrade,
   Certificate,
   Component,
   DriftPolicy,
@@ -31,6 +32,7 @@ export interface NodeStatus {
   readonly drift: DriftStatus;
   readonly maintenance: Maintenance;
   readonly upgrade: Upgrade | undefined;
+  readonly agentUpgrade: AgentUpgrade | undefined;
 }
 
 const nothing: StatusChange = {
@@ -41,6 +43,7 @@ const nothing: StatusChange = {
   drift: undefined,
   maintenance: undefined,
   upgrade: undefined,
+  agentUpgrade: undefined,
 };
 
 export function createStatusStore(operation: Operation | undefined): StatusStore {
@@ -52,6 +55,7 @@ export function createStatusStore(operation: Operation | undefined): StatusStore
     drift: { policy: DriftPolicy.DRIFT_POLICY_UNSPECIFIED, checkedUnixMillis: 0, steps: [], paused: "" },
     maintenance: { drained: false, holder: "", sinceUnixMillis: 0 },
     upgrade: undefined,
+    agentUpgrade: undefined,
   };
   const listeners = new Set<(change: StatusChange) => void>();
 
@@ -78,7 +82,8 @@ export function mergeChanges(first: StatusChange, second: StatusChange): StatusC
 }
 
 /** Returns the defined parts of a change, except the components. */
-function defined({ operation, machine, certificates, drift, maintenance, upgrade }: StatusChange): Partial<NodeStatus> {
+function defined(change: StatusChange): Partial<NodeStatus> {
+  const { operation, machine, certificates, drift, maintenance, upgrade, agentUpgrade } = change;
   return {
     ...(operation !== undefined && { operation }),
     ...(machine !== undefined && { machine }),
@@ -86,6 +91,7 @@ function defined({ operation, machine, certificates, drift, maintenance, upgrade
     ...(drift !== undefined && { drift }),
     ...(maintenance !== undefined && { maintenance }),
     ...(upgrade !== undefined && { upgrade }),
+    ...(agentUpgrade !== undefined && { agentUpgrade }),
   };
 }
 
@@ -114,8 +120,10 @@ function differences(state: NodeStatus, published: StatusChange): StatusChange |
     drift: unless(published.drift, same(DriftStatus, state.drift, published.drift)),
     maintenance: unless(published.maintenance, same(Maintenance, state.maintenance, published.maintenance)),
     upgrade: unless(published.upgrade, same(Upgrade, state.upgrade, published.upgrade)),
+    agentUpgrade: unless(published.agentUpgrade, same(AgentUpgrade, state.agentUpgrade, published.agentUpgrade)),
   };
-  const parts = [change.operation, change.machine, change.drift, change.maintenance, change.upgrade];
+  const { operation, machine, drift, maintenance, upgrade, agentUpgrade } = change;
+  const parts = [operation, machine, drift, maintenance, upgrade, agentUpgrade];
   const empty =
     components.length === 0 && change.certificates.length === 0 && parts.every((part) => part === undefined);
   return empty ? undefined : change;

@@ -1,4 +1,5 @@
 import type { CommandSpec } from "./command.ts";
+import { agentCommands } from "./families/agent.ts";
 import { clientCommands } from "./families/client.ts";
 import { encryptionCommands } from "./families/encryption.ts";
 import { etcdCommands } from "./families/etcd.ts";
@@ -9,6 +10,7 @@ import { nodeCommands } from "./families/nodes.ts";
 
 /** The first words of two-word commands, with their help. */
 export const families: Readonly<Record<string, string>> = {
+  agent: "the agents themselves",
   lb: "create, show and delete only the load balancer",
   encryption: "the key that encrypts Secrets in etcd",
   pki: "certificates of the cluster, and identities for the agents and their callers",
@@ -19,6 +21,7 @@ export const families: Readonly<Record<string, string>> = {
 /** Every command, in the order in which the help lists them. */
 export const commands: readonly CommandSpec[] = [
   ...nodeCommands,
+  ...agentCommands,
   ...encryptionCommands,
   ...loadBalancerCommands,
   ...identityCommands,

@@ -4,7 +4,7 @@ import { refuse, show } from "../../proto/validate.ts";
 import type { Call, CommandSpec } from "./command.ts";
 import { commands, families } from "./command-table.ts";
 import { addLongHelp } from "./help.ts";
-import { clientVersion } from "../commands/version.ts";
+import { clientVersion } from "../client-version.ts";
 import { addFlags, givenFlags } from "../config/flags.ts";
 import { loadConfig } from "../config/load.ts";
 import type { Context } from "../terminal/context.ts";

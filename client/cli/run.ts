@@ -7,7 +7,7 @@ import type { Context } from "../terminal/context.ts";
 export async function run(argv: readonly string[], context: Context): Promise<number> {
   // --version loads nothing else, so that it takes little longer than the start of Node.
   if (argv.length === 1 && (argv[0] === "--version" || argv[0] === "-V")) {
-    const { clientVersion } = await import("../commands/version.ts");
+    const { clientVersion } = await import("../client-version.ts");
     context.write(`khw-client ${await clientVersion()}\n`);
     return 0;
   }

@@ -1,5 +1,6 @@
 import { type ChannelCredentials, type ClientReadableStream, Metadata, type ServiceError } from "@grpc/grpc-js";
 import {
+  type AgentPackage,
   AgentServiceClient,
   type ApplyRbacRequest,
   type ApplyRequest,
@@ -27,6 +28,8 @@ import {
   type StreamLogsRequest,
   type TryProgramsResponse,
   type Upgrade,
+  type UpgradeAgentRequest,
+  type UpgradeAgentResponse,
   type WatchStatusResponse,
 } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { EncryptionServiceClient, type StoredValues } from "../../proto/gen/khw/agent/v1/encryption.ts";
@@ -41,6 +44,7 @@ import {
 } from "./channel.ts";
 import { type EtcdCalls, etcdCalls } from "./etcd-client.ts";
 import { type Dial, dialOf, rethrow } from "./refusal.ts";
+import { upload } from "./upload.ts";
 
 /** The agent of a node. Every failure is a KhwError that names the node. */
 export interface AgentNode {
@@ -73,6 +77,12 @@ export interface AgentNode {
   setMaintenance(wanted: SetMaintenanceRequest, signal: AbortSignal): Promise<Maintenance>;
   /** Records an upgrade of the cluster in the agent's status and history. */
   recordUpgrade(upgrade: Upgrade, signal: AbortSignal): Promise<void>;
+  /** Sends a package of the agent. The agent checks it, and starts its installation unless only a check is asked for. */
+  upgradeAgent(
+    announced: AgentPackage,
+    chunks: AsyncIterable<Uint8Array>,
+    signal: AbortSignal,
+  ): Promise<UpgradeAgentResponse>;
   /** Yields the status, then its changes, until the signal aborts. */
   watch(signal: AbortSignal): AsyncIterable<WatchStatusResponse>;
   logs(request: StreamLogsRequest, signal: AbortSignal): AsyncIterable<LogEntry>;
@@ -97,6 +107,8 @@ const millis = {
   /** An API server may take a minute to answer again on a small machine. The agent gives up before this limit. */
   restart: 240_000,
   maintenance: 60_000,
+  /** A slow link needs minutes for the package. */
+  upgradeAgent: 900_000,
   /** The call reads everything that Kubernetes keeps in etcd. */
   storedValues: 300_000,
 };
@@ -157,6 +169,15 @@ export function connectNode(
       );
       return groups;
     },
+    upgradeAgent: (announced, chunks, signal) =>
+      upload<UpgradeAgentRequest, UpgradeAgentResponse>({
+        begin: (options, done) => client.upgradeAgent(new Metadata(), options, done),
+        first: { part: { $case: "package", value: announced } },
+        toMessage: (chunk) => ({ part: { $case: "chunk", value: chunk } }),
+        chunks,
+        timeoutMillis: millis.upgradeAgent,
+        signal,
+      }).catch((error: unknown) => rethrow(dial, error)),
     setMaintenance: async (wanted, signal) => {
       const { maintenance } = await call(
         millis.maintenance,

@@ -1,5 +1,5 @@
-import { Metadata, type ServiceError } from "@grpc/grpc-js";
-import { KhwError, toKhwError } from "../../proto/errors.ts";
+import { Metadata } from "@grpc/grpc-js";
+import { KhwError } from "../../proto/errors.ts";
 import type {
   AdvanceRestoreRequest,
   AdvanceRestoreResponse,
@@ -10,8 +10,11 @@ import type {
   ReadSnapshotResponse,
   Restore,
   Snapshot,
+  WriteSnapshotRequest,
+  WriteSnapshotResponse,
 } from "../../proto/gen/khw/agent/v1/etcd.ts";
 import type { ClientCalls } from "./calls.ts";
+import { upload } from "./upload.ts";
 
 /** An agent's calls for the etcd member on its machine. Every failure is a KhwError that names the node. */
 export interface EtcdCalls {
@@ -68,7 +71,17 @@ export function etcdCalls(client: EtcdServiceClient, { call, messages, explain }
     read: async function* (id, signal) {
       for await (const { chunk } of messages<ReadSnapshotResponse>(client.readSnapshot({ id }), signal)) yield chunk;
     },
-    write: (announced, chunks, signal) => write(client, { announced, chunks, signal }).catch(explain),
+    write: async (announced, chunks, signal) => {
+      const { snapshot } = await upload<WriteSnapshotRequest, WriteSnapshotResponse>({
+        begin: (options, done) => client.writeSnapshot(none(), options, done),
+        first: { part: { $case: "snapshot", value: announced } },
+        toMessage: (chunk) => ({ part: { $case: "chunk", value: chunk } }),
+        chunks,
+        timeoutMillis: millis.save,
+        signal,
+      }).catch(explain);
+      return present(snapshot);
+    },
     advance: async (request, signal) =>
       present(
         (
@@ -82,56 +95,6 @@ export function etcdCalls(client: EtcdServiceClient, { call, messages, explain }
         client.defragment({}, none(), options, done),
       ),
   };
-}
-
-interface Write {
-  readonly announced: Snapshot;
-  readonly chunks: AsyncIterable<Uint8Array>;
-  readonly signal: AbortSignal;
-}
-
-/** Sends as fast as the agent reads. The agent may answer before everything is sent; its answer counts. */
-function write(client: EtcdServiceClient, { announced, chunks, signal }: Write): Promise<Snapshot> {
-  return new Promise((resolve, reject) => {
-    const answered = new AbortController();
-    const options = { deadline: Date.now() + millis.save };
-    const stream = client.writeSnapshot(new Metadata(), options, (error: ServiceError | null, response) => {
-      answered.abort();
-      signal.removeEventListener("abort", cancel);
-      if (error !== null) reject(error);
-      else resolve(present(response.snapshot));
-    });
-    const cancel = (): void => stream.cancel();
-    signal.addEventListener("abort", cancel, { once: true });
-    const send = async (): Promise<void> => {
-      stream.write({ part: { $case: "snapshot", value: announced } });
-      for await (const chunk of chunks) {
-        if (answered.signal.aborted) return;
-        const taken = stream.write({ part: { $case: "chunk", value: Buffer.from(chunk) } });
-        if (!taken) await drained(stream, answered.signal);
-      }
-      stream.end();
-    };
-    send().catch((error: unknown) => {
-      // If the agent has answered, its answer is more useful.
-      reject(toKhwError(error));
-      stream.cancel();
-    });
-  });
-}
-
-/** Resolves when more can be sent, or when the call has ended. */
-function drained(stream: NodeJS.EventEmitter, answered: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (answered.aborted) return resolve();
-    const done = (): void => {
-      stream.off("drain", done);
-      answered.removeEventListener("abort", done);
-      resolve();
-    };
-    stream.once("drain", done);
-    answered.addEventListener("abort", done, { once: true });
-  });
 }
 
 function present<T>(value: T | undefined): T {

@@ -8,9 +8,11 @@ import type { ClusterConfig } from "../config/schema.ts";
 import type { Compute } from "../gce/compute.ts";
 import type { LoadBalancerConfig } from "../gce/config.ts";
 import type { ResolvedInstance } from "../gce/instances.ts";
+import { clientVersion } from "../client-version.ts";
 import { channelCredentials, readManagementIdentity } from "./channel.ts";
 import { type AgentNode, connectNode } from "./agent-client.ts";
 import type { NodeSpec } from "../config/nodes.ts";
+import { versionSkew } from "./version-skew.ts";
 
 /** The cloud's part of a cluster; absent if khw does not manage the load balancer. */
 export interface Cloud {
@@ -91,14 +93,20 @@ export async function openCluster(
   };
 }
 
-/** Calls GetInfo on all agents at once. Members that already have an answer or an error are skipped. */
+/**
+ * Calls GetInfo on all agents at once. Members that already have an answer or an error are skipped. An agent whose
+ * version is too far from this client's is an error.
+ */
 export async function fetchInfo(members: readonly Member[], signal: AbortSignal): Promise<Member[]> {
+  const client = await clientVersion();
   return Promise.all(
     members.map(async (member): Promise<Member> => {
       const { node, info, error } = member;
       if (info !== undefined || error !== undefined) return member;
       try {
-        return { node, info: await node.info(signal) };
+        const answer = await node.info(signal);
+        const skew = versionSkew({ client, agent: answer.agentVersion })?.at({ node: node.address.name });
+        return skew === undefined ? { node, info: answer } : { node, error: skew };
       } catch (thrown) {
         return { node, error: toKhwError(thrown) };
       }

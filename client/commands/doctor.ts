@@ -4,7 +4,7 @@ import type { Context } from "../terminal/context.ts";
 import { examine, isSound } from "../doctor/doctor.ts";
 import { reportDocument, reportText } from "../doctor/report.ts";
 import type { Output } from "../progress/open.ts";
-import { clientVersion } from "./version.ts";
+import { clientVersion } from "../client-version.ts";
 
 export interface DoctorOptions {
   readonly output: Output;

@@ -7,7 +7,7 @@ import type { Output } from "../progress/open.ts";
 import { parseSince } from "../config/since.ts";
 import { type ArchiveEntry, writeArchive } from "../support-bundle/archive.ts";
 import { bundleEntries } from "../support-bundle/entries.ts";
-import { clientVersion } from "./version.ts";
+import { clientVersion } from "../client-version.ts";
 
 export interface SupportBundleOptions {
   readonly output: Output;

@@ -1,5 +1,6 @@
 import { components as kubernetesComponents } from "../../proto/components.ts";
 import { type GetStatusResponse, Health } from "../../proto/gen/khw/agent/v1/agent.ts";
+import { versionSkew } from "../cluster/version-skew.ts";
 import { clockFindings } from "../cluster/clock-skew.ts";
 import { type DoctorCheck, type Finding, findingOf, places } from "./check.ts";
 import { answered, type Facts } from "./facts.ts";
@@ -47,14 +48,16 @@ export function agentVersions(nodes: readonly Named[], clientVersion: string): F
   const found: Finding[] = [];
   if (versions.size > 1) {
     const message = `differ among the nodes: ${told(versions)}`;
-    const remedy = "run khw-client install --deb FILE to install the same version on all nodes";
+    const remedy = "run khw-client agent upgrade --deb FILE to install the same version on all nodes";
     found.push({ severity: "warning", where, subject: "agents", message, remedy });
   }
   for (const [version, names] of versions) {
     if (version === clientVersion) continue;
+    const skew = versionSkew({ client: clientVersion, agent: version });
     const message = `${version} on ${names.join(", ")}, but this client is ${clientVersion}`;
-    const remedy = "run khw-client install --deb FILE to install the agent of this client's release";
-    found.push({ severity: "warning", where, subject: "agents", message, remedy });
+    const remedy =
+      skew?.hint ?? "run khw-client agent upgrade --deb FILE to install the agent of this client's release";
+    found.push({ severity: skew === undefined ? "warning" : "error", where, subject: "agents", message, remedy });
   }
   return found;
 }

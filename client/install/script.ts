@@ -6,15 +6,20 @@
  * For `request` the agent on the node makes its key and writes its request, in base64. The certificates of the CA and
  * of the node come back in base64, one per line. For `given`, three lines come before the .deb: the three files of an
  * identity that was issued beforehand. So no secret is ever in an argument, and a single connection is enough. `read`
- * takes a line byte by byte and leaves the rest of the input to `head`, which reads exactly the given size. apt writes
- * to a file, since otherwise a broken connection would stop dpkg half-way. Packages that an earlier interruption left
- * unconfigured are configured first; otherwise apt would refuse.
+ * takes a line byte by byte and leaves the rest of the input to `head`, which reads exactly the given size.
+ *
+ * The package stays on the node, so that `khw-client agent upgrade` can roll back to it. The rollback timer of an
+ * earlier upgrade would undo this installation, so the timer is stopped.
+ *
+ * apt writes to a file, since otherwise a broken connection would stop dpkg half-way. Packages that an earlier
+ * interruption left unconfigured are configured first; otherwise apt would refuse.
  */
 const script = `
 set -eu
 umask 077
 export LC_ALL=C DEBIAN_FRONTEND=noninteractive PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 pki=/etc/khw-agent/pki
+packages=/var/lib/khw-agent/packages
 folder=$(mktemp -d /tmp/khw-agent.XXXXXXXX)
 deb=$folder/khw-agent.deb
 trap 'rm -rf "$folder"' EXIT
@@ -54,6 +59,7 @@ if [ "$installed" != "installed $version" ] ||
   ! dpkg-deb --info "$deb" md5sums | cmp --quiet - /var/lib/dpkg/info/khw-agent.md5sums; then
   result=installed
   echo "progress installing khw-agent $version"
+  systemctl --quiet stop khw-agent-rollback.timer 2>/dev/null || true
   [ -z "$(dpkg --audit)" ] || dpkg --configure --pending >"$folder/log" 2>&1 || true
   if ! apt-get install --yes --quiet --reinstall --allow-downgrades --no-install-recommends \\
     -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confold "$deb" </dev/null >"$folder/log" 2>&1; then
@@ -61,6 +67,11 @@ if [ "$installed" != "installed $version" ] ||
     fail PACKAGE_FAILED "apt-get could not install khw-agent $version"
   fi
 fi
+
+mkdir -p "$packages"
+cmp --quiet "$deb" "$packages/kept.deb" ||
+  { cp "$deb" "$packages/.kept.deb" && chmod 0600 "$packages/.kept.deb" && sync "$packages/.kept.deb" &&
+    mv -f "$packages/.kept.deb" "$packages/kept.deb"; } || fail IO_FAILED "the package could not be kept in $packages"
 
 start=start
 if [ "$identity" != keep ]; then

@@ -1,5 +1,6 @@
 import { toDetail } from "../../proto/errors.ts";
 import type {
+  AgentUpgrade,
   Certificate,
   Component,
   DriftStatus,
@@ -10,7 +11,14 @@ import type {
 import { isWell, problemsOf } from "./problems.ts";
 import type { ClusterState, LoadBalancerState, NodeState } from "./state.ts";
 import { upgradeDocument, upgradeFields, upgradeProgress } from "./upgrade.ts";
-import { certificateName, healthName, operationKindName, operationName, policyName } from "./words.ts";
+import {
+  agentUpgradeName,
+  certificateName,
+  healthName,
+  operationKindName,
+  operationName,
+  policyName,
+} from "./words.ts";
 
 /** Returns the whole status for programs. docs/output.md documents its format. */
 export function statusDocument(cluster: ClusterState): Record<string, unknown> {
@@ -34,10 +42,11 @@ export function nodeDocument({ node, status, error }: NodeState): Record<string,
 }
 
 export function statusFields(status: GetStatusResponse): Record<string, unknown> {
-  const { operation, components, certificates, drift, upgrade } = status;
+  const { operation, components, certificates, drift, upgrade, agentUpgrade } = status;
   return {
     ...status,
     upgrade: upgrade === undefined ? null : upgradeFields(upgrade),
+    agentUpgrade: agentUpgrade === undefined ? null : agentUpgradeFields(agentUpgrade),
     operation: operation === undefined ? null : operationFields(operation),
     components: components.map(componentFields),
     certificates: certificates.map(certificateFields),
@@ -47,7 +56,7 @@ export function statusFields(status: GetStatusResponse): Record<string, unknown>
 
 /** The changed fields only. */
 export function changeFields(change: StatusChange): Record<string, unknown> {
-  const { operation, components, certificates, drift, maintenance, machine, upgrade } = change;
+  const { operation, components, certificates, drift, maintenance, machine, upgrade, agentUpgrade } = change;
   return {
     ...(operation && { operation: operationFields(operation) }),
     ...(components.length > 0 && { components: components.map(componentFields) }),
@@ -56,11 +65,16 @@ export function changeFields(change: StatusChange): Record<string, unknown> {
     ...(maintenance && { maintenance }),
     ...(machine && { machine }),
     ...(upgrade && { upgrade: upgradeFields(upgrade) }),
+    ...(agentUpgrade && { agentUpgrade: agentUpgradeFields(agentUpgrade) }),
   };
 }
 
 export function loadBalancerDocument({ backends, error }: LoadBalancerState): Record<string, unknown> {
   return { backends, ...(error === undefined ? {} : { error: toDetail(error) }) };
+}
+
+function agentUpgradeFields({ state, ...rest }: AgentUpgrade): Record<string, unknown> {
+  return { ...rest, state: agentUpgradeName(state) };
 }
 
 function operationFields({ state, kind, ...rest }: Operation): Record<string, unknown> {

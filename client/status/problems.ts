@@ -1,4 +1,5 @@
 import {
+  AgentUpgradeState,
   type Certificate,
   CertificateState,
   type Component,
@@ -53,6 +54,7 @@ export function nodeProblems({ node, status, error }: NodeState): Problem[] {
     ...(status.drift?.steps ?? []).map((step) => drift(node, step, status.drift?.policy)),
     ...status.certificates.flatMap(certificate),
     ...operation(status),
+    ...agentUpgrade(status),
     ...pausedDrift(status),
   ];
   return found
@@ -148,6 +150,18 @@ function operation({ operation: last }: GetStatusResponse): FoundProblem[] {
       : `, while the node was rolled back after ${error.step}: ${error.message}`;
   const message = `the last operation was interrupted because the agent stopped${meanwhile}`;
   return [{ subject, severity: "warning", message, hint }];
+}
+
+function agentUpgrade({ agentUpgrade: last }: GetStatusResponse): FoundProblem[] {
+  if (last === undefined || last.state === AgentUpgradeState.AGENT_UPGRADE_STATE_DONE) return [];
+  const { fromVersion, toVersion, holder, begunUnixMillis, report } = last;
+  const which = `the upgrade of the agent from ${fromVersion} to ${toVersion} by ${holder} (${instant(begunUnixMillis)})`;
+  const [subject, severity] = ["khw-agent", "warning"] as const;
+  const failed = last.state === AgentUpgradeState.AGENT_UPGRADE_STATE_FAILED;
+  if (!failed && last.state !== AgentUpgradeState.AGENT_UPGRADE_STATE_ROLLED_BACK)
+    return [{ subject, severity, message: `${which} is under way`, hint: "" }];
+  const message = `${which} ${failed ? "failed" : "was rolled back"}: ${report}`;
+  return [{ subject, severity, message, hint: "repair the cause, then run khw-client agent upgrade again" }];
 }
 
 function pausedDrift({ drift: found }: GetStatusResponse): FoundProblem[] {

@@ -1,4 +1,5 @@
 import {
+  AgentUpgradeState,
   CertificateState,
   DriftPolicy,
   Health,
@@ -21,6 +22,8 @@ export const certificateName = (state: CertificateState): string =>
 export const policyName = (policy: DriftPolicy): string => wordOf(DriftPolicy, "DRIFT_POLICY_", policy);
 export const historyName = (kind: HistoryKind): string => wordOf(HistoryKind, "HISTORY_KIND_", kind);
 export const upgradeName = (state: UpgradeState): string => wordOf(UpgradeState, "UPGRADE_STATE_", state);
+export const agentUpgradeName = (state: AgentUpgradeState): string =>
+  wordOf(AgentUpgradeState, "AGENT_UPGRADE_STATE_", state).replace("_", "-");
 export const healthName = (health: Health): string => (health === Health.HEALTH_HEALTHY ? "healthy" : "unhealthy");
 
 /** Returns the word for a value; "unknown" for a value that this version does not know. */

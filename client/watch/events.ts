@@ -38,7 +38,7 @@ export function nodeAfter(before: NodeState, event: NodeEvent): NodeState {
 
 /** Returns the status with the change applied. */
 export function applyChange(status: GetStatusResponse, change: StatusChange): GetStatusResponse {
-  const { operation, components, certificates, drift, maintenance, machine, upgrade } = change;
+  const { operation, components, certificates, drift, maintenance, machine, upgrade, agentUpgrade } = change;
   const byName = new Map([...status.components, ...components].map((component) => [component.name, component]));
   return {
     ...status,
@@ -47,6 +47,7 @@ export function applyChange(status: GetStatusResponse, change: StatusChange): Ge
     ...(maintenance && { maintenance }),
     ...(machine && { machine }),
     ...(upgrade && { upgrade }),
+    ...(agentUpgrade && { agentUpgrade }),
     components: components.length === 0 ? status.components : [...byName.values()],
     certificates: certificates.length === 0 ? status.certificates : certificates,
   };

@@ -83,6 +83,7 @@ function agentOf(node: FakeNode, log: string[]): AgentNode {
     applyRbac: unused,
     inspectApi: unused,
     recordUpgrade: unused,
+    upgradeAgent: unused,
     watch: unused,
     logs: unused,
     etcd: unusedEtcd,

@@ -12,6 +12,7 @@ import { createFakeEtcd, type FakeEtcd } from "./etcd.ts";
 import { createFakeBulk } from "./bulk.ts";
 import { createFakeEtcdctl, type FakeEtcdctl } from "./etcdctl.ts";
 import { createFakeFiles, type FakeFiles } from "./files.ts";
+import { createFakePackageFiles } from "./package-files.ts";
 import { createFakeSystemd, type FakeSystemd } from "./systemd.ts";
 
 /** A package that apt can install. */
@@ -31,6 +32,8 @@ export interface FakeOs extends Os {
   readonly etcdctl: FakeEtcdctl;
   /** The packages that apt can install, by name. */
   readonly repository: Map<string, FakePackage>;
+  /** The versions of the installed packages, by name. */
+  readonly installed: Map<string, string>;
   /** Returns the result of a program that runs without privileges; by default every program accepts its arguments. */
   trial: (argv: readonly string[], texts: Readonly<Record<string, string>>) => Ended;
   /** The error of `nginx -t`; empty: no error. */
@@ -99,6 +102,8 @@ export function createFakeOs(options: { readonly identity?: Identity } = {}): Fa
     identity: options.identity ?? fakeIdentity,
     architecture: "amd64",
     repository: new Map(),
+    installed,
+    packageFiles: createFakePackageFiles({ files, systemd, changes }),
     trial: () => ({ code: 0, lines: [] }),
     trials: { run: async (argv, { texts = {} }) => os.trial(argv, texts) },
     nginxComplaint: "",

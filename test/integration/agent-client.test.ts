@@ -276,6 +276,7 @@ function clockNode(name: string, aheadMillis: number, findings: readonly string[
     tryPrograms: unused,
     inspectApi: unused,
     recordUpgrade: unused,
+    upgradeAgent: unused,
     preflight: async () => ({
       findings: findings.map((message) => ({ code: "PREFLIGHT_FAILED", message, hint: "", node: "", step: "" })),
       warnings: [],

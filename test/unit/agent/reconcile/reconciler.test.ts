@@ -1,6 +1,7 @@
 import t, { type Test } from "tap";
 import { createStatusStore } from "../../../../agent/state/status-store.ts";
 import type { HistoryEntry, History } from "../../../../agent/history/history.ts";
+import { openNewVersion } from "../../../../agent/reconcile/new-version.ts";
 import { createReconciler } from "../../../../agent/reconcile/reconciler.ts";
 import { controllerSteps } from "../../../../agent/steps.ts";
 import { openKeptState } from "../../../../agent/state/desired-state.ts";
@@ -13,13 +14,21 @@ import {
   HistoryKind,
   OperationState,
 } from "../../../../proto/gen/khw/agent/v1/agent.ts";
+import type { FakeOs } from "../../../fakes/os.ts";
 import { applyAll, labDesired, labMachine, never } from "../../../fixtures/machine.ts";
 
 const schedulerUnit = "/etc/systemd/system/kube-scheduler.service";
 const report = { supervision: { driftPolicy: DriftPolicy.DRIFT_POLICY_REPORT } };
 
+interface KeptOptions {
+  /** The version of the agent before this one. */
+  readonly before?: string;
+  /** Changes the machine before the first check. */
+  readonly change?: (os: FakeOs) => void;
+}
+
 /** A bootstrapped machine, and a reconciler that has checked it once. */
-async function kept(t: Test, changes: Partial<DesiredState> = {}) {
+async function kept(t: Test, changes: Partial<DesiredState> = {}, { before, change }: KeptOptions = {}) {
   const ending = new AbortController();
   t.teardown(() => ending.abort(new Error("the test is over")));
   const { signal } = ending;
@@ -32,6 +41,8 @@ async function kept(t: Test, changes: Partial<DesiredState> = {}) {
   await applyAll(steps(desired), os);
   const keptState = await openKeptState(os.files, { folder: "/var/lib/khw-agent" });
   await keptState.save("operation-1", desired);
+  if (before !== undefined) os.files.put("/var/lib/khw-agent/agreed-version", `${before}\n`);
+  change?.(os);
   const told: HistoryEntry[] = [];
   const history: History = {
     append: (entry) => void told.push(entry),
@@ -53,9 +64,11 @@ async function kept(t: Test, changes: Partial<DesiredState> = {}) {
     },
   };
   const log = (line: string): void => void lines.push(line);
+  const newVersion = await openNewVersion({ files: os.files, folder: "/var/lib/khw-agent", version: "0.2.0", log });
   const operationDamage = (): string | undefined => records.damage;
   const options = {
     operationDamage,
+    newVersion,
     os,
     steps,
     keptState,
@@ -96,6 +109,7 @@ async function kept(t: Test, changes: Partial<DesiredState> = {}) {
     told,
     lines,
     leases,
+    newVersion,
     reconciler,
     drift,
     after,
@@ -133,6 +147,28 @@ t.test("drift is repaired and reported, without restarting services that run cor
       cause: /operation-1/,
     },
   ]);
+});
+
+t.test("a new version of the agent only reports differences until it agrees with the machine", async (t) => {
+  const change = (os: FakeOs): void => os.files.put(schedulerUnit, handEdit);
+  const { statusStore, newVersion, after, os } = await kept(t, {}, { before: "0.1.0", change });
+  t.match(statusStore.read().drift, {
+    policy: DriftPolicy.DRIFT_POLICY_REPORT,
+    steps: [{ id: "unit/kube-scheduler" }],
+  });
+  t.equal(os.files.text(schedulerUnit), handEdit, "it is not repaired");
+  // As an operation does that succeeds.
+  await newVersion.agrees();
+  await after(() => {}, settled);
+  t.not(os.files.text(schedulerUnit), handEdit);
+});
+
+t.test("a new version that finds no difference repairs later ones", async (t) => {
+  const { after, os, newVersion } = await kept(t, {}, { before: "0.1.0" });
+  t.equal(newVersion.holdsBack(), false);
+  await after(() => os.files.put(schedulerUnit, handEdit), standing);
+  await after(() => {}, settled);
+  t.not(os.files.text(schedulerUnit), handEdit);
 });
 
 t.test("a stopped process is not drift", async (t) => {

@@ -382,6 +382,7 @@ t.test("the machine is identified at the first call, again after a failure, and 
     },
     open: (identity): FakeOs => ({ ...os, identity }),
     stateFolder: folder,
+    version: "1.2.3",
     storage: { upload: async () => {} },
     supervision: { probeMillis: 3_600_000, reconcileMillis: 3_600_000 },
     status: () => {},

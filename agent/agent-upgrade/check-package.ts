@@ -1,0 +1,57 @@
+import { KhwError } from "../../proto/errors.ts";
+import { refuse, show } from "../../proto/validate.ts";
+import type { Os } from "../os/os.ts";
+import type { PackageFacts } from "../os/package-files.ts";
+import { keptPackage } from "../paths.ts";
+
+/** The package of the agent. */
+export const packageName = "khw-agent";
+
+export interface CheckOptions {
+  readonly architecture: string;
+  readonly installed: string;
+  readonly allowDowngrade: boolean;
+  readonly packageFiles: Pick<Os["packageFiles"], "isOlder">;
+  readonly signal: AbortSignal;
+}
+
+/** @throws KhwError INVALID_ARGUMENT for another package; RELEASE_REFUSED for an older version */
+export async function checkPackage(facts: PackageFacts, options: CheckOptions): Promise<void> {
+  const { name, version, architecture } = facts;
+  const { installed, allowDowngrade, packageFiles, signal } = options;
+  if (name !== packageName) refuse("package", `is the package ${show(name)}, not ${packageName}`);
+  if (architecture !== options.architecture) {
+    refuse("package", `is for ${show(architecture)}, and this machine is ${options.architecture}`);
+  }
+  // Debian's rules for versions (deb-version(7)).
+  if (!/^(\d+:)?\d[A-Za-z0-9.+~-]{0,100}$/.test(version)) refuse("package", `${show(version)} is not a version`);
+  if (!allowDowngrade && (await packageFiles.isOlder(version, installed, signal))) {
+    throw new KhwError("RELEASE_REFUSED", `${version} is older than the installed ${installed}`, {
+      hint: "to install it all the same, repeat the command with --allow-downgrade",
+    });
+  }
+}
+
+/** Whether the agent has the package of the installed version: the same version, with the same files. */
+export async function hasWayBack(
+  installed: string,
+  { files, packageFiles }: Pick<Os, "files" | "packageFiles">,
+  signal: AbortSignal,
+): Promise<boolean> {
+  if ((await files.stat(keptPackage)) === undefined) return false;
+  const facts = await packageFiles.inspect(keptPackage, signal).catch((error: unknown) => {
+    if (error instanceof KhwError) return undefined;
+    throw error;
+  });
+  return facts !== undefined && (await isInstalled(facts, installed, packageFiles));
+}
+
+/** Whether a package file has the version and the files of the installed package. */
+export async function isInstalled(
+  { name, version, sums }: PackageFacts,
+  installed: string,
+  packageFiles: Pick<Os["packageFiles"], "installedSums">,
+): Promise<boolean> {
+  if (name !== packageName || version !== installed || sums === "") return false;
+  return sums === (await packageFiles.installedSums(packageName));
+}

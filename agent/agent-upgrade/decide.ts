@@ -1,0 +1,40 @@
+/** Everything that the outcome of an upgrade depends on. */
+export interface UpgradeView {
+  readonly fromVersion: string;
+  readonly toVersion: string;
+  readonly noRollback: boolean;
+  /** The version that dpkg lists as completely installed. */
+  readonly installed: string | undefined;
+  /** apt runs with the new package. */
+  readonly installing: boolean;
+  /** apt runs with the previous package, or is about to run again after a failure. */
+  readonly rollingBack: boolean;
+  /** The previous package was installed again. */
+  readonly rolledBack: boolean;
+  /** This process started after the upgrade had begun, so it runs the installed code. */
+  readonly restarted: boolean;
+  /** This process has answered a call of an administrator. */
+  readonly answered: boolean;
+}
+
+export type Verdict =
+  | { readonly kind: "wait" }
+  | { readonly kind: "done" }
+  | { readonly kind: "failed" | "rolled-back"; readonly why: string };
+
+const wait: Verdict = { kind: "wait" };
+
+/** Decides whether an upgrade has ended, and how. Nothing is decided while apt runs. */
+export function decide(view: UpgradeView): Verdict {
+  const { fromVersion, toVersion, installed, noRollback, restarted, answered } = view;
+  if (view.installing || view.rollingBack) return wait;
+  if (view.rolledBack) return { kind: "rolled-back", why: `khw-agent ${toVersion} answered no administrator in time` };
+  if (installed === fromVersion) return { kind: "failed", why: "apt did not install the package" };
+  if (installed === toVersion) {
+    if (restarted) return answered ? { kind: "done" } : wait;
+    // The old code still runs. Without a rollback, nothing else would end this upgrade.
+    return noRollback ? { kind: "failed", why: "the package did not restart the agent" } : wait;
+  }
+  if (installed !== undefined) return { kind: "failed", why: `khw-agent ${installed} was installed meanwhile` };
+  return noRollback ? { kind: "failed", why: "dpkg did not complete the installation" } : wait;
+}

@@ -1,0 +1,59 @@
+import { KhwError } from "../../proto/errors.ts";
+import type { AgentPackage } from "../../proto/gen/khw/agent/v1/agent.ts";
+import { parseSha256, refuse } from "../../proto/validate.ts";
+import type { Os } from "../os/os.ts";
+import { packagesFolder, receivedPackage } from "../paths.ts";
+
+/** The package has 28 MB. */
+const maxPackageBytes = 256 * 1024 * 1024;
+
+/** Refuses a package that cannot be one of the agent by its announcement alone. */
+export function parseAnnounced(announced: AgentPackage): AgentPackage {
+  const { size, sha256 } = announced;
+  if (size <= 0) refuse("package", "is empty");
+  if (size > maxPackageBytes) refuse("package", `${size} bytes are more than the ${maxPackageBytes} that khw accepts`);
+  return { ...announced, sha256: parseSha256("package", sha256) };
+}
+
+/**
+ * Writes the package to its place, unless it is there already.
+ * @throws KhwError DIGEST_MISMATCH; no file remains
+ */
+export async function receivePackage(
+  { size, sha256 }: AgentPackage,
+  chunks: AsyncIterable<Uint8Array>,
+  { files, largeFiles }: Pick<Os, "files" | "largeFiles">,
+): Promise<void> {
+  if ((await files.sha256(receivedPackage)) === sha256) return;
+  await refuseWithoutRoom(size, files);
+  await files.mkdir(packagesFolder, 0o700);
+  const draft = draftFile();
+  try {
+    const received = await largeFiles.write(draft, chunks, size);
+    if (received !== sha256) {
+      throw new KhwError("DIGEST_MISMATCH", `the package has the SHA-256 ${received}, not ${sha256}`, {
+        hint: "it was damaged on its way, or the file changed meanwhile: run the command again",
+      });
+    }
+    await files.rename(draft, receivedPackage);
+  } finally {
+    await files.remove(draft);
+  }
+}
+
+/** A package that is received. */
+export function draftFile(): string {
+  return `${packagesFolder}/.received.deb.draft`;
+}
+
+/** apt needs room for the files of the new package beside those of the old one. */
+const unpackedBytes = 200 * 1024 * 1024;
+
+async function refuseWithoutRoom(size: number, files: Pick<Os["files"], "available">): Promise<void> {
+  const [needed, free] = [size + unpackedBytes, await files.available(packagesFolder)];
+  if (free >= needed) return;
+  const [neededMb, freeMb] = [needed, free].map((bytes) => Math.ceil(bytes / 1_000_000));
+  throw new KhwError("IO_FAILED", `${packagesFolder}: ${freeMb} MB are free, and the upgrade needs ${neededMb} MB`, {
+    hint: "free space on the file system that holds it",
+  });
+}

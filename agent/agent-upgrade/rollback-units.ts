@@ -1,0 +1,94 @@
+import { aptCommand } from "../os/package-files.ts";
+import { aptEnvironment } from "../os/packages.ts";
+import type { Os } from "../os/os.ts";
+import { plainLanguage } from "../os/run.ts";
+import { keptPackage, rolledBackMark, unitFile, unitFolder } from "../paths.ts";
+
+/** apt installs the new package in this unit. */
+export const installUnit = "khw-agent-upgrade.service";
+/** Installs the previous package again. */
+export const rollbackUnit = "khw-agent-rollback.service";
+/** Starts the rollback a minute after the installation, and after a boot. */
+export const rollbackTimer = "khw-agent-rollback.timer";
+
+export const answerSeconds = 60;
+
+/** The link that `systemctl enable` creates. */
+const enabledLink = `${unitFolder}/timers.target.wants/${rollbackTimer}`;
+
+/** The rollback of an upgrade of the agent. Its units are files, and not transient, so that they survive a reboot. */
+export interface RollbackUnits {
+  /** Makes systemd ready to roll back. The timer does not run yet: the end of the installation starts it. */
+  arm(): Promise<void>;
+  /** Stops the timer. Does nothing if there is no timer. */
+  stopTimer(signal: AbortSignal): Promise<void>;
+  /** Stops the timer and removes everything that `arm` made. */
+  disarm(signal: AbortSignal): Promise<void>;
+  /** Whether the previous package was installed again. */
+  rolledBack(): Promise<boolean>;
+}
+
+export function createRollbackUnits({ files, systemd }: Pick<Os, "files" | "systemd">): RollbackUnits {
+  const exists = async (): Promise<boolean> => (await files.stat(unitFile(rollbackTimer))) !== undefined;
+  const stopTimer = async (signal: AbortSignal): Promise<void> => {
+    if (await exists()) await systemd.stop(rollbackTimer, signal);
+  };
+  return {
+    arm: async () => {
+      await files.remove(rolledBackMark);
+      // The timer's file first, because it shows that there is something to remove.
+      await files.write(unitFile(rollbackTimer), rollbackTimerText(), 0o644);
+      await files.write(unitFile(rollbackUnit), rollbackService(), 0o644);
+      await systemd.reload();
+      await systemd.enable(rollbackTimer);
+    },
+    stopTimer,
+    disarm: async (signal) => {
+      if (!(await exists())) return;
+      await stopTimer(signal);
+      for (const path of [enabledLink, unitFile(rollbackUnit), rolledBackMark, unitFile(rollbackTimer)])
+        await files.remove(path);
+      await systemd.reload();
+    },
+    rolledBack: async () => (await files.stat(rolledBackMark)) !== undefined,
+  };
+}
+
+/** dpkg's interrupted work is completed first, because apt refuses to work before. */
+function rollbackService(): string {
+  const environment = Object.entries({ ...aptEnvironment, ...plainLanguage }).map(
+    ([name, value]) => `${name}=${value}`,
+  );
+  return `# Written by khw-agent for an upgrade of itself, and removed when the new agent has answered.
+[Unit]
+Description=Install the previous khw-agent, because the new one does not answer
+After=${installUnit}
+ConditionPathExists=${keptPackage}
+ConditionPathExists=!${rolledBackMark}
+StartLimitIntervalSec=0
+
+[Service]
+Type=oneshot
+Environment=${environment.join(" ")}
+ExecStartPre=-/usr/bin/dpkg --configure --pending --force-confdef --force-confold
+ExecStart=${aptCommand(keptPackage, ["--allow-downgrades", "--reinstall"]).join(" ")}
+ExecStartPost=/usr/bin/touch ${rolledBackMark}
+TimeoutStartSec=900
+Restart=on-failure
+RestartSec=30
+`;
+}
+
+function rollbackTimerText(): string {
+  return `# Written by khw-agent for an upgrade of itself, and removed when the new agent has answered.
+[Unit]
+Description=Install the previous khw-agent in a minute, unless the new one answers
+
+[Timer]
+OnActiveSec=${answerSeconds}
+AccuracySec=1
+
+[Install]
+WantedBy=timers.target
+`;
+}

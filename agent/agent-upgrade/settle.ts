@@ -1,0 +1,115 @@
+import { type AgentUpgrade, AgentUpgradeState } from "../../proto/gen/khw/agent/v1/agent.ts";
+import { listen } from "../os/listen.ts";
+import type { Os } from "../os/os.ts";
+import type { UnitStatus } from "../os/systemd.ts";
+import { keptPackage, receivedPackage } from "../paths.ts";
+import { packageName } from "./check-package.ts";
+import { decide, type UpgradeView } from "./decide.ts";
+import type { AgentUpgradeRecord } from "./record.ts";
+import { installUnit, type RollbackUnits, rollbackUnit } from "./rollback-units.ts";
+
+export interface SettleOptions {
+  readonly os: Os;
+  readonly record: AgentUpgradeRecord;
+  readonly units: RollbackUnits;
+  /** Whether this process started after the upgrade had begun. */
+  readonly restarted: boolean;
+  /** Resolves when this process has answered a call of an administrator. */
+  readonly answered: Promise<void>;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Follows an upgrade to its end, cleans up, and records the result. Never acts while apt runs. Often apt ends this process
+ * first; the next process continues.
+ */
+export async function settleUpgrade(upgrade: AgentUpgrade, options: SettleOptions): Promise<void> {
+  const { os, units, restarted, signal } = options;
+  let isAnswered = false;
+  let wake = (): void => {};
+  const onAnswer = async (): Promise<void> => {
+    await options.answered;
+    isAnswered = true;
+    wake();
+  };
+  void onAnswer();
+  const stopWatching = os.systemd.watch([installUnit, rollbackUnit], () => wake());
+  try {
+    for (;;) {
+      using change = listen<void>(signal, ({ resolve }) => {
+        wake = resolve;
+        return [];
+      });
+      const view: UpgradeView = { ...upgrade, ...(await look(os, units)), restarted, answered: isAnswered };
+      const verdict = decide(view);
+      // Between the look and the end of the timer the rollback may have begun; it then ends this process.
+      if (verdict.kind !== "wait" && (await stopTimer(os, units, signal)))
+        return await finish(upgrade, verdict, options);
+      await change.outcome;
+    }
+  } finally {
+    stopWatching();
+  }
+}
+
+type Look = Pick<UpgradeView, "installed" | "installing" | "rollingBack" | "rolledBack">;
+
+/** Reads the units first: a unit that ends after that wakes the loop again. */
+async function look({ systemd, packages }: Os, units: RollbackUnits): Promise<Look> {
+  const installing = isAtWork(await systemd.unit(installUnit));
+  const rollingBack = isAtWork(await systemd.unit(rollbackUnit));
+  return {
+    installing,
+    rollingBack,
+    rolledBack: await units.rolledBack(),
+    installed: await packages.installed(packageName),
+  };
+}
+
+/** Returns whether the timer has not fired. */
+async function stopTimer({ systemd }: Os, units: RollbackUnits, signal: AbortSignal): Promise<boolean> {
+  await units.stopTimer(signal);
+  return !isAtWork(await systemd.unit(rollbackUnit));
+}
+
+function isAtWork({ activeState }: UnitStatus): boolean {
+  return activeState === "active" || activeState === "activating" || activeState === "deactivating";
+}
+
+type Ended = Exclude<ReturnType<typeof decide>, { kind: "wait" }>;
+
+/** The package first, because the record's end allows the next upgrade. */
+async function finish(
+  upgrade: AgentUpgrade,
+  verdict: Ended,
+  { os, record, units, signal }: SettleOptions,
+): Promise<void> {
+  const { files } = os;
+  switch (verdict.kind) {
+    case "done":
+      // Missing if a process ended here before.
+      if ((await files.stat(receivedPackage)) !== undefined) await files.rename(receivedPackage, keptPackage);
+      await units.disarm(signal);
+      await record.save({ ...upgrade, state: AgentUpgradeState.AGENT_UPGRADE_STATE_DONE });
+      return;
+    case "failed":
+    case "rolled-back": {
+      const rolledBack = verdict.kind === "rolled-back";
+      const evidence = rolledBack ? await lastWords(os) : await os.systemd.journal(installUnit, 5);
+      const report = [verdict.why, ...evidence].join(" | ");
+      await files.remove(receivedPackage);
+      await units.disarm(signal);
+      const { AGENT_UPGRADE_STATE_FAILED: failed, AGENT_UPGRADE_STATE_ROLLED_BACK: back } = AgentUpgradeState;
+      await record.save({ ...upgrade, state: rolledBack ? back : failed, report });
+    }
+  }
+}
+
+const agentUnit = "khw-agent.service";
+const journalLines = 100;
+
+/** Returns the last lines of the agent's start before this one. */
+async function lastWords({ systemd }: Os): Promise<string[]> {
+  const starts = await systemd.starts(agentUnit, journalLines);
+  return starts.at(-2)?.slice(-3) ?? [];
+}

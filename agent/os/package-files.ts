@@ -1,0 +1,116 @@
+import { KhwError } from "../../proto/errors.ts";
+import { aptEnvironment, keepFiles, tail } from "./packages.ts";
+import type { Files } from "./files.ts";
+import { run } from "./run.ts";
+import type { Systemd } from "./systemd.ts";
+import { startTransient } from "./transient.ts";
+
+/** The facts in a package file (.deb). */
+export interface PackageFacts {
+  readonly name: string;
+  readonly version: string;
+  readonly architecture: string;
+  /** The digests of the files in the package, as dpkg keeps them; empty if the package has none. */
+  readonly sums: string;
+}
+
+/** Package files (.deb) on the machine. */
+export interface PackageFiles {
+  /** @throws KhwError INVALID_ARGUMENT if dpkg-deb cannot read the file */
+  inspect(path: string, signal: AbortSignal): Promise<PackageFacts>;
+  /** Returns the digests of an installed package's files, as dpkg keeps them; empty if dpkg has no digests. */
+  installedSums(name: string): Promise<string>;
+  /** Compares two versions by Debian's rules. */
+  isOlder(version: string, than: string, signal: AbortSignal): Promise<boolean>;
+  /**
+   * Starts apt with a package file in a unit of its own, and returns before it ends. The unit survives the agent's end.
+   * @throws KhwError SERVICE_FAILED if systemd refuses the unit
+   */
+  beginInstall(path: string, options: BeginInstallOptions): Promise<void>;
+}
+
+export interface BeginInstallOptions {
+  readonly unit: string;
+  readonly allowDowngrade: boolean;
+  /** A unit that systemd starts when apt has ended, successfully or not. */
+  readonly afterwards?: string | undefined;
+  readonly signal: AbortSignal;
+}
+
+export interface PackageFilesOptions {
+  readonly files: Pick<Files, "read">;
+  readonly systemd: Pick<Systemd, "resetFailed">;
+}
+
+/** A unit in which apt hangs ends after this time. */
+const installSeconds = 900;
+const lockSeconds = 300;
+const mostSums = 10_000;
+
+export function createPackageFiles({ files, systemd }: PackageFilesOptions): PackageFiles {
+  return {
+    inspect: async (path, signal) => {
+      const fields = await readFields(path, signal);
+      const { code, lines } = await run(["dpkg-deb", "--info", path, "md5sums"], { signal, keep: mostSums });
+      return { ...fields, sums: code === 0 ? sumsOf(lines) : "" };
+    },
+    installedSums: async (name) =>
+      sumsOf(((await files.read(`/var/lib/dpkg/info/${name}.md5sums`))?.toString("utf8") ?? "").split("\n")),
+    isOlder: async (version, than, signal) => {
+      const { code, lines } = await run(["dpkg", "--compare-versions", version, "lt", than], { signal });
+      if (code > 1) throw new KhwError("PACKAGE_FAILED", `dpkg --compare-versions: ${tail(lines, 5)}`);
+      return code === 0;
+    },
+    beginInstall: async (path, { unit, allowDowngrade, afterwards, signal }) => {
+      // A failed unit of an earlier installation still has the name.
+      await systemd.resetFailed(unit);
+      const properties = [
+        "Description=Install khw-agent",
+        `TimeoutStartSec=${installSeconds}`,
+        ...(afterwards === undefined ? [] : [`OnSuccess=${afterwards}`, `OnFailure=${afterwards}`]),
+      ];
+      await startTransient(aptCommand(path, allowDowngrade ? ["--allow-downgrades"] : []), {
+        unit,
+        environment: aptEnvironment,
+        properties,
+        signal,
+      });
+    },
+  };
+}
+
+/** Returns apt's command for a package file. apt may not remove any other package for it. */
+export function aptCommand(path: string, options: readonly string[]): string[] {
+  const locks = `--option=DPkg::Lock::Timeout=${lockSeconds}`;
+  return [
+    "/usr/bin/apt-get",
+    "--quiet",
+    "--yes",
+    "--no-install-recommends",
+    "--no-remove",
+    ...options,
+    locks,
+    ...keepFiles,
+    "install",
+    path,
+  ];
+}
+
+async function readFields(path: string, signal: AbortSignal): Promise<Omit<PackageFacts, "sums">> {
+  const names = ["Package", "Version", "Architecture"];
+  const { code, lines } = await run(["dpkg-deb", "--field", path, ...names], { signal });
+  if (code !== 0) throw new KhwError("INVALID_ARGUMENT", `dpkg-deb cannot read the package: ${tail(lines, 3)}`);
+  const field = (name: string): string =>
+    lines
+      .find((line) => line.startsWith(`${name}:`))
+      ?.slice(name.length + 1)
+      .trim() ?? "";
+  return { name: field("Package"), version: field("Version"), architecture: field("Architecture") };
+}
+
+function sumsOf(lines: readonly string[]): string {
+  return lines
+    .map((line) => line.trim())
+    .filter((line) => line !== "")
+    .join("\n");
+}

@@ -1,0 +1,44 @@
+import type { Files } from "../os/files.ts";
+
+/**
+ * Keeps a new version of the agent from changing a machine that the version before was content with. The new version may write units or
+ * flags in another way, and a repair would restart components without a drain. So drift is only reported, until the new version finds no
+ * drift at all or an operation has succeeded.
+ */
+export interface NewVersion {
+  /** Whether drift is only reported. */
+  holdsBack(): boolean;
+  /** Must be called after a check without drift, and after an operation that succeeded. Never fails. */
+  agrees(): Promise<void>;
+}
+
+export interface NewVersionOptions {
+  readonly files: Pick<Files, "read" | "write" | "mkdir">;
+  readonly folder: string;
+  readonly version: string;
+  readonly log: (line: string) => void;
+}
+
+/** Opens the record of the version that was last content. Without a record, nothing is held back. */
+export async function openNewVersion({ files, folder, version, log }: NewVersionOptions): Promise<NewVersion> {
+  const path = `${folder}/agreed-version`;
+  let agreed = (await files.read(path))?.toString("utf8").trim();
+  const holdsBack = (): boolean => agreed !== undefined && agreed !== version;
+  if (holdsBack()) {
+    log(`the version was ${agreed ?? ""} and is ${version}: drift is only reported until a check finds none`);
+  }
+  return {
+    holdsBack,
+    agrees: async () => {
+      if (agreed === version) return;
+      agreed = version;
+      try {
+        await files.mkdir(folder, 0o700);
+        await files.write(path, `${version}\n`, 0o600);
+      } catch (error) {
+        // The next start of this version holds back once more, which is harmless.
+        log(`${path} cannot be written: ${error instanceof Error ? error.message : String(error)}`);
+      }
+    },
+  };
+}

@@ -1,0 +1,64 @@
+import type { ClientWritableStream, ServiceError } from "@grpc/grpc-js";
+import { toKhwError } from "../../proto/errors.ts";
+
+export interface UploadOptions<Request, Response> {
+  /** Begins the call with a method of a generated client. */
+  readonly begin: (
+    options: { deadline: number },
+    done: (error: ServiceError | null, response: Response) => void,
+  ) => ClientWritableStream<Request>;
+  /** Describes the bytes that follow. */
+  readonly first: Request;
+  readonly toMessage: (chunk: Buffer) => Request;
+  readonly chunks: AsyncIterable<Uint8Array>;
+  readonly timeoutMillis: number;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Sends bytes to an agent as fast as it reads. The agent may answer before all is sent, and its answer counts. Rejects with the error
+ * of grpc-js, or of the bytes' source.
+ */
+export function upload<Request, Response>(options: UploadOptions<Request, Response>): Promise<Response> {
+  const { begin, first, toMessage, chunks, timeoutMillis, signal } = options;
+  return new Promise((resolve, reject) => {
+    const answered = new AbortController();
+    const stream = begin({ deadline: Date.now() + timeoutMillis }, (error, response) => {
+      answered.abort();
+      signal.removeEventListener("abort", cancel);
+      if (error !== null) reject(error);
+      else resolve(response);
+    });
+    const cancel = (): void => stream.cancel();
+    signal.addEventListener("abort", cancel, { once: true });
+    if (signal.aborted) cancel();
+    const send = async (): Promise<void> => {
+      stream.write(first);
+      for await (const chunk of chunks) {
+        if (answered.signal.aborted) return;
+        const taken = stream.write(toMessage(Buffer.from(chunk)));
+        if (!taken) await drained(stream, answered.signal);
+      }
+      stream.end();
+    };
+    send().catch((error: unknown) => {
+      // If the agent has answered, its answer says more.
+      reject(toKhwError(error));
+      stream.cancel();
+    });
+  });
+}
+
+/** Resolves when more can be sent, or when the call has ended. */
+function drained(stream: NodeJS.EventEmitter, answered: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (answered.aborted) return resolve();
+    const done = (): void => {
+      stream.off("drain", done);
+      answered.removeEventListener("abort", done);
+      resolve();
+    };
+    stream.once("drain", done);
+    answered.addEventListener("abort", done, { once: true });
+  });
+}

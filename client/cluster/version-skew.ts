@@ -1,0 +1,34 @@
+import parse from "semver/functions/parse.js";
+import { KhwError } from "../../proto/errors.ts";
+
+export interface SkewOptions {
+  readonly client: string;
+  readonly agent: string;
+}
+
+/**
+ * Returns why a client and an agent do not work together; undefined if they do. They may differ by one minor version, in either
+ * direction. After the last 0.x or 1.x follows the next major version's first minor version. A text that is no version is accepted:
+ * it is a build that only its maker can judge.
+ */
+export function versionSkew({ client, agent }: SkewOptions): KhwError | undefined {
+  const [own, other] = [parse(client), parse(agent)];
+  if (own === null || other === null || areClose(own, other)) return undefined;
+  const message = `its agent has version ${agent}, and this client ${client}: they may be one minor version apart`;
+  const hint =
+    own.compare(other) > 0
+      ? `upgrade the agent: khw-client agent upgrade --deb FILE (or khw-client install --deb FILE)`
+      : `upgrade this client to version ${other.major}.${other.minor}`;
+  return new KhwError("VERSION_SKEW", message, { hint });
+}
+
+interface Version {
+  readonly major: number;
+  readonly minor: number;
+}
+
+function areClose(a: Version, b: Version): boolean {
+  if (a.major === b.major) return Math.abs(a.minor - b.minor) <= 1;
+  const newer = a.major > b.major ? a : b;
+  return Math.abs(a.major - b.major) === 1 && newer.minor === 0;
+}

@@ -1,0 +1,305 @@
+import { createHash } from "node:crypto";
+import t from "tap";
+import { type AgentUpgrades, openAgentUpgrades } from "../../../../agent/agent-upgrade/agent-upgrade.ts";
+import { installUnit, rollbackTimer, rollbackUnit } from "../../../../agent/agent-upgrade/rollback-units.ts";
+import { openHistory } from "../../../../agent/history/history.ts";
+import { keptPackage, packagesFolder, receivedPackage, rolledBackMark, unitFile } from "../../../../agent/paths.ts";
+import { createMachineLock } from "../../../../agent/state/machine-lock.ts";
+import { createStatusStore, type StatusStore } from "../../../../agent/state/status-store.ts";
+import { AgentPackage, AgentUpgradeState, UpgradeAgentOutcome } from "../../../../proto/gen/khw/agent/v1/agent.ts";
+import { createFakeOs, type FakeOs } from "../../../fakes/os.ts";
+import { fakeDeb } from "../../../fakes/package-files.ts";
+
+const folder = "/var/lib/khw-agent";
+const states = AgentUpgradeState;
+const [oldDeb, newDeb] = [fakeDeb({ version: "0.1.0" }), fakeDeb({ version: "0.2.0" })];
+
+/** Sets the version that dpkg lists, as the end of an installation does. */
+function setInstalled(os: FakeOs, version: string): void {
+  os.installed.set("khw-agent", version);
+  const { sums }: { sums: string } = JSON.parse(fakeDeb({ version }).toString("utf8"));
+  os.files.put("/var/lib/dpkg/info/khw-agent.md5sums", sums);
+}
+
+/** A machine with version 0.1.0 and its package. */
+function machine(): FakeOs {
+  const os = createFakeOs();
+  setInstalled(os, "0.1.0");
+  os.files.put(keptPackage, oldDeb, 0o600);
+  os.files.put("/etc/systemd/system/dbus-org.freedesktop.timesync1.service", "");
+  return os;
+}
+
+/** A process of the agent. Its end aborts the signal. */
+async function start(os: FakeOs) {
+  const ending = new AbortController();
+  const { signal } = ending;
+  const { files, clock } = os;
+  const statusStore = createStatusStore(undefined);
+  const history = await openHistory({ files, clock, folder, log: () => {} });
+  const machineLock = createMachineLock({ clock, signal });
+  const lines: string[] = [];
+  const log = (line: string): void => void lines.push(line);
+  const upgrades = await openAgentUpgrades({ os, folder, machineLock, statusStore, history, log, signal });
+  const events = async () => {
+    await history.settled();
+    return history.list({ sinceUnixMillis: 0 });
+  };
+  const end = (): void => ending.abort(new Error("SIGTERM"));
+  return { upgrades, statusStore, machineLock, lines, end, events };
+}
+
+async function* chunksOf(content: Uint8Array): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < content.length; at += 10) yield content.subarray(at, at + 10);
+}
+
+function announce(deb: Uint8Array, options: Partial<AgentPackage> = {}): AgentPackage {
+  const sha256 = createHash("sha256").update(deb).digest("hex");
+  return AgentPackage.fromPartial({ size: deb.length, sha256, ...options });
+}
+
+const send = (upgrades: AgentUpgrades, deb: Uint8Array, options: Partial<AgentPackage> = {}) =>
+  upgrades.upgrade(announce(deb, options), chunksOf(deb), { holder: "jane", gone: new AbortController().signal });
+
+/** Resolves when the status shows this state. */
+function becomes(statusStore: StatusStore, state: AgentUpgradeState): Promise<void> {
+  return new Promise((resolve) => {
+    const isThere = (): boolean => statusStore.read().agentUpgrade?.state === state;
+    if (isThere()) return resolve();
+    const stop = statusStore.listen(() => {
+      if (!isThere()) return;
+      stop();
+      resolve();
+    });
+  });
+}
+
+/** apt has installed the version, and has restarted the agent as another process. */
+async function installs(os: FakeOs, version: string) {
+  setInstalled(os, version);
+  const process = await start(os);
+  await os.systemd.stop(installUnit, AbortSignal.timeout(1000));
+  return process;
+}
+
+interface Refusal {
+  readonly code: string;
+  readonly message?: RegExp;
+  readonly hint?: RegExp;
+}
+
+t.test("a package that is not fit is refused, and nothing is changed", async (t) => {
+  const refused: readonly (readonly [string, Uint8Array, Partial<AgentPackage>, Refusal])[] = [
+    ["a wrong digest", newDeb, { sha256: "0".repeat(64) }, { code: "DIGEST_MISMATCH" }],
+    ["not a digest", newDeb, { sha256: "x" }, { code: "INVALID_ARGUMENT" }],
+    ["an empty file", Buffer.alloc(0), {}, { code: "INVALID_ARGUMENT" }],
+    ["a huge file", newDeb, { size: 300 * 1024 * 1024 }, { code: "INVALID_ARGUMENT" }],
+    ["more bytes than announced", newDeb, { size: 5 }, { code: "INVALID_ARGUMENT" }],
+    ["not a package", Buffer.from("hello"), {}, { code: "INVALID_ARGUMENT", message: /dpkg-deb/ }],
+    [
+      "another package",
+      fakeDeb({ name: "nginx" }),
+      {},
+      { code: "INVALID_ARGUMENT", message: /"nginx", not khw-agent/ },
+    ],
+    [
+      "another architecture",
+      fakeDeb({ architecture: "arm64" }),
+      {},
+      { code: "INVALID_ARGUMENT", message: /arm64.*amd64/ },
+    ],
+    ["an impossible version", fakeDeb({ version: "0.2 --x" }), {}, { code: "INVALID_ARGUMENT" }],
+    ["an older version", fakeDeb({ version: "0.0.9" }), {}, { code: "RELEASE_REFUSED", hint: /--allow-downgrade/ }],
+    [
+      "the installed version with other files",
+      fakeDeb({ version: "0.1.0", sums: "5" }),
+      {},
+      { code: "RELEASE_REFUSED" },
+    ],
+  ];
+  for (const [title, deb, options, error] of refused) {
+    const os = machine();
+    const { upgrades, statusStore, machineLock } = await start(os);
+    await t.rejects(send(upgrades, deb, options), error, title);
+    t.equal(statusStore.read().agentUpgrade, undefined);
+    t.notOk(os.changes().some((change) => change.startsWith("apt-get") || change.startsWith("daemon-reload")));
+    t.strictSame(await os.files.list(packagesFolder), ["kept.deb"], title);
+    t.equal(machineLock.holder(), undefined);
+  }
+});
+
+t.test("without the package of the installed version, only --no-rollback continues", async (t) => {
+  for (const kept of [
+    undefined,
+    fakeDeb({ version: "0.0.9" }),
+    fakeDeb({ version: "0.1.0", sums: "5" }),
+    Buffer.from("x"),
+  ]) {
+    const os = machine();
+    os.files.drop(keptPackage);
+    if (kept !== undefined) os.files.put(keptPackage, kept);
+    const { upgrades, statusStore } = await start(os);
+    const why = { code: "RELEASE_REFUSED", message: /no way back/, hint: /--no-rollback/ };
+    await t.rejects(send(upgrades, newDeb), why);
+    t.equal(statusStore.read().agentUpgrade, undefined);
+    t.match(await send(upgrades, newDeb, { noRollback: true }), { upgrade: { noRollback: true } });
+    t.equal(os.files.text(unitFile(rollbackTimer)), undefined, "no timer");
+    t.ok(os.changes().includes(`apt-get install ${receivedPackage}`));
+  }
+});
+
+t.test("the package of the installed version is kept as the way back", async (t) => {
+  const os = machine();
+  os.files.drop(keptPackage);
+  const { upgrades } = await start(os);
+  const { outcome } = await send(upgrades, oldDeb);
+  t.equal(outcome, UpgradeAgentOutcome.UPGRADE_AGENT_OUTCOME_UNCHANGED);
+  t.strictSame(os.files.text(keptPackage), oldDeb.toString("utf8"));
+  t.equal((await os.files.stat(keptPackage))?.mode, 0o600);
+  t.match(await send(upgrades, newDeb, { checkOnly: true }), {
+    outcome: UpgradeAgentOutcome.UPGRADE_AGENT_OUTCOME_CHECKED,
+  });
+});
+
+t.test("a checked package is not sent twice", async (t) => {
+  const os = machine();
+  const { upgrades, statusStore } = await start(os);
+  await send(upgrades, newDeb, { checkOnly: true });
+  t.equal(statusStore.read().agentUpgrade, undefined);
+  t.equal((await os.files.stat(receivedPackage))?.mode, 0o600);
+  const unread = async function* (): AsyncGenerator<Uint8Array> {
+    t.fail("the bytes are read again");
+    yield newDeb;
+  };
+  const call = { holder: "jane", gone: new AbortController().signal };
+  const { outcome } = await upgrades.upgrade(announce(newDeb), unread(), call);
+  t.equal(outcome, UpgradeAgentOutcome.UPGRADE_AGENT_OUTCOME_STARTED);
+});
+
+t.test("the new process confirms the upgrade when it has answered an administrator, not earlier", async (t) => {
+  const os = machine();
+  const old = await start(os);
+  const { outcome, upgrade, fromVersion, toVersion } = await send(old.upgrades, newDeb);
+  t.equal(outcome, UpgradeAgentOutcome.UPGRADE_AGENT_OUTCOME_STARTED);
+  t.match({ fromVersion, toVersion }, { fromVersion: "0.1.0", toVersion: "0.2.0" });
+  t.match(upgrade, { holder: "jane", state: states.AGENT_UPGRADE_STATE_RUNNING });
+  t.ok(os.changes().includes(`apt-get install ${receivedPackage}, then ${rollbackTimer}`));
+  t.match(old.machineLock.holder()?.name, /upgrade of the agent to 0\.2\.0 that jane began/);
+  await t.rejects(send(old.upgrades, newDeb), { code: "BUSY", message: /jane/ });
+  t.match(
+    os.files.text(unitFile(rollbackUnit)),
+    /--allow-downgrades.* install \/var\/lib\/khw-agent\/packages\/kept\.deb\n/,
+  );
+  t.match(os.files.text(unitFile(rollbackTimer)), /OnActiveSec=60\n/);
+  // A call before the restart proves nothing about the new version.
+  old.upgrades.answered();
+  old.end();
+  const { upgrades, statusStore, events } = await installs(os, "0.2.0");
+  await os.systemd.start(rollbackTimer, AbortSignal.timeout(1000));
+  t.equal(statusStore.read().agentUpgrade?.state, states.AGENT_UPGRADE_STATE_RUNNING);
+  upgrades.answered();
+  await becomes(statusStore, states.AGENT_UPGRADE_STATE_DONE);
+  t.equal(os.files.text(unitFile(rollbackTimer)), undefined);
+  t.equal(os.files.text(unitFile(rollbackUnit)), undefined);
+  t.ok(os.changes().includes(`stop ${rollbackTimer}`));
+  t.strictSame(await os.files.list(packagesFolder), ["kept.deb"]);
+  t.equal(os.files.text(keptPackage), newDeb.toString("utf8"), "the way back of the next upgrade");
+  const messages = (await events()).map(({ message }) => message);
+  t.match(messages, [/from 0\.1\.0 to 0\.2\.0 by jane: begun/, /by jane: done/]);
+  t.match(await send(upgrades, fakeDeb({ version: "0.3.0" }), { checkOnly: true }), { fromVersion: "0.2.0" });
+});
+
+t.test("a call during the installation confirms it as soon as apt has ended", async (t) => {
+  const os = machine();
+  const old = await start(os);
+  await send(old.upgrades, newDeb);
+  old.end();
+  setInstalled(os, "0.2.0");
+  const { upgrades, statusStore } = await start(os);
+  upgrades.answered();
+  await new Promise(setImmediate);
+  t.equal(statusStore.read().agentUpgrade?.state, states.AGENT_UPGRADE_STATE_RUNNING, "apt has not ended");
+  await os.systemd.stop(installUnit, AbortSignal.timeout(1000));
+  await becomes(statusStore, states.AGENT_UPGRADE_STATE_DONE);
+});
+
+t.test("a package that was installed again is reported with the last words of the new agent", async (t) => {
+  const os = machine();
+  const old = await start(os);
+  await send(old.upgrades, newDeb);
+  old.end();
+  setInstalled(os, "0.2.0");
+  await os.systemd.stop(installUnit, AbortSignal.timeout(1000));
+  // The new agent never starts. The timer starts the rollback, which restarts the old agent before it ends.
+  await os.systemd.start(rollbackUnit, AbortSignal.timeout(1000));
+  setInstalled(os, "0.1.0");
+  os.systemd.starts = async () => [["Error: cannot find module"], ["khw-agent 0.1.0 serves"]];
+  const { statusStore, upgrades, events } = await start(os);
+  upgrades.answered();
+  await new Promise(setImmediate);
+  t.equal(statusStore.read().agentUpgrade?.state, states.AGENT_UPGRADE_STATE_RUNNING, "apt has not ended");
+  os.files.put(rolledBackMark, "");
+  await os.systemd.stop(rollbackUnit, AbortSignal.timeout(1000));
+  await becomes(statusStore, states.AGENT_UPGRADE_STATE_ROLLED_BACK);
+  t.match(statusStore.read().agentUpgrade?.report, /0\.2\.0 answered no administrator.*cannot find module/);
+  t.strictSame(await os.files.list(packagesFolder), ["kept.deb"]);
+  t.equal(os.files.text(keptPackage), oldDeb.toString("utf8"));
+  t.equal(os.files.text(unitFile(rollbackTimer)), undefined);
+  t.match((await events()).at(-1), { message: /rolled back/, problem: true });
+});
+
+t.test("if apt fails, the same process reports it and is free again", async (t) => {
+  const os = machine();
+  const { upgrades, statusStore, machineLock } = await start(os);
+  os.systemd.journals.set(installUnit, ["E: Held packages were changed"]);
+  await send(upgrades, newDeb);
+  os.systemd.crash(installUnit, "exit-code");
+  await becomes(statusStore, states.AGENT_UPGRADE_STATE_FAILED);
+  t.match(statusStore.read().agentUpgrade?.report, /did not install.*E: Held packages/);
+  await new Promise(setImmediate);
+  t.equal(machineLock.holder(), undefined);
+  t.equal(os.files.text(unitFile(rollbackTimer)), undefined);
+  t.match(await send(upgrades, newDeb), { outcome: UpgradeAgentOutcome.UPGRADE_AGENT_OUTCOME_STARTED });
+});
+
+t.test("an upgrade that systemd refuses to start leaves nothing", async (t) => {
+  const os = machine();
+  const { upgrades, statusStore, machineLock } = await start(os);
+  os.systemd.failing.set(installUnit, "resources");
+  await t.rejects(send(upgrades, newDeb), { code: "SERVICE_FAILED" });
+  t.equal(statusStore.read().agentUpgrade?.state, states.AGENT_UPGRADE_STATE_FAILED);
+  t.equal(os.files.text(unitFile(rollbackTimer)), undefined);
+  t.equal(machineLock.holder(), undefined);
+});
+
+t.test("an agent that was killed before apt began reports a failure and cleans up", async (t) => {
+  const os = machine();
+  const old = await start(os);
+  await send(old.upgrades, newDeb);
+  old.end();
+  await os.systemd.stop(installUnit, AbortSignal.timeout(1000));
+  const { statusStore } = await start(os);
+  await becomes(statusStore, states.AGENT_UPGRADE_STATE_FAILED);
+  t.equal(os.files.text(unitFile(rollbackUnit)), undefined);
+  t.strictSame(await os.files.list(packagesFolder), ["kept.deb"]);
+});
+
+t.test("while an operation runs, an upgrade is refused", async (t) => {
+  const { upgrades, machineLock, statusStore } = await start(machine());
+  const work = Promise.withResolvers<void>();
+  const running = machineLock.lock("an Apply of bob", () => work.promise);
+  await t.rejects(send(upgrades, newDeb), { code: "BUSY", message: /bob/ });
+  t.equal(statusStore.read().agentUpgrade, undefined);
+  work.resolve();
+  await running;
+});
+
+t.test("without a readable record, the rollback is left to systemd", async (t) => {
+  const os = machine();
+  os.files.put(`${folder}/agent-upgrade`, Buffer.from([0x0a, 0x7f]));
+  os.files.put(unitFile(rollbackTimer), "[Timer]\n");
+  const { upgrades } = await start(os);
+  t.match(upgrades.damage(), /agent-upgrade cannot be read/);
+  t.equal(os.files.text(unitFile(rollbackTimer)), "[Timer]\n");
+  t.match(await send(upgrades, newDeb), { outcome: UpgradeAgentOutcome.UPGRADE_AGENT_OUTCOME_STARTED });
+});
