@@ -3,7 +3,12 @@ import t, { type Test } from "tap";
 import { rollbackTimer } from "../../agent/agent-upgrade/rollback-units.ts";
 import { keptPackage, packagesFolder, receivedPackage, unitFile } from "../../agent/paths.ts";
 import { connectNode } from "../../client/cluster/agent-client.ts";
-import { AgentPackage, AgentUpgrade, AgentUpgradeState } from "../../proto/gen/khw/agent/v1/agent.ts";
+import {
+  AgentPackage,
+  AgentUpgrade,
+  AgentUpgradeState,
+  SetMaintenanceRequest,
+} from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { Role } from "../../proto/roles.ts";
 import type { FakeOs } from "../fakes/os.ts";
 import { fakeDeb } from "../fakes/package-files.ts";
@@ -79,7 +84,10 @@ t.test(
     t.match(answer, { fromVersion: "0.1.0", toVersion: "0.2.0", upgrade: { holder: /^admin from / } });
     t.ok(os.changes().includes(`apt-get install ${receivedPackage}, then ${rollbackTimer}`));
     t.match((await admin.status(never)).agentUpgrade, { id: answer.upgrade?.id, toVersion: "0.2.0" });
-    await t.rejects(admin.setMaintenance(true, never), { code: "BUSY", message: /upgrade of the agent/ });
+    await t.rejects(admin.setMaintenance(SetMaintenanceRequest.fromPartial({ drained: true }), never), {
+      code: "BUSY",
+      message: /upgrade of the agent/,
+    });
     const request = { sinceUnixMillis: 0, limit: 0, follow: false };
     const messages = [];
     for await (const { message } of admin.history(request, never)) messages.push(message);
