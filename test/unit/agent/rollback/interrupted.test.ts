@@ -55,7 +55,7 @@ t.test(
       const before = changes();
       const { operation } = await apply(newer, { id });
       end.abort();
-      return { os, operation, changes: changes() - before };
+      return { os, operation, before, changes: changes() - before };
     };
     const filesOf = async (os: FakeOs): Promise<string[]> =>
       (await allFiles(os.files)).filter((line) => !line.startsWith("/var/lib/khw-agent/"));
@@ -64,7 +64,7 @@ t.test(
     const wanted = await filesOf(whole.os);
     t.ok(whole.changes > 40, `${whole.changes} changes`);
     for (let last = 1; last <= whole.changes; last++) {
-      const { os } = await begin(last);
+      const { os } = await begin(whole.before + last);
       const { apply, node } = await scene(t, { os, kept: null });
       const label = `killed after change ${last}`;
       t.match(await apply(newer, { id }), { operation: { rolledBack: { error: undefined } } }, label);
