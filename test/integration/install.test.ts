@@ -174,8 +174,12 @@ t.test("the node has the package and its own identity, for root only, and nothin
   const register = await readRegister(pki);
   t.same(register.issued.get("controller-0"), [certificate.serialNumber]);
   t.same(await readdir(first.path("tmp")), []);
-  const restart = ["restart khw-agent.service", "--quiet is-active khw-agent.service"];
-  t.same(await first.systemctlCalls(), restart);
+  const calls = [
+    "--quiet stop khw-agent-rollback.timer",
+    "restart khw-agent.service",
+    "--quiet is-active khw-agent.service",
+  ];
+  t.same(await first.systemctlCalls(), calls);
 });
 
 /** Returns everything that a second run must not change. */
@@ -197,7 +201,7 @@ t.test("a second run changes nothing", async (t) => {
   t.match(watched.said(), /^controller-0: khw-agent 0\.1\.0 runs, unchanged$/m);
   t.notMatch(watched.said(), /installing|new identity/);
   t.same(await fingerprint(first), before);
-  t.same((await first.systemctlCalls()).slice(2), ["start khw-agent.service", "--quiet is-active khw-agent.service"]);
+  t.same((await first.systemctlCalls()).slice(3), ["start khw-agent.service", "--quiet is-active khw-agent.service"]);
 });
 
 t.test("the given package is installed: newer, older, or the same version built again", async (t) => {
