@@ -32,7 +32,7 @@ export function createOs({ identity }: OsOptions): Os & AsyncDisposable {
     systemd,
     logs: createLogs(),
     packages: createPackages({ systemd, clock }),
-    packageFiles: createPackageFiles({ files, systemd }),
+    packageFiles: createPackageFiles(files),
     trials: createTrials(systemd),
     downloads: createChildProcessDownloads(),
     archives: createArchives(),

@@ -51,7 +51,7 @@ export interface AgentUpgradesOptions {
 /** Opens the upgrades. An upgrade that began in an earlier process, or before a reboot, is followed to its end. */
 export async function openAgentUpgrades(options: AgentUpgradesOptions): Promise<AgentUpgrades> {
   const { os, machineLock, log, signal } = options;
-  const { files, packages, packageFiles, clock } = os;
+  const { files, systemd, packages, packageFiles, clock } = os;
   const record = await openAgentUpgradeRecord(options);
   const units = createRollbackUnits(os);
   const answer = Promise.withResolvers<void>();
@@ -88,6 +88,9 @@ export async function openAgentUpgrades(options: AgentUpgradesOptions): Promise<
       const begun = { id: randomUUID(), fromVersion, toVersion, state, holder, report: "", noRollback };
       const upgrade = await record.save({ ...begun, begunUnixMillis: clock.now(), changedUnixMillis: 0 });
       try {
+        // A failed unit of an earlier installation still has the name. Afterwards the unit of the rollback refers to
+        // it, so systemd would keep it.
+        await systemd.resetFailed(installUnit);
         if (!noRollback) await units.arm();
         const afterwards = noRollback ? undefined : rollbackTimer;
         await packageFiles.beginInstall(receivedPackage, { unit: installUnit, allowDowngrade, afterwards, signal });

@@ -2,7 +2,6 @@ import { KhwError } from "../../proto/errors.ts";
 import { aptEnvironment, keepFiles, tail } from "./packages.ts";
 import type { Files } from "./files.ts";
 import { run } from "./run.ts";
-import type { Systemd } from "./systemd.ts";
 import { startTransient } from "./transient.ts";
 
 /** The facts in a package file (.deb). */
@@ -37,20 +36,16 @@ export interface BeginInstallOptions {
   readonly signal: AbortSignal;
 }
 
-export interface PackageFilesOptions {
-  readonly files: Pick<Files, "read">;
-  readonly systemd: Pick<Systemd, "resetFailed">;
-}
-
 /** A unit in which apt hangs ends after this time. */
 const installSeconds = 900;
 const lockSeconds = 300;
 const mostSums = 10_000;
 
-export function createPackageFiles({ files, systemd }: PackageFilesOptions): PackageFiles {
+export function createPackageFiles(files: Pick<Files, "read">): PackageFiles {
   return {
     inspect: async (path, signal) => {
       const fields = await readFields(path, signal);
+      await readContents(path, signal);
       const { code, lines } = await run(["dpkg-deb", "--info", path, "md5sums"], { signal, keep: mostSums });
       return { ...fields, sums: code === 0 ? sumsOf(lines) : "" };
     },
@@ -62,8 +57,6 @@ export function createPackageFiles({ files, systemd }: PackageFilesOptions): Pac
       return code === 0;
     },
     beginInstall: async (path, { unit, allowDowngrade, afterwards, signal }) => {
-      // A failed unit of an earlier installation still has the name.
-      await systemd.resetFailed(unit);
       const properties = [
         "Description=Install khw-agent",
         `TimeoutStartSec=${installSeconds}`,
@@ -106,6 +99,12 @@ async function readFields(path: string, signal: AbortSignal): Promise<Omit<Packa
       ?.slice(name.length + 1)
       .trim() ?? "";
   return { name: field("Package"), version: field("Version"), architecture: field("Architecture") };
+}
+
+/** Reads the whole package: the fields are at its beginning, and the rest can be missing. */
+async function readContents(path: string, signal: AbortSignal): Promise<void> {
+  const { code, lines } = await run(["dpkg-deb", "--contents", path], { signal, keep: 3 });
+  if (code !== 0) throw new KhwError("INVALID_ARGUMENT", `dpkg-deb cannot read the package: ${tail(lines, 3)}`);
 }
 
 function sumsOf(lines: readonly string[]): string {

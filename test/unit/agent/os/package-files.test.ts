@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import t, { type Test } from "tap";
@@ -9,7 +9,7 @@ const never = new AbortController().signal;
 const files = {
   read: async (path: string) => (path.endsWith("/khw-agent.md5sums") ? Buffer.from("ab  usr/x\n") : undefined),
 };
-const packages = createPackageFiles({ files, systemd: { resetFailed: async () => {} } });
+const packages = createPackageFiles(files);
 
 /** Packs a package with real dpkg-deb. */
 async function pack(t: Test, control: string, sums?: string): Promise<string> {
@@ -47,6 +47,13 @@ t.test("a file that is no package is refused in dpkg-deb's words", async (t) => 
   for (const name of ["a.deb", "b.deb", "missing.deb"]) {
     await t.rejects(packages.inspect(join(folder, name), never), { code: "INVALID_ARGUMENT", message: /dpkg-deb/ });
   }
+});
+
+t.test("a package without its end is refused, although its fields can be read", async (t) => {
+  const deb = await pack(t, "Package: khw-agent\nVersion: 0.2.0\nArchitecture: all");
+  const whole = await readFile(deb);
+  await writeFile(deb, whole.subarray(0, whole.length - 40));
+  await t.rejects(packages.inspect(deb, never), { code: "INVALID_ARGUMENT", message: /dpkg-deb cannot read/ });
 });
 
 t.test("versions are compared by Debian's rules", async (t) => {
