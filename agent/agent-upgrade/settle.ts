@@ -4,6 +4,7 @@ import type { Os } from "../os/os.ts";
 import type { UnitStatus } from "../os/systemd.ts";
 import { keptPackage, receivedPackage } from "../paths.ts";
 import { packageName } from "./check-package.ts";
+import { isRoutine, sinceDeliberateStop } from "../diagnose/starts.ts";
 import { decide, type UpgradeView } from "./decide.ts";
 import type { AgentUpgradeRecord } from "./record.ts";
 import { installUnit, type RollbackUnits, rollbackUnit } from "./rollback-units.ts";
@@ -95,7 +96,7 @@ async function finish(
     case "failed":
     case "rolled-back": {
       const rolledBack = verdict.kind === "rolled-back";
-      const evidence = rolledBack ? await lastWords(os) : await os.systemd.journal(installUnit, 5);
+      const evidence = rolledBack ? await lastLines(os) : await os.systemd.journal(installUnit, 5);
       const report = [verdict.why, ...evidence].join(" | ");
       await files.remove(receivedPackage);
       await units.disarm(signal);
@@ -108,8 +109,9 @@ async function finish(
 const agentUnit = "khw-agent.service";
 const journalLines = 100;
 
-/** Returns the last lines of the agent's start before this one. */
-async function lastWords({ systemd }: Os): Promise<string[]> {
+/** Returns the last lines of the agent that was replaced: of its newest start that printed any. */
+async function lastLines({ systemd }: Os): Promise<string[]> {
   const starts = await systemd.starts(agentUnit, journalLines);
-  return starts.at(-2)?.slice(-3) ?? [];
+  const replaced = sinceDeliberateStop(starts.slice(0, -1)).map((start) => start.filter((line) => !isRoutine(line)));
+  return replaced.findLast((lines) => lines.length > 0)?.slice(-3) ?? [];
 }

@@ -1,6 +1,7 @@
 import type { Diagnosis } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { causes } from "./causes.ts";
 import type { Cause, Evidence } from "./evidence.ts";
+import { isRoutine, sinceDeliberateStop } from "./starts.ts";
 import { isFatal } from "../os/fatal.ts";
 
 const toldLines = 8;
@@ -16,15 +17,6 @@ export function match(evidence: Evidence): Diagnosis {
   const givenUp = recent.findLastIndex((start) => start.some(isFatal));
   const starts = givenUp < 0 ? recent : recent.slice(givenUp);
   return known({ ...evidence, starts }, causes) ?? unknown({ ...evidence, starts });
-}
-
-/**
- * Returns the starts after the last one that was stopped while it ran: by a person, the agent or a shutdown. It and
- * the starts before it do not explain the newest start, for example after a crash of another release.
- */
-function sinceDeliberateStop(starts: Evidence["starts"]): Evidence["starts"] {
-  const stopped = starts.slice(0, -1).findLastIndex((start) => start.some((line) => /^Stopping .*\.\.\.$/.test(line)));
-  return starts.slice(stopped + 1);
 }
 
 /** Matches another table; undefined if no row matches. */
@@ -109,8 +101,6 @@ function withFile(flag: string, flags: Evidence["flags"]): string {
 
 const complaint =
   /^E\d{4} |^\{"level":"error"|^[\d-]+ [\d:.]+ E \| |\[(?:emerg|alert|crit)\]|^(?:Error|error|failed)\b|: Failed (?:at|to) |code=(?:killed|dumped)/;
-const systemdsOwn =
-  /^(?:Start(?:ed|ing)|Stopp(?:ed|ing)) |: (?:Scheduled restart job|Deactivated successfully|Consumed )/;
 
 /**
  * Builds the diagnosis if no row matches. Shows the complaints from the newest start that has ended and has complaints,
@@ -118,7 +108,7 @@ const systemdsOwn =
  */
 function unknown({ component, starts }: Evidence): Diagnosis {
   const complains = (line: string): boolean => isFatal(line) || complaint.test(line);
-  const said = starts.findLast((start) => start.some((line) => !systemdsOwn.test(line))) ?? [];
+  const said = starts.findLast((start) => start.some((line) => !isRoutine(line))) ?? [];
   const complaining = starts.filter((start) => start.some(complains));
   // The newest start can be the running one: its complaints do not explain why the previous start ended.
   const lines = (complaining.findLast(hasEnded) ?? complaining.at(-1))?.filter(complains) ?? said;

@@ -233,7 +233,12 @@ t.test("a package that was installed again is reported with the last words of th
   // The new agent never starts. The timer starts the rollback, which restarts the old agent before it ends.
   await os.systemd.start(rollbackUnit, AbortSignal.timeout(1000));
   setInstalled(os, "0.1.0");
-  os.systemd.starts = async () => [["Error: cannot find module"], ["khw-agent 0.1.0 serves"]];
+  os.systemd.starts = async () => [
+    ["the previous agent's own line", "Stopping khw-agent.service - khw agent..."],
+    ["Starting khw-agent.service - khw agent...", "Error: cannot find module"],
+    ["Starting khw-agent.service - khw agent...", "khw-agent.service: Deactivated successfully."],
+    ["khw-agent 0.1.0 serves"],
+  ];
   const { statusStore, upgrades, events } = await start(os);
   upgrades.answered();
   await new Promise(setImmediate);
