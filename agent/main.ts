@@ -25,7 +25,7 @@ import { paragraph } from "../proto/sanitize.ts";
 /** Set by the build from package.json. */
 declare const KHW_VERSION: string;
 
-/** Shorter than a client waits for its first answer, so that the client gets the reason. */
+/** Shorter than the time that a client waits for its first response, so that the client gets the reason. */
 const metadataMillis = 8_000;
 
 const usage = `usage: khw-agent [--config FILE] [--check-config | --request | --accept | --version]
@@ -124,8 +124,7 @@ async function serve(config: AgentConfig): Promise<void> {
   });
   log(`khw-agent ${KHW_VERSION} serves on port ${endpoint.port}`);
   await notifier.ready();
-  // The node is opened now and not at the first call: a call may never come, and the machine must be supervised after
-  // a boot too.
+  // Opens the node now, not at the first call: after a boot the machine must be supervised even if no call comes.
   openInTheEnd(node, { clock: createClock(), signal }).then(
     (open) => {
       known = open;
@@ -162,7 +161,7 @@ function begin(node: Node, { config, signal }: { readonly config: AgentConfig; r
   void serveMetrics({ port: metricsPort, metrics, log, signal });
 }
 
-/** Returns the identity in the configuration, otherwise the one from the metadata server. */
+/** Returns the identity from the configuration, otherwise from the metadata server. */
 async function findIdentity({ machine, metadataUrl }: AgentConfig, signal: AbortSignal): Promise<Identity> {
   if (machine !== undefined) return { ...machine, zone: "", region: "", project: "" };
   const { readIdentity } = await import("./os/metadata.ts");

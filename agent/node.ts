@@ -33,9 +33,7 @@ import { openKeptState, type KeptState } from "./state/desired-state.ts";
 import { createMachineLock, type MachineLock } from "./state/machine-lock.ts";
 import { openUpgradeRecord, type UpgradeRecord } from "./state/upgrade-record.ts";
 
-/**
- * The machine with all parts of the agent that change and watch it; it exists once the machine's identity is known.
- */
+/** The machine, with all parts of the agent that change and watch it. Exists once the machine's identity is known. */
 export interface Node {
   readonly os: Os;
   readonly machineLock: MachineLock;
@@ -66,8 +64,8 @@ export interface NodeOptions {
 }
 
 /**
- * Reads the machine's identity at the first call, and keeps it. A failure is the caller's error; the next call
- * tries again. So an agent whose metadata server is down still serves, and reports that failure to its callers.
+ * Reads the machine's identity at the first call, and keeps it. A failure is the caller's error; the next call tries
+ * again. If the metadata server is down, the agent therefore still serves and reports the failure to its callers.
  */
 export function nodeOpener(options: NodeOptions): () => Promise<Node> {
   let opening: Promise<Node> | undefined;
@@ -177,7 +175,7 @@ async function openNode(options: NodeOptions): Promise<Node> {
     log,
     signal,
   });
-  // The agent may have ended after the rollback, before it undrained the node.
+  // The previous agent process may have exited after a rollback, before it undrained the node.
   watchDrain();
   const lease = createRestartLease({ os, keptState, log });
   const { probeMillis, reconcileMillis } = supervision;

@@ -59,13 +59,13 @@ export function etcdReleaseFolder(version: string): string {
 /** The default folders of the agent's state and identity. */
 export const stateFolder = "/var/lib/khw-agent";
 export const snapshotsFolder = `${stateFolder}/snapshots`;
-/** Holds packages of the agent itself. */
+/** Contains the agent's own packages. */
 export const packagesFolder = `${stateFolder}/packages`;
-/** The package of the installed version: the way back of an upgrade. `khw-client install` writes it too. */
+/** The package of the installed version, to which a failed upgrade rolls back. `khw-client install` also writes it. */
 export const keptPackage = `${packagesFolder}/kept.deb`;
-/** A package that was received and checked, and is not installed. */
+/** A package that was received but is not installed yet. */
 export const receivedPackage = `${packagesFolder}/received.deb`;
-/** Exists if the previous package of an upgrade was installed again. */
+/** Exists if an upgrade's previous package was installed again. */
 export const rolledBackMark = `${packagesFolder}/rolled-back`;
 export const pkiFolder = "/etc/khw-agent/pki";
 
@@ -106,7 +106,7 @@ export const etcdGuardDropIn = `${unitFolder}/etcd.service.d/40-khw-member.conf`
  */
 export const etcdJoinDropIn = `${unitFolder}/etcd.service.d/60-khw-join.conf`;
 
-/** Every drop-in that khw may give a unit. */
+/** Returns the paths of all drop-ins that khw may create for a unit. */
 export function ownDropIns(unit: string): string[] {
   const ofAll = [inputsDropIn(unit), restoringDropIn(unit)];
   return unit === "etcd.service" ? [...ofAll, etcdGuardDropIn, etcdJoinDropIn] : ofAll;

@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 
-/** Set by the build; undefined if the sources are run. */
+/** Set by the build; undefined when khw runs from its sources. */
 declare const KHW_VERSION: string | undefined;
 
 /** Returns this client's version, without "v". */

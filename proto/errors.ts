@@ -26,7 +26,7 @@ const codes = {
   PREFLIGHT_FAILED: { grpc: "FAILED_PRECONDITION", exit: 69 },
   /** No API server would serve, or etcd would lose its quorum, without the node. */
   WOULD_INTERRUPT: { grpc: "FAILED_PRECONDITION", exit: 69 },
-  /** An etcd member is not healthy, but the operation requires that all are. */
+  /** An etcd member is not healthy, but the operation requires that all members are. */
   ETCD_UNHEALTHY: { grpc: "FAILED_PRECONDITION", exit: 69 },
   /** The machine's etcd is not the member that the operation is for. */
   ETCD_CONFLICT: { grpc: "FAILED_PRECONDITION", exit: 69 },
@@ -52,7 +52,7 @@ const codes = {
   DRAINED: { grpc: "FAILED_PRECONDITION", exit: 69 },
   /** Another node failed first, so the work on this node did not start. */
   SKIPPED: { grpc: "FAILED_PRECONDITION", exit: 69 },
-  /** The agent keeps no desired state that it could compare the machine with. */
+  /** The agent has no desired state to compare the machine with. */
   NO_STATE: { grpc: "FAILED_PRECONDITION", exit: 69 },
   /** A check could not run, because something that it needs is missing. */
   NOT_RUN: { grpc: "FAILED_PRECONDITION", exit: 69 },
@@ -78,7 +78,7 @@ const codes = {
   IO_FAILED: { grpc: "INTERNAL", exit: 74 },
   /** A node's agent cannot be reached. */
   UNREACHABLE: { grpc: "UNAVAILABLE", exit: 69 },
-  /** An agent's answer is damaged, or holds impossible values. */
+  /** An agent's response is damaged, or contains impossible values. */
   INVALID_RESPONSE: { grpc: "DATA_LOSS", exit: 76 },
   /** The server that answered is not the requested node. */
   WRONG_NODE: { grpc: "UNAVAILABLE", exit: 77 },
@@ -181,7 +181,7 @@ export function formatError(error: KhwError): string {
   return [...place, error.message].join(": ") + hint;
 }
 
-/** Converts the error to a message, for events and answers that report an error without failing. */
+/** Converts the error to a message, for events and responses that report an error without failing. */
 export function toDetail(error: KhwError): ErrorDetail {
   const { code, message, hint = "", node = "", step = "" } = error;
   return { code, message, hint, node, step };

@@ -21,11 +21,11 @@ import { settleUpgrade } from "./settle.ts";
 /** Upgrades the agent's own package (docs/decisions/agent-upgrades.md). */
 export interface AgentUpgrades {
   /**
-   * Receives and checks a package, and starts its installation. The caller gets the answer before apt ends.
+   * Receives and checks a package, and starts its installation. The caller gets the response before apt exits.
    * @throws KhwError, with nothing changed, if the package is refused; BUSY if an operation runs
    */
   upgrade(announced: AgentPackage, chunks: AsyncIterable<Uint8Array>, call: UpgradeCall): Promise<UpgradeAgentResponse>;
-  /** Must be called when this process has answered a call of an administrator. */
+  /** Must be called when this process has answered a call from an administrator. */
   answered(): void;
   /** The reason why the record of the last upgrade cannot be read. */
   damage(): string | undefined;
@@ -44,11 +44,11 @@ export interface AgentUpgradesOptions {
   readonly statusStore: StatusStore;
   readonly history: Pick<History, "append">;
   readonly log: (line: string) => void;
-  /** Aborts when the agent ends. */
+  /** Aborts when the agent exits. */
   readonly signal: AbortSignal;
 }
 
-/** Opens the upgrades. An upgrade that began in an earlier process, or before a reboot, is followed to its end. */
+/** Opens the upgrades. Follows an upgrade that an earlier process began, possibly before a reboot, until it ends. */
 export async function openAgentUpgrades(options: AgentUpgradesOptions): Promise<AgentUpgrades> {
   const { os, machineLock, log, signal } = options;
   const { files, systemd, packages, packageFiles, clock } = os;
@@ -82,7 +82,7 @@ export async function openAgentUpgrades(options: AgentUpgradesOptions): Promise<
     const { fromVersion, toVersion } = checked;
     const { noRollback, allowDowngrade } = announced;
     const started = Promise.withResolvers<AgentUpgrade>();
-    // The lock keeps operations out until apt has ended. Usually it ends with this process, which apt replaces.
+    // The lock keeps operations out until apt has exited. Usually the lock ends with this process, which apt replaces.
     const work = machineLock.lock(`an upgrade of the agent to ${toVersion} that ${holder} began`, async () => {
       const state = AgentUpgradeState.AGENT_UPGRADE_STATE_RUNNING;
       const begun = { id: randomUUID(), fromVersion, toVersion, state, holder, report: "", noRollback };
@@ -135,7 +135,8 @@ export async function openAgentUpgrades(options: AgentUpgradesOptions): Promise<
   await files.remove(draftFile());
   const last = record.current();
   if (last !== undefined && isRunning()) void follow(last, true).catch(logUnlessEnding);
-  // A process that was killed at the end of its work can leave the units. Without a readable record, systemd goes back.
+  // An earlier process that was killed at the end of its work may have left the units. If the record is unreadable, the
+  // units stay, so that systemd rolls back.
   else if (record.damage() === undefined) await units.disarm(signal);
 
   return {
@@ -156,7 +157,7 @@ function notInstalled(): KhwError {
 }
 
 function sameVersion(version: string): KhwError {
-  return new KhwError("RELEASE_REFUSED", `the package has the installed version ${version}, but other files`, {
+  return new KhwError("RELEASE_REFUSED", `the package has the installed version ${version}, but its files differ`, {
     hint: "build the package with a higher version",
   });
 }
@@ -166,7 +167,7 @@ function noWayBack(installed: string): KhwError {
     "RELEASE_REFUSED",
     `the agent does not have the package of the installed version ${installed}, so there is no way back`,
     {
-      hint: `give the node that package first, which changes nothing else: khw-client agent upgrade --deb khw-agent_${installed}_ARCH.deb; or accept this with --no-rollback`,
+      hint: `first send that package to the node, which changes nothing else: khw-client agent upgrade --deb khw-agent_${installed}_ARCH.deb; or accept this with --no-rollback`,
     },
   );
 }

@@ -4,7 +4,7 @@ import type { Os } from "../os/os.ts";
 import type { PackageFacts } from "../os/package-files.ts";
 import { keptPackage } from "../paths.ts";
 
-/** The package of the agent. */
+/** The name of the agent's package. */
 export const packageName = "khw-agent";
 
 export interface CheckOptions {
@@ -27,12 +27,12 @@ export async function checkPackage(facts: PackageFacts, options: CheckOptions): 
   if (!/^(\d+:)?\d[A-Za-z0-9.+~-]{0,100}$/.test(version)) refuse("package", `${show(version)} is not a version`);
   if (!allowDowngrade && (await packageFiles.isOlder(version, installed, signal))) {
     throw new KhwError("RELEASE_REFUSED", `${version} is older than the installed ${installed}`, {
-      hint: "to install it all the same, repeat the command with --allow-downgrade",
+      hint: "to install it anyway, repeat the command with --allow-downgrade",
     });
   }
 }
 
-/** Whether the agent has the package of the installed version: the same version, with the same files. */
+/** Whether the agent keeps the installed version's package: the same version, with the same files. */
 export async function hasWayBack(
   installed: string,
   { files, packageFiles }: Pick<Os, "files" | "packageFiles">,

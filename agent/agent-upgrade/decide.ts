@@ -9,11 +9,11 @@ export interface UpgradeView {
   readonly installing: boolean;
   /** apt runs with the previous package, or is about to run again after a failure. */
   readonly rollingBack: boolean;
-  /** The previous package was installed again. */
+  /** The previous package has been installed again. */
   readonly rolledBack: boolean;
   /** This process started after the upgrade had begun, so it runs the installed code. */
   readonly restarted: boolean;
-  /** This process has answered a call of an administrator. */
+  /** This process has answered a call from an administrator. */
   readonly answered: boolean;
 }
 

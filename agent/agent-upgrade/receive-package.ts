@@ -4,10 +4,10 @@ import { parseSha256, refuse } from "../../proto/validate.ts";
 import type { Os } from "../os/os.ts";
 import { packagesFolder, receivedPackage } from "../paths.ts";
 
-/** The package has 28 MB. */
+/** The limit is far above the real size, which is 28 MB. */
 const maxPackageBytes = 256 * 1024 * 1024;
 
-/** Refuses a package that cannot be one of the agent by its announcement alone. */
+/** Refuses a package if its announcement alone shows that it cannot be the agent's package. */
 export function parseAnnounced(announced: AgentPackage): AgentPackage {
   const { size, sha256 } = announced;
   if (size <= 0) refuse("package", "is empty");
@@ -16,7 +16,7 @@ export function parseAnnounced(announced: AgentPackage): AgentPackage {
 }
 
 /**
- * Writes the package to its place, unless it is there already.
+ * Stores the package, unless the same package is stored already.
  * @throws KhwError DIGEST_MISMATCH; no file remains
  */
 export async function receivePackage(
@@ -32,7 +32,7 @@ export async function receivePackage(
     const received = await largeFiles.write(draft, chunks, size);
     if (received !== sha256) {
       throw new KhwError("DIGEST_MISMATCH", `the package has the SHA-256 ${received}, not ${sha256}`, {
-        hint: "it was damaged on its way, or the file changed meanwhile: run the command again",
+        hint: "it was damaged in transit, or the file changed in the meantime: run the command again",
       });
     }
     await files.rename(draft, receivedPackage);
@@ -41,12 +41,12 @@ export async function receivePackage(
   }
 }
 
-/** A package that is received. */
+/** Returns the path for a package while it is being received. */
 export function draftFile(): string {
   return `${packagesFolder}/.received.deb.draft`;
 }
 
-/** apt needs room for the files of the new package beside those of the old one. */
+/** apt needs space for the new package's files in addition to the old package's files. */
 const unpackedBytes = 200 * 1024 * 1024;
 
 async function refuseWithoutRoom(size: number, files: Pick<Os["files"], "available">): Promise<void> {

@@ -4,7 +4,7 @@ import type { Os } from "../os/os.ts";
 import { plainLanguage } from "../os/run.ts";
 import { keptPackage, rolledBackMark, unitFile, unitFolder } from "../paths.ts";
 
-/** apt installs the new package in this unit. */
+/** The unit in which apt installs the new package. */
 export const installUnit = "khw-agent-upgrade.service";
 /** Installs the previous package again. */
 export const rollbackUnit = "khw-agent-rollback.service";
@@ -16,9 +16,9 @@ export const answerSeconds = 60;
 /** The link that `systemctl enable` creates. */
 const enabledLink = `${unitFolder}/timers.target.wants/${rollbackTimer}`;
 
-/** The rollback of an upgrade of the agent. Its units are files, and not transient, so that they survive a reboot. */
+/** The rollback of an upgrade of the agent. Its units are files, not transient units, so that they survive a reboot. */
 export interface RollbackUnits {
-  /** Makes systemd ready to roll back. The timer does not run yet: the end of the installation starts it. */
+  /** Prepares systemd for the rollback. The timer does not run yet: it starts when the installation ends. */
   arm(): Promise<void>;
   /** Stops the timer. Does nothing if there is no timer. */
   stopTimer(signal: AbortSignal): Promise<void>;
@@ -36,7 +36,7 @@ export function createRollbackUnits({ files, systemd }: Pick<Os, "files" | "syst
   return {
     arm: async () => {
       await files.remove(rolledBackMark);
-      // The timer's file first, because it shows that there is something to remove.
+      // Writes the timer's file first, because `disarm` checks it to see whether there is something to remove.
       await files.write(unitFile(rollbackTimer), rollbackTimerText(), 0o644);
       await files.write(unitFile(rollbackUnit), rollbackService(), 0o644);
       await systemd.reload();
@@ -54,7 +54,7 @@ export function createRollbackUnits({ files, systemd }: Pick<Os, "files" | "syst
   };
 }
 
-/** dpkg's interrupted work is completed first, because apt refuses to work before. */
+/** Completes dpkg's interrupted work first, because apt would refuse to run otherwise. */
 function rollbackService(): string {
   const environment = Object.entries({ ...aptEnvironment, ...plainLanguage }).map(
     ([name, value]) => `${name}=${value}`,

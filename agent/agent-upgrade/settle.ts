@@ -15,14 +15,14 @@ export interface SettleOptions {
   readonly units: RollbackUnits;
   /** Whether this process started after the upgrade had begun. */
   readonly restarted: boolean;
-  /** Resolves when this process has answered a call of an administrator. */
+  /** Resolves when this process has answered a call from an administrator. */
   readonly answered: Promise<void>;
   readonly signal: AbortSignal;
 }
 
 /**
- * Follows an upgrade to its end, cleans up, and records the result. Never acts while apt runs. Often apt ends this process
- * first; the next process continues.
+ * Follows an upgrade until it ends, cleans up, and records the result. Never acts while apt runs. Often apt stops this
+ * process first, and the next process continues.
  */
 export async function settleUpgrade(upgrade: AgentUpgrade, options: SettleOptions): Promise<void> {
   const { os, units, restarted, signal } = options;
@@ -43,7 +43,7 @@ export async function settleUpgrade(upgrade: AgentUpgrade, options: SettleOption
       });
       const view: UpgradeView = { ...upgrade, ...(await look(os, units)), restarted, answered: isAnswered };
       const verdict = decide(view);
-      // Between the look and the end of the timer the rollback may have begun; it then ends this process.
+      // The rollback may have begun after the look and before the timer stopped. The rollback then ends this process.
       if (verdict.kind !== "wait" && (await stopTimer(os, units, signal)))
         return await finish(upgrade, verdict, options);
       await change.outcome;
@@ -55,7 +55,7 @@ export async function settleUpgrade(upgrade: AgentUpgrade, options: SettleOption
 
 type Look = Pick<UpgradeView, "installed" | "installing" | "rollingBack" | "rolledBack">;
 
-/** Reads the units first: a unit that ends after that wakes the loop again. */
+/** Reads the units first: if a unit ends afterwards, the loop wakes up again. */
 async function look({ systemd, packages }: Os, units: RollbackUnits): Promise<Look> {
   const installing = isAtWork(await systemd.unit(installUnit));
   const rollingBack = isAtWork(await systemd.unit(rollbackUnit));
@@ -79,7 +79,7 @@ function isAtWork({ activeState }: UnitStatus): boolean {
 
 type Ended = Exclude<ReturnType<typeof decide>, { kind: "wait" }>;
 
-/** The package first, because the record's end allows the next upgrade. */
+/** Handles the package first, because the next upgrade may begin as soon as the final record is saved. */
 async function finish(
   upgrade: AgentUpgrade,
   verdict: Ended,
@@ -88,7 +88,7 @@ async function finish(
   const { files } = os;
   switch (verdict.kind) {
     case "done":
-      // Missing if a process ended here before.
+      // The file is missing if an earlier process exited after this rename.
       if ((await files.stat(receivedPackage)) !== undefined) await files.rename(receivedPackage, keptPackage);
       await units.disarm(signal);
       await record.save({ ...upgrade, state: AgentUpgradeState.AGENT_UPGRADE_STATE_DONE });
@@ -109,7 +109,7 @@ async function finish(
 const agentUnit = "khw-agent.service";
 const journalLines = 100;
 
-/** Returns the last lines of the agent that was replaced: of its newest start that printed any. */
+/** Returns the last lines that the replaced agent printed, from its newest start with such lines. */
 async function lastLines({ systemd }: Os): Promise<string[]> {
   const starts = await systemd.starts(agentUnit, journalLines);
   const replaced = sinceDeliberateStop(starts.slice(0, -1)).map((start) => start.filter((line) => !isRoutine(line)));

@@ -5,8 +5,8 @@ import type { Os } from "../os/os.ts";
 import { listMembers, type Member, serverStatus, transferLeadership } from "./api.ts";
 
 /**
- * Makes a healthy other member the leader if this machine's member is the leader, before it stops. Otherwise the cluster
- * waits about a second for an election. A failure is reported and does not prevent the stop.
+ * If this machine's member is the leader, makes another healthy member the leader before this member stops. Otherwise
+ * the cluster would wait about a second for an election. A failure is reported and does not prevent the stop.
  */
 export async function moveLeader(os: Os, { signal, progress }: ApplyContext): Promise<void> {
   const { etcd, identity } = os;
@@ -18,11 +18,11 @@ export async function moveLeader(os: Os, { signal, progress }: ApplyContext): Pr
     for (const member of others) {
       if (!(await follows(member, { os, leader, signal }))) continue;
       await transferLeadership(etcd, own, { id: member.id, signal });
-      return progress(`${member.name} leads etcd now`);
+      return progress(`${member.name} is the etcd leader now`);
     }
   } catch (error) {
     signal.throwIfAborted();
-    progress(`another member of etcd could not be made the leader: ${toKhwError(error).message}`);
+    progress(`another etcd member could not be made the leader: ${toKhwError(error).message}`);
   }
 }
 

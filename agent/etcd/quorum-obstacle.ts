@@ -7,8 +7,8 @@ import { serverStatus } from "./api.ts";
 import { findQuorum } from "./quorum.ts";
 
 /**
- * Returns why this machine's member must not stop now; null if it may: the others have a quorum without it, or it
- * is not healthy anyway, or it is the only one.
+ * Returns why this machine's member must not stop now; null if it may stop. It may stop if the other members have a
+ * quorum, if it is not healthy anyway, or if it is the only member.
  */
 export async function quorumObstacle(desired: DesiredState, os: Os, signal: AbortSignal): Promise<string | null> {
   const { etcd, identity } = os;

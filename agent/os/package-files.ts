@@ -22,7 +22,8 @@ export interface PackageFiles {
   /** Compares two versions by Debian's rules. */
   isOlder(version: string, than: string, signal: AbortSignal): Promise<boolean>;
   /**
-   * Starts apt with a package file in a unit of its own, and returns before it ends. The unit survives the agent's end.
+   * Starts apt with a package file in a separate unit, and returns before apt exits. The unit keeps running when the
+   * agent exits.
    * @throws KhwError SERVICE_FAILED if systemd refuses the unit
    */
   beginInstall(path: string, options: BeginInstallOptions): Promise<void>;
@@ -31,12 +32,12 @@ export interface PackageFiles {
 export interface BeginInstallOptions {
   readonly unit: string;
   readonly allowDowngrade: boolean;
-  /** A unit that systemd starts when apt has ended, successfully or not. */
+  /** A unit that systemd starts when apt has exited, successfully or not. */
   readonly afterwards?: string | undefined;
   readonly signal: AbortSignal;
 }
 
-/** A unit in which apt hangs ends after this time. */
+/** If apt hangs, systemd ends the unit after this time. */
 const installSeconds = 900;
 const lockSeconds = 300;
 const mostSums = 10_000;
@@ -72,7 +73,7 @@ export function createPackageFiles(files: Pick<Files, "read">): PackageFiles {
   };
 }
 
-/** Returns apt's command for a package file. apt may not remove any other package for it. */
+/** Returns the apt command that installs a package file. apt must not remove other packages to install it. */
 export function aptCommand(path: string, options: readonly string[]): string[] {
   const locks = `--option=DPkg::Lock::Timeout=${lockSeconds}`;
   return [

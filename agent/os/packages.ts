@@ -79,8 +79,8 @@ export function createPackages(options: PackagesOptions): Packages {
 const database = "/var/lib/dpkg/status";
 
 /**
- * Caches answers while dpkg's database is the same file. Without the cache, each check would start a dpkg process,
- * every minute.
+ * Caches results while dpkg's database is the same file. Without the cache, the check would start a dpkg process every
+ * minute.
  */
 function rememberInstalled(): Packages["installed"] {
   const answers = new Map<string, string | undefined>();
@@ -92,7 +92,7 @@ function rememberInstalled(): Packages["installed"] {
     known = now;
     if (now !== "" && answers.has(name)) return answers.get(name);
     const answer = await installed(name);
-    // An answer is not cached if the database changed during the query.
+    // The result is not cached if the database changed during the query.
     if (now === known) answers.set(name, answer);
     return answer;
   };
@@ -130,7 +130,7 @@ function seeAll(name: string): string {
   return `run \`apt-get update && apt-get install ${name}\` on the node to see all of it, then run the command again`;
 }
 
-/** Reasons for which a package cannot be configured, each with its remedy. */
+/** Reasons why dpkg cannot configure a package, each with its remedy. */
 const remedies: readonly { readonly pattern: RegExp; readonly hint: string }[] = [
   {
     pattern: /\[::\]:80 failed \(97: Address family not supported/,
@@ -154,7 +154,7 @@ const remedies: readonly { readonly pattern: RegExp; readonly hint: string }[] =
   },
 ];
 
-/** Makes dpkg keep changed configuration files without a question. */
+/** Makes dpkg keep changed configuration files without asking. */
 export const keepFiles = ["--option=Dpkg::Options::=--force-confdef", "--option=Dpkg::Options::=--force-confold"];
 
 function installCommand(name: string): string[] {

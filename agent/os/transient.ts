@@ -18,7 +18,7 @@ export interface TransientOptions {
 
 const stopMillis = 60_000;
 
-/** Returns the arguments of systemd-run for a unit's environment; programs in it always write English. */
+/** Returns systemd-run's arguments for a unit's environment, in which programs always print English. */
 function setEnvironment(environment: Readonly<Record<string, string>>): string[] {
   return Object.entries({ ...plainLanguage, ...environment }).map(([name, value]) => `--setenv=${name}=${value}`);
 }
@@ -28,14 +28,15 @@ function setProperties(properties: readonly string[]): string[] {
 }
 
 export interface StartTransientOptions extends Required<Pick<TransientOptions, "environment" | "properties">> {
-  /** The unit's full name. systemd refuses it while a unit of that name exists. */
+  /** The unit's full name. systemd refuses the name while a unit with that name exists. */
   readonly unit: string;
   readonly signal: AbortSignal;
 }
 
 /**
- * Starts a program in a transient oneshot unit, and returns when systemd has queued it. The unit depends on no process of the
- * agent: it survives the agent's end, and its output goes to the journal. After a failure it stays loaded.
+ * Starts a program in a transient oneshot unit, and returns when systemd has queued it. The unit does not depend on the
+ * agent's process: it keeps running when the agent exits, and its output goes to the journal. After a failure, the unit
+ * stays loaded.
  * @throws KhwError SERVICE_FAILED if systemd refuses the unit
  */
 export async function startTransient(argv: readonly string[], options: StartTransientOptions): Promise<void> {

@@ -1,9 +1,9 @@
 import type { Files } from "../os/files.ts";
 
 /**
- * Keeps a new version of the agent from changing a machine that the version before was content with. The new version may write units or
- * flags in another way, and a repair would restart components without a drain. So drift is only reported, until the new version finds no
- * drift at all or an operation has succeeded.
+ * Keeps a new version of the agent from changing a machine on which the previous version found no drift. The new
+ * version may write units or flags differently, and a repair would restart components without a drain. Drift is
+ * therefore only reported until the new version finds no drift at all, or until an operation succeeds.
  */
 export interface NewVersion {
   /** Whether drift is only reported. */
@@ -19,7 +19,7 @@ export interface NewVersionOptions {
   readonly log: (line: string) => void;
 }
 
-/** Opens the record of the version that was last content. Without a record, nothing is held back. */
+/** Opens the record of the last version that found no drift. Without a record, repairs are not held back. */
 export async function openNewVersion({ files, folder, version, log }: NewVersionOptions): Promise<NewVersion> {
   const path = `${folder}/agreed-version`;
   let agreed = (await files.read(path))?.toString("utf8").trim();
@@ -36,7 +36,7 @@ export async function openNewVersion({ files, folder, version, log }: NewVersion
         await files.mkdir(folder, 0o700);
         await files.write(path, `${version}\n`, 0o600);
       } catch (error) {
-        // The next start of this version holds back once more, which is harmless.
+        // The next start of this version holds repairs back again, which is harmless.
         log(`${path} cannot be written: ${error instanceof Error ? error.message : String(error)}`);
       }
     },

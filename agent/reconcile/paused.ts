@@ -24,7 +24,7 @@ export function pausedBecause({ kept, holder, operation, damage }: PausedOptions
   const { state, holder: whose, rolledBack } = operation;
   const since = new Date(operation.startedUnixMillis).toISOString();
   const which = `the operation that ${whose} started at ${since}`;
-  // After a rollback, the machine runs the kept state again.
+  // After a successful rollback, the machine runs the kept state again.
   if (rolledBack !== undefined && rolledBack.error === undefined) return "";
   if (state === OperationState.OPERATION_STATE_FAILED) return `${which} failed, and the desired state is unknown`;
   if (state === OperationState.OPERATION_STATE_INTERRUPTED) {

@@ -28,7 +28,10 @@ export interface Reconciler {
    * @throws KhwError NO_STATE if no desired state is kept yet
    */
   plan(signal: AbortSignal): Promise<GetPlanResponse>;
-  /** Returns the reason why it makes no progress, for the watchdog's keep-alive; undefined if it does. */
+  /**
+   * Returns the reason why the reconciler makes no progress, for the watchdog's keep-alive; undefined if it makes
+   * progress.
+   */
   stuck(): string | undefined;
 }
 
@@ -94,7 +97,7 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
     const planned = await planSteps(list, os, ending);
     progress.made("its checks");
     if (ending.aborted) return;
-    // A difference with a remedy is left to a person by every version.
+    // Every version of the agent leaves a difference with a remedy to a person.
     const isContent = planned.every(
       ({ drift, error }) => error === null && (drift === null || drift.remedy !== undefined),
     );

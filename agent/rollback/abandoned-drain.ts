@@ -5,7 +5,7 @@ import { healthCheckOf, probeHealth } from "../health/health.ts";
 import type { Os } from "../os/os.ts";
 import { isLeft, type Maintenance } from "../state/maintenance.ts";
 
-/** A client that still listens undrains the node itself, within this time. */
+/** A client that is still connected undrains the node itself within this time. */
 const clientMillis = 60_000;
 const intervalMillis = 5_000;
 
@@ -19,9 +19,9 @@ export interface AbandonedDrainOptions {
 }
 
 /**
- * Undrains the node after a rollback if the rolling update that drained it does not: as soon as the API server is
- * healthy. Otherwise a node would stay out of the load balancer because its client went away. Another operation or
- * another drain ends the wait, because another client works on the node. Never rejects.
+ * Undrains the node after a rollback, once the API server is healthy, if the rolling update that drained the node does
+ * not. Otherwise the node would stay out of the load balancer after its client went away. Another operation or drain
+ * ends the wait, because it shows that another client works on the node. Never rejects.
  */
 export async function undrainAbandoned(options: AbandonedDrainOptions): Promise<void> {
   const { os, maintenance, operation, log, signal } = options;
@@ -43,7 +43,7 @@ export async function undrainAbandoned(options: AbandonedDrainOptions): Promise<
   }
 }
 
-/** Whether the agent rolled the machine back, successfully. */
+/** Whether the agent rolled the machine back successfully. */
 export function isRolledBack(operation: Operation | undefined): boolean {
   return operation?.rolledBack !== undefined && operation.rolledBack.error === undefined;
 }

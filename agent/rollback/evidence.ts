@@ -15,8 +15,8 @@ export interface DoubtOptions {
 }
 
 /**
- * Returns why a component that failed may be healthy, or why something else than the change may be the reason; null with positive
- * evidence against each of them.
+ * Returns a reason to doubt that the change broke the failed components. A component may be healthy after all, or may
+ * have failed for another reason. Returns null only with positive evidence against every failed component.
  */
 export async function doubtFailures(os: Os, { failed, to, drained, signal }: DoubtOptions): Promise<string | null> {
   for (const component of failed) {
@@ -27,7 +27,7 @@ export async function doubtFailures(os: Os, { failed, to, drained, signal }: Dou
   }
   return null;
 
-  /** Returns what else than the change may explain the illness. */
+  /** Returns a possible reason for the failure other than the change. */
   async function doubtCause(component: string, { kind }: Illness): Promise<string | null> {
     switch (component) {
       case "kube-apiserver":
@@ -35,7 +35,7 @@ export async function doubtFailures(os: Os, { failed, to, drained, signal }: Dou
       case "etcd": {
         const own = clientUrl(os.identity);
         const others = to.cluster.controllers.map(clientUrl).filter((server) => server !== own);
-        // A member that runs reports its cluster's health, not its own.
+        // A running member reports the health of its cluster, not its own.
         return kind === "dead" ? null : noEtcd(await etcdAnswers(others));
       }
       default: {
@@ -48,8 +48,9 @@ export async function doubtFailures(os: Os, { failed, to, drained, signal }: Dou
   }
 
   /**
-   * Asks servers of etcd for their health with the credentials of the older state. An answer proves that the agent's clock, CA and
-   * network are right, and that etcd has a quorum. Returns null if one is healthy, else the reasons.
+   * Asks etcd servers for their health, with the credentials from the older state. A healthy response proves that the
+   * agent's clock, CA and network are right, and that etcd has a quorum. Returns null if a server is healthy, otherwise
+   * the reasons.
    */
   async function etcdAnswers(servers: readonly string[]): Promise<string[] | null> {
     const pem = (name: string): string | undefined => {
@@ -74,7 +75,7 @@ const etcdTimeoutMillis = 3_000;
 
 function noEtcd(reasons: readonly string[] | null): string | null {
   if (reasons === null) return null;
-  return `no other server of etcd is known to be healthy${reasons.length === 0 ? "" : ` (${reasons.join("; ")})`}`;
+  return `no other etcd server is known to be healthy${reasons.length === 0 ? "" : ` (${reasons.join("; ")})`}`;
 }
 
 /** The servers that the API server of this state uses. */
@@ -84,14 +85,14 @@ function serversOf({ flags, cluster }: DesiredState): readonly string[] {
 
 type Illness =
   | { readonly kind: "unsure"; readonly reason: string }
-  /** It does not run, it hangs, or it reports that it is not alive. */
+  /** The component does not run, hangs, or reports that it is not alive. */
   | { readonly kind: "dead" }
-  /** It runs, and reports that it is not healthy. */
+  /** The component runs and reports that it is not healthy. */
   | { readonly kind: "answers" };
 
 /**
- * Looks at a component that did not become healthy. A failed TLS handshake is no evidence, because the agent's clock or CA may be
- * wrong.
+ * Examines a component that did not become healthy. A failed TLS handshake proves nothing, because the agent's clock or
+ * CA may be wrong.
  */
 async function findIllness(check: HealthCheck, os: Os, signal: AbortSignal): Promise<Illness> {
   const { liveness, reason } = await probeLiveness(check, os, { signal, apiServerWell: true });

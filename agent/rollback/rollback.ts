@@ -43,7 +43,7 @@ export function createRollback({ os, keptState, steps, drained, signal }: Rollba
       const shared = sharedDifference(to, wanted);
       const obstacle =
         unhealthy !== null
-          ? `its previous state did not run in good health when the operation began: ${unhealthy}`
+          ? `its previous state was not healthy when the operation began: ${unhealthy}`
           : shared === undefined
             ? null
             : `the operation also changes ${shared}, which must be the same on all controllers`;
@@ -80,7 +80,7 @@ export function createRollback({ os, keptState, steps, drained, signal }: Rollba
     const drift = await steps(to)
       .find(({ id }) => id === "service/etcd")
       ?.check(os, signal);
-    // Its etcd still runs with the older state.
+    // The machine's etcd still runs with the older state.
     if (drift === undefined || drift === null) return null;
     const newer = isOlderEtcd(states) ? await downgradeObstacle(to, os, signal) : null;
     if (newer !== null) return newer;
@@ -96,7 +96,10 @@ interface LookOptions {
   readonly signal: AbortSignal;
 }
 
-/** Looks again until there is no reason, and returns the last one: on a busy machine, an answer or the agent itself can be late. */
+/**
+ * Looks repeatedly until there is no reason or the deadline passes, and returns the last reason. On a busy machine, a
+ * response or the agent itself can be late.
+ */
 async function lastReason(
   look: () => Promise<string | null>,
   { what, deadlineMillis, os, signal }: LookOptions,
@@ -114,7 +117,7 @@ async function lastReason(
   return reason;
 }
 
-/** Returns the first reason why the machine does not run this state in good health; null if it does. */
+/** Returns the first reason why the machine does not run this state or is not healthy; null if there is no reason. */
 async function whyUnhealthy(steps: readonly Step<Os>[], os: Os, signal: AbortSignal): Promise<string | null> {
   const checked = steps.filter(({ id }) => id.startsWith("service/") || id.startsWith("ready/"));
   const planned = await planSteps(checked, os, signal);
@@ -125,7 +128,7 @@ async function whyUnhealthy(steps: readonly Step<Os>[], os: Os, signal: AbortSig
   return first ?? null;
 }
 
-/** A full disk would end the rollback in the middle. */
+/** A full disk would interrupt the rollback halfway. */
 async function spaceObstacle({ files }: Os): Promise<string | null> {
   for (const folder of writtenFolders) {
     const free = await files.available(folder);
@@ -134,7 +137,7 @@ async function spaceObstacle({ files }: Os): Promise<string | null> {
   return null;
 }
 
-/** Whether a step of this id can change what runs now, or at the next start. */
+/** Whether a step with this id can change the processes that run now or after the next start. */
 function mayChangeProcesses(id: string): boolean {
   return /^(?:binary|unit|service|ready|stopped|credential|config|nginx)\//.test(id) || /^etcd\/.*\.pem$/.test(id);
 }

@@ -3,8 +3,8 @@ import type { CredentialName } from "../../proto/components.ts";
 import type { DesiredState } from "../../proto/desired.ts";
 
 /**
- * Files that must be the same on all controllers: with an older one, a controller would refuse what the others sign, or could
- * not read what they have encrypted.
+ * Files that must be the same on all controllers. With an older file, a controller would reject the others' signatures,
+ * or could not decrypt their data.
  */
 const sharedFiles: readonly CredentialName[] = [
   "ca.pem",
@@ -15,8 +15,8 @@ const sharedFiles: readonly CredentialName[] = [
 ];
 
 /**
- * Returns what differs between two states and must be the same on all controllers; undefined if nothing does. The other controllers
- * may run the newer state already, and the older one may no longer fit.
+ * Returns a part that differs between two states but must be the same on all controllers; undefined if there is none.
+ * The other controllers may already run the newer state, and the older state may no longer fit theirs.
  */
 export function sharedDifference(one: DesiredState, other: DesiredState): string | undefined {
   if (!isDeepStrictEqual(one.cluster, other.cluster)) return "the cluster's addresses or ranges";

@@ -17,7 +17,7 @@ export function authorize({ audit, limits, answered: onAnswered }: AuthorizeOpti
     const caller = callerOf(call.getAuthContext());
     const record = auditCall(audit, { path: method.path, caller, address: call.getPeer() });
     let leave = (): void => {};
-    // A cancelled call leaves its work running, so the call counts as running until its answer is ready.
+    // The work of a cancelled call continues, so the call counts as running until its response is ready.
     let [asked, answered, ended] = [false, false, false];
     let isAdministrator = false;
     const settle = (): void => {
@@ -70,7 +70,7 @@ export function authorize({ audit, limits, answered: onAnswered }: AuthorizeOpti
 export interface AuthorizeOptions {
   readonly audit: Audit;
   readonly limits: CallLimits;
-  /** Called when the agent has sent a message to an administrator; not for health and reflection. */
+  /** Called when the agent has sent a message to an administrator; not called for health checks and reflection. */
   readonly answered: () => void;
 }
 

@@ -112,8 +112,8 @@ interface Following<Request> {
 }
 
 /**
- * Sends an operation's events until the last one, or until the caller disconnects. An agent that stops ends the
- * operation first. A slow caller gets no progress events.
+ * Sends an operation's events until the last one, or until the caller disconnects. A stopping agent ends the operation
+ * first. A slow caller gets no progress events.
  */
 function follow<Request>(
   operations: Operations,
@@ -128,7 +128,7 @@ function follow<Request>(
       stop();
       resolve();
     };
-    // When the agent stops, the call continues: the agent first ends the operation, with a last event.
+    // When the agent stops, the call stays open until the agent has ended the operation and sent the last event.
     const left = (): void => (signal.aborted ? undefined : end());
     gone.addEventListener("abort", left, { once: true });
     call.once("cancelled", end);

@@ -14,9 +14,10 @@ export function serverOptions({ audit, answered = () => {} }: ServerOptionsOptio
   return {
     interceptors: [authorize({ audit, limits: limitCalls(), answered })],
     "grpc.max_concurrent_streams": 64,
-    // The memory of one connection in megabytes: headers, frames and waiting data. grpc-js has no limit by default.
+    // The memory limit of one connection in megabytes: headers, frames and waiting data. grpc-js has no limit by
+    // default.
     "grpc-node.max_session_memory": 16,
-    // A peer that does not answer a ping within ten seconds is gone, and so are its streams.
+    // A peer that does not answer a ping within ten seconds counts as gone, and its streams end.
     "grpc.keepalive_time_ms": 20_000,
     "grpc.keepalive_timeout_ms": 10_000,
     // The largest desired state with all credentials is far smaller.

@@ -1,4 +1,7 @@
-/** Yields the items of a call until the signal aborts. A caller that sends nothing more does not block its reader then. */
+/**
+ * Yields the items of a call until the signal aborts, so that a caller that sends nothing more does not block the
+ * reader.
+ */
 export async function* untilGone<Item>(items: AsyncIterable<Item>, gone: AbortSignal): AsyncGenerator<Item> {
   const { promise: aborted, reject } = Promise.withResolvers<never>();
   aborted.catch(() => undefined);

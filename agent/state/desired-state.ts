@@ -45,7 +45,7 @@ export async function openKeptState(files: Files, { folder }: { readonly folder:
   };
 }
 
-/** Whether two states want the same. */
+/** Whether two desired states are equal. */
 export function sameState(one: DesiredState, other: DesiredState): boolean {
   return isDeepStrictEqual(toWire(one), toWire(other));
 }

@@ -16,15 +16,15 @@ export interface Maintenance {
    */
   set(wanted: WantedMaintenance): Promise<MaintenanceState>;
   /**
-   * Undrains a node that a rolling update drained and left, if nobody has drained it again since, and the check still allows
-   * it. Gives way to operations.
+   * Undrains a node that a rolling update left drained. Does nothing if somebody has drained the node again since, or
+   * if the check does not allow it. Gives way to operations.
    */
   undrainLeft(left: MaintenanceState, options: UndrainLeftOptions): Promise<void>;
 }
 
 export interface UndrainLeftOptions {
   readonly holder: string;
-  /** Asked while no operation can begin. */
+  /** Called while no operation can begin. */
   readonly mayUndrain: (signal: AbortSignal) => Promise<boolean>;
 }
 
@@ -50,7 +50,7 @@ export async function openMaintenance(options: MaintenanceOptions): Promise<Main
   let state = stateFrom(record, os.clock.now()) ?? statusStore.read().maintenance;
   statusStore.publish({ maintenance: state });
   const change = async ({ drained, holder, reason }: WantedMaintenance): Promise<MaintenanceState> => {
-    // A person's wish replaces a rolling update's, and not the other way round.
+    // A rolling update does not change a node that a person drained.
     if (isRollingUpdate(reason) && state.drained && !isLeft(state)) return state;
     const claimed = drained && isLeft(state) && !isRollingUpdate(reason);
     if (drained !== state.drained || claimed || record.damage() !== undefined) {
@@ -62,7 +62,7 @@ export async function openMaintenance(options: MaintenanceOptions): Promise<Main
       const message = drained ? `drained by ${holder}${why}` : `undrained by ${holder}`;
       history.append({ kind: HistoryKind.HISTORY_KIND_MAINTENANCE, subject: "nginx", message });
     } else {
-      // Another drain of a drained node is another wish. undrainLeft no longer applies to the first one.
+      // Copies the state, so that undrainLeft no longer applies to a drain that was requested before this one.
       state = { ...state };
     }
     await apply();
@@ -104,6 +104,6 @@ function encode(state: MaintenanceState): Uint8Array {
 function decode(bytes: Uint8Array): MaintenanceState {
   const state = MaintenanceState.decode(bytes);
   if (state.holder === "" || state.sinceUnixMillis === 0)
-    throw new Error("it does not name who drained the node, and when");
+    throw new Error("it does not say who drained the node and when");
   return state;
 }

@@ -19,7 +19,7 @@ export interface OperationsOptions {
   /** The steps of a Prepare. */
   readonly downloads: (desired: DesiredState) => Step<Os>[];
   readonly rollback: Rollback;
-  /** Called when a rollback begins, and after a rollback that succeeded. */
+  /** Called when a rollback begins, and again if it succeeds. */
   readonly rollingBack: (event: "started" | "succeeded", operation: Operation, reason: ErrorDetail) => void;
   /** Called with each successful Apply before it ends: its desired state is then kept. */
   readonly established: (operationId: string, desired: DesiredState) => Promise<void>;
@@ -34,7 +34,7 @@ export interface OperationsOptions {
   readonly status: (text: string) => void;
   /** Called with a line at the start and end of each operation: who changed this machine, and the result. */
   readonly log: (line: string) => void;
-  /** Ends every operation when the agent itself ends. */
+  /** Ends every operation when the agent itself exits. */
   readonly signal: AbortSignal;
 }
 
@@ -85,7 +85,7 @@ interface Run {
 export function createOperations(options: OperationsOptions): Operations {
   const { os, record, machineLock, steps, downloads, rollback, rollingBack, established } = options;
   const { changed, last, status, log, signal } = options;
-  /** The newest operation of each kind, so that a Prepare does not hide the end of an Apply. */
+  /** The newest operation of each kind, so that a Prepare does not hide the result of an Apply. */
   const runs: { -readonly [kind in OperationRequest["kind"]]?: Run } = {};
   let previous = last;
   let done = Promise.resolve();
@@ -113,7 +113,7 @@ export function createOperations(options: OperationsOptions): Operations {
 
   const running = (): Run | undefined => Object.values(runs).find(isRunning);
 
-  /** Finds the way back, and makes it durable that the operation runs. Nothing is changed before. */
+  /** Finds the way back, and records durably that the operation runs. Nothing is changed before that. */
   const begin = async (of: Run, list: readonly Step<Os>[], desired: DesiredState): Promise<WayBack | undefined> => {
     const interrupted = previous?.state === OperationState.OPERATION_STATE_INTERRUPTED ? previous : undefined;
     const value = { holder: of.operation.holder, steps: titlesOf(list), interrupted };
@@ -145,12 +145,12 @@ export function createOperations(options: OperationsOptions): Operations {
     if (decision.kind === "refused") return refused(decision.reason);
     const { steps: list } = decision;
     try {
-      // If the rollback is interrupted too, the record has its reason.
+      // If the rollback is interrupted too, the record contains the reason for the rollback.
       await record.save({ ...of.operation, error });
     } catch (thrown) {
       return refused(toKhwError(thrown).message);
     }
-    log(`operation ${of.operation.id}: rolls back: ${formatError(fromDetail(error))}`);
+    log(`operation ${of.operation.id}: rolling back: ${formatError(fromDetail(error))}`);
     rollingBack("started", of.operation, error);
     publish(of, { $case: "rollbackStarted", value: { reason: error, steps: titlesOf(list) } });
     const failed = firstFailure(await apply(of, list));
@@ -178,7 +178,7 @@ export function createOperations(options: OperationsOptions): Operations {
       if (failed !== undefined) {
         end = { error: toDetail(failed) };
         const failure = { wanted: desired, steps: list, results, error: toDetail(failed) };
-        // The agent's end is no fault of the new state. The next run of the same command converges.
+        // If the agent is stopping, the new state is not at fault, and the next run of the same command converges.
         if (way !== undefined && !signal.aborted) end = await goBack(of, way, failure);
       }
       if (!isPrepare(of)) {

@@ -4,11 +4,11 @@ import type { Os } from "../os/os.ts";
 
 /** The way back from an Apply, found before the Apply changes anything. */
 export interface WayBack {
-  /** The state that the machine ran before. */
+  /** The state that the machine ran before the Apply. */
   readonly to: DesiredState;
   /** Whether every service ran with that state and was healthy. */
   readonly healthy: boolean;
-  /** Why the agent does not go back, whatever happens; null if it may. */
+  /** The reason why the agent must not go back to this state; null if it may. */
   readonly obstacle: string | null;
 }
 
@@ -21,7 +21,7 @@ export interface Failure {
 }
 
 export type Decision =
-  /** Nothing that runs was changed. */
+  /** Nothing was changed that affects a process. */
   | { readonly kind: "unneeded" }
   | { readonly kind: "refused"; readonly reason: string }
   | { readonly kind: "begin"; readonly steps: readonly Step<Os>[] };
@@ -29,8 +29,8 @@ export type Decision =
 /** Decides whether the machine goes back to its previous state after a failed Apply. */
 export interface Rollback {
   /**
-   * Undefined without a previous state that differs from the wanted one.
-   * @param options.wasHealthy an interrupted run of the same operation found that state healthy, before it changed anything
+   * Returns undefined if there is no previous state, or if the previous state equals the wanted state.
+   * @param options.wasHealthy whether an interrupted run of this operation found the previous state healthy
    */
   wayBack(wanted: DesiredState, options: { readonly wasHealthy: boolean }): Promise<WayBack | undefined>;
   decide(way: WayBack, failure: Failure): Promise<Decision>;

@@ -100,7 +100,10 @@ function merge(components: readonly Component[], changed: readonly Component[]):
   return [...byName.values()].toSorted((one, other) => place(one) - place(other) || (one.name < other.name ? -1 : 1));
 }
 
-/** Components are published in the order of their probes; the status shows them in a fixed order, Kubernetes' own first. */
+/**
+ * Components are published in the order of their probes; the status shows them in a fixed order, the Kubernetes
+ * components first.
+ */
 function place({ name }: Component): number {
   const index = kubernetesComponents.findIndex((component) => component === name);
   return index === -1 ? kubernetesComponents.length : index;
@@ -114,7 +117,7 @@ function differences(state: NodeStatus, published: StatusChange): StatusChange |
   const change: StatusChange = {
     components,
     operation: unless(published.operation, same(Operation, state.operation, published.operation)),
-    // The load always differs.
+    // The machine's load always differs.
     machine: published.machine,
     certificates: sameList(state.certificates, published.certificates) ? [] : published.certificates,
     drift: unless(published.drift, same(DriftStatus, state.drift, published.drift)),

@@ -6,12 +6,12 @@ import type { Step } from "../../proto/step.ts";
 import type { Os } from "../os/os.ts";
 import { releasedProgram, releasesFolder } from "../paths.ts";
 
-/** They must not be newer than the API server that they talk to. */
+/** The components that must not be newer than the API server that they talk to. */
 const clients = components.filter((component) => component !== "kube-apiserver");
 
 /**
  * Adds the steps that reverse the order of the components on the way to an older release: a controller manager or a
- * scheduler that is newer than the wanted release stops before the API server changes, and starts after it.
+ * scheduler that is newer than the wanted release stops before the API server changes, and starts afterwards.
  */
 export function stopNewerClients(steps: readonly Step<Os>[], { kubernetesVersion }: DesiredState): Step<Os>[] {
   const stops = clients.map((client) => stopNewer(client, kubernetesVersion));
@@ -36,7 +36,7 @@ function stopNewer(component: Component, wanted: string): Step<Os> {
   return {
     id: `stopped/${component}`,
     title: `no ${component} newer than ${wanted} runs`,
-    // A process that systemd starts later is of the wanted release.
+    // With these steps done, any process that systemd starts later runs the wanted release.
     needs: [`binary/${component}`, `unit/${component}`],
     check: async (os) => {
       const running = await runningRelease(component, os);
@@ -49,7 +49,7 @@ function stopNewer(component: Component, wanted: string): Step<Os> {
 
 /**
  * Returns the release of a component's running process; undefined if no process runs, or if its program is in no
- * release's folder. A program in /usr/local/bin has the inode of its release's program.
+ * release's folder. A program in /usr/local/bin has the same inode as the program in its release's folder.
  */
 async function runningRelease(component: Component, { files, systemd }: Os): Promise<string | undefined> {
   const { mainPid } = await systemd.unit(`${component}.service`);

@@ -15,9 +15,9 @@ export interface RollbackStates {
 }
 
 /**
- * Returns the steps of a rollback from the steps of the older state. A member of etcd is never replaced, and stops only if the
- * others have a quorum without it. A newer etcd stops before its release changes, so that the cluster version cannot change
- * meanwhile.
+ * Returns the steps of a rollback from the steps of the older state. An etcd member is never replaced, and stops only
+ * if the other members have a quorum without it. A newer etcd stops before its release changes, so that the cluster
+ * version cannot change meanwhile.
  */
 export function rollbackSteps(steps: readonly Step<Os>[], { from, to }: RollbackStates): Step<Os>[] {
   if (!hasEtcd(to)) return [...steps];
@@ -36,12 +36,12 @@ export function isOlderEtcd({ from, to }: RollbackStates): boolean {
 }
 
 async function refuseRejoin(): Promise<never> {
-  throw new KhwError("NOT_READY", "a rollback does not replace a member of etcd", {
-    hint: "run the command again, which joins the member again",
+  throw new KhwError("NOT_READY", "a rollback does not replace an etcd member", {
+    hint: "run the command again; the member then rejoins the cluster",
   });
 }
 
-/** The step stops a healthy member only if the others have a quorum. */
+/** Makes the step stop a healthy member only if the other members have a quorum. */
 function keepQuorum(step: Step<Os>, to: WithEtcd): Step<Os> {
   return {
     ...step,
@@ -55,8 +55,8 @@ function keepQuorum(step: Step<Os>, to: WithEtcd): Step<Os> {
 }
 
 /**
- * Stops an etcd that runs with other inputs than the wanted ones, if it may go back to the wanted release; otherwise it
- * starts again. While it is stopped, the cluster version cannot change.
+ * Stops an etcd that does not run with the wanted inputs, so that the cluster version cannot change. If etcd must not
+ * go back to the wanted release, starts it again and fails.
  */
 function stopEtcd(to: WithEtcd, steps: readonly Step<Os>[]): Step<Os> {
   const service = steps.find(({ id }) => id === "service/etcd");
@@ -64,7 +64,7 @@ function stopEtcd(to: WithEtcd, steps: readonly Step<Os>[]): Step<Os> {
   return {
     id: "stopped/etcd",
     title: `etcd may go back to ${to.etcd.version}`,
-    // The older programs may need a download, during which the newer etcd runs.
+    // The older programs may have to be downloaded first, while the newer etcd still runs.
     needs: ["release/etcd"],
     check: async (os, signal) => {
       const drift = await service.check(os, signal);
@@ -77,7 +77,7 @@ function stopEtcd(to: WithEtcd, steps: readonly Step<Os>[]): Step<Os> {
       const obstacle = await downgradeObstacle(to, os, signal);
       if (obstacle === null) return;
       await os.systemd.start("etcd.service", signal);
-      throw new KhwError("NOT_READY", obstacle, { hint: "run the command again, to go on to the newer release" });
+      throw new KhwError("NOT_READY", obstacle, { hint: "run the command again to continue to the newer release" });
     },
   };
 }

@@ -16,7 +16,10 @@ export interface WantedService {
   readonly command: readonly [program: string, ...flags: string[]];
   /** All inputs of the process, from the desired state alone; the process carries their digest. */
   readonly inputs: readonly string[];
-  /** Input files, including its unit. A file that differed at the start of the process is drift, even if it was restored later. */
+  /**
+   * Input files, including the unit's file. A file that differed at the start of the process is drift, even if it was
+   * restored later.
+   */
   readonly reads?: readonly ReadFile[];
   readonly needs: readonly string[];
   /** Mount points that the service requires. */
@@ -29,9 +32,9 @@ export interface WantedService {
  * Runs the service with exactly these inputs, and enables it at boot.
  *
  * A drop-in puts the digest of the inputs into the process's environment, so the running process itself shows its
- * inputs. So there is no record that could become stale after a crash, and a restart by systemd in between is
- * detected. The command line is compared too, because a unit that was edited, loaded and changed back leaves a trace
- * only there. The start record shows which content the process found in its files.
+ * inputs. No separate record can become stale after a crash, and a restart by systemd in the meantime is detected. The
+ * command line is compared too, because a unit that was edited, loaded and changed back leaves a trace only there. The
+ * start record shows which content the process found in its files.
  */
 export function service({ unit, command, inputs, reads = [], needs, mounts, beforeStop }: WantedService): Step<Os> {
   const digest = digestOf(JSON.stringify(inputs));

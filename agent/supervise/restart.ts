@@ -23,7 +23,7 @@ export interface ComponentRestart {
    * @throws KhwError BUSY, NOT_READY, COMPONENT_MISSING
    */
   readonly restart: (options: { readonly reason: string; readonly signal: AbortSignal }) => Promise<number>;
-  /** Whether a restart is running: the end that it causes is not a crash. */
+  /** Whether a restart is running. The exit that a restart causes is not a crash. */
   underWay(): boolean;
 }
 
@@ -35,7 +35,7 @@ export interface ComponentRestartOptions {
   readonly watched: Watched;
   readonly incidentLog: IncidentLog;
   readonly probe: Pick<LivenessProbe, "ask">;
-  /** Whether, when last read, the unit should run but did not. */
+  /** Whether the unit should have been running but was not, when it was last read. */
   readonly down: () => boolean;
   readonly signal: AbortSignal;
 }
@@ -91,7 +91,7 @@ export function createComponentRestart(options: ComponentRestartOptions): Compon
     underWay: () => underWay,
     byAgent: async (restartReason, count) => {
       if (machineLock.holder() !== undefined) return false;
-      // Only a hung API server needs the lease: one that is already down serves no clients.
+      // Only a hung API server needs the lease, because an API server that is already down serves no clients.
       await using held = apiServer && restartReason.kind === "hung" ? await lease.take(signal) : undefined;
       const begun = await machineLock.whenIdle(async (ending) => {
         if (!(await stillNeeded(restartReason))) return false;

@@ -16,7 +16,7 @@ export interface UpgradeConsent {
   readonly noRollback: boolean;
 }
 
-/** Gives the package to an agent, which checks it and installs nothing. */
+/** Sends the package to an agent, which checks it but does not install it. */
 export function checkOn(
   node: AgentNode,
   {
@@ -28,7 +28,7 @@ export function checkOn(
   return send(node, { local, consent, checkOnly: true, signal });
 }
 
-/** apt waits for its lock up to 5 minutes, and has 15 minutes in all. The way back takes as long. */
+/** apt waits up to 5 minutes for its lock, and has 15 minutes in total. A rollback may take as long again. */
 const deadlineMillis = 35 * 60_000;
 const intervalMillis = 1_000;
 
@@ -41,9 +41,9 @@ export interface UpgradeNodeOptions {
 }
 
 /**
- * Starts the upgrade of one agent, and waits for its end. Each call that the new agent answers is the proof that it works; without a
- * call it goes back.
- * @throws KhwError, if the new version is not installed or the agent does not answer
+ * Starts the upgrade of one agent, and waits until it ends. Each call that the new agent answers confirms the upgrade;
+ * without a call, the node rolls back.
+ * @throws KhwError if the new version is not installed or the agent does not answer
  */
 export async function upgradeNode(node: AgentNode, options: UpgradeNodeOptions): Promise<UpgradeAgentResponse> {
   const { local, consent, progress, signal, clock } = options;
@@ -51,7 +51,7 @@ export async function upgradeNode(node: AgentNode, options: UpgradeNodeOptions):
   const { outcome, upgrade } = response;
   if (outcome === UpgradeAgentOutcome.UPGRADE_AGENT_OUTCOME_UNCHANGED) return response;
   if (upgrade === undefined)
-    throw new KhwError("INVALID_RESPONSE", "the agent does not say whether it began the upgrade");
+    throw new KhwError("INVALID_RESPONSE", "the agent's response does not say whether the upgrade began");
   await waitFor({
     what: `khw-agent ${upgrade.toVersion} does not answer, and khw-agent ${upgrade.fromVersion} is not back`,
     check: () => look(node, upgrade, signal),
@@ -68,11 +68,11 @@ export async function upgradeNode(node: AgentNode, options: UpgradeNodeOptions):
   return response;
 }
 
-/** A call that fails says nothing about the upgrade: the agent restarts meanwhile. */
+/** A failed call does not mean that the upgrade failed, because the agent restarts in the meantime. */
 async function look(node: AgentNode, { id, toVersion }: AgentUpgrade, signal: AbortSignal): Promise<Look<void>> {
   let now: AgentUpgrade | undefined;
   try {
-    // A short call first: the status of a busy machine can take long.
+    // Makes a short call first, because the status of a busy machine can take long.
     await node.info(signal);
     now = (await node.status(signal)).agentUpgrade;
   } catch (thrown) {
@@ -108,7 +108,7 @@ async function send(node: AgentNode, { local, consent, checkOnly, signal }: Send
   } catch (thrown) {
     const error = toKhwError(thrown);
     if (!isUnknownCall(error)) throw error;
-    throw new KhwError("PROGRAM_MISSING", "this agent cannot upgrade itself: it is older than `agent upgrade`", {
+    throw new KhwError("PROGRAM_MISSING", "this agent cannot upgrade itself: it is too old for `agent upgrade`", {
       node: node.address.name,
       hint: "upgrade it over ssh once: khw-client install --deb FILE",
     });

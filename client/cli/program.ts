@@ -17,7 +17,7 @@ const forms: readonly OutputFormat[] = ["text", "json", "yaml", "wide"];
 const commonForms: readonly OutputFormat[] = ["text", "json"];
 
 /**
- * Runs the command that the arguments name.
+ * Runs the command that the arguments specify.
  * @throws KhwError INVALID_ARGUMENT, or the error of the command
  */
 export async function runProgram(argv: readonly string[], context: Context): Promise<number> {

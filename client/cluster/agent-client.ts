@@ -46,7 +46,7 @@ import { type EtcdCalls, etcdCalls } from "./etcd-client.ts";
 import { type Dial, dialOf, rethrow } from "./refusal.ts";
 import { upload } from "./upload.ts";
 
-/** The agent of a node. Every failure is a KhwError that names the node. */
+/** The agent of a node. Every failure is a KhwError with the node's name. */
 export interface AgentNode {
   readonly address: NodeAddress;
   info(signal: AbortSignal): Promise<GetInfoResponse>;
@@ -55,9 +55,7 @@ export interface AgentNode {
   /** Lets the programs that are downloaded but not started yet parse their own command lines. */
   tryPrograms(desired: DesiredState, signal: AbortSignal): Promise<TryProgramsResponse>;
   plan(desired: DesiredState, signal: AbortSignal): Promise<PlanResponse>;
-  /**
-   * Yields the operation's events up to its last. Aborting the signal only ends the listening: the node continues.
-   */
+  /** Yields the operation's events until the last one. Aborting the signal only stops listening; the node continues. */
   apply(request: ApplyRequest, signal: AbortSignal): AsyncIterable<Event>;
   /**
    * Like `apply`, for the downloads that come before it.
@@ -73,11 +71,14 @@ export interface AgentNode {
   restart(request: RestartComponentRequest, signal: AbortSignal): Promise<RestartComponentResponse>;
   /** Counts the values in etcd by the key that encrypts each. */
   storedValues(signal: AbortSignal): Promise<StoredValues[]>;
-  /** Drains or undrains the node. Returns the state after it: a node that a person drained may stay so. */
+  /** Drains or undrains the node. Returns the resulting state: a node that a person drained may stay drained. */
   setMaintenance(wanted: SetMaintenanceRequest, signal: AbortSignal): Promise<Maintenance>;
   /** Records an upgrade of the cluster in the agent's status and history. */
   recordUpgrade(upgrade: Upgrade, signal: AbortSignal): Promise<void>;
-  /** Sends a package of the agent. The agent checks it, and starts its installation unless only a check is asked for. */
+  /**
+   * Sends the agent a new package. The agent checks the package and starts its installation, unless only a check is
+   * requested.
+   */
   upgradeAgent(
     announced: AgentPackage,
     chunks: AsyncIterable<Uint8Array>,
@@ -98,22 +99,22 @@ export interface AgentNode {
 const millis = {
   info: 10_000,
   status: 30_000,
-  /** The agent may ask each mirror for digests; a mirror that stalls costs 30 s or more. */
+  /** The agent may ask each mirror for digests; a stalled mirror costs 30 s or more. */
   preflight: 120_000,
-  /** Four programs run one after the other; each ends within seconds, even on a busy machine. */
+  /** Four programs run one after the other; each exits within seconds, even on a busy machine. */
   trial: 240_000,
   plan: 60_000,
   rbac: 60_000,
-  /** An API server may take a minute to answer again on a small machine. The agent gives up before this limit. */
+  /** On a small machine, an API server may take a minute to answer again. The agent gives up before this limit. */
   restart: 240_000,
   maintenance: 60_000,
-  /** A slow link needs minutes for the package. */
+  /** Over a slow link, sending the package takes minutes. */
   upgradeAgent: 900_000,
   /** The call reads everything that Kubernetes keeps in etcd. */
   storedValues: 300_000,
 };
 
-/** Connects at the first call. The server's certificate must be for the node's name, whatever its address. */
+/** Connects at the first call. The server's certificate must be for the node's name, whatever the node's address. */
 export function connectNode(
   address: NodeAddress,
   identity: ManagementIdentity,

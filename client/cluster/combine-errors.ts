@@ -32,8 +32,8 @@ export interface ConcludeOptions extends Omit<CombineErrorsOptions, "code"> {
 }
 
 /**
- * Throws the errors of a run as one; does nothing without errors. The code is PARTIAL if some nodes are done, or if
- * the run stopped before some nodes; otherwise that of the first error. If a run did nothing and has a single error,
+ * Throws the errors of a run as one; does nothing without errors. The code is PARTIAL if some nodes are done, or if the
+ * run stopped before some nodes; otherwise it is the first error's code. If a run did nothing and has a single error,
  * that error is thrown unchanged.
  */
 export function conclude(errors: readonly KhwError[], { done, ...texts }: ConcludeOptions): void {
@@ -44,7 +44,7 @@ export function conclude(errors: readonly KhwError[], { done, ...texts }: Conclu
   throw combineErrors(errors, { code: partial ? "PARTIAL" : first.code, ...texts });
 }
 
-/** Throws every reason not to begin as one error; does nothing without a reason. */
+/** Throws all reasons not to begin as one error; does nothing if there are none. */
 export function refuseFindings(findings: readonly KhwError[], headline = "nothing was changed"): void {
   conclude(findings, { done: 0, headline });
 }

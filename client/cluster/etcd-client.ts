@@ -16,7 +16,7 @@ import type {
 import type { ClientCalls } from "./calls.ts";
 import { upload } from "./upload.ts";
 
-/** An agent's calls for the etcd member on its machine. Every failure is a KhwError that names the node. */
+/** An agent's calls for the etcd member on its machine. Every failure is a KhwError with the node's name. */
 export interface EtcdCalls {
   status(signal: AbortSignal): Promise<GetEtcdStatusResponse>;
   /** @param purpose see Snapshot.purpose */
@@ -40,7 +40,7 @@ const millis = {
   defragment: 330_000,
 };
 
-/** Uses the connection of the agent's other services. */
+/** Shares the connection with the agent's other services. */
 export function etcdCalls(client: EtcdServiceClient, { call, messages, explain }: ClientCalls): EtcdCalls {
   const none = (): Metadata => new Metadata();
   return {

@@ -20,7 +20,7 @@ export interface Cloud {
   readonly loadBalancer: LoadBalancerConfig;
 }
 
-/** A controller, and its agent's answer to GetInfo. */
+/** A controller, and its agent's response to GetInfo. */
 export interface Member {
   readonly node: AgentNode;
   /** Undefined if the agent could not be reached, or was not called. */
@@ -35,18 +35,18 @@ export interface OpenCluster extends AsyncDisposable {
   readonly cloud: Cloud | undefined;
   readonly instances: readonly ResolvedInstance[];
   /**
-   * Connects to a node again at once, because a failed connection would wait for its back-off. The cluster closes the
+   * Reconnects to a node at once, because a failed connection would first wait for its back-off. The cluster closes the
    * new connection.
    */
   readonly reconnect: (node: AgentNode) => AgentNode;
 }
 
 export interface OpenClusterOptions {
-  /** Calls GetInfo on every agent (default). A command that makes a different call at once does not need this. */
+  /** Calls GetInfo on every agent (default). A command that immediately makes another call does not need this. */
   readonly greet?: boolean;
 }
 
-/** @throws KhwError INVALID_ARGUMENT if no node is named */
+/** @throws KhwError INVALID_ARGUMENT if no node is given */
 export function refuseNoNodes({ nodes }: Pick<ClusterConfig, "nodes">): void {
   if (nodes.length > 0) return;
   throw new KhwError("INVALID_ARGUMENT", "no nodes are given", {
@@ -94,7 +94,7 @@ export async function openCluster(
 }
 
 /**
- * Calls GetInfo on all agents at once. Members that already have an answer or an error are skipped. An agent whose
+ * Calls GetInfo on all agents at once. Members that already have a response or an error are skipped. An agent whose
  * version is too far from this client's is an error.
  */
 export async function fetchInfo(members: readonly Member[], signal: AbortSignal): Promise<Member[]> {
@@ -186,7 +186,7 @@ function hostOf(spec: NodeSpec, instance: ResolvedInstance | undefined, { gce }:
   );
 }
 
-/** Returns the error for a machine that does not run. */
+/** Returns the error for a machine that is not running. */
 function powerError({ name, status, zone }: ResolvedInstance): KhwError | undefined {
   if (status === "RUNNING") return undefined;
   const hint = `gcloud compute instances start ${name} --zone ${zone}`;

@@ -16,8 +16,8 @@ export interface UploadOptions<Request, Response> {
 }
 
 /**
- * Sends bytes to an agent as fast as it reads. The agent may answer before all is sent, and its answer counts. Rejects with the error
- * of grpc-js, or of the bytes' source.
+ * Sends bytes to an agent as fast as the agent reads them. The agent may respond before all bytes are sent, and that
+ * response counts. Rejects with the error from grpc-js, or from the source of the bytes.
  */
 export function upload<Request, Response>(options: UploadOptions<Request, Response>): Promise<Response> {
   const { begin, first, toMessage, chunks, timeoutMillis, signal } = options;
@@ -42,7 +42,7 @@ export function upload<Request, Response>(options: UploadOptions<Request, Respon
       stream.end();
     };
     send().catch((error: unknown) => {
-      // If the agent has answered, its answer says more.
+      // Has no effect if the agent has already responded; that response says more.
       reject(toKhwError(error));
       stream.cancel();
     });

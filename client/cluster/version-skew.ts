@@ -7,9 +7,9 @@ export interface SkewOptions {
 }
 
 /**
- * Returns why a client and an agent do not work together; undefined if they do. They may differ by one minor version, in either
- * direction. After the last 0.x or 1.x follows the next major version's first minor version. A text that is no version is accepted:
- * it is a build that only its maker can judge.
+ * Returns why a client and an agent do not work together; undefined if they do. They may differ by one minor version,
+ * in either direction. A version X.y also works with the first minor version of the next major version. Text that is
+ * not a version is accepted, because it comes from a custom build.
  */
 export function versionSkew({ client, agent }: SkewOptions): KhwError | undefined {
   const [own, other] = [parse(client), parse(agent)];

@@ -26,7 +26,7 @@ export interface AgentUpgradeOptions extends UpgradeConsent {
 /** Ctrl-C does not stop work that has begun; its own deadline does. */
 const never = new AbortController().signal;
 
-/** As many copies of the package may be on their way at once. */
+/** The maximum number of agents that receive the package at the same time. */
 const concurrency = 10;
 
 /** See upgradeAgents. */
@@ -57,7 +57,7 @@ export async function upgradeAgents(
   note(progress, `the agents check ${local.path}`);
   const due = await checkAll(chosen, { local, consent, signal, progress });
   if (due.length === 0) {
-    finalNote(progress, "every agent has this version already, and keeps the package for a way back");
+    finalNote(progress, "every agent already has this version, and keeps the package for rollbacks");
     return 0;
   }
   progress.emit({ kind: "begin", tracks: due.map(({ node }) => node.address.name) });
@@ -106,7 +106,7 @@ async function checkAll(members: readonly Member[], options: CheckAllOptions): P
     if (checked.outcome === UpgradeAgentOutcome.UPGRADE_AGENT_OUTCOME_UNCHANGED)
       note(options.progress, `${name}: khw-agent ${checked.toVersion} is installed already`);
     else if (checked.outcome !== UpgradeAgentOutcome.UPGRADE_AGENT_OUTCOME_CHECKED)
-      throw new KhwError("INVALID_RESPONSE", "its answer to the check of the package is unknown", { node: name });
+      throw new KhwError("INVALID_RESPONSE", "its response to the package check is unknown", { node: name });
   }
   return results.filter(({ checked }) => checked.outcome === UpgradeAgentOutcome.UPGRADE_AGENT_OUTCOME_CHECKED);
 }

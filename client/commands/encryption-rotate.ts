@@ -24,7 +24,7 @@ import { refuseFindings } from "../cluster/combine-errors.ts";
 
 export interface EncryptionRotateOptions {
   readonly output: Output;
-  /** The option's text. */
+  /** The value of --provider. */
   readonly provider?: string | undefined;
   /** Whether a node is left as it is after a failure, for inspection. */
   readonly noRollback: boolean;
@@ -34,7 +34,7 @@ const configFile = "encryption-config.yaml";
 const apiTrack = "Kubernetes API";
 const writesAtOnce = 8;
 
-/** Replaces the keys of Kubernetes' encryption at rest; see `rotate`. Exit code 0, or an error. */
+/** Replaces the keys for Kubernetes' encryption at rest; see `rotate`. Exit code 0, or an error. */
 export async function encryptionRotate(
   config: ClusterConfig,
   context: Context,

@@ -18,9 +18,9 @@ import { refuseFindings } from "../cluster/combine-errors.ts";
 
 export interface PkiRenewOptions {
   readonly output: Output;
-  /** The names of the arguments. */
+  /** The certificates' names from the arguments. */
   readonly names: readonly string[];
-  /** Every certificate of the folder that the cluster's CA signs. */
+  /** Renew every certificate in the folder that the cluster's CA signs. */
   readonly all: boolean;
   /** Whether a node is left as it is after a failure, for inspection. */
   readonly noRollback: boolean;
@@ -110,7 +110,7 @@ function leftToDo(files: readonly string[], ownEtcd: boolean): string[] {
 }
 
 /**
- * Returns the certificates of the folder that the arguments name.
+ * Returns the certificates in the folder that the arguments select.
  * @throws KhwError INVALID_ARGUMENT
  */
 function choose(known: readonly string[], { names, all }: Pick<PkiRenewOptions, "names" | "all">): readonly string[] {
@@ -141,7 +141,7 @@ function refuseUnknown(chosen: readonly string[], known: readonly string[]): voi
   throw new KhwError("INVALID_ARGUMENT", `pki renew: the folder has no certificate ${unknown}.pem`, { hint });
 }
 
-/** A controller without the new certificate would keep one that expires soon. */
+/** An unreachable controller would keep its old certificate, which may expire soon. */
 function refuseUnreachable({ members }: OpenCluster): void {
   const errors = members.flatMap(({ error }) => error ?? []);
   refuseFindings(errors, "nothing was changed: every controller must answer");

@@ -28,7 +28,7 @@ export interface UpgradeOptions {
   /** The requested release; empty with `back`. */
   readonly to: string;
   readonly back: boolean;
-  /** Begin without a question. */
+  /** Begin without asking for confirmation. */
   readonly yes: boolean;
   /** A command that must succeed after the first node; empty: no command. */
   readonly gate: string;
@@ -63,7 +63,7 @@ export async function upgrade(config: ClusterConfig, context: Context, options: 
   });
   const done = nodesAt(plan, course.to);
   if (done.length === plan.work.length && course.unfinished === undefined) {
-    // Otherwise the record of an upgrade that was killed before its first node would stay open.
+    // Closes the record of an upgrade that was killed before its first node; otherwise the record would stay open.
     if (last?.state === UpgradeState.UPGRADE_STATE_RUNNING) {
       const ended = { ...upgradeOf(course, last.snapshotId), state: UpgradeState.UPGRADE_STATE_DONE };
       await recordUpgrade(cluster.members, ended, progress);
@@ -91,7 +91,7 @@ interface Examination {
   readonly findings: readonly KhwError[];
 }
 
-/** Reads everything that determines the course, and the health of the cluster. */
+/** Reads the health of the cluster, and everything that determines the course of the upgrade. */
 async function examine(cluster: OpenCluster, { to, back }: UpgradeOptions, signal: AbortSignal): Promise<Examination> {
   const { config, members, cloud } = cluster;
   const [state, etcd] = await Promise.all([
@@ -121,7 +121,7 @@ function noteOtherRelease({ kubernetes }: ClusterConfig, { to }: Course, { progr
   note(
     progress,
     `kubernetes.version is ${version}, but this command upgrades to ${to}: set kubernetes.version to ${to} in khw.yaml, ` +
-      "since the next bootstrap uses khw.yaml",
+      "because the next bootstrap uses khw.yaml",
   );
 }
 

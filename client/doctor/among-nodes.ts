@@ -78,7 +78,8 @@ export function componentVersions(nodes: readonly Named[]): Finding[] {
 }
 
 /**
- * Counts the members on the controllers. If no controller has etcd, it runs elsewhere and cannot be checked here.
+ * Counts the members on the controllers. If no controller has etcd, then etcd runs elsewhere and cannot be checked
+ * here.
  */
 export function etcdFindings(nodes: readonly Named[], members: number): Finding[] {
   const known = nodes.flatMap(({ name, status }) => {

@@ -12,9 +12,8 @@ export interface DrainTimeouts {
   /** The time limit for the load balancer's health check to show the new state. */
   readonly verify: number;
   /**
-   * The time that connections get to deliver their request if the load balancer sent them at the last moment. A
-   * stopping API server answers the requests that it has received and cuts off the others. No API reports the end of
-   * this phase.
+   * The time for connections that the load balancer sent at the last moment to deliver their requests. A stopping API
+   * server answers the requests that it has received and cuts off the others. No API reports the end of this phase.
    */
   readonly drain: number;
 }
@@ -34,7 +33,7 @@ const askMillis = 500;
 
 /**
  * Drains the node, and waits until the load balancer sends it no new connections. Open connections continue.
- * @throws KhwError TIMEOUT with the last answer of the health check; the node is drained by then
+ * @throws KhwError TIMEOUT with the last result of the health check; the node is drained by then
  */
 export async function leave(node: AgentNode, options: DrainNodeOptions): Promise<void> {
   await phase({ id: "drain", summary: "node is being drained" }, options.emit, async (progress) => {
@@ -48,7 +47,8 @@ export async function leave(node: AgentNode, options: DrainNodeOptions): Promise
 
 /**
  * Undrains the node, and waits until the load balancer sends it connections.
- * @throws KhwError DRAINED if a person drained it meanwhile; TIMEOUT with the last answer of the health check; the node is no longer drained by then
+ * @throws KhwError DRAINED if a person drained it meanwhile; TIMEOUT with the last result of the health check; the node
+ * is no longer drained by then
  */
 export async function enter(node: AgentNode, options: DrainNodeOptions): Promise<void> {
   await phase({ id: "undrain", summary: "node is being undrained" }, options.emit, async (progress) => {
@@ -80,7 +80,7 @@ async function agreed(node: AgentNode, { cloud, timeouts, signal, progress, drai
     return { seen: state };
   };
   await waitFor({
-    what: "Google's health check has not changed",
+    what: "the result of Google's health check has not changed",
     check,
     deadlineMillis: timeouts.verify,
     intervalMillis: askMillis,

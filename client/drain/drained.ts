@@ -14,7 +14,7 @@ export function describeDrained(maintenance: Maintenance): string {
   return `drained by ${maintenance.holder || "somebody"}${why} since ${instant(maintenance.sinceUnixMillis)}`;
 }
 
-/** Says that a node stays drained, and how to change that. */
+/** Returns a note that a node stays drained, and how to undrain it. */
 export function drainedNote(name: string, maintenance: Maintenance): string {
   return `${name} is ${describeDrained(maintenance)}, and stays drained: run khw-client undrain ${name} to undrain it`;
 }
@@ -26,7 +26,9 @@ export function staysDrained(name: string, maintenance: Maintenance): KhwError {
   });
 }
 
-/** Ends a wait for a node that is drained, because the load balancer cannot report it HEALTHY. @throws KhwError DRAINED */
+/**
+ * Ends a wait for a drained node, because the load balancer cannot report the node as HEALTHY. @throws KhwError DRAINED
+ */
 export async function refuseDrained(node: AgentNode, signal: AbortSignal): Promise<void> {
   const { maintenance } = await node.status(signal);
   if (maintenance?.drained === true) throw staysDrained(node.address.name, maintenance);

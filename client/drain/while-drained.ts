@@ -10,13 +10,13 @@ export interface DrainedOptions extends Omit<DrainNodeOptions, "reason"> {
   readonly node: AgentNode;
   /** The current state of all controllers. */
   readonly standings: readonly ServingState[];
-  /** Whether the node works already, so that it cannot be drained now. Default: false. */
+  /** Whether the node is already running an operation, so that it cannot be drained now. Default: false. */
   readonly underWay?: boolean;
 }
 
 const reason = DrainReason.DRAIN_REASON_ROLLING_UPDATE;
 
-/** The agent looks at its components every few seconds. */
+/** Long enough for a check by the agent, which probes its components every few seconds. */
 const lookMillis = 15_000;
 
 /** Ctrl-C does not stop work that has begun; its own deadline does. */
@@ -67,7 +67,7 @@ function mayLeave(standings: readonly ServingState[], name: string, { cloud }: D
   return standings.some((standing) => standing !== own && serves(standing));
 }
 
-/** Whether the API server is healthy. After a rollback, the agent's next look at the API server is awaited. */
+/** Whether the API server is healthy. After a rollback, waits for the agent's next probe of the API server. */
 async function isWell(node: AgentNode): Promise<boolean> {
   try {
     return await waitFor<boolean>({

@@ -5,14 +5,14 @@
  *
  * For `request` the agent on the node makes its key and writes its request, in base64. The certificates of the CA and
  * of the node come back in base64, one per line. For `given`, three lines come before the .deb: the three files of an
- * identity that was issued beforehand. So no secret is ever in an argument, and a single connection is enough. `read`
- * takes a line byte by byte and leaves the rest of the input to `head`, which reads exactly the given size.
+ * identity that was issued beforehand. Therefore no secret is ever in an argument, and a single connection is enough.
+ * `read` reads a line byte by byte and leaves the rest of the input to `head`, which reads exactly the given size.
  *
  * The package stays on the node, so that `khw-client agent upgrade` can roll back to it. The rollback timer of an
  * earlier upgrade would undo this installation, so the timer is stopped.
  *
- * apt writes to a file, since otherwise a broken connection would stop dpkg half-way. Packages that an earlier
- * interruption left unconfigured are configured first; otherwise apt would refuse.
+ * apt's output goes to a file, because otherwise a broken connection would stop dpkg halfway. Packages that an earlier
+ * interruption left unconfigured are configured first; otherwise apt would refuse to run.
  */
 const script = `
 set -eu

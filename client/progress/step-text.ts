@@ -1,7 +1,7 @@
 import { StepOutcome, type Event } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { StepEvent } from "../../proto/step.ts";
 
-/** A step's event in words, the same in every display; undefined if it is not worth a line. */
+/** A step's event as text, the same in every display; undefined if the event is not worth a line. */
 export interface StepText {
   readonly step: string;
   readonly text: string;

@@ -12,7 +12,7 @@ export interface TrackProgress {
 
 /** Counts the steps of each track, and measures time. */
 export interface Tally {
-  /** Must get every event before it is shown. */
+  /** Must be called with every event, before the event is shown. */
   count(event: ProgressEvent): void;
   /** Returns undefined before the track's first event. */
   track(name: string): TrackProgress | undefined;

@@ -18,8 +18,8 @@ export interface RollOptions {
 }
 
 /**
- * Applies khw.yaml and the credentials to every node, one serving node after the other, drained if its API server
- * would restart; then verifies the cluster. The update stops at the first failure. Ctrl-C finishes the current
+ * Applies khw.yaml and the credentials to every node, then verifies the cluster. The serving nodes take turns, and a
+ * node is drained if its API server would restart. The update stops at the first failure. Ctrl-C finishes the current
  * node.
  * @throws KhwError UNREACHABLE or the first refusal, with no node touched; PARTIAL; VERIFY_FAILED; CANCELLED after
  * Ctrl-C
@@ -55,8 +55,8 @@ export async function roll(
 }
 
 /**
- * Applies first to all nodes that do not serve, at once. Then applies to the serving nodes, one after the other until
- * the first failure. A node is drained if its API server would restart.
+ * First applies to all nodes that do not serve, at the same time. Then applies to the serving nodes, one after the
+ * other until the first failure. A node is drained if its API server would restart.
  */
 export async function rollNodes(
   cluster: Pick<OpenCluster, "config" | "cloud" | "members">,

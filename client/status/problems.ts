@@ -121,7 +121,7 @@ function certificate({ path: subject, state, reason, expiresUnixMillis }: Certif
   return [{ subject, severity, message, hint: certificateRemedy(subject) }];
 }
 
-/** Matches the paths on a node of the certificates that `khw-client pki renew` issues. */
+/** Matches the on-node paths of the certificates that `khw-client pki renew` issues. */
 const renewable = /\/(kubernetes|service-account|kube-controller-manager|kube-scheduler)\.(?:pem|kubeconfig)$/;
 
 function certificateRemedy(path: string): string {

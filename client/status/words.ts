@@ -10,9 +10,9 @@ import {
   UpgradeState,
 } from "../../proto/gen/khw/agent/v1/agent.ts";
 
-/** The words for the contract's enumerations, for people and JSON. */
+/** The words for the contract's enum values, for people and JSON. */
 export const operationName = (state: OperationState): string => wordOf(OperationState, "OPERATION_STATE_", state);
-/** Returns the kind and the state in one or two words, for people. */
+/** Returns an operation's kind and state in one or two words, for people. */
 export const operationText = ({ kind, state }: Operation): string =>
   kind === OperationKind.OPERATION_KIND_PREPARE ? `download ${operationName(state)}` : operationName(state);
 export const operationKindName = (kind: OperationKind | undefined): string =>

@@ -5,10 +5,9 @@ import { problemsOf } from "../status/problems.ts";
 import type { ClusterState, NodeState } from "../status/state.ts";
 
 /**
- * Returns the reasons why a cluster is not ready for an upgrade: everything that makes `status` report it as
- * unhealthy, except drift, and every problem of etcd. This includes certificates that expire within a week. It does
- * not include the drain and the components of a node that a rolling update left drained: the upgrade repairs and
- * undrains that node.
+ * Returns the reasons why a cluster is not ready for an upgrade: everything that makes `status` report it as unhealthy,
+ * except drift, and every etcd problem. This includes certificates that expire within a week. It does not include the
+ * drain and the components of a node that a rolling update left drained: the upgrade repairs and undrains that node.
  */
 export function healthFindings({ nodes, loadBalancer }: ClusterState, etcd: readonly NodeEtcd[]): KhwError[] {
   // The upgrade itself removes drift.
@@ -34,7 +33,7 @@ export function healthFindings({ nodes, loadBalancer }: ClusterState, etcd: read
   ];
 }
 
-/** Whether a problem is what an unfinished rolling update left on its node. */
+/** Whether an unfinished rolling update left the problem on its node. */
 function isLeftOver(subject: string, node: NodeState | undefined): boolean {
   const { maintenance, components = [] } = node?.status ?? {};
   return isLeft(maintenance) && (subject === "maintenance" || components.some(({ name }) => name === subject));

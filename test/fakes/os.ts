@@ -53,7 +53,8 @@ export interface FakeOs extends Os {
   /** The durations of small writes, in milliseconds. */
   writes: number[];
   /**
-   * The network latency of hosts in milliseconds; undefined: the host does not answer. All other hosts have 1 ms.
+   * The network latency of hosts in milliseconds; undefined: the host does not answer. All other hosts have a latency
+   * of 1 ms.
    */
   readonly distant: Map<string, number | undefined>;
   /** Returns all changes of the machine, in order within each part. */

@@ -17,8 +17,8 @@ export function fakeDeb(facts: Partial<PackageFacts>): Buffer {
 }
 
 /**
- * Package files whose content is the JSON of their facts. apt runs until the test ends its unit, and changes nothing: the test sets
- * the installed version.
+ * Package files that contain their facts as JSON. apt runs until the test ends its unit, and changes nothing; the test
+ * itself sets the installed version.
  */
 export function createFakePackageFiles({ files, systemd, changes }: FakePackageFilesOptions): PackageFiles {
   return {

@@ -46,7 +46,7 @@ async function freePort(): Promise<number> {
   return typeof address === "object" && address !== null ? address.port : 0;
 }
 
-/** Starts the agent's own program, with the version that the build would set. */
+/** Starts the agent's program, with the version that the build would set. */
 function run(...argv: string[]): ChildProcess {
   const start = `globalThis.KHW_VERSION = "1.2.3"; process.argv.splice(1, 0, "khw-agent"); await import(${JSON.stringify(main.href)});`;
   return spawn(process.execPath, ["--input-type=module", "--eval", start, "--", ...argv], {
@@ -81,7 +81,7 @@ t.test("invalid input ends the agent with the reason, the remedy and an exit cod
   });
   t.match(await outcome("--frobnicate"), { err: /'--frobnicate'.*\nhint: run `khw-agent --help`/s, code: 64 });
   const keyless = await config("keyless.yaml", { identity: { ...paths, key: join(folder, "none.pem") } });
-  // Without --check-config the agent runs, since it supervises the machine even without an identity
+  // Without --check-config the agent would run, because it supervises the machine even without an identity
   // (enrol-main.test.ts).
   t.match(await outcome("--config", keyless, "--check-config"), {
     err: /none\.pem: ENOENT.*\nhint: .*pki issue/s,

@@ -42,8 +42,8 @@ function context(signal = new AbortController().signal, env: Context["env"] = {}
 await pkiInit(context(), { folder: pki });
 
 /**
- * Replaces the agent's program, which would need a Node for the machine. Makes a key and a certificate request, and
- * installs the issued certificate.
+ * Replaces the agent's program, which would need a Node binary for the machine. Makes a key and a certificate request,
+ * and installs the issued certificate.
  */
 const agentProgram = `#!/bin/sh
 set -eu

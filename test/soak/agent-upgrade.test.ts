@@ -1,4 +1,7 @@
-/** Real upgrades of the agents on three machines: refused, done, gone back by systemd, also without the client and after a power loss. */
+/**
+ * Real upgrades of the agents on three machines: refused, completed, and rolled back by systemd, even without the
+ * client and after a power loss.
+ */
 import { execFile } from "node:child_process";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
@@ -13,12 +16,15 @@ const { version: own } = packageJson;
 const count = 3;
 const architecture = process.arch === "x64" ? "amd64" : "arm64";
 const all = ["--nodes", Array.from({ length: count }, (_, index) => `controller-${index}`).join(",")];
-/** A machine goes back a minute after the installation. Both installations take seconds, or minutes on a busy host. */
+/**
+ * A machine rolls back a minute after the installation. Each of the two installations takes seconds, or minutes on a
+ * busy host.
+ */
 const backMillis = 400_000;
 
 const run = promisify(execFile);
 
-/** Where the real package is unpacked, and other versions are packed. */
+/** Unpacks the real package into the folder in which other versions are then packed. */
 async function unpack(folder: string): Promise<void> {
   await mkdir(folder, { recursive: true });
   await run("dpkg-deb", ["--raw-extract", agentPackage, join(folder, "tree")]);
@@ -26,15 +32,15 @@ async function unpack(folder: string): Promise<void> {
 
 interface Build {
   readonly version: string;
-  /** The agent's runtime ends at once. */
+  /** Whether the agent's runtime exits at once. */
   readonly broken?: boolean;
 }
 
-/** Packs the real package with another version, and returns its path. */
+/** Repacks the real package with another version, and returns the path of the result. */
 async function pack(folder: string, { version, broken = false }: Build): Promise<string> {
   const deb = join(folder, `khw-agent_${version}.deb`);
   const tree = join(folder, `tree-${version}`);
-  // The version is in the bundle, as the build has put it there. The trees share the runtime, which is large.
+  // The build puts the version into the bundle. The trees share the large runtime by hard links.
   const script = `cp -al tree ${tree}; cd ${tree}
     edit() { sed "$1" "$2" >new; chmod --reference="$2" new; mv new "$2"; }
     edit 's/^Version: .*/Version: ${version}/' DEBIAN/control
@@ -46,7 +52,10 @@ async function pack(folder: string, { version, broken = false }: Build): Promise
   return deb;
 }
 
-/** Packs no files with these fields, and returns the path. It must never be installed. */
+/**
+ * Builds a package with these control fields and without files, and returns its path. The package must never be
+ * installed.
+ */
 async function packEmpty(folder: string, fields: Readonly<Record<string, string>>): Promise<string> {
   const deb = join(folder, "empty.deb");
   const known = { Package: "khw-agent", Version: "0.2.0", Maintainer: "khw <khw@example.com>", Description: "empty" };
@@ -77,7 +86,7 @@ async function agentFiles(node: TestbedNode): Promise<string> {
 const versions = async (nodes: readonly TestbedNode[]): Promise<string[]> =>
   Promise.all(nodes.map((node) => node.must(["dpkg-query", "--show", "--showformat=${Version}", "khw-agent"])));
 
-/** Waits on the machine until a condition holds, and returns the milliseconds. */
+/** Waits on the machine until a condition holds, and returns the waiting time in milliseconds. */
 async function until(node: TestbedNode, condition: string, limitMillis = backMillis): Promise<number> {
   const start = performance.now();
   const script = `until ${condition}; do sleep 0.1; done`;
@@ -210,7 +219,7 @@ t.test("the agents of three machines", async (t) => {
     await begins(first, "0.4.0");
     t.ok(client.kill());
     await client.ended;
-    // The test must not call an agent: its answer would confirm the upgrade.
+    // The test must not call an agent, because a response would confirm the upgrade.
     await has(first, "0.4.0");
     t.comment(`back ${seconds(await has(first, "0.2.0"))} after the new agent served`);
     const [node] = await status(scene);

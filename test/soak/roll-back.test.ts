@@ -1,4 +1,4 @@
-/** Releases that do not work: the node goes back by itself and serves, and no other node is touched. */
+/** Releases that do not work: the node rolls back by itself and serves again, and no other node is touched. */
 import t, { type Test } from "tap";
 import { type Breakage, brokenMirror, buildBroken, publish, publishWorking } from "../fixtures/broken-release.ts";
 import { exitOf, openScene, type Scene, scenario } from "../fixtures/faults.ts";
@@ -8,21 +8,24 @@ import { realVersion } from "../testbed/workstation.ts";
 
 const all = ["--nodes", "controller-0,1,2"];
 const units = ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd", "nginx"];
-/** Few enough for a busy machine with two processors, which runs three API servers and the load itself. */
+/**
+ * New connections per second: few enough for a busy two-processor machine that runs three API servers and the load
+ * itself.
+ */
 const rate = 5;
 
-/** The processes of all components, by their ids. */
+/** Returns the process ids of all components. */
 async function processes(node: TestbedNode): Promise<string> {
   return node.must(["systemctl", "show", "--property=MainPID", ...units]);
 }
 
-/** The release that the machine's API server answers with. */
+/** Returns the release that the machine's API server reports. */
 async function servedRelease(node: TestbedNode): Promise<string> {
   const answer = await node.must(["curl", "-sk", "https://127.0.0.1:6443/version"]);
   return /"gitVersion": "([^"]+)"/.exec(answer)?.[1] ?? answer;
 }
 
-/** When a unit last stopped and started, in microseconds after the machine's boot. */
+/** Returns when a unit last stopped and started, in microseconds since the machine's boot. */
 async function lastStart(node: TestbedNode, unit: string): Promise<{ readonly stop: number; readonly start: number }> {
   const value = async (property: string): Promise<number> =>
     Number(await node.must(["systemctl", "show", "-P", `${property}TimestampMonotonic`, unit]));
@@ -37,7 +40,7 @@ interface JsonLine {
   readonly track?: string;
 }
 
-/** The times of a node that went back, in seconds after its drain began. */
+/** Returns the times of a node's rollback, in seconds since the start of its drain. */
 function timesOf(stdout: string, name: string): string {
   const lines: JsonLine[] = stdout
     .trim()
@@ -67,7 +70,7 @@ async function isServing(t: Test, { workstation, node }: Scene): Promise<void> {
 t.test("a release that does not work", async (t) => {
   await using scene = await openScene(3);
   const { testbed, workstation, bootstrap, node } = scene;
-  // The testbed's mirror has no TLS, so it is refused for releases whose digests khw.lock does not have.
+  // The testbed's mirror has no TLS, so khw refuses it for releases without digests in khw.lock.
   const mirrors = [`--mirror=${brokenMirror}`];
   const first = await bootstrap();
   t.equal(first.code, 0, first.stderr);
@@ -82,7 +85,7 @@ t.test("a release that does not work", async (t) => {
   await scenario(t, "a download that fails on the third node leaves all three undrained and untouched", async (t) => {
     const version = "v1.20.90";
     await provide(version, "crash");
-    // The other programs are those that the machine runs, so they are linked and not downloaded.
+    // The other programs are those that the machine already runs, so they are linked, not downloaded.
     const spoil = `for file in ${brokenMirror}/${version}/bin/linux/*/kube-apiserver; do echo x >>$file; done`;
     await node(2).must(["sh", "-c", spoil]);
     const before = await Promise.all(nodes.map(processes));

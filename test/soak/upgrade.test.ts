@@ -1,6 +1,6 @@
 /**
  * Real upgrades of three machines under steady load: refused, stopped by a gate, continued, paused, undone, and from
- * one minor release to the next, also of etcd.
+ * one minor release to the next, including etcd.
  */
 import { execFile } from "node:child_process";
 import { mkdir } from "node:fs/promises";
@@ -131,7 +131,7 @@ t.test("three machines, upgraded under load", async (t) => {
     t.match(back.stderr, /is finished .* everything written since then would be lost/);
   });
 
-  // A folder as the mirror needs no digest, unlike the testbed's mirror, which has no TLS.
+  // A folder that serves as the mirror needs no digest, unlike the testbed's mirror, which has no TLS.
   const mirrors = ["--mirror", folderMirror];
 
   await scenario(t, "a patch pauses after the first node, and goes back", async (t) => {

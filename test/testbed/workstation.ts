@@ -34,11 +34,11 @@ export const clientProgram = join(repository, "build/client/khw-client");
 /** The agent's package that `npm run deb` builds. */
 export const agentPackage = join(repository, `build/deb/khw-agent_${projectVersion}_${architecture}.deb`);
 
-/** The version of Debian's source. The testbed's mirror serves it under this version. */
+/** The version of Debian's source. The testbed's mirror serves the programs under this version. */
 export const realVersion = "v1.20.2";
 
 /**
- * Makes the workstation's folder with only a khw.yaml for this testbed; bootstrap itself makes the rest. `settings`
+ * Makes the workstation's folder with only a khw.yaml for this testbed; bootstrap itself creates the rest. `settings`
  * are further lines of khw.yaml.
  */
 export async function makeBareWorkstation(testbed: Testbed, settings = ""): Promise<Workstation> {
@@ -151,7 +151,7 @@ gce:
 `;
 }
 
-/** Installs the agent's package, and only that, on all machines at once with apt. */
+/** Installs the agent's package, and nothing else, on all machines at once with apt. */
 export async function installPackage(nodes: readonly TestbedNode[], packageFile: string): Promise<void> {
   await Promise.all(
     nodes.map(async (node) => {

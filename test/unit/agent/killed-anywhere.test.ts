@@ -1,4 +1,7 @@
-/** The agent is killed after each of its changes to a machine. The next run ends with the same files. */
+/**
+ * The agent is killed after each of its changes to a machine. The next run must end with the same files as an
+ * undisturbed run.
+ */
 import t from "tap";
 
 import { controllerSteps } from "../../../agent/steps.ts";

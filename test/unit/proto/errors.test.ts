@@ -12,7 +12,10 @@ import {
 } from "../../../proto/errors.ts";
 import { fromServiceError, toServiceError } from "../../../proto/errors-wire.ts";
 
-/** The contract with scripts (exit codes) and with other clients (gRPC status), written here a second time. */
+/**
+ * The contract with scripts (exit codes) and with other clients (gRPC status), repeated here, so that every change of
+ * the contract fails this test.
+ */
 const contract: Readonly<Record<ErrorCode, readonly [exit: number, grpc: keyof typeof status]>> = {
   INVALID_ARGUMENT: [64, "INVALID_ARGUMENT"],
   CONFIG_INVALID: [78, "INVALID_ARGUMENT"],

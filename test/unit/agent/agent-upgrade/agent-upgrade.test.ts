@@ -14,7 +14,7 @@ const folder = "/var/lib/khw-agent";
 const states = AgentUpgradeState;
 const [oldDeb, newDeb] = [fakeDeb({ version: "0.1.0" }), fakeDeb({ version: "0.2.0" })];
 
-/** Sets the version that dpkg lists, as the end of an installation does. */
+/** Sets the version that dpkg lists, as a finished installation does. */
 function setInstalled(os: FakeOs, version: string): void {
   os.installed.set("khw-agent", version);
   const { sums }: { sums: string } = JSON.parse(fakeDeb({ version }).toString("utf8"));
@@ -30,7 +30,7 @@ function machine(): FakeOs {
   return os;
 }
 
-/** A process of the agent. Its end aborts the signal. */
+/** Starts an agent process. `end` aborts its signal, as SIGTERM does. */
 async function start(os: FakeOs) {
   const ending = new AbortController();
   const { signal } = ending;
@@ -74,7 +74,7 @@ function becomes(statusStore: StatusStore, state: AgentUpgradeState): Promise<vo
   });
 }
 
-/** apt has installed the version, and has restarted the agent as another process. */
+/** Simulates an installation: apt installs the version and restarts the agent as another process. */
 async function installs(os: FakeOs, version: string) {
   setInstalled(os, version);
   const process = await start(os);

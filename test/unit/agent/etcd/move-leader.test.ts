@@ -4,7 +4,7 @@ import { controllerSteps } from "../../../../agent/steps.ts";
 import type { FakeOs } from "../../../fakes/os.ts";
 import { applyAll, etcdRelease, labDesiredWithEtcd, labMachine, never } from "../../../fixtures/machine.ts";
 
-/** Moves the leadership from controller-0, and returns the progress. */
+/** Moves the leadership away from controller-0, and returns the progress lines. */
 async function move(os: FakeOs): Promise<string[]> {
   const lines: string[] = [];
   await moveLeader(os, { signal: never, progress: (line) => lines.push(line) });
@@ -14,7 +14,7 @@ async function move(os: FakeOs): Promise<string[]> {
 t.test("a leader makes a healthy other member the leader", async (t) => {
   const os = labMachine();
   os.etcd.up.delete("10.240.0.11");
-  t.strictSame(await move(os), ["controller-2 leads etcd now"]);
+  t.strictSame(await move(os), ["controller-2 is the etcd leader now"]);
   t.strictSame(os.etcd.changes, ["leader 12"]);
   t.strictSame(await move(os), [], "it is no leader any more");
 });
@@ -32,7 +32,7 @@ t.test("a learner, a member that does not answer and a single member get no lead
 t.test("a failure is reported, and is no error", async (t) => {
   const os = labMachine();
   os.etcd.up.delete("10.240.0.10");
-  t.match(await move(os), [/^another member of etcd could not be made the leader: .*ECONNREFUSED/]);
+  t.match(await move(os), [/^another etcd member could not be made the leader: .*ECONNREFUSED/]);
 });
 
 t.test("the leadership moves before an upgrade restarts etcd", async (t) => {

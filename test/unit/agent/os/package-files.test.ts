@@ -11,7 +11,7 @@ const files = {
 };
 const packages = createPackageFiles(files);
 
-/** Packs a package with real dpkg-deb. */
+/** Builds a package with the real dpkg-deb. */
 async function pack(t: Test, control: string, sums?: string): Promise<string> {
   const folder = t.testdir();
   await mkdir(join(folder, "tree/DEBIAN"), { recursive: true });

@@ -21,7 +21,7 @@ const schedulerUnit = "/etc/systemd/system/kube-scheduler.service";
 const report = { supervision: { driftPolicy: DriftPolicy.DRIFT_POLICY_REPORT } };
 
 interface KeptOptions {
-  /** The version of the agent before this one. */
+  /** The agent's previous version. */
   readonly before?: string;
   /** Changes the machine before the first check. */
   readonly change?: (os: FakeOs) => void;
@@ -157,7 +157,7 @@ t.test("a new version of the agent only reports differences until it agrees with
     steps: [{ id: "unit/kube-scheduler" }],
   });
   t.equal(os.files.text(schedulerUnit), handEdit, "it is not repaired");
-  // As an operation does that succeeds.
+  // A successful operation makes the same call.
   await newVersion.agrees();
   await after(() => {}, settled);
   t.not(os.files.text(schedulerUnit), handEdit);
@@ -183,7 +183,7 @@ t.test("drift that khw does not repair is reported once with the remedy, and blo
   const dropIn = "/etc/systemd/system/kube-scheduler.service.d/70-mine.conf";
   const wanted = os.files.text(schedulerUnit);
   const alone = ({ steps }: DriftStatus): boolean => steps.length === 1;
-  // systemd must load the drop-in first, which is a repair of its own.
+  // systemd must load the drop-in first, which is a separate repair.
   await after(() => os.files.put(dropIn, "[Service]\nNice=5\n"), alone);
   await after(
     () => os.files.put(schedulerUnit, handEdit),

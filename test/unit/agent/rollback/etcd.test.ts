@@ -4,7 +4,7 @@ import type { FakeOs } from "../../../fakes/os.ts";
 import { etcdRelease, labDesiredWithEtcd, labMachine } from "../../../fixtures/machine.ts";
 import { etcdServers, scene, crashWhenNewer } from "../../../fixtures/rollback-scene.ts";
 
-/** A machine with khw's etcd, whose members answer with this cluster version. */
+/** A machine with an etcd that khw manages. The members report this cluster version. */
 function etcdMachine(): FakeOs {
   const os = labMachine();
   for (const version of ["v3.4.99", "v3.5.99"]) etcdRelease(os, version);
@@ -40,7 +40,7 @@ t.test("etcd goes back with the node while its cluster version is the old one", 
 t.test("etcd does not go back when its cluster version is the new one, or unknown", async (t) => {
   for (const [version, why] of [
     ["3.5.0", /the cluster version of etcd is 3\.5\.0 already/],
-    [undefined, /only 0 of 3 members of etcd report the cluster version/],
+    [undefined, /only 0 of 3 etcd members report the cluster version/],
   ] as const) {
     const { os, apply, runs } = await scene(t, { os: etcdMachine(), kept: withEtcd("v3.4.99") });
     clusterVersion(os, version);
@@ -88,7 +88,7 @@ t.test("etcd is not stopped for a rollback while the other members have no quoru
   );
 });
 
-t.test("a rollback never replaces a member of etcd whose data is gone", async (t) => {
+t.test("a rollback never replaces an etcd member that has lost its data", async (t) => {
   const { os, apply } = await scene(t, { os: etcdMachine(), kept: withEtcd("v3.4.99") });
   clusterVersion(os, "3.4.0");
   crashWhenNewer(os, "kube-apiserver");

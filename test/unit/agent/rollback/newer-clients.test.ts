@@ -36,7 +36,7 @@ t.test("the way to an older release that was asked for has the same order, also 
   t.strictSame(new Set(stops().slice(0, 2)), new Set(wanted.slice(0, 2)));
   t.strictSame(stops().slice(2), wanted.slice(2));
 
-  // The way up ended before the kept state changed.
+  // The upgrade fails before the kept state changes.
   crashWhenNewer(os, "nginx");
   os.nginxComplaint = "broken";
   await apply(newer, { noRollback: true });

@@ -16,7 +16,7 @@ const { UPGRADE_AGENT_OUTCOME_CHECKED, UPGRADE_AGENT_OUTCOME_STARTED, UPGRADE_AG
   UpgradeAgentOutcome;
 
 interface Behaviour {
-  /** The result of the check; absent: the package is fit. */
+  /** The result of the check; absent: the package passes. */
   readonly check?: KhwError | typeof UPGRADE_AGENT_OUTCOME_UNCHANGED;
   /** The state in which the upgrade ends. */
   readonly end?: AgentUpgradeState;
@@ -108,7 +108,7 @@ t.test("only the named nodes are upgraded", async (t) => {
 });
 
 t.test("an agent of an older version is named, with the way to upgrade it", async (t) => {
-  // The error of a call that the server does not know.
+  // The error for a call that the server does not know.
   const cause = Object.assign(new Error("unknown method"), { code: 12, details: "", metadata: {} });
   const check = new KhwError("INTERNAL", "the agent does not know this call", { cause });
   const { members } = await cluster({ "controller-0": { check } });

@@ -25,7 +25,7 @@ interface Options {
   readonly applying?: readonly string[];
 }
 
-/** Nodes that all begin before the first one ends. */
+/** Nodes that all begin before the first one finishes. */
 async function scene({ result = () => undefined, begun, restarting = names, applying = [] }: Options = {}) {
   const cluster = await createFakeCluster(names);
   const expected = restarting.filter((name) => !applying.includes(name)).length;

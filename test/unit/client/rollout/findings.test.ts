@@ -24,7 +24,8 @@ interface Node {
 }
 
 /**
- * Inspects nodes with these answers. Returns each finding with its node, and the nodes that received a Preflight call.
+ * Inspects nodes with these responses. Returns each finding with its node, and the nodes that received a Preflight
+ * call.
  */
 async function inspected(...nodes: readonly Node[]) {
   const { members: plain } = await createFakeCluster(nodes.map((_, index) => `controller-${index}`));

@@ -6,7 +6,7 @@ import { createFakeCluster } from "../../../fakes/cluster.ts";
 
 const names = ["controller-0", "controller-1", "controller-2"];
 
-/** Fake nodes whose agents apply or fail; `applied` is called after each apply. */
+/** Fake nodes with agents that apply or fail; `applied` is called after each apply. */
 async function scene({ down = [], failing = "", applied = () => {}, left = [], person = "" }: Options = {}) {
   const cluster = await createFakeCluster(names);
   for (const node of cluster.nodes) {
@@ -148,7 +148,7 @@ t.test(
         const [first] = nodes;
         if (name !== "controller-0" || first === undefined) return;
         [first.rolledBack, first.well] = [true, false];
-        // The agent looks again.
+        // Simulates the agent's next probe.
         setTimeout(() => (first.well = true), 10);
       },
     };

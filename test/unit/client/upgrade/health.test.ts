@@ -13,7 +13,7 @@ import { createFakeCluster } from "../../../fakes/cluster.ts";
 import { never } from "../../../fixtures/machine.ts";
 import { component, wellStatus } from "../../../fixtures/status.ts";
 
-/** Returns the findings for a cluster with an external etcd, whose second node has this status. */
+/** Returns the findings for a cluster with an external etcd. The second node has this status. */
 function found(changes: Partial<GetStatusResponse>): string[] {
   const nodes = ["controller-0", "controller-1"].map((node, index) => ({
     node,
