@@ -13,7 +13,7 @@ export const etcdutlProgram = "/usr/local/bin/etcdutl";
 /** Holds all releases that khw downloads. */
 export const khwFolder = "/usr/local/lib/khw";
 export const etcdReleasesFolder = `${khwFolder}/etcd`;
-/** The agent's record of this machine's etcd member, beside its own state. */
+/** The agent's record of this machine's etcd member, beside the agent's own state. */
 export const etcdRecordFile = "/var/lib/khw-agent/etcd-member";
 export const kubernetesEtcFolder = "/etc/kubernetes";
 export const configFolder = `${kubernetesEtcFolder}/config`;
@@ -98,11 +98,11 @@ export function startFolder(unit: string): string {
 }
 export const startFile = "started-from";
 
-/** Keeps systemd from starting an etcd member whose data is lost. */
+/** Keeps systemd from starting an etcd member that has lost its data. */
 export const etcdGuardDropIn = `${unitFolder}/etcd.service.d/40-khw-member.conf`;
 /**
- * Exists while a member rejoins the cluster. The file name sorts after the guard, whose condition this drop-in
- * removes.
+ * Exists while a member rejoins the cluster. The file name sorts after the guard's, because this drop-in removes the
+ * guard's condition.
  */
 export const etcdJoinDropIn = `${unitFolder}/etcd.service.d/60-khw-join.conf`;
 

@@ -48,7 +48,10 @@ export interface AgentUpgradesOptions {
   readonly signal: AbortSignal;
 }
 
-/** Opens the upgrades. Follows an upgrade that an earlier process began, possibly before a reboot, until it ends. */
+/**
+ * Opens the agent's upgrades. Follows an upgrade that an earlier process began, possibly before a reboot, until it
+ * ends.
+ */
 export async function openAgentUpgrades(options: AgentUpgradesOptions): Promise<AgentUpgrades> {
   const { os, machineLock, log, signal } = options;
   const { files, systemd, packages, packageFiles, clock } = os;

@@ -16,7 +16,7 @@ export const answerSeconds = 60;
 /** The link that `systemctl enable` creates. */
 const enabledLink = `${unitFolder}/timers.target.wants/${rollbackTimer}`;
 
-/** The rollback of an upgrade of the agent. Its units are files, not transient units, so that they survive a reboot. */
+/** The rollback of an agent upgrade. Its units are files, not transient units, so that they survive a reboot. */
 export interface RollbackUnits {
   /** Prepares systemd for the rollback. The timer does not run yet: it starts when the installation ends. */
   arm(): Promise<void>;

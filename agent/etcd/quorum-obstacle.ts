@@ -8,7 +8,7 @@ import { findQuorum } from "./quorum.ts";
 
 /**
  * Returns why this machine's member must not stop now; null if it may stop. It may stop if the other members have a
- * quorum, if it is not healthy anyway, or if it is the only member.
+ * quorum. It may also stop if it is not healthy anyway, or if it is the only member.
  */
 export async function quorumObstacle(desired: DesiredState, os: Os, signal: AbortSignal): Promise<string | null> {
   const { etcd, identity } = os;

@@ -162,8 +162,8 @@ function installCommand(name: string): string[] {
 }
 
 /**
- * Repeats apt while a lock is held. apt itself can wait for dpkg's lock, but not for the lock of its lists, and
- * prints nothing meanwhile.
+ * Repeats apt while a lock is held. apt itself can wait for dpkg's lock, but not for the lock on its lists. While it
+ * waits, apt prints nothing.
  */
 function waitingApt(options: PackagesOptions, signal: AbortSignal, progress: (text: string) => void): Apt {
   const { systemd, clock, lockMillis = 300_000 } = options;

@@ -19,9 +19,9 @@ export interface AbandonedDrainOptions {
 }
 
 /**
- * Undrains the node after a rollback, once the API server is healthy, if the rolling update that drained the node does
- * not. Otherwise the node would stay out of the load balancer after its client went away. Another operation or drain
- * ends the wait, because it shows that another client works on the node. Never rejects.
+ * Undrains the node after a rollback if the rolling update that drained it does not. Waits until the API server is
+ * healthy. Otherwise the node would stay out of the load balancer after its client went away. Another operation or
+ * drain ends the wait, because it shows that another client works on the node. Never rejects.
  */
 export async function undrainAbandoned(options: AbandonedDrainOptions): Promise<void> {
   const { os, maintenance, operation, log, signal } = options;

@@ -8,9 +8,9 @@ import type { CallLimits } from "./call-limits.ts";
 import { type Caller, callerOf, expiry } from "./caller.ts";
 
 /**
- * Refuses a call before its message is read. UNAUTHENTICATED without a currently valid certificate (it may have
- * expired since the connection began), PERMISSION_DENIED without the role, RESOURCE_EXHAUSTED if too many calls
- * run. Records the caller, the method and the result.
+ * Refuses a call before its message is read, and records the caller, the method and the result. Fails with
+ * UNAUTHENTICATED if the caller's certificate is not valid now; it may have expired since the connection began. Fails
+ * with PERMISSION_DENIED without the role, and with RESOURCE_EXHAUSTED if too many calls run.
  */
 export function authorize({ audit, limits, answered: onAnswered }: AuthorizeOptions): ServerInterceptor {
   return (method, call) => {

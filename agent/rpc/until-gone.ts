@@ -1,5 +1,5 @@
 /**
- * Yields the items of a call until the signal aborts, so that a caller that sends nothing more does not block the
+ * Yields the items of a call until the signal aborts. Without this, a caller that sends nothing more would block the
  * reader.
  */
 export async function* untilGone<Item>(items: AsyncIterable<Item>, gone: AbortSignal): AsyncGenerator<Item> {

@@ -178,7 +178,7 @@ export function createOperations(options: OperationsOptions): Operations {
       if (failed !== undefined) {
         end = { error: toDetail(failed) };
         const failure = { wanted: desired, steps: list, results, error: toDetail(failed) };
-        // If the agent is stopping, the new state is not at fault, and the next run of the same command converges.
+        // If the agent is stopping, the new state is not at fault. The next run of the same command converges.
         if (way !== undefined && !signal.aborted) end = await goBack(of, way, failure);
       }
       if (!isPrepare(of)) {

@@ -10,8 +10,8 @@ import { releasedProgram, releasesFolder } from "../paths.ts";
 const clients = components.filter((component) => component !== "kube-apiserver");
 
 /**
- * Adds the steps that reverse the order of the components on the way to an older release: a controller manager or a
- * scheduler that is newer than the wanted release stops before the API server changes, and starts afterwards.
+ * Adds the steps that reverse the order of the components on the way to an older release. A controller manager or
+ * scheduler that is newer than the wanted release stops before the API server changes. It starts afterwards.
  */
 export function stopNewerClients(steps: readonly Step<Os>[], { kubernetesVersion }: DesiredState): Step<Os>[] {
   const stops = clients.map((client) => stopNewer(client, kubernetesVersion));

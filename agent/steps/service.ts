@@ -117,8 +117,8 @@ async function crashLoop(os: Os, unit: string): Promise<KhwError | null> {
 }
 
 /**
- * Fails if a restart cannot help. A process that started after the last change of its unit and of foreign drop-ins,
- * and still differs, will differ again: these drop-ins cause the difference.
+ * Fails if a restart cannot help. A process that started after the last change to its unit and foreign drop-ins but
+ * still differs will differ again: these drop-ins cause the difference.
  */
 async function refuseInVain({ files, systemd }: Os, unit: string, { activeSince }: UnitStatus): Promise<void> {
   const own = inputsDropIn(unit);

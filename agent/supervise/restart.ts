@@ -41,7 +41,7 @@ export interface ComponentRestartOptions {
 }
 
 const lookAgainMillis = 500;
-/** The lease for an API server's restart is held until it is healthy, but no longer than this. */
+/** The lease for an API server's restart is held until the API server is healthy, but no longer than this. */
 const settleMillis = 60_000;
 
 export function createComponentRestart(options: ComponentRestartOptions): ComponentRestart {

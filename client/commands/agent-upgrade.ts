@@ -23,7 +23,7 @@ export interface AgentUpgradeOptions extends UpgradeConsent {
   readonly deb: string;
 }
 
-/** Ctrl-C does not stop work that has begun; its own deadline does. */
+/** Ctrl-C does not stop work that has begun; only the work's own deadline does. */
 const never = new AbortController().signal;
 
 /** The maximum number of agents that receive the package at the same time. */
@@ -41,8 +41,8 @@ export async function agentUpgrade(
 }
 
 /**
- * Upgrades the agents with a package, one node after the other until the first failure. Every agent checks the package before the
- * first is upgraded. Ctrl-C finishes the current node and stops there. Exit code 0, 130, or an error.
+ * Upgrades the agents with a package, one node after the other until the first failure. Every agent checks the package
+ * before the first agent is upgraded. Ctrl-C finishes the current node and stops there. Exit code 0, 130, or an error.
  */
 export async function upgradeAgents(
   { members }: Pick<OpenCluster, "members">,

@@ -25,7 +25,7 @@ export interface RestartOptions {
 /** The components whose restart the load balancer's clients would notice. */
 const drainedFirst: ReadonlySet<string> = new Set(["kube-apiserver", "nginx"]);
 
-/** Ctrl-C does not stop work that has begun; its own deadline does. */
+/** Ctrl-C does not stop work that has begun; only the work's own deadline does. */
 const never = new AbortController().signal;
 
 /** See restartNodes. */

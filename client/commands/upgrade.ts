@@ -41,8 +41,8 @@ export interface UpgradeOptions {
 }
 
 /**
- * Changes the Kubernetes release of the whole cluster, node by node, or undoes the last change. Exit code 0, 130 after Ctrl-C, or an
- * error.
+ * Changes the Kubernetes release of the whole cluster, node by node, or undoes the last change. Exit code 0, 130 after
+ * Ctrl-C, or an error.
  */
 export async function upgrade(config: ClusterConfig, context: Context, options: UpgradeOptions): Promise<number> {
   refuseNoNodes(config);

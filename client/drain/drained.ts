@@ -27,7 +27,8 @@ export function staysDrained(name: string, maintenance: Maintenance): KhwError {
 }
 
 /**
- * Ends a wait for a drained node, because the load balancer cannot report the node as HEALTHY. @throws KhwError DRAINED
+ * Ends a wait for a drained node, because the load balancer cannot report it as HEALTHY.
+ * @throws KhwError DRAINED
  */
 export async function refuseDrained(node: AgentNode, signal: AbortSignal): Promise<void> {
   const { maintenance } = await node.status(signal);

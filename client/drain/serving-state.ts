@@ -16,8 +16,8 @@ export interface ServingState {
 }
 
 /**
- * Reads the state of all controllers at once. It is not an error if an agent does not answer, but it is an error if
- * the Compute API does not answer.
+ * Reads the state of all controllers at once. An agent that does not answer is not an error, but a Compute API that
+ * does not answer is.
  */
 export async function readServingStates(
   { members, cloud }: { readonly members: readonly Member[]; readonly cloud: Cloud | undefined },
@@ -69,7 +69,7 @@ function whyNot(standing: ServingState): string {
   return `Google's health check reports ${backend ?? "nothing"} for ${name}`;
 }
 
-/** Returns the reason why clients would not be served without these nodes; undefined if they would. */
+/** Returns the reason why the cluster could not serve clients without these nodes; undefined if it could. */
 export function refusalToLeave(standings: readonly ServingState[], leaving: ReadonlySet<string>): KhwError | undefined {
   const others = standings.filter(({ name }) => !leaving.has(name));
   if (others.some(serves) || standings.every((standing) => !leaving.has(standing.name) || isDrained(standing)))

@@ -19,12 +19,12 @@ const reason = DrainReason.DRAIN_REASON_ROLLING_UPDATE;
 /** Long enough for a check by the agent, which probes its components every few seconds. */
 const lookMillis = 15_000;
 
-/** Ctrl-C does not stop work that has begun; its own deadline does. */
+/** Ctrl-C does not stop work that has begun; only the work's own deadline does. */
 const never = new AbortController().signal;
 
 /**
- * Drains the node, does the work, and undrains it. A node is not drained if it gets no requests, was drained
- * by a person, or is the only one that serves. A node that an earlier rolling update left drained is undrained too.
+ * Drains the node, does the work, and undrains it. Does not drain a node that gets no requests, was drained by a
+ * person, or is the only serving node. A node that an earlier rolling update left drained is undrained too.
  *
  * If the work fails and the API server is not healthy, the node stays drained, and the error says so. Ctrl-C before
  * the work undrains the node at once.

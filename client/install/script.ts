@@ -1,12 +1,12 @@
 /**
  * The script that runs on a node as root. It writes its findings to standard output, one word and its value per line,
- * and then `ready`. It then reads the answer from standard input: the size of the .deb, the choice for the identity
- * (keep, request or given), and the .deb itself.
+ * and then `ready`. It then reads the client's answer from standard input: the size of the .deb, the choice for the
+ * identity (keep, request or given), and the .deb itself.
  *
  * For `request` the agent on the node makes its key and writes its request, in base64. The certificates of the CA and
  * of the node come back in base64, one per line. For `given`, three lines come before the .deb: the three files of an
  * identity that was issued beforehand. Therefore no secret is ever in an argument, and a single connection is enough.
- * `read` reads a line byte by byte and leaves the rest of the input to `head`, which reads exactly the given size.
+ * `read` reads a line byte by byte and leaves the rest of the input to `head`. `head` reads exactly the given size.
  *
  * The package stays on the node, so that `khw-client agent upgrade` can roll back to it. The rollback timer of an
  * earlier upgrade would undo this installation, so the timer is stopped.

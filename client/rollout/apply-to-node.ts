@@ -30,7 +30,7 @@ export function prepareNode({ node, desired }: NodeWork, options: ApplyToNodeOpt
   return follow(node, (signal) => node.prepare(request, signal), options);
 }
 
-/** Listens to an operation of the node until it ends. Never rejects. */
+/** Listens to an operation on the node until it ends. Never rejects. */
 async function follow(
   node: AgentNode,
   begin: (signal: AbortSignal) => AsyncIterable<Event>,

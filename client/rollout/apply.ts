@@ -72,15 +72,15 @@ export interface ApplyToNodesOptions extends ProgressOptions, Pick<ApplyToNodeOp
   /** The nodes that an earlier rolling update left drained; they are undrained after the work. */
   readonly left?: ReadonlySet<AgentNode>;
   /**
-   * After Ctrl-C, the command waits for the current node, and prints this sentence. Absent: Ctrl-C ends the wait, and
-   * the nodes continue.
+   * Returns the sentence to print when the command waits for the current node after Ctrl-C. Absent: Ctrl-C ends the
+   * wait, and the nodes continue.
    */
   readonly interrupted?: (name: string) => string;
   /** See OneByOneOptions. */
   readonly between?: OneByOneOptions<NodeWork>["between"];
 }
 
-/** Ctrl-C does not stop work that has begun; its own deadline does. */
+/** Ctrl-C does not stop work that has begun; only the work's own deadline does. */
 const never = new AbortController().signal;
 
 /**

@@ -29,7 +29,7 @@ export async function roll(
   { context: { signal }, progress, noRollback }: RollOptions,
 ): Promise<Prepared> {
   const options = { progress, signal };
-  // Much may have changed since the cluster was opened.
+  // The nodes may have changed since the cluster was opened.
   const members = await fetchInfo(
     opened.members.map(({ node }) => ({ node })),
     signal,
@@ -89,7 +89,7 @@ export async function rollNodes(
 const aloneNote =
   "there is no other API server: the API is unavailable for some seconds while this API server restarts";
 
-/** Returns the sentence to print if Ctrl-C comes while a node is drained. */
+/** Returns the sentence to print if the user presses Ctrl-C while a node is drained. */
 export function finishingNote(name: string): string {
   return `the command finishes and undrains ${name} first; after a second Ctrl-C, run \`khw-client undrain ${name}\` yourself`;
 }

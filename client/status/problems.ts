@@ -34,7 +34,7 @@ export function problemsOf({ nodes, loadBalancer }: ClusterState): Problem[] {
   ];
 }
 
-/** Whether every node answered and neither a node nor the load balancer has a problem. */
+/** Whether every node answered and no problem is an error. */
 export function isWell(cluster: ClusterState): boolean {
   return (
     cluster.nodes.every(({ status }) => status !== undefined) &&

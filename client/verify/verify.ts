@@ -67,8 +67,8 @@ async function settle(run: Check["run"], signal: AbortSignal, deadlineMillis: nu
 }
 
 /**
- * Checks that the API answers at the public address with the desired version, and with a certificate from the
- * cluster's CA for that address.
+ * Checks that the API answers at the public address with the desired version. Its certificate must be from the
+ * cluster's CA and valid for that address.
  */
 export function publicAddressChecks(
   api: KubernetesApi,

@@ -73,7 +73,7 @@ t.test("an agent answers its node's client", async (t) => {
   );
 });
 
-t.test("agents are called directly, whatever proxy the environment names", async (t) => {
+t.test("agents are called directly, whatever proxy the environment sets", async (t) => {
   const agent = await start(t);
   for (const variable of ["https_proxy", "http_proxy", "grpc_proxy"]) process.env[variable] = "http://127.0.0.1:9";
   t.teardown(() => {
@@ -110,7 +110,7 @@ t.test("a port without a listener is unreachable at once", async (t) => {
   t.ok(Date.now() - began < 5_000);
 });
 
-t.test("a refused caller gets the agent's own words", async (t) => {
+t.test("a refused caller gets the agent's message", async (t) => {
   const agent = await start(t);
   const now = new Date();
   const stranger = await issue(await createAuthority(now), { name: "eve", role: "admin", days: 1 }, now);

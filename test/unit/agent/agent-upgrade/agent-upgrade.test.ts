@@ -88,7 +88,7 @@ interface Refusal {
   readonly hint?: RegExp;
 }
 
-t.test("a package that is not fit is refused, and nothing is changed", async (t) => {
+t.test("an unsuitable package is refused, and nothing is changed", async (t) => {
   const refused: readonly (readonly [string, Uint8Array, Partial<AgentPackage>, Refusal])[] = [
     ["a wrong digest", newDeb, { sha256: "0".repeat(64) }, { code: "DIGEST_MISMATCH" }],
     ["not a digest", newDeb, { sha256: "x" }, { code: "INVALID_ARGUMENT" }],
@@ -209,7 +209,7 @@ t.test("the new process confirms the upgrade when it has answered an administrat
   t.match(await send(upgrades, fakeDeb({ version: "0.3.0" }), { checkOnly: true }), { fromVersion: "0.2.0" });
 });
 
-t.test("a call during the installation confirms it as soon as apt has ended", async (t) => {
+t.test("a call during the installation confirms the upgrade as soon as apt has exited", async (t) => {
   const os = machine();
   const old = await start(os);
   await send(old.upgrades, newDeb);
@@ -223,7 +223,7 @@ t.test("a call during the installation confirms it as soon as apt has ended", as
   await becomes(statusStore, states.AGENT_UPGRADE_STATE_DONE);
 });
 
-t.test("a package that was installed again is reported with the last words of the new agent", async (t) => {
+t.test("a reinstalled package is reported with the new agent's last journal lines", async (t) => {
   const os = machine();
   const old = await start(os);
   await send(old.upgrades, newDeb);
@@ -267,7 +267,7 @@ t.test("if apt fails, the same process reports it and is free again", async (t) 
   t.match(await send(upgrades, newDeb), { outcome: UpgradeAgentOutcome.UPGRADE_AGENT_OUTCOME_STARTED });
 });
 
-t.test("an upgrade that systemd refuses to start leaves nothing", async (t) => {
+t.test("an upgrade that systemd refuses to start leaves nothing behind", async (t) => {
   const os = machine();
   const { upgrades, statusStore, machineLock } = await start(os);
   os.systemd.failing.set(installUnit, "resources");

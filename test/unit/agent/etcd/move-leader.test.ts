@@ -29,7 +29,7 @@ t.test("a learner, a member that does not answer and a single member get no lead
   t.strictSame(os.etcd.changes, []);
 });
 
-t.test("a failure is reported, and is no error", async (t) => {
+t.test("a failure is reported, but is not an error", async (t) => {
   const os = labMachine();
   os.etcd.up.delete("10.240.0.10");
   t.match(await move(os), [/^another etcd member could not be made the leader: .*ECONNREFUSED/]);

@@ -42,7 +42,7 @@ t.test("the digests of a package equal those that dpkg keeps after its installat
   t.equal(await packages.installedSums("other"), "");
 });
 
-t.test("a file that is no package is refused in dpkg-deb's words", async (t) => {
+t.test("a file that is not a package is refused with dpkg-deb's message", async (t) => {
   const folder = t.testdir({ "a.deb": "!<arch>\ndebian-binary   cut", "b.deb": "" });
   for (const name of ["a.deb", "b.deb", "missing.deb"]) {
     await t.rejects(packages.inspect(join(folder, name), never), { code: "INVALID_ARGUMENT", message: /dpkg-deb/ });

@@ -53,7 +53,7 @@ t.test("drift is not checked while a record about the desired state is unreadabl
   }
 });
 
-t.test("it is looked for after a rollback, and whatever became of a download", async (t) => {
+t.test("drift is checked after a rollback, and after a download that succeeded or failed", async (t) => {
   const failed = operation("another", OperationState.OPERATION_STATE_FAILED);
   const error = { code: "NOT_READY", message: "", hint: "", node: "", step: "" };
   const because = (changes: Partial<Operation>): string =>

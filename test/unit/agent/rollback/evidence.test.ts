@@ -37,7 +37,7 @@ t.test("a failed TLS handshake is no evidence: the agent's clock may be wrong", 
   }
 });
 
-t.test("a component that has become healthy meanwhile is left alone", async (t) => {
+t.test("a component that has become healthy in the meantime is left alone", async (t) => {
   const { os, apply } = await scene(t);
   const usual = new Map(os.answers);
   answerWhenNewer(os, { status: 500, body: "" });
@@ -48,7 +48,7 @@ t.test("a component that has become healthy meanwhile is left alone", async (t) 
   t.match(operation, { rolledBack: undefined, error: { code: "NOT_READY", hint: /it is healthy now/ } });
 });
 
-t.test("without an etcd server that answers verifiably, a crashing API server is no evidence", async (t) => {
+t.test("without a server of etcd that answers verifiably, an API server that crashes is no evidence", async (t) => {
   const { os, apply } = await scene(t);
   crashWhenNewer(os, "kube-apiserver");
   for (const server of etcdServers) {
@@ -75,7 +75,7 @@ t.test("a failure in which no component is unhealthy does not go back", async (t
   t.notOk(kinds.includes("rollbackStarted"));
 });
 
-t.test("a service that cannot be restarted and runs on does not go back", async (t) => {
+t.test("a service that cannot be restarted but keeps running does not go back", async (t) => {
   const { os, apply } = await scene(t);
   const restart = os.systemd.restart.bind(os.systemd);
   Object.assign(os.systemd, {

@@ -22,7 +22,7 @@ t.test("on the way back, no client is newer than the API server that it talks to
   ]);
 });
 
-t.test("the way to an older release that was asked for has the same order, also after an interruption", async (t) => {
+t.test("a requested downgrade has the same order, even after an interruption", async (t) => {
   const { os, apply, ending } = await scene(t, { kept: newer });
   const stops = () => os.systemd.changes.filter((change) => /^(stop|start|restart) kube-/.test(change)).slice(-5);
   t.match(await apply(older), { operation: { state: OperationState.OPERATION_STATE_SUCCEEDED } });

@@ -105,7 +105,7 @@ t.test("with no_rollback, the machine stays as it is", async (t) => {
   t.ok(isNewer(os));
 });
 
-t.test("a rollback that fails too says why", async (t) => {
+t.test("if the rollback fails too, the error says why", async (t) => {
   const { os, node, apply } = await scene(t);
   let crashes = false;
   crashWhen(os, "kube-apiserver", () => (crashes ||= isNewer(os)));

@@ -213,7 +213,7 @@ t.test("no other operation starts before the last record is written", async (t) 
   await operations.idle();
 });
 
-t.test("a late listener gets everything in order, but of progress only the newest of each step", async (t) => {
+t.test("a late listener gets everything in order, but only the newest progress of each step", async (t) => {
   const [a, b] = [slowStep("a"), slowStep("b")];
   const { operations } = operationsOf([a.step, b.step]);
   start(operations);
@@ -283,7 +283,7 @@ t.test("the first step's error is the operation's error, and can be queried late
   });
 });
 
-t.test("the agent's end interrupts the operation, and the error says so", async (t) => {
+t.test("a stopping agent interrupts the operation, and the error says so", async (t) => {
   const [a, b] = [slowStep("a"), slowStep("b", ["a"])];
   const ending = new AbortController();
   const { operations, store } = operationsOf([a.step, b.step], { signal: ending.signal });

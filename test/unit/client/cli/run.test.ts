@@ -190,7 +190,7 @@ t.test("--config names the file", async (t) => {
   });
 });
 
-t.test("lists, maps and switches as the command line gives them", async (t) => {
+t.test("lists, maps and switches on the command line", async (t) => {
   const command = new Command();
   addFlags(command, ["gce.createAddress", "kubernetes"]);
   const given = (...argv: string[]) => givenFlags(command.parse(argv, { from: "user" }));

@@ -69,7 +69,7 @@ t.test("every agent checks the package before the first one is upgraded", async 
   t.match(out, /khw-agent 0\.1\.0 becomes 0\.2\.0/);
 });
 
-t.test("if one agent refuses the package, no agent is upgraded, and every refusal is named", async (t) => {
+t.test("if one agent refuses the package, no agent is upgraded, and every refusal is reported", async (t) => {
   const refusal = new KhwError("RELEASE_REFUSED", "there is no way back", { hint: "--no-rollback" });
   const { members, log } = await cluster({ "controller-1": { check: refusal }, "controller-2": { check: refusal } });
   await t.rejects(run(members), {
@@ -97,17 +97,17 @@ t.test("an agent that has the package already is left alone", async (t) => {
   t.notOk(log.includes("controller-0 begins"));
   const same = { check: UPGRADE_AGENT_OUTCOME_UNCHANGED };
   const all = await cluster({ "controller-0": same, "controller-1": same, "controller-2": same });
-  t.match(await run(all.members), { code: 0, out: /every agent has this version already/ });
+  t.match(await run(all.members), { code: 0, out: /every agent already has this version/ });
 });
 
-t.test("only the named nodes are upgraded", async (t) => {
+t.test("only the given nodes are upgraded", async (t) => {
   const { members, log } = await cluster();
   t.equal((await run(members, ["controller-2"])).code, 0);
   t.strictSame(log, ["controller-2 checks", "controller-2 begins"]);
   await t.rejects(run(members, ["controller-9"]), { code: "INVALID_ARGUMENT" });
 });
 
-t.test("an agent of an older version is named, with the way to upgrade it", async (t) => {
+t.test("an agent of an older version is reported, with the way to upgrade it", async (t) => {
   // The error for a call that the server does not know.
   const cause = Object.assign(new Error("unknown method"), { code: 12, details: "", metadata: {} });
   const check = new KhwError("INTERNAL", "the agent does not know this call", { cause });

@@ -114,7 +114,7 @@ t.test("a node that an earlier rolling update left drained is undrained after it
   t.notOk(nodes[1]?.drained);
 });
 
-t.test("a node that a person drained is worked on, and stays drained", async (t) => {
+t.test("a node that a person drained is updated, and stays drained", async (t) => {
   const { log, nodes, roll } = await scene({ person: "controller-1" });
   t.match(await roll(), [{ error: undefined }, { error: undefined }, { error: undefined }]);
   t.strictSame(
@@ -140,7 +140,7 @@ t.test("a node that a person drains during its work stays drained, and the error
 });
 
 t.test(
-  "a node that went back is undrained when its agent has seen that it is healthy, and the update stops",
+  "a node that rolled back is undrained once its agent reports it healthy, and the update stops",
   async (t) => {
     const options = {
       failing: "controller-0",
