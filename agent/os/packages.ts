@@ -15,7 +15,7 @@ export interface Packages {
   installed(name: string): Promise<string | undefined>;
   /**
    * Updates apt's lists and installs a package in a transient unit; waits for a lock that another process holds.
-   * @throws KhwError PACKAGE_FAILED with apt's last lines
+   * @throws KhwError PACKAGE_FAILED with the last lines of apt's output
    */
   install(
     name: string,

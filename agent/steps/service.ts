@@ -53,12 +53,12 @@ export function service({ unit, command, inputs, reads = [], needs, mounts, befo
     const running = status.activeState === "active" ? await systemd.process(status.mainPid) : undefined;
     if (running === undefined) return undefined;
     if (running.environment[inputsVariable] !== `sha256:${digest}`)
-      return "it runs with other inputs (release, unit, configuration or credentials) than the desired ones";
-    if (running.argv.join("\0") !== command.join("\0")) return "it runs with other flags than its unit's";
+      return "its inputs (release, unit, configuration or credentials) differ from the desired ones";
+    if (running.argv.join("\0") !== command.join("\0")) return "its flags differ from its unit's";
     const program = await files.stat(command[0]);
     return program?.inode === running.inode && program.device === running.device
       ? null
-      : `it runs another program than ${command[0]}`;
+      : `it runs a program other than ${command[0]}`;
   };
 
   return {

@@ -14,7 +14,7 @@ export interface SkewOptions {
 export function versionSkew({ client, agent }: SkewOptions): KhwError | undefined {
   const [own, other] = [parse(client), parse(agent)];
   if (own === null || other === null || areClose(own, other)) return undefined;
-  const message = `its agent has version ${agent}, and this client ${client}: they may be one minor version apart`;
+  const message = `its agent has version ${agent}, and this client has ${client}: they may be at most one minor version apart`;
   const hint =
     own.compare(other) > 0
       ? `upgrade the agent: khw-client agent upgrade --deb FILE (or khw-client install --deb FILE)`

@@ -40,7 +40,7 @@ export async function leave(node: AgentNode, options: DrainNodeOptions): Promise
     await node.setMaintenance({ drained: true, reason: options.reason }, options.signal);
     await agreed(node, { ...options, drained: true, progress });
     if (options.cloud === undefined) return;
-    progress("running requests finish");
+    progress("waiting until running requests finish");
     await pause(options.timeouts.drain, options.signal);
   });
 }

@@ -87,7 +87,7 @@ export async function rollNodes(
 }
 
 const aloneNote =
-  "there is no other API server: the API is unavailable for some seconds while this API server restarts";
+  "there is no other API server: the API is unavailable for a few seconds while this API server restarts";
 
 /** Returns the sentence to print if the user presses Ctrl-C while a node is drained. */
 export function finishingNote(name: string): string {

@@ -88,8 +88,8 @@ export interface VerifyClusterOptions extends ProgressOptions {
 }
 
 /**
- * Runs all checks that prove from outside that the cluster works, and returns an error for each that failed. Without a node to
- * verify, no check runs.
+ * Runs all checks that prove from outside that the cluster works, and returns an error for each failed check. Without
+ * a node to verify, no check runs.
  */
 export async function verifyCluster(
   cluster: OpenCluster,

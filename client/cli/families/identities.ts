@@ -80,7 +80,7 @@ export const identityCommands: readonly CommandSpec[] = [
   },
   {
     path: ["pki", "create"],
-    summary: "create missing certificates, kubeconfigs and encryption key of the cluster",
+    summary: "create the cluster's missing certificates, kubeconfigs and encryption key",
     details:
       "Creates the files of labs 04 to 06, with the labs' names. Existing files are kept, and an existing CA signs the missing certificates. --renew issues certificates again in this folder only; the old files are kept in a folder beside them.",
     examples: [
@@ -104,7 +104,7 @@ export const identityCommands: readonly CommandSpec[] = [
     path: ["pki", "renew"],
     summary: "renew the cluster's certificates on all nodes while the cluster serves",
     details:
-      "The CA in the credentials folder signs them, and the old files are kept in a folder beside them. Then one node after the other is drained, gets its new files, restarts the components that use them, is verified, and is undrained. The service account key and the CA stay the same.",
+      "The CA in the credentials folder signs them, and the old files are kept in a folder beside them. Then each node in turn is drained, gets its new files, restarts the components that use them, is verified, and is undrained. The service account key and the CA stay the same.",
     examples: ["khw-client pki renew --all", "khw-client pki renew kubernetes admin"],
     arguments: [new Argument("[name...]", "certificates to renew: kubernetes, kube-scheduler, admin, ...")],
     settings: [...desired, "pki", "timeouts"],
@@ -125,7 +125,7 @@ export const identityCommands: readonly CommandSpec[] = [
     path: ["pki", "check"],
     summary: "check the cluster's certificates and files against the rules of bootstrap",
     details:
-      "Prints errors, which keep a cluster from working, and warnings, which do not. Each names the file, the field and a remedy. The exit code is 0 if nothing is found, otherwise 2.",
+      "Prints errors, which keep a cluster from working, and warnings, which do not. Each finding states the file, the field and a remedy. The exit code is 0 if nothing is found, otherwise 2.",
     examples: [
       "khw-client pki check",
       "khw-client pki check ~/khw-files --nodes controller-0,1,2",

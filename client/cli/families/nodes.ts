@@ -158,7 +158,7 @@ export const nodeCommands: readonly CommandSpec[] = [
     options: [
       new Option("-f, --follow", "keep running and show new events"),
       new Option("--since <time>", "leave out older entries: 90s, 10m, 2h, 7d, or a time such as 2026-01-31T12:00:00Z"),
-      new Option("--audit", "show who called the agents and the results (needs the role admin; not with --follow)"),
+      new Option("--audit", "show who called the agents, and with which results (needs the role admin; not with --follow)"),
     ],
     run: async (call) => {
       const { events } = await import("../../commands/events.ts");
@@ -226,7 +226,7 @@ export const nodeCommands: readonly CommandSpec[] = [
     path: ["diff"],
     summary: "show how the nodes differ from their desired state",
     details:
-      "Text files are shown as a unified diff from the current text to the desired text, everything else in words. Credentials are never shown. The exit code is 0 if nothing differs, and 1 if something does.",
+      "Text files are shown as a unified diff from the current text to the desired text; other differences are described in words. Credentials are never shown. The exit code is 0 if nothing differs, and 1 if something does.",
     examples: ["khw-client diff --nodes controller-0,1,2", "khw-client diff controller-1 --output json"],
     arguments: [new Argument("[node...]", "nodes of the cluster, for example controller-0,1 (default: all)")],
     settings: reaching,
@@ -256,7 +256,7 @@ export const nodeCommands: readonly CommandSpec[] = [
     path: ["support-bundle"],
     summary: "collect diagnostic data of the cluster in one file, without secrets",
     details:
-      "The file holds the configuration, the findings of doctor, the load balancer's resources, and the status, differences, history and journals of each node. Private keys, tokens and passwords are masked. Only you can read the file. The file names the nodes that do not answer.",
+      "The file holds the configuration, the findings of doctor, the load balancer's resources, and the status, differences, history and journals of each node. Private keys, tokens and passwords are masked. Only you can read the file. The file lists the nodes that do not answer.",
     examples: [
       "khw-client support-bundle --nodes controller-0,1,2",
       "khw-client support-bundle --file incident.tar.gz --since 2h",

@@ -418,14 +418,14 @@ t.test("a service", async (t) => {
     await t.rejects(next.apply(crashing, quiet), { message: "power lost" });
     t.equal(
       await repair(t, next, os),
-      "it runs with other inputs (release, unit, configuration or credentials) than the desired ones",
+      "its inputs (release, unit, configuration or credentials) differ from the desired ones",
     );
   });
 
   t.test("whose program was replaced under it is restarted", async (t) => {
     const { os } = await running(t);
     await os.files.write(program, "scheduler", 0o755);
-    t.equal(await repair(t, step, os), `it runs another program than ${program}`);
+    t.equal(await repair(t, step, os), `it runs a program other than ${program}`);
     t.equal(restarts(os), 1);
   });
 
