@@ -3,7 +3,7 @@ import type { EtcdCredential, EtcdProgram } from "../proto/etcd.ts";
 
 /** Paths on a controller: the lab's and khw's own. */
 export const kubernetesFolder = "/var/lib/kubernetes";
-/** The folder where lab 07 puts the certificates of etcd on the same machine. */
+/** The folder in which lab 07 puts the certificates for an etcd on the same machine. */
 export const etcdFolder = "/etc/etcd";
 export const etcdDataFolder = "/var/lib/etcd";
 /** etcd's folder for its member's data. It exists only if the member has started at least once. */

@@ -137,7 +137,7 @@ export class KhwError extends Error {
     this.step = step === undefined ? undefined : oneLine(step);
   }
 
-  /** Returns the same error with a place, unless it already has one. */
+  /** Returns the same error with this place, but keeps a place that the error already has. */
   at(place: { readonly node?: string; readonly step?: string }): KhwError {
     const located = new KhwError(this.code, this.message, {
       hint: this.hint,

@@ -35,7 +35,7 @@ async function askClusterVersion(server: string, os: Os, signal: AbortSignal): P
   return /"etcdcluster"\s*:\s*"(\d+\.\d+\.\d+)"/.exec(answer.body)?.[1];
 }
 
-/** Returns the minor release of etcd 3: 4 for "v3.4.15". */
+/** Returns the minor version of an etcd 3 release, for example 4 for "v3.4.15". */
 export function etcdMinor(version: string): number {
   return Number(/^v?3\.(\d+)\./.exec(version)?.[1]);
 }

@@ -19,8 +19,8 @@ export interface AbandonedDrainOptions {
 }
 
 /**
- * Undrains the node after a rollback if the rolling update that drained it does not. Waits until the API server is
- * healthy. Otherwise the node would stay out of the load balancer after its client went away. Another operation or
+ * After a rollback, undrains the node if the rolling update that drained it does not, as soon as the API server is
+ * healthy. Without this, the node would stay out of the load balancer after the client went away. Another operation or
  * drain ends the wait, because it shows that another client works on the node. Never rejects.
  */
 export async function undrainAbandoned(options: AbandonedDrainOptions): Promise<void> {

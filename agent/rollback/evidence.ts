@@ -35,7 +35,7 @@ export async function doubtFailures(os: Os, { failed, to, drained, signal }: Dou
       case "etcd": {
         const own = clientUrl(os.identity);
         const others = to.cluster.controllers.map(clientUrl).filter((server) => server !== own);
-        // A running member reports the health of its cluster, not its own.
+        // A running etcd member reports the health of its cluster, not its own.
         return kind === "dead" ? null : noEtcd(await etcdAnswers(others));
       }
       default: {

@@ -16,7 +16,7 @@ export interface WayBack {
 export interface Failure {
   readonly wanted: DesiredState;
   readonly steps: readonly Step<Os>[];
-  /** The results of the steps, in their order. */
+  /** The results of the steps, in the order of the steps. */
   readonly results: readonly StepResult[];
 }
 

@@ -23,7 +23,7 @@ export interface ComponentRestart {
    * @throws KhwError BUSY, NOT_READY, COMPONENT_MISSING
    */
   readonly restart: (options: { readonly reason: string; readonly signal: AbortSignal }) => Promise<number>;
-  /** Whether a restart is running. The exit that a restart causes is not a crash. */
+  /** Whether a restart is running. The exit that a restart causes does not count as a crash. */
   underWay(): boolean;
 }
 

@@ -16,7 +16,7 @@ import { cacheFolder } from "../testbed/layout.ts";
 const all = ["--nodes", "controller-0,1,2"];
 /** New connections per second; 5 kept-alive connections send a request a second each. */
 const rate = 20;
-/** A folder on the controllers with releases of Kubernetes and of etcd. */
+/** A folder on the controllers with Kubernetes and etcd releases. */
 const folderMirror = "/srv/mirror";
 const architecture = process.arch === "x64" ? "amd64" : "arm64";
 
