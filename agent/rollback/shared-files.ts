@@ -15,8 +15,8 @@ const sharedFiles: readonly CredentialName[] = [
 ];
 
 /**
- * Returns a part that differs between two states but must be the same on all controllers; undefined if there is none.
- * The other controllers may already run the newer state, and the older state may no longer fit theirs.
+ * Returns a part that differs between two states but must be the same on all controllers; undefined without such a
+ * part. The other controllers may already run the newer state, and the older state may no longer fit theirs.
  */
 export function sharedDifference(one: DesiredState, other: DesiredState): string | undefined {
   if (!isDeepStrictEqual(one.cluster, other.cluster)) return "the cluster's addresses or ranges";

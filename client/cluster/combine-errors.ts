@@ -44,7 +44,7 @@ export function conclude(errors: readonly KhwError[], { done, ...texts }: Conclu
   throw combineErrors(errors, { code: partial ? "PARTIAL" : first.code, ...texts });
 }
 
-/** Throws all reasons not to begin as one error; does nothing if there are none. */
+/** Throws all reasons not to begin as one error; does nothing without a reason. */
 export function refuseFindings(findings: readonly KhwError[], headline = "nothing was changed"): void {
   conclude(findings, { done: 0, headline });
 }

@@ -158,7 +158,10 @@ export const nodeCommands: readonly CommandSpec[] = [
     options: [
       new Option("-f, --follow", "keep running and show new events"),
       new Option("--since <time>", "leave out older entries: 90s, 10m, 2h, 7d, or a time such as 2026-01-31T12:00:00Z"),
-      new Option("--audit", "show who called the agents, and with which results (needs the role admin; not with --follow)"),
+      new Option(
+        "--audit",
+        "show who called the agents, and with which results (needs the role admin; not with --follow)",
+      ),
     ],
     run: async (call) => {
       const { events } = await import("../../commands/events.ts");

@@ -139,22 +139,19 @@ t.test("a node that a person drains during its work stays drained, and the error
   t.strictSame(ended, ["controller-0 DRAINED", "controller-1 SKIPPED", "controller-2 SKIPPED"]);
 });
 
-t.test(
-  "a node that rolled back is undrained once its agent reports it healthy, and the update stops",
-  async (t) => {
-    const options = {
-      failing: "controller-0",
-      applied: (name: string) => {
-        const [first] = nodes;
-        if (name !== "controller-0" || first === undefined) return;
-        [first.rolledBack, first.well] = [true, false];
-        // Simulates the agent's next probe.
-        setTimeout(() => (first.well = true), 10);
-      },
-    };
-    const { log, nodes, ended, roll } = await scene(options);
-    t.match((await roll())[0], { error: { code: "NOT_READY", hint: undefined } });
-    t.strictSame(log, ["controller-0 drained", "controller-0 applied", "controller-0 undrained"]);
-    t.strictSame(ended, ["controller-0 NOT_READY", "controller-1 SKIPPED", "controller-2 SKIPPED"]);
-  },
-);
+t.test("a node that rolled back is undrained once its agent reports it healthy, and the update stops", async (t) => {
+  const options = {
+    failing: "controller-0",
+    applied: (name: string) => {
+      const [first] = nodes;
+      if (name !== "controller-0" || first === undefined) return;
+      [first.rolledBack, first.well] = [true, false];
+      // Simulates the agent's next probe.
+      setTimeout(() => (first.well = true), 10);
+    },
+  };
+  const { log, nodes, ended, roll } = await scene(options);
+  t.match((await roll())[0], { error: { code: "NOT_READY", hint: undefined } });
+  t.strictSame(log, ["controller-0 drained", "controller-0 applied", "controller-0 undrained"]);
+  t.strictSame(ended, ["controller-0 NOT_READY", "controller-1 SKIPPED", "controller-2 SKIPPED"]);
+});
