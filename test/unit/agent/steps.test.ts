@@ -445,7 +445,7 @@ t.test("a service", async (t) => {
         os.files.put(`/etc/systemd/system/${unit}`, own.replace("--v=2", "--v=9"));
         await os.systemd.reload();
         await os.systemd.restart(unit, never);
-        t.match(await step.check(os, never), { summary: /other flags/, process: "restart" });
+        t.match(await step.check(os, never), { summary: /flags differ/, process: "restart" });
         os.files.put(`/etc/systemd/system/${unit}`, own);
         if (loaded) await os.systemd.reload();
         await repair(t, step, os);
