@@ -91,8 +91,8 @@ export async function openAgentUpgrades(options: AgentUpgradesOptions): Promise<
       const begun = { id: randomUUID(), fromVersion, toVersion, state, holder, report: "", noRollback };
       const upgrade = await record.save({ ...begun, begunUnixMillis: clock.now(), changedUnixMillis: 0 });
       try {
-        // A failed unit of an earlier installation still has the name. Afterwards the unit of the rollback refers to
-        // it, so systemd would keep it.
+        // A failed unit from an earlier installation still has the name. Later, the rollback's unit refers to the name,
+        // so systemd would keep the failed unit.
         await systemd.resetFailed(installUnit);
         if (!noRollback) await units.arm();
         const afterwards = noRollback ? undefined : rollbackTimer;

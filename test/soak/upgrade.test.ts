@@ -108,7 +108,7 @@ t.test("three machines, upgraded under load", async (t) => {
     t.match(unknown.stderr, /kube-apiserver v1\.21\.0 does not accept --no-such-flag: unknown flag/);
     t.match(unknown.stderr, /kubernetes\.flags\.kube-apiserver\.no-such-flag/);
     const unasked = await upgrade("--to", "v1.21.0");
-    t.match(unasked.stderr, /there is no terminal to ask at/);
+    t.match(unasked.stderr, /there is no terminal to ask for it/);
     t.equal(await processes(nodes), before.processes, "the downloads restarted nothing");
   });
 
