@@ -154,6 +154,8 @@ t.test("three machines, upgraded under load", async (t) => {
   });
 
   await scenario(t, "etcd goes to the next minor release, and to a patch of it", async (t) => {
+    // khw.yaml still has the first release.
+    const running = ["--kubernetes-version", "v1.22.0", ...mirrors];
     const etcds = async (): Promise<string> => {
       const answers = await Promise.all(nodes.map((node) => node.must(["etcd", "--version"])));
       return answers.map((text) => /etcd Version: (.*)/.exec(text)?.[1]).join(" ");
@@ -164,7 +166,13 @@ t.test("three machines, upgraded under load", async (t) => {
     ]) {
       await publishEtcd(scene, release);
       const { version } = release;
-      const { code, stdout, stderr } = await bootstrap("--etcd-version", version, "--etcd-mirror", folderMirror);
+      const { code, stdout, stderr } = await bootstrap(
+        ...running,
+        "--etcd-version",
+        version,
+        "--etcd-mirror",
+        folderMirror,
+      );
       t.equal(code, 0, stdout + stderr);
       t.comment(stdout);
       const number = version.slice(1);
