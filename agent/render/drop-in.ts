@@ -3,7 +3,7 @@ export const inputsVariable = "KHW_INPUTS";
 
 /** The record that a service writes at each start. */
 export interface StartRecord {
-  /** The files that the service reads at its start; their paths contain no characters special to a shell. */
+  /** The files that the service reads when it starts. Their paths contain no characters special to a shell. */
   readonly files: readonly string[];
   /** The folder below /run for the record; exists while the process lives. */
   readonly folder: string;

@@ -61,7 +61,7 @@ export function etcdSteps(desired: WithEtcd): Step<Os>[] {
 }
 
 /**
- * Returns the files that etcd reads only at its start: the CA's certificate. etcd reads its own certificate and key at
+ * Returns the files that etcd reads only when it starts: the CA's certificate. etcd reads its own certificate and key at
  * each handshake.
  */
 function readAtStart({ credentials }: WithEtcd): string[] {

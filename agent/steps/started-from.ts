@@ -2,7 +2,7 @@ import type { Files } from "../os/files.ts";
 import { startFile, startFolder } from "../paths.ts";
 import type { StartRecord } from "../render/drop-in.ts";
 
-/** A file that a service reads at its start, and the content that it should have. */
+/** A file that a service reads when it starts, and the content that it should have. */
 export interface ReadFile {
   readonly path: string;
   /** SHA-256 in hex. */

@@ -45,7 +45,7 @@ function noteOlderAgents(errors: readonly KhwError[], progress: ProgressOptions[
   const names = joinPlaces(errors.map(({ node = "?" }) => node));
   note(
     progress,
-    `${names}: the agent is older than this client, so it downloads its programs while the node is drained`,
+    `${names}: the agent is older than this client and downloads the new programs only after the node is drained`,
   );
 }
 

@@ -7,7 +7,7 @@ import { desired, reaching } from "./settings.ts";
 export const encryptionCommands: readonly CommandSpec[] = [
   {
     path: ["encryption", "rotate"],
-    summary: "replace the encryption key of Secrets while the cluster serves",
+    summary: "replace the encryption key for Secrets while the cluster stays in use",
     details:
       "Adds a new key, makes it the first, rewrites all stored values with it, and removes the old keys. After each of these stages every API server is updated, one node at a time, and each node is drained first. encryption-config.yaml in the credentials folder records the progress, and its older versions are kept. If interrupted, run the same command again. Ctrl-C stops after the current node. Secrets that are not encrypted yet are encrypted.",
     examples: ["khw-client encryption rotate", "khw-client encryption rotate --provider secretbox"],

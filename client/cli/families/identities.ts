@@ -102,7 +102,7 @@ export const identityCommands: readonly CommandSpec[] = [
   },
   {
     path: ["pki", "renew"],
-    summary: "renew the cluster's certificates on all nodes while the cluster serves",
+    summary: "renew the cluster's certificates on all nodes while the cluster stays in use",
     details:
       "The CA in the credentials folder signs them, and the old files are kept in a folder beside them. Then each node in turn is drained, gets its new files, restarts the components that use them, is verified, and is undrained. The service account key and the CA stay the same.",
     examples: ["khw-client pki renew --all", "khw-client pki renew kubernetes admin"],

@@ -28,7 +28,7 @@ export async function readRequest(pem: string): Promise<SigningRequest> {
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new KhwError("CREDENTIAL_INVALID", `the node's signing request cannot be used: ${reason}`, {
-      hint: "install the khw-agent package of this client's version on the node: khw-client install",
+      hint: "run khw-client install to give the node a khw-agent package of the same version as this client",
       cause,
     });
   }

@@ -138,7 +138,7 @@ t.test("an older agent, which lacks the call, is skipped with a note", async (t)
     },
   });
   await download();
-  t.match(lines(), [/^controller-0: the agent is older than this client/]);
+  t.match(lines(), [/^controller-0: the agent is older than this client and downloads/]);
 });
 
 t.test("Ctrl-C ends the wait without an error", async (t) => {
