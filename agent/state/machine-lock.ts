@@ -2,7 +2,7 @@ import { KhwError } from "../../proto/errors.ts";
 import type { Clock } from "../os/clock.ts";
 
 /**
- * Serializes changes of the machine. A requested operation holds the lock until it is done, and other operations are
+ * Serializes changes to the machine. A requested operation holds the lock until it is done, and other operations are
  * refused meanwhile. The agent's automatic work gives way to the operation.
  */
 export interface MachineLock {

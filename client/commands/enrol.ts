@@ -13,7 +13,7 @@ import { openSigner } from "../pki/management/sign-agent.ts";
 export interface EnrolCommandOptions {
   /** Renew only certificates that are past two thirds of their lifetime, over the agents' authenticated channel. */
   readonly renew: boolean;
-  /** Issue certificates to revoked nodes again. */
+  /** Reissue certificates to revoked nodes. */
   readonly readmit: boolean;
 }
 

@@ -14,7 +14,7 @@ export function text(value: Value): string {
   return value.text;
 }
 
-/** Parses a text with one of the shared validations. */
+/** Parses text with one of the shared validations. */
 export function checked<T>(validate: (field: string, text: string) => T): Parser<T> {
   return (value) => {
     const found = text(value);

@@ -12,8 +12,8 @@ export interface DrainTimeouts {
   /** The time limit for the load balancer's health check to show the new state. */
   readonly verify: number;
   /**
-   * The time for connections that the load balancer sent at the last moment to deliver their requests. A stopping API
-   * server answers the requests that it has received and cuts off the others. No API reports the end of this phase.
+   * The time that late connections from the load balancer have to deliver their requests. A stopping API server answers
+   * the requests that it has received and cuts off the others. No API reports when that is over.
    */
   readonly drain: number;
 }

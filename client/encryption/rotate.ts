@@ -82,7 +82,7 @@ export async function rotate(parts: RotationParts, { kind, now }: RotateOptions)
   await rewriteAll(parts, config.entries);
   const last = await change(parts, config, ({ providers }) => dropOldKeys(providers));
   if (last !== config) {
-    parts.note("the old keys are no longer used: they are removed");
+    parts.note("the old keys are no longer used: removing them");
     await parts.roll();
   }
   const told = describeStored(encrypted(await parts.stored()));

@@ -90,7 +90,7 @@ function isSilent(error: KhwError): boolean {
 
 function notAsked(error: KhwError): KhwError {
   const { node, message } = error;
-  const text = `its API server was not queried for kubelets and removed APIs: ${message}`;
+  const text = `its API server was not queried for kubelets or removed APIs: ${message}`;
   const hint = isUnknownCall(error) ? error.hint : "repair it first: khw-client status shows its state";
   return new KhwError("PREFLIGHT_FAILED", text, { node, hint });
 }

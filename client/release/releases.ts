@@ -100,7 +100,7 @@ export function releaseObstacles(
 function unknownObstacles(config: ClusterConfig, { kubernetes, etcd, unknown }: RunningReleases): KhwError[] {
   const obstacle = (program: string, setting: string, nodes: readonly string[]): KhwError =>
     new KhwError("RELEASE_UNKNOWN", `the release of ${program} on ${nodes.join(", ")} is not known`, {
-      hint: `set ${setting} to the release that must run`,
+      hint: `set ${setting} to the release that you want`,
     });
   const asked = config.kubernetes.version === undefined && kubernetes.length === 0;
   const askedEtcd = isManaged(config) && config.etcd.version === undefined && etcd.length === 0;

@@ -57,7 +57,7 @@ export interface FakeOs extends Os {
    * of 1 ms.
    */
   readonly distant: Map<string, number | undefined>;
-  /** Returns all changes of the machine, in order within each part. */
+  /** Returns all changes to the machine, in order within each part. */
   changes(): readonly string[];
 }
 

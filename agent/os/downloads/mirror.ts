@@ -29,7 +29,7 @@ export function locate(mirror: string, path: string): Location {
   return url.protocol === "file:" ? { kind: "local", path: fileURLToPath(url) } : { kind: "http", url };
 }
 
-/** Returns the mirror's address for messages, without user and password. */
+/** Returns the mirror's address for display, without credentials. */
 export function showMirror(mirror: string): string {
   if (isAbsolute(mirror)) return mirror;
   const url = new URL(mirror);

@@ -3,7 +3,7 @@ import type { Identity } from "../certificate.ts";
 
 /**
  * Returns the kubeconfig with a new certificate and key for the user of its current context. All other text is kept,
- * because server, names and comments may be the user's own. Returns undefined unless that user has an embedded
+ * because the server, names and comments may be custom. Returns undefined unless that user has an embedded
  * certificate and key.
  */
 export function withNewIdentity(text: string, { certificate, key }: Identity): string | undefined {

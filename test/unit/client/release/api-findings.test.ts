@@ -58,13 +58,13 @@ t.test("an API server that does not answer is a warning if another one answers",
   const nodes = { a: { release: "v1.20.2", answer: silent }, b: { release: "v1.20.2" } };
   const { obstacles, warnings } = await found("v1.21.0", nodes);
   t.strictSame(obstacles, []);
-  t.strictSame(warnings, ["a: its API server was not queried for kubelets and removed APIs: no answer"]);
+  t.strictSame(warnings, ["a: its API server was not queried for kubelets or removed APIs: no answer"]);
 });
 
 t.test("without any answer another release is refused, but an unfinished update can go on or back", async (t) => {
   const down = { a: { release: "v1.20.2", answer: silent }, b: { release: "v1.21.0", answer: silent } };
   t.strictSame((await found("v1.22.0", { a: down.a })).obstacles, [
-    "a: its API server was not queried for kubelets and removed APIs: no answer",
+    "a: its API server was not queried for kubelets or removed APIs: no answer",
   ]);
   t.strictSame((await found("v1.21.0", down)).obstacles, []);
   t.strictSame((await found("v1.20.2", down)).obstacles, []);

@@ -86,8 +86,8 @@ t.test("an installed program of an unknown release does not get the release of a
     return releaseObstacles(config, nodes, options).map(({ message, hint }) => `${message} (${hint})`);
   };
   t.strictSame(await obstaclesOf({}), [
-    "the release of Kubernetes on controller-0 is not known (set kubernetes.version to the release that must run)",
-    "the release of etcd on controller-0 is not known (set etcd.version to the release that must run)",
+    "the release of Kubernetes on controller-0 is not known (set kubernetes.version to the release that you want)",
+    "the release of etcd on controller-0 is not known (set etcd.version to the release that you want)",
   ]);
   t.strictSame(await obstaclesOf({ "--kubernetes-version": "v1.21.0", "--etcd-version": "v3.4.15" }), []);
   t.strictSame(await obstaclesOf({ "--kubernetes-version": "v1.21.0", "--etcd": "external" }), []);
