@@ -90,7 +90,7 @@ function overdue(timeoutMillis: number, last: LastStep | undefined, cause: KhwEr
   });
 }
 
-/** Returns an error that mentions the last step if the connection was lost in the middle of the work. */
+/** Returns the error of a lost connection; during the work, it contains the latest step. */
 function lost(last: LastStep | undefined, cause: KhwError): KhwError {
   if (last === undefined) return cause;
   return new KhwError("INTERRUPTED", `the connection to the agent was lost at "${last.text}": ${cause.message}`, {

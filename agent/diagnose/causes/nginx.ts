@@ -17,7 +17,7 @@ export const nginx: readonly Cause[] = [
     components,
     pattern: /\[emerg\].*(?:open\(\)|mkdir\(\)|opendir\(\)) "(?<file>[^"]+)" failed \((?<why>[^)]*)\)/,
     message: "it cannot open {file} ({why})",
-    remedy: "restore {file}, or the file that includes it (`nginx -t` on the node checks)",
+    remedy: "restore {file}, or the file that includes it (check with `nginx -t` on the node)",
   },
   {
     id: "nginx-config-invalid",
@@ -25,6 +25,6 @@ export const nginx: readonly Cause[] = [
     pattern: /\[emerg\].* in (?<file>\/\S+):(?<line>\d+)/,
     message: "its configuration is wrong at line {line} of {file}",
     remedy:
-      "correct line {line} of {file} (`nginx -t` on the node checks); `khw-client bootstrap` restores khw's own site",
+      "correct line {line} of {file} (check with `nginx -t` on the node); `khw-client bootstrap` restores khw's own site",
   },
 ];

@@ -714,7 +714,7 @@ t.test("readiness", async (t) => {
       error: {
         code: "NOT_READY",
         message:
-          /^kube-apiserver became ready 3 times, but was not ready at the next check each time: \/readyz answers 500.*\n {2}etcdserver: request timed out$/s,
+          /^kube-apiserver became ready 3 times, but each time was not ready at the next check: \/readyz answers 500.*\n {2}etcdserver: request timed out$/s,
         hint: "see `journalctl -u kube-apiserver.service` on the node",
       },
     });
