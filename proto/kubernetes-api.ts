@@ -124,7 +124,7 @@ function answerOf(outgoing: ClientRequest): Promise<IncomingMessage> {
 function unreachable(server: string, cause: unknown): KhwError {
   const reason = cause instanceof Error ? cause.message : String(cause);
   return new KhwError("UNREACHABLE", `${server} does not answer: ${reason}`, {
-    hint: "check that the API server runs and is reachable from here",
+    hint: "check that the API server is running and reachable from here",
     cause,
   });
 }

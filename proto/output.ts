@@ -47,7 +47,7 @@ export function writeAll(fd: number, text: string): void {
 /** Builds khw's error for a failed write. */
 export function writeError(what: string, cause: Error): KhwError {
   return new KhwError("IO_FAILED", `${what} cannot be written: ${cause.message}`, {
-    hint: "free space on that disk, or send the output elsewhere, then run the command again",
+    hint: "free up space on that disk, or send the output elsewhere, then run the command again",
     cause,
   });
 }

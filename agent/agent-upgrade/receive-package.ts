@@ -54,6 +54,6 @@ async function refuseWithoutRoom(size: number, files: Pick<Os["files"], "availab
   if (free >= needed) return;
   const [neededMb, freeMb] = [needed, free].map((bytes) => Math.ceil(bytes / 1_000_000));
   throw new KhwError("IO_FAILED", `${packagesFolder}: ${freeMb} MB are free, and the upgrade needs ${neededMb} MB`, {
-    hint: "free space on the file system that holds it",
+    hint: "free up space on the file system that holds it",
   });
 }

@@ -50,7 +50,7 @@ export interface Cause {
   /** Matches one line of the journal; its named groups fill the {names} in `message` and `remedy`. */
   readonly pattern: RegExp;
   /**
-   * Set if the first matching line of a start counts, not the last. Stack traces and lines from other threads can
+   * Set if the first matching line counts, not the last. Stack traces and lines from other threads can
    * follow.
    */
   readonly first?: true;

@@ -38,8 +38,8 @@ export interface Etcdctl {
   /** Creates a data folder, which must not exist, from a snapshot; etcdctl checks the snapshot's own digest. */
   restore(snapshot: string, folder: string, options: RestoreOptions & { readonly signal: AbortSignal }): Promise<void>;
   /**
-   * Replaces a stopped member's data with a snapshot's data, and moves the old data to `aside`. Both are in the folder
-   * `data`. `fresh`, in the same folder, marks an unfinished run; it stays until the clean-up.
+   * Replaces a stopped member's data with a snapshot's data, and moves the old data to `aside`. The new data
+   * and `aside` are in the folder `data`. `fresh`, in the same folder, marks an unfinished run; it stays until the clean-up.
    */
   replaceData(
     snapshot: string,

@@ -112,7 +112,7 @@ function spaceFindings(desired: DesiredState, { files }: Os): Promise<KhwError |
       "PREFLIGHT_FAILED",
       `${path} has ${Math.floor(available / mebibyte)} MiB left, but ${wanted / mebibyte} MiB are needed`,
       {
-        hint: "free space on that disk, or give the machine a larger one",
+        hint: "free up space on that disk, or give the machine a larger one",
       },
     );
   };

@@ -125,6 +125,6 @@ function explainConnection(details: string, where: string): Explanation {
   return {
     code: "UNREACHABLE",
     message: `no connection to the agent at ${where}: ${details}`,
-    hint: "check that khw-agent runs on the node and that its port can be reached from here",
+    hint: "check that khw-agent is running on the node and that its port can be reached from here",
   };
 }

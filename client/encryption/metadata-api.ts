@@ -53,7 +53,7 @@ export async function openMetadataApi(options: MetadataApiOptions): Promise<Meta
       signal.throwIfAborted();
       const reason = cause instanceof Error ? cause.message : String(cause);
       throw new KhwError("UNREACHABLE", `${server} does not answer: ${reason}`, {
-        hint: "check that the API server runs and can be reached from here",
+        hint: "check that the API server is running and can be reached from here",
         cause,
       });
     }

@@ -14,7 +14,7 @@ export interface LineGroupsOptions<Line> {
   /** Prints the lines of a group as one line, in the order in which the tracks were started. */
   readonly print: (lines: readonly Line[]) => void;
   /**
-   * Calls back after the longest time that a line waits for the same line from other tracks. Returns a function that
+   * Calls back after the maximum time that a line may wait for the same line from other tracks. Returns a function that
    * cancels the call.
    */
   readonly schedule: (callback: () => void) => () => void;

@@ -183,6 +183,6 @@ function loadBalancerProblems({ backends, error }: LoadBalancerState, drained: R
       hint:
         state === "MISSING"
           ? "run khw-client lb create to add it to the target pool"
-          : "check that nginx runs there and that the firewall allows Google's health checks",
+          : "check that nginx is running there and that the firewall allows Google's health checks",
     }));
 }

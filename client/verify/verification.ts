@@ -74,7 +74,7 @@ function backendCheck({ compute, loadBalancer }: Cloud, node: AgentNode, drained
       if ((health?.state === "HEALTHY") !== drained) return;
       if (!drained) await refuseDrained(node, signal);
       throw new KhwError("VERIFY_FAILED", `Google's health check reports ${health?.state ?? "nothing"}`, {
-        hint: "check that nginx runs on the node and that the firewall allows the health checks: khw-client status",
+        hint: "check that nginx is running on the node and that the firewall allows the health checks: khw-client status",
       });
     },
   };

@@ -136,17 +136,17 @@ async function checkLease(api: KubernetesApi, name: string, signal: AbortSignal)
   if (status !== 200)
     throw verifyError(
       `the API server answers ${status} to a request for its lease`,
-      `check that ${name} runs: khw-client status`,
+      `check that ${name} is running: khw-client status`,
     );
   const spec = field(body, "spec");
   const [holder, renewed] = [field(spec, "holderIdentity"), field(spec, "renewTime")];
   if (typeof holder !== "string" || holder === "")
-    throw verifyError("no process holds its lease", `check that ${name} runs: khw-client status`);
+    throw verifyError("no process holds its lease", `check that ${name} is running: khw-client status`);
   const age = Date.now() - Date.parse(String(renewed));
   if (!(age < oldestLease))
     throw verifyError(
       `${show(holder)} renewed its lease ${Math.round(age / 1000)} s ago`,
-      `check that ${name} runs: khw-client status`,
+      `check that ${name} is running: khw-client status`,
     );
 }
 

@@ -90,7 +90,7 @@ t.test("problems are reported with their remedies, and the exit code is 1", asyn
   t.match(out, "khw-client diff controller-1 shows the difference; drift is only reported here");
   t.match(
     out,
-    /✖ controller-2: khw-agent: no connection to the agent at 127\.0\.0\.1:.*\n {4}hint: check that khw-agent runs/,
+    /✖ controller-2: khw-agent: no connection to the agent at 127\.0\.0\.1:.*\n {4}hint: check that khw-agent is running/,
   );
   t.match(out, /^controller-2 +does not answer$/m);
 });

@@ -93,7 +93,7 @@ export const machine: readonly Cause[] = [
     id: "disk-full",
     pattern: /(?:(?<file>\/\S+): )?no space left on device|No space left on device/,
     message: "the disk that it writes to is full",
-    remedy: "free space on the disk of {folder} (`df -h` on the node shows which), or enlarge it",
+    remedy: "free up space on the disk of {folder} (`df -h` on the node shows which), or enlarge it",
   },
   {
     id: "port-in-use",
@@ -136,7 +136,7 @@ export const ends: readonly Cause[] = [
     pattern: /Failed with result/,
     when: ({ full }) => full !== undefined,
     message: "the disk of {folder} is full",
-    remedy: "free space on the disk of {folder} (`df -h` on the node shows which), or enlarge it",
+    remedy: "free up space on the disk of {folder} (`df -h` on the node shows which), or enlarge it",
   },
   {
     id: "binary-broken",

@@ -77,7 +77,7 @@ export async function refuseWithoutRoom(folder: string, bytes: number, files: Fi
     "IO_FAILED",
     `${folder}: ${free} MB are free, and a snapshot and its verification need ${needed} MB`,
     {
-      hint: "free space on the file system that holds it, or keep fewer snapshots (etcd.snapshots.keep)",
+      hint: "free up space on the file system that holds it, or keep fewer snapshots (etcd.snapshots.keep)",
     },
   );
 }

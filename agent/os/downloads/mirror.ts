@@ -19,7 +19,7 @@ export class MirrorFailure extends Error {
   }
 }
 
-/** @param mirror a base URL (https, http, file) or an absolute folder. */
+/** @param mirror a base URL (https, http, file) or an absolute folder path. */
 export function locate(mirror: string, path: string): Location {
   if (!/^[\w.+-]+(\/[\w.+-]+)*$/.test(path) || path.split("/").includes("..")) {
     refuse("path", `${show(path)} is not a valid path on a mirror`);

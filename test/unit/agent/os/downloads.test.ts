@@ -108,7 +108,7 @@ t.test("a download that would fill the disk does not start", async (t) => {
   t.match(tried.outcome, {
     code: "IO_FAILED",
     message: `${tried.to}: the disk has 102 MiB left, but 103 MiB are needed`,
-    hint: /free space/,
+    hint: /free up space/,
   });
   await nothingStays(t, tried);
 });
