@@ -4,7 +4,7 @@ import { type ConfigEntry, type Origin, refuseAt, type Value } from "./value.ts"
 
 /**
  * Parses the text of a configuration file into a value with the line and column of each part.
- * @throws KhwError CONFIG_INVALID for a text that is not YAML, repeats a key, or uses tags
+ * @throws KhwError CONFIG_INVALID if the text is not YAML, repeats a key, or uses tags
  */
 export function parseYaml(text: string, file: { readonly name: string; readonly folder: string }): Value {
   // The failsafe schema keeps all scalars exactly as written: the version 1.20 must not become the number 1.2.

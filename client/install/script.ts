@@ -90,7 +90,7 @@ elif [ "$identity" = request ]; then
   read -r ca
   read -r certificate
   { echo "$ca" | base64 --decode; echo "$certificate" | base64 --decode; } | khw-agent --accept ||
-    fail CREDENTIAL_INVALID "the agent did not take its certificate"
+    fail CREDENTIAL_INVALID "the agent did not accept its certificate"
 fi
 
 echo "progress starting khw-agent $version"

@@ -84,7 +84,8 @@ export const etcdClient: readonly Cause[] = [
     components,
     pattern: gaveUp,
     shows: notInTime,
-    message: "etcd does not answer in time: it has no quorum (too few of its members run), or is overloaded: {server}",
+    message:
+      "etcd does not answer in time: it has no quorum (too few of its members are running), or is overloaded: {server}",
     remedy:
       "start etcd on the other controllers until more than half of its members run; `etcdctl endpoint health --cluster` lists them",
   },

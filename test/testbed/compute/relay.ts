@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { connect, type Socket } from "node:net";
 
 /**
- * Returns the hash that selects the instance of a connection. It covers source and destination; the protocol is
+ * Returns the hash that selects the instance for a connection. It covers source and destination; the protocol is
  * always TCP. It omits the ports if the pool's session affinity is by client (Google, "Using target pools").
  */
 export function hashOf(client: Socket, sessionAffinity: string): number {

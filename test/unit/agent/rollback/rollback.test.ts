@@ -89,7 +89,7 @@ t.test("a machine that was not healthy before the change does not go back, and s
   const { operation, kinds } = await apply(newer);
   t.match(
     operation?.error?.hint,
-    /not rolled back, because .* good health .*ready\/kube-scheduler: \/healthz answers 500/,
+    /not rolled back, because .* was not healthy .*ready\/kube-scheduler: \/healthz answers 500/,
   );
   t.notOk(kinds.includes("rollbackStarted"));
   t.ok(isNewer(os));
