@@ -14,7 +14,7 @@ const hints: Readonly<Record<string, string>> = {
   ENOSPC: "free up space on the file system that holds it (the disk is full), then run the command again",
   EDQUOT: "free up space on the file system that holds it (the quota is used up), then run the command again",
   EROFS:
-    "check whether the file system is read-only (`dmesg`), or a link leads out of ReadWritePaths in the agent's unit",
+    "check whether the file system is read-only (`dmesg`), or whether a symlink points outside ReadWritePaths in the agent's unit",
   EACCES: "run the agent as root, and allow the path in its unit (ReadWritePaths)",
   EPERM: "run the agent as root, and check that the file is not immutable (`lsattr`)",
 };

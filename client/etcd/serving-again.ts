@@ -9,7 +9,7 @@ const intervalMillis = 1_000;
 
 /**
  * Waits until every API server is healthy.
- * @throws KhwError VERIFY_FAILED after the time limit, with the reason for each
+ * @throws KhwError VERIFY_FAILED after the time limit, with the reason for each API server that is still unhealthy
  */
 export async function servingAgain(
   members: readonly Member[],

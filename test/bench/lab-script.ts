@@ -21,8 +21,8 @@ export interface LabScript {
   /** Runs on one node, after `install`. */
   readonly rbac: string;
   /**
-   * Runs on the workstation, in the folder of `ca.pem`. Creates the load balancer; ends when the version is available
-   * through it.
+   * Runs on the workstation, in the folder that contains `ca.pem`. Creates the load balancer; finishes when `/version`
+   * can be reached through it.
    */
   readonly loadBalancer: string;
 }
