@@ -16,7 +16,7 @@ import { checkPackage, hasWayBack, isInstalled, packageName } from "./check-pack
 import { draftFile, parseAnnounced, receivePackage } from "./receive-package.ts";
 import { openAgentUpgradeRecord } from "./record.ts";
 import { createRollbackUnits, installUnit, rollbackTimer } from "./rollback-units.ts";
-import { settleUpgrade } from "./settle.ts";
+import { isAtWork, settleUpgrade } from "./settle.ts";
 
 /** Upgrades the agent's own package (docs/decisions/agent-upgrades.md). */
 export interface AgentUpgrades {
@@ -98,13 +98,18 @@ export async function openAgentUpgrades(options: AgentUpgradesOptions): Promise<
         const afterwards = noRollback ? undefined : rollbackTimer;
         await packageFiles.beginInstall(receivedPackage, { unit: installUnit, allowDowngrade, afterwards, signal });
       } catch (thrown) {
-        await units.disarm(signal);
-        await record.save({
-          ...upgrade,
-          state: AgentUpgradeState.AGENT_UPGRADE_STATE_FAILED,
-          report: toKhwError(thrown).message,
-        });
-        throw thrown;
+        // apt may already have stopped this process; the next process then follows the upgrade.
+        signal.throwIfAborted();
+        // systemd can report an error although it has started the unit. The rollback must then stay armed.
+        if (!isAtWork(await systemd.unit(installUnit))) {
+          await units.disarm(signal);
+          await record.save({
+            ...upgrade,
+            state: AgentUpgradeState.AGENT_UPGRADE_STATE_FAILED,
+            report: toKhwError(thrown).message,
+          });
+          throw thrown;
+        }
       }
       started.resolve(upgrade);
       await follow(upgrade, false);

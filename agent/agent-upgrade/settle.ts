@@ -73,7 +73,8 @@ async function stopTimer({ systemd }: Os, units: RollbackUnits, signal: AbortSig
   return !isAtWork(await systemd.unit(rollbackUnit));
 }
 
-function isAtWork({ activeState }: UnitStatus): boolean {
+/** Whether the unit of an installation runs, or is about to start or end. */
+export function isAtWork({ activeState }: UnitStatus): boolean {
   return activeState === "active" || activeState === "activating" || activeState === "deactivating";
 }
 

@@ -277,6 +277,45 @@ t.test("an upgrade that systemd refuses to start leaves nothing behind", async (
   t.equal(machineLock.holder(), undefined);
 });
 
+/** A machine on which the start of apt succeeds but is reported as an error, after `meanwhile`. */
+function withLostReply(meanwhile: () => void): FakeOs {
+  const os = machine();
+  const real = os.packageFiles;
+  const packageFiles: FakeOs["packageFiles"] = {
+    ...real,
+    beginInstall: async (path, options) => {
+      await real.beginInstall(path, options);
+      meanwhile();
+      throw new Error("the reply was lost");
+    },
+  };
+  return { ...os, packageFiles };
+}
+
+t.test("if apt runs although its start was reported as an error, the rollback stays armed", async (t) => {
+  const os = withLostReply(() => {});
+  const { upgrades, statusStore } = await start(os);
+  t.match(await send(upgrades, newDeb), { outcome: UpgradeAgentOutcome.UPGRADE_AGENT_OUTCOME_STARTED });
+  t.equal(statusStore.read().agentUpgrade?.state, states.AGENT_UPGRADE_STATE_RUNNING);
+  t.ok(os.files.text(unitFile(rollbackTimer)));
+  const next = await installs(os, "0.2.0");
+  next.upgrades.answered();
+  await becomes(next.statusStore, states.AGENT_UPGRADE_STATE_DONE);
+  t.equal(os.files.text(unitFile(rollbackTimer)), undefined);
+});
+
+t.test("if apt stops this process during the start, the rollback stays armed for the next process", async (t) => {
+  let end = (): void => {};
+  const os = withLostReply(() => end());
+  const process = await start(os);
+  ({ end } = process);
+  await t.rejects(send(process.upgrades, newDeb), { message: /SIGTERM/ });
+  t.ok(os.files.text(unitFile(rollbackTimer)));
+  const next = await installs(os, "0.2.0");
+  next.upgrades.answered();
+  await becomes(next.statusStore, states.AGENT_UPGRADE_STATE_DONE);
+});
+
 t.test("an agent that was killed before apt began reports a failure and cleans up", async (t) => {
   const os = machine();
   const old = await start(os);
