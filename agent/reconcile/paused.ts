@@ -1,3 +1,4 @@
+import { isRolledBack } from "../../proto/rollback.ts";
 import { type Operation, OperationKind, OperationState } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { KeptOperation } from "../state/desired-state.ts";
 import type { Holder } from "../state/machine-lock.ts";
@@ -21,11 +22,11 @@ export function pausedBecause({ kept, holder, operation, damage }: PausedOptions
   // Running the kept operation again does not change the desired state. If any other operation failed, the desired
   // state is unclear, so repair pauses.
   if (operation === undefined || operation.id === kept.operationId || isPrepare(operation)) return "";
-  const { state, holder: whose, rolledBack } = operation;
+  const { state, holder: whose } = operation;
   const since = new Date(operation.startedUnixMillis).toISOString();
   const which = `the operation that ${whose} started at ${since}`;
   // After a successful rollback, the machine runs the kept state again.
-  if (rolledBack !== undefined && rolledBack.error === undefined) return "";
+  if (isRolledBack(operation)) return "";
   if (state === OperationState.OPERATION_STATE_FAILED) return `${which} failed, and the desired state is unknown`;
   if (state === OperationState.OPERATION_STATE_INTERRUPTED) {
     return `${which} was interrupted, and the desired state is unknown`;

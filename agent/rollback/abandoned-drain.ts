@@ -1,9 +1,11 @@
+import { isLeft } from "../../proto/drain.ts";
 import { formatError, toKhwError } from "../../proto/errors.ts";
 import type { Operation } from "../../proto/gen/khw/agent/v1/agent.ts";
+import { isRolledBack } from "../../proto/rollback.ts";
 import { doubtOwnView } from "../health/own-view.ts";
 import { healthCheckOf, probeHealth } from "../health/health.ts";
 import type { Os } from "../os/os.ts";
-import { isLeft, type Maintenance } from "../state/maintenance.ts";
+import type { Maintenance } from "../state/maintenance.ts";
 
 /** A client that is still connected undrains the node itself within this time. */
 const clientMillis = 60_000;
@@ -41,11 +43,6 @@ export async function undrainAbandoned(options: AbandonedDrainOptions): Promise<
   } catch (error) {
     if (!signal.aborted) log(`the node stays drained: ${formatError(toKhwError(error))}`);
   }
-}
-
-/** Whether the agent rolled the machine back successfully. */
-export function isRolledBack(operation: Operation | undefined): boolean {
-  return operation?.rolledBack !== undefined && operation.rolledBack.error === undefined;
 }
 
 function startOf(operation: Operation | undefined): string {

@@ -1,4 +1,5 @@
-import { DrainReason, HistoryKind, Maintenance as MaintenanceState } from "../../proto/gen/khw/agent/v1/agent.ts";
+import { isLeft, isRollingUpdate } from "../../proto/drain.ts";
+import { type DrainReason, HistoryKind, Maintenance as MaintenanceState } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { StatusStore } from "./status-store.ts";
 import type { History } from "../history/history.ts";
 import type { Os } from "../os/os.ts";
@@ -79,15 +80,6 @@ export async function openMaintenance(options: MaintenanceOptions): Promise<Main
       });
     },
   };
-}
-
-/** Whether a rolling update drained the node and has not undrained it. */
-export function isLeft({ drained, reason }: MaintenanceState): boolean {
-  return drained && isRollingUpdate(reason);
-}
-
-function isRollingUpdate(reason: DrainReason | undefined): boolean {
-  return reason === DrainReason.DRAIN_REASON_ROLLING_UPDATE;
 }
 
 /** A drained node must not serve again by mistake, so a node with an unreadable record counts as drained. */

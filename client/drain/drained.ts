@@ -1,12 +1,8 @@
+import { isLeft } from "../../proto/drain.ts";
 import { KhwError } from "../../proto/errors.ts";
-import { DrainReason, type Maintenance } from "../../proto/gen/khw/agent/v1/agent.ts";
+import type { Maintenance } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { AgentNode } from "../cluster/agent-client.ts";
 import { instant } from "../terminal/time.ts";
-
-/** Whether a rolling update drained the node, and has not undrained it. */
-export function isLeft(maintenance: Maintenance | undefined): boolean {
-  return maintenance?.drained === true && maintenance.reason === DrainReason.DRAIN_REASON_ROLLING_UPDATE;
-}
 
 /** "drained by alice since 2026-11-28 11:04:54" */
 export function describeDrained(maintenance: Maintenance): string {

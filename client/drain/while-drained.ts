@@ -2,7 +2,8 @@ import { KhwError, toKhwError } from "../../proto/errors.ts";
 import { DrainReason } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { waitFor } from "../../proto/wait-for.ts";
 import type { AgentNode } from "../cluster/agent-client.ts";
-import { isLeft } from "./drained.ts";
+import { isLeft } from "../../proto/drain.ts";
+import { isRolledBack } from "../../proto/rollback.ts";
 import { enter, leave, type DrainNodeOptions } from "./drain.ts";
 import { isDrained, isHealthy, serves, type ServingState } from "./serving-state.ts";
 
@@ -75,9 +76,7 @@ async function isWell(node: AgentNode): Promise<boolean> {
       check: async () => {
         const status = await node.status(never);
         if (isHealthy({ name: node.address.name, status }, "kube-apiserver")) return { reached: true };
-        const { rolledBack } = status.operation ?? {};
-        const isBack = rolledBack !== undefined && rolledBack.error === undefined;
-        return isBack ? { seen: "its API server is not healthy" } : { reached: false };
+        return isRolledBack(status.operation) ? { seen: "its API server is not healthy" } : { reached: false };
       },
       deadlineMillis: lookMillis,
       intervalMillis: 500,

@@ -1,5 +1,5 @@
 import type { AgentNode } from "../cluster/agent-client.ts";
-import { isLeft } from "../drain/drained.ts";
+import { isLeft } from "../../proto/drain.ts";
 import type { Maintenance } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { NodeWork } from "../cluster/node-work.ts";
 import { withoutContent } from "../config/desired.ts";

@@ -10,7 +10,8 @@ import {
   OperationState,
 } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { clock, instant } from "../terminal/time.ts";
-import { describeDrained, isLeft } from "../drain/drained.ts";
+import { isLeft } from "../../proto/drain.ts";
+import { describeDrained } from "../drain/drained.ts";
 import type { ClusterState, LoadBalancerState, NodeState } from "./state.ts";
 
 /** A difference from the healthy state. A problem of severity "error" makes the cluster unhealthy. */

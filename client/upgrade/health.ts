@@ -1,6 +1,6 @@
 import { KhwError } from "../../proto/errors.ts";
 import { type NodeEtcd, etcdProblems } from "../etcd/overview.ts";
-import { isLeft } from "../drain/drained.ts";
+import { isLeft } from "../../proto/drain.ts";
 import { problemsOf } from "../status/problems.ts";
 import type { ClusterState, NodeState } from "../status/state.ts";
 
