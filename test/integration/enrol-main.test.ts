@@ -18,6 +18,9 @@ import { startCompute } from "../testbed/compute/start.ts";
 
 // The agent's own program, the emulated metadata server and the emulated Compute Engine API, all on loopback.
 
+// A busy machine needs minutes to start the agent several times.
+t.setTimeout(600_000);
+
 const folder = await mkdtemp(join(tmpdir(), "khw-enrol-main-"));
 t.teardown(() => rm(folder, { recursive: true }));
 const pki = join(folder, "khw-pki");
@@ -33,8 +36,10 @@ async function freePort(): Promise<number> {
   return typeof address === "object" && address !== null ? address.port : 0;
 }
 
+/** Starts a program of khw. It also ends if this process is killed. */
 function start(...argv: readonly string[]): ChildProcess {
-  const child = spawn(process.execPath, argv, { env: { PATH: "/usr/bin:/bin" }, stdio: ["ignore", "pipe", "pipe"] });
+  const command = ["--pdeathsig", "KILL", "--", process.execPath, ...argv];
+  const child = spawn("setpriv", command, { env: { PATH: "/usr/bin:/bin" }, stdio: ["ignore", "pipe", "pipe"] });
   t.teardown(() => child.kill("SIGKILL"));
   return child;
 }

@@ -42,6 +42,8 @@ export async function startCompute(options: ComputeOptions): Promise<Compute> {
   const { project = "khw-testbed", region = "us-west1", zone = "us-west1-c" } = options;
   const flags = { listen, control: socket, address, project, region, zone };
   const argv = [
+    // The emulator also ends if this process is killed.
+    ...["setpriv", "--pdeathsig", "KILL", "--"],
     ...within,
     process.execPath,
     fileURLToPath(new URL("./main.ts", import.meta.url)),
