@@ -43,7 +43,10 @@ export async function startCompute(options: ComputeOptions): Promise<Compute> {
   const flags = { listen, control: socket, address, project, region, zone };
   const argv = [
     // The emulator also ends if this process is killed.
-    ...["setpriv", "--pdeathsig", "KILL", "--"],
+    "setpriv",
+    "--pdeathsig",
+    "KILL",
+    "--",
     ...within,
     process.execPath,
     fileURLToPath(new URL("./main.ts", import.meta.url)),
