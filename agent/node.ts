@@ -25,6 +25,7 @@ import { createReconciler, type Reconciler } from "./reconcile/reconciler.ts";
 import { controllerSteps, downloadSteps } from "./steps.ts";
 import { operationRecordIn, recoverInterrupted } from "./state/operation-record.ts";
 import { createRollback } from "./rollback/rollback.ts";
+import { hasControlPlane } from "./steps/control-plane.ts";
 import { stopNewerClients } from "./steps/newer-clients.ts";
 import { isRolledBack } from "../proto/rollback.ts";
 import { undrainAbandoned } from "./rollback/abandoned-drain.ts";
@@ -152,11 +153,15 @@ async function openNode(options: NodeOptions): Promise<Node> {
     history.append({ ...entry, message, cause: formatError(fromDetail(reason)) });
   };
   const appliedSteps = (desired: DesiredState) => stopNewerClients(steps(desired), desired);
+  const hasKeptState = (): boolean => keptState.current() !== undefined || keptState.damage() !== undefined;
   const operations = createOperations({
     os,
     record: operationRecord,
     machineLock,
-    steps: appliedSteps,
+    steps: async (desired) => {
+      if (hasKeptState() || (await hasControlPlane(os))) return appliedSteps(desired);
+      return controllerSteps(desired, { ...maintenance.current(), isFresh: true });
+    },
     downloads: downloadSteps,
     rollback: createRollback({
       os,

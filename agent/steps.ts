@@ -1,4 +1,4 @@
-import { components, type Component, credentialsOf, programs } from "../proto/components.ts";
+import { components, type Component, credentialsOf, type Program, programs } from "../proto/components.ts";
 import { type Credential, type DesiredState, signsSeparately, hasEtcd } from "../proto/desired.ts";
 import { type Step, withNeeds } from "../proto/step.ts";
 import { healthCheckOf } from "./health/health.ts";
@@ -28,24 +28,21 @@ import { ready } from "./steps/ready.ts";
 import { service } from "./steps/service.ts";
 
 const schedulerConfig = "config/kube-scheduler.yaml";
-/**
- * The steps that install a release wait for all of its programs. If a program cannot be downloaded, the machine must
- * still be able to start as before.
- */
-const downloaded = programs.map((program) => `release/${program}`);
-const installed = programs.map((program) => `binary/${program}`);
 const [kubernetes, config] = [`folder${kubernetesFolder}`, `folder${configFolder}`];
 
 /** Settings of the node itself, in addition to the desired state. */
 export interface Local {
   /** Whether nginx answers the load balancer's health check with 503. */
   readonly drained: boolean;
+  /** Whether the machine has no control plane yet (agent/steps/control-plane.ts). Default: false. */
+  readonly isFresh?: boolean;
 }
 
 /**
  * Returns all steps that make a machine a controller: lab 08 in the lab's order, and lab 07 if khw manages etcd.
  */
-export function controllerSteps(desired: DesiredState, { drained }: Local): Step<Os>[] {
+export function controllerSteps(desired: DesiredState, { drained, isFresh = false }: Local): Step<Os>[] {
+  const order = isFresh ? apiserverFirst : allTogether;
   return [
     identity(desired),
     systemFolders(),
@@ -53,8 +50,8 @@ export function controllerSteps(desired: DesiredState, { drained }: Local): Step
     folder(kubernetesEtcFolder, 0o755),
     folder(configFolder, 0o755, [`folder${kubernetesEtcFolder}`]),
     ...releaseFolders(desired).map((path) => folder(path, 0o755)),
-    ...programs.map((program) => released(program, desired)),
-    ...programs.map((program) => binary(program, desired, downloaded)),
+    ...programs.map((program) => released(program, desired, order.download(program))),
+    ...programs.map((program) => binary(program, desired, order.install(program))),
     folder(kubernetesFolder, 0o755),
     ...desired.credentials.map(credential),
     ...(hasEtcd(desired) ? etcdSteps(desired) : []),
@@ -63,9 +60,9 @@ export function controllerSteps(desired: DesiredState, { drained }: Local): Step
       path: schedulerConfigFile,
       mode: 0o644,
       content: renderSchedulerConfig(desired),
-      needs: [config, ...installed],
+      needs: [config, ...order.use("kube-scheduler")],
     }),
-    ...components.map((component) => unit(component, desired)),
+    ...components.map((component) => unit(component, desired, order.use(component))),
     ...components.flatMap((component) => dropIns(`${component}.service`)),
     ...components.flatMap((component) => [componentService(component, desired), readyStep(component, drained)]),
     ...(signsSeparately(desired) ? [caKeyIsGone()] : []),
@@ -93,6 +90,36 @@ export function controllerSteps(desired: DesiredState, { drained }: Local): Step
 export function downloadSteps(desired: DesiredState): Step<Os>[] {
   return withNeeds(controllerSteps(desired, { drained: false }), (id) => id.startsWith("release/"));
 }
+
+/** The steps that must hold before a program is downloaded, is installed, or is used by a unit. */
+interface ProgramOrder {
+  readonly download: (program: Program) => readonly string[];
+  readonly install: (program: Program) => readonly string[];
+  readonly use: (component: Component) => readonly string[];
+}
+
+const downloadOf = (program: Program): string => `release/${program}`;
+const binaryOf = (program: Program): string => `binary/${program}`;
+
+/**
+ * The steps that install a release wait for all of its programs. If a program cannot be downloaded, the machine must
+ * still be able to start as before.
+ */
+const allTogether: ProgramOrder = {
+  download: () => [],
+  install: () => programs.map(downloadOf),
+  use: () => programs.map(binaryOf),
+};
+
+/**
+ * On a machine without a control plane, no earlier state can be harmed, so each program waits only for itself. The
+ * other programs are downloaded while the API server starts, because its start takes longest.
+ */
+const apiserverFirst: ProgramOrder = {
+  download: (program) => (program === "kube-apiserver" ? [] : [downloadOf("kube-apiserver")]),
+  install: (program) => [downloadOf(program)],
+  use: (component) => [binaryOf(component)],
+};
 
 /**
  * Clients of the API server start only after the API server answers. They exit and restart if the API server is not
@@ -124,13 +151,13 @@ function caKeyIsGone(): Step<Os> {
   return absent({ id: "credential/ca-key.pem", path: credentialFile("ca-key.pem"), needs });
 }
 
-function unit(component: Component, desired: DesiredState): Step<Os> {
+function unit(component: Component, desired: DesiredState, needs: readonly string[]): Step<Os> {
   return textFile({
     id: `unit/${component}`,
     path: unitFile(`${component}.service`),
     mode: 0o644,
     content: render[component](desired),
-    needs: installed,
+    needs,
   });
 }
 

@@ -14,8 +14,8 @@ export interface OperationsOptions {
   readonly os: Os;
   readonly record: OperationRecord;
   readonly machineLock: MachineLock;
-  /** All steps of an Apply. */
-  readonly steps: (desired: DesiredState) => Step<Os>[];
+  /** All steps of an Apply. They may depend on the machine, so they are made while the operation holds the machine lock. */
+  readonly steps: (desired: DesiredState) => Promise<Step<Os>[]>;
   /** The steps of a Prepare. */
   readonly downloads: (desired: DesiredState) => Step<Os>[];
   readonly rollback: Rollback;
@@ -170,7 +170,7 @@ export function createOperations(options: OperationsOptions): Operations {
     let end: Ended = {};
     let changedSteps = 0;
     try {
-      const list = isPrepare(of) ? downloads(desired) : steps(desired);
+      const list = isPrepare(of) ? downloads(desired) : await steps(desired);
       const way = await begin(of, list, desired);
       const results = await apply(of, list);
       const failed = firstFailure(results);

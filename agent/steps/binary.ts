@@ -16,7 +16,7 @@ const mode = 0o755;
  * Each release keeps its own folder with the published digest beside each program. A check therefore needs no network,
  * and a rollback only changes links.
  */
-export function released(program: Program, desired: DesiredState): Step<Os> {
+export function released(program: Program, desired: DesiredState, needs: readonly string[] = []): Step<Os> {
   const version = desired.kubernetesVersion;
   const installed = installedProgram(program);
   const path = releasedProgram(version, program);
@@ -24,7 +24,7 @@ export function released(program: Program, desired: DesiredState): Step<Os> {
   return {
     id: `release/${program}`,
     title: `${program} ${version} is downloaded`,
-    needs: [`folder${releaseFolder(version)}`],
+    needs: [`folder${releaseFolder(version)}`, ...needs],
     watches: [releaseFolder(version)],
     check: async (os) => {
       const digest = await knownDigest(program, desired, os);
@@ -59,8 +59,7 @@ export function released(program: Program, desired: DesiredState): Step<Os> {
 /**
  * Links the program in /usr/local/bin to the one in the desired release's folder.
  *
- * Both names have the same inode, so damage to the program affects both names, and is detected under both. The step
- * needs all programs of the release; if a program cannot be downloaded, /usr/local/bin stays unchanged.
+ * Both names have the same inode, so damage to the program affects both names, and is detected under both.
  */
 export function binary(program: Program, desired: DesiredState, needs: readonly string[]): Step<Os> {
   const version = desired.kubernetesVersion;

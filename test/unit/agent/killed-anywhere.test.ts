@@ -5,6 +5,7 @@
 import t from "tap";
 
 import { controllerSteps } from "../../../agent/steps.ts";
+import { hasControlPlane } from "../../../agent/steps/control-plane.ts";
 import type { FakeOs } from "../../fakes/os.ts";
 import { programs } from "../../../proto/components.ts";
 import { applyAll, etcdRelease, labDesiredWithEtcd, labMachine, planAll } from "../../fixtures/machine.ts";
@@ -35,6 +36,11 @@ function pinned(): ReturnType<typeof labDesiredWithEtcd> {
   return { ...desired, binaries: { ...binaries, sha256: Object.fromEntries(digests) } };
 }
 
+/** Returns the steps for the machine as it is now, as an operation of the agent does. */
+async function stepsOn(os: FakeOs, desired: ReturnType<typeof labDesiredWithEtcd>) {
+  return controllerSteps(desired, { drained: false, isFresh: !(await hasControlPlane(os)) });
+}
+
 for (const [given, desired] of [
   ["the mirror's digests", labDesiredWithEtcd()],
   ["the digests of khw.lock", pinned()],
@@ -43,16 +49,18 @@ for (const [given, desired] of [
 
   t.test(`killed after each change, the same steps produce the same machine, with ${given}`, async (t) => {
     const machine = bareMachine();
-    const { os, changes } = mortal(machine, Infinity);
-    t.strictSame((await applyAll(steps, os)).errors, []);
+    t.strictSame((await applyAll(steps, machine)).errors, []);
     const wanted = await allFiles(machine.files);
+    const { os, changes } = mortal(bareMachine(), Infinity);
+    t.strictSame((await applyAll(await stepsOn(bareMachine(), desired), os)).errors, []);
     t.ok(changes() > 80, `${changes()} changes`);
 
     for (let last = 1; last <= changes(); last++) {
       const machine = bareMachine();
-      t.not((await applyAll(steps, mortal(machine, last).os)).errors.length, 0, `killed after change ${last}`);
+      const first = await stepsOn(machine, desired);
+      t.not((await applyAll(first, mortal(machine, last).os)).errors.length, 0, `killed after change ${last}`);
       const label = `killed after change ${last}`;
-      t.strictSame((await applyAll(steps, machine)).errors, [], label);
+      t.strictSame((await applyAll(await stepsOn(machine, desired), machine)).errors, [], label);
       t.strictSame(await allFiles(machine.files), wanted, label);
       t.strictSame(await planAll(steps, machine), {}, label);
     }

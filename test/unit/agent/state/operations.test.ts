@@ -43,7 +43,7 @@ function operationsOf(steps: readonly Step<Os>[], options: Partial<OperationsOpt
     os,
     record: store,
     machineLock: createMachineLock({ clock: os.clock, signal: never }),
-    steps: () => [...steps],
+    steps: async () => [...steps],
     downloads: () => [],
     rollback: { wayBack: async () => undefined, decide: async () => ({ kind: "unneeded" }) },
     rollingBack: () => {},
@@ -327,7 +327,7 @@ t.test(
 );
 
 t.test("a bug while the steps are created is the operation's error, and the agent continues", async (t) => {
-  const steps = () => {
+  const steps = async () => {
     throw new TypeError("undefined is not a function");
   };
   const { operations } = operationsOf([], { steps });
