@@ -1,10 +1,11 @@
 import { toKhwError } from "../../proto/errors.ts";
-import type { StoredValues } from "../../proto/gen/khw/agent/v1/encryption.ts";
+import type { StoredValues, StoredVersion } from "../../proto/gen/khw/agent/v1/encryption.ts";
 import type { Files } from "../os/files.ts";
 import { base64, type Gateway, openGateway, etcdUnavailable } from "./gateway.ts";
 import { readEtcdIdentity } from "./identity.ts";
+import { readTypeMeta } from "./type-meta.ts";
 
-export interface CountOptions {
+export interface ReadValuesOptions {
   /** etcd's client URLs, tried in turn until a server has answered all requests. */
   readonly servers: readonly string[];
   readonly files: Pick<Files, "read">;
@@ -18,17 +19,67 @@ const pageSize = 25;
 const maxPageBytes = 64 * 1024 * 1024;
 const pageMillis = 20_000;
 
+/** A value that Kubernetes stores. */
+interface StoredValue {
+  /** The key without Kubernetes' prefix, for example "secrets/default/token". */
+  readonly path: string;
+  readonly value: Buffer;
+}
+
 /**
  * Counts all values that Kubernetes stores, by resource and by encryption key.
  * @throws KhwError NOT_READY
  */
-export async function countStoredValues({ servers, files, prefix, signal }: CountOptions): Promise<StoredValues[]> {
+export async function countStoredValues(options: ReadValuesOptions): Promise<StoredValues[]> {
+  return askServers(options, async (gateway) => {
+    const groups = new Map<string, StoredValues>();
+    for await (const { path, value } of readValues(gateway, "", options)) {
+      const stored = { resource: resourceOf(path), ...encryptionOf(value) };
+      const name = [stored.resource, stored.provider, stored.key].join("\0");
+      groups.set(name, { ...stored, count: (groups.get(name)?.count ?? 0) + 1 });
+    }
+    return [...groups.values()];
+  });
+}
+
+/** The number of objects that are named for each version. */
+const maxExamples = 3;
+
+/**
+ * Counts the values of these resources by the API version in which they are stored. Other values are not read.
+ * @throws KhwError NOT_READY
+ */
+export async function countStoredVersions(
+  resources: readonly string[],
+  options: ReadValuesOptions,
+): Promise<StoredVersion[]> {
+  return askServers(options, async (gateway) => {
+    const groups = new Map<string, StoredVersion>();
+    for (const resource of resources) {
+      for await (const { path, value } of readValues(gateway, `${resource}/`, options)) {
+        const encrypted = encryptionOf(value).provider !== "";
+        const { apiVersion = "", kind = "" } = encrypted ? {} : (readTypeMeta(value) ?? {});
+        const name = [resource, apiVersion, kind, encrypted].join("\0");
+        const group = groups.get(name) ?? { resource, apiVersion, kind, encrypted, count: 0, examples: [] };
+        const object = path.slice(resource.length + 1);
+        const examples = group.examples.length < maxExamples ? [...group.examples, object] : group.examples;
+        groups.set(name, { ...group, count: group.count + 1, examples });
+      }
+    }
+    return [...groups.values()];
+  });
+}
+
+/** Asks the servers in turn until a server has answered all requests. */
+async function askServers<Result>(
+  { servers, files, signal }: ReadValuesOptions,
+  ask: (gateway: Gateway) => Promise<Result>,
+): Promise<Result> {
   let failure = etcdUnavailable("etcd", "no desired state lists the etcd servers");
   for (const server of servers) {
     try {
       const identity = await readEtcdIdentity(server, files);
-      const gateway = openGateway(server, identity, { callMillis: pageMillis, maxAnswerBytes: maxPageBytes });
-      return await count(gateway, prefix, signal);
+      return await ask(openGateway(server, identity, { callMillis: pageMillis, maxAnswerBytes: maxPageBytes }));
     } catch (error) {
       signal.throwIfAborted();
       failure = toKhwError(error);
@@ -37,39 +88,31 @@ export async function countStoredValues({ servers, files, prefix, signal }: Coun
   throw failure;
 }
 
-async function count({ post }: Gateway, prefix: string, signal: AbortSignal): Promise<StoredValues[]> {
-  const groups = new Map<string, StoredValues>();
+/** Reads, page by page, the values whose keys start with Kubernetes' prefix and this path. */
+async function* readValues(
+  { post }: Gateway,
+  path: string,
+  { prefix, signal }: ReadValuesOptions,
+): AsyncGenerator<StoredValue> {
   const folder = `${prefix.replace(/\/+$/, "")}/`;
-  // The first key after all keys with the folder's prefix.
-  const end = base64(`${folder.slice(0, -1)}0`);
-  let from = base64(folder);
+  const first = `${folder}${path}`;
+  // The first key after all keys that start with `first`, which ends with a slash.
+  const end = base64(`${first.slice(0, -1)}0`);
+  let from = base64(first);
   for (;;) {
     const page = await post("/v3/kv/range", { key: from, range_end: end, limit: pageSize }, signal);
-    const values = Array.isArray(page["kvs"]) ? page["kvs"].map(toPair) : [];
-    for (const { key, value } of values) {
-      const stored = { resource: resourceOf(key.slice(folder.length)), ...encryptionOf(value) };
-      const name = [stored.resource, stored.provider, stored.key].join("\0");
-      groups.set(name, { ...stored, count: (groups.get(name)?.count ?? 0) + 1 });
-    }
-    const last = values.at(-1);
-    if (page["more"] !== true || last === undefined) return [...groups.values()];
+    const pairs = Array.isArray(page["kvs"]) ? page["kvs"].map(toPair) : [];
+    for (const { key, value } of pairs) yield { path: key.slice(folder.length), value };
+    const last = pairs.at(-1);
+    if (page["more"] !== true || last === undefined) return;
     from = base64(`${last.key}\0`);
   }
 }
 
-interface Pair {
-  readonly key: string;
-  /** The beginning of the value, which shows how it is stored. */
-  readonly value: string;
-}
-
-/** Longer than the name of any provider and key. */
-const headBytes = 300;
-
-function toPair(pair: unknown): Pair {
+function toPair(pair: unknown): { readonly key: string; readonly value: Buffer } {
   const { key, value }: { key?: unknown; value?: unknown } = typeof pair === "object" && pair !== null ? pair : {};
   const bytes = (text: unknown): Buffer => Buffer.from(typeof text === "string" ? text : "", "base64");
-  return { key: bytes(key).toString("utf8"), value: bytes(value).subarray(0, headBytes).toString("latin1") };
+  return { key: bytes(key).toString("utf8"), value: bytes(value) };
 }
 
 /** Groups of custom resources, and services, have an additional folder level. */
@@ -78,8 +121,12 @@ function resourceOf(path: string): string {
   return second !== undefined && (first.includes(".") || first === "services") ? `${first}/${second}` : first;
 }
 
+/** Longer than the name of any provider and key. */
+const headBytes = 300;
+
 /** Returns the provider and key of Kubernetes' encryption marker. */
-function encryptionOf(value: string): Pick<StoredValues, "provider" | "key"> {
-  const [, provider = "", key = ""] = /^k8s:enc:([a-z]+):v\d+:([^:]*):/.exec(value) ?? [];
+function encryptionOf(value: Buffer): Pick<StoredValues, "provider" | "key"> {
+  const head = value.subarray(0, headBytes).toString("latin1");
+  const [, provider = "", key = ""] = /^k8s:enc:([a-z]+):v\d+:([^:]*):/.exec(head) ?? [];
   return { provider, key };
 }

@@ -1,5 +1,6 @@
 import { KhwError } from "../../proto/errors.ts";
 import { AgentServiceService } from "../../proto/gen/khw/agent/v1/agent.ts";
+import { EncryptionServiceService } from "../../proto/gen/khw/agent/v1/encryption.ts";
 import { HealthService } from "../../proto/gen/grpc/health/v1/health.ts";
 
 /** The limits on calls that run at the same time. */
@@ -27,6 +28,8 @@ export const callBounds: CallBounds = {
     // Each reader is a process on the machine. A caller that follows the journals of all components has six.
     [AgentServiceService.streamLogs.path, { kind: "journal readers", ofAll: 16, ofCaller: 12 }],
     [AgentServiceService.plan.path, { kind: "plans", ofAll: 8, ofCaller: 4 }],
+    // Each counter holds one page of etcd's values in memory.
+    [EncryptionServiceService.countStoredVersions.path, { kind: "counts of stored versions", ofAll: 2, ofCaller: 1 }],
     [HealthService.watch.path, { kind: "health watchers", ofAll: 128, ofCaller: 16 }],
   ]),
 };

@@ -32,7 +32,11 @@ import {
   type UpgradeAgentResponse,
   type WatchStatusResponse,
 } from "../../proto/gen/khw/agent/v1/agent.ts";
-import { EncryptionServiceClient, type StoredValues } from "../../proto/gen/khw/agent/v1/encryption.ts";
+import {
+  EncryptionServiceClient,
+  type StoredValues,
+  type StoredVersion,
+} from "../../proto/gen/khw/agent/v1/encryption.ts";
 import { EtcdServiceClient } from "../../proto/gen/khw/agent/v1/etcd.ts";
 import { type ClientCalls, unaryCall } from "./calls.ts";
 import {
@@ -71,6 +75,8 @@ export interface AgentNode {
   restart(request: RestartComponentRequest, signal: AbortSignal): Promise<RestartComponentResponse>;
   /** Counts the values in etcd by the key that encrypts each. */
   storedValues(signal: AbortSignal): Promise<StoredValues[]>;
+  /** Counts the values of these resources in etcd by the API version of each. */
+  storedVersions(resources: readonly string[], signal: AbortSignal): Promise<StoredVersion[]>;
   /** Drains or undrains the node. Returns the resulting state: a node that a person drained may stay drained. */
   setMaintenance(wanted: SetMaintenanceRequest, signal: AbortSignal): Promise<Maintenance>;
   /** Records an upgrade of the cluster in the agent's status and history. */
@@ -169,6 +175,15 @@ export function connectNode(
           encryption.countStoredValues({}, new Metadata(), options, done),
       );
       return groups;
+    },
+    storedVersions: async (resources, signal) => {
+      const { versions } = await call(
+        millis.storedValues,
+        signal,
+        (options, done: (error: ServiceError | null, response: { versions: StoredVersion[] }) => void) =>
+          encryption.countStoredVersions({ resources: [...resources] }, new Metadata(), options, done),
+      );
+      return versions;
     },
     upgradeAgent: (announced, chunks, signal) =>
       upload<UpgradeAgentRequest, UpgradeAgentResponse>({

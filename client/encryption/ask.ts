@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { KhwError } from "../../proto/errors.ts";
 import type { StoredValues } from "../../proto/gen/khw/agent/v1/encryption.ts";
+import { firstAnswer } from "../cluster/first-answer.ts";
 import type { OpenCluster } from "../cluster/open.ts";
 
 /**
@@ -9,16 +10,8 @@ import type { OpenCluster } from "../cluster/open.ts";
  * @throws KhwError with the last agent's error
  */
 export async function askStoredValues({ members }: OpenCluster, signal: AbortSignal): Promise<StoredValues[]> {
-  let failure: unknown;
-  for (const { node } of members) {
-    try {
-      return await node.storedValues(signal);
-    } catch (error) {
-      signal.throwIfAborted();
-      failure = error;
-    }
-  }
-  throw failure;
+  const nodes = members.map(({ node }) => node);
+  return firstAnswer(nodes, (node) => node.storedValues(signal), signal);
 }
 
 /**

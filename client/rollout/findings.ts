@@ -5,6 +5,7 @@ import type { Member } from "../cluster/open.ts";
 import type { NodeDigests } from "../lock/lock.ts";
 import type { NodeWork } from "../cluster/node-work.ts";
 import { apiFindings, type ApiFindingsOptions } from "../release/api-findings.ts";
+import { storedVersionFindings } from "../release/stored-versions.ts";
 import { type NodeRestart, readRestart, type RestartOrder, restartOrder } from "./restart-order.ts";
 import { runningOperationFindings } from "./running-operations.ts";
 
@@ -22,20 +23,21 @@ export interface ClusterChecks extends Omit<ApiFindingsOptions, "signal"> {
   readonly work: readonly NodeWork[];
 }
 
-/** Runs all checks of the nodes and the Kubernetes API before a rollout, in parallel; changes nothing. */
+/** Runs all checks of the nodes, the Kubernetes API and etcd before a rollout, in parallel; changes nothing. */
 export async function inspectCluster(
   members: readonly Member[],
   { work, ...asking }: ClusterChecks,
   signal: AbortSignal,
 ): Promise<Inspection> {
-  const [inspection, api] = await Promise.all([
+  const [inspection, api, stored] = await Promise.all([
     inspect(members, work, signal),
     apiFindings(members, { ...asking, signal }),
+    storedVersionFindings(members, { ...asking, signal }),
   ]);
   return {
     ...inspection,
-    findings: [...api.obstacles, ...inspection.findings],
-    warnings: [...inspection.warnings, ...api.warnings],
+    findings: [...api.obstacles, ...stored.obstacles, ...inspection.findings],
+    warnings: [...inspection.warnings, ...api.warnings, ...stored.warnings],
   };
 }
 

@@ -25,7 +25,7 @@ type PlanChecksInput = Pick<Prepared, "work" | "admin" | "running" | "releases" 
 const silent: Progress = { emit: () => {}, settled: async () => {} };
 
 /**
- * Runs every check that bootstrap runs before it changes anything: the preflight, the checks of the API, and the trial
+ * Runs every check that bootstrap runs before it changes anything: the preflight, the checks of the API and etcd, and the trial
  * runs of the new programs. For this, the programs are downloaded; nothing else changes.
  */
 export async function planChecks(
@@ -34,7 +34,7 @@ export async function planChecks(
   { isAdministrator, allowRemovedApis = false, signal }: PlanChecksOptions,
 ): Promise<PlanChecks> {
   if (!isAdministrator) {
-    const all = "the preflight, kubelets, removed APIs and the flags of new programs";
+    const all = "the preflight, kubelets, removed APIs, stored versions and the flags of new programs";
     return { findings: [], warnings: [], skipped: [`${all} were not checked: that needs the role admin`] };
   }
   const checks = { work, admin, running, wanted: releases.kubernetes, allowRemovedApis };

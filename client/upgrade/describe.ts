@@ -26,8 +26,8 @@ export function describePath({ from, to, direction }: Course, { nodes, done, etc
     ...(etcd === undefined
       ? []
       : [etcd.from === etcd.to ? `etcd stays at ${etcd.to}` : `etcd: ${etcd.from} to ${etcd.to}`]),
-    "checked: health, etcd's quorum, disks, clocks, certificates, the load balancer, kubelets, removed APIs, webhooks, " +
-      "and the flags of every new program",
+    "checked: health, etcd's quorum, disks, clocks, certificates, the load balancer, kubelets, removed APIs, stored versions, " +
+      "webhooks, and the flags of every new program",
     `expected time: ${duration(seconds)} (${secondsPerNode} s for each node, as measured in the testbed)`,
   ];
 }

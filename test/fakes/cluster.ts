@@ -90,6 +90,7 @@ function agentOf(node: FakeNode, log: string[]): AgentNode {
     history: unused,
     audit: unused,
     storedValues: unused,
+    storedVersions: unused,
     status: async (signal) => {
       answer(signal);
       const health = node.well ? Health.HEALTH_HEALTHY : Health.HEALTH_UNHEALTHY;

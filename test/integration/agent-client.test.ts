@@ -294,6 +294,7 @@ function clockNode(name: string, aheadMillis: number, findings: readonly string[
     setMaintenance: unused,
     etcd: unusedEtcd,
     storedValues: unused,
+    storedVersions: unused,
     close: () => {},
   };
 }

@@ -2,9 +2,12 @@ import { once } from "node:events";
 import { createServer } from "node:https";
 import { json } from "node:stream/consumers";
 import t, { type Test } from "tap";
-import { countStoredValues } from "../../agent/etcd/stored-values.ts";
+import { countStoredValues, countStoredVersions } from "../../agent/etcd/stored-values.ts";
 import { fieldOf, textAt } from "../../client/pki/check/yaml.ts";
 import { createAuthority, issue } from "../../client/pki/management/issue.ts";
+import { credentials, status } from "@grpc/grpc-js";
+import { EncryptionServiceClient } from "../../proto/gen/khw/agent/v1/encryption.ts";
+import { failure, open } from "../fixtures/agent-calls.ts";
 import { never } from "../fixtures/machine.ts";
 
 const now = new Date();
@@ -26,6 +29,7 @@ const files = {
 /** Starts a server that answers range requests like etcd's gateway. */
 async function startEtcd(t: Test, values: Readonly<Record<string, string>>) {
   const pages: number[] = [];
+  const read: string[] = [];
   const keys = Object.keys(values).sort();
   const options = { cert: server.certificate, key: server.key, ca: authority.certificate, requestCert: true };
   const listener = createServer({ ...options, rejectUnauthorized: true }, (request, response) => {
@@ -35,6 +39,7 @@ async function startEtcd(t: Test, values: Readonly<Record<string, string>>) {
       const found = keys.filter((key) => key >= bound("key") && key < bound("range_end"));
       const page = found.slice(0, Number(fieldOf(range, "limit")));
       pages.push(page.length);
+      read.push(...page);
       const kvs = page.map((key) => ({
         key: Buffer.from(key).toString("base64"),
         value: Buffer.from(values[key] ?? "").toString("base64"),
@@ -47,7 +52,7 @@ async function startEtcd(t: Test, values: Readonly<Record<string, string>>) {
   t.teardown(() => listener.close());
   const address = listener.address();
   const port = typeof address === "object" && address !== null ? address.port : 0;
-  return { url: `https://localhost:${port}`, pages };
+  return { url: `https://localhost:${port}`, pages, read };
 }
 
 t.test("values are counted by resource and key, over all pages, only below the prefix", async (t) => {
@@ -88,4 +93,80 @@ t.test("a server that does not answer is skipped; if no server answers, the erro
   t.match(await countStoredValues({ ...options, servers: [away, url] }), [{ resource: "secrets", count: 1 }]);
   await t.rejects(countStoredValues({ ...options, servers: [away] }), { code: "NOT_READY", message: /127\.0\.0\.1:1/ });
   await t.rejects(countStoredValues({ ...options, servers: [] }), { code: "NOT_READY", message: /no desired state/ });
+});
+
+/** Returns a value as Kubernetes stores it in protobuf: the mark, and an Unknown with a TypeMeta. */
+function protobufValue(apiVersion: string, kind: string): string {
+  const field = (tag: number, text: string): string => String.fromCharCode(tag, text.length) + text;
+  return `k8s\0${field(0x0a, field(0x0a, apiVersion) + field(0x12, kind))}${field(0x12, "the object")}`;
+}
+
+t.test("stored versions are counted over all pages, with names, and other resources are not read", async (t) => {
+  const old = Array.from({ length: 30 }, (_, index) => [
+    `/registry/cronjobs/default/old${String(index).padStart(2, "0")}`,
+    protobufValue("batch/v2alpha1", "CronJob"),
+  ]);
+  const { url, pages, read } = await startEtcd(t, {
+    ...Object.fromEntries(old),
+    "/registry/cronjobs/jobs/new": protobufValue("batch/v1beta1", "CronJob"),
+    "/registry/cronjobs/jobs/text": '{"kind":"CronJob","apiVersion":"batch/v2alpha1"}',
+    "/registry/cronjobs/jobs/secret": "k8s:enc:aescbc:v1:key1:x",
+    "/registry/cronjobs/jobs/damaged": "k8s\0\u000a\u007f",
+    "/registry/flowschemas/exempt": protobufValue("flowcontrol.apiserver.k8s.io/v1alpha1", "FlowSchema"),
+    "/registry/cronjobs.example.com/other/a": protobufValue("example.com/v1", "CronJob"),
+    "/registry/secrets/default/a": protobufValue("v1", "Secret"),
+  });
+  const options = { servers: [url], files, prefix: "/registry", signal: never };
+  const versions = await countStoredVersions(["cronjobs", "flowschemas", "workloads"], options);
+  const base = { resource: "cronjobs", apiVersion: "batch/v2alpha1", kind: "CronJob", encrypted: false };
+  t.strictSame(versions, [
+    { ...base, count: 31, examples: ["default/old00", "default/old01", "default/old02"] },
+    { ...base, apiVersion: "", kind: "", count: 1, examples: ["jobs/damaged"] },
+    { ...base, apiVersion: "batch/v1beta1", count: 1, examples: ["jobs/new"] },
+    { ...base, apiVersion: "", kind: "", encrypted: true, count: 1, examples: ["jobs/secret"] },
+    {
+      ...base,
+      resource: "flowschemas",
+      apiVersion: "flowcontrol.apiserver.k8s.io/v1alpha1",
+      kind: "FlowSchema",
+      count: 1,
+      examples: ["exempt"],
+    },
+  ]);
+  t.strictSame(pages, [25, 9, 1, 0]);
+  t.notOk(read.some((key) => /secrets|example\.com/.test(key)));
+});
+
+t.test("the call accepts only an administrator and names of resources", async (t) => {
+  const { agent } = await open(t);
+  const refused = async (role: "admin" | "viewer", resources: string[]) => {
+    const { key, certificate } = await agent.identity(role, "alice");
+    const channel = credentials.createSsl(
+      Buffer.from(agent.authority.certificate),
+      Buffer.from(key),
+      Buffer.from(certificate),
+    );
+    const client = new EncryptionServiceClient(`127.0.0.1:${agent.port}`, channel, {
+      "grpc.ssl_target_name_override": "controller-0",
+    });
+    try {
+      return await failure((done) => client.countStoredVersions({ resources }, done));
+    } finally {
+      client.close();
+    }
+  };
+  t.match(await refused("viewer", ["cronjobs"]), { code: status.PERMISSION_DENIED });
+  for (const resource of ["", "/", "../secrets", "a/b/c", "Secrets", "a\n", "cronjobs/"]) {
+    t.match(await refused("admin", [resource]), { khw: { code: "INVALID_ARGUMENT" } }, JSON.stringify(resource));
+  }
+  t.match(
+    await refused(
+      "admin",
+      Array.from({ length: 101 }, (_, index) => `r${index}`),
+    ),
+    {
+      khw: { code: "INVALID_ARGUMENT", message: /more than 100/ },
+    },
+  );
+  t.match(await refused("admin", ["cronjobs"]), { khw: { code: "NOT_READY", message: /no desired state/ } });
 });

@@ -7,7 +7,7 @@ import { noRollback } from "./options.ts";
 import { desired, reaching, rotating } from "./settings.ts";
 
 const allowDowngrade = new Option("--allow-downgrade", "accept an older release");
-const allowRemovedApis = new Option("--allow-removed-apis", "accept the removal of requested APIs");
+const allowRemovedApis = new Option("--allow-removed-apis", "accept the removal of API versions in use");
 
 /** Commands that build the control plane, show its state, and work on its nodes. */
 export const nodeCommands: readonly CommandSpec[] = [

@@ -34,6 +34,10 @@ async function planned({ isAdministrator = true, finding, refused }: Options = {
         calls.push(`${name} inspectApi`);
         return { kubelets: [], deprecatedApis: [], deadBackends: [], requests: 0, serverErrors: 0 };
       },
+      storedVersions: async () => {
+        calls.push(`${name} storedVersions`);
+        return [];
+      },
       prepare: async function* () {
         calls.push(`${name} prepare`);
         const kind = { $case: "operationFinished" as const, value: { changedSteps: 1 } };
@@ -73,6 +77,7 @@ t.test("an administrator's plan runs every check, the trial runs last", async (t
   t.strictSame(skipped, []);
   t.match(calls.slice(-2), [/tryPrograms$/, /tryPrograms$/]);
   t.equal(calls.filter((call) => call.endsWith("prepare")).length, 2);
+  t.equal(calls.filter((call) => call.endsWith("storedVersions")).length, 1, "all agents read the same etcd");
 });
 
 t.test("with a finding nothing is downloaded, and the plan says what it left out", async (t) => {

@@ -1,0 +1,39 @@
+import t from "tap";
+import { droppedBetween, droppedVersions } from "../../../../client/release/dropped-versions.ts";
+
+const names = (oldest: string, wanted: string): string[] =>
+  droppedBetween(oldest, wanted).map(({ group, version }) => `${group}/${version}`);
+
+t.test("only the versions that the change of the release drops are found", (t) => {
+  t.strictSame(names("v1.20.2", "v1.21.0"), ["batch/v2alpha1", "discovery.k8s.io/v1alpha1"]);
+  t.strictSame(names("v1.21.0", "v1.21.14"), []);
+  t.strictSame(names("v1.21.0", "v1.22.3"), []);
+  t.strictSame(names("v1.28.9", "v1.29.0"), ["flowcontrol.apiserver.k8s.io/v1alpha1", "networking.k8s.io/v1alpha1"]);
+  t.strictSame(names("v1.21.0", "v1.20.2"), [], "going back drops no version");
+  t.end();
+});
+
+t.test("the table is in the order of releases, names each kind once per version, and has sources", (t) => {
+  const releases = droppedVersions.map(({ from }) => from);
+  t.strictSame(
+    releases,
+    releases.toSorted((a, b) => a - b),
+  );
+  const kinds = droppedVersions.flatMap(({ group, version, kinds: all }) =>
+    all.map(({ kind }) => `${group}/${version} ${kind}`),
+  );
+  t.equal(new Set(kinds).size, kinds.length);
+  for (const { source, kinds: all } of droppedVersions) {
+    t.match(source, /^https:\/\//);
+    // The agent accepts only such names.
+    for (const { resource } of all) t.match(resource, /^[a-z]+$/);
+  }
+  t.end();
+});
+
+t.test("no stable version is dropped, and the only beta version is of a resource that no longer exists", (t) => {
+  const beta = droppedVersions.filter(({ version }) => !version.includes("alpha"));
+  t.match(beta, [{ group: "policy", version: "v1beta1", remedy: "delete" }]);
+  t.equal(beta.length, 1);
+  t.end();
+});
