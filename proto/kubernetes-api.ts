@@ -1,5 +1,5 @@
 import type { ClientRequest, IncomingMessage } from "node:http";
-import { request } from "node:https";
+import { Agent, request } from "node:https";
 import { createSecureContext } from "node:tls";
 import { KhwError } from "./errors.ts";
 
@@ -39,7 +39,7 @@ const maxAnswerBytes = 4 * 1024 * 1024;
  */
 export function createKubernetesApi(options: KubernetesApiOptions): KubernetesApi {
   const { server } = options;
-  const credentials = usableCredentials(options);
+  const agent = agentFor(options);
   return (method, path, { signal, body }) =>
     new Promise((resolve, reject) => {
       const fail = (cause: Error): void => reject(unreachable(server, cause));
@@ -47,8 +47,7 @@ export function createKubernetesApi(options: KubernetesApiOptions): KubernetesAp
         new URL(method === "PATCH" ? `${path}?fieldManager=khw&force=true` : path, server),
         {
           method,
-          agent: false,
-          ...credentials,
+          agent,
           headers: {
             accept: "application/json",
             ...(method === "PATCH" ? { "content-type": "application/apply-patch+yaml" } : {}),
@@ -81,10 +80,10 @@ export function createKubernetesApi(options: KubernetesApiOptions): KubernetesAp
  */
 export function createKubernetesLines(options: KubernetesApiOptions): KubernetesLines {
   const { server, timeoutMillis } = options;
-  const credentials = usableCredentials(options);
+  const agent = agentFor(options);
   return async function* (path, { signal }) {
     const limit = AbortSignal.any([signal, AbortSignal.timeout(timeoutMillis)]);
-    const outgoing = request(new URL(path, server), { agent: false, ...credentials, signal: limit }).end();
+    const outgoing = request(new URL(path, server), { agent, signal: limit }).end();
     try {
       const incoming = await answerOf(outgoing);
       if (incoming.statusCode !== 200) {
@@ -129,26 +128,19 @@ function unreachable(server: string, cause: unknown): KhwError {
   });
 }
 
-interface TlsCredentials {
-  readonly ca: Buffer;
-  readonly cert?: Buffer;
-  readonly key?: Buffer;
-}
-
-/** @throws KhwError CREDENTIAL_INVALID */
-function usableCredentials({ ca, certificate, key }: KubernetesApiOptions): TlsCredentials {
-  const credentials = {
-    ca: Buffer.from(ca),
-    ...(certificate === undefined ? {} : { cert: Buffer.from(certificate) }),
-    ...(key === undefined ? {} : { key: Buffer.from(key) }),
-  };
-  refuseUnusable(credentials);
-  return credentials;
-}
-
-function refuseUnusable(credentials: TlsCredentials): void {
+/**
+ * Returns an agent that opens a new connection for each request and resumes no TLS session, so that each request checks
+ * the server's certificate. Decodes the certificates once.
+ * @throws KhwError CREDENTIAL_INVALID
+ */
+function agentFor({ ca, certificate, key }: KubernetesApiOptions): Agent {
   try {
-    createSecureContext(credentials);
+    const secureContext = createSecureContext({
+      ca: Buffer.from(ca),
+      ...(certificate === undefined ? {} : { cert: Buffer.from(certificate) }),
+      ...(key === undefined ? {} : { key: Buffer.from(key) }),
+    });
+    return new Agent({ secureContext, keepAlive: false, maxCachedSessions: 0 });
   } catch (cause) {
     throw new KhwError(
       "CREDENTIAL_INVALID",

@@ -22,6 +22,8 @@ export interface CommandSpec {
   readonly arguments?: readonly Argument[];
   /** The command's output formats (default: text and JSON). */
   readonly forms?: readonly OutputFormat[];
+  /** Whether the command reads the options of all commands from `Call.program`. Default: false. */
+  readonly describesProgram?: boolean;
   /** Returns the exit code. The command's own module is loaded here, not earlier. */
   readonly run: (call: Call) => Promise<number>;
 }

@@ -25,7 +25,7 @@ export async function runProgram(argv: readonly string[], context: Context): Pro
   const done = (code: number): void => {
     exitCode = code;
   };
-  const program = createProgram(context, { version: await clientVersion(), done });
+  const program = createProgram(context, { version: await clientVersion(), done, argv });
   try {
     await program.parseAsync([...argv], { from: "user" });
   } catch (error) {
@@ -42,10 +42,13 @@ export interface ProgramOptions {
   readonly version: string;
   /** Called with the exit code of the command. */
   readonly done: (exitCode: number) => void;
+  /** The command line. Absent: every command gets its options. */
+  readonly argv?: readonly string[];
 }
 
 /** Builds the program from the command table. */
-export function createProgram(context: Context, { version, done }: ProgramOptions): Command {
+export function createProgram(context: Context, { version, done, argv }: ProgramOptions): Command {
+  const complete = completeCommands(argv);
   const program = new Command("khw-client")
     .description(
       "Sets up a highly available Kubernetes control plane on machines that you already have, and keeps it running.",
@@ -73,6 +76,7 @@ export function createProgram(context: Context, { version, done }: ProgramOption
 
   function addCommand(parent: Command, name: string, spec: CommandSpec): void {
     const command = parent.command(name).summary(spec.summary).description(describeCommand(spec));
+    if (!complete.has(spec)) return;
     for (const argument of spec.arguments ?? []) command.addArgument(argument);
     for (const option of spec.options ?? []) command.addOption(option);
     addFlags(command, spec.settings ?? []);
@@ -85,6 +89,16 @@ export function createProgram(context: Context, { version, done }: ProgramOption
       done(await spec.run(callOf(command, program, { context, spec })));
     });
   }
+}
+
+/**
+ * Returns the commands that need their options and their action: those whose words are all in the command line. A help
+ * text about several commands, and a command that describes the program, need all commands. Options for every command
+ * would take longer than the rest of the start.
+ */
+function completeCommands(argv: readonly string[] | undefined): ReadonlySet<CommandSpec> {
+  const named = commands.filter(({ path }) => path.every((word) => argv?.includes(word) === true));
+  return new Set(named.length === 0 || named.some(({ describesProgram }) => describesProgram) ? commands : named);
 }
 
 function describeCommand({ summary, details }: CommandSpec): string {

@@ -38,6 +38,7 @@ export const clientCommands: readonly CommandSpec[] = [
     details:
       "If the argument is nodes, the command prints the names of the nodes in khw.yaml. The completion scripts use this.",
     arguments: [new Argument("<shell>").choices(["bash", "zsh", "fish", "nodes"])],
+    describesProgram: true,
     run: async ({ context, program, config, arguments: [shell = ""] }) => {
       const { completion, completeNodes } = await import("../../commands/completion.ts");
       return shell === "nodes" ? completeNodes(context, await config()) : completion(context, program, shell);

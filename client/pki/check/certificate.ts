@@ -7,7 +7,7 @@ import { encodingProblem } from "./key-kinds.ts";
 import { certificatesIn, isPair, privateKeyIn } from "./pem.ts";
 import type { Findings, Problem } from "./problem.ts";
 import { refusedName } from "./signature-algorithms.ts";
-import { fieldsOf, type X509Fields } from "./x509-fields.ts";
+import type { FieldsReader, X509Fields } from "./x509-fields.ts";
 import { dayMillis } from "../../../proto/time.ts";
 
 /** A PEM text, and its name in errors: a file, or a field of a kubeconfig. */
@@ -22,6 +22,7 @@ export interface Trust {
   /** The certificates in ca.pem; empty if the file cannot be read. In that case, issuers are not checked. */
   readonly authorities: readonly X509Certificate[];
   readonly now: Date;
+  readonly fieldsOf: FieldsReader;
 }
 
 const issueAgain = "issue it again with khw-client pki create --renew, or as in lab 04";
@@ -44,15 +45,15 @@ export function* certificateIn(pem: Pem, trust: Trust): Findings<Presented | und
   if (value === undefined) return yield* unreadablePem(pem, what);
   const [certificate, ...intermediates] = value;
   yield* validity(pem, certificate, trust.now);
-  const fields = yield* sound(pem, certificate);
+  const fields = yield* sound(pem, certificate, trust);
   if (fields === undefined) return undefined;
   if (fields.keyUsage?.includes("digitalSignature") === false) {
     yield problem(pem, "keyUsage", { what: "does not allow digitalSignature", remedy: issueAgain });
   }
-  for (const intermediate of intermediates) yield* sound(pem, intermediate);
+  for (const intermediate of intermediates) yield* sound(pem, intermediate, trust);
   const roots = trust.authorities;
   if (roots.length > 0) {
-    const found = chainProblem(certificate, { intermediates, roots, now: trust.now });
+    const found = chainProblem(certificate, { ...trust, intermediates, roots });
     if (found !== undefined)
       yield problem(pem, found.field, { what: found.what, remedy: "issue it again with this cluster's CA" });
   }
@@ -60,15 +61,15 @@ export function* certificateIn(pem: Pem, trust: Trust): Findings<Presented | und
 }
 
 /** Checks the certificates of the authority itself. The first one is used for signing. */
-export function* authoritiesIn(pem: Pem, now: Date): Findings<readonly X509Certificate[]> {
+export function* authoritiesIn(pem: Pem, trust: Pick<Trust, "now" | "fieldsOf">): Findings<readonly X509Certificate[]> {
   const { value, problem: what } = certificatesIn(pem.content);
   if (value === undefined) {
     yield* unreadablePem(pem, what);
     return [];
   }
   for (const authority of value) {
-    yield* validity(pem, authority, now);
-    const fields = yield* sound(pem, authority);
+    yield* validity(pem, authority, trust.now);
+    const fields = yield* sound(pem, authority, trust);
     const why = fields === undefined ? undefined : notAuthority(fields);
     if (why === undefined) continue;
     const field = why.includes("keyCertSign") ? "keyUsage" : "basicConstraints";
@@ -181,7 +182,11 @@ function* validity(pem: Pem, { validFromDate, validToDate }: X509Certificate, no
 }
 
 /** Checks that Go and OpenSSL both accept the structure, the key, the signature and the extensions. */
-function* sound(pem: Pem, certificate: X509Certificate): Findings<X509Fields | undefined> {
+function* sound(
+  pem: Pem,
+  certificate: X509Certificate,
+  { fieldsOf }: Pick<Trust, "fieldsOf">,
+): Findings<X509Fields | undefined> {
   const fields = fieldsOf(certificate);
   const key = publicKeyOf(certificate);
   if (fields === undefined || key === undefined) {

@@ -1,7 +1,7 @@
 import type { X509Certificate } from "node:crypto";
 import { nameOnOneLine } from "../../../proto/subject.ts";
 import { violatedConstraint } from "./name-constraints.ts";
-import { fieldsOf, type X509Fields } from "./x509-fields.ts";
+import type { FieldsReader, X509Fields } from "./x509-fields.ts";
 
 /** The purpose of a certificate in TLS. */
 export type Usage = "serverAuth" | "clientAuth";
@@ -15,6 +15,7 @@ export interface ChainContext {
   /** The certificates in ca.pem. */
   readonly roots: readonly X509Certificate[];
   readonly now: Date;
+  readonly fieldsOf: FieldsReader;
 }
 
 /** The reason why there is no chain of issuers to ca.pem. */
@@ -35,7 +36,7 @@ interface Link {
 export function chainProblem(certificate: X509Certificate, context: ChainContext): ChainProblem | undefined {
   const links = (found: readonly X509Certificate[]): Link[] =>
     found.flatMap((one) => {
-      const fields = fieldsOf(one);
+      const fields = context.fieldsOf(one);
       return fields === undefined ? [] : [{ certificate: one, fields }];
     });
   const [leaf] = links([certificate]);

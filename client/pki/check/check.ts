@@ -19,6 +19,7 @@ import { encryptionConfigIsSound } from "./encryption-config.ts";
 import { clientIn } from "./client.ts";
 import type { Kubeconfig, NamedFiles } from "./kubeconfig.ts";
 import { isPair, publicKeysIn } from "./pem.ts";
+import { createFieldsReader } from "./x509-fields.ts";
 import { keyProblem } from "./key-kinds.ts";
 import type { Findings } from "./problem.ts";
 
@@ -60,14 +61,15 @@ export function* checkCredentials(
     return content === undefined ? undefined : { file, content };
   };
   const ca = pem("ca.pem");
-  const authorities = ca === undefined ? [] : yield* authoritiesIn(ca, now);
+  const reading = { now, fieldsOf: createFieldsReader() };
+  const authorities = ca === undefined ? [] : yield* authoritiesIn(ca, reading);
   if (ca !== undefined) yield* endsAtRoots(ca, authorities);
-  const trust: Trust = { authorities, now };
+  const trust: Trust = { ...reading, authorities };
   const caKey = pem("ca-key.pem");
   if (caKey !== undefined) yield* keyIn(caKey, authorities[0], "ca.pem");
   const signing = pem("signing-ca.pem");
   if (signing === undefined && ca !== undefined) yield* signsAlone(ca, authorities.length);
-  yield* signingAuthority(signing, pem("signing-ca-key.pem"), now);
+  yield* signingAuthority(signing, pem("signing-ca-key.pem"), reading);
 
   const serving = pem("kubernetes.pem");
   const server = serving === undefined ? undefined : yield* certificateIn(serving, trust);
@@ -91,8 +93,12 @@ export function* checkCredentials(
 }
 
 /** Checks the separate authority for the certificates that Kubernetes itself signs, if there is one. */
-function* signingAuthority(certificate: Pem | undefined, key: Pem | undefined, now: Date): Findings {
-  const authorities = certificate === undefined ? [] : yield* authoritiesIn(certificate, now);
+function* signingAuthority(
+  certificate: Pem | undefined,
+  key: Pem | undefined,
+  reading: Pick<Trust, "now" | "fieldsOf">,
+): Findings {
+  const authorities = certificate === undefined ? [] : yield* authoritiesIn(certificate, reading);
   if (certificate !== undefined) yield* signsAlone(certificate, authorities.length);
   if (key !== undefined) yield* keyIn(key, authorities[0], "signing-ca.pem");
 }

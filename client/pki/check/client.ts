@@ -44,7 +44,7 @@ export function* clientIn(
   }
   yield* keyIn({ file, field: fields.key, content: key }, parsed?.certificate, "its certificate");
 
-  const embedded = yield* authoritiesIn({ file, field: fields.ca, content: ca }, trust.now);
+  const embedded = yield* authoritiesIn({ file, field: fields.ca, content: ca }, trust);
   const { authorities } = trust;
   const same = authorities.length === 0 || embedded.some((one) => authorities.some(({ raw }) => one.raw.equals(raw)));
   if (embedded.length > 0 && !same) {

@@ -6,6 +6,7 @@ import { type Cluster, servingNames } from "./check.ts";
 import { clientIn } from "./client.ts";
 import { readCertificates } from "./pem.ts";
 import type { Findings } from "./problem.ts";
+import { createFieldsReader } from "./x509-fields.ts";
 
 /** All files of a folder that may be credentials, by name. */
 export type Folder = ReadonlyMap<string, Uint8Array>;
@@ -17,7 +18,7 @@ const prefix = "system:node:";
 /** Checks, by the same rules, the files that only administrators and workers need. */
 export function* checkOthers(folder: Folder, cluster: Cluster, now: Date): Findings {
   const authorities = readCertificates(folder.get("ca.pem") ?? Buffer.of());
-  const trust: Trust = { authorities, now };
+  const trust: Trust = { authorities, now, fieldsOf: createFieldsReader() };
   const pem = (file: string): Pem | undefined => {
     const content = folder.get(file);
     return content === undefined ? undefined : { file, content };

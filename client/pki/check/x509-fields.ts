@@ -38,7 +38,19 @@ export interface X509Fields {
 }
 
 /** Returns undefined for a certificate whose structure is damaged. */
-export function fieldsOf({ raw }: X509Certificate): X509Fields | undefined {
+export type FieldsReader = (certificate: X509Certificate) => X509Fields | undefined;
+
+/** Creates a reader that decodes each certificate once: a cluster's files contain the same CA many times. */
+export function createFieldsReader(): FieldsReader {
+  const known = new Map<string, X509Fields | undefined>();
+  return ({ raw }) => {
+    const bytes = raw.toString("latin1");
+    if (!known.has(bytes)) known.set(bytes, fieldsIn(raw));
+    return known.get(bytes);
+  };
+}
+
+function fieldsIn(raw: Uint8Array): X509Fields | undefined {
   try {
     return readX509Fields(raw);
   } catch {

@@ -3,6 +3,7 @@ import type { Identity } from "../certificate.ts";
 import { authoritiesIn, endsAtRoots, keyIn } from "../check/certificate.ts";
 import { certificatesIn } from "../check/pem.ts";
 import { collect, type Findings, formatProblem } from "../check/problem.ts";
+import { createFieldsReader } from "../check/x509-fields.ts";
 
 /** The content of the files in the folder, by name. */
 export type PresentFiles = ReadonlyMap<string, string>;
@@ -36,7 +37,7 @@ function* pair(name: string, certificate: Uint8Array, key: Uint8Array): Findings
 /** Checks that the authority can sign certificates that pass `pki check`. */
 function* signing({ certificate }: Identity, now: Date): Findings {
   const pem = { file: "ca.pem", content: Buffer.from(certificate) };
-  yield* endsAtRoots(pem, yield* authoritiesIn(pem, now));
+  yield* endsAtRoots(pem, yield* authoritiesIn(pem, { now, fieldsOf: createFieldsReader() }));
 }
 
 /** @throws KhwError CREDENTIAL_INVALID naming all errors among the findings */

@@ -6,6 +6,7 @@ import { promisify } from "node:util";
 import { Command } from "commander";
 import t from "tap";
 import { addFlags, givenFlags } from "../../../../client/config/flags.ts";
+import { createProgram } from "../../../../client/cli/program.ts";
 import { run } from "../../../../client/cli/run.ts";
 import { commands } from "../../../../client/cli/command-table.ts";
 import { defaultYaml } from "../../../../client/config/print.ts";
@@ -84,6 +85,25 @@ function listedFlags(help: string): string[] {
   const [options = ""] = help.split("Global Options:");
   return [...options.matchAll(/^ {2}(?:-., )?(--[\w-]+)/gm)].map(([, flag = ""]) => flag);
 }
+
+t.test("only the commands in the command line get their options", async (t) => {
+  const program = (argv?: readonly string[]) => {
+    const made = createProgram(
+      { write: () => {}, warn: () => {}, terminal: false, env: {}, signal: new AbortController().signal },
+      { version: "1.2.3", done: () => {}, ...(argv && { argv }) },
+    );
+    return made.commands
+      .flatMap((command) => (command.commands.length > 0 ? command.commands : [command]))
+      .filter(({ options }) => options.length > 0)
+      .map((command) => command.name());
+  };
+  const every = commands.map(({ path }) => path.at(-1));
+  t.strictSame(program(["--output", "json", "bootstrap", "--nodes", "a"]), ["bootstrap"]);
+  t.strictSame(program(["help", "lb", "create"]), ["create"]);
+  for (const argv of [undefined, [], ["--help"], ["pki", "--help"], ["no-such-command"], ["completion", "bash"]]) {
+    t.strictSame(new Set(program(argv)), new Set(every), argv?.join(" ") ?? "without a command line");
+  }
+});
 
 t.test("bootstrap --help shows few options on one screen, --help-all shows every one", async (t) => {
   const { out: short } = await client("bootstrap", "--help");
