@@ -12,6 +12,9 @@ export interface KubernetesVersion {
 /** The lab's release, which is the default for a new cluster. */
 export const labKubernetesVersion = "v1.21.0";
 
+/** The lab's --runtime-config of kube-apiserver. */
+export const labRuntimeConfig = "api/all=true";
+
 const oldestMinor = 20;
 const newestMinor = 37;
 

@@ -4,13 +4,22 @@ import { askHealth, type HealthCheck } from "./health.ts";
 import type { Files } from "../os/files.ts";
 import type { Os } from "../os/os.ts";
 import type { UnitStatus } from "../os/systemd.ts";
-import { etcdReleaseFolder, etcdReleasesFolder, installedProgram, releasedProgram, releasesFolder } from "../paths.ts";
+import {
+  etcdReleaseFolder,
+  etcdReleasesFolder,
+  installedProgram,
+  releasedProgram,
+  releasesFolder,
+  unitFile,
+} from "../paths.ts";
 
 /** The known facts about a component. */
 export interface ComponentFacts {
   readonly name: string;
   readonly unit: UnitStatus;
   readonly version: string;
+  /** The minor release that its unit lets it emulate; empty: none. */
+  readonly emulatedVersion: string;
   /** The reason why the component is unhealthy; null if it is healthy. */
   readonly reason: string | null;
   readonly diagnosis: Diagnosis | undefined;
@@ -61,6 +70,12 @@ export async function installedVersion(check: HealthCheck, os: Os): Promise<stri
     files,
     released: (one) => releasedProgram(one, program),
   });
+}
+
+/** Returns the minor release that the installed unit lets its program emulate, for example "1.31"; empty: none. */
+export async function emulatedVersion({ unit }: HealthCheck, { files }: Pick<Os, "files">): Promise<string> {
+  const text = (await files.read(unitFile(unit)))?.toString("utf8") ?? "";
+  return /\s--emulated-version='?(?:kube=)?(1\.\d{1,3})\b/.exec(text)?.[1] ?? "";
 }
 
 /** Returns the release of an etcd that does not answer, without the "v", as etcd itself writes it. */

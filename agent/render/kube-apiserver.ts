@@ -1,4 +1,5 @@
 import { type DesiredState, ownController, signsSeparately } from "../../proto/desired.ts";
+import { labRuntimeConfig } from "../../proto/kubernetes-versions.ts";
 import { credentialFile } from "../paths.ts";
 import { effectiveFlags, type Flag } from "./flags.ts";
 import { renderUnit } from "./unit.ts";
@@ -42,7 +43,7 @@ function labFlags(desired: DesiredState): Flag[] {
     ["kubelet-certificate-authority", authorities],
     ["kubelet-client-certificate", credentialFile("kubernetes.pem")],
     ["kubelet-client-key", credentialFile("kubernetes-key.pem")],
-    ["runtime-config", "api/all=true"],
+    ["runtime-config", labRuntimeConfig],
     ["service-account-key-file", credentialFile("service-account.pem")],
     ["service-account-signing-key-file", credentialFile("service-account-key.pem")],
     ["service-account-issuer", `https://${publicAddress}:6443`],

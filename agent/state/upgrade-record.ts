@@ -62,8 +62,9 @@ export async function openUpgradeRecord({
   };
 }
 
-function describeUpgrade({ fromVersion, toVersion, state }: Upgrade, holder: string): string {
-  return `upgrade of the cluster from ${fromVersion} to ${toVersion} ${stateWords[state] ?? "changed"} by ${holder}`;
+function describeUpgrade({ fromVersion, toVersion, emulatedVersion, state }: Upgrade, holder: string): string {
+  const to = emulatedVersion === "" ? toVersion : `${toVersion}, which emulates ${emulatedVersion},`;
+  return `upgrade of the cluster from ${fromVersion} to ${to} ${stateWords[state] ?? "changed"} by ${holder}`;
 }
 
 const stateWords: Readonly<Record<number, string>> = {
@@ -81,6 +82,7 @@ function parseUpgrade(upgrade: Upgrade | undefined): Upgrade {
   parseKubernetesVersion("upgrade.from_version", upgrade.fromVersion);
   parseKubernetesVersion("upgrade.to_version", upgrade.toVersion);
   if (!/^[\w.-]{0,121}$/.test(upgrade.snapshotId)) refuse("upgrade.snapshot_id", "is not a snapshot's name");
+  if (!/^(1\.\d{1,3})?$/.test(upgrade.emulatedVersion)) refuse("upgrade.emulated_version", "is not a minor release");
   return { ...upgrade, report: oneLine(upgrade.report).slice(0, longestReport) };
 }
 

@@ -3,7 +3,14 @@ import type { HealthCheck } from "../health/health.ts";
 import { coalesce } from "../os/coalesce.ts";
 import type { Os } from "../os/os.ts";
 import type { UnitStatus } from "../os/systemd.ts";
-import { type ComponentFacts, inactiveReason, installedVersion, isHere, toComponent } from "../health/status.ts";
+import {
+  type ComponentFacts,
+  emulatedVersion,
+  inactiveReason,
+  installedVersion,
+  isHere,
+  toComponent,
+} from "../health/status.ts";
 
 /** The last known state of a component, and the means to update it. */
 export interface Watched {
@@ -19,7 +26,7 @@ export interface Watched {
   examine<Found extends { readonly reason: string | null }>(
     ask: (unit: UnitStatus) => Promise<Found>,
   ): Promise<Found | undefined>;
-  /** Reads the installed version again. */
+  /** Reads the installed and the emulated version again. */
   refresh(): Promise<void>;
   /** Publishes the supervisor's own facts about the component. */
   tell(change: Partial<Pick<ComponentFacts, "diagnosis" | "supervisedRestarts" | "nextRestartUnixMillis">>): void;
@@ -49,14 +56,18 @@ export function watchComponent({ os, check, publish, seen }: WatchedOptions): Wa
     posted = isHere(check, facts.unit) ? toComponent(facts) : undefined;
     if (posted !== undefined) publish(posted);
   };
-  const refresh = async (): Promise<void> => set({ version: await installedVersion(check, os) });
+  const readVersions = async (): Promise<Pick<ComponentFacts, "version" | "emulatedVersion">> => {
+    const [version, emulated] = await Promise.all([installedVersion(check, os), emulatedVersion(check, os)]);
+    return { version, emulatedVersion: emulated };
+  };
+  const refresh = async (): Promise<void> => set(await readVersions());
   const look = coalesce(async () => {
     const unit = await os.systemd.unit(check.unit);
     const before = facts?.unit;
     if (facts === undefined) {
-      const version = await installedVersion(check, os);
+      const versions = await readVersions();
       const nothingYet = { diagnosis: undefined, supervisedRestarts: 0, nextRestartUnixMillis: 0 };
-      facts = { name: check.component, unit, version, reason: started, ...nothingYet };
+      facts = { name: check.component, unit, ...versions, reason: started, ...nothingYet };
     }
     const same = before?.mainPid === unit.mainPid && before.activeState === unit.activeState;
     const reason = unit.activeState === "active" ? (same ? facts.reason : started) : inactiveReason(unit);

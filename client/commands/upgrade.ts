@@ -1,12 +1,14 @@
 import type { KhwError } from "../../proto/errors.ts";
 import { type Upgrade, UpgradeState } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { openCluster, type OpenCluster, refuseNoNodes } from "../cluster/open.ts";
+import { refuse } from "../../proto/validate.ts";
 import { isManaged } from "../config/desired.ts";
 import type { ClusterConfig } from "../config/schema.ts";
 import { readEtcd } from "../etcd/overview.ts";
 import { takeSnapshot } from "../etcd/take-snapshot.ts";
 import { openProgress, type Output } from "../progress/open.ts";
 import { finalNote, note, type ProgressOptions } from "../progress/progress.ts";
+import type { Emulation } from "../release/emulation.ts";
 import { distinct } from "../release/path.ts";
 import { releasesIn } from "../release/releases.ts";
 import { downloadPrograms } from "../rollout/download.ts";
@@ -28,6 +30,8 @@ export interface UpgradeOptions {
   /** The requested release; empty with `back`. */
   readonly to: string;
   readonly back: boolean;
+  /** The new programs emulate the minor release before. */
+  readonly emulate: boolean;
   /** Begin without asking for confirmation. */
   readonly yes: boolean;
   /** A command that must succeed after the first node; empty: no command. */
@@ -49,6 +53,7 @@ export async function upgrade(config: ClusterConfig, context: Context, options: 
   const [progress, { signal }] = [await openProgress(options.output, context), context];
   const showing = { progress, signal };
   await using opened = await openCluster(config, signal);
+  const emulation = emulationOf(options);
   const { course, last, findings } = await examine(opened, options, signal);
   const cluster = { ...opened, config: withRelease(config, course.to) };
   noteOtherRelease(config, course, showing);
@@ -58,17 +63,25 @@ export async function upgrade(config: ClusterConfig, context: Context, options: 
     newCredentials: "refuse",
     unreachable: "refuse",
     allowDowngrade: course.direction === "back",
+    allowEmulated: course.direction === "back",
+    emulation,
     allowRemovedApis: options.allowRemovedApis,
     found: findings,
   });
-  const done = nodesAt(plan, course.to);
+  const done = nodesAt(plan);
+  const { emulated } = plan.releases;
+  const facts = { emulatedVersion: emulated ?? "" };
   if (done.length === plan.work.length && course.unfinished === undefined) {
     // Closes the record of an upgrade that was killed before its first node; otherwise the record would stay open.
     if (last?.state === UpgradeState.UPGRADE_STATE_RUNNING) {
-      const ended = { ...upgradeOf(course, last.snapshotId), state: UpgradeState.UPGRADE_STATE_DONE };
+      const ended = {
+        ...upgradeOf(course, { ...facts, snapshotId: last.snapshotId }),
+        state: UpgradeState.UPGRADE_STATE_DONE,
+      };
       await recordUpgrade(cluster.members, ended, progress);
     }
-    finalNote(progress, `every node runs Kubernetes ${course.to}: there is nothing to do`);
+    const emulating = emulated === undefined ? "" : ` and emulates ${emulated}`;
+    finalNote(progress, `every node runs Kubernetes ${course.to}${emulating}: there is nothing to do`);
     return 0;
   }
   await downloadPrograms(cluster, plan, showing);
@@ -77,11 +90,17 @@ export async function upgrade(config: ClusterConfig, context: Context, options: 
   for (const text of describePath(course, pathOptions(cluster, plan, done))) note(progress, text);
   await refuseWithoutConsent(context, options.yes);
   const snapshotId = course.unfinished?.snapshotId ?? (await snapshotBefore(cluster, course, showing));
-  const record = upgradeOf(course, snapshotId);
+  const record = upgradeOf(course, { ...facts, snapshotId });
   await recordUpgrade(cluster.members, record, progress);
   const gates = gatesBetween({ ...options, context, progress, course, plan, timeouts: config.timeouts });
   // The connections close when this function returns.
   return await rollUpgrade(cluster, { plan, record, gates, noRollback: options.noRollback }, showing);
+}
+
+function emulationOf({ back, emulate }: Pick<UpgradeOptions, "back" | "emulate">): Emulation {
+  if (back && emulate) refuse("--emulate", "cannot be used with --back", "leave out --emulate");
+  if (back) return "keep";
+  return emulate ? "begin" : "end";
 }
 
 interface Examination {
@@ -125,19 +144,22 @@ function noteOtherRelease({ kubernetes }: ClusterConfig, { to }: Course, { progr
   );
 }
 
-function nodesAt({ running, work }: Pick<RolloutPlan, "running" | "work">, version: string): string[] {
+/** Returns the nodes that already run the wanted release, with the wanted emulation. */
+function nodesAt({ running, work, releases }: Pick<RolloutPlan, "running" | "work" | "releases">): string[] {
+  const { kubernetes, emulated } = releases;
   return work
     .map(({ node }) => node.address.name)
     .filter((name) => {
       const own = running.kubernetes.filter(({ node }) => node === name);
-      return own.length > 0 && own.every((release) => release.version === version);
+      return own.length > 0 && own.every(({ version, emulates }) => version === kubernetes && emulates === emulated);
     });
 }
 
 function pathOptions({ config }: OpenCluster, { work, running, releases }: RolloutPlan, done: readonly string[]) {
   const [oldest = releases.etcd] = distinct(running.etcd);
   const etcd = isManaged(config) ? { from: oldest, to: releases.etcd } : undefined;
-  return { nodes: work.map(({ node }) => node.address.name), done, etcd };
+  const ended = running.kubernetes.find(({ emulates }) => emulates !== undefined)?.emulates;
+  return { nodes: work.map(({ node }) => node.address.name), done, etcd, emulated: releases.emulated, ended };
 }
 
 /** Returns the id of the snapshot; empty if khw does not manage etcd. */

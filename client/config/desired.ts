@@ -1,4 +1,5 @@
 import { readFile } from "node:fs/promises";
+import { components } from "../../proto/components.ts";
 import type { Controller, Credential } from "../../proto/desired.ts";
 import { parseDesiredState } from "../../proto/desired.ts";
 import { KhwError } from "../../proto/errors.ts";
@@ -47,7 +48,7 @@ export async function toDesired(
       nodePortRange: cluster.nodePortRange,
     },
     flags: Object.fromEntries(
-      Object.entries(kubernetes.flags)
+      Object.entries(withEmulation(kubernetes.flags, releases.emulated))
         .map(([component, changes]) => [component, toOverrides(changes)] as const)
         .filter(([, { set, remove }]) => Object.keys(set).length > 0 || remove.length > 0),
     ),
@@ -93,6 +94,16 @@ export function withoutContent(state: wire.DesiredState): wire.DesiredState {
     ...state,
     credentials: state.credentials.map(({ name, sha256 }) => ({ name, sha256, content: undefined })),
   };
+}
+
+/** Adds the flag with which a component emulates another release. A flag from khw.yaml takes precedence. */
+function withEmulation(
+  flags: ClusterConfig["kubernetes"]["flags"],
+  emulated: string | undefined,
+): ClusterConfig["kubernetes"]["flags"] {
+  if (emulated === undefined) return flags;
+  const all = components.map((component) => [component, { "emulated-version": emulated, ...flags[component] }]);
+  return { ...flags, ...Object.fromEntries(all) };
 }
 
 function toOverrides(changes: FlagChanges): wire.FlagOverrides {

@@ -5,6 +5,8 @@ import { labKubernetesVersion } from "../../proto/kubernetes-versions.ts";
 export interface Releases {
   readonly kubernetes: string;
   readonly etcd: string;
+  /** The minor release that the Kubernetes programs emulate, for example "1.31"; undefined: none. */
+  readonly emulated?: string | undefined;
 }
 
 /** The releases of a new cluster. */

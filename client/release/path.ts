@@ -8,6 +8,8 @@ export interface NodeRelease {
   readonly node: string;
   /** The release with the leading "v", for example "v1.21.0". */
   readonly version: string;
+  /** The minor release that the program emulates, for example "1.31"; absent: none. */
+  readonly emulates?: string;
 }
 
 export interface PathOptions {
@@ -15,6 +17,11 @@ export interface PathOptions {
   readonly wanted: string;
   /** Whether the administrator allows an older patch release, or going back from an unfinished update. */
   readonly allowDowngrade: boolean;
+  /**
+   * Whether the cluster may return to the minor release that every program emulates. The caller must know that no
+   * program ever ran without the emulation.
+   */
+  readonly allowEmulated?: boolean;
 }
 
 /**
@@ -23,7 +30,7 @@ export interface PathOptions {
  * https://etcd.io/docs/v3.5/upgrades/.
  */
 export function pathObstacles(running: readonly NodeRelease[], options: PathOptions): KhwError[] {
-  const { program, wanted, allowDowngrade } = options;
+  const { program, wanted, allowDowngrade, allowEmulated = false } = options;
   const releases = distinct(running);
   const [oldest] = releases;
   const newest = releases.at(-1);
@@ -37,7 +44,8 @@ export function pathObstacles(running: readonly NodeRelease[], options: PathOpti
   const unfinished = `the update of ${program} from ${oldest} to ${newest} is not finished: ${list(running)}`;
   if (compare(wanted, newest) < 0) {
     const back = wanted === oldest;
-    if (minor(wanted) < minor(newest) && !back) {
+    const emulated = allowEmulated && running.every(({ emulates }) => emulates === `${major(wanted)}.${minor(wanted)}`);
+    if (minor(wanted) < minor(newest) && !back && !emulated) {
       return obstacle(`${program} ${newest} cannot be changed to ${wanted}: a lower minor release is not supported`, {
         hint: `set ${setting} to ${newest}, or restore a snapshot that was taken before the update`,
       });

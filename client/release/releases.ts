@@ -7,6 +7,7 @@ import type { Member } from "../cluster/open.ts";
 import { labReleases, type Releases } from "../config/releases.ts";
 import type { ClusterConfig } from "../config/schema.ts";
 import { isManaged } from "../config/desired.ts";
+import { type Emulation, emulationObstacles, wantedEmulation } from "./emulation.ts";
 import { distinct, type NodeRelease, pathObstacles } from "./path.ts";
 
 /** The releases that the nodes run. */
@@ -42,7 +43,7 @@ export interface NodeStatus {
 /** Returns the releases in the nodes' statuses. */
 export function releasesIn(statuses: readonly NodeStatus[]): RunningReleases {
   const of = (names: readonly string[]): NodeRelease[] =>
-    statuses.flatMap(({ node, status }) => versionsOf(status, names).map((version) => ({ node, version })));
+    statuses.flatMap(({ node, status }) => versionsOf(status, names).map((release) => ({ node, ...release })));
   const unknown = (names: readonly string[]): string[] =>
     statuses.flatMap(({ node, status }) =>
       versionsOf(status, names).length === 0 && isInstalled(status, names) ? [node] : [],
@@ -62,24 +63,31 @@ export function releasesIn(statuses: readonly NodeStatus[]): RunningReleases {
 export function wantedReleases(
   { kubernetes, etcd }: Pick<ClusterConfig, "kubernetes" | "etcd">,
   running: RunningReleases,
+  emulation: Emulation = "keep",
 ): Releases {
   const release = kubernetes.version ?? distinct(running.kubernetes).at(-1) ?? labReleases.kubernetes;
+  const emulated = wantedEmulation(running.kubernetes, release, emulation);
   return {
     kubernetes: release,
     etcd: etcd.version ?? distinct(running.etcd).at(-1) ?? defaultEtcdVersion(release),
+    ...(emulated !== undefined && { emulated }),
   };
 }
 
 export interface ReleaseOptions {
   readonly wanted: Releases;
   readonly allowDowngrade: boolean;
+  /** See PathOptions. */
+  readonly allowEmulated?: boolean;
+  /** Default: "keep". */
+  readonly emulation?: Emulation;
 }
 
 /** Returns the reasons against the change from the running releases to the requested ones. */
 export function releaseObstacles(
   config: ClusterConfig,
   running: RunningReleases,
-  { wanted, allowDowngrade }: ReleaseOptions,
+  { wanted, allowDowngrade, allowEmulated = false, emulation = "keep" }: ReleaseOptions,
 ): KhwError[] {
   const { kubernetes, etcd } = wanted;
   return [
@@ -88,7 +96,8 @@ export function releaseObstacles(
       return new KhwError("RELEASE_UNKNOWN", text, { node, hint: hint ?? "run khw-client status" });
     }),
     ...unknownObstacles(config, running),
-    ...pathObstacles(running.kubernetes, { program: "Kubernetes", wanted: kubernetes, allowDowngrade }),
+    ...pathObstacles(running.kubernetes, { program: "Kubernetes", wanted: kubernetes, allowDowngrade, allowEmulated }),
+    ...emulationObstacles(config, { running: running.kubernetes, wanted, emulation }),
     ...(isManaged(config) ? pathObstacles(running.etcd, { program: "etcd", wanted: etcd, allowDowngrade }) : []),
   ];
 }
@@ -119,7 +128,8 @@ export function describeReleases(config: ClusterConfig, running: RunningReleases
     return known.length > 0 ? "currently running" : "the default of a new cluster";
   };
   const { kubernetes, etcd } = config;
-  const texts = [`Kubernetes ${wanted.kubernetes} (${because(kubernetes.version, running.kubernetes)})`];
+  const emulating = wanted.emulated === undefined ? "" : `, emulating ${wanted.emulated}`;
+  const texts = [`Kubernetes ${wanted.kubernetes} (${because(kubernetes.version, running.kubernetes)})${emulating}`];
   if (isManaged(config)) texts.push(`etcd ${wanted.etcd} (${because(etcd.version, running.etcd)})`);
   return texts.join(", ");
 }
@@ -128,10 +138,13 @@ function isInstalled({ components: all }: GetStatusResponse, names: readonly str
   return all.some(({ name, activeState }) => names.includes(name) && activeState !== "not-found");
 }
 
-/** Returns the known versions of these components, with the "v". */
-function versionsOf({ components: all }: GetStatusResponse, names: readonly string[]): string[] {
+/** Returns the known versions of these components, with the "v", and the releases that they emulate. */
+function versionsOf({ components: all }: GetStatusResponse, names: readonly string[]): Omit<NodeRelease, "node">[] {
   return all
     .filter(({ name }) => names.includes(name))
-    .map(({ version }) => (version.startsWith("v") ? version : `v${version}`))
-    .filter((version) => /^v\d+\.\d+\.\d+/.test(version));
+    .map(({ version, emulatedVersion }) => ({
+      version: version.startsWith("v") ? version : `v${version}`,
+      ...(emulatedVersion !== "" && { emulates: emulatedVersion }),
+    }))
+    .filter(({ version }) => /^v\d+\.\d+\.\d+/.test(version));
 }

@@ -11,6 +11,7 @@ import {
   type RunningReleases,
   wantedReleases,
 } from "../release/releases.ts";
+import type { Emulation } from "../release/emulation.ts";
 import { findPublicAddress } from "./addresses.ts";
 import { provideCredentials } from "./credentials.ts";
 import { type AdminCredentials, readCredentials } from "../pki/check/read.ts";
@@ -57,6 +58,10 @@ export interface PrepareOptions {
   readonly newCredentials: "keep" | "imagine" | "refuse";
   /** Whether an older patch release, or going back from an unfinished update, is allowed. Default: false. */
   readonly allowDowngrade?: boolean;
+  /** See PathOptions. */
+  readonly allowEmulated?: boolean;
+  /** Default: "keep". */
+  readonly emulation?: Emulation;
 }
 
 /** The losses that the administrator accepts; by default none. */
@@ -71,12 +76,12 @@ export async function prepare(cluster: OpenCluster, options: PrepareOptions): Pr
   const unreachable = members.flatMap(({ error }) => error ?? []);
   if (unreachable.length === members.length) refuseFindings(unreachable, "no node can be changed");
   const controllers = controllersOf(cluster);
-  const { newCredentials, signal, allowDowngrade = false } = options;
+  const { newCredentials, signal, allowDowngrade = false, allowEmulated, emulation } = options;
   const [publicAddress, { running, statuses }] = await Promise.all([
     findPublicAddress(cluster, options),
     readReleases(members, signal),
   ]);
-  const releases = wantedReleases(config, running);
+  const releases = wantedReleases(config, running, emulation);
   const resolved = { controllers, publicAddress, releases };
   const provide = { addresses: resolved, members, complete: newCredentials === "keep" };
   const made = newCredentials === "refuse" ? undefined : await provideCredentials(config, provide);
@@ -93,7 +98,12 @@ export async function prepare(cluster: OpenCluster, options: PrepareOptions): Pr
     ...resolved,
     releaseNote: describeReleases(config, running, releases),
     running,
-    releaseObstacles: releaseObstacles(config, running, { wanted: releases, allowDowngrade }),
+    releaseObstacles: releaseObstacles(config, running, {
+      wanted: releases,
+      allowDowngrade,
+      ...(allowEmulated !== undefined && { allowEmulated }),
+      ...(emulation !== undefined && { emulation }),
+    }),
     admin,
     work,
     unreachable,

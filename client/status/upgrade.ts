@@ -33,12 +33,17 @@ export function upgradeProgress(nodes: readonly NodeState[]): UpgradeProgress | 
   const known = releasesIn(statuses).kubernetes;
   // Within a node, the components are updated one after the other, so the oldest release counts.
   const releases = statuses.flatMap(({ node }) => {
-    const [version] = distinct(known.filter((release) => release.node === node));
-    return version === undefined ? [] : [{ node, version }];
+    const own = known.filter((release) => release.node === node);
+    const [version] = distinct(own);
+    const emulates = own.find((release) => release.emulates !== undefined)?.emulates;
+    return version === undefined ? [] : [{ node, version, ...(emulates !== undefined && { emulates }) }];
   });
-  const isOver = upgrade.state === UpgradeState.UPGRADE_STATE_STOPPED && distinct(releases).length === 1;
-  if (isOver) return undefined;
-  return { upgrade, releases, next: releases.find(({ version }) => version !== upgrade.toVersion)?.node };
+  const isSame = new Set(releases.map(({ version, emulates = "" }) => `${version} ${emulates}`)).size === 1;
+  if (upgrade.state === UpgradeState.UPGRADE_STATE_STOPPED && isSame) return undefined;
+  const next = releases.find(
+    ({ version, emulates = "" }) => version !== upgrade.toVersion || emulates !== upgrade.emulatedVersion,
+  );
+  return { upgrade, releases, next: next?.node };
 }
 
 /**
@@ -47,7 +52,9 @@ export function upgradeProgress(nodes: readonly NodeState[]): UpgradeProgress | 
  */
 export function describeUpgrade({ upgrade, releases, next }: UpgradeProgress): string {
   const { fromVersion, toVersion, holder, begunUnixMillis, state, report } = upgrade;
-  const byRelease = Map.groupBy(releases, ({ version }) => version);
+  const byRelease = Map.groupBy(releases, ({ version, emulates }) =>
+    emulates === undefined ? version : `${version} emulating ${emulates}`,
+  );
   const nodes = [...byRelease].map(([version, some]) => `${version}: ${some.map(({ node }) => node).join(", ")}`);
   return [
     `Upgrade from ${fromVersion} to ${toVersion}, started by ${holder} at ${instant(begunUnixMillis)}: ${upgradeName(state)}.`,

@@ -3,6 +3,7 @@ import minor from "semver/functions/minor.js";
 import { KhwError } from "../../proto/errors.ts";
 import { type Upgrade, UpgradeState } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { parseKubernetesVersion } from "../../proto/kubernetes-versions.ts";
+import { minorName } from "../release/emulation.ts";
 import { distinct, type NodeRelease } from "../release/path.ts";
 
 /** The releases and the direction of an upgrade. */
@@ -39,7 +40,7 @@ export function chooseCourse({ to, back, running, last }: CourseOptions): Course
       hint: "run khw-client bootstrap",
     });
   }
-  return back ? wayBack(releases, last) : forward(parseKubernetesVersion("--to", to).text, oldest, last);
+  return back ? wayBack(running, last) : forward(parseKubernetesVersion("--to", to).text, oldest, last);
 }
 
 function forward(to: string, oldest: string, last: Upgrade | undefined): Course {
@@ -47,11 +48,12 @@ function forward(to: string, oldest: string, last: Upgrade | undefined): Course 
   return { from: same?.fromVersion ?? oldest, to, direction: "forward", unfinished: same };
 }
 
-function wayBack(releases: readonly string[], last: Upgrade | undefined): Course {
+function wayBack(running: readonly NodeRelease[], last: Upgrade | undefined): Course {
+  const releases = distinct(running);
   const [oldest = "", newest = oldest] = releases;
   if (releases.length > 1) {
     // An update that another command began is not recorded.
-    const to = last !== undefined && releases.includes(last.fromVersion) ? last.fromVersion : oldest;
+    const to = last !== undefined && releases.includes(goalOf(last)) ? goalOf(last) : oldest;
     return { from: releases.find((release) => release !== to) ?? newest, to, direction: "back", unfinished: undefined };
   }
   if (last === undefined) {
@@ -60,6 +62,15 @@ function wayBack(releases: readonly string[], last: Upgrade | undefined): Course
     });
   }
   const { fromVersion, toVersion } = last;
+  if (fromVersion === toVersion) {
+    throw new KhwError(
+      "RELEASE_REFUSED",
+      `the last upgrade ended an emulation of ${toVersion}, which has no way back`,
+      {
+        hint: `finish that upgrade if it stopped: khw-client upgrade --to ${toVersion}`,
+      },
+    );
+  }
   if (oldest === fromVersion) {
     return { from: toVersion, to: fromVersion, direction: "back", unfinished: undefined };
   }
@@ -68,8 +79,18 @@ function wayBack(releases: readonly string[], last: Upgrade | undefined): Course
       hint: "upgrade --back only undoes the last upgrade",
     });
   }
-  if (minor(fromVersion) < minor(toVersion)) throw finishedMinor(last);
+  if (minor(fromVersion) < minor(toVersion) && !stillEmulates(running, last)) throw finishedMinor(last);
   return { from: toVersion, to: fromVersion, direction: "back", unfinished: undefined };
+}
+
+/** Returns the release to which the way back from an upgrade leads. An interrupted way back continues. */
+function goalOf({ fromVersion, toVersion }: Upgrade): string {
+  return compare(fromVersion, toVersion) > 0 ? toVersion : fromVersion;
+}
+
+/** Whether the new programs have emulated the old release since this upgrade, so that the old release reads their data. */
+function stillEmulates(running: readonly NodeRelease[], { fromVersion, emulatedVersion }: Upgrade): boolean {
+  return emulatedVersion === minorName(fromVersion) && running.every(({ emulates }) => emulates === emulatedVersion);
 }
 
 /**

@@ -1,5 +1,6 @@
 import minor from "semver/functions/minor.js";
 import { differences } from "../../proto/kubernetes-versions.ts";
+import { canEmulate, minorBefore, minorName } from "../release/emulation.ts";
 import type { Course } from "./course.ts";
 
 /** The time to drain, change, check and undrain a node, measured in the testbed (docs/upgrades.md). */
@@ -12,10 +13,15 @@ export interface PathOptions {
   readonly done: readonly string[];
   /** The etcd release before and after the upgrade; undefined if khw does not manage etcd. */
   readonly etcd: { readonly from: string; readonly to: string } | undefined;
+  /** The minor release that the new programs emulate; undefined: none. */
+  readonly emulated?: string | undefined;
+  /** The minor release that running programs emulate; undefined: none. */
+  readonly ended?: string | undefined;
 }
 
 /** Describes an upgrade before it begins: the releases, the changes, the order of nodes, and the expected time. */
-export function describePath({ from, to, direction }: Course, { nodes, done, etcd }: PathOptions): string[] {
+export function describePath(course: Course, { nodes, done, etcd, emulated, ended }: PathOptions): string[] {
+  const { from, to, direction } = course;
   const left = nodes.filter((node) => !done.includes(node));
   const [first, ...others] = left;
   const order = [first, ...(others.length === 0 ? [] : [`then ${others.join(", ")}`])].filter(Boolean).join(", ");
@@ -23,6 +29,7 @@ export function describePath({ from, to, direction }: Course, { nodes, done, etc
   return [
     `${direction === "back" ? "going back" : "upgrade"} from ${from} to ${to}: ${order}`,
     ...describeChanges(from, to),
+    ...describeEmulation(course, { emulated, ended }),
     ...(etcd === undefined
       ? []
       : [etcd.from === etcd.to ? `etcd stays at ${etcd.to}` : `etcd: ${etcd.from} to ${etcd.to}`]),
@@ -30,6 +37,28 @@ export function describePath({ from, to, direction }: Course, { nodes, done, etc
       "webhooks, and the flags of every new program",
     `expected time: ${duration(seconds)} (${secondsPerNode} s for each node, as measured in the testbed)`,
   ];
+}
+
+function describeEmulation(
+  { from, to, direction }: Course,
+  { emulated, ended }: Pick<PathOptions, "emulated" | "ended">,
+): string[] {
+  if (emulated !== undefined) {
+    return [
+      `the programs emulate ${emulated}: they serve and store what ${emulated} does, and upgrade --back stays possible; ` +
+        `khw-client upgrade --to ${to} ends the emulation`,
+    ];
+  }
+  if (direction === "back") return [];
+  if (ended !== undefined) {
+    return [`the programs stop emulating ${ended}: afterwards, there is no way back to ${ended}`];
+  }
+  return minor(to) > minor(from) && canEmulate(to)
+    ? [
+        `without --emulate, there is no way back to ${minorName(from)} after this upgrade; with --emulate, the new ` +
+          `programs behave like ${minorBefore(to)} until you end that`,
+      ]
+    : [];
 }
 
 /** Describes the differences that releases after the old one, up to the new one, introduce; one line each. */

@@ -7,13 +7,17 @@ import type { Member } from "../cluster/open.ts";
 import { note, type Progress } from "../progress/progress.ts";
 import type { Course } from "./course.ts";
 
+/** The facts of an upgrade that its course does not determine. */
+export type UpgradeFacts = Pick<Upgrade, "snapshotId" | "emulatedVersion">;
+
 /** Returns the record of a new or continued upgrade. */
-export function upgradeOf({ from, to, unfinished }: Course, snapshotId: string): Upgrade {
+export function upgradeOf({ from, to, unfinished }: Course, { snapshotId, emulatedVersion }: UpgradeFacts): Upgrade {
   return Upgrade.fromPartial({
     id: unfinished?.id ?? randomUUID(),
     fromVersion: from,
     toVersion: to,
     snapshotId,
+    emulatedVersion,
     state: UpgradeState.UPGRADE_STATE_RUNNING,
   });
 }

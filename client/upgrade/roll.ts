@@ -51,8 +51,16 @@ export async function rollUpgrade(
     throw error;
   }
   await save(UpgradeState.UPGRADE_STATE_DONE, gates.report());
-  finalNote(progress, `every node runs Kubernetes ${record.toVersion}`);
+  finalNote(progress, describeEnd(record));
   return 0;
+}
+
+function describeEnd({ toVersion, emulatedVersion }: Upgrade): string {
+  if (emulatedVersion === "") return `every node runs Kubernetes ${toVersion}`;
+  return (
+    `every node runs Kubernetes ${toVersion}, which emulates ${emulatedVersion}: khw-client upgrade --to ${toVersion} ` +
+    "ends the emulation, and upgrade --back is possible until then"
+  );
 }
 
 function interrupted(progress: ProgressOptions["progress"]): number {

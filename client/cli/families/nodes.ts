@@ -56,17 +56,19 @@ export const nodeCommands: readonly CommandSpec[] = [
     path: ["upgrade"],
     summary: "change the Kubernetes release of the cluster, one node after the other",
     details:
-      "Checks everything first, downloads all programs, lets them check their flags, prints the path, and asks for confirmation. Then takes a verified etcd snapshot and updates the nodes in turn: drain, change, check, undrain. The first node is a canary: khw's own checks and --gate must pass before the next node begins. If a node fails, it is rolled back to its previous release, the upgrade stops, and the same command continues. --back returns to the previous release, as long as Kubernetes supports it.",
+      "Checks everything first, downloads all programs, lets them check their flags, prints the path, and asks for confirmation. Then takes a verified etcd snapshot and updates the nodes in turn: drain, change, check, undrain. The first node is a canary: khw's own checks and --gate must pass before the next node begins. If a node fails, it is rolled back to its previous release, the upgrade stops, and the same command continues. --back returns to the previous release, as long as Kubernetes supports it. With --emulate (v1.32 or later), the new programs behave like the minor release before, so that --back also works after the upgrade. The same command without --emulate ends the emulation.",
     examples: [
       "khw-client upgrade --to v1.22.3",
       "khw-client upgrade --to v1.22.3 --yes --gate ./smoke-test.sh",
       "khw-client upgrade --to v1.22.3 --pause-after 1",
+      "khw-client upgrade --to v1.32.1 --emulate",
       "khw-client upgrade --back",
     ],
     settings: [...desired, "timeouts"],
     options: [
       new Option("--to <version>", "the Kubernetes release, for example v1.22.3"),
       new Option("--back", "return to the release before the last upgrade"),
+      new Option("--emulate", "let the new programs behave like the minor release before (v1.32 or later)"),
       new Option("--yes", "do not ask for confirmation"),
       new Option(
         "--gate <command>",
@@ -82,6 +84,7 @@ export const nodeCommands: readonly CommandSpec[] = [
         output: call.output,
         to: call.text("to"),
         back: call.flag("back"),
+        emulate: call.flag("emulate"),
         yes: call.flag("yes"),
         gate: call.text("gate"),
         pauseAfter: pauseAfter(call.text("pauseAfter")),

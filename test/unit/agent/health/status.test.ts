@@ -1,6 +1,7 @@
 import t, { type Test } from "tap";
 import { healthCheckOf } from "../../../../agent/health/health.ts";
-import { installedVersion } from "../../../../agent/health/status.ts";
+import { emulatedVersion, installedVersion } from "../../../../agent/health/status.ts";
+import { renderKubeApiserver } from "../../../../agent/render/kube-apiserver.ts";
 import { createStatusStore } from "../../../../agent/state/status-store.ts";
 import { openHistory } from "../../../../agent/history/history.ts";
 import { controllerSteps } from "../../../../agent/steps.ts";
@@ -85,4 +86,20 @@ t.test("an etcd that does not answer has the version of its installed release", 
   t.equal(await installedVersion(check, os), "3.5.16");
   await os.files.remove("/usr/local/bin/etcd");
   t.equal(await installedVersion(check, os), "");
+});
+
+t.test("the emulated release is read from the installed unit", async (t) => {
+  const os = labMachine();
+  const check = healthCheckOf("kube-apiserver");
+  t.equal(await emulatedVersion(check, os), "", "no unit");
+  for (const [value, expected] of [
+    [undefined, ""],
+    ["1.31", "1.31"],
+    ["kube=1.31", "1.31"],
+  ] as const) {
+    const flags = { "kube-apiserver": { set: value === undefined ? {} : { "emulated-version": value }, remove: [] } };
+    const unit = renderKubeApiserver(labDesired({ kubernetesVersion: "v1.32.1", flags }));
+    os.files.put("/etc/systemd/system/kube-apiserver.service", unit);
+    t.equal(await emulatedVersion(check, os), expected, value ?? "no flag");
+  }
 });

@@ -25,6 +25,7 @@ function component(name: string, changes: Partial<Component> = {}): Component {
     diagnosis: undefined,
     supervisedRestarts: 0,
     nextRestartUnixMillis: 0,
+    emulatedVersion: "",
     ...changes,
   };
 }

@@ -45,6 +45,7 @@ t.test("what is not an upgrade is refused, and nothing is written", async (t) =>
     { ...begun, state: UpgradeState.UPGRADE_STATE_UNSPECIFIED },
     { ...begun, toVersion: "latest" },
     { ...begun, snapshotId: "../x" },
+    { ...begun, emulatedVersion: "v1.31.4" },
   ]) {
     await t.rejects(record.save(wrong, "alice"), { code: "INVALID_ARGUMENT" });
   }

@@ -456,6 +456,18 @@ t.test("the desired state of each node is accepted by its agent", async (t) => {
   for (const { content } of withoutContent(labState()).credentials) t.equal(content, undefined);
 });
 
+t.test("an emulation adds its flag to all three components, and a flag from khw.yaml takes precedence", async (t) => {
+  const { credentials } = parseDesiredState(labState());
+  const { config } = await load("kubernetes: {flags: {kube-scheduler: {emulated-version: '1.30', v: 4}}}");
+  const releases = { kubernetes: "v1.32.1", etcd: "v3.5.30", emulated: "1.31" };
+  const desired = await toDesired(config, { controllers, publicAddress, releases }, credentials);
+  t.strictSame(desired.get("controller-0")?.flags, {
+    "kube-apiserver": { set: { "emulated-version": "1.31" }, remove: [] },
+    "kube-controller-manager": { set: { "emulated-version": "1.31" }, remove: [] },
+    "kube-scheduler": { set: { "emulated-version": "1.30", v: "4" }, remove: [] },
+  });
+});
+
 t.test("khw manages etcd, unless another etcd is named or khw.yaml says so", async (t) => {
   const { credentials } = parseDesiredState(labState());
   const etcdOf = async (text: string) => {

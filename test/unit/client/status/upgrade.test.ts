@@ -58,3 +58,21 @@ t.test("the newest record counts; a finished upgrade is not under way", (t) => {
   t.equal(upgradeProgress([{ node: "controller-0", status: GetStatusResponse.fromPartial({}) }]), undefined);
   t.end();
 });
+
+t.test("the end of an emulation is in progress until no node emulates", (t) => {
+  const node = (index: number, emulatedVersion: string, state: UpgradeState) => ({
+    node: `controller-${index}`,
+    status: GetStatusResponse.fromPartial({
+      components: [{ name: "kube-apiserver", version: "v1.32.1", emulatedVersion }],
+      upgrade: { id: "u", fromVersion: "v1.32.1", toVersion: "v1.32.1", changedUnixMillis: 1, state },
+    }),
+  });
+  const { UPGRADE_STATE_STOPPED: stopped, UPGRADE_STATE_RUNNING: running } = UpgradeState;
+  for (const state of [stopped, running]) {
+    const progress = upgradeProgress([node(0, "", state), node(1, "1.31", state)]);
+    t.equal(progress?.next, "controller-1");
+    t.match(progress === undefined ? "" : describeUpgrade(progress), /v1\.32\.1 emulating 1\.31: controller-1/);
+  }
+  t.equal(upgradeProgress([node(0, "", stopped), node(1, "", stopped)]), undefined);
+  t.end();
+});

@@ -4,8 +4,12 @@ import { Upgrade, UpgradeState } from "../../../../proto/gen/khw/agent/v1/agent.
 
 const { UPGRADE_STATE_DONE: done, UPGRADE_STATE_STOPPED: stopped } = UpgradeState;
 
+/** The releases of nodes; "v1.32.1 as 1.31" emulates 1.31. */
 const running = (...versions: readonly string[]) =>
-  versions.map((version, index) => ({ node: `controller-${index}`, version }));
+  versions.map((text, index) => {
+    const [version = "", emulates] = text.split(" as ");
+    return { node: `controller-${index}`, version, ...(emulates !== undefined && { emulates }) };
+  });
 const recorded = (fromVersion: string, toVersion: string, state: UpgradeState) =>
   Upgrade.fromPartial({ id: "u", fromVersion, toVersion, state, snapshotId: "20260131T120000Z-controller-1" });
 const forward = (to: string, versions: readonly string[], last?: Upgrade) =>
@@ -68,5 +72,32 @@ t.test("without a record, and after another change of the release, there is no w
   t.throws(() => back(["v1.21.0"], recorded("v1.21.1", "v1.21.0", done)), {
     message: /the last upgrade was to v1\.21\.0/,
   });
+  t.end();
+});
+
+t.test("an interrupted way back goes on in its direction", (t) => {
+  const last = recorded("v1.21.1", "v1.21.0", stopped);
+  t.match(back(["v1.21.0", "v1.21.1"], last), { from: "v1.21.1", to: "v1.21.0", direction: "back" });
+  t.end();
+});
+
+t.test("after a finished minor that is still emulated, the way back is open", (t) => {
+  const last = { ...recorded("v1.31.4", "v1.32.1", done), emulatedVersion: "1.31" };
+  const emulating = ["v1.32.1 as 1.31", "v1.32.1 as 1.31"];
+  t.match(back(emulating, last), { from: "v1.32.1", to: "v1.31.4", direction: "back" });
+  const refused = { code: "RELEASE_REFUSED", message: /is finished/ };
+  t.throws(() => back(["v1.32.1 as 1.31", "v1.32.1"], last), refused, "a node has ended the emulation");
+  t.throws(() => back(emulating, { ...last, emulatedVersion: "" }), refused, "the upgrade ended the emulation");
+  t.end();
+});
+
+t.test("the end of an emulation has no way back", (t) => {
+  const last = recorded("v1.32.1", "v1.32.1", stopped);
+  t.throws(() => back(["v1.32.1 as 1.31", "v1.32.1"], last), {
+    code: "RELEASE_REFUSED",
+    message: /ended an emulation/,
+    hint: /khw-client upgrade --to v1\.32\.1/,
+  });
+  t.match(forward("v1.32.1", ["v1.32.1 as 1.31", "v1.32.1"], last), { from: "v1.32.1", unfinished: { id: "u" } });
   t.end();
 });

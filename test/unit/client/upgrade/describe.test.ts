@@ -24,3 +24,18 @@ t.test("nodes that are done are left out, and the way back is named as such", (t
   ]);
   t.end();
 });
+
+t.test("the path says whether the new programs emulate the release before", (t) => {
+  const minor = { from: "v1.31.4", to: "v1.32.1", direction: "forward", unfinished: undefined } as const;
+  const line = (course: Parameters<typeof describePath>[0], emulation: { emulated?: string; ended?: string }) =>
+    describePath(course, { nodes, done: [], etcd: undefined, ...emulation }).filter((text) => /emulat/.test(text));
+  t.match(line(minor, { emulated: "1.31" }), [
+    /^the programs emulate 1\.31: .* upgrade --to v1\.32\.1 ends the emulation$/,
+  ]);
+  t.match(line(minor, {}), [/^without --emulate, there is no way back to 1\.31 after this upgrade/]);
+  t.match(line({ ...minor, from: "v1.32.1" }, { ended: "1.31" }), [/^the programs stop emulating 1\.31: /]);
+  t.strictSame(line({ ...minor, from: "v1.32.1", to: "v1.31.4", direction: "back" }, { ended: "1.31" }), []);
+  t.strictSame(line({ ...minor, from: "v1.30.4", to: "v1.31.4" }, {}), [], "1.31 cannot emulate");
+  t.strictSame(line({ ...minor, from: "v1.32.0" }, {}), [], "a patch needs no emulation");
+  t.end();
+});
