@@ -95,21 +95,27 @@ const wideComponentHead = ["NODE", "COMPONENT", "STATE", "VERSION", "PID", "SINC
 const plainReason = 40;
 
 function componentRow(node: string, component: Component, { wide, paint }: TablesOptions): string[] {
-  const { name, activeState, enabled, version, pid, sinceUnixMillis, restarts, supervisedRestarts } = component;
+  const { name, activeState, enabled, pid, sinceUnixMillis, restarts, supervisedRestarts } = component;
   const state = `${activeState}${enabled ? "" : ", not enabled"}`;
   const health = componentHealth(component, wide ? 200 : plainReason, paint);
-  if (!wide) return [node, name, state, version || "-", String(restarts + supervisedRestarts), health];
+  if (!wide) return [node, name, state, versionText(component), String(restarts + supervisedRestarts), health];
   return [
     node,
     name,
     state,
-    version || "-",
+    versionText(component),
     pid === 0 ? "-" : String(pid),
     instant(sinceUnixMillis),
     String(restarts),
     String(supervisedRestarts),
     health,
   ];
+}
+
+/** Returns the installed version, and the release that the program emulates. */
+function versionText({ version, emulatedVersion }: Component): string {
+  if (version === "") return "-";
+  return emulatedVersion === "" ? version : `${version} as ${emulatedVersion}`;
 }
 
 /** Returns the health, and the reason truncated to this length. */

@@ -53,7 +53,7 @@ export function upgradeProgress(nodes: readonly NodeState[]): UpgradeProgress | 
 export function describeUpgrade({ upgrade, releases, next }: UpgradeProgress): string {
   const { fromVersion, toVersion, holder, begunUnixMillis, state, report } = upgrade;
   const byRelease = Map.groupBy(releases, ({ version, emulates }) =>
-    emulates === undefined ? version : `${version} emulating ${emulates}`,
+    emulates === undefined ? version : `${version} as ${emulates}`,
   );
   const nodes = [...byRelease].map(([version, some]) => `${version}: ${some.map(({ node }) => node).join(", ")}`);
   return [

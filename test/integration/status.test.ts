@@ -46,6 +46,17 @@ t.test("a healthy cluster: short, exit code 0, etcd among the components", async
   );
 });
 
+t.test("a program that emulates another release is shown as such, as text and as JSON", async (t) => {
+  const emulating = component("kube-apiserver", { version: "v1.32.1", emulatedVersion: "1.31" });
+  const cluster = await start(t, { "controller-0": { components: [emulating] } });
+  const text = cluster.client(["status"]);
+  await text.code;
+  t.match(text.out(), /^controller-0 +kube-apiserver +active +v1\.32\.1 as 1\.31 +0 +healthy$/m);
+  const json = cluster.client(["status", "-o", "json"]);
+  await json.code;
+  t.match(JSON.parse(json.out()), { nodes: [{ components: [{ version: "v1.32.1", emulatedVersion: "1.31" }] }] });
+});
+
 t.test("problems are reported with their remedies, and the exit code is 1", async (t) => {
   const cluster = await start(t, {
     "controller-0": { components: [crashing, component("nginx", { enabled: false })] },

@@ -71,7 +71,7 @@ t.test("the end of an emulation is in progress until no node emulates", (t) => {
   for (const state of [stopped, running]) {
     const progress = upgradeProgress([node(0, "", state), node(1, "1.31", state)]);
     t.equal(progress?.next, "controller-1");
-    t.match(progress === undefined ? "" : describeUpgrade(progress), /v1\.32\.1 emulating 1\.31: controller-1/);
+    t.match(progress === undefined ? "" : describeUpgrade(progress), /v1\.32\.1 as 1\.31: controller-1/);
   }
   t.equal(upgradeProgress([node(0, "", stopped), node(1, "", stopped)]), undefined);
   t.end();
