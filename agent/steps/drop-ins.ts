@@ -1,4 +1,5 @@
 import type { Step } from "../../proto/step.ts";
+import type { Files } from "../os/files.ts";
 import type { Os } from "../os/os.ts";
 import { dropInFolder, ownDropIns, unitFile } from "../paths.ts";
 import { folder } from "./files.ts";
@@ -18,9 +19,9 @@ function ownSources(unit: string): Step<Os> {
     title: `${unit} is loaded from khw's files only`,
     needs: ["identity"],
     watches: [dropInFolder(unit)],
-    check: async (os) => {
-      const { fragment } = await os.systemd.sources(unit);
-      const foreign = await foreignDropIns(os, unit);
+    check: async ({ files, systemd }) => {
+      const { fragment, dropIns } = await systemd.sources(unit);
+      const foreign = await foreignDropIns(files, unit, dropIns);
       const others = fragment === "" || fragment === unitFile(unit) ? foreign : [fragment, ...foreign];
       if (others.length === 0) return null;
       const verb = others.length === 1 ? "is" : "are";
@@ -41,13 +42,13 @@ const ofAllServices = /^(?:\/usr)?\/lib\/systemd\/system\/service\.d\//;
  * next reload.
  */
 export async function foreignDropIns(
-  { files, systemd }: Pick<Os, "files" | "systemd">,
+  files: Pick<Files, "list">,
   unit: string,
+  loaded: readonly string[],
 ): Promise<string[]> {
   const folder = dropInFolder(unit);
   const own = new Set(ownDropIns(unit));
   const names = (await files.list(folder)).filter((name) => name.endsWith(".conf") && !name.startsWith("."));
-  const { dropIns: loaded } = await systemd.sources(unit);
   const all = new Set([...names.toSorted().map((name) => `${folder}/${name}`), ...loaded]);
   return [...all].filter((path) => !own.has(path) && !ofAllServices.test(path));
 }

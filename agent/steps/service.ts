@@ -122,7 +122,7 @@ async function crashLoop(os: Os, unit: string): Promise<KhwError | null> {
  */
 async function refuseInVain({ files, systemd }: Os, unit: string, { activeSince }: UnitStatus): Promise<void> {
   const own = inputsDropIn(unit);
-  const others = await foreignDropIns({ files, systemd }, unit);
+  const others = await foreignDropIns(files, unit, (await systemd.sources(unit)).dropIns);
   if (others.length === 0) return;
   const changes = [own, unitFile(unit), ...others].map(async (path) => (await files.stat(path))?.changedAt ?? 0);
   if (Math.max(...(await Promise.all(changes))) >= activeSince) return;

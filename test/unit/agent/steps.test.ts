@@ -162,6 +162,14 @@ t.test("somebody else's drop-in of khw's unit is reported by name, and not chang
   const { errors } = await applyAll(steps, os);
   t.strictSame(errors, []);
   t.equal(os.files.text(`${folder}/70-khw-not-really.conf`), "[Service]\nNice=5\n");
+
+  let asked = 0;
+  const sources: typeof os.systemd.sources = async (name) => {
+    asked += 1;
+    return os.systemd.sources(name);
+  };
+  t.strictSame(await step?.check({ ...os, systemd: { ...os.systemd, sources } }, never), drift);
+  t.equal(asked, 1, "an idle agent checks every minute, so each check asks systemd once");
 });
 
 t.test("a file's content, mode, owner and kind are checked and repaired", async (t) => {
