@@ -22,7 +22,7 @@ import type { Os } from "./os/os.ts";
 import type { Storage } from "./os/storage.ts";
 import { openNewVersion } from "./reconcile/new-version.ts";
 import { createReconciler, type Reconciler } from "./reconcile/reconciler.ts";
-import { controllerSteps, downloadSteps } from "./steps.ts";
+import { controllerSteps, downloadSteps, installSteps } from "./steps.ts";
 import { operationRecordIn, recoverInterrupted } from "./state/operation-record.ts";
 import { createRollback } from "./rollback/rollback.ts";
 import { hasControlPlane } from "./steps/control-plane.ts";
@@ -113,7 +113,18 @@ async function openNode(options: NodeOptions): Promise<Node> {
   const machineLock = createMachineLock({ clock, signal });
   // Opened before anything that changes the machine automatically, because an unfinished restore may hold the
   // machine.
-  const etcd = await openEtcd({ os, machineLock, history, keptState, folder, storage, log, signal });
+  const etcd = await openEtcd({
+    os,
+    machineLock,
+    history,
+    keptState,
+    folder,
+    storage,
+    steps: (desired) => controllerSteps(desired, { drained: false }),
+    installSteps,
+    log,
+    signal,
+  });
 
   const steps = (desired: DesiredState) => controllerSteps(desired, maintenance.current());
   const maintenance: Maintenance = await openMaintenance({

@@ -1,6 +1,6 @@
 import { components, type Component, credentialsOf, type Program, programs } from "../proto/components.ts";
 import { type Credential, type DesiredState, signsSeparately, hasEtcd } from "../proto/desired.ts";
-import { type Step, withNeeds } from "../proto/step.ts";
+import { type Step, withNeeds, withoutSteps } from "../proto/step.ts";
 import { healthCheckOf } from "./health/health.ts";
 import type { Os } from "./os/os.ts";
 import {
@@ -25,7 +25,7 @@ import { agentFolders, releaseFolders, systemFolders } from "./steps/folders.ts"
 import { identity } from "./steps/identity.ts";
 import { nginxPackage, nginxService } from "./steps/nginx.ts";
 import { ready } from "./steps/ready.ts";
-import { service } from "./steps/service.ts";
+import { service, serviceInputs, type WantedService } from "./steps/service.ts";
 
 const schedulerConfig = "config/kube-scheduler.yaml";
 const [kubernetes, config] = [`folder${kubernetesFolder}`, `folder${configFolder}`];
@@ -64,7 +64,7 @@ export function controllerSteps(desired: DesiredState, { drained, isFresh = fals
     }),
     ...components.map((component) => unit(component, desired, order.use(component))),
     ...components.flatMap((component) => dropIns(`${component}.service`)),
-    ...components.flatMap((component) => [componentService(component, desired), readyStep(component, drained)]),
+    ...components.flatMap((component) => [service(wantedService(component, desired)), readyStep(component, drained)]),
     ...(signsSeparately(desired) ? [caKeyIsGone()] : []),
     nginxPackage(),
     textFile({
@@ -122,6 +122,17 @@ const apiserverFirst: ProgramOrder = {
 };
 
 /**
+ * Returns the steps that install the desired Kubernetes release while its services are stopped: programs, units,
+ * configuration and credentials. They start no service.
+ */
+export function installSteps(desired: DesiredState): Step<Os>[] {
+  const inputs = components.map((component) => serviceInputs(wantedService(component, desired)));
+  const all = [...controllerSteps(desired, { drained: false }), ...inputs];
+  const ofProcesses = (id: string): boolean => /^(?:service|ready)\//.test(id) || id === etcdReady;
+  return withNeeds(withoutSteps(all, ofProcesses), (id) => id.startsWith("inputs/"));
+}
+
+/**
  * Clients of the API server start only after the API server answers. They exit and restart if the API server is not
  * ready soon, and must not be newer than the API server. On a small machine they would also slow down its start.
  */
@@ -161,10 +172,10 @@ function unit(component: Component, desired: DesiredState, needs: readonly strin
   });
 }
 
-function componentService(component: Component, desired: DesiredState): Step<Os> {
+function wantedService(component: Component, desired: DesiredState): WantedService {
   const scheduler = component === "kube-scheduler";
   const credentials = desired.credentials.filter(({ name }) => credentialsOf[component].includes(name));
-  return service({
+  return {
     unit: `${component}.service`,
     command: componentCommand(component, desired),
     inputs: [
@@ -185,5 +196,5 @@ function componentService(component: Component, desired: DesiredState): Step<Os>
       ...credentials.map(({ name }) => `credential/${name}`),
       ...(component !== "kube-apiserver" ? [apiserverReady] : hasEtcd(desired) ? [etcdReady] : []),
     ],
-  });
+  };
 }

@@ -12,39 +12,36 @@ import {
  */
 export function describeFiles(fileDescriptorSet: Uint8Array): string {
   const { file: files } = fromBinary(FileDescriptorSetSchema, fileDescriptorSet);
+  refuseUnknownImports(files);
   const described = files.map((file) => ({
     name: file.name,
+    imports: file.dependency,
     services: file.service.map(({ name }) => qualified(file.package, name)),
     symbols: symbolsOf(file),
     base64: Buffer.from(toBinary(FileDescriptorProtoSchema, file)).toString("base64"),
   }));
-  return `/** Made from proto/ by packaging/descriptors.ts: no file imports another. */
+  return `/** Made from proto/ by packaging/descriptors.ts. */
 export const files: readonly {
   readonly name: string;
+  /** The names of the files that it imports; they are in this list too. */
+  readonly imports: readonly string[];
   /** Full names. */
   readonly services: readonly string[];
   /** Full names of everything that the file declares, including services. */
   readonly symbols: readonly string[];
   /** A serialised google.protobuf.FileDescriptorProto. */
   readonly base64: string;
-}[] = ${JSON.stringify(described.map(refuseImports(files)), null, 2)};
+}[] = ${JSON.stringify(described, null, 2)};
 `;
 }
 
-/**
- * A reflection response must also contain all imported files. khw's .proto files import nothing, so a single file is
- * enough.
- */
-function refuseImports(files: readonly FileDescriptorProto[]) {
-  return <Described>(described: Described, index: number): Described => {
-    const imported = files[index]?.dependency[0];
-    if (imported !== undefined) {
-      throw new Error(
-        `${files[index]?.name} imports ${imported}: agent/rpc/reflection.ts must be changed to return both files`,
-      );
-    }
-    return described;
-  };
+/** A reflection response must also contain all imported files, so all of them must be khw's own. */
+function refuseUnknownImports(files: readonly FileDescriptorProto[]): void {
+  const names = new Set(files.map(({ name }) => name));
+  for (const { name, dependency } of files) {
+    const unknown = dependency.find((imported) => !names.has(imported));
+    if (unknown !== undefined) throw new Error(`${name} imports ${unknown}, which reflection could not return`);
+  }
 }
 
 function symbolsOf({ package: scope, messageType, enumType, service }: FileDescriptorProto): string[] {

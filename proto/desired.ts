@@ -134,6 +134,18 @@ function parseBinarySource(source: wire.BinarySource): BinarySource {
   };
 }
 
+/**
+ * Parses a desired state that will be applied, so every credential must have its content.
+ * @throws KhwError INVALID_ARGUMENT
+ */
+export function parseCompleteState(state: wire.DesiredState | undefined): DesiredState {
+  const desired = parseDesiredState(state);
+  for (const { name, content } of desired.credentials) {
+    if (content === undefined) refuse(`credentials.${name}`, "has no content");
+  }
+  return desired;
+}
+
 function parseCluster(cluster: wire.Cluster): Cluster {
   const { publicAddress, controllers, etcdServers } = cluster;
   const services = parseServiceCidr("cluster.service_cidr", cluster.serviceCidr);

@@ -22,6 +22,7 @@ import { missingDisk } from "./disk.ts";
 import { defragment, readMember } from "./member.ts";
 import { readMemberRecord, writeMemberRecord } from "./record.ts";
 import { openRestoreRecord } from "./restore/record.ts";
+import { openRestoredRelease, type RestoredReleaseOptions } from "./restore/release.ts";
 import { createRestorer } from "./restore/restore.ts";
 import { objectName } from "./snapshots/record.ts";
 import { type Schedule, createSchedule } from "./snapshots/schedule.ts";
@@ -47,7 +48,7 @@ export interface Etcd {
   defragment(holder: string): Promise<DefragmentResponse>;
 }
 
-export interface EtcdOptions {
+export interface EtcdOptions extends Pick<RestoredReleaseOptions, "steps" | "installSteps"> {
   readonly os: Os;
   readonly machineLock: MachineLock;
   readonly history: History;
@@ -81,6 +82,7 @@ export async function openEtcd(options: EtcdOptions): Promise<Etcd> {
     record,
     machineLock,
     snapshots,
+    release: await openRestoredRelease(options),
     member,
     missingDisk: async () => ((await wantsDisk(keptState, files)) ? missingDisk(files) : null),
     joined: async ({ clusterId, memberId }, { peers: members }) => {
@@ -120,7 +122,7 @@ export async function openEtcd(options: EtcdOptions): Promise<Etcd> {
   if (damage !== undefined) report(damage);
   if (record.current() === undefined && restorer.inProgress()) {
     const lost = "a restore of etcd is in progress here, and its record is lost: no service is started";
-    report(`${lost}; run \`khw-client etcd restore\` to start the restore again`);
+    report(`${lost}; run the command that began the restore again`);
   }
   return {
     snapshots,
@@ -176,7 +178,8 @@ const phaseWords: Readonly<Record<number, string>> = {
   [RestorePhase.RESTORE_PHASE_FINISHED]: "has finished",
 };
 
-function describeUnfinished({ snapshotId, holder, phase, keptAside }: Restore): string {
+function describeUnfinished({ snapshotId, holder, phase, keptAside, kubernetesVersion }: Restore): string {
   const aside = phase === RestorePhase.RESTORE_PHASE_RESTORED && keptAside !== "" ? `; old data: ${keptAside}` : "";
-  return `the restore of ${snapshotId} by ${holder} ${phaseWords[phase]}${aside}`;
+  const release = kubernetesVersion === undefined ? "" : ` with Kubernetes ${kubernetesVersion}`;
+  return `the restore of ${snapshotId}${release} by ${holder} ${phaseWords[phase]}${aside}`;
 }

@@ -1,5 +1,5 @@
 import type { ServerWritableStream } from "@grpc/grpc-js";
-import { parseDesiredState, hasEtcd } from "../../proto/desired.ts";
+import { parseCompleteState, parseDesiredState, hasEtcd } from "../../proto/desired.ts";
 import { toDetail } from "../../proto/errors.ts";
 import type {
   AgentServiceServer,
@@ -10,7 +10,7 @@ import type {
 } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { createKubernetesApi, createKubernetesLines } from "../../proto/kubernetes-api.ts";
 import { planSteps } from "../../proto/step.ts";
-import { parseUuid, refuse } from "../../proto/validate.ts";
+import { parseUuid } from "../../proto/validate.ts";
 import { inspectApi } from "../api/inspect.ts";
 import { checkLatency } from "../preflight/etcd-latency.ts";
 import type { Operations } from "../state/operations.ts";
@@ -73,10 +73,7 @@ export function operationHandlers(
     }),
     apply: streaming<ApplyRequest, Event>(options, async (call, gone) => {
       const { desired: state, operationId, noRollback = false } = call.request;
-      const desired = parseDesiredState(state);
-      for (const { name, content } of desired.credentials) {
-        if (content === undefined) refuse(`credentials.${name}`, "has no content");
-      }
+      const desired = parseCompleteState(state);
       const id = parseUuid("operation_id", operationId);
       const { operations } = await node();
       operations.start({ id, kind: "apply", holder: holderOf(call), desired, noRollback });

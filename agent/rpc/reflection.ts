@@ -70,7 +70,16 @@ function listServices(files: DescriptorFiles): ReflectionAnswer {
 function fileWhere(files: DescriptorFiles, wanted: (file: DescriptorFiles[number]) => boolean): ReflectionAnswer {
   const found = files.find(wanted);
   if (found === undefined) return refusal(status.NOT_FOUND, "this agent has no file that contains it");
-  return { $case: "fileDescriptorResponse", value: { fileDescriptorProto: [Buffer.from(found.base64, "base64")] } };
+  const fileDescriptorProto = withImports(files, found).map(({ base64 }) => Buffer.from(base64, "base64"));
+  return { $case: "fileDescriptorResponse", value: { fileDescriptorProto } };
+}
+
+/** Returns the file, then every file that it imports, directly or indirectly. */
+function withImports(files: DescriptorFiles, file: DescriptorFiles[number]): readonly DescriptorFiles[number][] {
+  const list = new Set([file]);
+  // The loop also reaches the files that are added while it runs.
+  for (const { imports } of list) for (const one of files) if (imports.includes(one.name)) list.add(one);
+  return [...list];
 }
 
 function refusal(errorCode: status, errorMessage: string): ReflectionAnswer {

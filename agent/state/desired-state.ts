@@ -27,13 +27,19 @@ export interface KeptOperation {
   readonly desired: DesiredState;
 }
 
+export interface KeptStateOptions {
+  readonly folder: string;
+  /** The name of the file. Default: that of the machine's own desired state. */
+  readonly name?: string;
+}
+
 /**
  * Opens the desired state, in a file for root only, because it holds the cluster's keys (as /var/lib/kubernetes
  * does). A record that is unreadable, or that this version does not accept, counts as absent. The next Apply moves
  * it aside and writes a new one.
  */
-export async function openKeptState(files: Files, { folder }: { readonly folder: string }): Promise<KeptState> {
-  const record = await openRecordFile(files, `${folder}/target`, { encode, decode });
+export async function openKeptState(files: Files, { folder, name = "target" }: KeptStateOptions): Promise<KeptState> {
+  const record = await openRecordFile(files, `${folder}/${name}`, { encode, decode });
   let kept = record.found;
   return {
     current: () => kept,

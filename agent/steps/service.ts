@@ -6,7 +6,7 @@ import type { UnitStatus } from "../os/systemd.ts";
 import { dropInFolder, inputsDropIn, unitFile, unitFolder, wantsFolder } from "../paths.ts";
 import { inputsVariable, renderInputsDropIn } from "../render/drop-in.ts";
 import { foreignDropIns } from "./drop-ins.ts";
-import { sha256 as digestOf, textDifference } from "./files.ts";
+import { sha256 as digestOf, textDifference, textFile } from "./files.ts";
 import { type ReadFile, startRecordOf, startDrift } from "./started-from.ts";
 
 export interface WantedService {
@@ -36,9 +36,9 @@ export interface WantedService {
  * command line is compared too, because a unit that was edited, loaded and changed back leaves a trace only there. The
  * start record shows which content the process found in its files.
  */
-export function service({ unit, command, inputs, reads = [], needs, mounts, beforeStop }: WantedService): Step<Os> {
-  const digest = digestOf(JSON.stringify(inputs));
-  const dropIn = renderInputsDropIn(digest, { record: startRecordOf(unit, reads), mounts });
+export function service(wanted: WantedService): Step<Os> {
+  const { unit, command, reads = [], needs, beforeStop } = wanted;
+  const { digest, text: dropIn } = renderInputs(wanted);
   const dropInPath = inputsDropIn(unit);
 
   /** Returns null if systemd would start exactly the desired service, also at every boot. */
@@ -104,6 +104,24 @@ export function service({ unit, command, inputs, reads = [], needs, mounts, befo
     },
     explain: async (os, drift) => (drift.process === "down" ? crashLoop(os, unit) : null),
   };
+}
+
+/**
+ * Writes only the drop-in with the digest of the service's inputs. A service that systemd starts later then runs as the
+ * service step wants it.
+ */
+export function serviceInputs(wanted: WantedService): Step<Os> {
+  const { unit, needs } = wanted;
+  const id = `inputs/${unit.replace(/\.service$/, "")}`;
+  return textFile({ id, path: inputsDropIn(unit), mode: 0o644, content: renderInputs(wanted).text, needs });
+}
+
+function renderInputs({ unit, inputs, reads = [], mounts }: WantedService): {
+  readonly digest: string;
+  readonly text: string;
+} {
+  const digest = digestOf(JSON.stringify(inputs));
+  return { digest, text: renderInputsDropIn(digest, { record: startRecordOf(unit, reads), mounts }) };
 }
 
 /** Returns the diagnosis of a unit in a crash loop, or of one that failed; null if systemd reports no failure. */

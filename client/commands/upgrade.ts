@@ -5,6 +5,8 @@ import { refuse } from "../../proto/validate.ts";
 import { isManaged } from "../config/desired.ts";
 import type { ClusterConfig } from "../config/schema.ts";
 import { readEtcd } from "../etcd/overview.ts";
+import { refuseReleaseRestore } from "../etcd/restore.ts";
+import { nodeSnapshots, readSnapshots } from "../etcd/snapshots.ts";
 import { takeSnapshot } from "../etcd/take-snapshot.ts";
 import { openProgress, type Output } from "../progress/open.ts";
 import { finalNote, note, type ProgressOptions } from "../progress/progress.ts";
@@ -19,9 +21,10 @@ import { lastUpgrade } from "../status/upgrade.ts";
 import type { Context } from "../terminal/context.ts";
 import { refuseWithoutConsent } from "../upgrade/consent.ts";
 import { chooseCourse, type Course } from "../upgrade/course.ts";
-import { describePath } from "../upgrade/describe.ts";
+import { describePath, otherReleaseNote } from "../upgrade/describe.ts";
 import { gatesBetween } from "../upgrade/gates.ts";
 import { healthFindings } from "../upgrade/health.ts";
+import { snapshotPurpose } from "../upgrade/marked-snapshot.ts";
 import { recordUpgrade, upgradeOf } from "../upgrade/record.ts";
 import { rollUpgrade } from "../upgrade/roll.ts";
 
@@ -56,7 +59,8 @@ export async function upgrade(config: ClusterConfig, context: Context, options: 
   const emulation = emulationOf(options);
   const { course, last, findings } = await examine(opened, options, signal);
   const cluster = { ...opened, config: withRelease(config, course.to) };
-  noteOtherRelease(config, course, showing);
+  const advice = otherReleaseNote(config, course.to);
+  if (advice !== undefined) note(progress, advice);
   const plan = await planRollout(cluster, {
     ...showing,
     mayCreateAddress: false,
@@ -113,35 +117,24 @@ interface Examination {
 /** Reads the health of the cluster, and everything that determines the course of the upgrade. */
 async function examine(cluster: OpenCluster, { to, back }: UpgradeOptions, signal: AbortSignal): Promise<Examination> {
   const { config, members, cloud } = cluster;
-  const [state, etcd] = await Promise.all([
+  const [state, etcd, snapshots] = await Promise.all([
     readCluster(members, cloud, signal),
     isManaged(config) ? readEtcd(members, signal) : [],
+    back && isManaged(config) ? readSnapshots(members, signal) : [],
   ]);
   signal.throwIfAborted();
+  refuseReleaseRestore(etcd);
   const { nodes } = state;
   const statuses = nodes.flatMap(({ node, status }) => (status === undefined ? [] : [{ node, status }]));
   const running = releasesIn(statuses).kubernetes;
   const last = lastUpgrade(nodes);
-  const course = chooseCourse({ to, back, running, last });
+  const course = chooseCourse({ to, back, running, last, snapshots: nodeSnapshots(snapshots) });
   // Finishing an interrupted update can be the remedy for the problems that it caused.
   return { course, last, findings: distinct(running).length > 1 ? [] : healthFindings(state, etcd) };
 }
 
 function withRelease(config: ClusterConfig, version: string): ClusterConfig {
   return { ...config, kubernetes: { ...config.kubernetes, version } };
-}
-
-/**
- * Without a change in khw.yaml, the next bootstrap would go to the configured release, and be refused as a downgrade.
- */
-function noteOtherRelease({ kubernetes }: ClusterConfig, { to }: Course, { progress }: ProgressOptions): void {
-  const { version } = kubernetes;
-  if (version === undefined || version === to) return;
-  note(
-    progress,
-    `kubernetes.version is ${version}, but this command upgrades to ${to}: set kubernetes.version to ${to} in khw.yaml, ` +
-      "because the next bootstrap uses khw.yaml",
-  );
 }
 
 /** Returns the nodes that already run the wanted release, with the wanted emulation. */
@@ -169,7 +162,7 @@ async function snapshotBefore(
   options: ProgressOptions,
 ): Promise<string> {
   if (!isManaged(config)) return "";
-  const purpose = `upgrade from ${course.from} to ${course.to}`;
+  const purpose = snapshotPurpose(course.from, course.to);
   const { snapshot, node } = await takeSnapshot(members, { signal: options.signal, purpose });
   note(options.progress, `snapshot ${snapshot.id} on ${node}: taken, verified, and kept for this upgrade`);
   return snapshot.id;

@@ -1,5 +1,6 @@
 import type { KhwError } from "../../proto/errors.ts";
 import { type EtcdMember, type GetEtcdStatusResponse, RestorePhase } from "../../proto/gen/khw/agent/v1/etcd.ts";
+import { continuingCommand } from "../../proto/restore.ts";
 import type { Member } from "../cluster/open.ts";
 import { maxConcurrentNodes, forEachNode } from "../cluster/for-each-node.ts";
 
@@ -45,7 +46,7 @@ function problemsOfNode(node: NodeEtcd): string[] {
     restore === undefined
       ? []
       : [
-          `${name}: a restore of ${restore.snapshotId} is unfinished: run \`khw-client etcd restore --yes\` to continue`,
+          `${name}: a restore of ${restore.snapshotId} is unfinished: run \`${continuingCommand(restore)}\` to continue`,
         ];
   const member = status?.member;
   if (member === undefined) return [`${name}: etcd does not answer: ${status?.reason ?? ""}`, ...restoring];

@@ -1,7 +1,9 @@
 import { randomUUID } from "node:crypto";
 import { KhwError, toKhwError } from "../../proto/errors.ts";
-import { type AdvanceRestoreRequest, RestorePhase } from "../../proto/gen/khw/agent/v1/etcd.ts";
+import { type AdvanceRestoreRequest, type Restore, RestorePhase } from "../../proto/gen/khw/agent/v1/etcd.ts";
 import type { Controller } from "../../proto/desired.ts";
+import type { DesiredState } from "../../proto/gen/khw/agent/v1/agent.ts";
+import { continuingCommand } from "../../proto/restore.ts";
 import type { Member } from "../cluster/open.ts";
 import { phase } from "../progress/phase.ts";
 import type { Progress } from "../progress/progress.ts";
@@ -16,6 +18,16 @@ export interface RestoreRun {
   readonly source: Source;
   readonly members: readonly Member[];
   readonly controllers: readonly Controller[];
+  /** The Kubernetes release to install together with the data; by default, the release stays. */
+  readonly release?: RestoredRelease;
+}
+
+export interface RestoredRelease {
+  readonly version: string;
+  /** The desired state of each node. */
+  readonly desired: ReadonlyMap<string, DesiredState>;
+  /** Called when all nodes are locked, before anything stops. */
+  readonly held: () => Promise<void>;
 }
 
 export interface RunOptions {
@@ -36,9 +48,31 @@ const phases = [
 ] as const;
 
 /** Returns the id of an unfinished restore of this snapshot on any node, otherwise a new id. */
-export function restoreIdFor(snapshotId: string, nodes: readonly NodeEtcd[]): string {
-  const begun = nodes.map(unfinishedRestore).find((restore) => restore?.snapshotId === snapshotId);
-  return begun?.id ?? randomUUID();
+export function restoreIdFor(snapshotId: string, nodes: readonly NodeEtcd[], release?: string): string {
+  return unfinishedRestoreOf(snapshotId, nodes, release)?.id ?? randomUUID();
+}
+
+/** Returns the unfinished restore of this snapshot that also installs this release, or that keeps the release. */
+export function unfinishedRestoreOf(
+  snapshotId: string,
+  nodes: readonly NodeEtcd[],
+  release?: string,
+): Restore | undefined {
+  return nodes
+    .map(unfinishedRestore)
+    .find((restore) => restore?.snapshotId === snapshotId && restore.kubernetesVersion === release);
+}
+
+/**
+ * Refuses to start while an unfinished restore also changes the Kubernetes release: only the same command continues that
+ * restore.
+ * @throws KhwError OUT_OF_ORDER
+ */
+export function refuseReleaseRestore(nodes: readonly NodeEtcd[]): void {
+  const begun = nodes.map(unfinishedRestore).find((restore) => restore?.kubernetesVersion !== undefined);
+  if (begun === undefined) return;
+  const what = `an unfinished restore of ${begun.snapshotId} also installs Kubernetes ${begun.kubernetesVersion}`;
+  throw new KhwError("OUT_OF_ORDER", what, { hint: `continue that restore: \`${continuingCommand(begun)}\`` });
 }
 
 /**
@@ -55,6 +89,7 @@ export async function runRestore(run: RestoreRun, options: RunOptions): Promise<
     work: (member) => distributeTo(member, source, options.signal),
   });
   await holdAll(run, options);
+  await run.release?.held();
   for (const [reached, id, summary] of phases) {
     if (options.signal.aborted) return false;
     const request = requestOf(run, reached);
@@ -68,7 +103,10 @@ async function holdAll(run: RestoreRun, options: RunOptions): Promise<void> {
   const { members } = run;
   const request = requestOf(run, RestorePhase.RESTORE_PHASE_HELD);
   try {
-    const work: RestoreWorkOptions["work"] = ({ node }) => node.etcd.advance(request, never);
+    const work: RestoreWorkOptions["work"] = async ({ node }) => {
+      const desired = run.release?.desired.get(node.address.name);
+      refuseOlderAgent(await node.etcd.advance({ ...request, desired }, never), run.release);
+    };
     await onAllNodes(members, options, { id: "hold", summary: "other operations are refused", work });
   } catch (error) {
     const given = requestOf(run, RestorePhase.RESTORE_PHASE_ABANDONED);
@@ -76,6 +114,14 @@ async function holdAll(run: RestoreRun, options: RunOptions): Promise<void> {
     await Promise.allSettled(members.map(({ node }) => node.etcd.advance(given, never)));
     throw error;
   }
+}
+
+/** An agent that does not know about the release would start the newer programs with the older data. */
+function refuseOlderAgent({ kubernetesVersion }: Restore, release: RestoredRelease | undefined): void {
+  if (release === undefined || kubernetesVersion === release.version) return;
+  throw new KhwError("VERSION_SKEW", `its agent cannot install Kubernetes ${release.version} during a restore`, {
+    hint: "upgrade the agents first: khw-client agent upgrade --deb FILE",
+  });
 }
 
 function requestOf({ id, source, controllers }: RestoreRun, reached: RestorePhase): AdvanceRestoreRequest {

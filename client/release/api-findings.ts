@@ -16,6 +16,8 @@ export interface ApiFindingsOptions {
   /** The new Kubernetes release. */
   readonly wanted: string;
   readonly allowRemovedApis: boolean;
+  /** See ReleaseOptions. Only the kubelets matter then, because the other answers are about data that is lost. */
+  readonly restoresData?: boolean;
   readonly signal: AbortSignal;
 }
 
@@ -25,7 +27,7 @@ export interface ApiFindingsOptions {
  * missed.
  */
 export async function apiFindings(members: readonly Member[], options: ApiFindingsOptions): Promise<ReleaseFindings> {
-  const { admin, running, wanted, signal } = options;
+  const { admin, running, wanted, restoresData = false, signal } = options;
   const releases = distinct(running.kubernetes);
   if (releases.length === 0 || releases.join() === wanted) return { obstacles: [], warnings: [] };
   const withApi = members.filter(({ node, error }) => error === undefined && hasRelease(node.address.name, running));
@@ -36,18 +38,19 @@ export async function apiFindings(members: readonly Member[], options: ApiFindin
   signal.throwIfAborted();
   const answered = answers.flatMap(({ value }) => value ?? []);
   const errors = answers.flatMap(({ error }) => error ?? []);
-  const silent = errors.filter(isSilent);
+  // A restore stops all API servers anyway, and can be the repair that they need.
+  const silent = errors.filter((error) => restoresData || isSilent(error));
   const judged = judgeApis(answered, { ...options, releases });
   // If a node already runs this release, the change completes or reverts an interrupted update. This may be the repair
   // that silent API servers need.
-  const unknown = answered.length === 0 && !releases.includes(wanted) ? silent : [];
+  const unknown = answered.length === 0 && !releases.includes(wanted) && !restoresData ? silent : [];
   return {
-    obstacles: [...errors.filter((error) => !isSilent(error)), ...unknown.map(notAsked), ...judged.obstacles],
+    obstacles: [...errors.filter((error) => !silent.includes(error)), ...unknown.map(notAsked), ...judged.obstacles],
     warnings: [...(unknown.length > 0 ? [] : silent.map(notAsked)), ...judged.warnings],
   };
 }
 
-interface JudgeOptions extends Pick<ApiFindingsOptions, "wanted" | "allowRemovedApis"> {
+interface JudgeOptions extends Pick<ApiFindingsOptions, "wanted" | "allowRemovedApis" | "restoresData"> {
   /** The running releases, the oldest first. */
   readonly releases: readonly string[];
 }
@@ -55,12 +58,14 @@ interface JudgeOptions extends Pick<ApiFindingsOptions, "wanted" | "allowRemoved
 /** Judges the answers of all API servers together. */
 export function judgeApis(
   answers: readonly InspectApiResponse[],
-  { wanted, releases, allowRemovedApis }: JudgeOptions,
+  { wanted, releases, allowRemovedApis, restoresData = false }: JudgeOptions,
 ): ReleaseFindings {
   const all = [...releases, wanted].toSorted(compare);
   const span = { oldest: all[0] ?? wanted, newest: all.at(-1) ?? wanted };
   // Every API server knows all Node objects.
   const kubelets = new Map(answers.flatMap((answer) => answer.kubelets.map((kubelet) => [kubelet.node, kubelet])));
+  const kubeletFindings = kubeletObstacles([...kubelets.values()], span);
+  if (restoresData) return { obstacles: kubeletFindings, warnings: [] };
   const requested = answers.flatMap(({ deprecatedApis }) => deprecatedApis);
   const removed = removedApiFindings(requested, { wanted, allowed: allowRemovedApis });
   const dead = new Map(
@@ -68,7 +73,7 @@ export function judgeApis(
   );
   return {
     obstacles: [
-      ...kubeletObstacles([...kubelets.values()], span),
+      ...kubeletFindings,
       ...removed.obstacles,
       ...[...dead].map(([name, { reason }]) => {
         const hint = "it can block a restarted API server: make its backend ready, or delete it";

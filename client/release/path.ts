@@ -47,7 +47,7 @@ export function pathObstacles(running: readonly NodeRelease[], options: PathOpti
     const emulated = allowEmulated && running.every(({ emulates }) => emulates === `${major(wanted)}.${minor(wanted)}`);
     if (minor(wanted) < minor(newest) && !back && !emulated) {
       return obstacle(`${program} ${newest} cannot be changed to ${wanted}: a lower minor release is not supported`, {
-        hint: `set ${setting} to ${newest}, or restore a snapshot that was taken before the update`,
+        hint: `set ${setting} to ${newest}, or ${waysBack[program]}`,
       });
     }
     if (allowDowngrade) return [];
@@ -72,6 +72,11 @@ export function pathObstacles(running: readonly NodeRelease[], options: PathOpti
 }
 
 const settings = { Kubernetes: "kubernetes.version", etcd: "etcd.version" } as const;
+
+const waysBack = {
+  Kubernetes: "run khw-client upgrade --back: it describes what is possible",
+  etcd: "restore a snapshot that was taken before the update",
+} as const;
 
 /** The oldest release that can be updated to 3.6: https://etcd.io/blog/2025/zombie_members_upgrade/ */
 const oldestBefore36 = "v3.5.26";

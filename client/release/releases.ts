@@ -81,13 +81,15 @@ export interface ReleaseOptions {
   readonly allowEmulated?: boolean;
   /** Default: "keep". */
   readonly emulation?: Emulation;
+  /** Whether etcd's data from before the upgrade is restored too. An older Kubernetes release then fits the data. */
+  readonly restoresData?: boolean;
 }
 
 /** Returns the reasons against the change from the running releases to the requested ones. */
 export function releaseObstacles(
   config: ClusterConfig,
   running: RunningReleases,
-  { wanted, allowDowngrade, allowEmulated = false, emulation = "keep" }: ReleaseOptions,
+  { wanted, allowDowngrade, allowEmulated = false, emulation = "keep", restoresData = false }: ReleaseOptions,
 ): KhwError[] {
   const { kubernetes, etcd } = wanted;
   return [
@@ -96,7 +98,14 @@ export function releaseObstacles(
       return new KhwError("RELEASE_UNKNOWN", text, { node, hint: hint ?? "run khw-client status" });
     }),
     ...unknownObstacles(config, running),
-    ...pathObstacles(running.kubernetes, { program: "Kubernetes", wanted: kubernetes, allowDowngrade, allowEmulated }),
+    ...(restoresData
+      ? []
+      : pathObstacles(running.kubernetes, {
+          program: "Kubernetes",
+          wanted: kubernetes,
+          allowDowngrade,
+          allowEmulated,
+        })),
     ...emulationObstacles(config, { running: running.kubernetes, wanted, emulation }),
     ...(isManaged(config) ? pathObstacles(running.etcd, { program: "etcd", wanted: etcd, allowDowngrade }) : []),
   ];

@@ -16,11 +16,12 @@ const none: ReleaseFindings = { obstacles: [], warnings: [] };
  */
 export async function storedVersionFindings(
   members: readonly Member[],
-  { running, wanted, allowRemovedApis, signal }: Omit<ApiFindingsOptions, "admin">,
+  { running, wanted, allowRemovedApis, restoresData = false, signal }: Omit<ApiFindingsOptions, "admin">,
 ): Promise<ReleaseFindings> {
   const releases = distinct(running.kubernetes);
   const [oldest] = releases;
-  if (oldest === undefined) return none;
+  // A restore replaces the stored objects.
+  if (oldest === undefined || restoresData) return none;
   const dropped = droppedBetween(oldest, wanted);
   const resources = [...new Set(dropped.flatMap(({ kinds }) => kinds.map(({ resource }) => resource)))];
   const nodes = members.filter(({ error }) => error === undefined).map(({ node }) => node);

@@ -62,6 +62,8 @@ export interface PrepareOptions {
   readonly allowEmulated?: boolean;
   /** Default: "keep". */
   readonly emulation?: Emulation;
+  /** See ReleaseOptions. Default: false. */
+  readonly restoresData?: boolean;
 }
 
 /** The losses that the administrator accepts; by default none. */
@@ -76,7 +78,7 @@ export async function prepare(cluster: OpenCluster, options: PrepareOptions): Pr
   const unreachable = members.flatMap(({ error }) => error ?? []);
   if (unreachable.length === members.length) refuseFindings(unreachable, "no node can be changed");
   const controllers = controllersOf(cluster);
-  const { newCredentials, signal, allowDowngrade = false, allowEmulated, emulation } = options;
+  const { newCredentials, signal, allowDowngrade = false, restoresData = false, allowEmulated, emulation } = options;
   const [publicAddress, { running, statuses }] = await Promise.all([
     findPublicAddress(cluster, options),
     readReleases(members, signal),
@@ -101,6 +103,7 @@ export async function prepare(cluster: OpenCluster, options: PrepareOptions): Pr
     releaseObstacles: releaseObstacles(config, running, {
       wanted: releases,
       allowDowngrade,
+      restoresData,
       ...(allowEmulated !== undefined && { allowEmulated }),
       ...(emulation !== undefined && { emulation }),
     }),
@@ -129,7 +132,7 @@ export interface PlanRolloutOptions extends ProgressOptions, PrepareOptions, Rel
  * @throws KhwError with every obstacle on every node as one error; otherwise like `prepare`
  */
 export async function planRollout(cluster: OpenCluster, options: PlanRolloutOptions): Promise<RolloutPlan> {
-  const { progress, signal, allowRemovedApis = false } = options;
+  const { progress, signal, allowRemovedApis = false, restoresData = false } = options;
   const prepared = await prepare(cluster, options);
   const pinned = await pinPrograms(cluster, prepared.work).catch((thrown: unknown) => {
     // If the release change is refused, that matters more than missing digests of its programs.
@@ -140,7 +143,7 @@ export async function planRollout(cluster: OpenCluster, options: PlanRolloutOpti
   for (const text of describeRunningOperations(cluster.members)) note(progress, text);
   note(progress, prepared.releaseNote);
   const { admin, running, releases } = prepared;
-  const checks = { work: pinned, admin, running, wanted: releases.kubernetes, allowRemovedApis };
+  const checks = { work: pinned, admin, running, wanted: releases.kubernetes, allowRemovedApis, restoresData };
   const { findings, warnings, reported, ...order } = await inspectCluster(cluster.members, checks, signal);
   for (const text of describeWarnings(warnings)) note(progress, `warning: ${text}`);
   const absent = options.unreachable === "refuse" ? prepared.unreachable : [];

@@ -1,10 +1,11 @@
 import compare from "semver/functions/compare.js";
-import minor from "semver/functions/minor.js";
 import { KhwError } from "../../proto/errors.ts";
 import { type Upgrade, UpgradeState } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { parseKubernetesVersion } from "../../proto/kubernetes-versions.ts";
 import { minorName } from "../release/emulation.ts";
+import type { NodeSnapshot } from "../etcd/snapshots.ts";
 import { distinct, type NodeRelease } from "../release/path.ts";
+import { finishedMinor, isMinorUpgrade, upgradeToUndo } from "./marked-snapshot.ts";
 
 /** The releases and the direction of an upgrade. */
 export interface Course {
@@ -23,13 +24,15 @@ export interface CourseOptions {
   readonly running: readonly NodeRelease[];
   /** The last upgrade that an agent has recorded. */
   readonly last: Upgrade | undefined;
+  /** The verified snapshots on the nodes; only needed with `back`. */
+  readonly snapshots: readonly NodeSnapshot[];
 }
 
 /**
  * Returns the course of an upgrade, or of going back from the last one.
  * @throws KhwError INVALID_ARGUMENT without a requested release; RELEASE_REFUSED if there is no supported way
  */
-export function chooseCourse({ to, back, running, last }: CourseOptions): Course {
+export function chooseCourse({ to, back, running, last, snapshots }: CourseOptions): Course {
   if (back === (to !== "")) {
     throw new KhwError("INVALID_ARGUMENT", "use either --to or --back", { hint: "for example --to v1.22.3" });
   }
@@ -40,7 +43,7 @@ export function chooseCourse({ to, back, running, last }: CourseOptions): Course
       hint: "run khw-client bootstrap",
     });
   }
-  return back ? wayBack(running, last) : forward(parseKubernetesVersion("--to", to).text, oldest, last);
+  return back ? wayBack(running, { last, snapshots }) : forward(parseKubernetesVersion("--to", to).text, oldest, last);
 }
 
 function forward(to: string, oldest: string, last: Upgrade | undefined): Course {
@@ -48,15 +51,20 @@ function forward(to: string, oldest: string, last: Upgrade | undefined): Course 
   return { from: same?.fromVersion ?? oldest, to, direction: "forward", unfinished: same };
 }
 
-function wayBack(running: readonly NodeRelease[], last: Upgrade | undefined): Course {
+function wayBack(
+  running: readonly NodeRelease[],
+  { last, snapshots }: Pick<CourseOptions, "last" | "snapshots">,
+): Course {
   const releases = distinct(running);
   const [oldest = "", newest = oldest] = releases;
+  const undo = last && upgradeToUndo(last);
+  if (undo?.restore === "unfinished" && releases.includes(undo.newer)) throw finishedMinor(undo, snapshots);
   if (releases.length > 1) {
     // An update that another command began is not recorded.
     const to = last !== undefined && releases.includes(goalOf(last)) ? goalOf(last) : oldest;
     return { from: releases.find((release) => release !== to) ?? newest, to, direction: "back", unfinished: undefined };
   }
-  if (last === undefined) {
+  if (last === undefined || undo === undefined) {
     throw new KhwError("RELEASE_REFUSED", `every node runs ${oldest}, and no upgrade is recorded`, {
       hint: "to go to an older patch release: khw-client bootstrap --kubernetes-version VERSION --allow-downgrade",
     });
@@ -71,7 +79,7 @@ function wayBack(running: readonly NodeRelease[], last: Upgrade | undefined): Co
       },
     );
   }
-  if (oldest === fromVersion) {
+  if (oldest === fromVersion && undo.restore === "none") {
     return { from: toVersion, to: fromVersion, direction: "back", unfinished: undefined };
   }
   if (oldest !== toVersion || compare(fromVersion, toVersion) > 0) {
@@ -79,7 +87,7 @@ function wayBack(running: readonly NodeRelease[], last: Upgrade | undefined): Co
       hint: "upgrade --back only undoes the last upgrade",
     });
   }
-  if (minor(fromVersion) < minor(toVersion) && !stillEmulates(running, last)) throw finishedMinor(last);
+  if (isMinorUpgrade(undo) && !stillEmulates(running, last)) throw finishedMinor(undo, snapshots);
   return { from: toVersion, to: fromVersion, direction: "back", unfinished: undefined };
 }
 
@@ -91,25 +99,6 @@ function goalOf({ fromVersion, toVersion }: Upgrade): string {
 /** Whether the new programs have emulated the old release since this upgrade, so that the old release reads their data. */
 function stillEmulates(running: readonly NodeRelease[], { fromVersion, emulatedVersion }: Upgrade): boolean {
   return emulatedVersion === minorName(fromVersion) && running.every(({ emulates }) => emulates === emulatedVersion);
-}
-
-/**
- * Returns the refusal to go back after a finished upgrade to a new minor release, which may have stored objects in a
- * form that the old release cannot read.
- */
-function finishedMinor({ fromVersion, toVersion, snapshotId, changedUnixMillis }: Upgrade): KhwError {
-  const snapshot =
-    snapshotId === ""
-      ? "no snapshot was taken, because khw does not manage etcd"
-      : `the snapshot ${snapshotId} has the data from before the upgrade; everything written since then would be lost`;
-  return new KhwError(
-    "RELEASE_REFUSED",
-    `the upgrade from ${fromVersion} to ${toVersion} is finished (${new Date(changedUnixMillis).toISOString()}), and ` +
-      `Kubernetes does not support an older minor release on newer data: ${snapshot}`,
-    {
-      hint: "fix the problem with a newer patch release; docs/upgrades.md explains why khw cannot go back",
-    },
-  );
 }
 
 function isUnfinished({ state }: Upgrade): boolean {

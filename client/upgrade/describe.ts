@@ -1,6 +1,9 @@
 import minor from "semver/functions/minor.js";
 import { differences } from "../../proto/kubernetes-versions.ts";
 import { canEmulate, minorBefore, minorName } from "../release/emulation.ts";
+import { exactTime } from "../../proto/restore.ts";
+import type { ClusterConfig } from "../config/schema.ts";
+import type { RestoreCourse } from "./choose-restore.ts";
 import type { Course } from "./course.ts";
 
 /** The time to drain, change, check and undrain a node, measured in the testbed (docs/upgrades.md). */
@@ -74,6 +77,45 @@ export function describeChanges(from: string, to: string): string[] {
           return `changes with the release: ${row.component} without --${row.flag} (${row.why})`;
       }
     });
+}
+
+export interface LossOptions {
+  readonly nodes: readonly string[];
+  /** The newest revision of etcd now; 0 if no member answers. */
+  readonly revision: number;
+}
+
+/** Describes a restore with an older release before it begins: the work, the losses, and what is kept. */
+export function describeLoss(course: RestoreCourse, options: LossOptions): string[] {
+  const { from, to, etcd, stage } = course;
+  const { snapshot } = course.snapshot;
+  const { nodes, revision } = options;
+  const later = revision - snapshot.revision;
+  const count = later > 0 ? ` (${later} changes in etcd, including heartbeats)` : "";
+  return [
+    `going back from ${from} to ${to} with the data of ${exactTime(snapshot.takenUnixMillis)}: ${nodes.join(", ")}, all at the same time`,
+    `everything written since then is lost${count}`,
+    ...describeChanges(from, to),
+    `etcd stays at ${etcd}; each node keeps its current data in a folder of its own`,
+    "Secrets in the snapshot can be read only if encryption-config.yaml still has the keys that were in use then",
+    stage === "continue"
+      ? "the restore has begun already; this command continues it"
+      : "checked: the programs on every node and their flags, disks, clocks, kubelets",
+    "the API is unavailable for one to two minutes",
+  ];
+}
+
+/**
+ * Returns the advice to change khw.yaml. Without a change in khw.yaml, the next bootstrap would go to the configured
+ * release. Returns undefined if khw.yaml agrees.
+ */
+export function otherReleaseNote({ kubernetes }: Pick<ClusterConfig, "kubernetes">, to: string): string | undefined {
+  const { version } = kubernetes;
+  if (version === undefined || version === to) return undefined;
+  return (
+    `kubernetes.version is ${version}, but this command goes to ${to}: set kubernetes.version to ${to} in khw.yaml, ` +
+    "because the next bootstrap uses khw.yaml"
+  );
 }
 
 function duration(seconds: number): string {

@@ -374,6 +374,10 @@ t.test("the agent describes its contract by reflection", async (t) => {
   for (const value of names) t.strictSame(await ask({ $case: "fileContainingSymbol", value }), file, value);
   const [bytes] = file?.$case === "fileDescriptorResponse" ? file.value.fileDescriptorProto : [];
   t.ok(bytes?.includes("khw/agent/v1/agent.proto") && bytes.includes("StreamLogs"));
+  const etcd = await ask({ $case: "fileContainingSymbol", value: "khw.agent.v1.EtcdService" });
+  const both = etcd?.$case === "fileDescriptorResponse" ? etcd.value.fileDescriptorProto : [];
+  t.equal(both.length, 2, "an imported file comes with the file that imports it");
+  t.strictSame(both[1], bytes);
   t.match(await ask({ $case: "fileContainingSymbol", value: "khw.Nothing" }), {
     $case: "errorResponse",
     value: { errorCode: status.NOT_FOUND },

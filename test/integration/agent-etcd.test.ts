@@ -4,6 +4,7 @@ import { connectNode } from "../../client/cluster/agent-client.ts";
 import { RestorePhase, Snapshot, SnapshotOrigin } from "../../proto/gen/khw/agent/v1/etcd.ts";
 import type { Role } from "../../proto/roles.ts";
 import { startAgent } from "../fixtures/agent-server.ts";
+import { controllers, labState } from "../fixtures/lab-cluster.ts";
 import { digest, labMachine, never } from "../fixtures/machine.ts";
 
 const header = { cluster_id: "14841639068965178418", member_id: "10276657743932975437", revision: "3" };
@@ -123,6 +124,28 @@ t.test("a viewer may list snapshots, but not take, read, copy, defragment or res
   await t.rejects(viewer.advance(request, never), denied);
   await t.rejects(viewer.defragment(never), denied);
   t.equal(os.etcdctl.calls.filter((call) => call === "save").length, 1);
+});
+
+t.test("a restore that also changes the release must bring a complete desired state of this machine", async (t) => {
+  const { admin, viewer } = await open(t);
+  const { id } = await admin.save(never);
+  const request = {
+    restoreId: "00000000-0000-4000-8000-000000000001",
+    snapshotId: id,
+    members: controllers,
+    phase: RestorePhase.RESTORE_PHASE_HELD,
+  };
+  const refused = { code: "INVALID_ARGUMENT" };
+  const [credential] = labState().credentials;
+  const bare = { name: "ca.pem", sha256: credential?.sha256 ?? "", content: undefined };
+  const incomplete = labState({ credentials: [bare, ...labState().credentials.slice(1)] });
+  await t.rejects(admin.advance({ ...request, desired: incomplete }, never), refused);
+  const another = labState({ node: "controller-1" });
+  await t.rejects(admin.advance({ ...request, desired: another }, never), {
+    ...refused,
+    message: /desired\.node.*controller-1/,
+  });
+  t.equal((await viewer.status(never)).restore, undefined);
 });
 
 t.test("a defragmented member is recorded", async (t) => {

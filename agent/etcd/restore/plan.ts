@@ -1,4 +1,5 @@
 import { KhwError } from "../../../proto/errors.ts";
+import { type DesiredState, parseCompleteState } from "../../../proto/desired.ts";
 import { peerUrl as peerUrlOf } from "../../../proto/etcd.ts";
 import type { AdvanceRestoreRequest } from "../../../proto/gen/khw/agent/v1/etcd.ts";
 import { parseIPv4, parseNodeName, refuse, show } from "../../../proto/validate.ts";
@@ -15,11 +16,13 @@ export interface RestorePlan {
   readonly initialCluster: string;
   /** Peer URLs by name. */
   readonly peers: ReadonlyMap<string, string>;
+  /** The desired state whose Kubernetes release is installed too; undefined if the restore does not change the release. */
+  readonly desired: DesiredState | undefined;
 }
 
 /** @throws KhwError INVALID_ARGUMENT if the request lists no members, or does not list this machine */
 export function parseRestorePlan(
-  { restoreId, snapshotId, members }: AdvanceRestoreRequest,
+  { restoreId, snapshotId, members, desired }: AdvanceRestoreRequest,
   identity: { readonly name: string; readonly internalIp: string },
 ): RestorePlan {
   if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(restoreId)) refuse("restore_id", "is not a UUID");
@@ -38,8 +41,15 @@ export function parseRestorePlan(
     name: own.name,
     peerUrl: own.peerUrl,
     peers: new Map(peers.map(({ name, peerUrl }) => [name, peerUrl])),
+    desired: desired === undefined ? undefined : ownState(desired, identity),
     initialCluster: peers.map(({ name, peerUrl }) => `${name}=${peerUrl}`).join(","),
   };
+}
+
+function ownState(wanted: AdvanceRestoreRequest["desired"], identity: { readonly name: string }): DesiredState {
+  const desired = parseCompleteState(wanted);
+  if (desired.node !== identity.name) refuse("desired.node", `${show(desired.node)} is not ${identity.name}`);
+  return desired;
 }
 
 /**

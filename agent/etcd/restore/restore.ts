@@ -5,15 +5,18 @@ import {
   Restore,
   RestorePhase,
 } from "../../../proto/gen/khw/agent/v1/etcd.ts";
+import { continuingCommand } from "../../../proto/restore.ts";
 import { refuse } from "../../../proto/validate.ts";
 import type { Os } from "../../os/os.ts";
 import { etcdDataFolder, etcdJoinDropIn } from "../../paths.ts";
 import type { MachineLock } from "../../state/machine-lock.ts";
 import { compactTime } from "../snapshots/record.ts";
+import { refuseWithoutRoom, walBytes } from "../snapshots/verify.ts";
 import type { Snapshots } from "../snapshots/snapshots.ts";
 import { createStartGuard } from "./start-guard.ts";
 import { createHeldMachine } from "./hold.ts";
 import type { RestoreRecord } from "./record.ts";
+import type { RestoredRelease } from "./release.ts";
 import { parseRestorePlan, refuseOtherUnit, type RestorePlan } from "./plan.ts";
 import { startEtcd, startKubernetes, stopUnit } from "./services.ts";
 
@@ -33,6 +36,7 @@ export interface RestorerOptions {
   readonly record: RestoreRecord;
   readonly machineLock: MachineLock;
   readonly snapshots: Pick<Snapshots, "list" | "fileOf">;
+  readonly release: RestoredRelease;
   readonly member: (signal: AbortSignal) => Promise<EtcdMember>;
   /** Returns an error if etcd's data cannot be replaced because its disk is not mounted. */
   readonly missingDisk: () => Promise<KhwError | null>;
@@ -50,12 +54,13 @@ const etcdUnit = "etcd.service";
  * machine from now on.
  */
 export async function createRestorer(options: RestorerOptions): Promise<Restorer> {
-  const { os, record, machineLock, snapshots, member, missingDisk, joined, told, signal } = options;
+  const { os, record, machineLock, snapshots, release, member, missingDisk, joined, told, signal } = options;
   const startGuard = createStartGuard(os);
   const guarded = await startGuard.isClosed([...kubernetesUnits, etcdUnit]);
   const machine = createHeldMachine(machineLock);
   let turn: Promise<unknown> = Promise.resolve();
 
+  const inProgress = (): boolean => record.unfinished() !== undefined || (record.current() === undefined && guarded);
   const hold = (holder: string): Promise<void> => machine.take(`a restore of etcd that ${holder} began`);
   const phases: Readonly<Record<number, (plan: RestorePlan, restore: Restore) => Promise<Partial<Restore>>>> = {
     // No more work is needed: a restore that has begun holds the machine lock.
@@ -75,7 +80,7 @@ export async function createRestorer(options: RestorerOptions): Promise<Restorer
       await stopUnit(etcdUnit, os.systemd, signal);
       return {};
     },
-    [RestorePhase.RESTORE_PHASE_RESTORED]: async (plan, { begunUnixMillis }) => {
+    [RestorePhase.RESTORE_PHASE_RESTORED]: async (plan, { begunUnixMillis, kubernetesVersion }) => {
       const { snapshotId, restoreId, name, peerUrl, initialCluster } = plan;
       await refuseWithoutDisk();
       const aside = `${etcdDataFolder}/before-restore-${compactTime(begunUnixMillis)}`;
@@ -92,6 +97,8 @@ export async function createRestorer(options: RestorerOptions): Promise<Restorer
         signal,
       });
       await os.files.remove(etcdJoinDropIn);
+      // The data comes first: the old data with the older programs is the only combination that damages data.
+      if (kubernetesVersion !== undefined) await release.install(restoreId);
       return { keptAside: (await os.files.stat(aside)) === undefined ? "" : aside };
     },
     [RestorePhase.RESTORE_PHASE_ETCD_STARTED]: async ({ snapshotId, ...plan }) => {
@@ -118,17 +125,30 @@ export async function createRestorer(options: RestorerOptions): Promise<Restorer
   const begin = async (plan: RestorePlan, holder: string): Promise<Restore> => {
     await refuseWithoutDisk();
     await refuseOtherUnit(plan, os.files);
-    if (!(await snapshots.list()).some(({ id }) => id === plan.snapshotId)) {
+    const { restoreId: id, snapshotId, desired } = plan;
+    const snapshot =
+      (await snapshots.list()).find((one) => one.id === snapshotId) ??
       refuse(
         "snapshot_id",
-        `this machine has no verified snapshot ${plan.snapshotId}`,
+        `this machine has no verified snapshot ${snapshotId}`,
         "copy the snapshot to this machine first (WriteSnapshot)",
       );
-    }
+    await refuseWithoutRoom(etcdDataFolder, snapshot.size + walBytes, os.files);
+    if (desired !== undefined) await release.check(desired);
     await hold(holder);
-    const { restoreId: id, snapshotId } = plan;
-    const restore = Restore.fromPartial({ id, snapshotId, holder, begunUnixMillis: os.clock.now() });
-    await record.set(restore);
+    const change = desired && {
+      kubernetesVersion: desired.kubernetesVersion,
+      snapshotTakenUnixMillis: snapshot.takenUnixMillis,
+    };
+    const restore = Restore.fromPartial({ id, snapshotId, holder, begunUnixMillis: os.clock.now(), ...change });
+    try {
+      if (desired !== undefined) await release.store(id, desired);
+      await record.set(restore);
+    } catch (error) {
+      // Without a record, no later call would release the machine.
+      if (!inProgress()) machine.release();
+      throw error;
+    }
     told(restore);
     return restore;
   };
@@ -144,14 +164,21 @@ export async function createRestorer(options: RestorerOptions): Promise<Restorer
     // The restore was abandoned on this machine but not on the others, so it continues.
     const again =
       known?.phase === RestorePhase.RESTORE_PHASE_ABANDONED && request.phase === RestorePhase.RESTORE_PHASE_HELD;
+    if (!same) refuseReplacing(record.unfinished(), plan);
     const restore = same && !again ? known : await begin(plan, holder);
+    // The stored state is lost if its file was damaged; without it, the restore could not continue.
+    const isOpen = record.unfinished()?.kubernetesVersion !== undefined;
+    if (isOpen && plan.desired !== undefined) await release.store(restore.id, plan.desired);
     refuseOutOfTurn(restore.phase, request.phase);
     if (restore.phase >= request.phase) return restore;
     await hold(restore.holder);
     const done = { ...restore, ...(await work(plan, restore)), phase: request.phase };
     await record.set(done);
     told(done);
-    if (record.unfinished() === undefined) machine.release();
+    if (record.unfinished() === undefined) {
+      machine.release();
+      if (done.kubernetesVersion !== undefined) await release.forget();
+    }
     return done;
   };
 
@@ -159,9 +186,11 @@ export async function createRestorer(options: RestorerOptions): Promise<Restorer
   if (unfinished !== undefined) void hold(unfinished.holder);
   // The guard keeps units from starting, so a restore is in progress even without its record.
   else if (guarded) void machine.take("a restore of etcd, whose record is lost,");
+  // The power can fail between the end of a restore and the removal. If the removal fails, the next start tries again.
+  if (unfinished === undefined) await release.forget().catch(() => {});
 
   return {
-    inProgress: () => record.unfinished() !== undefined || (record.current() === undefined && guarded),
+    inProgress,
     advance: (request, holder) => {
       const mine = turn.then(() => advance(request, holder));
       turn = mine.catch(() => undefined);
@@ -174,6 +203,17 @@ function freshFolder(restoreId: string): string {
   return `${etcdDataFolder}/.khw-restore-${restoreId}`;
 }
 
+/**
+ * An unfinished restore that also changes the Kubernetes release must not be replaced by one that does not. The programs
+ * would otherwise not fit the data.
+ */
+function refuseReplacing(unfinished: Restore | undefined, { desired }: RestorePlan): void {
+  const { kubernetesVersion: version } = unfinished ?? {};
+  if (unfinished === undefined || version === undefined || version === desired?.kubernetesVersion) return;
+  const why = `an unfinished restore of ${unfinished.snapshotId} also installs Kubernetes ${version} on this machine`;
+  throw new KhwError("OUT_OF_ORDER", why, { hint: `continue that restore: \`${continuingCommand(unfinished)}\`` });
+}
+
 function refuseOutOfTurn(reached: RestorePhase, wanted: RestorePhase): void {
   const { RESTORE_PHASE_ABANDONED: abandoned, RESTORE_PHASE_HELD: held } = RestorePhase;
   if (reached === abandoned && wanted !== abandoned) throw outOfTurn("this restore was abandoned on this machine");
@@ -183,13 +223,13 @@ function refuseOutOfTurn(reached: RestorePhase, wanted: RestorePhase): void {
 
 function outOfTurn(why: string): KhwError {
   return new KhwError("OUT_OF_ORDER", `the phases of a restore run in order, and ${why}`, {
-    hint: "run `khw-client etcd restore` again; it continues from each machine's phase",
+    hint: "run the same command again; it continues from each machine's phase",
   });
 }
 
 function notRestored({ revision }: EtcdMember, wanted: number): KhwError {
   const what = `is at revision ${revision}, older than the snapshot's revision ${wanted}`;
   return new KhwError("POSTCONDITION_FAILED", `the restored etcd ${what}`, {
-    hint: "run `khw-client etcd restore` again; see `journalctl -u etcd` on the nodes",
+    hint: "run the same command again; see `journalctl -u etcd` on the nodes",
   });
 }

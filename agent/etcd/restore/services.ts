@@ -34,7 +34,7 @@ export async function startEtcd({ os, member, signal }: StartOptions): Promise<E
   let last = "it has not answered yet";
   const late = (): KhwError =>
     new KhwError("TIMEOUT", `etcd has no quorum after ${startMillis / 1000} s: ${last}`, {
-      hint: "see `khw-client etcd status`, then run `khw-client etcd restore` again",
+      hint: "see `khw-client etcd status`, then run the same command again",
     });
   // Limits the start as well, because etcd reports its start to systemd only once it has a leader.
   using limit = deadline(signal, startMillis, late);

@@ -13,7 +13,8 @@ export interface StartGuard {
   readonly isClosed: (units: readonly string[]) => Promise<boolean>;
 }
 
-const text = `# etcd is being restored, and this unit must not start yet: \`khw-client etcd restore\` continues the restore.
+const text = `# etcd is being restored, and this unit must not start yet: \`khw-client etcd status\` prints the command that
+# continues the restore.
 [Unit]
 ConditionPathExists=/nonexistent/until-etcd-is-restored
 `;

@@ -33,7 +33,7 @@ const nobody = {
 } as const;
 
 /** A write-ahead log gets its full length when it is created. */
-const walBytes = 64 * 1024 * 1024;
+export const walBytes = 64 * 1024 * 1024;
 
 /**
  * Restores the snapshot into the scratch folder (which is removed afterwards), and compares the revision and the number

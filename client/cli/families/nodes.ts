@@ -56,18 +56,23 @@ export const nodeCommands: readonly CommandSpec[] = [
     path: ["upgrade"],
     summary: "change the Kubernetes release of the cluster, one node after the other",
     details:
-      "Checks everything first, downloads all programs, lets them check their flags, prints the path, and asks for confirmation. Then takes a verified etcd snapshot and updates the nodes in turn: drain, change, check, undrain. The first node is a canary: khw's own checks and --gate must pass before the next node begins. If a node fails, it is rolled back to its previous release, the upgrade stops, and the same command continues. --back returns to the previous release, as long as Kubernetes supports it. With --emulate (v1.32 or later), the new programs behave like the minor release before, so that --back also works after the upgrade. The same command without --emulate ends the emulation.",
+      "Checks everything first, downloads all programs, lets them check their flags, prints the path, and asks for confirmation. Then takes a verified etcd snapshot and updates the nodes in turn: drain, change, check, undrain. The first node is a canary: khw's own checks and --gate must pass before the next node begins. If a node fails, it is rolled back to its previous release, the upgrade stops, and the same command continues. --back returns to the previous release, as long as Kubernetes supports it. After a finished upgrade to a new minor release, it prints the command that also restores the snapshot from before the upgrade. That command needs the snapshot's time (--lose-since), because everything written since then is lost. With --emulate (v1.32 or later), the new programs behave like the minor release before, so that --back also works after the upgrade. The same command without --emulate ends the emulation.",
     examples: [
       "khw-client upgrade --to v1.22.3",
       "khw-client upgrade --to v1.22.3 --yes --gate ./smoke-test.sh",
       "khw-client upgrade --to v1.22.3 --pause-after 1",
       "khw-client upgrade --to v1.32.1 --emulate",
       "khw-client upgrade --back",
+      "khw-client upgrade --back --lose-since 2026-01-31T12:00:00.000Z",
     ],
     settings: [...desired, "timeouts"],
     options: [
       new Option("--to <version>", "the Kubernetes release, for example v1.22.3"),
       new Option("--back", "return to the release before the last upgrade"),
+      new Option(
+        "--lose-since <time>",
+        "with --back: also restore the snapshot of exactly this time; everything written since then is lost",
+      ),
       new Option("--emulate", "let the new programs behave like the minor release before (v1.32 or later)"),
       new Option("--yes", "do not ask for confirmation"),
       new Option(
@@ -79,6 +84,21 @@ export const nodeCommands: readonly CommandSpec[] = [
       noRollback,
     ],
     run: async (call) => {
+      const time = call.text("loseSince");
+      if (time !== "") {
+        const { refuseOtherOptions, upgradeLosingSince } = await import("../../commands/upgrade-lose-since.ts");
+        const [back, yes] = [call.flag("back"), call.flag("yes")];
+        const others = {
+          "--emulate": call.flag("emulate"),
+          "--to": call.text("to") !== "",
+          "--gate": call.text("gate") !== "",
+          "--pause-after": call.text("pauseAfter") !== "",
+          "--allow-removed-apis": call.flag("allowRemovedApis"),
+          "--no-rollback": !call.flag("rollback"),
+        };
+        refuseOtherOptions({ back, others });
+        return upgradeLosingSince(await call.config(), call.context, { output: call.output, time, yes });
+      }
       const { upgrade } = await import("../../commands/upgrade.ts");
       const options = {
         output: call.output,

@@ -35,6 +35,11 @@ const request = (reached: RestorePhase, changes: Partial<AdvanceRestoreRequest> 
   ...changes,
 });
 
+const unused = (): never => {
+  throw new Error("this restore does not change the release");
+};
+const unusedRelease = { check: unused, store: unused, install: unused, forget: async () => {} };
+
 /** The first of two controllers, with all units running and a snapshot named "good". */
 async function controller() {
   const os = labMachine();
@@ -66,6 +71,7 @@ async function controller() {
         fileOf: (id) => `${folder}/snapshots/${id}.db`,
       },
       member: async () => EtcdMember.fromPartial(member),
+      release: unusedRelease,
       missingDisk: async () => missing.disk,
       joined: async ({ memberId }) => void joined.push(memberId),
       told: () => {},

@@ -31,6 +31,15 @@ async function client(...argv: string[]) {
   return { code: await run(argv, context), out, err };
 }
 
+t.test("--lose-since needs --back", async (t) => {
+  const { code, message } = await refusal("upgrade", "--lose-since", "2026-01-31T12:00:00.123Z");
+  t.equal(code, "INVALID_ARGUMENT");
+  t.equal(message, "--lose-since needs --back");
+  t.match(await refusal("upgrade", "--back", "--lose-since", "now", "--pause-after", "1"), {
+    message: /--pause-after/,
+  });
+});
+
 async function refusal(...argv: string[]): Promise<KhwError> {
   try {
     await client(...argv);

@@ -1,12 +1,14 @@
 import t from "tap";
 import type { Member } from "../../../../client/cluster/open.ts";
 import type { EtcdCalls } from "../../../../client/cluster/etcd-client.ts";
-import { confirmation, restoreIdFor, runRestore } from "../../../../client/etcd/restore.ts";
+import { confirmation, refuseReleaseRestore, restoreIdFor, runRestore } from "../../../../client/etcd/restore.ts";
 import { distributeTo, type Source } from "../../../../client/etcd/distribute.ts";
+import { etcdProblems } from "../../../../client/etcd/overview.ts";
 import { KhwError } from "../../../../proto/errors.ts";
 import { Restore, RestorePhase, Snapshot } from "../../../../proto/gen/khw/agent/v1/etcd.ts";
 import { createFakeCluster } from "../../../fakes/cluster.ts";
 import { unusedEtcd } from "../../../fakes/etcd-calls.ts";
+import { labState } from "../../../fixtures/lab-cluster.ts";
 import { never } from "../../../fixtures/machine.ts";
 
 const names = ["controller-0", "controller-1", "controller-2"];
@@ -14,7 +16,10 @@ const snapshot = Snapshot.fromPartial({ id: "good", sha256: "aa", size: 3 });
 const progress = { emit: () => {}, settled: async () => {} };
 
 /** Three nodes; controller-0 has the snapshot. Logs the calls to the nodes in order. */
-async function cluster(fail: (node: string, phase: RestorePhase) => KhwError | undefined = () => undefined) {
+async function cluster(
+  fail: (node: string, phase: RestorePhase) => KhwError | undefined = () => undefined,
+  older: readonly string[] = [],
+) {
   const { members: plain } = await createFakeCluster(names);
   const log: string[] = [];
   const calls = (name: string): EtcdCalls => ({
@@ -29,13 +34,14 @@ async function cluster(fail: (node: string, phase: RestorePhase) => KhwError | u
       log.push(`${name} write ${announced.id} ${text}`);
       return announced;
     },
-    advance: async ({ phase }) => {
+    advance: async ({ phase, desired }) => {
       // Each node takes a different time.
       await new Promise((resolve) => setTimeout(resolve, names.indexOf(name) * 5));
       const error = fail(name, phase);
       if (error !== undefined) throw error;
       log.push(`${name} phase ${phase}`);
-      return Restore.fromPartial({ phase });
+      if (desired !== undefined) log.push(`${name} gets ${desired.node} in ${phase}`);
+      return Restore.fromPartial({ phase, kubernetesVersion: older.includes(name) ? undefined : "v1.20.2" });
     },
   });
   const members = plain.map(({ node, ...rest }): Member => ({
@@ -133,4 +139,54 @@ t.test("the confirmation names the losses, and that old Secrets need their old k
   t.match(message, /controller-0, controller-1, controller-2 with good/);
   t.match(message, /Secrets .* only if encryption-config\.yaml still has the keys/);
   t.match(hint, /--yes/);
+});
+
+const release = (held: () => Promise<void> = async () => {}) => ({
+  version: "v1.20.2",
+  desired: new Map(names.map((node) => [node, labState({ node })])),
+  held,
+});
+
+t.test(
+  "the older release is sent with the first phase only; the record is written before anything stops",
+  async (t) => {
+    const { log, run } = await cluster();
+    const held = async (): Promise<void> => void log.push("held");
+    t.equal(await runRestore({ ...run, release: release(held) }, { progress, signal: never }), true);
+    const sent = log.filter((line) => line.includes("gets"));
+    t.strictSame(
+      sent.toSorted(),
+      names.map((name) => `${name} gets ${name} in ${RestorePhase.RESTORE_PHASE_HELD}`),
+    );
+    const before = log.slice(0, log.indexOf("held"));
+    t.equal(before.filter((line) => line.endsWith("phase 1")).length, 3);
+    t.notOk(before.some((line) => line.endsWith("phase 2")));
+  },
+);
+
+t.test("an agent that does not know about the release stops the restore before anything stops", async (t) => {
+  const { log, run } = await cluster(undefined, ["controller-1"]);
+  await t.rejects(runRestore({ ...run, release: release() }, { progress, signal: never }), {
+    message: /controller-1.*cannot install Kubernetes v1\.20\.2.*agent upgrade/s,
+  });
+  const phases = log.filter((line) => line.includes("phase")).map((line) => Number(line.split(" ").at(-1)));
+  t.same([...new Set(phases)], [RestorePhase.RESTORE_PHASE_HELD, RestorePhase.RESTORE_PHASE_ABANDONED]);
+});
+
+t.test("a restore that keeps the release neither continues nor replaces one that changes the release", async (t) => {
+  const restore = Restore.fromPartial({
+    id: "begun",
+    snapshotId: "good",
+    phase: RestorePhase.RESTORE_PHASE_ETCD_STOPPED,
+    kubernetesVersion: "v1.20.2",
+    snapshotTakenUnixMillis: Date.parse("2026-01-31T12:00:00.123Z"),
+  });
+  const nodes = [{ node: "controller-1", status: { member: undefined, reason: "", restore } }];
+  t.throws(() => refuseReleaseRestore(nodes), {
+    code: "OUT_OF_ORDER",
+    hint: /khw-client upgrade --back --lose-since 2026-01-31T12:00:00\.123Z --yes/,
+  });
+  t.not(restoreIdFor("good", nodes), "begun");
+  t.equal(restoreIdFor("good", nodes, "v1.20.2"), "begun");
+  t.match(etcdProblems(nodes).join(), /upgrade --back --lose-since 2026-01-31T12:00:00\.123Z/);
 });

@@ -111,5 +111,12 @@ t.test("the answers of all API servers count together, and each fact is named on
       /^ValidatingWebhookConfiguration policy\/check\.example\.com has no working backend: no endpoint$/,
     ],
   );
+  const restoring = { wanted: "v1.21.0", releases: ["v1.22.0"], allowRemovedApis: false, restoresData: true };
+  t.match(
+    judgeApis(answers, restoring),
+    { obstacles: [{ message: /^its kubelet v1\.22\.0 is newer than kube-apiserver v1\.21\.0$/ }], warnings: [] },
+    "only kubelets matter if the data of an older release is restored",
+  );
+  t.equal(judgeApis(answers, restoring).obstacles.length, 1);
   t.end();
 });

@@ -64,6 +64,17 @@ t.test("a configured release that is older than the running one is refused", asy
   );
 });
 
+t.test("an older minor release is allowed if its data is restored too; an older etcd is not", async (t) => {
+  const config = await configured({ "--kubernetes-version": "v1.20.2", "--etcd-version": "v3.4.15" });
+  const nodes = running(["v1.21.0", "3.5.16"]);
+  const wanted = wantedReleases(config, nodes);
+  const found = releaseObstacles(config, nodes, { wanted, allowDowngrade: true, restoresData: true });
+  t.match(
+    found.map(({ message }) => message),
+    [/etcd v3\.5\.16 cannot be changed to v3\.4\.15/],
+  );
+});
+
 t.test("khw does not change an external etcd", async (t) => {
   const config = await configured({ "--etcd": "external", "--etcd-version": "v3.4.15" });
   const nodes = running(["v1.21.0", "3.5.16"]);

@@ -1,5 +1,7 @@
 import t from "tap";
 import { chooseCourse } from "../../../../client/upgrade/course.ts";
+import type { NodeSnapshot } from "../../../../client/etcd/snapshots.ts";
+import { Snapshot } from "../../../../proto/gen/khw/agent/v1/etcd.ts";
 import { Upgrade, UpgradeState } from "../../../../proto/gen/khw/agent/v1/agent.ts";
 
 const { UPGRADE_STATE_DONE: done, UPGRADE_STATE_STOPPED: stopped } = UpgradeState;
@@ -12,10 +14,21 @@ const running = (...versions: readonly string[]) =>
   });
 const recorded = (fromVersion: string, toVersion: string, state: UpgradeState) =>
   Upgrade.fromPartial({ id: "u", fromVersion, toVersion, state, snapshotId: "20260131T120000Z-controller-1" });
+const taken = "2026-01-31T12:00:00.123Z";
+const snapshots = [
+  {
+    snapshot: Snapshot.fromPartial({
+      id: "20260131T120000Z-controller-1",
+      purpose: "upgrade from v1.20.2 to v1.21.0",
+      takenUnixMillis: Date.parse(taken),
+    }),
+    nodes: ["controller-1"],
+  },
+];
 const forward = (to: string, versions: readonly string[], last?: Upgrade) =>
-  chooseCourse({ to, back: false, running: running(...versions), last });
-const back = (versions: readonly string[], last?: Upgrade) =>
-  chooseCourse({ to: "", back: true, running: running(...versions), last });
+  chooseCourse({ to, back: false, running: running(...versions), last, snapshots });
+const back = (versions: readonly string[], last?: Upgrade, kept: readonly NodeSnapshot[] = snapshots) =>
+  chooseCourse({ to: "", back: true, running: running(...versions), last, snapshots: kept });
 
 t.test("an upgrade begins at the oldest running release", (t) => {
   const course = forward("v1.22.3", ["v1.21.0", "v1.21.0"]);
@@ -31,7 +44,7 @@ t.test("an upgrade that stopped goes on under its id; one that is done does not"
 });
 
 t.test("either --to or --back is wanted, and a running control plane", (t) => {
-  const all = { running: running("v1.21.0"), last: undefined };
+  const all = { running: running("v1.21.0"), last: undefined, snapshots };
   t.throws(() => chooseCourse({ to: "", back: false, ...all }), { code: "INVALID_ARGUMENT", message: /either --to/ });
   t.throws(() => chooseCourse({ to: "v1.22.0", back: true, ...all }), { code: "INVALID_ARGUMENT" });
   t.throws(() => forward("1.22", ["v1.21.0"]), { code: "INVALID_ARGUMENT", message: /not a Kubernetes release/ });
@@ -53,14 +66,35 @@ t.test("the way back from a finished patch; nothing is left to do after it", (t)
   t.end();
 });
 
-t.test("after a finished minor, the error names the snapshot and what it would cost", (t) => {
+t.test("after a finished minor, the error names the snapshot, the loss and the exact command", (t) => {
   t.throws(() => back(["v1.21.0"], recorded("v1.20.2", "v1.21.0", done)), {
     code: "RELEASE_REFUSED",
-    message: /snapshot 20260131T120000Z-controller-1 .* everything written since then would be lost/,
-    hint: /newer patch release; docs\/upgrades\.md/,
+    message:
+      /snapshot 20260131T120000Z-controller-1 .*2026-01-31T12:00:00\.123Z.* everything written since then would be lost/,
+    hint: /khw-client upgrade --back --lose-since 2026-01-31T12:00:00\.123Z; or .* newer patch release/,
   });
+  const gone = { message: /no node has the snapshot 20260131T120000Z-controller-1/, hint: /^fix the problem/ };
+  t.throws(() => back(["v1.21.0"], recorded("v1.20.2", "v1.21.0", done), []), gone);
   const external = { ...recorded("v1.20.2", "v1.21.0", done), snapshotId: "" };
   t.throws(() => back(["v1.21.0"], external), { message: /no snapshot was taken/ });
+  t.end();
+});
+
+t.test("a way back that stopped goes on in the same direction", (t) => {
+  const last = recorded("v1.21.0", "v1.20.2", stopped);
+  t.match(back(["v1.21.0", "v1.20.2"], last), { from: "v1.21.0", to: "v1.20.2" });
+  t.match(back(["v1.21.1", "v1.21.0"], recorded("v1.21.1", "v1.21.0", stopped)), { to: "v1.21.0" });
+  t.end();
+});
+
+t.test("a restore that has begun is never undone by a rolling update", (t) => {
+  const restoring = { ...recorded("v1.21.0", "v1.20.2", stopped), restoresSnapshot: true };
+  for (const versions of [["v1.21.0"], ["v1.21.0", "v1.20.2"]]) {
+    t.throws(() => back(versions, restoring), { code: "RELEASE_REFUSED", hint: /--lose-since 2026-01-31T12/ });
+  }
+  const restored = { ...restoring, state: done };
+  t.throws(() => back(["v1.20.2"], restored), { message: /the last upgrade was to v1\.20\.2/ });
+  t.throws(() => back(["v1.21.0"], restored), { message: /every node runs v1\.21\.0/ }, "upgraded by another command");
   t.end();
 });
 

@@ -1,5 +1,7 @@
 import t from "tap";
-import { describePath, secondsPerNode } from "../../../../client/upgrade/describe.ts";
+import { loadConfig } from "../../../../client/config/load.ts";
+import { Snapshot } from "../../../../proto/gen/khw/agent/v1/etcd.ts";
+import { describeLoss, describePath, otherReleaseNote, secondsPerNode } from "../../../../client/upgrade/describe.ts";
 
 const nodes = ["controller-0", "controller-1", "controller-2"];
 const course = { from: "v1.22.3", to: "v1.23.0", direction: "forward", unfinished: undefined } as const;
@@ -38,4 +40,33 @@ t.test("the path says whether the new programs emulate the release before", (t) 
   t.strictSame(line({ ...minor, from: "v1.30.4", to: "v1.31.4" }, {}), [], "1.31 cannot emulate");
   t.strictSame(line({ ...minor, from: "v1.32.0" }, {}), [], "a patch needs no emulation");
   t.end();
+});
+
+t.test("a restore with an older release names the loss, in changes of etcd if a member answers", (t) => {
+  const takenUnixMillis = Date.parse("2026-01-31T12:00:00.123Z");
+  const snapshot = { snapshot: Snapshot.fromPartial({ id: "marked", revision: 100, takenUnixMillis }), nodes: [] };
+  const restore = {
+    from: "v1.21.0",
+    to: "v1.20.2",
+    etcd: "v3.4.15",
+    snapshot,
+    restoreId: "r",
+    stage: "begin",
+  } as const;
+  const lines = describeLoss(restore, { nodes, revision: 342 });
+  t.match(lines[0], /from v1\.21\.0 to v1\.20\.2 with the data of 2026-01-31T12:00:00\.123Z: .*controller-2, all at/);
+  t.equal(lines[1], "everything written since then is lost (242 changes in etcd, including heartbeats)");
+  t.match(lines.join("\n"), /etcd stays at v3\.4\.15/);
+  t.match(lines.join("\n"), /^checked: /m);
+  t.match(describeLoss({ ...restore, stage: "continue" }, { nodes, revision: 0 }).join("\n"), /has begun already/);
+  t.equal(describeLoss(restore, { nodes, revision: 0 })[1], "everything written since then is lost");
+  t.end();
+});
+
+t.test("a release in khw.yaml that differs from the new one is named", async (t) => {
+  const withVersion = (version: string | undefined) => ({ kubernetes: { ...kubernetes, version } });
+  const { kubernetes } = await loadConfig({ file: undefined, flags: new Map(), folder: "/", env: {} });
+  t.match(otherReleaseNote(withVersion("v1.21.0"), "v1.20.2"), /set kubernetes\.version to v1\.20\.2 in khw\.yaml/);
+  t.equal(otherReleaseNote(withVersion("v1.20.2"), "v1.20.2"), undefined);
+  t.equal(otherReleaseNote(withVersion(undefined), "v1.20.2"), undefined);
 });
