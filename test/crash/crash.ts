@@ -1,16 +1,19 @@
 /**
- * Bootstraps a bare controller repeatedly. Each time, kills the agent, the client, the machine or etcd in the middle,
- * and runs the same command again. Compares all files with those of an undisturbed machine that has the same
- * certificates.
+ * Bootstraps a bare controller repeatedly, or upgrades a cluster and goes back. Each time, kills the agent, the client,
+ * the machine or etcd in the middle, and runs the same command again. Compares all files with those of an undisturbed
+ * run.
  *
- * usage: crash.ts [--points N] [--from K] [--only VICTIM,...] [--seed N] [--parallel N] [--results FILE] [--again]
- * --points    the number of the last point; 200 by default
+ * usage: crash.ts [--of bootstrap|upgrade] [--nodes N] [--points N] [--from K] [--only VICTIM,...] [--seed N]
+ *                 [--parallel N] [--results FILE] [--again]
+ * --of        the interrupted command; bootstrap by default
+ * --nodes     the number of controllers of an upgrade; 3 by default
+ * --points    the number of the last point; by default 200, or 45 of an upgrade: 30 on the way there, 15 on the way back
  * --from      the number of the first point; 1 by default
  * --only      agent, client, machine, etcd
  * --seed      a different seed chooses different points; 1 by default
  * --parallel  the number of testbeds at once; 1 by default
- * --results   a file of JSON lines, one per point; build/crash.jsonl by default. Points that are identical in the file
- * are skipped
+ * --results   a file of JSON lines, one per point; by default build/crash.jsonl, or build/crash-upgrade.jsonl.
+ * Points that are identical in the file are skipped
  * --again     runs the skipped points, too
  *
  * Exit status: 0 if the files were identical for every chosen point, otherwise 1.
@@ -20,48 +23,69 @@ import { parseArgs } from "node:util";
 
 import { must } from "../testbed/command.ts";
 import { formatDifferences } from "./compare.ts";
-import { choosePoints, type Point, victims } from "./points.ts";
+import { type Point, victims } from "./points.ts";
 import { describe, summary } from "./report.ts";
 import { addResult, lastResults, readResults, type Result, type Verdict } from "./results.ts";
 import { openSuite, type Outcome, type Suite } from "./suite.ts";
+import { openUpgradeSuite } from "./upgrade-suite.ts";
 
 const root = join(import.meta.dirname, "../..");
 const { values } = parseArgs({
   options: {
-    points: { type: "string", default: "200" },
+    of: { type: "string", default: "bootstrap" },
+    nodes: { type: "string", default: "3" },
+    points: { type: "string" },
     from: { type: "string", default: "1" },
     only: { type: "string", default: victims.join() },
     seed: { type: "string", default: "1" },
     parallel: { type: "string", default: "1" },
-    results: { type: "string", default: join(root, "build/crash.jsonl") },
+    results: { type: "string" },
     again: { type: "boolean", default: false },
   },
 });
-const [count, from, seed] = [Number(values.points), Number(values.from), Number(values.seed)];
+/** The commands that can be interrupted. */
+const commands = {
+  bootstrap: { count: 200, file: "crash.jsonl", open: () => openSuite() },
+  upgrade: {
+    count: 45,
+    file: "crash-upgrade.jsonl",
+    open: () => openUpgradeSuite({ nodes: Number(values.nodes), starts: ["old", "new", "old"] }),
+  },
+} as const;
+if (values.of !== "bootstrap" && values.of !== "upgrade") throw new Error(`--of: ${values.of}`);
+const command = commands[values.of];
+const results = values.results ?? join(root, "build", command.file);
+const [count, from, seed] = [Number(values.points ?? command.count), Number(values.from), Number(values.seed)];
 const only = values.only.split(",");
 const commit = await describeCommit();
-const before = values.again ? new Map<number, Result>() : lastResults(await readResults(values.results), seed);
+const before = values.again ? new Map<number, Result>() : lastResults(await readResults(results), seed);
 /** The points that a testbed has already taken. No point is taken twice. */
 const taken = new Set<number>();
 
 await Promise.all(Array.from({ length: Number(values.parallel) }, work));
-const all = lastResults(await readResults(values.results), seed);
+const all = lastResults(await readResults(results), seed);
 const chosen = [...all.values()].filter(({ number, victim }) => isChosen(number, victim));
 process.stdout.write(`\n${summary(chosen)}`);
 for (const result of chosen) if (result.verdict !== "identical") process.stdout.write(describe(result));
 process.exitCode = chosen.length > 0 && chosen.every(({ verdict }) => verdict === "identical") ? 0 : 1;
 
 async function work(): Promise<void> {
-  await using suite = await openSuite();
-  const points = choosePoints({ count, seed, events: suite.events });
-  for (const point of points) {
+  while (await workOn()) process.stdout.write("a new testbed\n");
+}
+
+/** Returns whether points are left: after a difference, no further point starts on the same machines. */
+async function workOn(): Promise<boolean> {
+  await using suite = await command.open();
+  for (const point of suite.points({ count, seed })) {
     if (!isChosen(point.number, point.victim) || taken.has(point.number)) continue;
     if (before.get(point.number)?.verdict === "identical") continue;
     taken.add(point.number);
     const result = await attempt(suite, point);
-    await addResult(values.results, result);
+    await addResult(results, result);
     process.stdout.write(describe(result));
+    if (result.verdict === "differs" || result.verdict === "failed") return true;
   }
+  return false;
 }
 
 function isChosen(number: number, victim: string): boolean {

@@ -12,9 +12,9 @@ export interface TimedEvent {
  * each run. Progress within a step is not counted: its frequency depends on the host's speed.
  */
 export function eventName(line: string): string | undefined {
-  const { kind, event, step, text, title, track }: Readonly<Record<string, unknown>> = JSON.parse(line);
+  const { kind, node, event, step, text, title, track }: Readonly<Record<string, unknown>> = JSON.parse(line);
   if (event === "stepProgress") return undefined;
-  const words = [kind, event, step, title, track, text].filter((word) => typeof word === "string" && word !== "");
+  const words = [kind, node, event, step, title, track, text].filter((word) => typeof word === "string" && word !== "");
   return words.join(" ").slice(0, longest);
 }
 

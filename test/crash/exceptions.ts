@@ -30,5 +30,15 @@ export const exceptions: readonly Exception[] = [
   },
 ];
 
+/** In a cluster that is upgraded, these paths may differ, too. */
+export const upgradeExceptions: readonly Exception[] = [
+  ...exceptions,
+  {
+    path: /^usr\/libexec\/kubernetes(\/.+)?$/,
+    free: "presence",
+    why: "a folder that kube-controller-manager makes on the first node on which it becomes the leader",
+  },
+];
+
 /** The workstation has no exceptions. */
 export const workstationExceptions: readonly Exception[] = [];

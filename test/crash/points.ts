@@ -1,4 +1,4 @@
-/** Chooses the points at which a bootstrap is interrupted. */
+/** Chooses the points at which a bootstrap or an upgrade is interrupted. */
 import { etcdRuns, type TimedEvent, workBegins } from "./events.ts";
 
 export const victims = ["agent", "machine", "client", "etcd"] as const;
@@ -6,8 +6,13 @@ export const victims = ["agent", "machine", "client", "etcd"] as const;
 /** The target of a kill. */
 export type Victim = (typeof victims)[number];
 
-/** The start state of a run. `bare`: only the package is on the machine. `enrolled`: all certificates exist. */
-export type Start = "bare" | "enrolled";
+/**
+ * The start state of a run. A bootstrap starts with a machine that has only the package (`bare`), or all certificates,
+ * too (`enrolled`). An upgrade starts with the old release (`old`), and the way back with the new release (`new`).
+ */
+export type Start = BootstrapStart | UpgradeStart;
+export type BootstrapStart = "bare" | "enrolled";
+export type UpgradeStart = "old" | "new";
 
 /** A crash: the victim and the time. */
 export interface Point {
@@ -15,6 +20,8 @@ export interface Point {
   readonly number: number;
   readonly start: Start;
   readonly victim: Victim;
+  /** The machine that is switched off, or whose agent or etcd is killed. */
+  readonly node: string;
   /** The number of events to wait for; 0: no events. */
   readonly after: number;
   /** The name of the last awaited event in the undisturbed run. */
@@ -27,7 +34,7 @@ export interface PointsOptions {
   readonly count: number;
   readonly seed: number;
   /** The events of the undisturbed runs. */
-  readonly events: Readonly<Record<Start, readonly TimedEvent[]>>;
+  readonly events: Readonly<Record<BootstrapStart, readonly TimedEvent[]>>;
 }
 
 /**
@@ -39,28 +46,77 @@ const turns: readonly Victim[] = ["agent", "machine", "agent", "client", "machin
 const bareEvery = 7;
 
 /**
- * Returns the points. Whatever their number, each victim's points are spread evenly over the run. Half of them are
+ * Returns the points of a bootstrap. Whatever their number, each victim's points are spread evenly over the run. Half of them are
  * spread by the number of events, the other half by time, because a few events (downloads, apt) take most of the time.
  */
 export function choosePoints({ count, seed, events }: PointsOptions): Point[] {
   const soFar = new Map<string, number>();
   return Array.from({ length: count }, (_, index) => {
     const number = index + 1;
-    const start: Start = number % bareEvery === 0 ? "bare" : "enrolled";
+    const start: BootstrapStart = number % bareEvery === 0 ? "bare" : "enrolled";
     const turn = turns[index % turns.length] ?? "agent";
     // Before the nodes' work, no etcd exists.
     const victim = start === "bare" && turn === "etcd" ? "client" : turn;
     const stratum = `${start} ${victim}`;
     const nth = soFar.get(stratum) ?? 0;
     soFar.set(stratum, nth + 1);
-    const by = nth % 2 === 0 ? "event" : "time";
-    // Offsets the victims against each other, so that even a few points are spread over the whole run.
-    const apart = victims.indexOf(victim) / victims.length + (by === "time" ? 1 / 2 : 0);
-    const position = fraction((seed + Math.floor(nth / 2)) * goldenRatio + apart);
     const within = range(events[start], { start, victim });
-    const jitter = fraction((seed + number) * Math.SQRT2);
-    return { number, start, victim, ...place(within, { by, position, jitter }) };
+    return { number, start, victim, node: "controller-0", ...place(within, spread({ number, victim, nth, seed })) };
   });
+}
+
+export interface UpgradePointsOptions {
+  readonly count: number;
+  readonly seed: number;
+  /** The events of the undisturbed runs. */
+  readonly events: Readonly<Record<UpgradeStart, readonly TimedEvent[]>>;
+  readonly nodes: readonly string[];
+  /** The starts of the points, repeated as often as necessary. */
+  readonly starts: readonly UpgradeStart[];
+}
+
+const upgradeTurns: readonly Victim[] = ["agent", "machine", "client"];
+
+/**
+ * Returns the points of an upgrade and of the way back, spread like those of a bootstrap. Two of three points hit the
+ * node that the update changes at that moment.
+ */
+export function chooseUpgradePoints({ count, seed, events, nodes, starts }: UpgradePointsOptions): Point[] {
+  const soFar = new Map<string, number>();
+  return Array.from({ length: count }, (_, index) => {
+    const number = index + 1;
+    const start = starts[index % starts.length] ?? "old";
+    const ofStart = soFar.get(start) ?? 0;
+    soFar.set(start, ofStart + 1);
+    const victim = upgradeTurns[ofStart % upgradeTurns.length] ?? "agent";
+    const nth = Math.floor(ofStart / upgradeTurns.length);
+    const within = { events: events[start], first: 0, last: events[start].length - 1 };
+    const at = place(within, spread({ number, victim, nth, seed }));
+    const changed = nodes.find((name) => at.event.includes(name));
+    const other = nodes[number % nodes.length] ?? "";
+    return { number, start, victim, node: number % 3 === 0 ? other : (changed ?? other), ...at };
+  });
+}
+
+interface Spread {
+  readonly by: "event" | "time";
+  /** From 0, the first possible moment, to 1, the last. */
+  readonly position: number;
+  readonly jitter: number;
+}
+
+/** Returns the position of the nth point with this victim. */
+function spread({
+  number,
+  victim,
+  nth,
+  seed,
+}: Pick<Point, "number" | "victim"> & { nth: number; seed: number }): Spread {
+  const by = nth % 2 === 0 ? "event" : "time";
+  // Offsets the victims against each other, so that even a few points are spread over the whole run.
+  const apart = victims.indexOf(victim) / victims.length + (by === "time" ? 1 / 2 : 0);
+  const position = fraction((seed + Math.floor(nth / 2)) * goldenRatio + apart);
+  return { by, position, jitter: fraction((seed + number) * Math.SQRT2) };
 }
 
 /**
@@ -95,7 +151,7 @@ function range(events: readonly TimedEvent[], { start, victim }: Pick<Point, "st
 
 function place(
   { events, first, last }: Range,
-  { by, position, jitter }: { readonly by: "event" | "time"; readonly position: number; readonly jitter: number },
+  { by, position, jitter }: Spread,
 ): Pick<Point, "after" | "event" | "delay"> {
   const at = (after: number): number => (after === 0 ? 0 : (events[after - 1]?.at ?? 0));
   const name = (after: number): string => (after === 0 ? "the start" : (events[after - 1]?.name ?? ""));

@@ -2,21 +2,35 @@
 import { etcdctl, memberStatus } from "../fixtures/etcd.ts";
 import { given } from "../fixtures/given.ts";
 import type { TestbedNode } from "../testbed/index.ts";
-import type { Stage } from "./stage.ts";
+import type { Workstation } from "../testbed/workstation.ts";
 
-/** Returns a description of each problem; empty for a correct machine. The agent and etcd must be running. */
-export async function findProblems({ node, workstation }: Stage): Promise<string[]> {
-  await given("kube-controller-manager has started all of its controllers", async () =>
-    (await node.run(["test", "-d", pluginFolder])).code === 0 ? true : undefined,
-  );
+export interface Checked {
+  /** All machines of the cluster. */
+  readonly nodes: readonly TestbedNode[];
+  readonly workstation: Workstation;
+  /** The arguments of khw-client for a plan that must find nothing to do. */
+  readonly plan: readonly string[];
+}
+
+/** Returns a description of each problem; empty for correct machines. The agents and etcd must be running. */
+export async function findProblems({ nodes, workstation, plan }: Checked): Promise<string[]> {
+  await given("kube-controller-manager has started all of its controllers", async () => {
+    const found = await Promise.all(nodes.map((node) => node.run(["test", "-d", pluginFolder])));
+    return found.some(({ code }) => code === 0) ? true : undefined;
+  });
+  const found = await Promise.all(nodes.map((node) => nodeProblems(node, nodes.length)));
+  const planned = await planProblem(workstation, plan);
+  return [...found.flat(), ...(planned === undefined ? [] : [planned])];
+}
+
+async function nodeProblems(node: TestbedNode, members: number): Promise<string[]> {
   const found = await Promise.all([
-    etcdProblem(node),
+    etcdProblem(node, members),
     keysProblem(node),
     packagesProblem(node),
     logsProblem(node),
-    planProblem(workstation),
   ]);
-  return found.filter((problem) => problem !== undefined);
+  return found.flatMap((problem) => (problem === undefined ? [] : `${node.name}: ${problem}`));
 }
 
 /** kube-controller-manager makes this folder some time after it has become the leader. */
@@ -24,11 +38,11 @@ const pluginFolder = "/usr/libexec/kubernetes/kubelet-plugins/volume/exec";
 
 type Problem = string | undefined;
 
-async function etcdProblem(node: TestbedNode): Promise<Problem> {
+async function etcdProblem(node: TestbedNode, expected: number): Promise<Problem> {
   const health = await etcdctl(node, ["endpoint", "health"]);
   if (health.code !== 0) return `etcd is not healthy: ${health.stdout}${health.stderr}`;
   const members = (await memberStatus(node))?.members ?? [];
-  return members.length === 1 ? undefined : `etcd has ${members.length} members: ${members.join("; ")}`;
+  return members.length === expected ? undefined : `etcd has ${members.length} members: ${members.join("; ")}`;
 }
 
 /** The namespaces and RBAC objects of every bootstrapped cluster. */
@@ -60,7 +74,7 @@ async function logsProblem(node: TestbedNode): Promise<Problem> {
   return code === 0 ? undefined : `a log is missing: ${stderr}`;
 }
 
-async function planProblem(workstation: Stage["workstation"]): Promise<Problem> {
-  const { code, stdout, stderr } = await workstation.khw(["plan", "--nodes", "controller-0"]);
+async function planProblem(workstation: Workstation, plan: readonly string[]): Promise<Problem> {
+  const { code, stdout, stderr } = await workstation.khw(plan);
   return code === 0 ? undefined : `there is still something to do: ${stdout}${stderr}`;
 }

@@ -29,10 +29,11 @@ export function summary(results: readonly Result[]): string {
 
 /** Formats a line for a finished point, with its differences below. */
 export function describe(result: Result): string {
-  const { number, victim, start, after, delay, killedAfter, runs, seconds, verdict, found } = result;
+  const { number, victim, node, start, after, delay, killedAfter, runs, seconds, verdict, found } = result;
+  const killed = victim === "client" ? victim : `${victim} of ${node}`;
   const codes = runs.map(({ code }) => code).join(", ");
   const where = `${delay} ms after event ${after} (${killedAfter})`;
-  const headline = `point ${number}: ${victim} killed ${where}, ${start}; exit codes ${codes || "none"}; ${seconds.toFixed(0)} s: ${verdict}\n`;
+  const headline = `point ${number}: ${killed} killed ${where}, ${start}; exit codes ${codes || "none"}; ${seconds.toFixed(0)} s: ${verdict}\n`;
   return headline + found.map((each) => each.replace(/^/gm, "    ").trimEnd() + "\n").join("");
 }
 

@@ -1,16 +1,26 @@
-/** Runs a bootstrap, interrupted at a point or undisturbed. */
+/** Runs a command, interrupted at a point or undisturbed. */
 import { setTimeout as delay } from "node:timers/promises";
 
 import { runClient, type RunningClient } from "../fixtures/faults.ts";
 import type { RunResult } from "../testbed/command.ts";
-import type { TestbedNode } from "../testbed/index.ts";
+import type { Testbed, TestbedNode } from "../testbed/index.ts";
+import type { Workstation } from "../testbed/workstation.ts";
 import { etcdRuns, eventName, type TimedEvent } from "./events.ts";
 import type { Point, Victim } from "./points.ts";
-import { agentListens, type Stage } from "./stage.ts";
+import { agentListens } from "./stage.ts";
 
-const bootstrap = ["bootstrap", "--nodes", "controller-0", "--output", "json"];
 /** The maximum number of runs. More repetitions would not repair a machine. */
 const mostRuns = 6;
+
+/** A command, and the machines that it changes. */
+export interface Subject {
+  readonly testbed: Testbed;
+  readonly workstation: Workstation;
+  /** The arguments of khw-client. The command must print its events as JSON. */
+  readonly command: readonly string[];
+  /** Resolves when a machine that was switched on is ready for the command. */
+  readonly ready?: (node: TestbedNode) => Promise<void>;
+}
 
 /** The result of a run of the command. */
 export interface Ended {
@@ -21,13 +31,13 @@ export interface Ended {
 }
 
 /**
- * Bootstraps undisturbed and returns the events.
- * @throws when the bootstrap fails
+ * Runs the command undisturbed and returns its events.
+ * @throws when the command fails
  */
-export async function undisturbed(stage: Stage): Promise<TimedEvent[]> {
-  const { events, client } = begin(stage);
+export async function undisturbed(subject: Subject): Promise<TimedEvent[]> {
+  const { events, client } = begin(subject);
   const { code, stdout, stderr } = await client.ended;
-  if (code !== 0) throw new Error(`the undisturbed bootstrap ended with ${code}: ${stderr}${stdout}`);
+  if (code !== 0) throw new Error(`the undisturbed command ended with ${code}: ${stderr}${stdout}`);
   return events;
 }
 
@@ -42,13 +52,14 @@ export interface Killed {
 }
 
 /**
- * Interrupts a bootstrap, then repeats the same command until it succeeds.
+ * Interrupts the command, then repeats it until it succeeds.
  * @throws when the command never succeeds
  */
-export async function cutShort(stage: Stage, { victim, after, delay: millis }: Point): Promise<Killed> {
-  const { node } = stage;
+export async function cutShort(subject: Subject, { victim, node: name, after, delay: millis }: Point): Promise<Killed> {
+  const node = subject.testbed.nodes.find((each) => each.name === name);
+  if (node === undefined) throw new Error(`the testbed has no ${name}`);
   const agent = await mainPid(node, "khw-agent.service");
-  const { events, client, seen, etcdStarted } = begin(stage);
+  const { events, client, seen, etcdStarted } = begin(subject);
   const ended = watchEnd(client);
   await Promise.race([seen(after), client.ended]);
   // Independent steps end in a different order in each run. So etcd may not run yet when this event is printed.
@@ -59,15 +70,16 @@ export async function cutShort(stage: Stage, { victim, after, delay: millis }: P
   const runs = [await ended];
   if (victim === "machine") await node.powerOn();
   if (victim === "machine" || victim === "agent") await agentListens(node, victim === "agent" ? agent : undefined);
+  if (victim === "machine") await subject.ready?.(node);
   for (;;) {
-    const next = await watchEnd(begin(stage).client);
+    const next = await watchEnd(begin(subject).client);
     runs.push(next);
     if (next.code === 0) return { event, killed, runs };
     if (runs.length > mostRuns) throw new Error(`fails: ${JSON.stringify(runs)}`);
   }
 }
 
-function begin({ testbed, workstation: { folder: cwd } }: Stage): {
+function begin({ testbed, workstation: { folder: cwd }, command }: Subject): {
   readonly events: TimedEvent[];
   readonly client: RunningClient;
   /** Resolves after this many events. */
@@ -86,7 +98,7 @@ function begin({ testbed, workstation: { folder: cwd } }: Stage): {
     waiting.get(events.length)?.();
     if (etcdRuns.test(name)) noteEtcd();
   };
-  const client = runClient(testbed, bootstrap, { cwd, onLine });
+  const client = runClient(testbed, command, { cwd, onLine });
   const seen = (count: number): Promise<void> =>
     new Promise((resolve) => {
       if (events.length >= count) resolve();

@@ -9,12 +9,11 @@ import { diskFolder } from "../testbed/layout.ts";
 import { prepare } from "../testbed/prepare.ts";
 import { agentPackage, installPackage, makeBareWorkstation, type Workstation } from "../testbed/workstation.ts";
 import { freshDisk, type Layers, setAside } from "./layers.ts";
-import { type Digests, readTree, type Tree } from "./tree.ts";
+import { machineTree } from "./machine-tree.ts";
+import { below, type Digests, readTree, type Tree } from "./tree.ts";
 
 const identityFolder = "etc/khw-agent/pki";
 const managementFolder = "khw-pki";
-/** The state that the agent and its units keep in memory. */
-const runtimeFolder = "run/khw";
 
 /** The copies of all keys and certificates that a bootstrap makes or uses. */
 export interface Certificates {
@@ -99,12 +98,7 @@ function stageOf({ testbed, node, workstation, bare }: Parts): Stage {
       await must(["cp", "--archive", testbed.credentials, cluster]);
       return { layer, management: own, credentials: cluster };
     },
-    machineTree: async () => {
-      await node.must(["systemctl", "stop", "khw-agent.service"]);
-      const disk = await readTree(node.root, digests);
-      const memory = await readTree(join("/proc", String(node.leaderPid), "root", runtimeFolder), digests);
-      return new Map([...disk, ...below(runtimeFolder, memory)]);
-    },
+    machineTree: () => machineTree(node, digests),
     workstationTree: async () => {
       const folder = await readTree(workstation.folder, digests);
       const credentials = await readTree(testbed.credentials, digests);
@@ -112,10 +106,6 @@ function stageOf({ testbed, node, workstation, bare }: Parts): Stage {
     },
     [Symbol.asyncDispose]: () => testbed.stop(),
   };
-}
-
-function below(folder: string, tree: Tree): [path: string, entry: ReturnType<Tree["get"]> & {}][] {
-  return [...tree].map(([path, entry]) => [join(folder, path), entry]);
 }
 
 /**

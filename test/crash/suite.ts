@@ -2,15 +2,16 @@
 import { compareTrees, type Difference, formatDifferences } from "./compare.ts";
 import { fromTheWorkOn, type TimedEvent } from "./events.ts";
 import { exceptions, workstationExceptions } from "./exceptions.ts";
-import type { Point, Start } from "./points.ts";
+import { type BootstrapStart, choosePoints, type Point } from "./points.ts";
 import { findProblems } from "./properties.ts";
-import { cutShort, type Killed, undisturbed } from "./run.ts";
+import { cutShort, type Killed, type Subject, undisturbed } from "./run.ts";
 import { type Certificates, openStage, type Stage } from "./stage.ts";
 import type { Tree } from "./tree.ts";
 
 /** A stage, and undisturbed runs on it. Disposing of the suite takes the testbed down. */
 export interface Suite extends AsyncDisposable {
-  readonly events: Readonly<Record<Start, readonly TimedEvent[]>>;
+  /** Returns the first `count` points. */
+  points(options: { readonly count: number; readonly seed: number }): Point[];
   crash(point: Point): Promise<Outcome>;
 }
 
@@ -37,14 +38,15 @@ export async function openSuite({ quick = false }: SuiteOptions = {}): Promise<S
   const stage = await openStage();
   try {
     await stage.reset();
-    const bare = await undisturbed(stage);
+    const bare = await undisturbed(subjectOf(stage));
     const first = await settledTrees(stage);
     const certificates = await stage.copyCertificates();
     const { enrolled, reference } = quick
       ? { enrolled: fromTheWorkOn(bare), reference: first }
       : await runEnrolled(stage, { certificates, first });
+    const events: Record<BootstrapStart, readonly TimedEvent[]> = { bare, enrolled };
     return {
-      events: { bare, enrolled },
+      points: (options) => choosePoints({ ...options, events }),
       crash: (point) => crash(stage, point, { certificates, reference }),
       [Symbol.asyncDispose]: () => stage[Symbol.asyncDispose](),
     };
@@ -59,7 +61,7 @@ async function runEnrolled(
   { certificates, first }: { readonly certificates: Certificates; readonly first: Trees },
 ): Promise<{ readonly enrolled: readonly TimedEvent[]; readonly reference: Trees }> {
   await stage.reset(certificates);
-  const enrolled = await undisturbed(stage);
+  const enrolled = await undisturbed(subjectOf(stage));
   const reference = await settledTrees(stage);
   const disagreement = compare(first, reference);
   if (disagreement.length > 0) throw new Error(`two undisturbed machines differ:\n${formatDifferences(disagreement)}`);
@@ -73,8 +75,8 @@ async function crash(
 ): Promise<Outcome> {
   const isBare = point.start === "bare";
   await stage.reset(isBare ? undefined : certificates);
-  const killed = await cutShort(stage, point);
-  const problems = await findProblems(stage);
+  const killed = await cutShort(subjectOf(stage), point);
+  const problems = await findProblems(checkedOf(stage));
   const found = await readTrees(stage);
   // A run that made its own certificates is compared with an undisturbed run that uses the same certificates.
   const wanted = isBare ? await referenceFor(stage) : reference;
@@ -84,12 +86,22 @@ async function crash(
 /** Makes an undisturbed run with the current certificates. */
 async function referenceFor(stage: Stage): Promise<Trees> {
   await stage.reset(await stage.copyCertificates());
-  await undisturbed(stage);
+  await undisturbed(subjectOf(stage));
   return settledTrees(stage);
 }
 
+const all = ["--nodes", "controller-0"];
+
+function subjectOf({ testbed, workstation }: Stage): Subject {
+  return { testbed, workstation, command: ["bootstrap", ...all, "--output", "json"] };
+}
+
+function checkedOf({ node, workstation }: Stage) {
+  return { nodes: [node], workstation, plan: ["plan", ...all] };
+}
+
 async function settledTrees(stage: Stage): Promise<Trees> {
-  const problems = await findProblems(stage);
+  const problems = await findProblems(checkedOf(stage));
   if (problems.length > 0) throw new Error(`the undisturbed machine: ${problems.join("; ")}`);
   return readTrees(stage);
 }

@@ -87,3 +87,8 @@ async function digest(
   digests.set(key, made);
   return made;
 }
+
+/** Returns the tree's entries with their paths below a folder. */
+export function below(folder: string, tree: Tree): [path: string, entry: Entry][] {
+  return [...tree].map(([path, entry]) => [join(folder, path), entry]);
+}

@@ -5,7 +5,6 @@
 import t from "tap";
 
 import { formatDifferences } from "../crash/compare.ts";
-import { choosePoints } from "../crash/points.ts";
 import { openSuite } from "../crash/suite.ts";
 
 const count = 6;
@@ -15,7 +14,7 @@ t.test("a bootstrap that is killed and run again ends with the same files as an 
   const taken = new Set<number>();
   const work = async (): Promise<void> => {
     await using suite = await openSuite({ quick: true });
-    for (const point of choosePoints({ count, seed: 1, events: suite.events })) {
+    for (const point of suite.points({ count, seed: 1 })) {
       if (taken.has(point.number)) continue;
       taken.add(point.number);
       const title = `${point.victim}, ${point.delay} ms after event ${point.after} (${point.event})`;

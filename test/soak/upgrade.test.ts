@@ -3,50 +3,31 @@
  * one minor release to the next, including etcd.
  */
 import { execFile } from "node:child_process";
-import { mkdir } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import t from "tap";
-import { components, programs } from "../../proto/components.ts";
-import { fingerprint, openScene, type Scene, scenario } from "../fixtures/faults.ts";
+import { openScene, type Scene, scenario } from "../fixtures/faults.ts";
+import { folderMirror, publishRelabelled } from "../fixtures/relabelled.ts";
 import { missingObjects, startLoad, tell } from "../fixtures/serving.ts";
-import type { TestbedNode } from "../testbed/index.ts";
+import { readFacts, processesOf } from "../fixtures/untouched.ts";
 import { cacheFolder } from "../testbed/layout.ts";
 
 const all = ["--nodes", "controller-0,1,2"];
 /** New connections per second; 5 kept-alive connections send a request a second each. */
 const rate = 20;
-/** A folder on the controllers with Kubernetes and etcd releases. */
-const folderMirror = "/srv/mirror";
 const architecture = process.arch === "x64" ? "amd64" : "arm64";
-
-/** Copies the programs labelled v1.21.0 to the machines, relabelled. Both labels have the same length. */
-async function publishRelabelled({ testbed }: Scene, version: string): Promise<void> {
-  const built = join(testbed.folder, version);
-  await mkdir(built);
-  const script = programs
-    .map((program) => `sed 's/v1[.]21[.]0/${version}/g' ${join(testbed.kubernetes, "v1.21.0", program)} >${program}`)
-    .join("\n");
-  await promisify(execFile)("sh", ["-ec", `${script}\nfor p in *; do sha256sum $p | cut -c1-64 >$p.sha256; done`], {
-    cwd: built,
-  });
-  for (const node of testbed.nodes) {
-    const folder = `${folderMirror}/${version}/bin/linux/${architecture}`;
-    await node.must(["mkdir", "-p", folder]);
-    for (const program of programs) {
-      await node.copyIn(join(built, program), `${folder}/${program}`);
-      await node.copyIn(join(built, `${program}.sha256`), `${folder}/${program}.sha256`);
-    }
-  }
-}
 
 interface EtcdRelease {
   readonly suite: string;
   readonly version: string;
 }
 
-/** Copies Debian's etcd from a suite to the machines, packed as the etcd project packs its releases. */
-async function publishEtcd({ testbed }: Scene, { suite, version }: EtcdRelease): Promise<void> {
+/**
+ * Copies Debian's etcd from a suite to the machines, packed as the etcd project packs its releases. Returns the digest
+ * of the archive, which differs from that of the published release.
+ */
+async function publishEtcd({ testbed }: Scene, { suite, version }: EtcdRelease): Promise<string> {
   const recipe = join(import.meta.dirname, "../testbed/etcd.sh");
   const { stdout } = await promisify(execFile)("bash", [recipe, cacheFolder(), suite, version]);
   const archive = `etcd-${version}-linux-${architecture}.tar.gz`;
@@ -57,18 +38,9 @@ async function publishEtcd({ testbed }: Scene, { suite, version }: EtcdRelease):
       await node.copyIn(join(stdout.trim(), version, file), `${folder}/${file}`);
     }
   }
+  const sums = await readFile(join(stdout.trim(), version, "SHA256SUMS"), "utf8");
+  return sums.slice(0, 64);
 }
-
-/** Returns the node's fingerprint without snapshots, because scheduled snapshots are taken meanwhile. */
-async function filesOf(node: TestbedNode): Promise<string[]> {
-  return (await fingerprint(node)).split("\n").filter((line) => !line.includes("/snapshots"));
-}
-
-const processes = async (nodes: readonly TestbedNode[]): Promise<string> => {
-  const units = [...components, "etcd", "nginx"];
-  const pids = await Promise.all(nodes.map((node) => node.must(["systemctl", "show", "-P", "MainPID", ...units])));
-  return pids.join("\n");
-};
 
 t.test("three machines, upgraded under load", async (t) => {
   await using scene = await openScene(3, "", { withEtcd: false });
@@ -76,7 +48,7 @@ t.test("three machines, upgraded under load", async (t) => {
   const { nodes } = testbed;
   const first = await bootstrap();
   t.equal(first.code, 0, first.stderr);
-  for (const version of ["v1.21.1", "v1.22.0"]) await publishRelabelled(scene, version);
+  for (const version of ["v1.21.1", "v1.22.0"]) await publishRelabelled(testbed, version);
   const upgrade = (...args: readonly string[]) => workstation.khw(["upgrade", ...all, ...args]);
   const statusOf = async () => {
     const { stdout } = await workstation.khw(["status", "-o", "json", ...all]);
@@ -91,25 +63,18 @@ t.test("three machines, upgraded under load", async (t) => {
   };
 
   await scenario(t, "refusals touch nothing", async (t) => {
-    const facts = async () => ({
-      files: await Promise.all(nodes.map(filesOf)),
-      processes: await processes(nodes),
-      // Reading the backends' health is also a POST.
-      mutations: (await testbed.compute.log()).filter(({ method, path }) => method !== "GET" && !/getHealth/.test(path))
-        .length,
-    });
-    const before = await facts();
+    const before = await readFacts(testbed);
     const skipped = await upgrade("--to", "v1.22.0", "--yes");
     t.equal(skipped.code, 69, skipped.stdout + skipped.stderr);
     t.match(skipped.stderr, /Kubernetes v1\.20\.2 cannot be changed to v1\.22\.0 in one step/);
-    t.strictSame(await facts(), before);
+    t.strictSame(await readFacts(testbed), before);
     const unknown = await upgrade("--to", "v1.21.0", "--yes", "--kube-apiserver-flag", "no-such-flag=1");
     t.equal(unknown.code, 69, unknown.stdout + unknown.stderr);
     t.match(unknown.stderr, /kube-apiserver v1\.21\.0 does not accept --no-such-flag: unknown flag/);
     t.match(unknown.stderr, /kubernetes\.flags\.kube-apiserver\.no-such-flag/);
     const unasked = await upgrade("--to", "v1.21.0");
     t.match(unasked.stderr, /there is no terminal to ask for it/);
-    t.equal(await processes(nodes), before.processes, "the downloads restarted nothing");
+    t.equal(await processesOf(nodes), before.processes, "the downloads restarted nothing");
   });
 
   const load = await startLoad(testbed, { rate });
@@ -164,12 +129,14 @@ t.test("three machines, upgraded under load", async (t) => {
       { suite: "trixie", version: "v3.5.16" },
       { suite: "sid", version: "v3.5.30" },
     ]) {
-      await publishEtcd(scene, release);
+      const digest = await publishEtcd(scene, release);
       const { version } = release;
       const { code, stdout, stderr } = await bootstrap(
         ...running,
         "--etcd-version",
         version,
+        "--etcd-sha256",
+        `${architecture}=${digest}`,
         "--etcd-mirror",
         folderMirror,
       );

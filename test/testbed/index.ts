@@ -45,6 +45,8 @@ export interface TestbedOptions {
   readonly credentials?: typeof makeCredentials;
   /** Whether the release mirror also serves over TLS; see `tlsMirrorUrl`, `tlsEtcdMirrorUrl`, `mirrorCa`. */
   readonly tlsMirror?: boolean;
+  /** Divides the interval of the load balancer's health checks, so that drains take less time; 1 by default. */
+  readonly probeScale?: number;
 }
 
 /**
@@ -52,7 +54,8 @@ export interface TestbedOptions {
  * the remains of testbeds without an owner. If any part fails, takes everything down and throws.
  */
 export async function startTestbed(options: TestbedOptions = {}): Promise<Testbed> {
-  const { nodes: count = 3, keep = false, withEtcd = true, suite = "bookworm", tlsMirror = false } = options;
+  const { nodes: count = 3, keep = false, withEtcd = true, suite = "bookworm" } = options;
+  const { tlsMirror = false, probeScale = 1 } = options;
   const make = options.credentials ?? makeCredentials;
   const id = options.name ?? randomBytes(4).toString("hex");
   if (!/^[a-z0-9][a-z0-9-]{0,19}$/.test(id)) throw new Error(`not a testbed name: ${JSON.stringify(id)}`);
@@ -77,7 +80,7 @@ export async function startTestbed(options: TestbedOptions = {}): Promise<Testbe
         ...testbed.nodes.map((node) => installEtcd(node, all, { etcd, credentials: testbed.credentials })),
       );
     await together(
-      startServers(id, { nodes: all, prepared, tlsMirror }),
+      startServers(id, { nodes: all, prepared, tlsMirror, probeScale }),
       ...testbed.nodes.map((node) => node.powerOn()),
     );
     if (withEtcd) await waitForEtcd(testbed.nodes);

@@ -65,10 +65,13 @@ export interface ServersOptions {
   readonly prepared: Prepared;
   /** Whether the release mirror also serves over TLS. */
   readonly tlsMirror: boolean;
+  /** Divides the interval of the load balancer's health checks. */
+  readonly probeScale: number;
 }
 
 /** Starts the metadata server, the release mirror, the apt repository and Compute Engine; waits until all of them serve. */
-export async function startServers(id: string, { nodes, prepared, tlsMirror }: ServersOptions): Promise<void> {
+export async function startServers(id: string, options: ServersOptions): Promise<void> {
+  const { nodes, prepared, tlsMirror, probeScale } = options;
   const program = (path: string): string => join(import.meta.dirname, path);
   const instances = nodes
     .map(({ name, address, externalAddress }) => `${name}=${address}/${externalAddress}`)
@@ -107,6 +110,7 @@ export async function startServers(id: string, { nodes, prepared, tlsMirror }: S
       `--zone=${project.zone}`,
       `--address=${publicAddress}`,
       `--instances=${instances}`,
+      `--probe-scale=${probeScale}`,
     ]),
   );
 }

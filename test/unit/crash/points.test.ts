@@ -1,7 +1,7 @@
 import t from "tap";
 
 import type { TimedEvent } from "../../crash/events.ts";
-import { choosePoints, type Point, victims } from "../../crash/points.ts";
+import { choosePoints, chooseUpgradePoints, type Point, victims } from "../../crash/points.ts";
 
 const names = ["note a CA was made", "begin", "node operationStarted", "node stepStarted service/etcd"];
 const events: readonly TimedEvent[] = [
@@ -61,4 +61,27 @@ t.test("a bare start ends before the nodes' work; etcd is killed only after it r
 t.test("a run without etcd's event is an error, not a run without points", async (t) => {
   const none = { bare: events, enrolled: events.slice(0, 4) };
   t.throws(() => choosePoints({ count: 10, seed: 1, events: none }), /no such event/);
+});
+
+const nodes = ["controller-0", "controller-1", "controller-2"];
+const steps = ["begin", ...nodes.flatMap((node) => [`node ${node} drain`, `node ${node} changed`]), "note verified"];
+const rolled = steps.map((name, index) => ({ name, at: 1_000 * (index + 1) }));
+
+t.test("45 points of an upgrade: 30 there, 15 back, each spread over the roll and over the nodes", async (t) => {
+  const points = chooseUpgradePoints({
+    count: 45,
+    seed: 1,
+    events: { old: rolled, new: rolled },
+    nodes,
+    starts: ["old", "new", "old"],
+  });
+  for (const [start, count] of [["old", 30] as const, ["new", 15] as const]) {
+    const own = points.filter((point) => point.start === start);
+    t.equal(own.length, count);
+    t.strictSame([...new Set(own.map(({ node }) => node))].toSorted(), nodes, start);
+    t.strictSame([...new Set(own.map(({ victim }) => victim))].toSorted(), ["agent", "client", "machine"], start);
+    t.ok(new Set(own.map(({ after }) => after)).size >= 6, "most events");
+  }
+  const changed = points.filter(({ event, node }) => event.includes(node));
+  t.ok(changed.length > 15, `${changed.length} points hit the node that changes`);
 });

@@ -8,6 +8,7 @@ const result = (changes: Partial<Result> = {}): Result => ({
   number: 1,
   start: "enrolled",
   victim: "agent",
+  node: "controller-0",
   after: 3,
   event: "begin",
   delay: 20,
@@ -55,7 +56,7 @@ t.test("a differing point has the details", async (t) => {
   const differing = result({ verdict: "differs", found: ["@@ /etc\n-d 755\n+d 700\n"] });
   t.equal(
     describe(differing),
-    `point 1: agent killed 20 ms after event 3 (begin), enrolled; exit codes 3, 0; 30 s: differs
+    `point 1: agent of controller-0 killed 20 ms after event 3 (begin), enrolled; exit codes 3, 0; 30 s: differs
     @@ /etc
     -d 755
     +d 700

@@ -1,0 +1,142 @@
+/**
+ * The crash suite of upgrades: a cluster goes to the next patch release and back, again and again, and is killed on the
+ * way. Each result is compared with the same cluster after undisturbed runs.
+ */
+import { join } from "node:path";
+
+import { etcdctl } from "../fixtures/etcd.ts";
+import { given } from "../fixtures/given.ts";
+import { folderMirror, publishRelabelled } from "../fixtures/relabelled.ts";
+import { succeeded } from "../testbed/command.ts";
+import { startTestbed, type Testbed, type TestbedNode } from "../testbed/index.ts";
+import { agentPackage, installAgents, makeWorkstation, type Workstation } from "../testbed/workstation.ts";
+import { compareTrees, type Difference, formatDifferences } from "./compare.ts";
+import { upgradeExceptions, workstationExceptions } from "./exceptions.ts";
+import { machineTree } from "./machine-tree.ts";
+import { chooseUpgradePoints, type UpgradeStart } from "./points.ts";
+import { findProblems } from "./properties.ts";
+import { cutShort, type Subject, undisturbed } from "./run.ts";
+import { agentListens } from "./stage.ts";
+import type { Suite } from "./suite.ts";
+import { below, type Digests, readTree, type Tree } from "./tree.ts";
+
+const releases: Readonly<Record<UpgradeStart, string>> = { old: "v1.21.0", new: "v1.21.1" };
+const otherEnd: Readonly<Record<UpgradeStart, UpgradeStart>> = { old: "new", new: "old" };
+const ways: Readonly<Record<UpgradeStart, readonly string[]>> = { old: ["--to", releases.new], new: ["--back"] };
+
+export interface UpgradeSuiteOptions {
+  /** The number of controllers. */
+  readonly nodes: number;
+  /** The starts of the points, repeated as often as necessary. */
+  readonly starts: readonly UpgradeStart[];
+  /** Whether to make a single undisturbed run each way instead of two that must agree. */
+  readonly quick?: boolean;
+}
+
+/** Bootstraps a cluster and upgrades it undisturbed, there and back. @throws when two undisturbed runs do not agree */
+export async function openUpgradeSuite({ nodes, starts, quick = false }: UpgradeSuiteOptions): Promise<Suite> {
+  const testbed = await startTestbed({ nodes, withEtcd: false, probeScale });
+  try {
+    const cluster = await bootstrapped(testbed);
+    const run = (start: UpgradeStart) => undisturbed(subjectOf(cluster, start));
+    const old = await run("old");
+    const reference = { old: new Map<string, Tree>(), new: await settled(cluster, "new") };
+    const events = { old, new: await run("new") };
+    reference.old = await settled(cluster, "old");
+    if (!quick) {
+      for (const start of ["old", "new"] as const) {
+        await run(start);
+        const end = otherEnd[start];
+        const disagreement = compare(reference[end], await settled(cluster, end));
+        if (disagreement.length > 0)
+          throw new Error(`two undisturbed runs differ:\n${formatDifferences(disagreement)}`);
+      }
+    }
+    let now: UpgradeStart = "old";
+    const names = testbed.nodes.map(({ name }) => name);
+    return {
+      points: (options) => chooseUpgradePoints({ ...options, events, starts, nodes: names }),
+      crash: async (point) => {
+        const start = point.start === "new" ? "new" : "old";
+        if (now !== start) await run(now);
+        const killed = await cutShort(subjectOf(cluster, start), point);
+        now = otherEnd[start];
+        const problems = await findProblems(checkedOf(cluster, now));
+        return { ...killed, problems, differences: compare(reference[now], await readTrees(cluster)) };
+      },
+      [Symbol.asyncDispose]: () => testbed.stop(),
+    };
+  } catch (error) {
+    await testbed.stop();
+    throw error;
+  }
+}
+
+/** Divides the interval of the load balancer's probes. Waiting for probes would take most of the time. */
+const probeScale = 5;
+
+interface Cluster {
+  readonly testbed: Testbed;
+  readonly workstation: Workstation;
+  readonly digests: Digests;
+}
+
+async function bootstrapped(testbed: Testbed): Promise<Cluster> {
+  const workstation = await makeWorkstation(testbed);
+  await installAgents(workstation, testbed.nodes, agentPackage);
+  const command = ["bootstrap", ...nodesOf(testbed), "--kubernetes-version", releases.old];
+  succeeded(["khw-client", ...command], await workstation.khw(command));
+  await publishRelabelled(testbed, releases.new);
+  return { testbed, workstation, digests: new Map() };
+}
+
+function nodesOf({ nodes }: Testbed): readonly string[] {
+  return ["--nodes", nodes.map(({ name }) => name).join(",")];
+}
+
+function subjectOf({ testbed, workstation }: Cluster, start: UpgradeStart): Subject {
+  const command = ["upgrade", ...nodesOf(testbed), ...ways[start], "--yes", "--mirror", folderMirror, "-o", "json"];
+  return { testbed, workstation, command, ready: etcdIsHealthy };
+}
+
+/** An upgrade begins only in a healthy cluster. It does not touch etcd, so etcd starts in any case. */
+async function etcdIsHealthy(node: TestbedNode): Promise<void> {
+  await given(`${node.name}'s etcd is healthy`, async () =>
+    (await etcdctl(node, ["endpoint", "health"])).code === 0 ? true : undefined,
+  );
+}
+
+function checkedOf({ testbed, workstation }: Cluster, at: UpgradeStart) {
+  const version = ["--kubernetes-version", releases[at], "--mirror", folderMirror];
+  return { nodes: testbed.nodes, workstation, plan: ["plan", ...nodesOf(testbed), ...version] };
+}
+
+async function settled(cluster: Cluster, at: UpgradeStart): Promise<Map<string, Tree>> {
+  const problems = await findProblems(checkedOf(cluster, at));
+  if (problems.length > 0) throw new Error(`after an undisturbed run: ${problems.join("; ")}`);
+  return readTrees(cluster);
+}
+
+const workstationName = "workstation";
+
+/** Returns the trees of the machines and the workstation by name. The agents are stopped meanwhile. */
+async function readTrees({ testbed, workstation, digests }: Cluster): Promise<Map<string, Tree>> {
+  const trees = new Map<string, Tree>();
+  for (const node of testbed.nodes) {
+    trees.set(node.name, await machineTree(node, digests));
+    await node.must(["systemctl", "start", "khw-agent.service"]);
+    await agentListens(node);
+  }
+  const credentials = below("credentials", await readTree(testbed.credentials, digests));
+  trees.set(workstationName, new Map([...(await readTree(workstation.folder, digests)), ...credentials]));
+  return trees;
+}
+
+function compare(wanted: ReadonlyMap<string, Tree>, found: ReadonlyMap<string, Tree>): Difference[] {
+  return [...wanted].flatMap(([name, tree]) => {
+    const exceptions = name === workstationName ? workstationExceptions : upgradeExceptions;
+    return compareTrees(tree, found.get(name) ?? new Map(), exceptions).map(({ path, ...rest }) => {
+      return { path: join(name, path), ...rest };
+    });
+  });
+}

@@ -1,0 +1,139 @@
+/** Each kind of refusal of an upgrade, once, on three machines. A refused command changes nothing. */
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import t, { type Test } from "tap";
+import { openScene, scenario } from "../fixtures/faults.ts";
+import { given } from "../fixtures/given.ts";
+import { folderMirror, publishRelabelled } from "../fixtures/relabelled.ts";
+import { readFacts } from "../fixtures/untouched.ts";
+
+const all = ["--nodes", "controller-0,1,2"];
+const [running, next] = ["v1.21.0", "v1.22.0"];
+
+t.test("refusals on three machines", async (t) => {
+  await using scene = await openScene(3, "", { withEtcd: false });
+  const { testbed, workstation, bootstrap, node } = scene;
+  // khw.yaml has v1.20.2, as if nobody had recorded an upgrade by flag there.
+  const first = await bootstrap("--kubernetes-version", running);
+  t.equal(first.code, 0, first.stderr);
+  await publishRelabelled(testbed, next);
+
+  const kubectl = async (...args: readonly string[]): Promise<string> => {
+    const { code, stdout, stderr } = await workstation.kubectl(args);
+    if (code !== 0) throw new Error(`kubectl ${args.join(" ")}: ${stderr}`);
+    return stdout;
+  };
+  const send = async (object: object, ...args: readonly string[]): Promise<void> => {
+    const file = join(workstation.folder, "object.json");
+    await writeFile(file, JSON.stringify(object));
+    await kubectl(...args, "-f", file);
+  };
+  const isGreen = () =>
+    given("status is green", async () => ((await workstation.khw(["status", ...all])).code === 0 ? true : undefined));
+  const refuses = async (t: Test, command: readonly string[], words: readonly RegExp[]): Promise<void> => {
+    const before = await readFacts(testbed);
+    const { code, stdout, stderr } = await workstation.khw([...command, ...all]);
+    t.equal(code, 69, stdout + stderr);
+    for (const each of words) t.match(stderr, each);
+    t.strictSame(await readFacts(testbed), before, "nothing changed");
+  };
+  const upgrade = ["upgrade", "--to", next, "--yes", "--mirror", folderMirror];
+
+  await scenario(t, "the path", async (t) => {
+    await isGreen();
+    await refuses(t, ["upgrade", "--to", "v1.23.0", "--yes"], [/in one step/, /go to the newest patch of v1\.22/]);
+    // A plain bootstrap uses the release of khw.yaml.
+    await refuses(t, ["bootstrap"], [/Kubernetes v1\.21\.0 cannot be changed to v1\.20\.2: a lower minor release/]);
+    const etcd = ["bootstrap", "--kubernetes-version", running, "--etcd-version"];
+    await refuses(t, [...etcd, "v3.6.11"], [/etcd v3\.4\.23 cannot be changed to v3\.6\.11 in one step/]);
+    await refuses(t, [...etcd, "v3.4.15"], [/etcd v3\.4\.23 runs, and v3\.4\.15 is older/]);
+    await refuses(t, ["upgrade", "--back", "--yes"], [/no upgrade is recorded/]);
+  });
+
+  await scenario(t, "kubelets", async (t) => {
+    for (const [version, word] of [
+      ["v1.22.0", /worker-0.*newer/],
+      ["v1.19.0", /worker-0.*too old/],
+    ] as const) {
+      const worker = { apiVersion: "v1", kind: "Node", metadata: { name: "worker-0" } };
+      await send(worker, "create");
+      const status = { nodeInfo: { ...emptyNodeInfo, kubeletVersion: version } };
+      await send({ ...worker, status }, "replace", "--raw", "/api/v1/nodes/worker-0/status");
+      await isGreen();
+      await refuses(t, upgrade, [word]);
+      await kubectl("delete", "node", "worker-0");
+    }
+  });
+
+  await scenario(t, "a webhook and an APIService without a backend", async (t) => {
+    const service = { namespace: "default", name: "absent" };
+    const clientConfig = { service: { ...service, path: "/" } };
+    const rules = [{ apiGroups: ["example.com"], apiVersions: ["v1"], operations: ["CREATE"], resources: ["things"] }];
+    const webhook = {
+      name: "a.example.com",
+      clientConfig,
+      rules,
+      sideEffects: "None",
+      admissionReviewVersions: ["v1"],
+    };
+    await send(
+      {
+        apiVersion: "admissionregistration.k8s.io/v1",
+        kind: "ValidatingWebhookConfiguration",
+        metadata: { name: "absent" },
+        webhooks: [{ ...webhook, failurePolicy: "Fail" }],
+      },
+      "create",
+    );
+    await isGreen();
+    await refuses(t, upgrade, [
+      /absent\/a\.example\.com has no working backend: the service default\/absent does not exist/,
+    ]);
+    await kubectl("delete", "validatingwebhookconfiguration", "absent");
+    await send(
+      {
+        apiVersion: "apiregistration.k8s.io/v1",
+        kind: "APIService",
+        metadata: { name: "v1.example.com" },
+        spec: { group: "example.com", version: "v1", groupPriorityMinimum: 1, versionPriority: 1, service },
+      },
+      "create",
+    );
+    await given("the APIService is judged", async () =>
+      (await kubectl("get", "apiservice", "v1.example.com", "-o", "json")).includes("ServiceNotFound")
+        ? true
+        : undefined,
+    );
+    await refuses(t, upgrade, [/v1\.example\.com has no working backend/]);
+    await kubectl("delete", "apiservice", "v1.example.com");
+  });
+
+  await scenario(t, "a node that a person drained, and a node whose agent does not answer", async (t) => {
+    await isGreen();
+    await workstation.mustKhw(["drain", "controller-1", "--yes"]);
+    await refuses(t, upgrade, [/controller-1.*drained/]);
+    await workstation.mustKhw(["undrain", "controller-1"]);
+    await isGreen();
+    await node(2).must(["systemctl", "stop", "khw-agent"]);
+    await refuses(t, upgrade, [/controller-2/]);
+    await node(2).must(["systemctl", "start", "khw-agent"]);
+  });
+
+  await scenario(t, "a removed API that a client requests", async (t) => {
+    await kubectl("get", "--raw", "/apis/networking.k8s.io/v1beta1/ingresses");
+    await isGreen();
+    await refuses(t, upgrade, [/networking\.k8s\.io\/v1beta1 ingresses/, /--allow-removed-apis/]);
+  });
+});
+
+const emptyNodeInfo = {
+  architecture: "",
+  bootID: "",
+  containerRuntimeVersion: "",
+  kernelVersion: "",
+  kubeProxyVersion: "",
+  machineID: "",
+  operatingSystem: "",
+  osImage: "",
+  systemUUID: "",
+};
