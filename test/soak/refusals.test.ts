@@ -110,7 +110,7 @@ t.test("refusals on three machines", async (t) => {
 
   await scenario(t, "a node that a person drained, and a node whose agent does not answer", async (t) => {
     await isGreen();
-    await workstation.mustKhw(["drain", "controller-1", "--yes"]);
+    await workstation.mustKhw(["drain", "controller-1"]);
     await refuses(t, upgrade, [/controller-1.*drained/]);
     await workstation.mustKhw(["undrain", "controller-1"]);
     await isGreen();
